@@ -1,0 +1,36 @@
+/**
+ * Runs a script under a Node that can run TypeScript directly (22.18 or newer).
+ *
+ * A machine whose own Node is older still passes the README's commands: `npm ci` brings a newer Node as an
+ * ordinary package (tools/node) for the common platforms, and this launcher re-runs the script under it and says so.
+ * The published package has no such step.
+ *
+ *   node scripts/node.mjs <script> [arguments]
+ */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const NEEDED = [22, 18]
+
+const [major, minor] = process.versions.node.split('.').map(Number)
+const suitable = major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])
+
+function findNode() {
+  if (suitable) return process.execPath
+  const system = process.platform === 'win32' ? 'win' : process.platform
+  const binary = process.platform === 'win32' ? 'bin/node.exe' : 'bin/node'
+  const path = fileURLToPath(new URL(`../node_modules/node-${system}-${process.arch}/${binary}`, import.meta.url))
+  if (existsSync(path)) {
+    if (process.stderr.isTTY) process.stderr.write(`node ${process.versions.node} is older than ${NEEDED.join('.')}: using the one npm installed\n`)
+    return path
+  }
+  process.stderr.write(
+    `node: expected version ${NEEDED.join('.')} or newer, got ${process.versions.node}, and ${path} is missing; run "npm ci" without --omit=optional\n`,
+  )
+  process.exit(4)
+}
+
+const child = spawn(findNode(), process.argv.slice(2), { stdio: 'inherit' })
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal))
+child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)))

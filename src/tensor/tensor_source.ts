@@ -1,0 +1,28 @@
+/**
+ * A place tensors can be read from by name, whatever the file format behind it.
+ *
+ * The model room knows this interface and no file format; the io room implements it for safetensors and torch
+ * checkpoints. Values arrive as float32: F16 and BF16 widen exactly.
+ */
+
+/** Element types a checkpoint may hold; weights are the three floats. */
+export type SourceDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
+
+export interface TensorInfo {
+  readonly name: string
+  readonly dtype: SourceDtype
+  readonly shape: readonly number[]
+  /** Size of the stored values in bytes. */
+  readonly byteLength: number
+}
+
+export interface TensorSource {
+  /** Every tensor by name, in file order. Nothing is read. */
+  readonly tensors: ReadonlyMap<string, TensorInfo>
+  /**
+   * The values of one tensor as float32, row-major.
+   * @throws InputError TENSOR_MISSING if there is no such tensor, DTYPE if it is not F32, F16, BF16 or F64.
+   */
+  read(name: string): Promise<Float32Array>
+  close(): Promise<void>
+}
