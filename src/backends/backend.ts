@@ -1,0 +1,62 @@
+/**
+ * The door every backend stands behind.
+ *
+ * A backend owns buffers of float32 or int32 numbers and runs the ops of the catalogue on them. `ops.<name>` takes the
+ * arguments of the reference function in src/ops/<name>.ts with arrays replaced by buffers, in the same order. Calls
+ * happen in order; only `readF32` and `readI32` wait. Sizes, kinds of numbers and index ranges are checked before a
+ * kernel runs (door.ts); inside, kernels trust them.
+ */
+import type { catalog, OpName } from '../ops/catalog.ts'
+import type { Dtype } from '../ops/op.ts'
+
+/** The backends a user can name. */
+export type BackendName = 'reference' | 'wasm'
+
+/** A block of numbers inside a backend. Opaque: only its backend can look into it. */
+export interface Buffer {
+  readonly dtype: Dtype
+  /** How many numbers it holds. */
+  readonly length: number
+}
+
+/** The arguments of a reference function, with arrays replaced by buffers. */
+export type KernelArguments<Args extends readonly unknown[]> = {
+  [I in keyof Args]: Args[I] extends Float32Array | Int32Array
+    ? Buffer
+    : Args[I] extends Float32Array | Int32Array | null
+      ? Buffer | null
+      : Args[I]
+}
+
+/** Every op of the catalogue as a function of buffers. */
+export type Ops = {
+  readonly [Name in OpName]: (
+    ...args: KernelArguments<Parameters<(typeof catalog)[Name]['reference']>>
+  ) => void
+}
+
+export interface Backend {
+  readonly name: BackendName
+  readonly ops: Ops
+  /** Buffers allocated and not yet freed; 0 after every well-behaved piece of work. */
+  readonly liveBuffers: number
+
+  /** A new buffer of `length` zeros. @throws MissingError BACKEND_MEMORY if there is no room. */
+  allocate(dtype: Dtype, length: number): Buffer
+  /** A new buffer holding these numbers. Int32 buffers never change afterwards, except as outputs of an op. */
+  upload(values: Float32Array | Int32Array): Buffer
+  /** Overwrites part of a float32 buffer, from `start` on. */
+  write(buffer: Buffer, values: Float32Array, start?: number): void
+  /** Sets a float32 buffer to +0. */
+  zero(buffer: Buffer): void
+  /** A view of part of a buffer; it lives as long as the buffer and is never freed by itself. */
+  slice(buffer: Buffer, start: number, length: number): Buffer
+  /** A copy of the numbers of a float32 buffer. */
+  readF32(buffer: Buffer): Float32Array
+  /** A copy of the numbers of an int32 buffer. */
+  readI32(buffer: Buffer): Int32Array
+  /** Gives a buffer's memory back; its views must not be used afterwards. @throws UsageError BUFFER_FREED */
+  free(buffer: Buffer): void
+  /** Frees everything. The backend cannot be used afterwards. */
+  dispose(): void
+}

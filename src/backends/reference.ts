@@ -1,0 +1,87 @@
+/**
+ * The reference backend: the functions of src/ops on plain typed arrays. It is the definition the others are held to,
+ * and makes no attempt to be fast.
+ */
+import { opRow } from '../ops/catalog.ts'
+import type { Dtype } from '../ops/op.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { Backend, Buffer, Ops } from './backend.ts'
+import { boundsOf, openDoor, placed, PlacedBuffer } from './door.ts'
+
+type Place = Float32Array | Int32Array
+
+/** Runs every op as its TypeScript definition. */
+export class ReferenceBackend implements Backend {
+  readonly name = 'reference'
+  readonly ops: Ops
+  #live = 0
+
+  constructor() {
+    this.ops = openDoor<Place>(this, (name, args) => opRow(name).reference(...(args as never[])))
+  }
+
+  get liveBuffers(): number {
+    return this.#live
+  }
+
+  allocate(dtype: Dtype, length: number): Buffer {
+    this.#live++
+    const place = dtype === 'f32' ? new Float32Array(length) : new Int32Array(length)
+    return new PlacedBuffer<Place>(this, dtype, length, place, null)
+  }
+
+  upload(values: Float32Array | Int32Array): Buffer {
+    const dtype = values instanceof Float32Array ? 'f32' : 'i32'
+    const buffer = this.allocate(dtype, values.length) as PlacedBuffer<Place>
+    buffer.place.set(values)
+    if (values instanceof Int32Array) buffer.bounds = boundsOf(values)
+    return buffer
+  }
+
+  write(buffer: Buffer, values: Float32Array, start = 0): void {
+    this.#floats(buffer, 'write').set(values, start)
+  }
+
+  zero(buffer: Buffer): void {
+    this.#floats(buffer, 'zero').fill(0)
+  }
+
+  slice(buffer: Buffer, start: number, length: number): Buffer {
+    const whole = placed<Place>(this, buffer, 'slice')
+    if (start < 0 || start + length > whole.length)
+      throw new UsageError(
+        'SIZE',
+        `slice: expected a range inside 0..${whole.length}, got ${start}..${start + length}`,
+      )
+    const part = whole.place.subarray(start, start + length)
+    const view = new PlacedBuffer<Place>(this, whole.dtype, length, part, whole.parent ?? whole)
+    view.bounds = whole.bounds
+    return view
+  }
+
+  readF32(buffer: Buffer): Float32Array {
+    return this.#floats(buffer, 'readF32').slice()
+  }
+
+  readI32(buffer: Buffer): Int32Array {
+    return placed<Int32Array>(this, buffer, 'readI32').place.slice()
+  }
+
+  free(buffer: Buffer): void {
+    const whole = placed<Place>(this, buffer, 'free')
+    if (whole.parent) throw new UsageError('BUFFER_VIEW', 'free: expected a buffer, got a view of one')
+    whole.freed = true
+    this.#live--
+  }
+
+  dispose(): void {
+    this.#live = 0
+  }
+
+  #floats(buffer: Buffer, name: string): Float32Array {
+    const whole = placed<Place>(this, buffer, name)
+    if (whole.dtype !== 'f32')
+      throw new UsageError('BUFFER_KIND', `${name}: expected f32, got ${whole.dtype}`)
+    return whole.place as Float32Array
+  }
+}

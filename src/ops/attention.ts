@@ -1,0 +1,160 @@
+/**
+ * attention: causal self-attention of T new tokens over a cache of S tokens (the new ones included), for chosen heads.
+ *
+ * New token t stands at position p = S - T + t and sees positions 0..p:
+ *   score[s]  = <query[t, h] * scale, key[h, s]>           striped dot over the head size, scale applied to the query
+ *   weight    = softmax(score[0..p])                       float32, striped sum
+ *   y[t, h]   = sum over s of weight[s] * value[h, s]      sequential in s, starting at +0
+ * and +0 for heads that are not chosen; their keys and values are never read. OPT scales q after its bias by K^-1/2.
+ *
+ * Padding never reaches this op: sequences come unpadded (see model/opt/batch.ts), so a row sees real tokens only.
+ * The cache is head-major, [H, C, K], so that one head at a long context is one sequential stream.
+ */
+import { chosen, defineOp, input, output, scalar, size, type Op } from './op.ts'
+import { dot } from './float32.ts'
+import { exponentials } from './softmax.ts'
+
+const { fround } = Math
+
+/** The longest context a strict kernel takes; OPT's is 2,048. */
+export const LONGEST_CONTEXT = 8192
+
+/** The attention weights of one query: softmax over positions 0..visible-1. */
+function attend(
+  weights: Float32Array, // [visible], written
+  query: Float32Array,
+  queryStart: number,
+  key: Float32Array,
+  keyStart: number,
+  scale: number,
+  visible: number,
+  K: number,
+): void {
+  const scaled = new Float32Array(K)
+  for (let k = 0; k < K; k++) scaled[k] = query[queryStart + k] * scale
+  for (let s = 0; s < visible; s++) weights[s] = dot(scaled, 0, key, keyStart + s * K, K)
+  const { total } = exponentials(weights, 0, weights, 0, visible)
+  for (let s = 0; s < visible; s++) weights[s] /= total
+}
+
+/** Context vectors softmax(q kᵀ) v of chosen heads. */
+export function attention(
+  y: Float32Array, // [T, H, K]
+  query: Float32Array, // [T, H, K]
+  key: Float32Array, // [H, C, K]
+  value: Float32Array, // [H, C, K]
+  heads: Int32Array | null, // [R], ascending, below H
+  scale: number,
+  T: number,
+  S: number,
+  C: number,
+  H: number,
+  K: number,
+  R: number,
+): void {
+  const count = heads ? R : H
+  const weights = new Float32Array(S)
+  y.fill(0, 0, T * H * K)
+  for (let r = 0; r < count; r++) {
+    const h = heads ? heads[r] : r
+    for (let t = 0; t < T; t++) {
+      const visible = S - T + t + 1
+      const row = (t * H + h) * K
+      attend(weights, query, row, key, h * C * K, fround(scale), visible, K)
+      for (let s = 0; s < visible; s++)
+        for (let k = 0; k < K; k++) y[row + k] += fround(weights[s] * value[(h * C + s) * K + k])
+    }
+  }
+}
+
+/**
+ * Gradients of dense attention over a whole sequence (T new tokens, nothing before them).
+ *
+ * With w the weights of token t, recomputed as in the forward pass:
+ *   w_grad[s] = <y_grad[t], value[s]>;   score_grad = w (w_grad - <w, w_grad>)
+ *   value_grad[s] += w[s] y_grad[t];     query_grad[t] = scale * sum over s of score_grad[s] key[s];
+ *   key_grad[s] += score_grad[s] * (query[t] * scale)
+ * Inner products are striped; sums over s and t sequential.
+ */
+export function attention_backward(
+  query_grad: Float32Array, // [T, H, K]
+  key_grad: Float32Array, // [T, H, K]
+  value_grad: Float32Array, // [T, H, K]
+  y_grad: Float32Array, // [T, H, K]
+  query: Float32Array, // [T, H, K]
+  key: Float32Array, // [H, C, K]
+  value: Float32Array, // [H, C, K]
+  scale: number,
+  T: number,
+  C: number,
+  H: number,
+  K: number,
+): void {
+  const weights = new Float32Array(T)
+  const scoreGrad = new Float32Array(T)
+  scale = fround(scale)
+  for (const grad of [query_grad, key_grad, value_grad]) grad.fill(0, 0, T * H * K)
+  for (let h = 0; h < H; h++)
+    for (let t = 0; t < T; t++) {
+      const visible = t + 1
+      const row = (t * H + h) * K
+      attend(weights, query, row, key, h * C * K, scale, visible, K)
+      for (let s = 0; s < visible; s++) scoreGrad[s] = dot(y_grad, row, value, (h * C + s) * K, K)
+      const mean = dot(weights, 0, scoreGrad, 0, visible)
+      for (let s = 0; s < visible; s++) scoreGrad[s] = weights[s] * fround(scoreGrad[s] - mean)
+      for (let s = 0; s < visible; s++)
+        for (let k = 0; k < K; k++) {
+          const past = (s * H + h) * K + k
+          query_grad[row + k] += fround(scoreGrad[s] * key[(h * C + s) * K + k])
+          value_grad[past] += fround(weights[s] * y_grad[row + k])
+          key_grad[past] += fround(scoreGrad[s] * fround(query[row + k] * scale))
+        }
+      for (let k = 0; k < K; k++) query_grad[row + k] *= scale
+    }
+}
+
+/** Catalogue row. */
+export const attentionOp: Op<Parameters<typeof attention>> = defineOp({
+  name: 'attention',
+  formula:
+    'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[h,s]>) value[h,s] for chosen heads, else 0',
+  params: [
+    output('y', 'T H K'),
+    input('query', 'T H K'),
+    input('key', 'H C K'),
+    input('value', 'H C K'),
+    chosen('heads', 'R', 'H'),
+    scalar('scale', 0.05, 1),
+    size('T'),
+    size('S', 'T', LONGEST_CONTEXT),
+    size('C', 'S'),
+    size('H'),
+    size('K'),
+    size('R'),
+  ],
+  reference: attention,
+  flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 26),
+  bytes: ({ T, S, H, K, R }) => 4 * (2 * T * H * K + 2 * R * S * K),
+})
+
+/** Catalogue row. */
+export const attentionBackwardOp: Op<Parameters<typeof attention_backward>> = defineOp({
+  name: 'attention_backward',
+  formula: 'query_grad, key_grad, value_grad of dense attention over a whole sequence',
+  params: [
+    output('query_grad', 'T H K'),
+    output('key_grad', 'T H K'),
+    output('value_grad', 'T H K'),
+    input('y_grad', 'T H K'),
+    input('query', 'T H K'),
+    input('key', 'H C K'),
+    input('value', 'H C K'),
+    scalar('scale', 0.05, 1),
+    size('T', 0, LONGEST_CONTEXT),
+    size('C', 'T'),
+    size('H'),
+    size('K'),
+  ],
+  reference: attention_backward,
+  flops: ({ T, H, K }) => ((T * (T + 1)) / 2) * H * (11 * K + 30),
+})

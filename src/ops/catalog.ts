@@ -1,0 +1,70 @@
+/**
+ * The catalogue: every op of the project, one row each.
+ *
+ * Backends implement these rows, laws and benches loop over them. A row's contract is in its own file; this page only
+ * lists them. Adding an op: write src/ops/<op>.ts, add its row here, write assembly/<op>.ts; the laws come for free.
+ */
+import type { Op } from './op.ts'
+import { adamwStepOp } from './adamw_step.ts'
+import { addOp } from './add.ts'
+import { attentionBackwardOp, attentionOp } from './attention.ts'
+import { cacheAppendOp } from './cache_append.ts'
+import { crossEntropyBackwardOp, crossEntropyOp } from './cross_entropy.ts'
+import { embeddingBackwardOp, embeddingOp } from './embedding.ts'
+import { expOp, logOp } from './exp.ts'
+import { layerNormBackwardOp, layerNormOp } from './layer_norm.ts'
+import { linearOp } from './linear.ts'
+import { linearBackwardBiasOp, linearBackwardWeightOp } from './linear_backward.ts'
+import { linearInputMajorOp } from './linear_input_major.ts'
+import { logSumExpBackwardOp, logSumExpOp } from './log_sum_exp.ts'
+import { maskUnitsOp } from './mask_units.ts'
+import { minMaxOp } from './min_max.ts'
+import { mseBackwardOp, mseOp } from './mse.ts'
+import { reluBackwardOp, reluOp } from './relu.ts'
+import { softmaxBackwardOp, softmaxOp } from './softmax.ts'
+import { topKOp } from './top_k.ts'
+import { transposeOp } from './transpose.ts'
+
+/** Every op by name. */
+export const catalog = {
+  embedding: embeddingOp,
+  embedding_backward: embeddingBackwardOp,
+  linear: linearOp,
+  linear_input_major: linearInputMajorOp,
+  linear_backward_weight: linearBackwardWeightOp,
+  linear_backward_bias: linearBackwardBiasOp,
+  layer_norm: layerNormOp,
+  layer_norm_backward: layerNormBackwardOp,
+  cache_append: cacheAppendOp,
+  attention: attentionOp,
+  attention_backward: attentionBackwardOp,
+  relu: reluOp,
+  relu_backward: reluBackwardOp,
+  add: addOp,
+  mask_units: maskUnitsOp,
+  exp: expOp,
+  log: logOp,
+  softmax: softmaxOp,
+  softmax_backward: softmaxBackwardOp,
+  log_sum_exp: logSumExpOp,
+  log_sum_exp_backward: logSumExpBackwardOp,
+  cross_entropy: crossEntropyOp,
+  cross_entropy_backward: crossEntropyBackwardOp,
+  mse: mseOp,
+  mse_backward: mseBackwardOp,
+  min_max: minMaxOp,
+  adamw_step: adamwStepOp,
+  top_k: topKOp,
+  transpose: transposeOp,
+} as const
+
+/** The name of an op: the same in TypeScript, AssemblyScript, CUDA and the law book. */
+export type OpName = keyof typeof catalog
+
+/** Every name, in catalogue order. */
+export const opNames = Object.keys(catalog) as OpName[]
+
+/** One row, its argument types forgotten: for code that walks the whole table. */
+export function opRow(name: OpName): Op<any> {
+  return catalog[name]
+}

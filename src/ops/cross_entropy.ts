@@ -1,0 +1,102 @@
+/**
+ * cross_entropy: the negative log-likelihood of each label, in nats.
+ *
+ *   nll[t] = log_sum_exp(logits[t]) - logits[t, label[t]]          0 where the label is -100 (not scored)
+ *
+ * Backward: logits_grad[t] = nll_grad[t] * (softmax(logits[t]) - onehot(label[t])), and 0 where not scored.
+ * The shift by one position (position t is scored by logits[t - 1]) and the mean over scored tokens are the model's.
+ */
+import { defineOp, input, labels as labelList, output, size, type Op } from './op.ts'
+import { exponentials } from './softmax.ts'
+import { log } from './float32.ts'
+
+const { fround } = Math
+
+/** The label of a position that is not scored, as in Hugging Face. */
+export const NOT_SCORED = -100
+
+/** Negative log-likelihood per row. */
+export function cross_entropy(
+  nll: Float32Array, // [T]
+  logits: Float32Array, // [T, V]
+  labels: Int32Array, // [T], in [0, V) or -100
+  T: number,
+  V: number,
+): void {
+  const row = new Float32Array(V)
+  for (let t = 0; t < T; t++) {
+    nll[t] = 0
+    if (labels[t] === NOT_SCORED) continue
+    const { most, total } = exponentials(row, 0, logits, t * V, V)
+    nll[t] = fround(most + log(total)) - logits[t * V + labels[t]]
+  }
+}
+
+/** Gradient of cross_entropy with respect to the logits. */
+export function cross_entropy_backward(
+  logits_grad: Float32Array, // [T, V]
+  nll_grad: Float32Array, // [T]
+  logits: Float32Array, // [T, V]
+  labels: Int32Array, // [T], in [0, V) or -100
+  T: number,
+  V: number,
+): void {
+  for (let t = 0; t < T; t++) {
+    const start = t * V
+    if (labels[t] === NOT_SCORED) {
+      logits_grad.fill(0, start, start + V)
+      continue
+    }
+    const { total } = exponentials(logits_grad, start, logits, start, V)
+    for (let v = 0; v < V; v++) {
+      const probability = fround(logits_grad[start + v] / total)
+      const error = v === labels[t] ? fround(probability - 1) : probability
+      logits_grad[start + v] = nll_grad[t] * error
+    }
+  }
+}
+
+/** Catalogue row. */
+export const crossEntropyOp: Op<Parameters<typeof cross_entropy>> = defineOp({
+  name: 'cross_entropy',
+  formula: 'nll[t] = log_sum_exp(logits[t]) - logits[t, labels[t]]; 0 where the label is -100',
+  params: [
+    output('nll', 'T'),
+    input('logits', 'T V'),
+    labelList('labels', 'T', 'V'),
+    size('T'),
+    size('V', 1),
+  ],
+  reference: cross_entropy,
+  flops: ({ T, V }) => 23 * T * V,
+  gradients: [
+    {
+      of: ['logits'],
+      op: 'cross_entropy_backward',
+      bind: {
+        logits_grad: 'logits_grad',
+        nll_grad: 'nll_grad',
+        logits: 'logits',
+        labels: 'labels',
+        T: 'T',
+        V: 'V',
+      },
+    },
+  ],
+})
+
+/** Catalogue row. */
+export const crossEntropyBackwardOp: Op<Parameters<typeof cross_entropy_backward>> = defineOp({
+  name: 'cross_entropy_backward',
+  formula: 'logits_grad[t] = nll_grad[t] (softmax(logits[t]) - onehot(labels[t])); 0 where the label is -100',
+  params: [
+    output('logits_grad', 'T V'),
+    input('nll_grad', 'T'),
+    input('logits', 'T V'),
+    labelList('labels', 'T', 'V'),
+    size('T'),
+    size('V', 1),
+  ],
+  reference: cross_entropy_backward,
+  flops: ({ T, V }) => 25 * T * V,
+})

@@ -1,0 +1,127 @@
+/**
+ * layer_norm: affine layer normalisation over the width, as in every OPT block (epsilon 1e-5).
+ *
+ *   mean = sum(x) / D;  variance = sum((x - mean)^2) / D;  scale = 1 / sqrt(variance + epsilon)
+ *   y = (x - mean) * scale * weight + bias
+ *
+ * Both sums are striped. Backward, with n = (x - mean) * scale and g = y_grad * weight:
+ *   x_grad = scale * ((g - mean(g)) - n * mean(g n));  weight_grad += y_grad n;  bias_grad += y_grad, sequential in t
+ */
+import { accumulator, defineOp, input, output, scalar, size, type Op } from './op.ts'
+import { dot, sum, sumSquaredDeviations } from './float32.ts'
+
+const { fround, sqrt } = Math
+
+interface Moments {
+  mean: number
+  scale: number
+}
+
+function moments(x: Float32Array, start: number, D: number, epsilon: number): Moments {
+  const mean = fround(sum(x, start, D) / D)
+  const variance = fround(sumSquaredDeviations(x, start, D, mean) / D)
+  return { mean, scale: fround(1 / fround(sqrt(fround(variance + epsilon)))) }
+}
+
+/** Normalises each row, then scales and shifts it. */
+export function layer_norm(
+  y: Float32Array, // [T, D]
+  x: Float32Array, // [T, D]
+  weight: Float32Array, // [D]
+  bias: Float32Array, // [D]
+  epsilon: number,
+  T: number,
+  D: number,
+): void {
+  for (let t = 0; t < T; t++) {
+    const { mean, scale } = moments(x, t * D, D, fround(epsilon))
+    for (let d = 0; d < D; d++) {
+      const normal = fround(fround(x[t * D + d] - mean) * scale)
+      y[t * D + d] = fround(normal * weight[d]) + bias[d]
+    }
+  }
+}
+
+/** Gradients of layer_norm. */
+export function layer_norm_backward(
+  x_grad: Float32Array, // [T, D]
+  weight_grad: Float32Array | null, // [D]
+  bias_grad: Float32Array | null, // [D]
+  y_grad: Float32Array, // [T, D]
+  x: Float32Array, // [T, D]
+  weight: Float32Array, // [D]
+  epsilon: number,
+  T: number,
+  D: number,
+): void {
+  const normal = new Float32Array(D)
+  const g = new Float32Array(D)
+  for (let t = 0; t < T; t++) {
+    const { mean, scale } = moments(x, t * D, D, fround(epsilon))
+    for (let d = 0; d < D; d++) {
+      normal[d] = fround(x[t * D + d] - mean) * scale
+      g[d] = y_grad[t * D + d] * weight[d]
+    }
+    const gMean = fround(sum(g, 0, D) / D)
+    const gnMean = fround(dot(g, 0, normal, 0, D) / D)
+    for (let d = 0; d < D; d++) {
+      const centred = fround(fround(g[d] - gMean) - fround(normal[d] * gnMean))
+      x_grad[t * D + d] = scale * centred
+      if (weight_grad) weight_grad[d] += fround(y_grad[t * D + d] * normal[d])
+      if (bias_grad) bias_grad[d] += y_grad[t * D + d]
+    }
+  }
+}
+
+/** Catalogue row. */
+export const layerNormOp: Op<Parameters<typeof layer_norm>> = defineOp({
+  name: 'layer_norm',
+  formula: 'y = (x - mean) / sqrt(variance + epsilon) * weight + bias, per row',
+  params: [
+    output('y', 'T D'),
+    input('x', 'T D'),
+    input('weight', 'D'),
+    input('bias', 'D'),
+    scalar('epsilon', 1e-6, 1e-2),
+    size('T'),
+    size('D'),
+  ],
+  reference: layer_norm,
+  flops: ({ T, D }) => 8 * T * D,
+  gradients: [
+    {
+      of: ['x', 'weight', 'bias'],
+      op: 'layer_norm_backward',
+      bind: {
+        x_grad: 'x_grad',
+        weight_grad: 'weight_grad',
+        bias_grad: 'bias_grad',
+        y_grad: 'y_grad',
+        x: 'x',
+        weight: 'weight',
+        epsilon: 'epsilon',
+        T: 'T',
+        D: 'D',
+      },
+    },
+  ],
+})
+
+/** Catalogue row. */
+export const layerNormBackwardOp: Op<Parameters<typeof layer_norm_backward>> = defineOp({
+  name: 'layer_norm_backward',
+  formula: 'x_grad = scale ((g - mean(g)) - n mean(g n)); weight_grad += y_grad n; bias_grad += y_grad',
+  params: [
+    output('x_grad', 'T D'),
+    accumulator('weight_grad', 'D', { optional: true }),
+    accumulator('bias_grad', 'D', { optional: true }),
+    input('y_grad', 'T D'),
+    input('x', 'T D'),
+    input('weight', 'D'),
+    scalar('epsilon', 1e-6, 1e-2),
+    size('T'),
+    size('D'),
+  ],
+  reference: layer_norm_backward,
+  flops: ({ T, D }) => 20 * T * D,
+})

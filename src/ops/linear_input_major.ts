@@ -1,0 +1,94 @@
+/**
+ * linear_input_major: a matrix stored one row per input. out_proj (a row per head channel) and fc2 (a row per neuron).
+ *
+ *   y[t, o] = sum over chosen inputs i of x[t, i] * weight[i, o]   + bias[o]
+ *
+ * The sum is sequential in i, starting at +0, and the bias is added last. An input that is not chosen is an absent
+ * term, which is the same number as a term of zero: skipping a unit equals zeroing its activation, exactly. Its
+ * weights are never read.
+ *
+ * The gradient with respect to x is an inner product with each weight row: that is linear on the same matrix.
+ */
+import { chosen, defineOp, input, output, size, type Op } from './op.ts'
+
+const { fround } = Math
+
+/** y = x weight + bias over chosen inputs. */
+export function linear_input_major(
+  y: Float32Array, // [T, O]
+  x: Float32Array, // [T, I]
+  weight: Float32Array, // [I, O]
+  bias: Float32Array | null, // [O]
+  inputs: Int32Array | null, // [R], ascending, below I
+  T: number,
+  O: number,
+  I: number,
+  R: number,
+): void {
+  const count = inputs ? R : I
+  y.fill(0, 0, T * O)
+  for (let t = 0; t < T; t++) {
+    for (let r = 0; r < count; r++) {
+      const i = inputs ? inputs[r] : r
+      const factor = x[t * I + i]
+      for (let o = 0; o < O; o++) y[t * O + o] += fround(factor * weight[i * O + o])
+    }
+    if (bias) for (let o = 0; o < O; o++) y[t * O + o] += bias[o]
+  }
+}
+
+/** Catalogue row. */
+export const linearInputMajorOp: Op<Parameters<typeof linear_input_major>> = defineOp({
+  name: 'linear_input_major',
+  formula: 'y[t,o] = sum over chosen inputs i of x[t,i] weight[i,o], + bias[o]',
+  params: [
+    output('y', 'T O'),
+    input('x', 'T I'),
+    input('weight', 'I O'),
+    input('bias', 'O', { optional: true }),
+    chosen('inputs', 'R', 'I'),
+    size('T'),
+    size('O'),
+    size('I'),
+    size('R'),
+  ],
+  reference: linear_input_major,
+  flops: ({ T, R, O }) => 2 * T * R * O,
+  bytes: ({ T, O, R }) => 4 * (T * O + T * R + R * O + O + R),
+  gradients: [
+    {
+      of: ['x'],
+      op: 'linear',
+      bind: {
+        y: 'x_grad',
+        x: 'y_grad',
+        weight: 'weight',
+        bias: null,
+        rows: 'inputs',
+        T: 'T',
+        O: 'I',
+        I: 'O',
+        R: 'R',
+      },
+    },
+    {
+      of: ['weight'],
+      op: 'linear_backward_weight',
+      bind: {
+        weight_grad: 'weight_grad',
+        y_grad: 'x',
+        x: 'y_grad',
+        rows: 'inputs',
+        T: 'T',
+        O: 'I',
+        I: 'O',
+        R: 'R',
+      },
+    },
+    {
+      of: ['bias'],
+      op: 'linear_backward_bias',
+      bind: { bias_grad: 'bias_grad', y_grad: 'y_grad', rows: null, T: 'T', O: 'O', R: 'O' },
+    },
+  ],
+})

@@ -1,0 +1,73 @@
+/**
+ * mse: the loss a predictor is trained with (algorithm page, 3.1).
+ *
+ *   loss = sum((prediction - target)^2) / N, striped;   prediction_grad = loss_grad * 2 (prediction - target) / N
+ */
+import { defineOp, input, output, size, type Op } from './op.ts'
+import { sum } from './float32.ts'
+
+const { fround } = Math
+
+/** Mean squared error over all N numbers. */
+export function mse(
+  loss: Float32Array, // [1]
+  prediction: Float32Array, // [N]
+  target: Float32Array, // [N]
+  N: number,
+): void {
+  const squares = new Float32Array(N)
+  for (let n = 0; n < N; n++) {
+    const error = fround(prediction[n] - target[n])
+    squares[n] = error * error
+  }
+  loss[0] = sum(squares, 0, N) / N
+}
+
+/** Gradient of mse with respect to the prediction. */
+export function mse_backward(
+  prediction_grad: Float32Array, // [N]
+  loss_grad: Float32Array, // [1]
+  prediction: Float32Array, // [N]
+  target: Float32Array, // [N]
+  N: number,
+): void {
+  const factor = fround(fround(2 * loss_grad[0]) / N)
+  for (let n = 0; n < N; n++) prediction_grad[n] = factor * fround(prediction[n] - target[n])
+}
+
+/** Catalogue row. */
+export const mseOp: Op<Parameters<typeof mse>> = defineOp({
+  name: 'mse',
+  formula: 'loss = sum((prediction - target)^2) / N',
+  params: [output('loss', '1'), input('prediction', 'N'), input('target', 'N'), size('N', 1)],
+  reference: mse,
+  flops: ({ N }) => 3 * N,
+  gradients: [
+    {
+      of: ['prediction'],
+      op: 'mse_backward',
+      bind: {
+        prediction_grad: 'prediction_grad',
+        loss_grad: 'loss_grad',
+        prediction: 'prediction',
+        target: 'target',
+        N: 'N',
+      },
+    },
+  ],
+})
+
+/** Catalogue row. */
+export const mseBackwardOp: Op<Parameters<typeof mse_backward>> = defineOp({
+  name: 'mse_backward',
+  formula: 'prediction_grad = loss_grad 2 (prediction - target) / N',
+  params: [
+    output('prediction_grad', 'N'),
+    input('loss_grad', '1'),
+    input('prediction', 'N'),
+    input('target', 'N'),
+    size('N', 1),
+  ],
+  reference: mse_backward,
+  flops: ({ N }) => 2 * N,
+})

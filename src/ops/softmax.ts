@@ -1,0 +1,69 @@
+/**
+ * softmax of each row, in float32 and shifted by the largest value.
+ *
+ *   e = exp(x - max(x));  y = e / sum(e), striped sum;   x_grad = y (y_grad - <y_grad, y>), striped inner product
+ */
+import { defineOp, input, output, size, type Op } from './op.ts'
+import { dot, exp, largest, sum } from './float32.ts'
+
+const { fround } = Math
+
+/** Writes e^(x - max) of one row into y and returns their striped sum. */
+export function exponentials(
+  y: Float32Array,
+  yStart: number,
+  x: Float32Array,
+  xStart: number,
+  length: number,
+): { most: number; total: number } {
+  const most = largest(x, xStart, length)
+  for (let i = 0; i < length; i++) y[yStart + i] = exp(fround(x[xStart + i] - most))
+  return { most, total: sum(y, yStart, length) }
+}
+
+/** Each row becomes a distribution. */
+export function softmax(y: Float32Array, x: Float32Array, T: number, V: number): void {
+  for (let t = 0; t < T; t++) {
+    const { total } = exponentials(y, t * V, x, t * V, V)
+    for (let v = 0; v < V; v++) y[t * V + v] /= total
+  }
+}
+
+/** Gradient of softmax, from its output. */
+export function softmax_backward(
+  x_grad: Float32Array, // [T, V]
+  y_grad: Float32Array, // [T, V]
+  y: Float32Array, // [T, V]
+  T: number,
+  V: number,
+): void {
+  for (let t = 0; t < T; t++) {
+    const mean = dot(y_grad, t * V, y, t * V, V)
+    for (let n = t * V; n < (t + 1) * V; n++) x_grad[n] = y[n] * fround(y_grad[n] - mean)
+  }
+}
+
+/** Catalogue row. */
+export const softmaxOp: Op<Parameters<typeof softmax>> = defineOp({
+  name: 'softmax',
+  formula: 'y = exp(x - max x) / sum exp(x - max x), per row',
+  params: [output('y', 'T V'), input('x', 'T V'), size('T'), size('V', 1)],
+  reference: softmax,
+  flops: ({ T, V }) => 24 * T * V,
+  gradients: [
+    {
+      of: ['x'],
+      op: 'softmax_backward',
+      bind: { x_grad: 'x_grad', y_grad: 'y_grad', y: 'y', T: 'T', V: 'V' },
+    },
+  ],
+})
+
+/** Catalogue row. */
+export const softmaxBackwardOp: Op<Parameters<typeof softmax_backward>> = defineOp({
+  name: 'softmax_backward',
+  formula: 'x_grad = y (y_grad - <y_grad, y>), per row',
+  params: [output('x_grad', 'T V'), input('y_grad', 'T V'), input('y', 'T V'), size('T'), size('V', 1)],
+  reference: softmax_backward,
+  flops: ({ T, V }) => 4 * T * V,
+})
