@@ -1,0 +1,46 @@
+/**
+ * Before the first test: chooses the seed of the run and how many cases laws try, says so, and hands both to the
+ * workers. `seed.ts` is the other end.
+ */
+import { randomInt } from 'node:crypto'
+import type { TestProject } from 'vitest/node'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    seed: number
+    runs: number
+  }
+}
+
+/** vitest's global setup. */
+export default function setup(project: TestProject): void {
+  const seed = readSeed(process.env.SHADOWLLM_SEED)
+  const runs = readRuns(process.env.SHADOWLLM_RUNS)
+  project.provide('seed', seed)
+  project.provide('runs', runs)
+  process.stdout.write(
+    `seed ${seed}${runs === 1 ? '' : `, cases x ${runs}`} (SHADOWLLM_SEED=${seed} replays it)\n`,
+  )
+}
+
+/**
+ * The seed asked for, or a new one.
+ * @throws RangeError unless it is a 32-bit signed integer, which is what fast-check takes.
+ */
+export function readSeed(text: string | undefined): number {
+  if (!text) return randomInt(2 ** 31)
+  const seed = Number(text)
+  if (seed === (seed | 0)) return seed
+  throw new RangeError(`SHADOWLLM_SEED: expected a 32-bit integer, got ${text}`)
+}
+
+/**
+ * The factor asked for, or 1.
+ * @throws RangeError unless it is a positive number.
+ */
+export function readRuns(text: string | undefined): number {
+  if (!text) return 1
+  const runs = Number(text)
+  if (runs > 0 && Number.isFinite(runs)) return runs
+  throw new RangeError(`SHADOWLLM_RUNS: expected a positive number, got ${text}`)
+}

@@ -1,0 +1,109 @@
+/**
+ * One seed for the whole run, and `law`, through which every property of this book is stated.
+ *
+ *   SHADOWLLM_SEED=123 npm test     the same cases as the run that printed "seed 123"
+ *   SHADOWLLM_RUNS=10 npm test      ten times as many cases per law (0.1: a tenth, at least one)
+ *
+ * A law that fails leaves its shrunk counterexample under fixtures/regressions, and from then on that case is tried
+ * first: commit the file together with the fix. With CI set nothing is written, because a checkout that judges
+ * others must stay as it was; the report then carries the seed and the path, which replay the case anywhere.
+ */
+import fc from 'fast-check'
+import { join, relative } from 'node:path'
+import { inject, test } from 'vitest'
+import { readRegressions, regressionsFolder, slug, writeRegression } from './regressions.ts'
+
+const casesPerLaw = 100
+
+/** The seed of this run; seeded data outside properties starts from it too. */
+export function runSeed(): number {
+  return inject('seed')
+}
+
+/** `runs` scaled by SHADOWLLM_RUNS, at least one. */
+export function scaledRuns(runs: number): number {
+  return Math.max(1, Math.round(runs * inject('runs')))
+}
+
+/** Gives every property of the process the run's seed and number of cases. */
+export function configureProperties(): void {
+  fc.configureGlobal({ seed: runSeed(), numRuns: scaledRuns(casesPerLaw) })
+}
+
+/** What a law's arguments are drawn from, one arbitrary per argument. */
+export type Arbitraries<Args extends unknown[]> = { [Index in keyof Args]: fc.Arbitrary<Args[Index]> }
+
+/** A law holds for arguments if this neither throws nor returns false. */
+export type Predicate<Args extends unknown[]> = (...args: Args) => boolean | void | Promise<boolean | void>
+
+export interface LawOptions<Args extends unknown[]> {
+  /** Cases to try instead of 100, before SHADOWLLM_RUNS scales them. */
+  runs?: number
+  /** Cases always tried, after the stored counterexamples. */
+  examples?: Args[]
+  /** Milliseconds before the test is given up. */
+  timeout?: number
+  /** Whether a counterexample is written; default: unless CI is set. */
+  record?: boolean
+  /** Folder of the stored counterexamples; default fixtures/regressions. */
+  folder?: string
+}
+
+/**
+ * States a law as a test of the file that calls it.
+ *
+ * Its counterexamples live in `fixtures/regressions/<spec file>.<name>.json`, so the same law stated over several
+ * backends shares them.
+ */
+export function law<Args extends [unknown, ...unknown[]]>(
+  name: string,
+  arbitraries: Arbitraries<Args>,
+  predicate: Predicate<Args>,
+  options: LawOptions<Args> = {},
+): void {
+  test(name, { timeout: options.timeout }, async ({ task }) => {
+    await checkLaw(`${task.file.name.replace(/^spec\//, '')} ${name}`, arbitraries, predicate, options)
+  })
+}
+
+/**
+ * Checks a law, stored counterexamples first. `law` is this as a test; mutants call it directly and expect an error.
+ * @throws Error with the shrunk counterexample, the seed and the path if the law does not hold.
+ */
+export async function checkLaw<Args extends [unknown, ...unknown[]]>(
+  name: string,
+  arbitraries: Arbitraries<Args>,
+  predicate: Predicate<Args>,
+  options: LawOptions<Args> = {},
+): Promise<void> {
+  const file = join(options.folder ?? regressionsFolder, `${slug(name)}.json`)
+  const property = fc.asyncProperty<Args>(...arbitraries, async (...args: Args) => {
+    // Only `false` is a no: an assertion library may return anything from a check that passed.
+    return (await predicate(...args)) !== false
+  })
+  const details = await fc.check(property, {
+    numRuns: scaledRuns(options.runs ?? casesPerLaw),
+    examples: [...(readRegressions(file) as Args[]), ...(options.examples ?? [])],
+  })
+  if (!details.failed) return
+  const report = fc.defaultReportMessage(details) ?? 'the property failed'
+  const note = details.counterexample && keep(file, name, details.counterexample, options.record)
+  throw new Error(`${name}\n${report}\n${note ?? ''}`, { cause: details.errorInstance })
+}
+
+/** Stores a counterexample where that is wanted and possible; says what was done. */
+function keep(
+  file: string,
+  name: string,
+  counterexample: readonly unknown[],
+  record = !process.env.CI,
+): string {
+  if (!record) return 'The counterexample was not written down (CI is set, or the law asked for it).'
+  try {
+    writeRegression(file, name, counterexample)
+    return `The counterexample is kept in ${relative(process.cwd(), file)} and will be tried first.`
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    return `The counterexample could not be kept: ${error.message}`
+  }
+}
