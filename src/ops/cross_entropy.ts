@@ -1,7 +1,10 @@
 /**
  * cross_entropy: the negative log-likelihood of each label, in nats.
  *
- *   nll[t] = log_sum_exp(logits[t]) - logits[t, label[t]]          0 where the label is -100 (not scored)
+ *   nll[t] = log(sum(exp(logits[t] - max))) - (logits[t, label[t]] - max)      0 where the label is -100 (not scored)
+ *
+ * It is log_sum_exp less the label's logit, with the largest logit taken out of both before they are rounded: the loss
+ * of a confident prediction keeps its digits however large the logits are.
  *
  * Backward: logits_grad[t] = nll_grad[t] * (softmax(logits[t]) - onehot(label[t])), and 0 where not scored.
  * The shift by one position (position t is scored by logits[t - 1]) and the mean over scored tokens are the model's.
@@ -28,7 +31,7 @@ export function cross_entropy(
     nll[t] = 0
     if (labels[t] === NOT_SCORED) continue
     const { most, total } = exponentials(row, 0, logits, t * V, V)
-    nll[t] = fround(most + log(total)) - logits[t * V + labels[t]]
+    nll[t] = log(total) - fround(logits[t * V + labels[t]] - most)
   }
 }
 

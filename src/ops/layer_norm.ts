@@ -4,7 +4,7 @@
  *   mean = sum(x) / D;  variance = sum((x - mean)^2) / D;  scale = 1 / sqrt(variance + epsilon)
  *   y = (x - mean) * scale * weight + bias
  *
- * Both sums are striped. Backward, with n = (x - mean) * scale and g = y_grad * weight:
+ * Both sums are striped; D is rounded to float32 before it divides. Backward, with n = (x - mean) * scale and g = y_grad * weight:
  *   x_grad = scale * ((g - mean(g)) - n * mean(g n));  weight_grad += y_grad n;  bias_grad += y_grad, sequential in t
  */
 import { accumulator, defineOp, input, output, scalar, size, type Op } from './op.ts'
@@ -18,8 +18,8 @@ interface Moments {
 }
 
 function moments(x: Float32Array, start: number, D: number, epsilon: number): Moments {
-  const mean = fround(sum(x, start, D) / D)
-  const variance = fround(sumSquaredDeviations(x, start, D, mean) / D)
+  const mean = fround(sum(x, start, D) / fround(D))
+  const variance = fround(sumSquaredDeviations(x, start, D, mean) / fround(D))
   return { mean, scale: fround(1 / fround(sqrt(fround(variance + epsilon)))) }
 }
 
@@ -62,8 +62,8 @@ export function layer_norm_backward(
       normal[d] = fround(x[t * D + d] - mean) * scale
       g[d] = y_grad[t * D + d] * weight[d]
     }
-    const gMean = fround(sum(g, 0, D) / D)
-    const gnMean = fround(dot(g, 0, normal, 0, D) / D)
+    const gMean = fround(sum(g, 0, D) / fround(D))
+    const gnMean = fround(dot(g, 0, normal, 0, D) / fround(D))
     for (let d = 0; d < D; d++) {
       const centred = fround(fround(g[d] - gMean) - fround(normal[d] * gnMean))
       x_grad[t * D + d] = scale * centred

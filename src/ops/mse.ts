@@ -2,6 +2,8 @@
  * mse: the loss a predictor is trained with (algorithm page, 3.1).
  *
  *   loss = sum((prediction - target)^2) / N, striped;   prediction_grad = loss_grad * 2 (prediction - target) / N
+ *
+ * N is rounded to float32 before it divides.
  */
 import { defineOp, input, output, size, type Op } from './op.ts'
 import { sum } from './float32.ts'
@@ -20,7 +22,7 @@ export function mse(
     const error = fround(prediction[n] - target[n])
     squares[n] = error * error
   }
-  loss[0] = sum(squares, 0, N) / N
+  loss[0] = sum(squares, 0, N) / fround(N)
 }
 
 /** Gradient of mse with respect to the prediction. */
@@ -31,7 +33,7 @@ export function mse_backward(
   target: Float32Array, // [N]
   N: number,
 ): void {
-  const factor = fround(fround(2 * loss_grad[0]) / N)
+  const factor = fround(fround(2 * loss_grad[0]) / fround(N))
   for (let n = 0; n < N; n++) prediction_grad[n] = factor * fround(prediction[n] - target[n])
 }
 
