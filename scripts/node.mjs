@@ -20,9 +20,14 @@ function findNode() {
   if (suitable) return process.execPath
   const system = process.platform === 'win32' ? 'win' : process.platform
   const binary = process.platform === 'win32' ? 'bin/node.exe' : 'bin/node'
-  const path = fileURLToPath(new URL(`../node_modules/node-${system}-${process.arch}/${binary}`, import.meta.url))
+  const path = fileURLToPath(
+    new URL(`../node_modules/node-${system}-${process.arch}/${binary}`, import.meta.url),
+  )
   if (existsSync(path)) {
-    if (process.stderr.isTTY) process.stderr.write(`node ${process.versions.node} is older than ${NEEDED.join('.')}: using the one npm installed\n`)
+    if (process.stderr.isTTY)
+      process.stderr.write(
+        `node ${process.versions.node} is older than ${NEEDED.join('.')}: using the one npm installed\n`,
+      )
     return path
   }
   process.stderr.write(
