@@ -1,0 +1,263 @@
+/**
+ * The architecture law: what CONTRIBUTING says about the shape of the sources is true of them.
+ *
+ * Every rule is stated twice: the sources keep it, and a small planted source that breaks it is caught. A rule that
+ * no planted source breaks would be no rule.
+ */
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import * as rules from './harness/architecture.ts'
+import { type Module, parseModule, readSources, root } from './harness/syntax.ts'
+
+/** Files over 400 lines, each with the reason. */
+const longFiles: Record<string, string> = {}
+
+const sources = readSources('src')
+const modules = sources.map(parseModule)
+const everything = ['src', 'assembly', 'spec', 'scripts', 'bench'].flatMap((folder) => readSources(folder))
+const { dependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
+  dependencies: Record<string, string>
+}
+
+/** Modules from a table of path and text. */
+function planted(files: Record<string, string>): Module[] {
+  return Object.entries(files).map(([path, text]) => parseModule({ path, text }))
+}
+
+/** One file of the ops room with this text. */
+function op(text: string): Module[] {
+  return planted({ 'src/ops/add.ts': text })
+}
+
+test('there are sources to judge', () => {
+  expect(sources.length).toBeGreaterThan(10)
+  expect(modules.flatMap(rules.importsOf).length).toBeGreaterThan(sources.length)
+})
+
+describe('imports are seen in every form', () => {
+  test.each([
+    ["import '../io/zip.ts'"],
+    ["import { a } from '../io/zip.ts'"],
+    ["import type { A } from '../io/zip.ts'"],
+    ["export { a } from '../io/zip.ts'"],
+    ["export * from '../io/zip.ts'"],
+    ["const a = await import('../io/zip.ts')"],
+    ["let a: import('../io/zip.ts').A"],
+  ])('%s', (text) => {
+    expect(rules.importsOf(op(text)[0])).toEqual([
+      { specifier: '../io/zip.ts', target: 'src/io/zip.ts', at: 'src/ops/add.ts:1' },
+    ])
+  })
+
+  test('and not where there is none', () => {
+    expect(
+      rules.importsOf(op(`// import '../io/zip.ts'\nconst a = "import '../io/zip.ts'"; export { a }`)[0]),
+    ).toEqual([])
+  })
+})
+
+describe('a room imports only the rooms before it', () => {
+  test('in src/', () => expect(rules.importsGoOneWay(modules)).toEqual([]))
+
+  test('broken by a step up, a file outside the rooms, and cli seen from web', () => {
+    const files = {
+      'src/ops/add.ts': "\nimport '../masks/mask.ts'",
+      'src/helpers/text.ts': '',
+      'src/stray.ts': '',
+      'src/web/page.ts': "import '../cli/main.ts'",
+      'src/eval/perplexity.ts': "import '../index.ts'",
+    }
+    expect(rules.importsGoOneWay(planted(files))).toEqual([
+      'src/ops/add.ts:2: ops imports masks',
+      expect.stringContaining('src/helpers/text.ts:1: in none of the rooms platform, tensor'),
+      expect.stringContaining('src/stray.ts:1: in none of the rooms'),
+      'src/web/page.ts:1: web imports cli',
+      'src/eval/perplexity.ts:1: eval imports door',
+    ])
+  })
+
+  test('kept by steps down, and by the door and the two rooms behind it', () => {
+    const files = {
+      'src/masks/mask.ts': "import '../tensor/errors.ts'; import './budget.ts'",
+      'src/index.ts': "export * from './shadow_opt.ts'; export * from './ops/add.ts'",
+      'src/cli/main.ts': "import '../index.ts'; import '../eval/perplexity.ts'",
+      'src/model/opt/forward.ts': "import '../../backends/backend.ts'",
+    }
+    expect(rules.importsGoOneWay(planted(files))).toEqual([])
+  })
+})
+
+describe('the model knows no file format', () => {
+  test('in src/', () => expect(rules.modelKnowsNoFiles(modules)).toEqual([]))
+
+  test('broken by an import of io', () => {
+    const files = { 'src/model/opt/weights.ts': "import { open } from '../../io/safetensors.ts'" }
+    expect(rules.modelKnowsNoFiles(planted(files))).toEqual([
+      'src/model/opt/weights.ts:1: model imports src/io/safetensors.ts',
+    ])
+  })
+})
+
+describe('a concrete backend is named only in select.ts', () => {
+  test('in src/', () => expect(rules.backendsAreChosenInOnePlace(modules)).toEqual([]))
+
+  test('broken by naming one elsewhere, other backends included', () => {
+    const files = {
+      'src/eval/perplexity.ts': "import '../backends/wasm/backend.ts'",
+      'src/backends/wasm/memory.ts': "import '../reference.ts'",
+      'src/backends/door.ts': "import './reference/index.ts'",
+    }
+    expect(rules.backendsAreChosenInOnePlace(planted(files))).toEqual([
+      'src/eval/perplexity.ts:1: the wasm backend is named outside src/backends/select.ts',
+      'src/backends/wasm/memory.ts:1: the reference backend is named outside src/backends/select.ts',
+      'src/backends/door.ts:1: the reference backend is named outside src/backends/select.ts',
+    ])
+  })
+
+  test('kept by select.ts, by a backend itself, and by the common files', () => {
+    const files = {
+      'src/backends/select.ts': "import './reference.ts'; import './wasm/backend.ts'",
+      'src/backends/wasm/backend.ts': "import './memory.ts'; import '../backend.ts'; import '../door.ts'",
+    }
+    expect(rules.backendsAreChosenInOnePlace(planted(files))).toEqual([])
+  })
+})
+
+describe('only platform names the host', () => {
+  test('in src/', () => expect(rules.onlyPlatformNamesTheHost(modules)).toEqual([]))
+
+  test.each([
+    ["import { readFile } from 'node:fs/promises'"],
+    ["import fs from 'fs'"],
+    ['export const a = process.argv'],
+    ["export const a = 'Deno' in globalThis ? Deno.version : 0"],
+    ['export const a = globalThis.window'],
+    ["export const a = globalThis['document']"],
+    ['export let a: typeof process'],
+    ['export const a = { process }'],
+    ['const process = 1; export const a = 1'],
+  ])('broken by %s', (text) => {
+    expect(rules.onlyPlatformNamesTheHost(op(text))).toHaveLength(1)
+    expect(rules.onlyPlatformNamesTheHost(planted({ 'src/platform/host.ts': text }))).toEqual([])
+  })
+
+  test.each([
+    ['export const a = b.process(1)'],
+    ['export const a = { document: 1 }'],
+    ["export const a = 'process' // process.argv"],
+  ])('kept by %s', (text) => expect(rules.onlyPlatformNamesTheHost(op(text))).toEqual([]))
+})
+
+describe('what is imported is written down', () => {
+  test('in src/', () => {
+    expect(rules.importsAreLiterals(modules)).toEqual([])
+    expect(rules.packagesAreDependencies(modules, Object.keys(dependencies))).toEqual([])
+  })
+
+  test('broken by a computed import, and by a package that users do not get', () => {
+    expect(rules.importsAreLiterals(op('export const a = (b: string) => import(b)'))).toEqual([
+      'src/ops/add.ts:1: an import that is not a literal',
+    ])
+    const files = op(
+      "import fc from 'fast-check'; import nd from 'ndarray'; import sub from 'ndarray/sub.js'",
+    )
+    expect(rules.packagesAreDependencies(files, ['ndarray'])).toEqual([
+      'src/ops/add.ts:1: fast-check is not among the dependencies of package.json',
+    ])
+  })
+})
+
+describe('imports make no cycle', () => {
+  test('in src/', () => expect(rules.noCycles(modules)).toEqual([]))
+
+  test('broken by a circle of three, types included, and by a file that imports itself', () => {
+    const files = {
+      'src/ops/a.ts': "import './b.ts'",
+      'src/ops/b.ts': "import type { C } from './c.ts'",
+      'src/ops/c.ts': "export * from './b.ts'",
+      'src/ops/self.ts': "import './self.ts'",
+    }
+    expect(rules.noCycles(planted(files))).toEqual([
+      'src/ops/b.ts:1: a cycle of imports: src/ops/b.ts -> src/ops/c.ts -> src/ops/b.ts',
+      'src/ops/self.ts:1: a cycle of imports: src/ops/self.ts -> src/ops/self.ts',
+    ])
+  })
+
+  test('kept by two ways to one file', () => {
+    const files = {
+      'src/ops/a.ts': "import './b.ts'; import './c.ts'",
+      'src/ops/b.ts': "import './c.ts'",
+      'src/ops/c.ts': '',
+    }
+    expect(rules.noCycles(planted(files))).toEqual([])
+  })
+})
+
+describe('what is exported is documented', () => {
+  test('in src/', () => expect(rules.exportsAreDocumented(modules)).toEqual([]))
+
+  test.each([
+    ['export function f() {}'],
+    ['export default function f() {}'],
+    ['export class f {}'],
+    ['export interface f {}'],
+    ['export const f = () => 0'],
+    ['function f() {}\nexport { f }'],
+    ['// a line\nexport function f() {}'],
+    ['/* no docstring */\nexport function f() {}'],
+    ['/** Of another. */\nconst x = 0\nexport function f() { return x }'],
+  ])('broken by %s', (text) => {
+    const violations = rules.exportsAreDocumented(op(`/* The file. */\n${text}`))
+    expect(violations).toEqual([
+      expect.stringMatching(/^src\/ops\/add\.ts:\d: f is exported without a docstring$/),
+    ])
+  })
+
+  test('the comment that opens the file is not a docstring', () => {
+    expect(rules.exportsAreDocumented(op('/** The file. */\nexport function f() {}'))).toHaveLength(1)
+  })
+
+  test.each([
+    ['/** Doc. */\nexport function f() {}'],
+    ['/** Doc. */\nexport async function* f() {}'],
+    ['/** Doc. */\nexport function f(a: 1): void\nexport function f(a: 2): void\nexport function f() {}'],
+    ['/** Doc. */\nfunction f() {}\nexport { f }'],
+    ['function f() {}\nexport const limit = f()'],
+    ['export type f = () => void'],
+  ])('kept by %s', (text) => expect(rules.exportsAreDocumented(op(`/* The file. */\n${text}`))).toEqual([]))
+})
+
+describe('a file says what it is, and is short', () => {
+  test('in src/ and assembly/, every file opens with a block comment', () => {
+    expect(
+      rules.filesOpenWithAComment(everything.filter(({ path }) => /^(src|assembly)\//.test(path))),
+    ).toEqual([])
+  })
+
+  test('broken by a file that opens with code or a line comment, kept after a line for the shell', () => {
+    const opens = (text: string): string[] => rules.filesOpenWithAComment([{ path: 'src/ops/add.ts', text }])
+    expect(opens('import a from "a"\n/* late */')).toEqual([
+      'src/ops/add.ts:1: does not open with a block comment',
+    ])
+    expect(opens('// a line')).toHaveLength(1)
+    expect(opens('')).toHaveLength(1)
+    expect(opens('#!/usr/bin/env node\n/** The command. */')).toEqual([])
+  })
+
+  test('no file has more than 400 lines, but for a reason', () => {
+    expect(rules.filesAreShort(everything, longFiles)).toEqual([])
+  })
+
+  test('broken by one line more, and by an excuse that is no longer needed', () => {
+    const lines = (count: number): string => 'a\n'.repeat(count)
+    const files = [
+      { path: 'src/ops/short.ts', text: lines(400) },
+      { path: 'src/ops/long.ts', text: lines(401) },
+    ]
+    expect(rules.filesAreShort(files)).toEqual(['src/ops/long.ts:1: 401 lines, expected at most 400'])
+    expect(rules.filesAreShort(files, { 'src/ops/long.ts': 'a table' })).toEqual([])
+    expect(
+      rules.filesAreShort(files, { 'src/ops/long.ts': 'a table', 'src/ops/short.ts': 'a table' }),
+    ).toEqual(['src/ops/short.ts:1: excused for its length, but it is not long'])
+  })
+})

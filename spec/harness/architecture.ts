@@ -1,0 +1,272 @@
+/**
+ * The rules of the house, each a function from sources to the list of its violations, one line each
+ * (`path:line: what is wrong`). `architecture.spec.ts` applies them to src/ and breaks each of them on purpose.
+ */
+import { builtinModules } from 'node:module'
+import { posix } from 'node:path'
+import { type Module, type Node, place, type Source, walk } from './syntax.ts'
+
+/** The rooms of src/, from the foundation up: a room imports itself and what stands before it. */
+export const rooms = [
+  'platform',
+  'tensor',
+  'ops',
+  'io',
+  'backends',
+  'masks',
+  'model',
+  'criteria',
+  'predictor',
+  'train',
+  'eval',
+  'door',
+  'cli',
+  'web',
+]
+
+/** The files directly in src/: the public door. */
+const doorFiles = ['src/index.ts', 'src/shadow_opt.ts']
+
+interface Import {
+  /** What is written between the quotes; null where it is not a literal. */
+  specifier: string | null
+  /** The file it names, as a path from the root; null for a package. */
+  target: string | null
+  at: string
+}
+
+/** Everything a module imports: statically, dynamically, as a type, or to export it again. */
+export function importsOf(module: Module): Import[] {
+  const found: Import[] = []
+  const add = (node: Node, literal: Node | null): void => {
+    const value = literal?.type === 'Literal' ? literal.value : null
+    const specifier = typeof value === 'string' ? value : null
+    const target = specifier?.startsWith('.') ? posix.join(posix.dirname(module.path), specifier) : null
+    found.push({ specifier, target, at: place(module, node.start) })
+  }
+  for (const statement of module.body) {
+    walk(statement, (node) => {
+      if (/^(Import|ExportAll|ExportNamed)Declaration$/.test(node.type)) {
+        if (node.source) add(node, node.source as Node)
+      } else if (node.type === 'ImportExpression' || node.type === 'TSImportType') {
+        add(node, node.source as Node)
+      }
+    })
+  }
+  return found
+}
+
+/** The room a file of src/ is in; null if it is in none. */
+export function roomOf(path: string): string | null {
+  if (doorFiles.includes(path)) return 'door'
+  const [, room, ...rest] = path.split('/')
+  return rest.length > 0 && room !== 'door' && rooms.includes(room) ? room : null
+}
+
+/** Every file is in a room, and a room imports only rooms before it. cli and web do not know each other. */
+export function importsGoOneWay(modules: readonly Module[]): string[] {
+  return modules.flatMap((module) => {
+    const room = roomOf(module.path)
+    if (room === null) return [`${module.path}:1: in none of the rooms ${rooms.join(', ')}`]
+    return importsOf(module).flatMap(({ target, at }) => {
+      if (target === null) return []
+      const other = roomOf(target)
+      const apart = room === 'web' && other === 'cli'
+      const allowed = other !== null && rooms.indexOf(other) <= rooms.indexOf(room) && !apart
+      return allowed ? [] : [`${at}: ${room} imports ${other ?? target}`]
+    })
+  })
+}
+
+/** The model takes tensors by name and knows no file format. */
+export function modelKnowsNoFiles(modules: readonly Module[]): string[] {
+  return modules.flatMap((module) =>
+    roomOf(module.path) !== 'model'
+      ? []
+      : importsOf(module)
+          .filter(({ target }) => target !== null && roomOf(target) === 'io')
+          .map(({ target, at }) => `${at}: model imports ${target}`),
+  )
+}
+
+/** A concrete backend (a folder of src/backends, or reference.ts) is named only by itself and by select.ts. */
+export function backendsAreChosenInOnePlace(modules: readonly Module[]): string[] {
+  return modules.flatMap((module) =>
+    importsOf(module).flatMap(({ target, at }) => {
+      const backend = target === null ? null : concreteBackend(target)
+      const allowed =
+        backend === null ||
+        backend === concreteBackend(module.path) ||
+        module.path === 'src/backends/select.ts'
+      return allowed ? [] : [`${at}: the ${backend} backend is named outside src/backends/select.ts`]
+    }),
+  )
+}
+
+function concreteBackend(path: string): string | null {
+  return /^src\/backends\/(?:(reference)\.ts$|([^/]+)\/)/.exec(path)?.slice(1).find(Boolean) ?? null
+}
+
+const hostNames = ['process', 'Deno', 'window', 'document']
+
+/** Only src/platform names the host: Node's modules, and the globals of Node, Deno and the page. */
+export function onlyPlatformNamesTheHost(modules: readonly Module[]): string[] {
+  return modules
+    .filter(({ path }) => roomOf(path) !== 'platform')
+    .flatMap((module) => [
+      ...importsOf(module)
+        .filter(({ specifier }) => specifier?.startsWith('node:') || builtinModules.includes(specifier ?? ''))
+        .map(({ specifier, at }) => `${at}: ${specifier} is imported outside src/platform`),
+      ...hostNamesIn(module).map(
+        (node) => `${place(module, node.start)}: a name of the host outside src/platform`,
+      ),
+    ])
+}
+
+/** Identifiers (declared here or not: the names are reserved) and globalThis.<name> that name the host. */
+function hostNamesIn(module: Module): Node[] {
+  const found: Node[] = []
+  for (const statement of module.body) {
+    walk(statement, (node, parent, key) => {
+      const isHostName = node.type === 'Identifier' && hostNames.includes(node.name as string)
+      const isHostText = node.type === 'Literal' && hostNames.includes(node.value as string)
+      const ofGlobal = parent?.type === 'MemberExpression' && (parent.object as Node).name === 'globalThis'
+      // In `{ process }` key and value are one identifier, seen twice: the value counts.
+      const isMember = (key === 'property' || key === 'key') && !parent?.computed
+      if (isHostName ? ofGlobal || !isMember : isHostText && ofGlobal) found.push(node)
+    })
+  }
+  return found
+}
+
+/** `import(...)` takes a literal: nothing that was read as data decides what code runs. */
+export function importsAreLiterals(modules: readonly Module[]): string[] {
+  return modules.flatMap((module) =>
+    importsOf(module)
+      .filter(({ specifier }) => specifier === null)
+      .map(({ at }) => `${at}: an import that is not a literal`),
+  )
+}
+
+/** src/ imports only what an installation without the tools for developing has. */
+export function packagesAreDependencies(
+  modules: readonly Module[],
+  dependencies: readonly string[],
+): string[] {
+  return modules.flatMap((module) =>
+    importsOf(module)
+      .filter(
+        ({ specifier, target }) => specifier !== null && target === null && !specifier.startsWith('node:'),
+      )
+      .filter(
+        ({ specifier }) =>
+          !dependencies.some((name) => specifier === name || specifier?.startsWith(`${name}/`)),
+      )
+      .map(({ specifier, at }) => `${at}: ${specifier} is not among the dependencies of package.json`),
+  )
+}
+
+/** No file imports itself, directly or through others, types included. */
+export function noCycles(modules: readonly Module[]): string[] {
+  const edges = new Map(modules.map((module) => [module.path, importsOf(module).map(({ target }) => target)]))
+  const done = new Set<string>()
+  const found: string[] = []
+  const visit = (path: string, trail: string[]): void => {
+    const start = trail.indexOf(path)
+    if (start >= 0) found.push(`${path}:1: a cycle of imports: ${[...trail.slice(start), path].join(' -> ')}`)
+    if (start >= 0 || done.has(path)) return
+    for (const target of edges.get(path) ?? []) if (target !== null) visit(target, [...trail, path])
+    done.add(path)
+  }
+  for (const path of edges.keys()) visit(path, [])
+  return found
+}
+
+/** Every function, class and interface a file exports has a docstring of its own right before it. */
+export function exportsAreDocumented(modules: readonly Module[]): string[] {
+  return modules.flatMap((module) => {
+    const documented = new Set<string>()
+    const missing = new Map<string, Node>()
+    for (const { name, statement } of exportedStatements(module)) {
+      // One docstring serves all overloads of a function.
+      if (hasDocstring(module, statement)) documented.add(name)
+      else if (!missing.has(name)) missing.set(name, statement)
+    }
+    return [...missing]
+      .filter(([name]) => !documented.has(name))
+      .map(
+        ([name, statement]) => `${place(module, statement.start)}: ${name} is exported without a docstring`,
+      )
+  })
+}
+
+const documentedKinds =
+  /^(Function|Class|TSInterface)Declaration$|^TSDeclareFunction$|^(ArrowFunction|Function|Class)Expression$/
+
+/** The exported functions, classes and interfaces, with the statement a docstring must precede. */
+function exportedStatements(module: Module): { name: string; statement: Node }[] {
+  const declared = module.body.flatMap((statement) => {
+    const exported = /^Export(Named|Default)Declaration$/.test(statement.type)
+    const declaration = (exported ? statement.declaration : statement) as Node | null
+    return declaration ? namesDeclared(declaration).map((name) => ({ name, statement, exported })) : []
+  })
+  const listed = new Set(
+    module.body
+      .filter((statement) => statement.type === 'ExportNamedDeclaration' && !statement.source)
+      .flatMap((statement) => statement.specifiers as Node[])
+      .map((specifier) => (specifier.local as Node).name as string),
+  )
+  return declared.filter(({ name, exported }) => exported || listed.has(name))
+}
+
+/** The names a declaration gives to functions, classes and interfaces, arrow functions in constants included. */
+function namesDeclared(declaration: Node): string[] {
+  if (documentedKinds.test(declaration.type))
+    return [((declaration.id as Node | null)?.name as string) ?? 'default']
+  if (declaration.type !== 'VariableDeclaration') return []
+  return (declaration.declarations as Node[])
+    .filter(({ init }) => init && documentedKinds.test((init as Node).type))
+    .map(({ id }) => (id as Node).name as string)
+}
+
+function hasDocstring({ text, comments }: Module, statement: Node): boolean {
+  const before = comments.findLast(({ end }) => end <= statement.start)
+  if (before?.type !== 'Block' || !before.value.startsWith('*')) return false
+  // The comment that opens the file speaks for the file.
+  return opening(text) !== before.start && text.slice(before.end, statement.start).trim() === ''
+}
+
+/** Where a file's first word is, after a line for the shell if there is one. */
+function opening(text: string): number {
+  return /^(#!.*\n)?\s*/.exec(text)?.[0].length ?? 0
+}
+
+/** A file opens with a block comment: what it is, its invariants, what it does not do. */
+export function filesOpenWithAComment(sources: readonly Source[]): string[] {
+  return sources
+    .filter(({ text }) => !text.startsWith('/*', opening(text)))
+    .map(({ path }) => `${path}:1: does not open with a block comment`)
+}
+
+/** The most lines a file has before someone must look for the seam. */
+export const longestFile = 400
+
+/** No file is longer, except those listed with a reason; a listed file that became short leaves the list. */
+export function filesAreShort(
+  sources: readonly Source[],
+  excused: Readonly<Record<string, string>> = {},
+): string[] {
+  const long = new Map(
+    sources
+      .map(({ path, text }): [string, number] => [path, text.trimEnd().split('\n').length])
+      .filter(([, lines]) => lines > longestFile),
+  )
+  return [
+    ...[...long]
+      .filter(([path]) => !excused[path])
+      .map(([path, lines]) => `${path}:1: ${lines} lines, expected at most ${longestFile}`),
+    ...Object.keys(excused)
+      .filter((path) => !long.has(path))
+      .map((path) => `${path}:1: excused for its length, but it is not long`),
+  ]
+}
