@@ -35,7 +35,10 @@ export function denseMask(shape: UnitShape): UnitMask {
 export function makeMask(shape: UnitShape, heads: Float32Array, neurons: Float32Array): UnitMask {
   const { layers } = shape
   if (heads.length !== layers * shape.heads)
-    throw new UsageError('MASK_SHAPE', `head mask: expected [${layers}, ${shape.heads}], got ${heads.length} numbers`)
+    throw new UsageError(
+      'MASK_SHAPE',
+      `head mask: expected [${layers}, ${shape.heads}], got ${heads.length} numbers`,
+    )
   if (neurons.length !== layers * shape.neurons)
     throw new UsageError(
       'MASK_SHAPE',

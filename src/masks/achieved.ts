@@ -1,0 +1,52 @@
+/**
+ * What a mask really skips: requested sparsity is a wish, this is the account.
+ *
+ * `weights` counts the numbers of the six matrices of the blocks that a skipped unit leaves unread: 4 K D for a head
+ * (its rows of q, k, v and its channels of out_proj), 2 D for a neuron (its row of fc1, its channel of fc2).
+ * Embeddings, the lm_head, layer norms and biases are no unit's and are left out. Layer 0 is counted like any other.
+ */
+import type { UnitMask } from './mask.ts'
+
+/** Shares skipped, each in [0, 1]. */
+export interface Sparsity {
+  readonly heads: number
+  readonly neurons: number
+  readonly weights: number
+}
+
+export interface AchievedSparsity extends Sparsity {
+  readonly layers: readonly Sparsity[] // [L]
+}
+
+/** The sparsity of each layer and of the whole model. @param width D, the model's width; the head size is D / H */
+export function achievedSparsity(mask: UnitMask, width: number): AchievedSparsity {
+  const { layers, heads, neurons } = mask.shape
+  const perLayer: Sparsity[] = []
+  for (let layer = 0; layer < layers; layer++) {
+    const headShare = zeroShare(mask.heads, layer * heads, heads)
+    const neuronShare = zeroShare(mask.neurons, layer * neurons, neurons)
+    perLayer.push({
+      heads: headShare,
+      neurons: neuronShare,
+      weights: weightShare(headShare, neuronShare, neurons, width),
+    })
+  }
+  const headShare = zeroShare(mask.heads, 0, layers * heads)
+  const neuronShare = zeroShare(mask.neurons, 0, layers * neurons)
+  const weights = weightShare(headShare, neuronShare, neurons, width)
+  return { heads: headShare, neurons: neuronShare, weights, layers: perLayer }
+}
+
+/** A unit is skipped when its mask is 0. */
+function zeroShare(mask: Float32Array, start: number, length: number): number {
+  let zeros = 0
+  for (let i = start; i < start + length; i++) if (mask[i] === 0) zeros++
+  return length === 0 ? 0 : zeros / length
+}
+
+/** All heads of a layer have 4 D D weights, all neurons 2 F D. */
+function weightShare(headShare: number, neuronShare: number, neurons: number, width: number): number {
+  const headWeights = 4 * width
+  const neuronWeights = 2 * neurons
+  return (headShare * headWeights + neuronShare * neuronWeights) / (headWeights + neuronWeights)
+}

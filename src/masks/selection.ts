@@ -1,0 +1,115 @@
+/**
+ * From scores to a mask: the units with the highest scores stay, within a budget.
+ *
+ * Invariants: ties go to the lower index (layer first, then unit); a bigger budget keeps a superset; layer 0 is dense
+ * whatever its scores say; NaN ranks below every number. There is one definition, `selectMask`; the ranking under it
+ * is the top_k op, of the reference or of any backend, which are equal by law.
+ */
+import type { Backend } from '../backends/backend.ts'
+import { top_k } from '../ops/top_k.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { firstRanked, unitsKept, type Budget } from './budget.ts'
+import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
+
+/** How important each unit is; low scores are skipped first. Row 0 belongs to the dense first layer. */
+export interface UnitScores {
+  readonly shape: UnitShape
+  readonly heads: Float32Array // [L, H]
+  readonly neurons: Float32Array // [L, F]
+}
+
+/** The indices of the `count` highest scores, ascending. */
+export type TopK = (scores: Float32Array, count: number) => Int32Array
+
+/** top_k by its definition. */
+export const referenceTopK: TopK = (scores, count) => {
+  const indices = new Int32Array(count)
+  top_k(indices, scores, scores.length, count)
+  return indices
+}
+
+/** top_k on a backend. */
+export function backendTopK(backend: Backend): TopK {
+  return (scores, count) => {
+    const scoreBuffer = backend.upload(scores)
+    const indexBuffer = backend.allocate('i32', count)
+    try {
+      backend.ops.top_k(indexBuffer, scoreBuffer, scores.length, count)
+      return backend.readI32(indexBuffer)
+    } finally {
+      backend.free(indexBuffer)
+      backend.free(scoreBuffer)
+    }
+  }
+}
+
+/**
+ * The mask that keeps the highest scores a budget has room for.
+ * @throws UsageError SCORE_SHAPE if the scores are not [L, H] and [L, F]; FLOOR if a floor is above H or F
+ */
+export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): UnitMask {
+  const { layers, heads, neurons } = scores.shape
+  const { headSparsity, headFloor, neuronSparsity, neuronFloor } = budget
+  return makeMask(
+    scores.shape,
+    selectUnits('head', scores.heads, layers, heads, headSparsity, headFloor, budget, topK),
+    selectUnits('neuron', scores.neurons, layers, neurons, neuronSparsity, neuronFloor, budget, topK),
+  )
+}
+
+/** The mask [L, U] of one kind of unit. */
+function selectUnits(
+  kind: string,
+  scores: Float32Array, // [L, U]
+  layers: number,
+  units: number,
+  sparsity: number,
+  floor: number,
+  { scope, policy }: Budget,
+  topK: TopK,
+): Float32Array {
+  if (scores.length !== layers * units)
+    throw new UsageError(
+      'SCORE_SHAPE',
+      `${kind} scores: expected [${layers}, ${units}], got ${scores.length} numbers`,
+    )
+  if (floor > units)
+    throw new UsageError('FLOOR', `${kind} floor: expected at most ${units} units, got ${floor}`)
+  const mask = new Float32Array(layers * units)
+  const first = firstRanked(policy)
+  const keep = (start: number, length: number, count: number): void => {
+    const ranked = scores.subarray(start, start + length)
+    for (const unit of chooseWithFloor(ranked, length / units, units, count, floor, topK))
+      mask[start + unit] = 1
+  }
+  if (scope === 'global') {
+    const ranked = Math.max(0, layers - first) * units
+    keep(first * units, ranked, unitsKept(ranked, sparsity, policy))
+  } else
+    for (let layer = first; layer < layers; layer++)
+      keep(layer * units, units, unitsKept(units, sparsity, policy))
+  return mask.fill(1, 0, Math.min(layers, 1) * units)
+}
+
+/** The best `floor` units of every layer, then the best of all others until `count` are chosen. */
+function chooseWithFloor(
+  scores: Float32Array, // [L', U], the ranked layers
+  layers: number,
+  units: number,
+  count: number,
+  floor: number,
+  topK: TopK,
+): Iterable<number> {
+  if (floor === 0) return topK(scores, count)
+  const chosen = new Set<number>()
+  for (let start = 0; start < layers * units; start += units)
+    for (const unit of topK(scores.slice(start, start + units), floor)) chosen.add(start + unit)
+  const others = Int32Array.from(scores.keys()).filter((unit) => !chosen.has(unit))
+  const more = Math.max(0, count - chosen.size)
+  for (const place of topK(
+    Float32Array.from(others, (unit) => scores[unit]),
+    more,
+  ))
+    chosen.add(others[place])
+  return chosen
+}
