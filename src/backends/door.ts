@@ -4,6 +4,7 @@
  * For each op it makes a function that verifies sizes against the row's ranges, each buffer's owner, kind and length
  * against the row's shape, and each index list's range, then launches the kernel. A list's contents are looked at
  * once, when it is uploaded; the door only compares its bounds, so a check costs the same for any number of units.
+ * For that to be safe a list is always written whole: an op that makes one takes a buffer of exactly its length.
  */
 import { opNames, opRow, type OpName } from '../ops/catalog.ts'
 import { elementCount, type ArrayParam, type Dtype, type Op, type SizeParam } from '../ops/op.ts'
@@ -29,6 +30,7 @@ export class PlacedBuffer<Place> implements Buffer {
   readonly place: Place
   /** The buffer this one is a view of, or null. */
   readonly parent: PlacedBuffer<Place> | null
+  /** Of an int32 buffer, once it was written; a view's are those of the buffer behind it. */
   bounds: ListBounds | null = null
   freed = false
 
@@ -68,12 +70,40 @@ export function placed<Place>(owner: object, buffer: Buffer, name: string): Plac
   return buffer as PlacedBuffer<Place>
 }
 
+/**
+ * Checks that numbers start..start+length lie inside a buffer of `whole` numbers.
+ * @throws UsageError SIZE
+ */
+export function checkRange(name: string, start: number, length: number, whole: number): void {
+  if (
+    !Number.isInteger(start) ||
+    !Number.isInteger(length) ||
+    start < 0 ||
+    length < 0 ||
+    start + length > whole
+  )
+    throw new UsageError(
+      'SIZE',
+      `${name}: expected a range inside 0..${whole}, got ${start}..${start + length}`,
+    )
+}
+
+/**
+ * Checks the length of a buffer to be made.
+ * @throws UsageError SIZE
+ */
+export function checkLength(length: number): void {
+  if (!Number.isInteger(length) || length < 0)
+    throw new UsageError('SIZE', `allocate: expected a whole number of at least 0, got ${length}`)
+}
+
 /** An argument as a kernel receives it. */
 export type Launched<Place> = Place | number | null
 
 /**
  * Makes the checked ops of a backend.
- * @throws UsageError from each op: SIZE, BUFFER_KIND, BUFFER_LENGTH, INDEX_RANGE, BUFFER_FOREIGN, BUFFER_FREED.
+ * @throws UsageError from each op: SIZE, BUFFER_KIND, BUFFER_LENGTH, BUFFER_VIEW, BUFFER_FOREIGN, BUFFER_FREED,
+ *   INDEX_RANGE.
  */
 export function openDoor<Place>(owner: object, launch: (name: OpName, args: Launched<Place>[]) => void): Ops {
   const entries = opNames.map((name) => [
@@ -106,10 +136,14 @@ function checkedOp<Place>(
     launch(launched)
     for (let i = 0; i < args.length; i++) {
       const param = row.params[i]
-      if (param.kind === 'array' && param.dtype === 'i32' && param.role === 'out')
+      if (param.kind === 'array' && isListOutput(param))
         (args[i] as PlacedBuffer<Place>).bounds = knownBounds(param, sizes)
     }
   }
+}
+
+function isListOutput(param: ArrayParam): boolean {
+  return param.dtype === 'i32' && param.role === 'out'
 }
 
 function knownBounds(param: ArrayParam, sizes: Record<string, number>): ListBounds {
@@ -161,8 +195,16 @@ function checkArray<Place>(
       'BUFFER_LENGTH',
       `${name}: expected at least ${needed} numbers [${param.shape.join(', ')}], got ${buffer.length}`,
     )
-  if (param.below !== null && param.role === 'in') checkList(name, param, buffer.bounds, sizes)
+  if (isListOutput(param)) checkListOutput(name, buffer, needed)
+  else if (param.below !== null) checkList(name, param, (buffer.parent ?? buffer).bounds, sizes)
   return buffer.place
+}
+
+function checkListOutput(name: string, buffer: PlacedBuffer<unknown>, needed: number): void {
+  if (buffer.parent !== null)
+    throw new UsageError('BUFFER_VIEW', `${name}: expected a whole buffer, got a view of one`)
+  if (buffer.length > needed)
+    throw new UsageError('BUFFER_LENGTH', `${name}: expected exactly ${needed} numbers, got ${buffer.length}`)
 }
 
 function checkList(
@@ -174,10 +216,11 @@ function checkList(
   const limit = sizes[param.below as string]
   if (bounds === null)
     throw new UsageError('INDEX_RANGE', `${name}: expected an uploaded list, got one never written`)
-  if (bounds.least < 0 || bounds.most >= limit || (bounds.hasNotScored && param.holds !== 'labels'))
+  const least = bounds.hasNotScored && param.holds !== 'labels' ? NOT_SCORED : bounds.least
+  if (least < 0 || bounds.most >= limit)
     throw new UsageError(
       'INDEX_RANGE',
-      `${name}: expected values from 0 to ${limit - 1}, got ${bounds.hasNotScored ? NOT_SCORED : bounds.least} to ${bounds.most}`,
+      `${name}: expected values from 0 to ${limit - 1}, got ${least} to ${bounds.most}`,
     )
   if (param.holds === 'ascending' && !bounds.ascending)
     throw new UsageError(

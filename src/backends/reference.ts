@@ -6,7 +6,7 @@ import { opRow } from '../ops/catalog.ts'
 import type { Dtype } from '../ops/op.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Backend, Buffer, Ops } from './backend.ts'
-import { boundsOf, openDoor, placed, PlacedBuffer } from './door.ts'
+import { boundsOf, checkLength, checkRange, openDoor, placed, PlacedBuffer } from './door.ts'
 
 type Place = Float32Array | Int32Array
 
@@ -25,6 +25,7 @@ export class ReferenceBackend implements Backend {
   }
 
   allocate(dtype: Dtype, length: number): Buffer {
+    checkLength(length)
     this.#live++
     const place = dtype === 'f32' ? new Float32Array(length) : new Int32Array(length)
     return new PlacedBuffer<Place>(this, dtype, length, place, null)
@@ -39,7 +40,9 @@ export class ReferenceBackend implements Backend {
   }
 
   write(buffer: Buffer, values: Float32Array, start = 0): void {
-    this.#floats(buffer, 'write').set(values, start)
+    const floats = this.#floats(buffer, 'write')
+    checkRange('write', start, values.length, floats.length)
+    floats.set(values, start)
   }
 
   zero(buffer: Buffer): void {
@@ -48,15 +51,9 @@ export class ReferenceBackend implements Backend {
 
   slice(buffer: Buffer, start: number, length: number): Buffer {
     const whole = placed<Place>(this, buffer, 'slice')
-    if (start < 0 || start + length > whole.length)
-      throw new UsageError(
-        'SIZE',
-        `slice: expected a range inside 0..${whole.length}, got ${start}..${start + length}`,
-      )
+    checkRange('slice', start, length, whole.length)
     const part = whole.place.subarray(start, start + length)
-    const view = new PlacedBuffer<Place>(this, whole.dtype, length, part, whole.parent ?? whole)
-    view.bounds = whole.bounds
-    return view
+    return new PlacedBuffer<Place>(this, whole.dtype, length, part, whole.parent ?? whole)
   }
 
   readF32(buffer: Buffer): Float32Array {

@@ -4,7 +4,9 @@
  *   mean = sum(x) / D;  variance = sum((x - mean)^2) / D;  scale = 1 / sqrt(variance + epsilon)
  *   y = (x - mean) * scale * weight + bias
  *
- * Both sums are striped; D is rounded to float32 before it divides. Backward, with n = (x - mean) * scale and g = y_grad * weight:
+ * Both sums are striped; D is rounded to float32 before it divides.
+ *
+ * Backward, with n = (x - mean) * scale and g = y_grad * weight:
  *   x_grad = scale * ((g - mean(g)) - n * mean(g n));  weight_grad += y_grad n;  bias_grad += y_grad, sequential in t
  */
 import { accumulator, defineOp, input, output, scalar, size, type Op } from './op.ts'
