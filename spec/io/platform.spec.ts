@@ -1,0 +1,136 @@
+/**
+ * The room that knows the runtime: files are read by parts and written whole or not at all, and everything can be
+ * imported where there is no Node.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  crc32,
+  exists,
+  fileKind,
+  isDirectory,
+  list,
+  machine,
+  makeFolder,
+  openRange,
+} from '../../src/platform/platform.ts'
+import { portableCrc32, readFile, runtime, sha256, sha256File } from '../../src/platform/platform.ts'
+import { writeFileAtomic } from '../../src/platform/platform.ts'
+import { law } from '../harness/seed.ts'
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'shadowllm-platform-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+law(
+  'any range of a file is the same bytes, cut where the file ends',
+  [fc.uint8Array({ maxLength: 300 }), fc.nat(400), fc.nat(400)],
+  async (bytes, offset, length) => {
+    const path = join(folder, 'ranges')
+    writeFileSync(path, bytes)
+    const file = await openRange(path)
+    try {
+      expect(file.size).toBe(bytes.length)
+      const read = await file.read(offset, length)
+      expect(read).toEqual(bytes.slice(offset, offset + length))
+      expect(read.byteOffset).toBe(0)
+      expect(read.buffer.byteLength).toBe(read.length)
+    } finally {
+      await file.close()
+    }
+  },
+)
+
+test('a file that is written to while it is open says so', async () => {
+  const path = join(folder, 'changing')
+  writeFileSync(path, 'abc')
+  const file = await openRange(path)
+  expect(await file.changed()).toBe(false)
+  writeFileSync(path, 'abcd')
+  expect(await file.changed()).toBe(true)
+  await file.close()
+})
+
+test('a write that fails half way leaves the old file, and nothing beside it', async () => {
+  const place = join(folder, 'atomic')
+  await makeFolder(place)
+  const path = join(place, 'file')
+  await writeFileAtomic(path, 'old')
+  async function* broken(): AsyncGenerator<Uint8Array> {
+    yield new Uint8Array(10)
+    throw new Error('the source broke')
+  }
+  await expect(writeFileAtomic(path, broken())).rejects.toThrow('the source broke')
+  expect(readFileSync(path, 'utf8')).toBe('old')
+  await writeFileAtomic(path, [new Uint8Array([1, 2]), new Uint8Array([3])])
+  expect([...(await readFile(path))]).toEqual([1, 2, 3])
+  expect(readdirSync(place)).toEqual(['file'])
+})
+
+test('files, folders and their absence are told apart', async () => {
+  const path = join(folder, 'kind')
+  writeFileSync(path, '')
+  expect(await fileKind(path)).toBe('file')
+  expect(await fileKind(folder)).toBe('directory')
+  expect(await fileKind(join(folder, 'none'))).toBe('missing')
+  expect(await fileKind(join(path, 'below a file'))).toBe('missing')
+  expect([await exists(path), await exists(join(folder, 'none'))]).toEqual([true, false])
+  expect([await isDirectory(path), await isDirectory(folder)]).toEqual([false, true])
+  expect(await list(folder)).toContain('kind')
+})
+
+test('checksums have their published values', async () => {
+  const text = new TextEncoder().encode('123456789')
+  expect(crc32(text)).toBe(0xcbf43926)
+  expect(await sha256(text)).toBe('15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225')
+  writeFileSync(join(folder, 'hashed'), text)
+  expect(await sha256File(join(folder, 'hashed'))).toBe(await sha256(text))
+})
+
+law(
+  'CRC-32 may be taken in two parts, and the portable form agrees with the native one',
+  [fc.uint8Array({ maxLength: 100 }), fc.uint8Array({ maxLength: 100 })],
+  (a, b) => {
+    const whole = new Uint8Array([...a, ...b])
+    expect(crc32(b, crc32(a))).toBe(crc32(whole))
+    expect(portableCrc32(b, portableCrc32(a))).toBe(crc32(whole))
+  },
+)
+
+test('the runtime and the machine are described', () => {
+  expect(['node', 'deno']).toContain(runtime.name)
+  expect(runtime.version).toMatch(/^\d+\.\d+/)
+  expect(machine().threads).toBeGreaterThan(0)
+})
+
+// Deno's workers cannot take `process` away, nor strip types for a plain worker script.
+test.skipIf(runtime.name !== 'node')(
+  'the room loads where there is no process, and says what is missing',
+  async () => {
+    const url = new URL('../../src/platform/platform.ts', import.meta.url).href
+    const script = `
+    const { parentPort } = process.getBuiltinModule('node:worker_threads')
+    Reflect.deleteProperty(globalThis, 'process')
+    import(${JSON.stringify(url)}).then(async (platform) => {
+      const failure = await platform.openRange('x').then(() => null, (error) => error.message)
+      parentPort.postMessage([platform.runtime.name, platform.environment('PATH'), platform.crc32(new Uint8Array(3)), failure])
+    }, (error) => parentPort.postMessage(String(error)))`
+    const worker = new Worker(script, { eval: true })
+    const answer = await new Promise((resolve, reject) =>
+      worker.once('message', resolve).once('error', reject),
+    )
+    await worker.terminate()
+    expect(answer).toEqual([
+      'browser',
+      undefined,
+      0xff41d912,
+      'node:fs: expected Node or Deno, got a browser',
+    ])
+  },
+)

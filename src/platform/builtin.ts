@@ -1,0 +1,45 @@
+/**
+ * How this room reaches the modules of Node: at the moment of use and by name, never by an import at the top, so that
+ * a browser can load every file of the project. Deno offers the same modules under the same names.
+ */
+import type * as cryptoModule from 'node:crypto'
+import type * as fsModule from 'node:fs'
+import type * as osModule from 'node:os'
+import type * as pathModule from 'node:path'
+import type * as urlModule from 'node:url'
+import type * as zlibModule from 'node:zlib'
+
+type Process = typeof globalThis.process
+
+/** Node's process object, or null in a browser. */
+export const hostProcess: Process | null =
+  typeof globalThis.process === 'object' && typeof globalThis.process.getBuiltinModule === 'function'
+    ? globalThis.process
+    : null
+
+/** Something this runtime does not have was asked for; `feature` says what. */
+export class PlatformError extends Error {
+  readonly feature: string
+
+  constructor(feature: string) {
+    super(`${feature}: expected Node or Deno, got a browser`)
+    this.name = 'PlatformError'
+    this.feature = feature
+  }
+}
+
+/** A module of Node's. @throws PlatformError in a browser. */
+export function builtin<Name extends keyof ModuleTypes>(name: Name): ModuleTypes[Name] {
+  if (hostProcess === null) throw new PlatformError(name)
+  return hostProcess.getBuiltinModule(name) as ModuleTypes[Name]
+}
+
+/** The modules in use, and nothing else: what this room needs of Node is read here. */
+export interface ModuleTypes {
+  'node:crypto': typeof cryptoModule
+  'node:fs': typeof fsModule
+  'node:os': typeof osModule
+  'node:path': typeof pathModule
+  'node:url': typeof urlModule
+  'node:zlib': typeof zlibModule
+}

@@ -1,0 +1,51 @@
+/**
+ * SHA-256, which names a file by its content, and CRC-32, which zip archives carry for each entry.
+ */
+import { builtin, hostProcess, type ModuleTypes } from './builtin.ts'
+import { openRange } from './files.ts'
+
+/** SHA-256 as 64 hexadecimal digits. */
+export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', bytes)
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** SHA-256 of a file of any size, read in parts. */
+export async function sha256File(path: string): Promise<string> {
+  const partLength = 2 ** 22
+  const hash = builtin('node:crypto').createHash('sha256')
+  const file = await openRange(path)
+  try {
+    for (let offset = 0; offset < file.size; offset += partLength) {
+      hash.update(await file.read(offset, Math.min(partLength, file.size - offset)))
+    }
+  } finally {
+    await file.close()
+  }
+  return hash.digest('hex')
+}
+
+/**
+ * CRC-32 as zip has it (polynomial 0xEDB88320, reflected), continued from `start`: the checksum of a + b is
+ * crc32(b, crc32(a)).
+ */
+export function crc32(bytes: Uint8Array, start = 0): number {
+  return nativeCrc32 ? nativeCrc32(bytes, start) : portableCrc32(bytes, start)
+}
+
+// Node's own is ten times as fast; some runtimes do not have it.
+const nativeCrc32: ((bytes: Uint8Array, start: number) => number) | undefined =
+  hostProcess === null ? undefined : (builtin('node:zlib') as Partial<ModuleTypes['node:zlib']>).crc32
+
+const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let remainder = byte
+  for (let bit = 0; bit < 8; bit++) remainder = (remainder >>> 1) ^ (remainder & 1 ? 0xedb88320 : 0)
+  return remainder
+})
+
+/** `crc32` in plain TypeScript, for runtimes without a native one. */
+export function portableCrc32(bytes: Uint8Array, start = 0): number {
+  let crc = ~start
+  for (const byte of bytes) crc = (crc >>> 8) ^ table[(crc ^ byte) & 0xff]
+  return ~crc >>> 0
+}

@@ -1,0 +1,182 @@
+/**
+ * Files: read whole, read by ranges, written so that a reader sees the old content or the new, never half of either.
+ *
+ * Failures are the system's own errors (`code` is ENOENT, EACCES, ...); the io room turns them into typed ones.
+ */
+import type { FileHandle } from 'node:fs/promises'
+import { builtin, hostProcess } from './builtin.ts'
+
+/** A path of this system, or a URL. */
+export type Location = string | URL
+
+/** A file opened for reading parts of it. */
+export interface RangedFile {
+  /** Bytes, when it was opened. */
+  readonly size: number
+  /** Up to `length` bytes from `offset` in a buffer of their own; fewer only where the file ends. */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>
+  /** Whether size or time of change differ from those at opening. */
+  changed(): Promise<boolean>
+  close(): Promise<void>
+}
+
+export type FileKind = 'file' | 'directory' | 'other' | 'missing'
+
+/** One system call reads at most this much: the limit of Node's is just under 2 GiB. */
+const READ_AT_ONCE = 2 ** 30
+
+/** A whole file. In a browser a URL of the page's own site is fetched; that is the only reading a page does. */
+export async function readFile(location: Location): Promise<Uint8Array<ArrayBuffer>> {
+  if (hostProcess !== null) {
+    const bytes = await builtin('node:fs').promises.readFile(location)
+    // Small files come in a slice of Node's pool; callers are promised a buffer of their own.
+    return bytes.byteLength === bytes.buffer.byteLength ? new Uint8Array(bytes.buffer) : new Uint8Array(bytes)
+  }
+  const response = await fetch(location)
+  if (!response.ok) throw new Error(`${String(location)}: expected the file, got status ${response.status}`)
+  return new Uint8Array(await response.arrayBuffer())
+}
+
+/** Opens a file for ranged reads. Close it. */
+export async function openRange(location: Location): Promise<RangedFile> {
+  const handle = await builtin('node:fs').promises.open(location, 'r')
+  try {
+    const atOpening = await handle.stat()
+    return {
+      size: atOpening.size,
+      async read(offset, length) {
+        const bytes = new Uint8Array(length)
+        let done = 0
+        while (done < length) {
+          const part = Math.min(READ_AT_ONCE, length - done)
+          const { bytesRead } = await handle.read(bytes, done, part, offset + done)
+          if (bytesRead === 0) break
+          done += bytesRead
+        }
+        return done === length ? bytes : bytes.slice(0, done)
+      },
+      async changed() {
+        const now = await handle.stat()
+        return now.size !== atOpening.size || now.mtimeMs !== atOpening.mtimeMs
+      },
+      close: () => handle.close(),
+    }
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+/** What stands at a path; links are followed. */
+export async function fileKind(location: Location): Promise<FileKind> {
+  try {
+    const found = await builtin('node:fs').promises.stat(location)
+    return found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other'
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return 'missing'
+    throw error
+  }
+}
+
+export async function exists(location: Location): Promise<boolean> {
+  return (await fileKind(location)) !== 'missing'
+}
+
+export async function isDirectory(location: Location): Promise<boolean> {
+  return (await fileKind(location)) === 'directory'
+}
+
+/** The names in a folder, sorted. */
+export async function list(location: Location): Promise<string[]> {
+  return (await builtin('node:fs').promises.readdir(location)).sort()
+}
+
+/** Makes a folder and those above it; nothing happens if it is there. */
+export async function makeFolder(location: Location): Promise<void> {
+  await builtin('node:fs').promises.mkdir(location, { recursive: true })
+}
+
+/**
+ * Writes a file under a temporary name beside its place, forces it to the disk, then renames it into place.
+ * On failure the old file stays and the temporary one is removed.
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const { open, rename, rm } = builtin('node:fs').promises
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`
+  const handle = await open(temporary, 'wx')
+  try {
+    try {
+      for await (const part of parts(content)) await writeAll(handle, part)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  await syncFolder(folderOf(path))
+}
+
+function parts(
+  content: string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+  if (typeof content === 'string') return [new TextEncoder().encode(content)]
+  return content instanceof Uint8Array ? [content] : content
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await handle.write(bytes, done, Math.min(READ_AT_ONCE, bytes.length - done))
+    done += bytesWritten
+  }
+}
+
+/** The rename itself must survive a crash too. Some systems cannot open a folder; they have no such step. */
+async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await builtin('node:fs').promises.open(folder, 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } catch {
+    // Windows: EPERM or EISDIR. The file itself was forced to the disk before.
+  }
+}
+
+/** Path parts joined by this system's separator, and made plain. */
+export function joinPath(...segments: string[]): string {
+  return builtin('node:path').join(...segments)
+}
+
+/** A path from the root of the file system. */
+export function absolutePath(path: string): string {
+  return builtin('node:path').resolve(path)
+}
+
+/** The folder a path lies in. */
+export function folderOf(path: string): string {
+  return builtin('node:path').dirname(path)
+}
+
+/** The last name of a path. */
+export function fileNameOf(path: string): string {
+  return builtin('node:path').basename(path)
+}
+
+/** A `file:` URL as a path of this system. */
+export function pathOfUrl(url: URL | string): string {
+  return builtin('node:url').fileURLToPath(url)
+}
+
+/** A folder of the system's for temporary files. */
+export function temporaryFolder(): string {
+  return builtin('node:os').tmpdir()
+}

@@ -1,0 +1,136 @@
+/**
+ * The door of the only room that knows where the program runs: Node, Deno or a browser.
+ *
+ * No other file of the project names `node:`, `Deno`, `window` or `process`. Importing this file is safe everywhere;
+ * what a browser does not have (files, the command line) throws PlatformError when it is used.
+ */
+import { builtin, hostProcess, PlatformError } from './builtin.ts'
+
+export { PlatformError } from './builtin.ts'
+export * from './files.ts'
+export * from './checksums.ts'
+
+export interface Runtime {
+  readonly name: 'node' | 'deno' | 'browser'
+  readonly version: string
+  /** Operating system and processor, such as "linux x64". */
+  readonly system: string
+}
+
+interface DenoGlobal {
+  version: { deno: string }
+}
+
+/** Where the program runs. */
+export const runtime: Runtime = describeRuntime()
+
+function describeRuntime(): Runtime {
+  const { Deno } = globalThis as { Deno?: DenoGlobal }
+  const system = hostProcess === null ? 'browser' : `${hostProcess.platform} ${hostProcess.arch}`
+  if (Deno !== undefined) return { name: 'deno', version: Deno.version.deno, system }
+  if (hostProcess !== null) return { name: 'node', version: hostProcess.versions.node, system }
+  return { name: 'browser', version: globalThis.navigator?.userAgent ?? 'unknown', system }
+}
+
+export interface Machine {
+  readonly processor: string
+  /** How many threads run at once. */
+  readonly threads: number
+  /** Bytes; null where the runtime does not say. */
+  readonly totalMemory: number | null
+  readonly freeMemory: number | null
+}
+
+/** The processor and the memory, as far as the runtime tells. */
+export function machine(): Machine {
+  if (hostProcess === null) {
+    const threads = globalThis.navigator?.hardwareConcurrency ?? 1
+    return { processor: 'unknown', threads, totalMemory: null, freeMemory: null }
+  }
+  const os = builtin('node:os')
+  return {
+    processor: os.cpus()[0]?.model.trim() ?? 'unknown',
+    threads: os.availableParallelism(),
+    totalMemory: os.totalmem(),
+    freeMemory: os.freemem(),
+  }
+}
+
+/** Bytes this process holds in memory; null in a browser. */
+export function residentMemory(): number | null {
+  return hostProcess === null ? null : hostProcess.memoryUsage.rss()
+}
+
+/** Milliseconds since some fixed moment, for measuring. */
+export function now(): number {
+  return performance.now()
+}
+
+/** What was written on the command line after the program's name. */
+export function commandArguments(): string[] {
+  return hostProcess === null ? [] : hostProcess.argv.slice(2)
+}
+
+/** An environment variable; undefined where it is not set, and in a browser. */
+export function environment(name: string): string | undefined {
+  return hostProcess?.env[name]
+}
+
+/** What the program ends with once it has nothing left to do. Nothing is cut off, unlike `exit`. */
+export function setExitCode(code: number): void {
+  if (hostProcess === null) throw new PlatformError('exit code')
+  hostProcess.exitCode = code
+}
+
+/** Ends the program now. */
+export function exit(code: number): never {
+  if (hostProcess === null) throw new PlatformError('exit')
+  return hostProcess.exit(code)
+}
+
+/** Calls `handler` on each ctrl-C, and on a request to end, instead of ending. Returns a function that stops this. */
+export function onInterrupt(handler: () => void): () => void {
+  if (hostProcess === null) return () => {}
+  const host = hostProcess
+  const signals = ['SIGINT', 'SIGTERM'] as const
+  for (const signal of signals) host.on(signal, handler)
+  return () => {
+    for (const signal of signals) host.off(signal, handler)
+  }
+}
+
+export type Output = 'stdout' | 'stderr'
+
+const guarded = new Set<Output>()
+
+function stream(output: Output): NodeJS.WriteStream {
+  if (hostProcess === null) throw new PlatformError(output)
+  const found = hostProcess[output]
+  if (!guarded.has(output)) {
+    guarded.add(output)
+    // The reader of a pipe may leave early (`shadowllm masks | head`): that ends the program, quietly.
+    found.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') exit(Number(hostProcess?.exitCode ?? 0))
+      throw error
+    })
+  }
+  return found
+}
+
+/** Writes text or bytes; resolves when the stream has taken them. */
+export function write(output: Output, content: string | Uint8Array): Promise<void> {
+  const to = stream(output)
+  return new Promise((resolve, reject) => {
+    to.write(content, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+/** Whether a person is looking. */
+export function isTerminal(output: Output): boolean {
+  return hostProcess !== null && hostProcess[output].isTTY === true
+}
+
+/** Columns of the terminal; 80 where there is none. */
+export function terminalWidth(output: Output): number {
+  return (hostProcess !== null && hostProcess[output].columns) || 80
+}
