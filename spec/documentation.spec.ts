@@ -1,0 +1,182 @@
+/**
+ * The documentation law: what the documents show runs and prints what they say, and the law book has no dead row.
+ *
+ * As everywhere, each check is also given a document that is wrong, and must say so.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import * as documents from './harness/documents.ts'
+import { checkExamples, matches } from './harness/examples.ts'
+import { parseModule, readSources, root, type Source } from './harness/syntax.ts'
+
+const pages: Source[] = [
+  ...readdirSync(root)
+    .filter((name) => name.endsWith('.md'))
+    .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') })),
+  ...readSources('spec', '.md'),
+]
+const modules = readSources('src').map(parseModule)
+const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  scripts: Record<string, string>
+}
+
+const exists = (path: string): boolean => existsSync(join(root, path))
+const read = (path: string): string | null => (exists(path) ? readFileSync(join(root, path), 'utf8') : null)
+
+/** A page made of these lines. */
+function page(...lines: string[]): Source {
+  return { path: 'page.md', text: lines.join('\n') }
+}
+
+describe('what the documents show runs', () => {
+  test('README, CONTRIBUTING, the law book, and every @example in src/', { timeout: 600_000 }, async () => {
+    const examples = [
+      ...pages.flatMap(documents.examplesOf),
+      ...modules.flatMap(documents.examplesInDocstrings),
+    ]
+    expect(await checkExamples(examples)).toEqual([])
+  })
+
+  test('every code block ends, and every @example has one', () => {
+    expect(pages.flatMap(documents.openFences)).toEqual([])
+    expect(modules.flatMap(documents.emptyExamples)).toEqual([])
+  })
+
+  test('right examples pass', async () => {
+    const text = page(
+      '```ts',
+      "const words: string[] = ['one', 'two']",
+      'for (const word of words) console.log(word)',
+      '```',
+      '',
+      '```text',
+      'one',
+      '...',
+      '```',
+      '<!-- run -->',
+      '',
+      '```sh',
+      'echo three',
+      '```',
+      '```text',
+      'three',
+      '```',
+    )
+    const examples = documents.examplesOf(text)
+    expect(examples).toHaveLength(2)
+    expect(await checkExamples(examples)).toEqual([])
+  })
+
+  test.each([
+    ['a wrong type', ['```ts', "const a: number = 'text'", '```'], /^page\.md:1 \+1: error TS2322/],
+    ['a wrong type, though it is not to run', ['```ts no-run', 'const a: number = ""', '```'], /TS2322/],
+    ['a name the library does not export', ['```ts', "import { nothing } from 'shadowllm'", '```'], /TS2\d+/],
+    [
+      'an error thrown',
+      ['text', '```ts', "throw new Error('planted')", '```'],
+      /^page\.md:2: the example failed/,
+    ],
+    [
+      'another output',
+      ['```ts', 'console.log(1)', '```', '```text', '2', '```'],
+      /expected the output\n2\ngot\n1$/,
+    ],
+    [
+      'a command that fails',
+      ['<!-- run -->', '```sh', 'true', 'false', 'true', '```'],
+      /^page\.md:2: the example fa/,
+    ],
+    ['a failure inside a pipe', ['<!-- run -->', '```sh', 'false | true', '```'], /the example failed/],
+    ['no such command', ['<!-- run -->', '```sh', 'shadowllm no-such-command', '```'], /the example failed/],
+    ['other words', ['<!-- run -->', '```sh', 'echo a', '```', '```text', 'b', '```'], /expected the output/],
+  ])('broken by %s', async (_, lines, fault) => {
+    expect(await checkExamples(documents.examplesOf(page(...lines)))).toContainEqual(
+      expect.stringMatching(fault),
+    )
+  })
+
+  test('a command without <!-- run --> is not run', () => {
+    expect(documents.examplesOf(page('```sh', 'false', '```'))).toMatchObject([{ run: false }])
+    expect(documents.examplesOf(page('<!-- run -->', 'words', '```sh', 'false', '```'))).toMatchObject([
+      { run: false },
+    ])
+  })
+
+  test('examples are found in docstrings, and only there', () => {
+    const text =
+      '/** Adds.\n * @example\n * ```ts\n * one()\n *\n *   two()\n * ```\n * @throws Never */\nexport {}'
+    const found = documents.examplesInDocstrings(parseModule({ path: 'src/ops/add.ts', text }))
+    expect(found).toEqual([
+      { at: 'src/ops/add.ts:1', language: 'ts', code: 'one()\n\n  two()\n', run: true, output: null },
+    ])
+    const comment = parseModule({ path: 'src/ops/add.ts', text: text.replace('/**', '/*') })
+    expect(documents.examplesInDocstrings(comment)).toEqual([])
+  })
+
+  test('broken by a block without an end, and by an @example without a block', () => {
+    expect(documents.openFences(page('', '```ts', 'one()'))).toEqual([
+      'page.md:2: a code block that is never closed',
+    ])
+    const module = parseModule({ path: 'src/a.ts', text: '\n/** @example one() */\nexport {}' })
+    expect(documents.emptyExamples(module)).toEqual(['src/a.ts:2: an @example without a code block'])
+  })
+
+  test('a line of three dots stands for any lines, and nothing else does', () => {
+    expect(matches('a\nb\nc\n', 'a\n...\nc')).toBe(true)
+    expect(matches('a\nc', 'a\n...\nc')).toBe(true)
+    expect(matches('a  \nb', 'a\nb\n\n')).toBe(true)
+    expect(matches('a\nb\nc', 'a\nc')).toBe(false)
+    expect(matches('abc', 'a.c')).toBe(false)
+    expect(matches('a\nb\nd', 'a\n...\nc')).toBe(false)
+  })
+})
+
+describe('what the documents name exists', () => {
+  test('npm scripts and links', () => {
+    expect(pages.flatMap((source) => documents.deadScripts(source, Object.keys(scripts)))).toEqual([])
+    expect(pages.flatMap((source) => documents.deadLinks(source, exists))).toEqual([])
+  })
+
+  test('broken by a script and by a link that are not there', () => {
+    const text = page(
+      '```sh',
+      'npm ci && npm run gone && npm test',
+      '```',
+      '[a](src/gone.ts) [b](https://b) [c](#c)',
+    )
+    expect(documents.deadScripts(text, ['test'])).toEqual(['page.md:1: package.json has no script "gone"'])
+    expect(documents.deadLinks(text, exists)).toEqual([
+      'page.md:4: a link to src/gone.ts, which does not exist',
+    ])
+    expect(documents.deadLinks(page('[a](spec/documentation.spec.ts#top)'), exists)).toEqual([])
+  })
+})
+
+describe('the law book has no dead row', () => {
+  const book = pages.find(({ path }) => path === 'spec/README.md')
+  const row = (code: string, law: string): string[] =>
+    documents.deadRows(
+      page('| statement | code | law |', '|---|:--|---|', `| Words. | ${code} | ${law} |`),
+      read,
+    )
+  const here = '`spec/documentation.spec.ts`'
+
+  test('in spec/README.md', () => {
+    expect(book?.text.split('\n').filter((line) => line.startsWith('| ')).length).toBeGreaterThan(10)
+    expect(documents.deadRows(book ?? page(), read)).toEqual([])
+  })
+
+  test('kept by files and titles that exist', () => {
+    expect(row(here, `${here} "the law book has no dead row"`)).toEqual([])
+  })
+
+  test.each([
+    ['code that is gone', '`src/gone.ts`', here, 'src/gone.ts does not exist'],
+    ['a law that is gone', here, '`spec/gone.spec.ts`', 'spec/gone.spec.ts does not exist'],
+    ['no code', 'the code', here, 'names no code'],
+    ['no law', here, 'a law to come', 'names no law'],
+    ['a file that is no law', here, '`package.json`', 'names no law'],
+    ['a title that is gone', here, `${here} "not a title"`, 'no law is titled "not a title"'],
+  ])('broken by %s', (_, code, law, fault) => expect(row(code, law)).toEqual([`page.md:3: ${fault}`]))
+})

@@ -1,0 +1,108 @@
+/**
+ * Runs the examples of documents and says what is wrong with them, one line or more per fault.
+ *
+ * TypeScript examples become files in a folder under build/, inside this package, so that `shadowllm` means the
+ * package itself (by `exports` of package.json), for the compiler and for Node alike. All are type-checked in one
+ * go; then each runs in a process of its own.
+ */
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Example } from './documents.ts'
+import { root } from './syntax.ts'
+
+const timeout = 120_000
+
+interface Result {
+  ok: boolean
+  stdout: string
+  /** Both outputs, for reports. */
+  output: string
+}
+
+function run(command: string, args: string[]): Promise<Result> {
+  const env = { ...process.env, NO_COLOR: '1', SHADOWLLM_NODE: process.execPath }
+  return new Promise((resolve) => {
+    execFile(command, args, { cwd: root, env, timeout, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      const late = error?.killed ? `stopped after ${timeout / 1000} s\n` : ''
+      resolve({ ok: error === null, stdout, output: stdout + stderr + late })
+    })
+  })
+}
+
+/** Type-checks and runs what these examples say may be run. Empty if all hold. */
+export async function checkExamples(examples: readonly Example[]): Promise<string[]> {
+  if (examples.length === 0) return []
+  mkdirSync(join(root, 'build'), { recursive: true })
+  const folder = mkdtempSync(join(root, 'build', 'examples-'))
+  try {
+    const faults = await typeCheck(examples, folder)
+    for (const [index, example] of examples.entries()) {
+      if (example.run) faults.push(...(await runExample(example, exampleFile(folder, index))))
+    }
+    return faults
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+function exampleFile(folder: string, index: number): string {
+  return join(folder, `example_${index}.ts`)
+}
+
+async function typeCheck(examples: readonly Example[], folder: string): Promise<string[]> {
+  let any = false
+  for (const [index, { language, code }] of examples.entries()) {
+    if (language !== 'ts') continue
+    any = true
+    // An example is a module even where it imports nothing, so that names of two examples never meet.
+    writeFileSync(exampleFile(folder, index), `${code}\nexport {}\n`)
+  }
+  if (!any) return []
+  const config = {
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
+    include: ['*.ts'],
+  }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  const { ok, output } = await run(process.execPath, [tsc, '--project', folder, '--pretty', 'false'])
+  if (ok) return []
+  const named = output.replace(
+    /^\S*?example_(\d+)\.ts\((\d+),\d+\)/gm,
+    (_, i, line) => `${examples[i].at} +${line}`,
+  )
+  return [named.trimEnd()]
+}
+
+async function runExample(example: Example, file: string): Promise<string[]> {
+  const shadowllm = 'shadowllm() { "$SHADOWLLM_NODE" src/cli/main.ts "$@"; }'
+  const { ok, stdout, output } =
+    example.language === 'ts'
+      ? await run(process.execPath, [file])
+      : await run('bash', ['-euo', 'pipefail', '-c', `${shadowllm}\n${example.code}`])
+  if (!ok) return [`${example.at}: the example failed\n${output.trimEnd()}`]
+  if (example.output === null || matches(stdout, example.output)) return []
+  return [`${example.at}: expected the output\n${example.output.trimEnd()}\ngot\n${stdout.trimEnd()}`]
+}
+
+/** Whether a text is the expected one, line by line; a line `...` stands for any number of lines. */
+export function matches(text: string, expected: string): boolean {
+  return linesMatch(linesOf(text), linesOf(expected))
+}
+
+function linesOf(text: string): string[] {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.trimEnd())
+}
+
+function linesMatch(lines: readonly string[], expected: readonly string[]): boolean {
+  if (expected.length === 0) return lines.length === 0
+  const [first, ...rest] = expected
+  if (first !== '...') return lines[0] === first && linesMatch(lines.slice(1), rest)
+  return Array.from({ length: lines.length + 1 }, (_, skipped) => skipped).some((skipped) =>
+    linesMatch(lines.slice(skipped), rest),
+  )
+}
