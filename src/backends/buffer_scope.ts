@@ -1,0 +1,42 @@
+/**
+ * Buffers that live and die together: what a piece of work allocates is freed in one call, whatever happened between.
+ */
+import type { Dtype } from '../ops/op.ts'
+import type { Backend, Buffer } from './backend.ts'
+
+/** A set of buffers of one backend with a common end. */
+export class BufferScope {
+  readonly backend: Backend
+  readonly #buffers = new Set<Buffer>()
+
+  constructor(backend: Backend) {
+    this.backend = backend
+  }
+
+  /** A new buffer of zeros that lives as long as the scope. */
+  allocate(length: number, dtype: Dtype = 'f32'): Buffer {
+    return this.adopt(this.backend.allocate(dtype, length))
+  }
+
+  /** A new buffer holding these numbers that lives as long as the scope. */
+  upload(values: Float32Array | Int32Array): Buffer {
+    return this.adopt(this.backend.upload(values))
+  }
+
+  /** Takes over a buffer. */
+  adopt(buffer: Buffer): Buffer {
+    this.#buffers.add(buffer)
+    return buffer
+  }
+
+  /** Frees one buffer before the others. */
+  free(buffer: Buffer): void {
+    if (this.#buffers.delete(buffer)) this.backend.free(buffer)
+  }
+
+  /** Frees everything. Safe to call twice. */
+  dispose(): void {
+    for (const buffer of this.#buffers) this.backend.free(buffer)
+    this.#buffers.clear()
+  }
+}

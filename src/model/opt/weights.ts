@@ -1,0 +1,146 @@
+/**
+ * The parameters of an OPT model inside a backend.
+ *
+ * q, k, v, fc1, the projections and the lm_head stay one row per output. out_proj and fc2 are turned at load to one row
+ * per input, so that a head's channels and a neuron's weights are each contiguous and skipping them skips their bytes.
+ * The host copy of a tensor is dropped as soon as it is uploaded.
+ */
+import type { Backend, Buffer } from '../../backends/backend.ts'
+import { BufferScope } from '../../backends/buffer_scope.ts'
+import { InputError } from '../../tensor/errors.ts'
+import type { TensorSource } from '../../tensor/tensor_source.ts'
+import type { OptConfig } from './config.ts'
+import { matchTensors, moduleName, modules, names, parameterShapes } from './names.ts'
+
+/** A weight and a bias. */
+export interface Affine {
+  readonly weight: Buffer
+  readonly bias: Buffer
+}
+
+/** One block. */
+export interface BlockWeights {
+  readonly attentionNorm: Affine // [D], [D]
+  readonly query: Affine // [D, D], [D]
+  readonly key: Affine // [D, D], [D]
+  readonly value: Affine // [D, D], [D]
+  readonly out: Affine // input-major: [D in, D out], [D]
+  readonly ffnNorm: Affine // [D], [D]
+  readonly fc1: Affine // [F, D], [F]
+  readonly fc2: Affine // input-major: [F, D], [D]
+}
+
+export interface OptWeights {
+  readonly tokenTable: Buffer // [V, E]
+  readonly positionTable: Buffer // [positions + 2, D]
+  readonly projectIn: Buffer | null // [D, E]
+  readonly blocks: readonly BlockWeights[] // [L]
+  readonly finalNorm: Affine | null // [D], [D]
+  readonly projectOut: Buffer | null // [E, D]
+  /** The token table itself where the head is tied. */
+  readonly head: Buffer // [V, E]
+  /** Tensors of the checkpoint that were not needed. */
+  readonly unused: readonly string[]
+  dispose(): void
+}
+
+export interface LoadProgress {
+  /** Parameters loaded so far, and in all. */
+  readonly loaded: number
+  readonly total: number
+  /** The tensor just loaded. */
+  readonly name: string
+}
+
+export interface LoadOptions {
+  /** Ends the load between two tensors; what was uploaded is freed. */
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: LoadProgress) => void
+  /** Accept NaN and infinity among the weights. */
+  readonly allowNonFinite?: boolean
+}
+
+/** Whether a parameter is held input-major, that is transposed at load. */
+export function isInputMajor(name: string): boolean {
+  return name.endsWith(`.${modules.out}.weight`) || name.endsWith(`.${modules.fc2}.weight`)
+}
+
+/**
+ * Loads every parameter into a backend.
+ * @throws InputError TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DUPLICATE, TENSOR_EXTRA before anything is read;
+ *   WEIGHT_NOT_FINITE while reading; what the source throws; the signal's reason
+ */
+export async function loadWeights(
+  config: OptConfig,
+  source: TensorSource,
+  backend: Backend,
+  options: LoadOptions = {},
+): Promise<OptWeights> {
+  const { stored, unused } = matchTensors(config, source.tensors)
+  const shapes = parameterShapes(config)
+  const scope = new BufferScope(backend)
+  const parameters = new Map<string, Buffer>()
+  let loaded = 0
+  try {
+    for (const [name, storedName] of stored) {
+      options.signal?.throwIfAborted()
+      const values = await source.read(storedName)
+      if (!options.allowNonFinite) refuseNonFinite(storedName, values)
+      parameters.set(name, place(scope, name, values, shapes.get(name) as readonly number[]))
+      loaded++
+      options.onProgress?.({ loaded, total: stored.size, name: storedName })
+    }
+  } catch (error) {
+    scope.dispose()
+    throw error
+  }
+  return arrange(config, parameters, unused, () => scope.dispose())
+}
+
+function place(scope: BufferScope, name: string, values: Float32Array, shape: readonly number[]): Buffer {
+  const uploaded = scope.upload(values)
+  if (!isInputMajor(name)) return uploaded
+  const turned = scope.allocate(values.length)
+  scope.backend.ops.transpose(turned, uploaded, shape[0], shape[1])
+  scope.free(uploaded)
+  return turned
+}
+
+function refuseNonFinite(name: string, values: Float32Array): void {
+  for (let i = 0; i < values.length; i++)
+    if (!Number.isFinite(values[i]))
+      throw new InputError('WEIGHT_NOT_FINITE', `${name}[${i}]: expected a finite number, got ${values[i]}`, {
+        tensor: name,
+      })
+}
+
+function arrange(
+  config: OptConfig,
+  parameters: ReadonlyMap<string, Buffer>,
+  unused: readonly string[],
+  dispose: () => void,
+): OptWeights {
+  const get = (name: string): Buffer => parameters.get(name) as Buffer
+  const affine = (name: string): Affine => ({ weight: get(`${name}.weight`), bias: get(`${name}.bias`) })
+  const block = (layer: number): BlockWeights => ({
+    attentionNorm: affine(moduleName(layer, 'attentionNorm')),
+    query: affine(moduleName(layer, 'query')),
+    key: affine(moduleName(layer, 'key')),
+    value: affine(moduleName(layer, 'value')),
+    out: affine(moduleName(layer, 'out')),
+    ffnNorm: affine(moduleName(layer, 'ffnNorm')),
+    fc1: affine(moduleName(layer, 'fc1')),
+    fc2: affine(moduleName(layer, 'fc2')),
+  })
+  return {
+    tokenTable: get(names.tokenTable),
+    positionTable: get(names.positionTable),
+    projectIn: parameters.get(names.projectIn) ?? null,
+    blocks: Array.from({ length: config.layers }, (_, layer) => block(layer)),
+    finalNorm: config.finalNorm ? affine(names.finalNorm) : null,
+    projectOut: parameters.get(names.projectOut) ?? null,
+    head: parameters.get(names.head) ?? get(names.tokenTable),
+    unused,
+    dispose,
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * A TensorSource over tensors that are already in memory: models made rather than read (training, benches, laws).
+ */
+import { InputError } from './errors.ts'
+import type { TensorInfo, TensorSource } from './tensor_source.ts'
+
+/** A float32 tensor with its shape. */
+export interface HostTensor {
+  readonly shape: readonly number[]
+  readonly values: Float32Array
+}
+
+/**
+ * Presents tensors by name. `read` hands out copies, as a file would.
+ * @throws InputError TENSOR_SHAPE if a tensor does not have as many numbers as its shape says
+ */
+export function memorySource(tensors: ReadonlyMap<string, HostTensor>): TensorSource {
+  const infos = new Map<string, TensorInfo>()
+  for (const [name, { shape, values }] of tensors) {
+    const length = shape.reduce((product, size) => product * size, 1)
+    if (length !== values.length)
+      throw new InputError(
+        'TENSOR_SHAPE',
+        `${name}: expected ${length} numbers [${shape.join(', ')}], got ${values.length}`,
+        { tensor: name },
+      )
+    infos.set(name, { name, dtype: 'F32', shape, byteLength: values.byteLength })
+  }
+  return {
+    tensors: infos,
+    async read(name) {
+      const tensor = tensors.get(name)
+      if (!tensor)
+        throw new InputError('TENSOR_MISSING', `${name}: expected this tensor, got none`, { tensor: name })
+      return tensor.values.slice()
+    },
+    async close() {},
+  }
+}
