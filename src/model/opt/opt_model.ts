@@ -6,6 +6,7 @@
  */
 import type { Backend, Buffer } from '../../backends/backend.ts'
 import type { UnitShape } from '../../masks/mask.ts'
+import { UsageError } from '../../tensor/errors.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
 import { POSITION_OFFSET } from './names.ts'
@@ -54,6 +55,21 @@ export class OptModel {
    */
   begin(options: SequenceOptions = {}): Sequence {
     return new Sequence(this, options)
+  }
+
+  /**
+   * Whether tokens can follow `past` others.
+   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position
+   */
+  checkTokens(tokens: Int32Array, past: number): void {
+    const { positions, vocabulary } = this.config
+    if (tokens.length === 0) throw new UsageError('TOKENS', 'tokens: expected at least one, got none')
+    const outside = tokens.find((id) => id < 0 || id >= vocabulary)
+    if (outside !== undefined)
+      throw new UsageError('TOKENS', `tokens: expected ids from 0 to ${vocabulary - 1}, got ${outside}`)
+    const end = past + tokens.length
+    if (end > positions)
+      throw new UsageError('CONTEXT_LENGTH', `tokens: expected at most ${positions} positions, got ${end}`)
   }
 
   /** Rows of the position table for T tokens from position `past` on: a view, never freed by itself. */

@@ -153,7 +153,8 @@ export class Sequence {
     const { backend, config, weights } = model
     const T = tokens.length
     const past = this.#length
-    this.#check(tokens)
+    if (this.#disposed) throw new UsageError('DISPOSED', 'sequence: expected a live one, got one disposed of')
+    model.checkTokens(tokens, past)
     this.#cache.reserve(past + T, past, this.#capacity ?? Math.max(64, 2 * T))
     const { embedding, block } = this.#state.reserve(T)
     const pass: Pass = { backend, config, T, past, capacity: this.#cache.capacity }
@@ -173,18 +174,6 @@ export class Sequence {
     }
     this.#length += T
     return { T, stream: block.output }
-  }
-
-  #check(tokens: Int32Array): void {
-    const { positions, vocabulary } = this.model.config
-    if (this.#disposed) throw new UsageError('DISPOSED', 'sequence: expected a live one, got one disposed of')
-    if (tokens.length === 0) throw new UsageError('TOKENS', 'tokens: expected at least one, got none')
-    const outside = tokens.find((id) => id < 0 || id >= vocabulary)
-    if (outside !== undefined)
-      throw new UsageError('TOKENS', `tokens: expected ids from 0 to ${vocabulary - 1}, got ${outside}`)
-    const end = this.#length + tokens.length
-    if (end > positions)
-      throw new UsageError('CONTEXT_LENGTH', `tokens: expected at most ${positions} positions, got ${end}`)
   }
 
   #unitsOf(layer: number): LayerUnits {
