@@ -14,6 +14,8 @@ export interface TensorInfo {
   readonly shape: readonly number[]
   /** Size of the stored values in bytes. */
   readonly byteLength: number
+  /** An earlier tensor of the same file that is the same stored values under another name: tied weights. */
+  readonly sameAs?: string
 }
 
 export interface TensorSource {
@@ -25,4 +27,15 @@ export interface TensorSource {
    */
   read(name: string): Promise<Float32Array>
   close(): Promise<void>
+}
+
+/** A source whose values can also be had as they are stored, and the text a file says about itself. */
+export interface RawTensorSource extends TensorSource {
+  /** Free text by key; empty where the format has none. */
+  readonly metadata: ReadonlyMap<string, string>
+  /**
+   * The stored values of one tensor, row-major, little-endian, in a buffer of their own.
+   * @throws InputError TENSOR_MISSING if there is no such tensor.
+   */
+  readRaw(name: string): Promise<Uint8Array<ArrayBuffer>>
 }

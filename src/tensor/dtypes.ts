@@ -1,0 +1,245 @@
+/**
+ * Element types as they lie in files, and the conversions between them and float32.
+ *
+ * Widening F16 and BF16 to float32 is exact, bit patterns of NaN included. Narrowing rounds to nearest, ties to even;
+ * a NaN keeps the part of its payload that fits. Int8 rows carry one scale each. Everything is little-endian, in
+ * files and in memory: a host of the other kind is refused when this file loads.
+ */
+import { InputError, MissingError } from './errors.ts'
+import type { SourceDtype } from './tensor_source.ts'
+
+if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
+  throw new MissingError('BIG_ENDIAN_HOST', 'host: expected little-endian, got big-endian')
+
+/** Bytes of one element. A map, because the names come from files. */
+export const bytesPerElement: ReadonlyMap<string, number> = new Map<SourceDtype, number>([
+  ['F64', 8],
+  ['F32', 4],
+  ['F16', 2],
+  ['BF16', 2],
+  ['I64', 8],
+  ['I32', 4],
+  ['I16', 2],
+  ['I8', 1],
+  ['U8', 1],
+  ['BOOL', 1],
+])
+
+/** Whether a name is that of an element type. */
+export function isSourceDtype(name: unknown): name is SourceDtype {
+  return typeof name === 'string' && bytesPerElement.has(name)
+}
+
+/** Bytes of one element of a known type. */
+export function elementSize(dtype: SourceDtype): number {
+  return bytesPerElement.get(dtype) as number
+}
+
+// ---- One number -----------------------------------------------------------------------------------------------
+
+/** The float32 pattern that equals an F16 pattern. */
+export function widenF16Bits(half: number): number {
+  const sign = (half & 0x8000) << 16
+  const exponent = (half >>> 10) & 31
+  let fraction = half & 0x3ff
+  if (exponent === 31) return (sign | 0x7f800000 | (fraction << 13)) >>> 0
+  if (exponent !== 0) return (sign | ((exponent + 112) << 23) | (fraction << 13)) >>> 0
+  if (fraction === 0) return sign >>> 0
+  let shift = 0 // subnormal: moved up until its leading one is the hidden bit
+  for (; (fraction & 0x400) === 0; shift++) fraction <<= 1
+  return (sign | ((113 - shift) << 23) | ((fraction & 0x3ff) << 13)) >>> 0
+}
+
+/** The F16 pattern nearest to a float32 pattern, ties to even; past 65,520 an infinity. */
+export function narrowToF16Bits(single: number): number {
+  const sign = (single >>> 16) & 0x8000
+  const size = single & 0x7fffffff
+  if (size > 0x7f800000) return sign | 0x7c00 | ((size >>> 13) & 0x3ff || 0x200)
+  if (size >= 0x477ff000) return sign | 0x7c00
+  if (size >= 0x38800000) {
+    const rebiased = size - 0x38000000 // 2^-14 and up: normal in both
+    return sign | ((rebiased + 0xfff + ((rebiased >>> 13) & 1)) >>> 13)
+  }
+  if (size <= 0x33000000) return sign // up to half the least subnormal, 2^-25, a tie that goes to zero
+  const fraction = (size & 0x7fffff) | 0x800000
+  const shift = 126 - (size >>> 23) // in units of 2^-24; 14 to 24
+  const kept = fraction >>> shift
+  const rest = fraction & ((1 << shift) - 1)
+  const half = 1 << (shift - 1)
+  return sign | (kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0))
+}
+
+/** The BF16 pattern nearest to a float32 pattern, ties to even. */
+export function narrowToBf16Bits(single: number): number {
+  if ((single & 0x7fffffff) > 0x7f800000) {
+    const high = single >>> 16
+    return high & 0x7f ? high : high | 0x40
+  }
+  return (single + 0x7fff + ((single >>> 16) & 1)) >>> 16
+}
+
+// ---- Arrays ---------------------------------------------------------------------------------------------------
+
+let f16Table: Uint32Array | undefined
+
+/** F16 patterns as float32, exactly. `out` may be given, as long as `half`. */
+export function widenF16(half: Uint16Array, out: Float32Array = new Float32Array(half.length)): Float32Array {
+  f16Table ??= Uint32Array.from({ length: 65_536 }, (_, bits) => widenF16Bits(bits))
+  const single = patternsOf(out)
+  for (let i = 0; i < half.length; i++) single[i] = f16Table[half[i]]
+  return out
+}
+
+/** BF16 patterns as float32, exactly. */
+export function widenBf16(
+  half: Uint16Array,
+  out: Float32Array = new Float32Array(half.length),
+): Float32Array {
+  const single = patternsOf(out)
+  for (let i = 0; i < half.length; i++) single[i] = half[i] << 16
+  return out
+}
+
+/** float32 rounded to F16 patterns. */
+export function narrowToF16(
+  values: Float32Array,
+  out: Uint16Array = new Uint16Array(values.length),
+): Uint16Array {
+  const single = patternsOf(values)
+  for (let i = 0; i < values.length; i++) out[i] = narrowToF16Bits(single[i])
+  return out
+}
+
+/** float32 rounded to BF16 patterns. */
+export function narrowToBf16(
+  values: Float32Array,
+  out: Uint16Array = new Uint16Array(values.length),
+): Uint16Array {
+  const single = patternsOf(values)
+  for (let i = 0; i < values.length; i++) out[i] = narrowToBf16Bits(single[i])
+  return out
+}
+
+/** The same memory as bit patterns: a NaN that passes through a number may lose its payload. */
+function patternsOf(values: Float32Array): Uint32Array {
+  return new Uint32Array(values.buffer, values.byteOffset, values.length)
+}
+
+/** How many values are NaN or infinite. */
+export function countNonFinite(values: Float32Array): number {
+  const single = patternsOf(values)
+  let count = 0
+  for (let i = 0; i < single.length; i++) if ((single[i] & 0x7f800000) === 0x7f800000) count++
+  return count
+}
+
+// ---- Stored bytes ---------------------------------------------------------------------------------------------
+
+/** Bytes at an address that suits `size`-byte elements: the same memory if it does already. */
+function aligned(bytes: Uint8Array, size: number): Uint8Array {
+  return bytes.byteOffset % size === 0 ? bytes : bytes.slice()
+}
+
+/**
+ * Stored floats as float32; F64 is rounded. May share memory with `bytes`.
+ * @throws InputError DTYPE if the type is not a float.
+ */
+export function decodeFloats(dtype: SourceDtype, bytes: Uint8Array, tensor: string): Float32Array {
+  const size = elementSize(dtype)
+  const { buffer, byteOffset, byteLength } = aligned(bytes, size)
+  const count = byteLength / size
+  if (dtype === 'F32') return new Float32Array(buffer, byteOffset, count)
+  if (dtype === 'F16') return widenF16(new Uint16Array(buffer, byteOffset, count))
+  if (dtype === 'BF16') return widenBf16(new Uint16Array(buffer, byteOffset, count))
+  if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, count))
+  throw new InputError('DTYPE', `${tensor}: expected a float type, got ${dtype}`, { tensor })
+}
+
+/**
+ * Stored integers (BOOL is 0 or 1) as int32.
+ * @throws InputError DTYPE if the type is not an integer, VALUE_RANGE if a value does not fit.
+ */
+export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: string): Int32Array {
+  const size = elementSize(dtype)
+  const { buffer, byteOffset, byteLength } = aligned(bytes, size)
+  const count = byteLength / size
+  switch (dtype) {
+    case 'I64': {
+      const wide = new BigInt64Array(buffer, byteOffset, count)
+      return Int32Array.from(wide, (value, i) => {
+        if (BigInt.asIntN(32, value) === value) return Number(value)
+        throw new InputError('VALUE_RANGE', `${tensor}[${i}]: expected a 32-bit integer, got ${value}`, {
+          tensor,
+        })
+      })
+    }
+    case 'I32':
+      return new Int32Array(buffer, byteOffset, count)
+    case 'I16':
+      return Int32Array.from(new Int16Array(buffer, byteOffset, count))
+    case 'I8':
+      return Int32Array.from(new Int8Array(buffer, byteOffset, count))
+    case 'U8':
+      return Int32Array.from(bytes)
+    case 'BOOL':
+      return Int32Array.from(bytes, (value, i) => {
+        if (value <= 1) return value
+        throw new InputError('VALUE_RANGE', `${tensor}[${i}]: expected 0 or 1, got ${value}`, { tensor })
+      })
+    default:
+      throw new InputError('DTYPE', `${tensor}: expected an integer type, got ${dtype}`, { tensor })
+  }
+}
+
+// ---- Int8 rows ------------------------------------------------------------------------------------------------
+
+/** Int8 with one scale per row: value = scale[row] * quantized[row, column]. */
+export interface QuantizedRows {
+  readonly rows: number
+  readonly columns: number
+  readonly values: Int8Array // [rows, columns], -127 to 127
+  readonly scales: Float32Array // [rows]
+}
+
+/** Adding and subtracting it rounds a float32 below 2^22 to the nearest integer, ties to even. */
+const ROUNDER = 12_582_912
+
+/** The largest float32 that times 127 is still finite. */
+const LARGEST_SCALE = 2.6793883890187504e36
+
+/**
+ * Quantizes each row by its largest absolute value: scale = largest / 127, value = nearest(x / scale), each step
+ * rounded to float32. A row of zeros has scale 0.
+ * @throws InputError VALUE_NOT_FINITE for a NaN or an infinity.
+ */
+export function quantizeRows(x: Float32Array, rows: number, columns: number): QuantizedRows {
+  const { fround, abs, max, min } = Math
+  const values = new Int8Array(rows * columns)
+  const scales = new Float32Array(rows)
+  for (let row = 0; row < rows; row++) {
+    const start = row * columns
+    let largest = 0
+    for (let i = start; i < start + columns; i++) {
+      if (!Number.isFinite(x[i])) {
+        throw new InputError('VALUE_NOT_FINITE', `row ${row}: expected finite numbers, got ${x[i]}`)
+      }
+      largest = max(largest, abs(x[i]))
+    }
+    const scale = min(fround(largest / 127), LARGEST_SCALE)
+    scales[row] = scale
+    if (scale === 0) continue
+    for (let i = start; i < start + columns; i++) {
+      const nearest = fround(fround(fround(x[i] / scale) + ROUNDER) - ROUNDER)
+      values[i] = max(-127, min(127, nearest)) // a subnormal scale is itself rounded, so the quotient may pass 127
+    }
+  }
+  return { rows, columns, values, scales }
+}
+
+/** The float32 values that quantized rows stand for. */
+export function dequantizeRows({ rows, columns, values, scales }: QuantizedRows): Float32Array {
+  const out = new Float32Array(rows * columns) // [rows, columns]
+  for (let row = 0; row < rows; row++)
+    for (let i = row * columns; i < (row + 1) * columns; i++) out[i] = scales[row] * values[i]
+  return out
+}
