@@ -11,6 +11,8 @@
 import fc from 'fast-check'
 import { join, relative } from 'node:path'
 import { inject, test } from 'vitest'
+// Only for what it declares: the values `inject` gives.
+import type {} from './run.ts'
 import { readRegressions, regressionsFolder, slug, writeRegression } from './regressions.ts'
 
 const casesPerLaw = 100
