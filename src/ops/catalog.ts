@@ -65,6 +65,6 @@ export type OpName = keyof typeof catalog
 export const opNames = Object.keys(catalog) as OpName[]
 
 /** One row, its argument types forgotten: for code that walks the whole table. */
-export function opRow(name: OpName): Op<any> {
-  return catalog[name]
+export function opRow(name: OpName): Op {
+  return catalog[name] as unknown as Op
 }

@@ -1,0 +1,14 @@
+/**
+ * Law 3, kernel by kernel: one op, one set of numbers, on every backend.
+ *
+ * The function in src/ops is the definition. Each backend's kernel is called with every size from 0 to 33 (twice the
+ * lanes of a striped reduction, and one), at every offset of its arrays, with every optional array there and not,
+ * with permitted aliasing, on data with ties, signed zeros, subnormals, huge numbers, infinities and NaN; then at
+ * random sizes that cross the tiles of a blocked GEMM. It must give the reference's bits, or stay within the bound the
+ * catalogue row states, and touch nothing else (harness/call.ts).
+ */
+import { opNames } from '../../src/ops/catalog.ts'
+import { agreementLaws } from '../harness/laws/agreement.ts'
+import { stateLaws } from '../harness/laws/law.ts'
+
+stateLaws(opNames.flatMap(agreementLaws))

@@ -1,0 +1,43 @@
+/**
+ * Law 6: every gradient is the derivative of its op, as central finite differences find it.
+ *
+ * The catalogue says which op computes the gradient of which, and how its arguments are bound; each of those rules is
+ * tried here, with every optional argument there and not. Attention, whose gradient is defined for a whole sequence
+ * only, is tried by hand. An op without a gradient is an exemption with a reason, and nothing is both.
+ */
+import { expect, test } from 'vitest'
+import { opNames, opRow } from '../../src/ops/catalog.ts'
+import { attentionGradient, exempt, gradientLaws, gradientOps } from '../harness/laws/gradients.ts'
+import { stateLaws } from '../harness/laws/law.ts'
+
+test('every op has a gradient, is one, or is exempt for a reason', () => {
+  const gradients = gradientOps()
+  for (const name of opNames) {
+    const hasRule = opRow(name).gradients.length > 0
+    // An op may be both: linear and linear_input_major are each other's gradient.
+    expect(hasRule || gradients.has(name), name).toBe(!(name in exempt))
+  }
+})
+
+test('every rule binds every parameter of its op, and only those', () => {
+  for (const name of opNames)
+    for (const rule of opRow(name).gradients)
+      expect(Object.keys(rule.bind).sort(), `${name} -> ${rule.op}`).toEqual(
+        opRow(rule.op as (typeof opNames)[number])
+          .params.map((param) => param.name)
+          .sort(),
+      )
+})
+
+test('the inputs of an op that learn are covered by its rules', () => {
+  const frozen = ['labels', 'ids', 'rows', 'inputs', 'target', 'mask']
+  for (const name of opNames) {
+    const { gradients, params } = opRow(name)
+    if (gradients.length === 0) continue
+    const inputs = params.filter((param) => param.kind === 'array' && param.role === 'in').map((p) => p.name)
+    const covered = gradients.flatMap(({ of }) => of)
+    expect([...covered].sort(), name).toEqual(inputs.filter((input) => !frozen.includes(input)).sort())
+  }
+})
+
+stateLaws([...gradientLaws(), attentionGradient])
