@@ -2,7 +2,7 @@
  * TypeScript sources as trees, for the laws about the sources themselves. Parsed by oxc (through vite), so strings,
  * comments and type positions are never mistaken for code.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseSync } from 'vite'
@@ -71,8 +71,9 @@ export function place({ path, text }: Source, offset: number): string {
   return `${path}:${text.slice(0, offset).split('\n').length}`
 }
 
-/** Every file of a folder (a path from the root) whose name ends with `ending`, in order of path. */
+/** Every file of a folder (a path from the root) whose name ends with `ending`, in order of path; none if the folder is not there. */
 export function readSources(folder: string, ending = '.ts'): Source[] {
+  if (!existsSync(join(root, folder))) return []
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(ending))
     .map((entry) => join(entry.parentPath, entry.name))
