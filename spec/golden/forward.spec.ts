@@ -1,0 +1,131 @@
+/**
+ * What Hugging Face's OPT computes, this OPT computes: every activation and every score of the golden cases, within the
+ * tolerances of fixtures/golden/README.md, on every backend.
+ *
+ * Values at padded positions are implementation-defined there and 0 here; only real tokens are compared. So is the score
+ * of a left-padded sequence's first token, which padding would have to predict.
+ */
+import { describe, expect, test } from 'vitest'
+import { forwardBatch } from '../../src/model/opt/batch.ts'
+import { countScored, meanLoss, negativeLogLikelihood } from '../../src/model/opt/loss.ts'
+import type { OptModel } from '../../src/model/opt/opt_model.ts'
+import { traceForward, type Trace } from '../../src/model/opt/trace.ts'
+import { softmax } from '../../src/ops/softmax.ts'
+import { overBackends } from '../harness/backends.ts'
+import { casesOf, expectNear, get, getIds, readCase, tolerance, variants, type Case } from './golden.ts'
+import { labelsOf, layerOf, rowsOf, withGolden, type Rows } from './model.ts'
+
+/** Activations are held to the tolerance of the logits. */
+const { logits: near } = tolerance
+
+overBackends((backend) => {
+  for (const variant of variants)
+    describe(variant, () => {
+      for (const name of casesOf[variant]) {
+        const tensors = readCase(variant, name)
+        const rows = rowsOf(tensors)
+
+        test(`${name}: every activation and the logits`, () =>
+          withGolden(variant, backend, (model) => {
+            for (const sequence of rows.sequences) {
+              const trace = traceForward(model, sequence.tokens)
+              const at = (expected: Float64Array, width: number): Float64Array =>
+                rows.cut(expected, sequence, width)
+              compareStreams(model, trace, tensors, at)
+              compareUnits(model, trace, tensors, at)
+              compareAttention(model, trace, tensors, rows, sequence)
+              trace.dispose()
+            }
+          }))
+
+        test(`${name}: the batch's logits, negative log-likelihoods and loss`, () =>
+          withGolden(variant, backend, (model) => {
+            const { B, T } = rows
+            const V = model.config.vocabulary
+            const ids = getIds(tensors, 'input_ids')
+            const logits = forwardBatch(model, ids, getIds(tensors, 'attention_mask'), B, T)
+            compareLosses(model, tensors, rows, logits)
+            for (const sequence of rows.sequences) {
+              const mine = logits
+                .subarray((sequence.row * T + sequence.start) * V)
+                .subarray(0, sequence.tokens.length * V)
+              expectNear(mine, rows.cut(get(tensors, 'logits').values, sequence, V), near, 'logits')
+            }
+          }))
+      }
+    })
+})
+
+type At = (expected: Float64Array, width: number) => Float64Array
+
+function compareStreams(model: OptModel, trace: Trace, tensors: Case, at: At): void {
+  const { layers, width, vocabulary } = model.config
+  expectNear(trace.hidden(0), at(get(tensors, 'embeddings').values, width), near, 'embeddings')
+  for (let index = 0; index <= layers; index++) {
+    const expected = get(tensors, `hidden.${index}`)
+    const wide = expected.shape[2]
+    expectNear(trace.hidden(index), at(expected.values, wide), near, `hidden.${index}`)
+  }
+  expectNear(trace.logits(), at(get(tensors, 'logits').values, vocabulary), near, 'logits')
+}
+
+function compareUnits(model: OptModel, trace: Trace, tensors: Case, at: At): void {
+  const { layers, width, neurons } = model.config
+  for (let layer = 0; layer < layers; layer++) {
+    const expected = (name: string, wide: number): Float64Array =>
+      at(layerOf(get(tensors, name).values, layer, layers), wide)
+    expectNear(trace.headOut(layer), expected('head_out', width), near, `head_out ${layer}`)
+    expectNear(trace.fc1Pre(layer), expected('fc1_pre', neurons), near, `fc1_pre ${layer}`)
+    expectNear(trace.fc1Act(layer), expected('fc1_act', neurons), near, `fc1_act ${layer}`)
+  }
+}
+
+/** Attention weights are never stored; here they are formed from the queries and keys, as the definition says. */
+function compareAttention(
+  model: OptModel,
+  trace: Trace,
+  tensors: Case,
+  { T }: Rows,
+  { row, start }: { row: number; start: number },
+): void {
+  const { layers, heads: H, headSize: K } = model.config
+  const length = trace.length
+  for (let layer = 0; layer < layers; layer++) {
+    const { values } = get(tensors, `attn.${layer}`) // [B, H, T, T]
+    const query = trace.query(layer) // [T, H, K]
+    const key = trace.key(layer) // [H, T, K]
+    for (let h = 0; h < H; h++)
+      for (let t = 0; t < length; t++) {
+        const scores = Float32Array.from({ length: t + 1 }, (_, s) => {
+          let score = 0
+          for (let k = 0; k < K; k++) score += query[(t * H + h) * K + k] * key[(h * length + s) * K + k]
+          return score * K ** -0.5
+        })
+        const weights = new Float32Array(t + 1)
+        softmax(weights, scores, 1, t + 1)
+        const from = ((row * H + h) * T + start + t) * T + start
+        expectNear(weights, values.subarray(from, from + t + 1), near, `attn.${layer}`)
+      }
+  }
+}
+
+function compareLosses(model: OptModel, tensors: Case, rows: Rows, logits: Float32Array): void {
+  const { T } = rows
+  const V = model.config.vocabulary
+  let scored = 0
+  const all: number[] = []
+  for (const sequence of rows.sequences) {
+    const { row, start, tokens } = sequence
+    const from = row * T + start
+    const mine = logits.subarray(from * V, (from + tokens.length) * V)
+    const everyToken = negativeLogLikelihood(model.backend, mine, tokens)
+    const expectedNll = rows.cut(get(tensors, 'nll').values, sequence, 1)
+    expectNear(everyToken.subarray(1), expectedNll.subarray(1), near, 'nll')
+    const labels = labelsOf(rows, sequence)
+    scored += countScored(labels)
+    all.push(...negativeLogLikelihood(model.backend, mine, labels))
+  }
+  const expected = get(tensors, 'loss').values[0]
+  const loss = meanLoss(Float32Array.from(all), scored)
+  expect(Math.abs(loss - expected) / expected).toBeLessThanOrEqual(tolerance.loss)
+}

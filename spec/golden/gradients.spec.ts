@@ -1,0 +1,120 @@
+/**
+ * The gradients Hugging Face's OPT has, this OPT has: of head outputs, of activations on both sides of ReLU, and of
+ * every parameter by its own name and layout; and the derivative with respect to a unit's mask.
+ */
+import { describe, expect, test } from 'vitest'
+import { backward, type Gradients } from '../../src/model/opt/backward.ts'
+import { countScored } from '../../src/model/opt/loss.ts'
+import { parameterShapes } from '../../src/model/opt/names.ts'
+import type { OptModel } from '../../src/model/opt/opt_model.ts'
+import { traceForward } from '../../src/model/opt/trace.ts'
+import { overBackends } from '../harness/backends.ts'
+import {
+  casesOf,
+  expectNear,
+  expectNearRelative,
+  get,
+  largestValue,
+  readCase,
+  tolerance,
+  variants,
+} from './golden.ts'
+import { labelsOf, layerOf, rowsOf, withGolden, type Rows } from './model.ts'
+
+/** Gradients of a whole case: its sequences add up, activations stay per sequence. */
+function eachSequence(
+  model: OptModel,
+  rows: Rows,
+  parameters: boolean,
+  visit: (gradients: Gradients, index: number) => void,
+): void {
+  const scored = rows.sequences.reduce((sum, sequence) => sum + countScored(labelsOf(rows, sequence)), 0)
+  rows.sequences.forEach((sequence, index) => {
+    const trace = traceForward(model, sequence.tokens)
+    const gradients = backward(model, trace, labelsOf(rows, sequence), { parameters, scored })
+    visit(gradients, index)
+    gradients.dispose()
+    trace.dispose()
+  })
+}
+
+function addTo(sum: Float64Array, values: Float32Array): void {
+  for (let i = 0; i < values.length; i++) sum[i] += values[i]
+}
+
+overBackends((backend) => {
+  for (const variant of variants)
+    describe(variant, () => {
+      for (const name of casesOf[variant]) {
+        const tensors = readCase(variant, name)
+        const rows = rowsOf(tensors)
+
+        test(`${name}: gradients of every activation, and the loss`, () =>
+          withGolden(variant, backend, (model) => {
+            const { layers, width, neurons } = model.config
+            const whole = (of: string): Float64Array[] =>
+              Array.from({ length: layers }, (_, layer) => layerOf(get(tensors, of).values, layer, layers))
+            let loss = 0
+            const mine = { head_out: [], fc1_act: [], fc1_pre: [] } as Record<string, number[][]>
+            const expected = { head_out: [], fc1_act: [], fc1_pre: [] } as Record<string, number[][]>
+            eachSequence(model, rows, false, (gradients, index) => {
+              loss += gradients.loss
+              for (const [of, wide, read] of [
+                ['head_out', width, (layer: number) => gradients.headOut(layer)],
+                ['fc1_act', neurons, (layer: number) => gradients.fc1Act(layer)],
+                ['fc1_pre', neurons, (layer: number) => gradients.fc1Pre(layer)],
+              ] as const)
+                whole(`${of}_grad`).forEach((values, layer) => {
+                  ;(mine[of][layer] ??= []).push(...read(layer))
+                  ;(expected[of][layer] ??= []).push(...rows.cut(values, rows.sequences[index], wide))
+                })
+            })
+            for (const of of Object.keys(mine))
+              mine[of].forEach((values, layer) =>
+                expectNearRelative(values, expected[of][layer], tolerance.gradient, `${of}_grad ${layer}`),
+              )
+            const expectedLoss = get(tensors, 'loss').values[0]
+            expect(Math.abs(loss - expectedLoss) / expectedLoss).toBeLessThanOrEqual(tolerance.loss)
+          }))
+
+        test(`${name}: the derivative with respect to each unit's mask`, () =>
+          withGolden(variant, backend, (model) => {
+            const { layers, heads, neurons } = model.config
+            const headSums = Array.from({ length: layers }, () => new Float64Array(heads))
+            const neuronSums = Array.from({ length: layers }, () => new Float64Array(neurons))
+            eachSequence(model, rows, false, (gradients) => {
+              headSums.forEach((sum, layer) => addTo(sum, gradients.headMask(layer)))
+              neuronSums.forEach((sum, layer) => addTo(sum, gradients.neuronMask(layer)))
+            })
+            for (let layer = 0; layer < layers; layer++) {
+              const of = (kind: string): Float64Array =>
+                layerOf(get(tensors, `crit.plainact_${kind}_signed`).values, layer, layers)
+              expectNearRelative(headSums[layer], of('head'), tolerance.gradient, `heads ${layer}`)
+              expectNearRelative(neuronSums[layer], of('ffn'), tolerance.gradient, `neurons ${layer}`)
+            }
+          }))
+
+        if (![...tensors.keys()].some((key) => key.startsWith('grad.'))) continue
+
+        test(`${name}: gradients of every parameter`, () =>
+          withGolden(variant, backend, (model) => {
+            const sums = new Map<string, Float64Array>()
+            eachSequence(model, rows, true, (gradients) => {
+              for (const [parameter, values] of gradients.parameters) {
+                const sum = sums.get(parameter) ?? new Float64Array(values.length)
+                addTo(sum, values)
+                sums.set(parameter, sum)
+              }
+            })
+            expect([...sums.keys()]).toEqual([...parameterShapes(model.config).keys()])
+            for (const [parameter, sum] of sums) {
+              const expected = get(tensors, `grad.${parameter}`).values
+              // A key's bias moves all scores of a query alike, so its gradient is 0 but for rounding: its unit is
+              // the largest value of the weight beside it.
+              const scale = get(tensors, `grad.${parameter.replace('k_proj.bias', 'k_proj.weight')}`).values
+              expectNear(sum, expected, tolerance.gradient * largestValue(scale), parameter)
+            }
+          }))
+      }
+    })
+})

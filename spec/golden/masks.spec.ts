@@ -1,0 +1,147 @@
+/**
+ * Masks: heads, neurons and both, one mask for a batch or one per sequence, skipped or simulated, give the masked logits
+ * and losses of three independent routes (fixtures/golden/README.md); greedy text, dense and sparse, is exact.
+ */
+import { describe, expect, test } from 'vitest'
+import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import type { MaskPlanner } from '../../src/masks/planner.ts'
+import { forwardBatch } from '../../src/model/opt/batch.ts'
+import { generateTokens } from '../../src/model/opt/generate.ts'
+import { countScored, meanLoss, negativeLogLikelihood } from '../../src/model/opt/loss.ts'
+import type { OptModel } from '../../src/model/opt/opt_model.ts'
+import { overBackends } from '../harness/backends.ts'
+import {
+  casesOf,
+  expectNear,
+  get,
+  getFloats,
+  getIds,
+  readCase,
+  tolerance,
+  variants,
+  type Case,
+} from './golden.ts'
+import { labelsOf, maskOf, rowsOf, withGolden } from './model.ts'
+
+const { logits: near } = tolerance
+const kinds = { masked: 'both', masked_head_only: 'heads', masked_ffn_only: 'neurons' } as const
+
+function logitsOf(
+  model: OptModel,
+  tensors: Case,
+  masks: UnitMask | UnitMask[],
+  mode: 'skip' | 'simulate',
+): Float32Array {
+  const { B, T } = rowsOf(tensors)
+  return forwardBatch(model, getIds(tensors, 'input_ids'), getIds(tensors, 'attention_mask'), B, T, {
+    masks,
+    mode,
+  })
+}
+
+function compareLogits(model: OptModel, tensors: Case, logits: Float32Array, name: string): void {
+  const rows = rowsOf(tensors)
+  const V = model.config.vocabulary
+  for (const sequence of rows.sequences)
+    expectNear(
+      rows.cut(Float64Array.from(logits), sequence, V),
+      rows.cut(get(tensors, name).values, sequence, V),
+      near,
+      name,
+    )
+}
+
+function lossOf(model: OptModel, tensors: Case, logits: Float32Array): number {
+  const rows = rowsOf(tensors)
+  const V = model.config.vocabulary
+  let scored = 0
+  const all: number[] = []
+  for (const sequence of rows.sequences) {
+    const from = sequence.row * rows.T + sequence.start
+    const labels = labelsOf(rows, sequence)
+    scored += countScored(labels)
+    const mine = logits.subarray(from * V, (from + labels.length) * V)
+    all.push(...negativeLogLikelihood(model.backend, mine, labels))
+  }
+  return meanLoss(Float32Array.from(all), scored)
+}
+
+overBackends((backend) => {
+  for (const variant of variants)
+    describe(variant, () => {
+      for (const name of casesOf[variant]) {
+        const tensors = readCase(variant, name)
+        for (const mode of ['skip', 'simulate'] as const)
+          test(`${name}: ${mode} heads, neurons, both`, () =>
+            withGolden(variant, backend, (model) => {
+              for (const [key, kind] of Object.entries(kinds)) {
+                if (!tensors.has(`${key}.logits`)) continue
+                const logits = logitsOf(model, tensors, maskOf(model, tensors, kind), mode)
+                compareLogits(model, tensors, logits, `${key}.logits`)
+                const loss = get(tensors, `${key}.loss`).values[0]
+                expect(Math.abs(lossOf(model, tensors, logits) - loss) / loss).toBeLessThanOrEqual(
+                  tolerance.loss,
+                )
+              }
+            }))
+      }
+    })
+
+  test('a mask of its own for each sequence of a batch', () =>
+    withGolden('preln', backend, (model) => {
+      const tensors = readCase('preln', 'batch')
+      const { layers, heads, neurons } = model.shape
+      const headMasks = getFloats(tensors, 'head_mask_per_sample')
+      const neuronMasks = getFloats(tensors, 'ffn_mask_per_sample')
+      const masks = rowsOf(tensors).sequences.map(({ row }) =>
+        makeMask(
+          model.shape,
+          headMasks.slice(row * layers * heads, (row + 1) * layers * heads),
+          neuronMasks.slice(row * layers * neurons, (row + 1) * layers * neurons),
+        ),
+      )
+      for (const mode of ['skip', 'simulate'] as const)
+        compareLogits(model, tensors, logitsOf(model, tensors, masks, mode), 'masked_per_sample.logits')
+    }))
+
+  for (const kind of ['dense', 'sparse'] as const)
+    test(`greedy, ${kind}: sixteen tokens exact, logits near`, () =>
+      withGolden('preln', backend, async (model) => {
+        const tensors = readCase('preln', 'greedy')
+        const prompt = getIds(tensors, 'prompt')
+        const mask = kind === 'sparse' ? maskOf(model, tensors, 'both') : null
+        const V = model.config.vocabulary
+        const text = [...prompt]
+        const steps = generateTokens(model, prompt, { mask, maxTokens: 16, stopIds: [] })
+        for await (const { token, index, logits } of steps) {
+          text.push(token)
+          const expected = get(tensors, `${kind}.logits`).values.subarray(index * V, (index + 1) * V)
+          expectNear(logits, expected, near, `logits of step ${index}`)
+        }
+        expect(text).toEqual([...get(tensors, `${kind}.tokens`).values])
+      }))
+
+  test("a planner sees layer 0's heads and its mask gives the released logits", () =>
+    withGolden('preln', backend, (model) => {
+      const tensors = readCase('preln', 'predictor')
+      const { width } = model.config
+      const planner: MaskPlanner = {
+        name: 'golden',
+        afterFirstAttention(context, tokens) {
+          const expected = get(tensors, 'first_layer_last_token_context').values
+          expectNear(context.subarray((tokens - 1) * width), expected, near, 'context')
+          return makeMask(
+            model.shape,
+            getFloats(tensors, 'head.global_mask_50_layer0kept'),
+            getFloats(tensors, 'ffn.global_mask_50_layer0kept'),
+          )
+        },
+      }
+      for (const mode of ['skip', 'simulate'] as const) {
+        const sequence = model.begin({ planner, mode })
+        const logits = sequence.feed(getIds(tensors, 'input_ids'), 'all')
+        sequence.dispose()
+        expectNear(logits, get(tensors, 'global50_layer0kept.logits').values, near, 'logits')
+      }
+    }))
+})
