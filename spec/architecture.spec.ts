@@ -135,7 +135,10 @@ describe('only platform names the host', () => {
     ["export const a = globalThis['document']"],
     ['export let a: typeof process'],
     ['export const a = { process }'],
-    ['const process = 1; export const a = 1'],
+    ['export function f(process: number) {}\nexport const a = process'],
+    ['{ const window = 1 }\nexport const a = window'],
+    ['export const a = (b = document) => b'],
+    ['export const { b = process } = {}'],
   ])('broken by %s', (text) => {
     expect(rules.onlyPlatformNamesTheHost(op(text))).toHaveLength(1)
     expect(rules.onlyPlatformNamesTheHost(planted({ 'src/platform/host.ts': text }))).toEqual([])
@@ -145,6 +148,15 @@ describe('only platform names the host', () => {
     ['export const a = b.process(1)'],
     ['export const a = { document: 1 }'],
     ["export const a = 'process' // process.argv"],
+    ['export function f(document: string) { return document }'],
+    ['export const a = b.map(({ window }) => window.length)'],
+    ['for (const [window] of b) window()'],
+    ['const process = 1; export const a = () => process'],
+    ["import { document } from './b.ts'; export const a = document"],
+    ['export type A = (window: number) => void'],
+    ['export interface A { process(document: string): void }'],
+    ['try { b() } catch (process) { c(process) }'],
+    ['export const a = () => { go(); function go() { return window } const window = 1 }'],
   ])('kept by %s', (text) => expect(rules.onlyPlatformNamesTheHost(op(text))).toEqual([]))
 })
 

@@ -4,6 +4,7 @@
  */
 import { builtinModules } from 'node:module'
 import { posix } from 'node:path'
+import { freeNames } from './scopes.ts'
 import { type Module, type Node, place, type Source, walk } from './syntax.ts'
 
 /** The rooms of src/, from the foundation up: a room imports itself and what stands before it. */
@@ -123,17 +124,14 @@ export function onlyPlatformNamesTheHost(modules: readonly Module[]): string[] {
     ])
 }
 
-/** Identifiers (declared here or not: the names are reserved) and globalThis.<name> that name the host. */
+/** Where a module uses a name of the host: free, or as a member of globalThis. */
 function hostNamesIn(module: Module): Node[] {
-  const found: Node[] = []
+  const found = freeNames(module, hostNames)
   for (const statement of module.body) {
-    walk(statement, (node, parent, key) => {
-      const isHostName = node.type === 'Identifier' && hostNames.includes(node.name as string)
-      const isHostText = node.type === 'Literal' && hostNames.includes(node.value as string)
-      const ofGlobal = parent?.type === 'MemberExpression' && (parent.object as Node).name === 'globalThis'
-      // In `{ process }` key and value are one identifier, seen twice: the value counts.
-      const isMember = (key === 'property' || key === 'key') && !parent?.computed
-      if (isHostName ? ofGlobal || !isMember : isHostText && ofGlobal) found.push(node)
+    walk(statement, (node) => {
+      if (node.type !== 'MemberExpression' || (node.object as Node).name !== 'globalThis') return
+      const property = node.property as Node
+      if (hostNames.includes((node.computed ? property.value : property.name) as string)) found.push(node)
     })
   }
   return found
