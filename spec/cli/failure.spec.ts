@@ -1,0 +1,56 @@
+/**
+ * Every error ends in one line and the exit code its kind promises.
+ */
+import { CommanderError } from 'commander'
+import { describe, expect, test } from 'vitest'
+import { describeFailure } from '../../src/cli/failure.ts'
+import { InputError, MissingError, UsageError } from '../../src/tensor/errors.ts'
+
+describe('a failure is one line and an exit code', () => {
+  test.each([
+    [new UsageError('VALUE', 'a: expected b, got c'), 2],
+    [new InputError('VALUE', 'a: expected b, got c'), 3],
+    [new MissingError('VALUE', 'a: expected b, got c'), 4],
+  ])('%s', (error, exitCode) => {
+    expect(describeFailure(error, false)).toEqual({
+      line: 'shadowllm: a: expected b, got c [VALUE]',
+      exitCode,
+    })
+  })
+
+  test('line breaks of a message do not make a second line', () => {
+    expect(describeFailure(new InputError('X', 'one\n  two\r\nthree'), false).line).toBe(
+      'shadowllm: one two three [X]',
+    )
+  })
+
+  test('an unknown flag is a usage error with the near flag named', () => {
+    const error = new CommanderError(
+      1,
+      'commander.unknownOption',
+      "error: unknown option '--sed'\n(Did you mean --seed?)",
+    )
+    expect(describeFailure(error, false)).toEqual({
+      line: "shadowllm: unknown option '--sed' (Did you mean --seed?) [UNKNOWN_OPTION]",
+      exitCode: 2,
+    })
+  })
+
+  test('help is no failure', () => {
+    const error = new CommanderError(0, 'commander.helpDisplayed', '(outputHelp)')
+    expect(describeFailure(error, false)).toEqual({ line: '', exitCode: 0 })
+  })
+
+  test('an abort is 130, whoever threw it; anything unforeseen is called a bug', () => {
+    expect(describeFailure(new DOMException('stop', 'AbortError'), false).exitCode).toBe(130)
+    expect(describeFailure(new Error('x'), true).exitCode).toBe(130)
+    expect(describeFailure(new RangeError('odd'), false)).toEqual({
+      line: 'shadowllm: internal error: odd; --debug shows where [BUG]',
+      exitCode: 70,
+    })
+  })
+
+  test('a typed error that arrives while stopping keeps its own code', () => {
+    expect(describeFailure(new InputError('CUT', 'a: expected b, got c'), true).exitCode).toBe(3)
+  })
+})

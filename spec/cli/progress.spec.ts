@@ -1,0 +1,69 @@
+/**
+ * The progress line: says the stage, the share and the time left; draws nothing where nobody watches.
+ */
+import { describe, expect, test } from 'vitest'
+import { formatProgress, formatSeconds, makeProgressLine } from '../../src/cli/progress.ts'
+
+describe('the line', () => {
+  test('shows the stage, the share done and the time left', () => {
+    expect(formatProgress({ stage: 'calibrating', done: 25, total: 100 }, 30_000)).toBe(
+      'calibrating  [######------------------]  25 %  1:30 left',
+    )
+  })
+
+  test('promises nothing before the first step and after the last', () => {
+    expect(formatProgress({ stage: 'loading', done: 0, total: 4 }, 900)).toMatch(/ 0 %$/)
+    expect(formatProgress({ stage: 'loading', done: 4, total: 4 }, 900)).toMatch(/#] 100 %$/)
+    expect(formatProgress({ stage: 'loading', done: 0, total: 0 }, 900)).toMatch(/ 0 %$/)
+  })
+
+  test.each([
+    [0, '0:00'],
+    [59.6, '1:00'],
+    [75, '1:15'],
+    [3700, '1:01:40'],
+  ])('%d seconds are %s', (seconds, text) => expect(formatSeconds(seconds)).toBe(text))
+})
+
+describe('the screen', () => {
+  function watch(watched: boolean) {
+    let clock = 0
+    const written: string[] = []
+    const line = makeProgressLine({
+      watched,
+      columns: () => 40,
+      write: (text) => written.push(text),
+      now: () => clock,
+    })
+    return { line, written, wait: (ms: number) => (clock += ms) }
+  }
+
+  test('stays untouched where nobody watches', () => {
+    const { line, written } = watch(false)
+    line.update({ stage: 'a', done: 1, total: 2 })
+    line.clear()
+    expect(written).toEqual([])
+  })
+
+  test('is redrawn at most ten times a second, at once for a new stage, and never wraps', () => {
+    const { line, written, wait } = watch(true)
+    for (let done = 0; done < 100; done++) {
+      line.update({ stage: 'a', done, total: 100 })
+      wait(10)
+    }
+    expect(written).toHaveLength(10)
+    line.update({ stage: 'b'.repeat(100), done: 0, total: 100 })
+    expect(written).toHaveLength(11)
+    for (const text of written) expect(text.replace('\r\x1b[K', '').length).toBeLessThan(40)
+  })
+
+  test('is wiped once, and only if something was drawn', () => {
+    const { line, written } = watch(true)
+    line.clear()
+    line.update({ stage: 'a', done: 1, total: 2 })
+    line.clear()
+    line.clear()
+    expect(written.at(-1)).toBe('\r\x1b[K')
+    expect(written).toHaveLength(2)
+  })
+})

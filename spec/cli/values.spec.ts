@@ -1,0 +1,60 @@
+/**
+ * Flags are read strictly: what is not exactly a value of the range is refused, by name, before anything runs.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { numberFlag, seedFlag, sparsityFlag, sparsityListFlag, wholeFlag } from '../../src/cli/values.ts'
+import { UsageError } from '../../src/tensor/errors.ts'
+import { law } from '../harness/seed.ts'
+
+describe('a number', () => {
+  const temperature = numberFlag('temperature', { least: 0, most: 10 })
+
+  law('inside its range is read as it is written', [fc.double({ min: 0, max: 10, noNaN: true })], (value) => {
+    expect(temperature(String(value))).toBe(value)
+  })
+
+  law('outside is refused, naming flag and range', [fc.double({ min: 10, minExcluded: true })], (value) => {
+    expect(() => temperature(String(value))).toThrow(
+      `--temperature: expected a number from 0 to 10, got ${value}`,
+    )
+  })
+
+  test.each(['', ' ', '1x', '0x10', 'NaN', 'Infinity', '1,5', '1e', '--1'])('is not %j', (text) => {
+    expect(() => temperature(text)).toThrow(UsageError)
+  })
+})
+
+describe('a whole number', () => {
+  const tokens = wholeFlag('max-tokens', { least: 1, most: Infinity })
+
+  law('is read as it is written', [fc.integer({ min: 1 })], (value) => tokens(String(value)) === value)
+
+  test.each(['0', '-1', '1.0', '1e3', 'ten', ''])('is not %j', (text) => {
+    expect(() => tokens(text)).toThrow(/^--max-tokens: expected a whole number, 1 or more, got/)
+  })
+
+  test('a seed has 32 bits', () => {
+    expect(seedFlag('4294967295')).toBe(4294967295)
+    expect(() => seedFlag('4294967296')).toThrow('--seed: expected a whole number from 0 to 4294967295')
+  })
+})
+
+describe('a sparsity', () => {
+  law(
+    'is a share',
+    [fc.double({ min: 0, max: 1, noNaN: true })],
+    (value) => sparsityFlag(String(value)) === value,
+  )
+
+  test('outside is refused, and a percentage is understood but not taken', () => {
+    expect(() => sparsityFlag('1.2')).toThrow('--sparsity: expected a share from 0 to 1, got 1.2')
+    expect(() => sparsityFlag('-0.1')).toThrow('--sparsity: expected a share from 0 to 1, got -0.1')
+    expect(() => sparsityFlag('50')).toThrow('got 50 (50 % is 0.5)')
+  })
+
+  test('lists are sorted and have no doubles', () => {
+    expect(sparsityListFlag('0.8, 0.5,0.8')).toEqual([0.5, 0.8])
+    expect(() => sparsityListFlag('0.5,,0.7')).toThrow('got nothing')
+  })
+})

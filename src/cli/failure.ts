@@ -1,0 +1,51 @@
+/**
+ * What a user sees when something goes wrong: one line on stderr, and an exit code that scripts can rely on.
+ *
+ *   0  done
+ *   1  ran, but a check failed
+ *   2  usage: a wrong flag, value or library argument
+ *   3  an input file was refused
+ *   4  a backend or a feature is missing
+ *   5  network or cache
+ *   70 a bug of ours
+ *   130 interrupted
+ */
+import { CommanderError } from 'commander'
+import { ShadowError } from '../tensor/errors.ts'
+
+export const exitCodes = { done: 0, checkFailed: 1, usage: 2, bug: 70, interrupted: 130 } as const
+
+export interface Failure {
+  /** The one line, without its line break; empty where there is nothing to say (help was shown). */
+  readonly line: string
+  readonly exitCode: number
+}
+
+/** The line and the exit code an error ends the command with. */
+export function describeFailure(error: unknown, interrupted: boolean): Failure {
+  if (error instanceof ShadowError) return { line: line(error.message, error.code), exitCode: error.exitCode }
+  if (error instanceof CommanderError) return describeCommander(error)
+  if (interrupted || isAbort(error))
+    return { line: line('interrupted', 'INTERRUPTED'), exitCode: exitCodes.interrupted }
+  const message = error instanceof Error ? error.message : String(error)
+  return {
+    line: line(`internal error: ${message}; --debug shows where`, 'BUG'),
+    exitCode: exitCodes.bug,
+  }
+}
+
+/** Whether an error only says that its work was told to stop. */
+export function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
+}
+
+function line(message: string, code: string): string {
+  return `shadowllm: ${message.replace(/\s+/g, ' ').trim()} [${code}]`
+}
+
+/** commander's own errors are usage errors; showing help or the version is not an error at all. */
+function describeCommander(error: CommanderError): Failure {
+  if (error.exitCode === 0 || error.code === 'commander.help') return { line: '', exitCode: exitCodes.done }
+  const code = error.code.replace('commander.', '').replace(/[A-Z]/g, '_$&').toUpperCase()
+  return { line: line(error.message.replace(/^error: /, ''), code), exitCode: exitCodes.usage }
+}

@@ -1,0 +1,78 @@
+/**
+ * A progress line on stderr: what is being done, how far it is, how long it will still take.
+ *
+ * Drawn only where a human watches, at most ten times a second, and wiped before anything else is written. There is
+ * none to configure: stage, bar, share, time left.
+ */
+
+/** How far a piece of work is. */
+export interface ProgressUpdate {
+  readonly stage: string
+  readonly done: number
+  readonly total: number
+}
+
+export interface ProgressLine {
+  update(update: ProgressUpdate): void
+  /** Removes the line; the next update draws it again. */
+  clear(): void
+}
+
+/** Where a progress line is drawn. */
+export interface ProgressScreen {
+  readonly watched: boolean
+  readonly columns: () => number
+  readonly write: (text: string) => void
+  readonly now: () => number // ms
+}
+
+const redrawAfter = 100 // ms
+const barWidth = 24
+
+/** A progress line, or one that draws nothing where nobody watches. */
+export function makeProgressLine(screen: ProgressScreen): ProgressLine {
+  if (!screen.watched) return { update: () => {}, clear: () => {} }
+  let stage = ''
+  let stageStart = 0
+  let drawnAt = -Infinity
+  let drawn = false
+  return {
+    update(update) {
+      const now = screen.now()
+      const isNew = update.stage !== stage
+      if (isNew) {
+        stage = update.stage
+        stageStart = now
+      }
+      if (!isNew && now - drawnAt < redrawAfter) return
+      drawnAt = now
+      drawn = true
+      const text = formatProgress(update, now - stageStart).slice(0, Math.max(0, screen.columns() - 1))
+      screen.write(`\r\x1b[K${text}`)
+    },
+    clear() {
+      if (drawn) screen.write('\r\x1b[K')
+      drawn = false
+      drawnAt = -Infinity
+    },
+  }
+}
+
+/** The line itself; `elapsed` is the milliseconds its stage has taken. */
+export function formatProgress({ stage, done, total }: ProgressUpdate, elapsed: number): string {
+  const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0
+  const filled = Math.round(share * barWidth)
+  const bar = '#'.repeat(filled) + '-'.repeat(barWidth - filled)
+  const percent = `${Math.floor(share * 100)}`.padStart(3)
+  const left = share > 0 && share < 1 ? `  ${formatSeconds((elapsed / share - elapsed) / 1000)} left` : ''
+  return `${stage}  [${bar}] ${percent} %${left}`
+}
+
+/** 75 is "1:15", 3700 is "1:01:40". */
+export function formatSeconds(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds))
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const hours = Math.floor(whole / 3600)
+  const minutes = Math.floor(whole / 60) % 60
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
+}

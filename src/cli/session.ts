@@ -1,0 +1,83 @@
+/**
+ * One run of the command line: where its output goes, what stops it, how it ends.
+ *
+ * Data goes to `print`, progress to `progress` (stderr, only where a human watches), remarks to `note`. The first
+ * ctrl-C aborts `signal`, and commands then keep what they have; a second one ends the process at once.
+ */
+import {
+  environment,
+  exit,
+  isTerminal,
+  now,
+  onInterrupt,
+  terminalWidth,
+  write,
+} from '../platform/platform.ts'
+import { exitCodes } from './failure.ts'
+import { makeProgressLine, type ProgressLine } from './progress.ts'
+
+export interface Session {
+  /** Aborted by ctrl-C. */
+  readonly signal: AbortSignal
+  readonly progress: ProgressLine
+  readonly colour: boolean
+  /** Writes data to stdout. */
+  print(text: string): Promise<void>
+  /** Writes a line to stderr, where a human watches. */
+  note(line: string): void
+  /** Turns progress and notes off. */
+  quieten(): void
+  /** What the command ends with if nothing fails; 0 until a check fails. */
+  exitCode: number
+  /** Stops listening to ctrl-C. */
+  close(): void
+}
+
+/** npm and the launcher pass a ctrl-C on to a process that had it from the terminal already: that is one ctrl-C. */
+const sameKeyPress = 300 // ms
+
+/** Opens the session of this process. */
+export function openSession(): Session {
+  const interrupt = new AbortController()
+  let firstAt = 0
+  const stopListening = onInterrupt(() => {
+    if (!interrupt.signal.aborted) {
+      firstAt = now()
+      interrupt.abort()
+    } else if (now() - firstAt > sameKeyPress) exit(exitCodes.interrupted)
+  })
+  const watched = isTerminal('stderr')
+  let quiet = !watched
+  const line = makeProgressLine({
+    watched,
+    columns: () => terminalWidth('stderr'),
+    write: (text) => void write('stderr', text),
+    now,
+  })
+  const progress: ProgressLine = {
+    update: (update) => {
+      if (!quiet) line.update(update)
+    },
+    clear: line.clear,
+  }
+  return {
+    signal: interrupt.signal,
+    progress,
+    // no-color.org
+    colour: watched && !environment('NO_COLOR'),
+    exitCode: exitCodes.done,
+    print(text) {
+      progress.clear()
+      return write('stdout', text)
+    },
+    note(text) {
+      if (quiet) return
+      progress.clear()
+      void write('stderr', `${text}\n`)
+    },
+    quieten() {
+      quiet = true
+    },
+    close: stopListening,
+  }
+}

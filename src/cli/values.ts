@@ -1,0 +1,64 @@
+/**
+ * The values of flags, read strictly: digits where a number is due, its range named where it is outside.
+ *
+ * Each maker returns a parser for commander. What a parser refuses is a UsageError that names the flag.
+ */
+import { UsageError } from '../tensor/errors.ts'
+
+interface Range {
+  readonly least: number
+  readonly most: number
+}
+
+const number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
+
+/** A number from `least` to `most`. */
+export function numberFlag(name: string, { least, most }: Range): (text: string) => number {
+  return (text) => {
+    const value = number.test(text) ? Number(text) : NaN
+    if (value >= least && value <= most) return value
+    throw new UsageError(
+      'VALUE',
+      `--${name}: expected ${describe('a number', { least, most })}, got ${quote(text)}`,
+    )
+  }
+}
+
+/** A whole number from `least` to `most`. */
+export function wholeFlag(name: string, { least, most }: Range): (text: string) => number {
+  return (text) => {
+    const value = /^-?\d+$/.test(text) ? Number(text) : NaN
+    if (value >= least && value <= most) return value
+    throw new UsageError(
+      'VALUE',
+      `--${name}: expected ${describe('a whole number', { least, most })}, got ${quote(text)}`,
+    )
+  }
+}
+
+/** The share of units to skip. */
+export const sparsityFlag: (text: string) => number = (text) => readShare(text)
+
+/** Shares separated by commas, without doubles, in ascending order. */
+export function sparsityListFlag(text: string): number[] {
+  return [...new Set(text.split(',').map((item) => readShare(item.trim())))].toSorted((a, b) => a - b)
+}
+
+/** Seeds are 32-bit. */
+export const seedFlag: (text: string) => number = wholeFlag('seed', { least: 0, most: 2 ** 32 - 1 })
+
+function readShare(text: string): number {
+  const value = number.test(text) ? Number(text) : NaN
+  if (value >= 0 && value <= 1) return value
+  const hint = value > 1 && value < 100 ? ` (${value} % is ${value / 100})` : ''
+  throw new UsageError('SPARSITY', `--sparsity: expected a share from 0 to 1, got ${quote(text)}${hint}`)
+}
+
+function describe(noun: string, { least, most }: Range): string {
+  if (most === Infinity) return `${noun}, ${least} or more`
+  return `${noun} from ${least} to ${most}`
+}
+
+function quote(text: string): string {
+  return text === '' ? 'nothing' : text
+}
