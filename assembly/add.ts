@@ -1,0 +1,13 @@
+/**
+ * add: y = a + b.
+ */
+import { addArrays } from './float32'
+
+export function add(
+  y: usize, // [N], may be a
+  a: usize, // [N]
+  b: usize, // [N]
+  N: i32,
+): void {
+  addArrays(y, a, b, N)
+}

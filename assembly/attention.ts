@@ -1,0 +1,99 @@
+/**
+ * attention: causal self-attention of T new tokens over a cache of S, for chosen heads; +0 for the others.
+ * attention_backward: its gradients over a whole sequence. Formulas and order: src/ops/attention.ts.
+ */
+import { addScaled, bytes, divideArray, dot, exponentials, largest, scaleArray, sum } from './float32'
+import { scoreGradients, weights } from './scratch'
+import { rowAt, unitAt } from './units'
+
+/** Fills `weights` with the attention weights of one scaled query over positions 0..visible-1. */
+function attend(scaled: usize, key: usize, visible: i32, K: i32): void {
+  for (let s = 0; s < visible; s++) store<f32>(weights + bytes(s), dot(scaled, rowAt(key, s, K), K))
+  exponentials(weights, weights, largest(weights, visible), visible)
+  divideArray(weights, sum(weights, visible), visible)
+}
+
+export function attention(
+  y: usize, // [T, H, K]
+  query: usize, // [T, H, K]
+  key: usize, // [H, C, K]
+  value: usize, // [H, C, K]
+  heads: usize, // [R] or null
+  scale: f32,
+  T: i32,
+  S: i32,
+  C: i32,
+  H: i32,
+  K: i32,
+  R: i32,
+): void {
+  const count = heads ? R : H
+  const size = <usize>T * <usize>H * bytes(K)
+  if (heads) memory.fill(y, 0, size)
+  for (let r = 0; r < count; r++) {
+    const h = unitAt(heads, r)
+    const headKey = rowAt(key, h * C, K)
+    const headValue = rowAt(value, h * C, K)
+    for (let t = 0; t < T; t++) {
+      const visible = S - T + t + 1
+      const row = rowAt(y, t * H + h, K)
+      // The scaled query stands in the output row until the weights are known.
+      scaleArray(row, rowAt(query, t * H + h, K), scale, K)
+      attend(row, headKey, visible, K)
+      memory.fill(row, 0, bytes(K))
+      for (let s = 0; s < visible; s++)
+        addScaled(row, rowAt(headValue, s, K), load<f32>(weights + bytes(s)), K)
+    }
+  }
+}
+
+export function attention_backward(
+  query_grad: usize, // [T, H, K]
+  key_grad: usize, // [T, H, K]
+  value_grad: usize, // [T, H, K]
+  y_grad: usize, // [T, H, K]
+  query: usize, // [T, H, K]
+  key: usize, // [H, C, K]
+  value: usize, // [H, C, K]
+  scale: f32,
+  T: i32,
+  C: i32,
+  H: i32,
+  K: i32,
+): void {
+  const size = <usize>T * <usize>H * bytes(K)
+  memory.fill(key_grad, 0, size)
+  memory.fill(value_grad, 0, size)
+  for (let h = 0; h < H; h++) {
+    const headKey = rowAt(key, h * C, K)
+    const headValue = rowAt(value, h * C, K)
+    for (let t = 0; t < T; t++) {
+      const visible = t + 1
+      const here = rowAt(0, t * H + h, K)
+      // The scaled query stands in query_grad's row until every past position has received it.
+      const row = query_grad + here
+      scaleArray(row, query + here, scale, K)
+      attend(row, headKey, visible, K)
+      gradeScores(y_grad + here, headValue, visible, K)
+      for (let s = 0; s < visible; s++) {
+        const past = rowAt(0, s * H + h, K)
+        addScaled(value_grad + past, y_grad + here, load<f32>(weights + bytes(s)), K)
+        addScaled(key_grad + past, row, load<f32>(scoreGradients + bytes(s)), K)
+      }
+      memory.fill(row, 0, bytes(K))
+      for (let s = 0; s < visible; s++)
+        addScaled(row, rowAt(headKey, s, K), load<f32>(scoreGradients + bytes(s)), K)
+      scaleArray(row, row, scale, K)
+    }
+  }
+}
+
+/** scoreGradients[s] = w[s] (w_grad[s] - <w, w_grad>), with w_grad[s] = <y_grad, value[s]>. */
+function gradeScores(y_grad: usize, value: usize, visible: i32, K: i32): void {
+  for (let s = 0; s < visible; s++) store<f32>(scoreGradients + bytes(s), dot(y_grad, rowAt(value, s, K), K))
+  const mean = dot(weights, scoreGradients, visible)
+  for (let s = 0; s < visible; s++) {
+    const at = bytes(s)
+    store<f32>(scoreGradients + at, load<f32>(weights + at) * (load<f32>(scoreGradients + at) - mean))
+  }
+}

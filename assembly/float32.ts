@@ -1,0 +1,354 @@
+/**
+ * The float contract in SIMD: the same additions in the same order as src/ops/float32.ts, so every result has the same
+ * bits. Strict instructions only: products are rounded before they are added (WebAssembly has no other f32x4.mul), no
+ * relaxed SIMD.
+ *
+ * A pointer is a byte address; lengths count numbers. Nothing here allocates.
+ */
+
+/** Bytes of a stripe: sixteen numbers, four accumulators of f32x4. */
+export const STRIPE: usize = 64
+
+/** The byte length of `count` numbers. */
+export function bytes(count: i32): usize {
+  return (<usize>count) << 2
+}
+
+/** The byte length of the whole stripes of `length` numbers. */
+export function wholeStripes(length: i32): usize {
+  return (<usize>(length & ~15)) << 2
+}
+
+/** The byte length of the whole f32x4 of `length` numbers. */
+export function wholeQuads(length: i32): usize {
+  return (<usize>(length & ~3)) << 2
+}
+
+/** The fixed tree: four accumulators pairwise, then their four lanes as (0 + 2) + (1 + 3). */
+export function combine(acc0: v128, acc1: v128, acc2: v128, acc3: v128): f32 {
+  const v = f32x4.add(f32x4.add(acc0, acc1), f32x4.add(acc2, acc3))
+  return (
+    f32x4.extract_lane(v, 0) +
+    f32x4.extract_lane(v, 2) +
+    (f32x4.extract_lane(v, 1) + f32x4.extract_lane(v, 3))
+  )
+}
+
+/** Striped sum of a[i] * b[i], i < length. */
+export function dot(a: usize, b: usize, length: i32): f32 {
+  const end = a + bytes(length)
+  const whole = a + wholeStripes(length)
+  let acc0 = f32x4.splat(0)
+  let acc1 = f32x4.splat(0)
+  let acc2 = f32x4.splat(0)
+  let acc3 = f32x4.splat(0)
+  while (a < whole) {
+    acc0 = f32x4.add(acc0, f32x4.mul(v128.load(a), v128.load(b)))
+    acc1 = f32x4.add(acc1, f32x4.mul(v128.load(a, 16), v128.load(b, 16)))
+    acc2 = f32x4.add(acc2, f32x4.mul(v128.load(a, 32), v128.load(b, 32)))
+    acc3 = f32x4.add(acc3, f32x4.mul(v128.load(a, 48), v128.load(b, 48)))
+    a += STRIPE
+    b += STRIPE
+  }
+  let total = combine(acc0, acc1, acc2, acc3)
+  while (a < end) {
+    total += load<f32>(a) * load<f32>(b)
+    a += 4
+    b += 4
+  }
+  return total
+}
+
+/** Striped sum of a[i], i < length. */
+export function sum(a: usize, length: i32): f32 {
+  const end = a + bytes(length)
+  const whole = a + wholeStripes(length)
+  let acc0 = f32x4.splat(0)
+  let acc1 = f32x4.splat(0)
+  let acc2 = f32x4.splat(0)
+  let acc3 = f32x4.splat(0)
+  while (a < whole) {
+    acc0 = f32x4.add(acc0, v128.load(a))
+    acc1 = f32x4.add(acc1, v128.load(a, 16))
+    acc2 = f32x4.add(acc2, v128.load(a, 32))
+    acc3 = f32x4.add(acc3, v128.load(a, 48))
+    a += STRIPE
+  }
+  let total = combine(acc0, acc1, acc2, acc3)
+  while (a < end) {
+    total += load<f32>(a)
+    a += 4
+  }
+  return total
+}
+
+function square(x: v128): v128 {
+  return f32x4.mul(x, x)
+}
+
+/** Striped sum of (a[i] - center)^2, i < length. */
+export function sumSquaredDeviations(a: usize, length: i32, center: f32): f32 {
+  const end = a + bytes(length)
+  const whole = a + wholeStripes(length)
+  const centers = f32x4.splat(center)
+  let acc0 = f32x4.splat(0)
+  let acc1 = f32x4.splat(0)
+  let acc2 = f32x4.splat(0)
+  let acc3 = f32x4.splat(0)
+  while (a < whole) {
+    acc0 = f32x4.add(acc0, square(f32x4.sub(v128.load(a), centers)))
+    acc1 = f32x4.add(acc1, square(f32x4.sub(v128.load(a, 16), centers)))
+    acc2 = f32x4.add(acc2, square(f32x4.sub(v128.load(a, 32), centers)))
+    acc3 = f32x4.add(acc3, square(f32x4.sub(v128.load(a, 48), centers)))
+    a += STRIPE
+  }
+  let total = combine(acc0, acc1, acc2, acc3)
+  while (a < end) {
+    const deviation = load<f32>(a) - center
+    total += deviation * deviation
+    a += 4
+  }
+  return total
+}
+
+/** Striped sum of (a[i] - b[i])^2, i < length. */
+export function sumSquaredDifferences(a: usize, b: usize, length: i32): f32 {
+  const end = a + bytes(length)
+  const whole = a + wholeStripes(length)
+  let acc0 = f32x4.splat(0)
+  let acc1 = f32x4.splat(0)
+  let acc2 = f32x4.splat(0)
+  let acc3 = f32x4.splat(0)
+  while (a < whole) {
+    acc0 = f32x4.add(acc0, square(f32x4.sub(v128.load(a), v128.load(b))))
+    acc1 = f32x4.add(acc1, square(f32x4.sub(v128.load(a, 16), v128.load(b, 16))))
+    acc2 = f32x4.add(acc2, square(f32x4.sub(v128.load(a, 32), v128.load(b, 32))))
+    acc3 = f32x4.add(acc3, square(f32x4.sub(v128.load(a, 48), v128.load(b, 48))))
+    a += STRIPE
+    b += STRIPE
+  }
+  let total = combine(acc0, acc1, acc2, acc3)
+  while (a < end) {
+    const difference = load<f32>(a) - load<f32>(b)
+    total += difference * difference
+    a += 4
+    b += 4
+  }
+  return total
+}
+
+/** y[i] += factor * x[i], i < length: one term of a sequential sum. */
+export function addScaled(y: usize, x: usize, factor: f32, length: i32): void {
+  const end = x + bytes(length)
+  const whole = x + wholeStripes(length)
+  const factors = f32x4.splat(factor)
+  while (x < whole) {
+    v128.store(y, f32x4.add(v128.load(y), f32x4.mul(factors, v128.load(x))))
+    v128.store(y, f32x4.add(v128.load(y, 16), f32x4.mul(factors, v128.load(x, 16))), 16)
+    v128.store(y, f32x4.add(v128.load(y, 32), f32x4.mul(factors, v128.load(x, 32))), 32)
+    v128.store(y, f32x4.add(v128.load(y, 48), f32x4.mul(factors, v128.load(x, 48))), 48)
+    y += STRIPE
+    x += STRIPE
+  }
+  while (x < end) {
+    store<f32>(y, load<f32>(y) + factor * load<f32>(x))
+    y += 4
+    x += 4
+  }
+}
+
+/** y[i] = a[i] + b[i], i < length; y may be a. */
+export function addArrays(y: usize, a: usize, b: usize, length: i32): void {
+  const end = a + bytes(length)
+  const whole = a + wholeQuads(length)
+  while (a < whole) {
+    v128.store(y, f32x4.add(v128.load(a), v128.load(b)))
+    y += 16
+    a += 16
+    b += 16
+  }
+  while (a < end) {
+    store<f32>(y, load<f32>(a) + load<f32>(b))
+    y += 4
+    a += 4
+    b += 4
+  }
+}
+
+/** y[i] = x[i] * factor, i < length; y may be x. */
+export function scaleArray(y: usize, x: usize, factor: f32, length: i32): void {
+  const end = x + bytes(length)
+  const whole = x + wholeQuads(length)
+  const factors = f32x4.splat(factor)
+  while (x < whole) {
+    v128.store(y, f32x4.mul(v128.load(x), factors))
+    y += 16
+    x += 16
+  }
+  while (x < end) {
+    store<f32>(y, load<f32>(x) * factor)
+    y += 4
+    x += 4
+  }
+}
+
+/** y[i] /= divisor, i < length. */
+export function divideArray(y: usize, divisor: f32, length: i32): void {
+  const end = y + bytes(length)
+  const whole = y + wholeQuads(length)
+  const divisors = f32x4.splat(divisor)
+  while (y < whole) {
+    v128.store(y, f32x4.div(v128.load(y), divisors))
+    y += 16
+  }
+  while (y < end) {
+    store<f32>(y, load<f32>(y) / divisor)
+    y += 4
+  }
+}
+
+function larger(x: f32, most: f32): f32 {
+  return x > most ? x : most
+}
+
+/**
+ * The largest of a[i], i < length; -Infinity for none. NaN is passed over. Among zeros of both signs either may be
+ * returned: every use subtracts it inside an exponential or adds a logarithm, where the sign is lost.
+ */
+export function largest(a: usize, length: i32): f32 {
+  const end = a + bytes(length)
+  const whole = a + wholeQuads(length)
+  let quad = f32x4.splat(-Infinity)
+  while (a < whole) {
+    quad = f32x4.pmax(quad, v128.load(a)) // pmax(most, x) is most < x ? x : most
+    a += 16
+  }
+  let most = larger(f32x4.extract_lane(quad, 1), f32x4.extract_lane(quad, 0))
+  most = larger(f32x4.extract_lane(quad, 2), most)
+  most = larger(f32x4.extract_lane(quad, 3), most)
+  while (a < end) {
+    most = larger(load<f32>(a), most)
+    a += 4
+  }
+  return most
+}
+
+/** 1.5 * 2^23: adding and subtracting it rounds a small float32 to the nearest integer, ties to even. */
+const ROUNDER: f32 = 12582912
+
+const LOG2_E: f32 = 1.44269504088896341
+const LN2_HIGH: f32 = 0.693359375
+const LN2_LOW: f32 = -2.12194440054690583e-4
+
+function horner(p: v128, r: v128, coefficient: f32): v128 {
+  return f32x4.add(f32x4.mul(p, r), f32x4.splat(coefficient))
+}
+
+/** 2^n as float32 in each lane, -126 <= n <= 127. */
+function powersOfTwo(n: v128): v128 {
+  return i32x4.shl(i32x4.add(n, i32x4.splat(127)), 23)
+}
+
+/**
+ * e^x of four lanes, with the steps of src/ops/float32.ts. Lanes outside [-104, 89] are computed like the others, then
+ * replaced by 0 and Infinity; NaN passes through the arithmetic.
+ */
+export function exp4(x: v128): v128 {
+  const rounder = f32x4.splat(ROUNDER)
+  const n = f32x4.sub(f32x4.add(f32x4.mul(x, f32x4.splat(LOG2_E)), rounder), rounder)
+  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, f32x4.splat(LN2_HIGH))), f32x4.mul(n, f32x4.splat(LN2_LOW)))
+  let p = f32x4.splat(1.98756915e-4)
+  p = horner(p, r, 1.3981999507e-3)
+  p = horner(p, r, 8.3334519073e-3)
+  p = horner(p, r, 4.1665795894e-2)
+  p = horner(p, r, 1.6666665459e-1)
+  p = horner(p, r, 5.0000001201e-1)
+  const e = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), f32x4.splat(1))
+  const whole = i32x4.trunc_sat_f32x4_s(n)
+  const half = i32x4.shr_s(whole, 1)
+  const y = f32x4.mul(f32x4.mul(e, powersOfTwo(half)), powersOfTwo(i32x4.sub(whole, half)))
+  const infinite = v128.bitselect(f32x4.splat(Infinity), y, f32x4.gt(x, f32x4.splat(89)))
+  return v128.andnot(infinite, f32x4.lt(x, f32x4.splat(-104)))
+}
+
+/** e^x. */
+export function exp1(x: f32): f32 {
+  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0)
+}
+
+/** y[i] = e^(x[i] - shift), i < length; y may be x. */
+export function exponentials(y: usize, x: usize, shift: f32, length: i32): void {
+  const end = x + bytes(length)
+  const whole = x + wholeQuads(length)
+  const shifts = f32x4.splat(shift)
+  while (x < whole) {
+    v128.store(y, exp4(f32x4.sub(v128.load(x), shifts)))
+    y += 16
+    x += 16
+  }
+  while (x < end) {
+    store<f32>(y, exp1(load<f32>(x) - shift))
+    y += 4
+    x += 4
+  }
+}
+
+/** Striped sum of e^(x[i] - shift), i < length. */
+export function sumExponentials(x: usize, shift: f32, length: i32): f32 {
+  const end = x + bytes(length)
+  const whole = x + wholeStripes(length)
+  const shifts = f32x4.splat(shift)
+  let acc0 = f32x4.splat(0)
+  let acc1 = f32x4.splat(0)
+  let acc2 = f32x4.splat(0)
+  let acc3 = f32x4.splat(0)
+  while (x < whole) {
+    acc0 = f32x4.add(acc0, exp4(f32x4.sub(v128.load(x), shifts)))
+    acc1 = f32x4.add(acc1, exp4(f32x4.sub(v128.load(x, 16), shifts)))
+    acc2 = f32x4.add(acc2, exp4(f32x4.sub(v128.load(x, 32), shifts)))
+    acc3 = f32x4.add(acc3, exp4(f32x4.sub(v128.load(x, 48), shifts)))
+    x += STRIPE
+  }
+  let total = combine(acc0, acc1, acc2, acc3)
+  while (x < end) {
+    total += exp1(load<f32>(x) - shift)
+    x += 4
+  }
+  return total
+}
+
+const SQRT_HALF: f32 = 0.707106781186547524
+
+/** ln x. 0 gives -Infinity, a negative number NaN. */
+export function log1(x: f32): f32 {
+  if (x != x || x < 0) return NaN
+  if (x == 0) return -Infinity
+  if (x == Infinity) return Infinity
+  let exponent = 0
+  if (x < 1.1754943508222875e-38) {
+    x *= 8388608 // a subnormal: scaled by 2^23 into the normal range, exactly
+    exponent = -23
+  }
+  const bits = reinterpret<i32>(x)
+  exponent += (bits >> 23) - 126
+  let f = reinterpret<f32>((bits & 0x007fffff) | 0x3f000000) // in [0.5, 1)
+  if (f < SQRT_HALF) {
+    exponent -= 1
+    f = f + f - 1
+  } else f -= 1
+  const power = <f32>exponent
+  const square = f * f
+  let p: f32 = 7.0376836292e-2
+  p = p * f + -1.151461031e-1
+  p = p * f + 1.167699874e-1
+  p = p * f + -1.2420140846e-1
+  p = p * f + 1.4249322787e-1
+  p = p * f + -1.6668057665e-1
+  p = p * f + 2.0000714765e-1
+  p = p * f + -2.4999993993e-1
+  p = p * f + 3.3333331174e-1
+  let y = p * f * square
+  y += power * LN2_LOW
+  y -= square * 0.5
+  return f + y + power * LN2_HIGH
+}

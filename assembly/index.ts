@@ -1,0 +1,26 @@
+/**
+ * The module: every op of the catalogue, in its order, under its name. Arguments are those of the reference function:
+ * arrays as byte addresses (0 for null), sizes as i32, scalars as f32. Memory is imported; nothing here allocates.
+ */
+export { embedding, embedding_backward } from './embedding'
+export { linear } from './linear'
+export { linear_input_major } from './linear_input_major'
+export { linear_backward_weight, linear_backward_bias } from './linear_backward'
+export { layer_norm, layer_norm_backward } from './layer_norm'
+export { cache_append } from './cache_append'
+export { attention, attention_backward } from './attention'
+export { relu, relu_backward } from './relu'
+export { add } from './add'
+export { mask_units } from './mask_units'
+export { exp, log } from './exp'
+export { softmax, softmax_backward } from './softmax'
+export { log_sum_exp, log_sum_exp_backward } from './log_sum_exp'
+export { cross_entropy, cross_entropy_backward } from './cross_entropy'
+export { mse, mse_backward } from './mse'
+export { min_max } from './min_max'
+export { adamw_step } from './adamw_step'
+export { top_k } from './top_k'
+export { transpose } from './transpose'
+
+/** Where the memory that the module does not use begins. */
+export { heap_base } from './scratch'

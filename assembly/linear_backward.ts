@@ -1,0 +1,49 @@
+/**
+ * linear_backward_weight: weight_grad[o, i] += sum over t of y_grad[t, o] * x[t, i] for chosen rows o.
+ * linear_backward_bias: bias_grad[o] += sum over t of y_grad[t, o]. Both sequential in t, onto what is there.
+ */
+import { addArrays, addScaled, bytes } from './float32'
+import { addOuterProducts, WORTH_PACKING } from './outer_product'
+import { rowAt, unitAt } from './units'
+
+export function linear_backward_weight(
+  weight_grad: usize, // [O, I]
+  y_grad: usize, // [T, O]
+  x: usize, // [T, I]
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
+  const count = rows ? R : O
+  if (T >= WORTH_PACKING && count >= WORTH_PACKING) {
+    addOuterProducts(weight_grad, rows, I, y_grad, 1, O, x, I, 0, count, I, T)
+    return
+  }
+  for (let r = 0; r < count; r++) {
+    const o = unitAt(rows, r)
+    const row = rowAt(weight_grad, o, I)
+    for (let t = 0; t < T; t++) addScaled(row, rowAt(x, t, I), load<f32>(rowAt(y_grad, t, O) + bytes(o)), I)
+  }
+}
+
+export function linear_backward_bias(
+  bias_grad: usize, // [O]
+  y_grad: usize, // [T, O]
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  R: i32,
+): void {
+  for (let t = 0; t < T; t++) {
+    const row = rowAt(y_grad, t, O)
+    if (!rows) addArrays(bias_grad, bias_grad, row, O)
+    else {
+      for (let r = 0; r < R; r++) {
+        const at = bytes(unitAt(rows, r))
+        store<f32>(bias_grad + at, load<f32>(bias_grad + at) + load<f32>(row + at))
+      }
+    }
+  }
+}

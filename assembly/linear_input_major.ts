@@ -1,0 +1,38 @@
+/**
+ * linear_input_major: y[t, o] = sum over chosen inputs i of x[t, i] * weight[i, o], + bias[o]; sequential in i.
+ *
+ * Few tokens: a row of the weights at a time, one sequential stream. Many: register tiles (outer_product.ts).
+ */
+import { addArrays, addScaled, bytes } from './float32'
+import { addOuterProducts, WORTH_PACKING } from './outer_product'
+import { rowAt, unitAt } from './units'
+
+export function linear_input_major(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O]
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
+  const count = inputs ? R : I
+  memory.fill(y, 0, <usize>T * bytes(O))
+  if (T >= WORTH_PACKING) {
+    addOuterProducts(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
+  } else {
+    for (let r = 0; r < count; r++) {
+      const i = unitAt(inputs, r)
+      const row = rowAt(weight, i, O)
+      for (let t = 0; t < T; t++) addScaled(rowAt(y, t, O), row, load<f32>(rowAt(x, t, I) + bytes(i)), O)
+    }
+  }
+  if (bias) {
+    for (let t = 0; t < T; t++) {
+      const row = rowAt(y, t, O)
+      addArrays(row, row, bias, O)
+    }
+  }
+}

@@ -1,0 +1,13 @@
+/**
+ * Lists of chosen units, as every op that skips work takes them: a pointer to ascending i32 indices, or null for all.
+ */
+
+/** The unit at place `r` of a list; `r` itself where all units are chosen. */
+export function unitAt(list: usize, r: i32): i32 {
+  return list ? load<i32>(list + ((<usize>r) << 2)) : r
+}
+
+/** The address of row `row` of a matrix whose rows hold `width` numbers. */
+export function rowAt(matrix: usize, row: i32, width: i32): usize {
+  return matrix + ((<usize>row * <usize>width) << 2)
+}

@@ -1,0 +1,203 @@
+/**
+ * The WebAssembly backend: every op as a strict SIMD kernel (assembly/), equal to the reference bit for bit.
+ *
+ * One private memory holds all buffers, and a buffer is an address in it. The memory grows on demand up to the 4 GiB
+ * that 32-bit addresses reach; growing detaches every view, so views are made when needed and never kept.
+ */
+import { MissingError, UsageError } from '../../tensor/errors.ts'
+import { readFile } from '../../platform/platform.ts'
+import type { OpName } from '../../ops/catalog.ts'
+import type { Dtype } from '../../ops/op.ts'
+import type { Backend, Buffer, Ops } from '../backend.ts'
+import { boundsOf, checkLength, checkRange, openDoor, placed, PlacedBuffer } from '../door.ts'
+import { Allocator } from './allocator.ts'
+
+const PAGE = 65536
+/** What the kernels' own scratch needs, and a little more. */
+const FIRST_PAGES = 32
+/** What 32-bit addresses reach: 4 GiB. */
+const MOST_PAGES = 65536
+
+/** A byte address in the backend's memory. */
+type Place = number
+type Kernel = (...args: number[]) => void
+
+/** The smallest module that needs SIMD: a function that makes an i8x16 and drops it. */
+const SIMD_PROBE = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11,
+])
+
+/** Whether this runtime has WebAssembly with SIMD. */
+export function hasSimd(): boolean {
+  return typeof WebAssembly === 'object' && WebAssembly.validate(SIMD_PROBE)
+}
+
+let compiled: Promise<WebAssembly.Module> | null = null
+
+/** The committed module, fetched and compiled once. */
+function loadModule(): Promise<WebAssembly.Module> {
+  compiled ??= readFile(new URL('kernels.wasm', import.meta.url)).then((bytes) =>
+    WebAssembly.compile(bytes as BufferSource),
+  )
+  return compiled
+}
+
+/** What an instance is made of; dropped as a whole when the backend is disposed of. */
+interface Engine {
+  readonly memory: WebAssembly.Memory
+  readonly kernels: Record<OpName, Kernel>
+  readonly heapBase: number
+}
+
+function startEngine(module: WebAssembly.Module): Engine {
+  const memory = new WebAssembly.Memory({ initial: FIRST_PAGES, maximum: MOST_PAGES })
+  // Whatever the compiler calls the memory it wants, there is only one to give.
+  const imports: Record<string, Record<string, WebAssembly.Memory>> = {}
+  for (const { module: room, name } of WebAssembly.Module.imports(module))
+    (imports[room] ??= {})[name] = memory
+  const { exports } = new WebAssembly.Instance(module, imports)
+  const { heap_base: heapBase, ...kernels } = exports
+  return {
+    memory,
+    kernels: kernels as Record<OpName, Kernel>,
+    heapBase: (heapBase as WebAssembly.Global).value,
+  }
+}
+
+/** Runs every op as its WebAssembly kernel. */
+export class WasmBackend implements Backend {
+  readonly name = 'wasm'
+  readonly ops: Ops
+  readonly #allocator: Allocator
+  #engine: Engine | null
+
+  /**
+   * Starts a backend with a memory of its own.
+   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD.
+   */
+  static async create(): Promise<WasmBackend> {
+    if (!hasSimd())
+      throw new MissingError(
+        'BACKEND_MISSING',
+        'backend wasm: expected a runtime with WebAssembly SIMD, got one without',
+      )
+    return new WasmBackend(await loadModule())
+  }
+
+  private constructor(module: WebAssembly.Module) {
+    this.#engine = startEngine(module)
+    this.#allocator = new Allocator(this.#engine.heapBase, (end) => this.#reach(end))
+    this.ops = openDoor<Place>(this, (name, args) =>
+      // WebAssembly takes null and undefined for 0, the null address.
+      this.#live().kernels[name](...(args as number[])),
+    )
+  }
+
+  get liveBuffers(): number {
+    return this.#allocator.live
+  }
+
+  allocate(dtype: Dtype, length: number): Buffer {
+    const buffer = this.#reserve(dtype, length)
+    new Float32Array(this.#live().memory.buffer, buffer.place, length).fill(0)
+    return buffer
+  }
+
+  upload(values: Float32Array | Int32Array): Buffer {
+    if (values instanceof Float32Array) {
+      const buffer = this.#reserve('f32', values.length)
+      this.#floats(buffer, 'upload').set(values)
+      return buffer
+    }
+    const buffer = this.#reserve('i32', values.length)
+    this.#integers(buffer, 'upload').set(values)
+    buffer.bounds = boundsOf(values)
+    return buffer
+  }
+
+  write(buffer: Buffer, values: Float32Array, start = 0): void {
+    const floats = this.#floats(buffer, 'write')
+    checkRange('write', start, values.length, floats.length)
+    floats.set(values, start)
+  }
+
+  zero(buffer: Buffer): void {
+    this.#floats(buffer, 'zero').fill(0)
+  }
+
+  slice(buffer: Buffer, start: number, length: number): Buffer {
+    const whole = placed<Place>(this, buffer, 'slice')
+    checkRange('slice', start, length, whole.length)
+    const place = whole.place + 4 * start
+    return new PlacedBuffer<Place>(this, whole.dtype, length, place, whole.parent ?? whole)
+  }
+
+  readF32(buffer: Buffer): Float32Array {
+    return this.#floats(buffer, 'readF32').slice()
+  }
+
+  readI32(buffer: Buffer): Int32Array {
+    return this.#integers(buffer, 'readI32').slice()
+  }
+
+  free(buffer: Buffer): void {
+    const whole = placed<Place>(this, buffer, 'free')
+    if (whole.parent) throw new UsageError('BUFFER_VIEW', 'free: expected a buffer, got a view of one')
+    whole.freed = true
+    this.#allocator.free(whole.place)
+  }
+
+  dispose(): void {
+    this.#engine = null
+    this.#allocator.freeAll()
+  }
+
+  #live(): Engine {
+    if (this.#engine === null)
+      throw new UsageError('BACKEND_DISPOSED', 'backend wasm: expected a live backend, got a disposed one')
+    return this.#engine
+  }
+
+  #reserve(dtype: Dtype, length: number): PlacedBuffer<Place> {
+    this.#live()
+    checkLength(length)
+    const place = this.#allocator.allocate(4 * length)
+    if (place === null)
+      throw new MissingError(
+        'BACKEND_MEMORY',
+        `backend wasm: expected room for ${4 * length} more bytes, got ${this.#allocator.liveBytes} in use of ${PAGE * MOST_PAGES}`,
+      )
+    return new PlacedBuffer<Place>(this, dtype, length, place, null)
+  }
+
+  /** Grows the memory until it reaches `end`; false if it cannot. */
+  #reach(end: number): boolean {
+    const { memory } = this.#live()
+    const missing = Math.ceil((end - memory.buffer.byteLength) / PAGE)
+    if (missing <= 0) return true
+    try {
+      memory.grow(missing)
+      return true
+    } catch (error) {
+      if (error instanceof RangeError) return false
+      throw error
+    }
+  }
+
+  #floats(buffer: Buffer, name: string): Float32Array<ArrayBuffer> {
+    const { length, place } = this.#holding(buffer, 'f32', name)
+    return new Float32Array(this.#live().memory.buffer as ArrayBuffer, place, length)
+  }
+
+  #integers(buffer: Buffer, name: string): Int32Array<ArrayBuffer> {
+    const { length, place } = this.#holding(buffer, 'i32', name)
+    return new Int32Array(this.#live().memory.buffer as ArrayBuffer, place, length)
+  }
+
+  #holding(buffer: Buffer, dtype: Dtype, name: string): PlacedBuffer<Place> {
+    const whole = placed<Place>(this, buffer, name)
+    if (whole.dtype !== dtype)
+      throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${whole.dtype}`)
+    return whole
+  }
+}
