@@ -140,6 +140,12 @@ function aligned(bytes: Uint8Array, size: number): Uint8Array {
   return bytes.byteOffset % size === 0 ? bytes : bytes.slice()
 }
 
+/** @throws InputError DTYPE unless the type is F64, F32, F16 or BF16. */
+export function checkFloat(dtype: SourceDtype, tensor: string): void {
+  if (['F64', 'F32', 'F16', 'BF16'].includes(dtype)) return
+  throw new InputError('DTYPE', `${tensor}: expected a float type, got ${dtype}`, { tensor })
+}
+
 /**
  * Stored floats as float32; F64 is rounded. May share memory with `bytes`.
  * @throws InputError DTYPE if the type is not a float.
@@ -148,11 +154,11 @@ export function decodeFloats(dtype: SourceDtype, bytes: Uint8Array, tensor: stri
   const size = elementSize(dtype)
   const { buffer, byteOffset, byteLength } = aligned(bytes, size)
   const count = byteLength / size
-  if (dtype === 'F32') return new Float32Array(buffer, byteOffset, count)
+  checkFloat(dtype, tensor)
   if (dtype === 'F16') return widenF16(new Uint16Array(buffer, byteOffset, count))
   if (dtype === 'BF16') return widenBf16(new Uint16Array(buffer, byteOffset, count))
   if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, count))
-  throw new InputError('DTYPE', `${tensor}: expected a float type, got ${dtype}`, { tensor })
+  return new Float32Array(buffer, byteOffset, count)
 }
 
 /**

@@ -4,6 +4,7 @@
  * The model room knows this interface and no file format; the io room implements it for safetensors and torch
  * checkpoints. Values arrive as float32: F16 and BF16 widen exactly.
  */
+import { decodeIntegers } from './dtypes.ts'
 
 /** Element types a checkpoint may hold; weights are the three floats. */
 export type SourceDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
@@ -38,4 +39,14 @@ export interface RawTensorSource extends TensorSource {
    * @throws InputError TENSOR_MISSING if there is no such tensor.
    */
   readRaw(name: string): Promise<Uint8Array<ArrayBuffer>>
+}
+
+/**
+ * One tensor of token ids, labels or flags as int32.
+ * @throws InputError TENSOR_MISSING, DTYPE if it is not I64, I32, I16, I8, U8 or BOOL, VALUE_RANGE past 32 bits.
+ */
+export async function readIntegers(source: RawTensorSource, name: string): Promise<Int32Array> {
+  const bytes = await source.readRaw(name)
+  const { dtype } = source.tensors.get(name) as TensorInfo
+  return decodeIntegers(dtype, bytes, name)
 }

@@ -1,0 +1,125 @@
+/**
+ * Files nobody should trust, made to order, and how the laws judge what a reader does with them.
+ *
+ * A reader has two ways to answer: the tensors, or an InputError. Anything else (a RangeError, a TypeError, a hang)
+ * is a bug in the reader, whatever the file.
+ */
+import { expect } from 'vitest'
+import { InputError } from '../../src/tensor/errors.ts'
+import type { RawTensorSource } from '../../src/tensor/tensor_source.ts'
+
+/** The InputError an action ends with. Fails if it ends well, or with any other error. */
+export async function refusalOf(action: () => unknown): Promise<InputError> {
+  try {
+    await action()
+  } catch (error) {
+    if (error instanceof InputError) return judgeMessage(error)
+    throw error
+  }
+  throw new Error('expected an InputError, but the input was accepted')
+}
+
+function judgeMessage(error: InputError): InputError {
+  expect(error.message).toMatch(/: expected /)
+  expect(error.message).not.toMatch(/\p{Cc}/u) // one line, and no terminal escapes out of a file
+  expect(error.message.length).toBeLessThan(1000)
+  expect(error.code).toMatch(/^[A-Z][A-Z0-9_]+$/)
+  expect(error.exitCode).toBe(3)
+  return error
+}
+
+/** What an action answers: its value, or its InputError. Any other error passes through. */
+export async function answerOf<T>(action: () => T | Promise<T>): Promise<T | InputError> {
+  try {
+    return await action()
+  } catch (error) {
+    if (error instanceof InputError) return judgeMessage(error)
+    throw error
+  }
+}
+
+/** Everything a source says, as one comparable value. */
+export interface Contents {
+  metadata: [string, string][]
+  tensors: { name: string; dtype: string; shape: readonly number[]; bytes: Uint8Array }[]
+}
+
+/** Reads a source completely and closes it. */
+export async function contentsOf(opened: RawTensorSource | Promise<RawTensorSource>): Promise<Contents> {
+  const source = await opened
+  try {
+    const tensors: Contents['tensors'] = []
+    for (const { name, dtype, shape } of source.tensors.values()) {
+      tensors.push({ name, dtype, shape, bytes: await source.readRaw(name) })
+    }
+    return { metadata: [...source.metadata], tensors }
+  } finally {
+    await source.close()
+  }
+}
+
+/**
+ * The values a byte is replaced by in laws about damage: each bit flipped, and the characters that mean something
+ * in JSON, pickles and sizes. SHADOWLLM_RUNS of 10 or more tries all 255.
+ */
+export function damagedValues(value: number, all: boolean): number[] {
+  if (all) return Array.from({ length: 256 }, (_, i) => i).filter((other) => other !== value)
+  const marks = [...'"{}[],:\\0129-.eF '].map((mark) => mark.charCodeAt(0))
+  const others = new Set([...Array.from({ length: 8 }, (_, bit) => value ^ (1 << bit)), ...marks, 0, 255])
+  others.delete(value)
+  return [...others]
+}
+
+/** The same bytes with one of them replaced. */
+export function withByte(bytes: Uint8Array, index: number, value: number): Uint8Array<ArrayBuffer> {
+  const changed = new Uint8Array(bytes)
+  changed[index] = value
+  return changed
+}
+
+/** Bytes one after another; text as UTF-8. */
+export function concat(...parts: (Uint8Array | string | readonly number[])[]): Uint8Array<ArrayBuffer> {
+  const encoder = new TextEncoder()
+  const arrays = parts.map((part) =>
+    typeof part === 'string' ? encoder.encode(part) : Uint8Array.from(part),
+  )
+  const bytes = new Uint8Array(arrays.reduce((length, part) => length + part.length, 0))
+  let offset = 0
+  for (const part of arrays) {
+    bytes.set(part, offset)
+    offset += part.length
+  }
+  return bytes
+}
+
+/** An unsigned little-endian integer of `size` bytes. */
+export function littleEndian(value: number | bigint, size: number): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from({ length: size }, (_, i) => Number((BigInt(value) >> BigInt(8 * i)) & 255n))
+}
+
+export interface SafetensorsParts {
+  /** The header, as text or raw bytes. */
+  header: string | Uint8Array
+  /** The data, or how many zero bytes of it. */
+  data?: number | Uint8Array
+  /** What the first eight bytes say, if not the header's length. */
+  length?: bigint
+}
+
+/** A safetensors file with exactly this header, right or wrong. */
+export function rawSafetensors({ header, data = 0, length }: SafetensorsParts): Uint8Array<ArrayBuffer> {
+  const text = concat(header)
+  const values = typeof data === 'number' ? new Uint8Array(data) : data
+  return concat(littleEndian(length ?? BigInt(text.length), 8), text, values)
+}
+
+/** The header line of one tensor. */
+export function headerField(
+  name: string,
+  dtype: string,
+  shape: string,
+  begin: string | number,
+  end: string | number,
+): string {
+  return `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":${shape},"data_offsets":[${begin},${end}]}`
+}

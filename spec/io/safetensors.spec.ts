@@ -1,0 +1,538 @@
+/**
+ * safetensors. What is written comes back bit for bit; whatever else is in a file of that name, the answer is the
+ * tensors or a typed error, before any memory is taken for what the file merely claims.
+ */
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openSafetensors, parseSafetensors } from '../../src/io/safetensors.ts'
+import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import { InputError } from '../../src/tensor/errors.ts'
+import { readIntegers, type SourceDtype } from '../../src/tensor/tensor_source.ts'
+import { law, scaledRuns } from '../harness/seed.ts'
+import {
+  answerOf,
+  concat,
+  contentsOf,
+  damagedValues,
+  headerField,
+  rawSafetensors,
+  refusalOf,
+  withByte,
+} from './hostile.ts'
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'shadowllm-safetensors-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const sizes: Record<SourceDtype, number> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+}
+const dtypes = Object.keys(sizes) as SourceDtype[]
+
+const names = fc.oneof(
+  fc.constantFrom('__proto__', 'constructor', 'toString', '0', ' ', 'é', '𝄞', '"', '\\'),
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 }).filter((name) => !/\p{Cc}/u.test(name)),
+)
+const tensor = fc
+  .record({ dtype: fc.constantFrom(...dtypes), shape: fc.array(fc.nat(3), { maxLength: 3 }) })
+  .chain(({ dtype, shape }) => {
+    const length = shape.reduce((product, size) => product * size, sizes[dtype])
+    return fc.uint8Array({ minLength: length, maxLength: length }).map((data) => ({ dtype, shape, data }))
+  })
+const tensors = fc.uniqueArray(fc.tuple(names, tensor), { maxLength: 5, selector: ([name]) => name })
+const metadata = fc.dictionary(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' }), {
+  maxKeys: 3,
+})
+
+describe('what is written', () => {
+  law(
+    'comes back: names, types, shapes, every bit, and the text',
+    [tensors, metadata],
+    async (list, text) => {
+      const bytes = encodeSafetensors(new Map(list), text)
+      const read = await contentsOf(parseSafetensors(bytes))
+      expect(new Map(read.metadata)).toEqual(new Map(Object.entries(text)))
+      expect(
+        new Map(read.tensors.map(({ name, bytes: data, dtype, shape }) => [name, { dtype, shape, data }])),
+      ).toEqual(new Map(list))
+    },
+  )
+
+  law('does not depend on the order it was given in', [tensors], (list) => {
+    expect(encodeSafetensors(new Map(list.toReversed()))).toEqual(encodeSafetensors(new Map(list)))
+  })
+
+  law('begins each tensor at a multiple of its element size', [tensors], async (list) => {
+    const bytes = encodeSafetensors(new Map(list))
+    const headerLength = Number(new DataView(bytes.buffer).getBigUint64(0, true))
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + headerLength)))
+    for (const [name, { dtype }] of list) {
+      const [, field] = Object.entries(header).find(([key]) => key === name) as [
+        string,
+        { data_offsets: [number] },
+      ]
+      const [begin] = field.data_offsets
+      expect((8 + headerLength + begin) % sizes[dtype]).toBe(0)
+    }
+  })
+
+  test('is the same in a file as in memory, and a file is read by ranges', async () => {
+    const content = new Map<string, TensorToWrite>([
+      ['a', { dtype: 'F32', shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) }],
+      ['b', { dtype: 'I64', shape: [3], data: Int32Array.of(-1, 0, 7) }],
+    ])
+    const path = join(folder, 'file.safetensors')
+    await writeSafetensors(path, content, { format: 'pt' })
+    expect(new Uint8Array(readFileSync(path))).toEqual(encodeSafetensors(content, { format: 'pt' }))
+    const source = await openSafetensors(path)
+    expect(await source.read('a')).toEqual(Float32Array.of(1, 2, 3, 4))
+    expect(await readIntegers(source, 'b')).toEqual(Int32Array.of(-1, 0, 7))
+    expect(source.metadata.get('format')).toBe('pt')
+    await source.close()
+  })
+
+  test('float32 may be written as any float type, rounded to nearest', async () => {
+    const data = Float32Array.of(1 / 3, -65504, 2 ** -24, 0)
+    for (const dtype of ['F64', 'F32', 'F16', 'BF16'] as const) {
+      const source = await parseSafetensors(encodeSafetensors(new Map([['x', { dtype, shape: [4], data }]])))
+      expect(source.tensors.get('x')).toEqual({ name: 'x', dtype, shape: [4], byteLength: 4 * sizes[dtype] })
+      const back = await source.read('x')
+      for (let i = 0; i < 4; i++) {
+        const error = Math.abs(back[i] - data[i])
+        expect(error).toBeLessThanOrEqual(
+          Math.abs(data[i]) * (dtype === 'BF16' ? 2 ** -8 : dtype === 'F16' ? 2 ** -11 : 0),
+        )
+      }
+    }
+  })
+
+  test.each([
+    ['TENSOR_SPAN', 'x', { dtype: 'F32', shape: [3], data: new Float32Array(2) }],
+    ['TENSOR_SPAN', 'x', { dtype: 'F16', shape: [2], data: new Uint8Array(3) }],
+    ['TENSOR_OVERFLOW', 'x', { dtype: 'U8', shape: [2 ** 40, 2 ** 40], data: new Uint8Array(0) }],
+    ['TENSOR_NAME', '', { dtype: 'U8', shape: [0], data: new Uint8Array(0) }],
+    ['TENSOR_NAME', '__metadata__', { dtype: 'U8', shape: [0], data: new Uint8Array(0) }],
+    ['TENSOR_NAME', '\ud800', { dtype: 'U8', shape: [0], data: new Uint8Array(0) }],
+  ] as const)('%s: what could not be read back is not written (%j)', async (code, name, content) => {
+    const refused = await refusalOf(() => encodeSafetensors(new Map([[name, content]])))
+    expect(refused.code).toBe(code)
+  })
+})
+
+const field = headerField('x', 'F32', '[1]', 0, 4)
+
+/** ST01 to ST25 of the list of hostile files; ids as there. */
+const refused: [id: string, code: string, file: () => Uint8Array][] = [
+  ['ST01 empty', 'SAFETENSORS_SHORT', () => new Uint8Array(0)],
+  ['ST01 7 bytes', 'SAFETENSORS_SHORT', () => new Uint8Array(7)],
+  [
+    'ST02 length past the file',
+    'SAFETENSORS_HEADER_LENGTH',
+    () => rawSafetensors({ header: '{}', length: 3n }),
+  ],
+  ['ST03 length 2^63', 'SAFETENSORS_HEADER_LIMIT', () => rawSafetensors({ header: '{}', length: 2n ** 63n })],
+  [
+    'ST03 length 2^64-1',
+    'SAFETENSORS_HEADER_LIMIT',
+    () => rawSafetensors({ header: '{}', length: 2n ** 64n - 1n }),
+  ],
+  [
+    'ST04 over the limit',
+    'SAFETENSORS_HEADER_LIMIT',
+    () => rawSafetensors({ header: '{}', length: 25_000_001n }),
+  ],
+  ['ST05 not UTF-8', 'JSON_ENCODING', () => rawSafetensors({ header: concat('{"', [0xff], '":1}') })],
+  [
+    'ST05 overlong UTF-8',
+    'JSON_ENCODING',
+    () => rawSafetensors({ header: concat('{"', [0xc0, 0xaf], '":1}') }),
+  ],
+  ['ST06 byte order mark', 'JSON_BOM', () => rawSafetensors({ header: '\ufeff{}' })],
+  ['ST07 no JSON', 'JSON_SYNTAX', () => rawSafetensors({ header: 'x' })],
+  ['ST07 empty header', 'JSON_SYNTAX', () => rawSafetensors({ header: '' })],
+  ['ST07 two values', 'JSON_SYNTAX', () => rawSafetensors({ header: '{}{}' })],
+  ['ST07 comma at the end', 'JSON_SYNTAX', () => rawSafetensors({ header: `{${field},}`, data: 4 })],
+  ['ST07 list', 'SAFETENSORS_HEADER', () => rawSafetensors({ header: '[]' })],
+  ['ST07 null', 'SAFETENSORS_HEADER', () => rawSafetensors({ header: 'null' })],
+  ['ST07 number', 'SAFETENSORS_HEADER', () => rawSafetensors({ header: '7' })],
+  ['ST07 tensor is null', 'SAFETENSORS_HEADER', () => rawSafetensors({ header: '{"x":null}' })],
+  ['ST08 tensor twice', 'JSON_DUPLICATE', () => rawSafetensors({ header: `{${field},${field}}`, data: 4 })],
+  [
+    'ST08 tensor twice, spelt differently',
+    'JSON_DUPLICATE',
+    () => rawSafetensors({ header: `{${field},${field.replace('"x"', '"\\u0078"')}}`, data: 4 }),
+  ],
+  [
+    'ST08 field twice',
+    'JSON_DUPLICATE',
+    () => rawSafetensors({ header: `{${field.replace('"shape"', '"dtype":"F32","shape"')}}`, data: 4 }),
+  ],
+  [
+    'ST08 unknown field',
+    'SAFETENSORS_HEADER',
+    () => rawSafetensors({ header: `{${field.replace('"shape"', '"more":1,"shape"')}}`, data: 4 }),
+  ],
+  [
+    'ST08 missing field',
+    'SAFETENSORS_HEADER',
+    () => rawSafetensors({ header: '{"x":{"dtype":"F32","shape":[1]}}', data: 4 }),
+  ],
+  [
+    'ST08 inherited field',
+    'SAFETENSORS_HEADER',
+    () => rawSafetensors({ header: '{"x":{"__proto__":{},"shape":[1],"data_offsets":[0,4]}}', data: 4 }),
+  ],
+  [
+    'ST09 empty name',
+    'TENSOR_NAME',
+    () => rawSafetensors({ header: `{${headerField('', 'U8', '[0]', 0, 0)}}` }),
+  ],
+  [
+    'ST09 1 MB name',
+    'TENSOR_NAME',
+    () => rawSafetensors({ header: `{${headerField('x'.repeat(1e6), 'U8', '[0]', 0, 0)}}` }),
+  ],
+  [
+    'ST09 terminal escape in a name',
+    'TENSOR_NAME',
+    () => rawSafetensors({ header: `{${headerField('\u001b[2J', 'U8', '[0]', 0, 0)}}` }),
+  ],
+  [
+    'ST10 unknown dtype',
+    'SAFETENSORS_DTYPE',
+    () => rawSafetensors({ header: `{${headerField('x', 'F31', '[1]', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST10 dtype of the prototype',
+    'SAFETENSORS_DTYPE',
+    () => rawSafetensors({ header: `{${headerField('x', 'constructor', '[1]', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST10 dtype is a number',
+    'SAFETENSORS_DTYPE',
+    () => rawSafetensors({ header: `{${field.replace('"F32"', '4')}}`, data: 4 }),
+  ],
+  ...['-1', '1.0', '1.5', '1e0', '01', '-0', '+1', '9007199254740992', '9007199254740993', '1e400', '0x1']
+    .flatMap((number): typeof refused => [
+      [
+        `ST11 shape [${number}]`,
+        'JSON_NUMBER',
+        () => rawSafetensors({ header: `{${headerField('x', 'F32', `[${number}]`, 0, 4)}}`, data: 4 }),
+      ],
+      [
+        `ST11 end ${number}`,
+        'JSON_NUMBER',
+        () => rawSafetensors({ header: `{${headerField('x', 'F32', '[1]', 0, number)}}`, data: 4 }),
+      ],
+    ])
+    .filter(([id]) => !/\+1/.test(id)),
+  [
+    'ST11 +1',
+    'JSON_SYNTAX',
+    () => rawSafetensors({ header: `{${headerField('x', 'F32', '[+1]', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST11 NaN',
+    'JSON_SYNTAX',
+    () => rawSafetensors({ header: `{${headerField('x', 'F32', '[NaN]', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST11 shape of text',
+    'SAFETENSORS_HEADER',
+    () => rawSafetensors({ header: `{${headerField('x', 'F32', '["1"]', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST11 shape is no list',
+    'SAFETENSORS_HEADER',
+    () => rawSafetensors({ header: `{${headerField('x', 'F32', '1', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST11 shape in a list',
+    'SAFETENSORS_HEADER',
+    () => rawSafetensors({ header: `{${headerField('x', 'F32', '[[1]]', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST11 33 dimensions',
+    'TENSOR_SHAPE',
+    () =>
+      rawSafetensors({
+        header: `{${headerField('x', 'F32', `[${Array(33).fill(1).join()}]`, 0, 4)}}`,
+        data: 4,
+      }),
+  ],
+  [
+    'ST12 begin after end',
+    'SAFETENSORS_OFFSETS',
+    () => rawSafetensors({ header: `{${headerField('x', 'F32', '[1]', 4, 0)}}`, data: 4 }),
+  ],
+  [
+    'ST12 three offsets',
+    'SAFETENSORS_OFFSETS',
+    () => rawSafetensors({ header: `{${field.replace('[0,4]', '[0,4,4]')}}`, data: 4 }),
+  ],
+  [
+    'ST12 one offset',
+    'SAFETENSORS_OFFSETS',
+    () => rawSafetensors({ header: `{${field.replace('[0,4]', '[0]')}}`, data: 4 }),
+  ],
+  [
+    'ST13 span is not the size',
+    'SAFETENSORS_SPAN',
+    () => rawSafetensors({ header: `{${headerField('x', 'F32', '[2]', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST14 overflow',
+    'TENSOR_OVERFLOW',
+    () => rawSafetensors({ header: `{${headerField('x', 'U8', '[4294967296,4294967296]', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST14 overflow beside a 0',
+    'TENSOR_OVERFLOW',
+    () => rawSafetensors({ header: `{${headerField('x', 'U8', '[4294967296,4294967296,0]', 0, 0)}}` }),
+  ],
+  [
+    'ST14 overflow behind a 0',
+    'TENSOR_OVERFLOW',
+    () => rawSafetensors({ header: `{${headerField('x', 'U8', '[0,4294967296,4294967296]', 0, 0)}}` }),
+  ],
+  [
+    'ST15 overlap',
+    'SAFETENSORS_OVERLAP',
+    () => rawSafetensors({ header: `{${field},${headerField('y', 'F32', '[1]', 2, 6)}}`, data: 6 }),
+  ],
+  [
+    'ST15 same bytes twice',
+    'SAFETENSORS_OVERLAP',
+    () => rawSafetensors({ header: `{${field},${headerField('y', 'F32', '[1]', 0, 4)}}`, data: 4 }),
+  ],
+  [
+    'ST15 empty tensor inside another',
+    'SAFETENSORS_OVERLAP',
+    () => rawSafetensors({ header: `{${field},${headerField('y', 'F32', '[0]', 2, 2)}}`, data: 4 }),
+  ],
+  [
+    'ST16 hole',
+    'SAFETENSORS_HOLE',
+    () => rawSafetensors({ header: `{${field},${headerField('y', 'F32', '[1]', 5, 9)}}`, data: 9 }),
+  ],
+  [
+    'ST16 hole at the start',
+    'SAFETENSORS_HOLE',
+    () => rawSafetensors({ header: `{${headerField('y', 'F32', '[1]', 1, 5)}}`, data: 5 }),
+  ],
+  ['ST17 trailing byte', 'SAFETENSORS_TRAILING', () => rawSafetensors({ header: `{${field}}`, data: 5 })],
+  ['ST17 data but no tensors', 'SAFETENSORS_TRAILING', () => rawSafetensors({ header: '{}', data: 1 })],
+  ['ST18 one byte short', 'SAFETENSORS_TRUNCATED', () => rawSafetensors({ header: `{${field}}`, data: 3 })],
+  [
+    'ST18 claims 4 PB',
+    'SAFETENSORS_TRUNCATED',
+    () => rawSafetensors({ header: `{${headerField('x', 'U8', `[${2 ** 52}]`, 0, 2 ** 52)}}`, data: 3 }),
+  ],
+  [
+    'ST21 metadata is a list',
+    'SAFETENSORS_METADATA',
+    () => rawSafetensors({ header: '{"__metadata__":[]}' }),
+  ],
+  [
+    'ST21 metadata with a number',
+    'SAFETENSORS_METADATA',
+    () => rawSafetensors({ header: '{"__metadata__":{"a":1}}' }),
+  ],
+  [
+    'ST21 metadata with an object',
+    'SAFETENSORS_METADATA',
+    () => rawSafetensors({ header: '{"__metadata__":{"a":{}}}' }),
+  ],
+  [
+    'ST21 metadata twice',
+    'JSON_DUPLICATE',
+    () => rawSafetensors({ header: '{"__metadata__":{},"__metadata__":{}}' }),
+  ],
+  ['ST23 five levels', 'JSON_DEPTH', () => rawSafetensors({ header: '{"x":[[[[]]]]}' })],
+  ['ST23 five million levels', 'JSON_DEPTH', () => rawSafetensors({ header: '['.repeat(5_000_000) })],
+  ['lone surrogate', 'JSON_SURROGATE', () => rawSafetensors({ header: '{"\\ud800":null}' })],
+  [
+    'surrogates the wrong way round',
+    'JSON_SURROGATE',
+    () => rawSafetensors({ header: '{"\\udc00\\ud800":null}' }),
+  ],
+  ['line break in a name', 'JSON_SYNTAX', () => rawSafetensors({ header: '{"\n":null}' })],
+  ['unknown escape', 'JSON_SYNTAX', () => rawSafetensors({ header: '{"\\x41":null}' })],
+]
+
+describe('hostile files are refused', () => {
+  test.each(refused)('%s: %s', async (_, code, file) => {
+    const error = await refusalOf(() => parseSafetensors(file(), 'bad.safetensors'))
+    expect(error.code).toBe(code)
+    expect(error.message).toContain('bad.safetensors')
+  })
+
+  test('ST15 200 names for the same 64 kB take no memory', async () => {
+    const fields = Array.from({ length: 200 }, (_, i) => headerField(`t${i}`, 'U8', '[65536]', 0, 65536))
+    const file = rawSafetensors({ header: `{${fields.join()}}`, data: 65536 })
+    expect((await refusalOf(() => parseSafetensors(file))).code).toBe('SAFETENSORS_OVERLAP')
+  })
+
+  test('the error says where: the byte of the file, the tensor', async () => {
+    const twice = await refusalOf(() => parseSafetensors(rawSafetensors({ header: '{"é":1,"é":2}' })))
+    expect(twice.byteOffset).toBe(8 + '{"é":1,'.length + 1) // é takes two bytes
+    const span = await refusalOf(() =>
+      parseSafetensors(rawSafetensors({ header: `{${headerField('w', 'F32', '[2]', 0, 4)}}`, data: 4 })),
+    )
+    expect(span.tensor).toBe('w')
+  })
+
+  test('ST25 a file that is cut, or written to, between header and values', async () => {
+    const path = join(folder, 'changing.safetensors')
+    const bytes = encodeSafetensors(new Map([['x', { dtype: 'F32', shape: [4], data: new Float32Array(4) }]]))
+    writeFileSync(path, bytes)
+    const cut = await openSafetensors(path)
+    truncateSync(path, bytes.length - 1)
+    expect((await refusalOf(() => cut.read('x'))).code).toBe('FILE_CHANGED')
+    await cut.close()
+    writeFileSync(path, bytes)
+    const grown = await openSafetensors(path)
+    appendFileSync(path, 'x')
+    expect((await refusalOf(() => grown.read('x'))).code).toBe('FILE_CHANGED')
+    await grown.close()
+  })
+
+  test('what is not there or not a file has its own code', async () => {
+    expect((await refusalOf(() => openSafetensors(join(folder, 'none')))).code).toBe('FILE_MISSING')
+    expect((await refusalOf(() => openSafetensors(folder))).code).toBe('FILE_KIND')
+    const source = await parseSafetensors(
+      encodeSafetensors(new Map([['n', { dtype: 'I64', shape: [0], data: new Int32Array(0) }]])),
+    )
+    expect((await refusalOf(() => source.read('m'))).code).toBe('TENSOR_MISSING')
+    expect((await refusalOf(() => source.readRaw('__proto__'))).code).toBe('TENSOR_MISSING')
+    expect((await refusalOf(() => source.read('n'))).code).toBe('DTYPE')
+  })
+})
+
+describe('legal files that look odd are read', () => {
+  test.each([
+    ['ST07 white space before and after', ` \n${`{${field}}`}\t `],
+    ['ST09 __proto__', `{${headerField('__proto__', 'F32', '[1]', 0, 4)}}`],
+    ['ST09 constructor', `{${headerField('constructor', 'F32', '[1]', 0, 4)}}`],
+    [
+      'ST19 misaligned',
+      `{${headerField('b', 'U8', '[1]', 0, 1)},${headerField('x', 'F32', '[0,7]', 1, 1)},${headerField('y', 'U8', '[3]', 1, 4)}}`,
+    ],
+    ['ST20 0-dim', `{${headerField('x', 'F32', '[]', 0, 4)}}`],
+    ['ST20 zero-size', `{${headerField('x', 'F32', '[0,7]', 0, 0)},${headerField('y', 'F32', '[1]', 0, 4)}}`],
+    [
+      'order of the header is not that of the data',
+      `{${headerField('b', 'U8', '[2]', 2, 4)},${headerField('a', 'U8', '[2]', 0, 2)}}`,
+    ],
+  ])('%s', async (_, header) => {
+    const data = Uint8Array.of(1, 2, 3, 4)
+    const { tensors: read } = await contentsOf(parseSafetensors(rawSafetensors({ header, data })))
+    expect(read.flatMap(({ bytes }) => [...bytes]).toSorted()).toEqual([1, 2, 3, 4])
+    expect(Object.prototype).not.toHaveProperty('dtype')
+  })
+
+  test('ST19 float32 at an odd address', async () => {
+    const header = `{${headerField('b', 'U8', '[1]', 0, 1)},${headerField('x', 'F32', '[1]', 1, 5)}}`
+    const source = await parseSafetensors(
+      rawSafetensors({ header, data: concat([7], new Uint8Array(Float32Array.of(1.5).buffer)) }),
+    )
+    expect([...(await source.read('x'))]).toEqual([1.5])
+  })
+
+  test('ST24 NaN and infinity are values like others', async () => {
+    const data = new Float32Array(Uint32Array.of(0x7fc01234, 0x7f800001, 0xff800000).buffer)
+    const source = await parseSafetensors(
+      encodeSafetensors(new Map([['x', { dtype: 'F32', shape: [3], data }]])),
+    )
+    expect(new Uint32Array((await source.read('x')).buffer)).toEqual(new Uint32Array(data.buffer))
+  })
+
+  test('ST22 100,000 tiny tensors are read in a moment', async () => {
+    const fields = Array.from({ length: 100_000 }, (_, i) => headerField(`layer.${i}`, 'U8', '[1]', i, i + 1))
+    const file = rawSafetensors({ header: `{${fields.join()}}`, data: 100_000 })
+    const start = performance.now()
+    expect((await parseSafetensors(file)).tensors.size).toBe(100_000)
+    expect(performance.now() - start).toBeLessThan(20_000)
+  })
+
+  test('a name of 20 MB, or 20 MB of white space, is read in a moment', async () => {
+    const start = performance.now()
+    await refusalOf(() => parseSafetensors(rawSafetensors({ header: `{"${'x'.repeat(2e7)}":1}` })))
+    await parseSafetensors(rawSafetensors({ header: `{}${' '.repeat(2e7)}` }))
+    await refusalOf(() => parseSafetensors(rawSafetensors({ header: `{"${'\\n'.repeat(1e7)}":1}` })))
+    expect(performance.now() - start).toBeLessThan(20_000)
+  })
+})
+
+describe('damage', () => {
+  const sample = encodeSafetensors(
+    new Map<string, TensorToWrite>([
+      ['w', { dtype: 'F32', shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) }],
+      ['h', { dtype: 'F16', shape: [3], data: Float32Array.of(1, 2, 3) }],
+      ['n', { dtype: 'U8', shape: [], data: Uint8Array.of(9) }],
+    ]),
+    { format: 'pt' },
+  )
+
+  test('every strict prefix is refused', async () => {
+    for (let length = 0; length < sample.length; length++) {
+      await refusalOf(() => parseSafetensors(sample.slice(0, length)))
+    }
+  })
+
+  law('every strict prefix of any file is refused', [tensors, fc.nat()], async (list, seed) => {
+    const bytes = encodeSafetensors(new Map(list))
+    await refusalOf(() => parseSafetensors(bytes.slice(0, seed % bytes.length)))
+  })
+
+  test('any change of any byte of the header is refused, or changes only a word that it stands in', async () => {
+    const whole = await contentsOf(parseSafetensors(sample))
+    const headerEnd = 8 + Number(new DataView(sample.buffer).getBigUint64(0, true))
+    let survivors = 0
+    for (let index = 0; index < headerEnd; index++) {
+      for (const value of damagedValues(sample[index], scaledRuns(1) >= 10)) {
+        const answer = await answerOf(() => contentsOf(parseSafetensors(withByte(sample, index, value))))
+        if (answer instanceof InputError) continue
+        survivors++
+        // Nothing but a name, a type of the same width, or free text can differ: the values are where they were.
+        const values = (contents: typeof whole): unknown =>
+          contents.tensors.map(({ bytes, shape }) => ({ bytes, shape }))
+        expect(values(answer)).toEqual(values(whole))
+      }
+    }
+    expect(survivors).toBeGreaterThan(0)
+  })
+
+  law(
+    'bytes after a well-formed start never end in anything but tensors or a typed error',
+    [
+      fc.uint8Array({ maxLength: 60 }),
+      fc.string({
+        unit: fc.constantFrom(...'{}[]":,0123456789.-eE \\u"dtypeshapeF32data_offsets'),
+        maxLength: 60,
+      }),
+    ],
+    async (noise, text) => {
+      await answerOf(() => contentsOf(parseSafetensors(noise)))
+      await answerOf(() => contentsOf(parseSafetensors(rawSafetensors({ header: text }))))
+      await answerOf(() =>
+        contentsOf(parseSafetensors(rawSafetensors({ header: `{"x":{${text}}}`, data: 4 }))),
+      )
+    },
+    { runs: 500 },
+  )
+})

@@ -1,0 +1,81 @@
+/**
+ * Reading files with typed refusals: what is missing, what is no file, what shrank while it was read.
+ */
+import * as platform from '../platform/platform.ts'
+import type { RangedFile } from '../platform/platform.ts'
+import { refusal } from './refusal.ts'
+
+export type { RangedFile } from '../platform/platform.ts'
+
+/** The largest text (config, index, vocabulary) that is read, and the largest safetensors header: 25 MB. */
+export const TEXT_LIMIT = 25_000_000
+
+/**
+ * Opens a file for ranged reads. Close it.
+ * @throws InputError FILE_MISSING, FILE_KIND for a folder or a device, FILE_READ if the system refuses.
+ */
+export async function openFile(path: string): Promise<RangedFile> {
+  const kind = await system(path, () => platform.fileKind(path))
+  if (kind === 'missing') throw refusal('FILE_MISSING', path, 'a file', 'nothing')
+  if (kind !== 'file')
+    throw refusal('FILE_KIND', path, 'a file', kind === 'directory' ? 'a folder' : 'a device')
+  return system(path, () => platform.openRange(path))
+}
+
+/**
+ * A whole file of at most `limit` bytes.
+ * @throws InputError as `openFile`; FILE_LIMIT if it is larger.
+ */
+export async function readWhole(path: string, limit: number = TEXT_LIMIT): Promise<Uint8Array> {
+  const file = await openFile(path)
+  try {
+    if (file.size > limit) throw refusal('FILE_LIMIT', path, `at most ${limit} bytes`, `${file.size}`)
+    return await readExactly(file, 0, file.size, path)
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Exactly `length` bytes from `offset`.
+ * @throws InputError FILE_CHANGED if the file has become shorter, FILE_READ if the system refuses.
+ */
+export async function readExactly(
+  file: RangedFile,
+  offset: number,
+  length: number,
+  name: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = await system(name, () => file.read(offset, length))
+  if (bytes.length === length) return bytes
+  throw refusal('FILE_CHANGED', name, `${length} bytes at ${offset}`, `${bytes.length}`, {
+    byteOffset: offset,
+  })
+}
+
+/** @throws InputError FILE_CHANGED if the file is not the one that was opened any more. */
+export async function checkUnchanged(file: RangedFile, name: string): Promise<void> {
+  if (await system(name, () => file.changed())) {
+    throw refusal('FILE_CHANGED', name, 'the file as it was opened', 'one that was written to since')
+  }
+}
+
+/** Bytes in memory, read like a file. */
+export function bytesAsFile(bytes: Uint8Array): RangedFile {
+  return {
+    size: bytes.length,
+    read: async (offset, length) => new Uint8Array(bytes.subarray(offset, offset + length)),
+    changed: async () => false,
+    close: async () => {},
+  }
+}
+
+async function system<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    if (error instanceof platform.PlatformError) throw error
+    const { code, message } = error as NodeJS.ErrnoException
+    throw refusal('FILE_READ', path, 'a file that can be read', code ?? message, { cause: error })
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * A strict JSON reader for files nobody vouches for.
+ *
+ * Stricter than JSON.parse: a key may not come twice, text is well-formed Unicode without a byte order mark, depth
+ * is limited, and integers are read exactly or not at all. Objects become maps, so that no key can reach a
+ * prototype. Time and memory are linear in the file; the reader never calls itself deeper than `maxDepth`.
+ */
+import { quote, refusal } from './refusal.ts'
+import type { InputError } from '../tensor/errors.ts'
+
+export type JsonValue = null | boolean | number | string | JsonValue[] | JsonMap
+export type JsonMap = Map<string, JsonValue>
+
+export interface JsonOptions {
+  /** Objects and arrays within each other; 64 unless told. */
+  maxDepth?: number
+  /** integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number. */
+  numbers?: 'any' | 'integers'
+  /** Where the text begins in its file; error offsets count from the file's start. */
+  byteOffset?: number
+}
+
+/**
+ * Reads one JSON value, and only white space around it.
+ * @param name what errors call the text, such as "config.json".
+ * @throws InputError JSON_ENCODING, JSON_BOM, JSON_SYNTAX, JSON_DUPLICATE, JSON_DEPTH, JSON_NUMBER, JSON_SURROGATE.
+ */
+export function parseJson(bytes: Uint8Array, name: string, options: JsonOptions = {}): JsonValue {
+  const reader = new JsonReader(decodeText(bytes, name, options.byteOffset), name, options)
+  return reader.readAll()
+}
+
+/**
+ * The text of UTF-8 bytes.
+ * @throws InputError JSON_BOM for a byte order mark, JSON_ENCODING for bytes that are not UTF-8.
+ */
+export function decodeText(bytes: Uint8Array, name: string, byteOffset = 0): string {
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
+    throw refusal('JSON_BOM', name, 'text without a byte order mark', 'one', { byteOffset })
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw refusal('JSON_ENCODING', name, 'UTF-8 text', 'other bytes', { byteOffset, cause })
+  }
+}
+
+/** The same value with plain objects, which have no prototype, in place of maps. */
+export function toPlain(value: JsonValue): unknown {
+  if (Array.isArray(value)) return value.map(toPlain)
+  if (!(value instanceof Map)) return value
+  const plain: Record<string, unknown> = Object.create(null)
+  for (const [key, item] of value) plain[key] = toPlain(item)
+  return plain
+}
+
+/** What a JSON value is, in words, for error messages. */
+export function describeJson(value: JsonValue | undefined): string {
+  if (value === undefined) return 'nothing'
+  if (value === null || typeof value === 'boolean') return String(value)
+  if (typeof value === 'number') return `the number ${value}`
+  if (typeof value === 'string') return `the text ${quote(value)}`
+  return Array.isArray(value) ? 'a list' : 'an object'
+}
+
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
+const NUMBER_GOES_ON = /[-+.0-9A-Za-z_]/y
+const HEX = /[0-9A-Fa-f]{4}/y
+
+const ZERO = 0x30
+const NINE = 0x39
+const SPACE = 0x20
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+
+const escapes = new Map([
+  ['"', '"'],
+  ['\\', '\\'],
+  ['/', '/'],
+  ['b', '\b'],
+  ['f', '\f'],
+  ['n', '\n'],
+  ['r', '\r'],
+  ['t', '\t'],
+])
+
+class JsonReader {
+  private position = 0
+  private depth = 0
+  private readonly text: string
+  private readonly name: string
+  private readonly maxDepth: number
+  private readonly integersOnly: boolean
+  private readonly byteOffset: number
+
+  constructor(text: string, name: string, options: JsonOptions) {
+    this.text = text
+    this.name = name
+    this.maxDepth = options.maxDepth ?? 64
+    this.integersOnly = options.numbers === 'integers'
+    this.byteOffset = options.byteOffset ?? 0
+  }
+
+  readAll(): JsonValue {
+    const value = this.readValue()
+    this.skipWhiteSpace()
+    if (this.position !== this.text.length) throw this.unexpected('the end')
+    return value
+  }
+
+  private readValue(): JsonValue {
+    this.skipWhiteSpace()
+    const start = this.text[this.position]
+    if (start === '"') return this.readString()
+    if (start === '{') return this.nested(() => this.readObject())
+    if (start === '[') return this.nested(() => this.readArray())
+    if (start === '-' || (start >= '0' && start <= '9')) return this.readNumber()
+    return this.readWord()
+  }
+
+  private nested<T>(read: () => T): T {
+    if (++this.depth > this.maxDepth) {
+      throw this.refuse('JSON_DEPTH', `at most ${this.maxDepth} levels`, 'more')
+    }
+    this.position++
+    const value = read()
+    this.depth--
+    return value
+  }
+
+  private readObject(): JsonMap {
+    const map: JsonMap = new Map()
+    if (this.accept('}')) return map
+    do {
+      this.skipWhiteSpace()
+      if (this.text[this.position] !== '"') throw this.unexpected('a key')
+      const start = this.position
+      const key = this.readString()
+      if (map.has(key)) {
+        this.position = start
+        throw this.refuse('JSON_DUPLICATE', `key ${quote(key)} once`, 'it twice')
+      }
+      if (!this.accept(':')) throw this.unexpected('":"')
+      map.set(key, this.readValue())
+    } while (this.accept(','))
+    if (!this.accept('}')) throw this.unexpected('"," or "}"')
+    return map
+  }
+
+  private readArray(): JsonValue[] {
+    const items: JsonValue[] = []
+    if (this.accept(']')) return items
+    do items.push(this.readValue())
+    while (this.accept(','))
+    if (!this.accept(']')) throw this.unexpected('"," or "]"')
+    return items
+  }
+
+  private readNumber(): number {
+    const start = this.position
+    const value = this.integersOnly ? this.readDigits() : this.readDecimal()
+    NUMBER_GOES_ON.lastIndex = this.position
+    if (Number.isFinite(value) && !NUMBER_GOES_ON.test(this.text)) return value
+    this.position = start
+    const expected = this.integersOnly ? 'digits, up to 2^53 - 1' : 'a number that can be held exactly'
+    throw this.refuse('JSON_NUMBER', expected, quote(this.text.slice(start, start + 24).split(/[\s,\]}]/)[0]))
+  }
+
+  /** Digits without a leading zero as an exact integer; NaN for anything else. */
+  private readDigits(): number {
+    const { text, position: start } = this
+    let value = 0
+    let at = start
+    for (; text.charCodeAt(at) >= ZERO && text.charCodeAt(at) <= NINE; at++)
+      value = value * 10 + (text.charCodeAt(at) - ZERO)
+    this.position = at
+    const leadingZero = at > start + 1 && text.charCodeAt(start) === ZERO
+    return at === start || leadingZero || !Number.isSafeInteger(value) ? NaN : value
+  }
+
+  /** A number as JSON has them; NaN for anything else, and for an integer that would lose digits. */
+  private readDecimal(): number {
+    const digits = this.match(NUMBER)
+    const value = digits === '' ? NaN : Number(digits)
+    return /^-?[0-9]+$/.test(digits) && !Number.isSafeInteger(value) ? NaN : value
+  }
+
+  private readString(): string {
+    const { text } = this
+    let value = ''
+    let start = this.position + 1
+    let at = start
+    for (;;) {
+      const mark = text.charCodeAt(at) // NaN past the end
+      if (mark === QUOTE) break
+      if (mark === BACKSLASH) {
+        value += text.slice(start, at)
+        this.position = at
+        value += this.readEscape()
+        start = at = this.position
+      } else if (mark >= SPACE) at++
+      else {
+        this.position = at
+        throw this.unexpected("the string's end")
+      }
+    }
+    this.position = at + 1
+    return start === at ? value : value + text.slice(start, at)
+  }
+
+  private readEscape(): string {
+    const mark = this.text[this.position + 1]
+    const plain = escapes.get(mark)
+    if (plain === undefined && mark !== 'u') throw this.unexpected('an escape that JSON knows')
+    const start = this.position
+    this.position += 2
+    if (plain !== undefined) return plain
+    const first = this.readHex()
+    if (first < 0xd800 || first > 0xdfff) return String.fromCharCode(first)
+    if (first < 0xdc00 && this.text.startsWith('\\u', this.position)) {
+      this.position += 2
+      const second = this.readHex()
+      if (second >= 0xdc00 && second <= 0xdfff) return String.fromCharCode(first, second)
+    }
+    this.position = start
+    throw this.refuse('JSON_SURROGATE', 'surrogates in pairs', 'one alone')
+  }
+
+  private readHex(): number {
+    const digits = this.match(HEX)
+    if (digits === '') throw this.unexpected('four hexadecimal digits')
+    return Number.parseInt(digits, 16)
+  }
+
+  private readWord(): null | boolean {
+    for (const [word, value] of [
+      ['null', null],
+      ['true', true],
+      ['false', false],
+    ] as const) {
+      if (this.text.startsWith(word, this.position)) {
+        this.position += word.length
+        return value
+      }
+    }
+    throw this.unexpected('a value')
+  }
+
+  private accept(mark: string): boolean {
+    this.skipWhiteSpace()
+    if (this.text[this.position] !== mark) return false
+    this.position++
+    return true
+  }
+
+  private skipWhiteSpace(): void {
+    const { text } = this
+    let at = this.position
+    for (; ; at++) {
+      const mark = text.charCodeAt(at)
+      if (mark !== SPACE && mark !== 0x0a && mark !== 0x0d && mark !== 0x09) break
+    }
+    this.position = at
+  }
+
+  private match(pattern: RegExp): string {
+    pattern.lastIndex = this.position
+    const found = pattern.exec(this.text)
+    if (found === null) return ''
+    this.position += found[0].length
+    return found[0]
+  }
+
+  private unexpected(expected: string): InputError {
+    const here = this.text.codePointAt(this.position)
+    return this.refuse(
+      'JSON_SYNTAX',
+      expected,
+      here === undefined ? 'the end' : quote(String.fromCodePoint(here)),
+    )
+  }
+
+  private refuse(code: string, expected: string, got: string): InputError {
+    // Positions count UTF-16 units; the file counts bytes.
+    const before = new TextEncoder().encode(this.text.slice(0, this.position)).length
+    const byteOffset = this.byteOffset + before
+    return refusal(code, `${this.name} at byte ${byteOffset}`, expected, got, { byteOffset })
+  }
+}

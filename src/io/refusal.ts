@@ -1,0 +1,31 @@
+/**
+ * How this room refuses: one line, "subject: expected X, got Y", whatever a file put into its names.
+ */
+import { InputError, type ErrorDetails } from '../tensor/errors.ts'
+
+/** An InputError in the house form. `got` may be left out where there is nothing to show. */
+export function refusal(
+  code: string,
+  subject: string,
+  expected: string,
+  got?: string,
+  details?: ErrorDetails,
+): InputError {
+  return new InputError(
+    code,
+    `${subject}: expected ${expected}${got === undefined ? '' : `, got ${got}`}`,
+    details,
+  )
+}
+
+const LONGEST_QUOTE = 80
+
+/** Text from a file, safe inside one line of a terminal: quoted, cut, control and direction marks spelt out. */
+export function quote(text: string): string {
+  const cut =
+    text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE).replace(/[\ud800-\udbff]$/, '')}…` : text
+  return JSON.stringify(cut).replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (mark) => `\\u{${(mark.codePointAt(0) as number).toString(16)}}`,
+  )
+}

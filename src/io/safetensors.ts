@@ -1,0 +1,225 @@
+/**
+ * Reads safetensors: eight bytes of header length, a JSON header, then the values of every tensor without a gap.
+ *
+ * Invariants, all checked before a value is read: no key twice, every offset and size an exact integer, every span
+ * the product of shape and element size, and the spans cover the data completely, once. So a file can make this
+ * reader hold no more than its own size. Text and names are data; nothing in a file is run.
+ *
+ * It accepts white space before the header's "{", as the format's own reader does, and values at any address.
+ */
+import { checkFloat, decodeFloats, isSourceDtype } from '../tensor/dtypes.ts'
+import type { InputError } from '../tensor/errors.ts'
+import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
+import { bytesAsFile, checkUnchanged, openFile, readExactly, TEXT_LIMIT, type RangedFile } from './files.ts'
+import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
+import { quote, refusal } from './refusal.ts'
+import { byteLengthOf, checkTensorName } from './tensor_name.ts'
+
+/** A tensor and where its values lie, in bytes from the start of the data. */
+interface Entry {
+  readonly info: TensorInfo
+  readonly begin: number
+  readonly end: number
+}
+
+interface Header {
+  readonly metadata: ReadonlyMap<string, string>
+  readonly entries: ReadonlyMap<string, Entry>
+}
+
+/** The header's length comes first, as eight bytes. */
+const LENGTH_BYTES = 8
+
+/** {"name": {"shape": [1]}} is three levels; one more is room for a clear message about what should not be there. */
+const HEADER_DEPTH = 4
+
+/**
+ * Opens a safetensors file; values are read by ranges when they are asked for. Close it.
+ * @throws InputError FILE_* (see `openFile`), SAFETENSORS_*, TENSOR_*, JSON_*.
+ */
+export async function openSafetensors(path: string): Promise<RawTensorSource> {
+  const file = await openFile(path)
+  try {
+    return await readSafetensors(file, path)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+/** A safetensors file in memory. @throws InputError as `openSafetensors`. */
+export function parseSafetensors(bytes: Uint8Array, name = 'safetensors'): Promise<RawTensorSource> {
+  return readSafetensors(bytesAsFile(bytes), name)
+}
+
+async function readSafetensors(file: RangedFile, name: string): Promise<RawTensorSource> {
+  const headerLength = await readHeaderLength(file, name)
+  const dataStart = LENGTH_BYTES + headerLength
+  const text = await readExactly(file, LENGTH_BYTES, headerLength, name)
+  await checkUnchanged(file, name)
+  return new SafetensorsSource(file, name, dataStart, parseHeader(text, file.size - dataStart, name))
+}
+
+async function readHeaderLength(file: RangedFile, name: string): Promise<number> {
+  if (file.size < LENGTH_BYTES) {
+    throw refusal('SAFETENSORS_SHORT', name, 'at least 8 bytes', `${file.size}`, { byteOffset: 0 })
+  }
+  const bytes = await readExactly(file, 0, LENGTH_BYTES, name)
+  const length = new DataView(bytes.buffer).getBigUint64(0, true)
+  if (length > BigInt(TEXT_LIMIT)) {
+    const expected = `a safetensors header of at most ${TEXT_LIMIT} bytes`
+    throw refusal('SAFETENSORS_HEADER_LIMIT', name, expected, `${length}`, { byteOffset: 0 })
+  }
+  if (Number(length) > file.size - LENGTH_BYTES) {
+    const expected = `a header within the ${file.size} bytes of the file`
+    throw refusal('SAFETENSORS_HEADER_LENGTH', name, expected, `${length} bytes`, { byteOffset: 0 })
+  }
+  return Number(length)
+}
+
+function parseHeader(text: Uint8Array, dataLength: number, name: string): Header {
+  const options = { maxDepth: HEADER_DEPTH, numbers: 'integers', byteOffset: LENGTH_BYTES } as const
+  const json = parseJson(text, `${name} header`, options)
+  if (!(json instanceof Map)) {
+    throw refusal('SAFETENSORS_HEADER', `${name} header`, 'an object', describeJson(json), { byteOffset: 8 })
+  }
+  const entries = new Map<string, Entry>()
+  for (const [tensor, description] of json) {
+    if (tensor !== '__metadata__') entries.set(tensor, readEntry(tensor, description, name))
+  }
+  checkSpans([...entries.values()], dataLength, name)
+  return { metadata: readMetadata(json.get('__metadata__'), name), entries }
+}
+
+function readMetadata(json: JsonValue | undefined, name: string): Map<string, string> {
+  const metadata = new Map<string, string>()
+  if (json === undefined) return metadata
+  const subject = `${name} __metadata__`
+  if (!(json instanceof Map)) throw refusal('SAFETENSORS_METADATA', subject, 'an object', describeJson(json))
+  for (const [key, value] of json) {
+    if (typeof value !== 'string') {
+      throw refusal('SAFETENSORS_METADATA', `${subject} ${quote(key)}`, 'text', describeJson(value))
+    }
+    metadata.set(key, value)
+  }
+  return metadata
+}
+
+/** A refusal of one tensor of a file. */
+function refuseTensor(code: string, file: string, tensor: string, expected: string, got: string): InputError {
+  return refusal(code, `${file} tensor ${quote(tensor)}`, expected, got, { tensor })
+}
+
+const FIELDS = ['dtype', 'shape', 'data_offsets']
+
+function readEntry(tensor: string, description: JsonValue, file: string): Entry {
+  checkTensorName(tensor, file)
+  if (!(description instanceof Map)) {
+    throw refuseTensor('SAFETENSORS_HEADER', file, tensor, 'an object', describeJson(description))
+  }
+  if (description.size !== FIELDS.length || !FIELDS.every((field) => description.has(field))) {
+    const got = [...description.keys()].slice(0, 5).map(quote).join(', ')
+    throw refuseTensor('SAFETENSORS_HEADER', file, tensor, 'dtype, shape and data_offsets', got || 'nothing')
+  }
+  const dtype = description.get('dtype')
+  if (!isSourceDtype(dtype)) {
+    throw refuseTensor('SAFETENSORS_DTYPE', file, tensor, 'an element type', describeJson(dtype))
+  }
+  const shape = integersOf(description, 'shape', file, tensor)
+  const [begin, end, ...more] = integersOf(description, 'data_offsets', file, tensor)
+  if (end === undefined || more.length > 0 || begin > end) {
+    const got = `[${[begin, end, ...more].slice(0, 5).join(', ')}]`
+    throw refuseTensor('SAFETENSORS_OFFSETS', file, tensor, '[begin, end]', got)
+  }
+  const byteLength = byteLengthOf(dtype, shape, () => `${file} tensor ${quote(tensor)}`)
+  if (end - begin !== byteLength) {
+    const expected = `${byteLength} bytes for ${dtype} [${shape.join(', ')}]`
+    throw refuseTensor('SAFETENSORS_SPAN', file, tensor, expected, `${end - begin}`)
+  }
+  return { info: { name: tensor, dtype, shape, byteLength }, begin, end }
+}
+
+/** A list of numbers; the JSON reader let only exact integers through. */
+function integersOf(description: JsonMap, field: string, file: string, tensor: string): number[] {
+  const list = description.get(field)
+  if (Array.isArray(list) && list.every((item): item is number => typeof item === 'number')) return list
+  const wrong = Array.isArray(list) ? list.find((item) => typeof item !== 'number') : list
+  throw refuseTensor(
+    'SAFETENSORS_HEADER',
+    file,
+    tensor,
+    `a list of integers as ${field}`,
+    describeJson(wrong),
+  )
+}
+
+/** Every byte of the data belongs to exactly one tensor. */
+function checkSpans(entries: Entry[], dataLength: number, file: string): void {
+  let covered = 0
+  for (const { info, begin, end } of entries.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {
+    if (begin !== covered) {
+      const code = begin < covered ? 'SAFETENSORS_OVERLAP' : 'SAFETENSORS_HOLE'
+      throw refuseTensor(
+        code,
+        file,
+        info.name,
+        `to begin at ${covered}, where the one before ends`,
+        `${begin}`,
+      )
+    }
+    if (end > dataLength) {
+      throw refuseTensor(
+        'SAFETENSORS_TRUNCATED',
+        file,
+        info.name,
+        `an end by ${dataLength}`,
+        `${end}: the file is cut`,
+      )
+    }
+    covered = end
+  }
+  if (covered < dataLength) {
+    throw refusal('SAFETENSORS_TRAILING', file, `${covered} bytes of tensors`, `${dataLength - covered} more`)
+  }
+}
+
+class SafetensorsSource implements RawTensorSource {
+  readonly tensors: ReadonlyMap<string, TensorInfo>
+  readonly metadata: ReadonlyMap<string, string>
+  private readonly file: RangedFile
+  private readonly name: string
+  private readonly dataStart: number
+  private readonly entries: ReadonlyMap<string, Entry>
+
+  constructor(file: RangedFile, name: string, dataStart: number, header: Header) {
+    this.file = file
+    this.name = name
+    this.dataStart = dataStart
+    this.entries = header.entries
+    this.metadata = header.metadata
+    this.tensors = new Map([...header.entries].map(([tensor, entry]) => [tensor, entry.info]))
+  }
+
+  async read(name: string): Promise<Float32Array> {
+    const { info } = this.find(name)
+    checkFloat(info.dtype, name) // before it is read
+    return decodeFloats(info.dtype, await this.readRaw(name), name)
+  }
+
+  async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    const { begin, info } = this.find(name)
+    const bytes = await readExactly(this.file, this.dataStart + begin, info.byteLength, this.name)
+    await checkUnchanged(this.file, this.name)
+    return bytes
+  }
+
+  close(): Promise<void> {
+    return this.file.close()
+  }
+
+  private find(name: string): Entry {
+    const entry = this.entries.get(name)
+    if (entry !== undefined) return entry
+    throw refusal('TENSOR_MISSING', this.name, `tensor ${quote(name)}`, 'no such tensor', { tensor: name })
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Writes safetensors. The same tensors give the same bytes: wider element types first, then by name, so that every
+ * tensor lies at an address that suits it, and the header is filled up with spaces to a multiple of eight.
+ */
+import { writeFileAtomic } from '../platform/platform.ts'
+import { elementSize, narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
+import type { SourceDtype } from '../tensor/tensor_source.ts'
+import { quote, refusal } from './refusal.ts'
+import { byteLengthOf, checkTensorName } from './tensor_name.ts'
+
+export interface TensorToWrite {
+  readonly dtype: SourceDtype
+  readonly shape: readonly number[]
+  /**
+   * The values, row-major. Float32Array may be written as F32, F64, F16 or BF16 (rounded to nearest, ties to even),
+   * Int32Array as I32 or I64; any other array, Uint8Array above all, is taken as the stored bytes.
+   */
+  readonly data:
+    | Float32Array
+    | Int32Array
+    | Uint8Array
+    | Uint16Array
+    | Int8Array
+    | Int16Array
+    | Float64Array
+    | BigInt64Array
+}
+
+export type TensorsToWrite = ReadonlyMap<string, TensorToWrite>
+export type Metadata = Readonly<Record<string, string>>
+
+/**
+ * Writes a file, complete or not at all.
+ * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN if the data is not of the type and
+ *   shape said, SAFETENSORS_METADATA for text that is not well-formed.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: TensorsToWrite,
+  metadata: Metadata = {},
+): Promise<void> {
+  const plan = planFile(tensors, metadata)
+  await writeFileAtomic(path, plan.parts())
+}
+
+/** The same file in memory. @throws InputError as `writeSafetensors`. */
+export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = {}): Uint8Array<ArrayBuffer> {
+  const plan = planFile(tensors, metadata)
+  const bytes = new Uint8Array(plan.byteLength)
+  let offset = 0
+  for (const part of plan.parts()) {
+    bytes.set(part, offset)
+    offset += part.length
+  }
+  return bytes
+}
+
+interface Plan {
+  byteLength: number
+  parts(): Iterable<Uint8Array>
+}
+
+function planFile(tensors: TensorsToWrite, metadata: Metadata): Plan {
+  const ordered = [...tensors].toSorted(
+    ([nameA, a], [nameB, b]) => elementSize(b.dtype) - elementSize(a.dtype) || (nameA < nameB ? -1 : 1),
+  )
+  const fields: string[] = []
+  // Keys are joined as text: an object would lose "__proto__" and put "1" before "0a".
+  const about = Object.entries(metadata).map(
+    ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
+  )
+  if (about.length > 0) fields.push(`"__metadata__":{${about.join(',')}}`)
+  let end = 0
+  for (const [name, tensor] of ordered) {
+    checkTensor(name, tensor)
+    const begin = end
+    end += byteLengthOf(tensor.dtype, tensor.shape, () => quote(name))
+    const description = { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end] }
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify(description)}`)
+  }
+  const text = new TextEncoder().encode(`{${fields.join(',')}}`)
+  const header = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20)
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true)
+  header.set(text, 8)
+  return {
+    byteLength: header.length + end,
+    *parts() {
+      yield header
+      for (const [, tensor] of ordered) yield storedBytes(tensor)
+    },
+  }
+}
+
+function checkTensor(name: string, { dtype, shape, data }: TensorToWrite): void {
+  checkTensorName(name, 'safetensors')
+  if (name === '__metadata__') throw refusal('TENSOR_NAME', 'safetensors', 'another name', quote(name))
+  const elements = byteLengthOf(dtype, shape, () => quote(name)) / elementSize(dtype)
+  const stored = isConverted(dtype, data) ? data.length : data.byteLength / elementSize(dtype)
+  if (stored === elements) return
+  const got = `${stored} for ${dtype} [${shape.join(', ')}]`
+  throw refusal('TENSOR_SPAN', quote(name), `${elements} values`, got, { tensor: name })
+}
+
+/** Whether the array holds numbers to be converted rather than the stored bytes. */
+function isConverted(dtype: SourceDtype, data: TensorToWrite['data']): boolean {
+  if (data instanceof Float32Array) return ['F64', 'F16', 'BF16'].includes(dtype)
+  return data instanceof Int32Array && dtype === 'I64'
+}
+
+function storedBytes({ dtype, data }: TensorToWrite): Uint8Array {
+  const stored = isConverted(dtype, data) ? convert(dtype, data as Float32Array | Int32Array) : data
+  return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)
+}
+
+function convert(dtype: SourceDtype, data: Float32Array | Int32Array): ArrayBufferView {
+  if (data instanceof Int32Array) return BigInt64Array.from(data, BigInt)
+  if (dtype === 'F64') return Float64Array.from(data)
+  return dtype === 'F16' ? narrowToF16(data) : narrowToBf16(data)
+}
