@@ -11,6 +11,7 @@ import type { InputError } from '../tensor/errors.ts'
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonMap
 export type JsonMap = Map<string, JsonValue>
 
+/** How strictly to read. */
 export interface JsonOptions {
   /** Objects and arrays within each other; 64 unless told. */
   maxDepth?: number

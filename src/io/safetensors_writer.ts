@@ -8,6 +8,7 @@ import type { SourceDtype } from '../tensor/tensor_source.ts'
 import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
+/** One tensor for a file. */
 export interface TensorToWrite {
   readonly dtype: SourceDtype
   readonly shape: readonly number[]

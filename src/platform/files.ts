@@ -79,10 +79,12 @@ export async function fileKind(location: Location): Promise<FileKind> {
   }
 }
 
+/** Whether anything stands at a path. */
 export async function exists(location: Location): Promise<boolean> {
   return (await fileKind(location)) !== 'missing'
 }
 
+/** Whether a folder stands at a path. */
 export async function isDirectory(location: Location): Promise<boolean> {
   return (await fileKind(location)) === 'directory'
 }

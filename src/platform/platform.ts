@@ -10,6 +10,7 @@ export { PlatformError } from './builtin.ts'
 export * from './files.ts'
 export * from './checksums.ts'
 
+/** What runs the program. */
 export interface Runtime {
   readonly name: 'node' | 'deno' | 'browser'
   readonly version: string
@@ -32,6 +33,7 @@ function describeRuntime(): Runtime {
   return { name: 'browser', version: globalThis.navigator?.userAgent ?? 'unknown', system }
 }
 
+/** What the program runs on. */
 export interface Machine {
   readonly processor: string
   /** How many threads run at once. */

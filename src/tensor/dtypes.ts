@@ -6,10 +6,12 @@
  * files and in memory: a host of the other kind is refused when this file loads.
  */
 import { InputError, MissingError } from './errors.ts'
-import type { SourceDtype } from './tensor_source.ts'
 
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
   throw new MissingError('BIG_ENDIAN_HOST', 'host: expected little-endian, got big-endian')
+
+/** Element types a checkpoint may hold; weights are the first four. */
+export type SourceDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
 
 /** Bytes of one element. A map, because the names come from files. */
 export const bytesPerElement: ReadonlyMap<string, number> = new Map<SourceDtype, number>([

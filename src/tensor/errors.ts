@@ -5,6 +5,7 @@
  * command line ends with. Anything that is not one of these is a bug.
  */
 
+/** Where an error was seen. */
 export interface ErrorDetails {
   /** Where in the file the fault was seen, in bytes from its start. */
   byteOffset?: number

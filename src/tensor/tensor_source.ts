@@ -4,11 +4,11 @@
  * The model room knows this interface and no file format; the io room implements it for safetensors and torch
  * checkpoints. Values arrive as float32: F16 and BF16 widen exactly.
  */
-import { decodeIntegers } from './dtypes.ts'
+import { decodeIntegers, type SourceDtype } from './dtypes.ts'
 
-/** Element types a checkpoint may hold; weights are the three floats. */
-export type SourceDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
+export type { SourceDtype } from './dtypes.ts'
 
+/** What is known of a tensor before it is read. */
 export interface TensorInfo {
   readonly name: string
   readonly dtype: SourceDtype
@@ -19,6 +19,7 @@ export interface TensorInfo {
   readonly sameAs?: string
 }
 
+/** Tensors by name. */
 export interface TensorSource {
   /** Every tensor by name, in file order. Nothing is read. */
   readonly tensors: ReadonlyMap<string, TensorInfo>
