@@ -1,0 +1,12 @@
+/**
+ * The laws of the whole model, over every backend. Each is stated in the file of its subject; mutants.spec.ts shows
+ * that every one of them can fail.
+ */
+import { gradientLaws } from './gradient_laws.ts'
+import { maskLaws } from './mask_laws.ts'
+import { sequenceLaws } from './sequence_laws.ts'
+import { stateLaws } from './cases.ts'
+
+stateLaws('masks', maskLaws)
+stateLaws('sequences', sequenceLaws)
+stateLaws('gradients', gradientLaws)
