@@ -1,0 +1,68 @@
+/**
+ * Names of files that come out of files: one judgement for shards, archive entries, cache places and URLs.
+ *
+ * A name is judged by the rules of POSIX and of Windows on every system, so that a file that is safe here is safe
+ * where it is copied to. What is left is plain names joined by "/", which cannot leave the folder they are joined to;
+ * the joined path is checked once more all the same.
+ */
+import { absolutePath, joinPath } from '../platform/platform.ts'
+import { quote, refusal } from './refusal.ts'
+
+const LONGEST_PATH = 1024
+const LONGEST_SEGMENT = 255
+
+/** Device names of Windows, with any ending. */
+const DEVICE = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?:\.|$)/i
+
+/** Marks that some system reads as more than a letter, "%" among them: it may be decoded a second time. */
+const SPECIAL = /[\\:%<>"|?*]/
+
+/**
+ * The same name, if it is safe to join to a folder.
+ * @param subject what errors call the thing that gave the name.
+ * @throws InputError PATH_UNSAFE, saying what is wrong with it.
+ */
+export function safePath(name: string, subject: string): string {
+  const fault = faultOf(name)
+  if (fault === null) return name
+  throw refusal('PATH_UNSAFE', subject, 'the name of a file below its folder', `${quote(name)} (${fault})`)
+}
+
+function faultOf(name: string): string | null {
+  if (name === '') return 'empty'
+  if (name.length > LONGEST_PATH) return 'too long'
+  if (!name.isWellFormed() || /\p{C}/u.test(name)) return 'an invisible or control character'
+  const special = SPECIAL.exec(name)
+  if (special !== null) return `"${special[0]}"`
+  for (const segment of name.split('/')) {
+    const fault = faultOfSegment(segment)
+    if (fault !== null) return fault
+  }
+  return null
+}
+
+function faultOfSegment(segment: string): string | null {
+  if (segment === '') return 'absolute, or an empty folder name'
+  if (segment === '.' || segment === '..') return `"${segment}"`
+  if (segment.length > LONGEST_SEGMENT) return 'too long'
+  if (/^[ ]|[. ]$/.test(segment)) return 'a space around it or a dot at its end'
+  if (DEVICE.test(segment)) return 'a device of Windows'
+  // Look-alikes of dots and slashes turn into them where a system simplifies names.
+  if (segment.normalize('NFKC') !== segment.normalize('NFC')) return 'a look-alike character'
+  return null
+}
+
+/**
+ * The path of a file below a folder.
+ * @throws InputError PATH_UNSAFE as `safePath`, and if the result would lie outside the folder.
+ */
+export function joinSafely(folder: string, name: string, subject: string): string {
+  const root = absolutePath(folder)
+  const path = absolutePath(joinPath(root, safePath(name, subject)))
+  // A root such as "/" ends in its separator, any other does not.
+  const separator = path.charAt(root.length)
+  const below =
+    path.startsWith(root) && path.length > root.length && (/[\\/]$/.test(root) || /[\\/]/.test(separator))
+  if (!below) throw refusal('PATH_UNSAFE', subject, `a file below ${quote(root)}`, quote(name))
+  return joinPath(folder, name)
+}

@@ -1,0 +1,159 @@
+/**
+ * Checkpoints in several files: the index (`*.index.json`) says which file holds which tensor.
+ *
+ * Invariants checked when it is opened: every file of the index is there and is of the index's own format, holds
+ * exactly the tensors the index gives to it, and no tensor is in two files. Names of files are judged by `safePath`.
+ */
+import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
+import { fileKind, fileNameOf, folderOf } from '../platform/platform.ts'
+import { readWhole } from './files.ts'
+import { describeJson, parseJson, type JsonMap } from './json.ts'
+import { quote, refusal } from './refusal.ts'
+import { joinSafely, safePath } from './safe_path.ts'
+import { checkTensorName } from './tensor_name.ts'
+
+const MOST_SHARDS = 10_000
+
+/** What an index says. */
+export interface ShardIndex {
+  /** The file of each tensor, in the order of the index. */
+  readonly files: ReadonlyMap<string, string>
+  /** Every file once, in the order of its first tensor. */
+  readonly shards: readonly string[]
+}
+
+/** Opens one file of a checkpoint. */
+export type ShardOpener = (path: string) => Promise<RawTensorSource>
+
+/**
+ * Reads an index.
+ * @param ending what the name of every shard must end with, such as ".safetensors".
+ * @throws InputError JSON_*, SHARD_INDEX if it is not an index, SHARD_FORMAT for a shard of another format,
+ *   PATH_UNSAFE, TENSOR_NAME, SHARD_LIMIT for more than 10,000 files.
+ */
+export function parseShardIndex(bytes: Uint8Array, name: string, ending: string): ShardIndex {
+  const json = parseJson(bytes, name, { maxDepth: 8 })
+  if (!(json instanceof Map)) throw refusal('SHARD_INDEX', name, 'an object', describeJson(json))
+  const weightMap = json.get('weight_map')
+  if (!(weightMap instanceof Map)) {
+    throw refusal('SHARD_INDEX', `${name} weight_map`, 'an object', describeJson(weightMap))
+  }
+  const files = readWeightMap(weightMap, name, ending)
+  const shards = [...new Set(files.values())]
+  if (shards.length === 0) throw refusal('SHARD_INDEX', `${name} weight_map`, 'tensors', 'none')
+  if (shards.length > MOST_SHARDS) {
+    throw refusal('SHARD_LIMIT', name, `at most ${MOST_SHARDS} files`, `${shards.length}`)
+  }
+  return { files, shards }
+}
+
+function readWeightMap(weightMap: JsonMap, name: string, ending: string): Map<string, string> {
+  const files = new Map<string, string>()
+  const judged = new Set<string>()
+  for (const [tensor, file] of weightMap) {
+    checkTensorName(tensor, name)
+    if (typeof file !== 'string') {
+      throw refusal('SHARD_INDEX', `${name} ${quote(tensor)}`, 'the name of a file', describeJson(file), {
+        tensor,
+      })
+    }
+    if (!judged.has(file)) {
+      safePath(file, name)
+      if (!file.endsWith(ending)) {
+        throw refusal('SHARD_FORMAT', name, `files that end with ${ending}`, quote(file), { tensor })
+      }
+      judged.add(file)
+    }
+    files.set(tensor, file)
+  }
+  return files
+}
+
+/**
+ * Opens every file of an index as one source. Close it.
+ * @throws InputError as `parseShardIndex`; SHARD_MISSING, SHARD_DUPLICATE for a tensor in two files, SHARD_LACKS for
+ *   a tensor that is not in its file, SHARD_UNLISTED for one that the index does not name; whatever a file is refused
+ *   with.
+ */
+export async function openShards(
+  indexPath: string,
+  ending: string,
+  open: ShardOpener,
+): Promise<RawTensorSource> {
+  const name = fileNameOf(indexPath)
+  const index = parseShardIndex(await readWhole(indexPath), name, ending)
+  const opened = new Map<string, RawTensorSource>()
+  try {
+    for (const file of index.shards) {
+      const path = joinSafely(folderOf(indexPath), file, name)
+      if ((await fileKind(path)) === 'missing') {
+        throw refusal('SHARD_MISSING', name, `file ${quote(file)} beside it`, 'no such file')
+      }
+      opened.set(file, await open(path))
+    }
+    checkAgreement(index, opened, name)
+  } catch (error) {
+    for (const source of opened.values()) await source.close()
+    throw error
+  }
+  return new ShardedSource(index, opened)
+}
+
+function checkAgreement(index: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>, name: string): void {
+  for (const [file, source] of opened) {
+    for (const tensor of source.tensors.keys()) {
+      const home = index.files.get(tensor)
+      if (home === undefined) {
+        throw refusal('SHARD_UNLISTED', `${name} and ${file}`, `${quote(tensor)} in the index`, 'nothing', {
+          tensor,
+        })
+      }
+      if (home !== file) {
+        throw refusal('SHARD_DUPLICATE', name, `${quote(tensor)} in ${home}`, `it also in ${file}`, {
+          tensor,
+        })
+      }
+    }
+  }
+  for (const [tensor, file] of index.files) {
+    if (!opened.get(file)?.tensors.has(tensor)) {
+      throw refusal('SHARD_LACKS', name, `${quote(tensor)} in ${file}`, 'no such tensor', { tensor })
+    }
+  }
+}
+
+class ShardedSource implements RawTensorSource {
+  readonly tensors: ReadonlyMap<string, TensorInfo>
+  readonly metadata: ReadonlyMap<string, string>
+  private readonly homes = new Map<string, RawTensorSource>()
+  private readonly opened: readonly RawTensorSource[]
+
+  constructor(index: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>) {
+    const tensors = new Map<string, TensorInfo>()
+    for (const [tensor, file] of index.files) {
+      const source = opened.get(file) as RawTensorSource
+      this.homes.set(tensor, source)
+      tensors.set(tensor, source.tensors.get(tensor) as TensorInfo)
+    }
+    this.tensors = tensors
+    this.opened = [...opened.values()]
+    this.metadata = this.opened[0].metadata
+  }
+
+  async read(name: string): Promise<Float32Array> {
+    return this.home(name).read(name)
+  }
+
+  async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.home(name).readRaw(name)
+  }
+
+  async close(): Promise<void> {
+    for (const source of this.opened) await source.close()
+  }
+
+  /** Any shard refuses a name that none holds. */
+  private home(name: string): RawTensorSource {
+    return this.homes.get(name) ?? this.opened[0]
+  }
+}
