@@ -1,0 +1,8 @@
+/**
+ * mask_units is the `simulate` mode of a mask: 1 keeps a unit, 0 silences it, and the derivative between them is what
+ * plainact measures.
+ */
+import * as laws from '../harness/laws/mask_units.ts'
+import { stateLaws } from '../harness/laws/law.ts'
+
+stateLaws(laws)
