@@ -64,6 +64,7 @@ describe('a room imports only the rooms before it', () => {
       'src/ops/add.ts': "\nimport '../masks/mask.ts'",
       'src/helpers/text.ts': '',
       'src/stray.ts': '',
+      'src/platform/files.ts': "import '../../spec/harness/seed.ts'",
       'src/web/page.ts': "import '../cli/main.ts'",
       'src/eval/perplexity.ts': "import '../index.ts'",
     }
@@ -71,6 +72,7 @@ describe('a room imports only the rooms before it', () => {
       'src/ops/add.ts:2: ops imports masks',
       expect.stringContaining('src/helpers/text.ts:1: in none of the rooms platform, tensor'),
       expect.stringContaining('src/stray.ts:1: in none of the rooms'),
+      'src/platform/files.ts:1: platform imports spec/harness/seed.ts',
       'src/web/page.ts:1: web imports cli',
       'src/eval/perplexity.ts:1: eval imports door',
     ])
@@ -82,6 +84,7 @@ describe('a room imports only the rooms before it', () => {
       'src/index.ts': "export * from './shadow_opt.ts'; export * from './ops/add.ts'",
       'src/cli/main.ts': "import '../index.ts'; import '../eval/perplexity.ts'",
       'src/model/opt/forward.ts': "import '../../backends/backend.ts'",
+      'src/cli/version.ts': "import about from '../../package.json' with { type: 'json' }",
     }
     expect(rules.importsGoOneWay(planted(files))).toEqual([])
   })

@@ -151,8 +151,7 @@ export function deadRows({ path, text }: Source, read: (path: string) => string 
       ...[...code, ...law].filter((file) => read(file) === null).map((file) => `${file} does not exist`),
       ...[...cells[2].matchAll(/"([^"]+)"/g)]
         .filter(
-          ([, title]) =>
-            !specs.some((file) => titles(file, read(file)).some((known) => known.includes(title))),
+          ([, title]) => !law.some((file) => titles(file, read(file)).some((known) => known.includes(title))),
         )
         .map(([, title]) => `no law is titled "${title}"`),
     ]
