@@ -1,0 +1,72 @@
+/**
+ * plainact, the criterion of ShadowLLM, in its activation form (algorithm page, section 1).
+ *
+ *   head:    sum over tokens of | <a[t, h], g[t, h]> |     a = softmax(q kᵀ) v before out_proj, g = dL/da
+ *   neuron:  sum over tokens of | a[t, j] g[t, j] |        a = relu(fc1(x)), g = dL/da
+ *
+ * It is the first-order estimate of what the loss does when the unit is multiplied by zero, its sign dropped per token.
+ * `plainact-signed` keeps the sign; it is then exactly dL/dm of the unit's mask m at m = 1. With one token the two have
+ * the same size. Inner products over a head are striped, sums over tokens sequential, in float32.
+ *
+ * The released code scores neurons by weights instead, sum over inputs of |W1 dW1|: another criterion, not this one.
+ */
+import type { UnitScores } from '../masks/selection.ts'
+import { dot } from '../ops/float32.ts'
+import type { Gradients } from '../model/opt/backward.ts'
+import type { Trace } from '../model/opt/trace.ts'
+import type { Criterion } from './criterion.ts'
+
+/**
+ * Adds activation times gradient of each unit over tokens. Without `signed`, the size of each token's term is added.
+ * @param scores [U], added to
+ */
+export function addSensitivity(
+  scores: Float32Array,
+  activation: Float32Array, // [T, U, K]
+  gradient: Float32Array, // [T, U, K]
+  units: number, // U
+  size: number, // K: the head size, or 1 for neurons
+  signed: boolean,
+): void {
+  for (let start = 0; start < activation.length; start += units * size)
+    for (let unit = 0; unit < units; unit++) {
+      const at = start + unit * size
+      const term =
+        size === 1 ? Math.fround(activation[at] * gradient[at]) : dot(activation, at, gradient, at, size)
+      scores[unit] += signed ? term : Math.abs(term)
+    }
+}
+
+function scoreUnits(trace: Trace, gradients: Gradients, signed: boolean): UnitScores {
+  const { shape, config } = trace.model
+  const heads = new Float32Array(shape.layers * shape.heads)
+  const neurons = new Float32Array(shape.layers * shape.neurons)
+  for (let layer = 0; layer < shape.layers; layer++) {
+    const headRow = heads.subarray(layer * shape.heads, (layer + 1) * shape.heads)
+    addSensitivity(
+      headRow,
+      trace.headOut(layer),
+      gradients.headOut(layer),
+      shape.heads,
+      config.headSize,
+      signed,
+    )
+    const neuronRow = neurons.subarray(layer * shape.neurons, (layer + 1) * shape.neurons)
+    addSensitivity(neuronRow, trace.fc1Act(layer), gradients.fc1Act(layer), shape.neurons, 1, signed)
+  }
+  return { shape, heads, neurons }
+}
+
+/** The size of each token's sensitivity, summed. */
+export const plainact: Criterion = {
+  name: 'plainact',
+  formula: 'head: sum_t |<a, dL/da>|; neuron: sum_t |a dL/da|, after ReLU',
+  score: (trace, gradients) => scoreUnits(trace, gradients, false),
+}
+
+/** The derivative of the loss with respect to the unit's mask. */
+export const plainactSigned: Criterion = {
+  name: 'plainact-signed',
+  formula: 'head: sum_t <a, dL/da>; neuron: sum_t a dL/da, after ReLU',
+  score: (trace, gradients) => scoreUnits(trace, gradients, true),
+}
