@@ -1,0 +1,83 @@
+/**
+ * AdamW over a list of parameters, each step an `adamw_step` op per parameter.
+ *
+ * The optimiser owns the moments and the gradients; its user adds to the gradients, calls `step`, and finds them zero
+ * again. Bias corrections are computed in float64 and passed in as float32.
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+
+export interface AdamWOptions {
+  readonly beta1?: number
+  readonly beta2?: number
+  readonly epsilon?: number
+  /** Decoupled weight decay, per step and rate. */
+  readonly decay?: number
+}
+
+interface Slot {
+  readonly weight: Buffer
+  readonly grad: Buffer
+  readonly mean: Buffer
+  readonly square: Buffer
+}
+
+/** AdamW (Loshchilov and Hutter 2019) with PyTorch's defaults: betas 0.9 and 0.999, epsilon 1e-8, decay 0.01. */
+export class AdamW {
+  readonly backend: Backend
+  /** Where the gradient of each parameter is added to, in the order given. */
+  readonly grads: readonly Buffer[]
+  readonly #slots: readonly Slot[]
+  readonly #scope: BufferScope
+  readonly #beta1: number
+  readonly #beta2: number
+  readonly #epsilon: number
+  readonly #decay: number
+  #steps = 0
+
+  constructor(backend: Backend, parameters: readonly Buffer[], options: AdamWOptions = {}) {
+    this.backend = backend
+    this.#beta1 = options.beta1 ?? 0.9
+    this.#beta2 = options.beta2 ?? 0.999
+    this.#epsilon = options.epsilon ?? 1e-8
+    this.#decay = options.decay ?? 0.01
+    const scope = new BufferScope(backend)
+    this.#scope = scope
+    this.#slots = parameters.map((weight) => ({
+      weight,
+      grad: scope.allocate(weight.length),
+      mean: scope.allocate(weight.length),
+      square: scope.allocate(weight.length),
+    }))
+    this.grads = this.#slots.map((slot) => slot.grad)
+  }
+
+  /** Moves every parameter against its gradient, then sets the gradients to zero. */
+  step(rate: number): void {
+    this.#steps++
+    const correction1 = 1 - this.#beta1 ** this.#steps
+    const correction2 = 1 - this.#beta2 ** this.#steps
+    for (const { weight, mean, square, grad } of this.#slots) {
+      this.backend.ops.adamw_step(
+        weight,
+        mean,
+        square,
+        grad,
+        rate,
+        this.#beta1,
+        this.#beta2,
+        this.#epsilon,
+        this.#decay,
+        correction1,
+        correction2,
+        weight.length,
+      )
+      this.backend.zero(grad)
+    }
+  }
+
+  /** Frees moments and gradients; the parameters are the caller's. */
+  dispose(): void {
+    this.#scope.dispose()
+  }
+}
