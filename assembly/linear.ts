@@ -4,7 +4,7 @@
  * One token: a row of the weights at a time, one sequential stream. Several tokens: see linear_tile.ts.
  */
 import { bytes, dot } from './float32'
-import { linearTiled, TILE } from './linear_tile'
+import { isTiled, linearTiled } from './linear_tile'
 import { rowAt, unitAt } from './units'
 
 export function linear(
@@ -20,7 +20,7 @@ export function linear(
 ): void {
   const count = rows ? R : O
   if (rows) memory.fill(y, 0, <usize>T * bytes(O))
-  if (T >= TILE && count >= TILE) {
+  if (isTiled(T, I, count)) {
     linearTiled(y, x, weight, bias, rows, T, O, I, count)
     return
   }

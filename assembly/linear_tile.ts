@@ -1,24 +1,37 @@
 /**
- * linear for several tokens: the striped dots of three tokens by three rows at once, in registers.
+ * linear for several tokens: the striped dots of two tokens by four rows at once, in registers.
  *
- * A striped dot is sixteen lanes that add independently, so it can be computed one accumulator (four lanes) at a time:
- * nine accumulators, one per pair, walk the reduction together, four walks, each stepping over a stripe. Then each
- * pair's four accumulators are combined as a single dot would: the bits are those of `dot`. A reduction longer than
- * BLOCK is cut, the accumulators resting in scratch meanwhile. At the edges the last tile is moved back to overlap its
- * neighbour, and computes those numbers again.
+ * A striped dot is sixteen lanes that add independently, so it can be computed one accumulator (a group of four lanes)
+ * at a time. Both operands are packed so that a group's numbers lie in the order the inner loop needs them; eight
+ * accumulators, one per pair, then walk a group's panel together. At the end each pair's four accumulators are combined
+ * as a single dot would combine them: the bits are those of `dot`. At the edges the last tile is moved back to overlap
+ * its neighbour, and computes those numbers again.
  */
-import { bytes, combine, STRIPE, wholeStripes } from './float32'
-import { accumulators } from './scratch'
+import { bytes, STRIPE, wholeStripes } from './float32'
+import { accumulators, packedLeft, packedRight, rowTails } from './scratch'
 import { rowAt, unitAt } from './units'
 
-/** Tokens and rows of a tile: 9 accumulators, 3 + 1 operands and a product fit the 15 registers of x86 engines. */
-export const TILE: i32 = 3
+/** A tile: eight accumulators, six operands and a product fit the 15 registers engines have on x86. */
+const TILE_T: i32 = 2
+const TILE_O: i32 = 4
 
-/** Bytes of a reduction walked at a time: six rows of it stay in a 32 KiB first-level cache. */
-const BLOCK: usize = 4096
+/** From this many tokens packing costs less than it saves. */
+const LEAST_TOKENS: i32 = 4
 
-/** Bytes of x that stay in the second-level cache while the weights stream past. */
-const RESIDENT: usize = 262144
+/** A packed block of x: this many numbers; more tokens per block mean fewer packings of the weights. */
+const BLOCK: i32 = 262144
+/** At most this many tokens, so that their accumulators stay in a first-level cache. */
+const MOST_TOKENS: i32 = 96
+/** Four packed rows of the weights: this many numbers each at most. */
+const LONGEST_ROW: i32 = 16384
+
+/** Bytes of one tile's accumulators: [group 4][row 4][token 2] f32x4, as [group][token][row]. */
+const TILE_BYTES: usize = 512
+
+/** Whether `linearTiled` takes this shape. */
+export function isTiled(T: i32, I: i32, count: i32): bool {
+  return T >= LEAST_TOKENS && count >= TILE_O && I >= 16 && I <= LONGEST_ROW
+}
 
 export function linearTiled(
   y: usize, // [T, O]
@@ -31,113 +44,157 @@ export function linearTiled(
   I: i32,
   count: i32,
 ): void {
-  const width = bytes(I) > 0 ? bytes(I) : 4
-  const chunk = max<i32>(TILE, (<i32>(RESIDENT / width) / TILE) * TILE)
-  for (let first = 0; first < T; first += chunk) {
-    const last = min<i32>(first + chunk, T)
-    for (let r = 0; r < count; r += TILE) {
-      const r0 = min<i32>(r, count - TILE)
-      const o0 = unitAt(rows, r0)
-      const o1 = unitAt(rows, r0 + 1)
-      const o2 = unitAt(rows, r0 + 2)
-      for (let t = first; t < last; t += TILE) {
-        const t0 = min<i32>(t, T - TILE)
-        const xt = rowAt(x, t0, I)
-        const yt = rowAt(y, t0, O)
-        const w0 = rowAt(weight, o0, I)
-        const w1 = rowAt(weight, o1, I)
-        const w2 = rowAt(weight, o2, I)
-        walk(xt, bytes(I), w0, w1, w2, wholeStripes(I))
-        finishRow(0, yt + bytes(o0), bytes(O), xt, w0, bias ? bias + bytes(o0) : 0, I)
-        finishRow(1, yt + bytes(o1), bytes(O), xt, w1, bias ? bias + bytes(o1) : 0, I)
-        finishRow(2, yt + bytes(o2), bytes(O), xt, w2, bias ? bias + bytes(o2) : 0, I)
+  const block = min<i32>(MOST_TOKENS, (BLOCK / I) & ~(TILE_T - 1))
+  for (let first = 0; first < T; first += block) {
+    const last = min<i32>(first + block, T)
+    packTokens(x, first, last, T, I)
+    for (let r = 0; r < count; r += TILE_O) {
+      const r0 = min<i32>(r, count - TILE_O)
+      packRows(weight, rows, r0, I)
+      multiply(last - first, I)
+      // A striped dot is never -0, so a bias of +0 changes nothing.
+      const biases = gather(bias, rows, r0, 1, 0)
+      for (let t = first; t < last; t += TILE_T) {
+        const t0 = min<i32>(t, T - TILE_T)
+        const tile = accumulators + <usize>(t - first) * (TILE_BYTES / TILE_T)
+        finish(tile, rowAt(y, t0, O), rowAt(x, t0, I), biases, rows, r0, I)
+        finish(tile + 64, rowAt(y, t0 + 1, O), rowAt(x, t0 + 1, I), biases, rows, r0, I)
       }
     }
   }
 }
 
-/** Accumulates the whole stripes of nine dots. */
-function walk(x: usize, xStride: usize, w0: usize, w1: usize, w2: usize, length: usize): void {
-  memory.fill(accumulators, 0, 4 * 9 * 16)
-  const x1 = x + xStride
-  const x2 = x1 + xStride
-  for (let start: usize = 0; start < length; start += BLOCK) {
-    const size = min<usize>(BLOCK, length - start)
-    for (let group: usize = 0; group < 4; group++) {
-      const from = start + group * 16
-      walkGroup(
-        accumulators + group * 144,
-        x + from,
-        x1 + from,
-        x2 + from,
-        w0 + from,
-        w1 + from,
-        w2 + from,
-        size,
-      )
+/** x as [tile][group 4][step][token 2] f32x4. */
+function packTokens(x: usize, first: i32, last: i32, T: i32, I: i32): void {
+  const whole = wholeStripes(I)
+  let tile = packedLeft
+  for (let t = first; t < last; t += TILE_T) {
+    const row = rowAt(x, min<i32>(t, T - TILE_T), I)
+    interleave(tile, row, whole, TILE_T)
+    interleave(tile + 16, row + bytes(I), whole, TILE_T)
+    tile += whole * TILE_T
+  }
+}
+
+/** Four rows of the weights as [group 4][step][row 4] f32x4, and what is past their last stripe as [i][row 4]. */
+function packRows(weight: usize, rows: usize, r0: i32, I: i32): void {
+  const whole = wholeStripes(I)
+  for (let r = 0; r < TILE_O; r++)
+    interleave(packedRight + ((<usize>r) << 4), rowAt(weight, unitAt(rows, r0 + r), I), whole, TILE_O)
+  let to = rowTails
+  for (let i = I & ~15; i < I; i++) {
+    v128.store(to, gather(weight, rows, r0, I, i))
+    to += 16
+  }
+}
+
+/** Spreads the stripes of one row: group g of step s goes to place (g * steps + s) * width. */
+function interleave(to: usize, row: usize, whole: usize, width: usize): void {
+  const panel = (whole >> 2) * width
+  const end = row + whole
+  while (row < end) {
+    v128.store(to, v128.load(row))
+    v128.store(to + panel, v128.load(row, 16))
+    v128.store(to + panel * 2, v128.load(row, 32))
+    v128.store(to + panel * 3, v128.load(row, 48))
+    to += width << 4
+    row += STRIPE
+  }
+}
+
+/** All tiles of the packed tokens by the packed rows, group by group. */
+function multiply(tokens: i32, I: i32): void {
+  const panel = wholeStripes(I) >> 2
+  for (let group: usize = 0; group < 4; group++) {
+    const right = packedRight + group * panel * TILE_O
+    let left = packedLeft + group * panel * TILE_T
+    let to = accumulators + group * 128
+    for (let t = 0; t < tokens; t += TILE_T) {
+      walk(to, left, right, panel * TILE_T)
+      left += panel * 4 * TILE_T
+      to += TILE_BYTES
     }
   }
 }
 
-/** One accumulator of each of the nine pairs, over `length` bytes. */
-function walkGroup(
-  accumulator: usize,
-  x0: usize,
-  x1: usize,
-  x2: usize,
-  w0: usize,
-  w1: usize,
-  w2: usize,
-  length: usize,
-): void {
-  let a00 = v128.load(accumulator)
-  let a01 = v128.load(accumulator, 16)
-  let a02 = v128.load(accumulator, 32)
-  let a10 = v128.load(accumulator, 48)
-  let a11 = v128.load(accumulator, 64)
-  let a12 = v128.load(accumulator, 80)
-  let a20 = v128.load(accumulator, 96)
-  let a21 = v128.load(accumulator, 112)
-  let a22 = v128.load(accumulator, 128)
-  for (let i: usize = 0; i < length; i += STRIPE) {
-    const p0 = v128.load(x0 + i)
-    const p1 = v128.load(x1 + i)
-    const p2 = v128.load(x2 + i)
-    let w = v128.load(w0 + i)
-    a00 = f32x4.add(a00, f32x4.mul(p0, w))
-    a01 = f32x4.add(a01, f32x4.mul(p1, w))
-    a02 = f32x4.add(a02, f32x4.mul(p2, w))
-    w = v128.load(w1 + i)
-    a10 = f32x4.add(a10, f32x4.mul(p0, w))
-    a11 = f32x4.add(a11, f32x4.mul(p1, w))
-    a12 = f32x4.add(a12, f32x4.mul(p2, w))
-    w = v128.load(w2 + i)
-    a20 = f32x4.add(a20, f32x4.mul(p0, w))
-    a21 = f32x4.add(a21, f32x4.mul(p1, w))
-    a22 = f32x4.add(a22, f32x4.mul(p2, w))
+/** One group of each of the eight dots; `size` is the bytes of the tokens' panel. */
+function walk(to: usize, left: usize, right: usize, size: usize): void {
+  let a00 = f32x4.splat(0)
+  let a01 = f32x4.splat(0)
+  let a10 = f32x4.splat(0)
+  let a11 = f32x4.splat(0)
+  let a20 = f32x4.splat(0)
+  let a21 = f32x4.splat(0)
+  let a30 = f32x4.splat(0)
+  let a31 = f32x4.splat(0)
+  const end = left + size
+  while (left < end) {
+    const x0 = v128.load(left)
+    const x1 = v128.load(left, 16)
+    const w0 = v128.load(right)
+    a00 = f32x4.add(a00, f32x4.mul(x0, w0))
+    a01 = f32x4.add(a01, f32x4.mul(x1, w0))
+    const w1 = v128.load(right, 16)
+    a10 = f32x4.add(a10, f32x4.mul(x0, w1))
+    a11 = f32x4.add(a11, f32x4.mul(x1, w1))
+    const w2 = v128.load(right, 32)
+    a20 = f32x4.add(a20, f32x4.mul(x0, w2))
+    a21 = f32x4.add(a21, f32x4.mul(x1, w2))
+    const w3 = v128.load(right, 48)
+    a30 = f32x4.add(a30, f32x4.mul(x0, w3))
+    a31 = f32x4.add(a31, f32x4.mul(x1, w3))
+    left += 32
+    right += 64
   }
-  v128.store(accumulator, a00)
-  v128.store(accumulator, a01, 16)
-  v128.store(accumulator, a02, 32)
-  v128.store(accumulator, a10, 48)
-  v128.store(accumulator, a11, 64)
-  v128.store(accumulator, a12, 80)
-  v128.store(accumulator, a20, 96)
-  v128.store(accumulator, a21, 112)
-  v128.store(accumulator, a22, 128)
+  v128.store(to, a00)
+  v128.store(to, a10, 16)
+  v128.store(to, a20, 32)
+  v128.store(to, a30, 48)
+  v128.store(to, a01, 64)
+  v128.store(to, a11, 80)
+  v128.store(to, a21, 96)
+  v128.store(to, a31, 112)
 }
 
-/** Combines, adds the tail and the bias of one row's three tokens, and writes them. */
-function finishRow(row: usize, y: usize, yStride: usize, x: usize, w: usize, bias: usize, I: i32): void {
-  const whole = wholeStripes(I)
-  const end = bytes(I)
-  for (let t: usize = 0; t < 3; t++) {
-    const at = accumulators + (row * 3 + t) * 16
-    let value = combine(v128.load(at), v128.load(at, 144), v128.load(at, 288), v128.load(at, 432))
-    for (let i = whole; i < end; i += 4) value += load<f32>(x + i) * load<f32>(w + i)
-    if (bias) value += load<f32>(bias)
-    store<f32>(y, value)
-    y += yStride
-    x += end
+/** The four accumulators of one pair, added pairwise. */
+function quad(at: usize): v128 {
+  return f32x4.add(
+    f32x4.add(v128.load(at), v128.load(at, 128)),
+    f32x4.add(v128.load(at, 256), v128.load(at, 384)),
+  )
+}
+
+/** Combines, adds the tail and the biases of one token's four rows, and writes them. */
+function finish(tile: usize, y: usize, x: usize, bias: v128, rows: usize, r0: i32, I: i32): void {
+  const a = quad(tile)
+  const b = quad(tile + 16)
+  const c = quad(tile + 32)
+  const d = quad(tile + 48)
+  // (0 + 2) and (1 + 3) of each, then their sum: the tree of `combine`, four at a time.
+  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 1, 4, 5), v128.shuffle<f32>(a, b, 2, 3, 6, 7))
+  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 1, 4, 5), v128.shuffle<f32>(c, d, 2, 3, 6, 7))
+  let totals = f32x4.add(v128.shuffle<f32>(ab, cd, 0, 2, 4, 6), v128.shuffle<f32>(ab, cd, 1, 3, 5, 7))
+  let weights = rowTails
+  const end = x + bytes(I)
+  for (x += wholeStripes(I); x < end; x += 4) {
+    totals = f32x4.add(totals, f32x4.mul(v128.load32_splat(x), v128.load(weights)))
+    weights += 16
   }
+  totals = f32x4.add(totals, bias)
+  if (rows) {
+    v128.store_lane<f32>(y + bytes(unitAt(rows, r0)), totals, 0)
+    v128.store_lane<f32>(y + bytes(unitAt(rows, r0 + 1)), totals, 1)
+    v128.store_lane<f32>(y + bytes(unitAt(rows, r0 + 2)), totals, 2)
+    v128.store_lane<f32>(y + bytes(unitAt(rows, r0 + 3)), totals, 3)
+  } else v128.store(y + bytes(r0), totals)
+}
+
+/** One number of each of four chosen rows; +0 where there are none. */
+function gather(numbers: usize, rows: usize, r0: i32, width: i32, column: i32): v128 {
+  if (!numbers) return f32x4.splat(0)
+  numbers += bytes(column)
+  let four = v128.load32_zero(rowAt(numbers, unitAt(rows, r0), width))
+  four = v128.load32_lane(rowAt(numbers, unitAt(rows, r0 + 1), width), four, 1)
+  four = v128.load32_lane(rowAt(numbers, unitAt(rows, r0 + 2), width), four, 2)
+  return v128.load32_lane(rowAt(numbers, unitAt(rows, r0 + 3), width), four, 3)
 }

@@ -1,5 +1,5 @@
 /**
- * The memory kernels work in: the first MiB, below the module's own data (asconfig.json: memoryBase) and below every
+ * The memory kernels work in: the first 2 MiB, below the module's own data (asconfig.json: memoryBase) and below every
  * buffer. A kernel owns its piece while it runs and leaves nothing in it for the next call.
  *
  * (memory.data would reserve the same, but stores as many zeros in the binary.)
@@ -8,14 +8,16 @@
 /** The longest context an attention kernel takes, as in src/ops/attention.ts. */
 const LONGEST_CONTEXT: usize = 8192
 
-/** linear_tile: [group 4][pair 9] f32x4. Address 0 is null. */
+/** linear_tile: a block's accumulators, [tile 48][group 4][token 2][row 4] f32x4. Address 0 is null. */
 export const accumulators: usize = 64
-/** outer_product: a packed block of the left matrix, [128, 256]. */
-export const packedLeft: usize = accumulators + 9 * 64
-/** outer_product: a packed block of the right matrix, [256, 128]. */
-export const packedRight: usize = packedLeft + 128 * 256 * 4
+/** A packed block of a product's left matrix, 262144 numbers. */
+export const packedLeft: usize = accumulators + 48 * 512
+/** A packed block of a product's right matrix, 65536 numbers. */
+export const packedRight: usize = packedLeft + 262144 * 4
+/** linear_tile: what four rows have past their last whole stripe, [15, 4]. */
+export const rowTails: usize = packedRight + 65536 * 4
 /** outer_product: a tile that crosses the edge, [4, 8]. */
-export const edgeTile: usize = packedRight + 256 * 128 * 4
+export const edgeTile: usize = rowTails + 16 * 16
 /** attention: the weights of one query, [LONGEST_CONTEXT]. */
 export const weights: usize = edgeTile + 4 * 8 * 4
 /** attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT]. */

@@ -14,7 +14,7 @@ import { Allocator } from './allocator.ts'
 
 const PAGE = 65536
 /** What the kernels' own scratch needs, and a little more. */
-const FIRST_PAGES = 32
+const FIRST_PAGES = 64
 /** What 32-bit addresses reach: 4 GiB. */
 const MOST_PAGES = 65536
 
