@@ -5,8 +5,10 @@
 import { gradientLaws } from './gradient_laws.ts'
 import { maskLaws } from './mask_laws.ts'
 import { sequenceLaws } from './sequence_laws.ts'
+import { outsideLaws } from './outside_laws.ts'
 import { stateLaws } from './cases.ts'
 
 stateLaws('masks', maskLaws)
 stateLaws('sequences', sequenceLaws)
 stateLaws('gradients', gradientLaws)
+stateLaws('outside', outsideLaws)

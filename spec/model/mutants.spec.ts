@@ -1,0 +1,328 @@
+/**
+ * Bugs an OPT is likely to have, planted one at a time; each must break the laws named beside it, and every law of the
+ * chapter must be broken by one of them. A law that nothing breaks is no law.
+ *
+ * A bug is planted in an op of the backend or in the loaded model, never by editing code, on the reference backend.
+ */
+import { expect, test } from 'vitest'
+import type { Backend, Buffer, Ops } from '../../src/backends/backend.ts'
+import { ReferenceBackend } from '../../src/backends/reference.ts'
+import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import type { MaskPlanner } from '../../src/masks/planner.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { ShadowError } from '../../src/tensor/errors.ts'
+import type { Load, ModelLaw, Subject } from './cases.ts'
+import { gradientLaws } from './gradient_laws.ts'
+import { maskLaws } from './mask_laws.ts'
+import { outsideLaws } from './outside_laws.ts'
+import { sequenceLaws } from './sequence_laws.ts'
+
+const laws = { ...maskLaws, ...sequenceLaws, ...gradientLaws, ...outsideLaws }
+type LawName = keyof typeof laws
+
+interface Mutant {
+  readonly bug: string
+  readonly plant: () => Subject
+  readonly breaks: readonly LawName[]
+}
+
+/** A backend some of whose members are wrong. */
+function wrongBackend(wrong: (right: Backend) => Partial<Backend> & { ops?: Ops }): Subject {
+  const right = new ReferenceBackend()
+  const replaced = wrong(right)
+  const backend = new Proxy<Backend>(right, {
+    get(_target, key) {
+      if (key in replaced) return replaced[key as keyof Backend]
+      const member: unknown = Reflect.get(right, key, right)
+      return typeof member === 'function' ? member.bind(right) : member
+    },
+  })
+  return { backend, load: OptModel.load }
+}
+
+/** A backend some of whose ops are wrong. */
+function wrongOps(wrong: (right: Ops, backend: Backend) => Partial<Ops>): () => Subject {
+  return () => wrongBackend((right) => ({ ops: { ...right.ops, ...wrong(right.ops, right) } }))
+}
+
+/** A loader whose models are wrong. */
+function wrongLoad(wrong: (load: Load) => Load): () => Subject {
+  return () => ({ backend: new ReferenceBackend(), load: wrong(OptModel.load) })
+}
+
+type Begin = OptModel['begin']
+
+/** A loader whose models begin sequences wrongly. */
+function wrongBegin(wrong: (right: Begin, model: OptModel) => Begin): () => Subject {
+  return wrongLoad((load) => async (...args) => {
+    const model = await load(...args)
+    model.begin = wrong(model.begin.bind(model), model)
+    return model
+  })
+}
+
+/** A loader whose models look up positions wrongly. */
+function wrongPositions(wrong: (model: OptModel, past: number, T: number) => number): () => Subject {
+  return wrongLoad((load) => async (config, source, backend, options) => {
+    const model = await load(config, source, backend, options)
+    const rows = backend.upload(Int32Array.from({ length: config.positions + 2 }, (_, row) => row))
+    model.positionRows = (past, T) => backend.slice(rows, wrong(model, past, T), T)
+    const dispose = model.dispose.bind(model)
+    model.dispose = () => {
+      backend.free(rows)
+      dispose()
+    }
+    return model
+  })
+}
+
+/** Row l of the mask becomes row l + 1. */
+function shiftLayers({ shape, heads, neurons }: UnitMask): UnitMask {
+  const shift = (table: Float32Array, units: number): Float32Array =>
+    table.map((_, i) => table[(i + units) % table.length])
+  return makeMask(shape, shift(heads, shape.heads), shift(neurons, shape.neurons))
+}
+
+const mutants: readonly Mutant[] = [
+  {
+    bug: 'a mask is carried out one layer too early',
+    plant: wrongBegin(
+      (right) =>
+        ({ mask, ...rest } = {}) =>
+          right({ ...rest, mask: mask && shiftLayers(mask) }),
+    ),
+    breaks: ['maskedIsZeroed'],
+  },
+  {
+    bug: 'any mask costs the last head',
+    plant: wrongBegin((right) => ({ mask, ...rest } = {}) => {
+      const heads = mask?.heads.slice().fill(0, mask.heads.length - 1)
+      return right({ ...rest, mask: mask && heads && makeMask(mask.shape, heads, mask.neurons) })
+    }),
+    breaks: ['onesAreDense', 'maskedIsZeroed'],
+  },
+  {
+    bug: 'simulate forgets the mask',
+    plant: wrongBegin(
+      (right) => (options) => right(options?.mode === 'simulate' ? { ...options, mask: null } : options),
+    ),
+    breaks: ['traceIsSequence', 'maskedIsZeroed', 'masks'],
+  },
+  {
+    bug: 'q, k, v and fc1 run every row and out_proj and fc2 every input, because skipped ones give zero anyway',
+    plant: wrongOps((right) => ({
+      linear: (y, x, weight, bias, _rows, T, O, I) => right.linear(y, x, weight, bias, null, T, O, I, O),
+      linear_input_major: (y, x, weight, bias, _inputs, T, O, I) =>
+        right.linear_input_major(y, x, weight, bias, null, T, O, I, I),
+    })),
+    breaks: ['skippedCannotMatter'],
+  },
+  {
+    bug: 'nothing chosen means nothing added, not even the bias',
+    plant: wrongOps((right) => ({
+      linear_input_major: (y, x, weight, bias, inputs, T, O, I, R) =>
+        right.linear_input_major(y, x, weight, R === 0 ? null : bias, inputs, T, O, I, R),
+    })),
+    breaks: ['noHeadsIsBias', 'maskedIsZeroed'],
+  },
+  {
+    bug: 'the planner is shown the last token only',
+    plant: wrongBegin((right, { config }) => ({ planner, ...rest } = {}) => {
+      const shown: MaskPlanner | null = planner?.afterFirstAttention
+        ? {
+            name: planner.name,
+            afterFirstAttention: (context, tokens) =>
+              (planner.afterFirstAttention as NonNullable<MaskPlanner['afterFirstAttention']>)(
+                context.subarray((tokens - 1) * config.width),
+                1,
+              ),
+          }
+        : (planner ?? null)
+      return right({ ...rest, planner: shown })
+    }),
+    breaks: ['plannedIsGiven'],
+  },
+  {
+    bug: 'keys and values exist only for the heads whose queries were wanted',
+    plant: () => {
+      const queries = new Set<Buffer>()
+      const keysAndValues = new Set<Buffer>()
+      let wanted: { rows: Buffer; R: number } | null = null
+      const { backend } = wrongOps((right) => ({
+        linear(y, x, weight, bias, rows, T, O, I, R) {
+          if (queries.has(weight)) wanted = rows && { rows, R }
+          const chosen = (keysAndValues.has(weight) ? wanted : null) ?? { rows, R }
+          right.linear(y, x, weight, bias, chosen.rows, T, O, I, chosen.R)
+        },
+      }))()
+      const load: Load = async (...args) => {
+        const model = await OptModel.load(...args)
+        for (const { query, key, value } of model.weights.blocks) {
+          queries.add(query.weight)
+          keysAndValues.add(key.weight).add(value.weight)
+        }
+        return model
+      }
+      return { backend, load }
+    },
+    breaks: ['perLayerLeavesNoHoles'],
+  },
+  {
+    bug: 'fc2 and out_proj leave out their last input',
+    plant: wrongOps((right, backend) => ({
+      linear_input_major(y, x, weight, bias, inputs, T, O, I, R) {
+        if (inputs || I < 2) return right.linear_input_major(y, x, weight, bias, inputs, T, O, I, R)
+        const list = backend.upload(Int32Array.from({ length: I - 1 }, (_, i) => i))
+        right.linear_input_major(y, x, weight, bias, list, T, O, I, I - 1)
+        backend.free(list)
+      },
+    })),
+    breaks: ['neuronOrder', 'golden', 'parameters'],
+  },
+  {
+    bug: 'a token sees the one after it',
+    plant: wrongOps((right) => ({
+      attention: (y, q, k, v, heads, scale, T, S, C, H, K, R) =>
+        right.attention(y, q, k, v, heads, scale, T, Math.min(S + 1, C), C, H, K, R),
+    })),
+    breaks: ['noFuture', 'cachedIsFull'],
+  },
+  {
+    bug: 'later tokens are cached one position too early',
+    plant: wrongOps((right) => ({
+      cache_append: (cache, x, heads, P, T, C, H, K, R) =>
+        right.cache_append(cache, x, heads, Math.max(0, P - 1), T, C, H, K, R),
+    })),
+    breaks: ['cachedIsFull'],
+  },
+  {
+    bug: 'positions go on from one sequence to the next',
+    plant: () => {
+      let used = 0
+      return wrongPositions(({ config }, past, T) => {
+        const row = 2 + past + Math.min(used, config.positions - past - T)
+        used += T
+        return row
+      })()
+    },
+    breaks: ['alone', 'cachedIsFull', 'traceIsSequence'],
+  },
+  {
+    bug: 'the offset of two positions is forgotten',
+    plant: wrongPositions((_model, past) => past),
+    breaks: ['golden', 'agreement'],
+  },
+  {
+    bug: 'queries are not scaled',
+    plant: wrongOps((right) => ({
+      attention: (y, q, k, v, heads, _scale, T, S, C, H, K, R) =>
+        right.attention(y, q, k, v, heads, 1, T, S, C, H, K, R),
+    })),
+    breaks: ['golden', 'agreement'],
+  },
+  {
+    bug: 'the final norm is forgotten',
+    plant: wrongLoad(
+      (load) => (config, source, backend, options) =>
+        load({ ...config, finalNorm: false }, source, backend, options),
+    ),
+    breaks: ['golden', 'agreement'],
+  },
+  {
+    bug: 'layer norms stand before each branch whatever the config says',
+    plant: wrongLoad(
+      (load) => (config, source, backend, options) =>
+        load({ ...config, preNorm: true }, source, backend, options),
+    ),
+    breaks: ['golden', 'agreement'],
+  },
+  {
+    bug: 'scores are shifted twice',
+    plant: wrongBegin((right) => (options) => {
+      const sequence = right(options)
+      const score = sequence.score.bind(sequence)
+      sequence.score = (tokens, targets) =>
+        score(
+          tokens,
+          targets.map((_, t) => targets[t + 1] ?? -100),
+        )
+      return sequence
+    }),
+    breaks: ['scoring'],
+  },
+  {
+    bug: 'keys receive no gradient',
+    plant: wrongOps((right, backend) => ({
+      attention_backward(query, key, ...rest) {
+        right.attention_backward(query, key, ...rest)
+        backend.zero(key)
+      },
+    })),
+    breaks: ['parameters', 'agreement'],
+  },
+  {
+    bug: 'gradients pass through neurons that are off',
+    plant: wrongOps((right, backend) => ({
+      relu_backward(x_grad, y_grad, _x, N) {
+        const zeros = backend.allocate('f32', N)
+        right.add(x_grad, y_grad, zeros, N)
+        backend.free(zeros)
+      },
+    })),
+    breaks: ['parameters', 'agreement'],
+  },
+  {
+    bug: 'gradients do not pass through the mask',
+    plant: wrongOps((right) => {
+      let forward = true
+      return {
+        cross_entropy_backward(...args) {
+          forward = false
+          right.cross_entropy_backward(...args)
+        },
+        embedding(...args) {
+          forward = true
+          right.embedding(...args)
+        },
+        mask_units(y, x, mask, T, U, K) {
+          if (forward) return right.mask_units(y, x, mask, T, U, K)
+          right.add(y, x, x, T * U * K)
+        },
+      }
+    }),
+    breaks: ['masks', 'agreement'],
+  },
+  {
+    bug: 'the embedding of padding is trained like any other',
+    plant: () => wrongBackend(() => ({ write: () => {} })),
+    breaks: ['padding'],
+  },
+]
+
+/** Whether a law finds fault. An error of the project or a crash is no verdict and is handed on. */
+async function breaksLaw(subject: Subject, { check }: ModelLaw): Promise<boolean> {
+  try {
+    await check(subject, false)
+    return false
+  } catch (error) {
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+    if (cause instanceof ShadowError || cause instanceof TypeError) throw error
+    return true
+  }
+}
+
+for (const { bug, plant, breaks } of mutants)
+  test(`${bug}: breaks ${breaks.join(', ')}`, async () => {
+    for (const name of breaks) expect(await breaksLaw(plant(), laws[name]), name).toBe(true)
+  })
+
+test('every law of this chapter is broken by a mutant', () => {
+  const broken = new Set(mutants.flatMap(({ breaks }) => breaks))
+  expect(Object.keys(laws).filter((name) => !broken.has(name as LawName))).toEqual([])
+})
+
+test('a backend in which nothing is planted keeps the laws', async () => {
+  const subject = wrongBackend(() => ({}))
+  for (const law of [laws.golden, laws.agreement, laws.maskedIsZeroed])
+    expect(await breaksLaw(subject, law), law.sentence).toBe(false)
+})
