@@ -5,13 +5,14 @@
  * - smooth: multiples of 2^-10 whose size lies in [0.25, 1.75]. Sums and differences with small powers of two are
  *   exact, and no value is near zero: what finite differences and exact shifts need.
  * - plain: uniform in [-2, 2).
+ * - steep: any sign, sizes spread evenly over the exponents from 2^-10 to 2^7: what spans the whole range of exp.
  * - ties: a handful of values, both zeros among them, so that comparisons meet equals.
  * - wild: plain, with zeros of both signs, subnormals and numbers up to 1e30 mixed in.
  * - broken: wild, with infinities and NaN.
  */
 import { Random } from '../../src/tensor/random.ts'
 
-export type DataKind = 'smooth' | 'plain' | 'ties' | 'wild' | 'broken'
+export type DataKind = 'smooth' | 'plain' | 'steep' | 'ties' | 'wild' | 'broken'
 
 const tied = [-1, -0, 0, 0.5, 1, 1, 2]
 const special = [0, -0, 1.4e-45, -1.4e-45, 1.17549421e-38, 1.17549435e-38, 1e30, -1e30, 1, -1, 16777216]
@@ -44,6 +45,7 @@ export class Data extends Random {
   #float(kind: DataKind): number {
     if (kind === 'ties') return this.pick(tied)
     if (kind === 'smooth') return (this.chance(0.5) ? 1 : -1) * (this.integer(256, 1792) / 1024)
+    if (kind === 'steep') return (this.chance(0.5) ? 1 : -1) * 2 ** (this.uniform() * 17 - 10)
     if (kind === 'broken' && this.chance(0.05)) return this.pick(beyond)
     if (kind !== 'plain' && this.chance(0.2)) return this.pick(special)
     return this.uniform() * 4 - 2

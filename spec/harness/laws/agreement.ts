@@ -15,7 +15,7 @@ import { always, forAll, type BackendLaw } from './law.ts'
 
 /** Twice the lanes of a striped reduction, and one. */
 const mostSmall = 33
-const kinds: readonly DataKind[] = ['plain', 'ties', 'wild', 'broken']
+const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'wild', 'broken']
 
 /** The largest value of a letter in the random sweep: past the tiles of a blocked GEMM, small enough to be quick. */
 const mostLarge: Readonly<Record<string, number>> = { T: 19, S: 70, C: 90, P: 40, H: 5, K: 70 }

@@ -1,0 +1,91 @@
+/**
+ * Bugs planted in attention and its cache.
+ */
+import * as attentionLaws from '../harness/laws/attention.ts'
+import * as cacheLaws from '../harness/laws/cache_append.ts'
+import { chosenIsZeroed, othersAreUnseen } from '../harness/laws/chosen.ts'
+import { attentionGradient } from '../harness/laws/gradients.ts'
+import type { Kernel } from '../harness/mutate.ts'
+import { agree, mutant, type Mutant } from './mutant.ts'
+
+/** Attention, token by token, over as many positions as `seen` says. */
+function attentionSeeing(
+  attention: Kernel<'attention'>,
+  seen: (position: number, S: number) => number,
+): Kernel<'attention'> {
+  return (y, query, key, value, heads, scale, T, S, C, H, K, R) => {
+    for (let t = 0; t < T; t++) {
+      const part = (x: Float32Array): Float32Array => x.subarray(t * H * K, (t + 1) * H * K)
+      attention(part(y), part(query), key, value, heads, scale, 1, seen(S - T + t, S), C, H, K, R)
+    }
+  }
+}
+
+/** The mutants of this page. */
+export const attentionMutants: readonly Mutant[] = [
+  mutant(
+    'attention',
+    'does not scale',
+    [...agree('attention'), attentionLaws.isClosedForm, attentionGradient],
+    (attention) => (y, q, k, v, heads, _, T, S, C, H, K, R) =>
+      attention(y, q, k, v, heads, 1, T, S, C, H, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'sees one token too far',
+    [...agree('attention'), attentionLaws.futureIsUnseen, attentionLaws.isClosedForm, attentionGradient],
+    (attention) => attentionSeeing(attention, (position, S) => Math.min(position + 2, S)),
+  ),
+
+  mutant(
+    'attention',
+    'does not see its own token',
+    [...agree('attention'), attentionLaws.pastIsSeen, attentionLaws.isClosedForm],
+    (attention) => attentionSeeing(attention, (position) => Math.max(position, 1)),
+  ),
+
+  mutant(
+    'attention',
+    'forgets what is in the cache',
+    [...agree('attention'), attentionLaws.stepIsPass],
+    (attention) => (y, q, k, v, heads, scale, T, _, C, H, K, R) =>
+      attention(y, q, k, v, heads, scale, T, T, C, H, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'strides over heads by what is in the cache',
+    [...agree('attention'), attentionLaws.capacityIsRoom, attentionLaws.isClosedForm],
+    (attention) => (y, q, k, v, heads, scale, T, S, _, H, K, R) =>
+      attention(y, q, k, v, heads, scale, T, S, S, H, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'reads the keys of the wrong head when heads are chosen',
+    [...agree('attention'), chosenIsZeroed('attention'), othersAreUnseen('attention')],
+    (attention) => (y, q, k, v, heads, scale, T, S, C, H, K, R) => {
+      const keys = k.slice()
+      heads?.forEach((h, r) => keys.set(k.subarray(r * C * K, (r + 1) * C * K), h * C * K))
+      attention(y, q, keys, v, heads, scale, T, S, C, H, K, R)
+    },
+  ),
+
+  mutant(
+    'attention_backward',
+    'forgets the scale in the query',
+    [...agree('attention_backward'), attentionGradient],
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, T, C, H, K) => {
+      backward(dq, dk, dv, dy, q, k, v, scale, T, C, H, K)
+      dq.set(dq.map((g) => g / scale))
+    },
+  ),
+
+  mutant(
+    'cache_append',
+    'always writes at the start',
+    [...agree('cache_append'), cacheLaws.movesTokens],
+    (append) => (cache, x, heads, _, T, C, H, K, R) => append(cache, x, heads, 0, T, C, H, K, R),
+  ),
+]
