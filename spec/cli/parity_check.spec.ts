@@ -1,0 +1,167 @@
+/**
+ * Parity: what this project computes is what the golden files say, tensor by tensor, and nothing that is wrong passes.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { checkParity, type ParityTensor } from '../../src/eval/parity/check.ts'
+import { exportParity } from '../../src/eval/parity/export.ts'
+import { readParityCases, readParityFile } from '../../src/eval/parity/files.ts'
+import { parseOptConfig } from '../../src/model/opt/config.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { openSafetensors } from '../../src/io/safetensors.ts'
+import type { TensorsToWrite } from '../../src/io/safetensors_writer.ts'
+import { readFile } from '../../src/platform/platform.ts'
+import { InputError } from '../../src/tensor/errors.ts'
+import { casesOf, fixtures, variants } from '../golden/golden.ts'
+import { overBackends } from '../harness/backends.ts'
+import { law } from '../harness/seed.ts'
+
+function tensors(entries: Record<string, [shape: number[], values: number[]]>): Map<string, ParityTensor> {
+  return new Map(Object.entries(entries).map(([name, [shape, values]]) => [name, { shape, values }]))
+}
+
+function asRead(written: TensorsToWrite): Map<string, ParityTensor> {
+  return new Map(
+    [...written].map(([name, { shape, data }]) => [name, { shape, values: data as Float32Array }]),
+  )
+}
+
+describe('our export passes against the golden files', () => {
+  overBackends((backend) => {
+    for (const variant of variants)
+      test(`${variant}: every case`, async () => {
+        const folder = `${fixtures}golden/${variant}/`
+        const source = await openSafetensors(`${folder}model.safetensors`)
+        const config = parseOptConfig(
+          JSON.parse(new TextDecoder().decode(await readFile(`${folder}config.json`))),
+        )
+        using model = await OptModel.load(config, source, backend)
+        await source.close()
+        for (const name of casesOf[variant]) {
+          const file = `${folder}cases/${name}.safetensors`
+          const ours = asRead(await exportParity(model, await readParityCases(file)))
+          const report = checkParity(await readParityFile(file), ours)
+          expect(report.worst, name).toBe(null)
+          // Every kind of result was compared, not a few by chance.
+          expect(new Set(report.tensors.map(({ kind }) => kind)).size, name).toBe(7)
+          expect(report.tensors.length, name).toBe(3 + 2 + 2 + 2 + (config.layers + 1) + 4 + 4 + 1)
+        }
+      })
+  })
+})
+
+describe('the check', () => {
+  const good = tensors({
+    attention_mask: [
+      [1, 3],
+      [1, 1, 0],
+    ],
+    logits: [
+      [1, 3, 2],
+      [1, 2, 3, 4, 5, 6],
+    ],
+    loss: [[1], [2]],
+    'crit.plainact_head': [
+      [1, 2],
+      [10, 20],
+    ],
+  })
+  const changed = (name: string, index: number, value: number): Map<string, ParityTensor> => {
+    const copy = new Map(
+      [...good].map(([key, { shape, values }]) => [key, { shape, values: Array.from(values) }]),
+    )
+    const values = copy.get(name)?.values
+    if (values) values[index] = value
+    return copy
+  }
+
+  test('passes a file against itself, at any tolerance', () => {
+    expect(checkParity(good, good)).toMatchObject({ passed: true, worst: null, onlyInA: [], onlyInB: [] })
+    expect(checkParity(good, good, 0).passed).toBe(true)
+  })
+
+  test.each([
+    ['logits', 3, 4.0003, [0, 1, 1]],
+    ['loss', 0, 2.00005, [0]],
+    ['crit.plainact_head', 0, 10.003, [0, 0]],
+    ['attention_mask', 1, 0, [0, 1]],
+    ['logits', 0, NaN, [0, 0, 0]],
+    ['logits', 0, Infinity, [0, 0, 0]],
+  ])('catches %s[%d] = %d and names the place', (name, index, value, place) => {
+    const report = checkParity(good, changed(name, index, value))
+    expect(report.passed).toBe(false)
+    expect(report.worst).toMatchObject({ name, place: { index: place, b: value } })
+  })
+
+  test('lets through what is within the tolerance of its kind, and --tolerance replaces that', () => {
+    const near = changed('logits', 3, 4.0001)
+    expect(checkParity(good, near).passed).toBe(true)
+    expect(checkParity(good, near, 1e-6).passed).toBe(false)
+    expect(checkParity(good, changed('logits', 3, 4.1), 0.1).passed).toBe(true)
+  })
+
+  test('leaves out rows that either file calls padding', () => {
+    expect(checkParity(good, changed('logits', 5, 99)).passed).toBe(true)
+    expect(checkParity(good, changed('logits', 5, NaN), 0).passed).toBe(true)
+    const unmasked = new Map([...good].filter(([name]) => name !== 'attention_mask'))
+    expect(checkParity(unmasked, changed('logits', 5, 99)).passed).toBe(true)
+  })
+
+  test('an nll after padding was scored by it, so it is left out', () => {
+    const left = {
+      attention_mask: [
+        [1, 3],
+        [0, 1, 1],
+      ],
+    } satisfies Record<string, [number[], number[]]>
+    const a = tensors({
+      ...left,
+      nll: [
+        [1, 3],
+        [0, 7, 2],
+      ],
+    })
+    expect(
+      checkParity(
+        a,
+        tensors({
+          ...left,
+          nll: [
+            [1, 3],
+            [0, 0, 2],
+          ],
+        }),
+      ).passed,
+    ).toBe(true)
+    expect(
+      checkParity(
+        a,
+        tensors({
+          ...left,
+          nll: [
+            [1, 3],
+            [0, 7, 3],
+          ],
+        }),
+      ).passed,
+    ).toBe(false)
+  })
+
+  test('another shape fails, a tensor in one file only is listed, nothing in common is refused', () => {
+    const shape = new Map(good).set('loss', { shape: [2], values: [2, 2] })
+    expect(checkParity(good, shape).worst).toMatchObject({ mismatch: 'shapes differ: [1] and [2]' })
+    const fewer = new Map([...good].filter(([name]) => name !== 'loss'))
+    expect(checkParity(good, fewer)).toMatchObject({ passed: true, onlyInA: ['loss'], onlyInB: [] })
+    const inputs = tensors({ attention_mask: [[1, 1], [1]] })
+    expect(() => checkParity(inputs, inputs)).toThrow(InputError)
+  })
+
+  law(
+    'any single value moved by more than its tolerance is found where it is',
+    [fc.nat({ max: 3 }), fc.double({ min: 3e-4, max: 1e6, noNaN: true }), fc.boolean()],
+    (index, by, up) => {
+      const value = (good.get('logits')?.values[index] ?? 0) + (up ? by : -by)
+      expect(checkParity(good, changed('logits', index, value)).worst?.place?.b).toBe(value)
+    },
+  )
+})

@@ -1,0 +1,91 @@
+/**
+ * `shadowllm doctor`: what this machine and runtime offer, and whether each backend really computes here.
+ */
+import type { Command } from 'commander'
+import type { BackendName } from '../../backends/backend.ts'
+import { backendNames, createBackend } from '../../backends/select.ts'
+import { machine, residentMemory, runtime } from '../../platform/platform.ts'
+import { exitCodes } from '../failure.ts'
+import type { Session } from '../session.ts'
+import { dependencies, version } from '../version.ts'
+import { probeWasm } from '../wasm_features.ts'
+import { formatBytes } from '../words.ts'
+
+interface BackendState {
+  readonly name: BackendName
+  readonly works: boolean
+  /** Why it does not, or null. */
+  readonly reason: string | null
+}
+
+export function addDoctor(program: Command, session: Session): void {
+  program
+    .command('doctor')
+    .description('show what this machine offers: runtime, SIMD, threads, backends, memory')
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      '\nEnds with exit code 1 if a backend does not work.\n\nExamples:\n  $ shadowllm doctor\n  $ shadowllm doctor --json',
+    )
+    .action(async (flags: { json?: boolean }) => {
+      const report = await examine()
+      await session.print(flags.json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report))
+      if (report.backends.some(({ works }) => !works)) session.exitCode = exitCodes.checkFailed
+    })
+}
+
+async function examine() {
+  return {
+    version,
+    runtime,
+    machine: machine(),
+    residentMemory: residentMemory(),
+    wasm: probeWasm(),
+    backends: await Promise.all(backendNames.map(tryBackend)),
+    dependencies,
+  }
+}
+
+type Report = Awaited<ReturnType<typeof examine>>
+
+/** Starts a backend and has it compute something small. */
+async function tryBackend(name: BackendName): Promise<BackendState> {
+  try {
+    const backend = await createBackend(name)
+    try {
+      const x = backend.upload(Float32Array.of(-1, 2))
+      backend.ops.relu(x, x, 2)
+      const [first, second] = backend.readF32(x)
+      backend.free(x)
+      const works = first === 0 && second === 2
+      return { name, works, reason: works ? null : `relu of -1, 2: expected 0, 2, got ${first}, ${second}` }
+    } finally {
+      backend.dispose()
+    }
+  } catch (error) {
+    return { name, works: false, reason: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+function formatReport({ runtime, machine, residentMemory, wasm, backends, dependencies }: Report): string {
+  const yes = (has: boolean): string => (has ? 'yes' : 'no')
+  const size = (bytes: number | null): string => (bytes === null ? 'unknown' : formatBytes(bytes))
+  const rows: [string, string][] = [
+    ['shadowllm', version],
+    ['runtime', `${runtime.name} ${runtime.version}, ${runtime.system}`],
+    ['processor', `${machine.processor}, ${machine.threads} threads`],
+    [
+      'memory',
+      `${size(machine.totalMemory)}, ${size(machine.freeMemory)} free, ${size(residentMemory)} in this process`,
+    ],
+    ['wasm SIMD', yes(wasm.simd)],
+    ['wasm relaxed SIMD', yes(wasm.relaxedSimd)],
+    ['wasm threads', `${yes(wasm.threads)}, shared memory: ${yes(wasm.sharedMemory)}`],
+    ...backends.map(({ name, works, reason }): [string, string] => [
+      `backend ${name}`,
+      works ? 'works' : `does not work: ${reason}`,
+    ]),
+    ...Object.entries(dependencies),
+  ]
+  return rows.map(([name, value]) => `${name.padEnd(26)}${value}\n`).join('')
+}

@@ -1,0 +1,132 @@
+/**
+ * `shadowllm parity`: how anyone validates a backend, in any language.
+ *
+ * `export` writes what the model computes on some cases; `check` compares two such files tensor by tensor.
+ */
+import type { Command } from 'commander'
+import { checkParity, type ParityReport, type TensorComparison } from '../../eval/parity/check.ts'
+import { exportParity } from '../../eval/parity/export.ts'
+import { readParityCases, readParityFile } from '../../eval/parity/files.ts'
+import { describeBound } from '../../eval/parity/kinds.ts'
+import { encodeSafetensors } from '../../io/safetensors_writer.ts'
+import { exitCodes } from '../failure.ts'
+import { backendOption, modelOption, quietOption, type ModelFlags } from '../flags.ts'
+import { openModel } from '../open_model.ts'
+import { checkOutput, writeOutput } from '../output.ts'
+import type { Session } from '../session.ts'
+import { numberFlag } from '../values.ts'
+import { formatBytes, formatColumns } from '../words.ts'
+
+const exportHelp = `
+FILE of --cases holds input_ids [B, T] and, as wanted, attention_mask and labels [B, T] (-100 is not scored),
+head_mask [L, H] and ffn_mask [L, F]. The output repeats them and adds logits, nll, hidden.0..L, head_out, fc1_act;
+with labels loss, head_out_grad, fc1_act_grad and crit.*; with masks masked.logits and masked.loss.
+
+Examples:
+  $ shadowllm parity export -m fixtures/golden/preln --cases fixtures/golden/preln/cases/batch.safetensors --output ours.safetensors
+  $ shadowllm parity export -m DIR --cases FILE --output FILE --backend reference`
+
+const checkHelp = `
+Tolerances, unless --tolerance gives one for all:
+  logits, nll                 2e-4 absolute
+  loss                        1e-5 relative
+  gradients, criteria, others 1e-4 of the tensor's largest value
+  ids, labels, masks          equal
+Rows where attention_mask is 0 in either file are left out. Ends with exit code 1 if a tensor is past its tolerance.
+
+Examples:
+  $ shadowllm parity check fixtures/golden/preln/cases/batch.safetensors ours.safetensors
+  $ shadowllm parity check reference.safetensors wasm.safetensors --tolerance 0`
+
+export function addParity(program: Command, session: Session): void {
+  const parity = program
+    .command('parity')
+    .description('validate a backend: write what a model computes, compare such files')
+  parity
+    .command('export')
+    .description('run a model on cases and write every intermediate result')
+    .addOption(modelOption())
+    .requiredOption('--cases <file>', 'safetensors with the cases')
+    .requiredOption('-o, --output <file>', 'safetensors to write')
+    .addOption(backendOption())
+    .addOption(quietOption())
+    .addHelpText('after', exportHelp)
+    .action((flags: ExportFlags) => runExport(session, flags))
+  parity
+    .command('check')
+    .description('compare two parity files, tensor by tensor')
+    .argument('<a>', 'safetensors, such as a golden file')
+    .argument('<b>', 'safetensors to hold against it')
+    .option(
+      '--tolerance <share>',
+      'one bound for every tensor, relative to its largest value; 0 asks for equality',
+      numberFlag('tolerance', { least: 0, most: Infinity }),
+    )
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', checkHelp)
+    .action((a: string, b: string, flags: { tolerance?: number; json?: boolean }) =>
+      runCheck(session, a, b, flags),
+    )
+}
+
+interface ExportFlags extends ModelFlags {
+  readonly cases: string
+  readonly output: string
+}
+
+async function runExport(session: Session, flags: ExportFlags): Promise<void> {
+  await checkOutput(flags.output)
+  const cases = await readParityCases(flags.cases)
+  await using opened = await openModel(session, flags)
+  const tensors = await exportParity(opened.model, cases, {
+    signal: session.signal,
+    onProgress: (done, total) => session.progress.update({ stage: 'running the cases', done, total }),
+  })
+  const bytes = encodeSafetensors(tensors, { backend: opened.model.backend.name })
+  await writeOutput(flags.output, bytes)
+  await session.print(`${flags.output}: ${tensors.size} tensors, ${formatBytes(bytes.length)}\n`)
+}
+
+async function runCheck(
+  session: Session,
+  a: string,
+  b: string,
+  { tolerance, json }: { tolerance?: number; json?: boolean },
+): Promise<void> {
+  const report = checkParity(await readParityFile(a), await readParityFile(b), tolerance ?? null)
+  await session.print(json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report))
+  if (!report.passed) session.exitCode = exitCodes.checkFailed
+}
+
+function formatReport(report: ParityReport): string {
+  const rows = report.tensors.map((tensor) => [
+    tensor.passed ? 'ok' : 'FAIL',
+    tensor.name,
+    `[${tensor.shape.join(', ')}]`,
+    tensor.mismatch ?? formatError(tensor.worstAbsolute),
+    tensor.mismatch ? '' : formatError(tensor.worstRelative),
+    describeBound(tensor.tolerance, tensor.measure),
+  ])
+  const table = formatColumns([['', 'tensor', 'shape', 'absolute', 'relative', 'tolerance'], ...rows])
+  const only = [
+    ['only in the first', report.onlyInA],
+    ['only in the second', report.onlyInB],
+  ] as const
+  const lists = only.map(([title, names]) => (names.length > 0 ? `${title}: ${names.join(' ')}\n` : ''))
+  return `${table}${lists.join('')}${formatVerdict(report)}\n`
+}
+
+function formatError(error: number): string {
+  return error === 0 ? '0' : error.toExponential(1)
+}
+
+function formatVerdict({ tensors, worst }: ParityReport): string {
+  if (!worst) return `passed: ${tensors.length} tensors within tolerance`
+  const failed = tensors.filter(({ passed }) => !passed).length
+  return `failed: ${failed} of ${tensors.length} tensors past tolerance, worst ${describeWorst(worst)}`
+}
+
+function describeWorst({ name, mismatch, place }: TensorComparison): string {
+  if (mismatch !== null || place === null) return `${name}: ${mismatch}`
+  return `${name} at [${place.index.join(', ')}]: ${place.a} and ${place.b}`
+}

@@ -1,0 +1,42 @@
+/**
+ * The program: every command, its help and what all of them share.
+ *
+ * A command is a file in commands/ that adds itself here; it parses nothing by hand and prints through the session.
+ */
+import { Command } from 'commander'
+import type { Session } from './session.ts'
+import { addDoctor } from './commands/doctor.ts'
+import { addGenerate } from './commands/generate.ts'
+import { addInspect } from './commands/inspect.ts'
+import { addParity } from './commands/parity.ts'
+import { addReproduce } from './commands/reproduce.ts'
+
+const exitCodesHelp = `
+Exit codes:
+  0 done   1 a check failed   2 usage   3 an input file was refused
+  4 a backend or feature is missing   5 network or cache   130 interrupted
+
+Start here:
+  $ shadowllm reproduce --quick
+  $ shadowllm generate "Once upon a time"
+  $ shadowllm <command> --help`
+
+/** The whole command line. Its actions print to `session`; errors are thrown, never printed, and nothing exits. */
+export function makeProgram(session: Session, version: string): Command {
+  const program = new Command('shadowllm')
+    .description(
+      'ShadowLLM: predictor-based contextual sparsity for OPT models, as an executable specification.',
+    )
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
+    .option('--debug', 'show where an error came from')
+    .exitOverride()
+    // main.ts prints errors, in its own form; help and version go to stdout.
+    .configureOutput({ writeErr: () => {}, outputError: () => {} })
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .addHelpText('after', exitCodesHelp)
+  program.action(() => program.outputHelp())
+  for (const add of [addReproduce, addGenerate, addParity, addInspect, addDoctor]) add(program, session)
+  return program
+}

@@ -1,0 +1,35 @@
+/**
+ * Numbers as people read them, and columns.
+ */
+
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
+
+/** 1536 is "1.5 KiB". */
+export function formatBytes(bytes: number): string {
+  let value = bytes
+  let unit = 0
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024
+    unit++
+  }
+  return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`
+}
+
+/** 1234567 is "1,234,567". */
+export function formatCount(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ',')
+}
+
+/** Rows in aligned columns; those in `right` lean to the right. */
+export function formatColumns(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const widths: number[] = []
+  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)))
+  return rows
+    .map((row) => {
+      const cells = row.map((cell, i) =>
+        right.includes(i) ? cell.padStart(widths[i]) : cell.padEnd(widths[i]),
+      )
+      return `${cells.join('  ').trimEnd()}\n`
+    })
+    .join('')
+}

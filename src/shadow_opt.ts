@@ -1,0 +1,368 @@
+/**
+ * ShadowOpt: a loaded model with its tokenizer, its backend and, where there is one, its predictor. The library's door.
+ *
+ * Every argument is checked here and refused by a typed error; inside, values are trusted. Any number of generations
+ * may run at once: each has a sequence of its own, and gives the same text as alone. `dispose` ends those that still
+ * run: they throw DISPOSED at their next step.
+ */
+import type { Backend, BackendName } from './backends/backend.ts'
+import { createBackend } from './backends/select.ts'
+import { openModelFolder } from './io/model_folder.ts'
+import type { Tokenizer } from './io/tokenizer.ts'
+import { makeBudget } from './masks/budget.ts'
+import type { MaskPlanner } from './masks/planner.ts'
+import { forwardBatch } from './model/opt/batch.ts'
+import { parseOptConfig, type OptConfig } from './model/opt/config.ts'
+import { generateTokens, type GenerateEnd } from './model/opt/generate.ts'
+import { OptModel } from './model/opt/opt_model.ts'
+import { makeSampler, type SamplerOptions } from './model/opt/sampling.ts'
+import type { MaskMode } from './model/opt/unit_lists.ts'
+import type { LoadProgress } from './model/opt/weights.ts'
+import { isDirectory, pathOfUrl } from './platform/platform.ts'
+import { randomPlanner, shadowPlanner } from './predictor/planners.ts'
+import type { ShadowPredictor } from './predictor/shadow.ts'
+import { loadShadowPredictor } from './predictor/shadow_file.ts'
+import { InputError, MissingError, UsageError } from './tensor/errors.ts'
+import {
+  asNdarray,
+  readIds,
+  readIdTable,
+  type FloatArray,
+  type Ids,
+  type IdTable,
+} from './tensor/ndarrays.ts'
+import { pause } from './train/pause.ts'
+
+/** The name of the small trained model that comes with this package. */
+export const embeddedName = 'embedded'
+
+/** The planners that need no answer, and so can be used while text is written. */
+export const generationPlanners = ['dense', 'random', 'shadow'] as const
+export type GenerationPlanner = (typeof generationPlanners)[number]
+
+export interface OpenOptions {
+  /** What computes; default `wasm`. */
+  readonly backend?: BackendName
+  /** Ends the load. */
+  readonly signal?: AbortSignal
+  /** Called after each tensor. */
+  readonly onProgress?: (progress: LoadProgress) => void
+}
+
+/** What decides which units are computed. */
+export interface PlanOptions {
+  /** Default `dense`. `shadow` needs a predictor (see `loadPredictor`). Or a planner of your own. */
+  readonly planner?: GenerationPlanner | MaskPlanner
+  /** The share of heads and neurons after layer 0 that is skipped, from 0 to 1; default 0.5. `dense` skips nothing. */
+  readonly sparsity?: number
+  /** `skip` leaves the work out (default); `simulate` computes it and multiplies by zero. The numbers are the same. */
+  readonly mode?: MaskMode
+  /** Seed of sampling and of the random planner; default 0. */
+  readonly seed?: number
+  readonly signal?: AbortSignal
+}
+
+export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed'> {
+  /** How many tokens at most; default 64, or fewer where the model's context ends. */
+  readonly maxTokens?: number
+}
+
+/** One token of a text. */
+export interface GenerateStep {
+  /** The text that is certain with this token: whole characters only, so sometimes none. */
+  readonly text: string
+  readonly token: number
+  /** 0 for the first token after the prompt. */
+  readonly index: number
+}
+
+/** A batch; rows under the attention mask are one run of ones each. */
+export interface BatchInput {
+  readonly input_ids: IdTable
+  readonly attention_mask?: IdTable
+}
+
+export interface Perplexity {
+  /** exp of the mean negative log-likelihood per token. */
+  readonly tokenPerplexity: number
+  /** The same per whitespace-separated word. */
+  readonly wordPerplexity: number
+  /** Sum of negative log-likelihoods, in nats. */
+  readonly nll: number
+  readonly tokens: number
+  readonly words: number
+}
+
+const usualTokens = 64
+
+/** A model that writes and scores text. Made by `fromPretrained`; give it back with `dispose`. */
+export class ShadowOpt {
+  readonly config: OptConfig
+  readonly model: OptModel
+  /** Null where the model's folder has none: then prompts are ids and steps have no text. */
+  readonly tokenizer: Tokenizer | null
+  readonly #backend: Backend
+  readonly #running = new Set<AsyncGenerator<unknown>>()
+  #predictor: ShadowPredictor | null = null
+  #disposed = false
+
+  private constructor(model: OptModel, tokenizer: Tokenizer | null) {
+    this.config = model.config
+    this.model = model
+    this.tokenizer = tokenizer
+    this.#backend = model.backend
+  }
+
+  /**
+   * Loads a model in Hugging Face form: config.json, weights as safetensors or .bin, tokenizer files.
+   * @param pathOrName a folder, or `embedded` (the default) for the model that comes with this package
+   * @throws InputError for every file that is refused, with its reason as code; MissingError HUB_MISSING for the name of
+   *   a model on the Hugging Face hub, BACKEND_MISSING; the signal's reason
+   * @example
+   * ```ts
+   * import { ShadowOpt } from 'shadowllm'
+   *
+   * await using opt = await ShadowOpt.fromPretrained()
+   * let text = ''
+   * for await (const step of opt.generate('The captain looked at', { maxTokens: 12 })) text += step.text
+   * console.log(text)
+   * ```
+   */
+  static async fromPretrained(
+    pathOrName: string = embeddedName,
+    options: OpenOptions = {},
+  ): Promise<ShadowOpt> {
+    const { signal, onProgress } = options
+    signal?.throwIfAborted()
+    const folder = await openModelFolder(await findModel(pathOrName))
+    try {
+      const config = parseOptConfig(folder.config)
+      const backend = await createBackend(options.backend ?? 'wasm')
+      try {
+        return new ShadowOpt(
+          await OptModel.load(config, folder.source, backend, { signal, onProgress }),
+          folder.tokenizer,
+        )
+      } catch (error) {
+        backend.dispose()
+        throw error
+      }
+    } finally {
+      await folder.source.close()
+    }
+  }
+
+  /**
+   * Reads the predictor that the `shadow` planner asks; it takes the place of an earlier one.
+   * @throws InputError PREDICTOR_MODEL for one made for a model of another shape, and as for every file
+   */
+  async loadPredictor(path: string): Promise<void> {
+    this.#expectLive()
+    const predictor = await loadShadowPredictor(path, this.#backend)
+    try {
+      this.#expectLive()
+      checkPredictor(predictor, this.config, path)
+    } catch (error) {
+      predictor.dispose()
+      throw error
+    }
+    this.#predictor?.dispose()
+    this.#predictor = predictor
+  }
+
+  /**
+   * Writes on from a prompt, token by token. Leave the loop whenever you like.
+   * @param prompt text (a `</s>` is put before it, as in all texts OPT was trained on) or ids, which are taken as they are
+   * @returns (when exhausted) `stop` if the model ended the text, `length` if maxTokens or the context did
+   * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
+   *   PLANNER, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED; MissingError PREDICTOR_MISSING; the signal's reason
+   */
+  async *generate(
+    prompt: string | Ids,
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
+    this.#expectLive()
+    const ids = this.#promptIds(prompt)
+    const maxTokens = options.maxTokens ?? Math.min(usualTokens, this.config.positions - ids.length)
+    const { signal, mode } = options
+    const sampler = makeSampler(options)
+    const tokens = generateTokens(this.model, ids, {
+      maxTokens,
+      planner: this.#planner(options),
+      mode,
+      sampler,
+      signal,
+    })
+    const text = this.tokenizer?.stream({ skipSpecial: true })
+    this.#running.add(tokens)
+    try {
+      for (let count = 0; ; count++) {
+        const { done, value } = await tokens.next()
+        this.#expectLive()
+        if (done) {
+          const rest = text?.end() ?? ''
+          // The model ended its text inside a character: its rest comes with the `</s>` that ended it.
+          if (rest !== '') yield { text: rest, token: this.config.eosId, index: count }
+          return value
+        }
+        const { token, index } = value
+        const piece = text?.push(token) ?? ''
+        const isLast = index + 1 === maxTokens
+        yield { text: isLast ? piece + (text?.end() ?? '') : piece, token, index }
+        this.#expectLive()
+      }
+    } finally {
+      this.#running.delete(tokens)
+      await tokens.return('length')
+    }
+  }
+
+  /**
+   * Logits of every position: [T, V] of one sequence, [B, T, V] of a batch (0 at padding).
+   * @throws UsageError TOKENS, BATCH_SHAPE, CONTEXT_LENGTH, SPARSITY, PLANNER, DISPOSED; InputError MASK_NOT_CONTIGUOUS
+   * @example
+   * ```ts
+   * import { ShadowOpt } from 'shadowllm'
+   *
+   * await using opt = await ShadowOpt.fromPretrained('embedded', { backend: 'reference' })
+   * const { logits } = await opt.forward([2, 601, 3455])
+   * console.log(logits.shape)
+   * ```
+   */
+  async forward(input: Ids | BatchInput, options: PlanOptions = {}): Promise<{ logits: FloatArray }> {
+    this.#expectLive()
+    await pause(options.signal)
+    this.#expectLive()
+    const { vocabulary: V } = this.config
+    const plan = { planner: this.#planner(options), mode: options.mode }
+    if (!('input_ids' in input)) {
+      const ids = readIds(input, 'tokens')
+      return { logits: asNdarray(forwardBatch(this.model, ids, null, 1, ids.length, plan), [ids.length, V]) }
+    }
+    const { B, T, values } = readIdTable(input.input_ids, 'input_ids')
+    const mask = input.attention_mask ? readIdTable(input.attention_mask, 'attention_mask') : null
+    if (mask && (mask.B !== B || mask.T !== T))
+      throw new UsageError('BATCH_SHAPE', `attention_mask: expected [${B}, ${T}], got [${mask.B}, ${mask.T}]`)
+    return {
+      logits: asNdarray(forwardBatch(this.model, values, mask?.values ?? null, B, T, plan), [B, T, V]),
+    }
+  }
+
+  /**
+   * How surprised the dense model is by a text. A text longer than the context is cut into pieces of it, each read on its
+   * own after a `</s>`.
+   * @throws UsageError PROMPT for a text without a token, DISPOSED; InputError TOKENIZER_MISSING; the signal's reason
+   */
+  async perplexity(text: string, options: { readonly signal?: AbortSignal } = {}): Promise<Perplexity> {
+    this.#expectLive()
+    const tokenizer = this.#needTokenizer()
+    const ids = tokenizer.encode(text, { prefix: false })
+    if (ids.length === 0) throw new UsageError('PROMPT', 'text: expected at least one token, got none')
+    const room = this.config.positions - 1
+    let nll = 0
+    for (let start = 0; start < ids.length; start += room) {
+      await pause(options.signal)
+      this.#expectLive()
+      nll += this.#scorePiece(Int32Array.of(tokenizer.special.end, ...ids.slice(start, start + room)))
+    }
+    const words = Math.max(1, text.split(/\s+/).filter(Boolean).length)
+    const tokens = ids.length
+    return {
+      tokenPerplexity: Math.exp(nll / tokens),
+      wordPerplexity: Math.exp(nll / words),
+      nll,
+      tokens,
+      words,
+    }
+  }
+
+  /** Ends every generation that still runs and frees the model. Safe to call twice. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return
+    this.#disposed = true
+    await Promise.all([...this.#running].map((tokens) => tokens.return(undefined)))
+    this.#predictor?.dispose()
+    this.model.dispose()
+    this.#backend.dispose()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose()
+  }
+
+  #expectLive(): void {
+    if (this.#disposed) throw new UsageError('DISPOSED', 'model: expected a live one, got one disposed of')
+  }
+
+  #needTokenizer(): Tokenizer {
+    if (this.tokenizer) return this.tokenizer
+    throw new InputError(
+      'TOKENIZER_MISSING',
+      'text: expected a tokenizer in the folder of the model, got none',
+    )
+  }
+
+  #promptIds(prompt: string | Ids): Int32Array {
+    if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected some text, got none')
+    const ids = typeof prompt === 'string' ? this.#needTokenizer().encode(prompt) : prompt
+    const { positions } = this.config
+    if (ids.length >= positions)
+      throw new UsageError(
+        'CONTEXT_LENGTH',
+        `prompt: expected less than ${positions} tokens, got ${ids.length}`,
+      )
+    return readIds(ids, 'prompt')
+  }
+
+  #planner({ planner = 'dense', sparsity = 0.5, seed = 0, mode = 'skip' }: PlanOptions): MaskPlanner | null {
+    if (mode !== 'skip' && mode !== 'simulate')
+      throw new UsageError('MODE', `mode: expected skip or simulate, got ${String(mode)}`)
+    const budget = makeBudget(sparsity)
+    if (typeof planner === 'object') return planner
+    if (planner === 'dense') return null
+    if (planner === 'random') return randomPlanner(this.model.shape, budget, seed)
+    if (planner !== 'shadow')
+      throw new UsageError(
+        'PLANNER',
+        `planner: expected one of ${generationPlanners.join(', ')}, got ${String(planner)}`,
+      )
+    if (this.#predictor) return shadowPlanner(this.#predictor, budget)
+    throw new MissingError(
+      'PREDICTOR_MISSING',
+      'planner shadow: expected a predictor to have been loaded, got none',
+    )
+  }
+
+  #scorePiece(ids: Int32Array): number {
+    const targets = new Int32Array(ids.length).fill(-100)
+    targets.set(ids.subarray(1))
+    const sequence = this.model.begin({ capacity: ids.length })
+    try {
+      return sequence.score(ids, targets).reduce((total, value) => total + value, 0)
+    } finally {
+      sequence.dispose()
+    }
+  }
+}
+
+/** The folder of a model. */
+async function findModel(pathOrName: string): Promise<string> {
+  if (pathOrName === embeddedName) return pathOfUrl(new URL('../fixtures/tiny-opt/', import.meta.url))
+  if (!/^[\w.-]+\/[\w.-]+$/.test(pathOrName) || (await isDirectory(pathOrName))) return pathOrName
+  throw new MissingError(
+    'HUB_MISSING',
+    `model: expected a folder, got ${pathOrName}, which is none here; this version does not download from the hub`,
+  )
+}
+
+function checkPredictor({ card }: ShadowPredictor, config: OptConfig, path: string): void {
+  const words = (layers: number, heads: number, neurons: number, width: number): string =>
+    `${layers} layers of ${heads} heads and ${neurons} neurons, width ${width}`
+  const expected = words(config.layers, config.heads, config.neurons, config.width)
+  const got = words(card.shape.layers, card.shape.heads, card.shape.neurons, card.width)
+  if (got !== expected)
+    throw new InputError(
+      'PREDICTOR_MODEL',
+      `${path}: expected a predictor for ${expected}, got one for ${got}`,
+    )
+}

@@ -1,0 +1,66 @@
+/**
+ * Public arrays: what users hand in and get back is an `ndarray` (or plain nested lists of ids); inside, it is a flat
+ * typed array and its shape.
+ */
+import ndarray from 'ndarray'
+import { UsageError } from './errors.ts'
+
+/** A float32 tensor with its shape. */
+export type FloatArray = ndarray.NdArray<Float32Array>
+
+/** Token ids as a user may have them: one sequence. */
+export type Ids = ArrayLike<number>
+
+/** Ids or a mask of several sequences of equal length: rows of numbers, or an ndarray [B, T]. */
+export type IdTable = readonly Ids[] | ndarray.NdArray<ndarray.TypedArray | number[]>
+
+/** A flat table with its size. */
+export interface Table {
+  readonly B: number
+  readonly T: number
+  readonly values: Int32Array // [B, T]
+}
+
+/** Presents numbers as an ndarray; nothing is copied. */
+export function asNdarray(values: Float32Array, shape: number[]): FloatArray {
+  return ndarray(values, shape)
+}
+
+/**
+ * Ids of one sequence.
+ * @throws UsageError TOKENS for what is not a whole number that fits 32 bits
+ */
+export function readIds(ids: Ids, name: string): Int32Array {
+  return Int32Array.from(ids, (id, i) => wholeNumber(id, `${name}[${i}]`))
+}
+
+/**
+ * Ids of a batch.
+ * @throws UsageError BATCH_SHAPE unless all rows have the same length of at least one; TOKENS as `readIds`
+ */
+export function readIdTable(table: IdTable, name: string): Table {
+  const rows = 'shape' in table ? ndarrayRows(table, name) : table
+  const B = rows.length
+  const T = rows[0]?.length ?? 0
+  const uneven = rows.find((row) => row.length !== T)
+  if (B === 0 || T === 0 || uneven !== undefined)
+    throw new UsageError(
+      'BATCH_SHAPE',
+      `${name}: expected [B, T], got ${uneven ? `rows of ${T} and of ${uneven.length}` : `[${B}, ${T}]`}`,
+    )
+  const values = new Int32Array(B * T)
+  rows.forEach((row, b) => values.set(readIds(row, `${name}[${b}]`), b * T))
+  return { B, T, values }
+}
+
+function ndarrayRows(table: ndarray.NdArray, name: string): Ids[] {
+  if (table.shape.length !== 2)
+    throw new UsageError('BATCH_SHAPE', `${name}: expected [B, T], got [${table.shape.join(', ')}]`)
+  const [B, T] = table.shape
+  return Array.from({ length: B }, (_, b) => Array.from({ length: T }, (__, t) => Number(table.get(b, t))))
+}
+
+function wholeNumber(value: unknown, name: string): number {
+  if (typeof value === 'number' && value === (value | 0)) return value
+  throw new UsageError('TOKENS', `${name}: expected a whole number, got ${String(value)}`)
+}
