@@ -7,7 +7,7 @@
  * For that to be safe a list is always written whole: an op that makes one takes a buffer of exactly its length.
  */
 import { opNames, opRow, type OpName } from '../ops/catalog.ts'
-import { elementCount, type ArrayParam, type Dtype, type Op, type SizeParam } from '../ops/op.ts'
+import type { ArrayParam, Dtype, Op, SizeParam } from '../ops/op.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Buffer, Ops } from './backend.ts'
@@ -100,88 +100,105 @@ export function checkLength(length: number): void {
 /** An argument as a kernel receives it. */
 export type Launched<Place> = Place | number | null
 
+/** An op behind the door: it trusts what it is given. */
+export type Kernel<Place> = (...args: Launched<Place>[]) => void
+
 /**
- * Makes the checked ops of a backend.
+ * Makes the checked ops of a backend from the function that gives each op's kernel.
  * @throws UsageError from each op: SIZE, BUFFER_KIND, BUFFER_LENGTH, BUFFER_VIEW, BUFFER_FOREIGN, BUFFER_FREED,
  *   INDEX_RANGE.
  */
-export function openDoor<Place>(owner: object, launch: (name: OpName, args: Launched<Place>[]) => void): Ops {
-  const entries = opNames.map((name) => [
-    name,
-    checkedOp<Place>(owner, opRow(name), (args) => launch(name, args)),
-  ])
+export function openDoor<Place>(owner: object, kernelOf: (name: OpName) => Kernel<Place>): Ops {
+  const entries = opNames.map((name) => [name, checkedOp<Place>(owner, opRow(name), kernelOf(name))])
   return Object.fromEntries(entries) as Ops
 }
 
 type Argument = Buffer | number | null
 
-function checkedOp<Place>(
-  owner: object,
-  row: Op,
-  launch: (args: Launched<Place>[]) => void,
-): (...args: Argument[]) => void {
+/** A parameter of an op with every letter replaced by its place in the argument list: a call reads no table. */
+interface SizeCheck {
+  readonly at: number
+  readonly name: string
+  readonly param: SizeParam
+  /** The least value is this plus the sizes at these places. */
+  readonly least: number
+  readonly leastAt: readonly number[]
+}
+
+interface ArrayCheck {
+  readonly at: number
+  readonly name: string
+  readonly param: ArrayParam
+  /** Where the sizes stand whose product is the element count. */
+  readonly shapeAt: readonly number[]
+  /** Where the limit of its values stands; -1 if they have none. */
+  readonly belowAt: number
+  readonly isListOutput: boolean
+}
+
+function sizeChecks(row: Op): SizeCheck[] {
+  return row.params.flatMap((param, at) => {
+    if (param.kind !== 'size') return []
+    const name = `${row.name}.${param.name}`
+    if (typeof param.least === 'number') return [{ at, name, param, least: param.least, leastAt: [] }]
+    return [
+      { at, name, param, least: 0, leastAt: param.least.split(' + ').map((letter) => placeOf(row, letter)) },
+    ]
+  })
+}
+
+function arrayChecks(row: Op): ArrayCheck[] {
+  return row.params.flatMap((param, at) => {
+    if (param.kind !== 'array') return []
+    const shapeAt = param.shape.filter((letter) => letter !== '1').map((letter) => placeOf(row, letter))
+    const belowAt = param.below === null ? -1 : placeOf(row, param.below)
+    const isListOutput = param.dtype === 'i32' && param.role === 'out'
+    return [{ at, name: `${row.name}.${param.name}`, param, shapeAt, belowAt, isListOutput }]
+  })
+}
+
+function placeOf(row: Op, name: string): number {
+  return row.params.findIndex((param) => param.name === name)
+}
+
+function checkedOp<Place>(owner: object, row: Op, kernel: Kernel<Place>): (...args: Argument[]) => void {
+  const sizes = sizeChecks(row)
+  const arrays = arrayChecks(row)
+  const scalars = row.params.flatMap((param, at) => (param.kind === 'scalar' ? [at] : []))
+  const listOutputs = arrays.filter((check) => check.isListOutput)
   return (...args) => {
     if (args.length !== row.params.length)
       throw new UsageError('SIZE', `${row.name}: expected ${row.params.length} arguments, got ${args.length}`)
-    const sizes = readSizes(row, args)
-    const launched: Launched<Place>[] = new Array(args.length)
-    for (let i = 0; i < args.length; i++) {
-      const param = row.params[i]
-      const argument = args[i]
-      if (param.kind === 'array') launched[i] = checkArray<Place>(owner, row, param, argument, sizes)
-      else if (typeof argument === 'number') launched[i] = argument
-      else
-        throw new UsageError('SIZE', `${row.name}.${param.name}: expected a number, got ${typeof argument}`)
-    }
-    launch(launched)
-    for (let i = 0; i < args.length; i++) {
-      const param = row.params[i]
-      if (param.kind === 'array' && isListOutput(param))
-        (args[i] as PlacedBuffer<Place>).bounds = knownBounds(param, sizes)
+    for (const check of sizes) checkSize(check, args)
+    for (const at of scalars) checkScalar(row, at, args[at])
+    const launched = args.slice() as Launched<Place>[]
+    for (const check of arrays) launched[check.at] = checkArray<Place>(owner, check, args)
+    kernel(...launched)
+    for (const { at, belowAt } of listOutputs) {
+      const most = (args[belowAt] as number) - 1
+      ;(args[at] as PlacedBuffer<Place>).bounds = { least: 0, most, hasNotScored: false, ascending: true }
     }
   }
 }
 
-function isListOutput(param: ArrayParam): boolean {
-  return param.dtype === 'i32' && param.role === 'out'
-}
-
-function knownBounds(param: ArrayParam, sizes: Record<string, number>): ListBounds {
-  return { least: 0, most: sizes[param.below as string] - 1, hasNotScored: false, ascending: true }
-}
-
-function readSizes(row: Op, args: readonly Argument[]): Record<string, number> {
-  const sizes: Record<string, number> = {}
-  for (let i = 0; i < args.length; i++)
-    if (row.params[i].kind === 'size') sizes[row.params[i].name] = args[i] as number
-  for (const param of row.params) if (param.kind === 'size') checkSize(row, param, sizes)
-  return sizes
-}
-
-function checkSize(row: Op, param: SizeParam, sizes: Record<string, number>): void {
-  const value = sizes[param.name]
-  const least = typeof param.least === 'number' ? param.least : sumOf(param.least, sizes)
+function checkSize({ at, name, param, least, leastAt }: SizeCheck, args: readonly Argument[]): void {
+  const value = args[at] as number
+  for (const place of leastAt) least += args[place] as number
   if (!Number.isInteger(value) || value < least || value > param.most)
     throw new UsageError(
       'SIZE',
-      `${row.name}.${param.name}: expected a whole number from ${least} to ${param.most}, got ${value}`,
+      `${name}: expected a whole number from ${least} to ${param.most}, got ${String(value)}`,
     )
 }
 
-/** The value of a letter or of a sum such as "P + T". */
-export function sumOf(expression: string, sizes: Record<string, number>): number {
-  if (expression.length === 1) return sizes[expression]
-  return expression.split(' + ').reduce((total, letter) => total + sizes[letter], 0)
+function checkScalar(row: Op, at: number, value: Argument): void {
+  if (typeof value !== 'number')
+    throw new UsageError('SIZE', `${row.name}.${row.params[at].name}: expected a number, got ${typeof value}`)
 }
 
-function checkArray<Place>(
-  owner: object,
-  row: Op,
-  param: ArrayParam,
-  argument: Argument,
-  sizes: Record<string, number>,
-): Place | null {
-  const name = `${row.name}.${param.name}`
+function checkArray<Place>(owner: object, check: ArrayCheck, args: readonly Argument[]): Place | null {
+  const { name, param } = check
+  const argument = args[check.at]
   if (argument === null) {
     if (param.optional) return null
     throw new UsageError('BUFFER_KIND', `${name}: expected a buffer, got null`)
@@ -189,14 +206,16 @@ function checkArray<Place>(
   const buffer = placed<Place>(owner, argument as Buffer, name)
   if (buffer.dtype !== param.dtype)
     throw new UsageError('BUFFER_KIND', `${name}: expected ${param.dtype}, got ${buffer.dtype}`)
-  const needed = elementCount(param, sizes)
+  let needed = 1
+  for (const place of check.shapeAt) needed *= args[place] as number
   if (buffer.length < needed)
     throw new UsageError(
       'BUFFER_LENGTH',
       `${name}: expected at least ${needed} numbers [${param.shape.join(', ')}], got ${buffer.length}`,
     )
-  if (isListOutput(param)) checkListOutput(name, buffer, needed)
-  else if (param.below !== null) checkList(name, param, (buffer.parent ?? buffer).bounds, sizes)
+  if (check.isListOutput) checkListOutput(name, buffer, needed)
+  else if (check.belowAt >= 0)
+    checkList(name, param, (buffer.parent ?? buffer).bounds, args[check.belowAt] as number)
   return buffer.place
 }
 
@@ -207,13 +226,7 @@ function checkListOutput(name: string, buffer: PlacedBuffer<unknown>, needed: nu
     throw new UsageError('BUFFER_LENGTH', `${name}: expected exactly ${needed} numbers, got ${buffer.length}`)
 }
 
-function checkList(
-  name: string,
-  param: ArrayParam,
-  bounds: ListBounds | null,
-  sizes: Record<string, number>,
-): void {
-  const limit = sizes[param.below as string]
+function checkList(name: string, param: ArrayParam, bounds: ListBounds | null, limit: number): void {
   if (bounds === null)
     throw new UsageError('INDEX_RANGE', `${name}: expected an uploaded list, got one never written`)
   const least = bounds.hasNotScored && param.holds !== 'labels' ? NOT_SCORED : bounds.least

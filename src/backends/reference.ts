@@ -6,7 +6,7 @@ import { opRow } from '../ops/catalog.ts'
 import type { Dtype } from '../ops/op.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Backend, Buffer, Ops } from './backend.ts'
-import { boundsOf, checkLength, checkRange, openDoor, placed, PlacedBuffer } from './door.ts'
+import { boundsOf, checkLength, checkRange, openDoor, placed, PlacedBuffer, type Kernel } from './door.ts'
 
 type Place = Float32Array | Int32Array
 
@@ -17,7 +17,7 @@ export class ReferenceBackend implements Backend {
   #live = 0
 
   constructor() {
-    this.ops = openDoor<Place>(this, (name, args) => opRow(name).reference(...(args as never[])))
+    this.ops = openDoor<Place>(this, (name) => opRow(name).reference as Kernel<Place>)
   }
 
   get liveBuffers(): number {

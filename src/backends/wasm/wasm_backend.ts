@@ -9,7 +9,7 @@ import { readFile } from '../../platform/platform.ts'
 import type { OpName } from '../../ops/catalog.ts'
 import type { Dtype } from '../../ops/op.ts'
 import type { Backend, Buffer, Ops } from '../backend.ts'
-import { boundsOf, checkLength, checkRange, openDoor, placed, PlacedBuffer } from '../door.ts'
+import { boundsOf, checkLength, checkRange, openDoor, placed, PlacedBuffer, type Kernel } from '../door.ts'
 import { Allocator } from './allocator.ts'
 
 const PAGE = 65536
@@ -20,7 +20,6 @@ const MOST_PAGES = 65536
 
 /** A byte address in the backend's memory. */
 type Place = number
-type Kernel = (...args: number[]) => void
 
 /** The smallest module that needs SIMD: a function that makes an i8x16 and drops it. */
 const SIMD_PROBE = new Uint8Array([
@@ -42,14 +41,14 @@ function loadModule(): Promise<WebAssembly.Module> {
   return compiled
 }
 
-/** What an instance is made of; dropped as a whole when the backend is disposed of. */
-interface Engine {
+/** An instance of the module and the memory it works in. */
+interface Instance {
   readonly memory: WebAssembly.Memory
-  readonly kernels: Record<OpName, Kernel>
+  readonly kernels: Record<OpName, Kernel<Place>>
   readonly heapBase: number
 }
 
-function startEngine(module: WebAssembly.Module): Engine {
+function instantiate(module: WebAssembly.Module): Instance {
   const memory = new WebAssembly.Memory({ initial: FIRST_PAGES, maximum: MOST_PAGES })
   // Whatever the compiler calls the memory it wants, there is only one to give.
   const imports: Record<string, Record<string, WebAssembly.Memory>> = {}
@@ -59,15 +58,20 @@ function startEngine(module: WebAssembly.Module): Engine {
   const { heap_base: heapBase, ...kernels } = exports
   return {
     memory,
-    kernels: kernels as Record<OpName, Kernel>,
+    kernels: kernels as Record<OpName, Kernel<Place>>,
     heapBase: (heapBase as WebAssembly.Global).value,
   }
+}
+
+/** Everything that holds the memory; dropped as a whole when the backend is disposed of. */
+interface Engine {
+  readonly memory: WebAssembly.Memory
+  readonly ops: Ops
 }
 
 /** Runs every op as its WebAssembly kernel. */
 export class WasmBackend implements Backend {
   readonly name = 'wasm'
-  readonly ops: Ops
   readonly #allocator: Allocator
   #engine: Engine | null
 
@@ -85,12 +89,14 @@ export class WasmBackend implements Backend {
   }
 
   private constructor(module: WebAssembly.Module) {
-    this.#engine = startEngine(module)
-    this.#allocator = new Allocator(this.#engine.heapBase, (end) => this.#reach(end))
-    this.ops = openDoor<Place>(this, (name, args) =>
-      // WebAssembly takes null and undefined for 0, the null address.
-      this.#live().kernels[name](...(args as number[])),
-    )
+    const { memory, kernels, heapBase } = instantiate(module)
+    this.#allocator = new Allocator(heapBase, (end) => this.#reach(end))
+    // WebAssembly takes null for 0, the null address.
+    this.#engine = { memory, ops: openDoor<Place>(this, (name) => kernels[name]) }
+  }
+
+  get ops(): Ops {
+    return this.#live().ops
   }
 
   get liveBuffers(): number {
