@@ -41,7 +41,7 @@ export const attentionMutants: readonly Mutant[] = [
   mutant(
     'attention',
     'does not see its own token',
-    [...agree('attention'), attentionLaws.pastIsSeen, attentionLaws.isClosedForm],
+    [...agree('attention'), attentionLaws.equalScores, attentionLaws.pastIsSeen, attentionLaws.isClosedForm],
     (attention) => attentionSeeing(attention, (position) => Math.max(position, 1)),
   ),
 
@@ -69,6 +69,16 @@ export const attentionMutants: readonly Mutant[] = [
       const keys = k.slice()
       heads?.forEach((h, r) => keys.set(k.subarray(r * C * K, (r + 1) * C * K), h * C * K))
       attention(y, q, keys, v, heads, scale, T, S, C, H, K, R)
+    },
+  ),
+
+  mutant(
+    'attention',
+    'weighs with exponentials that do not sum to 1',
+    [attentionLaws.oneToken, attentionLaws.equalScores],
+    (attention) => (y, q, k, v, heads, scale, T, S, C, H, K, R) => {
+      attention(y, q, k, v, heads, scale, T, S, C, H, K, R)
+      y.set(y.map((value) => value * 1.001))
     },
   ),
 

@@ -20,7 +20,7 @@ export const linearMutants: readonly Mutant[] = [
   mutant(
     'linear',
     'drops the tail',
-    [...agree('linear'), linearLaws.isProduct],
+    [...agree('linear'), linearLaws.isProduct, inputMajorLaws.identity],
     (linear) => (y, x, weight, bias, rows, T, O, I, R) => {
       const short = x.map((value, i) => (i % I < I - (I % 16) ? value : 0))
       linear(y, short, weight, bias, rows, T, O, I, R)

@@ -75,6 +75,16 @@ export const lossMutants: readonly Mutant[] = [
 
   mutant(
     'cross_entropy',
+    'counts in bits',
+    [...agree('cross_entropy'), crossEntropyLaws.isClosedForm, crossEntropyLaws.uniform],
+    (cross_entropy) => (nll, logits, labels, T, V) => {
+      cross_entropy(nll, logits, labels, T, V)
+      nll.set(nll.map((cost) => cost / Math.LN2))
+    },
+  ),
+
+  mutant(
+    'cross_entropy',
     'takes "not scored" for the first label',
     [...agree('cross_entropy'), crossEntropyLaws.notScored],
     (cross_entropy) => (nll, logits, labels, T, V) =>
@@ -107,6 +117,18 @@ export const lossMutants: readonly Mutant[] = [
       exp(y, x, N)
       for (let n = 0; n < N; n++) if (y[n] < 2 ** -126) y[n] = 0
     },
+  ),
+
+  mutant(
+    'log',
+    'takes a negative number for 0',
+    [expLaws.specials, expLaws.logIsNear],
+    (log) => (y, x, N) =>
+      log(
+        y,
+        x.map((value) => (value < 0 ? 0 : value)),
+        N,
+      ),
   ),
 
   mutant(

@@ -25,6 +25,16 @@ function topKBy(better: (a: number, b: number) => number): Kernel<'top_k'> {
 export const otherMutants: readonly Mutant[] = [
   mutant(
     'layer_norm',
+    'leaves the mean in',
+    [layerNormLaws.standardises, layerNormLaws.isClosedForm, layerNormLaws.constantRow],
+    (layer_norm) => (y, x, weight, bias, epsilon, T, D) => {
+      layer_norm(y, x, weight, bias, epsilon, T, D)
+      y.set(y.map((value, n) => value + x[n]))
+    },
+  ),
+
+  mutant(
+    'layer_norm',
     'ignores epsilon',
     [...agree('layer_norm'), layerNormLaws.isClosedForm],
     (layer_norm) => (y, x, weight, bias, _, T, D) => layer_norm(y, x, weight, bias, 0, T, D),
@@ -79,6 +89,16 @@ export const otherMutants: readonly Mutant[] = [
     'is open at the kink',
     [...agree('relu_backward'), reluLaws.gradientIsGate],
     () => (x_grad, y_grad, x) => x_grad.set(y_grad.map((g, n) => (x[n] >= 0 ? g : 0))),
+  ),
+
+  mutant(
+    'mask_units',
+    'lets a number leak into the next',
+    [...agree('mask_units'), maskLaws.maskOfOnes, ...gradients('mask_units')],
+    (mask_units) => (y, x, mask, T, U, K) => {
+      mask_units(y, x, mask, T, U, K)
+      y.set(y.map((value, n) => value + (n > 0 ? x[n - 1] : 0)))
+    },
   ),
 
   mutant(
@@ -138,6 +158,14 @@ export const otherMutants: readonly Mutant[] = [
     'gives ties to the higher index',
     [...agree('top_k'), topKLaws.isCounted, topKLaws.tiesGoLow],
     () => topKBy((a, b) => (a === b ? 0 : b - a)),
+  ),
+
+  mutant(
+    'top_k',
+    'keeps the worst when an odd number is asked for',
+    [topKLaws.isCounted, topKLaws.growsBySupersets],
+    (top_k) => (indices, scores, N, R) =>
+      top_k(indices, R % 2 === 1 ? scores.map((score) => -score) : scores, N, R),
   ),
 
   mutant(

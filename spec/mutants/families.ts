@@ -1,0 +1,103 @@
+/**
+ * Bugs that can be planted in any op, made from its catalogue row: whole families of mutants, for whole families of laws.
+ */
+import type { Backend } from '../../src/backends/backend.ts'
+import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
+import type { Op } from '../../src/ops/op.ts'
+import type { Numbers } from '../harness/call.ts'
+import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../harness/laws/chosen.ts'
+import { gradientLaw } from '../harness/laws/gradients.ts'
+import type { BackendLaw } from '../harness/laws/law.ts'
+import { tokenOps, tokensApart } from '../harness/laws/tokens.ts'
+import { mutateKernel, type Kernel } from '../harness/mutate.ts'
+import { arraysOf } from '../harness/op_case.ts'
+import { agree, type Mutant } from './mutant.ts'
+
+/** The arguments of a call by name, arrays as typed arrays. */
+type Named = Readonly<Record<string, Numbers | number | null>>
+
+/** Any op, its argument types forgotten. */
+type AnyKernel = (...args: unknown[]) => void
+
+/** A mutant that runs the definition, then spoils what it wrote. */
+function spoilt(
+  op: OpName,
+  bug: string,
+  laws: readonly BackendLaw[],
+  spoil: (given: Named, row: Op) => void,
+): Mutant {
+  const row = opRow(op)
+  const change =
+    (definition: AnyKernel): AnyKernel =>
+    (...args) => {
+      definition(...args)
+      spoil(Object.fromEntries(row.params.map(({ name }, i) => [name, args[i]])) as Named, row)
+    }
+  const plantWith = (backend: Backend, by: (definition: AnyKernel) => AnyKernel): Backend =>
+    mutateKernel(backend, op, by as unknown as (definition: Kernel<OpName>) => Kernel<OpName>)
+  return {
+    op,
+    bug,
+    laws,
+    plant: (backend) => plantWith(backend, change),
+    plantNothing: (backend) => plantWith(backend, (definition) => definition),
+  }
+}
+
+/** The arrays an op writes, without those that are absent. */
+function written(given: Named, row: Op): Numbers[] {
+  return arraysOf(row)
+    .filter(({ role }) => role !== 'in')
+    .map(({ name }) => given[name] as Numbers | null)
+    .filter((numbers) => numbers !== null)
+}
+
+/** Adds to everything an op wrote. */
+function nudge(given: Named, row: Op, by: number): void {
+  for (const numbers of written(given, row)) for (let i = 0; i < numbers.length; i++) numbers[i] += by
+}
+
+/** The laws of gradient rules that `op` computes, for another op: one that is its own gradient stays so. */
+function rulesOf(op: OpName): BackendLaw[] {
+  return opNames.flatMap((name) =>
+    opRow(name)
+      .gradients.filter((rule) => rule.op === op && rule.op !== name)
+      .map((rule) => gradientLaw(name, rule)),
+  )
+}
+
+const floatOps = opNames.filter((name) => name !== 'top_k')
+
+const doubled = floatOps.map((op) =>
+  spoilt(op, 'gives twice what it should', [...agree(op), ...rulesOf(op)], (given, row) => {
+    for (const numbers of written(given, row)) for (let i = 0; i < numbers.length; i++) numbers[i] *= 2
+  }),
+)
+
+const crowded = tokenOps().map((op) =>
+  spoilt(op, 'minds how many tokens there are', [tokensApart(op)], (given, row) =>
+    nudge(given, row, (given.T as number) > 1 ? 1 : 0),
+  ),
+)
+
+/** The list of a call. */
+function listOf(given: Named, row: Op): Int32Array | null {
+  const param = arraysOf(row).find(({ holds }) => holds === 'ascending')
+  return param ? (given[param.name] as Int32Array | null) : null
+}
+
+const choosy = choosingOps().flatMap((op) => [
+  spoilt(op, 'minds whether there is a list', [allIsDense(op), chosenIsZeroed(op)], (given, row) =>
+    nudge(given, row, listOf(given, row) ? 1 : 0),
+  ),
+  spoilt(op, 'looks at what was not chosen', [othersAreUnseen(op)], (given, row) => {
+    const seen = arraysOf(row).some(
+      ({ name, role, dtype }) =>
+        role === 'in' && dtype === 'f32' && (given[name] as Float32Array | null)?.some(Number.isNaN),
+    )
+    if (seen) nudge(given, row, NaN)
+  }),
+])
+
+/** The mutants of this page. */
+export const familyMutants: readonly Mutant[] = [...doubled, ...crowded, ...choosy]
