@@ -22,13 +22,21 @@ export interface CalibratedExample extends Example {
 
 /** One window: what the prompt shows, and what its continuation turns out to need. */
 export function calibrateWindow(model: OptModel, window: Window, criterion: Criterion): CalibratedExample {
-  using trace = traceForward(model, window.tokens)
-  using gradients = backward(model, trace, continuationLabels(window))
   const { width } = model.config
   const last = window.promptLength - 1
-  // Attention looks back only, so row `last` is what the prompt alone gives.
-  const context = trace.headOut(0).slice(last * width, (last + 1) * width)
-  return { window, context, loss: gradients.loss, scores: criterion.score(trace, gradients) }
+  const trace = traceForward(model, window.tokens)
+  try {
+    const gradients = backward(model, trace, continuationLabels(window))
+    try {
+      // Attention looks back only, so row `last` is what the prompt alone gives.
+      const context = trace.headOut(0).slice(last * width, (last + 1) * width)
+      return { window, context, loss: gradients.loss, scores: criterion.score(trace, gradients) }
+    } finally {
+      gradients.dispose()
+    }
+  } finally {
+    trace.dispose()
+  }
 }
 
 /** Every window in turn. @throws the signal's reason, between windows, if it is aborted */

@@ -86,19 +86,43 @@ function fill(words: readonly Int32Array[], start: number, room: number): { toke
 }
 
 /**
- * `count` windows, genre by genre in turn, drawn at random within each genre; a genre that runs out is passed over.
- * A smaller count is a prefix of a larger one.
+ * `count` windows, or all there are: genre by genre in turn, within a genre document by document in random order, of
+ * each document its windows in random order. A smaller count is a prefix of a larger one, and a document is cut only
+ * when its turn comes.
  */
-export function drawWindows(windows: readonly Window[], count: number, seed: number): Window[] {
+export function drawWindows(
+  documents: readonly Document[],
+  count: number,
+  seed: number,
+  cut: (document: Document) => Window[],
+): Window[] {
   const random = new Random(seed)
-  const byGenre = Map.groupBy(windows, (window) => window.genre)
-  const queues = [...byGenre.values()].map((group) =>
-    Array.from(random.permutation(group.length), (place) => group[place]),
+  const genres = [...Map.groupBy(documents, (document) => document.genre).values()].map((group) =>
+    Array.from(random.permutation(group.length), (place) => ({
+      document: group[place],
+      seed: random.uint32(),
+      windows: null as Window[] | null,
+    })),
   )
   const drawn: Window[] = []
-  for (let round = 0; drawn.length < Math.min(count, windows.length); round++)
-    for (const queue of queues) if (round < queue.length && drawn.length < count) drawn.push(queue[round])
+  for (let queues = genres; queues.length > 0; queues = queues.filter((queue) => queue.length > 0))
+    for (const queue of queues) {
+      if (drawn.length === count) return drawn
+      // A document without windows gives its turn to the next one.
+      for (let next = queue.shift(); next; next = queue.shift()) {
+        next.windows ??= shuffle(cut(next.document), next.seed)
+        const window = next.windows.pop()
+        if (!window) continue
+        drawn.push(window)
+        queue.push(next)
+        break
+      }
+    }
   return drawn
+}
+
+function shuffle(windows: readonly Window[], seed: number): Window[] {
+  return Array.from(new Random(seed).permutation(windows.length), (place) => windows[place])
 }
 
 /** The tokens of the continuation, and -100 (not scored) for the prompt: [T]. */

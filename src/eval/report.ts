@@ -1,0 +1,150 @@
+/**
+ * What a run of `reproduce` found: rows for machines, a table and plain sentences for people.
+ */
+import type { Sparsity } from '../masks/achieved.ts'
+import type { Scope } from '../masks/budget.ts'
+import type { PlannerName } from '../predictor/planners.ts'
+import type { UnitKind } from '../predictor/shadow.ts'
+import type { Provenance } from './provenance.ts'
+
+/** One configuration. */
+export interface ReproduceRow {
+  readonly planner: PlannerName
+  /** `none` where no criterion decides: dense and random. */
+  readonly criterion: string
+  readonly scope: Scope
+  /** Share of the ranked units that was to be skipped; 0 for dense. */
+  readonly sparsity: number
+  readonly seed: number
+  /** What was skipped of the whole model, the dense first layer counted, averaged over windows. */
+  readonly achieved: Sparsity
+  readonly tokenPerplexity: number
+  readonly wordPerplexity: number
+  /** Null if the run was stopped before it was measured. */
+  readonly decodeTokensPerSecond: number | null
+}
+
+export interface ReproduceReport {
+  readonly rows: readonly ReproduceRow[]
+  readonly provenance: Provenance
+  /** False if the run was stopped; the rows then cover the windows that every arm has scored. */
+  readonly complete: boolean
+  readonly calibrationWindows: number
+  readonly evaluationWindows: number
+  /** Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. */
+  readonly predictorLoss: Readonly<Record<UnitKind, number>> | null
+  readonly seconds: number
+}
+
+/** Whether perplexities are ordered as a working method orders them. */
+export interface Verdict {
+  readonly sparsity: number
+  readonly oracle: number
+  readonly shadow: number
+  readonly random: number
+  readonly holds: boolean
+}
+
+function find(report: ReproduceReport, planner: PlannerName, sparsity: number): number | null {
+  const row = report.rows.find((one) => one.planner === planner && one.sparsity === sparsity)
+  return row?.tokenPerplexity ?? null
+}
+
+/** Whether oracle <= shadow <= random holds in token perplexity; null if one of them was not measured there. */
+export function judge(report: ReproduceReport, sparsity = 0.5): Verdict | null {
+  const oracle = find(report, 'oracle', sparsity)
+  const shadow = find(report, 'shadow', sparsity)
+  const random = find(report, 'random', sparsity)
+  if (oracle === null || shadow === null || random === null) return null
+  return { sparsity, oracle, shadow, random, holds: oracle <= shadow && shadow <= random }
+}
+
+/** The share of the perplexity between static pruning and the oracle that the predictor takes away; null if unknown. */
+export function gapClosed(report: ReproduceReport, sparsity: number): number | null {
+  const oracle = find(report, 'oracle', sparsity)
+  const shadow = find(report, 'shadow', sparsity)
+  const fixed = find(report, 'static', sparsity)
+  if (oracle === null || shadow === null || fixed === null || fixed <= oracle) return null
+  return (fixed - shadow) / (fixed - oracle)
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+
+/** Four significant digits, never an exponent. */
+function perplexity(value: number): string {
+  if (!Number.isFinite(value)) return String(value)
+  return value >= 1000 ? value.toFixed(0) : value.toPrecision(4)
+}
+
+const HEADINGS = [
+  'planner',
+  'asked',
+  'heads',
+  'neurons',
+  'weights',
+  'ppl/token',
+  'ppl/word',
+  'tokens/s',
+  'speed',
+]
+
+/** The table of a report and what it says, in lines of plain text. */
+export function formatTable(report: ReproduceReport): string {
+  const dense = report.rows.find((row) => row.planner === 'dense')?.decodeTokensPerSecond ?? null
+  const cells = report.rows.map((row) => {
+    const speed = row.decodeTokensPerSecond
+    return [
+      row.planner,
+      `${Math.round(1000 * row.sparsity) / 10} %`,
+      percent(row.achieved.heads),
+      percent(row.achieved.neurons),
+      percent(row.achieved.weights),
+      perplexity(row.tokenPerplexity),
+      perplexity(row.wordPerplexity),
+      speed === null ? '-' : speed.toFixed(0),
+      speed === null || dense === null ? '-' : `${(speed / dense).toFixed(2)}x`,
+    ]
+  })
+  const widths = HEADINGS.map((heading, i) => Math.max(heading.length, ...cells.map((row) => row[i].length)))
+  const line = (row: readonly string[]): string =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')
+  const lines = [line(HEADINGS), widths.map((width) => '-'.repeat(width)).join('  ')]
+  report.rows.forEach((row, i) => {
+    if (i > 0 && row.sparsity !== report.rows[i - 1].sparsity) lines.push('')
+    lines.push(line(cells[i]))
+  })
+  return [...lines, '', ...describe(report)].join('\n')
+}
+
+/** The findings of a report, a sentence each. */
+export function describe(report: ReproduceReport): string[] {
+  const sentences: string[] = []
+  const verdict = judge(report)
+  if (verdict) {
+    const { oracle, shadow, random, holds } = verdict
+    const order = `oracle ${perplexity(oracle)} <= shadow ${perplexity(shadow)} <= random ${perplexity(random)}`
+    sentences.push(`At 50 %: ${order} ${holds ? 'holds' : 'DOES NOT HOLD'} (perplexity per token).`)
+  }
+  for (const sparsity of new Set(report.rows.map((row) => row.sparsity))) {
+    const closed = gapClosed(report, sparsity)
+    if (closed === null) continue
+    const share = `${Math.abs(Math.round(100 * closed))} %`
+    sentences.push(
+      closed >= 0
+        ? `At ${percent(sparsity)} the predictor closes ${share} of the gap between static and oracle.`
+        : `At ${percent(sparsity)} the predictor is WORSE than static, by ${share} of the gap to the oracle.`,
+    )
+  }
+  if (report.predictorLoss) {
+    const { heads, neurons } = report.predictorLoss
+    sentences.push(
+      `Held-out loss of the predictor, 1 being the mean of its targets: heads ${heads.toFixed(3)}, neurons ${neurons.toFixed(3)}.`,
+    )
+  }
+  const { calibrationWindows, evaluationWindows, seconds } = report
+  sentences.push(
+    `${calibrationWindows} windows calibrated on, ${evaluationWindows} scored, ${seconds.toFixed(0)} s.`,
+  )
+  if (!report.complete) sentences.push('The run was stopped: the rows cover what was finished.')
+  return sentences
+}
