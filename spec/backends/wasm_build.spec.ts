@@ -1,0 +1,66 @@
+/**
+ * The committed module is what the sources in assembly/ compile to, byte for byte, and has a kernel for every op.
+ *
+ * Nobody reads a binary, so nobody should have to trust one: it is compiled again here, in memory, and compared.
+ */
+import asc from 'assemblyscript/asc'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { opNames, opRow } from '../../src/ops/catalog.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Compiles as `npm run build:wasm` does, with each source passed through `edit` first. */
+async function compile(
+  edit: (name: string, text: string) => string = (_, text) => text,
+): Promise<Uint8Array> {
+  const built: Uint8Array[] = []
+  const { error, stderr } = await asc.main(
+    ['--config', 'asconfig.json', '--target', 'release', '--baseDir', root],
+    {
+      readFile: async (name, folder) => {
+        const text = await readFile(`${folder}/${name}`, 'utf8').catch(() => null)
+        return text === null ? null : edit(name, text)
+      },
+      writeFile: (_, contents) => void built.push(contents as Uint8Array),
+      listFiles: () => [],
+    },
+  )
+  if (error) throw new Error(stderr.toString(), { cause: error })
+  expect(built).toHaveLength(1)
+  return built[0]
+}
+
+const committed = await readFile(`${root}/src/backends/wasm/kernels.wasm`)
+const module = new WebAssembly.Module(committed)
+
+test('the committed module is what the sources compile to', async () => {
+  expect(
+    Buffer.from(await compile()).equals(committed),
+    'run `npm run build:wasm` and commit the result',
+  ).toBe(true)
+})
+
+test('a change of one number in one kernel would be seen', async () => {
+  const planted = await compile((name, text) =>
+    name.endsWith('assembly/float32.ts') ? text.replace('x *= 8388608', 'x *= 4194304') : text,
+  )
+  expect(Buffer.from(planted).equals(committed)).toBe(false)
+})
+
+test('every op of the catalogue is exported, and nothing else but where the heap begins', () => {
+  const exported = WebAssembly.Module.exports(module)
+  expect(exported.map(({ name }) => name).sort()).toEqual([...opNames, 'heap_base'].sort())
+})
+
+test('a kernel takes as many arguments as its row lists', () => {
+  const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536 })
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } })
+  for (const name of opNames)
+    expect((exports[name] as () => void).length, name).toBe(opRow(name).params.length)
+})
+
+test('it imports one memory and nothing else: no clock, no file, no abort', () => {
+  expect(WebAssembly.Module.imports(module)).toEqual([{ module: 'env', name: 'memory', kind: 'memory' }])
+})
