@@ -17,6 +17,11 @@ describe('the line', () => {
     expect(formatProgress({ stage: 'loading', done: 0, total: 0 }, 900)).toMatch(/ 0 %$/)
   })
 
+  test('takes the work at its word where it knows the time left', () => {
+    const update = { stage: 'training', done: 1, total: 4, secondsLeft: 200 }
+    expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left$/)
+  })
+
   test.each([
     [0, '0:00'],
     [59.6, '1:00'],

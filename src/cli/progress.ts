@@ -10,6 +10,8 @@ export interface ProgressUpdate {
   readonly stage: string
   readonly done: number
   readonly total: number
+  /** Where the work itself knows better than stage's pace; of all that is to come. */
+  readonly secondsLeft?: number | null
 }
 
 export interface ProgressLine {
@@ -59,12 +61,16 @@ export function makeProgressLine(screen: ProgressScreen): ProgressLine {
 }
 
 /** The line itself; `elapsed` is the milliseconds its stage has taken. */
-export function formatProgress({ stage, done, total }: ProgressUpdate, elapsed: number): string {
+export function formatProgress(
+  { stage, done, total, secondsLeft }: ProgressUpdate,
+  elapsed: number,
+): string {
   const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0
   const filled = Math.round(share * barWidth)
   const bar = '#'.repeat(filled) + '-'.repeat(barWidth - filled)
   const percent = `${Math.floor(share * 100)}`.padStart(3)
-  const left = share > 0 && share < 1 ? `  ${formatSeconds((elapsed / share - elapsed) / 1000)} left` : ''
+  const seconds = secondsLeft ?? (share > 0 && share < 1 ? (elapsed / share - elapsed) / 1000 : null)
+  const left = seconds === null ? '' : `  ${formatSeconds(seconds)} left`
   return `${stage}  [${bar}] ${percent} %${left}`
 }
 
