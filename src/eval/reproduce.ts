@@ -54,8 +54,6 @@ export interface ReproduceOptions {
   readonly scope?: Scope
   /** Default: 0. */
   readonly seed?: number
-  /** Called with the predictor once it is trained; it is disposed of when the run ends. */
-  readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
   /** Given the trained predictor, which lives until the run ends. */
   readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
   /** The command line, for the provenance. */
@@ -207,7 +205,6 @@ class Run {
     })
     this.#predictor = predictor
     this.#predictorLoss = { ...heldOut }
-    await this.#options.onPredictor?.(predictor)
     await this.#options.onPredictor?.(predictor)
     this.#tell('train', epochs, epochs)
   }
