@@ -22,5 +22,5 @@ export { adamw_step } from './adamw_step'
 export { top_k } from './top_k'
 export { transpose } from './transpose'
 
-/** Where the memory that the module does not use begins. */
+/** Where the memory that kernels do not use begins: buffers go from here on. */
 export { heap_base } from './scratch'

@@ -1,6 +1,6 @@
 /**
- * The memory kernels work in: the first 2 MiB, below the module's own data (asconfig.json: memoryBase) and below every
- * buffer. A kernel owns its piece while it runs and leaves nothing in it for the next call.
+ * The memory kernels work in: the lowest addresses, below every buffer. A kernel owns its piece while it runs and leaves
+ * nothing in it for the next call. The module has no data of its own that could stand here (a law looks).
  *
  * (memory.data would reserve the same, but stores as many zeros in the binary.)
  */
@@ -25,5 +25,5 @@ export const scoreGradients: usize = weights + LONGEST_CONTEXT * 4
 /** top_k: how often each byte occurs, [256]. */
 export const byteCounts: usize = scoreGradients + LONGEST_CONTEXT * 4
 
-/** Where the memory that the module does not use begins. */
-export const heap_base: usize = __heap_base
+/** Where the memory that kernels do not use begins: buffers go from here on. */
+export const heap_base: usize = byteCounts + 256 * 4

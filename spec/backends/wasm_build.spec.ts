@@ -32,6 +32,24 @@ async function compile(
   return built[0]
 }
 
+const DATA_SECTION = 11
+
+/** The kinds of the sections a module is made of: a kind, a length in seven-bit groups, the content, eight bytes in. */
+function sectionsOf(bytes: Uint8Array): number[] {
+  const kinds: number[] = []
+  for (let at = 8; at < bytes.length;) {
+    kinds.push(bytes[at++])
+    let length = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]
+      length |= (byte & 127) << shift
+      if (byte < 128) break
+    }
+    at += length
+  }
+  return kinds
+}
+
 const committed = await readFile(`${root}/src/backends/wasm/kernels.wasm`)
 const module = new WebAssembly.Module(committed)
 
@@ -59,6 +77,10 @@ test('a kernel takes as many arguments as its row lists', () => {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } })
   for (const name of opNames)
     expect((exports[name] as () => void).length, name).toBe(opRow(name).params.length)
+})
+
+test('it has no data of its own, which would stand where kernels work', () => {
+  expect(sectionsOf(committed)).not.toContain(DATA_SECTION)
 })
 
 test('it imports one memory and nothing else: no clock, no file, no abort', () => {
