@@ -200,7 +200,7 @@ const mutants: readonly Mutant[] = [
     plant: () => {
       let used = 0
       return wrongPositions(({ config }, past, T) => {
-        const row = 2 + past + Math.min(used, config.positions - past - T)
+        const row = 2 + past + (used % (config.positions - past - T + 1))
         used += T
         return row
       })()
