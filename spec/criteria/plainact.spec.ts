@@ -1,0 +1,272 @@
+/**
+ * Law 7: plainact is a derivative.
+ *
+ * The signed form is dL/dm of each unit's mask m at m = 1, found here by changing one mask at a time; where a single
+ * token contributes, the unsigned form is its size; it never is smaller than the signed one; and both are the golden
+ * values. `score` is a parameter of each law, so that mutants can be held to it.
+ */
+import { describe, expect, test } from 'vitest'
+import { criteria, criterionByName, type Criterion } from '../../src/criteria/index.ts'
+import { addSensitivity, plainact, plainactSigned } from '../../src/criteria/plainact.ts'
+import { denseMask, makeMask } from '../../src/masks/mask.ts'
+import type { UnitScores } from '../../src/masks/selection.ts'
+import { backward, type Gradients } from '../../src/model/opt/backward.ts'
+import { countScored } from '../../src/model/opt/loss.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { traceForward, type Trace } from '../../src/model/opt/trace.ts'
+import { casesOf, expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
+import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
+import { overBackends } from '../harness/backends.ts'
+import { Data } from '../harness/data.ts'
+import { checkLaw } from '../harness/seed.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+
+type Score = Criterion['score']
+const kinds = ['heads', 'neurons'] as const
+
+/** Runs a pass and its backward pass, and frees both. */
+function withPass<Result>(
+  model: OptModel,
+  tokens: Int32Array,
+  labels: Int32Array,
+  work: (trace: Trace, gradients: Gradients) => Result,
+  options: { mask?: ReturnType<typeof denseMask>; scored?: number } = {},
+): Result {
+  const trace = traceForward(model, tokens, { mask: options.mask })
+  const gradients = backward(model, trace, labels, { scored: options.scored })
+  const result = work(trace, gradients)
+  gradients.dispose()
+  trace.dispose()
+  return result
+}
+
+/** Two tokens or more, the last half of which is scored. */
+function textOf(model: ModelCase, data: Data): { tokens: Int32Array; labels: Int32Array } {
+  const tokens = data.ids(data.integer(2, model.positions), model.vocabulary)
+  const labels = tokens.slice()
+  labels.fill(-100, 0, Math.max(1, labels.length >> 1))
+  return { tokens, labels }
+}
+
+/** The loss of a model under a mask, in float64 from its float32 parts. */
+function lossUnder(
+  model: OptModel,
+  tokens: Int32Array,
+  labels: Int32Array,
+  unit: Unit,
+  value: number,
+): number {
+  const ones = denseMask(model.shape)
+  const mask = makeMask(model.shape, ones.heads.slice(), ones.neurons.slice())
+  mask[unit.kind][unit.index] = value
+  const nll = withPass(model, tokens, labels, (_, gradients) => gradients.nll, { mask })
+  return nll.reduce((total, term) => total + term, 0) / countScored(labels)
+}
+
+interface Unit {
+  kind: (typeof kinds)[number]
+  index: number
+}
+
+/**
+ * Central difference of the loss in a unit's mask at 1, or null where a kink of ReLU is near. With step s the slopes
+ * ahead and behind differ by (curvature) s + (what a kink at 1 turns); a kink elsewhere makes the two steps disagree.
+ */
+function slopeAt(model: OptModel, tokens: Int32Array, labels: Int32Array, unit: Unit): number | null {
+  const loss = (value: number): number => lossUnder(model, tokens, labels, unit, value)
+  const middle = loss(1)
+  const slopes = (step: number): { central: number; turn: number } => {
+    const [behind, ahead] = [(middle - loss(1 - step)) / step, (loss(1 + step) - middle) / step]
+    return { central: (ahead + behind) / 2, turn: ahead - behind }
+  }
+  const [wide, narrow] = [slopes(2 ** -5), slopes(2 ** -6)]
+  const bound = 2e-3 * Math.max(1, Math.abs(narrow.central))
+  const smooth =
+    Math.abs(wide.central - narrow.central) < bound && Math.abs(2 * narrow.turn - wide.turn) < bound
+  return smooth ? narrow.central : null
+}
+
+/** dL/dm, unit by unit. */
+async function isTheSlope(subject: Subject, model: ModelCase, score: Score): Promise<void> {
+  await withModel(subject, model, (loaded) => {
+    const data = new Data(model.seed)
+    const { tokens, labels } = textOf(model, data)
+    const scores = withPass(loaded, tokens, labels, score)
+    for (let n = 0; n < 6; n++) {
+      const kind = data.pick(kinds)
+      const unit = { kind, index: data.integer(0, scores[kind].length - 1) }
+      const slope = slopeAt(loaded, tokens, labels, unit)
+      if (slope === null) continue
+      const error = Math.abs(scores[kind][unit.index] - slope)
+      expect(error, `${kind} ${unit.index}`).toBeLessThan(5e-3 * Math.max(1, Math.abs(slope)))
+    }
+  })
+}
+
+/** With one contributing token the score is the size of the slope; with more, at least that. */
+async function isItsSize(subject: Subject, model: ModelCase, score: Score): Promise<void> {
+  await withModel(subject, model, (loaded) => {
+    const data = new Data(model.seed)
+    const long = textOf(model, data)
+    // Of two tokens the second is scored by the first; nothing the second computes matters.
+    const short = { tokens: long.tokens.slice(0, 2), labels: Int32Array.of(-100, long.tokens[1]) }
+    const exact = withPass(loaded, short.tokens, short.labels, plainactSigned.score)
+    const sizes = withPass(loaded, short.tokens, short.labels, score)
+    for (const kind of kinds) expect(sizes[kind]).toEqual(exact[kind].map(Math.abs))
+    const signed = withPass(loaded, long.tokens, long.labels, plainactSigned.score)
+    const unsigned = withPass(loaded, long.tokens, long.labels, score)
+    for (const kind of kinds)
+      unsigned[kind].forEach((size, unit) =>
+        expect(size * (1 + 1e-5)).toBeGreaterThanOrEqual(Math.abs(signed[kind][unit])),
+      )
+  })
+}
+
+overBackends((backend) => {
+  const subject: Subject = { backend, load: OptModel.load }
+
+  test('plainact-signed = the derivative of the loss with respect to each mask', () =>
+    checkLaw(
+      'criteria plainact-signed is the slope',
+      [roomyModel],
+      (model) => isTheSlope(subject, model, plainactSigned.score),
+      { runs: 40 },
+    ))
+
+  test('plainact = its size where one token contributes, and at least that otherwise', () =>
+    checkLaw(
+      'criteria plainact is the size of the slope',
+      [roomyModel],
+      (model) => isItsSize(subject, model, plainact.score),
+      { runs: 40 },
+    ))
+
+  test('signed scores are the gradients of the masks, bit for bit', () =>
+    checkLaw('criteria plainact-signed is the mask gradient', [roomyModel], (model) =>
+      withModel(subject, model, (loaded) => {
+        const { tokens, labels } = textOf(model, new Data(model.seed))
+        withPass(loaded, tokens, labels, (trace, gradients) => {
+          const scores = plainactSigned.score(trace, gradients)
+          const layers = Array.from({ length: model.layers }, (_, layer) => layer)
+          expect([...scores.heads]).toEqual(layers.flatMap((layer) => [...gradients.headMask(layer)]))
+          expect([...scores.neurons]).toEqual(layers.flatMap((layer) => [...gradients.neuronMask(layer)]))
+        })
+      }),
+    ))
+
+  for (const variant of variants)
+    for (const name of casesOf[variant])
+      test(`${variant} ${name}: the golden scores`, () =>
+        withGolden(variant, backend, (model) => {
+          const tensors = readCase(variant, name)
+          const rows = rowsOf(tensors)
+          const scored = rows.sequences.reduce((sum, row) => sum + countScored(labelsOf(rows, row)), 0)
+          for (const [criterion, suffix] of [
+            [plainact, ''],
+            [plainactSigned, '_signed'],
+          ] as const) {
+            const perRow = rows.sequences.map((row) =>
+              withPass(model, row.tokens, labelsOf(rows, row), criterion.score, { scored }),
+            )
+            const sum = (kind: (typeof kinds)[number]): Float64Array =>
+              Float64Array.from(perRow[0][kind], (_, unit) =>
+                perRow.reduce((total, row) => total + row[kind][unit], 0),
+              )
+            const neuronName = suffix === '' ? 'crit.plainact_ffn_act' : 'crit.plainact_ffn_signed'
+            for (const [kind, golden] of [
+              ['heads', `crit.plainact_head${suffix}`],
+              ['neurons', neuronName],
+            ] as const)
+              expectNearRelative(sum(kind), get(tensors, golden).values, tolerance.gradient, golden)
+          }
+        }))
+})
+
+/** plainact with one thing changed in each layer. */
+function wrongPlainact(change: (trace: Trace, gradients: Gradients, layer: number) => Partial<Rows>): Score {
+  return (trace, gradients): UnitScores => {
+    const { shape, config } = trace.model
+    const scores = {
+      shape,
+      heads: new Float32Array(shape.layers * shape.heads),
+      neurons: new Float32Array(0),
+    }
+    const neurons = new Float32Array(shape.layers * shape.neurons)
+    for (let layer = 0; layer < shape.layers; layer++) {
+      const rows: Rows = {
+        heads: [trace.headOut(layer), gradients.headOut(layer)],
+        neurons: [trace.fc1Act(layer), gradients.fc1Act(layer)],
+        size: config.headSize,
+        signed: false,
+        ...change(trace, gradients, layer),
+      }
+      const part = (table: Float32Array, units: number): Float32Array =>
+        table.subarray(layer * units, (layer + 1) * units)
+      addSensitivity(part(scores.heads, shape.heads), ...rows.heads, shape.heads, rows.size, rows.signed)
+      addSensitivity(part(neurons, shape.neurons), ...rows.neurons, shape.neurons, 1, rows.signed)
+    }
+    return { ...scores, neurons }
+  }
+}
+
+interface Rows {
+  heads: [Float32Array, Float32Array]
+  neurons: [Float32Array, Float32Array]
+  size: number
+  signed: boolean
+}
+
+const nextLayer = (trace: Trace, layer: number): number => (layer + 1) % trace.model.shape.layers
+
+const mutants: [string, typeof isTheSlope, Score][] = [
+  ['no absolute value', isItsSize, wrongPlainact(() => ({ signed: true }))],
+  ['an absolute value too many', isTheSlope, plainact.score],
+  [
+    'activations of one layer, gradients of the next',
+    isTheSlope,
+    wrongPlainact((trace, gradients, layer) => ({
+      heads: [trace.headOut(layer), gradients.headOut(nextLayer(trace, layer))],
+      signed: true,
+    })),
+  ],
+  [
+    'neurons before ReLU',
+    isTheSlope,
+    wrongPlainact((trace, gradients, layer) => ({
+      neurons: [trace.fc1Pre(layer), gradients.fc1Act(layer)],
+      signed: true,
+    })),
+  ],
+  [
+    'the size of the activation instead of its effect',
+    isTheSlope,
+    wrongPlainact((trace, _, layer) => ({
+      heads: [trace.headOut(layer), trace.headOut(layer)],
+      signed: true,
+    })),
+  ],
+]
+
+describe('mutants of plainact', () => {
+  for (const [name, holds, score] of mutants)
+    test(`${name}: killed`, async () => {
+      const backend = await createBackend('reference')
+      const broken = checkLaw(
+        `mutant: ${name}`,
+        [roomyModel],
+        (model) => holds({ backend, load: OptModel.load }, model, score),
+        { record: false },
+      )
+      await expect(broken).rejects.toThrow('Property failed')
+    })
+})
+
+describe('criteria', () => {
+  test('are found by name', () => {
+    for (const criterion of criteria) expect(criterionByName(criterion.name)).toBe(criterion)
+    expect(() => criterionByName('magic')).toThrow(
+      'criterion: expected one of plainact, plainact-signed, got magic',
+    )
+  })
+})
