@@ -20,6 +20,13 @@ export class Random {
     }
   }
 
+  /** A stream from the generator's own state, four numbers of 32 bits that are not all 0. */
+  static fromState(...state: [number, number, number, number]): Random {
+    const random = new Random(0)
+    random.#state.set(state)
+    return random
+  }
+
   /** A whole number in [0, 2^32). */
   uint32(): number {
     const s = this.#state
