@@ -79,6 +79,11 @@ export function withByte(bytes: Uint8Array, index: number, value: number): Uint8
 
 /** Bytes one after another; text as UTF-8. */
 export function concat(...parts: (Uint8Array | string | readonly number[])[]): Uint8Array<ArrayBuffer> {
+  return joined(parts)
+}
+
+/** The same for a list of any length. */
+export function joined(parts: readonly (Uint8Array | string | readonly number[])[]): Uint8Array<ArrayBuffer> {
   const encoder = new TextEncoder()
   const arrays = parts.map((part) =>
     typeof part === 'string' ? encoder.encode(part) : Uint8Array.from(part),

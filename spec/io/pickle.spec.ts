@@ -1,0 +1,253 @@
+/**
+ * Pickles: PK01 to PK16 of the list of hostile files. A pickle describes tensors or is refused; what it asks to
+ * import is named in the error and never looked up.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { unpickle } from '../../src/io/pickle.ts'
+import { isKind, type PickleValue } from '../../src/io/pickle_values.ts'
+import { InputError } from '../../src/tensor/errors.ts'
+import { law, scaledRuns } from '../harness/seed.ts'
+import { answerOf, concat, damagedValues, littleEndian, refusalOf, withByte } from './hostile.ts'
+import { refusedPickles } from './hostile_pickles.ts'
+import { dict, floatTensor, P, pickle, storage, tuple, type Piece } from './hostile_torch.ts'
+
+const read = (bytes: Uint8Array): PickleValue => unpickle(bytes, 'data.pkl')
+const f32 = storage('FloatStorage', '0', P.int(6))
+
+describe('what torch.save writes is read', () => {
+  test('a state dict with everything torch puts into it', () => {
+    const metadata = dict([
+      P.text('_metadata'),
+      concat(P.ordered, '(', P.text(''), dict([P.text('version'), P.int(1)]), 'u'),
+    ])
+    const parameter = concat(
+      P.global('torch._utils', '_rebuild_parameter'),
+      tuple(floatTensor('1', [2]), P.true, P.ordered),
+      'R',
+    )
+    const value = read(
+      pickle(
+        P.ordered,
+        P.put(0),
+        '(',
+        P.text('w'),
+        floatTensor('0', [2, 3]),
+        P.text('p'),
+        parameter,
+        'u',
+        metadata,
+        'b',
+      ),
+    )
+    expect(isKind(value, 'dict') && [...value.items.keys()]).toEqual(['w', 'p'])
+    expect(isKind(value, 'dict') && value.items.get('w')).toEqual({
+      kind: 'tensor',
+      storage: { kind: 'storage', key: '0', dtype: 'F32', length: 6 },
+      offset: 0,
+      shape: [2, 3],
+      strides: [3, 1],
+    })
+    expect(isKind(value, 'dict') && value.items.get('p')).toMatchObject({ kind: 'tensor', shape: [2] })
+  })
+
+  test.each<[string, Piece | string, unknown]>([
+    ['None', 'N', null],
+    ['True', [0x88], true],
+    ['an int', P.int(-5), -5],
+    ['a byte', concat('K', [200]), 200],
+    ['two bytes', concat('M', [0, 1]), 256],
+    ['a long', P.long(-(2n ** 53n) + 1n), -(2 ** 53) + 1],
+    ['a long of no bytes', concat([0x8a, 0]), 0],
+    ['text', P.text('é😀'), 'é😀'],
+    ['a float', P.float, { kind: 'float', value: 0 }],
+    ['(1, 2, 3)', concat(P.int(1), P.int(2), P.int(3), [0x87]), { kind: 'tuple', items: [1, 2, 3] }],
+    ['()', ')', { kind: 'tuple', items: [] }],
+    ['[None]', concat(']', 'N', 'a'), { kind: 'list', items: [null] }],
+    ['[1, 2]', concat('](', P.int(1), P.int(2), 'e'), { kind: 'list', items: [1, 2] }],
+    [
+      'memo',
+      concat(
+        P.text('x'),
+        'q',
+        [7],
+        'r',
+        littleEndian(2 ** 32 - 1, 4),
+        'j',
+        littleEndian(2 ** 32 - 1, 4),
+        [0x86],
+      ),
+      { kind: 'tuple', items: ['x', 'x'] },
+    ],
+    [
+      'an item at a time',
+      concat('}', P.text('a'), 'N', 's'),
+      { kind: 'dict', items: new Map([['a', null]]), ordered: false },
+    ],
+    [
+      '__proto__ as a key',
+      dict([P.text('__proto__'), [0x88]]),
+      { kind: 'dict', items: new Map([['__proto__', true]]), ordered: false },
+    ],
+  ])('%s', (_, pieces, expected) => {
+    expect(read(pickle(pieces))).toEqual(expected)
+  })
+
+  test.each(['Double', 'Float', 'Half', 'BFloat16', 'Long', 'Int', 'Short', 'Char', 'Byte', 'Bool'])(
+    '%sStorage',
+    (name) => {
+      expect(read(pickle(storage(`${name}Storage`, '12', P.int(3))))).toMatchObject({
+        kind: 'storage',
+        key: '12',
+        length: 3,
+      })
+    },
+  )
+})
+
+/** Calls module.name('id') as an attacker would. */
+const attack = (module: string, name: string): Piece =>
+  concat(`c${module}\n${name}\n`, '(', P.text('id'), 'tR')
+
+describe('imports are refused by name', () => {
+  test.each([
+    ['os', 'system'],
+    ['posix', 'system'],
+    ['nt', 'system'],
+    ['builtins', 'eval'],
+    ['builtins', 'exec'],
+    ['__builtin__', 'eval'],
+    ['subprocess', 'Popen'],
+    ['torch', 'load'],
+    ['torch', 'FloatStorage.__reduce__'],
+    ['torch._utils', '_rebuild_tensor'],
+    ['torch._utils', '_rebuild_tensor_v3'],
+    ['torch.hub', 'load'],
+    ['numpy', 'ndarray'],
+    ['collections', 'OrderedDict.popitem'],
+    ['collections', 'defaultdict'],
+    ['__proto__', 'constructor'],
+    ['', ''],
+  ])('PK01 %s.%s', async (module, name) => {
+    const error = await refusalOf(() => read(pickle(attack(module, name))))
+    expect(error.code).toBe('PICKLE_GLOBAL')
+    expect(error.message).toContain(`"${module}.${name}"`)
+    expect(error.byteOffset).toBe(2)
+  })
+
+  test.each<[string, Uint8Array]>([
+    ['PK02 INST', pickle('(', P.text('id'), 'ios\nsystem\n')],
+    ['PK02 STACK_GLOBAL', pickle(P.text('os'), P.text('system'), [0x93])],
+    [
+      'PK03 STACK_GLOBAL with names from the memo',
+      pickle(P.text('os'), P.put(1), P.text('system'), P.put(2), '00', P.get(1), P.get(2), [0x93]),
+    ],
+    [
+      'PK07 payload first, broken bytes after',
+      concat(pickle(attack('os', 'system')).slice(0, -1), [0xff, 0xff]),
+    ],
+    [
+      'PK16 protocol 4, as pickle.dumps writes it',
+      concat(
+        [0x80, 4, 0x95],
+        littleEndian(30, 8),
+        [0x8c, 2],
+        'os',
+        [0x94, 0x8c, 6],
+        'system',
+        [0x94, 0x93, 0x94, 0x8c, 2],
+        'id',
+        [0x94, 0x85, 0x94],
+        'R.',
+      ),
+    ],
+    ['PK16 protocol 3', concat([0x80, 3], attack('os', 'system'), '.')],
+    [
+      'PK16 protocol 5, behind known names',
+      concat(
+        [0x80, 5],
+        P.ordered,
+        [0x8c, 5],
+        'torch',
+        [0x8c, 12],
+        'FloatStorage',
+        [0x93],
+        attack('os', 'system'),
+        '.',
+      ),
+    ],
+    ['PK16 protocol 0', concat("cos\nsystem\n(S'id'\ntR.")],
+    ['PK16 protocol 1, in an object', concat('(', 'ios\nsystem\n', '.')],
+  ])('%s', async (name, bytes) => {
+    const error = await refusalOf(() => read(bytes))
+    // PK03: what a POP forgets is refused at the POP: nothing after it is reached.
+    expect(error.code).toBe(name.startsWith('PK03') ? 'PICKLE_OPCODE' : 'PICKLE_GLOBAL')
+    if (error.code === 'PICKLE_GLOBAL') expect(error.message).toContain('"os.system"')
+  })
+})
+
+describe('hostile pickles', () => {
+  test.each(refusedPickles)('%s: %s', async (_, code, bytes) => {
+    expect((await refusalOf(() => read(bytes))).code).toBe(code)
+  })
+
+  test('PK13 a memo that doubles 40 times is a small value', () => {
+    const doubled = Array.from({ length: 40 }, (_, i) => concat(P.get(i), [0x86], P.put(i + 1)))
+    const start = performance.now()
+    const value = read(pickle('N', P.put(0), ...doubled))
+    expect(isKind(value, 'tuple') && value.items).toHaveLength(2)
+    expect(performance.now() - start).toBeLessThan(5000)
+  })
+
+  test('PK14 a list that contains itself is a value like another', () => {
+    const value = read(pickle(']', P.put(0), P.get(0), 'a'))
+    expect(isKind(value, 'list') && value.items[0]).toBe(value)
+  })
+
+  test('millions of marks, values and nestings are read in bounded time, without a deep call', async () => {
+    const start = performance.now()
+    await refusalOf(() => read(pickle('('.repeat(1_000_000))))
+    await refusalOf(() => read(pickle('N'.repeat(1_000_000))))
+    expect(isKind(read(pickle(')', new Uint8Array(1_000_000).fill(0x85))), 'tuple')).toBe(true)
+    expect(isKind(read(pickle('(', 'N'.repeat(1_000_000), 't')), 'tuple')).toBe(true)
+    expect(performance.now() - start).toBeLessThan(20_000)
+  })
+})
+
+describe('damage', () => {
+  const sample = pickle(dict([P.text('w'), floatTensor('0', [2, 3])], [P.text('b'), floatTensor('1', [3])]))
+
+  test('every strict prefix is refused', async () => {
+    for (let length = 0; length < sample.length; length++)
+      await refusalOf(() => read(sample.slice(0, length)))
+  })
+
+  test('any change of any byte gives a value or a typed error', async () => {
+    for (let index = 0; index < sample.length; index++) {
+      for (const value of damagedValues(sample[index], scaledRuns(1) >= 10))
+        await answerOf(() => read(withByte(sample, index, value)))
+    }
+  })
+
+  const marks = [...'N()tusaebRQ}]02o', [0x85], [0x86], [0x87], [0x88], [0x93], [0x81]]
+  const values = [P.put(0), P.get(0), P.put(1), P.get(1), P.ordered, P.text('a'), P.int(1), P.float, f32]
+  const calls = [
+    floatTensor('0', [2]),
+    P.global('torch._utils', '_rebuild_tensor_v2'),
+    P.global('os', 'system'),
+  ]
+  const pieces = fc.constantFrom<Piece | string>(...marks, ...values, ...calls)
+  law(
+    'any order of opcodes gives a value or a typed error',
+    [fc.array(pieces, { maxLength: 25 })],
+    async (parts) => {
+      const answer = await answerOf(() => read(pickle(...parts)))
+      if (
+        parts.some((part) => part instanceof Uint8Array && new TextDecoder().decode(part) === 'cos\nsystem\n')
+      ) {
+        expect(answer).toBeInstanceOf(InputError)
+      }
+    },
+    { runs: 3000 },
+  )
+})

@@ -1,0 +1,322 @@
+/**
+ * Reads the pickles that torch.save writes, and carries out nothing that they ask for.
+ *
+ * A pickle is a program for a stack machine; Python's lets it import and call anything. This machine knows the
+ * opcodes of protocol 2 that describe data, and the names in `pickle_values.ts`; everything else is an error that says
+ * its name. Each opcode makes at most one value, so time and memory are linear in the bytes; nothing walks the result,
+ * which may refer to itself.
+ */
+import { FRAME, INST, MEMOIZE, OP, opcodeName, SHORT_BINUNICODE, STACK_GLOBAL } from './pickle_opcodes.ts'
+import { quote, refusal } from './refusal.ts'
+import { InputError } from '../tensor/errors.ts'
+import { callFunction, describePickle, isKind, makeStorage, resolveName } from './pickle_values.ts'
+import type { PickleValue, Refuse } from './pickle_values.ts'
+
+/**
+ * The value of a pickle.
+ * @throws InputError PICKLE_*; PICKLE_GLOBAL says which name it asked for.
+ */
+export function unpickle(bytes: Uint8Array, name: string): PickleValue {
+  return new Machine(bytes, name).run()
+}
+
+/** No value of the data: where a MARK was put on the stack. */
+const MARK = Symbol('mark')
+
+class Machine {
+  private readonly bytes: Uint8Array
+  private readonly view: DataView
+  private readonly name: string
+  private position = 0
+  /** Where the opcode at work begins. */
+  private start = 0
+  private readonly stack: (PickleValue | typeof MARK)[] = []
+  private readonly memo = new Map<number, PickleValue>()
+
+  constructor(bytes: Uint8Array, name: string) {
+    this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.name = name
+  }
+
+  run(): PickleValue {
+    this.readProtocol()
+    for (;;) {
+      this.start = this.position
+      const code = this.bytes[this.take(1)]
+      if (code === OP.STOP) return this.finish()
+      this.step(code)
+    }
+  }
+
+  private readProtocol(): void {
+    const marked = this.bytes[this.take(1)] === OP.PROTO
+    const protocol = marked ? this.bytes[this.take(1)] : '0 or 1'
+    if (protocol === 2) return
+    const refused = this.refuse('PICKLE_PROTOCOL', 'protocol 2', `protocol ${protocol}`)
+    if (!marked) this.position = 0
+    this.lookForImport()
+    throw refused
+  }
+
+  /**
+   * Goes through a pickle of another protocol, which is refused in any case, for the name it would import: that is
+   * what its reader must hear about first.
+   * @throws InputError PICKLE_GLOBAL if there is such a name.
+   */
+  private lookForImport(): void {
+    try {
+      for (;;) {
+        this.start = this.position
+        const code = this.bytes[this.take(1)]
+        if (code === FRAME) this.take(8)
+        else if (code === MEMOIZE) this.remember(this.memo.size)
+        else if (code === SHORT_BINUNICODE) this.push(this.readText(this.bytes[this.take(1)]))
+        else if (code === STACK_GLOBAL) this.push(this.resolve(this.nameOnStack()))
+        else this.step(code)
+      }
+    } catch (error) {
+      if (!(error instanceof InputError) || error.code === 'PICKLE_GLOBAL') throw error
+    }
+  }
+
+  private finish(): PickleValue {
+    const value = this.pop()
+    if (this.stack.length > 0)
+      throw this.refuse('PICKLE_STACK', 'one value at the end', `${this.stack.length + 1}`)
+    if (this.position !== this.bytes.length) {
+      throw this.refuse(
+        'PICKLE_TRAILING',
+        'the end after STOP',
+        `${this.bytes.length - this.position} bytes more`,
+      )
+    }
+    return value
+  }
+
+  private step(code: number): void {
+    switch (code) {
+      case OP.MARK:
+        return void this.stack.push(MARK)
+      case OP.NONE:
+        return this.push(null)
+      case OP.NEWTRUE:
+        return this.push(true)
+      case OP.NEWFALSE:
+        return this.push(false)
+      case OP.BININT:
+        return this.push(this.view.getInt32(this.take(4), true))
+      case OP.BININT1:
+        return this.push(this.bytes[this.take(1)])
+      case OP.BININT2:
+        return this.push(this.view.getUint16(this.take(2), true))
+      case OP.LONG1:
+        return this.push(this.readLong())
+      case OP.BINFLOAT:
+        return this.push({ kind: 'float', value: this.view.getFloat64(this.take(8)) })
+      case OP.BINUNICODE:
+        return this.push(this.readText(this.readUint32()))
+      case OP.BINPUT:
+        return this.remember(this.bytes[this.take(1)])
+      case OP.LONG_BINPUT:
+        return this.remember(this.readUint32())
+      case OP.BINGET:
+        return this.recall(this.bytes[this.take(1)])
+      case OP.LONG_BINGET:
+        return this.recall(this.readUint32())
+      default:
+        return this.build(code)
+    }
+  }
+
+  /** Opcodes that make a value out of others. */
+  private build(code: number): void {
+    switch (code) {
+      case OP.EMPTY_TUPLE:
+        return this.push({ kind: 'tuple', items: [] })
+      case OP.TUPLE1:
+      case OP.TUPLE2:
+      case OP.TUPLE3:
+        return this.push({ kind: 'tuple', items: this.popMany(code - OP.TUPLE1 + 1) })
+      case OP.TUPLE:
+        return this.push({ kind: 'tuple', items: this.popToMark() })
+      case OP.EMPTY_LIST:
+        return this.push({ kind: 'list', items: [] })
+      case OP.APPEND:
+        return this.append(this.popMany(1))
+      case OP.APPENDS:
+        return this.append(this.popToMark())
+      case OP.EMPTY_DICT:
+        return this.push({ kind: 'dict', items: new Map(), ordered: false })
+      case OP.SETITEM:
+        return this.setItems(this.popMany(2))
+      case OP.SETITEMS:
+        return this.setItems(this.popToMark())
+      case OP.GLOBAL:
+        return this.push(this.readGlobal())
+      case OP.BINPERSID:
+        return this.push(makeStorage(this.pop(), this.refuse))
+      case OP.REDUCE:
+        return this.call(...(this.popMany(2) as [PickleValue, PickleValue]))
+      case OP.BUILD:
+        return this.setState(this.pop())
+      default:
+        throw this.refuseOpcode(code)
+    }
+  }
+
+  // ---- Reading ------------------------------------------------------------------------------------------------
+
+  /** Goes on by `length` bytes; gives where they begin. */
+  private take(length: number): number {
+    const at = this.position
+    if (length > this.bytes.length - at) {
+      throw this.refuse('PICKLE_TRUNCATED', `${length} bytes`, `${this.bytes.length - at} before the end`)
+    }
+    this.position += length
+    return at
+  }
+
+  private readUint32(): number {
+    return this.view.getUint32(this.take(4), true)
+  }
+
+  private readText(length: number): string {
+    const at = this.take(length)
+    try {
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+        this.bytes.subarray(at, at + length),
+      )
+    } catch {
+      throw this.refuse('PICKLE_TEXT', 'UTF-8 text', 'other bytes')
+    }
+  }
+
+  /** A signed integer of up to eight bytes, the lowest first. */
+  private readLong(): number {
+    const length = this.bytes[this.take(1)]
+    if (length > 8) throw this.refuse('PICKLE_INTEGER', 'an integer of at most 8 bytes', `${length}`)
+    const at = this.take(length)
+    let value = 0n
+    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.bytes[at + i])
+    const signed = BigInt.asIntN(8 * length, value)
+    const number = Number(signed)
+    if (!Number.isSafeInteger(number))
+      throw this.refuse('PICKLE_INTEGER', 'an integer within 2^53', `${signed}`)
+    return number
+  }
+
+  /** A line that ends with "\n"; no name is longer than 256 bytes. */
+  private readLine(): string {
+    const end = this.bytes.subarray(this.position, this.position + 257).indexOf(0x0a)
+    if (end < 0) throw this.refuse('PICKLE_TEXT', 'a name and the end of its line', 'something else')
+    const line = this.readText(end)
+    this.take(1)
+    return line
+  }
+
+  private readGlobal(): PickleValue {
+    return this.resolve(`${this.readLine()}.${this.readLine()}`)
+  }
+
+  private resolve(name: string): PickleValue {
+    const value = resolveName(name)
+    if (value !== null) return value
+    throw this.refuseGlobal(name)
+  }
+
+  // ---- The stack ----------------------------------------------------------------------------------------------
+
+  private push(value: PickleValue): void {
+    this.stack.push(value)
+  }
+
+  private pop(): PickleValue {
+    return this.popMany(1)[0]
+  }
+
+  private popMany(count: number): PickleValue[] {
+    const values = this.stack.splice(Math.max(0, this.stack.length - count))
+    if (values.length === count && !values.includes(MARK)) return values as PickleValue[]
+    throw this.refuse('PICKLE_STACK', `${count} values on the stack`, 'fewer')
+  }
+
+  private popToMark(): PickleValue[] {
+    const mark = this.stack.lastIndexOf(MARK)
+    if (mark < 0) throw this.refuse('PICKLE_STACK', 'a mark on the stack', 'none')
+    return this.stack.splice(mark).slice(1) as PickleValue[]
+  }
+
+  private top(): PickleValue {
+    const value = this.stack.at(-1)
+    if (value === undefined || value === MARK)
+      throw this.refuse('PICKLE_STACK', 'a value on the stack', 'none')
+    return value
+  }
+
+  private remember(key: number): void {
+    this.memo.set(key, this.top())
+  }
+
+  private recall(key: number): void {
+    const value = this.memo.get(key)
+    if (value === undefined) throw this.refuse('PICKLE_MEMO', 'a value that was remembered', `none as ${key}`)
+    this.push(value)
+  }
+
+  // ---- Containers ---------------------------------------------------------------------------------------------
+
+  private append(values: PickleValue[]): void {
+    const list = this.top()
+    if (!isKind(list, 'list')) throw this.refuse('PICKLE_ITEMS', 'a list to append to', describePickle(list))
+    for (const value of values) list.items.push(value)
+  }
+
+  private call(callee: PickleValue, argument: PickleValue): void {
+    this.push(callFunction(callee, argument, this.refuse))
+  }
+
+  private setItems(values: PickleValue[]): void {
+    const dict = this.top()
+    if (!isKind(dict, 'dict'))
+      throw this.refuse('PICKLE_ITEMS', 'a dict to put items in', describePickle(dict))
+    if (values.length % 2 === 1)
+      throw this.refuse('PICKLE_ITEMS', 'keys and values in pairs', `${values.length} values`)
+    for (let i = 0; i < values.length; i += 2) {
+      const key = values[i]
+      if (typeof key !== 'string') throw this.refuse('PICKLE_KEY', 'keys of text', describePickle(key))
+      if (dict.items.has(key)) throw this.refuse('PICKLE_DUPLICATE', `key ${quote(key)} once`, 'it twice')
+      dict.items.set(key, values[i + 1])
+    }
+  }
+
+  /** BUILD gives an object its attributes: torch writes it for the `_metadata` of a state dict, which is not used. */
+  private setState(state: PickleValue): void {
+    const target = this.top()
+    if (isKind(target, 'dict') && target.ordered && isKind(state, 'dict')) return
+    const got = `${describePickle(state)} for ${describePickle(target)}`
+    throw this.refuse('PICKLE_BUILD', 'a dict of attributes for an OrderedDict', got)
+  }
+
+  // ---- Refusals -----------------------------------------------------------------------------------------------
+
+  private readonly refuse: Refuse = (code, expected, got) =>
+    refusal(code, `${this.name} at byte ${this.start}`, expected, got, { byteOffset: this.start })
+
+  private refuseGlobal(name: string): InputError {
+    return this.refuse('PICKLE_GLOBAL', 'only tensors, with nothing to import', quote(name))
+  }
+
+  private refuseOpcode(code: number): InputError {
+    if (code === INST) throw this.refuseGlobal(`${this.readLine()}.${this.readLine()}`)
+    if (code === STACK_GLOBAL) throw this.refuseGlobal(this.nameOnStack())
+    return this.refuse('PICKLE_OPCODE', 'an opcode that torch.save writes', opcodeName(code))
+  }
+
+  /** The name that STACK_GLOBAL would import: module and name are the two texts on the stack. */
+  private nameOnStack(): string {
+    return this.popMany(2)
+      .map((part) => (typeof part === 'string' ? part : '?'))
+      .join('.')
+  }
+}

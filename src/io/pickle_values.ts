@@ -1,0 +1,179 @@
+/**
+ * The values a pickle of torch can hold, and what the few functions mean that it may call.
+ *
+ * Known names are `collections.OrderedDict`, `torch._utils._rebuild_tensor_v2`, `torch._utils._rebuild_parameter` and
+ * the storage classes of torch. Calling one makes a plain record; no name ever stands for code.
+ */
+import type { SourceDtype } from '../tensor/dtypes.ts'
+import type { InputError } from '../tensor/errors.ts'
+import { quote } from './refusal.ts'
+
+/** What a pickle can hold. Whole numbers are numbers; everything that is not plain carries its kind. */
+export type PickleValue = null | boolean | number | string | PickleNode
+
+/** A value with parts. */
+export type PickleNode =
+  | { readonly kind: 'float'; readonly value: number }
+  | { readonly kind: 'tuple'; readonly items: readonly PickleValue[] }
+  | { readonly kind: 'list'; readonly items: PickleValue[] }
+  | { readonly kind: 'dict'; readonly items: Map<string, PickleValue>; readonly ordered: boolean }
+  | { readonly kind: 'function'; readonly name: PickleFunction }
+  | { readonly kind: 'storage type'; readonly name: string; readonly dtype: SourceDtype }
+  | PickleStorage
+  | PickleTensor
+
+/** A storage that the archive holds under `data/<key>`. */
+export interface PickleStorage {
+  readonly kind: 'storage'
+  readonly key: string
+  readonly dtype: SourceDtype
+  /** Elements. */
+  readonly length: number
+}
+
+/** A tensor: a view of a storage. Sizes are not yet judged. */
+export interface PickleTensor {
+  readonly kind: 'tensor'
+  readonly storage: PickleStorage
+  readonly offset: number
+  readonly shape: readonly number[]
+  readonly strides: readonly number[]
+}
+
+type PickleFunction =
+  'collections.OrderedDict' | 'torch._utils._rebuild_tensor_v2' | 'torch._utils._rebuild_parameter'
+
+const functions: ReadonlySet<string> = new Set<PickleFunction>([
+  'collections.OrderedDict',
+  'torch._utils._rebuild_tensor_v2',
+  'torch._utils._rebuild_parameter',
+])
+
+const storageTypes: ReadonlyMap<string, SourceDtype> = new Map([
+  ['torch.DoubleStorage', 'F64'],
+  ['torch.FloatStorage', 'F32'],
+  ['torch.HalfStorage', 'F16'],
+  ['torch.BFloat16Storage', 'BF16'],
+  ['torch.LongStorage', 'I64'],
+  ['torch.IntStorage', 'I32'],
+  ['torch.ShortStorage', 'I16'],
+  ['torch.CharStorage', 'I8'],
+  ['torch.ByteStorage', 'U8'],
+  ['torch.BoolStorage', 'BOOL'],
+])
+
+/** What a value is, in words, for error messages. */
+export function describePickle(value: PickleValue | undefined): string {
+  if (value === undefined) return 'nothing'
+  if (typeof value === 'string') return `the text ${quote(value)}`
+  if (typeof value !== 'object' || value === null) return value === null ? 'None' : String(value)
+  if (value.kind === 'function' || value.kind === 'storage type') return value.name
+  if (value.kind === 'storage' || value.kind === 'tensor') return `a ${value.kind}`
+  return value.kind === 'float' ? `${value.value}` : `a ${value.kind} of ${countOf(value.items)}`
+}
+
+function countOf(items: readonly unknown[] | ReadonlyMap<unknown, unknown>): number {
+  return items instanceof Map ? items.size : (items as readonly unknown[]).length
+}
+
+/** Whether a value is of a kind. */
+export function isKind<Kind extends PickleNode['kind']>(
+  value: PickleValue | undefined,
+  kind: Kind,
+): value is Extract<PickleNode, { kind: Kind }> {
+  return typeof value === 'object' && value !== null && value.kind === kind
+}
+
+/** The value a name stands for; null if the name is not known. */
+export function resolveName(name: string): PickleValue | null {
+  if (functions.has(name)) return { kind: 'function', name: name as PickleFunction }
+  const dtype = storageTypes.get(name)
+  return dtype === undefined ? null : { kind: 'storage type', name, dtype }
+}
+
+/** Makes the error for the opcode at work. */
+export type Refuse = (code: string, expected: string, got: string) => InputError
+
+/**
+ * ('storage', type, key, device, length): a storage is named, not held.
+ * @throws InputError PICKLE_PERSID, PICKLE_STORAGE_KEY.
+ */
+export function makeStorage(id: PickleValue, refuse: Refuse): PickleStorage {
+  const items = isKind(id, 'tuple') ? id.items : []
+  const [tag, type, key, device, length] = items
+  if (
+    items.length !== 5 ||
+    tag !== 'storage' ||
+    !isKind(type, 'storage type') ||
+    typeof device !== 'string'
+  ) {
+    throw refuse('PICKLE_PERSID', "('storage', type, key, device, length)", describePickle(id))
+  }
+  if (typeof key !== 'string' || !/^[0-9]{1,20}$/.test(key)) {
+    throw refuse('PICKLE_STORAGE_KEY', 'the key of a storage in digits', describePickle(key))
+  }
+  return {
+    kind: 'storage',
+    key,
+    dtype: type.dtype,
+    length: sizeOf(length, 'the length of a storage', refuse),
+  }
+}
+
+/**
+ * What calling one of the known functions gives.
+ * @throws InputError PICKLE_CALL, PICKLE_TENSOR.
+ */
+export function callFunction(callee: PickleValue, argument: PickleValue, refuse: Refuse): PickleValue {
+  const name = isKind(callee, 'function') ? callee.name : null
+  if (name === null || !isKind(argument, 'tuple')) {
+    throw refuse('PICKLE_CALL', 'a call of a known function', describePickle(callee))
+  }
+  const { items } = argument
+  if (name === 'collections.OrderedDict' && items.length === 0) {
+    return { kind: 'dict', items: new Map(), ordered: true }
+  }
+  if (name === 'torch._utils._rebuild_tensor_v2' && items.length === 6) return makeTensor(items, refuse)
+  if (name === 'torch._utils._rebuild_parameter' && items.length === 3) return makeParameter(items, refuse)
+  throw refuse('PICKLE_CALL', `the arguments that torch gives to ${name}`, `${items.length} of them`)
+}
+
+/** (storage, offset, shape, strides, requires_grad, hooks) */
+function makeTensor(items: readonly PickleValue[], refuse: Refuse): PickleTensor {
+  const [storage, offset, shape, strides, requiresGrad, hooks] = items
+  if (!isKind(storage, 'storage')) throw refuse('PICKLE_TENSOR', 'a storage', describePickle(storage))
+  checkFlags(requiresGrad, hooks, refuse)
+  return {
+    kind: 'tensor',
+    storage,
+    offset: sizeOf(offset, 'the offset of a tensor', refuse),
+    shape: sizesOf(shape, 'the shape of a tensor', refuse),
+    strides: sizesOf(strides, 'the strides of a tensor', refuse),
+  }
+}
+
+/** (tensor, requires_grad, hooks) */
+function makeParameter([tensor, requiresGrad, hooks]: readonly PickleValue[], refuse: Refuse): PickleTensor {
+  if (!isKind(tensor, 'tensor')) throw refuse('PICKLE_TENSOR', 'a tensor', describePickle(tensor))
+  checkFlags(requiresGrad, hooks, refuse)
+  return tensor
+}
+
+function checkFlags(requiresGrad: PickleValue, hooks: PickleValue, refuse: Refuse): void {
+  if (typeof requiresGrad !== 'boolean') {
+    throw refuse('PICKLE_TENSOR', 'requires_grad as True or False', describePickle(requiresGrad))
+  }
+  if (!isKind(hooks, 'dict') || hooks.items.size > 0) {
+    throw refuse('PICKLE_TENSOR', 'no hooks', describePickle(hooks))
+  }
+}
+
+function sizesOf(value: PickleValue, what: string, refuse: Refuse): number[] {
+  if (!isKind(value, 'tuple')) throw refuse('PICKLE_TENSOR', `${what} as a tuple`, describePickle(value))
+  return value.items.map((item) => sizeOf(item, what, refuse))
+}
+
+function sizeOf(value: PickleValue | undefined, what: string, refuse: Refuse): number {
+  if (typeof value === 'number' && value >= 0) return value
+  throw refuse('PICKLE_TENSOR', `${what} from 0 on`, describePickle(value))
+}

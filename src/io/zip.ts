@@ -1,0 +1,216 @@
+/**
+ * Reads zip archives of the one kind torch writes: every entry stored as it is, nothing compressed.
+ *
+ * Two readers of the same zip may see different files: the directory at the end and the header before each entry can
+ * disagree, entries can overlap, bytes can hide between them. So only an archive with a single reading is accepted:
+ * it begins with the first entry and ends with the end record; entries, in the order of their offsets, follow each
+ * other without a gap; directory and headers agree; names are unique and safe; what is read matches its CRC-32.
+ * Stored entries cannot be larger than the archive, so there is no bomb to guard against.
+ */
+import { crc32 } from '../platform/platform.ts'
+import type { InputError } from '../tensor/errors.ts'
+import { checkUnchanged, readExactly, type RangedFile } from './files.ts'
+import { quote, refusal } from './refusal.ts'
+import * as directory from './zip_directory.ts'
+import type { ZipEntry, ZipRecord } from './zip_directory.ts'
+
+export type { ZipEntry } from './zip_directory.ts'
+
+/** An archive whose structure has been checked. */
+export interface ZipArchive {
+  /** Every entry by name, in the order of the directory. */
+  readonly entries: ReadonlyMap<string, ZipEntry>
+  /**
+   * Part of an entry, or all of it. The first read of an entry checks all of it.
+   * @throws InputError ZIP_CRC, FILE_CHANGED.
+   */
+  read(entry: ZipEntry, offset?: number, length?: number): Promise<Uint8Array<ArrayBuffer>>
+}
+
+const LOCAL_LENGTH = 30
+
+/** An entry and where its bytes lie. */
+interface Place extends ZipRecord {
+  readonly dataOffset: number
+}
+
+/**
+ * Opens an archive.
+ * @throws InputError ZIP_*; PATH_UNSAFE for the name of an entry.
+ */
+export async function openZip(file: RangedFile, name: string): Promise<ZipArchive> {
+  const end = await directory.readEnd(file, name)
+  const records = await directory.readDirectory(file, name, end)
+  const places = await checkLayout(file, name, records, end.offset)
+  await checkUnchanged(file, name)
+  return new StoredArchive(file, name, places)
+}
+
+/**
+ * Headers agree with the directory, and entries cover the file up to the directory without gap or overlap.
+ * @throws InputError ZIP_GAP, ZIP_OVERLAP, ZIP_MISMATCH.
+ */
+async function checkLayout(
+  file: RangedFile,
+  name: string,
+  records: ReadonlyMap<string, ZipRecord>,
+  directoryOffset: number,
+): Promise<Map<string, Place>> {
+  const ordered = [...records.values()].toSorted((a, b) => a.headerOffset - b.headerOffset)
+  const first = ordered[0]?.headerOffset ?? directoryOffset
+  if (first !== 0)
+    throw directory.refuseZip('ZIP_GAP', name, 'to begin with an entry', `${first} bytes before it`, 0)
+  const places = new Map<string, Place>()
+  for (const [i, record] of ordered.entries()) {
+    const next = ordered[i + 1]?.headerOffset ?? directoryOffset
+    places.set(record.entry.name, await new EntryCheck(file, name, record, next).run())
+  }
+  return new Map([...records.keys()].map((key) => [key, places.get(key) as Place]))
+}
+
+/** The check of one entry, which reaches from its header to where the next one, or the directory, begins. */
+class EntryCheck {
+  private readonly file: RangedFile
+  private readonly name: string
+  private readonly record: ZipRecord
+  private readonly next: number
+
+  constructor(file: RangedFile, name: string, record: ZipRecord, next: number) {
+    this.file = file
+    this.name = name
+    this.record = record
+    this.next = next
+  }
+
+  async run(): Promise<Place> {
+    const { entry, flags, headerOffset } = this.record
+    const nameLength = new TextEncoder().encode(entry.name).length
+    if (headerOffset + LOCAL_LENGTH + nameLength > this.next) throw this.overlap()
+    const header = await directory.viewFile(this.file, headerOffset, LOCAL_LENGTH + nameLength, this.name)
+    if (header.getUint32(0, true) !== 0x04034b50) throw this.mismatch('mark')
+    if (header.getUint16(6, true) !== flags) throw this.mismatch('flags')
+    if (header.getUint16(8, true) !== 0) throw this.mismatch('method')
+    if (header.getUint16(26, true) !== nameLength) throw this.mismatch('name')
+    if (directory.readName(header, LOCAL_LENGTH, nameLength, flags, this.name) !== entry.name)
+      throw this.mismatch('name')
+    const extraLength = header.getUint16(28, true)
+    const dataOffset = headerOffset + LOCAL_LENGTH + nameLength + extraLength
+    const after = this.next - dataOffset - entry.size
+    if (after < 0) throw this.overlap()
+    const extra = await directory.viewFile(this.file, dataOffset - extraLength, extraLength, this.name)
+    if (!this.headerSizesAgree(header, extra)) throw this.mismatch('checksum and sizes')
+    await this.checkAfter(after)
+    return { ...this.record, dataOffset }
+  }
+
+  /** Sizes before the data: equal to the directory's; with a descriptor behind the data they may be left 0. */
+  private headerSizesAgree(header: DataView, extra: DataView): boolean {
+    const { entry, flags, crc } = this.record
+    const mayBeZero = (flags & directory.DESCRIPTOR_FLAG) !== 0
+    const agrees = (value: number, expected: number): boolean =>
+      value === expected || (mayBeZero && value === 0)
+    const sizes = [header.getUint32(18, true), header.getUint32(22, true)]
+    if (!agrees(header.getUint32(14, true), crc)) return false
+    const wide = directory.readExtra64(extra, 0, extra.byteLength, this.name)
+    if (!sizes.includes(0xffffffff)) return sizes.every((size) => agrees(size, entry.size))
+    if (wide === null || wide.byteLength < 16 || sizes[0] !== sizes[1]) return false
+    return [0, 8].every((at) => directory.readSize64(wide, at, this.name) === entry.size)
+  }
+
+  /** Behind the data comes the descriptor, if there is one, and then the next entry at once. */
+  private async checkAfter(length: number): Promise<void> {
+    const described = (this.record.flags & directory.DESCRIPTOR_FLAG) !== 0
+    if (described ? ![12, 16, 20, 24].includes(length) : length !== 0) {
+      const { name } = this.record.entry
+      const byteOffset = this.next - length
+      throw refusal(
+        'ZIP_GAP',
+        this.subject(),
+        'the next entry at once',
+        `${length} bytes after ${quote(name)}`,
+        { byteOffset },
+      )
+    }
+    if (!described) return
+    const descriptor = await directory.viewFile(this.file, this.next - length, length, this.name)
+    if (!descriptorAgrees(descriptor, this.record)) throw this.mismatch('checksum and sizes')
+  }
+
+  private subject(): string {
+    return `${this.name} entry ${quote(this.record.entry.name)}`
+  }
+
+  private overlap(): InputError {
+    const byteOffset = this.record.headerOffset
+    return refusal('ZIP_OVERLAP', this.subject(), `to end by ${this.next}`, 'it reaches into what follows', {
+      byteOffset,
+    })
+  }
+
+  private mismatch(what: string): InputError {
+    const byteOffset = this.record.headerOffset
+    return refusal('ZIP_MISMATCH', this.subject(), `the ${what} that the directory has`, 'another', {
+      byteOffset,
+    })
+  }
+}
+
+/** A descriptor is [mark] checksum, packed size, size, with sizes of 4 or 8 bytes. */
+function descriptorAgrees(record: DataView, { entry, crc }: ZipRecord): boolean {
+  const marked = record.byteLength === 16 || record.byteLength === 24
+  if (marked && record.getUint32(0, true) !== 0x08074b50) return false
+  const at = marked ? 4 : 0
+  const wide = record.byteLength >= 20
+  const size = (index: number): bigint =>
+    wide ? record.getBigUint64(at + 4 + 8 * index, true) : BigInt(record.getUint32(at + 4 + 4 * index, true))
+  return (
+    record.getUint32(at, true) === crc && size(0) === BigInt(entry.size) && size(1) === BigInt(entry.size)
+  )
+}
+
+/** What is read at once where only the checksum is wanted. */
+const PART_LENGTH = 2 ** 22
+
+class StoredArchive implements ZipArchive {
+  readonly entries: ReadonlyMap<string, ZipEntry>
+  private readonly file: RangedFile
+  private readonly name: string
+  private readonly places: ReadonlyMap<string, Place>
+  private readonly checked = new Set<string>()
+
+  constructor(file: RangedFile, name: string, places: ReadonlyMap<string, Place>) {
+    this.file = file
+    this.name = name
+    this.places = places
+    this.entries = new Map([...places.values()].map(({ entry }) => [entry.name, entry]))
+  }
+
+  async read({ name, size }: ZipEntry, offset = 0, length = size - offset): Promise<Uint8Array<ArrayBuffer>> {
+    const { dataOffset, crc } = this.places.get(name) as Place
+    const bytes = await readExactly(this.file, dataOffset + offset, length, this.name)
+    if (!this.checked.has(name)) {
+      const actual = length === size ? crc32(bytes) : await this.checksum(dataOffset, size)
+      if (actual !== crc) {
+        const hex = (value: number): string => value.toString(16).padStart(8, '0')
+        throw refusal('ZIP_CRC', `${this.name} entry ${quote(name)}`, `checksum ${hex(crc)}`, hex(actual))
+      }
+      this.checked.add(name)
+    }
+    await checkUnchanged(this.file, this.name)
+    return bytes
+  }
+
+  private async checksum(dataOffset: number, size: number): Promise<number> {
+    let crc = 0
+    for (let done = 0; done < size; done += PART_LENGTH) {
+      const part = await readExactly(
+        this.file,
+        dataOffset + done,
+        Math.min(PART_LENGTH, size - done),
+        this.name,
+      )
+      crc = crc32(part, crc)
+    }
+    return crc
+  }
+}
