@@ -1,0 +1,301 @@
+/**
+ * The predictor: the golden scores and masks, the file form, and the planners built on it.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { BufferScope } from '../../src/backends/buffer_scope.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import { makeBudget, type Scope } from '../../src/masks/budget.ts'
+import { denseMask, makeMask } from '../../src/masks/mask.ts'
+import { backendTopK, selectMask, type UnitScores } from '../../src/masks/selection.ts'
+import { lastTokenContext, makeTargets, scaleFeatures } from '../../src/predictor/features.ts'
+import { Mlp, mlpParameterLengths, mlpParameterNames, type MlpValues } from '../../src/predictor/mlp.ts'
+import {
+  densePlanner,
+  oraclePlanner,
+  plannerNames,
+  randomPlanner,
+  randomScores,
+  shadowPlanner,
+  staticPlanner,
+} from '../../src/predictor/planners.ts'
+import { networkShape, ShadowPredictor, unitKinds, type PredictorCard } from '../../src/predictor/shadow.ts'
+import { cardEntry, loadShadowPredictor, saveShadowPredictor } from '../../src/predictor/shadow_file.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { expectNear, get, getFloats, getIds, readCase, tolerance, type Case } from '../golden/golden.ts'
+import { withGolden } from '../golden/model.ts'
+import { overBackends } from '../harness/backends.ts'
+
+const golden = readCase('preln', 'predictor')
+const shape = { layers: 2, heads: 4, neurons: 64 }
+
+/** One network of the golden file; unlike ours it has outputs for layer 0 as well. */
+function goldenNetwork(backend: Backend, kind: 'head' | 'ffn'): Mlp {
+  const values: MlpValues = {
+    inputWeight: getFloats(golden, `predictor.${kind}.fc1.weight`),
+    inputBias: getFloats(golden, `predictor.${kind}.fc1.bias`),
+    outputWeight: getFloats(golden, `predictor.${kind}.fc2.weight`),
+    outputBias: getFloats(golden, `predictor.${kind}.fc2.bias`),
+  }
+  return new Mlp(backend, { inputs: 32, hidden: 20, outputs: values.outputBias.length }, values)
+}
+
+function runOnce(network: Mlp, row: Float32Array): Float32Array {
+  const scope = new BufferScope(network.backend)
+  const pass = network.makePass(scope, 1)
+  network.forward(pass, scope.upload(row), 1)
+  const y = network.backend.readF32(pass.y)
+  scope.dispose()
+  return y
+}
+
+/** The scores a golden context leads to. */
+function goldenScores(backend: Backend): UnitScores {
+  const row = scaleFeatures(getFloats(golden, 'first_layer_last_token_context'), 'min_max')
+  const networks = { heads: goldenNetwork(backend, 'head'), neurons: goldenNetwork(backend, 'ffn') }
+  const scores = { shape, heads: runOnce(networks.heads, row), neurons: runOnce(networks.neurons, row) }
+  for (const kind of unitKinds) networks[kind].dispose()
+  return scores
+}
+
+describe('the released predictor', () =>
+  overBackends((backend) => {
+    test('sees the layer-0 context of the last token, scaled to [0, 1]', () =>
+      withGolden('preln', backend, (model) => {
+        let seen: Float32Array = new Float32Array(0)
+        const sequence = model.begin({
+          planner: {
+            name: 'looking',
+            afterFirstAttention(context, tokens) {
+              seen = lastTokenContext(context, tokens)
+              return denseMask(shape)
+            },
+          },
+        })
+        sequence.feed(getIds(golden, 'input_ids'), 'none')
+        sequence.dispose()
+        expectNear(seen, get(golden, 'first_layer_last_token_context').values, 1e-5, 'context')
+        expectNear(scaleFeatures(seen, 'min_max'), get(golden, 'predictor_input').values, 1e-5, 'input')
+      }))
+
+    test('gives the golden scores', () => {
+      const scores = goldenScores(backend)
+      expectNear(scores.heads, get(golden, 'head.scores').values, 1e-5, 'head.scores')
+      expectNear(scores.neurons, get(golden, 'ffn.scores').values, 1e-5, 'ffn.scores')
+    })
+
+    for (const percent of [25, 50, 75])
+      for (const [name, scope] of [
+        ['global', 'global'],
+        ['perlayer', 'per-layer'],
+      ] as const)
+        test(`gives the golden ${name} masks at ${percent} %`, () =>
+          goldenMasks(golden, goldenScores(backend), name, scope, percent, backend))
+
+    test('and its mask the golden logits', () =>
+      withGolden('preln', backend, (model) => {
+        const scores = goldenScores(backend)
+        const planner = oraclePlanner(scores, makeBudget(0.5, { policy: 'released' }))
+        const sequence = model.begin({ planner })
+        const logits = sequence.feed(getIds(golden, 'input_ids'), 'all')
+        sequence.dispose()
+        expectNear(logits, get(golden, 'global50_layer0kept.logits').values, tolerance.logits, 'logits')
+      }))
+  }))
+
+/** The golden file ranks layer 0 and, in the tensors so named, keeps it afterwards; our masks always keep it. */
+function goldenMasks(
+  tensors: Case,
+  scores: UnitScores,
+  name: string,
+  scope: Scope,
+  percent: number,
+  backend: Backend,
+): void {
+  const budget = makeBudget(percent / 100, { policy: 'released', scope })
+  const mask = selectMask(scores, budget, backendTopK(backend))
+  for (const [kind, prefix, units] of [
+    ['heads', 'head', shape.heads],
+    ['neurons', 'ffn', shape.neurons],
+  ] as const) {
+    const expected = getFloats(tensors, `${prefix}.${name}_mask_${percent}`)
+    expect(mask[kind].subarray(units)).toEqual(expected.subarray(units))
+    if (name === 'global')
+      expect(mask[kind]).toEqual(getFloats(tensors, `${prefix}.global_mask_${percent}_layer0kept`))
+  }
+}
+
+const card: PredictorCard = {
+  shape: { layers: 3, heads: 2, neurons: 5 },
+  width: 6,
+  headHidden: 4,
+  neuronHidden: 7,
+  features: 'standard',
+  targets: 'raw',
+  criterion: 'plainact',
+  seed: 9,
+  examples: 12,
+  dataHash: null,
+}
+
+function makePredictor(backend: Backend, seed = 1): ShadowPredictor {
+  const random = new Random(seed)
+  const network = (kind: 'heads' | 'neurons'): MlpValues => {
+    const lengths = mlpParameterLengths(networkShape(card, kind))
+    const table = (length: number): Float32Array => Float32Array.from({ length }, () => random.normal())
+    return Object.fromEntries(
+      mlpParameterNames.map((name) => [name, table(lengths[name])]),
+    ) as unknown as MlpValues
+  }
+  return new ShadowPredictor(backend, card, { heads: network('heads'), neurons: network('neurons') })
+}
+
+const context = Float32Array.of(0.3, -1, 2, 0.5, 0, 1)
+
+describe('a predictor', () =>
+  overBackends((backend) => {
+    test('gives a score to every unit after layer 0', () => {
+      const predictor = makePredictor(backend)
+      const { heads, neurons } = predictor.predict(context)
+      expect(heads).toHaveLength(6)
+      expect(neurons).toHaveLength(15)
+      expect(heads.subarray(0, 2)).toEqual(new Float32Array(2))
+      expect(neurons.subarray(0, 5)).toEqual(new Float32Array(5))
+      for (const scores of [heads.subarray(2), neurons.subarray(5)])
+        expect(new Set(scores).size).toBe(scores.length)
+      predictor.dispose()
+    })
+
+    test('does not mind the scale of what it sees, only its pattern', () => {
+      const predictor = makePredictor(backend)
+      const loud = predictor.predict(context.map((value) => 8 * value))
+      expectNear(loud.neurons, predictor.predict(context).neurons, 1e-4, 'scores')
+      expect(predictor.predict(context.toReversed()).neurons).not.toEqual(loud.neurons)
+      predictor.dispose()
+    })
+
+    test('refuses a context of another width', () => {
+      const predictor = makePredictor(backend)
+      expect(() => predictor.predict(new Float32Array(5))).toThrow('context: expected [6], got 5 numbers')
+      predictor.dispose()
+    })
+  }))
+
+test('targets are the scores of layers 1 to L - 1, as they are or scaled layer by layer', () => {
+  const scores = Float32Array.of(9, 9, 1, 3, 0, 8)
+  expect(makeTargets(scores, 2, 'raw')).toEqual(Float32Array.of(1, 3, 0, 8))
+  expect(makeTargets(scores, 2, 'per_layer')).toEqual(Float32Array.of(0, 1, 0, 1))
+})
+
+describe('a predictor as a file', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-predictor-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'predictor.safetensors')
+  const backend = await createBackend('reference')
+
+  test('comes back with the same card and the same bits', async () => {
+    const predictor = makePredictor(backend)
+    await saveShadowPredictor(path, predictor)
+    const again = await loadShadowPredictor(path, backend)
+    expect(again.card).toEqual(card)
+    expect(again.predict(context)).toEqual(predictor.predict(context))
+    for (const one of [predictor, again]) one.dispose()
+    expect(backend.liveBuffers).toBe(0)
+  })
+
+  const refusals: [string, unknown, string][] = [
+    ['a file without a card', undefined, 'shadowllm.predictor: expected a card in the metadata, got none'],
+    ['a card that is not an object', 3, 'expected an object, got the number 3'],
+    ['a card without a shape', { ...card, shape: undefined }, '.shape: expected an object, got nothing'],
+    ['a width of no size', { ...card, width: -1 }, '.width: expected a whole number from 1 to 16777216'],
+    [
+      'an unknown scaling',
+      { ...card, features: 'log' },
+      '.features: expected min_max or standard, got the text "log"',
+    ],
+    ['weights of another width', { ...card, width: 7 }, 'heads.inputWeight: expected [4, 7], got [4, 6]'],
+  ]
+  test.each(refusals)('%s is refused', async (_, written, message) => {
+    const predictor = makePredictor(backend)
+    const tensors = new Map<string, TensorToWrite>(
+      unitKinds.flatMap((kind) => {
+        const { inputs, hidden, outputs } = networkShape(card, kind)
+        const values = predictor.networks[kind].read()
+        return [
+          [`${kind}.inputWeight`, { dtype: 'F32', shape: [hidden, inputs], data: values.inputWeight }],
+          [`${kind}.inputBias`, { dtype: 'F32', shape: [hidden], data: values.inputBias }],
+          [`${kind}.outputWeight`, { dtype: 'F32', shape: [outputs, hidden], data: values.outputWeight }],
+          [`${kind}.outputBias`, { dtype: 'F32', shape: [outputs], data: values.outputBias }],
+        ] as const
+      }),
+    )
+    predictor.dispose()
+    const metadata = written === undefined ? {} : { [cardEntry]: JSON.stringify(written) }
+    writeFileSync(path, encodeSafetensors(tensors, metadata as Record<string, string>))
+    await expect(loadShadowPredictor(path, backend)).rejects.toThrow(message)
+    expect(backend.liveBuffers).toBe(0)
+  })
+})
+
+describe('planners', async () => {
+  const backend = await createBackend('reference')
+  const units = card.shape
+  const budget = makeBudget(0.5)
+  const scores = randomScores(units, new Random(4))
+  const rows = Float32Array.from([...context.map((value) => -value), ...context]) // [2, 6]
+
+  test('dense keeps everything, static and oracle keep what their scores say, whatever they see', () => {
+    const dense = densePlanner(units)
+    expect(dense.afterFirstAttention?.(rows, 2)).toEqual(denseMask(units))
+    for (const planner of [staticPlanner(scores, budget), oraclePlanner(scores, budget)])
+      for (const tokens of [1, 2])
+        expect(planner.afterFirstAttention?.(rows.subarray(0, 6 * tokens), tokens)).toEqual(
+          selectMask(scores, budget),
+        )
+  })
+
+  test('random draws anew for each sequence, by its seed, and nests over sparsities', () => {
+    const one = randomPlanner(units, budget, 5)
+    const masks = [1, 2, 3].map(() => one.afterFirstAttention?.(rows, 2))
+    expect(masks[1]).not.toEqual(masks[0])
+    expect(randomPlanner(units, budget, 5).afterFirstAttention?.(rows, 2)).toEqual(masks[0])
+    const narrow = randomPlanner(units, makeBudget(0.8), 5).afterFirstAttention?.(rows, 2)
+    narrow?.neurons.forEach((value, unit) => expect(masks[0]?.neurons[unit]).toBeGreaterThanOrEqual(value))
+  })
+
+  test('shadow looks at the last prompt token, and at nothing else', () => {
+    const predictor = makePredictor(backend)
+    const planner = shadowPlanner(predictor, budget)
+    const mask = planner.afterFirstAttention?.(rows, 2)
+    expect(mask).toEqual(selectMask(predictor.predict(context), budget))
+    expect(planner.afterFirstAttention?.(context, 1)).toEqual(mask)
+    expect(planner.afterFirstAttention?.(rows.subarray(0, 6), 1)).not.toEqual(mask)
+    predictor.dispose()
+  })
+
+  test('each is known by its name', () => {
+    const predictor = makePredictor(backend)
+    const made = [
+      densePlanner(units),
+      staticPlanner(scores, budget),
+      randomPlanner(units, budget, 1),
+      oraclePlanner(scores, budget),
+      shadowPlanner(predictor, budget),
+    ]
+    expect(made.map(({ name }) => name)).toEqual([...plannerNames])
+    predictor.dispose()
+  })
+
+  test('what a planner says holds: the mask of a sequence is the one planned', () =>
+    withGolden('preln', backend, (model) => {
+      const planned = selectMask(randomScores(shape, new Random(2)), budget)
+      const sequence = model.begin({ planner: { name: 'fixed', afterFirstAttention: () => planned } })
+      sequence.feed(getIds(golden, 'input_ids'), 'none')
+      expect(sequence.mask).toEqual(makeMask(shape, planned.heads, planned.neurons))
+      sequence.dispose()
+    }))
+})
