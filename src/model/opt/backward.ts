@@ -16,6 +16,7 @@ import { countScored, meanLoss } from './loss.ts'
 import type { OptModel } from './opt_model.ts'
 import type { Trace } from './trace.ts'
 
+/** What to take gradients of, and of what mean. */
 export interface BackwardOptions {
   /** Also take gradients of every parameter. Default: activations only. */
   readonly parameters?: boolean

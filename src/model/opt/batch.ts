@@ -75,6 +75,7 @@ export function repad(
   return padded
 }
 
+/** Masks of a batch, or who decides them. */
 export interface BatchOptions {
   /** One mask for all sequences, or one per sequence. */
   readonly masks?: UnitMask | readonly (UnitMask | null)[] | null

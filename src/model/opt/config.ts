@@ -9,6 +9,7 @@
 import { LONGEST_CONTEXT } from '../../ops/attention.ts'
 import { InputError } from '../../tensor/errors.ts'
 
+/** The sizes and switches of a model. */
 export interface OptConfig {
   readonly layers: number // L
   readonly width: number // D = H * K

@@ -11,6 +11,7 @@ import type { OptModel } from './opt_model.ts'
 import { argmax, type Sampler } from './sampling.ts'
 import type { MaskMode } from './unit_lists.ts'
 
+/** How a text is written and when it ends. */
 export interface GenerateOptions {
   /** How many tokens at most. */
   readonly maxTokens: number

@@ -7,6 +7,7 @@ import { Random } from '../../tensor/random.ts'
 import type { OptConfig } from './config.ts'
 import { parameterShapes } from './names.ts'
 
+/** How weights are drawn. */
 export interface InitialWeightsOptions {
   readonly seed?: number
   /** Deviation of matrices and tables; default 0.02. */

@@ -9,16 +9,16 @@ import type { UnitShape } from '../../masks/mask.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
+import type { LoadedModel } from './loaded_model.ts'
 import { POSITION_OFFSET } from './names.ts'
 import { Sequence, type SequenceOptions } from './sequence.ts'
 import { loadWeights, type LoadOptions, type OptWeights } from './weights.ts'
 
 /** A loaded model. */
-export class OptModel {
+export class OptModel implements LoadedModel {
   readonly config: OptConfig
   readonly backend: Backend
   readonly weights: OptWeights
-  /** How many heads and neurons can be masked. */
   readonly shape: UnitShape
   /** Rows of the position table in order, so that a pass takes a slice instead of uploading a list. */
   readonly #positions: Buffer // [positions] i32
@@ -57,10 +57,7 @@ export class OptModel {
     return new Sequence(this, options)
   }
 
-  /**
-   * Whether tokens can follow `past` others.
-   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position
-   */
+  /** See `LoadedModel`. */
   checkTokens(tokens: Int32Array, past: number): void {
     const { positions, vocabulary } = this.config
     if (tokens.length === 0) throw new UsageError('TOKENS', 'tokens: expected at least one, got none')
@@ -72,7 +69,7 @@ export class OptModel {
       throw new UsageError('CONTEXT_LENGTH', `tokens: expected at most ${positions} positions, got ${end}`)
   }
 
-  /** Rows of the position table for T tokens from position `past` on: a view, never freed by itself. */
+  /** See `LoadedModel`. */
   positionRows(past: number, T: number): Buffer {
     return this.backend.slice(this.#positions, past, T)
   }

@@ -14,6 +14,7 @@ const { fround } = Math
 /** Chooses a token from the logits [V] of the last position. */
 export type Sampler = (logits: Float32Array) => number
 
+/** How a token is chosen. */
 export interface SamplerOptions {
   /** 0 is greedy, and the default; 1 draws from the model's own distribution. */
   readonly temperature?: number

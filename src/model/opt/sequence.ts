@@ -23,7 +23,7 @@ import {
   type Pass,
 } from './forward.ts'
 import { KeyValueCache } from './kv_cache.ts'
-import type { OptModel } from './opt_model.ts'
+import type { LoadedModel } from './loaded_model.ts'
 import { RunState } from './run_state.ts'
 import {
   checkMask,
@@ -35,6 +35,7 @@ import {
   type MaskMode,
 } from './unit_lists.ts'
 
+/** How a sequence begins. */
 export interface SequenceOptions {
   /** Positions to make room for at once; the cache grows by itself. Default: twice the prompt, at least 64. */
   readonly capacity?: number
@@ -51,7 +52,7 @@ export type LogitsWanted = 'all' | 'last' | 'none'
 
 /** A sequence in the making. Made by `OptModel.begin`; give it back with `dispose`. */
 export class Sequence {
-  readonly model: OptModel
+  readonly model: LoadedModel
   readonly mode: MaskMode
   readonly #planner: MaskPlanner | null
   readonly #capacity: number | undefined
@@ -65,7 +66,7 @@ export class Sequence {
   #disposed = false
 
   /** @throws UsageError MASK_SHAPE, MASK_VALUE, or PLANNER if both a mask and a planner are given */
-  constructor(model: OptModel, options: SequenceOptions = {}) {
+  constructor(model: LoadedModel, options: SequenceOptions = {}) {
     const { mask = null, planner = null, mode = 'skip' } = options
     if (mask && planner) throw new UsageError('PLANNER', 'sequence: expected a mask or a planner, got both')
     this.model = model

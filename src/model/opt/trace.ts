@@ -30,6 +30,7 @@ export interface TracedBlock {
   readonly units: LayerUnits
 }
 
+/** What a trace may be run under. */
 export interface TraceOptions {
   /** Multiplied into the heads' outputs and the activations; any numbers. */
   readonly mask?: UnitMask | null

@@ -20,6 +20,7 @@ export interface UnitList {
   readonly count: number // R
 }
 
+/** One layer's mask as its kernels take it. */
 export interface LayerUnits {
   readonly heads: UnitList // below H
   /** The channels of the chosen heads, K each. */

@@ -30,6 +30,7 @@ export interface BlockWeights {
   readonly fc2: Affine // input-major: [F, D], [D]
 }
 
+/** Every parameter of a model. */
 export interface OptWeights {
   readonly tokenTable: Buffer // [V, E]
   readonly positionTable: Buffer // [positions + 2, D]
@@ -44,6 +45,7 @@ export interface OptWeights {
   dispose(): void
 }
 
+/** How far a load has come. */
 export interface LoadProgress {
   /** Parameters loaded so far, and in all. */
   readonly loaded: number
@@ -52,6 +54,7 @@ export interface LoadProgress {
   readonly name: string
 }
 
+/** How a load is watched, and what it accepts. */
 export interface LoadOptions {
   /** Ends the load between two tensors; what was uploaded is freed. */
   readonly signal?: AbortSignal
