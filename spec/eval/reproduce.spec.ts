@@ -1,0 +1,339 @@
+/**
+ * The whole experiment on a small random model: what the rows count is what was done, and being stopped loses nothing.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createBackend } from '../../src/backends/select.ts'
+import type { Backend } from '../../src/backends/backend.ts'
+import { plainact } from '../../src/criteria/plainact.ts'
+import { calibrateWindow, meanScores } from '../../src/eval/calibrate.ts'
+import { decodeOnce, measureDecode, median } from '../../src/eval/decode.ts'
+import { PerplexitySum, scoreWindow } from '../../src/eval/perplexity.ts'
+import {
+  describe as describeReport,
+  formatTable,
+  gapClosed,
+  judge,
+  type ReproduceReport,
+} from '../../src/eval/report.ts'
+import { reproduce, type ReproduceOptions, type ReproduceProgress } from '../../src/eval/reproduce.ts'
+import type { Settings } from '../../src/eval/settings.ts'
+import { continuationLabels, type Window } from '../../src/eval/windows.ts'
+import { makeBudget } from '../../src/masks/budget.ts'
+import { backward } from '../../src/model/opt/backward.ts'
+import { makeOptConfig } from '../../src/model/opt/config.ts'
+import { initialWeights } from '../../src/model/opt/initial_weights.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { traceForward } from '../../src/model/opt/trace.ts'
+import { oraclePlanner } from '../../src/predictor/planners.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { expectNear } from '../golden/golden.ts'
+
+const config = makeOptConfig({ layers: 3, width: 16, heads: 4, neurons: 24, vocabulary: 40, positions: 32 })
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-reproduce-'))
+const modelFile = join(folder, 'model')
+let backend: Backend
+let model: OptModel
+
+beforeAll(async () => {
+  writeFileSync(modelFile, 'weights')
+  backend = await createBackend('reference')
+  const weights = initialWeights(config, { seed: 3, deviation: 0.3, biasDeviation: 0.1 })
+  model = await OptModel.load(config, memorySource(weights), backend)
+})
+afterAll(() => {
+  model.dispose()
+  expect(backend.liveBuffers).toBe(0)
+  rmSync(folder, { recursive: true })
+})
+
+/** A letter is a token. */
+const encode = (text: string): number[] => [...text].map((letter) => 3 + (letter.charCodeAt(0) % 37))
+
+/** Ten documents of two genres: enough that each genre keeps one for evaluation. */
+const documents = Array.from({ length: 10 }, (_, i) => {
+  const random = new Random(i)
+  const words = Array.from({ length: 40 }, () => 'abcdefgh'.slice(0, 1 + random.below(8)))
+  return { name: `page ${i}`, genre: i % 2 ? 'verse' : 'prose', text: words.join(' ') }
+})
+
+const settings: Settings = {
+  prompt: 12,
+  continuation: 10,
+  calibration: 6,
+  evaluation: 3,
+  sparsities: [0.5, 0.75],
+  headHidden: 4,
+  neuronHidden: 4,
+  training: { epochs: 3, batch: 4, rate: 1e-2, decay: 0, heldOut: 0.3, patience: 5 },
+  decode: { prompt: 6, tokens: 3, rounds: 2 },
+}
+
+const optionsOf = (more: Partial<ReproduceOptions> = {}): ReproduceOptions => ({
+  model,
+  modelName: 'small',
+  modelFiles: [modelFile],
+  encode,
+  documents,
+  settings,
+  ...more,
+})
+
+const window: Window = {
+  document: 'page',
+  genre: 'prose',
+  tokens: new Random(1).permutation(20).map((id) => id + 5),
+  promptLength: 8,
+  words: 4,
+}
+
+describe('a window', () => {
+  test('is scored on its continuation: dense, that is the loss the backward pass has', () => {
+    const trace = traceForward(model, window.tokens)
+    const gradients = backward(model, trace, continuationLabels(window))
+    const score = scoreWindow(model, window)
+    expect(score).toMatchObject({ tokens: 12, words: 4, mask: null })
+    expectNear([score.nll], [gradients.loss * 12], 1e-4, 'nll')
+    gradients.dispose()
+    trace.dispose()
+  })
+
+  test('costs the same skipped or simulated', () => {
+    const { scores } = calibrateWindow(model, window, plainact)
+    const planner = oraclePlanner(scores, makeBudget(0.5))
+    const skipped = scoreWindow(model, window, { planner, mode: 'skip' })
+    expect(scoreWindow(model, window, { planner, mode: 'simulate' })).toEqual(skipped)
+    expect(skipped.nll).not.toBe(scoreWindow(model, window).nll)
+  })
+
+  test('is calibrated on what the prompt alone shows', () => {
+    const { context, loss } = calibrateWindow(model, window, plainact)
+    const other = { ...window, tokens: window.tokens.slice() }
+    other.tokens.fill(7, window.promptLength)
+    const changed = calibrateWindow(model, other, plainact)
+    expect(changed.context).toEqual(context)
+    expect(changed.loss).not.toBe(loss)
+  })
+
+  test('counts by its tokens and by its words: perplexities are of sums, not means of perplexities', () => {
+    const sum = new PerplexitySum()
+    sum.add({ nll: 12, tokens: 4, words: 2, mask: null })
+    sum.add({ nll: 3, tokens: 1, words: 1, mask: null })
+    expect(sum.tokenPerplexity).toBeCloseTo(Math.exp(3), 10)
+    expect(sum.wordPerplexity).toBeCloseTo(Math.exp(5), 10)
+  })
+})
+
+test('static scores are the mean of the examples', () => {
+  const shape = { layers: 1, heads: 1, neurons: 2 }
+  const example = (head: number, a: number, b: number): { scores: ReturnType<typeof meanScores> } => ({
+    scores: { shape, heads: Float32Array.of(head), neurons: Float32Array.of(a, b) },
+  })
+  expect(meanScores([example(1, 2, 3), example(2, 4, 8)])).toEqual(example(1.5, 3, 5.5).scores)
+})
+
+describe('decoding', () => {
+  test('is timed in turns, one figure per arm', async () => {
+    const turns: number[] = []
+    const sizes = { prompt: 4, tokens: 3, rounds: 3 }
+    const planner = oraclePlanner(calibrateWindow(model, window, plainact).scores, makeBudget(0.5))
+    const speeds = await measureDecode(model, window.tokens.slice(0, 4), [null, planner], sizes, (done) =>
+      turns.push(done),
+    )
+    expect(turns).toEqual([1, 2, 3, 4, 5, 6])
+    for (const speed of speeds) expect(speed).toBeGreaterThan(0)
+    expect(speeds).toHaveLength(2)
+  })
+
+  test('counts the time a planner takes', () => {
+    const planner = oraclePlanner(calibrateWindow(model, window, plainact).scores, makeBudget(0.5))
+    const slow: typeof planner = {
+      name: 'slow',
+      afterFirstAttention(context, tokens) {
+        const end = performance.now() + 100
+        while (performance.now() < end);
+        return planner.afterFirstAttention?.(context, tokens) ?? expect.unreachable()
+      },
+    }
+    // Three tokens in more than a tenth of a second.
+    expect(decodeOnce(model, window.tokens.slice(0, 4), 3, slow)).toBeLessThan(30)
+  })
+
+  test('medians are middles', () => {
+    expect(median([3, 1, 2])).toBe(2)
+    expect(median([4, 1, 2, 3])).toBe(2.5)
+    expect(median([])).toBeNaN()
+  })
+})
+
+describe('reproduce', () => {
+  test('has a row for dense and for every planner at every sparsity, all in the form of --json', async () => {
+    const seen: ReproduceProgress[] = []
+    const report = await reproduce(optionsOf({ seed: 4, argv: ['reproduce'] }), (progress) =>
+      seen.push(progress),
+    )
+    expect(report).toMatchObject({ complete: true, calibrationWindows: 6, evaluationWindows: 3 })
+    expect(report.rows.map((row) => [row.planner, row.sparsity])).toEqual([
+      ['dense', 0],
+      ...[0.5, 0.75].flatMap((share) =>
+        ['oracle', 'shadow', 'static', 'random'].map((name) => [name, share]),
+      ),
+    ])
+    for (const row of report.rows) {
+      expect(Object.keys(row)).toEqual([
+        'planner',
+        'criterion',
+        'scope',
+        'sparsity',
+        'seed',
+        'achieved',
+        'tokenPerplexity',
+        'wordPerplexity',
+        'decodeTokensPerSecond',
+      ])
+      expect(row).toMatchObject({ scope: 'global', seed: 4 })
+      expect(row.criterion).toBe(['dense', 'random'].includes(row.planner) ? 'none' : 'plainact')
+      // Two of three layers are ranked: 8 heads and 48 neurons.
+      const kept = { heads: Math.round(8 * (1 - row.sparsity)), neurons: Math.round(48 * (1 - row.sparsity)) }
+      expect(row.achieved.heads).toBeCloseTo((8 - kept.heads) / 12, 10)
+      expect(row.achieved.neurons).toBeCloseTo((48 - kept.neurons) / 72, 10)
+      expect(row.wordPerplexity).toBeGreaterThan(row.tokenPerplexity)
+      expect(row.decodeTokensPerSecond).toBeGreaterThan(0)
+    }
+    expect(new Set(report.rows.map((row) => row.tokenPerplexity)).size).toBeGreaterThan(6)
+    expect(report.provenance).toMatchObject({ backend: 'reference', seed: 4, argv: ['reproduce'] })
+    expect(report.provenance.model).toEqual({
+      name: 'small',
+      hash: '9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c',
+    })
+    expect(new Set(seen.map(({ stage }) => stage))).toEqual(
+      new Set(['prepare', 'calibrate', 'train', 'evaluate', 'decode']),
+    )
+    const last = seen.at(-1)
+    expect(last).toMatchObject({ stage: 'decode', done: 18, total: 18 })
+    expect(last?.secondsLeft).toBeCloseTo(0, 6)
+  })
+
+  test('gives the same numbers for the same seed, speed apart', async () => {
+    const withoutSpeed = ({ rows }: ReproduceReport): unknown[] =>
+      rows.map((row) => ({ ...row, decodeTokensPerSecond: 0 }))
+    const options = optionsOf({ seed: 1 })
+    const first = withoutSpeed(await reproduce(options))
+    expect(withoutSpeed(await reproduce(options))).toEqual(first)
+    expect(withoutSpeed(await reproduce(optionsOf({ seed: 2 })))).not.toEqual(first)
+  })
+
+  test('does only what the planners asked for need', async () => {
+    const report = await reproduce(optionsOf({ planners: ['oracle'] }))
+    expect(report).toMatchObject({ calibrationWindows: 0, predictorLoss: null })
+    expect(report.rows.map((row) => row.planner)).toEqual(['dense', 'oracle', 'oracle'])
+  })
+
+  test('stopped, reports the windows that every arm has scored', async () => {
+    const stopAfter = async (stage: string, done: number): Promise<ReproduceReport> => {
+      const interrupt = new AbortController()
+      const live = backend.liveBuffers
+      const report = await reproduce(
+        optionsOf(),
+        (progress) => {
+          if (progress.stage === stage && progress.done === done) interrupt.abort()
+        },
+        interrupt.signal,
+      )
+      expect(backend.liveBuffers).toBe(live)
+      expect(report.complete).toBe(false)
+      return report
+    }
+    expect(await stopAfter('calibrate', 2)).toMatchObject({
+      rows: [],
+      calibrationWindows: 2,
+      evaluationWindows: 0,
+    })
+    // Nine arms: thirteen scores are one window and a part of the next.
+    const report = await stopAfter('evaluate', 13)
+    expect(report.evaluationWindows).toBe(1)
+    expect(report.rows).toHaveLength(9)
+    expect(report.rows[0].decodeTokensPerSecond).toBe(null)
+    expect(formatTable(report)).toContain('The run was stopped')
+  })
+
+  test('hands out the predictor while it lives', async () => {
+    let scored = 0
+    await reproduce(
+      optionsOf({
+        onPredictor: (predictor) => {
+          scored = predictor.predict(new Float32Array(16).fill(1)).neurons.length
+          expect(predictor.card).toMatchObject({ examples: 6, criterion: 'plainact', width: 16 })
+        },
+      }),
+    )
+    expect(scored).toBe(72)
+  })
+
+  test('refuses by name what it cannot do', async () => {
+    const refused = (more: Partial<ReproduceOptions>): Promise<unknown> => reproduce(optionsOf(more))
+    await expect(refused({ settings: { ...settings, prompt: 30 } })).rejects.toThrow(
+      'window: expected at most 32 tokens, got 40',
+    )
+    await expect(refused({ criterion: 'magic' })).rejects.toThrow('criterion: expected one of')
+    await expect(refused({ documents: documents.map((one) => ({ ...one, text: 'short' })) })).rejects.toThrow(
+      'text: expected documents of 22 tokens or more in both parts, got none',
+    )
+  })
+})
+
+describe('a report', () => {
+  const row = (
+    planner: 'oracle' | 'shadow' | 'static' | 'random',
+    tokenPerplexity: number,
+  ): ReproduceReport['rows'][0] => ({
+    planner,
+    criterion: 'plainact',
+    scope: 'global',
+    sparsity: 0.5,
+    seed: 0,
+    achieved: { heads: 0.4375, neurons: 0.4375, weights: 0.4375 },
+    tokenPerplexity,
+    wordPerplexity: 10 * tokenPerplexity,
+    decodeTokensPerSecond: 200,
+  })
+  const reportOf = (...rows: ReproduceReport['rows']): ReproduceReport => ({
+    rows,
+    provenance: {} as ReproduceReport['provenance'],
+    complete: true,
+    calibrationWindows: 6,
+    evaluationWindows: 3,
+    predictorLoss: null,
+    seconds: 12,
+  })
+
+  test('says whether the order holds, and says so if it does not', () => {
+    const good = reportOf(row('oracle', 100), row('shadow', 105), row('static', 120), row('random', 180))
+    expect(judge(good)).toEqual({ sparsity: 0.5, oracle: 100, shadow: 105, random: 180, holds: true })
+    expect(describeReport(good)[0]).toBe(
+      'At 50 %: oracle 100.0 <= shadow 105.0 <= random 180.0 holds (perplexity per token).',
+    )
+    expect(gapClosed(good, 0.5)).toBeCloseTo(0.75, 10)
+    const bad = reportOf(row('oracle', 110), row('shadow', 105), row('static', 120), row('random', 180))
+    expect(judge(bad)?.holds).toBe(false)
+    expect(describeReport(bad)[0]).toContain('DOES NOT HOLD')
+    const worse = reportOf(row('oracle', 100), row('shadow', 130), row('static', 120))
+    expect(judge(worse)).toBe(null)
+    expect(describeReport(worse)[0]).toBe(
+      'At 50.0 % the predictor is WORSE than static, by 50 % of the gap to the oracle.',
+    )
+  })
+
+  test('is a table of aligned columns', () => {
+    const lines = formatTable(reportOf(row('oracle', 100), row('random', 1234.5))).split('\n')
+    expect(lines[0]).toMatch(
+      /^planner +asked +heads +neurons +weights +ppl\/token +ppl\/word +tokens\/s +speed$/,
+    )
+    expect(lines[2]).toMatch(/^oracle +50 % +43\.8 % +43\.8 % +43\.8 % +100\.0 +1000 +200 +-$/)
+    expect(lines[3]).toMatch(/^random +50 % .* 1235 +12345 +200 +-$/)
+    expect(new Set(lines.slice(0, 4).map((line) => line.length)).size).toBe(1)
+  })
+})
