@@ -57,6 +57,6 @@ export interface Backend {
   readI32(buffer: Buffer): Int32Array
   /** Gives a buffer's memory back; its views must not be used afterwards. @throws UsageError BUFFER_FREED */
   free(buffer: Buffer): void
-  /** Frees everything. The backend cannot be used afterwards. */
+  /** Frees everything. What is asked of the backend afterwards is refused: UsageError BACKEND_DISPOSED. */
   dispose(): void
 }

@@ -13,11 +13,17 @@ type Place = Float32Array | Int32Array
 /** Runs every op as its TypeScript definition. */
 export class ReferenceBackend implements Backend {
   readonly name = 'reference'
-  readonly ops: Ops
+  readonly #ops: Ops
   #live = 0
+  #disposed = false
 
   constructor() {
-    this.ops = openDoor<Place>(this, (name) => opRow(name).reference as Kernel<Place>)
+    this.#ops = openDoor<Place>(this, (name) => opRow(name).reference as Kernel<Place>)
+  }
+
+  get ops(): Ops {
+    this.#expectLive()
+    return this.#ops
   }
 
   get liveBuffers(): number {
@@ -25,6 +31,7 @@ export class ReferenceBackend implements Backend {
   }
 
   allocate(dtype: Dtype, length: number): Buffer {
+    this.#expectLive()
     checkLength(length)
     this.#live++
     const place = dtype === 'f32' ? new Float32Array(length) : new Int32Array(length)
@@ -61,7 +68,7 @@ export class ReferenceBackend implements Backend {
   }
 
   readI32(buffer: Buffer): Int32Array {
-    return placed<Int32Array>(this, buffer, 'readI32').place.slice()
+    return this.#holding(buffer, 'i32', 'readI32').slice() as Int32Array
   }
 
   free(buffer: Buffer): void {
@@ -73,12 +80,26 @@ export class ReferenceBackend implements Backend {
 
   dispose(): void {
     this.#live = 0
+    this.#disposed = true
+  }
+
+  #expectLive(): void {
+    if (this.#disposed)
+      throw new UsageError(
+        'BACKEND_DISPOSED',
+        'backend reference: expected a live backend, got a disposed one',
+      )
   }
 
   #floats(buffer: Buffer, name: string): Float32Array {
+    return this.#holding(buffer, 'f32', name) as Float32Array
+  }
+
+  #holding(buffer: Buffer, dtype: Dtype, name: string): Place {
+    this.#expectLive()
     const whole = placed<Place>(this, buffer, name)
-    if (whole.dtype !== 'f32')
-      throw new UsageError('BUFFER_KIND', `${name}: expected f32, got ${whole.dtype}`)
-    return whole.place as Float32Array
+    if (whole.dtype !== dtype)
+      throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${whole.dtype}`)
+    return whole.place
   }
 }
