@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Document } from '../../src/eval/corpus.ts'
+import { loadBrown, type Document } from '../../src/eval/corpus.ts'
 import {
   continuationLabels,
   cutWindows,
@@ -12,6 +12,8 @@ import {
   type Encode,
   type Window,
 } from '../../src/eval/windows.ts'
+import { openTokenizer } from '../../src/io/tokenizer.ts'
+import { fixtures } from '../golden/golden.ts'
 import { checkLaw, law } from '../harness/seed.ts'
 
 const bosId = 2
@@ -102,6 +104,17 @@ describe('windows', () => {
     expect(() => cutWindows(documentOf('a b'), makeWordEncoder(encode), sizes)).toThrow(
       'window: expected a prompt of 2 tokens or more and a continuation, got 1 + 4',
     )
+  })
+})
+
+describe('words', () => {
+  test('encoded one by one are the text encoded at once: the real tokenizer, every genre', async () => {
+    const tokenizer = await openTokenizer(`${fixtures}tiny-opt`)
+    if (!tokenizer) return expect.unreachable()
+    const plain: Encode = (text) => tokenizer.encode(text, { prefix: false })
+    const genres = Map.groupBy(await loadBrown(), ({ genre }) => genre)
+    for (const [{ text }] of genres.values())
+      expect(makeWordEncoder(plain)(text).flatMap((tokens) => [...tokens])).toEqual(plain(text))
   })
 })
 
