@@ -28,6 +28,9 @@ const LEGACY_START = [
   0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e,
 ]
 
+/** How a pickle of protocol 0 or 1 that imports something begins. */
+const OLD_PICKLE = /^\(*[ci][\w.]+\n[\w.]+\n/
+
 /**
  * Opens a checkpoint; values are read when they are asked for. Close it.
  * @throws InputError FILE_* (see `openFile`), TORCH_*, TENSOR_*, PICKLE_*, ZIP_*.
@@ -80,15 +83,15 @@ async function readCheckpoint(file: RangedFile, name: string): Promise<RawTensor
 
 /** A file that is no zip is told apart: the old format, a bare pickle, or neither. */
 async function checkStart(file: RangedFile, name: string): Promise<void> {
-  const start = await readExactly(file, 0, Math.min(file.size, LEGACY_START.length), name)
+  const start = await readExactly(file, 0, Math.min(file.size, 512), name)
   if (start[0] === 0x50 && start[1] === 0x4b) return
   if (LEGACY_START.every((byte, i) => start[i] === byte)) {
     const expected = 'the zip format of torch 1.6 or newer (load and save it once with such a torch)'
     throw refusal('TORCH_LEGACY', name, expected, 'the older one')
   }
-  const looksPickled = start[0] === 0x80 || start[0] === 0x63 || start[0] === 0x28
-  if (looksPickled) refuseImports(await readExactly(file, 0, Math.min(file.size, PICKLE_LIMIT), name), name)
-  const got = looksPickled ? 'a bare pickle' : 'other bytes'
+  const pickled = start[0] === 0x80 || OLD_PICKLE.test(String.fromCharCode(...start))
+  if (pickled) refuseImports(await readExactly(file, 0, Math.min(file.size, PICKLE_LIMIT), name), name)
+  const got = pickled ? 'a bare pickle' : 'other bytes'
   throw refusal('TORCH_FORMAT', name, 'a zip archive as torch.save writes it', got)
 }
 
