@@ -2,7 +2,8 @@
  * What stands between a caller and a kernel: one check, driven by the catalogue, the same for every backend.
  *
  * For each op it makes a function that verifies sizes against the row's ranges, each buffer's owner, kind and length
- * against the row's shape, and each index list's range, then launches the kernel. A list's contents are looked at
+ * against the row's shape, each index list's range, and that no output overlaps another array unless the row says it
+ * may be the same one; then it launches the kernel. A list's contents are looked at
  * once, when it is uploaded; the door only compares its bounds, so a check costs the same for any number of units.
  * For that to be safe a list is always written whole: an op that makes one takes a buffer of exactly its length.
  */
@@ -30,16 +31,26 @@ export class PlacedBuffer<Place> implements Buffer {
   readonly place: Place
   /** The buffer this one is a view of, or null. */
   readonly parent: PlacedBuffer<Place> | null
+  /** Where it starts in the buffer it is a view of, in numbers. */
+  readonly start: number
   /** Of an int32 buffer, once it was written; a view's are those of the buffer behind it. */
   bounds: ListBounds | null = null
   freed = false
 
-  constructor(owner: object, dtype: Dtype, length: number, place: Place, parent: PlacedBuffer<Place> | null) {
+  constructor(
+    owner: object,
+    dtype: Dtype,
+    length: number,
+    place: Place,
+    parent: PlacedBuffer<Place> | null,
+    start = 0,
+  ) {
     this.owner = owner
     this.dtype = dtype
     this.length = length
     this.place = place
     this.parent = parent
+    this.start = start
   }
 }
 
@@ -106,7 +117,7 @@ export type Kernel<Place> = (...args: Launched<Place>[]) => void
 /**
  * Makes the checked ops of a backend from the function that gives each op's kernel.
  * @throws UsageError from each op: SIZE, BUFFER_KIND, BUFFER_LENGTH, BUFFER_VIEW, BUFFER_FOREIGN, BUFFER_FREED,
- *   INDEX_RANGE.
+ *   BUFFER_ALIAS, INDEX_RANGE.
  */
 export function openDoor<Place>(owner: object, kernelOf: (name: OpName) => Kernel<Place>): Ops {
   const entries = opNames.map((name) => [name, checkedOp<Place>(owner, opRow(name), kernelOf(name))])
@@ -157,6 +168,24 @@ function arrayChecks(row: Op): ArrayCheck[] {
   })
 }
 
+/** Two arrays of an op, the first of which it writes. */
+interface PairCheck {
+  readonly written: ArrayCheck
+  readonly other: ArrayCheck
+  /** Whether they may be the same numbers. */
+  readonly mayShare: boolean
+}
+
+function pairChecks(arrays: readonly ArrayCheck[]): PairCheck[] {
+  return arrays.flatMap((written, i) => {
+    if (written.param.role === 'in') return []
+    const others = arrays.filter(
+      (other, j) => other.param.dtype === written.param.dtype && (other.param.role === 'in' || j > i),
+    )
+    return others.map((other) => ({ written, other, mayShare: written.param.mayAlias === other.param.name }))
+  })
+}
+
 function placeOf(row: Op, name: string): number {
   return row.params.findIndex((param) => param.name === name)
 }
@@ -165,6 +194,7 @@ function checkedOp<Place>(owner: object, row: Op, kernel: Kernel<Place>): (...ar
   const sizes = sizeChecks(row)
   const arrays = arrayChecks(row)
   const scalars = row.params.flatMap((param, at) => (param.kind === 'scalar' ? [at] : []))
+  const pairs = pairChecks(arrays)
   const listOutputs = arrays.filter((check) => check.isListOutput)
   return (...args) => {
     if (args.length !== row.params.length)
@@ -173,6 +203,7 @@ function checkedOp<Place>(owner: object, row: Op, kernel: Kernel<Place>): (...ar
     for (const at of scalars) checkScalar(row, at, args[at])
     const launched = args.slice() as Launched<Place>[]
     for (const check of arrays) launched[check.at] = checkArray<Place>(owner, check, args)
+    for (const pair of pairs) checkApart(pair, args)
     kernel(...launched)
     for (const { at, belowAt } of listOutputs) {
       const most = (args[belowAt] as number) - 1
@@ -206,8 +237,7 @@ function checkArray<Place>(owner: object, check: ArrayCheck, args: readonly Argu
   const buffer = placed<Place>(owner, argument as Buffer, name)
   if (buffer.dtype !== param.dtype)
     throw new UsageError('BUFFER_KIND', `${name}: expected ${param.dtype}, got ${buffer.dtype}`)
-  let needed = 1
-  for (const place of check.shapeAt) needed *= args[place] as number
+  const needed = elementsOf(check, args)
   if (buffer.length < needed)
     throw new UsageError(
       'BUFFER_LENGTH',
@@ -217,6 +247,24 @@ function checkArray<Place>(owner: object, check: ArrayCheck, args: readonly Argu
   else if (check.belowAt >= 0)
     checkList(name, param, (buffer.parent ?? buffer).bounds, args[check.belowAt] as number)
   return buffer.place
+}
+
+function elementsOf(check: ArrayCheck, args: readonly Argument[]): number {
+  let count = 1
+  for (const place of check.shapeAt) count *= args[place] as number
+  return count
+}
+
+function checkApart({ written, other, mayShare }: PairCheck, args: readonly Argument[]): void {
+  const a = args[written.at] as PlacedBuffer<unknown> | null
+  const b = args[other.at] as PlacedBuffer<unknown> | null
+  if (a === null || b === null || (a.parent ?? a) !== (b.parent ?? b)) return
+  if (mayShare && a.start === b.start) return
+  if (a.start < b.start + elementsOf(other, args) && b.start < a.start + elementsOf(written, args))
+    throw new UsageError(
+      'BUFFER_ALIAS',
+      `${written.name}: expected numbers apart from those of ${other.param.name}, got some of the same`,
+    )
 }
 
 function checkListOutput(name: string, buffer: PlacedBuffer<unknown>, needed: number): void {

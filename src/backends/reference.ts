@@ -60,7 +60,14 @@ export class ReferenceBackend implements Backend {
     const whole = placed<Place>(this, buffer, 'slice')
     checkRange('slice', start, length, whole.length)
     const part = whole.place.subarray(start, start + length)
-    return new PlacedBuffer<Place>(this, whole.dtype, length, part, whole.parent ?? whole)
+    return new PlacedBuffer<Place>(
+      this,
+      whole.dtype,
+      length,
+      part,
+      whole.parent ?? whole,
+      whole.start + start,
+    )
   }
 
   readF32(buffer: Buffer): Float32Array {

@@ -135,7 +135,14 @@ export class WasmBackend implements Backend {
     const whole = placed<Place>(this, buffer, 'slice')
     checkRange('slice', start, length, whole.length)
     const place = whole.place + 4 * start
-    return new PlacedBuffer<Place>(this, whole.dtype, length, place, whole.parent ?? whole)
+    return new PlacedBuffer<Place>(
+      this,
+      whole.dtype,
+      length,
+      place,
+      whole.parent ?? whole,
+      whole.start + start,
+    )
   }
 
   readF32(buffer: Buffer): Float32Array {
