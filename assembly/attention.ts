@@ -5,6 +5,7 @@
 import { addScaled, bytes, divideArray, dot, exponentials, largest, scaleArray, sum } from './float32'
 import { scoreGradients, weights } from './scratch'
 import { rowAt, unitAt } from './units'
+import { addWeightedRows } from './weighted_rows'
 
 /** Fills `weights` with the attention weights of one scaled query over positions 0..visible-1. */
 function attend(scaled: usize, key: usize, visible: i32, K: i32): void {
@@ -41,8 +42,7 @@ export function attention(
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
       attend(row, headKey, visible, K)
       memory.fill(row, 0, bytes(K))
-      for (let s = 0; s < visible; s++)
-        addScaled(row, rowAt(headValue, s, K), load<f32>(weights + bytes(s)), K)
+      addWeightedRows(row, headValue, weights, 0, visible, K)
     }
   }
 }
@@ -81,8 +81,7 @@ export function attention_backward(
         addScaled(key_grad + past, row, load<f32>(scoreGradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      for (let s = 0; s < visible; s++)
-        addScaled(row, rowAt(headKey, s, K), load<f32>(scoreGradients + bytes(s)), K)
+      addWeightedRows(row, headKey, scoreGradients, 0, visible, K)
       scaleArray(row, row, scale, K)
     }
   }

@@ -1,11 +1,12 @@
 /**
  * linear_input_major: y[t, o] = sum over chosen inputs i of x[t, i] * weight[i, o], + bias[o]; sequential in i.
  *
- * Few tokens: a row of the weights at a time, one sequential stream. Many: register tiles (outer_product.ts).
+ * Few tokens: rows of the weights stream past (weighted_rows.ts). Many: register tiles (outer_product.ts).
  */
-import { addArrays, addScaled, bytes } from './float32'
+import { addArrays, bytes } from './float32'
 import { addOuterProducts, WORTH_PACKING } from './outer_product'
-import { rowAt, unitAt } from './units'
+import { rowAt } from './units'
+import { addWeightedRows } from './weighted_rows'
 
 export function linear_input_major(
   y: usize, // [T, O]
@@ -23,11 +24,7 @@ export function linear_input_major(
   if (T >= WORTH_PACKING) {
     addOuterProducts(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
   } else {
-    for (let r = 0; r < count; r++) {
-      const i = unitAt(inputs, r)
-      const row = rowAt(weight, i, O)
-      for (let t = 0; t < T; t++) addScaled(rowAt(y, t, O), row, load<f32>(rowAt(x, t, I) + bytes(i)), O)
-    }
+    for (let t = 0; t < T; t++) addWeightedRows(rowAt(y, t, O), weight, rowAt(x, t, I), inputs, count, O)
   }
   if (bias) {
     for (let t = 0; t < T; t++) {

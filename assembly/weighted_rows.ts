@@ -1,0 +1,100 @@
+/**
+ * y += sum over chosen rows r of factors[r] * matrix[r], sequential in r: what linear_input_major does for one token, and
+ * attention for the values of the past.
+ *
+ * Eight rows at a time y is read and written an eighth as often, and memory is read in eight streams, which is faster
+ * than one: measured in bench/README.md. Short rows that follow each other are the exception; there the streams share
+ * pages, and one row after the other, a single stream, is faster. The order of additions is the same.
+ */
+import { addScaled, bytes, wholeQuads } from './float32'
+import { rowAt, unitAt } from './units'
+
+/** Rows of this many numbers stand far enough apart to be read side by side. */
+const WIDE: i32 = 768
+
+export function addWeightedRows(
+  y: usize, // [width]
+  matrix: usize, // [*, width]
+  factors: usize, // [*]
+  list: usize, // [count] or null
+  count: i32,
+  width: i32,
+): void {
+  let r = 0
+  if (list || width >= WIDE) for (; r + 8 <= count; r += 8) addEightRows(y, matrix, factors, list, r, width)
+  for (; r < count; r++) {
+    const i = unitAt(list, r)
+    addScaled(y, rowAt(matrix, i, width), load<f32>(factors + bytes(i)), width)
+  }
+}
+
+function addEightRows(y: usize, matrix: usize, factors: usize, list: usize, r: i32, width: i32): void {
+  const i0 = unitAt(list, r)
+  const i1 = unitAt(list, r + 1)
+  const i2 = unitAt(list, r + 2)
+  const i3 = unitAt(list, r + 3)
+  const i4 = unitAt(list, r + 4)
+  const i5 = unitAt(list, r + 5)
+  const i6 = unitAt(list, r + 6)
+  const i7 = unitAt(list, r + 7)
+  const f0 = v128.load32_splat(factors + bytes(i0))
+  const f1 = v128.load32_splat(factors + bytes(i1))
+  const f2 = v128.load32_splat(factors + bytes(i2))
+  const f3 = v128.load32_splat(factors + bytes(i3))
+  const f4 = v128.load32_splat(factors + bytes(i4))
+  const f5 = v128.load32_splat(factors + bytes(i5))
+  const f6 = v128.load32_splat(factors + bytes(i6))
+  const f7 = v128.load32_splat(factors + bytes(i7))
+  let w0 = rowAt(matrix, i0, width)
+  let w1 = rowAt(matrix, i1, width)
+  let w2 = rowAt(matrix, i2, width)
+  let w3 = rowAt(matrix, i3, width)
+  let w4 = rowAt(matrix, i4, width)
+  let w5 = rowAt(matrix, i5, width)
+  let w6 = rowAt(matrix, i6, width)
+  let w7 = rowAt(matrix, i7, width)
+  const end = y + bytes(width)
+  const whole = y + wholeQuads(width)
+  while (y < whole) {
+    let sum = v128.load(y)
+    sum = f32x4.add(sum, f32x4.mul(f0, v128.load(w0)))
+    sum = f32x4.add(sum, f32x4.mul(f1, v128.load(w1)))
+    sum = f32x4.add(sum, f32x4.mul(f2, v128.load(w2)))
+    sum = f32x4.add(sum, f32x4.mul(f3, v128.load(w3)))
+    sum = f32x4.add(sum, f32x4.mul(f4, v128.load(w4)))
+    sum = f32x4.add(sum, f32x4.mul(f5, v128.load(w5)))
+    sum = f32x4.add(sum, f32x4.mul(f6, v128.load(w6)))
+    sum = f32x4.add(sum, f32x4.mul(f7, v128.load(w7)))
+    v128.store(y, sum)
+    y += 16
+    w0 += 16
+    w1 += 16
+    w2 += 16
+    w3 += 16
+    w4 += 16
+    w5 += 16
+    w6 += 16
+    w7 += 16
+  }
+  while (y < end) {
+    let sum = load<f32>(y)
+    sum += f32x4.extract_lane(f0, 0) * load<f32>(w0)
+    sum += f32x4.extract_lane(f1, 0) * load<f32>(w1)
+    sum += f32x4.extract_lane(f2, 0) * load<f32>(w2)
+    sum += f32x4.extract_lane(f3, 0) * load<f32>(w3)
+    sum += f32x4.extract_lane(f4, 0) * load<f32>(w4)
+    sum += f32x4.extract_lane(f5, 0) * load<f32>(w5)
+    sum += f32x4.extract_lane(f6, 0) * load<f32>(w6)
+    sum += f32x4.extract_lane(f7, 0) * load<f32>(w7)
+    store<f32>(y, sum)
+    y += 4
+    w0 += 4
+    w1 += 4
+    w2 += 4
+    w3 += 4
+    w4 += 4
+    w5 += 4
+    w6 += 4
+    w7 += 4
+  }
+}
