@@ -8,6 +8,7 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { Gradients } from '../model/opt/backward.ts'
 import type { Trace } from '../model/opt/trace.ts'
 
+/** A criterion by its name. */
 export interface Criterion {
   readonly name: string
   /** The formula, in one line. */

@@ -11,6 +11,7 @@ import { argmax } from '../model/opt/sampling.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../train/pause.ts'
 
+/** How much is decoded. */
 export interface DecodeSizes {
   /** Tokens of the prompt. */
   readonly prompt: number

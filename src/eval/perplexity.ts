@@ -22,6 +22,7 @@ export interface WindowScore {
   readonly mask: UnitMask | null
 }
 
+/** How a window runs. */
 export interface ScoreOptions {
   /** Who decides during the prompt; without one nothing is skipped. */
   readonly planner?: MaskPlanner | null

@@ -3,6 +3,7 @@
  */
 import { machine, readFile, runtime, sha256, sha256File } from '../platform/platform.ts'
 
+/** Where the numbers of a report come from. */
 export interface Provenance {
   /** Of this package. */
   readonly version: string
@@ -28,6 +29,7 @@ export interface Source {
   readonly hash: string
 }
 
+/** What only the run itself knows. */
 export interface ProvenanceInputs {
   readonly backend: string
   readonly model: Source

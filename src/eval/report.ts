@@ -24,6 +24,7 @@ export interface ReproduceRow {
   readonly decodeTokensPerSecond: number | null
 }
 
+/** What a run found, finished or not. */
 export interface ReproduceReport {
   readonly rows: readonly ReproduceRow[]
   readonly provenance: Provenance

@@ -32,6 +32,7 @@ import { fullSettings, quickSettings, type Settings } from './settings.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from './windows.ts'
 import { WorkMeter } from './work.ts'
 
+/** What a run is of; all but the model and the way to its text has a default. */
 export interface ReproduceOptions {
   readonly model: OptModel
   /** What the model is called in the report, and the files it was read from, hashed for the provenance. */

@@ -4,6 +4,7 @@
 import type { TrainingOptions } from '../train/predictor_training.ts'
 import type { DecodeSizes } from './decode.ts'
 
+/** The sizes of an experiment. */
 export interface Settings {
   /** Most tokens of a window's prompt and of its continuation. */
   readonly prompt: number

@@ -13,6 +13,7 @@ import type { Document } from './corpus.ts'
 /** Text to token ids, nothing added. */
 export type Encode = (text: string) => ArrayLike<number>
 
+/** A prompt and its continuation. */
 export interface Window {
   readonly document: string
   readonly genre: string
@@ -23,6 +24,7 @@ export interface Window {
   readonly words: number
 }
 
+/** How windows are cut. */
 export interface WindowSizes {
   /** Most tokens of a prompt, `</s>` included. */
   readonly prompt: number

@@ -14,6 +14,7 @@ export interface Sparsity {
   readonly weights: number
 }
 
+/** Shares skipped of the whole model, and layer by layer. */
 export interface AchievedSparsity extends Sparsity {
   readonly layers: readonly Sparsity[] // [L]
 }

@@ -14,6 +14,7 @@ import { UsageError } from '../tensor/errors.ts'
 /** Whether units compete over the whole model or within their layer. */
 export type Scope = 'global' | 'per-layer'
 
+/** How much may stay, and what competes with what. */
 export interface Budget {
   /** Share of the ranked heads that is skipped, in [0, 1]. */
   readonly headSparsity: number

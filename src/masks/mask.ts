@@ -13,6 +13,7 @@ export interface UnitShape {
   readonly neurons: number // F, per layer
 }
 
+/** A number for every unit of a model. */
 export interface UnitMask {
   readonly shape: UnitShape
   readonly heads: Float32Array // [L, H]

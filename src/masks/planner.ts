@@ -14,6 +14,7 @@ export interface LayerMask {
   readonly neurons: Float32Array // [F]
 }
 
+/** Who decides a mask: once per sequence, or layer by layer. */
 export interface MaskPlanner {
   readonly name: string
   /**

@@ -11,6 +11,7 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 
+/** The sizes of a network. */
 export interface MlpShape {
   readonly inputs: number // I
   readonly hidden: number // R

@@ -7,6 +7,7 @@
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 
+/** The settings of AdamW; PyTorch's defaults. */
 export interface AdamWOptions {
   readonly beta1?: number
   readonly beta2?: number

@@ -30,6 +30,7 @@ export interface Example {
   readonly scores: UnitScores
 }
 
+/** How a predictor is trained. */
 export interface TrainingOptions {
   readonly epochs: number
   readonly batch: number
@@ -54,6 +55,7 @@ export interface EpochReport {
   readonly heldOut: number
 }
 
+/** A predictor and how well it does. */
 export interface TrainedPredictor {
   readonly predictor: ShadowPredictor
   /** Held-out loss of the kept epoch, relative to the best constant's; NaN where nothing was held out. */
@@ -97,6 +99,7 @@ export interface TrainingSet {
   readonly targets: readonly Float32Array[]
 }
 
+/** One network and how well it does. */
 export interface TrainedNetwork {
   readonly values: MlpValues
   /** As `TrainedPredictor.heldOut`. */
