@@ -7,7 +7,7 @@
  */
 import type { Backend, BackendName } from './backends/backend.ts'
 import { createBackend } from './backends/select.ts'
-import { openModelFolder } from './io/model_folder.ts'
+import { openModelFolder, type ModelFolder } from './io/load.ts'
 import type { Tokenizer } from './io/tokenizer.ts'
 import { makeBudget } from './masks/budget.ts'
 import type { MaskPlanner } from './masks/planner.ts'
@@ -18,7 +18,7 @@ import { OptModel } from './model/opt/opt_model.ts'
 import { makeSampler, type SamplerOptions } from './model/opt/sampling.ts'
 import type { MaskMode } from './model/opt/unit_lists.ts'
 import type { LoadProgress } from './model/opt/weights.ts'
-import { isDirectory, pathOfUrl } from './platform/platform.ts'
+import { exists, pathOfUrl } from './platform/platform.ts'
 import { randomPlanner, shadowPlanner } from './predictor/planners.ts'
 import type { ShadowPredictor } from './predictor/shadow.ts'
 import { loadShadowPredictor } from './predictor/shadow_file.ts'
@@ -97,6 +97,10 @@ const usualTokens = 64
 
 /** A model that writes and scores text. Made by `fromPretrained`; give it back with `dispose`. */
 export class ShadowOpt {
+  /** What it was asked for by: a folder's path, or `embedded`. */
+  readonly name: string
+  /** The files it was read from: config, weights or their index, tokenizer. */
+  readonly files: readonly string[]
   readonly config: OptConfig
   readonly model: OptModel
   /** Null where the model's folder has none: then prompts are ids and steps have no text. */
@@ -106,10 +110,12 @@ export class ShadowOpt {
   #predictor: ShadowPredictor | null = null
   #disposed = false
 
-  private constructor(model: OptModel, tokenizer: Tokenizer | null) {
+  private constructor(name: string, { files, tokenizer }: ModelFolder, model: OptModel) {
+    this.name = name
+    this.files = [files.config, files.weights, ...files.tokenizer]
     this.config = model.config
     this.model = model
-    this.tokenizer = tokenizer
+    this.tokenizer = tokenizer ?? null
     this.#backend = model.backend
   }
 
@@ -136,13 +142,11 @@ export class ShadowOpt {
     signal?.throwIfAborted()
     const folder = await openModelFolder(await findModel(pathOrName))
     try {
-      const config = parseOptConfig(folder.config)
+      const config = parseOptConfig(folder.configJson)
       const backend = await createBackend(options.backend ?? 'wasm')
       try {
-        return new ShadowOpt(
-          await OptModel.load(config, folder.source, backend, { signal, onProgress }),
-          folder.tokenizer,
-        )
+        const model = await OptModel.load(config, folder.source, backend, { signal, onProgress })
+        return new ShadowOpt(pathOrName, folder, model)
       } catch (error) {
         backend.dispose()
         throw error
@@ -168,6 +172,18 @@ export class ShadowOpt {
     }
     this.#predictor?.dispose()
     this.#predictor = predictor
+  }
+
+  /**
+   * The ids of a text; nothing is put before it.
+   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE
+   */
+  encode(text: string): number[] {
+    if (this.tokenizer) return this.tokenizer.encode(text, { prefix: false })
+    throw new InputError(
+      'TOKENIZER_MISSING',
+      'text: expected a tokenizer in the folder of the model, got none',
+    )
   }
 
   /**
@@ -255,15 +271,14 @@ export class ShadowOpt {
    */
   async perplexity(text: string, options: { readonly signal?: AbortSignal } = {}): Promise<Perplexity> {
     this.#expectLive()
-    const tokenizer = this.#needTokenizer()
-    const ids = tokenizer.encode(text, { prefix: false })
+    const ids = this.encode(text)
     if (ids.length === 0) throw new UsageError('PROMPT', 'text: expected at least one token, got none')
     const room = this.config.positions - 1
     let nll = 0
     for (let start = 0; start < ids.length; start += room) {
       await pause(options.signal)
       this.#expectLive()
-      nll += this.#scorePiece(Int32Array.of(tokenizer.special.end, ...ids.slice(start, start + room)))
+      nll += this.#scorePiece(Int32Array.of(this.config.bosId, ...ids.slice(start, start + room)))
     }
     const words = Math.max(1, text.split(/\s+/).filter(Boolean).length)
     const tokens = ids.length
@@ -294,17 +309,9 @@ export class ShadowOpt {
     if (this.#disposed) throw new UsageError('DISPOSED', 'model: expected a live one, got one disposed of')
   }
 
-  #needTokenizer(): Tokenizer {
-    if (this.tokenizer) return this.tokenizer
-    throw new InputError(
-      'TOKENIZER_MISSING',
-      'text: expected a tokenizer in the folder of the model, got none',
-    )
-  }
-
   #promptIds(prompt: string | Ids): Int32Array {
     if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected some text, got none')
-    const ids = typeof prompt === 'string' ? this.#needTokenizer().encode(prompt) : prompt
+    const ids = typeof prompt === 'string' ? [this.config.bosId, ...this.encode(prompt)] : prompt
     const { positions } = this.config
     if (ids.length >= positions)
       throw new UsageError(
@@ -348,7 +355,7 @@ export class ShadowOpt {
 /** The folder of a model. */
 async function findModel(pathOrName: string): Promise<string> {
   if (pathOrName === embeddedName) return pathOfUrl(new URL('../fixtures/tiny-opt/', import.meta.url))
-  if (!/^[\w.-]+\/[\w.-]+$/.test(pathOrName) || (await isDirectory(pathOrName))) return pathOrName
+  if (!/^[\w.-]+\/[\w.-]+$/.test(pathOrName) || (await exists(pathOrName))) return pathOrName
   throw new MissingError(
     'HUB_MISSING',
     `model: expected a folder, got ${pathOrName}, which is none here; this version does not download from the hub`,

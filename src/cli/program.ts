@@ -23,6 +23,7 @@ Start here:
 
 /** The whole command line. Its actions print to `session`; errors are thrown, never printed, and nothing exits. */
 export function makeProgram(session: Session, version: string): Command {
+  const print = (text: string): void => void session.print(text)
   const program = new Command('shadowllm')
     .description(
       'ShadowLLM: predictor-based contextual sparsity for OPT models, as an executable specification.',
@@ -32,11 +33,10 @@ export function makeProgram(session: Session, version: string): Command {
     .helpCommand('help [command]', 'print help for a command')
     .option('--debug', 'show where an error came from')
     .exitOverride()
-    // main.ts prints errors, in its own form; help and version go to stdout.
-    .configureOutput({ writeErr: () => {}, outputError: () => {} })
+    // main.ts prints errors, in its own form; help and the version go to stdout, whoever asked for them.
+    .configureOutput({ writeOut: print, writeErr: print, outputError: () => {} })
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .addHelpText('after', exitCodesHelp)
-  program.action(() => program.outputHelp())
   for (const add of [addReproduce, addGenerate, addParity, addInspect, addDoctor]) add(program, session)
   return program
 }

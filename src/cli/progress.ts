@@ -61,10 +61,7 @@ export function makeProgressLine(screen: ProgressScreen): ProgressLine {
 }
 
 /** The line itself; `elapsed` is the milliseconds its stage has taken. */
-export function formatProgress(
-  { stage, done, total, secondsLeft }: ProgressUpdate,
-  elapsed: number,
-): string {
+export function formatProgress({ stage, done, total, secondsLeft }: ProgressUpdate, elapsed: number): string {
   const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0
   const filled = Math.round(share * barWidth)
   const bar = '#'.repeat(filled) + '-'.repeat(barWidth - filled)

@@ -50,7 +50,7 @@ export const seedFlag: (text: string) => number = wholeFlag('seed', { least: 0, 
 function readShare(text: string): number {
   const value = number.test(text) ? Number(text) : NaN
   if (value >= 0 && value <= 1) return value
-  const hint = value > 1 && value < 100 ? ` (${value} % is ${value / 100})` : ''
+  const hint = value >= 2 && value <= 100 ? ` (${value} % is ${value / 100})` : ''
   throw new UsageError('SPARSITY', `--sparsity: expected a share from 0 to 1, got ${quote(text)}${hint}`)
 }
 

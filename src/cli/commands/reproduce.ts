@@ -76,7 +76,7 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
       model: opt.model,
       modelName: opt.name,
       modelFiles: opt.files,
-      encode: opt.encoder(),
+      encode: (text) => opt.encode(text),
       settings: settingsOf(flags),
       onPredictor: async (predictor) => {
         if (savePredictor !== undefined) await saveShadowPredictor(savePredictor, predictor)

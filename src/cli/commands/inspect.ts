@@ -1,0 +1,108 @@
+/**
+ * `shadowllm inspect`: what a checkpoint holds, read from its headers; no weight is loaded.
+ */
+import type { Command } from 'commander'
+import { readWhole } from '../../io/files.ts'
+import { parseJson, toPlain } from '../../io/json.ts'
+import { openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
+import { parseOptConfig, remoteCodeFields, type OptConfig } from '../../model/opt/config.ts'
+import { fileKind, folderOf, joinPath } from '../../platform/platform.ts'
+import type { TensorInfo } from '../../tensor/tensor_source.ts'
+import type { Session } from '../session.ts'
+import { formatBytes, formatColumns, formatCount } from '../words.ts'
+
+const help = `
+PATH is a model's folder, or one weights file (.safetensors, .bin or an .index.json).
+
+Examples:
+  $ shadowllm inspect fixtures/tiny-opt
+  $ shadowllm inspect model.safetensors --json`
+
+export function addInspect(program: Command, session: Session): void {
+  program
+    .command('inspect')
+    .description('show the tensors and the configuration of a checkpoint without loading it')
+    .argument('<path>', 'folder or weights file')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', help)
+    .action(async (path: string, flags: { json?: boolean }) => {
+      const contents = await inspect(path)
+      await session.print(flags.json ? `${JSON.stringify(contents, null, 2)}\n` : formatContents(contents))
+    })
+}
+
+interface Contents {
+  readonly path: string
+  /** Null where a weights file has no config.json beside it. */
+  readonly config: OptConfig | null
+  /** Fields of config.json that would have others run code of the repository; nothing here follows them. */
+  readonly remoteCode: readonly string[]
+  /** Numbers stored, tied weights counted once. */
+  readonly parameters: number
+  readonly bytes: number
+  readonly tensors: readonly TensorInfo[]
+}
+
+async function inspect(path: string): Promise<Contents> {
+  const { configJson, source } = await open(path)
+  try {
+    const config = configJson === null ? null : parseOptConfig(configJson)
+    const tensors = [...source.tensors.values()]
+    const counted = tensors.filter((tensor) => !isTied(tensor, config))
+    return {
+      path,
+      config,
+      remoteCode: remoteCodeFields(configJson),
+      parameters: counted.reduce((total, { shape }) => total + shape.reduce((size, n) => size * n, 1), 0),
+      bytes: tensors.reduce((total, { byteLength, sameAs }) => total + (sameAs ? 0 : byteLength), 0),
+      tensors,
+    }
+  } finally {
+    await source.close()
+  }
+}
+
+/** A folder must have a config; a single file may. */
+async function open(path: string): Promise<Pick<ModelFolder, 'configJson' | 'source'>> {
+  const beside = joinPath(folderOf(path), 'config.json')
+  if ((await fileKind(path)) !== 'file') return openModelFolder(path)
+  const source = await openWeights(path)
+  try {
+    const hasConfig = (await fileKind(beside)) === 'file'
+    return { configJson: hasConfig ? toPlain(parseJson(await readWhole(beside), beside)) : null, source }
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+/** A second name of the same numbers: by storage where the file shares it, by name where the config ties the head. */
+function isTied({ name, sameAs }: TensorInfo, config: OptConfig | null): boolean {
+  return sameAs !== undefined || (name === 'lm_head.weight' && config?.tied === true)
+}
+
+function formatContents({ path, config, remoteCode, parameters, bytes, tensors }: Contents): string {
+  const rows = tensors.map(({ name, dtype, shape, byteLength, sameAs }) => [
+    name,
+    dtype,
+    `[${shape.join(', ')}]`,
+    formatBytes(byteLength),
+    sameAs ? `same as ${sameAs}` : '',
+  ])
+  const table = formatColumns([['tensor', 'type', 'shape', 'size', ''], ...rows], [3])
+  const summary = [
+    `${path}: ${tensors.length} tensors, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`,
+    ...(config ? describeConfig(config) : ['no config.json beside it']),
+    ...(remoteCode.length > 0 ? [`not followed, they name remote code: ${remoteCode.join(', ')}`] : []),
+  ]
+  return `${table}\n${summary.join('\n')}\n`
+}
+
+function describeConfig(config: OptConfig): string[] {
+  const { layers, width, heads, headSize, neurons, vocabulary, positions, embeddingWidth } = config
+  const blocks = `OPT: ${layers} layers of width ${width}, ${heads} heads of ${headSize}, ${neurons} neurons`
+  const ends = `vocabulary ${vocabulary}${embeddingWidth === width ? '' : `, embedded in ${embeddingWidth}`}`
+  const norm = config.preNorm ? 'norm before each branch' : 'norm after each sum'
+  const head = config.tied ? 'tied head' : 'head of its own'
+  return [`${blocks}; ${ends}; ${positions} positions; ${norm}; ${head}`]
+}
