@@ -2,14 +2,35 @@
  * attention: causal self-attention of T new tokens over a cache of S, for chosen heads; +0 for the others.
  * attention_backward: its gradients over a whole sequence. Formulas and order: src/ops/attention.ts.
  */
-import { addScaled, bytes, divideArray, dot, exponentials, largest, scaleArray, sum } from './float32'
+import {
+  addScaled,
+  bytes,
+  divideArray,
+  dot,
+  dotThree,
+  exponentials,
+  largest,
+  scaleArray,
+  sum,
+} from './float32'
 import { scoreGradients, weights } from './scratch'
 import { rowAt, unitAt } from './units'
-import { addWeightedRows } from './weighted_rows'
+import { addRowsByEight } from './weighted_rows'
+
+/** to[s] = <x, matrix[s]>, s < count. */
+function dotRows(to: usize, x: usize, matrix: usize, count: i32, K: i32): void {
+  let s = 0
+  for (; s + 3 <= count; s += 3) {
+    const at = to + bytes(s)
+    const row = rowAt(matrix, s, K)
+    dotThree(at, at + 4, at + 8, x, row, row + bytes(K), row + bytes(K) * 2, K)
+  }
+  for (; s < count; s++) store<f32>(to + bytes(s), dot(x, rowAt(matrix, s, K), K))
+}
 
 /** Fills `weights` with the attention weights of one scaled query over positions 0..visible-1. */
 function attend(scaled: usize, key: usize, visible: i32, K: i32): void {
-  for (let s = 0; s < visible; s++) store<f32>(weights + bytes(s), dot(scaled, rowAt(key, s, K), K))
+  dotRows(weights, scaled, key, visible, K)
   exponentials(weights, weights, largest(weights, visible), visible)
   divideArray(weights, sum(weights, visible), visible)
 }
@@ -42,7 +63,7 @@ export function attention(
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
       attend(row, headKey, visible, K)
       memory.fill(row, 0, bytes(K))
-      addWeightedRows(row, headValue, weights, 0, visible, K)
+      addRowsByEight(row, headValue, weights, 0, visible, K)
     }
   }
 }
@@ -81,7 +102,7 @@ export function attention_backward(
         addScaled(key_grad + past, row, load<f32>(scoreGradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      addWeightedRows(row, headKey, scoreGradients, 0, visible, K)
+      addRowsByEight(row, headKey, scoreGradients, 0, visible, K)
       scaleArray(row, row, scale, K)
     }
   }
@@ -89,7 +110,7 @@ export function attention_backward(
 
 /** scoreGradients[s] = w[s] (w_grad[s] - <w, w_grad>), with w_grad[s] = <y_grad, value[s]>. */
 function gradeScores(y_grad: usize, value: usize, visible: i32, K: i32): void {
-  for (let s = 0; s < visible; s++) store<f32>(scoreGradients + bytes(s), dot(y_grad, rowAt(value, s, K), K))
+  dotRows(scoreGradients, y_grad, value, visible, K)
   const mean = dot(weights, scoreGradients, visible)
   for (let s = 0; s < visible; s++) {
     const at = bytes(s)

@@ -59,6 +59,71 @@ export function dot(a: usize, b: usize, length: i32): f32 {
   return total
 }
 
+/** Three times `dot`, of one array with three others, side by side; each result goes to its own address. */
+export function dotThree(
+  to0: usize,
+  to1: usize,
+  to2: usize,
+  x: usize,
+  w0: usize,
+  w1: usize,
+  w2: usize,
+  length: i32,
+): void {
+  const end = x + bytes(length)
+  const whole = x + wholeStripes(length)
+  let a00 = f32x4.splat(0)
+  let a01 = f32x4.splat(0)
+  let a02 = f32x4.splat(0)
+  let a03 = f32x4.splat(0)
+  let a10 = f32x4.splat(0)
+  let a11 = f32x4.splat(0)
+  let a12 = f32x4.splat(0)
+  let a13 = f32x4.splat(0)
+  let a20 = f32x4.splat(0)
+  let a21 = f32x4.splat(0)
+  let a22 = f32x4.splat(0)
+  let a23 = f32x4.splat(0)
+  while (x < whole) {
+    const x0 = v128.load(x)
+    a00 = f32x4.add(a00, f32x4.mul(x0, v128.load(w0)))
+    a10 = f32x4.add(a10, f32x4.mul(x0, v128.load(w1)))
+    a20 = f32x4.add(a20, f32x4.mul(x0, v128.load(w2)))
+    const x1 = v128.load(x, 16)
+    a01 = f32x4.add(a01, f32x4.mul(x1, v128.load(w0, 16)))
+    a11 = f32x4.add(a11, f32x4.mul(x1, v128.load(w1, 16)))
+    a21 = f32x4.add(a21, f32x4.mul(x1, v128.load(w2, 16)))
+    const x2 = v128.load(x, 32)
+    a02 = f32x4.add(a02, f32x4.mul(x2, v128.load(w0, 32)))
+    a12 = f32x4.add(a12, f32x4.mul(x2, v128.load(w1, 32)))
+    a22 = f32x4.add(a22, f32x4.mul(x2, v128.load(w2, 32)))
+    const x3 = v128.load(x, 48)
+    a03 = f32x4.add(a03, f32x4.mul(x3, v128.load(w0, 48)))
+    a13 = f32x4.add(a13, f32x4.mul(x3, v128.load(w1, 48)))
+    a23 = f32x4.add(a23, f32x4.mul(x3, v128.load(w2, 48)))
+    x += STRIPE
+    w0 += STRIPE
+    w1 += STRIPE
+    w2 += STRIPE
+  }
+  let value0 = combine(a00, a01, a02, a03)
+  let value1 = combine(a10, a11, a12, a13)
+  let value2 = combine(a20, a21, a22, a23)
+  while (x < end) {
+    const factor = load<f32>(x)
+    value0 += factor * load<f32>(w0)
+    value1 += factor * load<f32>(w1)
+    value2 += factor * load<f32>(w2)
+    x += 4
+    w0 += 4
+    w1 += 4
+    w2 += 4
+  }
+  store<f32>(to0, value0)
+  store<f32>(to1, value1)
+  store<f32>(to2, value2)
+}
+
 /** Striped sum of a[i], i < length. */
 export function sum(a: usize, length: i32): f32 {
   const end = a + bytes(length)

@@ -4,7 +4,7 @@
  */
 import { addArrays, addScaled, bytes } from './float32'
 import { addOuterProducts, WORTH_PACKING } from './outer_product'
-import { rowAt, unitAt } from './units'
+import { addChosen, rowAt, unitAt } from './units'
 
 export function linear_backward_weight(
   weight_grad: usize, // [O, I]
@@ -39,11 +39,6 @@ export function linear_backward_bias(
   for (let t = 0; t < T; t++) {
     const row = rowAt(y_grad, t, O)
     if (!rows) addArrays(bias_grad, bias_grad, row, O)
-    else {
-      for (let r = 0; r < R; r++) {
-        const at = bytes(unitAt(rows, r))
-        store<f32>(bias_grad + at, load<f32>(bias_grad + at) + load<f32>(row + at))
-      }
-    }
+    else addChosen(bias_grad, row, rows, R)
   }
 }

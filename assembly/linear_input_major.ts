@@ -6,7 +6,10 @@
 import { addArrays, bytes } from './float32'
 import { addOuterProducts, WORTH_PACKING } from './outer_product'
 import { rowAt } from './units'
-import { addWeightedRows } from './weighted_rows'
+import { addRowsByEight, addRowsOneByOne } from './weighted_rows'
+
+/** Rows of this many numbers stand far enough apart to be read side by side. */
+const WIDE: i32 = 768
 
 export function linear_input_major(
   y: usize, // [T, O]
@@ -24,7 +27,10 @@ export function linear_input_major(
   if (T >= WORTH_PACKING) {
     addOuterProducts(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
   } else {
-    for (let t = 0; t < T; t++) addWeightedRows(rowAt(y, t, O), weight, rowAt(x, t, I), inputs, count, O)
+    for (let t = 0; t < T; t++) {
+      if (inputs || O >= WIDE) addRowsByEight(rowAt(y, t, O), weight, rowAt(x, t, I), inputs, count, O)
+      else addRowsOneByOne(rowAt(y, t, O), weight, rowAt(x, t, I), count, O)
+    }
   }
   if (bias) {
     for (let t = 0; t < T; t++) {

@@ -11,3 +11,11 @@ export function unitAt(list: usize, r: i32): i32 {
 export function rowAt(matrix: usize, row: i32, width: i32): usize {
   return matrix + ((<usize>row * <usize>width) << 2)
 }
+
+/** y[i] += x[i] for chosen i. */
+export function addChosen(y: usize, x: usize, list: usize, count: i32): void {
+  for (let r = 0; r < count; r++) {
+    const at = (<usize>unitAt(list, r)) << 2
+    store<f32>(y + at, load<f32>(y + at) + load<f32>(x + at))
+  }
+}

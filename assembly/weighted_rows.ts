@@ -1,18 +1,27 @@
 /**
- * y += sum over chosen rows r of factors[r] * matrix[r], sequential in r: what linear_input_major does for one token, and
- * attention for the values of the past.
+ * y += sum over rows r of factors[r] * matrix[r], sequential in r: what linear_input_major does for one token, and
+ * attention with the values of the past.
  *
- * Eight rows at a time y is read and written an eighth as often, and memory is read in eight streams, which is faster
- * than one: measured in bench/README.md. Short rows that follow each other are the exception; there the streams share
- * pages, and one row after the other, a single stream, is faster. The order of additions is the same.
+ * Two ways with the same order of additions. Eight rows at a time, y is read and written an eighth as often, and memory
+ * is read in eight streams, which is faster than one. Short rows that follow each other in memory are the exception:
+ * there the streams share pages, and one row after the other, a single stream, is faster (bench/README.md).
  */
 import { addScaled, bytes, wholeQuads } from './float32'
 import { rowAt, unitAt } from './units'
 
-/** Rows of this many numbers stand far enough apart to be read side by side. */
-const WIDE: i32 = 768
+/** Every row, one after the other. */
+export function addRowsOneByOne(
+  y: usize, // [width]
+  matrix: usize, // [count, width]
+  factors: usize, // [count]
+  count: i32,
+  width: i32,
+): void {
+  for (let r = 0; r < count; r++) addScaled(y, rowAt(matrix, r, width), load<f32>(factors + bytes(r)), width)
+}
 
-export function addWeightedRows(
+/** Chosen rows, eight at a time. */
+export function addRowsByEight(
   y: usize, // [width]
   matrix: usize, // [*, width]
   factors: usize, // [*]
@@ -21,7 +30,7 @@ export function addWeightedRows(
   width: i32,
 ): void {
   let r = 0
-  if (list || width >= WIDE) for (; r + 8 <= count; r += 8) addEightRows(y, matrix, factors, list, r, width)
+  for (; r + 8 <= count; r += 8) addEightRows(y, matrix, factors, list, r, width)
   for (; r < count; r++) {
     const i = unitAt(list, r)
     addScaled(y, rowAt(matrix, i, width), load<f32>(factors + bytes(i)), width)
