@@ -18,7 +18,7 @@ import { OptModel } from './model/opt/opt_model.ts'
 import { makeSampler, type SamplerOptions } from './model/opt/sampling.ts'
 import type { MaskMode } from './model/opt/unit_lists.ts'
 import type { LoadProgress } from './model/opt/weights.ts'
-import { exists, pathOfUrl } from './platform/platform.ts'
+import { exists, folderOf, joinPath, pathOfUrl } from './platform/platform.ts'
 import { randomPlanner, shadowPlanner } from './predictor/planners.ts'
 import type { ShadowPredictor } from './predictor/shadow.ts'
 import { loadShadowPredictor } from './predictor/shadow_file.ts'
@@ -36,6 +36,9 @@ import { pause } from './train/pause.ts'
 /** The name of the small trained model that comes with this package. */
 export const embeddedName = 'embedded'
 
+/** The file of a model's folder that its predictor is looked for in. */
+export const predictorFile = 'predictor.safetensors'
+
 /** The planners that need no answer, and so can be used while text is written. */
 export const generationPlanners = ['dense', 'random', 'shadow'] as const
 export type GenerationPlanner = (typeof generationPlanners)[number]
@@ -51,7 +54,7 @@ export interface OpenOptions {
 
 /** What decides which units are computed. */
 export interface PlanOptions {
-  /** Default `dense`. `shadow` needs a predictor (see `loadPredictor`). Or a planner of your own. */
+  /** Default `dense`. `shadow` asks the predictor (see `loadPredictor`). Or a planner of your own. */
   readonly planner?: GenerationPlanner | MaskPlanner
   /** The share of heads and neurons after layer 0 that is skipped, from 0 to 1; default 0.5. `dense` skips nothing. */
   readonly sparsity?: number
@@ -107,7 +110,10 @@ export class ShadowOpt {
   readonly tokenizer: Tokenizer | null
   readonly #backend: Backend
   readonly #running = new Set<AsyncGenerator<unknown>>()
-  #predictor: ShadowPredictor | null = null
+  /** The predictor in force, or on its way. */
+  #predictor: Promise<ShadowPredictor> | null = null
+  /** All that were read: a generation may still ask an earlier one. */
+  readonly #predictors: ShadowPredictor[] = []
   #disposed = false
 
   private constructor(name: string, { files, tokenizer }: ModelFolder, model: OptModel) {
@@ -157,21 +163,14 @@ export class ShadowOpt {
   }
 
   /**
-   * Reads the predictor that the `shadow` planner asks; it takes the place of an earlier one.
+   * Reads the predictor that the `shadow` planner asks; it takes the place of an earlier one. Without this, it is
+   * `predictor.safetensors` in the model's folder. `shadowllm reproduce --save-predictor` makes such files.
    * @throws InputError PREDICTOR_MODEL for one made for a model of another shape, and as for every file
    */
   async loadPredictor(path: string): Promise<void> {
     this.#expectLive()
-    const predictor = await loadShadowPredictor(path, this.#backend)
-    try {
-      this.#expectLive()
-      checkPredictor(predictor, this.config, path)
-    } catch (error) {
-      predictor.dispose()
-      throw error
-    }
-    this.#predictor?.dispose()
-    this.#predictor = predictor
+    this.#predictor = this.#readPredictor(path)
+    await this.#predictor
   }
 
   /**
@@ -202,13 +201,9 @@ export class ShadowOpt {
     const maxTokens = options.maxTokens ?? Math.min(usualTokens, this.config.positions - ids.length)
     const { signal, mode } = options
     const sampler = makeSampler(options)
-    const tokens = generateTokens(this.model, ids, {
-      maxTokens,
-      planner: this.#planner(options),
-      mode,
-      sampler,
-      signal,
-    })
+    const planner = await this.#planner(options)
+    this.#expectLive()
+    const tokens = generateTokens(this.model, ids, { maxTokens, planner, mode, sampler, signal })
     const text = this.tokenizer?.stream({ skipSpecial: true })
     this.#running.add(tokens)
     try {
@@ -247,10 +242,10 @@ export class ShadowOpt {
    */
   async forward(input: Ids | BatchInput, options: PlanOptions = {}): Promise<{ logits: FloatArray }> {
     this.#expectLive()
+    const plan = { planner: await this.#planner(options), mode: options.mode }
     await pause(options.signal)
     this.#expectLive()
     const { vocabulary: V } = this.config
-    const plan = { planner: this.#planner(options), mode: options.mode }
     if (!('input_ids' in input)) {
       const ids = readIds(input, 'tokens')
       return { logits: asNdarray(forwardBatch(this.model, ids, null, 1, ids.length, plan), [ids.length, V]) }
@@ -296,7 +291,7 @@ export class ShadowOpt {
     if (this.#disposed) return
     this.#disposed = true
     await Promise.all([...this.#running].map((tokens) => tokens.return(undefined)))
-    this.#predictor?.dispose()
+    for (const predictor of this.#predictors) predictor.dispose()
     this.model.dispose()
     this.#backend.dispose()
   }
@@ -321,7 +316,8 @@ export class ShadowOpt {
     return readIds(ids, 'prompt')
   }
 
-  #planner({ planner = 'dense', sparsity = 0.5, seed = 0, mode = 'skip' }: PlanOptions): MaskPlanner | null {
+  async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
+    const { planner = 'dense', sparsity = 0.5, seed = 0, mode = 'skip' } = options
     if (mode !== 'skip' && mode !== 'simulate')
       throw new UsageError('MODE', `mode: expected skip or simulate, got ${String(mode)}`)
     const budget = makeBudget(sparsity)
@@ -333,11 +329,30 @@ export class ShadowOpt {
         'PLANNER',
         `planner: expected one of ${generationPlanners.join(', ')}, got ${String(planner)}`,
       )
-    if (this.#predictor) return shadowPlanner(this.#predictor, budget)
+    return shadowPlanner(await this.#needPredictor(), budget)
+  }
+
+  async #needPredictor(): Promise<ShadowPredictor> {
+    const path = joinPath(folderOf(this.files[0]), predictorFile)
+    if (!this.#predictor && (await exists(path))) this.#predictor ??= this.#readPredictor(path)
+    if (this.#predictor) return this.#predictor
     throw new MissingError(
       'PREDICTOR_MISSING',
-      'planner shadow: expected a predictor to have been loaded, got none',
+      `planner shadow: expected a predictor, got none, not even ${path}; "shadowllm reproduce --save-predictor" makes one`,
     )
+  }
+
+  async #readPredictor(path: string): Promise<ShadowPredictor> {
+    const predictor = await loadShadowPredictor(path, this.#backend)
+    try {
+      this.#expectLive()
+      checkPredictor(predictor, this.config, path)
+    } catch (error) {
+      predictor.dispose()
+      throw error
+    }
+    this.#predictors.push(predictor)
+    return predictor
   }
 
   #scorePiece(ids: Int32Array): number {

@@ -20,7 +20,8 @@ const help = `
 Planners:
   dense    everything is computed
   random   a random choice of heads and neurons is skipped
-  shadow   those a predictor expects to matter least are skipped; needs --predictor
+  shadow   those that the predictor expects to matter least are skipped; it is --predictor, else predictor.safetensors
+           in the model's folder (the embedded model has one)
 
 Ctrl-C keeps what was written and ends with exit code 130.
 
@@ -28,8 +29,8 @@ Examples:
   $ shadowllm generate "Once upon a time"
   $ shadowllm generate "The captain" --temperature 0.8 --top-k 40 --seed 7
   $ shadowllm generate "The captain" --planner random --sparsity 0.7 --max-tokens 32
-  $ shadowllm reproduce --quick --save-predictor predictor.safetensors
-  $ shadowllm generate "The captain" --planner shadow --predictor predictor.safetensors`
+  $ shadowllm generate "The captain" --planner shadow --sparsity 0.7
+  $ shadowllm generate -m DIR "The captain" --planner shadow --predictor FILE`
 
 interface GenerateFlags extends ModelFlags {
   readonly planner: GenerationPlanner
@@ -53,7 +54,7 @@ export function addGenerate(program: Command, session: Session): void {
     .argument('<prompt>', 'text to begin with')
     .addOption(modelOption())
     .addOption(planner())
-    .option('--predictor <file>', 'what the shadow planner asks, as written by reproduce --save-predictor')
+    .option('--predictor <file>', 'what the shadow planner asks, made by reproduce --save-predictor')
     .option('--sparsity <share>', 'share of heads and neurons to skip, from 0 to 1', sparsityFlag, 0.5)
     .option('--max-tokens <count>', 'how many tokens at most (default: 64)', wholeFlag('max-tokens', count))
     .option('--temperature <number>', '0 is greedy', numberFlag('temperature', { least: 0, most: 100 }), 0)

@@ -1,0 +1,331 @@
+/**
+ * The library's door: what it promises to those who hold it right, and what it says to those who do not.
+ */
+import fc from 'fast-check'
+import ndarray from 'ndarray'
+import { readFileSync } from 'node:fs'
+import { afterAll, describe, expect, test } from 'vitest'
+import {
+  backendNames,
+  denseMask,
+  InputError,
+  MissingError,
+  ShadowOpt,
+  UsageError,
+  type GenerateOptions,
+  type GenerateStep,
+  type Ids,
+  type MaskPlanner,
+} from '../../src/index.ts'
+import { fixtures } from '../golden/golden.ts'
+import { law } from '../harness/seed.ts'
+
+interface KnownText {
+  text: string
+  input_ids: number[]
+  mean_nll: number
+  greedy_ids: number[]
+  greedy_text: string
+}
+
+const known = JSON.parse(readFileSync(`${fixtures}tiny-opt/expected.json`, 'utf8')) as KnownText[]
+const opt = await ShadowOpt.fromPretrained()
+const tiny = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+afterAll(async () => {
+  await opt.dispose()
+  await tiny.dispose()
+})
+
+async function collect(
+  from: ShadowOpt,
+  prompt: string | Ids,
+  options?: GenerateOptions,
+): Promise<{ text: string; tokens: number[]; steps: GenerateStep[] }> {
+  const steps: GenerateStep[] = []
+  for await (const step of from.generate(prompt, options)) steps.push(step)
+  return { text: steps.map((step) => step.text).join(''), tokens: steps.map((step) => step.token), steps }
+}
+
+/** The code of the error a piece of work ends with. */
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'no error',
+    (error: unknown) => (error instanceof Error && 'code' in error ? String(error.code) : String(error)),
+  )
+}
+
+describe('the embedded model', () => {
+  test.each(known)('writes on from "$text" as it did when it was made', async (expected) => {
+    const { tokens, text } = await collect(opt, expected.text, { maxTokens: 32 })
+    expect(tokens).toEqual(expected.greedy_ids)
+    expect(text).toBe(expected.greedy_text)
+  })
+
+  test.each(known)('finds "$text" as likely as it did then', async ({ text, mean_nll: nll }) => {
+    const found = await opt.perplexity(text)
+    expect(Math.log(found.tokenPerplexity)).toBeCloseTo(nll, 4)
+    expect(found.words).toBe(text.split(' ').length)
+    expect(Math.log(found.wordPerplexity) * found.words).toBeCloseTo(found.nll, 6)
+  })
+
+  test('gives the same bits on every backend', async () => {
+    const shapes = await Promise.all(
+      backendNames.map(async (backend) => {
+        await using one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`, { backend })
+        const { logits } = await one.forward([5, 6, 7, 8])
+        expect(logits.shape).toEqual([4, 99])
+        return [...logits.data]
+      }),
+    )
+    for (const other of shapes) expect(other).toEqual(shapes[0])
+  })
+
+  test('scores a text longer than its context in pieces', async () => {
+    const long = known
+      .map(({ text }) => text)
+      .join(' ')
+      .repeat(12)
+    const found = await opt.perplexity(long)
+    expect(found.tokens).toBeGreaterThan(opt.config.positions)
+    expect(found.tokens).toBe(opt.encode(long).length)
+    expect(found.tokenPerplexity).toBeLessThan(1000)
+  })
+})
+
+describe('generate', () => {
+  test('counts its steps, and says why it ended', async () => {
+    const text = opt.generate('The captain', { maxTokens: 3 })
+    for (let index = 0; index < 3; index++)
+      expect((await text.next()).value).toMatchObject({ index, token: expect.any(Number) })
+    expect(await text.next()).toEqual({ done: true, value: 'length' })
+  })
+
+  test('ends where the context does when no length is asked for', async () => {
+    const prompt = new Int32Array(opt.config.positions - 5).fill(300)
+    expect((await collect(opt, prompt)).tokens).toHaveLength(5)
+  })
+
+  law(
+    'a seed writes the same text again, and its pieces are the text of its tokens',
+    [fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.double({ min: 0.1, max: 3, noNaN: true })],
+    async (seed, temperature) => {
+      const options = { seed, temperature, topK: 500, topP: 0.98, maxTokens: 6 }
+      const [first, second] = [await collect(opt, 'The sea', options), await collect(opt, 'The sea', options)]
+      expect(second.tokens).toEqual(first.tokens)
+      expect(first.text).toBe(opt.tokenizer?.decode(first.tokens, { skipSpecial: true }))
+    },
+    { runs: 12 },
+  )
+
+  test('any number may run at once, each as if alone', async () => {
+    const prompts = known.map(({ text }) => text)
+    const options = { maxTokens: 10, planner: 'random', seed: 3, sparsity: 0.4 } as const
+    const alone: number[][] = []
+    for (const prompt of prompts) alone.push((await collect(opt, prompt, options)).tokens)
+    const texts = prompts.map((prompt) => opt.generate(prompt, options))
+    const together: number[][] = prompts.map(() => [])
+    for (let n = 0; n < 10; n++)
+      for (const [i, text] of texts.entries()) {
+        const { value } = await text.next()
+        if (typeof value === 'object') together[i].push(value.token)
+      }
+    expect(together).toEqual(alone)
+    for (const text of texts) await text.return('length')
+  })
+
+  test('skipping equals simulating, at any sparsity', async () => {
+    for (const planner of ['random', 'shadow'] as const)
+      for (const sparsity of [0, 0.5, 0.9, 1]) {
+        const options = { planner, sparsity, maxTokens: 4 }
+        const skipped = await collect(opt, 'Once upon', options)
+        expect(skipped.tokens).toEqual(
+          (await collect(opt, 'Once upon', { ...options, mode: 'simulate' })).tokens,
+        )
+      }
+  })
+
+  test('asks a planner of your own once, about the prompt', async () => {
+    const asked: number[] = []
+    const planner: MaskPlanner = {
+      name: 'mine',
+      afterFirstAttention(context, tokens) {
+        asked.push(tokens, context.length)
+        return denseMask(opt.model.shape)
+      },
+    }
+    const { tokens } = await collect(opt, known[0].text, { planner, maxTokens: 8 })
+    expect(tokens).toEqual(known[0].greedy_ids.slice(0, 8))
+    expect(asked).toEqual([known[0].input_ids.length, known[0].input_ids.length * opt.config.width])
+  })
+
+  test('leaving early frees its sequence', async () => {
+    const before = opt.model.backend.liveBuffers
+    for await (const step of opt.generate('The captain')) if (step.index === 2) break
+    expect(opt.model.backend.liveBuffers).toBe(before)
+  })
+})
+
+describe('forward', () => {
+  test('padding changes nothing', async () => {
+    const ids = [5, 6, 7]
+    const { logits: alone } = await tiny.forward(ids)
+    const { logits } = await tiny.forward({
+      input_ids: ndarray(Int32Array.of(1, 5, 6, 7, 9, 8, 7, 6), [2, 4]),
+      attention_mask: [
+        [0, 1, 1, 1],
+        [1, 1, 1, 1],
+      ],
+    })
+    expect(logits.shape).toEqual([2, 4, 99])
+    expect([...logits.data.slice(99, 4 * 99)]).toEqual([...alone.data])
+    expect(logits.pick(0, 0).get(7)).toBe(0)
+    expect(logits.get(0, 2, 50)).toBe(alone.get(1, 50))
+  })
+})
+
+describe('every argument is checked at the door', () => {
+  const generate = (prompt: string | Ids, options?: GenerateOptions) => () => collect(opt, prompt, options)
+  test.each<[string, string, () => Promise<unknown>]>([
+    ['an empty prompt', 'PROMPT', generate('')],
+    ['no ids', 'PROMPT', generate([])],
+    ['a negative id', 'TOKENS', generate([-1])],
+    ['an id outside the vocabulary', 'TOKENS', generate([4096])],
+    ['half an id', 'TOKENS', generate([1.5])],
+    ['an id that is text', 'TOKENS', generate(['2'] as unknown as number[])],
+    ['a prompt as long as the context', 'CONTEXT_LENGTH', generate(new Int32Array(256).fill(5))],
+    ['a long text', 'CONTEXT_LENGTH', generate('word '.repeat(1000))],
+    ['more tokens than there is room for', 'CONTEXT_LENGTH', generate([2, 3], { maxTokens: 255 })],
+    ['a negative length', 'MAX_TOKENS', generate('a', { maxTokens: -1 })],
+    ['a sparsity above 1', 'SPARSITY', generate('a', { planner: 'random', sparsity: 1.2 })],
+    ['a sparsity above 1 that nobody uses', 'SPARSITY', generate('a', { sparsity: 1.2 })],
+    ['NaN as sparsity', 'SPARSITY', generate('a', { planner: 'shadow', sparsity: NaN })],
+    ['an unknown planner', 'PLANNER', generate('a', { planner: 'oracle' as 'random' })],
+    ['an unknown mode', 'MODE', generate('a', { mode: 'guess' as 'skip' })],
+    ['a negative temperature', 'TEMPERATURE', generate('a', { temperature: -1 })],
+    ['a top-k of 0', 'TOP_K', generate('a', { temperature: 1, topK: 0 })],
+    ['a top-p of 0', 'TOP_P', generate('a', { temperature: 1, topP: 0 })],
+    ['rows of two lengths', 'BATCH_SHAPE', () => opt.forward({ input_ids: [[1, 2], [3]] })],
+    ['an empty batch', 'BATCH_SHAPE', () => opt.forward({ input_ids: [] })],
+    ['a flat batch', 'BATCH_SHAPE', () => opt.forward({ input_ids: ndarray(Int32Array.of(1, 2)) })],
+    [
+      'a mask of another size',
+      'BATCH_SHAPE',
+      () => opt.forward({ input_ids: [[1, 2]], attention_mask: [[1]] }),
+    ],
+    [
+      'a mask with a hole',
+      'MASK_NOT_CONTIGUOUS',
+      () => opt.forward({ input_ids: [[1, 2, 3]], attention_mask: [[1, 0, 1]] }),
+    ],
+    ['no tokens', 'TOKENS', () => opt.forward([])],
+    ['an empty text', 'PROMPT', () => opt.perplexity('')],
+    ['half a surrogate pair', 'TEXT_SURROGATE', () => opt.perplexity('a\ud800')],
+    ['text without a tokenizer', 'TOKENIZER_MISSING', () => collect(tiny, 'a')],
+    ['a planner without its predictor', 'PREDICTOR_MISSING', () => collect(tiny, [5], { planner: 'shadow' })],
+    ['no predictor file', 'FILE_MISSING', () => opt.loadPredictor(`${fixtures}none.safetensors`)],
+    [
+      'weights as a predictor',
+      'PREDICTOR_CARD',
+      () => opt.loadPredictor(`${fixtures}tiny-opt/model.safetensors`),
+    ],
+    [
+      'the predictor of another model',
+      'PREDICTOR_MODEL',
+      () => tiny.loadPredictor(`${fixtures}tiny-opt/predictor.safetensors`),
+    ],
+    ['no such folder', 'MODEL_MISSING', () => ShadowOpt.fromPretrained(`${fixtures}none`)],
+    ['a folder that is no model', 'MODEL_CONFIG', () => ShadowOpt.fromPretrained(fixtures)],
+    ['a name on the hub', 'HUB_MISSING', () => ShadowOpt.fromPretrained('facebook/opt-125m')],
+    [
+      'an unknown backend',
+      'BACKEND_NAME',
+      () => ShadowOpt.fromPretrained('embedded', { backend: 'cpu' as 'wasm' }),
+    ],
+  ])('%s is %s', async (_, code, work) => {
+    const before = opt.model.backend.liveBuffers
+    expect(await codeOf(work())).toBe(code)
+    expect(opt.model.backend.liveBuffers, 'buffers left behind').toBe(before)
+  })
+
+  test('refusals are of the kind their exit code says', async () => {
+    await expect(collect(opt, '')).rejects.toThrow(UsageError)
+    await expect(ShadowOpt.fromPretrained(fixtures)).rejects.toThrow(InputError)
+    await expect(ShadowOpt.fromPretrained('facebook/opt-125m')).rejects.toThrow(MissingError)
+  })
+})
+
+describe('an abort is heard', () => {
+  test('before and while loading', async () => {
+    await expect(ShadowOpt.fromPretrained('embedded', { signal: AbortSignal.abort() })).rejects.toMatchObject(
+      { name: 'AbortError' },
+    )
+    const stop = new AbortController()
+    const loaded: number[] = []
+    const load = ShadowOpt.fromPretrained('embedded', {
+      signal: stop.signal,
+      onProgress: (progress) => {
+        loaded.push(progress.loaded)
+        if (progress.loaded === 3) stop.abort()
+      },
+    })
+    await expect(load).rejects.toMatchObject({ name: 'AbortError' })
+    expect(loaded).toEqual([1, 2, 3])
+  })
+
+  test('before the prompt, between tokens, from a timer, and in the other calls', async () => {
+    const before = opt.model.backend.liveBuffers
+    const aborted = AbortSignal.abort(new Error('enough'))
+    await expect(collect(opt, 'a', { signal: aborted })).rejects.toThrow('enough')
+    await expect(opt.forward([2], { signal: aborted })).rejects.toThrow('enough')
+    await expect(opt.perplexity('a', { signal: aborted })).rejects.toThrow('enough')
+    const stop = new AbortController()
+    const steps: GenerateStep[] = []
+    const text = async (): Promise<void> => {
+      for await (const step of opt.generate('a', { signal: stop.signal })) {
+        steps.push(step)
+        if (step.index === 1) stop.abort()
+      }
+    }
+    await expect(text()).rejects.toMatchObject({ name: 'AbortError' })
+    expect(steps).toHaveLength(2)
+    const timed = collect(opt, 'The captain', { maxTokens: 200, signal: AbortSignal.timeout(60) })
+    await expect(timed).rejects.toMatchObject({ name: 'TimeoutError' })
+    expect(opt.model.backend.liveBuffers).toBe(before)
+  })
+})
+
+describe('after dispose', () => {
+  test('every call says so, and a second dispose does nothing', async () => {
+    const one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+    await one.dispose()
+    await one.dispose()
+    for (const work of [
+      () => collect(one, [5]),
+      () => one.forward([5]),
+      () => one.perplexity('a'),
+      () => one.loadPredictor('none'),
+    ])
+      expect(await codeOf(work())).toBe('DISPOSED')
+  })
+
+  test('a generation that still ran ends with DISPOSED, and nothing stays allocated', async () => {
+    const one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+    const { backend } = one.model
+    const running = one.generate([5, 6], { maxTokens: 10 })
+    await running.next()
+    const waiting = one.generate([7], { maxTokens: 10 })
+    await one.dispose()
+    expect(backend.liveBuffers).toBe(0)
+    expect(await codeOf(running.next())).toBe('DISPOSED')
+    expect(await codeOf(waiting.next())).toBe('DISPOSED')
+  })
+
+  test('`await using` disposes', async () => {
+    let kept: ShadowOpt
+    {
+      await using one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+      kept = one
+    }
+    expect(await codeOf(kept.forward([5]))).toBe('DISPOSED')
+  })
+})
