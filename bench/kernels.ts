@@ -1,0 +1,127 @@
+/**
+ * The matrix kernels of the wasm backend, through its door as a model calls them.
+ *
+ * One token: the weights of each shape are repeated until they fill STREAM_BYTES, so that every matrix comes from memory;
+ * the figure is bytes of weights per second, beside what the machine reads in the same round. Many tokens: arithmetic
+ * per second.
+ */
+import { write } from '../src/platform/platform.ts'
+import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
+import { Random } from '../src/tensor/random.ts'
+import { GIGABYTES, STREAM_BYTES, streamJobs } from './streams.ts'
+import { figure, ratio, table, takeTurns, type Job } from './timing.ts'
+
+/** [rows, numbers per row]: blocks of OPT-125m and OPT-1.3b, and the lm_head of the former. */
+const STREAMED = [
+  [768, 768],
+  [3072, 768],
+  [768, 3072],
+  [2048, 2048],
+  [8192, 2048],
+  [50272, 768],
+] as const
+
+/** [T, I, O] */
+const MULTIPLIED = [
+  [4, 768, 3072],
+  [16, 768, 3072],
+  [128, 768, 768],
+  [128, 768, 3072],
+  [128, 3072, 768],
+  [256, 256, 1024],
+  [512, 2048, 2048],
+] as const
+
+/** GFLOP/s from operations per millisecond. */
+const GIGAFLOPS = 1e-6
+
+function randomNumbers(length: number): Float32Array {
+  const random = new Random(1)
+  // A short period is as good as none here, and a thousand times faster to make.
+  const period = Float32Array.from({ length: 4096 }, () => random.uniform() - 0.5)
+  return Float32Array.from({ length }, (_, i) => period[i % period.length])
+}
+
+async function oneToken(): Promise<void> {
+  const { forward, four } = await streamJobs()
+  const backend = await WasmBackend.create()
+  const weights = backend.upload(randomNumbers(STREAM_BYTES / 4))
+  const x = backend.upload(randomNumbers(50272))
+  const y = backend.allocate('f32', 50272)
+  const rows = [
+    ['rows x length', 'linear GB/s', 'of forward', 'of four', 'input-major', 'of forward', 'of four'],
+  ]
+  for (const [count, length] of STREAMED) {
+    const repeats = Math.floor(STREAM_BYTES / (4 * count * length))
+    const matrices = Array.from({ length: repeats }, (_, i) =>
+      backend.slice(weights, i * count * length, count * length),
+    )
+    const work = 4 * count * length * repeats
+    const { linear, linear_input_major } = backend.ops
+    const jobs: Job[] = [
+      forward,
+      four,
+      {
+        name: 'linear',
+        work,
+        run: () => matrices.forEach((w) => linear(y, x, w, null, null, 1, count, length, 0)),
+      },
+      {
+        name: 'linear_input_major',
+        work,
+        run: () => matrices.forEach((w) => linear_input_major(y, x, w, null, null, 1, length, count, 0)),
+      },
+    ]
+    const [one, best, ...kernels] = takeTurns(jobs, 15)
+    const cells = kernels.flatMap((rates) => [
+      figure(rates, GIGABYTES),
+      `${(100 * ratio(rates, one)).toFixed(0)} %`,
+      `${(100 * ratio(rates, best)).toFixed(0)} %`,
+    ])
+    rows.push([`${count} x ${length}`, ...cells])
+  }
+  backend.dispose()
+  await write(
+    'stdout',
+    'One token, GB/s of weights: median (best) of 15 rounds, and the median share of what the\n',
+  )
+  await write('stdout', 'machine reads forward and in four streams in the same round\n')
+  await write('stdout', `${table(rows)}\n`)
+}
+
+async function manyTokens(): Promise<void> {
+  const backend = await WasmBackend.create()
+  const rows = [['T x I x O', 'linear', 'linear_input_major', 'linear_backward_weight']]
+  for (const [T, I, O] of MULTIPLIED) {
+    const x = backend.upload(randomNumbers(T * I))
+    const y = backend.upload(randomNumbers(T * O))
+    const w = backend.upload(randomNumbers(O * I))
+    const repeats = Math.ceil(1e8 / (2 * T * I * O))
+    const { linear, linear_input_major, linear_backward_weight } = backend.ops
+    const job = (name: string, call: () => void): Job => ({
+      name,
+      work: 2 * T * I * O * repeats,
+      run: () => {
+        for (let i = 0; i < repeats; i++) call()
+      },
+    })
+    const rates = takeTurns(
+      [
+        job('linear', () => linear(y, x, w, null, null, T, O, I, 0)),
+        job('linear_input_major', () => linear_input_major(y, x, w, null, null, T, O, I, 0)),
+        // x stands in for both, so that sums do not grow from call to call.
+        job('linear_backward_weight', () => linear_backward_weight(w, y, x, null, T, O, I, 0)),
+      ],
+      25,
+    )
+    rows.push([`${T} x ${I} x ${O}`, ...rates.map((one) => figure(one, GIGAFLOPS))])
+    for (const buffer of [x, y, w]) backend.free(buffer)
+  }
+  backend.dispose()
+  await write('stdout', `Many tokens, GFLOP/s: median (best) of 25 rounds\n${table(rows)}`)
+}
+
+export async function run(): Promise<void> {
+  await oneToken()
+  await manyTokens()
+}

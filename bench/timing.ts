@@ -1,0 +1,59 @@
+/**
+ * Timing of things that are to be compared: they take turns, so that whatever else the machine does hits all of them,
+ * and ratios are taken within a round. Figures of two runs cannot be compared; ratios can.
+ */
+import { now } from '../src/platform/platform.ts'
+
+/** Something to time. */
+export interface Job {
+  readonly name: string
+  /** How much one call does, in whatever the rate is to be counted in. */
+  readonly work: number
+  readonly run: () => void
+}
+
+/** The rates of one job, work per millisecond, a number per round. */
+export interface Rates {
+  readonly name: string
+  readonly samples: readonly number[]
+}
+
+/** Each job once untimed, then `rounds` rounds in which every job has one turn. */
+export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
+  const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
+  for (const { run } of jobs) run()
+  for (let round = 0; round < rounds; round++)
+    jobs.forEach(({ run, work }, i) => {
+      const start = now()
+      run()
+      rates[i].samples.push(work / (now() - start))
+    })
+  return rates
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+/** The median over rounds of one job's rate divided by another's in the same round. */
+export function ratio(rates: Rates, base: Rates): number {
+  return median(rates.samples.map((sample, round) => sample / base.samples[round]))
+}
+
+/** "median (best)" of rates times a unit. */
+export function figure({ samples }: Rates, unit: number): string {
+  return `${(median(samples) * unit).toFixed(1)} (${(Math.max(...samples) * unit).toFixed(1)})`
+}
+
+/** Columns lined up; the first row is the head. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)))
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
+      .join('  ')
+      .trimEnd()
+  return `${rows.map(line).join('\n')}\n`
+}
