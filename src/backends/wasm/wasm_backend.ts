@@ -48,8 +48,17 @@ interface Instance {
   readonly heapBase: number
 }
 
+function makeMemory(): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: FIRST_PAGES, maximum: MOST_PAGES })
+  } catch (cause) {
+    const message = `backend wasm: expected room for ${PAGE * FIRST_PAGES} bytes, got none`
+    throw new MissingError('BACKEND_MEMORY', message, { cause })
+  }
+}
+
 function instantiate(module: WebAssembly.Module): Instance {
-  const memory = new WebAssembly.Memory({ initial: FIRST_PAGES, maximum: MOST_PAGES })
+  const memory = makeMemory()
   // Whatever the compiler calls the memory it wants, there is only one to give.
   const imports: Record<string, Record<string, WebAssembly.Memory>> = {}
   for (const { module: room, name } of WebAssembly.Module.imports(module))
@@ -77,7 +86,7 @@ export class WasmBackend implements Backend {
 
   /**
    * Starts a backend with a memory of its own.
-   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD.
+   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD, BACKEND_MEMORY if there is no room.
    */
   static async create(): Promise<WasmBackend> {
     if (!hasSimd())
@@ -88,7 +97,8 @@ export class WasmBackend implements Backend {
     return new WasmBackend(await loadModule())
   }
 
-  private constructor(module: WebAssembly.Module) {
+  /** From a module of these kernels; `create` knows where to find one. */
+  constructor(module: WebAssembly.Module) {
     const { memory, kernels, heapBase } = instantiate(module)
     this.#allocator = new Allocator(heapBase, (end) => this.#reach(end))
     // WebAssembly takes null for 0, the null address.
@@ -156,6 +166,7 @@ export class WasmBackend implements Backend {
   free(buffer: Buffer): void {
     const whole = placed<Place>(this, buffer, 'free')
     if (whole.parent) throw new UsageError('BUFFER_VIEW', 'free: expected a buffer, got a view of one')
+    this.#live()
     whole.freed = true
     this.#allocator.free(whole.place)
   }

@@ -1,0 +1,64 @@
+/**
+ * Large shapes of the wasm kernels: the products of many tokens are cut into blocks and tiles, and a result must not
+ * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts and the longest
+ * context.
+ */
+import type { Backend } from '../../src/backends/backend.ts'
+import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
+import type { OpName } from '../../src/ops/catalog.ts'
+import type { Sizes } from '../../src/ops/op.ts'
+import { Data } from '../harness/data.ts'
+import { checkAgreement } from '../harness/laws/agreement.ts'
+import { makeValues } from '../harness/op_case.ts'
+
+/** A product of many tokens, and its list of chosen units. */
+export const products = {
+  linear: 'rows',
+  linear_input_major: 'inputs',
+  linear_backward_weight: 'rows',
+} as const
+
+export type Product = keyof typeof products
+
+/** Tokens per block of linear; rows and terms per block of the outer products. */
+const edges = [96, 128, 192, 256].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
+const small = [1, 3, 4, 5, 8, 9, 17, 33]
+
+function check(
+  backend: Backend,
+  name: OpName,
+  sizes: Sizes,
+  data: Data,
+  absent: readonly string[] = [],
+): void {
+  const values = makeValues(name, sizes, data, 'plain', new Set(absent))
+  checkAgreement(backend, name, values, { offset: data.pick([0, 1, 3]), aliased: false })
+}
+
+/** One letter at the edge of a block, the others small; with a list of chosen units and without. */
+export function atAnEdge(backend: Backend, name: Product, large: 'T' | 'O' | 'I', seed: number): void {
+  const data = new Data(seed)
+  const sizes = { T: data.pick(small), O: data.pick(small), I: data.pick(small), [large]: data.pick(edges) }
+  const R = Math.ceil((name === 'linear_input_major' ? sizes.I : sizes.O) * data.uniform())
+  check(backend, name, { ...sizes, R }, data)
+  check(backend, name, { ...sizes, R }, data, [products[name]])
+}
+
+/** Every letter past the end of a block. */
+export function pastEveryBlock(backend: Backend, name: Product, seed: number): void {
+  const data = new Data(seed)
+  check(backend, name, { T: 97, O: 129, I: 257, R: 121 }, data)
+  check(backend, name, { T: 131, O: 133, I: 259, R: 0 }, data, [products[name]])
+}
+
+/** Rows as long as `linear` packs, and longer. */
+export function longRows(backend: Backend, seed: number): void {
+  const data = new Data(seed)
+  for (const I of [16_383, 16_384, 16_385, 20_007]) check(backend, 'linear', { T: 19, O: 5, I, R: 4 }, data)
+}
+
+/** As many positions as an attention kernel has room for. */
+export function longestContext(backend: Backend, seed: number): void {
+  const sizes = { T: 2, S: LONGEST_CONTEXT, C: LONGEST_CONTEXT, H: 2, K: 5, R: 1 }
+  check(backend, 'attention', sizes, new Data(seed))
+}

@@ -1,0 +1,80 @@
+/**
+ * Bugs planted in the kernels' sources, where only large sizes or last bits show them (law 10): each is compiled, and
+ * found by a law of its backend.
+ */
+import { describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import { agreementLaws } from '../harness/laws/agreement.ts'
+import { verdict } from '../harness/mutate.ts'
+import { runSeed } from '../harness/seed.ts'
+import { longRows, pastEveryBlock } from './wasm_block_laws.ts'
+import { compileKernels, type Plant } from './wasm_compile.ts'
+
+interface Mutant extends Plant {
+  readonly bug: string
+  /** The law that finds it: throws. */
+  readonly law: (backend: Backend) => void | Promise<void>
+}
+
+/** Every small size of an op, as for every backend. */
+function smallSizes(name: 'linear' | 'top_k'): Mutant['law'] {
+  return async (backend) => {
+    const why = await verdict(agreementLaws(name)[0], backend)
+    if (why !== null) throw new Error(why)
+  }
+}
+
+const mutants: Mutant[] = [
+  {
+    bug: 'the accumulators of a dot combined in another order',
+    file: 'float32.ts',
+    from: 'f32x4.add(f32x4.add(acc0, acc1), f32x4.add(acc2, acc3))',
+    to: 'f32x4.add(f32x4.add(acc0, acc2), f32x4.add(acc1, acc3))',
+    law: smallSizes('linear'),
+  },
+  {
+    bug: 'one tie too many',
+    file: 'top_k.ts',
+    from: 'equals-- <= 0',
+    to: 'equals-- < 0',
+    law: smallSizes('top_k'),
+  },
+  {
+    bug: 'a second block of tokens that packs the first again',
+    file: 'linear_tile.ts',
+    from: 'packTokens(x, first, last, T, I)',
+    to: 'packTokens(x, 0, last - first, T, I)',
+    law: (backend) => pastEveryBlock(backend, 'linear', runSeed()),
+  },
+  {
+    bug: 'rows packed over the end of their scratch',
+    file: 'linear_tile.ts',
+    from: 'const LONGEST_ROW: i32 = 16384',
+    to: 'const LONGEST_ROW: i32 = 32768',
+    law: (backend) => longRows(backend, runSeed()),
+  },
+  {
+    bug: 'a second block of terms that packs the first again',
+    file: 'outer_product.ts',
+    from: 'rowAt(b, unitAt(kList, k + j), bWidth)',
+    to: 'rowAt(b, unitAt(kList, j), bWidth)',
+    law: (backend) => pastEveryBlock(backend, 'linear_input_major', runSeed()),
+  },
+]
+
+describe.each(mutants)('$bug', (mutant) => {
+  test('is found', async () => {
+    // Unoptimised: the same arithmetic, compiled sooner.
+    const binary = await compileKernels(mutant, ['--optimizeLevel', '0'])
+    const backend = new WasmBackend(new WebAssembly.Module(binary))
+    await expect((async () => mutant.law(backend))()).rejects.toThrow(/expected/)
+    backend.dispose()
+  })
+})
+
+test('without a bug the same laws pass', async () => {
+  const backend = await WasmBackend.create()
+  for (const { law } of mutants) await law(backend)
+  backend.dispose()
+})
