@@ -367,8 +367,11 @@ export class ShadowOpt {
   }
 }
 
-/** The folder of a model. */
-async function findModel(pathOrName: string): Promise<string> {
+/**
+ * The folder of a model.
+ * @throws MissingError HUB_MISSING for the name of a model on the hub
+ */
+export async function findModel(pathOrName: string): Promise<string> {
   if (pathOrName === embeddedName) return pathOfUrl(new URL('../fixtures/tiny-opt/', import.meta.url))
   if (!/^[\w.-]+\/[\w.-]+$/.test(pathOrName) || (await exists(pathOrName))) return pathOrName
   throw new MissingError(

@@ -2,10 +2,15 @@
  * Runs the command line as a user does: a process of its own, its two outputs apart, neither of them a terminal.
  */
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The top of the checkout, where commands run. */
 export const root: string = fileURLToPath(new URL('../../', import.meta.url))
+
+const compileCache = join(tmpdir(), 'shadowllm-compile-cache')
 
 /** The embedded model's small cousins: random, quick to load, without a tokenizer. */
 export const tinyFolder = 'fixtures/golden/preln'
@@ -17,9 +22,11 @@ export interface CliResult {
 }
 
 export interface CliOptions {
-  /** Called with each piece of stdout; may send a signal to the process. */
-  readonly onOutput?: (text: string, kill: (signal: NodeJS.Signals) => void) => void
-  readonly env?: Readonly<Record<string, string>>
+  /** Sends a ctrl-C at the first output. */
+  readonly interruptAtOutput?: boolean
+  /** Sends a ctrl-C as soon as this file is there. */
+  readonly interruptAt?: string
+  /** Closes the reading end of stdout at the first output. */
   readonly closeOutput?: boolean
 }
 
@@ -27,19 +34,29 @@ export interface CliOptions {
 export function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   const child = spawn(process.execPath, ['src/cli/main.ts', ...args], {
     cwd: root,
-    env: { ...process.env, ...options.env },
+    // Compiling the modules is most of what a short command does; once is enough for all of them.
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (stdout === '' && options.interruptAtOutput) child.kill('SIGINT')
     stdout += text
-    options.onOutput?.(text, (signal) => child.kill(signal))
     if (options.closeOutput) child.stdout.destroy()
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  const { interruptAt } = options
+  const timer = setInterval(() => {
+    if (interruptAt === undefined || !existsSync(interruptAt)) return
+    child.kill('SIGINT')
+    clearInterval(timer)
+  }, 20)
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', (code) => resolve({ code, stdout, stderr }))
+    child.on('close', (code) => {
+      clearInterval(timer)
+      resolve({ code, stdout, stderr })
+    })
   })
 }

@@ -20,8 +20,6 @@ async function main(args: string[]): Promise<number> {
     if (args.includes('--debug') && exitCode !== 0 && error instanceof Error)
       await write('stderr', `${error.stack}\n`)
     return exitCode
-  } finally {
-    session.close()
   }
 }
 

@@ -29,8 +29,6 @@ export interface Session {
   quieten(): void
   /** What the command ends with if nothing fails; 0 until a check fails. */
   exitCode: number
-  /** Stops listening to ctrl-C. */
-  close(): void
 }
 
 /** npm and the launcher pass a ctrl-C on to a process that had it from the terminal already: that is one ctrl-C. */
@@ -40,7 +38,8 @@ const sameKeyPress = 300 // ms
 export function openSession(): Session {
   const interrupt = new AbortController()
   let firstAt = 0
-  const stopListening = onInterrupt(() => {
+  // Listened to until the process ends, so that a late second signal does not kill it before its exit code is set.
+  onInterrupt(() => {
     if (!interrupt.signal.aborted) {
       firstAt = now()
       interrupt.abort()
@@ -78,6 +77,5 @@ export function openSession(): Session {
     quieten() {
       quiet = true
     },
-    close: stopListening,
   }
 }

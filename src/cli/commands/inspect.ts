@@ -8,6 +8,7 @@ import { openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts
 import { parseOptConfig, remoteCodeFields, type OptConfig } from '../../model/opt/config.ts'
 import { fileKind, folderOf, joinPath } from '../../platform/platform.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
+import { findModel } from '../../shadow_opt.ts'
 import type { Session } from '../session.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
 
@@ -44,7 +45,7 @@ interface Contents {
 }
 
 async function inspect(path: string): Promise<Contents> {
-  const { configJson, source } = await open(path)
+  const { configJson, source } = await open(await findModel(path))
   try {
     const config = configJson === null ? null : parseOptConfig(configJson)
     const tensors = [...source.tensors.values()]

@@ -31,6 +31,7 @@ interface ReproduceFlags extends ModelFlags {
   readonly criterion: string
   readonly scope: Scope
   readonly limit?: number
+  readonly examples?: number
   readonly seed: number
   readonly json?: boolean
   readonly output?: string
@@ -47,6 +48,11 @@ export function addReproduce(program: Command, session: Session): void {
     .addOption(criterion())
     .addOption(scope())
     .option('--limit <count>', 'how many windows to score', wholeFlag('limit', { least: 1, most: Infinity }))
+    .option(
+      '--examples <count>',
+      'how many windows to calibrate on',
+      wholeFlag('examples', { least: 2, most: Infinity }),
+    )
     .addOption(seedOption())
     .addOption(backendOption())
     .option('--json', 'print one JSON object instead of the table')
@@ -81,7 +87,10 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
       onPredictor: async (predictor) => {
         if (savePredictor !== undefined) await saveShadowPredictor(savePredictor, predictor)
       },
-      ...{ quick, criterion, scope, seed },
+      quick,
+      criterion,
+      scope,
+      seed,
       argv: commandArguments(),
     },
     ({ stage, done, total, secondsLeft }) => session.progress.update({ stage, done, total, secondsLeft }),
@@ -92,10 +101,11 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   session.signal.throwIfAborted()
 }
 
-function settingsOf({ sparsity, limit }: ReproduceFlags): Partial<Settings> {
+function settingsOf({ sparsity, limit, examples }: ReproduceFlags): Partial<Settings> {
   return {
     ...(sparsity === undefined ? {} : { sparsities: sparsity }),
     ...(limit === undefined ? {} : { evaluation: limit }),
+    ...(examples === undefined ? {} : { calibration: examples }),
   }
 }
 

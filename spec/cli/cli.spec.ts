@@ -1,0 +1,177 @@
+/**
+ * The command line as scripts and people meet it: exit codes, one clear line per refusal, data on stdout and nothing
+ * else, help everywhere.
+ */
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { encodeSafetensors } from '../../src/io/safetensors_writer.ts'
+import { P, pickle, torchFile, tuple } from '../io/hostile_torch.ts'
+import { root, runCli, tinyFolder, type CliResult } from './run_cli.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cli-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const about = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+const good = join(root, tinyFolder)
+const cases = `${tinyFolder}/cases/batch.safetensors`
+
+/** A model folder with the golden configuration and this file of weights. */
+function modelWith(name: string, file: string, content: Uint8Array): string {
+  const path = join(folder, name)
+  mkdirSync(path)
+  copyFileSync(join(good, 'config.json'), join(path, 'config.json'))
+  writeFileSync(join(path, file), content)
+  return path
+}
+
+/** Nothing on stdout, exactly one line on stderr: "shadowllm: words [CODE]". */
+function expectRefusal({ code, stdout, stderr }: CliResult, exitCode: number, errorCode: string): void {
+  expect(stderr).toMatch(/^shadowllm: [^\n]+ \[[A-Z0-9_]+\]\n$/)
+  expect(stderr).toContain(`[${errorCode}]`)
+  expect(stdout).toBe('')
+  expect(code).toBe(exitCode)
+}
+
+describe.concurrent('help', () => {
+  test.each(['reproduce', 'generate', 'parity export', 'parity check', 'inspect', 'doctor'])(
+    'of %s shows its usage and examples',
+    async (command) => {
+      const { code, stdout, stderr } = await runCli([...command.split(' '), '--help'])
+      expect(stdout).toContain(`Usage: shadowllm ${command} `)
+      expect(stdout).toMatch(new RegExp(`Examples:\\n  \\$ shadowllm ${command}\\b`))
+      expect([code, stderr]).toEqual([0, ''])
+    },
+  )
+
+  test.each([[[]], [['--help']], [['help']]])('%j lists every command and the exit codes', async (args) => {
+    const { code, stdout, stderr } = await runCli(args)
+    for (const name of ['reproduce', 'generate', 'parity', 'inspect', 'doctor', '130 interrupted'])
+      expect(stdout).toContain(name)
+    expect([code, stderr]).toEqual([0, ''])
+  })
+
+  test('the version is that of the package', async () => {
+    expect(await runCli(['--version'])).toEqual({ code: 0, stdout: `${about.version}\n`, stderr: '' })
+  })
+})
+
+describe.concurrent('usage ends with 2', () => {
+  test.each<[string, string[], string]>([
+    ['--sparsity?', ['generate', 'a', '--sparsty', '0.5'], 'UNKNOWN_OPTION'],
+    ['generate?', ['genrate', 'a'], 'UNKNOWN_COMMAND'],
+    ['from 0 to 1, got 1.2', ['generate', 'a', '--sparsity', '1.2'], 'SPARSITY'],
+    ['from 0 to 1, got 2', ['reproduce', '--sparsity', '0.5,2'], 'SPARSITY'],
+    ['1 or more, got -1', ['reproduce', '--limit', '-1'], 'VALUE'],
+    ['got -1', ['generate', 'a', '--max-tokens', '-1'], 'VALUE'],
+    ['from 0 to 4294967295', ['generate', 'a', '--seed', '1.5'], 'VALUE'],
+    ['reference, wasm', ['generate', 'a', '--backend', 'cuda'], 'INVALID_ARGUMENT'],
+    ['dense, random, shadow', ['generate', 'a', '--planner', 'oracle'], 'INVALID_ARGUMENT'],
+    ["missing required argument 'prompt'", ['generate'], 'MISSING_ARGUMENT'],
+    ["'--cases <file>'", ['parity', 'export', '--output', 'x'], 'MISSING_MANDATORY_OPTION_VALUE'],
+    ['got 2', ['doctor', 'a', 'b'], 'EXCESS_ARGUMENTS'],
+    ['some text', ['generate', ''], 'PROMPT'],
+    ['an existing folder', ['reproduce', '--output', join(folder, 'none', 'report.json')], 'OUTPUT'],
+    ['the folder', ['reproduce', '--save-predictor', folder], 'OUTPUT'],
+  ])('saying %j: %j', async (words, args, errorCode) => {
+    const result = await runCli(args)
+    expectRefusal(result, 2, errorCode)
+    expect(result.stderr).toContain(words)
+  })
+})
+
+describe.concurrent('a file that is refused ends with 3', () => {
+  const weights = readFileSync(join(good, 'model.safetensors'))
+  const torch = readFileSync(join(good, 'pytorch_model.bin'))
+  const marker = join(folder, 'the-pickle-ran')
+  const attack = pickle(P.global('os', 'system'), tuple(P.text(`touch ${marker}`)), 'R')
+
+  test.each<[string, string, () => string]>([
+    ['no folder', 'MODEL_MISSING', () => join(folder, 'none')],
+    ['a folder that is no model', 'MODEL_CONFIG', () => root],
+    [
+      'safetensors cut in their values',
+      'SAFETENSORS_TRUNCATED',
+      () => modelWith('cut-values', 'model.safetensors', weights.subarray(0, -1000)),
+    ],
+    [
+      'safetensors cut in their header',
+      'SAFETENSORS_HEADER',
+      () => modelWith('cut-header', 'model.safetensors', weights.subarray(0, 500)),
+    ],
+    ['an empty file', 'SAFETENSORS_SHORT', () => modelWith('empty', 'model.safetensors', new Uint8Array(0))],
+    ['a .bin that is cut', 'ZIP_', () => modelWith('cut-bin', 'pytorch_model.bin', torch.subarray(0, -1000))],
+    [
+      'a pickle that names os.system',
+      'PICKLE_GLOBAL',
+      () => modelWith('attack', 'pytorch_model.bin', torchFile(attack).bytes),
+    ],
+    [
+      'a bare pickle that names os.system',
+      'PICKLE_GLOBAL',
+      () => modelWith('bare-attack', 'pytorch_model.bin', attack),
+    ],
+    ['a tensor of another shape', 'TENSOR_SHAPE', wrongShape],
+    [
+      'a tensor that is not there',
+      'TENSOR_MISSING',
+      () => modelWith('lacking', 'model.safetensors', encodeSafetensors(new Map())),
+    ],
+    ['a configuration that is cut', 'JSON_SYNTAX', cutConfig],
+  ])('%s is %s', async (_, errorCode, make) => {
+    const result = await runCli(['generate', 'a', '--model', make()])
+    const [found] = /\[\w+\]/.exec(result.stderr) ?? ['none']
+    expect(found).toContain(`[${errorCode}`)
+    expectRefusal(result, 3, found.slice(1, -1))
+  })
+
+  test('os.system was never called', () => expect(existsSync(marker)).toBe(false))
+
+  function wrongShape(): string {
+    const path = modelWith('wrong-shape', 'model.safetensors', weights)
+    const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as { ffn_dim: number }
+    writeFileSync(join(path, 'config.json'), JSON.stringify({ ...config, ffn_dim: config.ffn_dim + 1 }))
+    return path
+  }
+
+  function cutConfig(): string {
+    const path = modelWith('cut-config', 'model.safetensors', weights)
+    writeFileSync(join(path, 'config.json'), readFileSync(join(path, 'config.json')).subarray(0, 40))
+    return path
+  }
+
+  test.each<[string, string[], string]>([
+    ['inspect', ['inspect', join(folder, 'none.safetensors')], 'MODEL_MISSING'],
+    ['parity check', ['parity', 'check', 'none.safetensors', cases], 'FILE_MISSING'],
+    ['parity export', ['parity', 'export', '--cases', cases + 'x', '-o', join(folder, 'x')], 'FILE_MISSING'],
+    ['generate', ['generate', 'a', '-m', tinyFolder], 'TOKENIZER_MISSING'],
+  ])('%s says so too', async (_, args, errorCode) => {
+    expectRefusal(await runCli(args), 3, errorCode)
+  })
+})
+
+describe.concurrent('what is missing ends with 4', () => {
+  test.each<[string[], string]>([
+    [['generate', 'a', '--model', 'facebook/opt-125m'], 'HUB_MISSING'],
+    [['inspect', 'facebook/opt-125m'], 'HUB_MISSING'],
+  ])('%j', async (args, errorCode) => {
+    expectRefusal(await runCli(args), 4, errorCode)
+  })
+})
+
+describe.concurrent('--debug', () => {
+  test('adds where the error came from; nothing else does', async () => {
+    const { code, stderr } = await runCli(['generate', 'a', '--model', join(folder, 'none'), '--debug'])
+    expect(stderr).toMatch(/^shadowllm: .* \[MODEL_MISSING\]\n.*\n {4}at /)
+    expect(code).toBe(3)
+  })
+})

@@ -1,0 +1,165 @@
+/**
+ * What each command prints, and that it stops when it is told to.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { backendNames } from '../../src/backends/select.ts'
+import { casesOf, fixtures, variants } from '../golden/golden.ts'
+import { root, runCli, tinyFolder } from './run_cli.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-commands-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const [known] = JSON.parse(readFileSync(`${fixtures}tiny-opt/expected.json`, 'utf8')) as {
+  text: string
+  greedy_ids: number[]
+  greedy_text: string
+}[]
+
+/** Runs a command that must succeed quietly; its JSON. */
+async function runJson(...args: string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await runCli([...args, '--json'])
+  expect([code, stderr]).toEqual([0, ''])
+  return JSON.parse(stdout) as Record<string, unknown>
+}
+
+describe.concurrent('generate', () => {
+  test('prints the text and nothing else', async () => {
+    const result = await runCli(['generate', known.text, '--max-tokens', '32'])
+    expect(result).toEqual({ code: 0, stdout: `${known.greedy_text}\n`, stderr: '' })
+  })
+
+  test('--json is one object with text, tokens and how it ended', async () => {
+    const args = ['--max-tokens', '4', '--planner', 'shadow', '--sparsity', '0.2', '--backend', 'reference']
+    expect(await runJson('generate', known.text, ...args)).toMatchObject({
+      prompt: known.text,
+      text: expect.any(String),
+      tokens: { length: 4 },
+      end: 'length',
+      planner: 'shadow',
+      sparsity: 0.2,
+    })
+  })
+
+  test('a seed repeats a text, and another one writes another', async () => {
+    const run = async (seed: string): Promise<string> =>
+      (await runCli(['generate', 'The', '--temperature', '1', '--max-tokens', '16', '--seed', seed])).stdout
+    const [first, second, other] = [await run('1'), await run('1'), await run('2')]
+    expect(first.length).toBeGreaterThan(1)
+    expect(second).toBe(first)
+    expect(other).not.toBe(first)
+  })
+
+  test('ctrl-C keeps the text, ends it with a line, and is 130', async () => {
+    const { code, stdout, stderr } = await runCli(['generate', known.text, '--max-tokens', '240'], {
+      interruptAtOutput: true,
+    })
+    expect(stderr).toBe('shadowllm: interrupted [INTERRUPTED]\n')
+    expect(code).toBe(130)
+    expect(stdout).toMatch(/^ \w[^\n]*\n$/)
+    expect(known.greedy_text.startsWith(stdout.trimEnd().slice(0, 40))).toBe(true)
+  })
+
+  test('a reader that leaves ends it quietly', async () => {
+    const { code, stderr } = await runCli(['generate', known.text, '--max-tokens', '240'], {
+      closeOutput: true,
+    })
+    expect([code, stderr]).toEqual([0, ''])
+  })
+})
+
+describe.concurrent('reproduce', () => {
+  test('ctrl-C while it evaluates reports what is finished: the predictor, valid JSON, and 130', async () => {
+    const output = join(folder, 'stopped.json')
+    const predictor = join(folder, 'predictor.safetensors')
+    const args = ['reproduce', '--quick', '--examples', '2', '--limit', '400', '--sparsity', '0.5', '--json']
+    const files = ['--output', output, '--save-predictor', predictor]
+    const { code, stdout, stderr } = await runCli([...args, ...files], { interruptAt: predictor })
+    expect(stderr).toBe('shadowllm: interrupted [INTERRUPTED]\n')
+    expect(code).toBe(130)
+    const report = JSON.parse(stdout) as { rows: { planner: string }[]; evaluationWindows: number }
+    expect(report).toMatchObject({ complete: false, calibrationWindows: 2, provenance: { seed: 0 } })
+    expect(report.evaluationWindows).toBeLessThan(400)
+    expect(report.rows.length).toBe(report.evaluationWindows === 0 ? 0 : 5)
+    expect(readFileSync(output, 'utf8')).toBe(stdout)
+    const used = ['--planner', 'shadow', '--predictor', predictor, '--max-tokens', '2']
+    expect(await runCli(['generate', 'The', ...used])).toMatchObject({ code: 0, stderr: '' })
+  })
+})
+
+describe.concurrent('inspect', () => {
+  test('lists tensors and the configuration', async () => {
+    const contents = await runJson('inspect', 'fixtures/tiny-opt')
+    expect(contents).toMatchObject({ parameters: 7_433_216, config: { layers: 8, neurons: 1024 } })
+    expect((contents.tensors as object[])[0]).toEqual({
+      name: 'model.decoder.embed_positions.weight',
+      dtype: 'F16',
+      shape: [258, 256],
+      byteLength: 132_096,
+    })
+  })
+
+  test('counts tied weights of a .bin once, and names them', async () => {
+    const { code, stdout } = await runCli(['inspect', `${tinyFolder}/pytorch_model.bin`])
+    expect(stdout).toContain('37 tensors, 22,432 parameters')
+    expect(stdout).toMatch(/lm_head\.weight .* same as model\.decoder\.embed_tokens\.weight/)
+    expect(code).toBe(0)
+  })
+})
+
+describe.concurrent('doctor', () => {
+  test('says that every backend works here', async () => {
+    const report = await runJson('doctor')
+    expect(report).toMatchObject({ runtime: { name: expect.any(String) }, wasm: { simd: true } })
+    const states = report.backends as { name: string; works: boolean }[]
+    expect(states.map(({ name, works }) => [name, works])).toEqual(backendNames.map((name) => [name, true]))
+  })
+})
+
+describe.concurrent('parity', () => {
+  const [variant] = variants
+  const golden = `${tinyFolder}/cases/${casesOf[variant][0]}.safetensors`
+  const exportTo = async (name: string, backend: string): Promise<string> => {
+    const output = join(folder, name)
+    const args = ['parity', 'export', '-m', tinyFolder, '--cases', golden, '-o', output, '--backend', backend]
+    expect(await runCli(args)).toMatchObject({ code: 0, stderr: '' })
+    return output
+  }
+
+  test('backends pass against the golden file, and against each other bit for bit', async () => {
+    const [first, second] = await Promise.all(
+      backendNames.map((name) => exportTo(`${name}.safetensors`, name)),
+    )
+    const { code, stdout, stderr } = await runCli(['parity', 'check', golden, first])
+    expect(stdout).toMatch(/\npassed: 21 tensors within tolerance\n$/)
+    expect([code, stderr]).toEqual([0, ''])
+    expect(await runJson('parity', 'check', first, second, '--tolerance', '0')).toMatchObject({
+      passed: true,
+      worst: null,
+    })
+  })
+
+  test('one wrong number fails with 1, and the tensor and the place are named', async () => {
+    const path = await exportTo('corrupted.safetensors', 'wasm')
+    const bytes = readFileSync(path)
+    const length = Number(bytes.readBigUInt64LE(0))
+    const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<
+      string,
+      { data_offsets: [number, number] }
+    >
+    const at = 8 + length + header.logits.data_offsets[0] + 4 * (99 + 7)
+    bytes.writeFloatLE(bytes.readFloatLE(at) + 1e-3, at)
+    writeFileSync(path, bytes)
+    const { code, stdout, stderr } = await runCli(['parity', 'check', golden, path])
+    expect(stdout).toMatch(/^FAIL  logits /m)
+    expect(stdout).toMatch(/\nfailed: 1 of 21 tensors past tolerance, worst logits at \[0, 1, 7\]: .*\n$/)
+    expect([code, stderr]).toEqual([1, ''])
+  })
+})
+
+test('nothing was left in the checkout or beside an output', () => {
+  expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([])
+  expect(readdirSync(root)).not.toContain('x')
+})
