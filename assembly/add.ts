@@ -1,7 +1,7 @@
 /**
  * add: y = a + b.
  */
-import { addArrays } from './float32'
+import { addArrays } from './elementwise'
 
 export function add(
   y: usize, // [N], may be a

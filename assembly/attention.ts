@@ -2,17 +2,8 @@
  * attention: causal self-attention of T new tokens over a cache of S, for chosen heads; +0 for the others.
  * attention_backward: its gradients over a whole sequence. Formulas and order: src/ops/attention.ts.
  */
-import {
-  addScaled,
-  bytes,
-  divideArray,
-  dot,
-  dotThree,
-  exponentials,
-  largest,
-  scaleArray,
-  sum,
-} from './float32'
+import { addScaled, divideArray, scaleArray } from './elementwise'
+import { bytes, dot, dotThree, exponentials, largest, sum } from './float32'
 import { scoreGradients, weights } from './scratch'
 import { rowAt, unitAt } from './units'
 import { addRowsByEight } from './weighted_rows'

@@ -2,7 +2,8 @@
  * cross_entropy: nll[t] = log(sum(e^(logits[t] - max))) - (logits[t, labels[t]] - max), 0 where the label is -100.
  * cross_entropy_backward: logits_grad[t] = nll_grad[t] * (softmax(logits[t]) - onehot(labels[t])), 0 where not scored.
  */
-import { bytes, divideArray, exponentials, largest, log1, scaleArray, sum, sumExponentials } from './float32'
+import { divideArray, scaleArray } from './elementwise'
+import { bytes, exponentials, largest, log1, sum, sumExponentials } from './float32'
 import { rowAt, unitAt } from './units'
 
 /** The label of a position that is not scored. */

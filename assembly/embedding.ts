@@ -2,7 +2,8 @@
  * embedding: y[t] = table[ids[t]].
  * embedding_backward: table_grad[ids[t]] += y_grad[t], sequential in t.
  */
-import { addArrays, bytes } from './float32'
+import { addArrays } from './elementwise'
+import { bytes } from './float32'
 import { rowAt, unitAt } from './units'
 
 export function embedding(

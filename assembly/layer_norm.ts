@@ -2,17 +2,8 @@
  * layer_norm: y = (x - mean) * scale * weight + bias per row, scale = 1 / sqrt(variance + epsilon); striped sums.
  * layer_norm_backward: its gradients. Formulas and order: src/ops/layer_norm.ts.
  */
-import {
-  addArrays,
-  bytes,
-  combine,
-  dot,
-  STRIPE,
-  sum,
-  sumSquaredDeviations,
-  wholeQuads,
-  wholeStripes,
-} from './float32'
+import { addArrays } from './elementwise'
+import { bytes, combine, dot, STRIPE, sum, sumSquaredDeviations, wholeQuads, wholeStripes } from './float32'
 import { rowAt } from './units'
 
 function scaleOf(x: usize, mean: f32, epsilon: f32, D: i32): f32 {

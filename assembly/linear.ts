@@ -4,7 +4,8 @@
  * Few tokens: the rows stream past, from three places of the matrix at once, a third of the way apart: on the machines
  * tried that is faster than one stream, and than rows that are neighbours (bench/README.md). Several: linear_tile.ts.
  */
-import { addArrays, bytes, dot, dotThree } from './float32'
+import { addArrays } from './elementwise'
+import { bytes, dot, dotThree } from './float32'
 import { isTiled, linearTiled } from './linear_tile'
 import { addChosen, rowAt, unitAt } from './units'
 

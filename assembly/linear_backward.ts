@@ -2,7 +2,8 @@
  * linear_backward_weight: weight_grad[o, i] += sum over t of y_grad[t, o] * x[t, i] for chosen rows o.
  * linear_backward_bias: bias_grad[o] += sum over t of y_grad[t, o]. Both sequential in t, onto what is there.
  */
-import { addArrays, addScaled, bytes } from './float32'
+import { addArrays, addScaled } from './elementwise'
+import { bytes } from './float32'
 import { addOuterProducts, WORTH_PACKING } from './outer_product'
 import { addChosen, rowAt, unitAt } from './units'
 

@@ -3,7 +3,8 @@
  *
  * Few tokens: rows of the weights stream past (weighted_rows.ts). Many: register tiles (outer_product.ts).
  */
-import { addArrays, bytes } from './float32'
+import { addArrays } from './elementwise'
+import { bytes } from './float32'
 import { addOuterProducts, WORTH_PACKING } from './outer_product'
 import { rowAt } from './units'
 import { addRowsByEight, addRowsOneByOne } from './weighted_rows'

@@ -25,7 +25,7 @@ const MOST_TOKENS: i32 = 96
 /** Four packed rows of the weights: this many numbers each at most. */
 const LONGEST_ROW: i32 = 16384
 
-/** Bytes of one tile's accumulators: [group 4][row 4][token 2] f32x4, as [group][token][row]. */
+/** Bytes of one tile's accumulators: [group 4][token 2][row 4] f32x4. */
 const TILE_BYTES: usize = 512
 
 /** Whether `linearTiled` takes this shape. */

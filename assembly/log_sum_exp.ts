@@ -2,7 +2,8 @@
  * log_sum_exp: y = max(x) + log(sum(e^(x - max(x)))) per row, striped sum.
  * log_sum_exp_backward: x_grad = y_grad * e^(x - y).
  */
-import { bytes, exponentials, largest, log1, scaleArray, sumExponentials } from './float32'
+import { scaleArray } from './elementwise'
+import { bytes, exponentials, largest, log1, sumExponentials } from './float32'
 import { rowAt } from './units'
 
 export function log_sum_exp(

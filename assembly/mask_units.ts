@@ -1,7 +1,8 @@
 /**
  * mask_units: y[t, u, k] = x[t, u, k] * mask[u].
  */
-import { bytes, scaleArray, wholeQuads } from './float32'
+import { scaleArray } from './elementwise'
+import { bytes, wholeQuads } from './float32'
 import { rowAt } from './units'
 
 export function mask_units(

@@ -2,7 +2,8 @@
  * softmax: each row e^(x - max) divided by its striped sum.
  * softmax_backward: x_grad = y (y_grad - <y_grad, y>), from the output.
  */
-import { bytes, divideArray, dot, exponentials, largest, sum, wholeQuads } from './float32'
+import { divideArray } from './elementwise'
+import { bytes, dot, exponentials, largest, sum, wholeQuads } from './float32'
 import { rowAt } from './units'
 
 export function softmax(

@@ -6,7 +6,8 @@
  * is read in eight streams, which is faster than one. Short rows that follow each other in memory are the exception:
  * there the streams share pages, and one row after the other, a single stream, is faster (bench/README.md).
  */
-import { addScaled, bytes, wholeQuads } from './float32'
+import { addScaled } from './elementwise'
+import { bytes, wholeQuads } from './float32'
 import { rowAt, unitAt } from './units'
 
 /** Every row, one after the other. */
