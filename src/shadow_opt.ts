@@ -41,8 +41,10 @@ export const predictorFile = 'predictor.safetensors'
 
 /** The planners that need no answer, and so can be used while text is written. */
 export const generationPlanners = ['dense', 'random', 'shadow'] as const
+/** One of them. */
 export type GenerationPlanner = (typeof generationPlanners)[number]
 
+/** How a model is loaded. */
 export interface OpenOptions {
   /** What computes; default `wasm`. */
   readonly backend?: BackendName
@@ -65,6 +67,7 @@ export interface PlanOptions {
   readonly signal?: AbortSignal
 }
 
+/** How a text is written. */
 export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed'> {
   /** How many tokens at most; default 64, or fewer where the model's context ends. */
   readonly maxTokens?: number
@@ -85,6 +88,7 @@ export interface BatchInput {
   readonly attention_mask?: IdTable
 }
 
+/** How surprised a model is by a text. */
 export interface Perplexity {
   /** exp of the mean negative log-likelihood per token. */
   readonly tokenPerplexity: number

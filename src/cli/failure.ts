@@ -13,8 +13,10 @@
 import { CommanderError } from 'commander'
 import { ShadowError } from '../tensor/errors.ts'
 
+/** The exit codes that are not an error's own. */
 export const exitCodes = { done: 0, checkFailed: 1, usage: 2, bug: 70, interrupted: 130 } as const
 
+/** How a command ends that did not do what it was asked. */
 export interface Failure {
   /** The one line, without its line break; empty where there is nothing to say (help was shown). */
   readonly line: string

@@ -14,6 +14,7 @@ export interface ModelFlags {
   readonly quiet?: boolean
 }
 
+/** Which model. */
 export function modelOption(): Option {
   return new Option(
     '-m, --model <dir>',
@@ -21,14 +22,17 @@ export function modelOption(): Option {
   )
 }
 
+/** What computes. */
 export function backendOption(): Option {
   return new Option('--backend <name>', 'what computes').choices(backendNames).default('wasm')
 }
 
+/** The one seed of a run. */
 export function seedOption(): Option {
   return new Option('--seed <number>', 'seed of everything random').argParser(seedFlag).default(0)
 }
 
+/** No progress, on a terminal either. */
 export function quietOption(): Option {
   return new Option('-q, --quiet', 'no progress')
 }

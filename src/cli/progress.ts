@@ -14,6 +14,7 @@ export interface ProgressUpdate {
   readonly secondsLeft?: number | null
 }
 
+/** A line that is drawn over and over. */
 export interface ProgressLine {
   update(update: ProgressUpdate): void
   /** Removes the line; the next update draws it again. */

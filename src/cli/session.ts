@@ -16,6 +16,7 @@ import {
 import { exitCodes } from './failure.ts'
 import { makeProgressLine, type ProgressLine } from './progress.ts'
 
+/** What a command is given of the process it runs in. */
 export interface Session {
   /** Aborted by ctrl-C. */
   readonly signal: AbortSignal

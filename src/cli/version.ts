@@ -3,6 +3,7 @@
  */
 import about from '../../package.json' with { type: 'json' }
 
+/** Of this package. */
 export const version: string = about.version
 
 /** Runtime dependencies, pinned exactly. */

@@ -15,6 +15,7 @@ const probes = {
   threads: '01 04 01 60 00 00 03 02 01 00 05 04 01 03 01 01 0a 0b 01 09 00 41 00 fe 10 02 00 1a 0b',
 } as const
 
+/** What was found. */
 export interface WasmFeatures {
   readonly simd: boolean
   readonly relaxedSimd: boolean

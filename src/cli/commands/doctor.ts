@@ -18,6 +18,7 @@ interface BackendState {
   readonly reason: string | null
 }
 
+/** Adds the command. */
 export function addDoctor(program: Command, session: Session): void {
   program
     .command('doctor')

@@ -47,6 +47,7 @@ interface GenerateFlags extends ModelFlags {
 
 const count = { least: 1, most: Infinity }
 
+/** Adds the command. */
 export function addGenerate(program: Command, session: Session): void {
   program
     .command('generate')

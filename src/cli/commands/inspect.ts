@@ -19,6 +19,7 @@ Examples:
   $ shadowllm inspect fixtures/tiny-opt
   $ shadowllm inspect model.safetensors --json`
 
+/** Adds the command. */
 export function addInspect(program: Command, session: Session): void {
   program
     .command('inspect')

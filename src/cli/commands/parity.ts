@@ -38,6 +38,7 @@ Examples:
   $ shadowllm parity check fixtures/golden/preln/cases/batch.safetensors ours.safetensors
   $ shadowllm parity check reference.safetensors wasm.safetensors --tolerance 0`
 
+/** Adds both commands. */
 export function addParity(program: Command, session: Session): void {
   const parity = program
     .command('parity')

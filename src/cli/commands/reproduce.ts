@@ -38,6 +38,7 @@ interface ReproduceFlags extends ModelFlags {
   readonly savePredictor?: string
 }
 
+/** Adds the command. */
 export function addReproduce(program: Command, session: Session): void {
   program
     .command('reproduce')

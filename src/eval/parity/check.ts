@@ -13,8 +13,10 @@ export interface ParityTensor {
   readonly values: ArrayLike<number>
 }
 
+/** A file of them, by name. */
 export type ParityTensors = ReadonlyMap<string, ParityTensor>
 
+/** What was found of one tensor. */
 export interface TensorComparison {
   readonly name: string
   readonly kind: TensorKind['kind']
@@ -32,6 +34,7 @@ export interface TensorComparison {
   readonly mismatch: string | null
 }
 
+/** What was found of two files. */
 export interface ParityReport {
   readonly passed: boolean
   /** Tensors in both files, in the order of the first. */

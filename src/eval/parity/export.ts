@@ -26,6 +26,7 @@ import { pause } from '../../train/pause.ts'
 import type { ParityTensor } from './check.ts'
 import type { ParityCases } from './files.ts'
 
+/** How an export can be watched and stopped. */
 export interface ExportOptions {
   readonly signal?: AbortSignal
   /** Called before each sequence and at the end. */

@@ -19,6 +19,7 @@
 /** What an error is measured against. */
 export type Measure = 'absolute' | 'relative' | 'largest'
 
+/** What is expected of a kind of tensor. */
 export interface TensorKind {
   readonly kind: 'inputs' | 'logits' | 'nll' | 'loss' | 'gradients' | 'criteria' | 'activations'
   readonly tolerance: number
