@@ -2,9 +2,9 @@
  * The room that knows the runtime: files are read by parts and written whole or not at all, and everything can be
  * imported where there is no Node.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -55,6 +55,11 @@ test('a file that is written to while it is open says so', async () => {
   writeFileSync(path, 'abcd')
   expect(await file.changed()).toBe(true)
   await file.close()
+  const same = await openRange(path)
+  writeFileSync(path, 'efgh')
+  utimesSync(path, 1, 1)
+  expect(await same.changed()).toBe(true)
+  await same.close()
 })
 
 test('a write that fails half way leaves the old file, and nothing beside it', async () => {
@@ -68,6 +73,8 @@ test('a write that fails half way leaves the old file, and nothing beside it', a
   }
   await expect(writeFileAtomic(path, broken())).rejects.toThrow('the source broke')
   expect(readFileSync(path, 'utf8')).toBe('old')
+  await expect(writeFileAtomic(folder, 'a folder is no place for a file')).rejects.toThrow()
+  expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`${basename(folder)}.`))).toEqual([])
   await writeFileAtomic(path, [new Uint8Array([1, 2]), new Uint8Array([3])])
   expect([...(await readFile(path))]).toEqual([1, 2, 3])
   expect(readdirSync(place)).toEqual(['file'])

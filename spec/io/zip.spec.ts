@@ -137,6 +137,7 @@ describe('hostile archives', () => {
     ['ZP06 bytes before, offsets moved', 'ZIP_GAP', moved(concat('x', two.bytes), 1)],
     ['ZP06 bytes after', 'ZIP_END', concat(two.bytes, 'x')],
     ['ZP06 two archives', 'ZIP_DIRECTORY', concat(one({}), two.bytes)],
+    ['ZP06 a comment that is not there', 'ZIP_END', patched(two, two.end + 20, [3])],
     ['ZP06 a comment', 'ZIP_END', concat(patched(two, two.end + 20, [3]), 'abc')],
     [
       'ZP06 an end record in the comment',
