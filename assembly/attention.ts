@@ -54,7 +54,7 @@ export function attention(
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
       attend(row, headKey, visible, K)
       memory.fill(row, 0, bytes(K))
-      addRowsByEight(row, headValue, weights, 0, visible, K)
+      addRowsByEight(row, headValue, weights, 0, 1, K, visible, visible)
     }
   }
 }
@@ -93,7 +93,7 @@ export function attention_backward(
         addScaled(key_grad + past, row, load<f32>(scoreGradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      addRowsByEight(row, headKey, scoreGradients, 0, visible, K)
+      addRowsByEight(row, headKey, scoreGradients, 0, 1, K, visible, visible)
       scaleArray(row, row, scale, K)
     }
   }

@@ -4,8 +4,11 @@
  */
 import { addArrays, addScaled } from './elementwise'
 import { bytes } from './float32'
-import { addOuterProducts, WORTH_PACKING } from './outer_product'
+import { addOuterProducts } from './outer_product'
 import { addChosen, rowAt, unitAt } from './units'
+
+/** From this many tokens and rows packing costs less than it saves. */
+const WORTH_PACKING: i32 = 4
 
 export function linear_backward_weight(
   weight_grad: usize, // [O, I]

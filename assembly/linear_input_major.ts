@@ -5,9 +5,12 @@
  */
 import { addArrays } from './elementwise'
 import { bytes } from './float32'
-import { addOuterProducts, WORTH_PACKING } from './outer_product'
+import { addOuterProducts } from './outer_product'
 import { rowAt } from './units'
 import { addRowsByEight, addRowsOneByOne } from './weighted_rows'
+
+/** From this many tokens packing costs less than it saves. */
+const WORTH_PACKING: i32 = 8
 
 /** Rows of this many numbers stand far enough apart to be read side by side. */
 const WIDE: i32 = 768
@@ -25,14 +28,9 @@ export function linear_input_major(
 ): void {
   const count = inputs ? R : I
   memory.fill(y, 0, <usize>T * bytes(O))
-  if (T >= WORTH_PACKING) {
-    addOuterProducts(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
-  } else {
-    for (let t = 0; t < T; t++) {
-      if (inputs || O >= WIDE) addRowsByEight(rowAt(y, t, O), weight, rowAt(x, t, I), inputs, count, O)
-      else addRowsOneByOne(rowAt(y, t, O), weight, rowAt(x, t, I), count, O)
-    }
-  }
+  if (T >= WORTH_PACKING) addOuterProducts(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
+  else if (T > 1 || inputs || O >= WIDE) addRowsByEight(y, weight, x, inputs, T, O, I, count)
+  else if (T == 1) addRowsOneByOne(y, weight, x, count, O)
   if (bias) {
     for (let t = 0; t < T; t++) {
       const row = rowAt(y, t, O)

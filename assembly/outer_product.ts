@@ -10,9 +10,6 @@ import { bytes } from './float32'
 import { edgeTile, packedLeft, packedRight } from './scratch'
 import { rowAt, unitAt } from './units'
 
-/** From this many rows of C, and this many terms, packing costs less than it saves. */
-export const WORTH_PACKING: i32 = 4
-
 const TILE_M: i32 = 4
 const TILE_N: i32 = 8
 
