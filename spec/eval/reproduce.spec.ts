@@ -66,6 +66,8 @@ const settings: Settings = {
   calibration: 6,
   evaluation: 3,
   sparsities: [0.5, 0.75],
+  features: 'standard',
+  targets: 'raw',
   headHidden: 4,
   neuronHidden: 4,
   training: { epochs: 3, batch: 4, rate: 1e-2, decay: 0, heldOut: 0.3, patience: 5 },

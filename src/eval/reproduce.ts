@@ -183,14 +183,14 @@ class Run {
   async train(): Promise<void> {
     if (!this.#has('shadow')) return
     const { model } = this.#options
-    const { training, headHidden, neuronHidden } = this.#settings
+    const { training, ...settings } = this.#settings
     const card: PredictorCard = {
       shape: model.shape,
       width: model.config.width,
-      headHidden,
-      neuronHidden,
-      features: 'standard',
-      targets: 'raw',
+      headHidden: settings.headHidden,
+      neuronHidden: settings.neuronHidden,
+      features: settings.features,
+      targets: settings.targets,
       criterion: this.#criterion.name,
       seed: this.#seed,
       examples: this.#examples.length,
