@@ -1,7 +1,7 @@
 /**
  * Large shapes of the wasm kernels: the products of many tokens are cut into blocks and tiles, and a result must not
- * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts and the longest
- * context.
+ * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts, assembly/weighted_rows.ts and
+ * the longest context.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
@@ -20,8 +20,8 @@ export const products = {
 
 export type Product = keyof typeof products
 
-/** Tokens per block of linear; rows and terms per block of the outer products. */
-const edges = [96, 128, 192, 256].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
+/** Tokens per block of linear; rows and terms per block of the outer products; columns of rows read side by side. */
+const edges = [96, 128, 192, 256, 512, 768].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
 const small = [1, 3, 4, 5, 8, 9, 17, 33]
 
 function check(

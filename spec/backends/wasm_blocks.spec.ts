@@ -22,7 +22,7 @@ describe.each(names)('%s', (name) => {
     `${name}: sizes at the edge of a block`,
     [fc.constantFrom('T', 'O', 'I'), fc.nat()],
     (large, seed) => atAnEdge(backend, name, large, seed),
-    { runs: 60 },
+    { runs: 100 },
   )
 
   test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))

@@ -8,7 +8,7 @@ import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { agreementLaws } from '../harness/laws/agreement.ts'
 import { verdict } from '../harness/mutate.ts'
 import { runSeed } from '../harness/seed.ts'
-import { longRows, pastEveryBlock } from './wasm_block_laws.ts'
+import { atAnEdge, longRows, pastEveryBlock } from './wasm_block_laws.ts'
 import { compileKernels, type Plant } from './wasm_compile.ts'
 
 interface Mutant extends Plant {
@@ -60,6 +60,15 @@ const mutants: Mutant[] = [
     from: 'rowAt(b, unitAt(kList, k + j), bWidth)',
     to: 'rowAt(b, unitAt(kList, j), bWidth)',
     law: (backend) => pastEveryBlock(backend, 'linear_input_major', runSeed()),
+  },
+  {
+    bug: 'columns past the first chunk of rows read side by side left out',
+    file: 'weighted_rows.ts',
+    from: 'first < width; first += chunk',
+    to: 'first < 1; first += chunk',
+    law: (backend) => {
+      for (let seed = 0; seed < 200; seed++) atAnEdge(backend, 'linear_input_major', 'O', seed)
+    },
   },
 ]
 
