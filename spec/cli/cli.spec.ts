@@ -81,7 +81,9 @@ describe.concurrent('usage ends with 2', () => {
     ['got 2', ['doctor', 'a', 'b'], 'EXCESS_ARGUMENTS'],
     ['some text', ['generate', ''], 'PROMPT'],
     ['an existing folder', ['reproduce', '--output', join(folder, 'none', 'report.json')], 'OUTPUT'],
-    ['the folder', ['reproduce', '--save-predictor', folder], 'OUTPUT'],
+    ['got a device', ['reproduce', '--output', '/dev/null'], 'OUTPUT'],
+    ['got a folder', ['reproduce', '--save-predictor', folder], 'OUTPUT'],
+    ['ENOENT', ['parity', 'export', '-m', tinyFolder, '--cases', cases, '-o', '/proc/none'], 'OUTPUT'],
   ])('saying %j: %j', async (words, args, errorCode) => {
     const result = await runCli(args)
     expectRefusal(result, 2, errorCode)

@@ -2,7 +2,7 @@
  * Files a command writes: judged before the work begins, written complete or not at all.
  */
 import { fileKind, folderOf, writeFileAtomic } from '../platform/platform.ts'
-import { UsageError } from '../tensor/errors.ts'
+import { ShadowError, UsageError } from '../tensor/errors.ts'
 
 /**
  * Refuses a path that cannot become a file, before time is spent on what would go there.
@@ -10,22 +10,28 @@ import { UsageError } from '../tensor/errors.ts'
  */
 export async function checkOutput(path: string): Promise<void> {
   const folder = folderOf(path)
-  if ((await fileKind(path)) === 'directory')
-    throw new UsageError('OUTPUT', `--output: expected a file, got the folder ${path}`)
+  const kind = await fileKind(path)
+  if (kind !== 'file' && kind !== 'missing') {
+    // A file is written beside its place and moved there, which would put it in the place of a device.
+    const got = kind === 'directory' ? 'a folder' : 'a device'
+    throw new UsageError('OUTPUT', `${path}: expected a file to write, got ${got}`)
+  }
   if ((await fileKind(folder)) !== 'directory')
-    throw new UsageError('OUTPUT', `--output: expected a file in an existing folder, got ${path}`)
+    throw new UsageError('OUTPUT', `${path}: expected an existing folder to write into, got none`)
 }
 
 /** Writes a file. @throws UsageError OUTPUT if the system refuses: no permission, no room */
-export async function writeOutput(path: string, content: string | Uint8Array): Promise<void> {
+export function writeOutput(path: string, content: string | Uint8Array): Promise<void> {
+  return whileWriting(path, () => writeFileAtomic(path, content))
+}
+
+/** Runs what writes a file, and puts the system's refusal into our words. @throws UsageError OUTPUT */
+export async function whileWriting(path: string, write: () => Promise<void>): Promise<void> {
   try {
-    await writeFileAtomic(path, content)
+    await write()
   } catch (cause) {
+    if (cause instanceof ShadowError) throw cause
     const reason = (cause as NodeJS.ErrnoException).code ?? String(cause)
-    throw new UsageError(
-      'OUTPUT',
-      `--output: expected a place that can be written, got ${path} (${reason})`,
-      { cause },
-    )
+    throw new UsageError('OUTPUT', `${path}: expected a file that can be written, got ${reason}`, { cause })
   }
 }

@@ -69,7 +69,7 @@ export function formatProgress({ stage, done, total, secondsLeft }: ProgressUpda
   const percent = `${Math.floor(share * 100)}`.padStart(3)
   const seconds = secondsLeft ?? (share > 0 && share < 1 ? (elapsed / share - elapsed) / 1000 : null)
   const left = seconds === null ? '' : `  ${formatSeconds(seconds)} left`
-  return `${stage}  [${bar}] ${percent} %${left}`
+  return `${stage.padEnd(9)}  [${bar}] ${percent} %${left}`
 }
 
 /** 75 is "1:15", 3700 is "1:01:40". */

@@ -11,7 +11,7 @@ import { commandArguments } from '../../platform/platform.ts'
 import { saveShadowPredictor } from '../../predictor/shadow_file.ts'
 import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
 import { openModel } from '../open_model.ts'
-import { checkOutput, writeOutput } from '../output.ts'
+import { checkOutput, whileWriting, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
 import { sparsityListFlag, wholeFlag } from '../values.ts'
 
@@ -86,7 +86,8 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
       encode: (text) => opt.encode(text),
       settings: settingsOf(flags),
       onPredictor: async (predictor) => {
-        if (savePredictor !== undefined) await saveShadowPredictor(savePredictor, predictor)
+        if (savePredictor === undefined) return
+        await whileWriting(savePredictor, () => saveShadowPredictor(savePredictor, predictor))
       },
       quick,
       criterion,
