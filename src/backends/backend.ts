@@ -35,6 +35,7 @@ export type Ops = {
   ) => void
 }
 
+/** What computes: buffers, and every op of the catalogue on them. */
 export interface Backend {
   readonly name: BackendName
   readonly ops: Ops

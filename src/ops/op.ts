@@ -9,11 +9,13 @@
  * O outputs, I inputs, R chosen units, U units, N any count.
  */
 
+/** Kinds of numbers a buffer may hold. */
 export type Dtype = 'f32' | 'i32'
 
 /** The value of every size letter in one call. */
 export type Sizes = Readonly<Record<string, number>>
 
+/** An array, in the place it has in the signature. */
 export interface ArrayParam {
   readonly kind: 'array'
   readonly name: string
@@ -34,6 +36,7 @@ export interface ArrayParam {
   readonly mayAlias: string | null
 }
 
+/** The value of a size letter. */
 export interface SizeParam {
   readonly kind: 'size'
   readonly name: string
@@ -42,6 +45,7 @@ export interface SizeParam {
   readonly most: number
 }
 
+/** A number passed by value, as f32. */
 export interface ScalarParam {
   readonly kind: 'scalar'
   readonly name: string
@@ -50,6 +54,7 @@ export interface ScalarParam {
   readonly to: number
 }
 
+/** One parameter of a kernel. */
 export type Param = ArrayParam | SizeParam | ScalarParam
 
 /** How closely a backend must agree with the reference: equal bits, or a bound on the relative error. */
@@ -65,6 +70,7 @@ export interface GradientRule {
   readonly bind: Readonly<Record<string, string | null>>
 }
 
+/** A catalogue row: `Args` are the arguments of the reference function. */
 export interface Op<Args extends readonly unknown[] = readonly never[]> {
   readonly name: string
   /** The formula, in one line. */

@@ -15,6 +15,7 @@ interface Piece {
 /** Makes room: called with the end the range must reach; false if it cannot. */
 export type Grow = (end: number) => boolean
 
+/** Hands out pieces of one linear memory and takes them back. */
 export class Allocator {
   readonly #grow: Grow
   /** Address order. */
