@@ -138,10 +138,11 @@ export class ShadowOpt {
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
    *
-   * await using opt = await ShadowOpt.fromPretrained()
+   * const opt = await ShadowOpt.fromPretrained()
    * let text = ''
    * for await (const step of opt.generate('The captain looked at', { maxTokens: 12 })) text += step.text
    * console.log(text)
+   * await opt.dispose()
    * ```
    */
   static async fromPretrained(
@@ -239,9 +240,10 @@ export class ShadowOpt {
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
    *
-   * await using opt = await ShadowOpt.fromPretrained('embedded', { backend: 'reference' })
+   * const opt = await ShadowOpt.fromPretrained('embedded', { backend: 'reference' })
    * const { logits } = await opt.forward([2, 601, 3455])
    * console.log(logits.shape)
+   * await opt.dispose()
    * ```
    */
   async forward(input: Ids | BatchInput, options: PlanOptions = {}): Promise<{ logits: FloatArray }> {

@@ -35,7 +35,7 @@ describe('our export passes against the golden files', () => {
         const config = parseOptConfig(
           JSON.parse(new TextDecoder().decode(await readFile(`${folder}config.json`))),
         )
-        using model = await OptModel.load(config, source, backend)
+        const model = await OptModel.load(config, source, backend)
         await source.close()
         for (const name of casesOf[variant]) {
           const file = `${folder}cases/${name}.safetensors`
@@ -46,6 +46,7 @@ describe('our export passes against the golden files', () => {
           expect(new Set(report.tensors.map(({ kind }) => kind)).size, name).toBe(7)
           expect(report.tensors.length, name).toBe(3 + 2 + 2 + 2 + (config.layers + 1) + 4 + 4 + 1)
         }
+        model.dispose()
       })
   })
 })

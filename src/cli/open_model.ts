@@ -1,12 +1,19 @@
 /**
- * Opens the model a command was asked for, with progress and ctrl-C.
+ * Opens the model a command was asked for, with progress and ctrl-C, and sees to its end.
  */
 import { embeddedName, ShadowOpt } from '../shadow_opt.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
 
-/** Loads a model. Dispose it. @throws what `ShadowOpt.fromPretrained` throws */
-export async function openModel(session: Session, { model, backend, quiet }: ModelFlags): Promise<ShadowOpt> {
+/**
+ * Loads a model, works with it, and gives it back whatever becomes of the work.
+ * @throws what `ShadowOpt.fromPretrained` and the work throw
+ */
+export async function withModel<T>(
+  session: Session,
+  { model, backend, quiet }: ModelFlags,
+  work: (opt: ShadowOpt) => Promise<T>,
+): Promise<T> {
   if (quiet) session.quieten()
   const opt = await ShadowOpt.fromPretrained(model ?? embeddedName, {
     backend,
@@ -14,5 +21,9 @@ export async function openModel(session: Session, { model, backend, quiet }: Mod
     onProgress: ({ loaded, total }) => session.progress.update({ stage: 'loading', done: loaded, total }),
   })
   session.progress.clear()
-  return opt
+  try {
+    return await work(opt)
+  } finally {
+    await opt.dispose()
+  }
 }

@@ -12,7 +12,7 @@ import {
 } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
-import { openModel } from '../open_model.ts'
+import { withModel } from '../open_model.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, sparsityFlag, wholeFlag } from '../values.ts'
 
@@ -67,7 +67,9 @@ export function addGenerate(program: Command, session: Session): void {
     .option('--json', 'print one JSON object at the end instead of text')
     .addOption(quietOption())
     .addHelpText('after', help)
-    .action((prompt: string, flags: GenerateFlags) => runGenerate(session, prompt, flags))
+    .action((prompt: string, flags: GenerateFlags) =>
+      withModel(session, flags, (opt) => runGenerate(session, opt, prompt, flags)),
+    )
 }
 
 function planner(): Option {
@@ -87,8 +89,12 @@ function topPFlag(text: string): number {
   throw new UsageError('VALUE', '--top-p: expected a share above 0, got 0')
 }
 
-async function runGenerate(session: Session, prompt: string, flags: GenerateFlags): Promise<void> {
-  await using opt = await openModel(session, flags)
+async function runGenerate(
+  session: Session,
+  opt: ShadowOpt,
+  prompt: string,
+  flags: GenerateFlags,
+): Promise<void> {
   if (flags.predictor !== undefined) await opt.loadPredictor(flags.predictor)
   const steps: GenerateStep[] = []
   const start = now()

@@ -11,7 +11,7 @@ import { describeBound } from '../../eval/parity/kinds.ts'
 import { encodeSafetensors } from '../../io/safetensors_writer.ts'
 import { exitCodes } from '../failure.ts'
 import { backendOption, modelOption, quietOption, type ModelFlags } from '../flags.ts'
-import { openModel } from '../open_model.ts'
+import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
 import { numberFlag } from '../values.ts'
@@ -78,12 +78,12 @@ interface ExportFlags extends ModelFlags {
 async function runExport(session: Session, flags: ExportFlags): Promise<void> {
   await checkOutput(flags.output)
   const cases = await readParityCases(flags.cases)
-  await using opened = await openModel(session, flags)
-  const tensors = await exportParity(opened.model, cases, {
-    signal: session.signal,
-    onProgress: (done, total) => session.progress.update({ stage: 'running the cases', done, total }),
-  })
-  const bytes = encodeSafetensors(tensors, { backend: opened.model.backend.name })
+  const onProgress = (done: number, total: number): void =>
+    session.progress.update({ stage: 'running', done, total })
+  const tensors = await withModel(session, flags, ({ model }) =>
+    exportParity(model, cases, { signal: session.signal, onProgress }),
+  )
+  const bytes = encodeSafetensors(tensors, { backend: flags.backend })
   await writeOutput(flags.output, bytes)
   await session.print(`${flags.output}: ${tensors.size} tensors, ${formatBytes(bytes.length)}\n`)
 }

@@ -4,13 +4,14 @@
 import { Option, type Command } from 'commander'
 import { criteria } from '../../criteria/index.ts'
 import { formatTable, type ReproduceReport } from '../../eval/report.ts'
-import { reproduce } from '../../eval/reproduce.ts'
+import { reproduce, type ReproduceOptions } from '../../eval/reproduce.ts'
 import type { Settings } from '../../eval/settings.ts'
 import type { Scope } from '../../masks/budget.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import { saveShadowPredictor } from '../../predictor/shadow_file.ts'
+import type { ShadowOpt } from '../../shadow_opt.ts'
 import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
-import { openModel } from '../open_model.ts'
+import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
 import { sparsityListFlag, wholeFlag } from '../values.ts'
@@ -76,31 +77,30 @@ function scope(): Option {
 
 async function runReproduce(session: Session, flags: ReproduceFlags): Promise<void> {
   for (const path of [flags.output, flags.savePredictor]) if (path !== undefined) await checkOutput(path)
-  await using opt = await openModel(session, flags)
-  const { quick, criterion, scope, seed, savePredictor } = flags
-  const report = await reproduce(
-    {
-      model: opt.model,
-      modelName: opt.name,
-      modelFiles: opt.files,
-      encode: (text) => opt.encode(text),
-      settings: settingsOf(flags),
-      onPredictor: async (predictor) => {
-        if (savePredictor === undefined) return
-        await whileWriting(savePredictor, () => saveShadowPredictor(savePredictor, predictor))
-      },
-      quick,
-      criterion,
-      scope,
-      seed,
-      argv: commandArguments(),
-    },
-    ({ stage, done, total, secondsLeft }) => session.progress.update({ stage, done, total, secondsLeft }),
-    session.signal,
-  )
-  await show(session, report, flags)
+  await show(session, await withModel(session, flags, (opt) => run(session, opt, flags)), flags)
   // What was finished has been shown; how it ended is for the exit code.
   session.signal.throwIfAborted()
+}
+
+function run(session: Session, opt: ShadowOpt, flags: ReproduceFlags): Promise<ReproduceReport> {
+  const { quick, criterion, scope, seed, savePredictor } = flags
+  const options: ReproduceOptions = {
+    model: opt.model,
+    modelName: opt.name,
+    modelFiles: opt.files,
+    encode: (text) => opt.encode(text),
+    settings: settingsOf(flags),
+    onPredictor: async (predictor) => {
+      if (savePredictor === undefined) return
+      await whileWriting(savePredictor, () => saveShadowPredictor(savePredictor, predictor))
+    },
+    quick,
+    criterion,
+    scope,
+    seed,
+    argv: commandArguments(),
+  }
+  return reproduce(options, (progress) => session.progress.update(progress), session.signal)
 }
 
 function settingsOf({ sparsity, limit, examples }: ReproduceFlags): Partial<Settings> {
@@ -113,6 +113,7 @@ function settingsOf({ sparsity, limit, examples }: ReproduceFlags): Partial<Sett
 
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
   const json = `${JSON.stringify(report, null, 2)}\n`
-  if (flags.output !== undefined) await writeOutput(flags.output, json)
+  // First what cannot be refused: minutes of work must not be lost to a full disk.
   await session.print(flags.json ? json : `${formatTable(report)}\n`)
+  if (flags.output !== undefined) await writeOutput(flags.output, json)
 }

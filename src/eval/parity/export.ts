@@ -70,11 +70,7 @@ export async function exportParity(
   for (const [index, { tokens }] of sequences.entries()) {
     options.onProgress?.(index, B)
     await pause(options.signal)
-    using trace = traceForward(model, tokens)
-    tensors.addTrace(trace)
-    if (!labels || scored === 0) continue
-    using gradients = backward(model, trace, labels[index], { scored })
-    tensors.addGradients(trace, gradients)
+    addSequence(tensors, model, tokens, labels && scored > 0 ? labels[index] : null, scored)
   }
   const mask = maskOf(model, cases)
   if (mask) {
@@ -83,6 +79,29 @@ export async function exportParity(
   }
   options.onProgress?.(B, B)
   return tensors.finish()
+}
+
+/** Both passes of one sequence. */
+function addSequence(
+  tensors: Tensors,
+  model: OptModel,
+  tokens: Int32Array,
+  labels: Int32Array | null,
+  scored: number,
+): void {
+  const trace = traceForward(model, tokens)
+  try {
+    tensors.addTrace(trace)
+    if (!labels) return
+    const gradients = backward(model, trace, labels, { scored })
+    try {
+      tensors.addGradients(trace, gradients)
+    } finally {
+      gradients.dispose()
+    }
+  } finally {
+    trace.dispose()
+  }
 }
 
 /** Each sequence's own labels. */
