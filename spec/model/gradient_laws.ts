@@ -29,9 +29,31 @@ import {
 
 type Tensors = Map<string, HostTensor>
 
-/** Size of the larger finite step, and how far the slope may be off, as a share of the gradient's length. */
-const STEP = 2 ** -7
-const SLOPE_ERROR = 0.01
+/** Finite steps are 2^-4 down to 2^-11: coarse ones suffer from curvature, fine ones from rounding. */
+const COARSEST_POWER = 4
+const FINEST_POWER = 11
+
+/**
+ * How far a slope may be off: a share of the gradient's length, and what float32 logits leave of a slope of 0. Over
+ * nearly 18,000 slopes of 4,500 models the worst used 0.6 of this.
+ */
+const SLOPE_ERROR = 0.003
+const SLOPE_NOISE = 1e-3
+
+/** A model so sharp that a step of 2^-7 sees a slope a third too small. */
+const sharpModel: ModelCase = {
+  layers: 3,
+  heads: 4,
+  headSize: 8,
+  neurons: 21,
+  vocabulary: 11,
+  positions: 10,
+  embeddingWidth: 20,
+  preNorm: true,
+  finalNorm: false,
+  tied: true,
+  seed: -1316397425,
+}
 
 /** Two tokens or more, none the padding id, whose row of the table is by convention not differentiated. */
 function textOf(model: ModelCase, data: Data): Int32Array {
@@ -148,10 +170,31 @@ function softMask(model: ModelCase, data: Data): UnitMask {
   return makeMask({ layers, heads, neurons }, table(layers * heads), table(layers * neurons))
 }
 
-/** The slope at 0: central differences at a step and at half of it, extrapolated so that the error is of fourth order. */
+/**
+ * The slope at 0 (Ridders): central differences at every step, each pair extrapolated so that the error is of fourth
+ * order, and of these the one that agrees best with its neighbours. Models differ in sharpness, so no one step serves
+ * them all; the gradient under test has no say in the choice.
+ */
 async function slopeOf(at: (step: number) => number | Promise<number>): Promise<number> {
-  const central = async (step: number): Promise<number> => ((await at(step)) - (await at(-step))) / (2 * step)
-  return (4 * (await central(STEP / 2)) - (await central(STEP))) / 3
+  const central: number[] = []
+  for (let power = COARSEST_POWER; power <= FINEST_POWER; power++) {
+    const step = 2 ** -power
+    central.push(((await at(step)) - (await at(-step))) / (2 * step))
+  }
+  const extrapolated = central.slice(1).map((fine, i) => (4 * fine - central[i]) / 3)
+  let best = NaN
+  let least = Infinity
+  for (let i = 1; i + 1 < extrapolated.length; i++) {
+    const [before, here, after] = extrapolated.slice(i - 1, i + 2)
+    const disagreement = Math.max(Math.abs(here - before), Math.abs(here - after))
+    if (disagreement < least) [best, least] = [here, disagreement]
+  }
+  return best
+}
+
+/** @throws Error if a gradient does not give the slope along a direction. */
+function checkSlope(name: string, gradient: Direction, direction: Direction, slope: number): void {
+  near(name, [along(gradient, direction)], [slope], SLOPE_ERROR * lengthOf(gradient) + SLOPE_NOISE)
 }
 
 /** The slope of the loss along a direction in the space of the mask. */
@@ -203,11 +246,11 @@ export const gradientLaws = {
             lossWith(subject, model, moved(tensors, direction, step), tokens, labels),
           )
           const name = gradient === all ? 'all' : one
-          near(name, [along(gradient, direction)], [slope], SLOPE_ERROR * Math.max(length, 0.1))
+          checkSlope(name, gradient, direction, slope)
         }
       }
     },
-    { runs: 40 },
+    { runs: 20, examples: [[sharpModel]] },
   ),
 
   masks: forAll(
@@ -242,12 +285,12 @@ export const gradientLaws = {
             scaled(gradient, 1 / Math.max(length, 1e-9)),
           ]) {
             const slope = await maskSlope(loaded, mask, direction, tokens, labels)
-            near('slope', [along(gradient, direction)], [slope], SLOPE_ERROR * Math.max(length, 0.1))
+            checkSlope('slope', gradient, direction, slope)
           }
         },
         awayFromKinks(model),
       ),
-    { runs: 60 },
+    { runs: 40 },
   ),
 
   padding: forAll(
