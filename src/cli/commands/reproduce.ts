@@ -8,6 +8,12 @@ import { reproduce, type ReproduceOptions } from '../../eval/reproduce.ts'
 import type { Settings } from '../../eval/settings.ts'
 import type { Scope } from '../../masks/budget.ts'
 import { commandArguments } from '../../platform/platform.ts'
+import {
+  featureScalings,
+  targetScalings,
+  type FeatureScaling,
+  type TargetScaling,
+} from '../../predictor/features.ts'
 import { saveShadowPredictor } from '../../predictor/shadow_file.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
@@ -24,6 +30,7 @@ the prompt decides, and decode speed with the units really skipped. Ctrl-C repor
 Examples:
   $ shadowllm reproduce --quick
   $ shadowllm reproduce --sparsity 0.5,0.8 --seed 1 --json > report.json
+  $ shadowllm reproduce --features min_max --targets per_layer    (the scalings of the released code)
   $ shadowllm reproduce -m DIR --output report.json --save-predictor predictor.safetensors`
 
 interface ReproduceFlags extends ModelFlags {
@@ -33,6 +40,8 @@ interface ReproduceFlags extends ModelFlags {
   readonly scope: Scope
   readonly limit?: number
   readonly examples?: number
+  readonly features?: FeatureScaling
+  readonly targets?: TargetScaling
   readonly seed: number
   readonly json?: boolean
   readonly output?: string
@@ -54,6 +63,16 @@ export function addReproduce(program: Command, session: Session): void {
       '--examples <count>',
       'how many windows to calibrate on',
       wholeFlag('examples', { least: 2, most: Infinity }),
+    )
+    .addOption(
+      new Option('--features <scaling>', 'how the predictor input is scaled (default: standard)').choices(
+        featureScalings,
+      ),
+    )
+    .addOption(
+      new Option('--targets <scaling>', 'how the scores it learns are scaled (default: raw)').choices(
+        targetScalings,
+      ),
     )
     .addOption(seedOption())
     .addOption(backendOption())
@@ -103,11 +122,13 @@ function run(session: Session, opt: ShadowOpt, flags: ReproduceFlags): Promise<R
   return reproduce(options, (progress) => session.progress.update(progress), session.signal)
 }
 
-function settingsOf({ sparsity, limit, examples }: ReproduceFlags): Partial<Settings> {
+function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceFlags): Partial<Settings> {
   return {
     ...(sparsity === undefined ? {} : { sparsities: sparsity }),
     ...(limit === undefined ? {} : { evaluation: limit }),
     ...(examples === undefined ? {} : { calibration: examples }),
+    ...(features === undefined ? {} : { features }),
+    ...(targets === undefined ? {} : { targets }),
   }
 }
 
