@@ -68,6 +68,21 @@ describe('the embedded model', () => {
     expect(Math.log(found.wordPerplexity) * found.words).toBeCloseTo(found.nll, 6)
   })
 
+  test('has a predictor whose masks hurt less than random ones', async () => {
+    const nll = async (planner: 'shadow' | 'random'): Promise<number> => {
+      let total = 0
+      for (const { input_ids: ids } of known) {
+        const { logits } = await opt.forward(ids, { planner, sparsity: 0.6, seed: 1 })
+        for (let t = 0; t + 1 < ids.length; t++) {
+          const row = logits.data.subarray(t * logits.shape[1], (t + 1) * logits.shape[1]) // [V]
+          total += Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0)) - row[ids[t + 1]]
+        }
+      }
+      return total
+    }
+    expect(await nll('shadow')).toBeLessThan(await nll('random'))
+  })
+
   test('gives the same bits on every backend', async () => {
     const shapes = await Promise.all(
       backendNames.map(async (backend) => {
