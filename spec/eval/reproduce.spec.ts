@@ -10,7 +10,7 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { calibrateWindow, meanScores } from '../../src/eval/calibrate.ts'
 import { decodeOnce, measureDecode, median } from '../../src/eval/decode.ts'
-import { PerplexitySum, scoreWindow } from '../../src/eval/perplexity.ts'
+import { compareScores, PerplexitySum, scoreWindow, type WindowScore } from '../../src/eval/perplexity.ts'
 import {
   describe as describeReport,
   formatTable,
@@ -129,6 +129,17 @@ describe('a window', () => {
   })
 })
 
+test('differences are per token, their error over windows: what windows have in common cancels', () => {
+  const score = (nll: number): WindowScore => ({ nll, tokens: 10, words: 5, mask: null })
+  const first = [score(31), score(52), score(13)]
+  const second = [score(30), score(50), score(10)]
+  const { nats, error } = compareScores(first, second)
+  expect(nats).toBeCloseTo(6 / 30, 12)
+  // Per window 0.1, 0.2 and 0.3: deviation 0.1, over the root of three windows.
+  expect(error).toBeCloseTo(0.1 / Math.sqrt(3), 12)
+  expect(compareScores(first.slice(0, 1), second).error).toBeNaN()
+})
+
 test('static scores are the mean of the examples', () => {
   const shape = { layers: 1, heads: 1, neurons: 2 }
   const example = (head: number, a: number, b: number): { scores: ReturnType<typeof meanScores> } => ({
@@ -206,6 +217,16 @@ describe('reproduce', () => {
       expect(row.decodeTokensPerSecond).toBeGreaterThan(0)
     }
     expect(new Set(report.rows.map((row) => row.tokenPerplexity)).size).toBeGreaterThan(6)
+    for (const { sparsity, nats, error } of report.shadowAgainstStatic) {
+      const of = (planner: string): number =>
+        Math.log(
+          report.rows.find((row) => row.planner === planner && row.sparsity === sparsity)?.tokenPerplexity ??
+            NaN,
+        )
+      expect(nats).toBeCloseTo(of('shadow') - of('static'), 10)
+      expect(error).toBeGreaterThan(0)
+    }
+    expect(report.shadowAgainstStatic).toHaveLength(2)
     expect(report.provenance).toMatchObject({ backend: 'reference', seed: 4, argv: ['reproduce'] })
     expect(report.provenance.model).toEqual({
       name: 'small',
@@ -309,6 +330,7 @@ describe('a report', () => {
     calibrationWindows: 6,
     evaluationWindows: 3,
     predictorLoss: null,
+    shadowAgainstStatic: [],
     seconds: 12,
   })
 
@@ -322,11 +344,20 @@ describe('a report', () => {
     const bad = reportOf(row('oracle', 110), row('shadow', 105), row('static', 120), row('random', 180))
     expect(judge(bad)?.holds).toBe(false)
     expect(describeReport(bad)[0]).toContain('DOES NOT HOLD')
-    const worse = reportOf(row('oracle', 100), row('shadow', 130), row('static', 120))
-    expect(judge(worse)).toBe(null)
-    expect(describeReport(worse)[0]).toBe(
-      'At 50.0 % the predictor is WORSE than static, by 50 % of the gap to the oracle.',
+    const unknown = reportOf(row('oracle', 100), row('shadow', 130), row('static', 120))
+    expect(judge(unknown)).toBe(null)
+  })
+
+  test('says how the predictor stands against static pruning, and when that may be chance', () => {
+    const good = reportOf(row('oracle', 100), row('shadow', 105), row('static', 120))
+    const said = (nats: number, error: number | null): string =>
+      describeReport({ ...good, shadowAgainstStatic: [{ sparsity: 0.5, nats, error }] })[0]
+    expect(said(-0.134, 0.02)).toBe(
+      'At 50.0 % the predictor is 0.134 +- 0.020 nats per token better than static: it closes 75 % of the gap to the oracle in perplexity.',
     )
+    expect(said(-0.03, 0.02)).toContain('better than static: no difference that can be told from chance.')
+    expect(said(0.1, 0.02)).toContain('0.100 +- 0.020 nats per token WORSE than static')
+    expect(said(0.1, null)).toContain('no difference that can be told')
   })
 
   test('is a table of aligned columns', () => {

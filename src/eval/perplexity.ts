@@ -66,16 +66,23 @@ function scoreLogits(model: OptModel, logits: Float32Array, token: number): numb
 
 /** Windows added up. */
 export class PerplexitySum {
-  windows = 0
+  /** What was added, in order. */
+  readonly scores: WindowScore[] = []
   nll = 0
   tokens = 0
   words = 0
 
+  /** Counts one more window. */
   add(score: WindowScore): void {
-    this.windows++
+    this.scores.push(score)
     this.nll += score.nll
     this.tokens += score.tokens
     this.words += score.words
+  }
+
+  /** How many windows were added. */
+  get windows(): number {
+    return this.scores.length
   }
 
   /** NaN before anything was added. */
@@ -87,4 +94,25 @@ export class PerplexitySum {
   get wordPerplexity(): number {
     return Math.exp(this.nll / this.words)
   }
+}
+
+/** A difference in nats per token, and how far chance moves it. */
+export interface Difference {
+  readonly nats: number
+  /** Standard error over windows; NaN for fewer than two. */
+  readonly error: number
+}
+
+/**
+ * How much more `first` costs than `second` per token, both scored on the same windows in the same order. What the
+ * windows have in common cancels, so small differences can be told; the error is that of a ratio of sums.
+ */
+export function compareScores(first: readonly WindowScore[], second: readonly WindowScore[]): Difference {
+  const tokens = first.reduce((total, score) => total + score.tokens, 0)
+  const differences = first.map((score, i) => score.nll - second[i].nll)
+  const nats = differences.reduce((total, value) => total + value, 0) / tokens
+  const windows = differences.length
+  const squares = differences.reduce((total, value, i) => total + (value - nats * first[i].tokens) ** 2, 0)
+  const error = windows < 2 ? NaN : Math.sqrt((squares * windows) / (windows - 1)) / tokens
+  return { nats, error }
 }

@@ -24,6 +24,15 @@ export interface ReproduceRow {
   readonly decodeTokensPerSecond: number | null
 }
 
+/** The predictor against static pruning at one sparsity. */
+export interface Comparison {
+  readonly sparsity: number
+  /** Nats per token by which shadow costs more than static on the same windows: below 0 it is better. */
+  readonly nats: number
+  /** Standard error of that over windows; null for fewer than two windows. */
+  readonly error: number | null
+}
+
 /** What a run found, finished or not. */
 export interface ReproduceReport {
   readonly rows: readonly ReproduceRow[]
@@ -34,6 +43,7 @@ export interface ReproduceReport {
   readonly evaluationWindows: number
   /** Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. */
   readonly predictorLoss: Readonly<Record<UnitKind, number>> | null
+  readonly shadowAgainstStatic: readonly Comparison[]
   readonly seconds: number
 }
 
@@ -126,16 +136,7 @@ export function describe(report: ReproduceReport): string[] {
     const order = `oracle ${perplexity(oracle)} <= shadow ${perplexity(shadow)} <= random ${perplexity(random)}`
     sentences.push(`At 50 %: ${order} ${holds ? 'holds' : 'DOES NOT HOLD'} (perplexity per token).`)
   }
-  for (const sparsity of new Set(report.rows.map((row) => row.sparsity))) {
-    const closed = gapClosed(report, sparsity)
-    if (closed === null) continue
-    const share = `${Math.abs(Math.round(100 * closed))} %`
-    sentences.push(
-      closed >= 0
-        ? `At ${percent(sparsity)} the predictor closes ${share} of the gap between static and oracle.`
-        : `At ${percent(sparsity)} the predictor is WORSE than static, by ${share} of the gap to the oracle.`,
-    )
-  }
+  for (const comparison of report.shadowAgainstStatic) sentences.push(describeComparison(report, comparison))
   if (report.predictorLoss) {
     const { heads, neurons } = report.predictorLoss
     sentences.push(
@@ -148,4 +149,15 @@ export function describe(report: ReproduceReport): string[] {
   )
   if (!report.complete) sentences.push('The run was stopped: the rows cover what was finished.')
   return sentences
+}
+
+/** A difference within two standard errors is called what it is: none that can be told. */
+function describeComparison(report: ReproduceReport, { sparsity, nats, error }: Comparison): string {
+  const size = `${Math.abs(nats).toFixed(3)}${error === null ? '' : ` +- ${error.toFixed(3)}`} nats per token`
+  const found = `At ${percent(sparsity)} the predictor is ${size} ${nats <= 0 ? 'better' : 'WORSE'} than static`
+  if (error === null || Math.abs(nats) < 2 * error)
+    return `${found}: no difference that can be told from chance.`
+  const closed = gapClosed(report, sparsity)
+  if (closed === null || closed < 0) return `${found}.`
+  return `${found}: it closes ${Math.round(100 * closed)} % of the gap to the oracle in perplexity.`
 }

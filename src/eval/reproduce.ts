@@ -25,9 +25,9 @@ import { makeArms, type Arm, type PlannerInputs } from './arms.ts'
 import { calibrate, calibrateWindow, meanScores } from './calibrate.ts'
 import { loadBrown, splitDocuments, type Document } from './corpus.ts'
 import { measureDecode } from './decode.ts'
-import { scoreWindow, type WindowScore } from './perplexity.ts'
+import { compareScores, scoreWindow, type WindowScore } from './perplexity.ts'
 import { hashFiles, hashTexts, makeProvenance } from './provenance.ts'
-import type { ReproduceReport, ReproduceRow } from './report.ts'
+import type { Comparison, ReproduceReport, ReproduceRow } from './report.ts'
 import { fullSettings, quickSettings, type Settings } from './settings.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from './windows.ts'
 import { WorkMeter } from './work.ts'
@@ -266,6 +266,7 @@ class Run {
       calibrationWindows: this.#examples.length,
       evaluationWindows: this.#arms[0].sum.windows,
       predictorLoss: this.#predictorLoss,
+      shadowAgainstStatic: compareWithStatic(scored),
       seconds: (now() - this.#started) / 1000,
     }
   }
@@ -298,6 +299,16 @@ class Run {
       predictor: this.#predictor,
     }
   }
+}
+
+/** Shadow against static at every sparsity that has both. */
+function compareWithStatic(arms: readonly Arm[]): Comparison[] {
+  return arms.flatMap((arm) => {
+    const fixed = arms.find((other) => other.planner === 'static' && other.sparsity === arm.sparsity)
+    if (arm.planner !== 'shadow' || !fixed) return []
+    const { nats, error } = compareScores(arm.sum.scores, fixed.sum.scores)
+    return [{ sparsity: arm.sparsity, nats, error: Number.isNaN(error) ? null : error }]
+  })
 }
 
 function checkSettings({ prompt, continuation, decode }: Settings, positions: number): void {

@@ -36,7 +36,7 @@ export const fullSettings: Settings = {
   prompt: 128,
   continuation: 128,
   calibration: 480,
-  evaluation: 48,
+  evaluation: 64,
   sparsities: [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
   features: 'standard',
   targets: 'raw',
