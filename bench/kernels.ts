@@ -43,13 +43,13 @@ function randomNumbers(length: number): Float32Array {
 }
 
 async function oneToken(): Promise<void> {
-  const { forward, four } = await streamJobs()
+  const { forward, five } = await streamJobs()
   const backend = await WasmBackend.create()
   const weights = backend.upload(randomNumbers(STREAM_BYTES / 4))
   const x = backend.upload(randomNumbers(50272))
   const y = backend.allocate('f32', 50272)
   const rows = [
-    ['rows x length', 'linear GB/s', 'of forward', 'of four', 'input-major', 'of forward', 'of four'],
+    ['rows x length', 'linear GB/s', 'of forward', 'of five', 'input-major', 'of forward', 'of five'],
   ]
   for (const [count, length] of STREAMED) {
     const repeats = Math.floor(STREAM_BYTES / (4 * count * length))
@@ -60,7 +60,7 @@ async function oneToken(): Promise<void> {
     const { linear, linear_input_major } = backend.ops
     const jobs: Job[] = [
       forward,
-      four,
+      five,
       {
         name: 'linear',
         work,
@@ -85,7 +85,7 @@ async function oneToken(): Promise<void> {
     'stdout',
     'One token, GB/s of weights: median (best) of 15 rounds, and the median share of what the\n',
   )
-  await write('stdout', 'machine reads forward and in four streams in the same round\n')
+  await write('stdout', 'machine reads forward and in five streams in the same round\n')
   await write('stdout', `${table(rows)}\n`)
 }
 

@@ -27,30 +27,32 @@ export function readForward(from: usize, size: usize): f32 {
   return total(a, b, c, d)
 }
 
-/** Reads `size` bytes, a multiple of 256, as four quarters side by side. */
-export function readFourStreams(from: usize, size: usize): f32 {
-  const quarter = size >> 2
-  const end = from + quarter
+/** Reads `size` bytes, a multiple of 320, as five fifths side by side: of 1 to 8 streams five read fastest. */
+export function readFiveStreams(first: usize, size: usize): f32 {
+  const fifth = size / 5
+  const end = first + fifth
   let second = end
-  let third = second + quarter
-  let fourth = third + quarter
+  let third = second + fifth
+  let fourth = third + fifth
+  let last = fourth + fifth
   let a = f32x4.splat(0)
   let b = f32x4.splat(0)
   let c = f32x4.splat(0)
   let d = f32x4.splat(0)
-  while (from < end) {
-    for (let line: usize = 0; line < 64; line += 16) {
-      a = f32x4.add(a, v128.load(from + line))
-      b = f32x4.add(b, v128.load(second + line))
-      c = f32x4.add(c, v128.load(third + line))
-      d = f32x4.add(d, v128.load(fourth + line))
-    }
-    from += 64
-    second += 64
-    third += 64
-    fourth += 64
+  let e = f32x4.splat(0)
+  while (first < end) {
+    a = f32x4.add(a, v128.load(first))
+    b = f32x4.add(b, v128.load(second))
+    c = f32x4.add(c, v128.load(third))
+    d = f32x4.add(d, v128.load(fourth))
+    e = f32x4.add(e, v128.load(last))
+    first += 16
+    second += 16
+    third += 16
+    fourth += 16
+    last += 16
   }
-  return total(a, b, c, d)
+  return total(a, b, c, f32x4.add(d, e))
 }
 
 /** Copies the first half of `size` bytes onto the second: the engine's own memory copy. */
