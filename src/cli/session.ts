@@ -1,18 +1,11 @@
 /**
  * One run of the command line: where its output goes, what stops it, how it ends.
  *
- * Data goes to `print`, progress to `progress` (stderr, only where a human watches), remarks to `note`. The first
- * ctrl-C aborts `signal`, and commands then keep what they have; a second one ends the process at once.
+ * Data goes to `print`, progress to `progress` (stderr, only where a human watches). The first
+ * ctrl-C aborts `signal`, and commands then keep what they have; a second one ends the process at once. Nothing is ever
+ * coloured, so NO_COLOR has nothing to turn off.
  */
-import {
-  environment,
-  exit,
-  isTerminal,
-  now,
-  onInterrupt,
-  terminalWidth,
-  write,
-} from '../platform/platform.ts'
+import { exit, isTerminal, now, onInterrupt, terminalWidth, write } from '../platform/platform.ts'
 import { exitCodes } from './failure.ts'
 import { makeProgressLine, type ProgressLine } from './progress.ts'
 
@@ -21,12 +14,9 @@ export interface Session {
   /** Aborted by ctrl-C. */
   readonly signal: AbortSignal
   readonly progress: ProgressLine
-  readonly colour: boolean
   /** Writes data to stdout. */
   print(text: string): Promise<void>
-  /** Writes a line to stderr, where a human watches. */
-  note(line: string): void
-  /** Turns progress and notes off. */
+  /** Turns progress off. */
   quieten(): void
   /** What the command ends with if nothing fails; 0 until a check fails. */
   exitCode: number
@@ -63,17 +53,10 @@ export function openSession(): Session {
   return {
     signal: interrupt.signal,
     progress,
-    // no-color.org
-    colour: watched && !environment('NO_COLOR'),
     exitCode: exitCodes.done,
     print(text) {
       progress.clear()
       return write('stdout', text)
-    },
-    note(text) {
-      if (quiet) return
-      progress.clear()
-      void write('stderr', `${text}\n`)
     },
     quieten() {
       quiet = true
