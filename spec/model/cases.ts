@@ -16,7 +16,7 @@ import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
-import { Data } from '../harness/data.ts'
+import type { Data } from '../harness/data.ts'
 import { checkLaw, type Arbitraries, type LawOptions } from '../harness/seed.ts'
 
 /** Loads a model on a backend. */
