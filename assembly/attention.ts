@@ -6,7 +6,7 @@ import { addScaled, divideArray, scaleArray } from './elementwise'
 import { bytes, dot, dotThree, exponentials, largest, sum } from './float32'
 import { scoreGradients, weights } from './scratch'
 import { rowAt, unitAt } from './units'
-import { addRowsByEight } from './weighted_rows'
+import { addRows } from './weighted_rows'
 
 /** to[s] = <x, matrix[s]>, s < count. */
 function dotRows(to: usize, x: usize, matrix: usize, count: i32, K: i32): void {
@@ -54,7 +54,7 @@ export function attention(
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
       attend(row, headKey, visible, K)
       memory.fill(row, 0, bytes(K))
-      addRowsByEight(row, headValue, weights, 0, 1, K, visible, visible)
+      addRows(row, headValue, weights, 0, 1, K, visible, visible)
     }
   }
 }
@@ -93,7 +93,7 @@ export function attention_backward(
         addScaled(key_grad + past, row, load<f32>(scoreGradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      addRowsByEight(row, headKey, scoreGradients, 0, 1, K, visible, visible)
+      addRows(row, headKey, scoreGradients, 0, 1, K, visible, visible)
       scaleArray(row, row, scale, K)
     }
   }

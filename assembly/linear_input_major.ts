@@ -7,7 +7,7 @@ import { addArrays } from './elementwise'
 import { bytes } from './float32'
 import { addOuterProducts } from './outer_product'
 import { rowAt } from './units'
-import { addRowsByEight, addRowsOneByOne } from './weighted_rows'
+import { addRows, addRowsOneByOne } from './weighted_rows'
 
 /** From this many tokens packing costs less than it saves. */
 const WORTH_PACKING: i32 = 8
@@ -29,7 +29,7 @@ export function linear_input_major(
   const count = inputs ? R : I
   memory.fill(y, 0, <usize>T * bytes(O))
   if (T >= WORTH_PACKING) addOuterProducts(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
-  else if (T > 1 || inputs || O >= WIDE) addRowsByEight(y, weight, x, inputs, T, O, I, count)
+  else if (T > 1 || inputs || O >= WIDE) addRows(y, weight, x, inputs, T, O, I, count)
   else if (T == 1) addRowsOneByOne(y, weight, x, count, O)
   if (bias) {
     for (let t = 0; t < T; t++) {

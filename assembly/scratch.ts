@@ -22,8 +22,12 @@ export const edgeTile: usize = rowTails + 16 * 16
 export const weights: usize = edgeTile + 4 * 8 * 4
 /** attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT]. */
 export const scoreGradients: usize = weights + LONGEST_CONTEXT * 4
+/** weighted_rows: where the rows of a group stand, [8]. */
+export const addresses: usize = scoreGradients + LONGEST_CONTEXT * 4
+/** weighted_rows: what the rows of a group are multiplied by, [8]. */
+export const factors: usize = addresses + 8 * 4
 /** top_k: how often each byte occurs, [256]. */
-export const byteCounts: usize = scoreGradients + LONGEST_CONTEXT * 4
+export const byteCounts: usize = factors + 8 * 4
 
 /** Where the memory that kernels do not use begins: buffers go from here on. */
 export const heap_base: usize = byteCounts + 256 * 4

@@ -62,10 +62,10 @@ const mutants: Mutant[] = [
     law: (backend) => pastEveryBlock(backend, 'linear_input_major', runSeed()),
   },
   {
-    bug: 'columns past the first chunk of rows read side by side left out',
+    bug: 'the columns past the first chunk of several rows left out',
     file: 'weighted_rows.ts',
-    from: 'first < width; first += chunk',
-    to: 'first < 1; first += chunk',
+    from: 'column < width; column += chunk',
+    to: 'column < 1; column += chunk',
     law: (backend) => {
       for (let seed = 0; seed < 200; seed++) atAnEdge(backend, 'linear_input_major', 'O', seed)
     },
