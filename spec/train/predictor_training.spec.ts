@@ -131,7 +131,7 @@ describe.each(backendNames)('a network on %s', (name) => {
     backend.dispose()
   })
 
-  test('keeps the epoch that orders the units held out best, never one worse than the mean', async () => {
+  test('keeps the epoch that did best on the examples held out, never one worse than the mean', async () => {
     const { shape, set } = smallSet()
     const backend = await createBackend(name)
     const options = { ...plain, epochs: 60, heldOut: 0.25 }

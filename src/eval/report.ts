@@ -41,7 +41,7 @@ export interface ReproduceReport {
   readonly complete: boolean
   readonly calibrationWindows: number
   readonly evaluationWindows: number
-  /** How well held-out units are ordered: 0 as the truth does, 1 as the mean of the calibration set does. */
+  /** Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. */
   readonly predictorLoss: Readonly<Record<UnitKind, number>> | null
   readonly shadowAgainstStatic: readonly Comparison[]
   readonly seconds: number
@@ -140,7 +140,7 @@ export function describe(report: ReproduceReport): string[] {
   if (report.predictorLoss) {
     const { heads, neurons } = report.predictorLoss
     sentences.push(
-      `Order of held-out units, 0 being the true one and 1 that of the mean: heads ${heads.toFixed(3)}, neurons ${neurons.toFixed(3)}.`,
+      `Held-out loss of the predictor, 1 being the mean of its targets: heads ${heads.toFixed(3)}, neurons ${neurons.toFixed(3)}.`,
     )
   }
   const { calibrationWindows, evaluationWindows, seconds } = report

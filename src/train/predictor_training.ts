@@ -1,15 +1,13 @@
 /**
  * Training a predictor: each network on mean squared error, AdamW, rate 1e-3 along a cosine to 0, as the paper's code
  * (algorithm page, 3.1), and three things it does not do. Everything is seeded. A part of the examples is held out, and
- * the values of the epoch that orders their units best are kept: a mask is made from an order, and much of the loss is
- * about the size of scores, which is not. Training starts at the mean of the targets, so the result is never worse on
- * the held-out part than the order of the mean - which is what static pruning uses.
+ * the values of the epoch that did best on it are kept. Training starts at the mean of the targets, so the result is
+ * never worse on the held-out part than the best constant - which is what static pruning uses.
  */
 import type { Backend } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { makeTargets, scaleFeatures } from '../predictor/features.ts'
-import { orderingLoss } from '../predictor/metrics.ts'
 import { Mlp, mlpParameterNames, startingValues, type MlpShape, type MlpValues } from '../predictor/mlp.ts'
 import {
   networkShape,
@@ -49,20 +47,18 @@ export interface TrainingOptions {
   readonly onEpoch?: (kind: UnitKind, report: EpochReport) => void
 }
 
-/** How training goes. */
+/** Losses are relative: 1 is the loss of the best constant, the mean of the training targets. */
 export interface EpochReport {
   readonly epoch: number // from 1
   readonly epochs: number
-  /** Mean squared error on the training part, relative to that of the best constant, the mean of its targets. */
   readonly trained: number
-  /** How well held-out units are ordered: 0 as their true scores do, 1 as the mean of the training targets does. */
   readonly heldOut: number
 }
 
 /** A predictor and how well it does. */
 export interface TrainedPredictor {
   readonly predictor: ShadowPredictor
-  /** How well held-out units are ordered: 0 as the truth does, 1 as the mean does; NaN where nothing was held out. */
+  /** Held-out loss of the kept epoch, relative to the best constant's; NaN where nothing was held out. */
   readonly heldOut: Readonly<Record<UnitKind, number>>
 }
 
@@ -138,9 +134,10 @@ export async function trainNetwork(
   )
   try {
     const set = { rows, targets: scaled }
-    const truth = Array.from(heldOut, (place) => scaled[place])
-    let kept = { values: trainer.network.read(), heldOut: held > 0 ? 1 : NaN, epoch: 0 }
-    const schedule = cosineSchedule(options.rate, options.epochs * Math.ceil(training.length / batch))
+    const constant = trainer.loss(set, heldOut)
+    let kept = { values: trainer.network.read(), heldOut: constant, epoch: 0 }
+    const stepsPerEpoch = Math.ceil(training.length / batch)
+    const schedule = cosineSchedule(options.rate, options.epochs * stepsPerEpoch)
     let step = 0
     for (let epoch = 1; epoch <= options.epochs && epoch - kept.epoch <= options.patience; epoch++) {
       const shuffled = random.permutation(training.length).map((place) => training[place])
@@ -149,13 +146,19 @@ export async function trainNetwork(
         const chosen = shuffled.subarray(at, at + batch)
         total += trainer.step(set, chosen, schedule(step++)) * chosen.length
       }
-      const loss = orderingLoss(trainer.predict(set, heldOut), truth, start)
+      const loss = trainer.loss(set, heldOut)
       if (held === 0 || loss < kept.heldOut) kept = { values: trainer.network.read(), heldOut: loss, epoch }
       // Targets were scaled so that the best constant has a training loss of 1.
-      options.onEpoch?.({ epoch, epochs: options.epochs, trained: total / training.length, heldOut: loss })
+      const report = {
+        epoch,
+        epochs: options.epochs,
+        trained: total / training.length,
+        heldOut: loss / constant,
+      }
+      options.onEpoch?.(report)
       await pause(options.signal)
     }
-    return { values: unscale(kept.values, spread), heldOut: kept.heldOut }
+    return { values: unscale(kept.values, spread), heldOut: kept.heldOut / constant }
   } finally {
     trainer.dispose()
   }
@@ -242,17 +245,14 @@ export class NetworkTrainer {
     return { inputWeight, inputBias, outputWeight, outputBias }
   }
 
-  /** What is predicted for any number of examples: [O] each. */
-  predict(set: TrainingSet, chosen: Int32Array): Float32Array[] {
-    const { outputs } = this.network.shape
-    const predicted: Float32Array[] = []
+  /** The mean loss of any number of examples; 0 for none. */
+  loss(set: TrainingSet, chosen: Int32Array): number {
+    let total = 0
     for (let at = 0; at < chosen.length; at += this.#batch) {
       const part = chosen.subarray(at, at + this.#batch)
-      this.#forward(set, part)
-      const y = this.network.backend.readF32(this.#buffers.pass.y) // [batch, O]
-      for (let row = 0; row < part.length; row++) predicted.push(y.slice(row * outputs, (row + 1) * outputs))
+      total += this.#forward(set, part) * part.length
     }
-    return predicted
+    return chosen.length === 0 ? 0 : total / chosen.length
   }
 
   dispose(): void {
