@@ -13,7 +13,7 @@ import { addRows, addRowsOneByOne } from './weighted_rows'
 const WORTH_PACKING: i32 = 8
 
 /** Rows of this many numbers stand far enough apart to be read side by side. */
-const WIDE: i32 = 768
+const WIDE: i32 = 1024
 
 export function linear_input_major(
   y: usize, // [T, O]

@@ -5,11 +5,11 @@
  * not be all that the memory gives.
  */
 import { write } from '../src/platform/platform.ts'
-import { GIGABYTES, STREAM_BYTES, streamJobs } from './streams.ts'
+import { GIGABYTES, STREAM_BYTES, openStreams } from './streams.ts'
 import { figure, ratio, table, takeTurns } from './timing.ts'
 
 export async function run(): Promise<void> {
-  const { forward, five, copy } = await streamJobs()
+  const { forward, five, copy } = await openStreams()
   const rates = takeTurns([forward, five, copy], 15)
   const rows = rates.map((one) => [one.name, figure(one, GIGABYTES), ratio(one, rates[0]).toFixed(2)])
   await write('stdout', `${STREAM_BYTES / 2 ** 20} MiB, GB/s: median (best) of 15 rounds\n`)

@@ -12,7 +12,8 @@ export const STREAM_BYTES: number = 240 * 2 ** 20
 /** GB/s from bytes per millisecond. */
 export const GIGABYTES: number = 1e-6
 
-const START = 65536
+/** Where it begins; below is room for what kernels need besides. */
+export const STREAM_START: number = 4 * 2 ** 20
 
 const SOURCE = 'assembly/bench/read_stream.ts'
 
@@ -41,17 +42,26 @@ async function compile(): Promise<WebAssembly.Module> {
   return new WebAssembly.Module(binary as BufferSource)
 }
 
-/** The three ways to go through STREAM_BYTES; the work of each is the bytes that cross the bus. */
-export async function streamJobs(): Promise<{ forward: Job; five: Job; copy: Job }> {
-  const memory = new WebAssembly.Memory({ initial: (START + STREAM_BYTES) / 65536, maximum: 65536 })
+/** Memory to read, and the three ways to go through it; the work of each is the bytes that cross the bus. */
+export interface Streams {
+  readonly memory: WebAssembly.Memory
+  readonly forward: Job
+  readonly five: Job
+  readonly copy: Job
+}
+
+/** Makes STREAM_BYTES of numbers at STREAM_START, and the loops over them. */
+export async function openStreams(): Promise<Streams> {
+  const memory = new WebAssembly.Memory({ initial: (STREAM_START + STREAM_BYTES) / 65536, maximum: 65536 })
   // Untouched pages would all be the same page of zeros.
   new Float32Array(memory.buffer).fill(0.5)
   const { exports } = new WebAssembly.Instance(await compile(), { env: { memory } })
   const job = (name: string, kernel: string): Job => {
     const loop = exports[kernel] as (from: number, size: number) => void
-    return { name, work: STREAM_BYTES, run: () => loop(START, STREAM_BYTES) }
+    return { name, work: STREAM_BYTES, run: () => loop(STREAM_START, STREAM_BYTES) }
   }
   return {
+    memory,
     forward: job('read forward', 'readForward'),
     five: job('read five streams', 'readFiveStreams'),
     copy: job('copy (read + write)', 'copyHalf'),

@@ -18,16 +18,20 @@ export interface Rates {
   readonly samples: readonly number[]
 }
 
-/** Each job once untimed, then `rounds` rounds in which every job has one turn. */
+/**
+ * Each job once untimed, then `rounds` rounds in which every job has one turn. Another job begins each round, and the
+ * direction changes: what a job leaves behind (caches, a memory bus that was just busy) falls on all of them.
+ */
 export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
   const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
   for (const { run } of jobs) run()
   for (let round = 0; round < rounds; round++)
-    jobs.forEach(({ run, work }, i) => {
+    for (let turn = 0; turn < jobs.length; turn++) {
+      const i = (round + (round % 2 === 0 ? turn : jobs.length - 1 - turn)) % jobs.length
       const start = now()
-      run()
-      rates[i].samples.push(work / (now() - start))
-    })
+      jobs[i].run()
+      rates[i].samples.push(jobs[i].work / (now() - start))
+    }
   return rates
 }
 

@@ -21,7 +21,7 @@ export const products = {
 export type Product = keyof typeof products
 
 /** Tokens per block of linear; rows and terms per block of the outer products; columns of rows read side by side. */
-const edges = [96, 128, 192, 256, 512, 768].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
+const edges = [96, 128, 192, 256, 512, 1024].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
 const small = [1, 3, 4, 5, 8, 9, 17, 33]
 
 function check(
