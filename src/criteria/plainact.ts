@@ -1,5 +1,5 @@
 /**
- * plainact, the criterion of ShadowLLM, in its activation form (algorithm page, section 1).
+ * plainact, the criterion of ShadowLLM, in its activation form (arXiv 2406.16635).
  *
  *   head:    sum over tokens of | <a[t, h], g[t, h]> |     a = softmax(q kᵀ) v before out_proj, g = dL/da
  *   neuron:  sum over tokens of | a[t, j] g[t, j] |        a = relu(fc1(x)), g = dL/da

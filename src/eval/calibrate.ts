@@ -1,6 +1,6 @@
 /**
  * Collecting what predictors learn from: for each window a forward pass, the loss of its continuation, a backward pass,
- * a criterion's scores, and the layer-0 context of the last prompt token (algorithm page, section 2).
+ * a criterion's scores, and the layer-0 context of the last prompt token (arXiv 2406.16635).
  *
  * Examples come one by one, so a caller decides what to keep; the model's activations are freed in between.
  */

@@ -7,7 +7,7 @@
  * budget is smaller than the floors together. Heads and neurons have budgets of their own.
  *
  * The released code ranks layer 0 too, prunes floor(int(percent) N / 100) units and then forces layer 0 dense, so that
- * it skips less than it says (algorithm page, section 4). `policy: 'released'` does that, for parity with it.
+ * it skips less than it says. `policy: 'released'` does that, for parity with it.
  */
 import { UsageError } from '../tensor/errors.ts'
 

@@ -1,6 +1,6 @@
 /**
  * embedding: a table row per token. OPT uses it twice: tokens [V, E], and learned positions [positions + 2, D] whose
- * index is the position plus two (algorithm page, section 9).
+ * index is the position plus two, as in Hugging Face's OPT.
  *
  *   y[t] = table[ids[t]]            table_grad[ids[t]] += y_grad[t], sequential in t
  */

@@ -1,5 +1,5 @@
 /**
- * min_max: the input scaling of the predictor (algorithm page, 3.1).
+ * min_max: the input scaling of the predictor in ShadowLLM's released code.
  *
  *   y = (x - min) / (max - min) per row, and 0 for a constant row
  */

@@ -1,5 +1,5 @@
 /**
- * mse: the loss a predictor is trained with (algorithm page, 3.1).
+ * mse: the loss ShadowLLM's released code trains a predictor with.
  *
  *   loss = sum((prediction - target)^2) / N, striped;   prediction_grad = loss_grad * 2 (prediction - target) / N
  *

@@ -1,5 +1,5 @@
 /**
- * What a predictor sees and what it is asked for (algorithm page, section 2).
+ * What a predictor sees and what it is asked for (arXiv 2406.16635 and its released code).
  *
  * It sees the prompt's layer-0 context: softmax(q kᵀ) v of every head, concatenated, before out_proj, at the last
  * prompt token. Never the answer. Each example is scaled on its own: `min_max` to [0, 1] as in the released code, or

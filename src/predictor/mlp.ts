@@ -1,5 +1,5 @@
 /**
- * The network of a predictor: two linear layers with biases and a ReLU between them (algorithm page, 3.1).
+ * The network of a predictor: two linear layers with biases and a ReLU between them, as in the released code.
  *
  *   y = relu(x W1ᵀ + b1) W2ᵀ + b2
  *

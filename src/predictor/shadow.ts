@@ -1,5 +1,5 @@
 /**
- * The predictor of ShadowLLM: one pair of small networks for the whole model (algorithm page, sections 3.1 and 11).
+ * The predictor of ShadowLLM: one pair of small networks for the whole model (arXiv 2406.16635).
  *
  * From the last prompt token's layer-0 context [D] one network predicts a score for every head of layers 1 to L-1, the
  * other for every neuron. Layer 0 has run by then and is not predicted. It is asked once per sequence; nothing after

@@ -1,6 +1,6 @@
 /**
- * Training a predictor: each network on mean squared error, AdamW, rate 1e-3 along a cosine to 0, as the paper's code
- * (algorithm page, 3.1), and three things it does not do. Everything is seeded. A part of the examples is held out, and
+ * Training a predictor: each network on mean squared error, AdamW, rate 1e-3 along a cosine to 0, as the released
+ * code does, and three things it does not do. Everything is seeded. A part of the examples is held out, and
  * the values of the epoch that did best on it are kept. Training starts at the mean of the targets, so the result is
  * never worse on the held-out part than the best constant - which is what static pruning uses.
  */

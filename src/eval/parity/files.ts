@@ -1,5 +1,5 @@
 /**
- * Parity files: the safetensors that carry cases in and results out (design section 8 names every tensor).
+ * Parity files: the safetensors that carry cases in and results out (export.ts names every tensor).
  */
 import { openSafetensors } from '../../io/safetensors.ts'
 import { InputError } from '../../tensor/errors.ts'

@@ -1,5 +1,5 @@
 /**
- * The shape of an OPT model, from its Hugging Face config.json (algorithm page, section 9).
+ * The shape of an OPT model, from its Hugging Face config.json.
  *
  * Every field that changes a number is typed and ranged; sizes have no defaults, the rest has those of Hugging Face.
  * What would need arithmetic that is not here (another activation, no biases, plain layer norms) is refused by name.

@@ -1,5 +1,5 @@
 /**
- * The forward pass of OPT in ops of the catalogue (algorithm page, section 9). Every caller runs these functions: a
+ * The forward pass of OPT in ops of the catalogue (arXiv 2205.01068, as Hugging Face runs it). Every caller runs these functions: a
  * whole prompt, one cached token, a trace for the backward pass.
  *
  *   x = tokens [projected in] + positions

@@ -10,7 +10,7 @@ import { InputError } from '../../tensor/errors.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
 
-/** Rows of the position table before position 0: an inheritance of the padding index (algorithm page, section 9). */
+/** Rows of the position table before position 0: an inheritance of fairseq's padding index. */
 export const POSITION_OFFSET = 2
 
 const DECODER = 'model.decoder.'
