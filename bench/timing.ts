@@ -2,6 +2,7 @@
  * Timing of things that are to be compared: they take turns, so that whatever else the machine does hits all of them,
  * and ratios are taken within a round. Figures of two runs cannot be compared; ratios can.
  */
+import { median } from '../src/eval/decode.ts'
 import { now } from '../src/platform/platform.ts'
 
 /** Something to time. */
@@ -33,12 +34,6 @@ export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
       rates[i].samples.push(jobs[i].work / (now() - start))
     }
   return rates
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
 /** The median over rounds of one job's rate divided by another's in the same round. */

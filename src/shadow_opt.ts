@@ -14,6 +14,7 @@ import type { MaskPlanner } from './masks/planner.ts'
 import { forwardBatch } from './model/opt/batch.ts'
 import { parseOptConfig, type OptConfig } from './model/opt/config.ts'
 import { generateTokens, type GenerateEnd } from './model/opt/generate.ts'
+import { shiftLabels } from './model/opt/loss.ts'
 import { OptModel } from './model/opt/opt_model.ts'
 import { makeSampler, type SamplerOptions } from './model/opt/sampling.ts'
 import type { MaskMode } from './model/opt/unit_lists.ts'
@@ -362,11 +363,9 @@ export class ShadowOpt {
   }
 
   #scorePiece(ids: Int32Array): number {
-    const targets = new Int32Array(ids.length).fill(-100)
-    targets.set(ids.subarray(1))
     const sequence = this.model.begin({ capacity: ids.length })
     try {
-      return sequence.score(ids, targets).reduce((total, value) => total + value, 0)
+      return sequence.score(ids, shiftLabels(ids)).reduce((total, value) => total + value, 0)
     } finally {
       sequence.dispose()
     }

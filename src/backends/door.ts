@@ -52,6 +52,11 @@ export class PlacedBuffer<Place> implements Buffer {
     this.parent = parent
     this.start = start
   }
+
+  /** Part of this buffer, which stands at `place`; a view of a view is a view of the buffer behind both. */
+  view(start: number, length: number, place: Place): PlacedBuffer<Place> {
+    return new PlacedBuffer(this.owner, this.dtype, length, place, this.parent ?? this, this.start + start)
+  }
 }
 
 /** Reads a list once and remembers its range. */

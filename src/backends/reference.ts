@@ -59,15 +59,7 @@ export class ReferenceBackend implements Backend {
   slice(buffer: Buffer, start: number, length: number): Buffer {
     const whole = placed<Place>(this, buffer, 'slice')
     checkRange('slice', start, length, whole.length)
-    const part = whole.place.subarray(start, start + length)
-    return new PlacedBuffer<Place>(
-      this,
-      whole.dtype,
-      length,
-      part,
-      whole.parent ?? whole,
-      whole.start + start,
-    )
+    return whole.view(start, length, whole.place.subarray(start, start + length))
   }
 
   readF32(buffer: Buffer): Float32Array {

@@ -6,9 +6,9 @@
  * tokeniser; and per word, exp(nll / words), over the whitespace-separated words the scored tokens spell, which does not.
  * Sums run over all windows before the exponential is taken, so every scored token counts the same.
  */
-import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
+import { shiftLabels } from '../model/opt/loss.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import type { Window } from './windows.ts'
 
@@ -41,9 +41,7 @@ export function scoreWindow(model: OptModel, window: Window, options: ScoreOptio
       tokens[promptLength],
     )
     const continuation = tokens.slice(promptLength)
-    const targets = new Int32Array(continuation.length).fill(NOT_SCORED)
-    targets.set(continuation.subarray(1))
-    const rest = sequence.score(continuation, targets)
+    const rest = sequence.score(continuation, shiftLabels(continuation))
     const nll = rest.reduce((total, value) => total + value, first)
     return { nll, tokens: continuation.length, words, mask: sequence.mask }
   } finally {

@@ -6,6 +6,7 @@
  * words of the text its scored tokens spell, no more and no less. Windows do not overlap; what is left of a document
  * after its last full window is not used.
  */
+import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Document } from './corpus.ts'
@@ -130,5 +131,5 @@ function shuffle(windows: readonly Window[], seed: number): Window[] {
 /** The tokens of the continuation, and -100 (not scored) for the prompt: [T]. */
 export function continuationLabels(window: Window): Int32Array {
   const labels = window.tokens.slice()
-  return labels.fill(-100, 0, window.promptLength)
+  return labels.fill(NOT_SCORED, 0, window.promptLength)
 }

@@ -23,6 +23,20 @@ export async function openFile(path: string): Promise<RangedFile> {
 }
 
 /**
+ * A file opened and read by `read`, which keeps it open for what it returns; closed if that fails.
+ * @throws InputError as `openFile`; whatever `read` throws.
+ */
+export async function openWith<T>(path: string, read: (file: RangedFile) => Promise<T>): Promise<T> {
+  const file = await openFile(path)
+  try {
+    return await read(file)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+/**
  * A whole file of at most `limit` bytes.
  * @throws InputError as `openFile`; FILE_LIMIT if it is larger.
  */

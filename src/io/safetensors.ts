@@ -10,7 +10,7 @@
 import { checkFloat, decodeFloats, isSourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
-import { bytesAsFile, checkUnchanged, openFile, readExactly, TEXT_LIMIT, type RangedFile } from './files.ts'
+import { bytesAsFile, checkUnchanged, openWith, readExactly, TEXT_LIMIT, type RangedFile } from './files.ts'
 import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
@@ -37,14 +37,8 @@ const HEADER_DEPTH = 4
  * Opens a safetensors file; values are read by ranges when they are asked for. Close it.
  * @throws InputError FILE_* (see `openFile`), SAFETENSORS_*, TENSOR_*, JSON_*.
  */
-export async function openSafetensors(path: string): Promise<RawTensorSource> {
-  const file = await openFile(path)
-  try {
-    return await readSafetensors(file, path)
-  } catch (error) {
-    await file.close()
-    throw error
-  }
+export function openSafetensors(path: string): Promise<RawTensorSource> {
+  return openWith(path, (file) => readSafetensors(file, path))
 }
 
 /** A safetensors file in memory. @throws InputError as `openSafetensors`. */

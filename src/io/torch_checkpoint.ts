@@ -10,7 +10,7 @@
 import { decodeFloats, checkFloat, elementSize } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
-import { bytesAsFile, openFile, readExactly, type RangedFile } from './files.ts'
+import { bytesAsFile, openWith, readExactly, type RangedFile } from './files.ts'
 import { unpickle } from './pickle.ts'
 import { describePickle, isKind, type PickleStorage, type PickleTensor } from './pickle_values.ts'
 import { quote, refusal } from './refusal.ts'
@@ -35,14 +35,8 @@ const OLD_PICKLE = /^\(*[ci][\w.]+\n[\w.]+\n/
  * Opens a checkpoint; values are read when they are asked for. Close it.
  * @throws InputError FILE_* (see `openFile`), TORCH_*, TENSOR_*, PICKLE_*, ZIP_*.
  */
-export async function openTorchCheckpoint(path: string): Promise<RawTensorSource> {
-  const file = await openFile(path)
-  try {
-    return await readCheckpoint(file, path)
-  } catch (error) {
-    await file.close()
-    throw error
-  }
+export function openTorchCheckpoint(path: string): Promise<RawTensorSource> {
+  return openWith(path, (file) => readCheckpoint(file, path))
 }
 
 /** A checkpoint in memory. @throws InputError as `openTorchCheckpoint`. */

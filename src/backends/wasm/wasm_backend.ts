@@ -144,15 +144,7 @@ export class WasmBackend implements Backend {
   slice(buffer: Buffer, start: number, length: number): Buffer {
     const whole = placed<Place>(this, buffer, 'slice')
     checkRange('slice', start, length, whole.length)
-    const place = whole.place + 4 * start
-    return new PlacedBuffer<Place>(
-      this,
-      whole.dtype,
-      length,
-      place,
-      whole.parent ?? whole,
-      whole.start + start,
-    )
+    return whole.view(start, length, whole.place + 4 * start)
   }
 
   readF32(buffer: Buffer): Float32Array {
