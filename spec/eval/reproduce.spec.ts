@@ -288,7 +288,7 @@ describe('reproduce', () => {
     await reproduce(
       optionsOf({
         onPredictor: (predictor) => {
-          scored = predictor.predict(new Float32Array(16).fill(1)).neurons.length
+          scored = predictor.predict(new Float32Array(16).fill(1), 1).neurons.length
           expect(predictor.card).toMatchObject({ examples: 6, criterion: 'plainact', width: 16 })
         },
       }),

@@ -160,7 +160,7 @@ describe('a predictor', () =>
   overBackends((backend) => {
     test('gives a score to every unit after layer 0', () => {
       const predictor = makePredictor(backend)
-      const { heads, neurons } = predictor.predict(context)
+      const { heads, neurons } = predictor.predict(context, 1)
       expect(heads).toHaveLength(6)
       expect(neurons).toHaveLength(15)
       expect(heads.subarray(0, 2)).toEqual(new Float32Array(2))
@@ -172,15 +172,20 @@ describe('a predictor', () =>
 
     test('does not mind the scale of what it sees, only its pattern', () => {
       const predictor = makePredictor(backend)
-      const loud = predictor.predict(context.map((value) => 8 * value))
-      expectNear(loud.neurons, predictor.predict(context).neurons, 1e-4, 'scores')
-      expect(predictor.predict(context.toReversed()).neurons).not.toEqual(loud.neurons)
+      const loud = predictor.predict(
+        context.map((value) => 8 * value),
+        1,
+      )
+      expectNear(loud.neurons, predictor.predict(context, 1).neurons, 1e-4, 'scores')
+      expect(predictor.predict(context.toReversed(), 1).neurons).not.toEqual(loud.neurons)
       predictor.dispose()
     })
 
     test('refuses a context of another width', () => {
       const predictor = makePredictor(backend)
-      expect(() => predictor.predict(new Float32Array(5))).toThrow('context: expected [6], got 5 numbers')
+      expect(() => predictor.predict(new Float32Array(5), 1)).toThrow(
+        'context: expected [1, 6], got 5 numbers',
+      )
       predictor.dispose()
     })
   }))
@@ -202,7 +207,7 @@ describe('a predictor as a file', async () => {
     await saveShadowPredictor(path, predictor)
     const again = await loadShadowPredictor(path, backend)
     expect(again.card).toEqual(card)
-    expect(again.predict(context)).toEqual(predictor.predict(context))
+    expect(again.predict(context, 1)).toEqual(predictor.predict(context, 1))
     for (const one of [predictor, again]) one.dispose()
     expect(backend.liveBuffers).toBe(0)
   })
@@ -271,7 +276,7 @@ describe('planners', async () => {
     const predictor = makePredictor(backend)
     const planner = shadowPlanner(predictor, budget)
     const mask = planner.afterFirstAttention?.(rows, 2)
-    expect(mask).toEqual(selectMask(predictor.predict(context), budget))
+    expect(mask).toEqual(selectMask(predictor.predict(context, 1), budget))
     expect(planner.afterFirstAttention?.(context, 1)).toEqual(mask)
     expect(planner.afterFirstAttention?.(rows.subarray(0, 6), 1)).not.toEqual(mask)
     predictor.dispose()

@@ -12,7 +12,6 @@ import { denseMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import { Random } from '../tensor/random.ts'
-import { lastTokenContext } from './features.ts'
 import type { ShadowPredictor } from './shadow.ts'
 
 /** Names of the planners of this page, in the order of a table. */
@@ -69,7 +68,7 @@ export function shadowPlanner(
   return {
     name: 'shadow',
     afterFirstAttention(context, tokens): UnitMask {
-      return selectMask(predictor.predict(lastTokenContext(context, tokens)), budget, topK)
+      return selectMask(predictor.predict(context, tokens), budget, topK)
     },
   }
 }

@@ -10,7 +10,13 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { scaleFeatures, scoresFromOutputs, type FeatureScaling, type TargetScaling } from './features.ts'
+import {
+  lastTokenContext,
+  scaleFeatures,
+  scoresFromOutputs,
+  type FeatureScaling,
+  type TargetScaling,
+} from './features.ts'
 import { Mlp, type MlpShape, type MlpValues } from './mlp.ts'
 
 /** What is known of a predictor besides its numbers; kept with it in its file. */
@@ -63,16 +69,20 @@ export class ShadowPredictor {
 
   /**
    * Predicted scores of every unit; row 0 is zeros.
-   * @param context the layer-0 context of the last prompt token, as it left the attention: [D]
+   * @param context the layer-0 context of the prompt's tokens, as it left the attention: [T, D]
+   * @param tokens T, at least 1
    * @throws UsageError FEATURE_SHAPE
    */
-  predict(context: Float32Array): UnitScores {
+  predict(context: Float32Array, tokens: number): UnitScores {
     const { width, shape, features } = this.card
-    if (context.length !== width)
-      throw new UsageError('FEATURE_SHAPE', `context: expected [${width}], got ${context.length} numbers`)
+    if (tokens < 1 || context.length !== tokens * width)
+      throw new UsageError(
+        'FEATURE_SHAPE',
+        `context: expected [${tokens}, ${width}], got ${context.length} numbers`,
+      )
     const scope = new BufferScope(this.backend)
     try {
-      const x = scope.upload(scaleFeatures(context, features))
+      const x = scope.upload(scaleFeatures(lastTokenContext(context, tokens), features))
       const run = (kind: UnitKind): Float32Array => {
         const pass = this.networks[kind].makePass(scope, 1)
         this.networks[kind].forward(pass, x, 1)
