@@ -1,5 +1,5 @@
 /**
- * Bugs planted in layer norm, in the ops over single numbers, in AdamW and in top_k.
+ * Bugs planted in layer norm, in the ops over single numbers, in the sum of squares, in AdamW and in top_k.
  */
 import * as adamwLaws from '../harness/laws/adamw_step.ts'
 import * as addLaws from '../harness/laws/add.ts'
@@ -7,6 +7,7 @@ import * as layerNormLaws from '../harness/laws/layer_norm.ts'
 import * as maskLaws from '../harness/laws/mask_units.ts'
 import * as minMaxLaws from '../harness/laws/min_max.ts'
 import * as reluLaws from '../harness/laws/relu.ts'
+import * as sumSquaresLaws from '../harness/laws/sum_squares.ts'
 import * as topKLaws from '../harness/laws/top_k.ts'
 import type { Kernel } from '../harness/mutate.ts'
 import { agree, gradients, mutant, type Mutant } from './mutant.ts'
@@ -121,6 +122,16 @@ export const otherMutants: readonly Mutant[] = [
           t * D,
         )
       }
+    },
+  ),
+
+  mutant(
+    'sum_squares',
+    'forgets what the total was',
+    [...agree('sum_squares'), sumSquaresLaws.isSumOfSquares],
+    (sum_squares) => (total, x, N) => {
+      total[0] = 0
+      sum_squares(total, x, N)
     },
   ),
 

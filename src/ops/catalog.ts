@@ -22,6 +22,7 @@ import { minMaxOp } from './min_max.ts'
 import { mseBackwardOp, mseOp } from './mse.ts'
 import { reluBackwardOp, reluOp } from './relu.ts'
 import { softmaxBackwardOp, softmaxOp } from './softmax.ts'
+import { sumSquaresOp } from './sum_squares.ts'
 import { topKOp } from './top_k.ts'
 import { transposeOp } from './transpose.ts'
 
@@ -53,6 +54,7 @@ export const catalog = {
   mse: mseOp,
   mse_backward: mseBackwardOp,
   min_max: minMaxOp,
+  sum_squares: sumSquaresOp,
   adamw_step: adamwStepOp,
   top_k: topKOp,
   transpose: transposeOp,
