@@ -2,6 +2,7 @@
  * The room that knows the runtime: files are read by parts and written whole or not at all, and everything can be
  * imported where there is no Node.
  */
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -19,7 +20,7 @@ import {
   openRange,
 } from '../../src/platform/platform.ts'
 import { portableCrc32, readFile, runtime, sha256, sha256File } from '../../src/platform/platform.ts'
-import { writeFileAtomic } from '../../src/platform/platform.ts'
+import { removeAbandoned, temporaryName, writeFileAtomic } from '../../src/platform/platform.ts'
 import { law } from '../harness/seed.ts'
 
 let folder: string
@@ -78,6 +79,25 @@ test('a write that fails half way leaves the old file, and nothing beside it', a
   await writeFileAtomic(path, [new Uint8Array([1, 2]), new Uint8Array([3])])
   expect([...(await readFile(path))]).toEqual([1, 2, 3])
   expect(readdirSync(place)).toEqual(['file'])
+})
+
+test('a temporary name is removed when its process is no more, and not before', async () => {
+  const place = join(folder, 'abandoned')
+  await makeFolder(place)
+  const { pid } = spawnSync(process.execPath, ['--version'])
+  const mine = basename(temporaryName('file'))
+  const names = [
+    mine,
+    `file.${process.pid}-00000000-0.tmp`,
+    `file.${pid}-${mine.split('-')[1]}-0.tmp`,
+    `file.${process.ppid}-00000000-0.tmp`,
+    'file.tmp',
+    `file.${pid}-00000000-0`,
+  ]
+  for (const name of names) writeFileSync(join(place, name), '')
+  expect(temporaryName('file')).not.toBe(mine)
+  expect(await removeAbandoned(place)).toEqual(names.slice(1, 3).toSorted())
+  expect(readdirSync(place)).toEqual([names[0], ...names.slice(3)].toSorted())
 })
 
 test('files, folders and their absence are told apart', async () => {

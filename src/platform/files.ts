@@ -5,6 +5,7 @@
  */
 import type { FileHandle } from 'node:fs/promises'
 import { builtin, hostProcess } from './builtin.ts'
+import { temporaryName } from './storage.ts'
 
 /** A path of this system, or a URL. */
 export type Location = string | URL
@@ -108,7 +109,7 @@ export async function writeFileAtomic(
   content: string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const { open, rename, rm } = builtin('node:fs').promises
-  const temporary = `${path}.${crypto.randomUUID()}.tmp`
+  const temporary = temporaryName(path)
   const handle = await open(temporary, 'wx')
   try {
     try {

@@ -9,6 +9,7 @@ import { builtin, hostProcess, PlatformError } from './builtin.ts'
 export { PlatformError } from './builtin.ts'
 export * from './files.ts'
 export * from './checksums.ts'
+export * from './storage.ts'
 
 /** What runs the program. */
 export interface Runtime {

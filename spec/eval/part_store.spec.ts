@@ -1,0 +1,320 @@
+/**
+ * The store of parts: the same description gives the same result without work, and nothing damaged is believed.
+ */
+import { spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { openPartStore, partKey, PartStore, type PartDescription } from '../../src/eval/part_store.ts'
+import { canonicalJson } from '../../src/io/canonical_json.ts'
+import { cacheFolder, list, sha256 } from '../../src/platform/platform.ts'
+import { root } from '../cli/run_cli.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+const top = mkdtempSync(join(tmpdir(), 'shadowllm-parts-'))
+afterAll(() => rmSync(top, { recursive: true }))
+let folder = ''
+let count = 0
+beforeEach(() => (folder = join(top, `${count++}`)))
+
+const someValue = fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as unknown)
+const someDescription = fc.dictionary(fc.string({ unit: 'binary' }), someValue, { maxKeys: 5 })
+
+/** The same value, the keys of its objects in another order. */
+function shuffled(value: unknown, order: (keys: string[]) => string[]): unknown {
+  if (Array.isArray(value)) return value.map((item) => shuffled(item, order))
+  if (typeof value !== 'object' || value === null) return value
+  const entries = order(Object.keys(value)).map((key) => [
+    key,
+    shuffled((value as Record<string, unknown>)[key], order),
+  ])
+  return Object.fromEntries(entries) as unknown
+}
+
+describe('canonical JSON', () => {
+  type Write = (value: unknown) => string
+  const saysTheValue = (write: Write) => (value: unknown) => expect(JSON.parse(write(value))).toEqual(value)
+  const ignoresOrder = (write: Write) => (value: unknown) =>
+    expect(write(shuffled(value, (keys) => keys.toReversed()))).toBe(write(value))
+
+  law('is the value, so that different values have different texts', [someValue], saysTheValue(canonicalJson))
+  law('does not depend on the order of keys', [someValue], ignoresOrder(canonicalJson))
+
+  test('has the published form (RFC 8785, section 3.2)', () => {
+    const value = {
+      numbers: [333333333.33333329, 1e30, 4.5, 2e-3, 0.000000000000000000000000001],
+      string: '€$\u000F\nA\'B"\\\\"/',
+      literals: [null, true, false],
+    }
+    expect(canonicalJson(value)).toBe(
+      String.raw`{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\u000f\nA'B\"\\\\\"/"}`,
+    )
+    const keys = { '\u20ac': 1, '\r': 2, '\ufb33': 3, '1': 4, '\ud83d\ude00': 5, '\u0080': 6, '\u00f6': 7 }
+    const order = Object.values(JSON.parse(canonicalJson(Object.entries(keys).map(String))) as string[])
+    expect(order).toHaveLength(7)
+    expect(Array.from(canonicalJson(keys).matchAll(/:(\d)/g), ([, digit]) => Number(digit))).toEqual([
+      2, 4, 6, 7, 1, 5, 3,
+    ])
+  })
+
+  test.each([
+    [NaN],
+    [Infinity],
+    [() => 1],
+    [new Float32Array(1)],
+    ['\ud800'],
+    [new Map()],
+    [[undefined]],
+    [1n],
+  ])('has no word for %s', (value) => expect(() => canonicalJson({ value })).toThrow(TypeError))
+
+  test('mutants are killed: order kept, keys joined by hand', async () => {
+    const options = { record: false }
+    await expect(checkLaw('m', [someValue], ignoresOrder(JSON.stringify as Write), options)).rejects.toThrow(
+      'Counterexample',
+    )
+    const unquoted: Write = (value) => (typeof value === 'string' ? `"${value}"` : canonicalJson(value))
+    await expect(checkLaw('m', [fc.string()], saysTheValue(unquoted), options)).rejects.toThrow(
+      'Counterexample',
+    )
+  })
+})
+
+type OpenStore = (folder: string) => Promise<Pick<PartStore, 'json' | 'files'>>
+
+/** A part is computed once, and read back the same. */
+const computesOnce =
+  (open: OpenStore) =>
+  async (description: PartDescription, value: unknown): Promise<void> => {
+    const place = join(folder, `${count++}`)
+    let computed = 0
+    const compute = (): unknown => {
+      computed++
+      return value
+    }
+    const first = await (await open(place)).json(description, compute)
+    expect(first).toEqual(value)
+    const same = shuffled(description, (keys) => keys.toReversed()) as PartDescription
+    expect(await (await open(place)).json(same, compute)).toEqual(value)
+    expect(computed).toBe(1)
+    await (await open(place)).json({ ...description, another: count }, compute)
+    expect(computed).toBe(2)
+  }
+
+/** After any change of the one file with the entry, the part is computed again, and then is there again. */
+const damageIsNoticed =
+  (open: OpenStore) =>
+  async (value: unknown, where: number, byte: number, how: 'change' | 'cut' | 'grow'): Promise<void> => {
+    const place = join(folder, `${count++}`)
+    await (await open(place)).json({ part: 1 }, () => ({ value }))
+    const path = join(place, readdirSync(place)[0])
+    const bytes = readFileSync(path)
+    const at = Math.floor(where * bytes.length)
+    if (how === 'change') bytes[at] ^= byte
+    const changed =
+      how === 'cut' ? bytes.subarray(0, at) : how === 'grow' ? Buffer.concat([bytes, bytes]) : bytes
+    writeFileSync(path, changed)
+    const answers: unknown[] = []
+    for (let i = 0; i < 2; i++)
+      answers.push(await (await open(place)).json({ part: 1 }, () => ({ again: true })))
+    expect(answers).toEqual([{ again: true }, { again: true }])
+  }
+
+const someDamage = [
+  someValue,
+  fc.nat(999).map((n) => n / 1000),
+  fc.integer({ min: 1, max: 255 }),
+  fc.constantFrom('change' as const, 'cut' as const, 'grow' as const),
+] as const satisfies readonly fc.Arbitrary<unknown>[]
+
+/** Believes a file that is JSON and has the name of the part. */
+class Trusting extends PartStore {
+  override async json<T>(description: PartDescription, compute: () => T | Promise<T>): Promise<T> {
+    try {
+      const path = join(this.path, `${await partKey(description)}.json`)
+      const { value } = JSON.parse(readFileSync(path, 'utf8')) as { value?: T }
+      if (value !== undefined) return value
+    } catch {
+      // Not there, or no JSON.
+    }
+    return super.json(description, compute)
+  }
+}
+
+/** Names parts by their first key only. */
+class Hasty extends PartStore {
+  override json<T>(description: PartDescription, compute: () => T | Promise<T>): Promise<T> {
+    const [first = ''] = Object.keys(description).toSorted()
+    return super.json({ [first]: description[first] }, compute)
+  }
+}
+
+const openTrusting: OpenStore = async (path) => new Trusting((await openPartStore(path)).path)
+const openHasty: OpenStore = async (path) => new Hasty((await openPartStore(path)).path)
+
+describe('values', () => {
+  law('are computed once for a description', [someDescription, someValue], computesOnce(openPartStore), {
+    runs: 25,
+  })
+  law('that were damaged are computed again', [...someDamage], damageIsNoticed(openPartStore), { runs: 60 })
+
+  test('mutants are killed: names that say too little, entries that are believed', async () => {
+    const options = { record: false, runs: 60 }
+    await expect(
+      checkLaw('m', [someDescription, someValue], computesOnce(openHasty), options),
+    ).rejects.toThrow('Counterexample')
+    await expect(checkLaw('m', [...someDamage], damageIsNoticed(openTrusting), options)).rejects.toThrow(
+      'Counterexample',
+    )
+  })
+
+  test('are stored only when they were computed, and only what JSON can hold', async () => {
+    const store = await openPartStore(folder)
+    const failing = (): never => {
+      throw new Error('no luck')
+    }
+    await expect(store.json({ a: 1 }, failing)).rejects.toThrow('no luck')
+    await expect(store.json({ a: 1 }, () => NaN)).rejects.toThrow(TypeError)
+    expect(await list(folder)).toEqual([])
+  })
+
+  test('of one description are not read under the name of another', async () => {
+    const store = await openPartStore(folder)
+    await store.json({ a: 1 }, () => 'first')
+    const [name] = readdirSync(folder)
+    writeFileSync(join(folder, `${await partKey({ a: 2 })}.json`), readFileSync(join(folder, name)))
+    expect(await store.json({ a: 2 }, () => 'second')).toBe('second')
+  })
+
+  test('the key is the SHA-256 of the canonical description', async () => {
+    expect(await partKey({ b: 1, a: 2 })).toBe(await sha256(new TextEncoder().encode('{"a":2,"b":1}')))
+  })
+})
+
+/** Whatever happens to one file of a folder, the folder is filled again, and holds what was written into it. */
+const filesAreWhole =
+  (open: OpenStore) =>
+  async (damage: 'none' | 'change' | 'more' | 'less' | 'folder'): Promise<void> => {
+    const place = join(folder, `${count++}`)
+    let filled = 0
+    const fill = (path: string): void => {
+      filled++
+      writeFileSync(join(path, 'one'), 'first')
+      writeFileSync(join(path, 'two'), 'second')
+    }
+    const path = await (await open(place)).files({ part: 1 }, fill)
+    if (damage === 'change') writeFileSync(join(path, 'two'), 'Second')
+    if (damage === 'more') writeFileSync(join(path, 'three'), '')
+    if (damage === 'less') rmSync(join(path, 'one'))
+    if (damage === 'folder') rmSync(path, { recursive: true })
+    const again = await (await open(place)).files({ part: 1 }, fill)
+    expect(filled).toBe(damage === 'none' ? 1 : 2)
+    const held = readdirSync(again).map((name) => [name, readFileSync(join(again, name), 'utf8')])
+    expect(held).toEqual([
+      ['one', 'first'],
+      ['two', 'second'],
+    ])
+    expect(readdirSync(place)).toHaveLength(2)
+  }
+
+describe('files', () => {
+  const kinds = ['none', 'change', 'more', 'less', 'folder'] as const
+  law(
+    'come back as they were written, or are written again',
+    [fc.constantFrom(...kinds)],
+    filesAreWhole(openPartStore),
+    {
+      runs: 5,
+      examples: kinds.map((kind) => [kind]),
+    },
+  )
+
+  test('mutants are killed: every call fills, no call looks', async () => {
+    class Forgetful extends PartStore {
+      override files(_: PartDescription, fill: (folder: string) => void): Promise<string> {
+        return super.files({ never: count++ }, fill)
+      }
+    }
+    const looked = new Map<string, string>()
+    class Blind extends PartStore {
+      override async files(description: PartDescription, fill: (folder: string) => void): Promise<string> {
+        const known = looked.get(this.path)
+        if (known === undefined) looked.set(this.path, await super.files(description, fill))
+        return known ?? (looked.get(this.path) as string)
+      }
+    }
+    for (const Mutant of [Forgetful, Blind]) {
+      const open: OpenStore = async (path) => new Mutant((await openPartStore(path)).path)
+      const check = checkLaw('m', [fc.constantFrom(...kinds)], filesAreWhole(open), { record: false })
+      await expect(check).rejects.toThrow('Counterexample')
+    }
+  })
+
+  test('are not kept when filling fails, and folders are refused', async () => {
+    const store = await openPartStore(folder)
+    const failing = (path: string): never => {
+      writeFileSync(join(path, 'half'), 'x')
+      throw new Error('no luck')
+    }
+    await expect(store.files({ a: 1 }, failing)).rejects.toThrow('no luck')
+    await expect(store.files({ a: 1 }, (path) => mkdirSync(join(path, 'deep')))).rejects.toThrow(TypeError)
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  test('a place keeps what is put there, and is the same for the same description', async () => {
+    const path = await (await openPartStore(folder)).folder({ a: 1, b: 2 })
+    writeFileSync(join(path, 'half'), 'x')
+    expect(await (await openPartStore(folder)).folder({ b: 2, a: 1 })).toBe(path)
+    expect(readdirSync(path)).toEqual(['half'])
+  })
+})
+
+test('two processes may work at once: both get the part, and one whole entry stays', async () => {
+  const script = `
+    import { writeFileSync } from 'node:fs'
+    const { openPartStore } = await import('./src/eval/part_store.ts')
+    const store = await openPartStore(${JSON.stringify(folder)})
+    const values = []
+    for (let i = 0; i < 20; i++) values.push(await store.json({ i }, () => 'x'.repeat(1000 * i)))
+    for (let i = 0; i < 5; i++)
+      await store.files({ i }, (path) => writeFileSync(path + '/file', 'y'.repeat(1000 * i)))
+    console.log(values.every((value, i) => value.length === 1000 * i))`
+  const run = (): Promise<string> =>
+    new Promise((resolve) => {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', script], { cwd: root })
+      let output = ''
+      child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text))
+      child.on('close', () => resolve(output))
+    })
+  expect(await Promise.all([run(), run()])).toEqual(['true\n', 'true\n'])
+  const store = await openPartStore(folder)
+  const never = (): never => {
+    throw new Error('it was there')
+  }
+  for (let i = 0; i < 20; i++) expect(await store.json({ i }, never)).toBe('x'.repeat(1000 * i))
+  for (let i = 0; i < 5; i++) await store.files({ i }, never)
+  expect(
+    readdirSync(folder).filter((name) => !/^[0-9a-f]{64}(\.(files\.)?json|\.[0-9a-f]{16})$/.test(name)),
+  ).toEqual([])
+})
+
+test('a cache the system refuses is an error of its own kind', async () => {
+  writeFileSync(folder, 'a file')
+  await expect(openPartStore(folder)).rejects.toMatchObject({ code: 'CACHE', exitCode: 5 })
+})
+
+test('the usual place is in the cache folder of the user', () => {
+  const kept = process.env.XDG_CACHE_HOME
+  try {
+    process.env.XDG_CACHE_HOME = top
+    expect(cacheFolder()).toBe(top)
+    process.env.XDG_CACHE_HOME = 'relative'
+    expect(cacheFolder()).toMatch(/\.cache$/)
+  } finally {
+    if (kept === undefined) delete process.env.XDG_CACHE_HOME
+    else process.env.XDG_CACHE_HOME = kept
+  }
+})

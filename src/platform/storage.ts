@@ -1,0 +1,58 @@
+/**
+ * Places that outlive a process: where caches go, and what a process that was killed left behind.
+ *
+ * A temporary name says which process it belongs to, so that the next one can tell a write in progress from one that
+ * will never end. One thread of a process writes; process ids of another machine mean nothing here.
+ */
+import { builtin, hostProcess, PlatformError } from './builtin.ts'
+
+const ending = /\.(\d+)-([0-9a-f]{8})-\d+\.tmp$/
+/** Tells this process from an earlier one of the same id. */
+const token = crypto.randomUUID().slice(0, 8)
+let names = 0
+
+/** A name nothing else uses, beside a path; `removeAbandoned` knows it by its form. */
+export function temporaryName(path: string): string {
+  return `${path}.${hostProcess?.pid ?? 0}-${token}-${names++}.tmp`
+}
+
+/** Removes what stands in a folder under temporary names whose processes are no more; returns their names. */
+export async function removeAbandoned(folder: string): Promise<string[]> {
+  const removed: string[] = []
+  for (const name of (await builtin('node:fs').promises.readdir(folder)).sort()) {
+    const owner = ending.exec(name)
+    if (!owner || isRunning(Number(owner[1]), owner[2])) continue
+    await remove(builtin('node:path').join(folder, name))
+    removed.push(name)
+  }
+  return removed
+}
+
+function isRunning(pid: number, itsToken: string): boolean {
+  if (hostProcess === null) throw new PlatformError('process')
+  if (pid === hostProcess.pid) return itsToken === token
+  try {
+    return hostProcess.kill(pid, 0)
+  } catch (error) {
+    // EPERM: it runs, and is somebody else's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** Removes a file, or a folder with all that is in it; nothing happens if there is none. */
+export async function remove(path: string): Promise<void> {
+  await builtin('node:fs').promises.rm(path, { recursive: true, force: true })
+}
+
+/** Gives a file or a folder another name. */
+export async function rename(from: string, to: string): Promise<void> {
+  await builtin('node:fs').promises.rename(from, to)
+}
+
+/** The user's folder for what can be made again: XDG_CACHE_HOME, else .cache in the home folder. */
+export function cacheFolder(): string {
+  const path = builtin('node:path')
+  const named = hostProcess?.env.XDG_CACHE_HOME ?? ''
+  // A relative path is to be ignored, says the XDG base directory specification.
+  return path.isAbsolute(named) ? named : path.join(builtin('node:os').homedir(), '.cache')
+}
