@@ -6,7 +6,7 @@
  * values. `score` is a parameter of each law, so that mutants can be held to it.
  */
 import { describe, expect, test } from 'vitest'
-import { criteria, criterionByName, type Criterion } from '../../src/criteria/index.ts'
+import { criteria, criterionByName, type Criterion, type CriterionInput } from '../../src/criteria/index.ts'
 import { addSensitivity, plainact, plainactSigned } from '../../src/criteria/plainact.ts'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
@@ -30,12 +30,12 @@ function withPass<Result>(
   model: OptModel,
   tokens: Int32Array,
   labels: Int32Array,
-  work: (trace: Trace, gradients: Gradients) => Result,
+  work: (input: CriterionInput) => Result,
   options: { mask?: ReturnType<typeof denseMask>; scored?: number } = {},
 ): Result {
   const trace = traceForward(model, tokens, { mask: options.mask })
   const gradients = backward(model, trace, labels, { scored: options.scored })
-  const result = work(trace, gradients)
+  const result = work({ model, tokens, labels, trace, gradients, seed: 0 })
   gradients.dispose()
   trace.dispose()
   return result
@@ -60,7 +60,7 @@ function lossUnder(
   const ones = denseMask(model.shape)
   const mask = makeMask(model.shape, ones.heads.slice(), ones.neurons.slice())
   mask[unit.kind][unit.index] = value
-  const nll = withPass(model, tokens, labels, (_, gradients) => gradients.nll, { mask })
+  const nll = withPass(model, tokens, labels, ({ gradients }) => gradients.nll, { mask })
   return nll.reduce((total, term) => total + term, 0) / countScored(labels)
 }
 
@@ -149,8 +149,9 @@ overBackends((backend) => {
     checkLaw('criteria plainact-signed is the mask gradient', [roomyModel], (model) =>
       withModel(subject, model, (loaded) => {
         const { tokens, labels } = textOf(model, new Data(model.seed))
-        withPass(loaded, tokens, labels, (trace, gradients) => {
-          const scores = plainactSigned.score(trace, gradients)
+        withPass(loaded, tokens, labels, (input) => {
+          const scores = plainactSigned.score(input)
+          const { gradients } = input
           const layers = Array.from({ length: model.layers }, (_, layer) => layer)
           expect([...scores.heads]).toEqual(layers.flatMap((layer) => [...gradients.headMask(layer)]))
           expect([...scores.neurons]).toEqual(layers.flatMap((layer) => [...gradients.neuronMask(layer)]))
@@ -188,7 +189,7 @@ overBackends((backend) => {
 
 /** plainact with one thing changed in each layer. */
 function wrongPlainact(change: (trace: Trace, gradients: Gradients, layer: number) => Partial<Rows>): Score {
-  return (trace, gradients): UnitScores => {
+  return ({ trace, gradients }): UnitScores => {
     const { shape, config } = trace.model
     const scores = {
       shape,

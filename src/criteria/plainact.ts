@@ -12,9 +12,7 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { dot } from '../ops/float32.ts'
-import type { Gradients } from '../model/opt/backward.ts'
-import type { Trace } from '../model/opt/trace.ts'
-import type { Criterion } from './criterion.ts'
+import type { Criterion, CriterionInput } from './criterion.ts'
 
 /**
  * Adds activation times gradient of each unit over tokens. Without `signed`, the size of each token's term is added.
@@ -37,8 +35,8 @@ export function addSensitivity(
     }
 }
 
-function scoreUnits(trace: Trace, gradients: Gradients, signed: boolean): UnitScores {
-  const { shape, config } = trace.model
+function scoreUnits({ model, trace, gradients }: CriterionInput, signed: boolean): UnitScores {
+  const { shape, config } = model
   const heads = new Float32Array(shape.layers * shape.heads)
   const neurons = new Float32Array(shape.layers * shape.neurons)
   for (let layer = 0; layer < shape.layers; layer++) {
@@ -61,12 +59,14 @@ function scoreUnits(trace: Trace, gradients: Gradients, signed: boolean): UnitSc
 export const plainact: Criterion = {
   name: 'plainact',
   formula: 'head: sum_t |<a, dL/da>|; neuron: sum_t |a dL/da|, after ReLU',
-  score: (trace, gradients) => scoreUnits(trace, gradients, false),
+  cost: { forward: 0, backward: 0 },
+  score: (input) => scoreUnits(input, false),
 }
 
 /** The derivative of the loss with respect to the unit's mask. */
 export const plainactSigned: Criterion = {
   name: 'plainact-signed',
   formula: 'head: sum_t <a, dL/da>; neuron: sum_t a dL/da, after ReLU',
-  score: (trace, gradients) => scoreUnits(trace, gradients, true),
+  cost: { forward: 0, backward: 0 },
+  score: (input) => scoreUnits(input, true),
 }

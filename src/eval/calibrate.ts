@@ -20,17 +20,28 @@ export interface CalibratedExample extends Example {
   readonly loss: number
 }
 
-/** One window: what the prompt shows, and what its continuation turns out to need. */
-export function calibrateWindow(model: OptModel, window: Window, criterion: Criterion): CalibratedExample {
+/**
+ * One window: what the prompt shows, and what its continuation turns out to need.
+ * @param seed of what the criterion draws at random
+ */
+export function calibrateWindow(
+  model: OptModel,
+  window: Window,
+  criterion: Criterion,
+  seed = 0,
+): CalibratedExample {
   const { width } = model.config
+  const { tokens } = window
   const last = window.promptLength - 1
-  const trace = traceForward(model, window.tokens)
+  const labels = continuationLabels(window)
+  const trace = traceForward(model, tokens)
   try {
-    const gradients = backward(model, trace, continuationLabels(window))
+    const gradients = backward(model, trace, labels)
     try {
       // Attention looks back only, so row `last` is what the prompt alone gives.
       const context = trace.headOut(0).slice(last * width, (last + 1) * width)
-      return { window, context, loss: gradients.loss, scores: criterion.score(trace, gradients) }
+      const scores = criterion.score({ model, tokens, labels, trace, gradients, seed })
+      return { window, context, loss: gradients.loss, scores }
     } finally {
       gradients.dispose()
     }
@@ -39,16 +50,16 @@ export function calibrateWindow(model: OptModel, window: Window, criterion: Crit
   }
 }
 
-/** Every window in turn. @throws the signal's reason, between windows, if it is aborted */
+/** Every window in turn, its place in the list as its seed. @throws the signal's reason, between windows, if it is aborted */
 export async function* calibrate(
   model: OptModel,
   windows: readonly Window[],
   criterion: Criterion,
   signal?: AbortSignal,
 ): AsyncGenerator<CalibratedExample, void, void> {
-  for (const window of windows) {
+  for (const [index, window] of windows.entries()) {
     await pause(signal)
-    yield calibrateWindow(model, window, criterion)
+    yield calibrateWindow(model, window, criterion, index)
   }
 }
 

@@ -13,10 +13,10 @@
  *
  * Values at padding are 0. Tensors are float32, ids int64.
  */
-import { criteria } from '../../criteria/index.ts'
+import { criteria, type CriterionInput } from '../../criteria/index.ts'
 import type { TensorsToWrite, TensorToWrite } from '../../io/safetensors_writer.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
-import { backward, type Gradients } from '../../model/opt/backward.ts'
+import { backward } from '../../model/opt/backward.ts'
 import { forwardBatch, repad, unpad, type Unpadded } from '../../model/opt/batch.ts'
 import { countScored, meanLoss, negativeLogLikelihood } from '../../model/opt/loss.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
@@ -95,7 +95,7 @@ function addSequence(
     if (!labels) return
     const gradients = backward(model, trace, labels, { scored })
     try {
-      tensors.addGradients(trace, gradients)
+      tensors.addGradients({ model, tokens, labels, trace, gradients, seed: 0 })
     } finally {
       gradients.dispose()
     }
@@ -166,14 +166,15 @@ class Tensors {
   }
 
   /** Adds what one sequence's backward pass computed; losses and gradients of the sequences are shares of the batch's. */
-  addGradients(trace: Trace, gradients: Gradients): void {
+  addGradients(input: CriterionInput): void {
+    const { gradients } = input
     this.#loss = (this.#loss ?? 0) + gradients.loss
     for (let layer = 0; layer < this.#model.config.layers; layer++) {
       this.#addRows('head_out_grad', gradients.headOut(layer))
       this.#addRows('fc1_act_grad', gradients.fc1Act(layer))
     }
     for (const criterion of criteria) {
-      const { heads, neurons } = criterion.score(trace, gradients)
+      const { heads, neurons } = criterion.score(input)
       const names = scoreNames(criterion.name)
       for (const name of new Set(names.map((each) => each.heads))) this.#addScores(name, heads, 'heads')
       for (const name of new Set(names.map((each) => each.neurons))) this.#addScores(name, neurons, 'neurons')
