@@ -165,10 +165,10 @@ describe('decoding', () => {
     const planner = oraclePlanner(calibrateWindow(model, window, plainact).scores, makeBudget(0.5))
     const slow: typeof planner = {
       name: 'slow',
-      afterFirstAttention(context, tokens) {
+      afterAttention(view) {
         const end = performance.now() + 100
         while (performance.now() < end);
-        return planner.afterFirstAttention?.(context, tokens) ?? expect.unreachable()
+        return planner.afterAttention?.(view) ?? expect.unreachable()
       },
     }
     // Three tokens in more than a tenth of a second.

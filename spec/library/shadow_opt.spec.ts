@@ -164,7 +164,7 @@ describe('generate', () => {
     const asked: number[] = []
     const planner: MaskPlanner = {
       name: 'mine',
-      afterFirstAttention(context, tokens) {
+      afterAttention({ context, tokens }) {
         asked.push(tokens, context.length)
         return denseMask(opt.model.shape)
       },

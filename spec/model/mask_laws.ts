@@ -81,6 +81,15 @@ function poisoned(model: ModelCase, mask: UnitMask): Tensors {
   return tensors
 }
 
+/** The same mask, its first rows dense. */
+export function denseBelow(rows: number, { shape, heads, neurons }: UnitMask): UnitMask {
+  return makeMask(
+    shape,
+    heads.slice().fill(1, 0, rows * shape.heads),
+    neurons.slice().fill(1, 0, rows * shape.neurons),
+  )
+}
+
 /** The prompt, then one token at a time under the mask. */
 function promptAndSteps(
   model: Parameters<typeof feedOnce>[0],
@@ -185,13 +194,13 @@ export const maskLaws = {
       withModel(subject, model, (loaded) => {
         const data = new Data(model.seed)
         const tokens = tokensOf(model, data)
-        const mask = maskOf(model, data)
+        const mask = denseBelow(1, maskOf(model, data))
         const prompt = data.integer(1, tokens.length)
         const trace = traceForward(loaded, tokens.slice(0, prompt))
         const asked: number[] = []
         const planner: MaskPlanner = {
           name: 'law',
-          afterFirstAttention(context, count) {
+          afterAttention({ context, tokens: count }) {
             asked.push(count)
             sameBits("the first layer's heads", context, trace.headOut(0))
             return mask
@@ -218,6 +227,7 @@ export const maskLaws = {
           const minds = new Data(model.seed + 1)
           const planner: MaskPlanner = {
             name: 'law',
+            every: 1,
             beforeLayer: (layer, _x, _count) =>
               minds.chance(0.2) ? null : layerMask(maskOf(model, minds), layer),
           }

@@ -127,17 +127,15 @@ const mutants: readonly Mutant[] = [
   },
   {
     bug: 'the planner is shown the last token only',
-    plant: wrongBegin((right, { config }) => ({ planner, ...rest } = {}) => {
-      const shown: MaskPlanner | null = planner?.afterFirstAttention
-        ? {
-            name: planner.name,
-            afterFirstAttention: (context, tokens) =>
-              (planner.afterFirstAttention as NonNullable<MaskPlanner['afterFirstAttention']>)(
-                context.subarray((tokens - 1) * config.width),
-                1,
-              ),
-          }
-        : (planner ?? null)
+    plant: wrongBegin((right, { config }) => ({ planner = null, ...rest } = {}) => {
+      const ask = planner?.afterAttention
+      const shown: MaskPlanner | null = planner && {
+        ...planner,
+        afterAttention:
+          ask &&
+          (({ context, tokens, ids }) =>
+            ask({ context: context.subarray((tokens - 1) * config.width), tokens: 1, ids })),
+      }
       return right({ ...rest, planner: shown })
     }),
     breaks: ['plannedIsGiven'],

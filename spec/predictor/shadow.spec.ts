@@ -11,6 +11,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeBudget, type Scope } from '../../src/masks/budget.ts'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
+import type { PromptView } from '../../src/masks/planner.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { lastTokenContext, makeTargets, scaleFeatures } from '../../src/predictor/features.ts'
 import { Mlp, mlpParameterLengths, mlpParameterNames, type MlpValues } from '../../src/predictor/mlp.ts'
@@ -70,7 +71,7 @@ describe('the released predictor', () =>
         const sequence = model.begin({
           planner: {
             name: 'looking',
-            afterFirstAttention(context, tokens) {
+            afterAttention({ context, tokens }) {
               seen = lastTokenContext(context, tokens)
               return denseMask(shape)
             },
@@ -252,33 +253,37 @@ describe('planners', async () => {
   const budget = makeBudget(0.5)
   const scores = randomScores(units, new Random(4))
   const rows = Float32Array.from([...context.map((value) => -value), ...context]) // [2, 6]
+  const viewOf = (tokens: number): PromptView => ({
+    context: rows.subarray(0, 6 * tokens),
+    tokens,
+    ids: Int32Array.of(3, 1).subarray(0, tokens),
+  })
+  const seen = viewOf(2)
 
   test('dense keeps everything, static and oracle keep what their scores say, whatever they see', () => {
     const dense = densePlanner(units)
-    expect(dense.afterFirstAttention?.(rows, 2)).toEqual(denseMask(units))
+    expect(dense.afterAttention?.(seen)).toEqual(denseMask(units))
     for (const planner of [staticPlanner(scores, budget), oraclePlanner(scores, budget)])
       for (const tokens of [1, 2])
-        expect(planner.afterFirstAttention?.(rows.subarray(0, 6 * tokens), tokens)).toEqual(
-          selectMask(scores, budget),
-        )
+        expect(planner.afterAttention?.(viewOf(tokens))).toEqual(selectMask(scores, budget))
   })
 
   test('random draws anew for each sequence, by its seed, and nests over sparsities', () => {
     const one = randomPlanner(units, budget, 5)
-    const masks = [1, 2, 3].map(() => one.afterFirstAttention?.(rows, 2))
+    const masks = [1, 2, 3].map(() => one.afterAttention?.(seen))
     expect(masks[1]).not.toEqual(masks[0])
-    expect(randomPlanner(units, budget, 5).afterFirstAttention?.(rows, 2)).toEqual(masks[0])
-    const narrow = randomPlanner(units, makeBudget(0.8), 5).afterFirstAttention?.(rows, 2)
+    expect(randomPlanner(units, budget, 5).afterAttention?.(seen)).toEqual(masks[0])
+    const narrow = randomPlanner(units, makeBudget(0.8), 5).afterAttention?.(seen)
     narrow?.neurons.forEach((value, unit) => expect(masks[0]?.neurons[unit]).toBeGreaterThanOrEqual(value))
   })
 
   test('shadow looks at the last prompt token, and at nothing else', () => {
     const predictor = makePredictor(backend)
     const planner = shadowPlanner(predictor, budget)
-    const mask = planner.afterFirstAttention?.(rows, 2)
+    const mask = planner.afterAttention?.(seen)
     expect(mask).toEqual(selectMask(predictor.predict(context, 1), budget))
-    expect(planner.afterFirstAttention?.(context, 1)).toEqual(mask)
-    expect(planner.afterFirstAttention?.(rows.subarray(0, 6), 1)).not.toEqual(mask)
+    expect(planner.afterAttention?.({ ...viewOf(1), context })).toEqual(mask)
+    expect(planner.afterAttention?.(viewOf(1))).not.toEqual(mask)
     predictor.dispose()
   })
 
@@ -298,7 +303,7 @@ describe('planners', async () => {
   test('what a planner says holds: the mask of a sequence is the one planned', () =>
     withGolden('preln', backend, (model) => {
       const planned = selectMask(randomScores(shape, new Random(2)), budget)
-      const sequence = model.begin({ planner: { name: 'fixed', afterFirstAttention: () => planned } })
+      const sequence = model.begin({ planner: { name: 'fixed', afterAttention: () => planned } })
       sequence.feed(getIds(golden, 'input_ids'), 'none')
       expect(sequence.mask).toEqual(makeMask(shape, planned.heads, planned.neurons))
       sequence.dispose()

@@ -31,25 +31,34 @@ export function decodeOnce(model: OptModel, prompt: Int32Array, tokens: number, 
   const sequence = model.begin({ planner, capacity: prompt.length + tokens })
   try {
     let token = argmax(sequence.feed(prompt, 'last'))
+    // A planner that is asked again is on the clock of the steps anyway.
+    const planned = planning
     const start = now()
     for (let n = 0; n < tokens; n++) token = argmax(sequence.feed(Int32Array.of(token), 'last'))
-    return (1000 * tokens) / (now() - start + planning)
+    return (1000 * tokens) / (now() - start + planned)
   } finally {
     sequence.dispose()
   }
 }
 
-/** The same planner, its time reported. Only the decision for the whole model is timed; there are no others here. */
+/** The same planner, its time reported. */
 function timed(planner: MaskPlanner, report: (milliseconds: number) => void): MaskPlanner {
+  const onClock = <Result>(work: () => Result): Result => {
+    const start = now()
+    const result = work()
+    report(now() - start)
+    return result
+  }
+  const { name, placement, every } = planner
+  const { afterAttention, beforeLayer } = planner
   return {
-    ...planner,
-    afterFirstAttention(context, tokens) {
-      const start = now()
-      const mask = planner.afterFirstAttention?.(context, tokens)
-      report(now() - start)
-      if (mask === undefined) throw new TypeError(`${planner.name}: expected a planner of whole models`)
-      return mask
-    },
+    name,
+    placement,
+    every,
+    ...(afterAttention && { afterAttention: (view) => onClock(() => afterAttention.call(planner, view)) }),
+    ...(beforeLayer && {
+      beforeLayer: (layer, x, count) => onClock(() => beforeLayer.call(planner, layer, x, count)),
+    }),
   }
 }
 

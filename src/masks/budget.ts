@@ -1,18 +1,23 @@
 /**
- * How many units a mask keeps.
+ * How many units a mask keeps. Heads and neurons have budgets of their own.
  *
- * Layer 0 decides and therefore runs whole: it is left out of the ranking and of the budget. Of the N units that are
- * ranked, exactly round((1 - s) N) are kept: over all of them (global scope), or in each layer (per-layer scope).
- * A floor guarantees every ranked layer its best units; floors count towards the budget and only exceed it where the
- * budget is smaller than the floors together. Heads and neurons have budgets of their own.
+ * The first layers run before a planner decides and therefore run whole: `denseLayers` of them (1 + the planner's
+ * placement) are left out of the ranking and of the budget. Of the N units that are ranked, exactly round((1 - s) N) are
+ * kept: over all of them (global scope), or in each layer (per-layer scope).
  *
- * The released code ranks layer 0 too, prunes floor(int(percent) N / 100) units and then forces layer 0 dense, so that
- * it skips less than it says. `policy: 'released'` does that, for parity with it.
+ * A floor guarantees every ranked layer its best units. Floors are paid out of the budget and exceed it only where it is
+ * smaller than the floors together. Global scope guarantees one head; hybrid scope is global scope with a floor under
+ * the neurons too, which is the repair the released code makes: layers left with less get their best back, paid for by
+ * the lowest of the others.
+ *
+ * The released code ranks the dense layers too, prunes floor(int(percent) N / 100) units and then forces those layers
+ * dense, so that it skips less than it says. `policy: 'released'` does that, for parity with it.
  */
 import { UsageError } from '../tensor/errors.ts'
 
-/** Whether units compete over the whole model or within their layer. */
-export type Scope = 'global' | 'per-layer'
+/** Whether units compete over the whole model or within their layer; hybrid is global with floors under both kinds. */
+export const scopes = ['global', 'per-layer', 'hybrid'] as const
+export type Scope = (typeof scopes)[number]
 
 /** How much may stay, and what competes with what. */
 export interface Budget {
@@ -23,32 +28,43 @@ export interface Budget {
   readonly scope: Scope
   /** Heads every ranked layer keeps at least. */
   readonly headFloor: number
-  /** Neurons every ranked layer keeps at least. */
-  readonly neuronFloor: number
+  /** Neurons every ranked layer keeps at least; null is `usualNeuronFloor`, which depends on the model. */
+  readonly neuronFloor: number | null
+  /** How many layers, from the first, run whole. */
+  readonly denseLayers: number
   readonly policy: 'exact' | 'released'
 }
 
 /**
- * A budget of the same sparsity for heads and neurons: global, one head per layer guaranteed, unless told otherwise.
- * @throws UsageError SPARSITY for a share outside [0, 1], FLOOR for a floor that is not a whole number
+ * A budget of the same sparsity for heads and neurons: global, one dense layer, one head per ranked layer guaranteed,
+ * unless told otherwise. The released policy guarantees a head in hybrid scope only.
+ * @throws UsageError SPARSITY for a share outside [0, 1]; FLOOR or DENSE_LAYERS for what is not a whole number; SCOPE
  */
 export function makeBudget(sparsity: number, options: Partial<Budget> = {}): Budget {
-  const released = options.policy === 'released'
+  const { scope = 'global', policy = 'exact' } = options
   const budget: Budget = {
     headSparsity: sparsity,
     neuronSparsity: sparsity,
-    scope: 'global',
-    headFloor: released ? 0 : 1,
-    neuronFloor: 0,
-    policy: 'exact',
+    headFloor: policy === 'released' && scope !== 'hybrid' ? 0 : 1,
+    neuronFloor: scope === 'hybrid' ? null : 0,
+    denseLayers: 1,
     ...options,
+    scope,
+    policy,
   }
+  if (!scopes.includes(scope))
+    throw new UsageError('SCOPE', `scope: expected one of ${scopes.join(', ')}, got ${String(scope)}`)
   for (const share of [budget.headSparsity, budget.neuronSparsity])
     if (!(share >= 0 && share <= 1))
       throw new UsageError('SPARSITY', `sparsity: expected a share from 0 to 1, got ${share}`)
-  for (const floor of [budget.headFloor, budget.neuronFloor])
+  for (const floor of [budget.headFloor, budget.neuronFloor ?? 0])
     if (!Number.isInteger(floor) || floor < 0)
       throw new UsageError('FLOOR', `floor: expected a whole number of units per layer, got ${floor}`)
+  if (!Number.isInteger(budget.denseLayers) || budget.denseLayers < 0)
+    throw new UsageError(
+      'DENSE_LAYERS',
+      `dense layers: expected a whole number of layers, got ${budget.denseLayers}`,
+    )
   return budget
 }
 
@@ -61,6 +77,14 @@ export function unitsKept(ranked: number, sparsity: number, policy: Budget['poli
 }
 
 /** The first layer whose units are ranked. */
-export function firstRanked(policy: Budget['policy']): number {
-  return policy === 'released' ? 0 : 1
+export function firstRanked({ policy, denseLayers }: Budget): number {
+  return policy === 'released' ? 0 : denseLayers
+}
+
+/**
+ * The floor under the neurons of a layer in hybrid scope: a thirty-second of them, rounded up, at most 256. The released
+ * code says 256, which is a thirty-second of OPT-1.3B's 8192.
+ */
+export function usualNeuronFloor(neurons: number): number {
+  return Math.min(256, Math.ceil(neurons / 32))
 }

@@ -1,17 +1,18 @@
 /**
  * From scores to a mask: the units with the highest scores stay, within a budget.
  *
- * Invariants: ties go to the lower index (layer first, then unit); a bigger budget keeps a superset; layer 0 is dense
- * whatever its scores say; NaN ranks below every number. There is one definition, `selectMask`; the ranking under it
+ * Invariants: ties go to the lower index (layer first, then unit); of two budgets that differ in sparsity only, the
+ * bigger keeps a superset (budgets with other floors, scopes or dense layers need not nest); the dense layers are dense
+ * whatever their scores say; NaN ranks below every number. There is one definition, `selectMask`; the ranking under it
  * is the top_k op, of the reference or of any backend, which are equal by law.
  */
 import type { Backend } from '../backends/backend.ts'
 import { top_k } from '../ops/top_k.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { firstRanked, unitsKept, type Budget } from './budget.ts'
+import { firstRanked, unitsKept, usualNeuronFloor, type Budget } from './budget.ts'
 import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
 
-/** How important each unit is; low scores are skipped first. Row 0 belongs to the dense first layer. */
+/** How important each unit is; low scores are skipped first. Rows of dense layers decide nothing. */
 export interface UnitScores {
   readonly shape: UnitShape
   readonly heads: Float32Array // [L, H]
@@ -49,7 +50,8 @@ export function backendTopK(backend: Backend): TopK {
  */
 export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): UnitMask {
   const { layers, heads, neurons } = scores.shape
-  const { headSparsity, headFloor, neuronSparsity, neuronFloor } = budget
+  const { headSparsity, headFloor, neuronSparsity } = budget
+  const neuronFloor = budget.neuronFloor ?? usualNeuronFloor(neurons)
   return makeMask(
     scores.shape,
     selectUnits('head', scores.heads, layers, heads, headSparsity, headFloor, budget, topK),
@@ -65,7 +67,7 @@ function selectUnits(
   units: number,
   sparsity: number,
   floor: number,
-  { scope, policy }: Budget,
+  budget: Budget,
   topK: TopK,
 ): Float32Array {
   if (scores.length !== layers * units)
@@ -76,19 +78,20 @@ function selectUnits(
   if (floor > units)
     throw new UsageError('FLOOR', `${kind} floor: expected at most ${units} units, got ${floor}`)
   const mask = new Float32Array(layers * units)
-  const first = firstRanked(policy)
+  const { scope, policy, denseLayers } = budget
+  const first = firstRanked(budget)
   const keep = (start: number, length: number, count: number): void => {
     const ranked = scores.subarray(start, start + length)
     for (const unit of chooseWithFloor(ranked, length / units, units, count, floor, topK))
       mask[start + unit] = 1
   }
-  if (scope === 'global') {
+  if (scope !== 'per-layer') {
     const ranked = Math.max(0, layers - first) * units
     keep(first * units, ranked, unitsKept(ranked, sparsity, policy))
   } else
     for (let layer = first; layer < layers; layer++)
       keep(layer * units, units, unitsKept(units, sparsity, policy))
-  return mask.fill(1, 0, Math.min(layers, 1) * units)
+  return mask.fill(1, 0, Math.min(layers, denseLayers) * units)
 }
 
 /** The best `floor` units of every layer, then the best of all others until `count` are chosen. */

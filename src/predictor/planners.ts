@@ -21,13 +21,13 @@ export type PlannerName = (typeof plannerNames)[number]
 /** Computes everything. */
 export function densePlanner(shape: UnitShape): MaskPlanner {
   const mask = denseMask(shape)
-  return { name: 'dense', afterFirstAttention: () => mask }
+  return { name: 'dense', afterAttention: () => mask }
 }
 
 /** The same mask for every sequence, from the scores of a calibration set. */
 export function staticPlanner(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): MaskPlanner {
   const mask = selectMask(scores, budget, topK)
-  return { name: 'static', afterFirstAttention: () => mask }
+  return { name: 'static', afterAttention: () => mask }
 }
 
 /** A mask of noise; the n-th sequence of two planners of the same seed gets the same one. */
@@ -40,7 +40,7 @@ export function randomPlanner(
   const random = new Random(seed)
   return {
     name: 'random',
-    afterFirstAttention: () => selectMask(randomScores(shape, random), budget, topK),
+    afterAttention: () => selectMask(randomScores(shape, random), budget, topK),
   }
 }
 
@@ -56,7 +56,7 @@ export function randomScores(shape: UnitShape, random: Random): UnitScores {
 
 /** A mask from the true scores of the sequence at hand; made anew for each sequence. */
 export function oraclePlanner(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): MaskPlanner {
-  return { name: 'oracle', afterFirstAttention: () => selectMask(scores, budget, topK) }
+  return { name: 'oracle', afterAttention: () => selectMask(scores, budget, topK) }
 }
 
 /** A mask from predicted scores: the paper's planner. */
@@ -67,7 +67,7 @@ export function shadowPlanner(
 ): MaskPlanner {
   return {
     name: 'shadow',
-    afterFirstAttention(context, tokens): UnitMask {
+    afterAttention({ context, tokens }): UnitMask {
       return selectMask(predictor.predict(context, tokens), budget, topK)
     },
   }

@@ -2,9 +2,10 @@
  * One sequence being read or written: its cache, its mask, its position.
  *
  * A feed runs new tokens after those already fed. Feeding a text at once, token by token or in any parts gives the same
- * bits. The first feed is the prompt: a planner is asked during it, after the first layer's attention, and the mask it
- * gives holds from that point on for the rest of the sequence. A planner that decides layer by layer is asked in every
- * feed; then keys and values of all heads are kept, so that a head chosen later finds no holes in its past.
+ * bits. The first feed is the prompt: a planner is asked during it, and the mask it gives holds from that point on, for
+ * the rest of the sequence or until the planner is asked again (`every`, see masks/planner.ts). In the latter case the
+ * keys and values of all heads are kept, so that a head chosen later finds no holes in its past: it reads what it would
+ * have written had only its own output been skipped, that is, keys and values of the masked stream of their time.
  *
  * Sequences are unpadded and start at position 0 (batch.ts takes padding away).
  */
@@ -24,6 +25,7 @@ import {
 } from './forward.ts'
 import { KeyValueCache } from './kv_cache.ts'
 import type { LoadedModel } from './loaded_model.ts'
+import { Plan, type Piece } from './plan.ts'
 import { RunState } from './run_state.ts'
 import {
   checkMask,
@@ -54,7 +56,7 @@ export type LogitsWanted = 'all' | 'last' | 'none'
 export class Sequence {
   readonly model: LoadedModel
   readonly mode: MaskMode
-  readonly #planner: MaskPlanner | null
+  readonly #plan: Plan | null
   readonly #capacity: number | undefined
   readonly #cache: KeyValueCache
   readonly #state: RunState
@@ -65,13 +67,13 @@ export class Sequence {
   #length = 0
   #disposed = false
 
-  /** @throws UsageError MASK_SHAPE, MASK_VALUE, or PLANNER if both a mask and a planner are given */
+  /** @throws UsageError MASK_SHAPE, MASK_VALUE, PLACEMENT, EVERY, or PLANNER if both a mask and a planner are given */
   constructor(model: LoadedModel, options: SequenceOptions = {}) {
     const { mask = null, planner = null, mode = 'skip' } = options
     if (mask && planner) throw new UsageError('PLANNER', 'sequence: expected a mask or a planner, got both')
     this.model = model
     this.mode = mode
-    this.#planner = planner
+    this.#plan = planner && new Plan(planner, model.config)
     this.#capacity = options.capacity
     this.#cache = new KeyValueCache(model.backend, model.config)
     this.#state = new RunState(model.backend, model.config)
@@ -86,7 +88,7 @@ export class Sequence {
     return this.#length
   }
 
-  /** The mask in force: given, or planned in the first feed, or (layer by layer) the last decisions; null is dense. */
+  /** The mask in force: given, or what the planner decided last; null is dense. */
   get mask(): UnitMask | null {
     return this.#mask
   }
@@ -95,16 +97,20 @@ export class Sequence {
    * Runs tokens after those already fed.
    * @param tokens [T], at least one
    * @returns logits [T, V], or of the last position [V], or nothing
-   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position
+   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position;
+   *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Pieces that ran before the planner failed stay fed.
    */
   feed(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
-    const { T, stream } = this.#run(tokens)
-    if (logits === 'none') return new Float32Array(0)
-    if (logits === 'last') return this.#logits(stream, T - 1, 1)
     const { vocabulary: V } = this.model.config
-    const all = new Float32Array(T * V)
-    this.#eachChunk(T, (start, rows) => all.set(this.#logits(stream, start, rows), start * V))
-    return all
+    const T = tokens.length
+    const wanted = logits === 'all' ? T : logits === 'last' ? 1 : 0
+    const rows = new Float32Array(wanted * V)
+    this.#run(tokens, (stream, start, count) => {
+      if (logits === 'all')
+        this.#eachChunk(count, (at, some) => rows.set(this.#logits(stream, at, some), (start + at) * V))
+      else if (logits === 'last' && start + count === T) rows.set(this.#logits(stream, count - 1, 1))
+    })
+    return rows
   }
 
   /**
@@ -117,11 +123,10 @@ export class Sequence {
   score(tokens: Int32Array, targets: Int32Array): Float32Array {
     if (targets.length !== tokens.length)
       throw new UsageError('LABELS', `targets: expected ${tokens.length}, got ${targets.length}`)
-    const { T, stream } = this.#run(tokens)
     const { backend, config } = this.model
-    const scores = new Float32Array(T)
-    this.#eachChunk(T, (start, rows) => {
-      const logits = this.#headOf(stream, start, rows)
+    const scores = new Float32Array(tokens.length)
+    const scoreChunk = (stream: Buffer, from: number, rows: number, start: number): void => {
+      const logits = this.#headOf(stream, from, rows)
       const labels = backend.upload(targets.slice(start, start + rows))
       const nll = backend.allocate('f32', rows)
       try {
@@ -131,7 +136,10 @@ export class Sequence {
         backend.free(labels)
         backend.free(nll)
       }
-    })
+    }
+    this.#run(tokens, (stream, start, count) =>
+      this.#eachChunk(count, (from, rows) => scoreChunk(stream, from, rows, start + from)),
+    )
     return scores
   }
 
@@ -148,15 +156,24 @@ export class Sequence {
     this.dispose()
   }
 
-  /** The blocks over new tokens; the stream leaving the last one stays in scratch. */
-  #run(tokens: Int32Array): { T: number; stream: Buffer } {
-    const { model } = this
-    const { backend, config, weights } = model
+  /** Runs new tokens piece by piece; `each` is given a piece's stream [count, D], which stays in scratch, and its place. */
+  #run(tokens: Int32Array, each: (stream: Buffer, start: number, count: number) => void): void {
     const T = tokens.length
     const past = this.#length
     if (this.#disposed) throw new UsageError('DISPOSED', 'sequence: expected a live one, got one disposed of')
-    model.checkTokens(tokens, past)
+    this.model.checkTokens(tokens, past)
     this.#cache.reserve(past + T, past, this.#capacity ?? Math.max(64, 2 * T))
+    for (const piece of this.#plan?.pieces(past, T) ?? [{ past, T, asks: false }]) {
+      const start = piece.past - past
+      each(this.#runPiece(piece, tokens.subarray(start, start + piece.T)), start, piece.T)
+    }
+  }
+
+  /** The blocks over a piece; returns the stream leaving the last one. */
+  #runPiece(piece: Piece, tokens: Int32Array): Buffer {
+    const { model } = this
+    const { backend, config, weights } = model
+    const { past, T } = piece
     const { embedding, block } = this.#state.reserve(T)
     const pass: Pass = { backend, config, T, past, capacity: this.#cache.capacity }
     const ids = backend.upload(tokens)
@@ -165,16 +182,16 @@ export class Sequence {
     } finally {
       backend.free(ids)
     }
-    const everyKey = this.#planner?.beforeLayer !== undefined
+    const everyKey = this.#plan?.keepsEveryKey ?? false
     for (let layer = 0; layer < config.layers; layer++) {
-      if (everyKey) this.#askBefore(layer, block, T)
+      this.#askBefore(piece, layer, block)
       attend(pass, weights.blocks[layer], this.#unitsOf(layer), this.#cache.layer(layer), block, everyKey)
-      if (layer === 0 && past === 0) this.#askAfterFirstAttention(block, T)
+      if (layer === this.#plan?.placement) this.#askAfter(piece, tokens, block)
       project(pass, weights.blocks[layer], this.#unitsOf(layer), block)
       feedForward(pass, weights.blocks[layer], this.#unitsOf(layer), block)
     }
-    this.#length += T
-    return { T, stream: block.output }
+    this.#length = past + T
+    return block.output
   }
 
   #unitsOf(layer: number): LayerUnits {
@@ -202,16 +219,15 @@ export class Sequence {
     this.#mask = mask
   }
 
-  /** The whole-model decision, from the heads' outputs of the first layer. */
-  #askAfterFirstAttention(block: BlockBuffers, T: number): void {
-    if (!this.#planner?.afterFirstAttention) return
-    const context = this.#host(block.context, T)
-    this.#adopt(this.#planner.afterFirstAttention(context, T))
+  /** The whole-model decision, from the heads' outputs of the layer it is made after. */
+  #askAfter(piece: Piece, tokens: Int32Array, block: BlockBuffers): void {
+    const mask = this.#plan?.afterAttention(piece, tokens, () => this.#host(block.context, piece.T))
+    if (mask) this.#adopt(mask)
   }
 
   /** One layer's decision, from the stream entering it. */
-  #askBefore(layer: number, block: BlockBuffers, T: number): void {
-    const decided = this.#planner?.beforeLayer?.(layer, this.#host(block.input, T), T)
+  #askBefore(piece: Piece, layer: number, block: BlockBuffers): void {
+    const decided = this.#plan?.beforeLayer(piece, layer, (rows) => this.#host(block.input, rows))
     if (decided === undefined) return
     const { backend, config, shape } = this.model
     if (layer === 0 || !this.#mask) this.#mask = copyMask(this.#mask ?? denseMask(shape))

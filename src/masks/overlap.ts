@@ -1,0 +1,55 @@
+/**
+ * How far a mask chooses what another chooses: the share found, the share that is right, and both in one number.
+ *
+ * The layers that run dense say nothing of a choice and are left out. Of an empty choice nothing is wrong and of an empty
+ * truth nothing is missed: 1 then.
+ */
+import { UsageError } from '../tensor/errors.ts'
+import type { UnitMask } from './mask.ts'
+
+/** Two sets of units compared; each share in [0, 1]. */
+export interface Overlap {
+  /** |both| / |truth| */
+  readonly recall: number
+  /** |both| / |chosen| */
+  readonly precision: number
+  /** |both| / |either| */
+  readonly jaccard: number
+}
+
+/**
+ * Compares two sets given as tables of the same units; a unit is in the set unless its number is 0.
+ * @throws UsageError MASK_SHAPE if the tables differ in length
+ */
+export function setOverlap(chosen: Float32Array, truth: Float32Array): Overlap {
+  if (chosen.length !== truth.length)
+    throw new UsageError('MASK_SHAPE', `mask: expected ${truth.length} units, got ${chosen.length}`)
+  let both = 0
+  let right = 0
+  let made = 0
+  for (let unit = 0; unit < truth.length; unit++) {
+    if (truth[unit] !== 0) right++
+    if (chosen[unit] !== 0) made++
+    if (truth[unit] !== 0 && chosen[unit] !== 0) both++
+  }
+  const share = (whole: number): number => (whole === 0 ? 1 : both / whole)
+  return { recall: share(right), precision: share(made), jaccard: share(right + made - both) }
+}
+
+/**
+ * Compares two masks by kind of unit.
+ * @param denseLayers how many layers, from the first, are left out
+ * @throws UsageError MASK_SHAPE
+ */
+export function maskOverlap(
+  mask: UnitMask,
+  truth: UnitMask,
+  denseLayers = 1,
+): { readonly heads: Overlap; readonly neurons: Overlap } {
+  const from = (table: Float32Array, units: number): Float32Array => table.subarray(denseLayers * units)
+  const { heads, neurons } = mask.shape
+  return {
+    heads: setOverlap(from(mask.heads, heads), from(truth.heads, truth.shape.heads)),
+    neurons: setOverlap(from(mask.neurons, neurons), from(truth.neurons, truth.shape.neurons)),
+  }
+}
