@@ -9,7 +9,12 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseJson, type JsonMap } from '../../src/io/json.ts'
 import { openSafetensors, parseSafetensors } from '../../src/io/safetensors.ts'
-import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import {
+  encodeSafetensors,
+  safetensorsSize,
+  writeSafetensors,
+  type TensorToWrite,
+} from '../../src/io/safetensors_writer.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { readIntegers, type SourceDtype } from '../../src/tensor/tensor_source.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
@@ -66,6 +71,7 @@ describe('what is written', () => {
     [tensors, metadata],
     async (list, text) => {
       const bytes = encodeSafetensors(new Map(list), text)
+      expect(safetensorsSize(new Map(list), text)).toBe(bytes.length)
       const read = await contentsOf(parseSafetensors(bytes))
       expect(new Map(read.metadata)).toEqual(new Map(Object.entries(text)))
       expect(

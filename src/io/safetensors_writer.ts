@@ -8,10 +8,14 @@ import type { SourceDtype } from '../tensor/tensor_source.ts'
 import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
-/** One tensor for a file. */
-export interface TensorToWrite {
+/** What a tensor of a file looks like from outside. */
+export interface TensorForm {
   readonly dtype: SourceDtype
   readonly shape: readonly number[]
+}
+
+/** One tensor for a file. */
+export interface TensorToWrite extends TensorForm {
   /**
    * The values, row-major. Float32Array may be written as F32, F64, F16 or BF16 (rounded to nearest, ties to even),
    * Int32Array as I32 or I64; any other array, Uint8Array above all, is taken as the stored bytes.
@@ -56,35 +60,26 @@ export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = 
   return bytes
 }
 
+/**
+ * How many bytes a file of these tensors has, before there is anything to write.
+ * @throws InputError TENSOR_NAME, TENSOR_SHAPE
+ */
+export function safetensorsSize(tensors: ReadonlyMap<string, TensorForm>, metadata: Metadata = {}): number {
+  const { header, dataLength } = planHeader(inFileOrder(tensors), metadata)
+  return header.length + dataLength
+}
+
 interface Plan {
   byteLength: number
   parts(): Iterable<Uint8Array>
 }
 
 function planFile(tensors: TensorsToWrite, metadata: Metadata): Plan {
-  const ordered = [...tensors].toSorted(
-    ([nameA, a], [nameB, b]) => elementSize(b.dtype) - elementSize(a.dtype) || (nameA < nameB ? -1 : 1),
-  )
-  const fields: string[] = []
-  // Keys are joined as text: an object would lose "__proto__" and put "1" before "0a".
-  const about = Object.entries(metadata).map(
-    ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
-  )
-  if (about.length > 0) fields.push(`"__metadata__":{${about.join(',')}}`)
-  let end = 0
-  for (const [name, tensor] of ordered) {
-    checkTensor(name, tensor)
-    const begin = end
-    end += byteLengthOf(tensor.dtype, tensor.shape, () => quote(name))
-    const description = { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end] }
-    fields.push(`${JSON.stringify(name)}:${JSON.stringify(description)}`)
-  }
-  const text = new TextEncoder().encode(`{${fields.join(',')}}`)
-  const header = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20)
-  new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true)
-  header.set(text, 8)
+  const ordered = inFileOrder(tensors)
+  const { header, dataLength } = planHeader(ordered, metadata)
+  for (const [name, tensor] of ordered) checkTensor(name, tensor)
   return {
-    byteLength: header.length + end,
+    byteLength: header.length + dataLength,
     *parts() {
       yield header
       for (const [, tensor] of ordered) yield storedBytes(tensor)
@@ -92,9 +87,42 @@ function planFile(tensors: TensorsToWrite, metadata: Metadata): Plan {
   }
 }
 
-function checkTensor(name: string, { dtype, shape, data }: TensorToWrite): void {
+function inFileOrder<T extends TensorForm>(tensors: ReadonlyMap<string, T>): [string, T][] {
+  return [...tensors].toSorted(
+    ([nameA, a], [nameB, b]) => elementSize(b.dtype) - elementSize(a.dtype) || (nameA < nameB ? -1 : 1),
+  )
+}
+
+function planHeader(
+  ordered: readonly [string, TensorForm][],
+  metadata: Metadata,
+): { header: Uint8Array; dataLength: number } {
+  const fields: string[] = []
+  // Keys are joined as text: an object would lose "__proto__" and put "1" before "0a".
+  const about = Object.entries(metadata).map(
+    ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
+  )
+  if (about.length > 0) fields.push(`"__metadata__":{${about.join(',')}}`)
+  let end = 0
+  for (const [name, { dtype, shape }] of ordered) {
+    checkName(name)
+    const begin = end
+    end += byteLengthOf(dtype, shape, () => quote(name))
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`)
+  }
+  const text = new TextEncoder().encode(`{${fields.join(',')}}`)
+  const header = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20)
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true)
+  header.set(text, 8)
+  return { header, dataLength: end }
+}
+
+function checkName(name: string): void {
   checkTensorName(name, 'safetensors')
   if (name === '__metadata__') throw refusal('TENSOR_NAME', 'safetensors', 'another name', quote(name))
+}
+
+function checkTensor(name: string, { dtype, shape, data }: TensorToWrite): void {
   const elements = byteLengthOf(dtype, shape, () => quote(name)) / elementSize(dtype)
   const stored = isConverted(dtype, data) ? data.length : data.byteLength / elementSize(dtype)
   if (stored === elements) return
