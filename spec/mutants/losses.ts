@@ -3,6 +3,7 @@
  */
 import { NOT_SCORED } from '../../src/ops/cross_entropy.ts'
 import { exp as exp32, log as log32 } from '../../src/ops/float32.ts'
+import * as bceLaws from '../harness/laws/bce.ts'
 import * as crossEntropyLaws from '../harness/laws/cross_entropy.ts'
 import * as expLaws from '../harness/laws/exp.ts'
 import * as logSumExpLaws from '../harness/laws/log_sum_exp.ts'
@@ -180,5 +181,49 @@ export const lossMutants: readonly Mutant[] = [
       mse(loss, prediction, target, N)
       loss[0] *= N
     },
+  ),
+
+  mutant(
+    'bce',
+    'takes the exponential of the logit itself',
+    [...agree('bce'), bceLaws.isWeightedMean],
+    () => (loss, logits, target, negative_weight, N) => {
+      loss[0] = 0
+      for (let n = 0; n < N; n++) {
+        const weight = target[n] * (1 - negative_weight) + negative_weight
+        const cost = fround(log32(fround(1 + exp32(logits[n])))) - logits[n] * target[n]
+        loss[0] += (weight * cost) / N
+      }
+    },
+  ),
+
+  mutant(
+    'bce',
+    'counts every target fully',
+    [...agree('bce'), bceLaws.isWeightedMean, bceLaws.negativesCountByWeight],
+    (bce) => (loss, logits, target, _, N) => bce(loss, logits, target, 1, N),
+  ),
+
+  mutant(
+    'bce_backward',
+    'has the sign of the logit wrong',
+    [...agree('bce_backward'), ...gradients('bce')],
+    (backward) => (grad, loss_grad, logits, target, negative_weight, N) =>
+      backward(
+        grad,
+        loss_grad,
+        logits.map((logit) => -logit),
+        target,
+        negative_weight,
+        N,
+      ),
+  ),
+
+  mutant(
+    'bce_backward',
+    'forgets the label',
+    [...gradients('bce'), bceLaws.evenOdds],
+    (backward) => (grad, loss_grad, logits, target, negative_weight, N) =>
+      backward(grad, loss_grad, logits, target.fill(0), negative_weight, N),
   ),
 ]

@@ -8,6 +8,7 @@ import type { Op } from './op.ts'
 import { adamwStepOp } from './adamw_step.ts'
 import { addOp } from './add.ts'
 import { attentionBackwardOp, attentionOp } from './attention.ts'
+import { bceBackwardOp, bceOp } from './bce.ts'
 import { cacheAppendOp } from './cache_append.ts'
 import { crossEntropyBackwardOp, crossEntropyOp } from './cross_entropy.ts'
 import { embeddingBackwardOp, embeddingOp } from './embedding.ts'
@@ -53,6 +54,8 @@ export const catalog = {
   cross_entropy_backward: crossEntropyBackwardOp,
   mse: mseOp,
   mse_backward: mseBackwardOp,
+  bce: bceOp,
+  bce_backward: bceBackwardOp,
   min_max: minMaxOp,
   sum_squares: sumSquaresOp,
   adamw_step: adamwStepOp,
