@@ -8,7 +8,6 @@
  */
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import { shiftLabels } from '../model/opt/loss.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import type { Window } from './windows.ts'
 
@@ -30,20 +29,22 @@ export interface ScoreOptions {
   readonly mode?: 'skip' | 'simulate'
 }
 
-/** Scores the continuation of one window. */
-export function scoreWindow(model: OptModel, window: Window, options: ScoreOptions = {}): WindowScore {
+/** What of a window is needed to score it. */
+export type ScoredText = Pick<Window, 'tokens' | 'promptLength' | 'words'>
+
+/** Scores the continuation of one window. Its last token is scored and never fed: there may be one more than positions. */
+export function scoreWindow(model: OptModel, window: ScoredText, options: ScoreOptions = {}): WindowScore {
   const { tokens, promptLength, words } = window
-  const sequence = model.begin({ ...options, capacity: tokens.length })
+  const last = tokens.length - 1
+  const sequence = model.begin({ ...options, capacity: last })
   try {
-    const first = scoreLogits(
-      model,
-      sequence.feed(tokens.slice(0, promptLength), 'last'),
-      tokens[promptLength],
-    )
-    const continuation = tokens.slice(promptLength)
-    const rest = sequence.score(continuation, shiftLabels(continuation))
-    const nll = rest.reduce((total, value) => total + value, first)
-    return { nll, tokens: continuation.length, words, mask: sequence.mask }
+    const first = sequence.feed(tokens.slice(0, promptLength), 'last')
+    let nll = scoreLogits(model, first, tokens[promptLength])
+    if (promptLength < last) {
+      const rest = sequence.score(tokens.slice(promptLength, last), tokens.slice(promptLength + 1))
+      nll = rest.reduce((total, value) => total + value, nll)
+    }
+    return { nll, tokens: tokens.length - promptLength, words, mask: sequence.mask }
   } finally {
     sequence.dispose()
   }

@@ -1,0 +1,95 @@
+/**
+ * `continuation`: how a text goes on, among three other continuations. A task from any text, for models too small for
+ * the others.
+ *
+ * A window's prompt is the context; the answers are its own continuation and those of three windows of the same genre,
+ * from other documents where there are enough. All are whole words of about the same number of tokens, so a model that
+ * takes no notice of the context is right once in four.
+ */
+import { UsageError } from '../../tensor/errors.ts'
+import { Random } from '../../tensor/random.ts'
+import type { Document } from '../corpus.ts'
+import { cutWindows, drawWindows, type Window } from '../windows.ts'
+import type { Asked, Request } from './prompts.ts'
+import type { Metric } from './task.ts'
+
+export const continuationName = 'continuation'
+export const continuationVersion = 1
+export const continuationMetrics: readonly Metric[] = ['acc', 'acc_norm']
+
+/** Wrong answers beside the right one. */
+const distractors = 3
+
+/** How questions are made. */
+export interface ContinuationOptions {
+  readonly documents: readonly Document[]
+  /** How many questions. */
+  readonly count: number
+  readonly seed: number
+  /** Most tokens of a context, `bosId` included, and of an answer. */
+  readonly prompt: number
+  readonly continuation: number
+  readonly bosId: number
+  readonly encodeWords: (text: string) => Int32Array[]
+  /** Bytes of the text that tokens spell. */
+  readonly bytesOf: (tokens: Int32Array) => number
+}
+
+/**
+ * Up to `count` questions, genre by genre in turn. Fewer questions are the first of more.
+ * @throws UsageError TEXT if the text has no window, or no genre with enough of them
+ */
+export function askContinuations(options: ContinuationOptions): Asked[] {
+  const { documents, count, seed, encodeWords } = options
+  const cut = (document: Document): Window[] => cutWindows(document, encodeWords, options)
+  const windows = drawWindows(documents, Infinity, seed, cut)
+  const genres = Map.groupBy(windows, ({ genre }) => genre)
+  const random = new Random(seed)
+  const asked: Asked[] = []
+  for (const window of windows) {
+    if (asked.length === count) break
+    const others = drawOthers(window, genres.get(window.genre) as Window[], random)
+    if (others.length < distractors) continue
+    asked.push(makeQuestion(window, others, random.below(distractors + 1), options))
+  }
+  if (asked.length > 0) return asked
+  throw new UsageError(
+    'TEXT',
+    `text: expected ${distractors + 1} windows of ${options.prompt} + ${options.continuation} tokens of one genre, got fewer`,
+  )
+}
+
+/** Other windows of the genre, of other documents first; each with an answer of its own. */
+function drawOthers(window: Window, genre: readonly Window[], random: Random): Window[] {
+  const order = Array.from(random.permutation(genre.length), (place) => genre[place])
+  const taken = new Set([spell(window)])
+  const drawn: Window[] = []
+  for (const elsewhere of [true, false])
+    for (const other of order) {
+      if (drawn.length === distractors) return drawn
+      if ((other.document !== window.document) !== elsewhere || taken.has(spell(other))) continue
+      taken.add(spell(other))
+      drawn.push(other)
+    }
+  return drawn
+}
+
+/** The answer, as a key. */
+function spell({ tokens, promptLength }: Window): string {
+  return tokens.subarray(promptLength).join(' ')
+}
+
+function makeQuestion(
+  window: Window,
+  others: readonly Window[],
+  gold: number,
+  { bytesOf }: ContinuationOptions,
+): Asked {
+  const context = window.tokens.slice(0, window.promptLength)
+  const answers = others.toSpliced(gold, 0, window).map((one) => one.tokens.slice(one.promptLength))
+  const requests = answers.map((answer): Request => ({
+    tokens: Int32Array.of(...context, ...answer),
+    promptLength: context.length,
+  }))
+  return { place: window.document, genre: window.genre, requests, lengths: answers.map(bytesOf), gold }
+}

@@ -1,0 +1,25 @@
+/**
+ * COPA (Roemmele et al. 2011; in SuperGLUE): the likelier cause or effect of a premise. The premise loses its full stop
+ * and gets "because" or "therefore"; the answer goes on in lower case.
+ */
+import { strip } from '../python_text.ts'
+import { choose, type Task } from './task.ts'
+
+const connectors = ['because', 'therefore']
+
+export const copa: Task = {
+  name: 'copa',
+  version: 1,
+  metrics: ['acc'],
+  fields: 'premise, question (cause or effect), choice1, choice2, label',
+  read(row) {
+    const connector = connectors[row.oneOf('question', ['cause', 'effect'])]
+    const context = `${strip(row.text('premise')).slice(0, -1)} ${connector}`
+    return choose(context, [row.text('choice1'), row.text('choice2')].map(lowerFirst), row.index('label', 2))
+  },
+}
+
+function lowerFirst(text: string): string {
+  const [first] = text
+  return first.toLowerCase() + text.slice(first.length)
+}

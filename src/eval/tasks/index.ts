@@ -1,0 +1,25 @@
+/**
+ * Every task whose questions come from rows, by name. (`continuation` makes its questions from any text.)
+ */
+import { UsageError } from '../../tensor/errors.ts'
+import { arcEasy } from './arc_easy.ts'
+import { copa } from './copa.ts'
+import { hellaswag } from './hellaswag.ts'
+import { openbookqa } from './openbookqa.ts'
+import { piqa } from './piqa.ts'
+import { rte } from './rte.ts'
+import type { Task } from './task.ts'
+import { winogrande } from './winogrande.ts'
+
+/** The seven tasks of the paper, in its order. */
+export const tasks: readonly Task[] = [piqa, copa, openbookqa, winogrande, rte, hellaswag, arcEasy]
+
+/** The task of a name. @throws UsageError TASK_NAME */
+export function taskByName(name: string): Task {
+  const found = tasks.find((task) => task.name === name)
+  if (found) return found
+  throw new UsageError(
+    'TASK_NAME',
+    `task: expected one of ${tasks.map((task) => task.name).join(', ')}, got ${name}`,
+  )
+}

@@ -1,0 +1,145 @@
+/**
+ * From questions to tokens: examples in front, context and answer encoded as lm-evaluation-harness does it.
+ *
+ * Context and answer are encoded together, and the answer's tokens are what comes after those of the context alone.
+ * What does not fit the model's context is cut from the left. No `</s>` comes first unless `bosId` says so, which is the
+ * harness's own default for OPT; an empty context is a `</s>`.
+ */
+import { InputError, UsageError } from '../../tensor/errors.ts'
+import { Random } from '../../tensor/random.ts'
+import type { PlacedRow } from '../../io/row_file.ts'
+import { stripEnd } from '../python_text.ts'
+import type { Encode, Window } from '../windows.ts'
+import { RowReader } from './row.ts'
+import { shotText, targetDelimiter, type Question, type Task } from './task.ts'
+
+/** A context and an answer in tokens; the answer is not empty. */
+export interface Request {
+  readonly tokens: Int32Array // [T]
+  /** How many of them are the context; at least one. */
+  readonly promptLength: number
+}
+
+/** A question in tokens. */
+export interface Asked {
+  /** Where it is from, as errors name it. */
+  readonly place: string
+  /** What it is like; questions of a kind are compared with each other. */
+  readonly genre: string
+  /** One for each answer. */
+  readonly requests: readonly Request[]
+  /** Bytes of each answer. */
+  readonly lengths: readonly number[]
+  readonly gold: number
+}
+
+/** How questions become tokens. */
+export interface PromptOptions {
+  readonly encode: Encode
+  /** Examples in front of each question; default 0. */
+  readonly shots?: number
+  /** Rows to draw examples from; default: the other rows of the task. */
+  readonly shotRows?: readonly PlacedRow[]
+  /** Seed of the examples' choice; default 0. */
+  readonly seed?: number
+  /** Put before every context; default: nothing is. */
+  readonly bosId?: number | null
+  /** What an empty context is. */
+  readonly emptyId: number
+  /** Most tokens a model takes. */
+  readonly positions: number
+}
+
+/**
+ * The questions of rows, in order. The examples of a question are drawn without it and without repetition; those of the
+ * first questions are the same however many follow.
+ * @throws InputError TASK_ROW for a row that cannot be asked, TASK_LENGTH for an answer that fits no context;
+ *   UsageError SHOTS if there are too few rows to draw from
+ */
+export function askRows(task: Task, rows: readonly PlacedRow[], options: PromptOptions): Asked[] {
+  const { shots = 0, shotRows, seed = 0 } = options
+  const random = new Random(seed)
+  const questions = rows.map((row) => task.read(new RowReader(row)))
+  const pool = shotRows?.map((row) => task.read(new RowReader(row))) ?? questions
+  if (shots > pool.length - (shotRows ? 0 : 1))
+    throw new UsageError('SHOTS', `shots: expected fewer than there are rows of ${task.name}, got ${shots}`)
+  return questions.map((question, i) => {
+    const drawn = new Set<Question>()
+    while (drawn.size < shots) {
+      const candidate = pool[random.below(pool.length)]
+      if (candidate !== question) drawn.add(candidate)
+    }
+    const before = [...drawn].map(shotText).join('')
+    return { ...ask(question, before, rows[i].place, options), genre: task.name }
+  })
+}
+
+function ask(
+  question: Question,
+  before: string,
+  place: string,
+  options: PromptOptions,
+): Omit<Asked, 'genre'> {
+  const requests = question.contexts.map((context, i) =>
+    makeRequest(before + context, targetDelimiter + question.continuations[i], place, options),
+  )
+  return { place, requests, lengths: question.lengths, gold: question.gold }
+}
+
+/** @throws InputError TASK_LENGTH */
+function makeRequest(
+  context: string,
+  continuation: string,
+  place: string,
+  { encode, bosId = null, emptyId, positions }: PromptOptions,
+): Request {
+  const { start, answer } = encodePair(encode, context, continuation)
+  const front = bosId === null ? start : [bosId, ...start]
+  if (front.length === 0) front.push(emptyId)
+  if (answer.length === 0 || answer.length > positions)
+    throw new InputError(
+      'TASK_LENGTH',
+      `${place}: expected an answer of 1 to ${positions} tokens, got ${answer.length}`,
+    )
+  // The last token is scored and never fed, so one more than the model takes is kept.
+  const tokens = Int32Array.from([...front, ...answer].slice(-(positions + 1)))
+  return { tokens, promptLength: tokens.length - answer.length }
+}
+
+/** Spaces at the end of a context belong to what follows, where byte-level BPE has them. */
+function encodePair(
+  encode: Encode,
+  context: string,
+  continuation: string,
+): { start: number[]; answer: number[] } {
+  const trimmed = stripEnd(context)
+  const start = Array.from(encode(trimmed))
+  const whole = Array.from(encode(context + continuation))
+  return { start, answer: whole.slice(start.length) }
+}
+
+/** How `taskWindows` makes its windows; a model's own limit is optional there. */
+export interface TaskWindowOptions extends Omit<PromptOptions, 'encode' | 'emptyId' | 'positions' | 'bosId'> {
+  readonly bosId: number
+  readonly positions?: number
+}
+
+/**
+ * The questions as windows, each going on with its right answer: what calibration reads. Every window begins with
+ * `bosId`, unless it was cut to fit.
+ * @throws as `askRows`
+ */
+export function taskWindows(
+  task: Task,
+  rows: readonly PlacedRow[],
+  encode: Encode,
+  options: TaskWindowOptions,
+): Window[] {
+  const { positions = 2 ** 24, bosId } = options
+  const asked = askRows(task, rows, { ...options, encode, emptyId: bosId, positions: positions - 1 })
+  return asked.map(({ place, requests, gold }, i) => {
+    const { continuations } = task.read(new RowReader(rows[i]))
+    const words = continuations[gold].split(/\s+/).filter(Boolean).length
+    return { document: place, genre: task.name, ...requests[gold], words }
+  })
+}

@@ -1,0 +1,103 @@
+/**
+ * Which answer a model chooses, dense or under masks that the context decides.
+ *
+ * A mask is decided from the context alone, once, and every answer to that context is scored under it: a mask that
+ * looked at the answer would know what it is to be asked. Answers inside of the context (WinoGrande) make contexts of
+ * their own, each with its mask.
+ */
+import { achievedSparsity, type Sparsity } from '../../masks/achieved.ts'
+import type { UnitMask } from '../../masks/mask.ts'
+import type { MaskPlanner } from '../../masks/planner.ts'
+import type { OptModel } from '../../model/opt/opt_model.ts'
+import type { MaskMode } from '../../model/opt/unit_lists.ts'
+import { scoreWindow } from '../perplexity.ts'
+import type { Asked, Request } from './prompts.ts'
+import type { Metric } from './task.ts'
+
+/** A question answered. */
+export interface Answer {
+  /** Of each answer, in nats. */
+  readonly logLikelihoods: readonly number[]
+  /** Which one each metric takes; the first of equals. */
+  readonly chosen: Readonly<Record<Metric, number>>
+  readonly gold: number
+  /** What was skipped, averaged over contexts. */
+  readonly achieved: Sparsity
+}
+
+/** Who decides for a context; null is dense. `request` goes on with the right answer if one of the context's does. */
+export type PlanContext = (request: Request) => MaskPlanner | null
+
+/** Asks a question. */
+export function answerQuestion(
+  model: OptModel,
+  asked: Asked,
+  plan: PlanContext = () => null,
+  mode: MaskMode = 'skip',
+): Answer {
+  const { requests, lengths, gold } = asked
+  const planners = new Map<string, MaskPlanner | null>()
+  const masks: UnitMask[] = []
+  const contextOf = ({ tokens, promptLength }: Request): string => tokens.subarray(0, promptLength).join(' ')
+  const goldContext = contextOf(requests[gold])
+  const logLikelihoods = requests.map((request) => {
+    const context = contextOf(request)
+    const isNew = !planners.has(context)
+    if (isNew) {
+      const planner = plan(context === goldContext ? requests[gold] : request)
+      planners.set(context, planner && decideOnce(planner))
+    }
+    const { nll, mask } = scoreWindow(
+      model,
+      { ...request, words: 0 },
+      { planner: planners.get(context), mode },
+    )
+    if (isNew && mask) masks.push(mask)
+    return -nll
+  })
+  const perByte = logLikelihoods.map((value, i) => value / lengths[i])
+  return {
+    logLikelihoods,
+    chosen: { acc: highest(logLikelihoods), acc_norm: highest(perByte) },
+    gold,
+    achieved: meanSparsity(masks, model.config.width),
+  }
+}
+
+/** The place of the highest, the first of equals. */
+function highest(values: readonly number[]): number {
+  return values.indexOf(Math.max(...values))
+}
+
+/** A planner that is asked for the first sequence and repeats itself for others, which must begin with the same prompt. */
+export function decideOnce(planner: MaskPlanner): MaskPlanner {
+  const { afterAttention, every } = planner
+  // One that goes on deciding has seen more than the prompt by then.
+  if (!afterAttention || every !== undefined) return planner
+  let mask: UnitMask | null = null
+  return { ...planner, afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }
+}
+
+/** The mean over masks; nothing is skipped where there is none. @param width D */
+export function meanSparsity(masks: readonly UnitMask[], width: number): Sparsity {
+  const all = masks.map((mask) => achievedSparsity(mask, width))
+  const mean = (kind: keyof Sparsity): number =>
+    all.reduce((total, one) => total + one[kind], 0) / Math.max(1, all.length)
+  return { heads: mean('heads'), neurons: mean('neurons'), weights: mean('weights') }
+}
+
+/** A share of questions, and how far chance moves it. */
+export interface Accuracy {
+  readonly value: number
+  /** Sample standard deviation over the square root of the count, as lm-evaluation-harness has it; null below two. */
+  readonly error: number | null
+}
+
+/** How many were answered rightly, as a share. There must be at least one. */
+export function accuracyOf(answers: readonly Answer[], metric: Metric): Accuracy {
+  const n = answers.length
+  const right = answers.filter(({ chosen, gold }) => chosen[metric] === gold).length
+  const value = right / n
+  const squares = right * (1 - value) ** 2 + (n - right) * value ** 2
+  return { value, error: n < 2 ? null : Math.sqrt(squares / (n - 1) / n) }
+}

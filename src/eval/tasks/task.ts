@@ -1,0 +1,63 @@
+/**
+ * A choice task: a question, some answers, and the model's choice is the one it finds likeliest.
+ *
+ * Each answer is scored by its log-likelihood after its context. `acc` takes the highest, `acc_norm` the highest per
+ * byte of the answer, so that short answers have no advantage. Prompts are those of lm-evaluation-harness 0.4: the
+ * answer follows the context after one space, examples are separated by an empty line. (The harness divides by
+ * characters, which is the same number for plain ASCII.)
+ */
+import type { RowReader } from './row.ts'
+
+/** The metrics there are. */
+export type Metric = 'acc' | 'acc_norm'
+
+/** A question in text. */
+export interface Question {
+  /** One for each answer; all the same unless the answer stands inside of it. */
+  readonly contexts: readonly string[]
+  /** What is scored after the context, the space before it left out. */
+  readonly continuations: readonly string[]
+  /** Bytes of each answer. */
+  readonly lengths: readonly number[]
+  /** Which answer is right. */
+  readonly gold: number
+}
+
+/** What turns a row into a question. */
+export interface Task {
+  /** As lm-evaluation-harness calls it. */
+  readonly name: string
+  /** Of the prompt, as lm-evaluation-harness counts it. */
+  readonly version: number
+  readonly metrics: readonly Metric[]
+  /** The fields of a row, for help texts. */
+  readonly fields: string
+  /** @throws InputError TASK_ROW for a row it cannot ask */
+  read(row: RowReader): Question
+}
+
+/** Bytes of a text in UTF-8. */
+export function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length
+}
+
+/** One context, several answers. */
+export function choose(context: string, answers: readonly string[], gold: number): Question {
+  return {
+    contexts: answers.map(() => context),
+    continuations: answers,
+    lengths: answers.map(byteLength),
+    gold,
+  }
+}
+
+/** What stands between a context and its answer. */
+export const targetDelimiter = ' '
+
+/** What stands after each example of a prompt. */
+export const shotDelimiter = '\n\n'
+
+/** A question together with its right answer, as an example in front of another question. */
+export function shotText({ contexts, continuations, gold }: Question): string {
+  return contexts[gold] + targetDelimiter + continuations[gold] + shotDelimiter
+}

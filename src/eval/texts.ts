@@ -1,0 +1,98 @@
+/**
+ * Texts to measure perplexity on: pages, each read on its own, and the same text in one stream.
+ */
+import { openFile, readExactly } from '../io/files.ts'
+import { fileNameOf } from '../platform/platform.ts'
+import { InputError } from '../tensor/errors.ts'
+import { loadBrown, splitDocuments, type Document } from './corpus.ts'
+
+/** A page of a text: what is read, and what its perplexity is counted over. */
+export interface Page {
+  readonly name: string
+  readonly genre: string
+  readonly text: string
+  /** Its part of the stream; an empty line parts it from the next. */
+  readonly stream: string
+  /** Words of the page as it was published. */
+  readonly words: number
+  /** Bytes of the page as it was published. */
+  readonly bytes: number
+}
+
+/** A text to measure perplexity on. */
+export interface PagedText {
+  readonly name: string
+  readonly pages: readonly Page[]
+  /** The same text in one piece. */
+  readonly stream: string
+}
+
+/** The largest file of text that is read. */
+const LIMIT = 512_000_000
+
+/**
+ * The text of a file, without a byte order mark.
+ * @throws InputError TEXT_ENCODING for other bytes than UTF-8, FILE_MISSING, FILE_KIND, FILE_LIMIT
+ */
+export async function readText(path: string): Promise<string> {
+  const file = await openFile(path)
+  try {
+    if (file.size > LIMIT)
+      throw new InputError('FILE_LIMIT', `${path}: expected at most ${LIMIT} bytes, got ${file.size}`)
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readExactly(file, 0, file.size, path))
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause
+    throw new InputError('TEXT_ENCODING', `${path}: expected UTF-8 text, got other bytes`, { cause })
+  } finally {
+    await file.close()
+  }
+}
+
+/** Files as documents, one each; a file is a genre of its own. @throws as `readText` */
+export async function readDocuments(paths: readonly string[]): Promise<Document[]> {
+  const documents: Document[] = []
+  for (const path of paths) {
+    const name = fileNameOf(path)
+    documents.push({ name, genre: name, text: await readText(path) })
+  }
+  return documents
+}
+
+/**
+ * The documents of the Brown corpus that are kept for evaluation, genres in turn, so that the first few are of as many
+ * genres.
+ * @throws MissingError CORPUS_MISSING
+ */
+export async function brownForEvaluation(): Promise<Document[]> {
+  const { evaluate } = splitDocuments(await loadBrown())
+  const genres = [...Map.groupBy(evaluate, ({ genre }) => genre).values()]
+  const most = Math.max(...genres.map((genre) => genre.length))
+  return Array.from({ length: most }, (_, turn) =>
+    genres.flatMap((genre) => genre.slice(turn, turn + 1)),
+  ).flat()
+}
+
+/** Documents as a text: each is a page, and an empty line parts them in the stream. @throws InputError TEXT_EMPTY */
+export function textOfDocuments(name: string, documents: readonly Document[]): PagedText {
+  const pages = documents
+    .filter(({ text }) => text.trim() !== '')
+    .map((document): Page => ({
+      ...document,
+      stream: document.text,
+      words: document.text.split(/\s+/).filter(Boolean).length,
+      bytes: new TextEncoder().encode(document.text).length,
+    }))
+  if (pages.length > 0) return { name, pages, stream: streamOf(pages) }
+  throw new InputError('TEXT_EMPTY', `${name}: expected some text, got none`)
+}
+
+/** The first pages of a text; the stream then is theirs. */
+export function firstPages(text: PagedText, count: number): PagedText {
+  if (count >= text.pages.length) return text
+  const pages = text.pages.slice(0, count)
+  return { ...text, pages, stream: streamOf(pages) }
+}
+
+function streamOf(pages: readonly Page[]): string {
+  return pages.map(({ stream }) => stream).join('\n\n')
+}
