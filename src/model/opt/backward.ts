@@ -2,7 +2,9 @@
  * The backward pass of OPT: gradients of the loss with respect to every activation a criterion asks for and, when
  * wanted, every parameter.
  *
- * Parameter gradients have the names and the layout of Hugging Face, out_proj and fc2 included.
+ * Gradients of parameters are added to buffers that stand beside the weights, in the layout weights are held in: a
+ * trainer gives its own and nothing leaves the backend; without, there are some for this one sequence, and they are read,
+ * with the names and in the layout of Hugging Face, out_proj and fc2 included.
  *
  * As in PyTorch, the row of the padding id in the token table receives nothing from the embedding; where the head is
  * tied it still receives its share as an output row.
@@ -11,15 +13,20 @@ import type { Buffer } from '../../backends/backend.ts'
 import { BufferScope } from '../../backends/buffer_scope.ts'
 import { dot } from '../../ops/float32.ts'
 import { UsageError } from '../../tensor/errors.ts'
+import type { HostTensor } from '../../tensor/memory_source.ts'
 import { BackwardRun, type BlockGradients } from './backward_run.ts'
+import { checkParameters, readParameters, zeroParameters } from './held_parameters.ts'
 import { countScored, meanLoss } from './loss.ts'
 import type { OptModel } from './opt_model.ts'
 import type { Trace } from './trace.ts'
 
 /** What to take gradients of, and of what mean. */
 export interface BackwardOptions {
-  /** Also take gradients of every parameter. Default: activations only. */
-  readonly parameters?: boolean
+  /**
+   * Also take gradients of every parameter: `true` reads them, buffers by Hugging Face name are added to and not read.
+   * Default: activations only.
+   */
+  readonly parameters?: boolean | ReadonlyMap<string, Buffer>
   /**
    * How many positions the mean of the loss is over. Default: those scored in this sequence; in a batch, those scored
    * in all of it, and then losses and gradients of the sequences add up to the batch's.
@@ -31,7 +38,7 @@ export interface BackwardOptions {
  * Gradients of the mean loss of one traced sequence. Give them back with `dispose`.
  * @param labels [T], the sequence's own tokens or -100 where a position is not scored; the shift happens inside
  * @throws UsageError TRACE for another model's trace, LABELS for another length or nothing scored, INDEX_RANGE for a
- *   label outside the vocabulary
+ *   label outside the vocabulary, PARAMETERS for accumulators that are not there or not as long as their parameter
  */
 export function backward(
   model: OptModel,
@@ -52,7 +59,7 @@ export class Gradients {
   readonly loss: number
   /** Of each position, 0 where not scored: [T]. */
   readonly nll: Float32Array
-  /** By Hugging Face name, in Hugging Face layout; empty unless asked for. */
+  /** By Hugging Face name, in Hugging Face layout; empty unless `parameters` was `true`. */
   readonly parameters: ReadonlyMap<string, Float32Array>
   readonly #trace: Trace
   readonly #scope: BufferScope
@@ -62,18 +69,24 @@ export class Gradients {
   constructor(trace: Trace, labels: Int32Array, options: BackwardOptions) {
     this.#trace = trace
     this.#scope = new BufferScope(trace.model.backend)
-    const run = new BackwardRun(trace, this.#scope, options.parameters ?? false)
+    const { backend, config } = trace.model
+    const own = new BufferScope(backend)
     try {
+      const read = options.parameters === true
+      const given = typeof options.parameters === 'object' ? options.parameters : null
+      if (given) checkParameters(config, given)
+      const into = read ? zeroParameters(config, own) : given
+      const run = new BackwardRun(trace, this.#scope, own, into)
       const scored = options.scored ?? countScored(labels)
       this.nll = run.score(labels)
       this.loss = meanLoss(this.nll, scored)
       this.#blocks = run.propagate(labels, scored)
-      this.parameters = run.readParameters()
+      this.parameters = into && read ? valuesOf(readParameters(config, backend, into)) : new Map()
     } catch (error) {
       this.#scope.dispose()
       throw error
     } finally {
-      run.dispose()
+      own.dispose()
     }
   }
 
@@ -122,6 +135,10 @@ export class Gradients {
   #read(buffer: Buffer): Float32Array {
     return this.#trace.model.backend.readF32(buffer)
   }
+}
+
+function valuesOf(tensors: ReadonlyMap<string, HostTensor>): Map<string, Float32Array> {
+  return new Map([...tensors].map(([name, { values }]) => [name, values]))
 }
 
 /** Sum over tokens of <a[t, u], g[t, u]>: striped over K, sequential over t. */

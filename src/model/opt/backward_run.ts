@@ -2,14 +2,16 @@
  * The steps of the backward pass, from the loss to the embeddings, as ops of the catalogue.
  *
  * Every gradient of a linear layer is another op of the catalogue on the same matrix: through a row-major matrix back
- * goes linear_input_major, through an input-major one back goes linear. The gradient of the stream lives in one place
+ * goes linear_input_major, through an input-major one back goes linear; and a weight's gradient lies as the weight does,
+ * so of an input-major one it is taken with input and output exchanged. The gradient of the stream lives in one place
  * and is moved block by block; what criteria look at is kept, everything else is scratch.
  */
 import type { Buffer } from '../../backends/backend.ts'
 import { BufferScope } from '../../backends/buffer_scope.ts'
 import { attentionScale, EPSILON } from './forward.ts'
+import { isInputMajor } from './held_parameters.ts'
 import { shiftLabels, unshiftScores } from './loss.ts'
-import { moduleName, names, parameterShapes, POSITION_OFFSET, type modules } from './names.ts'
+import { moduleName, names, POSITION_OFFSET, type modules } from './names.ts'
 import type { Trace, TracedBlock } from './trace.ts'
 import type { Affine, BlockWeights } from './weights.ts'
 
@@ -22,41 +24,34 @@ export interface BlockGradients {
   readonly maskedActivation: Buffer // [T, F] after it
 }
 
-/** One run of the backward pass: its temporaries and accumulators. */
+/** One run of the backward pass: its temporaries, and where it adds. */
 export class BackwardRun {
   readonly #trace: Trace
   /** Of what outlives the run. */
   readonly #kept: BufferScope
+  /** Of what does not. */
   readonly #scope: BufferScope
-  /** Gradient accumulators by Hugging Face name; empty if only activations are wanted. */
-  readonly #parameters = new Map<string, Buffer>()
+  /** Gradient accumulators by Hugging Face name, laid out as the weights; null if only activations are wanted. */
+  readonly #parameters: ReadonlyMap<string, Buffer> | null
   /** d loss / d stream at the point reached so far: [T, D]. */
   #stream: Buffer
   #branch: Buffer // [T, D]
   #term: Buffer // [T, D]
 
-  constructor(trace: Trace, kept: BufferScope, parameters: boolean) {
+  constructor(
+    trace: Trace,
+    kept: BufferScope,
+    scope: BufferScope,
+    parameters: ReadonlyMap<string, Buffer> | null,
+  ) {
     this.#trace = trace
     this.#kept = kept
-    this.#scope = new BufferScope(kept.backend)
-    const { config } = trace.model
-    const wide = trace.length * config.width
+    this.#scope = scope
+    this.#parameters = parameters
+    const wide = trace.length * trace.model.config.width
     this.#stream = this.#scope.allocate(wide)
     this.#branch = this.#scope.allocate(wide)
     this.#term = this.#scope.allocate(wide)
-    if (!parameters) return
-    for (const [name, shape] of parameterShapes(config))
-      this.#parameters.set(name, this.#scope.allocate(shape.reduce((product, size) => product * size, 1)))
-  }
-
-  dispose(): void {
-    this.#scope.dispose()
-  }
-
-  readParameters(): Map<string, Float32Array> {
-    const values = new Map<string, Float32Array>()
-    for (const [name, buffer] of this.#parameters) values.set(name, this.#kept.backend.readF32(buffer))
-    return values
   }
 
   /** Negative log-likelihood of each position. */
@@ -214,7 +209,7 @@ export class BackwardRun {
 
   /** The tables and the projection into the model's width. */
   #embedding(): void {
-    if (this.#parameters.size === 0) return
+    if (this.#parameters === null) return
     const { ends, length: T, model, tokens } = this.#trace
     const { backend, weights, config } = model
     const { width: D, embeddingWidth: E, vocabulary: V, padId } = config
@@ -260,14 +255,14 @@ export class BackwardRun {
   #norm(name: string, { weight }: Affine, input: Buffer, yGrad: Buffer): Buffer {
     const { length: T, model } = this.#trace
     const { width: D } = model.config
-    const weightGrad = this.#parameters.get(`${name}.weight`) ?? null
-    const biasGrad = this.#parameters.get(`${name}.bias`) ?? null
+    const weightGrad = this.#parameters?.get(`${name}.weight`) ?? null
+    const biasGrad = this.#parameters?.get(`${name}.bias`) ?? null
     const { ops } = model.backend
     ops.layer_norm_backward(this.#term, weightGrad, biasGrad, yGrad, input, weight, EPSILON, T, D)
     return this.#term
   }
 
-  /** weight [O, I] and bias [O] of a block's linear layer, from the gradient of its output [T, O] and its input. */
+  /** weight ([O, I] or, held input-major, [I, O]) and bias [O] of a block's linear layer, from the gradient of its output [T, O] and its input. */
   #affineGradient(
     layer: number,
     module: keyof typeof modules,
@@ -277,13 +272,14 @@ export class BackwardRun {
     I: number,
   ): void {
     const name = moduleName(layer, module)
-    this.#weightGradient(`${name}.weight`, yGrad, x, O, I)
-    const bias = this.#parameters.get(`${name}.bias`)
+    if (isInputMajor(`${name}.weight`)) this.#weightGradient(`${name}.weight`, x, yGrad, I, O)
+    else this.#weightGradient(`${name}.weight`, yGrad, x, O, I)
+    const bias = this.#parameters?.get(`${name}.bias`)
     if (bias) this.#trace.model.backend.ops.linear_backward_bias(bias, yGrad, null, this.#trace.length, O, O)
   }
 
   #weightGradient(name: string, yGrad: Buffer, x: Buffer, O: number, I: number): void {
-    const weight = this.#parameters.get(name)
+    const weight = this.#parameters?.get(name)
     if (weight)
       this.#trace.model.backend.ops.linear_backward_weight(
         weight,

@@ -1,16 +1,16 @@
 /**
  * The parameters of an OPT model inside a backend.
  *
- * q, k, v, fc1, the projections and the lm_head stay one row per output. out_proj and fc2 are turned at load to one row
- * per input, so that a head's channels and a neuron's weights are each contiguous and skipping them skips their bytes.
- * The host copy of a tensor is dropped as soon as it is uploaded.
+ * q, k, v, fc1, the projections and the lm_head stay one row per output; out_proj and fc2 are turned at load to one row
+ * per input (held_parameters.ts says why). The host copy of a tensor is dropped as soon as it is uploaded.
  */
 import type { Backend, Buffer } from '../../backends/backend.ts'
 import { BufferScope } from '../../backends/buffer_scope.ts'
 import { InputError } from '../../tensor/errors.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
-import { matchTensors, moduleName, modules, names, parameterShapes } from './names.ts'
+import { uploadParameter } from './held_parameters.ts'
+import { matchTensors, moduleName, names, parameterShapes } from './names.ts'
 
 /** A weight and a bias. */
 export interface Affine {
@@ -40,6 +40,8 @@ export interface OptWeights {
   readonly projectOut: Buffer | null // [E, D]
   /** The token table itself where the head is tied. */
   readonly head: Buffer // [V, E]
+  /** The same buffers by Hugging Face name, in the order of the forward pass. */
+  readonly parameters: ReadonlyMap<string, Buffer>
   /** Tensors of the checkpoint that were not needed. */
   readonly unused: readonly string[]
   dispose(): void
@@ -63,11 +65,6 @@ export interface LoadOptions {
   readonly allowNonFinite?: boolean
 }
 
-/** Whether a parameter is held input-major, that is transposed at load. */
-export function isInputMajor(name: string): boolean {
-  return name.endsWith(`.${modules.out}.weight`) || name.endsWith(`.${modules.fc2}.weight`)
-}
-
 /**
  * Loads every parameter into a backend.
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DUPLICATE, TENSOR_EXTRA before anything is read;
@@ -89,7 +86,7 @@ export async function loadWeights(
       options.signal?.throwIfAborted()
       const values = await source.read(storedName)
       if (!options.allowNonFinite) refuseNonFinite(storedName, values)
-      parameters.set(name, place(scope, name, values, shapes.get(name) as readonly number[]))
+      parameters.set(name, uploadParameter(scope, name, values, shapes.get(name) as readonly number[]))
       loaded++
       options.onProgress?.({ loaded, total: stored.size, name: storedName })
     }
@@ -98,15 +95,6 @@ export async function loadWeights(
     throw error
   }
   return arrange(config, parameters, unused, () => scope.dispose())
-}
-
-function place(scope: BufferScope, name: string, values: Float32Array, shape: readonly number[]): Buffer {
-  const uploaded = scope.upload(values)
-  if (!isInputMajor(name)) return uploaded
-  const turned = scope.allocate(values.length)
-  scope.backend.ops.transpose(turned, uploaded, shape[0], shape[1])
-  scope.free(uploaded)
-  return turned
 }
 
 function refuseNonFinite(name: string, values: Float32Array): void {
@@ -143,6 +131,7 @@ function arrange(
     finalNorm: config.finalNorm ? affine(names.finalNorm) : null,
     projectOut: parameters.get(names.projectOut) ?? null,
     head: parameters.get(names.head) ?? get(names.tokenTable),
+    parameters,
     unused,
     dispose,
   }

@@ -1,0 +1,87 @@
+/**
+ * How parameters lie inside a backend, and the way there and back.
+ *
+ * A parameter has the layout Hugging Face stores it in, but for out_proj and fc2: these are held input-major, one row
+ * per input, so that a head's channels and a neuron's weights are each contiguous and skipping them skips their bytes.
+ * What belongs to a parameter - its gradient, the moments of an optimiser - lies as the parameter does. Turning a matrix
+ * moves numbers and changes none, so values come back bit for bit.
+ */
+import type { Backend, Buffer } from '../../backends/backend.ts'
+import { BufferScope } from '../../backends/buffer_scope.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import type { HostTensor } from '../../tensor/memory_source.ts'
+import type { OptConfig } from './config.ts'
+import { modules, parameterShapes } from './names.ts'
+
+/** Whether a parameter is held input-major, that is turned on its way into a backend. */
+export function isInputMajor(name: string): boolean {
+  return name.endsWith(`.${modules.out}.weight`) || name.endsWith(`.${modules.fc2}.weight`)
+}
+
+/** Uploads the values of a parameter, given as Hugging Face stores them, in the layout it is held in. */
+export function uploadParameter(
+  scope: BufferScope,
+  name: string,
+  values: Float32Array,
+  shape: readonly number[],
+): Buffer {
+  const uploaded = scope.upload(values)
+  if (!isInputMajor(name)) return uploaded
+  const turned = scope.allocate(values.length)
+  scope.backend.ops.transpose(turned, uploaded, shape[0], shape[1])
+  scope.free(uploaded)
+  return turned
+}
+
+/** A buffer of zeros for every parameter: [as many as it has numbers], by Hugging Face name. */
+export function zeroParameters(config: OptConfig, scope: BufferScope): Map<string, Buffer> {
+  const zeros = new Map<string, Buffer>()
+  for (const [name, shape] of parameterShapes(config)) zeros.set(name, scope.allocate(lengthOf(shape)))
+  return zeros
+}
+
+/** Reads what is held for every parameter into Hugging Face's layout. The buffers stay as they are. */
+export function readParameters(
+  config: OptConfig,
+  backend: Backend,
+  held: ReadonlyMap<string, Buffer>,
+): Map<string, HostTensor> {
+  checkParameters(config, held)
+  const tensors = new Map<string, HostTensor>()
+  for (const [name, shape] of parameterShapes(config)) {
+    const buffer = held.get(name) as Buffer
+    const values = isInputMajor(name) ? readTurned(backend, buffer, shape) : backend.readF32(buffer)
+    tensors.set(name, { shape, values })
+  }
+  return tensors
+}
+
+function readTurned(backend: Backend, buffer: Buffer, [rows, columns]: readonly number[]): Float32Array {
+  const scope = new BufferScope(backend)
+  try {
+    const turned = scope.allocate(buffer.length)
+    backend.ops.transpose(turned, buffer, columns, rows)
+    return backend.readF32(turned)
+  } finally {
+    scope.dispose()
+  }
+}
+
+/**
+ * Checks that there is a buffer of the right length for every parameter.
+ * @throws UsageError PARAMETERS naming the first there is none for
+ */
+export function checkParameters(config: OptConfig, held: ReadonlyMap<string, Buffer>): void {
+  for (const [name, shape] of parameterShapes(config)) {
+    const got = held.get(name)?.length
+    if (got !== lengthOf(shape))
+      throw new UsageError(
+        'PARAMETERS',
+        `${name}: expected a buffer of ${lengthOf(shape)} numbers, got ${got ?? 'none'}`,
+      )
+  }
+}
+
+function lengthOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
+}
