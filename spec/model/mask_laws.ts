@@ -3,7 +3,6 @@
  */
 import { layerMask } from '../../src/model/opt/unit_lists.ts'
 import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { moduleName } from '../../src/model/opt/names.ts'
 import { traceForward } from '../../src/model/opt/trace.ts'
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
@@ -63,7 +62,7 @@ function zeroed(model: ModelCase, mask: UnitMask): Tensors {
 }
 
 /** The same model with NaN in every weight that belongs to a skipped unit. */
-function poisoned(model: ModelCase, mask: UnitMask): Tensors {
+export function poisoned(model: ModelCase, mask: UnitMask): Tensors {
   const tensors = tensorsOf(model)
   const K = model.headSize
   eachSkipped(
@@ -81,17 +80,8 @@ function poisoned(model: ModelCase, mask: UnitMask): Tensors {
   return tensors
 }
 
-/** The same mask, its first rows dense. */
-export function denseBelow(rows: number, { shape, heads, neurons }: UnitMask): UnitMask {
-  return makeMask(
-    shape,
-    heads.slice().fill(1, 0, rows * shape.heads),
-    neurons.slice().fill(1, 0, rows * shape.neurons),
-  )
-}
-
-/** The prompt, then one token at a time under the mask. */
-function promptAndSteps(
+/** The prompt, then one token at a time. */
+export function promptAndSteps(
   model: Parameters<typeof feedOnce>[0],
   tokens: Int32Array,
   prompt: number,
@@ -184,56 +174,6 @@ export const maskLaws = {
         })
         sameNumbers('skipped', feedOnce(loaded, tokens, { mask }), trace.logits())
         trace.dispose()
-      }),
-  ),
-
-  plannedIsGiven: forAll(
-    'a mask planned in the prompt = that mask given beforehand, for the prompt and every later token',
-    [anyModel],
-    (subject, model) =>
-      withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
-        const tokens = tokensOf(model, data)
-        const mask = denseBelow(1, maskOf(model, data))
-        const prompt = data.integer(1, tokens.length)
-        const trace = traceForward(loaded, tokens.slice(0, prompt))
-        const asked: number[] = []
-        const planner: MaskPlanner = {
-          name: 'law',
-          afterAttention({ context, tokens: count }) {
-            asked.push(count)
-            sameBits("the first layer's heads", context, trace.headOut(0))
-            return mask
-          },
-        }
-        for (const mode of ['skip', 'simulate'] as const)
-          sameNumbers(
-            mode,
-            promptAndSteps(loaded, tokens, prompt, { planner, mode }),
-            promptAndSteps(loaded, tokens, prompt, { mask, mode }),
-          )
-        sameBits('asked with', asked, [prompt, prompt])
-        trace.dispose()
-      }),
-  ),
-
-  perLayerLeavesNoHoles: forAll(
-    'a planner that changes its mind at every token skips = simulates: heads chosen late find their whole past',
-    [anyModel],
-    (subject, model) =>
-      withModel(subject, model, (loaded) => {
-        const tokens = tokensOf(model, new Data(model.seed))
-        const run = (mode: 'skip' | 'simulate'): Float32Array => {
-          const minds = new Data(model.seed + 1)
-          const planner: MaskPlanner = {
-            name: 'law',
-            every: 1,
-            beforeLayer: (layer, _x, _count) =>
-              minds.chance(0.2) ? null : layerMask(maskOf(model, minds), layer),
-          }
-          return promptAndSteps(loaded, tokens, 1, { planner, mode })
-        }
-        sameNumbers('skipped', run('skip'), run('simulate'))
       }),
   ),
 

@@ -15,9 +15,10 @@ import type { Load, ModelLaw, Subject } from './cases.ts'
 import { gradientLaws } from './gradient_laws.ts'
 import { maskLaws } from './mask_laws.ts'
 import { outsideLaws } from './outside_laws.ts'
+import { plannerLaws } from './planner_laws.ts'
 import { sequenceLaws } from './sequence_laws.ts'
 
-const laws = { ...maskLaws, ...sequenceLaws, ...gradientLaws, ...outsideLaws }
+const laws = { ...maskLaws, ...plannerLaws, ...sequenceLaws, ...gradientLaws, ...outsideLaws }
 type LawName = keyof typeof laws
 
 interface Mutant {
@@ -59,6 +60,36 @@ function wrongBegin(wrong: (right: Begin, model: OptModel) => Begin): () => Subj
     model.begin = wrong(model.begin.bind(model), model)
     return model
   })
+}
+
+/** A loader whose models have something wrong with the planner of a sequence; `feeds` counts the feeds so far. */
+function wrongPlanner(wrong: (planner: MaskPlanner, feeds: () => number) => MaskPlanner): () => Subject {
+  return wrongBegin((right) => ({ planner, ...rest } = {}) => {
+    let feeds = 0
+    const sequence = right({ ...rest, planner: planner && wrong(planner, () => feeds) })
+    const feed = sequence.feed.bind(sequence)
+    sequence.feed = (...args) => {
+      feeds++
+      return feed(...args)
+    }
+    return sequence
+  })
+}
+
+/** A planner that is asked as it should be, but only its first answer of each epoch is heard. */
+function firstHeard(planner: MaskPlanner, epoch: () => number): MaskPlanner {
+  const firsts = new Map<string, unknown>()
+  const hear = <Answer>(layer: number, answer: Answer): Answer => {
+    const key = `${epoch()} ${layer}`
+    if (!firsts.has(key)) firsts.set(key, answer)
+    return firsts.get(key) as Answer
+  }
+  const { afterAttention, beforeLayer } = planner
+  return {
+    ...planner,
+    afterAttention: afterAttention && ((view) => hear(-1, afterAttention(view))),
+    beforeLayer: beforeLayer && ((layer, x, count) => hear(layer, beforeLayer(layer, x, count))),
+  }
 }
 
 /** A loader whose models look up positions wrongly. */
@@ -115,7 +146,7 @@ const mutants: readonly Mutant[] = [
       linear_input_major: (y, x, weight, bias, _inputs, T, O, I) =>
         right.linear_input_major(y, x, weight, bias, null, T, O, I, I),
     })),
-    breaks: ['skippedCannotMatter'],
+    breaks: ['skippedCannotMatter', 'fixedNeedsNoMore'],
   },
   {
     bug: 'nothing chosen means nothing added, not even the bias',
@@ -138,7 +169,22 @@ const mutants: readonly Mutant[] = [
       }
       return right({ ...rest, planner: shown })
     }),
-    breaks: ['plannedIsGiven'],
+    breaks: ['plannedIsGiven', 'askedWhen'],
+  },
+  {
+    bug: 'a planner is asked again one token late',
+    plant: wrongPlanner((planner) => ({ ...planner, every: planner.every && planner.every + 1 })),
+    breaks: ['askedWhen', 'servesItsTokens'],
+  },
+  {
+    bug: 'a planner asked again changes nothing: the mask of the prompt stays',
+    plant: wrongPlanner((planner) => firstHeard(planner, () => 0)),
+    breaks: ['servesItsTokens'],
+  },
+  {
+    bug: 'a feed is not cut: what the planner says at its first token holds to its end',
+    plant: wrongPlanner(firstHeard),
+    breaks: ['partsAreSteps'],
   },
   {
     bug: 'keys and values exist only for the heads whose queries were wanted',
@@ -163,7 +209,7 @@ const mutants: readonly Mutant[] = [
       }
       return { backend, load }
     },
-    breaks: ['perLayerLeavesNoHoles'],
+    breaks: ['noHoles'],
   },
   {
     bug: 'fc2 and out_proj leave out their last input',

@@ -39,6 +39,11 @@ export interface MaskPlanner {
   /** Ask again after every so many tokens; without it the mask of the prompt stays. */
   readonly every?: number
   /**
+   * It is meant to be shown the answer too. A sequence shows only the prompt and refuses it; whoever scores a text asks
+   * it beforehand (`leakyMask` in predictor/leaky.ts) and runs under that mask.
+   */
+  readonly leaky?: boolean
+  /**
    * Decides for the whole model.
    * @returns a mask whose rows 0 to `placement` are ones
    */

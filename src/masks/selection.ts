@@ -11,6 +11,7 @@ import { top_k } from '../ops/top_k.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { firstRanked, unitsKept, usualNeuronFloor, type Budget } from './budget.ts'
 import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
+import type { LayerMask } from './planner.ts'
 
 /** How important each unit is; low scores are skipped first. Rows of dense layers decide nothing. */
 export interface UnitScores {
@@ -57,6 +58,24 @@ export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = refe
     selectUnits('head', scores.heads, layers, heads, headSparsity, headFloor, budget, topK),
     selectUnits('neuron', scores.neurons, layers, neurons, neuronSparsity, neuronFloor, budget, topK),
   )
+}
+
+/** How important each unit of one layer is. */
+export interface LayerScores {
+  readonly heads: Float32Array // [H]
+  readonly neurons: Float32Array // [F]
+}
+
+/**
+ * The mask of one ranked layer on its own: what `selectMask` gives it in per-layer scope.
+ * @throws UsageError FLOOR
+ */
+export function selectLayer(scores: LayerScores, budget: Budget, topK: TopK = referenceTopK): LayerMask {
+  const { heads, neurons } = scores
+  const shape = { layers: 1, heads: heads.length, neurons: neurons.length }
+  const alone: Budget = { ...budget, scope: 'per-layer', denseLayers: 0 }
+  const mask = selectMask({ shape, heads, neurons }, alone, topK)
+  return { heads: mask.heads, neurons: mask.neurons }
 }
 
 /** The mask [L, U] of one kind of unit. */

@@ -1,22 +1,129 @@
 /**
- * The planners that decide once for the whole model: where their scores come from is all that tells them apart.
+ * The planners: where their scores come from is all that tells them apart.
  *
- *   dense    no scores: everything is computed
- *   static   the mean scores of the calibration set, the same for every sequence
- *   random   seeded noise, new for every sequence
- *   oracle   the true scores of this very window, which needs its answer: the bound no predictor can pass
- *   shadow   scores predicted from the prompt's layer-0 context
+ *   dense            no scores: everything is computed
+ *   static           the mean scores of the calibration set, the same for every sequence
+ *   random           seeded noise, new for every sequence
+ *   oracle           the true scores of this very window, which needs its answer: the bound no predictor can pass
+ *   prompt-plainact  the scores of the prompt's own loss: one forward and one backward pass over it, no predictor
+ *   shadow           scores predicted from the prompt's heads' outputs in one early layer (arXiv 2406.16635)
+ *   dejavu-style     the baseline of its authors: for each layer predicted from that layer's own heads' outputs, which
+ *                    takes a dense pass over the prompt first
+ *   dejavu           layer by layer, from the stream one layer earlier, for every token (arXiv 2310.17157)
+ *
+ * Those that run a pass of their own are made in `pass_planners.ts`, dejavu in `dejavu_planner.ts`.
  */
-import type { Budget } from '../masks/budget.ts'
-import { denseMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
+import type { Criterion } from '../criteria/criterion.ts'
+import { makeBudget, type Budget } from '../masks/budget.ts'
+import { denseMask, type UnitShape } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
+import type { OptModel } from '../model/opt/opt_model.ts'
+import { MissingError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
-import type { ShadowPredictor } from './shadow.ts'
+import { dejavuPlanner, type LayerPredictor } from './dejavu_planner.ts'
+import { dejavuStylePlanner, promptPlanner, type HeadOutputsPredictor } from './pass_planners.ts'
 
-/** Names of the planners of this page, in the order of a table. */
-export const plannerNames = ['dense', 'static', 'random', 'oracle', 'shadow'] as const
+/** Names of the planners, in the order of a table. */
+export const plannerNames = [
+  'dense',
+  'static',
+  'random',
+  'oracle',
+  'prompt-plainact',
+  'shadow',
+  'dejavu-style',
+  'dejavu',
+] as const
 export type PlannerName = (typeof plannerNames)[number]
+
+/** What the shadow planner asks; a `ShadowPredictor` is one. */
+export interface PromptPredictor {
+  /** Its placement is the layer whose heads' outputs it reads; default 0. */
+  readonly card?: { readonly placement?: number; readonly width?: number }
+  /** @param context heads' outputs of layer `placement`: [T, D] */
+  predict(context: Float32Array, tokens: number): UnitScores
+}
+
+/** What planners decide by; each needs only its own. */
+export interface PlannerSources {
+  readonly model: OptModel
+  /** Who ranks; default the reference. */
+  readonly topK?: TopK
+  /** static: scores of a calibration set. */
+  readonly mean?: UnitScores
+  readonly shadow?: PromptPredictor
+  readonly dejavuStyle?: HeadOutputsPredictor
+  readonly dejavu?: LayerPredictor
+  /** oracle: the scores of the window at hand. */
+  readonly truth?: UnitScores
+  /** random, and criteria that draw: default 0. */
+  readonly seed?: number
+  /** prompt-plainact: another criterion than plainact. */
+  readonly criterion?: Criterion
+}
+
+/** How a planner is asked. */
+export interface PlannerOptions {
+  /** Ask again after every so many tokens; null for once. Default: once, and every token for dejavu. */
+  readonly every?: number | null
+  /**
+   * Show it the whole text that is scored, not only the prompt, as the published numbers were measured. Such a planner
+   * is asked by `leakyMask` before the text runs; a sequence refuses it.
+   */
+  readonly leaky?: boolean
+  /** Select as the released code does: `policy: 'released'` with its floors, whatever those of the budget were. */
+  readonly released?: boolean
+}
+
+/**
+ * The planner of a name; null for dense, which needs none.
+ * @throws MissingError PLANNER_SOURCE if what it decides by is missing
+ */
+export function makePlanner(
+  name: PlannerName,
+  sources: PlannerSources,
+  budget: Budget,
+  options: PlannerOptions = {},
+): MaskPlanner | null {
+  if (name === 'dense') return null
+  const planner = plannerOf(name, sources, options.released ? releasedBudget(budget) : budget)
+  const { every = planner.every, leaky } = options
+  return { ...planner, every: every ?? undefined, ...(leaky && { leaky }) }
+}
+
+function plannerOf(
+  name: Exclude<PlannerName, 'dense'>,
+  sources: PlannerSources,
+  budget: Budget,
+): MaskPlanner {
+  const { model, topK = referenceTopK, seed = 0, criterion } = sources
+  const need = <Source>(source: Source | undefined, words: string): Source => {
+    if (source !== undefined) return source
+    throw new MissingError('PLANNER_SOURCE', `planner ${name}: expected ${words}, got none`)
+  }
+  switch (name) {
+    case 'static':
+      return staticPlanner(need(sources.mean, 'the mean scores of a calibration'), budget, topK)
+    case 'random':
+      return randomPlanner(model.shape, budget, seed, topK)
+    case 'oracle':
+      return oraclePlanner(need(sources.truth, 'the true scores of the text'), budget, topK)
+    case 'prompt-plainact':
+      return promptPlanner(model, budget, { criterion, seed, topK })
+    case 'shadow':
+      return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK)
+    case 'dejavu-style':
+      return dejavuStylePlanner(model, need(sources.dejavuStyle, 'a DejaVu-style predictor'), budget, topK)
+    case 'dejavu':
+      return dejavuPlanner(need(sources.dejavu, 'a DejaVu predictor'), budget, topK)
+  }
+}
+
+/** The same shares, scope and dense layers under the released policy, with its floors. */
+function releasedBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
+  return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'released' })
+}
 
 /** Computes everything. */
 export function densePlanner(shape: UnitShape): MaskPlanner {
@@ -38,10 +145,7 @@ export function randomPlanner(
   topK: TopK = referenceTopK,
 ): MaskPlanner {
   const random = new Random(seed)
-  return {
-    name: 'random',
-    afterAttention: () => selectMask(randomScores(shape, random), budget, topK),
-  }
+  return { name: 'random', afterAttention: () => selectMask(randomScores(shape, random), budget, topK) }
 }
 
 /** Scores in [0, 1), drawn head by head, then neuron by neuron. */
@@ -59,16 +163,20 @@ export function oraclePlanner(scores: UnitScores, budget: Budget, topK: TopK = r
   return { name: 'oracle', afterAttention: () => selectMask(scores, budget, topK) }
 }
 
-/** A mask from predicted scores: the paper's planner. */
+/**
+ * A mask from predicted scores: the paper's planner. The layers up to the predictor's placement run before it is asked,
+ * so they are dense whatever the budget says.
+ */
 export function shadowPlanner(
-  predictor: ShadowPredictor,
+  predictor: PromptPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,
 ): MaskPlanner {
+  const placement = predictor.card?.placement ?? 0
+  const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, placement + 1) }
   return {
     name: 'shadow',
-    afterAttention({ context, tokens }): UnitMask {
-      return selectMask(predictor.predict(context, tokens), budget, topK)
-    },
+    placement,
+    afterAttention: ({ context, tokens }) => selectMask(predictor.predict(context, tokens), behind, topK),
   }
 }

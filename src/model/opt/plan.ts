@@ -31,11 +31,16 @@ export class Plan {
   #contexts: Float32Array = new Float32Array(0)
   #prompt = 0
 
-  /** @throws UsageError PLANNER for one that decides both ways, PLACEMENT, EVERY */
+  /** @throws UsageError PLANNER for one that decides both ways or is to be shown the answer; PLACEMENT, EVERY */
   constructor(planner: MaskPlanner, { layers, width }: OptConfig) {
     const { name, placement = 0, every, afterAttention, beforeLayer } = planner
     if (afterAttention && beforeLayer)
       throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got two`)
+    if (planner.leaky)
+      throw new UsageError(
+        'PLANNER',
+        `planner ${name}: expected one that sees the prompt only, got a leaky one`,
+      )
     if (!Number.isInteger(placement) || placement < 0 || placement >= layers)
       throw new UsageError(
         'PLACEMENT',
