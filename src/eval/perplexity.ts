@@ -9,6 +9,7 @@
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
+import { ratioOf } from './ratio.ts'
 import type { Window } from './windows.ts'
 
 /** What one window costs. */
@@ -107,11 +108,9 @@ export interface Difference {
  * windows have in common cancels, so small differences can be told; the error is that of a ratio of sums.
  */
 export function compareScores(first: readonly WindowScore[], second: readonly WindowScore[]): Difference {
-  const tokens = first.reduce((total, score) => total + score.tokens, 0)
-  const differences = first.map((score, i) => score.nll - second[i].nll)
-  const nats = differences.reduce((total, value) => total + value, 0) / tokens
-  const windows = differences.length
-  const squares = differences.reduce((total, value, i) => total + (value - nats * first[i].tokens) ** 2, 0)
-  const error = windows < 2 ? NaN : Math.sqrt((squares * windows) / (windows - 1)) / tokens
-  return { nats, error }
+  const { value, error } = ratioOf(
+    first.map((score, i) => score.nll - second[i].nll),
+    first.map((score) => score.tokens),
+  )
+  return { nats: value, error }
 }

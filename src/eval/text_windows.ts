@@ -38,18 +38,26 @@ export function pageWindows(ids: Int32Array, positions: number, prefix: number):
  * The windows of a stream.
  * @param ids the stream, [N]
  * @param positions how many tokens a window has
- * @param stride how far each window begins after the one before, from 1 to `positions`
- * @throws UsageError STRIDE
+ * @param stride how far each window begins after the one before
+ * @param prefix a token before every window, so that its first one can be scored; null for none
+ * @throws UsageError STRIDE for a stride that is not 1 to `positions`, less the prefix
  */
-export function streamWindows(ids: Int32Array, positions: number, stride: number): TextWindow[] {
-  if (!(Number.isInteger(stride) && stride >= 1 && stride <= positions))
-    throw new UsageError('STRIDE', `stride: expected 1 to ${positions} tokens, got ${stride}`)
+export function streamWindows(
+  ids: Int32Array,
+  positions: number,
+  stride: number,
+  prefix: number | null = null,
+): TextWindow[] {
+  const size = positions - (prefix === null ? 0 : 1)
+  if (!(Number.isInteger(stride) && stride >= 1 && stride <= size))
+    throw new UsageError('STRIDE', `stride: expected 1 to ${size} tokens, got ${stride}`)
   const windows: TextWindow[] = []
   let scored = 0
   for (let start = 0; scored < ids.length; start += stride) {
-    const tokens = ids.slice(start, start + positions)
-    const from = Math.max(1, scored - start)
-    scored = start + tokens.length
+    const own = ids.slice(start, start + size)
+    const tokens = prefix === null ? own : withPrefix(prefix, own)
+    const from = Math.max(1, scored - start + tokens.length - own.length)
+    scored = start + own.length
     if (from < tokens.length) windows.push({ tokens, from })
   }
   return windows

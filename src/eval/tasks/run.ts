@@ -1,0 +1,185 @@
+/**
+ * Tasks under several configurations at once, and a report with the keys of lm-evaluation-harness.
+ *
+ * `results` is the dense model's, key by key what the harness writes (`acc,none`, `acc_stderr,none`, ...). `rows` has
+ * the same numbers for every configuration, dense included, with what each really skipped and how often its choice is
+ * the dense one's. A question counts when every row has answered it.
+ */
+import type { Sparsity } from '../../masks/achieved.ts'
+import type { OptModel } from '../../model/opt/opt_model.ts'
+import type { MaskMode } from '../../model/opt/unit_lists.ts'
+import { now } from '../../platform/platform.ts'
+import { Random } from '../../tensor/random.ts'
+import { pause } from '../../train/pause.ts'
+import type { Configuration, Configurations } from '../configurations.ts'
+import type { Provenance } from '../provenance.ts'
+import type { Asked } from './prompts.ts'
+import { accuracyOf, answerQuestion, type Answer } from './score.ts'
+import type { Metric } from './task.ts'
+
+/** A task made ready. */
+export interface TaskRun {
+  readonly name: string
+  readonly version: number
+  readonly metrics: readonly Metric[]
+  readonly shots: number
+  /** How many questions there were before any limit. */
+  readonly original: number
+  readonly asked: readonly Asked[]
+  /** What else is worth keeping: where rows are from, sizes. */
+  readonly config: Readonly<Record<string, string | number | boolean | null>>
+}
+
+/** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
+export type TaskScores = Readonly<Record<string, number | string>>
+
+/** One task under one configuration. */
+export interface TaskRow extends Configuration {
+  readonly task: string
+  readonly seed: number
+  /** Skipped shares of the whole model, averaged over questions. */
+  readonly achieved: Sparsity
+  readonly scores: TaskScores
+  /** Share of questions in which the choice of `acc` is the dense one's. */
+  readonly agreement: number
+  readonly questions: number
+}
+
+/** What was found, finished or not. */
+export interface TasksReport {
+  readonly results: Readonly<Record<string, TaskScores>>
+  readonly rows: readonly TaskRow[]
+  /** Mean of `acc` over tasks, by row: planner and sparsity. */
+  readonly means: readonly { readonly planner: string; readonly sparsity: number; readonly acc: number }[]
+  readonly configs: Readonly<Record<string, TaskRun['config']>>
+  readonly versions: Readonly<Record<string, number>>
+  readonly 'n-shot': Readonly<Record<string, number>>
+  readonly higher_is_better: Readonly<Record<string, Readonly<Record<string, boolean>>>>
+  readonly 'n-samples': Readonly<Record<string, { readonly original: number; readonly effective: number }>>
+  readonly config: Readonly<Record<string, string | number | boolean | null>>
+  readonly provenance: Provenance
+  readonly complete: boolean
+  readonly seconds: number
+}
+
+/** How tasks are run. */
+export interface RunOptions {
+  readonly model: OptModel
+  readonly tasks: readonly TaskRun[]
+  readonly configurations: Configurations
+  readonly mode?: MaskMode
+  readonly seed: number
+  /** Of the whole run, for the report. */
+  readonly config: TasksReport['config']
+  readonly provenance: Provenance
+}
+
+/** How far a run is, in questions. */
+export type TaskProgress = (task: string, done: number, total: number) => void
+
+/**
+ * Asks every question in every configuration.
+ * @param signal stops it; what was finished is reported
+ */
+export async function runTasks(
+  options: RunOptions,
+  onProgress: TaskProgress = () => {},
+  signal?: AbortSignal,
+): Promise<TasksReport> {
+  const started = now()
+  const answers = options.tasks.map(() => options.configurations.list.map((): Answer[] => []))
+  let complete = false
+  try {
+    for (const [i, task] of options.tasks.entries())
+      await runTask(options, task, answers[i], onProgress, signal)
+    complete = true
+  } catch (error) {
+    if (!signal?.aborted || error !== signal.reason) throw error
+  }
+  return makeReport(options, answers, complete, (now() - started) / 1000)
+}
+
+async function runTask(
+  { model, configurations, mode, seed }: RunOptions,
+  task: TaskRun,
+  rows: readonly Answer[][],
+  tell: TaskProgress,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const seeds = new Random(seed)
+  for (const [done, asked] of task.asked.entries()) {
+    tell(task.name, done, task.asked.length)
+    const maskSeed = seeds.uint32()
+    const answered: Answer[] = []
+    for (let i = 0; i < rows.length; i++) {
+      await pause(signal)
+      answered.push(
+        answerQuestion(model, asked, (request) => configurations.planOne(i, request, maskSeed), mode),
+      )
+    }
+    rows.forEach((row, i) => row.push(answered[i]))
+  }
+  tell(task.name, task.asked.length, task.asked.length)
+}
+
+function makeReport(
+  { tasks, configurations, seed, config, provenance }: RunOptions,
+  answers: readonly (readonly Answer[][])[],
+  complete: boolean,
+  seconds: number,
+): TasksReport {
+  const begun = tasks.flatMap((task, i) => (answers[i][0].length > 0 ? [{ task, rows: answers[i] }] : []))
+  const rows = begun.flatMap(({ task, rows: all }) =>
+    configurations.list.map((configuration, i): TaskRow => {
+      const mine = all[i]
+      const agreed = mine.filter(({ chosen }, question) => chosen.acc === all[0][question].chosen.acc).length
+      return {
+        task: task.name,
+        ...configuration,
+        seed,
+        achieved: meanAchieved(mine),
+        scores: scoresOf(task, mine),
+        agreement: agreed / mine.length,
+        questions: mine.length,
+      }
+    }),
+  )
+  const byTask = <T>(value: (task: TaskRun, count: number) => T): Record<string, T> =>
+    Object.fromEntries(begun.map(({ task, rows: all }) => [task.name, value(task, all[0].length)]))
+  return {
+    results: Object.fromEntries(
+      rows.filter(({ planner }) => planner === 'dense').map(({ task, scores }) => [task, scores]),
+    ),
+    rows,
+    means: configurations.list.flatMap(({ planner, sparsity }) => {
+      const mine = rows.filter((row) => row.planner === planner && row.sparsity === sparsity)
+      const total = mine.reduce((sum, row) => sum + Number(row.scores['acc,none']), 0)
+      return mine.length > 0 ? [{ planner, sparsity, acc: total / mine.length }] : []
+    }),
+    configs: byTask(({ config: one }) => one),
+    versions: byTask(({ version }) => version),
+    'n-shot': byTask(({ shots }) => shots),
+    higher_is_better: byTask(({ metrics }) => Object.fromEntries(metrics.map((metric) => [metric, true]))),
+    'n-samples': byTask(({ original }, effective) => ({ original, effective })),
+    config,
+    provenance,
+    complete,
+    seconds,
+  }
+}
+
+function scoresOf({ name, metrics }: TaskRun, answers: readonly Answer[]): TaskScores {
+  const scores: Record<string, number | string> = { alias: name }
+  for (const metric of metrics) {
+    const { value, error } = accuracyOf(answers, metric)
+    scores[`${metric},none`] = value
+    scores[`${metric}_stderr,none`] = error ?? 'N/A'
+  }
+  return scores
+}
+
+function meanAchieved(answers: readonly Answer[]): Sparsity {
+  const mean = (kind: keyof Sparsity): number =>
+    answers.reduce((total, { achieved }) => total + achieved[kind], 0) / answers.length
+  return { heads: mean('heads'), neurons: mean('neurons'), weights: mean('weights') }
+}
