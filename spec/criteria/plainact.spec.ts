@@ -6,14 +6,13 @@
  * values. `score` is a parameter of each law, so that mutants can be held to it.
  */
 import { describe, expect, test } from 'vitest'
-import { criteria, criterionByName, type Criterion, type CriterionInput } from '../../src/criteria/index.ts'
+import type { Criterion } from '../../src/criteria/index.ts'
 import { addSensitivity, plainact, plainactSigned } from '../../src/criteria/plainact.ts'
-import { denseMask, makeMask } from '../../src/masks/mask.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
-import { backward, type Gradients } from '../../src/model/opt/backward.ts'
+import type { Gradients } from '../../src/model/opt/backward.ts'
 import { countScored } from '../../src/model/opt/loss.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { traceForward, type Trace } from '../../src/model/opt/trace.ts'
+import type { Trace } from '../../src/model/opt/trace.ts'
 import { casesOf, expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overBackends } from '../harness/backends.ts'
@@ -21,63 +20,20 @@ import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import { alone, kinds, lossUnder, movedMask, textOf, withPass, type Text, type Unit } from './passes.ts'
 
 type Score = Criterion['score']
-const kinds = ['heads', 'neurons'] as const
-
-/** Runs a pass and its backward pass, and frees both. */
-function withPass<Result>(
-  model: OptModel,
-  tokens: Int32Array,
-  labels: Int32Array,
-  work: (input: CriterionInput) => Result,
-  options: { mask?: ReturnType<typeof denseMask>; scored?: number } = {},
-): Result {
-  const trace = traceForward(model, tokens, { mask: options.mask })
-  const gradients = backward(model, trace, labels, { scored: options.scored })
-  const result = work({ model, tokens, labels, trace, gradients, seed: 0 })
-  gradients.dispose()
-  trace.dispose()
-  return result
-}
-
-/** Two tokens or more, the last half of which is scored. */
-function textOf(model: ModelCase, data: Data): { tokens: Int32Array; labels: Int32Array } {
-  const tokens = data.ids(data.integer(2, model.positions), model.vocabulary)
-  const labels = tokens.slice()
-  labels.fill(-100, 0, Math.max(1, labels.length >> 1))
-  return { tokens, labels }
-}
-
-/** The loss of a model under a mask, in float64 from its float32 parts. */
-function lossUnder(
-  model: OptModel,
-  tokens: Int32Array,
-  labels: Int32Array,
-  unit: Unit,
-  value: number,
-): number {
-  const ones = denseMask(model.shape)
-  const mask = makeMask(model.shape, ones.heads.slice(), ones.neurons.slice())
-  mask[unit.kind][unit.index] = value
-  const nll = withPass(model, tokens, labels, ({ gradients }) => gradients.nll, { mask })
-  return nll.reduce((total, term) => total + term, 0) / countScored(labels)
-}
-
-interface Unit {
-  kind: (typeof kinds)[number]
-  index: number
-}
 
 /**
  * Central difference of the loss in a unit's mask at 1, or null where a kink of ReLU is near. With step s the slopes
  * ahead and behind differ by (curvature) s + (what a kink at 1 turns); a kink elsewhere makes the two steps disagree.
  */
-function slopeAt(model: OptModel, tokens: Int32Array, labels: Int32Array, unit: Unit): number | null {
-  const loss = (value: number): number => lossUnder(model, tokens, labels, unit, value)
-  const middle = loss(1)
+function slopeAt(model: OptModel, text: Text, unit: Unit): number | null {
+  const direction = alone(model, unit)
+  const loss = (by: number): number => lossUnder(model, text, movedMask(direction, by))
+  const middle = loss(0)
   const slopes = (step: number): { central: number; turn: number } => {
-    const [behind, ahead] = [(middle - loss(1 - step)) / step, (loss(1 + step) - middle) / step]
+    const [behind, ahead] = [(middle - loss(-step)) / step, (loss(step) - middle) / step]
     return { central: (ahead + behind) / 2, turn: ahead - behind }
   }
   const [wide, narrow] = [slopes(2 ** -5), slopes(2 ** -6)]
@@ -94,12 +50,12 @@ const SLOPE_ERROR = 2e-2
 async function isTheSlope(subject: Subject, model: ModelCase, score: Score): Promise<void> {
   await withModel(subject, model, (loaded) => {
     const data = new Data(model.seed)
-    const { tokens, labels } = textOf(model, data)
-    const scores = withPass(loaded, tokens, labels, score)
+    const text = textOf(model, data)
+    const scores = withPass(loaded, text, score)
     for (let n = 0; n < 6; n++) {
       const kind = data.pick(kinds)
       const unit = { kind, index: data.integer(0, scores[kind].length - 1) }
-      const slope = slopeAt(loaded, tokens, labels, unit)
+      const slope = slopeAt(loaded, text, unit)
       if (slope === null) continue
       const error = Math.abs(scores[kind][unit.index] - slope)
       expect(error, `${kind} ${unit.index}`).toBeLessThan(SLOPE_ERROR * Math.max(1, Math.abs(slope)))
@@ -114,11 +70,11 @@ async function isItsSize(subject: Subject, model: ModelCase, score: Score): Prom
     const long = textOf(model, data)
     // Of two tokens the second is scored by the first; nothing the second computes matters.
     const short = { tokens: long.tokens.slice(0, 2), labels: Int32Array.of(-100, long.tokens[1]) }
-    const exact = withPass(loaded, short.tokens, short.labels, plainactSigned.score)
-    const sizes = withPass(loaded, short.tokens, short.labels, score)
+    const exact = withPass(loaded, short, plainactSigned.score)
+    const sizes = withPass(loaded, short, score)
     for (const kind of kinds) expect(sizes[kind]).toEqual(exact[kind].map(Math.abs))
-    const signed = withPass(loaded, long.tokens, long.labels, plainactSigned.score)
-    const unsigned = withPass(loaded, long.tokens, long.labels, score)
+    const signed = withPass(loaded, long, plainactSigned.score)
+    const unsigned = withPass(loaded, long, score)
     for (const kind of kinds)
       unsigned[kind].forEach((size, unit) =>
         expect(size * (1 + 1e-5)).toBeGreaterThanOrEqual(Math.abs(signed[kind][unit])),
@@ -148,8 +104,8 @@ overBackends((backend) => {
   test('signed scores are the gradients of the masks, bit for bit', () =>
     checkLaw('criteria plainact-signed is the mask gradient', [roomyModel], (model) =>
       withModel(subject, model, (loaded) => {
-        const { tokens, labels } = textOf(model, new Data(model.seed))
-        withPass(loaded, tokens, labels, (input) => {
+        const text = textOf(model, new Data(model.seed))
+        withPass(loaded, text, (input) => {
           const scores = plainactSigned.score(input)
           const { gradients } = input
           const layers = Array.from({ length: model.layers }, (_, layer) => layer)
@@ -171,7 +127,9 @@ overBackends((backend) => {
             [plainactSigned, '_signed'],
           ] as const) {
             const perRow = rows.sequences.map((row) =>
-              withPass(model, row.tokens, labelsOf(rows, row), criterion.score, { scored }),
+              withPass(model, { tokens: row.tokens, labels: labelsOf(rows, row) }, criterion.score, {
+                scored,
+              }),
             )
             const sum = (kind: (typeof kinds)[number]): Float64Array =>
               Float64Array.from(perRow[0][kind], (_, unit) =>
@@ -264,13 +222,4 @@ describe('mutants of plainact', () => {
       )
       await expect(broken).rejects.toThrow('Property failed')
     })
-})
-
-describe('criteria', () => {
-  test('are found by name', () => {
-    for (const criterion of criteria) expect(criterionByName(criterion.name)).toBe(criterion)
-    expect(() => criterionByName('magic')).toThrow(
-      'criterion: expected one of plainact, plainact-signed, got magic',
-    )
-  })
 })

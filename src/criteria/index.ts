@@ -2,8 +2,18 @@
  * Every criterion by name.
  */
 import { UsageError } from '../tensor/errors.ts'
+import { attention } from './attention.ts'
 import type { Criterion, DatasetCriterion } from './criterion.ts'
+import { fisher } from './fisher.ts'
+import { gradnorm } from './gradnorm.ts'
+import { grasp } from './grasp.ts'
+import { l2norm, l2normPre } from './l2norm.ts'
+import { nwot } from './nwot.ts'
 import { plainact, plainactSigned } from './plainact.ts'
+import { plainactWeight } from './plainact_weight.ts'
+import { random } from './random.ts'
+import { secondOrder } from './second_order.ts'
+import { snip } from './snip.ts'
 
 export type {
   Criterion,
@@ -13,16 +23,39 @@ export type {
   DatasetScores,
 } from './criterion.ts'
 
-/** In the order they are listed to a user. */
-export const criteria: readonly Criterion[] = [plainact, plainactSigned]
-
-/** The criterion of a name. @throws UsageError CRITERION_NAME */
-export function criterionByName(name: string): Criterion {
-  const found = criteria.find((criterion) => criterion.name === name)
-  if (found) return found
-  const names = criteria.map((criterion) => criterion.name).join(', ')
-  throw new UsageError('CRITERION_NAME', `criterion: expected one of ${names}, got ${name}`)
-}
+/** Those that score each example, in the order they are listed to a user. */
+export const criteria: readonly Criterion[] = [
+  plainact,
+  plainactWeight,
+  plainactSigned,
+  l2norm,
+  l2normPre,
+  gradnorm,
+  fisher,
+  snip,
+  grasp,
+  nwot,
+  attention,
+  secondOrder,
+  random,
+]
 
 /** Those that score a data set as a whole, in the order they are listed to a user. */
 export const datasetCriteria: readonly DatasetCriterion[] = []
+
+/** The criterion of a name. @throws UsageError CRITERION_NAME */
+export function criterionByName(name: string): Criterion {
+  return named(criteria, name)
+}
+
+/** The data-set criterion of a name. @throws UsageError CRITERION_NAME */
+export function datasetCriterionByName(name: string): DatasetCriterion {
+  return named(datasetCriteria, name)
+}
+
+function named<Kind extends { readonly name: string }>(list: readonly Kind[], name: string): Kind {
+  const found = list.find((criterion) => criterion.name === name)
+  if (found) return found
+  const names = list.map((criterion) => criterion.name).join(', ')
+  throw new UsageError('CRITERION_NAME', `criterion: expected one of ${names}, got ${name}`)
+}

@@ -8,11 +8,12 @@
  * `plainact-signed` keeps the sign; it is then exactly dL/dm of the unit's mask m at m = 1. With one token the two have
  * the same size. Inner products over a head are striped, sums over tokens sequential, in float32.
  *
- * The released code scores neurons by weights instead, sum over inputs of |W1 dW1|: another criterion, not this one.
+ * The released code scores neurons by weights instead, sum over inputs of |W1 dW1|: another criterion, `plainact-weight`.
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { dot } from '../ops/float32.ts'
 import type { Criterion, CriterionInput } from './criterion.ts'
+import { scoreLayers } from './unit_scores.ts'
 
 /**
  * Adds activation times gradient of each unit over tokens. Without `signed`, the size of each token's term is added.
@@ -35,24 +36,36 @@ export function addSensitivity(
     }
 }
 
-function scoreUnits({ model, trace, gradients }: CriterionInput, signed: boolean): UnitScores {
-  const { shape, config } = model
-  const heads = new Float32Array(shape.layers * shape.heads)
-  const neurons = new Float32Array(shape.layers * shape.neurons)
-  for (let layer = 0; layer < shape.layers; layer++) {
-    const headRow = heads.subarray(layer * shape.heads, (layer + 1) * shape.heads)
-    addSensitivity(
-      headRow,
-      trace.headOut(layer),
-      gradients.headOut(layer),
-      shape.heads,
-      config.headSize,
-      signed,
-    )
-    const neuronRow = neurons.subarray(layer * shape.neurons, (layer + 1) * shape.neurons)
-    addSensitivity(neuronRow, trace.fc1Act(layer), gradients.fc1Act(layer), shape.neurons, 1, signed)
-  }
-  return { shape, heads, neurons }
+/** Activation times gradient of the heads of a layer, summed over tokens: [H]. */
+export function plainactHeads(
+  { model, trace, gradients }: CriterionInput,
+  layer: number,
+  signed: boolean,
+): Float32Array {
+  const { heads, headSize } = model.config
+  const scores = new Float32Array(heads)
+  addSensitivity(scores, trace.headOut(layer), gradients.headOut(layer), heads, headSize, signed)
+  return scores
+}
+
+/** Activation times gradient of the neurons of a layer, summed over tokens: [F]. */
+export function plainactNeurons(
+  { model, trace, gradients }: CriterionInput,
+  layer: number,
+  signed: boolean,
+): Float32Array {
+  const { neurons } = model.config
+  const scores = new Float32Array(neurons)
+  addSensitivity(scores, trace.fc1Act(layer), gradients.fc1Act(layer), neurons, 1, signed)
+  return scores
+}
+
+function scoreUnits(input: CriterionInput, signed: boolean): UnitScores {
+  return scoreLayers(
+    input.model.shape,
+    (layer) => plainactHeads(input, layer, signed),
+    (layer) => plainactNeurons(input, layer, signed),
+  )
 }
 
 /** The size of each token's sensitivity, summed. */

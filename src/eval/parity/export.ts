@@ -8,12 +8,12 @@
  *   head_out [L, B, T, D]                       softmax(QK)V before out_proj, head h in columns hK..(h+1)K
  *   fc1_act [L, B, T, F]                        after ReLU
  *   head_out_grad, fc1_act_grad                 d loss / d those
- *   crit.<name>_head [L, H], _ffn [L, F]        every criterion, summed over the batch
+ *   crit.<name>_head [L, H], _ffn [L, F]        criteria over the whole batch, see scores.ts
  *   masked.logits, masked.loss                  with head_mask [L, H] and ffn_mask [L, F], units really skipped
  *
  * Values at padding are 0. Tensors are float32, ids int64.
  */
-import { criteria, type CriterionInput } from '../../criteria/index.ts'
+import type { CriterionInput } from '../../criteria/criterion.ts'
 import type { TensorsToWrite, TensorToWrite } from '../../io/safetensors_writer.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { backward } from '../../model/opt/backward.ts'
@@ -25,30 +25,13 @@ import { InputError } from '../../tensor/errors.ts'
 import { pause } from '../../train/pause.ts'
 import type { ParityTensor } from './check.ts'
 import type { ParityCases } from './files.ts'
+import { BatchScores } from './scores.ts'
 
 /** How an export can be watched and stopped. */
 export interface ExportOptions {
   readonly signal?: AbortSignal
   /** Called before each sequence and at the end. */
   readonly onProgress?: (done: number, total: number) => void
-}
-
-interface ScoreNames {
-  readonly heads: string
-  readonly neurons: string
-}
-
-/** What the golden files call a criterion, where that is not `crit.<name>_head` and `crit.<name>_ffn`. */
-const goldenNames: Readonly<Record<string, ScoreNames>> = {
-  plainact: { heads: 'crit.plainact_head', neurons: 'crit.plainact_ffn_act' },
-  'plainact-signed': { heads: 'crit.plainact_head_signed', neurons: 'crit.plainact_ffn_signed' },
-}
-
-/** Every name a criterion's scores are written under. */
-function scoreNames(criterion: string): ScoreNames[] {
-  const own = { heads: `crit.${criterion}_head`, neurons: `crit.${criterion}_ffn` }
-  const golden = goldenNames[criterion]
-  return golden ? [own, golden] : [own]
 }
 
 /**
@@ -135,7 +118,7 @@ class Tensors {
   readonly #tensors = new Map<string, TensorToWrite>()
   /** Rows of each sequence, not yet padded: name -> [per sequence, per layer]. */
   readonly #rows = new Map<string, Float32Array[]>()
-  readonly #criteria = new Map<string, { shape: readonly number[]; data: Float32Array }>()
+  #scores: BatchScores | null = null
   #loss: number | null = null
 
   constructor(model: OptModel, sequences: readonly Unpadded[], T: number) {
@@ -173,12 +156,8 @@ class Tensors {
       this.#addRows('head_out_grad', gradients.headOut(layer))
       this.#addRows('fc1_act_grad', gradients.fc1Act(layer))
     }
-    for (const criterion of criteria) {
-      const { heads, neurons } = criterion.score(input)
-      const names = scoreNames(criterion.name)
-      for (const name of new Set(names.map((each) => each.heads))) this.#addScores(name, heads, 'heads')
-      for (const name of new Set(names.map((each) => each.neurons))) this.#addScores(name, neurons, 'neurons')
-    }
+    this.#scores ??= new BatchScores(this.#model)
+    this.#scores.add(input)
   }
 
   /** Adds the pass under the cases' mask. Only a mask that is not of zeros and ones has to be simulated. */
@@ -208,7 +187,8 @@ class Tensors {
   finish(): TensorsToWrite {
     if (this.#loss !== null) this.#addFloats('loss', [1], Float32Array.of(this.#loss))
     for (const [name, rows] of this.#rows) this.#addPadded(name, rows)
-    for (const [name, { shape, data }] of this.#criteria) this.#addFloats(name, shape, data)
+    const scores = this.#scores?.finish(this.#sequences.length * this.#T) ?? []
+    for (const [name, { shape, data }] of scores) this.#addFloats(name, shape, data)
     return this.#tensors
   }
 
@@ -235,13 +215,6 @@ class Tensors {
     const rows = this.#rows.get(name)
     if (rows) rows.push(values)
     else this.#rows.set(name, [values])
-  }
-
-  #addScores(name: string, scores: Float32Array, kind: 'heads' | 'neurons'): void {
-    const { shape } = this.#model
-    const known = this.#criteria.get(name)
-    if (!known) this.#criteria.set(name, { shape: [shape.layers, shape[kind]], data: scores.slice() })
-    else for (let i = 0; i < scores.length; i++) known.data[i] += scores[i]
   }
 
   #addFloats(name: string, shape: readonly number[], data: Float32Array): void {

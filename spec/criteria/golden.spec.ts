@@ -1,0 +1,221 @@
+/**
+ * Criteria of the released code: what they say of a sequence is what the golden files say, computed in float64 by
+ * another implementation. `spec/cli/parity_check.spec.ts` holds their scores of padded batches to them too.
+ */
+import { describe, expect, test } from 'vitest'
+import type { Criterion } from '../../src/criteria/index.ts'
+import { fisher } from '../../src/criteria/fisher.ts'
+import { gradnorm } from '../../src/criteria/gradnorm.ts'
+import { l2norm, l2normPre } from '../../src/criteria/l2norm.ts'
+import { plainact, plainactSigned } from '../../src/criteria/plainact.ts'
+import { plainactWeight } from '../../src/criteria/plainact_weight.ts'
+import { normPerUnit, scoreLayers, sumPerUnit } from '../../src/criteria/unit_scores.ts'
+import { fc1WeightGradient } from '../../src/criteria/weight_gradient.ts'
+import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
+import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
+import { overBackends } from '../harness/backends.ts'
+import { Data } from '../harness/data.ts'
+import { checkLaw } from '../harness/seed.ts'
+import { anyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import { kinds, textOf, withPass } from './passes.ts'
+
+type Score = Criterion['score']
+
+/** Golden names of heads and neurons. */
+const expected: [Criterion, { heads: string; neurons: string }][] = [
+  [plainact, { heads: 'plainact_head', neurons: 'plainact_ffn_act' }],
+  [plainactSigned, { heads: 'plainact_head_signed', neurons: 'plainact_ffn_signed' }],
+  [plainactWeight, { heads: 'plainact_head', neurons: 'plainact_ffn_weight' }],
+  [l2norm, { heads: 'l2_head', neurons: 'l2_ffn_act' }],
+  [l2normPre, { heads: 'l2_head', neurons: 'l2_ffn_pre' }],
+  [gradnorm, { heads: 'gradnorm_head', neurons: 'gradnorm_ffn' }],
+  [fisher, { heads: 'fisher_head', neurons: 'fisher_ffn_pre' }],
+]
+
+/** The scores of the golden files' single sequence, of both models. */
+async function isGolden(
+  backend: Backend,
+  score: Score,
+  names: { heads: string; neurons: string },
+): Promise<void> {
+  for (const variant of variants)
+    await withGolden(variant, backend, (model) => {
+      const tensors = readCase(variant, 'single')
+      const rows = rowsOf(tensors)
+      const row = rows.sequences[0]
+      const scores = withPass(model, { tokens: row.tokens, labels: labelsOf(rows, row) }, score)
+      for (const kind of kinds) {
+        const name = `crit.${names[kind]}`
+        expectNearRelative(scores[kind], get(tensors, name).values, tolerance.gradient, `${variant} ${name}`)
+      }
+    })
+}
+
+overBackends((backend) => {
+  for (const [criterion, names] of expected)
+    test(`${criterion.name}: the golden scores`, () => isGolden(backend, criterion.score, names))
+
+  test('the gradient of fc1, layer by layer, is that of a backward pass over parameters, bit for bit', () =>
+    checkLaw(
+      'criteria weight gradient',
+      [anyModel],
+      (model) => isTheParameterGradient({ backend, load: OptModel.load }, model, fc1WeightGradient),
+      { runs: 40 },
+    ))
+})
+
+async function isTheParameterGradient(
+  subject: Subject,
+  model: ModelCase,
+  weightGradient: typeof fc1WeightGradient,
+): Promise<void> {
+  await withModel(subject, model, (loaded) => {
+    const text = textOf(model, new Data(model.seed))
+    withPass(
+      loaded,
+      text,
+      (input) => {
+        for (let layer = 0; layer < model.layers; layer++) {
+          const whole = input.gradients.parameters.get(`model.decoder.layers.${layer}.fc1.weight`)
+          expect(weightGradient(input, layer)).toEqual(whole)
+        }
+      },
+      { parameters: true },
+    )
+  })
+}
+
+test('every golden score belongs to a criterion', () => {
+  const names = new Set(expected.flatMap(([, { heads, neurons }]) => [`crit.${heads}`, `crit.${neurons}`]))
+  const golden = [...readCase('preln', 'single').keys()].filter((name) => name.startsWith('crit.'))
+  expect(new Set(golden)).toEqual(names)
+})
+
+/** Scores of another criterion's heads, with neurons of one's own. */
+function withNeurons(
+  base: Criterion,
+  neurons: (input: Parameters<Score>[0], layer: number) => ArrayLike<number>,
+): Score {
+  return (input) => {
+    const { shape } = input.model
+    const table = scoreLayers(
+      shape,
+      () => new Float32Array(shape.heads),
+      (layer) => neurons(input, layer),
+    )
+    return { ...base.score(input), neurons: table.neurons }
+  }
+}
+
+/** The same, of heads. */
+function withHeads(
+  base: Criterion,
+  heads: (input: Parameters<Score>[0], layer: number) => ArrayLike<number>,
+): Score {
+  return (input) => {
+    const { shape } = input.model
+    const table = scoreLayers(
+      shape,
+      (layer) => heads(input, layer),
+      () => new Float32Array(shape.neurons),
+    )
+    return { ...base.score(input), heads: table.heads }
+  }
+}
+
+const mutants: [string, Criterion, Score][] = [
+  [
+    'plainact-weight with sizes taken before tokens are added',
+    plainactWeight,
+    withNeurons(plainactWeight, ({ gradients, trace, model }, layer) => {
+      const [z, gz] = [trace.fc1Pre(layer), gradients.fc1Pre(layer)]
+      return sumPerUnit(z.length, model.shape.neurons, 1, (i) => Math.abs(z[i] * gz[i]))
+    }),
+  ],
+  ['plainact-weight by activation', plainactWeight, plainact.score],
+  ['l2norm before ReLU', l2norm, l2normPre.score],
+  ['l2norm-pre after ReLU', l2normPre, l2norm.score],
+  [
+    'l2norm of heads across the channels of two',
+    l2norm,
+    withHeads(l2norm, ({ trace, model }, layer) => {
+      const { heads, headSize } = model.config
+      const shifted = trace.headOut(layer)
+      shifted.copyWithin(1, 0)
+      return normPerUnit(shifted, heads, headSize)
+    }),
+  ],
+  [
+    'gradnorm of neurons by their activation',
+    gradnorm,
+    withNeurons(gradnorm, ({ gradients, model }, layer) =>
+      normPerUnit(gradients.fc1Pre(layer), model.shape.neurons, 1),
+    ),
+  ],
+  [
+    'gradnorm without the root',
+    gradnorm,
+    withHeads(gradnorm, (input, layer) =>
+      gradnorm
+        .score(input)
+        .heads.slice(layer * input.model.shape.heads, (layer + 1) * input.model.shape.heads)
+        .map((norm) => norm * norm),
+    ),
+  ],
+  [
+    'fisher squared after the sum over channels',
+    fisher,
+    withHeads(fisher, ({ trace, gradients, model }, layer) => {
+      const { heads, headSize: K } = model.config
+      const [a, g] = [trace.headOut(layer), gradients.headOut(layer)]
+      const perToken = Float64Array.from({ length: a.length / K }, (_, row) => {
+        let sum = 0
+        for (let k = row * K; k < (row + 1) * K; k++) sum += a[k] * g[k]
+        return sum * sum
+      })
+      return sumPerUnit(perToken.length, heads, 1, (i) => perToken[i] / trace.length)
+    }),
+  ],
+  [
+    'fisher added up over tokens',
+    fisher,
+    withNeurons(fisher, ({ trace, gradients, model }, layer) => {
+      const [z, gz] = [trace.fc1Pre(layer), gradients.fc1Pre(layer)]
+      return sumPerUnit(z.length, model.shape.neurons, 1, (i) => (z[i] * gz[i]) ** 2)
+    }),
+  ],
+]
+
+describe('mutants of the released criteria', () => {
+  for (const [name, criterion, score] of mutants)
+    test(`${name}: killed`, async () => {
+      const names = expected.find(([each]) => each === criterion)?.[1]
+      if (!names) throw new Error(`${criterion.name}: has no golden scores`)
+      const backend = await createBackend('reference')
+      await expect(isGolden(backend, score, names)).rejects.toThrow('largest error')
+    })
+
+  test('a weight gradient through ReLU left open: killed', async () => {
+    const backend = await createBackend('reference')
+    const open: typeof fc1WeightGradient = (input, layer) =>
+      fc1WeightGradient(
+        {
+          ...input,
+          gradients: Object.create(input.gradients, {
+            fc1Pre: { value: () => input.gradients.fc1Act(layer) },
+          }),
+        },
+        layer,
+      )
+    const broken = checkLaw(
+      'mutant: weight gradient',
+      [anyModel],
+      (model) => isTheParameterGradient({ backend, load: OptModel.load }, model, open),
+      { record: false },
+    )
+    await expect(broken).rejects.toThrow('Property failed')
+  })
+})

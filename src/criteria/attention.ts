@@ -1,0 +1,75 @@
+/**
+ * attention: units by where attention looks. It asks nothing of the loss, and no backward pass.
+ *
+ *   head:    mean over queries t >= 1 of the largest weight on a position s >= 1, s <= t
+ *   neuron:  sum over tokens t >= 1 of r[t] a[t, j], a after ReLU
+ *            r[t] = the share of the next layer's attention, over its heads and queries, that looks at token t
+ *
+ * A head's score is its confidence (Voita et al. 2019, "Analyzing multi-head self-attention"): heads that do something
+ * look somewhere. There the end-of-sentence symbol is left out, because heads with nothing to do look at it; in a
+ * decoder that place is the first position (Xiao et al. 2024, "Efficient streaming language models with attention
+ * sinks"), so looks at it are no confidence here, nor does it count as a token that is looked at.
+ *
+ * What a neuron writes about a token is read by the next layer's attention, so its activation counts by how much the
+ * token is attended to there: accumulated attention as the importance of a token is that of H2O (Zhang et al. 2023).
+ * After the last layer nothing attends; the head reads every token once, and r[t] = 1 / T.
+ *
+ * The ShadowLLM paper (arXiv 2406.16635) leaves attention scores as a criterion to later work; this definition is ours.
+ */
+import type { Trace } from '../model/opt/trace.ts'
+import { eachAttention } from './attention_weights.ts'
+import type { Criterion } from './criterion.ts'
+import { scoreLayers, sumPerUnit } from './unit_scores.ts'
+
+interface LayerAttention {
+  readonly confidence: Float64Array // [H]
+  readonly received: Float64Array // [T], shares of all attention of the layer
+}
+
+function lookAt(trace: Trace, layer: number): LayerAttention {
+  const { heads: H } = trace.model.config
+  const T = trace.length
+  const confidence = new Float64Array(H)
+  const received = new Float64Array(T)
+  eachAttention(trace, layer, (head, t, weights) => {
+    let most = 0
+    for (let s = 1; s <= t; s++) {
+      most = Math.max(most, weights[s])
+      received[s] += weights[s] / (H * T)
+    }
+    if (t > 0) confidence[head] += most / (T - 1)
+  })
+  return { confidence, received }
+}
+
+/** Of the last layer, whose output every token's own prediction reads: [T]. */
+function readOnce(T: number): Float64Array {
+  return new Float64Array(T).fill(1 / T).fill(0, 0, 1)
+}
+
+/** Confidence of heads; activations by the attention their tokens receive. */
+export const attention: Criterion = {
+  name: 'attention',
+  formula:
+    'head: mean_t max_s w[t,s], s >= 1; neuron: sum_t r[t] a[t], r = attention received in the next layer',
+  cost: { forward: 0, backward: 0 },
+  score: ({ model, trace }) => {
+    const { shape } = model
+    const { layers, neurons } = shape
+    const looks = Array.from({ length: layers }, (_, layer) => lookAt(trace, layer))
+    return scoreLayers(
+      shape,
+      (layer) => looks[layer].confidence,
+      (layer) => {
+        const reading = layer + 1 < layers ? looks[layer + 1].received : readOnce(trace.length)
+        const activation = trace.fc1Act(layer) // [T, F]
+        return sumPerUnit(
+          activation.length,
+          neurons,
+          1,
+          (i) => activation[i] * reading[Math.floor(i / neurons)],
+        )
+      },
+    )
+  },
+}

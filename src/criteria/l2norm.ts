@@ -1,0 +1,48 @@
+/**
+ * l2norm: how large a unit's output is over the tokens. It asks nothing of the loss.
+ *
+ *   head:    sqrt( sum over tokens and channels of a[t, h]² )     a = softmax(q kᵀ) v before out_proj
+ *   neuron:  sqrt( sum over tokens of relu(z[t, j])² )            `l2norm`
+ *            sqrt( sum over tokens of z[t, j]² )                  `l2norm-pre`
+ *
+ * DejaVu (arXiv 2310.17157) ranks heads by the norm of their output and neurons by what leaves ReLU; `l2norm` is that,
+ * over a whole example. The released code of ShadowLLM (abdelfattah-lab/shadow_llm, lm_eval/base.py) takes a neuron's
+ * value before ReLU, so that one which never fires can rank high; `l2norm-pre` is there to be compared with it.
+ */
+import type { Trace } from '../model/opt/trace.ts'
+import type { Criterion } from './criterion.ts'
+import { normPerUnit, scoreLayers } from './unit_scores.ts'
+
+function makeNorm(
+  name: string,
+  formula: string,
+  neurons: (trace: Trace, layer: number) => Float32Array, // [T, F]
+): Criterion {
+  return {
+    name,
+    formula,
+    cost: { forward: 0, backward: 0 },
+    score: ({ model, trace }) => {
+      const { shape, config } = model
+      return scoreLayers(
+        shape,
+        (layer) => normPerUnit(trace.headOut(layer), shape.heads, config.headSize),
+        (layer) => normPerUnit(neurons(trace, layer), shape.neurons, 1),
+      )
+    },
+  }
+}
+
+/** Neurons after ReLU. */
+export const l2norm: Criterion = makeNorm(
+  'l2norm',
+  'head: sqrt(sum_t |a|²); neuron: sqrt(sum_t a²), after ReLU',
+  (trace, layer) => trace.fc1Act(layer),
+)
+
+/** Neurons before ReLU, as the released code. */
+export const l2normPre: Criterion = makeNorm(
+  'l2norm-pre',
+  'head: sqrt(sum_t |a|²); neuron: sqrt(sum_t z²), before ReLU',
+  (trace, layer) => trace.fc1Pre(layer),
+)

@@ -1,0 +1,33 @@
+/**
+ * The gradient of the loss with respect to fc1's weights, layer by layer, for criteria that look at a neuron's weights.
+ *
+ * dW1 = gzᵀ x, with gz = dL/d(fc1's output before ReLU) and x = what fc1 reads: two things a trace and its gradients
+ * hold anyway. So no gradient of any parameter has to be kept while the loss goes back, only one layer's at a time.
+ *
+ * Its cost: of the six matrices of a block, fc1 is the one that is multiplied again: F D of 4 D D + 2 F D, a third of a
+ * pass where F = 4 D, as in every OPT.
+ */
+import { BufferScope } from '../backends/buffer_scope.ts'
+import type { CriterionCost, CriterionInput } from './criterion.ts'
+
+/** What the gradient of every layer costs. */
+export const weightGradientCost: CriterionCost = { forward: 0, backward: 1 / 3 }
+
+/** d loss / d fc1's weights of one layer, a row per neuron: [F, D]. */
+export function fc1WeightGradient(
+  { model, trace, gradients }: Pick<CriterionInput, 'model' | 'trace' | 'gradients'>,
+  layer: number,
+): Float32Array {
+  const { backend, config } = model
+  const { neurons: F, width: D } = config
+  const scope = new BufferScope(backend)
+  try {
+    const weightGrad = scope.allocate(F * D)
+    const preGrad = scope.upload(gradients.fc1Pre(layer)) // [T, F]
+    const input = scope.upload(trace.fc1Input(layer)) // [T, D]
+    backend.ops.linear_backward_weight(weightGrad, preGrad, input, null, trace.length, F, D, F)
+    return backend.readF32(weightGrad)
+  } finally {
+    scope.dispose()
+  }
+}
