@@ -126,6 +126,11 @@ export async function writeFileAtomic(
   await syncFolder(folderOf(path))
 }
 
+/** Adds text at the end of a file, and makes the file if there is none. A crash may leave part of it. */
+export async function appendFile(path: string, text: string): Promise<void> {
+  await builtin('node:fs').promises.appendFile(path, text)
+}
+
 function parts(
   content: string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {

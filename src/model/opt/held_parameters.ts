@@ -33,6 +33,22 @@ export function uploadParameter(
   return turned
 }
 
+/** Overwrites what is held for a parameter by values as Hugging Face stores them. */
+export function writeParameter(
+  backend: Backend,
+  held: Buffer,
+  name: string,
+  { values, shape }: HostTensor,
+): void {
+  if (!isInputMajor(name)) return backend.write(held, values)
+  const scope = new BufferScope(backend)
+  try {
+    backend.ops.transpose(held, scope.upload(values), shape[0], shape[1])
+  } finally {
+    scope.dispose()
+  }
+}
+
 /** A buffer of zeros for every parameter: [as many as it has numbers], by Hugging Face name. */
 export function zeroParameters(config: OptConfig, scope: BufferScope): Map<string, Buffer> {
   const zeros = new Map<string, Buffer>()

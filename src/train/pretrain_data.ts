@@ -1,0 +1,117 @@
+/**
+ * Text for the training of a language model: documents to one stream of tokens, the stream to windows, windows in an
+ * order that only seed and step decide.
+ *
+ * Documents stand one after the other, `</s>` between them. A window is `</s>` and the next `length` - 1 tokens of the
+ * stream; windows do not overlap, and what is left at the end of the stream is not used. Each epoch goes through all
+ * windows in an order of its own. The windows of a step follow from its number, so that a run that was stopped goes on
+ * with exactly what it would have seen.
+ */
+import { Random } from '../tensor/random.ts'
+import { UsageError } from '../tensor/errors.ts'
+
+/** Text to token ids, nothing added. */
+export type Encode = (text: string) => ArrayLike<number>
+
+/**
+ * An encoder of long texts that encodes each word once. A piece is a word with the white space before it: GPT-2's
+ * pre-tokenisation always cuts between a character and white space after it, so the pieces' tokens in a row are the
+ * text's.
+ */
+export function makeTextEncoder(encode: Encode): (text: string) => Int32Array {
+  const known = new Map<string, Int32Array>()
+  return (text) => {
+    const pieces = text.match(/\s*\S+|\s+$/g) ?? []
+    const parts = pieces.map((piece) => {
+      let tokens = known.get(piece)
+      if (tokens === undefined) known.set(piece, (tokens = Int32Array.from(encode(piece))))
+      return tokens
+    })
+    return concatenate(parts)
+  }
+}
+
+/** Documents one after the other, `separator` between them. */
+export function joinDocuments(documents: readonly Int32Array[], separator: number): Int32Array {
+  const between = Int32Array.of(separator)
+  return concatenate(documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens])))
+}
+
+function concatenate(parts: readonly Int32Array[]): Int32Array {
+  const whole = new Int32Array(parts.reduce((length, part) => length + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
+/**
+ * Every window of a stream, in order: [`length`] each.
+ * @throws UsageError WINDOW_SIZE for less than two tokens: nothing would be scored
+ */
+export function cutStream(stream: Int32Array, length: number, bosId: number): Int32Array[] {
+  if (!(Number.isInteger(length) && length >= 2))
+    throw new UsageError('WINDOW_SIZE', `window: expected 2 tokens or more, got ${length}`)
+  const windows: Int32Array[] = []
+  for (let at = 0; at + length - 1 <= stream.length; at += length - 1) {
+    const window = new Int32Array(length)
+    window[0] = bosId
+    window.set(stream.subarray(at, at + length - 1), 1)
+    windows.push(window)
+  }
+  return windows
+}
+
+/** What is learnt from, and what is only measured. */
+export interface PretrainWindows {
+  readonly training: readonly Int32Array[]
+  readonly heldOut: readonly Int32Array[]
+}
+
+/** Every `every`th window is held out. */
+export function holdOut(windows: readonly Int32Array[], every: number): PretrainWindows {
+  const isHeld = (i: number): boolean => i % every === every - 1
+  return {
+    training: windows.filter((_, i) => !isHeld(i)),
+    heldOut: windows.filter((_, i) => isHeld(i)),
+  }
+}
+
+/** At most `count` of the windows, evenly spread. */
+export function spread(windows: readonly Int32Array[], count: number): Int32Array[] {
+  const taken = Math.min(count, windows.length)
+  return Array.from({ length: taken }, (_, i) => windows[Math.floor((i * windows.length) / taken)])
+}
+
+/** Which windows a step takes. */
+export type Batches = (step: number) => Int32Array
+
+/**
+ * Batches over `windows` windows: step s takes draws s `batch` to (s + 1) `batch` - 1, where every `windows` draws from
+ * the first on are all windows in some order. Another seed, and each epoch, has another order.
+ * @throws UsageError WINDOWS if there are none
+ */
+export function seededBatches(windows: number, batch: number, seed: number): Batches {
+  if (windows < 1)
+    throw new UsageError('WINDOWS', 'text: expected at least one whole window of tokens, got less')
+  let known = { epoch: -1, order: new Int32Array(0) }
+  const orderOf = (epoch: number): Int32Array => {
+    if (known.epoch !== epoch) {
+      const order = new Random(mix(seed, epoch)).permutation(windows)
+      known = { epoch, order: order as Int32Array<ArrayBuffer> }
+    }
+    return known.order
+  }
+  return (step) =>
+    Int32Array.from({ length: batch }, (_, b) => {
+      const draw = step * batch + b
+      return orderOf(Math.floor(draw / windows))[draw % windows]
+    })
+}
+
+/** One seed of two numbers. */
+function mix(seed: number, epoch: number): number {
+  return (Math.imul(seed, 0x9e3779b1) ^ Math.imul(epoch + 1, 0x85ebca6b)) >>> 0
+}
