@@ -21,8 +21,9 @@ import type { MaskMode } from './model/opt/unit_lists.ts'
 import type { LoadProgress } from './model/opt/weights.ts'
 import { exists, folderOf, joinPath, pathOfUrl } from './platform/platform.ts'
 import { randomPlanner, shadowPlanner } from './predictor/planners.ts'
+import type { BaseCard } from './predictor/card.ts'
 import type { ShadowPredictor } from './predictor/shadow.ts'
-import { loadShadowPredictor } from './predictor/shadow_file.ts'
+import { openPredictorOf } from './predictor/predictor_file.ts'
 import { InputError, MissingError, UsageError } from './tensor/errors.ts'
 import {
   asNdarray,
@@ -350,7 +351,7 @@ export class ShadowOpt {
   }
 
   async #readPredictor(path: string): Promise<ShadowPredictor> {
-    const predictor = await loadShadowPredictor(path, this.#backend)
+    const predictor = await openPredictorOf('shadow', path, this.#backend)
     try {
       this.#expectLive()
       checkPredictor(predictor, this.config, path)
@@ -385,7 +386,12 @@ export async function findModel(pathOrName: string): Promise<string> {
   )
 }
 
-function checkPredictor({ card }: ShadowPredictor, config: OptConfig, path: string): void {
+/** Refuses a predictor of a model of another shape. @param path what its file is called @throws InputError PREDICTOR_MODEL */
+export function checkPredictor(
+  { card }: { readonly card: Pick<BaseCard, 'shape' | 'width'> },
+  config: OptConfig,
+  path: string,
+): void {
   const words = (layers: number, heads: number, neurons: number, width: number): string =>
     `${layers} layers of ${heads} heads and ${neurons} neurons, width ${width}`
   const expected = words(config.layers, config.heads, config.neurons, config.width)

@@ -8,7 +8,8 @@ import { backendNames, createBackend } from '../../src/backends/select.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { mlpParameterNames, type MlpShape, type MlpValues } from '../../src/predictor/mlp.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { NetworkTrainer, trainNetwork, type TrainingSet } from '../../src/train/predictor_training.ts'
+import { NetworkTrainer, type TrainingSet } from '../../src/train/network_trainer.ts'
+import { trainNetwork } from '../../src/train/predictor_training.ts'
 import { checkLaw, law } from '../harness/seed.ts'
 
 interface Case {

@@ -10,7 +10,7 @@ import { backward } from '../model/opt/backward.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { traceForward } from '../model/opt/trace.ts'
 import { pause } from '../train/pause.ts'
-import type { Example } from '../train/predictor_training.ts'
+import type { Example } from '../train/train_predictor.ts'
 import { continuationLabels, type Window } from './windows.ts'
 
 /** An example and where it is from. */

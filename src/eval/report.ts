@@ -4,7 +4,7 @@
 import type { Sparsity } from '../masks/achieved.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { PlannerName } from '../predictor/planners.ts'
-import type { UnitKind } from '../predictor/shadow.ts'
+import type { UnitKind } from '../predictor/card.ts'
 import type { Provenance } from './provenance.ts'
 
 /** One configuration. */

@@ -16,11 +16,12 @@ import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { now } from '../platform/platform.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
-import { unitKinds, type PredictorCard, type ShadowPredictor, type UnitKind } from '../predictor/shadow.ts'
+import { shadowDefaults, unitKinds, type ShadowCard, type UnitKind } from '../predictor/card.ts'
+import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { pause } from '../train/pause.ts'
-import { trainPredictor, type Example } from '../train/predictor_training.ts'
+import { trainPredictor, type Example } from '../train/train_predictor.ts'
 import { makeArms, type Arm, type PlannerInputs } from './arms.ts'
 import { calibrate, calibrateWindow, meanScores } from './calibrate.ts'
 import { loadBrown, splitDocuments, type Document } from './corpus.ts'
@@ -184,7 +185,8 @@ class Run {
     if (!this.#has('shadow')) return
     const { model } = this.#options
     const { training, ...settings } = this.#settings
-    const card: PredictorCard = {
+    const card: ShadowCard = {
+      ...shadowDefaults,
       shape: model.shape,
       width: model.config.width,
       headHidden: settings.headHidden,
@@ -201,7 +203,7 @@ class Run {
     const { predictor, heldOut } = await trainPredictor(model.backend, card, this.#examples, {
       ...training,
       signal: this.#signal,
-      onEpoch: (kind, { epoch }) =>
+      onEpoch: ({ kind, epoch }) =>
         this.#tell('train', unitKinds.indexOf(kind) * training.epochs + epoch, epochs),
     })
     this.#predictor = predictor

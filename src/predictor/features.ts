@@ -1,53 +1,158 @@
 /**
  * What a predictor sees and what it is asked for (arXiv 2406.16635 and its released code).
  *
- * It sees the prompt's layer-0 context: softmax(q kᵀ) v of every head, concatenated, before out_proj, at the last
- * prompt token. Never the answer. Each example is scaled on its own: `min_max` to [0, 1] as in the released code, or
- * `standard` to mean 0 and variance 1.
+ * It sees the prompt's context in an early layer: softmax(q kᵀ) v of every head, concatenated, before out_proj. Never
+ * the answer. The rows of the prompt are pooled to one: that of the last token, their mean, or what attention over them
+ * gives (`attention_pool.ts`). Rows are scaled by one of these:
  *
- * Its targets are a criterion's scores of layers 1 to L-1 (layer 0 is dense and left out): `per_layer` scales each
- * layer of each example to [0, 1], which is what the paper's plots call ShadowLLM; `raw` leaves them as they are.
+ *   min_max    to [0, 1], each row on its own: the released code's
+ *   standard   to mean 0 and variance 1, each row on its own
+ *   dataset    each feature to mean 0 and variance 1 over the training set, whose moments are kept with the predictor;
+ *              where rows differ little from example to example, as means over a prompt do, it shows how they differ
+ *   none       as they are: DejaVu's
+ *
+ * Its targets are a criterion's scores of the layers that are not dense, scaled by one of these:
+ *
+ *   per_layer  each layer of each example to [0, 1]: what the paper's plots call ShadowLLM
+ *   global     all layers of each example together to [0, 1]
+ *   rank       the order of each example's units, all layers together: 1 the highest score, 0 the lowest
+ *   raw        as they are
+ *
+ * Or they are labels: whether a unit is among the best, of the model or of its layer.
  */
+import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { layer_norm } from '../ops/layer_norm.ts'
 import { min_max } from '../ops/min_max.ts'
-import type { UnitShape } from '../masks/mask.ts'
+import { top_k } from '../ops/top_k.ts'
+import { UsageError } from '../tensor/errors.ts'
 
-export const featureScalings = ['min_max', 'standard'] as const
+export const poolings = ['last', 'mean', 'attention'] as const
+export type Pooling = (typeof poolings)[number]
+
+export const featureScalings = ['min_max', 'standard', 'dataset', 'none'] as const
 export type FeatureScaling = (typeof featureScalings)[number]
 
-export const targetScalings = ['per_layer', 'raw'] as const
+export const targetScalings = ['per_layer', 'raw', 'global', 'rank'] as const
 export type TargetScaling = (typeof targetScalings)[number]
 
-/** The context of the last of `tokens` rows. @param context [T, D] */
+/** What `dataset` scales by. */
+export interface FeatureMoments {
+  readonly mean: Float32Array // [D]
+  /** The standard deviation; 0 for a feature that is always the same, which is scaled to 0. */
+  readonly spread: Float32Array // [D]
+}
+
+const { fround } = Math
+
+/** The context of the last of `tokens` rows: [D]. @param context [T, D] */
 export function lastTokenContext(context: Float32Array, tokens: number): Float32Array {
   const width = context.length / tokens
   return context.slice((tokens - 1) * width, tokens * width)
 }
 
-/** A row of numbers [D], scaled. */
-export function scaleFeatures(row: Float32Array, scaling: FeatureScaling): Float32Array {
-  const D = row.length
-  const scaled = new Float32Array(D)
-  if (scaling === 'min_max') min_max(scaled, row, 1, D)
-  else layer_norm(scaled, row, new Float32Array(D).fill(1), new Float32Array(D), 1e-5, 1, D)
+/** The mean of `tokens` rows: [D], summed in float64. @param context [T, D] */
+export function meanContext(context: Float32Array, tokens: number): Float32Array {
+  const width = context.length / tokens
+  const sums = new Float64Array(width)
+  for (let n = 0; n < context.length; n++) sums[n % width] += context[n]
+  return Float32Array.from(sums, (total) => total / tokens)
+}
+
+/**
+ * Rows of numbers, scaled: [T, D].
+ * @param rows [T, D]
+ * @throws UsageError MOMENTS if the data set's moments are needed and not given
+ */
+export function scaleFeatures(
+  rows: Float32Array,
+  scaling: FeatureScaling,
+  moments: FeatureMoments | null = null,
+  tokens = 1,
+): Float32Array {
+  const D = rows.length / tokens
+  if (scaling === 'none') return rows.slice()
+  if (scaling === 'dataset') return scaleByMoments(rows, moments, D)
+  const scaled = new Float32Array(rows.length)
+  if (scaling === 'min_max') min_max(scaled, rows, tokens, D)
+  else layer_norm(scaled, rows, new Float32Array(D).fill(1), new Float32Array(D), 1e-5, tokens, D)
   return scaled
 }
 
-/** The targets of one kind of unit: [(L-1) U]. */
-export function makeTargets(scores: Float32Array, units: number, scaling: TargetScaling): Float32Array {
-  const ranked = scores.slice(units)
+function scaleByMoments(rows: Float32Array, moments: FeatureMoments | null, D: number): Float32Array {
+  if (!moments || moments.mean.length !== D || moments.spread.length !== D)
+    throw new UsageError(
+      'MOMENTS',
+      `moments: expected mean and spread of ${D} features, got ${moments?.mean.length ?? 'none'}`,
+    )
+  const { mean, spread } = moments
+  return rows.map((value, n) => (spread[n % D] > 0 ? fround(fround(value - mean[n % D]) / spread[n % D]) : 0))
+}
+
+/** Mean and standard deviation of each of `width` features over all rows, in float64. @param tables [T, D] each */
+export function featureMoments(tables: readonly Float32Array[], width: number): FeatureMoments {
+  const mean = new Float64Array(width)
+  const square = new Float64Array(width)
+  const rows = tables.reduce((total, table) => total + table.length / width, 0)
+  for (const table of tables)
+    for (let n = 0; n < table.length; n++) mean[n % width] += table[n] / Math.max(1, rows)
+  for (const table of tables)
+    for (let n = 0; n < table.length; n++) square[n % width] += (table[n] - mean[n % width]) ** 2
+  return {
+    mean: Float32Array.from(mean),
+    spread: Float32Array.from(square, (total) => Math.sqrt(total / Math.max(1, rows))),
+  }
+}
+
+/** The targets of one kind of unit: [(L - dense) U]. @param scores [L, U] @param dense layers that run whole */
+export function makeTargets(
+  scores: Float32Array,
+  units: number,
+  scaling: TargetScaling,
+  dense = 1,
+): Float32Array {
+  const ranked = scores.slice(dense * units)
   if (scaling === 'raw') return ranked
+  if (scaling === 'rank') return ranksOf(ranked)
   const targets = new Float32Array(ranked.length)
-  min_max(targets, ranked, ranked.length / units, units)
+  const length = scaling === 'per_layer' ? units : ranked.length
+  if (length > 0) min_max(targets, ranked, ranked.length / length, length)
   return targets
 }
 
-/** Scores of the whole model from a predictor's outputs; the dense first layer gets zeros. */
-export function scoresFromOutputs(shape: UnitShape, heads: Float32Array, neurons: Float32Array): UnitScores {
+/** 1 for the highest score, 0 for the lowest, evenly between; ties as masks break them, the lower index first. */
+function ranksOf(scores: Float32Array): Float32Array {
+  const order = Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a] || a - b)
+  const ranks = new Float32Array(scores.length)
+  order.forEach((unit, place) => (ranks[unit] = 1 - place / Math.max(1, scores.length - 1)))
+  return ranks
+}
+
+/**
+ * How often each unit is kept: the mean, over `shares`, of whether it is among that share of the highest scores of its
+ * group of `group` neighbours. With one share that is a label, 0 or 1.
+ */
+export function makeLabels(scores: Float32Array, group: number, shares: readonly number[]): Float32Array {
+  const labels = new Float32Array(scores.length)
+  for (let start = 0; start < scores.length; start += group)
+    for (const share of shares) {
+      const kept = new Int32Array(Math.round(share * group))
+      top_k(kept, scores.subarray(start, start + group), group, kept.length)
+      for (const unit of kept) labels[start + unit] += 1 / shares.length
+    }
+  return labels
+}
+
+/** Scores of the whole model from a predictor's outputs; the dense layers get zeros. */
+export function scoresFromOutputs(
+  shape: UnitShape,
+  heads: Float32Array,
+  neurons: Float32Array,
+  dense = 1,
+): UnitScores {
   const table = (outputs: Float32Array, units: number): Float32Array => {
     const scores = new Float32Array(shape.layers * units)
-    scores.set(outputs, units)
+    scores.set(outputs, Math.min(dense, shape.layers) * units)
     return scores
   }
   return { shape, heads: table(heads, shape.heads), neurons: table(neurons, shape.neurons) }

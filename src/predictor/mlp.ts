@@ -1,7 +1,8 @@
 /**
- * The network of a predictor: two linear layers with biases and a ReLU between them, as in the released code.
+ * The networks of predictors: two linear layers.
  *
- *   y = relu(x W1ᵀ + b1) W2ᵀ + b2
+ *   relu        y = relu(x W1ᵀ + b1) W2ᵀ + b2     as ShadowLLM's released code has them
+ *   low-rank    y = (x W1ᵀ) W2ᵀ                   as DejaVu's has them (arXiv 2310.17157): one matrix of rank R
  *
  * Both matrices are stored one row per output, as PyTorch stores them. Everything runs through a backend's ops, forward
  * and backward, so the bits are the same on every backend.
@@ -9,34 +10,53 @@
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { Random } from '../tensor/random.ts'
+import type { Random } from '../tensor/random.ts'
+
+export const networkForms = ['relu', 'low-rank'] as const
+export type NetworkForm = (typeof networkForms)[number]
 
 /** The sizes of a network. */
 export interface MlpShape {
   readonly inputs: number // I
   readonly hidden: number // R
   readonly outputs: number // O
+  /** Default: relu. */
+  readonly form?: NetworkForm
 }
 
 /** The values of a network, on the host. */
 export interface MlpValues {
   readonly inputWeight: Float32Array // [R, I]
-  readonly inputBias: Float32Array // [R]
+  readonly inputBias: Float32Array // [R], empty where there is none
   readonly outputWeight: Float32Array // [O, R]
-  readonly outputBias: Float32Array // [O]
+  readonly outputBias: Float32Array // [O], empty where there is none
 }
 
 /** The names of the parameters, in the order of the forward pass. */
 export const mlpParameterNames = ['inputWeight', 'inputBias', 'outputWeight', 'outputBias'] as const
 export type MlpParameterName = (typeof mlpParameterNames)[number]
 
-/** How many numbers each parameter has. */
-export function mlpParameterLengths({ inputs, hidden, outputs }: MlpShape): Record<MlpParameterName, number> {
+/** The shape of each parameter; [0] for one that a network of this form does not have. */
+export function mlpParameterShapes(shape: MlpShape): Record<MlpParameterName, readonly number[]> {
+  const { inputs, hidden, outputs } = shape
+  const bare = isLowRank(shape)
   return {
-    inputWeight: hidden * inputs,
-    inputBias: hidden,
-    outputWeight: outputs * hidden,
-    outputBias: outputs,
+    inputWeight: [hidden, inputs],
+    inputBias: [bare ? 0 : hidden],
+    outputWeight: [outputs, hidden],
+    outputBias: [bare ? 0 : outputs],
+  }
+}
+
+/** How many numbers each parameter has. */
+export function mlpParameterLengths(shape: MlpShape): Record<MlpParameterName, number> {
+  const shapes = mlpParameterShapes(shape)
+  const length = (name: MlpParameterName): number => shapes[name].reduce((product, size) => product * size, 1)
+  return {
+    inputWeight: length('inputWeight'),
+    inputBias: length('inputBias'),
+    outputWeight: length('outputWeight'),
+    outputBias: length('outputBias'),
   }
 }
 
@@ -45,23 +65,27 @@ export function mlpParameterLengths({ inputs, hidden, outputs }: MlpShape): Reco
  * starts at zero weights and a given bias. A network that has seen nothing then predicts that bias, the mean of its
  * targets, and what it learns is how an example differs from the mean.
  */
-export function startingValues(shape: MlpShape, outputBias: Float32Array, seed: number): MlpValues {
-  const random = new Random(seed)
+export function startingValues(shape: MlpShape, outputBias: Float32Array, random: Random): MlpValues {
   const lengths = mlpParameterLengths(shape)
-  const bound = 1 / Math.sqrt(shape.inputs)
-  const uniform = (): number => (2 * random.uniform() - 1) * bound
+  const inputWeight = uniformValues(lengths.inputWeight, shape.inputs, random)
   return {
-    inputWeight: Float32Array.from({ length: lengths.inputWeight }, uniform),
-    inputBias: Float32Array.from({ length: lengths.inputBias }, uniform),
+    inputWeight,
+    inputBias: uniformValues(lengths.inputBias, shape.inputs, random),
     outputWeight: new Float32Array(lengths.outputWeight),
-    outputBias,
+    outputBias: isLowRank(shape) ? new Float32Array(0) : outputBias,
   }
+}
+
+/** Numbers uniform in +-1/sqrt(inputs), as PyTorch's Linear starts from. */
+export function uniformValues(length: number, inputs: number, random: Random): Float32Array {
+  const bound = 1 / Math.sqrt(inputs)
+  return Float32Array.from({ length }, () => (2 * random.uniform() - 1) * bound)
 }
 
 /** What a forward pass leaves for the backward pass. */
 export interface MlpPass {
   readonly hiddenPre: Buffer // [T, R]
-  readonly hiddenAct: Buffer // [T, R]
+  readonly hiddenAct: Buffer // [T, R], the same buffer where nothing is between the layers
   readonly y: Buffer // [T, O]
 }
 
@@ -70,19 +94,16 @@ export class Mlp {
   readonly shape: MlpShape
   readonly backend: Backend
   readonly parameters: Readonly<Record<MlpParameterName, Buffer>>
+  readonly #bare: boolean
   readonly #scope: BufferScope
 
   /** @throws UsageError MLP_SHAPE if a parameter does not have the length its shape says */
   constructor(backend: Backend, shape: MlpShape, values: MlpValues) {
     const lengths = mlpParameterLengths(shape)
-    for (const name of mlpParameterNames)
-      if (values[name].length !== lengths[name])
-        throw new UsageError(
-          'MLP_SHAPE',
-          `${name}: expected ${lengths[name]} numbers, got ${values[name].length}`,
-        )
+    for (const name of mlpParameterNames) checkLength(name, values[name], lengths[name])
     this.shape = shape
     this.backend = backend
+    this.#bare = isLowRank(shape)
     this.#scope = new BufferScope(backend)
     this.parameters = {
       inputWeight: this.#scope.upload(values.inputWeight),
@@ -106,11 +127,9 @@ export class Mlp {
   /** Buffers for passes of up to `rows` rows, alive as long as `scope`. */
   makePass(scope: BufferScope, rows: number): MlpPass {
     const { hidden, outputs } = this.shape
-    return {
-      hiddenPre: scope.allocate(rows * hidden),
-      hiddenAct: scope.allocate(rows * hidden),
-      y: scope.allocate(rows * outputs),
-    }
+    const hiddenPre = scope.allocate(rows * hidden)
+    const hiddenAct = this.#bare ? hiddenPre : scope.allocate(rows * hidden)
+    return { hiddenPre, hiddenAct, y: scope.allocate(rows * outputs) }
   }
 
   /** Runs T rows of x: [T, I]; the result is pass.y: [T, O]. */
@@ -118,31 +137,49 @@ export class Mlp {
     const { inputs: I, hidden: R, outputs: O } = this.shape
     const { inputWeight, inputBias, outputWeight, outputBias } = this.parameters
     const { ops } = this.backend
-    ops.linear(pass.hiddenPre, x, inputWeight, inputBias, null, T, R, I, R)
-    ops.relu(pass.hiddenAct, pass.hiddenPre, T * R)
-    ops.linear(pass.y, pass.hiddenAct, outputWeight, outputBias, null, T, O, R, O)
+    ops.linear(pass.hiddenPre, x, inputWeight, this.#bare ? null : inputBias, null, T, R, I, R)
+    if (!this.#bare) ops.relu(pass.hiddenAct, pass.hiddenPre, T * R)
+    ops.linear(pass.y, pass.hiddenAct, outputWeight, this.#bare ? null : outputBias, null, T, O, R, O)
   }
 
-  /** Adds the gradients of every parameter onto `grads`, given yGrad: [T, O], after `forward` on the same x. */
+  /**
+   * Adds the gradients of every parameter onto `grads`, given yGrad: [T, O], after `forward` on the same x; writes those
+   * of x to xGrad: [T, I], where it is wanted.
+   */
   backward(
     grads: Readonly<Record<MlpParameterName, Buffer>>,
     pass: MlpPass,
     hiddenGrad: Buffer, // [T, R], overwritten
     yGrad: Buffer,
     x: Buffer,
+    xGrad: Buffer | null,
     T: number,
   ): void {
     const { inputs: I, hidden: R, outputs: O } = this.shape
+    const { inputWeight, outputWeight } = this.parameters
     const { ops } = this.backend
     ops.linear_backward_weight(grads.outputWeight, yGrad, pass.hiddenAct, null, T, O, R, O)
-    ops.linear_backward_bias(grads.outputBias, yGrad, null, T, O, O)
-    ops.linear_input_major(hiddenGrad, yGrad, this.parameters.outputWeight, null, null, T, R, O, O)
-    ops.relu_backward(hiddenGrad, hiddenGrad, pass.hiddenPre, T * R)
+    ops.linear_input_major(hiddenGrad, yGrad, outputWeight, null, null, T, R, O, O)
+    if (!this.#bare) {
+      ops.linear_backward_bias(grads.outputBias, yGrad, null, T, O, O)
+      ops.relu_backward(hiddenGrad, hiddenGrad, pass.hiddenPre, T * R)
+      ops.linear_backward_bias(grads.inputBias, hiddenGrad, null, T, R, R)
+    }
     ops.linear_backward_weight(grads.inputWeight, hiddenGrad, x, null, T, R, I, R)
-    ops.linear_backward_bias(grads.inputBias, hiddenGrad, null, T, R, R)
+    if (xGrad) ops.linear_input_major(xGrad, hiddenGrad, inputWeight, null, null, T, I, R, R)
   }
 
   dispose(): void {
     this.#scope.dispose()
   }
+}
+
+/** @throws UsageError MLP_SHAPE if a parameter has another length */
+export function checkLength(name: string, values: Float32Array, length: number): void {
+  if (values.length !== length)
+    throw new UsageError('MLP_SHAPE', `${name}: expected ${length} numbers, got ${values.length}`)
+}
+
+function isLowRank({ form = 'relu' }: MlpShape): boolean {
+  return form === 'low-rank'
 }

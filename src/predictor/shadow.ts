@@ -1,97 +1,74 @@
 /**
  * The predictor of ShadowLLM: one pair of small networks for the whole model (arXiv 2406.16635).
  *
- * From the last prompt token's layer-0 context [D] one network predicts a score for every head of layers 1 to L-1, the
- * other for every neuron. Layer 0 has run by then and is not predicted. It is asked once per sequence; nothing after
- * the prompt is seen. Training is in src/train; the file form in `shadow_file.ts`.
+ * From the prompt's context in layer `placement` (0 unless told otherwise) one network predicts a score for every head of
+ * the layers after it, the other for every neuron. Layers up to `placement` have run by then and are not predicted. It is
+ * asked once per sequence; nothing after the prompt is seen. Training is in src/train; the file form in
+ * `predictor_file.ts`.
  */
 import type { Backend } from '../backends/backend.ts'
-import { BufferScope } from '../backends/buffer_scope.ts'
-import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { denseLayers, networkShape, unitKinds, type ShadowCard, type UnitKind } from './card.ts'
 import {
   lastTokenContext,
+  meanContext,
   scaleFeatures,
   scoresFromOutputs,
-  type FeatureScaling,
-  type TargetScaling,
+  type FeatureMoments,
 } from './features.ts'
-import { Mlp, type MlpShape, type MlpValues } from './mlp.ts'
+import { Network, type NetworkValues } from './network.ts'
 
-/** What is known of a predictor besides its numbers; kept with it in its file. */
-export interface PredictorCard {
-  readonly shape: UnitShape
-  /** D, the width of the model it was made for. */
-  readonly width: number
-  /** Hidden units of the two networks. */
-  readonly headHidden: number
-  readonly neuronHidden: number
-  readonly features: FeatureScaling
-  readonly targets: TargetScaling
-  /** The criterion its targets come from. */
-  readonly criterion: string
-  readonly seed: number
-  /** Examples it was trained on. */
-  readonly examples: number
-  /** SHA-256 of the calibration text, or null where it was not hashed. */
-  readonly dataHash: string | null
-}
-
-/** The two kinds of unit, each with a network of its own. */
-export const unitKinds = ['heads', 'neurons'] as const
-export type UnitKind = (typeof unitKinds)[number]
-
-/** The shape of one of the networks. */
-export function networkShape(card: PredictorCard, kind: UnitKind): MlpShape {
-  return {
-    inputs: card.width,
-    hidden: kind === 'heads' ? card.headHidden : card.neuronHidden,
-    outputs: Math.max(0, card.shape.layers - 1) * card.shape[kind],
-  }
+/** The numbers of a predictor. */
+export interface ShadowValues extends Readonly<Record<UnitKind, NetworkValues>> {
+  /** Where features are scaled by the training set's moments. */
+  readonly moments?: FeatureMoments | null
 }
 
 /** A trained predictor inside a backend. Dispose it. */
 export class ShadowPredictor {
-  readonly card: PredictorCard
+  readonly kind = 'shadow'
+  readonly card: ShadowCard
   readonly backend: Backend
-  readonly networks: Readonly<Record<UnitKind, Mlp>>
+  readonly moments: FeatureMoments | null
+  readonly networks: Readonly<Record<UnitKind, Network>>
 
-  /** @throws UsageError MLP_SHAPE if the values do not fit the card */
-  constructor(backend: Backend, card: PredictorCard, values: Readonly<Record<UnitKind, MlpValues>>) {
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
+  constructor(backend: Backend, card: ShadowCard, values: ShadowValues) {
     this.card = card
     this.backend = backend
-    this.networks = {
-      heads: new Mlp(backend, networkShape(card, 'heads'), values.heads),
-      neurons: new Mlp(backend, networkShape(card, 'neurons'), values.neurons),
+    this.moments = values.moments ?? null
+    const make = (kind: UnitKind): Network => new Network(backend, networkShape(card, kind), values[kind])
+    const heads = make('heads')
+    try {
+      scaleFeatures(new Float32Array(card.width), card.features, this.moments)
+      this.networks = { heads, neurons: make('neurons') }
+    } catch (error) {
+      heads.dispose()
+      throw error
     }
   }
 
   /**
-   * Predicted scores of every unit; row 0 is zeros.
-   * @param context the layer-0 context of the prompt's tokens, as it left the attention: [T, D]
+   * Predicted scores of every unit; the rows of dense layers are zeros. Where labels were learnt a score is the log odds
+   * of being kept.
+   * @param context the context of the prompt's tokens in layer `placement`, as it left the attention: [T, D]
    * @param tokens T, at least 1
    * @throws UsageError FEATURE_SHAPE
    */
   predict(context: Float32Array, tokens: number): UnitScores {
-    const { width, shape, features } = this.card
+    const { width, shape, features, pooling } = this.card
     if (tokens < 1 || context.length !== tokens * width)
       throw new UsageError(
         'FEATURE_SHAPE',
         `context: expected [${tokens}, ${width}], got ${context.length} numbers`,
       )
-    const scope = new BufferScope(this.backend)
-    try {
-      const x = scope.upload(scaleFeatures(lastTokenContext(context, tokens), features))
-      const run = (kind: UnitKind): Float32Array => {
-        const pass = this.networks[kind].makePass(scope, 1)
-        this.networks[kind].forward(pass, x, 1)
-        return this.backend.readF32(pass.y)
-      }
-      return scoresFromOutputs(shape, run('heads'), run('neurons'))
-    } finally {
-      scope.dispose()
-    }
+    const input =
+      pooling === 'attention'
+        ? scaleFeatures(context, features, this.moments, tokens)
+        : scaleFeatures(poolRows(context, tokens, pooling), features, this.moments)
+    const outputs = (kind: UnitKind): Float32Array => this.networks[kind].predict(input)
+    return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), denseLayers(this.card))
   }
 
   dispose(): void {
@@ -101,4 +78,9 @@ export class ShadowPredictor {
   [Symbol.dispose](): void {
     this.dispose()
   }
+}
+
+/** One row [D] of a prompt's [T, D]. */
+function poolRows(context: Float32Array, tokens: number, pooling: 'last' | 'mean'): Float32Array {
+  return pooling === 'last' ? lastTokenContext(context, tokens) : meanContext(context, tokens)
 }

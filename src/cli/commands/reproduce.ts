@@ -14,7 +14,7 @@ import {
   type FeatureScaling,
   type TargetScaling,
 } from '../../predictor/features.ts'
-import { saveShadowPredictor } from '../../predictor/shadow_file.ts'
+import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
@@ -111,7 +111,7 @@ function run(session: Session, opt: ShadowOpt, flags: ReproduceFlags): Promise<R
     settings: settingsOf(flags),
     onPredictor: async (predictor) => {
       if (savePredictor === undefined) return
-      await whileWriting(savePredictor, () => saveShadowPredictor(savePredictor, predictor))
+      await whileWriting(savePredictor, () => writePredictor(savePredictor, predictor))
     },
     quick,
     criterion,

@@ -1,0 +1,190 @@
+/**
+ * Pooling a whole prompt into one row: single-head self-attention over its tokens, then the mean over them - what
+ * ShadowLLM's released code calls the full sequence variant. Every token sees every other.
+ *
+ *   q, k, v = x Wᵀ + b                       [T, D] each
+ *   w = softmax(q kᵀ / sqrt(D))              [T, T], row by row
+ *   y = mean over tokens of w v = m v        [D], with m[s] the mean over t of w[t, s]
+ *
+ * The mean commutes with the product, so the context of each single token is never made. There is no projection after
+ * it: the network that follows begins with one. Forward and backward are made of catalogue ops.
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+import type { Random } from '../tensor/random.ts'
+import { checkLength, uniformValues } from './mlp.ts'
+
+/** The names of the parameters. */
+export const poolParameterNames = [
+  'queryWeight',
+  'queryBias',
+  'keyWeight',
+  'keyBias',
+  'valueWeight',
+  'valueBias',
+] as const
+export type PoolParameterName = (typeof poolParameterNames)[number]
+
+/** The values of a pool, on the host: weights [D, D], a row per output, and biases [D]. */
+export type PoolValues = Readonly<Record<PoolParameterName, Float32Array>>
+
+/** The shape of each parameter. */
+export function poolParameterShapes(width: number): Record<PoolParameterName, readonly number[]> {
+  const [weight, bias] = [[width, width], [width]]
+  return {
+    queryWeight: weight,
+    queryBias: bias,
+    keyWeight: weight,
+    keyBias: bias,
+    valueWeight: weight,
+    valueBias: bias,
+  }
+}
+
+/**
+ * Where training starts. Queries and keys as PyTorch's Linear; values as they come, so that the pool starts as a mean
+ * over the prompt, weighted a little unevenly.
+ */
+export function startingPool(width: number, random: Random): PoolValues {
+  const valueWeight = new Float32Array(width * width)
+  for (let d = 0; d < width; d++) valueWeight[d * width + d] = 1
+  return {
+    queryWeight: uniformValues(width * width, width, random),
+    queryBias: new Float32Array(width),
+    keyWeight: uniformValues(width * width, width, random),
+    keyBias: new Float32Array(width),
+    valueWeight,
+    valueBias: new Float32Array(width),
+  }
+}
+
+/** The buffers of passes over up to `longest` tokens. */
+export interface PoolPass {
+  readonly query: Buffer // [T, D]
+  readonly key: Buffer // [T, D]
+  readonly value: Buffer // [T, D]
+  readonly scores: Buffer // [T, T]
+  readonly weights: Buffer // [T, T]
+  readonly meanWeights: Buffer // [T]
+}
+
+/** What the backward pass works in. */
+export interface PoolGradients {
+  readonly query: Buffer // [T, D]
+  readonly key: Buffer // [T, D]
+  readonly value: Buffer // [T, D]
+  readonly weights: Buffer // [T, T]
+  readonly meanWeights: Buffer // [T]
+}
+
+/** A pool inside a backend. Dispose it. */
+export class AttentionPool {
+  readonly width: number // D
+  readonly backend: Backend
+  readonly parameters: Readonly<Record<PoolParameterName, Buffer>>
+  readonly #scope: BufferScope
+  /** 1 / sqrt(D), by which queries are scaled. */
+  readonly #scale: Buffer // [1]
+
+  /** @throws UsageError MLP_SHAPE if a parameter does not have the length its shape says */
+  constructor(backend: Backend, width: number, values: PoolValues) {
+    const shapes = poolParameterShapes(width)
+    for (const name of poolParameterNames)
+      checkLength(
+        name,
+        values[name],
+        shapes[name].reduce((product, size) => product * size, 1),
+      )
+    this.width = width
+    this.backend = backend
+    const scope = new BufferScope(backend)
+    this.#scope = scope
+    this.#scale = scope.upload(Float32Array.of(1 / Math.sqrt(width)))
+    this.parameters = mapPool((name) => scope.upload(values[name]))
+  }
+
+  /** The parameters as they are now. */
+  read(): PoolValues {
+    return mapPool((name) => this.backend.readF32(this.parameters[name]))
+  }
+
+  /** Buffers for passes over up to `longest` tokens, alive as long as `scope`. */
+  makePass(scope: BufferScope, longest: number): PoolPass {
+    const D = this.width
+    return {
+      query: scope.allocate(longest * D),
+      key: scope.allocate(longest * D),
+      value: scope.allocate(longest * D),
+      scores: scope.allocate(longest * longest),
+      weights: scope.allocate(longest * longest),
+      meanWeights: scope.allocate(longest),
+    }
+  }
+
+  /** The buffers of backward passes over up to `longest` tokens. */
+  makeGradients(scope: BufferScope, longest: number): PoolGradients {
+    const { scores: _, ...gradients } = this.makePass(scope, longest)
+    return gradients
+  }
+
+  /** Pools T rows of x: [T, D], into y: [D]. `share` holds T times 1 / T. */
+  forward(pass: PoolPass, y: Buffer, x: Buffer, share: Buffer, T: number): void {
+    const D = this.width
+    const { queryWeight, queryBias, keyWeight, keyBias, valueWeight, valueBias } = this.parameters
+    const { ops } = this.backend
+    ops.linear(pass.query, x, queryWeight, queryBias, null, T, D, D, D)
+    ops.mask_units(pass.query, pass.query, this.#scale, 1, 1, T * D)
+    ops.linear(pass.key, x, keyWeight, keyBias, null, T, D, D, D)
+    ops.linear(pass.value, x, valueWeight, valueBias, null, T, D, D, D)
+    ops.linear(pass.scores, pass.query, pass.key, null, null, T, T, D, T)
+    ops.softmax(pass.weights, pass.scores, T, T)
+    ops.linear_input_major(pass.meanWeights, share, pass.weights, null, null, 1, T, T, T)
+    ops.linear_input_major(y, pass.meanWeights, pass.value, null, null, 1, D, T, T)
+  }
+
+  /** Adds the gradients of every parameter onto `grads`, given yGrad: [D], after `forward` on the same x. */
+  backward(
+    grads: Readonly<Record<PoolParameterName, Buffer>>,
+    pass: PoolPass,
+    inner: PoolGradients,
+    yGrad: Buffer,
+    x: Buffer,
+    share: Buffer,
+    T: number,
+  ): void {
+    const D = this.width
+    const { backend } = this
+    const { ops } = backend
+    for (const buffer of [inner.value, inner.weights, inner.key]) backend.zero(buffer)
+    // y = m v
+    ops.linear_backward_weight(inner.value, pass.meanWeights, yGrad, null, 1, T, D, T)
+    ops.linear(inner.meanWeights, yGrad, pass.value, null, null, 1, T, D, T)
+    // m = the mean of w's rows; w = softmax(scores)
+    ops.linear_backward_weight(inner.weights, share, inner.meanWeights, null, 1, T, T, T)
+    ops.softmax_backward(pass.scores, inner.weights, pass.weights, T, T)
+    // scores = (scale q) kᵀ; pass.query holds the scaled queries
+    ops.linear_backward_weight(inner.key, pass.scores, pass.query, null, T, T, D, T)
+    ops.linear_input_major(inner.query, pass.scores, pass.key, null, null, T, D, T, T)
+    ops.mask_units(inner.query, inner.query, this.#scale, 1, 1, T * D)
+    for (const [name, grad] of [
+      ['query', inner.query],
+      ['key', inner.key],
+      ['value', inner.value],
+    ] as const) {
+      ops.linear_backward_weight(grads[`${name}Weight`], grad, x, null, T, D, D, D)
+      ops.linear_backward_bias(grads[`${name}Bias`], grad, null, T, D, D)
+    }
+  }
+
+  dispose(): void {
+    this.#scope.dispose()
+  }
+}
+
+/** A value for each parameter. */
+export function mapPool<Value>(make: (name: PoolParameterName) => Value): Record<PoolParameterName, Value> {
+  return Object.fromEntries(poolParameterNames.map((name) => [name, make(name)])) as Record<
+    PoolParameterName,
+    Value
+  >
+}

@@ -1,0 +1,63 @@
+/**
+ * DejaVu's predictors (Liu et al. 2023, arXiv 2310.17157, and its released code).
+ *
+ * Every layer has two matrices of low rank, without biases and without anything between the factors, one for heads and one
+ * for neurons. They look one layer ahead: what is computed in layer l is decided from the residual stream that enters
+ * layer l-1, so that the decision can be had while layer l-1 runs. Layer 0 runs whole. They learn labels - whether a unit
+ * is among the best of its layer - by weighted binary cross-entropy.
+ *
+ * One difference: the released code marks a neuron where its activation is positive. Here heads and neurons both are
+ * marked by a criterion, so that methods differ in one thing at a time.
+ */
+import type { Backend } from '../backends/backend.ts'
+import { exp } from '../ops/float32.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { DejavuCard } from './card.ts'
+import { LayerNetworks, type LayerValues } from './layer_networks.ts'
+
+const { fround } = Math
+
+/** Trained predictors of every layer inside a backend. Dispose it. */
+export class DejavuPredictor {
+  readonly kind = 'dejavu'
+  readonly card: DejavuCard
+  readonly backend: Backend
+  readonly layers: LayerNetworks
+
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
+  constructor(backend: Backend, card: DejavuCard, values: LayerValues) {
+    this.card = card
+    this.backend = backend
+    this.layers = new LayerNetworks(backend, card, values)
+  }
+
+  /**
+   * The probability of each unit of a layer to be among the best: [H] and [F].
+   * @param layer from 1 to L-1
+   * @param stream the residual stream of one token as it enters layer `layer - 1`: [D]
+   * @throws UsageError FEATURE_SHAPE, LAYER
+   */
+  predictLayer(layer: number, stream: Float32Array): { heads: Float32Array; neurons: Float32Array } {
+    const { shape, width, features } = this.card
+    if (!Number.isInteger(layer) || layer < 1 || layer >= shape.layers)
+      throw new UsageError('LAYER', `layer: expected one from 1 to ${shape.layers - 1}, got ${layer}`)
+    if (stream.length !== width)
+      throw new UsageError('FEATURE_SHAPE', `stream: expected [${width}], got ${stream.length} numbers`)
+    const { heads, neurons } = this.layers.run(layer, stream, features)
+    return { heads: heads.map(sigmoid), neurons: neurons.map(sigmoid) }
+  }
+
+  dispose(): void {
+    this.layers.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+/** 1 / (1 + e^-z), each step in float32 by our own exponential: the same bits on every engine. */
+function sigmoid(logit: number): number {
+  const small = exp(-Math.abs(logit))
+  return fround((logit > 0 ? 1 : small) / fround(1 + small))
+}

@@ -1,0 +1,56 @@
+/**
+ * Networks layer by layer: a pair for each layer from 1 on. Layer 0 runs whole in every method and has none.
+ */
+import type { Backend } from '../backends/backend.ts'
+import { networkShape, unitKinds, type DejavuCard, type DejavuStyleCard, type UnitKind } from './card.ts'
+import { scaleFeatures, type FeatureMoments, type FeatureScaling } from './features.ts'
+import { Network, type NetworkValues } from './network.ts'
+
+/** The numbers of per-layer predictors: for each kind the networks of layers 1 to L-1. */
+export interface LayerValues extends Readonly<Record<UnitKind, readonly NetworkValues[]>> {
+  /** For each layer those of what it sees, where features are scaled by the training set's. */
+  readonly moments?: readonly FeatureMoments[] | null
+}
+
+/** The networks of a card, inside a backend. Dispose it. */
+export class LayerNetworks {
+  readonly card: DejavuStyleCard | DejavuCard
+  /** Networks of layers 1 to L-1. */
+  readonly networks: Readonly<Record<UnitKind, readonly Network[]>>
+  readonly moments: readonly FeatureMoments[] | null
+
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
+  constructor(backend: Backend, card: DejavuStyleCard | DejavuCard, values: LayerValues) {
+    this.card = card
+    this.moments = values.moments ?? null
+    const networks: Record<UnitKind, Network[]> = { heads: [], neurons: [] }
+    this.networks = networks
+    try {
+      for (let layer = 1; layer < card.shape.layers; layer++) {
+        this.#scale(layer, new Float32Array(card.width), card.features)
+        for (const kind of unitKinds)
+          networks[kind].push(new Network(backend, networkShape(card, kind), values[kind][layer - 1]))
+      }
+    } catch (error) {
+      this.dispose()
+      throw error
+    }
+  }
+
+  /** What the networks of a layer, from 1, say of a row [D]: [H] and [F]. */
+  run(layer: number, row: Float32Array, scaling: FeatureScaling): Record<UnitKind, Float32Array> {
+    const input = this.#scale(layer, row, scaling)
+    return {
+      heads: this.networks.heads[layer - 1].predict(input),
+      neurons: this.networks.neurons[layer - 1].predict(input),
+    }
+  }
+
+  dispose(): void {
+    for (const kind of unitKinds) for (const network of this.networks[kind]) network.dispose()
+  }
+
+  #scale(layer: number, row: Float32Array, scaling: FeatureScaling): Float32Array {
+    return scaleFeatures(row, scaling, this.moments?.[layer - 1])
+  }
+}

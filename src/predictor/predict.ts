@@ -1,0 +1,54 @@
+/**
+ * What a predictor of any kind says of a prompt whose dense pass is known: how predictors are judged on examples.
+ */
+import type { UnitScores } from '../masks/selection.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { ShadowCard } from './card.ts'
+import type { DejavuPredictor } from './dejavu.ts'
+import type { PromptFeatures } from './example.ts'
+import { scoresFromOutputs } from './features.ts'
+import type { Predictor } from './predictor_file.ts'
+
+/**
+ * What ShadowLLM's predictor looks at: the row its pooling makes of a prompt, [D], or the whole prompt, [T, D].
+ * @throws UsageError EXAMPLES where the example lacks it
+ */
+export function promptInput(
+  { placement, pooling, width }: ShadowCard,
+  features: PromptFeatures,
+): Float32Array {
+  if (pooling !== 'attention') return features[pooling].slice(placement * width, (placement + 1) * width)
+  if (placement > 0 || features.sequence === null)
+    throw new UsageError(
+      'EXAMPLES',
+      `attention pooling: expected examples that keep the whole prompt's context in layer 0, and placement 0, got ${
+        placement > 0 ? `placement ${placement}` : 'examples without it'
+      }`,
+    )
+  return features.sequence
+}
+
+/** Predicted scores of every unit. @throws UsageError as `promptInput`, FEATURE_SHAPE */
+export function predictScores(predictor: Predictor, features: PromptFeatures): UnitScores {
+  if (predictor.kind === 'shadow') {
+    const input = promptInput(predictor.card, features)
+    // A mean is its own mean: one row is as good as all of them.
+    return predictor.predict(input, input.length / predictor.card.width)
+  }
+  if (predictor.kind === 'dejavu-style') return predictor.predict(features.last)
+  return predictAllLayers(predictor, features.stream)
+}
+
+/** Every layer's prediction, each from the stream that enters the layer before it. @param stream [L, D] */
+function predictAllLayers(predictor: DejavuPredictor, stream: Float32Array): UnitScores {
+  const { shape, width } = predictor.card
+  const heads = new Float32Array((shape.layers - 1) * shape.heads)
+  const neurons = new Float32Array((shape.layers - 1) * shape.neurons)
+  for (let layer = 1; layer < shape.layers; layer++) {
+    const row = stream.subarray((layer - 1) * width, layer * width)
+    const scores = predictor.predictLayer(layer, row)
+    heads.set(scores.heads, (layer - 1) * shape.heads)
+    neurons.set(scores.neurons, (layer - 1) * shape.neurons)
+  }
+  return scoresFromOutputs(shape, heads, neurons)
+}

@@ -1,0 +1,161 @@
+/**
+ * A predictor as a file: safetensors, and what is known of it as JSON in the metadata entry `shadowllm.predictor`.
+ * Reading checks the card field by field and every tensor's shape against it.
+ *
+ *   heads.inputWeight [R, D]   heads.inputBias [R]   heads.outputWeight [O, R]   heads.outputBias [O]
+ *   neurons.*                  the same
+ *   heads.queryWeight ...      where attention pools
+ *   features.mean, .spread     [D], where features are scaled by the training set's moments
+ *
+ * Predictors with networks for every layer have `heads.<layer>.*` with layers from 1, and features.* [L-1, D].
+ */
+import type { Backend } from '../backends/backend.ts'
+import { openSafetensors } from '../io/safetensors.ts'
+import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
+import { InputError } from '../tensor/errors.ts'
+import type { TensorSource } from '../tensor/tensor_source.ts'
+import { networkShape, unitKinds, type PredictorCard, type UnitKind } from './card.ts'
+import { cardEntry, readCard } from './card_reader.ts'
+import { DejavuPredictor } from './dejavu.ts'
+import { DejavuStylePredictor } from './dejavu_style.ts'
+import type { FeatureMoments } from './features.ts'
+import type { LayerValues } from './layer_networks.ts'
+import { networkParameterShapes, type Network, type NetworkShape, type NetworkValues } from './network.ts'
+import { ShadowPredictor } from './shadow.ts'
+
+/** A predictor of any kind; `kind` tells which. */
+export type Predictor = ShadowPredictor | DejavuStylePredictor | DejavuPredictor
+
+/** Writes a predictor, complete or not at all. @throws the system's error if the file cannot be written */
+export async function savePredictor(path: string, predictor: Predictor): Promise<void> {
+  const metadata = { [cardEntry]: JSON.stringify(predictor.card) }
+  await writeSafetensors(path, predictorTensors(predictor), metadata)
+}
+
+/** The tensors of a predictor's file. */
+export function predictorTensors(predictor: Predictor): Map<string, TensorToWrite> {
+  const tensors = new Map<string, TensorToWrite>()
+  const { width } = predictor.card
+  if (predictor.kind === 'shadow') {
+    for (const kind of unitKinds) addNetwork(tensors, kind, predictor.networks[kind])
+    if (predictor.moments) addMoments(tensors, [width], [predictor.moments])
+    return tensors
+  }
+  const { networks, moments } = predictor.layers
+  for (const kind of unitKinds)
+    networks[kind].forEach((network, i) => addNetwork(tensors, `${kind}.${i + 1}`, network))
+  if (moments) addMoments(tensors, [moments.length, width], moments)
+  return tensors
+}
+
+/**
+ * Reads a predictor of any kind into a backend.
+ * @throws InputError PREDICTOR_CARD for a card that is missing or wrong, TENSOR_MISSING, TENSOR_SHAPE, and what
+ *   `openSafetensors` throws
+ */
+export async function openPredictor(path: string, backend: Backend): Promise<Predictor> {
+  const source = await openSafetensors(path)
+  try {
+    const card = readCard(source.metadata.get(cardEntry))
+    if (card.kind === 'shadow') {
+      const heads = await readNetwork(source, 'heads', networkShape(card, 'heads'))
+      const neurons = await readNetwork(source, 'neurons', networkShape(card, 'neurons'))
+      const moments = card.features === 'dataset' ? await readMoments(source, [card.width]) : []
+      return new ShadowPredictor(backend, card, { heads, neurons, moments: moments[0] })
+    }
+    const values = await readLayers(source, card)
+    if (card.kind === 'dejavu') return new DejavuPredictor(backend, card, values)
+    return new DejavuStylePredictor(backend, card, values)
+  } finally {
+    await source.close()
+  }
+}
+
+/**
+ * Reads a predictor of one kind.
+ * @throws InputError PREDICTOR_KIND for a file of another kind, and what `openPredictor` throws
+ */
+export async function openPredictorOf<Kind extends Predictor['kind']>(
+  kind: Kind,
+  path: string,
+  backend: Backend,
+): Promise<Extract<Predictor, { kind: Kind }>> {
+  const predictor = await openPredictor(path, backend)
+  if (predictor.kind === kind) return predictor as Extract<Predictor, { kind: Kind }>
+  predictor.dispose()
+  throw new InputError(
+    'PREDICTOR_KIND',
+    `${path}: expected a predictor of the kind ${kind}, got ${predictor.kind}`,
+  )
+}
+
+function addNetwork(tensors: Map<string, TensorToWrite>, prefix: string, network: Network): void {
+  const values = network.read()
+  for (const [name, shape] of networkParameterShapes(network.shape))
+    tensors.set(`${prefix}.${name}`, { dtype: 'F32', shape, data: values[name] as Float32Array })
+}
+
+function addMoments(
+  tensors: Map<string, TensorToWrite>,
+  shape: readonly number[],
+  moments: readonly FeatureMoments[],
+): void {
+  for (const name of ['mean', 'spread'] as const) {
+    const data = new Float32Array(shape.reduce((product, size) => product * size, 1))
+    moments.forEach((one, i) => data.set(one[name], i * one[name].length))
+    tensors.set(`features.${name}`, { dtype: 'F32', shape, data })
+  }
+}
+
+async function readLayers(source: TensorSource, card: PredictorCard): Promise<LayerValues> {
+  const values: Record<UnitKind, NetworkValues[]> = { heads: [], neurons: [] }
+  for (const kind of unitKinds)
+    for (let layer = 1; layer < card.shape.layers; layer++)
+      values[kind].push(await readNetwork(source, `${kind}.${layer}`, networkShape(card, kind)))
+  const count = card.shape.layers - 1
+  return {
+    ...values,
+    moments: card.features === 'dataset' ? await readMoments(source, [count, card.width]) : null,
+  }
+}
+
+async function readNetwork(
+  source: TensorSource,
+  prefix: string,
+  shape: NetworkShape,
+): Promise<NetworkValues> {
+  const none = new Float32Array(0)
+  let values: NetworkValues = { inputWeight: none, inputBias: none, outputWeight: none, outputBias: none }
+  for (const [name, expected] of networkParameterShapes(shape))
+    values = { ...values, [name]: await readTensor(source, `${prefix}.${name}`, expected) }
+  return values
+}
+
+/** Moments of one or of several rows of features. @param shape [D] or [count, D] */
+async function readMoments(source: TensorSource, shape: readonly number[]): Promise<FeatureMoments[]> {
+  const mean = await readTensor(source, 'features.mean', shape)
+  const spread = await readTensor(source, 'features.spread', shape)
+  const width = shape[shape.length - 1]
+  return Array.from({ length: mean.length / width }, (_, i) => ({
+    mean: mean.slice(i * width, (i + 1) * width),
+    spread: spread.slice(i * width, (i + 1) * width),
+  }))
+}
+
+async function readTensor(
+  source: TensorSource,
+  name: string,
+  shape: readonly number[],
+): Promise<Float32Array> {
+  const info = source.tensors.get(name)
+  const expected = shape.join(', ')
+  if (!info)
+    throw new InputError('TENSOR_MISSING', `${name}: expected [${expected}], got no such tensor`, {
+      tensor: name,
+    })
+  if (info.shape.join(', ') !== expected)
+    throw new InputError('TENSOR_SHAPE', `${name}: expected [${expected}], got [${info.shape.join(', ')}]`, {
+      tensor: name,
+    })
+  return source.read(name)
+}
