@@ -10,7 +10,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { makeBudget, unitsKept, type Budget } from '../../src/masks/budget.ts'
-import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import { makeMask } from '../../src/masks/mask.ts'
 import {
   backendTopK,
   referenceTopK,
@@ -18,56 +18,22 @@ import {
   type TopK,
   type UnitScores,
 } from '../../src/masks/selection.ts'
-import { checkLaw, law, type Arbitraries } from '../harness/seed.ts'
+import { law } from '../harness/seed.ts'
+import {
+  count,
+  describeLaw,
+  killMutants,
+  kinds,
+  rowsOf,
+  someScope,
+  someScores,
+  someSparsity,
+  stateMaskLaws,
+  type MaskLaw,
+  type Select,
+} from './cases.ts'
 
-type Select = (scores: UnitScores, budget: Budget) => UnitMask
-
-/** Scores of a few layers; a small range of whole numbers makes ties frequent. */
-const someScores: fc.Arbitrary<UnitScores> = fc
-  .record({
-    layers: fc.integer({ min: 1, max: 5 }),
-    heads: fc.integer({ min: 1, max: 9 }),
-    neurons: fc.integer({ min: 1, max: 37 }),
-  })
-  .chain((shape) => {
-    const table = (length: number): fc.Arbitrary<Float32Array> =>
-      fc
-        .array(fc.oneof(fc.integer({ min: -2, max: 2 }), fc.float({ noNaN: true })), {
-          minLength: length,
-          maxLength: length,
-        })
-        .map((values) => Float32Array.from(values))
-    return fc.record({
-      shape: fc.constant(shape),
-      heads: table(shape.layers * shape.heads),
-      neurons: table(shape.layers * shape.neurons),
-    })
-  })
-
-const someSparsity = fc.oneof(
-  fc.constantFrom(0, 0.3, 0.5, 0.7, 0.9, 0.95, 1),
-  fc.double({ min: 0, max: 1, noNaN: true }),
-)
-const someScope = fc.constantFrom<Budget['scope']>('global', 'per-layer')
 const noFloor = { headFloor: 0 }
-
-const count = (mask: Float32Array): number => mask.reduce((total, value) => total + value, 0)
-const rowsOf = (mask: Float32Array, units: number): Float32Array[] =>
-  Array.from({ length: mask.length / units }, (_, layer) => mask.subarray(layer * units, (layer + 1) * units))
-
-/** Both kinds of unit: [mask, scores, units per layer]. */
-const kinds = (mask: UnitMask, scores: UnitScores): [Float32Array, Float32Array, number][] => [
-  [mask.heads, scores.heads, mask.shape.heads],
-  [mask.neurons, scores.neurons, mask.shape.neurons],
-]
-
-interface MaskLaw<Args extends [unknown, ...unknown[]]> {
-  arbitraries: Arbitraries<Args>
-  holds: (select: Select, ...args: Args) => void
-}
-
-const describeLaw = <Args extends [unknown, ...unknown[]]>(entry: MaskLaw<Args>): MaskLaw<[unknown]> =>
-  entry as unknown as MaskLaw<[unknown]>
 
 const laws: Record<string, MaskLaw<[unknown]>> = {
   'a global budget keeps exactly round((1 - s) N) of the ranked units': describeLaw({
@@ -184,8 +150,7 @@ function lastKept(mask: Float32Array, scores: Float32Array, units: number): numb
 }
 
 describe('selectMask', () => {
-  for (const [name, { arbitraries, holds }] of Object.entries(laws))
-    law(name, arbitraries, (argument, ...rest) => holds(selectMask, argument, ...(rest as [])))
+  stateMaskLaws(laws)
 
   law(
     'every backend chooses the units the reference chooses',
@@ -301,16 +266,4 @@ const mutants: [string, Select, string][] = [
   ],
 ]
 
-describe('mutants of selectMask', () => {
-  for (const [name, mutant, lawName] of mutants)
-    test(`${name}: killed`, async () => {
-      const { arbitraries, holds } = laws[lawName]
-      const broken = checkLaw(
-        `mutant: ${name}`,
-        arbitraries,
-        (argument, ...rest) => holds(mutant, argument, ...(rest as [])),
-        { record: false, runs: 300 },
-      )
-      await expect(broken).rejects.toThrow('Property failed')
-    })
-})
+describe('mutants of selectMask', () => killMutants(laws, mutants))

@@ -1,0 +1,72 @@
+/**
+ * Overlap of masks: recall, precision and Jaccard by their definition, and what follows from it.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { makeMask } from '../../src/masks/mask.ts'
+import { maskOverlap, setOverlap, type Overlap } from '../../src/masks/overlap.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+const twoSets = fc
+  .array(fc.tuple(fc.boolean(), fc.boolean()), { maxLength: 40 })
+  .map((units) => [0, 1].map((side) => Float32Array.from(units, (unit) => (unit[side] ? 1 : 0))))
+
+type Compare = (chosen: Float32Array, truth: Float32Array) => Overlap
+
+/** By sets of indices. */
+const byDefinition =
+  (compare: Compare) =>
+  ([chosen, truth]: Float32Array[]): void => {
+    const setOf = (table: Float32Array): Set<number> =>
+      new Set([...table.keys()].filter((unit) => table[unit] === 1))
+    const [made, right] = [setOf(chosen), setOf(truth)]
+    const both = [...made].filter((unit) => right.has(unit)).length
+    const share = (whole: number): number => (whole === 0 ? 1 : both / whole)
+    expect(compare(chosen, truth)).toEqual({
+      recall: share(right.size),
+      precision: share(made.size),
+      jaccard: share(new Set([...made, ...right]).size),
+    })
+  }
+
+describe('overlap', () => {
+  law('recall, precision and Jaccard are those of the sets', [twoSets], byDefinition(setOverlap))
+
+  law(
+    'sets of one size have one recall and precision; the other way round they change places',
+    [twoSets],
+    ([a, b]) => {
+      const [there, back] = [setOverlap(a, b), setOverlap(b, a)]
+      expect(back).toEqual({ recall: there.precision, precision: there.recall, jaccard: there.jaccard })
+      if (a.filter(Boolean).length === b.filter(Boolean).length) expect(there.recall).toBe(there.precision)
+    },
+  )
+
+  const mutants: [string, Compare][] = [
+    ['recall and precision change places', (chosen, truth) => setOverlap(truth, chosen)],
+    [
+      'a unit that neither keeps counts as agreement',
+      (chosen, truth) => ({
+        ...setOverlap(chosen, truth),
+        jaccard: chosen.filter((value, unit) => value === truth[unit]).length / Math.max(1, chosen.length),
+      }),
+    ],
+  ]
+  for (const [name, mutant] of mutants)
+    test(`${name}: killed`, async () => {
+      const broken = checkLaw(`mutant: ${name}`, [twoSets], byDefinition(mutant), { record: false })
+      await expect(broken).rejects.toThrow('Property failed')
+    })
+
+  test('of masks, dense layers are left out', () => {
+    const shape = { layers: 2, heads: 2, neurons: 3 }
+    const mask = makeMask(shape, Float32Array.of(1, 1, 1, 0), Float32Array.of(1, 1, 1, 1, 1, 0))
+    const truth = makeMask(shape, Float32Array.of(1, 1, 0, 1), Float32Array.of(1, 1, 1, 1, 0, 0))
+    expect(maskOverlap(mask, truth)).toEqual({
+      heads: { recall: 0, precision: 0, jaccard: 0 },
+      neurons: { recall: 1, precision: 0.5, jaccard: 0.5 },
+    })
+    expect(maskOverlap(mask, truth, 0).heads).toEqual({ recall: 2 / 3, precision: 2 / 3, jaccard: 0.5 })
+    expect(() => setOverlap(mask.heads, truth.neurons)).toThrow('mask: expected 6 units, got 4')
+  })
+})
