@@ -22,6 +22,11 @@ describe('the line', () => {
     expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left$/)
   })
 
+  test('ends with what else there is to see', () => {
+    const update = { stage: 'training', done: 1, total: 4, secondsLeft: 200, note: 'loss 4.321' }
+    expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left  loss 4\.321$/)
+  })
+
   test.each([
     [0, '0:00'],
     [59.6, '1:00'],

@@ -2,7 +2,7 @@
  * A progress line on stderr: what is being done, how far it is, how long it will still take.
  *
  * Drawn only where a human watches, at most ten times a second, and wiped before anything else is written. There is
- * none to configure: stage, bar, share, time left.
+ * none to configure: stage, bar, share, time left, a note.
  */
 
 /** How far a piece of work is. */
@@ -12,6 +12,8 @@ export interface ProgressUpdate {
   readonly total: number
   /** Where the work itself knows better than stage's pace; of all that is to come. */
   readonly secondsLeft?: number | null
+  /** What else there is to see, such as a loss. */
+  readonly note?: string
 }
 
 /** A line that is drawn over and over. */
@@ -62,14 +64,15 @@ export function makeProgressLine(screen: ProgressScreen): ProgressLine {
 }
 
 /** The line itself; `elapsed` is the milliseconds its stage has taken. */
-export function formatProgress({ stage, done, total, secondsLeft }: ProgressUpdate, elapsed: number): string {
+export function formatProgress(update: ProgressUpdate, elapsed: number): string {
+  const { stage, done, total, secondsLeft, note } = update
   const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0
   const filled = Math.round(share * barWidth)
   const bar = '#'.repeat(filled) + '-'.repeat(barWidth - filled)
   const percent = `${Math.floor(share * 100)}`.padStart(3)
   const seconds = secondsLeft ?? (share > 0 && share < 1 ? (elapsed / share - elapsed) / 1000 : null)
   const left = seconds === null ? '' : `  ${formatSeconds(seconds)} left`
-  return `${stage.padEnd(9)}  [${bar}] ${percent} %${left}`
+  return `${stage.padEnd(9)}  [${bar}] ${percent} %${left}${note === undefined ? '' : `  ${note}`}`
 }
 
 /** 75 is "1:15", 3700 is "1:01:40". */
