@@ -264,8 +264,10 @@ describe('mutants of budgets', () =>
     ],
     ['hybrid forgets the neurons', withBudget(() => ({ neuronFloor: 0 })), hybridLaw],
     [
-      'the floor falls with the budget',
-      withBudget(({ headSparsity, headFloor }) => ({ headFloor: headSparsity < 0.5 ? 0 : headFloor })),
+      'the floor is the share that goes instead of a share that stays',
+      withBudget(({ neuronSparsity }, { shape }) => ({
+        neuronFloor: Math.floor(neuronSparsity * shape.neurons),
+      })),
       supersetLaw,
     ],
     ['one dense layer whatever was asked for', withBudget(() => ({ denseLayers: 1 })), denseLaw],
