@@ -103,7 +103,7 @@ const laws: Record<string, MaskLaw<[unknown]>> = {
           const floor = (values === mask.heads ? floors.headFloor : floors.neuronFloor) as number
           const ranked = rowsOf(values, units).slice(1)
           for (const row of ranked) expect(count(row)).toBeGreaterThanOrEqual(floor)
-          const wanted = Math.round((1 - sparsity) * ranked.length * units)
+          const wanted = Math.round((1 - sparsity) * (ranked.length * units))
           expect(count(values.subarray(units))).toBe(Math.max(wanted, ranked.length * floor))
         }
       },
