@@ -360,6 +360,14 @@ describe('a report', () => {
     expect(said(0.1, null)).toContain('no difference that can be told')
   })
 
+  test('does not give a loss that nothing was held out for', () => {
+    const said = (heads: number, neurons: number): string =>
+      describeReport({ ...reportOf(), predictorLoss: { heads, neurons } })[0]
+    expect(said(0.9, 0.95)).toContain('heads 0.900, neurons 0.950')
+    expect(said(NaN, NaN)).toContain('not known')
+    expect(said(0.9, NaN)).not.toContain('NaN')
+  })
+
   test('is a table of aligned columns', () => {
     const lines = formatTable(reportOf(row('oracle', 100), row('random', 1234.5))).split('\n')
     expect(lines[0]).toMatch(

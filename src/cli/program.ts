@@ -5,10 +5,14 @@
  */
 import { Command } from 'commander'
 import type { Session } from './session.ts'
+import { addCost } from './commands/cost.ts'
 import { addDoctor } from './commands/doctor.ts'
+import { addEval } from './commands/eval.ts'
 import { addGenerate } from './commands/generate.ts'
 import { addInspect } from './commands/inspect.ts'
 import { addParity } from './commands/parity.ts'
+import { addPerplexity } from './commands/perplexity.ts'
+import { addPretrain } from './commands/pretrain.ts'
 import { addReproduce } from './commands/reproduce.ts'
 
 const exitCodesHelp = `
@@ -37,6 +41,17 @@ export function makeProgram(session: Session, version: string): Command {
     .configureOutput({ writeOut: print, writeErr: print, outputError: () => {} })
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .addHelpText('after', exitCodesHelp)
-  for (const add of [addReproduce, addGenerate, addParity, addInspect, addDoctor]) add(program, session)
+  for (const add of [
+    addReproduce,
+    addGenerate,
+    addPerplexity,
+    addEval,
+    addParity,
+    addInspect,
+    addCost,
+    addPretrain,
+    addDoctor,
+  ])
+    add(program, session)
   return program
 }

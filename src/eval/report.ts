@@ -140,7 +140,9 @@ export function describe(report: ReproduceReport): string[] {
   if (report.predictorLoss) {
     const { heads, neurons } = report.predictorLoss
     sentences.push(
-      `Held-out loss of the predictor, 1 being the mean of its targets: heads ${heads.toFixed(3)}, neurons ${neurons.toFixed(3)}.`,
+      Number.isFinite(heads) && Number.isFinite(neurons)
+        ? `Held-out loss of the predictor, 1 being the mean of its targets: heads ${heads.toFixed(3)}, neurons ${neurons.toFixed(3)}.`
+        : 'Held-out loss of the predictor: not known, too few windows to hold any out.',
     )
   }
   const { calibrationWindows, evaluationWindows, seconds } = report

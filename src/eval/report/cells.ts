@@ -15,12 +15,22 @@ export function heading({ label, unit }: Column): string {
 export function cell(row: Row, column: Column): string {
   const value = row[column.key] ?? null
   if (value === null) return NOTHING
-  return typeof value === 'string' ? value : figure(value, column.digits)
+  return typeof value === 'string' ? value.replace(/\s+/g, ' ') : figure(value, column.digits)
 }
 
 /** Whether a column holds numbers, which lean to the right, or nothing at all. */
 export function isNumeric(column: Column, rows: readonly Row[]): boolean {
   return rows.every((row) => typeof row[column.key] !== 'string')
+}
+
+/**
+ * For each row, whether it begins a group: where rows with the same first value stand together, as those of one model do.
+ * In a table without such neighbours no row begins one.
+ */
+export function groupStarts(columns: readonly Column[], rows: readonly Row[]): boolean[] {
+  const key = columns[0]?.key ?? ''
+  const differs = rows.map((row, i) => i > 0 && row[key] !== rows[i - 1][key])
+  return differs.filter(Boolean).length < rows.length - 1 ? differs : rows.map(() => false)
 }
 
 /**

@@ -4,6 +4,8 @@
  * The same plot gives the same bytes everywhere: text is measured by Vega's estimate, never by a canvas that happens to
  * be installed, and coordinates are rounded to hundredths of a pixel.
  */
+import type * as Vega from 'vega'
+import type * as VegaLite from 'vega-lite'
 import type { Plot } from '../experiment.ts'
 import { plotSpec, type FigureSize } from './plot_spec.ts'
 
@@ -16,7 +18,7 @@ export interface Drawing {
 }
 
 // Vega takes a third of a second to load: who draws nothing does not wait for it.
-async function loadVega(): Promise<{ vega: typeof import('vega'); lite: typeof import('vega-lite') }> {
+async function loadVega(): Promise<{ vega: typeof Vega; lite: typeof VegaLite }> {
   const [vega, lite] = await Promise.all([import('vega'), import('vega-lite')])
   return { vega, lite }
 }

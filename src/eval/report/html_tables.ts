@@ -3,7 +3,7 @@
  * scrolls by itself.
  */
 import type { Column, LayerSparsity, Plot, Row } from '../experiment.ts'
-import { cell, figure, isNumeric, NOTHING } from './cells.ts'
+import { cell, figure, groupStarts, isNumeric, NOTHING } from './cells.ts'
 import { place } from './figure_words.ts'
 import { markup, type Markup } from './markup.ts'
 
@@ -19,13 +19,14 @@ export function htmlTable(
     ({ label, unit }, i) =>
       markup`<th scope="col"${numeric[i] ? NUMBER : null}>${label}${unit === undefined ? null : markup` <small>${unit}</small>`}</th>`,
   )
-  const body = rows.map((row) => {
+  const starts = groupStarts(columns, rows)
+  const body = rows.map((row, r) => {
     const cells = columns.map((column, i) => {
       const text = cell(row, column)
       if (i === 0) return markup`<th scope="row"${numeric[i] ? NUMBER : null}>${text}</th>`
       return markup`<td${numeric[i] ? NUMBER : null}>${text === NOTHING ? nothing : text}</td>`
     })
-    return markup`<tr>${cells}</tr>
+    return markup`<tr${starts[r] ? GROUP : null}>${cells}</tr>
 `
   })
   return scrolling(
@@ -40,6 +41,7 @@ ${body}</tbody>
 }
 
 const NUMBER: Markup = markup` class="number"`
+const GROUP: Markup = markup` class="group"`
 const nothing: Markup = markup`<span class="none">${NOTHING}</span>`
 
 /** A region that scrolls must be reachable by the keyboard, and then it needs a name. */

@@ -72,6 +72,7 @@ thead th{vertical-align:bottom;font-weight:600;border-bottom:1px solid var(--ink
 thead th small{display:block;font-weight:400;color:var(--soft)}
 tbody th{font-weight:400}
 tbody tr+tr>*{border-top:1px solid var(--rule)}
+tbody tr.group>*{border-top:1px solid var(--soft)}
 .number{text-align:right}
 .number:not(:last-child){padding-right:1.25rem}
 .none{color:var(--soft)}

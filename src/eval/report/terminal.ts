@@ -3,7 +3,7 @@
  * command that makes it again.
  */
 import type { Column, ExperimentResult, Row } from '../experiment.ts'
-import { cell, heading, isNumeric } from './cells.ts'
+import { cell, groupStarts, heading, isNumeric } from './cells.ts'
 
 /** The whole of it, ending with a line break. */
 export function formatExperiment(result: ExperimentResult): string {
@@ -33,8 +33,9 @@ export function formatTable(columns: readonly Column[], rows: readonly Row[]): s
       .join('  ')
       .trimEnd(),
   )
-  lines.splice(1, 0, widths.map((width) => '-'.repeat(width)).join('  '))
-  return lines.join('\n')
+  const starts = groupStarts(columns, rows)
+  const body = lines.slice(1).flatMap((line, i) => (starts[i] ? ['', line] : [line]))
+  return [lines[0], widths.map((width) => '-'.repeat(width)).join('  '), ...body].join('\n')
 }
 
 /** Control characters in names of files and models would be obeyed by a terminal. */

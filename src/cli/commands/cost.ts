@@ -1,0 +1,97 @@
+/**
+ * `shadowllm cost`: what models cost that are too large to try, counted from their sizes.
+ */
+import { Option, type Command } from 'commander'
+import { architectureByName, architectures, type Architecture } from '../../eval/cost/architectures.ts'
+import { costExperiment, predictorCostExperiment, usualCostSettings } from '../../eval/cost/experiments.ts'
+import { storages, type CostStorage } from '../../eval/cost/token_cost.ts'
+import type { ExperimentResult } from '../../eval/experiment.ts'
+import { renderHtml } from '../../eval/report/html.ts'
+import { formatExperiment } from '../../eval/report/terminal.ts'
+import { commandArguments } from '../../platform/platform.ts'
+import { checkOutput, writeOutput } from '../output.ts'
+import type { Session } from '../session.ts'
+import { numberFlag, sparsityFlag, wholeFlag } from '../values.ts'
+
+const help = `
+Decoding waits for memory: tokens per second are the bandwidth divided by the bytes of a token. Without --bandwidth it
+is measured here, with one token through a large matrix on one thread.
+
+Models: ${architectures.map(({ name }) => name).join(' ')}
+70b-like has the sizes of Llama-2-70B; what its units are is our definition.
+
+Examples:
+  $ shadowllm cost --model opt-13b
+  $ shadowllm cost --model opt-6.7b,opt-66b --sparsity 0.8 --storage int8 --bandwidth 2000
+  $ shadowllm cost --predictors
+  $ shadowllm cost --html cost.html`
+
+interface CostFlags {
+  readonly model?: readonly Architecture[]
+  readonly sparsity?: number
+  readonly prompt?: number
+  readonly tokens?: number
+  readonly storage?: CostStorage
+  readonly hidden?: number
+  readonly bandwidth?: number
+  readonly predictors?: boolean
+  readonly json?: boolean
+  readonly html?: string
+}
+
+/** Adds the command. */
+export function addCost(program: Command, session: Session): void {
+  const usual = usualCostSettings
+  program
+    .command('cost')
+    .description('count what a token costs on models too large to try, dense and sparse')
+    .option('-m, --model <names>', 'one or several, separated by commas (default: all)', modelsFlag)
+    .option('--sparsity <share>', 'share of heads and neurons to skip', sparsityFlag, usual.sparsity)
+    .option('--prompt <count>', 'tokens of the prompt', countFlag('prompt'), usual.prompt)
+    .option('--tokens <count>', 'tokens generated after it', countFlag('tokens'), usual.tokens)
+    .addOption(
+      new Option('--storage <type>', 'how weights are stored').choices(storages).default(usual.storage),
+    )
+    .option('--hidden <count>', 'hidden units of each predictor', countFlag('hidden'), usual.hidden)
+    .option(
+      '--bandwidth <GB/s>',
+      'how fast weights are read (default: measured here)',
+      numberFlag('bandwidth', { least: 1e-3, most: 1e6 }),
+    )
+    .option('--predictors', "the paper's count of the predictors' own work instead")
+    .option('--json', 'print one JSON object')
+    .option('--html <file>', 'write a page with figures too')
+    .addHelpText('after', help)
+    .action(async (flags: CostFlags) => {
+      if (flags.html !== undefined) await checkOutput(flags.html)
+      const result = await count(flags)
+      if (flags.html !== undefined)
+        await writeOutput(flags.html, await renderHtml([result], result.provenance))
+      await session.print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : formatExperiment(result))
+    })
+}
+
+async function count(flags: CostFlags): Promise<ExperimentResult> {
+  const argv = commandArguments()
+  if (flags.predictors) return predictorCostExperiment({ argv })
+  const { model, bandwidth, sparsity, prompt, tokens, storage, hidden } = flags
+  return costExperiment({
+    models: model,
+    bandwidth: bandwidth === undefined ? undefined : bandwidth * 1e9,
+    sparsity,
+    prompt,
+    tokens,
+    storage,
+    hidden,
+    argv,
+  })
+}
+
+/** Names separated by commas, in the order given, without doubles. @throws UsageError COST_MODEL */
+function modelsFlag(text: string): Architecture[] {
+  return [...new Set(text.split(',').map((name) => name.trim().toLowerCase()))].map(architectureByName)
+}
+
+function countFlag(name: string): (text: string) => number {
+  return wholeFlag(name, { least: 1, most: 2 ** 20 })
+}
