@@ -24,7 +24,6 @@ import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { layer_norm } from '../ops/layer_norm.ts'
 import { min_max } from '../ops/min_max.ts'
-import { top_k } from '../ops/top_k.ts'
 import { UsageError } from '../tensor/errors.ts'
 
 export const poolings = ['last', 'mean', 'attention'] as const
@@ -126,21 +125,6 @@ function ranksOf(scores: Float32Array): Float32Array {
   const ranks = new Float32Array(scores.length)
   order.forEach((unit, place) => (ranks[unit] = 1 - place / Math.max(1, scores.length - 1)))
   return ranks
-}
-
-/**
- * How often each unit is kept: the mean, over `shares`, of whether it is among that share of the highest scores of its
- * group of `group` neighbours. With one share that is a label, 0 or 1.
- */
-export function makeLabels(scores: Float32Array, group: number, shares: readonly number[]): Float32Array {
-  const labels = new Float32Array(scores.length)
-  for (let start = 0; start < scores.length; start += group)
-    for (const share of shares) {
-      const kept = new Int32Array(Math.round(share * group))
-      top_k(kept, scores.subarray(start, start + group), group, kept.length)
-      for (const unit of kept) labels[start + unit] += 1 / shares.length
-    }
-  return labels
 }
 
 /** Scores of the whole model from a predictor's outputs; the dense layers get zeros. */

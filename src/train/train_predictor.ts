@@ -11,7 +11,6 @@
 import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import {
-  denseLayers,
   networkShape,
   unitKinds,
   type DejavuCard,
@@ -25,8 +24,6 @@ import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
 import type { CalibrationExample } from '../predictor/example.ts'
 import {
   featureMoments,
-  makeLabels,
-  makeTargets,
   scaleFeatures,
   type FeatureMoments,
   type FeatureScaling,
@@ -35,6 +32,7 @@ import type { LayerValues } from '../predictor/layer_networks.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { promptInput } from '../predictor/predict.ts'
 import { ShadowPredictor } from '../predictor/shadow.ts'
+import { targetsOf } from '../predictor/targets.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Loss, TrainingSet } from './network_trainer.ts'
 import {
@@ -85,7 +83,7 @@ export async function trainShadow(
   const networks = unitKinds.map((kind) => ({
     kind,
     layer: null,
-    set: { rows, targets: examples.map((example) => shadowTargets(card, scoresOf(card, example), kind)) },
+    set: { rows, targets: examples.map((example) => targetsOf(card, scoresOf(card, example), kind)) },
     loss: card.loss === 'mse' ? mse : ({ name: 'bce', negativeWeight: 1 } as const),
   }))
   const trained = await trainNetworks(backend, card, networks, options)
@@ -94,16 +92,6 @@ export async function trainShadow(
     predictor: new ShadowPredictor(backend, card, { heads: heads.values, neurons: neurons.values, moments }),
     heldOut: { heads: heads.heldOut, neurons: neurons.heldOut },
   }
-}
-
-function shadowTargets(card: ShadowCard, scores: UnitScores, kind: UnitKind): Float32Array {
-  const targets = makeTargets(
-    scores[kind],
-    card.shape[kind],
-    card.loss === 'mse' ? card.targets : 'raw',
-    denseLayers(card),
-  )
-  return card.loss === 'mse' ? targets : makeLabels(targets, Math.max(1, targets.length), card.top)
 }
 
 /**
@@ -116,11 +104,9 @@ export async function trainDejavuStyle(
   examples: readonly CalibrationExample[],
   options: PredictorTraining,
 ): Promise<TrainedPredictor<DejavuStylePredictor>> {
-  const targetsOf = (kind: UnitKind): Float32Array[] =>
-    examples.map((example) => makeTargets(scoresOf(card, example)[kind], card.shape[kind], card.targets))
   const seen = (example: CalibrationExample, layer: number): Float32Array =>
     rowOf(example.features.last, layer, card.width)
-  const { values, heldOut } = await trainLayers(backend, card, examples, seen, targetsOf, () => mse, options)
+  const { values, heldOut } = await trainLayers(backend, card, examples, seen, () => mse, options)
   return { predictor: new DejavuStylePredictor(backend, card, values), heldOut }
 }
 
@@ -134,11 +120,6 @@ export async function trainDejavu(
   examples: readonly CalibrationExample[],
   options: PredictorTraining,
 ): Promise<TrainedPredictor<DejavuPredictor>> {
-  const targetsOf = (kind: UnitKind): Float32Array[] =>
-    examples.map((example) => {
-      const units = card.shape[kind]
-      return makeLabels(makeTargets(scoresOf(card, example)[kind], units, 'raw'), units, card.top)
-    })
   const seen = (example: CalibrationExample, layer: number): Float32Array =>
     rowOf(example.features.stream, layer - 1, card.width)
   const { values, heldOut } = await trainLayers(backend, card, examples, seen, targetsOf, dejavuLoss, options)
@@ -195,13 +176,12 @@ async function trainNetworks(
   return trained
 }
 
-/** The networks of layers 1 to L-1, from what each sees and, for all layers in one, what they are asked for. */
+/** The networks of layers 1 to L-1, from what each sees. */
 async function trainLayers(
   backend: Backend,
   card: DejavuStyleCard | DejavuCard,
   examples: readonly CalibrationExample[],
   seen: (example: CalibrationExample, layer: number) => Float32Array,
-  targetsOf: (kind: UnitKind) => Float32Array[],
   lossOf: (kind: UnitKind, targets: readonly Float32Array[]) => Loss,
   options: PredictorTraining,
 ): Promise<{ values: LayerValues; heldOut: Record<UnitKind, number> }> {
@@ -215,7 +195,7 @@ async function trainLayers(
     ),
   )
   const jobs = unitKinds.flatMap((kind) => {
-    const targets = targetsOf(kind)
+    const targets = examples.map((example) => targetsOf(card, scoresOf(card, example), kind))
     const units = card.shape[kind]
     return layers.map((layer, i) => {
       const own = targets.map((all) => rowOf(all, layer - 1, units))
@@ -252,7 +232,8 @@ function rowOf(table: Float32Array, row: number, width: number): Float32Array {
   return table.subarray(row * width, (row + 1) * width)
 }
 
-function scoresOf(card: PredictorCard, { scores, index }: CalibrationExample): UnitScores {
+/** @throws UsageError EXAMPLES if an example has no scores of the card's criterion */
+export function scoresOf(card: PredictorCard, { scores, index }: CalibrationExample): UnitScores {
   const found = scores.get(card.criterion)
   if (found) return found
   const names = [...scores.keys()].join(', ')

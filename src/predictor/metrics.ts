@@ -1,0 +1,154 @@
+/**
+ * How good predicted scores are, held against the true ones of an example.
+ *
+ * A mask is made from an order, so these measure orders:
+ *
+ *   spearman       rank correlation over all units of the layers that are not dense. Much of it is how layers differ,
+ *                  which is the same for every text: a constant has most of it
+ *   spearmanWithin the same within each layer, the mean over layers
+ *   recall, precision, jaccard    the mask of the prediction against the mask of the truth, at a budget
+ *   scoreKept      the true score the mask keeps, as a share of the most that a mask of this budget could keep. Scores are
+ *                  counted from the lowest one, because signed criteria have negative ones
+ *
+ * What a constant reaches - the mean of the training targets, the same for every text - is what predicting adds to. It is
+ * hard to beat, and no number here means anything without it.
+ */
+import type { Budget } from '../masks/budget.ts'
+import { setOverlap, type Overlap } from '../masks/overlap.ts'
+import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
+import { unitKinds, type UnitKind } from './card.ts'
+
+/** How good a mask is at one budget. */
+export interface MaskQuality extends Overlap {
+  readonly scoreKept: number
+}
+
+/** How good the scores of one kind of unit are; means over examples. */
+export interface ScoreQuality {
+  readonly spearman: number
+  readonly spearmanWithin: number
+  /** At each budget asked for. */
+  readonly at: readonly MaskQuality[]
+}
+
+/** Spearman's rank correlation, ties having the mean of their ranks; 0 where either is constant and orders nothing. */
+export function spearman(a: Float32Array, b: Float32Array): number {
+  const [x, y] = [averageRanks(a), averageRanks(b)]
+  const middle = (a.length + 1) / 2
+  let product = 0
+  let xSquare = 0
+  let ySquare = 0
+  for (let i = 0; i < x.length; i++) {
+    product += (x[i] - middle) * (y[i] - middle)
+    xSquare += (x[i] - middle) ** 2
+    ySquare += (y[i] - middle) ** 2
+  }
+  return xSquare > 0 && ySquare > 0 ? product / Math.sqrt(xSquare * ySquare) : 0
+}
+
+/** Ranks from 1, the lowest first; equal values have the mean of the ranks they share. */
+export function averageRanks(values: Float32Array): Float64Array {
+  const order = Int32Array.from(values.keys()).sort((a, b) => values[a] - values[b])
+  const ranks = new Float64Array(values.length)
+  for (let start = 0, end = 0; start < order.length; start = end) {
+    while (end < order.length && values[order[end]] === values[order[start]]) end++
+    end = Math.max(end, start + 1) // NaN equals nothing
+    for (let place = start; place < end; place++) ranks[order[place]] = (start + 1 + end) / 2
+  }
+  return ranks
+}
+
+/**
+ * The true score that chosen units have, as a share of what the true best units have; 1 where that is nothing.
+ * @param chosen @param best masks over the same units
+ */
+export function scoreKept(chosen: Float32Array, best: Float32Array, truth: Float32Array): number {
+  const least = truth.reduce((low, score) => Math.min(low, score), Infinity)
+  let kept = 0
+  let most = 0
+  truth.forEach((score, unit) => {
+    if (chosen[unit] !== 0) kept += score - least
+    if (best[unit] !== 0) most += score - least
+  })
+  return most > 0 ? kept / most : 1
+}
+
+/** What has been added up. */
+interface Sums {
+  spearman: number
+  spearmanWithin: number
+  readonly at: MaskQuality[]
+}
+
+/** Adds up how good predictions are, example by example. */
+export class QualityMeter {
+  readonly #budgets: readonly Budget[]
+  readonly #dense: number
+  readonly #topK: TopK
+  readonly #sums: Record<UnitKind, Sums>
+  #examples = 0
+
+  /** @param budgets the masks to be compared @param dense layers that run whole and are left out */
+  constructor(budgets: readonly Budget[], dense: number, topK: TopK = referenceTopK) {
+    this.#budgets = budgets.map((budget) => ({ ...budget, denseLayers: dense }))
+    this.#dense = dense
+    this.#topK = topK
+    const zero = (): MaskQuality => ({ recall: 0, precision: 0, jaccard: 0, scoreKept: 0 })
+    const sums = (): Sums => ({
+      spearman: 0,
+      spearmanWithin: 0,
+      at: budgets.map(zero),
+    })
+    this.#sums = { heads: sums(), neurons: sums() }
+  }
+
+  add(predicted: UnitScores, truth: UnitScores): void {
+    this.#examples++
+    const { shape } = truth
+    const masks = this.#budgets.map((budget) => [
+      selectMask(predicted, budget, this.#topK),
+      selectMask(truth, budget, this.#topK),
+    ])
+    for (const kind of unitKinds) {
+      const units = shape[kind]
+      const from = (table: Float32Array): Float32Array => table.subarray(this.#dense * units)
+      const [found, right] = [from(predicted[kind]), from(truth[kind])]
+      const sum = this.#sums[kind]
+      sum.spearman += spearman(found, right)
+      const layers = shape.layers - this.#dense
+      for (let at = 0; at < layers * units; at += units)
+        sum.spearmanWithin +=
+          spearman(found.subarray(at, at + units), right.subarray(at, at + units)) / layers
+      masks.forEach(([mask, best], i) => {
+        const [chosen, wanted] = [from(mask[kind]), from(best[kind])]
+        const one = { ...setOverlap(chosen, wanted), scoreKept: scoreKept(chosen, wanted, right) }
+        sum.at[i] = addQualities(sum.at[i], one)
+      })
+    }
+  }
+
+  /** The means over the examples; NaN before the first one. */
+  read(): Record<UnitKind, ScoreQuality> {
+    const share = 1 / this.#examples
+    const mean = (sum: Sums): ScoreQuality => ({
+      spearman: sum.spearman * share,
+      spearmanWithin: sum.spearmanWithin * share,
+      at: sum.at.map(({ recall, precision, jaccard, scoreKept }) => ({
+        recall: recall * share,
+        precision: precision * share,
+        jaccard: jaccard * share,
+        scoreKept: scoreKept * share,
+      })),
+    })
+    return { heads: mean(this.#sums.heads), neurons: mean(this.#sums.neurons) }
+  }
+}
+
+function addQualities(a: MaskQuality, b: MaskQuality): MaskQuality {
+  return {
+    recall: a.recall + b.recall,
+    precision: a.precision + b.precision,
+    jaccard: a.jaccard + b.jaccard,
+    scoreKept: a.scoreKept + b.scoreKept,
+  }
+}
