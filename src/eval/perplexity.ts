@@ -26,6 +26,8 @@ export interface WindowScore {
 export interface ScoreOptions {
   /** Who decides during the prompt; without one nothing is skipped. */
   readonly planner?: MaskPlanner | null
+  /** A mask known beforehand, in place of a planner. */
+  readonly mask?: UnitMask | null
   /** `skip` leaves the work out (default), `simulate` multiplies by the mask. */
   readonly mode?: 'skip' | 'simulate'
 }

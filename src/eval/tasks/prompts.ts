@@ -42,6 +42,8 @@ export interface PromptOptions {
   readonly shotRows?: readonly PlacedRow[]
   /** Seed of the examples' choice; default 0. */
   readonly seed?: number
+  /** How many rows are asked, from the first; default all. The others still serve as examples. */
+  readonly limit?: number | null
   /** Put before every context; default: nothing is. */
   readonly bosId?: number | null
   /** What an empty context is. */
@@ -57,13 +59,13 @@ export interface PromptOptions {
  *   UsageError SHOTS if there are too few rows to draw from
  */
 export function askRows(task: Task, rows: readonly PlacedRow[], options: PromptOptions): Asked[] {
-  const { shots = 0, shotRows, seed = 0 } = options
+  const { shots = 0, shotRows, seed = 0, limit } = options
   const random = new Random(seed)
   const questions = rows.map((row) => task.read(new RowReader(row)))
   const pool = shotRows?.map((row) => task.read(new RowReader(row))) ?? questions
   if (shots > pool.length - (shotRows ? 0 : 1))
     throw new UsageError('SHOTS', `shots: expected fewer than there are rows of ${task.name}, got ${shots}`)
-  return questions.map((question, i) => {
+  return questions.slice(0, limit ?? undefined).map((question, i) => {
     const drawn = new Set<Question>()
     while (drawn.size < shots) {
       const candidate = pool[random.below(pool.length)]

@@ -10,7 +10,8 @@ import type { UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import type { MaskMode } from '../../model/opt/unit_lists.ts'
-import { scoreWindow } from '../perplexity.ts'
+import { leakyMask } from '../../predictor/leaky.ts'
+import { scoreWindow, type WindowScore } from '../perplexity.ts'
 import type { Asked, Request } from './prompts.ts'
 import type { Metric } from './task.ts'
 
@@ -36,23 +37,11 @@ export function answerQuestion(
   mode: MaskMode = 'skip',
 ): Answer {
   const { requests, lengths, gold } = asked
-  const planners = new Map<string, MaskPlanner | null>()
+  const scoreRequest = makeScorer(model, requests[gold], plan, mode)
   const masks: UnitMask[] = []
-  const contextOf = ({ tokens, promptLength }: Request): string => tokens.subarray(0, promptLength).join(' ')
-  const goldContext = contextOf(requests[gold])
   const logLikelihoods = requests.map((request) => {
-    const context = contextOf(request)
-    const isNew = !planners.has(context)
-    if (isNew) {
-      const planner = plan(context === goldContext ? requests[gold] : request)
-      planners.set(context, planner && decideOnce(planner))
-    }
-    const { nll, mask } = scoreWindow(
-      model,
-      { ...request, words: 0 },
-      { planner: planners.get(context), mode },
-    )
-    if (isNew && mask) masks.push(mask)
+    const { nll, mask } = scoreRequest(request)
+    if (mask) masks.push(mask)
     return -nll
   })
   const perByte = logLikelihoods.map((value, i) => value / lengths[i])
@@ -61,6 +50,29 @@ export function answerQuestion(
     chosen: { acc: highest(logLikelihoods), acc_norm: highest(perByte) },
     gold,
     achieved: meanSparsity(masks, model.config.width),
+  }
+}
+
+/** Scores answers, each under the mask of its context; a leaky planner makes one for each answer. */
+function makeScorer(
+  model: OptModel,
+  right: Request,
+  plan: PlanContext,
+  mode: MaskMode,
+): (request: Request) => WindowScore {
+  const planners = new Map<string, MaskPlanner | null>()
+  const contextOf = ({ tokens, promptLength }: Request): string => tokens.subarray(0, promptLength).join(' ')
+  return (request) => {
+    const context = contextOf(request)
+    let planner = planners.get(context)
+    if (planner === undefined) {
+      const made = plan(context === contextOf(right) ? right : request)
+      planners.set(context, (planner = made && decideOnce(made)))
+    }
+    const text = { ...request, words: 0 }
+    if (!planner?.leaky) return scoreWindow(model, text, { planner, mode })
+    const own = plan(request) as MaskPlanner
+    return scoreWindow(model, text, { mask: leakyMask(model, own, request.tokens.slice(0, -1)), mode })
   }
 }
 
@@ -78,7 +90,7 @@ export function decideOnce(planner: MaskPlanner): MaskPlanner {
   return { ...planner, afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }
 }
 
-/** The mean over masks; nothing is skipped where there is none. @param width D */
+/** The mean over answers' masks; nothing is skipped where there is none. @param width D */
 export function meanSparsity(masks: readonly UnitMask[], width: number): Sparsity {
   const all = masks.map((mask) => achievedSparsity(mask, width))
   const mean = (kind: keyof Sparsity): number =>

@@ -1,0 +1,238 @@
+/**
+ * `shadowllm eval`: choice tasks, asked as lm-evaluation-harness asks them, dense and with units skipped.
+ */
+import { Option, type Command } from 'commander'
+import { hashFiles, hashTexts, makeProvenance, type Source } from '../../eval/provenance.ts'
+import { continuationName } from '../../eval/tasks/continuation.ts'
+import { tasks } from '../../eval/tasks/index.ts'
+import { prepareTask, type PrepareOptions } from '../../eval/tasks/prepare.ts'
+import { runTasks, type TaskRow, type TasksReport } from '../../eval/tasks/run.ts'
+import { brownForEvaluation, readDocuments } from '../../eval/texts.ts'
+import { commandArguments } from '../../platform/platform.ts'
+import type { ShadowOpt } from '../../shadow_opt.ts'
+import { InputError, UsageError } from '../../tensor/errors.ts'
+import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import { withModel } from '../open_model.ts'
+import { checkOutput, writeOutput } from '../output.ts'
+import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
+import type { Session } from '../session.ts'
+import { wholeFlag } from '../values.ts'
+import { formatColumns } from '../words.ts'
+
+const taskNames: readonly string[] = [...tasks.map(({ name }) => name), continuationName]
+
+const help = `
+Tasks and the fields of their rows, as on the Hugging Face hub:
+${tasks.map(({ name, fields }) => `  ${name.padEnd(13)}${fields}`).join('\n')}
+  ${continuationName.padEnd(13)}no rows: how a text goes on, among three other continuations; --text or the Brown corpus
+
+Rows are JSON lines or parquet: --rows TASK=FILE, or --data DIR with TASK.jsonl, TASK.parquet, or the same with
+.validation, .test or .dev before the ending. Examples (--shots) are drawn from TASK.train.* there, else from the other
+rows. A planner sees the context only, never an answer. Ctrl-C reports what is finished.
+
+Examples:
+  $ shadowllm eval --tasks continuation --limit 100
+  $ shadowllm eval --tasks continuation --planner shadow,random --sparsity 0.5,0.8
+  $ shadowllm eval -m DIR --tasks piqa,copa,rte --data DIR --shots 5 --seed 1 --json
+  $ shadowllm eval -m DIR --tasks hellaswag --rows hellaswag=validation.parquet --limit 200`
+
+interface EvalFlags extends ModelFlags, PlannerFlags {
+  readonly tasks: readonly string[]
+  readonly data?: string
+  readonly rows: ReadonlyMap<string, string>
+  readonly text?: readonly string[]
+  readonly shots: number
+  readonly limit?: number
+  readonly bos?: boolean
+  readonly prompt: number
+  readonly continuation: number
+  readonly seed: number
+  readonly json?: boolean
+  readonly output?: string
+}
+
+const count = { least: 1, most: Infinity }
+
+/** Adds the command. */
+export function addEval(program: Command, session: Session): void {
+  const command = program
+    .command('eval')
+    .description('choose among answers: accuracy, dense and with units skipped')
+    .addOption(modelOption())
+    .addOption(
+      new Option('--tasks <list>', 'what to ask, separated by commas')
+        .argParser(taskListFlag)
+        .makeOptionMandatory(),
+    )
+    .option('--data <dir>', 'folder with a file of rows for each task')
+    .option('--rows <task=file>', 'the rows of one task; may be given for each', rowsFlag, new Map())
+    .option('--text <file...>', 'texts of the continuation task (default: the Brown corpus)')
+    .option(
+      '--shots <count>',
+      'examples in front of each question',
+      wholeFlag('shots', { least: 0, most: Infinity }),
+      0,
+    )
+    .option('--limit <count>', 'questions of each task at most, the first ones', wholeFlag('limit', count))
+    .option('--bos', 'put </s> before each context (the harness does not unless add_bos_token is set)')
+    .option(
+      '--prompt <count>',
+      'most tokens of a context of continuation',
+      wholeFlag('prompt', { least: 2, most: Infinity }),
+      64,
+    )
+    .option(
+      '--continuation <count>',
+      'most tokens of an answer of continuation',
+      wholeFlag('continuation', count),
+      32,
+    )
+  addPlannerFlags(command)
+    .addOption(seedOption())
+    .addOption(backendOption())
+    .option('--json', 'print one JSON object instead of the table')
+    .option('-o, --output <file>', 'also write the JSON object to a file')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((flags: EvalFlags) => runEval(session, flags))
+}
+
+function taskListFlag(text: string): string[] {
+  const names = text.split(',').map((item) => item.trim())
+  for (const name of names)
+    if (!taskNames.includes(name))
+      throw new UsageError(
+        'TASK_NAME',
+        `--tasks: expected names of ${taskNames.join(', ')}, got ${name || 'nothing'}`,
+      )
+  return [...new Set(names)]
+}
+
+function rowsFlag(text: string, before: ReadonlyMap<string, string>): Map<string, string> {
+  const [task, ...path] = text.split('=')
+  if (path.length === 0 || path.join('=') === '' || !taskNames.includes(task))
+    throw new UsageError('VALUE', `--rows: expected TASK=FILE, got ${text || 'nothing'}`)
+  return new Map([...before, [task, path.join('=')]])
+}
+
+async function runEval(session: Session, flags: EvalFlags): Promise<void> {
+  if (flags.output !== undefined) await checkOutput(flags.output)
+  const report = await withModel(session, flags, (opt) => measure(session, opt, flags))
+  const json = `${JSON.stringify(report, null, 2)}\n`
+  await session.print(flags.json ? json : formatReport(report))
+  if (flags.output !== undefined) await writeOutput(flags.output, json)
+  session.signal.throwIfAborted()
+}
+
+function measure(session: Session, opt: ShadowOpt, flags: EvalFlags): Promise<TasksReport> {
+  return withConfigurations(opt, flags, async (configurations) => {
+    const prepared: Awaited<ReturnType<typeof prepareTask>>[] = []
+    const options = prepareOptions(opt, flags)
+    for (const name of flags.tasks) prepared.push(await prepareTask(name, options))
+    return runTasks(
+      {
+        model: opt.model,
+        tasks: prepared.map(({ task }) => task),
+        configurations,
+        mode: flags.mode,
+        seed: flags.seed,
+        config: {
+          model: opt.name,
+          batch_size: 1,
+          limit: flags.limit ?? null,
+          add_bos_token: flags.bos ?? false,
+          num_fewshot: flags.shots,
+          fewshot_seed: flags.seed,
+        },
+        provenance: await makeProvenance({
+          backend: opt.model.backend.name,
+          model: { name: opt.name, hash: await hashFiles(opt.files) },
+          data: await sourceOf(prepared.map(({ source }) => source)),
+          seed: flags.seed,
+          argv: commandArguments(),
+        }),
+      },
+      (task, done, total) => session.progress.update({ stage: task, done, total }),
+      session.signal,
+    )
+  })
+}
+
+function prepareOptions(opt: ShadowOpt, flags: EvalFlags): PrepareOptions {
+  const { tokenizer } = opt
+  if (!tokenizer)
+    throw new InputError(
+      'TOKENIZER_MISSING',
+      'tasks: expected a tokenizer in the folder of the model, got none',
+    )
+  const { data, rows, text, shots, seed, limit, bos, prompt, continuation } = flags
+  return {
+    config: opt.config,
+    encode: (part) => opt.encode(part),
+    decode: (tokens) => tokenizer.decode(tokens),
+    data,
+    rows,
+    shots,
+    seed,
+    limit: limit ?? null,
+    bos: bos ?? false,
+    documents: async () =>
+      text
+        ? { name: text.join(', '), documents: await readDocuments(text) }
+        : { name: 'Brown corpus', documents: await brownForEvaluation() },
+    prompt,
+    continuation,
+  }
+}
+
+/** One source for all tasks. */
+async function sourceOf(sources: readonly Source[]): Promise<Source> {
+  if (sources.length === 1) return sources[0]
+  const texts = sources.map(({ name, hash }) => ({ name, text: hash }))
+  return { name: sources.map(({ name }) => name).join(', '), hash: await hashTexts(texts) }
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+
+function score({ scores }: TaskRow, metric: string): string {
+  const value = scores[`${metric},none`]
+  const error = scores[`${metric}_stderr,none`]
+  if (typeof value !== 'number') return '-'
+  return (100 * value).toFixed(1) + (typeof error === 'number' ? ` +- ${(100 * error).toFixed(1)}` : '')
+}
+
+const headings = [
+  'task',
+  'planner',
+  'asked',
+  'heads',
+  'neurons',
+  'acc %',
+  'acc_norm %',
+  'same choice',
+  'questions',
+]
+
+/** The report as a table. */
+export function formatReport({ rows, means, complete }: TasksReport): string {
+  const cells = rows.map((row) => [
+    row.task,
+    row.leaky ? `${row.planner} (leaky)` : row.planner,
+    `${Math.round(1000 * row.sparsity) / 10} %`,
+    percent(row.achieved.heads),
+    percent(row.achieved.neurons),
+    score(row, 'acc'),
+    score(row, 'acc_norm'),
+    row.planner === 'dense' ? '-' : percent(row.agreement),
+    `${row.questions}`,
+  ])
+  const lines = [formatColumns([headings, ...cells], [2, 3, 4, 5, 6, 7, 8]).trimEnd(), '']
+  if (new Set(rows.map(({ task }) => task)).size > 1)
+    for (const { planner, sparsity, acc } of means)
+      lines.push(
+        `Mean acc of all tasks, ${planner} at ${Math.round(1000 * sparsity) / 10} %: ${(100 * acc).toFixed(1)} %`,
+      )
+  lines.push('+- is one standard error. Same choice: how often acc chooses what dense chooses.')
+  if (!complete) lines.push('The run was stopped: the numbers cover what was finished.')
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,223 @@
+/**
+ * `shadowllm perplexity`: how surprised a model is by a text, per word of its pages and per token of its stream, dense
+ * and with units skipped.
+ */
+import { Option, type Command } from 'commander'
+import {
+  prefixes,
+  protocols,
+  textPerplexity,
+  type Prefix,
+  type TextPerplexityReport,
+  type TextPerplexityRow,
+} from '../../eval/text_perplexity.ts'
+import {
+  brownForEvaluation,
+  firstPages,
+  readDocuments,
+  textOfDocuments,
+  type PagedText,
+} from '../../eval/texts.ts'
+import { readWikitext } from '../../eval/wikitext.ts'
+import { commandArguments } from '../../platform/platform.ts'
+import type { ShadowOpt } from '../../shadow_opt.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import { withModel } from '../open_model.ts'
+import { checkOutput, writeOutput } from '../output.ts'
+import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
+import type { Session } from '../session.ts'
+import { wholeFlag } from '../values.ts'
+import { formatColumns, formatCount } from '../words.ts'
+
+const help = `
+Two numbers that cannot be compared with each other:
+  ppl/word   pages, each after a </s>, in windows that do not overlap; the sum over words as published. This is
+             lm-evaluation-harness's word_perplexity of WikiText.
+  ppl/token  the text in one stream, a window every --stride tokens, as in Hugging Face's guide to perplexity.
+Under a planner the first --prompt tokens of each window are what it sees, and are scored in no row.
+
+The text is --wikitext, or --text, or else documents of the Brown corpus that predictors are not trained on.
+Ctrl-C reports what is finished.
+
+Examples:
+  $ shadowllm perplexity
+  $ shadowllm perplexity --planner shadow,random --sparsity 0.5,0.8 --limit 4
+  $ shadowllm perplexity -m DIR --wikitext wiki.test.raw --stride 512 --json
+  $ shadowllm perplexity --planner static --calibration DIR --text book.txt`
+
+/** Documents of the Brown corpus that are read unless told. */
+const usualDocuments = 4
+
+interface PerplexityFlags extends ModelFlags, PlannerFlags {
+  readonly text?: readonly string[]
+  readonly wikitext?: string
+  readonly by: 'page' | 'stream' | 'both'
+  readonly stride?: number
+  readonly prefix: Prefix
+  readonly prompt?: number
+  readonly limit?: number
+  readonly seed: number
+  readonly json?: boolean
+  readonly output?: string
+}
+
+const count = { least: 1, most: Infinity }
+
+/** Adds the command. */
+export function addPerplexity(program: Command, session: Session): void {
+  const command = program
+    .command('perplexity')
+    .description('measure perplexity per word and per token, dense and with units skipped')
+    .addOption(modelOption())
+    .option('--text <file...>', 'texts to read, each a page')
+    .option('--wikitext <file>', 'WikiText to read, raw or parquet')
+    .addOption(
+      new Option('--by <protocol>', 'per word of pages, per token of the stream, or both')
+        .choices(['both', ...protocols])
+        .default('both'),
+    )
+    .option('--stride <count>', "of the stream's windows (default: the context)", wholeFlag('stride', count))
+    .addOption(
+      new Option('--prefix <where>', 'where the stream has a </s>').choices(prefixes).default('start'),
+    )
+    .option(
+      '--prompt <count>',
+      'tokens of each window that planners see (default: a quarter of the context, at most 128)',
+      wholeFlag('prompt', count),
+    )
+    .option(
+      '--limit <count>',
+      `how many pages to read (default: all; ${usualDocuments} of the Brown corpus)`,
+      wholeFlag('limit', count),
+    )
+  addPlannerFlags(command)
+    .addOption(seedOption())
+    .addOption(backendOption())
+    .option('--json', 'print one JSON object instead of the table')
+    .option('-o, --output <file>', 'also write the JSON object to a file')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((flags: PerplexityFlags) => runPerplexity(session, flags))
+}
+
+async function runPerplexity(session: Session, flags: PerplexityFlags): Promise<void> {
+  if (flags.output !== undefined) await checkOutput(flags.output)
+  const text = await readText(flags)
+  const report = await withModel(session, flags, (opt) => measure(session, opt, text, flags))
+  const json = `${JSON.stringify(report, null, 2)}\n`
+  await session.print(flags.json ? json : formatReport(report))
+  if (flags.output !== undefined) await writeOutput(flags.output, json)
+  session.signal.throwIfAborted()
+}
+
+async function readText({ text, wikitext, limit }: PerplexityFlags): Promise<PagedText> {
+  if (text && wikitext !== undefined)
+    throw new UsageError('TEXT', '--text and --wikitext: expected one of them, got both')
+  if (wikitext !== undefined) return firstPages(await readWikitext(wikitext), limit ?? Infinity)
+  if (text) return firstPages(textOfDocuments(text.join(', '), await readDocuments(text)), limit ?? Infinity)
+  const documents = await brownForEvaluation()
+  return textOfDocuments('Brown corpus', documents.slice(0, limit ?? usualDocuments))
+}
+
+function measure(
+  session: Session,
+  opt: ShadowOpt,
+  text: PagedText,
+  flags: PerplexityFlags,
+): Promise<TextPerplexityReport> {
+  const { by, stride, prefix, prompt, mode, seed } = flags
+  return withConfigurations(opt, flags, (configurations) =>
+    textPerplexity(
+      {
+        model: opt.model,
+        modelName: opt.name,
+        modelFiles: opt.files,
+        encode: (part) => opt.encode(part),
+        text,
+        configurations,
+        protocols: by === 'both' ? protocols : [by],
+        stride,
+        prefix,
+        prompt,
+        mode,
+        seed,
+        argv: commandArguments(),
+      },
+      (protocol, done, total) => session.progress.update({ stage: protocol, done, total }),
+      session.signal,
+    ),
+  )
+}
+
+/** Four significant digits, and the error beside them. */
+function measured(value: number | null, error: number | null = null): string {
+  if (value === null) return '-'
+  const digits = value >= 1000 ? 0 : Math.max(0, 3 - Math.floor(Math.log10(value)))
+  return value.toFixed(digits) + (error === null ? '' : ` +- ${error.toFixed(digits)}`)
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+
+function rowCells(row: TextPerplexityRow): string[] {
+  return [
+    row.leaky ? `${row.planner} (leaky)` : row.planner,
+    `${Math.round(1000 * row.sparsity) / 10} %`,
+    percent(row.achieved.heads),
+    percent(row.achieved.neurons),
+    measured(row.tokenPerplexity, row.tokenPerplexityError),
+    measured(row.wordPerplexity, row.wordPerplexityError),
+    row.planner === 'dense' ? '-' : row.klPerToken.toFixed(4),
+    row.planner === 'dense' ? '-' : percent(row.agreement),
+    row.firstDifference === null ? '-' : formatCount(row.firstDifference),
+  ]
+}
+
+const headings = [
+  'planner',
+  'asked',
+  'heads',
+  'neurons',
+  'ppl/token',
+  'ppl/word',
+  'KL',
+  'same best',
+  'first other',
+]
+
+/** The report as a table and what it is of. */
+export function formatReport(report: TextPerplexityReport): string {
+  const { rows, whole, text, protocol } = report
+  const { context, stride, prefix, prompt, windows } = protocol
+  const lines = [
+    `${text.name}: ${formatCount(text.pages)} pages, ${formatCount(text.words)} words, ${formatCount(text.bytes)} bytes`,
+  ]
+  if (windows.stream !== undefined) {
+    const where =
+      prefix === 'none' ? 'no </s>' : `</s> at the start${prefix === 'window' ? ' of every window' : ''}`
+    lines.push(
+      `ppl/token: ${measured(whole.tokenPerplexity)} dense, all ${formatCount(whole.streamTokens)} scored tokens of the stream; context ${context}, stride ${stride}, ${where}`,
+    )
+  }
+  if (windows.page !== undefined)
+    lines.push(
+      `ppl/word:  ${measured(whole.wordPerplexity)} dense, all ${formatCount(whole.pageTokens)} tokens of the pages, </s> before each; per byte ${measured(whole.bytePerplexity)}, bits per byte ${measured(whole.bitsPerByte)}`,
+    )
+  if (rows.length > 1) {
+    const seen =
+      prompt === null
+        ? 'Leaky: masks saw all they were scored on.'
+        : `Masks from the first ${prompt} tokens of each window; all rows score what follows.`
+    lines.push(
+      '',
+      formatColumns([headings, ...rows.map(rowCells)], headings.map((_, i) => i).slice(1)).trimEnd(),
+      '',
+      seen,
+    )
+    lines.push(
+      '+- is one standard error. KL(dense || row) in nats per token; same best: the likeliest token is the dense one.',
+    )
+  }
+  if (!report.complete) lines.push('The run was stopped: the numbers cover what was finished.')
+  return `${lines.join('\n')}\n`
+}

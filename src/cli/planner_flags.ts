@@ -1,0 +1,162 @@
+/**
+ * Flags of commands that compare planners, and what planners decide by, read from the files they name.
+ */
+import { Option, type Command } from 'commander'
+import { criteria, criterionByName } from '../criteria/index.ts'
+import { openCalibration } from '../eval/calibration/open.ts'
+import { Configurations, type ConfigurationOptions } from '../eval/configurations.ts'
+import { scopes, type Scope } from '../masks/budget.ts'
+import { backendTopK, type UnitScores } from '../masks/selection.ts'
+import type { MaskMode } from '../model/opt/unit_lists.ts'
+import { exists, folderOf, joinPath } from '../platform/platform.ts'
+import { DejavuPredictor } from '../predictor/dejavu.ts'
+import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
+import { plannerNames, type PlannerName } from '../predictor/planners.ts'
+import { openPredictor, type Predictor } from '../predictor/predictor_file.ts'
+import { ShadowPredictor } from '../predictor/shadow.ts'
+import { checkPredictor, predictorFile, type ShadowOpt } from '../shadow_opt.ts'
+import { MissingError, UsageError } from '../tensor/errors.ts'
+import { sparsityListFlag, wholeFlag } from './values.ts'
+
+/** What a command that compares planners is given. */
+export interface PlannerFlags {
+  readonly planner: readonly PlannerName[]
+  readonly sparsity: readonly number[]
+  readonly criterion: string
+  readonly scope: Scope
+  readonly predictor: readonly string[]
+  readonly calibration?: string
+  readonly every?: number
+  readonly mode: MaskMode
+  readonly leaky?: boolean
+  readonly released?: boolean
+}
+
+/** Adds the flags to a command. */
+export function addPlannerFlags(command: Command): Command {
+  return command
+    .option(
+      '--planner <list>',
+      `who decides what is skipped, separated by commas: ${plannerNames.join(', ')}; dense is always measured`,
+      plannerListFlag,
+      [],
+    )
+    .option('--sparsity <list>', 'shares to skip, separated by commas', sparsityListFlag, [0.5])
+    .addOption(
+      new Option('--criterion <name>', 'what the oracle, static and prompt planners score by')
+        .choices(criteria.map(({ name }) => name))
+        .default('plainact'),
+    )
+    .addOption(new Option('--scope <name>', 'what units compete with').choices(scopes).default('global'))
+    .option(
+      '--predictor <file>',
+      'a trained predictor; its kind says whose it is, so give one for each planner that needs one',
+      (file: string, before: readonly string[]) => [...before, file],
+      [],
+    )
+    .option('--calibration <dir>', 'a calibration, whose mean scores the static planner ranks by')
+    .option(
+      '--every <count>',
+      'decide again after so many tokens (default: once; dejavu: every token)',
+      wholeFlag('every', { least: 1, most: Infinity }),
+    )
+    .addOption(
+      new Option('--mode <name>', 'leave the work of skipped units out, or do it and multiply by zero')
+        .choices(['skip', 'simulate'])
+        .default('skip'),
+    )
+    .option('--leaky', 'let planners see the whole text, answer included, as the published numbers did')
+    .option('--released', 'select as the released code does')
+}
+
+/** Names of planners, separated by commas, without doubles. */
+export function plannerListFlag(text: string): PlannerName[] {
+  const names = text.split(',').map((item) => item.trim())
+  for (const name of names)
+    if (!plannerNames.includes(name as PlannerName))
+      throw new UsageError(
+        'PLANNER',
+        `--planner: expected names of ${plannerNames.join(', ')}, got ${name || 'nothing'}`,
+      )
+  return [...new Set(names as PlannerName[])]
+}
+
+/**
+ * Reads what the planners decide by, works with it and gives it back.
+ * @throws MissingError PLANNER_SOURCE, PREDICTOR_MISSING; InputError PREDICTOR_MODEL, CALIBRATION_MODEL and those of files
+ */
+export async function withConfigurations<T>(
+  opt: ShadowOpt,
+  flags: PlannerFlags,
+  work: (configurations: Configurations) => Promise<T>,
+): Promise<T> {
+  const { planner, sparsity, scope, criterion, every, leaky, released } = flags
+  const predictors: Predictor[] = []
+  try {
+    for (const path of await predictorPaths(opt, flags)) {
+      const predictor = await openPredictor(path, opt.model.backend)
+      predictors.push(predictor)
+      checkPredictor(predictor, opt.config, path)
+    }
+    const mean = await calibratedMean(opt, flags)
+    const shadow = predictors.findLast((one) => one instanceof ShadowPredictor)
+    const dejavuStyle = predictors.findLast((one) => one instanceof DejavuStylePredictor)
+    const dejavu = predictors.findLast((one) => one instanceof DejavuPredictor)
+    const learnt: ConfigurationOptions['learnt'] = {
+      ...(shadow && { shadow: shadow.card.criterion }),
+      ...(dejavuStyle && { 'dejavu-style': dejavuStyle.card.criterion }),
+      ...(dejavu && { dejavu: dejavu.card.criterion }),
+    }
+    return await work(
+      new Configurations({
+        planners: planner,
+        sparsities: sparsity,
+        scope,
+        criterion: criterionByName(criterion),
+        learnt,
+        sources: {
+          model: opt.model,
+          topK: backendTopK(opt.model.backend),
+          mean,
+          shadow,
+          dejavuStyle,
+          dejavu,
+        },
+        every,
+        leaky,
+        released,
+      }),
+    )
+  } finally {
+    for (const predictor of predictors) predictor.dispose()
+  }
+}
+
+/** The predictors named, and for the shadow planner the one in the model's folder where none is named. */
+async function predictorPaths(opt: ShadowOpt, { planner, predictor }: PlannerFlags): Promise<string[]> {
+  const own = joinPath(folderOf(opt.files[0]), predictorFile)
+  // It comes first: one that is named takes its place.
+  if (planner.includes('shadow') && (await exists(own))) return [own, ...predictor]
+  if (planner.includes('shadow') && predictor.length === 0)
+    throw new MissingError(
+      'PREDICTOR_MISSING',
+      `planner shadow: expected --predictor, or ${own}, got neither; "shadowllm train" makes one`,
+    )
+  return [...predictor]
+}
+
+/** The mean scores of the calibration, where static pruning asks for them. */
+async function calibratedMean(
+  opt: ShadowOpt,
+  { planner, calibration, criterion }: PlannerFlags,
+): Promise<UnitScores | undefined> {
+  if (!planner.includes('static')) return undefined
+  if (calibration === undefined)
+    throw new MissingError(
+      'CALIBRATION_MISSING',
+      'planner static: expected --calibration, got none; "shadowllm calibrate" makes one',
+    )
+  const opened = await openCalibration(calibration)
+  opened.checkModel({ ...opt.model.shape, width: opt.config.width })
+  return opened.aggregate(criterion)
+}
