@@ -1,0 +1,290 @@
+/**
+ * `shadowllm pretrain`: trains a small OPT from text, with this project's own backward pass.
+ */
+import { Option, type Command } from 'commander'
+import type { BackendName } from '../../backends/backend.ts'
+import { createBackend } from '../../backends/select.ts'
+import { parameterShapes } from '../../model/opt/names.ts'
+import { fileKind, joinPath, makeFolder } from '../../platform/platform.ts'
+import { embeddedName, findModel } from '../../shadow_opt.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import {
+  addToCurve,
+  cutCurve,
+  hasCheckpoint,
+  hashWindows,
+  openCheckpoint,
+  readCurve,
+  saveCheckpoint,
+  type RunIdentity,
+} from '../../train/checkpoint.ts'
+import { pretrain, type HeldOutReport, type StepReport } from '../../train/pretrain.ts'
+import type { PretrainWindows } from '../../train/pretrain_data.ts'
+import {
+  checkSettings,
+  embeddedRecipe,
+  settingNames,
+  type PretrainSettings,
+} from '../../train/pretrain_settings.ts'
+import type { TrainerState } from '../../train/pretrain_trainer.ts'
+import { backendOption, quietOption } from '../flags.ts'
+import { whileWriting } from '../output.ts'
+import { readPlan, readWindows, writePlan, type ModelPlan } from '../pretrain_inputs.ts'
+import type { Session } from '../session.ts'
+import { numberFlag, seedFlag, wholeFlag } from '../values.ts'
+import { formatBytes, formatCount } from '../words.ts'
+
+const help = `
+Without flags of its own it is the recipe of the embedded model, on the Brown corpus: AdamW (betas 0.9 and 0.95, weight
+decay on matrices only), a linear rise of the rate, then a cosine down to a floor, gradients clipped by their common
+norm, windows that begin with </s> in a seeded random order. The folder it writes is a model's folder, with the loss
+curve in loss.jsonl and the state to go on from in training.safetensors. Ctrl-C keeps both; --resume goes on, and the
+weights are those of a run that was never stopped, bit for bit.
+
+Examples:
+  $ shadowllm pretrain -o tiny --steps 40 --batch 4 --length 128 --warmup 10    (minutes; the loss falls)
+  $ shadowllm pretrain -o tiny --text a.txt b.txt --config config.json --tokenizer fixtures/tiny-opt
+  $ shadowllm pretrain -o tiny --text a.txt b.txt --resume
+  $ shadowllm pretrain -o tiny          (the whole recipe: 4,279 steps of 16 x 256 tokens, many hours)
+  $ shadowllm generate -m tiny "Once upon a time"`
+
+interface PretrainFlags extends Partial<PretrainSettings> {
+  readonly config?: string
+  readonly tokenizer?: string
+  readonly text?: readonly string[]
+  readonly heldOut?: readonly string[]
+  readonly output: string
+  readonly evaluateEvery: number
+  readonly saveEvery: number
+  readonly resume?: boolean
+  readonly backend: BackendName
+  readonly json?: boolean
+  readonly quiet?: boolean
+}
+
+const positive = { least: 1, most: Infinity }
+const share = { least: 0, most: 1 }
+
+/** Adds the command. */
+export function addPretrain(program: Command, session: Session): void {
+  const command = program
+    .command('pretrain')
+    .description('train a small OPT from text')
+    .requiredOption('-o, --output <dir>', 'folder for the model, the loss curve and the state to go on from')
+    .option('--config <path>', "config.json or its folder: the model's sizes (default: those of tiny-opt)")
+    .option('--tokenizer <dir>', 'folder of vocab.json and merges.txt (default: that of the config)')
+    .option('--text <file...>', 'text to learn from (default: the Brown corpus but for every fifth document)')
+    .option(
+      '--held-out <file...>',
+      'text that is only measured (default: those documents, or each 20th window)',
+    )
+  for (const option of settingOptions()) command.addOption(option)
+  command
+    .option(
+      '--evaluate-every <steps>',
+      'measure the held-out loss',
+      wholeFlag('evaluate-every', positive),
+      100,
+    )
+    .option('--save-every <steps>', 'keep the state', wholeFlag('save-every', positive), 100)
+    .option('--resume', 'go on with the run in the folder; its settings hold')
+    .addOption(backendOption())
+    .option('--json', 'print one JSON object at the end instead of lines')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((flags: PretrainFlags) => runPretrain(session, flags))
+}
+
+/** No defaults: a run that is resumed has its own. */
+function settingOptions(): Option[] {
+  const option = (
+    name: keyof PretrainSettings,
+    value: string,
+    what: string,
+    parse: (text: string) => number,
+  ) => new Option(`--${name} <${value}>`, `${what} (default: ${embeddedRecipe[name]})`).argParser(parse)
+  const whole = (name: keyof PretrainSettings, least: number, what: string): Option =>
+    option(name, 'count', what, wholeFlag(name, { least, most: Infinity }))
+  const number = (name: keyof PretrainSettings, least: number, most: number, what: string): Option =>
+    option(name, 'number', what, numberFlag(name, { least, most }))
+  return [
+    whole('steps', 1, 'steps of the whole run'),
+    whole('batch', 1, 'windows a step learns from'),
+    whole('length', 2, 'tokens of a window'),
+    number('rate', 0, 1, 'highest learning rate'),
+    whole('warmup', 0, 'steps over which the rate rises'),
+    option('floor', 'share', 'share of the highest rate the cosine ends at', numberFlag('floor', share)),
+    number('decay', 0, 1, 'weight decay of matrices'),
+    number('clip', 1e-6, Infinity, 'norm that gradients are clipped to'),
+    option('seed', 'number', 'seed of the first weights and of the order', seedFlag),
+  ]
+}
+
+async function runPretrain(session: Session, flags: PretrainFlags): Promise<void> {
+  if (flags.quiet) session.quieten()
+  const { output, resume = false } = flags
+  await checkFolder(output, resume)
+  const checkpoint = resume ? await openCheckpoint(output) : null
+  try {
+    const plan = await readPlan(
+      flags.config ?? (resume ? output : await findModel(embeddedName)),
+      flags.tokenizer,
+    )
+    const settings = settingsOf(flags, checkpoint?.settings ?? embeddedRecipe)
+    checkSettings(settings, plan.config.positions)
+    const reading = (done: number, total: number): void =>
+      session.progress.update({ stage: 'reading', done, total })
+    const choice = { ...flags, length: settings.length }
+    const windows = await readWindows(plan, choice, reading, session.signal)
+    const identity = { settings, config: plan.config, data: await hashWindows(windows.training) }
+    const from = checkpoint ? await checkpoint.read(identity) : null
+    await whileWriting(output, async () => {
+      await makeFolder(output)
+      if (from === null) await writePlan(output, plan)
+      await cutCurve(output, from?.step ?? 0)
+    })
+    await train(session, flags, { plan, windows, identity, from })
+  } finally {
+    await checkpoint?.close()
+  }
+}
+
+/** Those given, else those of `others`. */
+function settingsOf(flags: PretrainFlags, others: PretrainSettings): PretrainSettings {
+  const settings = { ...others }
+  for (const name of settingNames) settings[name] = flags[name] ?? settings[name]
+  return settings
+}
+
+/** @throws UsageError OUTPUT for what is no folder, or one that holds a model or a run that would be lost */
+async function checkFolder(folder: string, resume: boolean): Promise<void> {
+  const kind = await fileKind(folder)
+  if (kind === 'file' || kind === 'other')
+    throw new UsageError('OUTPUT', `${folder}: expected a folder to write, got a file`)
+  if (resume || kind === 'missing') return
+  if (await hasCheckpoint(folder))
+    throw new UsageError('OUTPUT', `${folder}: expected no run in it, got one; --resume goes on with it`)
+  for (const name of ['model.safetensors', 'pytorch_model.bin'])
+    if ((await fileKind(joinPath(folder, name))) !== 'missing')
+      throw new UsageError('OUTPUT', `${folder}: expected a folder without a model, got ${name} in it`)
+}
+
+interface Run {
+  readonly plan: ModelPlan
+  readonly windows: PretrainWindows
+  readonly identity: RunIdentity
+  readonly from: TrainerState | null
+}
+
+async function train(session: Session, flags: PretrainFlags, run: Run): Promise<void> {
+  const { output, json, evaluateEvery, saveEvery } = flags
+  const { settings, config } = run.identity
+  const show = async (line: string): Promise<void> => {
+    if (!json) await session.print(`${line}\n`)
+  }
+  session.progress.clear()
+  await show(describeRun(run))
+  const taken: StepReport[] = []
+  let finished = false
+  const backend = await createBackend(flags.backend)
+  try {
+    await pretrain({
+      config,
+      backend,
+      windows: run.windows,
+      settings,
+      from: run.from,
+      evaluateEvery,
+      saveEvery,
+      signal: session.signal,
+      onStep: async (report) => {
+        taken.push(report)
+        await whileWriting(output, () => addToCurve(output, report))
+        showProgress(session, taken, settings.steps)
+      },
+      onHeldOut: async (report) => {
+        await whileWriting(output, () => addToCurve(output, report))
+        await show(describeHeldOut(report, taken.slice(-evaluateEvery), settings.steps))
+      },
+      save: (state) => whileWriting(output, () => saveCheckpoint(output, state, run.identity)),
+    })
+    finished = true
+  } finally {
+    backend.dispose()
+    session.progress.clear()
+    // Ctrl-C ends the run with an error; what there is by then is kept all the same.
+    if (json && (finished || session.signal.aborted))
+      await session.print(`${JSON.stringify(await summary(output, run, taken), null, 2)}\n`)
+  }
+  await show(`written to ${output}`)
+}
+
+function describeRun({ identity, windows, from }: Run): string {
+  const { config, settings } = identity
+  const shapes = [...parameterShapes(config).values()]
+  const parameters = shapes.reduce(
+    (sum, shape) => sum + shape.reduce((product, size) => product * size, 1),
+    0,
+  )
+  const tokens = formatCount(windows.training.length * settings.length)
+  const perStep = formatCount(settings.batch * settings.length)
+  return [
+    `${formatCount(parameters)} parameters; a state takes ${formatBytes(parameters * 12)}, the model ${formatBytes(parameters * 4)}`,
+    `${tokens} tokens in ${formatCount(windows.training.length)} windows, ${formatCount(windows.heldOut.length)} windows held out`,
+    `${formatCount(settings.steps)} steps of ${perStep} tokens${from ? `, going on after ${formatCount(from.step)}` : ''}`,
+  ].join('\n')
+}
+
+function speedOf(steps: readonly StepReport[]): number {
+  const total = (of: 'tokens' | 'seconds'): number => steps.reduce((sum, step) => sum + step[of], 0)
+  return total('tokens') / total('seconds')
+}
+
+function showProgress(session: Session, taken: readonly StepReport[], steps: number): void {
+  const recent = taken.slice(-10)
+  const seconds = recent.reduce((sum, step) => sum + step.seconds, 0) / recent.length
+  const { step, loss } = recent[recent.length - 1]
+  session.progress.update({
+    stage: 'training',
+    done: step,
+    total: steps,
+    secondsLeft: seconds * (steps - step),
+    note: `loss ${loss.toFixed(3)}  ${formatCount(Math.round(speedOf(recent)))} tokens/s`,
+  })
+}
+
+/** @param since the steps taken since the last such line */
+function describeHeldOut(
+  { step, heldOut }: HeldOutReport,
+  since: readonly StepReport[],
+  steps: number,
+): string {
+  const measured = `step ${formatCount(step)} of ${formatCount(steps)}: held out ${heldOut.toFixed(4)}`
+  if (since.length === 0) return measured
+  const mean = since.reduce((sum, { loss }) => sum + loss, 0) / since.length
+  return `${measured}, training ${mean.toFixed(4)}, ${formatCount(Math.round(speedOf(since)))} tokens/s`
+}
+
+async function summary(
+  output: string,
+  { identity, windows }: Run,
+  taken: readonly StepReport[],
+): Promise<object> {
+  const { settings, data } = identity
+  const curve = await readCurve(output)
+  const losses = curve.flatMap((row) => ('loss' in row ? [row] : []))
+  const heldOut = curve.flatMap((row) => ('heldOut' in row ? [row] : []))
+  const ends = <Row>(rows: readonly Row[], read: (row: Row) => number) =>
+    rows.length === 0 ? null : { first: read(rows[0]), last: read(rows[rows.length - 1]) }
+  const step = losses.at(-1)?.step ?? 0
+  return {
+    output,
+    step,
+    complete: step === settings.steps,
+    settings,
+    data: { hash: data, windows: windows.training.length, heldOut: windows.heldOut.length },
+    loss: ends(losses, (row) => row.loss),
+    heldOut: ends(heldOut, (row) => row.heldOut),
+    tokensPerSecond: taken.length === 0 ? null : speedOf(taken),
+  }
+}
