@@ -122,7 +122,7 @@ export async function trainDejavu(
 ): Promise<TrainedPredictor<DejavuPredictor>> {
   const seen = (example: CalibrationExample, layer: number): Float32Array =>
     rowOf(example.features.stream, layer - 1, card.width)
-  const { values, heldOut } = await trainLayers(backend, card, examples, seen, targetsOf, dejavuLoss, options)
+  const { values, heldOut } = await trainLayers(backend, card, examples, seen, dejavuLoss, options)
   return { predictor: new DejavuPredictor(backend, card, values), heldOut }
 }
 
