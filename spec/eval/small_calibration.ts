@@ -1,0 +1,67 @@
+/**
+ * A small random model and windows to calibrate it on, for laws that calibrate many times.
+ */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Backend } from '../../src/backends/backend.ts'
+import type { CalibrateOptions } from '../../src/eval/calibration/collect.ts'
+import type { Window } from '../../src/eval/windows.ts'
+import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
+import { initialWeights } from '../../src/model/opt/initial_weights.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
+import { Random } from '../../src/tensor/random.ts'
+
+export const smallConfig: OptConfig = makeOptConfig({
+  layers: 2,
+  width: 8,
+  heads: 2,
+  neurons: 6,
+  vocabulary: 20,
+  positions: 32,
+})
+
+/** The model on a backend. */
+export function makeSmallModel(backend: Backend, config: OptConfig = smallConfig): Promise<OptModel> {
+  const weights = initialWeights(config, { seed: 3, deviation: 0.4, biasDeviation: 0.2 })
+  return OptModel.load(config, memorySource(weights), backend)
+}
+
+/** Windows of random tokens and lengths, of two groups. */
+export function makeWindows(count: number, seed = 1): Window[] {
+  const random = new Random(seed)
+  return Array.from({ length: count }, (_, i) => {
+    const promptLength = 1 + random.below(6)
+    const length = promptLength + 1 + random.below(4)
+    const tokens = Int32Array.from({ length }, () => random.below(smallConfig.vocabulary))
+    return { document: `page ${i}`, genre: i % 3 ? 'prose' : 'verse', tokens, promptLength, words: 1 }
+  })
+}
+
+/** Options of a calibration of so many windows. */
+export function smallOptions(
+  model: OptModel,
+  folder: string,
+  windows: readonly Window[],
+  more: Partial<CalibrateOptions> = {},
+): CalibrateOptions {
+  return {
+    model,
+    modelHash: '0'.repeat(64),
+    source: { name: 'pages', windows },
+    examples: windows.length,
+    folder,
+    criteria: ['plainact', 'plainact-signed'],
+    ...more,
+  }
+}
+
+/** Every file of a folder, by name. */
+export function filesOf(folder: string): Record<string, string> {
+  mkdirSync(folder, { recursive: true })
+  return Object.fromEntries(
+    readdirSync(folder)
+      .toSorted()
+      .map((name) => [name, readFileSync(join(folder, name), 'latin1')]),
+  )
+}
