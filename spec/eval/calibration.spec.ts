@@ -100,7 +100,7 @@ const resumes =
 
 const someStops = [
   fc.integer({ min: 1, max: 8 }),
-  fc.array(fc.nat(5), { maxLength: 3 }),
+  fc.array(fc.nat(5), { maxLength: 2 }),
   fc.boolean(),
   fc.boolean(),
 ] as const satisfies readonly fc.Arbitrary<unknown>[]

@@ -1,0 +1,432 @@
+/**
+ * What an example shows, how examples are added up, and what collecting them costs.
+ */
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { criteria, criterionByName } from '../../src/criteria/index.ts'
+import {
+  aggregateScores,
+  aggregations,
+  ScoreAggregate,
+  type Aggregation,
+} from '../../src/eval/calibration/aggregate.ts'
+import {
+  backwardFlops,
+  calibrationCost,
+  criterionFlops,
+  forwardFlops,
+  lossFlops,
+} from '../../src/eval/calibration/cost.ts'
+import { collectExample, exampleSeed, takeWindows } from '../../src/eval/calibration/examples.ts'
+import { continuationLabels, type Window } from '../../src/eval/windows.ts'
+import type { UnitScores } from '../../src/masks/selection.ts'
+import { backward } from '../../src/model/opt/backward.ts'
+import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
+import type { OptModel } from '../../src/model/opt/opt_model.ts'
+import { traceForward } from '../../src/model/opt/trace.ts'
+import { catalog, opNames, type OpName } from '../../src/ops/catalog.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+import { makeSmallModel, makeWindows, smallConfig } from './small_calibration.ts'
+
+let backend: Backend
+let model: OptModel
+beforeAll(async () => {
+  backend = await createBackend('reference')
+  model = await makeSmallModel(backend)
+})
+afterAll(() => {
+  model.dispose()
+  expect(backend.liveBuffers).toBe(0)
+})
+
+const quiet = { record: false }
+
+describe('an example', () => {
+  const { width: D, layers: L } = smallConfig
+  type Collect = typeof collectExample
+
+  /** Everything a predictor may see is what the prompt shows when there is nothing after it. */
+  const seesThePrompt = (collect: Collect) => (seed: number) => {
+    const [window] = makeWindows(1, seed)
+    const { promptLength: T } = window
+    const { features } = collect(model, window, [], { keepSequence: true })
+    const alone = traceForward(model, window.tokens.slice(0, T))
+    try {
+      for (let layer = 0; layer < L; layer++) {
+        const heads = alone.headOut(layer) // [T, D]
+        const row = (of: Float32Array): Float32Array => of.slice(layer * D, (layer + 1) * D)
+        expect(row(features.last)).toEqual(heads.slice((T - 1) * D))
+        expect(row(features.stream)).toEqual(alone.hidden(layer).slice((T - 1) * D))
+        row(features.mean).forEach((mean, d) => {
+          let sum = 0
+          for (let t = 0; t < T; t++) sum = Math.fround(sum + heads[t * D + d])
+          expect(mean).toBe(Math.fround(sum / T))
+        })
+      }
+      expect(features.sequence).toEqual(alone.headOut(0))
+    } finally {
+      alone.dispose()
+    }
+  }
+
+  law('shows what the prompt alone shows, bit for bit', [fc.nat()], seesThePrompt(collectExample), {
+    runs: 30,
+  })
+
+  test('mutants are killed: features of the answer, of the wrong token, of the layer before', async () => {
+    const moved =
+      (change: (window: Window) => Window): Collect =>
+      (of, window, ...rest) =>
+        collectExample(of, change(window), ...rest)
+    const shifted: Collect = (...args) => {
+      const example = collectExample(...args)
+      const { stream } = example.features
+      const before = new Float32Array(stream.length)
+      before.set(stream.subarray(0, stream.length - D), D)
+      return { ...example, features: { ...example.features, stream: before } }
+    }
+    for (const mutant of [
+      moved((window) => ({ ...window, promptLength: window.tokens.length - 1 })),
+      moved((window) => ({ ...window, promptLength: Math.max(1, window.promptLength - 1) })),
+      shifted,
+    ])
+      await expect(checkLaw('m', [fc.nat()], seesThePrompt(mutant), quiet)).rejects.toThrow('Counterexample')
+  })
+
+  test('has the loss of its continuation and the scores of each criterion, as if each were alone', () => {
+    const windows = makeWindows(3)
+    for (const [index, window] of windows.entries()) {
+      const labels = continuationLabels(window)
+      const example = collectExample(model, window, criteria, { index, seed: 5 })
+      const trace = traceForward(model, window.tokens)
+      const gradients = backward(model, trace, labels)
+      const input = { model, tokens: window.tokens, labels, trace, gradients, seed: exampleSeed(5, index) }
+      expect([example.index, example.group, example.loss]).toEqual([index, window.genre, gradients.loss])
+      expect([...example.scores.keys()]).toEqual(criteria.map(({ name }) => name))
+      for (const criterion of criteria)
+        expect(example.scores.get(criterion.name)).toEqual(criterion.score(input))
+      expect(example.features.sequence).toBeNull()
+      gradients.dispose()
+      trace.dispose()
+    }
+  })
+
+  test('draws at random by its place and the seed, and by nothing else', () => {
+    const seeds = new Set<number>()
+    for (let seed = 0; seed < 20; seed++)
+      for (let index = 0; index < 50; index++) seeds.add(exampleSeed(seed, index))
+    expect(seeds.size).toBe(1000)
+    expect(exampleSeed(3, 7)).toBe(exampleSeed(3, 7))
+  })
+
+  test('comes from a source that gives as many as it has', async () => {
+    const windows = makeWindows(4)
+    async function* later(): AsyncGenerator<Window> {
+      yield* windows
+    }
+    expect(await takeWindows({ name: 'pages', windows: later() }, 3)).toEqual(windows.slice(0, 3))
+    expect(await takeWindows({ name: 'pages', windows }, 9)).toEqual(windows)
+    await expect(takeWindows({ name: 'pages', windows: [] }, 1)).rejects.toMatchObject({ code: 'WINDOWS' })
+  })
+})
+
+interface Scored {
+  readonly scores: UnitScores
+  readonly group: string
+}
+type Aggregate = (examples: readonly Scored[], how: Aggregation) => UnitScores
+
+const shape = { layers: 3, heads: 2, neurons: 3 }
+const someTable = (units: number): fc.Arbitrary<Float32Array> =>
+  fc
+    .array(fc.integer({ min: -50, max: 50 }), {
+      minLength: shape.layers * units,
+      maxLength: shape.layers * units,
+    })
+    .map((values) => Float32Array.from(values, (value) => value / 4))
+const someScored: fc.Arbitrary<Scored> = fc
+  .tuple(someTable(shape.heads), someTable(shape.neurons), fc.constantFrom('a', 'b', 'c'))
+  .map(([heads, neurons, group]) => ({ scores: { shape, heads, neurons }, group }))
+const someExamples = fc.array(someScored, { minLength: 1, maxLength: 6 })
+
+/** Examples with each table of scores changed. */
+function changed(
+  examples: readonly Scored[],
+  change: (values: Float32Array, example: number) => Float32Array,
+): Scored[] {
+  return examples.map(({ scores, group }, i) => ({
+    group,
+    scores: { shape, heads: change(scores.heads, i), neurons: change(scores.neurons, i) },
+  }))
+}
+
+/** Numbers that are near each other: sums in other orders. */
+function expectClose(a: UnitScores, b: UnitScores): void {
+  for (const kind of ['heads', 'neurons'] as const)
+    a[kind].forEach((value, i) => expect(value).toBeCloseTo(b[kind][i], 4))
+}
+
+/** Written out: for every unit, over examples or over groups. */
+const isItsDefinition = (aggregate: Aggregate) => (examples: readonly Scored[]) => {
+  const groups = [...new Set(examples.map(({ group }) => group))]
+  const sum = (of: readonly Scored[], i: number): number =>
+    of.reduce((total, { scores }) => total + scores.neurons[i], 0)
+  const mean = aggregate(examples, 'mean').neurons
+  const released = aggregate(examples, 'sum').neurons
+  for (let i = 0; i < mean.length; i++) {
+    expect(mean[i]).toBeCloseTo(sum(examples, i) / examples.length, 4)
+    const perGroup = groups.map((name) =>
+      sum(
+        examples.filter(({ group }) => group === name),
+        i,
+      ),
+    )
+    expect(released[i]).toBeCloseTo(perGroup.reduce((total, value) => total + value, 0) / groups.length, 3)
+  }
+}
+
+/** However an example's scores are stretched, its order is all that counts; and ranks are shared out completely. */
+const countsOrderOnly = (aggregate: Aggregate) => (examples: readonly Scored[]) => {
+  const ranked = aggregate(examples, 'rank')
+  const stretched = changed(examples, (values, i) => values.map((value) => value ** 3 * (i + 1) + i * 100))
+  expectClose(aggregate(stretched, 'rank'), ranked)
+  for (const kind of ['heads', 'neurons'] as const) {
+    const n = ranked[kind].length
+    expect(ranked[kind].reduce((total, rank) => total + rank, 0)).toBeCloseTo((n * (n - 1)) / 2, 3)
+  }
+  const [{ scores }] = examples
+  const own = aggregate([examples[0]], 'rank').neurons
+  scores.neurons.forEach((a, i) =>
+    scores.neurons.forEach((b, j) => expect(Math.sign(own[i] - own[j])).toBe(Math.sign(a - b))),
+  )
+}
+
+/** However each layer of each example is scaled and moved, its shape within the layer is all that counts. */
+const forgetsTheScaleOfLayers = (aggregate: Aggregate) => (examples: readonly Scored[]) => {
+  const scaled = changed(examples, (values, i) =>
+    values.map((value, u) => {
+      const layer = Math.floor((u * shape.layers) / values.length)
+      return value * 2 ** (layer + i - 1) + 8 * layer
+    }),
+  )
+  const plain = aggregate(examples, 'per-layer')
+  expectClose(aggregate(scaled, 'per-layer'), plain)
+  for (const kind of ['heads', 'neurons'] as const) {
+    expect(Math.min(...plain[kind])).toBeGreaterThanOrEqual(0)
+    expect(Math.max(...plain[kind])).toBeLessThanOrEqual(1)
+  }
+  const [first] = examples
+  const own = aggregate([first], 'per-layer').heads
+  for (let layer = 0; layer < shape.layers; layer++) {
+    const row = first.scores.heads.slice(layer * shape.heads, (layer + 1) * shape.heads)
+    const most = Math.max(...own.slice(layer * shape.heads, (layer + 1) * shape.heads))
+    expect(most).toBe(Math.max(...row) > Math.min(...row) ? 1 : 0)
+  }
+}
+
+describe('adding examples up', () => {
+  const laws = { isItsDefinition, countsOrderOnly, forgetsTheScaleOfLayers }
+  law('mean and sum are their definitions', [someExamples], isItsDefinition(aggregateScores))
+  law('rank looks at the order within an example only', [someExamples], countsOrderOnly(aggregateScores))
+  law('per-layer looks at each layer by itself', [someExamples], forgetsTheScaleOfLayers(aggregateScores))
+
+  law(
+    'takes examples one by one, in any order',
+    [someExamples, fc.constantFrom(...aggregations)],
+    (examples, how) => {
+      const sum = new ScoreAggregate(how)
+      for (const { scores, group } of examples.toReversed()) sum.add(scores, group)
+      expectClose(sum.finish(), aggregateScores(examples, how))
+    },
+  )
+
+  test.each<[keyof typeof laws, string, Aggregate]>([
+    [
+      'isItsDefinition',
+      'sum over everything',
+      (examples, how) =>
+        aggregateScores(
+          changed(examples, (v) => v),
+          how === 'sum' ? 'mean' : how,
+        ),
+    ],
+    [
+      'isItsDefinition',
+      'the last example forgotten',
+      (examples, how) => aggregateScores(examples.slice(0, Math.max(1, examples.length - 1)), how),
+    ],
+    ['countsOrderOnly', 'scores in place of ranks', (examples) => aggregateScores(examples, 'mean')],
+    [
+      'countsOrderOnly',
+      'ranks from above',
+      (examples, how) =>
+        aggregateScores(
+          changed(examples, (v) => v.map((x) => -x)),
+          how,
+        ),
+    ],
+    [
+      'countsOrderOnly',
+      'ties to the lower index',
+      (examples, how) =>
+        aggregateScores(
+          changed(examples, (v) => v.map((x, i) => x - i / 1e4)),
+          how,
+        ),
+    ],
+    [
+      'forgetsTheScaleOfLayers',
+      'scaled over the model',
+      (examples, how) =>
+        aggregateScores(
+          changed(examples, (v) => {
+            const [least, most] = [Math.min(...v), Math.max(...v)]
+            return v.map((x) => (x - least) / (most - least || 1))
+          }),
+          how === 'per-layer' ? 'mean' : how,
+        ),
+    ],
+    [
+      'forgetsTheScaleOfLayers',
+      'scaled after adding',
+      (examples) => aggregateScores([{ scores: aggregateScores(examples, 'mean') }], 'per-layer'),
+    ],
+  ])('%s kills: %s', async (name, _, mutant) => {
+    await expect(checkLaw('m', [someExamples], laws[name](mutant), quiet)).rejects.toThrow('Counterexample')
+  })
+
+  test('NaN ranks below every number, and nothing is no ranking', () => {
+    const scores = {
+      shape: { layers: 1, heads: 3, neurons: 1 },
+      heads: Float32Array.of(1, NaN, -5),
+      neurons: new Float32Array(1),
+    }
+    expect([...aggregateScores([{ scores }], 'rank').heads]).toEqual([2, 0, 1])
+    expect(() => aggregateScores([], 'mean')).toThrow(expect.objectContaining({ code: 'EXAMPLES' }) as Error)
+    expect(() => aggregateScores([], 'median' as Aggregation)).toThrow(
+      expect.objectContaining({ code: 'AGGREGATION' }) as Error,
+    )
+  })
+})
+
+const someConfig: fc.Arbitrary<OptConfig> = fc
+  .record({
+    layers: fc.integer({ min: 1, max: 3 }),
+    heads: fc.integer({ min: 1, max: 3 }),
+    headSize: fc.integer({ min: 1, max: 4 }),
+    neurons: fc.integer({ min: 1, max: 9 }),
+    vocabulary: fc.integer({ min: 5, max: 12 }),
+    preNorm: fc.boolean(),
+    narrow: fc.boolean(),
+  })
+  .map(({ headSize, narrow, preNorm, ...sizes }) => {
+    const width = sizes.heads * headSize
+    return makeOptConfig({
+      ...sizes,
+      width,
+      positions: 16,
+      preNorm,
+      finalNorm: preNorm,
+      embeddingWidth: narrow ? width + 1 : width,
+    })
+  })
+
+/** Runs work on a backend whose calls are counted by the catalogue. */
+async function countFlops(config: OptConfig, T: number): Promise<{ forward: number; backward: number }> {
+  const plain = await createBackend('reference')
+  let total = 0
+  const counted = (name: OpName): unknown => {
+    const { params, flops } = catalog[name]
+    return (...args: unknown[]): void => {
+      const sizes: Record<string, number> = {}
+      params.forEach((param, i) => {
+        if (param.kind === 'size') sizes[param.name] = args[i] as number
+      })
+      total += flops(sizes)
+      ;(plain.ops[name] as (...all: unknown[]) => void)(...args)
+    }
+  }
+  const ops = Object.fromEntries(opNames.map((name) => [name, counted(name)])) as unknown as Backend['ops']
+  const counting = new Proxy(plain, {
+    get(target, key) {
+      if (key === 'ops') return ops
+      const value: unknown = Reflect.get(target, key, target)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
+  const own = await makeSmallModel(counting, config)
+  const tokens = Int32Array.from({ length: T }, (_, t) => t % config.vocabulary)
+  total = 0
+  const trace = traceForward(own, tokens)
+  const forward = total
+  total = 0
+  backward(own, trace, tokens).dispose()
+  const result = { forward, backward: total }
+  trace.dispose()
+  own.dispose()
+  return result
+}
+
+describe('the cost', () => {
+  type Flops = (config: OptConfig, T: number) => number
+  const isWhatRuns = (forward: Flops, back: Flops) => async (config: OptConfig, T: number) =>
+    expect({ forward: forward(config, T), backward: back(config, T) }).toEqual(await countFlops(config, T))
+  const someLength = fc.integer({ min: 2, max: 9 })
+
+  law(
+    'in operations is that of the ops that run',
+    [someConfig, someLength],
+    isWhatRuns(forwardFlops, backwardFlops),
+    {
+      runs: 40,
+    },
+  )
+
+  test.each<[string, Flops, Flops]>([
+    ['no logits', (c, T) => forwardFlops(c, T) - 2 * T * c.vocabulary * c.embeddingWidth, backwardFlops],
+    [
+      'no projection of the embedding',
+      (c, T) => forwardFlops({ ...c, embeddingWidth: c.width }, T),
+      backwardFlops,
+    ],
+    [
+      'attention as if all tokens saw all',
+      (c, T) => forwardFlops(c, T) + c.layers * T * (T - 1) * c.width,
+      backwardFlops,
+    ],
+    ['the backward pass twice the forward pass', forwardFlops, (c, T) => 2 * forwardFlops(c, T)],
+    ['no final norm', forwardFlops, (c, T) => backwardFlops({ ...c, finalNorm: false }, T)],
+  ])('mutant killed: %s', async (_, forward, back) => {
+    const check = checkLaw('m', [someConfig, someLength], isWhatRuns(forward, back), quiet)
+    await expect(check).rejects.toThrow('Counterexample')
+  })
+
+  test('of a calibration is the sum over its windows, and the ratio is against a plain pass', () => {
+    const plainact = criterionByName('plainact')
+    const twice = { name: 'twice', cost: { forward: 1, backward: 2 } }
+    const { flops, seconds, tokens, windows } = calibrationCost(smallConfig, [4, 7], [plainact, twice])
+    const sum = (cost: (T: number) => number): number => cost(4) + cost(7)
+    const reading = sum((T) => 2 * T * smallConfig.layers * (smallConfig.width + smallConfig.neurons))
+    expect([windows, tokens, seconds]).toEqual([2, 11, null])
+    expect(flops.plain).toBe(sum((T) => forwardFlops(smallConfig, T) + lossFlops(smallConfig, T)))
+    expect(flops.criteria.plainact).toBe(reading)
+    expect(flops.criteria.twice).toBe(flops.forward + 2 * flops.backward + reading)
+    const all = flops.forward + flops.backward + flops.criteria.plainact + flops.criteria.twice
+    expect(flops.ratio).toBe(all / flops.plain)
+    expect(criterionFlops(plainact.cost, smallConfig, 1)).toBe(2 * 2 * (8 + 6))
+  })
+
+  test('in seconds is the median of what was measured, part by part', () => {
+    const times = [1, 5, 2].map((second) => ({
+      plain: second,
+      forward: 2 * second,
+      backward: 3 * second,
+      criteria: new Map([['plainact', second / 2]]),
+    }))
+    const { seconds, measured } = calibrationCost(smallConfig, [4], [criterionByName('plainact')], times)
+    expect(measured).toBe(3)
+    expect(seconds).toEqual({ plain: 2, forward: 4, backward: 6, criteria: { plainact: 1 }, ratio: 11 / 2 })
+  })
+})
