@@ -9,6 +9,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { calibrateWindow, meanScores } from '../../src/eval/calibrate.ts'
+import { sparsePlanners } from '../../src/eval/arms.ts'
 import { decodeOnce, measureDecode, median } from '../../src/eval/decode.ts'
 import { compareScores, PerplexitySum, scoreWindow, type WindowScore } from '../../src/eval/perplexity.ts'
 import {
@@ -68,6 +69,8 @@ const settings: Settings = {
   sparsities: [0.5, 0.75],
   features: 'standard',
   targets: 'raw',
+  placement: 0,
+  pooling: 'last',
   headHidden: 4,
   neuronHidden: 4,
   training: { epochs: 3, batch: 4, rate: 1e-2, decay: 0, heldOut: 0.3, patience: 5 },
@@ -192,7 +195,7 @@ describe('reproduce', () => {
     expect(report.rows.map((row) => [row.planner, row.sparsity])).toEqual([
       ['dense', 0],
       ...[0.5, 0.75].flatMap((share) =>
-        ['oracle', 'shadow', 'static', 'random'].map((name) => [name, share]),
+        sparsePlanners.map((name) => [name, share]),
       ),
     ])
     for (const row of report.rows) {
@@ -208,7 +211,8 @@ describe('reproduce', () => {
         'decodeTokensPerSecond',
       ])
       expect(row).toMatchObject({ scope: 'global', seed: 4 })
-      expect(row.criterion).toBe(['dense', 'random'].includes(row.planner) ? 'none' : 'plainact')
+      const baseline = row.planner.startsWith('dejavu') ? 'l2norm' : 'plainact'
+      expect(row.criterion).toBe(['dense', 'random'].includes(row.planner) ? 'none' : baseline)
       // Two of three layers are ranked: 8 heads and 48 neurons.
       const kept = { heads: Math.round(8 * (1 - row.sparsity)), neurons: Math.round(48 * (1 - row.sparsity)) }
       expect(row.achieved.heads).toBeCloseTo((8 - kept.heads) / 12, 10)
@@ -236,7 +240,7 @@ describe('reproduce', () => {
       new Set(['prepare', 'calibrate', 'train', 'evaluate', 'decode']),
     )
     const last = seen.at(-1)
-    expect(last).toMatchObject({ stage: 'decode', done: 18, total: 18 })
+    expect(last).toMatchObject({ stage: 'decode', done: 30, total: 30 })
     expect(last?.secondsLeft).toBeCloseTo(0, 6)
   })
 
@@ -275,10 +279,10 @@ describe('reproduce', () => {
       calibrationWindows: 2,
       evaluationWindows: 0,
     })
-    // Nine arms: thirteen scores are one window and a part of the next.
-    const report = await stopAfter('evaluate', 13)
+    // Fifteen arms: twenty scores are one window and a part of the next.
+    const report = await stopAfter('evaluate', 20)
     expect(report.evaluationWindows).toBe(1)
-    expect(report.rows).toHaveLength(9)
+    expect(report.rows).toHaveLength(15)
     expect(report.rows[0].decodeTokensPerSecond).toBe(null)
     expect(formatTable(report)).toContain('The run was stopped')
   })
@@ -331,6 +335,7 @@ describe('a report', () => {
     evaluationWindows: 3,
     predictorLoss: null,
     shadowAgainstStatic: [],
+    layers: [],
     seconds: 12,
   })
 

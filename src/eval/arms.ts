@@ -1,97 +1,102 @@
 /**
- * The arms of an experiment: a planner at a sparsity, and what it has scored so far.
+ * The arms of the main comparison: every planner at every sparsity, each with what it learns from.
+ *
+ * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. The two DejaVu baselines have their
+ * own, by default the norm of activations (`l2norm`), as in the paper; the DejaVu-style one learns scores scaled within
+ * each layer from inputs scaled to [0, 1], as its authors built it.
  */
-import { achievedSparsity, type Sparsity } from '../masks/achieved.ts'
-import { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
-import type { UnitShape } from '../masks/mask.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
-import type { TopK, UnitScores } from '../masks/selection.ts'
-import {
-  oraclePlanner,
-  randomPlanner,
-  shadowPlanner,
-  staticPlanner,
-  type PlannerName,
-} from '../predictor/planners.ts'
-import type { ShadowPredictor } from '../predictor/shadow.ts'
-import { PerplexitySum, type WindowScore } from './perplexity.ts'
+import type { Scope } from '../masks/budget.ts'
+import { plannerNames, type PlannerName } from '../predictor/planners.ts'
+import { denseArm, type Arm, type PredictorSettings } from './lab/arm.ts'
+import type { Settings } from './settings.ts'
 
-/** The planners that skip something, in the order they are listed. */
-export const sparsePlanners = [
+/** The planners that skip something, best first where the method works as its paper says. */
+export const sparsePlanners: readonly PlannerName[] = [
   'oracle',
+  'prompt-plainact',
   'shadow',
+  'dejavu-style',
+  'dejavu',
   'static',
   'random',
-] as const satisfies readonly PlannerName[]
+] satisfies Exclude<PlannerName, 'dense'>[]
 
-/** What planners decide by; what no arm asks for may be null. */
-export interface PlannerInputs {
-  readonly shape: UnitShape
-  readonly topK: TopK
-  readonly mean: UnitScores | null
-  readonly predictor: ShadowPredictor | null
-}
-
-/** One arm. */
-export class Arm {
-  readonly planner: PlannerName
-  readonly sparsity: number
-  readonly budget: Budget
-  readonly sum = new PerplexitySum()
-  tokensPerSecond: number | null = null
-  #achieved: Sparsity = { heads: 0, neurons: 0, weights: 0 }
-  #fixed: MaskPlanner | null = null
-
-  constructor(planner: PlannerName, sparsity: number, scope: Scope) {
-    this.planner = planner
-    this.sparsity = sparsity
-    this.budget = makeBudget(sparsity, { scope })
-  }
-
-  /** Skipped shares of the whole model, averaged over windows. */
-  get achieved(): Sparsity {
-    const { heads, neurons, weights } = this.#achieved
-    const windows = Math.max(1, this.sum.windows)
-    return { heads: heads / windows, neurons: neurons / windows, weights: weights / windows }
-  }
-
-  /** Counts a scored window. @param width D */
-  add(score: WindowScore, width: number): void {
-    this.sum.add(score)
-    if (score.mask === null) return
-    const { heads, neurons, weights } = achievedSparsity(score.mask, width)
-    this.#achieved = {
-      heads: this.#achieved.heads + heads,
-      neurons: this.#achieved.neurons + neurons,
-      weights: this.#achieved.weights + weights,
-    }
-  }
-
-  /**
-   * Who decides for one window; null is dense.
-   * @param truth the window's own scores, which only the oracle looks at
-   * @param seed of the window's random mask; the same for every sparsity, so that those masks are nested
-   */
-  plan(inputs: PlannerInputs, truth: UnitScores | null, seed: number): MaskPlanner | null {
-    const { shape, topK, mean, predictor } = inputs
-    if (this.planner === 'oracle' && truth) return oraclePlanner(truth, this.budget, topK)
-    if (this.planner === 'random') return randomPlanner(shape, this.budget, seed, topK)
-    if (this.planner === 'shadow' && predictor) return shadowPlanner(predictor, this.budget, topK)
-    if (this.planner === 'static' && mean) return (this.#fixed ??= staticPlanner(mean, this.budget, topK))
-    if (this.planner === 'dense') return null
-    throw new TypeError(`${this.planner}: expected the scores it decides by, got none`)
-  }
+/** What arms have in common. */
+export interface ArmOptions {
+  readonly planners?: readonly PlannerName[]
+  readonly criterion: string
+  readonly baselineCriterion: string
+  readonly scope: Scope
 }
 
 /** Dense first, then every planner at every sparsity. */
-export function makeArms(
-  planners: readonly PlannerName[],
-  sparsities: readonly number[],
-  scope: Scope,
-): Arm[] {
-  const arms = [new Arm('dense', 0, scope)]
-  for (const sparsity of sparsities)
-    for (const planner of sparsePlanners)
-      if (planners.includes(planner)) arms.push(new Arm(planner, sparsity, scope))
-  return arms
+export function makeArms(settings: Settings, options: ArmOptions): Arm[] {
+  const asked = options.planners ?? plannerNames
+  const planners = sparsePlanners.filter((planner) => asked.includes(planner))
+  return [
+    { ...denseArm, scope: options.scope },
+    ...settings.sparsities.flatMap((sparsity) =>
+      planners.map((planner) => makeArm(settings, options, planner, sparsity)),
+    ),
+  ]
+}
+
+/** One planner at one sparsity. */
+export function makeArm(
+  settings: Settings,
+  { criterion, baselineCriterion, scope }: ArmOptions,
+  planner: PlannerName,
+  sparsity: number,
+): Arm {
+  const examples = { count: settings.calibration, shots: null }
+  const base = { planner, sparsity, scope }
+  switch (planner) {
+    case 'dense':
+    case 'random':
+      return { ...base, criterion: 'none' }
+    case 'oracle':
+    case 'prompt-plainact':
+      return { ...base, criterion }
+    case 'static':
+      return { ...base, criterion, examples }
+    case 'shadow':
+      return { ...base, criterion, examples, predictor: shadowSettings(settings) }
+    case 'dejavu-style':
+      return { ...base, criterion: baselineCriterion, examples, predictor: dejavuStyleSettings(settings) }
+    case 'dejavu':
+      return { ...base, criterion: baselineCriterion, examples, predictor: dejavuSettings(settings) }
+  }
+}
+
+/** ShadowLLM's predictor as the settings have it. */
+export function shadowSettings(settings: Settings): PredictorSettings {
+  const { headHidden, neuronHidden, features, targets, training } = settings
+  const { placement, pooling } = settings
+  return {
+    headHidden,
+    neuronHidden,
+    features,
+    targets,
+    placement,
+    pooling,
+    loss: 'mse',
+    top: [],
+    training,
+  }
+}
+
+/** The per-layer baseline of the released code. */
+export function dejavuStyleSettings(settings: Settings): PredictorSettings {
+  return {
+    ...shadowSettings(settings),
+    placement: 0,
+    pooling: 'last',
+    features: 'min_max',
+    targets: 'per_layer',
+  }
+}
+
+/** DejaVu's predictors: labels are the best half of a layer's units. */
+export function dejavuSettings(settings: Settings): PredictorSettings {
+  return { ...dejavuStyleSettings(settings), features: 'standard', loss: 'bce', top: [0.5] }
 }

@@ -98,6 +98,9 @@ export class PerplexitySum {
   }
 }
 
+/** What a comparison looks at. */
+type Cost = Pick<WindowScore, 'nll' | 'tokens'>
+
 /** A difference in nats per token, and how far chance moves it. */
 export interface Difference {
   readonly nats: number
@@ -109,7 +112,7 @@ export interface Difference {
  * How much more `first` costs than `second` per token, both scored on the same windows in the same order. What the
  * windows have in common cancels, so small differences can be told; the error is that of a ratio of sums.
  */
-export function compareScores(first: readonly WindowScore[], second: readonly WindowScore[]): Difference {
+export function compareScores(first: readonly Cost[], second: readonly Cost[]): Difference {
   const { value, error } = ratioOf(
     first.map((score, i) => score.nll - second[i].nll),
     first.map((score) => score.tokens),

@@ -5,6 +5,7 @@ import type { Sparsity } from '../masks/achieved.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { UnitKind } from '../predictor/card.ts'
+import type { LayerSparsity } from './experiment.ts'
 import type { Provenance } from './provenance.ts'
 
 /** One configuration. */
@@ -44,6 +45,8 @@ export interface ReproduceReport {
   /** Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. */
   readonly predictorLoss: Readonly<Record<UnitKind, number>> | null
   readonly shadowAgainstStatic: readonly Comparison[]
+  /** What each row skipped, layer by layer. */
+  readonly layers: readonly LayerSparsity[]
   readonly seconds: number
 }
 

@@ -2,35 +2,35 @@
  * The main job: ShadowLLM from calibration to perplexity and speed, beside its baselines, on one model and one text.
  *
  * 1. calibrate  a criterion's scores of every unit, by real backward passes over documents of every genre
- * 2. train      the predictor, from prompts' layer-0 contexts to those scores
+ * 2. train      the predictors, from what prompts show to those scores
  * 3. evaluate   perplexity of continuations from documents never calibrated on, under masks decided by the prompt:
- *               every planner at every sparsity scores the same windows, window by window
+ *               every planner at every sparsity scores the same windows
  * 4. decode     tokens per second with units really skipped, the planner's time included, arms in turns
  *
  * The oracle alone sees answers; it bounds what a predictor can reach with this criterion. Being stopped is no failure:
- * what was finished is reported, over the windows that every arm has scored.
+ * what was finished is reported, over the windows that every arm has scored. All but the speeds is kept in a part store
+ * where one is given, so that a second run, or one that goes on, does not compute it again.
  */
-import { criterionByName, type Criterion } from '../criteria/index.ts'
+import { criterionByName } from '../criteria/index.ts'
 import type { Scope } from '../masks/budget.ts'
-import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { now } from '../platform/platform.ts'
-import { plannerNames, type PlannerName } from '../predictor/planners.ts'
-import { shadowDefaults, unitKinds, type ShadowCard, type UnitKind } from '../predictor/card.ts'
+import type { UnitKind } from '../predictor/card.ts'
+import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { Random } from '../tensor/random.ts'
-import { pause } from '../train/pause.ts'
-import { trainPredictor, type Example } from '../train/train_predictor.ts'
-import { makeArms, type Arm, type PlannerInputs } from './arms.ts'
-import { calibrate, calibrateWindow, meanScores } from './calibrate.ts'
-import { loadBrown, splitDocuments, type Document } from './corpus.ts'
+import { makeArms } from './arms.ts'
+import type { Document } from './corpus.ts'
 import { measureDecode } from './decode.ts'
-import { compareScores, scoreWindow, type WindowScore } from './perplexity.ts'
-import { hashFiles, hashTexts, makeProvenance } from './provenance.ts'
-import type { Comparison, ReproduceReport, ReproduceRow } from './report.ts'
+import { learns, predictorKindOf, type Arm } from './lab/arm.ts'
+import { Lab, type LabProgress, type LabStage } from './lab/lab.ts'
+import { measureArms, prepareArm, Subject, type MeasuredArm } from './lab/measure.ts'
+import type { PartStore } from './part_store.ts'
+import { compareScores } from './perplexity.ts'
+import type { Comparison, ReproduceReport } from './report.ts'
+import { achievedMean, rowOf } from './rows.ts'
 import { fullSettings, quickSettings, type Settings } from './settings.ts'
-import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from './windows.ts'
+import type { Encode } from './windows.ts'
 import { WorkMeter } from './work.ts'
 
 /** What a run is of; all but the model and the way to its text has a default. */
@@ -52,11 +52,15 @@ export interface ReproduceOptions {
   readonly planners?: readonly PlannerName[]
   /** Default: plainact. */
   readonly criterion?: string
+  /** Of the two DejaVu baselines; default: l2norm. */
+  readonly baselineCriterion?: string
   /** Default: global. */
   readonly scope?: Scope
   /** Default: 0. */
   readonly seed?: number
-  /** Given the trained predictor, which lives until the run ends. */
+  /** Keeps parts for other runs; without one, nothing is written. */
+  readonly store?: PartStore | null
+  /** Given ShadowLLM's trained predictor, which lives until the run ends. */
   readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
   /** The command line, for the provenance. */
   readonly argv?: readonly string[]
@@ -88,17 +92,17 @@ export async function reproduce(
   const run = new Run(options, onProgress, signal)
   try {
     await run.prepare()
-    await run.calibrate()
-    await run.train()
+    await run.learn()
     await run.evaluate()
     await run.decode()
     run.complete = true
+    return await run.report()
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error
+    return await run.report()
   } finally {
-    run.dispose()
+    await run.dispose()
   }
-  return run.report()
 }
 
 /** One run and what it has so far. */
@@ -106,32 +110,29 @@ class Run {
   complete = false
   readonly #options: ReproduceOptions
   readonly #settings: Settings
-  readonly #criterion: Criterion
   readonly #seed: number
   readonly #arms: readonly Arm[]
   readonly #signal: AbortSignal | undefined
   readonly #tell: (stage: ReproduceStage, done: number, total: number) => void
   readonly #started = now()
-  readonly #examples: Example[] = []
-  #documents: readonly Document[] = []
-  #windows: { calibration: Window[]; evaluation: Window[] } = { calibration: [], evaluation: [] }
-  #mean: UnitScores | null = null
-  #predictor: ShadowPredictor | null = null
+  #lab: Lab | null = null
+  #stage: LabStage = 'calibrate'
+  #calibrated = 0
+  #measured: readonly MeasuredArm[] = []
+  #speeds: readonly number[] = []
   #predictorLoss: Record<UnitKind, number> | null = null
-  /** The true scores of the first window, for the decode arm of the oracle. */
-  #firstTruth: UnitScores | null = null
 
   constructor(
     options: ReproduceOptions,
     onProgress: (progress: ReproduceProgress) => void,
     signal: AbortSignal | undefined,
   ) {
+    const { criterion = 'plainact', baselineCriterion = 'l2norm', scope = 'global', planners } = options
     this.#options = options
     this.#settings = { ...(options.quick ? quickSettings : fullSettings), ...options.settings }
-    this.#criterion = criterionByName(options.criterion ?? 'plainact')
     this.#seed = options.seed ?? 0
-    const planners = options.planners ?? plannerNames
-    this.#arms = makeArms(planners, this.#settings.sparsities, options.scope ?? 'global')
+    for (const name of [criterion, baselineCriterion]) criterionByName(name)
+    this.#arms = makeArms(this.#settings, { planners, criterion, baselineCriterion, scope })
     this.#signal = signal
     checkSettings(this.#settings, options.model.config.positions)
     const meter = new WorkMeter(expectedWork(options.model, this.#settings, this.#arms))
@@ -143,172 +144,114 @@ class Run {
   /** Text to windows. */
   async prepare(): Promise<void> {
     this.#tell('prepare', 0, 1)
-    await pause(this.#signal)
-    const { documents, encode, model } = this.#options
     const { prompt, continuation, calibration, evaluation } = this.#settings
-    this.#documents = documents ?? (await loadBrown())
-    const split = splitDocuments(this.#documents)
-    const encodeWords = makeWordEncoder(encode)
-    const sizes = { prompt, continuation, bosId: model.config.bosId }
-    const draw = async (part: readonly Document[], count: number): Promise<Window[]> => {
-      await pause(this.#signal)
-      const windows = drawWindows(part, count, this.#seed, (document) =>
-        cutWindows(document, encodeWords, sizes),
-      )
-      if (windows.length > 0) return windows
-      throw new UsageError(
-        'WINDOWS',
-        `text: expected documents of ${prompt + continuation} tokens or more in both parts, got none`,
-      )
-    }
-    this.#windows = {
-      calibration: await draw(split.calibrate, calibration),
-      evaluation: await draw(split.evaluate, evaluation),
-    }
+    const { model, modelName, modelFiles, encode, documents, dataName, store, argv } = this.#options
+    const lab = await Lab.open({
+      ...{ model, modelName, modelFiles, encode, documents, dataName, store, argv },
+      prompt,
+      continuation,
+      signal: this.#signal,
+      onProgress: (progress) => this.#onLab(progress),
+    })
+    this.#lab = lab
+    await lab.pause()
+    lab.windows('evaluate', evaluation, this.#seed)
+    await lab.pause()
+    lab.windows('calibrate', calibration, this.#seed)
     this.#tell('prepare', 1, 1)
   }
 
-  /** Scores and contexts of the calibration windows; nothing if no planner needs them. */
-  async calibrate(): Promise<void> {
-    if (!this.#has('static') && !this.#has('shadow')) return
-    const { calibration } = this.#windows
-    this.#tell('calibrate', 0, calibration.length)
-    for await (const example of calibrate(this.#options.model, calibration, this.#criterion, this.#signal)) {
-      this.#examples.push({ context: example.context, scores: example.scores })
-      this.#tell('calibrate', this.#examples.length, calibration.length)
+  /** Examples, static scores and predictors; nothing that no planner needs. */
+  async learn(): Promise<void> {
+    const lab = this.#needLab()
+    const learners = this.#arms.filter(learns)
+    const criteria = [...new Set(learners.map(({ criterion }) => criterion))]
+    const examples = learners[0]?.examples
+    if (!examples) return
+    this.#calibrated = (await lab.examples(examples, this.#seed, criteria)).length
+    this.#stage = 'train'
+    // A planner's arms differ in sparsity, which nothing is learnt for.
+    const first = learners.filter(
+      (arm, i) => learners.findIndex(({ planner }) => planner === arm.planner) === i,
+    )
+    const predictors = first.filter((arm) => predictorKindOf(arm))
+    for (const [i, arm] of predictors.entries()) {
+      this.#trained = [i, predictors.length]
+      const { predictor, heldOut } = await lab.predictor(arm, this.#seed)
+      if (predictor.kind !== 'shadow') continue
+      this.#predictorLoss = { ...heldOut }
+      await this.#options.onPredictor?.(predictor)
     }
-    this.#mean = meanScores(this.#examples)
+    this.#tell('train', 1, 1)
   }
-
-  /** The predictor. */
-  async train(): Promise<void> {
-    if (!this.#has('shadow')) return
-    const { model } = this.#options
-    const { training, ...settings } = this.#settings
-    const card: ShadowCard = {
-      ...shadowDefaults,
-      shape: model.shape,
-      width: model.config.width,
-      headHidden: settings.headHidden,
-      neuronHidden: settings.neuronHidden,
-      features: settings.features,
-      targets: settings.targets,
-      criterion: this.#criterion.name,
-      seed: this.#seed,
-      examples: this.#examples.length,
-      dataHash: await hashTexts(this.#documents),
-    }
-    const epochs = unitKinds.length * training.epochs
-    this.#tell('train', 0, epochs)
-    const { predictor, heldOut } = await trainPredictor(model.backend, card, this.#examples, {
-      ...training,
-      signal: this.#signal,
-      onEpoch: ({ kind, epoch }) =>
-        this.#tell('train', unitKinds.indexOf(kind) * training.epochs + epoch, epochs),
-    })
-    this.#predictor = predictor
-    this.#predictorLoss = { ...heldOut }
-    await this.#options.onPredictor?.(predictor)
-    this.#tell('train', epochs, epochs)
-  }
+  #trained: [number, number] = [0, 1]
 
   /** Every arm on every window; a window counts when every arm has scored it. */
   async evaluate(): Promise<void> {
-    const { model } = this.#options
-    const { evaluation } = this.#windows
-    const seeds = new Random(this.#seed)
-    const total = evaluation.length * this.#arms.length
-    let done = 0
-    this.#tell('evaluate', 0, total)
-    for (const window of evaluation) {
-      const truth = this.#has('oracle') ? calibrateWindow(model, window, this.#criterion).scores : null
-      this.#firstTruth ??= truth
-      const seed = seeds.uint32()
-      const scores: WindowScore[] = []
-      for (const arm of this.#arms) {
-        await pause(this.#signal)
-        scores.push(scoreWindow(model, window, { planner: arm.plan(this.#inputs(), truth, seed) }))
-        this.#tell('evaluate', ++done, total)
-      }
-      this.#arms.forEach((arm, i) => arm.add(scores[i], model.config.width))
-    }
+    this.#stage = 'evaluate'
+    await measureArms(this.#needLab(), this.#arms, this.#settings.evaluation, this.#seed, (measured) => {
+      this.#measured = measured.map(({ arm, scores }) => ({ arm, scores: [...scores] }))
+    })
   }
 
   /** The speed of every arm, on the prompt of the first window. */
   async decode(): Promise<void> {
-    const { model } = this.#options
-    const { decode } = this.#settings
-    const prompt = this.#windows.evaluation[0].tokens.slice(0, decode.prompt)
-    const planners = this.#arms.map((arm) => arm.plan(this.#inputs(), this.#firstTruth, this.#seed))
+    const lab = this.#needLab()
+    const { decode, evaluation } = this.#settings
+    const [window] = lab.windows('evaluate', evaluation, this.#seed)
+    const prompt = window.tokens.slice(0, decode.prompt)
+    const subject = new Subject(lab, window, this.#seed)
+    const planners = []
+    for (const arm of this.#arms)
+      planners.push(subject.plan(arm, await prepareArm(lab, arm, this.#seed), true))
     const onTurn = (done: number, total: number): void => this.#tell('decode', done, total)
-    const speeds = await measureDecode(model, prompt, planners, decode, onTurn, this.#signal)
-    this.#arms.forEach((arm, i) => (arm.tokensPerSecond = speeds[i]))
+    this.#speeds = await measureDecode(lab.model, prompt, planners, decode, onTurn, this.#signal)
   }
 
-  dispose(): void {
-    this.#predictor?.dispose()
+  async dispose(): Promise<void> {
+    await this.#lab?.dispose()
   }
 
   async report(): Promise<ReproduceReport> {
-    const { model, modelName, modelFiles, argv = [], dataName, documents } = this.#options
-    const scored = this.#arms.filter((arm) => arm.sum.windows > 0)
+    const scored = this.#measured.filter(({ scores }) => scores.length > 0)
     return {
-      rows: scored.map((arm) => this.#row(arm)),
-      provenance: await makeProvenance({
-        backend: model.backend.name,
-        model: { name: modelName, hash: await hashFiles(modelFiles) },
-        data: {
-          name: dataName ?? (documents ? 'documents' : 'Brown corpus'),
-          hash: await hashTexts(this.#documents),
-        },
-        seed: this.#seed,
-        argv,
-      }),
+      rows: scored.map((measured, i) => rowOf(measured, this.#seed, this.#speeds[i] ?? null)),
+      provenance: await this.#needLab().provenance(this.#seed),
       complete: this.complete,
-      calibrationWindows: this.#examples.length,
-      evaluationWindows: this.#arms[0].sum.windows,
+      calibrationWindows: this.#calibrated,
+      evaluationWindows: scored[0]?.scores.length ?? 0,
       predictorLoss: this.#predictorLoss,
       shadowAgainstStatic: compareWithStatic(scored),
+      layers: scored.map(({ arm, scores }) => ({
+        name: `${arm.planner} ${Math.round(1000 * arm.sparsity) / 10} %`,
+        ...achievedMean(scores).byLayer,
+      })),
       seconds: (now() - this.#started) / 1000,
     }
   }
 
-  #row(arm: Arm): ReproduceRow {
-    const decides = arm.planner !== 'dense' && arm.planner !== 'random'
-    return {
-      planner: arm.planner,
-      criterion: decides ? this.#criterion.name : 'none',
-      scope: arm.budget.scope,
-      sparsity: arm.sparsity,
-      seed: this.#seed,
-      achieved: arm.achieved,
-      tokenPerplexity: arm.sum.tokenPerplexity,
-      wordPerplexity: arm.sum.wordPerplexity,
-      decodeTokensPerSecond: arm.tokensPerSecond,
-    }
+  #onLab({ stage, done, total }: LabProgress): void {
+    if (stage === 'calibrate' && this.#stage === 'calibrate') this.#calibrated = done
+    if (stage === 'train') {
+      const [trained, predictors] = this.#trained
+      this.#tell('train', trained * total + done, predictors * total)
+    } else if (stage === this.#stage) this.#tell(stage, done, total)
   }
 
-  #has(planner: PlannerName): boolean {
-    return this.#arms.some((arm) => arm.planner === planner)
-  }
-
-  #inputs(): PlannerInputs {
-    const { model } = this.#options
-    return {
-      shape: model.shape,
-      topK: backendTopK(model.backend),
-      mean: this.#mean,
-      predictor: this.#predictor,
-    }
+  #needLab(): Lab {
+    if (this.#lab) return this.#lab
+    throw new TypeError('lab: expected an open one')
   }
 }
 
 /** Shadow against static at every sparsity that has both. */
-function compareWithStatic(arms: readonly Arm[]): Comparison[] {
-  return arms.flatMap((arm) => {
-    const fixed = arms.find((other) => other.planner === 'static' && other.sparsity === arm.sparsity)
+function compareWithStatic(measured: readonly MeasuredArm[]): Comparison[] {
+  return measured.flatMap(({ arm, scores }) => {
+    const fixed = measured.find(
+      ({ arm: other }) => other.planner === 'static' && other.sparsity === arm.sparsity,
+    )
     if (arm.planner !== 'shadow' || !fixed) return []
-    const { nats, error } = compareScores(arm.sum.scores, fixed.sum.scores)
+    const { nats, error } = compareScores(scores, fixed.scores)
     return [{ sparsity: arm.sparsity, nats, error: Number.isNaN(error) ? null : error }]
   })
 }
@@ -334,13 +277,19 @@ function expectedWork(
   const parameters = layers * (4 * width * width + 2 * neurons * width) + vocabulary * width
   const outputs = (layers - 1) * (heads * settings.headHidden + neurons * settings.neuronHidden)
   const trained = outputs + width * (settings.headHidden + settings.neuronHidden)
-  const skipping = arms.reduce((total, arm) => total + 1 - 0.7 * arm.sparsity, 0)
+  const kinds = new Set(arms.map(predictorKindOf)).size
+  // One token at a time is bound by memory: about four times the cost.
+  const alone = 4 * continuation
+  const scored = arms.reduce(
+    (total, { planner, sparsity }) =>
+      total + (1 - 0.7 * sparsity) * (planner === 'dejavu' ? prompt + alone : window),
+    0,
+  )
   return {
     prepare: 40 * window,
     calibrate: 3 * window * calibration,
-    train: (3 * training.epochs * calibration * trained) / parameters,
-    evaluate: (skipping + 3) * window * evaluation,
-    // One token at a time is bound by memory: about four times the cost.
+    train: (3 * training.epochs * calibration * trained * kinds) / parameters,
+    evaluate: (scored + 6 * window) * evaluation,
     decode: arms.length * decode.rounds * (decode.prompt + 4 * decode.tokens),
   }
 }

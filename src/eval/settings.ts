@@ -6,7 +6,7 @@
  * much one layer matters more than another. Standardised features learn more from the same examples. Networks wider
  * than this, and more than a few hundred examples, brought nothing.
  */
-import type { FeatureScaling, TargetScaling } from '../predictor/features.ts'
+import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
 import type { TrainingOptions } from '../train/predictor_training.ts'
 import type { DecodeSizes } from './decode.ts'
 
@@ -22,6 +22,9 @@ export interface Settings {
   readonly sparsities: readonly number[]
   readonly features: FeatureScaling
   readonly targets: TargetScaling
+  /** The layer whose heads the predictor sees, and how it sees a whole prompt. */
+  readonly placement: number
+  readonly pooling: Pooling
   /** Hidden units of the two networks. */
   readonly headHidden: number
   readonly neuronHidden: number
@@ -40,6 +43,8 @@ export const fullSettings: Settings = {
   sparsities: [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
   features: 'standard',
   targets: 'raw',
+  placement: 0,
+  pooling: 'last',
   headHidden: 64,
   neuronHidden: 32,
   training,
@@ -55,6 +60,8 @@ export const quickSettings: Settings = {
   sparsities: [0.5, 0.7, 0.8, 0.9],
   features: 'standard',
   targets: 'raw',
+  placement: 0,
+  pooling: 'last',
   headHidden: 32,
   neuronHidden: 32,
   training,

@@ -1,0 +1,360 @@
+/**
+ * Where experiments are run: a model, a text, and everything made from them on the way, each part once.
+ *
+ * Windows, calibrations and predictors are made when they are first asked for and remembered. With a part store, what
+ * costs minutes (traces, predictors, scored windows) is kept under a hash of all it depends on, the sources of the
+ * method included; another run reuses it, and a run that was stopped goes on.
+ *
+ * Every genre of the text is split into documents to calibrate on and others to evaluate on. A seed decides which
+ * windows are drawn from each part, where training starts and what is random; the split itself is always the same.
+ */
+import { criterionByName, datasetCriteria } from '../../criteria/index.ts'
+import type { UnitScores } from '../../masks/selection.ts'
+import type { OptModel } from '../../model/opt/opt_model.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { pause } from '../../train/pause.ts'
+import type { TrainedPredictor } from '../../train/train_predictor.ts'
+import { ScoreAggregate } from '../calibration/aggregate.ts'
+import { calibrateToFolder } from '../calibration/collect.ts'
+import { collectExample, type GroupedExample } from '../calibration/examples.ts'
+import { hashWindows } from '../calibration/manifest.ts'
+import { openCalibration } from '../calibration/open.ts'
+import { loadBrown, splitDocuments, type Document, type Split } from '../corpus.ts'
+import type { PartStore } from '../part_store.ts'
+import { hashFiles, hashTexts, makeProvenance, type Provenance } from '../provenance.ts'
+import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../windows.ts'
+import { predictorKindOf, type Arm, type ExampleSettings } from './arm.ts'
+import { methodHash } from './method.ts'
+import { openTrained, saveTrained, trainArm } from './trained.ts'
+
+/** What a lab works on. */
+export interface LabOptions {
+  readonly model: OptModel
+  /** What the model is called in reports, and the files it was read from. */
+  readonly modelName: string
+  readonly modelFiles: readonly string[]
+  /** Text to ids, nothing added. */
+  readonly encode: Encode
+  /** Default: the Brown corpus. */
+  readonly documents?: readonly Document[]
+  readonly dataName?: string
+  /** Most tokens of a window's prompt and of its continuation. */
+  readonly prompt: number
+  readonly continuation: number
+  /** Where parts are kept; without one, in memory only. */
+  readonly store?: PartStore | null
+  readonly signal?: AbortSignal
+  /** How far the part is that is being made. */
+  readonly onProgress?: (progress: LabProgress) => void
+  /** The command line, for the provenance. */
+  readonly argv?: readonly string[]
+}
+
+export type LabStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
+
+/** How far one part is. */
+export interface LabProgress {
+  readonly stage: LabStage
+  readonly done: number
+  readonly total: number
+}
+
+/** Makes a window out of a document's text, or rows of a task, for one number of shots. */
+export type ShotWindows = (lab: Lab, count: number, seed: number, shots: number) => Window[]
+
+/** See the head of this file; `Lab.open` makes one. */
+export class Lab {
+  readonly model: OptModel
+  readonly options: LabOptions
+  readonly split: Split
+  readonly modelHash: string
+  readonly dataHash: string
+  /** Set by experiments whose windows are not plain text. */
+  shotWindows: ShotWindows | null = null
+  readonly #method: string
+  readonly #encodeWords: (text: string) => Int32Array[]
+  readonly #windows = new Map<string, Window[]>()
+  readonly #examples = new Map<string, { criteria: Set<string>; examples: GroupedExample[] }>()
+  readonly #predictors = new Map<string, Promise<TrainedPredictor>>()
+  readonly #means = new Map<string, UnitScores>()
+
+  private constructor(options: LabOptions, split: Split, hashes: [string, string, string]) {
+    this.options = options
+    this.model = options.model
+    this.split = split
+    ;[this.modelHash, this.dataHash, this.#method] = hashes
+    this.#encodeWords = makeWordEncoder(options.encode)
+  }
+
+  /** Reads and splits the text. @throws MissingError CORPUS_MISSING; UsageError SETTINGS for windows the model has no room for */
+  static async open(options: LabOptions): Promise<Lab> {
+    const { prompt, continuation, model, modelFiles } = options
+    const { positions } = model.config
+    if (prompt + continuation > positions)
+      throw new UsageError(
+        'SETTINGS',
+        `window: expected at most ${positions} tokens, got ${prompt + continuation}`,
+      )
+    const documents = options.documents ?? (await loadBrown())
+    const hashes = [await hashFiles(modelFiles), await hashTexts(documents), await methodHash()] as const
+    return new Lab(options, splitDocuments(documents), [...hashes])
+  }
+
+  /** Lets ctrl-C be heard. @throws the signal's reason */
+  async pause(): Promise<void> {
+    await pause(this.options.signal)
+  }
+
+  /** Says how far a part is. */
+  tell(stage: LabStage, done: number, total: number): void {
+    this.options.onProgress?.({ stage, done, total })
+  }
+
+  /**
+   * The first `count` windows of a part in the order of a seed; fewer where there are fewer.
+   * @throws UsageError WINDOWS if there is none
+   */
+  windows(part: keyof Split, count: number, seed: number): Window[] {
+    const key = `${part} ${seed} ${count}`
+    let windows = this.#windows.get(key)
+    if (windows) return windows
+    const { prompt, continuation, model } = this.options
+    const sizes = { prompt, continuation, bosId: model.config.bosId }
+    windows = drawWindows(this.split[part], count, seed, (document) =>
+      cutWindows(document, this.#encodeWords, sizes),
+    )
+    if (windows.length === 0)
+      throw new UsageError(
+        'WINDOWS',
+        `text: expected documents of ${prompt + continuation} tokens or more in both parts, got none`,
+      )
+    this.#windows.set(key, windows)
+    return windows
+  }
+
+  /** Whatever a result of this lab depends on besides its own settings: part of the name it is kept under. */
+  identity(part: string): Record<string, unknown> {
+    const { prompt, continuation } = this.options
+    return {
+      part,
+      method: this.#method,
+      model: this.modelHash,
+      data: this.dataHash,
+      prompt,
+      continuation,
+      bosId: this.model.config.bosId,
+    }
+  }
+
+  /**
+   * Examples with scores of at least these criteria. Only the criteria that are still missing are computed.
+   * @param keepSequence whether layer 0's context of every prompt token is needed
+   */
+  async examples(
+    settings: ExampleSettings,
+    seed: number,
+    criteria: readonly string[],
+    keepSequence = false,
+  ): Promise<readonly GroupedExample[]> {
+    const key = JSON.stringify([settings, seed, keepSequence])
+    const known = this.#examples.get(key)
+    const missing = criteria.filter((name) => !known?.criteria.has(name))
+    if (known && missing.length === 0) return known.examples
+    const found = await this.#collect(settings, seed, missing, keepSequence)
+    if (!known) {
+      this.#examples.set(key, { criteria: new Set(criteria), examples: found })
+      return found
+    }
+    known.examples = known.examples.map((example, i) => ({
+      ...example,
+      scores: new Map([...example.scores, ...found[i].scores]),
+    }))
+    for (const name of missing) known.criteria.add(name)
+    return known.examples
+  }
+
+  /** One ranking of all units from an arm's examples. */
+  async mean(arm: Arm, seed: number): Promise<UnitScores> {
+    const { criterion, aggregation = 'mean' } = arm
+    const settings = needExamples(arm)
+    const key = JSON.stringify([criterion, aggregation, settings, seed])
+    let mean = this.#means.get(key)
+    if (!mean) {
+      mean = datasetCriteria.some(({ name }) => name === criterion)
+        ? await this.#datasetScores(criterion, settings, seed)
+        : await this.#aggregate(arm, settings, seed)
+      this.#means.set(key, mean)
+    }
+    return mean
+  }
+
+  async #aggregate(
+    { criterion, aggregation = 'mean' }: Arm,
+    settings: ExampleSettings,
+    seed: number,
+  ): Promise<UnitScores> {
+    const sum = new ScoreAggregate(aggregation)
+    for (const { scores, group } of await this.examples(settings, seed, [criterion]))
+      sum.add(scores.get(criterion) as UnitScores, group)
+    return sum.finish()
+  }
+
+  /** The trained predictor of an arm. It lives as long as the lab. */
+  predictor(arm: Arm, seed: number): Promise<TrainedPredictor> {
+    const { criterion, examples, predictor } = arm
+    const description = { kind: predictorKindOf(arm), criterion, examples, predictor, seed }
+    const key = JSON.stringify(description)
+    let made = this.#predictors.get(key)
+    if (!made) this.#predictors.set(key, (made = this.#makePredictor(arm, seed, description)))
+    return made
+  }
+
+  /** Where the numbers of a report come from. */
+  provenance(seed: number): Promise<Provenance> {
+    const { model, modelName, dataName, documents, argv = [] } = this.options
+    return makeProvenance({
+      backend: model.backend.name,
+      model: { name: modelName, hash: this.modelHash },
+      data: { name: dataName ?? (documents ? 'documents' : 'Brown corpus'), hash: this.dataHash },
+      seed,
+      argv,
+    })
+  }
+
+  /** Frees the predictors. */
+  async dispose(): Promise<void> {
+    for (const made of this.#predictors.values()) {
+      const trained = await made.catch(() => null)
+      trained?.predictor.dispose()
+    }
+    this.#predictors.clear()
+  }
+
+  /** One hash for the windows that are calibrated on. */
+  examplesHash(settings: ExampleSettings, seed: number): Promise<string> {
+    return hashWindows(this.#calibrationWindows(settings, seed))
+  }
+
+  /** Windows to calibrate on. */
+  #calibrationWindows({ count, shots }: ExampleSettings, seed: number): Window[] {
+    if (shots === null) return this.windows('calibrate', count, seed)
+    if (this.shotWindows) return this.shotWindows(this, count, seed, shots)
+    throw new UsageError('SETTINGS', 'examples: expected a task to take shots of, got none')
+  }
+
+  async #collect(
+    settings: ExampleSettings,
+    seed: number,
+    criteria: readonly string[],
+    keepSequence: boolean,
+  ): Promise<GroupedExample[]> {
+    const windows = this.#calibrationWindows(settings, seed)
+    const { store, signal } = this.options
+    if (store) return this.#collectToStore(store, windows, seed, criteria, keepSequence)
+    const found = criteria.map(criterionByName)
+    const examples: GroupedExample[] = []
+    for (const [index, window] of windows.entries()) {
+      this.tell('calibrate', index, windows.length)
+      await pause(signal)
+      examples.push(collectExample(this.model, window, found, { index, seed, keepSequence }))
+    }
+    this.tell('calibrate', windows.length, windows.length)
+    return examples
+  }
+
+  async #collectToStore(
+    store: PartStore,
+    windows: Window[],
+    seed: number,
+    criteria: readonly string[],
+    keepSequence: boolean,
+  ): Promise<GroupedExample[]> {
+    const folder = await this.#calibrationFolder(store, windows, seed, criteria, keepSequence)
+    return (await openCalibration(folder)).readAll()
+  }
+
+  async #calibrationFolder(
+    store: PartStore,
+    windows: Window[],
+    seed: number,
+    criteria: readonly string[],
+    keepSequence: boolean,
+  ): Promise<string> {
+    const folder = await store.folder({
+      ...this.identity('calibration'),
+      windows: await hashWindows(windows),
+      seed,
+      criteria: criteria.toSorted(),
+      keepSequence,
+    })
+    await calibrateToFolder(
+      {
+        model: this.model,
+        modelHash: this.modelHash,
+        source: { name: this.options.dataName ?? 'Brown corpus', windows },
+        examples: windows.length,
+        folder,
+        criteria: criteria.toSorted(),
+        seed,
+        keepSequence,
+      },
+      ({ done, total }) => this.tell('calibrate', done, total),
+      this.options.signal,
+    )
+    return folder
+  }
+
+  /** Scores that only a whole data set has. */
+  async #datasetScores(criterion: string, settings: ExampleSettings, seed: number): Promise<UnitScores> {
+    const windows = this.#calibrationWindows(settings, seed)
+    const { store, signal } = this.options
+    if (store) {
+      const folder = await this.#calibrationFolder(store, windows, seed, [criterion], false)
+      return (await openCalibration(folder)).aggregate(criterion)
+    }
+    const found = datasetCriteria.find(({ name }) => name === criterion)
+    if (!found) throw new TypeError(`${criterion}: expected a criterion of data sets`)
+    const scores = found.begin(this.model.shape, seed)
+    const dataset = new Map([[criterion, scores]])
+    for (const [index, window] of windows.entries()) {
+      this.tell('calibrate', index, windows.length)
+      await pause(signal)
+      collectExample(this.model, window, [], { index, seed, dataset })
+    }
+    return scores.finish()
+  }
+
+  async #makePredictor(arm: Arm, seed: number, description: object): Promise<TrainedPredictor> {
+    const { store } = this.options
+    if (!store) return this.#train(arm, seed)
+    const windows = await this.examplesHash(needExamples(arm), seed)
+    const folder = await store.files(
+      { ...this.identity('predictor'), windows, ...description },
+      async (to) => {
+        const trained = await this.#train(arm, seed)
+        await saveTrained(to, trained)
+        trained.predictor.dispose()
+      },
+    )
+    return openTrained(folder, this.model.backend)
+  }
+
+  async #train(arm: Arm, seed: number): Promise<TrainedPredictor> {
+    const { criterion, predictor } = arm
+    const examples = await this.examples(
+      needExamples(arm),
+      seed,
+      [criterion],
+      predictor?.pooling === 'attention',
+    )
+    return trainArm(this.model, arm, examples, seed, this.dataHash, {
+      signal: this.options.signal,
+      onEpoch: (done, total) => this.tell('train', done, total),
+    })
+  }
+}
+
+function needExamples({ planner, examples }: Arm): ExampleSettings {
+  if (examples) return examples
+  throw new TypeError(`${planner}: expected examples to learn from, got none`)
+}
