@@ -16,6 +16,7 @@ import { backward } from '../model/opt/backward.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { traceForward, type Trace } from '../model/opt/trace.ts'
 import { UsageError } from '../tensor/errors.ts'
+import type { InputScaling } from './dejavu_style.ts'
 
 /**
  * A criterion's scores of one text, dense.
@@ -72,23 +73,31 @@ export function promptPlanner(
 
 /** What the dejavu-style planner asks; a `DejavuStylePredictor` is one. */
 export interface HeadOutputsPredictor {
-  /** @param last the heads' outputs of every layer at the last token: [L, D] */
-  predict(last: Float32Array): UnitScores
+  /**
+   * @param last the heads' outputs of every layer at the last token: [L, D]
+   * @param scaling `as-shipped` leaves them unscaled, see dejavu_style.ts
+   */
+  predict(last: Float32Array, scaling?: InputScaling): UnitScores
 }
 
-/** Keeps what is predicted from every layer's own heads' outputs at the last prompt token of a dense pass. */
+/**
+ * Keeps what is predicted from every layer's own heads' outputs at the last prompt token of a dense pass. The released
+ * code forgets to scale them unless units compete within their layer; under the released policy so does this.
+ */
 export function dejavuStylePlanner(
   model: OptModel,
   predictor: HeadOutputsPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,
 ): MaskPlanner {
+  const asShipped = budget.policy === 'released' && budget.scope !== 'per-layer'
+  const scaling: InputScaling = asShipped ? 'as-shipped' : 'fixed'
   return {
     name: 'dejavu-style',
     afterAttention({ ids }) {
       const trace = traceForward(model, ids)
       try {
-        return selectMask(predictor.predict(lastHeadOutputs(trace)), budget, topK)
+        return selectMask(predictor.predict(lastHeadOutputs(trace), scaling), budget, topK)
       } finally {
         trace.dispose()
       }

@@ -40,7 +40,7 @@ export type PlannerName = (typeof plannerNames)[number]
 /** What the shadow planner asks; a `ShadowPredictor` is one. */
 export interface PromptPredictor {
   /** Its placement is the layer whose heads' outputs it reads; default 0. */
-  readonly card?: { readonly placement?: number; readonly width?: number }
+  readonly card?: { readonly placement?: number }
   /** @param context heads' outputs of layer `placement`: [T, D] */
   predict(context: Float32Array, tokens: number): UnitScores
 }

@@ -1,0 +1,391 @@
+/**
+ * The planners that run a pass of their own, DejaVu's, and all of them by name.
+ *
+ * A law judges the function that makes a planner, so that the mutants at the end can be judged too. Predictors are
+ * stand-ins that write down what they are shown.
+ */
+import { describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { ReferenceBackend } from '../../src/backends/reference.ts'
+import { plainact } from '../../src/criteria/plainact.ts'
+import { makeBudget, type Budget } from '../../src/masks/budget.ts'
+import { denseMask, makeMask, type UnitShape } from '../../src/masks/mask.ts'
+import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
+import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
+import { backward } from '../../src/model/opt/backward.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { traceForward } from '../../src/model/opt/trace.ts'
+import { dejavuPlanner } from '../../src/predictor/dejavu_planner.ts'
+import { leakyMask } from '../../src/predictor/leaky.ts'
+import { dejavuStylePlanner, promptPlanner } from '../../src/predictor/pass_planners.ts'
+import {
+  makePlanner,
+  plannerNames,
+  randomPlanner,
+  randomScores,
+  shadowPlanner,
+  type PlannerSources,
+} from '../../src/predictor/planners.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { expectNear, get, getFloats, getIds, readCase, tolerance } from '../golden/golden.ts'
+import { withGolden } from '../golden/model.ts'
+import { overBackends } from '../harness/backends.ts'
+import { sameBits } from '../harness/compare.ts'
+import { Data } from '../harness/data.ts'
+import { anyModel, forAll, stateLaws, tokensOf, withModel, type ModelLaw } from '../model/cases.ts'
+
+const golden = readCase('preln', 'predictor')
+const shape = { layers: 2, heads: 4, neurons: 64 }
+
+/** Scores that depend on the shape and a seed only. */
+const scoresOf = (units: UnitShape, seed: number): UnitScores => randomScores(units, new Random(seed))
+
+/** The mask of a sequence after its prompt. */
+function plannedIn(model: OptModel, planner: MaskPlanner, prompt: Int32Array): ReturnType<typeof denseMask> {
+  const sequence = model.begin({ planner })
+  try {
+    sequence.feed(prompt, 'none')
+    return sequence.mask ?? denseMask(model.shape)
+  } finally {
+    sequence.dispose()
+  }
+}
+
+const promptLaw = (make = promptPlanner): ModelLaw =>
+  forAll(
+    "prompt-plainact keeps what one forward and one backward pass over the prompt's own loss score highest, and leaves nothing behind",
+    [anyModel],
+    (subject, model) =>
+      withModel(subject, model, (loaded) => {
+        const data = new Data(model.seed)
+        const prompt = data.ids(data.integer(2, model.positions), model.vocabulary)
+        const budget = makeBudget(data.uniform())
+        const trace = traceForward(loaded, prompt)
+        const gradients = backward(loaded, trace, prompt)
+        const input = { model: loaded, tokens: prompt, labels: prompt, trace, gradients, seed: 0 }
+        const expected = selectMask(plainact.score(input), budget)
+        gradients.dispose()
+        trace.dispose()
+        const before = subject.backend.liveBuffers
+        expect(plannedIn(loaded, make(loaded, budget), prompt)).toEqual(expected)
+        expect(subject.backend.liveBuffers).toBe(before)
+      }),
+  )
+
+const styleLaw = (make = dejavuStylePlanner): ModelLaw =>
+  forAll(
+    "dejavu-style is shown every layer's own heads at the last prompt token, as the dense model computes them",
+    [anyModel],
+    (subject, model) =>
+      withModel(subject, model, (loaded) => {
+        const data = new Data(model.seed)
+        const prompt = tokensOf(model, data)
+        const budget = makeBudget(data.uniform())
+        const { width: D, layers } = loaded.config
+        const scores = scoresOf(loaded.shape, model.seed)
+        const shown: Float32Array[] = []
+        const predict = (last: Float32Array): UnitScores => {
+          shown.push(last)
+          return scores
+        }
+        const mask = plannedIn(loaded, make(loaded, { predict }, budget), prompt)
+        expect(mask).toEqual(selectMask(scores, budget))
+        expect(shown).toHaveLength(1)
+        for (let placement = 0; placement < layers; placement++) {
+          const look = ({ context, tokens }: PromptView): ReturnType<typeof denseMask> => {
+            const row = shown[0].subarray(placement * D, (placement + 1) * D)
+            sameBits(`layer ${placement}`, row, context.subarray((tokens - 1) * D))
+            return denseMask(loaded.shape)
+          }
+          plannedIn(loaded, { name: 'looking', placement, afterAttention: look }, prompt)
+        }
+      }),
+  )
+
+const dejavuLaw = (make = dejavuPlanner): ModelLaw =>
+  forAll(
+    'dejavu decides every layer but the first at every token, from the stream that entered the layer before it, and keeps its share of each',
+    [anyModel],
+    (subject, model) =>
+      withModel(subject, model, (loaded) => {
+        const data = new Data(model.seed)
+        const tokens = tokensOf(model, data)
+        const prompt = data.integer(1, tokens.length)
+        const budget = makeBudget(data.uniform(), { headFloor: 0 })
+        const entered: Float32Array[] = []
+        const decided: number[] = []
+        const planner = make(
+          {
+            predictLayer(layer, stream) {
+              sameBits(`stream before layer ${layer}`, stream, entered[layer - 1])
+              decided.push(layer)
+              const { heads, neurons } = model
+              const scores = scoresOf({ layers: 1, heads, neurons }, model.seed + decided.length)
+              return { heads: scores.heads, neurons: scores.neurons }
+            },
+          },
+          budget,
+        )
+        const spy: MaskPlanner = {
+          ...planner,
+          beforeLayer(layer, x, rows) {
+            entered[layer] = x.slice((rows - 1) * loaded.config.width)
+            return planner.beforeLayer?.(layer, x, rows) ?? null
+          },
+        }
+        const sequence = loaded.begin({ planner: spy })
+        try {
+          sequence.feed(tokens.slice(0, prompt), 'none')
+          if (prompt < tokens.length) sequence.feed(tokens.slice(prompt), 'none')
+          const once = Array.from({ length: model.layers - 1 }, (_, l) => l + 1)
+          expect(decided).toEqual(Array.from({ length: tokens.length - prompt + 1 }, () => once).flat())
+          for (const kind of ['heads', 'neurons'] as const)
+            for (let layer = 0; layer < model.layers; layer++) {
+              const units = model[kind]
+              const row = sequence.mask?.[kind].subarray(layer * units, (layer + 1) * units)
+              const share = layer === 0 ? 0 : budget.headSparsity
+              expect(row?.reduce((sum, value) => sum + value, 0)).toBe(Math.round((1 - share) * units))
+            }
+        } finally {
+          sequence.dispose()
+        }
+      }),
+  )
+
+const leakyLaw = (ask = leakyMask): ModelLaw =>
+  forAll(
+    'a leaky mask is the one that is planned when the whole text is the prompt, and is asked for once',
+    [anyModel],
+    (subject, model) =>
+      withModel(subject, model, (loaded) => {
+        const data = new Data(model.seed)
+        const text = tokensOf(model, data)
+        let asked = 0
+        const honest: MaskPlanner = {
+          name: 'law',
+          afterAttention({ context, tokens, ids }) {
+            asked++
+            expect(ids).toEqual(text)
+            expect(context.length).toBe(tokens * loaded.config.width)
+            return selectMask(scoresOf(loaded.shape, ids.length), makeBudget(0.5))
+          },
+        }
+        const leaky = { ...honest, leaky: true, every: data.integer(1, 3) }
+        expect(() => loaded.begin({ planner: leaky })).toThrow('expected one that sees the prompt only')
+        const mask = ask(loaded, leaky, text)
+        expect(asked).toBe(1)
+        expect(mask).toEqual(plannedIn(loaded, honest, text))
+      }),
+  )
+
+stateLaws('planners', {
+  prompt: promptLaw(),
+  style: styleLaw(),
+  dejavu: dejavuLaw(),
+  leaky: leakyLaw(),
+})
+
+describe('mutants of planners', () => {
+  const mutants: [string, ModelLaw][] = [
+    [
+      'prompt-plainact forgets the last token',
+      promptLaw((model, budget) => {
+        const right = promptPlanner(model, budget)
+        return {
+          ...right,
+          afterAttention: (view) =>
+            right.afterAttention?.({
+              ...view,
+              ids: view.ids.subarray(0, Math.max(2, view.ids.length - 1)),
+            }) as ReturnType<typeof denseMask>,
+        }
+      }),
+    ],
+    [
+      'prompt-plainact keeps the trace',
+      promptLaw((model, budget) => {
+        const right = promptPlanner(model, budget)
+        return {
+          ...right,
+          afterAttention(view) {
+            traceForward(model, view.ids)
+            return right.afterAttention?.(view) as ReturnType<typeof denseMask>
+          },
+        }
+      }),
+    ],
+    [
+      'dejavu-style sees the first token',
+      styleLaw((model, predictor, budget) => ({
+        name: 'mutant',
+        afterAttention: ({ ids }) => {
+          const right = dejavuStylePlanner(model, predictor, budget)
+          const view = { context: new Float32Array(0), tokens: 1, ids: ids.slice(0, 1) }
+          return right.afterAttention?.(view) as ReturnType<typeof denseMask>
+        },
+      })),
+    ],
+    [
+      'dejavu does not look ahead',
+      dejavuLaw((predictor, budget) => {
+        const right = dejavuPlanner(predictor, budget)
+        return {
+          ...right,
+          beforeLayer(layer, x, rows) {
+            right.beforeLayer?.(0, x, rows)
+            return right.beforeLayer?.(layer, x, rows) ?? null
+          },
+        }
+      }),
+    ],
+    [
+      'dejavu sees the first row',
+      dejavuLaw((predictor, budget) => {
+        const right = dejavuPlanner(predictor, budget)
+        return {
+          ...right,
+          beforeLayer: (layer, x, rows) =>
+            right.beforeLayer?.(layer, x.subarray(0, x.length / rows), 1) ?? null,
+        }
+      }),
+    ],
+    [
+      'dejavu decides once',
+      dejavuLaw((predictor, budget) => ({ ...dejavuPlanner(predictor, budget), every: undefined })),
+    ],
+    [
+      'a leaky mask sees all but the last token',
+      leakyLaw((model, planner, text) => leakyMask(model, planner, text.slice(0, -1))),
+    ],
+  ]
+  for (const [name, mutant] of mutants)
+    test(`${name}: killed`, async () => {
+      const subject = { backend: new ReferenceBackend(), load: OptModel.load }
+      await expect(mutant.check(subject, false)).rejects.toThrow('Counterexample')
+    })
+})
+
+describe('by name', () =>
+  overBackends((backend) => {
+    const sourcesOf = (model: OptModel): Required<Omit<PlannerSources, 'topK' | 'seed' | 'criterion'>> => {
+      const scores = scoresOf(model.shape, 1)
+      const predict = (): UnitScores => scores
+      const predictLayer = (layer: number): { heads: Float32Array; neurons: Float32Array } => ({
+        heads: scores.heads.slice(layer * shape.heads, (layer + 1) * shape.heads),
+        neurons: scores.neurons.slice(layer * shape.neurons, (layer + 1) * shape.neurons),
+      })
+      return {
+        model,
+        mean: scores,
+        truth: scores,
+        shadow: { predict },
+        dejavuStyle: { predict },
+        dejavu: { predictLayer },
+      }
+    }
+    const withModelOf = (work: (model: OptModel) => void, on: Backend = backend): Promise<void> =>
+      withGolden('preln', on, work)
+
+    test('every planner is made, carries its name and decides; dense needs none', () =>
+      withModelOf((model) => {
+        const prompt = getIds(golden, 'input_ids')
+        for (const name of plannerNames) {
+          const planner = makePlanner(name, sourcesOf(model), makeBudget(0.5))
+          if (name === 'dense') {
+            expect(planner).toBeNull()
+            continue
+          }
+          expect(planner?.name).toBe(name)
+          expect(planner?.every).toBe(name === 'dejavu' ? 1 : undefined)
+          const mask = plannedIn(model, planner as MaskPlanner, prompt)
+          for (const kind of ['heads', 'neurons'] as const)
+            expect(mask[kind].reduce((sum, value) => sum + value, 0)).toBe(1.5 * shape[kind])
+        }
+      }))
+
+    test('what is missing is named', () =>
+      withModelOf((model) => {
+        for (const name of plannerNames)
+          if (!['dense', 'random', 'prompt-plainact'].includes(name))
+            expect(() => makePlanner(name, { model }, makeBudget(0.5)), name).toThrow(
+              expect.objectContaining({ code: 'PLANNER_SOURCE', exitCode: 4 }),
+            )
+        expect(() => plannedIn(model, promptPlanner(model, makeBudget(0.5)), Int32Array.of(2))).toThrow(
+          'planner prompt-plainact: expected a prompt of at least two tokens, got 1',
+        )
+        expect(model.backend.liveBuffers).toBeGreaterThan(0)
+      }))
+
+    test('options: asked again or once, shown the answer', () =>
+      withModelOf((model) => {
+        const sources = sourcesOf(model)
+        const budget = makeBudget(0.5)
+        expect(makePlanner('shadow', sources, budget, { every: 4 })).toMatchObject({ every: 4 })
+        expect(makePlanner('dejavu', sources, budget, { every: null })?.every).toBeUndefined()
+        expect(makePlanner('shadow', sources, budget, { leaky: true })).toMatchObject({ leaky: true })
+        expect(makePlanner('shadow', sources, budget)).not.toHaveProperty('leaky')
+      }))
+
+    test('the released policy gives the golden masks and logits', () =>
+      withModelOf((model) => {
+        const mean = {
+          shape,
+          heads: getFloats(golden, 'head.scores'),
+          neurons: getFloats(golden, 'ffn.scores'),
+        }
+        const prompt = getIds(golden, 'input_ids')
+        for (const percent of [25, 50, 75]) {
+          const planner = makePlanner('static', { model, mean }, makeBudget(percent / 100), {
+            released: true,
+          })
+          const { heads, neurons } = plannedIn(model, planner as MaskPlanner, prompt)
+          expect(heads).toEqual(getFloats(golden, `head.global_mask_${percent}_layer0kept`))
+          expect(neurons).toEqual(getFloats(golden, `ffn.global_mask_${percent}_layer0kept`))
+        }
+        const planner = makePlanner('static', { model, mean }, makeBudget(0.5), { released: true })
+        const sequence = model.begin({ planner })
+        const logits = sequence.feed(prompt, 'all')
+        sequence.dispose()
+        expectNear(logits, get(golden, 'global50_layer0kept.logits').values, tolerance.logits, 'logits')
+      }))
+
+    test('the released dejavu-style forgets its scaling where units compete over the model', () =>
+      withModelOf((model) => {
+        const seen: unknown[] = []
+        const dejavuStyle: PlannerSources['dejavuStyle'] = {
+          predict(_last, scaling) {
+            seen.push(scaling)
+            return scoresOf(shape, 1)
+          },
+        }
+        for (const released of [false, true])
+          for (const scope of ['global', 'per-layer', 'hybrid'] as const) {
+            const budget = makeBudget(0.5, { scope })
+            const planner = makePlanner('dejavu-style', { model, dejavuStyle }, budget, { released })
+            plannedIn(model, planner as MaskPlanner, Int32Array.of(2, 3))
+          }
+        expect(seen).toEqual(['fixed', 'fixed', 'fixed', 'as-shipped', 'fixed', 'as-shipped'])
+      }))
+  }))
+
+test('layers up to the placement of a predictor are dense, whatever the budget says', () => {
+  const units = { layers: 4, heads: 3, neurons: 5 }
+  const scores = scoresOf(units, 3)
+  const planned = (placement: number, budget: Budget): number[] => {
+    const planner = shadowPlanner({ card: { placement }, predict: () => scores }, budget)
+    expect(planner.placement).toBe(placement)
+    const view = { context: new Float32Array(6), tokens: 1, ids: Int32Array.of(1) }
+    const mask = planner.afterAttention?.(view) ?? makeMask(units, new Float32Array(0), new Float32Array(0))
+    return Array.from({ length: 4 }, (_, layer) =>
+      mask.neurons.subarray(5 * layer, 5 * layer + 5).reduce((sum, value) => sum + value, 0),
+    )
+  }
+  expect(planned(2, makeBudget(1, { headFloor: 0 }))).toEqual([5, 5, 5, 0])
+  expect(planned(0, makeBudget(1, { headFloor: 0, denseLayers: 2 }))).toEqual([5, 5, 0, 0])
+})
+
+test('a random planner asked again draws anew', () => {
+  const planner = randomPlanner({ layers: 3, heads: 8, neurons: 64 }, makeBudget(0.5), 3)
+  const view = { context: new Float32Array(6), tokens: 1, ids: Int32Array.of(1) }
+  expect(planner.afterAttention?.(view)).not.toEqual(planner.afterAttention?.(view))
+})
