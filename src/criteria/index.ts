@@ -4,9 +4,11 @@
 import { UsageError } from '../tensor/errors.ts'
 import { attention } from './attention.ts'
 import type { Criterion, DatasetCriterion } from './criterion.ts'
+import { epenas } from './epenas.ts'
 import { fisher } from './fisher.ts'
 import { gradnorm } from './gradnorm.ts'
 import { grasp } from './grasp.ts'
+import { jacov } from './jacov.ts'
 import { l2norm, l2normPre } from './l2norm.ts'
 import { nwot } from './nwot.ts'
 import { plainact, plainactSigned } from './plainact.ts'
@@ -41,7 +43,7 @@ export const criteria: readonly Criterion[] = [
 ]
 
 /** Those that score a data set as a whole, in the order they are listed to a user. */
-export const datasetCriteria: readonly DatasetCriterion[] = []
+export const datasetCriteria: readonly DatasetCriterion[] = [jacov, epenas]
 
 /** The criterion of a name. @throws UsageError CRITERION_NAME */
 export function criterionByName(name: string): Criterion {

@@ -1,0 +1,175 @@
+/**
+ * The attention criterion: its weights are those the model used, bit for bit, and its scores are their definition over
+ * the attention maps of the golden files, which another implementation computed.
+ */
+import { describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { attention } from '../../src/criteria/attention.ts'
+import { eachAttention } from '../../src/criteria/attention_weights.ts'
+import type { Criterion } from '../../src/criteria/index.ts'
+import { scoreLayers, sumPerUnit } from '../../src/criteria/unit_scores.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
+import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
+import { overBackends } from '../harness/backends.ts'
+import { Data } from '../harness/data.ts'
+import { checkLaw } from '../harness/seed.ts'
+import { anyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import { textOf, withPass } from './passes.ts'
+
+type Score = Criterion['score']
+
+/** Weights times values, in the order of the attention op. */
+async function givesTheContext(
+  subject: Subject,
+  model: ModelCase,
+  each: typeof eachAttention,
+): Promise<void> {
+  await withModel(subject, model, (loaded) => {
+    withPass(loaded, textOf(model, new Data(model.seed)), ({ trace }) => {
+      const { heads: H, headSize: K } = model
+      for (let layer = 0; layer < model.layers; layer++) {
+        const values = loaded.backend.readF32(trace.blocks[layer].cache.value) // [H, T, K]
+        const context = new Float32Array(trace.length * H * K)
+        each(trace, layer, (h, t, weights) => {
+          const row = (t * H + h) * K
+          weights.forEach((weight, s) => {
+            const value = (h * trace.length + s) * K
+            for (let k = 0; k < K; k++) context[row + k] += Math.fround(weight * values[value + k])
+          })
+        })
+        expect(context).toEqual(trace.headOut(layer))
+      }
+    })
+  })
+}
+
+/** The definition, over golden maps and activations, in float64. */
+async function isTheDefinition(backend: Backend, score: Score): Promise<void> {
+  for (const variant of variants)
+    await withGolden(variant, backend, (model) => {
+      const tensors = readCase(variant, 'single')
+      const rows = rowsOf(tensors)
+      const row = rows.sequences[0]
+      const { layers: L, heads: H, neurons: F } = model.shape
+      const T = row.tokens.length
+      const maps = Array.from({ length: L }, (_, layer) => get(tensors, `attn.${layer}`).values) // [H, T, T]
+      const activations = get(tensors, 'fc1_act').values // [L, 1, T, F]
+      const heads = maps.flatMap((map) =>
+        Array.from({ length: H }, (_, h) => {
+          let sum = 0
+          for (let t = 1; t < T; t++)
+            sum += Math.max(...map.subarray((h * T + t) * T + 1, (h * T + t + 1) * T))
+          return sum / (T - 1)
+        }),
+      )
+      const received = (layer: number, s: number): number => {
+        if (layer === L) return 1 / T
+        let sum = 0
+        for (let row = 0; row < H * T; row++) sum += maps[layer][row * T + s]
+        return sum / (H * T)
+      }
+      const neurons = Array.from({ length: L * F }, (_, unit) => {
+        const [layer, neuron] = [Math.floor(unit / F), unit % F]
+        let sum = 0
+        for (let t = 1; t < T; t++) sum += received(layer + 1, t) * activations[(layer * T + t) * F + neuron]
+        return sum
+      })
+      const scores = withPass(model, { tokens: row.tokens, labels: labelsOf(rows, row) }, score)
+      expectNearRelative(scores.heads, heads, tolerance.gradient, `${variant} heads`)
+      expectNearRelative(scores.neurons, neurons, tolerance.gradient, `${variant} neurons`)
+    })
+}
+
+overBackends((backend) => {
+  test('weights times values are the heads’ outputs, bit for bit', () =>
+    checkLaw(
+      'criteria attention weights give the context',
+      [anyModel],
+      (model) => givesTheContext({ backend, load: OptModel.load }, model, eachAttention),
+      { runs: 40 },
+    ))
+
+  test('attention = its definition over the golden attention maps', () =>
+    isTheDefinition(backend, attention.score))
+})
+
+/** The criterion with other heads. */
+function withConfidence(confidence: (weights: Float32Array) => number): Score {
+  return (input) => {
+    const { shape } = input.model
+    const T = input.trace.length
+    const { heads } = scoreLayers(
+      shape,
+      (layer) => {
+        const sums = new Float64Array(shape.heads)
+        eachAttention(input.trace, layer, (head, t, weights) => {
+          if (t > 0) sums[head] += confidence(weights) / (T - 1)
+        })
+        return sums
+      },
+      () => new Float32Array(shape.neurons),
+    )
+    return { ...attention.score(input), heads }
+  }
+}
+
+const mutants: [string, Score][] = [
+  ['a look at the first position counts', withConfidence((weights) => Math.max(...weights))],
+  [
+    'the mean of what is looked at',
+    withConfidence((weights) => weights.slice(1).reduce((a, b) => a + b, 0) / (weights.length - 1)),
+  ],
+  [
+    'attention of the neurons’ own layer',
+    (input) => {
+      const { shape } = input.model
+      const T = input.trace.length
+      const { neurons } = scoreLayers(
+        shape,
+        () => new Float32Array(shape.heads),
+        (layer) => {
+          const received = new Float64Array(T)
+          eachAttention(input.trace, layer, (_, __, weights) =>
+            weights.forEach((weight, s) => (received[s] += s === 0 ? 0 : weight / (shape.heads * T))),
+          )
+          const act = input.trace.fc1Act(layer)
+          return sumPerUnit(
+            act.length,
+            shape.neurons,
+            1,
+            (i) => act[i] * received[Math.floor(i / shape.neurons)],
+          )
+        },
+      )
+      return { ...attention.score(input), neurons }
+    },
+  ],
+]
+
+describe('mutants of attention', () => {
+  for (const [name, score] of mutants)
+    test(`${name}: killed`, async () => {
+      await expect(isTheDefinition(await createBackend('reference'), score)).rejects.toThrow('largest error')
+    })
+
+  test('weights off by one in a million: killed', async () => {
+    const backend = await createBackend('reference')
+    const blurred: typeof eachAttention = (trace, layer, visit) =>
+      eachAttention(trace, layer, (head, t, weights) =>
+        visit(
+          head,
+          t,
+          weights.map((weight) => weight * (1 - 2 ** -20)),
+        ),
+      )
+    const broken = checkLaw(
+      'mutant: attention weights',
+      [anyModel],
+      (model) => givesTheContext({ backend, load: OptModel.load }, model, blurred),
+      { record: false },
+    )
+    await expect(broken).rejects.toThrow('Property failed')
+  })
+})

@@ -1,0 +1,118 @@
+/**
+ * nwot is the determinant of its definition, taken here from the whole kernel over tokens, and for a neuron its closed
+ * form.
+ */
+import { describe, expect, test } from 'vitest'
+import { nwot } from '../../src/criteria/nwot.ts'
+import type { Criterion } from '../../src/criteria/index.ts'
+import { sumPerUnit, scoreLayers } from '../../src/criteria/unit_scores.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { overBackends } from '../harness/backends.ts'
+import { Data } from '../harness/data.ts'
+import { checkLaw } from '../harness/seed.ts'
+import { anyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import { textOf, withPass } from './passes.ts'
+import { determinant } from './determinant.ts'
+
+type Score = Criterion['score']
+
+/** ln det(I + K_H) of one unit, from the kernel over tokens. */
+function fromKernel(values: Float32Array, unit: number, units: number, K: number): number {
+  const T = values.length / (units * K)
+  const on = (t: number, k: number): boolean => values[(t * units + unit) * K + k] > 0
+  const kernel = new Float64Array(T * T)
+  for (let s = 0; s < T; s++)
+    for (let t = 0; t < T; t++) {
+      let same = 0
+      for (let k = 0; k < K; k++) if (on(s, k) === on(t, k)) same++
+      kernel[s * T + t] = same + (s === t ? 1 : 0)
+    }
+  return Math.log(determinant(kernel, T))
+}
+
+async function isTheKernelsDeterminant(subject: Subject, model: ModelCase, score: Score): Promise<void> {
+  await withModel(subject, model, (loaded) => {
+    withPass(loaded, textOf(model, new Data(model.seed)), (input) => {
+      const scores = score(input)
+      const data = new Data(model.seed)
+      for (let layer = 0; layer < model.layers; layer++) {
+        const context = input.trace.headOut(layer)
+        const pre = input.trace.fc1Pre(layer)
+        for (let head = 0; head < model.heads; head++)
+          expect(scores.heads[layer * model.heads + head]).toBeCloseTo(
+            fromKernel(context, head, model.heads, model.headSize),
+            3,
+          )
+        const neuron = data.integer(0, model.neurons - 1)
+        expect(scores.neurons[layer * model.neurons + neuron]).toBeCloseTo(
+          fromKernel(pre, neuron, model.neurons, 1),
+          3,
+        )
+      }
+    })
+  })
+}
+
+overBackends((backend) => {
+  test('nwot = the log-determinant of the kernel of signs over tokens', () =>
+    checkLaw(
+      'criteria nwot is the determinant of its kernel',
+      [anyModel],
+      (model) => isTheKernelsDeterminant({ backend, load: OptModel.load }, model, nwot.score),
+      { runs: 40 },
+    ))
+})
+
+const mutants: [string, Score][] = [
+  [
+    'the share of what is off, as the released code',
+    (input) => ({
+      ...nwot.score(input),
+      neurons: scoreLayers(
+        input.model.shape,
+        () => new Float32Array(input.model.shape.heads),
+        (layer) => {
+          const z = input.trace.fc1Pre(layer)
+          const T = input.trace.length
+          return sumPerUnit(z.length, input.model.shape.neurons, 1, (i) => (z[i] <= 0 ? 1 / T : 0)).map(
+            Math.log,
+          )
+        },
+      ).neurons,
+    }),
+  ],
+  [
+    'heads by the sum over their channels, each on its own',
+    (input) => {
+      const { heads, headSize } = input.model.config
+      const T = input.trace.length
+      return {
+        ...nwot.score(input),
+        heads: scoreLayers(
+          input.model.shape,
+          (layer) => {
+            const a = input.trace.headOut(layer)
+            const on = sumPerUnit(a.length, heads * headSize, 1, (i) => (a[i] > 0 ? 1 : 0))
+            return sumPerUnit(on.length, heads, headSize, (i) => Math.log((1 + on[i]) * (1 + T - on[i])))
+          },
+          () => new Float32Array(input.model.shape.neurons),
+        ).heads,
+      }
+    },
+  ],
+]
+
+describe('mutants of nwot', () => {
+  for (const [name, score] of mutants)
+    test(`${name}: killed`, async () => {
+      const backend = await createBackend('reference')
+      const broken = checkLaw(
+        `mutant: ${name}`,
+        [anyModel],
+        (model) => isTheKernelsDeterminant({ backend, load: OptModel.load }, model, score),
+        { record: false },
+      )
+      await expect(broken).rejects.toThrow('Property failed')
+    })
+})

@@ -1,0 +1,116 @@
+/**
+ * A fair sample of the tokens of a data set, with what reached each unit there: for criteria that compare gradients of
+ * different tokens.
+ *
+ * Of every token kept: g = dL/da of every head, before out_proj; what fc1 read; and which neurons any gradient reached,
+ * through ReLU. The gradient of the loss with respect to neuron j's incoming weights at token t is gz[t, j] x[t], a
+ * multiple of what fc1 read; so two tokens' gradients of a neuron correlate as their x do, up to sign, and x is kept once
+ * for all neurons. Every token of the data set is kept with the same probability (reservoir sampling, Vitter 1985), so
+ * memory does not grow with the data.
+ */
+import { Random } from '../tensor/random.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { CriterionInput } from './criterion.ts'
+
+/** What is kept of a token in one layer. */
+export interface TokenGradients {
+  readonly heads: Float32Array // [D], gradient of the heads' outputs, heads side by side
+  readonly input: Float32Array // [D], what fc1 read
+  readonly reached: Uint8Array // [F], 1 where the gradient before ReLU is not 0
+}
+
+/** One kept token. */
+export interface SampledToken {
+  /** The token it is to predict, -100 if that is not scored or there is none. */
+  readonly target: number
+  readonly layers: readonly TokenGradients[] // [L]
+}
+
+/** A sample in the making. */
+export class TokenSample {
+  readonly #capacity: number
+  readonly #random: Random
+  readonly #tokens: SampledToken[] = []
+  #seen = 0
+  #headSize = 0
+
+  /** @param capacity most tokens kept */
+  constructor(capacity: number, seed: number) {
+    this.#capacity = capacity
+    this.#random = new Random(seed)
+  }
+
+  /** The tokens kept so far. @throws UsageError EXAMPLES if there was no example */
+  get tokens(): readonly SampledToken[] {
+    if (this.#headSize === 0) throw new UsageError('EXAMPLES', 'examples: expected at least one, got none')
+    return this.#tokens
+  }
+
+  /** K of the model the examples are of. */
+  get headSize(): number {
+    return this.#headSize
+  }
+
+  /** Offers the tokens of an example at which `eligible` holds of what they are to predict. */
+  add(input: CriterionInput, eligible: (target: number) => boolean): void {
+    this.#headSize = input.model.config.headSize
+    const targets = targetsOf(input.labels)
+    const chosen = new Map<number, number>() // place -> token
+    targets.forEach((target, t) => {
+      if (!eligible(target)) return
+      this.#seen++
+      const place = this.#seen <= this.#capacity ? this.#seen - 1 : this.#random.below(this.#seen)
+      if (place < this.#capacity) chosen.set(place, t)
+    })
+    if (chosen.size === 0) return
+    const layers = new Map([...chosen.values()].map((t) => [t, [] as TokenGradients[]]))
+    for (let layer = 0; layer < input.model.shape.layers; layer++) readLayer(input, layer, layers)
+    for (const [place, t] of chosen) this.#tokens[place] = { target: targets[t], layers: layers.get(t) ?? [] }
+  }
+}
+
+/** Of every token, the label of the next; -100 at the end. */
+function targetsOf(labels: Int32Array): Int32Array {
+  const targets = new Int32Array(labels.length).fill(-100)
+  targets.set(labels.subarray(1))
+  return targets
+}
+
+/** Copies what is kept of the tokens in one layer. */
+function readLayer(
+  { model, trace, gradients }: CriterionInput,
+  layer: number,
+  tokens: ReadonlyMap<number, TokenGradients[]>,
+): void {
+  const { width: D, neurons: F } = model.config
+  const heads = gradients.headOut(layer) // [T, D]
+  const inputs = trace.fc1Input(layer) // [T, D]
+  const pre = gradients.fc1Pre(layer) // [T, F]
+  for (const [t, layers] of tokens)
+    layers.push({
+      heads: heads.slice(t * D, (t + 1) * D),
+      input: inputs.slice(t * D, (t + 1) * D),
+      reached: Uint8Array.from(pre.subarray(t * F, (t + 1) * F), (value) => (value === 0 ? 0 : 1)),
+    })
+}
+
+/**
+ * A row less its mean and of norm 1, so that inner products are correlations; null where all its numbers are alike and
+ * no correlation exists.
+ */
+export function standardise(row: Float32Array): Float64Array | null {
+  let mean = 0
+  for (const value of row) mean += value / row.length
+  const centred = Float64Array.from(row, (value) => value - mean)
+  const size = Math.sqrt(centred.reduce((total, value) => total + value * value, 0))
+  // What rounding leaves of a constant row is no direction.
+  const largest = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+  return size > 1e-7 * largest * Math.sqrt(row.length) ? centred.map((value) => value / size) : null
+}
+
+/** The correlation of two standardised rows. */
+export function correlation(a: Float64Array, b: Float64Array): number {
+  let total = 0
+  for (let i = 0; i < a.length; i++) total += a[i] * b[i]
+  return total
+}
