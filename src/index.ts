@@ -6,27 +6,32 @@
  */
 export {
   embeddedName,
-  generationPlanners,
   ShadowOpt,
   type BatchInput,
   type GenerateOptions,
   type GenerateStep,
-  type GenerationPlanner,
+  type MaskOptions,
   type OpenOptions,
   type Perplexity,
-  type PlanOptions,
 } from './shadow_opt.ts'
+export {
+  generationPlanners,
+  type GenerationPlanner,
+  type PlannerChoice,
+  type PlanOptions,
+} from './planner_options.ts'
 export type { BackendName } from './backends/backend.ts'
 export { backendNames } from './backends/select.ts'
 export type { Tokenizer } from './io/tokenizer.ts'
 export { achievedSparsity, type AchievedSparsity, type Sparsity } from './masks/achieved.ts'
 export { makeBudget, type Budget, type Scope } from './masks/budget.ts'
 export { denseMask, makeMask, type UnitMask, type UnitShape } from './masks/mask.ts'
+export { maskOverlap, setOverlap, type Overlap } from './masks/overlap.ts'
 export type { LayerMask, MaskPlanner, PromptView } from './masks/planner.ts'
 export { selectMask, type UnitScores } from './masks/selection.ts'
 export type { OptConfig } from './model/opt/config.ts'
 export type { GenerateEnd } from './model/opt/generate.ts'
 export type { MaskMode } from './model/opt/unit_lists.ts'
-export { randomPlanner, staticPlanner } from './predictor/planners.ts'
+export { plannerNames, randomPlanner, staticPlanner, type PlannerName } from './predictor/planners.ts'
 export { InputError, MissingError, ShadowError, UsageError } from './tensor/errors.ts'
 export type { FloatArray, Ids, IdTable } from './tensor/ndarrays.ts'

@@ -9,21 +9,23 @@ import type { Backend, BackendName } from './backends/backend.ts'
 import { createBackend } from './backends/select.ts'
 import { openModelFolder, type ModelFolder } from './io/load.ts'
 import type { Tokenizer } from './io/tokenizer.ts'
-import { makeBudget } from './masks/budget.ts'
+import { criterionByName } from './criteria/index.ts'
+import { denseMask, type UnitMask } from './masks/mask.ts'
 import type { MaskPlanner } from './masks/planner.ts'
+import type { UnitScores } from './masks/selection.ts'
 import { forwardBatch } from './model/opt/batch.ts'
 import { parseOptConfig, type OptConfig } from './model/opt/config.ts'
 import { generateTokens, type GenerateEnd } from './model/opt/generate.ts'
 import { shiftLabels } from './model/opt/loss.ts'
 import { OptModel } from './model/opt/opt_model.ts'
 import { makeSampler, type SamplerOptions } from './model/opt/sampling.ts'
-import type { MaskMode } from './model/opt/unit_lists.ts'
 import type { LoadProgress } from './model/opt/weights.ts'
-import { exists, folderOf, joinPath, pathOfUrl } from './platform/platform.ts'
-import { randomPlanner, shadowPlanner } from './predictor/planners.ts'
-import type { BaseCard } from './predictor/card.ts'
-import type { ShadowPredictor } from './predictor/shadow.ts'
-import { openPredictorOf } from './predictor/predictor_file.ts'
+import { exists, folderOf, pathOfUrl } from './platform/platform.ts'
+import { NOT_SCORED } from './ops/cross_entropy.ts'
+import { generationPlanners, PlannerFiles, type PlannerChoice, type PlanOptions } from './planner_options.ts'
+import { promptMask } from './predictor/leaky.ts'
+import { scoreText } from './predictor/pass_planners.ts'
+import type { PlannerName } from './predictor/planners.ts'
 import { InputError, MissingError, UsageError } from './tensor/errors.ts'
 import {
   asNdarray,
@@ -38,14 +40,6 @@ import { pause } from './train/pause.ts'
 /** The name of the small trained model that comes with this package. */
 export const embeddedName = 'embedded'
 
-/** The file of a model's folder that its predictor is looked for in. */
-export const predictorFile = 'predictor.safetensors'
-
-/** The planners that need no answer, and so can be used while text is written. */
-export const generationPlanners = ['dense', 'random', 'shadow'] as const
-/** One of them. */
-export type GenerationPlanner = (typeof generationPlanners)[number]
-
 /** How a model is loaded. */
 export interface OpenOptions {
   /** What computes; default `wasm`. */
@@ -56,17 +50,12 @@ export interface OpenOptions {
   readonly onProgress?: (progress: LoadProgress) => void
 }
 
-/** What decides which units are computed. */
-export interface PlanOptions {
-  /** Default `dense`. `shadow` asks the predictor (see `loadPredictor`). Or a planner of your own. */
-  readonly planner?: GenerationPlanner | MaskPlanner
-  /** The share of heads and neurons after layer 0 that is skipped, from 0 to 1; default 0.5. `dense` skips nothing. */
-  readonly sparsity?: number
-  /** `skip` leaves the work out (default); `simulate` computes it and multiplies by zero. The numbers are the same. */
-  readonly mode?: MaskMode
-  /** Seed of sampling and of the random planner; default 0. */
-  readonly seed?: number
-  readonly signal?: AbortSignal
+/** What a mask is decided by. */
+export interface MaskOptions extends PlannerChoice {
+  /** Default `shadow`. The oracle needs the continuation. Or a planner of your own. */
+  readonly planner?: PlannerName | MaskPlanner
+  /** What follows the prompt: text, tokenised on its own, or ids. Only the oracle looks at it. */
+  readonly continuation?: string | Ids
 }
 
 /** How a text is written. */
@@ -116,10 +105,7 @@ export class ShadowOpt {
   readonly tokenizer: Tokenizer | null
   readonly #backend: Backend
   readonly #running = new Set<AsyncGenerator<unknown>>()
-  /** The predictor in force, or on its way. */
-  #predictor: Promise<ShadowPredictor> | null = null
-  /** All that were read: a generation may still ask an earlier one. */
-  readonly #predictors: ShadowPredictor[] = []
+  readonly #planners: PlannerFiles
   #disposed = false
 
   private constructor(name: string, { files, tokenizer }: ModelFolder, model: OptModel) {
@@ -129,6 +115,7 @@ export class ShadowOpt {
     this.model = model
     this.tokenizer = tokenizer ?? null
     this.#backend = model.backend
+    this.#planners = new PlannerFiles(model, folderOf(files.config))
   }
 
   /**
@@ -170,14 +157,23 @@ export class ShadowOpt {
   }
 
   /**
-   * Reads the predictor that the `shadow` planner asks; it takes the place of an earlier one. Without this, it is
-   * `predictor.safetensors` in the model's folder. `shadowllm reproduce --save-predictor` makes such files.
+   * Reads a predictor for the planner of its kind: `shadow`, `dejavu-style` or `dejavu`. It takes the place of an earlier
+   * one. Without this, `shadow` asks `predictor.safetensors` in the model's folder. `shadowllm train` makes such files.
    * @throws InputError PREDICTOR_MODEL for one made for a model of another shape, and as for every file
    */
   async loadPredictor(path: string): Promise<void> {
     this.#expectLive()
-    this.#predictor = this.#readPredictor(path)
-    await this.#predictor
+    await this.#planners.loadPredictor(path)
+  }
+
+  /**
+   * Opens the calibration whose mean scores the `static` planner ranks by, made by `shadowllm calibrate`. It takes the
+   * place of an earlier one.
+   * @throws InputError CALIBRATION_MODEL for one of a model of another shape, and as for every file
+   */
+  async loadCalibration(folder: string): Promise<void> {
+    this.#expectLive()
+    await this.#planners.loadCalibration(folder)
   }
 
   /**
@@ -268,6 +264,22 @@ export class ShadowOpt {
   }
 
   /**
+   * The mask that a planner decides for a prompt.
+   * @returns which heads and neurons are computed: heads [L, H], neurons [L, F]
+   * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as `generate`
+   */
+  async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
+    this.#expectLive()
+    const ids = this.#promptIds(prompt)
+    const { planner = 'shadow' } = options
+    const truth = planner === 'oracle' ? this.#truth(ids, options) : undefined
+    const decider =
+      typeof planner === 'object' ? planner : await this.#planners.planner(planner, options, truth)
+    this.#expectLive()
+    return decider ? promptMask(this.model, decider, ids) : denseMask(this.model.shape)
+  }
+
+  /**
    * How surprised the dense model is by a text. A text longer than the context is cut into pieces of it, each read on its
    * own after a `</s>`.
    * @throws UsageError PROMPT for a text without a token, DISPOSED; InputError TOKENIZER_MISSING; the signal's reason
@@ -299,7 +311,7 @@ export class ShadowOpt {
     if (this.#disposed) return
     this.#disposed = true
     await Promise.all([...this.#running].map((tokens) => tokens.return(undefined)))
-    for (const predictor of this.#predictors) predictor.dispose()
+    this.#planners.dispose()
     this.model.dispose()
     this.#backend.dispose()
   }
@@ -325,42 +337,26 @@ export class ShadowOpt {
   }
 
   async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
-    const { planner = 'dense', sparsity = 0.5, seed = 0, mode = 'skip' } = options
+    const { planner = 'dense', mode = 'skip' } = options
     if (mode !== 'skip' && mode !== 'simulate')
       throw new UsageError('MODE', `mode: expected skip or simulate, got ${String(mode)}`)
-    const budget = makeBudget(sparsity)
     if (typeof planner === 'object') return planner
-    if (planner === 'dense') return null
-    if (planner === 'random') return randomPlanner(this.model.shape, budget, seed)
-    if (planner !== 'shadow')
+    if (!generationPlanners.includes(planner))
       throw new UsageError(
         'PLANNER',
         `planner: expected one of ${generationPlanners.join(', ')}, got ${String(planner)}`,
       )
-    return shadowPlanner(await this.#needPredictor(), budget)
+    return this.#planners.planner(planner, options)
   }
 
-  async #needPredictor(): Promise<ShadowPredictor> {
-    const path = joinPath(folderOf(this.files[0]), predictorFile)
-    if (!this.#predictor && (await exists(path))) this.#predictor ??= this.#readPredictor(path)
-    if (this.#predictor) return this.#predictor
-    throw new MissingError(
-      'PREDICTOR_MISSING',
-      `planner shadow: expected a predictor, got none, not even ${path}; "shadowllm reproduce --save-predictor" makes one`,
-    )
-  }
-
-  async #readPredictor(path: string): Promise<ShadowPredictor> {
-    const predictor = await openPredictorOf('shadow', path, this.#backend)
-    try {
-      this.#expectLive()
-      checkPredictor(predictor, this.config, path)
-    } catch (error) {
-      predictor.dispose()
-      throw error
-    }
-    this.#predictors.push(predictor)
-    return predictor
+  /** The criterion's scores of what follows a prompt. */
+  #truth(prompt: Int32Array, { continuation, criterion = 'plainact', seed }: MaskOptions): UnitScores {
+    const ids = typeof continuation === 'string' ? this.encode(continuation) : (continuation ?? [])
+    if (ids.length === 0)
+      throw new UsageError('CONTINUATION', 'oracle: expected what follows the prompt, got nothing')
+    const tokens = Int32Array.of(...prompt, ...readIds(ids, 'continuation'))
+    const labels = tokens.slice().fill(NOT_SCORED, 0, prompt.length)
+    return scoreText(this.model, tokens, labels, criterionByName(criterion), seed)
   }
 
   #scorePiece(ids: Int32Array): number {
@@ -384,21 +380,4 @@ export async function findModel(pathOrName: string): Promise<string> {
     'HUB_MISSING',
     `model: expected a folder, got ${pathOrName}, which is none here; this version does not download from the hub`,
   )
-}
-
-/** Refuses a predictor of a model of another shape. @param path what its file is called @throws InputError PREDICTOR_MODEL */
-export function checkPredictor(
-  { card }: { readonly card: Pick<BaseCard, 'shape' | 'width'> },
-  config: OptConfig,
-  path: string,
-): void {
-  const words = (layers: number, heads: number, neurons: number, width: number): string =>
-    `${layers} layers of ${heads} heads and ${neurons} neurons, width ${width}`
-  const expected = words(config.layers, config.heads, config.neurons, config.width)
-  const got = words(card.shape.layers, card.shape.heads, card.shape.neurons, card.width)
-  if (got !== expected)
-    throw new InputError(
-      'PREDICTOR_MODEL',
-      `${path}: expected a predictor for ${expected}, got one for ${got}`,
-    )
 }

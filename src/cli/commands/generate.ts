@@ -4,12 +4,8 @@
 import { Option, type Command } from 'commander'
 import type { MaskMode } from '../../model/opt/unit_lists.ts'
 import { now } from '../../platform/platform.ts'
-import {
-  generationPlanners,
-  type GenerateStep,
-  type GenerationPlanner,
-  type ShadowOpt,
-} from '../../shadow_opt.ts'
+import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
+import type { GenerateStep, ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'

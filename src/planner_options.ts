@@ -1,0 +1,213 @@
+/**
+ * Planners by name for one loaded model: the options that choose one, and the files they decide by.
+ *
+ * Predictors and a calibration are read once and kept; the predictor of the model's own folder is looked for when the
+ * shadow planner is first asked for and no other was read.
+ */
+import { criterionByName } from './criteria/index.ts'
+import { openCalibration, type Calibration } from './eval/calibration/open.ts'
+import { makeBudget, type Budget, type Scope } from './masks/budget.ts'
+import type { MaskPlanner } from './masks/planner.ts'
+import { backendTopK, type UnitScores } from './masks/selection.ts'
+import type { OptConfig } from './model/opt/config.ts'
+import type { OptModel } from './model/opt/opt_model.ts'
+import type { MaskMode } from './model/opt/unit_lists.ts'
+import { exists, joinPath } from './platform/platform.ts'
+import type { BaseCard } from './predictor/card.ts'
+import { makePlanner, plannerNames, type PlannerName } from './predictor/planners.ts'
+import { openPredictor, type Predictor } from './predictor/predictor_file.ts'
+import { InputError, MissingError, UsageError } from './tensor/errors.ts'
+
+/** The file of a model's folder that its predictor is looked for in. */
+export const predictorFile = 'predictor.safetensors'
+
+/** The planners that need no answer, and so can be used while text is written. */
+export const generationPlanners = plannerNames.filter((name) => name !== 'oracle')
+/** One of them. */
+export type GenerationPlanner = (typeof generationPlanners)[number]
+
+/** How much is skipped, and by whose word. */
+export interface PlannerChoice {
+  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing. */
+  readonly sparsity?: number
+  /** The share of heads, where it is not that of neurons. */
+  readonly headSparsity?: number
+  readonly neuronSparsity?: number
+  /** What units compete with; default `global`. */
+  readonly scope?: Scope
+  /** What static, oracle and prompt planners score by; default `plainact`. */
+  readonly criterion?: string
+  /** Decide again after every so many tokens. Default: the mask of the prompt stays; `dejavu` decides at every token. */
+  readonly every?: number
+  /** Select as the released code of ShadowLLM does: layer 0 ranked but forced dense, whole percentages. */
+  readonly released?: boolean
+  /** Seed of sampling and of the random planner; default 0. */
+  readonly seed?: number
+}
+
+/** What decides which units are computed. */
+export interface PlanOptions extends PlannerChoice {
+  /**
+   * Default `dense`. `shadow`, `dejavu-style` and `dejavu` ask a predictor (see `loadPredictor`), `static` a calibration
+   * (see `loadCalibration`). Or a planner of your own, which knows by itself how much it skips.
+   */
+  readonly planner?: GenerationPlanner | MaskPlanner
+  /** `skip` leaves the work out (default); `simulate` computes it and multiplies by zero. The numbers are the same. */
+  readonly mode?: MaskMode
+  readonly signal?: AbortSignal
+}
+
+/** The budget that options ask for. @throws UsageError SPARSITY, SCOPE */
+export function budgetOf({ sparsity = 0.5, headSparsity, neuronSparsity, scope }: PlannerChoice): Budget {
+  return makeBudget(sparsity, {
+    headSparsity: headSparsity ?? sparsity,
+    neuronSparsity: neuronSparsity ?? sparsity,
+    ...(scope && { scope }),
+  })
+}
+
+/** What the planners of one model decide by. Dispose it. */
+export class PlannerFiles {
+  readonly #model: OptModel
+  readonly #folder: string
+  /** Those on their way. */
+  readonly #pending = new Set<Promise<unknown>>()
+  /** The one in force of each kind. */
+  readonly #predictors = new Map<Predictor['kind'], Predictor>()
+  /** All that were read: a text may still ask an earlier one. */
+  readonly #read: Predictor[] = []
+  #own: Promise<void> | null = null
+  #calibration: Calibration | null = null
+  readonly #means = new Map<string, UnitScores>()
+  #disposed = false
+
+  /** @param folder of the model, where its own predictor is looked for */
+  constructor(model: OptModel, folder: string) {
+    this.#model = model
+    this.#folder = folder
+  }
+
+  /**
+   * Reads a predictor of any kind; it takes the place of an earlier one of its kind.
+   * @throws InputError PREDICTOR_MODEL, and what `openPredictor` throws; UsageError DISPOSED
+   */
+  loadPredictor(path: string): Promise<void> {
+    return this.#whilePending(this.#readPredictor(path))
+  }
+
+  /**
+   * Opens a calibration; it takes the place of an earlier one.
+   * @throws InputError CALIBRATION_MODEL, and what `openCalibration` throws
+   */
+  loadCalibration(folder: string): Promise<void> {
+    return this.#whilePending(this.#readCalibration(folder))
+  }
+
+  /**
+   * The planner of a name; null is dense.
+   * @param truth what the oracle decides by
+   * @throws UsageError PLANNER for an unknown name, SPARSITY, SCOPE, CRITERION_NAME; MissingError PREDICTOR_MISSING,
+   *   CALIBRATION_MISSING, PLANNER_SOURCE; what the files throw that are read for it
+   */
+  async planner(name: PlannerName, options: PlannerChoice, truth?: UnitScores): Promise<MaskPlanner | null> {
+    if (!plannerNames.includes(name))
+      throw new UsageError(
+        'PLANNER',
+        `planner: expected one of ${generationPlanners.join(', ')}, got ${String(name)}`,
+      )
+    const budget = budgetOf(options)
+    const { criterion = 'plainact', every, released, seed } = options
+    await Promise.all(this.#pending)
+    const sources = {
+      model: this.#model,
+      topK: backendTopK(this.#model.backend),
+      criterion: criterionByName(criterion),
+      seed,
+      truth,
+      ...(name === 'static' && { mean: await this.#mean(criterion) }),
+      ...(name === 'shadow' && { shadow: await this.#predictor(name) }),
+      ...(name === 'dejavu-style' && { dejavuStyle: await this.#predictor(name) }),
+      ...(name === 'dejavu' && { dejavu: await this.#predictor(name) }),
+    }
+    return makePlanner(name, sources, budget, { every, released })
+  }
+
+  /** Frees every predictor. Safe to call twice. */
+  dispose(): void {
+    this.#disposed = true
+    for (const predictor of this.#read.splice(0)) predictor.dispose()
+  }
+
+  async #whilePending(reading: Promise<void>): Promise<void> {
+    this.#pending.add(reading)
+    try {
+      await reading
+    } finally {
+      this.#pending.delete(reading)
+    }
+  }
+
+  async #predictor<Kind extends Predictor['kind']>(kind: Kind): Promise<Extract<Predictor, { kind: Kind }>> {
+    const own = joinPath(this.#folder, predictorFile)
+    if (kind === 'shadow' && !this.#predictors.has(kind) && (await exists(own)))
+      await (this.#own ??= this.#readPredictor(own))
+    const found = this.#predictors.get(kind)
+    if (found) return found as Extract<Predictor, { kind: Kind }>
+    const place = kind === 'shadow' ? `, not even ${own}` : ''
+    throw new MissingError(
+      'PREDICTOR_MISSING',
+      `planner ${kind}: expected a predictor of its kind, got none${place}; "shadowllm train" makes one`,
+    )
+  }
+
+  async #readPredictor(path: string): Promise<void> {
+    const predictor = await openPredictor(path, this.#model.backend)
+    try {
+      if (this.#disposed) throw new UsageError('DISPOSED', 'model: expected a live one, got one disposed of')
+      checkPredictor(predictor, this.#model.config, path)
+    } catch (error) {
+      predictor.dispose()
+      throw error
+    }
+    this.#read.push(predictor)
+    this.#predictors.set(predictor.kind, predictor)
+  }
+
+  async #readCalibration(folder: string): Promise<void> {
+    const calibration = await openCalibration(folder)
+    calibration.checkModel({ ...this.#model.shape, width: this.#model.config.width })
+    this.#calibration = calibration
+    this.#means.clear()
+  }
+
+  async #mean(criterion: string): Promise<UnitScores> {
+    const calibration = this.#calibration
+    if (!calibration)
+      throw new MissingError(
+        'CALIBRATION_MISSING',
+        'planner static: expected a calibration, got none; "shadowllm calibrate" makes one',
+      )
+    const known = this.#means.get(criterion)
+    if (known) return known
+    const mean = await calibration.aggregate(criterion)
+    if (calibration === this.#calibration) this.#means.set(criterion, mean)
+    return mean
+  }
+}
+
+/** Refuses a predictor of a model of another shape. @param path what its file is called @throws InputError PREDICTOR_MODEL */
+export function checkPredictor(
+  { card }: { readonly card: Pick<BaseCard, 'shape' | 'width'> },
+  config: OptConfig,
+  path: string,
+): void {
+  const words = (layers: number, heads: number, neurons: number, width: number): string =>
+    `${layers} layers of ${heads} heads and ${neurons} neurons, width ${width}`
+  const expected = words(config.layers, config.heads, config.neurons, config.width)
+  const got = words(card.shape.layers, card.shape.heads, card.shape.neurons, card.width)
+  if (got !== expected)
+    throw new InputError(
+      'PREDICTOR_MODEL',
+      `${path}: expected a predictor for ${expected}, got one for ${got}`,
+    )
+}
