@@ -1,0 +1,149 @@
+/**
+ * What a language model learns from: the tokens of the text, all of them once an epoch, in an order that the seed and
+ * the number of a step decide.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { openTokenizer } from '../../src/io/tokenizer.ts'
+import {
+  cutStream,
+  holdOut,
+  joinDocuments,
+  makeTextEncoder,
+  seededBatches,
+  spread,
+} from '../../src/train/pretrain_data.ts'
+import { fixtures } from '../golden/golden.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+const tokenizer = await openTokenizer(`${fixtures}tiny-opt`)
+if (tokenizer === null) throw new Error('the embedded model has a tokenizer')
+const encode = (text: string): number[] => tokenizer.encode(text, { prefix: false })
+
+const anyText = fc.oneof(
+  fc.string({ unit: 'grapheme' }),
+  fc
+    .array(fc.constantFrom('a', 'word', "don't", '42', '.', ' ', '  ', '\n', '\n\n', '\t', ' ', 'é', '</s>'))
+    .map((parts) => parts.join('')),
+)
+
+const encodesText = (make: typeof makeTextEncoder) => (text: string) => {
+  expect([...make(encode)(text)]).toEqual(encode(text))
+}
+
+const killed = async (check: Promise<void>): Promise<void> => {
+  await expect(check).rejects.toThrow('Counterexample')
+}
+
+describe('an encoder that remembers words', () => {
+  law('gives the tokens of the text', [anyText], encodesText(makeTextEncoder))
+
+  test('one that takes white space for a border only is found', () => {
+    const mutant: typeof makeTextEncoder = (one) => (text) =>
+      Int32Array.from((text.match(/\s?\S+/g) ?? []).flatMap((word) => Array.from(one(word))))
+    return killed(checkLaw('mutant', [anyText], encodesText(mutant), { record: false }))
+  })
+})
+
+describe('windows', () => {
+  const stream = fc
+    .array(fc.integer({ min: 3, max: 99 }), { maxLength: 60 })
+    .map((ids) => Int32Array.from(ids))
+  const length = fc.integer({ min: 2, max: 9 })
+
+  const coverTheStream = (cut: typeof cutStream) => (tokens: Int32Array, length: number) => {
+    const windows = cut(tokens, length, 2)
+    for (const window of windows) expect([window.length, window[0]]).toEqual([length, 2])
+    const covered = windows.flatMap((window) => [...window.subarray(1)])
+    expect(covered).toEqual([...tokens.subarray(0, covered.length)])
+    expect(tokens.length - covered.length).toBeLessThan(length - 1)
+  }
+
+  law('begin with </s> and hold the stream once, but for a rest', [stream, length], coverTheStream(cutStream))
+
+  test('windows that overlap are found', () => {
+    const mutant: typeof cutStream = (tokens, length, bos) => [
+      ...cutStream(tokens, length, bos),
+      ...cutStream(tokens.subarray(1), length, bos),
+    ]
+    return killed(checkLaw('mutant', [stream, length], coverTheStream(mutant), { record: false }))
+  })
+
+  test('documents stand one after the other with a separator between', () => {
+    const documents = [Int32Array.of(5, 6), new Int32Array(0), Int32Array.of(7)]
+    expect([...joinDocuments(documents, 2)]).toEqual([5, 6, 2, 2, 7])
+    expect([...joinDocuments([], 2)]).toEqual([])
+  })
+
+  test('each one is either learnt from or held out; a spread of them has both ends', () => {
+    const windows = Array.from({ length: 7 }, (_, i) => Int32Array.of(2, i))
+    const { training, heldOut } = holdOut(windows, 3)
+    expect(heldOut.map((window) => window[1])).toEqual([2, 5])
+    expect(training.map((window) => window[1])).toEqual([0, 1, 3, 4, 6])
+    expect(spread(windows, 3).map((window) => window[1])).toEqual([0, 2, 4])
+    expect(spread(windows, 9)).toHaveLength(7)
+  })
+
+  test('of one token are refused: there is nothing to predict', () => {
+    expect(() => cutStream(Int32Array.of(1), 1, 2)).toThrow(/^window: expected 2 tokens or more, got 1$/)
+    expect(() => seededBatches(0, 1, 0)).toThrow(/expected at least one whole window/)
+  })
+})
+
+describe('batches', () => {
+  const sizes = [fc.integer({ min: 2, max: 40 }), fc.integer({ min: 1, max: 9 }), fc.nat()] as const
+
+  /** The first draws of a run, its steps asked for from the first on or from the last on. */
+  const drawn = (
+    of: typeof seededBatches,
+    sizes: [number, number, number],
+    fromTheLast = false,
+  ): number[] => {
+    const [windows, batch] = sizes
+    const steps = Array.from({ length: Math.ceil((3 * windows) / batch) }, (_, step) => step)
+    const batches = of(...sizes)
+    const asked = (fromTheLast ? steps.toReversed() : steps).map((step) => [...batches(step)])
+    return (fromTheLast ? asked.toReversed() : asked).flat()
+  }
+
+  const goThroughAll = (of: typeof seededBatches) => (windows: number, batch: number, seed: number) => {
+    const draws = drawn(of, [windows, batch, seed])
+    expect(drawn(of, [windows, batch, seed], true)).toEqual(draws)
+    const epochs = [0, 1, 2].map((epoch) => draws.slice(epoch * windows, (epoch + 1) * windows))
+    const all = Array.from({ length: windows }, (_, i) => i)
+    for (const epoch of epochs) expect(epoch.toSorted((a, b) => a - b)).toEqual(all)
+    if (windows < 20) return
+    expect(epochs[1]).not.toEqual(epochs[0])
+    expect(drawn(of, [windows, batch, seed + 1]).slice(0, windows)).not.toEqual(epochs[0])
+  }
+
+  law(
+    'take every window once an epoch, whichever step is asked for first; another epoch or seed has another order',
+    [...sizes],
+    goThroughAll(seededBatches),
+  )
+
+  test.each<[string, typeof seededBatches]>([
+    [
+      'are drawn anew each step',
+      (windows, batch, seed) => (step) => seededBatches(windows, batch, seed + step)(0),
+    ],
+    [
+      'have one order for all epochs',
+      (windows, batch, seed) => {
+        const order = seededBatches(windows, windows, seed)(0)
+        return (step) => Int32Array.from({ length: batch }, (_, b) => order[(step * batch + b) % windows])
+      },
+    ],
+    ['do not ask the seed', (windows, batch) => seededBatches(windows, batch, 0)],
+    [
+      'count on being asked in order',
+      (windows, batch, seed) => {
+        let step = 0
+        return () => seededBatches(windows, batch, seed)(step++)
+      },
+    ],
+  ])('ones that %s are found', (_, mutant) =>
+    killed(checkLaw('mutant', [...sizes], goThroughAll(mutant), { record: false })),
+  )
+})
