@@ -1,7 +1,7 @@
 /**
  * Files a command writes: judged before the work begins, written complete or not at all.
  */
-import { fileKind, folderOf, writeFileAtomic } from '../platform/platform.ts'
+import { absolutePath, fileKind, folderOf, writeFileAtomic } from '../platform/platform.ts'
 import { ShadowError, UsageError } from '../tensor/errors.ts'
 
 /**
@@ -18,6 +18,18 @@ export async function checkOutput(path: string): Promise<void> {
   }
   if ((await fileKind(folder)) !== 'directory')
     throw new UsageError('OUTPUT', `${path}: expected an existing folder to write into, got none`)
+}
+
+/**
+ * Refuses a path that cannot become a folder, or is one already that files cannot be put into.
+ * @throws UsageError OUTPUT
+ */
+export async function checkOutputFolder(path: string): Promise<void> {
+  const kind = await fileKind(path)
+  if (kind !== 'directory' && kind !== 'missing')
+    throw new UsageError('OUTPUT', `${path}: expected a folder to write into, got a file`)
+  if ((await fileKind(folderOf(absolutePath(path)))) !== 'directory')
+    throw new UsageError('OUTPUT', `${path}: expected an existing folder to make it in, got none`)
 }
 
 /** Writes a file. @throws UsageError OUTPUT if the system refuses: no permission, no room */

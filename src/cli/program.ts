@@ -5,6 +5,7 @@
  */
 import { Command } from 'commander'
 import type { Session } from './session.ts'
+import { addCalibrate } from './commands/calibrate.ts'
 import { addCost } from './commands/cost.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addEval } from './commands/eval.ts'
@@ -43,6 +44,7 @@ export function makeProgram(session: Session, version: string): Command {
     .addHelpText('after', exitCodesHelp)
   for (const add of [
     addReproduce,
+    addCalibrate,
     addGenerate,
     addPerplexity,
     addEval,

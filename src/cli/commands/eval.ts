@@ -10,12 +10,13 @@ import { runTasks, type TaskRow, type TasksReport } from '../../eval/tasks/run.t
 import { brownForEvaluation, readDocuments } from '../../eval/texts.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
-import { InputError, UsageError } from '../../tensor/errors.ts'
+import { InputError } from '../../tensor/errors.ts'
 import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
+import { rowsFlag, taskListFlag } from '../task_flags.ts'
 import { wholeFlag } from '../values.ts'
 import { formatColumns } from '../words.ts'
 
@@ -61,11 +62,16 @@ export function addEval(program: Command, session: Session): void {
     .addOption(modelOption())
     .addOption(
       new Option('--tasks <list>', 'what to ask, separated by commas')
-        .argParser(taskListFlag)
+        .argParser(taskListFlag(taskNames))
         .makeOptionMandatory(),
     )
     .option('--data <dir>', 'folder with a file of rows for each task')
-    .option('--rows <task=file>', 'the rows of one task; may be given for each', rowsFlag, new Map())
+    .option(
+      '--rows <task=file>',
+      'the rows of one task; may be given for each',
+      rowsFlag(taskNames),
+      new Map(),
+    )
     .option('--text <file...>', 'texts of the continuation task (default: the Brown corpus)')
     .option(
       '--shots <count>',
@@ -95,24 +101,6 @@ export function addEval(program: Command, session: Session): void {
     .addOption(quietOption())
     .addHelpText('after', help)
     .action((flags: EvalFlags) => runEval(session, flags))
-}
-
-function taskListFlag(text: string): string[] {
-  const names = text.split(',').map((item) => item.trim())
-  for (const name of names)
-    if (!taskNames.includes(name))
-      throw new UsageError(
-        'TASK_NAME',
-        `--tasks: expected names of ${taskNames.join(', ')}, got ${name || 'nothing'}`,
-      )
-  return [...new Set(names)]
-}
-
-function rowsFlag(text: string, before: ReadonlyMap<string, string>): Map<string, string> {
-  const [task, ...path] = text.split('=')
-  if (path.length === 0 || path.join('=') === '' || !taskNames.includes(task))
-    throw new UsageError('VALUE', `--rows: expected TASK=FILE, got ${text || 'nothing'}`)
-  return new Map([...before, [task, path.join('=')]])
 }
 
 async function runEval(session: Session, flags: EvalFlags): Promise<void> {

@@ -89,12 +89,14 @@ export function checkSame(found: CalibrationManifest, asked: CalibrationManifest
   for (const [name, one, other] of fieldsOf(found, asked)) {
     const [got, expected] = [canonicalJson(one), canonicalJson(other)]
     if (got === expected) continue
-    throw refusal('CALIBRATION_DIFFERS', `${path} ${name}`, `${cut(expected)}, as asked for`, cut(got))
+    throw refusal('CALIBRATION_DIFFERS', `${path} ${name}`, `${shown(expected)}, as asked for`, shown(got))
   }
 }
 
-/** Values in pairs, those inside an object one by one. */
+/** Values in pairs, those inside an object one by one; of criteria names first, which say more than formulas. */
 function* fieldsOf(a: CalibrationManifest, b: CalibrationManifest): Generator<[string, unknown, unknown]> {
+  for (const key of ['criteria', 'datasetCriteria'] as const)
+    yield [key, a[key].map(({ name }) => name), b[key].map(({ name }) => name)]
   for (const key of Object.keys(b) as (keyof CalibrationManifest)[]) {
     const [one, other] = [a[key], b[key]]
     if (typeof other !== 'object' || Array.isArray(other)) yield [key, one, other]
@@ -108,9 +110,9 @@ function* fieldsOf(a: CalibrationManifest, b: CalibrationManifest): Generator<[s
   }
 }
 
-function cut(text: string): string {
-  const plain = quote(text).slice(1, -1).replaceAll('\\"', '"')
-  return plain
+/** JSON from a file, safe inside a message. */
+function shown(text: string): string {
+  return quote(text).slice(1, -1).replaceAll('\\"', '"')
 }
 
 /**

@@ -1,0 +1,278 @@
+/**
+ * `shadowllm calibrate`: runs a model over text or tasks and keeps what predictors learn from and static pruning ranks
+ * by. It can be stopped at any moment and goes on where it was.
+ */
+import { Option, type Command } from 'commander'
+import { criteria, datasetCriteria } from '../../criteria/index.ts'
+import {
+  calibrateToFolder,
+  type CalibrationPlan,
+  type CalibrationReport,
+} from '../../eval/calibration/collect.ts'
+import type { CostParts } from '../../eval/calibration/cost.ts'
+import type { CalibrationSource } from '../../eval/calibration/examples.ts'
+import { taskSource, textSource, type TaskRows } from '../../eval/calibration/sources.ts'
+import { loadBrown, splitDocuments } from '../../eval/corpus.ts'
+import { hashFiles } from '../../eval/provenance.ts'
+import { findRows, findTrainRows, readRows } from '../../eval/tasks/find_rows.ts'
+import { taskByName, tasks } from '../../eval/tasks/index.ts'
+import { readDocuments } from '../../eval/texts.ts'
+import { fileNameOf } from '../../platform/platform.ts'
+import type { ShadowOpt } from '../../shadow_opt.ts'
+import { ShadowError, UsageError } from '../../tensor/errors.ts'
+import { isAbort } from '../failure.ts'
+import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import { withModel } from '../open_model.ts'
+import { checkOutputFolder } from '../output.ts'
+import type { Session } from '../session.ts'
+import { rowsFlag, taskListFlag } from '../task_flags.ts'
+import { wholeFlag } from '../values.ts'
+import { formatBytes, formatColumns, formatCount } from '../words.ts'
+
+const criterionNames = [...criteria, ...datasetCriteria].map(({ name }) => name)
+const taskNames = tasks.map(({ name }) => name)
+
+const help = `
+Each window is a prompt and its continuation. Kept are what every layer shows at the end of the prompt, and how much
+the loss of the continuation minds each head and neuron, by every criterion asked for; they share one forward and one
+backward pass. ${datasetCriteria.map(({ name }) => name).join(' and ')} score the data set as a whole.
+
+The text is --text, or the documents of the Brown corpus that nothing is evaluated on; or --tasks, each question with
+its right answer: rows are TASK.train.jsonl or .parquet in --data DIR, else TASK.jsonl and the like, or --rows.
+
+Ctrl-C, a crash or a power cut loses nothing that was finished: the same command goes on where it stopped, and the
+files end the same. A folder with another calibration is refused.
+
+Examples:
+  $ shadowllm calibrate --output traces --examples 240
+  $ shadowllm calibrate -m DIR --output traces --criteria plainact,l2norm,fisher --text book.txt
+  $ shadowllm calibrate -m DIR --output traces --tasks piqa,copa,rte --data DIR --shots 5 --json`
+
+interface CalibrateFlags extends ModelFlags {
+  readonly output: string
+  readonly examples: number
+  readonly criteria: readonly string[]
+  readonly text?: readonly string[]
+  readonly tasks?: readonly string[]
+  readonly data?: string
+  readonly rows: ReadonlyMap<string, string>
+  readonly shots?: number
+  readonly prompt?: number
+  readonly continuation?: number
+  readonly keepSequence?: boolean
+  readonly seed: number
+  readonly json?: boolean
+}
+
+const count = { least: 1, most: Infinity }
+const usualLength = 128
+
+/** Adds the command. */
+export function addCalibrate(program: Command, session: Session): void {
+  program
+    .command('calibrate')
+    .description('keep what prompts show and what their continuations need')
+    .addOption(modelOption())
+    .requiredOption('-o, --output <dir>', 'folder to write, or to complete')
+    .option('--examples <count>', 'how many windows', wholeFlag('examples', count), 480)
+    .addOption(
+      new Option('--criteria <list>', 'what units are scored by, separated by commas')
+        .argParser(criterionListFlag)
+        .default(['plainact'], 'plainact'),
+    )
+    .option('--text <file...>', 'texts to cut windows from (default: the Brown corpus)')
+    .addOption(
+      new Option('--tasks <list>', `questions in place of text: ${taskNames.join(', ')}`).argParser(
+        taskListFlag(taskNames),
+      ),
+    )
+    .option('--data <dir>', 'folder with a file of rows for each task')
+    .option(
+      '--rows <task=file>',
+      'the rows of one task; may be given for each',
+      rowsFlag(taskNames),
+      new Map(),
+    )
+    .option(
+      '--shots <count>',
+      'solved questions in front of each (default: 0)',
+      wholeFlag('shots', { least: 0, most: Infinity }),
+    )
+    .option(
+      '--prompt <count>',
+      `most tokens of a prompt of text (default: ${usualLength})`,
+      wholeFlag('prompt', { least: 2, most: Infinity }),
+    )
+    .option(
+      '--continuation <count>',
+      `most tokens of its continuation (default: ${usualLength})`,
+      wholeFlag('continuation', count),
+    )
+    .option('--keep-sequence', 'also keep what layer 0 shows of every prompt token')
+    .addOption(seedOption())
+    .addOption(backendOption())
+    .option('--json', 'print one JSON object')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((flags: CalibrateFlags) => runCalibrate(session, flags))
+}
+
+function criterionListFlag(text: string): string[] {
+  const names = text.split(',').map((item) => item.trim())
+  for (const name of names)
+    if (!criterionNames.includes(name))
+      throw new UsageError(
+        'CRITERION_NAME',
+        `--criteria: expected names of ${criterionNames.join(', ')}, got ${name || 'nothing'}`,
+      )
+  return [...new Set(names)]
+}
+
+async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<void> {
+  checkFlags(flags)
+  await checkOutputFolder(flags.output)
+  let kept = 0
+  try {
+    const report = await withModel(session, flags, (opt) =>
+      calibrate(session, opt, flags, (done) => (kept = done)),
+    )
+    const { output: path } = flags
+    await session.print(
+      flags.json ? `${JSON.stringify({ path, ...report }, null, 2)}\n` : formatReport(path, report),
+    )
+  } catch (error) {
+    if (isAbort(error) && kept > 0 && !flags.json)
+      await session.print(`${kept} examples are kept; the same command goes on from there\n`)
+    throw putIntoWords(error, flags.output)
+  }
+}
+
+/** @throws UsageError FLAGS for flags that say nothing together */
+function checkFlags({ tasks, text, data, rows, shots, prompt, continuation }: CalibrateFlags): void {
+  const refuse = (subject: string, expected: string): never => {
+    throw new UsageError('FLAGS', `${subject}: expected ${expected}`)
+  }
+  if (tasks && (text || prompt !== undefined || continuation !== undefined))
+    refuse('--tasks', 'no --text, --prompt or --continuation, which are for text')
+  if (!tasks && (data !== undefined || rows.size > 0 || shots !== undefined))
+    refuse('--data, --rows and --shots', '--tasks with them')
+  for (const task of tasks ?? [])
+    if (data === undefined && !rows.has(task)) refuse(`task ${task}`, `--data or --rows ${task}=FILE`)
+}
+
+async function calibrate(
+  session: Session,
+  opt: ShadowOpt,
+  flags: CalibrateFlags,
+  onKept: (kept: number) => void,
+): Promise<CalibrationReport> {
+  const { output, examples, criteria, seed, keepSequence, json } = flags
+  let before = 0
+  return calibrateToFolder(
+    {
+      model: opt.model,
+      modelHash: await hashFiles(opt.files),
+      source: await sourceOf(opt, flags),
+      examples,
+      folder: output,
+      criteria,
+      seed,
+      keepSequence,
+      onPlan: async (plan) => {
+        before = plan.kept
+        if (!json) await session.print(formatPlan(output, plan))
+      },
+    },
+    (progress) => {
+      session.progress.update(progress)
+      if (progress.stage === 'calibrate') onKept(before + progress.done)
+    },
+    session.signal,
+  )
+}
+
+async function sourceOf(opt: ShadowOpt, flags: CalibrateFlags): Promise<CalibrationSource> {
+  const { text, tasks: names, examples, seed, shots = 0 } = flags
+  const { bosId, positions } = opt.config
+  const encode = (part: string): number[] => opt.encode(part)
+  if (names) {
+    const found: TaskRows[] = []
+    for (const name of names) found.push({ task: taskByName(name), rows: await rowsOf(name, flags) })
+    const name = names.join(', ') + (shots > 0 ? `, ${shots} shots` : '')
+    return taskSource(found, { name, encode, count: examples, seed, shots, bosId, positions })
+  }
+  const { prompt = usualLength, continuation = usualLength } = flags
+  if (prompt + continuation > positions)
+    throw new UsageError(
+      'CONTEXT_LENGTH',
+      `--prompt and --continuation: expected ${positions} tokens at most, got ${prompt + continuation}`,
+    )
+  const documents = text ? await readDocuments(text) : splitDocuments(await loadBrown()).calibrate
+  const name = text ? text.map(fileNameOf).join(', ') : 'Brown corpus'
+  return textSource(documents, { name, encode, count: examples, seed, prompt, continuation, bosId })
+}
+
+/** Rows to train on, where the folder has them apart from those that are asked. */
+async function rowsOf(task: string, { data = '', rows }: CalibrateFlags): Promise<TaskRows['rows']> {
+  const file = rows.get(task)
+  if (file !== undefined) return (await readRows(file)).rows
+  return ((await findTrainRows(data, task)) ?? (await findRows(data, task))).rows
+}
+
+/** The system's refusal to write, in our words. */
+function putIntoWords(error: unknown, path: string): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  if (error instanceof ShadowError || syscall === undefined) return error
+  const message = `${path}: expected a folder that can be written into, got ${code}`
+  return new UsageError('OUTPUT', message, { cause: error })
+}
+
+function formatPlan(path: string, { manifest, shards, bytes, kept }: CalibrationPlan): string {
+  const { windows, name } = manifest.data
+  const there = kept > 0 ? `; ${kept} of them are there` : ''
+  const files = shards === 1 ? '1 shard' : `${shards} shards`
+  return `${windows} examples of ${name}, ${formatBytes(bytes)} in ${files} in ${path}${there}\n`
+}
+
+function formatReport(path: string, { computed, damaged, cost, seconds }: CalibrationReport): string {
+  const lines = damaged.map((name) => `${path}: ${name} was damaged and was made again\n`)
+  const about =
+    computed === 0 ? 'nothing was left to compute' : `${computed} computed in ${seconds.toFixed(1)} s`
+  return `${lines.join('')}${about}\n\n${formatCost(cost)}`
+}
+
+/** What a window costs, part by part, beside a plain forward pass. */
+export function formatCost({ windows, tokens, flops, seconds, measured }: CalibrationReport['cost']): string {
+  const parts = [...partsOf(flops)].map(([name, operations, ratio]) => {
+    const time = seconds && [...partsOf(seconds)].find(([other]) => other === name)
+    return [
+      name,
+      (operations / windows / 1e9).toFixed(3),
+      ratio.toFixed(3),
+      ...(time ? [(1000 * time[1]).toFixed(1), time[2].toFixed(3)] : ['-', '-']),
+    ]
+  })
+  const headings = ['a window', 'GFLOP', 'of plain', 'ms', 'of plain']
+  const note = seconds
+    ? `Milliseconds are medians of ${measured} windows; plain is a forward pass that keeps nothing but its loss.`
+    : 'Nothing was measured: nothing ran.'
+  const size = `${formatCount(Math.round(tokens / windows))} tokens a window. `
+  return `${formatColumns([headings, ...parts], [1, 2, 3, 4])}${size}${note}\n`
+}
+
+function* partsOf({
+  plain,
+  forward,
+  backward,
+  criteria,
+  ratio,
+}: CostParts): Generator<[string, number, number]> {
+  const parts: [string, number][] = [
+    ['plain', plain],
+    ['forward', forward],
+    ['backward', backward],
+    ...Object.entries(criteria),
+    ['together', ratio * plain],
+  ]
+  for (const [name, cost] of parts) yield [name, cost, cost / plain]
+}
