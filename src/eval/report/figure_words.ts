@@ -4,10 +4,18 @@
 import type { Plot, PlotPoint, PlotSeries } from '../experiment.ts'
 import { figure } from './cells.ts'
 
+/** Beyond this, differences between numbers on an axis are no numbers themselves. */
+const LARGEST = 1e100
+
 /** Whether a point has a place in its figure: a number, and above 0 on a logarithmic axis. */
 export function isDrawable(plot: Plot, { x, y }: PlotPoint): boolean {
-  const placed = typeof x === 'string' || Number.isFinite(x)
-  return placed && Number.isFinite(y) && (plot.y.scale !== 'log' || y > 0)
+  const placed = typeof x === 'string' || Math.abs(x) < LARGEST
+  return placed && Math.abs(y) < LARGEST && (plot.y.scale !== 'log' || y > 1 / LARGEST)
+}
+
+/** Whether its error can be drawn. */
+export function hasError({ error }: PlotPoint): boolean {
+  return error !== undefined && error >= 0 && error < LARGEST
 }
 
 /** How many points have no place in the figure. */

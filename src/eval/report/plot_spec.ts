@@ -7,7 +7,7 @@
 import type { TopLevelSpec } from 'vega-lite'
 import type { Plot } from '../experiment.ts'
 import { figure } from './cells.ts'
-import { isDrawable } from './figure_words.ts'
+import { hasError, isDrawable } from './figure_words.ts'
 import { seriesStyles } from './series.ts'
 
 /** How much room a figure has. */
@@ -47,16 +47,17 @@ function dataOf(plot: Plot): Datum[] {
   return plot.series.flatMap(({ name, points }) =>
     points
       .filter((point) => isDrawable(plot, point))
-      .map(({ x, y, error }) => {
-        const known = error !== undefined && Number.isFinite(error)
-        const low = known ? y - error : null
+      .map((point) => {
+        const { x, y, error = 0 } = point
+        const known = hasError(point)
+        const low = plot.y.scale === 'log' && y - error <= 0 ? y : y - error
         return {
           x,
           y,
           series: name,
-          low: low !== null && plot.y.scale === 'log' && low <= 0 ? y : low,
+          low: known ? low : null,
           high: known ? y + error : null,
-          end: known ? Math.max(y, y + error) : y,
+          end: known ? y + error : y,
           label: figure(y),
         }
       }),
@@ -129,7 +130,7 @@ function lines(
     type: 'quantitative',
     title: wrapped(plot.y.label, size),
     scale: log?.scale ?? { zero: false, nice: true },
-    axis: { ...topTitle, tickCount: 6, format: numberFormat(data), ...log?.axis },
+    axis: { ...topTitle, tickCount: 6, ...labels(data.map(({ y }) => y)), ...log?.axis },
   }
   return {
     height: size.height,
@@ -167,7 +168,12 @@ function bars(
       nice: false,
       domain: [Math.min(0, least * 1.15), Math.max(0, most * 1.15)],
     },
-    axis: { grid: true, tickCount: size.name === 'wide' ? 8 : 5, format: numberFormat(data), ...log?.axis },
+    axis: {
+      grid: true,
+      tickCount: size.name === 'wide' ? 8 : 5,
+      ...labels(data.map(({ y }) => y)),
+      ...log?.axis,
+    },
   }
   const names = plot.series.map(({ name }) => name)
   const grouped = names.length > 1
@@ -256,9 +262,11 @@ function wrapped(text: string, { width }: FigureSize): string[] {
   return lines
 }
 
-/** Large numbers with k and M; everything else as it is. */
-function numberFormat(data: readonly Datum[]): string {
-  return Math.max(0, ...data.map(({ y }) => Math.abs(y))) >= 1e5 ? '~s' : '~r'
+/** How numbers on an axis are written: in full, large ones with k and M, those beyond as powers of ten. */
+function labels(values: readonly number[]): Part {
+  const most = Math.max(0, ...values.map(Math.abs))
+  const form = most >= 1e15 || (most > 0 && most < 1e-4) ? '~e' : most >= 1e5 ? '~s' : '~r'
+  return { labelExpr: `format(datum.value, '${form}')` }
 }
 
 /** A logarithmic axis that ends where the data ends, not at the next power of ten, with round numbers on it. */
