@@ -11,6 +11,7 @@ import { addDoctor } from './commands/doctor.ts'
 import { addEval } from './commands/eval.ts'
 import { addGenerate } from './commands/generate.ts'
 import { addInspect } from './commands/inspect.ts'
+import { addMasks } from './commands/masks.ts'
 import { addParity } from './commands/parity.ts'
 import { addPerplexity } from './commands/perplexity.ts'
 import { addPretrain } from './commands/pretrain.ts'
@@ -46,6 +47,7 @@ export function makeProgram(session: Session, version: string): Command {
     addReproduce,
     addCalibrate,
     addGenerate,
+    addMasks,
     addPerplexity,
     addEval,
     addParity,

@@ -36,22 +36,29 @@ export function wholeFlag(name: string, { least, most }: Range): (text: string) 
   }
 }
 
+/** A share of units. */
+export function shareFlag(name: string): (text: string) => number {
+  return (text) => readShare(text, name)
+}
+
 /** The share of units to skip. */
-export const sparsityFlag: (text: string) => number = (text) => readShare(text)
+export const sparsityFlag: (text: string) => number = shareFlag('sparsity')
 
 /** Shares separated by commas, without doubles, in ascending order. */
 export function sparsityListFlag(text: string): number[] {
-  return [...new Set(text.split(',').map((item) => readShare(item.trim())))].toSorted((a, b) => a - b)
+  return [...new Set(text.split(',').map((item) => readShare(item.trim(), 'sparsity')))].toSorted(
+    (a, b) => a - b,
+  )
 }
 
 /** Seeds are 32-bit. */
 export const seedFlag: (text: string) => number = wholeFlag('seed', { least: 0, most: 2 ** 32 - 1 })
 
-function readShare(text: string): number {
+function readShare(text: string, name: string): number {
   const value = number.test(text) ? Number(text) : NaN
   if (value >= 0 && value <= 1) return value
   const hint = value >= 2 && value <= 100 ? ` (${value} % is ${value / 100})` : ''
-  throw new UsageError('SPARSITY', `--sparsity: expected a share from 0 to 1, got ${quote(text)}${hint}`)
+  throw new UsageError('SPARSITY', `--${name}: expected a share from 0 to 1, got ${quote(text)}${hint}`)
 }
 
 function describe(noun: string, { least, most }: Range): string {

@@ -1,0 +1,191 @@
+/**
+ * `shadowllm masks`: what a planner keeps of the model for a prompt, layer by layer, and how far that is what the
+ * continuation turns out to need.
+ */
+import type { Command } from 'commander'
+import { readText } from '../../eval/texts.ts'
+import { writeSafetensors } from '../../io/safetensors_writer.ts'
+import { achievedSparsity } from '../../masks/achieved.ts'
+import type { UnitMask } from '../../masks/mask.ts'
+import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
+import { plannerNames } from '../../predictor/planners.ts'
+import type { ShadowOpt } from '../../shadow_opt.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { backendOption, modelOption, quietOption, type ModelFlags } from '../flags.ts'
+import { formatMask, formatShare, keptUnits, maskRow } from '../mask_picture.ts'
+import { withModel } from '../open_model.ts'
+import { checkOutput, whileWriting } from '../output.ts'
+import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../plan_flags.ts'
+import type { Session } from '../session.ts'
+import { wholeFlag } from '../values.ts'
+import { formatColumns, formatCount } from '../words.ts'
+
+const help = `${plannersHelp}
+
+In the picture a block is a head, or a few neurons in their order: the darker, the more of them stay. "-" columns are
+shares that are skipped; weights counts the numbers of the blocks' matrices that are not read.
+
+With a continuation its own scores tell which units it needs (the oracle's mask at the same budget). recall: how much of
+that is kept; precision: how much of what is kept is of it; Jaccard: what both keep of what either keeps; chance: the
+recall that as many units chosen blindly would have. Layer 0 is dense in both and left out.
+
+--output holds head_mask [L, H] and ffn_mask [L, F], ones and zeros.
+
+Examples:
+  $ shadowllm masks "The captain looked at the sea and said,"
+  $ shadowllm masks "The captain" --planner random --sparsity 0.8 --json
+  $ shadowllm masks "The captain looked" --continuation " at the sea" --head-sparsity 0.3 --neuron-sparsity 0.8
+  $ shadowllm masks --text book.txt --tokens 128 --planner prompt-plainact -o mask.safetensors`
+
+interface MasksFlags extends ModelFlags, PlanFlags {
+  readonly text?: string
+  readonly tokens?: number
+  readonly continuation?: string
+  readonly json?: boolean
+  readonly output?: string
+}
+
+/** Adds the command. */
+export function addMasks(program: Command, session: Session): void {
+  const command = program
+    .command('masks')
+    .description('show what a planner keeps for a prompt, and how far it is what the continuation needs')
+    .argument('[prompt]', 'text to decide by')
+    .addOption(modelOption())
+    .option('--text <file>', 'a file with the prompt instead')
+    .option(
+      '--tokens <count>',
+      "tokens of the prompt that count, from its beginning (default: all that fit the model's context)",
+      wholeFlag('tokens', { least: 1, most: Infinity }),
+    )
+    .option('--continuation <text>', 'what follows the prompt, for the oracle and for recall')
+  addPlanFlags(command, plannerNames, 'shadow')
+    .addOption(backendOption())
+    .option('--json', 'print one JSON object instead of the picture')
+    .option('-o, --output <file>', 'also write the mask, as safetensors')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((prompt: string | undefined, flags: MasksFlags) => runMasks(session, prompt, flags))
+}
+
+async function runMasks(session: Session, prompt: string | undefined, flags: MasksFlags): Promise<void> {
+  if ((prompt === undefined) === (flags.text === undefined))
+    throw new UsageError(
+      'PROMPT',
+      `prompt and --text: expected one of them, got ${prompt === undefined ? 'neither' : 'both'}`,
+    )
+  const { output } = flags
+  if (output !== undefined) await checkOutput(output)
+  const text = prompt ?? (await readText(flags.text as string))
+  const decided = await withModel(session, flags, (opt) => decide(opt, text, flags))
+  await session.print(
+    flags.json ? `${JSON.stringify(summary(decided, flags), null, 2)}\n` : picture(decided, flags),
+  )
+  if (output !== undefined) await whileWriting(output, () => writeMask(output, decided, flags))
+}
+
+/** A mask and what it is of. */
+interface Decided {
+  readonly model: string
+  /** D */
+  readonly width: number
+  readonly prompt: { readonly text: string; readonly ids: readonly number[]; readonly left: number }
+  readonly mask: UnitMask
+  /** What the continuation needs; null where it is not known. */
+  readonly truth: UnitMask | null
+}
+
+async function decide(opt: ShadowOpt, text: string, flags: MasksFlags): Promise<Decided> {
+  await loadPlanFiles(opt, flags)
+  const { continuation, planner, tokens = Infinity } = flags
+  const all = [opt.config.bosId, ...opt.encode(text)]
+  const room = opt.config.positions - 1 - (continuation === undefined ? 0 : opt.encode(continuation).length)
+  const ids = all.slice(0, Math.min(tokens, Math.max(1, room)))
+  const options = { ...choiceOf(flags), continuation }
+  const mask = await opt.mask(ids, { ...options, planner })
+  const truth = continuation === undefined ? null : await opt.mask(ids, { ...options, planner: 'oracle' })
+  return {
+    model: opt.name,
+    width: opt.config.width,
+    prompt: { text, ids, left: all.length - ids.length },
+    mask,
+    truth,
+  }
+}
+
+function picture({ model, width, prompt, mask, truth }: Decided, flags: MasksFlags): string {
+  const { layers, heads, neurons } = mask.shape
+  const { planner, scope, criterion } = flags
+  const { ids, left } = prompt
+  const by = ['static', 'oracle', 'prompt-plainact'].includes(planner) ? ` by ${criterion}` : ''
+  const lines = [
+    `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons`,
+    `${planner}${by}, ${scope}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`,
+    '',
+    formatMask(mask, width),
+  ]
+  if (truth) {
+    const overlap = overlapOf(mask, truth)
+    const rows = Object.entries(overlap).map(([kind, { recall, precision, jaccard, chance }]) => [
+      kind,
+      ...[recall, precision, jaccard, chance].map(formatShare),
+    ])
+    const headings = ['of the oracle', 'recall', 'precision', 'Jaccard', 'chance']
+    lines.push(formatColumns([headings, ...rows], [1, 2, 3, 4]))
+  }
+  return lines.join('\n')
+}
+
+/** How far a mask is the oracle's, and the recall that chance alone gives. */
+function overlapOf(
+  mask: UnitMask,
+  truth: UnitMask,
+): Record<'heads' | 'neurons', Overlap & { chance: number }> {
+  const { heads, neurons } = maskOverlap(mask, truth)
+  const chance = (kind: 'heads' | 'neurons'): number => {
+    const ranked = mask[kind].subarray(mask.shape[kind])
+    return ranked.length === 0 ? 1 : keptUnits(ranked).length / ranked.length
+  }
+  return {
+    heads: { ...heads, chance: chance('heads') },
+    neurons: { ...neurons, chance: chance('neurons') },
+  }
+}
+
+function summary({ model, width, prompt, mask, truth }: Decided, flags: MasksFlags): object {
+  const { planner, criterion, scope, sparsity, headSparsity, neuronSparsity, seed, released, continuation } =
+    flags
+  const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, width)
+  return {
+    model,
+    prompt: prompt.text,
+    tokens: prompt.ids,
+    ...(continuation !== undefined && { continuation }),
+    planner,
+    criterion,
+    scope,
+    released: released ?? false,
+    seed,
+    sparsity: { heads: headSparsity ?? sparsity, neurons: neuronSparsity ?? sparsity },
+    achieved,
+    overlap: truth && overlapOf(mask, truth),
+    layers: achievedLayers.map((layer, index) => ({
+      layer: index,
+      heads: keptUnits(maskRow(mask, 'heads', index)),
+      neurons: keptUnits(maskRow(mask, 'neurons', index)).length,
+      achieved: layer,
+    })),
+  }
+}
+
+function writeMask(path: string, { mask }: Decided, { planner, scope }: MasksFlags): Promise<void> {
+  const { layers, heads, neurons } = mask.shape
+  return writeSafetensors(
+    path,
+    new Map([
+      ['head_mask', { dtype: 'F32', shape: [layers, heads], data: mask.heads }],
+      ['ffn_mask', { dtype: 'F32', shape: [layers, neurons], data: mask.neurons }],
+    ]),
+    { planner, scope },
+  )
+}

@@ -1,0 +1,76 @@
+/**
+ * A mask as a table for the terminal: per layer the heads that stay, one block each, and the neurons, a row of blocks
+ * that are the darker the more of their share stays.
+ */
+import { achievedSparsity, type Sparsity } from '../masks/achieved.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import { formatColumns, formatCount } from './words.ts'
+
+/** Blocks of a row at most. */
+const CELLS = 32
+const shades = ['·', '░', '▒', '▓', '█']
+
+/** Numbers in ascending order, runs shortened: 0-3 7 9-10. */
+export function formatRuns(numbers: readonly number[]): string {
+  const runs: string[] = []
+  for (let i = 0; i < numbers.length; i++) {
+    const start = i
+    while (numbers[i + 1] === numbers[i] + 1) i++
+    runs.push(start === i ? `${numbers[i]}` : `${numbers[start]}-${numbers[i]}`)
+  }
+  return runs.join(' ')
+}
+
+/** Units as blocks in their order, several to a block where there are more units than blocks. */
+export function formatBlocks(units: Float32Array): string {
+  const cells = Math.min(CELLS, units.length)
+  let row = ''
+  for (let cell = 0; cell < cells; cell++) {
+    const part = units.subarray(
+      Math.floor((cell * units.length) / cells),
+      Math.floor(((cell + 1) * units.length) / cells),
+    )
+    const kept = part.reduce((sum, value) => sum + value, 0) / part.length
+    // Empty and full blocks are wholly so.
+    row += kept === 0 ? shades[0] : kept === 1 ? shades[4] : shades[1 + Math.min(2, Math.floor(kept * 3))]
+  }
+  return row
+}
+
+/** The units of a table's row that stay. */
+export function keptUnits(row: Float32Array): number[] {
+  return [...row.keys()].filter((unit) => row[unit] !== 0)
+}
+
+/** One layer's row of a mask of either kind. */
+export function maskRow(mask: UnitMask, kind: 'heads' | 'neurons', layer: number): Float32Array {
+  const units = mask.shape[kind]
+  return mask[kind].subarray(layer * units, (layer + 1) * units)
+}
+
+/** A share in per cent. */
+export function formatShare(share: number): string {
+  return `${(100 * share).toFixed(1)} %`
+}
+
+/** The table. @param width D, by which weights are counted */
+export function formatMask(mask: UnitMask, width: number): string {
+  const achieved = achievedSparsity(mask, width)
+  const skipped = ({ heads, neurons, weights }: Sparsity): string[] =>
+    [heads, neurons, weights].map(formatShare)
+  const rows = achieved.layers.map((layer, index) => {
+    const heads = maskRow(mask, 'heads', index)
+    const neurons = maskRow(mask, 'neurons', index)
+    return [
+      `${index}`,
+      formatBlocks(heads),
+      layer.heads === 0 ? 'all' : formatRuns(keptUnits(heads)) || 'none',
+      formatBlocks(neurons),
+      formatCount(keptUnits(neurons).length),
+      ...skipped(layer),
+    ]
+  })
+  const headings = ['layer', 'heads', 'kept', 'neurons', 'kept', 'heads -', 'neurons -', 'weights -']
+  const total = ['all', '', '', '', '', ...skipped(achieved)]
+  return formatColumns([headings, ...rows, total], [0, 4, 5, 6, 7])
+}
