@@ -147,7 +147,14 @@ class Run {
     const { prompt, continuation, calibration, evaluation } = this.#settings
     const { model, modelName, modelFiles, encode, documents, dataName, store, argv } = this.#options
     const lab = await Lab.open({
-      ...{ model, modelName, modelFiles, encode, documents, dataName, store, argv },
+      model,
+      modelName,
+      modelFiles,
+      encode,
+      documents,
+      dataName,
+      store,
+      argv,
       prompt,
       continuation,
       signal: this.#signal,

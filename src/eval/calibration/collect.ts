@@ -36,6 +36,7 @@ import {
   collectExample,
   takeWindows,
   type CalibrationSource,
+  newTimes,
   type CollectTimes,
   type GroupedExample,
 } from './examples.ts'
@@ -345,8 +346,4 @@ async function seal({ folder, stored, windows }: Job, { kept, sealed }: State, s
 
 function placesOf({ first, end }: Range): number[] {
   return Array.from({ length: end - first }, (_, i) => first + i)
-}
-
-function newTimes(): CollectTimes {
-  return { plain: 0, forward: 0, backward: 0, criteria: new Map() }
 }

@@ -52,6 +52,11 @@ export interface CollectTimes {
   readonly criteria: Map<string, number>
 }
 
+/** Times of an example that is yet to be collected. */
+export function newTimes(): CollectTimes {
+  return { plain: 0, forward: 0, backward: 0, criteria: new Map() }
+}
+
 /** How an example is collected. */
 export interface CollectOptions {
   /** Its place in the set; default 0. */

@@ -49,6 +49,11 @@ export interface Arm {
   readonly predictor?: PredictorSettings
   /** Ask again after every so many tokens; by default as the planner does. */
   readonly every?: number | null
+  /**
+   * oracle: instead of the true continuation, the mean over so many that the model itself writes after the prompt. Then
+   * the answer is not seen.
+   */
+  readonly samples?: number
   /** The planner is shown the whole window. */
   readonly leaky?: boolean
   /** Layers that run whole; default 1, or what the predictor's placement asks for. */

@@ -22,6 +22,7 @@ import { hashWindows } from '../calibration/manifest.ts'
 import { scoreWindow } from '../perplexity.ts'
 import { continuationLabels, type Window } from '../windows.ts'
 import { predictorKindOf, type Arm } from './arm.ts'
+import { ExpectedScores } from './expected.ts'
 import type { Lab } from './lab.ts'
 
 /** What one window costs under one arm. */
@@ -139,6 +140,7 @@ export class Subject {
   readonly #window: Window
   readonly #seed: number
   readonly #truths = new Map<string, UnitScores>()
+  readonly #expected = new Map<string, ExpectedScores>()
   #lastHeads: Float32Array | null = null
 
   constructor(lab: Lab, window: Window, seed: number) {
@@ -173,12 +175,21 @@ export class Subject {
       topK,
       mean,
       ...sourceOf(predictor),
-      truth: arm.planner === 'oracle' ? this.#truth(arm.criterion, this.#labels()) : undefined,
+      truth: arm.planner === 'oracle' ? this.#oracle(arm) : undefined,
       seed: this.#seed,
       criterion: arm.criterion === 'none' ? undefined : criterionByName(arm.criterion),
     }
     const { every, leaky } = arm
     return makePlanner(arm.planner, sources, budget, { leaky, ...(every !== undefined && { every }) })
+  }
+
+  #oracle({ criterion, samples }: Arm): UnitScores {
+    if (samples === undefined) return this.#truth(criterion, this.#labels())
+    const key = `${criterion} expected`
+    const known =
+      this.#expected.get(key) ?? new ExpectedScores(this.#lab.model, this.#window, criterion, this.#seed)
+    this.#expected.set(key, known)
+    return known.mean(samples)
   }
 
   #promptScores(arm: Arm, predictor: Predictor | undefined): UnitScores | null {
@@ -224,5 +235,5 @@ function sourceOf(predictor: Predictor | undefined): Partial<PlannerSources> {
 function achievedOf(mask: UnitMask | null, layers: number, width: number): AchievedSparsity {
   if (mask) return achievedSparsity(mask, width)
   const none = { heads: 0, neurons: 0, weights: 0 }
-  return { ...none, layers: new Array<typeof none>(layers).fill(none) }
+  return { ...none, layers: Array.from({ length: layers }, () => none) }
 }
