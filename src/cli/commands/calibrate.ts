@@ -6,6 +6,7 @@ import { Option, type Command } from 'commander'
 import { criteria, datasetCriteria } from '../../criteria/index.ts'
 import {
   calibrateToFolder,
+  checkCalibrationFolder,
   type CalibrationPlan,
   type CalibrationReport,
 } from '../../eval/calibration/collect.ts'
@@ -131,6 +132,7 @@ function criterionListFlag(text: string): string[] {
 async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<void> {
   checkFlags(flags)
   await checkOutputFolder(flags.output)
+  await checkCalibrationFolder(flags.output)
   let kept = 0
   try {
     const report = await withModel(session, flags, (opt) =>

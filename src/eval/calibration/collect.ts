@@ -253,8 +253,23 @@ function planOf({ stored, windows }: Job, kept: number): CalibrationPlan {
   return { manifest, shards, bytes, kept }
 }
 
+/**
+ * Refuses a folder that holds other things than a calibration; one that is not there yet is none.
+ * @throws UsageError OUTPUT
+ */
+export async function checkCalibrationFolder(folder: string): Promise<void> {
+  if (!(await exists(folder)) || (await exists(joinPath(folder, manifestName)))) return
+  // What is left half written of a manifest is no other thing.
+  if ((await list(folder)).every((name) => name.endsWith('.tmp'))) return
+  throw new UsageError(
+    'OUTPUT',
+    `${folder}: expected an empty folder or a calibration, got a folder with other files`,
+  )
+}
+
 /** Makes the folder and its manifest, or sees that they are those of this calibration. */
 async function openFolder(folder: string, stored: StoredManifest): Promise<void> {
+  await checkCalibrationFolder(folder)
   await makeFolder(folder)
   await removeAbandoned(folder)
   const path = joinPath(folder, manifestName)
@@ -262,11 +277,7 @@ async function openFolder(folder: string, stored: StoredManifest): Promise<void>
     const found = await readManifest(folder)
     checkSame(found.manifest, stored.manifest, path)
     if (found.identity === stored.identity) return
-  } else if ((await list(folder)).some((name) => !name.endsWith('.tmp')))
-    throw new UsageError(
-      'OUTPUT',
-      `${folder}: expected an empty folder or a calibration, got a folder with other files`,
-    )
+  }
   await writeFileAtomic(path, stored.text)
 }
 
