@@ -26,6 +26,8 @@ export interface CliOptions {
   readonly interruptAtOutput?: boolean
   /** Sends a ctrl-C as soon as this file is there. */
   readonly interruptAt?: string
+  /** Kills the process, which it cannot hear, as soon as this is true. */
+  readonly killWhen?: () => boolean
   /** Closes the reading end of stdout at the first output. */
   readonly closeOutput?: boolean
 }
@@ -46,12 +48,16 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
     if (options.closeOutput) child.stdout.destroy()
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  const { interruptAt } = options
-  const timer = setInterval(() => {
-    if (interruptAt === undefined || !existsSync(interruptAt)) return
-    child.kill('SIGINT')
-    clearInterval(timer)
-  }, 20)
+  const { interruptAt, killWhen } = options
+  const timer = setInterval(
+    () => {
+      const signal = killWhen?.() ? 'SIGKILL' : interruptAt && existsSync(interruptAt) ? 'SIGINT' : null
+      if (signal === null) return
+      child.kill(signal)
+      clearInterval(timer)
+    },
+    killWhen ? 1 : 20,
+  )
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code) => {

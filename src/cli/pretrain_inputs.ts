@@ -11,6 +11,7 @@ import { exists, folderOf, isDirectory, joinPath, writeFileAtomic } from '../pla
 import { InputError } from '../tensor/errors.ts'
 import { pause } from '../train/pause.ts'
 import {
+  checkWindows,
   cutStream,
   holdOut,
   joinDocuments,
@@ -76,7 +77,8 @@ export interface TextChoice {
 
 /**
  * Reads text and cuts it into windows.
- * @throws InputError what files are refused with; MissingError CORPUS_MISSING; UsageError WINDOW_SIZE; the signal's reason
+ * @throws InputError what files are refused with; MissingError CORPUS_MISSING; UsageError WINDOW_SIZE, WINDOWS for
+ *   less than one of them; the signal's reason
  */
 export async function readWindows(
   { tokenizer }: ModelPlan,
@@ -100,6 +102,7 @@ export async function readWindows(
     return cutStream(joinDocuments(encoded, tokenizer.special.end), length, tokenizer.special.end)
   }
   const windows = await cut(training)
+  checkWindows(windows.length)
   if (measured.length === 0) return holdOut(windows, HOLD_OUT_EVERY)
   return { training: windows, heldOut: await cut(measured) }
 }

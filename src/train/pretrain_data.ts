@@ -85,6 +85,12 @@ export function spread(windows: readonly Int32Array[], count: number): Int32Arra
   return Array.from({ length: taken }, (_, i) => windows[Math.floor((i * windows.length) / taken)])
 }
 
+/** @throws UsageError WINDOWS if there are none to learn from */
+export function checkWindows(count: number): void {
+  if (count < 1)
+    throw new UsageError('WINDOWS', 'text: expected at least one whole window of tokens, got less')
+}
+
 /** Which windows a step takes. */
 export type Batches = (step: number) => Int32Array
 
@@ -94,8 +100,7 @@ export type Batches = (step: number) => Int32Array
  * @throws UsageError WINDOWS if there are none
  */
 export function seededBatches(windows: number, batch: number, seed: number): Batches {
-  if (windows < 1)
-    throw new UsageError('WINDOWS', 'text: expected at least one whole window of tokens, got less')
+  checkWindows(windows)
   let known = { epoch: -1, order: new Int32Array(0) }
   const orderOf = (epoch: number): Int32Array => {
     if (known.epoch !== epoch) {
