@@ -20,22 +20,11 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const text = join(folder, 'page.txt')
 const rows = join(folder, 'piqa.jsonl')
 const examples = 24
-const argsTo = (output: string, ...more: string[]): string[] => [
-  'calibrate',
-  ...[
-    '--output',
-    output,
-    '--text',
-    text,
-    '--prompt',
-    '8',
-    '--continuation',
-    '4',
-    '--examples',
-    `${examples}`,
-  ],
-  ...['--criteria', 'plainact,random', '--keep-sequence', ...more],
-]
+const sizes = '--prompt 8 --continuation 4 --criteria plainact,random --keep-sequence'.split(' ')
+const argsTo = (output: string, ...more: string[]): string[] => {
+  const from = ['--text', text, '--examples', `${examples}`]
+  return ['calibrate', '--output', output, ...from, ...sizes, ...more]
+}
 
 beforeAll(() => {
   const random = new Random(1)
