@@ -121,9 +121,9 @@ export class PlannerFiles {
     const sources = {
       model: this.#model,
       topK: backendTopK(this.#model.backend),
-      criterion: criterionByName(criterion),
       seed,
       truth,
+      ...(name === 'prompt-plainact' && { criterion: criterionByName(criterion) }),
       ...(name === 'static' && { mean: await this.#mean(criterion) }),
       ...(name === 'shadow' && { shadow: await this.#predictor(name) }),
       ...(name === 'dejavu-style' && { dejavuStyle: await this.#predictor(name) }),

@@ -8,7 +8,7 @@ import type { PlannerChoice } from '../planner_options.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'
 import { seedOption } from './flags.ts'
-import { shareFlag, sparsityFlag } from './values.ts'
+import { shareFlag, sparsityFlag, wholeFlag } from './values.ts'
 
 /** What such a command is given. */
 export interface PlanFlags {
@@ -24,18 +24,24 @@ export interface PlanFlags {
   readonly seed: number
 }
 
-/** The planners, for help texts. */
-export const plannersHelp = `
-Planners:
-  dense            everything is computed
-  static           what mattered most in a calibration stays, whatever the prompt: --calibration
-  random           a random choice of heads and neurons is skipped
-  oracle           what matters most to the continuation stays; it has to be known
-  prompt-plainact  what matters most to the prompt's own loss stays: a forward and a backward pass over it
-  shadow           what the predictor expects to matter most stays: --predictor, else predictor.safetensors in the
-                   model's folder (the embedded model has one)
-  dejavu-style     the same, predicted layer by layer from a dense pass over the prompt: --predictor
-  dejavu           each layer decides from the stream one layer earlier: --predictor`
+const meanings: Record<PlannerName, string> = {
+  dense: 'everything is computed',
+  static: 'what mattered most in a calibration stays, whatever the prompt: --calibration',
+  random: 'a random choice of heads and neurons is skipped',
+  oracle: 'what matters most to the continuation stays; it has to be known',
+  'prompt-plainact':
+    "what matters most to the prompt's own loss stays: a forward and a backward pass over it",
+  shadow: `what the predictor expects to matter most stays: --predictor, else predictor.safetensors in the
+                   model's folder (the embedded model has one)`,
+  'dejavu-style': 'the same, predicted layer by layer from a dense pass over the prompt: --predictor',
+  dejavu: 'each layer decides from the stream one layer earlier: --predictor',
+}
+
+/** Planners and what they do, for help texts. */
+export function plannersHelp(planners: readonly PlannerName[]): string {
+  const width = Math.max(...planners.map(({ length }) => length))
+  return `\nPlanners:\n${planners.map((name) => `  ${name.padEnd(width)}  ${meanings[name]}`).join('\n')}`
+}
 
 /** Adds the flags. */
 export function addPlanFlags(
@@ -68,6 +74,20 @@ export function deciderOptions(): Option[] {
     new Option('--calibration <dir>', 'a calibration, whose mean scores the static planner ranks by'),
     new Option('--released', 'select as the released code does'),
   ]
+}
+
+/** Ask again. */
+export function everyOption(): Option {
+  return new Option(
+    '--every <count>',
+    'decide again after so many tokens (default: once; dejavu: every token)',
+  ).argParser(wholeFlag('every', { least: 1, most: Infinity }))
+}
+
+/** How a mask is carried out. */
+export function modeOption(): Option {
+  const description = 'leave the work of skipped units out, or do it and multiply by zero'
+  return new Option('--mode <name>', description).choices(['skip', 'simulate']).default('skip')
 }
 
 /** Reads the files that were named. @throws as `ShadowOpt.loadPredictor` and `loadCalibration` */

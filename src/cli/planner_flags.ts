@@ -1,11 +1,11 @@
 /**
  * Flags of commands that compare planners, and what planners decide by, read from the files they name.
  */
-import { Option, type Command } from 'commander'
-import { criteria, criterionByName } from '../criteria/index.ts'
+import type { Command } from 'commander'
+import { criterionByName } from '../criteria/index.ts'
 import { openCalibration } from '../eval/calibration/open.ts'
 import { Configurations, type ConfigurationOptions } from '../eval/configurations.ts'
-import { scopes, type Scope } from '../masks/budget.ts'
+import type { Scope } from '../masks/budget.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../model/opt/unit_lists.ts'
 import { checkPredictor, predictorFile } from '../planner_options.ts'
@@ -17,7 +17,8 @@ import { openPredictor, type Predictor } from '../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../predictor/shadow.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
-import { sparsityListFlag, wholeFlag } from './values.ts'
+import { deciderOptions, everyOption, modeOption } from './plan_flags.ts'
+import { sparsityListFlag } from './values.ts'
 
 /** What a command that compares planners is given. */
 export interface PlannerFlags {
@@ -35,7 +36,7 @@ export interface PlannerFlags {
 
 /** Adds the flags to a command. */
 export function addPlannerFlags(command: Command): Command {
-  return command
+  command
     .option(
       '--planner <list>',
       `who decides what is skipped, separated by commas: ${plannerNames.join(', ')}; dense is always measured`,
@@ -43,31 +44,11 @@ export function addPlannerFlags(command: Command): Command {
       [],
     )
     .option('--sparsity <list>', 'shares to skip, separated by commas', sparsityListFlag, [0.5])
-    .addOption(
-      new Option('--criterion <name>', 'what the oracle, static and prompt planners score by')
-        .choices(criteria.map(({ name }) => name))
-        .default('plainact'),
-    )
-    .addOption(new Option('--scope <name>', 'what units compete with').choices(scopes).default('global'))
-    .option(
-      '--predictor <file>',
-      'a trained predictor; its kind says whose it is, so give one for each planner that needs one',
-      (file: string, before: readonly string[]) => [...before, file],
-      [],
-    )
-    .option('--calibration <dir>', 'a calibration, whose mean scores the static planner ranks by')
-    .option(
-      '--every <count>',
-      'decide again after so many tokens (default: once; dejavu: every token)',
-      wholeFlag('every', { least: 1, most: Infinity }),
-    )
-    .addOption(
-      new Option('--mode <name>', 'leave the work of skipped units out, or do it and multiply by zero')
-        .choices(['skip', 'simulate'])
-        .default('skip'),
-    )
-    .option('--leaky', 'let planners see the whole text, answer included, as the published numbers did')
-    .option('--released', 'select as the released code does')
+  for (const option of [...deciderOptions(), everyOption(), modeOption()]) command.addOption(option)
+  return command.option(
+    '--leaky',
+    'let planners see the whole text, answer included, as the published numbers did',
+  )
 }
 
 /** Names of planners, separated by commas, without doubles. */

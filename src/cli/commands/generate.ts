@@ -1,24 +1,29 @@
 /**
  * `shadowllm generate`: text on stdout, token by token, with units really skipped.
  */
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 import type { MaskMode } from '../../model/opt/unit_lists.ts'
 import { now } from '../../platform/platform.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import type { GenerateStep, ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import { backendOption, modelOption, quietOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
+import {
+  addPlanFlags,
+  choiceOf,
+  everyOption,
+  loadPlanFiles,
+  modeOption,
+  plannersHelp,
+  type PlanFlags,
+} from '../plan_flags.ts'
 import type { Session } from '../session.ts'
-import { numberFlag, sparsityFlag, wholeFlag } from '../values.ts'
+import { numberFlag, wholeFlag } from '../values.ts'
 
-const help = `
-Planners:
-  dense    everything is computed
-  random   a random choice of heads and neurons is skipped
-  shadow   those that the predictor expects to matter least are skipped; it is --predictor, else predictor.safetensors
-           in the model's folder (the embedded model has one)
+const help = `${plannersHelp(generationPlanners)}
 
+The mask of the prompt stays for the whole text, unless --every asks for another one now and then.
 Ctrl-C keeps what was written and ends with exit code 130.
 
 Examples:
@@ -26,17 +31,18 @@ Examples:
   $ shadowllm generate "The captain" --temperature 0.8 --top-k 40 --seed 7
   $ shadowllm generate "The captain" --planner random --sparsity 0.7 --max-tokens 32
   $ shadowllm generate "The captain" --planner shadow --sparsity 0.7
-  $ shadowllm generate -m DIR "The captain" --planner shadow --predictor FILE`
+  $ shadowllm generate "The captain" --planner prompt-plainact --head-sparsity 0.3 --neuron-sparsity 0.8
+  $ shadowllm generate "The captain" --planner shadow --every 16
+  $ shadowllm generate -m DIR "The captain" --planner static --calibration DIR
+  $ shadowllm generate -m DIR "The captain" --planner dejavu --predictor FILE`
 
-interface GenerateFlags extends ModelFlags {
+interface GenerateFlags extends ModelFlags, PlanFlags {
   readonly planner: GenerationPlanner
-  readonly predictor?: string
-  readonly sparsity: number
+  readonly every?: number
   readonly maxTokens?: number
   readonly temperature: number
   readonly topK?: number
   readonly topP: number
-  readonly seed: number
   readonly mode: MaskMode
   readonly json?: boolean
 }
@@ -45,38 +51,25 @@ const count = { least: 1, most: Infinity }
 
 /** Adds the command. */
 export function addGenerate(program: Command, session: Session): void {
-  program
+  const command = program
     .command('generate')
     .description('write on from a prompt')
     .argument('<prompt>', 'text to begin with')
     .addOption(modelOption())
-    .addOption(planner())
-    .option('--predictor <file>', 'what the shadow planner asks, made by reproduce --save-predictor')
-    .option('--sparsity <share>', 'share of heads and neurons to skip, from 0 to 1', sparsityFlag, 0.5)
+  addPlanFlags(command, generationPlanners, 'dense')
+    .addOption(everyOption())
     .option('--max-tokens <count>', 'how many tokens at most (default: 64)', wholeFlag('max-tokens', count))
     .option('--temperature <number>', '0 is greedy', numberFlag('temperature', { least: 0, most: 100 }), 0)
     .option('--top-k <count>', 'draw among this many tokens only (default: all)', wholeFlag('top-k', count))
     .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
-    .addOption(seedOption())
     .addOption(backendOption())
-    .addOption(mode())
+    .addOption(modeOption())
     .option('--json', 'print one JSON object at the end instead of text')
     .addOption(quietOption())
     .addHelpText('after', help)
     .action((prompt: string, flags: GenerateFlags) =>
       withModel(session, flags, (opt) => runGenerate(session, opt, prompt, flags)),
     )
-}
-
-function planner(): Option {
-  return new Option('--planner <name>', 'who decides what is skipped')
-    .choices(generationPlanners)
-    .default('dense')
-}
-
-function mode(): Option {
-  const description = 'leave the work of skipped units out, or do it and multiply by zero'
-  return new Option('--mode <name>', description).choices(['skip', 'simulate']).default('skip')
 }
 
 function topPFlag(text: string): number {
@@ -91,7 +84,7 @@ async function runGenerate(
   prompt: string,
   flags: GenerateFlags,
 ): Promise<void> {
-  if (flags.predictor !== undefined) await opt.loadPredictor(flags.predictor)
+  await loadPlanFiles(opt, flags)
   const steps: GenerateStep[] = []
   const start = now()
   let end: string = 'interrupted'
@@ -114,10 +107,10 @@ async function write(
   flags: GenerateFlags,
   steps: GenerateStep[],
 ): Promise<string> {
-  const { planner, sparsity, maxTokens, temperature, topK, topP, seed, mode } = flags
+  const { planner, every, maxTokens, temperature, topK, topP, mode } = flags
   const { signal } = session
-  const options = { planner, sparsity, maxTokens, temperature, topK, topP, seed, mode, signal }
-  const text = opt.generate(prompt, options)
+  const decided = { ...choiceOf(flags), planner, every, mode }
+  const text = opt.generate(prompt, { ...decided, maxTokens, temperature, topK, topP, signal })
   for (;;) {
     const { done, value } = await text.next()
     if (done) return value
@@ -128,11 +121,12 @@ async function write(
 
 function summary(
   prompt: string,
-  { planner, sparsity, seed }: GenerateFlags,
+  { planner, sparsity, headSparsity, neuronSparsity, scope, every, seed }: GenerateFlags,
   steps: readonly GenerateStep[],
   end: string,
   seconds: number,
 ): object {
+  const isDense = planner === 'dense'
   return {
     prompt,
     text: steps.map((step) => step.text).join(''),
@@ -140,7 +134,8 @@ function summary(
     end,
     seconds,
     planner,
-    sparsity: planner === 'dense' ? 0 : sparsity,
+    sparsity: isDense ? 0 : sparsity,
+    ...(!isDense && { headSparsity, neuronSparsity, scope, every }),
     seed,
   }
 }

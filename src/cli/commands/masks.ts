@@ -20,7 +20,7 @@ import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'
 
-const help = `${plannersHelp}
+const help = `${plannersHelp(plannerNames)}
 
 In the picture a block is a head, or a few neurons in their order: the darker, the more of them stay. "-" columns are
 shares that are skipped; weights counts the numbers of the blocks' matrices that are not read.
