@@ -2,7 +2,7 @@
  * Pooling a whole prompt into one row: single-head self-attention over its tokens, then the mean over them - what
  * ShadowLLM's released code calls the full sequence variant. Every token sees every other.
  *
- *   q, k, v = x Wᵀ + b                       [T, D] each
+ *   q, v = x Wᵀ + b, k = x Wᵀ                [T, D] each; a bias of k would shift a whole row of scores: nothing
  *   w = softmax(q kᵀ / sqrt(D))              [T, T], row by row
  *   y = mean over tokens of w v = m v        [D], with m[s] the mean over t of w[t, s]
  *
@@ -19,7 +19,6 @@ export const poolParameterNames = [
   'queryWeight',
   'queryBias',
   'keyWeight',
-  'keyBias',
   'valueWeight',
   'valueBias',
 ] as const
@@ -35,7 +34,6 @@ export function poolParameterShapes(width: number): Record<PoolParameterName, re
     queryWeight: weight,
     queryBias: bias,
     keyWeight: weight,
-    keyBias: bias,
     valueWeight: weight,
     valueBias: bias,
   }
@@ -52,7 +50,6 @@ export function startingPool(width: number, random: Random): PoolValues {
     queryWeight: uniformValues(width * width, width, random),
     queryBias: new Float32Array(width),
     keyWeight: uniformValues(width * width, width, random),
-    keyBias: new Float32Array(width),
     valueWeight,
     valueBias: new Float32Array(width),
   }
@@ -130,11 +127,11 @@ export class AttentionPool {
   /** Pools T rows of x: [T, D], into y: [D]. `share` holds T times 1 / T. */
   forward(pass: PoolPass, y: Buffer, x: Buffer, share: Buffer, T: number): void {
     const D = this.width
-    const { queryWeight, queryBias, keyWeight, keyBias, valueWeight, valueBias } = this.parameters
+    const { queryWeight, queryBias, keyWeight, valueWeight, valueBias } = this.parameters
     const { ops } = this.backend
     ops.linear(pass.query, x, queryWeight, queryBias, null, T, D, D, D)
     ops.mask_units(pass.query, pass.query, this.#scale, 1, 1, T * D)
-    ops.linear(pass.key, x, keyWeight, keyBias, null, T, D, D, D)
+    ops.linear(pass.key, x, keyWeight, null, null, T, D, D, D)
     ops.linear(pass.value, x, valueWeight, valueBias, null, T, D, D, D)
     ops.linear(pass.scores, pass.query, pass.key, null, null, T, T, D, T)
     ops.softmax(pass.weights, pass.scores, T, T)
@@ -166,14 +163,14 @@ export class AttentionPool {
     ops.linear_backward_weight(inner.key, pass.scores, pass.query, null, T, T, D, T)
     ops.linear_input_major(inner.query, pass.scores, pass.key, null, null, T, D, T, T)
     ops.mask_units(inner.query, inner.query, this.#scale, 1, 1, T * D)
-    for (const [name, grad] of [
-      ['query', inner.query],
-      ['key', inner.key],
-      ['value', inner.value],
-    ] as const) {
-      ops.linear_backward_weight(grads[`${name}Weight`], grad, x, null, T, D, D, D)
-      ops.linear_backward_bias(grads[`${name}Bias`], grad, null, T, D, D)
-    }
+    const weights = [
+      [grads.queryWeight, inner.query],
+      [grads.keyWeight, inner.key],
+      [grads.valueWeight, inner.value],
+    ]
+    for (const [sum, grad] of weights) ops.linear_backward_weight(sum, grad, x, null, T, D, D, D)
+    ops.linear_backward_bias(grads.queryBias, inner.query, null, T, D, D)
+    ops.linear_backward_bias(grads.valueBias, inner.value, null, T, D, D)
   }
 
   dispose(): void {

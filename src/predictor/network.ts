@@ -144,7 +144,7 @@ export function evenShares(tokens: number): Float32Array {
 
 function poolValues(values: NetworkValues): PoolValues {
   const empty = new Float32Array(0)
-  const { queryWeight = empty, queryBias = empty, keyWeight = empty, keyBias = empty } = values
+  const { queryWeight = empty, queryBias = empty, keyWeight = empty } = values
   const { valueWeight = empty, valueBias = empty } = values
-  return { queryWeight, queryBias, keyWeight, keyBias, valueWeight, valueBias }
+  return { queryWeight, queryBias, keyWeight, valueWeight, valueBias }
 }

@@ -1,0 +1,342 @@
+/**
+ * Predictors of every kind: what each sees, that it comes back from its file with the same bits, and that a file that is
+ * not what it says is refused.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { backendNames, createBackend } from '../../src/backends/select.ts'
+import { openSafetensors } from '../../src/io/safetensors.ts'
+import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import {
+  networkShape,
+  predictorKinds,
+  unitKinds,
+  type DejavuStyleCard,
+  type PredictorCard,
+  type PredictorKind,
+} from '../../src/predictor/card.ts'
+import { cardEntry } from '../../src/predictor/card_reader.ts'
+import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
+import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
+import type { PromptFeatures } from '../../src/predictor/example.ts'
+import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_card.ts'
+import { networkParameterShapes, type NetworkValues } from '../../src/predictor/network.ts'
+import { predictScores } from '../../src/predictor/predict.ts'
+import {
+  openPredictor,
+  openPredictorOf,
+  predictorTensors,
+  savePredictor,
+  type Predictor,
+} from '../../src/predictor/predictor_file.ts'
+import { ShadowPredictor } from '../../src/predictor/shadow.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { expectNear, fixtures } from '../golden/golden.ts'
+
+const shape = { layers: 4, heads: 2, neurons: 5 }
+const width = 6
+const subject = { shape, width, criterion: 'plainact', seed: 9, examples: 12, dataHash: null }
+const sizes = { headHidden: 3, neuronHidden: 4 }
+
+/** Every kind, and every choice that changes what is in the file. */
+const choices: [string, PredictorKind, PredictorChoices][] = [
+  ['shadow', 'shadow', {}],
+  ['shadow behind layer 1, mean', 'shadow', { placement: 1, pooling: 'mean', features: 'dataset' }],
+  ['shadow, attention, labels', 'shadow', { pooling: 'attention', features: 'dataset', loss: 'bce' }],
+  ['dejavu-style', 'dejavu-style', {}],
+  ['dejavu-style, moments', 'dejavu-style', { features: 'dataset', targets: 'raw' }],
+  ['dejavu', 'dejavu', { top: [0.25] }],
+  ['dejavu, moments', 'dejavu', { features: 'dataset' }],
+]
+
+const random = new Random(1)
+const table = (length: number): Float32Array => Float32Array.from({ length }, () => random.normal())
+const positive = (length: number): Float32Array => table(length).map((value) => Math.abs(value) + 0.5)
+
+function someValues(card: PredictorCard, kind: 'heads' | 'neurons'): NetworkValues {
+  const none = new Float32Array(0)
+  const values = [...networkParameterShapes(networkShape(card, kind))].map(([name, dimensions]) => [
+    name,
+    table(dimensions.reduce((product, size) => product * size, 1)),
+  ])
+  return { inputBias: none, outputBias: none, ...Object.fromEntries(values) } as NetworkValues
+}
+
+function somePredictor(backend: Backend, kind: PredictorKind, chosen: PredictorChoices): Predictor {
+  const card = makeCard(kind, subject, { ...sizes, ...chosen })
+  const moments = { mean: table(width), spread: positive(width) }
+  const scaled = card.features === 'dataset'
+  if (card.kind === 'shadow') {
+    const values = { heads: someValues(card, 'heads'), neurons: someValues(card, 'neurons') }
+    return new ShadowPredictor(backend, card, { ...values, moments: scaled ? moments : null })
+  }
+  const of = (units: 'heads' | 'neurons'): NetworkValues[] => [1, 2, 3].map(() => someValues(card, units))
+  const each = [1, 2, 3].map(() => ({ mean: table(width), spread: positive(width) }))
+  const values = { heads: of('heads'), neurons: of('neurons'), moments: scaled ? each : null }
+  return card.kind === 'dejavu'
+    ? new DejavuPredictor(backend, card, values)
+    : new DejavuStylePredictor(backend, card, values)
+}
+
+const features: PromptFeatures = {
+  last: table(4 * width),
+  mean: table(4 * width),
+  stream: table(4 * width),
+  sequence: table(3 * width),
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-kinds-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const path = join(folder, 'predictor.safetensors')
+
+describe.each(choices)('%s', (_, kind, chosen) => {
+  test('comes back from its file with the same card and the same bits, on every backend', async () => {
+    const reference = await createBackend('reference')
+    const predictor = somePredictor(reference, kind, chosen)
+    await savePredictor(path, predictor)
+    const scores = predictScores(predictor, features)
+    for (const name of backendNames) {
+      const backend = await createBackend(name)
+      const again = await openPredictor(path, backend)
+      expect(again.card).toEqual(predictor.card)
+      expect(predictScores(again, features)).toEqual(scores)
+      again.dispose()
+      expect(backend.liveBuffers).toBe(0)
+      backend.dispose()
+    }
+    predictor.dispose()
+    expect(reference.liveBuffers).toBe(0)
+  })
+
+  test('scores the units of the layers that are not dense, each on its own', async () => {
+    const backend = await createBackend('reference')
+    const predictor = somePredictor(backend, kind, chosen)
+    const dense = 1 + (chosen.placement ?? 0)
+    const scores = predictScores(predictor, features)
+    for (const units of unitKinds) {
+      const split = dense * shape[units]
+      expect(scores[units]).toHaveLength(shape.layers * shape[units])
+      expect(scores[units].subarray(0, split)).toEqual(new Float32Array(split))
+      const rest = scores[units].subarray(split)
+      expect(new Set(rest).size).toBe(rest.length)
+    }
+    predictor.dispose()
+  })
+
+  test('a file that lacks a tensor, or has one of another shape, is refused and leaves nothing behind', async () => {
+    const backend = await createBackend('reference')
+    const predictor = somePredictor(backend, kind, chosen)
+    const tensors = predictorTensors(predictor)
+    const metadata = { [cardEntry]: JSON.stringify(predictor.card) }
+    predictor.dispose()
+    for (const [name, tensor] of tensors) {
+      const less = new Map([...tensors].filter(([other]) => other !== name))
+      const longer = { ...tensor, shape: [...tensor.shape, 1] }
+      const changes: [Map<string, TensorToWrite>, string][] = [
+        [less, `${name}: expected [${tensor.shape.join(', ')}], got no such tensor`],
+        [new Map([...less, [name, longer]]), `got [${longer.shape.join(', ')}]`],
+      ]
+      for (const [changed, message] of changes) {
+        writeFileSync(path, encodeSafetensors(changed, metadata))
+        await expect(openPredictor(path, backend)).rejects.toThrow(message)
+      }
+    }
+    expect(backend.liveBuffers).toBe(0)
+  })
+})
+
+describe('what each kind sees', async () => {
+  const backend = await createBackend('reference')
+  const moved = (values: Float32Array, row: number): Float32Array =>
+    values.map((value, i) => (Math.floor(i / width) === row ? value + 1 + (i % 3) : value))
+
+  /** Which layers' scores change when row `row` of one of the features does. */
+  function touched(
+    predictor: Predictor,
+    part: 'last' | 'mean' | 'stream',
+    row: number,
+    predict = predictScores,
+  ): number[] {
+    const before = predict(predictor, features).neurons
+    const after = predict(predictor, { ...features, [part]: moved(features[part], row) }).neurons
+    const layers = [0, 1, 2, 3]
+    return layers.filter((layer) => {
+      const [start, end] = [layer * shape.neurons, (layer + 1) * shape.neurons]
+      return before.subarray(start, end).join() !== after.subarray(start, end).join()
+    })
+  }
+
+  test('ShadowLLM one layer, for all layers behind it', () => {
+    const predictor = somePredictor(backend, 'shadow', { placement: 1, pooling: 'mean', features: 'none' })
+    expect([0, 1, 2, 3].map((row) => touched(predictor, 'mean', row))).toEqual([[], [2, 3], [], []])
+    expect([0, 1, 2, 3].map((row) => touched(predictor, 'last', row))).toEqual([[], [], [], []])
+    predictor.dispose()
+  })
+
+  test("the per-layer baseline each layer's own heads", () => {
+    const predictor = somePredictor(backend, 'dejavu-style', { features: 'none' })
+    expect([0, 1, 2, 3].map((row) => touched(predictor, 'last', row))).toEqual([[], [1], [2], [3]])
+    predictor.dispose()
+  })
+
+  test('DejaVu the stream that enters the layer before: one layer ahead', () => {
+    const predictor = somePredictor(backend, 'dejavu', {})
+    const expected = [[1], [2], [3], []]
+    expect([0, 1, 2, 3].map((row) => touched(predictor, 'stream', row))).toEqual(expected)
+    // A mutant that looks at the layer itself is told apart.
+    const late: typeof predictScores = (one, { stream, ...rest }) =>
+      predictScores(one, {
+        ...rest,
+        stream: Float32Array.from([...stream.subarray(width), ...stream.subarray(0, width)]),
+      })
+    expect([0, 1, 2, 3].map((row) => touched(predictor, 'stream', row, late))).not.toEqual(expected)
+    predictor.dispose()
+  })
+
+  test('pooling: the last token alone, the mean whatever the order, attention every token in its own way', () => {
+    const prompt = table(3 * width)
+    const turned = Float32Array.from([...prompt.subarray(width), ...prompt.subarray(0, width)])
+    for (const pooling of ['last', 'mean', 'attention'] as const) {
+      const predictor = somePredictor(backend, 'shadow', { pooling, features: 'none' }) as ShadowPredictor
+      const { neurons } = predictor.predict(prompt, 3)
+      const again = predictor.predict(turned, 3).neurons
+      if (pooling === 'last') expect(again).not.toEqual(neurons)
+      else expectNear(again, neurons, 1e-4, 'in another order')
+      const first = predictor.predict(moved(prompt, 0), 3).neurons
+      if (pooling === 'last') expect(first).toEqual(neurons)
+      else expect(first).not.toEqual(neurons)
+      expect(() => predictor.predict(prompt.subarray(1), 3)).toThrow('context: expected [3, 6]')
+      predictor.dispose()
+    }
+  })
+
+  test('as shipped, the per-layer baseline forgets the scaling it was trained with; fixed, it does not', () => {
+    const plain = somePredictor(backend, 'dejavu-style', {}) as DejavuStylePredictor
+    const { card } = plain
+    const { networks } = plain.layers
+    const values = {
+      heads: networks.heads.map((network) => network.read()),
+      neurons: networks.neurons.map((network) => network.read()),
+    }
+    const unscaledCard: DejavuStyleCard = { ...card, features: 'none' }
+    const unscaled = new DejavuStylePredictor(backend, unscaledCard, values)
+    const last = table(4 * width)
+    expect(plain.predict(last, 'as-shipped')).toEqual(unscaled.predict(last))
+    expect(plain.predict(last)).toEqual(plain.predict(last, 'fixed'))
+    expect(plain.predict(last).neurons).not.toEqual(plain.predict(last, 'as-shipped').neurons)
+    // Scaled to [0, 1], features have no size of their own.
+    const loud = plain.predict(last.map((value) => 8 * value)).neurons
+    expectNear(loud, plain.predict(last).neurons, 1e-4, 'loud')
+    for (const one of [plain, unscaled]) one.dispose()
+  })
+
+  test("DejaVu's scores are probabilities, in the order of the log odds", () => {
+    const predictor = somePredictor(backend, 'dejavu', {}) as DejavuPredictor
+    const stream = table(width)
+    const { neurons } = predictor.predictLayer(2, stream)
+    const odds = predictor.layers.networks.neurons[1].predict(stream)
+    expectNear(
+      neurons,
+      odds.map((z) => 1 / (1 + Math.exp(-z))),
+      1e-6,
+      'probabilities',
+    )
+    expect(() => predictor.predictLayer(0, stream)).toThrow('layer: expected one from 1 to 3, got 0')
+    expect(() => predictor.predictLayer(1, table(5))).toThrow('stream: expected [6], got 5 numbers')
+    predictor.dispose()
+  })
+})
+
+describe('a card', () => {
+  test('of a file from before there were kinds is ShadowLLM, the last token of layer 0', async () => {
+    const file = `${fixtures}tiny-opt/predictor.safetensors`
+    const source = await openSafetensors(file)
+    const written = JSON.parse(source.metadata.get(cardEntry) as string) as object
+    await source.close()
+    expect(written).not.toHaveProperty('kind')
+    const backend = await createBackend('reference')
+    const predictor = await openPredictorOf('shadow', file, backend)
+    expect(predictor.card).toMatchObject({
+      ...written,
+      kind: 'shadow',
+      placement: 0,
+      pooling: 'last',
+      loss: 'mse',
+    })
+    predictor.dispose()
+    expect(backend.liveBuffers).toBe(0)
+  })
+
+  const refusals: [string, PredictorKind, object, string][] = [
+    ['an unknown kind', 'shadow', { kind: 'crystal' }, '.kind: expected shadow or dejavu-style or dejavu'],
+    [
+      'a layer that is not there',
+      'shadow',
+      { placement: 4 },
+      '.placement: expected a whole number from 0 to 3',
+    ],
+    [
+      'attention over a later layer',
+      'shadow',
+      { pooling: 'attention', placement: 1 },
+      '.placement: expected 0 with attention pooling',
+    ],
+    ['an unknown pooling', 'shadow', { pooling: 'max' }, '.pooling: expected last or mean or attention'],
+    ['an unknown loss', 'shadow', { loss: 'hinge' }, '.loss: expected mse or bce'],
+    ['labels of everything', 'dejavu', { top: [1] }, '.top: expected a list of shares between 0 and 1'],
+    ['no labels at all', 'dejavu', { top: undefined }, '.top: expected a list of shares'],
+    [
+      'targets that are missing',
+      'dejavu-style',
+      { targets: undefined },
+      '.targets: expected per_layer or raw',
+    ],
+    ['a hash that is a number', 'dejavu-style', { dataHash: 7 }, '.dataHash: expected a hash or null'],
+    ['a seed of 33 bits', 'shadow', { seed: 2 ** 32 }, '.seed: expected a whole number'],
+  ]
+  test.each(refusals)('that says %s is refused', async (_, kind, change, message) => {
+    const backend = await createBackend('reference')
+    const predictor = somePredictor(backend, kind, {})
+    const card = { ...predictor.card, ...change }
+    const bytes = encodeSafetensors(predictorTensors(predictor), { [cardEntry]: JSON.stringify(card) })
+    predictor.dispose()
+    writeFileSync(path, bytes)
+    await expect(openPredictor(path, backend)).rejects.toThrow(`${cardEntry}${message}`)
+    expect(backend.liveBuffers).toBe(0)
+  })
+
+  test('of another kind than was asked for is refused', async () => {
+    const backend = await createBackend('reference')
+    const predictor = somePredictor(backend, 'dejavu', {})
+    await savePredictor(path, predictor)
+    predictor.dispose()
+    const open = openPredictorOf('shadow', path, backend)
+    await expect(open).rejects.toThrow('expected a predictor of the kind shadow, got dejavu')
+    expect(backend.liveBuffers).toBe(0)
+  })
+
+  test.each<[PredictorKind, PredictorChoices, string]>([
+    ['dejavu', { pooling: 'mean' }, 'pooling: expected no choice with a predictor of the kind dejavu'],
+    ['shadow', { pooling: 'attention', placement: 2 }, 'placement: expected 0 with attention pooling'],
+    ['shadow', { placement: 4 }, 'placement: expected a whole number from 0 to 3, got 4'],
+    ['shadow', { top: [0.5] }, 'top: expected no shares with the loss mse'],
+    ['dejavu', { top: [0.5, 1] }, 'top: expected shares between 0 and 1, got 0.5, 1'],
+    ['dejavu-style', { headHidden: 0 }, 'headHidden: expected a whole number from 1'],
+  ])('is not made for %s with %o', (kind, chosen, message) => {
+    expect(() => makeCard(kind, subject, chosen)).toThrow(message)
+  })
+
+  test('says what was chosen and for the rest what is usual', () => {
+    for (const kind of predictorKinds)
+      expect(makeCard(kind, subject, { headHidden: 7, neuronHidden: undefined })).toMatchObject({
+        kind,
+        headHidden: 7,
+        neuronHidden: 32,
+        criterion: 'plainact',
+      })
+    expect(makeCard('shadow', subject, { loss: 'bce' })).toMatchObject({ top: usualShares })
+  })
+})

@@ -1,0 +1,173 @@
+/**
+ * The measures of predicted scores: rank correlation by its definition, overlap and score kept between their bounds, and
+ * means over examples and layers.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { makeBudget } from '../../src/masks/budget.ts'
+import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
+import { averageRanks, QualityMeter, scoreKept, spearman } from '../../src/predictor/metrics.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+const small = fc.integer({ min: -3, max: 3 })
+const somePair = fc
+  .array(fc.tuple(small, small), { minLength: 1, maxLength: 20 })
+  .map((pairs): [Float32Array, Float32Array] => [
+    Float32Array.from(pairs, ([a]) => a),
+    Float32Array.from(pairs, ([, b]) => b),
+  ])
+
+/** Pearson's correlation of ranks counted one by one: how many are lower, and half of those that are equal. */
+function byDefinition(a: Float32Array, b: Float32Array): number {
+  const rank = (values: Float32Array, i: number): number =>
+    values.reduce((sum, value) => sum + (value < values[i] ? 1 : value === values[i] ? 0.5 : 0), 0.5)
+  const centred = (values: Float32Array): number[] => {
+    const ranks = Array.from(values, (_, i) => rank(values, i))
+    const mean = ranks.reduce((sum, r) => sum + r, 0) / ranks.length
+    return ranks.map((r) => r - mean)
+  }
+  const [x, y] = [centred(a), centred(b)]
+  const dot = (u: number[], v: number[]): number => u.reduce((sum, value, i) => sum + value * v[i], 0)
+  const size = Math.sqrt(dot(x, x) * dot(y, y))
+  return size > 0 ? dot(x, y) / size : 0
+}
+
+type Correlation = typeof spearman
+
+const isByDefinition = (measure: Correlation, [a, b]: [Float32Array, Float32Array]): void =>
+  expect(measure(a, b)).toBeCloseTo(byDefinition(a, b), 10)
+
+describe('spearman', () => {
+  law("is Pearson's correlation of ranks, ties having the mean of theirs", [somePair], (pair) =>
+    isByDefinition(spearman, pair),
+  )
+
+  law('minds the order only, and turns its sign with it', [somePair], ([a, b]) => {
+    const curved = a.map((value) => value ** 3 + 7)
+    expect(spearman(curved, b)).toBe(spearman(a, b))
+    expect(
+      spearman(
+        a.map((value) => -value),
+        b,
+      ),
+    ).toBeCloseTo(-spearman(a, b), 10)
+    expect(spearman(a, b)).toBe(spearman(b, a))
+  })
+
+  test('is 1 for the same order, -1 for its reverse, 0 where nothing is ordered', () => {
+    const order = Float32Array.of(5, 1, 9, 2)
+    expect(spearman(order, order)).toBe(1)
+    expect(
+      spearman(
+        order,
+        order.map((value) => -value),
+      ),
+    ).toBe(-1)
+    expect(spearman(order, new Float32Array(4))).toBe(0)
+    expect(averageRanks(Float32Array.of(4, 7, 4, 1))).toEqual(Float64Array.of(2.5, 4, 2.5, 1))
+  })
+
+  test('mutant, ties ranked as they come: killed', async () => {
+    const mutant: Correlation = (a, b) => {
+      const apart = (values: Float32Array): Float32Array => values.map((value, i) => value + i * 1e-3)
+      return spearman(apart(a), apart(b))
+    }
+    const broken = checkLaw('mutant', [somePair], (pair) => isByDefinition(mutant, pair), { record: false })
+    await expect(broken).rejects.toThrow('Property failed')
+  })
+})
+
+const shape = { layers: 3, heads: 2, neurons: 6 }
+const units = shape.heads + shape.neurons
+const someScores = fc
+  .array(fc.integer({ min: -9, max: 9 }), { minLength: 3 * units, maxLength: 3 * units })
+  .map((values): UnitScores => ({
+    shape,
+    heads: Float32Array.from(values.slice(0, 6)),
+    neurons: Float32Array.from(values.slice(6)),
+  }))
+
+describe('a mask', () => {
+  law(
+    'keeps no more score than the best one, which keeps all there is to keep',
+    [someScores, someScores, fc.constantFrom(0, 0.2, 0.5, 0.8)],
+    (predicted, truth, sparsity) => {
+      const budget = makeBudget(sparsity, { headFloor: 0 })
+      const best = selectMask(truth, budget).neurons.subarray(6)
+      const chosen = selectMask(predicted, budget).neurons.subarray(6)
+      const score = truth.neurons.subarray(6)
+      const kept = scoreKept(chosen, best, score)
+      expect(kept).toBeGreaterThanOrEqual(0)
+      expect(kept).toBeLessThanOrEqual(1)
+      expect(scoreKept(best, best, score)).toBe(1)
+      // Where scores begin does not matter.
+      expect(
+        scoreKept(
+          chosen,
+          best,
+          score.map((value) => value + 4),
+        ),
+      ).toBeCloseTo(kept, 6)
+    },
+  )
+
+  test('that keeps the wrong unit keeps its share', () => {
+    const best = Float32Array.of(0, 1, 1, 0)
+    const chosen = Float32Array.of(1, 0, 1, 0)
+    expect(scoreKept(chosen, best, Float32Array.of(1, 3, 5, 0))).toBe(6 / 8)
+    expect(scoreKept(chosen, best, new Float32Array(4).fill(2))).toBe(1)
+  })
+})
+
+type Meter = typeof QualityMeter
+
+/** One example and its opposite: the mean of perfect and reversed. */
+function averages(meterOf: Meter): void {
+  const scores: UnitScores = {
+    shape,
+    heads: Float32Array.of(7, 7, 1, 2, 3, 4),
+    neurons: Float32Array.from({ length: 18 }, (_, unit) => unit),
+  }
+  const opposite = { ...scores, neurons: scores.neurons.map((value) => -value) }
+  const meter = new meterOf([makeBudget(0.5), makeBudget(0)], 1)
+  meter.add(scores, scores)
+  expect(meter.read().neurons).toMatchObject({ spearman: 1, spearmanWithin: 1 })
+  meter.add(opposite, scores)
+  const { heads, neurons } = meter.read()
+  expect(neurons.spearman).toBeCloseTo(0, 10)
+  expect(neurons.spearmanWithin).toBeCloseTo(0, 10)
+  // At half the units, perfect and disjoint; at all of them, the same.
+  expect(neurons.at).toEqual([
+    { recall: 0.5, precision: 0.5, jaccard: 0.5, scoreKept: expect.closeTo((1 + 15 / 51) / 2, 10) },
+    { recall: 1, precision: 1, jaccard: 1, scoreKept: 1 },
+  ])
+  expect(heads).toMatchObject({ spearman: 1, spearmanWithin: 1, at: [{ jaccard: 1 }, { jaccard: 1 }] })
+}
+
+describe('a meter', () => {
+  test('gives means over examples, leaves dense layers out, and looks at each budget', () =>
+    averages(QualityMeter))
+
+  test('tells layers apart: right between them and wrong within them is seen', () => {
+    // Layer 2 is above layer 1 in both; within each layer the order is reversed.
+    const truth: UnitScores = {
+      shape,
+      heads: new Float32Array(6),
+      neurons: Float32Array.from({ length: 18 }, (_, unit) => unit),
+    }
+    const neurons = truth.neurons.map((_, unit) => 6 * Math.floor(unit / 6) + 5 - (unit % 6))
+    const meter = new QualityMeter([], 1)
+    meter.add({ ...truth, neurons }, truth)
+    expect(meter.read().neurons.spearmanWithin).toBeCloseTo(-1, 10)
+    expect(meter.read().neurons.spearman).toBeGreaterThan(0.5)
+  })
+
+  test('mutant, dense layers counted: killed', () => {
+    class Mutant extends QualityMeter {
+      constructor(...[budgets]: ConstructorParameters<Meter>) {
+        super(budgets, 0)
+      }
+    }
+    expect(() => averages(Mutant)).toThrow()
+  })
+})

@@ -1,0 +1,29 @@
+/**
+ * Examples apart: some to learn from, some to be judged on.
+ */
+import { UsageError } from '../tensor/errors.ts'
+import { Random } from '../tensor/random.ts'
+
+/**
+ * Splits examples at random, by a seed; both parts keep their order. Windows of one document may come to lie on both
+ * sides.
+ * @param heldOut the share that is judged on, in [0, 1)
+ * @throws UsageError EXAMPLES if fewer than two would be left to learn from
+ */
+export function splitExamples<Example>(
+  examples: readonly Example[],
+  heldOut: number,
+  seed: number,
+): { trained: Example[]; heldOut: Example[] } {
+  const count = Math.round(heldOut * examples.length)
+  if (examples.length - count < 2)
+    throw new UsageError(
+      'EXAMPLES',
+      `examples: expected at least 2 to train on, got ${examples.length - count} of ${examples.length}`,
+    )
+  const held = new Set(new Random(seed).permutation(examples.length).subarray(0, count))
+  return {
+    trained: examples.filter((_, place) => !held.has(place)),
+    heldOut: examples.filter((_, place) => held.has(place)),
+  }
+}
