@@ -88,7 +88,7 @@ export async function predictorCostExperiment(options: CostCommand = {}): Promis
     findings: [
       `One predictor for the whole model saves ${range(opts.map(({ saved }) => Number(saved)))} % of the predictors' work on OPT: the first matrix, which DejaVu repeats in every layer, and no more.`,
       'The published figures count one question per token. A mask is made once per sequence here: over 128 tokens that leaves less than 1 % of the work.',
-      'The saving is of predicting, not of the model: what it is of a whole token is what `shadowllm cost` counts.',
+      'The saving is of predicting, not of the model: shadowllm cost counts what it is of a whole token.',
     ],
     provenance: await countedProvenance(options, architectures),
     complete: true,
@@ -135,11 +135,11 @@ export async function costExperiment(options: CostOptions = {}): Promise<Experim
       { key: 'weights', label: 'weights', unit: 'GB/token' },
       { key: 'cache', label: 'cache', unit: 'GB/token' },
       { key: 'predictor', label: 'predictor', unit: 'GB/token' },
-      { key: 'share', label: 'predictor', unit: '%', digits: 1 },
+      { key: 'share', label: 'predictor', unit: '% of bytes', digits: 1 },
       { key: 'flops', label: 'operations', unit: 'GFLOP/token' },
       { key: 'rate', label: 'decode', unit: 'tokens/s' },
       { key: 'speed', label: 'speed', unit: 'x dense', digits: 2 },
-      { key: 'saved', label: 'less time than DejaVu', unit: '%', digits: 1 },
+      { key: 'saved', label: 'saved', unit: '% of DejaVu', digits: 1 },
     ],
     rows,
     plots: plotsOf(models, settings, rows),
@@ -294,9 +294,10 @@ async function countedProvenance(
   models: readonly Architecture[],
 ): Promise<Provenance> {
   const named = models.map((model) => ({ name: model.name, text: JSON.stringify(model) }))
+  const whose = models.length > 3 ? `${models.length} models` : models.map(({ name }) => name).join(', ')
   return makeProvenance({
     backend: 'wasm',
-    model: { name: `sizes of ${models.map(({ name }) => name).join(', ')}`, hash: await hashTexts(named) },
+    model: { name: `the sizes of ${whose}`, hash: await hashTexts(named) },
     data: { name: 'none', hash: await hashTexts([]) },
     seed: 0,
     argv,

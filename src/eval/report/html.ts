@@ -22,8 +22,13 @@ export async function renderHtml(
   provenance: Provenance,
 ): Promise<string> {
   const sections: Markup[] = []
-  for (const [i, result] of results.entries()) sections.push(await section(result, `experiment-${i + 1}`))
-  const title = results.length === 1 ? results[0].title : 'ShadowLLM, measured'
+  const single = results.length === 1
+  for (const [i, result] of results.entries()) {
+    const id = `experiment-${i + 1}`
+    const head = single ? null : markup`<h2 id="${id}">${result.title}</h2>`
+    sections.push(await section(result, id, head))
+  }
+  const title = single ? results[0].title : 'ShadowLLM, measured'
   const page = markup`<!doctype html>
 <html lang="en">
 <head>
@@ -35,7 +40,7 @@ export async function renderHtml(
 </head>
 <body>
 <header>
-<h1>${title}</h1>
+<h1${single ? markup` id="experiment-1"` : null}>${title}</h1>
 <p class="lead">${lead(results, provenance)}</p>
 ${results.length > 1 ? contents(results) : null}
 </header>
@@ -76,19 +81,20 @@ function contents(results: readonly ExperimentResult[]): Markup {
 ${items}</ol></nav>`
 }
 
-async function section(result: ExperimentResult, id: string): Promise<Markup> {
-  const { title, asks, columns, rows, paper, findings, plots, layers, command, complete } = result
+/** One experiment; alone on the page, its heading is that of the page. */
+async function section(result: ExperimentResult, id: string, head: Markup | null): Promise<Markup> {
+  const { asks, columns, rows, paper, findings, plots, layers, command, complete } = result
   const figures: Markup[] = []
   for (const [i, plot] of plots.entries())
     figures.push(await plotFigure(plot, `${id}-figure-${i + 1}`, command))
   return markup`<section aria-labelledby="${id}">
-<h2 id="${id}">${title}</h2>
+${head}
 <p class="asks">${asks}</p>
 ${complete ? null : markup`<p class="stopped">The run was stopped: this is what was finished.</p>`}
 ${findings.length > 0 ? markup`<ul class="findings">${findings.map((one) => markup`<li>${one}</li>`)}</ul>` : null}
 ${figures}
 <div class="tables">
-${rows.length > 0 ? htmlTable(columns, rows, 'Measured here', null) : markup`<p>Nothing was measured.</p>`}
+${rows.length > 0 ? htmlTable(columns, rows, 'This run', null) : markup`<p>Nothing was measured.</p>`}
 ${paper === null ? null : htmlTable(paper.columns, paper.rows, 'Published', paper.source)}</div>
 ${(layers ?? []).length > 0 ? layerDetails(layers ?? []) : null}
 <code class="command">${command}</code>

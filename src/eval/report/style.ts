@@ -45,6 +45,7 @@ nav ol{margin:1.5rem 0 0;padding:1rem 0 1rem 1.4rem;border-top:1px solid var(--r
 nav li{padding:.12rem 0}
 nav li::marker{color:var(--soft);font-variant-numeric:tabular-nums}
 section{margin-top:4rem}
+header+main>section:only-child{margin-top:1.25rem}
 .findings{margin:1.25rem 0;padding:0;list-style:none}
 .findings li{padding:.1rem 0 .1rem 1rem;border-left:3px solid var(--accent);margin:.6rem 0}
 .stopped{color:var(--warn);font-weight:600}
@@ -61,14 +62,14 @@ figcaption{color:var(--soft);font-size:.875rem;margin-top:.5rem}
 .command::before,.made-by::before{content:"$ ";color:var(--soft);user-select:none}
 details{margin:.5rem 0;font-size:.875rem}
 summary{cursor:pointer;color:var(--soft)}
-.tables{display:flex;flex-wrap:wrap;align-items:flex-start;gap:1.5rem 3rem;margin:1.5rem 0}
+.tables{display:flex;flex-wrap:wrap;align-items:flex-start;gap:1.5rem 3rem;margin:1.5rem min(0px,23rem - 50vw + 1.5rem) 1.5rem 0}
 .table{overflow-x:auto;max-width:100%}
 details .table{margin:.75rem 0}
 table{border-collapse:collapse;font-size:.875rem;line-height:1.4;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding-bottom:.5rem}
 caption small{display:block;font-weight:400;max-width:24rem;color:var(--soft);font-size:.8125rem}
 th,td{padding:.24rem .9rem .24rem 0;text-align:left;vertical-align:baseline;white-space:nowrap}
-thead th{vertical-align:bottom;font-weight:600;border-bottom:1px solid var(--ink);white-space:normal}
+thead th{vertical-align:bottom;font-weight:600;border-bottom:1px solid var(--ink);white-space:normal;min-width:3.5rem}
 thead th small{display:block;font-weight:400;color:var(--soft)}
 tbody th{font-weight:400}
 tbody tr+tr>*{border-top:1px solid var(--rule)}
