@@ -197,12 +197,14 @@ const headings = [
   'neurons',
   'acc %',
   'acc_norm %',
+  'mutual %',
   'same choice',
   'questions',
 ]
 
 /** The report as a table. */
-export function formatReport({ rows, means, complete }: TasksReport): string {
+export function formatReport(report: TasksReport): string {
+  const { rows, means, complete } = report
   const cells = rows.map((row) => [
     row.task,
     row.leaky ? `${row.planner} (leaky)` : row.planner,
@@ -211,16 +213,20 @@ export function formatReport({ rows, means, complete }: TasksReport): string {
     percent(row.achieved.neurons),
     score(row, 'acc'),
     score(row, 'acc_norm'),
+    score(row, 'acc_mutual_info'),
     row.planner === 'dense' ? '-' : percent(row.agreement),
     `${row.questions}`,
   ])
-  const lines = [formatColumns([headings, ...cells], [2, 3, 4, 5, 6, 7, 8]).trimEnd(), '']
+  const lines = [formatColumns([headings, ...cells], [2, 3, 4, 5, 6, 7, 8, 9]).trimEnd(), '']
   if (new Set(rows.map(({ task }) => task)).size > 1)
     for (const { planner, sparsity, acc } of means)
       lines.push(
         `Mean acc of all tasks, ${planner} at ${Math.round(1000 * sparsity) / 10} %: ${(100 * acc).toFixed(1)} %`,
       )
   lines.push('+- is one standard error. Same choice: how often acc chooses what dense chooses.')
+  for (const [task, { left_out: count }] of Object.entries(report['n-samples']))
+    if (count > 0)
+      lines.push(`${task}: ${count} questions were left out, their answers do not fit the model's context.`)
   if (!complete) lines.push('The run was stopped: the numbers cover what was finished.')
   return `${lines.join('\n')}\n`
 }

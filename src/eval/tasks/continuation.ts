@@ -4,7 +4,8 @@
  *
  * A window's prompt is the context; the answers are its own continuation and those of three windows of the same genre,
  * from other documents where there are enough. All are whole words of about the same number of tokens, so a model that
- * takes no notice of the context is right once in four.
+ * takes no notice of the context is right once in four. `acc_mutual_info` is the metric to look at: some answers are
+ * likelier than others whatever comes before them.
  */
 import { UsageError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
@@ -15,7 +16,7 @@ import type { Metric } from './task.ts'
 
 export const continuationName = 'continuation'
 export const continuationVersion = 1
-export const continuationMetrics: readonly Metric[] = ['acc', 'acc_norm']
+export const continuationMetrics: readonly Metric[] = ['acc', 'acc_norm', 'acc_mutual_info']
 
 /** Wrong answers beside the right one. */
 const distractors = 3
@@ -87,9 +88,14 @@ function makeQuestion(
 ): Asked {
   const context = window.tokens.slice(0, window.promptLength)
   const answers = others.toSpliced(gold, 0, window).map((one) => one.tokens.slice(one.promptLength))
-  const requests = answers.map((answer): Request => ({
-    tokens: Int32Array.of(...context, ...answer),
-    promptLength: context.length,
-  }))
-  return { place: window.document, genre: window.genre, requests, lengths: answers.map(bytesOf), gold }
+  const after = (start: Int32Array): Request[] =>
+    answers.map((answer) => ({ tokens: Int32Array.of(...start, ...answer), promptLength: start.length }))
+  return {
+    place: window.document,
+    genre: window.genre,
+    requests: after(context),
+    alone: after(context.slice(0, 1)),
+    lengths: answers.map(bytesOf),
+    gold,
+  }
 }

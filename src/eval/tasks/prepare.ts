@@ -3,7 +3,7 @@
  */
 import type { OptConfig } from '../../model/opt/config.ts'
 import { fileNameOf } from '../../platform/platform.ts'
-import { UsageError } from '../../tensor/errors.ts'
+import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { Document } from '../corpus.ts'
 import { hashFiles, hashTexts, type Source } from '../provenance.ts'
 import { makeWordEncoder, type Encode } from '../windows.ts'
@@ -45,7 +45,8 @@ const usualContinuations = 200
 
 /**
  * One task made ready, and where its questions are from.
- * @throws UsageError TASK_NAME, SHOTS, DATA if a task has no rows named; those of `findRows` and `askRows`
+ * @throws UsageError TASK_NAME, SHOTS, DATA if a task has no rows named; those of `findRows` and `askRows`;
+ *   InputError TASK_LENGTH if every answer is too long for the model
  */
 export async function prepareTask(
   name: string,
@@ -65,7 +66,7 @@ async function prepareRows(
     throw new UsageError('DATA', `task ${name}: expected --data or --rows ${name}=FILE, got neither`)
   const found = file === undefined ? await findRows(data as string, name) : await readRows(file)
   const train = shots > 0 && data !== undefined ? await findTrainRows(data, name) : null
-  const asked = askRows(task, found.rows, {
+  const { asked, leftOut } = askRows(task, found.rows, {
     encode,
     shots,
     shotRows: train?.rows,
@@ -75,6 +76,11 @@ async function prepareRows(
     emptyId: config.bosId,
     positions: config.positions,
   })
+  if (asked.length === 0)
+    throw new InputError(
+      'TASK_LENGTH',
+      `${found.path}: expected answers that fit ${config.positions} tokens, got none`,
+    )
   const paths = [found.path, ...(train ? [train.path] : [])]
   return {
     task: {
@@ -84,6 +90,7 @@ async function prepareRows(
       shots,
       original: found.rows.length,
       asked,
+      leftOut,
       config: {
         task: name,
         output_type: 'multiple_choice',
@@ -120,6 +127,7 @@ async function prepareContinuation(options: PrepareOptions): Promise<{ task: Tas
       shots: 0,
       original: asked.length,
       asked,
+      leftOut: [],
       config: {
         task: continuationName,
         output_type: 'multiple_choice',

@@ -5,7 +5,7 @@
  * What does not fit the model's context is cut from the left. No `</s>` comes first unless `bosId` says so, which is the
  * harness's own default for OPT; an empty context is a `</s>`.
  */
-import { InputError, UsageError } from '../../tensor/errors.ts'
+import { UsageError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
 import type { PlacedRow } from '../../io/row_file.ts'
 import { stripEnd } from '../python_text.ts'
@@ -28,9 +28,17 @@ export interface Asked {
   readonly genre: string
   /** One for each answer. */
   readonly requests: readonly Request[]
+  /** Each answer after nothing but a `</s>`, where `acc_mutual_info` is asked for. */
+  readonly alone?: readonly Request[]
   /** Bytes of each answer. */
   readonly lengths: readonly number[]
   readonly gold: number
+}
+
+/** Questions in tokens, and where those are from that were left out because an answer is too long for the model. */
+export interface AskedRows {
+  readonly asked: readonly Asked[]
+  readonly leftOut: readonly string[]
 }
 
 /** How questions become tokens. */
@@ -55,54 +63,45 @@ export interface PromptOptions {
 /**
  * The questions of rows, in order. The examples of a question are drawn without it and without repetition; those of the
  * first questions are the same however many follow.
- * @throws InputError TASK_ROW for a row that cannot be asked, TASK_LENGTH for an answer that fits no context;
- *   UsageError SHOTS if there are too few rows to draw from
+ * @throws InputError TASK_ROW for a row that cannot be asked; UsageError SHOTS if there are too few rows to draw from
  */
-export function askRows(task: Task, rows: readonly PlacedRow[], options: PromptOptions): Asked[] {
+export function askRows(task: Task, rows: readonly PlacedRow[], options: PromptOptions): AskedRows {
   const { shots = 0, shotRows, seed = 0, limit } = options
   const random = new Random(seed)
   const questions = rows.map((row) => task.read(new RowReader(row)))
   const pool = shotRows?.map((row) => task.read(new RowReader(row))) ?? questions
   if (shots > pool.length - (shotRows ? 0 : 1))
     throw new UsageError('SHOTS', `shots: expected fewer than there are rows of ${task.name}, got ${shots}`)
-  return questions.slice(0, limit ?? undefined).map((question, i) => {
+  const asked: Asked[] = []
+  const leftOut: string[] = []
+  questions.slice(0, limit ?? undefined).forEach((question, i) => {
     const drawn = new Set<Question>()
     while (drawn.size < shots) {
       const candidate = pool[random.below(pool.length)]
       if (candidate !== question) drawn.add(candidate)
     }
     const before = [...drawn].map(shotText).join('')
-    return { ...ask(question, before, rows[i].place, options), genre: task.name }
+    const { place } = rows[i]
+    const requests = question.contexts.map((context, answer) =>
+      makeRequest(before + context, targetDelimiter + question.continuations[answer], options),
+    )
+    const { lengths, gold } = question
+    if (requests.includes(null)) leftOut.push(place)
+    else asked.push({ place, genre: task.name, requests: requests as Request[], lengths, gold })
   })
+  return { asked, leftOut }
 }
 
-function ask(
-  question: Question,
-  before: string,
-  place: string,
-  options: PromptOptions,
-): Omit<Asked, 'genre'> {
-  const requests = question.contexts.map((context, i) =>
-    makeRequest(before + context, targetDelimiter + question.continuations[i], place, options),
-  )
-  return { place, requests, lengths: question.lengths, gold: question.gold }
-}
-
-/** @throws InputError TASK_LENGTH */
+/** Null for an answer that fits no context. */
 function makeRequest(
   context: string,
   continuation: string,
-  place: string,
   { encode, bosId = null, emptyId, positions }: PromptOptions,
-): Request {
+): Request | null {
   const { start, answer } = encodePair(encode, context, continuation)
   const front = bosId === null ? start : [bosId, ...start]
   if (front.length === 0) front.push(emptyId)
-  if (answer.length === 0 || answer.length > positions)
-    throw new InputError(
-      'TASK_LENGTH',
-      `${place}: expected an answer of 1 to ${positions} tokens, got ${answer.length}`,
-    )
+  if (answer.length === 0 || answer.length > positions) return null
   // The last token is scored and never fed, so one more than the model takes is kept.
   const tokens = Int32Array.from([...front, ...answer].slice(-(positions + 1)))
   return { tokens, promptLength: tokens.length - answer.length }
@@ -128,7 +127,7 @@ export interface TaskWindowOptions extends Omit<PromptOptions, 'encode' | 'empty
 
 /**
  * The questions as windows, each going on with its right answer: what calibration reads. Every window begins with
- * `bosId`, unless it was cut to fit.
+ * `bosId`, unless it was cut to fit; questions that fit no window are left out.
  * @throws as `askRows`
  */
 export function taskWindows(
@@ -138,9 +137,10 @@ export function taskWindows(
   options: TaskWindowOptions,
 ): Window[] {
   const { positions = 2 ** 24, bosId } = options
-  const asked = askRows(task, rows, { ...options, encode, emptyId: bosId, positions: positions - 1 })
-  return asked.map(({ place, requests, gold }, i) => {
-    const { continuations } = task.read(new RowReader(rows[i]))
+  const { asked } = askRows(task, rows, { ...options, encode, emptyId: bosId, positions: positions - 1 })
+  const byPlace = new Map(rows.map((row) => [row.place, row]))
+  return asked.map(({ place, requests, gold }) => {
+    const { continuations } = task.read(new RowReader(byPlace.get(place) as PlacedRow))
     const words = continuations[gold].split(/\s+/).filter(Boolean).length
     return { document: place, genre: task.name, ...requests[gold], words }
   })

@@ -14,7 +14,7 @@ import { pause } from '../../train/pause.ts'
 import type { Configuration, Configurations } from '../configurations.ts'
 import type { Provenance } from '../provenance.ts'
 import type { Asked } from './prompts.ts'
-import { accuracyOf, answerQuestion, type Answer } from './score.ts'
+import { accuracyOf, answerQuestion, answersAlone, type Answer } from './score.ts'
 import type { Metric } from './task.ts'
 
 /** A task made ready. */
@@ -26,6 +26,8 @@ export interface TaskRun {
   /** How many questions there were before any limit. */
   readonly original: number
   readonly asked: readonly Asked[]
+  /** Where questions are from that no context of the model has room for. */
+  readonly leftOut: readonly string[]
   /** What else is worth keeping: where rows are from, sizes. */
   readonly config: Readonly<Record<string, string | number | boolean | null>>
 }
@@ -55,7 +57,9 @@ export interface TasksReport {
   readonly versions: Readonly<Record<string, number>>
   readonly 'n-shot': Readonly<Record<string, number>>
   readonly higher_is_better: Readonly<Record<string, Readonly<Record<string, boolean>>>>
-  readonly 'n-samples': Readonly<Record<string, { readonly original: number; readonly effective: number }>>
+  readonly 'n-samples': Readonly<
+    Record<string, { readonly original: number; readonly effective: number; readonly left_out: number }>
+  >
   readonly config: Readonly<Record<string, string | number | boolean | null>>
   readonly provenance: Provenance
   readonly complete: boolean
@@ -110,11 +114,13 @@ async function runTask(
   for (const [done, asked] of task.asked.entries()) {
     tell(task.name, done, task.asked.length)
     const maskSeed = seeds.uint32()
+    await pause(signal)
+    const alone = answersAlone(model, asked)
     const answered: Answer[] = []
     for (let i = 0; i < rows.length; i++) {
       await pause(signal)
       answered.push(
-        answerQuestion(model, asked, (request) => configurations.planOne(i, request, maskSeed), mode),
+        answerQuestion(model, asked, (request) => configurations.planOne(i, request, maskSeed), mode, alone),
       )
     }
     rows.forEach((row, i) => row.push(answered[i]))
@@ -160,7 +166,11 @@ function makeReport(
     versions: byTask(({ version }) => version),
     'n-shot': byTask(({ shots }) => shots),
     higher_is_better: byTask(({ metrics }) => Object.fromEntries(metrics.map((metric) => [metric, true]))),
-    'n-samples': byTask(({ original }, effective) => ({ original, effective })),
+    'n-samples': byTask(({ original, leftOut }, effective) => ({
+      original,
+      effective,
+      left_out: leftOut.length,
+    })),
     config,
     provenance,
     complete,

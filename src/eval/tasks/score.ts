@@ -20,7 +20,7 @@ export interface Answer {
   /** Of each answer, in nats. */
   readonly logLikelihoods: readonly number[]
   /** Which one each metric takes; the first of equals. */
-  readonly chosen: Readonly<Record<Metric, number>>
+  readonly chosen: Readonly<Partial<Record<Metric, number>>>
   readonly gold: number
   /** What was skipped, averaged over contexts. */
   readonly achieved: Sparsity
@@ -29,12 +29,18 @@ export interface Answer {
 /** Who decides for a context; null is dense. `request` goes on with the right answer if one of the context's does. */
 export type PlanContext = (request: Request) => MaskPlanner | null
 
-/** Asks a question. */
+/** Log-likelihoods of the answers after nothing, dense, where the question asks for them: the same for every row. */
+export function answersAlone(model: OptModel, { alone }: Asked): number[] | null {
+  return alone?.map((request) => -scoreWindow(model, { ...request, words: 0 }).nll) ?? null
+}
+
+/** Asks a question. @param alone what `answersAlone` gives, for `acc_mutual_info` */
 export function answerQuestion(
   model: OptModel,
   asked: Asked,
   plan: PlanContext = () => null,
   mode: MaskMode = 'skip',
+  alone: readonly number[] | null = null,
 ): Answer {
   const { requests, lengths, gold } = asked
   const scoreRequest = makeScorer(model, requests[gold], plan, mode)
@@ -47,7 +53,11 @@ export function answerQuestion(
   const perByte = logLikelihoods.map((value, i) => value / lengths[i])
   return {
     logLikelihoods,
-    chosen: { acc: highest(logLikelihoods), acc_norm: highest(perByte) },
+    chosen: {
+      acc: highest(logLikelihoods),
+      acc_norm: highest(perByte),
+      ...(alone && { acc_mutual_info: highest(logLikelihoods.map((value, i) => value - alone[i])) }),
+    },
     gold,
     achieved: meanSparsity(masks, model.config.width),
   }

@@ -8,8 +8,11 @@
  */
 import type { RowReader } from './row.ts'
 
-/** The metrics there are. */
-export type Metric = 'acc' | 'acc_norm'
+/**
+ * The metrics there are. `acc_mutual_info` takes the answer whose likelihood the context raises most, so that common words
+ * have no advantage either.
+ */
+export type Metric = 'acc' | 'acc_norm' | 'acc_mutual_info'
 
 /** A question in text. */
 export interface Question {
