@@ -54,6 +54,12 @@ export function sparsityListFlag(text: string): number[] {
 /** Seeds are 32-bit. */
 export const seedFlag: (text: string) => number = wholeFlag('seed', { least: 0, most: 2 ** 32 - 1 })
 
+/** Seeds separated by commas, without doubles, in the order given. */
+export function seedListFlag(text: string): number[] {
+  const read = wholeFlag('seeds', { least: 0, most: 2 ** 32 - 1 })
+  return [...new Set(text.split(',').map((item) => read(item.trim())))]
+}
+
 function readShare(text: string, name: string): number {
   const value = number.test(text) ? Number(text) : NaN
   if (value >= 0 && value <= 1) return value

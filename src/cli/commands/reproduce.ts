@@ -1,12 +1,22 @@
 /**
- * `shadowllm reproduce`: the main job. ShadowLLM from calibration to perplexity and speed, beside its baselines.
+ * `shadowllm reproduce`: the main job, ShadowLLM from calibration to perplexity and speed beside its baselines; and, by
+ * name, every experiment of the paper.
  */
 import { Option, type Command } from 'commander'
 import { criteria } from '../../criteria/index.ts'
+import type { ExperimentResult } from '../../eval/experiment.ts'
+import type { ExperimentContext } from '../../eval/experiments/experiment.ts'
+import { experimentNames, runByName } from '../../eval/experiments/index.ts'
+import { Lab, type LabOptions } from '../../eval/lab/lab.ts'
+import { openPartStore, type PartStore } from '../../eval/part_store.ts'
 import { formatTable, type ReproduceReport } from '../../eval/report.ts'
+import { renderHtml } from '../../eval/report/html.ts'
+import { renderJson } from '../../eval/report/json.ts'
+import { formatExperiment } from '../../eval/report/terminal.ts'
 import { reproduce, type ReproduceOptions } from '../../eval/reproduce.ts'
-import type { Settings } from '../../eval/settings.ts'
-import type { Scope } from '../../masks/budget.ts'
+import { reproduceExperiment } from '../../eval/reproduce_experiment.ts'
+import { fullSettings, quickSettings, type Settings } from '../../eval/settings.ts'
+import { scopes, type Scope } from '../../masks/budget.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import {
   featureScalings,
@@ -16,25 +26,33 @@ import {
 } from '../../predictor/features.ts'
 import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
+import { UsageError } from '../../tensor/errors.ts'
 import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
-import { sparsityListFlag, wholeFlag } from '../values.ts'
+import { seedListFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 
 const help = `
-It scores every head and neuron by real backward passes over documents of the Brown corpus, trains the predictor on
-those scores, and measures on other documents: perplexity of dense, static, random, oracle and ShadowLLM masks that
-the prompt decides, and decode speed with the units really skipped. Ctrl-C reports what is finished.
+It scores every head and neuron by real backward passes over documents of the Brown corpus, trains the predictors on
+those scores, and measures on other documents: perplexity under masks that the prompt decides, for every planner, and
+decode speed with the units really skipped. Ctrl-C reports what is finished; the same command goes on from there,
+because parts are kept in a cache by what they are made from.
+
+Experiments: ${experimentNames.join(', ')}.
 
 Examples:
   $ shadowllm reproduce --quick
   $ shadowllm reproduce --sparsity 0.5,0.8 --seed 1 --json > report.json
+  $ shadowllm reproduce --html report.html
+  $ shadowllm reproduce --experiment two-by-two,placement --seeds 0,1,2 --html report.html
+  $ shadowllm reproduce --experiment all --quick
   $ shadowllm reproduce --features min_max --targets per_layer    (the scalings of the released code)
   $ shadowllm reproduce -m DIR --output report.json --save-predictor predictor.safetensors`
 
 interface ReproduceFlags extends ModelFlags {
   readonly quick?: boolean
+  readonly experiment?: readonly string[]
   readonly sparsity?: readonly number[]
   readonly criterion: string
   readonly scope: Scope
@@ -43,8 +61,12 @@ interface ReproduceFlags extends ModelFlags {
   readonly features?: FeatureScaling
   readonly targets?: TargetScaling
   readonly seed: number
+  readonly seeds?: readonly number[]
+  /** False by `--no-cache`, a folder by `--cache`. */
+  readonly cache: boolean | string
   readonly json?: boolean
   readonly output?: string
+  readonly html?: string
   readonly savePredictor?: string
 }
 
@@ -52,8 +74,13 @@ interface ReproduceFlags extends ModelFlags {
 export function addReproduce(program: Command, session: Session): void {
   program
     .command('reproduce')
-    .description('run the whole experiment: calibrate, train the predictor, evaluate, measure')
+    .description('run the whole experiment: calibrate, train the predictors, evaluate, measure')
     .option('--quick', 'a small run, less than a minute on the embedded model')
+    .option(
+      '--experiment <names>',
+      'experiments of the paper in place of the comparison, separated by commas, or all',
+      experimentsFlag,
+    )
     .addOption(modelOption())
     .option('--sparsity <list>', 'shares to skip, separated by commas, such as 0.5,0.8', sparsityListFlag)
     .addOption(criterion())
@@ -75,9 +102,13 @@ export function addReproduce(program: Command, session: Session): void {
       ),
     )
     .addOption(seedOption())
+    .option('--seeds <list>', 'several seeds for experiments, such as 0,1,2', seedListFlag)
     .addOption(backendOption())
+    .option('--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)")
+    .option('--no-cache', 'keep nothing and use nothing kept')
     .option('--json', 'print one JSON object instead of the table')
     .option('-o, --output <file>', 'also write the JSON object to a file')
+    .option('--html <file>', 'also write a report with figures, one file that needs nothing else')
     .option('--save-predictor <file>', 'write the trained predictor to a file')
     .addOption(quietOption())
     .addHelpText('after', help)
@@ -91,23 +122,48 @@ function criterion(): Option {
 
 function scope(): Option {
   const description = 'whether units compete over the model or within their layer'
-  return new Option('--scope <name>', description).choices(['global', 'per-layer']).default('global')
+  return new Option('--scope <name>', description).choices(scopes).default('global')
+}
+
+/** Names of experiments, or `all`. */
+function experimentsFlag(text: string): readonly string[] {
+  const names = text.split(',').map((name) => name.trim())
+  if (names.includes('all')) return experimentNames
+  const unknown = names.find((name) => !experimentNames.includes(name))
+  if (unknown === undefined) return [...new Set(names)]
+  throw new UsageError(
+    'EXPERIMENT',
+    `--experiment: expected all or some of ${experimentNames.join(', ')}, got ${unknown === '' ? 'nothing' : unknown}`,
+  )
 }
 
 async function runReproduce(session: Session, flags: ReproduceFlags): Promise<void> {
-  for (const path of [flags.output, flags.savePredictor]) if (path !== undefined) await checkOutput(path)
-  await show(session, await withModel(session, flags, (opt) => run(session, opt, flags)), flags)
+  for (const path of [flags.output, flags.html, flags.savePredictor])
+    if (path !== undefined) await checkOutput(path)
+  if (flags.experiment && flags.savePredictor !== undefined)
+    throw new UsageError('FLAGS', '--save-predictor: expected the comparison, got --experiment')
+  if (flags.seeds && !flags.experiment)
+    throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
+  const store = flags.cache === false ? null : await openStore(flags.cache)
+  if (flags.experiment) await withModel(session, flags, (opt) => runExperiments(session, opt, flags, store))
+  else await show(session, await withModel(session, flags, (opt) => run(session, opt, flags, store)), flags)
   // What was finished has been shown; how it ended is for the exit code.
   session.signal.throwIfAborted()
 }
 
-function run(session: Session, opt: ShadowOpt, flags: ReproduceFlags): Promise<ReproduceReport> {
+function openStore(cache: true | string): Promise<PartStore> {
+  return cache === true ? openPartStore() : openPartStore(cache)
+}
+
+function run(
+  session: Session,
+  opt: ShadowOpt,
+  flags: ReproduceFlags,
+  store: PartStore | null,
+): Promise<ReproduceReport> {
   const { quick, criterion, scope, seed, savePredictor } = flags
   const options: ReproduceOptions = {
-    model: opt.model,
-    modelName: opt.name,
-    modelFiles: opt.files,
-    encode: (text) => opt.encode(text),
+    ...sourceOf(opt),
     settings: settingsOf(flags),
     onPredictor: async (predictor) => {
       if (savePredictor === undefined) return
@@ -117,9 +173,22 @@ function run(session: Session, opt: ShadowOpt, flags: ReproduceFlags): Promise<R
     criterion,
     scope,
     seed,
-    argv: commandArguments(),
+    store,
   }
   return reproduce(options, (progress) => session.progress.update(progress), session.signal)
+}
+
+/** The model and the way to its text. */
+function sourceOf(
+  opt: ShadowOpt,
+): Pick<LabOptions, 'model' | 'modelName' | 'modelFiles' | 'encode' | 'argv'> {
+  return {
+    model: opt.model,
+    modelName: opt.name,
+    modelFiles: opt.files,
+    encode: (text) => opt.encode(text),
+    argv: commandArguments(),
+  }
 }
 
 function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceFlags): Partial<Settings> {
@@ -137,4 +206,68 @@ async function show(session: Session, report: ReproduceReport, flags: ReproduceF
   // First what cannot be refused: minutes of work must not be lost to a full disk.
   await session.print(flags.json ? json : `${formatTable(report)}\n`)
   if (flags.output !== undefined) await writeOutput(flags.output, json)
+  if (flags.html === undefined) return
+  const experiment = reproduceExperiment(report, `shadowllm ${commandArguments().join(' ')}`)
+  await writeOutput(flags.html, await renderHtml([experiment], report.provenance))
+}
+
+/** Runs experiments one after the other; what is finished is shown at once, and kept whatever becomes of the next. */
+async function runExperiments(
+  session: Session,
+  opt: ShadowOpt,
+  flags: ReproduceFlags,
+  store: PartStore | null,
+): Promise<void> {
+  const { experiment: names = [], seed, seeds = [seed] } = flags
+  const settings = { ...(flags.quick ? quickSettings : fullSettings), ...settingsOf(flags) }
+  let running = ''
+  const openLab = (options: Partial<LabOptions> = {}): Promise<Lab> =>
+    Lab.open({
+      ...sourceOf(opt),
+      prompt: settings.prompt,
+      continuation: settings.continuation,
+      store,
+      signal: session.signal,
+      onProgress: ({ stage, done, total }) =>
+        session.progress.update({ stage: `${running}: ${stage}`, done, total }),
+      ...options,
+    })
+  const lab = await openLab()
+  const results: ExperimentResult[] = []
+  try {
+    for (const name of names) {
+      running = name
+      const context: ExperimentContext = { settings, seeds, lab, openLab, command: commandOf(name, flags) }
+      const result = await runByName(name, context)
+      results.push(result)
+      if (!flags.json) await session.print(`${results.length > 1 ? '\n' : ''}${formatExperiment(result)}`)
+    }
+  } catch (error) {
+    if (!session.signal.aborted || error !== session.signal.reason) throw error
+  } finally {
+    await lab.dispose()
+  }
+  const provenance = await lab.provenance(seeds[0])
+  const json = renderJson(results, provenance)
+  if (flags.json) await session.print(json)
+  if (flags.output !== undefined) await writeOutput(flags.output, json)
+  if (flags.html !== undefined && results.length > 0)
+    await writeOutput(flags.html, await renderHtml(results, provenance))
+}
+
+/** What makes one experiment of this run again. */
+function commandOf(name: string, flags: ReproduceFlags): string {
+  const { quick, model, limit, examples, sparsity, seed, seeds, features, targets } = flags
+  const words: [string, string | number | undefined][] = [
+    ['-m', model],
+    ['--limit', limit],
+    ['--examples', examples],
+    ['--sparsity', sparsity?.join(',')],
+    ['--features', features],
+    ['--targets', targets],
+    ['--seeds', seeds?.join(',')],
+    ['--seed', seeds || seed === 0 ? undefined : seed],
+  ]
+  const rest = words.flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]))
+  return ['shadowllm reproduce --experiment', name, ...(quick ? ['--quick'] : []), ...rest].join(' ')
 }
