@@ -50,8 +50,8 @@ function makeExamples(count: number, source: Source, seed = 1): CalibrationExamp
     const scoresOf = (units: number): Float32Array =>
       Float32Array.from({ length: 3 * units }, (_, i) => {
         const layer = Math.floor(i / units)
-        // A unit's score is one of the numbers seen: half of the order is another in every example.
-        return layer === 0 ? 9 : source(features, layer)[i % units] + (i % 3)
+        // A unit's score is one of the numbers seen: most of the order is another in every example.
+        return layer === 0 ? 9 : source(features, layer)[i % units] + (i % 3) / 4
       })
     const scores: UnitScores = { shape, heads: scoresOf(2), neurons: scoresOf(4) }
     return { index, features, scores: new Map([['plainact', scores]]), loss: 1 }
