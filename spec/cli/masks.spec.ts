@@ -1,0 +1,159 @@
+/**
+ * `shadowllm masks`: the picture, the object, the file, and what is refused.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import { formatBlocks, formatMask, formatRuns } from '../../src/cli/mask_picture.ts'
+import { makeProgram } from '../../src/cli/program.ts'
+import type { Session } from '../../src/cli/session.ts'
+import { openSafetensors } from '../../src/io/safetensors.ts'
+import { makeMask } from '../../src/masks/mask.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+import { runCli } from './run_cli.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-masks-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+interface Summary {
+  tokens: number[]
+  achieved: { heads: number; neurons: number }
+  overlap: Record<'heads' | 'neurons', { recall: number; precision: number; jaccard: number; chance: number }>
+  layers: { layer: number; heads: number[]; neurons: number }[]
+}
+
+/** Runs the command without a process of its own; what it prints. @throws what ends it */
+async function run(...args: string[]): Promise<string> {
+  let printed = ''
+  const session: Session = {
+    signal: new AbortController().signal,
+    progress: { update: () => {}, clear: () => {} },
+    exitCode: 0,
+    quieten: () => {},
+    async print(text) {
+      printed += text
+    },
+  }
+  await makeProgram(session, '0').parseAsync(['masks', ...args], { from: 'user' })
+  return printed
+}
+
+async function runJson(...args: string[]): Promise<Summary> {
+  return JSON.parse(await run(...args, '--json')) as Summary
+}
+
+describe('masks', () => {
+  test('shows what the predictor keeps of every layer, and how far the oracle agrees', async () => {
+    const { code, stdout, stderr } = await runCli([
+      'masks',
+      'The captain looked',
+      '--continuation',
+      ' at the sea',
+    ])
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(
+      /^embedded: 8 layers of 8 heads and 1,024 neurons\nshadow, global; a prompt of 5 tokens\n/,
+    )
+    expect(stdout).toMatch(/^ {4}0 {2}████████ {2}all .* 1,024 +0\.0 % +0\.0 % +0\.0 %$/m)
+    expect(stdout).toMatch(/^ {4}7 {2}[█·]{8} {2}[0-9 -]+[·░▒▓█]{32} /m)
+    expect(stdout).toMatch(/^ {2}all +43\.8 % +43\.8 % +43\.8 %$/m)
+    expect(stdout).toMatch(/^neurons +\d+\.\d % +\d+\.\d % +\d+\.\d % +50\.0 %$/m)
+  })
+
+  test('--json and --output hold the same mask', async () => {
+    const output = join(folder, 'mask.safetensors')
+    const args = ['--planner', 'prompt-plainact', '--head-sparsity', '0.25', '--neuron-sparsity', '0.8']
+    const { layers, achieved } = await runJson('The captain looked', ...args, '-o', output)
+    const file = await openSafetensors(output)
+    const heads = await file.read('head_mask')
+    const neurons = await file.read('ffn_mask')
+    expect(file.tensors.get('head_mask')?.shape).toEqual([8, 8])
+    expect(file.tensors.get('ffn_mask')?.shape).toEqual([8, 1024])
+    await file.close()
+    for (const { layer, ...kept } of layers) {
+      const row = heads.subarray(8 * layer, 8 * layer + 8)
+      expect(kept.heads).toEqual([...row.keys()].filter((head) => row[head] === 1))
+      const others = neurons.subarray(1024 * layer, 1024 * layer + 1024)
+      expect(kept.neurons).toBe(others.reduce((sum, value) => sum + value, 0))
+    }
+    expect(achieved.heads).toBe((0.25 * 7) / 8)
+    expect(achieved.neurons).toBe(Math.floor(0.8 * 7 * 1024) / 8192)
+  })
+
+  test('the oracle agrees with itself; dense misses nothing', async () => {
+    const text = ['The captain looked', '--continuation', ' at the sea']
+    const [oracle, dense] = await Promise.all(
+      ['oracle', 'dense'].map((name) => runJson(...text, '--planner', name)),
+    )
+    for (const kind of ['heads', 'neurons'] as const) {
+      expect(oracle.overlap[kind]).toEqual({ recall: 1, precision: 1, jaccard: 1, chance: 0.5 })
+      expect(dense.overlap[kind]).toEqual({ recall: 1, precision: 0.5, jaccard: 0.5, chance: 1 })
+    }
+  })
+
+  test('a file is a prompt, cut where it is asked for and where the context ends', async () => {
+    const path = join(folder, 'long.txt')
+    writeFileSync(path, 'The captain looked at the sea. '.repeat(60))
+    const all = await runJson('--text', path)
+    const some = await runJson('--text', path, '--tokens', '7')
+    expect(all.tokens).toHaveLength(255)
+    expect(some.tokens).toEqual(all.tokens.slice(0, 7))
+    expect(await run('--text', path, '--tokens', '7')).toMatch(
+      /a prompt of 7 tokens \(\d+ more were left out\)/,
+    )
+  })
+
+  test.each([
+    ['no prompt', 2, 'PROMPT', []],
+    ['two prompts', 2, 'PROMPT', ['a', '--text', 'b']],
+    ['an oracle without an answer', 2, 'CONTINUATION', ['a b', '--planner', 'oracle']],
+    ['no calibration', 4, 'CALIBRATION_MISSING', ['a b', '--planner', 'static']],
+    ['no predictor', 4, 'PREDICTOR_MISSING', ['a b', '--planner', 'dejavu']],
+    ['no such text', 3, 'FILE_MISSING', ['--text', join(folder, 'none')]],
+    ['a share in per cent', 2, 'SPARSITY', ['a b', '--head-sparsity', '50']],
+    ['an output that cannot be', 2, 'OUTPUT', ['a b', '-o', folder]],
+  ])('%s ends with %i', async (_, exitCode, code, args) => {
+    await expect(run(...args)).rejects.toThrow(expect.objectContaining({ code, exitCode }))
+  })
+})
+
+describe('the picture', () => {
+  const readRuns = (text: string): number[] =>
+    text === ''
+      ? []
+      : text.split(' ').flatMap((run) => {
+          const [from, to = from] = run.split('-').map(Number)
+          return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+        })
+  const numbers = fc.uniqueArray(fc.nat(30)).map((list) => list.toSorted((a, b) => a - b))
+  const readsBack = (format: typeof formatRuns) => (list: number[]) =>
+    void expect(readRuns(format(list))).toEqual(list)
+
+  law('numbers in runs read back as they were', [numbers], readsBack(formatRuns))
+
+  test('a mutant that ends a run too early is killed', async () => {
+    const mutant = (list: readonly number[]): string =>
+      formatRuns(list).replace(/-(\d+)/, (_, to) => `-${to - 1}`)
+    await expect(checkLaw('mutant', [numbers], readsBack(mutant), { record: false })).rejects.toThrow(
+      'Counterexample',
+    )
+  })
+
+  test('a block is full or empty only where all or nothing stays', () => {
+    expect(formatBlocks(Float32Array.of(1, 0, 1))).toBe('█·█')
+    const units = new Float32Array(64).fill(1)
+    units[0] = 0
+    units.fill(0, 4, 6)
+    expect(formatBlocks(units)).toBe(`▒█·${'█'.repeat(29)}`)
+    expect([...formatBlocks(new Float32Array(1000))]).toHaveLength(32)
+  })
+
+  test('a layer without heads says so', () => {
+    const mask = makeMask({ layers: 1, heads: 2, neurons: 2 }, Float32Array.of(0, 0), Float32Array.of(0, 1))
+    expect(formatMask(mask, 4).split('\n')[1]).toBe(
+      '    0  ··     none  ·█          1  100.0 %     50.0 %     90.0 %',
+    )
+  })
+})

@@ -1,0 +1,195 @@
+/**
+ * Planners at the library's door: each by its name, what it decides by read from files, on a model too small to mean
+ * anything.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { plainact } from '../../src/criteria/plainact.ts'
+import { calibrateToFolder } from '../../src/eval/calibration/collect.ts'
+import { openCalibration } from '../../src/eval/calibration/open.ts'
+import {
+  achievedSparsity,
+  denseMask,
+  generationPlanners,
+  makeBudget,
+  plannerNames,
+  selectMask,
+  ShadowError,
+  ShadowOpt,
+  type MaskOptions,
+} from '../../src/index.ts'
+import { argmax } from '../../src/model/opt/sampling.ts'
+import { networkShape, predictorKinds, unitKinds, type UnitKind } from '../../src/predictor/card.ts'
+import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
+import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
+import { makeCard } from '../../src/predictor/make_card.ts'
+import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
+import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
+import { savePredictor } from '../../src/predictor/predictor_file.ts'
+import { ShadowPredictor } from '../../src/predictor/shadow.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { fixtures } from '../golden/golden.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-planners-'))
+const calibration = join(folder, 'calibration')
+const prompt = Int32Array.of(2, 5, 6, 7, 9)
+let opt: ShadowOpt
+
+/** A predictor nobody trained, in a file. */
+async function writePredictor(kind: (typeof predictorKinds)[number]): Promise<void> {
+  const { shape, backend } = opt.model
+  const subject = { criterion: 'plainact', seed: 1, examples: 1, dataHash: null }
+  const card = makeCard(kind, { shape, width: opt.config.width, ...subject })
+  const random = new Random(3)
+  const network = (of: UnitKind): NetworkValues => {
+    const one = networkShape(card, of)
+    return startingNetwork(one, new Float32Array(one.form === 'low-rank' ? 0 : one.outputs), random)
+  }
+  const perLayer = (of: UnitKind): NetworkValues[] =>
+    Array.from({ length: shape.layers - 1 }, () => network(of))
+  const values = Object.fromEntries(
+    unitKinds.map((of) => [of, kind === 'shadow' ? network(of) : perLayer(of)]),
+  ) as never
+  const predictor =
+    card.kind === 'shadow'
+      ? new ShadowPredictor(backend, card, values)
+      : card.kind === 'dejavu'
+        ? new DejavuPredictor(backend, card, values)
+        : new DejavuStylePredictor(backend, card, values)
+  await savePredictor(join(folder, kind), predictor)
+  predictor.dispose()
+}
+
+beforeAll(async () => {
+  opt = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+  for (const kind of predictorKinds) await writePredictor(kind)
+  const random = new Random(2)
+  const windows = Array.from({ length: 3 }, (_, i) => {
+    const tokens = Int32Array.from({ length: 8 }, () => random.below(opt.config.vocabulary))
+    return { document: `page ${i}`, genre: 'prose', tokens, promptLength: 4, words: 1 }
+  })
+  await calibrateToFolder({
+    model: opt.model,
+    modelHash: '0'.repeat(64),
+    source: { name: 'pages', windows },
+    examples: windows.length,
+    folder: calibration,
+    criteria: ['plainact', 'fisher'],
+  })
+})
+
+afterAll(async () => {
+  await opt.dispose()
+  expect(opt.model.backend.liveBuffers).toBe(0)
+  rmSync(folder, { recursive: true })
+})
+
+/** Ids of a text. */
+async function write(options: Parameters<ShadowOpt['generate']>[1]): Promise<number[]> {
+  const tokens: number[] = []
+  for await (const { token } of opt.generate(prompt, { maxTokens: 8, ...options })) tokens.push(token)
+  return tokens
+}
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  const error: unknown = await work.then(
+    () => expect.unreachable(),
+    (reason: unknown) => reason,
+  )
+  if (error instanceof ShadowError) return error.code
+  throw error
+}
+
+describe('before anything is read', () => {
+  test('what a planner lacks is named', async () => {
+    for (const planner of predictorKinds)
+      expect(await codeOf(opt.mask(prompt, { planner })), planner).toBe('PREDICTOR_MISSING')
+    expect(await codeOf(opt.mask(prompt, { planner: 'static' }))).toBe('CALIBRATION_MISSING')
+    expect(await codeOf(opt.mask(prompt, { planner: 'oracle' }))).toBe('CONTINUATION')
+    expect(await codeOf(write({ planner: 'oracle' as 'dense' }))).toBe('PLANNER')
+  })
+})
+
+describe('once predictors and a calibration are read', () => {
+  beforeAll(async () => {
+    await Promise.all(predictorKinds.map((kind) => opt.loadPredictor(join(folder, kind))))
+    await opt.loadCalibration(calibration)
+  })
+
+  test('every planner keeps its share, and writes: skipped = simulated', async () => {
+    for (const planner of plannerNames) {
+      const options = { planner, continuation: [3, 4], sparsity: 0.5 }
+      const mask = await opt.mask(prompt, options)
+      const { heads, neurons } = achievedSparsity(mask, opt.config.width)
+      const expected = planner === 'dense' ? 0 : 0.5 / opt.model.shape.layers
+      expect([heads, neurons], planner).toEqual([expected, expected])
+    }
+    for (const planner of generationPlanners) {
+      const skipped = await write({ planner, every: 3 })
+      expect(await write({ planner, every: 3, mode: 'simulate' }), planner).toEqual(skipped)
+    }
+  })
+
+  test('static keeps what the calibration says, by any criterion it has', async () => {
+    const opened = await openCalibration(calibration)
+    for (const criterion of ['plainact', 'fisher'])
+      expect(await opt.mask(prompt, { planner: 'static', criterion, sparsity: 0.75 })).toEqual(
+        selectMask(await opened.aggregate(criterion), makeBudget(0.75)),
+      )
+    expect(await codeOf(opt.mask(prompt, { planner: 'static', criterion: 'snip' }))).toBe('CRITERION_NAME')
+  })
+
+  test('the oracle keeps what the continuation scores highest', async () => {
+    const continuation = [11, 12, 13]
+    const tokens = Int32Array.of(...prompt, ...continuation)
+    const labels = tokens.map((id, t) => (t < prompt.length ? -100 : id))
+    const truth = scoreText(opt.model, tokens, labels, plainact)
+    const expected = selectMask(truth, makeBudget(0.5))
+    expect(await opt.mask(prompt, { planner: 'oracle', continuation })).toEqual(expected)
+    const other = await opt.mask(prompt, { planner: 'oracle', continuation: [1, 1, 1] })
+    expect(other).not.toEqual(expected)
+  })
+
+  test('heads and neurons have shares of their own; scope, seed and policy are heard', async () => {
+    const mask = (options: MaskOptions): ReturnType<typeof opt.mask> =>
+      opt.mask(prompt, { planner: 'random', sparsity: 0.5, ...options })
+    const own = await mask({ headSparsity: 0, neuronSparsity: 0.25 })
+    expect(achievedSparsity(own, opt.config.width)).toMatchObject({ heads: 0, neurons: 0.125 })
+    expect(await mask({ seed: 1 })).not.toEqual(await mask({ seed: 2 }))
+    expect(await mask({ scope: 'per-layer' })).toEqual(await mask({ scope: 'global' })) // one ranked layer
+    const released = achievedSparsity(await mask({ released: true, seed: 5 }), opt.config.width)
+    expect(released.neurons).toBeLessThan(0.5)
+    expect(released.neurons).not.toBe(0.25)
+    expect(await codeOf(mask({ scope: 'local' as 'global' }))).toBe('SCOPE')
+  })
+
+  test('a text asked again every R tokens is that of a sequence whose planner is', async () => {
+    const planner = { ...promptPlanner(opt.model, makeBudget(0.9)), every: 2 }
+    const sequence = opt.model.begin({ planner })
+    const expected: number[] = []
+    for (let next = prompt; expected.length < 8; next = Int32Array.of(expected.at(-1) as number))
+      expected.push(argmax(sequence.feed(next, 'last')))
+    sequence.dispose()
+    const options = { planner: 'prompt-plainact', sparsity: 0.9 } as const
+    expect(await write({ ...options, every: 2 })).toEqual(expected)
+  })
+
+  test('dense is dense, and a planner of your own decides by itself', async () => {
+    expect(await opt.mask(prompt, { planner: 'dense' })).toEqual(denseMask(opt.model.shape))
+    const mine = denseMask(opt.model.shape)
+    mine.heads.fill(0, opt.model.shape.heads)
+    expect(await opt.mask(prompt, { planner: { name: 'mine', afterAttention: () => mine } })).toEqual(mine)
+  })
+
+  test('what was made for another model is refused', async () => {
+    const other = await ShadowOpt.fromPretrained()
+    const before = other.model.backend.liveBuffers
+    expect(await codeOf(other.loadCalibration(calibration))).toBe('CALIBRATION_MODEL')
+    for (const kind of predictorKinds)
+      expect(await codeOf(other.loadPredictor(join(folder, kind)))).toBe('PREDICTOR_MODEL')
+    expect(other.model.backend.liveBuffers).toBe(before)
+    await other.dispose()
+  })
+})
