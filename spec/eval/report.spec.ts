@@ -69,14 +69,31 @@ describe('a table', () => {
     expect(columns.map(heading)).toEqual(['planner', 'speed (tokens/s)', 'nothing'])
   })
 
-  law('lines up: every number ends where its heading ends', [fc.array(anyRow, { minLength: 1 })], (rows) => {
-    const lines = formatTable(columns, rows)
+  const rowLists = fc.array(anyRow, { minLength: 1 })
+  const linesUp = (format: typeof formatTable) => (rows: Row[]) => {
+    const lines = format(columns, rows)
       .split('\n')
       .filter((line) => line !== '')
     expect(lines).toHaveLength(rows.length + 2)
     const end = lines[0].indexOf('speed (tokens/s)') + 'speed (tokens/s)'.length
     for (const [i, row] of rows.entries())
       expect(lines[i + 2].slice(0, end).endsWith(` ${cell(row, columns[1])}`)).toBe(true)
+  }
+
+  law('lines up: every number ends where its heading ends', [rowLists], linesUp(formatTable))
+
+  test.each<[string, typeof formatTable]>([
+    [
+      'leans numbers to the left',
+      (some, rows) => formatTable(some, [...rows, { value: 'words' }]).replace(/\n.*$/, ''),
+    ],
+    [
+      'forgets how wide the rows are',
+      (some, rows) => formatTable(some, rows).replace(/^(\S+) {2,}/gm, '$1 '),
+    ],
+  ])('a table that %s is caught', async (_, mutant) => {
+    const check = checkLaw('mutant', [rowLists], linesUp(mutant), { record: false })
+    await expect(check).rejects.toThrow('Counterexample')
   })
 
   test('leans numbers to the right, and words to the left', () => {
@@ -128,12 +145,25 @@ describe('on the terminal', () => {
     expect(text).not.toContain('Published')
   })
 
-  law('nothing that is shown can steer the terminal', [fc.string({ unit: 'binary' })], (hostile) => {
-    const text = formatExperiment(
-      resultOf({ title: hostile, rows: [{ planner: hostile, ppl: 1, speed: 2 }], findings: [hostile] }),
-    )
+  // Any text, and text that is likely to hold control characters.
+  const binary = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.string({ unit: fc.constantFrom('\u001b', '\u009b', '\r', 'a') }),
+  )
+  const steersNothing = (format: typeof formatExperiment) => (hostile: string) => {
+    const rows = [{ planner: hostile, ppl: 1, speed: 2 }]
+    const text = format(resultOf({ title: hostile, rows, findings: [hostile] }))
     // oxlint-disable-next-line no-control-regex -- those are what must not be there
     expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
+  }
+
+  law('nothing that is shown can steer the terminal', [binary], steersNothing(formatExperiment))
+
+  test('a text that lets one control character through is caught', async () => {
+    const mutant: typeof formatExperiment = (result) =>
+      formatExperiment(result) + (result.title.includes('\u009b') ? '\u009b' : '')
+    const check = checkLaw('mutant', [binary], steersNothing(mutant), { record: false })
+    await expect(check).rejects.toThrow('Counterexample')
   })
 })
 

@@ -10,7 +10,7 @@ import { drawPlot } from '../../src/eval/report/draw.ts'
 import { countMissing, describePlot } from '../../src/eval/report/figure_words.ts'
 import { renderHtml } from '../../src/eval/report/html.ts'
 import { escapeText, markup } from '../../src/eval/report/markup.ts'
-import { figureSizes } from '../../src/eval/report/plot_spec.ts'
+import { figureSizes, type FigureSize } from '../../src/eval/report/plot_spec.ts'
 import { seriesColours, seriesStyles } from '../../src/eval/report/series.ts'
 import { checkLaw, law } from '../harness/seed.ts'
 import { linePlot, provenance, resultOf } from './report_cases.ts'
@@ -91,17 +91,53 @@ describe('a plot', () => {
     ),
   })
 
+  const isDrawn = (draw: typeof drawPlot) => async (plot: Plot, size: FigureSize) => {
+    const { content, width, height } = await draw(plot, size)
+    expect(width).toBeLessThanOrEqual(size.width + 1)
+    expect(height).toBeGreaterThan(0)
+    expect(content).not.toMatch(/="[^"]*(?:NaN|undefined|Infinity)[^"]*"/)
+  }
+
   law(
     'of any data is drawn, in the room it has, without a coordinate that is no number',
     [anyPlot, fc.constantFrom(...figureSizes)],
-    async (plot, size) => {
-      const { content, width, height } = await drawPlot(plot, size)
-      expect(width).toBeLessThanOrEqual(size.width + 1)
-      expect(height).toBeGreaterThan(0)
-      expect(content).not.toMatch(/="[^"]*(?:NaN|undefined|Infinity)[^"]*"/)
-    },
+    isDrawn(drawPlot),
     { runs: 25, timeout: 60_000 },
   )
+
+  test.each(['toString', 'constructor', '__proto__', 'datum', "a.b['c']"])(
+    'that says %s is drawn',
+    async (text) => {
+      const points = [
+        { x: text, y: 1 },
+        { x: 'other', y: 2 },
+      ]
+      for (const kind of ['line', 'bar'] as const) {
+        const plot = {
+          title: text,
+          kind,
+          x: { label: text },
+          y: { label: text },
+          series: [{ name: text, points }],
+        }
+        const { content } = await drawPlot(plot, figureSizes[0])
+        expect(content.split(`>${escapeText(text).replaceAll('&#39;', "'")}<`).length - 1).toBe(
+          kind === 'line' ? 3 : 2,
+        )
+      }
+    },
+  )
+
+  test.each<[string, typeof drawPlot]>([
+    ['wider than its room', (plot, size) => drawPlot(plot, { ...size, width: size.width + 20 })],
+    [
+      'where there is no number',
+      async ({ series }) => ({ width: 1, height: 1, content: `<line x2="${series[0].points[0].y}"/>` }),
+    ],
+  ])('a drawing %s is caught', async (_, mutant) => {
+    const nowhere = linePlot({ series: [{ name: 'a', points: [{ x: 1, y: NaN }] }] })
+    await expect(isDrawn(mutant)(nowhere, figureSizes[1])).rejects.toThrow(/expected/)
+  })
 
   test('shows every series: a line, its marks, its error bars', async () => {
     const { content } = await drawPlot(linePlot(), figureSizes[0])

@@ -7,7 +7,7 @@
 import type * as Vega from 'vega'
 import type * as VegaLite from 'vega-lite'
 import type { Plot } from '../experiment.ts'
-import { plotSpec, type FigureSize } from './plot_spec.ts'
+import { GUARD, plotSpec, type FigureSize } from './plot_spec.ts'
 
 /** A figure, without the element around it. */
 export interface Drawing {
@@ -43,6 +43,7 @@ function unwrap(svg: string): Drawing {
   const [, width, height, inside] = found
   // In text < and > are escaped: whatever stands between them is a tag of Vega's.
   const content = inside
+    .replaceAll(GUARD, '')
     .replace(/<path class="(?:back|fore)ground"[^>]*\/>/g, '')
     .replace(/<[^>]*>/g, (tag) =>
       tag

@@ -31,6 +31,17 @@ export const paperColours = {
   axis: ['#98a3ad', '#5f6b76'],
 } as const
 
+/**
+ * Stands before every text given to Vega, which looks some of them up in plain objects: `toString` is found in all of
+ * them. It has no width, and `draw.ts` takes it away.
+ */
+export const GUARD = '\u200b'
+
+/** A text that is no property of anything. */
+function guarded(text: string): string {
+  return GUARD + text
+}
+
 /** One drawable point. */
 interface Datum {
   readonly x: number | string
@@ -52,13 +63,13 @@ function dataOf(plot: Plot): Datum[] {
         const known = hasError(point)
         const low = plot.y.scale === 'log' && y - error <= 0 ? y : y - error
         return {
-          x,
+          x: typeof x === 'string' ? guarded(x) : x,
           y,
-          series: name,
+          series: guarded(name),
           low: known ? low : null,
           high: known ? y + error : null,
           end: known ? y + error : y,
-          label: figure(y),
+          label: guarded(figure(y)),
         }
       }),
   )
@@ -67,8 +78,8 @@ function dataOf(plot: Plot): Datum[] {
 /** The specification of one figure. */
 export function plotSpec(plot: Plot, size: FigureSize): TopLevelSpec {
   const data = dataOf(plot)
-  const names = plot.series.map(({ name }) => name)
-  const styles = seriesStyles(names)
+  const styles = seriesStyles(plot.series.map(({ name }) => name))
+  const names = plot.series.map(({ name }) => guarded(name))
   const common = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     data: { values: data },
@@ -116,7 +127,7 @@ function lines(
   const named = places.some((x) => typeof x === 'string')
   const x = {
     field: 'x',
-    title: plot.x.label,
+    title: wrapped(plot.x.label, size),
     ...(named
       ? { type: 'ordinal', sort: null, axis: { labelAngle: 0, grid: false } }
       : {
@@ -175,7 +186,7 @@ function bars(
       ...log?.axis,
     },
   }
-  const names = plot.series.map(({ name }) => name)
+  const names = plot.series.map(({ name }) => guarded(name))
   const grouped = names.length > 1
   const across = {
     y: {
@@ -259,7 +270,7 @@ function wrapped(text: string, { width }: FigureSize): string[] {
       lines[lines.length - 1] = `${last} ${word}`
     else lines.push(word)
   }
-  return lines
+  return lines.map(guarded)
 }
 
 /** How numbers on an axis are written: in full, large ones with k and M, those beyond as powers of ten. */
