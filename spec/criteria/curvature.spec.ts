@@ -1,0 +1,163 @@
+/**
+ * snip and grasp are derivatives of the loss in the masks: the first and, along the gradient, the second, both found here
+ * from losses alone.
+ */
+import { describe, expect, test } from 'vitest'
+import { createBackend } from '../../src/backends/select.ts'
+import { grasp } from '../../src/criteria/grasp.ts'
+import type { Criterion } from '../../src/criteria/index.ts'
+import { plainact, plainactSigned } from '../../src/criteria/plainact.ts'
+import { snip } from '../../src/criteria/snip.ts'
+import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import type { UnitScores } from '../../src/masks/selection.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { overBackends } from '../harness/backends.ts'
+import { Data } from '../harness/data.ts'
+import { checkLaw } from '../harness/seed.ts'
+import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import {
+  alone,
+  kinds,
+  lossUnder,
+  movedMask,
+  sameSides,
+  smoothTensors,
+  textOf,
+  withPass,
+  type Text,
+  type Unit,
+} from './passes.ts'
+
+type Score = Criterion['score']
+
+const largest = ({ heads, neurons }: UnitScores): number =>
+  [...heads, ...neurons].reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+
+/** a + b of two directions, with factors. */
+function combine(a: UnitMask, byA: number, b: UnitMask, byB: number): UnitMask {
+  const table = (kind: 'heads' | 'neurons'): Float32Array =>
+    a[kind].map((value, unit) => byA * value + byB * b[kind][unit])
+  return makeMask(a.shape, table('heads'), table('neurons'))
+}
+
+/**
+ * The mixed second derivative of the loss along a direction and one unit's mask; null where a kink of ReLU is near or the
+ * loss bends too much to tell.
+ */
+function mixedSlope(model: OptModel, text: Text, direction: UnitMask, unit: Unit): number | null {
+  const other = alone(model, unit)
+  const mask = (a: number, b: number): UnitMask => movedMask(combine(direction, a, other, b), 1)
+  const at = (a: number, b: number): number => lossUnder(model, text, mask(a, b))
+  const slope = (step: number): number =>
+    (at(step, step) - at(step, -step) - at(-step, step) + at(-step, -step)) / (4 * step * step)
+  const signs = [-1, 1]
+  const corners = signs.flatMap((a) => signs.map((b) => mask(a * 2 ** -4, b * 2 ** -4)))
+  if (!sameSides(model, text, corners)) return null
+  const [wide, narrow] = [slope(2 ** -4), slope(2 ** -5)]
+  // What is left of the error is of the fourth power of the step.
+  const best = (4 * narrow - wide) / 3
+  return Math.abs(wide - narrow) < 2e-2 * Math.max(0.1, Math.abs(narrow)) ? best : null
+}
+
+/** Of differences of float32 losses over steps of 2^-5. */
+const ERROR = 4e-2
+
+async function isMinusHessianTimesGradient(subject: Subject, any: ModelCase, score: Score): Promise<void> {
+  // Without a norm before the head logits are so large that softmax is all but a step.
+  const model = { ...any, finalNorm: true }
+  await withModel(
+    subject,
+    model,
+    (loaded) => {
+      const data = new Data(model.seed)
+      const text = textOf(model, data)
+      const [gradient, scores] = withPass(loaded, text, (input) => [
+        plainactSigned.score(input),
+        score(input),
+      ])
+      const size = largest(gradient)
+      if (size < 1e-3) return
+      // Along g / max |g|, so that both differences move masks alike; the score is that times max |g|.
+      const direction = makeMask(
+        gradient.shape,
+        gradient.heads.map((value) => value / size),
+        gradient.neurons.map((value) => value / size),
+      )
+      for (let n = 0; n < 4; n++) {
+        const kind = data.pick(kinds)
+        const unit = { kind, index: data.integer(0, scores[kind].length - 1) }
+        const slope = mixedSlope(loaded, text, direction, unit)
+        if (slope === null) continue
+        const error = Math.abs(scores[kind][unit.index] / size + slope)
+        expect(error, `${kind} ${unit.index}`).toBeLessThan(ERROR * Math.max(0.1, Math.abs(slope)))
+      }
+    },
+    smoothTensors(model),
+  )
+}
+
+/** |dL/dm|, bit for bit the size of the mask's gradient. */
+async function isTheSizeOfTheSlope(subject: Subject, model: ModelCase, score: Score): Promise<void> {
+  await withModel(subject, model, (loaded) => {
+    withPass(loaded, textOf(model, new Data(model.seed)), (input) => {
+      const scores = score(input)
+      const layers = Array.from({ length: model.layers }, (_, layer) => layer)
+      const sizes = (of: (layer: number) => Float32Array): number[] =>
+        layers.flatMap((layer) => Array.from(of(layer), Math.abs))
+      expect([...scores.heads]).toEqual(sizes((layer) => input.gradients.headMask(layer)))
+      expect([...scores.neurons]).toEqual(sizes((layer) => input.gradients.neuronMask(layer)))
+    })
+  })
+}
+
+overBackends((backend) => {
+  const subject: Subject = { backend, load: OptModel.load }
+
+  test('snip = the size of the gradient of each mask', () =>
+    checkLaw('criteria snip', [roomyModel], (model) => isTheSizeOfTheSlope(subject, model, snip.score), {
+      runs: 30,
+    }))
+
+  test('grasp = minus the second derivative of the loss along the gradient and the mask', () =>
+    checkLaw(
+      'criteria grasp',
+      [roomyModel],
+      (model) => isMinusHessianTimesGradient(subject, model, grasp.score),
+      {
+        runs: 30,
+      },
+    ))
+})
+
+/** grasp with something done to it. */
+const changed =
+  (change: (score: number, gradient: number) => number): Score =>
+  (input) => {
+    const [scores, gradient] = [grasp.score(input), plainactSigned.score(input)]
+    const table = (kind: 'heads' | 'neurons'): Float32Array =>
+      scores[kind].map((value, unit) => change(value, gradient[kind][unit]))
+    return { shape: scores.shape, heads: table('heads'), neurons: table('neurons') }
+  }
+
+describe('mutants of snip and grasp', () => {
+  test.each([
+    ['snip token by token', isTheSizeOfTheSlope, plainact.score],
+    ['snip with its sign', isTheSizeOfTheSlope, plainactSigned.score],
+    ['grasp turned round', isMinusHessianTimesGradient, changed((score) => -score)],
+    [
+      'grasp with first-order terms mixed in',
+      isMinusHessianTimesGradient,
+      changed((score, slope) => score - slope),
+    ],
+    ['grasp of half the step', isMinusHessianTimesGradient, changed((score) => score / 2)],
+  ] as const)('%s: killed', async (name, holds, score) => {
+    const backend = await createBackend('reference')
+    const broken = checkLaw(
+      `mutant: ${name}`,
+      [roomyModel],
+      (model) => holds({ backend, load: OptModel.load }, model, score),
+      { record: false },
+    )
+    await expect(broken).rejects.toThrow('Property failed')
+  })
+})
