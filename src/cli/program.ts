@@ -16,6 +16,7 @@ import { addParity } from './commands/parity.ts'
 import { addPerplexity } from './commands/perplexity.ts'
 import { addPretrain } from './commands/pretrain.ts'
 import { addReproduce } from './commands/reproduce.ts'
+import { addTrain } from './commands/train.ts'
 
 const exitCodesHelp = `
 Exit codes:
@@ -46,6 +47,7 @@ export function makeProgram(session: Session, version: string): Command {
   for (const add of [
     addReproduce,
     addCalibrate,
+    addTrain,
     addGenerate,
     addMasks,
     addPerplexity,

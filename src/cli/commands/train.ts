@@ -1,0 +1,319 @@
+/**
+ * `shadowllm train`: a predictor of any kind from a calibration, judged on examples it never saw.
+ */
+import { Option, type Command } from 'commander'
+import type { Backend, BackendName } from '../../backends/backend.ts'
+import { backendNames, createBackend } from '../../backends/select.ts'
+import type { Calibration } from '../../eval/calibration/open.ts'
+import { openCalibration } from '../../eval/calibration/open.ts'
+import { scopes, type Scope } from '../../masks/budget.ts'
+import { backendTopK } from '../../masks/selection.ts'
+import { now } from '../../platform/platform.ts'
+import {
+  losses,
+  predictorKinds,
+  unitKinds,
+  type PredictorCard,
+  type PredictorKind,
+} from '../../predictor/card.ts'
+import type { CalibrationExample } from '../../predictor/example.ts'
+import { featureScalings, poolings, targetScalings } from '../../predictor/features.ts'
+import { makeCard, type PredictorChoices } from '../../predictor/make_card.ts'
+import { predictorTensors, savePredictor, type Predictor } from '../../predictor/predictor_file.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { contestants, judgePredictor, type Contestant, type Verdict } from '../../train/judge_predictor.ts'
+import { pause } from '../../train/pause.ts'
+import { splitExamples } from '../../train/split.ts'
+import { trainByCard, type TrainedPredictor, type TrainingProgress } from '../../train/train_predictor.ts'
+import { quietOption, seedOption } from '../flags.ts'
+import { checkOutput, whileWriting } from '../output.ts'
+import type { Session } from '../session.ts'
+import { numberFlag, sparsityListFlag, wholeFlag } from '../values.ts'
+import { formatColumns, formatCount } from '../words.ts'
+
+const help = `
+Kinds:
+  shadow         ShadowLLM: one network for heads, one for neurons, which see one early layer of the prompt
+  dejavu-style   the baseline of ShadowLLM's authors: two networks for every layer, which see that layer's own heads
+  dejavu         two low-rank networks for every layer, which see the stream one layer earlier and learn labels
+
+The share --held-out is never trained on; the predictor is judged on it, beside the mean of its targets and the mean of
+the scores, which are the same for every prompt and hard to beat. Of the rest a tenth chooses the epoch. Windows of one
+document may be on both sides: how good a predictor is on other texts is for "perplexity --planner shadow" to say.
+Overlap is with the masks of the true scores; of two masks of one size precision is recall. Ctrl-C writes nothing.
+
+Examples:
+  $ shadowllm calibrate --output traces --examples 480
+  $ shadowllm train --calibration traces --output predictor.safetensors
+  $ shadowllm train --calibration traces --output p.safetensors --pooling mean --features dataset --loss bce
+  $ shadowllm train --calibration traces --output p.safetensors --kind dejavu --criterion l2norm --top 0.3`
+
+interface TrainFlags {
+  readonly calibration: string
+  readonly output: string
+  readonly kind: PredictorKind
+  readonly criterion: string
+  readonly width?: number
+  readonly headWidth?: number
+  readonly placement?: number
+  readonly pooling?: PredictorChoices['pooling']
+  readonly features?: PredictorChoices['features']
+  readonly targets?: PredictorChoices['targets']
+  readonly loss?: PredictorChoices['loss']
+  readonly top?: readonly number[]
+  readonly epochs: number
+  readonly rate: number
+  readonly batch: number
+  readonly decay: number
+  readonly patience: number
+  readonly heldOut: number
+  readonly sparsity: readonly number[]
+  readonly scope?: Scope
+  readonly seed: number
+  readonly backend: BackendName
+  readonly json?: boolean
+  readonly quiet?: boolean
+}
+
+/** What a run of the command found. */
+interface TrainReport {
+  readonly output: string
+  readonly card: PredictorCard
+  /** Numbers in the file. */
+  readonly parameters: number
+  readonly calibration: { readonly path: string; readonly identity: string; readonly name: string }
+  readonly examples: { readonly trained: number; readonly heldOut: number }
+  /** Loss on the part that chose the epoch, 1 being the best constant's; null where there was no such part. */
+  readonly loss: Readonly<Record<'heads' | 'neurons', number | null>>
+  readonly verdict: Verdict | null
+  readonly seconds: number
+}
+
+const size = { least: 1, most: 2 ** 24 }
+const count = { least: 1, most: Infinity }
+const positive = { least: 0, most: Infinity }
+
+/** Adds the command. */
+export function addTrain(program: Command, session: Session): void {
+  const choice = (flags: string, description: string, names: readonly string[]): Option =>
+    new Option(flags, description).choices(names)
+  const usual = 'default: by kind'
+  program
+    .command('train')
+    .description('train a predictor on a calibration')
+    .requiredOption('--calibration <dir>', 'folder that "shadowllm calibrate" wrote')
+    .requiredOption('-o, --output <file>', 'file for the predictor')
+    .addOption(choice('--kind <name>', 'which predictor', predictorKinds).default('shadow'))
+    .option('--criterion <name>', 'whose scores are learnt; the calibration must have them', 'plainact')
+    .option('--width <units>', 'hidden units of networks for neurons (default: 32)', wholeFlag('width', size))
+    .option('--head-width <units>', 'of those for heads (default: 64)', wholeFlag('head-width', size))
+    .option(
+      '--placement <layer>',
+      'shadow: the layer it sees; layers up to it run whole (default: 0)',
+      wholeFlag('placement', { least: 0, most: size.most }),
+    )
+    .addOption(choice('--pooling <name>', 'shadow: how tokens become one row (default: last)', poolings))
+    .addOption(choice('--features <name>', `how that is scaled (${usual})`, featureScalings))
+    .addOption(choice('--targets <name>', `how scores are scaled (${usual})`, targetScalings))
+    .addOption(choice('--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', losses))
+    .option('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3', sharesFlag)
+    .option('--epochs <count>', 'times through the examples, at most', wholeFlag('epochs', count), 40)
+    .option('--rate <number>', 'highest learning rate of AdamW', numberFlag('rate', positive), 1e-3)
+    .option('--batch <count>', 'examples per step', wholeFlag('batch', count), 32)
+    .option('--decay <number>', 'weight decay', numberFlag('decay', positive), 0.01)
+    .option('--patience <epochs>', 'stop after so many without improvement', wholeFlag('patience', count), 8)
+    .option(
+      '--held-out <share>',
+      'share to be judged on',
+      numberFlag('held-out', { least: 0, most: 0.9 }),
+      0.2,
+    )
+    .option('--sparsity <list>', 'shares skipped where masks are compared', sparsityListFlag, [0.5, 0.7, 0.8])
+    .addOption(
+      choice(
+        '--scope <name>',
+        'what units compete with there (default: global for shadow, else per-layer)',
+        scopes,
+      ),
+    )
+    .addOption(seedOption())
+    .addOption(choice('--backend <name>', 'what computes', backendNames).default('wasm'))
+    .option('--json', 'print one JSON object')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((flags: TrainFlags) => runTrain(session, flags))
+}
+
+function sharesFlag(text: string): number[] {
+  const share = numberFlag('top', { least: 0, most: 1 })
+  return text.split(',').map((item) => share(item.trim()))
+}
+
+async function runTrain(session: Session, flags: TrainFlags): Promise<void> {
+  if (flags.quiet) session.quieten()
+  await checkOutput(flags.output)
+  const started = now()
+  const calibration = await openCalibration(flags.calibration)
+  const card = cardOf(calibration, flags)
+  const examples = await readExamples(session, calibration, card)
+  const { trained, heldOut } = splitExamples(examples, flags.heldOut, flags.seed)
+  const backend = await createBackend(flags.backend)
+  try {
+    const { predictor, ...result } = await train(
+      session,
+      backend,
+      { ...card, examples: trained.length },
+      trained,
+      flags,
+    )
+    const verdict = heldOut.length > 0 ? judge(session, backend, predictor, trained, heldOut, flags) : null
+    // The last moment at which ctrl-C leaves no file.
+    await pause(session.signal)
+    await whileWriting(flags.output, () => savePredictor(flags.output, predictor))
+    const finite = (loss: number): number | null => (Number.isFinite(loss) ? loss : null)
+    const report: TrainReport = {
+      output: flags.output,
+      card: predictor.card,
+      parameters: countParameters(predictor),
+      calibration: {
+        path: flags.calibration,
+        identity: calibration.identity,
+        name: calibration.manifest.data.name,
+      },
+      examples: { trained: trained.length, heldOut: heldOut.length },
+      loss: { heads: finite(result.heldOut.heads), neurons: finite(result.heldOut.neurons) },
+      verdict,
+      seconds: (now() - started) / 1000,
+    }
+    await session.print(flags.json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report))
+  } finally {
+    backend.dispose()
+  }
+}
+
+/** The card asked for; the number of examples is not known yet. @throws UsageError CRITERION_NAME, CHOICE */
+function cardOf({ manifest, identity, path }: Calibration, flags: TrainFlags): PredictorCard {
+  const names = manifest.criteria.map(({ name }) => name)
+  if (!names.includes(flags.criterion))
+    throw new UsageError(
+      'CRITERION_NAME',
+      `--criterion: expected one that ${path} has for each example (${names.join(', ')}), got ${flags.criterion}`,
+    )
+  const { layers, heads, neurons, width } = manifest.model
+  const subject = {
+    shape: { layers, heads, neurons },
+    width,
+    criterion: flags.criterion,
+    seed: flags.seed,
+    examples: 0,
+    dataHash: identity,
+  }
+  const { placement, pooling, features, targets, loss, top } = flags
+  if (pooling === 'attention' && !manifest.keepSequence)
+    throw new UsageError(
+      'CHOICE',
+      `--pooling attention: expected a calibration with whole prompts, which "calibrate --keep-sequence" makes, got ${path}`,
+    )
+  const sizes = { headHidden: flags.headWidth, neuronHidden: flags.width }
+  return makeCard(flags.kind, subject, { ...sizes, placement, pooling, features, targets, loss, top })
+}
+
+/** What the training needs of each example, and no more: whole prompts are large. */
+async function readExamples(
+  session: Session,
+  calibration: Calibration,
+  card: PredictorCard,
+): Promise<CalibrationExample[]> {
+  const whole = card.kind === 'shadow' && card.pooling === 'attention'
+  const examples: CalibrationExample[] = []
+  const total = calibration.manifest.data.windows
+  for await (const { index, features, scores, loss } of calibration.examples()) {
+    const own = new Map([...scores].filter(([name]) => name === card.criterion))
+    examples.push({ index, loss, scores: own, features: whole ? features : { ...features, sequence: null } })
+    session.progress.update({ stage: 'reading', done: examples.length, total })
+    session.signal.throwIfAborted()
+  }
+  return examples
+}
+
+function train(
+  session: Session,
+  backend: Backend,
+  card: PredictorCard,
+  examples: readonly CalibrationExample[],
+  { epochs, rate, batch, decay, patience }: TrainFlags,
+): Promise<TrainedPredictor> {
+  const onEpoch = ({ kind, layer, network, networks, epoch, heldOut }: TrainingProgress): void => {
+    const name = layer === null ? kind : `${kind} of layer ${layer}`
+    session.progress.update({
+      stage: 'training',
+      done: network * epochs + epoch,
+      total: networks * epochs,
+      note: `${name}: ${heldOut.toFixed(3)} of the constant's loss`,
+    })
+  }
+  const options = { epochs, rate, batch, decay, patience, heldOut: 0.1, signal: session.signal, onEpoch }
+  return trainByCard(backend, card, examples, options)
+}
+
+function judge(
+  session: Session,
+  backend: Backend,
+  predictor: Predictor,
+  trained: readonly CalibrationExample[],
+  heldOut: readonly CalibrationExample[],
+  flags: TrainFlags,
+): Verdict {
+  session.progress.update({ stage: 'judging', done: 0, total: heldOut.length })
+  const scope = flags.scope ?? (flags.kind === 'shadow' ? 'global' : 'per-layer')
+  return judgePredictor(predictor, trained, heldOut, {
+    sparsities: flags.sparsity,
+    scope,
+    topK: backendTopK(backend),
+  })
+}
+
+function countParameters(predictor: Predictor): number {
+  let total = 0
+  for (const { data } of predictorTensors(predictor).values()) total += data.length
+  return total
+}
+
+const words: Record<Contestant, string> = {
+  predictor: 'predictor',
+  'mean-target': 'mean of targets',
+  'mean-score': 'mean of scores',
+}
+
+function formatReport({ output, card, parameters, examples, verdict, seconds }: TrainReport): string {
+  const { kind, criterion } = card
+  const about =
+    `${output}: ${kind} on ${criterion}, ${formatCount(parameters)} numbers, ` +
+    `${formatCount(examples.trained)} examples, ${seconds.toFixed(1)} s\n`
+  if (verdict === null) return `${about}nothing was held out to judge it on\n`
+  return `${about}on ${formatCount(verdict.examples)} held out:\n\n${formatVerdict(verdict)}`
+}
+
+/** Orders first, then masks; a constant that is the same as another is shown once. */
+function formatVerdict({ qualities, sparsities, scope }: Verdict): string {
+  const same = JSON.stringify(qualities['mean-target']) === JSON.stringify(qualities['mean-score'])
+  const shown = contestants.filter((name) => !(same && name === 'mean-score'))
+  const digits = (value: number): string => value.toFixed(3)
+  const orders = unitKinds.flatMap((kind) =>
+    shown.map((name) => {
+      const { spearman, spearmanWithin } = qualities[name][kind]
+      return [kind, words[name], digits(spearman), digits(spearmanWithin)]
+    }),
+  )
+  const masks = unitKinds.flatMap((kind) =>
+    sparsities.flatMap((sparsity, i) =>
+      shown.map((name) => {
+        const { recall, precision, jaccard, scoreKept } = qualities[name][kind].at[i]
+        return [kind, String(sparsity), words[name], ...[recall, precision, jaccard, scoreKept].map(digits)]
+      }),
+    ),
+  )
+  const orderHead = ['rank correlation', '', 'all layers', 'within layers']
+  const maskHead = [`masks, ${scope}`, 'sparsity', '', 'recall', 'precision', 'Jaccard', 'score kept']
+  return `${formatColumns([orderHead, ...orders], [2, 3])}\n${formatColumns([maskHead, ...masks], [3, 4, 5, 6])}`
+}
