@@ -59,7 +59,8 @@ function curveOf(name: string): Row[] {
 /** Everything of a run that must not depend on whether it was stopped. */
 function lastingOf(name: string): unknown {
   const bytes = (file: string): string => readFileSync(join(folder, name, file)).toString('base64')
-  const curve = curveOf(name).map(({ seconds: _, ...row }) => row)
+  // undefined: equal to a row that has none.
+  const curve = curveOf(name).map((row) => ({ ...row, seconds: undefined }))
   return { model: bytes('model.safetensors'), state: bytes('training.safetensors'), curve }
 }
 

@@ -117,6 +117,22 @@ overBackends((backend) => {
       ],
     ])('one that %s is found', (_, mutant, read) => killed(cases, isOfTheMean(mutant, read)))
 
+    test('is not added to what is not there, or to what is too short', () =>
+      withModel(subject(backend), someModel, (model) => {
+        const tokens = Int32Array.of(2, 3)
+        const trace = traceForward(model, tokens)
+        const { parameters } = model.weights
+        const [first] = parameters.keys()
+        const without = new Map(parameters)
+        without.delete(first)
+        const short = new Map(parameters).set(first, backend.slice(parameters.get(first) as Buffer, 0, 1))
+        for (const bent of [without, short])
+          expect(() => backward(model, trace, tokens, { parameters: bent })).toThrow(
+            /^model\.decoder\.embed_tokens\.weight: expected a buffer of 88 numbers, got (none|1)$/,
+          )
+        trace.dispose()
+      }))
+
     test('leaves nothing behind when it is stopped', () =>
       withModel(subject(backend), someModel, async (model) => {
         const trainer = new LanguageTrainer(model, 0)
