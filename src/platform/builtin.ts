@@ -7,6 +7,7 @@ import type * as fsModule from 'node:fs'
 import type * as osModule from 'node:os'
 import type * as pathModule from 'node:path'
 import type * as urlModule from 'node:url'
+import type * as workerModule from 'node:worker_threads'
 import type * as zlibModule from 'node:zlib'
 
 type Process = typeof globalThis.process
@@ -41,5 +42,6 @@ export interface ModuleTypes {
   'node:os': typeof osModule
   'node:path': typeof pathModule
   'node:url': typeof urlModule
+  'node:worker_threads': typeof workerModule
   'node:zlib': typeof zlibModule
 }

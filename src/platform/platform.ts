@@ -10,6 +10,7 @@ export { PlatformError } from './builtin.ts'
 export * from './files.ts'
 export * from './checksums.ts'
 export * from './storage.ts'
+export * from './workers.ts'
 
 /** What runs the program. */
 export interface Runtime {

@@ -6,11 +6,11 @@ import { Option, type Command } from 'commander'
 import { criteria, datasetCriteria } from '../../criteria/index.ts'
 import {
   calibrateToFolder,
-  checkCalibrationFolder,
   type CalibrationPlan,
   type CalibrationReport,
 } from '../../eval/calibration/collect.ts'
 import type { CostParts } from '../../eval/calibration/cost.ts'
+import { checkCalibrationFolder } from '../../eval/calibration/folder.ts'
 import type { CalibrationSource } from '../../eval/calibration/examples.ts'
 import { taskSource, textSource, type TaskRows } from '../../eval/calibration/sources.ts'
 import { loadBrown, splitDocuments } from '../../eval/corpus.ts'
@@ -61,6 +61,7 @@ interface CalibrateFlags extends ModelFlags {
   readonly prompt?: number
   readonly continuation?: number
   readonly keepSequence?: boolean
+  readonly threads?: number
   readonly seed: number
   readonly json?: boolean
 }
@@ -110,6 +111,11 @@ export function addCalibrate(program: Command, session: Session): void {
       wholeFlag('continuation', count),
     )
     .option('--keep-sequence', 'also keep what layer 0 shows of every prompt token')
+    .option(
+      '--threads <count>',
+      'threads, each with a model of its own (default: as many as there is room for)',
+      wholeFlag('threads', { least: 1, most: 64 }),
+    )
     .addOption(seedOption())
     .addOption(backendOption())
     .option('--json', 'print one JSON object')
@@ -168,7 +174,8 @@ async function calibrate(
   flags: CalibrateFlags,
   onKept: (kept: number) => void,
 ): Promise<CalibrationReport> {
-  const { output, examples, criteria, seed, keepSequence, json } = flags
+  const { output, examples, criteria, seed, keepSequence, threads: count, backend, json } = flags
+  const [, weights] = opt.files
   let before = 0
   return calibrateToFolder(
     {
@@ -180,6 +187,7 @@ async function calibrate(
       criteria,
       seed,
       keepSequence,
+      threads: { path: weights, backend, count },
       onPlan: async (plan) => {
         before = plan.kept
         if (!json) await session.print(formatPlan(output, plan))

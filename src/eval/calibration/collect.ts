@@ -18,52 +18,23 @@ import {
 } from '../../criteria/index.ts'
 import { safetensorsSize } from '../../io/safetensors_writer.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
-import {
-  exists,
-  joinPath,
-  list,
-  makeFolder,
-  now,
-  remove,
-  removeAbandoned,
-  writeFileAtomic,
-} from '../../platform/platform.ts'
-import { InputError, UsageError } from '../../tensor/errors.ts'
+import { now } from '../../platform/platform.ts'
+import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../train/pause.ts'
 import type { Window } from '../windows.ts'
 import { calibrationCost, windowsToMeasure, type CalibrationCost } from './cost.ts'
+import { takeWindows, type CalibrationSource, type CollectTimes } from './examples.ts'
+import { CalibrationFolder } from './folder.ts'
+import { hashWindows, storeManifest, type CalibrationManifest, type StoredManifest } from './manifest.ts'
 import {
-  collectExample,
-  takeWindows,
-  type CalibrationSource,
-  newTimes,
-  type CollectTimes,
-  type GroupedExample,
-} from './examples.ts'
-import {
-  checkSame,
-  hashWindows,
-  manifestName,
-  readManifest,
-  storeManifest,
-  type CalibrationManifest,
-  type StoredManifest,
-} from './manifest.ts'
-import {
-  datasetForms,
-  datasetName,
-  exampleForms,
-  exampleName,
-  readDataset,
-  readExamples,
-  shardCount,
-  shardMetadata,
-  shardName,
-  shardRange,
-  writeDataset,
-  writeExamples,
-  type Range,
-} from './shards.ts'
+  collectInThreads,
+  collectTask,
+  usualThreads,
+  type Collected,
+  type CollectTask,
+  type ThreadModel,
+} from './pool.ts'
+import { datasetForms, exampleForms, shardCount, shardMetadata, shardRange } from './shards.ts'
 
 /** What is calibrated, and where to. */
 export interface CalibrateOptions {
@@ -83,6 +54,8 @@ export interface CalibrateOptions {
   readonly keepSequence?: boolean
   /** Examples in a shard; default: as many as fit into 16 MiB, 64 at most. */
   readonly shardExamples?: number
+  /** Where other threads find the same model; without it all runs in this one. Default count: `usualThreads`. */
+  readonly threads?: ThreadModel & { readonly count?: number }
   /** Told what will be written, before the first window runs. */
   readonly onPlan?: (plan: CalibrationPlan) => void | Promise<void>
 }
@@ -127,17 +100,17 @@ export async function calibrateToFolder(
 ): Promise<CalibrationReport> {
   const started = now()
   const job = await prepare(options)
-  await openFolder(job.folder, job.stored)
-  const state = await scan(job, onProgress, signal)
-  const plan = planOf(job, state.kept.size)
+  const folder = await CalibrationFolder.open(options.folder, job.stored, job.windows)
+  await folder.scan((done, total) => onProgress({ stage: 'check', done, total }), signal)
+  const plan = planOf(job, folder.kept.size)
   await options.onPlan?.(plan)
-  const times = await run(job, state, onProgress, signal)
+  const times = await run(job, folder, onProgress, signal)
   const { windows, criteria, sets, model } = job
   const lengths = windows.map(({ tokens }) => tokens.length)
   return {
     ...plan,
     computed: windows.length - plan.kept,
-    damaged: state.damaged,
+    damaged: folder.damaged,
     cost: calibrationCost(model.config, lengths, [...criteria, ...sets], times),
     seconds: (now() - started) / 1000,
   }
@@ -146,43 +119,66 @@ export async function calibrateToFolder(
 /** Computes what is missing, in order; returns what the first windows took. */
 async function run(
   job: Job,
-  state: State,
+  folder: CalibrationFolder,
   onProgress: (progress: CalibrateProgress) => void,
   signal?: AbortSignal,
 ): Promise<CollectTimes[]> {
-  const { folder, stored, windows, criteria, sets, model } = job
-  const { seed, keepSequence, shardExamples } = stored.manifest
+  const { stored, windows, sets, model } = job
   const dataset = new Map<string, DatasetScores>()
-  if (!state.dataset) for (const set of sets) dataset.set(set.name, set.begin(model.shape, seed))
-  for (let shard = 0; shard < shardCount(stored.manifest); shard++) await seal(job, state, shard)
-  const todo = [...windows.keys()].filter((index) => dataset.size > 0 || !state.kept.has(index))
+  if (!folder.hasDataset)
+    for (const set of sets) dataset.set(set.name, set.begin(model.shape, stored.manifest.seed))
+  const todo = [...windows.keys()].filter((index) => dataset.size > 0 || !folder.kept.has(index))
   const times: CollectTimes[] = []
-  for (const [done, index] of todo.entries()) {
-    onProgress({ stage: 'calibrate', done, total: todo.length })
-    await pause(signal)
-    const window = windows[index]
-    const isKept = state.kept.has(index)
-    const measured = isKept || times.length === windowsToMeasure ? undefined : newTimes()
-    const options = { index, seed, keepSequence, dataset, times: measured }
-    const example = collectExample(model, window, isKept ? [] : criteria, options)
-    if (measured) times.push(measured)
-    if (isKept) continue
-    await writeExamples(joinPath(folder, exampleName(index)), stored, [example], [window.promptLength])
-    state.kept.add(index)
-    await seal(job, state, Math.floor(index / shardExamples))
+  let done = 0
+  onProgress({ stage: 'calibrate', done, total: todo.length })
+  for await (const { example, times: own } of produce(job, tasksOf(job, folder, todo), dataset, signal)) {
+    if (own) times.push(own)
+    if (!folder.kept.has(example.index)) await folder.add(example)
+    onProgress({ stage: 'calibrate', done: ++done, total: todo.length })
   }
-  if (dataset.size > 0) {
-    const scores = new Map([...dataset].map(([name, set]) => [name, set.finish()]))
-    await writeDataset(joinPath(folder, datasetName), stored, scores)
-  }
-  onProgress({ stage: 'calibrate', done: todo.length, total: todo.length })
+  if (dataset.size > 0)
+    await folder.addDataset(new Map([...dataset].map(([name, set]) => [name, set.finish()])))
   return times
+}
+
+/** What has to run; examples that are kept run for the data set's sake only. */
+function tasksOf(
+  { windows, criteria, stored }: Job,
+  { kept }: CalibrationFolder,
+  todo: readonly number[],
+): CollectTask[] {
+  const { seed, keepSequence } = stored.manifest
+  const names = criteria.map(({ name }) => name)
+  let measured = 0
+  return todo.map((index) => {
+    const isNew = !kept.has(index)
+    const isMeasured = isNew && measured++ < windowsToMeasure
+    return { index, window: windows[index], criteria: isNew ? names : [], seed, keepSequence, isMeasured }
+  })
+}
+
+/** The examples of tasks, in order: from threads, or from this one, where a data set takes them in as well. */
+async function* produce(
+  { threads, model }: Job,
+  tasks: readonly CollectTask[],
+  dataset: ReadonlyMap<string, DatasetScores>,
+  signal?: AbortSignal,
+): AsyncGenerator<Collected, void, void> {
+  const count = Math.min(threads?.count ?? usualThreads(model.config, tasks.length), tasks.length)
+  if (threads && count > 1 && dataset.size === 0) {
+    yield* collectInThreads(tasks, count, threads, signal)
+    return
+  }
+  for (const task of tasks) {
+    await pause(signal)
+    yield collectTask(model, task, dataset)
+  }
 }
 
 /** A calibration that is about to begin. */
 interface Job {
   readonly model: OptModel
-  readonly folder: string
+  readonly threads: CalibrateOptions['threads']
   readonly stored: StoredManifest
   readonly windows: readonly Window[]
   readonly criteria: readonly Criterion[]
@@ -216,7 +212,7 @@ async function prepare(options: CalibrateOptions): Promise<Job> {
   const shardExamples = options.shardExamples ?? usualShard(manifest, longest)
   return {
     model,
-    folder: options.folder,
+    threads: options.threads,
     stored: await storeManifest({ ...manifest, shardExamples }),
     windows,
     criteria,
@@ -251,110 +247,4 @@ function planOf({ stored, windows }: Job, kept: number): CalibrationPlan {
   }
   if (manifest.datasetCriteria.length > 0) bytes += safetensorsSize(datasetForms(manifest), metadata)
   return { manifest, shards, bytes, kept }
-}
-
-/**
- * Refuses a folder that holds other things than a calibration; one that is not there yet is none.
- * @throws UsageError OUTPUT
- */
-export async function checkCalibrationFolder(folder: string): Promise<void> {
-  if (!(await exists(folder)) || (await exists(joinPath(folder, manifestName)))) return
-  // What is left half written of a manifest is no other thing.
-  if ((await list(folder)).every((name) => name.endsWith('.tmp'))) return
-  throw new UsageError(
-    'OUTPUT',
-    `${folder}: expected an empty folder or a calibration, got a folder with other files`,
-  )
-}
-
-/** Makes the folder and its manifest, or sees that they are those of this calibration. */
-async function openFolder(folder: string, stored: StoredManifest): Promise<void> {
-  await checkCalibrationFolder(folder)
-  await makeFolder(folder)
-  await removeAbandoned(folder)
-  const path = joinPath(folder, manifestName)
-  if (await exists(path)) {
-    const found = await readManifest(folder)
-    checkSame(found.manifest, stored.manifest, path)
-    if (found.identity === stored.identity) return
-  }
-  await writeFileAtomic(path, stored.text)
-}
-
-/** What stands in the folder. */
-interface State {
-  /** Examples that are there, in a shard or in a file of their own. */
-  readonly kept: Set<number>
-  /** Shards that are there. */
-  readonly sealed: Set<number>
-  /** Whether the data set's scores are there, or there are none to have. */
-  dataset: boolean
-  readonly damaged: string[]
-}
-
-/** Looks at every file; what is not as it was written is removed. */
-async function scan(
-  { folder, stored }: Job,
-  onProgress: (progress: CalibrateProgress) => void,
-  signal?: AbortSignal,
-): Promise<State> {
-  const { manifest } = stored
-  const there = new Set(await list(folder))
-  const state: State = { kept: new Set(), sealed: new Set(), dataset: true, damaged: [] }
-  const valid = async (name: string, read: (path: string) => Promise<unknown>): Promise<boolean> => {
-    if (!there.has(name)) return false
-    try {
-      await read(joinPath(folder, name))
-      return true
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error
-      state.damaged.push(name)
-      await remove(joinPath(folder, name))
-      return false
-    }
-  }
-  const total = shardCount(manifest)
-  for (let shard = 0; shard < total; shard++) {
-    onProgress({ stage: 'check', done: shard, total })
-    await pause(signal)
-    const range = shardRange(manifest, shard)
-    if (await valid(shardName(shard), (path) => readExamples(path, stored, range))) state.sealed.add(shard)
-    for (let index = range.first; index < range.end; index++) {
-      const one = { first: index, end: index + 1 }
-      if (state.sealed.has(shard)) {
-        state.kept.add(index)
-        if (there.has(exampleName(index))) await remove(joinPath(folder, exampleName(index)))
-      } else if (await valid(exampleName(index), (path) => readExamples(path, stored, one)))
-        state.kept.add(index)
-    }
-  }
-  if (manifest.datasetCriteria.length > 0)
-    state.dataset = await valid(datasetName, (path) => readDataset(path, stored))
-  return state
-}
-
-/** Puts the examples of a shard together once all of them are there. */
-async function seal({ folder, stored, windows }: Job, { kept, sealed }: State, shard: number): Promise<void> {
-  const range = shardRange(stored.manifest, shard)
-  const places = placesOf(range)
-  if (sealed.has(shard) || !places.every((index) => kept.has(index))) return
-  const path = joinPath(folder, shardName(shard))
-  const pathOf = (index: number): string => joinPath(folder, exampleName(index))
-  const lengths = places.map((index) => windows[index].promptLength)
-  try {
-    const examples: GroupedExample[] = []
-    for (const index of places)
-      examples.push(...(await readExamples(pathOf(index), stored, { first: index, end: index + 1 })))
-    await writeExamples(path, stored, examples, lengths)
-  } catch (error) {
-    // Another process that does the same may have been first, and taken its examples' files away.
-    if (!(error instanceof InputError) || !(await exists(path))) throw error
-    await readExamples(path, stored, range)
-  }
-  sealed.add(shard)
-  for (const index of places) await remove(pathOf(index))
-}
-
-function placesOf({ first, end }: Range): number[] {
-  return Array.from({ length: end - first }, (_, i) => first + i)
 }
