@@ -51,8 +51,8 @@ function rowsOf(input: CriterionInput, kind: 'heads' | 'neurons', layer: number,
     target: t + 1 < input.labels.length ? input.labels[t + 1] : -100,
     row:
       kind === 'heads'
-        ? [...g.slice(t * D + unit * K, t * D + (unit + 1) * K)]
-        : [...x.slice(t * D, (t + 1) * D)].map((value) => value * gz[t * F + unit]),
+        ? Array.from(g.subarray(t * D + unit * K, t * D + (unit + 1) * K))
+        : Array.from(x.subarray(t * D, (t + 1) * D), (value) => value * gz[t * F + unit]),
   })).filter(({ row }) => row.some((value) => value !== 0))
 }
 

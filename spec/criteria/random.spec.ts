@@ -32,8 +32,17 @@ async function knowsItsSeedOnly(model: ModelCase, score: Score): Promise<void> {
 async function isUniform(score: Score): Promise<void> {
   const backend = await createBackend('reference')
   const model: ModelCase = {
-    ...{ layers: 2, heads: 2, headSize: 2, neurons: 3, vocabulary: 5, positions: 4, embeddingWidth: 0 },
-    ...{ preNorm: true, finalNorm: true, tied: true, seed: 3 },
+    layers: 2,
+    heads: 2,
+    headSize: 2,
+    neurons: 3,
+    vocabulary: 5,
+    positions: 4,
+    embeddingWidth: 0,
+    preNorm: true,
+    finalNorm: true,
+    tied: true,
+    seed: 3,
   }
   await withModel({ backend, load: OptModel.load }, model, (loaded) => {
     const text = textOf(model, new Data(1))

@@ -29,7 +29,7 @@ import {
 /** Each row of logits as probabilities, in float64: [T][V]. */
 function probabilities(logits: Float32Array, V: number): number[][] {
   return Array.from({ length: logits.length / V }, (_, t) => {
-    const row = [...logits.slice(t * V, (t + 1) * V)]
+    const row = Array.from(logits.subarray(t * V, (t + 1) * V))
     const most = Math.max(...row)
     const weights = row.map((value) => Math.exp(value - most))
     const total = weights.reduce((a, b) => a + b, 0)
@@ -120,8 +120,17 @@ async function isTheCurvature(
 
 /** A model of the tests that need many draws. */
 const fixed: ModelCase = {
-  ...{ layers: 2, heads: 2, headSize: 4, neurons: 5, vocabulary: 3, positions: 6, embeddingWidth: 0 },
-  ...{ preNorm: true, finalNorm: true, tied: false, seed: 11 },
+  layers: 2,
+  heads: 2,
+  headSize: 4,
+  neurons: 5,
+  vocabulary: 3,
+  positions: 6,
+  embeddingWidth: 0,
+  preNorm: true,
+  finalNorm: true,
+  tied: false,
+  seed: 11,
 }
 
 /** The mean of a thousand estimates is the mean over all labels, within five deviations of it. */
