@@ -25,7 +25,7 @@ export function startThread(module: URL, { onMessage, onError }: ThreadEvents): 
   worker.on('message', onMessage)
   worker.on('error', onError)
   return {
-    send: (message) => worker.postMessage(message),
+    send: (message) => worker.postMessage(message, []),
     end: async () => void (await worker.terminate()),
   }
 }
@@ -35,5 +35,5 @@ export function listenAsThread(onMessage: (message: unknown) => void): ((answer:
   const port = builtin('node:worker_threads').parentPort
   if (port === null) return null
   port.on('message', onMessage)
-  return (answer) => port.postMessage(answer)
+  return (answer) => port.postMessage(answer, [])
 }
