@@ -111,7 +111,9 @@ const dejavuLaw = (make = dejavuPlanner): ModelLaw =>
         const data = new Data(model.seed)
         const tokens = tokensOf(model, data)
         const prompt = data.integer(1, tokens.length)
-        const budget = makeBudget(data.uniform(), { headFloor: 0 })
+        const denseLayers = data.integer(0, 2)
+        const budget = makeBudget(data.uniform(), { headFloor: 0, denseLayers })
+        const first = Math.max(1, denseLayers)
         const entered: Float32Array[] = []
         const decided: number[] = []
         const planner = make(
@@ -137,13 +139,13 @@ const dejavuLaw = (make = dejavuPlanner): ModelLaw =>
         try {
           sequence.feed(tokens.slice(0, prompt), 'none')
           if (prompt < tokens.length) sequence.feed(tokens.slice(prompt), 'none')
-          const once = Array.from({ length: model.layers - 1 }, (_, l) => l + 1)
+          const once = Array.from({ length: Math.max(0, model.layers - first) }, (_, l) => l + first)
           expect(decided).toEqual(Array.from({ length: tokens.length - prompt + 1 }, () => once).flat())
           for (const kind of ['heads', 'neurons'] as const)
             for (let layer = 0; layer < model.layers; layer++) {
               const units = model[kind]
               const row = sequence.mask?.[kind].subarray(layer * units, (layer + 1) * units)
-              const share = layer === 0 ? 0 : budget.headSparsity
+              const share = layer < first ? 0 : budget.headSparsity
               expect(row?.reduce((sum, value) => sum + value, 0)).toBe(Math.round((1 - share) * units))
             }
         } finally {

@@ -9,12 +9,12 @@ import type { MaskPlanner } from '../masks/planner.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 
 /**
- * The mask a planner decides for a prompt; it is asked once, whatever its `every`.
+ * The mask a planner decides for a prompt.
  * @param prompt [T]
  * @throws what `OptModel.begin` and `Sequence.feed` throw
  */
 export function promptMask(model: OptModel, planner: MaskPlanner, prompt: Int32Array): UnitMask {
-  const sequence = model.begin({ planner: { ...planner, every: undefined }, capacity: prompt.length })
+  const sequence = model.begin({ planner, capacity: prompt.length })
   try {
     sequence.feed(prompt, 'none')
     return sequence.mask ?? denseMask(model.shape)

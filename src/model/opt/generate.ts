@@ -1,8 +1,9 @@
 /**
  * Text, token by token.
  *
- * The mask is decided while the prompt runs (see Sequence) and every later token costs one cached step under it. The
- * loop gives the event loop a turn now and then, so that timers, input and an abort get through while it works.
+ * The mask is decided while the prompt runs and, where the planner wants it, again now and then (see Sequence); every
+ * later token costs one cached step under it. The loop gives the event loop a turn now and then, so that timers, input
+ * and an abort get through while it works.
  */
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { UnitMask } from '../../masks/mask.ts'
