@@ -130,7 +130,7 @@ describe('calibrate', () => {
     const args = ['--tasks', 'piqa', '--rows', `piqa=${rows}`, '--shots', '2', '--examples', '3', '--json']
     expect(JSON.parse(await run(['calibrate', '--output', output, ...args]))).toMatchObject({
       computed: 3,
-      manifest: { data: { name: 'piqa, 2 shots', groups: ['piqa'], windows: 3 } },
+      manifest: { data: { name: 'piqa, 2 in front', groups: ['piqa'], windows: 3 } },
     })
   })
 

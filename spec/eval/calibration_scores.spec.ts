@@ -52,7 +52,7 @@ describe('an example', () => {
         expect(row(features.stream)).toEqual(alone.hidden(layer).slice((T - 1) * D))
         row(features.mean).forEach((mean, d) => {
           let sum = 0
-          for (let t = 0; t < T; t++) sum = Math.fround(sum + heads[t * D + d])
+          for (let t = 0; t < T; t++) sum += heads[t * D + d]
           expect(mean).toBe(Math.fround(sum / T))
         })
       }

@@ -208,7 +208,7 @@ async function sourceOf(opt: ShadowOpt, flags: CalibrateFlags): Promise<Calibrat
   if (names) {
     const found: TaskRows[] = []
     for (const name of names) found.push({ task: taskByName(name), rows: await rowsOf(name, flags) })
-    const name = names.join(', ') + (shots > 0 ? `, ${shots} shots` : '')
+    const name = names.join(', ') + (shots > 0 ? `, ${shots} in front` : '')
     return taskSource(found, { name, encode, count: examples, seed, shots, bosId, positions })
   }
   const { prompt = usualLength, continuation = usualLength } = flags

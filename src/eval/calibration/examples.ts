@@ -13,6 +13,7 @@ import type { OptModel } from '../../model/opt/opt_model.ts'
 import { traceForward, type Trace } from '../../model/opt/trace.ts'
 import { now } from '../../platform/platform.ts'
 import type { CalibrationExample, PromptFeatures } from '../../predictor/example.ts'
+import { lastTokenContext, meanContext } from '../../predictor/features.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
 import { continuationLabels, type Window } from '../windows.ts'
@@ -162,17 +163,10 @@ export function promptFeatures(trace: Trace, length: number, keepSequence = fals
   let sequence: Float32Array | null = null // [T, D]
   for (let layer = 0; layer < layers; layer++) {
     const heads = trace.headOut(layer).subarray(0, length * D)
-    last.set(heads.subarray((length - 1) * D), layer * D)
-    addMeanRow(mean.subarray(layer * D, (layer + 1) * D), heads, length)
+    last.set(lastTokenContext(heads, length), layer * D)
+    mean.set(meanContext(heads, length), layer * D)
     stream.set(trace.hidden(layer).subarray((length - 1) * D, length * D), layer * D)
     if (layer === 0 && keepSequence) sequence = heads.slice()
   }
   return { last, mean, stream, sequence }
-}
-
-/** The mean of rows [T, D], in float32: a sum in order of the rows, then one division. */
-function addMeanRow(mean: Float32Array, rows: Float32Array, T: number): void {
-  const D = mean.length
-  for (let t = 0; t < T; t++) for (let d = 0; d < D; d++) mean[d] += rows[t * D + d]
-  for (let d = 0; d < D; d++) mean[d] /= T
 }
