@@ -116,14 +116,20 @@ export class Configurations {
   }
 }
 
-/** The scores of what follows the prompt. The last token is left out where the model has no room for it. */
+/**
+ * The scores of what follows the prompt. A text may have one token more than the model takes: its last one is left out
+ * then, or its first one if nothing else is scored.
+ */
 function trueScores(
   model: OptModel,
   { tokens, promptLength }: PlannedText,
   criterion: Criterion,
   seed: number,
 ): UnitScores {
-  const kept = tokens.slice(0, model.config.positions)
-  const labels = kept.slice().fill(NOT_SCORED, 0, promptLength)
+  const { positions } = model.config
+  const end = promptLength < positions ? positions : tokens.length
+  const start = Math.max(0, end - positions)
+  const kept = tokens.slice(start, end)
+  const labels = kept.slice().fill(NOT_SCORED, 0, promptLength - start)
   return scoreText(model, kept, labels, criterion, seed)
 }

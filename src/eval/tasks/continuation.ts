@@ -3,9 +3,9 @@
  * the others.
  *
  * A window's prompt is the context; the answers are its own continuation and those of three windows of the same genre,
- * from other documents where there are enough. All are whole words of about the same number of tokens, so a model that
- * takes no notice of the context is right once in four. `acc_mutual_info` is the metric to look at: some answers are
- * likelier than others whatever comes before them.
+ * from other documents and of as many tokens where there are enough. All are whole words, so a model that takes no notice
+ * of the context is right once in four. `acc_mutual_info` is the metric to look at: some answers are likelier than others
+ * whatever comes before them.
  */
 import { UsageError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
@@ -60,19 +60,28 @@ export function askContinuations(options: ContinuationOptions): Asked[] {
   )
 }
 
-/** Other windows of the genre, of other documents first; each with an answer of its own. */
+/** Other windows of the genre, each with an answer of its own: of other documents first, of the same length before that. */
 function drawOthers(window: Window, genre: readonly Window[], random: Random): Window[] {
   const order = Array.from(random.permutation(genre.length), (place) => genre[place])
+  const isElsewhere = (other: Window): boolean => other.document !== window.document
   const taken = new Set([spell(window)])
   const drawn: Window[] = []
-  for (const elsewhere of [true, false])
+  for (const fits of [
+    (other: Window) => isElsewhere(other) && answerLength(other) === answerLength(window),
+    isElsewhere,
+    () => true,
+  ])
     for (const other of order) {
       if (drawn.length === distractors) return drawn
-      if ((other.document !== window.document) !== elsewhere || taken.has(spell(other))) continue
+      if (!fits(other) || taken.has(spell(other))) continue
       taken.add(spell(other))
       drawn.push(other)
     }
   return drawn
+}
+
+function answerLength({ tokens, promptLength }: Window): number {
+  return tokens.length - promptLength
 }
 
 /** The answer, as a key. */

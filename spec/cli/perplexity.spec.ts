@@ -1,0 +1,90 @@
+/**
+ * `shadowllm perplexity` as a user runs it.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { runCli } from './run_cli.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-perplexity-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const sentence = 'The captain looked at the sea, and the men looked at him. '
+const text = join(folder, 'sea.txt')
+writeFileSync(text, sentence.repeat(8))
+const wikitext = join(folder, 'wiki.raw')
+writeFileSync(
+  wikitext,
+  ` \n = Sea = \n \n ${sentence.replace(',', ' ,').repeat(4)}\n = Ship = \n \n A ship . \n`,
+)
+
+interface Report {
+  rows: Record<string, number | string | null>[]
+  whole: Record<string, number | null>
+  protocol: Record<string, unknown>
+  text: Record<string, unknown>
+  provenance: { argv: string[]; data: { hash: string } }
+}
+
+async function runJson(...args: string[]): Promise<Report> {
+  const { code, stdout, stderr } = await runCli(['perplexity', '--json', ...args])
+  expect([code, stderr]).toEqual([0, ''])
+  return JSON.parse(stdout) as Report
+}
+
+describe.concurrent('perplexity', () => {
+  test('prints both numbers, and a table where something is skipped', async () => {
+    const args = ['--planner', 'shadow,random', '--sparsity', '0.5', '--prompt', '16']
+    const { code, stdout, stderr } = await runCli(['perplexity', '--text', text, ...args])
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^sea\.txt|^\/.*sea\.txt: 1 pages, 96 words, 464 bytes\n/)
+    expect(stdout).toMatch(/\nppl\/token: [\d.]+ dense, .* context 256, stride 256, <\/s> at the start\n/)
+    expect(stdout).toMatch(/\nppl\/word: +[\d.]+ dense, .* bits per byte [\d.]+\n/)
+    expect(stdout).toMatch(/\nplanner +asked +heads +neurons +ppl\/token/)
+    expect(stdout).toMatch(/\nshadow +50 % +43\.8 % +43\.8 % /)
+    expect(stdout).toContain('Masks from the first 16 tokens of each window')
+  })
+
+  test('--json says how it was measured, and --output is the same file', async () => {
+    const output = join(folder, 'report.json')
+    const args = ['--wikitext', wikitext, '--stride', '32', '--prefix', 'window', '-o', output]
+    const report = await runJson(...args)
+    expect(report).toMatchObject({
+      rows: [{ planner: 'dense', sparsity: 0, seed: 0, achieved: { heads: 0 }, klPerToken: 0 }],
+      text: { name: 'wiki.raw', pages: 2 },
+      protocol: { context: 256, stride: 32, prefix: 'window', prompt: null },
+      complete: true,
+    })
+    expect(report.provenance.argv).toEqual(['perplexity', '--json', ...args])
+    expect(JSON.parse(readFileSync(output, 'utf8'))).toEqual(report)
+    const page = await runJson(
+      '--wikitext',
+      wikitext,
+      '--by',
+      'page',
+      '--limit',
+      '1',
+      '--backend',
+      'reference',
+    )
+    expect(page).toMatchObject({
+      text: { pages: 1 },
+      rows: [{ tokenPerplexity: null, wordPerplexity: expect.any(Number) }],
+    })
+  })
+
+  test.each([
+    [['--planner', 'best'], 2, '--planner: expected names of dense'],
+    [['--planner', 'static'], 4, 'planner static: expected --calibration, got none'],
+    [['--planner', 'dejavu'], 4, 'planner dejavu: expected a DejaVu predictor, got none'],
+    [['--text', 'none.txt'], 3, 'none.txt: expected a file, got nothing'],
+    [['--text', text, '--wikitext', wikitext], 2, '--text and --wikitext: expected one of them, got both'],
+    [['--text', text, '--stride', '257'], 2, 'stride: expected 1 to 256 tokens, got 257'],
+    [['--output', folder], 2, 'expected a file to write, got a folder'],
+  ])('%j ends with %i', async (args, expected, words) => {
+    const { code, stdout, stderr } = await runCli(['perplexity', ...args])
+    expect([code, stdout]).toEqual([expected, ''])
+    expect(stderr).toContain(words)
+  })
+})
