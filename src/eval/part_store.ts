@@ -155,16 +155,23 @@ function valueOf(text: string): unknown {
 
 /** Whether a folder holds these files, unchanged, and no others. */
 async function holds(folder: string, files: FileTable['files']): Promise<boolean> {
-  if ((await fileKind(folder)) !== 'directory') return false
-  return canonicalJson(await hashFolder(folder)) === canonicalJson(files)
+  try {
+    return canonicalJson(await hashFolder(folder)) === canonicalJson(files)
+  } catch (error) {
+    // Not there, or taken away by another process meanwhile.
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
+    throw error
+  }
 }
 
 /** Gives a finished folder its name, unless another process has put the same there; what is damaged gives way. */
 async function settle(making: string, place: string, files: FileTable['files']): Promise<void> {
-  if (await holds(place, files)) return
+  // Judged only if it was there before: what appears from now on is another process's, and whole.
   if ((await fileKind(place)) !== 'missing') {
+    if (await holds(place, files)) return
     const broken = temporaryName(place)
-    await rename(place, broken)
+    // Another process may take it away first.
+    await rename(place, broken).catch(() => {})
     await remove(broken)
   }
   try {
