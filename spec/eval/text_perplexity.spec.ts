@@ -153,7 +153,7 @@ describe('whole texts', () => {
       for (const window of pageWindows(Int32Array.from(encodeLetters(page.text)), positions, bosId))
         nats += natsOf(window.tokens, window.from)
     const [words, bytes] = [10 + 15 + 20, text.pages.reduce((sum, page) => sum + page.bytes, 0)]
-    expect(whole.wordPerplexity! / Math.exp(nats / words)).toBeCloseTo(1, 4)
+    expect(Number(whole.wordPerplexity) / Math.exp(nats / words)).toBeCloseTo(1, 4)
     expect(whole.bytePerplexity).toBeCloseTo(Math.exp(nats / bytes), 4)
     expect(whole.bitsPerByte).toBeCloseTo(nats / bytes / Math.LN2, 4)
     // Without planners nothing is kept back for them.
@@ -172,7 +172,7 @@ describe('whole texts', () => {
     const nats = windows.reduce((sum, window) => sum + natsOf(window.tokens, window.from), 0)
     const scored = windows.reduce((sum, window) => sum + window.tokens.length - window.from, 0)
     expect(whole).toMatchObject({ streamTokens: scored, wordPerplexity: null })
-    expect(whole.tokenPerplexity! / Math.exp(nats / scored)).toBeCloseTo(1, 4)
+    expect(Number(whole.tokenPerplexity) / Math.exp(nats / scored)).toBeCloseTo(1, 4)
   })
 })
 
@@ -189,6 +189,8 @@ describe('rows', () => {
     for (const row of [random, oracle]) {
       // Layer 0 of 3 is dense.
       expect(row.achieved.neurons).toBeCloseTo(1 / 3, 10)
+      expect(row.achieved.layers).toHaveLength(3)
+      expect(row.achieved.layers[0]).toEqual({ heads: 0, neurons: 0, weights: 0 })
       expect(row.klPerToken).toBeGreaterThan(0)
       expect(row.tokenPerplexityError).toBeGreaterThan(0)
     }

@@ -1,8 +1,8 @@
 /**
  * Scores of a text, added up unit by unit (a window of the stream, or a page).
  */
-import { achievedSparsity, type Sparsity } from '../masks/achieved.ts'
-import type { UnitMask } from '../masks/mask.ts'
+import type { AchievedSparsity } from '../masks/achieved.ts'
+import { meanAchieved } from './achieved_mean.ts'
 import { ratioOf, type Ratio } from './ratio.ts'
 import type { SpanScore } from './span.ts'
 
@@ -21,14 +21,13 @@ export interface Measured {
 /** What one row has scored. */
 export class Tally {
   readonly #units = new Map<number, Unit>()
-  readonly #achieved = { heads: 0, neurons: 0, weights: 0 }
-  #windows = 0
+  readonly #achieved: AchievedSparsity[] = []
   #agreed = 0
   #firstDifference: number | null = null
   tokens = 0
 
-  /** Counts a window. @param unit which page or window it belongs to @param width D */
-  add(unit: number, score: SpanScore, mask: UnitMask | null, width: number): void {
+  /** Counts a window. @param unit which page or window it belongs to @param achieved what its mask skipped */
+  add(unit: number, score: SpanScore, achieved: AchievedSparsity): void {
     const sum = this.#units.get(unit) ?? { nll: 0, tokens: 0, kl: 0 }
     this.#units.set(unit, sum)
     sum.nll += score.nll
@@ -37,19 +36,12 @@ export class Tally {
     if (score.firstDifference !== null) this.#firstDifference ??= this.tokens + score.firstDifference
     this.tokens += score.tokens
     this.#agreed += score.agreed
-    this.#windows++
-    if (!mask) return
-    const { heads, neurons, weights } = achievedSparsity(mask, width)
-    this.#achieved.heads += heads
-    this.#achieved.neurons += neurons
-    this.#achieved.weights += weights
+    this.#achieved.push(achieved)
   }
 
-  /** Shares skipped of the whole model, averaged over windows. */
-  get achieved(): Sparsity {
-    const { heads, neurons, weights } = this.#achieved
-    const windows = Math.max(1, this.#windows)
-    return { heads: heads / windows, neurons: neurons / windows, weights: weights / windows }
+  /** Shares skipped of the whole model and of each layer, averaged over windows; something must have been counted. */
+  get achieved(): AchievedSparsity {
+    return meanAchieved(this.#achieved)
   }
 
   /** The share of scored tokens at which the likeliest token is the dense one. */

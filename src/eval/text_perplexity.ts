@@ -8,16 +8,17 @@
  *
  * A leaky planner sees all that is fed; then everything is scored.
  */
-import type { Sparsity } from '../masks/achieved.ts'
+import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import type { MaskMode } from '../model/opt/unit_lists.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { pause } from '../train/pause.ts'
+import { achievedBy } from './achieved_mean.ts'
 import type { Configuration, Configurations } from './configurations.ts'
 import { hashFiles, hashTexts, makeProvenance, type Provenance } from './provenance.ts'
-import { DenseSpan, readSpan, type SpanScore } from './span.ts'
+import { DenseSpan, readSpan, type Span, type SpanScore } from './span.ts'
 import { perplexityOf, Tally, type Measured } from './tally.ts'
 import type { PagedText } from './texts.ts'
 import { pageWindows, streamWindows, withPrefix, type TextWindow } from './text_windows.ts'
@@ -57,8 +58,8 @@ export interface TextPerplexityOptions {
 /** One configuration. What was not measured is null. */
 export interface TextPerplexityRow extends Configuration {
   readonly seed: number
-  /** What was skipped of the whole model, the dense first layers counted, averaged over windows. */
-  readonly achieved: Sparsity
+  /** What was skipped of the whole model and of each layer, the dense ones counted, averaged over windows. */
+  readonly achieved: AchievedSparsity
   /** Of the stream. */
   readonly tokenPerplexity: number | null
   readonly tokenPerplexityError: number | null
@@ -220,27 +221,28 @@ class Run {
     seed: number,
   ): Promise<void> {
     const { model, mode, configurations } = this.#options
-    const { width, vocabulary } = model.config
+    const { shape, config } = model
+    const achieved = (span: Span): AchievedSparsity => achievedBy(span.mask, shape, config.width)
     await pause(this.#signal)
-    const dense = new DenseSpan(readSpan(model, tokens, { start: from }), tokens, vocabulary)
+    const dense = new DenseSpan(readSpan(model, tokens, { start: from }), tokens, config.vocabulary)
     const prompt = this.#prompt ?? from
     const start = Math.max(from, prompt)
-    const scores: [SpanScore, ReturnType<typeof readSpan>['mask']][] = []
+    const scores: [SpanScore, AchievedSparsity][] = []
     if (start < tokens.length) {
       const promptLength = Math.min(prompt, start)
       const planners = configurations.planAll({ tokens, promptLength }, seed)
       for (const planner of planners) {
         await pause(this.#signal)
-        if (planner === null) scores.push([dense.scoreFrom(start), null])
+        if (planner === null) scores.push([dense.scoreFrom(start), achieved(dense.span)])
         else {
           const span = readSpan(model, tokens, { start, prompt: promptLength, planner, mode })
-          scores.push([dense.compare(span), span.mask])
+          scores.push([dense.compare(span), achieved(span)])
         }
       }
     }
     // Counted only now, when every row has its score.
-    part.whole.add(unit, dense.scoreFrom(from), null, width)
-    scores.forEach(([score, mask], i) => part.rows[i].add(unit, score, mask, width))
+    part.whole.add(unit, dense.scoreFrom(from), achieved(dense.span))
+    scores.forEach(([score, skipped], i) => part.rows[i].add(unit, score, skipped))
   }
 
   async report(complete: boolean): Promise<TextPerplexityReport> {

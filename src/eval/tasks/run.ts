@@ -5,12 +5,13 @@
  * the same numbers for every configuration, dense included, with what each really skipped and how often its choice is
  * the dense one's. A question counts when every row has answered it.
  */
-import type { Sparsity } from '../../masks/achieved.ts'
+import type { AchievedSparsity } from '../../masks/achieved.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import type { MaskMode } from '../../model/opt/unit_lists.ts'
 import { now } from '../../platform/platform.ts'
 import { Random } from '../../tensor/random.ts'
 import { pause } from '../../train/pause.ts'
+import { meanAchieved } from '../achieved_mean.ts'
 import type { Configuration, Configurations } from '../configurations.ts'
 import type { Provenance } from '../provenance.ts'
 import type { Asked } from './prompts.ts'
@@ -39,8 +40,8 @@ export type TaskScores = Readonly<Record<string, number | string>>
 export interface TaskRow extends Configuration {
   readonly task: string
   readonly seed: number
-  /** Skipped shares of the whole model, averaged over questions. */
-  readonly achieved: Sparsity
+  /** Skipped shares of the whole model and of each layer, averaged over questions. */
+  readonly achieved: AchievedSparsity
   readonly scores: TaskScores
   /** Share of questions in which the choice of `acc` is the dense one's. */
   readonly agreement: number
@@ -143,7 +144,7 @@ function makeReport(
         task: task.name,
         ...configuration,
         seed,
-        achieved: meanAchieved(mine),
+        achieved: meanAchieved(mine.map(({ achieved }) => achieved)),
         scores: scoresOf(task, mine),
         agreement: agreed / mine.length,
         questions: mine.length,
@@ -186,10 +187,4 @@ function scoresOf({ name, metrics }: TaskRun, answers: readonly Answer[]): TaskS
     scores[`${metric}_stderr,none`] = error ?? 'N/A'
   }
   return scores
-}
-
-function meanAchieved(answers: readonly Answer[]): Sparsity {
-  const mean = (kind: keyof Sparsity): number =>
-    answers.reduce((total, { achieved }) => total + achieved[kind], 0) / answers.length
-  return { heads: mean('heads'), neurons: mean('neurons'), weights: mean('weights') }
 }

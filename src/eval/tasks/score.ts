@@ -5,12 +5,13 @@
  * looked at the answer would know what it is to be asked. Answers inside of the context (WinoGrande) make contexts of
  * their own, each with its mask.
  */
-import { achievedSparsity, type Sparsity } from '../../masks/achieved.ts'
+import type { AchievedSparsity } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import type { MaskMode } from '../../model/opt/unit_lists.ts'
 import { leakyMask } from '../../predictor/leaky.ts'
+import { achievedBy, meanAchieved } from '../achieved_mean.ts'
 import { scoreWindow, type WindowScore } from '../perplexity.ts'
 import type { Asked, Request } from './prompts.ts'
 import type { Metric } from './task.ts'
@@ -22,8 +23,8 @@ export interface Answer {
   /** Which one each metric takes; the first of equals. */
   readonly chosen: Readonly<Partial<Record<Metric, number>>>
   readonly gold: number
-  /** What was skipped, averaged over contexts. */
-  readonly achieved: Sparsity
+  /** What was skipped, averaged over answers. */
+  readonly achieved: AchievedSparsity
 }
 
 /** Who decides for a context; null is dense. `request` goes on with the right answer if one of the context's does. */
@@ -44,10 +45,10 @@ export function answerQuestion(
 ): Answer {
   const { requests, lengths, gold } = asked
   const scoreRequest = makeScorer(model, requests[gold], plan, mode)
-  const masks: UnitMask[] = []
+  const achieved: AchievedSparsity[] = []
   const logLikelihoods = requests.map((request) => {
     const { nll, mask } = scoreRequest(request)
-    if (mask) masks.push(mask)
+    achieved.push(achievedBy(mask, model.shape, model.config.width))
     return -nll
   })
   const perByte = logLikelihoods.map((value, i) => value / lengths[i])
@@ -59,7 +60,7 @@ export function answerQuestion(
       ...(alone && { acc_mutual_info: highest(logLikelihoods.map((value, i) => value - alone[i])) }),
     },
     gold,
-    achieved: meanSparsity(masks, model.config.width),
+    achieved: meanAchieved(achieved),
   }
 }
 
@@ -98,14 +99,6 @@ export function decideOnce(planner: MaskPlanner): MaskPlanner {
   if (!afterAttention || every !== undefined) return planner
   let mask: UnitMask | null = null
   return { ...planner, afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }
-}
-
-/** The mean over answers' masks; nothing is skipped where there is none. @param width D */
-export function meanSparsity(masks: readonly UnitMask[], width: number): Sparsity {
-  const all = masks.map((mask) => achievedSparsity(mask, width))
-  const mean = (kind: keyof Sparsity): number =>
-    all.reduce((total, one) => total + one[kind], 0) / Math.max(1, all.length)
-  return { heads: mean('heads'), neurons: mean('neurons'), weights: mean('weights') }
 }
 
 /** A share of questions, and how far chance moves it. */
