@@ -64,10 +64,21 @@ export function textOf(model: ModelCase, data: Data): Text {
   return { tokens, labels }
 }
 
-/** All ones, moved by `by` along a direction. */
-export function movedMask(direction: Pick<UnitMask, 'shape' | 'heads' | 'neurons'>, by: number): UnitMask {
-  const move = (table: Float32Array): Float32Array => table.map((value) => 1 + by * value)
-  return makeMask(direction.shape, move(direction.heads), move(direction.neurons))
+/** A mask, by default all ones, moved by `by` along a direction. */
+export function movedMask(
+  direction: Pick<UnitMask, 'shape' | 'heads' | 'neurons'>,
+  by: number,
+  from: UnitMask = denseMask(direction.shape),
+): UnitMask {
+  const move = (kind: Kind): Float32Array => direction[kind].map((value, i) => from[kind][i] + by * value)
+  return makeMask(direction.shape, move('heads'), move('neurons'))
+}
+
+/** A mask that skips about a third of the units. */
+export function someMask(model: OptModel, data: Data): UnitMask {
+  const { shape, heads, neurons } = denseMask(model.shape)
+  const draw = (ones: Float32Array): Float32Array => ones.map(() => (data.integer(0, 2) === 0 ? 0 : 1))
+  return makeMask(shape, draw(heads), draw(neurons))
 }
 
 /** The direction that moves one unit's mask alone. */

@@ -1,13 +1,15 @@
 /**
  * Law 7: plainact is a derivative.
  *
- * The signed form is dL/dm of each unit's mask m at m = 1, found here by changing one mask at a time; where a single
+ * The signed form is dL/dm of each unit's mask m at m = 1 (or where the mask of the pass has it), found here by changing
+ * one mask at a time; where a single
  * token contributes, the unsigned form is its size; it never is smaller than the signed one; and both are the golden
  * values. `score` is a parameter of each law, so that mutants can be held to it.
  */
 import { describe, expect, test } from 'vitest'
 import type { Criterion } from '../../src/criteria/index.ts'
 import { addSensitivity, plainact, plainactSigned } from '../../src/criteria/plainact.ts'
+import { denseMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import type { Gradients } from '../../src/model/opt/backward.ts'
 import { countScored } from '../../src/model/opt/loss.ts'
@@ -20,17 +22,28 @@ import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
-import { alone, kinds, lossUnder, movedMask, textOf, withPass, type Text, type Unit } from './passes.ts'
+import {
+  alone,
+  kinds,
+  lossUnder,
+  movedMask,
+  someMask,
+  textOf,
+  withPass,
+  type Text,
+  type Unit,
+} from './passes.ts'
 
 type Score = Criterion['score']
 
 /**
- * Central difference of the loss in a unit's mask at 1, or null where a kink of ReLU is near. With step s the slopes
- * ahead and behind differ by (curvature) s + (what a kink at 1 turns); a kink elsewhere makes the two steps disagree.
+ * Central difference of the loss in a unit's mask, others held at `mask`, or null where a kink of ReLU is near. With step
+ * s the slopes ahead and behind differ by (curvature) s + (what a kink right there turns); a kink elsewhere makes the two
+ * steps disagree.
  */
-function slopeAt(model: OptModel, text: Text, unit: Unit): number | null {
+function slopeAt(model: OptModel, text: Text, unit: Unit, mask: UnitMask): number | null {
   const direction = alone(model, unit)
-  const loss = (by: number): number => lossUnder(model, text, movedMask(direction, by))
+  const loss = (by: number): number => lossUnder(model, text, movedMask(direction, by, mask))
   const middle = loss(0)
   const slopes = (step: number): { central: number; turn: number } => {
     const [behind, ahead] = [(middle - loss(-step)) / step, (loss(step) - middle) / step]
@@ -46,16 +59,22 @@ function slopeAt(model: OptModel, text: Text, unit: Unit): number | null {
 /** Of a difference of float32 losses, and of two kinks whose turns cancel. */
 const SLOPE_ERROR = 2e-2
 
-/** dL/dm, unit by unit. */
-async function isTheSlope(subject: Subject, model: ModelCase, score: Score): Promise<void> {
+/** dL/dm, unit by unit: at a mask of ones, or at one that skips units, those that are skipped included. */
+async function isTheSlope(
+  subject: Subject,
+  model: ModelCase,
+  score: Score,
+  isPruned: boolean,
+): Promise<void> {
   await withModel(subject, model, (loaded) => {
     const data = new Data(model.seed)
     const text = textOf(model, data)
-    const scores = withPass(loaded, text, score)
+    const mask = isPruned ? someMask(loaded, data) : denseMask(loaded.shape)
+    const scores = withPass(loaded, text, score, isPruned ? { mask } : {})
     for (let n = 0; n < 6; n++) {
       const kind = data.pick(kinds)
       const unit = { kind, index: data.integer(0, scores[kind].length - 1) }
-      const slope = slopeAt(loaded, text, unit)
+      const slope = slopeAt(loaded, text, unit, mask)
       if (slope === null) continue
       const error = Math.abs(scores[kind][unit.index] - slope)
       expect(error, `${kind} ${unit.index}`).toBeLessThan(SLOPE_ERROR * Math.max(1, Math.abs(slope)))
@@ -89,7 +108,15 @@ overBackends((backend) => {
     checkLaw(
       'criteria plainact-signed is the slope',
       [roomyModel],
-      (model) => isTheSlope(subject, model, plainactSigned.score),
+      (model) => isTheSlope(subject, model, plainactSigned.score, false),
+      { runs: 40 },
+    ))
+
+  test('in a pruned model it is the derivative at its mask, for units that are skipped too', () =>
+    checkLaw(
+      'criteria plainact-signed is the slope at a mask',
+      [roomyModel],
+      (model) => isTheSlope(subject, model, plainactSigned.score, true),
       { runs: 40 },
     ))
 
@@ -181,12 +208,20 @@ interface Rows {
 
 const nextLayer = (trace: Trace, layer: number): number => (layer + 1) % trace.model.shape.layers
 
-const mutants: [string, typeof isTheSlope, Score][] = [
+const isTheDenseSlope = (subject: Subject, model: ModelCase, score: Score): Promise<void> =>
+  isTheSlope(subject, model, score, false)
+
+const mutants: [string, typeof isItsSize, Score][] = [
   ['no absolute value', isItsSize, wrongPlainact(() => ({ signed: true }))],
-  ['an absolute value too many', isTheSlope, plainact.score],
+  ['an absolute value too many', isTheDenseSlope, plainact.score],
+  [
+    'gradients before the mask, which know nothing of skipped units',
+    (subject, model, score) => isTheSlope(subject, model, score, true),
+    wrongPlainact(() => ({ signed: true })),
+  ],
   [
     'activations of one layer, gradients of the next',
-    isTheSlope,
+    isTheDenseSlope,
     wrongPlainact((trace, gradients, layer) => ({
       heads: [trace.headOut(layer), gradients.headOut(nextLayer(trace, layer))],
       signed: true,
@@ -194,7 +229,7 @@ const mutants: [string, typeof isTheSlope, Score][] = [
   ],
   [
     'neurons before ReLU',
-    isTheSlope,
+    isTheDenseSlope,
     wrongPlainact((trace, gradients, layer) => ({
       neurons: [trace.fc1Pre(layer), gradients.fc1Act(layer)],
       signed: true,
@@ -202,7 +237,7 @@ const mutants: [string, typeof isTheSlope, Score][] = [
   ],
   [
     'the size of the activation instead of its effect',
-    isTheSlope,
+    isTheDenseSlope,
     wrongPlainact((trace, _, layer) => ({
       heads: [trace.headOut(layer), trace.headOut(layer)],
       signed: true,

@@ -41,6 +41,7 @@ const tasks: CollectTask[] = windows.map((window, index) => ({
   criteria: ['plainact', 'random'],
   seed: 7,
   keepSequence: true,
+  mask: null,
   isMeasured: false,
 }))
 

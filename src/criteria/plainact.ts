@@ -8,6 +8,9 @@
  * `plainact-signed` keeps the sign; it is then exactly dL/dm of the unit's mask m at m = 1. With one token the two have
  * the same size. Inner products over a head are striped, sums over tokens sequential, in float32.
  *
+ * Where the pass ran under a mask, g is the gradient after it, so that both are derivatives at that mask: a skipped unit
+ * scores by what the loss would do if it were switched on.
+ *
  * The released code scores neurons by weights instead, sum over inputs of |W1 dW1|: another criterion, `plainact-weight`.
  */
 import type { UnitScores } from '../masks/selection.ts'
@@ -44,7 +47,7 @@ export function plainactHeads(
 ): Float32Array {
   const { heads, headSize } = model.config
   const scores = new Float32Array(heads)
-  addSensitivity(scores, trace.headOut(layer), gradients.headOut(layer), heads, headSize, signed)
+  addSensitivity(scores, trace.headOut(layer), gradients.maskedHeadOut(layer), heads, headSize, signed)
   return scores
 }
 
@@ -56,7 +59,7 @@ export function plainactNeurons(
 ): Float32Array {
   const { neurons } = model.config
   const scores = new Float32Array(neurons)
-  addSensitivity(scores, trace.fc1Act(layer), gradients.fc1Act(layer), neurons, 1, signed)
+  addSensitivity(scores, trace.fc1Act(layer), gradients.maskedFc1Act(layer), neurons, 1, signed)
   return scores
 }
 

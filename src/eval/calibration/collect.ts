@@ -17,6 +17,7 @@ import {
   type DatasetScores,
 } from '../../criteria/index.ts'
 import { safetensorsSize } from '../../io/safetensors_writer.ts'
+import type { UnitMask } from '../../masks/mask.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { now } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -25,7 +26,13 @@ import type { Window } from '../windows.ts'
 import { calibrationCost, windowsToMeasure, type CalibrationCost } from './cost.ts'
 import { takeWindows, type CalibrationSource, type CollectTimes } from './examples.ts'
 import { CalibrationFolder } from './folder.ts'
-import { hashWindows, storeManifest, type CalibrationManifest, type StoredManifest } from './manifest.ts'
+import {
+  hashMask,
+  hashWindows,
+  storeManifest,
+  type CalibrationManifest,
+  type StoredManifest,
+} from './manifest.ts'
 import {
   collectInThreads,
   collectTask,
@@ -50,6 +57,8 @@ export interface CalibrateOptions {
   readonly criteria: readonly string[]
   /** Default: 0. */
   readonly seed?: number
+  /** Every pass runs under this mask, so that scores are those of a pruned model. Default: none. */
+  readonly mask?: UnitMask | null
   /** Also keep what layer 0 shows of every prompt token. Default: no. */
   readonly keepSequence?: boolean
   /** Examples in a shard; default: as many as fit into 16 MiB, 64 at most. */
@@ -143,7 +152,7 @@ async function run(
 
 /** What has to run; examples that are kept run for the data set's sake only. */
 function tasksOf(
-  { windows, criteria, stored }: Job,
+  { windows, criteria, stored, mask }: Job,
   { kept }: CalibrationFolder,
   todo: readonly number[],
 ): CollectTask[] {
@@ -153,7 +162,8 @@ function tasksOf(
   return todo.map((index) => {
     const isNew = !kept.has(index)
     const isMeasured = isNew && measured++ < windowsToMeasure
-    return { index, window: windows[index], criteria: isNew ? names : [], seed, keepSequence, isMeasured }
+    const window = windows[index]
+    return { index, window, criteria: isNew ? names : [], seed, keepSequence, mask, isMeasured }
   })
 }
 
@@ -183,10 +193,11 @@ interface Job {
   readonly windows: readonly Window[]
   readonly criteria: readonly Criterion[]
   readonly sets: readonly DatasetCriterion[]
+  readonly mask: UnitMask | null
 }
 
 async function prepare(options: CalibrateOptions): Promise<Job> {
-  const { model, modelHash, source, seed = 0, keepSequence = false } = options
+  const { model, modelHash, source, seed = 0, keepSequence = false, mask = null } = options
   const { criteria, sets } = splitCriteria(options.criteria)
   const windows = await takeWindows(source, options.examples)
   for (const { tokens } of windows) model.checkTokens(tokens, 0)
@@ -206,6 +217,7 @@ async function prepare(options: CalibrateOptions): Promise<Job> {
     datasetCriteria: sets.map(named),
     seed,
     keepSequence,
+    mask: mask && (await hashMask(mask)),
     shardExamples: 1,
   }
   const longest = windows.reduce((length, { promptLength }) => Math.max(length, promptLength), 0)
@@ -217,6 +229,7 @@ async function prepare(options: CalibrateOptions): Promise<Job> {
     windows,
     criteria,
     sets,
+    mask,
   }
 }
 

@@ -6,6 +6,7 @@
  * do tasks, whose continuation is the right answer.
  */
 import type { Criterion, CriterionInput, DatasetScores } from '../../criteria/index.ts'
+import type { UnitMask } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../model/opt/backward.ts'
 import { shiftLabels } from '../../model/opt/loss.ts'
@@ -66,6 +67,11 @@ export interface CollectOptions {
   readonly seed?: number
   /** Also keep what layer 0 shows of every prompt token. */
   readonly keepSequence?: boolean
+  /**
+   * The pass runs under this mask, multiplied in: scores are those of a pruned model, and so are features of layers it
+   * prunes below. Default: none.
+   */
+  readonly mask?: UnitMask | null
   /** Data sets, by criterion, that take the example in as well. */
   readonly dataset?: ReadonlyMap<string, DatasetScores>
   /** Measures; then a plain forward pass is run besides. */
@@ -86,6 +92,7 @@ export function collectExample(
     index = 0,
     seed = 0,
     keepSequence = false,
+    mask = null,
     dataset = new Map<string, DatasetScores>(),
     times,
   } = options
@@ -102,7 +109,7 @@ export function collectExample(
       (to, s) => (to.plain = s),
     )
   const trace = timed(
-    () => traceForward(model, window.tokens),
+    () => traceForward(model, window.tokens, { mask }),
     (to, s) => (to.forward = s),
   )
   try {

@@ -8,6 +8,7 @@ import { canonicalJson } from '../../io/canonical_json.ts'
 import { readWhole } from '../../io/files.ts'
 import { describeJson, parseJson, type JsonMap, type JsonValue } from '../../io/json.ts'
 import { quote, refusal } from '../../io/refusal.ts'
+import type { UnitMask } from '../../masks/mask.ts'
 import { joinPath, sha256 } from '../../platform/platform.ts'
 import type { InputError } from '../../tensor/errors.ts'
 import type { Window } from '../windows.ts'
@@ -46,6 +47,8 @@ export interface CalibrationManifest {
   readonly seed: number
   /** Whether what layer 0 shows of every prompt token was kept. */
   readonly keepSequence: boolean
+  /** SHA-256 of the mask the passes ran under, see `hashMask`; null for none. */
+  readonly mask: string | null
   /** Examples in a shard; the last one may have fewer. */
   readonly shardExamples: number
 }
@@ -77,6 +80,11 @@ export function hashWindows(windows: readonly Window[]): Promise<string> {
   return hashText(lines.join('\n'))
 }
 
+/** One hash for a mask. @returns 64 hexadecimal digits */
+export function hashMask({ heads, neurons }: UnitMask): Promise<string> {
+  return hashText(canonicalJson([[...heads], [...neurons]]))
+}
+
 function hashText(text: string): Promise<string> {
   return sha256(new TextEncoder().encode(text))
 }
@@ -99,7 +107,7 @@ function* fieldsOf(a: CalibrationManifest, b: CalibrationManifest): Generator<[s
     yield [key, a[key].map(({ name }) => name), b[key].map(({ name }) => name)]
   for (const key of Object.keys(b) as (keyof CalibrationManifest)[]) {
     const [one, other] = [a[key], b[key]]
-    if (typeof other !== 'object' || Array.isArray(other)) yield [key, one, other]
+    if (typeof other !== 'object' || other === null || Array.isArray(other)) yield [key, one, other]
     else
       for (const inner of Object.keys(other))
         yield [
@@ -154,6 +162,7 @@ function parseManifest(json: JsonValue, path: string): CalibrationManifest {
     datasetCriteria: top.formulas('datasetCriteria'),
     seed: top.whole('seed', 0, 2 ** 32 - 1),
     keepSequence: top.flag('keepSequence'),
+    mask: top.hashOrNull('mask'),
     shardExamples: top.whole('shardExamples', 1),
   }
 }
@@ -187,6 +196,10 @@ class Fields {
     const value = this.#values.get(field)
     if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value
     throw this.refuse(field, '64 hexadecimal digits', value)
+  }
+
+  hashOrNull(field: string): string | null {
+    return this.#values.get(field) === null ? null : this.hash(field)
   }
 
   whole(field: string, least: number, most: number = LARGEST): number {

@@ -8,6 +8,7 @@ import type { OptModel } from '../../model/opt/opt_model.ts'
 import { machine, startThread, type Thread } from '../../platform/platform.ts'
 import { parameterShapes } from '../../model/opt/names.ts'
 import type { OptConfig } from '../../model/opt/config.ts'
+import type { UnitMask } from '../../masks/mask.ts'
 import type { Window } from '../windows.ts'
 import { collectExample, newTimes, type CollectTimes, type GroupedExample } from './examples.ts'
 
@@ -18,6 +19,7 @@ export interface CollectTask {
   readonly criteria: readonly string[]
   readonly seed: number
   readonly keepSequence: boolean
+  readonly mask: UnitMask | null
   readonly isMeasured: boolean
 }
 

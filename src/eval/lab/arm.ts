@@ -16,6 +16,11 @@ export interface ExampleSettings {
   readonly count: number
   /** Windows of text, or a task's rows behind so many solved ones. */
   readonly shots: number | null
+  /**
+   * Scores are measured in the model as it will be: under the static mask of this sparsity, made from the same examples'
+   * dense scores. Default: in the dense model.
+   */
+  readonly pruned?: number
 }
 
 /** How a predictor is trained. */

@@ -9,16 +9,19 @@
  * windows are drawn from each part, where training starts and what is random; the split itself is always the same.
  */
 import { criterionByName, datasetCriteria } from '../../criteria/index.ts'
-import type { UnitScores } from '../../masks/selection.ts'
+import { makeBudget } from '../../masks/budget.ts'
+import type { UnitMask } from '../../masks/mask.ts'
+import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../train/pause.ts'
 import type { TrainedPredictor } from '../../train/train_predictor.ts'
-import { ScoreAggregate } from '../calibration/aggregate.ts'
+import { ScoreAggregate, type Aggregation } from '../calibration/aggregate.ts'
 import { calibrateToFolder } from '../calibration/collect.ts'
 import { collectExample, type GroupedExample } from '../calibration/examples.ts'
-import { hashWindows } from '../calibration/manifest.ts'
+import { hashMask, hashWindows } from '../calibration/manifest.ts'
 import { openCalibration } from '../calibration/open.ts'
+import type { ThreadModel } from '../calibration/pool.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../corpus.ts'
 import type { PartStore } from '../part_store.ts'
 import { hashFiles, hashTexts, makeProvenance, type Provenance } from '../provenance.ts'
@@ -43,6 +46,8 @@ export interface LabOptions {
   readonly continuation: number
   /** Where parts are kept; without one, in memory only. */
   readonly store?: PartStore | null
+  /** Where other threads find the same model, to calibrate with; without it, one thread does all. */
+  readonly threads?: ThreadModel | null
   readonly signal?: AbortSignal
   /** How far the part is that is being made. */
   readonly onProgress?: (progress: LabProgress) => void
@@ -77,6 +82,7 @@ export class Lab {
   readonly #examples = new Map<string, { criteria: Set<string>; examples: GroupedExample[] }>()
   readonly #predictors = new Map<string, Promise<TrainedPredictor>>()
   readonly #means = new Map<string, UnitScores>()
+  readonly #pruned = new Map<string, readonly UnitScores[]>()
 
   private constructor(options: LabOptions, split: Split, hashes: [string, string, string]) {
     this.options = options
@@ -156,6 +162,8 @@ export class Lab {
     criteria: readonly string[],
     keepSequence = false,
   ): Promise<readonly GroupedExample[]> {
+    const { pruned, ...dense } = settings
+    if (pruned !== undefined) return this.#prunedExamples(dense, pruned, seed, criteria, keepSequence)
     const key = JSON.stringify([settings, seed, keepSequence])
     const known = this.#examples.get(key)
     const missing = criteria.filter((name) => !known?.criteria.has(name))
@@ -173,6 +181,31 @@ export class Lab {
     return known.examples
   }
 
+  /** Examples whose scores are those of a pruned model; features stay those of the dense one. */
+  async #prunedExamples(
+    settings: ExampleSettings,
+    pruned: number,
+    seed: number,
+    criteria: readonly string[],
+    keepSequence: boolean,
+  ): Promise<readonly GroupedExample[]> {
+    const dense = await this.examples(settings, seed, criteria, keepSequence)
+    const scores = dense.map((): Map<string, UnitScores> => new Map())
+    for (const criterion of criteria) {
+      const key = JSON.stringify([settings, pruned, seed, criterion])
+      let known = this.#pruned.get(key)
+      if (!known) {
+        const mean = await this.#aggregate(criterion, 'mean', settings, seed)
+        const mask = selectMask(mean, makeBudget(pruned), backendTopK(this.model.backend))
+        const found = await this.#collect(settings, seed, [criterion], false, mask)
+        known = found.map((example) => example.scores.get(criterion) as UnitScores)
+        this.#pruned.set(key, known)
+      }
+      known.forEach((one, i) => scores[i].set(criterion, one))
+    }
+    return dense.map((example, i) => ({ ...example, scores: scores[i] }))
+  }
+
   /** One ranking of all units from an arm's examples. */
   async mean(arm: Arm, seed: number): Promise<UnitScores> {
     const { criterion, aggregation = 'mean' } = arm
@@ -182,14 +215,15 @@ export class Lab {
     if (!mean) {
       mean = datasetCriteria.some(({ name }) => name === criterion)
         ? await this.#datasetScores(criterion, settings, seed)
-        : await this.#aggregate(arm, settings, seed)
+        : await this.#aggregate(criterion, aggregation, settings, seed)
       this.#means.set(key, mean)
     }
     return mean
   }
 
   async #aggregate(
-    { criterion, aggregation = 'mean' }: Arm,
+    criterion: string,
+    aggregation: Aggregation,
     settings: ExampleSettings,
     seed: number,
   ): Promise<UnitScores> {
@@ -247,30 +281,23 @@ export class Lab {
     seed: number,
     criteria: readonly string[],
     keepSequence: boolean,
+    mask: UnitMask | null = null,
   ): Promise<GroupedExample[]> {
     const windows = this.#calibrationWindows(settings, seed)
     const { store, signal } = this.options
-    if (store) return this.#collectToStore(store, windows, seed, criteria, keepSequence)
+    if (store) {
+      const folder = await this.#calibrationFolder(store, windows, seed, criteria, { keepSequence, mask })
+      return (await openCalibration(folder)).readAll()
+    }
     const found = criteria.map(criterionByName)
     const examples: GroupedExample[] = []
     for (const [index, window] of windows.entries()) {
       this.tell('calibrate', index, windows.length)
       await pause(signal)
-      examples.push(collectExample(this.model, window, found, { index, seed, keepSequence }))
+      examples.push(collectExample(this.model, window, found, { index, seed, keepSequence, mask }))
     }
     this.tell('calibrate', windows.length, windows.length)
     return examples
-  }
-
-  async #collectToStore(
-    store: PartStore,
-    windows: Window[],
-    seed: number,
-    criteria: readonly string[],
-    keepSequence: boolean,
-  ): Promise<GroupedExample[]> {
-    const folder = await this.#calibrationFolder(store, windows, seed, criteria, keepSequence)
-    return (await openCalibration(folder)).readAll()
   }
 
   async #calibrationFolder(
@@ -278,14 +305,16 @@ export class Lab {
     windows: Window[],
     seed: number,
     criteria: readonly string[],
-    keepSequence: boolean,
+    how: { readonly keepSequence?: boolean; readonly mask?: UnitMask | null } = {},
   ): Promise<string> {
+    const { keepSequence = false, mask = null } = how
     const folder = await store.folder({
       ...this.identity('calibration'),
       windows: await hashWindows(windows),
       seed,
       criteria: criteria.toSorted(),
       keepSequence,
+      mask: mask && (await hashMask(mask)),
     })
     await calibrateToFolder(
       {
@@ -297,6 +326,8 @@ export class Lab {
         criteria: criteria.toSorted(),
         seed,
         keepSequence,
+        mask,
+        threads: this.options.threads ?? undefined,
       },
       ({ done, total }) => this.tell('calibrate', done, total),
       this.options.signal,
@@ -309,7 +340,7 @@ export class Lab {
     const windows = this.#calibrationWindows(settings, seed)
     const { store, signal } = this.options
     if (store) {
-      const folder = await this.#calibrationFolder(store, windows, seed, [criterion], false)
+      const folder = await this.#calibrationFolder(store, windows, seed, [criterion])
       return (await openCalibration(folder)).aggregate(criterion)
     }
     const found = datasetCriteria.find(({ name }) => name === criterion)

@@ -100,6 +100,19 @@ export class Gradients {
     return this.#read(this.#block(layer).activation)
   }
 
+  /**
+   * d loss / d head outputs after the mask: [T, D]. Not zero where the mask is: what the loss would do if a skipped head
+   * were switched on. The same as `headOut` where the trace had no mask.
+   */
+  maskedHeadOut(layer: number): Float32Array {
+    return this.#read(this.#block(layer).maskedContext)
+  }
+
+  /** d loss / d activations after the mask: [T, F]; see `maskedHeadOut`. */
+  maskedFc1Act(layer: number): Float32Array {
+    return this.#read(this.#block(layer).maskedActivation)
+  }
+
   /** d loss / d fc1's output before ReLU: [T, F]. */
   fc1Pre(layer: number): Float32Array {
     return this.#read(this.#block(layer).preActivation)
@@ -108,13 +121,13 @@ export class Gradients {
   /** d loss / d mask of each head, at the mask of the trace (1 if it had none): [H]. */
   headMask(layer: number): Float32Array {
     const { heads, headSize } = this.#trace.model.config
-    return perUnit(this.#trace.headOut(layer), this.#read(this.#block(layer).maskedContext), heads, headSize)
+    return perUnit(this.#trace.headOut(layer), this.maskedHeadOut(layer), heads, headSize)
   }
 
   /** d loss / d mask of each neuron, at the mask of the trace (1 if it had none): [F]. */
   neuronMask(layer: number): Float32Array {
     const { neurons } = this.#trace.model.config
-    return perUnit(this.#trace.fc1Act(layer), this.#read(this.#block(layer).maskedActivation), neurons, 1)
+    return perUnit(this.#trace.fc1Act(layer), this.maskedFc1Act(layer), neurons, 1)
   }
 
   /** Frees the gradients. Safe to call twice. The trace stays. */
