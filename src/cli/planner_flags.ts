@@ -1,7 +1,7 @@
 /**
  * Flags of commands that compare planners, and what planners decide by, read from the files they name.
  */
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { criterionByName } from '../criteria/index.ts'
 import { openCalibration } from '../eval/calibration/open.ts'
 import { Configurations, type ConfigurationOptions } from '../eval/configurations.ts'
@@ -37,11 +37,13 @@ export interface PlannerFlags {
 /** Adds the flags to a command. */
 export function addPlannerFlags(command: Command): Command {
   command
-    .option(
-      '--planner <list>',
-      `who decides what is skipped, separated by commas: ${plannerNames.join(', ')}; dense is always measured`,
-      plannerListFlag,
-      [],
+    .addOption(
+      new Option(
+        '--planner <list>',
+        `who decides what is skipped, separated by commas: ${plannerNames.join(', ')}; dense is always measured`,
+      )
+        .argParser(plannerListFlag)
+        .default([], 'dense'),
     )
     .option('--sparsity <list>', 'shares to skip, separated by commas', sparsityListFlag, [0.5])
   for (const option of [...deciderOptions(), everyOption(), modeOption()]) command.addOption(option)
