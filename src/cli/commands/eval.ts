@@ -66,11 +66,10 @@ export function addEval(program: Command, session: Session): void {
         .makeOptionMandatory(),
     )
     .option('--data <dir>', 'folder with a file of rows for each task')
-    .option(
-      '--rows <task=file>',
-      'the rows of one task; may be given for each',
-      rowsFlag(taskNames),
-      new Map(),
+    .addOption(
+      new Option('--rows <task=file>', 'the rows of one task; may be given for each')
+        .argParser(rowsFlag(taskNames))
+        .default(new Map(), 'none'),
     )
     .option('--text <file...>', 'texts of the continuation task (default: the Brown corpus)')
     .option(
