@@ -87,12 +87,14 @@ describe('targets', () => {
     return unitKinds.map((units) => [...targetsOf(card, scores, units)])
   }
 
-  test('are scores of layers 1 to L - 1: raw, each layer or all layers to [0, 1], or ranks', () => {
+  test('are scores of layers 1 to L - 1: raw, each layer or all layers to [0, 1], ranks or roots', () => {
     expect(asked('shadow', { targets: 'raw' })[0]).toEqual([1, 3, 0, 8])
     expect(asked('shadow', { targets: 'per_layer' })[0]).toEqual([0, 1, 0, 1])
     expect(asked('shadow', { targets: 'global' })[0]).toEqual([1 / 8, 3 / 8, 0, 1])
     const ranks = [1, 2, 0, 3].map((place) => Math.fround(place / 3))
     expect(asked('shadow', { targets: 'rank' })[0]).toEqual(ranks)
+    const roots = [1, 3, 0, 8].map((score) => Math.fround(Math.sqrt(score / 3)))
+    expect(asked('shadow', { targets: 'root' })[0]).toEqual(roots)
     expect(asked('dejavu-style', {})[0]).toEqual([0, 1, 0, 1])
     expect(asked('shadow', { targets: 'raw', placement: 1 })[0]).toEqual([0, 8])
   })

@@ -16,6 +16,8 @@
  *   per_layer  each layer of each example to [0, 1]: what the paper's plots call ShadowLLM
  *   global     all layers of each example together to [0, 1]
  *   rank       the order of each example's units, all layers together: 1 the highest score, 0 the lowest
+ *   root       the square root of each score, counted in means of its example: scores have a long tail, and a squared
+ *              error over them as they are learns the tail
  *   raw        as they are
  *
  * Or they are labels: whether a unit is among the best, of the model or of its layer.
@@ -32,7 +34,7 @@ export type Pooling = (typeof poolings)[number]
 export const featureScalings = ['min_max', 'standard', 'dataset', 'none'] as const
 export type FeatureScaling = (typeof featureScalings)[number]
 
-export const targetScalings = ['per_layer', 'raw', 'global', 'rank'] as const
+export const targetScalings = ['per_layer', 'raw', 'global', 'rank', 'root'] as const
 export type TargetScaling = (typeof targetScalings)[number]
 
 /** What `dataset` scales by. */
@@ -113,6 +115,7 @@ export function makeTargets(
   const ranked = scores.slice(dense * units)
   if (scaling === 'raw') return ranked
   if (scaling === 'rank') return ranksOf(ranked)
+  if (scaling === 'root') return rootsOf(ranked)
   const targets = new Float32Array(ranked.length)
   const length = scaling === 'per_layer' ? units : ranked.length
   if (length > 0) min_max(targets, ranked, ranked.length / length, length)
@@ -125,6 +128,14 @@ function ranksOf(scores: Float32Array): Float32Array {
   const ranks = new Float32Array(scores.length)
   order.forEach((unit, place) => (ranks[unit] = 1 - place / Math.max(1, scores.length - 1)))
   return ranks
+}
+
+/** Square roots of scores over their mean size, with the sign of the score. */
+function rootsOf(scores: Float32Array): Float32Array {
+  let total = 0
+  for (const score of scores) total += Math.abs(score)
+  const mean = total > 0 ? total / scores.length : 1
+  return scores.map((score) => Math.sign(score) * Math.sqrt(Math.abs(score) / mean))
 }
 
 /** Scores of the whole model from a predictor's outputs; the dense layers get zeros. */
