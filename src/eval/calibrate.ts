@@ -5,13 +5,16 @@ import type { Criterion } from '../criteria/criterion.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { pause } from '../train/pause.ts'
-import type { Example } from '../train/train_predictor.ts'
 import { aggregateScores } from './calibration/aggregate.ts'
 import { collectExample } from './calibration/examples.ts'
 import type { Window } from './windows.ts'
 
 /** An example and where it is from. */
-export interface CalibratedExample extends Example {
+export interface CalibratedExample {
+  /** The layer-0 context of the last prompt token: [D]. */
+  readonly context: Float32Array
+  /** The criterion's scores: [L, H] and [L, F]. */
+  readonly scores: UnitScores
   readonly window: Window
   /** Mean negative log-likelihood of the continuation, dense, in nats per token. */
   readonly loss: number

@@ -245,27 +245,3 @@ function checkExamples(card: PredictorCard, examples: readonly CalibrationExampl
     throw new UsageError('EXAMPLES', `examples: expected at least 2, got ${examples.length}`)
   for (const example of examples) scoresOf(card, example)
 }
-
-/** A calibration example cut down to what the default predictor needs. */
-export interface Example {
-  /** The layer-0 context of the last prompt token: [D]. */
-  readonly context: Float32Array
-  /** The scores of the card's criterion: [L, H] and [L, F]. */
-  readonly scores: UnitScores
-}
-
-/** `trainShadow` on such examples, with a card that looks at the last prompt token. @throws as `trainShadow` */
-export function trainPredictor(
-  backend: Backend,
-  card: ShadowCard,
-  examples: readonly Example[],
-  options: PredictorTraining,
-): Promise<TrainedPredictor<ShadowPredictor>> {
-  const whole = examples.map(({ context, scores }, index) => ({
-    index,
-    features: { last: context, mean: context, stream: context, sequence: null },
-    scores: new Map([[card.criterion, scores]]),
-    loss: NaN,
-  }))
-  return trainShadow(backend, card, whole, options)
-}
