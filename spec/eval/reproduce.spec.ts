@@ -64,6 +64,7 @@ const documents = Array.from({ length: 10 }, (_, i) => {
 const settings: Settings = {
   prompt: 12,
   continuation: 10,
+  pruned: null,
   calibration: 6,
   evaluation: 3,
   sparsities: [0.5, 0.75],
@@ -194,9 +195,7 @@ describe('reproduce', () => {
     expect(report).toMatchObject({ complete: true, calibrationWindows: 6, evaluationWindows: 3 })
     expect(report.rows.map((row) => [row.planner, row.sparsity])).toEqual([
       ['dense', 0],
-      ...[0.5, 0.75].flatMap((share) =>
-        sparsePlanners.map((name) => [name, share]),
-      ),
+      ...[0.5, 0.75].flatMap((share) => sparsePlanners.map((name) => [name, share])),
     ])
     for (const row of report.rows) {
       expect(Object.keys(row)).toEqual([
@@ -251,6 +250,23 @@ describe('reproduce', () => {
     const first = withoutSpeed(await reproduce(options))
     expect(withoutSpeed(await reproduce(options))).toEqual(first)
     expect(withoutSpeed(await reproduce(optionsOf({ seed: 2 })))).not.toEqual(first)
+  })
+
+  test('with targets of a pruned model, has a row for static pruning by such scores too', async () => {
+    const { rows } = await reproduce(
+      optionsOf({
+        settings: { ...settings, pruned: [0.5, 0.7], sparsities: [0.5] },
+        planners: ['static', 'shadow', 'oracle'],
+      }),
+    )
+    expect(rows.map(({ planner, criterion }) => `${planner} ${criterion}`)).toEqual([
+      'dense none',
+      'oracle plainact',
+      'shadow plainact@0.5+0.7',
+      'static plainact',
+      'static plainact@0.5+0.7',
+    ])
+    expect(rows[3].tokenPerplexity).not.toBe(rows[4].tokenPerplexity)
   })
 
   test('does only what the planners asked for need', async () => {

@@ -1,13 +1,15 @@
 /**
  * The arms of the main comparison: every planner at every sparsity, each with what it learns from.
  *
- * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. The two DejaVu baselines have their
+ * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. Its scores are of the dense model, as in
+ * the paper, but for ShadowLLM's: those are measured under static masks (`plainact@0.5+0.7`), because what a unit is worth
+ * changes once others are gone; static pruning by such scores is beside it, to tell that gain from the predictor's. The two DejaVu baselines have their
  * own, by default the norm of activations (`l2norm`), as in the paper; the DejaVu-style one learns scores scaled within
  * each layer from inputs scaled to [0, 1], as its authors built it.
  */
 import type { Scope } from '../masks/budget.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
-import { denseArm, type Arm, type PredictorSettings } from './lab/arm.ts'
+import { denseArm, type Arm, type ExampleSettings, type PredictorSettings } from './lab/arm.ts'
 import type { Settings } from './settings.ts'
 
 /** The planners that skip something, best first where the method works as its paper says. */
@@ -36,9 +38,23 @@ export function makeArms(settings: Settings, options: ArmOptions): Arm[] {
   return [
     { ...denseArm, scope: options.scope },
     ...settings.sparsities.flatMap((sparsity) =>
-      planners.map((planner) => makeArm(settings, options, planner, sparsity)),
+      planners.flatMap((planner) => {
+        const arm = makeArm(settings, options, planner, sparsity)
+        const isTwice = planner === 'static' && settings.pruned !== null
+        return isTwice ? [arm, { ...arm, examples: prunedExamples(settings) }] : [arm]
+      }),
     ),
   ]
+}
+
+/** The examples ShadowLLM learns from: their scores are measured in a pruned model, unless the settings say dense. */
+export function prunedExamples({ calibration: count, pruned }: Settings): ExampleSettings {
+  return { count, shots: null, ...(pruned !== null && { pruned }) }
+}
+
+/** A criterion and where it was measured, such as `plainact@0.5+0.7`. */
+export function criterionName({ criterion, examples }: Arm): string {
+  return examples?.pruned === undefined ? criterion : `${criterion}@${examples.pruned.join('+')}`
 }
 
 /** One planner at one sparsity. */
@@ -60,7 +76,7 @@ export function makeArm(
     case 'static':
       return { ...base, criterion, examples }
     case 'shadow':
-      return { ...base, criterion, examples, predictor: shadowSettings(settings) }
+      return { ...base, criterion, examples: prunedExamples(settings), predictor: shadowSettings(settings) }
     case 'dejavu-style':
       return { ...base, criterion: baselineCriterion, examples, predictor: dejavuStyleSettings(settings) }
     case 'dejavu':

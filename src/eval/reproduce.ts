@@ -20,6 +20,7 @@ import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { makeArms } from './arms.ts'
+import type { ThreadModel } from './calibration/pool.ts'
 import type { Document } from './corpus.ts'
 import { measureDecode } from './decode.ts'
 import { learns, predictorKindOf, type Arm } from './lab/arm.ts'
@@ -58,6 +59,8 @@ export interface ReproduceOptions {
   readonly scope?: Scope
   /** Default: 0. */
   readonly seed?: number
+  /** Where other threads find the same model; see `LabOptions`. */
+  readonly threads?: ThreadModel | null
   /** Keeps parts for other runs; without one, nothing is written. */
   readonly store?: PartStore | null
   /** Given ShadowLLM's trained predictor, which lives until the run ends. */
@@ -145,7 +148,8 @@ class Run {
   async prepare(): Promise<void> {
     this.#tell('prepare', 0, 1)
     const { prompt, continuation, calibration, evaluation } = this.#settings
-    const { model, modelName, modelFiles, encode, documents, dataName, store, argv } = this.#options
+    const { model, modelName, modelFiles, encode, documents, dataName } = this.#options
+    const { store, threads, argv } = this.#options
     const lab = await Lab.open({
       model,
       modelName,
@@ -154,6 +158,7 @@ class Run {
       documents,
       dataName,
       store,
+      threads,
       argv,
       prompt,
       continuation,
@@ -173,9 +178,9 @@ class Run {
     const lab = this.#needLab()
     const learners = this.#arms.filter(learns)
     const criteria = [...new Set(learners.map(({ criterion }) => criterion))]
-    const examples = learners[0]?.examples
-    if (!examples) return
-    this.#calibrated = (await lab.examples(examples, this.#seed, criteria)).length
+    if (!learners[0]?.examples) return
+    const { count, shots } = learners[0].examples
+    this.#calibrated = (await lab.examples({ count, shots }, this.#seed, criteria)).length
     this.#stage = 'train'
     // A planner's arms differ in sparsity, which nothing is learnt for.
     const first = learners.filter(

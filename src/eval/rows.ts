@@ -4,16 +4,17 @@
  * Sums run over all windows before the exponential is taken, so every scored token counts the same.
  */
 import type { Sparsity } from '../masks/achieved.ts'
+import { criterionName } from './arms.ts'
 import type { MeasuredArm, ScoredWindow } from './lab/measure.ts'
 import type { ReproduceRow } from './report.ts'
 
 /** The row of an arm. @param speed decoded tokens per second; null where it was not measured */
 export function rowOf({ arm, scores }: MeasuredArm, seed: number, speed: number | null): ReproduceRow {
-  const { planner, criterion, scope, sparsity } = arm
+  const { planner, scope, sparsity } = arm
   const { heads, neurons, weights } = achievedMean(scores)
   return {
     planner,
-    criterion,
+    criterion: criterionName(arm),
     scope,
     sparsity,
     seed,

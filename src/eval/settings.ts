@@ -15,6 +15,11 @@ export interface Settings {
   /** Most tokens of a window's prompt and of its continuation. */
   readonly prompt: number
   readonly continuation: number
+  /**
+   * The sparsities of the static masks under which ShadowLLM's targets are measured, example by example in turn; null for
+   * the dense model, as in the paper.
+   */
+  readonly pruned: readonly number[] | null
   /** How many windows are calibrated on. */
   readonly calibration: number
   /** How many windows are scored. */
@@ -38,6 +43,7 @@ const training = { epochs: 40, batch: 32, rate: 1e-3, decay: 0.01, heldOut: 0.1,
 export const fullSettings: Settings = {
   prompt: 128,
   continuation: 128,
+  pruned: [0.5, 0.7],
   calibration: 480,
   evaluation: 64,
   sparsities: [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
@@ -55,6 +61,7 @@ export const fullSettings: Settings = {
 export const quickSettings: Settings = {
   prompt: 96,
   continuation: 64,
+  pruned: [0.5, 0.7],
   calibration: 60,
   evaluation: 12,
   sparsities: [0.5, 0.7, 0.8, 0.9],

@@ -181,13 +181,16 @@ function run(
 /** The model and the way to its text. */
 function sourceOf(
   opt: ShadowOpt,
-): Pick<LabOptions, 'model' | 'modelName' | 'modelFiles' | 'encode' | 'argv'> {
+): Pick<LabOptions, 'model' | 'modelName' | 'modelFiles' | 'encode' | 'argv' | 'threads'> {
+  const [, weights] = opt.files
   return {
     model: opt.model,
     modelName: opt.name,
     modelFiles: opt.files,
     encode: (text) => opt.encode(text),
     argv: commandArguments(),
+    // Threads read the model again, from its weights and the configuration beside them.
+    threads: { path: weights, backend: opt.model.backend.name },
   }
 }
 

@@ -16,6 +16,7 @@ import {
   features,
   globalLocal,
   placement,
+  prunedTargets,
   twoByTwo,
 } from './predictor_experiments.ts'
 import { sparsityCurve } from './sparsity_curve.ts'
@@ -27,6 +28,7 @@ export const experiments: readonly Experiment[] = [
   criteriaPredicted,
   globalLocal,
   twoByTwo,
+  prunedTargets,
   features,
   placement,
   calibrationSize,

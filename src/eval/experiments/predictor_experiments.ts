@@ -217,6 +217,46 @@ export const calibrationSize: Experiment = {
   },
 }
 
+/** Where scores are measured: in the dense model, or in one that is pruned already. */
+export const prunedTargets: Experiment = {
+  name: 'pruned-targets',
+  title: 'Scores of a model that is pruned already',
+  asks: 'plainact asks what the dense model would miss. What a unit is worth changes once most others are gone: are scores measured under a static mask better ones, for static pruning and as what the predictor learns? (Not in the paper.)',
+  async run(context): Promise<Finding> {
+    const { calibration: count } = context.settings
+    const places = [null, [0.5], [0.7], [0.5, 0.7]] as const
+    const named = (pruned: readonly number[] | null): string =>
+      pruned === null ? 'dense' : `at ${pruned.map(percent).join(' and ')}`
+    const variants = places.flatMap((pruned) => {
+      const examples = { count, shots: null, ...(pruned && { pruned }) }
+      return [
+        variant(context, `static, ${named(pruned)}`, { planner: 'static', examples }),
+        variant(context, `ShadowLLM, ${named(pruned)}`, { examples }),
+      ]
+    })
+    const all = [variant(context, 'oracle', { planner: 'oracle' }), ...variants]
+    const measured = await measureVariants(context, all, shares)
+    return {
+      columns: variantColumns,
+      rows: measured.rows(),
+      plots: [measured.plot('Perplexity by where scores are measured')],
+      paper: null,
+      findings: shares.map((share) => {
+        const gains = [
+          ['static, at 50 % and 70 %', 'static, dense'],
+          ['ShadowLLM, at 50 % and 70 %', 'static, at 50 % and 70 %'],
+        ].map(([first, second]) => sayDifference(first, second, measured.difference(first, second, share)))
+        const closed = measured.gapClosed('ShadowLLM, at 50 % and 70 %', 'static, dense', 'oracle', share)
+        const gap =
+          closed === null
+            ? ''
+            : `; together that is ${Math.round(100 * closed)} % of the gap between static (dense) and oracle`
+        return `At ${percent(share)}: ${gains.join('; ')}${gap}.`
+      }),
+    }
+  },
+}
+
 /** What any predictor could reach. */
 export const ceiling: Experiment = {
   name: 'ceiling',

@@ -8,25 +8,23 @@
  * Every genre of the text is split into documents to calibrate on and others to evaluate on. A seed decides which
  * windows are drawn from each part, where training starts and what is random; the split itself is always the same.
  */
-import { criterionByName, datasetCriteria } from '../../criteria/index.ts'
+import { datasetCriteria } from '../../criteria/index.ts'
 import { makeBudget } from '../../masks/budget.ts'
-import type { UnitMask } from '../../masks/mask.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../train/pause.ts'
 import type { TrainedPredictor } from '../../train/train_predictor.ts'
 import { ScoreAggregate, type Aggregation } from '../calibration/aggregate.ts'
-import { calibrateToFolder } from '../calibration/collect.ts'
-import { collectExample, type GroupedExample } from '../calibration/examples.ts'
-import { hashMask, hashWindows } from '../calibration/manifest.ts'
-import { openCalibration } from '../calibration/open.ts'
+import type { GroupedExample } from '../calibration/examples.ts'
+import { hashWindows } from '../calibration/manifest.ts'
 import type { ThreadModel } from '../calibration/pool.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../corpus.ts'
 import type { PartStore } from '../part_store.ts'
 import { hashFiles, hashTexts, makeProvenance, type Provenance } from '../provenance.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../windows.ts'
 import { predictorKindOf, type Arm, type ExampleSettings } from './arm.ts'
+import { collectDataset, collectWindows, type Ground } from './collect_windows.ts'
 import { methodHash } from './method.ts'
 import { openTrained, saveTrained, trainArm } from './trained.ts'
 
@@ -168,7 +166,8 @@ export class Lab {
     const known = this.#examples.get(key)
     const missing = criteria.filter((name) => !known?.criteria.has(name))
     if (known && missing.length === 0) return known.examples
-    const found = await this.#collect(settings, seed, missing, keepSequence)
+    const windows = this.#calibrationWindows(settings, seed)
+    const found = await collectWindows(this.#ground(), { windows, seed, criteria: missing, keepSequence })
     if (!known) {
       this.#examples.set(key, { criteria: new Set(criteria), examples: found })
       return found
@@ -181,10 +180,14 @@ export class Lab {
     return known.examples
   }
 
-  /** Examples whose scores are those of a pruned model; features stay those of the dense one. */
+  /**
+   * Examples whose neurons are scored in a pruned model; features, and the scores of heads, stay those of the dense one.
+   * There are few heads: under a mask that skips most of them what is left is each other's substitute, and a ranking made
+   * from that does worse than the dense one.
+   */
   async #prunedExamples(
     settings: ExampleSettings,
-    pruned: number,
+    pruned: readonly number[],
     seed: number,
     criteria: readonly string[],
     keepSequence: boolean,
@@ -195,15 +198,36 @@ export class Lab {
       const key = JSON.stringify([settings, pruned, seed, criterion])
       let known = this.#pruned.get(key)
       if (!known) {
-        const mean = await this.#aggregate(criterion, 'mean', settings, seed)
-        const mask = selectMask(mean, makeBudget(pruned), backendTopK(this.model.backend))
-        const found = await this.#collect(settings, seed, [criterion], false, mask)
-        known = found.map((example) => example.scores.get(criterion) as UnitScores)
+        known = await this.#prunedScores(settings, pruned, seed, criterion)
         this.#pruned.set(key, known)
       }
-      known.forEach((one, i) => scores[i].set(criterion, one))
+      known.forEach(({ neurons }, i) =>
+        scores[i].set(criterion, { ...(dense[i].scores.get(criterion) as UnitScores), neurons }),
+      )
     }
     return dense.map((example, i) => ({ ...example, scores: scores[i] }))
+  }
+
+  /** The scores of each example under the mask whose turn it is. */
+  async #prunedScores(
+    settings: ExampleSettings,
+    pruned: readonly number[],
+    seed: number,
+    criterion: string,
+  ): Promise<UnitScores[]> {
+    const mean = await this.#aggregate(criterion, 'mean', settings, seed)
+    const windows = this.#calibrationWindows(settings, seed)
+    const scores: UnitScores[] = []
+    for (const [turn, sparsity] of pruned.entries()) {
+      const mask = selectMask(mean, makeBudget(sparsity), backendTopK(this.model.backend))
+      const places = [...windows.keys()].filter((place) => place % pruned.length === turn)
+      const chosen = places.map((place) => windows[place])
+      if (chosen.length === 0) continue
+      const request = { windows: chosen, seed, criteria: [criterion], mask }
+      const found = await collectWindows(this.#ground(), request)
+      found.forEach((example, i) => (scores[places[i]] = example.scores.get(criterion) as UnitScores))
+    }
+    return scores
   }
 
   /** One ranking of all units from an arm's examples. */
@@ -214,7 +238,7 @@ export class Lab {
     let mean = this.#means.get(key)
     if (!mean) {
       mean = datasetCriteria.some(({ name }) => name === criterion)
-        ? await this.#datasetScores(criterion, settings, seed)
+        ? await collectDataset(this.#ground(), this.#calibrationWindows(settings, seed), seed, criterion)
         : await this.#aggregate(criterion, aggregation, settings, seed)
       this.#means.set(key, mean)
     }
@@ -245,11 +269,11 @@ export class Lab {
 
   /** Where the numbers of a report come from. */
   provenance(seed: number): Promise<Provenance> {
-    const { model, modelName, dataName, documents, argv = [] } = this.options
+    const { model, modelName, argv = [] } = this.options
     return makeProvenance({
       backend: model.backend.name,
       model: { name: modelName, hash: this.modelHash },
-      data: { name: dataName ?? (documents ? 'documents' : 'Brown corpus'), hash: this.dataHash },
+      data: { name: this.#dataName, hash: this.dataHash },
       seed,
       argv,
     })
@@ -276,83 +300,23 @@ export class Lab {
     throw new UsageError('SETTINGS', 'examples: expected a task to take shots of, got none')
   }
 
-  async #collect(
-    settings: ExampleSettings,
-    seed: number,
-    criteria: readonly string[],
-    keepSequence: boolean,
-    mask: UnitMask | null = null,
-  ): Promise<GroupedExample[]> {
-    const windows = this.#calibrationWindows(settings, seed)
-    const { store, signal } = this.options
-    if (store) {
-      const folder = await this.#calibrationFolder(store, windows, seed, criteria, { keepSequence, mask })
-      return (await openCalibration(folder)).readAll()
+  #ground(): Ground {
+    const { store = null, threads, signal } = this.options
+    return {
+      model: this.model,
+      modelHash: this.modelHash,
+      dataName: this.#dataName,
+      store,
+      threads: threads ?? undefined,
+      signal,
+      identity: this.identity('calibration'),
+      onWindow: (done, total) => this.tell('calibrate', done, total),
     }
-    const found = criteria.map(criterionByName)
-    const examples: GroupedExample[] = []
-    for (const [index, window] of windows.entries()) {
-      this.tell('calibrate', index, windows.length)
-      await pause(signal)
-      examples.push(collectExample(this.model, window, found, { index, seed, keepSequence, mask }))
-    }
-    this.tell('calibrate', windows.length, windows.length)
-    return examples
   }
 
-  async #calibrationFolder(
-    store: PartStore,
-    windows: Window[],
-    seed: number,
-    criteria: readonly string[],
-    how: { readonly keepSequence?: boolean; readonly mask?: UnitMask | null } = {},
-  ): Promise<string> {
-    const { keepSequence = false, mask = null } = how
-    const folder = await store.folder({
-      ...this.identity('calibration'),
-      windows: await hashWindows(windows),
-      seed,
-      criteria: criteria.toSorted(),
-      keepSequence,
-      mask: mask && (await hashMask(mask)),
-    })
-    await calibrateToFolder(
-      {
-        model: this.model,
-        modelHash: this.modelHash,
-        source: { name: this.options.dataName ?? 'Brown corpus', windows },
-        examples: windows.length,
-        folder,
-        criteria: criteria.toSorted(),
-        seed,
-        keepSequence,
-        mask,
-        threads: this.options.threads ?? undefined,
-      },
-      ({ done, total }) => this.tell('calibrate', done, total),
-      this.options.signal,
-    )
-    return folder
-  }
-
-  /** Scores that only a whole data set has. */
-  async #datasetScores(criterion: string, settings: ExampleSettings, seed: number): Promise<UnitScores> {
-    const windows = this.#calibrationWindows(settings, seed)
-    const { store, signal } = this.options
-    if (store) {
-      const folder = await this.#calibrationFolder(store, windows, seed, [criterion])
-      return (await openCalibration(folder)).aggregate(criterion)
-    }
-    const found = datasetCriteria.find(({ name }) => name === criterion)
-    if (!found) throw new TypeError(`${criterion}: expected a criterion of data sets`)
-    const scores = found.begin(this.model.shape, seed)
-    const dataset = new Map([[criterion, scores]])
-    for (const [index, window] of windows.entries()) {
-      this.tell('calibrate', index, windows.length)
-      await pause(signal)
-      collectExample(this.model, window, [], { index, seed, dataset })
-    }
-    return scores.finish()
+  get #dataName(): string {
+    const { dataName, documents } = this.options
+    return dataName ?? (documents ? 'documents' : 'Brown corpus')
   }
 
   async #makePredictor(arm: Arm, seed: number, description: object): Promise<TrainedPredictor> {
