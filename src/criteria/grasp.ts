@@ -21,14 +21,14 @@ import type { UnitScores } from '../masks/selection.ts'
 import { backward } from '../model/opt/backward.ts'
 import { traceForward } from '../model/opt/trace.ts'
 import type { Criterion, CriterionInput } from './criterion.ts'
-import { plainactSigned } from './plainact.ts'
+import { maskGradients } from './plainact.ts'
 import { scoreLayers } from './unit_scores.ts'
 
 /** How far the mask that moves most is moved. */
 const LARGEST_MOVE = 2 ** -6
 
 /** dL/dm of every unit under a mask. */
-function maskGradients({ model, tokens, labels }: CriterionInput, mask: UnitMask): UnitScores {
+function gradientsUnder({ model, tokens, labels }: CriterionInput, mask: UnitMask): UnitScores {
   const trace = traceForward(model, tokens, { mask })
   try {
     const gradients = backward(model, trace, labels)
@@ -55,7 +55,7 @@ export function hessianTimes(input: CriterionInput, direction: UnitScores): Unit
   )
   const step = LARGEST_MOVE / most
   const moved = (by: number): UnitScores =>
-    maskGradients(
+    gradientsUnder(
       input,
       makeMask(
         shape,
@@ -76,7 +76,7 @@ export const grasp: Criterion = {
   formula: '-m (H g), g = dL/dm, H = d²L/dm², at m = 1',
   cost: { forward: 2, backward: 2 },
   score: (input) => {
-    const gradient = plainactSigned.score(input)
+    const gradient = maskGradients(input)
     const { shape, heads, neurons } = gradient
     if (heads.every((value) => value === 0) && neurons.every((value) => value === 0)) return gradient
     const product = hessianTimes(input, gradient)

@@ -39,9 +39,12 @@ export function addSensitivity(
     }
 }
 
+/** What is read of an example. */
+type Passes = Pick<CriterionInput, 'model' | 'trace' | 'gradients'>
+
 /** Activation times gradient of the heads of a layer, summed over tokens: [H]. */
 export function plainactHeads(
-  { model, trace, gradients }: CriterionInput,
+  { model, trace, gradients }: Passes,
   layer: number,
   signed: boolean,
 ): Float32Array {
@@ -53,7 +56,7 @@ export function plainactHeads(
 
 /** Activation times gradient of the neurons of a layer, summed over tokens: [F]. */
 export function plainactNeurons(
-  { model, trace, gradients }: CriterionInput,
+  { model, trace, gradients }: Passes,
   layer: number,
   signed: boolean,
 ): Float32Array {
@@ -63,7 +66,12 @@ export function plainactNeurons(
   return scores
 }
 
-function scoreUnits(input: CriterionInput, signed: boolean): UnitScores {
+/** dL/dm of every unit, at the ones of a trace without a mask. */
+export function maskGradients(passes: Passes): UnitScores {
+  return scoreUnits(passes, true)
+}
+
+function scoreUnits(input: Passes, signed: boolean): UnitScores {
   return scoreLayers(
     input.model.shape,
     (layer) => plainactHeads(input, layer, signed),
@@ -84,5 +92,5 @@ export const plainactSigned: Criterion = {
   name: 'plainact-signed',
   formula: 'head: sum_t <a, dL/da>; neuron: sum_t a dL/da, after ReLU',
   cost: { forward: 0, backward: 0 },
-  score: (input) => scoreUnits(input, true),
+  score: maskGradients,
 }

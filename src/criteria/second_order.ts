@@ -25,7 +25,7 @@ import { exponentials } from '../ops/softmax.ts'
 import { countScored } from '../model/opt/loss.ts'
 import { Random } from '../tensor/random.ts'
 import type { Criterion, CriterionInput } from './criterion.ts'
-import { scoreLayers } from './unit_scores.ts'
+import { maskGradients } from './plainact.ts'
 
 /** Draws of labels for each example. */
 export const DRAWS = 4
@@ -62,11 +62,7 @@ export function addCurvature(
   const half = (share * countScored(labels)) / 2
   const gradients = backward(model, trace, labels)
   try {
-    const slopes = scoreLayers(
-      model.shape,
-      (layer) => gradients.headMask(layer),
-      (layer) => gradients.neuronMask(layer),
-    )
+    const slopes = maskGradients({ model, trace, gradients })
     for (const kind of ['heads', 'neurons'] as const)
       slopes[kind].forEach((slope, unit) => (sums[kind][unit] += half * slope * slope))
   } finally {

@@ -158,6 +158,9 @@ function valuesOf(tensors: ReadonlyMap<string, HostTensor>): Map<string, Float32
 function perUnit(a: Float32Array, g: Float32Array, units: number, K: number): Float32Array {
   const sums = new Float32Array(units) // [U]
   for (let start = 0; start < a.length; start += units * K)
-    for (let u = 0; u < units; u++) sums[u] += dot(a, start + u * K, g, start + u * K, K)
+    for (let u = 0; u < units; u++) {
+      const at = start + u * K
+      sums[u] += K === 1 ? Math.fround(a[at] * g[at]) : dot(a, at, g, at, K)
+    }
   return sums
 }
