@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
-import { calibrateWindow, meanScores } from '../../src/eval/calibrate.ts'
+import { collectExample } from '../../src/eval/calibration/examples.ts'
 import { sparsePlanners } from '../../src/eval/arms.ts'
 import { decodeOnce, measureDecode, median } from '../../src/eval/decode.ts'
 import { compareScores, PerplexitySum, scoreWindow, type WindowScore } from '../../src/eval/perplexity.ts'
@@ -23,6 +23,7 @@ import { reproduce, type ReproduceOptions, type ReproduceProgress } from '../../
 import type { Settings } from '../../src/eval/settings.ts'
 import { continuationLabels, type Window } from '../../src/eval/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
+import type { UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/model/opt/backward.ts'
 import { makeOptConfig } from '../../src/model/opt/config.ts'
 import { initialWeights } from '../../src/model/opt/initial_weights.ts'
@@ -96,6 +97,10 @@ const window: Window = {
   words: 4,
 }
 
+/** The scores of the window's own continuation. */
+const trueScores = (): UnitScores =>
+  collectExample(model, window, [plainact]).scores.get('plainact') ?? expect.unreachable()
+
 describe('a window', () => {
   test('is scored on its continuation: dense, that is the loss the backward pass has', () => {
     const trace = traceForward(model, window.tokens)
@@ -108,20 +113,10 @@ describe('a window', () => {
   })
 
   test('costs the same skipped or simulated', () => {
-    const { scores } = calibrateWindow(model, window, plainact)
-    const planner = oraclePlanner(scores, makeBudget(0.5))
+    const planner = oraclePlanner(trueScores(), makeBudget(0.5))
     const skipped = scoreWindow(model, window, { planner, mode: 'skip' })
     expect(scoreWindow(model, window, { planner, mode: 'simulate' })).toEqual(skipped)
     expect(skipped.nll).not.toBe(scoreWindow(model, window).nll)
-  })
-
-  test('is calibrated on what the prompt alone shows', () => {
-    const { context, loss } = calibrateWindow(model, window, plainact)
-    const other = { ...window, tokens: window.tokens.slice() }
-    other.tokens.fill(7, window.promptLength)
-    const changed = calibrateWindow(model, other, plainact)
-    expect(changed.context).toEqual(context)
-    expect(changed.loss).not.toBe(loss)
   })
 
   test('counts by its tokens and by its words: perplexities are of sums, not means of perplexities', () => {
@@ -144,19 +139,11 @@ test('differences are per token, their error over windows: what windows have in 
   expect(compareScores(first.slice(0, 1), second).error).toBeNaN()
 })
 
-test('static scores are the mean of the examples', () => {
-  const shape = { layers: 1, heads: 1, neurons: 2 }
-  const example = (head: number, a: number, b: number): { scores: ReturnType<typeof meanScores> } => ({
-    scores: { shape, heads: Float32Array.of(head), neurons: Float32Array.of(a, b) },
-  })
-  expect(meanScores([example(1, 2, 3), example(2, 4, 8)])).toEqual(example(1.5, 3, 5.5).scores)
-})
-
 describe('decoding', () => {
   test('is timed in turns, one figure per arm', async () => {
     const turns: number[] = []
     const sizes = { prompt: 4, tokens: 3, rounds: 3 }
-    const planner = oraclePlanner(calibrateWindow(model, window, plainact).scores, makeBudget(0.5))
+    const planner = oraclePlanner(trueScores(), makeBudget(0.5))
     const speeds = await measureDecode(model, window.tokens.slice(0, 4), [null, planner], sizes, (done) =>
       turns.push(done),
     )
@@ -166,7 +153,7 @@ describe('decoding', () => {
   })
 
   test('counts the time a planner takes', () => {
-    const planner = oraclePlanner(calibrateWindow(model, window, plainact).scores, makeBudget(0.5))
+    const planner = oraclePlanner(trueScores(), makeBudget(0.5))
     const slow: typeof planner = {
       name: 'slow',
       afterAttention(view) {

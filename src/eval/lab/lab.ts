@@ -25,7 +25,7 @@ import { hashFiles, hashTexts, makeProvenance, type Provenance } from '../proven
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../windows.ts'
 import { predictorKindOf, type Arm, type ExampleSettings } from './arm.ts'
 import { collectDataset, collectWindows, type Ground } from './collect_windows.ts'
-import { methodHash } from './method.ts'
+import { methodHash, type MethodHash } from './method.ts'
 import { openTrained, saveTrained, trainArm } from './trained.ts'
 
 /** What a lab works on. */
@@ -65,6 +65,12 @@ export interface LabProgress {
 /** Makes a window out of a document's text, or rows of a task, for one number of shots. */
 export type ShotWindows = (lab: Lab, count: number, seed: number, shots: number) => Window[]
 
+interface LabHashes {
+  readonly model: string
+  readonly data: string
+  readonly method: MethodHash
+}
+
 /** See the head of this file; `Lab.open` makes one. */
 export class Lab {
   readonly model: OptModel
@@ -74,7 +80,7 @@ export class Lab {
   readonly dataHash: string
   /** Set by experiments whose windows are not plain text. */
   shotWindows: ShotWindows | null = null
-  readonly #method: string
+  readonly #method: MethodHash
   readonly #encodeWords: (text: string) => Int32Array[]
   readonly #windows = new Map<string, Window[]>()
   readonly #examples = new Map<string, { criteria: Set<string>; examples: GroupedExample[] }>()
@@ -82,11 +88,13 @@ export class Lab {
   readonly #means = new Map<string, UnitScores>()
   readonly #pruned = new Map<string, readonly UnitScores[]>()
 
-  private constructor(options: LabOptions, split: Split, hashes: [string, string, string]) {
+  private constructor(options: LabOptions, split: Split, hashes: LabHashes) {
     this.options = options
     this.model = options.model
     this.split = split
-    ;[this.modelHash, this.dataHash, this.#method] = hashes
+    this.modelHash = hashes.model
+    this.dataHash = hashes.data
+    this.#method = hashes.method
     this.#encodeWords = makeWordEncoder(options.encode)
   }
 
@@ -100,8 +108,12 @@ export class Lab {
         `window: expected at most ${positions} tokens, got ${prompt + continuation}`,
       )
     const documents = options.documents ?? (await loadBrown())
-    const hashes = [await hashFiles(modelFiles), await hashTexts(documents), await methodHash()] as const
-    return new Lab(options, splitDocuments(documents), [...hashes])
+    const hashes = {
+      model: await hashFiles(modelFiles),
+      data: await hashTexts(documents),
+      method: await methodHash(),
+    }
+    return new Lab(options, splitDocuments(documents), hashes)
   }
 
   /** Lets ctrl-C be heard. @throws the signal's reason */
@@ -141,7 +153,7 @@ export class Lab {
     const { prompt, continuation } = this.options
     return {
       part,
-      method: this.#method,
+      method: part === 'calibration' ? this.#method.calibration : this.#method.all,
       model: this.modelHash,
       data: this.dataHash,
       prompt,

@@ -1,37 +1,52 @@
 /**
  * One hash for the method: the sources that decide what a number is. Results kept from earlier runs are told apart by
  * it, so that no change of the code is ever answered with a number from before.
+ *
+ * Calibration depends on less than the rest: a change of predictors or planners leaves traces as they are.
  */
 import { fileKind, joinPath, list, pathOfUrl, sha256, sha256File } from '../../platform/platform.ts'
 
-/** What numbers depend on: all of `src` but what shows them, reads commands, or opens files. */
-const places = [
+/** What traces depend on. */
+const calibrationPlaces = [
   'tensor',
   'ops',
   'backends',
   'masks',
   'model',
   'criteria',
-  'predictor',
-  'train',
   'eval/calibration',
-  'eval/tasks',
-  'eval/lab',
   'eval/corpus.ts',
   'eval/windows.ts',
-  'eval/perplexity.ts',
 ]
 
-let known: Promise<string> | null = null
+/** What else scores and predictors depend on; what only shows numbers, reads commands or opens files is left out. */
+const otherPlaces = ['predictor', 'train', 'eval/lab', 'eval/perplexity.ts']
 
-/** SHA-256 of names and contents of those sources; worked out once. */
-export function methodHash(): Promise<string> {
-  return (known ??= hashPlaces(pathOfUrl(new URL('../../', import.meta.url))))
+/** Both hashes: 64 hexadecimal digits each. */
+export interface MethodHash {
+  readonly calibration: string
+  readonly all: string
 }
 
-async function hashPlaces(root: string): Promise<string> {
+let known: Promise<MethodHash> | null = null
+
+/** SHA-256 of names and contents of those sources; worked out once. */
+export function methodHash(): Promise<MethodHash> {
+  return (known ??= hashMethod(pathOfUrl(new URL('../../', import.meta.url))))
+}
+
+async function hashMethod(root: string): Promise<MethodHash> {
+  const calibration = await hashPlaces(root, calibrationPlaces)
+  return { calibration, all: await hashText([calibration, await hashPlaces(root, otherPlaces)]) }
+}
+
+async function hashPlaces(root: string, places: readonly string[]): Promise<string> {
   const lines: string[] = []
   for (const place of places) await addHashes(lines, root, place)
+  return hashText(lines)
+}
+
+function hashText(lines: readonly string[]): Promise<string> {
   return sha256(new TextEncoder().encode(lines.join('\n')))
 }
 
