@@ -24,6 +24,11 @@ export interface TrainingOptions {
   readonly heldOut: number
   /** Epochs without improvement on the held-out part after which training stops. */
   readonly patience: number
+  /**
+   * What a squared error is measured in. `all` (default): the same for all outputs, so that units whose scores vary most
+   * are what is learnt. `unit`: each output's own deviation over the training part, so that every unit counts alike.
+   */
+  readonly spread?: 'all' | 'unit'
   readonly signal?: AbortSignal
 }
 
@@ -63,8 +68,9 @@ export async function trainNetwork(
   const heldOut = order.subarray(0, held)
   const training = order.subarray(held)
   const { loss = { name: 'mse' } } = options
-  const { start, spread } = startOf(targets, training, shape.outputs, loss)
-  const set = { rows, targets: spread === 1 ? targets : targets.map((row) => row.map((y) => y / spread)) }
+  const { start, spread } = startOf(targets, training, shape.outputs, loss, options.spread ?? 'all')
+  const scaled = spread === null ? targets : targets.map((row) => row.map((y, i) => y / spread[i]))
+  const set = { rows, targets: scaled }
   const batch = Math.min(options.batch, training.length)
   const values = startingNetwork(shape, start, new Random(random.uint32()))
   const longest = rows.reduce((most, row) => Math.max(most, row.length / shape.inputs), 0)
@@ -93,7 +99,7 @@ export async function trainNetwork(
       options.onEpoch?.({ epoch, epochs, trained, heldOut: found / constant })
       await pause(options.signal)
     }
-    return { values: unscale(kept.values, spread), heldOut: kept.heldOut / constant }
+    return { values: spread ? unscale(kept.values, spread) : kept.values, heldOut: kept.heldOut / constant }
   } finally {
     trainer.dispose()
   }
@@ -105,9 +111,15 @@ function startOf(
   chosen: Int32Array,
   length: number,
   loss: Loss,
-): { start: Float32Array; spread: number } {
-  const { mean, spread } = momentsOf(rows, chosen, length)
-  if (loss.name === 'mse') return { start: mean.map((value) => value / spread), spread }
+  kind: 'all' | 'unit',
+): { start: Float32Array; spread: Float64Array | null } {
+  const { mean, deviations } = momentsOf(rows, chosen, length)
+  if (loss.name === 'mse') {
+    const spread = kind === 'unit' ? deviations : deviations.fill(rootMeanSquare(deviations))
+    // What does not vary is not learnt; 1 keeps it as it is.
+    for (let i = 0; i < length; i++) if (spread[i] === 0) spread[i] = 1
+    return { start: mean.map((value, i) => value / spread[i]), spread }
+  }
   const { negativeWeight } = loss
   // Log odds, which are infinite where all labels are alike: then as if one more example had been half.
   const most = 1 - 0.5 / (chosen.length + 1)
@@ -117,29 +129,37 @@ function startOf(
     const p = Math.min(most, Math.max(1 - most, weighted))
     return log(Math.fround(p / (1 - p)))
   })
-  return { start, spread: 1 }
+  return { start, spread: null }
 }
 
-/** The mean of the chosen rows, and the root mean square of what is left when it is subtracted (1 if that is 0). */
+/** The mean of the chosen rows, and of each column the root mean square of what is left when it is subtracted. */
 function momentsOf(
   rows: readonly Float32Array[],
   chosen: Int32Array,
   length: number,
-): { mean: Float32Array; spread: number } {
+): { mean: Float32Array; deviations: Float64Array } {
   const mean = new Float64Array(length)
+  const squares = new Float64Array(length)
   for (const place of chosen) for (let i = 0; i < length; i++) mean[i] += rows[place][i] / chosen.length
-  let total = 0
-  for (const place of chosen) for (let i = 0; i < length; i++) total += (rows[place][i] - mean[i]) ** 2
-  const spread = Math.sqrt(total / Math.max(1, chosen.length * length))
-  return { mean: Float32Array.from(mean), spread: spread > 0 ? spread : 1 }
+  for (const place of chosen) for (let i = 0; i < length; i++) squares[i] += (rows[place][i] - mean[i]) ** 2
+  return {
+    mean: Float32Array.from(mean),
+    deviations: squares.map((total) => Math.sqrt(total / Math.max(1, chosen.length))),
+  }
+}
+
+function rootMeanSquare(values: Float64Array): number {
+  const total = values.reduce((sum, value) => sum + value ** 2, 0)
+  return Math.sqrt(total / Math.max(1, values.length))
 }
 
 /** Turns a network that predicts targets / spread into one that predicts targets. */
-function unscale(values: NetworkValues, spread: number): NetworkValues {
+function unscale(values: NetworkValues, spread: Float64Array): NetworkValues {
   const { outputWeight, outputBias } = values
+  const width = outputWeight.length / Math.max(1, spread.length)
   return {
     ...values,
-    outputWeight: outputWeight.map((value) => value * spread),
-    outputBias: outputBias.map((value) => value * spread),
+    outputWeight: outputWeight.map((value, n) => value * spread[Math.floor(n / width)]),
+    outputBias: outputBias.map((value, i) => value * spread[i]),
   }
 }

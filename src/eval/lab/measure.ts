@@ -177,7 +177,7 @@ export class Subject {
       ...sourceOf(predictor),
       truth: arm.planner === 'oracle' ? this.#oracle(arm) : undefined,
       seed: this.#seed,
-      criterion: arm.criterion === 'none' ? undefined : criterionByName(arm.criterion),
+      criterion: arm.planner === 'prompt-plainact' ? criterionByName(arm.criterion) : undefined,
     }
     const { every, leaky } = arm
     return makePlanner(arm.planner, sources, budget, { leaky, ...(every !== undefined && { every }) })
