@@ -153,3 +153,16 @@ describe('calibrate', () => {
     expect(existsSync(join(root, 'x'))).toBe(false)
   })
 })
+
+test('scores in a pruned model where it is given a mask, which is part of what the calibration is', async () => {
+  const [dense, pruned] = [join(folder, 'dense'), join(folder, 'pruned')]
+  const mask = join(folder, 'mask.safetensors')
+  const few = ['--text', text, '--examples', '2', '--prompt', '8', '--continuation', '4']
+  await run(['calibrate', '--output', dense, ...few])
+  await run(['masks', 'The captain', '--planner', 'random', '--sparsity', '0.5', '--output', mask])
+  await run(['calibrate', '--output', pruned, ...few, '--mask', mask])
+  expect(filesOf(pruned)).not.toEqual(filesOf(dense))
+  await expect(run(['calibrate', '--output', dense, ...few, '--mask', mask])).rejects.toMatchObject({
+    code: 'CALIBRATION_DIFFERS',
+  })
+})

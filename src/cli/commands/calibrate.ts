@@ -18,6 +18,7 @@ import { hashFiles } from '../../eval/provenance.ts'
 import { findRows, findTrainRows, readRows } from '../../eval/tasks/find_rows.ts'
 import { taskByName, tasks } from '../../eval/tasks/index.ts'
 import { readDocuments } from '../../eval/texts.ts'
+import { readMask } from '../../masks/mask_file.ts'
 import { fileNameOf } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { ShadowError, UsageError } from '../../tensor/errors.ts'
@@ -61,6 +62,7 @@ interface CalibrateFlags extends ModelFlags {
   readonly prompt?: number
   readonly continuation?: number
   readonly keepSequence?: boolean
+  readonly mask?: string
   readonly threads?: number
   readonly seed: number
   readonly json?: boolean
@@ -110,6 +112,7 @@ export function addCalibrate(program: Command, session: Session): void {
       `most tokens of its continuation (default: ${usualLength})`,
       wholeFlag('continuation', count),
     )
+    .option('--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote')
     .option('--keep-sequence', 'also keep what layer 0 shows of every prompt token')
     .option(
       '--threads <count>',
@@ -174,7 +177,7 @@ async function calibrate(
   flags: CalibrateFlags,
   onKept: (kept: number) => void,
 ): Promise<CalibrationReport> {
-  const { output, examples, criteria, seed, keepSequence, threads: count, backend, json } = flags
+  const { output, examples, criteria, seed, keepSequence, mask, threads: count, backend, json } = flags
   const [, weights] = opt.files
   let before = 0
   return calibrateToFolder(
@@ -187,6 +190,7 @@ async function calibrate(
       criteria,
       seed,
       keepSequence,
+      mask: mask === undefined ? null : await readMask(mask, opt.model.shape),
       threads: { path: weights, backend, count },
       onPlan: async (plan) => {
         before = plan.kept

@@ -66,6 +66,7 @@ interface TrainFlags {
   readonly batch: number
   readonly decay: number
   readonly patience: number
+  readonly spread: 'all' | 'unit'
   readonly heldOut: number
   readonly sparsity: readonly number[]
   readonly scope?: Scope
@@ -121,6 +122,12 @@ export function addTrain(program: Command, session: Session): void {
     .option('--rate <number>', 'highest learning rate of AdamW', numberFlag('rate', positive), 1e-3)
     .option('--batch <count>', 'examples per step', wholeFlag('batch', count), 32)
     .option('--decay <number>', 'weight decay', numberFlag('decay', positive), 0.01)
+    .addOption(
+      choice('--spread <name>', 'squared errors in one measure, or in that of each unit', [
+        'all',
+        'unit',
+      ]).default('all'),
+    )
     .option('--patience <epochs>', 'stop after so many without improvement', wholeFlag('patience', count), 8)
     .option(
       '--held-out <share>',
@@ -241,7 +248,7 @@ function train(
   backend: Backend,
   card: PredictorCard,
   examples: readonly CalibrationExample[],
-  { epochs, rate, batch, decay, patience }: TrainFlags,
+  { epochs, rate, batch, decay, patience, spread }: TrainFlags,
 ): Promise<TrainedPredictor> {
   const onEpoch = ({ kind, layer, network, networks, epoch, heldOut }: TrainingProgress): void => {
     const name = layer === null ? kind : `${kind} of layer ${layer}`
@@ -252,7 +259,8 @@ function train(
       note: `${name}: ${heldOut.toFixed(3)} of the constant's loss`,
     })
   }
-  const options = { epochs, rate, batch, decay, patience, heldOut: 0.1, signal: session.signal, onEpoch }
+  const { signal } = session
+  const options = { epochs, rate, batch, decay, patience, spread, heldOut: 0.1, signal, onEpoch }
   return trainByCard(backend, card, examples, options)
 }
 
