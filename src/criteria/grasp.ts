@@ -22,7 +22,6 @@ import { backward } from '../model/opt/backward.ts'
 import { traceForward } from '../model/opt/trace.ts'
 import type { Criterion, CriterionInput } from './criterion.ts'
 import { maskGradients } from './plainact.ts'
-import { scoreLayers } from './unit_scores.ts'
 
 /** How far the mask that moves most is moved. */
 const LARGEST_MOVE = 2 ** -6
@@ -33,11 +32,7 @@ function gradientsUnder({ model, tokens, labels }: CriterionInput, mask: UnitMas
   try {
     const gradients = backward(model, trace, labels)
     try {
-      return scoreLayers(
-        model.shape,
-        (layer) => gradients.headMask(layer),
-        (layer) => gradients.neuronMask(layer),
-      )
+      return maskGradients({ model, trace, gradients })
     } finally {
       gradients.dispose()
     }

@@ -66,7 +66,7 @@ export function plainactNeurons(
   return scores
 }
 
-/** dL/dm of every unit, at the ones of a trace without a mask. */
+/** dL/dm of every unit, at the mask of the trace. */
 export function maskGradients(passes: Passes): UnitScores {
   return scoreUnits(passes, true)
 }
