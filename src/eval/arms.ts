@@ -2,7 +2,7 @@
  * The arms of the main comparison: every planner at every sparsity, each with what it learns from.
  *
  * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. Its scores are of the dense model, as in
- * the paper, but for ShadowLLM's: those are measured under static masks (`plainact@0.5+0.7`), because what a unit is worth
+ * the paper, but for ShadowLLM's: those are measured under static masks (`plainact@0.7`), because what a unit is worth
  * changes once others are gone; static pruning by such scores is beside it, to tell that gain from the predictor's. The two DejaVu baselines have their
  * own, by default the norm of activations (`l2norm`), as in the paper; the DejaVu-style one learns scores scaled within
  * each layer from inputs scaled to [0, 1], as its authors built it.
@@ -40,21 +40,22 @@ export function makeArms(settings: Settings, options: ArmOptions): Arm[] {
     ...settings.sparsities.flatMap((sparsity) =>
       planners.flatMap((planner) => {
         const arm = makeArm(settings, options, planner, sparsity)
-        const isTwice = planner === 'static' && settings.pruned !== null
-        return isTwice ? [arm, { ...arm, examples: prunedExamples(settings) }] : [arm]
+        const isTwice = planner === 'static' && settings.pruned.length > 0
+        return isTwice ? [arm, { ...arm, examples: prunedExamples(settings, sparsity) }] : [arm]
       }),
     ),
   ]
 }
 
-/** The examples ShadowLLM learns from: their scores are measured in a pruned model, unless the settings say dense. */
-export function prunedExamples({ calibration: count, pruned }: Settings): ExampleSettings {
-  return { count, shots: null, ...(pruned !== null && { pruned }) }
+/** The examples ShadowLLM learns from: scored at the nearest of the sparsities that the settings have for that. */
+export function prunedExamples({ calibration: count, pruned }: Settings, sparsity: number): ExampleSettings {
+  const [nearest] = pruned.toSorted((a, b) => Math.abs(a - sparsity) - Math.abs(b - sparsity))
+  return { count, shots: null, ...(nearest !== undefined && { pruned: nearest }) }
 }
 
-/** A criterion and where it was measured, such as `plainact@0.5+0.7`. */
+/** A criterion and where it was measured, such as `plainact@0.7`. */
 export function criterionName({ criterion, examples }: Arm): string {
-  return examples?.pruned === undefined ? criterion : `${criterion}@${examples.pruned.join('+')}`
+  return examples?.pruned === undefined ? criterion : `${criterion}@${examples.pruned}`
 }
 
 /** One planner at one sparsity. */
@@ -76,7 +77,12 @@ export function makeArm(
     case 'static':
       return { ...base, criterion, examples }
     case 'shadow':
-      return { ...base, criterion, examples: prunedExamples(settings), predictor: shadowSettings(settings) }
+      return {
+        ...base,
+        criterion,
+        examples: prunedExamples(settings, sparsity),
+        predictor: shadowSettings(settings),
+      }
     case 'dejavu-style':
       return { ...base, criterion: baselineCriterion, examples, predictor: dejavuStyleSettings(settings) }
     case 'dejavu':

@@ -3,8 +3,8 @@
  *
  * Features are standardised and targets are raw scores, where the released code scales both to [0, 1]. On the embedded
  * model raw targets matter most: a global budget compares layers, and scaling each layer to [0, 1] throws away by how
- * much one layer matters more than another. Standardised features learn more from the same examples. Networks wider
- * than this, and more than a few hundred examples, brought nothing.
+ * much one layer matters more than another. Standardised features learn more from the same examples, and so do errors
+ * that are measured in each unit's own deviation. Networks wider than this brought nothing.
  */
 import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
 import type { TrainingOptions } from '../train/predictor_training.ts'
@@ -16,10 +16,10 @@ export interface Settings {
   readonly prompt: number
   readonly continuation: number
   /**
-   * The sparsities of the static masks under which ShadowLLM's targets are measured, example by example in turn; null for
-   * the dense model, as in the paper.
+   * The sparsities at which ShadowLLM's targets are measured, under static masks; an arm takes the nearest to its own.
+   * None: in the dense model, as in the paper.
    */
-  readonly pruned: readonly number[] | null
+  readonly pruned: readonly number[]
   /** How many windows are calibrated on. */
   readonly calibration: number
   /** How many windows are scored. */
@@ -37,13 +37,21 @@ export interface Settings {
   readonly decode: DecodeSizes
 }
 
-const training = { epochs: 40, batch: 32, rate: 1e-3, decay: 0.01, heldOut: 0.1, patience: 8 } as const
+const training = {
+  epochs: 40,
+  batch: 32,
+  rate: 1e-3,
+  decay: 0.01,
+  heldOut: 0.1,
+  patience: 8,
+  spread: 'unit',
+} as const
 
 /** Minutes on the embedded model. */
 export const fullSettings: Settings = {
   prompt: 128,
   continuation: 128,
-  pruned: [0.5, 0.7],
+  pruned: [0.5, 0.7, 0.8],
   calibration: 480,
   evaluation: 64,
   sparsities: [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
@@ -61,7 +69,7 @@ export const fullSettings: Settings = {
 export const quickSettings: Settings = {
   prompt: 96,
   continuation: 64,
-  pruned: [0.5, 0.7],
+  pruned: [0.7],
   calibration: 60,
   evaluation: 12,
   sparsities: [0.5, 0.7, 0.8, 0.9],

@@ -224,11 +224,10 @@ export const prunedTargets: Experiment = {
   asks: 'plainact asks what the dense model would miss. What a unit is worth changes once most others are gone: are scores measured under a static mask better ones, for static pruning and as what the predictor learns? (Not in the paper.)',
   async run(context): Promise<Finding> {
     const { calibration: count } = context.settings
-    const places = [null, [0.5], [0.7], [0.5, 0.7]] as const
-    const named = (pruned: readonly number[] | null): string =>
-      pruned === null ? 'dense' : `at ${pruned.map(percent).join(' and ')}`
+    const places = [null, ...shares]
+    const named = (pruned: number | null): string => (pruned === null ? 'dense' : `at ${percent(pruned)}`)
     const variants = places.flatMap((pruned) => {
-      const examples = { count, shots: null, ...(pruned && { pruned }) }
+      const examples = { count, shots: null, ...(pruned !== null && { pruned }) }
       return [
         variant(context, `static, ${named(pruned)}`, { planner: 'static', examples }),
         variant(context, `ShadowLLM, ${named(pruned)}`, { examples }),
@@ -242,11 +241,13 @@ export const prunedTargets: Experiment = {
       plots: [measured.plot('Perplexity by where scores are measured')],
       paper: null,
       findings: shares.map((share) => {
+        const [own, ours] = [`static, ${named(share)}`, `ShadowLLM, ${named(share)}`]
         const gains = [
-          ['static, at 50 % and 70 %', 'static, dense'],
-          ['ShadowLLM, at 50 % and 70 %', 'static, at 50 % and 70 %'],
+          [own, 'static, dense'],
+          [ours, own],
+          [ours, 'static, dense'],
         ].map(([first, second]) => sayDifference(first, second, measured.difference(first, second, share)))
-        const closed = measured.gapClosed('ShadowLLM, at 50 % and 70 %', 'static, dense', 'oracle', share)
+        const closed = measured.gapClosed(ours, 'static, dense', 'oracle', share)
         const gap =
           closed === null
             ? ''

@@ -17,10 +17,10 @@ export interface ExampleSettings {
   /** Windows of text, or a task's rows behind so many solved ones. */
   readonly shots: number | null
   /**
-   * Neurons are scored in a model that is pruned already: each example under the static mask of one of these sparsities,
-   * in turn, made from the same examples' dense scores. Heads keep their dense scores. Default: all in the dense model.
+   * Neurons are scored in a model that is pruned already, under the static mask of this sparsity made from the same
+   * examples' dense scores. Heads keep their dense scores. Default: all in the dense model.
    */
-  readonly pruned?: readonly number[]
+  readonly pruned?: number
 }
 
 /** How a predictor is trained. */

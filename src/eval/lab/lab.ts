@@ -199,7 +199,7 @@ export class Lab {
    */
   async #prunedExamples(
     settings: ExampleSettings,
-    pruned: readonly number[],
+    pruned: number,
     seed: number,
     criteria: readonly string[],
     keepSequence: boolean,
@@ -220,26 +220,18 @@ export class Lab {
     return dense.map((example, i) => ({ ...example, scores: scores[i] }))
   }
 
-  /** The scores of each example under the mask whose turn it is. */
+  /** The scores of each example under the static mask of the dense ones. */
   async #prunedScores(
     settings: ExampleSettings,
-    pruned: readonly number[],
+    pruned: number,
     seed: number,
     criterion: string,
   ): Promise<UnitScores[]> {
     const mean = await this.#aggregate(criterion, 'mean', settings, seed)
+    const mask = selectMask(mean, makeBudget(pruned), backendTopK(this.model.backend))
     const windows = this.#calibrationWindows(settings, seed)
-    const scores: UnitScores[] = []
-    for (const [turn, sparsity] of pruned.entries()) {
-      const mask = selectMask(mean, makeBudget(sparsity), backendTopK(this.model.backend))
-      const places = [...windows.keys()].filter((place) => place % pruned.length === turn)
-      const chosen = places.map((place) => windows[place])
-      if (chosen.length === 0) continue
-      const request = { windows: chosen, seed, criteria: [criterion], mask }
-      const found = await collectWindows(this.#ground(), request)
-      found.forEach((example, i) => (scores[places[i]] = example.scores.get(criterion) as UnitScores))
-    }
-    return scores
+    const found = await collectWindows(this.#ground(), { windows, seed, criteria: [criterion], mask })
+    return found.map(({ scores }) => scores.get(criterion) as UnitScores)
   }
 
   /** One ranking of all units from an arm's examples. */
