@@ -176,6 +176,23 @@ describe('parts', () => {
   })
 })
 
+test('fewer examples are the first of more, and are not computed again', async () => {
+  const stages: number[] = []
+  const lab = await openLab({ onProgress: ({ total }) => stages.push(total) })
+  await lab.examples({ count: 8, shots: null }, 1, ['plainact', 'l2norm'])
+  const told = stages.length
+  const few = await lab.examples({ count: 3, shots: null }, 1, ['plainact'])
+  expect(stages).toHaveLength(told)
+  const other = await openLab()
+  const own = await other.examples({ count: 3, shots: null }, 1, ['plainact'])
+  expect(few.map(({ index }) => index)).toEqual([0, 1, 2])
+  few.forEach(({ features, scores }, i) => {
+    expect(features).toEqual(own[i].features)
+    expect(scores.get('plainact')).toEqual(own[i].scores.get('plainact'))
+  })
+  await Promise.all([lab.dispose(), other.dispose()])
+})
+
 describe('arms', () => {
   test('shared passes give what each planner decides by itself', async () => {
     const lab = await openLab()

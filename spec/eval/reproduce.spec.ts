@@ -366,6 +366,10 @@ describe('a report', () => {
     expect(said(-0.03, 0.02)).toContain('better than static: no difference that can be told from chance.')
     expect(said(0.1, 0.02)).toContain('0.100 +- 0.020 nats per token WORSE than static')
     expect(said(0.1, null)).toContain('no difference that can be told')
+    const same = [{ sparsity: 0.5, sameScores: true, nats: -0.134, error: 0.02 }]
+    expect(describeReport({ ...good, shadowAgainstStatic: same })[0]).toBe(
+      'At 50.0 % the predictor is 0.134 +- 0.020 nats per token better than static pruning by the scores it learnt.',
+    )
   })
 
   test('does not give a loss that nothing was held out for', () => {
@@ -379,7 +383,7 @@ describe('a report', () => {
   test('is a table of aligned columns', () => {
     const lines = formatTable(reportOf(row('oracle', 100), row('random', 1234.5))).split('\n')
     expect(lines[0]).toMatch(
-      /^planner +asked +heads +neurons +weights +ppl\/token +ppl\/word +tokens\/s +speed$/,
+      /^planner +criterion +asked +heads +neurons +weights +ppl\/token +ppl\/word +tokens\/s +speed$/,
     )
     expect(lines[2]).toMatch(/^oracle +50 % +43\.8 % +43\.8 % +43\.8 % +100\.0 +1000 +200 +-$/)
     expect(lines[3]).toMatch(/^random +50 % .* 1235 +12345 +200 +-$/)

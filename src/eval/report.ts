@@ -28,6 +28,8 @@ export interface ReproduceRow {
 /** The predictor against static pruning at one sparsity. */
 export interface Comparison {
   readonly sparsity: number
+  /** Whether static pruning went by the scores that the predictor learnt, measured in a pruned model. */
+  readonly sameScores?: boolean
   /** Nats per token by which shadow costs more than static on the same windows: below 0 it is better. */
   readonly nats: number
   /** Standard error of that over windows; null for fewer than two windows. */
@@ -92,6 +94,7 @@ function perplexity(value: number): string {
 
 const HEADINGS = [
   'planner',
+  'criterion',
   'asked',
   'heads',
   'neurons',
@@ -109,6 +112,7 @@ export function formatTable(report: ReproduceReport): string {
     const speed = row.decodeTokensPerSecond
     return [
       row.planner,
+      row.criterion,
       `${Math.round(1000 * row.sparsity) / 10} %`,
       percent(row.achieved.heads),
       percent(row.achieved.neurons),
@@ -121,7 +125,7 @@ export function formatTable(report: ReproduceReport): string {
   })
   const widths = HEADINGS.map((heading, i) => Math.max(heading.length, ...cells.map((row) => row[i].length)))
   const line = (row: readonly string[]): string =>
-    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')
+    row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')
   const lines = [line(HEADINGS), widths.map((width) => '-'.repeat(width)).join('  ')]
   report.rows.forEach((row, i) => {
     if (i > 0 && row.sparsity !== report.rows[i - 1].sparsity) lines.push('')
@@ -157,12 +161,14 @@ export function describe(report: ReproduceReport): string[] {
 }
 
 /** A difference within two standard errors is called what it is: none that can be told. */
-function describeComparison(report: ReproduceReport, { sparsity, nats, error }: Comparison): string {
+function describeComparison(report: ReproduceReport, comparison: Comparison): string {
+  const { sparsity, nats, error, sameScores = false } = comparison
+  const other = sameScores ? 'static pruning by the scores it learnt' : 'static'
   const size = `${Math.abs(nats).toFixed(3)}${error === null ? '' : ` +- ${error.toFixed(3)}`} nats per token`
-  const found = `At ${percent(sparsity)} the predictor is ${size} ${nats <= 0 ? 'better' : 'WORSE'} than static`
+  const found = `At ${percent(sparsity)} the predictor is ${size} ${nats <= 0 ? 'better' : 'WORSE'} than ${other}`
   if (error === null || Math.abs(nats) < 2 * error)
     return `${found}: no difference that can be told from chance.`
-  const closed = gapClosed(report, sparsity)
+  const closed = sameScores ? null : gapClosed(report, sparsity)
   if (closed === null || closed < 0) return `${found}.`
   return `${found}: it closes ${Math.round(100 * closed)} % of the gap to the oracle in perplexity.`
 }

@@ -63,7 +63,7 @@ export interface ReproduceOptions {
   readonly threads?: ThreadModel | null
   /** Keeps parts for other runs; without one, nothing is written. */
   readonly store?: PartStore | null
-  /** Given ShadowLLM's trained predictor, which lives until the run ends. */
+  /** Given ShadowLLM's trained predictor, the one for the lowest sparsity, which lives until the run ends. */
   readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
   /** The command line, for the provenance. */
   readonly argv?: readonly string[]
@@ -121,6 +121,11 @@ class Run {
   #lab: Lab | null = null
   #stage: LabStage = 'calibrate'
   #calibrated = 0
+  /** Calibrations done: the dense one, and one for each sparsity that ShadowLLM's targets are measured at. */
+  #round = 0
+  readonly #rounds: number
+  /** Which predictor is being trained, of how many. */
+  #trained: [number, number] = [0, 1]
   #measured: readonly MeasuredArm[] = []
   #speeds: readonly number[] = []
   #predictorLoss: Record<UnitKind, number> | null = null
@@ -136,6 +141,7 @@ class Run {
     this.#seed = options.seed ?? 0
     for (const name of [criterion, baselineCriterion]) criterionByName(name)
     this.#arms = makeArms(this.#settings, { planners, criterion, baselineCriterion, scope })
+    this.#rounds = new Set(this.#arms.map(({ examples }) => examples?.pruned)).size
     this.#signal = signal
     checkSettings(this.#settings, options.model.config.positions)
     const meter = new WorkMeter(expectedWork(options.model, this.#settings, this.#arms))
@@ -182,21 +188,16 @@ class Run {
     const { count, shots } = learners[0].examples
     this.#calibrated = (await lab.examples({ count, shots }, this.#seed, criteria)).length
     this.#stage = 'train'
-    // A planner's arms differ in sparsity, which nothing is learnt for.
-    const first = learners.filter(
-      (arm, i) => learners.findIndex(({ planner }) => planner === arm.planner) === i,
-    )
-    const predictors = first.filter((arm) => predictorKindOf(arm))
+    const predictors = distinctPredictors(learners)
     for (const [i, arm] of predictors.entries()) {
       this.#trained = [i, predictors.length]
       const { predictor, heldOut } = await lab.predictor(arm, this.#seed)
-      if (predictor.kind !== 'shadow') continue
+      if (predictor.kind !== 'shadow' || this.#predictorLoss) continue
       this.#predictorLoss = { ...heldOut }
       await this.#options.onPredictor?.(predictor)
     }
     this.#tell('train', 1, 1)
   }
-  #trained: [number, number] = [0, 1]
 
   /** Every arm on every window; a window counts when every arm has scored it. */
   async evaluate(): Promise<void> {
@@ -243,8 +244,11 @@ class Run {
   }
 
   #onLab({ stage, done, total }: LabProgress): void {
-    if (stage === 'calibrate' && this.#stage === 'calibrate') this.#calibrated = done
-    if (stage === 'train') {
+    if (stage === 'calibrate') {
+      if (this.#stage === 'calibrate') this.#calibrated = done
+      this.#tell('calibrate', this.#round * total + done, Math.max(this.#round + 1, this.#rounds) * total)
+      if (done === total) this.#round++
+    } else if (stage === 'train') {
       const [trained, predictors] = this.#trained
       this.#tell('train', trained * total + done, predictors * total)
     } else if (stage === this.#stage) this.#tell(stage, done, total)
@@ -256,15 +260,25 @@ class Run {
   }
 }
 
-/** Shadow against static at every sparsity that has both. */
+/** Of the arms that ask the same predictor, one: arms of a planner mostly differ in sparsity, which nothing is learnt for. */
+function distinctPredictors(arms: readonly Arm[]): Arm[] {
+  const keyOf = ({ planner, criterion, examples }: Arm): string =>
+    JSON.stringify([planner, criterion, examples])
+  const asking = arms.filter((arm) => predictorKindOf(arm))
+  return [...new Map(asking.toReversed().map((arm) => [keyOf(arm), arm])).values()].toReversed()
+}
+
+/** Shadow against static, by either's scores, at every sparsity that has both. */
 function compareWithStatic(measured: readonly MeasuredArm[]): Comparison[] {
   return measured.flatMap(({ arm, scores }) => {
-    const fixed = measured.find(
-      ({ arm: other }) => other.planner === 'static' && other.sparsity === arm.sparsity,
-    )
-    if (arm.planner !== 'shadow' || !fixed) return []
-    const { nats, error } = compareScores(scores, fixed.scores)
-    return [{ sparsity: arm.sparsity, nats, error: Number.isNaN(error) ? null : error }]
+    if (arm.planner !== 'shadow') return []
+    const { sparsity } = arm
+    const fixed = measured.filter(({ arm: one }) => one.planner === 'static' && one.sparsity === sparsity)
+    return fixed.map((other) => {
+      const { nats, error } = compareScores(scores, other.scores)
+      const sameScores = other.arm.examples?.pruned !== undefined
+      return { sparsity, sameScores, nats, error: Number.isNaN(error) ? null : error }
+    })
   })
 }
 
@@ -299,7 +313,7 @@ function expectedWork(
   )
   return {
     prepare: 40 * window,
-    calibrate: 3 * window * calibration,
+    calibrate: 3 * window * calibration * new Set(arms.map(({ examples }) => examples?.pruned)).size,
     train: (3 * training.epochs * calibration * trained * kinds) / parameters,
     evaluate: (scored + 6 * window) * evaluation,
     decode: arms.length * decode.rounds * (decode.prompt + 4 * decode.tokens),

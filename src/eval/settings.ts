@@ -69,10 +69,10 @@ export const fullSettings: Settings = {
 export const quickSettings: Settings = {
   prompt: 96,
   continuation: 64,
-  pruned: [0.7],
-  calibration: 60,
+  pruned: [0.5, 0.8],
+  calibration: 48,
   evaluation: 12,
-  sparsities: [0.5, 0.7, 0.8, 0.9],
+  sparsities: [0.5, 0.8],
   features: 'standard',
   targets: 'raw',
   placement: 0,

@@ -38,12 +38,19 @@ function variant({ settings }: ExperimentContext, label: string, { settings: own
   }
 }
 
+/** The examples of the main comparison, with its criteria, so that both read the same traces. */
+async function shareExamples({ lab, settings, seeds }: ExperimentContext): Promise<void> {
+  for (const seed of seeds)
+    await lab.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
+}
+
 /** How units compete, and how targets are scaled for that. */
 export const globalLocal: Experiment = {
   name: 'global-local',
   title: 'Global against local pruning',
   asks: 'Should units compete over the whole model or within their layer, and how must targets be scaled for it? (The ablation of global and local pruning.)',
   async run(context): Promise<Finding> {
+    await shareExamples(context)
     const scopes: readonly [Scope, string][] = [
       ['global', 'global'],
       ['hybrid', 'hybrid'],
@@ -85,6 +92,7 @@ export const twoByTwo: Experiment = {
   title: 'Predictor or criterion: which part helps?',
   asks: 'ShadowLLM changes two things at once: one predictor in place of many, and plainact in place of the norm. Which of them helps? Input and target scalings are the same in all four, and so is the scope.',
   async run(context): Promise<Finding> {
+    await shareExamples(context)
     const same = { features: 'min_max', targets: 'per_layer' } as const
     const four = (['plainact', 'l2norm'] as const).flatMap((criterion) => [
       variant(context, `single, ${criterion}`, { criterion, settings: same }),
@@ -118,6 +126,7 @@ export const placement: Experiment = {
   title: 'Where the predictor sits',
   asks: 'Does a predictor that waits for a later layer, and leaves the layers before it whole, choose better for the rest? Static pruning of the same layers is beside it, because whole layers alone help. (An open question of the paper.)',
   async run(context): Promise<Finding> {
+    await shareExamples(context)
     const { layers } = context.lab.model.shape
     const places = [0, 1, 2, 4].filter((layer) => layer < layers - 1)
     const variants = places.flatMap((layer) => [
@@ -147,6 +156,7 @@ export const features: Experiment = {
   title: 'What the predictor sees',
   asks: 'Is the last token of the prompt enough, or does the whole prompt tell more? (The full-sequence variant of the released code.)',
   async run(context): Promise<Finding> {
+    await shareExamples(context)
     const variants = [
       variant(context, 'last, standard', {}),
       variant(context, 'last, min-max', { settings: { features: 'min_max' } }),
@@ -177,6 +187,7 @@ export const calibrationSize: Experiment = {
   title: 'How many examples are enough',
   asks: 'How do static pruning and the predictor gain from more calibration examples?',
   async run(context): Promise<Finding> {
+    await shareExamples(context)
     const { calibration } = context.settings
     const counts = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1].map((share) =>
       Math.max(8, Math.round(share * calibration)),
@@ -223,6 +234,7 @@ export const prunedTargets: Experiment = {
   title: 'Scores of a model that is pruned already',
   asks: 'plainact asks what the dense model would miss. What a unit is worth changes once most others are gone: are scores measured under a static mask better ones, for static pruning and as what the predictor learns? (Not in the paper.)',
   async run(context): Promise<Finding> {
+    await shareExamples(context)
     const { calibration: count } = context.settings
     const places = [null, ...shares]
     const named = (pruned: number | null): string => (pruned === null ? 'dense' : `at ${percent(pruned)}`)
@@ -264,6 +276,7 @@ export const ceiling: Experiment = {
   title: 'What a predictor could reach',
   asks: "The oracle reads the answer. How much of its lead is in the prompt at all? Scores averaged over continuations that the model itself writes are what a predictor that knew everything the model knows would predict; the prompt's own scores need no predictor.",
   async run(context): Promise<Finding> {
+    await shareExamples(context)
     const samples = [1, 4, 8]
     const variants = [
       variant(context, 'oracle', { planner: 'oracle' }),

@@ -1,10 +1,11 @@
 /**
  * The main figure: perplexity over sparsity for every planner, and whether the order is the one the method promises.
  */
-import { makeArm } from '../arms.ts'
 import type { PlannerName } from '../../predictor/planners.ts'
-import { sparsePlanners } from '../arms.ts'
+import { makeArm, prunedExamples, sparsePlanners } from '../arms.ts'
+import type { Settings } from '../settings.ts'
 import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
+import { publishedCurve } from './published.ts'
 import {
   measureVariants,
   percent,
@@ -32,11 +33,26 @@ export function plannerVariants(
   }))
 }
 
+/** Static pruning by the scores that ShadowLLM learns: what of its lead is the scores', not the predictor's. */
+function sameScores(settings: Settings): Variant {
+  return {
+    label: 'static, ShadowLLM\u2019s scores',
+    arm: (sparsity) => ({
+      planner: 'static',
+      criterion: 'plainact',
+      scope: 'global',
+      sparsity,
+      examples: prunedExamples(settings, sparsity),
+    }),
+  }
+}
+
 /** Whether each step of an order holds at a sparsity, in words. */
 function sayOrder(measured: Measured, sparsity: number): string[] {
   const steps = [
     ['oracle', 'ShadowLLM'],
     ['ShadowLLM', 'static'],
+    ['ShadowLLM', 'static, ShadowLLM\u2019s scores'],
     ['ShadowLLM', 'DejaVu-style (l2norm)'],
     ['ShadowLLM', 'random'],
   ] as const
@@ -56,7 +72,11 @@ export const sparsityCurve: Experiment = {
   title: 'Perplexity over sparsity',
   asks: 'How much perplexity does each way of choosing cost, from prompt alone, heads and neurons pruned together? (The perplexity figures of the paper, which are of attention heads alone and let the predictor see the answer.)',
   async run(context): Promise<Finding> {
-    const measured = await measureVariants(context, plannerVariants(context))
+    const { lab, seeds, settings } = context
+    // All criteria at once: their passes are shared.
+    for (const seed of seeds)
+      await lab.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
+    const measured = await measureVariants(context, [...plannerVariants(context), sameScores(settings)])
     const { sparsities } = measured
     const judged = sparsities.filter((share) => [0.5, 0.7, 0.8].includes(share))
     const middle = judged[Math.floor(judged.length / 2)] ?? sparsities[0]
@@ -64,7 +84,7 @@ export const sparsityCurve: Experiment = {
       columns: variantColumns,
       rows: measured.rows(),
       plots: [measured.plot('Perplexity of continuations under masks decided by the prompt')],
-      paper: null,
+      paper: publishedCurve,
       findings: judged.flatMap((sparsity) => sayOrder(measured, sparsity)),
       layers: measured.layers(middle),
     }

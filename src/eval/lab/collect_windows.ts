@@ -92,7 +92,9 @@ async function fillFolder(
   const examples = windows.length
   await calibrateToFolder(
     { model, modelHash, source, examples, folder, criteria: sorted, seed, keepSequence, mask, threads },
-    ({ done, total }) => onWindow(done, total),
+    ({ stage, done, total }) => {
+      if (stage === 'calibrate') onWindow(done, total)
+    },
     signal,
   )
   return folder

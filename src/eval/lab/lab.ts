@@ -65,6 +65,12 @@ export interface LabProgress {
 /** Makes a window out of a document's text, or rows of a task, for one number of shots. */
 export type ShotWindows = (lab: Lab, count: number, seed: number, shots: number) => Window[]
 
+/** Examples, and the criteria that they have scores of. */
+interface ExampleSet {
+  readonly criteria: Set<string>
+  examples: readonly GroupedExample[]
+}
+
 interface LabHashes {
   readonly model: string
   readonly data: string
@@ -83,7 +89,7 @@ export class Lab {
   readonly #method: MethodHash
   readonly #encodeWords: (text: string) => Int32Array[]
   readonly #windows = new Map<string, Window[]>()
-  readonly #examples = new Map<string, { criteria: Set<string>; examples: GroupedExample[] }>()
+  readonly #examples = new Map<string, ExampleSet>()
   readonly #predictors = new Map<string, Promise<TrainedPredictor>>()
   readonly #means = new Map<string, UnitScores>()
   readonly #pruned = new Map<string, readonly UnitScores[]>()
@@ -175,7 +181,7 @@ export class Lab {
     const { pruned, ...dense } = settings
     if (pruned !== undefined) return this.#prunedExamples(dense, pruned, seed, criteria, keepSequence)
     const key = JSON.stringify([settings, seed, keepSequence])
-    const known = this.#examples.get(key)
+    const known = this.#examples.get(key) ?? this.#fewerExamples(settings, seed, criteria, keepSequence)
     const missing = criteria.filter((name) => !known?.criteria.has(name))
     if (known && missing.length === 0) return known.examples
     const windows = this.#calibrationWindows(settings, seed)
@@ -190,6 +196,24 @@ export class Lab {
     }))
     for (const name of missing) known.criteria.add(name)
     return known.examples
+  }
+
+  /** The first of a larger set, which they are: fewer windows of a seed are the first of more. */
+  #fewerExamples(
+    settings: ExampleSettings,
+    seed: number,
+    criteria: readonly string[],
+    keepSequence: boolean,
+  ): ExampleSet | undefined {
+    // Shots are drawn from the set, so they are others in a larger one.
+    if (settings.shots !== null) return undefined
+    for (const [key, set] of this.#examples) {
+      const [{ count, shots }, ...rest] = JSON.parse(key) as [ExampleSettings, number, boolean]
+      const isSame = shots === null && rest[0] === seed && rest[1] === keepSequence
+      if (isSame && count > settings.count && criteria.every((name) => set.criteria.has(name)))
+        return { criteria: set.criteria, examples: set.examples.slice(0, settings.count) }
+    }
+    return undefined
   }
 
   /**
