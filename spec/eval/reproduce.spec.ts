@@ -385,8 +385,8 @@ describe('a report', () => {
     expect(lines[0]).toMatch(
       /^planner +criterion +asked +heads +neurons +weights +ppl\/token +ppl\/word +tokens\/s +speed$/,
     )
-    expect(lines[2]).toMatch(/^oracle +50 % +43\.8 % +43\.8 % +43\.8 % +100\.0 +1000 +200 +-$/)
-    expect(lines[3]).toMatch(/^random +50 % .* 1235 +12345 +200 +-$/)
+    expect(lines[2]).toMatch(/^oracle +plainact +50 % +43\.8 % +43\.8 % +43\.8 % +100\.0 +1000 +200 +-$/)
+    expect(lines[3]).toMatch(/^random +plainact +50 % .* 1235 +12345 +200 +-$/)
     expect(new Set(lines.slice(0, 4).map((line) => line.length)).size).toBe(1)
   })
 })
