@@ -8,8 +8,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
-import { openSafetensors } from '../../src/io/safetensors.ts'
-import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import {
   networkShape,
   predictorKinds,
@@ -252,13 +251,13 @@ describe('what each kind sees', async () => {
 
 describe('a card', () => {
   test('of a file from before there were kinds is ShadowLLM, the last token of layer 0', async () => {
-    const file = `${fixtures}tiny-opt/predictor.safetensors`
-    const source = await openSafetensors(file)
-    const written = JSON.parse(source.metadata.get(cardEntry) as string) as object
-    await source.close()
-    expect(written).not.toHaveProperty('kind')
     const backend = await createBackend('reference')
-    const predictor = await openPredictorOf('shadow', file, backend)
+    const today = await openPredictorOf('shadow', `${fixtures}tiny-opt/predictor.safetensors`, backend)
+    const { kind, placement, pooling, loss, top, ...written } = today.card
+    expect([kind, placement, pooling, loss, top]).toEqual(['shadow', 0, 'last', 'mse', []])
+    await writeSafetensors(path, predictorTensors(today), { [cardEntry]: JSON.stringify(written) })
+    today.dispose()
+    const predictor = await openPredictorOf('shadow', path, backend)
     expect(predictor.card).toMatchObject({
       ...written,
       kind: 'shadow',
