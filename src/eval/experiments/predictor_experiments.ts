@@ -189,9 +189,8 @@ export const calibrationSize: Experiment = {
   async run(context): Promise<Finding> {
     await shareExamples(context)
     const { calibration } = context.settings
-    const counts = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1].map((share) =>
-      Math.max(8, Math.round(share * calibration)),
-    )
+    const parts = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]
+    const counts = [...new Set(parts.map((part) => Math.max(8, Math.round(part * calibration))))]
     const variants = counts.flatMap((count) => {
       const examples = { count, shots: null }
       return [
