@@ -11,7 +11,7 @@ import { plainact } from '../../src/criteria/plainact.ts'
 import { collectExample } from '../../src/eval/calibration/examples.ts'
 import { sparsePlanners } from '../../src/eval/arms.ts'
 import { decodeOnce, measureDecode, median } from '../../src/eval/decode.ts'
-import { compareScores, PerplexitySum, scoreWindow, type WindowScore } from '../../src/eval/perplexity.ts'
+import { compareScores, scoreWindow, type WindowScore } from '../../src/eval/perplexity.ts'
 import {
   describe as describeReport,
   formatTable,
@@ -20,6 +20,7 @@ import {
   type ReproduceReport,
 } from '../../src/eval/report.ts'
 import { reproduce, type ReproduceOptions, type ReproduceProgress } from '../../src/eval/reproduce.ts'
+import { perplexityOf } from '../../src/eval/rows.ts'
 import type { Settings } from '../../src/eval/settings.ts'
 import { continuationLabels, type Window } from '../../src/eval/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
@@ -120,11 +121,12 @@ describe('a window', () => {
   })
 
   test('counts by its tokens and by its words: perplexities are of sums, not means of perplexities', () => {
-    const sum = new PerplexitySum()
-    sum.add({ nll: 12, tokens: 4, words: 2, mask: null })
-    sum.add({ nll: 3, tokens: 1, words: 1, mask: null })
-    expect(sum.tokenPerplexity).toBeCloseTo(Math.exp(3), 10)
-    expect(sum.wordPerplexity).toBeCloseTo(Math.exp(5), 10)
+    const scores = [
+      { nll: 12, tokens: 4, words: 2 },
+      { nll: 3, tokens: 1, words: 1 },
+    ]
+    expect(perplexityOf(scores, 'tokens')).toBeCloseTo(Math.exp(3), 10)
+    expect(perplexityOf(scores, 'words')).toBeCloseTo(Math.exp(5), 10)
   })
 })
 

@@ -66,38 +66,6 @@ function scoreLogits(model: OptModel, logits: Float32Array, token: number): numb
   }
 }
 
-/** Windows added up. */
-export class PerplexitySum {
-  /** What was added, in order. */
-  readonly scores: WindowScore[] = []
-  nll = 0
-  tokens = 0
-  words = 0
-
-  /** Counts one more window. */
-  add(score: WindowScore): void {
-    this.scores.push(score)
-    this.nll += score.nll
-    this.tokens += score.tokens
-    this.words += score.words
-  }
-
-  /** How many windows were added. */
-  get windows(): number {
-    return this.scores.length
-  }
-
-  /** NaN before anything was added. */
-  get tokenPerplexity(): number {
-    return Math.exp(this.nll / this.tokens)
-  }
-
-  /** NaN before anything was added. */
-  get wordPerplexity(): number {
-    return Math.exp(this.nll / this.words)
-  }
-}
-
 /** What a comparison looks at. */
 type Cost = Pick<WindowScore, 'nll' | 'tokens'>
 

@@ -29,7 +29,7 @@ import { measureArms, prepareArm, Subject, type MeasuredArm } from './lab/measur
 import type { PartStore } from './part_store.ts'
 import { compareScores } from './perplexity.ts'
 import type { Comparison, ReproduceReport } from './report.ts'
-import { achievedMean, rowOf } from './rows.ts'
+import { layersOf, rowOf } from './rows.ts'
 import { fullSettings, quickSettings, type Settings } from './settings.ts'
 import type { Encode } from './windows.ts'
 import { WorkMeter } from './work.ts'
@@ -203,7 +203,7 @@ class Run {
   async evaluate(): Promise<void> {
     this.#stage = 'evaluate'
     await measureArms(this.#needLab(), this.#arms, this.#settings.evaluation, this.#seed, (measured) => {
-      this.#measured = measured.map(({ arm, scores }) => ({ arm, scores: [...scores] }))
+      this.#measured = measured
     })
   }
 
@@ -235,10 +235,9 @@ class Run {
       evaluationWindows: scored[0]?.scores.length ?? 0,
       predictorLoss: this.#predictorLoss,
       shadowAgainstStatic: compareWithStatic(scored),
-      layers: scored.map(({ arm, scores }) => ({
-        name: `${arm.planner} ${Math.round(1000 * arm.sparsity) / 10} %`,
-        ...achievedMean(scores).byLayer,
-      })),
+      layers: scored.map(({ arm, scores }) =>
+        layersOf(`${arm.planner} ${Math.round(1000 * arm.sparsity) / 10} %`, scores),
+      ),
       seconds: (now() - this.#started) / 1000,
     }
   }

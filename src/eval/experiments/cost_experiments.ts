@@ -2,13 +2,13 @@
  * What the method costs and what it saves, by the clock: scoring units against a plain pass, and decoding with units
  * really skipped. Clocks are read in the run itself and never kept.
  */
-import { criterionByName, criteria } from '../../criteria/index.ts'
+import { criteria } from '../../criteria/index.ts'
 import { collectExample, newTimes } from '../calibration/examples.ts'
 import { calibrationCost } from '../calibration/cost.ts'
 import { measureDecode } from '../decode.ts'
 import { publishedLatency } from '../cost/published.ts'
 import type { Row } from '../experiment.ts'
-import { denseArm, type Arm } from '../lab/arm.ts'
+import { denseArm } from '../lab/arm.ts'
 import { prepareArm, Subject } from '../lab/measure.ts'
 import type { Experiment, Finding } from './experiment.ts'
 import { plannerVariants } from './sparsity_curve.ts'
@@ -21,18 +21,17 @@ export const calibrationOverhead: Experiment = {
   asks: 'How much dearer is a criterion than a plain forward pass over the same text? (The paper leaves the computational overhead of plainact open.)',
   async run({ lab, settings, seeds }): Promise<Finding> {
     const windows = lab.windows('calibrate', Math.min(12, settings.calibration), seeds[0])
-    const all = criteria.map(({ name }) => criterionByName(name))
     const times = []
     for (const [index, window] of windows.entries()) {
       lab.tell('calibrate', index, windows.length)
       await lab.pause()
       const time = newTimes()
-      collectExample(lab.model, window, all, { index, times: time })
+      collectExample(lab.model, window, criteria, { index, times: time })
       times.push(time)
     }
     const lengths = windows.map(({ tokens }) => tokens.length)
-    const { flops, seconds } = calibrationCost(lab.model.config, lengths, all, times)
-    const rows = all.map(({ name }): Row => {
+    const { flops, seconds } = calibrationCost(lab.model.config, lengths, criteria, times)
+    const rows = criteria.map(({ name }): Row => {
       const work = flops.forward + flops.backward + flops.criteria[name]
       const time = seconds && seconds.forward + seconds.backward + seconds.criteria[name]
       return {
@@ -93,7 +92,7 @@ export const latency: Experiment = {
     const subject = new Subject(lab, window, seed)
     const variants = plannerVariants(context, ['shadow', 'dejavu', 'static'])
     const arms = [
-      { label: 'dense', sparsity: 0, arm: denseArm as Arm },
+      { label: 'dense', sparsity: 0, arm: denseArm },
       ...[0.5, 0.8, 0.9].flatMap((sparsity) =>
         variants.map(({ label, arm }) => ({ label, sparsity, arm: arm(sparsity) })),
       ),

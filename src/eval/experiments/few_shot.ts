@@ -5,6 +5,7 @@
  */
 import { Random } from '../../tensor/random.ts'
 import { shadowSettings } from '../arms.ts'
+import type { ExampleSettings } from '../lab/arm.ts'
 import type { Lab } from '../lab/lab.ts'
 import type { Window } from '../windows.ts'
 import type { Experiment, Finding } from './experiment.ts'
@@ -49,12 +50,15 @@ export const fewShot: Experiment = {
   asks: 'Do traces of prompts that begin with solved examples choose better units? (The few-shot ablation, 0, 3 and 5 shots.)',
   async run(context): Promise<Finding> {
     const { settings } = context
+    const examplesOf = (count: number): ExampleSettings => ({
+      count: Math.min(240, settings.calibration),
+      shots: count,
+    })
     const lab = await context.openLab(smallWindows(context.lab.model.config.positions))
     lab.shotWindows = windowsWithShots
     try {
       const variants = shots.flatMap((count): Variant[] => {
-        const examples = { count: Math.min(240, settings.calibration), shots: count }
-        const base = { scope: 'global', examples } as const
+        const base = { scope: 'global', examples: examplesOf(count) } as const
         return [
           {
             label: `static, ${count} shots`,
@@ -77,11 +81,7 @@ export const fewShot: Experiment = {
         ]
       })
       for (const seed of context.seeds)
-        for (const count of shots)
-          await lab.examples({ count: Math.min(240, settings.calibration), shots: count }, seed, [
-            'plainact',
-            'fisher',
-          ])
+        for (const count of shots) await lab.examples(examplesOf(count), seed, ['plainact', 'fisher'])
       const measured = await measureVariants({ ...context, lab }, variants, shares)
       return {
         columns: variantColumns,

@@ -11,6 +11,7 @@ import {
   measureVariants,
   percent,
   sayDifference,
+  shareExamples,
   variantColumns,
   type Measured,
   type Variant,
@@ -36,12 +37,6 @@ function variant({ settings }: ExperimentContext, label: string, { settings: own
       ...arm,
     }),
   }
-}
-
-/** The examples of the main comparison, with its criteria, so that both read the same traces. */
-async function shareExamples({ lab, settings, seeds }: ExperimentContext): Promise<void> {
-  for (const seed of seeds)
-    await lab.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
 }
 
 /** How units compete, and how targets are scaled for that. */

@@ -10,6 +10,7 @@ import {
   measureVariants,
   percent,
   sayDifference,
+  shareExamples,
   variantColumns,
   type Measured,
   type Variant,
@@ -72,11 +73,11 @@ export const sparsityCurve: Experiment = {
   title: 'Perplexity over sparsity',
   asks: 'How much perplexity does each way of choosing cost, from prompt alone, heads and neurons pruned together? (The perplexity figures of the paper, which are of attention heads alone and let the predictor see the answer.)',
   async run(context): Promise<Finding> {
-    const { lab, seeds, settings } = context
-    // All criteria at once: their passes are shared.
-    for (const seed of seeds)
-      await lab.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
-    const measured = await measureVariants(context, [...plannerVariants(context), sameScores(settings)])
+    await shareExamples(context)
+    const measured = await measureVariants(context, [
+      ...plannerVariants(context),
+      sameScores(context.settings),
+    ])
     const { sparsities } = measured
     const judged = sparsities.filter((share) => [0.5, 0.7, 0.8].includes(share))
     const middle = judged[Math.floor(judged.length / 2)] ?? sparsities[0]

@@ -11,7 +11,7 @@ import type { Arm } from '../lab/arm.ts'
 import { measureArms, type ScoredWindow } from '../lab/measure.ts'
 import { compareScores, type Difference } from '../perplexity.ts'
 import { ratioOf } from '../ratio.ts'
-import { achievedMean, perplexityOf } from '../rows.ts'
+import { layersOf, perplexityOf, skippedBy } from '../rows.ts'
 import type { ExperimentContext } from './experiment.ts'
 import { denseArm } from '../lab/arm.ts'
 
@@ -92,10 +92,9 @@ export class Measured {
 
   /** What each variant skipped, layer by layer, at one sparsity. */
   layers(sparsity: number): LayerSparsity[] {
-    return this.variants.map(({ label }) => ({
-      name: `${label}, ${percent(sparsity)}`,
-      ...achievedMean(this.scores(label, sparsity)).byLayer,
-    }))
+    return this.variants.map(({ label }) =>
+      layersOf(`${label}, ${percent(sparsity)}`, this.scores(label, sparsity)),
+    )
   }
 
   /** The variants in order of perplexity at one sparsity, best first. */
@@ -120,7 +119,7 @@ export const variantColumns: readonly Column[] = [
 ]
 
 function rowOf(label: string, sparsity: number, scores: readonly ScoredWindow[]): Row {
-  const { heads, neurons } = achievedMean(scores)
+  const { heads, neurons } = skippedBy(scores)
   const perplexity = perplexityOf(scores)
   const { error } = natsOf(scores)
   return {
@@ -140,6 +139,12 @@ function natsOf(scores: readonly ScoredWindow[]): { value: number; error: number
     scores.map(({ nll }) => nll),
     scores.map(({ tokens }) => tokens),
   )
+}
+
+/** The examples of the main comparison, with its criteria, so that both read the same traces. */
+export async function shareExamples({ lab, settings, seeds }: ExperimentContext): Promise<void> {
+  for (const seed of seeds)
+    await lab.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
 }
 
 /** Scores variants at sparsities, and dense, over every seed. */

@@ -5,7 +5,7 @@
  * the name under which its results are kept (part_store.ts).
  */
 import type { Scope } from '../../masks/budget.ts'
-import type { LossName } from '../../predictor/card.ts'
+import type { LossName, PredictorKind } from '../../predictor/card.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from '../../predictor/features.ts'
 import type { PlannerName } from '../../predictor/planners.ts'
 import type { TrainingOptions } from '../../train/predictor_training.ts'
@@ -72,8 +72,6 @@ export const learners = {
   'dejavu-style': 'dejavu-style',
   dejavu: 'dejavu',
 } as const satisfies Partial<Record<PlannerName, PredictorKind | null>>
-
-type PredictorKind = 'shadow' | 'dejavu-style' | 'dejavu'
 
 /** The kind of predictor an arm asks, or null. */
 export function predictorKindOf({ planner }: Arm): PredictorKind | null {

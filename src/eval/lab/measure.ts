@@ -6,9 +6,8 @@
  * window (true scores, a dense pass) is computed once.
  */
 import { criterionByName } from '../../criteria/index.ts'
-import { achievedSparsity, type AchievedSparsity } from '../../masks/achieved.ts'
+import type { AchievedSparsity } from '../../masks/achieved.ts'
 import { makeBudget, type Budget } from '../../masks/budget.ts'
-import type { UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import { backendTopK, type UnitScores } from '../../masks/selection.ts'
 import { traceForward } from '../../model/opt/trace.ts'
@@ -18,6 +17,7 @@ import { lastHeadOutputs, scoreText } from '../../predictor/pass_planners.ts'
 import { makePlanner, oraclePlanner, type PlannerSources } from '../../predictor/planners.ts'
 import type { Predictor } from '../../predictor/predictor_file.ts'
 import { Random } from '../../tensor/random.ts'
+import { achievedBy } from '../achieved_mean.ts'
 import { hashWindows } from '../calibration/manifest.ts'
 import { scoreWindow } from '../perplexity.ts'
 import { continuationLabels, type Window } from '../windows.ts'
@@ -156,7 +156,7 @@ export class Subject {
     const mask = planner?.leaky ? leakyMask(model, planner, this.#window.tokens) : null
     const scored = scoreWindow(model, this.#window, mask ? { mask } : { planner })
     const { nll, tokens, words } = scored
-    return { nll, tokens, words, achieved: achievedOf(scored.mask, model.shape.layers, model.config.width) }
+    return { nll, tokens, words, achieved: achievedBy(scored.mask, model.shape, model.config.width) }
   }
 
   /**
@@ -229,11 +229,4 @@ function sourceOf(predictor: Predictor | undefined): Partial<PlannerSources> {
   if (predictor?.kind === 'shadow') return { shadow: predictor }
   if (predictor?.kind === 'dejavu') return { dejavu: predictor }
   return predictor ? { dejavuStyle: predictor } : {}
-}
-
-/** What a mask skips; nothing for none. */
-function achievedOf(mask: UnitMask | null, layers: number, width: number): AchievedSparsity {
-  if (mask) return achievedSparsity(mask, width)
-  const none = { heads: 0, neurons: 0, weights: 0 }
-  return { ...none, layers: Array.from({ length: layers }, () => none) }
 }

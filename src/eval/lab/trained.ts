@@ -5,16 +5,16 @@
 import type { Backend } from '../../backends/backend.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { joinPath, readFile, writeFileAtomic } from '../../platform/platform.ts'
-import { unitKinds, type BaseCard, type UnitKind } from '../../predictor/card.ts'
+import {
+  unitKinds,
+  type BaseCard,
+  type PredictorCard,
+  type PredictorKind,
+  type UnitKind,
+} from '../../predictor/card.ts'
 import type { CalibrationExample } from '../../predictor/example.ts'
 import { openPredictor, savePredictor } from '../../predictor/predictor_file.ts'
-import {
-  trainDejavu,
-  trainDejavuStyle,
-  trainShadow,
-  type PredictorTraining,
-  type TrainedPredictor,
-} from '../../train/train_predictor.ts'
+import { trainByCard, type PredictorTraining, type TrainedPredictor } from '../../train/train_predictor.ts'
 import { predictorKindOf, type Arm } from './arm.ts'
 
 const predictorName = 'predictor.safetensors'
@@ -57,20 +57,12 @@ export function trainArm(
     onEpoch: ({ epoch, network, networks }) =>
       onEpoch?.(network * training.epochs + epoch, networks * training.epochs),
   }
-  const { backend } = model
-  switch (kind) {
-    case 'shadow':
-      return trainShadow(
-        backend,
-        { ...base, kind, placement, pooling, targets, loss, top },
-        examples,
-        options,
-      )
-    case 'dejavu-style':
-      return trainDejavuStyle(backend, { ...base, kind, targets }, examples, options)
-    case 'dejavu':
-      return trainDejavu(backend, { ...base, kind, top }, examples, options)
-  }
+  const cards = {
+    shadow: { ...base, kind: 'shadow', placement, pooling, targets, loss, top },
+    'dejavu-style': { ...base, kind: 'dejavu-style', targets },
+    dejavu: { ...base, kind: 'dejavu', top },
+  } as const satisfies Record<PredictorKind, PredictorCard>
+  return trainByCard(model.backend, cards[kind], examples, options)
 }
 
 /** Writes a predictor and its held-out losses into a folder. */
