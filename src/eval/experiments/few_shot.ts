@@ -54,8 +54,10 @@ export const fewShot: Experiment = {
       count: Math.min(240, settings.calibration),
       shots: count,
     })
-    const lab = await context.openLab(smallWindows(context.lab.model.config.positions))
-    lab.shotWindows = windowsWithShots
+    const lab = await context.openLab({
+      ...smallWindows(context.lab.model.config.positions),
+      shotWindows: windowsWithShots,
+    })
     try {
       const variants = shots.flatMap((count): Variant[] => {
         const base = { scope: 'global', examples: examplesOf(count) } as const

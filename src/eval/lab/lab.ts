@@ -42,6 +42,8 @@ export interface LabOptions {
   /** Most tokens of a window's prompt and of its continuation. */
   readonly prompt: number
   readonly continuation: number
+  /** What examples with shots are made of; without it there are none. */
+  readonly shotWindows?: ShotWindows
   /** Where parts are kept; without one, in memory only. */
   readonly store?: PartStore | null
   /** Where other threads find the same model, to calibrate with; without it, one thread does all. */
@@ -65,8 +67,11 @@ export interface LabProgress {
 /** Makes a window out of a document's text, or rows of a task, for one number of shots. */
 export type ShotWindows = (lab: Lab, count: number, seed: number, shots: number) => Window[]
 
-/** Examples, and the criteria that they have scores of. */
+/** Examples, what was asked for, and the criteria that they have scores of. */
 interface ExampleSet {
+  readonly settings: ExampleSettings
+  readonly seed: number
+  readonly keepSequence: boolean
   readonly criteria: Set<string>
   examples: readonly GroupedExample[]
 }
@@ -84,8 +89,6 @@ export class Lab {
   readonly split: Split
   readonly modelHash: string
   readonly dataHash: string
-  /** Set by experiments whose windows are not plain text. */
-  shotWindows: ShotWindows | null = null
   readonly #method: MethodHash
   readonly #encodeWords: (text: string) => Int32Array[]
   readonly #windows = new Map<string, Window[]>()
@@ -187,7 +190,7 @@ export class Lab {
     const windows = this.#calibrationWindows(settings, seed)
     const found = await collectWindows(this.#ground(), { windows, seed, criteria: missing, keepSequence })
     if (!known) {
-      this.#examples.set(key, { criteria: new Set(criteria), examples: found })
+      this.#examples.set(key, { settings, seed, keepSequence, criteria: new Set(criteria), examples: found })
       return found
     }
     known.examples = known.examples.map((example, i) => ({
@@ -207,11 +210,11 @@ export class Lab {
   ): ExampleSet | undefined {
     // Shots are drawn from the set, so they are others in a larger one.
     if (settings.shots !== null) return undefined
-    for (const [key, set] of this.#examples) {
-      const [{ count, shots }, ...rest] = JSON.parse(key) as [ExampleSettings, number, boolean]
-      const isSame = shots === null && rest[0] === seed && rest[1] === keepSequence
+    for (const set of this.#examples.values()) {
+      const { count, shots } = set.settings
+      const isSame = shots === null && set.seed === seed && set.keepSequence === keepSequence
       if (isSame && count > settings.count && criteria.every((name) => set.criteria.has(name)))
-        return { criteria: set.criteria, examples: set.examples.slice(0, settings.count) }
+        return { ...set, examples: set.examples.slice(0, settings.count) }
     }
     return undefined
   }
@@ -324,7 +327,8 @@ export class Lab {
   /** Windows to calibrate on. */
   #calibrationWindows({ count, shots }: ExampleSettings, seed: number): Window[] {
     if (shots === null) return this.windows('calibrate', count, seed)
-    if (this.shotWindows) return this.shotWindows(this, count, seed, shots)
+    const { shotWindows } = this.options
+    if (shotWindows) return shotWindows(this, count, seed, shots)
     throw new UsageError('SETTINGS', 'examples: expected a task to take shots of, got none')
   }
 
