@@ -23,6 +23,7 @@ export { sum_squares } from './sum_squares'
 export { adamw_step } from './adamw_step'
 export { top_k } from './top_k'
 export { transpose } from './transpose'
+export { gather_rows } from './gather_rows'
 
 /** Where the memory that kernels do not use begins: buffers go from here on. */
 export { heap_base } from './scratch'

@@ -13,6 +13,7 @@ import { criterionByName } from './criteria/index.ts'
 import { denseMask, type UnitMask } from './masks/mask.ts'
 import type { MaskPlanner } from './masks/planner.ts'
 import type { UnitScores } from './masks/selection.ts'
+import { maskModes } from './model/opt/active_block.ts'
 import { forwardBatch } from './model/opt/batch.ts'
 import { parseOptConfig, type OptConfig } from './model/opt/config.ts'
 import { generateTokens, type GenerateEnd } from './model/opt/generate.ts'
@@ -337,9 +338,9 @@ export class ShadowOpt {
   }
 
   async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
-    const { planner = 'dense', mode = 'skip' } = options
-    if (mode !== 'skip' && mode !== 'simulate')
-      throw new UsageError('MODE', `mode: expected skip or simulate, got ${String(mode)}`)
+    const { planner = 'dense', mode = 'auto' } = options
+    if (!maskModes.includes(mode))
+      throw new UsageError('MODE', `mode: expected one of ${maskModes.join(', ')}, got ${String(mode)}`)
     if (typeof planner === 'object') return planner
     if (!generationPlanners.includes(planner))
       throw new UsageError(

@@ -1,6 +1,8 @@
 /**
  * Laws of masks (design laws 1 and 2, and 4 for neurons): what skipping a unit means.
  */
+import fc from 'fast-check'
+import { maskModes, type MaskMode } from '../../src/model/opt/active_block.ts'
 import { layerMask } from '../../src/model/opt/unit_lists.ts'
 import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { moduleName } from '../../src/model/opt/names.ts'
@@ -115,17 +117,34 @@ export const maskLaws = {
         zeroed(model, mask),
       )
       await withModel(subject, model, (loaded) => {
-        sameNumbers('skipped', feedOnce(loaded, tokens, { mask }), expected)
+        sameNumbers('skipped', feedOnce(loaded, tokens, { mask, mode: 'skip' }), expected)
         sameNumbers('simulated', feedOnce(loaded, tokens, { mask, mode: 'simulate' }), expected)
       })
     },
   ),
 
-  onesAreDense: forAll('a mask of ones = dense, bit for bit, in both modes', [anyModel], (subject, model) =>
+  packedIsSkipped: forAll(
+    'packed = skipped, bit for bit, for a prompt and for steps after it; what is chosen by cost = both, as numbers',
+    [anyModel, fc.nat({ max: 500 })],
+    (subject, model, expectedTokens) =>
+      withModel(subject, model, (loaded) => {
+        const data = new Data(model.seed)
+        const tokens = tokensOf(model, data)
+        const prompt = data.integer(1, tokens.length)
+        const mask = maskOf(model, data)
+        const run = (mode: MaskMode): Float32Array =>
+          promptAndSteps(loaded, tokens, prompt, { mask, mode, expectedTokens })
+        const skipped = run('skip')
+        sameBits('packed', run('pack'), skipped)
+        sameNumbers('auto', run('auto'), skipped)
+      }),
+  ),
+
+  onesAreDense: forAll('a mask of ones = dense, bit for bit, in every mode', [anyModel], (subject, model) =>
     withModel(subject, model, (loaded) => {
       const tokens = tokensOf(model, new Data(model.seed))
       const dense = feedOnce(loaded, tokens)
-      for (const mode of ['skip', 'simulate'] as const)
+      for (const mode of maskModes)
         sameBits(mode, feedOnce(loaded, tokens, { mask: denseMask(loaded.shape), mode }), dense)
     }),
   ),
@@ -138,8 +157,9 @@ export const maskLaws = {
       const tokens = tokensOf(model, data)
       const mask = maskOf(model, data)
       const prompt = data.integer(1, tokens.length)
+      const mode = data.pick(['skip', 'pack'] as const)
       const run = (loaded: Parameters<typeof feedOnce>[0]): Float32Array =>
-        promptAndSteps(loaded, tokens, prompt, { mask })
+        promptAndSteps(loaded, tokens, prompt, { mask, mode })
       let clean = new Float32Array(0)
       await withModel(subject, model, (loaded) => void (clean = run(loaded).slice()))
       if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
@@ -172,7 +192,7 @@ export const maskLaws = {
           const expected = input.map((value, i) => Math.fround(value + bias[i % bias.length]))
           sameNumbers(`middle of block ${layer}`, backend.readF32(buffers.middle), expected)
         })
-        sameNumbers('skipped', feedOnce(loaded, tokens, { mask }), trace.logits())
+        sameNumbers('skipped', feedOnce(loaded, tokens, { mask, mode: 'skip' }), trace.logits())
         trace.dispose()
       }),
   ),

@@ -212,6 +212,27 @@ const mutants: readonly Mutant[] = [
     breaks: ['noHoles'],
   },
   {
+    bug: 'packing copies the row after the one that is wanted',
+    plant: wrongOps((right, backend) => ({
+      gather_rows(y, x, rows, O, I, R) {
+        const next = backend.upload(backend.readI32(rows).map((row) => Math.min(row + 1, O - 1)))
+        right.gather_rows(y, x, next, O, I, R)
+        backend.free(next)
+      },
+    })),
+    breaks: ['packedIsSkipped'],
+  },
+  {
+    bug: 'packing forgets biases',
+    plant: wrongOps((right, backend) => ({
+      gather_rows(y, x, rows, O, I, R) {
+        if (I === 1) backend.zero(y)
+        else right.gather_rows(y, x, rows, O, I, R)
+      },
+    })),
+    breaks: ['packedIsSkipped'],
+  },
+  {
     bug: 'fc2 and out_proj leave out their last input',
     plant: wrongOps((right, backend) => ({
       linear_input_major(y, x, weight, bias, inputs, T, O, I, R) {

@@ -257,7 +257,10 @@ export const plannerLaws = {
         const planner = fickle(model, askedSomehow(model, data))
         sameNumbers(
           'skipped',
-          promptAndSteps(loaded, tokens, prompt, { planner }),
+          promptAndSteps(loaded, tokens, prompt, {
+            planner,
+            mode: data.pick(['skip', 'pack', 'auto'] as const),
+          }),
           promptAndSteps(loaded, tokens, prompt, { planner, mode: 'simulate' }),
         )
       }),
@@ -273,16 +276,17 @@ export const plannerLaws = {
       const placement = data.below(model.layers)
       const mask = denseBelow(placement + 1, maskOf(model, data))
       const planner: MaskPlanner = { name: 'law', placement, afterAttention: () => mask }
+      const mode = data.pick(['skip', 'pack'] as const)
       let clean = new Float32Array(0)
       await withModel(subject, model, (loaded) => {
-        clean = promptAndSteps(loaded, tokens, prompt, { planner }).slice()
+        clean = promptAndSteps(loaded, tokens, prompt, { planner, mode }).slice()
       })
       await withModel(
         subject,
         model,
         (loaded) => {
           // The layers before the decision look at no skipped unit, because they skip none.
-          sameBits('poisoned', promptAndSteps(loaded, tokens, prompt, { planner }), clean)
+          sameBits('poisoned', promptAndSteps(loaded, tokens, prompt, { planner, mode }), clean)
         },
         poisoned(model, mask),
       )

@@ -4,6 +4,7 @@
 import { Option, type Command } from 'commander'
 import { criteria } from '../criteria/index.ts'
 import { scopes, type Scope } from '../masks/budget.ts'
+import { maskModes } from '../model/opt/active_block.ts'
 import type { PlannerChoice } from '../planner_options.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'
@@ -86,8 +87,9 @@ export function everyOption(): Option {
 
 /** How a mask is carried out. */
 export function modeOption(): Option {
-  const description = 'leave the work of skipped units out, or do it and multiply by zero'
-  return new Option('--mode <name>', description).choices(['skip', 'simulate']).default('skip')
+  const description =
+    'how a mask is carried out: pack what stays, skip the rest in place, simulate by multiplying, or whichever is cheapest'
+  return new Option('--mode <name>', description).choices(maskModes).default('auto')
 }
 
 /** Reads the files that were named. @throws as `ShadowOpt.loadPredictor` and `loadCalibration` */

@@ -1,8 +1,8 @@
 /**
  * How fast text comes out: greedy decoding, one token at a time, units really skipped.
  *
- * Tokens per second are N generated tokens over the time of their N steps plus whatever the planner took. The prompt's
- * own pass, which every arm pays, is left out. Arms take turns, so that a machine that slows down slows down for all;
+ * Tokens per second are N generated tokens over the time of their N steps plus whatever the planner and the packing of
+ * what it keeps took. The prompt's own pass, which every arm pays, is left out. Arms take turns, so that a machine that slows down slows down for all;
  * an arm's figure is the median of its turns. Only figures of one run can be compared.
  */
 import type { MaskPlanner } from '../masks/planner.ts'
@@ -28,11 +28,11 @@ export type DecodeArm = MaskPlanner | null
 export function decodeOnce(model: OptModel, prompt: Int32Array, tokens: number, arm: DecodeArm): number {
   let planning = 0
   const planner = arm && timed(arm, (milliseconds) => (planning += milliseconds))
-  const sequence = model.begin({ planner, capacity: prompt.length + tokens })
+  const sequence = model.begin({ planner, capacity: prompt.length + tokens, expectedTokens: tokens })
   try {
     let token = argmax(sequence.feed(prompt, 'last'))
     // A planner that is asked again is on the clock of the steps anyway.
-    const planned = planning
+    const planned = planning + sequence.preparing
     const start = now()
     for (let n = 0; n < tokens; n++) token = argmax(sequence.feed(Int32Array.of(token), 'last'))
     return (1000 * tokens) / (now() - start + planned)

@@ -8,6 +8,7 @@
  */
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
+import type { MaskMode } from '../model/opt/active_block.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { ratioOf } from './ratio.ts'
 import type { Window } from './windows.ts'
@@ -29,7 +30,7 @@ export interface ScoreOptions {
   /** A mask known beforehand, in place of a planner. */
   readonly mask?: UnitMask | null
   /** `skip` leaves the work out (default), `simulate` multiplies by the mask. */
-  readonly mode?: 'skip' | 'simulate'
+  readonly mode?: MaskMode
 }
 
 /** What of a window is needed to score it. */

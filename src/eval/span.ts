@@ -6,7 +6,7 @@
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
-import type { MaskMode } from '../model/opt/unit_lists.ts'
+import type { MaskMode } from '../model/opt/active_block.ts'
 import { leakyMask } from '../predictor/leaky.ts'
 
 /** Logits of the scored end of a text. */

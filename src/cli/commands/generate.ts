@@ -2,7 +2,7 @@
  * `shadowllm generate`: text on stdout, token by token, with units really skipped.
  */
 import type { Command } from 'commander'
-import type { MaskMode } from '../../model/opt/unit_lists.ts'
+import type { MaskMode } from '../../model/opt/active_block.ts'
 import { now } from '../../platform/platform.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import type { GenerateStep, ShadowOpt } from '../../shadow_opt.ts'

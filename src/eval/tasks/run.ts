@@ -7,7 +7,7 @@
  */
 import type { AchievedSparsity } from '../../masks/achieved.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
-import type { MaskMode } from '../../model/opt/unit_lists.ts'
+import type { MaskMode } from '../../model/opt/active_block.ts'
 import { now } from '../../platform/platform.ts'
 import { Random } from '../../tensor/random.ts'
 import { pause } from '../../train/pause.ts'

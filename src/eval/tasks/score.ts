@@ -9,7 +9,7 @@ import type { AchievedSparsity } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
-import type { MaskMode } from '../../model/opt/unit_lists.ts'
+import type { MaskMode } from '../../model/opt/active_block.ts'
 import { leakyMask } from '../../predictor/leaky.ts'
 import { achievedBy, meanAchieved } from '../achieved_mean.ts'
 import { scoreWindow, type WindowScore } from '../perplexity.ts'
@@ -40,7 +40,7 @@ export function answerQuestion(
   model: OptModel,
   asked: Asked,
   plan: PlanContext = () => null,
-  mode: MaskMode = 'skip',
+  mode: MaskMode = 'auto',
   alone: readonly number[] | null = null,
 ): Answer {
   const { requests, lengths, gold } = asked

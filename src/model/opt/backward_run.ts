@@ -11,8 +11,10 @@ import { BufferScope } from '../../backends/buffer_scope.ts'
 import { attentionScale, EPSILON } from './forward.ts'
 import { isInputMajor } from './held_parameters.ts'
 import { shiftLabels, unshiftScores } from './loss.ts'
+import { applyInputs, applyRows } from './matrix.ts'
 import { moduleName, names, POSITION_OFFSET, type modules } from './names.ts'
 import type { Trace, TracedBlock } from './trace.ts'
+import { every } from './unit_lists.ts'
 import type { Affine, BlockWeights } from './weights.ts'
 
 /** What is kept of one layer. Where the trace had no mask, masked and unmasked are the same buffer. */
@@ -103,11 +105,11 @@ export class BackwardRun {
       )
       this.#weightGradient(config.tied ? names.tokenTable : names.head, logitsGrad, ends.last, V, E)
       const narrow = weights.projectOut ? scope.allocate(T * E) : this.#stream
-      backend.ops.linear_input_major(narrow, logitsGrad, weights.head, null, null, T, E, V, V)
+      applyInputs(backend, narrow, logitsGrad, weights.head, null, every(V), T, E, V)
       const last = blocks[blocks.length - 1].buffers.output
       if (weights.projectOut) {
         this.#weightGradient(names.projectOut, narrow, ends.normed ?? last, E, D)
-        backend.ops.linear_input_major(this.#stream, narrow, weights.projectOut, null, null, T, D, E, E)
+        applyInputs(backend, this.#stream, narrow, weights.projectOut, null, every(E), T, D, E)
       }
       if (weights.finalNorm) this.#normStream(names.finalNorm, weights.finalNorm, last)
     } finally {
@@ -122,19 +124,20 @@ export class BackwardRun {
     weights: BlockWeights,
   ): Pick<BlockGradients, 'preActivation' | 'activation' | 'maskedActivation'> {
     const { length: T, model } = this.#trace
-    const { ops } = model.backend
+    const { backend } = model
+    const { ops } = backend
     const { width: D, neurons: F, preNorm } = model.config
     const wide = (): Buffer => this.#kept.allocate(T * F)
     if (!preNorm) this.#normStream(moduleName(layer, 'ffnNorm'), weights.ffnNorm, buffers.ffnSum)
     this.#affineGradient(layer, 'fc2', this.#stream, buffers.maskedActivation, D, F)
     const maskedActivation = wide()
-    ops.linear(maskedActivation, this.#stream, weights.fc2.weight, null, null, T, F, D, F)
+    applyRows(backend, maskedActivation, this.#stream, weights.fc2, null, every(F), T, F, D)
     const activation = units.neuronFactors ? wide() : maskedActivation
     if (units.neuronFactors) ops.mask_units(activation, maskedActivation, units.neuronFactors, T, F, 1)
     const preActivation = wide()
     ops.relu_backward(preActivation, activation, buffers.preActivation, T * F)
     this.#affineGradient(layer, 'fc1', preActivation, buffers.ffnInput, F, D)
-    ops.linear_input_major(this.#branch, preActivation, weights.fc1.weight, null, null, T, D, F, F)
+    applyInputs(backend, this.#branch, preActivation, weights.fc1, null, every(F), T, D, F)
     if (preNorm) this.#normBranch(moduleName(layer, 'ffnNorm'), weights.ffnNorm, buffers.middle)
     ops.add(this.#stream, this.#stream, this.#branch, T * D)
     return { preActivation, activation, maskedActivation }
@@ -147,13 +150,14 @@ export class BackwardRun {
     weights: BlockWeights,
   ): Pick<BlockGradients, 'context' | 'maskedContext'> {
     const { length: T, model } = this.#trace
-    const { ops } = model.backend
+    const { backend } = model
+    const { ops } = backend
     const { width: D, heads: H, headSize: K, preNorm } = model.config
     const normName = moduleName(layer, 'attentionNorm')
     if (!preNorm) this.#normStream(normName, weights.attentionNorm, buffers.attentionSum)
     this.#affineGradient(layer, 'out', this.#stream, buffers.maskedContext, D, D)
     const maskedContext = this.#kept.allocate(T * D)
-    ops.linear(maskedContext, this.#stream, weights.out.weight, null, null, T, D, D, D)
+    applyRows(backend, maskedContext, this.#stream, weights.out, null, every(D), T, D, D)
     const context = units.headFactors ? this.#kept.allocate(T * D) : maskedContext
     if (units.headFactors) ops.mask_units(context, maskedContext, units.headFactors, T, H, K)
     this.#queryKeyValue(layer, { buffers, units, cache }, weights, context)
@@ -197,10 +201,10 @@ export class BackwardRun {
       this.#affineGradient(layer, 'query', query, input, D, D)
       this.#affineGradient(layer, 'key', key, input, D, D)
       this.#affineGradient(layer, 'value', value, input, D, D)
-      backend.ops.linear_input_major(this.#branch, query, weights.query.weight, null, null, T, D, D, D)
-      backend.ops.linear_input_major(this.#term, key, weights.key.weight, null, null, T, D, D, D)
+      applyInputs(backend, this.#branch, query, weights.query, null, every(D), T, D, D)
+      applyInputs(backend, this.#term, key, weights.key, null, every(D), T, D, D)
       backend.ops.add(this.#branch, this.#branch, this.#term, T * D)
-      backend.ops.linear_input_major(this.#term, value, weights.value.weight, null, null, T, D, D, D)
+      applyInputs(backend, this.#term, value, weights.value, null, every(D), T, D, D)
       backend.ops.add(this.#branch, this.#branch, this.#term, T * D)
     } finally {
       scope.dispose()
@@ -227,7 +231,7 @@ export class BackwardRun {
     if (weights.projectIn && ends.embedded) {
       this.#weightGradient(names.projectIn, this.#stream, ends.embedded, D, E)
       token = this.#scope.allocate(T * E)
-      backend.ops.linear_input_major(token, this.#stream, weights.projectIn, null, null, T, E, D, D)
+      applyInputs(backend, token, this.#stream, weights.projectIn, null, every(D), T, E, D)
     }
     const nothing = new Float32Array(E)
     tokens.forEach((id, t) => {

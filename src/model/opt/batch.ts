@@ -8,7 +8,7 @@ import type { UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { OptModel } from './opt_model.ts'
-import type { MaskMode } from './unit_lists.ts'
+import type { MaskMode } from './active_block.ts'
 
 /** One sequence of a batch. */
 export interface Unpadded {

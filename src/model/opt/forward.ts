@@ -12,11 +12,13 @@
  * Buffers come from the caller: the same ones for each layer, or fresh ones that are kept.
  */
 import type { Backend, Buffer } from '../../backends/backend.ts'
+import type { ActiveBlock } from './active_block.ts'
 import type { OptConfig } from './config.ts'
 import type { LayerCache } from './kv_cache.ts'
+import { applyInputs, applyRows, lookUp, type Linear } from './matrix.ts'
 import { POSITION_OFFSET } from './names.ts'
-import type { LayerUnits, UnitList } from './unit_lists.ts'
-import type { Affine, BlockWeights, OptWeights } from './weights.ts'
+import { every, type UnitList } from './unit_lists.ts'
+import type { Affine, OptWeights } from './weights.ts'
 
 /** OPT's layer norm constant. */
 export const EPSILON = 1e-5
@@ -61,19 +63,6 @@ export function attentionScale(config: OptConfig): number {
   return config.headSize ** -0.5
 }
 
-/** y = x weightᵀ + bias over chosen rows. */
-function rowLinear(
-  { backend, T }: Pass,
-  y: Buffer, // [T, O]
-  x: Buffer, // [T, I]
-  { weight, bias }: { weight: Buffer; bias: Buffer | null },
-  rows: UnitList,
-  O: number,
-  I: number,
-): void {
-  backend.ops.linear(y, x, weight, bias, rows.list, T, O, I, rows.count)
-}
-
 /** Layer norm of the model's width. */
 function norm({ backend, config, T }: Pass, y: Buffer, x: Buffer, { weight, bias }: Affine): void {
   backend.ops.layer_norm(y, x, weight, bias, EPSILON, T, config.width)
@@ -98,17 +87,9 @@ export function embed(
   const { width: D, vocabulary: V, embeddingWidth: E } = config
   const { embedded, position, output } = buffers
   if (embedded && weights.projectIn) {
-    backend.ops.embedding(embedded, weights.tokenTable, tokens, T, V, E)
-    rowLinear(
-      pass,
-      output,
-      embedded,
-      { weight: weights.projectIn, bias: null },
-      { list: null, count: D },
-      D,
-      E,
-    )
-  } else backend.ops.embedding(output, weights.tokenTable, tokens, T, V, D)
+    lookUp(backend, embedded, weights.tokenTable, tokens, T, V, E)
+    applyRows(backend, output, embedded, weights.projectIn, null, every(D), T, D, E)
+  } else lookUp(backend, output, weights.tokenTable, tokens, T, V, D)
   backend.ops.embedding(position, weights.positionTable, positions, T, config.positions + POSITION_OFFSET, D)
   backend.ops.add(output, output, position, T * D)
 }
@@ -121,21 +102,22 @@ export function embed(
  */
 export function attend(
   pass: Pass,
-  block: BlockWeights,
-  units: LayerUnits,
+  { weights, heads: H, units }: ActiveBlock,
   cache: LayerCache,
   b: BlockBuffers,
   everyKey: boolean,
 ): void {
   const { backend, config, T, past, capacity: C } = pass
-  const { width: D, heads: H, headSize: K } = config
+  const { width: D, headSize: K } = config
   const { heads, channels } = units
-  if (config.preNorm) norm(pass, b.attentionInput, b.input, block.attentionNorm)
-  const stored = everyKey ? { list: null, count: H } : heads
-  const storedChannels = everyKey ? { list: null, count: D } : channels
-  rowLinear(pass, b.query, b.attentionInput, block.query, channels, D, D)
-  rowLinear(pass, b.key, b.attentionInput, block.key, storedChannels, D, D)
-  rowLinear(pass, b.value, b.attentionInput, block.value, storedChannels, D, D)
+  if (config.preNorm) norm(pass, b.attentionInput, b.input, weights.attentionNorm)
+  const stored = everyKey ? every(H) : heads
+  const storedChannels = everyKey ? every(H * K) : channels
+  const apply = (y: Buffer, linear: Linear, rows: UnitList): void =>
+    applyRows(backend, y, b.attentionInput, linear, linear.bias, rows, T, H * K, D)
+  apply(b.query, weights.query, channels)
+  apply(b.key, weights.key, storedChannels)
+  apply(b.value, weights.value, storedChannels)
   backend.ops.cache_append(cache.key, b.key, stored.list, past, T, C, H, K, stored.count)
   backend.ops.cache_append(cache.value, b.value, stored.list, past, T, C, H, K, stored.count)
   const scale = attentionScale(config)
@@ -145,36 +127,35 @@ export function attend(
 }
 
 /** Second step of a block: the chosen heads' outputs join the stream. */
-export function project(pass: Pass, block: BlockWeights, units: LayerUnits, b: BlockBuffers): void {
+export function project(pass: Pass, { weights, heads: H, units }: ActiveBlock, b: BlockBuffers): void {
   const { backend, config, T } = pass
-  const { width: D, heads: H, headSize: K } = config
-  const { list, count } = units.channels
+  const { width: D, headSize: K } = config
   let context = b.context
   if (units.headFactors) {
     backend.ops.mask_units(b.maskedContext, b.context, units.headFactors, T, H, K)
     context = b.maskedContext
   }
-  backend.ops.linear_input_major(b.branch, context, block.out.weight, block.out.bias, list, T, D, D, count)
+  applyInputs(backend, b.branch, context, weights.out, weights.out.bias, units.channels, T, D, H * K)
   backend.ops.add(b.attentionSum, b.input, b.branch, T * D)
-  if (!config.preNorm) norm(pass, b.middle, b.attentionSum, block.attentionNorm)
+  if (!config.preNorm) norm(pass, b.middle, b.attentionSum, weights.attentionNorm)
 }
 
 /** Third step of a block: the feed-forward branch over the chosen neurons. */
-export function feedForward(pass: Pass, block: BlockWeights, units: LayerUnits, b: BlockBuffers): void {
+export function feedForward(pass: Pass, { weights, neurons: F, units }: ActiveBlock, b: BlockBuffers): void {
   const { backend, config, T } = pass
-  const { width: D, neurons: F } = config
-  const { list, count } = units.neurons
-  if (config.preNorm) norm(pass, b.ffnInput, b.middle, block.ffnNorm)
-  rowLinear(pass, b.preActivation, b.ffnInput, block.fc1, units.neurons, F, D)
+  const { width: D } = config
+  const { fc1, fc2 } = weights
+  if (config.preNorm) norm(pass, b.ffnInput, b.middle, weights.ffnNorm)
+  applyRows(backend, b.preActivation, b.ffnInput, fc1, fc1.bias, units.neurons, T, F, D)
   backend.ops.relu(b.activation, b.preActivation, T * F)
   let activation = b.activation
   if (units.neuronFactors) {
     backend.ops.mask_units(b.maskedActivation, b.activation, units.neuronFactors, T, F, 1)
     activation = b.maskedActivation
   }
-  backend.ops.linear_input_major(b.branch, activation, block.fc2.weight, block.fc2.bias, list, T, D, F, count)
+  applyInputs(backend, b.branch, activation, fc2, fc2.bias, units.neurons, T, D, F)
   backend.ops.add(b.ffnSum, b.middle, b.branch, T * D)
-  if (!config.preNorm) norm(pass, b.output, b.ffnSum, block.ffnNorm)
+  if (!config.preNorm) norm(pass, b.output, b.ffnSum, weights.ffnNorm)
 }
 
 /** Where the end of the pass works; each is only there when the model has that step. */
@@ -192,15 +173,7 @@ export function finish(pass: Pass, weights: OptWeights, stream: Buffer, buffers:
     last = buffers.normed
   }
   if (weights.projectOut && buffers.projected) {
-    rowLinear(
-      pass,
-      buffers.projected,
-      last,
-      { weight: weights.projectOut, bias: null },
-      { list: null, count: E },
-      E,
-      D,
-    )
+    applyRows(pass.backend, buffers.projected, last, weights.projectOut, null, every(E), pass.T, E, D)
     last = buffers.projected
   }
   return last
@@ -208,6 +181,7 @@ export function finish(pass: Pass, weights: OptWeights, stream: Buffer, buffers:
 
 /** The lm_head: no bias, one row per entry of the vocabulary. */
 export function logitsOf(pass: Pass, weights: OptWeights, logits: Buffer, last: Buffer): void {
-  const { vocabulary: V, embeddingWidth: E } = pass.config
-  rowLinear(pass, logits, last, { weight: weights.head, bias: null }, { list: null, count: V }, V, E)
+  const { backend, config, T } = pass
+  const { vocabulary: V, embeddingWidth: E } = config
+  applyRows(backend, logits, last, weights.head, null, every(V), T, V, E)
 }

@@ -10,7 +10,7 @@ import type { UnitMask } from '../../masks/mask.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { OptModel } from './opt_model.ts'
 import { argmax, type Sampler } from './sampling.ts'
-import type { MaskMode } from './unit_lists.ts'
+import type { MaskMode } from './active_block.ts'
 
 /** How a text is written and when it ends. */
 export interface GenerateOptions {
@@ -18,7 +18,7 @@ export interface GenerateOptions {
   readonly maxTokens: number
   readonly mask?: UnitMask | null
   readonly planner?: MaskPlanner | null
-  /** Default `skip`. */
+  /** Default `auto`. */
   readonly mode?: MaskMode
   /** Default greedy. */
   readonly sampler?: Sampler
@@ -59,7 +59,7 @@ export async function* generateTokens(
   checkLength(model, prompt.length, maxTokens)
   signal?.throwIfAborted()
   const capacity = prompt.length + maxTokens
-  const sequence = model.begin({ ...options, capacity })
+  const sequence = model.begin({ ...options, capacity, expectedTokens: maxTokens - 1 })
   try {
     let turnStarted = performance.now()
     let logits = sequence.feed(prompt, 'last')

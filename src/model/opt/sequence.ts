@@ -9,10 +9,11 @@
  *
  * Sequences are unpadded and start at position 0 (batch.ts takes padding away).
  */
-import type { Buffer } from '../../backends/backend.ts'
+import type { Backend, Buffer } from '../../backends/backend.ts'
 import { denseMask, makeMask, type UnitMask } from '../../masks/mask.ts'
-import type { MaskPlanner } from '../../masks/planner.ts'
+import type { LayerMask, MaskPlanner } from '../../masks/planner.ts'
 import { UsageError } from '../../tensor/errors.ts'
+import { activateBlock, denseBlock, type ActiveBlock, type MaskMode } from './active_block.ts'
 import {
   attend,
   embed,
@@ -24,18 +25,11 @@ import {
   type Pass,
 } from './forward.ts'
 import { KeyValueCache } from './kv_cache.ts'
+import type { Way } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { Plan, type Piece } from './plan.ts'
-import { RunState } from './run_state.ts'
-import {
-  checkMask,
-  allUnits,
-  compileUnits,
-  freeUnits,
-  layerMask,
-  type LayerUnits,
-  type MaskMode,
-} from './unit_lists.ts'
+import { RunState, type Scratch } from './run_state.ts'
+import { checkMask, layerMask } from './unit_lists.ts'
 
 /** How a sequence begins. */
 export interface SequenceOptions {
@@ -45,9 +39,14 @@ export interface SequenceOptions {
   readonly mask?: UnitMask | null
   /** Who decides the mask during the first feed. */
   readonly planner?: MaskPlanner | null
-  /** `skip` leaves the work out (default); `simulate` computes everything and multiplies by the mask. */
+  /** How a mask is carried out; default `auto`. Every mode gives the same numbers. */
   readonly mode?: MaskMode
+  /** Tokens expected after the first feed, one at a time: what `auto` weighs packing against. Default 0. */
+  readonly expectedTokens?: number
 }
+
+/** How many halves of blocks (heads of a layer, neurons of a layer) carry out the mask in each way. */
+export type WayCounts = Readonly<Record<Way, number>>
 
 /** Which positions' logits a feed hands back. */
 export type LogitsWanted = 'all' | 'last' | 'none'
@@ -59,28 +58,27 @@ export class Sequence {
   readonly #plan: Plan | null
   readonly #capacity: number | undefined
   readonly #cache: KeyValueCache
-  readonly #state: RunState
-  readonly #dense: LayerUnits
-  /** Compiled units of each layer; null where the layer is dense. */
-  readonly #units: (LayerUnits | null)[]
+  /** Scratch, in each backend that holds a part of the model. */
+  readonly #states = new Map<Backend, RunState>()
+  readonly #expectedTokens: number
+  readonly #blocks: ActiveBlock[] // [L]
   #mask: UnitMask | null = null
   #length = 0
+  #preparing = 0
   #disposed = false
 
   /** @throws UsageError MASK_SHAPE, MASK_VALUE, PLACEMENT, EVERY, or PLANNER if both a mask and a planner are given */
   constructor(model: LoadedModel, options: SequenceOptions = {}) {
-    const { mask = null, planner = null, mode = 'skip' } = options
+    const { mask = null, planner = null, mode = 'auto' } = options
     if (mask && planner) throw new UsageError('PLANNER', 'sequence: expected a mask or a planner, got both')
     this.model = model
     this.mode = mode
     this.#plan = planner && new Plan(planner, model.config)
     this.#capacity = options.capacity
-    this.#cache = new KeyValueCache(model.backend, model.config)
-    this.#state = new RunState(model.backend, model.config)
-    const { heads, headSize, neurons, layers } = model.config
-    this.#dense = allUnits(heads, headSize, neurons)
-    this.#units = new Array<LayerUnits | null>(layers).fill(null)
-    if (mask) this.#adopt(mask)
+    this.#expectedTokens = options.expectedTokens ?? 0
+    this.#cache = new KeyValueCache(model.config)
+    this.#blocks = model.weights.blocks.map((block) => denseBlock(block, model.config))
+    if (mask) this.#adopt(mask, 1)
   }
 
   /** Tokens fed so far. */
@@ -91,6 +89,21 @@ export class Sequence {
   /** The mask in force: given, or what the planner decided last; null is dense. */
   get mask(): UnitMask | null {
     return this.#mask
+  }
+
+  /** How the mask in force is carried out. */
+  get ways(): WayCounts {
+    const counts: Record<Way, number> = { dense: 0, gather: 0, packed: 0 }
+    for (const { ways } of this.#blocks) {
+      counts[ways.heads]++
+      counts[ways.neurons]++
+    }
+    return counts
+  }
+
+  /** Milliseconds spent so far on making masks ready: lists of units, and packing. */
+  get preparing(): number {
+    return this.#preparing
   }
 
   /**
@@ -148,8 +161,8 @@ export class Sequence {
     if (this.#disposed) return
     this.#disposed = true
     this.#cache.dispose()
-    this.#state.dispose()
-    for (let layer = 0; layer < this.#units.length; layer++) this.#replace(layer, null)
+    for (const state of this.#states.values()) state.dispose()
+    for (const block of this.#blocks) block.dispose()
   }
 
   [Symbol.dispose](): void {
@@ -169,81 +182,122 @@ export class Sequence {
     }
   }
 
-  /** The blocks over a piece; returns the stream leaving the last one. */
+  /** The blocks over a piece; returns the stream leaving the last one, in the model's first backend. */
   #runPiece(piece: Piece, tokens: Int32Array): Buffer {
     const { model } = this
-    const { backend, config, weights } = model
+    const { config, weights } = model
     const { past, T } = piece
-    const { embedding, block } = this.#state.reserve(T)
-    const pass: Pass = { backend, config, T, past, capacity: this.#cache.capacity }
-    const ids = backend.upload(tokens)
+    const { backend: home } = model
+    const passIn = (backend: Backend): Pass => ({ backend, config, T, past, capacity: this.#cache.capacity })
+    const { embedding, block: first } = this.#scratch(home, T)
+    const ids = home.upload(tokens)
     try {
-      embed(pass, weights, ids, model.positionRows(past, T), embedding)
+      embed(passIn(home), weights, ids, model.positionRows(past, T), embedding)
     } finally {
-      backend.free(ids)
+      home.free(ids)
     }
     const everyKey = this.#plan?.keepsEveryKey ?? false
+    let backend = home
     for (let layer = 0; layer < config.layers; layer++) {
+      const next = weights.blocks[layer].backend
+      this.#moveStream(backend, next, T)
+      backend = next
+      const pass = passIn(backend)
+      const { block } = this.#scratch(backend, T)
       this.#askBefore(piece, layer, block)
-      attend(pass, weights.blocks[layer], this.#unitsOf(layer), this.#cache.layer(layer), block, everyKey)
+      const { heads } = this.#blocks[layer]
+      attend(pass, this.#blocks[layer], this.#cache.layer(layer, backend, heads), block, everyKey)
       if (layer === this.#plan?.placement) this.#askAfter(piece, tokens, block)
-      project(pass, weights.blocks[layer], this.#unitsOf(layer), block)
-      feedForward(pass, weights.blocks[layer], this.#unitsOf(layer), block)
+      project(pass, this.#blocks[layer], block)
+      feedForward(pass, this.#blocks[layer], block)
     }
+    this.#moveStream(backend, home, T)
     this.#length = past + T
-    return block.output
+    return first.output
   }
 
-  #unitsOf(layer: number): LayerUnits {
-    return this.#units[layer] ?? this.#dense
+  #scratch(backend: Backend, T: number): Scratch {
+    return this.#stateIn(backend).reserve(T)
   }
 
-  #replace(layer: number, units: LayerUnits | null): void {
-    const old = this.#units[layer]
-    if (old) freeUnits(this.model.backend, old)
-    this.#units[layer] = units
+  #stateIn(backend: Backend): RunState {
+    let state = this.#states.get(backend)
+    if (!state) this.#states.set(backend, (state = new RunState(backend, this.model.config)))
+    return state
   }
 
-  #adopt(mask: UnitMask): void {
+  /** The stream goes where the next block's weights are: T rows, through the host. */
+  #moveStream(from: Backend, to: Backend, T: number): void {
+    if (from === to) return
+    const stream = this.#scratch(from, T).block.output
+    const rows = from.readF32(from.slice(stream, 0, T * this.model.config.width))
+    to.write(this.#scratch(to, T).block.input, rows)
+  }
+
+  #replace(layer: number, block: ActiveBlock): void {
+    this.#blocks[layer].dispose()
+    this.#blocks[layer] = block
+  }
+
+  /** One layer under its row of a mask. @param T tokens of the pass it is decided in */
+  #activate(layer: number, mask: LayerMask, T: number): ActiveBlock {
+    const { config, weights } = this.model
+    const { every = Infinity } = this.#plan?.planner ?? {}
+    return activateBlock(weights.blocks[layer], config, mask, {
+      mode: this.mode,
+      T,
+      steps: Math.min(every, this.#expectedTokens),
+      packsHeads: !this.#plan?.keepsEveryKey && !this.#cache.has(layer),
+    })
+  }
+
+  #adopt(mask: UnitMask, T: number): void {
     checkMask(mask, this.model.shape)
-    const { backend, config } = this.model
-    const compiled: LayerUnits[] = []
+    const start = performance.now()
+    const active: ActiveBlock[] = []
     try {
-      for (let layer = 0; layer < config.layers; layer++)
-        compiled.push(compileUnits(backend, layerMask(mask, layer), config.headSize, this.mode))
+      for (let layer = 0; layer < this.model.config.layers; layer++)
+        active.push(this.#activate(layer, layerMask(mask, layer), T))
     } catch (error) {
-      for (const units of compiled) freeUnits(backend, units)
+      for (const block of active) block.dispose()
       throw error
     }
-    compiled.forEach((units, layer) => this.#replace(layer, units))
+    active.forEach((block, layer) => this.#replace(layer, block))
     this.#mask = mask
+    this.#preparing += performance.now() - start
   }
 
   /** The whole-model decision, from the heads' outputs of the layer it is made after. */
   #askAfter(piece: Piece, tokens: Int32Array, block: BlockBuffers): void {
-    const mask = this.#plan?.afterAttention(piece, tokens, () => this.#host(block.context, piece.T))
-    if (mask) this.#adopt(mask)
+    const { backend } = this.model.weights.blocks[this.#plan?.placement ?? 0]
+    const mask = this.#plan?.afterAttention(piece, tokens, () => this.#host(backend, block.context, piece.T))
+    if (mask) this.#adopt(mask, piece.T)
   }
 
   /** One layer's decision, from the stream entering it. */
   #askBefore(piece: Piece, layer: number, block: BlockBuffers): void {
-    const decided = this.#plan?.beforeLayer(piece, layer, (rows) => this.#host(block.input, rows))
+    const { config, shape, weights } = this.model
+    const { backend } = weights.blocks[layer]
+    const decided = this.#plan?.beforeLayer(piece, layer, (rows) => this.#host(backend, block.input, rows))
     if (decided === undefined) return
-    const { backend, config, shape } = this.model
     if (layer === 0 || !this.#mask) this.#mask = copyMask(this.#mask ?? denseMask(shape))
     const kept = layerMask(this.#mask, layer)
     kept.heads.set(decided?.heads ?? new Float32Array(shape.heads).fill(1))
     kept.neurons.set(decided?.neurons ?? new Float32Array(shape.neurons).fill(1))
-    this.#replace(layer, decided && compileUnits(backend, kept, config.headSize, this.mode))
+    const isDense = decided === null
+    this.#replace(
+      layer,
+      isDense ? denseBlock(weights.blocks[layer], config) : this.#activate(layer, kept, piece.T),
+    )
   }
 
   /** A copy of T rows of the model's width. */
-  #host(buffer: Buffer, T: number): Float32Array {
-    return this.model.backend.readF32(this.model.backend.slice(buffer, 0, T * this.model.config.width))
+  #host(backend: Backend, buffer: Buffer, T: number): Float32Array {
+    return backend.readF32(backend.slice(buffer, 0, T * this.model.config.width))
   }
 
   #eachChunk(T: number, work: (start: number, rows: number) => void): void {
-    const most = this.#state.logitsRows
+    const most = this.#stateIn(this.model.backend).logitsRows
     for (let start = 0; start < T; start += most) work(start, Math.min(most, T - start))
   }
 
@@ -259,8 +313,9 @@ export class Sequence {
     const { width: D } = config
     const pass: Pass = { backend, config, T: rows, past: 0, capacity: 0 }
     const chosen = backend.slice(stream, start * D, rows * D)
-    const logits = this.#state.logits(rows)
-    logitsOf(pass, weights, logits, finish(pass, weights, chosen, this.#state.reserve(rows).end))
+    const state = this.#stateIn(backend)
+    const logits = state.logits(rows)
+    logitsOf(pass, weights, logits, finish(pass, weights, chosen, state.reserve(rows).end))
     return logits
   }
 }

@@ -19,9 +19,10 @@ import {
   type BlockBuffers,
   type Pass,
 } from './forward.ts'
+import { activateBlock, denseBlock, type ActiveBlock } from './active_block.ts'
 import type { LayerCache } from './kv_cache.ts'
 import type { OptModel } from './opt_model.ts'
-import { allUnits, checkMask, compileUnits, layerMask, type LayerUnits } from './unit_lists.ts'
+import { checkMask, layerMask, type LayerUnits } from './unit_lists.ts'
 
 /** One layer of a trace. */
 export interface TracedBlock {
@@ -63,6 +64,7 @@ export class Trace {
   readonly blocks: readonly TracedBlock[] // [L]
   readonly ends: TracedEnds
   readonly #scope: BufferScope
+  readonly #active: ActiveBlock[] = []
 
   /** See `traceForward`. */
   constructor(model: OptModel, tokens: Int32Array, mask: UnitMask | null) {
@@ -79,7 +81,7 @@ export class Trace {
       this.blocks = this.#runBlocks(start.embeddings, mask)
       this.ends = { ...start, ...this.#finish() }
     } catch (error) {
-      this.#scope.dispose()
+      this.dispose()
       throw error
     }
   }
@@ -132,6 +134,7 @@ export class Trace {
 
   /** Frees the activations. Safe to call twice. */
   dispose(): void {
+    for (const active of this.#active) active.dispose()
     this.#scope.dispose()
   }
 
@@ -163,30 +166,41 @@ export class Trace {
 
   #runBlocks(embeddings: Buffer, mask: UnitMask | null): TracedBlock[] {
     const { pass } = this
-    const { weights, config } = this.model
+    const { T } = pass
+    const { layers, width: D } = this.model.config
     const blocks: TracedBlock[] = []
     let stream = embeddings
-    for (let layer = 0; layer < config.layers; layer++) {
-      const block = this.#allocateBlock(stream, layer, mask)
-      const { buffers, cache, units } = block
-      attend(pass, weights.blocks[layer], units, cache, buffers, false)
-      project(pass, weights.blocks[layer], units, buffers)
-      feedForward(pass, weights.blocks[layer], units, buffers)
-      blocks.push(block)
+    for (let layer = 0; layer < layers; layer++) {
+      const active = this.#activate(layer, mask)
+      const buffers = this.#allocateBlock(stream, mask)
+      const cache = { key: this.#scope.allocate(T * D), value: this.#scope.allocate(T * D) }
+      attend(pass, active, cache, buffers, false)
+      project(pass, active, buffers)
+      feedForward(pass, active, buffers)
+      blocks.push({ buffers, cache, units: active.units })
       stream = buffers.output
     }
     return blocks
   }
 
-  #allocateBlock(stream: Buffer, layer: number, mask: UnitMask | null): TracedBlock {
-    const { width: D, neurons: F, heads, headSize, preNorm } = this.model.config
+  #activate(layer: number, mask: UnitMask | null): ActiveBlock {
+    const { config, weights } = this.model
+    if (!mask) return denseBlock(weights.blocks[layer], config)
+    const prospects = { mode: 'simulate', T: this.length, steps: 0, packsHeads: false } as const
+    const active = activateBlock(weights.blocks[layer], config, layerMask(mask, layer), prospects)
+    this.#active.push(active)
+    return active
+  }
+
+  #allocateBlock(stream: Buffer, mask: UnitMask | null): BlockBuffers {
+    const { width: D, neurons: F, preNorm } = this.model.config
     const { T } = this.pass
     const wide = (): Buffer => this.#scope.allocate(T * D)
     const context = wide()
     const middle = wide()
     const output = wide()
     const activation = this.#scope.allocate(T * F)
-    const buffers: BlockBuffers = {
+    return {
       input: stream,
       attentionInput: preNorm ? wide() : stream,
       query: wide(),
@@ -204,11 +218,6 @@ export class Trace {
       ffnSum: preNorm ? output : wide(),
       output,
     }
-    const cache = { key: wide(), value: wide() }
-    if (!mask) return { buffers, cache, units: allUnits(heads, headSize, F) }
-    const units = compileUnits(this.model.backend, layerMask(mask, layer), headSize, 'simulate')
-    for (const factors of [units.headFactors, units.neuronFactors]) if (factors) this.#scope.adopt(factors)
-    return { buffers, cache, units }
   }
 
   #finish(): Pick<TracedEnds, 'normed' | 'last' | 'logits'> {

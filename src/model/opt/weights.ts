@@ -10,36 +10,38 @@ import { InputError } from '../../tensor/errors.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
 import { uploadParameter } from './held_parameters.ts'
+import type { Linear, Matrix } from './matrix.ts'
 import { matchTensors, moduleName, names, parameterShapes } from './names.ts'
 
-/** A weight and a bias. */
+/** What a layer norm scales and shifts by. */
 export interface Affine {
-  readonly weight: Buffer
-  readonly bias: Buffer
+  readonly weight: Buffer // [D]
+  readonly bias: Buffer // [D]
 }
 
-/** One block. */
+/** One block, in the memory of one backend. */
 export interface BlockWeights {
-  readonly attentionNorm: Affine // [D], [D]
-  readonly query: Affine // [D, D], [D]
-  readonly key: Affine // [D, D], [D]
-  readonly value: Affine // [D, D], [D]
-  readonly out: Affine // input-major: [D in, D out], [D]
-  readonly ffnNorm: Affine // [D], [D]
-  readonly fc1: Affine // [F, D], [F]
-  readonly fc2: Affine // input-major: [F, D], [D]
+  readonly backend: Backend
+  readonly attentionNorm: Affine
+  readonly query: Linear // [D, D], [D]
+  readonly key: Linear // [D, D], [D]
+  readonly value: Linear // [D, D], [D]
+  readonly out: Linear // input-major: [D in, D out], [D]
+  readonly ffnNorm: Affine
+  readonly fc1: Linear // [F, D], [F]
+  readonly fc2: Linear // input-major: [F, D], [D]
 }
 
 /** Every parameter of a model. */
 export interface OptWeights {
-  readonly tokenTable: Buffer // [V, E]
+  readonly tokenTable: Matrix // [V, E]
   readonly positionTable: Buffer // [positions + 2, D]
-  readonly projectIn: Buffer | null // [D, E]
+  readonly projectIn: Matrix | null // [D, E]
   readonly blocks: readonly BlockWeights[] // [L]
-  readonly finalNorm: Affine | null // [D], [D]
-  readonly projectOut: Buffer | null // [E, D]
+  readonly finalNorm: Affine | null
+  readonly projectOut: Matrix | null // [E, D]
   /** The token table itself where the head is tied. */
-  readonly head: Buffer // [V, E]
+  readonly head: Matrix // [V, E]
   /** The same buffers by Hugging Face name, in the order of the forward pass. */
   readonly parameters: ReadonlyMap<string, Buffer>
   /** Tensors of the checkpoint that were not needed. */
@@ -94,7 +96,7 @@ export async function loadWeights(
     scope.dispose()
     throw error
   }
-  return arrange(config, parameters, unused, () => scope.dispose())
+  return arrange(config, backend, parameters, unused, () => scope.dispose())
 }
 
 function refuseNonFinite(name: string, values: Float32Array): void {
@@ -107,13 +109,17 @@ function refuseNonFinite(name: string, values: Float32Array): void {
 
 function arrange(
   config: OptConfig,
+  backend: Backend,
   parameters: ReadonlyMap<string, Buffer>,
   unused: readonly string[],
   dispose: () => void,
 ): OptWeights {
   const get = (name: string): Buffer => parameters.get(name) as Buffer
+  const matrix = (name: string): Matrix => ({ weight: get(name) })
+  const optional = (name: string): Matrix | null => (parameters.has(name) ? matrix(name) : null)
   const affine = (name: string): Affine => ({ weight: get(`${name}.weight`), bias: get(`${name}.bias`) })
   const block = (layer: number): BlockWeights => ({
+    backend,
     attentionNorm: affine(moduleName(layer, 'attentionNorm')),
     query: affine(moduleName(layer, 'query')),
     key: affine(moduleName(layer, 'key')),
@@ -124,13 +130,13 @@ function arrange(
     fc2: affine(moduleName(layer, 'fc2')),
   })
   return {
-    tokenTable: get(names.tokenTable),
+    tokenTable: matrix(names.tokenTable),
     positionTable: get(names.positionTable),
-    projectIn: parameters.get(names.projectIn) ?? null,
+    projectIn: optional(names.projectIn),
     blocks: Array.from({ length: config.layers }, (_, layer) => block(layer)),
     finalNorm: config.finalNorm ? affine(names.finalNorm) : null,
-    projectOut: parameters.get(names.projectOut) ?? null,
-    head: parameters.get(names.head) ?? get(names.tokenTable),
+    projectOut: optional(names.projectOut),
+    head: optional(names.head) ?? matrix(names.tokenTable),
     parameters,
     unused,
     dispose,

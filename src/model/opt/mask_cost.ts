@@ -1,0 +1,63 @@
+/**
+ * Which way of carrying out a mask takes the least time: a model in bytes, because decoding waits for memory.
+ *
+ * A token reads every row it needs once. A row that does not follow the one before it costs a jump besides: what was
+ * fetched ahead is lost. Packing reads each chosen row once, with its jumps, and writes it, which also reads what it
+ * overwrites. A pass over many tokens reads the rows as often as it has to before arithmetic is what it waits for.
+ *
+ * Only ratios count: the constants are of the kernels (bench/README.md has the measurements), not of a machine.
+ */
+
+/** How a mask is carried out; see active_block.ts. */
+export type Way = 'dense' | 'gather' | 'packed'
+
+/** The work that a mask leaves of some matrices of one size. */
+export interface Work {
+  readonly matrices: number
+  /** Rows of each. */
+  readonly rows: number
+  /** Rows that are needed, and in how many runs of neighbours they lie. */
+  readonly chosen: number
+  readonly runs: number
+  readonly rowBytes: number
+  /** Tokens of the pass in which the mask is decided. */
+  readonly T: number
+  /** Tokens expected after it, one at a time. */
+  readonly steps: number
+}
+
+/** What a jump costs, as bytes that could have been read instead. */
+export const JUMP_BYTES = 4096
+
+/** Tokens whose arithmetic takes as long as reading the weights once. */
+export const TOKENS_PER_READ = 4
+
+/** Bytes moved by packing a byte: read, and written over something that is fetched first. */
+const MOVES_PER_BYTE = 3
+
+/** What each way costs, in bytes; equal units for all, so that they can be compared. */
+export function costOfWays({ matrices, rows, chosen, runs, rowBytes, T, steps }: Work): Record<Way, number> {
+  const reads = steps + Math.max(1, T / TOKENS_PER_READ)
+  const needed = matrices * chosen * rowBytes
+  const jumps = matrices * runs * JUMP_BYTES
+  return {
+    dense: matrices * rows * rowBytes * reads,
+    // Many tokens share one walk over the rows.
+    gather: needed * reads + jumps * (steps + 1),
+    packed: needed * (reads + MOVES_PER_BYTE) + jumps,
+  }
+}
+
+/** The cheapest way; of equals the simplest. */
+export function cheapestWay(work: Work): Way {
+  const cost = costOfWays(work)
+  if (cost.dense <= cost.gather && cost.dense <= cost.packed) return 'dense'
+  return cost.gather <= cost.packed ? 'gather' : 'packed'
+}
+
+/** How many runs of neighbours an ascending list falls into. */
+export function countRuns(list: Int32Array): number {
+  let runs = 0
+  for (let i = 0; i < list.length; i++) if (i === 0 || list[i] !== list[i - 1] + 1) runs++
+  return runs
+}
