@@ -7,7 +7,7 @@ import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
-import { elementCount, type Op, type Sizes } from '../../src/ops/op.ts'
+import { arrayTypes, elementCount, type Dtype, type Numbers, type Op, type Sizes } from '../../src/ops/op.ts'
 import { ShadowError, UsageError } from '../../src/tensor/errors.ts'
 import { overBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
@@ -36,8 +36,8 @@ function goodCall(scope: BufferScope, name: OpName): { sizes: Sizes; args: Argum
   const args = row.params.map((param): Argument => {
     const value = values[param.name]
     if (param.kind !== 'array') return value as number
-    if (value instanceof Float32Array || value instanceof Int32Array) return scope.upload(value)
-    return scope.allocate(elementCount(param, sizes), param.dtype)
+    if (value === undefined) return scope.allocate(elementCount(param, sizes), param.dtype)
+    return scope.upload(value as Numbers, param.dtype)
   })
   return { sizes, args }
 }
@@ -298,10 +298,47 @@ overBackends((backend) => {
       })
     })
 
+    test.each(Object.keys(arrayTypes) as Dtype[])('of %s holds what it was given, byte for byte', (dtype) => {
+      inScope((scope) => {
+        const values = new arrayTypes[dtype](5)
+        values.set([1, 2, 3, 4, 5])
+        const buffer = scope.upload(values, dtype)
+        expect(buffer).toMatchObject({ dtype, length: 5 })
+        expect(backend.read(buffer)).toEqual(values)
+        const view = backend.slice(backend.slice(buffer, 1, 4), 2, 2)
+        expect([...backend.read(view)]).toEqual([4, 5])
+        const copy = backend.read(buffer)
+        copy[0] = 9
+        expect(backend.read(buffer)).toEqual(values)
+        expect(backend.read(scope.allocate(5, dtype))).toEqual(new arrayTypes[dtype](5))
+        const change = (): void => backend.write(view, values.subarray(0, 1), 1)
+        if (dtype === 'i32') {
+          expect(codeOf(change)).toBe('BUFFER_KIND')
+          expect(codeOf(() => backend.zero(view))).toBe('BUFFER_KIND')
+          return
+        }
+        change()
+        expect([...backend.read(buffer)]).toEqual([1, 2, 3, 4, 1])
+        backend.zero(view)
+        expect([...backend.read(buffer)]).toEqual([1, 2, 3, 0, 0])
+      })
+    })
+
+    test('of a kind that the array does not have, or that nobody named: BUFFER_KIND', () => {
+      expect(codeOf(() => backend.upload(Uint16Array.of(1)))).toBe('BUFFER_KIND')
+      expect(codeOf(() => backend.upload(Uint16Array.of(1), 'f32'))).toBe('BUFFER_KIND')
+      expect(codeOf(() => backend.upload(Float32Array.of(1), 'bf16'))).toBe('BUFFER_KIND')
+      expect(backend.liveBuffers).toBe(0)
+    })
+
     test('is read and written as what it holds, else BUFFER_KIND', () => {
       inScope((scope) => {
         const list = scope.upload(Int32Array.of(1))
         const floats = scope.upload(Float32Array.of(1))
+        const halves = scope.upload(Uint16Array.of(1), 'f16')
+        expect(codeOf(() => backend.readF32(halves))).toBe('BUFFER_KIND')
+        expect(codeOf(() => backend.write(halves, new Float32Array(1)))).toBe('BUFFER_KIND')
+        expect(codeOf(() => backend.write(floats, new Uint16Array(1)))).toBe('BUFFER_KIND')
         expect(codeOf(() => backend.readF32(list))).toBe('BUFFER_KIND')
         expect(codeOf(() => backend.zero(list))).toBe('BUFFER_KIND')
         expect(codeOf(() => backend.write(list, new Float32Array(1)))).toBe('BUFFER_KIND')

@@ -6,14 +6,21 @@
  * start as NaN, so an element that is not written shows too. Inputs must come out unchanged, and every buffer is freed.
  *
  * Lists are the exception: a list is uploaded, and made, as a whole buffer (door.ts says why), so what stands around
- * it are separate buffers.
+ * it are separate buffers. What NaN is to float32, `poison` is to the other kinds.
  */
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { opRow, type OpName } from '../../src/ops/catalog.ts'
-import { elementCount, type ArrayParam, type Op, type Sizes } from '../../src/ops/op.ts'
+import {
+  arrayTypes,
+  elementCount,
+  type ArrayParam,
+  type Dtype,
+  type Numbers,
+  type Op,
+  type Sizes,
+} from '../../src/ops/op.ts'
 
-export type Numbers = Float32Array | Int32Array
 export type Value = Numbers | number | null
 export type Values = Readonly<Record<string, Value>>
 
@@ -26,7 +33,21 @@ export interface Placing {
 }
 
 const guardWords = 4
-const guardValue = -1.2345e20
+const guards: Readonly<Record<Dtype, number>> = {
+  f32: -1.2345e20,
+  i32: -7,
+  bf16: 0xe0d6,
+  f16: 0xfb87,
+  i8: -77,
+}
+
+/** What no array of a kind holds by contract, so that it shows where it was read: NaN, or beyond the range. */
+export const poison: Readonly<Record<Exclude<Dtype, 'i32'>, number>> = {
+  f32: NaN,
+  bf16: 0x7fc0,
+  f16: 0x7e00,
+  i8: -128,
+}
 
 /** A buffer whose numbers outside `from..to` an op must leave alone. */
 interface Watched {
@@ -79,7 +100,7 @@ export function callRaw(
   }
 }
 
-/** `callRaw` for ops whose outputs are float32, which is all but top_k. */
+/** `callRaw` for ops whose outputs are float32. */
 export function call(
   backend: Backend,
   name: OpName,
@@ -121,13 +142,15 @@ function seat(
 ): Seat | null {
   if (value === null) return null
   const length = elementCount(param, sizes)
-  if (param.dtype === 'i32') return seatList(scope, param, value as Int32Array | undefined, length)
+  const { dtype } = param
+  if (dtype === 'i32') return seatList(scope, param, value as Int32Array | undefined, length)
   if (value === undefined && param.role === 'in') throw new Error(`no value for ${param.name}`)
   const from = offset + guardWords
-  const before = new Float32Array(from + length + guardWords).fill(param.role === 'in' ? NaN : guardValue)
-  if (value === undefined) before.fill(param.role === 'add' ? 0 : NaN, from, from + length)
-  else before.set((value as Float32Array).subarray(0, length), from)
-  const whole = scope.upload(before)
+  const before = new arrayTypes[dtype](from + length + guardWords)
+  before.fill(param.role === 'in' ? poison[dtype] : guards[dtype])
+  if (value === undefined) before.fill(param.role === 'add' ? 0 : poison[dtype], from, from + length)
+  else before.set((value as Numbers).subarray(0, length), from)
+  const whole = scope.upload(before, dtype)
   const to = param.role === 'in' ? from : from + length
   const watched = [{ buffer: whole, before, from, to }]
   return { param, buffer: scope.backend.slice(whole, from, length), watched }
@@ -145,7 +168,7 @@ function seatList(
     from: 0,
     to,
   })
-  const garbage = (count: number): Int32Array => new Int32Array(count).fill(-7)
+  const garbage = (count: number): Int32Array => new Int32Array(count).fill(guards.i32)
   const left = watch(garbage(guardWords), 0)
   const list = value === undefined ? watch(garbage(length), length) : watch(value, 0)
   const right = watch(garbage(guardWords), 0)
@@ -169,7 +192,7 @@ function readBack(backend: Backend, row: Op, seats: Seats): Record<string, Numbe
   for (const [name, seated] of seats) {
     if (seated === null) continue
     for (const { buffer, before, from, to } of seated.watched) {
-      const after = buffer.dtype === 'f32' ? backend.readF32(buffer) : backend.readI32(buffer)
+      const after = backend.read(buffer)
       for (let i = 0; i < before.length; i++)
         if ((i < from || i >= to) && !Object.is(after[i], before[i]))
           throw new Error(

@@ -10,6 +10,7 @@
  * - wild: plain, with zeros of both signs, subnormals and numbers up to 1e30 mixed in.
  * - broken: wild, with infinities and NaN.
  */
+import { narrowToBf16, narrowToF16 } from '../../src/tensor/dtypes.ts'
 import { Random } from '../../src/tensor/random.ts'
 
 export type DataKind = 'smooth' | 'plain' | 'steep' | 'ties' | 'wild' | 'broken'
@@ -49,6 +50,26 @@ export class Data extends Random {
     if (kind === 'broken' && this.chance(0.05)) return this.pick(beyond)
     if (kind !== 'plain' && this.chance(0.2)) return this.pick(special)
     return this.uniform() * 4 - 2
+  }
+
+  /**
+   * Half precision of a kind, as bit patterns: floats rounded; among wild ones any pattern, subnormals included. All of
+   * them are finite.
+   */
+  halves(dtype: 'bf16' | 'f16', length: number, kind: DataKind = 'plain'): Uint16Array {
+    const [narrow, infinite] = dtype === 'bf16' ? [narrowToBf16, 0x7f80] : [narrowToF16, 0x7c00]
+    const isWild = kind === 'wild' || kind === 'broken'
+    return narrow(this.floats(length, kind)).map((pattern) => {
+      const isKept = (pattern & 0x7fff) < infinite && !(isWild && this.chance(0.2))
+      return isKept ? pattern : (this.below(2) << 15) | this.below(infinite)
+    })
+  }
+
+  /** Numbers of int8 weights: -127 to 127, or a handful of them for `ties`. */
+  int8s(length: number, kind: DataKind = 'plain'): Int8Array {
+    return Int8Array.from({ length }, () =>
+      kind === 'ties' ? this.pick([-127, -1, 0, 1, 127]) : this.integer(-127, 127),
+    )
   }
 
   /** Values in [0, limit), in any order. */

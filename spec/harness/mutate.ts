@@ -4,7 +4,7 @@
 import type { Backend, Buffer, Ops } from '../../src/backends/backend.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { catalog, opRow, type OpName } from '../../src/ops/catalog.ts'
-import type { Numbers } from './call.ts'
+import type { Numbers } from '../../src/ops/op.ts'
 import type { BackendLaw } from './laws/law.ts'
 
 /** An op as its definition: a function of typed arrays. */
@@ -37,14 +37,14 @@ export function mutateKernel<Name extends OpName>(
   const run = (...args: (Buffer | number | null)[]): void => {
     const values = args.map((argument) => {
       if (argument === null || typeof argument === 'number') return argument
-      return argument.dtype === 'f32' ? backend.readF32(argument) : backend.readI32(argument)
+      return backend.read(argument)
     })
     kernel(...values)
     row.params.forEach((param, i) => {
       if (param.kind !== 'array' || param.role === 'in' || args[i] === null) return
       const [buffer, numbers] = [args[i] as Buffer, values[i] as Numbers]
-      if (numbers instanceof Float32Array) backend.write(buffer, numbers)
-      else writeList(backend, buffer, numbers)
+      if (numbers instanceof Int32Array) writeList(backend, buffer, numbers)
+      else backend.write(buffer, numbers)
     })
   }
   return mutate(backend, name, () => run as unknown as Ops[Name])

@@ -93,7 +93,7 @@ export function variantsOf(row: Op): Variant[] {
   return absences.flatMap((names) => aliasings.map((aliased) => ({ absent: new Set(names), aliased })))
 }
 
-/** Arguments for every parameter that is not an output; float32 data is of this kind. */
+/** Arguments for every parameter that is not an output; what is no list is of this kind. */
 export function makeValues(
   name: OpName,
   sizes: Sizes,
@@ -118,6 +118,8 @@ function makeArray(param: ArrayParam, sizes: Sizes, data: Data, kind: DataKind):
   if (param.holds === 'ids') return data.ids(length, limit)
   if (param.holds === 'labels')
     return data.ids(length, limit).map((label) => (data.chance(0.2) ? NOT_SCORED : label))
+  if (param.dtype === 'i8') return data.int8s(length, kind)
+  if (param.dtype === 'bf16' || param.dtype === 'f16') return data.halves(param.dtype, length, kind)
   const values = data.floats(length, kind)
   // A zero that is kept out of the negative numbers is +0.
   return param.least === null ? values : values.map((value) => Math.abs(value))

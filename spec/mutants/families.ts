@@ -3,8 +3,8 @@
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
-import type { Op } from '../../src/ops/op.ts'
-import type { Numbers } from '../harness/call.ts'
+import type { Numbers, Op } from '../../src/ops/op.ts'
+import { poison } from '../harness/call.ts'
 import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../harness/laws/chosen.ts'
 import { gradientLaw } from '../harness/laws/gradients.ts'
 import type { BackendLaw } from '../harness/laws/law.ts'
@@ -93,7 +93,7 @@ const choosy = choosingOps().flatMap((op) => [
   spoilt(op, 'looks at what was not chosen', [othersAreUnseen(op)], (given, row) => {
     const seen = arraysOf(row).some(
       ({ name, role, dtype }) =>
-        role === 'in' && dtype === 'f32' && (given[name] as Float32Array | null)?.some(Number.isNaN),
+        role === 'in' && dtype !== 'i32' && (given[name] as Numbers | null)?.includes(poison[dtype]),
     )
     if (seen) nudge(given, row, NaN)
   }),

@@ -1,13 +1,13 @@
 /**
  * The door every backend stands behind.
  *
- * A backend owns buffers of float32 or int32 numbers and runs the ops of the catalogue on them. `ops.<name>` takes the
- * arguments of the reference function in src/ops/<name>.ts with arrays replaced by buffers, in the same order. Calls
- * happen in order; only `readF32` and `readI32` wait. Sizes, kinds of numbers and index ranges are checked before a
- * kernel runs (door.ts); inside, kernels trust them.
+ * A backend owns buffers of numbers and runs the ops of the catalogue on them. `ops.<name>` takes the arguments of the
+ * reference function in src/ops/<name>.ts with arrays replaced by buffers, in the same order. Calls happen in order; only
+ * `read`, `readF32` and `readI32` wait. Sizes, kinds of numbers and index ranges are checked before a kernel runs
+ * (door.ts); inside, kernels trust them.
  */
 import type { catalog, OpName } from '../ops/catalog.ts'
-import type { Dtype } from '../ops/op.ts'
+import type { Dtype, Numbers } from '../ops/op.ts'
 
 /** The backends a user can name. */
 export type BackendName = 'reference' | 'wasm'
@@ -21,9 +21,9 @@ export interface Buffer {
 
 /** The arguments of a reference function, with arrays replaced by buffers. */
 export type KernelArguments<Args extends readonly unknown[]> = {
-  [I in keyof Args]: Args[I] extends Float32Array | Int32Array
+  [I in keyof Args]: Args[I] extends Numbers
     ? Buffer
-    : Args[I] extends Float32Array | Int32Array | null
+    : Args[I] extends Numbers | null
       ? Buffer | null
       : Args[I]
 }
@@ -44,14 +44,20 @@ export interface Backend {
 
   /** A new buffer of `length` zeros. @throws MissingError BACKEND_MEMORY if there is no room. */
   allocate(dtype: Dtype, length: number): Buffer
-  /** A new buffer holding these numbers. Int32 buffers never change afterwards, except as outputs of an op. */
-  upload(values: Float32Array | Int32Array): Buffer
-  /** Overwrites part of a float32 buffer, from `start` on. */
-  write(buffer: Buffer, values: Float32Array, start?: number): void
-  /** Sets a float32 buffer to +0. */
+  /**
+   * A new buffer holding these numbers. Int32 buffers never change afterwards, except as outputs of an op.
+   * @param dtype what a Uint16Array holds, bf16 or f16; the other arrays say it themselves
+   * @throws UsageError BUFFER_KIND if that is missing or not so.
+   */
+  upload(values: Numbers, dtype?: Dtype): Buffer
+  /** Overwrites part of a buffer with numbers of its kind, which is not int32, from `start` on. */
+  write(buffer: Buffer, values: Numbers, start?: number): void
+  /** Sets a buffer, which is not of int32, to +0. */
   zero(buffer: Buffer): void
   /** A view of part of a buffer; it lives as long as the buffer and is never freed by itself. */
   slice(buffer: Buffer, start: number, length: number): Buffer
+  /** A copy of what a buffer holds: bit patterns where that is half precision. */
+  read(buffer: Buffer): Numbers
   /** A copy of the numbers of a float32 buffer. */
   readF32(buffer: Buffer): Float32Array
   /** A copy of the numbers of an int32 buffer. */

@@ -1,7 +1,7 @@
 /**
  * Buffers that live and die together: what a piece of work allocates is freed in one call, whatever happened between.
  */
-import type { Dtype } from '../ops/op.ts'
+import type { Dtype, Numbers } from '../ops/op.ts'
 import type { Backend, Buffer } from './backend.ts'
 
 /** A set of buffers of one backend with a common end. */
@@ -18,9 +18,9 @@ export class BufferScope {
     return this.adopt(this.backend.allocate(dtype, length))
   }
 
-  /** A new buffer holding these numbers that lives as long as the scope. */
-  upload(values: Float32Array | Int32Array): Buffer {
-    return this.adopt(this.backend.upload(values))
+  /** A new buffer holding these numbers that lives as long as the scope; `dtype` as in `Backend.upload`. */
+  upload(values: Numbers, dtype?: Dtype): Buffer {
+    return this.adopt(this.backend.upload(values, dtype))
   }
 
   /** Takes over a buffer. */

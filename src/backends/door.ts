@@ -8,7 +8,7 @@
  * For that to be safe a list is always written whole: an op that makes one takes a buffer of exactly its length.
  */
 import { opNames, opRow, type OpName } from '../ops/catalog.ts'
-import type { ArrayParam, Dtype, Op, SizeParam } from '../ops/op.ts'
+import { arrayTypes, type ArrayParam, type Dtype, type Numbers, type Op, type SizeParam } from '../ops/op.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Buffer, Ops } from './backend.ts'
@@ -111,6 +111,28 @@ export function checkRange(name: string, start: number, length: number, whole: n
 export function checkLength(length: number): void {
   if (!Number.isInteger(length) || length < 0)
     throw new UsageError('SIZE', `allocate: expected a whole number of at least 0, got ${length}`)
+}
+
+/**
+ * What kind of numbers an array holds, of which `named` is what its giver says.
+ * @throws UsageError BUFFER_KIND if the array cannot hold that, or can hold several kinds and none is named.
+ */
+export function kindOf(values: Numbers, named?: Dtype): Dtype {
+  const kinds = (Object.keys(arrayTypes) as Dtype[]).filter((dtype) => values instanceof arrayTypes[dtype])
+  if (named === undefined && kinds.length === 1) return kinds[0]
+  if (named !== undefined && kinds.includes(named)) return named
+  throw new UsageError('BUFFER_KIND', `upload: expected ${kinds.join(' or ')}, got ${String(named)}`)
+}
+
+/**
+ * Checks that a buffer of `dtype` may be overwritten, with these values if any are given.
+ * @throws UsageError BUFFER_KIND
+ */
+export function checkWritable(name: string, dtype: Dtype, values?: Numbers): void {
+  if (dtype === 'i32')
+    throw new UsageError('BUFFER_KIND', `${name}: expected a buffer that may change, got one of i32`)
+  if (values && !(values instanceof arrayTypes[dtype]))
+    throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got another kind of array`)
 }
 
 /** An argument as a kernel receives it. */

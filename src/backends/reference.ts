@@ -3,12 +3,22 @@
  * and makes no attempt to be fast.
  */
 import { opRow } from '../ops/catalog.ts'
-import type { Dtype } from '../ops/op.ts'
+import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Backend, Buffer, Ops } from './backend.ts'
-import { boundsOf, checkLength, checkRange, openDoor, placed, PlacedBuffer, type Kernel } from './door.ts'
+import {
+  boundsOf,
+  checkLength,
+  checkRange,
+  checkWritable,
+  kindOf,
+  openDoor,
+  placed,
+  PlacedBuffer,
+  type Kernel,
+} from './door.ts'
 
-type Place = Float32Array | Int32Array
+type Place = Numbers
 
 /** Runs every op as its TypeScript definition. */
 export class ReferenceBackend implements Backend {
@@ -34,26 +44,27 @@ export class ReferenceBackend implements Backend {
     this.#expectLive()
     checkLength(length)
     this.#live++
-    const place = dtype === 'f32' ? new Float32Array(length) : new Int32Array(length)
-    return new PlacedBuffer<Place>(this, dtype, length, place, null)
+    return new PlacedBuffer<Place>(this, dtype, length, new arrayTypes[dtype](length), null)
   }
 
-  upload(values: Float32Array | Int32Array): Buffer {
-    const dtype = values instanceof Float32Array ? 'f32' : 'i32'
-    const buffer = this.allocate(dtype, values.length) as PlacedBuffer<Place>
+  upload(values: Numbers, dtype?: Dtype): Buffer {
+    const buffer = this.allocate(kindOf(values, dtype), values.length) as PlacedBuffer<Place>
     buffer.place.set(values)
     if (values instanceof Int32Array) buffer.bounds = boundsOf(values)
     return buffer
   }
 
-  write(buffer: Buffer, values: Float32Array, start = 0): void {
-    const floats = this.#floats(buffer, 'write')
-    checkRange('write', start, values.length, floats.length)
-    floats.set(values, start)
+  write(buffer: Buffer, values: Numbers, start = 0): void {
+    const { dtype, length, place } = this.#whole(buffer, 'write')
+    checkWritable('write', dtype, values)
+    checkRange('write', start, values.length, length)
+    place.set(values, start)
   }
 
   zero(buffer: Buffer): void {
-    this.#floats(buffer, 'zero').fill(0)
+    const { dtype, place } = this.#whole(buffer, 'zero')
+    checkWritable('zero', dtype)
+    place.fill(0)
   }
 
   slice(buffer: Buffer, start: number, length: number): Buffer {
@@ -62,8 +73,12 @@ export class ReferenceBackend implements Backend {
     return whole.view(start, length, whole.place.subarray(start, start + length))
   }
 
+  read(buffer: Buffer): Numbers {
+    return this.#whole(buffer, 'read').place.slice()
+  }
+
   readF32(buffer: Buffer): Float32Array {
-    return this.#floats(buffer, 'readF32').slice()
+    return this.#holding(buffer, 'f32', 'readF32').slice() as Float32Array
   }
 
   readI32(buffer: Buffer): Int32Array {
@@ -90,13 +105,13 @@ export class ReferenceBackend implements Backend {
       )
   }
 
-  #floats(buffer: Buffer, name: string): Float32Array {
-    return this.#holding(buffer, 'f32', name) as Float32Array
+  #whole(buffer: Buffer, name: string): PlacedBuffer<Place> {
+    this.#expectLive()
+    return placed<Place>(this, buffer, name)
   }
 
   #holding(buffer: Buffer, dtype: Dtype, name: string): Place {
-    this.#expectLive()
-    const whole = placed<Place>(this, buffer, name)
+    const whole = this.#whole(buffer, name)
     if (whole.dtype !== dtype)
       throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${whole.dtype}`)
     return whole.place

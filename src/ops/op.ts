@@ -9,8 +9,26 @@
  * O outputs, I inputs, R chosen units, U units, N any count.
  */
 
-/** Kinds of numbers a buffer may hold. */
-export type Dtype = 'f32' | 'i32'
+/** Kinds of numbers a buffer may hold. Half precision (bf16, f16) is held as bit patterns. */
+export type Dtype = 'f32' | 'i32' | 'bf16' | 'f16' | 'i8'
+
+/** Numbers of one kind. */
+export type Numbers = Float32Array | Int32Array | Uint16Array | Int8Array
+
+interface NumbersConstructor {
+  readonly BYTES_PER_ELEMENT: number
+  new (length: number): Numbers
+  new (memory: ArrayBuffer, start: number, length: number): Numbers
+}
+
+/** The typed array of each kind. */
+export const arrayTypes: Readonly<Record<Dtype, NumbersConstructor>> = {
+  f32: Float32Array,
+  i32: Int32Array,
+  bf16: Uint16Array,
+  f16: Uint16Array,
+  i8: Int8Array,
+}
 
 /** The value of every size letter in one call. */
 export type Sizes = Readonly<Record<string, number>>
@@ -26,7 +44,10 @@ export interface ArrayParam {
   readonly shape: readonly string[]
   /** May be null (no bias; all units). */
   readonly optional: boolean
-  /** What an i32 array holds; f32 arrays hold any number unless `least` says otherwise. */
+  /**
+   * What an i32 array holds. f32 arrays hold any number unless `least` says otherwise, those of half precision any
+   * finite one, i8 arrays -127 to 127: weights are finite, and what loads them refuses others.
+   */
   readonly holds: 'numbers' | 'ids' | 'labels' | 'ascending'
   /** For ids, labels and ascending lists: every value is below this letter. */
   readonly below: string | null
@@ -86,46 +107,52 @@ export interface Op<Args extends readonly unknown[] = readonly never[]> {
   readonly gradients: readonly GradientRule[]
 }
 
-type ArrayOptions = Partial<Pick<ArrayParam, 'optional' | 'least' | 'mayAlias'>>
+type ArrayOptions = Partial<Pick<ArrayParam, 'dtype' | 'optional' | 'least' | 'mayAlias'>>
 
 function array(
   name: string,
-  dtype: Dtype,
   role: ArrayParam['role'],
   shape: string,
   more: Partial<ArrayParam> = {},
 ): ArrayParam {
-  const plain = { optional: false, holds: 'numbers', below: null, least: null, mayAlias: null } as const
-  return { kind: 'array', name, dtype, role, shape: shape.split(' '), ...plain, ...more }
+  const plain = {
+    dtype: 'f32',
+    optional: false,
+    holds: 'numbers',
+    below: null,
+    least: null,
+    mayAlias: null,
+  } as const
+  return { kind: 'array', name, role, shape: shape.split(' '), ...plain, ...more }
 }
 
-/** An f32 array every element of which is written. */
+/** An array every element of which is written; f32 unless it says otherwise. */
 export const output = (name: string, shape: string, more?: ArrayOptions): ArrayParam =>
-  array(name, 'f32', 'out', shape, more)
+  array(name, 'out', shape, more)
 
 /** An f32 array that is added to. */
 export const accumulator = (name: string, shape: string, more?: ArrayOptions): ArrayParam =>
-  array(name, 'f32', 'add', shape, more)
+  array(name, 'add', shape, more)
 
-/** An f32 array that is only read. */
+/** An array that is only read; f32 unless it says otherwise. */
 export const input = (name: string, shape: string, more?: ArrayOptions): ArrayParam =>
-  array(name, 'f32', 'in', shape, more)
+  array(name, 'in', shape, more)
 
 /** An i32 array of values in [0, below), in any order. */
 export const ids = (name: string, shape: string, below: string): ArrayParam =>
-  array(name, 'i32', 'in', shape, { holds: 'ids', below })
+  array(name, 'in', shape, { dtype: 'i32', holds: 'ids', below })
 
 /** An i32 array of values in [0, below), or -100 for "not scored". */
 export const labels = (name: string, shape: string, below: string): ArrayParam =>
-  array(name, 'i32', 'in', shape, { holds: 'labels', below })
+  array(name, 'in', shape, { dtype: 'i32', holds: 'labels', below })
 
 /** An optional list of distinct units in ascending order; null means all of them, and then its count is ignored. */
 export const chosen = (name: string, count: string, below: string): ArrayParam =>
-  array(name, 'i32', 'in', count, { holds: 'ascending', below, optional: true })
+  array(name, 'in', count, { dtype: 'i32', holds: 'ascending', below, optional: true })
 
 /** An i32 array that receives an ascending list of distinct units. */
 export const chosenOutput = (name: string, count: string, below: string): ArrayParam =>
-  array(name, 'i32', 'out', count, { holds: 'ascending', below })
+  array(name, 'out', count, { dtype: 'i32', holds: 'ascending', below })
 
 /** A size letter. */
 export const size = (name: string, least: number | string = 0, most = 2 ** 31 - 1): SizeParam => ({
@@ -157,9 +184,11 @@ interface OpDescription<Args extends readonly unknown[]> {
 /** Makes a catalogue row: bitwise agreement and "every array once" are what a row owes unless it says otherwise. */
 export function defineOp<Args extends readonly unknown[]>(row: OpDescription<Args>): Op<Args> {
   const bytes = (sizes: Sizes): number => {
-    let elements = 0
-    for (const param of row.params) if (param.kind === 'array') elements += elementCount(param, sizes)
-    return 4 * elements
+    let total = 0
+    for (const param of row.params)
+      if (param.kind === 'array')
+        total += elementCount(param, sizes) * arrayTypes[param.dtype].BYTES_PER_ELEMENT
+    return total
   }
   return { agreement: 'bitwise', bytes, gradients: [], ...row }
 }

@@ -7,8 +7,15 @@
 import fc from 'fast-check'
 import type { Backend } from '../../../src/backends/backend.ts'
 import { opRow, type OpName } from '../../../src/ops/catalog.ts'
-import { elementCount, type Agreement, type Op, type Sizes } from '../../../src/ops/op.ts'
-import { callRaw, sizesOf, type Numbers, type Values } from '../call.ts'
+import {
+  arrayTypes,
+  elementCount,
+  type Agreement,
+  type Numbers,
+  type Op,
+  type Sizes,
+} from '../../../src/ops/op.ts'
+import { callRaw, sizesOf, type Values } from '../call.ts'
 import { Data, type DataKind } from '../data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../op_case.ts'
 import { always, forAll, type BackendLaw } from './law.ts'
@@ -28,9 +35,8 @@ export function evaluate(name: OpName, values: Values): Record<string, Numbers> 
   const args = row.params.map((param) => {
     const value = values[param.name]
     if (param.kind !== 'array' || param.role === 'in' || value === null) return value
-    const fresh =
-      param.dtype === 'f32' ? new Float32Array(elementCount(param, sizes)) : new Int32Array(sizes.R)
-    return (results[param.name] = value === undefined ? fresh.fill(12345) : (value as Float32Array).slice())
+    const fresh = new arrayTypes[param.dtype](elementCount(param, sizes))
+    return (results[param.name] = value === undefined ? fresh.fill(12345) : (value as Numbers).slice())
   })
   row.reference(...(args as never[]))
   return results

@@ -6,20 +6,22 @@
  * - choosing all is passing no list, bit for bit;
  * - choosing some is passing no list with the others zeroed, as numbers: their inputs, where a sum runs over the units,
  *   or their outputs, where each unit has its own; an accumulator keeps what the others had;
- * - nothing of the others is looked at: with NaN in all of their inputs the result is the same, bit for bit.
+ * - nothing of the others is looked at: with NaN in all of their inputs (or what comes nearest to it) the result is
+ *   the same, bit for bit.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../../src/backends/backend.ts'
 import { opNames, opRow, type OpName } from '../../../src/ops/catalog.ts'
-import type { ArrayParam, Op, Sizes } from '../../../src/ops/op.ts'
-import { call, type Value, type Values } from '../call.ts'
+import type { ArrayParam, Numbers, Op, Sizes } from '../../../src/ops/op.ts'
+import { call, poison, type Value, type Values } from '../call.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
 import { Data } from '../data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues } from '../op_case.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
+/** The list of chosen units, null for all of them. */
 function listOf(row: Op): ArrayParam | undefined {
-  return arraysOf(row).find(({ holds, role }) => holds === 'ascending' && role === 'in')
+  return arraysOf(row).find(({ holds, role, optional }) => holds === 'ascending' && role === 'in' && optional)
 }
 
 /** The ops that take a list of chosen units. */
@@ -27,22 +29,22 @@ export function choosingOps(): OpName[] {
   return opNames.filter((name) => listOf(opRow(name)) !== undefined)
 }
 
-/** Float32 values with the elements of units that are not in the list replaced. */
-function replaceOthers(
+/** Values with the elements of units that are not in the list replaced. */
+function replaceOthers<Kind extends Numbers>(
   param: ArrayParam,
   letter: string,
   sizes: Sizes,
   list: Int32Array,
-  values: Float32Array,
+  values: Kind,
   replacement: (i: number) => number,
-): Float32Array {
+): Kind {
   const axis = param.shape.indexOf(letter)
   if (axis < 0) return values
   const stride = param.shape.slice(axis + 1).reduce((product, other) => product * sizes[other], 1)
   const chosen = new Set(list)
-  return values.map((value, i) =>
-    chosen.has(Math.floor(i / stride) % sizes[letter]) ? value : replacement(i),
-  )
+  const kept = (value: number, i: number): number =>
+    chosen.has(Math.floor(i / stride) % sizes[letter]) ? value : replacement(i)
+  return values.map(kept) as Kind
 }
 
 /** A case: the op's arguments, its list apart. */
@@ -141,15 +143,11 @@ export function othersAreUnseen(name: OpName): BackendLaw {
     const { row, letter, sizes, list, choosing } = choice
     const poisoned: Record<string, Value> = { ...choosing(list) }
     for (const param of arraysOf(row))
-      if (param.role === 'in' && param.dtype === 'f32' && poisoned[param.name] !== null)
-        poisoned[param.name] = replaceOthers(
-          param,
-          letter,
-          sizes,
-          list,
-          poisoned[param.name] as Float32Array,
-          () => NaN,
-        )
+      if (param.role === 'in' && param.dtype !== 'i32' && poisoned[param.name] !== null) {
+        const values = poisoned[param.name] as Numbers
+        const nothing = poison[param.dtype]
+        poisoned[param.name] = replaceOthers(param, letter, sizes, list, values, () => nothing)
+      }
     sameResults(name, sameBits, call(backend, name, poisoned), call(backend, name, choosing(list)))
   })
 }

@@ -8,8 +8,8 @@
  */
 import fc from 'fast-check'
 import { opNames, opRow, type OpName } from '../../../src/ops/catalog.ts'
-import type { Op } from '../../../src/ops/op.ts'
-import { call, type Numbers, type Value, type Values } from '../call.ts'
+import type { Numbers, Op } from '../../../src/ops/op.ts'
+import { call, type Value, type Values } from '../call.ts'
 import { sameBits } from '../compare.ts'
 import { Data } from '../data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../op_case.ts'

@@ -7,9 +7,19 @@
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import { readFile } from '../../platform/platform.ts'
 import type { OpName } from '../../ops/catalog.ts'
-import type { Dtype } from '../../ops/op.ts'
+import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import type { Backend, Buffer, Ops } from '../backend.ts'
-import { boundsOf, checkLength, checkRange, openDoor, placed, PlacedBuffer, type Kernel } from '../door.ts'
+import {
+  boundsOf,
+  checkLength,
+  checkRange,
+  checkWritable,
+  kindOf,
+  openDoor,
+  placed,
+  PlacedBuffer,
+  type Kernel,
+} from '../door.ts'
 import { Allocator } from './allocator.ts'
 
 const PAGE = 65536
@@ -115,44 +125,46 @@ export class WasmBackend implements Backend {
 
   allocate(dtype: Dtype, length: number): Buffer {
     const buffer = this.#reserve(dtype, length)
-    new Float32Array(this.#live().memory.buffer, buffer.place, length).fill(0)
+    this.#view(buffer).fill(0)
     return buffer
   }
 
-  upload(values: Float32Array | Int32Array): Buffer {
-    if (values instanceof Float32Array) {
-      const buffer = this.#reserve('f32', values.length)
-      this.#floats(buffer, 'upload').set(values)
-      return buffer
-    }
-    const buffer = this.#reserve('i32', values.length)
-    this.#integers(buffer, 'upload').set(values)
-    buffer.bounds = boundsOf(values)
+  upload(values: Numbers, dtype?: Dtype): Buffer {
+    const buffer = this.#reserve(kindOf(values, dtype), values.length)
+    this.#view(buffer).set(values)
+    if (values instanceof Int32Array) buffer.bounds = boundsOf(values)
     return buffer
   }
 
-  write(buffer: Buffer, values: Float32Array, start = 0): void {
-    const floats = this.#floats(buffer, 'write')
-    checkRange('write', start, values.length, floats.length)
-    floats.set(values, start)
+  write(buffer: Buffer, values: Numbers, start = 0): void {
+    const whole = placed<Place>(this, buffer, 'write')
+    checkWritable('write', whole.dtype, values)
+    checkRange('write', start, values.length, whole.length)
+    this.#view(whole).set(values, start)
   }
 
   zero(buffer: Buffer): void {
-    this.#floats(buffer, 'zero').fill(0)
+    const whole = placed<Place>(this, buffer, 'zero')
+    checkWritable('zero', whole.dtype)
+    this.#view(whole).fill(0)
   }
 
   slice(buffer: Buffer, start: number, length: number): Buffer {
     const whole = placed<Place>(this, buffer, 'slice')
     checkRange('slice', start, length, whole.length)
-    return whole.view(start, length, whole.place + 4 * start)
+    return whole.view(start, length, whole.place + arrayTypes[whole.dtype].BYTES_PER_ELEMENT * start)
+  }
+
+  read(buffer: Buffer): Numbers {
+    return this.#view(placed<Place>(this, buffer, 'read')).slice()
   }
 
   readF32(buffer: Buffer): Float32Array {
-    return this.#floats(buffer, 'readF32').slice()
+    return this.#holding(buffer, 'f32', 'readF32').slice() as Float32Array
   }
 
   readI32(buffer: Buffer): Int32Array {
-    return this.#integers(buffer, 'readI32').slice()
+    return this.#holding(buffer, 'i32', 'readI32').slice() as Int32Array
   }
 
   free(buffer: Buffer): void {
@@ -177,11 +189,12 @@ export class WasmBackend implements Backend {
   #reserve(dtype: Dtype, length: number): PlacedBuffer<Place> {
     this.#live()
     checkLength(length)
-    const place = this.#allocator.allocate(4 * length)
+    const bytes = arrayTypes[dtype].BYTES_PER_ELEMENT * length
+    const place = this.#allocator.allocate(bytes)
     if (place === null)
       throw new MissingError(
         'BACKEND_MEMORY',
-        `backend wasm: expected room for ${4 * length} more bytes, got ${this.#allocator.liveBytes} in use of ${PAGE * MOST_PAGES}`,
+        `backend wasm: expected room for ${bytes} more bytes, got ${this.#allocator.liveBytes} in use of ${PAGE * MOST_PAGES}`,
       )
     return new PlacedBuffer<Place>(this, dtype, length, place, null)
   }
@@ -200,20 +213,14 @@ export class WasmBackend implements Backend {
     }
   }
 
-  #floats(buffer: Buffer, name: string): Float32Array<ArrayBuffer> {
-    const { length, place } = this.#holding(buffer, 'f32', name)
-    return new Float32Array(this.#live().memory.buffer as ArrayBuffer, place, length)
+  #view({ dtype, place, length }: PlacedBuffer<Place>): Numbers {
+    return new arrayTypes[dtype](this.#live().memory.buffer as ArrayBuffer, place, length)
   }
 
-  #integers(buffer: Buffer, name: string): Int32Array<ArrayBuffer> {
-    const { length, place } = this.#holding(buffer, 'i32', name)
-    return new Int32Array(this.#live().memory.buffer as ArrayBuffer, place, length)
-  }
-
-  #holding(buffer: Buffer, dtype: Dtype, name: string): PlacedBuffer<Place> {
+  #holding(buffer: Buffer, dtype: Dtype, name: string): Numbers {
     const whole = placed<Place>(this, buffer, name)
     if (whole.dtype !== dtype)
       throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${whole.dtype}`)
-    return whole
+    return this.#view(whole)
   }
 }
