@@ -4,7 +4,7 @@
  */
 import { addScaled, divideArray, scaleArray } from './elementwise'
 import { bytes, dot, dotThree, exponentials, largest, sum } from './float32'
-import { scoreGradients, weights } from './scratch'
+import { attentionWeights, scoreGradients } from './scratch'
 import { rowAt, unitAt } from './units'
 import { addRows } from './weighted_rows'
 
@@ -19,8 +19,9 @@ function dotRows(to: usize, x: usize, matrix: usize, count: i32, K: i32): void {
   for (; s < count; s++) store<f32>(to + bytes(s), dot(x, rowAt(matrix, s, K), K))
 }
 
-/** Fills `weights` with the attention weights of one scaled query over positions 0..visible-1. */
+/** Fills `attentionWeights` with those of one scaled query over positions 0..visible-1. */
 function attend(scaled: usize, key: usize, visible: i32, K: i32): void {
+  const weights = attentionWeights()
   dotRows(weights, scaled, key, visible, K)
   exponentials(weights, weights, largest(weights, visible), visible)
   divideArray(weights, sum(weights, visible), visible)
@@ -54,7 +55,7 @@ export function attention(
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
       attend(row, headKey, visible, K)
       memory.fill(row, 0, bytes(K))
-      addRows(row, headValue, weights, 0, 1, K, visible, visible)
+      addRows(row, headValue, attentionWeights(), 0, 1, K, visible, visible)
     }
   }
 }
@@ -74,6 +75,8 @@ export function attention_backward(
   K: i32,
 ): void {
   const size = <usize>T * <usize>H * bytes(K)
+  const weights = attentionWeights()
+  const gradients = scoreGradients()
   memory.fill(key_grad, 0, size)
   memory.fill(value_grad, 0, size)
   for (let h = 0; h < H; h++) {
@@ -90,21 +93,23 @@ export function attention_backward(
       for (let s = 0; s < visible; s++) {
         const past = rowAt(0, s * H + h, K)
         addScaled(value_grad + past, y_grad + here, load<f32>(weights + bytes(s)), K)
-        addScaled(key_grad + past, row, load<f32>(scoreGradients + bytes(s)), K)
+        addScaled(key_grad + past, row, load<f32>(gradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      addRows(row, headKey, scoreGradients, 0, 1, K, visible, visible)
+      addRows(row, headKey, gradients, 0, 1, K, visible, visible)
       scaleArray(row, row, scale, K)
     }
   }
 }
 
-/** scoreGradients[s] = w[s] (w_grad[s] - <w, w_grad>), with w_grad[s] = <y_grad, value[s]>. */
+/** `scoreGradients`[s] = w[s] (w_grad[s] - <w, w_grad>), with w_grad[s] = <y_grad, value[s]>. */
 function gradeScores(y_grad: usize, value: usize, visible: i32, K: i32): void {
-  dotRows(scoreGradients, y_grad, value, visible, K)
-  const mean = dot(weights, scoreGradients, visible)
+  const weights = attentionWeights()
+  const gradients = scoreGradients()
+  dotRows(gradients, y_grad, value, visible, K)
+  const mean = dot(weights, gradients, visible)
   for (let s = 0; s < visible; s++) {
     const at = bytes(s)
-    store<f32>(scoreGradients + at, load<f32>(weights + at) * (load<f32>(scoreGradients + at) - mean))
+    store<f32>(gradients + at, load<f32>(weights + at) * (load<f32>(gradients + at) - mean))
   }
 }

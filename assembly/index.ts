@@ -1,6 +1,7 @@
 /**
  * The module: every op of the catalogue, in its order, under its name. Arguments are those of the reference function:
- * arrays as byte addresses (0 for null), sizes as i32, scalars as f32. Memory is imported; nothing here allocates.
+ * arrays as byte addresses (0 for null), sizes as i32, scalars as f32. The memory is imported, and where in it this instance has
+ * its scratch (scratch.ts); nothing here allocates.
  */
 export { embedding, embedding_backward } from './embedding'
 export { linear } from './linear'
@@ -25,5 +26,5 @@ export { top_k } from './top_k'
 export { transpose } from './transpose'
 export { gather_rows } from './gather_rows'
 
-/** Where the memory that kernels do not use begins: buffers go from here on. */
-export { heap_base } from './scratch'
+/** How much memory of its own an instance works in, in bytes. */
+export { scratch_size } from './scratch'

@@ -56,7 +56,7 @@ export function linearTiled(
       const biases = gather(bias, rows, r0, 1, 0)
       for (let t = first; t < last; t += TILE_T) {
         const t0 = min<i32>(t, T - TILE_T)
-        const tile = accumulators + <usize>(t - first) * (TILE_BYTES / TILE_T)
+        const tile = accumulators() + <usize>(t - first) * (TILE_BYTES / TILE_T)
         finish(tile, rowAt(y, t0, O), rowAt(x, t0, I), biases, rows, r0, I)
         finish(tile + 64, rowAt(y, t0 + 1, O), rowAt(x, t0 + 1, I), biases, rows, r0, I)
       }
@@ -67,7 +67,7 @@ export function linearTiled(
 /** x as [tile][group 4][step][token 2] f32x4. */
 function packTokens(x: usize, first: i32, last: i32, T: i32, I: i32): void {
   const whole = wholeStripes(I)
-  let tile = packedLeft
+  let tile = packedLeft()
   for (let t = first; t < last; t += TILE_T) {
     const row = rowAt(x, min<i32>(t, T - TILE_T), I)
     interleave(tile, row, whole, TILE_T)
@@ -80,8 +80,8 @@ function packTokens(x: usize, first: i32, last: i32, T: i32, I: i32): void {
 function packRows(weight: usize, rows: usize, r0: i32, I: i32): void {
   const whole = wholeStripes(I)
   for (let r = 0; r < TILE_O; r++)
-    interleave(packedRight + ((<usize>r) << 4), rowAt(weight, unitAt(rows, r0 + r), I), whole, TILE_O)
-  let to = rowTails
+    interleave(packedRight() + ((<usize>r) << 4), rowAt(weight, unitAt(rows, r0 + r), I), whole, TILE_O)
+  let to = rowTails()
   for (let i = I & ~15; i < I; i++) {
     v128.store(to, gather(weight, rows, r0, I, i))
     to += 16
@@ -106,9 +106,9 @@ function interleave(to: usize, row: usize, whole: usize, width: usize): void {
 function multiply(tokens: i32, I: i32): void {
   const panel = wholeStripes(I) >> 2
   for (let group: usize = 0; group < 4; group++) {
-    const right = packedRight + group * panel * TILE_O
-    let left = packedLeft + group * panel * TILE_T
-    let to = accumulators + group * 128
+    const right = packedRight() + group * panel * TILE_O
+    let left = packedLeft() + group * panel * TILE_T
+    let to = accumulators() + group * 128
     for (let t = 0; t < tokens; t += TILE_T) {
       walk(to, left, right, panel * TILE_T)
       left += panel * 4 * TILE_T
@@ -174,7 +174,7 @@ function finish(tile: usize, y: usize, x: usize, bias: v128, rows: usize, r0: i3
   const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 1, 4, 5), v128.shuffle<f32>(a, b, 2, 3, 6, 7))
   const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 1, 4, 5), v128.shuffle<f32>(c, d, 2, 3, 6, 7))
   let totals = f32x4.add(v128.shuffle<f32>(ab, cd, 0, 2, 4, 6), v128.shuffle<f32>(ab, cd, 1, 3, 5, 7))
-  let weights = rowTails
+  let weights = rowTails()
   const end = x + bytes(I)
   for (x += wholeStripes(I); x < end; x += 4) {
     totals = f32x4.add(totals, f32x4.mul(v128.load32_splat(x), v128.load(weights)))

@@ -63,7 +63,7 @@ function packA(
   mSize: i32,
   kSize: i32,
 ): void {
-  let to = packedLeft
+  let to = packedLeft()
   for (let tile = 0; tile < mSize; tile += TILE_M) {
     const a0 = rowAt(a, unitAt(mList, m + tile), aM)
     const a1 = rowAt(a, unitAt(mList, m + min<i32>(tile + 1, mSize - 1)), aM)
@@ -85,7 +85,7 @@ function packB(b: usize, bWidth: i32, kList: usize, n: i32, k: i32, nSize: i32, 
   const panel = (<usize>kSize) << 5
   for (let j = 0; j < kSize; j++) {
     let from = rowAt(b, unitAt(kList, k + j), bWidth) + bytes(n)
-    let to = packedRight + ((<usize>j) << 5)
+    let to = packedRight() + ((<usize>j) << 5)
     let left = nSize
     for (; left >= TILE_N; left -= TILE_N) {
       v128.store(to, v128.load(from))
@@ -113,10 +113,10 @@ function multiplyBlock(
 ): void {
   for (let right = 0; right < nSize; right += TILE_N) {
     const columns = min<i32>(TILE_N, nSize - right)
-    const bPanel = packedRight + ((<usize>right * <usize>kSize) << 2)
+    const bPanel = packedRight() + ((<usize>right * <usize>kSize) << 2)
     for (let down = 0; down < mSize; down += TILE_M) {
       const rows = min<i32>(TILE_M, mSize - down)
-      const aPanel = packedLeft + ((<usize>down * <usize>kSize) << 2)
+      const aPanel = packedLeft() + ((<usize>down * <usize>kSize) << 2)
       const at = bytes(n + right)
       if (columns == TILE_N && rows == TILE_M) {
         multiplyTile(
@@ -129,17 +129,18 @@ function multiplyBlock(
           rowAt(c, unitAt(mList, m + down + 3), cWidth) + at,
         )
       } else {
+        const tile = edgeTile()
         for (let i = 0; i < rows; i++)
           memory.copy(
-            edgeTile + ((<usize>i) << 5),
+            tile + ((<usize>i) << 5),
             rowAt(c, unitAt(mList, m + down + i), cWidth) + at,
             bytes(columns),
           )
-        multiplyTile(aPanel, bPanel, kSize, edgeTile, edgeTile + 32, edgeTile + 64, edgeTile + 96)
+        multiplyTile(aPanel, bPanel, kSize, tile, tile + 32, tile + 64, tile + 96)
         for (let i = 0; i < rows; i++)
           memory.copy(
             rowAt(c, unitAt(mList, m + down + i), cWidth) + at,
-            edgeTile + ((<usize>i) << 5),
+            tile + ((<usize>i) << 5),
             bytes(columns),
           )
       }

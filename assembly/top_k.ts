@@ -22,16 +22,17 @@ export function top_k(
   R: i32,
 ): void {
   if (R == 0) return
+  const counts = byteCounts()
   let threshold: u32 = 0 // the bytes of the R-th highest key found so far
   let equals: i32 = R // how many keys with those bytes are in
   for (let shift: u32 = 24; ; shift -= 8) {
     countByte(scores, N, threshold, shift)
     let byte: u32 = 255
-    let count = load<i32>(byteCounts + (byte << 2))
+    let count = load<i32>(counts + (byte << 2))
     while (count < equals) {
       equals -= count
       byte--
-      count = load<i32>(byteCounts + (byte << 2))
+      count = load<i32>(counts + (byte << 2))
     }
     threshold |= byte << shift
     if (shift == 0) break
@@ -47,11 +48,12 @@ export function top_k(
 
 /** Counts the byte at `shift` over the keys whose higher bytes are those of `threshold`. */
 function countByte(scores: usize, N: i32, threshold: u32, shift: u32): void {
-  memory.fill(byteCounts, 0, 1024)
+  const counts = byteCounts()
+  memory.fill(counts, 0, 1024)
   for (let n = 0; n < N; n++) {
     const key = keyOf(scores, n)
     if ((<u64>(key ^ threshold)) >> (shift + 8)) continue
-    const at = byteCounts + (((key >> shift) & 255) << 2)
+    const at = counts + (((key >> shift) & 255) << 2)
     store<i32>(at, load<i32>(at) + 1)
   }
 }

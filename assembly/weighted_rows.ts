@@ -9,7 +9,7 @@
  */
 import { addScaled } from './elementwise'
 import { bytes, STRIPE, wholeStripes } from './float32'
-import { addresses, factors } from './scratch'
+import { rowAddresses, rowFactors } from './scratch'
 import { rowAt, unitAt } from './units'
 
 /** Rows side by side: more fall into the same places of a first-level cache where rows are a power of two long. */
@@ -40,6 +40,8 @@ export function addRows(
   I: i32,
   count: i32,
 ): void {
+  const addresses = rowAddresses()
+  const factors = rowFactors()
   const chunk = T == 1 ? width : CHUNK
   for (let first = 0; first < count; first += GROUP) {
     const size = min<i32>(GROUP, count - first)
@@ -57,8 +59,10 @@ export function addRows(
   }
 }
 
-/** Adds `size` rows at `addresses` times their `factors`: `width` numbers of each, from byte `at` on. */
+/** Adds `size` rows at `rowAddresses` times their `rowFactors`: `width` numbers of each, from byte `at` on. */
 function addGroup(y: usize, at: usize, width: i32, size: i32): void {
+  const addresses = rowAddresses()
+  const factors = rowFactors()
   const end = at + bytes(width)
   const whole = at + wholeStripes(width)
   const rows = bytes(size)

@@ -6,6 +6,7 @@
  * backend's door: arithmetic per second.
  */
 import { readFile, write } from '../src/platform/platform.ts'
+import { instantiate, type Instance } from '../src/backends/wasm/instance.ts'
 import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
 import { Random } from '../src/tensor/random.ts'
 import { GIGABYTES, openStreams, STREAM_BYTES, STREAM_START } from './streams.ts'
@@ -43,16 +44,17 @@ function randomNumbers(length: number): Float32Array {
 }
 
 /** The committed kernels over a memory of ours, so that they read the very pages the yardstick reads. */
-async function kernelsOver(memory: WebAssembly.Memory): Promise<Record<string, (...args: number[]) => void>> {
+async function kernelsOver(memory: WebAssembly.Memory): Promise<Instance> {
   const binary = await readFile(new URL('../src/backends/wasm/kernels.wasm', import.meta.url))
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } })
-  return exports as Record<string, (...args: number[]) => void>
+  return instantiate(new WebAssembly.Module(binary as BufferSource), memory, 0)
 }
 
 async function oneToken(): Promise<void> {
   const { memory, forward, five } = await openStreams()
-  const { linear, linear_input_major, heap_base } = await kernelsOver(memory)
-  const x = Number(heap_base)
+  const {
+    kernels: { linear, linear_input_major },
+    scratchSize: x,
+  } = await kernelsOver(memory)
   const y = x + 4 * 50272
   const rows = [
     ['rows x length', 'linear GB/s', 'of forward', 'of five', 'input-major', 'of forward', 'of five'],

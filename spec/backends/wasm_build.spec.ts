@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { opNames, opRow } from '../../src/ops/catalog.ts'
 import { compileKernels, root } from './wasm_compile.ts'
 
@@ -40,22 +41,24 @@ test('one digit changed in one kernel would be seen', async () => {
   expect(committed.equals(await compileKernels(plant))).toBe(false)
 })
 
-test('every op of the catalogue is exported, and nothing else but where the heap begins', () => {
+test('every op of the catalogue is exported, and nothing else but the size of the scratch', () => {
   const exported = WebAssembly.Module.exports(module)
-  expect(exported.map(({ name }) => name).sort()).toEqual([...opNames, 'heap_base'].sort())
+  expect(exported.map(({ name }) => name).sort()).toEqual([...opNames, 'scratch_size'].sort())
 })
 
 test('a kernel takes as many arguments as its row lists', () => {
   const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536 })
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } })
-  for (const name of opNames)
-    expect((exports[name] as () => void).length, name).toBe(opRow(name).params.length)
+  const { kernels } = instantiate(module, memory, 0)
+  for (const name of opNames) expect(kernels[name].length, name).toBe(opRow(name).params.length)
 })
 
 test('it has no data of its own, which would stand where kernels work', () => {
   expect(sectionsOf(committed)).not.toContain(DATA_SECTION)
 })
 
-test('it imports one memory and nothing else: no clock, no file, no abort', () => {
-  expect(WebAssembly.Module.imports(module)).toEqual([{ module: 'env', name: 'memory', kind: 'memory' }])
+test('it imports a memory, a number, and nothing else: no clock, no file, no abort', () => {
+  expect(WebAssembly.Module.imports(module).toSorted((a, b) => (a.module < b.module ? -1 : 1))).toEqual([
+    { module: 'env', name: 'memory', kind: 'memory' },
+    { module: 'scratch', name: 'start', kind: 'global' },
+  ])
 })

@@ -6,7 +6,6 @@
  */
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import { readFile } from '../../platform/platform.ts'
-import type { OpName } from '../../ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import type { Backend, Buffer, Ops } from '../backend.ts'
 import {
@@ -18,15 +17,9 @@ import {
   openDoor,
   placed,
   PlacedBuffer,
-  type Kernel,
 } from '../door.ts'
 import { Allocator } from './allocator.ts'
-
-const PAGE = 65536
-/** What the kernels' own scratch needs, and a little more. */
-const FIRST_PAGES = 64
-/** What 32-bit addresses reach: 4 GiB. */
-const MOST_PAGES = 65536
+import { MOST_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 
 /** A byte address in the backend's memory. */
 type Place = number
@@ -51,40 +44,8 @@ function loadModule(): Promise<WebAssembly.Module> {
   return compiled
 }
 
-/** An instance of the module and the memory it works in. */
-interface Instance {
-  readonly memory: WebAssembly.Memory
-  readonly kernels: Record<OpName, Kernel<Place>>
-  readonly heapBase: number
-}
-
-function makeMemory(): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: FIRST_PAGES, maximum: MOST_PAGES })
-  } catch (cause) {
-    const message = `backend wasm: expected room for ${PAGE * FIRST_PAGES} bytes, got none`
-    throw new MissingError('BACKEND_MEMORY', message, { cause })
-  }
-}
-
-function instantiate(module: WebAssembly.Module): Instance {
-  const memory = makeMemory()
-  // Whatever the compiler calls the memory it wants, there is only one to give.
-  const imports: Record<string, Record<string, WebAssembly.Memory>> = {}
-  for (const { module: room, name } of WebAssembly.Module.imports(module))
-    (imports[room] ??= {})[name] = memory
-  const { exports } = new WebAssembly.Instance(module, imports)
-  const { heap_base: heapBase, ...kernels } = exports
-  return {
-    memory,
-    kernels: kernels as Record<OpName, Kernel<Place>>,
-    heapBase: (heapBase as WebAssembly.Global).value,
-  }
-}
-
 /** Everything that holds the memory; dropped as a whole when the backend is disposed of. */
-interface Engine {
-  readonly memory: WebAssembly.Memory
+interface Live extends Engine {
   readonly ops: Ops
 }
 
@@ -92,7 +53,7 @@ interface Engine {
 export class WasmBackend implements Backend {
   readonly name = 'wasm'
   readonly #allocator: Allocator
-  #engine: Engine | null
+  #engine: Live | null
 
   /**
    * Starts a backend with a memory of its own.
@@ -107,12 +68,12 @@ export class WasmBackend implements Backend {
     return new WasmBackend(await loadModule())
   }
 
-  /** From a module of these kernels; `create` knows where to find one. */
-  constructor(module: WebAssembly.Module) {
-    const { memory, kernels, heapBase } = instantiate(module)
-    this.#allocator = new Allocator(heapBase, (end) => this.#reach(end))
+  /** From a module of these kernels, which `create` knows where to find, and what makes an engine of it. */
+  constructor(module: WebAssembly.Module, start: (module: WebAssembly.Module) => Engine = startAlone) {
+    const engine = start(module)
+    this.#allocator = new Allocator(engine.heapBase, (end) => this.#reach(end))
     // WebAssembly takes null for 0, the null address.
-    this.#engine = { memory, ops: openDoor<Place>(this, (name) => kernels[name]) }
+    this.#engine = { ...engine, ops: openDoor<Place>(this, (name) => engine.kernels[name]) }
   }
 
   get ops(): Ops {
@@ -180,7 +141,7 @@ export class WasmBackend implements Backend {
     this.#allocator.freeAll()
   }
 
-  #live(): Engine {
+  #live(): Live {
     if (this.#engine === null)
       throw new UsageError('BACKEND_DISPOSED', 'backend wasm: expected a live backend, got a disposed one')
     return this.#engine

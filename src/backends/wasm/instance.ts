@@ -1,0 +1,30 @@
+/**
+ * One instance of the kernels over a memory. Several may share a memory, one per thread: each works in a scratch of its
+ * own, below every buffer (assembly/scratch.ts).
+ */
+import type { Kernel } from '../door.ts'
+
+/** The kernels as a module exports them, by name; arrays are byte addresses, and null is the null address. */
+export interface Instance {
+  readonly kernels: Readonly<Record<string, Kernel<number>>>
+  /** Bytes of scratch; a multiple of 16. */
+  readonly scratchSize: number
+}
+
+/** An instance over `memory` whose scratch begins at byte `scratchStart`. */
+export function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  scratchStart: number,
+): Instance {
+  // Whatever a compiler calls what it wants, there is only one memory to give, and one number.
+  const imports: Record<string, Record<string, WebAssembly.Memory | number>> = {}
+  for (const { module: room, name, kind } of WebAssembly.Module.imports(module))
+    (imports[room] ??= {})[name] = kind === 'memory' ? memory : scratchStart
+  const { exports } = new WebAssembly.Instance(module, imports)
+  const { scratch_size: scratchSize, ...kernels } = exports
+  return {
+    kernels: kernels as Record<string, Kernel<number>>,
+    scratchSize: (scratchSize as WebAssembly.Global).value as number,
+  }
+}
