@@ -1,7 +1,7 @@
 /**
  * Arithmetic on arrays, element by element: nothing here has an order.
  */
-import { bytes, STRIPE, wholeQuads, wholeStripes } from './float32'
+import { bytes, madd, madd1, STRIPE, wholeQuads, wholeStripes } from './float32'
 
 /** y[i] += factor * x[i], i < length: one term of a sequential sum. */
 export function addScaled(y: usize, x: usize, factor: f32, length: i32): void {
@@ -9,15 +9,15 @@ export function addScaled(y: usize, x: usize, factor: f32, length: i32): void {
   const whole = x + wholeStripes(length)
   const factors = f32x4.splat(factor)
   while (x < whole) {
-    v128.store(y, f32x4.add(v128.load(y), f32x4.mul(factors, v128.load(x))))
-    v128.store(y, f32x4.add(v128.load(y, 16), f32x4.mul(factors, v128.load(x, 16))), 16)
-    v128.store(y, f32x4.add(v128.load(y, 32), f32x4.mul(factors, v128.load(x, 32))), 32)
-    v128.store(y, f32x4.add(v128.load(y, 48), f32x4.mul(factors, v128.load(x, 48))), 48)
+    v128.store(y, madd(v128.load(y), factors, v128.load(x)))
+    v128.store(y, madd(v128.load(y, 16), factors, v128.load(x, 16)), 16)
+    v128.store(y, madd(v128.load(y, 32), factors, v128.load(x, 32)), 32)
+    v128.store(y, madd(v128.load(y, 48), factors, v128.load(x, 48)), 48)
     y += STRIPE
     x += STRIPE
   }
   while (x < end) {
-    store<f32>(y, load<f32>(y) + factor * load<f32>(x))
+    store<f32>(y, madd1(load<f32>(y), factor, load<f32>(x)))
     y += 4
     x += 4
   }

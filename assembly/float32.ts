@@ -1,7 +1,9 @@
 /**
  * The float contract in SIMD: the same additions in the same order as src/ops/float32.ts, so every result has the same
- * bits. Strict instructions only: products are rounded before they are added (WebAssembly has no other f32x4.mul), no
- * relaxed SIMD.
+ * bits. Products are rounded before they are added (WebAssembly has no other f32x4.mul).
+ *
+ * The relaxed build (asconfig.json) differs in `madd` and `madd1` alone: chains of multiply-adds, in the same order,
+ * whose products the hardware may leave unrounded.
  *
  * A pointer is a byte address; lengths count numbers. Nothing here allocates.
  */
@@ -24,6 +26,19 @@ export function wholeQuads(length: i32): usize {
   return (<usize>(length & ~3)) << 2
 }
 
+/** sum + a * b of four lanes: the product rounded, or in the relaxed build as the hardware likes it. */
+export function madd(sum: v128, a: v128, b: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, sum)
+  return f32x4.add(sum, f32x4.mul(a, b))
+}
+
+/** `madd` of one number, with the bits it would have as a lane. */
+export function madd1(sum: f32, a: f32, b: f32): f32 {
+  if (ASC_FEATURE_RELAXED_SIMD)
+    return f32x4.extract_lane(f32x4.relaxed_madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(sum)), 0)
+  return sum + a * b
+}
+
 /** The fixed tree: four accumulators pairwise, then their four lanes as (0 + 2) + (1 + 3). */
 export function combine(acc0: v128, acc1: v128, acc2: v128, acc3: v128): f32 {
   const v = f32x4.add(f32x4.add(acc0, acc1), f32x4.add(acc2, acc3))
@@ -43,16 +58,16 @@ export function dot(a: usize, b: usize, length: i32): f32 {
   let acc2 = f32x4.splat(0)
   let acc3 = f32x4.splat(0)
   while (a < whole) {
-    acc0 = f32x4.add(acc0, f32x4.mul(v128.load(a), v128.load(b)))
-    acc1 = f32x4.add(acc1, f32x4.mul(v128.load(a, 16), v128.load(b, 16)))
-    acc2 = f32x4.add(acc2, f32x4.mul(v128.load(a, 32), v128.load(b, 32)))
-    acc3 = f32x4.add(acc3, f32x4.mul(v128.load(a, 48), v128.load(b, 48)))
+    acc0 = madd(acc0, v128.load(a), v128.load(b))
+    acc1 = madd(acc1, v128.load(a, 16), v128.load(b, 16))
+    acc2 = madd(acc2, v128.load(a, 32), v128.load(b, 32))
+    acc3 = madd(acc3, v128.load(a, 48), v128.load(b, 48))
     a += STRIPE
     b += STRIPE
   }
   let total = combine(acc0, acc1, acc2, acc3)
   while (a < end) {
-    total += load<f32>(a) * load<f32>(b)
+    total = madd1(total, load<f32>(a), load<f32>(b))
     a += 4
     b += 4
   }
@@ -86,21 +101,21 @@ export function dotThree(
   let a23 = f32x4.splat(0)
   while (x < whole) {
     const x0 = v128.load(x)
-    a00 = f32x4.add(a00, f32x4.mul(x0, v128.load(w0)))
-    a10 = f32x4.add(a10, f32x4.mul(x0, v128.load(w1)))
-    a20 = f32x4.add(a20, f32x4.mul(x0, v128.load(w2)))
+    a00 = madd(a00, x0, v128.load(w0))
+    a10 = madd(a10, x0, v128.load(w1))
+    a20 = madd(a20, x0, v128.load(w2))
     const x1 = v128.load(x, 16)
-    a01 = f32x4.add(a01, f32x4.mul(x1, v128.load(w0, 16)))
-    a11 = f32x4.add(a11, f32x4.mul(x1, v128.load(w1, 16)))
-    a21 = f32x4.add(a21, f32x4.mul(x1, v128.load(w2, 16)))
+    a01 = madd(a01, x1, v128.load(w0, 16))
+    a11 = madd(a11, x1, v128.load(w1, 16))
+    a21 = madd(a21, x1, v128.load(w2, 16))
     const x2 = v128.load(x, 32)
-    a02 = f32x4.add(a02, f32x4.mul(x2, v128.load(w0, 32)))
-    a12 = f32x4.add(a12, f32x4.mul(x2, v128.load(w1, 32)))
-    a22 = f32x4.add(a22, f32x4.mul(x2, v128.load(w2, 32)))
+    a02 = madd(a02, x2, v128.load(w0, 32))
+    a12 = madd(a12, x2, v128.load(w1, 32))
+    a22 = madd(a22, x2, v128.load(w2, 32))
     const x3 = v128.load(x, 48)
-    a03 = f32x4.add(a03, f32x4.mul(x3, v128.load(w0, 48)))
-    a13 = f32x4.add(a13, f32x4.mul(x3, v128.load(w1, 48)))
-    a23 = f32x4.add(a23, f32x4.mul(x3, v128.load(w2, 48)))
+    a03 = madd(a03, x3, v128.load(w0, 48))
+    a13 = madd(a13, x3, v128.load(w1, 48))
+    a23 = madd(a23, x3, v128.load(w2, 48))
     x += STRIPE
     w0 += STRIPE
     w1 += STRIPE
@@ -111,9 +126,9 @@ export function dotThree(
   let value2 = combine(a20, a21, a22, a23)
   while (x < end) {
     const factor = load<f32>(x)
-    value0 += factor * load<f32>(w0)
-    value1 += factor * load<f32>(w1)
-    value2 += factor * load<f32>(w2)
+    value0 = madd1(value0, factor, load<f32>(w0))
+    value1 = madd1(value1, factor, load<f32>(w1))
+    value2 = madd1(value2, factor, load<f32>(w2))
     x += 4
     w0 += 4
     w1 += 4

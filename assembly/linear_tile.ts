@@ -7,7 +7,7 @@
  * as a single dot would combine them: the bits are those of `dot`. At the edges the last tile is moved back to overlap
  * its neighbour, and computes those numbers again.
  */
-import { bytes, STRIPE, wholeStripes } from './float32'
+import { bytes, madd, STRIPE, wholeStripes } from './float32'
 import { accumulators, packedLeft, packedRight, rowTails } from './scratch'
 import { rowAt, unitAt } from './units'
 
@@ -132,17 +132,17 @@ function walk(to: usize, left: usize, right: usize, size: usize): void {
     const x0 = v128.load(left)
     const x1 = v128.load(left, 16)
     const w0 = v128.load(right)
-    a00 = f32x4.add(a00, f32x4.mul(x0, w0))
-    a01 = f32x4.add(a01, f32x4.mul(x1, w0))
+    a00 = madd(a00, x0, w0)
+    a01 = madd(a01, x1, w0)
     const w1 = v128.load(right, 16)
-    a10 = f32x4.add(a10, f32x4.mul(x0, w1))
-    a11 = f32x4.add(a11, f32x4.mul(x1, w1))
+    a10 = madd(a10, x0, w1)
+    a11 = madd(a11, x1, w1)
     const w2 = v128.load(right, 32)
-    a20 = f32x4.add(a20, f32x4.mul(x0, w2))
-    a21 = f32x4.add(a21, f32x4.mul(x1, w2))
+    a20 = madd(a20, x0, w2)
+    a21 = madd(a21, x1, w2)
     const w3 = v128.load(right, 48)
-    a30 = f32x4.add(a30, f32x4.mul(x0, w3))
-    a31 = f32x4.add(a31, f32x4.mul(x1, w3))
+    a30 = madd(a30, x0, w3)
+    a31 = madd(a31, x1, w3)
     left += 32
     right += 64
   }
@@ -177,7 +177,7 @@ function finish(tile: usize, y: usize, x: usize, bias: v128, rows: usize, r0: i3
   let weights = rowTails()
   const end = x + bytes(I)
   for (x += wholeStripes(I); x < end; x += 4) {
-    totals = f32x4.add(totals, f32x4.mul(v128.load32_splat(x), v128.load(weights)))
+    totals = madd(totals, v128.load32_splat(x), v128.load(weights))
     weights += 16
   }
   totals = f32x4.add(totals, bias)

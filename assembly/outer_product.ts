@@ -6,7 +6,7 @@
  * reads straight through. Between blocks of k the sums rest in C: rounding is the same, since they are float32 in
  * registers too. Edge tiles run at full size on a scratch tile; what lies outside C is dropped.
  */
-import { bytes } from './float32'
+import { bytes, madd } from './float32'
 import { edgeTile, packedLeft, packedRight } from './scratch'
 import { rowAt, unitAt } from './units'
 
@@ -171,17 +171,17 @@ function multiplyTile(
     const b0 = v128.load(b)
     const b1 = v128.load(b, 16)
     let factor = v128.load32_splat(a)
-    c00 = f32x4.add(c00, f32x4.mul(factor, b0))
-    c01 = f32x4.add(c01, f32x4.mul(factor, b1))
+    c00 = madd(c00, factor, b0)
+    c01 = madd(c01, factor, b1)
     factor = v128.load32_splat(a, 4)
-    c10 = f32x4.add(c10, f32x4.mul(factor, b0))
-    c11 = f32x4.add(c11, f32x4.mul(factor, b1))
+    c10 = madd(c10, factor, b0)
+    c11 = madd(c11, factor, b1)
     factor = v128.load32_splat(a, 8)
-    c20 = f32x4.add(c20, f32x4.mul(factor, b0))
-    c21 = f32x4.add(c21, f32x4.mul(factor, b1))
+    c20 = madd(c20, factor, b0)
+    c21 = madd(c21, factor, b1)
     factor = v128.load32_splat(a, 12)
-    c30 = f32x4.add(c30, f32x4.mul(factor, b0))
-    c31 = f32x4.add(c31, f32x4.mul(factor, b1))
+    c30 = madd(c30, factor, b0)
+    c31 = madd(c31, factor, b1)
     a += 16
     b += 32
   }

@@ -8,7 +8,7 @@
  * (bench/README.md).
  */
 import { addScaled } from './elementwise'
-import { bytes, STRIPE, wholeStripes } from './float32'
+import { bytes, madd, madd1, STRIPE, wholeStripes } from './float32'
 import { rowAddresses, rowFactors } from './scratch'
 import { rowAt, unitAt } from './units'
 
@@ -74,10 +74,10 @@ function addGroup(y: usize, at: usize, width: i32, size: i32): void {
     for (let r: usize = 0; r < rows; r += 4) {
       const factor = v128.load32_splat(factors + r)
       const row = load<usize>(addresses + r) + at
-      sum0 = f32x4.add(sum0, f32x4.mul(factor, v128.load(row)))
-      sum1 = f32x4.add(sum1, f32x4.mul(factor, v128.load(row, 16)))
-      sum2 = f32x4.add(sum2, f32x4.mul(factor, v128.load(row, 32)))
-      sum3 = f32x4.add(sum3, f32x4.mul(factor, v128.load(row, 48)))
+      sum0 = madd(sum0, factor, v128.load(row))
+      sum1 = madd(sum1, factor, v128.load(row, 16))
+      sum2 = madd(sum2, factor, v128.load(row, 32))
+      sum3 = madd(sum3, factor, v128.load(row, 48))
     }
     v128.store(y + at, sum0)
     v128.store(y + at, sum1, 16)
@@ -87,7 +87,7 @@ function addGroup(y: usize, at: usize, width: i32, size: i32): void {
   for (; at < end; at += 4) {
     let sum = load<f32>(y + at)
     for (let r: usize = 0; r < rows; r += 4)
-      sum += load<f32>(factors + r) * load<f32>(load<usize>(addresses + r) + at)
+      sum = madd1(sum, load<f32>(factors + r), load<f32>(load<usize>(addresses + r) + at))
     store<f32>(y + at, sum)
   }
 }
