@@ -24,6 +24,7 @@ import { minMaxOp } from './min_max.ts'
 import { mseBackwardOp, mseOp } from './mse.ts'
 import { reluBackwardOp, reluOp } from './relu.ts'
 import { softmaxBackwardOp, softmaxOp } from './softmax.ts'
+import { sumOp } from './sum.ts'
 import { sumSquaresOp } from './sum_squares.ts'
 import { topKOp } from './top_k.ts'
 import { transposeOp } from './transpose.ts'
@@ -58,6 +59,7 @@ export const catalog = {
   bce: bceOp,
   bce_backward: bceBackwardOp,
   min_max: minMaxOp,
+  sum: sumOp,
   sum_squares: sumSquaresOp,
   adamw_step: adamwStepOp,
   top_k: topKOp,
