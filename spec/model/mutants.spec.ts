@@ -302,6 +302,16 @@ const mutants: readonly Mutant[] = [
     breaks: ['golden', 'agreement'],
   },
   {
+    bug: 'a token is remembered that was to be forgotten',
+    plant: wrongBegin((right) => (options) => {
+      const sequence = right(options)
+      const rewind = sequence.rewind.bind(sequence)
+      sequence.rewind = (length) => rewind(Math.min(length + 1, sequence.length))
+      return sequence
+    }),
+    breaks: ['rewound'],
+  },
+  {
     bug: 'scores are shifted twice',
     plant: wrongBegin((right) => (options) => {
       const sequence = right(options)
