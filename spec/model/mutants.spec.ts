@@ -302,13 +302,8 @@ const mutants: readonly Mutant[] = [
     breaks: ['golden', 'agreement'],
   },
   {
-    bug: 'a token is remembered that was to be forgotten',
-    plant: wrongBegin((right) => (options) => {
-      const sequence = right(options)
-      const rewind = sequence.rewind.bind(sequence)
-      sequence.rewind = (length) => rewind(Math.min(length + 1, sequence.length))
-      return sequence
-    }),
+    bug: 'what was to be forgotten is remembered',
+    plant: wrongBegin((right) => (options) => Object.assign(right(options), { rewind: () => {} })),
     breaks: ['rewound'],
   },
   {
