@@ -214,7 +214,7 @@ describe('the cost of a token', () => {
       expect(dense.memory).toBeGreaterThanOrEqual(dense.weights)
       const { memory } = cost(model, 'shadow', settings)
       expect(memory).toBe(cost(model, 'shadow', { ...settings, sparsity: 0 }).memory)
-      const bytes = { f32: 4, f16: 2, int8: 1 }[settings.storage]
+      const bytes = { f32: 4, bf16: 2, f16: 2, int8: 1 }[settings.storage]
       expect(memory).toBeGreaterThanOrEqual(countParameters(model) * bytes)
     },
   }
