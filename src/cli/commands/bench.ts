@@ -100,7 +100,7 @@ export function addBench(program: Command, session: Session): void {
     )
     .option(
       '--planner <list>',
-      `who decides what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')})`,
+      `who decides what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
       namesFlag('planner', benchPlanners, 'PLANNER'),
     )
     .option(
@@ -191,7 +191,8 @@ async function optionsOf(flags: BenchFlags): Promise<BenchOptions> {
   const otherwise = flags.quick ? quick : usual
   const options = {
     storages: storage,
-    planners: flags.planner ?? otherwise.planners,
+    // A checkpoint may have no predictor.
+    planners: flags.planner ?? (model === undefined ? otherwise.planners : ['random' as const]),
     sparsities: flags.sparsity ?? otherwise.sparsities,
     tests: flags.test ?? otherwise.tests.map(parseTest),
     rounds: flags.rounds ?? otherwise.rounds,

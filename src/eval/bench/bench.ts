@@ -159,6 +159,8 @@ export class Bench {
   /** Loads a subject in one storage and makes its jobs, the arms of a test side by side. */
   async #prepare(subject: BenchSubject, storage: CostStorage, held: { dispose(): void }[]): Promise<void> {
     const { backend: name, threads, planners, sparsities, tests, readMask, mode, seed } = this.#options
+    const { layers, heads, neurons } = subject.config
+    const mask = readMask ? await readMask({ layers, heads, neurons }) : null
     const backend: Backend = await startBackend(name, threads)
     held.push(backend)
     const model = await loadSubject(subject, storage, backend, {
@@ -169,8 +171,8 @@ export class Bench {
     held.push(model)
     const predictors = await this.#predictors(subject, model)
     held.push(...predictors)
-    const deciders: Deciders = { predictors, mask: readMask ? await readMask(model.shape) : null, mode, seed }
-    const arms = makeArms({ planners, sparsities, hasMask: deciders.mask !== null })
+    const deciders: Deciders = { predictors, mask, mode, seed }
+    const arms = makeArms({ planners, sparsities, hasMask: mask !== null })
     for (const test of tests)
       for (const arm of arms) {
         const predictor = kindsNeeded([arm.planner]).map((kind) => predictorOf(kind, predictors))[0]
