@@ -24,7 +24,7 @@ export { sum_squares } from './sum_squares'
 export { adamw_step } from './adamw_step'
 export { top_k } from './top_k'
 export { transpose } from './transpose'
-export { gather_rows } from './gather_rows'
+export { copy_rows } from './copy_rows'
 
 /** How much memory of its own an instance works in, in bytes. */
 export { scratch_size } from './scratch'

@@ -214,20 +214,29 @@ const mutants: readonly Mutant[] = [
   {
     bug: 'packing copies the row after the one that is wanted',
     plant: wrongOps((right, backend) => ({
-      gather_rows(y, x, rows, O, I, R) {
+      copy_rows(y, x, slots, rows, S, O, I, R) {
         const next = backend.upload(backend.readI32(rows).map((row) => Math.min(row + 1, O - 1)))
-        right.gather_rows(y, x, next, O, I, R)
+        right.copy_rows(y, x, slots, next, S, O, I, R)
         backend.free(next)
       },
     })),
     breaks: ['packedIsSkipped'],
   },
   {
+    bug: 'packed rows that changed their places are added in the order they stand in',
+    plant: wrongOps((right) => ({
+      linear_input_major(y, x, weight, bias, inputs, T, O, I, R) {
+        const packed = inputs !== null && R === I
+        right.linear_input_major(y, x, weight, bias, packed ? null : inputs, T, O, I, R)
+      },
+    })),
+    breaks: ['packedFollows'],
+  },
+  {
     bug: 'packing forgets biases',
-    plant: wrongOps((right, backend) => ({
-      gather_rows(y, x, rows, O, I, R) {
-        if (I === 1) backend.zero(y)
-        else right.gather_rows(y, x, rows, O, I, R)
+    plant: wrongOps((right) => ({
+      copy_rows(y, x, slots, rows, S, O, I, R) {
+        if (I !== 1) right.copy_rows(y, x, slots, rows, S, O, I, R)
       },
     })),
     breaks: ['packedIsSkipped'],

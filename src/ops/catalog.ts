@@ -10,10 +10,10 @@ import { addOp } from './add.ts'
 import { attentionBackwardOp, attentionOp } from './attention.ts'
 import { bceBackwardOp, bceOp } from './bce.ts'
 import { cacheAppendOp } from './cache_append.ts'
+import { copyRowsOp } from './copy_rows.ts'
 import { crossEntropyBackwardOp, crossEntropyOp } from './cross_entropy.ts'
 import { embeddingBackwardOp, embeddingOp } from './embedding.ts'
 import { expOp, logOp } from './exp.ts'
-import { gatherRowsOp } from './gather_rows.ts'
 import { layerNormBackwardOp, layerNormOp } from './layer_norm.ts'
 import { linearOp } from './linear.ts'
 import { linearBackwardBiasOp, linearBackwardWeightOp } from './linear_backward.ts'
@@ -62,7 +62,7 @@ export const catalog = {
   adamw_step: adamwStepOp,
   top_k: topKOp,
   transpose: transposeOp,
-  gather_rows: gatherRowsOp,
+  copy_rows: copyRowsOp,
 } as const
 
 /** The name of an op: the same in TypeScript, AssemblyScript, CUDA and the law book. */

@@ -5,11 +5,12 @@
  *
  * The sum is sequential in i, starting at +0, and the bias is added last. An input that is not chosen is an absent
  * term, which is the same number as a term of zero: skipping a unit equals zeroing its activation, exactly. Its
- * weights are never read.
+ * weights are never read. A list need not be ascending: terms are added in its order, so that rows may stand in any
+ * order and the sum still be that of the order wanted.
  *
  * The gradient with respect to x is an inner product with each weight row: that is linear on the same matrix.
  */
-import { chosen, defineOp, input, output, size, type Op } from './op.ts'
+import { chosenTerms, defineOp, input, output, size, type Op } from './op.ts'
 
 const { fround } = Math
 
@@ -19,7 +20,7 @@ export function linear_input_major(
   x: Float32Array, // [T, I]
   weight: Float32Array, // [I, O]
   bias: Float32Array | null, // [O]
-  inputs: Int32Array | null, // [R], ascending, below I
+  inputs: Int32Array | null, // [R], below I, in the order of the sum
   T: number,
   O: number,
   I: number,
@@ -46,7 +47,7 @@ export const linearInputMajorOp: Op<Parameters<typeof linear_input_major>> = def
     input('x', 'T I'),
     input('weight', 'I O'),
     input('bias', 'O', { optional: true }),
-    chosen('inputs', 'R', 'I'),
+    chosenTerms('inputs', 'R', 'I'),
     size('T'),
     size('O'),
     size('I'),

@@ -34,7 +34,7 @@ export const exempt: Readonly<Partial<Record<OpName, string>>> = {
   adamw_step: 'learns from gradients, has none',
   top_k: 'a choice, not a smooth function',
   transpose: 'runs while a model is loaded, before anything that learns',
-  gather_rows: 'packs the weights of a sequence that only reads them',
+  copy_rows: 'packs the weights of a sequence that only reads them',
 }
 
 /** Ops that are the gradient of another, as the catalogue's rules and attentionGradient use them. */

@@ -66,28 +66,29 @@ export function rowBytes(_matrix: Matrix, I: number): number {
   return 4 * I
 }
 
-/** Chosen rows of a matrix, side by side, in a matrix of their own that lives as long as the scope. */
-export function gatherRows(
-  scope: BufferScope,
-  { weight }: Matrix, // [O, I]
-  rows: Buffer, // [R] i32
-  I: number,
-): Matrix {
-  return { weight: gatherNumbers(scope, weight, rows, I) }
+/** A matrix of R rows of I numbers, stored as another is, and as long-lived as the scope. */
+export function likeMatrix(scope: BufferScope, { weight }: Matrix, R: number, I: number): Matrix {
+  return { weight: scope.allocate(R * I, weight.dtype) }
 }
 
-/** Chosen rows of a matrix and their biases. */
-export function gatherLinear(
-  scope: BufferScope,
-  linear: Linear, // [O, I], [O]
-  rows: Buffer, // [R] i32
-  I: number,
-): Linear {
-  return { ...gatherRows(scope, linear, rows, I), bias: gatherNumbers(scope, linear.bias, rows, 1) }
+/** Where rows are copied: list of places, null for the first ones in order; and the rows, of the matrix they are from. */
+export interface RowMoves {
+  readonly slots: Buffer | null // [R] i32
+  readonly rows: Buffer // [R] i32
 }
 
-function gatherNumbers(scope: BufferScope, x: Buffer, rows: Buffer, I: number): Buffer {
-  const y = scope.allocate(rows.length * I)
-  scope.backend.ops.gather_rows(y, x, rows, x.length / I, I, rows.length)
-  return y
+/** Copies rows of I numbers from one matrix into another of the same storage. */
+export function copyRows(backend: Backend, to: Matrix, from: Matrix, moves: RowMoves, I: number): void {
+  copyNumbers(backend, to.weight, from.weight, moves, I)
+}
+
+/** Copies numbers, one for each row, from one list of them into another. */
+export function copyNumbers(
+  backend: Backend,
+  to: Buffer, // [S, I]
+  from: Buffer, // [O, I]
+  { slots, rows }: RowMoves,
+  I: number,
+): void {
+  backend.ops.copy_rows(to, from, slots, rows, to.length / I, from.length / I, I, rows.length)
 }

@@ -186,7 +186,13 @@ export class Trace {
   #activate(layer: number, mask: UnitMask | null): ActiveBlock {
     const { config, weights } = this.model
     if (!mask) return denseBlock(weights.blocks[layer], config)
-    const prospects = { mode: 'simulate', T: this.length, steps: 0, packsHeads: false } as const
+    const prospects = {
+      mode: 'simulate',
+      T: this.length,
+      steps: 0,
+      changes: false,
+      packsHeads: false,
+    } as const
     const active = activateBlock(weights.blocks[layer], config, layerMask(mask, layer), prospects)
     this.#active.push(active)
     return active
