@@ -43,7 +43,7 @@ law(
 )
 
 test('mutants that pack always, or never: killed', async () => {
-  for (const mutant of [() => 'packed', () => 'gather'] as const)
+  for (const mutant of [(): Way => 'packed', (): Way => 'gather'])
     for (const statement of [isCheapest, paysInTheEnd])
       await expect(checkLaw('mutant', [works], statement(mutant), { record: false })).rejects.toThrow(
         'Counterexample',
