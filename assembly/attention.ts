@@ -14,9 +14,9 @@ function dotRows(to: usize, x: usize, matrix: usize, count: i32, K: i32): void {
   for (; s + 3 <= count; s += 3) {
     const at = to + bytes(s)
     const row = rowAt(matrix, s, K)
-    dotThree(at, at + 4, at + 8, x, row, row + bytes(K), row + bytes(K) * 2, K)
+    dotThree<f32>(at, at + 4, at + 8, x, row, row + bytes(K), row + bytes(K) * 2, K)
   }
-  for (; s < count; s++) store<f32>(to + bytes(s), dot(x, rowAt(matrix, s, K), K))
+  for (; s < count; s++) store<f32>(to + bytes(s), dot<f32>(x, rowAt(matrix, s, K), K))
 }
 
 /** Fills `weights` with the attention weights of one scaled query over positions 0..visible-1. */
@@ -54,7 +54,7 @@ export function attention(
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
       attend(row, headKey, visible, K)
       memory.fill(row, 0, bytes(K))
-      addRows(row, headValue, weights, 0, 1, K, visible, visible)
+      addRows<f32>(row, headValue, weights, 0, 1, K, visible, visible)
     }
   }
 }
@@ -89,11 +89,11 @@ export function attention_backward(
       gradeScores(y_grad + here, headValue, visible, K)
       for (let s = 0; s < visible; s++) {
         const past = rowAt(0, s * H + h, K)
-        addScaled(value_grad + past, y_grad + here, load<f32>(weights + bytes(s)), K)
-        addScaled(key_grad + past, row, load<f32>(scoreGradients + bytes(s)), K)
+        addScaled<f32>(value_grad + past, y_grad + here, load<f32>(weights + bytes(s)), K)
+        addScaled<f32>(key_grad + past, row, load<f32>(scoreGradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      addRows(row, headKey, scoreGradients, 0, 1, K, visible, visible)
+      addRows<f32>(row, headKey, scoreGradients, 0, 1, K, visible, visible)
       scaleArray(row, row, scale, K)
     }
   }
@@ -102,7 +102,7 @@ export function attention_backward(
 /** scoreGradients[s] = w[s] (w_grad[s] - <w, w_grad>), with w_grad[s] = <y_grad, value[s]>. */
 function gradeScores(y_grad: usize, value: usize, visible: i32, K: i32): void {
   dotRows(scoreGradients, y_grad, value, visible, K)
-  const mean = dot(weights, scoreGradients, visible)
+  const mean = dot<f32>(weights, scoreGradients, visible)
   for (let s = 0; s < visible; s++) {
     const at = bytes(s)
     store<f32>(scoreGradients + at, load<f32>(weights + at) * (load<f32>(scoreGradients + at) - mean))

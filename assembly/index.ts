@@ -2,9 +2,11 @@
  * The module: every op of the catalogue, in its order, under its name. Arguments are those of the reference function:
  * arrays as byte addresses (0 for null), sizes as i32, scalars as f32. Memory is imported; nothing here allocates.
  */
-export { embedding, embedding_backward } from './embedding'
-export { linear } from './linear'
-export { linear_input_major } from './linear_input_major'
+export { embedding, embedding_bf16, embedding_f16, embedding_i8, embedding_backward } from './embedding'
+export { linear, linear_bf16, linear_f16 } from './linear'
+export { linear_i8 } from './linear_i8'
+export { linear_input_major, linear_input_major_bf16, linear_input_major_f16 } from './linear_input_major'
+export { linear_input_major_i8 } from './linear_input_major_i8'
 export { linear_backward_weight, linear_backward_bias } from './linear_backward'
 export { layer_norm, layer_norm_backward } from './layer_norm'
 export { cache_append } from './cache_append'
@@ -23,6 +25,9 @@ export { sum_squares } from './sum_squares'
 export { adamw_step } from './adamw_step'
 export { top_k } from './top_k'
 export { transpose } from './transpose'
+export { narrow_bf16, narrow_f16 } from './narrow'
+export { quantize_rows } from './quantize_rows'
+export { gather_rows, gather_rows_bf16, gather_rows_f16, gather_rows_i8 } from './gather_rows'
 
 /** Where the memory that kernels do not use begins: buffers go from here on. */
 export { heap_base } from './scratch'

@@ -28,6 +28,17 @@ export const addresses: usize = scoreGradients + LONGEST_CONTEXT * 4
 export const factors: usize = addresses + 8 * 4
 /** top_k: how often each byte occurs, [256]. */
 export const byteCounts: usize = factors + 8 * 4
+/** storage: a mask, [4] i32. */
+export const halfPlaces: usize = byteCounts + 256 * 4
+/** storage: a factor, [4]. */
+export const halfUnits: usize = halfPlaces + 16
+
+/** The int8 ops: numbers rounded to int16, [524288] i16. */
+export const quantized: usize = halfUnits + 16
+/** The int8 ops: the step of each token of a block, [64]. */
+export const tokenSteps: usize = quantized + 524288 * 2
+/** linear_i8: sums of a tile, [token 2][row 4] i32. */
+export const integerSums: usize = tokenSteps + 64 * 4
 
 /** Where the memory that kernels do not use begins: buffers go from here on. */
-export const heap_base: usize = byteCounts + 256 * 4
+export const heap_base: usize = integerSums + 32
