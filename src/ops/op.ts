@@ -149,7 +149,9 @@ export const ids = (name: string, shape: string, below: string): ArrayParam =>
 export const labels = (name: string, shape: string, below: string): ArrayParam =>
   array(name, 'in', shape, { dtype: 'i32', holds: 'labels', below })
 
-/** An optional list of distinct units in ascending order; null means all of them, and then its count is ignored. */
+/**
+ * A list of distinct units in ascending order; null, if it is optional, means all of them, and then its count is ignored.
+ */
 export const chosen = (name: string, count: string, below: string): ArrayParam =>
   array(name, 'in', count, { dtype: 'i32', holds: 'ascending', below, optional: true })
 
