@@ -12,10 +12,12 @@ import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import type { Load, ModelLaw, Subject } from './cases.ts'
 import { gradientLaws } from './gradient_laws.ts'
+import { holdingMutants } from './holding_mutants.ts'
 import { maskLaws } from './mask_laws.ts'
 import { outsideLaws } from './outside_laws.ts'
 import {
   firstHeard,
+  type Mutant,
   wrongBackend,
   wrongBegin,
   wrongLoad,
@@ -25,15 +27,17 @@ import {
 } from './plant.ts'
 import { plannerLaws } from './planner_laws.ts'
 import { sequenceLaws } from './sequence_laws.ts'
+import { storageLaws } from './storage_laws.ts'
 
-const laws = { ...maskLaws, ...plannerLaws, ...sequenceLaws, ...gradientLaws, ...outsideLaws }
-type LawName = keyof typeof laws
-
-interface Mutant {
-  readonly bug: string
-  readonly plant: () => Subject
-  readonly breaks: readonly LawName[]
+const laws = {
+  ...maskLaws,
+  ...plannerLaws,
+  ...sequenceLaws,
+  ...storageLaws,
+  ...gradientLaws,
+  ...outsideLaws,
 }
+type LawName = keyof typeof laws
 
 /** Row l of the mask becomes row l + 1. */
 function shiftLayers({ shape, heads, neurons }: UnitMask): UnitMask {
@@ -42,7 +46,8 @@ function shiftLayers({ shape, heads, neurons }: UnitMask): UnitMask {
   return makeMask(shape, shift(heads, shape.heads), shift(neurons, shape.neurons))
 }
 
-const mutants: readonly Mutant[] = [
+const mutants: readonly Mutant<LawName>[] = [
+  ...holdingMutants,
   {
     bug: 'a mask is carried out one layer too early',
     plant: wrongBegin(
@@ -138,36 +143,6 @@ const mutants: readonly Mutant[] = [
       return { backend, load }
     },
     breaks: ['noHoles'],
-  },
-  {
-    bug: 'packing copies the row after the one that is wanted',
-    plant: wrongOps((right, backend) => ({
-      copy_rows(y, x, slots, rows, S, O, I, R) {
-        const next = backend.upload(backend.readI32(rows).map((row) => Math.min(row + 1, O - 1)))
-        right.copy_rows(y, x, slots, next, S, O, I, R)
-        backend.free(next)
-      },
-    })),
-    breaks: ['packedIsSkipped'],
-  },
-  {
-    bug: 'packed rows that changed their places are added in the order they stand in',
-    plant: wrongOps((right) => ({
-      linear_input_major(y, x, weight, bias, inputs, T, O, I, R) {
-        const packed = inputs !== null && R === I
-        right.linear_input_major(y, x, weight, bias, packed ? null : inputs, T, O, I, R)
-      },
-    })),
-    breaks: ['packedFollows'],
-  },
-  {
-    bug: 'packing forgets biases',
-    plant: wrongOps((right) => ({
-      copy_rows(y, x, slots, rows, S, O, I, R) {
-        if (I !== 1) right.copy_rows(y, x, slots, rows, S, O, I, R)
-      },
-    })),
-    breaks: ['packedIsSkipped'],
   },
   {
     bug: 'fc2 and out_proj leave out their last input',
@@ -296,7 +271,11 @@ const mutants: readonly Mutant[] = [
   },
   {
     bug: 'the embedding of padding is trained like any other',
-    plant: () => wrongBackend(() => ({ write: () => {} })),
+    plant: () =>
+      wrongBackend((right) => ({
+        // Loading writes numbers; only that embedding's gradient is overwritten by zeros.
+        write: (to, values, start) => values.every((value) => value === 0) || right.write(to, values, start),
+      })),
     breaks: ['padding'],
   },
 ]

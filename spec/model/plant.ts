@@ -8,6 +8,13 @@ import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import type { Load, Subject } from './cases.ts'
 
+/** A bug, a way to plant it, and the laws it must break. */
+export interface Mutant<LawName> {
+  readonly bug: string
+  readonly plant: () => Subject
+  readonly breaks: readonly LawName[]
+}
+
 /** A backend some of whose members are wrong. */
 export function wrongBackend(wrong: (right: Backend) => Partial<Backend> & { ops?: Ops }): Subject {
   const right = new ReferenceBackend()

@@ -4,9 +4,11 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Buffer } from '../../src/backends/backend.ts'
+import { narrowToBf16, narrowToF16, quantizeRows } from '../../src/tensor/dtypes.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { loadParameter } from '../../src/model/opt/held_parameters.ts'
+import { storages, type Storage } from '../../src/model/opt/matrix.ts'
+import type { Numbers } from '../../src/ops/op.ts'
 import { moduleName, names } from '../../src/model/opt/names.ts'
 import { WeightReader, type LoadOptions, type RowChunk } from '../../src/model/opt/weight_reader.ts'
 import { InputError } from '../../src/tensor/errors.ts'
@@ -38,21 +40,35 @@ overBackends((backend) => {
     fc.constantFrom(...turnedModules, ...plainModules),
     fc.tuple(size, size),
     fc.array(fc.nat(8), { maxLength: 3 }),
-  ] as [fc.Arbitrary<'out' | 'fc2' | 'query' | 'fc1'>, fc.Arbitrary<[number, number]>, fc.Arbitrary<number[]>]
+    fc.constantFrom(...storages),
+  ] as [
+    fc.Arbitrary<'out' | 'fc2' | 'query' | 'fc1'>,
+    fc.Arbitrary<[number, number]>,
+    fc.Arbitrary<number[]>,
+    fc.Arbitrary<Storage>,
+  ]
 
   const heldIsStored =
     (load: typeof loadParameter) =>
-    async (module: 'out' | 'fc2' | 'query' | 'fc1', [O, I]: [number, number], cuts: number[]) => {
+    async (
+      module: 'out' | 'fc2' | 'query' | 'fc1',
+      [O, I]: [number, number],
+      cuts: number[],
+      storage: Storage,
+    ) => {
       const scope = new BufferScope(backend)
       try {
         const before = backend.liveBuffers
-        const held = await load(scope, `${moduleName(1, module)}.weight`, [O, I], chunksOf([O, I], cuts))
-        expect(backend.liveBuffers - before, 'buffers made').toBe(1)
+        const name = `${moduleName(1, module)}.weight`
+        const { weight, scales } = await load(scope, name, [O, I], storage, chunksOf([O, I], cuts))
+        expect(backend.liveBuffers - before, 'buffers made').toBe(storage === 'int8' ? 2 : 1)
         const isTurned = module === 'out' || module === 'fc2'
         const expected = Float32Array.from({ length: O * I }, (_, i) =>
           isTurned ? (i % O) * I + Math.floor(i / O) : i,
         )
-        sameBits(module, backend.readF32(held), expected)
+        const stored = storedAs(storage, expected, isTurned ? [I, O] : [O, I])
+        expect(backend.read(weight)).toEqual(stored.values)
+        expect(scales && backend.readF32(scales)).toEqual(stored.scales)
       } finally {
         scope.dispose()
       }
@@ -63,24 +79,33 @@ overBackends((backend) => {
   test.each<[string, typeof loadParameter]>([
     [
       'every chunk at the start',
-      (scope, name, shape, chunks) =>
+      (scope, name, shape, storage, chunks) =>
         loadParameter(
           scope,
           name,
           shape,
+          storage,
           mapChunks(chunks, (chunk) => ({ ...chunk, start: 0 })),
         ),
     ],
     [
       'nothing is turned',
-      (scope, _, shape, chunks) => loadParameter(scope, `${moduleName(1, 'key')}.weight`, shape, chunks),
+      (scope, _, shape, storage, chunks) =>
+        loadParameter(scope, `${moduleName(1, 'key')}.weight`, shape, storage, chunks),
     ],
-    ['turned the other way', (scope, name, [O, I], chunks) => loadParameter(scope, name, [I, O], chunks)],
+    [
+      'turned the other way',
+      (scope, name, [O, I], storage, chunks) => loadParameter(scope, name, [I, O], storage, chunks),
+    ],
+    [
+      'the storage is forgotten',
+      (scope, name, shape, _, chunks) => loadParameter(scope, name, shape, 'f32', chunks),
+    ],
     [
       'what waits to be turned is kept',
-      async (scope, name, shape, chunks) => {
-        const held: Buffer = await loadParameter(scope, name, shape, chunks)
-        scope.allocate(held.length)
+      async (scope, name, shape, storage, chunks) => {
+        const held = await loadParameter(scope, name, shape, storage, chunks)
+        scope.allocate(held.weight.length)
         return held
       },
     ],
@@ -89,6 +114,17 @@ overBackends((backend) => {
     await expect(check).rejects.toThrow('Counterexample')
   })
 })
+
+/** Numbers as a storage holds them. */
+function storedAs(
+  storage: Storage,
+  values: Float32Array,
+  [rows, columns]: readonly [number, number],
+): { values: Numbers; scales: Float32Array | null } {
+  if (storage === 'int8') return quantizeRows(values, rows, columns)
+  const narrow = { f32: (x: Float32Array) => x, bf16: narrowToBf16, f16: narrowToF16 }[storage]
+  return { values: narrow(values), scales: null }
+}
 
 async function* mapChunks(
   chunks: AsyncIterable<RowChunk>,

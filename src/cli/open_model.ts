@@ -12,12 +12,13 @@ import { formatShare } from './words.ts'
  */
 export async function withModel<T>(
   session: Session,
-  { model, backend, quiet }: ModelFlags,
+  { model, backend, storage, quiet }: ModelFlags,
   work: (opt: ShadowOpt) => Promise<T>,
 ): Promise<T> {
   if (quiet) session.quieten()
   const opt = await ShadowOpt.fromPretrained(model ?? embeddedName, {
     backend,
+    storage,
     signal: session.signal,
     onProgress: ({ loadedBytes: done, totalBytes: total }) =>
       session.progress.update({ stage: 'loading', done, total, note: formatShare(done, total) }),

@@ -4,6 +4,7 @@
  * The host holds a chunk or two of them at any time, however large the tensor is.
  */
 import { InputError } from '../../tensor/errors.ts'
+import type { Storage } from './matrix.ts'
 import { rowsOf, type TensorInfo, type TensorSource } from '../../tensor/tensor_source.ts'
 
 /** The most numbers in a chunk: 8 MiB of float32. A row that is longer is a chunk by itself. */
@@ -24,8 +25,15 @@ export interface LoadOptions {
   readonly signal?: AbortSignal
   /** Called after each chunk of a few megabytes, at least once per tensor. */
   readonly onProgress?: (progress: LoadProgress) => void
-  /** Accept NaN and infinity among the weights. */
+  /** Accept NaN and infinity among the weights; in float32 only. */
   readonly allowNonFinite?: boolean
+  /** What matrices are stored as; default f32. Every other storage rounds the values of the checkpoint to it. */
+  readonly storage?: Storage
+  /**
+   * Bytes of weights that one backend holds at most; blocks beyond it are placed in backends of their own. Default
+   * 1.75 GiB, which leaves as much for packed weights in the 4 GiB that one WebAssembly memory has.
+   */
+  readonly bytesPerBackend?: number
 }
 
 /** Consecutive whole rows of a parameter, as Hugging Face stores them. */
