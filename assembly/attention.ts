@@ -14,9 +14,9 @@ function dotRows(to: usize, x: usize, matrix: usize, count: i32, K: i32): void {
   for (; s + 3 <= count; s += 3) {
     const at = to + bytes(s)
     const row = rowAt(matrix, s, K)
-    dotThree(at, at + 4, at + 8, x, row, row + bytes(K), row + bytes(K) * 2, K)
+    dotThree<f32>(at, at + 4, at + 8, x, row, row + bytes(K), row + bytes(K) * 2, K)
   }
-  for (; s < count; s++) store<f32>(to + bytes(s), dot(x, rowAt(matrix, s, K), K))
+  for (; s < count; s++) store<f32>(to + bytes(s), dot<f32>(x, rowAt(matrix, s, K), K))
 }
 
 /** Fills `attentionWeights` with those of one scaled query over positions 0..visible-1. */
@@ -55,7 +55,7 @@ export function attention(
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
       attend(row, headKey, visible, K)
       memory.fill(row, 0, bytes(K))
-      addRows(row, headValue, attentionWeights(), 0, 1, K, visible, visible)
+      addRows<f32>(row, headValue, attentionWeights(), 0, 1, K, visible, visible)
     }
   }
 }
@@ -92,11 +92,11 @@ export function attention_backward(
       gradeScores(y_grad + here, headValue, visible, K)
       for (let s = 0; s < visible; s++) {
         const past = rowAt(0, s * H + h, K)
-        addScaled(value_grad + past, y_grad + here, load<f32>(weights + bytes(s)), K)
-        addScaled(key_grad + past, row, load<f32>(gradients + bytes(s)), K)
+        addScaled<f32>(value_grad + past, y_grad + here, load<f32>(weights + bytes(s)), K)
+        addScaled<f32>(key_grad + past, row, load<f32>(gradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      addRows(row, headKey, gradients, 0, 1, K, visible, visible)
+      addRows<f32>(row, headKey, gradients, 0, 1, K, visible, visible)
       scaleArray(row, row, scale, K)
     }
   }
@@ -107,7 +107,7 @@ function gradeScores(y_grad: usize, value: usize, visible: i32, K: i32): void {
   const weights = attentionWeights()
   const gradients = scoreGradients()
   dotRows(gradients, y_grad, value, visible, K)
-  const mean = dot(weights, gradients, visible)
+  const mean = dot<f32>(weights, gradients, visible)
   for (let s = 0; s < visible; s++) {
     const at = bytes(s)
     store<f32>(gradients + at, load<f32>(weights + at) * (load<f32>(gradients + at) - mean))

@@ -57,8 +57,8 @@ const mutants: Mutant[] = [
   {
     bug: 'a second block of terms that packs the first again',
     file: 'outer_product.ts',
-    from: 'rowAt(b, unitAt(kList, k + j), bWidth)',
-    to: 'rowAt(b, unitAt(kList, j), bWidth)',
+    from: 'storedRow<W>(b, unitAt(kList, k + j), bWidth)',
+    to: 'storedRow<W>(b, unitAt(kList, j), bWidth)',
     law: (backend) => pastEveryBlock(backend, 'linear_input_major', runSeed()),
   },
   {

@@ -90,6 +90,24 @@ describe('every arm', () => {
     expect(bytes.dejavu - bytes.random).toBe(dejavu)
   })
 
+  test('is measured in every storage, the arms of a test side by side', async () => {
+    const storages = ['f32', 'bf16', 'f16', 'int8'] as const
+    const rows = await run({ storages, planners: ['shadow'], tests: [parseTest('pp3'), parseTest('tg2')] })
+    expect(rows.map(({ test: name, storage, planner }) => [name, storage, planner])).toEqual(
+      ['pp3', 'tg2'].flatMap((name) =>
+        storages.flatMap((storage) => [
+          [name, storage, 'dense'],
+          [name, storage, 'shadow'],
+        ]),
+      ),
+    )
+    const [f32, bf16, f16, int8] = rows.slice(8).filter(({ planner }) => planner === 'dense')
+    expect(f32.timesFirstStorage).toBe(1)
+    expect(bf16.bytesPerToken).toBe(f16.bytesPerToken)
+    expect(Number(bf16.bytesPerToken)).toBeLessThan(0.6 * Number(f32.bytesPerToken))
+    expect(Number(int8.bytesPerToken)).toBeLessThan(Number(bf16.bytesPerToken))
+  })
+
   test('carries a mask out as it is told', async () => {
     const ways = async (mode: BenchOptions['mode']): Promise<unknown> =>
       (await run({ mode, rounds: 1 })).map((row) => row.ways)
@@ -160,7 +178,6 @@ describe('what was measured stays', () => {
 describe('what cannot be measured is refused before anything is', () => {
   test.each<[Partial<BenchOptions>, string]>([
     [{ tests: [parseTest('tg33')] }, 'CONTEXT_LENGTH'],
-    [{ storages: ['f32', 'int8'] }, 'STORAGE_MISSING'],
     [{ threads: 2 }, 'THREADS_MISSING'],
     [{ planners: ['shadow'], subjects: [{ ...subject, weights: 'checkpoint' }] }, 'PREDICTOR_MISSING'],
   ])('%o: %s', async (options, code) => {
@@ -190,7 +207,7 @@ test('reading is measured again and again', async () => {
 describe('jobs and profiles leave nothing behind', () =>
   overBackends((backend) => {
     test('jobs of every test', async () => {
-      const model = await loadSubject(subject, 'f32', backend, {})
+      const model = await loadSubject(subject, 'f32', backend)
       const budget = makeBudget(0.5)
       for (const name of ['pp5', 'tg3', 'tg3@9']) {
         const job = new Job({
@@ -211,8 +228,17 @@ describe('jobs and profiles leave nothing behind', () =>
       model.dispose()
     })
 
+    test('a profile tells the ops of a storage', async () => {
+      const model = await loadSubject(subject, 'int8', backend)
+      const sizesOfIt = { tokens: 2, rounds: 1 }
+      const { lines } = await profileDecode(model, Int32Array.of(1), () => ({}), sizesOfIt)
+      const ops = Object.fromEntries(lines.map(({ what, op }) => [what, op]))
+      expect(ops).toMatchObject({ fc1: 'linear_i8', fc2: 'linear_input_major_i8', lm_head: 'linear_i8' })
+      model.dispose()
+    })
+
     test('a profile names the matrices, packed ones too, and counts calls and bytes', async () => {
-      const model = await loadSubject(subject, 'f32', backend, {})
+      const model = await loadSubject(subject, 'f32', backend)
       const prompt = Int32Array.of(1, 2, 3)
       const profile = await profileDecode(
         model,

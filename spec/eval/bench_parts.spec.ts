@@ -8,13 +8,7 @@ import { makeArms } from '../../src/eval/bench/arms.ts'
 import { predictorBytes, randomPredictor } from '../../src/eval/bench/predictors.ts'
 import { RandomSource } from '../../src/eval/bench/random_weights.ts'
 import { idealRatio, tokenReads, type Asked } from '../../src/eval/bench/reads.ts'
-import {
-  benchShapes,
-  checkpointSubject,
-  shapeSubject,
-  startBackend,
-  storageOptions,
-} from '../../src/eval/bench/subject.ts'
+import { benchShapes, checkpointSubject, shapeSubject, startBackend } from '../../src/eval/bench/subject.ts'
 import { checkFits, parseTest } from '../../src/eval/bench/tests.ts'
 import { architectureByName, architectureOf, optConfigOf } from '../../src/eval/cost/architectures.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
@@ -126,7 +120,7 @@ describe('subjects', () => {
       const { preNorm, finalNorm, width, embeddingWidth } = shapeSubject(shape, { seed: 0 }).config
       return [preNorm, finalNorm, width - embeddingWidth]
     })
-    expect(forms).toEqual([[true, true, 0], [false, false, 512], ...Array(3).fill([true, true, 0])])
+    expect(forms).toEqual([[true, true, 0], [false, false, 512], ...[1, 2, 3].map(() => [true, true, 0])])
   })
 
   test('a part of a shape says so, in its name and in its hash', async () => {
@@ -156,9 +150,6 @@ describe('subjects', () => {
     expect(() => shapeSubject('opt-13b', { seed: 0 })).toThrow('expected one of opt-125m, ')
     expect(() => shapeSubject('opt-125m', { seed: 0, layers: 13 })).toThrow('expected 1 to 12 of opt-125m')
     expect(() => optConfigOf(architectureByName('70b-like'))).toThrow('expected an OPT, got 70b-like')
-    expect(() => storageOptions('int8')).toThrow(
-      expect.objectContaining({ code: 'STORAGE_MISSING', exitCode: 4 }),
-    )
     await expect(startBackend('reference', 2)).rejects.toMatchObject({ code: 'THREADS_MISSING', exitCode: 4 })
   })
 })
@@ -175,24 +166,32 @@ test('arms are dense, then every planner at every sparsity, then the mask', () =
   ])
 })
 
-test('random predictors have the sizes they are published with', async () => {
-  const config = makeOptConfig({ layers: 3, width: 8, heads: 2, neurons: 5, vocabulary: 9, positions: 8 })
-  const backend = await createBackend('reference')
-  const bytes = predictorKinds.map((kind) => {
-    const predictor = randomPredictor(kind, config, backend, 0)
-    const size = predictorBytes(predictor)
-    predictor.dispose()
-    return size
-  })
-  const [headOutputs, neuronOutputs] = [2 * 2, 2 * 5]
-  expect(bytes).toEqual([
-    4 * (2048 * 9 + headOutputs * 2049 + 1024 * 9 + neuronOutputs * 1025),
-    4 * 2 * (512 * 9 + 2 * 513 + 1000 * 9 + 5 * 1001),
-    4 * 2 * (512 * 8 + 2 * 512 + 1000 * 8 + 5 * 1000),
-  ])
-  expect(backend.liveBuffers).toBe(0)
-  backend.dispose()
-})
+test.each([
+  ['f32', 4, 0],
+  ['f16', 2, 0],
+  ['int8', 1, 4],
+] as const)(
+  'random predictors in %s have the sizes they are published with',
+  async (storage, size, scale) => {
+    const config = makeOptConfig({ layers: 3, width: 8, heads: 2, neurons: 5, vocabulary: 9, positions: 8 })
+    const backend = await createBackend('reference')
+    const bytes = predictorKinds.map((kind) => {
+      const predictor = randomPredictor(kind, config, backend, storage, 0)
+      const size = predictorBytes(predictor, storage)
+      predictor.dispose()
+      return size
+    })
+    const bare = (rows: number, columns: number): number => rows * (columns * size + scale)
+    const biased = (rows: number, columns: number): number => bare(rows, columns) + 4 * rows
+    expect(bytes).toEqual([
+      biased(2048, 8) + biased(2 * 2, 2048) + biased(1024, 8) + biased(2 * 5, 1024),
+      2 * (biased(512, 8) + biased(2, 512) + biased(1000, 8) + biased(5, 1000)),
+      2 * (bare(512, 8) + bare(2, 512) + bare(1000, 8) + bare(5, 1000)),
+    ])
+    expect(backend.liveBuffers).toBe(0)
+    backend.dispose()
+  },
+)
 
 describe('what a token reads', () => {
   const model = architectureByName('opt-125m')

@@ -9,10 +9,10 @@ import { rowsOf } from '../../src/eval/bench/rows.ts'
 import { randomSubject } from '../../src/eval/bench/subject.ts'
 import { findingsOf, formatBench, formatProfile } from '../../src/eval/bench/table.ts'
 import { parseTest, type BenchTest } from '../../src/eval/bench/tests.ts'
-import type { CostStorage } from '../../src/eval/cost/token_cost.ts'
 import type { Turn } from '../../src/eval/decode.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { makeOptConfig } from '../../src/model/opt/config.ts'
+import type { Storage } from '../../src/model/opt/matrix.ts'
 
 const sizes = { layers: 2, width: 4, heads: 2, neurons: 6, vocabulary: 10, positions: 64 }
 const subject = randomSubject('tiny', makeOptConfig(sizes), 0)
@@ -132,7 +132,7 @@ describe('rows', () => {
   })
 
   test('ratios are to the dense arm of the same storage, and to that of the first', () => {
-    const fast = { storage: 'int8' as CostStorage }
+    const fast = { storage: 'int8' as Storage }
     const both = [
       ...arms.slice(2, 4),
       measured(tg, 'dense', [40, 80, 120], fast),

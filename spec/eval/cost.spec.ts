@@ -27,7 +27,6 @@ import {
   costArms,
   keptUnits,
   predictorWeights,
-  storages,
   tokenCost,
   weightsRead,
   type CostSettings,
@@ -35,6 +34,7 @@ import {
 } from '../../src/eval/cost/token_cost.ts'
 import { achievedSparsity } from '../../src/masks/achieved.ts'
 import type { UnitMask } from '../../src/masks/mask.ts'
+import { storages } from '../../src/model/opt/matrix.ts'
 import { parameterShapes } from '../../src/model/opt/names.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { anyModel, configOf, maskOf, withModel, type ModelCase } from '../model/cases.ts'

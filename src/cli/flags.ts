@@ -4,6 +4,7 @@
 import { Option } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
 import { backendNames } from '../backends/select.ts'
+import { storages, type Storage } from '../model/opt/matrix.ts'
 import { seedFlag } from './values.ts'
 
 /** What a command that runs a model is given. */
@@ -11,6 +12,7 @@ export interface ModelFlags {
   /** A folder, or nothing for the embedded model. */
   readonly model?: string
   readonly backend: BackendName
+  readonly storage?: Storage
   readonly quiet?: boolean
 }
 
@@ -25,6 +27,11 @@ export function modelOption(): Option {
 /** What computes. */
 export function backendOption(): Option {
   return new Option('--backend <name>', 'what computes').choices(backendNames).default('wasm')
+}
+
+/** What weights are stored as. */
+export function storageOption(): Option {
+  return new Option('--storage <name>', 'what weights are stored as').choices(storages).default('f32')
 }
 
 /** The one seed of a run. */

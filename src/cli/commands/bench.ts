@@ -8,9 +8,9 @@ import { Bench, type BenchOptions } from '../../eval/bench/bench.ts'
 import { benchShapes, checkpointSubject, shapeSubject, type BenchSubject } from '../../eval/bench/subject.ts'
 import { formatBench, formatProfile } from '../../eval/bench/table.ts'
 import { parseTest, type BenchTest } from '../../eval/bench/tests.ts'
-import { storages, type CostStorage } from '../../eval/cost/token_cost.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import type { MaskMode } from '../../model/opt/active_block.ts'
+import { storages, type Storage } from '../../model/opt/matrix.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { checkPredictor } from '../../planner_options.ts'
 import { commandArguments, fileKind, folderOf } from '../../platform/platform.ts'
@@ -54,7 +54,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet'> {
   readonly model?: string
   readonly shape?: readonly string[]
   readonly layers?: number
-  readonly storage: readonly CostStorage[]
+  readonly storage: readonly Storage[]
   readonly planner?: readonly BenchPlanner[]
   readonly sparsity?: readonly number[]
   readonly predictor: readonly string[]
@@ -237,7 +237,7 @@ async function readPredictors(
   const predictors: Predictor[] = []
   try {
     for (const file of await predictorPaths(folder, flags)) {
-      const predictor = await openPredictor(file, model.backend)
+      const predictor = await openPredictor(file, model.backend, model.weights.storage)
       predictors.push(predictor)
       checkPredictor(predictor, model.config, file)
     }

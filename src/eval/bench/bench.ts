@@ -6,11 +6,11 @@ import type { Backend, BackendName } from '../../backends/backend.ts'
 import type { UnitMask, UnitShape } from '../../masks/mask.ts'
 import type { TopK } from '../../masks/selection.ts'
 import type { MaskMode } from '../../model/opt/active_block.ts'
+import type { Storage } from '../../model/opt/matrix.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import type { PredictorKind } from '../../predictor/card.ts'
 import type { Predictor } from '../../predictor/predictor_file.ts'
 import { pause } from '../../train/pause.ts'
-import type { CostStorage } from '../cost/token_cost.ts'
 import { hashTexts, makeProvenance, type Provenance } from '../provenance.ts'
 import { turnOrder } from '../turns.ts'
 import { makeArms, planOf, type BenchArm, type BenchPlanner, type Deciders } from './arms.ts'
@@ -19,13 +19,13 @@ import { kindsNeeded, predictorBytes, predictorOf, randomPredictor } from './pre
 import { profileDecode, type Profile } from './profile.ts'
 import { ReadSpeed } from './read_speed.ts'
 import { rowsOf, type BenchRow } from './rows.ts'
-import { loadSubject, startBackend, storageOptions, type BenchSubject } from './subject.ts'
+import { loadSubject, startBackend, type BenchSubject } from './subject.ts'
 import { checkFits, parseTest, type BenchTest } from './tests.ts'
 
 /** What is measured, and how. */
 export interface BenchOptions {
   readonly subjects: readonly BenchSubject[]
-  readonly storages: readonly CostStorage[]
+  readonly storages: readonly Storage[]
   readonly planners: readonly BenchPlanner[]
   readonly sparsities: readonly number[]
   readonly tests: readonly BenchTest[]
@@ -55,7 +55,7 @@ export interface BenchProgress {
 /** Where the time of one arm goes. */
 export interface ArmProfile extends Profile {
   readonly model: string
-  readonly storage: CostStorage
+  readonly storage: Storage
   readonly planner: BenchArm['planner']
   readonly requested: number | null
   readonly test: string
@@ -105,12 +105,11 @@ export class Bench {
 
   /**
    * Measures everything, one subject after the other.
-   * @throws MissingError STORAGE_MISSING, THREADS_MISSING, PREDICTOR_MISSING, BACKEND_MISSING, BACKEND_MEMORY; UsageError
+   * @throws MissingError THREADS_MISSING, PREDICTOR_MISSING, BACKEND_MISSING, BACKEND_MEMORY; UsageError
    *   CONTEXT_LENGTH, before anything is loaded where it can be known; the signal's reason; what reading files throws
    */
   async run(): Promise<void> {
-    const { subjects, storages, tests, readBytes } = this.#options
-    for (const storage of storages) storageOptions(storage)
+    const { subjects, tests, readBytes } = this.#options
     for (const { config } of subjects) for (const test of tests) checkFits(test, config.positions)
     const speed = await ReadSpeed.open(readBytes)
     try {
@@ -157,7 +156,7 @@ export class Bench {
   }
 
   /** Loads a subject in one storage and makes its jobs, the arms of a test side by side. */
-  async #prepare(subject: BenchSubject, storage: CostStorage, held: { dispose(): void }[]): Promise<void> {
+  async #prepare(subject: BenchSubject, storage: Storage, held: { dispose(): void }[]): Promise<void> {
     const { backend: name, threads, planners, sparsities, tests, readMask, mode, seed } = this.#options
     const { layers, heads, neurons } = subject.config
     const mask = readMask ? await readMask({ layers, heads, neurons }) : null
@@ -165,8 +164,8 @@ export class Bench {
     held.push(backend)
     const model = await loadSubject(subject, storage, backend, {
       signal: this.#signal,
-      onProgress: ({ loaded, total }) =>
-        this.#onProgress({ stage: `loading ${subject.shape}`, done: loaded, total }),
+      onProgress: ({ loadedBytes: done, totalBytes: total }) =>
+        this.#onProgress({ stage: `loading ${subject.shape}`, done, total }),
     })
     held.push(model)
     const predictors = await this.#predictors(subject, model)
@@ -182,7 +181,7 @@ export class Bench {
             storage,
             arm,
             test,
-            predictorBytes: predictor ? predictorBytes(predictor) : 0,
+            predictorBytes: predictor ? predictorBytes(predictor, storage) : 0,
             model,
             makePlan: (topK?: TopK) => planOf(arm, model, { ...deciders, topK }),
             seed,
@@ -199,7 +198,8 @@ export class Bench {
     if (subject.weights === 'checkpoint') return readPredictors?.(model, kinds) ?? []
     const made: Predictor[] = []
     try {
-      for (const kind of kinds) made.push(randomPredictor(kind, model.config, model.backend, seed))
+      for (const kind of kinds)
+        made.push(randomPredictor(kind, model.config, model.backend, model.weights.storage, seed))
       return made
     } catch (error) {
       for (const predictor of made) predictor.dispose()

@@ -2,9 +2,9 @@
  * One row of a bench in the making: an arm on a model under a test, run turn by turn.
  */
 import type { TopK } from '../../masks/selection.ts'
+import type { Storage } from '../../model/opt/matrix.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { Random } from '../../tensor/random.ts'
-import type { CostStorage } from '../cost/token_cost.ts'
 import { Decoding, decodeTurn, promptTurn, type Plan, type Turn } from '../decode.ts'
 import { armName, type BenchArm } from './arms.ts'
 import type { BenchSubject } from './subject.ts'
@@ -13,7 +13,7 @@ import { USUAL_PROMPT, type BenchTest } from './tests.ts'
 /** What was measured of one row. */
 export interface Measured {
   readonly subject: BenchSubject
-  readonly storage: CostStorage
+  readonly storage: Storage
   readonly arm: BenchArm
   readonly test: BenchTest
   /** Bytes of the arm's predictor; 0 for none. */
@@ -38,7 +38,7 @@ const WARM_UP = 4
 /** A row that has turns. Dispose it before its model. */
 export class Job implements Measured {
   readonly subject: BenchSubject
-  readonly storage: CostStorage
+  readonly storage: Storage
   readonly arm: BenchArm
   readonly test: BenchTest
   readonly predictorBytes: number

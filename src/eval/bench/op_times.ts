@@ -25,7 +25,7 @@ export class WatchedModel {
   readonly model: OptModel
   recording = false
   readonly #times = new Map<string, OpTime>()
-  readonly #matrices = new Map<Buffer, string>()
+  readonly #matrices = new WeakMap<Buffer, string>()
 
   constructor(model: OptModel) {
     const { weights } = model
@@ -66,7 +66,7 @@ export class WatchedModel {
 
   #onOp(op: OpName, args: OpArguments, milliseconds: number): void {
     // Packing: rows keep the name of the matrix they come from. Its time is known as a whole.
-    if (op.startsWith('gather_rows')) return this.#inherit(op, args)
+    if (op.startsWith('copy_rows')) return this.#inherit(op, args)
     if (!this.recording) return
     const what = this.#what(op, args)
     const key = `${what} ${op}`

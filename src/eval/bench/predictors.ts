@@ -23,6 +23,7 @@ import { networkParameterShapes, type Network, type NetworkValues } from '../../
 import type { Predictor } from '../../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import type { OptConfig } from '../../model/opt/config.ts'
+import { storedBytes, type Storage } from '../../model/opt/matrix.ts'
 import type { BenchPlanner } from './arms.ts'
 import { RandomBlock } from './random_weights.ts'
 
@@ -46,11 +47,15 @@ export function predictorOf<Kind extends PredictorKind>(
   return predictors.findLast((one): one is Extract<Predictor, { kind: Kind }> => one.kind === kind)
 }
 
-/** A predictor of random numbers for models of this configuration. Dispose it. */
+/**
+ * A predictor of random numbers for models of this configuration. Dispose it.
+ * @param storage what its matrices are stored as
+ */
 export function randomPredictor(
   kind: PredictorKind,
   { layers, heads, neurons, width }: OptConfig,
   backend: Backend,
+  storage: Storage,
   seed: number,
 ): Predictor {
   const shape = { layers, heads, neurons }
@@ -59,15 +64,15 @@ export function randomPredictor(
   const block = new RandomBlock(seed)
   const [ofHeads, ofNeurons] = unitKinds.map((unit) => randomNetwork(card, unit, block))
   if (card.kind === 'shadow')
-    return new ShadowPredictor(backend, card, { heads: ofHeads, neurons: ofNeurons })
+    return new ShadowPredictor(backend, card, { heads: ofHeads, neurons: ofNeurons }, storage)
   // The same numbers in every layer, each layer with a copy of its own to read.
   const ranked = Math.max(0, layers - 1)
   const values = {
     heads: Array.from({ length: ranked }, () => ofHeads),
     neurons: Array.from({ length: ranked }, () => ofNeurons),
   }
-  if (card.kind === 'dejavu') return new DejavuPredictor(backend, card, values)
-  return new DejavuStylePredictor(backend, card, values)
+  if (card.kind === 'dejavu') return new DejavuPredictor(backend, card, values, storage)
+  return new DejavuStylePredictor(backend, card, values, storage)
 }
 
 function randomNetwork(card: PredictorCard, unit: UnitKind, block: RandomBlock): NetworkValues {
@@ -80,14 +85,19 @@ function randomNetwork(card: PredictorCard, unit: UnitKind, block: RandomBlock):
   }
 }
 
-/** Bytes of a predictor's numbers, all of which are read when it is asked. */
-export function predictorBytes(predictor: Predictor): number {
+/**
+ * Bytes of a predictor's numbers, all of which are read when it is asked.
+ * @param storage what its matrices are stored as; its biases are float32
+ */
+export function predictorBytes(predictor: Predictor, storage: Storage): number {
   const networks: readonly Network[] = unitKinds.flatMap((unit) =>
     predictor.kind === 'shadow' ? [predictor.networks[unit]] : predictor.layers.networks[unit],
   )
-  let numbers = 0
-  for (const { shape } of networks)
-    for (const sizes of networkParameterShapes(shape).values())
-      numbers += sizes.reduce((product, size) => product * size, 1)
-  return 4 * numbers
+  return networks
+    .flatMap(({ shape }) => [...networkParameterShapes(shape).values()])
+    .reduce((bytes, [rows, columns]) => {
+      return (
+        bytes + (columns === undefined ? storedBytes('f32', rows, 1) : storedBytes(storage, rows, columns))
+      )
+    }, 0)
 }

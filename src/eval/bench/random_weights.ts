@@ -7,7 +7,7 @@
  */
 import { InputError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
-import type { TensorInfo, TensorSource } from '../../tensor/tensor_source.ts'
+import { checkRows, rowsOf, type TensorInfo, type TensorSource } from '../../tensor/tensor_source.ts'
 
 /** Numbers of the block. */
 const PERIOD = 65521
@@ -59,14 +59,15 @@ export class RandomSource implements TensorSource {
 
   /** @throws InputError TENSOR_MISSING */
   async read(name: string): Promise<Float32Array> {
-    return this.readRows(name, 0, this.#find(name).shape[0])
+    return this.readRows(name, 0, rowsOf(this.#find(name).shape).rows)
   }
 
-  /** Rows of a tensor, which are single numbers where it has one dimension. @throws InputError TENSOR_MISSING */
+  /** @throws InputError TENSOR_MISSING; UsageError ROW_RANGE */
   async readRows(name: string, first: number, count: number): Promise<Float32Array> {
-    const { shape } = this.#find(name)
-    if (shape.length === 1) return new Float32Array(count).fill(name.endsWith('norm.weight') ? 1 : 0)
-    const columns = shape.slice(1).reduce((product, size) => product * size, 1)
+    const info = this.#find(name)
+    checkRows(info, first, count)
+    if (info.shape.length === 1) return new Float32Array(count).fill(name.endsWith('norm.weight') ? 1 : 0)
+    const { columns } = rowsOf(info.shape)
     return this.#block.take((this.#starts.get(name) ?? 0) + first * columns, count * columns)
   }
 

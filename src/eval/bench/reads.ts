@@ -5,8 +5,9 @@
  * shared by the tokens it is asked for. The cache of keys and values is left out, and what an engine reads besides.
  */
 import type { UnitMask } from '../../masks/mask.ts'
+import type { Storage } from '../../model/opt/matrix.ts'
 import type { Architecture } from '../cost/architectures.ts'
-import { weightBytes, weightsRead, type CostStorage, type UnitsKept } from '../cost/token_cost.ts'
+import { weightBytes, weightsRead, type UnitsKept } from '../cost/token_cost.ts'
 
 /** Bytes that one token reads. */
 export interface TokenReads {
@@ -26,7 +27,7 @@ export interface Asked {
 /** What one token reads of a model under a mask; null is dense. */
 export function tokenReads(
   model: Architecture,
-  storage: CostStorage,
+  storage: Storage,
   mask: UnitMask | null,
   { bytes, every, tokens }: Asked,
 ): TokenReads {

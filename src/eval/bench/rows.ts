@@ -3,10 +3,10 @@
  */
 import type { BackendName } from '../../backends/backend.ts'
 import type { Sparsity } from '../../masks/achieved.ts'
+import type { Storage } from '../../model/opt/matrix.ts'
 import type { WayCounts } from '../../model/opt/sequence.ts'
 import { achievedBy } from '../achieved_mean.ts'
 import { countParameters } from '../cost/architectures.ts'
-import type { CostStorage } from '../cost/token_cost.ts'
 import { tokensPerSecond } from '../decode.ts'
 import { deviation, median, medianRatio } from '../turns.ts'
 import type { BenchArm } from './arms.ts'
@@ -26,7 +26,7 @@ export interface BenchRow {
   readonly shape: string
   readonly weights: 'random' | 'checkpoint'
   readonly parameters: number
-  readonly storage: CostStorage
+  readonly storage: Storage
   readonly backend: BackendName
   readonly threads: number
   readonly planner: BenchArm['planner']
@@ -137,7 +137,7 @@ function readsOf({
 }
 
 /** The dense arm of a storage under the same test. */
-function denseOf(all: readonly Measured[], { test }: Measured, storage: CostStorage): Measured | undefined {
+function denseOf(all: readonly Measured[], { test }: Measured, storage: Storage): Measured | undefined {
   return all.find((one) => one.arm.planner === 'dense' && one.test === test && one.storage === storage)
 }
 

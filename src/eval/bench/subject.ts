@@ -1,14 +1,15 @@
 /**
- * The models that are measured: a checkpoint, or the sizes of one with random weights. And what holds and runs them:
- * storages, backends, threads. What is not there yet is refused here and nowhere else.
+ * The models that are measured: a checkpoint, or the sizes of one with random weights. And what runs them: backends and
+ * threads; what is not there yet is refused here and nowhere else.
  */
 import type { Backend, BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { openModelFolder } from '../../io/load.ts'
 import { parseOptConfig, type OptConfig } from '../../model/opt/config.ts'
+import type { Storage } from '../../model/opt/matrix.ts'
 import { parameterShapes } from '../../model/opt/names.ts'
 import { OptModel } from '../../model/opt/opt_model.ts'
-import type { LoadOptions } from '../../model/opt/weights.ts'
+import type { LoadOptions } from '../../model/opt/weight_reader.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import {
@@ -18,7 +19,6 @@ import {
   optConfigOf,
   type Architecture,
 } from '../cost/architectures.ts'
-import type { CostStorage } from '../cost/token_cost.ts'
 import { hashFiles, hashTexts } from '../provenance.ts'
 import { RandomSource } from './random_weights.ts'
 
@@ -103,18 +103,6 @@ function sizesOf(model: string, config: OptConfig): Pick<BenchSubject, 'config' 
   return { config, architecture, shape: known?.name ?? `${layers}x${width}` }
 }
 
-/** The storages that models can be held in. */
-const heldStorages: readonly CostStorage[] = ['f32']
-
-/** How a model is loaded in a storage. @throws MissingError STORAGE_MISSING */
-export function storageOptions(storage: CostStorage): LoadOptions {
-  if (heldStorages.includes(storage)) return {}
-  throw new MissingError(
-    'STORAGE_MISSING',
-    `storage: expected ${heldStorages.join(' or ')}, got ${storage}, in which this version holds no model`,
-  )
-}
-
 /** Starts what computes. @throws MissingError THREADS_MISSING for more than one thread, and as `createBackend` */
 export async function startBackend(name: BackendName, threads: number): Promise<Backend> {
   if (threads === 1) return createBackend(name)
@@ -127,13 +115,13 @@ export async function startBackend(name: BackendName, threads: number): Promise<
 /** Loads a subject into a backend. @throws what `OptModel.load` and opening the weights throw */
 export async function loadSubject(
   subject: BenchSubject,
-  storage: CostStorage,
+  storage: Storage,
   backend: Backend,
-  options: Pick<LoadOptions, 'signal' | 'onProgress'>,
+  options: Pick<LoadOptions, 'signal' | 'onProgress'> = {},
 ): Promise<OptModel> {
   const source = await subject.open()
   try {
-    return await OptModel.load(subject.config, source, backend, { ...options, ...storageOptions(storage) })
+    return await OptModel.load(subject.config, source, backend, { ...options, storage })
   } finally {
     await source.close()
   }

@@ -15,17 +15,14 @@
  * whole in all arms and has no predictor. Left out: norms and softmax (in operations), writing to the cache.
  */
 import { unitsKept } from '../../masks/budget.ts'
+import type { Storage } from '../../model/opt/matrix.ts'
 import { countParameters, type Architecture } from './architectures.ts'
 
-/** How weights are stored. */
-export const storages = ['f32', 'bf16', 'f16', 'int8'] as const
-export type CostStorage = (typeof storages)[number]
-
 /** Bytes per number of matrices, of biases and norms, and of the cache. The scales of int8 rows are left out. */
-const bytesOf: Readonly<Record<CostStorage, { matrix: number; vector: number; cache: number }>> = {
+const bytesOf: Readonly<Record<Storage, { matrix: number; vector: number; cache: number }>> = {
   f32: { matrix: 4, vector: 4, cache: 4 },
-  bf16: { matrix: 2, vector: 2, cache: 2 },
-  f16: { matrix: 2, vector: 2, cache: 2 },
+  bf16: { matrix: 2, vector: 4, cache: 4 },
+  f16: { matrix: 2, vector: 4, cache: 4 },
   int8: { matrix: 1, vector: 4, cache: 4 },
 }
 
@@ -37,7 +34,7 @@ export type CostArm = (typeof costArms)[number]
 export interface CostSettings {
   /** Share of the ranked heads and neurons that is skipped. */
   readonly sparsity: number
-  readonly storage: CostStorage
+  readonly storage: Storage
   /** Tokens of the prompt, and tokens generated after it. */
   readonly prompt: number
   readonly tokens: number
@@ -87,7 +84,7 @@ function keptKeyValueHeads({ layers, heads, keyValueHeads }: Architecture, kept:
 }
 
 /** Bytes of these numbers as they are stored. */
-export function weightBytes({ matrix, vector }: NumbersRead, storage: CostStorage): number {
+export function weightBytes({ matrix, vector }: NumbersRead, storage: Storage): number {
   return matrix * bytesOf[storage].matrix + vector * bytesOf[storage].vector
 }
 
@@ -138,7 +135,7 @@ export function tokenCost(model: Architecture, arm: CostArm, settings: CostSetti
   }
 }
 
-function modelBytes(model: Architecture, storage: CostStorage): number {
+function modelBytes(model: Architecture, storage: Storage): number {
   const { matrix, vector } = bytesOf[storage]
   const all = countParameters(model)
   const { vector: read } = weightsRead(model, keptUnits(model, 0))
