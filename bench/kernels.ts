@@ -5,11 +5,10 @@
  * the figure is bytes of weights per second, beside what the machine reads in the same round. Many tokens, through the
  * backend's door: arithmetic per second.
  */
-import { readFile, write } from '../src/platform/platform.ts'
-import { instantiate, type Instance } from '../src/backends/wasm/instance.ts'
+import { write } from '../src/platform/platform.ts'
 import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
 import { Random } from '../src/tensor/random.ts'
-import { GIGABYTES, openStreams, STREAM_BYTES, STREAM_START } from './streams.ts'
+import { GIGABYTES, kernelsOver, openStreams, STREAM_BYTES, STREAM_START } from './streams.ts'
 import { figure, ratio, table, takeTurns, type Job } from './timing.ts'
 
 /** [rows, numbers per row]: blocks of OPT-125m and OPT-1.3b, and the lm_head of the former. */
@@ -41,12 +40,6 @@ function randomNumbers(length: number): Float32Array {
   // A short period is as good as none here, and a thousand times faster to make.
   const period = Float32Array.from({ length: 4096 }, () => random.uniform() - 0.5)
   return Float32Array.from({ length }, (_, i) => period[i % period.length])
-}
-
-/** The committed kernels over a memory of ours, so that they read the very pages the yardstick reads. */
-async function kernelsOver(memory: WebAssembly.Memory): Promise<Instance> {
-  const binary = await readFile(new URL('../src/backends/wasm/kernels.wasm', import.meta.url))
-  return instantiate(new WebAssembly.Module(binary as BufferSource), memory, 0)
 }
 
 async function oneToken(): Promise<void> {

@@ -1,17 +1,42 @@
 /**
- * How fast this machine reads memory from one thread: the roofs under which the streaming kernels live.
+ * What this machine gives one thread: how fast it reads memory, and how fast it multiplies and adds. The roofs under which
+ * the kernels live.
  *
- * "read forward" is the sequential-read bandwidth the goals are stated in. The other two cross-check it: one stream may
- * not be all that the memory gives.
+ * "read forward" is the sequential-read bandwidth the goals are stated in, and `sum` the kernel by which `shadowllm bench`
+ * measures it (src/eval/bench/read_speed.ts): it should be as fast. The others cross-check it: one stream may not be all
+ * that the memory gives.
  */
 import { write } from '../src/platform/platform.ts'
-import { GIGABYTES, STREAM_BYTES, openStreams } from './streams.ts'
-import { figure, ratio, table, takeTurns } from './timing.ts'
+import { openArithmetic } from './arithmetic.ts'
+import { GIGABYTES, kernelsOver, openStreams, STREAM_BYTES, STREAM_START } from './streams.ts'
+import { figure, ratio, table, takeTurns, type Job } from './timing.ts'
+
+const ROUNDS = 25
+
+/** Thousand millions per second from operations per millisecond. */
+const GIGA = 1e-6
 
 export async function run(): Promise<void> {
-  const { forward, five, copy } = await openStreams()
-  const rates = takeTurns([forward, five, copy], 15)
-  const rows = rates.map((one) => [one.name, figure(one, GIGABYTES), ratio(one, rates[0]).toFixed(2)])
-  await write('stdout', `${STREAM_BYTES / 2 ** 20} MiB, GB/s: median (best) of 15 rounds\n`)
-  await write('stdout', table([['', 'GB/s', 'x forward'], ...rows]))
+  const { memory, forward, five, copy } = await openStreams()
+  const {
+    kernels: { sum },
+    scratchSize: total,
+  } = await kernelsOver(memory)
+  const yardstick: Job = {
+    name: 'sum, the yardstick',
+    work: STREAM_BYTES,
+    run: () => sum(total, STREAM_START, STREAM_BYTES / 4),
+  }
+  const size = `${STREAM_BYTES / 2 ** 20} MiB`
+  await show(`Memory, ${size}`, 'GB/s', 'forward', [forward, yardstick, five, copy], GIGABYTES)
+  await write('stdout', '\n')
+  await show('Arithmetic in registers', 'G operations/s', 'strict', await openArithmetic(), GIGA)
+}
+
+/** Times jobs in turns, and sets them beside the first. */
+async function show(title: string, rate: string, first: string, jobs: Job[], unit: number): Promise<void> {
+  const rates = takeTurns(jobs, ROUNDS)
+  const rows = rates.map((one) => [one.name, figure(one, unit), ratio(one, rates[0]).toFixed(2)])
+  await write('stdout', `${title}: median (best) of ${ROUNDS} rounds\n`)
+  await write('stdout', table([['', rate, `x ${first}`], ...rows]))
 }

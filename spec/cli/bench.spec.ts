@@ -149,7 +149,7 @@ describe('bench', () => {
   test('--profile adds a table for every arm', async () => {
     const { printed, failure } = await run([...tiny, '--profile'])
     expect(failure).toBe(null)
-    expect(printed.match(/ ms per token, -?\d+\.\d % more for being watched\n/g)).toHaveLength(2)
+    expect(printed.match(/: a watched token takes \d+\.\d\d ms, \d+\.\d\d times an unwatched one\n/g)).toHaveLength(2)
     expect(printed).toMatch(/^lm_head \(linear\) +1\.000 /m)
   })
 

@@ -256,7 +256,7 @@ describe('a profile', () => {
       ...profileOf(times, turns.slice(0, 1), 0),
     } as const
     expect(formatProfile(profile))
-      .toBe(`tiny, f32, tg2, shadow 50 %: 5.00 ms per token, 1.3 % more for being watched
+      .toBe(`tiny, f32, tg2, shadow 50 %: a watched token takes 5.00 ms, 1.01 times an unwatched one
 
 what          calls (per token)  time (ms per token)  share (%)  touched (GB/s)
 ------------  -----------------  -------------------  ---------  --------------

@@ -162,6 +162,6 @@ export function formatProfile(profile: ArmProfile): string {
   }))
   const name = armName({ planner, sparsity: requested })
   const title = `${model}, ${storage}, ${test}, ${name}`
-  const whole = `${milliseconds.toFixed(2)} ms per token, ${(100 * overhead).toFixed(1)} % more for being watched`
+  const whole = `a watched token takes ${milliseconds.toFixed(2)} ms, ${(1 + overhead).toFixed(2)} times an unwatched one`
   return `${title}: ${whole}\n\n${formatTable(profileColumns, rows)}\n`
 }
