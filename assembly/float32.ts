@@ -49,6 +49,14 @@ export function combine(acc0: v128, acc1: v128, acc2: v128, acc3: v128): f32 {
   )
 }
 
+/** `combine` of four dots at once: each of a, b, c, d has its four accumulators added pairwise. */
+export function combineFour(a: v128, b: v128, c: v128, d: v128): v128 {
+  // (0 + 2) and (1 + 3) of each, then their sum.
+  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 1, 4, 5), v128.shuffle<f32>(a, b, 2, 3, 6, 7))
+  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 1, 4, 5), v128.shuffle<f32>(c, d, 2, 3, 6, 7))
+  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 2, 4, 6), v128.shuffle<f32>(ab, cd, 1, 3, 5, 7))
+}
+
 /** Striped sum of a[i] * b[i], i < length. */
 export function dot(a: usize, b: usize, length: i32): f32 {
   const end = a + bytes(length)
