@@ -3,10 +3,11 @@
  * attention_backward: its gradients over a whole sequence. Formulas and order: src/ops/attention.ts.
  */
 import { attendHeads, dotRows, GROUP, weigh } from './attention_stream'
+import { attendTiled, queriesPerBlock } from './attention_tile'
 import { addScaled, scaleArray } from './elementwise'
 import { bytes, dot } from './float32'
 import { attentionWeights, scoreGradients } from './scratch'
-import { rowAt } from './units'
+import { rowAt, unitAt } from './units'
 import { addRows } from './weighted_rows'
 
 export function attention(
@@ -26,6 +27,16 @@ export function attention(
   const count = heads ? R : H
   const size = <usize>T * <usize>H * bytes(K)
   if (heads) memory.fill(y, 0, size)
+  const block = queriesPerBlock(T, S, K)
+  if (block > 0) {
+    for (let r = 0; r < count; r++) {
+      const h = unitAt(heads, r)
+      const at = rowAt(0, h, K)
+      const past = rowAt(0, h * C, K)
+      attendTiled(y + at, query + at, key + past, value + past, scale, T, S, H, K, block)
+    }
+    return
+  }
   for (let r = 0; r < count; r += GROUP)
     attendHeads(y, query, key, value, heads, scale, T, S, C, H, K, r, min<i32>(GROUP, count - r))
 }

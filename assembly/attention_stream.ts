@@ -5,20 +5,10 @@
  * The scores of a query are independent of each other, so the keys of a head are read from four places, a quarter of the
  * positions apart. Values must be added in order, so there the streams are those of four heads, two positions in turn.
  */
-import { addScaled, divideArray, scaleArray } from './elementwise'
-import {
-  bytes,
-  combineFour,
-  dot,
-  exponentials,
-  largest,
-  madd,
-  madd1,
-  STRIPE,
-  sum,
-  wholeStripes,
-} from './float32'
+import { addScaled, scaleArray } from './elementwise'
+import { bytes, combineFour, dot, madd, madd1, STRIPE, wholeStripes } from './float32'
 import { attentionWeights, headAddresses, LONGEST_CONTEXT } from './scratch'
+import { softmaxRow } from './softmax_row'
 import { rowAt, unitAt } from './units'
 
 /** Heads side by side. */
@@ -66,13 +56,7 @@ export function attendHeads(
 /** The weights of one scaled query over positions 0..visible-1. */
 export function weigh(weights: usize, scaled: usize, key: usize, visible: i32, K: i32): void {
   dotRows(weights, scaled, key, visible, K)
-  softmaxRow(weights, visible)
-}
-
-/** Scores become weights. */
-export function softmaxRow(scores: usize, visible: i32): void {
-  exponentials(scores, scores, largest(scores, visible), visible)
-  divideArray(scores, sum(scores, visible), visible)
+  softmaxRow(weights, weights, visible)
 }
 
 /** y[s] = <x, matrix[s]>, s < count: rows from four places at once. */

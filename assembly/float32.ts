@@ -311,30 +311,6 @@ export function exponentials(y: usize, x: usize, shift: f32, length: i32): void 
   }
 }
 
-/** Striped sum of e^(x[i] - shift), i < length. */
-export function sumExponentials(x: usize, shift: f32, length: i32): f32 {
-  const end = x + bytes(length)
-  const whole = x + wholeStripes(length)
-  const shifts = f32x4.splat(shift)
-  let acc0 = f32x4.splat(0)
-  let acc1 = f32x4.splat(0)
-  let acc2 = f32x4.splat(0)
-  let acc3 = f32x4.splat(0)
-  while (x < whole) {
-    acc0 = f32x4.add(acc0, exp4(f32x4.sub(v128.load(x), shifts)))
-    acc1 = f32x4.add(acc1, exp4(f32x4.sub(v128.load(x, 16), shifts)))
-    acc2 = f32x4.add(acc2, exp4(f32x4.sub(v128.load(x, 32), shifts)))
-    acc3 = f32x4.add(acc3, exp4(f32x4.sub(v128.load(x, 48), shifts)))
-    x += STRIPE
-  }
-  let total = combine(acc0, acc1, acc2, acc3)
-  while (x < end) {
-    total += exp1(load<f32>(x) - shift)
-    x += 4
-  }
-  return total
-}
-
 const SQRT_HALF: f32 = 0.707106781186547524
 
 /** ln x. 0 gives -Infinity, a negative number NaN. */

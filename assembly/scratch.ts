@@ -28,7 +28,8 @@ const WEIGHTS: usize = EDGE_TILE + 4 * 8 * 4
 const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
 const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
 const HEADS: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
-const ADDRESSES: usize = HEADS + 8 * 4
+const EXPONENTIAL_CONSTANTS: usize = HEADS + 8 * 4
+const ADDRESSES: usize = EXPONENTIAL_CONSTANTS + 14 * 16
 const FACTORS: usize = ADDRESSES + 8 * 4
 const BYTE_COUNTS: usize = FACTORS + 8 * 4
 
@@ -73,6 +74,11 @@ export function attentionRows(): usize {
 /** attention over few tokens: where the values of a group of heads stand, and where their sums do, [2, 4]. */
 export function headAddresses(): usize {
   return start + HEADS
+}
+
+/** softmax_row: the constants of e^x, [14] f32x4. */
+export function exponentialConstants(): usize {
+  return start + EXPONENTIAL_CONSTANTS
 }
 
 /** attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT]. */
