@@ -3,7 +3,7 @@
  * attention_backward: its gradients over a whole sequence. Formulas and order: src/ops/attention.ts.
  */
 import { attendHeads, dotRows, GROUP, weigh } from './attention_stream'
-import { attendTiled, queriesPerBlock } from './attention_tile'
+import { attendTiled, isAttentionTiled, queriesPerBlock } from './attention_tile'
 import { addScaled, scaleArray } from './elementwise'
 import { bytes, dot } from './float32'
 import { attentionWeights, scoreGradients } from './scratch'
@@ -28,7 +28,7 @@ export function attention(
   const size = <usize>T * <usize>H * bytes(K)
   if (heads) memory.fill(y, 0, size)
   const block = queriesPerBlock(T, S, K)
-  if (block > 0) {
+  if (isAttentionTiled(block, S, K)) {
     for (let r = 0; r < count; r++) {
       const h = unitAt(heads, r)
       const at = rowAt(0, h, K)

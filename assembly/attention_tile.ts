@@ -17,11 +17,20 @@ import { addRows } from './weighted_rows'
 /** Queries of a block, at most. */
 const MOST_QUERIES: i32 = 32
 
-/** How many queries a block holds; 0 where tiles do not fit. */
+/** How many queries a block holds. */
 export function queriesPerBlock(T: i32, S: i32, K: i32): i32 {
-  const room = min<i32>(MOST_WEIGHTS / max<i32>(S, 1), MOST_ROWS / max<i32>(K, 1))
-  const block = min<i32>(T, min<i32>(MOST_QUERIES, room))
-  return isTiled(block, K, S) ? block : 0
+  const room = min<i32>(MOST_WEIGHTS / weightStride(S), MOST_ROWS / max<i32>(K, 1))
+  return min<i32>(T, min<i32>(MOST_QUERIES, room))
+}
+
+/** From one query's weights to the next: an odd number of lines, so that they do not all fall into the same cache sets. */
+export function weightStride(width: i32): i32 {
+  return (((width + 15) >> 4) | 1) << 4
+}
+
+/** Whether `attendTiled` takes blocks of this shape. */
+export function isAttentionTiled(block: i32, S: i32, K: i32): bool {
+  return isTiled(block, K, S)
 }
 
 /** One head, `block` queries at a time. */
@@ -39,22 +48,23 @@ export function attendTiled(
 ): void {
   const scaled = attentionRows()
   const weights = attentionWeights()
-  const stride = H * K
+  const apart = weightStride(S)
+  const token = H * K
   for (let t = 0; t < T; t += block) {
     const first = min<i32>(t, T - block)
     const shared = S - T + first + 1
-    const width = shared + block - 1
+    const to = rowAt(y, first, token)
     for (let i = 0; i < block; i++)
-      scaleArray(rowAt(scaled, i, K), rowAt(query, first + i, stride), scale, K)
-    linearTiled(weights, scaled, key, 0, 0, block, width, K, width)
+      scaleArray(rowAt(scaled, i, K), rowAt(query, first + i, token), scale, K)
+    linearTiled(weights, scaled, key, 0, 0, block, apart, K, shared + block - 1)
     for (let i = 0; i < block; i++) {
-      const row = rowAt(weights, i, width)
+      const row = rowAt(weights, i, apart)
       softmaxRow(row, row, shared + i)
-      memory.fill(rowAt(y, first + i, stride), 0, bytes(K))
+      memory.fill(rowAt(to, i, token), 0, bytes(K))
     }
-    const to = rowAt(y, first, stride)
-    addOuterProducts(to, 0, stride, weights, width, 1, value, K, 0, block, K, shared)
+    addOuterProducts(to, 0, token, weights, apart, 1, value, K, 0, block, K, shared)
+    const rest = rowAt(value, shared, K)
     for (let i = 1; i < block; i++)
-      addRows(rowAt(to, i, stride), rowAt(value, shared, K), rowAt(weights, i, width) + bytes(shared), 0, 1, K, i, i)
+      addRows(rowAt(to, i, token), rest, rowAt(weights, i, apart) + bytes(shared), 0, 1, K, i, i)
   }
 }

@@ -29,7 +29,8 @@ const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
 const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
 const HEADS: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
 const EXPONENTIAL_CONSTANTS: usize = HEADS + 8 * 4
-const ADDRESSES: usize = EXPONENTIAL_CONSTANTS + 14 * 16
+const PAIR_MASKS: usize = EXPONENTIAL_CONSTANTS + 14 * 16
+const ADDRESSES: usize = PAIR_MASKS + 2 * 16
 const FACTORS: usize = ADDRESSES + 8 * 4
 const BYTE_COUNTS: usize = FACTORS + 8 * 4
 
@@ -79,6 +80,11 @@ export function headAddresses(): usize {
 /** softmax_row: the constants of e^x, [14] f32x4. */
 export function exponentialConstants(): usize {
   return start + EXPONENTIAL_CONSTANTS
+}
+
+/** byte_rows: which of each two int16 numbers to take, [2] i16x8. */
+export function pairMasks(): usize {
+  return start + PAIR_MASKS
 }
 
 /** attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT]. */
