@@ -139,9 +139,21 @@ function addTwo(y: usize, rows: usize, factors: usize, K: i32): void {
   let next = rows + bytes(K)
   while (y < whole) {
     v128.store(y, madd(madd(v128.load(y), factor0, v128.load(rows)), factor1, v128.load(next)))
-    v128.store(y, madd(madd(v128.load(y, 16), factor0, v128.load(rows, 16)), factor1, v128.load(next, 16)), 16)
-    v128.store(y, madd(madd(v128.load(y, 32), factor0, v128.load(rows, 32)), factor1, v128.load(next, 32)), 32)
-    v128.store(y, madd(madd(v128.load(y, 48), factor0, v128.load(rows, 48)), factor1, v128.load(next, 48)), 48)
+    v128.store(
+      y,
+      madd(madd(v128.load(y, 16), factor0, v128.load(rows, 16)), factor1, v128.load(next, 16)),
+      16,
+    )
+    v128.store(
+      y,
+      madd(madd(v128.load(y, 32), factor0, v128.load(rows, 32)), factor1, v128.load(next, 32)),
+      32,
+    )
+    v128.store(
+      y,
+      madd(madd(v128.load(y, 48), factor0, v128.load(rows, 48)), factor1, v128.load(next, 48)),
+      48,
+    )
     y += STRIPE
     rows += STRIPE
     next += STRIPE

@@ -54,8 +54,7 @@ export function attendTiled(
     const first = min<i32>(t, T - block)
     const shared = S - T + first + 1
     const to = rowAt(y, first, token)
-    for (let i = 0; i < block; i++)
-      scaleArray(rowAt(scaled, i, K), rowAt(query, first + i, token), scale, K)
+    for (let i = 0; i < block; i++) scaleArray(rowAt(scaled, i, K), rowAt(query, first + i, token), scale, K)
     linearTiled(weights, scaled, key, 0, 0, block, apart, K, shared + block - 1)
     for (let i = 0; i < block; i++) {
       const row = rowAt(weights, i, apart)

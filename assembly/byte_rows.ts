@@ -23,7 +23,7 @@ export function dotByteRows(
   const quarter = (count >> 2) & ~3
   const apart = bytes(quarter)
   const far = <usize>quarter * <usize>K
-  const four = <usize>K << 2
+  const four = (<usize>K) << 2
   const steps = f32x4.splat(step)
   let s = 0
   for (; s < quarter; s += 4) {
