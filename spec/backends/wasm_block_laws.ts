@@ -80,9 +80,9 @@ export function longHeads(backend: Backend, name: Attention, seed: number): void
     const sizes = { T: 5, S: 9, C: 9, H: 1, K, R: 0 }
     const values = makeValues(name, sizes, data, 'plain', new Set(['heads']))
     const ones = new Float32Array(5 * K).fill(1)
-    const key = name === 'attention_i8' ? { key: new Int8Array(9 * K).fill(127) } : {}
+    const key = name === 'attention_i8' ? new Int8Array(9 * K).fill(127) : values.key
     checkAgreement(backend, name, values, { offset: 0, aliased: false })
-    checkAgreement(backend, name, { ...values, query: ones, ...key }, { offset: 0, aliased: false })
+    checkAgreement(backend, name, { ...values, query: ones, key }, { offset: 0, aliased: false })
   }
 }
 

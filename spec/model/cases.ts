@@ -12,6 +12,7 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
 import { initialWeights } from '../../src/model/opt/initial_weights.ts'
+import { cacheStorages, type CacheStorage } from '../../src/model/opt/layer_cache.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
@@ -52,6 +53,8 @@ export interface ModelCase {
   readonly preNorm: boolean
   readonly finalNorm: boolean
   readonly tied: boolean
+  /** What its sequences keep their past as; float32 unless told. */
+  readonly cache?: CacheStorage
   /** Of weights, tokens and masks. */
   readonly seed: number
 }
@@ -73,6 +76,12 @@ const sizes = {
 /** Any small model. */
 export const anyModel: fc.Arbitrary<ModelCase> = fc.record(sizes)
 
+/** Any small model, its past kept in any way: for laws that hold exactly in each. */
+export const anySequence: fc.Arbitrary<ModelCase> = fc.record({
+  ...sizes,
+  cache: fc.constantFrom(...cacheStorages),
+})
+
 /** Models wide enough that a layer norm does not magnify rounding: for laws with a bound. */
 export const roomyModel: fc.Arbitrary<ModelCase> = fc.record({
   ...sizes,
@@ -91,7 +100,7 @@ export function tensorsOf(model: ModelCase): Map<string, HostTensor> {
   return initialWeights(configOf(model), { seed: model.seed, deviation: 0.4, biasDeviation: 0.3 })
 }
 
-/** Loads a case, gives it to `work`, and frees it. */
+/** Loads a case, gives it to `work`, and frees it. Its sequences keep their past as the case says. */
 export async function withModel(
   { load, backend }: Subject,
   model: ModelCase,
@@ -99,6 +108,8 @@ export async function withModel(
   tensors: ReadonlyMap<string, HostTensor> = tensorsOf(model),
 ): Promise<void> {
   const loaded = await load(configOf(model), memorySource(tensors), backend, { allowNonFinite: true })
+  const begin = loaded.begin.bind(loaded)
+  loaded.begin = (options) => begin({ ...options, cache: options?.cache ?? model.cache })
   try {
     await work(loaded)
   } finally {

@@ -4,6 +4,7 @@
 import { Option } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
 import { backendNames } from '../backends/select.ts'
+import { cacheStorages } from '../model/opt/layer_cache.ts'
 import { seedFlag } from './values.ts'
 
 /** What a command that runs a model is given. */
@@ -25,6 +26,13 @@ export function modelOption(): Option {
 /** What computes. */
 export function backendOption(): Option {
   return new Option('--backend <name>', 'what computes').choices(backendNames).default('wasm')
+}
+
+/** How the past is kept. */
+export function cacheOption(): Option {
+  return new Option('--cache <storage>', 'what keys and values of the past are stored as')
+    .choices(cacheStorages)
+    .default('f32')
 }
 
 /** The one seed of a run. */

@@ -3,11 +3,12 @@
  */
 import type { Command } from 'commander'
 import type { MaskMode } from '../../model/opt/active_block.ts'
+import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import { now } from '../../platform/platform.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import type { GenerateStep, ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, type ModelFlags } from '../flags.ts'
+import { backendOption, cacheOption, modelOption, quietOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import {
   addPlanFlags,
@@ -44,6 +45,7 @@ interface GenerateFlags extends ModelFlags, PlanFlags {
   readonly topK?: number
   readonly topP: number
   readonly mode: MaskMode
+  readonly cache: CacheStorage
   readonly json?: boolean
 }
 
@@ -64,6 +66,7 @@ export function addGenerate(program: Command, session: Session): void {
     .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
     .addOption(backendOption())
     .addOption(modeOption())
+    .addOption(cacheOption())
     .option('--json', 'print one JSON object at the end instead of text')
     .addOption(quietOption())
     .addHelpText('after', help)
@@ -107,10 +110,10 @@ async function write(
   flags: GenerateFlags,
   steps: GenerateStep[],
 ): Promise<string> {
-  const { planner, every, maxTokens, temperature, topK, topP, mode } = flags
+  const { planner, every, maxTokens, temperature, topK, topP, mode, cache } = flags
   const { signal } = session
   const decided = { ...choiceOf(flags), planner, every, mode }
-  const text = opt.generate(prompt, { ...decided, maxTokens, temperature, topK, topP, signal })
+  const text = opt.generate(prompt, { ...decided, maxTokens, cache, temperature, topK, topP, signal })
   for (;;) {
     const { done, value } = await text.next()
     if (done) return value
@@ -121,7 +124,7 @@ async function write(
 
 function summary(
   prompt: string,
-  { planner, sparsity, headSparsity, neuronSparsity, scope, every, seed }: GenerateFlags,
+  { planner, sparsity, headSparsity, neuronSparsity, scope, every, cache, seed }: GenerateFlags,
   steps: readonly GenerateStep[],
   end: string,
   seconds: number,
@@ -136,6 +139,7 @@ function summary(
     planner,
     sparsity: isDense ? 0 : sparsity,
     ...(!isDense && { headSparsity, neuronSparsity, scope, every }),
+    cache,
     seed,
   }
 }

@@ -20,9 +20,17 @@ import {
 } from '../../eval/texts.ts'
 import { readWikitext } from '../../eval/wikitext.ts'
 import { commandArguments } from '../../platform/platform.ts'
+import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  cacheOption,
+  modelOption,
+  quietOption,
+  seedOption,
+  type ModelFlags,
+} from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
@@ -57,6 +65,7 @@ interface PerplexityFlags extends ModelFlags, PlannerFlags {
   readonly prefix: Prefix
   readonly prompt?: number
   readonly limit?: number
+  readonly cache: CacheStorage
   readonly seed: number
   readonly json?: boolean
   readonly output?: string
@@ -92,6 +101,7 @@ export function addPerplexity(program: Command, session: Session): void {
       wholeFlag('limit', count),
     )
   addPlannerFlags(command)
+    .addOption(cacheOption())
     .addOption(seedOption())
     .addOption(backendOption())
     .option('--json', 'print one JSON object instead of the table')
@@ -126,7 +136,7 @@ function measure(
   text: PagedText,
   flags: PerplexityFlags,
 ): Promise<TextPerplexityReport> {
-  const { by, stride, prefix, prompt, mode, seed } = flags
+  const { by, stride, prefix, prompt, mode, cache, seed } = flags
   return withConfigurations(opt, flags, (configurations) =>
     textPerplexity(
       {
@@ -141,6 +151,7 @@ function measure(
         prefix,
         prompt,
         mode,
+        cache,
         seed,
         argv: commandArguments(),
       },
