@@ -105,6 +105,22 @@ export function scaleArray(y: usize, x: usize, factor: f32, length: i32): void {
   }
 }
 
+/** y[i] *= x[i], i < length. */
+export function multiplyArray(y: usize, x: usize, length: i32): void {
+  const end = y + bytes(length)
+  const whole = y + wholeQuads(length)
+  while (y < whole) {
+    v128.store(y, f32x4.mul(v128.load(y), v128.load(x)))
+    y += 16
+    x += 16
+  }
+  while (y < end) {
+    store<f32>(y, load<f32>(y) * load<f32>(x))
+    y += 4
+    x += 4
+  }
+}
+
 /** y[i] /= divisor, i < length. */
 export function divideArray(y: usize, divisor: f32, length: i32): void {
   const end = y + bytes(length)
