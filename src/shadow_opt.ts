@@ -19,7 +19,7 @@ import { generateTokens, type GenerateEnd } from './model/opt/generate.ts'
 import { shiftLabels } from './model/opt/loss.ts'
 import { OptModel } from './model/opt/opt_model.ts'
 import { makeSampler, type SamplerOptions } from './model/opt/sampling.ts'
-import type { LoadProgress } from './model/opt/weights.ts'
+import type { LoadProgress } from './model/opt/weight_reader.ts'
 import { exists, folderOf, pathOfUrl } from './platform/platform.ts'
 import { NOT_SCORED } from './ops/cross_entropy.ts'
 import { generationPlanners, PlannerFiles, type PlannerChoice, type PlanOptions } from './planner_options.ts'
@@ -46,7 +46,7 @@ export interface OpenOptions {
   readonly backend?: BackendName
   /** Ends the load. */
   readonly signal?: AbortSignal
-  /** Called after each tensor. */
+  /** Called after each few megabytes, at least once per tensor. */
   readonly onProgress?: (progress: LoadProgress) => void
 }
 

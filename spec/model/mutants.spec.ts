@@ -338,7 +338,11 @@ const mutants: readonly Mutant[] = [
   },
   {
     bug: 'the embedding of padding is trained like any other',
-    plant: () => wrongBackend(() => ({ write: () => {} })),
+    // The backward pass writes zeros over its gradient; loading writes weights, which must still arrive.
+    plant: () =>
+      wrongBackend((right) => ({
+        write: (buffer, values, start) => void (values.some(Boolean) && right.write(buffer, values, start)),
+      })),
     breaks: ['padding'],
   },
 ]

@@ -4,6 +4,7 @@
 import { embeddedName, ShadowOpt } from '../shadow_opt.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
+import { formatShare } from './words.ts'
 
 /**
  * Loads a model, works with it, and gives it back whatever becomes of the work.
@@ -18,7 +19,8 @@ export async function withModel<T>(
   const opt = await ShadowOpt.fromPretrained(model ?? embeddedName, {
     backend,
     signal: session.signal,
-    onProgress: ({ loaded, total }) => session.progress.update({ stage: 'loading', done: loaded, total }),
+    onProgress: ({ loadedBytes: done, totalBytes: total }) =>
+      session.progress.update({ stage: 'loading', done, total, note: formatShare(done, total) }),
   })
   session.progress.clear()
   try {

@@ -12,25 +12,30 @@ import { UsageError } from '../../tensor/errors.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import type { OptConfig } from './config.ts'
 import { modules, parameterShapes } from './names.ts'
+import type { RowChunk } from './weight_reader.ts'
 
 /** Whether a parameter is held input-major, that is turned on its way into a backend. */
 export function isInputMajor(name: string): boolean {
   return name.endsWith(`.${modules.out}.weight`) || name.endsWith(`.${modules.fc2}.weight`)
 }
 
-/** Uploads the values of a parameter, given as Hugging Face stores them, in the layout it is held in. */
-export function uploadParameter(
+/** Makes the buffer a parameter is held in, and fills it from its rows as Hugging Face stores them. */
+export async function loadParameter(
   scope: BufferScope,
   name: string,
-  values: Float32Array,
   shape: readonly number[],
-): Buffer {
-  const uploaded = scope.upload(values)
-  if (!isInputMajor(name)) return uploaded
-  const turned = scope.allocate(values.length)
-  scope.backend.ops.transpose(turned, uploaded, shape[0], shape[1])
-  scope.free(uploaded)
-  return turned
+  chunks: AsyncIterable<RowChunk>,
+): Promise<Buffer> {
+  const { backend } = scope
+  const held = scope.allocate(lengthOf(shape))
+  // Turning takes all rows: they wait in a buffer of their own, a matrix at a time.
+  const asStored = isInputMajor(name) ? scope.allocate(held.length) : held
+  for await (const { start, values } of chunks) backend.write(asStored, values, start)
+  if (asStored !== held) {
+    backend.ops.transpose(held, asStored, shape[0], shape[1])
+    scope.free(asStored)
+  }
+  return held
 }
 
 /** Overwrites what is held for a parameter by values as Hugging Face stores them. */

@@ -2,15 +2,16 @@
  * The parameters of an OPT model inside a backend.
  *
  * q, k, v, fc1, the projections and the lm_head stay one row per output; out_proj and fc2 are turned at load to one row
- * per input (held_parameters.ts says why). The host copy of a tensor is dropped as soon as it is uploaded.
+ * per input (held_parameters.ts says why). They are loaded by ranges (weight_reader.ts): beside what the backend holds
+ * there are never more than a few megabytes of a tensor, and a second copy of one matrix while it is turned.
  */
 import type { Backend, Buffer } from '../../backends/backend.ts'
 import { BufferScope } from '../../backends/buffer_scope.ts'
-import { InputError } from '../../tensor/errors.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
-import { uploadParameter } from './held_parameters.ts'
+import { loadParameter } from './held_parameters.ts'
 import { matchTensors, moduleName, names, parameterShapes } from './names.ts'
+import { WeightReader, type LoadOptions } from './weight_reader.ts'
 
 /** A weight and a bias. */
 export interface Affine {
@@ -47,24 +48,6 @@ export interface OptWeights {
   dispose(): void
 }
 
-/** How far a load has come. */
-export interface LoadProgress {
-  /** Parameters loaded so far, and in all. */
-  readonly loaded: number
-  readonly total: number
-  /** The tensor just loaded. */
-  readonly name: string
-}
-
-/** How a load is watched, and what it accepts. */
-export interface LoadOptions {
-  /** Ends the load between two tensors; what was uploaded is freed. */
-  readonly signal?: AbortSignal
-  readonly onProgress?: (progress: LoadProgress) => void
-  /** Accept NaN and infinity among the weights. */
-  readonly allowNonFinite?: boolean
-}
-
 /**
  * Loads every parameter into a backend.
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DUPLICATE, TENSOR_EXTRA before anything is read;
@@ -77,32 +60,17 @@ export async function loadWeights(
   options: LoadOptions = {},
 ): Promise<OptWeights> {
   const { stored, unused } = matchTensors(config, source.tensors)
-  const shapes = parameterShapes(config)
+  const reader = new WeightReader(source, stored, options)
   const scope = new BufferScope(backend)
   const parameters = new Map<string, Buffer>()
-  let loaded = 0
   try {
-    for (const [name, storedName] of stored) {
-      options.signal?.throwIfAborted()
-      const values = await source.read(storedName)
-      if (!options.allowNonFinite) refuseNonFinite(storedName, values)
-      parameters.set(name, uploadParameter(scope, name, values, shapes.get(name) as readonly number[]))
-      loaded++
-      options.onProgress?.({ loaded, total: stored.size, name: storedName })
-    }
+    for (const [name, shape] of parameterShapes(config))
+      parameters.set(name, await loadParameter(scope, name, shape, reader.chunks(name)))
   } catch (error) {
     scope.dispose()
     throw error
   }
   return arrange(config, parameters, unused, () => scope.dispose())
-}
-
-function refuseNonFinite(name: string, values: Float32Array): void {
-  for (let i = 0; i < values.length; i++)
-    if (!Number.isFinite(values[i]))
-      throw new InputError('WEIGHT_NOT_FINITE', `${name}[${i}]: expected a finite number, got ${values[i]}`, {
-        tensor: name,
-      })
 }
 
 function arrange(
