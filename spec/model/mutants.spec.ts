@@ -230,6 +230,11 @@ const mutants: readonly Mutant<LawName>[] = [
     breaks: ['golden', 'agreement'],
   },
   {
+    bug: 'what was to be forgotten is remembered',
+    plant: wrongBegin((right) => (options) => Object.assign(right(options), { rewind: () => {} })),
+    breaks: ['rewound'],
+  },
+  {
     bug: 'scores are shifted twice',
     plant: wrongBegin((right) => (options) => {
       const sequence = right(options)
