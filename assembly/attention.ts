@@ -2,30 +2,13 @@
  * attention: causal self-attention of T new tokens over a cache of S, for chosen heads; +0 for the others.
  * attention_backward: its gradients over a whole sequence. Formulas and order: src/ops/attention.ts.
  */
-import { addScaled, divideArray, scaleArray } from './elementwise'
-import { bytes, dot, dotThree, exponentials, largest, sum } from './float32'
+import { attendHeads, dotRows, GROUP, weigh } from './attention_stream'
+import { attendTiled, isAttentionTiled, queriesPerBlock } from './attention_tile'
+import { addScaled, scaleArray } from './elementwise'
+import { bytes, dot } from './float32'
 import { attentionWeights, scoreGradients } from './scratch'
 import { rowAt, unitAt } from './units'
 import { addRows } from './weighted_rows'
-
-/** to[s] = <x, matrix[s]>, s < count. */
-function dotRows(to: usize, x: usize, matrix: usize, count: i32, K: i32): void {
-  let s = 0
-  for (; s + 3 <= count; s += 3) {
-    const at = to + bytes(s)
-    const row = rowAt(matrix, s, K)
-    dotThree<f32>(at, at + 4, at + 8, x, row, row + bytes(K), row + bytes(K) * 2, K)
-  }
-  for (; s < count; s++) store<f32>(to + bytes(s), dot<f32>(x, rowAt(matrix, s, K), K))
-}
-
-/** Fills `attentionWeights` with those of one scaled query over positions 0..visible-1. */
-function attend(scaled: usize, key: usize, visible: i32, K: i32): void {
-  const weights = attentionWeights()
-  dotRows(weights, scaled, key, visible, K)
-  exponentials(weights, weights, largest(weights, visible), visible)
-  divideArray(weights, sum(weights, visible), visible)
-}
 
 export function attention(
   y: usize, // [T, H, K]
@@ -44,20 +27,18 @@ export function attention(
   const count = heads ? R : H
   const size = <usize>T * <usize>H * bytes(K)
   if (heads) memory.fill(y, 0, size)
-  for (let r = 0; r < count; r++) {
-    const h = unitAt(heads, r)
-    const headKey = rowAt(key, h * C, K)
-    const headValue = rowAt(value, h * C, K)
-    for (let t = 0; t < T; t++) {
-      const visible = S - T + t + 1
-      const row = rowAt(y, t * H + h, K)
-      // The scaled query stands in the output row until the weights are known.
-      scaleArray(row, rowAt(query, t * H + h, K), scale, K)
-      attend(row, headKey, visible, K)
-      memory.fill(row, 0, bytes(K))
-      addRows<f32>(row, headValue, attentionWeights(), 0, 1, K, visible, visible)
+  const block = queriesPerBlock(T, S, K)
+  if (isAttentionTiled(block, S, K)) {
+    for (let r = 0; r < count; r++) {
+      const h = unitAt(heads, r)
+      const at = rowAt(0, h, K)
+      const past = rowAt(0, h * C, K)
+      attendTiled(y + at, query + at, key + past, value + past, scale, T, S, H, K, block)
     }
+    return
   }
+  for (let r = 0; r < count; r += GROUP)
+    attendHeads(y, query, key, value, heads, scale, T, S, C, H, K, r, min<i32>(GROUP, count - r))
 }
 
 export function attention_backward(
@@ -88,7 +69,7 @@ export function attention_backward(
       // The scaled query stands in query_grad's row until every past position has received it.
       const row = query_grad + here
       scaleArray(row, query + here, scale, K)
-      attend(row, headKey, visible, K)
+      weigh(weights, row, headKey, visible, K)
       gradeScores(y_grad + here, headValue, visible, K)
       for (let s = 0; s < visible; s++) {
         const past = rowAt(0, s * H + h, K)

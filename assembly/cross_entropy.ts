@@ -2,8 +2,9 @@
  * cross_entropy: nll[t] = log(sum(e^(logits[t] - max))) - (logits[t, labels[t]] - max), 0 where the label is -100.
  * cross_entropy_backward: logits_grad[t] = nll_grad[t] * (softmax(logits[t]) - onehot(labels[t])), 0 where not scored.
  */
-import { divideArray, scaleArray } from './elementwise'
-import { bytes, exponentials, largest, log1, sum, sumExponentials } from './float32'
+import { scaleArray } from './elementwise'
+import { bytes, largest, log1 } from './float32'
+import { softmaxRow, sumExponentials } from './softmax_row'
 import { rowAt, unitAt } from './units'
 
 /** The label of a position that is not scored. */
@@ -38,14 +39,12 @@ export function cross_entropy_backward(
 ): void {
   for (let t = 0; t < T; t++) {
     const label = unitAt(labels, t)
-    const from = rowAt(logits, t, V)
     const to = rowAt(logits_grad, t, V)
     if (label == NOT_SCORED) {
       memory.fill(to, 0, bytes(V))
       continue
     }
-    exponentials(to, from, largest(from, V), V)
-    divideArray(to, sum(to, V), V)
+    softmaxRow(to, rowAt(logits, t, V), V)
     const at = to + bytes(label)
     store<f32>(at, load<f32>(at) - 1)
     scaleArray(to, to, load<f32>(nll_grad + bytes(t)), V)

@@ -2,7 +2,8 @@
  * Arithmetic on arrays, element by element: nothing here has an order.
  */
 import { bytes, madd, madd1, STRIPE, wholeQuads, wholeStripes } from './float32'
-import { inUnits, one, quad0, quad1, quad2, quad3 } from './storage'
+import { inUnits, one, quad0, quad1, quad2, quad3, unit } from './storage'
+import { rowAt } from './units'
 
 /** y[i] += factor * x[i], i < length, x stored as W: one term of a sequential sum. */
 export function addScaled<W>(y: usize, x: usize, factor: f32, length: i32): void {
@@ -39,6 +40,14 @@ export function widenArray<W>(y: usize, x: usize, length: i32): void {
     y += 4
     x += sizeof<W>()
   }
+}
+
+/** Whether all numbers of x [T, width] stay finite in units of W. */
+export function fitUnits<W>(x: usize, T: i32, width: i32): bool {
+  if (unit<W>() == 1) return true
+  for (let t = 0; t < T; t++)
+    if (!(largestSize(rowAt(x, t, width), width) * unit<W>() < Infinity)) return false
+  return true
 }
 
 /** The largest |x[i]|, i < length; +0 for none, NaN if one is NaN. */
@@ -91,6 +100,22 @@ export function scaleArray(y: usize, x: usize, factor: f32, length: i32): void {
   }
   while (x < end) {
     store<f32>(y, load<f32>(x) * factor)
+    y += 4
+    x += 4
+  }
+}
+
+/** y[i] *= x[i], i < length. */
+export function multiplyArray(y: usize, x: usize, length: i32): void {
+  const end = y + bytes(length)
+  const whole = y + wholeQuads(length)
+  while (y < whole) {
+    v128.store(y, f32x4.mul(v128.load(y), v128.load(x)))
+    y += 16
+    x += 16
+  }
+  while (y < end) {
+    store<f32>(y, load<f32>(y) * load<f32>(x))
     y += 4
     x += 4
   }

@@ -51,6 +51,14 @@ export function combine(acc0: v128, acc1: v128, acc2: v128, acc3: v128): f32 {
   )
 }
 
+/** `combine` of four dots at once: each of a, b, c, d has its four accumulators added pairwise. */
+export function combineFour(a: v128, b: v128, c: v128, d: v128): v128 {
+  // (0 + 2) and (1 + 3) of each, then their sum.
+  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 1, 4, 5), v128.shuffle<f32>(a, b, 2, 3, 6, 7))
+  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 1, 4, 5), v128.shuffle<f32>(c, d, 2, 3, 6, 7))
+  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 2, 4, 6), v128.shuffle<f32>(ab, cd, 1, 3, 5, 7))
+}
+
 /** Striped sum of x[i] * w[i], i < length, w stored as W. */
 export function dot<W>(x: usize, w: usize, length: i32): f32 {
   const end = x + bytes(length)
@@ -306,30 +314,6 @@ export function exponentials(y: usize, x: usize, shift: f32, length: i32): void 
     y += 4
     x += 4
   }
-}
-
-/** Striped sum of e^(x[i] - shift), i < length. */
-export function sumExponentials(x: usize, shift: f32, length: i32): f32 {
-  const end = x + bytes(length)
-  const whole = x + wholeStripes(length)
-  const shifts = f32x4.splat(shift)
-  let acc0 = f32x4.splat(0)
-  let acc1 = f32x4.splat(0)
-  let acc2 = f32x4.splat(0)
-  let acc3 = f32x4.splat(0)
-  while (x < whole) {
-    acc0 = f32x4.add(acc0, exp4(f32x4.sub(v128.load(x), shifts)))
-    acc1 = f32x4.add(acc1, exp4(f32x4.sub(v128.load(x, 16), shifts)))
-    acc2 = f32x4.add(acc2, exp4(f32x4.sub(v128.load(x, 32), shifts)))
-    acc3 = f32x4.add(acc3, exp4(f32x4.sub(v128.load(x, 48), shifts)))
-    x += STRIPE
-  }
-  let total = combine(acc0, acc1, acc2, acc3)
-  while (x < end) {
-    total += exp1(load<f32>(x) - shift)
-    x += 4
-  }
-  return total
 }
 
 const SQRT_HALF: f32 = 0.707106781186547524

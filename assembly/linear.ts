@@ -6,10 +6,10 @@
  * Few tokens: the rows stream past, from three places of the matrix at once, a third of the way apart: on the machines
  * tried that is faster than one stream, and than rows that are neighbours (bench/README.md). Several: linear_tile.ts.
  */
-import { addArrays, largestSize } from './elementwise'
+import { addArrays, fitUnits } from './elementwise'
 import { bytes, dot, dotThree } from './float32'
 import { isTiled, linearTiled } from './linear_tile'
-import { bf16, f16, prepare, storedRow, unitLimit } from './storage'
+import { bf16, f16, prepare, storedRow } from './storage'
 import { addChosen, rowAt, unitAt } from './units'
 
 export function linear(
@@ -72,7 +72,7 @@ function overRows<W>(
     linearTiled<W>(y, x, weight, bias, rows, T, O, I, count)
     return
   }
-  const third = areFinite<W>(x, T, I) ? count / 3 : 0
+  const third = fitUnits<W>(x, T, I) ? count / 3 : 0
   for (let r = 0; r < third; r++) {
     const o0 = unitAt(rows, r)
     const o1 = unitAt(rows, r + third)
@@ -91,13 +91,6 @@ function overRows<W>(
       store<f32>(rowAt(y, t, O) + bytes(o), dot<W>(rowAt(x, t, I), storedRow<W>(weight, o, I), I))
   }
   if (bias) addBiases(y, bias, rows, T, O, count)
-}
-
-/** Whether every number of x stays finite in units of W. */
-function areFinite<W>(x: usize, T: i32, I: i32): bool {
-  if (unitLimit<W>() == Infinity) return true
-  for (let t = 0; t < T; t++) if (!(largestSize(rowAt(x, t, I), I) < unitLimit<W>())) return false
-  return true
 }
 
 function addBiases(y: usize, bias: usize, rows: usize, T: i32, O: i32, count: i32): void {

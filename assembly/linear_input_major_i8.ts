@@ -3,7 +3,7 @@
  * chosen x[t, i] scales[i] in steps.
  *
  * The sums are exact, so the inputs are taken as it suits the machine. They gather in y, as integers, and become numbers
- * at the end. Few tokens: eight rows at a time, from eight places of the matrix. Many: register tiles (outer_product.ts).
+ * at the end. Few tokens: four rows at a time, from four places of the matrix. Many: register tiles (outer_product.ts).
  */
 import { bytes, wholeQuads } from './float32'
 import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
@@ -93,11 +93,11 @@ function addRows(
   width: i32,
 ): void {
   const chunk = tokens == 1 ? O : CHUNK
-  const eighth = (count + 7) / 8
-  for (let first = 0; first < eighth; first++) {
+  const quarter = (count + 3) / 4
+  for (let first = 0; first < quarter; first++) {
     // A place past the end takes a row that is there, times 0.
-    for (let place = 0; place < 8; place++) {
-      const r = first + place * eighth
+    for (let place = 0; place < 4; place++) {
+      const r = first + place * quarter
       store<usize>(
         rowAddresses() + bytes(place),
         storedRow<i8>(weight, unitAt(inputs, r < count ? r : first), O),
@@ -106,83 +106,58 @@ function addRows(
     for (let column = 0; column < O; column += chunk)
       for (let t = 0; t < tokens; t++) {
         const q = storedRow<i16>(quantized(), t, width)
-        for (let place = 0; place < 8; place++) {
-          const r = first + place * eighth
+        for (let place = 0; place < 4; place++) {
+          const r = first + place * quarter
           const factor: i16 = r < count ? load<i16>(q + storedRow<i16>(0, r, 1)) : 0
           store<i16>(rowFactors() + storedRow<i16>(0, place, 1), factor)
         }
-        addEight(rowAt(y, t, O), column, min<i32>(chunk, O - column))
+        addFour(rowAt(y, t, O), column, min<i32>(chunk, O - column))
       }
   }
 }
 
-/** Adds the eight rows at `addresses` times their `factors`: `width` numbers of each, from a column on. */
-function addEight(y: usize, column: i32, width: i32): void {
+/** Adds the four rows at `addresses` times their `factors`: `width` numbers of each, from a column on. */
+function addFour(y: usize, column: i32, width: i32): void {
   let w0 = load<usize>(rowAddresses()) + <usize>column
   let w1 = load<usize>(rowAddresses(), 4) + <usize>column
   let w2 = load<usize>(rowAddresses(), 8) + <usize>column
   let w3 = load<usize>(rowAddresses(), 12) + <usize>column
-  let w4 = load<usize>(rowAddresses(), 16) + <usize>column
-  let w5 = load<usize>(rowAddresses(), 20) + <usize>column
-  let w6 = load<usize>(rowAddresses(), 24) + <usize>column
-  let w7 = load<usize>(rowAddresses(), 28) + <usize>column
   const q01 = v128.load32_splat(rowFactors())
   const q23 = v128.load32_splat(rowFactors(), 4)
-  const q45 = v128.load32_splat(rowFactors(), 8)
-  const q67 = v128.load32_splat(rowFactors(), 12)
   y += bytes(column)
   const end = y + bytes(width)
   const whole = y + bytes(width & ~15)
   while (y < whole) {
+    // Eight columns are stored before the next are read: compilers move nothing across that, and need fewer registers.
     let sum0 = v128.load(y)
     let sum1 = v128.load(y, 16)
-    let sum2 = v128.load(y, 32)
-    let sum3 = v128.load(y, 48)
     let a = v128.load8x8_s(w0)
     let b = v128.load8x8_s(w1)
     sum0 = multiplyPairs(sum0, q01, lowerPairs(a, b))
     sum1 = multiplyPairs(sum1, q01, upperPairs(a, b))
-    a = v128.load8x8_s(w0, 8)
-    b = v128.load8x8_s(w1, 8)
-    sum2 = multiplyPairs(sum2, q01, lowerPairs(a, b))
-    sum3 = multiplyPairs(sum3, q01, upperPairs(a, b))
     a = v128.load8x8_s(w2)
     b = v128.load8x8_s(w3)
     sum0 = multiplyPairs(sum0, q23, lowerPairs(a, b))
     sum1 = multiplyPairs(sum1, q23, upperPairs(a, b))
-    a = v128.load8x8_s(w2, 8)
-    b = v128.load8x8_s(w3, 8)
-    sum2 = multiplyPairs(sum2, q23, lowerPairs(a, b))
-    sum3 = multiplyPairs(sum3, q23, upperPairs(a, b))
-    a = v128.load8x8_s(w4)
-    b = v128.load8x8_s(w5)
-    sum0 = multiplyPairs(sum0, q45, lowerPairs(a, b))
-    sum1 = multiplyPairs(sum1, q45, upperPairs(a, b))
-    a = v128.load8x8_s(w4, 8)
-    b = v128.load8x8_s(w5, 8)
-    sum2 = multiplyPairs(sum2, q45, lowerPairs(a, b))
-    sum3 = multiplyPairs(sum3, q45, upperPairs(a, b))
-    a = v128.load8x8_s(w6)
-    b = v128.load8x8_s(w7)
-    sum0 = multiplyPairs(sum0, q67, lowerPairs(a, b))
-    sum1 = multiplyPairs(sum1, q67, upperPairs(a, b))
-    a = v128.load8x8_s(w6, 8)
-    b = v128.load8x8_s(w7, 8)
-    sum2 = multiplyPairs(sum2, q67, lowerPairs(a, b))
-    sum3 = multiplyPairs(sum3, q67, upperPairs(a, b))
     v128.store(y, sum0)
     v128.store(y, sum1, 16)
-    v128.store(y, sum2, 32)
-    v128.store(y, sum3, 48)
+    sum0 = v128.load(y, 32)
+    sum1 = v128.load(y, 48)
+    a = v128.load8x8_s(w0, 8)
+    b = v128.load8x8_s(w1, 8)
+    sum0 = multiplyPairs(sum0, q01, lowerPairs(a, b))
+    sum1 = multiplyPairs(sum1, q01, upperPairs(a, b))
+    a = v128.load8x8_s(w2, 8)
+    b = v128.load8x8_s(w3, 8)
+    sum0 = multiplyPairs(sum0, q23, lowerPairs(a, b))
+    sum1 = multiplyPairs(sum1, q23, upperPairs(a, b))
+    v128.store(y, sum0, 32)
+    v128.store(y, sum1, 48)
     y += 64
     w0 += 16
     w1 += 16
     w2 += 16
     w3 += 16
-    w4 += 16
-    w5 += 16
-    w6 += 16
-    w7 += 16
   }
   for (; y < end; y += 4) {
     let sum = load<i32>(y)
@@ -190,10 +165,6 @@ function addEight(y: usize, column: i32, width: i32): void {
     sum += product(w1++, 1)
     sum += product(w2++, 2)
     sum += product(w3++, 3)
-    sum += product(w4++, 4)
-    sum += product(w5++, 5)
-    sum += product(w6++, 6)
-    sum += product(w7++, 7)
     store<i32>(y, sum)
   }
 }

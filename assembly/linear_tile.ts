@@ -7,7 +7,7 @@
  * as a single dot would combine them: the bits are those of `dot`. At the edges the last tile is moved back to overlap
  * its neighbour, and computes those numbers again.
  */
-import { bytes, madd, wholeStripes } from './float32'
+import { bytes, combineFour, madd, wholeStripes } from './float32'
 import { accumulators, packedLeft, packedRight, rowTails } from './scratch'
 import { inUnits, one, quad0, quad1, quad2, quad3, storedRow } from './storage'
 import { rowAt, unitAt } from './units'
@@ -172,14 +172,7 @@ function quad(at: usize): v128 {
 
 /** Combines, adds the tail and the biases of one token's four rows, and writes them. */
 function finish(tile: usize, y: usize, x: usize, bias: v128, rows: usize, r0: i32, I: i32): void {
-  const a = quad(tile)
-  const b = quad(tile + 16)
-  const c = quad(tile + 32)
-  const d = quad(tile + 48)
-  // (0 + 2) and (1 + 3) of each, then their sum: the tree of `combine`, four at a time.
-  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 1, 4, 5), v128.shuffle<f32>(a, b, 2, 3, 6, 7))
-  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 1, 4, 5), v128.shuffle<f32>(c, d, 2, 3, 6, 7))
-  let totals = f32x4.add(v128.shuffle<f32>(ab, cd, 0, 2, 4, 6), v128.shuffle<f32>(ab, cd, 1, 3, 5, 7))
+  let totals = combineFour(quad(tile), quad(tile + 16), quad(tile + 32), quad(tile + 48))
   let weights = rowTails()
   const end = x + bytes(I)
   for (x += wholeStripes(I); x < end; x += 4) {

@@ -3,7 +3,8 @@
  * log_sum_exp_backward: x_grad = y_grad * e^(x - y).
  */
 import { scaleArray } from './elementwise'
-import { bytes, exponentials, largest, log1, sumExponentials } from './float32'
+import { bytes, exponentials, largest, log1 } from './float32'
+import { sumExponentials } from './softmax_row'
 import { rowAt } from './units'
 
 export function log_sum_exp(

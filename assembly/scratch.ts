@@ -10,7 +10,13 @@
 declare const start: usize
 
 /** The longest context an attention kernel takes, as in src/ops/attention.ts. */
-const LONGEST_CONTEXT: usize = 8192
+export const LONGEST_CONTEXT: i32 = 8192
+
+/** Numbers of `attentionWeights`: several queries over the longest context, or more over a shorter one. */
+export const MOST_WEIGHTS: i32 = 65536
+
+/** Numbers of `attentionRows`. */
+export const MOST_ROWS: i32 = 16384
 
 // Each piece ends where the next begins. Address 0 is null, so nothing begins there.
 const ACCUMULATORS: usize = 64
@@ -19,8 +25,12 @@ const PACKED_RIGHT: usize = PACKED_LEFT + 262144 * 4
 const ROW_TAILS: usize = PACKED_RIGHT + 65536 * 4
 const EDGE_TILE: usize = ROW_TAILS + 16 * 16
 const WEIGHTS: usize = EDGE_TILE + 4 * 8 * 4
-const SCORE_GRADIENTS: usize = WEIGHTS + LONGEST_CONTEXT * 4
-const ADDRESSES: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
+const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
+const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
+const HEADS: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
+const EXPONENTIAL_CONSTANTS: usize = HEADS + 8 * 4
+const PAIR_MASKS: usize = EXPONENTIAL_CONSTANTS + 14 * 16
+const ADDRESSES: usize = PAIR_MASKS + 2 * 16
 const FACTORS: usize = ADDRESSES + 8 * 4
 const BYTE_COUNTS: usize = FACTORS + 8 * 4
 
@@ -58,9 +68,29 @@ export function edgeTile(): usize {
   return start + EDGE_TILE
 }
 
-/** attention: the weights of one query, [LONGEST_CONTEXT]. */
+/** attention: the weights of several queries, MOST_WEIGHTS numbers. */
 export function attentionWeights(): usize {
   return start + WEIGHTS
+}
+
+/** attention over many tokens: queries ready for their keys, then values ready for their weights, MOST_ROWS numbers. */
+export function attentionRows(): usize {
+  return start + ATTENTION_ROWS
+}
+
+/** attention over few tokens: where the values of a group of heads stand, and where their sums do, [2, 4]. */
+export function headAddresses(): usize {
+  return start + HEADS
+}
+
+/** softmax_row: the constants of e^x, [14] f32x4. */
+export function exponentialConstants(): usize {
+  return start + EXPONENTIAL_CONSTANTS
+}
+
+/** byte_rows: which of each two int16 numbers to take, [2] i16x8. */
+export function pairMasks(): usize {
+  return start + PAIR_MASKS
 }
 
 /** attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT]. */

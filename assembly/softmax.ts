@@ -2,8 +2,8 @@
  * softmax: each row e^(x - max) divided by its striped sum.
  * softmax_backward: x_grad = y (y_grad - <y_grad, y>), from the output.
  */
-import { divideArray } from './elementwise'
-import { bytes, dot, exponentials, largest, sum, wholeQuads } from './float32'
+import { bytes, dot, wholeQuads } from './float32'
+import { softmaxRow } from './softmax_row'
 import { rowAt } from './units'
 
 export function softmax(
@@ -12,12 +12,7 @@ export function softmax(
   T: i32,
   V: i32,
 ): void {
-  for (let t = 0; t < T; t++) {
-    const from = rowAt(x, t, V)
-    const to = rowAt(y, t, V)
-    exponentials(to, from, largest(from, V), V)
-    divideArray(to, sum(to, V), V)
-  }
+  for (let t = 0; t < T; t++) softmaxRow(rowAt(y, t, V), rowAt(x, t, V), V)
 }
 
 export function softmax_backward(

@@ -5,7 +5,7 @@
  *
  * A stored f16 whose bits are moved to their places in a float32 stands there as 2^-112 times itself, subnormals included.
  * What `quad0` to `quad3` read is therefore in units: numbers = inUnits(quads). A product may take its factor in units
- * instead, as long as that stays finite (`unitLimit`): the bits are the same, because both factors are exact.
+ * instead, as long as that stays finite (`fitUnits`): the bits are the same, because both factors are exact.
  */
 import { halfPlaces, halfUnits } from './scratch'
 
@@ -43,10 +43,20 @@ export function storedRow<W>(matrix: usize, row: i32, width: i32): usize {
   return matrix + <usize>row * <usize>width * sizeof<W>()
 }
 
+/** What a number in units has to be multiplied by. */
+export function unit<W>(): f32 {
+  return isF16<W>() ? UNIT : 1
+}
+
 /** One number. */
 export function one<W>(at: usize): f32 {
+  return isF16<W>() ? oneInUnits<W>(at) * UNIT : oneInUnits<W>(at)
+}
+
+/** One number, in units. */
+export function oneInUnits<W>(at: usize): f32 {
   if (isFloat<W>()) return load<f32>(at)
-  if (isF16<W>()) return reinterpret<f32>(((<i32>load<i16>(at)) << 13) & PLACES) * UNIT
+  if (isF16<W>()) return reinterpret<f32>(((<i32>load<i16>(at)) << 13) & PLACES)
   return reinterpret<f32>((<u32>load<u16>(at)) << 16)
 }
 
@@ -81,11 +91,6 @@ export function quad3<W>(at: usize): v128 {
 /** What is in units as numbers, or numbers in units: times the unit. */
 export function inUnits<W>(x: v128): v128 {
   return isF16<W>() ? f32x4.mul(x, v128.load(halfUnits())) : x
-}
-
-/** Numbers below this are finite in units. */
-export function unitLimit<W>(): f32 {
-  return isF16<W>() ? 65536 : Infinity // 2^16 times 2^112 is beyond float32
 }
 
 /** Four f16, as the lower halves of four integers, in their places. */

@@ -1,7 +1,7 @@
 /**
  * Large shapes of the wasm kernels: the products of many tokens are cut into blocks and tiles, and a result must not
- * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts, assembly/weighted_rows.ts and
- * the longest context.
+ * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts,
+ * assembly/weighted_rows.ts, the tiles and streams of attention, and the longest context.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
@@ -57,8 +57,42 @@ export function longRows(backend: Backend, seed: number): void {
   for (const I of [16_383, 16_384, 16_385, 20_007]) check(backend, 'linear', { T: 19, O: 5, I, R: 4 }, data)
 }
 
+/** The kernels of attention. */
+export const attentions = ['attention', 'attention_i8'] as const
+
+export type Attention = (typeof attentions)[number]
+
+/** Queries around the edges of a block and of a tile, over keys around those of a panel and of four streams. */
+export function manyQueries(backend: Backend, name: Attention, seed: number): void {
+  const data = new Data(seed)
+  const T = data.pick([1, 2, 3, 4, 5, 7, 31, 32, 33, 34, 35, 67])
+  const S = T + data.pick([0, 1, 2, 3, 13, 29, 61, 64, 221, 256])
+  const K = data.pick([15, 16, 17, 32, 64, 80])
+  const sizes = { T, S, C: S + data.below(3), H: 5, K, R: data.integer(1, 5) }
+  check(backend, name, sizes, data)
+  check(backend, name, sizes, data, ['heads'])
+}
+
+/** Heads so long that few queries fit the scratch, or none, and that int16 queries need fewer levels to add up. */
+export function longHeads(backend: Backend, name: Attention, seed: number): void {
+  const data = new Data(seed)
+  for (const K of [1040, 4096, 5008]) {
+    const sizes = { T: 5, S: 9, C: 9, H: 1, K, R: 0 }
+    const values = makeValues(name, sizes, data, 'plain', new Set(['heads']))
+    const ones = new Float32Array(5 * K).fill(1)
+    const key = name === 'attention_i8' ? new Int8Array(9 * K).fill(127) : values.key
+    checkAgreement(backend, name, values, { offset: 0, aliased: false })
+    checkAgreement(backend, name, { ...values, query: ones, key }, { offset: 0, aliased: false })
+  }
+}
+
 /** As many positions as an attention kernel has room for. */
-export function longestContext(backend: Backend, seed: number): void {
-  const sizes = { T: 2, S: LONGEST_CONTEXT, C: LONGEST_CONTEXT, H: 2, K: 5, R: 1 }
-  check(backend, 'attention', sizes, new Data(seed))
+export function longestContext(backend: Backend, name: Attention, seed: number): void {
+  for (const [T, K] of [
+    [2, 5],
+    [9, 16],
+  ]) {
+    const sizes = { T, S: LONGEST_CONTEXT, C: LONGEST_CONTEXT, H: 2, K, R: 1 }
+    check(backend, name, sizes, new Data(seed))
+  }
 }

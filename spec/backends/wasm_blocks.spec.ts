@@ -5,8 +5,11 @@ import fc from 'fast-check'
 import { law, runSeed } from '../harness/seed.ts'
 import {
   atAnEdge,
+  attentions,
   longestContext,
+  longHeads,
   longRows,
+  manyQueries,
   pastEveryBlock,
   products,
   type Product,
@@ -30,4 +33,15 @@ describe.each(names)('%s', (name) => {
 
 test('linear with the longest rows it packs, and longer', () => longRows(backend, runSeed()))
 
-test('attention over the longest context', () => longestContext(backend, runSeed()))
+describe.each(attentions)('%s', (name) => {
+  law(
+    `${name}: queries and keys at the edges of blocks, tiles and streams`,
+    [fc.nat()],
+    (seed) => manyQueries(backend, name, seed),
+    { runs: 100 },
+  )
+
+  test('heads longer than the scratch has room for', () => longHeads(backend, name, runSeed()))
+
+  test('the longest context', () => longestContext(backend, name, runSeed()))
+})

@@ -8,7 +8,14 @@ import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { agreementLaws } from '../harness/laws/agreement.ts'
 import { verdict } from '../harness/mutate.ts'
 import { runSeed } from '../harness/seed.ts'
-import { atAnEdge, longRows, pastEveryBlock } from './wasm_block_laws.ts'
+import {
+  atAnEdge,
+  longHeads,
+  longRows,
+  manyQueries,
+  pastEveryBlock,
+  type Attention,
+} from './wasm_block_laws.ts'
 import { compileKernels, type Plant } from './wasm_compile.ts'
 
 interface Mutant extends Plant {
@@ -18,10 +25,17 @@ interface Mutant extends Plant {
 }
 
 /** Every small size of an op, as for every backend. */
-function smallSizes(name: 'linear' | 'top_k'): Mutant['law'] {
+function smallSizes(name: 'linear' | 'top_k' | 'softmax' | 'attention_i8'): Mutant['law'] {
   return async (backend) => {
     const why = await verdict(agreementLaws(name)[0], backend)
     if (why !== null) throw new Error(why)
+  }
+}
+
+/** Many queries, at the edges of blocks, tiles and streams. */
+function edgesOf(name: Attention): Mutant['law'] {
+  return (backend) => {
+    for (let seed = 0; seed < 40; seed++) manyQueries(backend, name, seed)
   }
 }
 
@@ -69,6 +83,55 @@ const mutants: Mutant[] = [
     law: (backend) => {
       for (let seed = 0; seed < 200; seed++) atAnEdge(backend, 'linear_input_major', 'O', seed)
     },
+  },
+  {
+    bug: 'exponentials of a row that end where float32 has its last normal number',
+    file: 'softmax_row.ts',
+    from: 'f32x4.splat(-104)',
+    to: 'f32x4.splat(-87)',
+    law: smallSizes('softmax'),
+  },
+  {
+    bug: 'the last block of queries, moved back, sees as if it had not been',
+    file: 'attention_tile.ts',
+    from: 'const shared = S - T + first + 1',
+    to: 'const shared = S - T + t + 1',
+    law: edgesOf('attention'),
+  },
+  {
+    bug: 'four keys in a row of which the last stream has none',
+    file: 'attention_stream.ts',
+    from: 'store_lane<f32>(to + apart * 3, four, 3)',
+    to: 'store_lane<f32>(to + apart * 3, four, 2)',
+    law: edgesOf('attention'),
+  },
+  {
+    bug: 'the values after an even number of positions left out',
+    file: 'attention_stream.ts',
+    from: 'if (pairs == visible) return',
+    to: 'if (pairs <= visible) return',
+    law: edgesOf('attention'),
+  },
+  {
+    bug: 'bytes after the last stream of four scaled like those of the third',
+    file: 'byte_rows.ts',
+    from: 'scales += apart * 3',
+    to: 'scales += apart * 2',
+    law: smallSizes('attention_i8'),
+  },
+  {
+    bug: 'a second panel of values that widens the first again',
+    file: 'attention_i8_tile.ts',
+    from: 'widen(panel, value + <usize>s * <usize>K, size * K)',
+    to: 'widen(panel, value, size * K)',
+    law: edgesOf('attention_i8'),
+  },
+  {
+    bug: 'int16 queries of as many levels as there are, whatever they add up to',
+    file: 'quantize.ts',
+    from: 'MOST_INT32: i64 = 2147483647',
+    to: 'MOST_INT32: i64 = 4294967295',
+    law: (backend) => longHeads(backend, 'attention_i8', runSeed()),
   },
 ]
 

@@ -38,7 +38,7 @@ async function givesTheContext(
     withPass(loaded, textOf(model, new Data(model.seed)), ({ trace }) => {
       const { heads: H, headSize: K } = model
       for (let layer = 0; layer < model.layers; layer++) {
-        const values = loaded.backend.readF32(trace.blocks[layer].cache.value) // [H, T, K]
+        const values = loaded.backend.readF32(trace.blocks[layer].cache.value.numbers) // [H, T, K]
         const context = new Float64Array(trace.length * H * K)
         each(trace, layer, (h, t, weights) => {
           const row = (t * H + h) * K

@@ -12,6 +12,7 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
 import { initialWeights } from '../../src/model/opt/initial_weights.ts'
+import { cacheStorages, type CacheStorage } from '../../src/model/opt/layer_cache.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import type { LoadOptions } from '../../src/model/opt/weight_reader.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
@@ -53,6 +54,8 @@ export interface ModelCase {
   readonly preNorm: boolean
   readonly finalNorm: boolean
   readonly tied: boolean
+  /** What its sequences keep their past as; float32 unless told. */
+  readonly cache?: CacheStorage
   /** Of weights, tokens and masks. */
   readonly seed: number
 }
@@ -73,6 +76,12 @@ const sizes = {
 
 /** Any small model. */
 export const anyModel: fc.Arbitrary<ModelCase> = fc.record(sizes)
+
+/** Any small model, its past kept in any way: for laws that hold exactly in each. */
+export const anySequence: fc.Arbitrary<ModelCase> = fc.record({
+  ...sizes,
+  cache: fc.constantFrom(...cacheStorages),
+})
 
 /** Models wide enough that a layer norm does not magnify rounding: for laws with a bound. */
 export const roomyModel: fc.Arbitrary<ModelCase> = fc.record({
@@ -97,7 +106,7 @@ interface Held extends Pick<LoadOptions, 'storage' | 'bytesPerBackend'> {
   readonly tensors?: ReadonlyMap<string, HostTensor>
 }
 
-/** Loads a case, gives it to `work`, and frees it. */
+/** Loads a case, gives it to `work`, and frees it. Its sequences keep their past as the case says. */
 export async function withModel(
   { load, backend }: Subject,
   model: ModelCase,
@@ -107,6 +116,8 @@ export async function withModel(
   const { tensors = tensorsOf(model), ...options }: Held = held instanceof Map ? { tensors: held } : held
   const allowNonFinite = (options.storage ?? 'f32') === 'f32'
   const loaded = await load(configOf(model), memorySource(tensors), backend, { allowNonFinite, ...options })
+  const begin = loaded.begin.bind(loaded)
+  loaded.begin = (options) => begin({ ...options, cache: options?.cache ?? model.cache })
   try {
     await work(loaded)
   } finally {

@@ -12,6 +12,7 @@ import { near, sameBits, sameNumbers } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
 import {
   anyModel,
+  anySequence,
   configOf,
   feedOnce,
   forAll,
@@ -104,7 +105,7 @@ export function promptAndSteps(
 export const maskLaws = {
   maskedIsZeroed: forAll(
     "skipped = simulated = dense with those units' weights zeroed, as numbers, for any mask",
-    [anyModel],
+    [anySequence],
     async (subject, model) => {
       const data = new Data(model.seed)
       const tokens = tokensOf(model, data)
@@ -125,7 +126,7 @@ export const maskLaws = {
 
   packedIsSkipped: forAll(
     'packed = skipped, bit for bit, for a prompt and for steps after it; what is chosen by cost = both, as numbers',
-    [anyModel, fc.nat({ max: 500 })],
+    [anySequence, fc.nat({ max: 500 })],
     (subject, model, expectedTokens) =>
       withModel(subject, model, (loaded) => {
         const data = new Data(model.seed)
@@ -140,18 +141,21 @@ export const maskLaws = {
       }),
   ),
 
-  onesAreDense: forAll('a mask of ones = dense, bit for bit, in every mode', [anyModel], (subject, model) =>
-    withModel(subject, model, (loaded) => {
-      const tokens = tokensOf(model, new Data(model.seed))
-      const dense = feedOnce(loaded, tokens)
-      for (const mode of maskModes)
-        sameBits(mode, feedOnce(loaded, tokens, { mask: denseMask(loaded.shape), mode }), dense)
-    }),
+  onesAreDense: forAll(
+    'a mask of ones = dense, bit for bit, in every mode',
+    [anySequence],
+    (subject, model) =>
+      withModel(subject, model, (loaded) => {
+        const tokens = tokensOf(model, new Data(model.seed))
+        const dense = feedOnce(loaded, tokens)
+        for (const mode of maskModes)
+          sameBits(mode, feedOnce(loaded, tokens, { mask: denseMask(loaded.shape), mode }), dense)
+      }),
   ),
 
   skippedCannotMatter: forAll(
     'NaN in the weights of skipped units, and so in their keys and values, changes no bit',
-    [anyModel],
+    [anySequence],
     async (subject, model) => {
       const data = new Data(model.seed)
       const tokens = tokensOf(model, data)

@@ -6,7 +6,7 @@
  */
 import { expect, test } from 'vitest'
 import type { Buffer } from '../../src/backends/backend.ts'
-import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import { makeMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
@@ -18,6 +18,7 @@ import { outsideLaws } from './outside_laws.ts'
 import {
   firstHeard,
   type Mutant,
+  shiftLayers,
   wrongBackend,
   wrongBegin,
   wrongLoad,
@@ -38,13 +39,6 @@ const laws = {
   ...outsideLaws,
 }
 type LawName = keyof typeof laws
-
-/** Row l of the mask becomes row l + 1. */
-function shiftLayers({ shape, heads, neurons }: UnitMask): UnitMask {
-  const shift = (table: Float32Array, units: number): Float32Array =>
-    table.map((_, i) => table[(i + units) % table.length])
-  return makeMask(shape, shift(heads, shape.heads), shift(neurons, shape.neurons))
-}
 
 const mutants: readonly Mutant<LawName>[] = [
   ...holdingMutants,
@@ -170,6 +164,28 @@ const mutants: readonly Mutant<LawName>[] = [
       cache_append: (cache, x, heads, P, T, C, H, K, R) =>
         right.cache_append(cache, x, heads, Math.max(0, P - 1), T, C, H, K, R),
     })),
+    breaks: ['cachedIsFull'],
+  },
+  {
+    bug: 'later tokens are cached as int8 one position too early',
+    plant: wrongOps((right) => ({
+      cache_append_i8: (cache, scales, x, heads, P, T, C, H, K, R) =>
+        right.cache_append_i8(cache, scales, x, heads, Math.max(0, P - 1), T, C, H, K, R),
+    })),
+    breaks: ['cachedIsFull'],
+  },
+  {
+    bug: 'a cache of int8 that grows leaves its scales behind',
+    plant: () => {
+      let moving = false
+      return wrongBackend((right) => ({
+        write(buffer, values, start) {
+          const isScales = moving && values instanceof Float32Array
+          moving = values instanceof Int8Array || isScales
+          if (!isScales) right.write(buffer, values, start)
+        },
+      }))
+    },
     breaks: ['cachedIsFull'],
   },
   {

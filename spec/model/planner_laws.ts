@@ -11,7 +11,16 @@ import type { SequenceOptions } from '../../src/model/opt/sequence.ts'
 import { traceForward } from '../../src/model/opt/trace.ts'
 import { sameBits, sameNumbers } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { anyModel, feedOnce, forAll, maskOf, tokensOf, withModel, type ModelCase } from './cases.ts'
+import {
+  anyModel,
+  anySequence,
+  feedOnce,
+  forAll,
+  maskOf,
+  tokensOf,
+  withModel,
+  type ModelCase,
+} from './cases.ts'
 import { poisoned, promptAndSteps } from './mask_laws.ts'
 
 /** The same mask, its first rows dense. */
@@ -188,7 +197,7 @@ export const plannerLaws = {
 
   partsAreSteps: forAll(
     'under a planner that is asked again, feeding or scoring a text at once or in any parts = token by token, bit for bit',
-    [anyModel],
+    [anySequence],
     (subject, model) =>
       withModel(subject, model, (loaded) => {
         const data = new Data(model.seed)
@@ -224,7 +233,7 @@ export const plannerLaws = {
 
   servesItsTokens: forAll(
     'a mask decided at token p serves tokens p to p + R - 1: where masks differ in the last layer only, each token gets the logits of its mask given for the whole text',
-    [anyModel],
+    [anySequence],
     (subject, model) =>
       withModel(subject, model, (loaded) => {
         const data = new Data(model.seed)
@@ -268,7 +277,7 @@ export const plannerLaws = {
 
   noHoles: forAll(
     'a planner that changes its mind skips = simulates: a head chosen late finds keys and values of its whole past, those of the masked stream of their time',
-    [anyModel],
+    [anySequence],
     (subject, model) =>
       withModel(subject, model, (loaded) => {
         const data = new Data(model.seed)
@@ -306,7 +315,7 @@ export const plannerLaws = {
 
   fixedNeedsNoMore: forAll(
     'a mask that stays after the prompt leaves nothing to be found later: NaN in the weights of its skipped units changes no bit',
-    [anyModel],
+    [anySequence],
     async (subject, model) => {
       const data = new Data(model.seed)
       const tokens = tokensOf(model, data)

@@ -6,26 +6,29 @@ import { negativeLogLikelihood, shiftLabels, unshiftScores } from '../../src/mod
 import { traceForward } from '../../src/model/opt/trace.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { anyModel, feedOnce, forAll, maskOf, tokensOf, withModel } from './cases.ts'
+import { anyModel, anySequence, feedOnce, forAll, maskOf, tokensOf, withModel } from './cases.ts'
 
 export const sequenceLaws = {
-  noFuture: forAll('later tokens cannot change earlier logits, bit for bit', [anyModel], (subject, model) =>
-    withModel(subject, model, (loaded) => {
-      const data = new Data(model.seed)
-      const tokens = tokensOf(model, data)
-      const mask = data.chance(0.5) ? maskOf(model, data) : null
-      const kept = data.integer(1, tokens.length)
-      const other = tokens.map((id, t) => (t < kept ? id : data.below(model.vocabulary)))
-      const upTo = kept * model.vocabulary
-      const logits = feedOnce(loaded, tokens, { mask }).subarray(0, upTo)
-      sameBits('another future', feedOnce(loaded, other, { mask }).subarray(0, upTo), logits)
-      sameBits('no future', feedOnce(loaded, tokens.slice(0, kept), { mask }), logits)
-    }),
+  noFuture: forAll(
+    'later tokens cannot change earlier logits, bit for bit',
+    [anySequence],
+    (subject, model) =>
+      withModel(subject, model, (loaded) => {
+        const data = new Data(model.seed)
+        const tokens = tokensOf(model, data)
+        const mask = data.chance(0.5) ? maskOf(model, data) : null
+        const kept = data.integer(1, tokens.length)
+        const other = tokens.map((id, t) => (t < kept ? id : data.below(model.vocabulary)))
+        const upTo = kept * model.vocabulary
+        const logits = feedOnce(loaded, tokens, { mask }).subarray(0, upTo)
+        sameBits('another future', feedOnce(loaded, other, { mask }).subarray(0, upTo), logits)
+        sameBits('no future', feedOnce(loaded, tokens.slice(0, kept), { mask }), logits)
+      }),
   ),
 
   cachedIsFull: forAll(
     'feeding a text in any parts = feeding it at once, bit for bit, wherever the cache has to grow',
-    [anyModel],
+    [anySequence],
     (subject, model) =>
       withModel(subject, model, (loaded) => {
         const data = new Data(model.seed)
@@ -51,7 +54,7 @@ export const sequenceLaws = {
 
   alone: forAll(
     'a sequence gets the same bits alone and in a batch, padded left, right or both; padding gets 0',
-    [anyModel],
+    [anySequence],
     (subject, model) =>
       withModel(subject, model, (loaded) => {
         const data = new Data(model.seed)
@@ -86,7 +89,7 @@ export const sequenceLaws = {
 
   scoring: forAll(
     'scores taken inside the backend = those of the logits, bit for bit',
-    [anyModel],
+    [anySequence],
     (subject, model) =>
       withModel(subject, model, (loaded) => {
         const data = new Data(model.seed)

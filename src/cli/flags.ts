@@ -4,6 +4,7 @@
 import { Option } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
 import { backendNames } from '../backends/select.ts'
+import { cacheStorages } from '../model/opt/layer_cache.ts'
 import { storages, type Storage } from '../model/opt/matrix.ts'
 import { seedFlag } from './values.ts'
 
@@ -32,6 +33,13 @@ export function backendOption(): Option {
 /** What weights are stored as. */
 export function storageOption(): Option {
   return new Option('--storage <name>', 'what weights are stored as').choices(storages).default('f32')
+}
+
+/** How the past is kept. */
+export function cacheOption(): Option {
+  return new Option('--cache <storage>', 'what keys and values of the past are stored as')
+    .choices(cacheStorages)
+    .default('f32')
 }
 
 /** The one seed of a run. */

@@ -7,6 +7,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import type { MaskMode } from '../model/opt/active_block.ts'
+import type { CacheStorage } from '../model/opt/layer_cache.ts'
 import { leakyMask } from '../predictor/leaky.ts'
 
 /** Logits of the scored end of a text. */
@@ -27,6 +28,8 @@ export interface SpanOptions {
   /** Null is dense. A leaky one sees all that is fed. */
   readonly planner?: MaskPlanner | null
   readonly mode?: MaskMode
+  /** What keys and values are stored as; default `f32`. */
+  readonly cache?: CacheStorage
 }
 
 /**
@@ -34,11 +37,11 @@ export interface SpanOptions {
  * @param tokens [T]
  */
 export function readSpan(model: OptModel, tokens: Int32Array, options: SpanOptions): Span {
-  const { start, prompt = start, planner = null, mode } = options
+  const { start, prompt = start, planner = null, mode, cache } = options
   const { vocabulary: V } = model.config
   const fed = tokens.subarray(0, -1)
   const plan = planner?.leaky ? { mask: leakyMask(model, planner, fed.slice()) } : { planner }
-  const sequence = model.begin({ ...plan, mode, capacity: fed.length })
+  const sequence = model.begin({ ...plan, mode, cache, capacity: fed.length })
   try {
     const logits = new Float32Array((tokens.length - start) * V)
     if (prompt < start) sequence.feed(fed.slice(0, prompt), 'none')

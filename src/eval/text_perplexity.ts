@@ -11,6 +11,7 @@
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import type { MaskMode } from '../model/opt/active_block.ts'
+import type { CacheStorage } from '../model/opt/layer_cache.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
@@ -51,6 +52,8 @@ export interface TextPerplexityOptions {
   /** How many tokens planners see; default a quarter of the context, at most 128. */
   readonly prompt?: number
   readonly mode?: MaskMode
+  /** What keys and values are stored as, in every row and in what it is compared with; default `f32`. */
+  readonly cache?: CacheStorage
   readonly seed?: number
   readonly argv?: readonly string[]
 }
@@ -220,11 +223,11 @@ class Run {
     { tokens, from, unit }: Part['windows'][number],
     seed: number,
   ): Promise<void> {
-    const { model, mode, configurations } = this.#options
+    const { model, mode, cache, configurations } = this.#options
     const { shape, config } = model
     const achieved = (span: Span): AchievedSparsity => achievedBy(span.mask, shape, config.width)
     await pause(this.#signal)
-    const dense = new DenseSpan(readSpan(model, tokens, { start: from }), tokens, config.vocabulary)
+    const dense = new DenseSpan(readSpan(model, tokens, { start: from, cache }), tokens, config.vocabulary)
     const prompt = this.#prompt ?? from
     const start = Math.max(from, prompt)
     const scores: [SpanScore, AchievedSparsity][] = []
@@ -235,7 +238,7 @@ class Run {
         await pause(this.#signal)
         if (planner === null) scores.push([dense.scoreFrom(start), achieved(dense.span)])
         else {
-          const span = readSpan(model, tokens, { start, prompt: promptLength, planner, mode })
+          const span = readSpan(model, tokens, { start, prompt: promptLength, planner, mode, cache })
           scores.push([dense.compare(span), achieved(span)])
         }
       }

@@ -8,8 +8,10 @@ import type { Op } from './op.ts'
 import { adamwStepOp } from './adamw_step.ts'
 import { addOp } from './add.ts'
 import { attentionBackwardOp, attentionOp } from './attention.ts'
+import { attentionI8Op } from './attention_i8.ts'
 import { bceBackwardOp, bceOp } from './bce.ts'
 import { cacheAppendOp } from './cache_append.ts'
+import { cacheAppendI8Op } from './cache_append_i8.ts'
 import { copyRowsBf16Op, copyRowsF16Op, copyRowsI8Op, copyRowsOp } from './copy_rows.ts'
 import { crossEntropyBackwardOp, crossEntropyOp } from './cross_entropy.ts'
 import {
@@ -59,7 +61,9 @@ export const catalog = {
   layer_norm: layerNormOp,
   layer_norm_backward: layerNormBackwardOp,
   cache_append: cacheAppendOp,
+  cache_append_i8: cacheAppendI8Op,
   attention: attentionOp,
+  attention_i8: attentionI8Op,
   attention_backward: attentionBackwardOp,
   relu: reluOp,
   relu_backward: reluBackwardOp,

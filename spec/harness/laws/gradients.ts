@@ -26,7 +26,9 @@ const probes = 12
 export const exempt: Readonly<Partial<Record<OpName, string>>> = {
   add: 'its gradient is the identity for both terms',
   cache_append: 'a copy; attention_backward goes straight to the keys and values',
+  cache_append_i8: 'rounds to integers, for sequences that only read; learning runs over float32 caches',
   attention: 'its gradient holds for a whole sequence only: attentionGradient below',
+  attention_i8: 'reads a rounded cache, for sequences that only read; learning runs over float32 caches',
   exp: 'only inside other ops on the way to a loss',
   log: 'only inside other ops on the way to a loss',
   min_max: 'scales the input of the predictor, before anything that learns',

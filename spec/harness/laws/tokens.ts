@@ -15,7 +15,7 @@ import { Data } from '../data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../op_case.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
-const mixing = ['attention', 'attention_backward', 'cache_append']
+const mixing = ['attention', 'attention_i8', 'attention_backward', 'cache_append', 'cache_append_i8']
 
 /** The ops this law is about. */
 export function tokenOps(): OpName[] {

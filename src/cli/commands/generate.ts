@@ -3,11 +3,19 @@
  */
 import type { Command } from 'commander'
 import type { MaskMode } from '../../model/opt/active_block.ts'
+import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import { now } from '../../platform/platform.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import type { GenerateStep, ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, storageOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  cacheOption,
+  modelOption,
+  quietOption,
+  storageOption,
+  type ModelFlags,
+} from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import {
   addPlanFlags,
@@ -44,6 +52,7 @@ interface GenerateFlags extends ModelFlags, PlanFlags {
   readonly topK?: number
   readonly topP: number
   readonly mode: MaskMode
+  readonly cache: CacheStorage
   readonly json?: boolean
 }
 
@@ -65,6 +74,7 @@ export function addGenerate(program: Command, session: Session): void {
     .addOption(backendOption())
     .addOption(storageOption())
     .addOption(modeOption())
+    .addOption(cacheOption())
     .option('--json', 'print one JSON object at the end instead of text')
     .addOption(quietOption())
     .addHelpText('after', help)
@@ -108,10 +118,10 @@ async function write(
   flags: GenerateFlags,
   steps: GenerateStep[],
 ): Promise<string> {
-  const { planner, every, maxTokens, temperature, topK, topP, mode } = flags
+  const { planner, every, maxTokens, temperature, topK, topP, mode, cache } = flags
   const { signal } = session
   const decided = { ...choiceOf(flags), planner, every, mode }
-  const text = opt.generate(prompt, { ...decided, maxTokens, temperature, topK, topP, signal })
+  const text = opt.generate(prompt, { ...decided, maxTokens, cache, temperature, topK, topP, signal })
   for (;;) {
     const { done, value } = await text.next()
     if (done) return value
@@ -122,7 +132,7 @@ async function write(
 
 function summary(
   prompt: string,
-  { planner, sparsity, headSparsity, neuronSparsity, scope, every, seed }: GenerateFlags,
+  { planner, sparsity, headSparsity, neuronSparsity, scope, every, cache, seed }: GenerateFlags,
   steps: readonly GenerateStep[],
   end: string,
   seconds: number,
@@ -137,6 +147,7 @@ function summary(
     planner,
     sparsity: isDense ? 0 : sparsity,
     ...(!isDense && { headSparsity, neuronSparsity, scope, every }),
+    cache,
     seed,
   }
 }

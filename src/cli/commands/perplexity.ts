@@ -20,10 +20,12 @@ import {
 } from '../../eval/texts.ts'
 import { readWikitext } from '../../eval/wikitext.ts'
 import { commandArguments } from '../../platform/platform.ts'
+import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import {
   backendOption,
+  cacheOption,
   modelOption,
   quietOption,
   seedOption,
@@ -64,6 +66,7 @@ interface PerplexityFlags extends ModelFlags, PlannerFlags {
   readonly prefix: Prefix
   readonly prompt?: number
   readonly limit?: number
+  readonly cache: CacheStorage
   readonly seed: number
   readonly json?: boolean
   readonly output?: string
@@ -99,6 +102,7 @@ export function addPerplexity(program: Command, session: Session): void {
       wholeFlag('limit', count),
     )
   addPlannerFlags(command)
+    .addOption(cacheOption())
     .addOption(seedOption())
     .addOption(backendOption())
     .addOption(storageOption())
@@ -134,7 +138,7 @@ function measure(
   text: PagedText,
   flags: PerplexityFlags,
 ): Promise<TextPerplexityReport> {
-  const { by, stride, prefix, prompt, mode, seed } = flags
+  const { by, stride, prefix, prompt, mode, cache, seed } = flags
   return withConfigurations(opt, flags, (configurations) =>
     textPerplexity(
       {
@@ -149,6 +153,7 @@ function measure(
         prefix,
         prompt,
         mode,
+        cache,
         seed,
         argv: commandArguments(),
       },

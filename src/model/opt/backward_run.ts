@@ -182,15 +182,14 @@ export class BackwardRun {
       const key = scope.allocate(T * D)
       const value = scope.allocate(T * D)
       const scale = attentionScale(config)
-      const { key: keys, value: values } = cache
       backend.ops.attention_backward(
         query,
         key,
         value,
         context,
         buffers.query,
-        keys,
-        values,
+        cache.key.numbers,
+        cache.value.numbers,
         scale,
         T,
         T,

@@ -9,6 +9,7 @@ import type { MaskPlanner } from '../../masks/planner.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { OptModel } from './opt_model.ts'
 import type { MaskMode } from './active_block.ts'
+import type { CacheStorage } from './layer_cache.ts'
 
 /** One sequence of a batch. */
 export interface Unpadded {
@@ -82,6 +83,8 @@ export interface BatchOptions {
   /** Asked once per sequence. */
   readonly planner?: MaskPlanner | null
   readonly mode?: MaskMode
+  /** What keys and values are stored as; default `f32`. */
+  readonly cache?: CacheStorage
 }
 
 /**
@@ -98,11 +101,11 @@ export function forwardBatch(
   T: number,
   options: BatchOptions = {},
 ): Float32Array {
-  const { masks = null, planner, mode } = options
+  const { masks = null, planner, mode, cache } = options
   const sequences = unpad(inputIds, attentionMask, B, T)
   const parts = sequences.map(({ row, tokens }) => {
     const mask = Array.isArray(masks) ? (masks[row] as UnitMask | null) : (masks as UnitMask | null)
-    const sequence = model.begin({ mask, planner, mode, capacity: tokens.length })
+    const sequence = model.begin({ mask, planner, mode, cache, capacity: tokens.length })
     try {
       return sequence.feed(tokens, 'all')
     } finally {

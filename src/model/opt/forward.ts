@@ -14,7 +14,7 @@
 import type { Backend, Buffer } from '../../backends/backend.ts'
 import type { ActiveBlock } from './active_block.ts'
 import type { OptConfig } from './config.ts'
-import type { LayerCache } from './kv_cache.ts'
+import { appendRows, attendOver, type CachedRows, type LayerCache } from './layer_cache.ts'
 import { applyInputs, applyRows, lookUp, type Linear } from './matrix.ts'
 import { POSITION_OFFSET } from './names.ts'
 import { every, type UnitList } from './unit_lists.ts'
@@ -118,12 +118,11 @@ export function attend(
   apply(b.query, weights.query, channels)
   apply(b.key, weights.key, storedChannels)
   apply(b.value, weights.value, storedChannels)
-  backend.ops.cache_append(cache.key, b.key, stored.list, past, T, C, H, K, stored.count)
-  backend.ops.cache_append(cache.value, b.value, stored.list, past, T, C, H, K, stored.count)
-  const scale = attentionScale(config)
-  const S = past + T
-  const { context, query } = b
-  backend.ops.attention(context, query, cache.key, cache.value, heads.list, scale, T, S, C, H, K, heads.count)
+  const append = (rows: CachedRows, x: Buffer): void =>
+    appendRows(backend, rows, x, stored, past, T, { H, C, K })
+  append(cache.key, b.key)
+  append(cache.value, b.value)
+  attendOver(backend, b.context, b.query, cache, heads, attentionScale(config), T, past + T, { H, C, K })
 }
 
 /** Second step of a block: the chosen heads' outputs join the stream. */

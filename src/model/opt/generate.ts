@@ -8,6 +8,7 @@
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { UsageError } from '../../tensor/errors.ts'
+import type { CacheStorage } from './layer_cache.ts'
 import type { OptModel } from './opt_model.ts'
 import { argmax, type Sampler } from './sampling.ts'
 import type { MaskMode } from './active_block.ts'
@@ -20,6 +21,8 @@ export interface GenerateOptions {
   readonly planner?: MaskPlanner | null
   /** Default `auto`. */
   readonly mode?: MaskMode
+  /** What keys and values are stored as; default `f32`. */
+  readonly cache?: CacheStorage
   /** Default greedy. */
   readonly sampler?: Sampler
   /** Ids that end the text; they are not handed out. Default: the model's `</s>`. */

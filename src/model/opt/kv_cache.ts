@@ -1,19 +1,22 @@
 /**
- * The keys and values of one sequence, head-major per layer: [H, C, K], so that a head's past is one stream.
+ * The keys and values of one sequence, layer by layer.
  *
  * A layer's part is made when it is first asked for, for the heads its block holds then: a packed block has no room for
  * heads that are skipped. Heads that are skipped in place are never written, and nobody reads them. The cache doubles
  * when it is full: then every buffer is laid out anew through the host, which happens log2(positions / start) times in
  * a sequence at most.
  */
-import type { Backend, Buffer } from '../../backends/backend.ts'
+import type { Backend } from '../../backends/backend.ts'
 import type { OptConfig } from './config.ts'
-
-/** What attention needs of one layer. */
-export interface LayerCache {
-  readonly key: Buffer // [H, C, K]
-  readonly value: Buffer // [H, C, K]
-}
+import {
+  allocateRows,
+  freeRows,
+  moveRows,
+  type CachedRows,
+  type CacheShape,
+  type CacheStorage,
+  type LayerCache,
+} from './layer_cache.ts'
 
 /** A layer's part, and whose it is. */
 interface HeldCache extends LayerCache {
@@ -24,11 +27,13 @@ interface HeldCache extends LayerCache {
 /** The cache of all layers. */
 export class KeyValueCache {
   readonly #config: OptConfig
+  readonly #storage: CacheStorage
   readonly #layers: (HeldCache | null)[]
   #capacity = 0
 
-  constructor(config: OptConfig) {
+  constructor(config: OptConfig, storage: CacheStorage) {
     this.#config = config
+    this.#storage = storage
     this.#layers = new Array<HeldCache | null>(config.layers).fill(null)
   }
 
@@ -64,8 +69,11 @@ export class KeyValueCache {
     this.#layers.forEach((old, layer) => {
       if (!old) return
       const next = fresh.shift() as HeldCache
-      this.#move(old, old.key, next.key, capacity, filled)
-      this.#move(old, old.value, next.value, capacity, filled)
+      const shape = this.#shape(old.heads, this.#capacity)
+      const move = (from: CachedRows, to: CachedRows): void =>
+        moveRows(old.backend, from, to, shape, capacity, filled)
+      move(old.key, next.key)
+      move(old.value, next.value)
       free(old)
       this.#layers[layer] = next
     })
@@ -82,28 +90,23 @@ export class KeyValueCache {
     this.#layers.fill(null)
   }
 
-  #allocate(backend: Backend, heads: number, capacity: number): HeldCache {
-    const length = heads * this.#config.headSize * capacity
-    const key = backend.allocate('f32', length)
-    try {
-      return { backend, heads, key, value: backend.allocate('f32', length) }
-    } catch (error) {
-      backend.free(key)
-      throw error
-    }
+  #shape(heads: number, capacity: number): CacheShape {
+    return { H: heads, C: capacity, K: this.#config.headSize }
   }
 
-  #move({ backend, heads }: HeldCache, from: Buffer, to: Buffer, capacity: number, filled: number): void {
-    const { headSize } = this.#config
-    const values = backend.readF32(from)
-    for (let head = 0; head < heads; head++) {
-      const start = head * this.#capacity * headSize
-      backend.write(to, values.subarray(start, start + filled * headSize), head * capacity * headSize)
+  #allocate(backend: Backend, heads: number, capacity: number): HeldCache {
+    const allocate = (): CachedRows => allocateRows(backend, this.#storage, this.#shape(heads, capacity))
+    const key = allocate()
+    try {
+      return { backend, heads, key, value: allocate() }
+    } catch (error) {
+      freeRows(backend, key)
+      throw error
     }
   }
 }
 
 function free({ backend, key, value }: HeldCache): void {
-  backend.free(key)
-  backend.free(value)
+  freeRows(backend, key)
+  freeRows(backend, value)
 }

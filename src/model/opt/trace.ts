@@ -20,14 +20,14 @@ import {
   type Pass,
 } from './forward.ts'
 import { activateBlock, denseBlock, type ActiveBlock } from './active_block.ts'
-import type { LayerCache } from './kv_cache.ts'
+import type { CachedRows, LayerCache } from './layer_cache.ts'
 import type { OptModel } from './opt_model.ts'
 import { checkMask, layerMask, type LayerUnits } from './unit_lists.ts'
 
 /** One layer of a trace. */
 export interface TracedBlock {
   readonly buffers: BlockBuffers
-  readonly cache: LayerCache // [H, T, K]
+  readonly cache: LayerCache // float32, [H, T, K]
   readonly units: LayerUnits
 }
 
@@ -119,7 +119,7 @@ export class Trace {
 
   /** Keys, head-major: [H, T, K]. */
   key(layer: number): Float32Array {
-    return this.#read(this.#block(layer).cache.key)
+    return this.#read(this.#block(layer).cache.key.numbers)
   }
 
   /** fc1's output before ReLU: [T, F]. */
@@ -178,7 +178,8 @@ export class Trace {
     for (let layer = 0; layer < layers; layer++) {
       const active = this.#activate(layer, mask)
       const buffers = this.#allocateBlock(stream, mask)
-      const cache = { key: this.#scope.allocate(T * D), value: this.#scope.allocate(T * D) }
+      const rows = (): CachedRows => ({ numbers: this.#scope.allocate(T * D), scales: null })
+      const cache = { key: rows(), value: rows() }
       attend(pass, active, cache, buffers, false)
       project(pass, active, buffers)
       feedForward(pass, active, buffers)

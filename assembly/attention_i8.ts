@@ -1,0 +1,93 @@
+/**
+ * attention_i8: causal self-attention of T new tokens over a cache of int8 rows, for chosen heads; +0 for the others.
+ * Formulas and order: src/ops/attention_i8.ts. Many tokens: attention_i8_tile.ts.
+ */
+import { attendBytesTiled, byteQueriesPerBlock } from './attention_i8_tile'
+import { addByteRows, dotByteRows } from './byte_rows'
+import { multiplyArray, scaleArray } from './elementwise'
+import { bytes } from './float32'
+import { quantizeInt16 } from './quantize'
+import { attentionWeights } from './scratch'
+import { softmaxRow } from './softmax_row'
+import { rowAt, unitAt } from './units'
+
+export function attention_i8(
+  y: usize, // [T, H, K]
+  query: usize, // [T, H, K]
+  key: usize, // [H, C, K] i8
+  key_scales: usize, // [H, C]
+  value: usize, // [H, C, K] i8
+  value_scales: usize, // [H, C]
+  heads: usize, // [R] or null
+  scale: f32,
+  T: i32,
+  S: i32,
+  C: i32,
+  H: i32,
+  K: i32,
+  R: i32,
+): void {
+  const count = heads ? R : H
+  if (heads) memory.fill(y, 0, <usize>T * <usize>H * bytes(K))
+  const block = byteQueriesPerBlock(T, S, K)
+  for (let r = 0; r < count; r++) {
+    const h = unitAt(heads, r)
+    const past = h * C
+    const at = rowAt(0, h, K)
+    const from = <usize>past * <usize>K
+    const scales = bytes(past)
+    if (block > 0)
+      attendBytesTiled(
+        y + at,
+        query + at,
+        key + from,
+        key_scales + scales,
+        value + from,
+        value_scales + scales,
+        scale,
+        T,
+        S,
+        H,
+        K,
+        block,
+      )
+    else
+      for (let t = 0; t < T; t++) {
+        const row = rowAt(at, t * H, K)
+        attendBytes(
+          y + row,
+          query + row,
+          key + from,
+          key_scales + scales,
+          value + from,
+          value_scales + scales,
+          scale,
+          S - T + t + 1,
+          K,
+        )
+      }
+  }
+}
+
+/** One query of one head. */
+function attendBytes(
+  y: usize, // [K]
+  query: usize, // [K]
+  key: usize, // [C, K] i8
+  key_scales: usize, // [C]
+  value: usize, // [C, K] i8
+  value_scales: usize, // [C]
+  scale: f32,
+  visible: i32,
+  K: i32,
+): void {
+  const weights = attentionWeights()
+  // The query stands in the output row, scaled and then as int16, until the weights are known.
+  scaleArray(y, query, scale, K)
+  const step = quantizeInt16(y, y, K)
+  dotByteRows(weights, y, step, key, key_scales, visible, K)
+  softmaxRow(weights, weights, visible)
+  multiplyArray(weights, value_scales, visible)
+  memory.fill(y, 0, bytes(K))
+  addByteRows(y, value, weights, visible, K)
+}

@@ -1,0 +1,69 @@
+/**
+ * attention for many tokens, where arithmetic is waited for: a block of queries of one head at a time, its scores and its
+ * sums by the tiles of the matrix products (linear_tile.ts, outer_product.ts), which give the bits of one query alone.
+ *
+ * The positions that all queries of a block see are multiplied as one matrix; what a later query sees besides is added
+ * row by row. Scores of positions a query does not see are computed, to fill the tiles, and never looked at.
+ */
+import { scaleArray } from './elementwise'
+import { bytes } from './float32'
+import { isTiled, linearTiled } from './linear_tile'
+import { addOuterProducts } from './outer_product'
+import { attentionRows, attentionWeights, MOST_ROWS, MOST_WEIGHTS } from './scratch'
+import { softmaxRow } from './softmax_row'
+import { rowAt } from './units'
+import { addRows } from './weighted_rows'
+
+/** Queries of a block, at most. */
+const MOST_QUERIES: i32 = 32
+
+/** How many queries a block holds. */
+export function queriesPerBlock(T: i32, S: i32, K: i32): i32 {
+  const room = min<i32>(MOST_WEIGHTS / weightStride(S), MOST_ROWS / max<i32>(K, 1))
+  return min<i32>(T, min<i32>(MOST_QUERIES, room))
+}
+
+/** From one query's weights to the next: an odd number of lines, so that they do not all fall into the same cache sets. */
+export function weightStride(width: i32): i32 {
+  return (((width + 15) >> 4) | 1) << 4
+}
+
+/** Whether `attendTiled` takes blocks of this shape. */
+export function isAttentionTiled(block: i32, S: i32, K: i32): bool {
+  return isTiled(block, K, S)
+}
+
+/** One head, `block` queries at a time. */
+export function attendTiled(
+  y: usize, // [T, H, K] from the head on
+  query: usize, // [T, H, K] from the head on
+  key: usize, // [C, K]
+  value: usize, // [C, K]
+  scale: f32,
+  T: i32,
+  S: i32,
+  H: i32,
+  K: i32,
+  block: i32,
+): void {
+  const scaled = attentionRows()
+  const weights = attentionWeights()
+  const apart = weightStride(S)
+  const token = H * K
+  for (let t = 0; t < T; t += block) {
+    const first = min<i32>(t, T - block)
+    const shared = S - T + first + 1
+    const to = rowAt(y, first, token)
+    for (let i = 0; i < block; i++) scaleArray(rowAt(scaled, i, K), rowAt(query, first + i, token), scale, K)
+    linearTiled<f32>(weights, scaled, key, 0, 0, block, apart, K, shared + block - 1)
+    for (let i = 0; i < block; i++) {
+      const row = rowAt(weights, i, apart)
+      softmaxRow(row, row, shared + i)
+      memory.fill(rowAt(to, i, token), 0, bytes(K))
+    }
+    addOuterProducts<f32>(to, 0, token, weights, apart, 1, value, K, 0, block, K, shared)
+    const rest = rowAt(value, shared, K)
+    for (let i = 1; i < block; i++)
+      addRows<f32>(rowAt(to, i, token), rest, rowAt(weights, i, apart) + bytes(shared), 0, 1, K, i, i)
+  }
+}

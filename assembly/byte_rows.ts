@@ -1,0 +1,168 @@
+/**
+ * Rows of int8 numbers in a head-major cache: their inner products with a query of int16, and their weighted sum.
+ *
+ * The products are exact, so they may be added in any order, and rows are read from four places at once, which is faster
+ * than from one (bench/README.md). A row is `K` bytes long; its scale stands elsewhere.
+ */
+import { bytes, madd, madd1 } from './float32'
+import { pairMasks } from './scratch'
+
+/** Rows that stay in a first-level cache while their columns are added, sixteen at a time. */
+const BLOCK: i32 = 64
+
+/** y[s] = (step * scales[s]) * <q, rows[s]>, s < count. */
+export function dotByteRows(
+  y: usize, // [count]
+  q: usize, // [K] i16
+  step: f32,
+  rows: usize, // [count, K] i8
+  scales: usize, // [count]
+  count: i32,
+  K: i32,
+): void {
+  const quarter = (count >> 2) & ~3
+  const apart = bytes(quarter)
+  const far = <usize>quarter * <usize>K
+  const four = (<usize>K) << 2
+  const steps = f32x4.splat(step)
+  let s = 0
+  for (; s < quarter; s += 4) {
+    dotFour(y, q, steps, rows, scales, K)
+    dotFour(y + apart, q, steps, rows + far, scales + apart, K)
+    dotFour(y + apart * 2, q, steps, rows + far * 2, scales + apart * 2, K)
+    dotFour(y + apart * 3, q, steps, rows + far * 3, scales + apart * 3, K)
+    y += 16
+    scales += 16
+    rows += four
+  }
+  y += apart * 3
+  scales += apart * 3
+  rows += far * 3
+  for (s = quarter * 4; s + 4 <= count; s += 4) {
+    dotFour(y, q, steps, rows, scales, K)
+    y += 16
+    scales += 16
+    rows += four
+  }
+  for (; s < count; s++) {
+    store<f32>(y, step * load<f32>(scales) * <f32>dotOne(q, rows, K))
+    y += 4
+    scales += 4
+    rows += K
+  }
+}
+
+/** Four rows that follow each other. */
+function dotFour(y: usize, q: usize, steps: v128, rows: usize, scales: usize, K: i32): void {
+  const row = <usize>K
+  const end = rows + row
+  const whole = rows + (row & ~15)
+  let a = i32x4.splat(0)
+  let b = i32x4.splat(0)
+  let c = i32x4.splat(0)
+  let d = i32x4.splat(0)
+  while (rows < whole) {
+    const q0 = v128.load(q)
+    const q1 = v128.load(q, 16)
+    a = addSixteen(a, rows, q0, q1)
+    b = addSixteen(b, rows + row, q0, q1)
+    c = addSixteen(c, rows + row * 2, q0, q1)
+    d = addSixteen(d, rows + row * 3, q0, q1)
+    rows += 16
+    q += 32
+  }
+  let totals = addLanes(a, b, c, d)
+  for (; rows < end; rows++) {
+    const four = i32x4(
+      load<i8>(rows),
+      load<i8>(rows + row),
+      load<i8>(rows + row * 2),
+      load<i8>(rows + row * 3),
+    )
+    totals = i32x4.add(totals, i32x4.mul(i32x4.splat(load<i16>(q)), four))
+    q += 2
+  }
+  v128.store(y, f32x4.mul(f32x4.mul(steps, v128.load(scales)), f32x4.convert_i32x4_s(totals)))
+}
+
+/** Adds sixteen products of a row. */
+function addSixteen(sum: v128, row: usize, q0: v128, q1: v128): v128 {
+  const first = i32x4.dot_i16x8_s(v128.load8x8_s(row), q0)
+  const second = i32x4.dot_i16x8_s(v128.load8x8_s(row, 8), q1)
+  return i32x4.add(i32x4.add(sum, first), second)
+}
+
+/** The sums of the lanes of a, b, c and d. */
+export function addLanes(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 1, 4, 5), v128.shuffle<i32>(a, b, 2, 3, 6, 7))
+  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 1, 4, 5), v128.shuffle<i32>(c, d, 2, 3, 6, 7))
+  return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 2, 4, 6), v128.shuffle<i32>(ab, cd, 1, 3, 5, 7))
+}
+
+function dotOne(q: usize, row: usize, K: i32): i32 {
+  let total = 0
+  for (const end = row + <usize>K; row < end; row++) {
+    total += <i32>load<i16>(q) * <i32>load<i8>(row)
+    q += 2
+  }
+  return total
+}
+
+/** y += factors[s] * rows[s], s < count, in order. */
+export function addByteRows(
+  y: usize, // [K]
+  rows: usize, // [count, K] i8
+  factors: usize, // [count]
+  count: i32,
+  K: i32,
+): void {
+  // From memory, so that they stay in registers: engines build constants anew wherever they are named.
+  const masks = pairMasks()
+  v128.store(masks, i16x8(1, 0, 1, 0, 1, 0, 1, 0))
+  v128.store(masks, i16x8(0, 1, 0, 1, 0, 1, 0, 1), 16)
+  const even = v128.load(masks)
+  const odd = v128.load(masks, 16)
+  const whole = K & ~15
+  for (let first = 0; first < count; first += BLOCK) {
+    const size = min<i32>(BLOCK, count - first)
+    for (let k = 0; k < whole; k += 16) addColumns(y + bytes(k), rows + k, factors, size, K, even, odd)
+    for (let k = whole; k < K; k++) addColumn(y + bytes(k), rows + k, factors, size, K)
+    rows += <usize>size * <usize>K
+    factors += bytes(size)
+  }
+}
+
+/** Sixteen columns; those with even and odd numbers are apart, as int16 products with ones and zeros leave them. */
+function addColumns(y: usize, rows: usize, factors: usize, count: i32, K: i32, even: v128, odd: v128): void {
+  const y0 = v128.load(y)
+  const y1 = v128.load(y, 16)
+  const y2 = v128.load(y, 32)
+  const y3 = v128.load(y, 48)
+  let even0 = v128.shuffle<f32>(y0, y1, 0, 2, 4, 6)
+  let odd0 = v128.shuffle<f32>(y0, y1, 1, 3, 5, 7)
+  let even1 = v128.shuffle<f32>(y2, y3, 0, 2, 4, 6)
+  let odd1 = v128.shuffle<f32>(y2, y3, 1, 3, 5, 7)
+  for (const end = factors + bytes(count); factors < end; factors += 4) {
+    const factor = v128.load32_splat(factors)
+    const first = v128.load8x8_s(rows)
+    const second = v128.load8x8_s(rows, 8)
+    even0 = madd(even0, factor, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(first, even)))
+    odd0 = madd(odd0, factor, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(first, odd)))
+    even1 = madd(even1, factor, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(second, even)))
+    odd1 = madd(odd1, factor, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(second, odd)))
+    rows += K
+  }
+  v128.store(y, v128.shuffle<f32>(even0, odd0, 0, 4, 1, 5))
+  v128.store(y, v128.shuffle<f32>(even0, odd0, 2, 6, 3, 7), 16)
+  v128.store(y, v128.shuffle<f32>(even1, odd1, 0, 4, 1, 5), 32)
+  v128.store(y, v128.shuffle<f32>(even1, odd1, 2, 6, 3, 7), 48)
+}
+
+function addColumn(y: usize, rows: usize, factors: usize, count: i32, K: i32): void {
+  let sum = load<f32>(y)
+  for (const end = factors + bytes(count); factors < end; factors += 4) {
+    sum = madd1(sum, load<f32>(factors), <f32>load<i8>(rows))
+    rows += K
+  }
+  store<f32>(y, sum)
+}

@@ -1,0 +1,102 @@
+/**
+ * Exponentials of a row, each shifted by the row's largest number: what softmax, log-sum-exp and attention are made of.
+ *
+ * No number is above the largest, so e^x is needed for x <= 0 and NaN only, which takes half the steps of `exp4`
+ * (float32.ts) to the same bits: a number below -104, whose power is 0, is raised to it, and the power of two is one
+ * product with what is near enough to 1, then one with 2^-32, which alone may round.
+ *
+ * The constants are read from memory. Engines build a constant vector anew wherever the code names it, and a loop that
+ * names fourteen spends more time on them than on its arithmetic (bench/README.md).
+ */
+import { divideArray } from './elementwise'
+import { bytes, combine, largest, STRIPE, sum, wholeQuads, wholeStripes } from './float32'
+import { exponentialConstants } from './scratch'
+
+/** y = softmax(x) of one row; y may be x. */
+export function softmaxRow(y: usize, x: usize, length: i32): void {
+  exponentials(y, x, largest(x, length), length)
+  divideArray(y, sum(y, length), length)
+}
+
+/** y[i] = e^(x[i] - most), where no x[i] is above `most`; y may be x. */
+function exponentials(y: usize, x: usize, most: f32, length: i32): void {
+  const constants = writeConstants()
+  const end = x + bytes(length)
+  const whole = x + wholeQuads(length)
+  const shifts = f32x4.splat(most)
+  while (x < whole) {
+    v128.store(y, power(f32x4.sub(v128.load(x), shifts), constants))
+    y += 16
+    x += 16
+  }
+  while (x < end) {
+    store<f32>(y, power1(load<f32>(x) - most, constants))
+    y += 4
+    x += 4
+  }
+}
+
+/** Striped sum of e^(x[i] - most), where no x[i] is above `most`. */
+export function sumExponentials(x: usize, most: f32, length: i32): f32 {
+  const constants = writeConstants()
+  const end = x + bytes(length)
+  const whole = x + wholeStripes(length)
+  const shifts = f32x4.splat(most)
+  let acc0 = f32x4.splat(0)
+  let acc1 = f32x4.splat(0)
+  let acc2 = f32x4.splat(0)
+  let acc3 = f32x4.splat(0)
+  while (x < whole) {
+    acc0 = f32x4.add(acc0, power(f32x4.sub(v128.load(x), shifts), constants))
+    acc1 = f32x4.add(acc1, power(f32x4.sub(v128.load(x, 16), shifts), constants))
+    acc2 = f32x4.add(acc2, power(f32x4.sub(v128.load(x, 32), shifts), constants))
+    acc3 = f32x4.add(acc3, power(f32x4.sub(v128.load(x, 48), shifts), constants))
+    x += STRIPE
+  }
+  let total = combine(acc0, acc1, acc2, acc3)
+  while (x < end) {
+    total += power1(load<f32>(x) - most, constants)
+    x += 4
+  }
+  return total
+}
+
+/** Writes what `power` reads, and says where. */
+function writeConstants(): usize {
+  const to = exponentialConstants()
+  v128.store(to, f32x4.splat(-104))
+  v128.store(to, f32x4.splat(1.44269504088896341), 16) // 1 / ln 2
+  v128.store(to, f32x4.splat(12582912), 32) // 1.5 * 2^23 rounds to an integer, which then stands in the low bits
+  v128.store(to, f32x4.splat(0.693359375), 48) // ln 2, high part
+  v128.store(to, f32x4.splat(-2.12194440054690583e-4), 64) // and low part
+  v128.store(to, f32x4.splat(1.98756915e-4), 80)
+  v128.store(to, f32x4.splat(1.3981999507e-3), 96)
+  v128.store(to, f32x4.splat(8.3334519073e-3), 112)
+  v128.store(to, f32x4.splat(4.1665795894e-2), 128)
+  v128.store(to, f32x4.splat(1.6666665459e-1), 144)
+  v128.store(to, f32x4.splat(5.0000001201e-1), 160)
+  v128.store(to, f32x4.splat(1), 176)
+  v128.store(to, i32x4.splat(127 + 32), 192) // the exponent of 2^32
+  v128.store(to, f32x4.splat(2.3283064365386963e-10), 208) // 2^-32
+  return to
+}
+
+/** e^x of four lanes, x <= 0 or NaN. @param c what `writeConstants` wrote */
+function power(x: v128, c: usize): v128 {
+  const v = f32x4.pmax(x, v128.load(c)) // x < -104 ? -104 : x
+  const rounded = f32x4.add(f32x4.mul(v, v128.load(c, 16)), v128.load(c, 32))
+  const n = f32x4.sub(rounded, v128.load(c, 32))
+  const r = f32x4.sub(f32x4.sub(v, f32x4.mul(n, v128.load(c, 48))), f32x4.mul(n, v128.load(c, 64)))
+  let p = f32x4.add(f32x4.mul(v128.load(c, 80), r), v128.load(c, 96))
+  p = f32x4.add(f32x4.mul(p, r), v128.load(c, 112))
+  p = f32x4.add(f32x4.mul(p, r), v128.load(c, 128))
+  p = f32x4.add(f32x4.mul(p, r), v128.load(c, 144))
+  p = f32x4.add(f32x4.mul(p, r), v128.load(c, 160))
+  const e = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), v128.load(c, 176))
+  const scale = i32x4.shl(i32x4.add(rounded, v128.load(c, 192)), 23) // 2^(n + 32)
+  return f32x4.mul(f32x4.mul(e, scale), v128.load(c, 208))
+}
+
+function power1(x: f32, constants: usize): f32 {
+  return f32x4.extract_lane(power(f32x4.splat(x), constants), 0)
+}

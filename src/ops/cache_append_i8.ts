@@ -1,0 +1,51 @@
+/**
+ * cache_append_i8: the keys or values of new tokens enter a head-major cache of int8, each head's row with a scale of its
+ * own; heads that are not chosen, and positions of other tokens, are left alone.
+ */
+import { accumulator, chosen, defineOp, input, size, type Op } from './op.ts'
+import { quantizeInt8 } from './quantize.ts'
+
+/** Writes the keys or values of T new tokens into the cache from position P on, for chosen heads. */
+export function cache_append_i8(
+  cache: Int8Array, // [H, C, K]
+  scales: Float32Array, // [H, C]
+  x: Float32Array, // [T, H, K]
+  heads: Int32Array | null, // [R], ascending, below H
+  P: number,
+  T: number,
+  C: number,
+  H: number,
+  K: number,
+  R: number,
+): void {
+  const count = heads ? R : H
+  for (let r = 0; r < count; r++) {
+    const h = heads ? heads[r] : r
+    for (let t = 0; t < T; t++) {
+      const place = h * C + P + t
+      scales[place] = quantizeInt8(cache, place * K, x, (t * H + h) * K, K)
+    }
+  }
+}
+
+/** Catalogue row. */
+export const cacheAppendI8Op: Op<Parameters<typeof cache_append_i8>> = defineOp({
+  name: 'cache_append_i8',
+  formula:
+    'scales[h, P + t] = max |x[t, h]| / 127 and cache[h, P + t] = round(x[t, h] / scales[h, P + t]) for chosen heads',
+  params: [
+    accumulator('cache', 'H C K', { dtype: 'i8' }),
+    accumulator('scales', 'H C'),
+    input('x', 'T H K'),
+    chosen('heads', 'R', 'H'),
+    size('P'),
+    size('T'),
+    size('C', 'P + T'),
+    size('H'),
+    size('K'),
+    size('R'),
+  ],
+  reference: cache_append_i8,
+  flops: ({ T, K, R }) => 3 * T * R * K,
+  bytes: ({ T, K, R }) => T * R * (5 * K + 4),
+})
