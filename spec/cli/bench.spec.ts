@@ -68,6 +68,7 @@ describe('bench', () => {
       storage: 'f32',
       backend: 'wasm',
       threads: 1,
+      cache: 'f32',
       planner: 'random',
       sparsity: { requested: 0.5, heads: 0.25, neurons: 0.25, weights: 0.25 },
       ways: { dense: expect.any(Number), gather: expect.any(Number), packed: expect.any(Number) },
@@ -107,7 +108,7 @@ describe('bench', () => {
     ])
     expect(failure).toBe(null)
     expect(printed).toMatch(
-      /^opt-125m, 1 of 12 layers \(random weights\), params 47\.3 M, f32, wasm, threads 1\n/,
+      /^opt-125m, 1 of 12 layers \(random weights\), params 47\.3 M, f32, wasm, threads 1, cache f32\n/,
     )
     expect(printed).toMatch(/^tg1@2 +dense +0\.0 .* 2\/0\/0 /m)
     expect(printed).toContain('Memory is read forward at ')
@@ -149,7 +150,9 @@ describe('bench', () => {
   test('--profile adds a table for every arm', async () => {
     const { printed, failure } = await run([...tiny, '--profile'])
     expect(failure).toBe(null)
-    expect(printed.match(/: a watched token takes \d+\.\d\d ms, \d+\.\d\d times an unwatched one\n/g)).toHaveLength(2)
+    expect(
+      printed.match(/: a watched token takes \d+\.\d\d ms, \d+\.\d\d times an unwatched one\n/g),
+    ).toHaveLength(2)
     expect(printed).toMatch(/^lm_head \(linear\) +1\.000 /m)
   })
 

@@ -3,6 +3,7 @@
  * Nothing here says how fast.
  */
 import { describe, expect, test } from 'vitest'
+import { planOf } from '../../src/eval/bench/arms.ts'
 import { Bench, type BenchOptions, type BenchProgress } from '../../src/eval/bench/bench.ts'
 import { Job } from '../../src/eval/bench/job.ts'
 import { profileDecode } from '../../src/eval/bench/profile.ts'
@@ -31,6 +32,7 @@ const usual: BenchOptions = {
   backend: 'wasm',
   threads: 1,
   mode: 'auto',
+  cache: 'f32',
   seed: 0,
   profile: false,
   readBytes: 2 ** 16,
@@ -228,12 +230,36 @@ describe('jobs and profiles leave nothing behind', () =>
       model.dispose()
     })
 
+    test('an arm is run as it was asked for', async () => {
+      const model = await loadSubject(subject, 'f32', backend)
+      const deciders = { predictors: [], mask: null, mode: 'skip', cache: 'int8', seed: 0 } as const
+      for (const planner of ['dense', 'random', 'mask'] as const)
+        expect(planOf({ planner, sparsity: 0.5 }, model, deciders)).toMatchObject({
+          mode: 'skip',
+          cache: 'int8',
+        })
+      expect(() => planOf({ planner: 'dejavu', sparsity: 0.5 }, model, deciders)).toThrow(
+        'planner dejavu: expected a predictor of its kind, got none',
+      )
+      model.dispose()
+    })
+
     test('a profile tells the ops of a storage', async () => {
       const model = await loadSubject(subject, 'int8', backend)
       const sizesOfIt = { tokens: 2, rounds: 1 }
-      const { lines } = await profileDecode(model, Int32Array.of(1), () => ({}), sizesOfIt)
-      const ops = Object.fromEntries(lines.map(({ what, op }) => [what, op]))
-      expect(ops).toMatchObject({ fc1: 'linear_i8', fc2: 'linear_input_major_i8', lm_head: 'linear_i8' })
+      const plan = { cache: 'int8' } as const
+      const { lines } = await profileDecode(model, Int32Array.of(1), () => plan, sizesOfIt)
+      const ops = lines.filter(({ op }) => op?.endsWith('_i8')).map(({ what, op }) => `${what} ${op}`)
+      expect(ops.toSorted()).toEqual([
+        'attention attention_i8',
+        'attention cache_append_i8',
+        'fc1 linear_i8',
+        'fc2 linear_input_major_i8',
+        'lm_head linear_i8',
+        'out_proj linear_input_major_i8',
+        'q/k/v linear_i8',
+        'rest embedding_i8',
+      ])
       model.dispose()
     })
 

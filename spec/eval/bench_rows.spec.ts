@@ -68,7 +68,7 @@ function measured(
 
 const tg = parseTest('tg8')
 const pp = parseTest('pp16')
-const context = { backend: 'wasm', threads: 1 } as const
+const context = { backend: 'wasm', threads: 1, cache: 'f32' } as const
 /** So that the dense arm reads as fast as memory gives. */
 const reads = [10, 20, 30].map((rate) => rate * denseBytes)
 
@@ -92,6 +92,7 @@ describe('rows', () => {
       storage: 'f32',
       backend: 'wasm',
       threads: 1,
+      cache: 'f32',
       planner: 'shadow',
       sparsity: { requested: 0.5, heads: 0.25, neurons: 0.25, weights: 0.25 },
       ways: { dense: 2, gather: 1, packed: 1 },
@@ -162,7 +163,7 @@ describe('rows', () => {
 describe('the table', () => {
   test('says once what all rows share, then the figures and what they come to', () => {
     expect(formatBench(rowsOf(arms, reads, context), [5e9, 6e9, 7e9])).toBe(
-      `tiny (random weights), params 0.0 M, f32, wasm, threads 1
+      `tiny (random weights), params 0.0 M, f32, wasm, threads 1, cache f32
 
 test  planner  asked (%)  heads (%)  neurons (%)  weights (%)  d/g/p    t/s     +-  x dense  ideal  of ideal (%)  predictor (%)  packing (%)  of read (%)
 ----  -------  ---------  ---------  -----------  -----------  -----  -----  -----  -------  -----  ------------  -------------  -----------  -----------
@@ -183,7 +184,7 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
   test('has a column for what differs, and for the first of several storages', () => {
     const both = [measured(tg, 'dense', [10]), measured(tg, 'dense', [20], { storage: 'bf16' })]
     const [head, , heading, , ...lines] = formatBench(rowsOf(both, [], context), []).split('\n')
-    expect(head).toBe('tiny (random weights), params 0.0 M, wasm, threads 1')
+    expect(head).toBe('tiny (random weights), params 0.0 M, wasm, threads 1, cache f32')
     expect(heading).toMatch(/^storage {2}test .* x dense {2}x f32 {2}ideal/)
     expect(lines[0]).toMatch(/^f32 .* 1\.00 +1\.00 +1\.00/)
     expect(lines.find((line) => line.startsWith('bf16'))).toMatch(/ 1\.00 +2\.00 +1\.00/)

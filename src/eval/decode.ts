@@ -27,8 +27,8 @@ export interface DecodeSizes {
 /** A planner under the clock; null is dense. */
 export type DecodeArm = MaskPlanner | null
 
-/** Who decides what is skipped, or what is, and how that is carried out. */
-export type Plan = Pick<SequenceOptions, 'planner' | 'mask' | 'mode'>
+/** Who decides what is skipped, or what is, how that is carried out, and what the past is stored as. */
+export type Plan = Pick<SequenceOptions, 'planner' | 'mask' | 'mode' | 'cache'>
 
 /** What some tokens took, and under which mask. */
 export interface Turn {
@@ -58,9 +58,9 @@ class TimedSequence {
   /** Milliseconds so far. */
   planning = 0
 
-  constructor(model: OptModel, { planner, mask, mode }: Plan, capacity: number, expectedTokens: number) {
+  constructor(model: OptModel, { planner, ...plan }: Plan, capacity: number, expectedTokens: number) {
     const timedPlanner = planner && timed(planner, (milliseconds) => (this.planning += milliseconds))
-    this.sequence = model.begin({ planner: timedPlanner, mask, mode, capacity, expectedTokens })
+    this.sequence = model.begin({ ...plan, planner: timedPlanner, capacity, expectedTokens })
   }
 
   turn(tokens: number, milliseconds: number, planning: number, preparing: number): Turn {

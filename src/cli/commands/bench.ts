@@ -10,6 +10,7 @@ import { formatBench, formatProfile } from '../../eval/bench/table.ts'
 import { parseTest, type BenchTest } from '../../eval/bench/tests.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import type { MaskMode } from '../../model/opt/active_block.ts'
+import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import { storages, type Storage } from '../../model/opt/matrix.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { checkPredictor } from '../../planner_options.ts'
@@ -17,7 +18,7 @@ import { commandArguments, fileKind, folderOf } from '../../platform/platform.ts
 import { openPredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { findModel } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import { backendOption, cacheOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
 import { modeOption } from '../plan_flags.ts'
 import { predictorPaths } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
@@ -63,6 +64,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet'> {
   readonly rounds?: number
   readonly threads: number
   readonly mode: MaskMode
+  readonly cache: CacheStorage
   readonly seed: number
   readonly quick?: boolean
   readonly profile?: boolean
@@ -123,6 +125,7 @@ export function addBench(program: Command, session: Session): void {
     .option('--threads <count>', 'threads that compute', countFlag('threads'), 1)
     .addOption(backendOption())
     .addOption(modeOption())
+    .addOption(cacheOption())
     .addOption(seedOption())
     .option('--quick', 'fewer rounds of shorter tests: less than a minute')
     .option('--profile', 'then find out where the time of a token goes')
@@ -187,7 +190,7 @@ async function show(session: Session, bench: Bench, { json, profile }: BenchFlag
 }
 
 async function optionsOf(flags: BenchFlags): Promise<BenchOptions> {
-  const { model, mask, storage, backend, threads, mode, seed } = flags
+  const { model, mask, storage, backend, threads, mode, cache, seed } = flags
   const otherwise = flags.quick ? quick : usual
   const options = {
     storages: storage,
@@ -199,6 +202,7 @@ async function optionsOf(flags: BenchFlags): Promise<BenchOptions> {
     backend,
     threads,
     mode,
+    cache,
     seed,
     profile: flags.profile ?? false,
     ...(mask !== undefined && { readMask: (shape: OptModel['shape']) => readMask(mask, shape) }),

@@ -6,6 +6,7 @@ import type { UnitMask } from '../../masks/mask.ts'
 import { makeBudget } from '../../masks/budget.ts'
 import { backendTopK, type TopK } from '../../masks/selection.ts'
 import type { MaskMode } from '../../model/opt/active_block.ts'
+import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { makePlanner } from '../../predictor/planners.ts'
 import type { Predictor } from '../../predictor/predictor_file.ts'
@@ -53,6 +54,7 @@ export interface Deciders {
   readonly predictors: readonly Predictor[]
   readonly mask: UnitMask | null
   readonly mode: MaskMode
+  readonly cache: CacheStorage
   readonly seed: number
   /** Who ranks; default the model's backend. */
   readonly topK?: TopK
@@ -63,8 +65,8 @@ export interface Deciders {
  * @throws MissingError PREDICTOR_MISSING where there is none of the arm's kind
  */
 export function planOf({ planner, sparsity }: BenchArm, model: OptModel, deciders: Deciders): Plan {
-  const { predictors, mask, mode, seed, topK = backendTopK(model.backend) } = deciders
-  if (planner === 'mask') return { mask, mode }
+  const { predictors, mask, mode, cache, seed, topK = backendTopK(model.backend) } = deciders
+  if (planner === 'mask') return { mask, mode, cache }
   for (const kind of kindsNeeded([planner]))
     if (!predictorOf(kind, predictors))
       throw new MissingError(
@@ -79,5 +81,5 @@ export function planOf({ planner, sparsity }: BenchArm, model: OptModel, decider
     dejavuStyle: predictorOf('dejavu-style', predictors),
     dejavu: predictorOf('dejavu', predictors),
   }
-  return { planner: makePlanner(planner, sources, makeBudget(sparsity ?? 0)), mode }
+  return { planner: makePlanner(planner, sources, makeBudget(sparsity ?? 0)), mode, cache }
 }

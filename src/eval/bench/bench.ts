@@ -6,6 +6,7 @@ import type { Backend, BackendName } from '../../backends/backend.ts'
 import type { UnitMask, UnitShape } from '../../masks/mask.ts'
 import type { TopK } from '../../masks/selection.ts'
 import type { MaskMode } from '../../model/opt/active_block.ts'
+import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import type { Storage } from '../../model/opt/matrix.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import type { PredictorKind } from '../../predictor/card.ts'
@@ -33,6 +34,8 @@ export interface BenchOptions {
   readonly backend: BackendName
   readonly threads: number
   readonly mode: MaskMode
+  /** What keys and values are stored as. */
+  readonly cache: CacheStorage
   readonly seed: number
   /** Whether to find out where the time of a token goes, too. */
   readonly profile: boolean
@@ -157,7 +160,7 @@ export class Bench {
 
   /** Loads a subject in one storage and makes its jobs, the arms of a test side by side. */
   async #prepare(subject: BenchSubject, storage: Storage, held: { dispose(): void }[]): Promise<void> {
-    const { backend: name, threads, planners, sparsities, tests, readMask, mode, seed } = this.#options
+    const { backend: name, threads, planners, sparsities, tests, readMask, mode, cache, seed } = this.#options
     const { layers, heads, neurons } = subject.config
     const mask = readMask ? await readMask({ layers, heads, neurons }) : null
     const backend: Backend = await startBackend(name, threads)
@@ -170,7 +173,7 @@ export class Bench {
     held.push(model)
     const predictors = await this.#predictors(subject, model)
     held.push(...predictors)
-    const deciders: Deciders = { predictors, mask, mode, seed }
+    const deciders: Deciders = { predictors, mask, mode, cache, seed }
     const arms = makeArms({ planners, sparsities, hasMask: mask !== null })
     for (const test of tests)
       for (const arm of arms) {

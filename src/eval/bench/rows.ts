@@ -3,6 +3,7 @@
  */
 import type { BackendName } from '../../backends/backend.ts'
 import type { Sparsity } from '../../masks/achieved.ts'
+import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import type { Storage } from '../../model/opt/matrix.ts'
 import type { WayCounts } from '../../model/opt/sequence.ts'
 import { achievedBy } from '../achieved_mean.ts'
@@ -17,6 +18,7 @@ import { idealRatio, tokenReads, type TokenReads } from './reads.ts'
 export interface RowContext {
   readonly backend: BackendName
   readonly threads: number
+  readonly cache: CacheStorage
 }
 
 /** One row. What is not known is null. */
@@ -29,6 +31,8 @@ export interface BenchRow {
   readonly storage: Storage
   readonly backend: BackendName
   readonly threads: number
+  /** What keys and values are stored as. */
+  readonly cache: CacheStorage
   readonly planner: BenchArm['planner']
   /** The share of ranked units that was to be skipped, and what was skipped of the whole model. */
   readonly sparsity: { readonly requested: number | null } & Sparsity
@@ -72,7 +76,7 @@ function rowOf(
   one: Measured,
   all: readonly Measured[],
   reads: readonly number[],
-  { backend, threads }: RowContext,
+  { backend, threads, cache }: RowContext,
 ): BenchRow {
   const { subject, storage, arm, test, turns } = one
   const { mask, ways } = turns[turns.length - 1]
@@ -91,6 +95,7 @@ function rowOf(
     storage,
     backend,
     threads,
+    cache,
     planner: arm.planner,
     sparsity: { requested: arm.sparsity, ...achieved },
     ways,

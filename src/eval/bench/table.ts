@@ -17,7 +17,11 @@ const subjectColumns: readonly Column[] = [
   { key: 'storage', label: 'storage' },
   { key: 'backend', label: 'backend' },
   { key: 'threads', label: 'threads', digits: 0 },
+  { key: 'cache', label: 'cache' },
 ]
+
+/** Values that say what they are. */
+const selfEvident: readonly string[] = ['model', 'storage', 'backend']
 
 /** The figures of a row. */
 function figureColumns(storages: readonly string[]): Column[] {
@@ -55,10 +59,10 @@ export function formatBench(rows: readonly BenchRow[], reads: readonly number[])
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
 
-/** A value and what it is of, but for names, which say that themselves. */
+/** A value and what it is of. */
 function describeCell(row: Row, column: Column): string {
   const text = cell(row, column)
-  if (typeof row[column.key] === 'string') return text
+  if (selfEvident.includes(column.key)) return text
   return `${column.label} ${text}${column.unit === undefined ? '' : ` ${column.unit}`}`
 }
 
@@ -71,6 +75,7 @@ function cellsOf(row: BenchRow): Row {
     storage: row.storage,
     backend: row.backend,
     threads: row.threads,
+    cache: row.cache,
     test: row.test,
     planner: row.planner,
     asked: percent(sparsity.requested),
