@@ -43,7 +43,7 @@ function expectRefusal({ code, stdout, stderr }: CliResult, exitCode: number, er
 }
 
 describe.concurrent('help', () => {
-  test.each(['reproduce', 'generate', 'parity export', 'parity check', 'inspect', 'doctor'])(
+  test.each(['reproduce', 'generate', 'bench', 'parity export', 'parity check', 'inspect', 'doctor'])(
     'of %s shows its usage and examples',
     async (command) => {
       const { code, stdout, stderr } = await runCli([...command.split(' '), '--help'])
