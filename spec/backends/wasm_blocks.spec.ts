@@ -28,6 +28,6 @@ describe.each(names)('%s', (name) => {
   test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
 })
 
-test('linear with the longest rows it packs, and longer', () => longRows(backend, runSeed()))
+test('rows as long as are packed, and longer; the longest of int8', () => longRows(backend, runSeed()))
 
 test('attention over the longest context', () => longestContext(backend, runSeed()))

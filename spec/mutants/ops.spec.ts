@@ -23,9 +23,17 @@ import { linearMutants } from './linear.ts'
 import { lossMutants } from './losses.ts'
 import type { Mutant } from './mutant.ts'
 import { otherMutants } from './others.ts'
+import { storedMutants } from './stored.ts'
 
 const reference = await createBackend('reference')
-const mutants = [...linearMutants, ...attentionMutants, ...lossMutants, ...otherMutants, ...familyMutants]
+const mutants = [
+  ...linearMutants,
+  ...storedMutants,
+  ...attentionMutants,
+  ...lossMutants,
+  ...otherMutants,
+  ...familyMutants,
+]
 
 /** Verdicts on backends with nothing planted; several mutants ask for the same. */
 const soundVerdicts = new Map<string, Promise<string | null>>()
