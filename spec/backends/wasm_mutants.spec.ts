@@ -100,11 +100,18 @@ const mutants: Mutant[] = [
     law: smallSizes('embedding_bf16'),
   },
   {
-    bug: 'numbers that are too large for units of f16 taken in units',
+    bug: 'tokens with numbers too large for units of f16 taken in units',
     file: 'elementwise.ts',
     from: 'unit<W>() < Infinity',
-    to: 'unit<W>() < NaN || true',
+    to: 'unit<W>() <= Infinity',
     law: smallSizes('linear_f16'),
+  },
+  {
+    bug: 'factors too large for units of f16 taken in units',
+    file: 'storage.ts',
+    from: '< Infinity || !(abs',
+    to: '<= Infinity || !(abs',
+    law: smallSizes('linear_input_major_f16'),
   },
   {
     bug: 'subnormal f16 rounded from the wrong place',
