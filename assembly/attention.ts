@@ -73,11 +73,11 @@ export function attention_backward(
       gradeScores(y_grad + here, headValue, visible, K)
       for (let s = 0; s < visible; s++) {
         const past = rowAt(0, s * H + h, K)
-        addScaled(value_grad + past, y_grad + here, load<f32>(weights + bytes(s)), K)
-        addScaled(key_grad + past, row, load<f32>(gradients + bytes(s)), K)
+        addScaled<f32>(value_grad + past, y_grad + here, load<f32>(weights + bytes(s)), K)
+        addScaled<f32>(key_grad + past, row, load<f32>(gradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      addRows(row, headKey, gradients, 0, 1, K, visible, visible)
+      addRows<f32>(row, headKey, gradients, 0, 1, K, visible, visible)
       scaleArray(row, row, scale, K)
     }
   }
@@ -88,7 +88,7 @@ function gradeScores(y_grad: usize, value: usize, visible: i32, K: i32): void {
   const weights = attentionWeights()
   const gradients = scoreGradients()
   dotRows(gradients, y_grad, value, visible, K)
-  const mean = dot(weights, gradients, visible)
+  const mean = dot<f32>(weights, gradients, visible)
   for (let s = 0; s < visible; s++) {
     const at = bytes(s)
     store<f32>(gradients + at, load<f32>(weights + at) * (load<f32>(gradients + at) - mean))

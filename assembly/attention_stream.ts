@@ -82,7 +82,7 @@ export function dotRows(y: usize, x: usize, matrix: usize, count: i32, K: i32): 
     v128.store_lane<f32>(to + apart * 3, four, 3)
     w += row
   }
-  for (let s = quarter * 4; s < count; s++) store<f32>(y + bytes(s), dot(x, rowAt(matrix, s, K), K))
+  for (let s = quarter * 4; s < count; s++) store<f32>(y + bytes(s), dot<f32>(x, rowAt(matrix, s, K), K))
 }
 
 /** The four accumulators of a striped dot over `size` bytes, added pairwise. */
@@ -126,7 +126,7 @@ function addValues(size: i32, visible: i32, K: i32): void {
   if (pairs == visible) return
   for (let g = 0; g < size; g++) {
     const value = load<usize>(values + bytes(g)) + rowAt(0, pairs, K)
-    addScaled(load<usize>(sums + bytes(g)), value, load<f32>(weightsOf(g) + bytes(pairs)), K)
+    addScaled<f32>(load<usize>(sums + bytes(g)), value, load<f32>(weightsOf(g) + bytes(pairs)), K)
   }
 }
 

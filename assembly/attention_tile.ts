@@ -55,15 +55,15 @@ export function attendTiled(
     const shared = S - T + first + 1
     const to = rowAt(y, first, token)
     for (let i = 0; i < block; i++) scaleArray(rowAt(scaled, i, K), rowAt(query, first + i, token), scale, K)
-    linearTiled(weights, scaled, key, 0, 0, block, apart, K, shared + block - 1)
+    linearTiled<f32>(weights, scaled, key, 0, 0, block, apart, K, shared + block - 1)
     for (let i = 0; i < block; i++) {
       const row = rowAt(weights, i, apart)
       softmaxRow(row, row, shared + i)
       memory.fill(rowAt(to, i, token), 0, bytes(K))
     }
-    addOuterProducts(to, 0, token, weights, apart, 1, value, K, 0, block, K, shared)
+    addOuterProducts<f32>(to, 0, token, weights, apart, 1, value, K, 0, block, K, shared)
     const rest = rowAt(value, shared, K)
     for (let i = 1; i < block; i++)
-      addRows(rowAt(to, i, token), rest, rowAt(weights, i, apart) + bytes(shared), 0, 1, K, i, i)
+      addRows<f32>(rowAt(to, i, token), rest, rowAt(weights, i, apart) + bytes(shared), 0, 1, K, i, i)
   }
 }

@@ -2,25 +2,72 @@
  * Arithmetic on arrays, element by element: nothing here has an order.
  */
 import { bytes, madd, madd1, STRIPE, wholeQuads, wholeStripes } from './float32'
+import { inUnits, one, quad0, quad1, quad2, quad3, unit } from './storage'
+import { rowAt } from './units'
 
-/** y[i] += factor * x[i], i < length: one term of a sequential sum. */
-export function addScaled(y: usize, x: usize, factor: f32, length: i32): void {
-  const end = x + bytes(length)
-  const whole = x + wholeStripes(length)
+/** y[i] += factor * x[i], i < length, x stored as W: one term of a sequential sum. */
+export function addScaled<W>(y: usize, x: usize, factor: f32, length: i32): void {
+  const end = y + bytes(length)
+  const whole = y + wholeStripes(length)
   const factors = f32x4.splat(factor)
-  while (x < whole) {
-    v128.store(y, madd(v128.load(y), factors, v128.load(x)))
-    v128.store(y, madd(v128.load(y, 16), factors, v128.load(x, 16)), 16)
-    v128.store(y, madd(v128.load(y, 32), factors, v128.load(x, 32)), 32)
-    v128.store(y, madd(v128.load(y, 48), factors, v128.load(x, 48)), 48)
+  while (y < whole) {
+    v128.store(y, madd(v128.load(y), factors, inUnits<W>(quad0<W>(x))))
+    v128.store(y, madd(v128.load(y, 16), factors, inUnits<W>(quad1<W>(x))), 16)
+    v128.store(y, madd(v128.load(y, 32), factors, inUnits<W>(quad2<W>(x))), 32)
+    v128.store(y, madd(v128.load(y, 48), factors, inUnits<W>(quad3<W>(x))), 48)
     y += STRIPE
-    x += STRIPE
+    x += 16 * sizeof<W>()
   }
-  while (x < end) {
-    store<f32>(y, madd1(load<f32>(y), factor, load<f32>(x)))
+  while (y < end) {
+    store<f32>(y, madd1(load<f32>(y), factor, one<W>(x)))
     y += 4
+    x += sizeof<W>()
+  }
+}
+
+/** y[i] = x[i], i < length, x stored as W. */
+export function widenArray<W>(y: usize, x: usize, length: i32): void {
+  const end = y + bytes(length)
+  const whole = y + bytes(length & ~7)
+  while (y < whole) {
+    v128.store(y, inUnits<W>(quad0<W>(x)))
+    v128.store(y, inUnits<W>(quad1<W>(x)), 16)
+    y += 32
+    x += 8 * sizeof<W>()
+  }
+  while (y < end) {
+    store<f32>(y, one<W>(x))
+    y += 4
+    x += sizeof<W>()
+  }
+}
+
+/** Whether all numbers of x [T, width] stay finite in units of W. */
+export function fitUnits<W>(x: usize, T: i32, width: i32): bool {
+  if (unit<W>() == 1) return true
+  for (let t = 0; t < T; t++)
+    if (!(largestSize(rowAt(x, t, width), width) * unit<W>() < Infinity)) return false
+  return true
+}
+
+/** The largest |x[i]|, i < length; +0 for none, NaN if one is NaN. */
+export function largestSize(x: usize, length: i32): f32 {
+  const end = x + bytes(length)
+  const whole = x + wholeQuads(length)
+  let quad = f32x4.splat(0)
+  while (x < whole) {
+    quad = f32x4.max(quad, f32x4.abs(v128.load(x)))
+    x += 16
+  }
+  let most = max<f32>(
+    max<f32>(f32x4.extract_lane(quad, 0), f32x4.extract_lane(quad, 1)),
+    max<f32>(f32x4.extract_lane(quad, 2), f32x4.extract_lane(quad, 3)),
+  )
+  while (x < end) {
+    most = max<f32>(most, abs<f32>(load<f32>(x)))
     x += 4
   }
+  return most
 }
 
 /** y[i] = a[i] + b[i], i < length; y may be a. */

@@ -8,6 +8,8 @@
  * A pointer is a byte address; lengths count numbers. Nothing here allocates.
  */
 
+import { inUnits, one, quad0, quad1, quad2, quad3 } from './storage'
+
 /** Bytes of a stripe: sixteen numbers, four accumulators of f32x4. */
 export const STRIPE: usize = 64
 
@@ -57,33 +59,36 @@ export function combineFour(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 2, 4, 6), v128.shuffle<f32>(ab, cd, 1, 3, 5, 7))
 }
 
-/** Striped sum of a[i] * b[i], i < length. */
-export function dot(a: usize, b: usize, length: i32): f32 {
-  const end = a + bytes(length)
-  const whole = a + wholeStripes(length)
+/** Striped sum of x[i] * w[i], i < length, w stored as W. */
+export function dot<W>(x: usize, w: usize, length: i32): f32 {
+  const end = x + bytes(length)
+  const whole = x + wholeStripes(length)
   let acc0 = f32x4.splat(0)
   let acc1 = f32x4.splat(0)
   let acc2 = f32x4.splat(0)
   let acc3 = f32x4.splat(0)
-  while (a < whole) {
-    acc0 = madd(acc0, v128.load(a), v128.load(b))
-    acc1 = madd(acc1, v128.load(a, 16), v128.load(b, 16))
-    acc2 = madd(acc2, v128.load(a, 32), v128.load(b, 32))
-    acc3 = madd(acc3, v128.load(a, 48), v128.load(b, 48))
-    a += STRIPE
-    b += STRIPE
+  while (x < whole) {
+    acc0 = madd(acc0, v128.load(x), inUnits<W>(quad0<W>(w)))
+    acc1 = madd(acc1, v128.load(x, 16), inUnits<W>(quad1<W>(w)))
+    acc2 = madd(acc2, v128.load(x, 32), inUnits<W>(quad2<W>(w)))
+    acc3 = madd(acc3, v128.load(x, 48), inUnits<W>(quad3<W>(w)))
+    x += STRIPE
+    w += 16 * sizeof<W>()
   }
   let total = combine(acc0, acc1, acc2, acc3)
-  while (a < end) {
-    total = madd1(total, load<f32>(a), load<f32>(b))
-    a += 4
-    b += 4
+  while (x < end) {
+    total = madd1(total, load<f32>(x), one<W>(w))
+    x += 4
+    w += sizeof<W>()
   }
   return total
 }
 
-/** Three times `dot`, of one array with three others, side by side; each result goes to its own address. */
-export function dotThree(
+/**
+ * Three times `dot`, of one array with three others, side by side; each result goes to its own address. x is what is
+ * multiplied by the unit of W, and must stay finite in units.
+ */
+export function dotThree<W>(
   to0: usize,
   to1: usize,
   to2: usize,
@@ -108,39 +113,39 @@ export function dotThree(
   let a22 = f32x4.splat(0)
   let a23 = f32x4.splat(0)
   while (x < whole) {
-    const x0 = v128.load(x)
-    a00 = madd(a00, x0, v128.load(w0))
-    a10 = madd(a10, x0, v128.load(w1))
-    a20 = madd(a20, x0, v128.load(w2))
-    const x1 = v128.load(x, 16)
-    a01 = madd(a01, x1, v128.load(w0, 16))
-    a11 = madd(a11, x1, v128.load(w1, 16))
-    a21 = madd(a21, x1, v128.load(w2, 16))
-    const x2 = v128.load(x, 32)
-    a02 = madd(a02, x2, v128.load(w0, 32))
-    a12 = madd(a12, x2, v128.load(w1, 32))
-    a22 = madd(a22, x2, v128.load(w2, 32))
-    const x3 = v128.load(x, 48)
-    a03 = madd(a03, x3, v128.load(w0, 48))
-    a13 = madd(a13, x3, v128.load(w1, 48))
-    a23 = madd(a23, x3, v128.load(w2, 48))
+    const x0 = inUnits<W>(v128.load(x))
+    a00 = madd(a00, x0, quad0<W>(w0))
+    a10 = madd(a10, x0, quad0<W>(w1))
+    a20 = madd(a20, x0, quad0<W>(w2))
+    const x1 = inUnits<W>(v128.load(x, 16))
+    a01 = madd(a01, x1, quad1<W>(w0))
+    a11 = madd(a11, x1, quad1<W>(w1))
+    a21 = madd(a21, x1, quad1<W>(w2))
+    const x2 = inUnits<W>(v128.load(x, 32))
+    a02 = madd(a02, x2, quad2<W>(w0))
+    a12 = madd(a12, x2, quad2<W>(w1))
+    a22 = madd(a22, x2, quad2<W>(w2))
+    const x3 = inUnits<W>(v128.load(x, 48))
+    a03 = madd(a03, x3, quad3<W>(w0))
+    a13 = madd(a13, x3, quad3<W>(w1))
+    a23 = madd(a23, x3, quad3<W>(w2))
     x += STRIPE
-    w0 += STRIPE
-    w1 += STRIPE
-    w2 += STRIPE
+    w0 += 16 * sizeof<W>()
+    w1 += 16 * sizeof<W>()
+    w2 += 16 * sizeof<W>()
   }
   let value0 = combine(a00, a01, a02, a03)
   let value1 = combine(a10, a11, a12, a13)
   let value2 = combine(a20, a21, a22, a23)
   while (x < end) {
     const factor = load<f32>(x)
-    value0 = madd1(value0, factor, load<f32>(w0))
-    value1 = madd1(value1, factor, load<f32>(w1))
-    value2 = madd1(value2, factor, load<f32>(w2))
+    value0 = madd1(value0, factor, one<W>(w0))
+    value1 = madd1(value1, factor, one<W>(w1))
+    value2 = madd1(value2, factor, one<W>(w2))
     x += 4
-    w0 += 4
-    w1 += 4
-    w2 += 4
+    w0 += sizeof<W>()
+    w1 += sizeof<W>()
+    w2 += sizeof<W>()
   }
   store<f32>(to0, value0)
   store<f32>(to1, value1)

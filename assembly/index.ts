@@ -3,9 +3,11 @@
  * arrays as byte addresses (0 for null), sizes as i32, scalars as f32. The memory is imported, and where in it this instance has
  * its scratch (scratch.ts); nothing here allocates.
  */
-export { embedding, embedding_backward } from './embedding'
-export { linear } from './linear'
-export { linear_input_major } from './linear_input_major'
+export { embedding, embedding_bf16, embedding_f16, embedding_i8, embedding_backward } from './embedding'
+export { linear, linear_bf16, linear_f16 } from './linear'
+export { linear_i8 } from './linear_i8'
+export { linear_input_major, linear_input_major_bf16, linear_input_major_f16 } from './linear_input_major'
+export { linear_input_major_i8 } from './linear_input_major_i8'
 export { linear_backward_weight, linear_backward_bias } from './linear_backward'
 export { layer_norm, layer_norm_backward } from './layer_norm'
 export { cache_append } from './cache_append'
@@ -26,7 +28,9 @@ export { sum_squares } from './sum_squares'
 export { adamw_step } from './adamw_step'
 export { top_k } from './top_k'
 export { transpose } from './transpose'
-export { gather_rows } from './gather_rows'
+export { narrow_bf16, narrow_f16 } from './narrow'
+export { quantize_rows } from './quantize_rows'
+export { copy_rows, copy_rows_bf16, copy_rows_f16, copy_rows_i8 } from './copy_rows'
 
 /** How much memory of its own an instance works in, in bytes. */
 export { scratch_size } from './scratch'

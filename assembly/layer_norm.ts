@@ -58,7 +58,7 @@ export function layer_norm_backward(
     const grad = rowAt(y_grad, t, D)
     const mean = sum(row, D) / <f32>D
     const scale = scaleOf(row, mean, epsilon, D)
-    const gMean = dot(grad, weight, D) / <f32>D
+    const gMean = dot<f32>(grad, weight, D) / <f32>D
     const gnMean = sumOfGN(grad, weight, row, mean, scale, D) / <f32>D
     writeInputGradient(rowAt(x_grad, t, D), grad, weight, row, mean, scale, gMean, gnMean, D)
     if (weight_grad) addWeightGradient(weight_grad, grad, row, mean, scale, D)

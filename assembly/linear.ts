@@ -1,12 +1,15 @@
 /**
  * linear: y[t, o] = <x[t], weight[o]> + bias[o] for chosen rows o, +0 for the others; a striped dot each.
  *
+ * linear_bf16, linear_f16: the same over weights in half precision.
+ *
  * Few tokens: the rows stream past, from three places of the matrix at once, a third of the way apart: on the machines
  * tried that is faster than one stream, and than rows that are neighbours (bench/README.md). Several: linear_tile.ts.
  */
-import { addArrays } from './elementwise'
+import { addArrays, fitUnits } from './elementwise'
 import { bytes, dot, dotThree } from './float32'
 import { isTiled, linearTiled } from './linear_tile'
+import { bf16, f16, prepare, storedRow } from './storage'
 import { addChosen, rowAt, unitAt } from './units'
 
 export function linear(
@@ -20,29 +23,72 @@ export function linear(
   I: i32,
   R: i32,
 ): void {
+  overRows<f32>(y, x, weight, bias, rows, T, O, I, R)
+}
+
+export function linear_bf16(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [O, I] bf16
+  bias: usize, // [O] or null
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
+  overRows<bf16>(y, x, weight, bias, rows, T, O, I, R)
+}
+
+export function linear_f16(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [O, I] f16
+  bias: usize, // [O] or null
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
+  overRows<f16>(y, x, weight, bias, rows, T, O, I, R)
+}
+
+function overRows<W>(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [O, I]
+  bias: usize, // [O] or null
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
   const count = rows ? R : O
+  prepare<W>()
   if (rows) memory.fill(y, 0, <usize>T * bytes(O))
   if (isTiled(T, I, count)) {
-    linearTiled(y, x, weight, bias, rows, T, O, I, count)
+    linearTiled<W>(y, x, weight, bias, rows, T, O, I, count)
     return
   }
-  const third = count / 3
+  const third = fitUnits<W>(x, T, I) ? count / 3 : 0
   for (let r = 0; r < third; r++) {
     const o0 = unitAt(rows, r)
     const o1 = unitAt(rows, r + third)
     const o2 = unitAt(rows, r + third * 2)
-    const w0 = rowAt(weight, o0, I)
-    const w1 = rowAt(weight, o1, I)
-    const w2 = rowAt(weight, o2, I)
+    const w0 = storedRow<W>(weight, o0, I)
+    const w1 = storedRow<W>(weight, o1, I)
+    const w2 = storedRow<W>(weight, o2, I)
     for (let t = 0; t < T; t++) {
       const to = rowAt(y, t, O)
-      dotThree(to + bytes(o0), to + bytes(o1), to + bytes(o2), rowAt(x, t, I), w0, w1, w2, I)
+      dotThree<W>(to + bytes(o0), to + bytes(o1), to + bytes(o2), rowAt(x, t, I), w0, w1, w2, I)
     }
   }
   for (let r = third * 3; r < count; r++) {
     const o = unitAt(rows, r)
     for (let t = 0; t < T; t++)
-      store<f32>(rowAt(y, t, O) + bytes(o), dot(rowAt(x, t, I), rowAt(weight, o, I), I))
+      store<f32>(rowAt(y, t, O) + bytes(o), dot<W>(rowAt(x, t, I), storedRow<W>(weight, o, I), I))
   }
   if (bias) addBiases(y, bias, rows, T, O, count)
 }

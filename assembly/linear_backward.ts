@@ -22,13 +22,14 @@ export function linear_backward_weight(
 ): void {
   const count = rows ? R : O
   if (T >= WORTH_PACKING && count >= WORTH_PACKING) {
-    addOuterProducts(weight_grad, rows, I, y_grad, 1, O, x, I, 0, count, I, T)
+    addOuterProducts<f32>(weight_grad, rows, I, y_grad, 1, O, x, I, 0, count, I, T)
     return
   }
   for (let r = 0; r < count; r++) {
     const o = unitAt(rows, r)
     const row = rowAt(weight_grad, o, I)
-    for (let t = 0; t < T; t++) addScaled(row, rowAt(x, t, I), load<f32>(rowAt(y_grad, t, O) + bytes(o)), I)
+    for (let t = 0; t < T; t++)
+      addScaled<f32>(row, rowAt(x, t, I), load<f32>(rowAt(y_grad, t, O) + bytes(o)), I)
   }
 }
 

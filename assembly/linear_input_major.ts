@@ -1,11 +1,13 @@
 /**
  * linear_input_major: y[t, o] = sum over chosen inputs i of x[t, i] * weight[i, o], + bias[o]; sequential in i.
+ * linear_input_major_bf16, linear_input_major_f16: the same over weights in half precision.
  *
  * Few tokens: rows of the weights stream past (weighted_rows.ts). Many: register tiles (outer_product.ts).
  */
-import { addArrays } from './elementwise'
+import { addArrays, fitUnits } from './elementwise'
 import { bytes } from './float32'
 import { addOuterProducts } from './outer_product'
+import { bf16, f16, prepare } from './storage'
 import { rowAt } from './units'
 import { addRows, addRowsOneByOne } from './weighted_rows'
 
@@ -26,11 +28,56 @@ export function linear_input_major(
   I: i32,
   R: i32,
 ): void {
+  overInputs<f32>(y, x, weight, bias, inputs, T, O, I, R)
+}
+
+export function linear_input_major_bf16(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O] bf16
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
+  overInputs<bf16>(y, x, weight, bias, inputs, T, O, I, R)
+}
+
+export function linear_input_major_f16(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O] f16
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
+  overInputs<f16>(y, x, weight, bias, inputs, T, O, I, R)
+}
+
+function overInputs<W>(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O]
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
   const count = inputs ? R : I
+  prepare<W>()
   memory.fill(y, 0, <usize>T * bytes(O))
-  if (T >= WORTH_PACKING) addOuterProducts(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
-  else if (T > 1 || inputs || O >= WIDE) addRows(y, weight, x, inputs, T, O, I, count)
-  else if (T == 1) addRowsOneByOne(y, weight, x, count, O)
+  if (T >= WORTH_PACKING) addOuterProducts<W>(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
+  else if ((T > 1 || inputs || O >= WIDE) && fitUnits<W>(x, T, I))
+    addRows<W>(y, weight, x, inputs, T, O, I, count)
+  else
+    for (let t = 0; t < T; t++) addRowsOneByOne<W>(rowAt(y, t, O), weight, rowAt(x, t, I), inputs, O, count)
   if (bias) {
     for (let t = 0; t < T; t++) {
       const row = rowAt(y, t, O)

@@ -7,8 +7,9 @@
  * as a single dot would combine them: the bits are those of `dot`. At the edges the last tile is moved back to overlap
  * its neighbour, and computes those numbers again.
  */
-import { bytes, combineFour, madd, STRIPE, wholeStripes } from './float32'
+import { bytes, combineFour, madd, wholeStripes } from './float32'
 import { accumulators, packedLeft, packedRight, rowTails } from './scratch'
+import { inUnits, one, quad0, quad1, quad2, quad3, storedRow } from './storage'
 import { rowAt, unitAt } from './units'
 
 /** A tile: eight accumulators, six operands and a product fit the 15 registers engines have on x86. */
@@ -33,7 +34,7 @@ export function isTiled(T: i32, I: i32, count: i32): bool {
   return T >= LEAST_TOKENS && count >= TILE_O && I >= 16 && I <= LONGEST_ROW
 }
 
-export function linearTiled(
+export function linearTiled<W>(
   y: usize, // [T, O]
   x: usize, // [T, I]
   weight: usize, // [O, I]
@@ -50,10 +51,10 @@ export function linearTiled(
     packTokens(x, first, last, T, I)
     for (let r = 0; r < count; r += TILE_O) {
       const r0 = min<i32>(r, count - TILE_O)
-      packRows(weight, rows, r0, I)
+      packRows<W>(weight, rows, r0, I)
       multiply(last - first, I)
       // A striped dot is never -0, so a bias of +0 changes nothing.
-      const biases = gather(bias, rows, r0, 1, 0)
+      const biases = gather<f32>(bias, rows, r0, 1, 0)
       for (let t = first; t < last; t += TILE_T) {
         const t0 = min<i32>(t, T - TILE_T)
         const tile = accumulators() + <usize>(t - first) * (TILE_BYTES / TILE_T)
@@ -70,35 +71,40 @@ function packTokens(x: usize, first: i32, last: i32, T: i32, I: i32): void {
   let tile = packedLeft()
   for (let t = first; t < last; t += TILE_T) {
     const row = rowAt(x, min<i32>(t, T - TILE_T), I)
-    interleave(tile, row, whole, TILE_T)
-    interleave(tile + 16, row + bytes(I), whole, TILE_T)
+    interleave<f32>(tile, row, whole, TILE_T)
+    interleave<f32>(tile + 16, row + bytes(I), whole, TILE_T)
     tile += whole * TILE_T
   }
 }
 
 /** Four rows of the weights as [group 4][step][row 4] f32x4, and what is past their last stripe as [i][row 4]. */
-function packRows(weight: usize, rows: usize, r0: i32, I: i32): void {
+function packRows<W>(weight: usize, rows: usize, r0: i32, I: i32): void {
   const whole = wholeStripes(I)
   for (let r = 0; r < TILE_O; r++)
-    interleave(packedRight() + ((<usize>r) << 4), rowAt(weight, unitAt(rows, r0 + r), I), whole, TILE_O)
+    interleave<W>(
+      packedRight() + ((<usize>r) << 4),
+      storedRow<W>(weight, unitAt(rows, r0 + r), I),
+      whole,
+      TILE_O,
+    )
   let to = rowTails()
   for (let i = I & ~15; i < I; i++) {
-    v128.store(to, gather(weight, rows, r0, I, i))
+    v128.store(to, gather<W>(weight, rows, r0, I, i))
     to += 16
   }
 }
 
-/** Spreads the stripes of one row: group g of step s goes to place (g * steps + s) * width. */
-function interleave(to: usize, row: usize, whole: usize, width: usize): void {
+/** Spreads the stripes of one row, stored as W: group g of step s goes to place (g * steps + s) * width. */
+function interleave<W>(to: usize, row: usize, whole: usize, width: usize): void {
   const panel = (whole >> 2) * width
-  const end = row + whole
-  while (row < end) {
-    v128.store(to, v128.load(row))
-    v128.store(to + panel, v128.load(row, 16))
-    v128.store(to + panel * 2, v128.load(row, 32))
-    v128.store(to + panel * 3, v128.load(row, 48))
+  const end = to + panel
+  while (to < end) {
+    v128.store(to, inUnits<W>(quad0<W>(row)))
+    v128.store(to + panel, inUnits<W>(quad1<W>(row)))
+    v128.store(to + panel * 2, inUnits<W>(quad2<W>(row)))
+    v128.store(to + panel * 3, inUnits<W>(quad3<W>(row)))
     to += width << 4
-    row += STRIPE
+    row += 16 * sizeof<W>()
   }
 }
 
@@ -182,12 +188,12 @@ function finish(tile: usize, y: usize, x: usize, bias: v128, rows: usize, r0: i3
   } else v128.store(y + bytes(r0), totals)
 }
 
-/** One number of each of four chosen rows; +0 where there are none. */
-function gather(numbers: usize, rows: usize, r0: i32, width: i32, column: i32): v128 {
+/** One number, stored as W, of each of four chosen rows; +0 where there are none. */
+function gather<W>(numbers: usize, rows: usize, r0: i32, width: i32, column: i32): v128 {
   if (!numbers) return f32x4.splat(0)
-  numbers += bytes(column)
-  let four = v128.load32_zero(rowAt(numbers, unitAt(rows, r0), width))
-  four = v128.load32_lane(rowAt(numbers, unitAt(rows, r0 + 1), width), four, 1)
-  four = v128.load32_lane(rowAt(numbers, unitAt(rows, r0 + 2), width), four, 2)
-  return v128.load32_lane(rowAt(numbers, unitAt(rows, r0 + 3), width), four, 3)
+  numbers = storedRow<W>(numbers, column, 1)
+  let four = f32x4.splat(one<W>(storedRow<W>(numbers, unitAt(rows, r0), width)))
+  four = f32x4.replace_lane(four, 1, one<W>(storedRow<W>(numbers, unitAt(rows, r0 + 1), width)))
+  four = f32x4.replace_lane(four, 2, one<W>(storedRow<W>(numbers, unitAt(rows, r0 + 2), width)))
+  return f32x4.replace_lane(four, 3, one<W>(storedRow<W>(numbers, unitAt(rows, r0 + 3), width)))
 }

@@ -5,9 +5,14 @@
  * Tiles of 4 x 8 sums stay in registers while k runs; both operands are first packed into panels that the inner loop
  * reads straight through. Between blocks of k the sums rest in C: rounding is the same, since they are float32 in
  * registers too. Edge tiles run at full size on a scratch tile; what lies outside C is dropped.
+ *
+ * B may be stored as any W. int8 is multiplied in integers, two terms at a time: C is i32, and A has rows of int16, in
+ * pairs (the last one with 0 if there is an odd number of terms), which stand in a row of their own: only B has a list.
  */
 import { bytes, madd } from './float32'
 import { edgeTile, packedLeft, packedRight } from './scratch'
+import { inUnits, isPaired, one, quad0, quad1, storedRow } from './storage'
+import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
 import { rowAt, unitAt } from './units'
 
 const TILE_M: i32 = 4
@@ -20,10 +25,10 @@ const BLOCK_K: i32 = 256
 
 /**
  * @param c [*, cWidth], row m is `unitAt(mList, m)`
- * @param a element (m, k) stands at `unitAt(mList, m) * aM + unitAt(kList, k) * aK`
- * @param b [*, bWidth], row k is `unitAt(kList, k)`
+ * @param a element (m, k) stands at `unitAt(mList, m) * aM + unitAt(kList, k) * aK`; int8: pair (m, k) at `m * aM + k`
+ * @param b [*, bWidth] stored as W, row k is `unitAt(kList, k)`
  */
-export function addOuterProducts(
+export function addOuterProducts<W>(
   c: usize,
   mList: usize,
   cWidth: i32,
@@ -37,15 +42,17 @@ export function addOuterProducts(
   N: i32,
   K: i32,
 ): void {
-  for (let k = 0; k < K; k += BLOCK_K) {
-    const kSize = min<i32>(BLOCK_K, K - k)
+  const terms = isPaired<W>() ? (K + 1) >> 1 : K
+  for (let k = 0; k < terms; k += BLOCK_K) {
+    const kSize = min<i32>(BLOCK_K, terms - k)
     for (let m = 0; m < M; m += BLOCK_M) {
       const mSize = min<i32>(BLOCK_M, M - m)
-      packA(a, aM, aK, mList, kList, m, k, mSize, kSize)
+      packA(a, aM, aK, mList, isPaired<W>() ? 0 : kList, m, k, mSize, kSize)
       for (let n = 0; n < N; n += BLOCK_N) {
         const nSize = min<i32>(BLOCK_N, N - n)
-        packB(b, bWidth, kList, n, k, nSize, kSize)
-        multiplyBlock(c, cWidth, mList, m, n, mSize, nSize, kSize)
+        if (isPaired<W>()) packPairs(b, bWidth, kList, n, k, nSize, kSize, K)
+        else packB<W>(b, bWidth, kList, n, k, nSize, kSize)
+        multiplyBlock<W>(c, cWidth, mList, m, n, mSize, nSize, kSize)
       }
     }
   }
@@ -81,27 +88,62 @@ function packA(
 }
 
 /** Packs columns n.. of B as [tile][k][8]; columns past the end are left as they are and dropped later. */
-function packB(b: usize, bWidth: i32, kList: usize, n: i32, k: i32, nSize: i32, kSize: i32): void {
+function packB<W>(b: usize, bWidth: i32, kList: usize, n: i32, k: i32, nSize: i32, kSize: i32): void {
   const panel = (<usize>kSize) << 5
   for (let j = 0; j < kSize; j++) {
-    let from = rowAt(b, unitAt(kList, k + j), bWidth) + bytes(n)
+    let from = storedRow<W>(b, unitAt(kList, k + j), bWidth) + storedRow<W>(0, n, 1)
     let to = packedRight() + ((<usize>j) << 5)
     let left = nSize
     for (; left >= TILE_N; left -= TILE_N) {
-      v128.store(to, v128.load(from))
-      v128.store(to, v128.load(from, 16), 16)
-      from += 32
+      v128.store(to, inUnits<W>(quad0<W>(from)))
+      v128.store(to, inUnits<W>(quad1<W>(from)), 16)
+      from += 8 * sizeof<W>()
       to += panel
     }
     for (; left > 0; left--) {
-      store<f32>(to, load<f32>(from))
-      from += 4
+      store<f32>(to, one<W>(from))
+      from += sizeof<W>()
       to += 4
     }
   }
 }
 
-function multiplyBlock(
+/** Packs columns n.. of pairs of rows of B, int8, as [tile][k][8][pair]. A row that has no other is paired with itself. */
+function packPairs(
+  b: usize,
+  bWidth: i32,
+  kList: usize,
+  n: i32,
+  k: i32,
+  nSize: i32,
+  kSize: i32,
+  K: i32,
+): void {
+  const panel = (<usize>kSize) << 5
+  for (let j = 0; j < kSize; j++) {
+    const first = (k + j) << 1
+    let from0 = storedRow<i8>(b, unitAt(kList, first), bWidth) + <usize>n
+    let from1 = storedRow<i8>(b, unitAt(kList, min<i32>(first + 1, K - 1)), bWidth) + <usize>n
+    let to = packedRight() + ((<usize>j) << 5)
+    let left = nSize
+    for (; left >= TILE_N; left -= TILE_N) {
+      const row0 = v128.load8x8_s(from0)
+      const row1 = v128.load8x8_s(from1)
+      v128.store(to, lowerPairs(row0, row1))
+      v128.store(to, upperPairs(row0, row1), 16)
+      from0 += 8
+      from1 += 8
+      to += panel
+    }
+    for (; left > 0; left--) {
+      store<i16>(to, load<i8>(from0++))
+      store<i16>(to, load<i8>(from1++), 2)
+      to += 4
+    }
+  }
+}
+
+function multiplyBlock<W>(
   c: usize,
   cWidth: i32,
   mList: usize,
@@ -119,7 +161,7 @@ function multiplyBlock(
       const aPanel = packedLeft() + ((<usize>down * <usize>kSize) << 2)
       const at = bytes(n + right)
       if (columns == TILE_N && rows == TILE_M) {
-        multiplyTile(
+        multiplyTile<W>(
           aPanel,
           bPanel,
           kSize,
@@ -136,7 +178,7 @@ function multiplyBlock(
             rowAt(c, unitAt(mList, m + down + i), cWidth) + at,
             bytes(columns),
           )
-        multiplyTile(aPanel, bPanel, kSize, tile, tile + 32, tile + 64, tile + 96)
+        multiplyTile<W>(aPanel, bPanel, kSize, tile, tile + 32, tile + 64, tile + 96)
         for (let i = 0; i < rows; i++)
           memory.copy(
             rowAt(c, unitAt(mList, m + down + i), cWidth) + at,
@@ -148,8 +190,13 @@ function multiplyBlock(
   }
 }
 
+/** sums + factor * b; of int8, in integers. */
+function accumulate<W>(sums: v128, factor: v128, b: v128): v128 {
+  return isPaired<W>() ? multiplyPairs(sums, factor, b) : madd(sums, factor, b)
+}
+
 /** Four rows of C by eight columns, over one block of k. */
-function multiplyTile(
+function multiplyTile<W>(
   a: usize,
   b: usize,
   kSize: i32,
@@ -171,17 +218,17 @@ function multiplyTile(
     const b0 = v128.load(b)
     const b1 = v128.load(b, 16)
     let factor = v128.load32_splat(a)
-    c00 = madd(c00, factor, b0)
-    c01 = madd(c01, factor, b1)
+    c00 = accumulate<W>(c00, factor, b0)
+    c01 = accumulate<W>(c01, factor, b1)
     factor = v128.load32_splat(a, 4)
-    c10 = madd(c10, factor, b0)
-    c11 = madd(c11, factor, b1)
+    c10 = accumulate<W>(c10, factor, b0)
+    c11 = accumulate<W>(c11, factor, b1)
     factor = v128.load32_splat(a, 8)
-    c20 = madd(c20, factor, b0)
-    c21 = madd(c21, factor, b1)
+    c20 = accumulate<W>(c20, factor, b0)
+    c21 = accumulate<W>(c21, factor, b1)
     factor = v128.load32_splat(a, 12)
-    c30 = madd(c30, factor, b0)
-    c31 = madd(c31, factor, b1)
+    c30 = accumulate<W>(c30, factor, b0)
+    c31 = accumulate<W>(c31, factor, b1)
     a += 16
     b += 32
   }

@@ -34,8 +34,14 @@ const ADDRESSES: usize = PAIR_MASKS + 2 * 16
 const FACTORS: usize = ADDRESSES + 8 * 4
 const BYTE_COUNTS: usize = FACTORS + 8 * 4
 
+const HALF_PLACES: usize = BYTE_COUNTS + 256 * 4
+const HALF_UNITS: usize = HALF_PLACES + 16
+const QUANTIZED: usize = HALF_UNITS + 16
+const TOKEN_STEPS: usize = QUANTIZED + 524288 * 2
+const INTEGER_SUMS: usize = TOKEN_STEPS + 64 * 4
+
 /** Bytes of the range. */
-export const scratch_size: usize = BYTE_COUNTS + 256 * 4
+export const scratch_size: usize = INTEGER_SUMS + 32
 
 /** linear_tile: a block's accumulators, [tile 48][group 4][token 2][row 4] f32x4. */
 export function accumulators(): usize {
@@ -105,4 +111,29 @@ export function rowFactors(): usize {
 /** top_k: how often each byte occurs, [256]. */
 export function byteCounts(): usize {
   return start + BYTE_COUNTS
+}
+
+/** storage: a mask, [4] i32. */
+export function halfPlaces(): usize {
+  return start + HALF_PLACES
+}
+
+/** storage: a factor, [4]. */
+export function halfUnits(): usize {
+  return start + HALF_UNITS
+}
+
+/** The int8 ops: numbers rounded to int16, [524288] i16. */
+export function quantized(): usize {
+  return start + QUANTIZED
+}
+
+/** The int8 ops: the step of each token of a block, [64]. */
+export function tokenSteps(): usize {
+  return start + TOKEN_STEPS
+}
+
+/** linear_i8: sums of a tile, [token 2][row 4] i32. */
+export function integerSums(): usize {
+  return start + INTEGER_SUMS
 }

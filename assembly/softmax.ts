@@ -28,7 +28,7 @@ export function softmax_backward(
     const to = rowAt(x_grad, t, V)
     const grad = rowAt(y_grad, t, V)
     const output = rowAt(y, t, V)
-    const mean = dot(grad, output, V)
+    const mean = dot<f32>(grad, output, V)
     const means = f32x4.splat(mean)
     let v: usize = 0
     for (; v < whole; v += 16)

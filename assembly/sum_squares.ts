@@ -8,5 +8,5 @@ export function sum_squares(
   x: usize, // [N]
   N: i32,
 ): void {
-  store<f32>(total, load<f32>(total) + dot(x, x, N))
+  store<f32>(total, load<f32>(total) + dot<f32>(x, x, N))
 }

@@ -10,6 +10,7 @@
 import { addScaled } from './elementwise'
 import { bytes, madd, madd1, STRIPE, wholeStripes } from './float32'
 import { rowAddresses, rowFactors } from './scratch'
+import { oneInUnits, quad0, quad1, quad2, quad3, storedRow, unit } from './storage'
 import { rowAt, unitAt } from './units'
 
 /** Rows side by side: more fall into the same places of a first-level cache where rows are a power of two long. */
@@ -18,21 +19,28 @@ const GROUP: i32 = 8
 /** Columns of a group that stay in a first-level cache while several tokens use them. */
 const CHUNK: i32 = 512
 
-/** Every row, one after the other. */
-export function addRowsOneByOne(
+/** Chosen rows, one after the other: y += sum over r of x[r] * matrix[r]. */
+export function addRowsOneByOne<W>(
   y: usize, // [width]
-  matrix: usize, // [count, width]
-  x: usize, // [count]
-  count: i32,
+  matrix: usize, // [., width] W
+  x: usize, // [.]
+  list: usize, // [count] or null
   width: i32,
+  count: i32,
 ): void {
-  for (let r = 0; r < count; r++) addScaled(y, rowAt(matrix, r, width), load<f32>(x + bytes(r)), width)
+  for (let r = 0; r < count; r++) {
+    const row = unitAt(list, r)
+    addScaled<W>(y, storedRow<W>(matrix, row, width), load<f32>(x + bytes(row)), width)
+  }
 }
 
-/** Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. */
-export function addRows(
+/**
+ * Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. What is multiplied by the unit
+ * of W is x, which must stay finite in units.
+ */
+export function addRows<W>(
   y: usize, // [T, width]
-  matrix: usize, // [I, width]
+  matrix: usize, // [I, width] W
   x: usize, // [T, I]
   list: usize, // [count] or null
   T: i32,
@@ -46,38 +54,54 @@ export function addRows(
   for (let first = 0; first < count; first += GROUP) {
     const size = min<i32>(GROUP, count - first)
     for (let r = 0; r < size; r++)
-      store<usize>(addresses + bytes(r), rowAt(matrix, unitAt(list, first + r), width))
+      store<usize>(addresses + bytes(r), storedRow<W>(matrix, unitAt(list, first + r), width))
     for (let column = 0; column < width; column += chunk) {
       const at = bytes(column)
       for (let t = 0; t < T; t++) {
         const from = rowAt(x, t, I)
         for (let r = 0; r < size; r++)
-          store<f32>(factors + bytes(r), load<f32>(from + bytes(unitAt(list, first + r))))
-        addGroup(rowAt(y, t, width), at, min<i32>(chunk, width - column), size)
+          store<f32>(factors + bytes(r), load<f32>(from + bytes(unitAt(list, first + r))) * unit<W>())
+        addGroup<W>(rowAt(y, t, width), at, min<i32>(chunk, width - column), size)
       }
     }
   }
 }
 
-/** Adds `size` rows at `rowAddresses` times their `rowFactors`: `width` numbers of each, from byte `at` on. */
-function addGroup(y: usize, at: usize, width: i32, size: i32): void {
+/** Adds `size` rows at `rowAddresses` times their `rowFactors`: `width` numbers of each, from byte `at` of y on. */
+function addGroup<W>(y: usize, at: usize, width: i32, size: i32): void {
   const addresses = rowAddresses()
   const factors = rowFactors()
   const end = at + bytes(width)
   const whole = at + wholeStripes(width)
   const rows = bytes(size)
+  const pairs = bytes(size & ~1)
   for (; at < whole; at += STRIPE) {
     let sum0 = v128.load(y + at)
     let sum1 = v128.load(y + at, 16)
     let sum2 = v128.load(y + at, 32)
     let sum3 = v128.load(y + at, 48)
-    for (let r: usize = 0; r < rows; r += 4) {
+    let r: usize = 0
+    for (; r < pairs; r += 8) {
       const factor = v128.load32_splat(factors + r)
-      const row = load<usize>(addresses + r) + at
-      sum0 = madd(sum0, factor, v128.load(row))
-      sum1 = madd(sum1, factor, v128.load(row, 16))
-      sum2 = madd(sum2, factor, v128.load(row, 32))
-      sum3 = madd(sum3, factor, v128.load(row, 48))
+      const row = load<usize>(addresses + r) + storedAt<W>(at)
+      sum0 = madd(sum0, factor, quad0<W>(row))
+      sum1 = madd(sum1, factor, quad1<W>(row))
+      sum2 = madd(sum2, factor, quad2<W>(row))
+      sum3 = madd(sum3, factor, quad3<W>(row))
+      const next = v128.load32_splat(factors + r, 4)
+      const nextRow = load<usize>(addresses + r, 4) + storedAt<W>(at)
+      sum0 = madd(sum0, next, quad0<W>(nextRow))
+      sum1 = madd(sum1, next, quad1<W>(nextRow))
+      sum2 = madd(sum2, next, quad2<W>(nextRow))
+      sum3 = madd(sum3, next, quad3<W>(nextRow))
+    }
+    if (r < rows) {
+      const factor = v128.load32_splat(factors + r)
+      const row = load<usize>(addresses + r) + storedAt<W>(at)
+      sum0 = madd(sum0, factor, quad0<W>(row))
+      sum1 = madd(sum1, factor, quad1<W>(row))
+      sum2 = madd(sum2, factor, quad2<W>(row))
+      sum3 = madd(sum3, factor, quad3<W>(row))
     }
     v128.store(y + at, sum0)
     v128.store(y + at, sum1, 16)
@@ -87,7 +111,12 @@ function addGroup(y: usize, at: usize, width: i32, size: i32): void {
   for (; at < end; at += 4) {
     let sum = load<f32>(y + at)
     for (let r: usize = 0; r < rows; r += 4)
-      sum = madd1(sum, load<f32>(factors + r), load<f32>(load<usize>(addresses + r) + at))
+      sum = madd1(sum, load<f32>(factors + r), oneInUnits<W>(load<usize>(addresses + r) + storedAt<W>(at)))
     store<f32>(y + at, sum)
   }
+}
+
+/** Where a stored row holds the number that stands at byte `at` of a row of float32. */
+function storedAt<W>(at: usize): usize {
+  return at / (4 / sizeof<W>())
 }

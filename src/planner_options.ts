@@ -161,7 +161,7 @@ export class PlannerFiles {
   }
 
   async #readPredictor(path: string): Promise<void> {
-    const predictor = await openPredictor(path, this.#model.backend)
+    const predictor = await openPredictor(path, this.#model.backend, this.#model.weights.storage)
     try {
       if (this.#disposed) throw new UsageError('DISPOSED', 'model: expected a live one, got one disposed of')
       checkPredictor(predictor, this.#model.config, path)

@@ -21,7 +21,8 @@ import { cacheStorages, type CacheStorage } from './model/opt/layer_cache.ts'
 import { shiftLabels } from './model/opt/loss.ts'
 import { OptModel } from './model/opt/opt_model.ts'
 import { makeSampler, type SamplerOptions } from './model/opt/sampling.ts'
-import type { LoadProgress } from './model/opt/weights.ts'
+import type { Storage } from './model/opt/matrix.ts'
+import type { LoadProgress } from './model/opt/weight_reader.ts'
 import { exists, folderOf, pathOfUrl } from './platform/platform.ts'
 import { NOT_SCORED } from './ops/cross_entropy.ts'
 import { generationPlanners, PlannerFiles, type PlannerChoice, type PlanOptions } from './planner_options.ts'
@@ -46,9 +47,11 @@ export const embeddedName = 'embedded'
 export interface OpenOptions {
   /** What computes; default `wasm`. */
   readonly backend?: BackendName
+  /** What weights are stored as; default f32. Others take less memory and time, and round (`shadowllm inspect`). */
+  readonly storage?: Storage
   /** Ends the load. */
   readonly signal?: AbortSignal
-  /** Called after each tensor. */
+  /** Called after each few megabytes, at least once per tensor. */
   readonly onProgress?: (progress: LoadProgress) => void
 }
 
@@ -145,14 +148,14 @@ export class ShadowOpt {
     pathOrName: string = embeddedName,
     options: OpenOptions = {},
   ): Promise<ShadowOpt> {
-    const { signal, onProgress } = options
+    const { signal, onProgress, storage } = options
     signal?.throwIfAborted()
     const folder = await openModelFolder(await findModel(pathOrName))
     try {
       const config = parseOptConfig(folder.configJson)
       const backend = await createBackend(options.backend ?? 'wasm')
       try {
-        const model = await OptModel.load(config, folder.source, backend, { signal, onProgress })
+        const model = await OptModel.load(config, folder.source, backend, { signal, onProgress, storage })
         return new ShadowOpt(pathOrName, folder, model)
       } catch (error) {
         backend.dispose()

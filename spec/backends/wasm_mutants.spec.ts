@@ -71,8 +71,8 @@ const mutants: Mutant[] = [
   {
     bug: 'a second block of terms that packs the first again',
     file: 'outer_product.ts',
-    from: 'rowAt(b, unitAt(kList, k + j), bWidth)',
-    to: 'rowAt(b, unitAt(kList, j), bWidth)',
+    from: 'storedRow<W>(b, unitAt(kList, k + j), bWidth)',
+    to: 'storedRow<W>(b, unitAt(kList, j), bWidth)',
     law: (backend) => pastEveryBlock(backend, 'linear_input_major', runSeed()),
   },
   {
@@ -128,9 +128,9 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'int16 queries of as many levels as there are, whatever they add up to',
-    file: 'quantize.ts',
-    from: 'MOST_INT32: i64 = 2147483647',
-    to: 'MOST_INT32: i64 = 4294967295',
+    file: 'quantized_steps.ts',
+    from: 'i32.MAX_VALUE / (127',
+    to: 'i32.MAX_VALUE / (63',
     law: (backend) => longHeads(backend, 'attention_i8', runSeed()),
   },
 ]

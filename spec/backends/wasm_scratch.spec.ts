@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { startAlone } from '../../src/backends/wasm/engine.ts'
+import { PAGE, startAlone } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { opNames, opRow } from '../../src/ops/catalog.ts'
@@ -18,12 +18,13 @@ import { compileKernels, root } from './wasm_compile.ts'
 const committed = new WebAssembly.Module(await readFile(join(root, 'src/backends/wasm/kernels.wasm')))
 
 /** Bytes in front of the scratch that nobody may touch: more than a scratch, so that no piece of it fits in twice. */
-const GUARD = 2 ** 21
+const GUARD = 2 ** 22
 const FILL = 0x5a
 
 /** Every op, with as many tokens and terms as make its kernel take its scratch; then looks at what must be untouched. */
 function staysInItsScratch(module: WebAssembly.Module): void {
   const { memory } = startAlone(module)
+  memory.grow((2 * GUARD) / PAGE)
   const { kernels, scratchSize } = instantiate(module, memory, GUARD)
   const end = GUARD + scratchSize
   const guards = (): Uint8Array[] => [

@@ -3,6 +3,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { formatProgress, formatSeconds, makeProgressLine } from '../../src/cli/progress.ts'
+import { formatShare } from '../../src/cli/words.ts'
 
 describe('the line', () => {
   test('shows the stage, the share done and the time left', () => {
@@ -26,6 +27,12 @@ describe('the line', () => {
     const update = { stage: 'training', done: 1, total: 4, secondsLeft: 200, note: 'loss 4.321' }
     expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left  loss 4\.321$/)
   })
+
+  test.each([
+    [0, 4e5, '0 of 0 MiB'],
+    [1.5 * 2 ** 20, 3000 * 2 ** 20, '2 of 3,000 MiB'],
+    [5_263_000_000, 5_263_000_000, '5,019 of 5,019 MiB'],
+  ])('%d of %d bytes are %s', (bytes, ofBytes, text) => expect(formatShare(bytes, ofBytes)).toBe(text))
 
   test.each([
     [0, '0:00'],

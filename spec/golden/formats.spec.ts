@@ -76,8 +76,8 @@ overBackends((backend) => {
           const source32 = goldenSource(variant)
           const { rounded } = form
           if (rounded) {
-            const read = source32.read.bind(source32)
-            source32.read = async (name) => rounding[rounded](await read(name))
+            const readRows = source32.readRows.bind(source32)
+            source32.readRows = async (...rows) => rounding[rounded](await readRows(...rows))
           }
           sameBits('logits', logits, await logitsFrom(source32))
         })

@@ -9,6 +9,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { InputError } from '../../src/tensor/errors.ts'
+import { rowsOf } from '../../src/tensor/tensor_source.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
 import { answerOf, concat, contentsOf, damagedValues, littleEndian, refusalOf, withByte } from './hostile.ts'
 import {
@@ -75,6 +76,11 @@ describe('views of storages', () => {
       })
       expect(source.tensors.get('x')?.shape).toEqual(shape)
       expect(await source.read('x')).toEqual(expected)
+      const { rows, columns } = rowsOf(shape)
+      for (let row = 0; row < rows; row++)
+        expect(await source.readRows('x', row, 1)).toEqual(
+          expected.subarray(row * columns, (row + 1) * columns),
+        )
       expect((await source.readRaw('x')).byteLength).toBe(source.tensors.get('x')?.byteLength)
     },
   )

@@ -14,6 +14,7 @@ import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
 import { initialWeights } from '../../src/model/opt/initial_weights.ts'
 import { cacheStorages, type CacheStorage } from '../../src/model/opt/layer_cache.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
+import type { LoadOptions } from '../../src/model/opt/weight_reader.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
@@ -25,7 +26,7 @@ export type Load = (
   config: OptConfig,
   source: TensorSource,
   backend: Backend,
-  options?: { allowNonFinite?: boolean },
+  options?: LoadOptions,
 ) => Promise<OptModel>
 
 /** What a law judges. */
@@ -100,14 +101,21 @@ export function tensorsOf(model: ModelCase): Map<string, HostTensor> {
   return initialWeights(configOf(model), { seed: model.seed, deviation: 0.4, biasDeviation: 0.3 })
 }
 
+/** What a case is loaded from, and how it is held. */
+interface Held extends Pick<LoadOptions, 'storage' | 'bytesPerBackend'> {
+  readonly tensors?: ReadonlyMap<string, HostTensor>
+}
+
 /** Loads a case, gives it to `work`, and frees it. Its sequences keep their past as the case says. */
 export async function withModel(
   { load, backend }: Subject,
   model: ModelCase,
   work: (model: OptModel) => void | Promise<void>,
-  tensors: ReadonlyMap<string, HostTensor> = tensorsOf(model),
+  held: Map<string, HostTensor> | Held = {},
 ): Promise<void> {
-  const loaded = await load(configOf(model), memorySource(tensors), backend, { allowNonFinite: true })
+  const { tensors = tensorsOf(model), ...options }: Held = held instanceof Map ? { tensors: held } : held
+  const allowNonFinite = (options.storage ?? 'f32') === 'f32'
+  const loaded = await load(configOf(model), memorySource(tensors), backend, { allowNonFinite, ...options })
   const begin = loaded.begin.bind(loaded)
   loaded.begin = (options) => begin({ ...options, cache: options?.cache ?? model.cache })
   try {

@@ -6,11 +6,13 @@ import { gradientLaws } from './gradient_laws.ts'
 import { maskLaws } from './mask_laws.ts'
 import { plannerLaws } from './planner_laws.ts'
 import { sequenceLaws } from './sequence_laws.ts'
+import { storageLaws } from './storage_laws.ts'
 import { outsideLaws } from './outside_laws.ts'
 import { stateLaws } from './cases.ts'
 
 stateLaws('masks', maskLaws)
 stateLaws('sequences', sequenceLaws)
 stateLaws('planners', plannerLaws)
+stateLaws('storage', storageLaws)
 stateLaws('gradients', gradientLaws)
 stateLaws('outside', outsideLaws)

@@ -53,7 +53,7 @@ function eachSkipped(
 }
 
 /** The same model with what skipped units hand on set to zero: columns of out_proj and fc2. */
-function zeroed(model: ModelCase, mask: UnitMask): Tensors {
+export function zeroed(model: ModelCase, mask: UnitMask): Tensors {
   const tensors = tensorsOf(model)
   const K = model.headSize
   eachSkipped(

@@ -6,17 +6,18 @@
  */
 import { expect, test } from 'vitest'
 import type { Buffer } from '../../src/backends/backend.ts'
-import { makeMask } from '../../src/masks/mask.ts'
+import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import type { Load, ModelLaw, Subject } from './cases.ts'
 import { gradientLaws } from './gradient_laws.ts'
+import { holdingMutants } from './holding_mutants.ts'
 import { maskLaws } from './mask_laws.ts'
 import { outsideLaws } from './outside_laws.ts'
 import {
   firstHeard,
-  shiftLayers,
+  type Mutant,
   wrongBackend,
   wrongBegin,
   wrongLoad,
@@ -26,17 +27,27 @@ import {
 } from './plant.ts'
 import { plannerLaws } from './planner_laws.ts'
 import { sequenceLaws } from './sequence_laws.ts'
+import { storageLaws } from './storage_laws.ts'
 
-const laws = { ...maskLaws, ...plannerLaws, ...sequenceLaws, ...gradientLaws, ...outsideLaws }
+const laws = {
+  ...maskLaws,
+  ...plannerLaws,
+  ...sequenceLaws,
+  ...storageLaws,
+  ...gradientLaws,
+  ...outsideLaws,
+}
 type LawName = keyof typeof laws
 
-interface Mutant {
-  readonly bug: string
-  readonly plant: () => Subject
-  readonly breaks: readonly LawName[]
+/** Row l of the mask becomes row l + 1. */
+function shiftLayers({ shape, heads, neurons }: UnitMask): UnitMask {
+  const shift = (table: Float32Array, units: number): Float32Array =>
+    table.map((_, i) => table[(i + units) % table.length])
+  return makeMask(shape, shift(heads, shape.heads), shift(neurons, shape.neurons))
 }
 
-const mutants: readonly Mutant[] = [
+const mutants: readonly Mutant<LawName>[] = [
+  ...holdingMutants,
   {
     bug: 'a mask is carried out one layer too early',
     plant: wrongBegin(
@@ -134,27 +145,6 @@ const mutants: readonly Mutant[] = [
     breaks: ['noHoles'],
   },
   {
-    bug: 'packing copies the row after the one that is wanted',
-    plant: wrongOps((right, backend) => ({
-      gather_rows(y, x, rows, O, I, R) {
-        const next = backend.upload(backend.readI32(rows).map((row) => Math.min(row + 1, O - 1)))
-        right.gather_rows(y, x, next, O, I, R)
-        backend.free(next)
-      },
-    })),
-    breaks: ['packedIsSkipped'],
-  },
-  {
-    bug: 'packing forgets biases',
-    plant: wrongOps((right, backend) => ({
-      gather_rows(y, x, rows, O, I, R) {
-        if (I === 1) backend.zero(y)
-        else right.gather_rows(y, x, rows, O, I, R)
-      },
-    })),
-    breaks: ['packedIsSkipped'],
-  },
-  {
     bug: 'fc2 and out_proj leave out their last input',
     plant: wrongOps((right, backend) => ({
       linear_input_major(y, x, weight, bias, inputs, T, O, I, R) {
@@ -193,12 +183,12 @@ const mutants: readonly Mutant[] = [
   {
     bug: 'a cache of int8 that grows leaves its scales behind',
     plant: () => {
-      let moving = false
+      let rows = 0 // heads whose rows have moved and whose scales have not
       return wrongBackend((right) => ({
         write(buffer, values, start) {
-          const isScales = moving && values instanceof Float32Array
-          moving = values instanceof Int8Array || isScales
-          if (!isScales) right.write(buffer, values, start)
+          if (values instanceof Int8Array) rows++
+          else if (rows > 0) return void rows--
+          right.write(buffer, values, start)
         },
       }))
     },
@@ -303,7 +293,11 @@ const mutants: readonly Mutant[] = [
   },
   {
     bug: 'the embedding of padding is trained like any other',
-    plant: () => wrongBackend(() => ({ write: () => {} })),
+    plant: () =>
+      wrongBackend((right) => ({
+        // Loading writes numbers; only that embedding's gradient is overwritten by zeros.
+        write: (to, values, start) => values.every((value) => value === 0) || right.write(to, values, start),
+      })),
     breaks: ['padding'],
   },
 ]

@@ -71,6 +71,26 @@ function fickle(model: ModelCase, { way, placement, every }: Asked): MaskPlanner
   }
 }
 
+/** A planner that changes its mind about a unit or two of each layer at a time. */
+function drifting(model: ModelCase, every: number): MaskPlanner {
+  return {
+    name: 'drifting',
+    every,
+    afterAttention: ({ tokens }) => {
+      const data = new Data(model.seed)
+      const mask = maskOf(model, data)
+      // The same for equal lengths, however often it is asked.
+      for (let t = 0; t < tokens; t++)
+        for (let layer = 1; layer < model.layers; layer++) {
+          const { heads, neurons } = layerMask(mask, layer)
+          neurons[data.below(neurons.length)] = data.below(2)
+          if (data.chance(0.2)) heads[data.below(heads.length)] = data.below(2)
+        }
+      return denseBelow(1, mask)
+    },
+  }
+}
+
 /** The prompt, then the rest in parts as they come, all logits kept. */
 function promptAndParts(
   model: OptModel,
@@ -184,7 +204,7 @@ export const plannerLaws = {
         const tokens = tokensOf(model, data)
         const prompt = data.integer(1, tokens.length)
         const planner = fickle(model, askedSomehow(model, data))
-        const mode = data.pick(['skip', 'simulate'] as const)
+        const mode = data.pick(['skip', 'pack', 'simulate'] as const)
         const steps = promptAndSteps(loaded, tokens, prompt, { planner, mode })
         const run = (partOf: (left: number) => number): Float32Array =>
           promptAndParts(loaded, tokens, prompt, { planner, mode }, partOf)
@@ -271,6 +291,24 @@ export const plannerLaws = {
             mode: data.pick(['skip', 'pack', 'auto'] as const),
           }),
           promptAndSteps(loaded, tokens, prompt, { planner, mode: 'simulate' }),
+        )
+      }),
+  ),
+
+  packedFollows: forAll(
+    'packed weights follow a planner that changes its mind: packed = skipped, bit for bit',
+    [anyModel],
+    (subject, model) =>
+      withModel(subject, model, (loaded) => {
+        const data = new Data(model.seed)
+        const tokens = tokensOf(model, data)
+        const prompt = data.integer(1, tokens.length)
+        const wayward = fickle(model, { way: 'whole model', every: 1, placement: 0 })
+        const planner = data.chance(0.3) ? wayward : drifting(model, data.integer(1, 3))
+        sameBits(
+          'packed',
+          promptAndSteps(loaded, tokens, prompt, { planner, mode: 'pack' }),
+          promptAndSteps(loaded, tokens, prompt, { planner, mode: 'skip' }),
         )
       }),
   ),

@@ -1,13 +1,19 @@
 /**
- * Where a bug can be planted in a model: in an op or a member of its backend, in its loading, its sequences, its planners.
- * The real things are wrapped, on the reference backend, and never edited.
+ * Ways to plant a bug in a subject of the model's laws: in an op, in what is loaded, in how a sequence begins or asks its
+ * planner. Code is never edited.
  */
 import type { Backend, Ops } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
-import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import type { Load, Subject } from './cases.ts'
+
+/** A bug, a way to plant it, and the laws it must break. */
+export interface Mutant<LawName> {
+  readonly bug: string
+  readonly plant: () => Subject
+  readonly breaks: readonly LawName[]
+}
 
 /** A backend some of whose members are wrong. */
 export function wrongBackend(wrong: (right: Backend) => Partial<Backend> & { ops?: Ops }): Subject {
@@ -89,11 +95,4 @@ export function wrongPositions(wrong: (model: OptModel, past: number, T: number)
     }
     return model
   })
-}
-
-/** Row l of the mask becomes row l + 1. */
-export function shiftLayers({ shape, heads, neurons }: UnitMask): UnitMask {
-  const shift = (table: Float32Array, units: number): Float32Array =>
-    table.map((_, i) => table[(i + units) % table.length])
-  return makeMask(shape, shift(heads, shape.heads), shift(neurons, shape.neurons))
 }

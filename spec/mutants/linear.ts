@@ -3,6 +3,7 @@
  */
 import { opRow } from '../../src/ops/catalog.ts'
 import { dot } from '../../src/ops/float32.ts'
+import * as copyRowsLaws from '../harness/laws/copy_rows.ts'
 import * as embeddingLaws from '../harness/laws/embedding.ts'
 import * as linearLaws from '../harness/laws/linear.ts'
 import * as linearBackwardLaws from '../harness/laws/linear_backward.ts'
@@ -77,6 +78,14 @@ export const linearMutants: readonly Mutant[] = [
 
   mutant(
     'linear_input_major',
+    'adds in ascending order whatever the list says',
+    [inputMajorLaws.addsInOrder],
+    (linear_input_major) => (y, x, weight, bias, inputs, T, O, I, R) =>
+      linear_input_major(y, x, weight, bias, inputs && inputs.slice(0, R).sort(), T, O, I, R),
+  ),
+
+  mutant(
+    'linear_input_major',
     'starts from the bias',
     agree('linear_input_major'),
     () => (y, x, weight, bias, inputs, T, O, I, R) => {
@@ -135,6 +144,13 @@ export const linearMutants: readonly Mutant[] = [
     () => (table_grad, y_grad, ids, T, _, D) => {
       for (let t = 0; t < T; t++) table_grad.set(y_grad.subarray(t * D, (t + 1) * D), ids[t] * D)
     },
+  ),
+
+  mutant(
+    'copy_rows',
+    'forgets the slots',
+    [...agree('copy_rows'), copyRowsLaws.movesRows],
+    (copy_rows) => (y, x, _, rows, S, O, I, R) => copy_rows(y, x, null, rows, S, O, I, R),
   ),
 
   mutant(

@@ -42,6 +42,11 @@ export interface Backend {
   /** Buffers allocated and not yet freed; 0 after every well-behaved piece of work. */
   readonly liveBuffers: number
 
+  /**
+   * Another backend of this kind with a memory of its own, empty: for models that one memory has no room for. It lives
+   * until it is disposed of by itself.
+   */
+  sibling(): Backend
   /** A new buffer of `length` zeros. @throws MissingError BACKEND_MEMORY if there is no room. */
   allocate(dtype: Dtype, length: number): Buffer
   /**

@@ -310,7 +310,7 @@ function checkList(name: string, param: ArrayParam, bounds: ListBounds | null, l
       'INDEX_RANGE',
       `${name}: expected values from 0 to ${limit - 1}, got ${least} to ${bounds.most}`,
     )
-  if (param.holds === 'ascending' && !bounds.ascending)
+  if (param.holds === 'ascending' && !param.anyOrder && !bounds.ascending)
     throw new UsageError(
       'INDEX_RANGE',
       `${name}: expected distinct values in ascending order, got another order`,

@@ -40,6 +40,11 @@ export class ReferenceBackend implements Backend {
     return this.#live
   }
 
+  sibling(): Backend {
+    this.#expectLive()
+    return new ReferenceBackend()
+  }
+
   allocate(dtype: Dtype, length: number): Buffer {
     this.#expectLive()
     checkLength(length)

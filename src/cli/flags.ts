@@ -5,6 +5,7 @@ import { Option } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
 import { backendNames } from '../backends/select.ts'
 import { cacheStorages } from '../model/opt/layer_cache.ts'
+import { storages, type Storage } from '../model/opt/matrix.ts'
 import { seedFlag } from './values.ts'
 
 /** What a command that runs a model is given. */
@@ -12,6 +13,7 @@ export interface ModelFlags {
   /** A folder, or nothing for the embedded model. */
   readonly model?: string
   readonly backend: BackendName
+  readonly storage?: Storage
   readonly quiet?: boolean
 }
 
@@ -33,6 +35,11 @@ export function cacheOption(): Option {
   return new Option('--cache <storage>', 'what keys and values of the past are stored as')
     .choices(cacheStorages)
     .default('f32')
+}
+
+/** What weights are stored as. */
+export function storageOption(): Option {
+  return new Option('--storage <name>', 'what weights are stored as').choices(storages).default('f32')
 }
 
 /** The one seed of a run. */

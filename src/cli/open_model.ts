@@ -4,6 +4,7 @@
 import { embeddedName, ShadowOpt } from '../shadow_opt.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
+import { formatShare } from './words.ts'
 
 /**
  * Loads a model, works with it, and gives it back whatever becomes of the work.
@@ -11,14 +12,16 @@ import type { Session } from './session.ts'
  */
 export async function withModel<T>(
   session: Session,
-  { model, backend, quiet }: ModelFlags,
+  { model, backend, storage, quiet }: ModelFlags,
   work: (opt: ShadowOpt) => Promise<T>,
 ): Promise<T> {
   if (quiet) session.quieten()
   const opt = await ShadowOpt.fromPretrained(model ?? embeddedName, {
     backend,
+    storage,
     signal: session.signal,
-    onProgress: ({ loaded, total }) => session.progress.update({ stage: 'loading', done: loaded, total }),
+    onProgress: ({ loadedBytes: done, totalBytes: total }) =>
+      session.progress.update({ stage: 'loading', done, total, note: formatShare(done, total) }),
   })
   session.progress.clear()
   try {

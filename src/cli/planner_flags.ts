@@ -78,7 +78,7 @@ export async function withConfigurations<T>(
   const predictors: Predictor[] = []
   try {
     for (const path of await predictorPaths(opt, flags)) {
-      const predictor = await openPredictor(path, opt.model.backend)
+      const predictor = await openPredictor(path, opt.model.backend, opt.model.weights.storage)
       predictors.push(predictor)
       checkPredictor(predictor, opt.config, path)
     }

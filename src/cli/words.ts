@@ -15,6 +15,12 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`
 }
 
+/** 1.5 of 3000 MiB, in bytes, are "2 of 3,000 MiB": the unit stays while the first number grows. */
+export function formatShare(bytes: number, ofBytes: number): string {
+  const mebibytes = (value: number): string => formatCount(Math.round(value / 2 ** 20))
+  return `${mebibytes(bytes)} of ${mebibytes(ofBytes)} MiB`
+}
+
 /** 1234567 is "1,234,567". */
 export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',')

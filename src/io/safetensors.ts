@@ -7,9 +7,9 @@
  *
  * It accepts white space before the header's "{", as the format's own reader does, and values at any address.
  */
-import { checkFloat, decodeFloats, isSourceDtype } from '../tensor/dtypes.ts'
+import { checkFloat, decodeFloats, elementSize, isSourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
-import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
+import { checkRows, rowsOf, type RawTensorSource, type TensorInfo } from '../tensor/tensor_source.ts'
 import { bytesAsFile, checkUnchanged, openWith, readExactly, TEXT_LIMIT, type RangedFile } from './files.ts'
 import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
@@ -46,7 +46,11 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors'): Promi
   return readSafetensors(bytesAsFile(bytes), name)
 }
 
-async function readSafetensors(file: RangedFile, name: string): Promise<RawTensorSource> {
+/**
+ * A safetensors file that is open already; it stays open until the source is closed. Only its header is read here.
+ * @throws InputError as `openSafetensors`.
+ */
+export async function readSafetensors(file: RangedFile, name: string): Promise<RawTensorSource> {
   const headerLength = await readHeaderLength(file, name)
   const dataStart = LENGTH_BYTES + headerLength
   const text = await readExactly(file, LENGTH_BYTES, headerLength, name)
@@ -200,15 +204,28 @@ class SafetensorsSource implements RawTensorSource {
     return decodeFloats(info.dtype, await this.readRaw(name), name)
   }
 
+  async readRows(name: string, first: number, count: number): Promise<Float32Array> {
+    const { begin, info } = this.find(name)
+    checkFloat(info.dtype, name)
+    checkRows(info, first, count)
+    const rowLength = rowsOf(info.shape).columns * elementSize(info.dtype)
+    return decodeFloats(info.dtype, await this.readBytes(begin + first * rowLength, count * rowLength), name)
+  }
+
   async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
     const { begin, info } = this.find(name)
-    const bytes = await readExactly(this.file, this.dataStart + begin, info.byteLength, this.name)
-    await checkUnchanged(this.file, this.name)
-    return bytes
+    return this.readBytes(begin, info.byteLength)
   }
 
   close(): Promise<void> {
     return this.file.close()
+  }
+
+  /** Part of the data, in bytes from its start. */
+  private async readBytes(begin: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = await readExactly(this.file, this.dataStart + begin, length, this.name)
+    await checkUnchanged(this.file, this.name)
+    return bytes
   }
 
   private find(name: string): Entry {

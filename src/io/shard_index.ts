@@ -144,6 +144,10 @@ class ShardedSource implements RawTensorSource {
     return this.home(name).read(name)
   }
 
+  async readRows(name: string, first: number, count: number): Promise<Float32Array> {
+    return this.home(name).readRows(name, first, count)
+  }
+
   async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
     return this.home(name).readRaw(name)
   }

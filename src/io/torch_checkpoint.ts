@@ -9,7 +9,7 @@
  */
 import { decodeFloats, checkFloat, elementSize } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
-import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
+import { checkRows, type RawTensorSource, type TensorInfo } from '../tensor/tensor_source.ts'
 import { bytesAsFile, openWith, readExactly, type RangedFile } from './files.ts'
 import { unpickle } from './pickle.ts'
 import { describePickle, isKind, type PickleStorage, type PickleTensor } from './pickle_values.ts'
@@ -33,15 +33,19 @@ const OLD_PICKLE = /^\(*[ci][\w.]+\n[\w.]+\n/
 
 /**
  * Opens a checkpoint; values are read when they are asked for. Close it.
+ *
+ * No value is given out before the checksum of its storage was found right. That takes the whole storage, so the first
+ * rows of a tensor cost one more pass over it, in small parts; later rows cost their own bytes. Rows of a view that does
+ * not lie in row-major order are cut from all that lies between their first number and their last.
  * @throws InputError FILE_* (see `openFile`), TORCH_*, TENSOR_*, PICKLE_*, ZIP_*.
  */
 export function openTorchCheckpoint(path: string): Promise<RawTensorSource> {
-  return openWith(path, (file) => readCheckpoint(file, path))
+  return openWith(path, (file) => readTorchCheckpoint(file, path))
 }
 
 /** A checkpoint in memory. @throws InputError as `openTorchCheckpoint`. */
 export function parseTorchCheckpoint(bytes: Uint8Array, name = 'checkpoint'): Promise<RawTensorSource> {
-  return readCheckpoint(bytesAsFile(bytes), name)
+  return readTorchCheckpoint(bytesAsFile(bytes), name)
 }
 
 /** A tensor and where its elements lie. */
@@ -51,7 +55,11 @@ interface Entry {
   readonly storage: ZipEntry
 }
 
-async function readCheckpoint(file: RangedFile, name: string): Promise<RawTensorSource> {
+/**
+ * A checkpoint that is open already; it stays open until the source is closed. Only its description is read here.
+ * @throws InputError as `openTorchCheckpoint`.
+ */
+export async function readTorchCheckpoint(file: RangedFile, name: string): Promise<RawTensorSource> {
   await checkStart(file, name)
   const archive = await openZip(file, name)
   const root = findRoot(archive, name)
@@ -236,22 +244,45 @@ class TorchSource implements RawTensorSource {
     return decodeFloats(info.dtype, await this.readRaw(name), name)
   }
 
-  async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  async readRows(name: string, first: number, count: number): Promise<Float32Array> {
     const { info, tensor, storage } = this.find(name)
-    const size = elementSize(info.dtype)
-    const extent = extentOf(tensor.shape, tensor.strides)
-    const bytes = await this.archive.read(storage, tensor.offset * size, extent * size)
-    return isContiguous(tensor) ? bytes : gather(bytes, tensor, size)
+    checkFloat(info.dtype, name)
+    checkRows(info, first, count)
+    return decodeFloats(info.dtype, await this.readView(rowsOfView(tensor, first, count), storage), name)
+  }
+
+  async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    const { tensor, storage } = this.find(name)
+    return this.readView(tensor, storage)
   }
 
   close(): Promise<void> {
     return this.file.close()
   }
 
+  private async readView(view: PickleTensor, storage: ZipEntry): Promise<Uint8Array<ArrayBuffer>> {
+    const size = elementSize(view.storage.dtype)
+    const extent = extentOf(view.shape, view.strides)
+    const bytes = await this.archive.read(storage, view.offset * size, extent * size)
+    return isContiguous(view) ? bytes : gather(bytes, view, size)
+  }
+
   private find(name: string): Entry {
     const entry = this.entries.get(name)
     if (entry !== undefined) return entry
     throw refusal('TENSOR_MISSING', this.name, `tensor ${quote(name)}`, 'no such tensor', { tensor: name })
+  }
+}
+
+/** Some rows of a view: the same storage, read from further on. A view of no dimensions is one row. */
+function rowsOfView(view: PickleTensor, first: number, count: number): PickleTensor {
+  const [, ...shape] = view.shape
+  const [stride = 0, ...strides] = view.strides
+  return {
+    ...view,
+    offset: view.offset + first * stride,
+    shape: [count, ...shape],
+    strides: [stride, ...strides],
   }
 }
 

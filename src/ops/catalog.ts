@@ -12,18 +12,28 @@ import { attentionI8Op } from './attention_i8.ts'
 import { bceBackwardOp, bceOp } from './bce.ts'
 import { cacheAppendOp } from './cache_append.ts'
 import { cacheAppendI8Op } from './cache_append_i8.ts'
+import { copyRowsBf16Op, copyRowsF16Op, copyRowsI8Op, copyRowsOp } from './copy_rows.ts'
 import { crossEntropyBackwardOp, crossEntropyOp } from './cross_entropy.ts'
-import { embeddingBackwardOp, embeddingOp } from './embedding.ts'
+import {
+  embeddingBackwardOp,
+  embeddingBf16Op,
+  embeddingF16Op,
+  embeddingI8Op,
+  embeddingOp,
+} from './embedding.ts'
 import { expOp, logOp } from './exp.ts'
-import { gatherRowsOp } from './gather_rows.ts'
 import { layerNormBackwardOp, layerNormOp } from './layer_norm.ts'
-import { linearOp } from './linear.ts'
+import { linearBf16Op, linearF16Op, linearOp } from './linear.ts'
 import { linearBackwardBiasOp, linearBackwardWeightOp } from './linear_backward.ts'
-import { linearInputMajorOp } from './linear_input_major.ts'
+import { linearI8Op } from './linear_i8.ts'
+import { linearInputMajorBf16Op, linearInputMajorF16Op, linearInputMajorOp } from './linear_input_major.ts'
+import { linearInputMajorI8Op } from './linear_input_major_i8.ts'
 import { logSumExpBackwardOp, logSumExpOp } from './log_sum_exp.ts'
 import { maskUnitsOp } from './mask_units.ts'
 import { minMaxOp } from './min_max.ts'
 import { mseBackwardOp, mseOp } from './mse.ts'
+import { narrowBf16Op, narrowF16Op } from './narrow.ts'
+import { quantizeRowsOp } from './quantize_rows.ts'
 import { reluBackwardOp, reluOp } from './relu.ts'
 import { softmaxBackwardOp, softmaxOp } from './softmax.ts'
 import { sumSquaresOp } from './sum_squares.ts'
@@ -33,9 +43,18 @@ import { transposeOp } from './transpose.ts'
 /** Every op by name. */
 export const catalog = {
   embedding: embeddingOp,
+  embedding_bf16: embeddingBf16Op,
+  embedding_f16: embeddingF16Op,
+  embedding_i8: embeddingI8Op,
   embedding_backward: embeddingBackwardOp,
   linear: linearOp,
+  linear_bf16: linearBf16Op,
+  linear_f16: linearF16Op,
+  linear_i8: linearI8Op,
   linear_input_major: linearInputMajorOp,
+  linear_input_major_bf16: linearInputMajorBf16Op,
+  linear_input_major_f16: linearInputMajorF16Op,
+  linear_input_major_i8: linearInputMajorI8Op,
   linear_backward_weight: linearBackwardWeightOp,
   linear_backward_bias: linearBackwardBiasOp,
   layer_norm: layerNormOp,
@@ -66,7 +85,13 @@ export const catalog = {
   adamw_step: adamwStepOp,
   top_k: topKOp,
   transpose: transposeOp,
-  gather_rows: gatherRowsOp,
+  narrow_bf16: narrowBf16Op,
+  narrow_f16: narrowF16Op,
+  quantize_rows: quantizeRowsOp,
+  copy_rows: copyRowsOp,
+  copy_rows_bf16: copyRowsBf16Op,
+  copy_rows_f16: copyRowsF16Op,
+  copy_rows_i8: copyRowsI8Op,
 } as const
 
 /** The name of an op: the same in TypeScript, AssemblyScript, CUDA and the law book. */

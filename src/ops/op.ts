@@ -49,6 +49,8 @@ export interface ArrayParam {
    * finite one, i8 arrays -127 to 127: weights are finite, and what loads them refuses others.
    */
   readonly holds: 'numbers' | 'ids' | 'labels' | 'ascending'
+  /** An ascending list that may be in any other order too, which is then the order of a sum. */
+  readonly anyOrder: boolean
   /** For ids, labels and ascending lists: every value is below this letter. */
   readonly below: string | null
   /** For f32 inputs: no value is under this. */
@@ -119,6 +121,7 @@ function array(
     dtype: 'f32',
     optional: false,
     holds: 'numbers',
+    anyOrder: false,
     below: null,
     least: null,
     mayAlias: null,
@@ -146,9 +149,17 @@ export const ids = (name: string, shape: string, below: string): ArrayParam =>
 export const labels = (name: string, shape: string, below: string): ArrayParam =>
   array(name, 'in', shape, { dtype: 'i32', holds: 'labels', below })
 
-/** An optional list of distinct units in ascending order; null means all of them, and then its count is ignored. */
+/**
+ * A list of distinct units in ascending order; null, if it is optional, means all of them, and then its count is ignored.
+ */
 export const chosen = (name: string, count: string, below: string): ArrayParam =>
   array(name, 'in', count, { dtype: 'i32', holds: 'ascending', below, optional: true })
+
+/** The same for the terms of a sum: distinct units in any order, which is the order they are added in. */
+export const chosenTerms = (name: string, count: string, below: string): ArrayParam => ({
+  ...chosen(name, count, below),
+  anyOrder: true,
+})
 
 /** An i32 array that receives an ascending list of distinct units. */
 export const chosenOutput = (name: string, count: string, below: string): ArrayParam =>

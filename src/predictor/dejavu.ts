@@ -10,6 +10,7 @@
  * marked by a criterion, so that methods differ in one thing at a time.
  */
 import type { Backend } from '../backends/backend.ts'
+import type { Storage } from '../model/opt/matrix.ts'
 import { exp } from '../ops/float32.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { DejavuCard } from './card.ts'
@@ -25,10 +26,10 @@ export class DejavuPredictor {
   readonly layers: LayerNetworks
 
   /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: DejavuCard, values: LayerValues) {
+  constructor(backend: Backend, card: DejavuCard, values: LayerValues, storage: Storage = 'f32') {
     this.card = card
     this.backend = backend
-    this.layers = new LayerNetworks(backend, card, values)
+    this.layers = new LayerNetworks(backend, card, values, storage)
   }
 
   /**

@@ -9,6 +9,7 @@
  * `as-shipped` does the same, for the published numbers; `fixed` scales as in training.
  */
 import type { Backend } from '../backends/backend.ts'
+import type { Storage } from '../model/opt/matrix.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { DejavuStyleCard } from './card.ts'
@@ -26,10 +27,10 @@ export class DejavuStylePredictor {
   readonly layers: LayerNetworks
 
   /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: DejavuStyleCard, values: LayerValues) {
+  constructor(backend: Backend, card: DejavuStyleCard, values: LayerValues, storage: Storage = 'f32') {
     this.card = card
     this.backend = backend
-    this.layers = new LayerNetworks(backend, card, values)
+    this.layers = new LayerNetworks(backend, card, values, storage)
   }
 
   /**

@@ -2,6 +2,7 @@
  * Networks layer by layer: a pair for each layer from 1 on. Layer 0 runs whole in every method and has none.
  */
 import type { Backend } from '../backends/backend.ts'
+import type { Storage } from '../model/opt/matrix.ts'
 import { networkShape, unitKinds, type DejavuCard, type DejavuStyleCard, type UnitKind } from './card.ts'
 import { scaleFeatures, type FeatureMoments, type FeatureScaling } from './features.ts'
 import { Network, type NetworkValues } from './network.ts'
@@ -20,7 +21,12 @@ export class LayerNetworks {
   readonly moments: readonly FeatureMoments[] | null
 
   /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: DejavuStyleCard | DejavuCard, values: LayerValues) {
+  constructor(
+    backend: Backend,
+    card: DejavuStyleCard | DejavuCard,
+    values: LayerValues,
+    storage: Storage = 'f32',
+  ) {
     this.card = card
     this.moments = values.moments ?? null
     const networks: Record<UnitKind, Network[]> = { heads: [], neurons: [] }
@@ -29,7 +35,9 @@ export class LayerNetworks {
       for (let layer = 1; layer < card.shape.layers; layer++) {
         this.#scale(layer, new Float32Array(card.width), card.features)
         for (const kind of unitKinds)
-          networks[kind].push(new Network(backend, networkShape(card, kind), values[kind][layer - 1]))
+          networks[kind].push(
+            new Network(backend, networkShape(card, kind), values[kind][layer - 1], storage),
+          )
       }
     } catch (error) {
       this.dispose()

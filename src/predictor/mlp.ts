@@ -9,6 +9,8 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
+import { applyRows, matrixOf, type Matrix, type Storage } from '../model/opt/matrix.ts'
+import { every } from '../model/opt/unit_lists.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Random } from '../tensor/random.ts'
 
@@ -94,26 +96,34 @@ export class Mlp {
   readonly shape: MlpShape
   readonly backend: Backend
   readonly parameters: Readonly<Record<MlpParameterName, Buffer>>
+  readonly #inputs: Matrix // [R, I]
+  readonly #outputs: Matrix // [O, R]
   readonly #bare: boolean
   readonly #scope: BufferScope
 
-  /** @throws UsageError MLP_SHAPE if a parameter does not have the length its shape says */
-  constructor(backend: Backend, shape: MlpShape, values: MlpValues) {
+  /**
+   * @param storage what the matrices are stored as; only f32 can be trained and read
+   * @throws UsageError MLP_SHAPE if a parameter does not have the length its shape says
+   */
+  constructor(backend: Backend, shape: MlpShape, values: MlpValues, storage: Storage = 'f32') {
     const lengths = mlpParameterLengths(shape)
     for (const name of mlpParameterNames) checkLength(name, values[name], lengths[name])
     this.shape = shape
     this.backend = backend
     this.#bare = isLowRank(shape)
     this.#scope = new BufferScope(backend)
+    const { inputs: I, hidden: R, outputs: O } = shape
+    this.#inputs = matrixOf(this.#scope, storage, values.inputWeight, R, I)
+    this.#outputs = matrixOf(this.#scope, storage, values.outputWeight, O, R)
     this.parameters = {
-      inputWeight: this.#scope.upload(values.inputWeight),
+      inputWeight: this.#inputs.weight,
       inputBias: this.#scope.upload(values.inputBias),
-      outputWeight: this.#scope.upload(values.outputWeight),
+      outputWeight: this.#outputs.weight,
       outputBias: this.#scope.upload(values.outputBias),
     }
   }
 
-  /** The parameters as they are now. */
+  /** The parameters as they are now. @throws UsageError BUFFER_KIND if they are stored as anything but f32 */
   read(): MlpValues {
     const { inputWeight, inputBias, outputWeight, outputBias } = this.parameters
     return {
@@ -135,11 +145,12 @@ export class Mlp {
   /** Runs T rows of x: [T, I]; the result is pass.y: [T, O]. */
   forward(pass: MlpPass, x: Buffer, T: number): void {
     const { inputs: I, hidden: R, outputs: O } = this.shape
-    const { inputWeight, inputBias, outputWeight, outputBias } = this.parameters
-    const { ops } = this.backend
-    ops.linear(pass.hiddenPre, x, inputWeight, this.#bare ? null : inputBias, null, T, R, I, R)
-    if (!this.#bare) ops.relu(pass.hiddenAct, pass.hiddenPre, T * R)
-    ops.linear(pass.y, pass.hiddenAct, outputWeight, this.#bare ? null : outputBias, null, T, O, R, O)
+    const { inputBias, outputBias } = this.parameters
+    const { backend } = this
+    const [firstBias, lastBias] = this.#bare ? [null, null] : [inputBias, outputBias]
+    applyRows(backend, pass.hiddenPre, x, this.#inputs, firstBias, every(R), T, R, I)
+    if (!this.#bare) backend.ops.relu(pass.hiddenAct, pass.hiddenPre, T * R)
+    applyRows(backend, pass.y, pass.hiddenAct, this.#outputs, lastBias, every(O), T, O, R)
   }
 
   /**

@@ -3,6 +3,7 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
+import type { Storage } from '../model/opt/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Random } from '../tensor/random.ts'
 import {
@@ -71,12 +72,15 @@ export class Network {
   /** What `predict` works in; made by its first call. */
   #row: { x: Buffer; pass: MlpPass } | null = null
 
-  /** @throws UsageError MLP_SHAPE if a parameter does not have the length its shape says */
-  constructor(backend: Backend, shape: NetworkShape, values: NetworkValues) {
+  /**
+   * @param storage what the matrices of its layers are stored as; a pool stays f32, and only f32 can be trained and read
+   * @throws UsageError MLP_SHAPE if a parameter does not have the length its shape says
+   */
+  constructor(backend: Backend, shape: NetworkShape, values: NetworkValues, storage: Storage = 'f32') {
     this.shape = shape
     this.backend = backend
     this.#scope = new BufferScope(backend)
-    this.mlp = new Mlp(backend, shape, values)
+    this.mlp = new Mlp(backend, shape, values, storage)
     try {
       this.pool = shape.pools ? new AttentionPool(backend, shape.inputs, poolValues(values)) : null
     } catch (error) {

@@ -10,6 +10,7 @@
  * Predictors with networks for every layer have `heads.<layer>.*` with layers from 1, and features.* [L-1, D].
  */
 import type { Backend } from '../backends/backend.ts'
+import type { Storage } from '../model/opt/matrix.ts'
 import { openSafetensors } from '../io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { InputError } from '../tensor/errors.ts'
@@ -50,10 +51,15 @@ export function predictorTensors(predictor: Predictor): Map<string, TensorToWrit
 
 /**
  * Reads a predictor of any kind into a backend.
+ * @param storage what its matrices are stored as there; only f32 can be written to a file again
  * @throws InputError PREDICTOR_CARD for a card that is missing or wrong, TENSOR_MISSING, TENSOR_SHAPE, and what
  *   `openSafetensors` throws
  */
-export async function openPredictor(path: string, backend: Backend): Promise<Predictor> {
+export async function openPredictor(
+  path: string,
+  backend: Backend,
+  storage: Storage = 'f32',
+): Promise<Predictor> {
   const source = await openSafetensors(path)
   try {
     const card = readCard(source.metadata.get(cardEntry))
@@ -61,11 +67,11 @@ export async function openPredictor(path: string, backend: Backend): Promise<Pre
       const heads = await readNetwork(source, 'heads', networkShape(card, 'heads'))
       const neurons = await readNetwork(source, 'neurons', networkShape(card, 'neurons'))
       const moments = card.features === 'dataset' ? await readMoments(source, [card.width]) : []
-      return new ShadowPredictor(backend, card, { heads, neurons, moments: moments[0] })
+      return new ShadowPredictor(backend, card, { heads, neurons, moments: moments[0] }, storage)
     }
     const values = await readLayers(source, card)
-    if (card.kind === 'dejavu') return new DejavuPredictor(backend, card, values)
-    return new DejavuStylePredictor(backend, card, values)
+    if (card.kind === 'dejavu') return new DejavuPredictor(backend, card, values, storage)
+    return new DejavuStylePredictor(backend, card, values, storage)
   } finally {
     await source.close()
   }

@@ -8,6 +8,7 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
+import type { Storage } from '../model/opt/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { denseLayers, networkShape, unitKinds, type ShadowCard, type UnitKind } from './card.ts'
 import {
@@ -34,11 +35,12 @@ export class ShadowPredictor {
   readonly networks: Readonly<Record<UnitKind, Network>>
 
   /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: ShadowCard, values: ShadowValues) {
+  constructor(backend: Backend, card: ShadowCard, values: ShadowValues, storage: Storage = 'f32') {
     this.card = card
     this.backend = backend
     this.moments = values.moments ?? null
-    const make = (kind: UnitKind): Network => new Network(backend, networkShape(card, kind), values[kind])
+    const make = (kind: UnitKind): Network =>
+      new Network(backend, networkShape(card, kind), values[kind], storage)
     const heads = make('heads')
     try {
       scaleFeatures(new Float32Array(card.width), card.features, this.moments)

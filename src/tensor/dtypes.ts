@@ -215,31 +215,41 @@ const ROUNDER = 12_582_912
 /** The largest float32 that times 127 is still finite. */
 const LARGEST_SCALE = 2.6793883890187504e36
 
+/** The whole number of steps nearest to x, ties to even, at most `most` either way; each operation rounded to float32. */
+export function nearestStep(x: number, step: number, most: number): number {
+  const { fround, max, min } = Math
+  return max(-most, min(most, fround(fround(fround(x / step) + ROUNDER) - ROUNDER)))
+}
+
 /**
- * Quantizes each row by its largest absolute value: scale = largest / 127, value = nearest(x / scale), each step
- * rounded to float32. A row of zeros has scale 0.
+ * Quantizes one row by its largest absolute value and returns its scale: scale = largest / 127, value = nearest(x /
+ * scale), each step rounded to float32. A row of zeros has scale 0, and one that is not finite NaN; their values are 0.
+ */
+export function quantizeRow(
+  values: Int8Array, // as long as x
+  x: Float32Array,
+): number {
+  let largest = 0
+  for (const value of x) largest = Math.max(largest, Math.abs(value))
+  const scale = largest < Infinity ? Math.min(Math.fround(largest / 127), LARGEST_SCALE) : NaN
+  // A subnormal scale is itself rounded, so a quotient may pass 127.
+  for (let i = 0; i < x.length; i++) values[i] = scale > 0 ? nearestStep(x[i], scale, 127) : 0
+  return scale
+}
+
+/**
+ * Quantizes each row.
  * @throws InputError VALUE_NOT_FINITE for a NaN or an infinity.
  */
 export function quantizeRows(x: Float32Array, rows: number, columns: number): QuantizedRows {
-  const { fround, abs, max, min } = Math
   const values = new Int8Array(rows * columns)
   const scales = new Float32Array(rows)
   for (let row = 0; row < rows; row++) {
-    const start = row * columns
-    let largest = 0
-    for (let i = start; i < start + columns; i++) {
-      if (!Number.isFinite(x[i])) {
-        throw new InputError('VALUE_NOT_FINITE', `row ${row}: expected finite numbers, got ${x[i]}`)
-      }
-      largest = max(largest, abs(x[i]))
-    }
-    const scale = min(fround(largest / 127), LARGEST_SCALE)
-    scales[row] = scale
-    if (scale === 0) continue
-    for (let i = start; i < start + columns; i++) {
-      const nearest = fround(fround(fround(x[i] / scale) + ROUNDER) - ROUNDER)
-      values[i] = max(-127, min(127, nearest)) // a subnormal scale is itself rounded, so the quotient may pass 127
-    }
+    const [start, end] = [row * columns, (row + 1) * columns]
+    const bad = x.subarray(start, end).find((value) => !Number.isFinite(value))
+    if (bad !== undefined)
+      throw new InputError('VALUE_NOT_FINITE', `row ${row}: expected finite numbers, got ${bad}`)
+    scales[row] = quantizeRow(values.subarray(start, end), x.subarray(start, end))
   }
   return { rows, columns, values, scales }
 }

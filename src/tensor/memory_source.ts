@@ -2,7 +2,7 @@
  * A TensorSource over tensors that are already in memory: models made rather than read (training, benches, laws).
  */
 import { InputError } from './errors.ts'
-import type { TensorInfo, TensorSource } from './tensor_source.ts'
+import { checkRows, rowsOf, type TensorInfo, type TensorSource } from './tensor_source.ts'
 
 /** A float32 tensor with its shape. */
 export interface HostTensor {
@@ -11,7 +11,7 @@ export interface HostTensor {
 }
 
 /**
- * Presents tensors by name. `read` hands out copies, as a file would.
+ * Presents tensors by name. `read` and `readRows` hand out copies, as a file would.
  * @throws InputError TENSOR_SHAPE if a tensor does not have as many numbers as its shape says
  */
 export function memorySource(tensors: ReadonlyMap<string, HostTensor>): TensorSource {
@@ -26,13 +26,21 @@ export function memorySource(tensors: ReadonlyMap<string, HostTensor>): TensorSo
       )
     infos.set(name, { name, dtype: 'F32', shape, byteLength: values.byteLength })
   }
+  const find = (name: string): HostTensor => {
+    const tensor = tensors.get(name)
+    if (tensor) return tensor
+    throw new InputError('TENSOR_MISSING', `${name}: expected this tensor, got none`, { tensor: name })
+  }
   return {
     tensors: infos,
     async read(name) {
-      const tensor = tensors.get(name)
-      if (!tensor)
-        throw new InputError('TENSOR_MISSING', `${name}: expected this tensor, got none`, { tensor: name })
-      return tensor.values.slice()
+      return find(name).values.slice()
+    },
+    async readRows(name, first, count) {
+      const { shape, values } = find(name)
+      checkRows(infos.get(name) as TensorInfo, first, count)
+      const { columns } = rowsOf(shape)
+      return values.slice(first * columns, (first + count) * columns)
     },
     async close() {},
   }

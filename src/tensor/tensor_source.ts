@@ -5,6 +5,7 @@
  * checkpoints. Values arrive as float32: F16 and BF16 widen exactly.
  */
 import { decodeIntegers, type SourceDtype } from './dtypes.ts'
+import { UsageError } from './errors.ts'
 
 export type { SourceDtype } from './dtypes.ts'
 
@@ -28,6 +29,12 @@ export interface TensorSource {
    * @throws InputError TENSOR_MISSING if there is no such tensor, DTYPE if it is not F32, F16, BF16 or F64.
    */
   read(name: string): Promise<Float32Array>
+  /**
+   * Rows `first` to `first + count` of one tensor, seen as the table `rowsOf` makes of it: what `read` would have there, or
+   * refuse, without the rest of the tensor in memory.
+   * @throws UsageError ROW_RANGE if the tensor does not have these rows; InputError as `read`.
+   */
+  readRows(name: string, first: number, count: number): Promise<Float32Array>
   close(): Promise<void>
 }
 
@@ -40,6 +47,38 @@ export interface RawTensorSource extends TensorSource {
    * @throws InputError TENSOR_MISSING if there is no such tensor.
    */
   readRaw(name: string): Promise<Uint8Array<ArrayBuffer>>
+}
+
+/** A tensor as a table: [rows, columns]. */
+export interface RowTable {
+  readonly rows: number
+  readonly columns: number
+}
+
+/**
+ * A tensor as the table [shape[0], everything else]. One of a single dimension has rows of one number, and one of none is
+ * one such row.
+ */
+export function rowsOf(shape: readonly number[]): RowTable {
+  const [rows = 1, ...rest] = shape
+  return { rows, columns: rest.reduce((product, size) => product * size, 1) }
+}
+
+/**
+ * Checks that a tensor has rows `first` to `first + count`; `count` may be 0.
+ * @throws UsageError ROW_RANGE
+ */
+export function checkRows({ name, shape }: TensorInfo, first: number, count: number): void {
+  const { rows } = rowsOf(shape)
+  if (Number.isInteger(first) && Number.isInteger(count) && first >= 0 && count >= 0 && first + count <= rows)
+    return
+  throw new UsageError(
+    'ROW_RANGE',
+    `${name}: expected rows inside 0..${rows}, got ${first}..${first + count}`,
+    {
+      tensor: name,
+    },
+  )
 }
 
 /**

@@ -36,7 +36,18 @@ export const exempt: Readonly<Partial<Record<OpName, string>>> = {
   adamw_step: 'learns from gradients, has none',
   top_k: 'a choice, not a smooth function',
   transpose: 'runs while a model is loaded, before anything that learns',
-  gather_rows: 'packs the weights of a sequence that only reads them',
+  copy_rows: 'packs the weights of a sequence that only reads them',
+  narrow_bf16: 'runs while a model is loaded, before anything that learns',
+  narrow_f16: 'runs while a model is loaded, before anything that learns',
+  quantize_rows: 'runs while a model is loaded, before anything that learns',
+  copy_rows_bf16: 'packs weights, which learn as float32 only',
+  copy_rows_f16: 'packs weights, which learn as float32 only',
+  copy_rows_i8: 'packs weights, which learn as float32 only',
+  embedding_bf16: 'its table is half precision, which does not learn',
+  embedding_f16: 'its table is half precision, which does not learn',
+  embedding_i8: 'its table is int8, which does not learn',
+  linear_i8: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
+  linear_input_major_i8: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
 }
 
 /** Ops that are the gradient of another, as the catalogue's rules and attentionGradient use them. */

@@ -24,6 +24,24 @@ export const isProduct: BackendLaw = forAll(
   },
 )
 
+export const addsInOrder: BackendLaw = forAll(
+  'linear_input_major: a list in any order adds in that order: the rows moved there, bit for bit',
+  [T, size, size, seed],
+  (backend, T, O, I, seed) => {
+    const data = new Data(seed)
+    const inputs = data.permutation(I).slice(0, data.integer(0, I))
+    const R = inputs.length
+    const [x, weight, bias] = [data.floats(T * I), data.floats(I * O), data.floats(O)]
+    const movedX = Float32Array.from({ length: T * R }, (_, n) => x[Math.floor(n / R) * I + inputs[n % R]])
+    const movedWeight = Float32Array.from(
+      { length: R * O },
+      (_, n) => weight[inputs[Math.floor(n / O)] * O + (n % O)],
+    )
+    const { y } = call(backend, 'linear_input_major', { x: movedX, weight: movedWeight, bias, T, O, I: R })
+    sameBits('y', call(backend, 'linear_input_major', { x, weight, bias, inputs, T, O, I, R }).y, y)
+  },
+)
+
 export const identity: BackendLaw = forAll(
   'linear, linear_input_major: the identity matrix gives x back',
   [T, size, seed],

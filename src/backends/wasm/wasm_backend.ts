@@ -52,6 +52,8 @@ interface Live extends Engine {
 /** Runs every op as its WebAssembly kernel. */
 export class WasmBackend implements Backend {
   readonly name = 'wasm'
+  readonly #module: WebAssembly.Module
+  readonly #start: (module: WebAssembly.Module) => Engine
   readonly #allocator: Allocator
   #engine: Live | null
 
@@ -70,6 +72,8 @@ export class WasmBackend implements Backend {
 
   /** From a module of these kernels, which `create` knows where to find, and what makes an engine of it. */
   constructor(module: WebAssembly.Module, start: (module: WebAssembly.Module) => Engine = startAlone) {
+    this.#module = module
+    this.#start = start
     const engine = start(module)
     this.#allocator = new Allocator(engine.heapBase, (end) => this.#reach(end))
     // WebAssembly takes null for 0, the null address.
@@ -82,6 +86,11 @@ export class WasmBackend implements Backend {
 
   get liveBuffers(): number {
     return this.#allocator.live
+  }
+
+  sibling(): Backend {
+    this.#live()
+    return new WasmBackend(this.#module, this.#start)
   }
 
   allocate(dtype: Dtype, length: number): Buffer {

@@ -11,7 +11,7 @@ import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
 import { plannerNames } from '../../predictor/planners.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, type ModelFlags } from '../flags.ts'
+import { backendOption, modelOption, quietOption, storageOption, type ModelFlags } from '../flags.ts'
 import { formatMask, formatShare, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
@@ -61,6 +61,7 @@ export function addMasks(program: Command, session: Session): void {
     .option('--continuation <text>', 'what follows the prompt, for the oracle and for recall')
   addPlanFlags(command, plannerNames, 'shadow')
     .addOption(backendOption())
+    .addOption(storageOption())
     .option('--json', 'print one JSON object instead of the picture')
     .option('-o, --output <file>', 'also write the mask, as safetensors')
     .addOption(quietOption())

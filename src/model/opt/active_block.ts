@@ -15,7 +15,8 @@ import type { LayerMask } from '../../masks/planner.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { OptConfig } from './config.ts'
 import { cheapestWay, countRuns, type Way } from './mask_cost.ts'
-import { gatherLinear, gatherRows, rowBytes, type Linear } from './matrix.ts'
+import { rowBytes } from './matrix.ts'
+import { PackedHalf, type HalfShape } from './packing.ts'
 import {
   allUnits,
   chosenUnits,
@@ -45,8 +46,10 @@ export interface ActiveBlock {
   readonly units: LayerUnits
   /** How its two halves carry out the mask. */
   readonly ways: { readonly heads: Way; readonly neurons: Way }
-  /** Gives back what was made for it; the model's own weights stay. */
-  dispose(): void
+  /** Its packed neurons, which the block under the next mask may take over. */
+  readonly packedNeurons: PackedHalf | null
+  /** Gives back what was made for it, but for packed neurons that another block took over. */
+  dispose(kept?: PackedHalf | null): void
 }
 
 /** What the choice of a way depends on besides the mask. */
@@ -56,76 +59,96 @@ export interface Prospects {
   readonly T: number
   /** Tokens expected after that pass, one at a time, under this mask. */
   readonly steps: number
+  /** Whether there will be other masks. */
+  readonly changes: boolean
   /** Whether heads may be packed: the cache is still empty and the heads will not change, so it may hold just these. */
   readonly packsHeads: boolean
 }
 
 /** The whole block. */
 export function denseBlock(weights: BlockWeights, { heads, headSize, neurons }: OptConfig): ActiveBlock {
-  const units = allUnits(heads, headSize, neurons)
-  return { weights, heads, neurons, units, ways: { heads: 'dense', neurons: 'dense' }, dispose: () => {} }
+  return {
+    weights,
+    heads,
+    neurons,
+    units: allUnits(heads, headSize, neurons),
+    ways: { heads: 'dense', neurons: 'dense' },
+    packedNeurons: null,
+    dispose: () => {},
+  }
 }
 
 /**
  * The block under a mask. Dispose it.
- * @throws UsageError MASK_VALUE for numbers other than 0 and 1, which only `simulate` can carry out
+ * @param last the block under the mask before, which is disposed of or taken over here
+ * @param mask of zeros and ones, or any numbers in `simulate` mode; see `checkMask`
+ * @throws MissingError BACKEND_MEMORY; nothing is left of `last` then either
  */
 export function activateBlock(
   weights: BlockWeights,
   { width: D, headSize: K }: OptConfig,
   mask: LayerMask,
   prospects: Prospects,
+  last: ActiveBlock | null = null,
 ): ActiveBlock {
   const scope = new BufferScope(weights.backend)
   const { packsHeads } = prospects
-  const attention = { kind: 'head', size: K, byRow: ['query', 'key', 'value'], byInput: 'out' } as const
-  const ffn = { kind: 'neuron', size: 1, byRow: ['fc1'], byInput: 'fc2' } as const
+  const attention = { size: K, byRow: ['query', 'key', 'value'], byInput: 'out' } as const
+  const ffn = { size: 1, byRow: ['fc1'], byInput: 'fc2' } as const
+  const own: PackedHalf[] = []
+  const keep = (half: ActiveHalf): ActiveHalf => {
+    if (half.packed) own.push(half.packed)
+    return half
+  }
+  const dispose = (kept: PackedHalf | null = null): void => {
+    for (const packed of own) if (packed !== kept) packed.dispose()
+    scope.dispose()
+  }
   try {
-    const heads = activateHalf(scope, weights, attention, D, mask.heads, prospects, packsHeads)
-    const neurons = activateHalf(scope, weights, ffn, D, mask.neurons, prospects, true)
+    const heads = keep(activateHalf(scope, weights, attention, D, mask.heads, prospects, packsHeads, null))
+    const { packedNeurons = null } = last ?? {}
+    const neurons = keep(activateHalf(scope, weights, ffn, D, mask.neurons, prospects, true, packedNeurons))
     return {
-      weights: { ...weights, ...heads.weights, ...neurons.weights },
+      weights: { ...weights, ...heads.packed?.weights, ...neurons.packed?.weights },
       heads: heads.held,
       neurons: neurons.held,
       units: {
         heads: heads.units,
         channels: heads.rows,
         headFactors: heads.factors,
-        neurons: neurons.units,
+        neurons: neurons.rows,
+        terms: neurons.terms,
         neuronFactors: neurons.factors,
       },
       ways: { heads: heads.way, neurons: neurons.way },
-      dispose: () => scope.dispose(),
+      packedNeurons: neurons.packed,
+      dispose,
     }
   } catch (error) {
-    scope.dispose()
+    dispose()
     throw error
+  } finally {
+    last?.dispose(own.find((packed) => packed === last.packedNeurons))
   }
-}
-
-/** The matrices of one half of a block, and what a unit is in them. */
-interface HalfShape {
-  readonly kind: string
-  /** Rows of a matrix that belong to a unit. */
-  readonly size: number
-  /** Stored one row per output: a unit's rows and their biases. */
-  readonly byRow: readonly ('query' | 'key' | 'value' | 'fc1')[]
-  /** Stored one row per input: a unit's rows; its bias is no unit's. */
-  readonly byInput: 'out' | 'fc2'
 }
 
 /** One half of a block under a mask. */
 interface ActiveHalf {
   readonly way: Way
   /** The matrices that take the place of the model's. */
-  readonly weights: Partial<BlockWeights>
-  /** Units those hold. */
+  readonly packed: PackedHalf | null
+  /** Units its matrices hold. */
   readonly held: number
   readonly units: UnitList
   /** The rows of the units. */
   readonly rows: UnitList
+  /** The same in the order in which the input-major matrix adds them. */
+  readonly terms: UnitList
   readonly factors: Buffer | null
 }
+
+/** Spare rows of packed matrices that masks to come may need: a layer may keep a few more units then. */
+const SPARE_ROOM = 1.125
 
 function activateHalf(
   scope: BufferScope,
@@ -133,59 +156,67 @@ function activateHalf(
   half: HalfShape,
   D: number,
   mask: Float32Array, // [U]
-  { mode, T, steps }: Prospects,
+  prospects: Prospects,
   mayPack: boolean,
+  last: PackedHalf | null,
 ): ActiveHalf {
-  const { kind, size, byRow, byInput } = half
+  const { mode, T, steps, changes } = prospects
+  const { size, byRow, byInput } = half
   const U = mask.length
-  const whole = { weights: {}, held: U, units: every(U), rows: every(U * size), factors: null }
-  if (mode === 'simulate') return { ...whole, way: 'dense', factors: scope.upload(mask.slice()) }
-  const chosen = chosenUnits(kind, mask)
-  if (chosen.length === U) return { ...whole, way: 'dense' }
-  const rows = rowsOfUnits(chosen, size)
+  const all = {
+    packed: null,
+    held: U,
+    units: every(U),
+    rows: every(U * size),
+    terms: every(U * size),
+    factors: null,
+  }
+  if (mode === 'simulate') return { ...all, way: 'dense', factors: scope.upload(mask.slice()) }
+  const chosen = chosenUnits(mask)
+  if (chosen.length === U) return { ...all, way: 'dense' }
   const work = {
     matrices: byRow.length + 1,
     rows: U * size,
-    chosen: rows.length,
+    chosen: chosen.length * size,
     runs: countRuns(chosen),
+    fresh: last ? last.countFresh(chosen) / Math.max(1, chosen.length) : 1,
     rowBytes: rowBytes(weights[byInput], D),
     T,
     steps,
   }
   const way = mode === 'auto' ? cheapestWay(work) : mode === 'pack' ? 'packed' : 'gather'
-  if (way === 'dense') return { ...whole, way, factors: scope.upload(mask.slice()) }
-  const packed = way === 'packed' && mayPack ? pack(scope, weights, half, D, rows, mode === 'auto') : null
-  if (!packed)
-    return { ...whole, way: 'gather', units: uploadList(scope, chosen), rows: uploadList(scope, rows) }
-  const held = chosen.length
-  return { way, weights: packed, held, units: every(held), rows: every(held * size), factors: null }
+  if (way === 'dense') return { ...all, way, factors: scope.upload(mask.slice()) }
+  const packed = way === 'packed' && mayPack ? pack(weights, half, D, chosen, mode, changes, last) : null
+  if (packed) {
+    const held = chosen.length
+    const { terms } = packed
+    return { way, packed, held, units: every(held), rows: every(held * size), terms, factors: null }
+  }
+  const rows = uploadList(scope, rowsOfUnits(chosen, size))
+  const units = size === 1 ? rows : uploadList(scope, chosen)
+  return { ...all, way: 'gather', units, rows, terms: rows }
 }
 
 /**
- * The half's matrices with the chosen rows alone, or null where there is no room for them and another way may be taken.
+ * The half's matrices with the chosen units alone: those of the mask before brought up to this one, or made anew. Null
+ * where there is no room for them and another way may be taken.
  * @throws MissingError BACKEND_MEMORY if it may not
  */
 function pack(
-  scope: BufferScope,
   weights: BlockWeights,
-  { byRow, byInput }: HalfShape,
+  half: HalfShape,
   D: number,
-  rows: Int32Array,
-  mayFail: boolean,
-): Partial<BlockWeights> | null {
-  const own = new BufferScope(scope.backend)
-  const list = scope.backend.upload(rows)
+  units: Int32Array,
+  mode: MaskMode,
+  changes: boolean,
+  last: PackedHalf | null,
+): PackedHalf | null {
+  if (last?.follow(units)) return last
   try {
-    const packed: Partial<Record<keyof BlockWeights, Linear>> = {}
-    for (const name of byRow) packed[name] = gatherLinear(own, weights[name], list, D)
-    packed[byInput] = { ...gatherRows(own, weights[byInput], list, D), bias: weights[byInput].bias }
-    scope.take(own)
-    return packed as Partial<BlockWeights>
+    const capacity = changes ? Math.ceil(units.length * SPARE_ROOM) : units.length
+    return new PackedHalf(weights, half, D, units, capacity)
   } catch (error) {
-    own.dispose()
-    if (mayFail && error instanceof MissingError && error.code === 'BACKEND_MEMORY') return null
+    if (mode === 'auto' && error instanceof MissingError && error.code === 'BACKEND_MEMORY') return null
     throw error
-  } finally {
-    scope.backend.free(list)
   }
 }

@@ -37,7 +37,7 @@ export interface BackwardOptions {
 /**
  * Gradients of the mean loss of one traced sequence. Give them back with `dispose`.
  * @param labels [T], the sequence's own tokens or -100 where a position is not scored; the shift happens inside
- * @throws UsageError TRACE for another model's trace, LABELS for another length or nothing scored, INDEX_RANGE for a
+ * @throws UsageError TRACE for another model's trace, STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
  *   label outside the vocabulary, PARAMETERS for accumulators that are not there or not as long as their parameter
  */
 export function backward(
@@ -48,6 +48,11 @@ export function backward(
 ): Gradients {
   if (trace.model !== model)
     throw new UsageError('TRACE', "trace: expected one of this model, got another model's")
+  if (model.weights.storage === 'int8')
+    throw new UsageError(
+      'STORAGE',
+      'gradients: expected weights in f32, bf16 or f16, got int8, which rounds activations in steps',
+    )
   if (labels.length !== trace.length)
     throw new UsageError('LABELS', `labels: expected ${trace.length}, got ${labels.length}`)
   return new Gradients(trace, labels, options)

@@ -152,7 +152,7 @@ export function feedForward(pass: Pass, { weights, neurons: F, units }: ActiveBl
     backend.ops.mask_units(b.maskedActivation, b.activation, units.neuronFactors, T, F, 1)
     activation = b.maskedActivation
   }
-  applyInputs(backend, b.branch, activation, fc2, fc2.bias, units.neurons, T, D, F)
+  applyInputs(backend, b.branch, activation, fc2, fc2.bias, units.terms, T, D, F)
   backend.ops.add(b.ffnSum, b.middle, b.branch, T * D)
   if (!config.preNorm) norm(pass, b.output, b.ffnSum, weights.ffnNorm)
 }

@@ -11,26 +11,75 @@ import { BufferScope } from '../../backends/buffer_scope.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import type { OptConfig } from './config.ts'
-import { modules, parameterShapes } from './names.ts'
+import { makeMatrix, storedBytes, storeRows, type Matrix, type Storage } from './matrix.ts'
+import { modules, names, parameterShapes } from './names.ts'
+import type { RowChunk } from './weight_reader.ts'
 
 /** Whether a parameter is held input-major, that is turned on its way into a backend. */
 export function isInputMajor(name: string): boolean {
   return name.endsWith(`.${modules.out}.weight`) || name.endsWith(`.${modules.fc2}.weight`)
 }
 
-/** Uploads the values of a parameter, given as Hugging Face stores them, in the layout it is held in. */
-export function uploadParameter(
+/**
+ * The storage of a parameter in a model whose matrices are stored as `storage`: vectors and the position table, which are
+ * few and read once, stay float32.
+ */
+export function storageOf(name: string, shape: readonly number[], storage: Storage): Storage {
+  return shape.length === 1 || name === names.positionTable ? 'f32' : storage
+}
+
+/** Bytes a parameter takes in a storage. */
+export function parameterBytes(name: string, shape: readonly number[], storage: Storage): number {
+  const [rows, columns = 1] = isInputMajor(name) ? shape.toReversed() : shape
+  return storedBytes(storage, rows, columns)
+}
+
+/**
+ * Makes what a parameter is held in, and fills it from its rows as Hugging Face stores them: a chunk at a time, but for
+ * a matrix that is turned, which takes all rows.
+ */
+export async function loadParameter(
   scope: BufferScope,
   name: string,
-  values: Float32Array,
   shape: readonly number[],
-): Buffer {
-  const uploaded = scope.upload(values)
-  if (!isInputMajor(name)) return uploaded
-  const turned = scope.allocate(values.length)
-  scope.backend.ops.transpose(turned, uploaded, shape[0], shape[1])
-  scope.free(uploaded)
-  return turned
+  storage: Storage,
+  chunks: AsyncIterable<RowChunk>,
+): Promise<Matrix> {
+  const [rows, columns = 1] = shape
+  if (isInputMajor(name)) return loadTurned(scope, rows, columns, storage, chunks)
+  const { backend } = scope
+  const matrix = makeMatrix(scope, storage, rows, columns)
+  for await (const { start, values } of chunks)
+    if (storage === 'f32') backend.write(matrix.weight, values, start)
+    else {
+      const x = backend.upload(values)
+      storeRows(backend, matrix, x, start / columns, values.length / columns, columns)
+      backend.free(x)
+    }
+  return matrix
+}
+
+/** A matrix [O, I] held as [I, O]. Its rows wait in a buffer of their own, and where they are rounded in two. */
+async function loadTurned(
+  scope: BufferScope,
+  O: number,
+  I: number,
+  storage: Storage,
+  chunks: AsyncIterable<RowChunk>,
+): Promise<Matrix> {
+  const { backend } = scope
+  const matrix = makeMatrix(scope, storage, I, O)
+  const waiting = new BufferScope(backend)
+  try {
+    const asStored = waiting.allocate(O * I)
+    for await (const { start, values } of chunks) backend.write(asStored, values, start)
+    const turned = storage === 'f32' ? matrix.weight : waiting.allocate(O * I)
+    backend.ops.transpose(turned, asStored, O, I)
+    if (storage !== 'f32') storeRows(backend, matrix, turned, 0, I, O)
+    return matrix
+  } finally {
+    waiting.dispose()
+  }
 }
 
 /** Overwrites what is held for a parameter by values as Hugging Face stores them. */

@@ -19,6 +19,8 @@ export interface Work {
   /** Rows that are needed, and in how many runs of neighbours they lie. */
   readonly chosen: number
   readonly runs: number
+  /** The share of the chosen rows that packing would have to copy: all, where nothing is packed yet. */
+  readonly fresh: number
   readonly rowBytes: number
   /** Tokens of the pass in which the mask is decided. */
   readonly T: number
@@ -36,7 +38,8 @@ export const TOKENS_PER_READ = 4
 const MOVES_PER_BYTE = 3
 
 /** What each way costs, in bytes; equal units for all, so that they can be compared. */
-export function costOfWays({ matrices, rows, chosen, runs, rowBytes, T, steps }: Work): Record<Way, number> {
+export function costOfWays(work: Work): Record<Way, number> {
+  const { matrices, rows, chosen, runs, fresh, rowBytes, T, steps } = work
   const reads = steps + Math.max(1, T / TOKENS_PER_READ)
   const needed = matrices * chosen * rowBytes
   const jumps = matrices * runs * JUMP_BYTES
@@ -44,7 +47,7 @@ export function costOfWays({ matrices, rows, chosen, runs, rowBytes, T, steps }:
     dense: matrices * rows * rowBytes * reads,
     // Many tokens share one walk over the rows.
     gather: needed * reads + jumps * (steps + 1),
-    packed: needed * (reads + MOVES_PER_BYTE) + jumps,
+    packed: needed * reads + fresh * (needed * MOVES_PER_BYTE + jumps),
   }
 }
 

@@ -42,6 +42,12 @@ export function moduleName(layer: number, module: keyof typeof modules): string 
   return `${DECODER}layers.${layer}.${modules[module]}`
 }
 
+/** The block a parameter belongs to; null for one outside the blocks. */
+export function layerOf(name: string): number | null {
+  const block = /^model\.decoder\.layers\.(\d+)\./.exec(name)
+  return block && Number(block[1])
+}
+
 /** Every parameter of a model with its shape as Hugging Face stores it, in the order of the forward pass. */
 export function parameterShapes(config: OptConfig): Map<string, readonly number[]> {
   const { width: D, neurons: F, vocabulary: V, embeddingWidth: E } = config
@@ -134,11 +140,11 @@ export function matchTensors(config: OptConfig, tensors: ReadonlyMap<string, Ten
 }
 
 function refuseExtraBlock(config: OptConfig, name: string, canonical: string): void {
-  const block = /^model\.decoder\.layers\.(\d+)\./.exec(canonical)
-  if (block && Number(block[1]) >= config.layers)
+  const layer = layerOf(canonical)
+  if (layer !== null && layer >= config.layers)
     throw new InputError(
       'TENSOR_EXTRA',
-      `${name}: expected blocks 0 to ${config.layers - 1}, got block ${block[1]}`,
+      `${name}: expected blocks 0 to ${config.layers - 1}, got block ${layer}`,
       {
         tensor: name,
       },

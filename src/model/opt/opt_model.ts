@@ -12,7 +12,8 @@ import type { OptConfig } from './config.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { POSITION_OFFSET } from './names.ts'
 import { Sequence, type SequenceOptions } from './sequence.ts'
-import { loadWeights, type LoadOptions, type OptWeights } from './weights.ts'
+import type { LoadOptions } from './weight_reader.ts'
+import { loadWeights, type OptWeights } from './weights.ts'
 
 /** A loaded model. */
 export class OptModel implements LoadedModel {

@@ -30,7 +30,7 @@ import type { Way } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { Plan, type Piece } from './plan.ts'
 import { RunState, type Scratch } from './run_state.ts'
-import { checkMask, layerMask } from './unit_lists.ts'
+import { checkMask, checkSwitches, layerMask } from './unit_lists.ts'
 
 /** How a sequence begins. */
 export interface SequenceOptions {
@@ -240,35 +240,34 @@ export class Sequence {
     to.write(this.#scratch(to, T).block.input, rows)
   }
 
-  #replace(layer: number, block: ActiveBlock): void {
-    this.#blocks[layer].dispose()
-    this.#blocks[layer] = block
-  }
-
-  /** One layer under its row of a mask. @param T tokens of the pass it is decided in */
-  #activate(layer: number, mask: LayerMask, T: number): ActiveBlock {
+  /** Brings one layer under its row of a mask; null is dense. @param T tokens of the pass it is decided in */
+  #activate(layer: number, mask: LayerMask | null, T: number): void {
     const { config, weights } = this.model
+    const last = this.#blocks[layer]
+    this.#blocks[layer] = denseBlock(weights.blocks[layer], config)
+    if (!mask) return last.dispose()
     const { every = Infinity } = this.#plan?.planner ?? {}
-    return activateBlock(weights.blocks[layer], config, mask, {
-      mode: this.mode,
-      T,
-      steps: Math.min(every, this.#expectedTokens),
-      packsHeads: !this.#plan?.keepsEveryKey && !this.#cache.has(layer),
-    })
+    const changes = this.#plan?.keepsEveryKey ?? false
+    this.#blocks[layer] = activateBlock(
+      weights.blocks[layer],
+      config,
+      mask,
+      {
+        mode: this.mode,
+        T,
+        steps: Math.min(every - 1, this.#expectedTokens),
+        changes,
+        packsHeads: !changes && !this.#cache.has(layer),
+      },
+      last,
+    )
   }
 
   #adopt(mask: UnitMask, T: number): void {
-    checkMask(mask, this.model.shape)
+    checkMask(mask, this.model.shape, this.mode !== 'simulate')
     const start = performance.now()
-    const active: ActiveBlock[] = []
-    try {
-      for (let layer = 0; layer < this.model.config.layers; layer++)
-        active.push(this.#activate(layer, layerMask(mask, layer), T))
-    } catch (error) {
-      for (const block of active) block.dispose()
-      throw error
-    }
-    active.forEach((block, layer) => this.#replace(layer, block))
+    for (let layer = 0; layer < this.model.config.layers; layer++)
+      this.#activate(layer, layerMask(mask, layer), T)
     this.#mask = mask
     this.#preparing += performance.now() - start
   }
@@ -282,7 +281,7 @@ export class Sequence {
 
   /** One layer's decision, from the stream entering it. */
   #askBefore(piece: Piece, layer: number, block: BlockBuffers): void {
-    const { config, shape, weights } = this.model
+    const { shape, weights } = this.model
     const { backend } = weights.blocks[layer]
     const decided = this.#plan?.beforeLayer(piece, layer, (rows) => this.#host(backend, block.input, rows))
     if (decided === undefined) return
@@ -290,11 +289,10 @@ export class Sequence {
     const kept = layerMask(this.#mask, layer)
     kept.heads.set(decided?.heads ?? new Float32Array(shape.heads).fill(1))
     kept.neurons.set(decided?.neurons ?? new Float32Array(shape.neurons).fill(1))
-    const isDense = decided === null
-    this.#replace(
-      layer,
-      isDense ? denseBlock(weights.blocks[layer], config) : this.#activate(layer, kept, piece.T),
-    )
+    if (this.mode !== 'simulate') checkSwitches(kept)
+    const start = performance.now()
+    this.#activate(layer, decided && kept, piece.T)
+    this.#preparing += performance.now() - start
   }
 
   /** A copy of T rows of the model's width. */

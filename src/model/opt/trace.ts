@@ -50,7 +50,7 @@ export interface TracedEnds {
 /**
  * Runs one unpadded sequence and keeps its activations. Give the trace back with `dispose`.
  * @param tokens [T], at least one
- * @throws UsageError TOKENS, CONTEXT_LENGTH, MASK_SHAPE
+ * @throws UsageError TOKENS, CONTEXT_LENGTH, MASK_SHAPE, TRACE_SPLIT for a model that is held in several backends
  */
 export function traceForward(model: OptModel, tokens: Int32Array, options: TraceOptions = {}): Trace {
   return new Trace(model, tokens, options.mask ?? null)
@@ -69,6 +69,11 @@ export class Trace {
   /** See `traceForward`. */
   constructor(model: OptModel, tokens: Int32Array, mask: UnitMask | null) {
     model.checkTokens(tokens, 0)
+    if (model.weights.blocks.some(({ backend }) => backend !== model.backend))
+      throw new UsageError(
+        'TRACE_SPLIT',
+        'model: expected one whose blocks are all in one backend, got one in several; load it in fewer bits, or with more bytesPerBackend',
+      )
     if (mask) checkMask(mask, model.shape)
     const { backend, config } = model
     const T = tokens.length
@@ -187,7 +192,13 @@ export class Trace {
   #activate(layer: number, mask: UnitMask | null): ActiveBlock {
     const { config, weights } = this.model
     if (!mask) return denseBlock(weights.blocks[layer], config)
-    const prospects = { mode: 'simulate', T: this.length, steps: 0, packsHeads: false } as const
+    const prospects = {
+      mode: 'simulate',
+      T: this.length,
+      steps: 0,
+      changes: false,
+      packsHeads: false,
+    } as const
     const active = activateBlock(weights.blocks[layer], config, layerMask(mask, layer), prospects)
     this.#active.push(active)
     return active

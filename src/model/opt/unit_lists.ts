@@ -23,7 +23,9 @@ export interface LayerUnits {
   readonly heads: UnitList // below H
   /** The channels of the chosen heads, K each. */
   readonly channels: UnitList // below D
-  readonly neurons: UnitList // below F
+  readonly neurons: UnitList // rows of fc1, below F
+  /** The inputs of fc2: the neurons, in the order in which they are added. */
+  readonly terms: UnitList // below F
   /** What head outputs are multiplied by where all are computed under a mask. */
   readonly headFactors: Buffer | null // [H]
   /** What activations are multiplied by there. */
@@ -36,17 +38,37 @@ export function allUnits(heads: number, headSize: number, neurons: number): Laye
     heads: every(heads),
     channels: every(heads * headSize),
     neurons: every(neurons),
+    terms: every(neurons),
     headFactors: null,
     neuronFactors: null,
   }
 }
 
-/** @throws UsageError MASK_SHAPE if a mask was made for a model of another shape */
-export function checkMask(mask: UnitMask, shape: UnitShape): void {
+/**
+ * Checks that a mask is one of a model of this shape and, where units are to be skipped by it, that it can be.
+ * @throws UsageError MASK_SHAPE, MASK_VALUE
+ */
+export function checkMask(mask: UnitMask, shape: UnitShape, skips = false): void {
   const words = ({ layers, heads, neurons }: UnitShape): string =>
     `${layers} layers of ${heads} heads and ${neurons} neurons`
   if (words(mask.shape) !== words(shape))
     throw new UsageError('MASK_SHAPE', `mask: expected ${words(shape)}, got ${words(mask.shape)}`)
+  if (skips) checkSwitches(mask)
+}
+
+/** @throws UsageError MASK_VALUE for a number other than 0 and 1, which units cannot be skipped by */
+export function checkSwitches({ heads, neurons }: LayerMask): void {
+  for (const [kind, mask] of [
+    ['head', heads],
+    ['neuron', neurons],
+  ] as const) {
+    const wrong = mask.findIndex((value) => value !== 0 && value !== 1)
+    if (wrong >= 0)
+      throw new UsageError(
+        'MASK_VALUE',
+        `${kind} mask[${wrong}]: expected 0 or 1 to skip by, got ${mask[wrong]}`,
+      )
+  }
 }
 
 /** One row of a mask. */
@@ -58,20 +80,11 @@ export function layerMask(mask: UnitMask, layer: number): LayerMask {
   }
 }
 
-/**
- * The units a mask keeps, ascending.
- * @throws UsageError MASK_VALUE for a number other than 0 and 1
- */
-export function chosenUnits(kind: string, mask: Float32Array): Int32Array {
+/** The units a mask keeps, ascending. */
+export function chosenUnits(mask: Float32Array): Int32Array {
   const chosen = new Int32Array(mask.length)
   let count = 0
-  for (let unit = 0; unit < mask.length; unit++)
-    if (mask[unit] === 1) chosen[count++] = unit
-    else if (mask[unit] !== 0)
-      throw new UsageError(
-        'MASK_VALUE',
-        `${kind} mask[${unit}]: expected 0 or 1 to skip by, got ${mask[unit]}`,
-      )
+  for (let unit = 0; unit < mask.length; unit++) if (mask[unit] !== 0) chosen[count++] = unit
   return chosen.slice(0, count)
 }
 

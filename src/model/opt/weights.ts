@@ -1,17 +1,19 @@
 /**
- * The parameters of an OPT model inside a backend.
+ * The parameters of an OPT model inside a backend, or in several where one has no room for all.
  *
  * q, k, v, fc1, the projections and the lm_head stay one row per output; out_proj and fc2 are turned at load to one row
- * per input (held_parameters.ts says why). The host copy of a tensor is dropped as soon as it is uploaded.
+ * per input (held_parameters.ts says why). They are loaded by ranges (weight_reader.ts): beside what the backend holds
+ * there are never more than a few megabytes of a tensor, and a second copy of one matrix while it is turned.
  */
 import type { Backend, Buffer } from '../../backends/backend.ts'
 import { BufferScope } from '../../backends/buffer_scope.ts'
-import { InputError } from '../../tensor/errors.ts'
+import { UsageError } from '../../tensor/errors.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
-import { uploadParameter } from './held_parameters.ts'
-import type { Linear, Matrix } from './matrix.ts'
-import { matchTensors, moduleName, names, parameterShapes } from './names.ts'
+import { loadParameter, parameterBytes, storageOf } from './held_parameters.ts'
+import { matrixBytes, storageIn, storages, type Linear, type Matrix, type Storage } from './matrix.ts'
+import { layerOf, matchTensors, moduleName, names, parameterShapes } from './names.ts'
+import { WeightReader, type LoadOptions } from './weight_reader.ts'
 
 /** What a layer norm scales and shifts by. */
 export interface Affine {
@@ -34,6 +36,8 @@ export interface BlockWeights {
 
 /** Every parameter of a model. */
 export interface OptWeights {
+  /** What its matrices are stored as. */
+  readonly storage: Storage
   readonly tokenTable: Matrix // [V, E]
   readonly positionTable: Buffer // [positions + 2, D]
   readonly projectIn: Matrix | null // [D, E]
@@ -44,33 +48,21 @@ export interface OptWeights {
   readonly head: Matrix // [V, E]
   /** The same buffers by Hugging Face name, in the order of the forward pass. */
   readonly parameters: ReadonlyMap<string, Buffer>
+  /** Bytes all of them take. */
+  readonly bytes: number
   /** Tensors of the checkpoint that were not needed. */
   readonly unused: readonly string[]
   dispose(): void
 }
 
-/** How far a load has come. */
-export interface LoadProgress {
-  /** Parameters loaded so far, and in all. */
-  readonly loaded: number
-  readonly total: number
-  /** The tensor just loaded. */
-  readonly name: string
-}
-
-/** How a load is watched, and what it accepts. */
-export interface LoadOptions {
-  /** Ends the load between two tensors; what was uploaded is freed. */
-  readonly signal?: AbortSignal
-  readonly onProgress?: (progress: LoadProgress) => void
-  /** Accept NaN and infinity among the weights. */
-  readonly allowNonFinite?: boolean
-}
+/** The default of `bytesPerBackend`. */
+const BYTES_PER_BACKEND = 1.75 * 2 ** 30
 
 /**
- * Loads every parameter into a backend.
+ * Loads every parameter. What stands outside the blocks goes into the backend given, blocks too until it holds
+ * `bytesPerBackend`; further ones go into its siblings, which the weights own.
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DUPLICATE, TENSOR_EXTRA before anything is read;
- *   WEIGHT_NOT_FINITE while reading; what the source throws; the signal's reason
+ *   WEIGHT_NOT_FINITE while reading; UsageError STORAGE; what the source throws; the signal's reason
  */
 export async function loadWeights(
   config: OptConfig,
@@ -78,67 +70,118 @@ export async function loadWeights(
   backend: Backend,
   options: LoadOptions = {},
 ): Promise<OptWeights> {
+  const { storage = 'f32', bytesPerBackend = BYTES_PER_BACKEND } = options
+  checkStorage(storage, options.allowNonFinite ?? false)
   const { stored, unused } = matchTensors(config, source.tensors)
-  const shapes = parameterShapes(config)
-  const scope = new BufferScope(backend)
-  const parameters = new Map<string, Buffer>()
-  let loaded = 0
+  const reader = new WeightReader(source, stored, options)
+  const places = new Places(config, backend, storage, bytesPerBackend)
+  const parameters = new Map<string, Matrix>()
   try {
-    for (const [name, storedName] of stored) {
-      options.signal?.throwIfAborted()
-      const values = await source.read(storedName)
-      if (!options.allowNonFinite) refuseNonFinite(storedName, values)
-      parameters.set(name, uploadParameter(scope, name, values, shapes.get(name) as readonly number[]))
-      loaded++
-      options.onProgress?.({ loaded, total: stored.size, name: storedName })
-    }
+    for (const [name, shape] of parameterShapes(config))
+      parameters.set(
+        name,
+        await loadParameter(
+          places.scopeOf(name),
+          name,
+          shape,
+          storageOf(name, shape, storage),
+          reader.chunks(name),
+        ),
+      )
   } catch (error) {
-    scope.dispose()
+    places.dispose()
     throw error
   }
-  return arrange(config, backend, parameters, unused, () => scope.dispose())
+  return arrange(config, places, parameters, unused)
 }
 
-function refuseNonFinite(name: string, values: Float32Array): void {
-  for (let i = 0; i < values.length; i++)
-    if (!Number.isFinite(values[i]))
-      throw new InputError('WEIGHT_NOT_FINITE', `${name}[${i}]: expected a finite number, got ${values[i]}`, {
-        tensor: name,
-      })
+/** @throws UsageError STORAGE for an unknown one, or one that has no room for what is not finite */
+function checkStorage(storage: Storage, allowNonFinite: boolean): void {
+  if (!storages.includes(storage))
+    throw new UsageError('STORAGE', `storage: expected one of ${storages.join(', ')}, got ${String(storage)}`)
+  if (storage !== 'f32' && allowNonFinite)
+    throw new UsageError(
+      'STORAGE',
+      `storage: expected f32 for weights that may not be finite, got ${storage}`,
+    )
+}
+
+/** Which backend each parameter is held in. */
+class Places {
+  /** Scopes of the backend given and of its siblings, in the order of the layers. */
+  readonly #scopes: BufferScope[]
+  /** Of each layer: an index into the scopes. */
+  readonly #layers: number[] = []
+
+  constructor(config: OptConfig, home: Backend, storage: Storage, most: number) {
+    this.#scopes = [new BufferScope(home)]
+    const bytes = new Array<number>(config.layers).fill(0)
+    let held = 0
+    for (const [name, shape] of parameterShapes(config)) {
+      const size = parameterBytes(name, shape, storageOf(name, shape, storage))
+      const layer = layerOf(name)
+      if (layer === null) held += size
+      else bytes[layer] += size
+    }
+    for (const size of bytes) {
+      held += size
+      if (held > most && (this.#layers.length > 0 || held > size)) {
+        this.#scopes.push(new BufferScope(home.sibling()))
+        held = size
+      }
+      this.#layers.push(this.#scopes.length - 1)
+    }
+  }
+
+  scopeOf(name: string): BufferScope {
+    const layer = layerOf(name)
+    return this.#scopes[layer === null ? 0 : this.#layers[layer]]
+  }
+
+  dispose(): void {
+    const [home, ...siblings] = this.#scopes
+    home.dispose()
+    for (const { backend } of siblings) backend.dispose()
+  }
 }
 
 function arrange(
   config: OptConfig,
-  backend: Backend,
-  parameters: ReadonlyMap<string, Buffer>,
+  places: Places,
+  parameters: ReadonlyMap<string, Matrix>,
   unused: readonly string[],
-  dispose: () => void,
 ): OptWeights {
-  const get = (name: string): Buffer => parameters.get(name) as Buffer
-  const matrix = (name: string): Matrix => ({ weight: get(name) })
-  const optional = (name: string): Matrix | null => (parameters.has(name) ? matrix(name) : null)
-  const affine = (name: string): Affine => ({ weight: get(`${name}.weight`), bias: get(`${name}.bias`) })
+  const matrix = (name: string): Matrix => parameters.get(name) as Matrix
+  const vector = (name: string): Buffer => matrix(name).weight
+  const optional = (name: string): Matrix | null => parameters.get(name) ?? null
+  const affine = (name: string): Affine => ({
+    weight: vector(`${name}.weight`),
+    bias: vector(`${name}.bias`),
+  })
+  const linear = (name: string): Linear => ({ ...matrix(`${name}.weight`), bias: vector(`${name}.bias`) })
   const block = (layer: number): BlockWeights => ({
-    backend,
+    backend: places.scopeOf(moduleName(layer, 'fc1')).backend,
     attentionNorm: affine(moduleName(layer, 'attentionNorm')),
-    query: affine(moduleName(layer, 'query')),
-    key: affine(moduleName(layer, 'key')),
-    value: affine(moduleName(layer, 'value')),
-    out: affine(moduleName(layer, 'out')),
+    query: linear(moduleName(layer, 'query')),
+    key: linear(moduleName(layer, 'key')),
+    value: linear(moduleName(layer, 'value')),
+    out: linear(moduleName(layer, 'out')),
     ffnNorm: affine(moduleName(layer, 'ffnNorm')),
-    fc1: affine(moduleName(layer, 'fc1')),
-    fc2: affine(moduleName(layer, 'fc2')),
+    fc1: linear(moduleName(layer, 'fc1')),
+    fc2: linear(moduleName(layer, 'fc2')),
   })
   return {
+    storage: storageIn(matrix(names.tokenTable)),
     tokenTable: matrix(names.tokenTable),
-    positionTable: get(names.positionTable),
+    positionTable: vector(names.positionTable),
     projectIn: optional(names.projectIn),
     blocks: Array.from({ length: config.layers }, (_, layer) => block(layer)),
     finalNorm: config.finalNorm ? affine(names.finalNorm) : null,
     projectOut: optional(names.projectOut),
     head: optional(names.head) ?? matrix(names.tokenTable),
-    parameters,
+    parameters: new Map([...parameters].map(([name, { weight }]) => [name, weight])),
+    bytes: [...parameters.values()].reduce((sum, one) => sum + matrixBytes(one), 0),
     unused,
-    dispose,
+    dispose: () => places.dispose(),
   }
 }

@@ -1,0 +1,175 @@
+/**
+ * linear_input_major_i8: y[t, o] = step[t] (sum over chosen inputs i of q[t, i] weight[i, o]) + bias[o], where q[t] are the
+ * chosen x[t, i] scales[i] in steps.
+ *
+ * The sums are exact, so the inputs are taken as it suits the machine. They gather in y, as integers, and become numbers
+ * at the end. Few tokens: four rows at a time, from four places of the matrix. Many: register tiles (outer_product.ts).
+ */
+import { bytes, wholeQuads } from './float32'
+import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
+import { addOuterProducts } from './outer_product'
+import { quantizeSteps } from './quantized_steps'
+import { rowAddresses, rowFactors, packedRight, quantized, tokenSteps } from './scratch'
+import { storedRow } from './storage'
+import { rowAt, unitAt } from './units'
+
+/** From this many tokens packing costs less than it saves. */
+const WORTH_PACKING: i32 = 8
+
+/** Rounded numbers of a block of tokens, at most. */
+const BLOCK: i32 = 524288
+/** At most this many tokens. */
+const MOST_TOKENS: i32 = 64
+
+/** Columns of a group of rows that stay in a first-level cache while several tokens use them. */
+const CHUNK: i32 = 1024
+
+export function linear_input_major_i8(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O] i8
+  scales: usize, // [I]
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
+  const count = inputs ? R : I
+  const width = (count + 1) & ~1 // of the rounded numbers of a token, which are used in pairs
+  const block = min<i32>(MOST_TOKENS, BLOCK / max<i32>(width, 1))
+  memory.fill(y, 0, <usize>T * bytes(O))
+  for (let first = 0; first < T; first += block) {
+    const tokens = min<i32>(block, T - first)
+    const to = rowAt(y, first, O)
+    for (let t = 0; t < tokens; t++) {
+      const q = storedRow<i16>(quantized(), t, width)
+      scaleInputs(packedRight(), rowAt(x, first + t, I), scales, inputs, count)
+      store<f32>(tokenSteps() + bytes(t), quantizeSteps(q, packedRight(), count))
+      if (width > count) store<i16>(q + storedRow<i16>(0, count, 1), 0)
+    }
+    if (T >= WORTH_PACKING)
+      addOuterProducts<i8>(to, 0, O, quantized(), width >> 1, 1, weight, O, inputs, tokens, O, count)
+    else addRows(to, weight, inputs, tokens, O, count, width)
+    for (let t = 0; t < tokens; t++) finish(rowAt(to, t, O), load<f32>(tokenSteps() + bytes(t)), bias, O)
+  }
+}
+
+/** Chosen inputs times their scales. */
+function scaleInputs(to: usize, x: usize, scales: usize, inputs: usize, count: i32): void {
+  for (let r = 0; r < count; r++) {
+    const at = bytes(unitAt(inputs, r))
+    store<f32>(to + bytes(r), load<f32>(x + at) * load<f32>(scales + at))
+  }
+}
+
+/** Integers in y become numbers. */
+function finish(y: usize, step: f32, bias: usize, O: i32): void {
+  const end = y + bytes(O)
+  const whole = y + wholeQuads(O)
+  const steps = f32x4.splat(step)
+  while (y < whole) {
+    const biases = bias ? v128.load(bias) : f32x4.splat(0)
+    v128.store(y, f32x4.add(f32x4.mul(steps, f32x4.convert_i32x4_s(v128.load(y))), biases))
+    y += 16
+    bias += bias ? 16 : 0
+  }
+  while (y < end) {
+    store<f32>(y, step * <f32>load<i32>(y) + (bias ? load<f32>(bias) : 0))
+    y += 4
+    bias += bias ? 4 : 0
+  }
+}
+
+/** y[t] += sum over chosen r of q[t, r] * weight[r], in integers. */
+function addRows(
+  y: usize, // [tokens, O] i32
+  weight: usize,
+  inputs: usize,
+  tokens: i32,
+  O: i32,
+  count: i32,
+  width: i32,
+): void {
+  const chunk = tokens == 1 ? O : CHUNK
+  const quarter = (count + 3) / 4
+  for (let first = 0; first < quarter; first++) {
+    // A place past the end takes a row that is there, times 0.
+    for (let place = 0; place < 4; place++) {
+      const r = first + place * quarter
+      store<usize>(
+        rowAddresses() + bytes(place),
+        storedRow<i8>(weight, unitAt(inputs, r < count ? r : first), O),
+      )
+    }
+    for (let column = 0; column < O; column += chunk)
+      for (let t = 0; t < tokens; t++) {
+        const q = storedRow<i16>(quantized(), t, width)
+        for (let place = 0; place < 4; place++) {
+          const r = first + place * quarter
+          const factor: i16 = r < count ? load<i16>(q + storedRow<i16>(0, r, 1)) : 0
+          store<i16>(rowFactors() + storedRow<i16>(0, place, 1), factor)
+        }
+        addFour(rowAt(y, t, O), column, min<i32>(chunk, O - column))
+      }
+  }
+}
+
+/** Adds the four rows at `addresses` times their `factors`: `width` numbers of each, from a column on. */
+function addFour(y: usize, column: i32, width: i32): void {
+  let w0 = load<usize>(rowAddresses()) + <usize>column
+  let w1 = load<usize>(rowAddresses(), 4) + <usize>column
+  let w2 = load<usize>(rowAddresses(), 8) + <usize>column
+  let w3 = load<usize>(rowAddresses(), 12) + <usize>column
+  const q01 = v128.load32_splat(rowFactors())
+  const q23 = v128.load32_splat(rowFactors(), 4)
+  y += bytes(column)
+  const end = y + bytes(width)
+  const whole = y + bytes(width & ~15)
+  while (y < whole) {
+    // Eight columns are stored before the next are read: compilers move nothing across that, and need fewer registers.
+    let sum0 = v128.load(y)
+    let sum1 = v128.load(y, 16)
+    let a = v128.load8x8_s(w0)
+    let b = v128.load8x8_s(w1)
+    sum0 = multiplyPairs(sum0, q01, lowerPairs(a, b))
+    sum1 = multiplyPairs(sum1, q01, upperPairs(a, b))
+    a = v128.load8x8_s(w2)
+    b = v128.load8x8_s(w3)
+    sum0 = multiplyPairs(sum0, q23, lowerPairs(a, b))
+    sum1 = multiplyPairs(sum1, q23, upperPairs(a, b))
+    v128.store(y, sum0)
+    v128.store(y, sum1, 16)
+    sum0 = v128.load(y, 32)
+    sum1 = v128.load(y, 48)
+    a = v128.load8x8_s(w0, 8)
+    b = v128.load8x8_s(w1, 8)
+    sum0 = multiplyPairs(sum0, q01, lowerPairs(a, b))
+    sum1 = multiplyPairs(sum1, q01, upperPairs(a, b))
+    a = v128.load8x8_s(w2, 8)
+    b = v128.load8x8_s(w3, 8)
+    sum0 = multiplyPairs(sum0, q23, lowerPairs(a, b))
+    sum1 = multiplyPairs(sum1, q23, upperPairs(a, b))
+    v128.store(y, sum0, 32)
+    v128.store(y, sum1, 48)
+    y += 64
+    w0 += 16
+    w1 += 16
+    w2 += 16
+    w3 += 16
+  }
+  for (; y < end; y += 4) {
+    let sum = load<i32>(y)
+    sum += product(w0++, 0)
+    sum += product(w1++, 1)
+    sum += product(w2++, 2)
+    sum += product(w3++, 3)
+    store<i32>(y, sum)
+  }
+}
+
+/** What a place's factor makes of a weight. */
+function product(weight: usize, place: i32): i32 {
+  return <i32>load<i8>(weight) * <i32>load<i16>(rowFactors() + storedRow<i16>(0, place, 1))
+}
