@@ -1,8 +1,7 @@
 /**
- * Timing of things that are to be compared: they take turns, so that whatever else the machine does hits all of them,
- * and ratios are taken within a round. Figures of two runs cannot be compared; ratios can.
+ * Timing of small things that are to be compared, by turns (src/eval/turns.ts), and tables of what was found.
  */
-import { median } from '../src/eval/decode.ts'
+import { median, medianRatio, turnOrder } from '../src/eval/turns.ts'
 import { now } from '../src/platform/platform.ts'
 
 /** Something to time. */
@@ -19,16 +18,12 @@ export interface Rates {
   readonly samples: readonly number[]
 }
 
-/**
- * Each job once untimed, then `rounds` rounds in which every job has one turn. Another job begins each round, and the
- * direction changes: what a job leaves behind (caches, a memory bus that was just busy) falls on all of them.
- */
+/** Each job once untimed, then `rounds` rounds in which every job has one turn. */
 export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
   const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
   for (const { run } of jobs) run()
   for (let round = 0; round < rounds; round++)
-    for (let turn = 0; turn < jobs.length; turn++) {
-      const i = (round + (round % 2 === 0 ? turn : jobs.length - 1 - turn)) % jobs.length
+    for (const i of turnOrder(round, jobs.length)) {
       const start = now()
       jobs[i].run()
       rates[i].samples.push(jobs[i].work / (now() - start))
@@ -38,7 +33,7 @@ export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
 
 /** The median over rounds of one job's rate divided by another's in the same round. */
 export function ratio(rates: Rates, base: Rates): number {
-  return median(rates.samples.map((sample, round) => sample / base.samples[round]))
+  return medianRatio(rates.samples, base.samples)
 }
 
 /** "median (best)" of rates times a unit. */

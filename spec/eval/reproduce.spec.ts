@@ -10,7 +10,7 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { collectExample } from '../../src/eval/calibration/examples.ts'
 import { sparsePlanners } from '../../src/eval/arms.ts'
-import { decodeOnce, measureDecode, median } from '../../src/eval/decode.ts'
+import { decodeTurn, measureDecode, tokensPerSecond } from '../../src/eval/decode.ts'
 import { compareScores, scoreWindow, type WindowScore } from '../../src/eval/perplexity.ts'
 import {
   describe as describeReport,
@@ -154,7 +154,7 @@ describe('decoding', () => {
     expect(speeds).toHaveLength(2)
   })
 
-  test('counts the time a planner takes', () => {
+  test('counts the time a planner takes', async () => {
     const planner = oraclePlanner(trueScores(), makeBudget(0.5))
     const slow: typeof planner = {
       name: 'slow',
@@ -165,13 +165,9 @@ describe('decoding', () => {
       },
     }
     // Three tokens in more than a tenth of a second.
-    expect(decodeOnce(model, window.tokens.slice(0, 4), 3, slow)).toBeLessThan(30)
-  })
-
-  test('medians are middles', () => {
-    expect(median([3, 1, 2])).toBe(2)
-    expect(median([4, 1, 2, 3])).toBe(2.5)
-    expect(median([])).toBeNaN()
+    const turn = await decodeTurn(model, window.tokens.slice(0, 4), 3, { planner: slow })
+    expect(tokensPerSecond(turn)).toBeLessThan(30)
+    expect(turn.planning).toBeGreaterThan(100)
   })
 })
 

@@ -6,7 +6,7 @@
  */
 import { expect, test } from 'vitest'
 import type { Buffer } from '../../src/backends/backend.ts'
-import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import { makeMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
@@ -18,6 +18,7 @@ import { outsideLaws } from './outside_laws.ts'
 import {
   firstHeard,
   type Mutant,
+  shiftLayers,
   wrongBackend,
   wrongBegin,
   wrongLoad,
@@ -38,13 +39,6 @@ const laws = {
   ...outsideLaws,
 }
 type LawName = keyof typeof laws
-
-/** Row l of the mask becomes row l + 1. */
-function shiftLayers({ shape, heads, neurons }: UnitMask): UnitMask {
-  const shift = (table: Float32Array, units: number): Float32Array =>
-    table.map((_, i) => table[(i + units) % table.length])
-  return makeMask(shape, shift(heads, shape.heads), shift(neurons, shape.neurons))
-}
 
 const mutants: readonly Mutant<LawName>[] = [
   ...holdingMutants,
@@ -234,6 +228,11 @@ const mutants: readonly Mutant<LawName>[] = [
         load({ ...config, preNorm: true }, source, backend, options),
     ),
     breaks: ['golden', 'agreement'],
+  },
+  {
+    bug: 'what was to be forgotten is remembered',
+    plant: wrongBegin((right) => (options) => Object.assign(right(options), { rewind: () => {} })),
+    breaks: ['rewound'],
   },
   {
     bug: 'scores are shifted twice',

@@ -339,4 +339,37 @@ export const plannerLaws = {
       )
     },
   ),
+
+  rewound: forAll(
+    'rewound to any place after the prompt, a sequence goes on as one that was never fed what it forgot, bit for bit',
+    [anyModel],
+    (subject, model) =>
+      withModel(subject, model, (loaded) => {
+        const data = new Data(model.seed)
+        const tokens = tokensOf(model, data)
+        const prompt = data.integer(1, tokens.length)
+        const planner = { ...fickle(model, askedSomehow(model, data)), every: data.pick([undefined, 1]) }
+        const options = data.pick<() => SequenceOptions>([
+          () => ({}),
+          () => ({ mask: maskOf(model, data) }),
+          () => ({ planner }),
+        ])()
+        const [once, twice] = [loaded.begin(options), loaded.begin(options)]
+        try {
+          for (const sequence of [once, twice]) sequence.feed(tokens.slice(0, prompt), 'none')
+          const at = data.integer(prompt, tokens.length)
+          const forgotten = data.ids(tokens.length - at, model.vocabulary)
+          if (at > prompt) for (const one of [once, twice]) one.feed(tokens.slice(prompt, at), 'none')
+          if (forgotten.length > 0) twice.feed(forgotten, 'none')
+          twice.rewind(at)
+          sameBits('length', [twice.length], [at])
+          if (at === tokens.length) return
+          const [expected, actual] = [once, twice].map((one) => one.feed(tokens.slice(at), 'all'))
+          sameBits('logits', actual, expected)
+        } finally {
+          once.dispose()
+          twice.dispose()
+        }
+      }),
+  ),
 }

@@ -93,6 +93,33 @@ describe('refused by name', () =>
       }))
   }))
 
+describe('rewinding', () =>
+  overBackends((backend) => {
+    test('is refused into the prompt, past the end and under a planner asked now and then', () =>
+      withModel({ backend, load: OptModel.load }, model, (loaded) => {
+        const planner = (every?: number): MaskPlanner => ({
+          name: 'dense',
+          every,
+          afterAttention: () => denseMask(loaded.shape),
+        })
+        const rewound = (length: number, every?: number): (() => void) => {
+          const sequence = loaded.begin({ planner: planner(every) })
+          sequence.feed(Int32Array.of(3, 4), 'none')
+          sequence.feed(Int32Array.of(5), 'none')
+          return () => {
+            try {
+              sequence.rewind(length)
+            } finally {
+              sequence.dispose()
+            }
+          }
+        }
+        for (const length of [2, 3]) for (const every of [undefined, 1]) rewound(length, every)()
+        for (const length of [1, 4, 2.5]) expect(rewound(length)).toThrow('expected 2 to 3 tokens')
+        expect(rewound(2, 2)).toThrow('got one asked after every 2')
+      }))
+  }))
+
 describe('a vocabulary so wide that logits come a few rows at a time', () =>
   overBackends((backend) => {
     const wide: ModelCase = { ...model, layers: 1, headSize: 1, vocabulary: 400_000, positions: 8 }

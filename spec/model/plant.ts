@@ -4,6 +4,7 @@
  */
 import type { Backend, Ops } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
+import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import type { Load, Subject } from './cases.ts'
@@ -95,4 +96,11 @@ export function wrongPositions(wrong: (model: OptModel, past: number, T: number)
     }
     return model
   })
+}
+
+/** Row l of the mask becomes row l + 1. */
+export function shiftLayers({ shape, heads, neurons }: UnitMask): UnitMask {
+  const shift = (table: Float32Array, units: number): Float32Array =>
+    table.map((_, i) => table[(i + units) % table.length])
+  return makeMask(shape, shift(heads, shape.heads), shift(neurons, shape.neurons))
 }

@@ -7,6 +7,7 @@ import * as layerNormLaws from '../harness/laws/layer_norm.ts'
 import * as maskLaws from '../harness/laws/mask_units.ts'
 import * as minMaxLaws from '../harness/laws/min_max.ts'
 import * as reluLaws from '../harness/laws/relu.ts'
+import * as sumLaws from '../harness/laws/sum.ts'
 import * as sumSquaresLaws from '../harness/laws/sum_squares.ts'
 import * as topKLaws from '../harness/laws/top_k.ts'
 import type { Kernel } from '../harness/mutate.ts'
@@ -124,6 +125,11 @@ export const otherMutants: readonly Mutant[] = [
       }
     },
   ),
+
+  mutant('sum', 'forgets what the total was', [...agree('sum'), sumLaws.isSum], (sum) => (total, x, N) => {
+    total[0] = 0
+    sum(total, x, N)
+  }),
 
   mutant(
     'sum_squares',

@@ -30,16 +30,16 @@ export function backendOption(): Option {
   return new Option('--backend <name>', 'what computes').choices(backendNames).default('wasm')
 }
 
+/** What weights are stored as. */
+export function storageOption(): Option {
+  return new Option('--storage <name>', 'what weights are stored as').choices(storages).default('f32')
+}
+
 /** How the past is kept. */
 export function cacheOption(): Option {
   return new Option('--cache <storage>', 'what keys and values of the past are stored as')
     .choices(cacheStorages)
     .default('f32')
-}
-
-/** What weights are stored as. */
-export function storageOption(): Option {
-  return new Option('--storage <name>', 'what weights are stored as').choices(storages).default('f32')
 }
 
 /** The one seed of a run. */

@@ -77,7 +77,7 @@ export async function withConfigurations<T>(
   const { planner, sparsity, scope, criterion, every, leaky, released } = flags
   const predictors: Predictor[] = []
   try {
-    for (const path of await predictorPaths(opt, flags)) {
+    for (const path of await predictorPaths(folderOf(opt.files[0]), flags)) {
       const predictor = await openPredictor(path, opt.model.backend, opt.model.weights.storage)
       predictors.push(predictor)
       checkPredictor(predictor, opt.config, path)
@@ -116,9 +116,15 @@ export async function withConfigurations<T>(
   }
 }
 
-/** The predictors named, and for the shadow planner the one in the model's folder where none is named. */
-async function predictorPaths(opt: ShadowOpt, { planner, predictor }: PlannerFlags): Promise<string[]> {
-  const own = joinPath(folderOf(opt.files[0]), predictorFile)
+/**
+ * The predictors named, and for the shadow planner the one in the model's folder where none is named.
+ * @throws MissingError PREDICTOR_MISSING if the shadow planner has neither
+ */
+export async function predictorPaths(
+  folder: string,
+  { planner, predictor }: { readonly planner: readonly string[]; readonly predictor: readonly string[] },
+): Promise<string[]> {
+  const own = joinPath(folder, predictorFile)
   // It comes first: one that is named takes its place.
   if (planner.includes('shadow') && (await exists(own))) return [own, ...predictor]
   if (planner.includes('shadow') && predictor.length === 0)

@@ -5,6 +5,7 @@
  */
 import { Command } from 'commander'
 import type { Session } from './session.ts'
+import { addBench } from './commands/bench.ts'
 import { addCalibrate } from './commands/calibrate.ts'
 import { addCost } from './commands/cost.ts'
 import { addDoctor } from './commands/doctor.ts'
@@ -55,6 +56,7 @@ export function makeProgram(session: Session, version: string): Command {
     addParity,
     addInspect,
     addCost,
+    addBench,
     addPretrain,
     addDoctor,
   ])

@@ -1,15 +1,18 @@
 /**
- * How fast text comes out: greedy decoding, one token at a time, units really skipped.
+ * How fast text comes out, and how fast a prompt goes in: one sequence at a time, units really skipped.
  *
- * Tokens per second are N generated tokens over the time of their N steps plus whatever the planner and the packing of
- * what it keeps took. The prompt's own pass, which every arm pays, is left out. Arms take turns, so that a machine that slows down slows down for all;
- * an arm's figure is the median of its turns. Only figures of one run can be compared.
+ * Decoding is greedy, one token at a time. Tokens per second are N generated tokens over the time of their N steps plus
+ * whatever the planner and the packing of what it keeps took. The prompt's own pass, which every arm pays, is left out.
+ * Arms take turns (turns.ts); an arm's figure is the median of its turns. Only figures of one run can be compared.
  */
+import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { argmax } from '../model/opt/sampling.ts'
+import type { Sequence, SequenceOptions, WayCounts } from '../model/opt/sequence.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../train/pause.ts'
+import { median, turnOrder } from './turns.ts'
 
 /** How much is decoded. */
 export interface DecodeSizes {
@@ -24,18 +27,132 @@ export interface DecodeSizes {
 /** A planner under the clock; null is dense. */
 export type DecodeArm = MaskPlanner | null
 
-/** One turn of one arm, in tokens per second. @param prompt at least one token */
-export function decodeOnce(model: OptModel, prompt: Int32Array, tokens: number, arm: DecodeArm): number {
-  let planning = 0
-  const planner = arm && timed(arm, (milliseconds) => (planning += milliseconds))
-  const sequence = model.begin({ planner, capacity: prompt.length + tokens, expectedTokens: tokens })
-  try {
-    let token = argmax(sequence.feed(prompt, 'last'))
+/** Who decides what is skipped, or what is, and how that is carried out. */
+export type Plan = Pick<SequenceOptions, 'planner' | 'mask' | 'mode'>
+
+/** What some tokens took, and under which mask. */
+export interface Turn {
+  readonly tokens: number
+  /** All of it. */
+  readonly milliseconds: number
+  /** Of that, in the planner: its predictors, what they are shown and the choice of units. */
+  readonly planning: number
+  /** Of that, making masks ready: lists of units, and packing. */
+  readonly preparing: number
+  /** In force at the end; null is dense. */
+  readonly mask: UnitMask | null
+  readonly ways: WayCounts
+}
+
+/** The rate of a turn. */
+export function tokensPerSecond({ tokens, milliseconds }: Turn): number {
+  return (1000 * tokens) / milliseconds
+}
+
+/** Milliseconds of steps between two turns of the event loop, which are off the clock. */
+const STEPS_BETWEEN_PAUSES = 250
+
+/** A sequence whose planner's time is known. */
+class TimedSequence {
+  readonly sequence: Sequence
+  /** Milliseconds so far. */
+  planning = 0
+
+  constructor(model: OptModel, { planner, mask, mode }: Plan, capacity: number, expectedTokens: number) {
+    const timedPlanner = planner && timed(planner, (milliseconds) => (this.planning += milliseconds))
+    this.sequence = model.begin({ planner: timedPlanner, mask, mode, capacity, expectedTokens })
+  }
+
+  turn(tokens: number, milliseconds: number, planning: number, preparing: number): Turn {
+    const { mask, ways } = this.sequence
+    return { tokens, milliseconds, planning, preparing, mask, ways }
+  }
+}
+
+/** A prompt that was read, from which tokens are generated under the clock, as often as one likes. Dispose it. */
+export class Decoding {
+  readonly #timed: TimedSequence
+  readonly #prompt: number
+  readonly #tokens: number
+  readonly #first: number
+  readonly #planning: number
+  readonly #preparing: number
+
+  /** Reads the prompt. @param prompt at least one token @throws what `OptModel.begin` and `Sequence.feed` throw */
+  constructor(model: OptModel, prompt: Int32Array, tokens: number, plan: Plan) {
+    this.#timed = new TimedSequence(model, plan, prompt.length + tokens, tokens)
+    this.#prompt = prompt.length
+    this.#tokens = tokens
+    const { sequence } = this.#timed
+    try {
+      this.#first = argmax(sequence.feed(prompt, 'last'))
+    } catch (error) {
+      sequence.dispose()
+      throw error
+    }
+    this.#planning = this.#timed.planning
+    this.#preparing = sequence.preparing
+  }
+
+  /**
+   * Generates the tokens; what planning and packing took in the prompt is theirs.
+   * @throws the signal's reason if it is aborted; UsageError REWIND the second time, as `Sequence.rewind`
+   */
+  async decode(signal?: AbortSignal): Promise<Turn> {
+    const { sequence } = this.#timed
+    if (sequence.length > this.#prompt) sequence.rewind(this.#prompt)
+    const { planning } = this.#timed
+    const { preparing } = sequence
+    let token = this.#first
+    let stepping = 0
+    let pausedAt = now()
+    for (let n = 0; n < this.#tokens; n++) {
+      const start = now()
+      token = argmax(sequence.feed(Int32Array.of(token), 'last'))
+      stepping += now() - start
+      if (now() - pausedAt < STEPS_BETWEEN_PAUSES) continue
+      await pause(signal)
+      pausedAt = now()
+    }
     // A planner that is asked again is on the clock of the steps anyway.
-    const planned = planning + sequence.preparing
-    const start = now()
-    for (let n = 0; n < tokens; n++) token = argmax(sequence.feed(Int32Array.of(token), 'last'))
-    return (1000 * tokens) / (now() - start + planned)
+    return this.#timed.turn(
+      this.#tokens,
+      stepping + this.#planning + this.#preparing,
+      this.#planning + this.#timed.planning - planning,
+      this.#preparing + sequence.preparing - preparing,
+    )
+  }
+
+  dispose(): void {
+    this.#timed.sequence.dispose()
+  }
+}
+
+/** One turn of decoding. @param prompt at least one token @throws the signal's reason if it is aborted */
+export async function decodeTurn(
+  model: OptModel,
+  prompt: Int32Array,
+  tokens: number,
+  plan: Plan,
+  signal?: AbortSignal,
+): Promise<Turn> {
+  const decoding = new Decoding(model, prompt, tokens, plan)
+  try {
+    return await decoding.decode(signal)
+  } finally {
+    decoding.dispose()
+  }
+}
+
+/** One turn of reading a prompt, up to the logits of what follows it. @param prompt at least one token */
+export function promptTurn(model: OptModel, prompt: Int32Array, plan: Plan): Turn {
+  const start = now()
+  const timedSequence = new TimedSequence(model, plan, prompt.length, 0)
+  const { sequence } = timedSequence
+  try {
+    sequence.feed(prompt, 'last')
+    const milliseconds = now() - start
+    return timedSequence.turn(prompt.length, milliseconds, timedSequence.planning, sequence.preparing)
   } finally {
     sequence.dispose()
   }
@@ -64,7 +181,7 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
 
 /**
  * The median tokens per second of each arm, after one untimed turn.
- * @throws the signal's reason, between turns, if it is aborted
+ * @throws the signal's reason if it is aborted
  */
 export async function measureDecode(
   model: OptModel,
@@ -75,22 +192,15 @@ export async function measureDecode(
   signal?: AbortSignal,
 ): Promise<number[]> {
   const samples = arms.map((): number[] => [])
-  decodeOnce(model, prompt, sizes.tokens, null)
+  await decodeTurn(model, prompt, sizes.tokens, {}, signal)
   const total = sizes.rounds * arms.length
   let done = 0
   for (let round = 0; round < sizes.rounds; round++)
-    for (let arm = 0; arm < arms.length; arm++) {
+    for (const arm of turnOrder(round, arms.length)) {
       await pause(signal)
-      samples[arm].push(decodeOnce(model, prompt, sizes.tokens, arms[arm]))
+      const turn = await decodeTurn(model, prompt, sizes.tokens, { planner: arms[arm] }, signal)
+      samples[arm].push(tokensPerSecond(turn))
       onTurn(++done, total)
     }
   return samples.map(median)
-}
-
-/** The middle value, or the mean of the two in the middle. NaN for none. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  if (sorted.length === 0) return NaN
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }

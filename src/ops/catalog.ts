@@ -36,6 +36,7 @@ import { narrowBf16Op, narrowF16Op } from './narrow.ts'
 import { quantizeRowsOp } from './quantize_rows.ts'
 import { reluBackwardOp, reluOp } from './relu.ts'
 import { softmaxBackwardOp, softmaxOp } from './softmax.ts'
+import { sumOp } from './sum.ts'
 import { sumSquaresOp } from './sum_squares.ts'
 import { topKOp } from './top_k.ts'
 import { transposeOp } from './transpose.ts'
@@ -81,6 +82,7 @@ export const catalog = {
   bce: bceOp,
   bce_backward: bceBackwardOp,
   min_max: minMaxOp,
+  sum: sumOp,
   sum_squares: sumSquaresOp,
   adamw_step: adamwStepOp,
   top_k: topKOp,

@@ -32,6 +32,7 @@ export const exempt: Readonly<Partial<Record<OpName, string>>> = {
   exp: 'only inside other ops on the way to a loss',
   log: 'only inside other ops on the way to a loss',
   min_max: 'scales the input of the predictor, before anything that learns',
+  sum: 'measures how fast memory is read; nothing learns through it',
   sum_squares: 'measures gradients, has none',
   adamw_step: 'learns from gradients, has none',
   top_k: 'a choice, not a smooth function',

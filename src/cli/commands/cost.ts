@@ -4,10 +4,10 @@
 import { Option, type Command } from 'commander'
 import { architectureByName, architectures, type Architecture } from '../../eval/cost/architectures.ts'
 import { costExperiment, predictorCostExperiment, usualCostSettings } from '../../eval/cost/experiments.ts'
-import { storages, type CostStorage } from '../../eval/cost/token_cost.ts'
 import type { ExperimentResult } from '../../eval/experiment.ts'
 import { renderHtml } from '../../eval/report/html.ts'
 import { formatExperiment } from '../../eval/report/terminal.ts'
+import { storages, type Storage } from '../../model/opt/matrix.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
@@ -31,7 +31,7 @@ interface CostFlags {
   readonly sparsity?: number
   readonly prompt?: number
   readonly tokens?: number
-  readonly storage?: CostStorage
+  readonly storage?: Storage
   readonly hidden?: number
   readonly bandwidth?: number
   readonly predictors?: boolean

@@ -10,7 +10,7 @@ import type { CriterionCost } from '../../criteria/index.ts'
 import type { OptConfig } from '../../model/opt/config.ts'
 import { catalog, type OpName } from '../../ops/catalog.ts'
 import type { Sizes } from '../../ops/op.ts'
-import { median } from '../decode.ts'
+import { median } from '../turns.ts'
 import type { CollectTimes } from './examples.ts'
 
 /** What the parts of a calibration cost, of all windows in operations or of one window in seconds. */

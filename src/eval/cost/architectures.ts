@@ -5,7 +5,7 @@
  * neuron j is row j of the gate and up projections and column j of the down projection, and a head is a query head with
  * its channels of the output projection. Keys and values belong to groups of heads and stay whole.
  */
-import type { OptConfig } from '../../model/opt/config.ts'
+import { makeOptConfig, type OptConfig } from '../../model/opt/config.ts'
 import { POSITION_OFFSET } from '../../model/opt/names.ts'
 import { UsageError } from '../../tensor/errors.ts'
 
@@ -45,6 +45,20 @@ export function architectureOf(name: string, config: OptConfig): Architecture {
     gated: false,
     biased: true,
   }
+}
+
+/**
+ * The configuration of an OPT model by its sizes. Of the OPT models all but opt-350m have a norm after the last block, and
+ * those are the ones with a norm before each branch.
+ * @throws UsageError COST_MODEL for a decoder that is no OPT
+ */
+export function optConfigOf(model: Architecture): OptConfig {
+  const { name, layers, width, heads, neurons, vocabulary, embeddingWidth, positionRows, tied } = model
+  if (model.gated || !model.biased || model.keyValueHeads !== heads || positionRows === 0)
+    throw new UsageError('COST_MODEL', `model: expected an OPT, got ${name}`)
+  const positions = positionRows - POSITION_OFFSET
+  const sizes = { layers, width, heads, neurons, vocabulary, embeddingWidth, positions, tied }
+  return makeOptConfig({ ...sizes, preNorm: model.finalNorm })
 }
 
 function opt(

@@ -4,7 +4,7 @@
  */
 import { createBackend } from '../../backends/select.ts'
 import { now } from '../../platform/platform.ts'
-import { median } from '../decode.ts'
+import { median } from '../turns.ts'
 
 const ROWS = 16384
 const LENGTH = 2048 // 128 MiB of weights

@@ -15,16 +15,14 @@
  * whole in all arms and has no predictor. Left out: norms and softmax (in operations), writing to the cache.
  */
 import { unitsKept } from '../../masks/budget.ts'
+import type { Storage } from '../../model/opt/matrix.ts'
 import { countParameters, type Architecture } from './architectures.ts'
 
-/** How weights are stored. */
-export const storages = ['f32', 'f16', 'int8'] as const
-export type CostStorage = (typeof storages)[number]
-
 /** Bytes per number of matrices, of biases and norms, and of the cache. The scales of int8 rows are left out. */
-const bytesOf: Readonly<Record<CostStorage, { matrix: number; vector: number; cache: number }>> = {
+const bytesOf: Readonly<Record<Storage, { matrix: number; vector: number; cache: number }>> = {
   f32: { matrix: 4, vector: 4, cache: 4 },
-  f16: { matrix: 2, vector: 2, cache: 2 },
+  bf16: { matrix: 2, vector: 4, cache: 4 },
+  f16: { matrix: 2, vector: 4, cache: 4 },
   int8: { matrix: 1, vector: 4, cache: 4 },
 }
 
@@ -36,7 +34,7 @@ export type CostArm = (typeof costArms)[number]
 export interface CostSettings {
   /** Share of the ranked heads and neurons that is skipped. */
   readonly sparsity: number
-  readonly storage: CostStorage
+  readonly storage: Storage
   /** Tokens of the prompt, and tokens generated after it. */
   readonly prompt: number
   readonly tokens: number
@@ -85,6 +83,11 @@ function keptKeyValueHeads({ layers, heads, keyValueHeads }: Architecture, kept:
   return keyValueHeads === heads ? kept.heads : layers * keyValueHeads
 }
 
+/** Bytes of these numbers as they are stored. */
+export function weightBytes({ matrix, vector }: NumbersRead, storage: Storage): number {
+  return matrix * bytesOf[storage].matrix + vector * bytesOf[storage].vector
+}
+
 /** Weights of an arm's predictors, biases left out. */
 export function predictorWeights(model: Architecture, arm: CostArm, hidden: number): number {
   const { layers, width, heads, neurons } = model
@@ -118,7 +121,7 @@ export function tokenCost(model: Architecture, arm: CostArm, settings: CostSetti
   const context = prompt + (tokens + 1) / 2
   const asked = arm === 'shadow' ? 1 / tokens : 1
   const predicted = predictorWeights(model, arm, hidden)
-  const weights = read.matrix * width.matrix + read.vector * width.vector
+  const weights = weightBytes(read, storage)
   const cache = 2 * keptKeyValueHeads(model, kept) * model.headSize * context * width.cache
   const predictor = asked * predicted * width.matrix
   return {
@@ -132,7 +135,7 @@ export function tokenCost(model: Architecture, arm: CostArm, settings: CostSetti
   }
 }
 
-function modelBytes(model: Architecture, storage: CostStorage): number {
+function modelBytes(model: Architecture, storage: Storage): number {
   const { matrix, vector } = bytesOf[storage]
   const all = countParameters(model)
   const { vector: read } = weightsRead(model, keptUnits(model, 0))

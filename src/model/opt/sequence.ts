@@ -70,6 +70,8 @@ export class Sequence {
   readonly #blocks: ActiveBlock[] // [L]
   #mask: UnitMask | null = null
   #length = 0
+  /** Tokens of the first feed. */
+  #prompt = 0
   #preparing = 0
   #disposed = false
 
@@ -162,6 +164,27 @@ export class Sequence {
     return scores
   }
 
+  /**
+   * Forgets what was fed after the first `length` tokens, so that a text can go on from there in another way. The mask in
+   * force stays; a planner that decides at every token is asked again as ever.
+   * @throws UsageError REWIND for a length inside the first feed, by which masks are decided, or past what was fed, and
+   *   under a planner that is asked now and then: its earlier masks are gone
+   */
+  rewind(length: number): void {
+    const { every = 1, name } = this.#plan?.planner ?? {}
+    if (every > 1)
+      throw new UsageError(
+        'REWIND',
+        `planner ${name}: expected one that decides once or at every token, got one asked after every ${every}`,
+      )
+    if (!Number.isInteger(length) || length < this.#prompt || length > this.#length)
+      throw new UsageError(
+        'REWIND',
+        `rewind: expected ${this.#prompt} to ${this.#length} tokens, got ${length}`,
+      )
+    this.#length = length
+  }
+
   /** Frees the cache, the scratch and the mask. Safe to call twice. */
   dispose(): void {
     if (this.#disposed) return
@@ -186,6 +209,7 @@ export class Sequence {
       const start = piece.past - past
       each(this.#runPiece(piece, tokens.subarray(start, start + piece.T)), start, piece.T)
     }
+    if (past === 0) this.#prompt = T
   }
 
   /** The blocks over a piece; returns the stream leaving the last one, in the model's first backend. */

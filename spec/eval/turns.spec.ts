@@ -1,0 +1,65 @@
+/**
+ * Turns are fair, and what is made of their samples is what it is called.
+ */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { deviation, median, medianRatio, turnOrder } from '../../src/eval/turns.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+type Order = typeof turnOrder
+
+const sizes = [fc.nat(50), fc.integer({ min: 1, max: 9 })] as const
+
+const everyoneOnce =
+  (order: Order) =>
+  (round: number, count: number): boolean =>
+    order(round, count)
+      .toSorted((a, b) => a - b)
+      .join() === [...Array(count).keys()].join()
+
+/** Over twice as many rounds as there are turns, each has every place twice. */
+const placesAreShared =
+  (order: Order) =>
+  (from: number, count: number): boolean => {
+    const orders = Array.from({ length: 2 * count }, (_, round) => order(from + round, count))
+    return orders[0].every((_, place) =>
+      orders[0].every((who) => orders.filter((one) => one[place] === who).length === 2),
+    )
+  }
+
+law('in every round each has one turn', [...sizes], everyoneOnce(turnOrder))
+law('every place of a round is shared evenly', [...sizes], placesAreShared(turnOrder))
+
+test.each<[string, Order]>([
+  [
+    'has the same one begin twice',
+    (round, count) => turnOrder(round, count).map((who) => (who + count - (round % 2)) % count),
+  ],
+  ['never changes', (_, count) => [...Array(count).keys()]],
+  ['only turns round', (round, count) => turnOrder(round % 2 === 0 ? 0 : 1, count)],
+])('an order that %s is caught', async (_, mutant) => {
+  const check = checkLaw('mutant', [...sizes], placesAreShared(mutant), { record: false })
+  await expect(check).rejects.toThrow('Counterexample')
+})
+
+test('an order that leaves one out is caught', async () => {
+  const mutant: Order = (round, count) => turnOrder(round, count).slice(1)
+  const check = checkLaw('mutant', [...sizes], everyoneOnce(mutant), { record: false })
+  await expect(check).rejects.toThrow('Counterexample')
+})
+
+test('medians are middles', () => {
+  expect(median([3, 1, 2])).toBe(2)
+  expect(median([4, 1, 2, 3])).toBe(2.5)
+  expect(median([])).toBeNaN()
+})
+
+test('deviations are those of a sample', () => {
+  expect(deviation([2, 4, 4, 4, 5, 5, 7, 9])).toBeCloseTo(Math.sqrt(32 / 7), 12)
+  expect(deviation([1])).toBeNaN()
+})
+
+test('ratios are taken within a round, where both had a turn', () => {
+  expect(medianRatio([2, 8, 9], [1, 2])).toBe(3)
+  expect(medianRatio([], [1])).toBeNaN()
+})

@@ -1,0 +1,38 @@
+/**
+ * A backend that is looked over the shoulder: every op runs as it would, and is then reported with its arguments and its
+ * time. Buffers are those of the backend behind it, so a model that is loaded there can be run here.
+ *
+ * Looking costs a microsecond or so per call; it is for finding out where time goes, not for figures.
+ */
+import { now } from '../platform/platform.ts'
+import { opNames, type OpName } from '../ops/catalog.ts'
+import type { Backend, Ops } from './backend.ts'
+
+/** The arguments of an op, as its caller gave them. */
+export type OpArguments = Parameters<Ops[OpName]>
+
+/** Told of a call when it has ended. */
+export type OnOp = (name: OpName, args: OpArguments, milliseconds: number) => void
+
+/** The backend, watched. It is as alive as the one behind it, and is not disposed of by itself. */
+export function watchBackend(backend: Backend, onOp: OnOp): Backend {
+  const watched = (name: OpName): [OpName, (...args: OpArguments) => void] => {
+    const run = backend.ops[name] as (...args: OpArguments) => void
+    return [
+      name,
+      (...args) => {
+        const start = now()
+        run(...args)
+        onOp(name, args, now() - start)
+      },
+    ]
+  }
+  const ops = Object.fromEntries(opNames.map(watched)) as Ops
+  return new Proxy(backend, {
+    get(target, key) {
+      if (key === 'ops') return ops
+      const member: unknown = Reflect.get(target, key, target)
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+}

@@ -1,0 +1,249 @@
+/**
+ * `shadowllm bench`: how fast prompts are read and text comes out, dense and with units skipped, beside what the memory
+ * of this machine allows.
+ */
+import { Option, type Command } from 'commander'
+import { benchPlanners, type BenchPlanner } from '../../eval/bench/arms.ts'
+import { Bench, type BenchOptions } from '../../eval/bench/bench.ts'
+import { benchShapes, checkpointSubject, shapeSubject, type BenchSubject } from '../../eval/bench/subject.ts'
+import { formatBench, formatProfile } from '../../eval/bench/table.ts'
+import { parseTest, type BenchTest } from '../../eval/bench/tests.ts'
+import { readMask } from '../../masks/mask_file.ts'
+import type { MaskMode } from '../../model/opt/active_block.ts'
+import { storages, type Storage } from '../../model/opt/matrix.ts'
+import type { OptModel } from '../../model/opt/opt_model.ts'
+import { checkPredictor } from '../../planner_options.ts'
+import { commandArguments, fileKind, folderOf } from '../../platform/platform.ts'
+import { openPredictor, type Predictor } from '../../predictor/predictor_file.ts'
+import { findModel } from '../../shadow_opt.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { backendOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import { modeOption } from '../plan_flags.ts'
+import { predictorPaths } from '../planner_flags.ts'
+import type { Session } from '../session.ts'
+import { sparsityListFlag, wholeFlag } from '../values.ts'
+
+const help = `
+Tests, as llama-bench names them:
+  pp128      a prompt of 128 tokens is read
+  tg128      128 tokens are generated one by one after a prompt of 32; planning and packing are on the clock
+  tg32@2000  32 tokens are generated at a context of 2000
+
+Shapes have the sizes of the OPT models and random weights; so have the predictors then: ShadowLLM's asked once for each
+prompt, DejaVu's (rank 1000 for neurons, 512 for heads) in every layer for every token, DejaVu-style's once for each prompt
+after a dense pass over it. --layers measures the first layers of a large shape in little time and memory.
+
+All that belongs to one model takes turns, in changing order; figures are medians over rounds, ratios are taken inside
+rounds. Columns:
+  asked, heads, neurons, weights   share to be skipped of what is ranked, and skipped of the whole model
+  d/g/p      halves of blocks that carry out the mask dense, by gathering rows, packed
+  x dense    times the dense arm of the same storage
+  ideal      what that would be if only reading weights took time: lm_head and layer 0 whole, the predictor's weights
+             shared by the tokens it is asked for
+  predictor, packing               shares of the time
+  of read    bytes of weights per second over the speed at which one thread reads memory forward; can pass 100 %
+
+Examples:
+  $ shadowllm bench --quick
+  $ shadowllm bench --shape opt-125m,opt-350m --planner shadow,dejavu --sparsity 0.5,0.9
+  $ shadowllm bench --shape opt-1.3b --layers 4 --test tg32@100,tg32@2000 --planner dense
+  $ shadowllm bench --quick --profile
+  $ shadowllm bench -m DIR --mask mask.safetensors --test tg64 --json > bench.json`
+
+interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet'> {
+  readonly model?: string
+  readonly shape?: readonly string[]
+  readonly layers?: number
+  readonly storage: readonly Storage[]
+  readonly planner?: readonly BenchPlanner[]
+  readonly sparsity?: readonly number[]
+  readonly predictor: readonly string[]
+  readonly mask?: string
+  readonly test?: readonly BenchTest[]
+  readonly rounds?: number
+  readonly threads: number
+  readonly mode: MaskMode
+  readonly seed: number
+  readonly quick?: boolean
+  readonly profile?: boolean
+  readonly json?: boolean
+}
+
+/** What is measured where nothing is said. */
+const usual = {
+  shapes: ['opt-125m'],
+  planners: ['shadow', 'dejavu'],
+  sparsities: [0.5, 0.75, 0.9],
+  tests: ['pp128', 'tg128'],
+  rounds: 5,
+} as const
+
+/** And in less than a minute. */
+const quick = { ...usual, sparsities: [0.5, 0.9], tests: ['pp64', 'tg32'], rounds: 3 } as const
+
+/** Adds the command. */
+export function addBench(program: Command, session: Session): void {
+  program
+    .command('bench')
+    .description('measure speed, dense and sparse, beside what the memory of this machine allows')
+    .option('-m, --model <dir>', 'folder of an OPT model in Hugging Face form, or embedded')
+    .option(
+      '--shape <names>',
+      `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
+      namesFlag('shape', benchShapes, 'SHAPE'),
+    )
+    .option('--layers <count>', 'only the first so many layers of a shape', countFlag('layers'))
+    .addOption(
+      new Option('--storage <list>', `how weights are held, separated by commas: ${storages.join(', ')}`)
+        .argParser(namesFlag('storage', storages, 'STORAGE'))
+        .default(['f32'], 'f32'),
+    )
+    .option(
+      '--planner <list>',
+      `who decides what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
+      namesFlag('planner', benchPlanners, 'PLANNER'),
+    )
+    .option(
+      '--sparsity <list>',
+      `shares to skip, separated by commas (default: ${usual.sparsities.join(',')})`,
+      sparsityListFlag,
+    )
+    .option('--mask <file>', 'also measure under this mask, as "shadowllm masks --output" writes it')
+    .addOption(
+      new Option('--predictor <file>', 'a predictor trained for the model of --model; one for each planner')
+        .argParser((file: string, before: readonly string[]) => [...before, file])
+        .default([], 'none'),
+    )
+    .option(
+      '--test <list>',
+      `what is timed, separated by commas (default: ${usual.tests.join(',')})`,
+      testsFlag,
+    )
+    .option('--rounds <count>', `turns of each row (default: ${usual.rounds})`, countFlag('rounds'))
+    .option('--threads <count>', 'threads that compute', countFlag('threads'), 1)
+    .addOption(backendOption())
+    .addOption(modeOption())
+    .addOption(seedOption())
+    .option('--quick', 'fewer rounds of shorter tests: less than a minute')
+    .option('--profile', 'then find out where the time of a token goes')
+    .option('--json', 'print one JSON object instead of the table')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((flags: BenchFlags) => runBench(session, flags))
+}
+
+function countFlag(name: string): (text: string) => number {
+  return wholeFlag(name, { least: 1, most: 2 ** 20 })
+}
+
+/** Names out of a few, separated by commas, without doubles, in the order given. */
+function namesFlag<Name extends string>(
+  flag: string,
+  known: readonly Name[],
+  code: string,
+): (text: string) => Name[] {
+  return (text) => [
+    ...new Set(
+      text.split(',').map((item) => {
+        const name = item.trim()
+        const found = known.find((one) => one === name)
+        if (found !== undefined) return found
+        throw new UsageError(
+          code,
+          `--${flag}: expected names of ${known.join(', ')}, got ${name === '' ? 'nothing' : name}`,
+        )
+      }),
+    ),
+  ]
+}
+
+/** Tests separated by commas, without doubles, in the order given. */
+function testsFlag(text: string): BenchTest[] {
+  return [...new Set(text.split(',').map((item) => item.trim()))].map(parseTest)
+}
+
+async function runBench(session: Session, flags: BenchFlags): Promise<void> {
+  if (flags.quiet) session.quieten()
+  const bench = new Bench(
+    await optionsOf(flags),
+    (progress) => session.progress.update(progress),
+    session.signal,
+  )
+  try {
+    await bench.run()
+  } finally {
+    // Whatever ended it: what was measured is shown.
+    if (bench.rows.length > 0) await show(session, bench, flags)
+  }
+}
+
+async function show(session: Session, bench: Bench, { json, profile }: BenchFlags): Promise<void> {
+  const { rows, profiles, reads } = bench
+  if (json) {
+    const provenance = await bench.provenance(commandArguments())
+    const all = { rows, ...(profile && { profiles }), readBytesPerSecond: reads, provenance }
+    await session.print(`${JSON.stringify(all, null, 2)}\n`)
+  } else await session.print([formatBench(rows, reads), ...profiles.map(formatProfile)].join('\n'))
+}
+
+async function optionsOf(flags: BenchFlags): Promise<BenchOptions> {
+  const { model, mask, storage, backend, threads, mode, seed } = flags
+  const otherwise = flags.quick ? quick : usual
+  const options = {
+    storages: storage,
+    // A checkpoint may have no predictor.
+    planners: flags.planner ?? (model === undefined ? otherwise.planners : ['random' as const]),
+    sparsities: flags.sparsity ?? otherwise.sparsities,
+    tests: flags.test ?? otherwise.tests.map(parseTest),
+    rounds: flags.rounds ?? otherwise.rounds,
+    backend,
+    threads,
+    mode,
+    seed,
+    profile: flags.profile ?? false,
+    ...(mask !== undefined && { readMask: (shape: OptModel['shape']) => readMask(mask, shape) }),
+  }
+  if (model === undefined) return { ...options, subjects: shapesOf(flags, otherwise.shapes) }
+  for (const name of ['shape', 'layers'] as const)
+    if (flags[name] !== undefined)
+      throw new UsageError('FLAGS', `--${name}: expected no --model beside it, got one`)
+  const path = await findModel(model)
+  return {
+    ...options,
+    subjects: [await checkpointSubject(model, path)],
+    readPredictors: (loaded) => readPredictors(loaded, path, { ...flags, planner: options.planners }),
+  }
+}
+
+function shapesOf(
+  { shape, layers, seed, predictor }: BenchFlags,
+  otherwise: readonly string[],
+): BenchSubject[] {
+  if (predictor.length > 0)
+    throw new UsageError(
+      'FLAGS',
+      '--predictor: expected --model beside it, got none; random weights have none',
+    )
+  return (shape ?? otherwise).map((name) => shapeSubject(name, { seed, layers }))
+}
+
+/** Reads what the planners of a checkpoint decide by. */
+async function readPredictors(
+  model: OptModel,
+  path: string,
+  flags: Pick<BenchFlags, 'predictor'> & { readonly planner: readonly BenchPlanner[] },
+): Promise<Predictor[]> {
+  const folder = (await fileKind(path)) === 'file' ? folderOf(path) : path
+  const predictors: Predictor[] = []
+  try {
+    for (const file of await predictorPaths(folder, flags)) {
+      const predictor = await openPredictor(file, model.backend, model.weights.storage)
+      predictors.push(predictor)
+      checkPredictor(predictor, model.config, file)
+    }
+    return predictors
+  } catch (error) {
+    for (const predictor of predictors) predictor.dispose()
+    throw error
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * The figures of a bench, a row for each arm of each model under each test: medians over rounds, ratios inside rounds.
+ */
+import type { BackendName } from '../../backends/backend.ts'
+import type { Sparsity } from '../../masks/achieved.ts'
+import type { Storage } from '../../model/opt/matrix.ts'
+import type { WayCounts } from '../../model/opt/sequence.ts'
+import { achievedBy } from '../achieved_mean.ts'
+import { countParameters } from '../cost/architectures.ts'
+import { tokensPerSecond } from '../decode.ts'
+import { deviation, median, medianRatio } from '../turns.ts'
+import type { BenchArm } from './arms.ts'
+import type { Measured } from './job.ts'
+import { idealRatio, tokenReads, type TokenReads } from './reads.ts'
+
+/** What rows have in common. */
+export interface RowContext {
+  readonly backend: BackendName
+  readonly threads: number
+}
+
+/** One row. What is not known is null. */
+export interface BenchRow {
+  /** Its name; random weights and left out layers are part of it. */
+  readonly model: string
+  readonly shape: string
+  readonly weights: 'random' | 'checkpoint'
+  readonly parameters: number
+  readonly storage: Storage
+  readonly backend: BackendName
+  readonly threads: number
+  readonly planner: BenchArm['planner']
+  /** The share of ranked units that was to be skipped, and what was skipped of the whole model. */
+  readonly sparsity: { readonly requested: number | null } & Sparsity
+  /** How many halves of blocks carried out the mask in each way, at the end. */
+  readonly ways: WayCounts
+  readonly test: string
+  /** The median over rounds. */
+  readonly tokensPerSecond: number
+  readonly deviation: number | null
+  /** Tokens per second, a number per round. */
+  readonly samples: readonly number[]
+  /** Times the dense arm of the same model, storage and test. */
+  readonly timesDense: number | null
+  /** Times the dense arm of the first storage. */
+  readonly timesFirstStorage: number | null
+  /** What `timesDense` would be, did decoding cost nothing but what a token reads; null for prompts. */
+  readonly ideal: number | null
+  readonly shareOfIdeal: number | null
+  /** Shares of the time. */
+  readonly predictorShare: number
+  readonly packingShare: number
+  /** Bytes of weights, predictors included, that a token reads; null for prompts. */
+  readonly bytesPerToken: number | null
+  /** Those times the rate, over the speed at which memory is read forward; null for prompts. */
+  readonly bandwidthFraction: number | null
+}
+
+/**
+ * The rows of one subject, of those that had a turn.
+ * @param reads how fast memory was read in each round, in bytes per second
+ */
+export function rowsOf(
+  measured: readonly Measured[],
+  reads: readonly number[],
+  context: RowContext,
+): BenchRow[] {
+  return measured.filter(({ turns }) => turns.length > 0).map((one) => rowOf(one, measured, reads, context))
+}
+
+function rowOf(
+  one: Measured,
+  all: readonly Measured[],
+  reads: readonly number[],
+  { backend, threads }: RowContext,
+): BenchRow {
+  const { subject, storage, arm, test, turns } = one
+  const { mask, ways } = turns[turns.length - 1]
+  const { layers: _, ...achieved } = achievedBy(mask, shapeOf(one), subject.config.width)
+  const samples = turns.map(tokensPerSecond)
+  const dense = denseOf(all, one, storage)
+  const timesDense = ratioTo(samples, dense)
+  const read = readsOf(one)
+  const ideal = read && dense ? idealRatio(readsOf(dense) as TokenReads, read) : null
+  const bytes = read && read.weights + read.predictor
+  return {
+    model: subject.model,
+    shape: subject.shape,
+    weights: subject.weights,
+    parameters: countParameters(subject.architecture),
+    storage,
+    backend,
+    threads,
+    planner: arm.planner,
+    sparsity: { requested: arm.sparsity, ...achieved },
+    ways,
+    test: test.name,
+    tokensPerSecond: median(samples),
+    deviation: finite(deviation(samples)),
+    samples,
+    timesDense,
+    timesFirstStorage: ratioTo(samples, denseOf(all, one, all[0].storage)),
+    ideal,
+    shareOfIdeal: ideal === null || timesDense === null ? null : timesDense / ideal,
+    predictorShare: median(turns.map(({ planning, milliseconds }) => planning / milliseconds)),
+    packingShare: median(turns.map(({ preparing, milliseconds }) => preparing / milliseconds)),
+    bytesPerToken: bytes,
+    bandwidthFraction:
+      bytes === null
+        ? null
+        : finite(
+            medianRatio(
+              samples.map((rate) => rate * bytes),
+              reads,
+            ),
+          ),
+  }
+}
+
+function shapeOf({ subject }: Measured): { layers: number; heads: number; neurons: number } {
+  const { layers, heads, neurons } = subject.config
+  return { layers, heads, neurons }
+}
+
+/** What a token of a row reads; null where a pass over many tokens shares what it reads. */
+function readsOf({
+  subject,
+  storage,
+  test,
+  turns,
+  predictorBytes: bytes,
+  every,
+}: Measured): TokenReads | null {
+  if (test.kind === 'prompt') return null
+  const mask = turns.at(-1)?.mask ?? null
+  return tokenReads(subject.architecture, storage, mask, { bytes, every, tokens: test.tokens })
+}
+
+/** The dense arm of a storage under the same test. */
+function denseOf(all: readonly Measured[], { test }: Measured, storage: Storage): Measured | undefined {
+  return all.find((one) => one.arm.planner === 'dense' && one.test === test && one.storage === storage)
+}
+
+function ratioTo(samples: readonly number[], base: Measured | undefined): number | null {
+  return finite(medianRatio(samples, base?.turns.map(tokensPerSecond) ?? []))
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null
+}

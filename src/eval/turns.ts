@@ -1,0 +1,33 @@
+/**
+ * Measuring by turns: things that are to be compared take turns, so that whatever else the machine does hits all of
+ * them, and ratios are taken within a round. Figures of two runs cannot be compared; ratios can.
+ */
+
+/**
+ * Who has a turn when, in one round of `count`. Another one begins each round, and the direction changes: what one leaves
+ * behind (caches, a memory bus that was just busy) falls on all of them.
+ */
+export function turnOrder(round: number, count: number): number[] {
+  return Array.from({ length: count }, (_, turn) => (round + (round % 2 === 0 ? turn : count - turn)) % count)
+}
+
+/** The middle value, or the mean of the two in the middle. NaN for none. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  if (sorted.length === 0) return NaN
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+/** The standard deviation that a sample tells of what it is drawn from. NaN for fewer than two values. */
+export function deviation(values: readonly number[]): number {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  return values.length < 2 ? NaN : Math.sqrt(squares / (values.length - 1))
+}
+
+/** The median of values divided by those of the same round, over the rounds that both have. NaN for none. */
+export function medianRatio(samples: readonly number[], base: readonly number[]): number {
+  const both = Math.min(samples.length, base.length)
+  return median(samples.slice(0, both).map((sample, round) => sample / base[round]))
+}
