@@ -136,9 +136,9 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'int16 queries of as many levels as there are, whatever they add up to',
-    file: 'quantize.ts',
-    from: 'MOST_INT32: i64 = 2147483647',
-    to: 'MOST_INT32: i64 = 4294967295',
+    file: 'quantized_steps.ts',
+    from: 'i32.MAX_VALUE / (127',
+    to: 'i32.MAX_VALUE / (63',
     law: (backend) => longHeads(backend, 'attention_i8', runSeed()),
   },
   {
