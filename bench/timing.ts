@@ -19,26 +19,62 @@ export interface Rates {
   readonly samples: readonly number[]
 }
 
+/** Something to time that may have to be waited for, after whatever must be done before it and is not timed. */
+export interface WaitingJob {
+  readonly name: string
+  /** As for a Job. */
+  readonly work: number
+  readonly prepare: () => Promise<void>
+  readonly run: () => Promise<void>
+}
+
 /**
- * Each job once untimed, then `rounds` rounds in which every job has one turn. Another job begins each round, and the
- * direction changes: what a job leaves behind (caches, a memory bus that was just busy) falls on all of them.
+ * Whose turn it is: `rounds` rounds in which each of the jobs has one. Another job begins each round, and once all have
+ * begun the direction changes: what a job leaves behind (caches, a memory bus that was just busy) falls on all of them.
  */
+export function* turns(jobs: number, rounds: number): Generator<number> {
+  for (let round = 0; round < rounds; round++) {
+    const forward = Math.floor(round / jobs) % 2 === 0
+    for (let turn = 0; turn < jobs; turn++) yield (round + (forward ? turn : jobs - turn)) % jobs
+  }
+}
+
+/** Each job once untimed, then `rounds` rounds of turns. */
 export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
   const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
   for (const { run } of jobs) run()
-  for (let round = 0; round < rounds; round++)
-    for (let turn = 0; turn < jobs.length; turn++) {
-      const i = (round + (round % 2 === 0 ? turn : jobs.length - 1 - turn)) % jobs.length
-      const start = now()
-      jobs[i].run()
-      rates[i].samples.push(jobs[i].work / (now() - start))
-    }
+  for (const i of turns(jobs.length, rounds)) {
+    const start = now()
+    jobs[i].run()
+    rates[i].samples.push(jobs[i].work / (now() - start))
+  }
   return rates
+}
+
+/** `takeTurns` for jobs that have to be waited for. */
+export async function takeTurnsWaiting(jobs: readonly WaitingJob[], rounds: number): Promise<Rates[]> {
+  const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
+  for (const { prepare, run } of jobs) {
+    await prepare()
+    await run()
+  }
+  for (const i of turns(jobs.length, rounds)) {
+    await jobs[i].prepare()
+    const start = now()
+    await jobs[i].run()
+    rates[i].samples.push(jobs[i].work / (now() - start))
+  }
+  return rates
+}
+
+/** One job's rate divided by another's in the same round, a number per round. */
+export function ratios(rates: Rates, base: Rates): number[] {
+  return rates.samples.map((sample, round) => sample / base.samples[round])
 }
 
 /** The median over rounds of one job's rate divided by another's in the same round. */
 export function ratio(rates: Rates, base: Rates): number {
-  return median(rates.samples.map((sample, round) => sample / base.samples[round]))
+  return median(ratios(rates, base))
 }
 
 /** "median (best)" of rates times a unit. */
