@@ -6,7 +6,7 @@ import { attendBytesTiled, byteQueriesPerBlock } from './attention_i8_tile'
 import { addByteRows, dotByteRows } from './byte_rows'
 import { multiplyArray, scaleArray } from './elementwise'
 import { bytes } from './float32'
-import { quantizeInt16 } from './quantize'
+import { quantizeSteps } from './quantized_steps'
 import { attentionWeights } from './scratch'
 import { softmaxRow } from './softmax_row'
 import { rowAt, unitAt } from './units'
@@ -84,7 +84,7 @@ function attendBytes(
   const weights = attentionWeights()
   // The query stands in the output row, scaled and then as int16, until the weights are known.
   scaleArray(y, query, scale, K)
-  const step = quantizeInt16(y, y, K)
+  const step = quantizeSteps(y, y, K)
   dotByteRows(weights, y, step, key, key_scales, visible, K)
   softmaxRow(weights, weights, visible)
   multiplyArray(weights, value_scales, visible)

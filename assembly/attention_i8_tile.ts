@@ -7,7 +7,7 @@ import { addByteRows, addLanes } from './byte_rows'
 import { multiplyArray, scaleArray } from './elementwise'
 import { bytes } from './float32'
 import { addOuterProducts } from './outer_product'
-import { quantizeInt16 } from './quantize'
+import { quantizeSteps } from './quantized_steps'
 import { attentionRows, attentionWeights, MOST_ROWS } from './scratch'
 import { softmaxRow } from './softmax_row'
 import { rowAt } from './units'
@@ -81,7 +81,7 @@ function quantizeQueries(y: usize, query: usize, scale: f32, token: i32, K: i32,
     // The scaled query stands in the output row on its way.
     const row = rowAt(y, i, token)
     scaleArray(row, rowAt(query, i, token), scale, K)
-    store<f32>(steps() + bytes(i), quantizeInt16(q, row, K))
+    store<f32>(steps() + bytes(i), quantizeSteps(q, row, K))
     q += (<usize>K) << 1
   }
 }

@@ -2,7 +2,8 @@
  * cache_append_i8: the rows of new tokens as int8 with a scale each, for chosen heads; the others are left alone.
  */
 import { bytes } from './float32'
-import { quantizeInt8 } from './quantize'
+import { quantizeRow } from './quantize_rows'
+import { storedRow } from './storage'
 import { rowAt, unitAt } from './units'
 
 export function cache_append_i8(
@@ -22,7 +23,7 @@ export function cache_append_i8(
     const h = unitAt(heads, r)
     for (let t = 0; t < T; t++) {
       const place = h * C + P + t
-      const scale = quantizeInt8(cache + <usize>place * <usize>K, rowAt(x, t * H + h, K), K)
+      const scale = quantizeRow(storedRow<i8>(cache, place, K), rowAt(x, t * H + h, K), K)
       store<f32>(scales + bytes(place), scale)
     }
   }

@@ -2,19 +2,19 @@
  * Arithmetic on arrays, element by element: nothing here has an order.
  */
 import { bytes, madd, madd1, STRIPE, wholeQuads, wholeStripes } from './float32'
-import { inUnits, one, quad0, quad1, quad2, quad3, unit } from './storage'
+import { fitsUnits, inUnits, one, quad0, quad1, quad2, quad3, unit } from './storage'
 import { rowAt } from './units'
 
 /** y[i] += factor * x[i], i < length, x stored as W: one term of a sequential sum. */
 export function addScaled<W>(y: usize, x: usize, factor: f32, length: i32): void {
   const end = y + bytes(length)
-  const whole = y + wholeStripes(length)
-  const factors = f32x4.splat(factor)
+  const whole = fitsUnits<W>(factor) ? y + wholeStripes(length) : y
+  const factors = f32x4.splat(factor * unit<W>())
   while (y < whole) {
-    v128.store(y, madd(v128.load(y), factors, inUnits<W>(quad0<W>(x))))
-    v128.store(y, madd(v128.load(y, 16), factors, inUnits<W>(quad1<W>(x))), 16)
-    v128.store(y, madd(v128.load(y, 32), factors, inUnits<W>(quad2<W>(x))), 32)
-    v128.store(y, madd(v128.load(y, 48), factors, inUnits<W>(quad3<W>(x))), 48)
+    v128.store(y, madd(v128.load(y), factors, quad0<W>(x)))
+    v128.store(y, madd(v128.load(y, 16), factors, quad1<W>(x)), 16)
+    v128.store(y, madd(v128.load(y, 32), factors, quad2<W>(x)), 32)
+    v128.store(y, madd(v128.load(y, 48), factors, quad3<W>(x)), 48)
     y += STRIPE
     x += 16 * sizeof<W>()
   }
@@ -43,7 +43,7 @@ export function widenArray<W>(y: usize, x: usize, length: i32): void {
 }
 
 /** Whether all numbers of x [T, width] stay finite in units of W. */
-export function fitUnits<W>(x: usize, T: i32, width: i32): bool {
+export function allFitUnits<W>(x: usize, T: i32, width: i32): bool {
   if (unit<W>() == 1) return true
   for (let t = 0; t < T; t++)
     if (!(largestSize(rowAt(x, t, width), width) * unit<W>() < Infinity)) return false

@@ -6,7 +6,7 @@
  * Few tokens: the rows stream past, from three places of the matrix at once, a third of the way apart: on the machines
  * tried that is faster than one stream, and than rows that are neighbours (bench/README.md). Several: linear_tile.ts.
  */
-import { addArrays, fitUnits } from './elementwise'
+import { addArrays, allFitUnits } from './elementwise'
 import { bytes, dot, dotThree } from './float32'
 import { isTiled, linearTiled } from './linear_tile'
 import { bf16, f16, prepare, storedRow } from './storage'
@@ -72,7 +72,7 @@ function overRows<W>(
     linearTiled<W>(y, x, weight, bias, rows, T, O, I, count)
     return
   }
-  const third = fitUnits<W>(x, T, I) ? count / 3 : 0
+  const third = allFitUnits<W>(x, T, I) ? count / 3 : 0
   for (let r = 0; r < third; r++) {
     const o0 = unitAt(rows, r)
     const o1 = unitAt(rows, r + third)

@@ -4,7 +4,7 @@
  *
  * Few tokens: rows of the weights stream past (weighted_rows.ts). Many: register tiles (outer_product.ts).
  */
-import { addArrays, fitUnits } from './elementwise'
+import { addArrays } from './elementwise'
 import { bytes } from './float32'
 import { addOuterProducts } from './outer_product'
 import { bf16, f16, prepare } from './storage'
@@ -74,10 +74,8 @@ function overInputs<W>(
   prepare<W>()
   memory.fill(y, 0, <usize>T * bytes(O))
   if (T >= WORTH_PACKING) addOuterProducts<W>(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
-  else if ((T > 1 || inputs || O >= WIDE) && fitUnits<W>(x, T, I))
-    addRows<W>(y, weight, x, inputs, T, O, I, count)
-  else
-    for (let t = 0; t < T; t++) addRowsOneByOne<W>(rowAt(y, t, O), weight, rowAt(x, t, I), inputs, O, count)
+  else if (T > 1 || inputs || O >= WIDE) addRows<W>(y, weight, x, inputs, T, O, I, count)
+  else if (T == 1) addRowsOneByOne<W>(y, weight, x, count, O)
   if (bias) {
     for (let t = 0; t < T; t++) {
       const row = rowAt(y, t, O)

@@ -14,7 +14,7 @@ import { storedRow } from './storage'
 import { rowAt, unitAt } from './units'
 
 /** From this many tokens packing costs less than it saves. */
-const WORTH_PACKING: i32 = 8
+const WORTH_PACKING: i32 = 16
 
 /** Rounded numbers of a block of tokens, at most. */
 const BLOCK: i32 = 524288

@@ -18,16 +18,19 @@ export function quantize_rows(
   I: i32,
 ): void {
   for (let o = 0; o < O; o++) {
-    const row = rowAt(x, o, I)
-    const scale = min<f32>(largestSize(row, I) / 127, LARGEST_SCALE)
+    const scale = quantizeRow(storedRow<i8>(y, o, I), rowAt(x, o, I), I)
     store<f32>(scales + bytes(o), scale)
-    const to = storedRow<i8>(y, o, I)
-    if (scale == 0) memory.fill(to, 0, <usize>I)
-    else quantizeRow(to, row, scale, I)
   }
 }
 
-function quantizeRow(y: usize, x: usize, scale: f32, length: i32): void {
+/** Writes a row as int8 and returns its scale. */
+export function quantizeRow(y: usize, x: usize, length: i32): f32 {
+  const largest = largestSize(x, length)
+  const scale = largest < Infinity ? min<f32>(largest / 127, LARGEST_SCALE) : NaN
+  if (!(scale > 0)) {
+    memory.fill(y, 0, <usize>length)
+    return scale
+  }
   const end = x + bytes(length)
   const whole = x + wholeQuads(length)
   const scales = f32x4.splat(scale)
@@ -39,4 +42,5 @@ function quantizeRow(y: usize, x: usize, scale: f32, length: i32): void {
   }
   for (; x < end; x += 4, y++)
     store<i8>(y, <i8>i32x4.extract_lane(nearestSteps(v128.load32_zero(x), scales, most), 0))
+  return scale
 }

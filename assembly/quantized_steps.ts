@@ -11,7 +11,8 @@ const MOST_LEVELS: i32 = 32767
 /** The whole numbers of steps nearest to four numbers, ties to even, at most `most` either way; NaN becomes 0. */
 export function nearestSteps(x: v128, step: v128, most: v128): v128 {
   const nearest = f32x4.nearest(f32x4.div(x, step))
-  return i32x4.trunc_sat_f32x4_s(f32x4.max(f32x4.min(nearest, most), f32x4.neg(most)))
+  // pmin and pmax keep a NaN that comes first.
+  return i32x4.trunc_sat_f32x4_s(f32x4.pmax(f32x4.pmin(nearest, most), f32x4.neg(most)))
 }
 
 /** Rounds x to int16 steps, few enough that sums of products with int8 stay in 32 bits; returns the step. */

@@ -5,7 +5,7 @@
  *
  * A stored f16 whose bits are moved to their places in a float32 stands there as 2^-112 times itself, subnormals included.
  * What `quad0` to `quad3` read is therefore in units: numbers = inUnits(quads). A product may take its factor in units
- * instead, as long as that stays finite (`fitUnits`): the bits are the same, because both factors are exact.
+ * instead, as long as that stays finite (`fitsUnits`): the bits are the same, because both factors are exact.
  */
 import { halfPlaces, halfUnits } from './scratch'
 
@@ -48,15 +48,15 @@ export function unit<W>(): f32 {
   return isF16<W>() ? UNIT : 1
 }
 
-/** One number. */
-export function one<W>(at: usize): f32 {
-  return isF16<W>() ? oneInUnits<W>(at) * UNIT : oneInUnits<W>(at)
+/** Whether a number may be taken in units: all but finite ones that would not stay finite. */
+export function fitsUnits<W>(x: f32): bool {
+  return abs<f32>(x * unit<W>()) < Infinity || !(abs<f32>(x) < Infinity)
 }
 
-/** One number, in units. */
-export function oneInUnits<W>(at: usize): f32 {
+/** One number. */
+export function one<W>(at: usize): f32 {
   if (isFloat<W>()) return load<f32>(at)
-  if (isF16<W>()) return reinterpret<f32>(((<i32>load<i16>(at)) << 13) & PLACES)
+  if (isF16<W>()) return reinterpret<f32>(((<i32>load<i16>(at)) << 13) & PLACES) * UNIT
   return reinterpret<f32>((<u32>load<u16>(at)) << 16)
 }
 

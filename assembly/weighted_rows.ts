@@ -10,7 +10,7 @@
 import { addScaled } from './elementwise'
 import { bytes, madd, madd1, STRIPE, wholeStripes } from './float32'
 import { rowAddresses, rowFactors } from './scratch'
-import { oneInUnits, quad0, quad1, quad2, quad3, storedRow, unit } from './storage'
+import { fitsUnits, inUnits, one, quad0, quad1, quad2, quad3, storedRow } from './storage'
 import { rowAt, unitAt } from './units'
 
 /** Rows side by side: more fall into the same places of a first-level cache where rows are a power of two long. */
@@ -19,25 +19,19 @@ const GROUP: i32 = 8
 /** Columns of a group that stay in a first-level cache while several tokens use them. */
 const CHUNK: i32 = 512
 
-/** Chosen rows, one after the other: y += sum over r of x[r] * matrix[r]. */
+/** Every row, one after the other. */
 export function addRowsOneByOne<W>(
   y: usize, // [width]
-  matrix: usize, // [., width] W
-  x: usize, // [.]
-  list: usize, // [count] or null
-  width: i32,
+  matrix: usize, // [count, width] W
+  x: usize, // [count]
   count: i32,
+  width: i32,
 ): void {
-  for (let r = 0; r < count; r++) {
-    const row = unitAt(list, r)
-    addScaled<W>(y, storedRow<W>(matrix, row, width), load<f32>(x + bytes(row)), width)
-  }
+  for (let r = 0; r < count; r++)
+    addScaled<W>(y, storedRow<W>(matrix, r, width), load<f32>(x + bytes(r)), width)
 }
 
-/**
- * Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. What is multiplied by the unit
- * of W is x, which must stay finite in units.
- */
+/** Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. */
 export function addRows<W>(
   y: usize, // [T, width]
   matrix: usize, // [I, width] W
@@ -57,17 +51,31 @@ export function addRows<W>(
       store<usize>(addresses + bytes(r), storedRow<W>(matrix, unitAt(list, first + r), width))
     for (let column = 0; column < width; column += chunk) {
       const at = bytes(column)
+      const columns = min<i32>(chunk, width - column)
       for (let t = 0; t < T; t++) {
         const from = rowAt(x, t, I)
-        for (let r = 0; r < size; r++)
-          store<f32>(factors + bytes(r), load<f32>(from + bytes(unitAt(list, first + r))) * unit<W>())
-        addGroup<W>(rowAt(y, t, width), at, min<i32>(chunk, width - column), size)
+        const to = rowAt(y, t, width)
+        let fit = true
+        for (let r = 0; r < size; r++) {
+          const factor = load<f32>(from + bytes(unitAt(list, first + r)))
+          store<f32>(factors + bytes(r), factor)
+          fit = fit && fitsUnits<W>(factor)
+        }
+        if (fit) addGroup<W>(to, at, columns, size)
+        else
+          for (let r = 0; r < size; r++)
+            addScaled<W>(
+              to + at,
+              load<usize>(addresses + bytes(r)) + storedAt<W>(at),
+              load<f32>(factors + bytes(r)),
+              columns,
+            )
       }
     }
   }
 }
 
-/** Adds `size` rows at `rowAddresses` times their `rowFactors`: `width` numbers of each, from byte `at` of y on. */
+/** Adds `size` rows at `rowAddresses` times their `rowFactors`, which fit: `width` numbers of each, from byte `at` of y on. */
 function addGroup<W>(y: usize, at: usize, width: i32, size: i32): void {
   const addresses = rowAddresses()
   const factors = rowFactors()
@@ -82,13 +90,13 @@ function addGroup<W>(y: usize, at: usize, width: i32, size: i32): void {
     let sum3 = v128.load(y + at, 48)
     let r: usize = 0
     for (; r < pairs; r += 8) {
-      const factor = v128.load32_splat(factors + r)
+      const factor = inUnits<W>(v128.load32_splat(factors + r))
       const row = load<usize>(addresses + r) + storedAt<W>(at)
       sum0 = madd(sum0, factor, quad0<W>(row))
       sum1 = madd(sum1, factor, quad1<W>(row))
       sum2 = madd(sum2, factor, quad2<W>(row))
       sum3 = madd(sum3, factor, quad3<W>(row))
-      const next = v128.load32_splat(factors + r, 4)
+      const next = inUnits<W>(v128.load32_splat(factors + r, 4))
       const nextRow = load<usize>(addresses + r, 4) + storedAt<W>(at)
       sum0 = madd(sum0, next, quad0<W>(nextRow))
       sum1 = madd(sum1, next, quad1<W>(nextRow))
@@ -96,7 +104,7 @@ function addGroup<W>(y: usize, at: usize, width: i32, size: i32): void {
       sum3 = madd(sum3, next, quad3<W>(nextRow))
     }
     if (r < rows) {
-      const factor = v128.load32_splat(factors + r)
+      const factor = inUnits<W>(v128.load32_splat(factors + r))
       const row = load<usize>(addresses + r) + storedAt<W>(at)
       sum0 = madd(sum0, factor, quad0<W>(row))
       sum1 = madd(sum1, factor, quad1<W>(row))
@@ -111,7 +119,7 @@ function addGroup<W>(y: usize, at: usize, width: i32, size: i32): void {
   for (; at < end; at += 4) {
     let sum = load<f32>(y + at)
     for (let r: usize = 0; r < rows; r += 4)
-      sum = madd1(sum, load<f32>(factors + r), oneInUnits<W>(load<usize>(addresses + r) + storedAt<W>(at)))
+      sum = madd1(sum, load<f32>(factors + r), one<W>(load<usize>(addresses + r) + storedAt<W>(at)))
     store<f32>(y + at, sum)
   }
 }

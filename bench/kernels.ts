@@ -2,8 +2,8 @@
  * The matrix kernels of the wasm backend.
  *
  * One token: the weights of each shape are repeated until they fill STREAM_BYTES, so that every matrix comes from memory;
- * the figure is bytes of weights per second, beside what the machine reads in the same round. Many tokens, through the
- * backend's door: arithmetic per second.
+ * the figure is bytes of weights per second, beside what the machine reads in the same round; then tokens per second of
+ * each storage, beside f32 in the same round. Many tokens, through the backend's door: arithmetic per second.
  */
 import { write } from '../src/platform/platform.ts'
 import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
@@ -21,6 +21,23 @@ const STREAMED = [
   [50272, 768],
 ] as const
 
+/** Blocks of OPT-125m and OPT-1.3b both ways, and the lm_head of the former. */
+const STORED = [
+  [2048, 2048],
+  [8192, 2048],
+  [2048, 8192],
+  [768, 3072],
+  [50272, 768],
+] as const
+
+/** How weights may be stored: the end of an op's name, and the bytes of a number. */
+const STORAGES = [
+  ['', 4],
+  ['_bf16', 2],
+  ['_f16', 2],
+  ['_i8', 1],
+] as const
+
 /** [T, I, O] */
 const MULTIPLIED = [
   [4, 768, 3072],
@@ -31,6 +48,10 @@ const MULTIPLIED = [
   [256, 256, 1024],
   [512, 2048, 2048],
 ] as const
+
+/** Matrices per turn, and turns, of each storage: short turns, so that quiet moments are found. */
+const STORED_REPEATS = 2
+const STORED_ROUNDS = 60
 
 /** GFLOP/s from operations per millisecond. */
 const GIGAFLOPS = 1e-6
@@ -84,6 +105,41 @@ async function oneToken(): Promise<void> {
   await write('stdout', `${table(rows)}\n`)
 }
 
+async function storages(): Promise<void> {
+  const { memory } = await openStreams()
+  const { kernels, scratchSize: x } = await kernelsOver(memory)
+  const [scales, y] = [x + 4 * 50272, x + 8 * 50272]
+  for (const op of ['linear', 'linear_input_major']) {
+    const rows = [['rows x length', 'f32 GB/s', ...['bf16', 'f16', 'i8'].flatMap((name) => [name, 'GB/s'])]]
+    for (const [count, length] of STORED) {
+      const [O, I] = op === 'linear' ? [count, length] : [length, count]
+      const jobs = STORAGES.map(([storage, bytes]): Job => {
+        const kernel = kernels[op + storage]
+        const size = bytes * count * length
+        const repeats = Math.floor(STREAM_BYTES / size)
+        const scalesOrNot = storage === '_i8' ? [scales] : []
+        let at = 0
+        return {
+          name: op + storage,
+          work: size * STORED_REPEATS,
+          run: () => {
+            for (let i = 0; i < STORED_REPEATS; i++, at = (at + 1) % repeats)
+              kernel(y, x, STREAM_START + at * size, ...scalesOrNot, 0, 0, 1, O, I, 0)
+          },
+        }
+      })
+      const [f32, ...others] = takeTurns(jobs, STORED_ROUNDS)
+      const cells = others.flatMap((rates, i) => [
+        ((ratio(rates, f32) * 4) / STORAGES[i + 1][1]).toFixed(2),
+        figure(rates, GIGABYTES),
+      ])
+      rows.push([`${count} x ${length}`, figure(f32, GIGABYTES), ...cells])
+    }
+    await write('stdout', `One token, ${op}: tokens/s x f32, median of ${STORED_ROUNDS} rounds, and GB/s\n`)
+    await write('stdout', `${table(rows)}\n`)
+  }
+}
+
 async function manyTokens(): Promise<void> {
   const backend = await WasmBackend.create()
   const rows = [['T x I x O', 'linear', 'linear_input_major', 'linear_backward_weight']]
@@ -118,5 +174,6 @@ async function manyTokens(): Promise<void> {
 
 export async function run(): Promise<void> {
   await oneToken()
+  await storages()
   await manyTokens()
 }

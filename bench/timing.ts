@@ -18,6 +18,15 @@ export interface Rates {
   readonly samples: readonly number[]
 }
 
+/** Something to time that may have to be waited for, after whatever must be done before it and is not timed. */
+export interface WaitingJob {
+  readonly name: string
+  /** As for a Job. */
+  readonly work: number
+  readonly prepare: () => Promise<void>
+  readonly run: () => Promise<void>
+}
+
 /** Each job once untimed, then `rounds` rounds in which every job has one turn. */
 export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
   const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
@@ -29,6 +38,28 @@ export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
       rates[i].samples.push(jobs[i].work / (now() - start))
     }
   return rates
+}
+
+/** `takeTurns` for jobs that have to be waited for. */
+export async function takeTurnsWaiting(jobs: readonly WaitingJob[], rounds: number): Promise<Rates[]> {
+  const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
+  for (const { prepare, run } of jobs) {
+    await prepare()
+    await run()
+  }
+  for (let round = 0; round < rounds; round++)
+    for (const i of turnOrder(round, jobs.length)) {
+      await jobs[i].prepare()
+      const start = now()
+      await jobs[i].run()
+      rates[i].samples.push(jobs[i].work / (now() - start))
+    }
+  return rates
+}
+
+/** One job's rate divided by another's in the same round, a number per round. */
+export function ratios(rates: Rates, base: Rates): number[] {
+  return rates.samples.map((sample, round) => sample / base.samples[round])
 }
 
 /** The median over rounds of one job's rate divided by another's in the same round. */

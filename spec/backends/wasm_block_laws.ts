@@ -1,7 +1,8 @@
 /**
  * Large shapes of the wasm kernels: the products of many tokens are cut into blocks and tiles, and a result must not
  * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts,
- * assembly/weighted_rows.ts, the tiles and streams of attention, and the longest context.
+ * assembly/weighted_rows.ts, the int8 kernels, the tiles and streams of attention, and at the longest rows and the longest
+ * context they take.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
@@ -14,14 +15,23 @@ import { makeValues } from '../harness/op_case.ts'
 /** A product of many tokens, and its list of chosen units. */
 export const products = {
   linear: 'rows',
+  linear_bf16: 'rows',
+  linear_f16: 'rows',
+  linear_i8: 'rows',
   linear_input_major: 'inputs',
+  linear_input_major_bf16: 'inputs',
+  linear_input_major_f16: 'inputs',
+  linear_input_major_i8: 'inputs',
   linear_backward_weight: 'rows',
 } as const
 
 export type Product = keyof typeof products
 
-/** Tokens per block of linear; rows and terms per block of the outer products; columns of rows read side by side. */
-const edges = [96, 128, 192, 256, 512, 1024].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
+/**
+ * Tokens per block of linear, and of the int8 ops; rows and terms per block of the outer products; columns of rows read
+ * side by side; terms from which int8 sums take fewer levels (516).
+ */
+const edges = [64, 96, 128, 192, 256, 512, 1024].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
 const small = [1, 3, 4, 5, 8, 9, 17, 33]
 
 function check(
@@ -39,7 +49,7 @@ function check(
 export function atAnEdge(backend: Backend, name: Product, large: 'T' | 'O' | 'I', seed: number): void {
   const data = new Data(seed)
   const sizes = { T: data.pick(small), O: data.pick(small), I: data.pick(small), [large]: data.pick(edges) }
-  const R = Math.ceil((name === 'linear_input_major' ? sizes.I : sizes.O) * data.uniform())
+  const R = Math.ceil((products[name] === 'inputs' ? sizes.I : sizes.O) * data.uniform())
   check(backend, name, { ...sizes, R }, data)
   check(backend, name, { ...sizes, R }, data, [products[name]])
 }
@@ -51,10 +61,13 @@ export function pastEveryBlock(backend: Backend, name: Product, seed: number): v
   check(backend, name, { T: 131, O: 133, I: 259, R: 0 }, data, [products[name]])
 }
 
-/** Rows as long as `linear` packs, and longer. */
+/** Rows as long as `linear` packs, and longer; as long as int8 sums may be. */
 export function longRows(backend: Backend, seed: number): void {
   const data = new Data(seed)
   for (const I of [16_383, 16_384, 16_385, 20_007]) check(backend, 'linear', { T: 19, O: 5, I, R: 4 }, data)
+  for (const I of [32_767, 32_768]) check(backend, 'linear_i8', { T: 7, O: 5, I, R: 4 }, data)
+  for (const I of [65_535, 65_536])
+    check(backend, 'linear_input_major_i8', { T: 9, O: 5, I, R: 3 }, data, ['inputs'])
 }
 
 /** The kernels of attention. */

@@ -31,7 +31,7 @@ describe.each(names)('%s', (name) => {
   test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
 })
 
-test('linear with the longest rows it packs, and longer', () => longRows(backend, runSeed()))
+test('rows as long as are packed, and longer; the longest of int8', () => longRows(backend, runSeed()))
 
 describe.each(attentions)('%s', (name) => {
   law(

@@ -5,7 +5,10 @@
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import type { OpName } from '../../src/ops/catalog.ts'
 import { agreementLaws } from '../harness/laws/agreement.ts'
+import type { BackendLaw } from '../harness/laws/law.ts'
+import { narrowsToF16 } from '../harness/laws/stored_weights.ts'
 import { verdict } from '../harness/mutate.ts'
 import { runSeed } from '../harness/seed.ts'
 import {
@@ -24,12 +27,17 @@ interface Mutant extends Plant {
   readonly law: (backend: Backend) => void | Promise<void>
 }
 
-/** Every small size of an op, as for every backend. */
-function smallSizes(name: 'linear' | 'top_k' | 'softmax' | 'attention_i8'): Mutant['law'] {
+/** A law of every backend. */
+function common(law: BackendLaw): Mutant['law'] {
   return async (backend) => {
-    const why = await verdict(agreementLaws(name)[0], backend)
+    const why = await verdict(law, backend)
     if (why !== null) throw new Error(why)
   }
+}
+
+/** Every small size of an op. */
+function smallSizes(name: OpName): Mutant['law'] {
+  return common(agreementLaws(name)[0])
 }
 
 /** Many queries, at the edges of blocks, tiles and streams. */
@@ -128,10 +136,82 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'int16 queries of as many levels as there are, whatever they add up to',
-    file: 'quantize.ts',
-    from: 'MOST_INT32: i64 = 2147483647',
-    to: 'MOST_INT32: i64 = 4294967295',
+    file: 'quantized_steps.ts',
+    from: 'i32.MAX_VALUE / (127',
+    to: 'i32.MAX_VALUE / (63',
     law: (backend) => longHeads(backend, 'attention_i8', runSeed()),
+  },
+  {
+    bug: 'the last of an odd number of rows side by side left out',
+    file: 'weighted_rows.ts',
+    from: 'if (r < rows) {',
+    to: 'if (r > rows) {',
+    law: smallSizes('linear_input_major_bf16'),
+  },
+  {
+    bug: 'f16 without the lower half of its fraction',
+    file: 'storage.ts',
+    from: '<i32>0x8fffe000',
+    to: '<i32>0x8ffc0000',
+    law: smallSizes('linear_f16'),
+  },
+  {
+    bug: 'the halves of eight bf16 exchanged',
+    file: 'storage.ts',
+    from: '0, 8, 1, 9, 2, 10, 3, 11',
+    to: '4, 12, 5, 13, 6, 14, 7, 15',
+    law: smallSizes('embedding_bf16'),
+  },
+  {
+    bug: 'tokens with numbers too large for units of f16 taken in units',
+    file: 'elementwise.ts',
+    from: 'unit<W>() < Infinity',
+    to: 'unit<W>() <= Infinity',
+    law: smallSizes('linear_f16'),
+  },
+  {
+    bug: 'factors too large for units of f16 taken in units',
+    file: 'storage.ts',
+    from: '< Infinity || !(abs',
+    to: '<= Infinity || !(abs',
+    law: smallSizes('linear_input_major_f16'),
+  },
+  {
+    bug: 'subnormal f16 rounded from the wrong place',
+    file: 'narrow.ts',
+    from: 'f32x4.splat(0.5)',
+    to: 'f32x4.splat(0.25)',
+    law: common(narrowsToF16),
+  },
+  {
+    bug: 'one level too many for sums in 32 bits',
+    file: 'quantized_steps.ts',
+    from: 'i32.MAX_VALUE / (127 *',
+    to: '1 + i32.MAX_VALUE / (127 *',
+    law: (backend) => longRows(backend, runSeed()),
+  },
+  {
+    bug: 'a second block of tokens that rounds the first again',
+    file: 'linear_i8.ts',
+    from: 'quantizeSteps(stepsAt(t, I), rowAt(x, first + t, I), I)',
+    to: 'quantizeSteps(stepsAt(t, I), rowAt(x, t, I), I)',
+    law: (backend) => pastEveryBlock(backend, 'linear_i8', runSeed()),
+  },
+  {
+    bug: 'a last odd term in a pair with what stood there before',
+    file: 'linear_input_major_i8.ts',
+    from: 'if (width > count)',
+    to: 'if (width < count)',
+    law: (backend) => pastEveryBlock(backend, 'linear_input_major_i8', runSeed()),
+  },
+  {
+    bug: 'a second block of pairs that packs the first again',
+    file: 'outer_product.ts',
+    from: 'const first = (k + j) << 1',
+    to: 'const first = j << 1',
+    law: (backend) => {
+      for (let seed = 0; seed < 200; seed++) atAnEdge(backend, 'linear_input_major_i8', 'I', seed)
+    },
   },
 ]
 

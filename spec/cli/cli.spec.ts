@@ -75,6 +75,7 @@ describe.concurrent('usage ends with 2', () => {
     ['got -1', ['generate', 'a', '--max-tokens', '-1'], 'VALUE'],
     ['from 0 to 4294967295', ['generate', 'a', '--seed', '1.5'], 'VALUE'],
     ['reference, wasm', ['generate', 'a', '--backend', 'cuda'], 'INVALID_ARGUMENT'],
+    ['f32, int8', ['generate', 'a', '--cache', 'int4'], 'INVALID_ARGUMENT'],
     ['dense, static, random', ['generate', 'a', '--planner', 'oracle'], 'INVALID_ARGUMENT'],
     ['two-by-two', ['reproduce', '--experiment', 'magic'], 'EXPERIMENT'],
     ['--seed is for the comparison', ['reproduce', '--seeds', '0,1'], 'FLAGS'],

@@ -33,6 +33,7 @@ describe.concurrent('generate', () => {
 
   test('--json is one object with text, tokens and how it ended', async () => {
     const args = ['--max-tokens', '4', '--planner', 'shadow', '--sparsity', '0.2', '--backend', 'reference']
+    args.push('--cache', 'int8')
     expect(await runJson('generate', known.text, ...args)).toMatchObject({
       prompt: known.text,
       text: expect.any(String),
@@ -40,6 +41,7 @@ describe.concurrent('generate', () => {
       end: 'length',
       planner: 'shadow',
       sparsity: 0.2,
+      cache: 'int8',
     })
   })
 

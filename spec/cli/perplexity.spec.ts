@@ -46,6 +46,14 @@ describe.concurrent('perplexity', () => {
     expect(stdout).toContain('Masks from the first 16 tokens of each window')
   })
 
+  test('--cache int8 says how far the rows are from float32', async () => {
+    const { code, stdout, stderr } = await runCli(['perplexity', '--text', text, '--cache', 'int8'])
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/\ndense +0 % .* \d\.\de-\d +\d+\.\d %/)
+    expect(stdout).toContain('Keys and values as int8 in every row')
+    expect(stdout).not.toContain('Leaky')
+  })
+
   test('--json says how it was measured, and --output is the same file', async () => {
     const output = join(folder, 'report.json')
     const args = ['--wikitext', wikitext, '--stride', '32', '--prefix', 'window', '-o', output]
@@ -53,7 +61,7 @@ describe.concurrent('perplexity', () => {
     expect(report).toMatchObject({
       rows: [{ planner: 'dense', sparsity: 0, seed: 0, achieved: { heads: 0 }, klPerToken: 0 }],
       text: { name: 'wiki.raw', pages: 2 },
-      protocol: { context: 256, stride: 32, prefix: 'window', prompt: null },
+      protocol: { context: 256, stride: 32, prefix: 'window', cache: 'f32', prompt: null },
       complete: true,
     })
     expect(report.provenance.argv).toEqual(['perplexity', '--json', ...args])

@@ -177,6 +177,18 @@ describe('whole texts', () => {
 })
 
 describe('rows', () => {
+  test('over a cache of int8 are compared with the dense model over one of float32', async () => {
+    const configurations = configurationsOf({ planners: [] })
+    const exact = await measure({ configurations })
+    const { rows, whole, protocol } = await measure({ configurations, cache: 'int8' })
+    expect(whole).toEqual(exact.whole)
+    expect([exact.protocol.cache, protocol.cache]).toEqual(['f32', 'int8'])
+    expect(exact.rows[0].klPerToken).toBe(0)
+    expect(rows[0].klPerToken).toBeGreaterThan(0)
+    expect(rows[0].klPerToken).toBeLessThan(1e-3)
+    expect(rows[0].tokenPerplexity).not.toBe(exact.rows[0].tokenPerplexity)
+  })
+
   test('score the same tokens, dense first, and say what they skipped', async () => {
     const { rows, protocol, complete, provenance } = await measure()
     expect(rows.map(({ planner }) => planner)).toEqual(['dense', 'random', 'oracle'])

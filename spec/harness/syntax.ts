@@ -71,15 +71,16 @@ export function place({ path, text }: Source, offset: number): string {
   return `${path}:${text.slice(0, offset).split('\n').length}`
 }
 
-/** Every file of a folder (a path from the root) whose name ends with `ending`, in order of path; none if the folder is not there. */
+/**
+ * Every file of a folder (a path from the root) whose name ends with `ending`, in order of path, packages that are
+ * installed there aside; none if the folder is not there.
+ */
 export function readSources(folder: string, ending = '.ts'): Source[] {
   if (!existsSync(join(root, folder))) return []
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(ending))
-    .map((entry) => join(entry.parentPath, entry.name))
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length).replaceAll('\\', '/'))
+    .filter((path) => !path.split('/').includes('node_modules'))
     .sort()
-    .map((file) => ({
-      path: file.slice(root.length).replaceAll('\\', '/'),
-      text: readFileSync(file, 'utf8'),
-    }))
+    .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
 }

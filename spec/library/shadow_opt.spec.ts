@@ -17,6 +17,7 @@ import {
   type Ids,
   type MaskPlanner,
 } from '../../src/index.ts'
+import { argmax } from '../../src/model/opt/sampling.ts'
 import { fixtures } from '../golden/golden.ts'
 import { law } from '../harness/seed.ts'
 
@@ -160,6 +161,19 @@ describe('generate', () => {
       }
   })
 
+  test('over a cache of int8 is what the model says over one', async () => {
+    const { tokens } = await collect(opt, known[0].text, { cache: 'int8', maxTokens: 8 })
+    const ids = Int32Array.of(...known[0].input_ids, ...tokens)
+    const sequence = opt.model.begin({ cache: 'int8' })
+    const logits = sequence.feed(ids, 'all')
+    sequence.dispose()
+    const V = opt.config.vocabulary
+    tokens.forEach((token, i) => {
+      const row = known[0].input_ids.length - 1 + i
+      expect(argmax(logits.subarray(row * V, (row + 1) * V))).toBe(token)
+    })
+  })
+
   test('asks a planner of your own once, about the prompt', async () => {
     const asked: number[] = []
     const planner: MaskPlanner = {
@@ -217,6 +231,7 @@ describe('every argument is checked at the door', () => {
     ['NaN as sparsity', 'SPARSITY', generate('a', { planner: 'shadow', sparsity: NaN })],
     ['an unknown planner', 'PLANNER', generate('a', { planner: 'oracle' as 'random' })],
     ['an unknown mode', 'MODE', generate('a', { mode: 'guess' as 'skip' })],
+    ['an unknown cache', 'CACHE', generate('a', { cache: 'int4' as 'int8' })],
     ['a negative temperature', 'TEMPERATURE', generate('a', { temperature: -1 })],
     ['a top-k of 0', 'TOP_K', generate('a', { temperature: 1, topK: 0 })],
     ['a top-p of 0', 'TOP_P', generate('a', { temperature: 1, topP: 0 })],

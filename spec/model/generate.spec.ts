@@ -6,6 +6,7 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
 import { unpad } from '../../src/model/opt/batch.ts'
 import { generateTokens, type GenerateOptions } from '../../src/model/opt/generate.ts'
+import { cacheStorages } from '../../src/model/opt/layer_cache.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { argmax, makeSampler } from '../../src/model/opt/sampling.ts'
 import { backward } from '../../src/model/opt/backward.ts'
@@ -50,19 +51,20 @@ async function collect(
 
 overBackends((backend) => {
   describe('a text', () => {
-    test('is what feeding it all again would choose, token by token', () =>
+    test.each(cacheStorages)('over a cache of %s is what feeding it all again would choose', (cache) =>
       withLoaded(backend, async (loaded) => {
         const text = [...prompt]
-        const steps = generateTokens(loaded, prompt, { maxTokens: 9, stopIds: [] })
+        const steps = generateTokens(loaded, prompt, { maxTokens: 9, stopIds: [], cache })
         for await (const { token, logits } of steps) {
           const V = model.vocabulary
-          const again = feedOnce(loaded, Int32Array.from(text)).subarray((text.length - 1) * V)
+          const again = feedOnce(loaded, Int32Array.from(text), { cache }).subarray((text.length - 1) * V)
           sameBits('logits', logits, again)
           expect(token).toBe(argmax(again))
           text.push(token)
         }
         expect(text.length).toBe(prompt.length + 9)
-      }))
+      }),
+    )
 
     test('ends at a stop id, which is not handed out, or at its length', () =>
       withLoaded(backend, async (loaded) => {

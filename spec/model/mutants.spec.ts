@@ -177,12 +177,12 @@ const mutants: readonly Mutant<LawName>[] = [
   {
     bug: 'a cache of int8 that grows leaves its scales behind',
     plant: () => {
-      let moving = false
+      let rows = 0 // heads whose rows have moved and whose scales have not
       return wrongBackend((right) => ({
         write(buffer, values, start) {
-          const isScales = moving && values instanceof Float32Array
-          moving = values instanceof Int8Array || isScales
-          if (!isScales) right.write(buffer, values, start)
+          if (values instanceof Int8Array) rows++
+          else if (rows > 0) return void rows--
+          right.write(buffer, values, start)
         },
       }))
     },

@@ -1,7 +1,7 @@
 /**
  * Bugs planted in attention over int8 and its cache.
  */
-import { quantizeInt8 } from '../../src/ops/quantize.ts'
+import { quantizeRow } from '../../src/tensor/dtypes.ts'
 import * as attentionLaws from '../harness/laws/attention_i8.ts'
 import { brokenRowsShow, quantizesTokens } from '../harness/laws/cache_append_i8.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../harness/laws/chosen.ts'
@@ -29,7 +29,7 @@ function rounded(x: Float32Array, K: number): Float32Array {
   const q = new Int8Array(K)
   const rows = x.slice()
   for (let start = 0; start < x.length; start += K) {
-    const scale = quantizeInt8(q, 0, x, start, K)
+    const scale = quantizeRow(q, x.subarray(start, start + K))
     for (let k = 0; k < K; k++) rows[start + k] = fround(scale * q[k])
   }
   return rows

@@ -3,7 +3,6 @@
  */
 import { opRow } from '../../src/ops/catalog.ts'
 import { dot } from '../../src/ops/float32.ts'
-import * as copyRowsLaws from '../harness/laws/copy_rows.ts'
 import * as embeddingLaws from '../harness/laws/embedding.ts'
 import * as linearLaws from '../harness/laws/linear.ts'
 import * as linearBackwardLaws from '../harness/laws/linear_backward.ts'
@@ -144,13 +143,6 @@ export const linearMutants: readonly Mutant[] = [
     () => (table_grad, y_grad, ids, T, _, D) => {
       for (let t = 0; t < T; t++) table_grad.set(y_grad.subarray(t * D, (t + 1) * D), ids[t] * D)
     },
-  ),
-
-  mutant(
-    'copy_rows',
-    'forgets the slots',
-    [...agree('copy_rows'), copyRowsLaws.movesRows],
-    (copy_rows) => (y, x, _, rows, S, O, I, R) => copy_rows(y, x, null, rows, S, O, I, R),
   ),
 
   mutant(

@@ -24,10 +24,12 @@ import { linearMutants } from './linear.ts'
 import { lossMutants } from './losses.ts'
 import type { Mutant } from './mutant.ts'
 import { otherMutants } from './others.ts'
+import { storedMutants } from './stored.ts'
 
 const reference = await createBackend('reference')
 const mutants = [
   ...linearMutants,
+  ...storedMutants,
   ...attentionMutants,
   ...attentionI8Mutants,
   ...lossMutants,

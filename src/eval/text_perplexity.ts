@@ -52,7 +52,7 @@ export interface TextPerplexityOptions {
   /** How many tokens planners see; default a quarter of the context, at most 128. */
   readonly prompt?: number
   readonly mode?: MaskMode
-  /** What keys and values are stored as, in every row and in what it is compared with; default `f32`. */
+  /** What keys and values are stored as in every row; what rows are compared with keeps them as `f32`. Default `f32`. */
   readonly cache?: CacheStorage
   readonly seed?: number
   readonly argv?: readonly string[]
@@ -71,7 +71,7 @@ export interface TextPerplexityRow extends Configuration {
   readonly wordPerplexityError: number | null
   readonly bytePerplexity: number | null
   readonly bitsPerByte: number | null
-  /** KL(dense || this) in nats per token; of the stream, or of the pages if they alone were read. */
+  /** KL(dense over an f32 cache || this) in nats per token; of the stream, or of the pages if they alone were read. */
   readonly klPerToken: number
   readonly klPerTokenError: number | null
   /** Share of tokens whose likeliest successor is the dense one. */
@@ -105,6 +105,8 @@ export interface TextPerplexityReport {
     readonly context: number
     readonly stride: number | null
     readonly prefix: Prefix | null
+    /** What keys and values were stored as in the rows. */
+    readonly cache: CacheStorage
     /** Null where nothing was planned, or a planner saw everything. */
     readonly prompt: number | null
     /** Windows that every row has scored. */
@@ -223,11 +225,11 @@ class Run {
     { tokens, from, unit }: Part['windows'][number],
     seed: number,
   ): Promise<void> {
-    const { model, mode, cache, configurations } = this.#options
+    const { model, mode, cache = 'f32', configurations } = this.#options
     const { shape, config } = model
     const achieved = (span: Span): AchievedSparsity => achievedBy(span.mask, shape, config.width)
     await pause(this.#signal)
-    const dense = new DenseSpan(readSpan(model, tokens, { start: from, cache }), tokens, config.vocabulary)
+    const dense = new DenseSpan(readSpan(model, tokens, { start: from }), tokens, config.vocabulary)
     const prompt = this.#prompt ?? from
     const start = Math.max(from, prompt)
     const scores: [SpanScore, AchievedSparsity][] = []
@@ -236,7 +238,7 @@ class Run {
       const planners = configurations.planAll({ tokens, promptLength }, seed)
       for (const planner of planners) {
         await pause(this.#signal)
-        if (planner === null) scores.push([dense.scoreFrom(start), achieved(dense.span)])
+        if (planner === null && cache === 'f32') scores.push([dense.scoreFrom(start), achieved(dense.span)])
         else {
           const span = readSpan(model, tokens, { start, prompt: promptLength, planner, mode, cache })
           scores.push([dense.compare(span), achieved(span)])
@@ -265,6 +267,7 @@ class Run {
         context: this.#positions,
         stride: hasStream ? this.#stride : null,
         prefix: hasStream ? this.#prefix : null,
+        cache: this.#options.cache ?? 'f32',
         prompt: this.#prompt,
         windows: Object.fromEntries(this.parts.map(({ protocol, done }) => [protocol, done])),
       },

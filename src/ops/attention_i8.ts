@@ -2,7 +2,7 @@
  * attention_i8: attention over keys and values held as int8, each row with a scale of its own (cache_append_i8).
  *
  * New token t stands at position p = S - T + t and sees positions 0..p:
- *   query      = step * q, q the scaled query[t, h] as int16                   quantize.ts
+ *   query      = step * q, q the scaled query[t, h] as int16                   quantized_steps.ts
  *   score[s]   = (step * key_scales[h, s]) * <q, key[h, s]>                    the inner product is an exact int32
  *   weight     = softmax(score[0..p])                                          float32, striped sum
  *   y[t, h]    = sum over s of (weight[s] * value_scales[h, s]) * value[h, s]  float32, sequential in s, starting at +0
@@ -11,17 +11,10 @@
  */
 import { LONGEST_CONTEXT } from './attention.ts'
 import { chosen, defineOp, input, output, scalar, size, type Op } from './op.ts'
-import { quantizeInt16 } from './quantize.ts'
+import { integerDot, quantizeSteps } from './quantized_steps.ts'
 import { exponentials } from './softmax.ts'
 
 const { fround } = Math
-
-/** Inner product of integers, exact. */
-function integerDot(q: Int16Array, key: Int8Array, keyStart: number, K: number): number {
-  let total = 0
-  for (let k = 0; k < K; k++) total += q[k] * key[keyStart + k]
-  return total
-}
 
 /** Context vectors softmax(q kᵀ) v of chosen heads. */
 export function attention_i8(
@@ -51,9 +44,12 @@ export function attention_i8(
       const visible = S - T + t + 1
       const row = (t * H + h) * K
       for (let k = 0; k < K; k++) scaled[k] = query[row + k] * fround(scale)
-      const step = quantizeInt16(q, scaled, K)
-      for (let s = 0; s < visible; s++)
-        weights[s] = fround(step * key_scales[h * C + s]) * fround(integerDot(q, key, (h * C + s) * K, K))
+      const step = quantizeSteps(q, scaled)
+      for (let s = 0; s < visible; s++) {
+        const place = h * C + s
+        const sum = integerDot(q, key.subarray(place * K, (place + 1) * K))
+        weights[s] = fround(step * key_scales[place]) * fround(sum)
+      }
       const { total } = exponentials(weights, 0, weights, 0, visible)
       for (let s = 0; s < visible; s++) {
         const factor = fround(fround(weights[s] / total) * value_scales[h * C + s])

@@ -2,8 +2,8 @@
  * cache_append_i8: the keys or values of new tokens enter a head-major cache of int8, each head's row with a scale of its
  * own; heads that are not chosen, and positions of other tokens, are left alone.
  */
+import { quantizeRow } from '../tensor/dtypes.ts'
 import { accumulator, chosen, defineOp, input, size, type Op } from './op.ts'
-import { quantizeInt8 } from './quantize.ts'
 
 /** Writes the keys or values of T new tokens into the cache from position P on, for chosen heads. */
 export function cache_append_i8(
@@ -23,7 +23,8 @@ export function cache_append_i8(
     const h = heads ? heads[r] : r
     for (let t = 0; t < T; t++) {
       const place = h * C + P + t
-      scales[place] = quantizeInt8(cache, place * K, x, (t * H + h) * K, K)
+      const row = (t * H + h) * K
+      scales[place] = quantizeRow(cache.subarray(place * K, (place + 1) * K), x.subarray(row, row + K))
     }
   }
 }

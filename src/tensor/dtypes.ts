@@ -223,7 +223,7 @@ export function nearestStep(x: number, step: number, most: number): number {
 
 /**
  * Quantizes one row by its largest absolute value and returns its scale: scale = largest / 127, value = nearest(x /
- * scale), each step rounded to float32. A row of zeros has scale 0. The row must be finite.
+ * scale), each step rounded to float32. A row of zeros has scale 0, and one that is not finite NaN; their values are 0.
  */
 export function quantizeRow(
   values: Int8Array, // as long as x
@@ -231,9 +231,9 @@ export function quantizeRow(
 ): number {
   let largest = 0
   for (const value of x) largest = Math.max(largest, Math.abs(value))
-  const scale = Math.min(Math.fround(largest / 127), LARGEST_SCALE)
+  const scale = largest < Infinity ? Math.min(Math.fround(largest / 127), LARGEST_SCALE) : NaN
   // A subnormal scale is itself rounded, so a quotient may pass 127.
-  for (let i = 0; i < x.length; i++) values[i] = scale === 0 ? 0 : nearestStep(x[i], scale, 127)
+  for (let i = 0; i < x.length; i++) values[i] = scale > 0 ? nearestStep(x[i], scale, 127) : 0
   return scale
 }
 

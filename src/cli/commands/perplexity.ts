@@ -45,6 +45,7 @@ Two numbers that cannot be compared with each other:
              lm-evaluation-harness's word_perplexity of WikiText.
   ppl/token  the text in one stream, a window every --stride tokens, as in Hugging Face's guide to perplexity.
 Under a planner the first --prompt tokens of each window are what it sees, and are scored in no row.
+With --cache int8 all rows keep keys and values as int8, and are compared with the dense model that does not.
 
 The text is --wikitext, or --text, or else documents of the Brown corpus that predictors are not trained on.
 Ctrl-C reports what is finished.
@@ -53,6 +54,7 @@ Examples:
   $ shadowllm perplexity
   $ shadowllm perplexity --planner shadow,random --sparsity 0.5,0.8 --limit 4
   $ shadowllm perplexity -m DIR --wikitext wiki.test.raw --stride 512 --json
+  $ shadowllm perplexity --cache int8
   $ shadowllm perplexity --planner static --calibration DIR --text book.txt`
 
 /** Documents of the Brown corpus that are read unless told. */
@@ -170,9 +172,12 @@ function measured(value: number | null, error: number | null = null): string {
   return value.toFixed(digits) + (error === null ? '' : ` +- ${error.toFixed(digits)}`)
 }
 
+/** Four decimals, or two digits of less. */
+const klOf = (nats: number): string => (nats < 0.001 ? nats.toExponential(1) : nats.toFixed(4))
+
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
-function rowCells(row: TextPerplexityRow): string[] {
+function rowCells(row: TextPerplexityRow, isCompared: boolean): string[] {
   return [
     row.leaky ? `${row.planner} (leaky)` : row.planner,
     `${Math.round(1000 * row.sparsity) / 10} %`,
@@ -180,8 +185,8 @@ function rowCells(row: TextPerplexityRow): string[] {
     percent(row.achieved.neurons),
     measured(row.tokenPerplexity, row.tokenPerplexityError),
     measured(row.wordPerplexity, row.wordPerplexityError),
-    row.planner === 'dense' ? '-' : row.klPerToken.toFixed(4),
-    row.planner === 'dense' ? '-' : percent(row.agreement),
+    isCompared ? klOf(row.klPerToken) : '-',
+    isCompared ? percent(row.agreement) : '-',
     row.firstDifference === null ? '-' : formatCount(row.firstDifference),
   ]
 }
@@ -201,7 +206,7 @@ const headings = [
 /** The report as a table and what it is of. */
 export function formatReport(report: TextPerplexityReport): string {
   const { rows, whole, text, protocol } = report
-  const { context, stride, prefix, prompt, windows } = protocol
+  const { context, stride, prefix, cache, prompt, windows } = protocol
   const lines = [
     `${text.name}: ${formatCount(text.pages)} pages, ${formatCount(text.words)} words, ${formatCount(text.bytes)} bytes`,
   ]
@@ -216,17 +221,15 @@ export function formatReport(report: TextPerplexityReport): string {
     lines.push(
       `ppl/word:  ${measured(whole.wordPerplexity)} dense, all ${formatCount(whole.pageTokens)} tokens of the pages, </s> before each; per byte ${measured(whole.bytePerplexity)}, bits per byte ${measured(whole.bitsPerByte)}`,
     )
-  if (rows.length > 1) {
-    const seen =
-      prompt === null
-        ? 'Leaky: masks saw all they were scored on.'
-        : `Masks from the first ${prompt} tokens of each window; all rows score what follows.`
-    lines.push(
-      '',
-      formatColumns([headings, ...rows.map(rowCells)], headings.map((_, i) => i).slice(1)).trimEnd(),
-      '',
-      seen,
-    )
+  if (rows.length > 1 || cache !== 'f32') {
+    const cells = rows.map((row) => rowCells(row, row.planner !== 'dense' || cache !== 'f32'))
+    const numeric = headings.map((_, i) => i).slice(1)
+    lines.push('', formatColumns([headings, ...cells], numeric).trimEnd(), '')
+    if (prompt !== null)
+      lines.push(`Masks from the first ${prompt} tokens of each window; all rows score what follows.`)
+    else if (rows.length > 1) lines.push('Leaky: masks saw all they were scored on.')
+    if (cache !== 'f32')
+      lines.push(`Keys and values as ${cache} in every row; dense is the model that keeps them as f32.`)
     lines.push(
       '+- is one standard error. KL(dense || row) in nats per token; same best: the likeliest token is the dense one.',
     )

@@ -1,0 +1,106 @@
+/**
+ * Loading, checking and timing of arms. All of them are loaded at once and take turns (bench/timing.ts), so each round
+ * has a figure of each, and ratios are taken within rounds.
+ */
+import { MissingError } from '../../src/tensor/errors.ts'
+import { takeTurnsWaiting, type Rates, type WaitingJob } from '../timing.ts'
+import { checkAgreement, promptOf, samplesOf, type Arm, type Decoder } from './decoder.ts'
+
+/** An arm that is ready. */
+export interface LoadedArm {
+  readonly name: string
+  readonly threads: number
+  readonly decoder: Decoder
+  /** Of its logits against the first arm's, as a share of the largest logit. */
+  readonly error: number
+}
+
+/** An arm that cannot be here, and why. */
+export interface LeftOut {
+  readonly name: string
+  readonly reason: string
+}
+
+/** What is timed, in tokens. */
+interface Task {
+  readonly name: string
+  readonly prompt: number
+  /** Tokens after the prompt; they alone are timed. 0: the prompt is. */
+  readonly steps: number
+}
+
+const tasks: readonly Task[] = [
+  { name: 'pp128', prompt: 128, steps: 0 },
+  { name: 'tg32', prompt: 8, steps: 32 },
+]
+
+/** Positions the longest task needs. */
+export const CAPACITY: number = Math.max(...tasks.map(({ prompt, steps }) => prompt + steps))
+
+/** The rates of all arms at one task, in their order. */
+export interface Timed {
+  readonly test: string
+  readonly rates: readonly Rates[]
+}
+
+/** Loads arms and holds each against what the first of all said. */
+export class Roster {
+  /** Arms that could not be loaded for want of memory. */
+  readonly leftOut: LeftOut[] = []
+  readonly #vocabulary: number
+  #expected: readonly Float32Array[] | null = null
+
+  constructor(vocabulary: number) {
+    this.#vocabulary = vocabulary
+  }
+
+  /**
+   * Those of the arms that there is memory for.
+   * @throws ShadowError PEER_DISAGREES; what `make` throws, but for BACKEND_MEMORY of any arm after the first of all
+   */
+  async load<Model>(arms: readonly Arm<Model>[], model: Model): Promise<LoadedArm[]> {
+    const loaded: LoadedArm[] = []
+    for (const arm of arms) {
+      const { name, threads } = arm
+      try {
+        const decoder = await arm.make(model)
+        const samples = await samplesOf(decoder, this.#vocabulary)
+        this.#expected ??= samples
+        loaded.push({ name, threads, decoder, error: checkAgreement(arm, this.#expected, samples) })
+      } catch (error) {
+        const noMemory = error instanceof MissingError && error.code === 'BACKEND_MEMORY'
+        if (!noMemory || this.#expected === null) throw error
+        this.leftOut.push({ name, reason: error.message })
+      }
+    }
+    return loaded
+  }
+}
+
+function job({ name, decoder }: LoadedArm, { prompt, steps }: Task, vocabulary: number): WaitingJob {
+  const text = promptOf(prompt, vocabulary)
+  const begin = async (): Promise<void> => void (await decoder.begin(text))
+  if (steps === 0) return { name, work: prompt, prepare: async () => {}, run: begin }
+  return {
+    name,
+    work: steps,
+    prepare: begin,
+    async run() {
+      for (let i = 0; i < steps; i++) await decoder.next((1000 + i) % vocabulary)
+    },
+  }
+}
+
+/** Times every arm at every task. */
+export async function timeArms(
+  arms: readonly LoadedArm[],
+  vocabulary: number,
+  rounds: number,
+): Promise<Timed[]> {
+  const timed: Timed[] = []
+  for (const task of tasks) {
+    const jobs = arms.map((arm) => job(arm, task, vocabulary))
+    timed.push({ test: task.name, rates: await takeTurnsWaiting(jobs, rounds) })
+  }
+  return timed
+}

@@ -1,0 +1,157 @@
+/**
+ * Dense decoding beside onnxruntime: the same decoder with the same weights, checked before it is timed.
+ *
+ *   npm run bench:peers -- [--shape opt-125m|opt-350m|opt-1.3b] [--layers N] [--rounds N] [--json]
+ *
+ * Peers on one thread take turns with the arms of this project on one thread; then peers on more threads take turns with
+ * those on as many or fewer. Exit codes: 1 an arm disagrees, 2 usage, 4 the peers are not installed.
+ */
+import { Command, Option } from 'commander'
+import { describeFailure } from '../../src/cli/failure.ts'
+import { wholeFlag } from '../../src/cli/values.ts'
+import { initialWeights } from '../../src/model/opt/initial_weights.ts'
+import {
+  commandArguments,
+  exit,
+  isTerminal,
+  joinPath,
+  machine,
+  makeFolder,
+  onInterrupt,
+  remove,
+  runtime,
+  setExitCode,
+  temporaryFolder,
+  temporaryName,
+  write,
+} from '../../src/platform/platform.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
+import { decoderGraph } from './decoder_graph.ts'
+import { CAPACITY, Roster, timeArms, type LoadedArm } from './measure.ts'
+import { loadPackage, type Package } from './onnxruntime.ts'
+import { ourArms } from './our_arms.ts'
+import { peerArms } from './peer_arms.ts'
+import { leftOutLines, ratiosOf, rowsOf, tablesOf, type Group } from './report.ts'
+import { shapeByName, shapes } from './shapes.ts'
+import { writeDecoder } from './weights_file.ts'
+
+const SEED = 1
+/** Biases and norms of an untrained model are 0 and 1, which would hide one that is left out. */
+const BIAS_DEVIATION = 0.1
+
+interface Flags {
+  readonly shape: string
+  readonly layers?: number
+  readonly rounds?: number
+  readonly json?: true
+}
+
+function readFlags(args: readonly string[]): Flags {
+  const least = { least: 1, most: 1000 }
+  return new Command('bench:peers')
+    .description('dense decoding beside onnxruntime-web and onnxruntime-node')
+    .addOption(
+      new Option('--shape <name>', 'sizes of the model').choices(Object.keys(shapes)).default('opt-125m'),
+    )
+    .option('--layers <n>', 'fewer layers than the shape has', wholeFlag('layers', least))
+    .option('--rounds <n>', 'rounds of turns', wholeFlag('rounds', least))
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      '\nMemory: every arm holds the weights, and a file of them lies in the folder for temporary files meanwhile.',
+    )
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .parse(args, { from: 'user' })
+    .opts<Flags>()
+}
+
+/** Says what is being done, where a person is looking. */
+async function tell(text: string): Promise<void> {
+  if (isTerminal('stderr')) await write('stderr', `${text}\n`)
+}
+
+async function versionsOf(packages: readonly Package[]): Promise<Record<string, string>> {
+  const versions: Record<string, string> = {}
+  for (const name of packages) {
+    const { env } = await loadPackage(name)
+    versions[name] = env.versions[name === 'onnxruntime-web' ? 'web' : 'node'] ?? 'unknown'
+  }
+  return versions
+}
+
+async function compare(flags: Flags, folder: string): Promise<void> {
+  const config = shapeByName(flags.shape, flags.layers)
+  const rounds = flags.rounds ?? shapes[flags.shape].rounds
+  const versions = await versionsOf(['onnxruntime-web', 'onnxruntime-node'])
+  const { processor, threads } = machine()
+  const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}`
+  const graph = decoderGraph(config)
+  const shape = `${flags.shape} shape, ${config.layers} layers, f32, dense, random weights of seed ${SEED}`
+  const print = (text: string): Promise<void> => (flags.json ? Promise.resolve() : write('stdout', text))
+  const peerNames = Object.entries(versions).map((entry) => entry.join(' '))
+  await print(`${host}\n${peerNames.join(', ')}\n`)
+  await print(`${shape}; every arm holds about ${(graph.bytes / 2 ** 30).toFixed(1)} GiB of them\n`)
+  await print(`pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`)
+
+  const roster = new Roster(config.vocabulary)
+  const ours = await loadOurs()
+  async function loadOurs(): Promise<LoadedArm[]> {
+    // The weights are this function's alone: they are gone when the peers take their memory.
+    await tell('drawing weights')
+    const source = memorySource(initialWeights(config, { seed: SEED, biasDeviation: BIAS_DEVIATION }))
+    await tell('writing them for the peers')
+    await writeDecoder(folder, graph, source)
+    return roster.load(ourArms, { config, source, capacity: CAPACITY })
+  }
+
+  const groups: Group[] = []
+  for (const threads of new Set(peerArms.map((arm) => arm.threads))) {
+    const rivals = ours.filter((arm) => arm.threads <= threads)
+    await tell(`loading and checking the peers on ${threads} threads`)
+    const peers = await roster.load(
+      peerArms.filter((arm) => arm.threads === threads),
+      { config, folder },
+    )
+    await tell('timing')
+    const timed = await timeArms([...rivals, ...peers], config.vocabulary, rounds)
+    for (const { decoder } of peers) await decoder.dispose()
+    const group = { ours: rivals, peers, timed }
+    groups.push(group)
+    await print(`\n${tablesOf(group)}`)
+  }
+  for (const { decoder } of ours) await decoder.dispose()
+  await print(`\n${leftOutLines(roster.leftOut)}`)
+  if (!flags.json) return
+  const about = {
+    host,
+    versions,
+    shape: flags.shape,
+    layers: config.layers,
+    storage: 'f32',
+    seed: SEED,
+    rounds,
+  }
+  const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut: roster.leftOut }
+  await write('stdout', `${JSON.stringify({ ...about, ...measured })}\n`)
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const folder = temporaryName(joinPath(temporaryFolder(), 'shadowllm-peers'))
+  const release = onInterrupt(() => void remove(folder).finally(() => exit(130)))
+  try {
+    const flags = readFlags(args)
+    await makeFolder(folder)
+    await compare(flags, folder)
+    return 0
+  } catch (error) {
+    const { line, exitCode } = describeFailure(error, false)
+    if (line !== '') await write('stderr', `${line}\n`)
+    return exitCode
+  } finally {
+    release()
+    await remove(folder)
+  }
+}
+
+setExitCode(await main(commandArguments()))

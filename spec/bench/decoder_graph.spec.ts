@@ -1,0 +1,163 @@
+/**
+ * The ONNX decoder of the bench of peers, as far as it can be judged without running it: it is a graph, it uses every
+ * parameter of the model once, and its file of weights holds them where the graph says. That it computes what the model
+ * computes is checked by the bench, each time before it measures.
+ */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { decoderGraph, type DecoderGraph } from '../../bench/peers/decoder_graph.ts'
+import { shapeByName, shapes } from '../../bench/peers/shapes.ts'
+import { weightsFile } from '../../bench/peers/weights_file.ts'
+import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
+import { initialWeights } from '../../src/model/opt/initial_weights.ts'
+import { parameterShapes } from '../../src/model/opt/names.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+const config: fc.Arbitrary<OptConfig> = fc
+  .record({
+    layers: fc.integer({ min: 1, max: 3 }),
+    width: fc.constantFrom(4, 6),
+    heads: fc.constantFrom(1, 2),
+    neurons: fc.integer({ min: 1, max: 5 }),
+    vocabulary: fc.integer({ min: 1, max: 7 }),
+    positions: fc.integer({ min: 1, max: 5 }),
+    embeddingWidth: fc.constantFrom(3, 4, 6),
+    preNorm: fc.boolean(),
+    finalNorm: fc.boolean(),
+    tied: fc.boolean(),
+  })
+  .map(makeOptConfig)
+
+type Build = (config: OptConfig) => DecoderGraph
+
+/** Values are made before they are used, each once, and those asked for are made. */
+const isAGraph = (build: Build) => (config: OptConfig) => {
+  const { model } = build(config)
+  const known = new Set<string>()
+  const make = (name: string): void => {
+    if (name === '') return
+    expect(known).not.toContain(name)
+    known.add(name)
+  }
+  for (const { name } of [...model.inputs, ...model.parameters]) make(name)
+  const used = new Set<string>()
+  for (const { operator, inputs, outputs } of model.nodes) {
+    for (const name of inputs) {
+      if (name !== '') expect(known, operator).toContain(name)
+      used.add(name)
+    }
+    for (const name of outputs) make(name)
+  }
+  for (const { name } of model.outputs) expect(known).toContain(name)
+  for (const { name } of [...model.inputs, ...model.parameters]) expect(used).toContain(name)
+}
+
+/** Every parameter has one place; a tied token table has two, as a table and, turned, as the lm_head. */
+const usesEveryParameter = (build: Build) => (config: OptConfig) => {
+  const { stored } = build(config)
+  const shapesOfModel = parameterShapes(config)
+  const table = 'model.decoder.embed_tokens.weight'
+  const expected = [...shapesOfModel.keys(), ...(config.tied ? [table] : [])]
+  expect(stored.map(({ parameter }) => parameter).toSorted()).toEqual(expected.toSorted())
+  for (const { tensor, parameter, turned } of stored) {
+    const shape = shapesOfModel.get(parameter) ?? []
+    expect(tensor.shape).toEqual(turned ? shape.toReversed() : shape)
+  }
+}
+
+/** What the graph names is in the file, turned where it says so. */
+const fileHoldsThem = (write: typeof weightsFile) => async (config: OptConfig) => {
+  const { stored, bytes } = decoderGraph(config)
+  const tensors = initialWeights(config, { seed: 1, biasDeviation: 1 })
+  const file = new Uint8Array(bytes)
+  let end = 0
+  for await (const part of write(stored, memorySource(tensors))) {
+    file.set(part, end)
+    end += part.length
+  }
+  expect(end).toBeLessThanOrEqual(bytes)
+  for (const { tensor, parameter, turned } of stored) {
+    expect(tensor.offset % 4096).toBe(0)
+    const read = new Float32Array(file.slice(tensor.offset, tensor.offset + tensor.length).buffer)
+    const { shape, values } = tensors.get(parameter) ?? { shape: [], values: new Float32Array(0) }
+    const [O, I] = shape
+    const expected = turned ? values.map((_, i) => values[(i % O) * I + Math.floor(i / O)]) : values
+    expect(read).toEqual(expected)
+  }
+}
+
+law('the decoder is a graph: values are made once and before they are used', [config], isAGraph(decoderGraph))
+law('it has every parameter of the model, each once', [config], usesEveryParameter(decoderGraph))
+law('the file of weights holds what the graph names', [config], fileHoldsThem(weightsFile), { runs: 20 })
+
+test('caches are inputs and outputs of every layer', () => {
+  const { model } = decoderGraph(shapeByName('opt-125m', 2))
+  expect(model.inputs.slice(2).map(({ name, shape }) => [name, ...shape])).toEqual([
+    ['past.0.key', 1, 12, 'P', 64],
+    ['past.0.value', 1, 12, 'P', 64],
+    ['past.1.key', 1, 12, 'P', 64],
+    ['past.1.value', 1, 12, 'P', 64],
+  ])
+  expect(model.outputs[0]).toEqual({ name: 'logits', type: 'float32', shape: [1, 50272] })
+  expect(model.outputs.slice(1).map(({ name, shape }) => [name, ...shape])).toEqual([
+    ['present.0.key', 1, 12, 'S', 64],
+    ['present.0.value', 1, 12, 'S', 64],
+    ['present.1.key', 1, 12, 'S', 64],
+    ['present.1.value', 1, 12, 'S', 64],
+  ])
+})
+
+test('shapes are those of OPT', () => {
+  const [small, medium, large] = Object.keys(shapes).map((name) => shapeByName(name))
+  expect(small).toMatchObject({ layers: 12, width: 768, neurons: 3072, positions: 2048, preNorm: true })
+  expect(medium).toMatchObject({ layers: 24, width: 1024, embeddingWidth: 512, preNorm: false })
+  expect(large).toMatchObject({ layers: 24, width: 2048, heads: 32, headSize: 64, finalNorm: true })
+})
+
+const nodesChanged =
+  (change: (nodes: DecoderGraph['model']['nodes']) => DecoderGraph['model']['nodes']): Build =>
+  (config) => {
+    const graph = decoderGraph(config)
+    return { ...graph, model: { ...graph.model, nodes: change(graph.model.nodes) } }
+  }
+
+test.each([
+  ['nodes in another order', isAGraph(nodesChanged((nodes) => nodes.toReversed()))],
+  ['a node left out', isAGraph(nodesChanged((nodes) => nodes.slice(1)))],
+  ['a node twice', isAGraph(nodesChanged((nodes) => [...nodes, nodes[0]]))],
+  [
+    'one layer for all',
+    isAGraph((config) => ({
+      ...decoderGraph(config),
+      model: { ...decoderGraph(config).model, nodes: decoderGraph({ ...config, layers: 1 }).model.nodes },
+    })),
+  ],
+  [
+    'a layer less',
+    usesEveryParameter((config) => decoderGraph({ ...config, layers: Math.max(1, config.layers - 1) })),
+  ],
+  ['a head of its own', usesEveryParameter((config) => decoderGraph({ ...config, tied: false }))],
+  ['no last norm', usesEveryParameter((config) => decoderGraph({ ...config, finalNorm: false }))],
+  [
+    'nothing turned',
+    fileHoldsThem((stored, source) =>
+      weightsFile(
+        stored.map((one) => ({ ...one, turned: false })),
+        source,
+      ),
+    ),
+  ],
+  [
+    'no gaps',
+    fileHoldsThem((stored, source) =>
+      weightsFile(
+        stored.map((one) => ({ ...one, tensor: { ...one.tensor, offset: 0 } })),
+        source,
+      ),
+    ),
+  ],
+])('a mutant is killed: %s', async (_, predicate) => {
+  const broken = checkLaw('mutant', [config], predicate, { record: false })
+  await expect(broken).rejects.toThrow('Counterexample')
+})

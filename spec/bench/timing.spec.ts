@@ -1,0 +1,36 @@
+/**
+ * Things that are timed take turns; spec/eval/turns.spec.ts says whose turn it is.
+ */
+import { describe, expect, test } from 'vitest'
+import { takeTurns, takeTurnsWaiting } from '../../bench/timing.ts'
+
+describe('turns', () => {
+  test('every job runs once untimed, then has its turns', () => {
+    const log: string[] = []
+    const job = (name: string, work: number) => ({ name, work, run: () => void log.push(name) })
+    const rates = takeTurns([job('a', 1), job('b', 3)], 2)
+    expect(log).toEqual(['a', 'b', 'a', 'b', 'b', 'a'])
+    expect(rates.map(({ name, samples }) => [name, samples.length])).toEqual([
+      ['a', 2],
+      ['b', 2],
+    ])
+  })
+
+  test('a job that waits is prepared before each run', async () => {
+    const log: string[] = []
+    const job = (name: string) => ({
+      name,
+      work: 2,
+      prepare: async () => void log.push(`prepare ${name}`),
+      run: async () => void log.push(`run ${name}`),
+    })
+    const rates = await takeTurnsWaiting([job('a'), job('b')], 2)
+    const once = (name: string): string[] => [`prepare ${name}`, `run ${name}`]
+    // Untimed, then two rounds.
+    expect(log).toEqual(['a', 'b', 'a', 'b', 'b', 'a'].flatMap(once))
+    expect(rates.map(({ name, samples }) => [name, samples.length])).toEqual([
+      ['a', 2],
+      ['b', 2],
+    ])
+  })
+})
