@@ -238,6 +238,8 @@ export class Bench {
     const { tests, seed } = this.#options
     const test = tests.find(({ kind }) => kind === 'decode') ?? parseTest(USUAL_DECODING)
     const jobs = this.#jobs.filter((job) => job.test === tests[0])
+    // What they kept open for their turns makes room.
+    for (const job of this.#jobs) job.dispose()
     for (const [done, { model, storage, arm, makePlan }] of jobs.entries()) {
       this.#onProgress({ stage: `profiling ${subject.shape}`, done, total: jobs.length })
       await pause(this.#signal)
