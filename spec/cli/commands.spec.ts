@@ -103,6 +103,16 @@ describe.concurrent('inspect', () => {
     })
   })
 
+  test('measures what fewer bits cost, and refuses a storage that is none', async () => {
+    const report = await runJson('inspect', 'fixtures/tiny-opt', '--storage', 'int8', '--texts', '1')
+    const [exact, int8] = report.storages as { storage: string; kl: number; tokens: number }[]
+    expect(exact).toMatchObject({ storage: 'f32', kl: 0, tokens: 127 })
+    expect(int8.storage).toBe('int8')
+    expect(int8.kl).toBeLessThan(0.01)
+    const { code, stderr } = await runCli(['inspect', 'fixtures/tiny-opt', '--storage', 'int4'])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected some of f32, bf16')])
+  })
+
   test('counts tied weights of a .bin once, and names them', async () => {
     const { code, stdout } = await runCli(['inspect', `${tinyFolder}/pytorch_model.bin`])
     expect(stdout).toContain('37 tensors, 22,432 parameters')
