@@ -5,7 +5,7 @@
 import { addScaled, divideArray, scaleArray } from './elementwise'
 import { bytes, dot, dotThree, exponentials, largest, sum } from './float32'
 import { attentionWeights, scoreGradients } from './scratch'
-import { rowAt, unitAt } from './units'
+import { clearOwned, rowAt, unitAt } from './units'
 import { addRows } from './weighted_rows'
 
 /** to[s] = <x, matrix[s]>, s < count. */
@@ -41,10 +41,28 @@ export function attention(
   K: i32,
   R: i32,
 ): void {
-  const count = heads ? R : H
-  const size = <usize>T * <usize>H * bytes(K)
-  if (heads) memory.fill(y, 0, size)
-  for (let r = 0; r < count; r++) {
+  attention_part(y, query, key, value, heads, scale, T, S, C, H, K, R, 0, heads ? R : H)
+}
+
+/** Heads from..to, or those of entries from..to of the list. */
+export function attention_part(
+  y: usize, // [T, H, K]
+  query: usize, // [T, H, K]
+  key: usize, // [H, C, K]
+  value: usize, // [H, C, K]
+  heads: usize, // [R] or null
+  scale: f32,
+  T: i32,
+  S: i32,
+  C: i32,
+  H: i32,
+  K: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  if (heads) clearOwned(y, heads, T, H, K, R, from, to)
+  for (let r = from; r < to; r++) {
     const h = unitAt(heads, r)
     const headKey = rowAt(key, h * C, K)
     const headValue = rowAt(value, h * C, K)
@@ -55,7 +73,7 @@ export function attention(
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
       attend(row, headKey, visible, K)
       memory.fill(row, 0, bytes(K))
-      addRows(row, headValue, attentionWeights(), 0, 1, K, visible, visible)
+      addRows(row, headValue, attentionWeights(), 0, 1, K, K, visible, visible)
     }
   }
 }
@@ -96,7 +114,7 @@ export function attention_backward(
         addScaled(key_grad + past, row, load<f32>(gradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      addRows(row, headKey, gradients, 0, 1, K, visible, visible)
+      addRows(row, headKey, gradients, 0, 1, K, K, visible, visible)
       scaleArray(row, row, scale, K)
     }
   }

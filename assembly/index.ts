@@ -25,5 +25,14 @@ export { adamw_step } from './adamw_step'
 export { top_k } from './top_k'
 export { transpose } from './transpose'
 
+/**
+ * Parts of ops that several threads share: the arguments of the op, then which part (src/backends/wasm/split.ts). Parts
+ * write apart from each other, and together do what the op does.
+ */
+export { linear_part } from './linear'
+export { linear_input_major_part } from './linear_input_major'
+export { linear_backward_weight_part } from './linear_backward'
+export { attention_part } from './attention'
+
 /** How much memory of its own an instance works in, in bytes. */
 export { scratch_size } from './scratch'

@@ -7,7 +7,7 @@
 import { addArrays } from './elementwise'
 import { bytes, dot, dotThree } from './float32'
 import { isTiled, linearTiled } from './linear_tile'
-import { addChosen, rowAt, unitAt } from './units'
+import { addChosen, clearOwned, rowAt, unitAt } from './units'
 
 export function linear(
   y: usize, // [T, O]
@@ -20,8 +20,44 @@ export function linear(
   I: i32,
   R: i32,
 ): void {
-  const count = rows ? R : O
-  if (rows) memory.fill(y, 0, <usize>T * bytes(O))
+  linear_part(y, x, weight, bias, rows, T, O, I, R, 0, rows ? R : O)
+}
+
+/** What rows from..to of the matrix give, or entries from..to of the list. */
+export function linear_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [O, I]
+  bias: usize, // [O] or null
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  if (rows) {
+    clearOwned(y, rows, T, O, 1, R, from, to)
+    multiply(y, x, weight, bias, rows + bytes(from), T, O, I, to - from)
+  } else {
+    const ownBias = bias ? bias + bytes(from) : 0
+    multiply(y + bytes(from), x, rowAt(weight, from, I), ownBias, 0, T, O, I, to - from)
+  }
+}
+
+/** The first `count` rows of the matrix, or of the list. */
+function multiply(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize,
+  bias: usize,
+  rows: usize,
+  T: i32,
+  O: i32,
+  I: i32,
+  count: i32,
+): void {
   if (isTiled(T, I, count)) {
     linearTiled(y, x, weight, bias, rows, T, O, I, count)
     return
@@ -50,7 +86,7 @@ export function linear(
 function addBiases(y: usize, bias: usize, rows: usize, T: i32, O: i32, count: i32): void {
   for (let t = 0; t < T; t++) {
     const to = rowAt(y, t, O)
-    if (!rows) addArrays(to, to, bias, O)
+    if (!rows) addArrays(to, to, bias, count)
     else addChosen(to, bias, rows, count)
   }
 }

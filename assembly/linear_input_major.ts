@@ -26,15 +26,35 @@ export function linear_input_major(
   I: i32,
   R: i32,
 ): void {
+  linear_input_major_part(y, x, weight, bias, inputs, T, O, I, R, 0, O)
+}
+
+/** Columns from..to of y and of the matrix. */
+export function linear_input_major_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O]
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
   const count = inputs ? R : I
-  memory.fill(y, 0, <usize>T * bytes(O))
-  if (T >= WORTH_PACKING) addOuterProducts(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
-  else if (T > 1 || inputs || O >= WIDE) addRows(y, weight, x, inputs, T, O, I, count)
-  else if (T == 1) addRowsOneByOne(y, weight, x, count, O)
+  const width = to - from
+  y += bytes(from)
+  weight += bytes(from)
+  for (let t = 0; t < T; t++) memory.fill(rowAt(y, t, O), 0, bytes(width))
+  if (T >= WORTH_PACKING) addOuterProducts(y, 0, O, x, I, 1, weight, O, inputs, T, width, count)
+  else if (T > 1 || inputs || O >= WIDE) addRows(y, weight, x, inputs, T, width, O, I, count)
+  else if (T == 1) addRowsOneByOne(y, weight, x, count, width, O)
   if (bias) {
     for (let t = 0; t < T; t++) {
       const row = rowAt(y, t, O)
-      addArrays(row, row, bias, O)
+      addArrays(row, row, bias + bytes(from), width)
     }
   }
 }

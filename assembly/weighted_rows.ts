@@ -18,18 +18,22 @@ const GROUP: i32 = 8
 /** Columns of a group that stay in a first-level cache while several tokens use them. */
 const CHUNK: i32 = 512
 
-/** Every row, one after the other. */
+/** Every row, one after the other; rows of the matrix are `stride` numbers apart. */
 export function addRowsOneByOne(
   y: usize, // [width]
   matrix: usize, // [count, width]
   x: usize, // [count]
   count: i32,
   width: i32,
+  stride: i32,
 ): void {
-  for (let r = 0; r < count; r++) addScaled(y, rowAt(matrix, r, width), load<f32>(x + bytes(r)), width)
+  for (let r = 0; r < count; r++) addScaled(y, rowAt(matrix, r, stride), load<f32>(x + bytes(r)), width)
 }
 
-/** Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. */
+/**
+ * Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. Rows of y and of the matrix
+ * are `stride` numbers apart.
+ */
 export function addRows(
   y: usize, // [T, width]
   matrix: usize, // [I, width]
@@ -37,6 +41,7 @@ export function addRows(
   list: usize, // [count] or null
   T: i32,
   width: i32,
+  stride: i32,
   I: i32,
   count: i32,
 ): void {
@@ -46,14 +51,14 @@ export function addRows(
   for (let first = 0; first < count; first += GROUP) {
     const size = min<i32>(GROUP, count - first)
     for (let r = 0; r < size; r++)
-      store<usize>(addresses + bytes(r), rowAt(matrix, unitAt(list, first + r), width))
+      store<usize>(addresses + bytes(r), rowAt(matrix, unitAt(list, first + r), stride))
     for (let column = 0; column < width; column += chunk) {
       const at = bytes(column)
       for (let t = 0; t < T; t++) {
         const from = rowAt(x, t, I)
         for (let r = 0; r < size; r++)
           store<f32>(factors + bytes(r), load<f32>(from + bytes(unitAt(list, first + r))))
-        addGroup(rowAt(y, t, width), at, min<i32>(chunk, width - column), size)
+        addGroup(rowAt(y, t, stride), at, min<i32>(chunk, width - column), size)
       }
     }
   }
