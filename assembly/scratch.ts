@@ -24,8 +24,8 @@ const ADDRESSES: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
 const FACTORS: usize = ADDRESSES + 8 * 4
 const BYTE_COUNTS: usize = FACTORS + 8 * 4
 
-/** Bytes of the range. */
-export const scratch_size: usize = BYTE_COUNTS + 256 * 4
+/** Bytes of the range, a multiple of 64. */
+export const scratch_size: usize = (BYTE_COUNTS + 256 * 4 + 63) & ~63
 
 /** linear_tile: a block's accumulators, [tile 48][group 4][token 2][row 4] f32x4. */
 export function accumulators(): usize {

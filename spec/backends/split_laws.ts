@@ -38,7 +38,8 @@ export class PartByPart extends WasmBackend {
 }
 
 function enginePartByPart(module: WebAssembly.Module, plan: Plan, cut: Cut): Engine {
-  const { memory, kernels, heapBase } = startAlone(module)
+  const alone = startAlone(module)
+  const { memory, kernels, heapBase } = alone
   const instances = [kernels, instantiate(module, memory, heapBase).kernels]
   const cutOps = splitOps.map((name) => {
     const split = splitOf(name) as Split
@@ -50,7 +51,7 @@ function enginePartByPart(module: WebAssembly.Module, plan: Plan, cut: Cut): Eng
     }
     return [name, run] as const
   })
-  return { memory, kernels: { ...kernels, ...Object.fromEntries(cutOps) }, heapBase: 2 * heapBase }
+  return { ...alone, kernels: { ...kernels, ...Object.fromEntries(cutOps) }, heapBase: 2 * heapBase }
 }
 
 /** Sizes of a call: from one unit to many grains of them. */
