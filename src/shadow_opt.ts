@@ -44,6 +44,11 @@ export const embeddedName = 'embedded'
 export interface OpenOptions {
   /** What computes; default `wasm`. */
   readonly backend?: BackendName
+  /**
+   * How many threads may compute, or as many as suit this machine; default 1. The text is the same. Of several, each call
+   * takes those that were measured to make it faster by now.
+   */
+  readonly threads?: number | 'auto'
   /** Ends the load. */
   readonly signal?: AbortSignal
   /** Called after each tensor. */
@@ -122,7 +127,7 @@ export class ShadowOpt {
    * Loads a model in Hugging Face form: config.json, weights as safetensors or .bin, tokenizer files.
    * @param pathOrName a folder, or `embedded` (the default) for the model that comes with this package
    * @throws InputError for every file that is refused, with its reason as code; MissingError HUB_MISSING for the name of
-   *   a model on the Hugging Face hub, BACKEND_MISSING; the signal's reason
+   *   a model on the Hugging Face hub, BACKEND_MISSING, THREADS_MISSING; UsageError THREADS; the signal's reason
    * @example
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
@@ -143,7 +148,7 @@ export class ShadowOpt {
     const folder = await openModelFolder(await findModel(pathOrName))
     try {
       const config = parseOptConfig(folder.configJson)
-      const backend = await createBackend(options.backend ?? 'wasm')
+      const backend = await createBackend(options.backend ?? 'wasm', { threads: options.threads })
       try {
         const model = await OptModel.load(config, folder.source, backend, { signal, onProgress })
         return new ShadowOpt(pathOrName, folder, model)

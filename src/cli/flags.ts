@@ -4,13 +4,15 @@
 import { Option } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
 import { backendNames } from '../backends/select.ts'
-import { seedFlag } from './values.ts'
+import { seedFlag, threadsFlag } from './values.ts'
 
 /** What a command that runs a model is given. */
 export interface ModelFlags {
   /** A folder, or nothing for the embedded model. */
   readonly model?: string
   readonly backend: BackendName
+  /** Default: one. */
+  readonly threads?: number | 'auto'
   readonly quiet?: boolean
 }
 
@@ -25,6 +27,14 @@ export function modelOption(): Option {
 /** What computes. */
 export function backendOption(): Option {
   return new Option('--backend <name>', 'what computes').choices(backendNames).default('wasm')
+}
+
+/** How many threads compute. */
+export function threadsOption(): Option {
+  return new Option(
+    '--threads <count>',
+    'threads that may compute, or auto; more than one where measured to be faster (default: 1)',
+  ).argParser(threadsFlag)
 }
 
 /** The one seed of a run. */

@@ -11,12 +11,13 @@ import type { Session } from './session.ts'
  */
 export async function withModel<T>(
   session: Session,
-  { model, backend, quiet }: ModelFlags,
+  { model, backend, threads, quiet }: ModelFlags,
   work: (opt: ShadowOpt) => Promise<T>,
 ): Promise<T> {
   if (quiet) session.quieten()
   const opt = await ShadowOpt.fromPretrained(model ?? embeddedName, {
     backend,
+    threads,
     signal: session.signal,
     onProgress: ({ loaded, total }) => session.progress.update({ stage: 'loading', done: loaded, total }),
   })

@@ -11,7 +11,14 @@ import { brownForEvaluation, readDocuments } from '../../eval/texts.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { InputError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  modelOption,
+  quietOption,
+  seedOption,
+  threadsOption,
+  type ModelFlags,
+} from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
@@ -95,6 +102,7 @@ export function addEval(program: Command, session: Session): void {
   addPlannerFlags(command)
     .addOption(seedOption())
     .addOption(backendOption())
+    .addOption(threadsOption())
     .option('--json', 'print one JSON object instead of the table')
     .option('-o, --output <file>', 'also write the JSON object to a file')
     .addOption(quietOption())

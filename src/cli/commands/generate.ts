@@ -7,7 +7,7 @@ import { now } from '../../platform/platform.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import type { GenerateStep, ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, type ModelFlags } from '../flags.ts'
+import { backendOption, modelOption, quietOption, threadsOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import {
   addPlanFlags,
@@ -63,6 +63,7 @@ export function addGenerate(program: Command, session: Session): void {
     .option('--top-k <count>', 'draw among this many tokens only (default: all)', wholeFlag('top-k', count))
     .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
     .addOption(backendOption())
+    .addOption(threadsOption())
     .addOption(modeOption())
     .option('--json', 'print one JSON object at the end instead of text')
     .addOption(quietOption())

@@ -22,7 +22,14 @@ import { readWikitext } from '../../eval/wikitext.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  modelOption,
+  quietOption,
+  seedOption,
+  threadsOption,
+  type ModelFlags,
+} from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
@@ -94,6 +101,7 @@ export function addPerplexity(program: Command, session: Session): void {
   addPlannerFlags(command)
     .addOption(seedOption())
     .addOption(backendOption())
+    .addOption(threadsOption())
     .option('--json', 'print one JSON object instead of the table')
     .option('-o, --output <file>', 'also write the JSON object to a file')
     .addOption(quietOption())
