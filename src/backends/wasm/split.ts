@@ -31,7 +31,7 @@ const byRows: Row = { along: 'rows', times: ['T', 'I'], grain: 16, least: [16, 1
  * A matrix stored a row per input: parts of its columns. Each reads a piece of every row, and the shorter the pieces, the
  * more of what the processor reads ahead belongs to another part (bench/README.md).
  */
-const byColumns: Row = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [2048, 384] }
+const byColumns: Row = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [1024, 384] }
 /** Heads, which have keys and values of their own. */
 const byHeads: Row = { along: 'heads', times: ['T', 'S', 'K'], grain: 1, least: [1, 1] }
 

@@ -4,7 +4,9 @@
  * Sharing may halve the time of a call, or, while another process holds a core, make it many times longer; and either
  * may become the other at any moment. So sharing is tried now and then, and kept while it pays:
  *
- * - A phase of shared calls ends as soon as they lost, since they were last at their best, more than a fraction of a call.
+ * - A phase of shared calls begins with a trial of a few: the first of them wakes the other threads, the others show what
+ *   sharing is worth. After it the phase ends as soon as calls lost, since they were last at their best, more than a
+ *   fraction of a call.
  * - A phase that lost some time in all is followed by unshared calls that take at least 32 times as long, and twice as long
  *   again after each further one. So of all the time less than 1/32 is lost, beyond what the first phase loses.
  * - Among shared calls some are not shared, to learn how long that takes by now. They cost nothing against one thread.
@@ -13,8 +15,10 @@
  * not be of one size.
  */
 
-/** A phase ends when it lost this many calls, as long as one thread takes for them. */
-const PATIENCE = 0.5
+/** Calls of a trial. */
+const TRIAL = 4
+/** A phase ends when it lost this many calls, as long as one thread takes for them: in its trial, and after it. */
+const PATIENCE = { trial: 6, later: 0.5 }
 /** After a phase unshared calls take at least as many times as long as it lost. */
 const REST = 32
 /** Further phases that lose double the rest up to this many times. */
@@ -49,6 +53,8 @@ export class ThreadGauge {
   #dueTime = 0
   /** Phases in a row that did not pay. */
   #failures = 0
+  /** Time per work of the calls of the trial so far; null after it. */
+  #trial: number[] | null = null
   /** Of this phase: what one thread would have taken, and how much longer it took. */
   #expected = 0
   #lost = 0
@@ -92,8 +98,9 @@ export class ThreadGauge {
     this.#usual = this.#alone.median
     this.#expected = this.#lost = this.#drift = 0
     this.#shared = null
+    this.#trial = []
     this.#doubted = []
-    this.#untilSample = SAMPLING.least
+    this.#untilSample = TRIAL + SAMPLING.least
   }
 
   #recordShared(time: number, work: number): void {
@@ -104,8 +111,24 @@ export class ThreadGauge {
     this.#lost += excess
     this.#drift = Math.max(0, this.#drift + excess)
     const rate = time / work
-    this.#shared = this.#shared === null ? rate : this.#shared + (rate - this.#shared) / 4
-    if (this.#drift > PATIENCE * expected) this.#stop(expected)
+    if (this.#trial) this.#try(this.#trial, rate, expected)
+    else {
+      this.#shared = (this.#shared ?? rate) + (rate - (this.#shared ?? rate)) / 4
+      if (this.#drift > PATIENCE.later * expected) this.#stop(expected)
+    }
+  }
+
+  /** A shared call of the trial. */
+  #try(trial: number[], rate: number, expected: number): void {
+    trial.push(rate)
+    this.#shared = median(trial.slice(trial.length === 1 ? 0 : 1))
+    const isOver = trial.length === TRIAL
+    const pays = this.#shared < (1 - WORTHWHILE) * this.#usual
+    if (isOver ? !pays : this.#drift > PATIENCE.trial * expected) this.#stop(expected)
+    else if (isOver) {
+      this.#trial = null
+      this.#drift = 0
+    }
   }
 
   /** An unshared call of the phase: believed if it is as usual, else if the next ones are like it. */
@@ -148,7 +171,11 @@ class LastTimes {
   }
 
   get median(): number {
-    const times = this.#times.slice(0, this.#count).sort()
-    return times[times.length >> 1]
+    return median(this.#times.subarray(0, Math.min(this.#count, MEMORY)))
   }
+}
+
+function median(numbers: Iterable<number>): number {
+  const sorted = Float64Array.from(numbers).sort()
+  return sorted[sorted.length >> 1]
 }

@@ -16,7 +16,7 @@ export interface ThreadSetup {
 }
 
 /** Looking for a job without sleeping: waking up takes longer than the calls between two that are shared. */
-const AWAKE = 0.2 // ms
+const AWAKE = 0.1 // ms
 
 /** Looks between two looks at the clock. */
 const LOOKS = 100
