@@ -1,8 +1,9 @@
 /**
  * Two threads beside one: products and decoding, on cores that are free, and while another process holds one of them.
  *
- * "shared" shares every call that can be cut; "auto" is what `--threads` does: it measures and decides. With a core taken
- * auto is to take no more than 1/0.95 of one thread's time; so there its whole time counts, what it tries included.
+ * "shared" shares every call that can be cut; "auto" is what `--threads` does: it measures and decides; "again" is one
+ * thread once more, which shows what differences mean nothing. With a core taken auto is to take no more than 1/0.95 of
+ * one thread's time: there the time of all rounds counts, what it tries included.
  */
 import { spawn } from 'node:child_process'
 import { write } from '../src/platform/platform.ts'
@@ -28,16 +29,19 @@ const PRODUCTS = [
 
 /** Weights of a shape for one token: several matrices, so that none waits in a cache. */
 const WEIGHT_BYTES = 96 * 2 ** 20
-const ROUNDS = 15
+/** How often a turn goes through them: about 50 ms, in which threads that slept since the last turn count little. */
+const TIMES = 10
+const ROUNDS = 21
 /** Tokens of a turn of decoding. */
 const TOKENS = 16
 
-const kinds = ['one', 'shared', 'auto'] as const
+const kinds = ['one', 'again', 'shared', 'auto'] as const
 type Backends = Readonly<Record<(typeof kinds)[number], Backend>>
 
 async function openBackends(): Promise<Backends> {
   return {
     one: await createBackend('wasm'),
+    again: await createBackend('wasm'),
     shared: await createBackend('wasm', { threads: 2, sharing: 'always' }),
     auto: await createBackend('wasm', { threads: 2 }),
   }
@@ -52,6 +56,7 @@ interface Bench extends Disposable {
 
 function productBench(backends: Backends, [op, T, O, I]: (typeof PRODUCTS)[number]): Bench {
   const count = T === 1 ? Math.max(1, Math.floor(WEIGHT_BYTES / (4 * O * I))) : 2
+  const times = T === 1 ? TIMES : 1
   const scopes = kinds.map((kind) => new BufferScope(backends[kind]))
   const jobs = scopes.map((scope, i): Job => {
     const numbers = (length: number) => scope.upload(new Float32Array(length).fill(0.01))
@@ -59,9 +64,10 @@ function productBench(backends: Backends, [op, T, O, I]: (typeof PRODUCTS)[numbe
     const [y, x] = [numbers(T * O), numbers(T * I)]
     const multiply = scope.backend.ops[op]
     const run = (): void => {
-      for (const weight of weights) multiply(y, x, weight, null, null, T, O, I, 0)
+      for (let i = 0; i < times; i++)
+        for (const weight of weights) multiply(y, x, weight, null, null, T, O, I, 0)
     }
-    return { name: kinds[i], work: count, run }
+    return { name: kinds[i], work: times * count, run }
   })
   const end = (): void => scopes.forEach((scope) => scope.dispose())
   return { name: `${op} ${T} x ${O} x ${I}`, jobs, [Symbol.dispose]: end }
@@ -99,21 +105,28 @@ async function whileBusy<T>(work: () => T): Promise<T> {
 }
 
 async function measure({ name, jobs }: Bench): Promise<string[]> {
-  const [one, shared, auto] = takeTurns(jobs, ROUNDS)
-  const [busyOne, busyShared, busyAuto] = await whileBusy(() => takeTurns(jobs, ROUNDS))
-  return [
-    name,
-    figure(one, 1000),
-    ...[ratio(shared, one), ratio(auto, one), ratio(busyShared, busyOne), ratio(busyAuto, busyOne)].map((x) =>
-      x.toFixed(2),
-    ),
-    inAll(busyAuto, busyOne).toFixed(2),
+  const [one, ...free] = takeTurns(jobs, ROUNDS)
+  const [busyOne, ...busy] = await whileBusy(() => takeTurns(jobs, ROUNDS))
+  const cells = [
+    ...free.map((rates) => ratio(rates, one)),
+    ...busy.map((rates) => ratio(rates, busyOne)),
+    ...busy.map((rates) => inAll(rates, busyOne)),
   ]
+  return [name, figure(one, 1000), ...cells.map((cell) => cell.toFixed(2))]
 }
 
 export async function run(): Promise<void> {
   const backends = await openBackends()
-  const rows = [['', 'one, per second', 'shared', 'auto', 'busy: shared', 'auto', 'auto in all']]
+  const columns = kinds.slice(1)
+  const rows = [
+    [
+      '',
+      'one, per second',
+      ...columns,
+      ...columns.map((kind) => `${kind}, busy`),
+      ...columns.map((kind) => `${kind}, in all`),
+    ],
+  ]
   for (const product of PRODUCTS) {
     using bench = productBench(backends, product)
     rows.push(await measure(bench))

@@ -11,16 +11,20 @@
  *   again after each further one. So of all the time less than 1/32 is lost, beyond what the first phase loses.
  * - Among shared calls some are not shared, to learn how long that takes by now. They cost nothing against one thread.
  *
- * Times are arguments: nothing here looks at a clock. They are counted per unit of work, so that calls of one kind need
+ * Times are arguments: nothing here looks at a clock. They are compared per unit of work, so that calls of one kind need
  * not be of one size.
  */
 
 /** Calls of a trial. */
 const TRIAL = 4
-/** A phase ends when it lost this many calls, as long as one thread takes for them: in its trial, and after it. */
-const PATIENCE = { trial: 6, later: 0.5 }
+/** A trial is given up when it lost a call, as long as one thread takes for it, and what waking a thread may take. */
+const WAKING = 1 // ms
+/** Later a phase ends when it lost this much of a call. */
+const PATIENCE = 0.5
 /** After a phase unshared calls take at least as many times as long as it lost. */
 const REST = 32
+/** What a phase that did not pay counts as having lost at least, in calls. */
+const LEAST_LOSS = 0.25
 /** Further phases that lose double the rest up to this many times. */
 const MOST_DOUBLINGS = 5
 /** A phase paid if it gained this share of what one thread takes. */
@@ -77,7 +81,7 @@ export class ThreadGauge {
     return this.#untilSample > 0
   }
 
-  /** What a call took. @param time in any unit, always the same; @param work above 0 */
+  /** What a call took. @param time milliseconds; @param work above 0 */
   record(shared: boolean, time: number, work: number): void {
     if (shared) this.#recordShared(time, work)
     else if (this.#isSharing) this.#recordSample(time / work, work)
@@ -114,7 +118,7 @@ export class ThreadGauge {
     if (this.#trial) this.#try(this.#trial, rate, expected)
     else {
       this.#shared = (this.#shared ?? rate) + (rate - (this.#shared ?? rate)) / 4
-      if (this.#drift > PATIENCE.later * expected) this.#stop(expected)
+      if (this.#drift > PATIENCE * expected) this.#stop(expected)
     }
   }
 
@@ -124,7 +128,7 @@ export class ThreadGauge {
     this.#shared = median(trial.slice(trial.length === 1 ? 0 : 1))
     const isOver = trial.length === TRIAL
     const pays = this.#shared < (1 - WORTHWHILE) * this.#usual
-    if (isOver ? !pays : this.#drift > PATIENCE.trial * expected) this.#stop(expected)
+    if (isOver ? !pays : this.#drift > expected + WAKING) this.#stop(expected)
     else if (isOver) {
       this.#trial = null
       this.#drift = 0
@@ -152,7 +156,7 @@ export class ThreadGauge {
     const paid = -this.#lost > WORTHWHILE * this.#expected
     this.#failures = paid ? 0 : this.#failures + 1
     const doubled = 2 ** Math.min(this.#failures - 1, MOST_DOUBLINGS)
-    this.#dueTime = paid ? 0 : REST * Math.max(this.#lost, call) * doubled
+    this.#dueTime = paid ? 0 : REST * Math.max(this.#lost, LEAST_LOSS * call) * doubled
     this.#dueCalls = SHORT_REST
   }
 }
