@@ -19,24 +19,27 @@ const GROUP: i32 = 8
 /** Columns of a group that stay in a first-level cache while several tokens use them. */
 const CHUNK: i32 = 512
 
-/** Chosen rows, one after the other: y += sum over r of x[r] * matrix[r]. */
+/**
+ * Chosen rows, one after the other: y += sum over r of x[r] * matrix[r]. Rows of the matrix are `stride` numbers apart.
+ */
 export function addRowsOneByOne<W>(
   y: usize, // [width]
   matrix: usize, // [., width] W
   x: usize, // [.]
   list: usize, // [count] or null
   width: i32,
+  stride: i32,
   count: i32,
 ): void {
   for (let r = 0; r < count; r++) {
     const row = unitAt(list, r)
-    addScaled<W>(y, storedRow<W>(matrix, row, width), load<f32>(x + bytes(row)), width)
+    addScaled<W>(y, storedRow<W>(matrix, row, stride), load<f32>(x + bytes(row)), width)
   }
 }
 
 /**
- * Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. What is multiplied by the unit
- * of W is x, which must stay finite in units.
+ * Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. Rows of y and of the matrix
+ * are `stride` numbers apart. What is multiplied by the unit of W is x, which must stay finite in units.
  */
 export function addRows<W>(
   y: usize, // [T, width]
@@ -45,6 +48,7 @@ export function addRows<W>(
   list: usize, // [count] or null
   T: i32,
   width: i32,
+  stride: i32,
   I: i32,
   count: i32,
 ): void {
@@ -54,14 +58,14 @@ export function addRows<W>(
   for (let first = 0; first < count; first += GROUP) {
     const size = min<i32>(GROUP, count - first)
     for (let r = 0; r < size; r++)
-      store<usize>(addresses + bytes(r), storedRow<W>(matrix, unitAt(list, first + r), width))
+      store<usize>(addresses + bytes(r), storedRow<W>(matrix, unitAt(list, first + r), stride))
     for (let column = 0; column < width; column += chunk) {
       const at = bytes(column)
       for (let t = 0; t < T; t++) {
         const from = rowAt(x, t, I)
         for (let r = 0; r < size; r++)
           store<f32>(factors + bytes(r), load<f32>(from + bytes(unitAt(list, first + r))) * unit<W>())
-        addGroup<W>(rowAt(y, t, width), at, min<i32>(chunk, width - column), size)
+        addGroup<W>(rowAt(y, t, stride), at, min<i32>(chunk, width - column), size)
       }
     }
   }
