@@ -24,7 +24,6 @@ import type { Predictor } from '../../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import type { OptConfig } from '../../model/opt/config.ts'
 import { storedBytes, type Storage } from '../../model/opt/matrix.ts'
-import type { BenchPlanner } from './arms.ts'
 import { RandomBlock } from './random_weights.ts'
 
 /** Hidden units of each kind. */
@@ -34,8 +33,8 @@ export const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> =
   dejavu: { headHidden: 512, neuronHidden: 1000, features: 'none' },
 }
 
-/** The kinds of predictor that planners ask. */
-export function kindsNeeded(planners: readonly (BenchPlanner | 'mask')[]): PredictorKind[] {
+/** The kinds of predictor that planners of these names ask. */
+export function kindsNeeded(planners: readonly string[]): PredictorKind[] {
   return predictorKinds.filter((kind) => planners.includes(kind))
 }
 
