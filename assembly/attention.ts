@@ -7,7 +7,7 @@ import { attendTiled, isAttentionTiled, queriesPerBlock } from './attention_tile
 import { addScaled, scaleArray } from './elementwise'
 import { bytes, dot } from './float32'
 import { attentionWeights, scoreGradients } from './scratch'
-import { rowAt, unitAt } from './units'
+import { clearOwned, rowAt, unitAt } from './units'
 import { addRows } from './weighted_rows'
 
 export function attention(
@@ -24,12 +24,30 @@ export function attention(
   K: i32,
   R: i32,
 ): void {
-  const count = heads ? R : H
-  const size = <usize>T * <usize>H * bytes(K)
-  if (heads) memory.fill(y, 0, size)
+  attention_part(y, query, key, value, heads, scale, T, S, C, H, K, R, 0, heads ? R : H)
+}
+
+/** Heads from..to, or those of entries from..to of the list. */
+export function attention_part(
+  y: usize, // [T, H, K]
+  query: usize, // [T, H, K]
+  key: usize, // [H, C, K]
+  value: usize, // [H, C, K]
+  heads: usize, // [R] or null
+  scale: f32,
+  T: i32,
+  S: i32,
+  C: i32,
+  H: i32,
+  K: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  if (heads) clearOwned(y, heads, T, H, K, R, from, to)
   const block = queriesPerBlock(T, S, K)
   if (isAttentionTiled(block, S, K)) {
-    for (let r = 0; r < count; r++) {
+    for (let r = from; r < to; r++) {
       const h = unitAt(heads, r)
       const at = rowAt(0, h, K)
       const past = rowAt(0, h * C, K)
@@ -37,8 +55,8 @@ export function attention(
     }
     return
   }
-  for (let r = 0; r < count; r += GROUP)
-    attendHeads(y, query, key, value, heads, scale, T, S, C, H, K, r, min<i32>(GROUP, count - r))
+  for (let r = from; r < to; r += GROUP)
+    attendHeads(y, query, key, value, heads, scale, T, S, C, H, K, r, min<i32>(GROUP, to - r))
 }
 
 export function attention_backward(
@@ -77,7 +95,7 @@ export function attention_backward(
         addScaled<f32>(key_grad + past, row, load<f32>(gradients + bytes(s)), K)
       }
       memory.fill(row, 0, bytes(K))
-      addRows<f32>(row, headKey, gradients, 0, 1, K, visible, visible)
+      addRows<f32>(row, headKey, gradients, 0, 1, K, K, visible, visible)
       scaleArray(row, row, scale, K)
     }
   }

@@ -9,7 +9,7 @@ import { bytes } from './float32'
 import { quantizeSteps } from './quantized_steps'
 import { attentionWeights } from './scratch'
 import { softmaxRow } from './softmax_row'
-import { rowAt, unitAt } from './units'
+import { clearOwned, rowAt, unitAt } from './units'
 
 export function attention_i8(
   y: usize, // [T, H, K]
@@ -27,22 +27,60 @@ export function attention_i8(
   K: i32,
   R: i32,
 ): void {
-  const count = heads ? R : H
-  if (heads) memory.fill(y, 0, <usize>T * <usize>H * bytes(K))
+  attention_i8_part(
+    y,
+    query,
+    key,
+    key_scales,
+    value,
+    value_scales,
+    heads,
+    scale,
+    T,
+    S,
+    C,
+    H,
+    K,
+    R,
+    0,
+    heads ? R : H,
+  )
+}
+
+/** Heads from..to, or those of entries from..to of the list. */
+export function attention_i8_part(
+  y: usize, // [T, H, K]
+  query: usize, // [T, H, K]
+  key: usize, // [H, C, K] i8
+  key_scales: usize, // [H, C]
+  value: usize, // [H, C, K] i8
+  value_scales: usize, // [H, C]
+  heads: usize, // [R] or null
+  scale: f32,
+  T: i32,
+  S: i32,
+  C: i32,
+  H: i32,
+  K: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  if (heads) clearOwned(y, heads, T, H, K, R, from, to)
   const block = byteQueriesPerBlock(T, S, K)
-  for (let r = 0; r < count; r++) {
+  for (let r = from; r < to; r++) {
     const h = unitAt(heads, r)
     const past = h * C
     const at = rowAt(0, h, K)
-    const from = <usize>past * <usize>K
+    const first = <usize>past * <usize>K
     const scales = bytes(past)
     if (block > 0)
       attendBytesTiled(
         y + at,
         query + at,
-        key + from,
+        key + first,
         key_scales + scales,
-        value + from,
+        value + first,
         value_scales + scales,
         scale,
         T,
@@ -57,9 +95,9 @@ export function attention_i8(
         attendBytes(
           y + row,
           query + row,
-          key + from,
+          key + first,
           key_scales + scales,
-          value + from,
+          value + first,
           value_scales + scales,
           scale,
           S - T + t + 1,

@@ -64,6 +64,6 @@ export function attendTiled(
     addOuterProducts<f32>(to, 0, token, weights, apart, 1, value, K, 0, block, K, shared)
     const rest = rowAt(value, shared, K)
     for (let i = 1; i < block; i++)
-      addRows<f32>(rowAt(to, i, token), rest, rowAt(weights, i, apart) + bytes(shared), 0, 1, K, i, i)
+      addRows<f32>(rowAt(to, i, token), rest, rowAt(weights, i, apart) + bytes(shared), 0, 1, K, K, i, i)
   }
 }

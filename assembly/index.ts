@@ -33,5 +33,21 @@ export { narrow_bf16, narrow_f16 } from './narrow'
 export { quantize_rows } from './quantize_rows'
 export { copy_rows, copy_rows_bf16, copy_rows_f16, copy_rows_i8 } from './copy_rows'
 
+/**
+ * Parts of ops that several threads share: the arguments of the op, then which part (src/backends/wasm/split.ts). Parts
+ * write apart from each other, and together do what the op does.
+ */
+export { linear_part, linear_bf16_part, linear_f16_part } from './linear'
+export { linear_i8_part } from './linear_i8'
+export {
+  linear_input_major_part,
+  linear_input_major_bf16_part,
+  linear_input_major_f16_part,
+} from './linear_input_major'
+export { linear_input_major_i8_part } from './linear_input_major_i8'
+export { linear_backward_weight_part } from './linear_backward'
+export { attention_part } from './attention'
+export { attention_i8_part } from './attention_i8'
+
 /** How much memory of its own an instance works in, in bytes. */
 export { scratch_size } from './scratch'

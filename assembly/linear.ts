@@ -10,7 +10,7 @@ import { addArrays, allFitUnits } from './elementwise'
 import { bytes, dot, dotThree } from './float32'
 import { isTiled, linearTiled } from './linear_tile'
 import { bf16, f16, prepare, storedRow } from './storage'
-import { addChosen, rowAt, unitAt } from './units'
+import { addChosen, clearOwned, rowAt, unitAt } from './units'
 
 export function linear(
   y: usize, // [T, O]
@@ -23,7 +23,24 @@ export function linear(
   I: i32,
   R: i32,
 ): void {
-  overRows<f32>(y, x, weight, bias, rows, T, O, I, R)
+  overRows<f32>(y, x, weight, bias, rows, T, O, I, R, 0, rows ? R : O)
+}
+
+/** What rows from..to of the matrix give, or entries from..to of the list. */
+export function linear_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [O, I]
+  bias: usize, // [O] or null
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  overRows<f32>(y, x, weight, bias, rows, T, O, I, R, from, to)
 }
 
 export function linear_bf16(
@@ -37,7 +54,24 @@ export function linear_bf16(
   I: i32,
   R: i32,
 ): void {
-  overRows<bf16>(y, x, weight, bias, rows, T, O, I, R)
+  overRows<bf16>(y, x, weight, bias, rows, T, O, I, R, 0, rows ? R : O)
+}
+
+/** What rows from..to of the matrix give, or entries from..to of the list. */
+export function linear_bf16_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [O, I] bf16
+  bias: usize, // [O] or null
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  overRows<bf16>(y, x, weight, bias, rows, T, O, I, R, from, to)
 }
 
 export function linear_f16(
@@ -51,7 +85,24 @@ export function linear_f16(
   I: i32,
   R: i32,
 ): void {
-  overRows<f16>(y, x, weight, bias, rows, T, O, I, R)
+  overRows<f16>(y, x, weight, bias, rows, T, O, I, R, 0, rows ? R : O)
+}
+
+/** What rows from..to of the matrix give, or entries from..to of the list. */
+export function linear_f16_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [O, I] f16
+  bias: usize, // [O] or null
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  overRows<f16>(y, x, weight, bias, rows, T, O, I, R, from, to)
 }
 
 function overRows<W>(
@@ -64,10 +115,31 @@ function overRows<W>(
   O: i32,
   I: i32,
   R: i32,
+  from: i32,
+  to: i32,
 ): void {
-  const count = rows ? R : O
   prepare<W>()
-  if (rows) memory.fill(y, 0, <usize>T * bytes(O))
+  if (rows) {
+    clearOwned(y, rows, T, O, 1, R, from, to)
+    multiply<W>(y, x, weight, bias, rows + bytes(from), T, O, I, to - from)
+  } else {
+    const ownBias = bias ? bias + bytes(from) : 0
+    multiply<W>(y + bytes(from), x, storedRow<W>(weight, from, I), ownBias, 0, T, O, I, to - from)
+  }
+}
+
+/** The first `count` rows of the matrix, or of the list. */
+function multiply<W>(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize,
+  bias: usize,
+  rows: usize,
+  T: i32,
+  O: i32,
+  I: i32,
+  count: i32,
+): void {
   if (isTiled(T, I, count)) {
     linearTiled<W>(y, x, weight, bias, rows, T, O, I, count)
     return
@@ -96,7 +168,7 @@ function overRows<W>(
 function addBiases(y: usize, bias: usize, rows: usize, T: i32, O: i32, count: i32): void {
   for (let t = 0; t < T; t++) {
     const to = rowAt(y, t, O)
-    if (!rows) addArrays(to, to, bias, O)
+    if (!rows) addArrays(to, to, bias, count)
     else addChosen(to, bias, rows, count)
   }
 }

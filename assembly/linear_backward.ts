@@ -20,7 +20,28 @@ export function linear_backward_weight(
   I: i32,
   R: i32,
 ): void {
-  const count = rows ? R : O
+  linear_backward_weight_part(weight_grad, y_grad, x, rows, T, O, I, R, 0, rows ? R : O)
+}
+
+/** What rows from..to of the matrix receive, or entries from..to of the list. */
+export function linear_backward_weight_part(
+  weight_grad: usize, // [O, I]
+  y_grad: usize, // [T, O]
+  x: usize, // [T, I]
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  const count = to - from
+  if (rows) rows += bytes(from)
+  else {
+    weight_grad = rowAt(weight_grad, from, I)
+    y_grad += bytes(from)
+  }
   if (T >= WORTH_PACKING && count >= WORTH_PACKING) {
     addOuterProducts<f32>(weight_grad, rows, I, y_grad, 1, O, x, I, 0, count, I, T)
     return

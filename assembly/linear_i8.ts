@@ -10,7 +10,7 @@ import { multiplyPairs } from './int16_pairs'
 import { quantizeSteps } from './quantized_steps'
 import { integerSums, quantized, tokenSteps } from './scratch'
 import { storedRow } from './storage'
-import { rowAt, unitAt } from './units'
+import { clearOwned, rowAt, unitAt } from './units'
 
 /** Rounded tokens that stay in a second-level cache, in numbers: more tokens mean fewer readings of the weights. */
 const BLOCK: i32 = 131072
@@ -29,8 +29,34 @@ export function linear_i8(
   I: i32,
   R: i32,
 ): void {
-  const count = rows ? R : O
-  if (rows) memory.fill(y, 0, <usize>T * bytes(O))
+  linear_i8_part(y, x, weight, scales, bias, rows, T, O, I, R, 0, rows ? R : O)
+}
+
+/** What rows from..to of the matrix give, or entries from..to of the list. */
+export function linear_i8_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [O, I] i8
+  scales: usize, // [O]
+  bias: usize, // [O] or null
+  rows: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  const count = to - from
+  if (rows) {
+    clearOwned(y, rows, T, O, 1, R, from, to)
+    rows += bytes(from)
+  } else {
+    y += bytes(from)
+    weight = storedRow<i8>(weight, from, I)
+    scales += bytes(from)
+    if (bias) bias += bytes(from)
+  }
   if (count == 0) return
   const block = min<i32>(MOST_TOKENS, (BLOCK / max<i32>(I, 1)) & ~1)
   for (let first = 0; first < T; first += block) {

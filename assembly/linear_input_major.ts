@@ -7,7 +7,7 @@
 import { addArrays } from './elementwise'
 import { bytes } from './float32'
 import { addOuterProducts } from './outer_product'
-import { bf16, f16, prepare } from './storage'
+import { bf16, f16, prepare, storedRow } from './storage'
 import { rowAt } from './units'
 import { addRows, addRowsOneByOne } from './weighted_rows'
 
@@ -28,7 +28,24 @@ export function linear_input_major(
   I: i32,
   R: i32,
 ): void {
-  overInputs<f32>(y, x, weight, bias, inputs, T, O, I, R)
+  overInputs<f32>(y, x, weight, bias, inputs, T, O, I, R, 0, O)
+}
+
+/** Columns from..to of y and of the matrix. */
+export function linear_input_major_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O]
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  overInputs<f32>(y, x, weight, bias, inputs, T, O, I, R, from, to)
 }
 
 export function linear_input_major_bf16(
@@ -42,7 +59,24 @@ export function linear_input_major_bf16(
   I: i32,
   R: i32,
 ): void {
-  overInputs<bf16>(y, x, weight, bias, inputs, T, O, I, R)
+  overInputs<bf16>(y, x, weight, bias, inputs, T, O, I, R, 0, O)
+}
+
+/** Columns from..to of y and of the matrix. */
+export function linear_input_major_bf16_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O] bf16
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  overInputs<bf16>(y, x, weight, bias, inputs, T, O, I, R, from, to)
 }
 
 export function linear_input_major_f16(
@@ -56,7 +90,24 @@ export function linear_input_major_f16(
   I: i32,
   R: i32,
 ): void {
-  overInputs<f16>(y, x, weight, bias, inputs, T, O, I, R)
+  overInputs<f16>(y, x, weight, bias, inputs, T, O, I, R, 0, O)
+}
+
+/** Columns from..to of y and of the matrix. */
+export function linear_input_major_f16_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O] f16
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
+  overInputs<f16>(y, x, weight, bias, inputs, T, O, I, R, from, to)
 }
 
 function overInputs<W>(
@@ -69,17 +120,22 @@ function overInputs<W>(
   O: i32,
   I: i32,
   R: i32,
+  from: i32,
+  to: i32,
 ): void {
   const count = inputs ? R : I
+  const width = to - from
+  y += bytes(from)
+  weight = storedRow<W>(weight, from, 1)
   prepare<W>()
-  memory.fill(y, 0, <usize>T * bytes(O))
-  if (T >= WORTH_PACKING) addOuterProducts<W>(y, 0, O, x, I, 1, weight, O, inputs, T, O, count)
-  else if (T > 1 || inputs || O >= WIDE) addRows<W>(y, weight, x, inputs, T, O, I, count)
-  else if (T == 1) addRowsOneByOne<W>(y, weight, x, count, O)
+  for (let t = 0; t < T; t++) memory.fill(rowAt(y, t, O), 0, bytes(width))
+  if (T >= WORTH_PACKING) addOuterProducts<W>(y, 0, O, x, I, 1, weight, O, inputs, T, width, count)
+  else if (T > 1 || inputs || O >= WIDE) addRows<W>(y, weight, x, inputs, T, width, O, I, count)
+  else if (T == 1) addRowsOneByOne<W>(y, weight, x, count, width, O)
   if (bias) {
     for (let t = 0; t < T; t++) {
       const row = rowAt(y, t, O)
-      addArrays(row, row, bias, O)
+      addArrays(row, row, bias + bytes(from), width)
     }
   }
 }

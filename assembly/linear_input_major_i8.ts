@@ -36,23 +36,45 @@ export function linear_input_major_i8(
   I: i32,
   R: i32,
 ): void {
+  linear_input_major_i8_part(y, x, weight, scales, bias, inputs, T, O, I, R, 0, O)
+}
+
+/** Columns from..to of y and of the matrix. */
+export function linear_input_major_i8_part(
+  y: usize, // [T, O]
+  x: usize, // [T, I]
+  weight: usize, // [I, O] i8
+  scales: usize, // [I]
+  bias: usize, // [O] or null
+  inputs: usize, // [R] or null
+  T: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+  from: i32,
+  to: i32,
+): void {
   const count = inputs ? R : I
-  const width = (count + 1) & ~1 // of the rounded numbers of a token, which are used in pairs
-  const block = min<i32>(MOST_TOKENS, BLOCK / max<i32>(width, 1))
-  memory.fill(y, 0, <usize>T * bytes(O))
+  const width = to - from
+  const paired = (count + 1) & ~1 // rounded numbers of a token, which are used in pairs
+  const block = min<i32>(MOST_TOKENS, BLOCK / max<i32>(paired, 1))
+  y += bytes(from)
+  weight = storedRow<i8>(weight, from, 1)
+  if (bias) bias += bytes(from)
+  for (let t = 0; t < T; t++) memory.fill(rowAt(y, t, O), 0, bytes(width))
   for (let first = 0; first < T; first += block) {
     const tokens = min<i32>(block, T - first)
     const to = rowAt(y, first, O)
     for (let t = 0; t < tokens; t++) {
-      const q = storedRow<i16>(quantized(), t, width)
+      const q = storedRow<i16>(quantized(), t, paired)
       scaleInputs(packedRight(), rowAt(x, first + t, I), scales, inputs, count)
       store<f32>(tokenSteps() + bytes(t), quantizeSteps(q, packedRight(), count))
-      if (width > count) store<i16>(q + storedRow<i16>(0, count, 1), 0)
+      if (paired > count) store<i16>(q + storedRow<i16>(0, count, 1), 0)
     }
     if (T >= WORTH_PACKING)
-      addOuterProducts<i8>(to, 0, O, quantized(), width >> 1, 1, weight, O, inputs, tokens, O, count)
-    else addRows(to, weight, inputs, tokens, O, count, width)
-    for (let t = 0; t < tokens; t++) finish(rowAt(to, t, O), load<f32>(tokenSteps() + bytes(t)), bias, O)
+      addOuterProducts<i8>(to, 0, O, quantized(), paired >> 1, 1, weight, O, inputs, tokens, width, count)
+    else addRows(to, weight, inputs, tokens, width, O, count, paired)
+    for (let t = 0; t < tokens; t++) finish(rowAt(to, t, O), load<f32>(tokenSteps() + bytes(t)), bias, width)
   }
 }
 
@@ -65,9 +87,9 @@ function scaleInputs(to: usize, x: usize, scales: usize, inputs: usize, count: i
 }
 
 /** Integers in y become numbers. */
-function finish(y: usize, step: f32, bias: usize, O: i32): void {
-  const end = y + bytes(O)
-  const whole = y + wholeQuads(O)
+function finish(y: usize, step: f32, bias: usize, width: i32): void {
+  const end = y + bytes(width)
+  const whole = y + wholeQuads(width)
   const steps = f32x4.splat(step)
   while (y < whole) {
     const biases = bias ? v128.load(bias) : f32x4.splat(0)
@@ -82,17 +104,18 @@ function finish(y: usize, step: f32, bias: usize, O: i32): void {
   }
 }
 
-/** y[t] += sum over chosen r of q[t, r] * weight[r], in integers. */
+/** y[t] += sum over chosen r of q[t, r] * weight[r], in integers; rows of y and of the weights are `stride` apart. */
 function addRows(
-  y: usize, // [tokens, O] i32
+  y: usize, // [tokens, width] i32
   weight: usize,
   inputs: usize,
   tokens: i32,
-  O: i32,
-  count: i32,
   width: i32,
+  stride: i32,
+  count: i32,
+  paired: i32,
 ): void {
-  const chunk = tokens == 1 ? O : CHUNK
+  const chunk = tokens == 1 ? width : CHUNK
   const quarter = (count + 3) / 4
   for (let first = 0; first < quarter; first++) {
     // A place past the end takes a row that is there, times 0.
@@ -100,18 +123,18 @@ function addRows(
       const r = first + place * quarter
       store<usize>(
         rowAddresses() + bytes(place),
-        storedRow<i8>(weight, unitAt(inputs, r < count ? r : first), O),
+        storedRow<i8>(weight, unitAt(inputs, r < count ? r : first), stride),
       )
     }
-    for (let column = 0; column < O; column += chunk)
+    for (let column = 0; column < width; column += chunk)
       for (let t = 0; t < tokens; t++) {
-        const q = storedRow<i16>(quantized(), t, width)
+        const q = storedRow<i16>(quantized(), t, paired)
         for (let place = 0; place < 4; place++) {
           const r = first + place * quarter
           const factor: i16 = r < count ? load<i16>(q + storedRow<i16>(0, r, 1)) : 0
           store<i16>(rowFactors() + storedRow<i16>(0, place, 1), factor)
         }
-        addFour(rowAt(y, t, O), column, min<i32>(chunk, O - column))
+        addFour(rowAt(y, t, stride), column, min<i32>(chunk, width - column))
       }
   }
 }

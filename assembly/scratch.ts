@@ -40,8 +40,8 @@ const QUANTIZED: usize = HALF_UNITS + 16
 const TOKEN_STEPS: usize = QUANTIZED + 524288 * 2
 const INTEGER_SUMS: usize = TOKEN_STEPS + 64 * 4
 
-/** Bytes of the range. */
-export const scratch_size: usize = INTEGER_SUMS + 32
+/** Bytes of the range, a multiple of 64. */
+export const scratch_size: usize = (INTEGER_SUMS + 32 + 63) & ~63
 
 /** linear_tile: a block's accumulators, [tile 48][group 4][token 2][row 4] f32x4. */
 export function accumulators(): usize {

@@ -1,6 +1,7 @@
 /**
  * Lists of chosen units, as every op that skips work takes them: a pointer to ascending i32 indices, or null for all.
  */
+import { bytes } from './float32'
 
 /** The unit at place `r` of a list; `r` itself where all units are chosen. */
 export function unitAt(list: usize, r: i32): i32 {
@@ -10,6 +11,26 @@ export function unitAt(list: usize, r: i32): i32 {
 /** The address of row `row` of a matrix whose rows hold `width` numbers. */
 export function rowAt(matrix: usize, row: i32, width: i32): usize {
   return matrix + ((<usize>row * <usize>width) << 2)
+}
+
+/**
+ * Sets to +0 what entries from..to of a list own of y: from the unit of the first to that of entry `to`, or to the end.
+ * Whatever parts a list is cut into, together they own all U units, which hold `size` numbers each.
+ */
+export function clearOwned(
+  y: usize, // [T, U, size]
+  list: usize, // [count]
+  T: i32,
+  U: i32,
+  size: i32,
+  count: i32,
+  from: i32,
+  to: i32,
+): void {
+  const first = from == 0 ? 0 : unitAt(list, from)
+  const end = to == count ? U : unitAt(list, to)
+  for (let t = 0; t < T; t++)
+    memory.fill(rowAt(y, t * U + first, size), 0, <usize>(end - first) * bytes(size))
 }
 
 /** y[i] += x[i] for chosen i. */

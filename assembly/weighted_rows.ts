@@ -19,19 +19,23 @@ const GROUP: i32 = 8
 /** Columns of a group that stay in a first-level cache while several tokens use them. */
 const CHUNK: i32 = 512
 
-/** Every row, one after the other. */
+/** Every row, one after the other: y += sum over r of x[r] * matrix[r]. Rows of the matrix are `stride` numbers apart. */
 export function addRowsOneByOne<W>(
   y: usize, // [width]
   matrix: usize, // [count, width] W
   x: usize, // [count]
   count: i32,
   width: i32,
+  stride: i32,
 ): void {
   for (let r = 0; r < count; r++)
-    addScaled<W>(y, storedRow<W>(matrix, r, width), load<f32>(x + bytes(r)), width)
+    addScaled<W>(y, storedRow<W>(matrix, r, stride), load<f32>(x + bytes(r)), width)
 }
 
-/** Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. */
+/**
+ * Chosen rows side by side, for each of T tokens: y[t] += sum over r of x[t, r] * matrix[r]. Rows of y and of the matrix
+ * are `stride` numbers apart.
+ */
 export function addRows<W>(
   y: usize, // [T, width]
   matrix: usize, // [I, width] W
@@ -39,6 +43,7 @@ export function addRows<W>(
   list: usize, // [count] or null
   T: i32,
   width: i32,
+  stride: i32,
   I: i32,
   count: i32,
 ): void {
@@ -48,13 +53,13 @@ export function addRows<W>(
   for (let first = 0; first < count; first += GROUP) {
     const size = min<i32>(GROUP, count - first)
     for (let r = 0; r < size; r++)
-      store<usize>(addresses + bytes(r), storedRow<W>(matrix, unitAt(list, first + r), width))
+      store<usize>(addresses + bytes(r), storedRow<W>(matrix, unitAt(list, first + r), stride))
     for (let column = 0; column < width; column += chunk) {
       const at = bytes(column)
       const columns = min<i32>(chunk, width - column)
       for (let t = 0; t < T; t++) {
         const from = rowAt(x, t, I)
-        const to = rowAt(y, t, width)
+        const to = rowAt(y, t, stride)
         let fit = true
         for (let r = 0; r < size; r++) {
           const factor = load<f32>(from + bytes(unitAt(list, first + r)))

@@ -5,14 +5,15 @@
 import { write } from '../src/platform/platform.ts'
 import type { Backend } from '../src/backends/backend.ts'
 import { createBackend } from '../src/backends/select.ts'
-import { makeOptConfig } from '../src/model/opt/config.ts'
+import { makeOptConfig, type OptConfig } from '../src/model/opt/config.ts'
 import { initialWeights } from '../src/model/opt/initial_weights.ts'
 import { OptModel } from '../src/model/opt/opt_model.ts'
 import type { Sequence } from '../src/model/opt/sequence.ts'
 import { memorySource } from '../src/tensor/memory_source.ts'
 import { figure, ratio, table, takeTurns, type Job } from './timing.ts'
 
-const config = makeOptConfig({
+/** The shape of OPT-125m. */
+export const config: OptConfig = makeOptConfig({
   layers: 12,
   width: 768,
   heads: 12,
@@ -21,13 +22,14 @@ const config = makeOptConfig({
   positions: 2048,
 })
 
-const PROMPT = Int32Array.of(2, 100, 200, 300, 400, 500, 600, 700)
+export const PROMPT = Int32Array.of(2, 100, 200, 300, 400, 500, 600, 700)
 const ROUNDS = 9
 
 /** Tokens per second from tokens per millisecond. */
 const PER_SECOND = 1000
 
-function decodeJob(name: string, sequence: Sequence, tokens: number): Job {
+/** A job that feeds one token after the other. */
+export function decodeJob(name: string, sequence: Sequence, tokens: number): Job {
   return {
     name,
     work: tokens,

@@ -49,6 +49,8 @@ export interface OpenOptions {
   readonly backend?: BackendName
   /** What weights are stored as; default f32. Others take less memory and time, and round (`shadowllm inspect`). */
   readonly storage?: Storage
+  /** How many threads may share a call where measured to be faster, or what suits this machine; default 1. Same text. */
+  readonly threads?: number | 'auto'
   /** Ends the load. */
   readonly signal?: AbortSignal
   /** Called after each few megabytes, at least once per tensor. */
@@ -132,7 +134,7 @@ export class ShadowOpt {
    * Loads a model in Hugging Face form: config.json, weights as safetensors or .bin, tokenizer files.
    * @param pathOrName a folder, or `embedded` (the default) for the model that comes with this package
    * @throws InputError for every file that is refused, with its reason as code; MissingError HUB_MISSING for the name of
-   *   a model on the Hugging Face hub, BACKEND_MISSING; the signal's reason
+   *   a model on the Hugging Face hub, BACKEND_MISSING, THREADS_MISSING; UsageError THREADS; the signal's reason
    * @example
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
@@ -153,7 +155,7 @@ export class ShadowOpt {
     const folder = await openModelFolder(await findModel(pathOrName))
     try {
       const config = parseOptConfig(folder.configJson)
-      const backend = await createBackend(options.backend ?? 'wasm')
+      const backend = await createBackend(options.backend ?? 'wasm', { threads: options.threads })
       try {
         const model = await OptModel.load(config, folder.source, backend, { signal, onProgress, storage })
         return new ShadowOpt(pathOrName, folder, model)

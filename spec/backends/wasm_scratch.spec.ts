@@ -23,7 +23,8 @@ const FILL = 0x5a
 
 /** Every op, with as many tokens and terms as make its kernel take its scratch; then looks at what must be untouched. */
 function staysInItsScratch(module: WebAssembly.Module): void {
-  const { memory } = startAlone(module)
+  const alone = startAlone(module)
+  const { memory } = alone
   memory.grow((2 * GUARD) / PAGE)
   const { kernels, scratchSize } = instantiate(module, memory, GUARD)
   const end = GUARD + scratchSize
@@ -32,7 +33,7 @@ function staysInItsScratch(module: WebAssembly.Module): void {
     new Uint8Array(memory.buffer, end, 64),
   ]
   for (const guard of guards()) guard.fill(FILL)
-  const backend = new WasmBackend(module, () => ({ memory, kernels, heapBase: end + 64 }))
+  const backend = new WasmBackend(module, () => ({ ...alone, kernels, heapBase: end + 64 }))
   const data = new Data(runSeed())
   for (const name of opNames) {
     const row = opRow(name)

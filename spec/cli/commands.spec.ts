@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { backendNames } from '../../src/backends/select.ts'
+import { describeThreads, type ThreadCheck } from '../../src/cli/thread_check.ts'
 import { casesOf, fixtures, variants } from '../golden/golden.ts'
 import { root, runCli, tinyFolder } from './run_cli.ts'
 
@@ -29,6 +30,12 @@ describe.concurrent('generate', () => {
   test('prints the text and nothing else', async () => {
     const result = await runCli(['generate', known.text, '--max-tokens', '32'])
     expect(result).toEqual({ code: 0, stdout: `${known.greedy_text}\n`, stderr: '' })
+  })
+
+  test('prints the same text on two threads, and ends with them', async () => {
+    const result = await runCli(['generate', known.text, '--max-tokens', '8', '--threads', '2'])
+    expect(result).toMatchObject({ code: 0, stderr: '' })
+    expect(known.greedy_text.startsWith(result.stdout.trimEnd())).toBe(true)
   })
 
   test('--json is one object with text, tokens and how it ended', async () => {
@@ -103,6 +110,16 @@ describe.concurrent('inspect', () => {
     })
   })
 
+  test('measures what fewer bits cost, and refuses a storage that is none', async () => {
+    const report = await runJson('inspect', 'fixtures/tiny-opt', '--storage', 'int8', '--texts', '1')
+    const [exact, int8] = report.storages as { storage: string; kl: number; tokens: number }[]
+    expect(exact).toMatchObject({ storage: 'f32', kl: 0, tokens: 127 })
+    expect(int8.storage).toBe('int8')
+    expect(int8.kl).toBeLessThan(0.01)
+    const { code, stderr } = await runCli(['inspect', 'fixtures/tiny-opt', '--storage', 'int4'])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected some of f32, bf16')])
+  })
+
   test('counts tied weights of a .bin once, and names them', async () => {
     const { code, stdout } = await runCli(['inspect', `${tinyFolder}/pytorch_model.bin`])
     expect(stdout).toContain('37 tensors, 22,432 parameters')
@@ -118,6 +135,24 @@ describe.concurrent('doctor', () => {
     const states = report.backends as { name: string; works: boolean }[]
     expect(states.map(({ name, works }) => [name, works])).toEqual(backendNames.map((name) => [name, true]))
   })
+
+  test('measures whether threads pay, or says why there is one', async () => {
+    const { available, auto, gain, reason } = (await runJson('doctor')).threads as ThreadCheck
+    expect(auto).toBe(Math.min(available, 4))
+    if (auto > 1) expect(Math.min(...Object.values(gain ?? {}))).toBeGreaterThan(0)
+    else expect(reason).toEqual(expect.any(String))
+  })
+
+  test.each([
+    [
+      { available: 1, auto: 1, gain: null, reason: 'no more run at once here' },
+      '1: no more run at once here',
+    ],
+    [
+      { available: 8, auto: 4, gain: { oneToken: 1.5, manyTokens: 0.4 }, reason: null },
+      '4 of 8; by sharing, products of one token are now 1.50 x as fast (shared), of many 0.40 x as fast (left to one thread)',
+    ],
+  ])('puts it in a line', (found, line) => expect(describeThreads(found)).toBe(line))
 })
 
 describe.concurrent('parity', () => {

@@ -3,7 +3,14 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { numberFlag, seedFlag, sparsityFlag, sparsityListFlag, wholeFlag } from '../../src/cli/values.ts'
+import {
+  numberFlag,
+  seedFlag,
+  sparsityFlag,
+  sparsityListFlag,
+  threadsFlag,
+  wholeFlag,
+} from '../../src/cli/values.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
 
@@ -37,6 +44,16 @@ describe('a whole number', () => {
   test('a seed has 32 bits', () => {
     expect(seedFlag('4294967295')).toBe(4294967295)
     expect(() => seedFlag('4294967296')).toThrow('--seed: expected a whole number from 0 to 4294967295')
+  })
+})
+
+describe('a number of threads', () => {
+  test('is a whole number or auto', () => {
+    expect([threadsFlag('1'), threadsFlag('64'), threadsFlag('auto')]).toEqual([1, 64, 'auto'])
+  })
+
+  test.each(['0', '65', '1.5', '-2', 'all', ''])('is not %j', (text) => {
+    expect(() => threadsFlag(text)).toThrow('--threads: expected auto or a whole number from 1 to 64, got')
   })
 })
 

@@ -30,7 +30,7 @@ const usual: BenchOptions = {
   tests: [parseTest('tg3')],
   rounds: 2,
   backend: 'wasm',
-  threads: 1,
+  threads: [1],
   mode: 'auto',
   cache: 'f32',
   seed: 0,
@@ -104,10 +104,19 @@ describe('every arm', () => {
       ),
     )
     const [f32, bf16, f16, int8] = rows.slice(8).filter(({ planner }) => planner === 'dense')
-    expect(f32.timesFirstStorage).toBe(1)
+    expect(f32.timesFirst).toBe(1)
     expect(bf16.bytesPerToken).toBe(f16.bytesPerToken)
     expect(Number(bf16.bytesPerToken)).toBeLessThan(0.6 * Number(f32.bytesPerToken))
     expect(Number(int8.bytesPerToken)).toBeLessThan(Number(bf16.bytesPerToken))
+  })
+
+  test('is measured with every number of threads', async () => {
+    const rows = await run({ threads: [1, 2], planners: ['dense'], rounds: 1 })
+    expect(rows.map(({ threadsAsked, timesDense }) => [threadsAsked, timesDense])).toEqual([
+      [1, 1],
+      [2, 1],
+    ])
+    expect(rows[0].threads).toBe(1)
   })
 
   test('carries a mask out as it is told', async () => {
@@ -180,7 +189,7 @@ describe('what was measured stays', () => {
 describe('what cannot be measured is refused before anything is', () => {
   test.each<[Partial<BenchOptions>, string]>([
     [{ tests: [parseTest('tg33')] }, 'CONTEXT_LENGTH'],
-    [{ threads: 2 }, 'THREADS_MISSING'],
+    [{ threads: [2], backend: 'reference' }, 'THREADS'],
     [{ planners: ['shadow'], subjects: [{ ...subject, weights: 'checkpoint' }] }, 'PREDICTOR_MISSING'],
   ])('%o: %s', async (options, code) => {
     const bench = new Bench({ ...usual, ...options })
@@ -215,6 +224,7 @@ describe('jobs and profiles leave nothing behind', () =>
         const job = new Job({
           subject,
           storage: 'f32',
+          threads: 1,
           arm: { planner: 'random', sparsity: 0.5 },
           test: parseTest(name),
           predictorBytes: 0,

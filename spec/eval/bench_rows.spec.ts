@@ -53,6 +53,8 @@ function measured(
   return {
     subject,
     storage: 'f32',
+    threads: 1,
+    threadsUsed: 1,
     arm: { planner, sparsity: planner === 'dense' ? 0 : 0.5 },
     test,
     predictorBytes: 0,
@@ -68,7 +70,7 @@ function measured(
 
 const tg = parseTest('tg8')
 const pp = parseTest('pp16')
-const context = { backend: 'wasm', threads: 1, cache: 'f32' } as const
+const context = { backend: 'wasm', cache: 'f32' } as const
 /** So that the dense arm reads as fast as memory gives. */
 const reads = [10, 20, 30].map((rate) => rate * denseBytes)
 
@@ -92,6 +94,7 @@ describe('rows', () => {
       storage: 'f32',
       backend: 'wasm',
       threads: 1,
+      threadsAsked: 1,
       cache: 'f32',
       planner: 'shadow',
       sparsity: { requested: 0.5, heads: 0.25, neurons: 0.25, weights: 0.25 },
@@ -102,7 +105,7 @@ describe('rows', () => {
       samples: [15, 24, 60].map((rate) => expect.closeTo(rate, 9)),
       // 1.5, 1.2 and 2 in the three rounds: not 24 / 20.
       timesDense: expect.closeTo(1.5, 9),
-      timesFirstStorage: expect.closeTo(1.5, 9),
+      timesFirst: expect.closeTo(1.5, 9),
       ideal: denseBytes / (maskedBytes + 100),
       shareOfIdeal: expect.closeTo((1.5 * (maskedBytes + 100)) / denseBytes, 9),
       predictorShare: expect.closeTo(0.25, 9),
@@ -140,8 +143,20 @@ describe('rows', () => {
       measured(tg, 'shadow', [60, 120, 180], fast),
     ]
     const [, , dense, shadow] = rowsOf(both, reads, context)
-    expect([dense.timesDense, dense.timesFirstStorage]).toEqual([1, expect.closeTo(4, 9)])
-    expect([shadow.timesDense, shadow.timesFirstStorage]).toEqual([1.5, 6].map((r) => expect.closeTo(r, 9)))
+    expect([dense.timesDense, dense.timesFirst]).toEqual([1, expect.closeTo(4, 9)])
+    expect([shadow.timesDense, shadow.timesFirst]).toEqual([1.5, 6].map((r) => expect.closeTo(r, 9)))
+  })
+
+  test('are to the dense arm with as many threads', () => {
+    const more = { threads: 'auto', threadsUsed: 2 } as const
+    const both = [
+      ...arms.slice(2, 4),
+      measured(tg, 'dense', [20, 40, 60], more),
+      measured(tg, 'shadow', [30, 60, 90], more),
+    ]
+    const shadow = rowsOf(both, reads, context)[3]
+    expect(shadow).toMatchObject({ threads: 2, threadsAsked: 'auto' })
+    expect([shadow.timesDense, shadow.timesFirst]).toEqual([1.5, 3].map((r) => expect.closeTo(r, 9)))
   })
 
   test('are of what had a turn: a round that was stopped counts where it can be compared', () => {
@@ -188,6 +203,15 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     expect(heading).toMatch(/^storage {2}test .* x dense {2}x f32 {2}ideal/)
     expect(lines[0]).toMatch(/^f32 .* 1\.00 +1\.00 +1\.00/)
     expect(lines.find((line) => line.startsWith('bf16'))).toMatch(/ 1\.00 +2\.00 +1\.00/)
+  })
+
+  test('tells threads apart, those asked for and those there were', () => {
+    const auto = { threads: 'auto', threadsUsed: 2 } as const
+    const both = [measured(tg, 'dense', [10]), measured(tg, 'dense', [20], auto)]
+    const [head, , heading, , ...lines] = formatBench(rowsOf(both, [], context), []).split('\n')
+    expect(head).toBe('tiny (random weights), params 0.0 M, f32, wasm, cache f32')
+    expect(heading).toMatch(/^threads {2}test .* x dense {2}x 1 thread {2}ideal/)
+    expect(lines.find((line) => line.startsWith('auto: 2'))).toMatch(/ 1\.00 +2\.00 +1\.00/)
   })
 
   test('of nothing says so', () => expect(formatBench([], [])).toBe('Nothing was measured.\n'))
@@ -250,6 +274,7 @@ describe('a profile', () => {
     const profile = {
       model: 'tiny',
       storage: 'f32',
+      threadsAsked: 1,
       planner: 'shadow',
       requested: 0.5,
       test: 'tg2',

@@ -1,17 +1,25 @@
 /**
  * The backends every law of this book is stated over.
  *
+ * `wasm x2` is wasm on two threads that share every call that can be cut, however small.
+ *
  * A backend that this runtime cannot start is skipped where everyone sees it, with the reason it gave.
  * SHADOWLLM_BACKENDS names those that must be here, separated by commas: with `reference,wasm` a missing wasm fails.
  * After each test a backend holds no buffer more than before it.
  */
-import { afterEach, describe, expect, test } from 'vitest'
-import type { Backend, BackendName } from '../../src/backends/backend.ts'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
+import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 
+const makers: Readonly<Record<string, () => Promise<Backend>>> = {
+  ...Object.fromEntries(backendNames.map((name) => [name, () => createBackend(name)])),
+  'wasm x2': () => WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true }),
+}
+
 interface UnderTest {
-  readonly name: BackendName
+  readonly name: string
   readonly backend: Backend | null
   /** Why there is none. */
   readonly reason: string
@@ -19,19 +27,25 @@ interface UnderTest {
 
 const required = (process.env.SHADOWLLM_BACKENDS ?? '').split(',').filter((name) => name !== '')
 for (const name of required)
-  if (!backendNames.includes(name as BackendName))
-    throw new RangeError(`SHADOWLLM_BACKENDS: expected names from ${backendNames.join(', ')}, got ${name}`)
+  if (!Object.hasOwn(makers, name))
+    throw new RangeError(
+      `SHADOWLLM_BACKENDS: expected names from ${Object.keys(makers).join(', ')}, got ${name}`,
+    )
 
-async function start(name: BackendName): Promise<UnderTest> {
+async function start(name: string): Promise<UnderTest> {
   try {
-    return { name, backend: await createBackend(name), reason: '' }
+    return { name, backend: await makers[name](), reason: '' }
   } catch (error) {
     if (!(error instanceof MissingError) || required.includes(name)) throw error
     return { name, backend: null, reason: error.message }
   }
 }
 
-const underTest: readonly UnderTest[] = await Promise.all(backendNames.map(start))
+const underTest: readonly UnderTest[] = await Promise.all(Object.keys(makers).map(start))
+
+afterAll(() => {
+  for (const { backend } of underTest) backend?.dispose()
+})
 
 /** States what `chapter` states once for every backend. */
 export function overBackends(chapter: (backend: Backend) => void): void {

@@ -12,6 +12,39 @@ import type { Dtype, Numbers } from '../ops/op.ts'
 /** The backends a user can name. */
 export type BackendName = 'reference' | 'wasm'
 
+/** More threads than this have nothing to share. */
+export const MOST_THREADS = 64
+
+/** How a backend is started. */
+export interface BackendOptions {
+  /** How many threads may compute, or as many as suit this machine; default 1. */
+  readonly threads?: number | 'auto'
+  /**
+   * What several threads do together: what was measured to take less time that way, by now and with what else the machine
+   * does (the default), or always all they can.
+   */
+  readonly sharing?: 'measured' | 'always'
+}
+
+/** What is known of threads that compute. */
+export interface ThreadReport {
+  /** How many there are by now, the caller's included. */
+  readonly threads: number
+  /** The kinds of calls that were measured. */
+  readonly calls: readonly CallReport[]
+}
+
+/** What was found about calls of one op and about one size. */
+export interface CallReport {
+  readonly op: OpName
+  /** Multiply-adds of a call, about. */
+  readonly work: number
+  /** Whether threads share such calls now. */
+  readonly shared: boolean
+  /** How many times as fast as on one thread they were when shared; null if that was never tried. */
+  readonly gain: number | null
+}
+
 /** A block of numbers inside a backend. Opaque: only its backend can look into it. */
 export interface Buffer {
   readonly dtype: Dtype
@@ -41,10 +74,12 @@ export interface Backend {
   readonly ops: Ops
   /** Buffers allocated and not yet freed; 0 after every well-behaved piece of work. */
   readonly liveBuffers: number
+  /** The threads it computes on. */
+  readonly threads: ThreadReport
 
   /**
-   * Another backend of this kind with a memory of its own, empty: for models that one memory has no room for. It lives
-   * until it is disposed of by itself.
+   * Another backend of this kind with a memory of its own, empty, and as many threads: for models that one memory has no
+   * room for. It lives until it is disposed of by itself.
    */
   sibling(): Backend
   /** A new buffer of `length` zeros. @throws MissingError BACKEND_MEMORY if there is no room. */

@@ -5,7 +5,7 @@
 import { opRow } from '../ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { Backend, Buffer, Ops } from './backend.ts'
+import type { Backend, Buffer, Ops, ThreadReport } from './backend.ts'
 import {
   boundsOf,
   checkLength,
@@ -23,6 +23,7 @@ type Place = Numbers
 /** Runs every op as its TypeScript definition. */
 export class ReferenceBackend implements Backend {
   readonly name = 'reference'
+  readonly threads: ThreadReport = { threads: 1, calls: [] }
   readonly #ops: Ops
   #live = 0
   #disposed = false

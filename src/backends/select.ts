@@ -2,7 +2,7 @@
  * Where backends are chosen by name; the only place that knows the concrete ones.
  */
 import { UsageError } from '../tensor/errors.ts'
-import type { Backend, BackendName } from './backend.ts'
+import type { Backend, BackendName, BackendOptions } from './backend.ts'
 import { ReferenceBackend } from './reference.ts'
 import { WasmBackend } from './wasm/wasm_backend.ts'
 
@@ -11,14 +11,20 @@ export const backendNames: readonly BackendName[] = ['reference', 'wasm']
 
 /**
  * Starts a backend.
- * @throws UsageError BACKEND_NAME for an unknown name; MissingError BACKEND_MISSING if this runtime cannot run it.
- *   There is no silent fallback to another one.
+ * @throws UsageError BACKEND_NAME for an unknown name, THREADS for a number of threads that it cannot have; MissingError
+ *   BACKEND_MISSING if this runtime cannot run it, THREADS_MISSING if threads cannot share memory here. There is no
+ *   silent fallback to another one.
  */
-export async function createBackend(name: BackendName): Promise<Backend> {
-  if (name === 'reference') return new ReferenceBackend()
-  if (name === 'wasm') return WasmBackend.create()
+export async function createBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
+  if (name === 'reference') return createReference(options)
+  if (name === 'wasm') return WasmBackend.create(options)
   throw new UsageError(
     'BACKEND_NAME',
     `backend: expected one of ${backendNames.join(', ')}, got ${String(name)}`,
   )
+}
+
+function createReference({ threads = 1 }: BackendOptions): ReferenceBackend {
+  if (threads === 1 || threads === 'auto') return new ReferenceBackend()
+  throw new UsageError('THREADS', `threads: expected 1 with the reference backend, got ${threads}`)
 }

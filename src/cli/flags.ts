@@ -6,7 +6,7 @@ import type { BackendName } from '../backends/backend.ts'
 import { backendNames } from '../backends/select.ts'
 import { cacheStorages } from '../model/opt/layer_cache.ts'
 import { storages, type Storage } from '../model/opt/matrix.ts'
-import { seedFlag } from './values.ts'
+import { seedFlag, threadsFlag } from './values.ts'
 
 /** What a command that runs a model is given. */
 export interface ModelFlags {
@@ -14,6 +14,8 @@ export interface ModelFlags {
   readonly model?: string
   readonly backend: BackendName
   readonly storage?: Storage
+  /** Default: one. */
+  readonly threads?: number | 'auto'
   readonly quiet?: boolean
 }
 
@@ -40,6 +42,14 @@ export function cacheOption(): Option {
   return new Option('--cache <storage>', 'what keys and values of the past are stored as')
     .choices(cacheStorages)
     .default('f32')
+}
+
+/** How many threads compute. */
+export function threadsOption(): Option {
+  return new Option(
+    '--threads <count>',
+    'threads that may compute, or auto; more than one where measured to be faster (default: 1)',
+  ).argParser(threadsFlag)
 }
 
 /** The one seed of a run. */

@@ -12,13 +12,14 @@ import { formatShare } from './words.ts'
  */
 export async function withModel<T>(
   session: Session,
-  { model, backend, storage, quiet }: ModelFlags,
+  { model, backend, storage, threads, quiet }: ModelFlags,
   work: (opt: ShadowOpt) => Promise<T>,
 ): Promise<T> {
   if (quiet) session.quieten()
   const opt = await ShadowOpt.fromPretrained(model ?? embeddedName, {
     backend,
     storage,
+    threads,
     signal: session.signal,
     onProgress: ({ loadedBytes: done, totalBytes: total }) =>
       session.progress.update({ stage: 'loading', done, total, note: formatShare(done, total) }),

@@ -3,6 +3,7 @@
  *
  * Each maker returns a parser for commander. What a parser refuses is a UsageError that names the flag.
  */
+import { MOST_THREADS } from '../backends/backend.ts'
 import { UsageError } from '../tensor/errors.ts'
 
 interface Range {
@@ -48,6 +49,17 @@ export const sparsityFlag: (text: string) => number = shareFlag('sparsity')
 export function sparsityListFlag(text: string): number[] {
   return [...new Set(text.split(',').map((item) => readShare(item.trim(), 'sparsity')))].toSorted(
     (a, b) => a - b,
+  )
+}
+
+/** A number of threads, or auto. */
+export function threadsFlag(text: string): number | 'auto' {
+  if (text === 'auto') return text
+  const count = /^\d+$/.test(text) ? Number(text) : NaN
+  if (count >= 1 && count <= MOST_THREADS) return count
+  throw new UsageError(
+    'VALUE',
+    `--threads: expected auto or ${describe('a whole number', { least: 1, most: MOST_THREADS })}, got ${quote(text)}`,
   )
 }
 

@@ -4,9 +4,34 @@
  * One model is in memory at a time. Of the first, the float32 one, the logits are kept; of the others only what each
  * text costs and how far its logits are away.
  */
+import type { OptConfig } from '../model/opt/config.ts'
 import type { Storage } from '../model/opt/matrix.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
+import type { Document } from './corpus.ts'
 import { DenseSpan, readSpan } from './span.ts'
+import type { Encode } from './windows.ts'
+
+/** Tokens of a text at most. */
+const TEXT_TOKENS = 128
+
+/** The beginnings of some documents, `</s>` first, spread over all of them; short ones are passed over. */
+export function storageTexts(
+  documents: readonly Document[],
+  encode: Encode,
+  { bosId, positions }: OptConfig,
+  count: number,
+): Int32Array[] {
+  const length = Math.min(TEXT_TOKENS, positions)
+  const step = Math.max(1, Math.floor(documents.length / count))
+  const texts: Int32Array[] = []
+  for (let i = 0; i < documents.length && texts.length < count; i += step) {
+    // A token is at least a character, and seldom more than sixteen.
+    const tokens = encode(documents[i].text.slice(0, 16 * length))
+    if (tokens.length >= length - 1)
+      texts.push(Int32Array.of(bosId, ...Array.from(tokens).slice(0, length - 1)))
+  }
+  return texts
+}
 
 /** How one storage does, over all texts. */
 export interface StorageError {
@@ -25,7 +50,7 @@ export interface StorageError {
 /**
  * Reads every text in float32 and in each storage.
  * @param texts token ids, at least two each
- * @param open loads the model in a storage; it is disposed of here
+ * @param open loads the model in a storage, into a backend of its own; both are disposed of here
  * @returns float32 first, then the others in the order given
  * @throws what `open` throws
  */
@@ -42,6 +67,7 @@ export async function measureStorages(
       errors.push(errorOf(storage, model, texts, exact))
     } finally {
       model.dispose()
+      model.backend.dispose()
     }
   }
   return errors

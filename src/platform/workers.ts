@@ -1,12 +1,14 @@
 /**
  * Threads of this process that run a module of their own and talk in messages: `node:worker_threads`, which Deno has
- * under the same name. A message is copied. Nothing else is shared.
+ * under the same name, and workers in a browser. A message is copied; what is shared is memory made to be shared.
  */
-import { builtin } from './builtin.ts'
+import { builtin, hostProcess } from './builtin.ts'
 
 /** A thread, as the one that started it sees it. */
 export interface Thread {
   send(message: unknown): void
+  /** Lets the process end while the thread runs. */
+  release(): void
   /** Ends it, whatever it is doing. */
   end(): Promise<void>
 }
@@ -16,24 +18,65 @@ export interface ThreadEvents {
   readonly onMessage: (message: unknown) => void
   /** It failed, and is over. */
   readonly onError: (error: Error) => void
+  /** It is over, for whatever reason. A browser does not tell. */
+  readonly onEnd?: () => void
 }
 
-/** Starts a thread, which keeps the process alive until it is ended. @param module its code, by `new URL('./some.ts', import.meta.url)` */
-export function startThread(module: URL, { onMessage, onError }: ThreadEvents): Thread {
+/** Starts a thread, which keeps the process alive until it is ended or released. @param module its code, by `new URL('./some.ts', import.meta.url)` */
+export function startThread(module: URL, events: ThreadEvents): Thread {
+  if (hostProcess === null) return startInBrowser(module, events)
   const { Worker } = builtin('node:worker_threads')
   const worker = new Worker(module)
-  worker.on('message', onMessage)
-  worker.on('error', onError)
+  worker.on('message', events.onMessage)
+  worker.on('error', events.onError)
+  if (events.onEnd) worker.on('exit', events.onEnd)
   return {
     send: (message) => worker.postMessage(message, []),
+    release: () => worker.unref(),
     end: async () => void (await worker.terminate()),
   }
 }
 
+function startInBrowser(module: URL, { onMessage, onError }: ThreadEvents): Thread {
+  const worker = new Worker(module, { type: 'module' })
+  worker.addEventListener('message', ({ data }: MessageEvent<unknown>) => onMessage(data))
+  worker.addEventListener('error', ({ message }) => onError(new Error(message)))
+  return {
+    send: (message) => worker.postMessage(message, []),
+    release: () => {},
+    end: async () => worker.terminate(),
+  }
+}
+
+/** What a worker of a browser has as its global scope. */
+interface WorkerScope {
+  readonly WorkerGlobalScope?: unknown
+  addEventListener(type: 'message', listener: (event: MessageEvent<unknown>) => void): void
+  postMessage(message: unknown, transfer: Transferable[]): void
+}
+
 /** Inside a thread: hears the one that started it, and answers. Null outside of threads. */
 export function listenAsThread(onMessage: (message: unknown) => void): ((answer: unknown) => void) | null {
+  if (hostProcess === null) {
+    const scope = globalThis as unknown as WorkerScope
+    if (scope.WorkerGlobalScope === undefined) return null
+    scope.addEventListener('message', ({ data }) => onMessage(data))
+    return (answer) => scope.postMessage(answer, [])
+  }
   const port = builtin('node:worker_threads').parentPort
   if (port === null) return null
   port.on('message', onMessage)
   return (answer) => port.postMessage(answer, [])
+}
+
+/** Whether threads can share memory here. A page needs to be isolated from other origins for that. */
+export function canShareMemory(): boolean {
+  return typeof SharedArrayBuffer === 'function' && globalThis.crossOriginIsolated !== false
+}
+
+const { pause } = Atomics as { pause?: () => void }
+
+/** Inside a loop that waits for another thread: lets the processor know. */
+export function relax(): void {
+  pause?.()
 }

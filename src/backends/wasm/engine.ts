@@ -2,6 +2,7 @@
  * What computes behind the wasm backend: a memory, and the kernels that work in it.
  */
 import { MissingError } from '../../tensor/errors.ts'
+import type { ThreadReport } from '../backend.ts'
 import type { Kernel } from '../door.ts'
 import { instantiate } from './instance.ts'
 
@@ -9,7 +10,7 @@ import { instantiate } from './instance.ts'
 export const PAGE = 65536
 /** What 32-bit addresses reach: 4 GiB. */
 export const MOST_PAGES = 65536
-/** What one thread's scratch needs, and a little more. */
+/** What the scratch of a thread needs, and a little more. */
 const FIRST_PAGES = 64
 
 /** A memory and every op of the catalogue as a function of addresses in it. */
@@ -19,21 +20,31 @@ export interface Engine {
   readonly kernels: Readonly<Record<string, Kernel<number>>>
   /** The first byte that buffers may have; what is below is scratch. */
   readonly heapBase: number
+  readonly threads: ThreadReport
+  /** Resolves when all its threads are there, or will not come. It computes before that. */
+  readonly ready: Promise<void>
+  /** Ends what it started. */
+  end(): void
 }
 
 /** The kernels on the calling thread, over a memory of its own. @throws MissingError BACKEND_MEMORY if there is no room */
 export function startAlone(module: WebAssembly.Module): Engine {
-  const memory = makeMemory(FIRST_PAGES)
+  const memory = makeMemory(1)
   const { kernels, scratchSize } = instantiate(module, memory, 0)
-  return { memory, kernels, heapBase: scratchSize }
+  const threads = { threads: 1, calls: [] }
+  return { memory, kernels, heapBase: scratchSize, threads, ready: Promise.resolve(), end: () => {} }
 }
 
-/** @throws MissingError BACKEND_MEMORY if there is no room */
-function makeMemory(pages: number): WebAssembly.Memory {
+/**
+ * A memory with room for the scratch of this many threads, shared if there are several.
+ * @throws MissingError BACKEND_MEMORY if there is no room
+ */
+export function makeMemory(threads: number): WebAssembly.Memory {
+  const initial = FIRST_PAGES * threads
   try {
-    return new WebAssembly.Memory({ initial: pages, maximum: MOST_PAGES })
+    return new WebAssembly.Memory({ initial, maximum: MOST_PAGES, shared: threads > 1 })
   } catch (cause) {
-    const message = `backend wasm: expected room for ${PAGE * pages} bytes, got none`
+    const message = `backend wasm: expected room for ${PAGE * initial} bytes, got none`
     throw new MissingError('BACKEND_MEMORY', message, { cause })
   }
 }

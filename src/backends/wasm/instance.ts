@@ -7,7 +7,7 @@ import type { Kernel } from '../door.ts'
 /** The kernels as a module exports them, by name; arrays are byte addresses, and null is the null address. */
 export interface Instance {
   readonly kernels: Readonly<Record<string, Kernel<number>>>
-  /** Bytes of scratch; a multiple of 16. */
+  /** Bytes of scratch; a multiple of 64. */
   readonly scratchSize: number
 }
 

@@ -1,13 +1,13 @@
 /**
  * The WebAssembly backend: every op as a strict SIMD kernel (assembly/), equal to the reference bit for bit.
  *
- * One private memory holds all buffers, and a buffer is an address in it. The memory grows on demand up to the 4 GiB
+ * One memory holds all buffers, and a buffer is an address in it; only threads of the backend's own ever see it. The memory grows on demand up to the 4 GiB
  * that 32-bit addresses reach; growing detaches every view, so views are made when needed and never kept.
  */
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import { readFile } from '../../platform/platform.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
-import type { Backend, Buffer, Ops } from '../backend.ts'
+import type { Backend, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
 import {
   boundsOf,
   checkLength,
@@ -20,6 +20,8 @@ import {
 } from '../door.ts'
 import { Allocator } from './allocator.ts'
 import { MOST_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
+import { withSharedMemory } from './shared_import.ts'
+import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
 
 /** A byte address in the backend's memory. */
 type Place = number
@@ -34,20 +36,28 @@ export function hasSimd(): boolean {
   return typeof WebAssembly === 'object' && WebAssembly.validate(SIMD_PROBE)
 }
 
-let compiled: Promise<WebAssembly.Module> | null = null
+const compiled = new Map<boolean, Promise<WebAssembly.Module>>()
 
-/** The committed module, fetched and compiled once. */
-function loadModule(): Promise<WebAssembly.Module> {
-  compiled ??= readFile(new URL('kernels.wasm', import.meta.url)).then((bytes) =>
-    WebAssembly.compile(bytes as BufferSource),
+/** The committed module over a plain memory or a shared one, fetched and compiled once. */
+function loadModule(isShared: boolean): Promise<WebAssembly.Module> {
+  const known = compiled.get(isShared)
+  if (known !== undefined) return known
+  const loaded = readFile(new URL('kernels.wasm', import.meta.url)).then((bytes) =>
+    WebAssembly.compile((isShared ? withSharedMemory(bytes) : bytes) as BufferSource),
   )
-  return compiled
+  compiled.set(isShared, loaded)
+  return loaded
 }
 
 /** Everything that holds the memory; dropped as a whole when the backend is disposed of. */
-interface Live extends Engine {
+interface Live {
+  readonly engine: Engine
+  readonly memory: WebAssembly.Memory
   readonly ops: Ops
 }
+
+/** What laws may set besides. */
+export interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {}
 
 /** Runs every op as its WebAssembly kernel. */
 export class WasmBackend implements Backend {
@@ -55,19 +65,32 @@ export class WasmBackend implements Backend {
   readonly #module: WebAssembly.Module
   readonly #start: (module: WebAssembly.Module) => Engine
   readonly #allocator: Allocator
-  #engine: Live | null
+  #state: Live | null
 
   /**
    * Starts a backend with a memory of its own.
-   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD, BACKEND_MEMORY if there is no room.
+   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD, THREADS_MISSING if threads cannot share
+   *   memory here, BACKEND_MEMORY if there is no room, BACKEND_THREAD if threads that are always to share do not start;
+   *   UsageError THREADS
    */
-  static async create(): Promise<WasmBackend> {
+  static async create({
+    threads = 1,
+    sharing = 'measured',
+    cutsSmall,
+  }: WasmOptions = {}): Promise<WasmBackend> {
     if (!hasSimd())
       throw new MissingError(
         'BACKEND_MISSING',
         'backend wasm: expected a runtime with WebAssembly SIMD, got one without',
       )
-    return new WasmBackend(await loadModule())
+    const count = countThreads(threads)
+    const module = await loadModule(count > 1)
+    if (count === 1) return new WasmBackend(module)
+    const backend = new WasmBackend(module, (given) =>
+      startThreaded(given, { threads: count, sharing, cutsSmall }),
+    )
+    if (sharing === 'always') await allStarted(backend.#live().engine, count)
+    return backend
   }
 
   /** From a module of these kernels, which `create` knows where to find, and what makes an engine of it. */
@@ -75,9 +98,10 @@ export class WasmBackend implements Backend {
     this.#module = module
     this.#start = start
     const engine = start(module)
-    this.#allocator = new Allocator(engine.heapBase, (end) => this.#reach(end))
+    const { memory, kernels, heapBase } = engine
+    this.#allocator = new Allocator(heapBase, (end) => this.#reach(end))
     // WebAssembly takes null for 0, the null address.
-    this.#engine = { ...engine, ops: openDoor<Place>(this, (name) => engine.kernels[name]) }
+    this.#state = { engine, memory, ops: openDoor<Place>(this, (name) => kernels[name]) }
   }
 
   get ops(): Ops {
@@ -86,6 +110,10 @@ export class WasmBackend implements Backend {
 
   get liveBuffers(): number {
     return this.#allocator.live
+  }
+
+  get threads(): ThreadReport {
+    return this.#live().engine.threads
   }
 
   sibling(): Backend {
@@ -146,14 +174,15 @@ export class WasmBackend implements Backend {
   }
 
   dispose(): void {
-    this.#engine = null
+    this.#state?.engine.end()
+    this.#state = null
     this.#allocator.freeAll()
   }
 
   #live(): Live {
-    if (this.#engine === null)
+    if (this.#state === null)
       throw new UsageError('BACKEND_DISPOSED', 'backend wasm: expected a live backend, got a disposed one')
-    return this.#engine
+    return this.#state
   }
 
   #reserve(dtype: Dtype, length: number): PlacedBuffer<Place> {

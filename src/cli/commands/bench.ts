@@ -5,6 +5,7 @@
 import { Option, type Command } from 'commander'
 import { benchPlanners, type BenchPlanner } from '../../eval/bench/arms.ts'
 import { Bench, type BenchOptions } from '../../eval/bench/bench.ts'
+import type { Threads } from '../../eval/bench/job.ts'
 import { benchShapes, checkpointSubject, shapeSubject, type BenchSubject } from '../../eval/bench/subject.ts'
 import { formatBench, formatProfile } from '../../eval/bench/table.ts'
 import { parseTest, type BenchTest } from '../../eval/bench/tests.ts'
@@ -22,7 +23,7 @@ import { backendOption, cacheOption, quietOption, seedOption, type ModelFlags } 
 import { modeOption } from '../plan_flags.ts'
 import { predictorPaths } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
-import { sparsityListFlag, wholeFlag } from '../values.ts'
+import { sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
 
 const help = `
 Tests, as llama-bench names them:
@@ -38,7 +39,7 @@ All that belongs to one model takes turns, in changing order; figures are median
 rounds. Columns:
   asked, heads, neurons, weights   share to be skipped of what is ranked, and skipped of the whole model
   d/g/p      halves of blocks that carry out the mask dense, by gathering rows, packed
-  x dense    times the dense arm of the same storage
+  x dense    times the dense arm of the same storage and threads; x f32 and the like: of the first ones asked for
   ideal      what that would be if only reading weights took time: lm_head and layer 0 whole, the predictor's weights
              shared by the tokens it is asked for
   predictor, packing               shares of the time
@@ -62,7 +63,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet'> {
   readonly mask?: string
   readonly test?: readonly BenchTest[]
   readonly rounds?: number
-  readonly threads: number
+  readonly threads: readonly Threads[]
   readonly mode: MaskMode
   readonly cache: CacheStorage
   readonly seed: number
@@ -122,7 +123,14 @@ export function addBench(program: Command, session: Session): void {
       testsFlag,
     )
     .option('--rounds <count>', `turns of each row (default: ${usual.rounds})`, countFlag('rounds'))
-    .option('--threads <count>', 'threads that compute', countFlag('threads'), 1)
+    .addOption(
+      new Option(
+        '--threads <list>',
+        'threads that may compute, or auto, separated by commas; more than one where measured to be faster',
+      )
+        .argParser((text: string) => [...new Set(text.split(',').map((item) => threadsFlag(item.trim())))])
+        .default([1], '1'),
+    )
     .addOption(backendOption())
     .addOption(modeOption())
     .addOption(cacheOption())

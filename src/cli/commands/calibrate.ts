@@ -144,7 +144,8 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
   await checkCalibrationFolder(flags.output)
   let kept = 0
   try {
-    const report = await withModel(session, flags, (opt) =>
+    // Threads that calibrate have a model each, of one thread.
+    const report = await withModel(session, { ...flags, threads: 1 }, (opt) =>
       calibrate(session, opt, flags, (done) => (kept = done)),
     )
     const { output: path } = flags

@@ -8,6 +8,7 @@ import { machine, residentMemory, runtime } from '../../platform/platform.ts'
 import { exitCodes } from '../failure.ts'
 import type { Session } from '../session.ts'
 import { dependencies, version } from '../version.ts'
+import { checkThreads, describeThreads } from '../thread_check.ts'
 import { probeWasm } from '../wasm_features.ts'
 import { formatBytes } from '../words.ts'
 
@@ -42,6 +43,7 @@ async function examine() {
     machine: machine(),
     residentMemory: residentMemory(),
     wasm: probeWasm(),
+    threads: await checkThreads(),
     backends: await Promise.all(backendNames.map(tryBackend)),
     dependencies,
   }
@@ -68,7 +70,15 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
   }
 }
 
-function formatReport({ runtime, machine, residentMemory, wasm, backends, dependencies }: Report): string {
+function formatReport({
+  runtime,
+  machine,
+  residentMemory,
+  wasm,
+  threads,
+  backends,
+  dependencies,
+}: Report): string {
   const yes = (has: boolean): string => (has ? 'yes' : 'no')
   const size = (bytes: number | null): string => (bytes === null ? 'unknown' : formatBytes(bytes))
   const rows: [string, string][] = [
@@ -82,6 +92,7 @@ function formatReport({ runtime, machine, residentMemory, wasm, backends, depend
     ['wasm SIMD', yes(wasm.simd)],
     ['wasm relaxed SIMD', yes(wasm.relaxedSimd)],
     ['wasm threads', `${yes(wasm.threads)}, shared memory: ${yes(wasm.sharedMemory)}`],
+    ['--threads auto', describeThreads(threads)],
     ...backends.map(({ name, works, reason }): [string, string] => [
       `backend ${name}`,
       works ? 'works' : `does not work: ${reason}`,

@@ -14,6 +14,7 @@ import {
   modelOption,
   quietOption,
   storageOption,
+  threadsOption,
   type ModelFlags,
 } from '../flags.ts'
 import { withModel } from '../open_model.ts'
@@ -73,6 +74,7 @@ export function addGenerate(program: Command, session: Session): void {
     .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
     .addOption(backendOption())
     .addOption(storageOption())
+    .addOption(threadsOption())
     .addOption(modeOption())
     .addOption(cacheOption())
     .option('--json', 'print one JSON object at the end instead of text')

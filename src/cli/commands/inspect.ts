@@ -1,22 +1,34 @@
 /**
- * `shadowllm inspect`: what a checkpoint holds, read from its headers; no weight is loaded.
+ * `shadowllm inspect`: what a checkpoint holds, read from its headers; no weight is loaded, unless it is asked what storing
+ * weights in fewer bits would cost.
  */
 import type { Command } from 'commander'
 import { readWhole } from '../../io/files.ts'
 import { parseJson, toPlain } from '../../io/json.ts'
+import { createBackend } from '../../backends/select.ts'
+import { loadBrown } from '../../eval/corpus.ts'
+import { measureStorages, storageTexts, type StorageError } from '../../eval/storage_error.ts'
 import { openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
 import { parseOptConfig, remoteCodeFields, type OptConfig } from '../../model/opt/config.ts'
+import { storages, type Storage } from '../../model/opt/matrix.ts'
+import { OptModel } from '../../model/opt/opt_model.ts'
 import { fileKind, folderOf, joinPath } from '../../platform/platform.ts'
+import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
 import { findModel } from '../../shadow_opt.ts'
 import type { Session } from '../session.ts'
+import { wholeFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
 
 const help = `
 PATH is a model's folder, or one weights file (.safetensors, .bin or an .index.json).
 
+With --storage the model is loaded in float32 and in each storage named, and reads --texts pieces of the Brown corpus in
+each: how far its logits and its perplexity are from float32.
+
 Examples:
   $ shadowllm inspect fixtures/tiny-opt
+  $ shadowllm inspect fixtures/tiny-opt --storage bf16,f16,int8
   $ shadowllm inspect model.safetensors --json`
 
 /** Adds the command. */
@@ -25,12 +37,69 @@ export function addInspect(program: Command, session: Session): void {
     .command('inspect')
     .description('show the tensors and the configuration of a checkpoint without loading it')
     .argument('<path>', 'folder or weights file')
+    .option('--storage <names>', 'measure what these storages cost, separated by commas', storagesFlag)
+    .option('--texts <count>', 'texts to read for that', wholeFlag('texts', { least: 1, most: 500 }), 16)
     .option('--json', 'print one JSON object')
     .addHelpText('after', help)
-    .action(async (path: string, flags: { json?: boolean }) => {
+    .action(async (path: string, flags: InspectFlags) => {
       const contents = await inspect(path)
-      await session.print(flags.json ? `${JSON.stringify(contents, null, 2)}\n` : formatContents(contents))
+      const errors = flags.storage && (await measure(session, path, flags.storage, flags.texts))
+      const all = errors ? { ...contents, storages: errors } : contents
+      const words = `${formatContents(contents)}${errors ? `\n${formatErrors(errors)}` : ''}`
+      await session.print(flags.json ? `${JSON.stringify(all, null, 2)}\n` : words)
     })
+}
+
+interface InspectFlags {
+  readonly storage?: readonly Storage[]
+  readonly texts: number
+  readonly json?: boolean
+}
+
+function storagesFlag(text: string): Storage[] {
+  return text.split(',').map((name) => {
+    const storage = storages.find((one) => one === name.trim())
+    if (storage) return storage
+    throw new UsageError('VALUE', `--storage: expected some of ${storages.join(', ')}, got ${name}`)
+  })
+}
+
+/** Loads the model in every storage, one after the other. */
+async function measure(
+  session: Session,
+  path: string,
+  names: readonly Storage[],
+  texts: number,
+): Promise<StorageError[]> {
+  const { configJson, source, tokenizer } = await openModelFolder(await findModel(path))
+  try {
+    const config = parseOptConfig(configJson)
+    if (!tokenizer)
+      throw new InputError('TOKENIZER_MISSING', `${path}: expected a tokenizer to read texts with, got none`)
+    const encode = (text: string): number[] => tokenizer.encode(text, { prefix: false })
+    const tokens = storageTexts(await loadBrown(), encode, config, texts)
+    return await measureStorages(tokens, names, async (storage) => {
+      session.signal.throwIfAborted()
+      session.progress.update({ stage: storage, done: 0, total: 1 })
+      return OptModel.load(config, source, await createBackend('wasm'), { storage, signal: session.signal })
+    })
+  } finally {
+    session.progress.clear()
+    await source.close()
+  }
+}
+
+function formatErrors(errors: readonly StorageError[]): string {
+  const [{ tokens }] = errors
+  const rows = errors.map(({ storage, bytes, kl, tokenPerplexity, agreed }) => [
+    storage,
+    formatBytes(bytes),
+    kl.toExponential(1),
+    tokenPerplexity.toFixed(3),
+    `${(100 * agreed).toFixed(2)} %`,
+  ])
+  const head = ['storage', 'weights', 'KL from f32, nats', 'perplexity per token', 'same likeliest token']
+  return `${formatColumns([head, ...rows], [1, 2, 3, 4])}over ${formatCount(tokens)} tokens of the Brown corpus\n`
 }
 
 interface Contents {

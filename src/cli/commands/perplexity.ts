@@ -30,6 +30,7 @@ import {
   quietOption,
   seedOption,
   storageOption,
+  threadsOption,
   type ModelFlags,
 } from '../flags.ts'
 import { withModel } from '../open_model.ts'
@@ -108,6 +109,7 @@ export function addPerplexity(program: Command, session: Session): void {
     .addOption(seedOption())
     .addOption(backendOption())
     .addOption(storageOption())
+    .addOption(threadsOption())
     .option('--json', 'print one JSON object instead of the table')
     .option('-o, --output <file>', 'also write the JSON object to a file')
     .addOption(quietOption())

@@ -3,6 +3,7 @@
  * rounds, and so does the yardstick of reading. Whatever ends it, what was measured stays.
  */
 import type { Backend, BackendName } from '../../backends/backend.ts'
+import { createBackend } from '../../backends/select.ts'
 import type { UnitMask, UnitShape } from '../../masks/mask.ts'
 import type { TopK } from '../../masks/selection.ts'
 import type { MaskMode } from '../../model/opt/active_block.ts'
@@ -15,12 +16,12 @@ import { pause } from '../../train/pause.ts'
 import { hashTexts, makeProvenance, type Provenance } from '../provenance.ts'
 import { turnOrder } from '../turns.ts'
 import { makeArms, planOf, type BenchArm, type BenchPlanner, type Deciders } from './arms.ts'
-import { Job, randomIds } from './job.ts'
+import { Job, randomIds, type Threads } from './job.ts'
 import { kindsNeeded, predictorBytes, predictorOf, randomPredictor } from './predictors.ts'
 import { profileDecode, type Profile } from './profile.ts'
 import { ReadSpeed } from './read_speed.ts'
 import { rowsOf, type BenchRow } from './rows.ts'
-import { loadSubject, startBackend, type BenchSubject } from './subject.ts'
+import { loadSubject, type BenchSubject } from './subject.ts'
 import { checkFits, parseTest, type BenchTest } from './tests.ts'
 
 /** What is measured, and how. */
@@ -32,7 +33,8 @@ export interface BenchOptions {
   readonly tests: readonly BenchTest[]
   readonly rounds: number
   readonly backend: BackendName
-  readonly threads: number
+  /** How many may compute; each of several has its own rows. */
+  readonly threads: readonly Threads[]
   readonly mode: MaskMode
   /** What keys and values are stored as. */
   readonly cache: CacheStorage
@@ -59,6 +61,7 @@ export interface BenchProgress {
 export interface ArmProfile extends Profile {
   readonly model: string
   readonly storage: Storage
+  readonly threadsAsked: Threads
   readonly planner: BenchArm['planner']
   readonly requested: number | null
   readonly test: string
@@ -108,7 +111,7 @@ export class Bench {
 
   /**
    * Measures everything, one subject after the other.
-   * @throws MissingError THREADS_MISSING, PREDICTOR_MISSING, BACKEND_MISSING, BACKEND_MEMORY; UsageError
+   * @throws UsageError THREADS; MissingError THREADS_MISSING, PREDICTOR_MISSING, BACKEND_MISSING, BACKEND_MEMORY; UsageError
    *   CONTEXT_LENGTH, before anything is loaded where it can be known; the signal's reason; what reading files throws
    */
   async run(): Promise<void> {
@@ -149,7 +152,9 @@ export class Bench {
   async #measure(subject: BenchSubject, speed: ReadSpeed): Promise<void> {
     const held: { dispose(): void }[] = []
     try {
-      for (const storage of this.#options.storages) await this.#prepare(subject, storage, held)
+      const { storages, threads } = this.#options
+      for (const storage of storages)
+        for (const count of threads) await this.#prepare(subject, storage, count, held)
       await this.#takeTurns(subject, speed)
       if (this.#options.profile) await this.#profile(subject)
     } finally {
@@ -158,12 +163,17 @@ export class Bench {
     }
   }
 
-  /** Loads a subject in one storage and makes its jobs, the arms of a test side by side. */
-  async #prepare(subject: BenchSubject, storage: Storage, held: { dispose(): void }[]): Promise<void> {
-    const { backend: name, threads, planners, sparsities, tests, readMask, mode, cache, seed } = this.#options
+  /** Loads a subject in one storage, for so many threads, and makes its jobs; the arms of a test stand side by side. */
+  async #prepare(
+    subject: BenchSubject,
+    storage: Storage,
+    threads: Threads,
+    held: { dispose(): void }[],
+  ): Promise<void> {
+    const { backend: name, planners, sparsities, tests, readMask, mode, cache, seed } = this.#options
     const { layers, heads, neurons } = subject.config
     const mask = readMask ? await readMask({ layers, heads, neurons }) : null
-    const backend: Backend = await startBackend(name, threads)
+    const backend: Backend = await createBackend(name, { threads })
     held.push(backend)
     const model = await loadSubject(subject, storage, backend, {
       signal: this.#signal,
@@ -182,6 +192,7 @@ export class Bench {
           new Job({
             subject,
             storage,
+            threads,
             arm,
             test,
             predictorBytes: predictor ? predictorBytes(predictor, storage) : 0,
@@ -240,14 +251,15 @@ export class Bench {
     const jobs = this.#jobs.filter((job) => job.test === tests[0])
     // What they kept open for their turns makes room.
     for (const job of this.#jobs) job.dispose()
-    for (const [done, { model, storage, arm, makePlan }] of jobs.entries()) {
+    for (const [done, { model, storage, threads: threadsAsked, arm, makePlan }] of jobs.entries()) {
       this.#onProgress({ stage: `profiling ${subject.shape}`, done, total: jobs.length })
       await pause(this.#signal)
       const prompt = randomIds(test.context, model.config.vocabulary, seed)
       const sizes = { tokens: test.tokens, rounds: PROFILE_ROUNDS }
       const profile = await profileDecode(model, prompt, makePlan, sizes, this.#signal)
       const { planner, sparsity: requested } = arm
-      this.#profiles.push({ model: subject.model, storage, planner, requested, test: test.name, ...profile })
+      const about = { model: subject.model, storage, threadsAsked, planner, requested, test: test.name }
+      this.#profiles.push({ ...about, ...profile })
     }
   }
 }

@@ -10,10 +10,17 @@ import { armName, type BenchArm } from './arms.ts'
 import type { BenchSubject } from './subject.ts'
 import { USUAL_PROMPT, type BenchTest } from './tests.ts'
 
+/** How many threads may compute. */
+export type Threads = number | 'auto'
+
 /** What was measured of one row. */
 export interface Measured {
   readonly subject: BenchSubject
   readonly storage: Storage
+  /** How many may compute. */
+  readonly threads: Threads
+  /** How many there were by the last turn. */
+  readonly threadsUsed: number
   readonly arm: BenchArm
   readonly test: BenchTest
   /** Bytes of the arm's predictor; 0 for none. */
@@ -25,7 +32,7 @@ export interface Measured {
 }
 
 /** What a job runs. */
-export interface JobParts extends Omit<Measured, 'turns' | 'every'> {
+export interface JobParts extends Omit<Measured, 'turns' | 'every' | 'threadsUsed'> {
   readonly model: OptModel
   /** How the model is run by the arm, units chosen by what is given here, or as the arm does. */
   readonly makePlan: (topK?: TopK) => Plan
@@ -39,20 +46,23 @@ const WARM_UP = 4
 export class Job implements Measured {
   readonly subject: BenchSubject
   readonly storage: Storage
+  readonly threads: Threads
   readonly arm: BenchArm
   readonly test: BenchTest
   readonly predictorBytes: number
   readonly every: number | null
   readonly turns: Turn[] = []
+  threadsUsed = 1
   readonly model: OptModel
   readonly makePlan: (topK?: TopK) => Plan
   readonly #plan: Plan
   readonly #prompt: Int32Array
   #kept: Decoding | null = null
 
-  constructor({ subject, storage, arm, test, predictorBytes, model, makePlan, seed }: JobParts) {
+  constructor({ subject, storage, threads, arm, test, predictorBytes, model, makePlan, seed }: JobParts) {
     this.subject = subject
     this.storage = storage
+    this.threads = threads
     this.arm = arm
     this.test = test
     this.predictorBytes = predictorBytes
@@ -66,8 +76,8 @@ export class Job implements Measured {
 
   /** For people who wait. */
   get name(): string {
-    const { arm, storage, test } = this
-    return `${test.name} ${storage} ${armName(arm)}`
+    const { arm, storage, test, threads } = this
+    return `${test.name} ${storage} ${threads === 1 ? '' : `${threads} threads `}${armName(arm)}`
   }
 
   /** Runs what the turns will run, if only a little of it. */
@@ -83,6 +93,7 @@ export class Job implements Measured {
   /** One turn. @throws the signal's reason if it is aborted; the turn does not count then */
   async run(signal?: AbortSignal): Promise<void> {
     this.turns.push(await this.#turn(signal))
+    this.threadsUsed = this.model.backend.threads.threads
   }
 
   dispose(): void {

@@ -11,13 +11,12 @@ import { countParameters } from '../cost/architectures.ts'
 import { tokensPerSecond } from '../decode.ts'
 import { deviation, median, medianRatio } from '../turns.ts'
 import type { BenchArm } from './arms.ts'
-import type { Measured } from './job.ts'
+import type { Measured, Threads } from './job.ts'
 import { idealRatio, tokenReads, type TokenReads } from './reads.ts'
 
 /** What rows have in common. */
 export interface RowContext {
   readonly backend: BackendName
-  readonly threads: number
   readonly cache: CacheStorage
 }
 
@@ -30,7 +29,9 @@ export interface BenchRow {
   readonly parameters: number
   readonly storage: Storage
   readonly backend: BackendName
+  /** How many computed by the end. */
   readonly threads: number
+  readonly threadsAsked: Threads
   /** What keys and values are stored as. */
   readonly cache: CacheStorage
   readonly planner: BenchArm['planner']
@@ -44,10 +45,10 @@ export interface BenchRow {
   readonly deviation: number | null
   /** Tokens per second, a number per round. */
   readonly samples: readonly number[]
-  /** Times the dense arm of the same model, storage and test. */
+  /** Times the dense arm of the same model, storage, number of threads and test. */
   readonly timesDense: number | null
-  /** Times the dense arm of the first storage. */
-  readonly timesFirstStorage: number | null
+  /** Times the dense arm of the first storage and the first number of threads. */
+  readonly timesFirst: number | null
   /** What `timesDense` would be, did decoding cost nothing but what a token reads; null for prompts. */
   readonly ideal: number | null
   readonly shareOfIdeal: number | null
@@ -76,13 +77,13 @@ function rowOf(
   one: Measured,
   all: readonly Measured[],
   reads: readonly number[],
-  { backend, threads, cache }: RowContext,
+  { backend, cache }: RowContext,
 ): BenchRow {
   const { subject, storage, arm, test, turns } = one
   const { mask, ways } = turns[turns.length - 1]
   const { layers: _, ...achieved } = achievedBy(mask, shapeOf(one), subject.config.width)
   const samples = turns.map(tokensPerSecond)
-  const dense = denseOf(all, one, storage)
+  const dense = denseOf(all, one, one)
   const timesDense = ratioTo(samples, dense)
   const read = readsOf(one)
   const ideal = read && dense ? idealRatio(readsOf(dense) as TokenReads, read) : null
@@ -94,7 +95,8 @@ function rowOf(
     parameters: countParameters(subject.architecture),
     storage,
     backend,
-    threads,
+    threads: one.threadsUsed,
+    threadsAsked: one.threads,
     cache,
     planner: arm.planner,
     sparsity: { requested: arm.sparsity, ...achieved },
@@ -104,7 +106,7 @@ function rowOf(
     deviation: finite(deviation(samples)),
     samples,
     timesDense,
-    timesFirstStorage: ratioTo(samples, denseOf(all, one, all[0].storage)),
+    timesFirst: ratioTo(samples, denseOf(all, one, all[0])),
     ideal,
     shareOfIdeal: ideal === null || timesDense === null ? null : timesDense / ideal,
     predictorShare: median(turns.map(({ planning, milliseconds }) => planning / milliseconds)),
@@ -141,9 +143,16 @@ function readsOf({
   return tokenReads(subject.architecture, storage, mask, { bytes, every, tokens: test.tokens })
 }
 
-/** The dense arm of a storage under the same test. */
-function denseOf(all: readonly Measured[], { test }: Measured, storage: Storage): Measured | undefined {
-  return all.find((one) => one.arm.planner === 'dense' && one.test === test && one.storage === storage)
+/** The dense arm under the test of one row, in the storage and with the threads of another. */
+function denseOf(
+  all: readonly Measured[],
+  { test }: Measured,
+  { storage, threads }: Measured,
+): Measured | undefined {
+  return all.find(
+    (one) =>
+      one.arm.planner === 'dense' && one.test === test && one.storage === storage && one.threads === threads,
+  )
 }
 
 function ratioTo(samples: readonly number[], base: Measured | undefined): number | null {

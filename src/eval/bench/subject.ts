@@ -1,16 +1,14 @@
 /**
- * The models that are measured: a checkpoint, or the sizes of one with random weights. And what runs them: backends and
- * threads; what is not there yet is refused here and nowhere else.
+ * The models that are measured: a checkpoint, or the sizes of one with random weights.
  */
-import type { Backend, BackendName } from '../../backends/backend.ts'
-import { createBackend } from '../../backends/select.ts'
+import type { Backend } from '../../backends/backend.ts'
 import { openModelFolder } from '../../io/load.ts'
 import { parseOptConfig, type OptConfig } from '../../model/opt/config.ts'
 import type { Storage } from '../../model/opt/matrix.ts'
 import { parameterShapes } from '../../model/opt/names.ts'
 import { OptModel } from '../../model/opt/opt_model.ts'
 import type { LoadOptions } from '../../model/opt/weight_reader.ts'
-import { MissingError, UsageError } from '../../tensor/errors.ts'
+import { UsageError } from '../../tensor/errors.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import {
   architectureByName,
@@ -101,15 +99,6 @@ function sizesOf(model: string, config: OptConfig): Pick<BenchSubject, 'config' 
     (one) => one.layers >= layers && one.width === width && one.heads === heads && one.neurons === neurons,
   )
   return { config, architecture, shape: known?.name ?? `${layers}x${width}` }
-}
-
-/** Starts what computes. @throws MissingError THREADS_MISSING for more than one thread, and as `createBackend` */
-export async function startBackend(name: BackendName, threads: number): Promise<Backend> {
-  if (threads === 1) return createBackend(name)
-  throw new MissingError(
-    'THREADS_MISSING',
-    `threads: expected 1, got ${threads}; this version computes on one`,
-  )
 }
 
 /** Loads a subject into a backend. @throws what `OptModel.load` and opening the weights throw */

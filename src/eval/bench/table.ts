@@ -7,6 +7,7 @@ import { formatTable } from '../report/terminal.ts'
 import { median, medianRatio } from '../turns.ts'
 import { armName } from './arms.ts'
 import type { ArmProfile } from './bench.ts'
+import type { Threads } from './job.ts'
 import type { BenchRow } from './rows.ts'
 import { parseTest } from './tests.ts'
 
@@ -16,7 +17,7 @@ const subjectColumns: readonly Column[] = [
   { key: 'parameters', label: 'params', unit: 'M', digits: 1 },
   { key: 'storage', label: 'storage' },
   { key: 'backend', label: 'backend' },
-  { key: 'threads', label: 'threads', digits: 0 },
+  { key: 'threads', label: 'threads' },
   { key: 'cache', label: 'cache' },
 ]
 
@@ -24,7 +25,7 @@ const subjectColumns: readonly Column[] = [
 const selfEvident: readonly string[] = ['model', 'storage', 'backend']
 
 /** The figures of a row. */
-function figureColumns(storages: readonly string[]): Column[] {
+function figureColumns(first: string | null): Column[] {
   return [
     { key: 'test', label: 'test' },
     { key: 'planner', label: 'planner' },
@@ -36,7 +37,7 @@ function figureColumns(storages: readonly string[]): Column[] {
     { key: 'rate', label: 't/s' },
     { key: 'deviation', label: '+-' },
     { key: 'timesDense', label: 'x dense', digits: 2 },
-    ...(storages.length > 1 ? [{ key: 'timesFirst', label: `x ${storages[0]}`, digits: 2 }] : []),
+    ...(first === null ? [] : [{ key: 'timesFirst', label: `x ${first}`, digits: 2 }]),
     { key: 'ideal', label: 'ideal', digits: 2 },
     { key: 'shareOfIdeal', label: 'of ideal', unit: '%', digits: 0 },
     { key: 'predictor', label: 'predictor', unit: '%', digits: 1 },
@@ -51,12 +52,19 @@ export function formatBench(rows: readonly BenchRow[], reads: readonly number[])
   const cells = rows.map(cellsOf)
   const isCommon = ({ key }: Column): boolean => cells.every((row) => row[key] === cells[0][key])
   const common = subjectColumns.filter(isCommon).map((column) => describeCell(cells[0], column))
-  const columns = [
-    ...subjectColumns.filter((column) => !isCommon(column)),
-    ...figureColumns([...new Set(rows.map(({ storage }) => storage))]),
-  ]
+  const columns = [...subjectColumns.filter((column) => !isCommon(column)), ...figureColumns(firstOf(rows))]
   const parts = [common.join(', '), formatTable(columns, cells), ...findingsOf(rows, reads)]
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
+}
+
+/** What rows are compared with that differ in storage or threads; null where they do not. */
+function firstOf(rows: readonly BenchRow[]): string | null {
+  const [{ storage, threadsAsked }] = rows
+  const words = [
+    ...(rows.some((row) => row.storage !== storage) ? [storage] : []),
+    ...(rows.some((row) => row.threadsAsked !== threadsAsked) ? [threadWords(threadsAsked)] : []),
+  ]
+  return words.length === 0 ? null : words.join(', ')
 }
 
 /** A value and what it is of. */
@@ -74,7 +82,7 @@ function cellsOf(row: BenchRow): Row {
     parameters: row.parameters / 1e6,
     storage: row.storage,
     backend: row.backend,
-    threads: row.threads,
+    threads: row.threadsAsked === 'auto' ? `auto: ${row.threads}` : String(row.threadsAsked),
     cache: row.cache,
     test: row.test,
     planner: row.planner,
@@ -86,7 +94,7 @@ function cellsOf(row: BenchRow): Row {
     rate: row.tokensPerSecond,
     deviation: row.deviation,
     timesDense: row.timesDense,
-    timesFirst: row.timesFirstStorage,
+    timesFirst: row.timesFirst,
     ideal: row.ideal,
     shareOfIdeal: percent(row.shareOfIdeal),
     predictor: percent(row.predictorShare),
@@ -106,9 +114,22 @@ export function findingsOf(rows: readonly BenchRow[], reads: readonly number[]):
 
 /** What is the same of two rows, all but these. */
 function sameBut(row: BenchRow, ...but: ('planner' | 'test')[]): string {
-  const { model, storage, planner, test, sparsity } = row
-  const all = { model, storage, planner, test, requested: sparsity.requested }
+  const { model, storage, threadsAsked, planner, test, sparsity } = row
+  const all = { model, storage, threadsAsked, planner, test, requested: sparsity.requested }
   return JSON.stringify({ ...all, ...Object.fromEntries(but.map((key) => [key, null])) })
+}
+
+/** What a sentence or a profile is about. */
+function subjectName({
+  model,
+  storage,
+  threadsAsked,
+}: Pick<BenchRow, 'model' | 'storage' | 'threadsAsked'>): string {
+  return [model, storage, ...(threadsAsked === 1 ? [] : [threadWords(threadsAsked)])].join(', ')
+}
+
+function threadWords(threads: Threads): string {
+  return threads === 1 ? '1 thread' : `${threads} threads`
 }
 
 /** ShadowLLM against each kind of predictors per layer, all else equal. */
@@ -121,9 +142,9 @@ function againstDejavu(rows: readonly BenchRow[]): string[] {
         .filter((other) => sameBut(other, 'planner') === sameBut(shadow, 'planner'))
         .map((other) => {
           const ratio = medianRatio(shadow.samples, other.samples).toFixed(2)
-          const { model, storage, test, planner, sparsity } = shadow
+          const { test, planner, sparsity } = shadow
           const name = armName({ planner, sparsity: sparsity.requested })
-          return `${model}, ${storage}, ${test}: ${name} is ${ratio} times as fast as ${other.planner}.`
+          return `${subjectName(shadow)}, ${test}: ${name} is ${ratio} times as fast as ${other.planner}.`
         }),
     )
 }
@@ -139,10 +160,10 @@ function acrossContexts(rows: readonly BenchRow[]): string[] {
       .toSorted((a, b) => at(a) - at(b))
     if (short === undefined) return []
     const ratio = medianRatio(short.samples, long.samples).toFixed(2)
-    const { model, storage, planner, sparsity } = long
+    const { planner, sparsity } = long
     const name = armName({ planner, sparsity: sparsity.requested })
     return [
-      `${model}, ${storage}, ${name}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
+      `${subjectName(long)}, ${name}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
     ]
   })
 }
@@ -157,7 +178,7 @@ const profileColumns: readonly Column[] = [
 
 /** Where the time of an arm goes, ending with a line break. */
 export function formatProfile(profile: ArmProfile): string {
-  const { model, storage, planner, requested, test, lines, milliseconds, overhead } = profile
+  const { planner, requested, test, lines, milliseconds, overhead } = profile
   const rows = lines.map((line): Row => ({
     what: line.op === null ? line.what : `${line.what} (${line.op})`,
     calls: line.calls,
@@ -166,7 +187,7 @@ export function formatProfile(profile: ArmProfile): string {
     gigabytes: line.bytesPerSecond === null ? null : line.bytesPerSecond / 1e9,
   }))
   const name = armName({ planner, sparsity: requested })
-  const title = `${model}, ${storage}, ${test}, ${name}`
+  const title = `${subjectName(profile)}, ${test}, ${name}`
   const whole = `a watched token takes ${milliseconds.toFixed(2)} ms, ${(1 + overhead).toFixed(2)} times an unwatched one`
   return `${title}: ${whole}\n\n${formatTable(profileColumns, rows)}\n`
 }

@@ -1,0 +1,253 @@
+/**
+ * Threads that share calls for real: the bits are those of one thread, memory may grow under them, a thread that fails is
+ * noticed, and where there cannot be threads that is said.
+ */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { makeMemory } from '../../src/backends/wasm/engine.ts'
+import { instantiate } from '../../src/backends/wasm/instance.ts'
+import { JobBoard, type Job } from '../../src/backends/wasm/job_board.ts'
+import { withSharedMemory } from '../../src/backends/wasm/shared_import.ts'
+import { ThreadPool, type PoolSetup } from '../../src/backends/wasm/thread_pool.ts'
+import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import { sameBits } from '../harness/compare.ts'
+import { Data } from '../harness/data.ts'
+import { runSeed } from '../harness/seed.ts'
+import { root } from './wasm_compile.ts'
+
+const binary = await readFile(join(root, 'src/backends/wasm/kernels.wasm'))
+const module = new WebAssembly.Module(withSharedMemory(binary))
+
+const ended: { dispose?(): void; end?(): void }[] = []
+afterEach(() => {
+  vi.unstubAllGlobals()
+  for (const one of ended.splice(0)) (one.dispose ?? one.end)?.call(one)
+})
+
+const [T, O, I] = [8, 640, 512]
+const PARTS = 8
+const NEVER = 3000
+
+/** A product in the memory that a pool's threads share, and helpers for it. */
+class Bench {
+  readonly pool: ThreadPool
+  readonly #memory = makeMemory(2)
+  readonly #kernels
+  readonly #names: readonly string[]
+  readonly #place: number
+  readonly expected: Float32Array
+
+  constructor(given: Partial<PoolSetup> = {}, makeBoard?: (memory: SharedArrayBuffer) => JobBoard) {
+    const { kernels, scratchSize } = instantiate(module, this.#memory, 0)
+    this.#kernels = kernels
+    this.#names = Object.keys(kernels)
+    this.#place = 2 * scratchSize
+    const setup = {
+      module,
+      memory: this.#memory,
+      scratchStarts: [scratchSize],
+      kernels: this.#names,
+      ...given,
+    }
+    this.pool = new ThreadPool(setup, makeBoard)
+    ended.push(this.pool)
+    const data = new Data(runSeed())
+    this.#numbers(T * O, T * I + O * I).set(data.floats(T * I + O * I))
+    kernels.linear(...this.#call)
+    this.expected = this.#numbers(0, T * O).slice()
+  }
+
+  /** The product once more, in parts: what came of it. */
+  multiply(): Float32Array {
+    this.#numbers(0, T * O).fill(NaN)
+    const job: Job = {
+      kernel: this.#names.indexOf('linear_part'),
+      parts: PARTS,
+      units: O,
+      grain: 16,
+      call: this.#call,
+    }
+    this.pool.run(job, this.#kernels.linear_part)
+    return this.#numbers(0, T * O).slice()
+  }
+
+  get #call(): readonly (number | null)[] {
+    const [y, x] = [this.#place, this.#place + 4 * T * O]
+    return [y, x, x + 4 * T * I, null, null, T, O, I, 0]
+  }
+
+  #numbers(from: number, length: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, this.#place + 4 * from, length)
+  }
+}
+
+/** Multiplies until something happens. */
+async function until(happens: () => boolean, multiply: () => void): Promise<void> {
+  for (let i = 0; i < NEVER && !happens(); i++) {
+    multiply()
+    // Helpers of a machine with one processor get to run too.
+    if (i % 10 === 9) await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  expect(happens(), 'it happened').toBe(true)
+}
+
+test('parts that helpers compute have the bits of the whole', async () => {
+  const bench = new Bench()
+  await bench.pool.ready
+  expect(bench.pool.helpers).toBe(1)
+  await until(
+    () => bench.pool.helped > 100,
+    () => sameBits('product', bench.multiply(), bench.expected),
+  )
+})
+
+test('a mutant that does not wait for helpers: killed', async () => {
+  class NoBarrier extends JobBoard {
+    override isSettled(): boolean {
+      return true
+    }
+  }
+  const bench = new Bench({}, (memory) => new NoBarrier(memory))
+  await bench.pool.ready
+  const wrong = (): boolean => bench.multiply().some((value, i) => !Object.is(value, bench.expected[i]))
+  let found = false
+  await until(
+    () => found,
+    () => (found ||= wrong()),
+  )
+})
+
+test('before helpers are there, and after they have ended, there are none', async () => {
+  const bench = new Bench()
+  expect(bench.pool.helpers).toBe(0)
+  await bench.pool.ready
+  bench.pool.end()
+  expect(bench.pool.helpers).toBe(0)
+  sameBits('product', bench.multiply(), bench.expected)
+})
+
+describe('a helper that fails', () => {
+  test('in a part ends the call with its code, and there are no helpers any more', async () => {
+    // It knows no kernel by the number that jobs have.
+    const bench = new Bench({ kernels: [] })
+    await bench.pool.ready
+    let failure: unknown = null
+    await until(
+      () => failure !== null,
+      () => {
+        try {
+          bench.multiply()
+        } catch (error) {
+          failure = error
+        }
+      },
+    )
+    expect(failure).toMatchObject({ code: 'BACKEND_THREAD', exitCode: 4 })
+    expect(bench.pool.helpers).toBe(0)
+  })
+
+  test('or a caller that does: helpers are ended with the call', async () => {
+    const bench = new Bench()
+    await bench.pool.ready
+    const job: Job = { kernel: 0, parts: 2, units: 2, grain: 1, call: [] }
+    const fail = (): never => {
+      throw new RangeError('no stack left')
+    }
+    expect(() => bench.pool.run(job, fail)).toThrow('no stack left')
+    expect(bench.pool.helpers).toBe(0)
+  })
+
+  test('at its start leaves the caller alone', async () => {
+    const bench = new Bench({ module: new WebAssembly.Module(binary) })
+    await bench.pool.ready
+    expect(bench.pool.helpers).toBe(0)
+    sameBits('product', bench.multiply(), bench.expected)
+  })
+})
+
+async function create(...args: Parameters<typeof createBackend>): Promise<Backend> {
+  const backend = await createBackend(...args)
+  ended.push(backend)
+  return backend
+}
+
+test('memory may grow between calls: helpers find what is beyond its old end', async () => {
+  const one = await create('wasm')
+  const two = await WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true })
+  ended.push(two)
+  const data = new Data(runSeed())
+  const rows = data.someOf(64)
+  const [x, weight] = [data.floats(32), data.floats(64 * 32)]
+  const product = (backend: Backend): Float32Array => {
+    const given = [x, weight, rows].map((values) => backend.upload(values))
+    // About a mebibyte at each round, far above what the memory begins with at the end.
+    const y = backend.allocate('f32', 2 ** 18)
+    backend.ops.linear(y, given[0], given[1], null, given[2], 1, 64, 32, rows.length)
+    return backend.readF32(backend.slice(y, 0, 64))
+  }
+  for (let round = 0; round < 60; round++) sameBits('product', product(two), product(one))
+})
+
+test('a sibling has a memory and threads of its own, and outlives the backend', async () => {
+  const two = await WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true })
+  const sibling = two.sibling()
+  ended.push(sibling)
+  await vi.waitFor(() => expect(sibling.threads.threads).toBe(2), 10_000)
+  const data = new Data(runSeed())
+  const [x, weight] = [data.floats(32), data.floats(64 * 32)]
+  const product = (backend: Backend): Float32Array => {
+    const y = backend.allocate('f32', 64)
+    backend.ops.linear(y, backend.upload(x), backend.upload(weight), null, null, 1, 64, 32, 0)
+    return backend.readF32(y)
+  }
+  const held = sibling.upload(x)
+  const expected = product(two)
+  expect(sibling.readF32(held)).toEqual(x)
+  two.dispose()
+  sameBits('product', product(sibling), expected)
+})
+
+describe('how many threads', () => {
+  test('one unless asked, and then as many as asked', async () => {
+    expect((await create('wasm')).threads).toEqual({ threads: 1, calls: [] })
+    expect((await create('wasm', { threads: 3, sharing: 'always' })).threads).toEqual({
+      threads: 3,
+      calls: [],
+    })
+    expect((await create('reference', { threads: 'auto' })).threads).toEqual({ threads: 1, calls: [] })
+  })
+
+  test.each([0, 1.5, 65, NaN, '2' as never])('%s is refused', async (threads) => {
+    await expect(createBackend('wasm', { threads })).rejects.toMatchObject({ code: 'THREADS', exitCode: 2 })
+  })
+
+  test('the reference has one', async () => {
+    await expect(createBackend('reference', { threads: 2 })).rejects.toMatchObject({ code: 'THREADS' })
+  })
+
+  test('where memory cannot be shared several are refused by name, and auto is one', async () => {
+    vi.stubGlobal('SharedArrayBuffer', undefined)
+    await expect(createBackend('wasm', { threads: 2 })).rejects.toMatchObject({
+      code: 'THREADS_MISSING',
+      exitCode: 4,
+    })
+    expect((await create('wasm', { threads: 'auto' })).threads.threads).toBe(1)
+  })
+})
+
+test('calls that are measured are reported: what kind, whether shared, what it gained', async () => {
+  const backend = await create('wasm', { threads: 2 })
+  const [O, I] = [1024, 1024]
+  const [y, x, weight] = [O, I, O * I].map((length) => backend.allocate('f32', length))
+  const { linear, relu } = backend.ops
+  await vi.waitFor(() => expect(backend.threads.threads).toBe(2), 10_000)
+  for (let i = 0; i < 20; i++) linear(y, x, weight, null, null, 1, O, I, 0)
+  relu(y, y, O)
+  const { calls } = backend.threads
+  expect(calls).toHaveLength(1)
+  expect(calls[0]).toMatchObject({ op: 'linear', work: O * I })
+  expect(calls[0].gain).toBeGreaterThan(0)
+})

@@ -1,0 +1,129 @@
+/**
+ * Threads that help the one that calls: it opens a job, computes parts of it as the others do, and returns when all of
+ * them are finished.
+ *
+ * The calling thread never sleeps, since a page may not; it waits only for parts that others have begun. Until the others
+ * have started, and after one of them has failed, there are none, and the caller computes alone.
+ */
+import { now, relax, startThread, type Thread } from '../../platform/platform.ts'
+import { MissingError } from '../../tensor/errors.ts'
+import type { Kernel } from '../door.ts'
+import { JobBoard, makeBoardMemory, runPart, type Job } from './job_board.ts'
+import type { ThreadSetup } from './thread_worker.ts'
+
+/** A part that another thread has begun is given up after this many times what the call has taken so far, and this long. */
+const PATIENCE = { times: 100, least: 10_000 } // ms
+
+/** Looks between two looks at the clock. */
+const LOOKS = 1000
+
+/** What the helpers are told. */
+export interface PoolSetup extends Omit<ThreadSetup, 'board' | 'scratchStart'> {
+  /** Where each of them has its scratch. */
+  readonly scratchStarts: readonly number[]
+}
+
+/** Helpers over one memory, started at once; give them back with `end`. */
+export class ThreadPool {
+  /** Resolves when the helpers look for jobs, or have failed to start. */
+  readonly ready: Promise<void>
+  readonly #board: JobBoard
+  readonly #threads: readonly Thread[]
+  #isOver = false
+  #helped = 0
+
+  /** @param makeBoard how the owner looks at the board; laws pass worse ones */
+  constructor(
+    { scratchStarts, ...common }: PoolSetup,
+    makeBoard = (memory: SharedArrayBuffer) => new JobBoard(memory),
+  ) {
+    const board = makeBoardMemory()
+    this.#board = makeBoard(board)
+    let resolve = (): void => {}
+    this.ready = new Promise((done) => (resolve = done))
+    let started = 0
+    // A helper says one thing: that it looks for jobs.
+    const onMessage = (): void => {
+      if (++started < scratchStarts.length) return
+      // Nobody forgets a process that has begun to start threads; one that has them may end with them.
+      for (const thread of this.#threads) thread.release()
+      resolve()
+    }
+    const onEnd = (): void => {
+      this.end()
+      resolve()
+    }
+    const module = new URL('./thread_worker.ts', import.meta.url)
+    this.#threads = scratchStarts.map((scratchStart) => {
+      const thread = startThread(module, { onMessage, onError: onEnd, onEnd })
+      thread.send({ ...common, scratchStart, board } satisfies ThreadSetup)
+      return thread
+    })
+  }
+
+  /** How many help by now. */
+  get helpers(): number {
+    // Asked of the board, since messages wait while the caller computes.
+    return this.#isOver ? 0 : this.#board.arrived
+  }
+
+  /** How many parts they have computed. */
+  get helped(): number {
+    return this.#helped
+  }
+
+  /**
+   * Computes a job, with the kernel it names here.
+   * @throws MissingError BACKEND_THREAD if a part was begun by a thread that failed: the numbers it was to write are lost
+   */
+  run(job: Job, kernel: Kernel<number>): void {
+    const board = this.#board
+    const start = now()
+    board.write(job)
+    board.open(job.parts)
+    let own = 0
+    for (let word = board.look(); JobBoard.hasParts(word); word = board.look()) {
+      const left = board.take(word)
+      if (left < 0) continue
+      this.#compute(kernel, job, job.parts - 1 - left)
+      own++
+    }
+    this.#await(job.parts - own, start)
+    this.#helped += job.parts - own
+  }
+
+  /** Ends the helpers; there are none from now on. */
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#board.end()
+    for (const thread of this.#threads) void thread.end()
+  }
+
+  #compute(kernel: Kernel<number>, job: Job, part: number): void {
+    try {
+      runPart(kernel, job, part)
+    } catch (error) {
+      // The others may still be at their parts of a call that is over.
+      this.end()
+      throw error
+    }
+  }
+
+  #await(parts: number, start: number): void {
+    let due = 0
+    for (let looks = 1; !this.#board.isSettled(parts); looks++) {
+      relax()
+      if (looks % LOOKS > 0) continue
+      const time = now()
+      due ||= time + Math.max(PATIENCE.least, PATIENCE.times * (time - start))
+      if (this.#board.isBroken || time > due) {
+        this.end()
+        throw new MissingError(
+          'BACKEND_THREAD',
+          'backend wasm: expected every thread to finish its part of a call, got one that failed',
+        )
+      }
+    }
+  }
+}

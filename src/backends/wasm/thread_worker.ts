@@ -1,0 +1,59 @@
+/**
+ * The thread that helps: an instance of the kernels over the memory it was given, and the parts it finds on the board.
+ */
+import { listenAsThread, now, relax } from '../../platform/platform.ts'
+import { instantiate } from './instance.ts'
+import { JobBoard, runPart } from './job_board.ts'
+
+/** What such a thread is told, once. */
+export interface ThreadSetup {
+  readonly module: WebAssembly.Module
+  readonly memory: WebAssembly.Memory
+  readonly scratchStart: number
+  readonly board: SharedArrayBuffer
+  /** The kernels that jobs name by number. */
+  readonly kernels: readonly string[]
+}
+
+/** Looking for a job without sleeping: waking up takes longer than the calls between two that are shared. */
+const AWAKE = 0.1 // ms
+
+/** Looks between two looks at the clock. */
+const LOOKS = 100
+
+/** Works until the board ends. @param onArrival called when it begins to look for jobs */
+function serve(
+  { module, memory, scratchStart, board: boardMemory, kernels: names }: ThreadSetup,
+  onArrival: () => void,
+): void {
+  const { kernels } = instantiate(module, memory, scratchStart)
+  const board = new JobBoard(boardMemory)
+  board.arrive()
+  onArrival()
+  let lastJob = now()
+  let looks = 0
+  while (!board.isEnded) {
+    const word = board.look()
+    if (JobBoard.hasParts(word)) {
+      const left = board.take(word)
+      if (left < 0) continue
+      const job = board.read()
+      try {
+        runPart(kernels[names[job.kernel]], job, job.parts - 1 - left)
+      } catch (error) {
+        board.fail()
+        throw error
+      }
+      board.finish()
+      lastJob = now()
+    } else if (++looks % LOOKS > 0) relax()
+    else if (now() - lastJob > AWAKE) {
+      board.sleep(word)
+      lastJob = now()
+    }
+  }
+}
+
+const send = listenAsThread((message) => {
+  serve(message as ThreadSetup, () => send?.(null))
+})

@@ -1,0 +1,163 @@
+/**
+ * The kernels on several threads over one shared memory: large calls are cut into parts that all threads take from, where
+ * that was found to pay, with the bits of one thread. Small calls, and ops that cannot be cut, stay with the caller.
+ */
+import { canShareMemory, machine, now } from '../../platform/platform.ts'
+import type { OpName } from '../../ops/catalog.ts'
+import { MissingError, UsageError } from '../../tensor/errors.ts'
+import { MOST_THREADS, type CallReport, type ThreadReport } from '../backend.ts'
+import type { Kernel } from '../door.ts'
+import { makeMemory, type Engine } from './engine.ts'
+import { instantiate } from './instance.ts'
+import { splitOf, splitOps, type Call, type Split } from './split.ts'
+import { ThreadGauge } from './thread_gauge.ts'
+import { ThreadPool } from './thread_pool.ts'
+
+/** How kernels are shared. */
+export interface Sharing {
+  /** The caller's, and those of helpers: at least 2. */
+  readonly threads: number
+  readonly sharing: 'measured' | 'always'
+  /** Whether calls are cut that are too small for it to pay, so that laws can use small ones; default: no. */
+  readonly cutsSmall?: boolean
+}
+
+/** Parts of a call, so that a thread that comes late or leaves early is made up for by the others. */
+const PARTS_PER_THREAD = 4
+
+/** Threads that `auto` takes at most: decoding waits for memory, which more do not read faster. */
+const MOST_AUTOMATIC = 4
+
+/**
+ * How many threads are meant.
+ * @throws UsageError THREADS for no such number; MissingError THREADS_MISSING if there cannot be several here
+ */
+export function countThreads(threads: number | 'auto'): number {
+  if (threads === 'auto') return canShareMemory() ? Math.min(machine().threads, MOST_AUTOMATIC) : 1
+  if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
+    throw new UsageError(
+      'THREADS',
+      `threads: expected auto or a whole number from 1 to ${MOST_THREADS}, got ${threads}`,
+    )
+  if (threads > 1 && !canShareMemory())
+    throw new MissingError(
+      'THREADS_MISSING',
+      `threads: expected a runtime whose threads can share memory for ${threads} of them, got one where they cannot`,
+    )
+  return threads
+}
+
+/**
+ * Starts helpers over a memory of theirs and the caller's. Until they are there the caller computes alone.
+ * @param module kernels that import a shared memory (shared_import.ts)
+ * @throws MissingError BACKEND_MEMORY if there is no room
+ */
+export function startThreaded(module: WebAssembly.Module, sharing: Sharing): Engine {
+  const { threads } = sharing
+  const memory = makeMemory(threads)
+  const { kernels, scratchSize } = instantiate(module, memory, 0)
+  const names = Object.keys(kernels)
+  const scratchStarts = Array.from({ length: threads - 1 }, (_, i) => (i + 1) * scratchSize)
+  const pool = new ThreadPool({ module, memory, scratchStarts, kernels: names })
+  const shared = splitOps.map((op) => {
+    const split = splitOf(op) as Split
+    const part = { kernel: kernels[split.kernel], number: names.indexOf(split.kernel) }
+    return new SharedKernel(op, split, kernels[op], part, pool, sharing)
+  })
+  return {
+    memory,
+    kernels: { ...kernels, ...Object.fromEntries(shared.map((one) => [one.op, one.run])) },
+    heapBase: threads * scratchSize,
+    get threads(): ThreadReport {
+      return { threads: 1 + pool.helpers, calls: shared.flatMap((one) => one.report) }
+    },
+    ready: pool.ready,
+    end: () => pool.end(),
+  }
+}
+
+/** Waits for all threads. @throws MissingError BACKEND_THREAD if one does not start */
+export async function allStarted(engine: Engine, threads: number): Promise<void> {
+  await engine.ready
+  if (engine.threads.threads < threads)
+    throw new MissingError(
+      'BACKEND_THREAD',
+      `backend wasm: expected ${threads} threads, got ${engine.threads.threads}: the others did not start`,
+    )
+}
+
+/** What is known of calls of one kind. */
+interface Kind {
+  readonly work: number
+  readonly gauge: ThreadGauge
+}
+
+/** One op whose calls may be shared. */
+class SharedKernel {
+  readonly op: OpName
+  readonly #split: Split
+  readonly #whole: Kernel<number>
+  readonly #part: { readonly kernel: Kernel<number>; readonly number: number }
+  readonly #pool: ThreadPool
+  readonly #sharing: Sharing
+  /** By size class. */
+  readonly #kinds = new Map<number, Kind>()
+
+  constructor(
+    op: OpName,
+    split: Split,
+    whole: Kernel<number>,
+    part: { readonly kernel: Kernel<number>; readonly number: number },
+    pool: ThreadPool,
+    sharing: Sharing,
+  ) {
+    this.op = op
+    this.#split = split
+    this.#whole = whole
+    this.#part = part
+    this.#pool = pool
+    this.#sharing = sharing
+  }
+
+  /** The op as a kernel. */
+  readonly run = (...call: Call): void => {
+    const { threads, sharing, cutsSmall } = this.#sharing
+    const most = cutsSmall ? this.#split.allParts(call) : this.#split.worthwhileParts(call)
+    if (most < 2) return this.#whole(...call)
+    // As many for each thread, if none of them is held up.
+    const parts = Math.min(most < threads ? most : most - (most % threads), PARTS_PER_THREAD * threads)
+    if (this.#pool.helpers === 0) this.#whole(...call)
+    else if (sharing === 'always') this.#share(call, parts)
+    else this.#measure(call, parts)
+  }
+
+  /** What was found so far. */
+  get report(): CallReport[] {
+    return [...this.#kinds.values()].map(({ work, gauge }) => ({ op: this.op, work, ...gauge.finding }))
+  }
+
+  #measure(call: Call, parts: number): void {
+    const work = this.#split.work(call)
+    const { gauge } = this.#kindOf(this.#split.sizeClass(call), work)
+    const isShared = gauge.choose()
+    const start = now()
+    if (isShared) this.#share(call, parts)
+    else this.#whole(...call)
+    gauge.record(isShared, now() - start, work)
+  }
+
+  #share(call: Call, parts: number): void {
+    const { kernel, number } = this.#part
+    const { grain } = this.#split
+    this.#pool.run({ kernel: number, parts, units: this.#split.units(call), grain, call }, kernel)
+  }
+
+  #kindOf(sizeClass: number, work: number): Kind {
+    let kind = this.#kinds.get(sizeClass)
+    if (kind === undefined) {
+      kind = { work, gauge: new ThreadGauge() }
+      this.#kinds.set(sizeClass, kind)
+    }
+    return kind
+  }
+}
