@@ -200,8 +200,8 @@ const mutants: Mutant[] = [
   {
     bug: 'a last odd term in a pair with what stood there before',
     file: 'linear_input_major_i8.ts',
-    from: 'if (width > count)',
-    to: 'if (width < count)',
+    from: 'if (paired > count)',
+    to: 'if (paired < count)',
     law: (backend) => pastEveryBlock(backend, 'linear_input_major_i8', runSeed()),
   },
   {
