@@ -138,7 +138,7 @@ const mutants: Mutant[] = [
     bug: 'int16 queries of as many levels as there are, whatever they add up to',
     file: 'quantized_steps.ts',
     from: 'i32.MAX_VALUE / (127',
-    to: 'i32.MAX_VALUE / (63',
+    to: 'i32.MAX_VALUE / (100',
     law: (backend) => longHeads(backend, 'attention_i8', runSeed()),
   },
   {
