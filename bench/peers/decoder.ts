@@ -21,8 +21,11 @@ export interface Arm<Model> {
   readonly name: string
   /** How many threads it computes on. */
   readonly threads: number
-  /** The largest error its logits may have, as a share of the largest logit. */
-  readonly tolerance: number
+  /**
+   * The largest error its logits may have, as a share of the largest logit. null where it computes something else on
+   * purpose (units left out): then nothing is compared, and that is said.
+   */
+  readonly tolerance: number | null
   /**
    * Loads the model.
    * @throws MissingError BACKEND_MEMORY if it cannot hold one of this size
@@ -64,14 +67,15 @@ export function relativeError(expected: readonly Float32Array[], actual: readonl
 }
 
 /**
- * The error of an arm.
+ * The error of an arm; null where it is not compared.
  * @throws ShadowError PEER_DISAGREES, exit code 1, if it is not within the arm's tolerance
  */
 export function checkAgreement(
   { name, tolerance }: Pick<Arm<never>, 'name' | 'tolerance'>,
   expected: readonly Float32Array[],
   actual: readonly Float32Array[],
-): number {
+): number | null {
+  if (tolerance === null) return null
   const error = relativeError(expected, actual)
   // Written so that NaN is a disagreement.
   if (error <= tolerance) return error

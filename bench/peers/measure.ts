@@ -11,8 +11,8 @@ export interface LoadedArm {
   readonly name: string
   readonly threads: number
   readonly decoder: Decoder
-  /** Of its logits against the first arm's, as a share of the largest logit. */
-  readonly error: number
+  /** Of its logits against the first arm's, as a share of the largest logit; null where it is not compared. */
+  readonly error: number | null
 }
 
 /** An arm that cannot be here, and why. */

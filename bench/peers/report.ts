@@ -3,7 +3,7 @@
  */
 import { median } from '../../src/eval/turns.ts'
 import { figure, ratios, table } from '../timing.ts'
-import type { LeftOut, LoadedArm, Timed } from './measure.ts'
+import type { LoadedArm, Timed } from './measure.ts'
 
 /** Arms that took turns with each other; those of this project come first. */
 export interface Group {
@@ -19,8 +19,8 @@ export interface Row {
   readonly test: string
   readonly tokensPerSecond: number
   readonly samples: readonly number[]
-  /** Of the logits, as a share of the largest; 0 for the arm the others are held against. */
-  readonly error: number
+  /** Of the logits, as a share of the largest; 0 for the arm the others are held against, null if not compared. */
+  readonly error: number | null
 }
 
 /** How many times as fast an arm of ours is as a peer: quartiles over rounds. */
@@ -37,10 +37,11 @@ export interface Ratio {
 /** Tokens per second from tokens per millisecond. */
 const PER_SECOND = 1000
 
-/** A share of the way through the sorted values. */
-function quantile(values: readonly number[], share: number): number {
+/** Between which the middle half of the values lies. */
+function quartiles(values: readonly number[]): readonly [lower: number, upper: number] {
   const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.round(share * (sorted.length - 1))]
+  const last = sorted.length - 1
+  return [sorted[Math.floor(last / 4)], sorted[Math.ceil((3 * last) / 4)]]
 }
 
 /** Every arm of a group at every task. */
@@ -59,7 +60,7 @@ export function ratiosOf({ ours, peers, timed }: Group): Ratio[] {
     peers.flatMap((peer, j) =>
       timed.map(({ test, rates }): Ratio => {
         const values = ratios(rates[i], rates[ours.length + j])
-        const [lower, upper] = [quantile(values, 0.25), quantile(values, 0.75)]
+        const [lower, upper] = quartiles(values)
         const pair = { ours: our.name, peer: peer.name, peerThreads: peer.threads, test }
         return { ...pair, median: median(values), lower, upper }
       }),
@@ -75,7 +76,7 @@ export function tablesOf(group: Group): string {
     name,
     String(threads),
     ...timed.map(({ rates }) => figure(rates[i], PER_SECOND)),
-    error === 0 ? '-' : error.toExponential(1),
+    error === null ? 'not compared' : error.toExponential(1),
   ])
   const all = ratiosOf(group)
   const shares = ours.flatMap((our) =>
@@ -91,9 +92,4 @@ export function tablesOf(group: Group): string {
   const head = ['tokens/s: median (best)', 'threads', ...tests, 'error of logits']
   const ratioHead = ['times as fast: median (quartiles)', ...tests]
   return `${table([head, ...speeds])}\n${table([ratioHead, ...shares])}`
-}
-
-/** A line for each arm that is not in the tables. */
-export function leftOutLines(leftOut: readonly LeftOut[]): string {
-  return leftOut.map(({ name, reason }) => `left out: ${name}: ${reason}\n`).join('')
 }

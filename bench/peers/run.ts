@@ -9,6 +9,7 @@
 import { Command, Option } from 'commander'
 import { describeFailure } from '../../src/cli/failure.ts'
 import { wholeFlag } from '../../src/cli/values.ts'
+import type { OptConfig } from '../../src/model/opt/config.ts'
 import { initialWeights } from '../../src/model/opt/initial_weights.ts'
 import {
   commandArguments,
@@ -26,12 +27,12 @@ import {
   write,
 } from '../../src/platform/platform.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
-import { decoderGraph } from './decoder_graph.ts'
+import { decoderGraph, type DecoderGraph } from './decoder_graph.ts'
 import { CAPACITY, Roster, timeArms, type LoadedArm } from './measure.ts'
 import { loadPackage, type Package } from './onnxruntime.ts'
 import { ourArms } from './our_arms.ts'
 import { peerArms } from './peer_arms.ts'
-import { leftOutLines, ratiosOf, rowsOf, tablesOf, type Group } from './report.ts'
+import { ratiosOf, rowsOf, tablesOf, type Group } from './report.ts'
 import { shapeByName, shapes } from './shapes.ts'
 import { writeDecoder } from './weights_file.ts'
 
@@ -80,59 +81,80 @@ async function versionsOf(packages: readonly Package[]): Promise<Record<string, 
   return versions
 }
 
+/** What is compared, and in what. */
+interface Setting {
+  readonly shape: string
+  readonly config: OptConfig
+  readonly graph: DecoderGraph
+  readonly rounds: number
+  /** Where the decoder is written for the peers. */
+  readonly folder: string
+}
+
+function readSetting({ shape, layers, rounds = shapes[shape].rounds }: Flags, folder: string): Setting {
+  const config = shapeByName(shape, layers)
+  return { shape, config, graph: decoderGraph(config), rounds, folder }
+}
+
+/** Loads our arms and writes the weights for the peers. They are held here alone, and gone when the peers are loaded. */
+async function loadOurs(roster: Roster, { config, graph, folder }: Setting): Promise<LoadedArm[]> {
+  await tell('drawing weights')
+  const source = memorySource(initialWeights(config, { seed: SEED, biasDeviation: BIAS_DEVIATION }))
+  await tell('loading them')
+  const ours = await roster.load(ourArms, { config, source, capacity: CAPACITY })
+  await tell('writing them for the peers')
+  await writeDecoder(folder, graph, source)
+  return ours
+}
+
+/** Loads, checks and times the peers on some threads, and our arms on as many or fewer. */
+async function timeGroup(
+  roster: Roster,
+  ours: readonly LoadedArm[],
+  threads: number,
+  { config, folder, rounds }: Setting,
+): Promise<Group> {
+  await tell(`loading and checking the peers on ${threads} threads`)
+  const peers = await roster.load(
+    peerArms.filter((arm) => arm.threads === threads),
+    { config, folder },
+  )
+  const rivals = ours.filter((arm) => arm.threads <= threads)
+  await tell('timing')
+  const timed = await timeArms([...rivals, ...peers], config.vocabulary, rounds)
+  for (const { decoder } of peers) await decoder.dispose()
+  return { ours: rivals, peers, timed }
+}
+
 async function compare(flags: Flags, folder: string): Promise<void> {
-  const config = shapeByName(flags.shape, flags.layers)
-  const rounds = flags.rounds ?? shapes[flags.shape].rounds
+  const setting = readSetting(flags, folder)
+  const { shape, config, graph, rounds } = setting
   const versions = await versionsOf(['onnxruntime-web', 'onnxruntime-node'])
   const { processor, threads } = machine()
   const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}`
-  const graph = decoderGraph(config)
-  const shape = `${flags.shape} shape, ${config.layers} layers, f32, dense, random weights of seed ${SEED}`
+  const gibibytes = (graph.bytes / 2 ** 30).toFixed(1)
   const print = (text: string): Promise<void> => (flags.json ? Promise.resolve() : write('stdout', text))
-  const peerNames = Object.entries(versions).map((entry) => entry.join(' '))
-  await print(`${host}\n${peerNames.join(', ')}\n`)
-  await print(`${shape}; every arm holds about ${(graph.bytes / 2 ** 30).toFixed(1)} GiB of them\n`)
-  await print(`pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`)
-
+  await print(
+    `${host}\n${Object.entries(versions)
+      .map((entry) => entry.join(' '))
+      .join(', ')}\n` +
+      `${shape} shape, ${config.layers} layers, dense, f32, random weights of seed ${SEED}; each arm holds ${gibibytes} GiB\n` +
+      `pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`,
+  )
   const roster = new Roster(config.vocabulary)
-  const ours = await loadOurs()
-  async function loadOurs(): Promise<LoadedArm[]> {
-    // The weights are this function's alone: they are gone when the peers take their memory.
-    await tell('drawing weights')
-    const source = memorySource(initialWeights(config, { seed: SEED, biasDeviation: BIAS_DEVIATION }))
-    await tell('writing them for the peers')
-    await writeDecoder(folder, graph, source)
-    return roster.load(ourArms, { config, source, capacity: CAPACITY })
-  }
-
+  const ours = await loadOurs(roster, setting)
   const groups: Group[] = []
   for (const threads of new Set(peerArms.map((arm) => arm.threads))) {
-    const rivals = ours.filter((arm) => arm.threads <= threads)
-    await tell(`loading and checking the peers on ${threads} threads`)
-    const peers = await roster.load(
-      peerArms.filter((arm) => arm.threads === threads),
-      { config, folder },
-    )
-    await tell('timing')
-    const timed = await timeArms([...rivals, ...peers], config.vocabulary, rounds)
-    for (const { decoder } of peers) await decoder.dispose()
-    const group = { ours: rivals, peers, timed }
+    const group = await timeGroup(roster, ours, threads, setting)
     groups.push(group)
     await print(`\n${tablesOf(group)}`)
   }
   for (const { decoder } of ours) await decoder.dispose()
-  await print(`\n${leftOutLines(roster.leftOut)}`)
+  const { leftOut } = roster
+  await print(leftOut.map(({ name, reason }) => `\nleft out: ${name}: ${reason}\n`).join(''))
   if (!flags.json) return
-  const about = {
-    host,
-    versions,
-    shape: flags.shape,
-    layers: config.layers,
-    storage: 'f32',
-    seed: SEED,
-    rounds,
-  }
-  const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut: roster.leftOut }
+  const about = { host, versions, shape, layers: config.layers, storage: 'f32', seed: SEED, rounds }
+  const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut }
   await write('stdout', `${JSON.stringify({ ...about, ...measured })}\n`)
 }
 

@@ -4,6 +4,7 @@
 import { architectureByName } from '../../src/eval/cost/architectures.ts'
 import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
 import { POSITION_OFFSET } from '../../src/model/opt/names.ts'
+import { UsageError } from '../../src/tensor/errors.ts'
 
 /** Shapes by name, and how many rounds they are timed for if nothing is said. */
 export const shapes: Readonly<Record<string, { readonly rounds: number }>> = {
@@ -12,9 +13,14 @@ export const shapes: Readonly<Record<string, { readonly rounds: number }>> = {
   'opt-1.3b': { rounds: 5 },
 }
 
-/** A model of `shapes`; with fewer layers if asked, for machines that cannot hold all of them. */
+/**
+ * A model of `shapes`; with fewer layers if asked, for memories that cannot hold all of them.
+ * @throws UsageError LAYERS if the shape has not as many
+ */
 export function shapeByName(name: string, layers?: number): OptConfig {
   const sizes = architectureByName(name)
+  if (layers !== undefined && layers > sizes.layers)
+    throw new UsageError('LAYERS', `--layers: expected at most ${sizes.layers} of ${name}, got ${layers}`)
   return makeOptConfig({
     layers: layers ?? sizes.layers,
     width: sizes.width,

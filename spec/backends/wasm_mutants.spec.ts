@@ -138,7 +138,7 @@ const mutants: Mutant[] = [
     bug: 'int16 queries of as many levels as there are, whatever they add up to',
     file: 'quantized_steps.ts',
     from: 'i32.MAX_VALUE / (127',
-    to: 'i32.MAX_VALUE / (63',
+    to: 'i32.MAX_VALUE / (100',
     law: (backend) => longHeads(backend, 'attention_i8', runSeed()),
   },
   {
@@ -200,8 +200,8 @@ const mutants: Mutant[] = [
   {
     bug: 'a last odd term in a pair with what stood there before',
     file: 'linear_input_major_i8.ts',
-    from: 'if (width > count)',
-    to: 'if (width < count)',
+    from: 'if (paired > count)',
+    to: 'if (paired < count)',
     law: (backend) => pastEveryBlock(backend, 'linear_input_major_i8', runSeed()),
   },
   {

@@ -21,6 +21,10 @@ describe('agreement', () => {
     expect(checkAgreement(arm, [f32(100, -400)], [f32(101, -400)])).toBe(0.0025)
   })
 
+  test('an arm that computes something else on purpose is not compared, and says so', () => {
+    expect(checkAgreement({ ...arm, tolerance: null }, [f32(1, 2)], [f32(3, 4)])).toBeNull()
+  })
+
   test.each([
     ['a logit further off than the tolerance', [f32(1, 2)], [f32(1, 2.1)]],
     ['a wrong logit of the last position alone', [f32(1, 2), f32(1, 2)], [f32(1, 2), f32(1, 3)]],

@@ -31,27 +31,31 @@ const config: fc.Arbitrary<OptConfig> = fc
 
 type Build = (config: OptConfig) => DecoderGraph
 
-/** Values are made before they are used, each once, and those asked for are made. */
-const isAGraph = (build: Build) => (config: OptConfig) => {
-  const { model } = build(config)
-  const known = new Set<string>()
-  const make = (name: string): void => {
-    if (name === '') return
-    expect(known).not.toContain(name)
-    known.add(name)
-  }
-  for (const { name } of [...model.inputs, ...model.parameters]) make(name)
-  const used = new Set<string>()
-  for (const { operator, inputs, outputs } of model.nodes) {
-    for (const name of inputs) {
-      if (name !== '') expect(known, operator).toContain(name)
-      used.add(name)
+/** Values are made once and before they are used, all that is given is used, and what is asked for is made. */
+const isAGraph =
+  (build: Build) =>
+  (config: OptConfig): boolean => {
+    const { model } = build(config)
+    const given = [...model.inputs, ...model.parameters].map(({ name }) => name)
+    const known = new Set(given)
+    const used = new Set<string>()
+    let made = given.length
+    for (const { inputs, outputs } of model.nodes) {
+      for (const name of inputs.filter((name) => name !== '')) {
+        if (!known.has(name)) return false
+        used.add(name)
+      }
+      for (const name of outputs.filter((name) => name !== '')) {
+        known.add(name)
+        made++
+      }
     }
-    for (const name of outputs) make(name)
+    return (
+      known.size === made && // none twice
+      model.outputs.every(({ name }) => known.has(name)) &&
+      given.every((name) => used.has(name))
+    )
   }
-  for (const { name } of model.outputs) expect(known).toContain(name)
-  for (const { name } of [...model.inputs, ...model.parameters]) expect(used).toContain(name)
-}
 
 /** Every parameter has one place; a tied token table has two, as a table and, turned, as the lm_head. */
 const usesEveryParameter = (build: Build) => (config: OptConfig) => {
@@ -113,6 +117,8 @@ test('shapes are those of OPT', () => {
   expect(small).toMatchObject({ layers: 12, width: 768, neurons: 3072, positions: 2048, preNorm: true })
   expect(medium).toMatchObject({ layers: 24, width: 1024, embeddingWidth: 512, preNorm: false })
   expect(large).toMatchObject({ layers: 24, width: 2048, heads: 32, headSize: 64, finalNorm: true })
+  expect(shapeByName('opt-1.3b', 4)).toEqual({ ...large, layers: 4 })
+  expect(() => shapeByName('opt-125m', 13)).toThrow('--layers: expected at most 12 of opt-125m, got 13')
 })
 
 const nodesChanged =

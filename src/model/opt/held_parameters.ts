@@ -53,8 +53,11 @@ export async function loadParameter(
     if (storage === 'f32') backend.write(matrix.weight, values, start)
     else {
       const x = backend.upload(values)
-      storeRows(backend, matrix, x, start / columns, values.length / columns, columns)
-      backend.free(x)
+      try {
+        storeRows(backend, matrix, x, start / columns, values.length / columns, columns)
+      } finally {
+        backend.free(x)
+      }
     }
   return matrix
 }

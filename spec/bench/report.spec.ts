@@ -1,0 +1,58 @@
+/**
+ * The tables of the bench of peers: rates in tokens per second, and ratios taken within rounds.
+ */
+import { expect, test } from 'vitest'
+import type { LoadedArm } from '../../bench/peers/measure.ts'
+import { ratiosOf, rowsOf, tablesOf, type Group } from '../../bench/peers/report.ts'
+
+const arm = (name: string, threads: number, error: number | null): LoadedArm => ({
+  name,
+  threads,
+  error,
+  decoder: { begin: () => new Float32Array(0), next: () => new Float32Array(0), dispose: () => {} },
+})
+const rates = (name: string, ...samples: number[]) => ({ name, samples })
+
+/** The machine was slow in the second round: medians of each arm would hide that ours was always twice as fast. */
+const group: Group = {
+  ours: [arm('dense', 1, 0), arm('packed', 1, null)],
+  peers: [arm('peer', 2, 1e-6)],
+  timed: [
+    {
+      test: 'pp128',
+      rates: [rates('dense', 4, 0.4, 6), rates('packed', 8, 0.8, 3), rates('peer', 2, 0.2, 3)],
+    },
+    { test: 'tg32', rates: [rates('dense', 1, 2, 3), rates('packed', 2, 2, 2), rates('peer', 2, 2, 2)] },
+  ],
+}
+
+test('every arm has a row for each test, in tokens per second', () => {
+  expect(rowsOf(group)).toHaveLength(6)
+  expect(rowsOf(group)[0]).toEqual({
+    arm: 'dense',
+    threads: 1,
+    test: 'pp128',
+    tokensPerSecond: 4000,
+    samples: [4000, 400, 6000],
+    error: 0,
+  })
+  expect(rowsOf(group)[5]).toMatchObject({ arm: 'peer', threads: 2, test: 'tg32', error: 1e-6 })
+})
+
+test('every arm of ours is held against every peer, round by round', () => {
+  const pair = { peer: 'peer', peerThreads: 2 }
+  expect(ratiosOf(group)).toEqual([
+    { ...pair, ours: 'dense', test: 'pp128', median: 2, lower: 2, upper: 2 },
+    { ...pair, ours: 'dense', test: 'tg32', median: 1, lower: 0.5, upper: 1.5 },
+    { ...pair, ours: 'packed', test: 'pp128', median: 4, lower: 1, upper: 4 },
+    { ...pair, ours: 'packed', test: 'tg32', median: 1, lower: 1, upper: 1 },
+  ])
+})
+
+test('the tables say the same', () => {
+  const text = tablesOf(group)
+  expect(text).toMatch(/dense +1 +4000\.0 \(6000\.0\) +2000\.0 \(3000\.0\) +0\.0e\+0/)
+  expect(text).toMatch(/packed +1 .*not compared/)
+  expect(text).toMatch(/dense \/ peer +2\.00 \(2\.00 to 2\.00\) +1\.00 \(0\.50 to 1\.50\)/)
+  expect(text).toMatch(/packed \/ peer +4\.00 \(1\.00 to 4\.00\) +1\.00/)
+})
