@@ -85,7 +85,7 @@ export class WatchedModel {
   #what(op: OpName, args: OpArguments): string {
     if (op.startsWith('linear'))
       return this.#matrices.get(argument(opRow(op), 'weight', args) as Buffer) ?? 'rest'
-    if (op === 'attention' || op === 'cache_append') return 'attention'
+    if (op.startsWith('attention') || op.startsWith('cache_append')) return 'attention'
     return op === 'layer_norm' ? 'norms' : 'rest'
   }
 }
