@@ -20,11 +20,12 @@ export const MOST_ROWS: i32 = 16384
 
 // Each piece ends where the next begins. Address 0 is null, so nothing begins there.
 const ACCUMULATORS: usize = 64
-const PACKED_LEFT: usize = ACCUMULATORS + 48 * 512
-const PACKED_RIGHT: usize = PACKED_LEFT + 262144 * 4
-const ROW_TAILS: usize = PACKED_RIGHT + 65536 * 4
-const EDGE_TILE: usize = ROW_TAILS + 16 * 16
-const WEIGHTS: usize = EDGE_TILE + 4 * 8 * 4
+const PACKED_LEFT: usize = ACCUMULATORS + 4 * 24 * 5 * 2 * 16
+const PACKED_RIGHT: usize = PACKED_LEFT + 524288 * 4
+const ROW_TAILS: usize = PACKED_RIGHT + (65536 + 128 * 16) * 4
+const ROW_BIASES: usize = ROW_TAILS + 12 * 15 * 16
+const EDGE_TILE: usize = ROW_BIASES + 12 * 16
+const WEIGHTS: usize = EDGE_TILE + 6 * 8 * 4
 const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
 const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
 const HEADS: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
@@ -43,27 +44,32 @@ const INTEGER_SUMS: usize = TOKEN_STEPS + 64 * 4
 /** Bytes of the range, a multiple of 64. */
 export const scratch_size: usize = (INTEGER_SUMS + 32 + 63) & ~63
 
-/** linear_tile: a block's accumulators, [tile 48][group 4][token 2][row 4] f32x4. */
+/** linear_tile: accumulators of a tile of tokens by a block of rows, [group 4][pair 24][token 5][row 2] f32x4. */
 export function accumulators(): usize {
   return start + ACCUMULATORS
 }
 
-/** A packed block of a product's left matrix, 262144 numbers. */
+/** A packed block of a product's left matrix, 524288 numbers. */
 export function packedLeft(): usize {
   return start + PACKED_LEFT
 }
 
-/** A packed block of a product's right matrix, 65536 numbers. */
+/** A packed block of a product's right matrix, 65536 numbers and 128 gaps of 16 between panels. */
 export function packedRight(): usize {
   return start + PACKED_RIGHT
 }
 
-/** linear_tile: what four rows have past their last whole stripe, [15, 4]. */
+/** linear_tile: what a block's rows have past their last whole stripe, in fours, [12, 15, 4]. */
 export function rowTails(): usize {
   return start + ROW_TAILS
 }
 
-/** outer_product: a tile that crosses the edge, [4, 8]. */
+/** linear_tile: the biases of a block's rows, [48]. */
+export function rowBiases(): usize {
+  return start + ROW_BIASES
+}
+
+/** outer_product: a tile that crosses the edge, [6, 8]. */
 export function edgeTile(): usize {
   return start + EDGE_TILE
 }

@@ -72,15 +72,29 @@ const mutants: Mutant[] = [
   {
     bug: 'rows packed over the end of their scratch',
     file: 'linear_tile.ts',
-    from: 'const LONGEST_ROW: i32 = 16384',
-    to: 'const LONGEST_ROW: i32 = 32768',
+    from: 'const BLOCK_ROWS: i32 = 65536',
+    to: 'const BLOCK_ROWS: i32 = 131072',
     law: (backend) => longRows(backend, runSeed()),
+  },
+  {
+    bug: 'the fifth token of a tall tile taken for the fourth',
+    file: 'linear_tile.ts',
+    from: 'x = v128.load(left, 64)',
+    to: 'x = v128.load(left, 48)',
+    law: smallSizes('linear'),
+  },
+  {
+    bug: 'the fifth row of a tall tile taken for the fourth',
+    file: 'outer_product.ts',
+    from: 'factor = v128.load32_splat(a, 16)',
+    to: 'factor = v128.load32_splat(a, 12)',
+    law: (backend) => pastEveryBlock(backend, 'linear_backward_weight', runSeed()),
   },
   {
     bug: 'a second block of terms that packs the first again',
     file: 'outer_product.ts',
-    from: 'storedRow<W>(b, unitAt(kList, k + j), bWidth)',
-    to: 'storedRow<W>(b, unitAt(kList, j), bWidth)',
+    from: 'packB<W>(b, bWidth, kList, n, k, nSize, kSize)',
+    to: 'packB<W>(b, bWidth, kList, n, 0, nSize, kSize)',
     law: (backend) => pastEveryBlock(backend, 'linear_input_major', runSeed()),
   },
   {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { makeMemory } from '../../src/backends/wasm/engine.ts'
+import { makeMemory, PAGE } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { JobBoard, type Job } from '../../src/backends/wasm/job_board.ts'
 import { withSharedMemory } from '../../src/backends/wasm/shared_import.ts'
@@ -41,6 +41,7 @@ class Bench {
   readonly expected: Float32Array
 
   constructor(given: Partial<PoolSetup> = {}, makeBoard?: (memory: SharedArrayBuffer) => JobBoard) {
+    this.#memory.grow(Math.ceil((4 * (T * O + T * I + O * I)) / PAGE))
     const { kernels, scratchSize } = instantiate(module, this.#memory, 0)
     this.#kernels = kernels
     this.#names = Object.keys(kernels)
