@@ -232,17 +232,14 @@ describe('what each kind sees', async () => {
     for (const one of [plain, unscaled]) one.dispose()
   })
 
-  test("DejaVu's scores are probabilities, in the order of the log odds", () => {
+  test("DejaVu's scores are the log odds of a layer's own networks", () => {
     const predictor = somePredictor(backend, 'dejavu', {}) as DejavuPredictor
     const stream = table(width)
-    const { neurons } = predictor.predictLayer(2, stream)
-    const odds = predictor.layers.networks.neurons[1].predict(stream)
-    expectNear(
-      neurons,
-      odds.map((z) => 1 / (1 + Math.exp(-z))),
-      1e-6,
-      'probabilities',
-    )
+    const { heads, neurons } = predictor.predictLayer(2, stream)
+    const { networks } = predictor.layers
+    expect(heads).toEqual(networks.heads[1].predict(stream))
+    expect(neurons).toEqual(networks.neurons[1].predict(stream))
+    expect(neurons).not.toEqual(networks.neurons[0].predict(stream))
     expect(() => predictor.predictLayer(0, stream)).toThrow('layer: expected one from 1 to 3, got 0')
     expect(() => predictor.predictLayer(1, table(5))).toThrow('stream: expected [6], got 5 numbers')
     predictor.dispose()

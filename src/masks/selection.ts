@@ -122,16 +122,19 @@ function chooseWithFloor(
   floor: number,
   topK: TopK,
 ): Iterable<number> {
-  if (floor === 0) return topK(scores, count)
+  // With nothing, or nobody else, to share with, the floor is but another count.
+  if (floor === 0 || layers === 1) return topK(scores, Math.max(count, floor))
   const chosen = new Set<number>()
   for (let start = 0; start < layers * units; start += units)
     for (const unit of topK(scores.slice(start, start + units), floor)) chosen.add(start + unit)
-  const others = Int32Array.from(scores.keys()).filter((unit) => !chosen.has(unit))
-  const more = Math.max(0, count - chosen.size)
-  for (const place of topK(
-    Float32Array.from(others, (unit) => scores[unit]),
-    more,
-  ))
-    chosen.add(others[place])
+  const others = new Int32Array(scores.length - chosen.size)
+  const theirs = new Float32Array(others.length)
+  let filled = 0
+  for (let unit = 0; unit < scores.length; unit++)
+    if (!chosen.has(unit)) {
+      others[filled] = unit
+      theirs[filled++] = scores[unit]
+    }
+  for (const place of topK(theirs, Math.max(0, count - chosen.size))) chosen.add(others[place])
   return chosen
 }

@@ -11,12 +11,9 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../model/opt/matrix.ts'
-import { exp } from '../ops/float32.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { DejavuCard } from './card.ts'
 import { LayerNetworks, type LayerValues } from './layer_networks.ts'
-
-const { fround } = Math
 
 /** Trained predictors of every layer inside a backend. Dispose it. */
 export class DejavuPredictor {
@@ -33,7 +30,8 @@ export class DejavuPredictor {
   }
 
   /**
-   * The probability of each unit of a layer to be among the best: [H] and [F].
+   * The log odds of each unit of a layer to be among the best: [H] and [F]. Units are ranked, and probabilities would rank
+   * them alike, up to those that round to 1.
    * @param layer from 1 to L-1
    * @param stream the residual stream of one token as it enters layer `layer - 1`: [D]
    * @throws UsageError FEATURE_SHAPE, LAYER
@@ -44,8 +42,7 @@ export class DejavuPredictor {
       throw new UsageError('LAYER', `layer: expected one from 1 to ${shape.layers - 1}, got ${layer}`)
     if (stream.length !== width)
       throw new UsageError('FEATURE_SHAPE', `stream: expected [${width}], got ${stream.length} numbers`)
-    const { heads, neurons } = this.layers.run(layer, stream, features)
-    return { heads: heads.map(sigmoid), neurons: neurons.map(sigmoid) }
+    return this.layers.run(layer, stream, features)
   }
 
   dispose(): void {
@@ -55,10 +52,4 @@ export class DejavuPredictor {
   [Symbol.dispose](): void {
     this.dispose()
   }
-}
-
-/** 1 / (1 + e^-z), each step in float32 by our own exponential: the same bits on every engine. */
-function sigmoid(logit: number): number {
-  const small = exp(-Math.abs(logit))
-  return fround((logit > 0 ? 1 : small) / fround(1 + small))
 }
