@@ -1,16 +1,24 @@
 /**
  * Runs the benches named on the command line, or all of them, after a line that says on what machine.
  *
- *   node scripts/node.mjs bench/run.ts [roofline] [kernels] [door] [decode] [threads]
+ *   node scripts/node.mjs bench/run.ts [roofline] [kernels] [masked] [door] [decode] [threads]
  */
 import { commandArguments, machine, runtime, setExitCode, write } from '../src/platform/platform.ts'
 import { run as decode } from './decode.ts'
 import { run as door } from './door.ts'
 import { run as kernels } from './kernels.ts'
+import { run as masked } from './masked.ts'
 import { run as roofline } from './roofline.ts'
 import { run as threads } from './threads.ts'
 
-const benches: Readonly<Record<string, () => Promise<void>>> = { roofline, kernels, door, decode, threads }
+const benches: Readonly<Record<string, () => Promise<void>>> = {
+  roofline,
+  kernels,
+  masked,
+  door,
+  decode,
+  threads,
+}
 
 async function main(names: readonly string[]): Promise<void> {
   const unknown = names.find((name) => !Object.hasOwn(benches, name))

@@ -36,6 +36,9 @@ export interface Arm<Model> {
 /** What rounding f32 in another order may change, as a share of the largest logit. */
 export const F32_TOLERANCE = 1e-4
 
+/** What weights of 8 bits may change. */
+export const INT8_TOLERANCE = 0.1
+
 /** A fixed text, `length` tokens long. */
 export function promptOf(length: number, vocabulary: number): Int32Array {
   return Int32Array.from({ length }, (_, i) => (2 + 98 * i) % vocabulary)

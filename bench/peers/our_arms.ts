@@ -4,11 +4,17 @@
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
+import { planOf } from '../../src/eval/bench/arms.ts'
+import { randomPredictor } from '../../src/eval/bench/predictors.ts'
+import type { Plan } from '../../src/eval/decode.ts'
 import type { OptConfig } from '../../src/model/opt/config.ts'
+import type { Storage } from '../../src/model/opt/matrix.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import type { Sequence } from '../../src/model/opt/sequence.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
-import { F32_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
+import { F32_TOLERANCE, INT8_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
+
+const SEED = 1
 
 /** What an arm of ours is made of. */
 export interface OurModel {
@@ -21,23 +27,27 @@ export interface OurModel {
 class OurDecoder implements Decoder {
   readonly #backend: Backend
   readonly #model: OptModel
+  readonly #plan: Plan
   readonly #capacity: number
-  #sequence: Sequence
+  #sequence: Sequence | null = null
 
-  constructor(backend: Backend, model: OptModel, capacity: number) {
+  constructor(backend: Backend, model: OptModel, plan: Plan, capacity: number) {
     this.#backend = backend
     this.#model = model
+    this.#plan = plan
     this.#capacity = capacity
-    this.#sequence = model.begin({ capacity })
   }
 
   begin(prompt: Int32Array): Float32Array {
-    this.#sequence.dispose()
-    this.#sequence = this.#model.begin({ capacity: this.#capacity })
+    this.#sequence?.dispose()
+    const capacity = this.#capacity
+    this.#sequence = this.#model.begin({ ...this.#plan, capacity, expectedTokens: capacity })
     return this.#sequence.feed(prompt, 'last')
   }
 
+  /** @throws Error before `begin` */
   next(token: number): Float32Array {
+    if (!this.#sequence) throw new Error('next: expected a sequence that has begun')
     return this.#sequence.feed(Int32Array.of(token), 'last')
   }
 
@@ -46,15 +56,38 @@ class OurDecoder implements Decoder {
   }
 }
 
+async function makeOurs(
+  { config, source, capacity }: OurModel,
+  storage: Storage,
+  sparsity: number,
+): Promise<OurDecoder> {
+  const backend = await createBackend('wasm')
+  const model = await OptModel.load(config, source, backend, { storage })
+  if (sparsity === 0) return new OurDecoder(backend, model, {}, capacity)
+  const predictors = [randomPredictor('shadow', config, backend, storage, SEED)]
+  const cache = storage === 'int8' ? 'int8' : 'f32'
+  const deciders = { predictors, mask: null, mode: 'auto', cache, seed: SEED } as const
+  return new OurDecoder(backend, model, planOf({ planner: 'shadow', sparsity }, model, deciders), capacity)
+}
+
 /** Every arm of ours. All arms, peers too, must agree with the first. */
 export const ourArms: readonly Arm<OurModel>[] = [
   {
     name: 'shadowllm wasm f32',
     threads: 1,
     tolerance: F32_TOLERANCE,
-    async make({ config, source, capacity }) {
-      const backend = await createBackend('wasm')
-      return new OurDecoder(backend, await OptModel.load(config, source, backend), capacity)
-    },
+    make: (model) => makeOurs(model, 'f32', 0),
+  },
+  {
+    name: 'shadowllm wasm int8',
+    threads: 1,
+    tolerance: INT8_TOLERANCE,
+    make: (model) => makeOurs(model, 'int8', 0),
+  },
+  {
+    name: 'shadowllm wasm int8, 50 % skipped',
+    threads: 1,
+    tolerance: null,
+    make: (model) => makeOurs(model, 'int8', 0.5),
   },
 ]

@@ -46,7 +46,12 @@ export function makeSampler(options: SamplerOptions = {}): Sampler {
 /** The token of the highest logit; ties go to the lower id. */
 export function argmax(logits: Float32Array): number {
   let best = 0
-  for (let id = 1; id < logits.length; id++) if (rank(logits[id]) > rank(logits[best])) best = id
+  let most = rank(logits[0])
+  for (let id = 1; id < logits.length; id++)
+    if (logits[id] > most) {
+      best = id
+      most = logits[id]
+    }
   return best
 }
 

@@ -62,12 +62,13 @@ export function checkSwitches({ heads, neurons }: LayerMask): void {
     ['head', heads],
     ['neuron', neurons],
   ] as const) {
-    const wrong = mask.findIndex((value) => value !== 0 && value !== 1)
-    if (wrong >= 0)
-      throw new UsageError(
-        'MASK_VALUE',
-        `${kind} mask[${wrong}]: expected 0 or 1 to skip by, got ${mask[wrong]}`,
-      )
+    // Not findIndex: a planner that decides for every token has every mask checked as often.
+    for (let wrong = 0; wrong < mask.length; wrong++)
+      if (mask[wrong] !== 0 && mask[wrong] !== 1)
+        throw new UsageError(
+          'MASK_VALUE',
+          `${kind} mask[${wrong}]: expected 0 or 1 to skip by, got ${mask[wrong]}`,
+        )
   }
 }
 
