@@ -7,11 +7,12 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { makeMemory, PAGE } from '../../src/backends/wasm/engine.ts'
+import { makeMemory, PAGE, startAlone } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { JobBoard, type Job } from '../../src/backends/wasm/job_board.ts'
 import { withSharedMemory } from '../../src/backends/wasm/shared_import.ts'
 import { ThreadPool, type PoolSetup } from '../../src/backends/wasm/thread_pool.ts'
+import { allStarted } from '../../src/backends/wasm/threaded_engine.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
@@ -29,7 +30,7 @@ afterEach(() => {
 
 const [T, O, I] = [8, 640, 512]
 const PARTS = 8
-const NEVER = 3000
+const NEVER = 10_000
 
 /** A product in the memory that a pool's threads share, and helpers for it. */
 class Bench {
@@ -221,12 +222,20 @@ describe('how many threads', () => {
     expect((await create('reference', { threads: 'auto' })).threads).toEqual({ threads: 1, calls: [] })
   })
 
-  test.each([0, 1.5, 65, NaN, '2' as never])('%s is refused', async (threads) => {
+  test.each([0, 1.5, 33, NaN, '2' as never])('%s is refused', async (threads) => {
     await expect(createBackend('wasm', { threads })).rejects.toMatchObject({ code: 'THREADS', exitCode: 2 })
   })
 
   test('the reference has one', async () => {
     await expect(createBackend('reference', { threads: 2 })).rejects.toMatchObject({ code: 'THREADS' })
+  })
+
+  test('threads that do not start are an error where calls are always shared', async () => {
+    const module = new WebAssembly.Module(binary)
+    const end = vi.fn()
+    const engine = { ...startAlone(module), end }
+    await expect(allStarted(engine, 2)).rejects.toMatchObject({ code: 'BACKEND_THREAD', exitCode: 4 })
+    expect(end).toHaveBeenCalledOnce()
   })
 
   test('where memory cannot be shared several are refused by name, and auto is one', async () => {

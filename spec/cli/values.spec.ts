@@ -49,11 +49,11 @@ describe('a whole number', () => {
 
 describe('a number of threads', () => {
   test('is a whole number or auto', () => {
-    expect([threadsFlag('1'), threadsFlag('64'), threadsFlag('auto')]).toEqual([1, 64, 'auto'])
+    expect([threadsFlag('1'), threadsFlag('32'), threadsFlag('auto')]).toEqual([1, 32, 'auto'])
   })
 
-  test.each(['0', '65', '1.5', '-2', 'all', ''])('is not %j', (text) => {
-    expect(() => threadsFlag(text)).toThrow('--threads: expected auto or a whole number from 1 to 64, got')
+  test.each(['0', '33', '1.5', '-2', 'all', ''])('is not %j', (text) => {
+    expect(() => threadsFlag(text)).toThrow('--threads: expected auto or a whole number from 1 to 32, got')
   })
 })
 

@@ -13,7 +13,7 @@ import type { Dtype, Numbers } from '../ops/op.ts'
 export type BackendName = 'reference' | 'wasm'
 
 /** More threads than this have nothing to share. */
-export const MOST_THREADS = 64
+export const MOST_THREADS = 32
 
 /** How a backend is started. */
 export interface BackendOptions {

@@ -45,7 +45,7 @@ export class ThreadPool {
     // A helper says one thing: that it looks for jobs.
     const onMessage = (): void => {
       if (++started < scratchStarts.length) return
-      // Nobody forgets a process that has begun to start threads; one that has them may end with them.
+      // The process is kept alive while they are on their way; now it may end when it has nothing else to do.
       for (const thread of this.#threads) thread.release()
       resolve()
     }

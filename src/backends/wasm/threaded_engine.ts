@@ -79,11 +79,13 @@ export function startThreaded(module: WebAssembly.Module, sharing: Sharing): Eng
 /** Waits for all threads. @throws MissingError BACKEND_THREAD if one does not start */
 export async function allStarted(engine: Engine, threads: number): Promise<void> {
   await engine.ready
-  if (engine.threads.threads < threads)
-    throw new MissingError(
-      'BACKEND_THREAD',
-      `backend wasm: expected ${threads} threads, got ${engine.threads.threads}: the others did not start`,
-    )
+  const { threads: started } = engine.threads
+  if (started === threads) return
+  engine.end()
+  throw new MissingError(
+    'BACKEND_THREAD',
+    `backend wasm: expected ${threads} threads, got ${started}: the others did not start`,
+  )
 }
 
 /** What is known of calls of one kind. */

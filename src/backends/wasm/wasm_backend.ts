@@ -1,8 +1,9 @@
 /**
  * The WebAssembly backend: every op as a strict SIMD kernel (assembly/), equal to the reference bit for bit.
  *
- * One memory holds all buffers, and a buffer is an address in it; only threads of the backend's own ever see it. The memory grows on demand up to the 4 GiB
- * that 32-bit addresses reach; growing detaches every view, so views are made when needed and never kept.
+ * One memory holds all buffers, and a buffer is an address in it; nobody else sees it but threads of the backend's own.
+ * The memory grows on demand up to the 4 GiB that 32-bit addresses reach; growing detaches every view, so views are made
+ * when needed and never kept.
  */
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import { readFile } from '../../platform/platform.ts'
