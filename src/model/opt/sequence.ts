@@ -124,12 +124,11 @@ export class Sequence {
   feed(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
     const { vocabulary: V } = this.model.config
     const T = tokens.length
-    const wanted = logits === 'all' ? T : logits === 'last' ? 1 : 0
-    const rows = new Float32Array(wanted * V)
+    let rows: Float32Array = new Float32Array(logits === 'all' ? T * V : 0)
     this.#run(tokens, (stream, start, count) => {
       if (logits === 'all')
         this.#eachChunk(count, (at, some) => rows.set(this.#logits(stream, at, some), (start + at) * V))
-      else if (logits === 'last' && start + count === T) rows.set(this.#logits(stream, count - 1, 1))
+      else if (logits === 'last' && start + count === T) rows = this.#logits(stream, count - 1, 1)
     })
     return rows
   }
