@@ -19,7 +19,7 @@ export function softmaxRow(y: usize, x: usize, length: i32): void {
 }
 
 /** y[i] = e^(x[i] - most), where no x[i] is above `most`; y may be x. */
-function exponentials(y: usize, x: usize, most: f32, length: i32): void {
+export function exponentials(y: usize, x: usize, most: f32, length: i32): void {
   const constants = writeConstants()
   const end = x + bytes(length)
   const whole = x + wholeQuads(length)

@@ -142,11 +142,25 @@ const mutants: Mutant[] = [
     law: smallSizes('attention_i8'),
   },
   {
-    bug: 'a second panel of values that widens the first again',
+    bug: 'a second block of values that is the first again',
     file: 'attention_i8_tile.ts',
-    from: 'widen(panel, value + <usize>s * <usize>K, size * K)',
-    to: 'widen(panel, value, size * K)',
+    from: 'value += <usize>first * <usize>K',
+    to: 'value += 0',
     law: edgesOf('attention_i8'),
+  },
+  {
+    bug: 'a later query of a tile that sees no more than the first',
+    file: 'attention_i8_tile.ts',
+    from: 'max<i32>(0, shared + i - first)',
+    to: 'max<i32>(0, shared - first)',
+    law: edgesOf('attention_i8'),
+  },
+  {
+    bug: 'a last odd value in a pair with what was rounded before',
+    file: 'byte_values.ts',
+    from: 'if (size & 1) store',
+    to: 'if (size < 0) store',
+    law: smallSizes('attention_i8'),
   },
   {
     bug: 'int16 queries of as many levels as there are, whatever they add up to',
