@@ -5,7 +5,7 @@
 import { attendBytesTiled, byteQueriesPerBlock } from './attention_i8_tile'
 import { dotByteRows } from './byte_rows'
 import { addByteValues } from './byte_values'
-import { divideArray, multiplyArray, scaleArray } from './elementwise'
+import { divideArray, scaleArray } from './elementwise'
 import { bytes, largest, sum } from './float32'
 import { quantizeSteps } from './quantized_steps'
 import { attentionWeights } from './scratch'
@@ -127,8 +127,7 @@ function attendBytes(
   dotByteRows(weights, y, step, key, key_scales, visible, K)
   exponentials(weights, weights, largest(weights, visible), visible)
   const total = sum(weights, visible)
-  multiplyArray(weights, value_scales, visible)
   memory.fill(y, 0, bytes(K))
-  addByteValues(y, value, weights, visible, K)
+  addByteValues(y, value, weights, value_scales, visible, K)
   divideArray(y, total, K)
 }

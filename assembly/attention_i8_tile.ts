@@ -5,8 +5,8 @@
  */
 import { MOST_QUERIES, queriesPerBlock, weightStride } from './attention_tile'
 import { addLanes } from './byte_rows'
-import { addByteValues, addSums, VALUE_BLOCK } from './byte_values'
-import { divideArray, multiplyArray, scaleArray } from './elementwise'
+import { addByteValues, addSums, roundFactors, VALUE_BLOCK } from './byte_values'
+import { divideArray, scaleArray } from './elementwise'
 import { bytes, largest, sum } from './float32'
 import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
 import { quantizeSteps } from './quantized_steps'
@@ -55,14 +55,13 @@ export function attendBytesTiled(
       const row = rowAt(weights, i, apart)
       exponentials(row, row, largest(row, shared + i), shared + i)
       store<f32>(totals() + bytes(i), sum(row, shared + i))
-      multiplyArray(row, value_scales, shared + i)
       memory.fill(rowAt(to, i, token), 0, bytes(K))
     }
     const paired = block & ~1
     for (let s = 0; s < shared + paired - 1; s += VALUE_BLOCK)
-      addBlock(to, weights, value, token, apart, K, paired, shared, s)
+      addBlock(to, weights, value, value_scales, token, apart, K, paired, shared, s)
     for (let i = paired; i < block; i++)
-      addByteValues(rowAt(to, i, token), value, rowAt(weights, i, apart), shared + i, K)
+      addByteValues(rowAt(to, i, token), value, rowAt(weights, i, apart), value_scales, shared + i, K)
     for (let i = 0; i < block; i++) divideArray(rowAt(to, i, token), load<f32>(totals() + bytes(i)), K)
   }
 }
@@ -170,6 +169,7 @@ function addBlock(
   y: usize,
   weights: usize, // [block, apart]
   value: usize, // [shared + block - 1, K] i8
+  scales: usize, // [shared + block - 1]
   token: i32,
   apart: i32,
   K: i32,
@@ -178,12 +178,13 @@ function addBlock(
   first: i32,
 ): void {
   const size = min<i32>(VALUE_BLOCK, shared + block - 1 - first)
-  const row = (<usize>VALUE_BLOCK) << 1
+  const width = (<usize>VALUE_BLOCK) << 1
   for (let i = 0; i < block; i++) {
-    const q = factors() + <usize>i * row
+    const q = factors() + <usize>i * width
     const seen = min<i32>(size, max<i32>(0, shared + i - first))
-    store<f32>(steps() + bytes(i), quantizeSteps(q, rowAt(weights, i, apart) + bytes(first), seen))
-    memory.fill(q + ((<usize>seen) << 1), 0, row - ((<usize>seen) << 1))
+    const row = rowAt(weights, i, apart) + bytes(first)
+    store<f32>(steps() + bytes(i), roundFactors(q, row, scales + bytes(first), seen))
+    memory.fill(q + ((<usize>seen) << 1), 0, width - ((<usize>seen) << 1))
   }
   value += <usize>first * <usize>K
   for (let k = 0; k < K; k += 16) {

@@ -2,19 +2,21 @@
  * Values held as int8, weighed by factors rounded to int16 and added as whole numbers, a block of positions at a time
  * (src/ops/attention_i8.ts). Within a block nothing has an order.
  */
+import { largerSizes, largestLane } from './elementwise'
 import { bytes } from './float32'
 import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
-import { quantizeSteps } from './quantized_steps'
+import { eightSteps, isPlainStep, MOST_LEVELS, nearestSteps } from './quantized_steps'
 import { blockFactors } from './scratch'
 
 /** Positions of a block. */
 export const VALUE_BLOCK: i32 = 64
 
-/** y += factors[s] * rows[s], s < count, the factors of each block as int16. */
+/** y += factors[s] scales[s] * rows[s], s < count, the factors of each block as int16. */
 export function addByteValues(
   y: usize, // [K]
   rows: usize, // [count, K] i8
   factors: usize, // [count]
+  scales: usize, // [count]
   count: i32,
   K: i32,
 ): void {
@@ -22,14 +24,57 @@ export function addByteValues(
   const whole = K & ~15
   for (let first = 0; first < count; first += VALUE_BLOCK) {
     const size = min<i32>(VALUE_BLOCK, count - first)
-    const step = quantizeSteps(q, factors, size)
-    // The second of a pair of which there is one only.
-    if (size & 1) store<i16>(q + ((<usize>size) << 1), 0)
+    const step = roundFactors(q, factors, scales, size)
     for (let k = 0; k < whole; k += 16) addColumns(y + bytes(k), rows + k, q, step, size, K)
     for (let k = whole; k < K; k++) addColumn(y + bytes(k), rows + k, q, step, size, K)
     rows += <usize>size * <usize>K
     factors += bytes(size)
+    scales += bytes(size)
   }
+}
+
+/**
+ * Factors of a block, multiplied by their scales, as int16 steps; returns the step. Up to a multiple of eight, factors and
+ * steps are 0.
+ */
+export function roundFactors(
+  q: usize, // [VALUE_BLOCK] i16
+  factors: usize, // [VALUE_BLOCK]
+  scales: usize, // [size]
+  size: i32,
+): f32 {
+  const eights = factors + bytes(size & ~7)
+  let most0 = i32x4.splat(0)
+  let most1 = i32x4.splat(0)
+  let x = factors
+  for (; x < eights; x += 32, scales += 32) {
+    const first = f32x4.mul(v128.load(x), v128.load(scales))
+    const second = f32x4.mul(v128.load(x, 16), v128.load(scales, 16))
+    most0 = largerSizes(most0, first)
+    most1 = largerSizes(most1, second)
+    v128.store(x, first)
+    v128.store(x, second, 16)
+  }
+  if (size & 7) {
+    for (const end = factors + bytes(size); x < end; x += 4, scales += 4) {
+      store<f32>(x, load<f32>(x) * load<f32>(scales))
+      most0 = largerSizes(most0, v128.load32_zero(x))
+    }
+    const padded = factors + bytes((size + 7) & ~7)
+    memory.fill(x, 0, padded - x)
+    x = padded
+  }
+  const steps = f32x4.div(largestLane(i32x4.max_s(most0, most1)), f32x4.splat(<f32>MOST_LEVELS))
+  const step = f32x4.extract_lane(steps, 0)
+  if (isPlainStep(step)) for (; factors < x; factors += 32, q += 16) v128.store(q, eightSteps(factors, steps))
+  else {
+    const levels = f32x4.splat(<f32>MOST_LEVELS)
+    for (; factors < x; factors += 16, q += 8) {
+      const four = nearestSteps(v128.load(factors), steps, levels)
+      v128.store64_lane(q, i16x8.narrow_i32x4_s(four, four), 0)
+    }
+  }
+  return step
 }
 
 /** Sixteen columns of a block, two rows at a time. */
@@ -55,7 +100,7 @@ function addColumns(y: usize, rows: usize, q: usize, step: f32, size: i32, K: i3
       rows += apart << 1
     }
     if (q == last) break
-    // A last row is its own second.
+    // A last row is its own second, 0 times.
     apart = 0
     end = last
   }
