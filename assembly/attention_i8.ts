@@ -3,12 +3,13 @@
  * Formulas and order: src/ops/attention_i8.ts. Many tokens: attention_i8_tile.ts.
  */
 import { attendBytesTiled, byteQueriesPerBlock } from './attention_i8_tile'
-import { addByteRows, dotByteRows } from './byte_rows'
-import { multiplyArray, scaleArray } from './elementwise'
-import { bytes } from './float32'
+import { dotByteRows } from './byte_rows'
+import { addByteValues } from './byte_values'
+import { divideArray, scaleArray } from './elementwise'
+import { bytes, largest, sum } from './float32'
 import { quantizeSteps } from './quantized_steps'
 import { attentionWeights } from './scratch'
-import { softmaxRow } from './softmax_row'
+import { exponentials } from './softmax_row'
 import { clearOwned, rowAt, unitAt } from './units'
 
 export function attention_i8(
@@ -124,8 +125,9 @@ function attendBytes(
   scaleArray(y, query, scale, K)
   const step = quantizeSteps(y, y, K)
   dotByteRows(weights, y, step, key, key_scales, visible, K)
-  softmaxRow(weights, weights, visible)
-  multiplyArray(weights, value_scales, visible)
+  exponentials(weights, weights, largest(weights, visible), visible)
+  const total = sum(weights, visible)
   memory.fill(y, 0, bytes(K))
-  addByteRows(y, value, weights, visible, K)
+  addByteValues(y, value, weights, value_scales, visible, K)
+  divideArray(y, total, K)
 }

@@ -1,15 +1,17 @@
 /**
  * attention_i8 for many tokens: a block of queries of one head at a time, as attention_tile.ts does it. The inner products
- * are exact integers, so their tiles need no order; values are widened to float32, exactly, a panel at a time.
+ * are exact integers, so their tiles need no order, and neither do the sums over a block of positions. A position that a
+ * query does not see has the factor 0 among those of its block.
  */
-import { queriesPerBlock, weightStride } from './attention_tile'
-import { addByteRows, addLanes } from './byte_rows'
-import { multiplyArray, scaleArray } from './elementwise'
-import { bytes } from './float32'
-import { addOuterProducts } from './outer_product'
+import { MOST_QUERIES, queriesPerBlock, weightStride } from './attention_tile'
+import { addLanes } from './byte_rows'
+import { addByteValues, addSums, roundFactors, VALUE_BLOCK } from './byte_values'
+import { divideArray, scaleArray } from './elementwise'
+import { bytes, largest, sum } from './float32'
+import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
 import { quantizeSteps } from './quantized_steps'
 import { attentionRows, attentionWeights, MOST_ROWS } from './scratch'
-import { softmaxRow } from './softmax_row'
+import { exponentials } from './softmax_row'
 import { rowAt } from './units'
 
 /** A tile: eight accumulators fit the registers, with six operands. */
@@ -18,9 +20,6 @@ const TILE_KEYS: i32 = 4
 
 /** Keys that stay in a first-level cache while all queries of a block meet them. */
 const BLOCK_KEYS: i32 = 64
-
-/** Rows of a panel of values: a block of terms of outer_product.ts. */
-const PANEL: i32 = 256
 
 /** How many queries a block holds; 0 where tiles do not fit. */
 export function byteQueriesPerBlock(T: i32, S: i32, K: i32): i32 {
@@ -54,14 +53,16 @@ export function attendBytesTiled(
     multiplyKeys(weights, key, key_scales, apart, K, block, shared + block - 1)
     for (let i = 0; i < block; i++) {
       const row = rowAt(weights, i, apart)
-      softmaxRow(row, row, shared + i)
-      multiplyArray(row, value_scales, shared + i)
+      exponentials(row, row, largest(row, shared + i), shared + i)
+      store<f32>(totals() + bytes(i), sum(row, shared + i))
       memory.fill(rowAt(to, i, token), 0, bytes(K))
     }
-    addPanels(to, weights, value, token, apart, K, block, shared)
-    const rest = value + <usize>shared * <usize>K
-    for (let i = 1; i < block; i++)
-      addByteRows(rowAt(to, i, token), rest, rowAt(weights, i, apart) + bytes(shared), i, K)
+    const paired = block & ~1
+    for (let s = 0; s < shared + paired - 1; s += VALUE_BLOCK)
+      addBlock(to, weights, value, value_scales, token, apart, K, paired, shared, s)
+    for (let i = paired; i < block; i++)
+      addByteValues(rowAt(to, i, token), value, rowAt(weights, i, apart), value_scales, shared + i, K)
+    for (let i = 0; i < block; i++) divideArray(rowAt(to, i, token), load<f32>(totals() + bytes(i)), K)
   }
 }
 
@@ -70,9 +71,24 @@ function queries(): usize {
   return attentionRows()
 }
 
-/** Their steps, [block]: behind the queries, which fill half of their scratch at most. */
+/** Their steps, [block], and then those of their factors: behind the queries, which fill half of their scratch at most. */
 function steps(): usize {
   return attentionRows() + ((<usize>MOST_ROWS) << 1)
+}
+
+/** The sums of their exponentials, [block]. */
+function totals(): usize {
+  return steps() + bytes(MOST_QUERIES)
+}
+
+/** After the scores, where the queries were: sixteen columns of a block of values in pairs of rows, [32, 16, 2] i16. */
+function pairs(): usize {
+  return attentionRows()
+}
+
+/** And behind them the factors of the block, [block, 64] i16. */
+function factors(): usize {
+  return pairs() + bytes(VALUE_BLOCK * 8)
 }
 
 function quantizeQueries(y: usize, query: usize, scale: f32, token: i32, K: i32, block: i32): void {
@@ -148,32 +164,83 @@ function multiplyTile(to: usize, apart: i32, i: i32, rows: usize, scales: usize,
   v128.store(to + bytes(apart), f32x4.mul(second, f32x4.convert_i32x4_s(addLanes(b0, b1, b2, b3))))
 }
 
-/** Adds the weighted values of the positions that all queries of the block see. */
-function addPanels(
+/** Adds the weighted values of the positions from `first` on that are a block. */
+function addBlock(
   y: usize,
   weights: usize, // [block, apart]
-  value: usize, // [shared, K] i8
+  value: usize, // [shared + block - 1, K] i8
+  scales: usize, // [shared + block - 1]
   token: i32,
   apart: i32,
   K: i32,
-  block: i32,
+  block: i32, // even
   shared: i32,
+  first: i32,
 ): void {
-  const panel = attentionRows()
-  const most = min<i32>(PANEL, MOST_ROWS / K)
-  for (let s = 0; s < shared; s += most) {
-    const size = min<i32>(most, shared - s)
-    widen(panel, value + <usize>s * <usize>K, size * K)
-    addOuterProducts<f32>(y, 0, token, weights + bytes(s), apart, 1, panel, K, 0, block, K, size)
+  const size = min<i32>(VALUE_BLOCK, shared + block - 1 - first)
+  const width = (<usize>VALUE_BLOCK) << 1
+  for (let i = 0; i < block; i++) {
+    const q = factors() + <usize>i * width
+    const seen = min<i32>(size, max<i32>(0, shared + i - first))
+    const row = rowAt(weights, i, apart) + bytes(first)
+    store<f32>(steps() + bytes(i), roundFactors(q, row, scales + bytes(first), seen))
+    memory.fill(q + ((<usize>seen) << 1), 0, width - ((<usize>seen) << 1))
+  }
+  value += <usize>first * <usize>K
+  for (let k = 0; k < K; k += 16) {
+    pairRows(value + k, size, K)
+    for (let i = 0; i < block; i += 2) addTile(rowAt(y, i, token) + bytes(k), token, i, size)
   }
 }
 
-/** `count` int8 numbers, a multiple of eight, as float32. */
-function widen(to: usize, from: usize, count: i32): void {
-  for (const end = from + <usize>count; from < end; from += 8) {
-    const eight = v128.load8x8_s(from)
-    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(eight)))
-    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(eight)), 16)
-    to += 32
+/** Sixteen columns of a block in pairs of rows; a last row without a second is its own. */
+function pairRows(rows: usize, size: i32, K: i32): void {
+  let to = pairs()
+  for (let s = 0; s < size; s += 2) {
+    const next = s + 1 < size ? rows + <usize>K : rows
+    const a0 = v128.load8x8_s(rows)
+    const b0 = v128.load8x8_s(next)
+    const a1 = v128.load8x8_s(rows, 8)
+    const b1 = v128.load8x8_s(next, 8)
+    v128.store(to, lowerPairs(a0, b0))
+    v128.store(to, upperPairs(a0, b0), 16)
+    v128.store(to, lowerPairs(a1, b1), 32)
+    v128.store(to, upperPairs(a1, b1), 48)
+    rows += (<usize>K) << 1
+    to += 64
   }
+}
+
+/** Sixteen columns of queries i and i + 1. */
+function addTile(y: usize, token: i32, i: i32, size: i32): void {
+  const row = (<usize>VALUE_BLOCK) << 1
+  let q = factors() + <usize>i * row
+  let a0 = i32x4.splat(0)
+  let a1 = i32x4.splat(0)
+  let a2 = i32x4.splat(0)
+  let a3 = i32x4.splat(0)
+  let b0 = i32x4.splat(0)
+  let b1 = i32x4.splat(0)
+  let b2 = i32x4.splat(0)
+  let b3 = i32x4.splat(0)
+  let from = pairs()
+  for (const end = q + bytes((size + 1) >> 1); q < end; q += 4) {
+    const qa = v128.load32_splat(q)
+    const qb = v128.load32_splat(q + row)
+    const v0 = v128.load(from)
+    a0 = multiplyPairs(a0, qa, v0)
+    b0 = multiplyPairs(b0, qb, v0)
+    const v1 = v128.load(from, 16)
+    a1 = multiplyPairs(a1, qa, v1)
+    b1 = multiplyPairs(b1, qb, v1)
+    const v2 = v128.load(from, 32)
+    a2 = multiplyPairs(a2, qa, v2)
+    b2 = multiplyPairs(b2, qb, v2)
+    const v3 = v128.load(from, 48)
+    a3 = multiplyPairs(a3, qa, v3)
+    b3 = multiplyPairs(b3, qb, v3)
+    from += 64
+  }
+  addSums(y, v128.load32_splat(steps() + bytes(i)), a0, a1, a2, a3)
+  addSums(y + bytes(token), v128.load32_splat(steps() + bytes(i + 1)), b0, b1, b2, b3)
 }

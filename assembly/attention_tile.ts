@@ -15,7 +15,7 @@ import { rowAt } from './units'
 import { addRows } from './weighted_rows'
 
 /** Queries of a block, at most. */
-const MOST_QUERIES: i32 = 32
+export const MOST_QUERIES: i32 = 32
 
 /** How many queries a block holds. */
 export function queriesPerBlock(T: i32, S: i32, K: i32): i32 {

@@ -1,14 +1,10 @@
 /**
- * Rows of int8 numbers in a head-major cache: their inner products with a query of int16, and their weighted sum.
+ * Rows of int8 numbers in a head-major cache: their inner products with a query of int16.
  *
  * The products are exact, so they may be added in any order, and rows are read from four places at once, which is faster
  * than from one (bench/README.md). A row is `K` bytes long; its scale stands elsewhere.
  */
-import { bytes, madd, madd1 } from './float32'
-import { pairMasks } from './scratch'
-
-/** Rows that stay in a first-level cache while their columns are added, sixteen at a time. */
-const BLOCK: i32 = 64
+import { bytes } from './float32'
 
 /** y[s] = (step * scales[s]) * <q, rows[s]>, s < count. */
 export function dotByteRows(
@@ -106,63 +102,4 @@ function dotOne(q: usize, row: usize, K: i32): i32 {
     q += 2
   }
   return total
-}
-
-/** y += factors[s] * rows[s], s < count, in order. */
-export function addByteRows(
-  y: usize, // [K]
-  rows: usize, // [count, K] i8
-  factors: usize, // [count]
-  count: i32,
-  K: i32,
-): void {
-  // From memory, so that they stay in registers: engines build constants anew wherever they are named.
-  const masks = pairMasks()
-  v128.store(masks, i16x8(1, 0, 1, 0, 1, 0, 1, 0))
-  v128.store(masks, i16x8(0, 1, 0, 1, 0, 1, 0, 1), 16)
-  const even = v128.load(masks)
-  const odd = v128.load(masks, 16)
-  const whole = K & ~15
-  for (let first = 0; first < count; first += BLOCK) {
-    const size = min<i32>(BLOCK, count - first)
-    for (let k = 0; k < whole; k += 16) addColumns(y + bytes(k), rows + k, factors, size, K, even, odd)
-    for (let k = whole; k < K; k++) addColumn(y + bytes(k), rows + k, factors, size, K)
-    rows += <usize>size * <usize>K
-    factors += bytes(size)
-  }
-}
-
-/** Sixteen columns; those with even and odd numbers are apart, as int16 products with ones and zeros leave them. */
-function addColumns(y: usize, rows: usize, factors: usize, count: i32, K: i32, even: v128, odd: v128): void {
-  const y0 = v128.load(y)
-  const y1 = v128.load(y, 16)
-  const y2 = v128.load(y, 32)
-  const y3 = v128.load(y, 48)
-  let even0 = v128.shuffle<f32>(y0, y1, 0, 2, 4, 6)
-  let odd0 = v128.shuffle<f32>(y0, y1, 1, 3, 5, 7)
-  let even1 = v128.shuffle<f32>(y2, y3, 0, 2, 4, 6)
-  let odd1 = v128.shuffle<f32>(y2, y3, 1, 3, 5, 7)
-  for (const end = factors + bytes(count); factors < end; factors += 4) {
-    const factor = v128.load32_splat(factors)
-    const first = v128.load8x8_s(rows)
-    const second = v128.load8x8_s(rows, 8)
-    even0 = madd(even0, factor, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(first, even)))
-    odd0 = madd(odd0, factor, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(first, odd)))
-    even1 = madd(even1, factor, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(second, even)))
-    odd1 = madd(odd1, factor, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(second, odd)))
-    rows += K
-  }
-  v128.store(y, v128.shuffle<f32>(even0, odd0, 0, 4, 1, 5))
-  v128.store(y, v128.shuffle<f32>(even0, odd0, 2, 6, 3, 7), 16)
-  v128.store(y, v128.shuffle<f32>(even1, odd1, 0, 4, 1, 5), 32)
-  v128.store(y, v128.shuffle<f32>(even1, odd1, 2, 6, 3, 7), 48)
-}
-
-function addColumn(y: usize, rows: usize, factors: usize, count: i32, K: i32): void {
-  let sum = load<f32>(y)
-  for (const end = factors + bytes(count); factors < end; factors += 4) {
-    sum = madd1(sum, load<f32>(factors), <f32>load<i8>(rows))
-    rows += K
-  }
-  store<f32>(y, sum)
 }

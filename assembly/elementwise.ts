@@ -54,20 +54,21 @@ export function allFitUnits<W>(x: usize, T: i32, width: i32): bool {
 export function largestSize(x: usize, length: i32): f32 {
   const end = x + bytes(length)
   const whole = x + wholeQuads(length)
-  let quad = f32x4.splat(0)
-  while (x < whole) {
-    quad = f32x4.max(quad, f32x4.abs(v128.load(x)))
-    x += 16
-  }
-  let most = max<f32>(
-    max<f32>(f32x4.extract_lane(quad, 0), f32x4.extract_lane(quad, 1)),
-    max<f32>(f32x4.extract_lane(quad, 2), f32x4.extract_lane(quad, 3)),
-  )
-  while (x < end) {
-    most = max<f32>(most, abs<f32>(load<f32>(x)))
-    x += 4
-  }
-  return most
+  let most = i32x4.splat(0)
+  for (; x < whole; x += 16) most = largerSizes(most, v128.load(x))
+  for (; x < end; x += 4) most = largerSizes(most, v128.load32_zero(x))
+  return f32x4.extract_lane(largestLane(most), 0)
+}
+
+/** The larger of `most` and |x|: numbers without a sign are in the order of their bits, NaN behind all others. */
+export function largerSizes(most: v128, x: v128): v128 {
+  return i32x4.max_s(most, v128.and(x, i32x4.splat(i32.MAX_VALUE)))
+}
+
+/** The largest of four sizes, four times. */
+export function largestLane(x: v128): v128 {
+  const two = i32x4.max_s(x, v128.shuffle<i32>(x, x, 2, 3, 0, 1))
+  return i32x4.max_s(two, v128.shuffle<i32>(two, two, 1, 0, 3, 2))
 }
 
 /** y[i] = a[i] + b[i], i < length; y may be a. */
@@ -100,22 +101,6 @@ export function scaleArray(y: usize, x: usize, factor: f32, length: i32): void {
   }
   while (x < end) {
     store<f32>(y, load<f32>(x) * factor)
-    y += 4
-    x += 4
-  }
-}
-
-/** y[i] *= x[i], i < length. */
-export function multiplyArray(y: usize, x: usize, length: i32): void {
-  const end = y + bytes(length)
-  const whole = y + wholeQuads(length)
-  while (y < whole) {
-    v128.store(y, f32x4.mul(v128.load(y), v128.load(x)))
-    y += 16
-    x += 16
-  }
-  while (y < end) {
-    store<f32>(y, load<f32>(y) * load<f32>(x))
     y += 4
     x += 4
   }

@@ -240,12 +240,19 @@ function larger(x: f32, most: f32): f32 {
  */
 export function largest(a: usize, length: i32): f32 {
   const end = a + bytes(length)
-  const whole = a + wholeQuads(length)
-  let quad = f32x4.splat(-Infinity)
+  const whole = a + wholeStripes(length)
+  let most0 = f32x4.splat(-Infinity)
+  let most1 = most0
+  let most2 = most0
+  let most3 = most0
   while (a < whole) {
-    quad = f32x4.pmax(quad, v128.load(a)) // pmax(most, x) is most < x ? x : most
-    a += 16
+    most0 = f32x4.pmax(most0, v128.load(a)) // pmax(most, x) is most < x ? x : most
+    most1 = f32x4.pmax(most1, v128.load(a, 16))
+    most2 = f32x4.pmax(most2, v128.load(a, 32))
+    most3 = f32x4.pmax(most3, v128.load(a, 48))
+    a += STRIPE
   }
+  const quad = f32x4.pmax(f32x4.pmax(most0, most1), f32x4.pmax(most2, most3))
   let most = larger(f32x4.extract_lane(quad, 1), f32x4.extract_lane(quad, 0))
   most = larger(f32x4.extract_lane(quad, 2), most)
   most = larger(f32x4.extract_lane(quad, 3), most)

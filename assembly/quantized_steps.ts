@@ -6,7 +6,16 @@ import { largestSize } from './elementwise'
 import { bytes, wholeQuads } from './float32'
 
 /** What 16 bits hold. */
-const MOST_LEVELS: i32 = 32767
+export const MOST_LEVELS: i32 = 32767
+
+/** So few numbers may all be as many steps away from zero. */
+const FULL_LENGTH: i32 = i32.MAX_VALUE / (127 * MOST_LEVELS)
+
+/** Below, a step is rounded to less than its 24 bits. */
+const SMALLEST_NORMAL: f32 = 1.1754943508222875e-38
+
+/** 1.5 * 2^23: adding it rounds a small float32 to the nearest integer, ties to even, which then stands in the low bits. */
+const ROUNDER: f32 = 12582912
 
 /** The whole numbers of steps nearest to four numbers, ties to even, at most `most` either way; NaN becomes 0. */
 export function nearestSteps(x: v128, step: v128, most: v128): v128 {
@@ -21,19 +30,37 @@ export function quantizeSteps(
   x: usize, // [length]
   length: i32,
 ): f32 {
-  const levels = min<i32>(MOST_LEVELS, i32.MAX_VALUE / (127 * max<i32>(countOthersThanZero(x, length), 1)))
+  const levels = levelsFor(x, length)
   const step = largestSize(x, length) / <f32>levels
   const steps = f32x4.splat(step)
   const most = f32x4.splat(<f32>levels)
   const end = x + bytes(length)
-  const whole = x + wholeQuads(length)
-  for (; x < whole; x += 16, q += 8) {
-    const four = nearestSteps(v128.load(x), steps, most)
-    v128.store64_lane(q, i16x8.narrow_i32x4_s(four, four), 0)
+  if (isPlainStep(step)) {
+    const eights = x + bytes(length & ~7)
+    for (; x < eights; x += 32, q += 16) v128.store(q, eightSteps(x, steps))
   }
   for (; x < end; x += 4, q += 2)
     store<i16>(q, <i16>i32x4.extract_lane(nearestSteps(v128.load32_zero(x), steps, most), 0))
   return step
+}
+
+/** Whether a step is finite and has all its bits: then what is no more than `levels` of it has a quotient that is no more. */
+export function isPlainStep(step: f32): bool {
+  return step >= SMALLEST_NORMAL && step < Infinity
+}
+
+/** `nearestSteps` of eight numbers as int16, for steps that are plain. */
+export function eightSteps(x: usize, steps: v128): v128 {
+  const rounder = f32x4.splat(ROUNDER)
+  const a = f32x4.add(f32x4.div(v128.load(x), steps), rounder)
+  const b = f32x4.add(f32x4.div(v128.load(x, 16), steps), rounder)
+  return i16x8.narrow_i32x4_s(i32x4.sub(a, rounder), i32x4.sub(b, rounder))
+}
+
+/** The most steps that a number may be away from zero. */
+function levelsFor(x: usize, length: i32): i32 {
+  if (length <= FULL_LENGTH) return MOST_LEVELS
+  return min<i32>(MOST_LEVELS, i32.MAX_VALUE / (127 * max<i32>(countOthersThanZero(x, length), 1)))
 }
 
 /** NaN is another than zero. */

@@ -30,8 +30,8 @@ const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
 const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
 const HEADS: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
 const EXPONENTIAL_CONSTANTS: usize = HEADS + 8 * 4
-const PAIR_MASKS: usize = EXPONENTIAL_CONSTANTS + 14 * 16
-const ADDRESSES: usize = PAIR_MASKS + 2 * 16
+const BLOCK_FACTORS: usize = EXPONENTIAL_CONSTANTS + 14 * 16
+const ADDRESSES: usize = BLOCK_FACTORS + 64 * 2
 const FACTORS: usize = ADDRESSES + 8 * 4
 const BYTE_COUNTS: usize = FACTORS + 8 * 4
 
@@ -94,9 +94,9 @@ export function exponentialConstants(): usize {
   return start + EXPONENTIAL_CONSTANTS
 }
 
-/** byte_rows: which of each two int16 numbers to take, [2] i16x8. */
-export function pairMasks(): usize {
-  return start + PAIR_MASKS
+/** byte_values: the factors of a block of positions, [64] i16. */
+export function blockFactors(): usize {
+  return start + BLOCK_FACTORS
 }
 
 /** attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT]. */

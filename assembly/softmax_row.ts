@@ -19,11 +19,17 @@ export function softmaxRow(y: usize, x: usize, length: i32): void {
 }
 
 /** y[i] = e^(x[i] - most), where no x[i] is above `most`; y may be x. */
-function exponentials(y: usize, x: usize, most: f32, length: i32): void {
+export function exponentials(y: usize, x: usize, most: f32, length: i32): void {
   const constants = writeConstants()
   const end = x + bytes(length)
+  const stripes = x + wholeStripes(length)
   const whole = x + wholeQuads(length)
   const shifts = f32x4.splat(most)
+  while (x < stripes) {
+    powerOfStripe(y, x, shifts, constants)
+    y += STRIPE
+    x += STRIPE
+  }
   while (x < whole) {
     v128.store(y, power(f32x4.sub(v128.load(x), shifts), constants))
     y += 16
@@ -34,6 +40,91 @@ function exponentials(y: usize, x: usize, most: f32, length: i32): void {
     y += 4
     x += 4
   }
+}
+
+/**
+ * `power` of sixteen numbers less `shifts`. The four chains of operations go step by step: each waits for its own last
+ * result, and a processor does not look far enough ahead to find the next one by itself.
+ */
+function powerOfStripe(y: usize, x: usize, shifts: v128, c: usize): void {
+  let k = v128.load(c)
+  const v0 = f32x4.pmax(f32x4.sub(v128.load(x), shifts), k)
+  const v1 = f32x4.pmax(f32x4.sub(v128.load(x, 16), shifts), k)
+  const v2 = f32x4.pmax(f32x4.sub(v128.load(x, 32), shifts), k)
+  const v3 = f32x4.pmax(f32x4.sub(v128.load(x, 48), shifts), k)
+  k = v128.load(c, 16)
+  let n0 = f32x4.mul(v0, k)
+  let n1 = f32x4.mul(v1, k)
+  let n2 = f32x4.mul(v2, k)
+  let n3 = f32x4.mul(v3, k)
+  k = v128.load(c, 32)
+  const rounded0 = f32x4.add(n0, k)
+  const rounded1 = f32x4.add(n1, k)
+  const rounded2 = f32x4.add(n2, k)
+  const rounded3 = f32x4.add(n3, k)
+  n0 = f32x4.sub(rounded0, k)
+  n1 = f32x4.sub(rounded1, k)
+  n2 = f32x4.sub(rounded2, k)
+  n3 = f32x4.sub(rounded3, k)
+  k = v128.load(c, 48)
+  let r0 = f32x4.sub(v0, f32x4.mul(n0, k))
+  let r1 = f32x4.sub(v1, f32x4.mul(n1, k))
+  let r2 = f32x4.sub(v2, f32x4.mul(n2, k))
+  let r3 = f32x4.sub(v3, f32x4.mul(n3, k))
+  k = v128.load(c, 64)
+  r0 = f32x4.sub(r0, f32x4.mul(n0, k))
+  r1 = f32x4.sub(r1, f32x4.mul(n1, k))
+  r2 = f32x4.sub(r2, f32x4.mul(n2, k))
+  r3 = f32x4.sub(r3, f32x4.mul(n3, k))
+  k = v128.load(c, 80)
+  let p0 = f32x4.mul(k, r0)
+  let p1 = f32x4.mul(k, r1)
+  let p2 = f32x4.mul(k, r2)
+  let p3 = f32x4.mul(k, r3)
+  k = v128.load(c, 96)
+  p0 = f32x4.mul(f32x4.add(p0, k), r0)
+  p1 = f32x4.mul(f32x4.add(p1, k), r1)
+  p2 = f32x4.mul(f32x4.add(p2, k), r2)
+  p3 = f32x4.mul(f32x4.add(p3, k), r3)
+  k = v128.load(c, 112)
+  p0 = f32x4.mul(f32x4.add(p0, k), r0)
+  p1 = f32x4.mul(f32x4.add(p1, k), r1)
+  p2 = f32x4.mul(f32x4.add(p2, k), r2)
+  p3 = f32x4.mul(f32x4.add(p3, k), r3)
+  k = v128.load(c, 128)
+  p0 = f32x4.mul(f32x4.add(p0, k), r0)
+  p1 = f32x4.mul(f32x4.add(p1, k), r1)
+  p2 = f32x4.mul(f32x4.add(p2, k), r2)
+  p3 = f32x4.mul(f32x4.add(p3, k), r3)
+  k = v128.load(c, 144)
+  p0 = f32x4.mul(f32x4.add(p0, k), r0)
+  p1 = f32x4.mul(f32x4.add(p1, k), r1)
+  p2 = f32x4.mul(f32x4.add(p2, k), r2)
+  p3 = f32x4.mul(f32x4.add(p3, k), r3)
+  k = v128.load(c, 160)
+  p0 = f32x4.add(p0, k)
+  p1 = f32x4.add(p1, k)
+  p2 = f32x4.add(p2, k)
+  p3 = f32x4.add(p3, k)
+  p0 = f32x4.add(f32x4.mul(p0, f32x4.mul(r0, r0)), r0)
+  p1 = f32x4.add(f32x4.mul(p1, f32x4.mul(r1, r1)), r1)
+  p2 = f32x4.add(f32x4.mul(p2, f32x4.mul(r2, r2)), r2)
+  p3 = f32x4.add(f32x4.mul(p3, f32x4.mul(r3, r3)), r3)
+  k = v128.load(c, 176)
+  p0 = f32x4.add(p0, k)
+  p1 = f32x4.add(p1, k)
+  p2 = f32x4.add(p2, k)
+  p3 = f32x4.add(p3, k)
+  k = v128.load(c, 192)
+  p0 = f32x4.mul(p0, i32x4.shl(i32x4.add(rounded0, k), 23))
+  p1 = f32x4.mul(p1, i32x4.shl(i32x4.add(rounded1, k), 23))
+  p2 = f32x4.mul(p2, i32x4.shl(i32x4.add(rounded2, k), 23))
+  p3 = f32x4.mul(p3, i32x4.shl(i32x4.add(rounded3, k), 23))
+  k = v128.load(c, 208)
+  v128.store(y, f32x4.mul(p0, k))
+  v128.store(y, f32x4.mul(p1, k), 16)
+  v128.store(y, f32x4.mul(p2, k), 32)
+  v128.store(y, f32x4.mul(p3, k), 48)
 }
 
 /** Striped sum of e^(x[i] - most), where no x[i] is above `most`. */

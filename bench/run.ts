@@ -1,9 +1,12 @@
 /**
- * Runs the benches named on the command line, or all of them, after a line that says on what machine.
+ * Runs the benches named on the command line, or all but `context`, which takes minutes, after a line that says on what
+ * machine.
  *
- *   node scripts/node.mjs bench/run.ts [roofline] [kernels] [masked] [door] [decode] [threads]
+ *   node scripts/node.mjs bench/run.ts [roofline] [kernels] [masked] [door] [decode] [threads] [context] [--shape NAME] [--layers N]
  */
+import { parseArgs } from 'node:util'
 import { commandArguments, machine, runtime, setExitCode, write } from '../src/platform/platform.ts'
+import { run as context } from './context.ts'
 import { run as decode } from './decode.ts'
 import { run as door } from './door.ts'
 import { run as kernels } from './kernels.ts'
@@ -11,16 +14,15 @@ import { run as masked } from './masked.ts'
 import { run as roofline } from './roofline.ts'
 import { run as threads } from './threads.ts'
 
-const benches: Readonly<Record<string, () => Promise<void>>> = {
-  roofline,
-  kernels,
-  masked,
-  door,
-  decode,
-  threads,
+const usual = { roofline, kernels, masked, door, decode, threads }
+
+const benches: Readonly<Record<string, (shape: string, layers?: number) => Promise<void>>> = {
+  ...usual,
+  context,
 }
 
-async function main(names: readonly string[]): Promise<void> {
+/** @param shape and as many of its layers: of what `context` runs */
+async function main(names: readonly string[], shape: string, layers?: number): Promise<void> {
   const unknown = names.find((name) => !Object.hasOwn(benches, name))
   if (unknown !== undefined) {
     await write('stderr', `bench: expected ${Object.keys(benches).join(', ')}, got ${unknown}\n`)
@@ -29,10 +31,15 @@ async function main(names: readonly string[]): Promise<void> {
   }
   const { processor, threads } = machine()
   await write('stdout', `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}\n`)
-  for (const name of names.length > 0 ? names : Object.keys(benches)) {
+  for (const name of names.length > 0 ? names : Object.keys(usual)) {
     await write('stdout', `\n${name}\n${'-'.repeat(name.length)}\n`)
-    await benches[name]()
+    await benches[name](shape, layers)
   }
 }
 
-await main(commandArguments())
+const { positionals, values } = parseArgs({
+  args: commandArguments(),
+  options: { shape: { type: 'string', default: 'opt-125m' }, layers: { type: 'string' } },
+  allowPositionals: true,
+})
+await main(positionals, values.shape, values.layers === undefined ? undefined : Number(values.layers))

@@ -70,8 +70,8 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
   /** How many tokens at most; default 64, or fewer where the model's context ends. */
   readonly maxTokens?: number
   /**
-   * What keys and values of the past are stored as; default `f32`. `int8` takes a quarter of the memory, and of the time
-   * a long text waits for it; its numbers differ a little.
+   * What keys and values of the past are stored as; default `int8` where weights are, else `f32`. `int8` takes a quarter
+   * of the memory, and of the time a long text waits for it; its numbers differ a little.
    */
   readonly cache?: CacheStorage
 }
@@ -214,8 +214,8 @@ export class ShadowOpt {
     this.#expectLive()
     const ids = this.#promptIds(prompt)
     const maxTokens = options.maxTokens ?? Math.min(usualTokens, this.config.positions - ids.length)
-    const { signal, mode, cache = 'f32' } = options
-    if (!cacheStorages.includes(cache))
+    const { signal, mode, cache } = options
+    if (cache !== undefined && !cacheStorages.includes(cache))
       throw new UsageError(
         'CACHE',
         `cache: expected one of ${cacheStorages.join(', ')}, got ${String(cache)}`,

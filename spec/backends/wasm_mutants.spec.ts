@@ -142,10 +142,24 @@ const mutants: Mutant[] = [
     law: smallSizes('attention_i8'),
   },
   {
-    bug: 'a second panel of values that widens the first again',
+    bug: 'a second block of values that is the first again',
     file: 'attention_i8_tile.ts',
-    from: 'widen(panel, value + <usize>s * <usize>K, size * K)',
-    to: 'widen(panel, value, size * K)',
+    from: 'value += <usize>first * <usize>K',
+    to: 'value += 0',
+    law: edgesOf('attention_i8'),
+  },
+  {
+    bug: 'a later query of a tile that sees no more than the first',
+    file: 'attention_i8_tile.ts',
+    from: 'max<i32>(0, shared + i - first)',
+    to: 'max<i32>(0, shared - first)',
+    law: edgesOf('attention_i8'),
+  },
+  {
+    bug: 'factors of positions past a block left among its own',
+    file: 'byte_values.ts',
+    from: 'memory.fill(x, 0, padded - x)',
+    to: 'memory.fill(x, 0, 0)',
     law: edgesOf('attention_i8'),
   },
   {

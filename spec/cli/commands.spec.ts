@@ -52,6 +52,13 @@ describe.concurrent('generate', () => {
     })
   })
 
+  test('keys and values are int8 where weights are, unless --cache says otherwise', async () => {
+    const args = ['--max-tokens', '1', '--storage', 'int8']
+    expect(await runJson('generate', known.text, ...args)).toMatchObject({ cache: 'int8' })
+    expect(await runJson('generate', known.text, ...args, '--cache', 'f32')).toMatchObject({ cache: 'f32' })
+    expect(await runJson('generate', known.text, '--max-tokens', '1')).toMatchObject({ cache: 'f32' })
+  })
+
   test('a seed repeats a text, and another one writes another', async () => {
     const run = async (seed: string): Promise<string> =>
       (await runCli(['generate', 'The', '--temperature', '1', '--max-tokens', '16', '--seed', seed])).stdout

@@ -115,6 +115,14 @@ describe('rows', () => {
     })
   })
 
+  test('say what the past is kept as: what was asked for, or what goes with the weights', () => {
+    const both = [measured(tg, 'dense', [1]), measured(tg, 'dense', [1], { storage: 'int8' })]
+    const caches = (asked: typeof context | { backend: 'wasm' }): string[] =>
+      rowsOf(both, [1], asked).map(({ cache }) => cache)
+    expect(caches({ backend: 'wasm' })).toEqual(['f32', 'int8'])
+    expect(caches(context)).toEqual(['f32', 'f32'])
+  })
+
   test('a predictor that is asked for every token is read by every token', () => {
     expect(rows[4]).toMatchObject({ bytesPerToken: maskedBytes + 800 })
   })

@@ -31,7 +31,7 @@ function logProbabilities(logits: Float32Array): number[][] {
 async function allLogProbabilities(storage: Storage): Promise<number[][][]> {
   const model = await open(storage)
   try {
-    return texts.map((tokens) => logProbabilities(feedOnce(model, tokens)).slice(0, -1))
+    return texts.map((tokens) => logProbabilities(feedOnce(model, tokens, { cache: 'f32' })).slice(0, -1))
   } finally {
     model.backend.dispose()
   }

@@ -2,7 +2,7 @@
  * Bugs planted in how weights are held: packed, rounded, spread over several backends. mutants.spec.ts plants them.
  */
 import type { maskLaws } from './mask_laws.ts'
-import { wrongBackend, wrongOps, type Mutant } from './plant.ts'
+import { wrongBackend, wrongBegin, wrongOps, type Mutant } from './plant.ts'
 import type { plannerLaws } from './planner_laws.ts'
 import type { storageLaws } from './storage_laws.ts'
 
@@ -10,6 +10,11 @@ type LawName = keyof typeof maskLaws | keyof typeof plannerLaws | keyof typeof s
 
 /** The mutants of this page. */
 export const holdingMutants: readonly Mutant<LawName>[] = [
+  {
+    bug: 'the past is kept as float32 whatever weights are stored as',
+    plant: wrongBegin((right) => (options) => right({ ...options, cache: options?.cache ?? 'f32' })),
+    breaks: ['pastFollowsWeights'],
+  },
   {
     bug: 'packing copies the row after the one that is wanted',
     plant: wrongOps((right, backend) => ({

@@ -342,7 +342,7 @@ export const plannerLaws = {
 
   rewound: forAll(
     'rewound to any place after the prompt, a sequence goes on as one that was never fed what it forgot, bit for bit',
-    [anyModel],
+    [anySequence],
     (subject, model) =>
       withModel(subject, model, (loaded) => {
         const data = new Data(model.seed)

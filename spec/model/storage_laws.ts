@@ -78,7 +78,8 @@ export const storageLaws = {
   int8IsNearRounded: forAll(
     'int8 is near float32 with the weights rounded to it: activations keep at least twelve bits',
     [roomyModel],
-    async (subject, model) => {
+    async (subject, sizes) => {
+      const model = { ...sizes, cache: 'f32' } as const
       const tokens = tokensOf(model, new Data(model.seed))
       let expected = new Float32Array(0)
       await withModel(
@@ -135,6 +136,22 @@ export const storageLaws = {
         (held) => {
           const tokens = tokensOf(model, new Data(model.seed))
           sameBits('logits', promptAndSteps(held, tokens, 1, {}), feedOnce(held, tokens))
+        },
+        { storage },
+      ),
+  ),
+
+  pastFollowsWeights: forAll(
+    'the past is kept as int8 where weights are and as float32 elsewhere, unless one says so',
+    [anyModel, anyStorage],
+    (subject, model, storage) =>
+      withModel(
+        subject,
+        model,
+        (held) => {
+          const tokens = tokensOf(model, new Data(model.seed))
+          const named = promptAndSteps(held, tokens, 1, { cache: storage === 'int8' ? 'int8' : 'f32' })
+          sameBits('logits', promptAndSteps(held, tokens, 1, {}), named)
         },
         { storage },
       ),

@@ -1,6 +1,7 @@
 /**
  * Bugs planted in attention over int8 and its cache.
  */
+import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
 import { quantizeRow } from '../../src/tensor/dtypes.ts'
 import * as attentionLaws from '../harness/laws/attention_i8.ts'
 import { brokenRowsShow, quantizesTokens } from '../harness/laws/cache_append_i8.ts'
@@ -58,6 +59,13 @@ export const attentionI8Mutants: readonly Mutant[] = [
     'sees one token too far',
     [...agree('attention_i8'), attentionLaws.futureIsUnseen, attentionLaws.isNearAttention],
     (attention) => attentionSeeing(attention, (position, S) => Math.min(position + 2, S)),
+  ),
+
+  mutant(
+    'attention_i8',
+    'adds up one block of values and no other',
+    [attentionLaws.isNearOverBlocks],
+    (attention) => attentionSeeing(attention, (position) => Math.min(position + 1, VALUE_BLOCK)),
   ),
 
   mutant(

@@ -39,9 +39,10 @@ export function storageOption(): Option {
 
 /** How the past is kept. */
 export function cacheOption(): Option {
-  return new Option('--cache <storage>', 'what keys and values of the past are stored as')
-    .choices(cacheStorages)
-    .default('f32')
+  return new Option(
+    '--cache <storage>',
+    'what keys and values of the past are stored as (default: int8 where weights are, else f32)',
+  ).choices(cacheStorages)
 }
 
 /** How many threads compute. */

@@ -28,7 +28,7 @@ export interface SpanOptions {
   /** Null is dense. A leaky one sees all that is fed. */
   readonly planner?: MaskPlanner | null
   readonly mode?: MaskMode
-  /** What keys and values are stored as; default `f32`. */
+  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
   readonly cache?: CacheStorage
 }
 

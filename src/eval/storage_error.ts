@@ -1,7 +1,7 @@
 /**
  * What storing weights in fewer bits costs: the same texts read by the same model in each storage, beside float32.
  *
- * One model is in memory at a time. Of the first, the float32 one, the logits are kept; of the others only what each
+ * Keys and values are float32 in all, so that weights alone differ. One model is in memory at a time. Of the first, the float32 one, the logits are kept; of the others only what each
  * text costs and how far its logits are away.
  */
 import type { OptConfig } from '../model/opt/config.ts'
@@ -80,7 +80,7 @@ function errorOf(
   exact: DenseSpan[],
 ): StorageError {
   const scores = texts.map((tokens, i) => {
-    const span = readSpan(model, tokens, { start: 1 })
+    const span = readSpan(model, tokens, { start: 1, cache: 'f32' })
     exact[i] ??= new DenseSpan(span, tokens, model.config.vocabulary)
     return exact[i].compare(span)
   })

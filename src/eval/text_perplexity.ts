@@ -11,7 +11,7 @@
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import type { MaskMode } from '../model/opt/active_block.ts'
-import type { CacheStorage } from '../model/opt/layer_cache.ts'
+import { usualCache, type CacheStorage } from '../model/opt/layer_cache.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
@@ -52,7 +52,7 @@ export interface TextPerplexityOptions {
   /** How many tokens planners see; default a quarter of the context, at most 128. */
   readonly prompt?: number
   readonly mode?: MaskMode
-  /** What keys and values are stored as in every row; what rows are compared with keeps them as `f32`. Default `f32`. */
+  /** What keys and values are stored as in every row; what rows are compared with keeps them as `f32`. Default: `int8` where weights are, else `f32`. */
   readonly cache?: CacheStorage
   readonly seed?: number
   readonly argv?: readonly string[]
@@ -166,12 +166,14 @@ class Run {
   readonly #prefix: Prefix
   /** Null where everything is scored. */
   readonly #prompt: number | null
+  readonly #cache: CacheStorage
 
   constructor(options: TextPerplexityOptions, tell: TextProgress, signal: AbortSignal | undefined) {
     const { positions } = options.model.config
     const { list, hasSparse } = options.configurations
     const { prompt = Math.max(1, Math.min(128, positions >> 2)), stride, prefix = 'start' } = options
     this.#options = options
+    this.#cache = options.cache ?? usualCache(options.model.weights.storage)
     this.#tell = tell
     this.#signal = signal
     this.#positions = positions
@@ -225,11 +227,15 @@ class Run {
     { tokens, from, unit }: Part['windows'][number],
     seed: number,
   ): Promise<void> {
-    const { model, mode, cache = 'f32', configurations } = this.#options
+    const { model, mode, configurations } = this.#options
     const { shape, config } = model
     const achieved = (span: Span): AchievedSparsity => achievedBy(span.mask, shape, config.width)
     await pause(this.#signal)
-    const dense = new DenseSpan(readSpan(model, tokens, { start: from }), tokens, config.vocabulary)
+    const dense = new DenseSpan(
+      readSpan(model, tokens, { start: from, cache: 'f32' }),
+      tokens,
+      config.vocabulary,
+    )
     const prompt = this.#prompt ?? from
     const start = Math.max(from, prompt)
     const scores: [SpanScore, AchievedSparsity][] = []
@@ -238,9 +244,16 @@ class Run {
       const planners = configurations.planAll({ tokens, promptLength }, seed)
       for (const planner of planners) {
         await pause(this.#signal)
-        if (planner === null && cache === 'f32') scores.push([dense.scoreFrom(start), achieved(dense.span)])
+        if (planner === null && this.#cache === 'f32')
+          scores.push([dense.scoreFrom(start), achieved(dense.span)])
         else {
-          const span = readSpan(model, tokens, { start, prompt: promptLength, planner, mode, cache })
+          const span = readSpan(model, tokens, {
+            start,
+            prompt: promptLength,
+            planner,
+            mode,
+            cache: this.#cache,
+          })
           scores.push([dense.compare(span), achieved(span)])
         }
       }
@@ -267,7 +280,7 @@ class Run {
         context: this.#positions,
         stride: hasStream ? this.#stride : null,
         prefix: hasStream ? this.#prefix : null,
-        cache: this.#options.cache ?? 'f32',
+        cache: this.#cache,
         prompt: this.#prompt,
         windows: Object.fromEntries(this.parts.map(({ protocol, done }) => [protocol, done])),
       },

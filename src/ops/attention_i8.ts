@@ -2,19 +2,29 @@
  * attention_i8: attention over keys and values held as int8, each row with a scale of its own (cache_append_i8).
  *
  * New token t stands at position p = S - T + t and sees positions 0..p:
- *   query      = step * q, q the scaled query[t, h] as int16                   quantized_steps.ts
- *   score[s]   = (step * key_scales[h, s]) * <q, key[h, s]>                    the inner product is an exact int32
- *   weight     = softmax(score[0..p])                                          float32, striped sum
- *   y[t, h]    = sum over s of (weight[s] * value_scales[h, s]) * value[h, s]  float32, sequential in s, starting at +0
- * and +0 for heads that are not chosen; their keys, values and scales are never read. A query with NaN or an infinity in
- * it, and a row whose scale is NaN, give NaN.
+ *   query     = step * q, q the scaled query[t, h] as int16                     quantized_steps.ts
+ *   score[s]  = (step * key_scales[h, s]) * <q, key[h, s]>                      the inner product is an exact int32
+ *   e[s]      = exp(score[s] - max score[0..p])                                 float32; their sum is striped
+ *   factor[s] = e[s] * value_scales[h, s]                                       float32
+ *   y[t, h]   = (sum over blocks of step * <q, value[h, block]>) / sum e        q the block's factors as int16
+ * and +0 for heads that are not chosen; their keys, values and scales are never read. A block is 64 positions from a
+ * multiple of 64 on, or what there is of them. Its sums are exact in int32 too; each is rounded to float32, multiplied by
+ * the block's step and added, in order of the blocks from +0. A query with NaN or an infinity in it, and a row whose scale
+ * is NaN, give NaN.
+ *
+ * Rounding moves a factor by half a step, 1/65534 of the largest of its block, and a query's number likewise: a weight
+ * that is small beside its neighbour's keeps fewer digits, and y is off by at most
+ * 1/65534 * sum over blocks of (largest factor * sum over its positions of |value|) / sum e, beside float32's own errors.
  */
 import { LONGEST_CONTEXT } from './attention.ts'
 import { chosen, defineOp, input, output, scalar, size, type Op } from './op.ts'
 import { integerDot, quantizeSteps } from './quantized_steps.ts'
 import { exponentials } from './softmax.ts'
 
-const { fround } = Math
+const { fround, min } = Math
+
+/** Positions whose values are added as whole numbers: few enough that int16 factors keep all their levels. */
+export const VALUE_BLOCK = 64
 
 /** Context vectors softmax(q kᵀ) v of chosen heads. */
 export function attention_i8(
@@ -36,7 +46,8 @@ export function attention_i8(
   const count = heads ? R : H
   const scaled = new Float32Array(K)
   const q = new Int16Array(K)
-  const weights = new Float32Array(S)
+  const factors = new Float32Array(S)
+  const numbers = new Int16Array(VALUE_BLOCK)
   y.fill(0, 0, T * H * K)
   for (let r = 0; r < count; r++) {
     const h = heads ? heads[r] : r
@@ -48,13 +59,20 @@ export function attention_i8(
       for (let s = 0; s < visible; s++) {
         const place = h * C + s
         const sum = integerDot(q, key.subarray(place * K, (place + 1) * K))
-        weights[s] = fround(step * key_scales[place]) * fround(sum)
+        factors[s] = fround(step * key_scales[place]) * fround(sum)
       }
-      const { total } = exponentials(weights, 0, weights, 0, visible)
-      for (let s = 0; s < visible; s++) {
-        const factor = fround(fround(weights[s] / total) * value_scales[h * C + s])
-        for (let k = 0; k < K; k++) y[row + k] += fround(factor * value[(h * C + s) * K + k])
+      const { total } = exponentials(factors, 0, factors, 0, visible)
+      for (let s = 0; s < visible; s++) factors[s] *= value_scales[h * C + s]
+      for (let start = 0; start < visible; start += VALUE_BLOCK) {
+        const block = factors.subarray(start, min(start + VALUE_BLOCK, visible))
+        const blockStep = quantizeSteps(numbers, block)
+        for (let k = 0; k < K; k++) {
+          let sum = 0
+          for (let s = 0; s < block.length; s++) sum += numbers[s] * value[(h * C + start + s) * K + k]
+          y[row + k] += fround(blockStep * fround(sum))
+        }
       }
+      for (let k = 0; k < K; k++) y[row + k] /= total
     }
   }
 }
@@ -63,7 +81,7 @@ export function attention_i8(
 export const attentionI8Op: Op<Parameters<typeof attention_i8>> = defineOp({
   name: 'attention_i8',
   formula:
-    'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[h,s] key_scales[h,s]>) value[h,s] value_scales[h,s] for chosen heads, else 0; the query as int16',
+    'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[h,s] key_scales[h,s]>) value[h,s] value_scales[h,s] for chosen heads, else 0; query and weights as int16',
   params: [
     output('y', 'T H K'),
     input('query', 'T H K'),

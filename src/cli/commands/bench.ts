@@ -65,7 +65,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet'> {
   readonly rounds?: number
   readonly threads: readonly Threads[]
   readonly mode: MaskMode
-  readonly cache: CacheStorage
+  readonly cache?: CacheStorage
   readonly seed: number
   readonly quick?: boolean
   readonly profile?: boolean

@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander'
 import type { MaskMode } from '../../model/opt/active_block.ts'
-import type { CacheStorage } from '../../model/opt/layer_cache.ts'
+import { usualCache, type CacheStorage } from '../../model/opt/layer_cache.ts'
 import { now } from '../../platform/platform.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import type { GenerateStep, ShadowOpt } from '../../shadow_opt.ts'
@@ -53,7 +53,7 @@ interface GenerateFlags extends ModelFlags, PlanFlags {
   readonly topK?: number
   readonly topP: number
   readonly mode: MaskMode
-  readonly cache: CacheStorage
+  readonly cache?: CacheStorage
   readonly json?: boolean
 }
 
@@ -134,7 +134,7 @@ async function write(
 
 function summary(
   prompt: string,
-  { planner, sparsity, headSparsity, neuronSparsity, scope, every, cache, seed }: GenerateFlags,
+  { planner, sparsity, headSparsity, neuronSparsity, scope, every, cache, storage, seed }: GenerateFlags,
   steps: readonly GenerateStep[],
   end: string,
   seconds: number,
@@ -149,7 +149,7 @@ function summary(
     planner,
     sparsity: isDense ? 0 : sparsity,
     ...(!isDense && { headSparsity, neuronSparsity, scope, every }),
-    cache,
+    cache: cache ?? usualCache(storage ?? 'f32'),
     seed,
   }
 }

@@ -46,7 +46,8 @@ Two numbers that cannot be compared with each other:
              lm-evaluation-harness's word_perplexity of WikiText.
   ppl/token  the text in one stream, a window every --stride tokens, as in Hugging Face's guide to perplexity.
 Under a planner the first --prompt tokens of each window are what it sees, and are scored in no row.
-With --cache int8 all rows keep keys and values as int8, and are compared with the dense model that does not.
+With --cache int8, or int8 weights, all rows keep keys and values as int8, and are compared with the dense model
+that does not.
 
 The text is --wikitext, or --text, or else documents of the Brown corpus that predictors are not trained on.
 Ctrl-C reports what is finished.
@@ -69,7 +70,7 @@ interface PerplexityFlags extends ModelFlags, PlannerFlags {
   readonly prefix: Prefix
   readonly prompt?: number
   readonly limit?: number
-  readonly cache: CacheStorage
+  readonly cache?: CacheStorage
   readonly seed: number
   readonly json?: boolean
   readonly output?: string

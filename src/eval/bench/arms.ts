@@ -54,7 +54,7 @@ export interface Deciders {
   readonly predictors: readonly Predictor[]
   readonly mask: UnitMask | null
   readonly mode: MaskMode
-  readonly cache: CacheStorage
+  readonly cache?: CacheStorage
   readonly seed: number
   /** Who ranks; default the model's backend. */
   readonly topK?: TopK

@@ -36,8 +36,8 @@ export interface BenchOptions {
   /** How many may compute; each of several has its own rows. */
   readonly threads: readonly Threads[]
   readonly mode: MaskMode
-  /** What keys and values are stored as. */
-  readonly cache: CacheStorage
+  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
+  readonly cache?: CacheStorage
   readonly seed: number
   /** Whether to find out where the time of a token goes, too. */
   readonly profile: boolean

@@ -3,7 +3,7 @@
  */
 import type { BackendName } from '../../backends/backend.ts'
 import type { Sparsity } from '../../masks/achieved.ts'
-import type { CacheStorage } from '../../model/opt/layer_cache.ts'
+import { usualCache, type CacheStorage } from '../../model/opt/layer_cache.ts'
 import type { Storage } from '../../model/opt/matrix.ts'
 import type { WayCounts } from '../../model/opt/sequence.ts'
 import { achievedBy } from '../achieved_mean.ts'
@@ -17,7 +17,8 @@ import { idealRatio, tokenReads, type TokenReads } from './reads.ts'
 /** What rows have in common. */
 export interface RowContext {
   readonly backend: BackendName
-  readonly cache: CacheStorage
+  /** Where it was not left to the storage of the weights. */
+  readonly cache?: CacheStorage
 }
 
 /** One row. What is not known is null. */
@@ -97,7 +98,7 @@ function rowOf(
     backend,
     threads: one.threadsUsed,
     threadsAsked: one.threads,
-    cache,
+    cache: cache ?? usualCache(storage),
     planner: arm.planner,
     sparsity: { requested: arm.sparsity, ...achieved },
     ways,

@@ -83,7 +83,7 @@ export interface BatchOptions {
   /** Asked once per sequence. */
   readonly planner?: MaskPlanner | null
   readonly mode?: MaskMode
-  /** What keys and values are stored as; default `f32`. */
+  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
   readonly cache?: CacheStorage
 }
 

@@ -21,7 +21,7 @@ export interface GenerateOptions {
   readonly planner?: MaskPlanner | null
   /** Default `auto`. */
   readonly mode?: MaskMode
-  /** What keys and values are stored as; default `f32`. */
+  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
   readonly cache?: CacheStorage
   /** Default greedy. */
   readonly sampler?: Sampler

@@ -5,12 +5,21 @@
  * per storage and use in src/ops, chosen here and nowhere else.
  */
 import type { Backend, Buffer } from '../../backends/backend.ts'
+import type { Storage } from './matrix.ts'
 import type { UnitList } from './unit_lists.ts'
 
 /** What keys and values may be stored as: float32, or int8 with a scale per head and position. */
 export const cacheStorages = ['f32', 'int8'] as const
 /** One of them. */
 export type CacheStorage = (typeof cacheStorages)[number]
+
+/**
+ * What keys and values are stored as unless one says so: int8 beside int8 weights, whose rounding is of the same size, and
+ * float32 beside weights that are exact or nearly so.
+ */
+export function usualCache(weights: Storage): CacheStorage {
+  return weights === 'int8' ? 'int8' : 'f32'
+}
 
 /** Keys or values of one layer. */
 export interface CachedRows {

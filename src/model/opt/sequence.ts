@@ -25,7 +25,7 @@ import {
   type Pass,
 } from './forward.ts'
 import { KeyValueCache } from './kv_cache.ts'
-import type { CacheStorage } from './layer_cache.ts'
+import { usualCache, type CacheStorage } from './layer_cache.ts'
 import type { Way } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { Plan, type Piece } from './plan.ts'
@@ -43,7 +43,7 @@ export interface SequenceOptions {
   /** How a mask is carried out; default `auto`. Every mode gives the same numbers. */
   readonly mode?: MaskMode
   /**
-   * What keys and values are stored as; default `f32`. Every law of sequences holds exactly for either; the numbers of
+   * What keys and values are stored as; default `int8` where weights are, else `f32`. Every law of sequences holds exactly for either; the numbers of
    * `int8` are near those of `f32`, not equal.
    */
   readonly cache?: CacheStorage
@@ -84,7 +84,7 @@ export class Sequence {
     this.#plan = planner && new Plan(planner, model.config)
     this.#capacity = options.capacity
     this.#expectedTokens = options.expectedTokens ?? 0
-    this.#cache = new KeyValueCache(model.config, options.cache ?? 'f32')
+    this.#cache = new KeyValueCache(model.config, options.cache ?? usualCache(model.weights.storage))
     this.#blocks = model.weights.blocks.map((block) => denseBlock(block, model.config))
     if (mask) this.#adopt(mask, 1)
   }

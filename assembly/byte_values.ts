@@ -1,0 +1,129 @@
+/**
+ * Values held as int8, weighed by factors rounded to int16 and added as whole numbers, a block of positions at a time
+ * (src/ops/attention_i8.ts). Within a block nothing has an order.
+ */
+import { largerSizes, largestLane } from './elementwise'
+import { bytes } from './float32'
+import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
+import { eightSteps, isPlainStep, MOST_LEVELS, nearestSteps } from './quantized_steps'
+import { blockFactors } from './scratch'
+
+/** Positions of a block. */
+export const VALUE_BLOCK: i32 = 64
+
+/** y += factors[s] scales[s] * rows[s], s < count, the factors of each block as int16. */
+export function addByteValues(
+  y: usize, // [K]
+  rows: usize, // [count, K] i8
+  factors: usize, // [count]
+  scales: usize, // [count]
+  count: i32,
+  K: i32,
+): void {
+  const q = blockFactors()
+  const whole = K & ~15
+  for (let first = 0; first < count; first += VALUE_BLOCK) {
+    const size = min<i32>(VALUE_BLOCK, count - first)
+    const step = roundFactors(q, factors, scales, size)
+    for (let k = 0; k < whole; k += 16) addColumns(y + bytes(k), rows + k, q, step, size, K)
+    for (let k = whole; k < K; k++) addColumn(y + bytes(k), rows + k, q, step, size, K)
+    rows += <usize>size * <usize>K
+    factors += bytes(size)
+    scales += bytes(size)
+  }
+}
+
+/**
+ * Factors of a block, multiplied by their scales, as int16 steps; returns the step. Up to a multiple of eight, factors and
+ * steps are 0.
+ */
+export function roundFactors(
+  q: usize, // [VALUE_BLOCK] i16
+  factors: usize, // [VALUE_BLOCK]
+  scales: usize, // [size]
+  size: i32,
+): f32 {
+  const eights = factors + bytes(size & ~7)
+  let most0 = i32x4.splat(0)
+  let most1 = i32x4.splat(0)
+  let x = factors
+  for (; x < eights; x += 32, scales += 32) {
+    const first = f32x4.mul(v128.load(x), v128.load(scales))
+    const second = f32x4.mul(v128.load(x, 16), v128.load(scales, 16))
+    most0 = largerSizes(most0, first)
+    most1 = largerSizes(most1, second)
+    v128.store(x, first)
+    v128.store(x, second, 16)
+  }
+  if (size & 7) {
+    for (const end = factors + bytes(size); x < end; x += 4, scales += 4) {
+      store<f32>(x, load<f32>(x) * load<f32>(scales))
+      most0 = largerSizes(most0, v128.load32_zero(x))
+    }
+    const padded = factors + bytes((size + 7) & ~7)
+    memory.fill(x, 0, padded - x)
+    x = padded
+  }
+  const steps = f32x4.div(largestLane(i32x4.max_s(most0, most1)), f32x4.splat(<f32>MOST_LEVELS))
+  const step = f32x4.extract_lane(steps, 0)
+  if (isPlainStep(step)) for (; factors < x; factors += 32, q += 16) v128.store(q, eightSteps(factors, steps))
+  else {
+    const levels = f32x4.splat(<f32>MOST_LEVELS)
+    for (; factors < x; factors += 16, q += 8) {
+      const four = nearestSteps(v128.load(factors), steps, levels)
+      v128.store64_lane(q, i16x8.narrow_i32x4_s(four, four), 0)
+    }
+  }
+  return step
+}
+
+/** Sixteen columns of a block, two rows at a time. */
+function addColumns(y: usize, rows: usize, q: usize, step: f32, size: i32, K: i32): void {
+  let sum0 = i32x4.splat(0)
+  let sum1 = i32x4.splat(0)
+  let sum2 = i32x4.splat(0)
+  let sum3 = i32x4.splat(0)
+  let apart = <usize>K
+  let end = q + bytes(size >> 1)
+  const last = q + bytes((size + 1) >> 1)
+  while (true) {
+    for (; q < end; q += 4) {
+      const pair = v128.load32_splat(q)
+      const a0 = v128.load8x8_s(rows)
+      const b0 = v128.load8x8_s(rows + apart)
+      const a1 = v128.load8x8_s(rows, 8)
+      const b1 = v128.load8x8_s(rows + apart, 8)
+      sum0 = multiplyPairs(sum0, pair, lowerPairs(a0, b0))
+      sum1 = multiplyPairs(sum1, pair, upperPairs(a0, b0))
+      sum2 = multiplyPairs(sum2, pair, lowerPairs(a1, b1))
+      sum3 = multiplyPairs(sum3, pair, upperPairs(a1, b1))
+      rows += apart << 1
+    }
+    if (q == last) break
+    // A last row is its own second, 0 times.
+    apart = 0
+    end = last
+  }
+  addSums(y, f32x4.splat(step), sum0, sum1, sum2, sum3)
+}
+
+/** Adds sixteen sums of whole numbers, in steps, to y. */
+export function addSums(y: usize, steps: v128, sum0: v128, sum1: v128, sum2: v128, sum3: v128): void {
+  v128.store(y, addFour(v128.load(y), steps, sum0))
+  v128.store(y, addFour(v128.load(y, 16), steps, sum1), 16)
+  v128.store(y, addFour(v128.load(y, 32), steps, sum2), 32)
+  v128.store(y, addFour(v128.load(y, 48), steps, sum3), 48)
+}
+
+function addFour(y: v128, steps: v128, sums: v128): v128 {
+  return f32x4.add(y, f32x4.mul(steps, f32x4.convert_i32x4_s(sums)))
+}
+
+function addColumn(y: usize, rows: usize, q: usize, step: f32, size: i32, K: i32): void {
+  let sum = 0
+  for (const end = q + ((<usize>size) << 1); q < end; q += 2) {
+    sum += <i32>load<i16>(q) * <i32>load<i8>(rows)
+    rows += K
+  }
+  store<f32>(y, load<f32>(y) + step * <f32>sum)
+}
