@@ -5,7 +5,6 @@
  * The sums are exact, so the inputs are taken as it suits the machine. They gather in y, as integers, and become numbers
  * at the end. Few tokens: four rows at a time, from four places of the matrix. Many: register tiles (outer_product.ts).
  */
-import { multiplyArray } from './elementwise'
 import { bytes, wholeQuads } from './float32'
 import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
 import { addOuterProducts } from './outer_product'
@@ -81,12 +80,13 @@ export function linear_input_major_i8_part(
 
 /** Chosen inputs times their scales. */
 function scaleInputs(to: usize, x: usize, scales: usize, inputs: usize, count: i32): void {
-  if (!inputs) {
-    memory.copy(to, x, bytes(count))
-    multiplyArray(to, scales, count)
-    return
-  }
-  for (let r = 0; r < count; r++) {
+  let r = 0
+  if (!inputs)
+    for (; r < (count & ~3); r += 4) {
+      const at = bytes(r)
+      v128.store(to + at, f32x4.mul(v128.load(x + at), v128.load(scales + at)))
+    }
+  for (; r < count; r++) {
     const at = bytes(unitAt(inputs, r))
     store<f32>(to + bytes(r), load<f32>(x + at) * load<f32>(scales + at))
   }
