@@ -3,10 +3,14 @@
  *
  * One token: the weights of each shape are repeated until they fill STREAM_BYTES, so that every matrix comes from memory;
  * the figure is bytes of weights per second, beside what the machine reads in the same round; then tokens per second of
- * each storage, beside f32 in the same round. Many tokens, through the backend's door: arithmetic per second.
+ * each storage, beside f32 in the same round. Many tokens, through the backend's door: arithmetic per second, of the strict
+ * build and, where the runtime has it, of the relaxed one.
  */
 import { write } from '../src/platform/platform.ts'
-import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
+import type { Backend } from '../src/backends/backend.ts'
+import { BufferScope } from '../src/backends/buffer_scope.ts'
+import { createBackend } from '../src/backends/select.ts'
+import { probeWasm } from '../src/platform/wasm_features.ts'
 import { Random } from '../src/tensor/random.ts'
 import { GIGABYTES, kernelsOver, openStreams, STREAM_BYTES, STREAM_START } from './streams.ts'
 import { figure, ratio, table, takeTurns, type Job } from './timing.ts'
@@ -140,36 +144,53 @@ async function storages(): Promise<void> {
   }
 }
 
+/** The ops that multiply a matrix by many tokens, as jobs of one backend on one shape. */
+function productsOf(backend: Backend, [T, I, O]: (typeof MULTIPLIED)[number], scope: BufferScope): Job[] {
+  const x = scope.upload(randomNumbers(T * I))
+  const y = scope.upload(randomNumbers(T * O))
+  const w = scope.upload(randomNumbers(O * I))
+  const repeats = Math.ceil(1e8 / (2 * T * I * O))
+  const { linear, linear_input_major, linear_backward_weight } = backend.ops
+  const job = (name: string, call: () => void): Job => ({
+    name,
+    work: 2 * T * I * O * repeats,
+    run: () => {
+      for (let i = 0; i < repeats; i++) call()
+    },
+  })
+  return [
+    job('linear', () => linear(y, x, w, null, null, T, O, I, 0)),
+    job('linear_input_major', () => linear_input_major(y, x, w, null, null, T, O, I, 0)),
+    // x stands in for both, so that sums do not grow from call to call.
+    job('linear_backward_weight', () => linear_backward_weight(w, y, x, null, T, O, I, 0)),
+  ]
+}
+
 async function manyTokens(): Promise<void> {
-  const backend = await WasmBackend.create()
-  const rows = [['T x I x O', 'linear', 'linear_input_major', 'linear_backward_weight']]
-  for (const [T, I, O] of MULTIPLIED) {
-    const x = backend.upload(randomNumbers(T * I))
-    const y = backend.upload(randomNumbers(T * O))
-    const w = backend.upload(randomNumbers(O * I))
-    const repeats = Math.ceil(1e8 / (2 * T * I * O))
-    const { linear, linear_input_major, linear_backward_weight } = backend.ops
-    const job = (name: string, call: () => void): Job => ({
-      name,
-      work: 2 * T * I * O * repeats,
-      run: () => {
-        for (let i = 0; i < repeats; i++) call()
-      },
+  const strict = await createBackend('wasm')
+  const relaxed = probeWasm().relaxedSimd ? await createBackend('wasm-relaxed') : null
+  const ops = ['linear', 'input-major', 'backward_weight']
+  const rows = [['T x I x O', ...ops.flatMap((op) => (relaxed ? [op, 'relaxed', 'x strict'] : [op]))]]
+  for (const shape of MULTIPLIED) {
+    const scopes = [strict, ...(relaxed ? [relaxed] : [])].map((backend) => new BufferScope(backend))
+    const jobs = scopes.map((scope) => productsOf(scope.backend, shape, scope))
+    const rates = takeTurns(jobs.flat(), 25)
+    const cells = ops.flatMap((_, op) => {
+      const [base, fused] = [rates[op], rates[ops.length + op]]
+      const cell = figure(base, GIGAFLOPS)
+      return relaxed ? [cell, figure(fused, GIGAFLOPS), ratio(fused, base).toFixed(2)] : [cell]
     })
-    const rates = takeTurns(
-      [
-        job('linear', () => linear(y, x, w, null, null, T, O, I, 0)),
-        job('linear_input_major', () => linear_input_major(y, x, w, null, null, T, O, I, 0)),
-        // x stands in for both, so that sums do not grow from call to call.
-        job('linear_backward_weight', () => linear_backward_weight(w, y, x, null, T, O, I, 0)),
-      ],
-      25,
-    )
-    rows.push([`${T} x ${I} x ${O}`, ...rates.map((one) => figure(one, GIGAFLOPS))])
-    for (const buffer of [x, y, w]) backend.free(buffer)
+    rows.push([shape.join(' x '), ...cells])
+    for (const scope of scopes) scope.dispose()
   }
-  backend.dispose()
-  await write('stdout', `Many tokens, GFLOP/s: median (best) of 25 rounds\n${table(rows)}`)
+  strict.dispose()
+  relaxed?.dispose()
+  await write(
+    'stdout',
+    'Many tokens, GFLOP/s: median (best) of 25 rounds; the relaxed build, and the median of\n',
+  )
+  await write('stdout', `its rate by the strict one in the same round\n${table(rows)}`)
+  if (!relaxed) await write('stdout', 'This runtime has no relaxed SIMD.\n')
 }
 
 export async function run(): Promise<void> {

@@ -23,7 +23,7 @@ function codeOf(attempt: () => unknown): string | null {
   } catch (error) {
     if (!(error instanceof UsageError)) throw error
     expect(error.exitCode).toBe(2)
-    expect(error.message).toMatch(/^[\w. ]+: expected .+, got .+/)
+    expect(error.message).toMatch(/^[\w. -]+: expected .+, got .+/)
     return error.code
   }
 }

@@ -5,10 +5,11 @@
 import { startAlone, type Engine } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { partStart, splitOf, splitOps, type Call, type Split } from '../../src/backends/wasm/split.ts'
-import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import { WasmBackend, type WasmName } from '../../src/backends/wasm/wasm_backend.ts'
 import { opRow, type OpName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
-import { call } from '../harness/call.ts'
+import { call, callRaw } from '../harness/call.ts'
+import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
 import { checkAgreement } from '../harness/laws/agreement.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
@@ -30,9 +31,9 @@ interface Plan {
 export class PartByPart extends WasmBackend {
   readonly plan: Plan
 
-  constructor(module: WebAssembly.Module, cut: Cut) {
+  constructor(module: WebAssembly.Module, cut: Cut, name?: WasmName) {
     const plan: Plan = { parts: 1, chosen: () => [0] }
-    super(module, () => enginePartByPart(module, plan, cut))
+    super(module, () => enginePartByPart(module, plan, cut), name)
     this.plan = plan
   }
 }
@@ -69,14 +70,20 @@ function sizesOf(name: OpName, data: Data): Sizes {
   return fitSizes(row, sizes)
 }
 
-/** The parts, in a random order, give the bits of the definition and write nothing else. */
+/** The parts, in a random order, give what the definition does and write nothing else; and the bits of one call. */
 export function partsAreTheWhole(backend: PartByPart, name: OpName, seed: number, parts: number): void {
   const data = new Data(seed)
-  backend.plan.parts = parts
-  backend.plan.chosen = (count) => [...data.permutation(count)]
   const { absent } = data.pick(variantsOf(opRow(name)))
   const values = makeValues(name, sizesOf(name, data), data, data.pick(['plain', 'wild', 'broken']), absent)
-  checkAgreement(backend, name, values, { offset: data.pick([0, 1, 3]), aliased: false })
+  const placing = { offset: data.pick([0, 1, 3]), aliased: false }
+  backend.plan.parts = 1
+  backend.plan.chosen = () => [0]
+  const whole = callRaw(backend, name, values, placing)
+  backend.plan.parts = parts
+  backend.plan.chosen = (count) => [...data.permutation(count)]
+  checkAgreement(backend, name, values, placing)
+  const together = callRaw(backend, name, values, placing)
+  for (const [output, numbers] of Object.entries(whole)) sameBits(output, together[output], numbers)
 }
 
 /** No number is written by two parts: each alone leaves what belongs to the others as it was. */

@@ -6,7 +6,8 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Buffer } from '../../src/backends/backend.ts'
 import type { PlacedBuffer } from '../../src/backends/door.ts'
-import { hasSimd, WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import { probeWasm } from '../../src/platform/wasm_features.ts'
 import { law } from '../harness/seed.ts'
 
 const backend = await WasmBackend.create()
@@ -95,13 +96,26 @@ test('a disposed backend does nothing more', async () => {
 
 describe('without SIMD', () => {
   test('the probe says what WebAssembly.validate says of it', () => {
-    expect(hasSimd()).toBe(true)
+    expect(probeWasm()).toMatchObject({ simd: true, relaxedSimd: true })
     vi.spyOn(WebAssembly, 'validate').mockReturnValue(false)
-    expect(hasSimd()).toBe(false)
+    expect(probeWasm()).toMatchObject({ simd: false, relaxedSimd: false })
   })
 
-  test('the backend is missing: exit code 4, no fallback', async () => {
-    vi.spyOn(WebAssembly, 'validate').mockReturnValue(false)
-    await expect(WasmBackend.create()).rejects.toMatchObject({ code: 'BACKEND_MISSING', exitCode: 4 })
+  test.each([false, true])(
+    'the backend is missing: exit code 4, no fallback; relaxed: %s',
+    async (relaxed) => {
+      vi.spyOn(WebAssembly, 'validate').mockReturnValue(false)
+      const missing = { code: 'BACKEND_MISSING', exitCode: 4 }
+      await expect(WasmBackend.create({ relaxed })).rejects.toMatchObject(missing)
+    },
+  )
+
+  test('where it is only the relaxed one that lacks, wasm starts and wasm-relaxed is missing', async () => {
+    const relaxedSwizzle = Buffer.of(0xfd, 0x80, 0x02)
+    vi.spyOn(WebAssembly, 'validate').mockImplementation(
+      (bytes) => !Buffer.from(bytes as Uint8Array).includes(relaxedSwizzle),
+    )
+    ;(await WasmBackend.create()).dispose()
+    await expect(WasmBackend.create({ relaxed: true })).rejects.toMatchObject({ code: 'BACKEND_MISSING' })
   })
 })

@@ -1,4 +1,4 @@
-/** The laws of wasm_block_laws.ts hold for the committed kernels. */
+/** The laws of wasm_block_laws.ts hold for the committed kernels, of the strict build and of the relaxed one. */
 import { afterEach, describe, expect, test } from 'vitest'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import fc from 'fast-check'
@@ -15,33 +15,36 @@ import {
   type Product,
 } from './wasm_block_laws.ts'
 
-const backend = await WasmBackend.create()
+const strict = await WasmBackend.create()
+const relaxed = await WasmBackend.create({ relaxed: true })
 const names = Object.keys(products) as Product[]
 
-afterEach(() => expect(backend.liveBuffers, 'buffers left behind').toBe(0))
+afterEach(() => expect(strict.liveBuffers + relaxed.liveBuffers, 'buffers left behind').toBe(0))
 
-describe.each(names)('%s', (name) => {
-  law(
-    `${name}: sizes at the edge of a block`,
-    [fc.constantFrom('T', 'O', 'I'), fc.nat()],
-    (large, seed) => atAnEdge(backend, name, large, seed),
-    { runs: 100 },
-  )
+describe.each([strict, relaxed])('$name', (backend) => {
+  describe.each(names)('%s', (name) => {
+    law(
+      `${backend.name} ${name}: sizes at the edge of a block`,
+      [fc.constantFrom('T', 'O', 'I'), fc.nat()],
+      (large, seed) => atAnEdge(backend, name, large, seed),
+      { runs: 100 },
+    )
 
-  test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
-})
+    test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
+  })
 
-test('rows as long as are packed, and longer; the longest of int8', () => longRows(backend, runSeed()))
+  test('rows as long as are packed, and longer; the longest of int8', () => longRows(backend, runSeed()))
 
-describe.each(attentions)('%s', (name) => {
-  law(
-    `${name}: queries and keys at the edges of blocks, tiles and streams`,
-    [fc.nat()],
-    (seed) => manyQueries(backend, name, seed),
-    { runs: 100 },
-  )
+  describe.each(attentions)('%s', (name) => {
+    law(
+      `${backend.name} ${name}: queries and keys at the edges of blocks, tiles and streams`,
+      [fc.nat()],
+      (seed) => manyQueries(backend, name, seed),
+      { runs: 100 },
+    )
 
-  test('heads longer than the scratch has room for', () => longHeads(backend, name, runSeed()))
+    test('heads longer than the scratch has room for', () => longHeads(backend, name, runSeed()))
 
-  test('the longest context', () => longestContext(backend, name, runSeed()))
+    test('the longest context', () => longestContext(backend, name, runSeed()))
+  })
 })

@@ -16,15 +16,27 @@ export interface Plant {
   readonly to: string
 }
 
+/** The builds of asconfig.json, and the module each is committed as. */
+export const builds = { release: 'kernels.wasm', relaxed: 'kernels_relaxed.wasm' } as const
+
+/** The name of a build. */
+export type Build = keyof typeof builds
+
+/** A committed module. */
+export function readCommitted(build: Build = 'release'): Promise<Buffer<ArrayBuffer>> {
+  return readFile(join(root, 'src/backends/wasm', builds[build])) as Promise<Buffer<ArrayBuffer>>
+}
+
 /** @throws Error if the sources do not compile, or the place is not there or not the only one */
 export async function compileKernels(
   plant?: Plant,
   options: readonly string[] = [],
+  build: Build = 'release',
 ): Promise<Uint8Array<ArrayBuffer>> {
   let binary: Uint8Array<ArrayBuffer> | null = null
   let planted = plant === undefined
   const { error, stderr } = await asc.main(
-    ['--config', 'asconfig.json', '--target', 'release', '--baseDir', root, ...options],
+    ['--config', 'asconfig.json', '--target', build, '--baseDir', root, ...options],
     {
       readFile: async (name, folder) => {
         const text = await readFile(join(folder, name), 'utf8').catch(() => null)

@@ -1,10 +1,10 @@
 /**
- * What holds of every criterion, whatever it measures: a finite number for every unit, the same bits on every backend
+ * What holds of every criterion, whatever it measures: a finite number for every unit, the same bits on every strict backend
  * and for the same seed, nothing of another example, and the cost it says it has.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend, Ops } from '../../src/backends/backend.ts'
-import { backendNames, createBackend } from '../../src/backends/select.ts'
+import { createBackend } from '../../src/backends/select.ts'
 import {
   criteria,
   criterionByName,
@@ -17,6 +17,7 @@ import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { overBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
+import { strictNames } from '../harness/strict.ts'
 import { anyModel, roomyModel, withModel, type ModelCase } from '../model/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
 
@@ -37,13 +38,13 @@ async function scoresOn(
 
 for (const criterion of criteria)
   describe(criterion.name, () => {
-    test('gives every unit a finite number, the same bits on every backend', () =>
+    test('gives every unit a finite number, the same bits on every strict backend', () =>
       checkLaw(
         `criteria ${criterion.name} on every backend`,
         [anyModel],
         async (model) => {
           const all: UnitScores[] = []
-          for (const name of backendNames)
+          for (const name of strictNames)
             all.push(await scoresOn(await createBackend(name), model, criterion))
           for (const kind of kinds) {
             const units = model.layers * model[kind]

@@ -34,6 +34,7 @@ import {
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, fixtures } from '../golden/golden.ts'
+import { owesBits } from '../harness/strict.ts'
 
 const shape = { layers: 4, heads: 2, neurons: 5 }
 const width = 6
@@ -101,7 +102,8 @@ describe.each(choices)('%s', (_, kind, chosen) => {
       const backend = await createBackend(name)
       const again = await openPredictor(path, backend)
       expect(again.card).toEqual(predictor.card)
-      expect(predictScores(again, features)).toEqual(scores)
+      expect(predictorTensors(again)).toEqual(predictorTensors(predictor))
+      if (owesBits(backend)) expect(predictScores(again, features)).toEqual(scores)
       again.dispose()
       expect(backend.liveBuffers).toBe(0)
       backend.dispose()

@@ -1,6 +1,6 @@
 /**
  * Training the predictor: its gradients are those of the loss, training starts at the best constant, and a small set
- * can be learnt by heart. On every backend, with the same bits.
+ * can be learnt by heart. On every backend, on strict ones with the same bits.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -17,6 +17,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { NetworkTrainer, type Loss, type TrainingSet } from '../../src/train/network_trainer.ts'
 import { trainNetwork } from '../../src/train/predictor_training.ts'
 import { checkLaw, law } from '../harness/seed.ts'
+import { owesBits, strictNames } from '../harness/strict.ts'
 
 interface Case {
   shape: NetworkShape
@@ -244,19 +245,18 @@ describe.each(backendNames)('a network on %s', (name) => {
   })
 })
 
-describe('a seed', () => {
-  test('gives the same bits on every backend, another seed gives others', async () => {
-    const { shape, set } = smallSet()
-    const train = async (name: (typeof backendNames)[number], seed: number): Promise<NetworkValues> => {
-      const backend = await createBackend(name)
-      const { values } = await trainNetwork(backend, shape, set, seed, { ...plain, epochs: 5 })
-      backend.dispose()
-      return values
-    }
-    const first = await train(backendNames[0], 3)
-    for (const name of backendNames) expect(await train(name, 3)).toEqual(first)
-    expect(await train(backendNames[0], 4)).not.toEqual(first)
-  })
+test('a seed gives the same bits on every strict backend, another seed gives others', async () => {
+  const { shape, set } = smallSet()
+  const train = async (name: (typeof backendNames)[number], seed: number): Promise<NetworkValues> => {
+    const backend = await createBackend(name)
+    const { values } = await trainNetwork(backend, shape, set, seed, { ...plain, epochs: 5 })
+    backend.dispose()
+    return values
+  }
+  const first = await train(backendNames[0], 3)
+  for (const name of strictNames) expect(await train(name, 3)).toEqual(first)
+  expect(await train('wasm-relaxed', 3)).toEqual(await train('wasm-relaxed', 3))
+  expect(await train(backendNames[0], 4)).not.toEqual(first)
 })
 
 describe('labels and whole prompts', () => {
@@ -272,7 +272,7 @@ describe('labels and whole prompts', () => {
   const bce: Loss = { name: 'bce', negativeWeight: 0.5 }
 
   test.each(networkForms)(
-    '%s: labels are learnt by heart, on every backend with the same bits',
+    '%s: labels are learnt by heart, on every backend, on strict ones with the same bits',
     async (form) => {
       const { shape, set } = labels()
       const trained: NetworkValues[] = []
@@ -284,7 +284,7 @@ describe('labels and whole prompts', () => {
         const { values } = await trainNetwork(backend, { ...shape, form }, set, 1, { ...options, onEpoch })
         expect(losses[0]).toBeGreaterThan(0.5)
         expect(losses.at(-1)).toBeLessThan(form === 'relu' ? 0.1 : 0.2)
-        trained.push(values)
+        if (owesBits(backend)) trained.push(values)
         expect(backend.liveBuffers).toBe(0)
         backend.dispose()
       }
@@ -306,7 +306,7 @@ describe('labels and whole prompts', () => {
     backend.dispose()
   })
 
-  test('a pool learns which token matters, on every backend with the same bits', async () => {
+  test('a pool learns which token matters, on every backend, on strict ones with the same bits', async () => {
     const random = new Random(8)
     const shape: NetworkShape = { inputs: 4, hidden: 8, outputs: 1, pools: true }
     // The token marked by its first feature says what the target is; where it stands changes.
@@ -328,7 +328,7 @@ describe('labels and whole prompts', () => {
       const onEpoch = (report: { trained: number }): void => void losses.push(report.trained)
       const { values } = await trainNetwork(backend, shape, { rows, targets }, 2, { ...options, onEpoch })
       expect(losses.at(-1)).toBeLessThan(0.05)
-      trained.push(values)
+      if (owesBits(backend)) trained.push(values)
       expect(backend.liveBuffers).toBe(0)
       backend.dispose()
     }

@@ -9,8 +9,11 @@
 import type { catalog, OpName } from '../ops/catalog.ts'
 import type { Dtype, Numbers } from '../ops/op.ts'
 
-/** The backends a user can name. */
-export type BackendName = 'reference' | 'wasm'
+/**
+ * The backends a user can name. All of them give the bits of the reference, but for `wasm-relaxed`, whose multiply-adds
+ * may leave their products unrounded: it owes the bounds of the catalogue.
+ */
+export type BackendName = 'reference' | 'wasm' | 'wasm-relaxed'
 
 /** More threads than this have nothing to share. */
 export const MOST_THREADS = 32

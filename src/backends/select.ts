@@ -7,7 +7,7 @@ import { ReferenceBackend } from './reference.ts'
 import { WasmBackend } from './wasm/wasm_backend.ts'
 
 /** Every backend a user can name. */
-export const backendNames: readonly BackendName[] = ['reference', 'wasm']
+export const backendNames: readonly BackendName[] = ['reference', 'wasm', 'wasm-relaxed']
 
 /**
  * Starts a backend.
@@ -18,6 +18,7 @@ export const backendNames: readonly BackendName[] = ['reference', 'wasm']
 export async function createBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
   if (name === 'reference') return createReference(options)
   if (name === 'wasm') return WasmBackend.create(options)
+  if (name === 'wasm-relaxed') return WasmBackend.create({ ...options, relaxed: true })
   throw new UsageError(
     'BACKEND_NAME',
     `backend: expected one of ${backendNames.join(', ')}, got ${String(name)}`,

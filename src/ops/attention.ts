@@ -11,6 +11,7 @@
  * The cache is head-major, [H, C, K], so that one head at a long context is one sequential stream.
  */
 import { chosen, defineOp, input, output, scalar, size, type Op } from './op.ts'
+import { attentionBackwardRelaxed, attentionRelaxed } from './attention_relaxed.ts'
 import { dot } from './float32.ts'
 import { exponentials } from './softmax.ts'
 
@@ -133,6 +134,7 @@ export const attentionOp: Op<Parameters<typeof attention>> = defineOp({
     size('R'),
   ],
   reference: attention,
+  relaxed: attentionRelaxed,
   flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 26),
   bytes: ({ T, S, H, K, R }) => 4 * (2 * T * H * K + 2 * R * S * K),
 })
@@ -156,5 +158,6 @@ export const attentionBackwardOp: Op<Parameters<typeof attention_backward>> = de
     size('K'),
   ],
   reference: attention_backward,
+  relaxed: attentionBackwardRelaxed,
   flops: ({ T, H, K }) => ((T * (T + 1)) / 2) * H * (11 * K + 30),
 })

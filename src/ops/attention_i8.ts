@@ -19,6 +19,7 @@
 import { LONGEST_CONTEXT } from './attention.ts'
 import { chosen, defineOp, input, output, scalar, size, type Op } from './op.ts'
 import { integerDot, quantizeSteps } from './quantized_steps.ts'
+import { chain, sequential } from './relaxed.ts'
 import { exponentials } from './softmax.ts'
 
 const { fround, min } = Math
@@ -99,6 +100,8 @@ export const attentionI8Op: Op<Parameters<typeof attention_i8>> = defineOp({
     size('R'),
   ],
   reference: attention_i8,
+  // The weights have equal bits: their inner products are exact.
+  relaxed: chain(({ S }) => sequential(S), 'value value_scales'),
   flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 30),
   bytes: ({ T, S, H, K, R }) => 8 * T * H * K + 2 * R * S * (K + 4),
 })

@@ -11,6 +11,7 @@
  */
 import { accumulator, defineOp, input, output, scalar, size, type Op } from './op.ts'
 import { dot, sum, sumSquaredDeviations } from './float32.ts'
+import { productSize, striped } from './relaxed.ts'
 
 const { fround, sqrt } = Math
 
@@ -75,6 +76,34 @@ export function layer_norm_backward(
   }
 }
 
+/** What x_grad is rounded with: scale (|g| + mean |g| + |n| mean |g n|); the parameters' gradients do not differ. */
+function layerNormBackwardMagnitude(
+  x_grad: Float32Array, // [T, D]
+  weight_grad: Float32Array | null, // [D]
+  bias_grad: Float32Array | null, // [D]
+  y_grad: Float32Array, // [T, D]
+  x: Float32Array, // [T, D]
+  weight: Float32Array, // [D]
+  epsilon: number,
+  T: number,
+  D: number,
+): void {
+  for (const grad of [weight_grad, bias_grad]) grad?.fill(0, 0, D)
+  for (let t = 0; t < T; t++) {
+    const { mean, scale } = moments(x, t * D, D, fround(epsilon))
+    const normal = Array.from({ length: D }, (_, d) =>
+      productSize(Math.abs(fround(x[t * D + d] - mean)), scale),
+    )
+    const g = Array.from({ length: D }, (_, d) =>
+      productSize(Math.abs(y_grad[t * D + d]), Math.abs(weight[d])),
+    )
+    const gMean = g.reduce((total, size) => total + size, 0) / D
+    const gnMean = g.reduce((total, size, d) => total + productSize(size, normal[d]), 0) / D
+    for (let d = 0; d < D; d++)
+      x_grad[t * D + d] = productSize(scale, fround(g[d] + gMean + productSize(normal[d], fround(gnMean))))
+  }
+}
+
 /** Catalogue row. */
 export const layerNormOp: Op<Parameters<typeof layer_norm>> = defineOp({
   name: 'layer_norm',
@@ -125,5 +154,7 @@ export const layerNormBackwardOp: Op<Parameters<typeof layer_norm_backward>> = d
     size('D'),
   ],
   reference: layer_norm_backward,
+  // mean(g) differs by its roundings and a division, and what is made of it is rounded three times.
+  relaxed: { bound: ({ D }) => 2 * striped(D) + 8, magnitude: layerNormBackwardMagnitude },
   flops: ({ T, D }) => 20 * T * D,
 })

@@ -22,6 +22,7 @@ import {
   type Op,
 } from './op.ts'
 import { dot } from './float32.ts'
+import { chain, striped } from './relaxed.ts'
 import { bf16Rows, f16Rows, f32Rows, type StoredRows } from './stored_rows.ts'
 
 const { fround } = Math
@@ -118,6 +119,7 @@ function rowOf<Args extends readonly unknown[]>(
       size('R'),
     ],
     reference,
+    relaxed: chain(({ I }) => striped(I) + 1, 'x weight bias'),
     flops: ({ T, R, I }) => 2 * T * R * I,
     bytes: ({ T, O, I, R }) => 4 * (T * O + T * I + 2 * R) + width * R * I,
     gradients: [

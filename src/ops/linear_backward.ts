@@ -8,6 +8,7 @@
  * y_grad exchanged. Rows that were not chosen receive nothing.
  */
 import { accumulator, chosen, defineOp, input, size, type Op } from './op.ts'
+import { chain, sequential } from './relaxed.ts'
 
 const { fround } = Math
 
@@ -64,6 +65,7 @@ export const linearBackwardWeightOp: Op<Parameters<typeof linear_backward_weight
     size('R'),
   ],
   reference: linear_backward_weight,
+  relaxed: chain(({ T }) => sequential(T), 'weight_grad y_grad x'),
   flops: ({ T, R, I }) => 2 * T * R * I,
 })
 

@@ -22,6 +22,7 @@ import {
   type GradientRule,
   type Op,
 } from './op.ts'
+import { chain, sequential } from './relaxed.ts'
 import { bf16Rows, f16Rows, f32Rows, type StoredRows } from './stored_rows.ts'
 
 const { fround } = Math
@@ -120,6 +121,7 @@ function rowOf<Args extends readonly unknown[]>(
       size('R'),
     ],
     reference,
+    relaxed: chain(({ I }) => sequential(I) + 1, 'x weight bias'),
     flops: ({ T, R, O }) => 2 * T * R * O,
     bytes: ({ T, O, R }) => 4 * (T * O + T * R + O + R) + width * R * O,
     gradients: [

@@ -84,6 +84,19 @@ export type Param = ArrayParam | SizeParam | ScalarParam
 export type Agreement = 'bitwise' | { readonly bound: number }
 
 /**
+ * What a backend owes that may leave the product of a multiply-add unrounded (relaxed.ts):
+ * |actual - expected| <= bound(sizes) * 2^-24 * (magnitude + 2^-102).
+ */
+export interface Relaxed<Args extends readonly unknown[]> {
+  readonly bound: (sizes: Sizes) => number
+  /**
+   * What gives the magnitudes of the outputs: the definition, where these arrays hold the sizes of their numbers, or a
+   * function with the arguments of the definition.
+   */
+  readonly magnitude: readonly string[] | ((...args: Args) => void)
+}
+
+/**
  * How an op's gradient is had: run `op` with its parameters bound to these names of the forward op.
  * `x_grad` and `y_grad` stand for the gradients of `x` and `y`; null stands for an absent optional array.
  */
@@ -102,6 +115,8 @@ export interface Op<Args extends readonly unknown[] = readonly never[]> {
   readonly reference: (...args: Args) => void
   /** What a strict backend owes. */
   readonly agreement: Agreement
+  /** What a relaxed backend owes; null: the same. */
+  readonly relaxed: Relaxed<Args> | null
   /** Floating-point operations of one call. */
   readonly flops: (sizes: Sizes) => number
   /** Bytes of memory one call must touch at least. */
@@ -188,6 +203,7 @@ interface OpDescription<Args extends readonly unknown[]> {
   reference: (...args: Args) => void
   flops: (sizes: Sizes) => number
   agreement?: Agreement
+  relaxed?: Relaxed<Args>
   bytes?: (sizes: Sizes) => number
   gradients?: readonly GradientRule[]
 }
@@ -201,7 +217,7 @@ export function defineOp<Args extends readonly unknown[]>(row: OpDescription<Arg
         total += elementCount(param, sizes) * arrayTypes[param.dtype].BYTES_PER_ELEMENT
     return total
   }
-  return { agreement: 'bitwise', bytes, gradients: [], ...row }
+  return { agreement: 'bitwise', relaxed: null, bytes, gradients: [], ...row }
 }
 
 /** How many elements an array parameter has at these sizes. */

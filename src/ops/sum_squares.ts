@@ -4,6 +4,7 @@
  */
 import { accumulator, defineOp, input, size, type Op } from './op.ts'
 import { dot } from './float32.ts'
+import { chain, striped } from './relaxed.ts'
 
 /** total += sum_n x[n]^2. */
 export function sum_squares(
@@ -20,5 +21,6 @@ export const sumSquaresOp: Op<Parameters<typeof sum_squares>> = defineOp({
   formula: 'total += sum(x^2)',
   params: [accumulator('total', '1'), input('x', 'N'), size('N')],
   reference: sum_squares,
+  relaxed: chain(({ N }) => striped(N) + 1, 'total'),
   flops: ({ N }) => 2 * N,
 })

@@ -1,5 +1,6 @@
 /**
- * The WebAssembly backend: every op as a strict SIMD kernel (assembly/), equal to the reference bit for bit.
+ * The WebAssembly backends: every op as a SIMD kernel (assembly/). `wasm` is the strict build, equal to the reference bit
+ * for bit; `wasm-relaxed` is the same kernels with multiply-adds that hardware may fuse, which is faster where it does.
  *
  * One memory holds all buffers, and a buffer is an address in it; nobody else sees it but threads of the backend's own.
  * The memory grows on demand up to the 4 GiB that 32-bit addresses reach; growing detaches every view, so views are made
@@ -7,6 +8,7 @@
  */
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import { readFile } from '../../platform/platform.ts'
+import { probeWasm } from '../../platform/wasm_features.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import type { Backend, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
 import {
@@ -27,26 +29,30 @@ import { allStarted, countThreads, startThreaded, type Sharing } from './threade
 /** A byte address in the backend's memory. */
 type Place = number
 
-/** The smallest module that needs SIMD: a function that makes an i8x16 and drops it. */
-const SIMD_PROBE = new Uint8Array([
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11,
-])
+/** The names of the backends of this file. */
+export type WasmName = 'wasm' | 'wasm-relaxed'
 
-/** Whether this runtime has WebAssembly with SIMD. */
-export function hasSimd(): boolean {
-  return typeof WebAssembly === 'object' && WebAssembly.validate(SIMD_PROBE)
-}
+/** The committed modules, and what a runtime must have for them. */
+const builds = {
+  wasm: { url: new URL('kernels.wasm', import.meta.url), feature: 'simd', called: 'SIMD' },
+  'wasm-relaxed': {
+    url: new URL('kernels_relaxed.wasm', import.meta.url),
+    feature: 'relaxedSimd',
+    called: 'relaxed SIMD',
+  },
+} as const
 
-const compiled = new Map<boolean, Promise<WebAssembly.Module>>()
+const compiled = new Map<string, Promise<WebAssembly.Module>>()
 
-/** The committed module over a plain memory or a shared one, fetched and compiled once. */
-function loadModule(isShared: boolean): Promise<WebAssembly.Module> {
-  const known = compiled.get(isShared)
+/** A committed module over a plain memory or a shared one, fetched and compiled once. */
+function loadModule(name: WasmName, isShared: boolean): Promise<WebAssembly.Module> {
+  const key = `${name} ${isShared}`
+  const known = compiled.get(key)
   if (known !== undefined) return known
-  const loaded = readFile(new URL('kernels.wasm', import.meta.url)).then((bytes) =>
+  const loaded = readFile(builds[name].url).then((bytes) =>
     WebAssembly.compile((isShared ? withSharedMemory(bytes) : bytes) as BufferSource),
   )
-  compiled.set(isShared, loaded)
+  compiled.set(key, loaded)
   return loaded
 }
 
@@ -57,12 +63,15 @@ interface Live {
   readonly ops: Ops
 }
 
-/** What laws may set besides. */
-export interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {}
+/** Which build, and what laws may set besides. */
+export interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {
+  /** Whether multiply-adds may be fused; default no. */
+  readonly relaxed?: boolean
+}
 
 /** Runs every op as its WebAssembly kernel. */
 export class WasmBackend implements Backend {
-  readonly name = 'wasm'
+  readonly name: WasmName
   readonly #module: WebAssembly.Module
   readonly #start: (module: WebAssembly.Module) => Engine
   readonly #allocator: Allocator
@@ -70,7 +79,7 @@ export class WasmBackend implements Backend {
 
   /**
    * Starts a backend with a memory of its own.
-   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD, THREADS_MISSING if threads cannot share
+   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD or not the relaxed one, THREADS_MISSING if threads cannot share
    *   memory here, BACKEND_MEMORY if there is no room, BACKEND_THREAD if threads that are always to share do not start;
    *   UsageError THREADS
    */
@@ -78,24 +87,32 @@ export class WasmBackend implements Backend {
     threads = 1,
     sharing = 'measured',
     cutsSmall,
+    relaxed = false,
   }: WasmOptions = {}): Promise<WasmBackend> {
-    if (!hasSimd())
+    const name = relaxed ? 'wasm-relaxed' : 'wasm'
+    const { feature, called } = builds[name]
+    if (!probeWasm()[feature])
       throw new MissingError(
         'BACKEND_MISSING',
-        'backend wasm: expected a runtime with WebAssembly SIMD, got one without',
+        `backend ${name}: expected a runtime with WebAssembly ${called}, got one without`,
       )
     const count = countThreads(threads)
-    const module = await loadModule(count > 1)
-    if (count === 1) return new WasmBackend(module)
-    const backend = new WasmBackend(module, (given) =>
-      startThreaded(given, { threads: count, sharing, cutsSmall }),
-    )
+    const module = await loadModule(name, count > 1)
+    if (count === 1) return new WasmBackend(module, startAlone, name)
+    const start = (given: WebAssembly.Module): Engine =>
+      startThreaded(given, { threads: count, sharing, cutsSmall })
+    const backend = new WasmBackend(module, start, name)
     if (sharing === 'always') await allStarted(backend.#live().engine, count)
     return backend
   }
 
   /** From a module of these kernels, which `create` knows where to find, and what makes an engine of it. */
-  constructor(module: WebAssembly.Module, start: (module: WebAssembly.Module) => Engine = startAlone) {
+  constructor(
+    module: WebAssembly.Module,
+    start: (module: WebAssembly.Module) => Engine = startAlone,
+    name: WasmName = 'wasm',
+  ) {
+    this.name = name
     this.#module = module
     this.#start = start
     const engine = start(module)
@@ -119,7 +136,7 @@ export class WasmBackend implements Backend {
 
   sibling(): Backend {
     this.#live()
-    return new WasmBackend(this.#module, this.#start)
+    return new WasmBackend(this.#module, this.#start, this.name)
   }
 
   allocate(dtype: Dtype, length: number): Buffer {
@@ -182,7 +199,10 @@ export class WasmBackend implements Backend {
 
   #live(): Live {
     if (this.#state === null)
-      throw new UsageError('BACKEND_DISPOSED', 'backend wasm: expected a live backend, got a disposed one')
+      throw new UsageError(
+        'BACKEND_DISPOSED',
+        `backend ${this.name}: expected a live backend, got a disposed one`,
+      )
     return this.#state
   }
 
@@ -194,7 +214,7 @@ export class WasmBackend implements Backend {
     if (place === null)
       throw new MissingError(
         'BACKEND_MEMORY',
-        `backend wasm: expected room for ${bytes} more bytes, got ${this.#allocator.liveBytes} in use of ${PAGE * MOST_PAGES}`,
+        `backend ${this.name}: expected room for ${bytes} more bytes, got ${this.#allocator.liveBytes} in use of ${PAGE * MOST_PAGES}`,
       )
     return new PlacedBuffer<Place>(this, dtype, length, place, null)
   }
