@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
-import { backendNames, createBackend } from '../../src/backends/select.ts'
+import { createBackend } from '../../src/backends/select.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { unitKinds, type PredictorKind } from '../../src/predictor/card.ts'
 import type { CalibrationExample, PromptFeatures } from '../../src/predictor/example.ts'
@@ -18,6 +18,7 @@ import {
   type PredictorTraining,
   type TrainingProgress,
 } from '../../src/train/train_predictor.ts'
+import { strictNames } from '../harness/strict.ts'
 
 const shape = { layers: 3, heads: 2, neurons: 4 }
 const width = 4
@@ -110,10 +111,10 @@ describe.each(kinds)('%s %o', (kind, choices, source) => {
     backend.dispose()
   })
 
-  test('the same bits on every backend, and progress network by network', async () => {
+  test('the same bits on every strict backend, and progress network by network', async () => {
     const examples = makeExamples(12, source)
     const files: unknown[] = []
-    for (const name of backendNames) {
+    for (const name of strictNames) {
       const backend = await createBackend(name)
       const progress: TrainingProgress[] = []
       const onEpoch = (one: TrainingProgress): void => void progress.push(one)
