@@ -9,7 +9,7 @@ import { bytes, wholeQuads } from './float32'
 export const MOST_LEVELS: i32 = 32767
 
 /** So few numbers may all be as many steps away from zero. */
-const FULL_LENGTH: i32 = i32.MAX_VALUE / (127 * MOST_LEVELS)
+const FULL_LENGTH: i32 = i32.MAX_VALUE / MOST_LEVELS / 127
 
 /** Below, a step is rounded to less than its 24 bits. */
 const SMALLEST_NORMAL: f32 = 1.1754943508222875e-38
