@@ -12,7 +12,9 @@ import {
   backendOption,
   cacheOption,
   modelOption,
+  offlineOption,
   quietOption,
+  revisionOption,
   storageOption,
   threadsOption,
   type ModelFlags,
@@ -66,6 +68,8 @@ export function addGenerate(program: Command, session: Session): void {
     .description('write on from a prompt')
     .argument('<prompt>', 'text to begin with')
     .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
   addPlanFlags(command, generationPlanners, 'dense')
     .addOption(everyOption())
     .option('--max-tokens <count>', 'how many tokens at most (default: 64)', wholeFlag('max-tokens', count))

@@ -11,7 +11,15 @@ import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
 import { plannerNames } from '../../predictor/planners.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, storageOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  modelOption,
+  offlineOption,
+  quietOption,
+  revisionOption,
+  storageOption,
+  type ModelFlags,
+} from '../flags.ts'
 import { formatMask, formatShare, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
@@ -52,6 +60,8 @@ export function addMasks(program: Command, session: Session): void {
     .description('show what a planner keeps for a prompt, and how far it is what the continuation needs')
     .argument('[prompt]', 'text to decide by')
     .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
     .option('--text <file>', 'a file with the prompt instead')
     .option(
       '--tokens <count>',
