@@ -44,6 +44,17 @@ export function torchRepository(): Map<string, Buffer> {
   )
 }
 
+/** A repository with these files, each a little noise, and an index for the parts. */
+export function repository(
+  names: readonly string[],
+  index?: string,
+  shards: readonly string[] = [],
+): Map<string, Buffer> {
+  const map = Object.fromEntries(shards.map((shard, i) => [`tensor${i}`, shard]))
+  const files = new Map([...names, ...shards].map((name) => [name, noise(200, name)]))
+  return index === undefined ? files : files.set(index, Buffer.from(JSON.stringify({ weight_map: map })))
+}
+
 /** A hub, a cache, and the way from one to the other; gone when the test is over. */
 export interface HubCase {
   readonly hub: MockHub
