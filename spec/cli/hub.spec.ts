@@ -74,7 +74,7 @@ test('generate -m downloads, caches, loads and runs; --offline does it again wit
     tokens.push(token)
   await opt.dispose()
   const json = await generate(['--json'], env)
-  expect(JSON.parse(json.stdout)).toMatchObject({ tokens })
+  expect(JSON.parse(json.stdout)).toMatchObject({ tokens, model: hub.id, hub: { revision: 'main', commit } })
   expect(first.served).toEqual(['config.json', 'vocab.json', 'merges.txt', 'pytorch_model.bin'])
 
   await first.stop()

@@ -46,10 +46,10 @@ export function addInspect(program: Command, session: Session): void {
     .option('--json', 'print one JSON object')
     .addHelpText('after', help)
     .action(async (path: string, flags: InspectFlags) => {
-      const { path: place } = await findWithProgress(session, path, flags)
+      const { path: place, origin } = await findWithProgress(session, path, flags)
       const contents = await inspect(path, place)
       const errors = flags.storage && (await measure(session, place, flags.storage, flags.texts))
-      const all = errors ? { ...contents, storages: errors } : contents
+      const all = { ...contents, ...(origin && { hub: origin }), ...(errors && { storages: errors }) }
       const words = `${formatContents(contents)}${errors ? `\n${formatErrors(errors)}` : ''}`
       await session.print(flags.json ? `${JSON.stringify(all, null, 2)}\n` : words)
     })
