@@ -109,6 +109,11 @@ const linksThatLeadOutAreRefused: HubLaw = async (open) => {
   }
   const secret = join(temporary(), 'secret')
   writeFileSync(secret, 'secret')
+  const planted = await hubCase()
+  mkdirSync(join(planted.folder, 'blobs'), { recursive: true })
+  symlinkSync(secret, join(planted.folder, 'blobs', `${sha256(content)}.partial`))
+  expect(await codeOf(() => open(planted.hub.id, {}, planted.settings))).toBe('HUB_CACHE')
+  expect(readFileSync(secret, 'utf8')).toBe('secret')
   for (const name of ['config.json', 'merges.txt', weights, 'tokenizer.json', 'model.safetensors']) {
     const files = name === 'tokenizer.json' ? repository(['config.json', weights]) : torchRepository()
     const one = await hubCase(files)
@@ -209,6 +214,7 @@ describe('mutants are killed', () => {
       '  await selectFiles(cachedPlace(cache, commit))\n  return {',
       '  return {',
     ],
+    ['a part that is a link', linksThatLeadOutAreRefused, '../platform/growing_file.ts', ' | noLink', ''],
     [
       'one partial file for all',
       writersDoNotMeet,

@@ -18,10 +18,12 @@ export interface GrowingFile {
   close(): Promise<void>
 }
 
-/** Opens a file to fill it, and makes it if there is none; what is in it stays. Close it. */
+/** Opens a file to fill it, and makes it if there is none; what is in it stays. A link is refused. Close it. */
 export async function openGrowing(path: string): Promise<GrowingFile> {
   const { open, constants } = builtin('node:fs').promises
-  const handle = await open(path, constants.O_RDWR | constants.O_CREAT)
+  // Windows has no such flag, and needs a privilege to make such links.
+  const noLink = (constants as Partial<typeof constants>).O_NOFOLLOW ?? 0
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | noLink)
   try {
     const { size } = await handle.stat()
     return {
