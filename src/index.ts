@@ -4,14 +4,15 @@
  * `ShadowOpt` is the way in. The rest is for those who bring their own planner: what it receives, what it answers, and
  * how scores become masks within a budget.
  */
+export { embeddedName } from './io/find_model.ts'
 export {
-  embeddedName,
   ShadowOpt,
   type BatchInput,
   type GenerateOptions,
   type GenerateStep,
   type MaskOptions,
   type OpenOptions,
+  type OpenProgress,
   type Perplexity,
 } from './shadow_opt.ts'
 export {
@@ -22,6 +23,7 @@ export {
 } from './planner_options.ts'
 export type { BackendName } from './backends/backend.ts'
 export { backendNames } from './backends/select.ts'
+export type { HubOrigin } from './io/hub.ts'
 export type { Tokenizer } from './io/tokenizer.ts'
 export { achievedSparsity, type AchievedSparsity, type Sparsity } from './masks/achieved.ts'
 export { makeBudget, type Budget, type Scope } from './masks/budget.ts'
@@ -34,5 +36,5 @@ export type { GenerateEnd } from './model/opt/generate.ts'
 export type { CacheStorage } from './model/opt/layer_cache.ts'
 export type { MaskMode } from './model/opt/active_block.ts'
 export { plannerNames, randomPlanner, staticPlanner, type PlannerName } from './predictor/planners.ts'
-export { InputError, MissingError, ShadowError, UsageError } from './tensor/errors.ts'
+export { HubError, InputError, MissingError, ShadowError, UsageError } from './tensor/errors.ts'
 export type { FloatArray, Ids, IdTable } from './tensor/ndarrays.ts'

@@ -7,6 +7,8 @@
  */
 import type { Backend, BackendName } from './backends/backend.ts'
 import { createBackend } from './backends/select.ts'
+import { embeddedName, findModel, type FoundModel } from './io/find_model.ts'
+import type { HubOptions, HubOrigin } from './io/hub.ts'
 import { openModelFolder, type ModelFolder } from './io/load.ts'
 import type { Tokenizer } from './io/tokenizer.ts'
 import { criterionByName } from './criteria/index.ts'
@@ -23,13 +25,13 @@ import { OptModel } from './model/opt/opt_model.ts'
 import { makeSampler, type SamplerOptions } from './model/opt/sampling.ts'
 import type { Storage } from './model/opt/matrix.ts'
 import type { LoadProgress } from './model/opt/weight_reader.ts'
-import { exists, folderOf, pathOfUrl } from './platform/platform.ts'
+import { folderOf } from './platform/platform.ts'
 import { NOT_SCORED } from './ops/cross_entropy.ts'
 import { generationPlanners, PlannerFiles, type PlannerChoice, type PlanOptions } from './planner_options.ts'
 import { promptMask } from './predictor/leaky.ts'
 import { scoreText } from './predictor/pass_planners.ts'
 import type { PlannerName } from './predictor/planners.ts'
-import { InputError, MissingError, UsageError } from './tensor/errors.ts'
+import { InputError, UsageError } from './tensor/errors.ts'
 import {
   asNdarray,
   readIds,
@@ -40,21 +42,23 @@ import {
 } from './tensor/ndarrays.ts'
 import { pause } from './train/pause.ts'
 
-/** The name of the small trained model that comes with this package. */
-export const embeddedName = 'embedded'
+/** How far the opening of a model is: of its download, if it comes from the hub, then of its load. */
+export interface OpenProgress extends LoadProgress {
+  readonly stage: 'download' | 'load'
+}
 
 /** How a model is loaded. */
-export interface OpenOptions {
+export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
   /** What computes; default `wasm`. */
   readonly backend?: BackendName
   /** What weights are stored as; default f32. Others take less memory and time, and round (`shadowllm inspect`). */
   readonly storage?: Storage
   /** How many threads may share a call where measured to be faster, or what suits this machine; default 1. Same text. */
   readonly threads?: number | 'auto'
-  /** Ends the load. */
+  /** Ends the load; what was downloaded stays. */
   readonly signal?: AbortSignal
-  /** Called after each few megabytes, at least once per tensor. */
-  readonly onProgress?: (progress: LoadProgress) => void
+  /** Called after each few megabytes at the latest, at least once per tensor. */
+  readonly onProgress?: (progress: OpenProgress) => void
 }
 
 /** What a mask is decided by. */
@@ -107,8 +111,10 @@ const usualTokens = 64
 
 /** A model that writes and scores text. Made by `fromPretrained`; give it back with `dispose`. */
 export class ShadowOpt {
-  /** What it was asked for by: a folder's path, or `embedded`. */
+  /** What it was asked for by: a folder's path, a name on the hub, or `embedded`. */
   readonly name: string
+  /** Where on the hub it came from, and its commit; null if it was here. */
+  readonly origin: HubOrigin | null
   /** The files it was read from: config, weights or their index, tokenizer. */
   readonly files: readonly string[]
   readonly config: OptConfig
@@ -120,8 +126,9 @@ export class ShadowOpt {
   readonly #planners: PlannerFiles
   #disposed = false
 
-  private constructor(name: string, { files, tokenizer }: ModelFolder, model: OptModel) {
+  private constructor(name: string, { origin, files, tokenizer }: FoundModel & ModelFolder, model: OptModel) {
     this.name = name
+    this.origin = origin
     this.files = [files.config, files.weights, ...files.tokenizer]
     this.config = model.config
     this.model = model
@@ -132,9 +139,10 @@ export class ShadowOpt {
 
   /**
    * Loads a model in Hugging Face form: config.json, weights as safetensors or .bin, tokenizer files.
-   * @param pathOrName a folder, or `embedded` (the default) for the model that comes with this package
-   * @throws InputError for every file that is refused, with its reason as code; MissingError HUB_MISSING for the name of
-   *   a model on the Hugging Face hub, BACKEND_MISSING, THREADS_MISSING; UsageError THREADS; the signal's reason
+   * @param pathOrName a folder, a name on the Hugging Face hub if no folder is called so, or `embedded` (the default) for
+   *   the model that comes with this package
+   * @throws InputError for every file that is refused, with its reason as code; HubError HUB_* for what cannot be had from
+   *   the hub or its cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError THREADS, HUB_*; the signal's reason
    * @example
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
@@ -150,15 +158,19 @@ export class ShadowOpt {
     pathOrName: string = embeddedName,
     options: OpenOptions = {},
   ): Promise<ShadowOpt> {
-    const { signal, onProgress, storage } = options
+    const { signal, revision, offline, storage } = options
     signal?.throwIfAborted()
-    const folder = await openModelFolder(await findModel(pathOrName))
+    const tell = (stage: OpenProgress['stage']) => (progress: LoadProgress) =>
+      options.onProgress?.({ stage, ...progress })
+    const found = await findModel(pathOrName, { revision, offline, signal, onProgress: tell('download') })
+    const folder = await openModelFolder(found.path)
     try {
       const config = parseOptConfig(folder.configJson)
       const backend = await createBackend(options.backend ?? 'wasm', { threads: options.threads })
       try {
+        const onProgress = tell('load')
         const model = await OptModel.load(config, folder.source, backend, { signal, onProgress, storage })
-        return new ShadowOpt(pathOrName, folder, model)
+        return new ShadowOpt(pathOrName, { ...found, ...folder }, model)
       } catch (error) {
         backend.dispose()
         throw error
@@ -384,17 +396,4 @@ export class ShadowOpt {
       sequence.dispose()
     }
   }
-}
-
-/**
- * The folder of a model.
- * @throws MissingError HUB_MISSING for the name of a model on the hub
- */
-export async function findModel(pathOrName: string): Promise<string> {
-  if (pathOrName === embeddedName) return pathOfUrl(new URL('../fixtures/tiny-opt/', import.meta.url))
-  if (!/^[\w.-]+\/[\w.-]+$/.test(pathOrName) || (await exists(pathOrName))) return pathOrName
-  throw new MissingError(
-    'HUB_MISSING',
-    `model: expected a folder, got ${pathOrName}, which is none here; this version does not download from the hub`,
-  )
 }

@@ -191,7 +191,8 @@ describe('bench refuses', () => {
     [['--threads', '2', '--backend', 'reference'], 'THREADS', 2, 'expected 1 with the reference backend'],
     [['--rounds', '0'], 'VALUE', 2, '--rounds: expected a whole number'],
     [['-m', join(folder, 'none')], 'MODEL_MISSING', 3, 'none'],
-    [['-m', 'facebook/opt-125m'], 'HUB_MISSING', 4, 'facebook/opt-125m'],
+    [['-m', 'nobody/nothing', '--offline'], 'HUB_OFFLINE', 5, 'nobody/nothing'],
+    [['--revision', 'main'], 'FLAGS', 2, '--revision: expected --model'],
     [['-m', tinyFolder, '--planner', 'shadow', '--test', 'tg2@2'], 'PREDICTOR_MISSING', 4, 'planner shadow'],
     [['-m', tinyFolder, '--planner', 'dejavu', '--test', 'tg2@2'], 'PREDICTOR_MISSING', 4, 'planner dejavu'],
     [

@@ -83,6 +83,8 @@ describe.concurrent('usage ends with 2', () => {
     ["'--cases <file>'", ['parity', 'export', '--output', 'x'], 'MISSING_MANDATORY_OPTION_VALUE'],
     ['got 2', ['doctor', 'a', 'b'], 'EXCESS_ARGUMENTS'],
     ['some text', ['generate', ''], 'PROMPT'],
+    ['a branch, a tag', ['generate', 'a', '-m', 'a/b', '--offline', '--revision', '../x'], 'HUB_REVISION'],
+    ['on the hub beside it', ['generate', 'a', '-m', tinyFolder, '--revision', 'main'], 'HUB_REVISION'],
     ['an existing folder', ['reproduce', '--output', join(folder, 'none', 'report.json')], 'OUTPUT'],
     ['got a device', ['reproduce', '--output', '/dev/null'], 'OUTPUT'],
     ['got a folder', ['reproduce', '--save-predictor', folder], 'OUTPUT'],
@@ -102,6 +104,7 @@ describe.concurrent('a file that is refused ends with 3', () => {
 
   test.each<[string, string, () => string]>([
     ['no folder', 'MODEL_MISSING', () => join(folder, 'none')],
+    ['no name on the hub either', 'MODEL_MISSING', () => '../none'],
     ['a folder that is no model', 'MODEL_CONFIG', () => root],
     [
       'safetensors cut in their values',
@@ -166,10 +169,19 @@ describe.concurrent('a file that is refused ends with 3', () => {
 
 describe.concurrent('what is missing ends with 4', () => {
   test.each<[string[], string]>([
-    [['generate', 'a', '--model', 'facebook/opt-125m'], 'HUB_MISSING'],
-    [['inspect', 'facebook/opt-125m'], 'HUB_MISSING'],
+    [['masks', 'a', '--planner', 'static'], 'CALIBRATION_MISSING'],
+    [['generate', 'a', '--planner', 'dejavu'], 'PREDICTOR_MISSING'],
   ])('%j', async (args, errorCode) => {
     expectRefusal(await runCli(args), 4, errorCode)
+  })
+})
+
+describe.concurrent('what cannot be had from the hub ends with 5', () => {
+  test.each<[string[], string]>([
+    [['generate', 'a', '--model', 'nobody/nothing', '--offline'], 'HUB_OFFLINE'],
+    [['inspect', 'nobody/nothing', '--offline', '--revision', 'v1'], 'HUB_OFFLINE'],
+  ])('%j', async (args, errorCode) => {
+    expectRefusal(await runCli(args, { env: { HF_HUB_CACHE: folder } }), 5, errorCode)
   })
 })
 

@@ -30,6 +30,8 @@ export interface CliOptions {
   readonly killWhen?: () => boolean
   /** Closes the reading end of stdout at the first output. */
   readonly closeOutput?: boolean
+  /** Variables of the environment, beside those of the tests. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Runs `shadowllm` with these arguments and waits for its end. */
@@ -37,7 +39,7 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
   const child = spawn(process.execPath, ['src/cli/main.ts', ...args], {
     cwd: root,
     // Compiling the modules is most of what a short command does; once is enough for all of them.
-    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''

@@ -9,10 +9,10 @@ import { createBackend } from '../../src/backends/select.ts'
 import { DenseSpan, readSpan } from '../../src/eval/span.ts'
 import { pageWindows } from '../../src/eval/text_windows.ts'
 import { brownForEvaluation } from '../../src/eval/texts.ts'
+import { findModel } from '../../src/io/find_model.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import { parseOptConfig } from '../../src/model/opt/config.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { findModel } from '../../src/shadow_opt.ts'
 import { mutateKernel } from '../harness/mutate.ts'
 
 /** The most a token may cost, in nats, as KL(f32 || int8); and the most its likelihood may change on average. */
@@ -20,7 +20,7 @@ const BOUND = 1e-3
 
 /** Two windows of text are read over both caches. */
 async function isWithinBound(backend: Backend): Promise<void> {
-  const folder = await openModelFolder(await findModel('embedded'))
+  const folder = await openModelFolder((await findModel('embedded')).path)
   const config = parseOptConfig(folder.configJson)
   const model = await OptModel.load(config, folder.source, backend)
   await folder.source.close()

@@ -13,6 +13,7 @@ import { escapeText, markup } from '../../src/eval/report/markup.ts'
 import { figureSizes, type FigureSize } from '../../src/eval/report/plot_spec.ts'
 import { seriesColours, seriesStyles } from '../../src/eval/report/series.ts'
 import { checkLaw, law } from '../harness/seed.ts'
+import type { Provenance } from '../../src/eval/provenance.ts'
 import { linePlot, provenance, resultOf } from './report_cases.ts'
 
 describe('series', () => {
@@ -262,7 +263,11 @@ describe('the page', () => {
     'b',
   ]
   const pageSaying = (render: typeof renderHtml, text: string): Promise<string> =>
-    render([saying(text)], { ...provenance, processor: text, commit: text })
+    render([saying(text)], { ...provenance, processor: text, commit: text, model: fromHub(text) })
+  const fromHub = (text: string): Provenance['model'] => ({
+    ...provenance.model,
+    hub: { repository: text, revision: text, commit: text },
+  })
   let tamePage: Promise<string> | undefined
   const isTame = (render: typeof renderHtml) => async (text: string) => {
     const hostile = await pageSaying(render, text)
@@ -289,6 +294,12 @@ describe('the page', () => {
     const mutant: typeof renderHtml = async (...given) => spoil(await renderHtml(...given))
     const results = await Promise.allSettled(attacks.map(([attack]) => isTame(mutant)(attack)))
     expect(results.some(({ status }) => status === 'rejected')).toBe(true)
+  })
+
+  test('says which commit of the hub a model was, and nothing of the hub where it was here', async () => {
+    const html = await renderHtml([saying('word')], { ...provenance, model: fromHub('abc') })
+    expect(html).toContain('<dt>revision</dt><dd>abc of abc, commit <code>abc</code></dd>')
+    expect(await renderHtml([saying('word')], provenance)).not.toContain('<dt>revision</dt>')
   })
 
   test('asks for nothing: no script, no link out, no import, no style that its policy does not name', async () => {

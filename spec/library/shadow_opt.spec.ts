@@ -8,6 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import {
   denseMask,
   InputError,
+  HubError,
   MissingError,
   ShadowOpt,
   UsageError,
@@ -266,7 +267,12 @@ describe('every argument is checked at the door', () => {
     ],
     ['no such folder', 'MODEL_MISSING', () => ShadowOpt.fromPretrained(`${fixtures}none`)],
     ['a folder that is no model', 'MODEL_CONFIG', () => ShadowOpt.fromPretrained(fixtures)],
-    ['a name on the hub', 'HUB_MISSING', () => ShadowOpt.fromPretrained('facebook/opt-125m')],
+    ['a name on the hub', 'HUB_OFFLINE', () => ShadowOpt.fromPretrained('nobody/nothing', { offline: true })],
+    [
+      'a revision of a folder',
+      'HUB_REVISION',
+      () => ShadowOpt.fromPretrained('embedded', { revision: 'main' }),
+    ],
     [
       'an unknown backend',
       'BACKEND_NAME',
@@ -281,7 +287,9 @@ describe('every argument is checked at the door', () => {
   test('refusals are of the kind their exit code says', async () => {
     await expect(collect(opt, '')).rejects.toThrow(UsageError)
     await expect(ShadowOpt.fromPretrained(fixtures)).rejects.toThrow(InputError)
-    await expect(ShadowOpt.fromPretrained('facebook/opt-125m')).rejects.toThrow(MissingError)
+    await expect(collect(tiny, [5], { planner: 'shadow' })).rejects.toThrow(MissingError)
+    const absent = ShadowOpt.fromPretrained('nobody/nothing', { offline: true })
+    await expect(absent).rejects.toThrow(HubError)
   })
 })
 

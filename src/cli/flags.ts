@@ -10,8 +10,10 @@ import { seedFlag, threadsFlag } from './values.ts'
 
 /** What a command that runs a model is given. */
 export interface ModelFlags {
-  /** A folder, or nothing for the embedded model. */
+  /** A folder or a name on the hub, or nothing for the embedded model. */
   readonly model?: string
+  readonly revision?: string
+  readonly offline?: boolean
   readonly backend: BackendName
   readonly storage?: Storage
   /** Default: one. */
@@ -22,9 +24,19 @@ export interface ModelFlags {
 /** Which model. */
 export function modelOption(): Option {
   return new Option(
-    '-m, --model <dir>',
-    'folder of an OPT model in Hugging Face form (default: the embedded tiny-opt)',
+    '-m, --model <name>',
+    'folder of an OPT model in Hugging Face form, else its name on the hub (default: the embedded tiny-opt)',
   )
+}
+
+/** Which state of it. */
+export function revisionOption(): Option {
+  return new Option('--revision <name>', 'of a model on the hub: a branch, a tag or a commit (default: main)')
+}
+
+/** Whether the hub may be asked. */
+export function offlineOption(): Option {
+  return new Option('--offline', 'take a model of the hub from the cache, and ask nobody')
 }
 
 /** What computes. */

@@ -1,7 +1,8 @@
 /**
  * Opens the model a command was asked for, with progress and ctrl-C, and sees to its end.
  */
-import { embeddedName, ShadowOpt } from '../shadow_opt.ts'
+import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
+import { ShadowOpt, type OpenProgress } from '../shadow_opt.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
 import { formatShare } from './words.ts'
@@ -12,7 +13,7 @@ import { formatShare } from './words.ts'
  */
 export async function withModel<T>(
   session: Session,
-  { model, backend, storage, threads, quiet }: ModelFlags,
+  { model, revision, offline, backend, storage, threads, quiet }: ModelFlags,
   work: (opt: ShadowOpt) => Promise<T>,
 ): Promise<T> {
   if (quiet) session.quieten()
@@ -20,9 +21,10 @@ export async function withModel<T>(
     backend,
     storage,
     threads,
+    revision,
+    offline,
     signal: session.signal,
-    onProgress: ({ loadedBytes: done, totalBytes: total }) =>
-      session.progress.update({ stage: 'loading', done, total, note: formatShare(done, total) }),
+    onProgress: (progress) => showOpening(session, progress),
   })
   session.progress.clear()
   try {
@@ -30,4 +32,30 @@ export async function withModel<T>(
   } finally {
     await opt.dispose()
   }
+}
+
+const stages = { download: 'fetching', load: 'loading' } as const
+
+/** Draws how far the opening of a model is, in bytes. */
+function showOpening(
+  session: Session,
+  { stage, loadedBytes: done, totalBytes: total }: Omit<OpenProgress, 'name'>,
+): void {
+  session.progress.update({ stage: stages[stage], done, total, note: formatShare(done, total) })
+}
+
+/** The model of a command that does not load it as a whole: its path, once it is here. @throws as `findModel` */
+export async function findWithProgress(
+  session: Session,
+  model: string,
+  { revision, offline }: Pick<ModelFlags, 'revision' | 'offline'>,
+): Promise<FoundModel> {
+  const found = await findModel(model, {
+    revision,
+    offline,
+    signal: session.signal,
+    onProgress: (progress) => showOpening(session, { stage: 'download', ...progress }),
+  })
+  session.progress.clear()
+  return found
 }

@@ -1,6 +1,7 @@
 /**
  * Where numbers come from: enough to tell whether two reports may be compared, and to make one again.
  */
+import type { HubOrigin } from '../io/hub.ts'
 import { machine, readFile, runtime, sha256, sha256File } from '../platform/platform.ts'
 
 /** Where the numbers of a report come from. */
@@ -14,7 +15,7 @@ export interface Provenance {
   readonly processor: string
   readonly threads: number
   readonly backend: string
-  readonly model: Source
+  readonly model: ModelSource
   readonly data: Source
   readonly seed: number
   /** The command line. */
@@ -29,10 +30,20 @@ export interface Source {
   readonly hash: string
 }
 
+/** A model; one that came from the hub has its name there, the revision asked for, and the commit that was. */
+export interface ModelSource extends Source {
+  readonly hub?: HubOrigin
+}
+
+/** What a report says of a model. */
+export function modelSource(name: string, hash: string, origin: HubOrigin | null = null): ModelSource {
+  return { name, hash, ...(origin && { hub: origin }) }
+}
+
 /** What only the run itself knows. */
 export interface ProvenanceInputs {
   readonly backend: string
-  readonly model: Source
+  readonly model: ModelSource
   readonly data: Source
   readonly seed: number
   readonly argv: readonly string[]

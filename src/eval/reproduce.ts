@@ -20,6 +20,7 @@ import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { makeArms } from './arms.ts'
+import type { HubOrigin } from '../io/hub.ts'
 import type { ThreadModel } from './calibration/pool.ts'
 import type { Document } from './corpus.ts'
 import { measureDecode } from './decode.ts'
@@ -40,6 +41,8 @@ export interface ReproduceOptions {
   /** What the model is called in the report, and the files it was read from, hashed for the provenance. */
   readonly modelName: string
   readonly modelFiles: readonly string[]
+  /** Where on the hub they came from, if they did. */
+  readonly modelOrigin?: HubOrigin | null
   /** Text to ids, nothing added. */
   readonly encode: Encode
   /** Default: the Brown corpus. Each genre is split into documents to calibrate on and others to evaluate on. */
@@ -154,12 +157,13 @@ class Run {
   async prepare(): Promise<void> {
     this.#tell('prepare', 0, 1)
     const { prompt, continuation, calibration, evaluation } = this.#settings
-    const { model, modelName, modelFiles, encode, documents, dataName } = this.#options
+    const { model, modelName, modelFiles, modelOrigin, encode, documents, dataName } = this.#options
     const { store, threads, argv } = this.#options
     const lab = await Lab.open({
       model,
       modelName,
       modelFiles,
+      modelOrigin,
       encode,
       documents,
       dataName,

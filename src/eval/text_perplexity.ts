@@ -18,7 +18,8 @@ import { Random } from '../tensor/random.ts'
 import { pause } from '../train/pause.ts'
 import { achievedBy } from './achieved_mean.ts'
 import type { Configuration, Configurations } from './configurations.ts'
-import { hashFiles, hashTexts, makeProvenance, type Provenance } from './provenance.ts'
+import type { HubOrigin } from '../io/hub.ts'
+import { hashFiles, hashTexts, makeProvenance, modelSource, type Provenance } from './provenance.ts'
 import { DenseSpan, readSpan, type Span, type SpanScore } from './span.ts'
 import { perplexityOf, Tally, type Measured } from './tally.ts'
 import type { PagedText } from './texts.ts'
@@ -39,6 +40,8 @@ export interface TextPerplexityOptions {
   readonly modelName: string
   /** Hashed for the provenance. */
   readonly modelFiles: readonly string[]
+  /** Where on the hub they came from, if they did. */
+  readonly modelOrigin?: HubOrigin | null
   /** Text to ids, nothing added. */
   readonly encode: Encode
   readonly text: PagedText
@@ -264,7 +267,16 @@ class Run {
   }
 
   async report(complete: boolean): Promise<TextPerplexityReport> {
-    const { model, modelName, modelFiles, text, configurations, seed = 0, argv = [] } = this.#options
+    const {
+      model,
+      modelName,
+      modelFiles,
+      modelOrigin,
+      text,
+      configurations,
+      seed = 0,
+      argv = [],
+    } = this.#options
     const part = (protocol: Protocol): Part | undefined => this.parts.find((one) => one.protocol === protocol)
     const hasStream = part('stream') !== undefined
     const sum = (kind: 'words' | 'bytes'): number => text.pages.reduce((total, page) => total + page[kind], 0)
@@ -286,7 +298,7 @@ class Run {
       },
       provenance: await makeProvenance({
         backend: model.backend.name,
-        model: { name: modelName, hash: await hashFiles(modelFiles) },
+        model: modelSource(modelName, await hashFiles(modelFiles), modelOrigin),
         data: { name: text.name, hash: await hashTexts(text.pages) },
         seed,
         argv,

@@ -35,7 +35,7 @@ export interface ModelFiles {
 }
 
 /** Names of weights in a folder, in the order they are looked for. */
-const weightNames = [
+export const weightNames: readonly string[] = [
   'model.safetensors',
   'model.safetensors.index.json',
   'pytorch_model.bin',

@@ -1,7 +1,7 @@
 /**
  * How this room refuses: one line, "subject: expected X, got Y", whatever a file put into its names.
  */
-import { InputError, type ErrorDetails } from '../tensor/errors.ts'
+import { HubError, InputError, type ErrorDetails } from '../tensor/errors.ts'
 
 /** An InputError in the house form. `got` may be left out where there is nothing to show. */
 export function refusal(
@@ -11,11 +11,22 @@ export function refusal(
   got?: string,
   details?: ErrorDetails,
 ): InputError {
-  return new InputError(
-    code,
-    `${subject}: expected ${expected}${got === undefined ? '' : `, got ${got}`}`,
-    details,
-  )
+  return new InputError(code, line(subject, expected, got), details)
+}
+
+/** A HubError in the same form. */
+export function hubRefusal(
+  code: string,
+  subject: string,
+  expected: string,
+  got?: string,
+  details?: ErrorDetails,
+): HubError {
+  return new HubError(code, line(subject, expected, got), details)
+}
+
+function line(subject: string, expected: string, got: string | undefined): string {
+  return `${subject}: expected ${expected}${got === undefined ? '' : `, got ${got}`}`
 }
 
 const LONGEST_QUOTE = 80

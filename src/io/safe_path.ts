@@ -59,10 +59,14 @@ function faultOfSegment(segment: string): string | null {
 export function joinSafely(folder: string, name: string, subject: string): string {
   const root = absolutePath(folder)
   const path = absolutePath(joinPath(root, safePath(name, subject)))
-  // A root such as "/" ends in its separator, any other does not.
-  const separator = path.charAt(root.length)
-  const below =
-    path.startsWith(root) && path.length > root.length && (/[\\/]$/.test(root) || /[\\/]/.test(separator))
-  if (!below) throw refusal('PATH_UNSAFE', subject, `a file below ${quote(root)}`, quote(name))
+  if (!isBelow(root, path)) throw refusal('PATH_UNSAFE', subject, `a file below ${quote(root)}`, quote(name))
   return joinPath(folder, name)
+}
+
+/** Whether a path lies below a folder; both from the root of the file system, and plain. */
+export function isBelow(folder: string, path: string): boolean {
+  // A root such as "/" ends in its separator, any other folder does not.
+  const separator = path.charAt(folder.length)
+  const ends = /[\\/]$/.test(folder) || /[\\/]/.test(separator)
+  return ends && path.length > folder.length && path.startsWith(folder)
 }

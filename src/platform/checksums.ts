@@ -10,10 +10,23 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
+/** A checksum that is taken part by part. */
+export interface RunningHash {
+  update(bytes: Uint8Array): void
+  /** Hexadecimal digits. Nothing can be added after it. */
+  digest(): string
+}
+
+/** Begins a checksum. SHA-1 is what git names its files by; nothing else should be told apart by it. */
+export function startHash(algorithm: 'sha1' | 'sha256'): RunningHash {
+  const hash = builtin('node:crypto').createHash(algorithm)
+  return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest('hex') }
+}
+
 /** SHA-256 of a file of any size, read in parts. */
 export async function sha256File(path: string): Promise<string> {
   const partLength = 2 ** 22
-  const hash = builtin('node:crypto').createHash('sha256')
+  const hash = startHash('sha256')
   const file = await openRange(path)
   try {
     for (let offset = 0; offset < file.size; offset += partLength) {
@@ -22,7 +35,7 @@ export async function sha256File(path: string): Promise<string> {
   } finally {
     await file.close()
   }
-  return hash.digest('hex')
+  return hash.digest()
 }
 
 /**

@@ -9,6 +9,8 @@ import { builtin, hostProcess, PlatformError } from './builtin.ts'
 export { PlatformError } from './builtin.ts'
 export * from './files.ts'
 export * from './checksums.ts'
+export * from './growing_file.ts'
+export * from './links.ts'
 export * from './storage.ts'
 export * from './workers.ts'
 

@@ -16,15 +16,19 @@ export function temporaryName(path: string): string {
   return `${path}.${hostProcess?.pid ?? 0}-${token}-${names++}.tmp`
 }
 
+/** The temporary names in a folder whose processes are no more, sorted. */
+export async function listAbandoned(folder: string): Promise<string[]> {
+  const names = (await builtin('node:fs').promises.readdir(folder)).sort()
+  return names.filter((name) => {
+    const owner = ending.exec(name)
+    return owner !== null && !isRunning(Number(owner[1]), owner[2])
+  })
+}
+
 /** Removes what stands in a folder under temporary names whose processes are no more; returns their names. */
 export async function removeAbandoned(folder: string): Promise<string[]> {
-  const removed: string[] = []
-  for (const name of (await builtin('node:fs').promises.readdir(folder)).sort()) {
-    const owner = ending.exec(name)
-    if (!owner || isRunning(Number(owner[1]), owner[2])) continue
-    await remove(builtin('node:path').join(folder, name))
-    removed.push(name)
-  }
+  const removed = await listAbandoned(folder)
+  for (const name of removed) await remove(builtin('node:path').join(folder, name))
   return removed
 }
 
@@ -54,5 +58,10 @@ export function cacheFolder(): string {
   const path = builtin('node:path')
   const named = hostProcess?.env.XDG_CACHE_HOME ?? ''
   // A relative path is to be ignored, says the XDG base directory specification.
-  return path.isAbsolute(named) ? named : path.join(builtin('node:os').homedir(), '.cache')
+  return path.isAbsolute(named) ? named : path.join(homeFolder(), '.cache')
+}
+
+/** The user's own folder. */
+export function homeFolder(): string {
+  return builtin('node:os').homedir()
 }

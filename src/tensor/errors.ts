@@ -52,3 +52,10 @@ export class MissingError extends ShadowError {
     super(code, message, 4, details)
   }
 }
+
+/** The hub, the way to it, or the cache of what came from it: exit code 5. */
+export class HubError extends ShadowError {
+  constructor(code: string, message: string, details?: ErrorDetails) {
+    super(code, message, 5, details)
+  }
+}

@@ -17,9 +17,17 @@ import type { OptModel } from '../../model/opt/opt_model.ts'
 import { checkPredictor } from '../../planner_options.ts'
 import { commandArguments, fileKind, folderOf } from '../../platform/platform.ts'
 import { openPredictor, type Predictor } from '../../predictor/predictor_file.ts'
-import { findModel } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, cacheOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  cacheOption,
+  offlineOption,
+  quietOption,
+  revisionOption,
+  seedOption,
+  type ModelFlags,
+} from '../flags.ts'
+import { findWithProgress } from '../open_model.ts'
 import { modeOption } from '../plan_flags.ts'
 import { predictorPaths } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
@@ -52,7 +60,7 @@ Examples:
   $ shadowllm bench --quick --profile
   $ shadowllm bench -m DIR --mask mask.safetensors --test tg64 --json > bench.json`
 
-interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet'> {
+interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet' | 'revision' | 'offline'> {
   readonly model?: string
   readonly shape?: readonly string[]
   readonly layers?: number
@@ -89,7 +97,12 @@ export function addBench(program: Command, session: Session): void {
   program
     .command('bench')
     .description('measure speed, dense and sparse, beside what the memory of this machine allows')
-    .option('-m, --model <dir>', 'folder of an OPT model in Hugging Face form, or embedded')
+    .option(
+      '-m, --model <name>',
+      'folder of an OPT model in Hugging Face form, else its name on the hub, or embedded',
+    )
+    .addOption(revisionOption())
+    .addOption(offlineOption())
     .option(
       '--shape <names>',
       `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
@@ -176,7 +189,7 @@ function testsFlag(text: string): BenchTest[] {
 async function runBench(session: Session, flags: BenchFlags): Promise<void> {
   if (flags.quiet) session.quieten()
   const bench = new Bench(
-    await optionsOf(flags),
+    await optionsOf(session, flags),
     (progress) => session.progress.update(progress),
     session.signal,
   )
@@ -197,7 +210,7 @@ async function show(session: Session, bench: Bench, { json, profile }: BenchFlag
   } else await session.print([formatBench(rows, reads), ...profiles.map(formatProfile)].join('\n'))
 }
 
-async function optionsOf(flags: BenchFlags): Promise<BenchOptions> {
+async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOptions> {
   const { model, mask, storage, backend, threads, mode, cache, seed } = flags
   const otherwise = flags.quick ? quick : usual
   const options = {
@@ -215,14 +228,18 @@ async function optionsOf(flags: BenchFlags): Promise<BenchOptions> {
     profile: flags.profile ?? false,
     ...(mask !== undefined && { readMask: (shape: OptModel['shape']) => readMask(mask, shape) }),
   }
-  if (model === undefined) return { ...options, subjects: shapesOf(flags, otherwise.shapes) }
+  if (model === undefined) {
+    if (flags.revision !== undefined)
+      throw new UsageError('FLAGS', '--revision: expected --model beside it, got none')
+    return { ...options, subjects: shapesOf(flags, otherwise.shapes) }
+  }
   for (const name of ['shape', 'layers'] as const)
     if (flags[name] !== undefined)
       throw new UsageError('FLAGS', `--${name}: expected no --model beside it, got one`)
-  const path = await findModel(model)
+  const { path, origin } = await findWithProgress(session, model, flags)
   return {
     ...options,
-    subjects: [await checkpointSubject(model, path)],
+    subjects: [await checkpointSubject(model, path, origin)],
     readPredictors: (loaded) => readPredictors(loaded, path, { ...flags, planner: options.planners }),
   }
 }

@@ -23,7 +23,15 @@ import { fileNameOf } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { ShadowError, UsageError } from '../../tensor/errors.ts'
 import { isAbort } from '../failure.ts'
-import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  modelOption,
+  offlineOption,
+  quietOption,
+  revisionOption,
+  seedOption,
+  type ModelFlags,
+} from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutputFolder } from '../output.ts'
 import type { Session } from '../session.ts'
@@ -77,6 +85,8 @@ export function addCalibrate(program: Command, session: Session): void {
     .command('calibrate')
     .description('keep what prompts show and what their continuations need')
     .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
     .requiredOption('-o, --output <dir>', 'folder to write, or to complete')
     .option('--examples <count>', 'how many windows', wholeFlag('examples', count), 480)
     .addOption(

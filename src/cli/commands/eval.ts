@@ -2,7 +2,7 @@
  * `shadowllm eval`: choice tasks, asked as lm-evaluation-harness asks them, dense and with units skipped.
  */
 import { Option, type Command } from 'commander'
-import { hashFiles, hashTexts, makeProvenance, type Source } from '../../eval/provenance.ts'
+import { hashFiles, hashTexts, makeProvenance, modelSource, type Source } from '../../eval/provenance.ts'
 import { continuationName } from '../../eval/tasks/continuation.ts'
 import { tasks } from '../../eval/tasks/index.ts'
 import { prepareTask, type PrepareOptions } from '../../eval/tasks/prepare.ts'
@@ -14,7 +14,9 @@ import { InputError } from '../../tensor/errors.ts'
 import {
   backendOption,
   modelOption,
+  offlineOption,
   quietOption,
+  revisionOption,
   seedOption,
   storageOption,
   threadsOption,
@@ -68,6 +70,8 @@ export function addEval(program: Command, session: Session): void {
     .command('eval')
     .description('choose among answers: accuracy, dense and with units skipped')
     .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
     .addOption(
       new Option('--tasks <list>', 'what to ask, separated by commas')
         .argParser(taskListFlag(taskNames))
@@ -143,7 +147,7 @@ function measure(session: Session, opt: ShadowOpt, flags: EvalFlags): Promise<Ta
         },
         provenance: await makeProvenance({
           backend: opt.model.backend.name,
-          model: { name: opt.name, hash: await hashFiles(opt.files) },
+          model: modelSource(opt.name, await hashFiles(opt.files), opt.origin),
           data: await sourceOf(prepared.map(({ source }) => source)),
           seed: flags.seed,
           argv: commandArguments(),

@@ -12,7 +12,9 @@ import {
   backendOption,
   cacheOption,
   modelOption,
+  offlineOption,
   quietOption,
+  revisionOption,
   storageOption,
   threadsOption,
   type ModelFlags,
@@ -42,6 +44,7 @@ Examples:
   $ shadowllm generate "The captain" --planner shadow --sparsity 0.7
   $ shadowllm generate "The captain" --planner prompt-plainact --head-sparsity 0.3 --neuron-sparsity 0.8
   $ shadowllm generate "The captain" --planner shadow --every 16
+  $ shadowllm generate -m facebook/opt-125m "The captain"
   $ shadowllm generate -m DIR "The captain" --planner static --calibration DIR
   $ shadowllm generate -m DIR "The captain" --planner dejavu --predictor FILE`
 
@@ -66,6 +69,8 @@ export function addGenerate(program: Command, session: Session): void {
     .description('write on from a prompt')
     .argument('<prompt>', 'text to begin with')
     .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
   addPlanFlags(command, generationPlanners, 'dense')
     .addOption(everyOption())
     .option('--max-tokens <count>', 'how many tokens at most (default: 64)', wholeFlag('max-tokens', count))
@@ -107,7 +112,7 @@ async function runGenerate(
     // Ctrl-C ends the writing with an error; what there is by then is kept all the same.
     if (flags.json && (end !== 'interrupted' || session.signal.aborted)) {
       const seconds = (now() - start) / 1000
-      await session.print(`${JSON.stringify(summary(prompt, flags, steps, end, seconds), null, 2)}\n`)
+      await session.print(`${JSON.stringify(summary(opt, prompt, flags, steps, end, seconds), null, 2)}\n`)
     } else if (steps.length > 0) await session.print('\n')
   }
 }
@@ -133,6 +138,7 @@ async function write(
 }
 
 function summary(
+  { name, origin }: ShadowOpt,
   prompt: string,
   { planner, sparsity, headSparsity, neuronSparsity, scope, every, cache, storage, seed }: GenerateFlags,
   steps: readonly GenerateStep[],
@@ -141,6 +147,8 @@ function summary(
 ): object {
   const isDense = planner === 'dense'
   return {
+    model: name,
+    ...(origin && { hub: origin }),
     prompt,
     text: steps.map((step) => step.text).join(''),
     tokens: steps.map((step) => step.token),

@@ -15,13 +15,15 @@ import { OptModel } from '../../model/opt/opt_model.ts'
 import { fileKind, folderOf, joinPath } from '../../platform/platform.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
-import { findModel } from '../../shadow_opt.ts'
+import { offlineOption, revisionOption, type ModelFlags } from '../flags.ts'
+import { findWithProgress } from '../open_model.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
 
 const help = `
-PATH is a model's folder, or one weights file (.safetensors, .bin or an .index.json).
+PATH is a model's folder, one weights file (.safetensors, .bin or an .index.json), or a name on the hub, which is then
+downloaded.
 
 With --storage the model is loaded in float32 and in each storage named, and reads --texts pieces of the Brown corpus in
 each: how far its logits and its perplexity are from float32.
@@ -36,21 +38,24 @@ export function addInspect(program: Command, session: Session): void {
   program
     .command('inspect')
     .description('show the tensors and the configuration of a checkpoint without loading it')
-    .argument('<path>', 'folder or weights file')
+    .argument('<path>', 'folder, weights file or name on the hub')
+    .addOption(revisionOption())
+    .addOption(offlineOption())
     .option('--storage <names>', 'measure what these storages cost, separated by commas', storagesFlag)
     .option('--texts <count>', 'texts to read for that', wholeFlag('texts', { least: 1, most: 500 }), 16)
     .option('--json', 'print one JSON object')
     .addHelpText('after', help)
     .action(async (path: string, flags: InspectFlags) => {
-      const contents = await inspect(path)
-      const errors = flags.storage && (await measure(session, path, flags.storage, flags.texts))
-      const all = errors ? { ...contents, storages: errors } : contents
+      const { path: place, origin } = await findWithProgress(session, path, flags)
+      const contents = await inspect(path, place)
+      const errors = flags.storage && (await measure(session, place, flags.storage, flags.texts))
+      const all = { ...contents, ...(origin && { hub: origin }), ...(errors && { storages: errors }) }
       const words = `${formatContents(contents)}${errors ? `\n${formatErrors(errors)}` : ''}`
       await session.print(flags.json ? `${JSON.stringify(all, null, 2)}\n` : words)
     })
 }
 
-interface InspectFlags {
+interface InspectFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
   readonly storage?: readonly Storage[]
   readonly texts: number
   readonly json?: boolean
@@ -71,7 +76,7 @@ async function measure(
   names: readonly Storage[],
   texts: number,
 ): Promise<StorageError[]> {
-  const { configJson, source, tokenizer } = await openModelFolder(await findModel(path))
+  const { configJson, source, tokenizer } = await openModelFolder(path)
   try {
     const config = parseOptConfig(configJson)
     if (!tokenizer)
@@ -114,8 +119,8 @@ interface Contents {
   readonly tensors: readonly TensorInfo[]
 }
 
-async function inspect(path: string): Promise<Contents> {
-  const { configJson, source } = await open(await findModel(path))
+async function inspect(path: string, place: string): Promise<Contents> {
+  const { configJson, source } = await open(place)
   try {
     const config = configJson === null ? null : parseOptConfig(configJson)
     const tensors = [...source.tensors.values()]

@@ -10,8 +10,17 @@ import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
 import { plannerNames } from '../../predictor/planners.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
+import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, storageOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  modelOption,
+  offlineOption,
+  quietOption,
+  revisionOption,
+  storageOption,
+  type ModelFlags,
+} from '../flags.ts'
 import { formatMask, formatShare, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
@@ -52,6 +61,8 @@ export function addMasks(program: Command, session: Session): void {
     .description('show what a planner keeps for a prompt, and how far it is what the continuation needs')
     .argument('[prompt]', 'text to decide by')
     .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
     .option('--text <file>', 'a file with the prompt instead')
     .option(
       '--tokens <count>',
@@ -88,6 +99,7 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
 /** A mask and what it is of. */
 interface Decided {
   readonly model: string
+  readonly origin: HubOrigin | null
   /** D */
   readonly width: number
   readonly prompt: { readonly text: string; readonly ids: readonly number[]; readonly left: number }
@@ -107,6 +119,7 @@ async function decide(opt: ShadowOpt, text: string, flags: MasksFlags): Promise<
   const truth = continuation === undefined ? null : await opt.mask(ids, { ...options, planner: 'oracle' })
   return {
     model: opt.name,
+    origin: opt.origin,
     width: opt.config.width,
     prompt: { text, ids, left: all.length - ids.length },
     mask,
@@ -153,12 +166,13 @@ function overlapOf(
   }
 }
 
-function summary({ model, width, prompt, mask, truth }: Decided, flags: MasksFlags): object {
+function summary({ model, origin, width, prompt, mask, truth }: Decided, flags: MasksFlags): object {
   const { planner, criterion, scope, sparsity, headSparsity, neuronSparsity, seed, released, continuation } =
     flags
   const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, width)
   return {
     model,
+    ...(origin && { hub: origin }),
     prompt: prompt.text,
     tokens: prompt.ids,
     ...(continuation !== undefined && { continuation }),

@@ -10,7 +10,14 @@ import { readParityCases, readParityFile } from '../../eval/parity/files.ts'
 import { describeBound } from '../../eval/parity/kinds.ts'
 import { encodeSafetensors } from '../../io/safetensors_writer.ts'
 import { exitCodes } from '../failure.ts'
-import { backendOption, modelOption, quietOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  modelOption,
+  offlineOption,
+  quietOption,
+  revisionOption,
+  type ModelFlags,
+} from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
@@ -47,6 +54,8 @@ export function addParity(program: Command, session: Session): void {
     .command('export')
     .description('run a model on cases and write every intermediate result')
     .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
     .requiredOption('--cases <file>', 'safetensors with the cases')
     .requiredOption('-o, --output <file>', 'safetensors to write')
     .addOption(backendOption())

@@ -27,7 +27,9 @@ import {
   backendOption,
   cacheOption,
   modelOption,
+  offlineOption,
   quietOption,
+  revisionOption,
   seedOption,
   storageOption,
   threadsOption,
@@ -84,6 +86,8 @@ export function addPerplexity(program: Command, session: Session): void {
     .command('perplexity')
     .description('measure perplexity per word and per token, dense and with units skipped')
     .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
     .option('--text <file...>', 'texts to read, each a page')
     .option('--wikitext <file>', 'WikiText to read, raw or parquet')
     .addOption(
@@ -150,6 +154,7 @@ function measure(
         model: opt.model,
         modelName: opt.name,
         modelFiles: opt.files,
+        modelOrigin: opt.origin,
         encode: (part) => opt.encode(part),
         text,
         configurations,

@@ -6,7 +6,7 @@ import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { parameterShapes } from '../../model/opt/names.ts'
 import { fileKind, joinPath, makeFolder } from '../../platform/platform.ts'
-import { embeddedName, findModel } from '../../shadow_opt.ts'
+import { embeddedName, findModel } from '../../io/find_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import {
   addToCurve,
@@ -127,7 +127,7 @@ async function runPretrain(session: Session, flags: PretrainFlags): Promise<void
   const checkpoint = resume ? await openCheckpoint(output) : null
   try {
     const plan = await readPlan(
-      flags.config ?? (resume ? output : await findModel(embeddedName)),
+      flags.config ?? (resume ? output : (await findModel(embeddedName)).path),
       flags.tokenizer,
     )
     const settings = settingsOf(flags, checkpoint?.settings ?? embeddedRecipe)

@@ -27,7 +27,15 @@ import {
 import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { backendOption, modelOption, quietOption, seedOption, type ModelFlags } from '../flags.ts'
+import {
+  backendOption,
+  modelOption,
+  offlineOption,
+  quietOption,
+  revisionOption,
+  seedOption,
+  type ModelFlags,
+} from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
@@ -82,6 +90,8 @@ export function addReproduce(program: Command, session: Session): void {
       experimentsFlag,
     )
     .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
     .option('--sparsity <list>', 'shares to skip, separated by commas, such as 0.5,0.8', sparsityListFlag)
     .addOption(criterion())
     .addOption(scope())
@@ -181,12 +191,13 @@ function run(
 /** The model and the way to its text. */
 function sourceOf(
   opt: ShadowOpt,
-): Pick<LabOptions, 'model' | 'modelName' | 'modelFiles' | 'encode' | 'argv' | 'threads'> {
+): Pick<LabOptions, 'model' | 'modelName' | 'modelFiles' | 'modelOrigin' | 'encode' | 'argv' | 'threads'> {
   const [, weights] = opt.files
   return {
     model: opt.model,
     modelName: opt.name,
     modelFiles: opt.files,
+    modelOrigin: opt.origin,
     encode: (text) => opt.encode(text),
     argv: commandArguments(),
     // Threads read the model again, from its weights and the configuration beside them.

@@ -13,7 +13,7 @@ import type { OptModel } from '../../model/opt/opt_model.ts'
 import type { PredictorKind } from '../../predictor/card.ts'
 import type { Predictor } from '../../predictor/predictor_file.ts'
 import { pause } from '../../train/pause.ts'
-import { hashTexts, makeProvenance, type Provenance } from '../provenance.ts'
+import { hashTexts, makeProvenance, modelSource, type Provenance } from '../provenance.ts'
 import { turnOrder } from '../turns.ts'
 import { makeArms, planOf, type BenchArm, type BenchPlanner, type Deciders } from './arms.ts'
 import { Job, randomIds, type Threads } from './job.ts'
@@ -137,12 +137,11 @@ export class Bench {
     const hashes: { name: string; text: string }[] = []
     for (const subject of subjects) hashes.push({ name: subject.model, text: await subject.hash() })
     const [{ text: only }] = hashes
+    const [{ origin }] = subjects
+    const names = hashes.map(({ name }) => name).join(', ')
     return makeProvenance({
       backend,
-      model: {
-        name: hashes.map(({ name }) => name).join(', '),
-        hash: hashes.length === 1 ? only : await hashTexts(hashes),
-      },
+      model: modelSource(names, hashes.length === 1 ? only : await hashTexts(hashes), origin),
       data: { name: 'random prompts', hash: await hashTexts([]) },
       seed,
       argv,

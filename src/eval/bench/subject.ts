@@ -2,6 +2,7 @@
  * The models that are measured: a checkpoint, or the sizes of one with random weights.
  */
 import type { Backend } from '../../backends/backend.ts'
+import type { HubOrigin } from '../../io/hub.ts'
 import { openModelFolder } from '../../io/load.ts'
 import { parseOptConfig, type OptConfig } from '../../model/opt/config.ts'
 import type { Storage } from '../../model/opt/matrix.ts'
@@ -34,6 +35,8 @@ export interface BenchSubject {
   readonly architecture: Architecture
   /** SHA-256 of what it is made from. */
   hash(): Promise<string>
+  /** Where on the hub it came from; null if it did not. */
+  readonly origin: HubOrigin | null
   /** The weights; to be closed. */
   open(): Promise<TensorSource>
 }
@@ -70,6 +73,7 @@ export function randomSubject(name: string, config: OptConfig, seed: number): Be
     model,
     ...sizesOf(model, config),
     weights: 'random',
+    origin: null,
     hash: () => hashTexts([{ name: model, text: JSON.stringify([config, seed]) }]),
     open: async () => new RandomSource(parameterShapes(config), seed),
   }
@@ -78,15 +82,21 @@ export function randomSubject(name: string, config: OptConfig, seed: number): Be
 /**
  * A checkpoint.
  * @param folder of a model in Hugging Face form
+ * @param origin where on the hub it came from, if it did
  * @throws what `openModelFolder` and `parseOptConfig` throw
  */
-export async function checkpointSubject(model: string, folder: string): Promise<BenchSubject> {
+export async function checkpointSubject(
+  model: string,
+  folder: string,
+  origin: HubOrigin | null = null,
+): Promise<BenchSubject> {
   const { configJson, files, source } = await openModelFolder(folder)
   await source.close()
   return {
     model,
     ...sizesOf(model, parseOptConfig(configJson)),
     weights: 'checkpoint',
+    origin,
     hash: () => hashFiles([files.config, files.weights]),
     open: async () => (await openModelFolder(folder)).source,
   }

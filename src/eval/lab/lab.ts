@@ -21,7 +21,8 @@ import { hashWindows } from '../calibration/manifest.ts'
 import type { ThreadModel } from '../calibration/pool.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../corpus.ts'
 import type { PartStore } from '../part_store.ts'
-import { hashFiles, hashTexts, makeProvenance, type Provenance } from '../provenance.ts'
+import type { HubOrigin } from '../../io/hub.ts'
+import { hashFiles, hashTexts, makeProvenance, modelSource, type Provenance } from '../provenance.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../windows.ts'
 import { predictorKindOf, type Arm, type ExampleSettings } from './arm.ts'
 import { collectDataset, collectWindows, type Ground } from './collect_windows.ts'
@@ -34,6 +35,8 @@ export interface LabOptions {
   /** What the model is called in reports, and the files it was read from. */
   readonly modelName: string
   readonly modelFiles: readonly string[]
+  /** Where on the hub they came from, if they did. */
+  readonly modelOrigin?: HubOrigin | null
   /** Text to ids, nothing added. */
   readonly encode: Encode
   /** Default: the Brown corpus. */
@@ -300,10 +303,10 @@ export class Lab {
 
   /** Where the numbers of a report come from. */
   provenance(seed: number): Promise<Provenance> {
-    const { model, modelName, argv = [] } = this.options
+    const { model, modelName, modelOrigin, argv = [] } = this.options
     return makeProvenance({
       backend: model.backend.name,
-      model: { name: modelName, hash: this.modelHash },
+      model: modelSource(modelName, this.modelHash, modelOrigin),
       data: { name: this.#dataName, hash: this.dataHash },
       seed,
       argv,

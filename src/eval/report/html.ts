@@ -6,6 +6,7 @@
  */
 import { sha256 } from '../../platform/platform.ts'
 import type { ExperimentResult, LayerSparsity, Plot } from '../experiment.ts'
+import type { HubOrigin } from '../../io/hub.ts'
 import type { Provenance } from '../provenance.ts'
 import { figure } from './cells.ts'
 import { drawPlot } from './draw.ts'
@@ -167,6 +168,7 @@ function provenanceList(provenance: Provenance): Markup {
     ['processor', `${processor}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`],
     ['backend', backend],
     ['model', markup`${model.name}, SHA-256 <code>${model.hash}</code>`],
+    ...(model.hub ? [revisionRow(model.hub)] : []),
     ['data', markup`${data.name}, SHA-256 <code>${data.hash}</code>`],
     ['seed', seed],
     ['command', markup`<code>shadowllm ${argv.join(' ')}</code>`],
@@ -177,4 +179,8 @@ ${rows.map(
   ([name, value]) => markup`<dt>${name}</dt><dd>${value}</dd>
 `,
 )}</dl>`
+}
+
+function revisionRow({ repository, revision, commit }: HubOrigin): readonly [string, Content] {
+  return ['revision', markup`${revision} of ${repository}, commit <code>${commit}</code>`]
 }

@@ -1,0 +1,205 @@
+/**
+ * A model of the hub, from its name to text, as a user meets it: downloaded, cached, loaded, run; then without the hub.
+ */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { ShadowOpt, type OpenProgress } from '../../src/index.ts'
+import { byteCharacters, specialTokens } from '../../src/io/vocabulary.ts'
+import { fixtures } from '../golden/golden.ts'
+import { MockHub, sha256 } from '../io/mock_hub.ts'
+import { runCli, type CliResult } from './run_cli.ts'
+
+const golden = join(fixtures, 'golden/preln')
+const commit = 'a'.repeat(40)
+
+/** A tokenizer of one token per byte; the printable ones come first, as the model has no more than 99. */
+const vocabulary = [
+  ...specialTokens,
+  ...byteCharacters.filter((_, byte) => byte >= 0x20 && byte < 0x7f),
+  ...byteCharacters.filter((_, byte) => byte < 0x20 || byte >= 0x7f),
+]
+
+/** The golden model as facebook/opt-* are: a `.bin` and a pair of tokenizer files, among others. */
+const repository = new Map([
+  ['README.md', Buffer.from('# A tiny model')],
+  ['config.json', readFileSync(join(golden, 'config.json'))],
+  ['flax_model.msgpack', Buffer.alloc(2000)],
+  ['generation_config.json', Buffer.from('{}')],
+  ['merges.txt', Buffer.from('#version: 0.2\n')],
+  ['pytorch_model.bin', readFileSync(join(golden, 'pytorch_model.bin'))],
+  ['vocab.json', Buffer.from(JSON.stringify(Object.fromEntries(vocabulary.map((token, id) => [token, id]))))],
+])
+
+let hub: MockHub
+beforeAll(async () => {
+  hub = await MockHub.start()
+  for (const [name, content] of repository) hub.files.set(name, content)
+})
+afterAll(() => hub.stop())
+
+/** A new cache, and the environment that points to it and to the hub. */
+function surroundings(endpoint: string = hub.endpoint): { cache: string; env: Record<string, string> } {
+  const home = mkdtempSync(join(tmpdir(), 'shadowllm-home-'))
+  onTestFinished(() => rmSync(home, { recursive: true }))
+  const env = {
+    HF_ENDPOINT: endpoint,
+    HF_HOME: home,
+    HF_TOKEN: 'hf_secret',
+    HF_HUB_OFFLINE: '',
+    HF_HUB_CACHE: '',
+  }
+  return { cache: join(home, 'hub'), env }
+}
+
+const generate = (more: readonly string[], env: Record<string, string>): Promise<CliResult> =>
+  runCli(['generate', 'Once upon', '--max-tokens', '8', '-m', hub.id, ...more], { env })
+
+test('generate -m downloads, caches, loads and runs; --offline does it again without the hub', async () => {
+  const first = await MockHub.start()
+  for (const [name, content] of repository) first.files.set(name, content)
+  const { cache, env } = surroundings(first.endpoint)
+  const online = await generate([], env)
+  expect(online).toMatchObject({ code: 0, stderr: '' })
+
+  const opt = await ShadowOpt.fromPretrained(golden, { backend: 'reference' })
+  const ids = ['</s>', ...'Once upon'.replace(' ', byteCharacters[0x20])].map((token) =>
+    vocabulary.indexOf(token),
+  )
+  const tokens: number[] = []
+  for await (const { token } of opt.generate([specialTokens.indexOf('</s>'), ...ids.slice(1)], {
+    maxTokens: 8,
+  }))
+    tokens.push(token)
+  await opt.dispose()
+  const json = await generate(['--json'], env)
+  expect(JSON.parse(json.stdout)).toMatchObject({ tokens, model: hub.id, hub: { revision: 'main', commit } })
+  expect(first.served).toEqual(['config.json', 'vocab.json', 'merges.txt', 'pytorch_model.bin'])
+
+  await first.stop()
+  const kept = join(cache, 'models--someone--tiny')
+  expect(readFileSync(join(kept, 'refs/main'), 'utf8')).toBe(commit)
+  for (const more of [
+    ['--offline'],
+    ['--offline', '--revision', 'main'],
+    ['--offline', '--revision', commit],
+  ])
+    expect(await generate(more, env)).toEqual(online)
+  expect(await generate([], { ...env, HF_HUB_OFFLINE: '1' })).toEqual(online)
+  const unknown = await generate(['--offline', '--revision', 'v2'], env)
+  expect(unknown).toMatchObject({ code: 5, stdout: '' })
+  expect(unknown.stderr).toMatch(/^shadowllm: someone\/tiny at v2: expected [^\n]+ \[HUB_OFFLINE\]\n$/)
+})
+
+test('the revision asked for and its commit are in the report', async () => {
+  const { env } = surroundings()
+  const text = join(surroundings().cache, '..', 'text')
+  writeFileSync(text, 'Once upon a time there was a text.')
+  const args = [
+    'perplexity',
+    '-m',
+    hub.id,
+    '--revision',
+    'main',
+    '--planner',
+    'random',
+    '--text',
+    text,
+    '--json',
+  ]
+  const { code, stdout, stderr } = await runCli(args, { env })
+  expect([code, stderr]).toEqual([0, ''])
+  expect((JSON.parse(stdout) as { provenance: unknown }).provenance).toMatchObject({
+    model: { name: hub.id, hub: { repository: hub.id, revision: 'main', commit } },
+  })
+})
+
+test('a folder of that name is taken before the hub is asked', async () => {
+  const { env } = surroundings()
+  const before = hub.asked.length
+  const { code, stderr } = await runCli(['generate', 'a', '-m', 'src/io'], { env })
+  expect([code, stderr.includes('[MODEL_CONFIG]'), hub.asked.length]).toEqual([3, true, before])
+})
+
+test('the library downloads, says how far it is, and says where the model came from', async () => {
+  const { env } = surroundings()
+  const before = Object.fromEntries(Object.keys(env).map((name) => [name, process.env[name]]))
+  Object.assign(process.env, env)
+  onTestFinished(() => {
+    for (const [name, value] of Object.entries(before)) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  })
+  const seen: OpenProgress[] = []
+  const opt = await ShadowOpt.fromPretrained(hub.id, {
+    revision: commit,
+    onProgress: (one) => seen.push(one),
+  })
+  expect(opt.name).toBe(hub.id)
+  expect(opt.origin).toEqual({ repository: hub.id, revision: commit, commit })
+  await opt.dispose()
+  const stages = seen.map(({ stage }) => stage)
+  expect([stages[0], stages.at(-1), stages.lastIndexOf('download') < stages.indexOf('load')]).toEqual([
+    'download',
+    'load',
+    true,
+  ])
+})
+
+describe('processes', () => {
+  test('two that download at once both end right', async () => {
+    const { cache, env } = surroundings()
+    const both = await Promise.all([generate([], env), generate([], env)])
+    expect(both[0]).toMatchObject({ code: 0, stderr: '' })
+    expect(both[1]).toEqual(both[0])
+    const blobs = readdirSync(join(cache, 'models--someone--tiny/blobs'))
+    expect(blobs.toSorted()).toEqual(blobs.filter((name) => /^[0-9a-f]{40,64}$/.test(name)).toSorted())
+    expect(blobs).toHaveLength(4)
+  })
+
+  test('one that is killed leaves what it has to the next one', async () => {
+    const { cache, env } = surroundings()
+    const blobs = join(cache, 'models--someone--tiny/blobs')
+    const content = repository.get('pytorch_model.bin') as Buffer
+    const half = content.length >> 1
+    hub.misbehave = ({ at, range, response }) => {
+      if (at !== 'store' || range !== undefined) return false
+      response.writeHead(200, { 'content-length': content.length }).write(content.subarray(0, half))
+      return true
+    }
+    onTestFinished(() => {
+      hub.misbehave = () => false
+    })
+    const partial = (): string | undefined =>
+      existsSync(blobs) ? readdirSync(blobs).find((name) => name.includes('.partial')) : undefined
+    const isHalf = (): boolean => {
+      const name = partial()
+      return name !== undefined && readFileSync(join(blobs, name)).length === half
+    }
+    const args = ['generate', 'a', '--max-tokens', '2', '-m', hub.id]
+    expect(await runCli(args, { env, killWhen: isHalf })).toEqual({ code: null, stdout: '', stderr: '' })
+    expect(partial()).toMatch(/^[0-9a-f]{64}\.partial\.\d+-.*\.tmp$/)
+    const before = hub.asked.length
+    expect((await runCli(args, { env })).code).toBe(0)
+    const ranges = hub.asked
+      .slice(before)
+      .filter(({ at }) => at === 'store')
+      .map(({ range }) => range)
+    expect(ranges).toEqual([`bytes=${half}-`])
+    expect(sha256(readFileSync(join(blobs, sha256(content))))).toBe(sha256(content))
+    expect(partial()).toBe(undefined)
+  })
+
+  test('ctrl-C ends a download with 130 and one line', async () => {
+    const { cache, env } = surroundings()
+    hub.misbehave = ({ at }) => at === 'store'
+    onTestFinished(() => {
+      hub.misbehave = () => false
+    })
+    const interruptAt = join(cache, 'models--someone--tiny/snapshots', commit, 'merges.txt')
+    const result = await runCli(['generate', 'a', '-m', hub.id], { env, interruptAt })
+    expect(result).toEqual({ code: 130, stdout: '', stderr: 'shadowllm: interrupted [INTERRUPTED]\n' })
+  })
+})

@@ -1,0 +1,37 @@
+/**
+ * What people call a model by: `embedded`, a folder or a file, or a name on the hub; made a path.
+ */
+import { exists, pathOfUrl } from '../platform/platform.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { openHubModel, type HubOptions, type HubOrigin } from './hub.ts'
+import { isModelId } from './hub/names.ts'
+
+/** The name of the small trained model that comes with this package. */
+export const embeddedName = 'embedded'
+
+/** Where a model is. */
+export interface FoundModel {
+  /** Its folder, or its file of weights. */
+  readonly path: string
+  /** Where it came from; null if it was here. */
+  readonly origin: HubOrigin | null
+}
+
+/**
+ * Finds a model, and downloads it if it is on the hub only: what is here goes before a name on the hub.
+ * @throws UsageError HUB_REVISION for a revision of something else; what `openHubModel` throws
+ */
+export async function findModel(pathOrName: string, options: HubOptions = {}): Promise<FoundModel> {
+  const isEmbedded = pathOrName === embeddedName
+  if (!isEmbedded && isModelId(pathOrName) && !(await exists(pathOrName))) {
+    const { folder, origin } = await openHubModel(pathOrName, options)
+    return { path: folder, origin }
+  }
+  if (options.revision !== undefined)
+    throw new UsageError(
+      'HUB_REVISION',
+      `revision: expected the name of a model on the hub beside it, got ${pathOrName}`,
+    )
+  const embedded = new URL('../../fixtures/tiny-opt/', import.meta.url)
+  return { path: isEmbedded ? pathOfUrl(embedded) : pathOrName, origin: null }
+}

@@ -1,0 +1,242 @@
+/**
+ * One file from the hub into the cache, in as many pieces as the network makes of it.
+ *
+ * Content that is still coming stands beside its place as `<hash>.partial`, or under a temporary name of the process that
+ * fills it. Two processes never fill the same file: each takes what it finds by renaming it, and one that finds nothing
+ * begins anew; the second to finish puts the same bytes in the same place. What a killed process left is found by the
+ * next one.
+ *
+ * That the pieces belong together is what the hash of the whole says, over every byte that was written, those of earlier
+ * runs included. `If-Range` could not say it: the store that the hub sends us to has etags of its own.
+ */
+import {
+  fileKind,
+  fileNameOf,
+  folderOf,
+  joinPath,
+  listAbandoned,
+  openGrowing,
+  remove,
+  rename,
+  startHash,
+  temporaryName,
+  type GrowingFile,
+  type RunningHash,
+} from '../../platform/platform.ts'
+import { hubRefusal, quote } from '../refusal.ts'
+import { sizeOf, type ModelCache, type RemoteFile } from './cache.ts'
+import { PassingFailure } from './patience.ts'
+import type { HubClient, HubReply } from './requests.ts'
+
+/** What is downloaded, and who wants to know. */
+export interface Download {
+  readonly client: HubClient
+  readonly cache: ModelCache
+  readonly address: URL
+  readonly file: RemoteFile
+  /** What errors call it. */
+  readonly subject: string
+  readonly signal?: AbortSignal
+  /** Bytes of the file that are here; fewer than before where it had to begin again. */
+  readonly onBytes: (done: number) => void
+}
+
+/** A connection that brought less counts as a failure. */
+const LEAST_PROGRESS = 2 ** 20
+const READ_BACK = 2 ** 22
+
+/**
+ * Downloads content to its place in the cache. What came stays for the next attempt, whatever ends this one.
+ * @throws HubError HUB_NETWORK, HUB_BUSY, HUB_STATUS, HUB_NOT_FOUND, HUB_ACCESS, HUB_REDIRECT, HUB_ANSWER, HUB_SIZE,
+ *   HUB_HASH, HUB_CACHE; the signal's reason
+ */
+export async function downloadBlob(download: Download): Promise<void> {
+  const { cache, file } = download
+  const place = cache.blob(file)
+  await cache.guard(place, async () => {
+    const mine = await takePartial(place)
+    try {
+      await fillFile(download, mine)
+      await rename(mine, place).catch((error: unknown) => takenByAnother(download, error))
+    } catch (error) {
+      await leavePartial(mine, place)
+      throw error
+    }
+    await removePartials(place)
+  })
+}
+
+/** Somebody else may have taken and finished what we thought was ours: a process of another container, say. */
+async function takenByAnother({ cache, file }: Download, error: unknown): Promise<void> {
+  if (!(await cache.hasBlob(file))) throw error
+}
+
+const partialOf = (place: string): string => `${place}.partial`
+
+/** Every partial file of a place that belongs to no running process. */
+async function freePartials(place: string): Promise<string[]> {
+  const own = `${fileNameOf(partialOf(place))}.`
+  const abandoned = (await listAbandoned(folderOf(place))).filter((name) => name.startsWith(own))
+  return [partialOf(place), ...abandoned.map((name) => joinPath(folderOf(place), name))]
+}
+
+/** A name of our own for what is left of an earlier attempt, or for a new file. */
+async function takePartial(place: string): Promise<string> {
+  const mine = temporaryName(partialOf(place))
+  for (const free of await freePartials(place)) {
+    try {
+      await rename(free, mine)
+      return mine
+    } catch (error) {
+      // Another process was faster, or there is none.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
+  return mine
+}
+
+async function leavePartial(mine: string, place: string): Promise<void> {
+  if ((await fileKind(mine)) === 'missing') return
+  if ((await sizeOf(mine)) === 0) await remove(mine)
+  else await rename(mine, partialOf(place))
+}
+
+async function removePartials(place: string): Promise<void> {
+  for (const path of await freePartials(place)) await remove(path)
+}
+
+/** Fills a file until it is the one the hub described. */
+async function fillFile(download: Download, path: string): Promise<void> {
+  const growing = await openGrowing(path)
+  try {
+    let inherited = growing.size
+    if (inherited > download.file.size) {
+      await growing.cut(0)
+      inherited = 0
+    }
+    const digest = await new Filling(download, growing).fill(inherited)
+    if (digest !== download.file.hash) {
+      // An earlier run's part may be to blame; once more without it.
+      await growing.cut(0)
+      const again = inherited > 0 ? await new Filling(download, growing).fill(0) : digest
+      if (again !== download.file.hash) {
+        await growing.cut(0)
+        throw hubRefusal('HUB_HASH', download.subject, `content with hash ${download.file.hash}`, again)
+      }
+    }
+    await growing.sync()
+  } finally {
+    await growing.close()
+  }
+}
+
+/** One pass over a file, from what is there to its end, with the hash of all of it. */
+class Filling {
+  readonly #download: Download
+  readonly #growing: GrowingFile
+  #hash: RunningHash
+  /** Bytes that are in the file and in the hash. */
+  #done = 0
+
+  constructor(download: Download, growing: GrowingFile) {
+    this.#download = download
+    this.#growing = growing
+    this.#hash = beginHash(download.file)
+  }
+
+  /** Fills the file; its hash. @param inherited bytes of it that are there */
+  async fill(inherited: number): Promise<string> {
+    const { client, file, signal } = this.#download
+    await this.#readBack(inherited)
+    const patience = client.patience(signal)
+    let counted = this.#done
+    while (this.#done < file.size) {
+      try {
+        await this.#fetchRest()
+      } catch (failure) {
+        // Measured from where it last counted: a server that begins again each time gets nowhere.
+        if (this.#done >= counted + LEAST_PROGRESS) {
+          counted = this.#done
+          patience.progressed()
+        }
+        await patience.after(failure)
+      }
+    }
+    return this.#hash.digest()
+  }
+
+  async #readBack(length: number): Promise<void> {
+    while (this.#done < length) {
+      this.#download.signal?.throwIfAborted()
+      const part = await this.#growing.read(this.#done, Math.min(READ_BACK, length - this.#done))
+      if (part.length === 0) return
+      this.#take(part)
+    }
+  }
+
+  async #fetchRest(): Promise<void> {
+    const { client, address, subject, file, signal } = this.#download
+    const headers: Record<string, string> = this.#done > 0 ? { range: `bytes=${this.#done}-` } : {}
+    const reply = await client.open(address, { subject, headers, signal })
+    try {
+      await this.#judge(reply)
+      for await (const piece of reply.pieces()) {
+        if (this.#done + piece.length > file.size) {
+          await this.#restart()
+          throw hubRefusal('HUB_SIZE', subject, `${file.size} bytes`, 'more')
+        }
+        await this.#growing.write(this.#done, piece)
+        this.#take(piece)
+      }
+    } finally {
+      reply.close()
+    }
+    if (this.#done < file.size)
+      throw new PassingFailure(hubRefusal('HUB_NETWORK', subject, `${file.size} bytes`, `${this.#done}`))
+  }
+
+  /** Judges an answer before a byte of it is kept. */
+  async #judge({ status, headers, linkedEtag }: HubReply): Promise<void> {
+    const { subject, file } = this.#download
+    const etag = linkedEtag?.replace(/^W\//, '').replaceAll('"', '') ?? null
+    if (etag !== null && etag !== file.hash)
+      throw hubRefusal('HUB_HASH', subject, `content with hash ${file.hash}`, quote(etag))
+    if (/^text\/html\b/i.test(headers.get('content-type') ?? ''))
+      throw hubRefusal('HUB_ANSWER', subject, 'a file', 'a web page')
+    if (status === 200) await this.#restart() // From the beginning, whatever was asked for.
+    const length = headers.get('content-length')
+    const rest = file.size - this.#done
+    if (length !== null && !headers.has('content-encoding') && Number(length) !== rest)
+      throw hubRefusal('HUB_SIZE', subject, `${rest} bytes`, length)
+    const range = headers.get('content-range')
+    if (status === 206 && !new RegExp(`^bytes ${this.#done}-\\d+/(?:${file.size}|\\*)$`).test(range ?? ''))
+      throw hubRefusal(
+        'HUB_ANSWER',
+        subject,
+        `bytes from ${this.#done} of ${file.size}`,
+        quote(range ?? 'nothing'),
+      )
+  }
+
+  async #restart(): Promise<void> {
+    if (this.#done === 0) return
+    await this.#growing.cut(0)
+    this.#done = 0
+    this.#hash = beginHash(this.#download.file)
+    this.#download.onBytes(0)
+  }
+
+  #take(piece: Uint8Array): void {
+    this.#hash.update(piece)
+    this.#done += piece.length
+    this.#download.onBytes(this.#done)
+  }
+}
+
+/** Git hashes a file behind a line that says how long it is. */
+function beginHash({ hashKind, size }: RemoteFile): RunningHash {
+  if (hashKind === 'sha256') return startHash('sha256')
+  const hash = startHash('sha1')
+  hash.update(new TextEncoder().encode(`blob ${size}\0`))
+  return hash
+}

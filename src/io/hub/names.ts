@@ -1,0 +1,45 @@
+/**
+ * Names of models and revisions, judged before they become part of an address or a path.
+ */
+import { UsageError } from '../../tensor/errors.ts'
+import { quote } from '../refusal.ts'
+import { safePath } from '../safe_path.ts'
+
+/** The revision that is meant where none is said. */
+export const usualRevision = 'main'
+
+/** Letters and digits first and last; dots, dashes and underscores between them, but no two dots or dashes together. */
+const NAME = /^(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?$/
+
+/** Whether this can be the name of a model on the hub: an organisation and a name, as in `facebook/opt-1.3b`. */
+export function isModelId(text: string): boolean {
+  const parts = text.split('/')
+  return parts.length === 2 && parts.every((part) => NAME.test(part)) && !text.endsWith('.git')
+}
+
+/** The same name. @throws UsageError HUB_ID */
+export function checkModelId(text: string): string {
+  if (isModelId(text)) return text
+  throw new UsageError(
+    'HUB_ID',
+    `model: expected a name such as facebook/opt-125m, got ${text === '' ? 'nothing' : quote(text)}`,
+  )
+}
+
+/** Whether this is a commit in full: the one revision that cannot come to mean something else. */
+export function isCommit(text: string): boolean {
+  return /^[0-9a-f]{40}$/.test(text)
+}
+
+/** The same revision, if it can be the name of a branch, a tag or a commit. @throws UsageError HUB_REVISION */
+export function checkRevision(text: string): string {
+  try {
+    return safePath(text, 'revision')
+  } catch (error) {
+    throw new UsageError(
+      'HUB_REVISION',
+      `revision: expected a branch, a tag or a commit, got ${text === '' ? 'nothing' : quote(text)}`,
+      { cause: error },
+    )
+  }
+}

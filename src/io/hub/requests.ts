@@ -1,0 +1,219 @@
+/**
+ * Requests to the hub, and to where it sends us: every hop is judged here.
+ *
+ * Invariants: the token goes to the hub's own host and nowhere else, whatever redirects say; what is encrypted stays so;
+ * facts about a model (its commit, its hashes) come from the hub itself, only the bytes may come from elsewhere; an
+ * answer that is read into memory has a limit; a connection that says nothing for a while counts as dropped.
+ */
+import type { HubError } from '../../tensor/errors.ts'
+import { TEXT_LIMIT } from '../files.ts'
+import { hubRefusal, quote } from '../refusal.ts'
+import { Patience, PassingFailure, waitBudget } from './patience.ts'
+import type { HubSettings } from './settings.ts'
+
+/** What is asked for. */
+export interface HubRequest {
+  /** What errors call it. */
+  readonly subject: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Whether only the hub itself may answer. */
+  readonly hubOnly?: boolean
+  readonly signal?: AbortSignal
+}
+
+/** An answer whose body is still to come. Read it to its end, or close it. */
+export interface HubReply {
+  readonly status: number
+  readonly headers: Headers
+  /** What the hub said, on the way, the content is named by; null if it did not. */
+  readonly linkedEtag: string | null
+  /** The body in pieces. @throws PassingFailure if the connection drops; the signal's reason */
+  pieces(): AsyncGenerator<Uint8Array, void, void>
+  close(): void
+}
+
+const MOST_REDIRECTS = 5
+const redirects = new Set([301, 302, 303, 307, 308])
+/** What may be otherwise in a moment. */
+const passing = new Set([408, 425, 429, 500, 502, 503, 504])
+
+/** Asks the hub of one place, for one load. */
+export class HubClient {
+  readonly settings: HubSettings
+  /** The address of the hub without a slash at its end. */
+  readonly base: string
+  readonly #budget = waitBudget()
+
+  constructor(settings: HubSettings) {
+    this.settings = settings
+    this.base = settings.endpoint.href.replace(/\/+$/, '')
+  }
+
+  /** The patience with one more thing to fetch. */
+  patience(signal: AbortSignal | undefined): Patience {
+    return new Patience(this.settings.wait, this.#budget, signal)
+  }
+
+  /** An address at the hub; each part is encoded, and so stays a part. */
+  address(...parts: readonly string[]): URL {
+    return new URL(`${this.base}/${parts.map(encodeURIComponent).join('/')}`)
+  }
+
+  /**
+   * Opens an address, redirects followed.
+   * @throws PassingFailure for what may be otherwise in a moment; HubError HUB_NOT_FOUND, HUB_ACCESS, HUB_STATUS,
+   *   HUB_REDIRECT; the signal's reason
+   */
+  async open(address: URL, request: HubRequest): Promise<HubReply> {
+    const { subject } = request
+    let url = address
+    let linkedEtag: string | null = null
+    for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
+      const atHub = this.#isHub(url)
+      if (request.hubOnly && !atHub)
+        throw hubRefusal('HUB_REDIRECT', subject, `an answer of ${this.settings.endpoint.host}`, url.host)
+      const reply = await this.#send(url, atHub, request)
+      if (atHub) linkedEtag = reply.headers.get('x-linked-etag') ?? linkedEtag
+      if (reply.status === 200 || reply.status === 206) return { ...reply, linkedEtag }
+      reply.close()
+      if (!redirects.has(reply.status)) throw failureOf(reply, url, request.subject)
+      url = judgeRedirect(url, reply.headers.get('location'), subject)
+    }
+    throw hubRefusal('HUB_REDIRECT', subject, `at most ${MOST_REDIRECTS} redirects`, 'more')
+  }
+
+  /**
+   * `fetch` for a library that asks the hub for facts: JSON of the hub itself, complete, after as many attempts as it
+   * takes. The token is added here; the library does not know it.
+   */
+  factFetch(subject: string, signal: AbortSignal | undefined): typeof fetch {
+    return async (input) => {
+      const patience = this.patience(signal)
+      const address = new URL(input instanceof Request ? input.url : input)
+      for (;;) {
+        try {
+          return await this.#fact(address, { subject, signal, hubOnly: true })
+        } catch (failure) {
+          await patience.after(failure)
+        }
+      }
+    }
+  }
+
+  async #fact(address: URL, request: HubRequest): Promise<Response> {
+    const reply = await this.open(address, { ...request, headers: { accept: 'application/json' } })
+    try {
+      const type = reply.headers.get('content-type') ?? 'nothing'
+      if (!/^application\/json\b/i.test(type))
+        throw hubRefusal('HUB_ANSWER', request.subject, 'JSON of the hub', quote(type))
+      const parts: Uint8Array[] = []
+      let length = 0
+      for await (const piece of reply.pieces()) {
+        length += piece.length
+        if (length > TEXT_LIMIT)
+          throw hubRefusal('HUB_ANSWER', request.subject, `at most ${TEXT_LIMIT} bytes`, 'more')
+        parts.push(piece)
+      }
+      const link = reply.headers.get('link')
+      return new Response(new Blob(parts as BlobPart[]), { headers: link === null ? {} : { link } })
+    } finally {
+      reply.close()
+    }
+  }
+
+  async #send(url: URL, atHub: boolean, request: HubRequest): Promise<HubReply> {
+    const { signal, subject } = request
+    const { token, stallAfter } = this.settings
+    const end = new AbortController()
+    const stop = AbortSignal.any(signal ? [signal, end.signal] : [end.signal])
+    const guarded = async <T>(action: () => Promise<T>): Promise<T> => {
+      const timer = setTimeout(() => end.abort(new Error('silence')), stallAfter)
+      try {
+        return await action()
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw new PassingFailure(dropped(error, url, subject))
+      } finally {
+        clearTimeout(timer)
+      }
+    }
+    const response = await guarded(() =>
+      fetch(url, {
+        redirect: 'manual',
+        signal: stop,
+        headers: {
+          // Compressed, a part of a file would be part of something else.
+          'accept-encoding': 'identity',
+          'user-agent': 'shadowllm',
+          ...request.headers,
+          ...(atHub && token !== null && { authorization: `Bearer ${token}` }),
+        },
+      }),
+    )
+    const close = (): void => end.abort(new Error('closed'))
+    async function* pieces(): AsyncGenerator<Uint8Array, void, void> {
+      const reader = response.body?.getReader()
+      try {
+        for (;;) {
+          const { done = true, value } = (await guarded(async () => reader?.read())) ?? {}
+          if (done || value === undefined) return
+          yield value
+        }
+      } finally {
+        close()
+      }
+    }
+    return { status: response.status, headers: response.headers, linkedEtag: null, pieces, close }
+  }
+
+  #isHub({ href }: URL): boolean {
+    return href.startsWith(`${this.base}/`)
+  }
+}
+
+/** Where a redirect leads. @throws HubError HUB_REDIRECT */
+function judgeRedirect(from: URL, location: string | null, subject: string): URL {
+  const to = location !== null && URL.canParse(location, from.href) ? new URL(location, from.href) : null
+  const safe = to !== null && (to.protocol === 'https:' || to.protocol === from.protocol)
+  if (safe && to.username === '' && to.password === '') return to
+  const expected = `a redirect to another ${from.protocol.slice(0, -1)} address`
+  throw hubRefusal('HUB_REDIRECT', subject, expected, location === null ? 'nothing' : quote(location))
+}
+
+function dropped(error: unknown, { host }: URL, subject: string): HubError {
+  const { cause, message } = error as Error & { cause?: { code?: unknown; message?: unknown } }
+  const words = String(cause?.code ?? cause?.message ?? message)
+  const expected = `an answer of ${host}`
+  return hubRefusal('HUB_NETWORK', subject, expected, quote(words).slice(1, -1), { cause: error })
+}
+
+/** What an answer that is no success comes to. */
+function failureOf(
+  { status, headers }: Pick<HubReply, 'status' | 'headers'>,
+  url: URL,
+  subject: string,
+): HubError | PassingFailure {
+  const said = headers.get('x-error-code') ?? ''
+  if (passing.has(status)) {
+    const retryAfter = readRetryAfter(headers.get('retry-after'))
+    const asked = retryAfter === null ? '' : `, which asks to wait ${Math.ceil(retryAfter / 1000)} s`
+    const code = status === 429 ? 'HUB_BUSY' : 'HUB_STATUS'
+    const reason = hubRefusal(code, subject, `an answer of ${url.host}`, `status ${status}${asked}`)
+    return new PassingFailure(reason, retryAfter)
+  }
+  if (status === 404 || said === 'RevisionNotFound')
+    return hubRefusal('HUB_NOT_FOUND', subject, `something at ${url.host}`, `status ${status}`)
+  if (status === 401 || status === 403) {
+    const got = `status ${status}: there is no such model, or it is private or gated; HF_TOKEN says who asks`
+    return hubRefusal('HUB_ACCESS', subject, 'a model that may be read', got)
+  }
+  return hubRefusal('HUB_STATUS', subject, `an answer of ${url.host}`, `status ${status}`)
+}
+
+/** Milliseconds from now: seconds are sent, or a date. Null for neither. */
+function readRetryAfter(text: string | null): number | null {
+  if (text === null) return null
+  if (/^\s*\d+\s*$/.test(text)) return Number(text) * 1000
+  const date = Date.parse(text)
+  return Number.isNaN(date) ? null : Math.max(0, date - Date.now())
+}
