@@ -34,6 +34,12 @@ export const JUMP_BYTES = 4096
 /** Tokens whose arithmetic takes as long as reading the weights once. */
 export const TOKENS_PER_READ = 4
 
+/**
+ * The share by which one token takes longer over listed rows than over neighbours, however long their runs are: a whole
+ * model of OPT-1.3b's blocks is 5 % faster at 50 and at 90 % when heads are packed too.
+ */
+const LIST_COST = 0.05
+
 /** Bytes moved by packing a byte: read, and written over something that is fetched first. */
 const MOVES_PER_BYTE = 3
 
@@ -46,7 +52,7 @@ export function costOfWays(work: Work): Record<Way, number> {
   return {
     dense: matrices * rows * rowBytes * reads,
     // Many tokens share one walk over the rows.
-    gather: needed * reads + jumps * (steps + 1),
+    gather: needed * (reads + LIST_COST * steps) + jumps * (steps + 1),
     packed: needed * reads + fresh * (needed * MOVES_PER_BYTE + jumps),
   }
 }
