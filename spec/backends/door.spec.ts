@@ -255,6 +255,15 @@ overBackends((backend) => {
       inScope((scope) => expect([...backend.readF32(scope.allocate(100))]).toEqual(Array(100).fill(0)))
     })
 
+    test('of anything is one like others, and on the reference shows what nobody wrote', () => {
+      inScope((scope) => {
+        const buffer = scope.allocate(3, 'f32', 'anything')
+        if (backend.name === 'reference') expect([...backend.readF32(buffer)]).toEqual([NaN, NaN, NaN])
+        backend.write(buffer, Float32Array.of(1, 2, 3))
+        expect([...backend.readF32(buffer)]).toEqual([1, 2, 3])
+      })
+    })
+
     test('is read as a copy, and uploaded as one', () => {
       inScope((scope) => {
         const values = Float32Array.of(1, 2, 3)

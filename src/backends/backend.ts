@@ -85,8 +85,12 @@ export interface Backend {
    * room for. It lives until it is disposed of by itself.
    */
   sibling(): Backend
-  /** A new buffer of `length` zeros. @throws MissingError BACKEND_MEMORY if there is no room. */
-  allocate(dtype: Dtype, length: number): Buffer
+  /**
+   * A new buffer of `length` zeros, or of `anything`, for who writes a number before it is read: clearing takes as long as
+   * half of a copy.
+   * @throws MissingError BACKEND_MEMORY if there is no room
+   */
+  allocate(dtype: Dtype, length: number, contents?: 'zeros' | 'anything'): Buffer
   /**
    * A new buffer holding these numbers. Int32 buffers never change afterwards, except as outputs of an op.
    * @param dtype what a Uint16Array holds, bf16 or f16; the other arrays say it themselves

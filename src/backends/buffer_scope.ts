@@ -13,9 +13,9 @@ export class BufferScope {
     this.backend = backend
   }
 
-  /** A new buffer of zeros that lives as long as the scope. */
-  allocate(length: number, dtype: Dtype = 'f32'): Buffer {
-    return this.adopt(this.backend.allocate(dtype, length))
+  /** A new buffer that lives as long as the scope; `contents` as in `Backend.allocate`. */
+  allocate(length: number, dtype: Dtype = 'f32', contents?: 'zeros' | 'anything'): Buffer {
+    return this.adopt(this.backend.allocate(dtype, length, contents))
   }
 
   /** A new buffer holding these numbers that lives as long as the scope; `dtype` as in `Backend.upload`. */

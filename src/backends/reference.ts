@@ -20,6 +20,9 @@ import {
 
 type Place = Numbers
 
+/** A byte of numbers that nobody wrote: floats of such are NaN. */
+const NOISE = 0xff
+
 /** Runs every op as its TypeScript definition. */
 export class ReferenceBackend implements Backend {
   readonly name = 'reference'
@@ -46,11 +49,14 @@ export class ReferenceBackend implements Backend {
     return new ReferenceBackend()
   }
 
-  allocate(dtype: Dtype, length: number): Buffer {
+  allocate(dtype: Dtype, length: number, contents: 'zeros' | 'anything' = 'zeros'): Buffer {
     this.#expectLive()
     checkLength(length)
     this.#live++
-    return new PlacedBuffer<Place>(this, dtype, length, new arrayTypes[dtype](length), null)
+    const place = new arrayTypes[dtype](length)
+    // What was never written shows.
+    if (contents === 'anything') new Uint8Array(place.buffer).fill(NOISE)
+    return new PlacedBuffer<Place>(this, dtype, length, place, null)
   }
 
   upload(values: Numbers, dtype?: Dtype): Buffer {

@@ -139,9 +139,9 @@ export class WasmBackend implements Backend {
     return new WasmBackend(this.#module, this.#start, this.name)
   }
 
-  allocate(dtype: Dtype, length: number): Buffer {
+  allocate(dtype: Dtype, length: number, contents: 'zeros' | 'anything' = 'zeros'): Buffer {
     const buffer = this.#reserve(dtype, length)
-    this.#view(buffer).fill(0)
+    if (contents === 'zeros') this.#view(buffer).fill(0)
     return buffer
   }
 

@@ -133,9 +133,12 @@ export function matrixOf(
   return matrix
 }
 
-/** A matrix of R rows of I numbers, stored as another is, that lives as long as the scope. */
+/** A matrix of any R rows of I numbers, stored as another is, that lives as long as the scope. */
 export function likeMatrix(scope: BufferScope, { weight, scales }: Matrix, R: number, I: number): Matrix {
-  return { weight: scope.allocate(R * I, weight.dtype), scales: scales && scope.allocate(R) }
+  return {
+    weight: scope.allocate(R * I, weight.dtype, 'anything'),
+    scales: scales && scope.allocate(R, 'f32', 'anything'),
+  }
 }
 
 /** Bytes a matrix takes. */

@@ -102,7 +102,7 @@ export class PackedHalf {
     const rows = this.#capacity * size
     const like = (name: (typeof byRow)[number] | typeof byInput): Linear => ({
       ...likeMatrix(this.#scope, from[name], rows, this.#width),
-      bias: name === byInput ? from[name].bias : this.#scope.allocate(rows),
+      bias: name === byInput ? from[name].bias : this.#scope.allocate(rows, 'f32', 'anything'),
     })
     return Object.fromEntries([...byRow, byInput].map((name) => [name, like(name)]))
   }
