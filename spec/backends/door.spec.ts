@@ -253,15 +253,9 @@ overBackends((backend) => {
       const old = backend.upload(new Float32Array(100).fill(7))
       backend.free(old)
       inScope((scope) => expect([...backend.readF32(scope.allocate(100))]).toEqual(Array(100).fill(0)))
-    })
-
-    test('of anything is one like others, and on the reference shows what nobody wrote', () => {
-      inScope((scope) => {
-        const buffer = scope.allocate(3, 'f32', 'anything')
-        if (backend.name === 'reference') expect([...backend.readF32(buffer)]).toEqual([NaN, NaN, NaN])
-        backend.write(buffer, Float32Array.of(1, 2, 3))
-        expect([...backend.readF32(buffer)]).toEqual([1, 2, 3])
-      })
+      const noise = backend.allocate('f32', 2, 'anything') // On the reference, what nobody wrote shows.
+      if (backend.name === 'reference') expect([...backend.readF32(noise)]).toEqual([NaN, NaN])
+      backend.free(noise)
     })
 
     test('is read as a copy, and uploaded as one', () => {
