@@ -1,6 +1,6 @@
 /**
- * One model, every form a checkpoint comes in: safetensors whole, in shards, under shorter names, a torch file, each in
- * the precisions there are.
+ * One model, every form a checkpoint comes in: safetensors whole, in shards, under shorter names, a torch file of
+ * either format, each in the precisions there are.
  *
  * Every form gives the bits of the float32 file, its weights rounded first where the form is of half precision. The
  * expected logits were computed from the float32 weights, so half-precision forms are held to a looser bound of theirs,
@@ -41,6 +41,7 @@ const forms: readonly Form[] = [
     open: (path) => openShards(path, '.safetensors', openSafetensors),
   },
   { file: 'pytorch_model.bin', variants, open: openTorchCheckpoint },
+  { file: 'pytorch_model.legacy.bin', variants: ['preln'], open: openTorchCheckpoint },
   { file: 'pytorch_model.fp16.bin', variants: ['preln'], open: openTorchCheckpoint, rounded: 'F16' },
   { file: 'model.noprefix.safetensors', variants: ['preln'], open: openSafetensors },
   { file: 'model.fp16.safetensors', variants, open: openSafetensors, rounded: 'F16' },

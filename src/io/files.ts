@@ -67,6 +67,24 @@ export async function readExactly(
   })
 }
 
+/**
+ * Exactly `length` bytes from `offset`, in parts, of a file that nobody writes to meanwhile.
+ * @throws InputError as `readExactly` and `checkUnchanged`
+ */
+export async function* readParts(
+  file: RangedFile,
+  offset: number,
+  length: number,
+  partLength: number,
+  name: string,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  for (let done = 0; done < length; done += partLength) {
+    const part = await readExactly(file, offset + done, Math.min(partLength, length - done), name)
+    await checkUnchanged(file, name)
+    yield part
+  }
+}
+
 /** @throws InputError FILE_CHANGED if the file is not the one that was opened any more. */
 export async function checkUnchanged(file: RangedFile, name: string): Promise<void> {
   if (await system(name, () => file.changed())) {

@@ -4,7 +4,7 @@
  * Invariants checked when it is opened: every file of the index is there and is of the index's own format, holds
  * exactly the tensors the index gives to it, and no tensor is in two files. Names of files are judged by `safePath`.
  */
-import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
+import type { RawTensorSource, StoredRows, TensorInfo } from '../tensor/tensor_source.ts'
 import { fileKind, fileNameOf, folderOf } from '../platform/platform.ts'
 import { readWhole } from './files.ts'
 import { describeJson, parseJson, type JsonMap } from './json.ts'
@@ -150,6 +150,10 @@ class ShardedSource implements RawTensorSource {
 
   async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
     return this.home(name).readRaw(name)
+  }
+
+  stream(name: string, partLength: number): AsyncIterable<StoredRows> {
+    return this.home(name).stream(name, partLength)
   }
 
   async close(): Promise<void> {
