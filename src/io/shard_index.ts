@@ -22,6 +22,18 @@ export interface ShardIndex {
   readonly shards: readonly string[]
 }
 
+/** The name of an index of safetensors. */
+export const shardIndexName = 'model.safetensors.index.json'
+
+/** An index as Hugging Face writes it, sorted by name. @param totalBytes of all tensors */
+export function encodeShardIndex(files: ReadonlyMap<string, string>, totalBytes: number): string {
+  // Joined as text: an object would lose "__proto__".
+  const lines = [...files]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([tensor, file]) => `    ${JSON.stringify(tensor)}: ${JSON.stringify(file)}`)
+  return `{\n  "metadata": {\n    "total_size": ${totalBytes}\n  },\n  "weight_map": {\n${lines.join(',\n')}\n  }\n}\n`
+}
+
 /** Opens one file of a checkpoint. */
 export type ShardOpener = (path: string) => Promise<RawTensorSource>
 

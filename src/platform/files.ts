@@ -145,8 +145,11 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** The rename itself must survive a crash too. Some systems cannot open a folder; they have no such step. */
-async function syncFolder(folder: string): Promise<void> {
+/**
+ * Forces the names in a folder to the disk: a rename must survive a crash too. Some systems cannot open a folder; they have
+ * no such step.
+ */
+export async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await builtin('node:fs').promises.open(folder, 'r')
     try {
