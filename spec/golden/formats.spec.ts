@@ -10,7 +10,7 @@ import { describe, expect, test } from 'vitest'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { openShards } from '../../src/io/shard_index.ts'
 import { openTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
-import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/dtypes.ts'
+import { decodeFloats, narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/dtypes.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
@@ -77,8 +77,14 @@ overBackends((backend) => {
           const source32 = goldenSource(variant)
           const { rounded } = form
           if (rounded) {
-            const readRows = source32.readRows.bind(source32)
-            source32.readRows = async (...rows) => rounding[rounded](await readRows(...rows))
+            const stream = source32.stream.bind(source32)
+            source32.stream = async function* (...which) {
+              for await (const { first, bytes } of stream(...which))
+                yield {
+                  first,
+                  bytes: new Uint8Array(rounding[rounded](decodeFloats('F32', bytes, 'x')).buffer),
+                }
+            }
           }
           sameBits('logits', logits, await logitsFrom(source32))
         })
