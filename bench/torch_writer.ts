@@ -100,7 +100,6 @@ async function* zipParts(entries: readonly Entry[]): AsyncGenerator<Uint8Array> 
         [0, 4],
         [8, 2],
         [0, 6],
-        [0, 4],
         [crc, 4],
         [size, 4],
         [size, 4],
