@@ -47,16 +47,18 @@ export interface Contents {
 }
 
 /**
- * Reads a source completely and closes it. Floats are read in two parts as well, which must be what the bytes say: what
- * holds of files read whole is so put to the test for rows.
+ * Reads a source completely and closes it. Every tensor is streamed as well, and floats are read in two parts, which must
+ * be what the bytes say: what holds of files read whole is so put to the test for streams and rows.
  */
 export async function contentsOf(opened: RawTensorSource | Promise<RawTensorSource>): Promise<Contents> {
   const source = await opened
   try {
     const tensors: Contents['tensors'] = []
     for (const { name, dtype, shape } of source.tensors.values()) {
+      const streamed = await streamedBytes(source, name, 5)
       const parts = /^B?F\d/.test(dtype) ? await inTwoParts(source, name, shape) : null
       const bytes = await source.readRaw(name)
+      expect(streamed, name).toEqual(bytes)
       if (parts) sameBits(name, parts, decodeFloats(dtype, bytes, name))
       tensors.push({ name, dtype, shape, bytes })
     }
@@ -64,6 +66,17 @@ export async function contentsOf(opened: RawTensorSource | Promise<RawTensorSour
   } finally {
     await source.close()
   }
+}
+
+/** The bytes of a tensor as its stream gives them, in parts of about a length. */
+export async function streamedBytes(
+  source: TensorSource,
+  name: string,
+  partLength: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = []
+  for await (const { bytes } of source.stream(name, partLength)) parts.push(bytes.slice())
+  return joined(parts)
 }
 
 /** All rows, the later ones first. */

@@ -182,6 +182,10 @@ export const dict = (...items: [Piece, Piece][]): Bytes => concat('}(', ...items
 export const storage = (type: string, key: string, length: Piece): Bytes =>
   concat(tuple(P.text('storage'), P.global('torch', type), P.text(key), P.text('cpu'), length), 'Q')
 
+/** The same before torch 1.6, where it also says whether it is part of another: None or (key, offset, length). */
+export const legacyStorage = (type: string, key: string, length: Piece, view: Piece = P.none): Bytes =>
+  concat(tuple(P.text('storage'), P.global('torch', type), P.text(key), P.text('cpu'), length, view), 'Q')
+
 /** A tensor of any shape and strides over a storage. */
 export const tensor = (
   from: Piece,
@@ -237,4 +241,46 @@ export function torchFile(
     entries.map((entry) => ({ descriptor: 'marked' as const, localExtra: padding, ...entry })),
     true,
   )
+}
+
+/** A file as torch wrote it before 1.6, and what to do differently. */
+export interface LegacyParts {
+  start?: Piece
+  version?: Piece
+  machine?: Piece
+  tensors: Piece
+  keys?: Piece
+  /** Counts of elements and their bytes, in the order of the keys. */
+  storages?: [count: number | bigint, data: Uint8Array][]
+  after?: Uint8Array
+}
+
+const MAGIC = 0x1950a86a20f9469cfc6cn
+
+/** What torch says about the machine that wrote a file. */
+export const machine = (littleEndian: Piece = P.true, version: Piece = P.int(1001)): Bytes =>
+  dict(
+    [P.text('protocol_version'), version],
+    [P.text('little_endian'), littleEndian],
+    [
+      P.text('type_sizes'),
+      dict([P.text('short'), P.int(2)], [P.text('int'), P.int(4)], [P.text('long'), P.int(4)]),
+    ],
+  )
+
+/** A list of texts. */
+export const texts = (...items: string[]): Bytes => concat('](', ...items.map(P.text), 'e')
+
+/** A checkpoint of the format before torch 1.6: five pickles, then counts and elements. */
+export function legacyFile(parts: LegacyParts): Bytes {
+  const { start, version, machine: about, tensors, keys, storages = [], after = new Uint8Array(0) } = parts
+  return joined([
+    pickle(start ?? P.long(MAGIC, 10)),
+    pickle(version ?? P.int(1001)),
+    pickle(about ?? machine()),
+    pickle(tensors),
+    pickle(keys ?? texts(...storages.map((_, i) => `${i}`))),
+    ...storages.flatMap(([count, data]) => [littleEndian(BigInt.asUintN(64, BigInt(count)), 8), data]),
+    after,
+  ])
 }

@@ -127,12 +127,44 @@ function patternsOf(values: Float32Array): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length)
 }
 
-/** How many values are NaN or infinite. */
-export function countNonFinite(values: Float32Array): number {
-  const single = patternsOf(values)
-  let count = 0
-  for (let i = 0; i < single.length; i++) if ((single[i] & 0x7f800000) === 0x7f800000) count++
-  return count
+/** Of each float type: the exponent's bits in a word of 32, and what carries out of them where they are all ones. */
+const exponents: ReadonlyMap<SourceDtype, readonly [bits: number, one: number]> = new Map([
+  ['F32', [0x7f800000, 0x00800000]],
+  ['F16', [0x7c007c00, 0x04000400]],
+  ['BF16', [0x7f807f80, 0x00800080]],
+])
+
+/** Words judged at once. */
+const AT_ONCE = 1024
+
+/**
+ * The place of the first NaN or infinity among stored numbers, -1 if there is none.
+ * @param dtype F32 for float32, F16 or BF16 for their patterns
+ */
+export function findNonFinite(dtype: SourceDtype, values: Float32Array | Uint16Array): number {
+  const [bits, one] = exponents.get(dtype) as readonly [number, number]
+  const half = values instanceof Uint16Array
+  const signs = half ? 0x80008000 : 0x80000000
+  const patterns = half ? values : patternsOf(values)
+  // Two halves are judged in one word where they lie so; an odd one is left for later.
+  const isWords = values.byteOffset % 4 === 0
+  const words = isWords
+    ? new Int32Array(values.buffer, values.byteOffset, values.byteLength >>> 2)
+    : new Int32Array(0)
+  const perWord = half ? 2 : 1
+  for (let start = 0; start < words.length; start += AT_ONCE) {
+    const end = Math.min(words.length, start + AT_ONCE)
+    let carried = 0
+    for (let i = start; i < end; i++) carried |= (words[i] & bits) + one
+    if ((carried & signs) !== 0) return firstOf(patterns, perWord * start, bits & (half ? 0xffff : -1))
+  }
+  return firstOf(patterns, perWord * words.length, bits & (half ? 0xffff : -1))
+}
+
+/** The first pattern from `start` on whose exponent is all ones. */
+function firstOf(patterns: Uint16Array | Uint32Array, start: number, exponent: number): number {
+  for (let i = start; i < patterns.length; i++) if ((patterns[i] & exponent) === exponent) return i
+  return -1
 }
 
 // ---- Stored bytes ---------------------------------------------------------------------------------------------
