@@ -8,9 +8,10 @@ import { unpickle } from '../../src/io/pickle.ts'
 import { isKind, type PickleValue } from '../../src/io/pickle_values.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
-import { answerOf, concat, damagedValues, littleEndian, refusalOf, withByte } from './hostile.ts'
-import { refusedPickles } from './hostile_pickles.ts'
-import { dict, floatTensor, P, pickle, storage, tuple, type Piece } from './hostile_torch.ts'
+import { concat, littleEndian } from '../../fixtures/hostile/bytes.ts'
+import { answerOf, damagedValues, refusalOf, withByte } from './hostile.ts'
+import { refusedPickles } from '../../fixtures/hostile/pickle.ts'
+import { dict, floatTensor, P, pickle, storage, tuple, type Piece } from '../../fixtures/hostile/build_torch.ts'
 
 const read = (bytes: Uint8Array): PickleValue => unpickle(bytes, 'data.pkl')
 const f32 = storage('FloatStorage', '0', P.int(6))

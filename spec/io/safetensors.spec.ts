@@ -18,17 +18,10 @@ import {
 import { InputError } from '../../src/tensor/errors.ts'
 import { readIntegers, type SourceDtype } from '../../src/tensor/tensor_source.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
-import {
-  answerOf,
-  concat,
-  contentsOf,
-  damagedValues,
-  headerField,
-  rawSafetensors,
-  refusalOf,
-  withByte,
-} from './hostile.ts'
-import { refusedSafetensors } from './hostile_safetensors.ts'
+import { concat } from '../../fixtures/hostile/bytes.ts'
+import { headerField, rawSafetensors } from '../../fixtures/hostile/build_safetensors.ts'
+import { answerOf, contentsOf, damagedValues, refusalOf, withByte } from './hostile.ts'
+import { refusedSafetensors } from '../../fixtures/hostile/safetensors.ts'
 
 let folder: string
 beforeAll(() => {

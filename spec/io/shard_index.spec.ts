@@ -12,7 +12,8 @@ import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { openShards, parseShardIndex } from '../../src/io/shard_index.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
-import { answerOf, concat, contentsOf, damagedValues, refusalOf, withByte } from './hostile.ts'
+import { concat } from '../../fixtures/hostile/bytes.ts'
+import { answerOf, contentsOf, damagedValues, refusalOf, withByte } from './hostile.ts'
 
 let folder: string
 beforeAll(() => {

@@ -11,7 +11,8 @@ import { parseTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { rowsOf } from '../../src/tensor/tensor_source.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
-import { answerOf, concat, contentsOf, damagedValues, littleEndian, refusalOf, withByte } from './hostile.ts'
+import { concat, littleEndian } from '../../fixtures/hostile/bytes.ts'
+import { answerOf, contentsOf, damagedValues, refusalOf, withByte } from './hostile.ts'
 import {
   dict,
   floatTensor,
@@ -24,7 +25,7 @@ import {
   torchFile,
   type EntryToZip,
   type Piece,
-} from './hostile_torch.ts'
+} from '../../fixtures/hostile/build_torch.ts'
 
 const golden = fileURLToPath(new URL('../../fixtures/golden', import.meta.url))
 const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer)

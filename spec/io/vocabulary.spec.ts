@@ -13,7 +13,8 @@ import {
 } from '../../src/io/vocabulary.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
-import { answerOf, concat, refusalOf } from './hostile.ts'
+import { concat } from '../../fixtures/hostile/bytes.ts'
+import { answerOf, refusalOf } from './hostile.ts'
 
 const smallVocab = new Map<string, number>(
   [...specialTokens, ...byteCharacters, 'ab', 'abc'].map((token, i) => [token, i]),

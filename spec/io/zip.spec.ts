@@ -7,8 +7,9 @@ import { bytesAsFile } from '../../src/io/files.ts'
 import { openZip, type ZipArchive } from '../../src/io/zip.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
-import { answerOf, concat, damagedValues, littleEndian, refusalOf, withByte } from './hostile.ts'
-import { makeZip, patched, type EntryToZip } from './hostile_torch.ts'
+import { concat, littleEndian } from '../../fixtures/hostile/bytes.ts'
+import { answerOf, damagedValues, refusalOf, withByte } from './hostile.ts'
+import { makeZip, patched, type EntryToZip } from '../../fixtures/hostile/build_torch.ts'
 
 const open = (bytes: Uint8Array): Promise<ZipArchive> => openZip(bytesAsFile(bytes), 'a.zip')
 
