@@ -32,7 +32,7 @@ export interface Limits {
 }
 
 /** Generous: a slow machine is no fault. */
-export const usualLimits: Limits = { milliseconds: 20_000, megabytes: 512 }
+export const usualLimits: Limits = { milliseconds: 60_000, megabytes: 1024 }
 
 /** The readers of this project. */
 export const projectReaders: URL = new URL('./readers.ts', import.meta.url)
@@ -78,26 +78,38 @@ export class Cell {
   /** Works until the job is done, or the thread is: then what ended it. */
   async #runPart(job: Job, onOutcome: (index: number, outcome: Outcome) => void): Promise<string | null> {
     const worker = (this.#worker ??= await this.#start())
+    const listening = new AbortController()
+    const { signal } = listening
+    const hear = (event: string, handler: (value: never) => void): void => {
+      worker.on(event, handler as () => void)
+      signal.addEventListener('abort', () => worker.off(event, handler as () => void))
+    }
     let watch: NodeJS.Timeout | undefined
     try {
       return await new Promise((resolve, reject) => {
+        const isReading = (): boolean => Atomics.load(this.#place, 1) === 1
         let last = -1
         let since = performance.now()
         watch = setInterval(() => {
-          const reading = Atomics.load(this.#place, 1) === 1
-          const index = reading ? Atomics.load(this.#place, 0) : -1
-          if (index !== last || !reading) [last, since] = [index, performance.now()]
-          else if (performance.now() - since > this.#limits.milliseconds)
-            void this.close().then(() => resolve('no end in time'))
+          const index = isReading() ? Atomics.load(this.#place, 0) : -1
+          if (index !== last || index < 0) [last, since] = [index, performance.now()]
+          else if (performance.now() - since > this.#limits.milliseconds) {
+            clearInterval(watch)
+            resolve(this.close().then(() => 'no end in time'))
+          }
         }, 50)
-        worker.removeAllListeners()
-        worker.on('error', (error: NodeJS.ErrnoException) => {
+        hear('error', (error: NodeJS.ErrnoException) => {
           this.#worker = null
           if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') resolve('no end of memory')
-          else if (Atomics.load(this.#place, 1) === 1) resolve(`thrown past the reader: ${error.name}`)
+          else if (isReading()) resolve(`thrown past the reader: ${error.name}`)
           else reject(error)
         })
-        worker.on('message', (message: 'done' | { index: number; outcome: Outcome }) => {
+        // What runs out of memory near a limit may end without an error.
+        hear('exit', () => {
+          this.#worker = null
+          resolve('no end of memory')
+        })
+        hear('message', (message: 'done' | { index: number; outcome: Outcome }) => {
           if (message === 'done') resolve(null)
           else onOutcome(message.index, message.outcome)
         })
@@ -105,6 +117,7 @@ export class Cell {
       })
     } finally {
       clearInterval(watch)
+      listening.abort()
     }
   }
 

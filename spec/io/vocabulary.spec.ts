@@ -4,11 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createTokenizer } from '../../src/io/tokenizer.ts'
-import {
-  parseTokenizerJson,
-  parseVocabularyFiles,
-  type Vocabulary,
-} from '../../src/io/vocabulary.ts'
+import { parseTokenizerJson, parseVocabularyFiles, type Vocabulary } from '../../src/io/vocabulary.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
 import { concat } from '../../fixtures/hostile/bytes.ts'

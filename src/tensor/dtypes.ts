@@ -145,7 +145,7 @@ function aligned(bytes: Uint8Array, size: number): Uint8Array {
 /** @throws InputError DTYPE unless the type is F64, F32, F16 or BF16. */
 export function checkFloat(dtype: SourceDtype, tensor: string): void {
   if (['F64', 'F32', 'F16', 'BF16'].includes(dtype)) return
-  throw new InputError('DTYPE', `${tensor}: expected a float type, got ${dtype}`, { tensor })
+  throw new InputError('DTYPE', `${shownName(tensor)}: expected a float type, got ${dtype}`, { tensor })
 }
 
 /**
@@ -176,9 +176,13 @@ export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: st
       const wide = new BigInt64Array(buffer, byteOffset, count)
       return Int32Array.from(wide, (value, i) => {
         if (BigInt.asIntN(32, value) === value) return Number(value)
-        throw new InputError('VALUE_RANGE', `${tensor}[${i}]: expected a 32-bit integer, got ${value}`, {
-          tensor,
-        })
+        throw new InputError(
+          'VALUE_RANGE',
+          `${shownName(tensor)}[${i}]: expected a 32-bit integer, got ${value}`,
+          {
+            tensor,
+          },
+        )
       })
     }
     case 'I32':
@@ -192,10 +196,14 @@ export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: st
     case 'BOOL':
       return Int32Array.from(bytes, (value, i) => {
         if (value <= 1) return value
-        throw new InputError('VALUE_RANGE', `${tensor}[${i}]: expected 0 or 1, got ${value}`, { tensor })
+        throw new InputError('VALUE_RANGE', `${shownName(tensor)}[${i}]: expected 0 or 1, got ${value}`, {
+          tensor,
+        })
       })
     default:
-      throw new InputError('DTYPE', `${tensor}: expected an integer type, got ${dtype}`, { tensor })
+      throw new InputError('DTYPE', `${shownName(tensor)}: expected an integer type, got ${dtype}`, {
+        tensor,
+      })
   }
 }
 
