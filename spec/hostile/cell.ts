@@ -113,7 +113,7 @@ export class Cell {
           if (message === 'done') resolve(null)
           else onOutcome(message.index, message.outcome)
         })
-        worker.postMessage(job)
+        worker.postMessage(job, [])
       })
     } finally {
       clearInterval(watch)

@@ -23,7 +23,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 const corpora = new Map<string, Uint8Array[]>()
 
 parentPort?.on('message', (job: Job) => void run(job))
-parentPort?.postMessage('ready')
+parentPort?.postMessage('ready', [])
 
 async function run(job: Job): Promise<void> {
   const reader = readers.find(({ name }) => name === job.reader)
@@ -36,9 +36,9 @@ async function run(job: Job): Promise<void> {
     Atomics.store(place, 1, 1)
     const outcome = await judge(reader, bytes, folder)
     Atomics.store(place, 1, 0)
-    parentPort?.postMessage({ index, outcome })
+    parentPort?.postMessage({ index, outcome }, [])
   }
-  parentPort?.postMessage('done')
+  parentPort?.postMessage('done', [])
 }
 
 async function inputOf(reader: Reader, job: Job, index: number): Promise<Uint8Array> {

@@ -11,7 +11,7 @@ import { InputError } from '../tensor/errors.ts'
 import { bytesAsFile, openFile, readExactly, readWhole, TEXT_LIMIT, type RangedFile } from './files.ts'
 import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
 import { checkPages } from './parquet_pages.ts'
-import { refusal } from './refusal.ts'
+import { quote, refusal } from './refusal.ts'
 
 /** A row and where it stands, as errors name it. */
 export interface PlacedRow {
@@ -108,7 +108,7 @@ async function parseParquet(file: RangedFile, name: string): Promise<PlacedRow[]
     })
   } catch (cause) {
     if (cause instanceof InputError) throw cause
-    const reason = cause instanceof Error ? cause.message.replace(/\s+/g, ' ').slice(0, 120) : String(cause)
+    const reason = quote(cause instanceof Error ? cause.message : String(cause))
     throw refusal('PARQUET', name, 'a parquet file', `one that does not read: ${reason}`, { cause })
   }
 }

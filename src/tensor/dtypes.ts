@@ -6,6 +6,7 @@
  * files and in memory: a host of the other kind is refused when this file loads.
  */
 import { InputError, MissingError } from './errors.ts'
+import { shownName } from './quote.ts'
 
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
   throw new MissingError('BIG_ENDIAN_HOST', 'host: expected little-endian, got big-endian')

@@ -20,7 +20,7 @@ export function quote(text: string): string {
 
 /** The name of a tensor inside a message: as it is where it is an ordinary one, else quoted. */
 export function shownName(name: string): string {
-  return /^[\w.:/\[\]-]{1,200}$/.test(name) ? name : quote(name)
+  return /^[\w.:/[\]-]{1,200}$/.test(name) ? name : quote(name)
 }
 
 function spell(character: string): string {
