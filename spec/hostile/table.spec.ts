@@ -11,6 +11,7 @@ import { hostileInputs, triedElsewhere } from '../../fixtures/hostile/index.ts'
 import { LOADS } from '../../fixtures/hostile/input.ts'
 import { root } from '../harness/syntax.ts'
 import { Cell } from './cell.ts'
+import { readFindings } from './findings.ts'
 import type { Outcome } from './judge.ts'
 import { inputsOf, readers } from './readers.ts'
 
@@ -54,6 +55,15 @@ describe.each(readers.filter(({ name }) => inputsOf(name).length > 0))('$name', 
     }
   })
 })
+
+test.each(readFindings().map((finding) => [finding.reader, finding.what, finding] as const))(
+  'a finding of %s is read or refused now: %s',
+  async (reader, _, { bytes }) => {
+    const outcomes: Outcome[] = []
+    await cell.run({ reader, from: 0, to: 1, inputs: [bytes] }, (i, outcome) => (outcomes[i] = outcome))
+    expect(outcomes.map(({ kind }) => kind)).not.toContain('fault')
+  },
+)
 
 function answerOf(outcome: Outcome): string {
   if (outcome.kind === 'fault') return `FAULT ${outcome.what}`
