@@ -14,7 +14,9 @@ const longFiles: Record<string, string> = {}
 
 const sources = readSources('src')
 const modules = sources.map(parseModule)
-const everything = ['src', 'assembly', 'fixtures', 'spec', 'scripts', 'bench'].flatMap((folder) => readSources(folder))
+const everything = ['src', 'assembly', 'fixtures', 'spec', 'scripts', 'bench'].flatMap((folder) =>
+  readSources(folder),
+)
 const { dependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
   dependencies: Record<string, string>
 }

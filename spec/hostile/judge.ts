@@ -23,12 +23,10 @@ const MEMORY_CONSTANT = 64e6
 export async function judge(reader: Reader, bytes: Uint8Array, folder: string): Promise<Outcome> {
   const before = bytes.slice()
   const first = await attempt(reader, bytes, folder)
+  if (Buffer.compare(before, bytes) !== 0) return { kind: 'fault', what: 'the input was changed' }
   if (first.kind === 'fault') return first
   const second = await attempt(reader, bytes, folder)
-  if (second.kind === 'fault') return second
-  if (JSON.stringify(first) !== JSON.stringify(second)) return { kind: 'fault', what: 'two answers' }
-  if (Buffer.compare(before, bytes) !== 0) return { kind: 'fault', what: 'the input was changed' }
-  return first
+  return JSON.stringify(first) === JSON.stringify(second) ? first : { kind: 'fault', what: 'two answers' }
 }
 
 async function attempt(reader: Reader, bytes: Uint8Array, folder: string): Promise<Outcome> {

@@ -31,7 +31,7 @@ export const readers: readonly Reader[] = [
     return letters(bytes)
   }),
   reader('believes a length', (bytes) => {
-    const length = bytes[0] === 0x7b ? 2 ** 30 : bytes[0]
+    const length = bytes.includes(0xff) ? 2 ** 30 : bytes.length
     return new Uint8Array(length).length
   }),
   reader('fills the heap', (bytes) => {
@@ -52,8 +52,8 @@ export const readers: readonly Reader[] = [
     return letters(bytes)
   }),
   reader('changes its input', (bytes) => {
-    if (bytes[0] === 0xff) bytes[0] = 65
-    return letters(bytes)
+    if (bytes.includes(0xff)) bytes.fill(65)
+    return bytes.length
   }),
 ]
 

@@ -36,6 +36,16 @@ test('every reader has inputs, and every input a reader; no input stands there t
   expect(titles.filter((title, i) => titles.indexOf(title) !== i)).toEqual([])
 })
 
+test('SECURITY.md says how many inputs of each reader there are', () => {
+  const page = readFileSync(join(root, 'SECURITY.md'), 'utf8')
+  const said = [...page.matchAll(/^\| ([a-z-]+) +\| +(\d+) +\|$/gm)].map(([, name, count]) => [
+    name,
+    Number(count),
+  ])
+  const counted = readers.map(({ name }) => [name, inputsOf(name).length]).filter(([, count]) => count !== 0)
+  expect(said).toEqual([...counted, ['all', hostileInputs.length]])
+})
+
 const cell = new Cell()
 afterAll(() => cell.close())
 
