@@ -28,7 +28,7 @@ import {
   tensor,
   torchFile,
   type Piece,
-} from './hostile_torch.ts'
+} from '../../fixtures/hostile/build_torch.ts'
 
 const golden = fileURLToPath(new URL('../../fixtures/golden', import.meta.url))
 let root: string

@@ -10,7 +10,7 @@ import { openModelFolder, openWeights } from '../../src/io/load.ts'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/dtypes.ts'
 import { refusalOf } from './hostile.ts'
-import { P, pickle, torchFile } from './hostile_torch.ts'
+import { P, pickle, torchFile } from '../../fixtures/hostile/build_torch.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures', import.meta.url))
 const golden = join(fixtures, 'golden')

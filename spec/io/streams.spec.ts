@@ -17,7 +17,8 @@ import {
   type TensorSource,
 } from '../../src/tensor/tensor_source.ts'
 import { checkLaw, law } from '../harness/seed.ts'
-import { joined, refusalOf, streamedBytes, withByte } from './hostile.ts'
+import { joined } from '../../fixtures/hostile/bytes.ts'
+import { refusalOf, streamedBytes, withByte } from './hostile.ts'
 import {
   dict,
   legacyFile,
@@ -28,7 +29,7 @@ import {
   storage,
   tensor,
   torchFile,
-} from './hostile_torch.ts'
+} from '../../fixtures/hostile/build_torch.ts'
 
 const storageTypes = {
   F32: 'FloatStorage',

@@ -10,7 +10,8 @@ import { bytesAsFile } from '../../src/io/files.ts'
 import { parseTorchCheckpoint, readTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
-import { answerOf, concat, contentsOf, damagedValues, refusalOf, withByte, type Contents } from './hostile.ts'
+import { concat } from '../../fixtures/hostile/bytes.ts'
+import { answerOf, contentsOf, damagedValues, refusalOf, withByte, type Contents } from './hostile.ts'
 import {
   dict,
   legacyFile,
@@ -24,7 +25,7 @@ import {
   tuple,
   type LegacyParts,
   type Piece,
-} from './hostile_torch.ts'
+} from '../../fixtures/hostile/build_torch.ts'
 
 const golden = (file: string): Uint8Array =>
   new Uint8Array(readFileSync(fileURLToPath(new URL(`../../fixtures/golden/preln/${file}`, import.meta.url))))

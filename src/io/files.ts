@@ -15,11 +15,16 @@ export const TEXT_LIMIT = 25_000_000
  * @throws InputError FILE_MISSING, FILE_KIND for a folder or a device, FILE_READ if the system refuses.
  */
 export async function openFile(path: string): Promise<RangedFile> {
-  const kind = await system(path, () => platform.fileKind(path))
+  const kind = await kindOf(path)
   if (kind === 'missing') throw refusal('FILE_MISSING', path, 'a file', 'nothing')
   if (kind !== 'file')
     throw refusal('FILE_KIND', path, 'a file', kind === 'directory' ? 'a folder' : 'a device')
   return system(path, () => platform.openRange(path))
+}
+
+/** What stands at a path. @throws InputError FILE_READ if the system cannot tell: a link to itself, a name too long */
+export function kindOf(path: string): Promise<platform.FileKind> {
+  return system(path, () => platform.fileKind(path))
 }
 
 /**

@@ -43,6 +43,9 @@ export function unpickleAt(
   return { value: machine.run(), end: machine.position }
 }
 
+/** Opcodes that are carried out: a byte can make a value of a hundred. A model of 10,000 tensors has a fifth of them. */
+const MOST_STEPS = 2_000_000
+
 /** No value of the data: where a MARK was put on the stack. */
 const MARK = Symbol('mark')
 
@@ -54,6 +57,7 @@ class Machine {
   position: number
   /** Where the opcode at work begins. */
   private start: number
+  private steps = 0
   private readonly stack: (PickleValue | typeof MARK)[] = []
   private readonly memo = new Map<number, PickleValue>()
 
@@ -69,8 +73,7 @@ class Machine {
   run(): PickleValue {
     this.readProtocol()
     for (;;) {
-      this.start = this.position
-      const code = this.bytes[this.take(1)]
+      const code = this.nextCode()
       if (code === OP.STOP) return this.finish()
       this.step(code)
     }
@@ -101,8 +104,7 @@ class Machine {
   private lookForImport(): void {
     try {
       for (;;) {
-        this.start = this.position
-        const code = this.bytes[this.take(1)]
+        const code = this.nextCode()
         if (code === FRAME) this.take(8)
         else if (code === MEMOIZE) this.remember(this.memo.size)
         else if (code === SHORT_BINUNICODE) this.push(this.readText(this.bytes[this.take(1)]))
@@ -112,6 +114,12 @@ class Machine {
     } catch (error) {
       if (!(error instanceof InputError) || error.code === 'PICKLE_GLOBAL') throw error
     }
+  }
+
+  private nextCode(): number {
+    this.start = this.position
+    if (++this.steps > MOST_STEPS) throw this.refuse('PICKLE_LIMIT', `at most ${MOST_STEPS} opcodes`, 'more')
+    return this.bytes[this.take(1)]
   }
 
   private finish(): PickleValue {

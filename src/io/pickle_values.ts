@@ -7,6 +7,7 @@
 import type { SourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
 import { quote } from './refusal.ts'
+import { MOST_DIMENSIONS } from './tensor_name.ts'
 
 /** What a pickle can hold. Whole numbers are numbers; everything that is not plain carries its kind. */
 export type PickleValue = null | boolean | number | string | PickleNode
@@ -166,7 +167,7 @@ export function isStorageKey(key: PickleValue | undefined): key is string {
 
 /**
  * What calling one of the known functions gives.
- * @throws InputError PICKLE_CALL, PICKLE_TENSOR.
+ * @throws InputError PICKLE_CALL, PICKLE_TENSOR, TENSOR_SHAPE.
  */
 export function callFunction(callee: PickleValue, argument: PickleValue, refuse: Refuse): PickleValue {
   const name = isKind(callee, 'function') ? callee.name : null
@@ -214,6 +215,9 @@ function checkFlags(requiresGrad: PickleValue, hooks: PickleValue, refuse: Refus
 
 function sizesOf(value: PickleValue, what: string, refuse: Refuse): number[] {
   if (!isKind(value, 'tuple')) throw refuse('PICKLE_TENSOR', `${what} as a tuple`, describePickle(value))
+  // Judged before it is copied: a tuple may be long, and asked for by many tensors.
+  if (value.items.length > MOST_DIMENSIONS)
+    throw refuse('TENSOR_SHAPE', `${what} of at most ${MOST_DIMENSIONS} sizes`, `${value.items.length}`)
   return value.items.map((item) => sizeOf(item, what, refuse))
 }
 

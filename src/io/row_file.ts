@@ -8,9 +8,10 @@
 import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { InputError } from '../tensor/errors.ts'
-import { bytesAsFile, openFile, readExactly, readWhole, type RangedFile } from './files.ts'
+import { bytesAsFile, openFile, readExactly, readWhole, TEXT_LIMIT, type RangedFile } from './files.ts'
 import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
-import { refusal } from './refusal.ts'
+import { checkPages } from './parquet_pages.ts'
+import { quote, refusal } from './refusal.ts'
 
 /** A row and where it stands, as errors name it. */
 export interface PlacedRow {
@@ -22,12 +23,16 @@ export interface PlacedRow {
 /** The largest file that is read, and the most that a page of parquet may unpack to. */
 const FILE_LIMIT = 512_000_000
 const PAGE_LIMIT = 128_000_000
-const ROW_LIMIT = 10_000_000
+
+/** The most rows, lines of JSON whether blank or not, and objects and lists in all of them; and the longest line. */
+const ROW_LIMIT = 1_000_000
+const LINE_LIMIT = 10_000_000
+const CONTAINER_LIMIT = 2_000_000
 
 /**
  * The rows of a file, in order.
- * @throws InputError ROW_SYNTAX for a row that is no JSON object, PARQUET for a file that is broken or claims too much,
- *   those of `parseJson`, FILE_MISSING, FILE_KIND, FILE_LIMIT
+ * @throws InputError ROW_SYNTAX for a row that is no JSON object, ROW_LIMIT for too many or too long, PARQUET for a
+ *   file that is broken or claims too much, those of `parseJson`, FILE_MISSING, FILE_KIND, FILE_LIMIT
  */
 export async function readRowFile(path: string): Promise<PlacedRow[]> {
   return parseRows(await readWhole(path, FILE_LIMIT), path)
@@ -57,13 +62,17 @@ const LINE_BREAK = 0x0a
 
 function parseJsonLines(bytes: Uint8Array, name: string): PlacedRow[] {
   const rows: PlacedRow[] = []
+  const budget = { most: CONTAINER_LIMIT, left: CONTAINER_LIMIT }
   for (let start = 0, number = 1; start < bytes.length; number++) {
     const found = bytes.indexOf(LINE_BREAK, start)
     const end = found < 0 ? bytes.length : found
-    const line = bytes.subarray(start, end)
-    const place = `${name}:${number}`
-    if (!isBlank(line)) {
-      const values = parseJson(line, place, { byteOffset: start })
+    if (number > LINE_LIMIT) throw refusal('ROW_LIMIT', name, `at most ${LINE_LIMIT} lines`, 'more')
+    if (!isBlank(bytes, start, end)) {
+      const place = `${name}:${number}`
+      if (end - start > TEXT_LIMIT)
+        throw refusal('ROW_LIMIT', place, `lines of at most ${TEXT_LIMIT} bytes`, `${end - start}`)
+      if (rows.length === ROW_LIMIT) throw refusal('ROW_LIMIT', name, `at most ${ROW_LIMIT} rows`, 'more')
+      const values = parseJson(bytes.subarray(start, end), place, { byteOffset: start, budget })
       if (!(values instanceof Map))
         throw refusal('ROW_SYNTAX', place, 'an object', describeJson(values), { byteOffset: start })
       rows.push({ place, values })
@@ -73,8 +82,10 @@ function parseJsonLines(bytes: Uint8Array, name: string): PlacedRow[] {
   return rows
 }
 
-function isBlank(line: Uint8Array): boolean {
-  return line.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d)
+function isBlank(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++)
+    if (bytes[i] !== 0x20 && bytes[i] !== 0x09 && bytes[i] !== 0x0d) return false
+  return true
 }
 
 async function parseParquet(file: RangedFile, name: string): Promise<PlacedRow[]> {
@@ -88,6 +99,7 @@ async function parseParquet(file: RangedFile, name: string): Promise<PlacedRow[]
     const count = Number(metadata.num_rows)
     if (!(count >= 0 && count <= ROW_LIMIT))
       throw refusal('PARQUET', name, `at most ${ROW_LIMIT} rows`, `${count}`)
+    await checkPages(file, metadata, name)
     const objects = await parquetReadObjects({ file: source, metadata, compressors: limited(name) })
     if (objects.length !== count) throw refusal('PARQUET', name, `${count} rows`, `${objects.length}`)
     return objects.map((object, i) => {
@@ -96,19 +108,22 @@ async function parseParquet(file: RangedFile, name: string): Promise<PlacedRow[]
     })
   } catch (cause) {
     if (cause instanceof InputError) throw cause
-    const reason = cause instanceof Error ? cause.message.replace(/\s+/g, ' ').slice(0, 120) : String(cause)
+    const reason = quote(cause instanceof Error ? cause.message : String(cause))
     throw refusal('PARQUET', name, 'a parquet file', `one that does not read: ${reason}`, { cause })
   }
 }
 
-/** The decompressors, each told how much it may make. */
+/** The decompressors, each told how much it may make, and together no more than the largest file. */
 function limited(name: string): Compressors {
+  let made = 0
   return Object.fromEntries(
     Object.entries(compressors).map(([codec, unpack]) => [
       codec,
       (input: Uint8Array, length: number): Uint8Array => {
         if (!(length >= 0 && length <= PAGE_LIMIT))
           throw refusal('PARQUET', name, `pages of at most ${PAGE_LIMIT} bytes`, `one of ${length}`)
+        made += length
+        if (made > FILE_LIMIT) throw refusal('PARQUET', name, `at most ${FILE_LIMIT} bytes unpacked`, 'more')
         return unpack(input, length)
       },
     ]),

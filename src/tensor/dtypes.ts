@@ -6,6 +6,7 @@
  * files and in memory: a host of the other kind is refused when this file loads.
  */
 import { InputError, MissingError } from './errors.ts'
+import { shownName } from './quote.ts'
 
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
   throw new MissingError('BIG_ENDIAN_HOST', 'host: expected little-endian, got big-endian')
@@ -177,7 +178,7 @@ function aligned(bytes: Uint8Array, size: number): Uint8Array {
 /** @throws InputError DTYPE unless the type is F64, F32, F16 or BF16. */
 export function checkFloat(dtype: SourceDtype, tensor: string): void {
   if (['F64', 'F32', 'F16', 'BF16'].includes(dtype)) return
-  throw new InputError('DTYPE', `${tensor}: expected a float type, got ${dtype}`, { tensor })
+  throw new InputError('DTYPE', `${shownName(tensor)}: expected a float type, got ${dtype}`, { tensor })
 }
 
 /**
@@ -208,9 +209,13 @@ export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: st
       const wide = new BigInt64Array(buffer, byteOffset, count)
       return Int32Array.from(wide, (value, i) => {
         if (BigInt.asIntN(32, value) === value) return Number(value)
-        throw new InputError('VALUE_RANGE', `${tensor}[${i}]: expected a 32-bit integer, got ${value}`, {
-          tensor,
-        })
+        throw new InputError(
+          'VALUE_RANGE',
+          `${shownName(tensor)}[${i}]: expected a 32-bit integer, got ${value}`,
+          {
+            tensor,
+          },
+        )
       })
     }
     case 'I32':
@@ -224,10 +229,14 @@ export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: st
     case 'BOOL':
       return Int32Array.from(bytes, (value, i) => {
         if (value <= 1) return value
-        throw new InputError('VALUE_RANGE', `${tensor}[${i}]: expected 0 or 1, got ${value}`, { tensor })
+        throw new InputError('VALUE_RANGE', `${shownName(tensor)}[${i}]: expected 0 or 1, got ${value}`, {
+          tensor,
+        })
       })
     default:
-      throw new InputError('DTYPE', `${tensor}: expected an integer type, got ${dtype}`, { tensor })
+      throw new InputError('DTYPE', `${shownName(tensor)}: expected an integer type, got ${dtype}`, {
+        tensor,
+      })
   }
 }
 
