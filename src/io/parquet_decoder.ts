@@ -72,7 +72,10 @@ function start(): Thread {
     {
       onMessage: (message) => events?.onMessage(message),
       onError: (error) => events?.onError(error),
-      onEnd: () => events?.onEnd?.(),
+      onEnd() {
+        if (thread === started) thread = null
+        events?.onEnd?.()
+      },
     },
     MEGABYTES,
   )
