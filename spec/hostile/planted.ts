@@ -60,5 +60,5 @@ export const readers: readonly Reader[] = [
 /** A table of one input, which no mutants are made of. */
 export function inputsOf(): readonly HostileInput[] {
   const make = (): Uint8Array => Uint8Array.of(65, 0xff)
-  return [{ reader: 'json', ids: ['XX01'], what: 'a byte', answer: 'PLANTED', make, isLarge: true }]
+  return [{ reader: 'rows', ids: ['XX01'], what: 'a byte', answer: 'PLANTED', make, isLarge: true }]
 }
