@@ -78,15 +78,17 @@ const mutantsAreReadOrRefused = async (at: Cell, reader: Reader): Promise<void> 
   expect(faults(outcomes)).toEqual([])
 }
 
-const laws = {
-  'a file that is cut off is refused': cutIsRefused,
-  'a file with any byte changed is read or refused': changeIsReadOrRefused,
-  'two files spliced are read or refused': spliceIsReadOrRefused,
-  'lengths and fields replaced by any others are read or refused': mutantsAreReadOrRefused,
-}
+const timeout = 600_000
 
 describe.each(readers.map((reader) => [reader.name, reader] as const))('%s', (_, reader) => {
-  test.each(Object.entries(laws))('%s', { timeout: 600_000 }, (_law, holds) => holds(cell, reader))
+  test('a file that is cut off is refused', { timeout }, () => cutIsRefused(cell, reader))
+  test('a file with any byte changed is read or refused', { timeout }, () =>
+    changeIsReadOrRefused(cell, reader),
+  )
+  test('two files spliced are read or refused', { timeout }, () => spliceIsReadOrRefused(cell, reader))
+  test('lengths and fields replaced by any others are read or refused', { timeout }, () =>
+    mutantsAreReadOrRefused(cell, reader),
+  )
 })
 
 describe('mutants are killed', () => {
@@ -94,13 +96,17 @@ describe('mutants are killed', () => {
   afterAll(() => at.close())
   const mutant = (name: string): Reader => planted.find((reader) => reader.name === name) as Reader
 
+  /** A file with the byte in it twice, so that neither chance nor a change of one place decides. */
+  const twoWrong = async (): Promise<Uint8Array[]> => [Uint8Array.of(65, 0xff, 66, 0xff)]
+
   test('one that reads what is cut off', () =>
     expect(cutIsRefused(at, mutant('right'))).rejects.toThrow('to deeply equal'))
 
   test.each([
     ['changeIsReadOrRefused', changeIsReadOrRefused],
+    ['spliceIsReadOrRefused', spliceIsReadOrRefused],
     ['mutantsAreReadOrRefused', mutantsAreReadOrRefused],
   ])('one that throws: by %s', (_, holds) =>
-    expect(holds(at, mutant('throws on a byte'))).rejects.toThrow('TypeError'),
+    expect(holds(at, { ...mutant('throws on a byte'), valid: twoWrong })).rejects.toThrow('to deeply equal'),
   )
 })

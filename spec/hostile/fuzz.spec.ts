@@ -16,11 +16,14 @@ import { inputsOf, readers } from './planted.ts'
 import * as project from './readers.ts'
 
 const module = new URL('./planted.ts', import.meta.url)
-const limits: Limits = { milliseconds: 1500, megabytes: 64 }
+const limits: Limits = { milliseconds: 1000, megabytes: 64 }
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-findings-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-async function campaign(name: string, more: { from?: number; to: number }): Promise<ReaderReport> {
+async function campaign(
+  name: string,
+  more: { from?: number; to: number; limits?: Limits },
+): Promise<ReaderReport> {
   const [report] = await runCampaign({ module, readers: [name], seed: 1, limits, ...more })
   return report
 }
@@ -37,7 +40,9 @@ describe('a planted bug', () => {
     ['shows what it read', 'PLANTED: control marks in its message'],
     ['changes its input', 'the input was changed'],
   ])('that %s is found in 60 mutants', { timeout: 120_000 }, async (name, what) => {
-    const { findings } = await campaign(name, { to: 60 })
+    // What fills the heap does not run out of time first, however slow the machine is.
+    const time = name === 'fills the heap' ? 60_000 : limits.milliseconds
+    const { findings } = await campaign(name, { to: 60, limits: { ...limits, milliseconds: time } })
     expect(findings.map((finding) => finding.what).join()).toContain(what)
     const [finding] = findings
     const corpus = await corpusOf(readers[0], inputsOf())

@@ -1,8 +1,7 @@
 /**
  * Judges one reading. Runs where the reader runs: in a thread that can be ended (cell_thread.ts).
  */
-import { createHash } from 'node:crypto'
-import { serialize } from 'node:v8'
+import { createHash, type Hash } from 'node:crypto'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import type { Reader } from './reader.ts'
 
@@ -40,14 +39,27 @@ async function attempt(reader: Reader, bytes: Uint8Array, folder: string): Promi
 
 async function outcomeOf(reader: Reader, bytes: Uint8Array, folder: string): Promise<Outcome> {
   try {
-    const value = serialize(await reader.read(bytes, folder))
-    return { kind: 'read', value: createHash('sha1').update(value).digest('hex') }
+    const hash = createHash('sha1')
+    addTo(hash, await reader.read(bytes, folder))
+    return { kind: 'read', value: hash.digest('hex') }
   } catch (error) {
     if (!(error instanceof ShadowError)) return { kind: 'fault', what: describe(error) }
     const { code, message } = error
     const fault = faultOfRefusal(error, reader.usage ?? [])
     return fault === null ? { kind: 'refused', code, message } : { kind: 'fault', what: `${code}: ${fault}` }
   }
+}
+
+/** Adds a value: plain data, maps and arrays of any kind. The same values have the same hash. */
+function addTo(hash: Hash, value: unknown): void {
+  if (ArrayBuffer.isView(value)) {
+    hash.update(`${value.constructor.name} ${value.byteLength};`)
+    hash.update(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+  } else if (typeof value === 'object' && value !== null) {
+    const items = Array.isArray(value) ? value : value instanceof Map ? [...value] : Object.entries(value)
+    hash.update(`${Array.isArray(value) ? 'list' : 'object'} ${items.length};`)
+    for (const item of items) addTo(hash, item)
+  } else hash.update(`${typeof value} ${Object.is(value, -0) ? '-0' : String(value)};`)
 }
 
 function describe(error: unknown): string {

@@ -57,7 +57,8 @@ export const readers: readonly Reader[] = [
   }),
 ]
 
-/** There is no table of them. */
+/** A table of one input, which no mutants are made of. */
 export function inputsOf(): readonly HostileInput[] {
-  return []
+  const make = (): Uint8Array => Uint8Array.of(65, 0xff)
+  return [{ reader: 'rows', ids: ['XX01'], what: 'a byte', answer: 'PLANTED', make, isLarge: true }]
 }

@@ -7,7 +7,7 @@ import type { Random } from '../../src/tensor/random.ts'
 /** See the head of this file. */
 export interface Reader {
   readonly name: string
-  /** Everything the bytes say, as plain data that `v8.serialize` takes. @param folder a place of its own for files */
+  /** Everything the bytes say, as plain data. @param folder a place of its own for files */
   read(bytes: Uint8Array, folder: string): Promise<unknown>
   /** Right files, small ones, from which wrong ones are made. */
   valid(): Promise<Uint8Array[]>
@@ -17,6 +17,6 @@ export interface Reader {
   readonly usage?: readonly string[]
   /** Whether a file that is cut off may still be read, as with lines of JSON. */
   readonly readsPrefixes?: boolean
-  /** Whether every byte is data for the reader: a changed one may be read as something else without being told. */
+  /** Makes lengths and checksums right again in a file that was changed. */
   readonly repair?: (bytes: Uint8Array, random: Random) => Uint8Array | Promise<Uint8Array>
 }

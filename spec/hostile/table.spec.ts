@@ -8,11 +8,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { hostileInputs, triedElsewhere } from '../../fixtures/hostile/index.ts'
-import { LOADS } from '../../fixtures/hostile/input.ts'
+import { LOADS, type HostileInput } from '../../fixtures/hostile/input.ts'
 import { root } from '../harness/syntax.ts'
 import { Cell } from './cell.ts'
 import { readFindings } from './findings.ts'
 import type { Outcome } from './judge.ts'
+import * as planted from './planted.ts'
 import { inputsOf, readers } from './readers.ts'
 
 /** The list, as it must be tried: letters and the last number. */
@@ -49,21 +50,42 @@ test('SECURITY.md says how many inputs of each reader there are', () => {
 const cell = new Cell()
 afterAll(() => cell.close())
 
-describe.each(readers.filter(({ name }) => inputsOf(name).length > 0))('$name', ({ name }) => {
+/** A reader gives each of its inputs the answer that stands beside it, in the words that stand there. */
+async function givesTheAnswers(at: Cell, name: string, inputs: readonly HostileInput[]): Promise<void> {
   const outcomes: Outcome[] = []
-  const inputs = inputsOf(name)
-  const all = (): Promise<number> =>
-    cell.run({ reader: name, from: 0, to: inputs.length }, (i, outcome) => (outcomes[i] = outcome))
+  const job = { reader: name, from: 0, to: inputs.length }
+  expect(await at.run(job, (i, outcome) => (outcomes[i] = outcome))).toBe(inputs.length)
+  const answers = inputs.map(({ ids, what }, i) => `${ids.join()} ${what}: ${answerOf(outcomes[i])}`)
+  expect(answers).toEqual(inputs.map(({ ids, what, answer }) => `${ids.join()} ${what}: ${answer}`))
+  for (const [i, { says = '' }] of inputs.entries()) {
+    const outcome = outcomes[i]
+    if (outcome.kind === 'refused') expect(outcome.message).toContain(says)
+  }
+}
 
-  test('gives the answers of the table', { timeout: 600_000 }, async () => {
-    expect(await all()).toBe(inputs.length)
-    const answers = inputs.map(({ ids, what }, i) => `${ids.join()} ${what}: ${answerOf(outcomes[i])}`)
-    expect(answers).toEqual(inputs.map(({ ids, what, answer }) => `${ids.join()} ${what}: ${answer}`))
-    for (const [i, { says = '' }] of inputs.entries()) {
-      const outcome = outcomes[i]
-      if (outcome.kind === 'refused') expect(outcome.message).toContain(says)
-    }
-  })
+describe.each(readers.filter(({ name }) => inputsOf(name).length > 0))('$name', ({ name }) => {
+  test('gives the answers of the table', { timeout: 600_000 }, () =>
+    givesTheAnswers(cell, name, inputsOf(name)),
+  )
+})
+
+describe('a reader that gives another answer is found', () => {
+  const at = new Cell(new URL('./planted.ts', import.meta.url), { milliseconds: 1500, megabytes: 64 })
+  afterAll(() => at.close())
+
+  test('and a right one is not', () => givesTheAnswers(at, 'right', planted.inputsOf()))
+  test.each(planted.readers.filter(({ name }) => name !== 'right').map(({ name }) => [name]))(
+    'that %s',
+    (name) => expect(givesTheAnswers(at, name, planted.inputsOf())).rejects.toThrow('to deeply equal'),
+  )
+  test('that says other words', () =>
+    expect(
+      givesTheAnswers(
+        at,
+        'right',
+        planted.inputsOf().map((input) => ({ ...input, says: 'os.system' })),
+      ),
+    ).rejects.toThrow('os.system'))
 })
 
 test.each(readFindings().map((finding) => [finding.reader, finding.what, finding] as const))(

@@ -15,7 +15,11 @@ const MOST_VALUES = 10_000_000
 /** PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY: the others build long values out of few bytes. */
 const ENCODINGS = [0, 2, 3, 8]
 
+/** Kinds of pages. */
+const [DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_2] = [0, 2, 3]
+
 /**
+ * Looks at every page of every column.
  * @throws InputError PARQUET for pages that do not lie in their column, have more values than it, or an encoding that is
  *   not read here
  */
@@ -38,16 +42,23 @@ function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string)
   let values = 0
   while (header.position < bytes.length - 1) {
     const fields = header.readStruct()
-    const packed = fields.get('3') ?? -1
-    const isDictionary = fields.has('7.1')
-    // Data pages of version 1, of version 2, or a dictionary.
-    const count = fields.get('5.1') ?? fields.get('8.1') ?? fields.get('7.1') ?? -1
-    const nulls = fields.get('8.2') ?? 0
-    const encoding = fields.get('5.2') ?? fields.get('8.4') ?? 0
-    if (!isDictionary) values += count
-    const inside = packed >= 0 && packed <= bytes.length - header.position
-    const counted = count >= 0 && count <= MOST_VALUES && values <= most && nulls >= 0 && nulls <= count
-    if (!inside || !counted || !ENCODINGS.includes(encoding))
+    const of = (place: string): number => fields.get(place) ?? -1
+    const packed = of('3')
+    const unpacked = of('2')
+    const kind = of('1')
+    const known = kind === DATA_PAGE || kind === DICTIONARY_PAGE || kind === DATA_PAGE_2
+    const count = of(kind === DATA_PAGE ? '5.1' : kind === DATA_PAGE_2 ? '8.1' : '7.1')
+    const encoding = of(kind === DATA_PAGE ? '5.2' : kind === DATA_PAGE_2 ? '8.4' : '7.2')
+    if (kind !== DICTIONARY_PAGE) values += count
+    const inside = packed >= 0 && packed <= bytes.length - header.position && unpacked >= 0
+    const counted = count >= 0 && count <= MOST_VALUES && values <= most
+    if (
+      !known ||
+      !inside ||
+      !counted ||
+      !ENCODINGS.includes(encoding) ||
+      !levelsFit(kind, of, packed, unpacked)
+    )
       throw refusal(
         'PARQUET',
         name,
@@ -56,6 +67,15 @@ function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string)
       )
     header.position += packed
   }
+}
+
+/** Pages of the second version say how many values are missing, and how long the levels before the values are. */
+function levelsFit(kind: number, of: (place: string) => number, packed: number, unpacked: number): boolean {
+  if (kind !== DATA_PAGE_2) return true
+  const [nulls, definitions, repetitions] = [of('8.2'), of('8.5'), of('8.6')]
+  const levels = definitions + repetitions
+  const known = nulls >= 0 && nulls <= of('8.1') && of('8.3') >= 0 && definitions >= 0 && repetitions >= 0
+  return known && levels <= packed && levels <= unpacked
 }
 
 /** Levels of structs and lists in a header; those of parquet have three. */

@@ -2,16 +2,12 @@
  * Rows of a data set from one file: JSON lines, or the parquet files of the Hugging Face hub.
  *
  * A file is parquet if it begins with its mark, whatever its name. Rows become the values of JSON, so that who reads
- * them need not know where they came from. Parquet is decoded by `hyparquet`; what its pages may unpack to is limited
- * here, because a page says itself how large it is.
+ * them need not know where they came from.
  */
-import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from 'hyparquet'
-import { compressors } from 'hyparquet-compressors'
-import { InputError } from '../tensor/errors.ts'
-import { bytesAsFile, openFile, readExactly, readWhole, TEXT_LIMIT, type RangedFile } from './files.ts'
-import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
-import { checkPages } from './parquet_pages.ts'
-import { quote, refusal } from './refusal.ts'
+import { openFile, readExactly, readWhole, TEXT_LIMIT } from './files.ts'
+import { describeJson, parseJson, type JsonMap } from './json.ts'
+import { decodeParquet } from './parquet_decoder.ts'
+import { refusal } from './refusal.ts'
 
 /** A row and where it stands, as errors name it. */
 export interface PlacedRow {
@@ -20,9 +16,8 @@ export interface PlacedRow {
   readonly values: JsonMap
 }
 
-/** The largest file that is read, and the most that a page of parquet may unpack to. */
+/** The largest file that is read. */
 const FILE_LIMIT = 512_000_000
-const PAGE_LIMIT = 128_000_000
 
 /** The most rows, lines of JSON whether blank or not, and objects and lists in all of them; and the longest line. */
 const ROW_LIMIT = 1_000_000
@@ -51,7 +46,9 @@ export async function readParquet(path: string): Promise<PlacedRow[] | null> {
 
 /** The rows in a file's bytes. @throws InputError as `readRowFile` */
 export async function parseRows(bytes: Uint8Array, name: string): Promise<PlacedRow[]> {
-  return isParquet(bytes) ? parseParquet(bytesAsFile(bytes), name) : parseJsonLines(bytes, name)
+  if (!isParquet(bytes)) return parseJsonLines(bytes, name)
+  const rows = await decodeParquet(bytes, name)
+  return rows.map((values, i) => ({ place: `${name} row ${i + 1}`, values }))
 }
 
 function isParquet(bytes: Uint8Array): boolean {
@@ -86,60 +83,4 @@ function isBlank(bytes: Uint8Array, start: number, end: number): boolean {
   for (let i = start; i < end; i++)
     if (bytes[i] !== 0x20 && bytes[i] !== 0x09 && bytes[i] !== 0x0d) return false
   return true
-}
-
-async function parseParquet(file: RangedFile, name: string): Promise<PlacedRow[]> {
-  const source: AsyncBuffer = {
-    byteLength: file.size,
-    slice: async (start, end = file.size) =>
-      (await file.read(start, Math.max(0, end - start))).buffer as ArrayBuffer,
-  }
-  try {
-    const metadata = await parquetMetadataAsync(source)
-    const count = Number(metadata.num_rows)
-    if (!(count >= 0 && count <= ROW_LIMIT))
-      throw refusal('PARQUET', name, `at most ${ROW_LIMIT} rows`, `${count}`)
-    await checkPages(file, metadata, name)
-    const objects = await parquetReadObjects({ file: source, metadata, compressors: limited(name) })
-    if (objects.length !== count) throw refusal('PARQUET', name, `${count} rows`, `${objects.length}`)
-    return objects.map((object, i) => {
-      const place = `${name} row ${i + 1}`
-      return { place, values: jsonOf(object, place) as JsonMap }
-    })
-  } catch (cause) {
-    if (cause instanceof InputError) throw cause
-    const reason = quote(cause instanceof Error ? cause.message : String(cause))
-    throw refusal('PARQUET', name, 'a parquet file', `one that does not read: ${reason}`, { cause })
-  }
-}
-
-/** The decompressors, each told how much it may make, and together no more than the largest file. */
-function limited(name: string): Compressors {
-  let made = 0
-  return Object.fromEntries(
-    Object.entries(compressors).map(([codec, unpack]) => [
-      codec,
-      (input: Uint8Array, length: number): Uint8Array => {
-        if (!(length >= 0 && length <= PAGE_LIMIT))
-          throw refusal('PARQUET', name, `pages of at most ${PAGE_LIMIT} bytes`, `one of ${length}`)
-        made += length
-        if (made > FILE_LIMIT) throw refusal('PARQUET', name, `at most ${FILE_LIMIT} bytes unpacked`, 'more')
-        return unpack(input, length)
-      },
-    ]),
-  )
-}
-
-/** What a decoded value is in JSON. What JSON has no word for, such as bytes, is null. */
-function jsonOf(value: unknown, place: string): JsonValue {
-  if (typeof value === 'string' || typeof value === 'boolean') return value
-  if (typeof value === 'number') return Number.isFinite(value) ? value : null
-  if (typeof value === 'bigint') {
-    if (Number.isSafeInteger(Number(value))) return Number(value)
-    throw refusal('PARQUET', place, 'whole numbers up to 2^53 - 1', `${value}`)
-  }
-  if (Array.isArray(value)) return value.map((item) => jsonOf(item, place))
-  if (value instanceof Date) return value.toJSON()
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return null
-  return new Map(Object.entries(value).map(([key, item]) => [key, jsonOf(item, place)]))
 }

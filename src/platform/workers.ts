@@ -22,11 +22,16 @@ export interface ThreadEvents {
   readonly onEnd?: () => void
 }
 
-/** Starts a thread, which keeps the process alive until it is ended or released. @param module its code, by `new URL('./some.ts', import.meta.url)` */
-export function startThread(module: URL, events: ThreadEvents): Thread {
+/**
+ * Starts a thread, which keeps the process alive until it is ended or released.
+ * @param module its code, by `new URL('./some.ts', import.meta.url)`
+ * @param megabytes of its heap, beyond which it fails; a browser has limits of its own
+ */
+export function startThread(module: URL, events: ThreadEvents, megabytes?: number): Thread {
   if (hostProcess === null) return startInBrowser(module, events)
   const { Worker } = builtin('node:worker_threads')
-  const worker = new Worker(module)
+  const limits = megabytes === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: megabytes } }
+  const worker = new Worker(module, limits)
   worker.on('message', events.onMessage)
   worker.on('error', events.onError)
   if (events.onEnd) worker.on('exit', events.onEnd)

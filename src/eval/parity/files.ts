@@ -44,8 +44,8 @@ async function readValues(source: RawTensorSource, name: string): Promise<ArrayL
 
 /**
  * The cases of a file. `attention_mask` may be absent (nothing is padding), as may labels and masks.
- * @throws InputError PARITY_CASES if input_ids is missing, a shape differs from its, a number is not whole, or a label stands at padding or at
- *   a first token, which nothing scores
+ * @throws InputError PARITY_CASES if input_ids is missing, a shape differs from its, a number is not whole, or a label
+ *   stands at padding or at a first token, which nothing scores
  */
 export async function readParityCases(path: string): Promise<ParityCases> {
   const tensors = await readParityFile(path)
