@@ -182,16 +182,23 @@ export function checkFloat(dtype: SourceDtype, tensor: string): void {
 }
 
 /**
- * Stored floats as float32; F64 is rounded. May share memory with `bytes`.
+ * Stored floats as float32; F64 is rounded. May share memory with `bytes`, or, of half precision, lie at the start of `room`
+ * where that is given and long enough.
  * @throws InputError DTYPE if the type is not a float.
  */
-export function decodeFloats(dtype: SourceDtype, bytes: Uint8Array, tensor: string): Float32Array {
+export function decodeFloats(
+  dtype: SourceDtype,
+  bytes: Uint8Array,
+  tensor: string,
+  room?: Float32Array,
+): Float32Array {
   const size = elementSize(dtype)
   const { buffer, byteOffset, byteLength } = aligned(bytes, size)
   const count = byteLength / size
   checkFloat(dtype, tensor)
-  if (dtype === 'F16') return widenF16(new Uint16Array(buffer, byteOffset, count))
-  if (dtype === 'BF16') return widenBf16(new Uint16Array(buffer, byteOffset, count))
+  const out = room && room.length >= count ? room.subarray(0, count) : undefined
+  if (dtype === 'F16') return widenF16(new Uint16Array(buffer, byteOffset, count), out)
+  if (dtype === 'BF16') return widenBf16(new Uint16Array(buffer, byteOffset, count), out)
   if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, count))
   return new Float32Array(buffer, byteOffset, count)
 }

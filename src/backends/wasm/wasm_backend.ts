@@ -227,11 +227,9 @@ export class WasmBackend implements Backend {
     const { memory } = this.#live()
     const pages = memory.buffer.byteLength / PAGE
     const missing = Math.ceil(end / PAGE) - pages
-    return (
-      missing <= 0 ||
-      grow(memory, Math.min(Math.max(missing, STEP), MOST_PAGES - pages)) ||
-      grow(memory, missing)
-    )
+    if (missing <= 0) return true
+    const step = Math.max(missing, Math.min(STEP, MOST_PAGES - pages))
+    return grow(memory, step) || (step > missing && grow(memory, missing))
   }
 
   #view({ dtype, place, length }: PlacedBuffer<Place>): Numbers {

@@ -61,6 +61,8 @@ export class WeightReader {
   readonly #options: LoadOptions
   readonly #totalBytes: number
   #loadedBytes = 0
+  /** Where halves are widened, chunk after chunk. */
+  #room: Float32Array | undefined
 
   /** @param stored the checkpoint's name of each parameter, by Hugging Face name (`matchTensors`) */
   constructor(source: TensorSource, stored: ReadonlyMap<string, string>, options: LoadOptions) {
@@ -86,7 +88,7 @@ export class WeightReader {
       const values =
         asStored && elementSize(dtype) === 2
           ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2)
-          : decodeFloats(dtype, bytes, name)
+          : this.#widen(dtype, bytes, name)
       if (!allowNonFinite) {
         const judged = values instanceof Uint16Array ? dtype : 'F32'
         const at = findNonFinite(judged, values)
@@ -96,6 +98,11 @@ export class WeightReader {
       this.#loadedBytes += bytes.length
       onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
     }
+  }
+
+  #widen(dtype: SourceDtype, bytes: Uint8Array, name: string): Float32Array {
+    if (elementSize(dtype) === 2) this.#room ??= new Float32Array(CHUNK_BYTES / 2)
+    return decodeFloats(dtype, bytes, name, this.#room)
   }
 }
 
