@@ -62,7 +62,8 @@ export class Cell {
         next = index + 1
         onOutcome(index, outcome)
       })
-      if (fault === null) break
+      if (fault === 'done') break
+      if (fault === 'stained') continue
       onOutcome(next, { kind: 'fault', what: fault })
       next++
     }
@@ -75,8 +76,8 @@ export class Cell {
     this.#worker = null
   }
 
-  /** Works until the job is done, or the thread is: then what ended it. */
-  async #runPart(job: Job, onOutcome: (index: number, outcome: Outcome) => void): Promise<string | null> {
+  /** Works until the job is done, the thread is not what it was, or it is no more: then what ended it. */
+  async #runPart(job: Job, onOutcome: (index: number, outcome: Outcome) => void): Promise<string> {
     const worker = (this.#worker ??= await this.#start())
     const listening = new AbortController()
     const { signal } = listening
@@ -109,8 +110,9 @@ export class Cell {
           this.#worker = null
           resolve('no end of memory')
         })
-        hear('message', (message: 'done' | { index: number; outcome: Outcome }) => {
-          if (message === 'done') resolve(null)
+        hear('message', (message: 'done' | 'stained' | { index: number; outcome: Outcome }) => {
+          if (message === 'done') resolve(message)
+          else if (message === 'stained') resolve(this.close().then(() => message))
           else onOutcome(message.index, message.outcome)
         })
         worker.postMessage(job, [])

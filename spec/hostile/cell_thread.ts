@@ -37,6 +37,9 @@ async function run(job: Job): Promise<void> {
     const outcome = await judge(reader, bytes, folder)
     Atomics.store(place, 1, 0)
     parentPort?.postMessage({ index, outcome }, [])
+    // What was done to a prototype is done to all that come after.
+    if (outcome.kind === 'fault' && outcome.what.startsWith('the prototype'))
+      return parentPort?.postMessage('stained', [])
   }
   parentPort?.postMessage('done', [])
 }

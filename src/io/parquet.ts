@@ -4,7 +4,7 @@
  */
 import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
-import { listenAsThread } from '../platform/platform.ts'
+import { ignoreStrayRejections, listenAsThread } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import { bytesAsFile } from './files.ts'
 import type { JsonMap, JsonValue } from './json.ts'
@@ -80,6 +80,9 @@ async function answerTo({ bytes, name }: ParquetQuestion): Promise<ParquetAnswer
     return { message }
   }
 }
+
+// Columns are read at the same time, and the first fault of one is the file's.
+ignoreStrayRejections()
 
 const send = listenAsThread((question) => {
   void answerTo(question as ParquetQuestion).then((answer) => send?.(answer))

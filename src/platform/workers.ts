@@ -74,6 +74,14 @@ export function listenAsThread(onMessage: (message: unknown) => void): ((answer:
   return (answer) => port.postMessage(answer, [])
 }
 
+/**
+ * Inside a thread: promises that fail after everyone has turned away from them do not end it. For libraries that start
+ * several reads at once and report the first that fails.
+ */
+export function ignoreStrayRejections(): void {
+  hostProcess?.on('unhandledRejection', () => {})
+}
+
 /** Whether threads can share memory here. A page needs to be isolated from other origins for that. */
 export function canShareMemory(): boolean {
   return typeof SharedArrayBuffer === 'function' && globalThis.crossOriginIsolated !== false
