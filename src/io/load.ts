@@ -6,9 +6,9 @@
  * `model.safetensors.index.json`, `pytorch_model.bin`, `pytorch_model.bin.index.json`. If it is broken that is an
  * error; no other is tried. What the configuration means is the model's business; here it is only read as JSON.
  */
-import { fileKind, fileNameOf, folderOf, joinPath } from '../platform/platform.ts'
+import { fileNameOf, folderOf, joinPath } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
-import { readWhole } from './files.ts'
+import { isThere, kindOf, readWhole } from './files.ts'
 import { describeJson, parseJson, toPlain } from './json.ts'
 import { refusal } from './refusal.ts'
 import { openSafetensors } from './safetensors.ts'
@@ -57,7 +57,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
 }
 
 async function findFiles(path: string): Promise<ModelFiles> {
-  const kind = await fileKind(path)
+  const kind = await kindOf(path)
   if (kind === 'missing')
     throw refusal('MODEL_MISSING', path, "a model's folder, or a file of weights", 'nothing')
   const folder = kind === 'directory' ? path : folderOf(path)
@@ -80,7 +80,7 @@ async function present(folder: string, names: readonly string[]): Promise<string
   const found: string[] = []
   for (const name of names) {
     const path = joinPath(folder, name)
-    if ((await fileKind(path)) !== 'missing') found.push(path)
+    if (await isThere(path)) found.push(path)
   }
   return found
 }

@@ -5,8 +5,8 @@
  * exactly the tensors the index gives to it, and no tensor is in two files. Names of files are judged by `safePath`.
  */
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
-import { fileKind, fileNameOf, folderOf } from '../platform/platform.ts'
-import { readWhole } from './files.ts'
+import { fileNameOf, folderOf } from '../platform/platform.ts'
+import { isThere, readWhole } from './files.ts'
 import { describeJson, parseJson, type JsonMap } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { joinSafely, safePath } from './safe_path.ts'
@@ -86,7 +86,7 @@ export async function openShards(
   try {
     for (const file of index.shards) {
       const path = joinSafely(folderOf(indexPath), file, name)
-      if ((await fileKind(path)) === 'missing') {
+      if (!(await isThere(path))) {
         throw refusal('SHARD_MISSING', name, `file ${quote(file)} beside it`, 'no such file')
       }
       opened.set(file, await open(path))

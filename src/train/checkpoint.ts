@@ -10,12 +10,13 @@
  * after it and only ever read by others. So a run can be killed at any moment. The curve is added to step by step; what it
  * has beyond the state is cut off when the run goes on, because those steps are taken again.
  */
+import { isThere } from '../io/files.ts'
 import { openSafetensors } from '../io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import type { OptConfig } from '../model/opt/config.ts'
 import { parameterShapes } from '../model/opt/names.ts'
-import { appendFile, exists, joinPath, readFile, sha256, writeFileAtomic } from '../platform/platform.ts'
+import { appendFile, joinPath, readFile, sha256, writeFileAtomic } from '../platform/platform.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
@@ -49,7 +50,7 @@ export function hashWindows(windows: readonly Int32Array[]): Promise<string> {
 
 /** Whether a folder holds a run. */
 export function hasCheckpoint(folder: string): Promise<boolean> {
-  return exists(joinPath(folder, stateFile))
+  return isThere(joinPath(folder, stateFile))
 }
 
 const kinds = ['weights', 'means', 'squares'] as const
@@ -96,7 +97,7 @@ export interface Checkpoint {
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const path = joinPath(folder, stateFile)
-  if (!(await exists(path)))
+  if (!(await isThere(path)))
     throw new UsageError('RESUME', `${folder}: expected a run to go on with (${stateFile}), got none`)
   const source = await openSafetensors(path)
   try {
@@ -175,7 +176,7 @@ export type CurveRow = StepReport | HeldOutReport
 /** The loss curve of a folder; empty if there is none. A line that was cut off by a crash is left out, with what follows. */
 export async function readCurve(folder: string): Promise<CurveRow[]> {
   const path = joinPath(folder, curveFile)
-  if (!(await exists(path))) return []
+  if (!(await isThere(path))) return []
   const text = new TextDecoder().decode(await readFile(path))
   const rows: CurveRow[] = []
   // The last piece has no line break behind it: it is empty, or was cut off.
