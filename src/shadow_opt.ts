@@ -83,7 +83,8 @@ export class ShadowOpt {
    * @param pathOrName a folder, a name on the Hugging Face hub if no folder is called so, or `embedded` (the default) for
    *   the model that comes with this package
    * @throws InputError for every file that is refused, with its reason as code; HubError HUB_* for what cannot be had from
-   *   the hub or its cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError THREADS, HUB_*; the signal's reason
+   *   the hub or its cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
+   *   OPTIONS, OPTION_NAME, OPTION_TYPE for options that are none; the signal's reason
    * @example
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
@@ -113,6 +114,10 @@ export class ShadowOpt {
       try {
         const onProgress = tell('load')
         const model = await OptModel.load(config, folder.source, backend, { signal, onProgress, storage })
+        if (signal?.aborted) {
+          model.dispose()
+          throw signal.reason
+        }
         return new ShadowOpt(pathOrName, { ...found, ...folder }, model)
       } catch (error) {
         backend.dispose()
@@ -146,8 +151,8 @@ export class ShadowOpt {
   }
 
   /**
-   * The ids of a text; nothing is put before it.
-   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE
+   * The ids of a text; nothing is put before it. Needs no model: it works after `dispose` too.
+   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE; UsageError TEXT
    */
   encode(text: string): number[] {
     expectKind(text, kinds.text, 'text', 'TEXT')
@@ -163,7 +168,7 @@ export class ShadowOpt {
    * @param prompt text (a `</s>` is put before it, as in all texts OPT was trained on) or ids, which are taken as they are
    * @returns (when exhausted) `stop` if the model ended the text, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
-   *   PLANNER, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED; MissingError PREDICTOR_MISSING; the signal's reason
+   *   PLANNER, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError PREDICTOR_MISSING; the signal's reason
    */
   async *generate(
     prompt: string | Ids,
@@ -209,7 +214,8 @@ export class ShadowOpt {
 
   /**
    * Logits of every position: [T, V] of one sequence, [B, T, V] of a batch (0 at padding).
-   * @throws UsageError TOKENS, BATCH_SHAPE, CONTEXT_LENGTH, SPARSITY, PLANNER, DISPOSED; InputError MASK_NOT_CONTIGUOUS
+   * @throws UsageError TOKENS, BATCH_SHAPE, CONTEXT_LENGTH, SPARSITY, PLANNER, DISPOSED, OPTIONS, OPTION_NAME,
+   *   OPTION_TYPE; InputError MASK_NOT_CONTIGUOUS
    * @example
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
