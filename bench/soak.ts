@@ -120,6 +120,14 @@ async function writeText(opt: ShadowOpt, cycle: number): Promise<void> {
     if (cycle % 3 === 0 && index === 0) break
 }
 
+/** A model that is loaded for a moment. @param ends whether its text is left before it is disposed of */
+async function loadAndDispose(opt: ShadowOpt, ends: boolean): Promise<void> {
+  const text = opt.generate([2, 601], { maxTokens: 2 })
+  await text.next()
+  if (ends) await text.return('length')
+  await opt.dispose()
+}
+
 /** One subject, in this process. */
 async function soak(backend: BackendName, threads: number, cycles: number): Promise<Soak> {
   watchMemories()
@@ -130,13 +138,7 @@ async function soak(backend: BackendName, threads: number, cycles: number): Prom
   const every = Math.max(1, Math.floor(cycles / SAMPLES))
   for (let cycle = 1; cycle <= cycles; cycle++) {
     await writeText(opt, cycle)
-    if (cycle % 10 === 0) {
-      const other = await open()
-      const text = other.generate([2, 601], { maxTokens: 2 })
-      await text.next()
-      if (cycle % 20 === 0) await text.return('length')
-      await other.dispose()
-    }
+    if (cycle % 10 === 0) await loadAndDispose(await open(), cycle % 20 === 0)
     if (cycle % every !== 0) continue
     await collect()
     samples.push(sampleOf(opt, cycle))

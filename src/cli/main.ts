@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 /**
- * The command line's entry.
+ * The command line's entry. It listens for ctrl-C before it loads the commands, which takes longer than some of them run.
  */
 import { commandArguments, setExitCode, write } from '../platform/platform.ts'
-import { runCommandLine } from './run.ts'
 import { openSession } from './session.ts'
 
-setExitCode(await runCommandLine(commandArguments(), openSession(), (text) => write('stderr', text)))
+const session = openSession()
+const { runCommandLine } = await import('./run.ts')
+setExitCode(await runCommandLine(commandArguments(), session, (text) => write('stderr', text)))
