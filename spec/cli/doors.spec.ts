@@ -47,6 +47,7 @@ const all = commandsOf(
   makeProgram(
     quietSession(() => {}),
     '0',
+    () => {},
   ),
 )
 
@@ -168,6 +169,7 @@ describe('the table', () => {
     const unknown = makeProgram(
       quietSession(() => {}),
       '0',
+      () => {},
     )
       .command('extra')
       .option('--more <things>')

@@ -5,6 +5,9 @@
 import { commandArguments, setExitCode, write } from '../platform/platform.ts'
 import { openSession } from './session.ts'
 
+/** Where even that cannot be written, the exit code has to do. */
+const complain = (text: string): Promise<void> => write('stderr', text).catch(() => {})
+
 const session = openSession()
 const { runCommandLine } = await import('./run.ts')
-setExitCode(await runCommandLine(commandArguments(), session, (text) => write('stderr', text)))
+setExitCode(await runCommandLine(commandArguments(), session, complain))

@@ -17,7 +17,14 @@ export async function runCommandLine(
   writeError: (text: string) => Promise<void>,
 ): Promise<number> {
   try {
-    await makeProgram(session, version).parseAsync(args, { from: 'user' })
+    let help = ''
+    const program = makeProgram(session, version, (text) => (help += text))
+    try {
+      await program.parseAsync(args, { from: 'user' })
+    } finally {
+      // The parser cannot wait, and ends with an error once help is shown.
+      if (help !== '') await session.print(help)
+    }
     return session.exitCode
   } catch (error) {
     session.progress.clear()
