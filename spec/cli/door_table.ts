@@ -116,6 +116,7 @@ export function leastArguments({
     'parity export': ['--cases', cases, '--output', `${fresh}.safetensors`],
     'parity check': [cases, cases],
     inspect: ['embedded'],
+    convert: ['embedded', fresh],
     cost: [],
     bench: ['--quick'],
     pretrain: ['--output', fresh],
@@ -141,6 +142,12 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       input('MODEL_CONFIG', 'config.json', folder),
       input('MODEL_CONFIG', 'config.json', file),
       input('FILE_READ', 'got ELOOP', loop),
+    ],
+  }
+  const weights: Door = {
+    wrong: [
+      ...model.wrong.filter(({ value }) => value !== file),
+      input('MODEL_FORMAT', 'ends with .safetensors', file),
     ],
   }
   const revision: Door = {
@@ -278,15 +285,17 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'parity check <b>': { wrong: read() },
     '--tolerance <share>': number('-1'),
     // inspect
-    'inspect <path>': {
-      wrong: [
-        ...model.wrong.filter(({ value }) => value !== file),
-        input('MODEL_FORMAT', 'ends with .safetensors', file),
-      ],
-    },
+    'inspect <path>': weights,
     'inspect --revision <name>': { ...revision, beside: ['nobody/nothing', '--offline'] },
     'inspect --storage <names>': { wrong: usage('VALUE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
     '--texts <count>': whole(1, '501'),
+    // convert
+    'convert <source>': weights,
+    'convert <output>': {
+      wrong: [...writtenFolder.wrong, ...usage('OUTPUT', 'an existing folder', join(none, 'x'), below)],
+    },
+    'convert --revision <name>': { ...revision, beside: ['nobody/nothing', places.fresh, '--offline'] },
+    '--shard-size <bytes>': { wrong: usage('VALUE', 'bytes', '0', '-1', '', 'NaN', '5XB', '1.5', '1e3') },
     // cost
     '--model <names>': names('COST_MODEL', 'opt-125m'),
     '--hidden <count>': whole(1, '2000000'),

@@ -105,8 +105,11 @@ function argumentsOf({ name, door, flag, place }: Case, { value }: Wrong): strin
   if (flag === null) return [...words, ...given.with(place, value)]
   const beside = [...(door.beside ?? [])]
   for (const other of [flag, ...beside.filter((word) => word.startsWith('--'))]) drop(other)
-  // A model of the command's own takes the place of its argument.
-  if (name === 'inspect' && beside.length > 0) given.shift()
+  // Words in front of the flags take the place of the command's own arguments.
+  given.splice(
+    0,
+    [...beside, '--'].findIndex((word) => word.startsWith('--')),
+  )
   if (name === 'masks' && flag === '--text') given.shift()
   if (flag === '--wikitext') drop('--text')
   return [...words, ...given, ...beside, `${flag}=${value}`]

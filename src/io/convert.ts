@@ -73,7 +73,7 @@ export async function convertCheckpoint(
   const { shardSize, force = false, signal } = options
   if (toFile && shardSize !== undefined)
     throw new UsageError('OUTPUT', `${to}: expected a folder, for several files, got the name of one`)
-  const weights = (await kindOf(from)) === 'directory' ? (await findModelFiles(from)).weights : from
+  const weights = (await kindOf(from)) === 'file' ? from : (await findModelFiles(from)).weights
   const place: OutputPlace = { path: to, folder: toFile ? folderOf(to) : to }
   const isInside = absolutePath(place.folder) === absolutePath(folderOf(weights))
   if (
