@@ -51,9 +51,9 @@ export function writeOutput(path: string, content: string | Uint8Array): Promise
  * Runs what writes a file, and puts the system's refusal into our words; an abort is none.
  * @throws UsageError OUTPUT; what `write` throws that the system did not refuse
  */
-export async function whileWriting(path: string, write: () => Promise<void>): Promise<void> {
+export async function whileWriting<T>(path: string, write: () => Promise<T>): Promise<T> {
   try {
-    await write()
+    return await write()
   } catch (cause) {
     const { code, syscall } = cause as NodeJS.ErrnoException
     if (cause instanceof ShadowError || syscall === undefined) throw cause

@@ -49,14 +49,18 @@ export const weightNames: readonly string[] = [
  *   another kind, JSON_* for a configuration that is not JSON; whatever weights or tokenizer are refused with.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
-  const files = await findFiles(path)
+  const files = await findModelFiles(path)
   const configJson = await readConfig(files.config)
   const tokenizer = await openTokenizer(folderOf(files.config))
   const source = await openWeights(files.weights)
   return { configJson, source, files, ...(tokenizer === null ? {} : { tokenizer }) }
 }
 
-async function findFiles(path: string): Promise<ModelFiles> {
+/**
+ * The files of a model, found and not yet opened.
+ * @throws InputError MODEL_MISSING, MODEL_CONFIG, MODEL_WEIGHTS
+ */
+export async function findModelFiles(path: string): Promise<ModelFiles> {
   const kind = await kindOf(path)
   if (kind === 'missing')
     throw refusal('MODEL_MISSING', path, "a model's folder, or a file of weights", 'nothing')
