@@ -7,9 +7,10 @@
  * cycle also loads the model anew, writes on it and disposes of it, in the middle of a text every other time. Each backend
  * has a process of its own. After each fiftieth of the cycles the garbage is collected and everything counted.
  *
- * Flat is: live buffers, pages of WebAssembly memory and threads are the same at 10 %, at 50 % and at the end; over the
- * second half the JavaScript heap grows by less than 32 KiB per 1,000 cycles, and resident memory by less than 1 MiB.
- * Ends with exit code 1 if one is not. The system tells of threads on Linux only.
+ * Flat is, for the least of each quarter: buffers, pages of WebAssembly memory and threads are in the last quarter what they
+ * were in the third, the JavaScript heap has no more than 256 KiB more, and resident memory no more than 32 MiB. Of 10,000
+ * cycles that is a hundred bytes a text and 131 KiB a load. Ends with exit code 1 otherwise. The system tells of threads on
+ * Linux only.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
@@ -26,6 +27,7 @@ import {
   setExitCode,
   write,
 } from '../src/platform/platform.ts'
+import { faultsOf, floorsOf, type Sample } from './soak_verdict.ts'
 
 /** What runs, each in a process of its own. */
 const subjects = [
@@ -36,21 +38,6 @@ const subjects = [
   { backend: 'wasm-relaxed', threads: 2 },
 ] as const satisfies readonly { backend: BackendName; threads: number }[]
 
-/** What is held after so many cycles. */
-interface Sample {
-  readonly cycle: number
-  /** Bytes. */
-  readonly resident: number
-  /** Bytes, after garbage collection. */
-  readonly heap: number
-  /** Of the model that is kept. */
-  readonly buffers: number
-  /** Of all WebAssembly memories, 64 KiB each. */
-  readonly pages: number
-  /** Of the process; null where the system does not tell. */
-  readonly threads: number | null
-}
-
 /** What a subject's run was. */
 interface Soak {
   readonly backend: BackendName
@@ -58,16 +45,11 @@ interface Soak {
   readonly cycles: number
   readonly seconds: number
   readonly samples: readonly Sample[]
-  /** Bytes per 1,000 cycles, over the second half. */
-  readonly residentSlope: number
-  readonly heapSlope: number
   /** What is not flat. */
   readonly faults: readonly string[]
 }
 
 const SAMPLES = 50
-const MOST_HEAP = 32 * 2 ** 10 // bytes per 1,000 cycles
-const MOST_RESIDENT = 2 ** 20 // bytes per 1,000 cycles
 
 const memories: WeakRef<WebAssembly.Memory>[] = []
 
@@ -145,43 +127,13 @@ async function soak(backend: BackendName, threads: number, cycles: number): Prom
   }
   const seconds = (performance.now() - start) / 1000
   await opt.dispose()
-  const later = samples.filter(({ cycle }) => cycle >= cycles / 2)
-  const residentSlope = slopeOf(later, 'resident')
-  const heapSlope = slopeOf(later, 'heap')
-  const faults = (['buffers', 'pages', 'threads'] as const).filter(
-    (name) => new Set([0.1, 0.5, 1].map((share) => at(samples, share)[name])).size > 1,
-  )
-  return {
-    backend,
-    threads,
-    cycles,
-    seconds,
-    samples,
-    residentSlope,
-    heapSlope,
-    faults: [
-      ...faults,
-      ...(residentSlope > MOST_RESIDENT ? ['resident memory'] : []),
-      ...(heapSlope > MOST_HEAP ? ['heap'] : []),
-      ...(opt.model.backend.liveBuffers > 0 ? ['buffers after dispose'] : []),
-    ],
-  }
+  const left = opt.model.backend.liveBuffers > 0 ? ['buffers after dispose'] : []
+  return { backend, threads, cycles, seconds, samples, faults: [...faultsOf(samples), ...left] }
 }
 
 /** The sample at a share of the cycles. */
 function at(samples: readonly Sample[], share: number): Sample {
   return samples[Math.max(0, Math.round(share * samples.length) - 1)]
-}
-
-/** Bytes per 1,000 cycles, by least squares. */
-function slopeOf(samples: readonly Sample[], name: 'resident' | 'heap'): number {
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, value) => sum + value, 0) / values.length
-  const x = samples.map(({ cycle }) => cycle)
-  const y = samples.map((sample) => sample[name])
-  const [mx, my] = [mean(x), mean(y)]
-  const variance = mean(x.map((value) => (value - mx) ** 2))
-  return variance === 0 ? 0 : (1000 * mean(x.map((value, i) => (value - mx) * (y[i] - my)))) / variance
 }
 
 const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1)
@@ -194,35 +146,35 @@ function formatSoaks(soaks: readonly Soak[]): string {
     'end',
     'KiB per 1,000',
     'heap MiB at 10 %',
+    '50 %',
     'end',
-    'KiB per 1,000',
-    'buffers',
-    'pages',
-    'threads',
-    'seconds',
-    '',
   ]
-  const rows = soaks.map(({ backend, threads, samples, residentSlope, heapSlope, seconds, faults }) => {
+  headings.push('KiB per 1,000', 'buffers', 'pages', 'threads', 'seconds', '')
+  const rows = soaks.map(({ backend, threads, samples, seconds, faults }) => {
     const [early, middle, end] = [0.1, 0.5, 1].map((share) => at(samples, share))
-    const both = (name: 'buffers' | 'pages' | 'threads'): string =>
-      early[name] === end[name] ? `${end[name] ?? '-'}` : `${early[name]} to ${end[name]}`
+    const counted = (['buffers', 'pages', 'threads'] as const).map((name) => {
+      const [, , third, last] = floorsOf(samples, name)
+      return last === third ? `${end[name] === null ? '-' : last}` : `${third} to ${last}`
+    })
     return [
       threads === 1 ? backend : `${backend} x${threads}`,
-      mebibytes(early.resident),
-      mebibytes(middle.resident),
-      mebibytes(end.resident),
-      (residentSlope / 1024).toFixed(1),
-      mebibytes(early.heap),
-      mebibytes(end.heap),
-      (heapSlope / 1024).toFixed(1),
-      both('buffers'),
-      both('pages'),
-      both('threads'),
+      ...[early, middle, end].map(({ resident }) => mebibytes(resident)),
+      kibibytesPerThousand(samples, 'resident'),
+      ...[early, middle, end].map(({ heap }) => mebibytes(heap)),
+      kibibytesPerThousand(samples, 'heap'),
+      ...counted,
       seconds.toFixed(0),
       faults.length === 0 ? 'flat' : `NOT FLAT: ${faults.join(', ')}`,
     ]
   })
-  return formatColumns([headings, ...rows], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+  return formatColumns([headings, ...rows], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+}
+
+/** How fast the floor rises between the third quarter and the last. */
+function kibibytesPerThousand(samples: readonly Sample[], held: 'resident' | 'heap'): string {
+  const [, , third, last] = floorsOf(samples, held)
+  const cycles = (samples[samples.length - 1].cycle / 4) * 1.024
+  return ((last - third) / cycles).toFixed(0)
 }
 
 /** One subject, in a process of its own that collects garbage when it is told to. */
