@@ -94,7 +94,7 @@ export class Cell {
     }
     let watch: NodeJS.Timeout | undefined
     try {
-      return await new Promise((resolve, reject) => {
+      const end = await new Promise<string>((resolve, reject) => {
         const isReading = (): boolean => Atomics.load(this.#place, 1) === 1
         let last = -1
         let since = performance.now()
@@ -103,7 +103,7 @@ export class Cell {
           if (index !== last || index < 0) [last, since] = [index, performance.now()]
           else if (performance.now() - since > this.#limits.milliseconds) {
             clearInterval(watch)
-            resolve(this.close().then(() => 'no end in time'))
+            resolve('no end in time')
           }
         }, 50)
         hear('error', (error: NodeJS.ErrnoException) => {
@@ -118,12 +118,14 @@ export class Cell {
           resolve('no end of memory')
         })
         hear('message', (message: 'done' | 'stained' | { index: number; outcome: Outcome }) => {
-          if (message === 'done') resolve(message)
-          else if (message === 'stained') resolve(this.close().then(() => message))
+          if (message === 'done' || message === 'stained') resolve(message)
           else onOutcome(message.index, message.outcome)
         })
         worker.postMessage(job, [])
       })
+      // Not sooner: a thread that is ended says so, in Deno at once, and would be taken for one out of memory.
+      if (end === 'no end in time' || end === 'stained') await this.close()
+      return end
     } finally {
       clearInterval(watch)
       listening.abort()
