@@ -23,6 +23,7 @@ import { checkOutput, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
 import { numberFlag } from '../values.ts'
 import { formatBytes, formatColumns } from '../words.ts'
+import { addParityRun } from './parity_run.ts'
 
 const exportHelp = `
 FILE of --cases holds input_ids [B, T] and, as wanted, attention_mask and labels [B, T] (-100 is not scored),
@@ -45,11 +46,10 @@ Examples:
   $ shadowllm parity check fixtures/golden/preln/cases/batch.safetensors ours.safetensors
   $ shadowllm parity check reference.safetensors wasm.safetensors --tolerance 0`
 
-/** Adds both commands. */
+/** Adds its commands. */
 export function addParity(program: Command, session: Session): void {
-  const parity = program
-    .command('parity')
-    .description('validate a backend: write what a model computes, compare such files')
+  const parity = program.command('parity').description('validate a backend, of this project or any other')
+  addParityRun(parity, session)
   parity
     .command('export')
     .description('run a model on cases and write every intermediate result')

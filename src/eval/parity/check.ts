@@ -173,7 +173,8 @@ function rowsToSkip(
   }
 }
 
-function indexOf(flat: number, shape: readonly number[]): number[] {
+/** The index of a number along each axis, from its place in row-major order. */
+export function indexOf(flat: number, shape: readonly number[]): number[] {
   const index: number[] = []
   for (let axis = shape.length - 1, rest = flat; axis >= 0; axis--) {
     index.unshift(rest % shape[axis])

@@ -1,0 +1,253 @@
+/**
+ * `shadowllm parity run` and `parity verify-certificate`: a backend of this project against the reference, and whether what
+ * was found of it still holds.
+ */
+import type { Command } from 'commander'
+import type { BackendName } from '../../backends/backend.ts'
+import { createBackend } from '../../backends/select.ts'
+import { indexOf } from '../../eval/parity/check.ts'
+import {
+  checkFresh,
+  hasPassed,
+  makeCertificate,
+  readCertificate,
+  renderCertificate,
+} from '../../eval/parity/certificate.ts'
+import { owesBits, shareOfAllowed } from '../../eval/parity/op_agreement.ts'
+import { runModel, type ModelOutcome } from '../../eval/parity/run_model.ts'
+import { runOps, type OpOutcome, type PlacedDifference } from '../../eval/parity/run_ops.ts'
+import { hashFiles, modelSource, type ModelSource } from '../../eval/provenance.ts'
+import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
+import type { Sizes } from '../../ops/op.ts'
+import { commandArguments } from '../../platform/platform.ts'
+import {
+  backendOption,
+  modelOption,
+  offlineOption,
+  quietOption,
+  revisionOption,
+  seedOption,
+  type ModelFlags,
+} from '../flags.ts'
+import { exitCodes } from '../failure.ts'
+import { withModel } from '../open_model.ts'
+import { checkOutput, writeOutput } from '../output.ts'
+import type { Session } from '../session.ts'
+import { namesFlag } from '../values.ts'
+import { formatColumns, formatCount } from '../words.ts'
+
+const runHelp = `
+Every op of the catalogue is called on seeded cases: each size 0, 1 and odd, then the sizes of OPT-125m, whose time is
+shown; numbers must be those of its definition, bit for bit, or within the bound of its row where the backend may leave
+products unrounded (wasm-relaxed). Then the model: logits, activations, gradients, criteria, masks, logits under a mask and
+greedy tokens, against the reference. Ends with exit code 1 if anything disagrees, and names it.
+
+Examples:
+  $ shadowllm parity run
+  $ shadowllm parity run --backend wasm-relaxed --certificate relaxed.json
+  $ shadowllm parity run --ops linear,attention --seed 7`
+
+const verifyHelp = `
+A certificate holds for the kernels and the definitions it names. Ends with exit code 1 if either has changed since.
+
+Examples:
+  $ shadowllm parity verify-certificate relaxed.json`
+
+interface RunFlags extends ModelFlags {
+  readonly seed: number
+  readonly ops?: readonly OpName[]
+  readonly small?: boolean
+  readonly certificate?: string
+  readonly json?: boolean
+}
+
+/** Which ops: names of the catalogue. */
+export function opsFlag(text: string): OpName[] {
+  return namesFlag('ops', opNames, 'OPS')(text)
+}
+
+/** Adds both commands. */
+export function addParityRun(parity: Command, session: Session): void {
+  parity
+    .command('run')
+    .description('compare a backend with the reference: every op, then a whole model')
+    .addOption(backendOption())
+    .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
+    .addOption(seedOption())
+    .option('--ops <list>', 'only these ops, separated by commas, and no model', opsFlag)
+    .option('--small', 'leave out the sizes of OPT-125m')
+    .option('--certificate <file>', 'write what was found as JSON, with the hash of the kernels it holds for')
+    .option('--json', 'print one JSON object')
+    .addOption(quietOption())
+    .addHelpText('after', runHelp)
+    .action((flags: RunFlags) => runParity(session, flags))
+  parity
+    .command('verify-certificate')
+    .description('say whether a certificate still holds for what is here')
+    .argument('<file>', 'as "parity run --certificate" writes it')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', verifyHelp)
+    .action((file: string, flags: { json?: boolean }) => runVerify(session, file, flags.json ?? false))
+}
+
+/** What was found so far. */
+export interface Findings {
+  ops: OpOutcome[]
+  model: ModelOutcome | null
+}
+
+async function runParity(session: Session, flags: RunFlags): Promise<void> {
+  if (flags.quiet) session.quieten()
+  if (flags.certificate !== undefined) await checkOutput(flags.certificate)
+  const found: Findings = { ops: [], model: null }
+  const backend = await createBackend(flags.backend)
+  try {
+    try {
+      for await (const outcome of runOps(backend, {
+        ops: flags.ops ?? opNames,
+        seed: flags.seed,
+        small: flags.small,
+        signal: session.signal,
+        onProgress: (done, total, op) =>
+          session.progress.update({ stage: 'ops', done, total, ...(op && { note: op }) }),
+      }))
+        found.ops.push(outcome)
+      const source = flags.ops ? noModel : await runWholeModel(session, flags, found)
+      if (flags.certificate !== undefined) {
+        const run = { backend, source, seed: flags.seed, argv: commandArguments(), ...found }
+        await writeOutput(flags.certificate, renderCertificate(await makeCertificate(run)))
+      }
+    } finally {
+      // Whatever ended it: what was found is shown.
+      if (found.ops.length > 0) await showFindings(session, flags, found)
+    }
+  } finally {
+    backend.dispose()
+  }
+}
+
+const noModel: ModelSource = { name: 'none', hash: '' }
+
+async function runWholeModel(session: Session, flags: RunFlags, found: Findings): Promise<ModelSource> {
+  return withModel(session, flags, (opt) =>
+    withModel(session, { ...flags, backend: 'reference' }, async (reference) => {
+      found.model = await runModel(opt.model, reference.model, {
+        seed: flags.seed,
+        strict: owesBits({ name: flags.backend }),
+        signal: session.signal,
+        onProgress: (done, total, note) => session.progress.update({ stage: 'model', done, total, note }),
+      })
+      return modelSource(opt.name, await hashFiles(opt.files), opt.origin)
+    }),
+  )
+}
+
+/** Prints what was found; the session ends with exit code 1 if anything of it disagrees. */
+export async function showFindings(
+  session: Session,
+  flags: Pick<RunFlags, 'backend' | 'seed' | 'json'>,
+  found: Findings,
+): Promise<void> {
+  const passed = hasPassed(found)
+  if (flags.json) {
+    const all = { backend: flags.backend, seed: flags.seed, passed, ...found }
+    await session.print(`${JSON.stringify(all, null, 2)}\n`)
+  } else await session.print(formatFindings(flags.backend, found))
+  if (!passed) session.exitCode = exitCodes.checkFailed
+}
+
+function formatFindings(backend: BackendName, found: Findings): string {
+  const heading = ['', 'op', 'owes', 'cases', 'differ', 'worst', 'of bound', 'seen at', 'reference', backend]
+  const table = formatColumns([heading, ...found.ops.map(formatOp)], [3, 4, 5, 6, 8, 9])
+  const model = found.model ? `\n${formatModel(found.model, backend)}` : ''
+  return `${table}${model}${formatVerdict(found)}\n`
+}
+
+function formatOp(outcome: OpOutcome): string[] {
+  const { op, passed, owes, cases, differing, worst, milliseconds, referenceMilliseconds } = outcome
+  const share = worst?.tolerance ? shareOfAllowed(worst).toPrecision(2) : ''
+  return [
+    passed ? 'ok' : 'FAIL',
+    op,
+    owes,
+    String(cases),
+    formatCount(differing),
+    worst === null ? '0' : worst.error.toExponential(1),
+    share,
+    worst === null ? '' : formatSizes(worst.sizes),
+    formatTime(referenceMilliseconds),
+    milliseconds === null ? '-' : formatTime(milliseconds),
+  ]
+}
+
+/** Sizes in the order of their row: "T=1 O=3". */
+export function formatSizes(sizes: Sizes): string {
+  return Object.entries(sizes)
+    .map(([letter, size]) => `${letter}=${size}`)
+    .join(' ')
+}
+
+function formatTime(milliseconds: number): string {
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`
+  return milliseconds >= 100 ? `${Math.round(milliseconds)} ms` : `${milliseconds.toPrecision(2)} ms`
+}
+
+function formatModel(outcome: ModelOutcome, backend: BackendName): string {
+  const { report, checks, milliseconds, referenceMilliseconds } = outcome
+  const { tensors } = report
+  const failed = tensors.filter(({ passed }) => !passed)
+  const largest = Math.max(...tensors.map(({ worstRelative }) => worstRelative))
+  const words =
+    failed.length === 0
+      ? `${tensors.length} within tolerance, worst relative error ${largest === 0 ? '0' : largest.toExponential(1)}`
+      : `${failed.map(({ name }) => name).join(' ')} past tolerance`
+  const rows = [
+    [failed.length === 0 ? 'ok' : 'FAIL', 'tensors', words],
+    ...checks.map(({ passed, name, detail }) => [passed ? 'ok' : 'FAIL', name, detail]),
+    ['', 'time', `reference ${formatTime(referenceMilliseconds)}, ${backend} ${formatTime(milliseconds)}`],
+  ]
+  return formatColumns(rows)
+}
+
+function formatVerdict(found: Findings): string {
+  const { ops, model } = found
+  const failed = ops.filter(({ passed }) => !passed)
+  if (failed.length > 0) {
+    const more =
+      failed.length > 1 ? `, and ${failed.length - 1} more: ${failed.map(({ op }) => op).join(' ')}` : ''
+    return `failed: ${describeFailed(failed[0])}${more}`
+  }
+  const broken = model?.checks.find(({ passed }) => !passed)
+  if (model?.report.worst) return `failed: the model's ${model.report.worst.name}`
+  if (broken) return `failed: the model's ${broken.name}: ${broken.detail}`
+  return `passed: ${ops.length} ops${model ? ' and the model' : ''}`
+}
+
+function describeFailed({ op, worst, fault }: OpOutcome): string {
+  if (worst === null || worst.passed) return `${op}: ${fault}`
+  return `${op}: ${placeOf(op, worst)} is ${worst.actual}, expected ${worst.expected}, at ${formatSizes(worst.sizes)}`
+}
+
+/** "y[0, 3]" */
+function placeOf(op: OpName, { output, index, sizes }: PlacedDifference): string {
+  const param = opRow(op).params.find(({ name }) => name === output)
+  const shape = param?.kind === 'array' ? param.shape.map((letter) => sizes[letter] ?? 1) : []
+  return `${output}[${indexOf(index, shape).join(', ')}]`
+}
+
+async function runVerify(session: Session, file: string, json: boolean): Promise<void> {
+  const certificate = await readCertificate(file)
+  await checkFresh(file, certificate)
+  const { backend, version, date, device, ops, hasModel } = certificate
+  if (json) return session.print(`${JSON.stringify({ fresh: true, ...certificate }, null, 2)}\n`)
+  const rows = [
+    ['backend', device === null ? backend : `${backend} on ${device}`],
+    ['made', `${date}, version ${version}`],
+    ['covers', `${ops} of ${opNames.length} ops${hasModel ? ' and a model' : ''}`],
+    ['kernels', 'unchanged'],
+    ['definitions', 'unchanged'],
+  ]
+  await session.print(`${formatColumns(rows)}holds: ${file}\n`)
+}
