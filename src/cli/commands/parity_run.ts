@@ -222,7 +222,7 @@ function formatVerdict(found: Findings): string {
   const broken = model?.checks.find(({ passed }) => !passed)
   if (model?.report.worst) return `failed: the model's ${model.report.worst.name}`
   if (broken) return `failed: the model's ${broken.name}: ${broken.detail}`
-  return `passed: ${ops.length} ops${model ? ' and the model' : ''}`
+  return `passed: ${ops.length} ${ops.length === 1 ? 'op' : 'ops'}${model ? ' and the model' : ''}`
 }
 
 function describeFailed({ op, worst, fault }: OpOutcome): string {

@@ -43,10 +43,13 @@ const smallSizes = [0, 1, 5, 16, 33]
 const besides = [2, 3, 5]
 const kinds: readonly DataKind[] = ['plain', 'wild', 'ties', 'steep', 'broken']
 
+/** How often each size has its turn, with other neighbours, data and optional arrays. */
+const ROUNDS = 3
+
 /** OPT-125m's sizes by letter. R is half of what it chooses from. */
 const usual: Sizes = { H: 12, K: 64, D: 768, I: 768, V: 2048, U: 12, N: 3072 }
 const usualSizes: readonly Sizes[] = [
-  { ...usual, T: 1, P: 63, S: 64, C: 80, O: 3072 },
+  { ...usual, T: 1, P: 299, S: 300, C: 320, O: 3072 },
   { ...usual, T: 9, P: 0, S: 9, C: 16, O: 768 },
 ]
 
@@ -57,7 +60,7 @@ export function* casesOf(op: OpName, { seed, small = false }: SuiteOptions): Gen
   for (const [index, { sizes, kind, variant }] of plans.entries()) {
     // A case does not depend on what other ops and cases there are.
     const data = new Data(crc32(new TextEncoder().encode(`${seed} ${op} ${index}`)))
-    const values = makeValues(op, sizes, data, kind, variant.absent)
+    const values = disordered(row, makeValues(op, sizes, data, kind, variant.absent))
     yield { op, index, sizes: sizesOf(row, values), values, aliased: variant.aliased }
   }
 }
@@ -71,32 +74,32 @@ export function countCases(op: OpName, { small = false }: Pick<SuiteOptions, 'sm
 function smallPlans(row: Op): CasePlan[] {
   const variants = variantsOf(row)
   const letters = lettersOf(row)
-  return letters.flatMap((letter, l) =>
-    smallSizes.map((size, s) => {
-      const wanted = Object.fromEntries(
-        letters.map((other, o) => [other, besides[(l + s + o) % besides.length]]),
-      )
-      const turn = l * smallSizes.length + s
-      return {
-        sizes: fitSizes(row, { ...wanted, [letter]: size }, letter),
-        kind: kinds[(l + s) % kinds.length],
-        variant: variants[turn % variants.length],
-      }
-    }),
-  )
+  const turns = ROUNDS * letters.length * smallSizes.length
+  return Array.from({ length: turns }, (_, turn) => {
+    const size = smallSizes[turn % smallSizes.length]
+    const round = Math.floor(turn / smallSizes.length)
+    const letter = letters[round % letters.length]
+    const wanted = Object.fromEntries(
+      letters.map((other, o) => [other, besides[(turn + o) % besides.length]]),
+    )
+    return {
+      sizes: fitSizes(row, { ...wanted, [letter]: size }, letter),
+      kind: kinds[(turn + round) % kinds.length],
+      variant: variants[(turn + round) % variants.length],
+    }
+  })
 }
 
-/** With every optional array, then without any. */
+/** With every optional array on plain data, then without any on steep. */
 function usualPlans(row: Op): CasePlan[] {
   const [whole] = variantsOf(row)
   const bare = { ...whole, absent: new Set(arraysOf(row).flatMap((p) => (p.optional ? [p.name] : []))) }
-  return usualSizes.flatMap((wanted) =>
-    (bare.absent.size > 0 ? [whole, bare] : [whole]).map((variant) => ({
-      sizes: fitSizes(row, withHalfChosen(row, wanted)),
-      kind: 'plain' as const,
-      variant,
-    })),
-  )
+  const calls = bare.absent.size > 0 ? [whole, bare, whole, bare] : [whole, whole]
+  return calls.map((variant, i) => ({
+    sizes: fitSizes(row, withHalfChosen(row, usualSizes[Math.floor((2 * i) / calls.length)])),
+    kind: i % 2 === 0 ? 'plain' : 'steep',
+    variant,
+  }))
 }
 
 /** Every list chooses half of its units. */
@@ -106,4 +109,13 @@ function withHalfChosen(row: Op, wanted: Sizes): Sizes {
     if (dtype === 'i32' && shape[0] === 'R' && holds !== 'labels' && below !== null)
       sizes.R = Math.floor(wanted[below] / 2)
   return sizes
+}
+
+/** Lists that may be in any order are so, the last unit first: their order is that of a sum. */
+function disordered(row: Op, values: Values): Values {
+  const lists = arraysOf(row).filter(({ name, anyOrder }) => anyOrder && values[name])
+  return {
+    ...values,
+    ...Object.fromEntries(lists.map(({ name }) => [name, (values[name] as Int32Array).toReversed()])),
+  }
 }
