@@ -23,6 +23,7 @@ import { checkOutput, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
 import { numberFlag } from '../values.ts'
 import { formatBytes, formatColumns } from '../words.ts'
+import { addParityOps } from './parity_ops.ts'
 import { addParityRun } from './parity_run.ts'
 
 const exportHelp = `
@@ -50,6 +51,7 @@ Examples:
 export function addParity(program: Command, session: Session): void {
   const parity = program.command('parity').description('validate a backend, of this project or any other')
   addParityRun(parity, session)
+  addParityOps(parity, session)
   parity
     .command('export')
     .description('run a model on cases and write every intermediate result')

@@ -5,7 +5,6 @@
 import type { Command } from 'commander'
 import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
-import { indexOf } from '../../eval/parity/check.ts'
 import {
   checkFresh,
   hasPassed,
@@ -15,9 +14,10 @@ import {
 } from '../../eval/parity/certificate.ts'
 import { owesBits, shareOfAllowed } from '../../eval/parity/op_agreement.ts'
 import { runModel, type ModelOutcome } from '../../eval/parity/run_model.ts'
-import { runOps, type OpOutcome, type PlacedDifference } from '../../eval/parity/run_ops.ts'
+import { runOps, type OpOutcome } from '../../eval/parity/run_ops.ts'
+import { placeOf } from '../../eval/parity/worst.ts'
 import { hashFiles, modelSource, type ModelSource } from '../../eval/provenance.ts'
-import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
+import { opNames, type OpName } from '../../ops/catalog.ts'
 import type { Sizes } from '../../ops/op.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import {
@@ -228,13 +228,6 @@ function formatVerdict(found: Findings): string {
 function describeFailed({ op, worst, fault }: OpOutcome): string {
   if (worst === null || worst.passed) return `${op}: ${fault}`
   return `${op}: ${placeOf(op, worst)} is ${worst.actual}, expected ${worst.expected}, at ${formatSizes(worst.sizes)}`
-}
-
-/** "y[0, 3]" */
-function placeOf(op: OpName, { output, index, sizes }: PlacedDifference): string {
-  const param = opRow(op).params.find(({ name }) => name === output)
-  const shape = param?.kind === 'array' ? param.shape.map((letter) => sizes[letter] ?? 1) : []
-  return `${output}[${indexOf(index, shape).join(', ')}]`
 }
 
 async function runVerify(session: Session, file: string, json: boolean): Promise<void> {

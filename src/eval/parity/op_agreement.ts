@@ -124,7 +124,8 @@ function isWithin(tolerance: number, actual: number, expected: number): boolean 
   return tolerance === Infinity || Math.abs(actual - expected) <= tolerance
 }
 
-function isWorse(a: Difference, b: Difference): boolean {
+/** Whether one difference is further past what is allowed than another, or further off where both are allowed. */
+export function isWorse(a: Difference, b: Difference): boolean {
   if (a.passed !== b.passed) return b.passed
   return shareOfAllowed(a) > shareOfAllowed(b)
 }

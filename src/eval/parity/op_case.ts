@@ -20,6 +20,11 @@ export function arraysOf(row: Op): ArrayParam[] {
   return row.params.filter((param) => param.kind === 'array')
 }
 
+/** The shape of an array in a call. */
+export function shapeOf(param: ArrayParam, sizes: Sizes): number[] {
+  return param.shape.map((letter) => (letter === '1' ? 1 : sizes[letter]))
+}
+
 /** `larger` is at least the sum of `smaller`. */
 interface Constraint {
   readonly larger: string

@@ -11,8 +11,9 @@ import { elementCount, type Op, type Sizes } from '../../ops/op.ts'
 import { now } from '../../platform/platform.ts'
 import { pause } from '../../train/pause.ts'
 import { callRaw, sizesOf, type Values } from './op_call.ts'
-import { compareOutputs, evaluate, owedBy, shareOfAllowed, type Difference } from './op_agreement.ts'
+import { compareOutputs, evaluate, owedBy } from './op_agreement.ts'
 import { casesOf, type OpCase, type SuiteOptions } from './op_suite.ts'
+import { worseOf, type PlacedDifference } from './worst.ts'
 
 /** What was found of one op. */
 export interface OpOutcome {
@@ -33,12 +34,6 @@ export interface OpOutcome {
   readonly timedSizes: Sizes
   readonly milliseconds: number | null
   readonly referenceMilliseconds: number
-}
-
-/** A difference and where it was. */
-export interface PlacedDifference extends Difference {
-  readonly case: number
-  readonly sizes: Sizes
 }
 
 /** Which ops on which cases, and what watches them. */
@@ -79,9 +74,7 @@ export function runOp(backend: Backend, op: OpName, options: SuiteOptions): OpOu
       const comparison = compareOutputs(op, one.values, evaluate(op, one.values), actual, owed)
       found.compared += comparison.compared
       found.differing += comparison.differing
-      const seen = comparison.worst
-      if (seen !== null && (worst === null || isFurther(seen, worst)))
-        worst = { ...seen, case: one.index, sizes: one.sizes }
+      worst = worseOf(worst, comparison.worst, one)
     } catch (error) {
       fault ??= messageOf(error)
     }
@@ -107,10 +100,6 @@ export function runOp(backend: Backend, op: OpName, options: SuiteOptions): OpOu
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-function isFurther(a: Difference, b: Difference): boolean {
-  return a.passed === b.passed ? shareOfAllowed(a) > shareOfAllowed(b) : b.passed
 }
 
 /** A call is repeated for this long, but not more often than so; the quickest counts. */
