@@ -140,9 +140,16 @@ function opTable(): string {
   return table(['op', 'writes', 'reads', 'scalars, sizes', 'formula', 'owes'], rows)
 }
 
-/** "`rows`? i32 [R] < O": what a `?` follows may be absent. */
-function describeArray({ name, dtype, shape, optional, below }: ArrayParam): string {
-  return `\`${name}\`${optional ? '?' : ''} ${dtype} [${shape.join(', ')}]${below === null ? '' : ` < ${below}`}`
+/** "`rows`? i32 [R] < O, ascending": what a `?` follows may be absent. */
+function describeArray({ name, dtype, shape, optional, below, holds, anyOrder }: ArrayParam): string {
+  const orders = {
+    numbers: '',
+    ids: '',
+    labels: ' or -100',
+    ascending: anyOrder ? ' distinct' : ' ascending',
+  }
+  const values = below === null ? '' : ` < ${below}${orders[holds]}`
+  return `\`${name}\`${optional ? '?' : ''} ${dtype} [${shape.join(', ')}]${values}`
 }
 
 /** What a row owes, and the roundings it allows a relaxed backend at the sizes of a prompt. */

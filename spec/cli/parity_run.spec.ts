@@ -10,7 +10,9 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { showFindings } from '../../src/cli/commands/parity_run.ts'
 import type { Session } from '../../src/cli/session.ts'
+import { runModel, type ModelOutcome } from '../../src/eval/parity/run_model.ts'
 import { runOp } from '../../src/eval/parity/run_ops.ts'
+import { loadSmallModel } from '../eval/small_model.ts'
 import { mutateKernel } from '../harness/mutate.ts'
 import { runCli, tinyFolder } from './run_cli.ts'
 
@@ -19,8 +21,15 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 const reference = await createBackend('reference')
 
-/** What the command prints of a backend, and its exit code. */
-async function shown(backend: Backend, json = false): Promise<{ text: string; code: number }> {
+/** What the command prints of a backend's add, and of a model where there is one, and its exit code. */
+async function shown(
+  backend: Backend,
+  {
+    json = false,
+    complete = true,
+    model = null,
+  }: { json?: boolean; complete?: boolean; model?: ModelOutcome | null } = {},
+): Promise<{ text: string; code: number }> {
   let text = ''
   const session: Session = {
     signal: new AbortController().signal,
@@ -30,7 +39,7 @@ async function shown(backend: Backend, json = false): Promise<{ text: string; co
     exitCode: 0,
   }
   const ops = [runOp(backend, 'add', { seed: 0, small: true })]
-  await showFindings(session, { backend: 'wasm', seed: 0, json }, { ops, model: null })
+  await showFindings(session, { backend: 'wasm', seed: 0, json }, { ops, model, complete })
   return { text, code: session.exitCode }
 }
 
@@ -52,7 +61,27 @@ describe('what is printed', () => {
     expect(text).toMatch(/^FAIL +add +bits .* N=5 /m)
     expect(text).toMatch(/\nfailed: add: y\[4\] is 99, expected -?[\d.e-]+, at N=5\n$/)
     expect(code).toBe(1)
-    expect(JSON.parse((await shown(wrongSum, true)).text)).toMatchObject({ passed: false })
+    expect(JSON.parse((await shown(wrongSum, { json: true })).text)).toMatchObject({ passed: false })
+  })
+
+  test('of a model that differs names the tensor, its place and both numbers', async () => {
+    const broken = mutateKernel(reference, 'relu', (relu) => (y, x, N) => {
+      relu(y, x, N)
+      if (N > 0) y[0] += 1
+    })
+    const [model, other] = [await loadSmallModel(broken), await loadSmallModel(reference)]
+    const outcome = await runModel(model, other, { seed: 0, strict: true })
+    model.dispose()
+    other.dispose()
+    const { text, code } = await shown(reference, { model: outcome })
+    expect(text).toMatch(/^FAIL +tensors +[^\n]*fc1_act[^\n]* past tolerance$/m)
+    expect(text).toMatch(/\nfailed: the model's [\w.-]+ at \[[\d, ]+\]: \S+ and \S+\n$/)
+    expect(code).toBe(1)
+  })
+
+  test('of one that was stopped does not say that it passed', async () => {
+    expect((await shown(reference, { complete: false })).text).toMatch(/\nstopped: 1 op passed, [^\n]+\n$/)
+    expect((await shown(wrongSum, { complete: false })).text).toMatch(/\nfailed: add: /)
   })
 
   test('of one that throws says what it said', async () => {

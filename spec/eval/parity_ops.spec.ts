@@ -338,6 +338,7 @@ describe('a file that is not one of cases is refused', () => {
     ['a size that is negative', { '3.T': '-1' }],
     ['a size that is no number', { '3.T': '' }],
     ['a size past 32 bits', { '3.T': '4294967296' }],
+    ['a size past all arrays', { '3.R': '999999999' }],
     ['a size that its shape is not', { '3.T': '77' }],
   ])('%s', async (_, other) => {
     const error = await whyRefused(encodeSafetensors(tensors, { ...metadata, ...other }))

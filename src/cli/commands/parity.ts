@@ -4,7 +4,7 @@
  * `export` writes what the model computes on some cases; `check` compares two such files tensor by tensor.
  */
 import type { Command } from 'commander'
-import { checkParity, type ParityReport, type TensorComparison } from '../../eval/parity/check.ts'
+import { checkParity, describeWorst, type ParityReport } from '../../eval/parity/check.ts'
 import { exportParity } from '../../eval/parity/export.ts'
 import { readParityCases, readParityFile } from '../../eval/parity/files.ts'
 import { describeBound } from '../../eval/parity/kinds.ts'
@@ -136,9 +136,4 @@ function formatVerdict({ tensors, worst }: ParityReport): string {
   if (!worst) return `passed: ${tensors.length} tensors within tolerance`
   const failed = tensors.filter(({ passed }) => !passed).length
   return `failed: ${failed} of ${tensors.length} tensors past tolerance, worst ${describeWorst(worst)}`
-}
-
-function describeWorst({ name, mismatch, place }: TensorComparison): string {
-  if (mismatch !== null || place === null) return `${name}: ${mismatch}`
-  return `${name} at [${place.index.join(', ')}]: ${place.a} and ${place.b}`
 }

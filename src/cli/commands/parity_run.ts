@@ -5,7 +5,9 @@
 import type { Command } from 'commander'
 import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
+import { describeWorst } from '../../eval/parity/check.ts'
 import {
+  checkCertifiable,
   checkFresh,
   hasPassed,
   makeCertificate,
@@ -96,12 +98,17 @@ export function addParityRun(parity: Command, session: Session): void {
 export interface Findings {
   ops: OpOutcome[]
   model: ModelOutcome | null
+  /** Whether that is all that was asked for. */
+  complete: boolean
 }
 
 async function runParity(session: Session, flags: RunFlags): Promise<void> {
   if (flags.quiet) session.quieten()
-  if (flags.certificate !== undefined) await checkOutput(flags.certificate)
-  const found: Findings = { ops: [], model: null }
+  if (flags.certificate !== undefined) {
+    await checkOutput(flags.certificate)
+    checkCertifiable(flags.backend)
+  }
+  const found: Findings = { ops: [], model: null, complete: false }
   const backend = await createBackend(flags.backend)
   try {
     try {
@@ -115,8 +122,10 @@ async function runParity(session: Session, flags: RunFlags): Promise<void> {
       }))
         found.ops.push(outcome)
       const source = flags.ops ? noModel : await runWholeModel(session, flags, found)
+      found.complete = true
       if (flags.certificate !== undefined) {
-        const run = { backend, source, seed: flags.seed, argv: commandArguments(), ...found }
+        const { ops, model } = found
+        const run = { backend, source, seed: flags.seed, argv: commandArguments(), ops, model }
         await writeOutput(flags.certificate, renderCertificate(await makeCertificate(run)))
       }
     } finally {
@@ -212,7 +221,7 @@ function formatModel(outcome: ModelOutcome, backend: BackendName): string {
 }
 
 function formatVerdict(found: Findings): string {
-  const { ops, model } = found
+  const { ops, model, complete } = found
   const failed = ops.filter(({ passed }) => !passed)
   if (failed.length > 0) {
     const more =
@@ -220,9 +229,10 @@ function formatVerdict(found: Findings): string {
     return `failed: ${describeFailed(failed[0])}${more}`
   }
   const broken = model?.checks.find(({ passed }) => !passed)
-  if (model?.report.worst) return `failed: the model's ${model.report.worst.name}`
+  if (model?.report.worst) return `failed: the model's ${describeWorst(model.report.worst)}`
   if (broken) return `failed: the model's ${broken.name}: ${broken.detail}`
-  return `passed: ${ops.length} ${ops.length === 1 ? 'op' : 'ops'}${model ? ' and the model' : ''}`
+  const passed = `${ops.length} ${ops.length === 1 ? 'op' : 'ops'}${model ? ' and the model' : ''}`
+  return complete ? `passed: ${passed}` : `stopped: ${passed} passed, and nothing is known of the rest`
 }
 
 function describeFailed({ op, worst, fault }: OpOutcome): string {

@@ -51,7 +51,7 @@ export function hasPassed({ ops, model }: Pick<CertifiedRun, 'ops' | 'model'>): 
 
 /**
  * Makes the certificate of a run.
- * @throws MissingError CERTIFICATE_KERNELS if it is not known which file this backend's kernels are
+ * @throws MissingError as `checkCertifiable`
  */
 export async function makeCertificate(run: CertifiedRun): Promise<Certificate> {
   const { backend, source, seed, argv, ops, model } = run
@@ -77,13 +77,22 @@ interface Hashes {
   readonly kernels: string
 }
 
-async function hashesOf(backend: BackendName): Promise<Hashes> {
+/**
+ * Checks, before a run, that its kernels can be named.
+ * @returns their file; null where they are the definitions
+ * @throws MissingError CERTIFICATE_KERNELS if it is not known which file this backend's kernels are
+ */
+export function checkCertifiable(backend: BackendName): URL | null {
   const file = kernelFile(backend)
-  if (file === undefined)
-    throw new MissingError(
-      'CERTIFICATE_KERNELS',
-      `backend ${backend}: expected its kernels in src/backends/kernel_files.ts, got none`,
-    )
+  if (file !== undefined) return file
+  throw new MissingError(
+    'CERTIFICATE_KERNELS',
+    `backend ${backend}: expected its kernels in src/backends/kernel_files.ts, got none`,
+  )
+}
+
+async function hashesOf(backend: BackendName): Promise<Hashes> {
+  const file = checkCertifiable(backend)
   const definitions = await hashPlaces(['ops'])
   return { definitions, kernels: file === null ? definitions : await sha256File(pathOfUrl(file)) }
 }
