@@ -59,7 +59,7 @@ export const tensorRows: readonly TensorRow[] = [
     'hidden.<l>',
     'F32',
     'B T D',
-    '0: what enters block 0; l: what leaves block l - 1; the last: after the final norm',
+    '0: what enters block 0; l: what leaves block l - 1; the last: what lm_head reads, so after the final norm',
   ),
   row('head_out', 'F32', 'L B T D', 'softmax(q k) v before out_proj; head h in columns h K to (h + 1) K - 1'),
   row('fc1_act', 'F32', 'L B T F', 'neurons after ReLU'),

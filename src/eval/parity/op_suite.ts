@@ -38,7 +38,7 @@ interface CasePlan {
   readonly variant: Variant
 }
 
-/** 0 and 1; then one past a lane, a stripe and no more, two stripes and one. */
+/** 0 and 1; then one past four lanes, a stripe, and one past two stripes. */
 const smallSizes = [0, 1, 5, 16, 33]
 const besides = [2, 3, 5]
 const kinds: readonly DataKind[] = ['plain', 'wild', 'ties', 'steep', 'broken']
@@ -63,12 +63,6 @@ export function* casesOf(op: OpName, { seed, small = false }: SuiteOptions): Gen
     const values = disordered(row, makeValues(op, sizes, data, kind, variant.absent))
     yield { op, index, sizes: sizesOf(row, values), values, aliased: variant.aliased }
   }
-}
-
-/** How many cases an op has. */
-export function countCases(op: OpName, { small = false }: Pick<SuiteOptions, 'small'> = {}): number {
-  const row = opRow(op)
-  return smallPlans(row).length + (small ? 0 : usualPlans(row).length)
 }
 
 function smallPlans(row: Op): CasePlan[] {
