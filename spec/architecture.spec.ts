@@ -14,7 +14,9 @@ const longFiles: Record<string, string> = {}
 
 const sources = readSources('src')
 const modules = sources.map(parseModule)
-const everything = ['src', 'assembly', 'spec', 'scripts', 'bench'].flatMap((folder) => readSources(folder))
+const everything = ['src', 'assembly', 'fixtures', 'spec', 'scripts', 'bench'].flatMap((folder) =>
+  readSources(folder),
+)
 const { dependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
   dependencies: Record<string, string>
 }
@@ -243,9 +245,9 @@ describe('what is exported is documented', () => {
 })
 
 describe('a file says what it is, and is short', () => {
-  test('in src/ and assembly/, every file opens with a block comment', () => {
+  test('in src/, assembly/ and fixtures/, every file opens with a block comment', () => {
     expect(
-      rules.filesOpenWithAComment(everything.filter(({ path }) => /^(src|assembly)\//.test(path))),
+      rules.filesOpenWithAComment(everything.filter(({ path }) => /^(src|assembly|fixtures)\//.test(path))),
     ).toEqual([])
   })
 

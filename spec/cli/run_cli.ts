@@ -24,8 +24,8 @@ export interface CliResult {
 export interface CliOptions {
   /** Sends a ctrl-C at the first output. */
   readonly interruptAtOutput?: boolean
-  /** Sends a ctrl-C as soon as this file is there. */
-  readonly interruptAt?: string
+  /** Sends a ctrl-C as soon as this file is there, or this is true. */
+  readonly interruptAt?: string | (() => boolean)
   /** Kills the process, which it cannot hear, as soon as this is true. */
   readonly killWhen?: () => boolean
   /** Closes the reading end of stdout at the first output. */
@@ -51,9 +51,10 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
   const { interruptAt, killWhen } = options
+  const interruptWhen = typeof interruptAt === 'function' ? interruptAt : () => existsSync(interruptAt ?? '')
   const timer = setInterval(
     () => {
-      const signal = killWhen?.() ? 'SIGKILL' : interruptAt && existsSync(interruptAt) ? 'SIGINT' : null
+      const signal = killWhen?.() ? 'SIGKILL' : interruptWhen() ? 'SIGINT' : null
       if (signal === null) return
       child.kill(signal)
       clearInterval(timer)

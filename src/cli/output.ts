@@ -3,6 +3,7 @@
  */
 import { absolutePath, fileKind, folderOf, writeFileAtomic } from '../platform/platform.ts'
 import { ShadowError, UsageError } from '../tensor/errors.ts'
+import { isAbort } from './failure.ts'
 
 /**
  * Refuses a path that cannot become a file, before time is spent on what would go there.
@@ -38,11 +39,11 @@ export function writeOutput(path: string, content: string | Uint8Array): Promise
 }
 
 /** Runs what writes a file, and puts the system's refusal into our words. @throws UsageError OUTPUT */
-export async function whileWriting(path: string, write: () => Promise<void>): Promise<void> {
+export async function whileWriting<T>(path: string, write: () => Promise<T>): Promise<T> {
   try {
-    await write()
+    return await write()
   } catch (cause) {
-    if (cause instanceof ShadowError) throw cause
+    if (cause instanceof ShadowError || isAbort(cause)) throw cause
     const reason = (cause as NodeJS.ErrnoException).code ?? String(cause)
     throw new UsageError('OUTPUT', `${path}: expected a file that can be written, got ${reason}`, { cause })
   }

@@ -7,6 +7,7 @@ import { Command } from 'commander'
 import type { Session } from './session.ts'
 import { addBench } from './commands/bench.ts'
 import { addCalibrate } from './commands/calibrate.ts'
+import { addConvert } from './commands/convert.ts'
 import { addCost } from './commands/cost.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addEval } from './commands/eval.ts'
@@ -55,6 +56,7 @@ export function makeProgram(session: Session, version: string): Command {
     addEval,
     addParity,
     addInspect,
+    addConvert,
     addCost,
     addBench,
     addPretrain,
