@@ -170,7 +170,9 @@ describe('an answer', () => {
         const [output, numbers] = Object.entries(outputs)[0]
         if (index < which % 20 || spoilt.index >= 0 || numbers.length < 2) return outputs
         spoilt = { index, output, place: where % numbers.length }
-        numbers[spoilt.place] = Number.isFinite(numbers[spoilt.place]) ? numbers[spoilt.place] * 2 + 1 : 7
+        // Far off, and by a number that no other answer is off by.
+        const x = numbers[spoilt.place]
+        numbers[spoilt.place] = !Number.isFinite(x) ? 7.654 : x > 0 ? -x - 1.2345 : 1.2345 - x
         return outputs
       })
       expect(found).toMatchObject({ passed: false, differing: 1, failedCases: [spoilt.index] })
