@@ -3,7 +3,7 @@
  * where it can be known, why.
  */
 import fc from 'fast-check'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -17,7 +17,7 @@ import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../s
 import { createBackend } from '../../src/backends/select.ts'
 import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
 import type { Numbers, Op } from '../../src/ops/op.ts'
-import { MissingError, InputError } from '../../src/tensor/errors.ts'
+import { MissingError } from '../../src/tensor/errors.ts'
 import { arraysOf } from '../harness/op_case.ts'
 import type { Kernel } from '../harness/mutate.ts'
 import { law } from '../harness/seed.ts'
@@ -307,70 +307,4 @@ describe('a usual mistake is told', () => {
     })
     expect(await verdictOn('relu', odd)).toMatchObject({ passed: false, hint: null })
   })
-})
-
-describe('a file that is not one of cases is refused', () => {
-  const { tensors, metadata } = opFile('linear', { seed: 0, small: true })
-  const file = encodeSafetensors(tensors, metadata)
-
-  async function whyRefused(bytes: Uint8Array): Promise<unknown> {
-    const path = join(newFolder(), 'linear.safetensors')
-    writeFileSync(path, bytes)
-    try {
-      const cases = await openOpFile(path, 'linear')
-      try {
-        for (let index = 0; index < cases.count; index++) await cases.read(index)
-      } finally {
-        await cases.close()
-      }
-      return null
-    } catch (error) {
-      return error
-    }
-  }
-
-  test('the file itself is none of them', async () => expect(await whyRefused(file)).toBeNull())
-
-  test.each<[string, Record<string, string>]>([
-    ['another format', { format: 'shadowllm-op 2' }],
-    ['another op', { op: 'add' }],
-    ['no cases', { cases: '0' }],
-    ['too many cases', { cases: '1000000' }],
-    ['cases that are no number', { cases: '1e1' }],
-    ['a size that is negative', { '3.T': '-1' }],
-    ['a size that is no number', { '3.T': '' }],
-    ['a size past 32 bits', { '3.T': '4294967296' }],
-    ['a size past all arrays', { '3.R': '999999999' }],
-    ['a size that its shape is not', { '3.T': '77' }],
-  ])('%s', async (_, other) => {
-    const error = await whyRefused(encodeSafetensors(tensors, { ...metadata, ...other }))
-    expect(error).toBeInstanceOf(InputError)
-    expect(error).toMatchObject({ code: 'PARITY_OP_FILE' })
-  })
-
-  test('an index past its end', async () => {
-    const name = [...tensors.keys()].find((key) => key.endsWith('.in.rows')) as string
-    const { shape } = tensors.get(name) as TensorToWrite
-    const wild = new Map(tensors).set(name, { dtype: 'I32', shape, data: new Int32Array(shape[0]).fill(999) })
-    expect(shape[0]).toBeGreaterThan(0)
-    expect(await whyRefused(encodeSafetensors(wild, metadata))).toMatchObject({
-      code: 'PARITY_OP_FILE',
-      message: expect.stringContaining('got 999'),
-    })
-  })
-
-  test('a tensor that is missing', async () => {
-    const fewer = new Map(tensors)
-    fewer.delete('2.in.x')
-    expect(await whyRefused(encodeSafetensors(fewer, metadata))).toMatchObject({ code: 'TENSOR_MISSING' })
-  })
-
-  law(
-    'any part of one from its start',
-    [fc.nat({ max: file.length - 1 })],
-    async (length) => {
-      expect(await whyRefused(file.slice(0, length))).toBeInstanceOf(InputError)
-    },
-    { runs: 50 },
-  )
 })

@@ -8,7 +8,7 @@ import { createBackend } from '../../backends/select.ts'
 import { describeWorst } from '../../eval/parity/check.ts'
 import {
   checkCertifiable,
-  checkFresh,
+  checkHolds,
   hasPassed,
   makeCertificate,
   readCertificate,
@@ -242,9 +242,9 @@ function describeFailed({ op, worst, fault }: OpOutcome): string {
 
 async function runVerify(session: Session, file: string, json: boolean): Promise<void> {
   const certificate = await readCertificate(file)
-  await checkFresh(file, certificate)
+  await checkHolds(file, certificate)
   const { backend, version, date, device, ops, hasModel } = certificate
-  if (json) return session.print(`${JSON.stringify({ fresh: true, ...certificate }, null, 2)}\n`)
+  if (json) return session.print(`${JSON.stringify({ holds: true, ...certificate }, null, 2)}\n`)
   const rows = [
     ['backend', device === null ? backend : `${backend} on ${device}`],
     ['made', `${date}, version ${version}`],

@@ -103,15 +103,15 @@ export interface CertificateSummary extends Hashes {
   readonly version: string
   readonly date: string
   readonly device: string | null
+  readonly passed: boolean
   /** How many ops it is of. */
   readonly ops: number
   readonly hasModel: boolean
 }
 
 /**
- * Reads a certificate of a run that passed.
- * @throws InputError CERTIFICATE if it is none, JSON_*, FILE_*; ShadowError CERTIFICATE_FAILED (exit code 1) if the run
- *   it is of did not pass
+ * Reads a certificate.
+ * @throws InputError CERTIFICATE if it is none, JSON_*, FILE_*
  */
 export async function readCertificate(path: string): Promise<CertificateSummary> {
   const root = parseJson(await readWhole(path), path)
@@ -139,8 +139,9 @@ export async function readCertificate(path: string): Promise<CertificateSummary>
   }
   const ops = field('ops')
   if (!Array.isArray(ops)) throw refusal('CERTIFICATE', `${path} ops`, 'a list', describeJson(ops))
-  if (field('passed') !== true)
-    throw new ShadowError('CERTIFICATE_FAILED', `${path}: expected a run that passed, got one that failed`, 1)
+  const passed = field('passed')
+  if (typeof passed !== 'boolean')
+    throw refusal('CERTIFICATE', `${path} passed`, 'true or false', describeJson(passed))
   const device = field('device')
   return {
     backend,
@@ -149,17 +150,20 @@ export async function readCertificate(path: string): Promise<CertificateSummary>
     device: typeof device === 'string' ? device : null,
     definitions: hash('provenance', 'data', 'hash'),
     kernels: hash('kernels'),
+    passed,
     ops: ops.length,
     hasModel: field('model') instanceof Map,
   }
 }
 
 /**
- * Checks that a certificate still holds for what is here.
- * @throws ShadowError CERTIFICATE_STALE (exit code 1) if kernels or definitions have changed since; MissingError
- *   CERTIFICATE_KERNELS
+ * Checks that a certificate is of a run that passed, and still holds for what is here.
+ * @throws ShadowError CERTIFICATE_FAILED, or CERTIFICATE_STALE if kernels or definitions have changed since (exit code 1);
+ *   MissingError as `checkCertifiable`
  */
-export async function checkFresh(path: string, certificate: CertificateSummary): Promise<void> {
+export async function checkHolds(path: string, certificate: CertificateSummary): Promise<void> {
+  if (!certificate.passed)
+    throw new ShadowError('CERTIFICATE_FAILED', `${path}: expected a run that passed, got one that failed`, 1)
   const here = await hashesOf(certificate.backend)
   for (const part of ['kernels', 'definitions'] as const)
     if (certificate[part] !== here[part])
