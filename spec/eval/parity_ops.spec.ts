@@ -201,7 +201,8 @@ describe('a usual mistake is told', () => {
         'linear',
         (linear) =>
           (y, x, weight, bias, rows, T, O, ...rest) =>
-            linear(y, x, weight, bias, rows && rows.map((row) => (row + 1) % O), T, O, ...rest),
+            // The last row has none behind it: what comes of that is anything.
+            linear(y, x, weight, bias, rows && rows.map((row) => row + 1), T, O, ...rest),
       ),
       /as if every index in rows were one higher$/,
     ],
@@ -213,7 +214,7 @@ describe('a usual mistake is told', () => {
           embedding(
             y,
             table,
-            ids.map((id) => (id + V - 1) % V),
+            ids.map((id) => Math.max(0, id - 1)),
             T,
             V,
             D,

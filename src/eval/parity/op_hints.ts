@@ -1,12 +1,13 @@
 /**
  * What a wrong answer of an op usually means, said only where it is so: a guess at the bug is put into the definition, and
- * is told if that gives the wrong numbers of every failing case that was looked at.
+ * is told if that gives the wrong numbers of every failing case that was looked at and can tell.
  *
  * Guesses are made from the catalogue row alone: an optional array that was left out, a list that was shifted by one,
  * ignored or sorted, another value of a scalar, an accumulator that was overwritten, a matrix or a result stored the other
  * way round. Where none fits, what the failing cases have in common may still be told.
  */
 import { opRow, type OpName } from '../../ops/catalog.ts'
+import { NOT_SCORED } from '../../ops/cross_entropy.ts'
 import type { ArrayParam, Numbers } from '../../ops/op.ts'
 import { compareOutputs, evaluate, type Owed } from './op_agreement.ts'
 import { arraysOf, lettersOf, shapeOf } from './op_case.ts'
@@ -23,23 +24,30 @@ export interface AnsweredCase extends StoredCase {
 interface Guess {
   /** Reads on after "as if". */
   readonly words: string
-  /** Null where it would change nothing that can be told. */
-  readonly predict: (one: StoredCase) => Readonly<Record<string, Numbers>> | null
+  /** Null where the bug could not show, so that the case speaks against it; `unknown` where nobody can say what it gives. */
+  readonly predict: (one: StoredCase) => Readonly<Record<string, Numbers>> | null | 'unknown'
 }
 
-/** Failing cases that guesses are tried on, the smallest. */
+/** Failing cases that a guess is tried on, the smallest. */
 const MOST_TRIED = 12
 
 /** What explains the failing cases of an op, or what they have in common; null if nothing does. */
 export function hintOf(op: OpName, cases: readonly AnsweredCase[], owed: Owed): string | null {
   const failing = cases.filter(({ passed }) => !passed)
-  const tried = failing.toSorted((a, b) => sizeOf(a) - sizeOf(b)).slice(0, MOST_TRIED)
-  if (tried.length === 0) return null
-  const explains = ({ predict }: Guess): boolean =>
-    tried.every((one) => {
+  if (failing.length === 0) return null
+  const smallestFirst = failing.toSorted((a, b) => sizeOf(a) - sizeOf(b))
+  const explains = ({ predict }: Guess): boolean => {
+    let tried = 0
+    for (const one of smallestFirst) {
+      if (tried === MOST_TRIED) break
       const predicted = predict(one)
-      return predicted !== null && compareOutputs(op, one.values, predicted, one.actual, owed).passed
-    })
+      if (predicted === 'unknown') continue
+      if (predicted === null) return false
+      if (!compareOutputs(op, one.values, predicted, one.actual, owed).passed) return false
+      tried++
+    }
+    return tried > 0
+  }
   const found = guessesFor(op).find(explains)
   if (found) return `the numbers are those of the definition as if ${found.words}`
   if (owed === 'row' && opRow(op).relaxed !== null) {
@@ -72,12 +80,12 @@ function guessesFor(op: OpName): Guess[] {
 }
 
 /** The definition on other arguments; `change` gives null where there is nothing to change. */
-function guess(op: OpName, words: string, change: (one: StoredCase) => Values | null): Guess {
+function guess(op: OpName, words: string, change: (one: StoredCase) => Values | null | 'unknown'): Guess {
   return {
     words,
     predict: (one) => {
       const changed = change(one)
-      return changed === null ? null : evaluate(op, { ...one.values, ...changed })
+      return changed === null || changed === 'unknown' ? changed : evaluate(op, { ...one.values, ...changed })
     },
   }
 }
@@ -91,10 +99,13 @@ function listGuesses(op: OpName, param: ArrayParam): Guess[] {
   const listOf = ({ values }: StoredCase): Int32Array | null => values[name] as Int32Array | null
   const shifted =
     (by: number) =>
-    (one: StoredCase): Values | null => {
+    (one: StoredCase): Values | null | 'unknown' => {
       const limit = below === null ? 0 : one.sizes[below]
-      const list = listOf(one)
-      return list && { [name]: list.map((unit) => (unit < 0 ? unit : (unit + by + limit) % limit)) }
+      const list = listOf(one)?.map((unit) => (unit === NOT_SCORED ? unit : unit + by))
+      if (list === undefined) return null
+      // Past the end there is whatever lies there.
+      const isInside = list.every((unit) => unit === NOT_SCORED || (unit >= 0 && unit < limit))
+      return isInside ? { [name]: list } : 'unknown'
     }
   return [
     guess(op, `every index in ${name} were one higher`, shifted(1)),
