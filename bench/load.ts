@@ -4,12 +4,13 @@
  * memory of a WebAssembly module and nothing else, which is the least that a load can do.
  *
  *   node scripts/node.mjs bench/load.ts [--shape opt-1.3b] [--layers N] [--dtype F16] [--storage f16] [--format safetensors|bin|both]
- *                                       [--backend wasm] [--rounds 5] [--folder DIR]
+ *                                       [--backend wasm] [--rounds 5] [--folder DIR] [--cold]
  *
  * Weights are noise, written once by another process: into DIR, where they stay and are taken up again, else into the
- * system's temporary folder. Everything is read from the system's cache, after one untimed round. In each round every job
- * has its turn, each in a process of its own; a load is timed from opening the file to the last weight in its place, without
- * the start of Node and of the backend. Linux only: the peak is VmHWM.
+ * system's temporary folder. Everything is read from the system's cache, after one untimed round; with `--cold` from the
+ * disk, because the system is told before each job to forget the file. In each round every job has its turn, each in a
+ * process of its own; a load is timed from opening the file to the last weight in its place, without the start of Node and
+ * of the backend. Linux only: the peak is VmHWM, and dd is that of coreutils.
  */
 import { spawnSync } from 'node:child_process'
 import {
@@ -70,6 +71,7 @@ const { values: flags } = parseArgs({
     backend: { type: 'string', default: 'wasm' },
     rounds: { type: 'string', default: '5' },
     folder: { type: 'string' },
+    cold: { type: 'boolean', default: false },
     /** What the processes that this one starts do, and with which file. */
     write: { type: 'string' },
     load: { type: 'string' },
@@ -145,6 +147,12 @@ function cat(path: string): Load {
   return { seconds: (now() - start) / 1000, peak: 0, held: 0 }
 }
 
+/** Has the system forget what it keeps of a file. */
+function forget(path: string): void {
+  const { status } = spawnSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0'], { stdio: 'ignore' })
+  if (status !== 0) throw new Error(`dd: expected it to end well, got status ${status}`)
+}
+
 async function measure(folder: string): Promise<void> {
   const formats = Object.keys(fileNames).filter((name): name is Format =>
     ['both', name].includes(flags.format),
@@ -161,7 +169,10 @@ async function measure(folder: string): Promise<void> {
   })
   const loads = jobs.map(({ run }) => [run()].slice(1)) // untimed: files come into the cache
   for (let round = 0; round < Number(flags.rounds); round++)
-    for (const i of turnOrder(round, jobs.length)) loads[i].push(jobs[i].run())
+    for (const i of turnOrder(round, jobs.length)) {
+      if (flags.cold) forget(jobs[i].path)
+      loads[i].push(jobs[i].run())
+    }
   const rows = jobs.map(({ name, path }, i) => {
     const file = statSync(path).size
     const rates = loads[i].map(({ seconds }) => file / seconds / 1e9)
@@ -197,7 +208,7 @@ async function main(): Promise<void> {
   await write('stdout', `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}\n`)
   await write(
     'stdout',
-    `${flags.shape}, ${flags.dtype} in the file, ${flags.storage} in memory, ${flags.backend}\n`,
+    `${flags.shape}, ${flags.dtype} in the file, ${flags.storage} in memory, ${flags.backend}, ${flags.cold ? 'from the disk' : 'from the cache'}\n`,
   )
   if (flags.folder !== undefined) {
     mkdirSync(flags.folder, { recursive: true })

@@ -2,7 +2,7 @@
  * `npm run fuzz`: gives every reader wrong files without end (spec/hostile/campaign.ts says how), and keeps what one of
  * them neither reads nor refuses under fixtures/hostile/findings.
  *
- *   npm run fuzz -- --minutes 30                       all readers, a thread each two at a time; the minutes are in all
+ *   npm run fuzz -- --minutes 30                       all readers, on two threads (--workers); 30 minutes in all
  *   npm run fuzz -- --minutes 5 --reader zip,torch     these readers
  *   npm run fuzz -- --minutes 5 --seed 7 --from 90000  goes on where a campaign of seed 7 ended
  *

@@ -46,7 +46,7 @@ test('refusals end with their codes, and leave nothing', async () => {
   writeFileSync(join(folder, 'there.safetensors'), '')
   for (const [args, code, line] of [
     [['bad.bin', 'to'], 3, 'TORCH_FORMAT'],
-    [['none.bin', 'to'], 3, 'FILE_MISSING'],
+    [['none.bin', 'to'], 3, 'MODEL_MISSING'],
     [['bad.bin', 'there.safetensors/to'], 2, 'OUTPUT'],
     [['bad.bin', 'no/such/folder'], 2, 'OUTPUT'],
   ] as const) {

@@ -28,6 +28,8 @@ export interface CliOptions {
   readonly interruptAt?: string | (() => boolean)
   /** Kills the process, which it cannot hear, as soon as this is true. */
   readonly killWhen?: () => boolean
+  /** Sends a signal so many milliseconds after the start. */
+  readonly signalAfter?: { readonly signal: NodeJS.Signals; readonly milliseconds: number }
   /** Closes the reading end of stdout at the first output. */
   readonly closeOutput?: boolean
   /** Variables of the environment, beside those of the tests. */
@@ -50,8 +52,9 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
     if (options.closeOutput) child.stdout.destroy()
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  const { interruptAt, killWhen } = options
+  const { interruptAt, killWhen, signalAfter } = options
   const interruptWhen = typeof interruptAt === 'function' ? interruptAt : () => existsSync(interruptAt ?? '')
+  const alarm = signalAfter && setTimeout(() => child.kill(signalAfter.signal), signalAfter.milliseconds)
   const timer = setInterval(
     () => {
       const signal = killWhen?.() ? 'SIGKILL' : interruptWhen() ? 'SIGINT' : null
@@ -65,6 +68,7 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
     child.on('error', reject)
     child.on('close', (code) => {
       clearInterval(timer)
+      clearTimeout(alarm)
       resolve({ code, stdout, stderr })
     })
   })

@@ -2,6 +2,9 @@
  * A cell: a thread in which readers are given inputs, with a limit of time and one of memory. What breaks a limit is
  * ended, is a fault like any other, and the next input is tried in a new thread.
  */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Outcome } from './judge.ts'
 
@@ -11,6 +14,8 @@ export interface Setting {
   readonly module: string
   /** [which input it is at, whether it is being read] */
   readonly place: Int32Array<SharedArrayBuffer>
+  /** For files; the cell removes it, because a thread that is ended cannot. */
+  readonly folder: string
 }
 
 /** What a cell does: inputs `from` up to `to`, as many as the time allows. */
@@ -43,6 +48,7 @@ export class Cell {
   readonly #limits: Limits
   readonly #place = new Int32Array(new SharedArrayBuffer(8))
   #worker: Worker | null = null
+  #folder = ''
 
   constructor(module: URL = projectReaders, limits: Limits = usualLimits) {
     this.#module = module
@@ -74,6 +80,7 @@ export class Cell {
   async close(): Promise<void> {
     await this.#worker?.terminate()
     this.#worker = null
+    if (this.#folder !== '') rmSync(this.#folder, { recursive: true, force: true })
   }
 
   /** Works until the job is done, the thread is not what it was, or it is no more: then what ended it. */
@@ -125,8 +132,10 @@ export class Cell {
 
   #start(): Promise<Worker> {
     this.#place.fill(0)
+    if (this.#folder !== '') rmSync(this.#folder, { recursive: true, force: true })
+    this.#folder = mkdtempSync(join(tmpdir(), 'shadowllm-cell-'))
     const worker = new Worker(new URL('./cell_thread.ts', import.meta.url), {
-      workerData: { module: this.#module.href, place: this.#place } satisfies Setting,
+      workerData: { module: this.#module.href, place: this.#place, folder: this.#folder } satisfies Setting,
       resourceLimits: { maxOldGenerationSizeMb: this.#limits.megabytes },
       execArgv: [],
     })

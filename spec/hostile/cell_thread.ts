@@ -2,9 +2,6 @@
  * The inside of a cell: a thread that loads readers and judges one input after the other. It says which one it is at in
  * shared memory, so that whoever ends it knows.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { judge, meterMemory } from './judge.ts'
 import { corpusOf, mutantOf } from './mutate.ts'
@@ -13,13 +10,11 @@ import type { Reader } from './reader.ts'
 import type { Job, Setting } from './cell.ts'
 
 meterMemory()
-const { module, place } = workerData as Setting
+const { module, place, folder } = workerData as Setting
 const { readers, inputsOf } = (await import(module)) as {
   readers: readonly Reader[]
   inputsOf: (name: string) => readonly HostileInput[]
 }
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cell-'))
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 const corpora = new Map<string, Uint8Array[]>()
 
 parentPort?.on('message', (job: Job) => void run(job))

@@ -14,9 +14,10 @@ import { readCertificate } from '../../src/eval/parity/certificate.ts'
 import { readParityCases, readParityFile } from '../../src/eval/parity/files.ts'
 import { openOpFile } from '../../src/eval/parity/op_files.ts'
 import { openPartStore, partKey } from '../../src/eval/part_store.ts'
+import { readRows } from '../../src/eval/tasks/find_rows.ts'
 import { RowReader } from '../../src/eval/tasks/row.ts'
 import { tasks } from '../../src/eval/tasks/index.ts'
-import { parseRows } from '../../src/io/row_file.ts'
+import { parseRows, type PlacedRow } from '../../src/io/row_file.ts'
 import { readMask } from '../../src/masks/mask_file.ts'
 import { openPredictor, predictorTensors } from '../../src/predictor/predictor_file.ts'
 import { InputError } from '../../src/tensor/errors.ts'
@@ -36,8 +37,7 @@ const fromFile =
   }
 
 /** What each task makes of each row, or why it does not. */
-async function readRows(bytes: Uint8Array): Promise<unknown> {
-  const rows = await parseRows(bytes, 'rows')
+function askTasks(rows: readonly PlacedRow[]): unknown {
   const asked = rows.slice(0, 20).map((row) =>
     tasks.map((task) => {
       try {
@@ -172,14 +172,14 @@ export const ownReaders: readonly Reader[] = [
   },
   {
     name: 'rows',
-    read: readRows,
+    read: async (bytes) => askTasks(await parseRows(bytes, 'rows')),
     valid: async () => [concat(own.rowLines)],
     words: [...jsonWords, '\n', '\r\n', '"goal"', '"label":', '"choice1"'],
     readsPrefixes: true,
   },
   {
     name: 'parquet',
-    read: readRows,
+    read: fromFile('rows.parquet', async (path) => askTasks((await readRows(path)).rows)),
     valid: async () => [own.parquetFile('SNAPPY'), own.parquetFile('UNCOMPRESSED')],
     words: ['PAR1', '\xff\xff\xff\xff\x0f', '\x15\x80\x80\x80\x80\x08', '\0\0\0\0'],
   },

@@ -30,9 +30,11 @@ Start here:
   $ shadowllm generate "Once upon a time"
   $ shadowllm <command> --help`
 
-/** The whole command line. Its actions print to `session`; errors are thrown, never printed, and nothing exits. */
-export function makeProgram(session: Session, version: string): Command {
-  const print = (text: string): void => void session.print(text)
+/**
+ * The whole command line. Its actions print to `session`; errors are thrown, never printed, and nothing exits.
+ * @param print takes help and the version
+ */
+export function makeProgram(session: Session, version: string, print: (text: string) => void): Command {
   const program = new Command('shadowllm')
     .description(
       'ShadowLLM: predictor-based contextual sparsity for OPT models, as an executable specification.',

@@ -91,7 +91,7 @@ export class PartStore {
     const making = temporaryName(joinPath(this.path, key))
     await asCache(making, () => makeFolder(making))
     try {
-      await fill(making)
+      await asCache(path, () => fill(making))
       const files = await hashFolder(making)
       if (Object.values(files).includes(noFile))
         throw new TypeError('files: expected files only, got a folder')
@@ -208,16 +208,16 @@ function hashText(text: string): Promise<string> {
   return sha256(new TextEncoder().encode(text))
 }
 
-/** Runs what touches the store, and puts the system's refusal into our words. */
-async function asCache<T>(path: string, action: () => Promise<T>): Promise<T> {
+/** Runs what touches the store, and puts the system's refusal into our words. @throws ShadowError CACHE (exit code 5) */
+export async function asCache<T>(path: string, action: () => T | Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (cause) {
-    if (cause instanceof ShadowError) throw cause
-    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause)
+    const { code, syscall } = cause as NodeJS.ErrnoException
+    if (cause instanceof ShadowError || syscall === undefined) throw cause
     throw new ShadowError(
       'CACHE',
-      `${path}: expected a cache that can be read and written, got ${reason}; XDG_CACHE_HOME names another place`,
+      `${path}: expected a cache that can be read and written, got ${code}; XDG_CACHE_HOME names another place`,
       5,
       { cause },
     )

@@ -9,17 +9,10 @@
  * a head that `config.json` ties to the token table and that is the same values: as with Hugging Face it is left out,
  * because whoever reads a tied model takes the table. Without a `config.json` nothing is left out.
  */
-import {
-  absolutePath,
-  fileKind,
-  fileNameOf,
-  folderOf,
-  joinPath,
-  writeFileAtomic,
-} from '../platform/platform.ts'
+import { absolutePath, fileNameOf, folderOf, joinPath, writeFileAtomic } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
-import { readWhole } from './files.ts'
+import { kindOf, readWhole } from './files.ts'
 import { parseJson } from './json.ts'
 import { findModelFiles, openWeights } from './load.ts'
 import { streamSafetensors, type Metadata } from './safetensors_writer.ts'
@@ -80,7 +73,7 @@ export async function convertCheckpoint(
   const { shardSize, force = false, signal } = options
   if (toFile && shardSize !== undefined)
     throw new UsageError('OUTPUT', `${to}: expected a folder, for several files, got the name of one`)
-  const weights = (await fileKind(from)) === 'directory' ? (await findModelFiles(from)).weights : from
+  const weights = (await kindOf(from)) === 'file' ? from : (await findModelFiles(from)).weights
   const place: OutputPlace = { path: to, folder: toFile ? folderOf(to) : to }
   const isInside = absolutePath(place.folder) === absolutePath(folderOf(weights))
   if (
@@ -146,7 +139,7 @@ async function planConversion(
 /** Whether the configuration beside weights ties the head; what it does not say means that it does. */
 async function tiesHead(folder: string): Promise<boolean> {
   const path = joinPath(folder, 'config.json')
-  if ((await fileKind(path)) !== 'file') return false
+  if ((await kindOf(path)) !== 'file') return false
   const json = parseJson(await readWhole(path), 'config.json')
   return json instanceof Map && json.get('tie_word_embeddings') !== false
 }
@@ -190,7 +183,7 @@ function shardNames(count: number): string[] {
 async function companionsOf(folder: string): Promise<string[]> {
   const found: string[] = []
   for (const name of companions)
-    if ((await fileKind(joinPath(folder, name))) === 'file') found.push(joinPath(folder, name))
+    if ((await kindOf(joinPath(folder, name))) === 'file') found.push(joinPath(folder, name))
   return found
 }
 

@@ -2,13 +2,23 @@
  * Reading files with typed refusals: what is missing, what is no file, what shrank while it was read.
  */
 import * as platform from '../platform/platform.ts'
-import type { RangedFile } from '../platform/platform.ts'
+import type { FileKind, RangedFile } from '../platform/platform.ts'
 import { refusal } from './refusal.ts'
 
 export type { RangedFile } from '../platform/platform.ts'
 
 /** The largest text (config, index, vocabulary) that is read, and the largest safetensors header: 25 MB. */
 export const TEXT_LIMIT = 25_000_000
+
+/** What stands at a path; links are followed. @throws InputError FILE_READ if the system does not say */
+export function kindOf(path: string): Promise<FileKind> {
+  return system(path, () => platform.fileKind(path))
+}
+
+/** Whether anything stands at a path. @throws InputError FILE_READ if the system does not say */
+export async function isThere(path: string): Promise<boolean> {
+  return (await kindOf(path)) !== 'missing'
+}
 
 /**
  * Opens a file for ranged reads. Close it.
@@ -20,11 +30,6 @@ export async function openFile(path: string): Promise<RangedFile> {
   if (kind !== 'file')
     throw refusal('FILE_KIND', path, 'a file', kind === 'directory' ? 'a folder' : 'a device')
   return system(path, () => platform.openRange(path))
-}
-
-/** What stands at a path. @throws InputError FILE_READ if the system cannot tell: a link to itself, a name too long */
-export function kindOf(path: string): Promise<platform.FileKind> {
-  return system(path, () => platform.fileKind(path))
 }
 
 /**

@@ -8,7 +8,7 @@
  */
 import { fileNameOf, folderOf, joinPath } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
-import { kindOf, readWhole } from './files.ts'
+import { isThere, kindOf, readWhole } from './files.ts'
 import { describeJson, parseJson, toPlain } from './json.ts'
 import { refusal } from './refusal.ts'
 import { openSafetensors } from './safetensors.ts'
@@ -84,7 +84,7 @@ async function present(folder: string, names: readonly string[]): Promise<string
   const found: string[] = []
   for (const name of names) {
     const path = joinPath(folder, name)
-    if ((await kindOf(path)) !== 'missing') found.push(path)
+    if (await isThere(path)) found.push(path)
   }
   return found
 }

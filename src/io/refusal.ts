@@ -28,5 +28,6 @@ export function hubRefusal(
 }
 
 function line(subject: string, expected: string, got: string | undefined): string {
-  return `${subject}: expected ${expected}${got === undefined ? '' : `, got ${got}`}`
+  // An empty path has no name to be called by.
+  return `${subject === '' ? 'path' : subject}: expected ${expected}${got === undefined ? '' : `, got ${got}`}`
 }

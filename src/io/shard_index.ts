@@ -6,7 +6,7 @@
  */
 import type { RawTensorSource, StoredRows, TensorInfo } from '../tensor/tensor_source.ts'
 import { fileNameOf, folderOf } from '../platform/platform.ts'
-import { kindOf, readWhole } from './files.ts'
+import { isThere, readWhole } from './files.ts'
 import { describeJson, parseJson, type JsonMap } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { joinSafely, safePath } from './safe_path.ts'
@@ -98,7 +98,7 @@ export async function openShards(
   try {
     for (const file of index.shards) {
       const path = joinSafely(folderOf(indexPath), file, name)
-      if ((await kindOf(path)) === 'missing') {
+      if (!(await isThere(path))) {
         throw refusal('SHARD_MISSING', name, `file ${quote(file)} beside it`, 'no such file')
       }
       opened.set(file, await open(path))

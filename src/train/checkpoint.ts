@@ -12,11 +12,11 @@
  */
 import { openSafetensors } from '../io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
-import { readWhole } from '../io/files.ts'
+import { isThere, readWhole } from '../io/files.ts'
 import { describeJson, parseJson, toPlain, type JsonValue } from '../io/json.ts'
 import type { OptConfig } from '../model/opt/config.ts'
 import { parameterShapes } from '../model/opt/names.ts'
-import { appendFile, exists, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
+import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
@@ -50,7 +50,7 @@ export function hashWindows(windows: readonly Int32Array[]): Promise<string> {
 
 /** Whether a folder holds a run. */
 export function hasCheckpoint(folder: string): Promise<boolean> {
-  return exists(joinPath(folder, stateFile))
+  return isThere(joinPath(folder, stateFile))
 }
 
 const kinds = ['weights', 'means', 'squares'] as const
@@ -97,7 +97,7 @@ export interface Checkpoint {
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const path = joinPath(folder, stateFile)
-  if (!(await exists(path)))
+  if (!(await isThere(path)))
     throw new UsageError('RESUME', `${folder}: expected a run to go on with (${stateFile}), got none`)
   const source = await openSafetensors(path)
   try {
@@ -183,7 +183,7 @@ const CURVE_LIMIT = 2 ** 28
  */
 export async function readCurve(folder: string): Promise<CurveRow[]> {
   const path = joinPath(folder, curveFile)
-  if (!(await exists(path))) return []
+  if (!(await isThere(path))) return []
   const text = new TextDecoder().decode(await readWhole(path, CURVE_LIMIT))
   const rows: CurveRow[] = []
   // The last piece has no line break behind it: it is empty, or was cut off.
