@@ -96,6 +96,12 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
       prints: 'report',
     },
     {
+      name: 'parity run',
+      args: (place) => ['parity', 'run', '--small', '--certificate', place],
+      resultOf: (place) => reportAt(place),
+      prints: 'report',
+    },
+    {
       name: 'bench',
       args: () => [
         'bench',

@@ -123,7 +123,7 @@ describe('an answer', () => {
       code: 'PARITY_NOTHING',
     })
     await expect(checkOps(expected, join(folder, 'none'), { owed: 'row' })).rejects.toMatchObject({
-      code: 'FOLDER_MISSING',
+      code: 'FILE_MISSING',
     })
   })
 

@@ -60,7 +60,7 @@ export function addParityOps(parity: Command, session: Session): void {
   parity
     .command('export-ops')
     .description('write calls of ops and their results, for a backend in any language')
-    .requiredOption('-o, --output <folder>', 'folder for the files; made if it is not there')
+    .requiredOption('-o, --output <dir>', 'folder for the files; made if it is not there')
     .option('--ops <list>', 'only these ops, separated by commas', opsFlag)
     .option('--small', 'leave out the sizes of OPT-125m')
     .addOption(seedOption())

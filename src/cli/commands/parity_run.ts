@@ -3,7 +3,7 @@
  * was found of it still holds.
  */
 import type { Command } from 'commander'
-import type { BackendName } from '../../backends/backend.ts'
+import type { Backend, BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { describeWorst } from '../../eval/parity/check.ts'
 import {
@@ -22,6 +22,8 @@ import { hashFiles, modelSource, type ModelSource } from '../../eval/provenance.
 import { opNames, type OpName } from '../../ops/catalog.ts'
 import type { Sizes } from '../../ops/op.ts'
 import { commandArguments } from '../../platform/platform.ts'
+import type { ShadowOpt } from '../../shadow_opt.ts'
+import { UsageError } from '../../tensor/errors.ts'
 import {
   backendOption,
   modelOption,
@@ -103,54 +105,65 @@ export interface Findings {
 }
 
 async function runParity(session: Session, flags: RunFlags): Promise<void> {
+  for (const name of ['model', 'revision'] as const)
+    if (flags.ops !== undefined && flags[name] !== undefined)
+      throw new UsageError('FLAGS', `--${name}: expected no --ops beside it, got some`)
   if (flags.quiet) session.quieten()
   if (flags.certificate !== undefined) {
     await checkOutput(flags.certificate)
     checkCertifiable(flags.backend)
   }
+  if (flags.ops !== undefined) return runAll(session, flags, null)
+  await withModel(session, { ...flags, backend: 'reference' }, (reference) =>
+    withModel(session, flags, (opt) => runAll(session, flags, { opt, reference })),
+  )
+}
+
+/** The same model in the backend and in the reference. */
+interface Models {
+  readonly opt: ShadowOpt
+  readonly reference: ShadowOpt
+}
+
+async function runAll(session: Session, flags: RunFlags, models: Models | null): Promise<void> {
   const found: Findings = { ops: [], model: null, complete: false }
   const backend = await createBackend(flags.backend)
   try {
-    try {
-      for await (const outcome of runOps(backend, {
-        ops: flags.ops ?? opNames,
-        seed: flags.seed,
-        small: flags.small,
-        signal: session.signal,
-        onProgress: (done, total, op) =>
-          session.progress.update({ stage: 'ops', done, total, ...(op && { note: op }) }),
-      }))
-        found.ops.push(outcome)
-      const source = flags.ops ? noModel : await runWholeModel(session, flags, found)
-      found.complete = true
-      if (flags.certificate !== undefined) {
-        const { ops, model } = found
-        const run = { backend, source, seed: flags.seed, argv: commandArguments(), ops, model }
-        await writeOutput(flags.certificate, renderCertificate(await makeCertificate(run)))
-      }
-    } finally {
-      // Whatever ended it: what was found is shown.
-      if (found.ops.length > 0) await showFindings(session, flags, found)
+    await runOpsOn(session, backend, flags, found)
+    if (models) found.model = await runModelsOn(session, flags, models)
+    found.complete = true
+    if (flags.certificate !== undefined) {
+      const { ops, model } = found
+      const source = models ? await sourceOf(models.opt) : { name: 'none', hash: '' }
+      const run = { backend, source, seed: flags.seed, argv: commandArguments(), ops, model }
+      await writeOutput(flags.certificate, renderCertificate(await makeCertificate(run)))
     }
   } finally {
     backend.dispose()
+    // Whatever ended it: what was found is shown.
+    if (found.ops.length > 0) await showFindings(session, flags, found)
   }
 }
 
-const noModel: ModelSource = { name: 'none', hash: '' }
+async function runOpsOn(session: Session, backend: Backend, flags: RunFlags, found: Findings): Promise<void> {
+  const { ops = opNames, seed, small } = flags
+  const onProgress = (done: number, total: number, op: OpName | null): void =>
+    session.progress.update({ stage: 'ops', done, total, ...(op && { note: op }) })
+  for await (const outcome of runOps(backend, { ops, seed, small, signal: session.signal, onProgress }))
+    found.ops.push(outcome)
+}
 
-async function runWholeModel(session: Session, flags: RunFlags, found: Findings): Promise<ModelSource> {
-  return withModel(session, flags, (opt) =>
-    withModel(session, { ...flags, backend: 'reference' }, async (reference) => {
-      found.model = await runModel(opt.model, reference.model, {
-        seed: flags.seed,
-        strict: owesBits({ name: flags.backend }),
-        signal: session.signal,
-        onProgress: (done, total, note) => session.progress.update({ stage: 'model', done, total, note }),
-      })
-      return modelSource(opt.name, await hashFiles(opt.files), opt.origin)
-    }),
-  )
+function runModelsOn(session: Session, flags: RunFlags, { opt, reference }: Models): Promise<ModelOutcome> {
+  return runModel(opt.model, reference.model, {
+    seed: flags.seed,
+    strict: owesBits({ name: flags.backend }),
+    signal: session.signal,
+    onProgress: (done, total, note) => session.progress.update({ stage: 'model', done, total, note }),
+  })
+}
+
+async function sourceOf({ name, files, origin }: ShadowOpt): Promise<ModelSource> {
+  return modelSource(name, await hashFiles(files), origin)
 }
 
 /** Prints what was found; the session ends with exit code 1 if anything of it disagrees. */

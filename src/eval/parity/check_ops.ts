@@ -4,6 +4,8 @@
  * Of an answer only the outputs are read, `3.out.y`. An op whose file is in one folder only is listed, never an error; of an
  * op that is there every case must be.
  */
+import { kindOf } from '../../io/files.ts'
+import { refusal } from '../../io/refusal.ts'
 import { openSafetensors } from '../../io/safetensors.ts'
 import { opRow, type OpName } from '../../ops/catalog.ts'
 import type { Numbers } from '../../ops/op.ts'
@@ -51,7 +53,8 @@ export interface CheckOpsOptions {
 
 /**
  * Compares the files that both folders have.
- * @throws InputError PARITY_NOTHING if they have none in common, PARITY_OP_FILE and what `openSafetensors` throws for a
+ * @throws InputError FILE_MISSING, FILE_KIND, FILE_READ for what is no folder, PARITY_NOTHING if they have none in common,
+ *   PARITY_OP_FILE and what `openSafetensors` throws for a
  *   file of expected numbers that is not one; the signal's reason
  */
 export async function checkOps(
@@ -85,17 +88,11 @@ export async function checkOps(
 }
 
 async function listFiles(folder: string): Promise<string[]> {
-  try {
-    return (await list(folder)).toSorted()
-  } catch (cause) {
-    throw new InputError(
-      'FOLDER_MISSING',
-      `${folder}: expected a folder of files <op>.safetensors, got none`,
-      {
-        cause,
-      },
-    )
-  }
+  const kind = await kindOf(folder)
+  if (kind === 'missing') throw refusal('FILE_MISSING', folder, 'a folder', 'nothing')
+  if (kind !== 'directory')
+    throw refusal('FILE_KIND', folder, 'a folder', kind === 'file' ? 'a file' : 'a device')
+  return list(folder)
 }
 
 /** One op's files. */
