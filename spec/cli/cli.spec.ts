@@ -43,15 +43,24 @@ function expectRefusal({ code, stdout, stderr }: CliResult, exitCode: number, er
 }
 
 describe.concurrent('help', () => {
-  test.each(['reproduce', 'generate', 'bench', 'parity export', 'parity check', 'inspect', 'doctor'])(
-    'of %s shows its usage and examples',
-    async (command) => {
-      const { code, stdout, stderr } = await runCli([...command.split(' '), '--help'])
-      expect(stdout).toContain(`Usage: shadowllm ${command} `)
-      expect(stdout).toMatch(new RegExp(`Examples:\\n  \\$ shadowllm ${command}\\b`))
-      expect([code, stderr]).toEqual([0, ''])
-    },
-  )
+  test.each([
+    'reproduce',
+    'generate',
+    'bench',
+    'parity run',
+    'parity verify-certificate',
+    'parity export-ops',
+    'parity check-ops',
+    'parity export',
+    'parity check',
+    'inspect',
+    'doctor',
+  ])('of %s shows its usage and examples', async (command) => {
+    const { code, stdout, stderr } = await runCli([...command.split(' '), '--help'])
+    expect(stdout).toContain(`Usage: shadowllm ${command} `)
+    expect(stdout).toMatch(new RegExp(`Examples:\\n  \\$ shadowllm ${command}\\b`))
+    expect([code, stderr]).toEqual([0, ''])
+  })
 
   test.each([[[]], [['--help']], [['help']]])('%j lists every command and the exit codes', async (args) => {
     const { code, stdout, stderr } = await runCli(args)

@@ -98,6 +98,8 @@ export function calibrationArguments({ calibration, text }: Places): string[] {
 /** What each command is given so that it would run. */
 export function leastArguments({
   fresh,
+  file,
+  folder,
   rows,
   text,
   calibration,
@@ -113,6 +115,10 @@ export function leastArguments({
     perplexity: ['--text', text],
     eval: ['--tasks', 'copa', '--rows', `copa=${rows}`],
     parity: [],
+    'parity run': ['--small'],
+    'parity verify-certificate': [file],
+    'parity export-ops': ['--output', fresh, '--ops', 'add', '--small'],
+    'parity check-ops': [folder, folder],
     'parity export': ['--cases', cases, '--output', `${fresh}.safetensors`],
     'parity check': [cases, cases],
     inspect: ['embedded'],
@@ -183,6 +189,13 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       input('FILE_READ', 'got ELOOP', loop),
     ],
   })
+  const answers: Door = {
+    wrong: [
+      ...[none, below, ''].map((value) => input('FILE_MISSING', 'got nothing', value)),
+      input('FILE_KIND', 'got a file', file),
+      input('FILE_READ', 'got ELOOP', loop),
+    ],
+  }
   const tasks = names('TASK_NAME', 'names of piqa')
   const rows: Door = {
     beside: ['--tasks', 'copa'],
@@ -280,6 +293,11 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'eval --text <file...>': { beside: ['--tasks', 'continuation'], wrong: read() },
     'eval --prompt <count>': whole(2),
     // parity
+    '--ops <list>': names('OPS', 'names of embedding'),
+    '--certificate <file>': written,
+    'parity verify-certificate <file>': { wrong: [...read(), input('JSON_SYNTAX', 'expected', file)] },
+    'parity check-ops <expected>': answers,
+    'parity check-ops <actual>': answers,
     'parity export --cases <file>': { wrong: read() },
     'parity check <a>': { wrong: read() },
     'parity check <b>': { wrong: read() },

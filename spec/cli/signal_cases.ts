@@ -3,6 +3,7 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { tinyFolder } from './run_cli.ts'
 import { runInside } from './run_inside.ts'
 
 /** A command to stop. */
@@ -92,6 +93,12 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
     {
       name: 'eval',
       args: (place) => ['eval', '--tasks', 'copa', '--rows', `copa=${rows}`, '-o', place],
+      resultOf: (place) => reportAt(place),
+      prints: 'report',
+    },
+    {
+      name: 'parity run',
+      args: (place) => ['parity', 'run', '--small', '-m', tinyFolder, '--certificate', place],
       resultOf: (place) => reportAt(place),
       prints: 'report',
     },

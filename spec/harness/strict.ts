@@ -4,11 +4,9 @@
  */
 import type { BackendName } from '../../src/backends/backend.ts'
 import { backendNames } from '../../src/backends/select.ts'
+import { owesBits } from '../../src/eval/parity/op_agreement.ts'
 
-/** Whether a backend owes the bits of the reference. */
-export function owesBits({ name }: { readonly name: string }): boolean {
-  return name !== 'wasm-relaxed'
-}
+export { owesBits }
 
 /** The backends that do. */
 export const strictNames: readonly BackendName[] = backendNames.filter((name) => owesBits({ name }))

@@ -5,11 +5,14 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path'
 import * as own from '../../fixtures/hostile/build_own.ts'
 import { concat } from '../../fixtures/hostile/bytes.ts'
+import { callFile, certificateFile } from '../../fixtures/hostile/parity_ops.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { openCalibration } from '../../src/eval/calibration/open.ts'
 import { storeManifest } from '../../src/eval/calibration/manifest.ts'
 import { readExamples } from '../../src/eval/calibration/shards.ts'
+import { readCertificate } from '../../src/eval/parity/certificate.ts'
 import { readParityCases, readParityFile } from '../../src/eval/parity/files.ts'
+import { openOpFile } from '../../src/eval/parity/op_files.ts'
 import { openPartStore, partKey } from '../../src/eval/part_store.ts'
 import { readRows } from '../../src/eval/tasks/find_rows.ts'
 import { RowReader } from '../../src/eval/tasks/row.ts'
@@ -99,6 +102,19 @@ export const ownReaders: readonly Reader[] = [
     repair: repairSafetensors,
   },
   {
+    name: 'op-cases',
+    read: fromFile('linear.safetensors', readOpCases),
+    valid: async () => [callFile(), callFile({}, (tensors) => tensors.delete('0.in.rows'))],
+    words: [...tensorWords, '"0.T":"', '"cases":"', '16777216', '"I32"'],
+    repair: repairSafetensors,
+  },
+  {
+    name: 'certificate',
+    read: fromFile('certificate.json', readCertificate),
+    valid: async () => [certificateFile()],
+    words: [...jsonWords, '"kernels":', '"passed":false', '"ops":[]'],
+  },
+  {
     name: 'manifest',
     read: fromFile('calibration.json', async (_, folder) => {
       writeFileSync(join(folder, 'part-00000.safetensors'), await own.shardFile())
@@ -168,6 +184,18 @@ export const ownReaders: readonly Reader[] = [
     words: ['PAR1', '\xff\xff\xff\xff\x0f', '\x15\x80\x80\x80\x80\x08', '\0\0\0\0'],
   },
 ]
+
+/** Every call of a file. */
+async function readOpCases(path: string): Promise<unknown> {
+  const cases = await openOpFile(path, 'linear')
+  try {
+    const read: unknown[] = []
+    for (let index = 0; index < cases.count; index++) read.push(await cases.read(index))
+    return read
+  } finally {
+    await cases.close()
+  }
+}
 
 /** Asks a store for files, beside a folder that is not the store's to touch. */
 async function readPartFiles(file: string, folder: string): Promise<unknown> {

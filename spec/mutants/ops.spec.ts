@@ -17,26 +17,10 @@ import type { BackendLaw } from '../harness/laws/law.ts'
 import { tokenOps, tokensApart } from '../harness/laws/tokens.ts'
 import { verdict } from '../harness/mutate.ts'
 import { scaledRuns } from '../harness/seed.ts'
-import { attentionMutants } from './attention.ts'
-import { attentionI8Mutants } from './attention_i8.ts'
-import { familyMutants } from './families.ts'
-import { linearMutants } from './linear.ts'
-import { lossMutants } from './losses.ts'
+import { mutants } from './all.ts'
 import type { Mutant } from './mutant.ts'
-import { otherMutants } from './others.ts'
-import { storedMutants } from './stored.ts'
 
 const reference = await createBackend('reference')
-const mutants = [
-  ...linearMutants,
-  ...storedMutants,
-  ...attentionMutants,
-  ...attentionI8Mutants,
-  ...lossMutants,
-  ...otherMutants,
-  ...familyMutants,
-]
-
 /** Verdicts on backends with nothing planted; several mutants ask for the same. */
 const soundVerdicts = new Map<string, Promise<string | null>>()
 

@@ -52,6 +52,27 @@ export function sparsityListFlag(text: string): number[] {
   )
 }
 
+/** Names out of a few, separated by commas, without doubles, in the order given. */
+export function namesFlag<Name extends string>(
+  flag: string,
+  known: readonly Name[],
+  code: string,
+): (text: string) => Name[] {
+  return (text) => [
+    ...new Set(
+      text.split(',').map((item) => {
+        const name = item.trim()
+        const found = known.find((one) => one === name)
+        if (found !== undefined) return found
+        throw new UsageError(
+          code,
+          `--${flag}: expected names of ${known.join(', ')}, got ${name === '' ? 'nothing' : name}`,
+        )
+      }),
+    ),
+  ]
+}
+
 /** A number of threads, or auto. */
 export function threadsFlag(text: string): number | 'auto' {
   if (text === 'auto') return text

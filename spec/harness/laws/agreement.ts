@@ -1,22 +1,14 @@
 /**
  * Agreement (law 3): a backend's op gives the numbers of the function in src/ops, as closely as the catalogue row says.
  *
- * The reference function is called directly on typed arrays whose outputs were prefilled with another number than the
- * backend's, so an element that either of them does not write shows.
+ * What is compared, and how near it must be, is what the parity path holds foreign backends to
+ * (src/eval/parity/op_agreement.ts): here it is tried at every size and offset, and on random cases.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../../src/backends/backend.ts'
 import { opRow, type OpName } from '../../../src/ops/catalog.ts'
-import {
-  arrayTypes,
-  elementCount,
-  type Agreement,
-  type Numbers,
-  type Op,
-  type Sizes,
-} from '../../../src/ops/op.ts'
-import { ROUNDING, TINY } from '../../../src/ops/relaxed.ts'
-import { owesBits } from '../strict.ts'
+import { compareOutputs, evaluate, owedBy } from '../../../src/eval/parity/op_agreement.ts'
+import type { Op, Sizes } from '../../../src/ops/op.ts'
 import { callRaw, sizesOf, type Values } from '../call.ts'
 import { Data, type DataKind } from '../data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../op_case.ts'
@@ -29,91 +21,20 @@ const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'wild', 'broken']
 /** The largest value of a letter in the random sweep: past the tiles of a blocked GEMM, small enough to be quick. */
 const mostLarge: Readonly<Record<string, number>> = { T: 19, S: 70, C: 90, P: 40, H: 5, K: 70 }
 
-/** Calls the reference function, or another of the same arguments, on copies of the arguments. */
-export function evaluate(
-  name: OpName,
-  values: Values,
-  run: Op['reference'] = opRow(name).reference,
-): Record<string, Numbers> {
-  const row = opRow(name)
-  const sizes = sizesOf(row, values)
-  const results: Record<string, Numbers> = {}
-  const args = row.params.map((param) => {
-    const value = values[param.name]
-    if (param.kind !== 'array' || param.role === 'in' || value === null) return value
-    const fresh = new arrayTypes[param.dtype](elementCount(param, sizes))
-    return (results[param.name] = value === undefined ? fresh.fill(12345) : (value as Numbers).slice())
-  })
-  run(...(args as never[]))
-  return results
-}
-
-/** Whether two numbers agree: equal bits (NaN is NaN), or a relative error within the bound. */
-function agree(agreement: Agreement, actual: number, expected: number): boolean {
-  if (Object.is(actual, expected)) return true
-  if (agreement === 'bitwise') return false
-  return Math.abs(actual - expected) <= agreement.bound * Math.abs(expected)
-}
-
-/** How far each output of an op may be from the definition's on a relaxed backend. */
-function tolerancesOf(name: OpName, values: Values): Record<string, Float64Array> {
-  const { relaxed } = opRow(name)
-  if (relaxed === null) return {}
-  const { bound, magnitude } = relaxed
-  const magnitudes =
-    typeof magnitude === 'function'
-      ? evaluate(name, values, magnitude)
-      : evaluate(name, { ...values, ...sizesOfNumbers(name, values, magnitude) })
-  const unit = bound(sizesOf(opRow(name), values)) * ROUNDING
-  return Object.fromEntries(
-    Object.entries(magnitudes).map(([output, sizes]) => [
-      output,
-      Float64Array.from(sizes, (size) => unit * (size + TINY)),
-    ]),
-  )
-}
-
-/** Those of the arrays that are there, without signs. */
-function sizesOfNumbers(name: OpName, values: Values, arrays: readonly string[]): Values {
-  const present = arraysOf(opRow(name)).filter(({ name }) => arrays.includes(name) && values[name])
-  return Object.fromEntries(
-    present.map(({ name, dtype }) => {
-      const numbers = values[name] as Numbers
-      const isHalf = dtype === 'bf16' || dtype === 'f16'
-      return [name, numbers.map((value) => (isHalf ? value & 0x7fff : Math.abs(value)))]
-    }),
-  )
-}
-
-/**
- * Whether two numbers are as near as a tolerance says. One that is NaN, where a term is, allows NaN for NaN; an infinite
- * one, where a product overflows that may stay unrounded, allows anything.
- */
-function isWithin(tolerance: number, actual: number, expected: number): boolean {
-  if (Number.isNaN(tolerance)) return Number.isNaN(actual) === Number.isNaN(expected)
-  return tolerance === Infinity || Math.abs(actual - expected) <= tolerance
-}
-
-/** @throws Error naming the first number in which the backend's call differs from the reference, by more than it may. */
+/** @throws Error naming the number in which the backend's call differs most from the reference, by more than it may. */
 export function checkAgreement(
   backend: Backend,
   name: OpName,
   values: Values,
   placing: { offset: number; aliased: boolean },
 ): void {
-  const { agreement } = opRow(name)
   const expected = evaluate(name, values)
-  const tolerances = owesBits(backend) ? {} : tolerancesOf(name, values)
   const actual = callRaw(backend, name, values, placing)
-  for (const [output, numbers] of Object.entries(expected))
-    for (let i = 0; i < numbers.length; i++)
-      if (
-        !agree(agreement, actual[output][i], numbers[i]) &&
-        !(output in tolerances && isWithin(tolerances[output][i], actual[output][i], numbers[i]))
-      )
-        throw new Error(
-          `${name}.${output}[${i}]: expected ${numbers[i]}, got ${actual[output][i]} at ${JSON.stringify(sizesOf(opRow(name), values))}`,
-        )
+  const { passed, worst } = compareOutputs(name, values, expected, actual, owedBy(backend))
+  if (!passed && worst !== null)
+    throw new Error(
+      `${name}.${worst.output}[${worst.index}]: expected ${worst.expected}, got ${worst.actual} at ${JSON.stringify(sizesOf(opRow(name), values))}`,
+    )
 }
 
 /** Every size 0..33 of each letter, the others small, at every offset, in every variant. */

@@ -32,7 +32,7 @@ import { findWithProgress } from '../open_model.ts'
 import { modeOption } from '../plan_flags.ts'
 import { predictorPaths } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
-import { sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
+import { namesFlag, sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
 
 const help = `
 Tests, as llama-bench names them:
@@ -159,27 +159,6 @@ export function addBench(program: Command, session: Session): void {
 
 function countFlag(name: string): (text: string) => number {
   return wholeFlag(name, { least: 1, most: 2 ** 20 })
-}
-
-/** Names out of a few, separated by commas, without doubles, in the order given. */
-function namesFlag<Name extends string>(
-  flag: string,
-  known: readonly Name[],
-  code: string,
-): (text: string) => Name[] {
-  return (text) => [
-    ...new Set(
-      text.split(',').map((item) => {
-        const name = item.trim()
-        const found = known.find((one) => one === name)
-        if (found !== undefined) return found
-        throw new UsageError(
-          code,
-          `--${flag}: expected names of ${known.join(', ')}, got ${name === '' ? 'nothing' : name}`,
-        )
-      }),
-    ),
-  ]
 }
 
 /** Tests separated by commas, without doubles, in the order given. */

@@ -4,7 +4,7 @@
  * `export` writes what the model computes on some cases; `check` compares two such files tensor by tensor.
  */
 import type { Command } from 'commander'
-import { checkParity, type ParityReport, type TensorComparison } from '../../eval/parity/check.ts'
+import { checkParity, describeWorst, type ParityReport } from '../../eval/parity/check.ts'
 import { exportParity } from '../../eval/parity/export.ts'
 import { readParityCases, readParityFile } from '../../eval/parity/files.ts'
 import { describeBound } from '../../eval/parity/kinds.ts'
@@ -23,6 +23,8 @@ import { checkOutput, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
 import { numberFlag } from '../values.ts'
 import { formatBytes, formatColumns } from '../words.ts'
+import { addParityOps } from './parity_ops.ts'
+import { addParityRun } from './parity_run.ts'
 
 const exportHelp = `
 FILE of --cases holds input_ids [B, T] and, as wanted, attention_mask and labels [B, T] (-100 is not scored),
@@ -45,11 +47,11 @@ Examples:
   $ shadowllm parity check fixtures/golden/preln/cases/batch.safetensors ours.safetensors
   $ shadowllm parity check reference.safetensors wasm.safetensors --tolerance 0`
 
-/** Adds both commands. */
+/** Adds its commands. */
 export function addParity(program: Command, session: Session): void {
-  const parity = program
-    .command('parity')
-    .description('validate a backend: write what a model computes, compare such files')
+  const parity = program.command('parity').description('validate a backend, of this project or any other')
+  addParityRun(parity, session)
+  addParityOps(parity, session)
   parity
     .command('export')
     .description('run a model on cases and write every intermediate result')
@@ -134,9 +136,4 @@ function formatVerdict({ tensors, worst }: ParityReport): string {
   if (!worst) return `passed: ${tensors.length} tensors within tolerance`
   const failed = tensors.filter(({ passed }) => !passed).length
   return `failed: ${failed} of ${tensors.length} tensors past tolerance, worst ${describeWorst(worst)}`
-}
-
-function describeWorst({ name, mismatch, place }: TensorComparison): string {
-  if (mismatch !== null || place === null) return `${name}: ${mismatch}`
-  return `${name} at [${place.index.join(', ')}]: ${place.a} and ${place.b}`
 }

@@ -32,15 +32,17 @@ let known: Promise<MethodHash> | null = null
 
 /** SHA-256 of names and contents of those sources; worked out once. */
 export function methodHash(): Promise<MethodHash> {
-  return (known ??= hashMethod(pathOfUrl(new URL('../../', import.meta.url))))
+  return (known ??= hashMethod())
 }
 
-async function hashMethod(root: string): Promise<MethodHash> {
-  const calibration = await hashPlaces(root, calibrationPlaces)
-  return { calibration, all: await hashText([calibration, await hashPlaces(root, otherPlaces)]) }
+async function hashMethod(): Promise<MethodHash> {
+  const calibration = await hashPlaces(calibrationPlaces)
+  return { calibration, all: await hashText([calibration, await hashPlaces(otherPlaces)]) }
 }
 
-async function hashPlaces(root: string, places: readonly string[]): Promise<string> {
+/** SHA-256 of names and contents of sources: files and folders by their path under src/. */
+export async function hashPlaces(places: readonly string[]): Promise<string> {
+  const root = pathOfUrl(new URL('../../', import.meta.url))
   const lines: string[] = []
   for (const place of places) await addHashes(lines, root, place)
   return hashText(lines)

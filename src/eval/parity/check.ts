@@ -73,6 +73,12 @@ export function checkParity(
   }
 }
 
+/** A failed comparison in words: where it is furthest off, and what both files have there. */
+export function describeWorst({ name, mismatch, place }: TensorComparison): string {
+  if (mismatch !== null || place === null) return `${name}: ${mismatch}`
+  return `${name} at [${place.index.join(', ')}]: ${place.a} and ${place.b}`
+}
+
 function boundOf(name: string, tolerance: number | null): TensorKind {
   const kind = kindOf(name)
   return tolerance === null || kind.kind === 'inputs' ? kind : { ...kind, tolerance, measure: 'largest' }
@@ -173,7 +179,8 @@ function rowsToSkip(
   }
 }
 
-function indexOf(flat: number, shape: readonly number[]): number[] {
+/** The index of a number along each axis, from its place in row-major order. */
+export function indexOf(flat: number, shape: readonly number[]): number[] {
   const index: number[] = []
   for (let axis = shape.length - 1, rest = flat; axis >= 0; axis--) {
     index.unshift(rest % shape[axis])

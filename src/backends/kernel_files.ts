@@ -1,0 +1,21 @@
+/**
+ * Which files a backend's kernels are, so that a certificate can say for which bytes it holds.
+ *
+ * They are read without starting the backend: whether a certificate is stale is a question that needs no device.
+ */
+import type { BackendName } from './backend.ts'
+
+/**
+ * Files by backend; null where the kernels are the definitions themselves. A backend without a line here cannot be
+ * certified.
+ */
+const files: Partial<Record<BackendName, URL | null>> = {
+  reference: null,
+  wasm: new URL('wasm/kernels.wasm', import.meta.url),
+  'wasm-relaxed': new URL('wasm/kernels_relaxed.wasm', import.meta.url),
+}
+
+/** The file of a backend's kernels; null if they are the definitions, undefined if nobody said. */
+export function kernelFile(name: BackendName): URL | null | undefined {
+  return files[name]
+}

@@ -1,0 +1,173 @@
+/**
+ * `shadowllm parity export-ops` and `parity check-ops`: any backend, in any language, op by op.
+ *
+ * The first writes calls and what the definitions make of them, the second compares a backend's answers. spec/parity.md says
+ * what the files hold.
+ */
+import type { Command } from 'commander'
+import { checkOps, type OpCheck, type OpsReport } from '../../eval/parity/check_ops.ts'
+import { shareOfAllowed, type Owed } from '../../eval/parity/op_agreement.ts'
+import { opFile, opFileName } from '../../eval/parity/op_files.ts'
+import { placeOf } from '../../eval/parity/worst.ts'
+import { encodeSafetensors } from '../../io/safetensors_writer.ts'
+import { opNames, type OpName } from '../../ops/catalog.ts'
+import { joinPath, makeFolder } from '../../platform/platform.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { pause } from '../../train/pause.ts'
+import { exitCodes } from '../failure.ts'
+import { quietOption, seedOption } from '../flags.ts'
+import { checkOutputFolder, whileWriting, writeOutput } from '../output.ts'
+import type { Session } from '../session.ts'
+import { numberFlag } from '../values.ts'
+import { formatBytes, formatColumns, formatCount } from '../words.ts'
+import { formatSizes, opsFlag } from './parity_run.ts'
+
+const exportHelp = `
+Writes a file <op>.safetensors for each op: of case 3 the arrays it reads as 3.in.x, what the definition writes as
+3.out.y, sizes and scalars as text 3.T in the metadata. A backend answers with files of the same names that hold the
+outputs. spec/parity.md specifies them; cuda/example has a backend that reads and writes them in C++.
+
+Examples:
+  $ shadowllm parity export-ops --output expected
+  $ shadowllm parity export-ops --output expected --ops linear,linear_input_major --small`
+
+const checkHelp = `
+Numbers must have the bits of the definition. --relaxed allows products of multiply-adds to stay unrounded, within the
+bound of each row; --tolerance allows a share of an output's largest number. Where a failure is what a usual mistake
+gives, that is said. Ends with exit code 1 if an op fails.
+
+Examples:
+  $ shadowllm parity check-ops expected actual
+  $ shadowllm parity check-ops expected actual --relaxed`
+
+interface ExportFlags {
+  readonly output: string
+  readonly ops?: readonly OpName[]
+  readonly small?: boolean
+  readonly seed: number
+  readonly quiet?: boolean
+}
+
+interface CheckFlags {
+  readonly relaxed?: boolean
+  readonly tolerance?: number
+  readonly json?: boolean
+  readonly quiet?: boolean
+}
+
+/** Adds both commands. */
+export function addParityOps(parity: Command, session: Session): void {
+  parity
+    .command('export-ops')
+    .description('write calls of ops and their results, for a backend in any language')
+    .requiredOption('-o, --output <dir>', 'folder for the files; made if it is not there')
+    .option('--ops <list>', 'only these ops, separated by commas', opsFlag)
+    .option('--small', 'leave out the sizes of OPT-125m')
+    .addOption(seedOption())
+    .addOption(quietOption())
+    .addHelpText('after', exportHelp)
+    .action((flags: ExportFlags) => runExportOps(session, flags))
+  parity
+    .command('check-ops')
+    .description("compare a backend's results with those, op by op")
+    .argument('<expected>', 'folder that "parity export-ops" wrote')
+    .argument('<actual>', 'folder of files of the same names with the outputs')
+    .option('--relaxed', 'allow what unrounded products of multiply-adds may differ by')
+    .option(
+      '--tolerance <share>',
+      "one bound for every op, relative to an output's largest number; 0 asks for equal bits",
+      numberFlag('tolerance', { least: 0, most: Infinity }),
+    )
+    .option('--json', 'print one JSON object')
+    .addOption(quietOption())
+    .addHelpText('after', checkHelp)
+    .action((expected: string, actual: string, flags: CheckFlags) =>
+      runCheckOps(session, expected, actual, flags),
+    )
+}
+
+async function runExportOps(session: Session, flags: ExportFlags): Promise<void> {
+  const { output, ops = opNames, small, seed } = flags
+  if (flags.quiet) session.quieten()
+  await checkOutputFolder(output)
+  await whileWriting(output, () => makeFolder(output))
+  let total = 0
+  for (const [done, op] of ops.entries()) {
+    session.progress.update({ stage: 'writing', done, total: ops.length, note: op })
+    await pause(session.signal)
+    const { tensors, metadata } = opFile(op, { seed, small })
+    const bytes = encodeSafetensors(tensors, metadata)
+    await writeOutput(joinPath(output, opFileName(op)), bytes)
+    total += bytes.length
+  }
+  await session.print(`${output}: ${ops.length} ${ops.length === 1 ? 'op' : 'ops'}, ${formatBytes(total)}\n`)
+}
+
+async function runCheckOps(
+  session: Session,
+  expected: string,
+  actual: string,
+  flags: CheckFlags,
+): Promise<void> {
+  if (flags.quiet) session.quieten()
+  const report = await checkOps(expected, actual, {
+    owed: owedBy(flags),
+    signal: session.signal,
+    onProgress: (done, total, op) =>
+      session.progress.update({ stage: 'checking', done, total, ...(op && { note: op }) }),
+  })
+  await session.print(flags.json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report))
+  if (!report.passed) session.exitCode = exitCodes.checkFailed
+}
+
+function owedBy({ relaxed, tolerance }: CheckFlags): Owed {
+  if (relaxed && tolerance !== undefined)
+    throw new UsageError('FLAGS', '--tolerance: expected no --relaxed beside it, got both')
+  if (tolerance !== undefined) return { share: tolerance }
+  return relaxed ? 'relaxed' : 'row'
+}
+
+function formatReport({ ops, onlyExpected, onlyActual }: OpsReport): string {
+  const heading = ['', 'op', 'cases', 'failed', 'numbers', 'differ', 'worst', 'of bound']
+  const table = formatColumns([heading, ...ops.map(formatOp)], [2, 3, 4, 5, 6, 7])
+  const lists = [
+    ['only expected', onlyExpected],
+    ['only answered', onlyActual],
+  ] as const
+  const words = lists.map(([title, names]) => (names.length > 0 ? `${title}: ${names.join(' ')}\n` : ''))
+  const failed = ops.filter(({ passed }) => !passed)
+  const verdict =
+    failed.length === 0
+      ? `passed: ${ops.length} ${ops.length === 1 ? 'op' : 'ops'}`
+      : `failed: ${failed.length} of ${ops.length} ops`
+  return `${table}${words.join('')}${failed.map(describeFailed).join('')}${verdict}\n`
+}
+
+function formatOp({
+  passed,
+  op,
+  cases,
+  failedCases,
+  compared,
+  differing,
+  worst,
+  mismatch,
+}: OpCheck): string[] {
+  return [
+    passed ? 'ok' : 'FAIL',
+    op,
+    String(cases),
+    mismatch === null ? String(failedCases.length) : '-',
+    formatCount(compared),
+    formatCount(differing),
+    worst === null ? '0' : worst.error.toExponential(1),
+    worst?.tolerance ? shareOfAllowed(worst).toPrecision(2) : '',
+  ]
+}
+
+function describeFailed({ op, worst, mismatch, hint }: OpCheck): string {
+  if (mismatch !== null || worst === null) return `${op}: ${mismatch}\n`
+  const place = `case ${worst.case}, ${placeOf(op, worst)}`
+  const line = `${op}: ${place}: expected ${worst.expected}, got ${worst.actual} at ${formatSizes(worst.sizes)}`
+  return `${line}\n${hint === null ? '' : `${op}: ${hint}\n`}`
+}

@@ -1,0 +1,269 @@
+/**
+ * `shadowllm parity run` and `parity verify-certificate`: a backend of this project against the reference, and whether what
+ * was found of it still holds.
+ */
+import type { Command } from 'commander'
+import type { Backend, BackendName } from '../../backends/backend.ts'
+import { createBackend } from '../../backends/select.ts'
+import { describeWorst } from '../../eval/parity/check.ts'
+import {
+  checkCertifiable,
+  checkHolds,
+  hasPassed,
+  makeCertificate,
+  readCertificate,
+  renderCertificate,
+} from '../../eval/parity/certificate.ts'
+import { owesBits, shareOfAllowed } from '../../eval/parity/op_agreement.ts'
+import { runModel, type ModelOutcome } from '../../eval/parity/run_model.ts'
+import { runOps, type OpOutcome } from '../../eval/parity/run_ops.ts'
+import { placeOf } from '../../eval/parity/worst.ts'
+import { hashFiles, modelSource, type ModelSource } from '../../eval/provenance.ts'
+import { opNames, type OpName } from '../../ops/catalog.ts'
+import type { Sizes } from '../../ops/op.ts'
+import { commandArguments } from '../../platform/platform.ts'
+import type { ShadowOpt } from '../../shadow_opt.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import {
+  backendOption,
+  modelOption,
+  offlineOption,
+  quietOption,
+  revisionOption,
+  seedOption,
+  type ModelFlags,
+} from '../flags.ts'
+import { exitCodes } from '../failure.ts'
+import { withModel } from '../open_model.ts'
+import { checkOutput, writeOutput } from '../output.ts'
+import type { Session } from '../session.ts'
+import { namesFlag } from '../values.ts'
+import { formatColumns, formatCount } from '../words.ts'
+
+const runHelp = `
+Every op of the catalogue is called on seeded cases: each size 0, 1 and odd, then the sizes of OPT-125m, whose time is
+shown; numbers must be those of its definition, bit for bit, or within the bound of its row where the backend may leave
+products unrounded (wasm-relaxed). Then the model: logits, activations, gradients, criteria, masks, logits under a mask and
+greedy tokens, against the reference. Ends with exit code 1 if anything disagrees, and names it.
+
+Examples:
+  $ shadowllm parity run
+  $ shadowllm parity run --backend wasm-relaxed --certificate relaxed.json
+  $ shadowllm parity run --ops linear,attention --seed 7`
+
+const verifyHelp = `
+A certificate holds for the kernels and the definitions it names. Ends with exit code 1 if either has changed since.
+
+Examples:
+  $ shadowllm parity verify-certificate relaxed.json`
+
+interface RunFlags extends ModelFlags {
+  readonly seed: number
+  readonly ops?: readonly OpName[]
+  readonly small?: boolean
+  readonly certificate?: string
+  readonly json?: boolean
+}
+
+/** Which ops: names of the catalogue. */
+export function opsFlag(text: string): OpName[] {
+  return namesFlag('ops', opNames, 'OPS')(text)
+}
+
+/** Adds both commands. */
+export function addParityRun(parity: Command, session: Session): void {
+  parity
+    .command('run')
+    .description('compare a backend with the reference: every op, then a whole model')
+    .addOption(backendOption())
+    .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
+    .addOption(seedOption())
+    .option('--ops <list>', 'only these ops, separated by commas, and no model', opsFlag)
+    .option('--small', 'leave out the sizes of OPT-125m')
+    .option('--certificate <file>', 'write what was found as JSON, with the hash of the kernels it holds for')
+    .option('--json', 'print one JSON object')
+    .addOption(quietOption())
+    .addHelpText('after', runHelp)
+    .action((flags: RunFlags) => runParity(session, flags))
+  parity
+    .command('verify-certificate')
+    .description('say whether a certificate still holds for what is here')
+    .argument('<file>', 'as "parity run --certificate" writes it')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', verifyHelp)
+    .action((file: string, flags: { json?: boolean }) => runVerify(session, file, flags.json ?? false))
+}
+
+/** What was found so far. */
+export interface Findings {
+  ops: OpOutcome[]
+  model: ModelOutcome | null
+  /** Whether that is all that was asked for. */
+  complete: boolean
+}
+
+async function runParity(session: Session, flags: RunFlags): Promise<void> {
+  for (const name of ['model', 'revision'] as const)
+    if (flags.ops !== undefined && flags[name] !== undefined)
+      throw new UsageError('FLAGS', `--${name}: expected no --ops beside it, got some`)
+  if (flags.quiet) session.quieten()
+  if (flags.certificate !== undefined) {
+    await checkOutput(flags.certificate)
+    checkCertifiable(flags.backend)
+  }
+  if (flags.ops !== undefined) return runAll(session, flags, null)
+  await withModel(session, { ...flags, backend: 'reference' }, (reference) =>
+    withModel(session, flags, (opt) => runAll(session, flags, { opt, reference })),
+  )
+}
+
+/** The same model in the backend and in the reference. */
+interface Models {
+  readonly opt: ShadowOpt
+  readonly reference: ShadowOpt
+}
+
+async function runAll(session: Session, flags: RunFlags, models: Models | null): Promise<void> {
+  const found: Findings = { ops: [], model: null, complete: false }
+  const backend = await createBackend(flags.backend)
+  try {
+    await runOpsOn(session, backend, flags, found)
+    if (models) found.model = await runModelsOn(session, flags, models)
+    found.complete = true
+    if (flags.certificate !== undefined) {
+      const { ops, model } = found
+      const source = models ? await sourceOf(models.opt) : { name: 'none', hash: '' }
+      const run = { backend, source, seed: flags.seed, argv: commandArguments(), ops, model }
+      await writeOutput(flags.certificate, renderCertificate(await makeCertificate(run)))
+    }
+  } finally {
+    backend.dispose()
+    // Whatever ended it: what was found is shown.
+    if (found.ops.length > 0) await showFindings(session, flags, found)
+  }
+}
+
+async function runOpsOn(session: Session, backend: Backend, flags: RunFlags, found: Findings): Promise<void> {
+  const { ops = opNames, seed, small } = flags
+  const onProgress = (done: number, total: number, op: OpName | null): void =>
+    session.progress.update({ stage: 'ops', done, total, ...(op && { note: op }) })
+  for await (const outcome of runOps(backend, { ops, seed, small, signal: session.signal, onProgress }))
+    found.ops.push(outcome)
+}
+
+function runModelsOn(session: Session, flags: RunFlags, { opt, reference }: Models): Promise<ModelOutcome> {
+  return runModel(opt.model, reference.model, {
+    seed: flags.seed,
+    strict: owesBits({ name: flags.backend }),
+    signal: session.signal,
+    onProgress: (done, total, note) => session.progress.update({ stage: 'model', done, total, note }),
+  })
+}
+
+async function sourceOf({ name, files, origin }: ShadowOpt): Promise<ModelSource> {
+  return modelSource(name, await hashFiles(files), origin)
+}
+
+/** Prints what was found; the session ends with exit code 1 if anything of it disagrees. */
+export async function showFindings(
+  session: Session,
+  flags: Pick<RunFlags, 'backend' | 'seed' | 'json'>,
+  found: Findings,
+): Promise<void> {
+  const passed = hasPassed(found)
+  if (flags.json) {
+    const all = { backend: flags.backend, seed: flags.seed, passed, ...found }
+    await session.print(`${JSON.stringify(all, null, 2)}\n`)
+  } else await session.print(formatFindings(flags.backend, found))
+  if (!passed) session.exitCode = exitCodes.checkFailed
+}
+
+function formatFindings(backend: BackendName, found: Findings): string {
+  const heading = ['', 'op', 'owes', 'cases', 'differ', 'worst', 'of bound', 'seen at', 'reference', backend]
+  const table = formatColumns([heading, ...found.ops.map(formatOp)], [3, 4, 5, 6, 8, 9])
+  const model = found.model ? `\n${formatModel(found.model, backend)}` : ''
+  return `${table}${model}${formatVerdict(found)}\n`
+}
+
+function formatOp(outcome: OpOutcome): string[] {
+  const { op, passed, owes, cases, differing, worst, milliseconds, referenceMilliseconds } = outcome
+  const share = worst?.tolerance ? shareOfAllowed(worst).toPrecision(2) : ''
+  return [
+    passed ? 'ok' : 'FAIL',
+    op,
+    owes,
+    String(cases),
+    formatCount(differing),
+    worst === null ? '0' : worst.error.toExponential(1),
+    share,
+    worst === null ? '' : formatSizes(worst.sizes),
+    formatTime(referenceMilliseconds),
+    milliseconds === null ? '-' : formatTime(milliseconds),
+  ]
+}
+
+/** Sizes in the order of their row: "T=1 O=3". */
+export function formatSizes(sizes: Sizes): string {
+  return Object.entries(sizes)
+    .map(([letter, size]) => `${letter}=${size}`)
+    .join(' ')
+}
+
+function formatTime(milliseconds: number): string {
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`
+  return milliseconds >= 100 ? `${Math.round(milliseconds)} ms` : `${milliseconds.toPrecision(2)} ms`
+}
+
+function formatModel(outcome: ModelOutcome, backend: BackendName): string {
+  const { report, checks, milliseconds, referenceMilliseconds } = outcome
+  const { tensors } = report
+  const failed = tensors.filter(({ passed }) => !passed)
+  const largest = Math.max(...tensors.map(({ worstRelative }) => worstRelative))
+  const words =
+    failed.length === 0
+      ? `${tensors.length} within tolerance, worst relative error ${largest === 0 ? '0' : largest.toExponential(1)}`
+      : `${failed.map(({ name }) => name).join(' ')} past tolerance`
+  const rows = [
+    [failed.length === 0 ? 'ok' : 'FAIL', 'tensors', words],
+    ...checks.map(({ passed, name, detail }) => [passed ? 'ok' : 'FAIL', name, detail]),
+    ['', 'time', `reference ${formatTime(referenceMilliseconds)}, ${backend} ${formatTime(milliseconds)}`],
+  ]
+  return formatColumns(rows)
+}
+
+function formatVerdict(found: Findings): string {
+  const { ops, model, complete } = found
+  const failed = ops.filter(({ passed }) => !passed)
+  if (failed.length > 0) {
+    const more =
+      failed.length > 1 ? `, and ${failed.length - 1} more: ${failed.map(({ op }) => op).join(' ')}` : ''
+    return `failed: ${describeFailed(failed[0])}${more}`
+  }
+  const broken = model?.checks.find(({ passed }) => !passed)
+  if (model?.report.worst) return `failed: the model's ${describeWorst(model.report.worst)}`
+  if (broken) return `failed: the model's ${broken.name}: ${broken.detail}`
+  const passed = `${ops.length} ${ops.length === 1 ? 'op' : 'ops'}${model ? ' and the model' : ''}`
+  return complete ? `passed: ${passed}` : `stopped: ${passed} passed, and nothing is known of the rest`
+}
+
+function describeFailed({ op, worst, fault }: OpOutcome): string {
+  if (worst === null || worst.passed) return `${op}: ${fault}`
+  return `${op}: ${placeOf(op, worst)} is ${worst.actual}, expected ${worst.expected}, at ${formatSizes(worst.sizes)}`
+}
+
+async function runVerify(session: Session, file: string, json: boolean): Promise<void> {
+  const certificate = await readCertificate(file)
+  await checkHolds(file, certificate)
+  const { backend, version, date, device, ops, hasModel } = certificate
+  if (json) return session.print(`${JSON.stringify({ holds: true, ...certificate }, null, 2)}\n`)
+  const rows = [
+    ['backend', device === null ? backend : `${backend} on ${device}`],
+    ['made', `${date}, version ${version}`],
+    ['covers', `${ops} of ${opNames.length} ops${hasModel ? ' and a model' : ''}`],
+    ['kernels', 'unchanged'],
+    ['definitions', 'unchanged'],
+  ]
+  await session.print(`${formatColumns(rows)}holds: ${file}\n`)
+}
