@@ -1,0 +1,122 @@
+/**
+ * A device ready to compute: its context, the module of kernels in it, and how a kernel is launched.
+ *
+ * Launches and copies go to the context's default stream, in order; a copy back waits for what was launched before it.
+ */
+import { opRow, type OpName } from '../../ops/catalog.ts'
+import type { Op } from '../../ops/op.ts'
+import { readFile } from '../../platform/platform.ts'
+import { MissingError } from '../../tensor/errors.ts'
+import type { Kernel } from '../door.ts'
+import type { Driver } from './driver.ts'
+import { launchOf, MOST_DYNAMIC_SHARED } from './launch.ts'
+
+/** The committed module: PTX, which the driver compiles for the device it finds. */
+const moduleUrl = new URL('kernels.ptx', import.meta.url)
+
+/** CUfunction_attribute: how much shared memory a launch may ask for. */
+const DYNAMIC_SHARED_BYTES = 8
+/** What a launch may ask for without that. */
+const SHARED_BYTES = 48 * 1024
+/** More arguments than any op has. */
+const MOST_ARGUMENTS = 32
+const SLOT = 8
+
+/** A device with the kernels loaded. Shared by the backends on it, and given back with the last one. */
+export class Device {
+  readonly driver: Driver
+  readonly name: string
+  readonly #ordinal = 0
+  #users = 0
+  #module = 0
+  /** Where the arguments of a launch stand: a slot of eight bytes for each, then the list of the slots' addresses. */
+  readonly #slots: DataView
+  readonly #list: number
+
+  /**
+   * The first device of a driver.
+   * @param backend what it is called in errors
+   * @throws MissingError CUDA_DEVICE if there is none, CUDA_CALL if a call fails
+   */
+  static async open(driver: Driver, backend: string): Promise<Device> {
+    const count = new Int32Array(1)
+    driver.call('cuInit', 0)
+    driver.call('cuDeviceGetCount', count)
+    if (count[0] === 0)
+      throw new MissingError('CUDA_DEVICE', `backend ${backend}: expected a CUDA device, got none`)
+    const device = new Device(driver)
+    await device.#load()
+    return device
+  }
+
+  private constructor(driver: Driver) {
+    this.driver = driver
+    const name = new Uint8Array(256)
+    driver.call('cuDeviceGetName', name, name.length, this.#ordinal)
+    this.name = new TextDecoder().decode(name.subarray(0, name.indexOf(0)))
+    const { address, buffer } = driver.reserve(2 * SLOT * MOST_ARGUMENTS)
+    this.#slots = new DataView(buffer)
+    this.#list = address + SLOT * MOST_ARGUMENTS
+    for (let i = 0; i < MOST_ARGUMENTS; i++)
+      this.#slots.setBigUint64(SLOT * (MOST_ARGUMENTS + i), BigInt(address + SLOT * i), true)
+  }
+
+  async #load(): Promise<void> {
+    const image = await readFile(moduleUrl)
+    const handle = new BigUint64Array(1)
+    this.driver.call('cuDevicePrimaryCtxRetain', handle, this.#ordinal)
+    this.driver.call('cuCtxSetCurrent', Number(handle[0]))
+    this.driver.call('cuModuleLoadData', handle, terminated(image))
+    this.#module = Number(handle[0])
+  }
+
+  /** Another backend uses this device. */
+  retain(): void {
+    this.#users++
+  }
+
+  /** A backend no longer does; the last one gives module and context back. */
+  release(): void {
+    if (--this.#users > 0) return
+    this.driver.tryCall('cuModuleUnload', this.#module)
+    this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#ordinal)
+  }
+
+  /** The kernels of an op, as a function of device addresses and numbers. */
+  kernelOf(name: OpName): Kernel<number> {
+    const row = opRow(name)
+    const launch = launchOf(name)
+    const handle = this.#functionOf(`${name}_exact`)
+    const at = new Map(row.params.map((param, i) => [param.name, i]))
+    return (...args) => {
+      const size = (letter: string): number => args[at.get(letter) as number] as number
+      const { blocks, threads, shared } = launch(size)
+      if (blocks === 0) return
+      this.#place(row, args)
+      if (shared > SHARED_BYTES)
+        this.driver.call('cuFuncSetAttribute', handle, DYNAMIC_SHARED_BYTES, MOST_DYNAMIC_SHARED)
+      this.driver.call('cuLaunchKernel', handle, blocks, 1, 1, threads, 1, 1, shared, 0, this.#list, 0)
+    }
+  }
+
+  #functionOf(name: string): number {
+    const handle = new BigUint64Array(1)
+    this.driver.call('cuModuleGetFunction', handle, this.#module, terminated(new TextEncoder().encode(name)))
+    return Number(handle[0])
+  }
+
+  #place(row: Op, args: readonly (number | null)[]): void {
+    row.params.forEach(({ kind }, i) => {
+      const value = args[i] ?? 0
+      if (kind === 'array') this.#slots.setBigUint64(SLOT * i, BigInt(value), true)
+      else if (kind === 'scalar') this.#slots.setFloat32(SLOT * i, value, true)
+      else this.#slots.setInt32(SLOT * i, value, true)
+    })
+  }
+}
+
+function terminated(bytes: Uint8Array): Uint8Array {
+  const text = new Uint8Array(bytes.length + 1)
+  text.set(bytes)
+  return text
+}
