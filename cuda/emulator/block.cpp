@@ -150,6 +150,18 @@ void run_block() {
       failure = "expected the memory behind " + std::to_string(shared_bytes) + " shared bytes untouched";
 }
 
+/** Whether these lanes wait at a site for the same ones. The last lane is asked first: it is the one to come last. */
+bool all_there(std::size_t first, unsigned lanes, unsigned mask, const Site &site) {
+  while (lanes != 0) {
+    const unsigned lane = 31 - __builtin_clz(lanes);
+    lanes &= ~(1u << lane);
+    if (first + lane >= threads.size()) fault(name_of(site) + ": expected a mask of threads that there are");
+    const Thread &thread = threads[first + lane];
+    if (thread.state != State::in_warp || thread.mask != mask || !(thread.site == site)) return false;
+  }
+  return true;
+}
+
 } // namespace
 
 void *dynamic_shared() { return shared; }
@@ -167,16 +179,9 @@ std::uint32_t meet_warp(unsigned mask, std::uint32_t given, unsigned apart, Site
   const unsigned turn = self->meetings++ & 1;
   self->given[turn] = given;
   self->mask = mask;
-  bool all = true;
-  for (unsigned i = 0; i < WARP; i++) {
-    if (!(mask >> i & 1) || i == lane) continue;
-    if (first + i >= threads.size()) fault(name_of(site) + ": expected a mask of threads that there are");
-    const Thread &other = threads[first + i];
-    all = all && other.state == State::in_warp && other.site == site && other.mask == mask;
-  }
-  if (all) {
-    for (unsigned i = 0; i < WARP; i++)
-      if ((mask >> i & 1) && i != lane) threads[first + i].state = State::ready;
+  if (all_there(first, mask & ~(1u << lane), mask, site)) {
+    for (unsigned others = mask & ~(1u << lane); others != 0; others &= others - 1)
+      threads[first + __builtin_ctz(others)].state = State::ready;
   } else {
     wait(State::in_warp, site);
   }
