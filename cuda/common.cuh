@@ -81,10 +81,12 @@ template <typename Value, typename Combine> __device__ Value warp_reduce(Value v
   return value;
 }
 
-/** The same for a block. A block together; all get it. */
-template <typename Value, typename Combine> __device__ Value block_reduce(Value value, Combine combine) {
+/** The sum of the 32 whole numbers of a warp. A warp together; all get it. */
+__device__ inline int warp_total(int value) { return __reduce_add_sync(WHOLE_WARP, value); }
+
+/** One value of those of a block's warps. A block together, each warp with one value; all get it. */
+template <typename Value, typename Combine> __device__ Value reduce_warps(Value value, Combine combine) {
   __shared__ Value warps[MOST_THREADS / WARP];
-  value = warp_reduce(value, combine);
   if (threadIdx.x % WARP == 0) warps[threadIdx.x / WARP] = value;
   __syncthreads();
   value = warps[0];
@@ -93,8 +95,14 @@ template <typename Value, typename Combine> __device__ Value block_reduce(Value 
   return value;
 }
 
+/** One value of those of a block's threads. A block together; all get it. */
+template <typename Value, typename Combine> __device__ Value block_reduce(Value value, Combine combine) {
+  return reduce_warps(warp_reduce(value, combine), combine);
+}
+
+/** The sum of the whole numbers of a block's threads. A block together; all get it. */
 __device__ inline int block_total(int value) {
-  return block_reduce(value, [](int a, int b) { return a + b; });
+  return reduce_warps(warp_total(value), [](int a, int b) { return a + b; });
 }
 
 /** The largest of x[i], i < length; NaN is passed over. A block together; all get it. */

@@ -41,7 +41,7 @@ extern "C" __global__ void linear_i8_exact(
     __syncthreads();
   }
   for (int n = 0; n < OUTPUTS; n++) {
-    const int sum = warp_reduce(sums[n], [](int a, int b) { return a + b; });
+    const int sum = warp_total(sums[n]);
     const int o = first + n;
     if (lane != 0 || o >= O) continue;
     const float product = chosen[n] ? mul(mul(steps.step, scales[o]), __int2float_rn(sum)) : 0;

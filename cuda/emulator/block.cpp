@@ -8,6 +8,7 @@
 #include "fiber.h"
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <vector>
 
 /** Where the linker put static shared memory; absent if no kernel has any. */
@@ -32,15 +33,50 @@ constexpr std::size_t GUARD = 64;
 std::vector<Thread> threads;
 /** The first thread that was not started yet. */
 std::size_t next_fresh = 0;
+/** Threads that may go on, first come, first served. */
+std::deque<Thread *> ready;
 std::vector<Fiber *> fibers;
-std::vector<int> idle;
-int current_fiber = -1;
+std::vector<Fiber *> idle;
+/** The fiber that runs; the main one while no thread does. */
+Fiber *current = nullptr;
 
 void (*kernel)(void **) = nullptr;
 void **arguments = nullptr;
 char *shared = nullptr;
 std::size_t shared_bytes = 0;
 std::string failure;
+
+void go_to(Fiber *fiber) {
+  Fiber *from = current;
+  current = fiber;
+  switch_fiber(from, fiber);
+}
+
+void run_threads();
+
+Fiber *take_idle() {
+  if (idle.empty()) {
+    fibers.push_back(make_fiber(run_threads));
+    return fibers.back();
+  }
+  Fiber *fiber = idle.back();
+  idle.pop_back();
+  return fiber;
+}
+
+/** Leaves the fiber that runs, for a thread that can go on; for the main fiber if none can. */
+void let_others() {
+  if (!failure.empty() || (ready.empty() && next_fresh == threads.size())) {
+    go_to(main_fiber());
+  } else if (ready.empty()) {
+    go_to(take_idle());
+  } else {
+    running = ready.front();
+    ready.pop_front();
+    running->state = State::running;
+    go_to(running->fiber);
+  }
+}
 
 /** What a fiber does: starts threads, one after another. Where one stops in between, another fiber goes on. */
 void run_threads() {
@@ -51,49 +87,22 @@ void run_threads() {
       kernel(arguments);
       running->state = State::done;
     }
-    idle.push_back(current_fiber);
-    leave_fiber();
+    idle.push_back(current);
+    let_others();
   }
-}
-
-void enter(int fiber) {
-  current_fiber = fiber;
-  enter_fiber(fibers[fiber]);
 }
 
 /** Stops the thread that runs until somebody sets it ready. */
 void wait(State state, Site site) {
-  Thread *self = running;
-  self->state = state;
-  self->site = site;
-  self->fiber = current_fiber;
-  leave_fiber();
+  running->state = state;
+  running->site = site;
+  running->fiber = current;
+  let_others();
 }
 
-void start_fresh() {
-  while (next_fresh < threads.size() && failure.empty()) {
-    if (idle.empty()) {
-      idle.push_back(fibers.size());
-      fibers.push_back(make_fiber(run_threads));
-    }
-    const int fiber = idle.back();
-    idle.pop_back();
-    enter(fiber);
-  }
-}
-
-/** Lets ready threads go on, once each; whether there was one. */
-bool resume_ready() {
-  bool any = false;
-  for (auto &thread : threads) {
-    if (thread.state != State::ready) continue;
-    any = true;
-    running = &thread;
-    thread.state = State::running;
-    enter(thread.fiber);
-    if (!failure.empty()) return false;
-  }
-  return any;
+void set_ready(Thread &thread) {
+  thread.state = State::ready;
+  ready.push_back(&thread);
 }
 
 std::string name_of(const Site &site) {
@@ -123,7 +132,7 @@ bool open_barrier() {
     failure = "expected the threads that a mask names, got a block in which " + describe(first) + " for others";
     return false;
   }
-  for (auto &thread : threads) thread.state = State::ready;
+  for (auto &thread : threads) set_ready(thread);
   return true;
 }
 
@@ -141,10 +150,9 @@ void run_block() {
     n++;
   }
   next_fresh = 0;
-  start_fresh();
-  do {
-    while (resume_ready()) {}
-  } while (failure.empty() && open_barrier());
+  ready.clear();
+  do let_others();
+  while (failure.empty() && open_barrier());
   for (std::size_t i = 0; i < GUARD && failure.empty(); i++)
     if ((unsigned char)shared[shared_bytes + i] != NOISE)
       failure = "expected the memory behind " + std::to_string(shared_bytes) + " shared bytes untouched";
@@ -162,37 +170,50 @@ bool all_there(std::size_t first, unsigned lanes, unsigned mask, const Site &sit
   return true;
 }
 
+/** Waits for the threads of a mask, and says which of the two numbers that each of them gave is of this meeting. */
+unsigned meet_warp(unsigned mask, std::uint32_t given, Site site) {
+  const std::size_t index = running - threads.data();
+  const unsigned lane = index % WARP;
+  const std::size_t first = index - lane;
+  if (!(mask >> lane & 1)) fault(name_of(site) + ": expected a mask that names lane " + std::to_string(lane));
+  const unsigned turn = running->meetings++ & 1;
+  running->given[turn] = given;
+  running->mask = mask;
+  const unsigned others = mask & ~(1u << lane);
+  if (all_there(first, others, mask, site)) {
+    for (unsigned left = others; left != 0; left &= left - 1) set_ready(threads[first + __builtin_ctz(left)]);
+  } else {
+    wait(State::in_warp, site);
+  }
+  return turn;
+}
+
 } // namespace
 
 void *dynamic_shared() { return shared; }
 
 void meet_block(Site site) { wait(State::at_barrier, site); }
 
-std::uint32_t meet_warp(unsigned mask, std::uint32_t given, unsigned apart, Site site) {
-  Thread *self = running;
-  const std::size_t index = self - threads.data();
-  const std::size_t first = index - index % WARP;
-  const unsigned lane = index % WARP;
-  if (!(mask >> lane & 1)) fault(name_of(site) + ": expected a mask that names lane " + std::to_string(lane));
-  if (!(mask >> (lane ^ apart) & 1))
-    fault(name_of(site) + ": expected a mask that names lane " + std::to_string(lane ^ apart));
-  const unsigned turn = self->meetings++ & 1;
-  self->given[turn] = given;
-  self->mask = mask;
-  if (all_there(first, mask & ~(1u << lane), mask, site)) {
-    for (unsigned others = mask & ~(1u << lane); others != 0; others &= others - 1)
-      threads[first + __builtin_ctz(others)].state = State::ready;
-  } else {
-    wait(State::in_warp, site);
-  }
-  const Thread &partner = threads[first + (lane ^ apart)];
-  // The partner may have met us once more by now, but not twice.
-  return partner.given[turn];
+std::uint32_t exchange_in_warp(unsigned mask, std::uint32_t given, unsigned apart, Site site) {
+  const std::size_t index = running - threads.data();
+  const unsigned lane = index % WARP ^ apart;
+  if (lane >= WARP || !(mask >> lane & 1))
+    fault(name_of(site) + ": expected a mask that names lane " + std::to_string(lane));
+  const unsigned turn = meet_warp(mask, given, site);
+  return threads[index - index % WARP + lane].given[turn];
+}
+
+std::uint32_t add_in_warp(unsigned mask, std::uint32_t given, Site site) {
+  const std::size_t index = running - threads.data();
+  const unsigned turn = meet_warp(mask, given, site);
+  std::uint32_t sum = 0;
+  for (; mask != 0; mask &= mask - 1) sum += threads[index - index % WARP + __builtin_ctz(mask)].given[turn];
+  return sum;
 }
 
 void fault(const std::string &message) {
   failure = message;
-  leave_fiber();
+  let_others();
   std::abort(); // nobody goes back to a thread that failed
 }
 
@@ -205,6 +226,7 @@ std::string run_grid(void (*run)(void **), void **given, Triple blocks, Triple t
   shared = static_cast<char *>(std::malloc(bytes + GUARD));
   if (shared == nullptr) return "expected room for shared memory";
   failure.clear();
+  current = main_fiber();
   for (unsigned z = 0; z < blocks.z && failure.empty(); z++)
     for (unsigned y = 0; y < blocks.y && failure.empty(); y++)
       for (unsigned x = 0; x < blocks.x && failure.empty(); x++) {
@@ -215,11 +237,8 @@ std::string run_grid(void (*run)(void **), void **given, Triple blocks, Triple t
   std::free(shared);
   if (!failure.empty()) {
     // Threads that were left in the middle are given up, and their stacks used anew.
-    idle.clear();
-    for (std::size_t i = 0; i < fibers.size(); i++) {
-      reset_fiber(fibers[i]);
-      idle.push_back(i);
-    }
+    for (Fiber *fiber : fibers) reset_fiber(fiber);
+    idle = fibers;
   }
   running = nullptr;
   return failure;

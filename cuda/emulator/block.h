@@ -8,6 +8,8 @@
 
 namespace emulator {
 
+struct Fiber;
+
 struct Triple {
   unsigned x = 1, y = 1, z = 1;
 };
@@ -41,7 +43,7 @@ struct Thread {
   unsigned meetings = 0;
   std::uint32_t given[2] = {0, 0};
   /** The fiber it stopped on. */
-  int fiber = -1;
+  Fiber *fiber = nullptr;
 };
 
 /** The thread that runs now. */
@@ -55,7 +57,10 @@ void *dynamic_shared();
 void meet_block(Site site);
 
 /** Waits for the threads of this warp that the mask names, then gives what the one `apart` away (xor) gave. */
-std::uint32_t meet_warp(unsigned mask, std::uint32_t given, unsigned apart, Site site);
+std::uint32_t exchange_in_warp(unsigned mask, std::uint32_t given, unsigned apart, Site site);
+
+/** The same, and gives the sum of what all of them gave. */
+std::uint32_t add_in_warp(unsigned mask, std::uint32_t given, Site site);
 
 /** Ends the launch with an error. Called by a kernel's thread; does not return to it. */
 [[noreturn]] void fault(const std::string &message);

@@ -56,16 +56,16 @@ static inline void __syncthreads(const char *file = __builtin_FILE(), int line =
   emulator::meet_block({file, line});
 }
 
-static inline void __syncwarp(
-  unsigned mask = 0xffffffff, const char *file = __builtin_FILE(), int line = __builtin_LINE()
-) {
-  emulator::meet_warp(mask, 0, 0, {file, line});
-}
-
 template <typename Value>
 static inline Value __shfl_xor_sync(
   unsigned mask, Value value, int apart, const char *file = __builtin_FILE(), int line = __builtin_LINE()
 ) {
   const unsigned given = emulated_bits<unsigned>(value);
-  return emulated_bits<Value>(emulator::meet_warp(mask, given, apart, {file, line}));
+  return emulated_bits<Value>(emulator::exchange_in_warp(mask, given, apart, {file, line}));
+}
+
+static inline int __reduce_add_sync(
+  unsigned mask, int value, const char *file = __builtin_FILE(), int line = __builtin_LINE()
+) {
+  return (int)emulator::add_in_warp(mask, (unsigned)value, {file, line});
 }

@@ -63,6 +63,7 @@ Result check(std::uintptr_t start, std::size_t bytes) {
 
 } // namespace
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 int cuInit(unsigned flags) {
@@ -225,3 +226,4 @@ int cuGetErrorString(int result, const char **text) {
 }
 
 } // extern "C"
+#pragma GCC visibility pop

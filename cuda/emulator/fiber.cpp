@@ -2,13 +2,18 @@
  * Fibers: a few instructions on x86-64, ucontext elsewhere, which is slower because it also keeps the signal mask.
  */
 #include "fiber.h"
-#include <cstdint>
+#include <cstddef>
 #include <cstdlib>
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
+#endif
+
+#if defined(__x86_64__) && !defined(EMULATOR_UCONTEXT)
+#define EMULATOR_SWITCH
+#else
+#include <ucontext.h>
 #endif
 
 namespace emulator {
@@ -19,13 +24,22 @@ constexpr std::size_t STACK = 256 * 1024;
 constexpr std::size_t STAGGER = 5 * 64;
 constexpr std::size_t PAGE = 4096;
 std::size_t count = 0;
-}
+} // namespace
 
-#if defined(__x86_64__) && !defined(EMULATOR_UCONTEXT)
+#ifdef EMULATOR_SWITCH
 
-extern "C" void emulator_switch(void **from, void *to);
+struct Fiber {
+  void (*body)() = nullptr;
+  char *stack = nullptr;
+  /** Where its registers are saved while it does not run. */
+  void *top = nullptr;
+};
+
+extern "C" __attribute__((visibility("hidden"))) void emulator_switch(void **from, void *to);
+// The last jump is no return: the processor would foresee a return to whoever called, and be wrong.
 asm(R"(
 .text
+.hidden emulator_switch
 .type emulator_switch, @function
 emulator_switch:
   pushq %rbp
@@ -42,20 +56,14 @@ emulator_switch:
   popq %r12
   popq %rbx
   popq %rbp
-  ret
+  popq %rcx
+  jmp *%rcx
 .size emulator_switch, . - emulator_switch
 )");
 
-struct Fiber {
-  void (*body)();
-  char *stack;
-  void *top;
-};
+void switch_fiber(Fiber *from, Fiber *to) { emulator_switch(&from->top, to->top); }
 
 namespace {
-void *outside;
-Fiber *inside;
-
 void prepare(Fiber *fiber) {
   // As if `body` had been called with the stack aligned to 16 bytes, and had been left at its first instruction.
   void **top = reinterpret_cast<void **>(fiber->stack + STACK) - 2;
@@ -64,25 +72,17 @@ void prepare(Fiber *fiber) {
 }
 } // namespace
 
-void enter_fiber(Fiber *fiber) {
-  inside = fiber;
-  emulator_switch(&outside, fiber->top);
-}
-
-void leave_fiber() { emulator_switch(&inside->top, outside); }
-
 #else
 
 struct Fiber {
-  void (*body)();
-  char *stack;
-  ucontext_t context;
+  void (*body)() = nullptr;
+  char *stack = nullptr;
+  ucontext_t context = {};
 };
 
-namespace {
-ucontext_t outside;
-Fiber *inside;
+void switch_fiber(Fiber *from, Fiber *to) { swapcontext(&from->context, &to->context); }
 
+namespace {
 void prepare(Fiber *fiber) {
   getcontext(&fiber->context);
   fiber->context.uc_stack.ss_sp = fiber->stack;
@@ -91,21 +91,20 @@ void prepare(Fiber *fiber) {
 }
 } // namespace
 
-void enter_fiber(Fiber *fiber) {
-  inside = fiber;
-  swapcontext(&outside, &fiber->context);
-}
-
-void leave_fiber() { swapcontext(&inside->context, &outside); }
-
 #endif
+
+Fiber *main_fiber() {
+  static Fiber fiber;
+  return &fiber;
+}
 
 Fiber *make_fiber(void (*body)()) {
   // Mapped, so that a page no fiber reached takes no memory.
-  void *stack = mmap(nullptr, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (stack == MAP_FAILED) std::abort();
-  char *start = static_cast<char *>(stack) + count++ * STAGGER % PAGE;
-  auto *fiber = new Fiber{body, start, {}};
+  void *memory = mmap(nullptr, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) std::abort();
+  auto *fiber = new Fiber;
+  fiber->body = body;
+  fiber->stack = static_cast<char *>(memory) + count++ * STAGGER % PAGE;
   prepare(fiber);
   return fiber;
 }

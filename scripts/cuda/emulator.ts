@@ -8,7 +8,7 @@ import { hashOf, kernelsHash, readSources, root, type Plant } from './sources.ts
 import { compile } from './tool.ts'
 
 /** What every file is compiled with. */
-const common = ['-std=c++17', '-fPIC', '-Wall', '-Wextra', '-Werror', '-fvisibility=default']
+const common = ['-std=c++17', '-fPIC', '-Wall', '-Wextra', '-Werror', '-fvisibility=hidden']
 /** What float32 arithmetic on the device is: nothing fused, nothing rearranged; and its arrays have ends. */
 const kernelFlags = ['-ffp-contract=off', '-fno-strict-aliasing', '-fsanitize=bounds']
 
