@@ -227,13 +227,13 @@ std::string run_grid(void (*run)(void **), void **given, Triple blocks, Triple t
   if (shared == nullptr) return "expected room for shared memory";
   failure.clear();
   current = main_fiber();
-  for (unsigned z = 0; z < blocks.z && failure.empty(); z++)
-    for (unsigned y = 0; y < blocks.y && failure.empty(); y++)
-      for (unsigned x = 0; x < blocks.x && failure.empty(); x++) {
-        launch.block = {x, y, z};
-        run_block();
-        if (!failure.empty()) failure = "block " + std::to_string(x) + ": " + failure;
-      }
+  // Backwards: what depends on the order of blocks is not to have the one that looks right.
+  for (unsigned n = blocks.x * blocks.y * blocks.z; n > 0 && failure.empty(); n--) {
+    const unsigned index = n - 1;
+    launch.block = {index % blocks.x, index / blocks.x % blocks.y, index / blocks.x / blocks.y};
+    run_block();
+    if (!failure.empty()) failure = "block " + std::to_string(index) + ": " + failure;
+  }
   std::free(shared);
   if (!failure.empty()) {
     // Threads that were left in the middle are given up, and their stacks used anew.

@@ -7,6 +7,7 @@
  */
 #include "block.h"
 #include "kernels.h"
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -36,6 +37,15 @@ constexpr std::size_t SHARED = 48 * 1024;
 constexpr std::size_t MOST_SHARED = 163 * 1024;
 constexpr unsigned MOST_THREADS = 1024;
 
+/** A byte of memory that nobody wrote: floats of such are NaN. */
+constexpr int NOISE = 0xff;
+/** Bytes on either side of an allocation that must stay as they were; a sanitizer has its own. */
+#ifdef __SANITIZE_ADDRESS__
+constexpr std::size_t GUARD = 0;
+#else
+constexpr std::size_t GUARD = 64;
+#endif
+
 bool initialized = false;
 /** After a kernel has failed every call says so, as on a GPU. */
 std::string failed;
@@ -54,6 +64,10 @@ bool is_device(std::uintptr_t start, std::size_t bytes) {
   if (after == allocated.begin()) return false;
   const auto &[first, size] = *--after;
   return start - first <= size && bytes <= size - (start - first);
+}
+
+bool is_noise(const unsigned char *memory, std::size_t bytes) {
+  return std::all_of(memory, memory + bytes, [](unsigned char byte) { return byte == NOISE; });
 }
 
 Result check(std::uintptr_t start, std::size_t bytes) {
@@ -135,24 +149,25 @@ int cuFuncSetAttribute(std::uint64_t function, int attribute, int value) {
 int cuMemAlloc_v2(std::uint64_t *address, std::size_t bytes) {
   if (const Result now = state()) return now;
   if (bytes == 0) return INVALID_VALUE;
-  // No more than bytes, and not cleared: a sanitizer sees what is read past the end, and a law what nobody wrote.
-  void *memory = std::malloc(bytes);
+  auto *memory = static_cast<unsigned char *>(std::malloc(bytes + 2 * GUARD));
   if (memory == nullptr) return OUT_OF_MEMORY;
-  std::memset(memory, 0xff, bytes);
-  *address = reinterpret_cast<std::uint64_t>(memory);
+  std::memset(memory, NOISE, bytes + 2 * GUARD);
+  *address = reinterpret_cast<std::uint64_t>(memory + GUARD);
   allocated[*address] = bytes;
   return SUCCESS;
 }
 
 int cuMemFree_v2(std::uint64_t address) {
-  if (allocated.erase(address) == 0) return INVALID_VALUE;
-  std::free(reinterpret_cast<void *>(address));
-  return SUCCESS;
-}
-
-int cuMemGetInfo_v2(std::size_t *free, std::size_t *total) {
-  *free = *total = 0;
-  return state();
+  const auto found = allocated.find(address);
+  if (found == allocated.end()) return INVALID_VALUE;
+  const std::size_t bytes = found->second;
+  auto *memory = reinterpret_cast<unsigned char *>(address);
+  const bool untouched = is_noise(memory - GUARD, GUARD) && is_noise(memory + bytes, GUARD);
+  allocated.erase(found);
+  std::free(memory - GUARD);
+  if (untouched) return SUCCESS;
+  failed = "expected the memory around an allocation of " + std::to_string(bytes) + " bytes untouched";
+  return ILLEGAL_ADDRESS;
 }
 
 int cuMemcpyHtoD_v2(std::uint64_t to, const void *from, std::size_t bytes) {
@@ -220,7 +235,7 @@ int cuGetErrorString(int result, const char **text) {
     {NOT_FOUND, "no kernel of that name"},
   };
   const auto found = texts.find(result);
-  if (result == LAUNCH_FAILED) *text = failed.c_str();
+  if (result == LAUNCH_FAILED || result == ILLEGAL_ADDRESS) *text = failed.c_str();
   else *text = found == texts.end() ? "no error" : found->second;
   return SUCCESS;
 }

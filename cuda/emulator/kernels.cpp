@@ -1,10 +1,11 @@
 /**
  * The kernels, compiled for the processor from the same sources as for the GPU, and a table of them. The build gives
- * their names as KERNELS, `KERNEL(add_exact) KERNEL(linear_exact) ...`, and the hash of their sources as SOURCES.
+ * the file as MODULE, their names as KERNELS, `KERNEL(add_exact) KERNEL(linear_exact) ...`, and the hash of all sources as
+ * SOURCES.
  */
 #include "device.h"
 
-#include "../kernels.cu"
+#include MODULE
 
 #include "kernels.h"
 #include <tuple>

@@ -1,11 +1,22 @@
 /**
  * Builds the emulator: the kernels and the driver's calls as one library for the processor, by g++.
  */
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
-import { opNames } from '../../src/ops/catalog.ts'
+import { opNames, type OpName } from '../../src/ops/catalog.ts'
 import { hashOf, kernelsHash, readSources, root, type Plant } from './sources.ts'
 import { compile } from './tool.ts'
+
+const buildFolder = join(root, 'cuda/build')
 
 /** What every file is compiled with. */
 const common = ['-std=c++17', '-fPIC', '-Wall', '-Wextra', '-Werror', '-fvisibility=hidden']
@@ -18,6 +29,8 @@ export interface EmulatorBuild {
   readonly output: string
   /** A bug to be planted first. It is not seen in what the library says it was made from. */
   readonly plant?: Plant
+  /** One file of kernels and the ops it has, instead of all. */
+  readonly part?: { readonly file: string; readonly ops: readonly OpName[] }
   /** With the address sanitizer in it, whose library must then be loaded first. */
   readonly asan?: boolean
   /** Defined in every file, such as EMULATOR_UCONTEXT. */
@@ -26,13 +39,17 @@ export interface EmulatorBuild {
 
 /** Where the backend looks for the library, or the one with the sanitizer. */
 export function emulatorPath(asan = false): string {
-  return join(root, 'cuda/build', asan ? 'libcuda_emulated_asan.so' : 'libcuda_emulated.so')
+  return join(buildFolder, asan ? 'libcuda_emulated_asan.so' : 'libcuda_emulated.so')
 }
 
-/** Builds the library, unless it stands there made from the same sources in the same way. @throws Error with what g++ said */
+/**
+ * Builds the library, unless it stands there made from the same sources in the same way.
+ * @throws Error with what g++ said
+ */
 export async function buildEmulator({
   output,
   plant,
+  part = { file: 'kernels.cu', ops: opNames },
   asan = false,
   defines = [],
 }: EmulatorBuild): Promise<'built' | 'kept'> {
@@ -42,41 +59,55 @@ export async function buildEmulator({
     ...(asan ? ['-O1', '-g', '-fsanitize=address'] : ['-O2']),
     ...defines.map((name) => `-D${name}`),
   ]
-  const kernels = opNames.map((name) => `KERNEL(${name}_exact)`).join(' ')
-  const named = [`-DKERNELS=${kernels}`, `-DSOURCES="${kernelsHash()}"`]
+  const kernels = part.ops.map((name) => `KERNEL(${name}_exact)`).join(' ')
+  const named = [`-DMODULE="../${part.file}"`, `-DKERNELS=${kernels}`, `-DSOURCES="${kernelsHash()}"`]
   const key = hashOf([...sources, ['flags', [...flags, ...kernelFlags, ...named].join(' ')]])
-  const keyFile = `${output}.key`
-  if (readIfThere(keyFile) === key && readIfThere(output) !== null) return 'kept'
-  mkdirSync(dirname(output), { recursive: true })
+  if (readIfThere(`${output}.key`) === key && existsSync(output)) return 'kept'
+  mkdirSync(buildFolder, { recursive: true })
   const folder = mkdtempSync(`${output}.`)
   try {
     for (const [name, text] of sources) {
       mkdirSync(dirname(join(folder, name)), { recursive: true })
       writeFileSync(join(folder, name), text)
     }
-    const units = ['kernels', 'block', 'fiber', 'driver']
-    await Promise.all(
-      units.map((unit) => {
-        const own = unit === 'kernels' ? [...kernelFlags, ...named] : []
-        return compile('g++', [...flags, ...own, '-c', `emulator/${unit}.cpp`, '-o', `${unit}.o`], folder)
-      }),
-    )
-    const objects = units.map((unit) => `${unit}.o`)
+    const runtime = hashOf([
+      ...[...sources].filter(([name]) => name.startsWith('emulator/')),
+      ['flags', flags.join(' ')],
+    ])
+    await Promise.all([
+      compile('g++', [...flags, ...kernelFlags, ...named, '-c', 'emulator/kernels.cpp'], folder),
+      ...units.map((unit) => compileUnit(folder, unit, flags, runtime)),
+    ])
     const library = ['-shared', '-Wl,-Bsymbolic', ...(asan ? ['-fsanitize=address'] : []), '-o', 'library.so']
-    await compile('g++', [...library, ...objects], folder)
-    rmSync(keyFile, { force: true })
+    await compile('g++', [...library, 'kernels.o', ...units.map((unit) => `${unit}.o`)], folder)
+    rmSync(`${output}.key`, { force: true })
     renameSync(join(folder, 'library.so'), output)
-    writeFileSync(keyFile, key)
+    writeFileSync(`${output}.key`, key)
     return 'built'
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
+/** What stands beside the kernels. */
+const units = ['block', 'fiber', 'driver']
+
+/** Compiles a part of the emulator itself, or takes it from an earlier build: mutants of kernels have it in common. */
+async function compileUnit(
+  folder: string,
+  unit: string,
+  flags: readonly string[],
+  hash: string,
+): Promise<void> {
+  const kept = join(buildFolder, `${unit}-${hash.slice(0, 16)}.o`)
+  const object = join(folder, `${unit}.o`)
+  if (!existsSync(kept)) {
+    await compile('g++', [...flags, '-c', `emulator/${unit}.cpp`], folder)
+    copyFileSync(object, join(folder, `${unit}.kept`))
+    renameSync(join(folder, `${unit}.kept`), kept)
+  } else copyFileSync(kept, object)
+}
+
 function readIfThere(path: string): string | null {
-  try {
-    return readFileSync(path, 'latin1')
-  } catch {
-    return null
-  }
+  return existsSync(path) ? readFileSync(path, 'latin1') : null
 }

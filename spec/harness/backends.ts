@@ -1,7 +1,8 @@
 /**
  * The backends every law of this book is stated over.
  *
- * `wasm x2` is wasm on two threads that share every call that can be cut, however small.
+ * `wasm x2` is wasm on two threads that share every call that can be cut, however small. `cuda-emulated` is built before
+ * the first test where g++ is (run.ts).
  *
  * A backend that this runtime cannot start is skipped where everyone sees it, with the reason it gave.
  * SHADOWLLM_BACKENDS names those that must be here, separated by commas: with `reference,wasm` a missing wasm fails.
@@ -49,7 +50,28 @@ afterAll(() => {
 
 /** States what `chapter` states once for every backend. */
 export function overBackends(chapter: (backend: Backend) => void): void {
-  for (const { name, backend, reason } of underTest) {
+  stateOver(underTest, chapter)
+}
+
+/** With SHADOWLLM_EMULATE=all the emulator is given every chapter. */
+const emulatesAll = process.env.SHADOWLLM_EMULATE === 'all'
+
+/**
+ * The same without the emulator, for chapters that would take it minutes. It is there to judge kernels, on ops and small
+ * models; what is built of them computes nothing else.
+ */
+export function overQuickBackends(chapter: (backend: Backend) => void): void {
+  const isSlow = ({ name }: UnderTest): boolean => name === 'cuda-emulated' && !emulatesAll
+  for (const { name } of underTest.filter(isSlow))
+    test.skip(`${name} is too slow for this chapter: SHADOWLLM_EMULATE=all runs it`, () => {})
+  stateOver(
+    underTest.filter((one) => !isSlow(one)),
+    chapter,
+  )
+}
+
+function stateOver(backends: readonly UnderTest[], chapter: (backend: Backend) => void): void {
+  for (const { name, backend, reason } of backends) {
     if (backend === null) {
       test.skip(`${name} is not here: ${reason}`, () => {})
       continue

@@ -10,5 +10,8 @@ export function owesBits({ name }: { readonly name: string }): boolean {
   return name !== 'wasm-relaxed'
 }
 
-/** The backends that do. */
-export const strictNames: readonly BackendName[] = backendNames.filter((name) => owesBits({ name }))
+/** The backends that need nothing but the runtime. Those for CUDA are where a driver or the emulator is. */
+export const portableNames: readonly BackendName[] = backendNames.filter((name) => !name.startsWith('cuda'))
+
+/** The portable backends that owe the bits of the reference. */
+export const strictNames: readonly BackendName[] = portableNames.filter((name) => owesBits({ name }))

@@ -14,10 +14,8 @@ import { launchOf, MOST_DYNAMIC_SHARED } from './launch.ts'
 /** The committed module: PTX, which the driver compiles for the device it finds. */
 const moduleUrl = new URL('kernels.ptx', import.meta.url)
 
-/** CUfunction_attribute: how much shared memory a launch may ask for. */
+/** CUfunction_attribute: how much shared memory a launch may ask for; 48 KiB unless more is wanted. */
 const DYNAMIC_SHARED_BYTES = 8
-/** What a launch may ask for without that. */
-const SHARED_BYTES = 48 * 1024
 /** More arguments than any op has. */
 const MOST_ARGUMENTS = 32
 const SLOT = 8
@@ -82,27 +80,29 @@ export class Device {
     this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#ordinal)
   }
 
-  /** The kernels of an op, as a function of device addresses and numbers. */
+  /** The kernel of an op, as a function of device addresses and numbers. */
   kernelOf(name: OpName): Kernel<number> {
     const row = opRow(name)
     const launch = launchOf(name)
-    const handle = this.#functionOf(`${name}_exact`)
     const at = new Map(row.params.map((param, i) => [param.name, i]))
+    let handle = 0
     return (...args) => {
       const size = (letter: string): number => args[at.get(letter) as number] as number
       const { blocks, threads, shared } = launch(size)
       if (blocks === 0) return
+      handle ||= this.#functionOf(`${name}_exact`)
       this.#place(row, args)
-      if (shared > SHARED_BYTES)
-        this.driver.call('cuFuncSetAttribute', handle, DYNAMIC_SHARED_BYTES, MOST_DYNAMIC_SHARED)
       this.driver.call('cuLaunchKernel', handle, blocks, 1, 1, threads, 1, 1, shared, 0, this.#list, 0)
     }
   }
 
+  /** A kernel of the module, which may ask for as much shared memory as any of them does. */
   #functionOf(name: string): number {
     const handle = new BigUint64Array(1)
     this.driver.call('cuModuleGetFunction', handle, this.#module, terminated(new TextEncoder().encode(name)))
-    return Number(handle[0])
+    const found = Number(handle[0])
+    this.driver.call('cuFuncSetAttribute', found, DYNAMIC_SHARED_BYTES, MOST_DYNAMIC_SHARED)
+    return found
   }
 
   #place(row: Op, args: readonly (number | null)[]): void {

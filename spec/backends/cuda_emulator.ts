@@ -1,0 +1,31 @@
+/**
+ * Emulators built for a law: with a bug planted in the kernels or in the emulator itself, opened as a backend.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buildEmulator, type EmulatorBuild } from '../../scripts/cuda/emulator.ts'
+import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
+import { Device } from '../../src/backends/cuda/device.ts'
+import { Driver } from '../../src/backends/cuda/driver.ts'
+
+/** Builds an emulator, opens it, lends the backend, and removes everything. @throws what opening or `work` throws */
+export async function withEmulator(
+  build: Omit<EmulatorBuild, 'output'>,
+  work: (backend: CudaBackend) => void | Promise<void>,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-emulator-'))
+  try {
+    const output = join(folder, 'emulator.so')
+    await buildEmulator({ ...build, output })
+    const driver = await Driver.open(output, 'emulator: expected a library')
+    const backend = new CudaBackend(await Device.open(driver, 'cuda-emulated'), 'cuda-emulated')
+    try {
+      await work(backend)
+    } finally {
+      backend.dispose()
+    }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
