@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { opNames, type OpName } from '../../src/ops/catalog.ts'
-import { hashOf, kernelsHash, readSources, root, type Plant } from './sources.ts'
+import { hashOf, kernelsHash, readSources, root, type Plant, type Sources } from './sources.ts'
 import { compile } from './tool.ts'
 
 const buildFolder = join(root, 'cuda/build')
@@ -70,13 +70,9 @@ export async function buildEmulator({
       mkdirSync(dirname(join(folder, name)), { recursive: true })
       writeFileSync(join(folder, name), text)
     }
-    const runtime = hashOf([
-      ...[...sources].filter(([name]) => name.startsWith('emulator/')),
-      ['flags', flags.join(' ')],
-    ])
     await Promise.all([
       compile('g++', [...flags, ...kernelFlags, ...named, '-c', 'emulator/kernels.cpp'], folder),
-      ...units.map((unit) => compileUnit(folder, unit, flags, runtime)),
+      ...units.map((unit) => compileUnit(folder, unit, flags, sources, plant)),
     ])
     const library = ['-shared', '-Wl,-Bsymbolic', ...(asan ? ['-fsanitize=address'] : []), '-o', 'library.so']
     await compile('g++', [...library, 'kernels.o', ...units.map((unit) => `${unit}.o`)], folder)
@@ -97,15 +93,21 @@ async function compileUnit(
   folder: string,
   unit: string,
   flags: readonly string[],
-  hash: string,
+  sources: Sources,
+  plant: Plant | undefined,
 ): Promise<void> {
-  const kept = join(buildFolder, `${unit}-${hash.slice(0, 16)}.o`)
+  const file = `emulator/${unit}.cpp`
   const object = join(folder, `${unit}.o`)
-  if (!existsSync(kept)) {
-    await compile('g++', [...flags, '-c', `emulator/${unit}.cpp`], folder)
-    copyFileSync(object, join(folder, `${unit}.kept`))
-    renameSync(join(folder, `${unit}.kept`), kept)
-  } else copyFileSync(kept, object)
+  const make = (): Promise<string> => compile('g++', [...flags, '-c', file], folder)
+  // What it is made from: its own file and the headers of the emulator.
+  const isPart = (name: string): boolean => name === file || /^emulator\/.*\.h$/.test(name)
+  if (plant !== undefined && isPart(plant.file)) return void (await make())
+  const hash = hashOf([...[...sources].filter(([name]) => isPart(name)), ['flags', flags.join(' ')]])
+  const kept = join(buildFolder, `${unit}-${hash.slice(0, 16)}.o`)
+  if (existsSync(kept)) return copyFileSync(kept, object)
+  await make()
+  copyFileSync(object, `${object}.kept`)
+  renameSync(`${object}.kept`, kept)
 }
 
 function readIfThere(path: string): string | null {

@@ -6,8 +6,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildEmulator, type EmulatorBuild } from '../../scripts/cuda/emulator.ts'
 import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
-import { Device } from '../../src/backends/cuda/device.ts'
-import { Driver } from '../../src/backends/cuda/driver.ts'
 
 /** Builds an emulator, opens it, lends the backend, and removes everything. @throws what opening or `work` throws */
 export async function withEmulator(
@@ -18,8 +16,7 @@ export async function withEmulator(
   try {
     const output = join(folder, 'emulator.so')
     await buildEmulator({ ...build, output })
-    const driver = await Driver.open(output, 'emulator: expected a library')
-    const backend = new CudaBackend(await Device.open(driver, 'cuda-emulated'), 'cuda-emulated')
+    const backend = await CudaBackend.emulatedBy(output)
     try {
       await work(backend)
     } finally {

@@ -10,12 +10,19 @@
  */
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
+import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 
+/** Another emulator than the one `npm run build:cuda-emulator` makes: the one with the address sanitizer. */
+const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
+
 const makers: Readonly<Record<string, () => Promise<Backend>>> = {
   ...Object.fromEntries(backendNames.map((name) => [name, () => createBackend(name)])),
+  ...(emulatorUnderTest === null
+    ? {}
+    : { 'cuda-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest) }),
   'wasm x2': () => WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true }),
 }
 
@@ -66,6 +73,14 @@ export function overQuickBackends(chapter: (backend: Backend) => void): void {
     test.skip(`${name} is too slow for this chapter: SHADOWLLM_EMULATE=all runs it`, () => {})
   stateOver(
     underTest.filter((one) => !isSlow(one)),
+    chapter,
+  )
+}
+
+/** The same over those alone that run the CUDA kernels. */
+export function overCudaBackends(chapter: (backend: Backend) => void): void {
+  stateOver(
+    underTest.filter(({ name }) => name.startsWith('cuda')),
     chapter,
   )
 }

@@ -29,16 +29,14 @@ type Place = number
 export type CudaName = 'cuda' | 'cuda-emulated'
 
 /** Where `npm run build:cuda-emulator` puts its library. */
-export const emulatorUrl: URL = new URL('../../../cuda/build/libcuda_emulated.so', import.meta.url)
-
-/** What the NVIDIA driver's library is called. */
-function driverName(): string {
-  return runtime.system.startsWith('win32') ? 'nvcuda.dll' : 'libcuda.so.1'
-}
+const emulatorUrl: URL = new URL('../../../cuda/build/libcuda_emulated.so', import.meta.url)
 
 function openDriver(name: CudaName): Promise<Driver> {
-  if (name === 'cuda')
-    return Driver.open(driverName(), `backend ${name}: expected the NVIDIA driver (${driverName()})`)
+  if (name === 'cuda') {
+    // What the driver's own installer calls it.
+    const library = runtime.system.startsWith('win32') ? 'nvcuda.dll' : 'libcuda.so.1'
+    return Driver.open(library, `backend ${name}: expected the NVIDIA driver (${library})`)
+  }
   return Driver.open(
     pathOfUrl(emulatorUrl),
     `backend ${name}: expected the emulator that "npm run build:cuda-emulator" makes`,
@@ -48,6 +46,7 @@ function openDriver(name: CudaName): Promise<Driver> {
 /** Runs every op as its CUDA kernel. */
 export class CudaBackend implements Backend {
   readonly name: CudaName
+  readonly threads: ThreadReport = { threads: 1, calls: [] }
   readonly #device: Device
   readonly #buffers = new Set<PlacedBuffer<Place>>()
   readonly #ops: Ops
@@ -63,17 +62,17 @@ export class CudaBackend implements Backend {
     return new CudaBackend(await Device.open(await openDriver(name), name), name)
   }
 
-  /** On a device that is open, for `create` and for laws. */
-  constructor(device: Device, name: CudaName) {
+  /** The emulator in another library than the one `create` finds. @throws MissingError as `create` does */
+  static async emulatedBy(path: string): Promise<CudaBackend> {
+    const driver = await Driver.open(path, 'backend cuda-emulated: expected an emulator')
+    return new CudaBackend(await Device.open(driver, 'cuda-emulated'), 'cuda-emulated')
+  }
+
+  private constructor(device: Device, name: CudaName) {
     this.name = name
     this.#device = device
     this.#ops = openDoor<Place>(this, (op) => device.kernelOf(op))
     device.retain()
-  }
-
-  /** What computes, such as "NVIDIA H100". */
-  get deviceName(): string {
-    return this.#device.name
   }
 
   get ops(): Ops {
@@ -84,8 +83,6 @@ export class CudaBackend implements Backend {
   get liveBuffers(): number {
     return this.#buffers.size
   }
-
-  readonly threads: ThreadReport = { threads: 1, calls: [] }
 
   sibling(): Backend {
     this.#expectLive()
