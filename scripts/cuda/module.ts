@@ -93,3 +93,17 @@ export function parseUsage(text: string): Usage[] {
     })
     .sort((a, b) => (a.kernel < b.kernel ? -1 : 1))
 }
+
+/** What every kernel takes on each device, as a table in Markdown; shared memory is the same on all of them. */
+export async function usageTable(): Promise<string> {
+  const columns = await Promise.all(architectures.map(usageOn))
+  const heads = ['kernel', ...architectures.map((name) => `registers, ${name}`), 'shared bytes', 'spilled']
+  const rows = columns[0].map(({ kernel, shared }, i) => {
+    const spilled = columns.reduce((total, usage) => total + usage[i].spilled, 0)
+    return [kernel, ...columns.map((usage) => usage[i].registers), shared, spilled].map(String)
+  })
+  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => row[i].length)))
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |\n`
+  return [heads, widths.map((width) => '-'.repeat(width)), ...rows].map(line).join('')
+}

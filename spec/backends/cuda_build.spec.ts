@@ -3,7 +3,7 @@
  *
  * Without nvcc it is still known whether it was made from these sources, and whether anybody changed it by hand.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import {
   architectures,
@@ -13,6 +13,7 @@ import {
   modulePath,
   parseUsage,
   usageOn,
+  usageTable,
 } from '../../scripts/cuda/module.ts'
 import { hashOf, kernelsHash, readSources, root } from '../../scripts/cuda/sources.ts'
 import { whyMissing } from '../../scripts/cuda/tool.ts'
@@ -49,6 +50,13 @@ test('one digit changed in one kernel would be seen, one in the emulator is not 
   expect(hashOf(readSources(emulators))).not.toBe(hashOf(readSources()))
 })
 
+test('a file of kernels has the name of the file that defines its ops', () => {
+  const files = [...readSources().keys()].filter((name) => /^\w+\.cu$/.test(name) && name !== 'kernels.cu')
+  expect(files.length).toBeGreaterThan(20)
+  const definitions = new Set(readdirSync(`${root}src/ops`))
+  expect(files.filter((name) => !definitions.has(name.replace('.cu', '.ts')))).toEqual([])
+})
+
 test('a plant that is nowhere, or in two places, is refused', () => {
   expect(() => readSources({ file: 'add.cu', from: 'sub(', to: '' })).toThrow('expected "sub(" once')
   expect(() => readSources({ file: 'relu.cu', from: 'size_t', to: '' })).toThrow('expected "size_t" once')
@@ -79,6 +87,10 @@ describe.skipIf(noNvcc !== null)(`by nvcc${noNvcc === null ? '' : `, which is no
     const [first, second] = await Promise.all([compileModule(), compileModule()])
     expect(first === second, 'two builds are equal').toBe(true)
     expect(committed === first, 'run `npm run build:cuda` and commit the result').toBe(true)
+  })
+
+  test('the table in cuda/README.md is the one `npm run build:cuda` prints', async () => {
+    expect(readFileSync(`${root}cuda/README.md`, 'utf8')).toContain(await usageTable())
   })
 
   test.each(architectures)('on %s no kernel keeps registers in memory', async (architecture) => {

@@ -20,9 +20,7 @@ const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
 
 const makers: Readonly<Record<string, () => Promise<Backend>>> = {
   ...Object.fromEntries(backendNames.map((name) => [name, () => createBackend(name)])),
-  ...(emulatorUnderTest === null
-    ? {}
-    : { 'cuda-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest) }),
+  ...(emulatorUnderTest === null ? {} : { 'cuda-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest) }),
   'wasm x2': () => WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true }),
 }
 
