@@ -31,7 +31,6 @@ enum Result {
 };
 
 const char *const NAME = "emulated on this processor";
-constexpr int VERSION = 12000;
 /** What one block may have of shared memory on the oldest GPU that the kernels are for: without asking, and at most. */
 constexpr std::size_t SHARED = 48 * 1024;
 constexpr std::size_t MOST_SHARED = 163 * 1024;
@@ -86,11 +85,6 @@ int cuInit(unsigned flags) {
   return SUCCESS;
 }
 
-int cuDriverGetVersion(int *version) {
-  *version = VERSION;
-  return SUCCESS;
-}
-
 int cuDeviceGetCount(int *count) {
   *count = 1;
   return SUCCESS;
@@ -115,8 +109,6 @@ int cuDevicePrimaryCtxRetain(std::uint64_t *context, int) {
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 
 int cuCtxSetCurrent(std::uint64_t) { return state(); }
-
-int cuCtxSynchronize() { return state(); }
 
 int cuModuleLoadData(std::uint64_t *module, const char *image) {
   if (const Result now = state()) return now;

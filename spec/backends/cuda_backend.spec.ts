@@ -131,10 +131,22 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     })
   })
 
-  test('no device: CUDA_DEVICE', async () => {
-    const plant = { file: 'emulator/driver.cpp', from: '*count = 1;', to: '*count = 0;' }
+  test.each([
+    { how: 'counts none', from: '*count = 1;', to: '*count = 0;' },
+    { how: 'does not start', from: 'initialized = true;', to: 'return 100; // CUDA_ERROR_NO_DEVICE' },
+  ])('no device, where the driver $how: CUDA_DEVICE', async ({ from, to }) => {
+    const plant = { file: 'emulator/driver.cpp', from, to }
     const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
     await expect(opened).rejects.toMatchObject({ code: 'CUDA_DEVICE', exitCode: 4 })
+  })
+
+  test('a driver that does not start for another reason: the call is named', async () => {
+    const plant = { file: 'emulator/driver.cpp', from: 'initialized = true;', to: 'return INVALID_IMAGE;' }
+    const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
+    await expect(opened).rejects.toMatchObject({
+      code: 'CUDA_CALL',
+      message: expect.stringMatching(/^cuInit: expected CUDA_SUCCESS, got CUDA_ERROR_INVALID_IMAGE/),
+    })
   })
 
   test('an emulator of other kernels than the module is refused', async () => {
@@ -182,8 +194,8 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     const copy = join(folder, 'copy.so')
     copyFileSync(emulatorPath(), copy)
     const [one, two] = await Promise.all([emulatorPath(), copy].map((path) => Driver.open(path, path)))
-    one.call('cuInit', 0)
-    expect(() => two.call('cuCtxSynchronize')).toThrow('CUDA_ERROR_NOT_INITIALIZED (cuInit was not called)')
-    one.call('cuCtxSynchronize')
+    expect(one.firstDevice('one')).toBe(0)
+    expect(() => two.allocate(4)).toThrow('CUDA_ERROR_NOT_INITIALIZED (cuInit was not called)')
+    one.call('cuMemFree_v2', one.allocate(4) as number)
   })
 })

@@ -6,7 +6,6 @@
 import { opRow, type OpName } from '../../ops/catalog.ts'
 import type { Op } from '../../ops/op.ts'
 import { readFile } from '../../platform/platform.ts'
-import { MissingError } from '../../tensor/errors.ts'
 import type { Kernel } from '../door.ts'
 import type { Driver } from './driver.ts'
 import { launchOf, MOST_DYNAMIC_SHARED } from './launch.ts'
@@ -24,7 +23,7 @@ const SLOT = 8
 export class Device {
   readonly driver: Driver
   readonly name: string
-  readonly #ordinal = 0
+  readonly #device: number
   #users = 0
   #module = 0
   /** Where the arguments of a launch stand: a slot of eight bytes for each, then the list of the slots' addresses. */
@@ -37,20 +36,16 @@ export class Device {
    * @throws MissingError CUDA_DEVICE if there is none, CUDA_CALL if a call fails
    */
   static async open(driver: Driver, backend: string): Promise<Device> {
-    const count = new Int32Array(1)
-    driver.call('cuInit', 0)
-    driver.call('cuDeviceGetCount', count)
-    if (count[0] === 0)
-      throw new MissingError('CUDA_DEVICE', `backend ${backend}: expected a CUDA device, got none`)
-    const device = new Device(driver)
-    await device.#load()
+    const device = new Device(driver, driver.firstDevice(backend))
+    device.#load(await readFile(moduleUrl))
     return device
   }
 
-  private constructor(driver: Driver) {
+  private constructor(driver: Driver, device: number) {
     this.driver = driver
+    this.#device = device
     const name = new Uint8Array(256)
-    driver.call('cuDeviceGetName', name, name.length, this.#ordinal)
+    driver.call('cuDeviceGetName', name, name.length, this.#device)
     this.name = new TextDecoder().decode(name.subarray(0, name.indexOf(0)))
     const { address, buffer } = driver.reserve(2 * SLOT * MOST_ARGUMENTS)
     this.#slots = new DataView(buffer)
@@ -59,12 +54,16 @@ export class Device {
       this.#slots.setBigUint64(SLOT * (MOST_ARGUMENTS + i), BigInt(address + SLOT * i), true)
   }
 
-  async #load(): Promise<void> {
-    const image = await readFile(moduleUrl)
+  #load(image: Uint8Array): void {
     const handle = new BigUint64Array(1)
-    this.driver.call('cuDevicePrimaryCtxRetain', handle, this.#ordinal)
-    this.driver.call('cuCtxSetCurrent', Number(handle[0]))
-    this.driver.call('cuModuleLoadData', handle, terminated(image))
+    this.driver.call('cuDevicePrimaryCtxRetain', handle, this.#device)
+    try {
+      this.driver.call('cuCtxSetCurrent', Number(handle[0]))
+      this.driver.call('cuModuleLoadData', handle, terminated(image))
+    } catch (error) {
+      this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#device)
+      throw error
+    }
     this.#module = Number(handle[0])
   }
 
@@ -77,7 +76,7 @@ export class Device {
   release(): void {
     if (--this.#users > 0) return
     this.driver.tryCall('cuModuleUnload', this.#module)
-    this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#ordinal)
+    this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#device)
   }
 
   /** The kernel of an op, as a function of device addresses and numbers. */

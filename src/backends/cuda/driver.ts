@@ -15,14 +15,12 @@ import { MissingError } from '../../tensor/errors.ts'
 /** Every call with what it takes; all give back a CUresult. Handles and device pointers are u64. */
 const calls = {
   cuInit: ['u32'],
-  cuDriverGetVersion: ['memory'],
   cuDeviceGetCount: ['memory'],
   cuDeviceGet: ['memory', 'i32'],
   cuDeviceGetName: ['memory', 'i32', 'i32'],
   cuDevicePrimaryCtxRetain: ['memory', 'i32'],
   cuDevicePrimaryCtxRelease_v2: ['i32'],
   cuCtxSetCurrent: ['u64'],
-  cuCtxSynchronize: [],
   cuModuleLoadData: ['memory', 'memory'],
   cuModuleUnload: ['u64'],
   cuModuleGetFunction: ['memory', 'u64', 'memory'],
@@ -43,8 +41,9 @@ type Calls = ForeignFunctions<typeof calls>
 /** The name of a call. */
 export type CallName = Exclude<keyof Calls, 'cuGetErrorName' | 'cuGetErrorString'>
 
-/** CUresult CUDA_ERROR_OUT_OF_MEMORY. */
+/** CUresult: CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_NO_DEVICE. */
 const OUT_OF_MEMORY = 2
+const NO_DEVICE = 100
 
 /** A driver that is loaded. */
 export class Driver {
@@ -79,6 +78,22 @@ export class Driver {
   /** Memory that stays where it is, for the arguments of launches. */
   reserve(bytes: number): { readonly address: number; readonly buffer: ArrayBuffer } {
     return this.#library.reserve(bytes)
+  }
+
+  /**
+   * Starts the driver, which every other call needs, and gives the first device, as other calls name it.
+   * @param backend what it is called in errors
+   * @throws MissingError CUDA_DEVICE if there is none, CUDA_CALL if a call fails
+   */
+  firstDevice(backend: string): number {
+    const started = this.#run('cuInit', [0])
+    if (started !== 0 && started !== NO_DEVICE) throw (this.#failure = this.#failed('cuInit', started))
+    const number = new Int32Array(1)
+    if (started === 0) this.call('cuDeviceGetCount', number)
+    if (number[0] === 0)
+      throw new MissingError('CUDA_DEVICE', `backend ${backend}: expected a CUDA device, got none`)
+    this.call('cuDeviceGet', number, 0)
+    return number[0]
   }
 
   /** Makes a call. @throws MissingError CUDA_CALL, naming it and what it said. */
