@@ -14,7 +14,7 @@ import {
 import { dirname, join } from 'node:path'
 import { opNames, type OpName } from '../../src/ops/catalog.ts'
 import { hashOf, kernelsHash, readSources, root, type Plant, type Sources } from './sources.ts'
-import { compile } from './tool.ts'
+import { compile, whyMissing } from './tool.ts'
 
 const buildFolder = join(root, 'cuda/build')
 
@@ -22,6 +22,13 @@ const buildFolder = join(root, 'cuda/build')
 const common = ['-std=c++17', '-fPIC', '-Wall', '-Wextra', '-Werror', '-fvisibility=hidden']
 /** What float32 arithmetic on the device is: nothing fused, nothing rearranged; and its arrays have ends. */
 const kernelFlags = ['-ffp-contract=off', '-fno-strict-aliasing', '-fsanitize=bounds']
+
+/** Why the emulator cannot be built here; null if it can. */
+export async function whyNoEmulator(): Promise<string | null> {
+  // Elsewhere g++ is another compiler by that name, and libraries have other forms.
+  if (process.platform !== 'linux') return `expected Linux, got ${process.platform}`
+  return whyMissing('g++')
+}
 
 /** What is built, and from what. */
 export interface EmulatorBuild {

@@ -6,8 +6,7 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { emulatorPath } from '../../scripts/cuda/emulator.ts'
-import { whyMissing } from '../../scripts/cuda/tool.ts'
+import { emulatorPath, whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { Driver } from '../../src/backends/cuda/driver.ts'
 import { launchOf, MOST_DYNAMIC_SHARED } from '../../src/backends/cuda/launch.ts'
@@ -49,18 +48,31 @@ test.each(['cuda', 'cuda-emulated'] as const)('%s: threads of its own are refuse
   await expect(createBackend(name, { threads: 2 })).rejects.toMatchObject({ code: 'THREADS', exitCode: 2 })
 })
 
-test('every op has a launch: whole warps, at most 256 threads, and no more shared memory than is asked for', () => {
+/** Whole warps, at most 256 threads, and no more shared memory than is asked for. */
+function launchesAreSound(rules: typeof launchOf): void {
   for (const name of opNames)
     for (const size of [0, 1, 31, 257, LONGEST_CONTEXT]) {
-      const { blocks, threads, shared } = launchOf(name)(() => size)
-      expect(Number.isInteger(blocks) && blocks >= 0, name).toBe(true)
-      expect([threads % 32, Math.sign(threads)], name).toEqual([0, 1])
-      expect(threads, name).toBeLessThanOrEqual(256)
-      expect(shared, name).toBeLessThanOrEqual(MOST_DYNAMIC_SHARED)
+      const { blocks, threads, shared } = rules(name)(() => size)
+      expect(Number.isInteger(blocks) && blocks >= 0, `${name}: blocks`).toBe(true)
+      expect(threads % 32 === 0 && threads > 0 && threads <= 256, `${name}: threads`).toBe(true)
+      expect(shared, `${name}: shared`).toBeLessThanOrEqual(MOST_DYNAMIC_SHARED)
     }
+}
+
+test('every op is launched in whole warps, with no more shared memory than may be asked for', () => {
+  launchesAreSound(launchOf)
 })
 
-const noCompiler = await whyMissing('g++')
+test.each([
+  { broken: 'blocks', by: { blocks: 1.5 } },
+  { broken: 'threads', by: { threads: 48 } },
+  { broken: 'shared', by: { shared: MOST_DYNAMIC_SHARED + 4 } },
+])('a mutant with other $broken is found', ({ broken, by }) => {
+  const mutant: typeof launchOf = (name) => (size) => ({ ...launchOf(name)(size), ...by })
+  expect(() => launchesAreSound(mutant)).toThrow(`: ${broken}`)
+})
+
+const noCompiler = await whyNoEmulator()
 const why = noCompiler === null ? '' : `, which needs g++: ${noCompiler}`
 
 describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
@@ -178,11 +190,16 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     })
   })
 
-  test('a launch asks for the shared memory it needs: no kernel is refused for what every kernel may have', async () => {
-    const plant = { file: 'emulator/driver.cpp', from: 'SHARED = 48 * 1024', to: 'SHARED = 64' }
-    await withEmulator({ plant, part: { file: 'attention.cu', ops: ['attention_backward'] } }, (backend) =>
-      pastABlock(backend, 'attention_backward', 1),
-    )
+  test('every kernel may ask for more shared memory than it gets unasked, or a launch is refused', async () => {
+    const part = { file: 'attention.cu', ops: ['attention_backward'] as const }
+    const file = 'emulator/driver.cpp'
+    const run = (from: string, to: string): Promise<void> =>
+      withEmulator({ plant: { file, from, to }, part }, (backend) =>
+        pastABlock(backend, 'attention_backward', 1),
+      )
+    await run('SHARED = 48 * 1024', 'SHARED = 64')
+    const refused = run('granted.count(kernel) ? granted[kernel] : SHARED', '64')
+    await expect(refused).rejects.toThrow(/^cuLaunchKernel: .* CUDA_ERROR_INVALID_VALUE/)
   })
 
   test('the slower way to switch between threads, for other processors, gives the same', async () => {

@@ -63,21 +63,41 @@ test('a plant that is nowhere, or in two places, is refused', () => {
   expect(() => readSources({ file: 'none.cu', from: '', to: '' })).toThrow('expected a source of this name')
 })
 
-test('every op of the catalogue has a kernel that takes what its row lists, and there are no others', () => {
+/** Every op of the catalogue has a kernel that takes what its row lists, and there are no others. */
+function kernelsAreTheOps(module: string): void {
   const expected = opNames.map((name) => [`${name}_exact`, typesOf(opRow(name))])
-  expect(kernelsOf(committed)).toEqual(Object.fromEntries(expected))
+  expect(kernelsOf(module)).toEqual(Object.fromEntries(expected))
+}
+
+/** Nothing is fused, approximate, or flushed to zero, and no sum depends on who comes first. */
+function arithmeticIsExact(module: string): void {
+  expect(module).toMatch(/\badd\.rn\.f32/)
+  expect(module).not.toMatch(/\b(fma|mad)\.\S*f32|\.approx|\.ftz|\.f64|\b(atom|red)\./)
+}
+
+test('every op of the catalogue has a kernel that takes what its row lists, and there are no others', () => {
+  kernelsAreTheOps(committed)
+  expect(() => kernelsAreTheOps(committed.replace('.entry add_exact(', '.entry sub_exact('))).toThrow()
+  const scalar = '.param .f32 adamw_step_exact_param_4'
+  expect(() => kernelsAreTheOps(committed.replace(scalar, scalar.replace('f32', 'u32')))).toThrow()
+})
+
+test('nothing in it is fused, approximate, or flushed to zero', () => {
+  arithmeticIsExact(committed)
+  for (const other of [
+    'fma.rn.f32',
+    'div.approx.f32',
+    'add.rn.ftz.f32',
+    'cvt.f64.f32',
+    'atom.global.add.f32',
+  ])
+    expect(() => arithmeticIsExact(`${committed}\t${other} \t%f1;\n`), other).toThrow()
 })
 
 test('it is for devices from compute capability 8.0 on, and names no place of the machine that made it', () => {
   expect(committed).toMatch(/^\.version 7\.0\n\.target sm_80\n/m)
   expect(committed).not.toContain(root)
   expect(committed).not.toMatch(/\.file|\.loc|\/(home|tmp|usr|work)\//)
-})
-
-test('nothing in it is fused, approximate, or flushed to zero', () => {
-  expect(committed).toMatch(/\badd\.rn\.f32/)
-  expect(committed).not.toMatch(/\b(fma|mad)\.\S*f32|\.approx|\.ftz|\.f64/)
-  expect(committed).not.toMatch(/\b(atom|red)\./)
 })
 
 const noNvcc = await whyMissing('nvcc')

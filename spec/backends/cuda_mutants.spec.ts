@@ -3,7 +3,7 @@
  * by the emulator itself.
  */
 import { describe, expect, test } from 'vitest'
-import { whyMissing } from '../../scripts/cuda/tool.ts'
+import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import type { Plant } from '../../scripts/cuda/sources.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
@@ -206,7 +206,7 @@ const mutants: Mutant[] = [
   },
 ]
 
-const missing = await whyMissing('g++')
+const missing = await whyNoEmulator()
 
 describe.skipIf(missing !== null)(
   `built by g++${missing === null ? '' : `, which is not here: ${missing}`}`,

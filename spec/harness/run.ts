@@ -4,8 +4,7 @@
  */
 import { randomInt } from 'node:crypto'
 import type { TestProject } from 'vitest/node'
-import { buildEmulator, emulatorPath } from '../../scripts/cuda/emulator.ts'
-import { whyMissing } from '../../scripts/cuda/tool.ts'
+import { buildEmulator, emulatorPath, whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 
 /** vitest's global setup. */
 export default async function setup(project: TestProject): Promise<void> {
@@ -16,9 +15,9 @@ export default async function setup(project: TestProject): Promise<void> {
   process.stdout.write(
     `seed ${seed}${runs === 1 ? '' : `, cases x ${runs}`} (SHADOWLLM_SEED=${seed} replays it)\n`,
   )
-  const missing = await whyMissing('g++')
+  const missing = await whyNoEmulator()
   const emulator =
-    missing === null ? await buildEmulator({ output: emulatorPath() }) : `not built, no g++: ${missing}`
+    missing === null ? await buildEmulator({ output: emulatorPath() }) : `not built: ${missing}`
   process.stdout.write(`CUDA emulator: ${emulator}\n`)
 }
 
