@@ -15,7 +15,7 @@ const longFiles: Record<string, string> = {}
 const sources = readSources('src')
 const modules = sources.map(parseModule)
 const everything = [
-  ...['src', 'assembly', 'spec', 'scripts', 'bench'].flatMap((folder) => readSources(folder)),
+  ...['src', 'assembly', 'fixtures', 'spec', 'scripts', 'bench'].flatMap((folder) => readSources(folder)),
   ...['.cu', '.cuh', '.cpp', '.h'].flatMap((ending) => readSources('cuda', ending)),
 ]
 const { dependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
@@ -246,9 +246,9 @@ describe('what is exported is documented', () => {
 })
 
 describe('a file says what it is, and is short', () => {
-  test('in src/, assembly/ and cuda/, every file opens with a block comment', () => {
-    const judged = everything.filter(({ path }) => /^(src|assembly|cuda)\//.test(path))
-    expect(new Set(judged.map(({ path }) => path.split('/')[0])).size).toBe(3)
+  test('in src/, assembly/, fixtures/ and cuda/, every file opens with a block comment', () => {
+    const judged = everything.filter(({ path }) => /^(src|assembly|fixtures|cuda)\//.test(path))
+    expect(new Set(judged.map(({ path }) => path.split('/')[0])).size).toBe(4)
     expect(rules.filesOpenWithAComment(judged)).toEqual([])
   })
 

@@ -167,6 +167,12 @@ describe('the law book has no dead row', () => {
     expect(documents.deadRows(book ?? page(), read)).toEqual([])
   })
 
+  test('and no promise of SECURITY.md is without one', () => {
+    const promises = pages.find(({ path }) => path === 'SECURITY.md')
+    expect(promises?.text.split('\n').filter((line) => line.startsWith('| **')).length).toBeGreaterThan(5)
+    expect(documents.deadRows(promises ?? page(), read)).toEqual([])
+  })
+
   test('kept by files and titles that exist', () => {
     expect(row(here, `${here} "the law book has no dead row"`)).toEqual([])
   })

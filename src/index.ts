@@ -5,16 +5,16 @@
  * how scores become masks within a budget.
  */
 export { embeddedName } from './io/find_model.ts'
-export {
-  ShadowOpt,
-  type BatchInput,
-  type GenerateOptions,
-  type GenerateStep,
-  type MaskOptions,
-  type OpenOptions,
-  type OpenProgress,
-  type Perplexity,
-} from './shadow_opt.ts'
+export { ShadowOpt } from './shadow_opt.ts'
+export type {
+  BatchInput,
+  GenerateOptions,
+  GenerateStep,
+  MaskOptions,
+  OpenOptions,
+  OpenProgress,
+  Perplexity,
+} from './options.ts'
 export {
   generationPlanners,
   type GenerationPlanner,

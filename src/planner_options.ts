@@ -6,13 +6,14 @@
  */
 import { criterionByName } from './criteria/index.ts'
 import { openCalibration, type Calibration } from './eval/calibration/open.ts'
+import { isThere } from './io/files.ts'
 import { makeBudget, type Budget, type Scope } from './masks/budget.ts'
 import type { MaskPlanner } from './masks/planner.ts'
 import { backendTopK, type UnitScores } from './masks/selection.ts'
 import type { OptConfig } from './model/opt/config.ts'
 import type { OptModel } from './model/opt/opt_model.ts'
 import type { MaskMode } from './model/opt/active_block.ts'
-import { exists, joinPath } from './platform/platform.ts'
+import { joinPath } from './platform/platform.ts'
 import type { BaseCard } from './predictor/card.ts'
 import { makePlanner, plannerNames, type PlannerName } from './predictor/planners.ts'
 import { openPredictor, type Predictor } from './predictor/predictor_file.ts'
@@ -149,7 +150,7 @@ export class PlannerFiles {
 
   async #predictor<Kind extends Predictor['kind']>(kind: Kind): Promise<Extract<Predictor, { kind: Kind }>> {
     const own = joinPath(this.#folder, predictorFile)
-    if (kind === 'shadow' && !this.#predictors.has(kind) && (await exists(own)))
+    if (kind === 'shadow' && !this.#predictors.has(kind) && (await isThere(own)))
       await (this.#own ??= this.#readPredictor(own))
     const found = this.#predictors.get(kind)
     if (found) return found as Extract<Predictor, { kind: Kind }>

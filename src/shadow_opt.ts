@@ -5,10 +5,10 @@
  * may run at once: each has a sequence of its own, and gives the same text as alone. `dispose` ends those that still
  * run: they throw DISPOSED at their next step.
  */
-import type { Backend, BackendName } from './backends/backend.ts'
+import type { Backend } from './backends/backend.ts'
 import { createBackend } from './backends/select.ts'
 import { embeddedName, findModel, type FoundModel } from './io/find_model.ts'
-import type { HubOptions, HubOrigin } from './io/hub.ts'
+import type { HubOrigin } from './io/hub.ts'
 import { openModelFolder, type ModelFolder } from './io/load.ts'
 import type { Tokenizer } from './io/tokenizer.ts'
 import { criterionByName } from './criteria/index.ts'
@@ -19,93 +19,34 @@ import { maskModes } from './model/opt/active_block.ts'
 import { forwardBatch } from './model/opt/batch.ts'
 import { parseOptConfig, type OptConfig } from './model/opt/config.ts'
 import { generateTokens, type GenerateEnd } from './model/opt/generate.ts'
-import { cacheStorages, type CacheStorage } from './model/opt/layer_cache.ts'
+import { cacheStorages } from './model/opt/layer_cache.ts'
 import { shiftLabels } from './model/opt/loss.ts'
 import { OptModel } from './model/opt/opt_model.ts'
-import { makeSampler, type SamplerOptions } from './model/opt/sampling.ts'
-import type { Storage } from './model/opt/matrix.ts'
+import { makeSampler } from './model/opt/sampling.ts'
 import type { LoadProgress } from './model/opt/weight_reader.ts'
 import { folderOf } from './platform/platform.ts'
 import { NOT_SCORED } from './ops/cross_entropy.ts'
-import { generationPlanners, PlannerFiles, type PlannerChoice, type PlanOptions } from './planner_options.ts'
+import {
+  generateKinds,
+  maskKinds,
+  openKinds,
+  perplexityKinds,
+  planKinds,
+  type BatchInput,
+  type GenerateOptions,
+  type GenerateStep,
+  type MaskOptions,
+  type OpenOptions,
+  type OpenProgress,
+  type Perplexity,
+} from './options.ts'
+import { generationPlanners, PlannerFiles, type PlanOptions } from './planner_options.ts'
 import { promptMask } from './predictor/leaky.ts'
 import { scoreText } from './predictor/pass_planners.ts'
-import type { PlannerName } from './predictor/planners.ts'
+import { checkOptions, describeValue, expectKind, isObject, kinds } from './tensor/arguments.ts'
 import { InputError, UsageError } from './tensor/errors.ts'
-import {
-  asNdarray,
-  readIds,
-  readIdTable,
-  type FloatArray,
-  type Ids,
-  type IdTable,
-} from './tensor/ndarrays.ts'
+import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from './tensor/ndarrays.ts'
 import { pause } from './train/pause.ts'
-
-/** How far the opening of a model is: of its download, if it comes from the hub, then of its load. */
-export interface OpenProgress extends LoadProgress {
-  readonly stage: 'download' | 'load'
-}
-
-/** How a model is loaded. */
-export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
-  /** What computes; default `wasm`. */
-  readonly backend?: BackendName
-  /** What weights are stored as; default f32. Others take less memory and time, and round (`shadowllm inspect`). */
-  readonly storage?: Storage
-  /** How many threads may share a call where measured to be faster, or what suits this machine; default 1. Same text. */
-  readonly threads?: number | 'auto'
-  /** Ends the load; what was downloaded stays. */
-  readonly signal?: AbortSignal
-  /** Called after each few megabytes at the latest, at least once per tensor. */
-  readonly onProgress?: (progress: OpenProgress) => void
-}
-
-/** What a mask is decided by. */
-export interface MaskOptions extends PlannerChoice {
-  /** Default `shadow`. The oracle needs the continuation. Or a planner of your own. */
-  readonly planner?: PlannerName | MaskPlanner
-  /** What follows the prompt: text, tokenised on its own, or ids. Only the oracle looks at it. */
-  readonly continuation?: string | Ids
-}
-
-/** How a text is written. */
-export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed'> {
-  /** How many tokens at most; default 64, or fewer where the model's context ends. */
-  readonly maxTokens?: number
-  /**
-   * What keys and values of the past are stored as; default `int8` where weights are, else `f32`. `int8` takes a quarter
-   * of the memory, and of the time a long text waits for it; its numbers differ a little.
-   */
-  readonly cache?: CacheStorage
-}
-
-/** One token of a text. */
-export interface GenerateStep {
-  /** The text that is certain with this token: whole characters only, so sometimes none. */
-  readonly text: string
-  readonly token: number
-  /** 0 for the first token after the prompt. */
-  readonly index: number
-}
-
-/** A batch; rows under the attention mask are one run of ones each. */
-export interface BatchInput {
-  readonly input_ids: IdTable
-  readonly attention_mask?: IdTable
-}
-
-/** How surprised a model is by a text. */
-export interface Perplexity {
-  /** exp of the mean negative log-likelihood per token. */
-  readonly tokenPerplexity: number
-  /** The same per whitespace-separated word. */
-  readonly wordPerplexity: number
-  /** Sum of negative log-likelihoods, in nats. */
-  readonly nll: number
-  readonly tokens: number
-  readonly words: number
-}
 
 const usualTokens = 64
 
@@ -142,7 +83,8 @@ export class ShadowOpt {
    * @param pathOrName a folder, a name on the Hugging Face hub if no folder is called so, or `embedded` (the default) for
    *   the model that comes with this package
    * @throws InputError for every file that is refused, with its reason as code; HubError HUB_* for what cannot be had from
-   *   the hub or its cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError THREADS, HUB_*; the signal's reason
+   *   the hub or its cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
+   *   OPTIONS, OPTION_NAME, OPTION_TYPE for options that are none; the signal's reason
    * @example
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
@@ -158,6 +100,8 @@ export class ShadowOpt {
     pathOrName: string = embeddedName,
     options: OpenOptions = {},
   ): Promise<ShadowOpt> {
+    expectKind(pathOrName, kinds.text, 'model', 'MODEL_NAME')
+    checkOptions(options, openKinds)
     const { signal, revision, offline, storage } = options
     signal?.throwIfAborted()
     const tell = (stage: OpenProgress['stage']) => (progress: LoadProgress) =>
@@ -170,6 +114,10 @@ export class ShadowOpt {
       try {
         const onProgress = tell('load')
         const model = await OptModel.load(config, folder.source, backend, { signal, onProgress, storage })
+        if (signal?.aborted) {
+          model.dispose()
+          throw signal.reason
+        }
         return new ShadowOpt(pathOrName, { ...found, ...folder }, model)
       } catch (error) {
         backend.dispose()
@@ -187,6 +135,7 @@ export class ShadowOpt {
    */
   async loadPredictor(path: string): Promise<void> {
     this.#expectLive()
+    expectKind(path, kinds.text, 'predictor', 'PATH')
     await this.#planners.loadPredictor(path)
   }
 
@@ -197,14 +146,16 @@ export class ShadowOpt {
    */
   async loadCalibration(folder: string): Promise<void> {
     this.#expectLive()
+    expectKind(folder, kinds.text, 'calibration', 'PATH')
     await this.#planners.loadCalibration(folder)
   }
 
   /**
-   * The ids of a text; nothing is put before it.
-   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE
+   * The ids of a text; nothing is put before it. Needs no model: it works after `dispose` too.
+   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE; UsageError TEXT
    */
   encode(text: string): number[] {
+    expectKind(text, kinds.text, 'text', 'TEXT')
     if (this.tokenizer) return this.tokenizer.encode(text, { prefix: false })
     throw new InputError(
       'TOKENIZER_MISSING',
@@ -217,13 +168,14 @@ export class ShadowOpt {
    * @param prompt text (a `</s>` is put before it, as in all texts OPT was trained on) or ids, which are taken as they are
    * @returns (when exhausted) `stop` if the model ended the text, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
-   *   PLANNER, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED; MissingError PREDICTOR_MISSING; the signal's reason
+   *   PLANNER, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError PREDICTOR_MISSING; the signal's reason
    */
   async *generate(
     prompt: string | Ids,
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
     this.#expectLive()
+    checkOptions(options, generateKinds)
     const ids = this.#promptIds(prompt)
     const maxTokens = options.maxTokens ?? Math.min(usualTokens, this.config.positions - ids.length)
     const { signal, mode, cache } = options
@@ -262,7 +214,8 @@ export class ShadowOpt {
 
   /**
    * Logits of every position: [T, V] of one sequence, [B, T, V] of a batch (0 at padding).
-   * @throws UsageError TOKENS, BATCH_SHAPE, CONTEXT_LENGTH, SPARSITY, PLANNER, DISPOSED; InputError MASK_NOT_CONTIGUOUS
+   * @throws UsageError TOKENS, BATCH_SHAPE, CONTEXT_LENGTH, SPARSITY, PLANNER, DISPOSED, OPTIONS, OPTION_NAME,
+   *   OPTION_TYPE; InputError MASK_NOT_CONTIGUOUS
    * @example
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
@@ -275,10 +228,13 @@ export class ShadowOpt {
    */
   async forward(input: Ids | BatchInput, options: PlanOptions = {}): Promise<{ logits: FloatArray }> {
     this.#expectLive()
+    checkOptions(options, planKinds)
     const plan = { planner: await this.#planner(options), mode: options.mode }
     await pause(options.signal)
     this.#expectLive()
     const { vocabulary: V } = this.config
+    if (!isObject(input))
+      throw new UsageError('TOKENS', `tokens: expected ids or a batch of them, got ${describeValue(input)}`)
     if (!('input_ids' in input)) {
       const ids = readIds(input, 'tokens')
       return { logits: asNdarray(forwardBatch(this.model, ids, null, 1, ids.length, plan), [ids.length, V]) }
@@ -299,6 +255,7 @@ export class ShadowOpt {
    */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
     this.#expectLive()
+    checkOptions(options, maskKinds)
     const ids = this.#promptIds(prompt)
     const { planner = 'shadow' } = options
     const truth = planner === 'oracle' ? this.#truth(ids, options) : undefined
@@ -315,6 +272,7 @@ export class ShadowOpt {
    */
   async perplexity(text: string, options: { readonly signal?: AbortSignal } = {}): Promise<Perplexity> {
     this.#expectLive()
+    checkOptions(options, perplexityKinds)
     const ids = this.encode(text)
     if (ids.length === 0) throw new UsageError('PROMPT', 'text: expected at least one token, got none')
     const room = this.config.positions - 1
@@ -354,6 +312,7 @@ export class ShadowOpt {
   }
 
   #promptIds(prompt: string | Ids): Int32Array {
+    expectKind(prompt, kinds.ids, 'prompt', 'PROMPT')
     if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected some text, got none')
     const ids = typeof prompt === 'string' ? [this.config.bosId, ...this.encode(prompt)] : prompt
     const { positions } = this.config

@@ -40,7 +40,7 @@ async function run(
     },
   }
   try {
-    await makeProgram(session, '0').parseAsync(['bench', ...args], { from: 'user' })
+    await makeProgram(session, '0', () => {}).parseAsync(['bench', ...args], { from: 'user' })
     return { printed, failure: null }
   } catch (failure) {
     return { printed, failure }

@@ -48,7 +48,7 @@ async function run(args: readonly string[]): Promise<string> {
     print: async (part) => void (printed += part),
     quieten: () => {},
   }
-  await makeProgram(session, '0').parseAsync([...args], { from: 'user' })
+  await makeProgram(session, '0', () => {}).parseAsync([...args], { from: 'user' })
   return printed
 }
 

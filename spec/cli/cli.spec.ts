@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { encodeSafetensors } from '../../src/io/safetensors_writer.ts'
-import { P, pickle, torchFile, tuple } from '../io/hostile_torch.ts'
+import { P, pickle, torchFile, tuple } from '../../fixtures/hostile/build_torch.ts'
 import { root, runCli, tinyFolder, type CliResult } from './run_cli.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cli-'))

@@ -1,64 +1,26 @@
 /**
  * A model of the hub, from its name to text, as a user meets it: downloaded, cached, loaded, run; then without the hub.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ShadowOpt, type OpenProgress } from '../../src/index.ts'
 import { byteCharacters, specialTokens } from '../../src/io/vocabulary.ts'
-import { fixtures } from '../golden/golden.ts'
-import { MockHub, sha256 } from '../io/mock_hub.ts'
+import { sha256, type MockHub } from '../io/mock_hub.ts'
+import { commit, golden, repository, startHub, surroundings, vocabulary } from './hub_model.ts'
 import { runCli, type CliResult } from './run_cli.ts'
-
-const golden = join(fixtures, 'golden/preln')
-const commit = 'a'.repeat(40)
-
-/** A tokenizer of one token per byte; the printable ones come first, as the model has no more than 99. */
-const vocabulary = [
-  ...specialTokens,
-  ...byteCharacters.filter((_, byte) => byte >= 0x20 && byte < 0x7f),
-  ...byteCharacters.filter((_, byte) => byte < 0x20 || byte >= 0x7f),
-]
-
-/** The golden model as facebook/opt-* are: a `.bin` and a pair of tokenizer files, among others. */
-const repository = new Map([
-  ['README.md', Buffer.from('# A tiny model')],
-  ['config.json', readFileSync(join(golden, 'config.json'))],
-  ['flax_model.msgpack', Buffer.alloc(2000)],
-  ['generation_config.json', Buffer.from('{}')],
-  ['merges.txt', Buffer.from('#version: 0.2\n')],
-  ['pytorch_model.bin', readFileSync(join(golden, 'pytorch_model.bin'))],
-  ['vocab.json', Buffer.from(JSON.stringify(Object.fromEntries(vocabulary.map((token, id) => [token, id]))))],
-])
 
 let hub: MockHub
 beforeAll(async () => {
-  hub = await MockHub.start()
-  for (const [name, content] of repository) hub.files.set(name, content)
+  hub = await startHub()
 })
 afterAll(() => hub.stop())
-
-/** A new cache, and the environment that points to it and to the hub. */
-function surroundings(endpoint: string = hub.endpoint): { cache: string; env: Record<string, string> } {
-  const home = mkdtempSync(join(tmpdir(), 'shadowllm-home-'))
-  onTestFinished(() => rmSync(home, { recursive: true }))
-  const env = {
-    HF_ENDPOINT: endpoint,
-    HF_HOME: home,
-    HF_TOKEN: 'hf_secret',
-    HF_HUB_OFFLINE: '',
-    HF_HUB_CACHE: '',
-  }
-  return { cache: join(home, 'hub'), env }
-}
 
 const generate = (more: readonly string[], env: Record<string, string>): Promise<CliResult> =>
   runCli(['generate', 'Once upon', '--max-tokens', '8', '-m', hub.id, ...more], { env })
 
 test('generate -m downloads, caches, loads and runs; --offline does it again without the hub', async () => {
-  const first = await MockHub.start()
-  for (const [name, content] of repository) first.files.set(name, content)
+  const first = await startHub()
   const { cache, env } = surroundings(first.endpoint)
   const online = await generate([], env)
   expect(online).toMatchObject({ code: 0, stderr: '' })
@@ -93,8 +55,8 @@ test('generate -m downloads, caches, loads and runs; --offline does it again wit
 })
 
 test('the revision asked for and its commit are in the report', async () => {
-  const { env } = surroundings()
-  const text = join(surroundings().cache, '..', 'text')
+  const { env } = surroundings(hub.endpoint)
+  const text = join(surroundings(hub.endpoint).cache, '..', 'text')
   writeFileSync(text, 'Once upon a time there was a text.')
   const args = [
     'perplexity',
@@ -116,14 +78,14 @@ test('the revision asked for and its commit are in the report', async () => {
 })
 
 test('a folder of that name is taken before the hub is asked', async () => {
-  const { env } = surroundings()
+  const { env } = surroundings(hub.endpoint)
   const before = hub.asked.length
   const { code, stderr } = await runCli(['generate', 'a', '-m', 'src/io'], { env })
   expect([code, stderr.includes('[MODEL_CONFIG]'), hub.asked.length]).toEqual([3, true, before])
 })
 
 test('the library downloads, says how far it is, and says where the model came from', async () => {
-  const { env } = surroundings()
+  const { env } = surroundings(hub.endpoint)
   const before = Object.fromEntries(Object.keys(env).map((name) => [name, process.env[name]]))
   Object.assign(process.env, env)
   onTestFinished(() => {
@@ -150,7 +112,7 @@ test('the library downloads, says how far it is, and says where the model came f
 
 describe('processes', () => {
   test('two that download at once both end right', async () => {
-    const { cache, env } = surroundings()
+    const { cache, env } = surroundings(hub.endpoint)
     const both = await Promise.all([generate([], env), generate([], env)])
     expect(both[0]).toMatchObject({ code: 0, stderr: '' })
     expect(both[1]).toEqual(both[0])
@@ -160,7 +122,7 @@ describe('processes', () => {
   })
 
   test('one that is killed leaves what it has to the next one', async () => {
-    const { cache, env } = surroundings()
+    const { cache, env } = surroundings(hub.endpoint)
     const blobs = join(cache, 'models--someone--tiny/blobs')
     const content = repository.get('pytorch_model.bin') as Buffer
     const half = content.length >> 1
@@ -193,7 +155,7 @@ describe('processes', () => {
   })
 
   test('ctrl-C ends a download with 130 and one line', async () => {
-    const { cache, env } = surroundings()
+    const { cache, env } = surroundings(hub.endpoint)
     hub.misbehave = ({ at }) => at === 'store'
     onTestFinished(() => {
       hub.misbehave = () => false

@@ -36,7 +36,7 @@ async function run(...args: string[]): Promise<string> {
       printed += text
     },
   }
-  await makeProgram(session, '0').parseAsync(['masks', ...args], { from: 'user' })
+  await makeProgram(session, '0', () => {}).parseAsync(['masks', ...args], { from: 'user' })
   return printed
 }
 

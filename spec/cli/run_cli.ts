@@ -24,10 +24,12 @@ export interface CliResult {
 export interface CliOptions {
   /** Sends a ctrl-C at the first output. */
   readonly interruptAtOutput?: boolean
-  /** Sends a ctrl-C as soon as this file is there. */
-  readonly interruptAt?: string
+  /** Sends a ctrl-C as soon as this file is there, or this is true. */
+  readonly interruptAt?: string | (() => boolean)
   /** Kills the process, which it cannot hear, as soon as this is true. */
   readonly killWhen?: () => boolean
+  /** Sends a signal so many milliseconds after the start. */
+  readonly signalAfter?: { readonly signal: NodeJS.Signals; readonly milliseconds: number }
   /** Closes the reading end of stdout at the first output. */
   readonly closeOutput?: boolean
   /** Variables of the environment, beside those of the tests. */
@@ -50,10 +52,12 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
     if (options.closeOutput) child.stdout.destroy()
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  const { interruptAt, killWhen } = options
+  const { interruptAt, killWhen, signalAfter } = options
+  const interruptWhen = typeof interruptAt === 'function' ? interruptAt : () => existsSync(interruptAt ?? '')
+  const alarm = signalAfter && setTimeout(() => child.kill(signalAfter.signal), signalAfter.milliseconds)
   const timer = setInterval(
     () => {
-      const signal = killWhen?.() ? 'SIGKILL' : interruptAt && existsSync(interruptAt) ? 'SIGINT' : null
+      const signal = killWhen?.() ? 'SIGKILL' : interruptWhen() ? 'SIGINT' : null
       if (signal === null) return
       child.kill(signal)
       clearInterval(timer)
@@ -64,6 +68,7 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
     child.on('error', reject)
     child.on('close', (code) => {
       clearInterval(timer)
+      clearTimeout(alarm)
       resolve({ code, stdout, stderr })
     })
   })

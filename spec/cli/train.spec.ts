@@ -32,7 +32,7 @@ async function run(args: readonly string[], stopAt?: string): Promise<Run> {
     exitCode: 0,
   }
   try {
-    await makeProgram(session, 'test').parseAsync(args, { from: 'user' })
+    await makeProgram(session, 'test', () => {}).parseAsync(args, { from: 'user' })
     return { stdout, error: null }
   } catch (error) {
     return { stdout, error: error as Run['error'] }

@@ -1,6 +1,6 @@
 /**
- * One model, every form a checkpoint comes in: safetensors whole, in shards, under shorter names, a torch file, each in
- * the precisions there are.
+ * One model, every form a checkpoint comes in: safetensors whole, in shards, under shorter names, a torch file of
+ * either format, each in the precisions there are.
  *
  * Every form gives the bits of the float32 file, its weights rounded first where the form is of half precision. The
  * expected logits were computed from the float32 weights, so half-precision forms are held to a looser bound of theirs,
@@ -10,7 +10,7 @@ import { describe, expect, test } from 'vitest'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { openShards } from '../../src/io/shard_index.ts'
 import { openTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
-import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/dtypes.ts'
+import { decodeFloats, narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/dtypes.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
@@ -41,6 +41,7 @@ const forms: readonly Form[] = [
     open: (path) => openShards(path, '.safetensors', openSafetensors),
   },
   { file: 'pytorch_model.bin', variants, open: openTorchCheckpoint },
+  { file: 'pytorch_model.legacy.bin', variants: ['preln'], open: openTorchCheckpoint },
   { file: 'pytorch_model.fp16.bin', variants: ['preln'], open: openTorchCheckpoint, rounded: 'F16' },
   { file: 'model.noprefix.safetensors', variants: ['preln'], open: openSafetensors },
   { file: 'model.fp16.safetensors', variants, open: openSafetensors, rounded: 'F16' },
@@ -76,8 +77,14 @@ overBackends((backend) => {
           const source32 = goldenSource(variant)
           const { rounded } = form
           if (rounded) {
-            const readRows = source32.readRows.bind(source32)
-            source32.readRows = async (...rows) => rounding[rounded](await readRows(...rows))
+            const stream = source32.stream.bind(source32)
+            source32.stream = async function* (...which) {
+              for await (const { first, bytes } of stream(...which))
+                yield {
+                  first,
+                  bytes: new Uint8Array(rounding[rounded](decodeFloats('F32', bytes, 'x')).buffer),
+                }
+            }
           }
           sameBits('logits', logits, await logitsFrom(source32))
         })

@@ -8,6 +8,7 @@ import { expect } from 'vitest'
 import { decodeFloats } from '../../src/tensor/dtypes.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { rowsOf, type RawTensorSource, type TensorSource } from '../../src/tensor/tensor_source.ts'
+import { joined } from '../../fixtures/hostile/bytes.ts'
 import { sameBits } from '../harness/compare.ts'
 
 /** The InputError an action ends with. Fails if it ends well, or with any other error. */
@@ -47,16 +48,18 @@ export interface Contents {
 }
 
 /**
- * Reads a source completely and closes it. Floats are read in two parts as well, which must be what the bytes say: what
- * holds of files read whole is so put to the test for rows.
+ * Reads a source completely and closes it. Every tensor is streamed as well, and floats are read in two parts, which must
+ * be what the bytes say: what holds of files read whole is so put to the test for streams and rows.
  */
 export async function contentsOf(opened: RawTensorSource | Promise<RawTensorSource>): Promise<Contents> {
   const source = await opened
   try {
     const tensors: Contents['tensors'] = []
     for (const { name, dtype, shape } of source.tensors.values()) {
+      const streamed = await streamedBytes(source, name, 5)
       const parts = /^B?F\d/.test(dtype) ? await inTwoParts(source, name, shape) : null
       const bytes = await source.readRaw(name)
+      expect(streamed, name).toEqual(bytes)
       if (parts) sameBits(name, parts, decodeFloats(dtype, bytes, name))
       tensors.push({ name, dtype, shape, bytes })
     }
@@ -64,6 +67,17 @@ export async function contentsOf(opened: RawTensorSource | Promise<RawTensorSour
   } finally {
     await source.close()
   }
+}
+
+/** The bytes of a tensor as its stream gives them, in parts of about a length. */
+export async function streamedBytes(
+  source: TensorSource,
+  name: string,
+  partLength: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = []
+  for await (const { bytes } of source.stream(name, partLength)) parts.push(bytes.slice())
+  return joined(parts)
 }
 
 /** All rows, the later ones first. */
@@ -97,56 +111,4 @@ export function withByte(bytes: Uint8Array, index: number, value: number): Uint8
   const changed = new Uint8Array(bytes)
   changed[index] = value
   return changed
-}
-
-/** Bytes one after another; text as UTF-8. */
-export function concat(...parts: (Uint8Array | string | readonly number[])[]): Uint8Array<ArrayBuffer> {
-  return joined(parts)
-}
-
-/** The same for a list of any length. */
-export function joined(parts: readonly (Uint8Array | string | readonly number[])[]): Uint8Array<ArrayBuffer> {
-  const encoder = new TextEncoder()
-  const arrays = parts.map((part) =>
-    typeof part === 'string' ? encoder.encode(part) : Uint8Array.from(part),
-  )
-  const bytes = new Uint8Array(arrays.reduce((length, part) => length + part.length, 0))
-  let offset = 0
-  for (const part of arrays) {
-    bytes.set(part, offset)
-    offset += part.length
-  }
-  return bytes
-}
-
-/** An unsigned little-endian integer of `size` bytes. */
-export function littleEndian(value: number | bigint, size: number): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: size }, (_, i) => Number((BigInt(value) >> BigInt(8 * i)) & 255n))
-}
-
-export interface SafetensorsParts {
-  /** The header, as text or raw bytes. */
-  header: string | Uint8Array
-  /** The data, or how many zero bytes of it. */
-  data?: number | Uint8Array
-  /** What the first eight bytes say, if not the header's length. */
-  length?: bigint
-}
-
-/** A safetensors file with exactly this header, right or wrong. */
-export function rawSafetensors({ header, data = 0, length }: SafetensorsParts): Uint8Array<ArrayBuffer> {
-  const text = concat(header)
-  const values = typeof data === 'number' ? new Uint8Array(data) : data
-  return concat(littleEndian(length ?? BigInt(text.length), 8), text, values)
-}
-
-/** The header line of one tensor. */
-export function headerField(
-  name: string,
-  dtype: string,
-  shape: string,
-  begin: string | number,
-  end: string | number,
-): string {
-  return `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":${shape},"data_offsets":[${begin},${end}]}`
 }

@@ -7,7 +7,8 @@ import { describe, expect, test } from 'vitest'
 import { parseJson, toPlain, type JsonValue } from '../../src/io/json.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
-import { answerOf, concat, refusalOf } from './hostile.ts'
+import { concat } from '../../fixtures/hostile/bytes.ts'
+import { answerOf, refusalOf } from './hostile.ts'
 
 const read = (text: string): JsonValue => parseJson(concat(text), 'file.json')
 

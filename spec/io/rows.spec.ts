@@ -19,7 +19,7 @@ import { rowsOf, type TensorInfo, type TensorSource } from '../../src/tensor/ten
 import { sameBits } from '../harness/compare.ts'
 import { checkLaw, law } from '../harness/seed.ts'
 import { refusalOf, withByte } from './hostile.ts'
-import { dict, P, pickle, sizes, storage, tensor, torchFile } from './hostile_torch.ts'
+import { dict, P, pickle, sizes, storage, tensor, torchFile } from '../../fixtures/hostile/build_torch.ts'
 
 let folder: string
 beforeAll(() => {

@@ -1,6 +1,6 @@
 /**
- * Torch checkpoints: strided views of shared storages become row-major tensors; PK17 to PK22, ZP10, ZP11 and ZP13 of
- * the list of hostile files are refused.
+ * Torch checkpoints: strided views of shared storages become row-major tensors; PK17 to PK22, ZP10 and ZP11 of the
+ * list of hostile files are refused. ZP13, the format before torch 1.6, has laws of its own (`torch_legacy.spec.ts`).
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,11 +11,11 @@ import { parseTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { rowsOf } from '../../src/tensor/tensor_source.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
-import { answerOf, concat, contentsOf, damagedValues, littleEndian, refusalOf, withByte } from './hostile.ts'
+import { concat, littleEndian } from '../../fixtures/hostile/bytes.ts'
+import { answerOf, contentsOf, damagedValues, refusalOf, withByte } from './hostile.ts'
 import {
   dict,
   floatTensor,
-  makeZip,
   P,
   pickle,
   sizes,
@@ -24,7 +24,7 @@ import {
   torchFile,
   type EntryToZip,
   type Piece,
-} from './hostile_torch.ts'
+} from '../../fixtures/hostile/build_torch.ts'
 
 const golden = fileURLToPath(new URL('../../fixtures/golden', import.meta.url))
 const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer)
@@ -122,124 +122,6 @@ describe('views of storages', () => {
     expect((await refusalOf(() => source.read('y'))).code).toBe('TENSOR_MISSING')
     expect((await refusalOf(() => source.read('x'))).code).toBe('DTYPE')
     expect([...(await source.readRaw('x'))]).toEqual([7, 0, 0, 0, 0, 0, 0, 0])
-  })
-})
-
-describe('hostile checkpoints', () => {
-  const f32 = storage('FloatStorage', '0', P.int(6))
-  const six = { 0: floats(1, 2, 3, 4, 5, 6) }
-  const view = (offset: number, shape: number[], strides: number[]): Uint8Array =>
-    one(tensor(f32, P.int(offset), sizes(...shape), sizes(...strides)))
-  const small = one(floatTensor('0', [6]))
-
-  test.each<[string, string, Uint8Array, Record<string, Uint8Array>, EntryToZip[]?]>([
-    [
-      'PK01 a pickle that would run a command',
-      'PICKLE_GLOBAL',
-      pickle(P.global('os', 'system'), '(', P.text('id'), 'tR'),
-      {},
-    ],
-    ['PK13 a dict that is no state dict', 'TORCH_ENTRY', pickle('N'), {}],
-    ['PK14 a list that contains itself', 'TORCH_ENTRY', pickle(']', P.put(0), P.get(0), 'a'), {}],
-    ['a dict of dicts', 'TORCH_ENTRY', one(dict()), {}],
-    ['a storage without a tensor', 'TORCH_ENTRY', one(f32), six],
-    ['a name without characters', 'TENSOR_NAME', pickle(dict([P.text(''), floatTensor('0', [6])])), six],
-    ['a name with a line break', 'TENSOR_NAME', pickle(dict([P.text('a\nb'), floatTensor('0', [6])])), six],
-    ['PK18 an unknown storage', 'TORCH_STORAGE_MISSING', one(floatTensor('1', [6])), six],
-    ['PK19 an offset past the end', 'TORCH_BOUNDS', view(6, [1], [1]), six],
-    ['PK19 an empty tensor past the end', 'TORCH_BOUNDS', view(7, [0], [1]), six],
-    ['PK19 a shape past the end', 'TORCH_BOUNDS', view(0, [7], [1]), six],
-    ['PK19 strides past the end', 'TORCH_BOUNDS', view(0, [2, 3], [4, 1]), six],
-    ['PK19 a stride of 2^52', 'TORCH_BOUNDS', view(0, [3], [2 ** 52]), six],
-    ['PK19 a shape of 2^80', 'TENSOR_OVERFLOW', view(0, [2 ** 40, 2 ** 40], [0, 0]), six],
-    ['PK19 a shape of 2^80 beside a 0', 'TENSOR_OVERFLOW', view(0, [2 ** 40, 2 ** 40, 0], [0, 0, 0]), six],
-    ['PK19 expanded to 1 TB by strides of 0', 'TORCH_EXPANDED', view(0, [2 ** 38], [0]), six],
-    ['PK19 overlapping rows that are more than the storage', 'TORCH_EXPANDED', view(0, [4, 3], [1, 1]), six],
-    ['PK19 fewer strides than sizes', 'TORCH_STRIDES', view(0, [2, 3], [1]), six],
-    ['PK19 33 dimensions', 'TENSOR_SHAPE', view(0, Array(33).fill(1), Array(33).fill(1)), six],
-    [
-      'PK20 a storage of another type',
-      'TORCH_STORAGE_SIZE',
-      one(tensor(storage('HalfStorage', '0', P.int(6)), P.int(0), sizes(6), sizes(1))),
-      six,
-    ],
-    ['PK20 a storage that is shorter', 'TORCH_STORAGE_SIZE', small, { 0: floats(1, 2, 3, 4, 5) }],
-    ['PK20 a storage that is longer', 'TORCH_STORAGE_SIZE', small, { 0: floats(1, 2, 3, 4, 5, 6, 7) }],
-    [
-      'PK20 a storage of two types',
-      'TORCH_STORAGE_TYPE',
-      pickle(
-        dict(
-          [P.text('a'), floatTensor('0', [6])],
-          [P.text('b'), tensor(storage('IntStorage', '0', P.int(6)), P.int(0), sizes(6), sizes(1))],
-        ),
-      ),
-      six,
-    ],
-    [
-      'PK21 five names for all values',
-      'TORCH_SHARING',
-      pickle(
-        dict(...Array.from({ length: 5 }, (_, i): [Piece, Piece] => [P.text(`${i}`), floatTensor('0', [6])])),
-      ),
-      six,
-    ],
-    ['ZP10 two pickles', 'TORCH_PICKLE', small, six, [{ name: 'model/sub/data.pkl', data: small }]],
-    ['ZP10 a second root', 'TORCH_PICKLE', small, six, [{ name: 'other/data/1', data: floats(1) }]],
-    ['ZP10 an entry without a root', 'TORCH_PICKLE', small, six, [{ name: 'version', data: concat('3') }]],
-    ['ZP11 big-endian', 'TORCH_BYTEORDER', small, six, [{ name: 'model/byteorder', data: concat('big') }]],
-    [
-      'ZP11 some other order',
-      'TORCH_BYTEORDER',
-      small,
-      six,
-      [{ name: 'model/byteorder', data: concat('little\u001b[2J') }],
-    ],
-    [
-      'a TorchScript program',
-      'TORCH_SCRIPT',
-      small,
-      six,
-      [{ name: 'model/code/__torch__.py', data: concat('') }],
-    ],
-    [
-      'ZP01 a deflated pickle',
-      'ZIP_COMPRESSED',
-      small,
-      six,
-      [{ name: 'model/x', data: concat('x'), method: 8 }],
-    ],
-  ])('%s: %s', async (_, code, pickled, storages, more) => {
-    const error = await refusalOf(() => open(pickled, storages, more))
-    expect(error.code).toBe(code)
-    expect(error.message).toContain('pytorch_model.bin')
-  })
-
-  test('ZP10 no pickle', async () => {
-    const file = makeZip([{ name: 'model/data.pkx', data: small }]).bytes
-    expect((await refusalOf(() => parseTorchCheckpoint(file))).code).toBe('TORCH_PICKLE')
-  })
-
-  test.each<[string, string, Uint8Array]>([
-    [
-      'ZP13 the format before torch 1.6',
-      'TORCH_LEGACY',
-      readFileSync(join(golden, 'preln/pytorch_model.legacy.bin')),
-    ],
-    ['a bare pickle', 'TORCH_FORMAT', pickle('N')],
-    [
-      'a bare pickle that would run a command',
-      'PICKLE_GLOBAL',
-      pickle(P.global('posix', 'system'), '(', P.text('id'), 'tR'),
-    ],
-    ['the same in protocol 0', 'PICKLE_GLOBAL', concat("cposix\nsystem\n(S'id'\ntR.")],
-    ['a text', 'TORCH_FORMAT', concat('cats\nand dogs\n')],
-    ['a page', 'TORCH_FORMAT', concat('<!DOCTYPE html>')],
-    ['nothing', 'TORCH_FORMAT', new Uint8Array(0)],
-    ['the start of a zip', 'ZIP_END', concat('PK')],
-  ])('%s: %s', async (_, code, bytes) => {
-    const error = await refusalOf(() => parseTorchCheckpoint(bytes))
-    expect(error.code).toBe(code)
   })
 })
 

@@ -67,6 +67,6 @@ describe('overlap', () => {
       neurons: { recall: 1, precision: 0.5, jaccard: 0.5 },
     })
     expect(maskOverlap(mask, truth, 0).heads).toEqual({ recall: 2 / 3, precision: 2 / 3, jaccard: 0.5 })
-    expect(() => setOverlap(mask.heads, truth.neurons)).toThrow('mask: expected 6 units, got 4')
+    expect(() => setOverlap(mask.heads, truth.neurons)).toThrow('chosen: expected [6], got 4 numbers')
   })
 })

@@ -5,27 +5,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { makeOptConfig, parseOptConfig, remoteCodeFields } from '../../src/model/opt/config.ts'
 import { InputError } from '../../src/tensor/errors.ts'
+import { opt125m } from '../../fixtures/hostile/config.ts'
 import { law } from '../harness/seed.ts'
-
-const opt125m = {
-  _remove_final_layer_norm: false,
-  activation_dropout: 0.0,
-  activation_function: 'relu',
-  architectures: ['OPTForCausalLM'],
-  bos_token_id: 2,
-  do_layer_norm_before: true,
-  eos_token_id: 2,
-  ffn_dim: 3072,
-  hidden_size: 768,
-  max_position_embeddings: 2048,
-  model_type: 'opt',
-  num_attention_heads: 12,
-  num_hidden_layers: 12,
-  pad_token_id: 1,
-  prefix: '</s>',
-  vocab_size: 50272,
-  word_embed_proj_dim: 768,
-}
 
 /** The code a config is refused with. */
 function codeOf(json: unknown): string {
@@ -87,35 +68,12 @@ describe('the published models', () => {
 })
 
 describe('is refused by name', () => {
-  const { hidden_size, ...withoutWidth } = opt125m
-  test.each([
-    ['not an object', null, 'CONFIG_NOT_OBJECT'],
-    ['a list', [], 'CONFIG_NOT_OBJECT'],
-    ['another model', { ...opt125m, model_type: 'llama' }, 'CONFIG_MODEL_TYPE'],
-    ['no model type', { ...opt125m, model_type: undefined }, 'CONFIG_MODEL_TYPE'],
-    ['another activation', { ...opt125m, activation_function: 'gelu' }, 'CONFIG_ACTIVATION'],
-    ['no biases', { ...opt125m, enable_bias: false }, 'CONFIG_UNSUPPORTED'],
-    ['plain layer norms', { ...opt125m, layer_norm_elementwise_affine: false }, 'CONFIG_UNSUPPORTED'],
-    ['no width', withoutWidth, 'CONFIG_MISSING'],
-    ['a width in words', { ...opt125m, hidden_size: '768' }, 'CONFIG_TYPE'],
-    ['half a layer', { ...opt125m, num_hidden_layers: 1.5 }, 'CONFIG_TYPE'],
-    ['null', { ...opt125m, pad_token_id: null }, 'CONFIG_TYPE'],
-    ['a flag in words', { ...opt125m, do_layer_norm_before: 'true' }, 'CONFIG_TYPE'],
-    ['a billion layers', { ...opt125m, num_hidden_layers: 1e9 }, 'CONFIG_RANGE'],
-    ['a negative vocabulary', { ...opt125m, vocab_size: -1 }, 'CONFIG_RANGE'],
-    ['padding outside the vocabulary', { ...opt125m, pad_token_id: 50272 }, 'CONFIG_RANGE'],
-    ['a default outside the vocabulary', { ...opt125m, vocab_size: 2 }, 'CONFIG_RANGE'],
-    ['more positions than a kernel takes', { ...opt125m, max_position_embeddings: 8193 }, 'CONFIG_RANGE'],
-    ['heads that do not divide the width', { ...opt125m, num_attention_heads: 13 }, 'CONFIG_HEADS'],
-  ])('%s', (_what, json, code) => expect(codeOf(json)).toBe(code))
-
   test('with the field, what was expected and what was there', () => {
-    expect(hidden_size).toBe(768)
     expect(() => parseOptConfig({ ...opt125m, num_hidden_layers: 1e9 })).toThrow(
       'num_hidden_layers: expected 1 to 1024, got 1000000000',
     )
     expect(() => parseOptConfig({ ...opt125m, activation_function: 'x'.repeat(1000) })).toThrow(
-      /^activation_function: expected relu, got "x{39}\.\.\.$/,
+      /^activation_function: expected relu, got "x{80}…"$/,
     )
   })
 

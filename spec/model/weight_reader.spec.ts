@@ -4,7 +4,13 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { narrowToBf16, narrowToF16, quantizeRows } from '../../src/tensor/dtypes.ts'
+import {
+  decodeFloats,
+  elementSize,
+  narrowToBf16,
+  narrowToF16,
+  quantizeRows,
+} from '../../src/tensor/dtypes.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { loadParameter } from '../../src/model/opt/held_parameters.ts'
 import { storages, type Storage } from '../../src/model/opt/matrix.ts'
@@ -21,14 +27,24 @@ import { checkLaw, law } from '../harness/seed.ts'
 const turnedModules = ['out', 'fc2'] as const
 const plainModules = ['query', 'fc1'] as const
 
+/** How numbers come that the file has in the storage they are wanted in, or that it has not. */
+type Coming = 'as stored' | 'as float32'
+
 /** Rows of a matrix whose numbers are their places, cut into chunks. */
-async function* chunksOf([O, I]: readonly number[], cuts: readonly number[]): AsyncGenerator<RowChunk> {
+async function* chunksOf(
+  [O, I]: readonly number[],
+  cuts: readonly number[],
+  storage: Storage,
+  coming: Coming,
+): AsyncGenerator<RowChunk> {
   const ends = [...new Set([...cuts.map((cut) => cut % O), O])].filter((end) => end > 0)
   let first = 0
   for (const end of ends.toSorted((a, b) => a - b)) {
+    const values = Float32Array.from({ length: (end - first) * I }, (_, i) => first * I + i)
+    const isHalf = coming === 'as stored' && (storage === 'f16' || storage === 'bf16')
     yield {
       start: first * I,
-      values: Float32Array.from({ length: (end - first) * I }, (_, i) => first * I + i),
+      values: isHalf ? (storedAs(storage, values, [end - first, I]).values as Uint16Array) : values,
     }
     first = end
   }
@@ -41,11 +57,13 @@ overBackends((backend) => {
     fc.tuple(size, size),
     fc.array(fc.nat(8), { maxLength: 3 }),
     fc.constantFrom(...storages),
+    fc.constantFrom('as stored', 'as float32'),
   ] as [
     fc.Arbitrary<'out' | 'fc2' | 'query' | 'fc1'>,
     fc.Arbitrary<[number, number]>,
     fc.Arbitrary<number[]>,
     fc.Arbitrary<Storage>,
+    fc.Arbitrary<Coming>,
   ]
 
   const heldIsStored =
@@ -55,12 +73,19 @@ overBackends((backend) => {
       [O, I]: [number, number],
       cuts: number[],
       storage: Storage,
+      coming: Coming,
     ) => {
       const scope = new BufferScope(backend)
       try {
         const before = backend.liveBuffers
         const name = `${moduleName(1, module)}.weight`
-        const { weight, scales } = await load(scope, name, [O, I], storage, chunksOf([O, I], cuts))
+        const { weight, scales } = await load(
+          scope,
+          name,
+          [O, I],
+          storage,
+          chunksOf([O, I], cuts, storage, coming),
+        )
         expect(backend.liveBuffers - before, 'buffers made').toBe(storage === 'int8' ? 2 : 1)
         const isTurned = module === 'out' || module === 'fc2'
         const expected = Float32Array.from({ length: O * I }, (_, i) =>
@@ -134,44 +159,46 @@ async function* mapChunks(
 }
 
 /** What may pass through the host at a time. */
-const CHUNK_BYTES = 8 * 2 ** 20
+const CHUNK_BYTES = 2 * 2 ** 20
 
-/** A source of one tensor, as the token table, that is read by rows only; what was asked for is noted. */
+/** A source of one tensor, as the token table, that is streamed only; what came of it is noted. */
 function sourceOf(
   shape: readonly number[],
   values: Float32Array,
-): { source: TensorSource; asked: { first: number; count: number }[] } {
-  const asked: { first: number; count: number }[] = []
+): { source: TensorSource; came: { first: number; count: number }[] } {
+  const came: { first: number; count: number }[] = []
   const source = memorySource(new Map([['table', { shape, values }]]))
-  const { readRows } = source
-  source.read = () => Promise.reject(new Error('the whole tensor was read'))
-  source.readRows = (name, first, count) => {
-    asked.push({ first, count })
-    return readRows(name, first, count)
+  const whole = (): Promise<never> => Promise.reject(new Error('more than a stream was read'))
+  const stream: TensorSource['stream'] = async function* (name, partLength) {
+    for await (const part of source.stream(name, partLength)) {
+      came.push({ first: part.first, count: part.bytes.length / (4 * shape[1]) })
+      yield part
+    }
   }
-  return { source, asked }
+  return { source: { ...source, read: whole, readRows: whole, stream }, came }
 }
 
 const reader = (source: TensorSource, options: LoadOptions = {}): WeightReader =>
   new WeightReader(source, new Map([[names.tokenTable, 'table']]), options)
 
 describe('a tensor of many chunks', () => {
-  const shape = [330_000, 7] // 9.2 MB
+  const shape = [130_000, 7] // 3.6 MB
+  const rows = 74_898 // floor(2^21 / 28)
   const values = Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => i)
 
-  test('is read once, in order, never more than 8 MiB at a time', async () => {
-    const { source, asked } = sourceOf(shape, values)
+  test('is read once, in order, never more than 2 MiB at a time', async () => {
+    const { source, came } = sourceOf(shape, values)
     let next = 0
-    for await (const { start, values: part } of reader(source).chunks(names.tokenTable)) {
+    for await (const { start, values: part } of reader(source).chunks(names.tokenTable, 'f32')) {
       expect(start).toBe(next)
       expect(part.byteLength).toBeLessThanOrEqual(CHUNK_BYTES)
-      sameBits('rows', part, values.subarray(start, start + part.length))
+      sameBits('rows', part as Float32Array, values.subarray(start, start + part.length))
       next += part.length
     }
     expect(next).toBe(values.length)
-    expect(asked).toEqual([
-      { first: 0, count: 299_593 }, // floor(2^21 / 7)
-      { first: 299_593, count: 330_000 - 299_593 },
+    expect(came).toEqual([
+      { first: 0, count: rows },
+      { first: rows, count: 130_000 - rows },
     ])
   })
 
@@ -182,48 +209,131 @@ describe('a tensor of many chunks', () => {
       expect([totalBytes, name]).toEqual([values.byteLength, 'table'])
       seen.push(loadedBytes)
     }
-    const chunks = reader(source, { onProgress }).chunks(names.tokenTable)
+    const chunks = reader(source, { onProgress }).chunks(names.tokenTable, 'f32')
     await chunks.next()
     expect(seen).toEqual([])
     await chunks.next()
-    expect(seen).toEqual([299_593 * 7 * 4])
+    expect(seen).toEqual([rows * 7 * 4])
     await chunks.next()
-    expect(seen).toEqual([299_593 * 7 * 4, values.byteLength])
+    expect(seen).toEqual([rows * 7 * 4, values.byteLength])
   })
 
   test('can be left between two chunks', async () => {
     const stop = new AbortController()
-    const { source, asked } = sourceOf(shape, values)
-    const chunks = reader(source, { signal: stop.signal }).chunks(names.tokenTable)
+    const { source } = sourceOf(shape, values)
+    const chunks = reader(source, { signal: stop.signal }).chunks(names.tokenTable, 'f32')
     await chunks.next()
     stop.abort(new Error('enough'))
     await expect(chunks.next()).rejects.toThrow('enough')
-    expect(asked).toHaveLength(1)
   })
 
   test('is refused for a number in any of them, by its place in the tensor', async () => {
     const broken = values.slice()
-    broken[2_200_000] = NaN
+    broken[700_000] = NaN
     const all = async (options: LoadOptions): Promise<void> => {
-      for await (const _ of reader(sourceOf(shape, broken).source, options).chunks(names.tokenTable));
+      const chunks = reader(sourceOf(shape, broken).source, options).chunks(names.tokenTable, 'f32')
+      for await (const _ of chunks);
     }
     const error: unknown = await all({}).catch((reason: unknown) => reason)
     expect(error).toBeInstanceOf(InputError)
     expect(error).toMatchObject({
       code: 'WEIGHT_NOT_FINITE',
-      message: 'table[2200000]: expected a finite number, got NaN',
+      message: 'table[700000]: expected a finite number, got NaN',
     })
     await all({ allowNonFinite: true })
   })
 })
 
 test('a row that is longer than a chunk is one', async () => {
-  const values = new Float32Array(2 * (2 ** 21 + 1))
-  const { source, asked } = sourceOf([2, 2 ** 21 + 1], values)
-  for await (const { values: part } of reader(source).chunks(names.tokenTable))
-    expect(part.length).toBe(2 ** 21 + 1)
-  expect(asked).toEqual([
+  const length = 2 ** 19 + 1
+  const { source, came } = sourceOf([2, length], new Float32Array(2 * length))
+  for await (const { values: part } of reader(source).chunks(names.tokenTable, 'f32'))
+    expect(part.length).toBe(length)
+  expect(came).toEqual([
     { first: 0, count: 1 },
     { first: 1, count: 1 },
   ])
+})
+
+describe('numbers of a file', () => {
+  const dtypes = ['F64', 'F32', 'F16', 'BF16'] as const
+  const same = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8' } as const
+  type Chunks = WeightReader['chunks']
+
+  const comeAsTheyAre =
+    (change: (chunks: Chunks) => Chunks) =>
+    async (
+      dtype: (typeof dtypes)[number],
+      storage: Storage,
+      data: Uint8Array,
+      shift: number,
+      allowNonFinite: boolean,
+    ): Promise<void> => {
+      const size = elementSize(dtype)
+      const bytes = data.slice(0, data.length - (data.length % size))
+      const length = bytes.length / size
+      const info = { name: 'table', dtype, shape: [length], byteLength: bytes.length }
+      const source: TensorSource = {
+        ...memorySource(new Map()),
+        tensors: new Map([['table', info]]),
+        async *stream() {
+          const place = new Uint8Array(shift + bytes.length) // at any address
+          place.set(bytes, shift)
+          if (length > 0) yield { first: 0, bytes: place.subarray(shift) }
+        },
+      }
+      const expected = decodeFloats(dtype, bytes, 'table')
+      const bad = expected.findIndex((value) => !Number.isFinite(value))
+      const one = new WeightReader(source, new Map([[names.tokenTable, 'table']]), { allowNonFinite })
+      const read = async (): Promise<(Float32Array | Uint16Array)[]> => {
+        const parts = []
+        for await (const { values } of change(one.chunks.bind(one))(names.tokenTable, storage))
+          parts.push(values)
+        return parts
+      }
+      if (bad >= 0 && !allowNonFinite) {
+        const error = `table[${bad}]: expected a finite number, got ${expected[bad]}`
+        await expect(read()).rejects.toMatchObject({ code: 'WEIGHT_NOT_FINITE', message: error })
+        return
+      }
+      const [values] = await read()
+      if (length === 0) return expect(values).toBe(undefined)
+      if (dtype === same[storage] && dtype !== 'F32' && shift % 2 === 0)
+        expect(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).toEqual(bytes)
+      else sameBits('values', values as Float32Array, expected)
+    }
+
+  const arbitraries = [
+    fc.constantFrom(...dtypes),
+    fc.constantFrom(...storages),
+    fc
+      .uint8Array({ maxLength: 60 })
+      .map((bytes) => bytes.map((byte) => (byte % 5 === 0 ? byte : byte & 0x3b))),
+    fc.nat(8),
+    fc.boolean(),
+  ] as [
+    fc.Arbitrary<(typeof dtypes)[number]>,
+    fc.Arbitrary<Storage>,
+    fc.Arbitrary<Uint8Array>,
+    fc.Arbitrary<number>,
+    fc.Arbitrary<boolean>,
+  ]
+
+  law(
+    'come bit for bit where they are wanted so, else as float32; the first not finite is named',
+    arbitraries,
+    comeAsTheyAre((chunks) => chunks),
+    { runs: 500 },
+  )
+
+  test.each<[string, (chunks: Chunks) => Chunks]>([
+    [
+      'f16 where bf16 is wanted',
+      (chunks) => (name, storage) => chunks(name, storage === 'bf16' ? 'f16' : storage),
+    ],
+    ['always float32', (chunks) => (name) => chunks(name, 'int8')],
+  ])('a mutant is killed: %s', async (_, mutant) => {
+    const check = checkLaw('mutant', arbitraries, comeAsTheyAre(mutant), { record: false, runs: 500 })
+    await expect(check).rejects.toThrow('Counterexample')
+  })
 })

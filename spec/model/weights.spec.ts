@@ -43,7 +43,10 @@ function metaseq(name: string): string {
 /** A source that fails the test if a value is read. */
 function unread(tensors: Tensors): TensorSource {
   const read = (name: string): Promise<never> => Promise.reject(new Error(`${name} was read`))
-  return { ...memorySource(tensors), read, readRows: read }
+  const stream: TensorSource['stream'] = (name) => {
+    throw new Error(`${name} was read`)
+  }
+  return { ...memorySource(tensors), read, readRows: read, stream }
 }
 
 describe('names', () => {
@@ -161,9 +164,9 @@ overBackends((backend) => {
     let reads = 0
     const failing: TensorSource = {
       ...source,
-      readRows(...rows) {
+      stream(...which) {
         if (++reads === 9) throw new InputError('FILE_CHANGED', 'planted')
-        return source.readRows(...rows)
+        return source.stream(...which)
       },
     }
     expect((await refusal(plain, failing)).code).toBe('FILE_CHANGED')

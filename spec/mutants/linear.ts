@@ -153,6 +153,24 @@ export const linearMutants: readonly Mutant[] = [
   ),
 
   mutant(
+    'transpose_bf16',
+    'turns rows of the other length',
+    [...agree('transpose_bf16'), transposeLaws.movesElements],
+    (transpose) => (y, x, O, I) => transpose(y, x, I, O),
+  ),
+
+  mutant(
+    'transpose_f16',
+    'leaves out the last row',
+    [...agree('transpose_f16'), transposeLaws.movesElements],
+    (transpose) => (y, x, O, I) => {
+      const whole = y.slice()
+      transpose(whole, x, O, I)
+      y.set(whole.map((value, n) => (n % O === O - 1 ? 0 : value)))
+    },
+  ),
+
+  mutant(
     'embedding',
     'takes the row before',
     [...agree('embedding'), embeddingLaws.copiesRows],

@@ -7,17 +7,17 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
-  countNonFinite,
   decodeFloats,
   decodeIntegers,
   dequantizeRows,
+  findNonFinite,
   narrowToBf16,
   narrowToF16,
   quantizeRows,
   widenBf16,
   widenF16,
 } from '../../src/tensor/dtypes.ts'
-import { law } from '../harness/seed.ts'
+import { checkLaw, law } from '../harness/seed.ts'
 
 const everyPattern = Uint16Array.from({ length: 65_536 }, (_, i) => i)
 const bitsOf = (values: Float32Array): Uint32Array =>
@@ -127,9 +127,77 @@ describe('stored bytes', () => {
     )
     expect(() => decodeFloats('I64', new Uint8Array(8), 'x')).toThrow('x: expected a float type, got I64')
   })
+})
 
-  law('exactly NaN and the infinities are not finite', [fc.float32Array({ maxLength: 50 })], (values) => {
-    expect(countNonFinite(values)).toBe(values.filter((x) => !Number.isFinite(x)).length)
+describe('what is not finite', () => {
+  const isFirstFound =
+    (find: typeof findNonFinite) =>
+    (
+      dtype: 'F32' | 'F16' | 'BF16',
+      shift: number,
+      length: number,
+      places: number[],
+      patterns: number[],
+    ): void => {
+      const half = dtype !== 'F32'
+      const bytes = new Uint8Array((half ? 2 : 4) * (shift + length)) // at any address
+      const values = half
+        ? new Uint16Array(bytes.buffer, 2 * shift)
+        : new Float32Array(bytes.buffer, 4 * shift)
+      const stored = half ? (values as Uint16Array) : bitsOf(values as Float32Array)
+      places.forEach((place, i) => (stored[place % (length || 1)] = half ? patterns[i] >>> 16 : patterns[i]))
+      const numbers = decodeFloats(dtype, new Uint8Array(bytes.buffer, values.byteOffset), 'x')
+      expect(find(dtype, values)).toBe(numbers.findIndex((value) => !Number.isFinite(value)))
+    }
+  const pattern = fc.oneof(
+    fc.constantFrom(0x7f800000, 0x7c000000, 0xfc000000, 0x7f7fffff, 0x7bff7bff),
+    fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+  )
+  const arbitraries = [
+    fc.constantFrom('F32', 'F16', 'BF16'),
+    fc.nat(3),
+    fc.oneof(fc.nat(9), fc.nat(5000)),
+    fc.array(fc.nat(5000), { minLength: 3, maxLength: 3 }),
+    fc.array(pattern, { minLength: 3, maxLength: 3 }),
+  ] as [
+    fc.Arbitrary<'F32' | 'F16' | 'BF16'>,
+    fc.Arbitrary<number>,
+    fc.Arbitrary<number>,
+    fc.Arbitrary<number[]>,
+    fc.Arbitrary<number[]>,
+  ]
+
+  law('is NaN and the infinities, and the first of them is found', arbitraries, isFirstFound(findNonFinite), {
+    runs: 500,
+  })
+
+  test.each<[string, typeof findNonFinite]>([
+    [
+      'takes one half type for the other',
+      (dtype, values) => findNonFinite(dtype === 'F16' ? 'BF16' : dtype, values),
+    ],
+    ['leaves out the last number', (dtype, values) => findNonFinite(dtype, values.subarray(0, -1))],
+    [
+      'knows only NaN',
+      (dtype, values) =>
+        values instanceof Float32Array ? values.findIndex(Number.isNaN) : findNonFinite(dtype, values),
+    ],
+  ])('a mutant that %s is killed', async (_, mutant) => {
+    const check = checkLaw('mutant', arbitraries, isFirstFound(mutant), { record: false, runs: 500 })
+    await expect(check).rejects.toThrow('Counterexample')
+  })
+
+  test('every pattern of the half types', () => {
+    for (const [dtype, widen] of [
+      ['F16', widenF16],
+      ['BF16', widenBf16],
+    ] as const)
+      for (const one of everyPattern) {
+        const [value] = widen(Uint16Array.of(one))
+        expect(findNonFinite(dtype, Uint16Array.of(0, one, 0)), `${dtype} ${one}`).toBe(
+          Number.isFinite(value) ? -1 : 1,
+        )
+      }
   })
 })
 

@@ -1,26 +1,13 @@
 #!/usr/bin/env node
 /**
- * The command line's entry: runs one command and turns whatever it ends with into an exit code and at most one line.
+ * The command line's entry. It listens for ctrl-C before it loads the commands, which takes longer than some of them run.
  */
 import { commandArguments, setExitCode, write } from '../platform/platform.ts'
-import { describeFailure } from './failure.ts'
-import { makeProgram } from './program.ts'
 import { openSession } from './session.ts'
-import { version } from './version.ts'
 
-async function main(args: string[]): Promise<number> {
-  const session = openSession()
-  try {
-    await makeProgram(session, version).parseAsync(args, { from: 'user' })
-    return session.exitCode
-  } catch (error) {
-    session.progress.clear()
-    const { line, exitCode } = describeFailure(error, session.signal.aborted)
-    if (line !== '') await write('stderr', `${line}\n`)
-    if (args.includes('--debug') && exitCode !== 0 && error instanceof Error)
-      await write('stderr', `${error.stack}\n`)
-    return exitCode
-  }
-}
+/** Where even that cannot be written, the exit code has to do. */
+const complain = (text: string): Promise<void> => write('stderr', text).catch(() => {})
 
-setExitCode(await main(commandArguments()))
+const session = openSession()
+const { runCommandLine } = await import('./run.ts')
+setExitCode(await runCommandLine(commandArguments(), session, complain))

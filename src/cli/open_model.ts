@@ -2,7 +2,8 @@
  * Opens the model a command was asked for, with progress and ctrl-C, and sees to its end.
  */
 import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
-import { ShadowOpt, type OpenProgress } from '../shadow_opt.ts'
+import type { OpenProgress } from '../options.ts'
+import { ShadowOpt } from '../shadow_opt.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
 import { formatShare } from './words.ts'

@@ -1,7 +1,7 @@
 /**
  * Files a command writes: judged before the work begins, written complete or not at all.
  */
-import { absolutePath, fileKind, folderOf, writeFileAtomic } from '../platform/platform.ts'
+import { absolutePath, fileKind, folderOf, writeFileAtomic, type FileKind } from '../platform/platform.ts'
 import { ShadowError, UsageError } from '../tensor/errors.ts'
 
 /**
@@ -9,14 +9,13 @@ import { ShadowError, UsageError } from '../tensor/errors.ts'
  * @throws UsageError OUTPUT
  */
 export async function checkOutput(path: string): Promise<void> {
-  const folder = folderOf(path)
-  const kind = await fileKind(path)
+  const kind = await outputKind(path)
   if (kind !== 'file' && kind !== 'missing') {
     // A file is written beside its place and moved there, which would put it in the place of a device.
     const got = kind === 'directory' ? 'a folder' : 'a device'
     throw new UsageError('OUTPUT', `${path}: expected a file to write, got ${got}`)
   }
-  if ((await fileKind(folder)) !== 'directory')
+  if ((await outputKind(folderOf(path))) !== 'directory')
     throw new UsageError('OUTPUT', `${path}: expected an existing folder to write into, got none`)
 }
 
@@ -25,11 +24,22 @@ export async function checkOutput(path: string): Promise<void> {
  * @throws UsageError OUTPUT
  */
 export async function checkOutputFolder(path: string): Promise<void> {
-  const kind = await fileKind(path)
+  const kind = await outputKind(path)
   if (kind !== 'directory' && kind !== 'missing')
     throw new UsageError('OUTPUT', `${path}: expected a folder to write into, got a file`)
-  if ((await fileKind(folderOf(absolutePath(path)))) !== 'directory')
+  if ((await outputKind(folderOf(absolutePath(path)))) !== 'directory')
     throw new UsageError('OUTPUT', `${path}: expected an existing folder to make it in, got none`)
+}
+
+/**
+ * What stands where something is to be written.
+ * @throws UsageError OUTPUT for no path at all, or if the system does not say
+ */
+export async function outputKind(path: string): Promise<FileKind> {
+  if (path === '') throw new UsageError('OUTPUT', 'output: expected a path, got nothing')
+  let kind: FileKind = 'missing'
+  await whileWriting(path, async () => void (kind = await fileKind(path)))
+  return kind
 }
 
 /** Writes a file. @throws UsageError OUTPUT if the system refuses: no permission, no room */
@@ -37,13 +47,16 @@ export function writeOutput(path: string, content: string | Uint8Array): Promise
   return whileWriting(path, () => writeFileAtomic(path, content))
 }
 
-/** Runs what writes a file, and puts the system's refusal into our words. @throws UsageError OUTPUT */
-export async function whileWriting(path: string, write: () => Promise<void>): Promise<void> {
+/**
+ * Runs what writes a file, and puts the system's refusal into our words; an abort is none.
+ * @throws UsageError OUTPUT; what `write` throws that the system did not refuse
+ */
+export async function whileWriting<T>(path: string, write: () => Promise<T>): Promise<T> {
   try {
-    await write()
+    return await write()
   } catch (cause) {
-    if (cause instanceof ShadowError) throw cause
-    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause)
-    throw new UsageError('OUTPUT', `${path}: expected a file that can be written, got ${reason}`, { cause })
+    const { code, syscall } = cause as NodeJS.ErrnoException
+    if (cause instanceof ShadowError || syscall === undefined) throw cause
+    throw new UsageError('OUTPUT', `${path}: expected a file that can be written, got ${code}`, { cause })
   }
 }

@@ -5,11 +5,12 @@ import { Option, type Command } from 'commander'
 import { criterionByName } from '../criteria/index.ts'
 import { openCalibration } from '../eval/calibration/open.ts'
 import { Configurations, type ConfigurationOptions } from '../eval/configurations.ts'
+import { isThere } from '../io/files.ts'
 import type { Scope } from '../masks/budget.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../model/opt/active_block.ts'
 import { checkPredictor, predictorFile } from '../planner_options.ts'
-import { exists, folderOf, joinPath } from '../platform/platform.ts'
+import { folderOf, joinPath } from '../platform/platform.ts'
 import { DejavuPredictor } from '../predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
@@ -126,7 +127,7 @@ export async function predictorPaths(
 ): Promise<string[]> {
   const own = joinPath(folder, predictorFile)
   // It comes first: one that is named takes its place.
-  if (planner.includes('shadow') && (await exists(own))) return [own, ...predictor]
+  if (planner.includes('shadow') && (await isThere(own))) return [own, ...predictor]
   if (planner.includes('shadow') && predictor.length === 0)
     throw new MissingError(
       'PREDICTOR_MISSING',

@@ -3,11 +3,11 @@
  */
 import { loadBrown, splitDocuments, type Document } from '../eval/corpus.ts'
 import { readDocuments } from '../eval/texts.ts'
-import { readWhole } from '../io/files.ts'
+import { isThere, kindOf, readWhole } from '../io/files.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import { openTokenizer, tokenizerFiles, type Tokenizer } from '../io/tokenizer.ts'
 import { parseOptConfig, type OptConfig } from '../model/opt/config.ts'
-import { exists, folderOf, isDirectory, joinPath, writeFileAtomic } from '../platform/platform.ts'
+import { folderOf, joinPath, writeFileAtomic } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import { pause } from '../train/pause.ts'
 import {
@@ -38,7 +38,7 @@ export interface ModelPlan {
  *   has no row for each of its tokens
  */
 export async function readPlan(configPath: string, tokenizerFolder?: string): Promise<ModelPlan> {
-  const isFolder = await isDirectory(configPath)
+  const isFolder = (await kindOf(configPath)) === 'directory'
   const configFile = isFolder ? joinPath(configPath, 'config.json') : configPath
   const text = await readWhole(configFile)
   const config = parseOptConfig(toPlain(parseJson(text, configFile)))
@@ -56,7 +56,7 @@ export async function readPlan(configPath: string, tokenizerFolder?: string): Pr
     )
   const files = new Map([['config.json', text]])
   for (const name of tokenizerFiles)
-    if (await exists(joinPath(folder, name))) files.set(name, await readWhole(joinPath(folder, name)))
+    if (await isThere(joinPath(folder, name))) files.set(name, await readWhole(joinPath(folder, name)))
   return { config, tokenizer, files }
 }
 

@@ -7,6 +7,7 @@ import { Command } from 'commander'
 import type { Session } from './session.ts'
 import { addBench } from './commands/bench.ts'
 import { addCalibrate } from './commands/calibrate.ts'
+import { addConvert } from './commands/convert.ts'
 import { addCost } from './commands/cost.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addEval } from './commands/eval.ts'
@@ -29,9 +30,11 @@ Start here:
   $ shadowllm generate "Once upon a time"
   $ shadowllm <command> --help`
 
-/** The whole command line. Its actions print to `session`; errors are thrown, never printed, and nothing exits. */
-export function makeProgram(session: Session, version: string): Command {
-  const print = (text: string): void => void session.print(text)
+/**
+ * The whole command line. Its actions print to `session`; errors are thrown, never printed, and nothing exits.
+ * @param print takes help and the version
+ */
+export function makeProgram(session: Session, version: string, print: (text: string) => void): Command {
   const program = new Command('shadowllm')
     .description(
       'ShadowLLM: predictor-based contextual sparsity for OPT models, as an executable specification.',
@@ -55,6 +58,7 @@ export function makeProgram(session: Session, version: string): Command {
     addEval,
     addParity,
     addInspect,
+    addConvert,
     addCost,
     addBench,
     addPretrain,

@@ -7,6 +7,7 @@
  */
 import { exit, isTerminal, now, onInterrupt, terminalWidth, write } from '../platform/platform.ts'
 import { exitCodes } from './failure.ts'
+import { whileWriting } from './output.ts'
 import { makeProgressLine, type ProgressLine } from './progress.ts'
 
 /** What a command is given of the process it runs in. */
@@ -14,7 +15,7 @@ export interface Session {
   /** Aborted by ctrl-C. */
   readonly signal: AbortSignal
   readonly progress: ProgressLine
-  /** Writes data to stdout. */
+  /** Writes data to stdout. @throws UsageError OUTPUT if there is no room for it */
   print(text: string): Promise<void>
   /** Turns progress off. */
   quieten(): void
@@ -41,7 +42,7 @@ export function openSession(): Session {
   const line = makeProgressLine({
     watched,
     columns: () => terminalWidth('stderr'),
-    write: (text) => void write('stderr', text),
+    write: (text) => void write('stderr', text).catch(() => {}),
     now,
   })
   const progress: ProgressLine = {
@@ -56,7 +57,7 @@ export function openSession(): Session {
     exitCode: exitCodes.done,
     print(text) {
       progress.clear()
-      return write('stdout', text)
+      return whileWriting('stdout', () => write('stdout', text))
     },
     quieten() {
       quiet = true

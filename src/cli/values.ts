@@ -63,6 +63,27 @@ export function threadsFlag(text: string): number | 'auto' {
   )
 }
 
+const byteUnits: ReadonlyMap<string, number> = new Map([
+  ['', 1],
+  ...['k', 'm', 'g', 't'].flatMap((letter, i): [string, number][] => [
+    [`${letter}b`, 1000 ** (i + 1)],
+    [`${letter}ib`, 1024 ** (i + 1)],
+  ]),
+])
+
+/** A number of bytes, from 1 on: 5000000, 5GB (5 * 10^9) or 5GiB (5 * 2^30). */
+export function bytesFlag(name: string): (text: string) => number {
+  return (text) => {
+    const [, digits, unit] = /^(\d+) ?([a-z]*)$/i.exec(text) ?? []
+    const bytes = Number(digits) * (byteUnits.get((unit ?? '').toLowerCase()) ?? NaN)
+    if (Number.isSafeInteger(bytes) && bytes >= 1) return bytes
+    throw new UsageError(
+      'VALUE',
+      `--${name}: expected bytes, such as 5000000, 5GB or 5GiB, got ${quote(text)}`,
+    )
+  }
+}
+
 /** Seeds are 32-bit. */
 export const seedFlag: (text: string) => number = wholeFlag('seed', { least: 0, most: 2 ** 32 - 1 })
 

@@ -85,13 +85,13 @@ export class PartStore {
   async files(description: PartDescription, fill: (folder: string) => void | Promise<void>): Promise<string> {
     const key = await partKey(description)
     const path = joinPath(this.path, `${key}.files.json`)
-    const stored = (await readEntry(path, description))?.value as FileTable | undefined
+    const stored = tableOf((await readEntry(path, description))?.value, key)
     if (stored && (await holds(joinPath(this.path, stored.folder), stored.files)))
       return joinPath(this.path, stored.folder)
     const making = temporaryName(joinPath(this.path, key))
     await asCache(making, () => makeFolder(making))
     try {
-      await fill(making)
+      await asCache(path, () => fill(making))
       const files = await hashFolder(making)
       if (Object.values(files).includes(noFile))
         throw new TypeError('files: expected files only, got a folder')
@@ -127,6 +127,16 @@ interface FileTable {
   readonly files: Readonly<Record<string, string>>
 }
 
+/** A table as an entry has it, if it names a folder of this part's: no other is looked at, or removed. */
+function tableOf(value: unknown, key: string): FileTable | null {
+  const { folder, files } = (value ?? {}) as Partial<Record<keyof FileTable, unknown>>
+  const named = typeof folder === 'string' && folder.startsWith(`${key}.`) && /^[0-9a-f.]+$/.test(folder)
+  const hashed =
+    typeof files === 'object' &&
+    Object.entries(files ?? {}).every(([name, hash]) => name.isWellFormed() && /^[0-9a-f]{64}$/.test(hash))
+  return named && hashed && files !== null ? { folder, files: files as FileTable['files'] } : null
+}
+
 interface Entry {
   readonly text: string
   readonly value: unknown
@@ -136,7 +146,7 @@ interface Entry {
 async function makeEntry(description: PartDescription, value: unknown): Promise<Entry> {
   const rest = `"description":${canonicalJson(description)},"value":${canonicalJson(value)}}`
   const text = `{"checksum":"${await hashText(rest)}",${rest}`
-  return { text, value: valueOf(text) }
+  return { text, value: (JSON.parse(text) as { value: unknown }).value }
 }
 
 /** The entry of a file; null if there is none, or not the one that was written for this description. */
@@ -146,11 +156,12 @@ async function readEntry(path: string, description: PartDescription): Promise<En
   const [, checksum, rest] = /^\{"checksum":"([0-9a-f]{64})",(.*)$/s.exec(text) ?? []
   const opening = `"description":${canonicalJson(description)},"value":`
   if (rest === undefined || !rest.startsWith(opening) || (await hashText(rest)) !== checksum) return null
-  return { text, value: valueOf(text) }
-}
-
-function valueOf(text: string): unknown {
-  return (JSON.parse(text) as { value: unknown }).value
+  try {
+    const { value } = JSON.parse(text) as { value: unknown }
+    return rest === `${opening}${canonicalJson(value)}}` ? { text, value } : null
+  } catch {
+    return null // A checksum can be made for anything: for no JSON, or for more levels than can be gone through.
+  }
 }
 
 /** Whether a folder holds these files, unchanged, and no others. */
@@ -197,16 +208,16 @@ function hashText(text: string): Promise<string> {
   return sha256(new TextEncoder().encode(text))
 }
 
-/** Runs what touches the store, and puts the system's refusal into our words. */
-async function asCache<T>(path: string, action: () => Promise<T>): Promise<T> {
+/** Runs what touches the store, and puts the system's refusal into our words. @throws ShadowError CACHE (exit code 5) */
+export async function asCache<T>(path: string, action: () => T | Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (cause) {
-    if (cause instanceof ShadowError) throw cause
-    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause)
+    const { code, syscall } = cause as NodeJS.ErrnoException
+    if (cause instanceof ShadowError || syscall === undefined) throw cause
     throw new ShadowError(
       'CACHE',
-      `${path}: expected a cache that can be read and written, got ${reason}; XDG_CACHE_HOME names another place`,
+      `${path}: expected a cache that can be read and written, got ${code}; XDG_CACHE_HOME names another place`,
       5,
       { cause },
     )

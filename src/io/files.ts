@@ -2,7 +2,7 @@
  * Reading files with typed refusals: what is missing, what is no file, what shrank while it was read.
  */
 import * as platform from '../platform/platform.ts'
-import type { RangedFile } from '../platform/platform.ts'
+import type { FileKind, RangedFile } from '../platform/platform.ts'
 import { refusal } from './refusal.ts'
 
 export type { RangedFile } from '../platform/platform.ts'
@@ -10,12 +10,22 @@ export type { RangedFile } from '../platform/platform.ts'
 /** The largest text (config, index, vocabulary) that is read, and the largest safetensors header: 25 MB. */
 export const TEXT_LIMIT = 25_000_000
 
+/** What stands at a path; links are followed. @throws InputError FILE_READ if the system does not say */
+export function kindOf(path: string): Promise<FileKind> {
+  return system(path, () => platform.fileKind(path))
+}
+
+/** Whether anything stands at a path. @throws InputError FILE_READ if the system does not say */
+export async function isThere(path: string): Promise<boolean> {
+  return (await kindOf(path)) !== 'missing'
+}
+
 /**
  * Opens a file for ranged reads. Close it.
  * @throws InputError FILE_MISSING, FILE_KIND for a folder or a device, FILE_READ if the system refuses.
  */
 export async function openFile(path: string): Promise<RangedFile> {
-  const kind = await system(path, () => platform.fileKind(path))
+  const kind = await kindOf(path)
   if (kind === 'missing') throw refusal('FILE_MISSING', path, 'a file', 'nothing')
   if (kind !== 'file')
     throw refusal('FILE_KIND', path, 'a file', kind === 'directory' ? 'a folder' : 'a device')
@@ -51,7 +61,7 @@ export async function readWhole(path: string, limit: number = TEXT_LIMIT): Promi
 }
 
 /**
- * Exactly `length` bytes from `offset`.
+ * Exactly `length` bytes from `offset`, in a buffer of their own or at the start of one that is given.
  * @throws InputError FILE_CHANGED if the file has become shorter, FILE_READ if the system refuses.
  */
 export async function readExactly(
@@ -59,12 +69,58 @@ export async function readExactly(
   offset: number,
   length: number,
   name: string,
+  into?: Uint8Array<ArrayBuffer>,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = await system(name, () => file.read(offset, length))
+  const bytes = await system(name, () => file.read(offset, length, into))
   if (bytes.length === length) return bytes
   throw refusal('FILE_CHANGED', name, `${length} bytes at ${offset}`, `${bytes.length}`, {
     byteOffset: offset,
   })
+}
+
+/**
+ * Exactly `length` bytes from `offset`, in parts, the last of them only if nobody wrote to the file meanwhile. A part is good
+ * until the next is asked for: there are two buffers for them, and while one is looked at the other is filled.
+ * @throws InputError as `readExactly` and `checkUnchanged`
+ */
+export async function* readParts(
+  file: RangedFile,
+  offset: number,
+  length: number,
+  partLength: number,
+  name: string,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const buffers = takeBuffers(file, Math.min(partLength, length))
+  const readAt = async (done: number): Promise<Uint8Array<ArrayBuffer>> => {
+    const count = Math.min(partLength, length - done)
+    const part = await readExactly(file, offset + done, count, name, buffers[(done / partLength) % 2])
+    if (done + count === length) await checkUnchanged(file, name)
+    return part
+  }
+  let next = length > 0 ? readAt(0) : null
+  try {
+    for (let done = 0; next !== null; done += partLength) {
+      const part = await next
+      next = done + partLength < length ? readAt(done + partLength) : null
+      // Whoever leaves early hears of no failure further on.
+      next?.catch(() => {})
+      yield part
+    }
+  } finally {
+    await next?.catch(() => {})
+    spareBuffers.set(file, buffers)
+  }
+}
+
+type Buffers = readonly [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>]
+
+/** Two buffers for the next who reads a file in parts: the system takes its time to give out new memory. */
+const spareBuffers = new WeakMap<RangedFile, Buffers>()
+
+function takeBuffers(file: RangedFile, size: number): Buffers {
+  const spare = spareBuffers.get(file)
+  spareBuffers.delete(file)
+  return spare && spare[0].length >= size ? spare : [new Uint8Array(size), new Uint8Array(size)]
 }
 
 /** @throws InputError FILE_CHANGED if the file is not the one that was opened any more. */

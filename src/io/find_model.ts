@@ -1,8 +1,9 @@
 /**
  * What people call a model by: `embedded`, a folder or a file, or a name on the hub; made a path.
  */
-import { exists, pathOfUrl } from '../platform/platform.ts'
+import { pathOfUrl } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { isThere } from './files.ts'
 import { openHubModel, type HubOptions, type HubOrigin } from './hub.ts'
 import { isModelId } from './hub/names.ts'
 
@@ -23,7 +24,7 @@ export interface FoundModel {
  */
 export async function findModel(pathOrName: string, options: HubOptions = {}): Promise<FoundModel> {
   const isEmbedded = pathOrName === embeddedName
-  if (!isEmbedded && isModelId(pathOrName) && !(await exists(pathOrName))) {
+  if (!isEmbedded && isModelId(pathOrName) && !(await isThere(pathOrName))) {
     const { folder, origin } = await openHubModel(pathOrName, options)
     return { path: folder, origin }
   }

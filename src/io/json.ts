@@ -17,14 +17,25 @@ export interface JsonOptions {
   maxDepth?: number
   /** integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number. */
   numbers?: 'any' | 'integers'
+  /** Objects and arrays in the text; `JsonBudget` shares them among several texts. A million unless told. */
+  budget?: JsonBudget
   /** Where the text begins in its file; error offsets count from the file's start. */
   byteOffset?: number
 }
 
+/** How many objects and arrays may still be made: each takes a hundred times the memory of its two characters. */
+export interface JsonBudget {
+  readonly most: number
+  left: number
+}
+
+const MOST_CONTAINERS = 1_000_000
+
 /**
  * Reads one JSON value, and only white space around it.
  * @param name what errors call the text, such as "config.json".
- * @throws InputError JSON_ENCODING, JSON_BOM, JSON_SYNTAX, JSON_DUPLICATE, JSON_DEPTH, JSON_NUMBER, JSON_SURROGATE.
+ * @throws InputError JSON_ENCODING, JSON_BOM, JSON_SYNTAX, JSON_DUPLICATE, JSON_DEPTH, JSON_LIMIT, JSON_NUMBER,
+ *   JSON_SURROGATE.
  */
 export function parseJson(bytes: Uint8Array, name: string, options: JsonOptions = {}): JsonValue {
   const reader = new JsonReader(decodeText(bytes, name, options.byteOffset), name, options)
@@ -93,6 +104,7 @@ class JsonReader {
   private readonly maxDepth: number
   private readonly integersOnly: boolean
   private readonly byteOffset: number
+  private readonly budget: JsonBudget
 
   constructor(text: string, name: string, options: JsonOptions) {
     this.text = text
@@ -100,6 +112,7 @@ class JsonReader {
     this.maxDepth = options.maxDepth ?? 64
     this.integersOnly = options.numbers === 'integers'
     this.byteOffset = options.byteOffset ?? 0
+    this.budget = options.budget ?? { most: MOST_CONTAINERS, left: MOST_CONTAINERS }
   }
 
   readAll(): JsonValue {
@@ -123,6 +136,8 @@ class JsonReader {
     if (++this.depth > this.maxDepth) {
       throw this.refuse('JSON_DEPTH', `at most ${this.maxDepth} levels`, 'more')
     }
+    if (--this.budget.left < 0)
+      throw this.refuse('JSON_LIMIT', `at most ${this.budget.most} objects and lists`, 'more')
     this.position++
     const value = read()
     this.depth--

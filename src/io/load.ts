@@ -6,9 +6,9 @@
  * `model.safetensors.index.json`, `pytorch_model.bin`, `pytorch_model.bin.index.json`. If it is broken that is an
  * error; no other is tried. What the configuration means is the model's business; here it is only read as JSON.
  */
-import { fileKind, fileNameOf, folderOf, joinPath } from '../platform/platform.ts'
+import { fileNameOf, folderOf, joinPath } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
-import { readWhole } from './files.ts'
+import { isThere, kindOf, readWhole } from './files.ts'
 import { describeJson, parseJson, toPlain } from './json.ts'
 import { refusal } from './refusal.ts'
 import { openSafetensors } from './safetensors.ts'
@@ -49,15 +49,19 @@ export const weightNames: readonly string[] = [
  *   another kind, JSON_* for a configuration that is not JSON; whatever weights or tokenizer are refused with.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
-  const files = await findFiles(path)
+  const files = await findModelFiles(path)
   const configJson = await readConfig(files.config)
   const tokenizer = await openTokenizer(folderOf(files.config))
   const source = await openWeights(files.weights)
   return { configJson, source, files, ...(tokenizer === null ? {} : { tokenizer }) }
 }
 
-async function findFiles(path: string): Promise<ModelFiles> {
-  const kind = await fileKind(path)
+/**
+ * The files of a model, found and not yet opened.
+ * @throws InputError MODEL_MISSING, MODEL_CONFIG, MODEL_WEIGHTS
+ */
+export async function findModelFiles(path: string): Promise<ModelFiles> {
+  const kind = await kindOf(path)
   if (kind === 'missing')
     throw refusal('MODEL_MISSING', path, "a model's folder, or a file of weights", 'nothing')
   const folder = kind === 'directory' ? path : folderOf(path)
@@ -80,7 +84,7 @@ async function present(folder: string, names: readonly string[]): Promise<string
   const found: string[] = []
   for (const name of names) {
     const path = joinPath(folder, name)
-    if ((await fileKind(path)) !== 'missing') found.push(path)
+    if (await isThere(path)) found.push(path)
   }
   return found
 }

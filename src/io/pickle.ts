@@ -10,15 +10,41 @@ import { FRAME, INST, MEMOIZE, OP, opcodeName, SHORT_BINUNICODE, STACK_GLOBAL } 
 import { quote, refusal } from './refusal.ts'
 import { InputError } from '../tensor/errors.ts'
 import { callFunction, describePickle, isKind, makeStorage, resolveName } from './pickle_values.ts'
-import type { PickleValue, Refuse } from './pickle_values.ts'
+import type { PickleStorage, PickleValue, Refuse } from './pickle_values.ts'
+
+/** The longest pickle of a file that is read; that of a model with 10,000 tensors is a hundredth of it. */
+export const PICKLE_LIMIT = 64_000_000
+
+/** Makes the storage that a persistent id names. */
+export type StorageMaker = (id: PickleValue, refuse: Refuse) => PickleStorage
 
 /**
  * The value of a pickle.
  * @throws InputError PICKLE_*; PICKLE_GLOBAL says which name it asked for.
  */
 export function unpickle(bytes: Uint8Array, name: string): PickleValue {
-  return new Machine(bytes, name).run()
+  const machine = new Machine(bytes, name, 0, makeStorage)
+  const value = machine.run()
+  machine.checkEnd()
+  return value
 }
+
+/**
+ * The value of the pickle that begins at `start`, and where it ends: others may follow it.
+ * @throws InputError as `unpickle`.
+ */
+export function unpickleAt(
+  bytes: Uint8Array,
+  name: string,
+  start: number,
+  storageMaker: StorageMaker,
+): { value: PickleValue; end: number } {
+  const machine = new Machine(bytes, name, start, storageMaker)
+  return { value: machine.run(), end: machine.position }
+}
+
+/** Opcodes that are carried out: a byte can make a value of a hundred. A model of 10,000 tensors has a fifth of them. */
+const MOST_STEPS = 2_000_000
 
 /** No value of the data: where a MARK was put on the stack. */
 const MARK = Symbol('mark')
@@ -27,34 +53,45 @@ class Machine {
   private readonly bytes: Uint8Array
   private readonly view: DataView
   private readonly name: string
-  private position = 0
+  private readonly makeStorage: StorageMaker
+  position: number
   /** Where the opcode at work begins. */
-  private start = 0
+  private start: number
+  private steps = 0
   private readonly stack: (PickleValue | typeof MARK)[] = []
   private readonly memo = new Map<number, PickleValue>()
 
-  constructor(bytes: Uint8Array, name: string) {
+  constructor(bytes: Uint8Array, name: string, start: number, storageMaker: StorageMaker) {
     this.bytes = bytes
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.name = name
+    this.position = start
+    this.start = start
+    this.makeStorage = storageMaker
   }
 
   run(): PickleValue {
     this.readProtocol()
     for (;;) {
-      this.start = this.position
-      const code = this.bytes[this.take(1)]
+      const code = this.nextCode()
       if (code === OP.STOP) return this.finish()
       this.step(code)
     }
   }
 
+  /** @throws InputError PICKLE_TRAILING if something follows the pickle. */
+  checkEnd(): void {
+    const rest = this.bytes.length - this.position
+    if (rest > 0) throw this.refuse('PICKLE_TRAILING', 'the end after STOP', `${rest} bytes more`)
+  }
+
   private readProtocol(): void {
+    const begin = this.position
     const marked = this.bytes[this.take(1)] === OP.PROTO
     const protocol = marked ? this.bytes[this.take(1)] : '0 or 1'
     if (protocol === 2) return
     const refused = this.refuse('PICKLE_PROTOCOL', 'protocol 2', `protocol ${protocol}`)
-    if (!marked) this.position = 0
+    if (!marked) this.position = begin
     this.lookForImport()
     throw refused
   }
@@ -67,8 +104,7 @@ class Machine {
   private lookForImport(): void {
     try {
       for (;;) {
-        this.start = this.position
-        const code = this.bytes[this.take(1)]
+        const code = this.nextCode()
         if (code === FRAME) this.take(8)
         else if (code === MEMOIZE) this.remember(this.memo.size)
         else if (code === SHORT_BINUNICODE) this.push(this.readText(this.bytes[this.take(1)]))
@@ -80,17 +116,16 @@ class Machine {
     }
   }
 
+  private nextCode(): number {
+    this.start = this.position
+    if (++this.steps > MOST_STEPS) throw this.refuse('PICKLE_LIMIT', `at most ${MOST_STEPS} opcodes`, 'more')
+    return this.bytes[this.take(1)]
+  }
+
   private finish(): PickleValue {
     const value = this.pop()
     if (this.stack.length > 0)
       throw this.refuse('PICKLE_STACK', 'one value at the end', `${this.stack.length + 1}`)
-    if (this.position !== this.bytes.length) {
-      throw this.refuse(
-        'PICKLE_TRAILING',
-        'the end after STOP',
-        `${this.bytes.length - this.position} bytes more`,
-      )
-    }
     return value
   }
 
@@ -155,7 +190,7 @@ class Machine {
       case OP.GLOBAL:
         return this.push(this.readGlobal())
       case OP.BINPERSID:
-        return this.push(makeStorage(this.pop(), this.refuse))
+        return this.push(this.makeStorage(this.pop(), this.refuse))
       case OP.REDUCE:
         return this.call(...(this.popMany(2) as [PickleValue, PickleValue]))
       case OP.BUILD:

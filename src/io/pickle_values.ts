@@ -7,6 +7,7 @@
 import type { SourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
 import { quote } from './refusal.ts'
+import { MOST_DIMENSIONS } from './tensor_name.ts'
 
 /** What a pickle can hold. Whole numbers are numbers; everything that is not plain carries its kind. */
 export type PickleValue = null | boolean | number | string | PickleNode
@@ -22,12 +23,21 @@ export type PickleNode =
   | PickleStorage
   | PickleTensor
 
-/** A storage that the archive holds under `data/<key>`. */
+/** A storage that the file holds under a key, or part of one. */
 export interface PickleStorage {
   readonly kind: 'storage'
   readonly key: string
   readonly dtype: SourceDtype
-  /** Elements. */
+  /** Elements of all of it. */
+  readonly length: number
+  /** The part that is meant, under a key of its own; all of it if there is none. Sizes are not yet judged. */
+  readonly view?: StorageView
+}
+
+/** Part of a storage, in elements. Only the format before torch 1.6 has such. */
+export interface StorageView {
+  readonly key: string
+  readonly offset: number
   readonly length: number
 }
 
@@ -96,33 +106,68 @@ export type Refuse = (code: string, expected: string, got: string) => InputError
 
 /**
  * ('storage', type, key, device, length): a storage is named, not held.
- * @throws InputError PICKLE_PERSID, PICKLE_STORAGE_KEY.
+ * @throws InputError PICKLE_PERSID, PICKLE_STORAGE_KEY, PICKLE_TENSOR for a length that is none.
  */
 export function makeStorage(id: PickleValue, refuse: Refuse): PickleStorage {
+  return namedStorage(id, STORAGE_ID, refuse)
+}
+
+/**
+ * ('storage', type, key, device, length, view), as before torch 1.6; the view is None or (key, offset, length).
+ * @throws InputError as `makeStorage`; PICKLE_VIEW.
+ */
+export function makeLegacyStorage(id: PickleValue, refuse: Refuse): PickleStorage {
+  const storage = namedStorage(id, [...STORAGE_ID, 'view'], refuse)
+  const view = isKind(id, 'tuple') ? id.items[STORAGE_ID.length] : null
+  if (view === null) return storage
+  if (!isKind(view, 'tuple') || view.items.length !== 3)
+    throw refuse('PICKLE_VIEW', 'None or (key, offset, length)', describePickle(view))
+  const [key, offset, length] = view.items
+  return {
+    ...storage,
+    view: {
+      key: storageKey(key, refuse),
+      offset: sizeOf(offset, 'the offset of a view', refuse),
+      length: sizeOf(length, 'the length of a view', refuse),
+    },
+  }
+}
+
+const STORAGE_ID = ["'storage'", 'type', 'key', 'device', 'length']
+
+function namedStorage(id: PickleValue, parts: readonly string[], refuse: Refuse): PickleStorage {
   const items = isKind(id, 'tuple') ? id.items : []
   const [tag, type, key, device, length] = items
   if (
-    items.length !== 5 ||
+    items.length !== parts.length ||
     tag !== 'storage' ||
     !isKind(type, 'storage type') ||
     typeof device !== 'string'
   ) {
-    throw refuse('PICKLE_PERSID', "('storage', type, key, device, length)", describePickle(id))
-  }
-  if (typeof key !== 'string' || !/^[0-9]{1,20}$/.test(key)) {
-    throw refuse('PICKLE_STORAGE_KEY', 'the key of a storage in digits', describePickle(key))
+    throw refuse('PICKLE_PERSID', `(${parts.join(', ')})`, describePickle(id))
   }
   return {
     kind: 'storage',
-    key,
+    key: storageKey(key, refuse),
     dtype: type.dtype,
     length: sizeOf(length, 'the length of a storage', refuse),
   }
 }
 
+/** @throws InputError PICKLE_STORAGE_KEY */
+function storageKey(key: PickleValue | undefined, refuse: Refuse): string {
+  if (isStorageKey(key)) return key
+  throw refuse('PICKLE_STORAGE_KEY', 'the key of a storage in digits', describePickle(key))
+}
+
+/** Whether a value can be the key of a storage: torch counts them, and before 1.6 took their addresses. */
+export function isStorageKey(key: PickleValue | undefined): key is string {
+  return typeof key === 'string' && /^[0-9]{1,20}$/.test(key)
+}
+
 /**
  * What calling one of the known functions gives.
- * @throws InputError PICKLE_CALL, PICKLE_TENSOR.
+ * @throws InputError PICKLE_CALL, PICKLE_TENSOR, TENSOR_SHAPE.
  */
 export function callFunction(callee: PickleValue, argument: PickleValue, refuse: Refuse): PickleValue {
   const name = isKind(callee, 'function') ? callee.name : null
@@ -170,6 +215,9 @@ function checkFlags(requiresGrad: PickleValue, hooks: PickleValue, refuse: Refus
 
 function sizesOf(value: PickleValue, what: string, refuse: Refuse): number[] {
   if (!isKind(value, 'tuple')) throw refuse('PICKLE_TENSOR', `${what} as a tuple`, describePickle(value))
+  // Judged before it is copied: a tuple may be long, and asked for by many tensors.
+  if (value.items.length > MOST_DIMENSIONS)
+    throw refuse('TENSOR_SHAPE', `${what} of at most ${MOST_DIMENSIONS} sizes`, `${value.items.length}`)
   return value.items.map((item) => sizeOf(item, what, refuse))
 }
 

@@ -3,6 +3,8 @@
  */
 import { HubError, InputError, type ErrorDetails } from '../tensor/errors.ts'
 
+export { quote } from '../tensor/quote.ts'
+
 /** An InputError in the house form. `got` may be left out where there is nothing to show. */
 export function refusal(
   code: string,
@@ -26,17 +28,6 @@ export function hubRefusal(
 }
 
 function line(subject: string, expected: string, got: string | undefined): string {
-  return `${subject}: expected ${expected}${got === undefined ? '' : `, got ${got}`}`
-}
-
-const LONGEST_QUOTE = 80
-
-/** Text from a file, safe inside one line of a terminal: quoted, cut, control and direction marks spelt out. */
-export function quote(text: string): string {
-  const cut =
-    text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE).replace(/[\ud800-\udbff]$/, '')}…` : text
-  return JSON.stringify(cut).replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (mark) => `\\u{${(mark.codePointAt(0) as number).toString(16)}}`,
-  )
+  // An empty path has no name to be called by.
+  return `${subject === '' ? 'path' : subject}: expected ${expected}${got === undefined ? '' : `, got ${got}`}`
 }

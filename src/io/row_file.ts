@@ -2,14 +2,11 @@
  * Rows of a data set from one file: JSON lines, or the parquet files of the Hugging Face hub.
  *
  * A file is parquet if it begins with its mark, whatever its name. Rows become the values of JSON, so that who reads
- * them need not know where they came from. Parquet is decoded by `hyparquet`; what its pages may unpack to is limited
- * here, because a page says itself how large it is.
+ * them need not know where they came from.
  */
-import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from 'hyparquet'
-import { compressors } from 'hyparquet-compressors'
-import { InputError } from '../tensor/errors.ts'
-import { bytesAsFile, openFile, readExactly, readWhole, type RangedFile } from './files.ts'
-import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
+import { openFile, readExactly, readWhole, TEXT_LIMIT } from './files.ts'
+import { describeJson, parseJson, type JsonMap } from './json.ts'
+import { decodeParquet } from './parquet_decoder.ts'
 import { refusal } from './refusal.ts'
 
 /** A row and where it stands, as errors name it. */
@@ -19,15 +16,18 @@ export interface PlacedRow {
   readonly values: JsonMap
 }
 
-/** The largest file that is read, and the most that a page of parquet may unpack to. */
+/** The largest file that is read. */
 const FILE_LIMIT = 512_000_000
-const PAGE_LIMIT = 128_000_000
-const ROW_LIMIT = 10_000_000
+
+/** The most rows, lines of JSON whether blank or not, and objects and lists in all of them; and the longest line. */
+const ROW_LIMIT = 1_000_000
+const LINE_LIMIT = 10_000_000
+const CONTAINER_LIMIT = 2_000_000
 
 /**
  * The rows of a file, in order.
- * @throws InputError ROW_SYNTAX for a row that is no JSON object, PARQUET for a file that is broken or claims too much,
- *   those of `parseJson`, FILE_MISSING, FILE_KIND, FILE_LIMIT
+ * @throws InputError ROW_SYNTAX for a row that is no JSON object, ROW_LIMIT for too many or too long, PARQUET for a
+ *   file that is broken or claims too much, those of `parseJson`, FILE_MISSING, FILE_KIND, FILE_LIMIT
  */
 export async function readRowFile(path: string): Promise<PlacedRow[]> {
   return parseRows(await readWhole(path, FILE_LIMIT), path)
@@ -46,7 +46,9 @@ export async function readParquet(path: string): Promise<PlacedRow[] | null> {
 
 /** The rows in a file's bytes. @throws InputError as `readRowFile` */
 export async function parseRows(bytes: Uint8Array, name: string): Promise<PlacedRow[]> {
-  return isParquet(bytes) ? parseParquet(bytesAsFile(bytes), name) : parseJsonLines(bytes, name)
+  if (!isParquet(bytes)) return parseJsonLines(bytes, name)
+  const rows = await decodeParquet(bytes, name)
+  return rows.map((values, i) => ({ place: `${name} row ${i + 1}`, values }))
 }
 
 function isParquet(bytes: Uint8Array): boolean {
@@ -57,13 +59,17 @@ const LINE_BREAK = 0x0a
 
 function parseJsonLines(bytes: Uint8Array, name: string): PlacedRow[] {
   const rows: PlacedRow[] = []
+  const budget = { most: CONTAINER_LIMIT, left: CONTAINER_LIMIT }
   for (let start = 0, number = 1; start < bytes.length; number++) {
     const found = bytes.indexOf(LINE_BREAK, start)
     const end = found < 0 ? bytes.length : found
-    const line = bytes.subarray(start, end)
-    const place = `${name}:${number}`
-    if (!isBlank(line)) {
-      const values = parseJson(line, place, { byteOffset: start })
+    if (number > LINE_LIMIT) throw refusal('ROW_LIMIT', name, `at most ${LINE_LIMIT} lines`, 'more')
+    if (!isBlank(bytes, start, end)) {
+      const place = `${name}:${number}`
+      if (end - start > TEXT_LIMIT)
+        throw refusal('ROW_LIMIT', place, `lines of at most ${TEXT_LIMIT} bytes`, `${end - start}`)
+      if (rows.length === ROW_LIMIT) throw refusal('ROW_LIMIT', name, `at most ${ROW_LIMIT} rows`, 'more')
+      const values = parseJson(bytes.subarray(start, end), place, { byteOffset: start, budget })
       if (!(values instanceof Map))
         throw refusal('ROW_SYNTAX', place, 'an object', describeJson(values), { byteOffset: start })
       rows.push({ place, values })
@@ -73,58 +79,8 @@ function parseJsonLines(bytes: Uint8Array, name: string): PlacedRow[] {
   return rows
 }
 
-function isBlank(line: Uint8Array): boolean {
-  return line.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d)
-}
-
-async function parseParquet(file: RangedFile, name: string): Promise<PlacedRow[]> {
-  const source: AsyncBuffer = {
-    byteLength: file.size,
-    slice: async (start, end = file.size) =>
-      (await file.read(start, Math.max(0, end - start))).buffer as ArrayBuffer,
-  }
-  try {
-    const metadata = await parquetMetadataAsync(source)
-    const count = Number(metadata.num_rows)
-    if (!(count >= 0 && count <= ROW_LIMIT))
-      throw refusal('PARQUET', name, `at most ${ROW_LIMIT} rows`, `${count}`)
-    const objects = await parquetReadObjects({ file: source, metadata, compressors: limited(name) })
-    if (objects.length !== count) throw refusal('PARQUET', name, `${count} rows`, `${objects.length}`)
-    return objects.map((object, i) => {
-      const place = `${name} row ${i + 1}`
-      return { place, values: jsonOf(object, place) as JsonMap }
-    })
-  } catch (cause) {
-    if (cause instanceof InputError) throw cause
-    const reason = cause instanceof Error ? cause.message.replace(/\s+/g, ' ').slice(0, 120) : String(cause)
-    throw refusal('PARQUET', name, 'a parquet file', `one that does not read: ${reason}`, { cause })
-  }
-}
-
-/** The decompressors, each told how much it may make. */
-function limited(name: string): Compressors {
-  return Object.fromEntries(
-    Object.entries(compressors).map(([codec, unpack]) => [
-      codec,
-      (input: Uint8Array, length: number): Uint8Array => {
-        if (!(length >= 0 && length <= PAGE_LIMIT))
-          throw refusal('PARQUET', name, `pages of at most ${PAGE_LIMIT} bytes`, `one of ${length}`)
-        return unpack(input, length)
-      },
-    ]),
-  )
-}
-
-/** What a decoded value is in JSON. What JSON has no word for, such as bytes, is null. */
-function jsonOf(value: unknown, place: string): JsonValue {
-  if (typeof value === 'string' || typeof value === 'boolean') return value
-  if (typeof value === 'number') return Number.isFinite(value) ? value : null
-  if (typeof value === 'bigint') {
-    if (Number.isSafeInteger(Number(value))) return Number(value)
-    throw refusal('PARQUET', place, 'whole numbers up to 2^53 - 1', `${value}`)
-  }
-  if (Array.isArray(value)) return value.map((item) => jsonOf(item, place))
-  if (value instanceof Date) return value.toJSON()
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return null
-  return new Map(Object.entries(value).map(([key, item]) => [key, jsonOf(item, place)]))
+function isBlank(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++)
+    if (bytes[i] !== 0x20 && bytes[i] !== 0x09 && bytes[i] !== 0x0d) return false
+  return true
 }

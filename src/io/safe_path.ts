@@ -9,6 +9,7 @@ import { absolutePath, joinPath } from '../platform/platform.ts'
 import { quote, refusal } from './refusal.ts'
 
 const LONGEST_PATH = 1024
+/** In bytes: that is what file systems count. */
 const LONGEST_SEGMENT = 255
 
 /** Device names of Windows, with any ending. */
@@ -44,7 +45,7 @@ function faultOf(name: string): string | null {
 function faultOfSegment(segment: string): string | null {
   if (segment === '') return 'absolute, or an empty folder name'
   if (segment === '.' || segment === '..') return `"${segment}"`
-  if (segment.length > LONGEST_SEGMENT) return 'too long'
+  if (new TextEncoder().encode(segment).length > LONGEST_SEGMENT) return 'too long'
   if (/^[ ]|[. ]$/.test(segment)) return 'a space around it or a dot at its end'
   if (DEVICE.test(segment)) return 'a device of Windows'
   // Look-alikes of dots and slashes turn into them where a system simplifies names.

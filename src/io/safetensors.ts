@@ -9,8 +9,23 @@
  */
 import { checkFloat, decodeFloats, elementSize, isSourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
-import { checkRows, rowsOf, type RawTensorSource, type TensorInfo } from '../tensor/tensor_source.ts'
-import { bytesAsFile, checkUnchanged, openWith, readExactly, TEXT_LIMIT, type RangedFile } from './files.ts'
+import {
+  checkRows,
+  rowsInParts,
+  rowsOf,
+  type RawTensorSource,
+  type StoredRows,
+  type TensorInfo,
+} from '../tensor/tensor_source.ts'
+import {
+  bytesAsFile,
+  checkUnchanged,
+  openWith,
+  readExactly,
+  readParts,
+  TEXT_LIMIT,
+  type RangedFile,
+} from './files.ts'
 import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
@@ -215,6 +230,13 @@ class SafetensorsSource implements RawTensorSource {
   async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
     const { begin, info } = this.find(name)
     return this.readBytes(begin, info.byteLength)
+  }
+
+  async *stream(name: string, partLength: number): AsyncGenerator<StoredRows> {
+    const { begin, info } = this.find(name)
+    yield* rowsInParts(info, partLength, (length) =>
+      readParts(this.file, this.dataStart + begin, info.byteLength, length, this.name),
+    )
   }
 
   close(): Promise<void> {

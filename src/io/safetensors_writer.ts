@@ -48,6 +48,39 @@ export async function writeSafetensors(
   await writeFileAtomic(path, plan.parts())
 }
 
+/**
+ * Writes a file whose values come as streams of stored bytes, one tensor after the other; complete or not at all.
+ * @returns bytes of the file
+ * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN for a stream of another length; what a stream
+ *   throws
+ */
+export async function streamSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, TensorForm>,
+  stream: (name: string) => AsyncIterable<Uint8Array>,
+  metadata: Metadata = {},
+): Promise<number> {
+  const ordered = inFileOrder(tensors)
+  const { header, dataLength } = planHeader(ordered, metadata)
+  await writeFileAtomic(
+    path,
+    (async function* () {
+      yield header
+      for (const [name, { dtype, shape }] of ordered) {
+        const expected = byteLengthOf(dtype, shape, () => quote(name))
+        let got = 0
+        for await (const part of stream(name)) {
+          got += part.length
+          if (got <= expected) yield part
+        }
+        if (got !== expected)
+          throw refusal('TENSOR_SPAN', quote(name), `${expected} bytes`, `${got}`, { tensor: name })
+      }
+    })(),
+  )
+  return header.length + dataLength
+}
+
 /** The same file in memory. @throws InputError as `writeSafetensors`. */
 export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = {}): Uint8Array<ArrayBuffer> {
   const plan = planFile(tensors, metadata)

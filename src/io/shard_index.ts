@@ -4,9 +4,9 @@
  * Invariants checked when it is opened: every file of the index is there and is of the index's own format, holds
  * exactly the tensors the index gives to it, and no tensor is in two files. Names of files are judged by `safePath`.
  */
-import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
-import { fileKind, fileNameOf, folderOf } from '../platform/platform.ts'
-import { readWhole } from './files.ts'
+import type { RawTensorSource, StoredRows, TensorInfo } from '../tensor/tensor_source.ts'
+import { fileNameOf, folderOf } from '../platform/platform.ts'
+import { isThere, readWhole } from './files.ts'
 import { describeJson, parseJson, type JsonMap } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { joinSafely, safePath } from './safe_path.ts'
@@ -20,6 +20,18 @@ export interface ShardIndex {
   readonly files: ReadonlyMap<string, string>
   /** Every file once, in the order of its first tensor. */
   readonly shards: readonly string[]
+}
+
+/** The name of an index of safetensors. */
+export const shardIndexName = 'model.safetensors.index.json'
+
+/** An index as Hugging Face writes it, sorted by name. @param totalBytes of all tensors */
+export function encodeShardIndex(files: ReadonlyMap<string, string>, totalBytes: number): string {
+  // Joined as text: an object would lose "__proto__".
+  const lines = [...files]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([tensor, file]) => `    ${JSON.stringify(tensor)}: ${JSON.stringify(file)}`)
+  return `{\n  "metadata": {\n    "total_size": ${totalBytes}\n  },\n  "weight_map": {\n${lines.join(',\n')}\n  }\n}\n`
 }
 
 /** Opens one file of a checkpoint. */
@@ -86,7 +98,7 @@ export async function openShards(
   try {
     for (const file of index.shards) {
       const path = joinSafely(folderOf(indexPath), file, name)
-      if ((await fileKind(path)) === 'missing') {
+      if (!(await isThere(path))) {
         throw refusal('SHARD_MISSING', name, `file ${quote(file)} beside it`, 'no such file')
       }
       opened.set(file, await open(path))
@@ -150,6 +162,10 @@ class ShardedSource implements RawTensorSource {
 
   async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
     return this.home(name).readRaw(name)
+  }
+
+  stream(name: string, partLength: number): AsyncIterable<StoredRows> {
+    return this.home(name).stream(name, partLength)
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,8 @@ import type { SourceDtype } from '../tensor/tensor_source.ts'
 import { quote, refusal } from './refusal.ts'
 
 const LONGEST_NAME = 1024
-const MOST_DIMENSIONS = 32
+/** Dimensions of a tensor. */
+export const MOST_DIMENSIONS = 32
 
 /**
  * Any name is a name, `__proto__` too, if it is one line of 1 to 1,024 characters.

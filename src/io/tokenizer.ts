@@ -8,8 +8,8 @@
  * never becomes that token; time grows as n log n, on one character repeated too.
  */
 import { Tokenizer as Library } from '@huggingface/tokenizers'
-import { fileKind, joinPath } from '../platform/platform.ts'
-import { readWhole } from './files.ts'
+import { joinPath } from '../platform/platform.ts'
+import { isThere, readWhole } from './files.ts'
 import { refusal } from './refusal.ts'
 import {
   bytesOfToken,
@@ -73,7 +73,7 @@ export const tokenizerFiles: readonly string[] = ['vocab.json', 'merges.txt', 't
 export async function openTokenizer(folder: string): Promise<Tokenizer | null> {
   const [vocab, merges, whole] = tokenizerFiles.map((name) => joinPath(folder, name))
   const [hasVocab, hasMerges, hasWhole] = await Promise.all(
-    [vocab, merges, whole].map(async (path) => (await fileKind(path)) !== 'missing'),
+    [vocab, merges, whole].map((path) => isThere(path)),
   )
   if (hasVocab && hasMerges) {
     return createTokenizer(parseVocabularyFiles(await readWhole(vocab), await readWhole(merges)))

@@ -78,8 +78,10 @@ function checkId(id: JsonValue | undefined, subject: string): number {
 }
 
 function readMergeLines(text: string): (readonly [string, string])[] {
-  const lines = text.split('\n')
+  const lines = text.split('\n', MOST_TOKENS + 3)
   if (lines.at(-1) === '') lines.pop()
+  if (lines.length > MOST_TOKENS + 1)
+    throw refusal('TOKENIZER_LIMIT', 'merges.txt', `at most ${MOST_TOKENS} merges`, 'more')
   const merges: (readonly [string, string])[] = []
   for (const [i, line] of lines.entries()) {
     if (i === 0 && line.startsWith('#version')) continue

@@ -9,7 +9,7 @@
  */
 import { crc32 } from '../platform/platform.ts'
 import type { InputError } from '../tensor/errors.ts'
-import { checkUnchanged, readExactly, type RangedFile } from './files.ts'
+import { checkUnchanged, readExactly, readParts, type RangedFile } from './files.ts'
 import { quote, refusal } from './refusal.ts'
 import * as directory from './zip_directory.ts'
 import type { ZipEntry, ZipRecord } from './zip_directory.ts'
@@ -25,6 +25,12 @@ export interface ZipArchive {
    * @throws InputError ZIP_CRC, FILE_CHANGED.
    */
   read(entry: ZipEntry, offset?: number, length?: number): Promise<Uint8Array<ArrayBuffer>>
+  /**
+   * The same in parts. All of an entry is checked on the way, and its last part comes only if the checksum is right;
+   * for less than all of it, a first read checks it before.
+   * @throws InputError as `read`
+   */
+  stream(entry: ZipEntry, offset: number, length: number, partLength: number): AsyncIterable<Uint8Array>
 }
 
 const LOCAL_LENGTH = 30
@@ -186,31 +192,51 @@ class StoredArchive implements ZipArchive {
   }
 
   async read({ name, size }: ZipEntry, offset = 0, length = size - offset): Promise<Uint8Array<ArrayBuffer>> {
-    const { dataOffset, crc } = this.places.get(name) as Place
+    const { dataOffset } = this.places.get(name) as Place
     const bytes = await readExactly(this.file, dataOffset + offset, length, this.name)
-    if (!this.checked.has(name)) {
-      const actual = length === size ? crc32(bytes) : await this.checksum(dataOffset, size)
-      if (actual !== crc) {
-        const hex = (value: number): string => value.toString(16).padStart(8, '0')
-        throw refusal('ZIP_CRC', `${this.name} entry ${quote(name)}`, `checksum ${hex(crc)}`, hex(actual))
-      }
-      this.checked.add(name)
-    }
+    if (length === size && !this.checked.has(name)) this.judge(name, crc32(bytes))
+    else await this.check(name, size)
     await checkUnchanged(this.file, this.name)
     return bytes
   }
 
-  private async checksum(dataOffset: number, size: number): Promise<number> {
-    let crc = 0
-    for (let done = 0; done < size; done += PART_LENGTH) {
-      const part = await readExactly(
-        this.file,
-        dataOffset + done,
-        Math.min(PART_LENGTH, size - done),
-        this.name,
-      )
-      crc = crc32(part, crc)
+  async *stream(
+    { name, size }: ZipEntry,
+    offset: number,
+    length: number,
+    partLength: number,
+  ): AsyncGenerator<Uint8Array> {
+    const inPassing = length === size && size > 0 && !this.checked.has(name)
+    if (!inPassing) await this.check(name, size)
+    let [crc, done] = [0, 0]
+    for await (const part of this.parts(name, offset, length, partLength)) {
+      if (inPassing) crc = crc32(part, crc)
+      done += part.length
+      if (inPassing && done === size) this.judge(name, crc)
+      yield part
     }
-    return crc
+  }
+
+  /** Reads an entry for its checksum only, unless that was found right before. */
+  private async check(name: string, size: number): Promise<void> {
+    if (this.checked.has(name)) return
+    let crc = 0
+    for await (const part of this.parts(name, 0, size, PART_LENGTH)) crc = crc32(part, crc)
+    this.judge(name, crc)
+  }
+
+  private parts(name: string, offset: number, length: number, partLength: number): AsyncIterable<Uint8Array> {
+    const { dataOffset } = this.places.get(name) as Place
+    return readParts(this.file, dataOffset + offset, length, partLength, this.name)
+  }
+
+  /** @throws InputError ZIP_CRC unless this is the checksum of all of the entry. */
+  private judge(name: string, actual: number): void {
+    const { crc } = this.places.get(name) as Place
+    if (actual !== crc) {
+      const hex = (value: number): string => value.toString(16).padStart(8, '0')
+      throw refusal('ZIP_CRC', `${this.name} entry ${quote(name)}`, `checksum ${hex(crc)}`, hex(actual))
+    }
+    this.checked.add(name)
   }
 }

@@ -5,7 +5,9 @@
  * (its rows of q, k, v and its channels of out_proj), 2 D for a neuron (its row of fc1, its channel of fc2).
  * Embeddings, the lm_head, layer norms and biases are no unit's and are left out. Layer 0 is counted like any other.
  */
-import type { UnitMask } from './mask.ts'
+import { describeValue } from '../tensor/arguments.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { expectMask, type UnitMask } from './mask.ts'
 
 /** Shares skipped, each in [0, 1]. */
 export interface Sparsity {
@@ -19,8 +21,15 @@ export interface AchievedSparsity extends Sparsity {
   readonly layers: readonly Sparsity[] // [L]
 }
 
-/** The sparsity of each layer and of the whole model. @param width D, the model's width; the head size is D / H */
+/**
+ * The sparsity of each layer and of the whole model.
+ * @param width D, the model's width; the head size is D / H
+ * @throws UsageError MASK_SHAPE, WIDTH
+ */
 export function achievedSparsity(mask: UnitMask, width: number): AchievedSparsity {
+  expectMask(mask)
+  if (!Number.isInteger(width) || width < 1)
+    throw new UsageError('WIDTH', `width: expected a whole number from 1, got ${describeValue(width)}`)
   const { layers, heads, neurons } = mask.shape
   const perLayer: Sparsity[] = []
   for (let layer = 0; layer < layers; layer++) {

@@ -13,11 +13,13 @@
  * The released code ranks the dense layers too, prunes floor(int(percent) N / 100) units and then forces those layers
  * dense, so that it skips less than it says. `policy: 'released'` does that, for parity with it.
  */
+import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 
 /** Whether units compete over the whole model or within their layer; hybrid is global with floors under both kinds. */
 export const scopes = ['global', 'per-layer', 'hybrid'] as const
 export type Scope = (typeof scopes)[number]
+const policies = ['exact', 'released'] as const
 
 /** How much may stay, and what competes with what. */
 export interface Budget {
@@ -32,15 +34,17 @@ export interface Budget {
   readonly neuronFloor: number | null
   /** How many layers, from the first, run whole. */
   readonly denseLayers: number
-  readonly policy: 'exact' | 'released'
+  readonly policy: (typeof policies)[number]
 }
 
 /**
  * A budget of the same sparsity for heads and neurons: global, one dense layer, one head per ranked layer guaranteed,
  * unless told otherwise. The released policy guarantees a head in hybrid scope only.
- * @throws UsageError SPARSITY for a share outside [0, 1]; FLOOR or DENSE_LAYERS for what is not a whole number; SCOPE
+ * @throws UsageError SPARSITY for a share outside [0, 1]; FLOOR or DENSE_LAYERS for what is not a whole number; SCOPE,
+ *   POLICY; OPTIONS, OPTION_NAME for options of no budget
  */
 export function makeBudget(sparsity: number, options: Partial<Budget> = {}): Budget {
+  checkOptionNames(options, fields)
   const { scope = 'global', policy = 'exact' } = options
   const budget: Budget = {
     headSparsity: sparsity,
@@ -52,20 +56,45 @@ export function makeBudget(sparsity: number, options: Partial<Budget> = {}): Bud
     scope,
     policy,
   }
+  checkBudget(budget)
+  return budget
+}
+
+const fields: readonly (keyof Budget)[] = [
+  'headSparsity',
+  'neuronSparsity',
+  'scope',
+  'headFloor',
+  'neuronFloor',
+  'denseLayers',
+  'policy',
+]
+
+const isShare = (value: unknown): boolean => typeof value === 'number' && value >= 0 && value <= 1
+
+/** Refuses what is not a budget. @throws UsageError SPARSITY, SCOPE, POLICY, FLOOR, DENSE_LAYERS */
+export function checkBudget(budget: Budget): void {
+  if (!isObject(budget))
+    throw new UsageError('SPARSITY', `budget: expected what makeBudget makes, got ${describeValue(budget)}`)
+  const { scope, policy } = budget
+  if (!policies.includes(policy))
+    throw new UsageError('POLICY', `policy: expected one of ${policies.join(', ')}, got ${String(policy)}`)
   if (!scopes.includes(scope))
     throw new UsageError('SCOPE', `scope: expected one of ${scopes.join(', ')}, got ${String(scope)}`)
   for (const share of [budget.headSparsity, budget.neuronSparsity])
-    if (!(share >= 0 && share <= 1))
-      throw new UsageError('SPARSITY', `sparsity: expected a share from 0 to 1, got ${share}`)
+    if (!isShare(share))
+      throw new UsageError('SPARSITY', `sparsity: expected a share from 0 to 1, got ${describeValue(share)}`)
   for (const floor of [budget.headFloor, budget.neuronFloor ?? 0])
     if (!Number.isInteger(floor) || floor < 0)
-      throw new UsageError('FLOOR', `floor: expected a whole number of units per layer, got ${floor}`)
+      throw new UsageError(
+        'FLOOR',
+        `floor: expected a whole number of units per layer, got ${describeValue(floor)}`,
+      )
   if (!Number.isInteger(budget.denseLayers) || budget.denseLayers < 0)
     throw new UsageError(
       'DENSE_LAYERS',
-      `dense layers: expected a whole number of layers, got ${budget.denseLayers}`,
+      `dense layers: expected a whole number of layers, got ${describeValue(budget.denseLayers)}`,
     )
-  return budget
 }
 
 /** How many of `ranked` units stay at this sparsity, floors left out. */

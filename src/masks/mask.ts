@@ -4,6 +4,7 @@
  * Values are 1 (computed) and 0 (skipped). `simulate` mode, which multiplies activations by the mask, takes any number;
  * that is how derivatives with respect to a mask are measured.
  */
+import { describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 
 /** How many units a model has: L layers of H heads and F neurons. */
@@ -20,8 +21,9 @@ export interface UnitMask {
   readonly neurons: Float32Array // [L, F]
 }
 
-/** The mask that skips nothing. */
+/** The mask that skips nothing. @throws UsageError MASK_SHAPE for sizes that are none */
 export function denseMask(shape: UnitShape): UnitMask {
+  checkUnitShape(shape)
   return makeMask(
     shape,
     new Float32Array(shape.layers * shape.heads).fill(1),
@@ -31,19 +33,51 @@ export function denseMask(shape: UnitShape): UnitMask {
 
 /**
  * A mask from its two tables.
- * @throws UsageError MASK_SHAPE if a table does not have layers x units numbers.
+ * @throws UsageError MASK_SHAPE for sizes that are none, or a table that does not have layers x units numbers
  */
 export function makeMask(shape: UnitShape, heads: Float32Array, neurons: Float32Array): UnitMask {
-  const { layers } = shape
-  if (heads.length !== layers * shape.heads)
-    throw new UsageError(
-      'MASK_SHAPE',
-      `head mask: expected [${layers}, ${shape.heads}], got ${heads.length} numbers`,
-    )
-  if (neurons.length !== layers * shape.neurons)
-    throw new UsageError(
-      'MASK_SHAPE',
-      `neuron mask: expected [${layers}, ${shape.neurons}], got ${neurons.length} numbers`,
-    )
+  checkUnitShape(shape)
+  checkTable(heads, 'head mask', shape.layers, shape.heads)
+  checkTable(neurons, 'neuron mask', shape.layers, shape.neurons)
   return { shape, heads, neurons }
+}
+
+/** Refuses sizes that are not whole numbers. @throws UsageError MASK_SHAPE */
+export function checkUnitShape(shape: UnitShape): void {
+  if (!isObject(shape))
+    throw new UsageError(
+      'MASK_SHAPE',
+      `shape: expected layers, heads and neurons, got ${describeValue(shape)}`,
+    )
+  for (const name of ['layers', 'heads', 'neurons'] as const)
+    if (!Number.isInteger(shape[name]) || shape[name] < 0)
+      throw new UsageError(
+        'MASK_SHAPE',
+        `shape ${name}: expected a whole number from 0, got ${describeValue(shape[name])}`,
+      )
+}
+
+/**
+ * Refuses what is not a mask: anyone can put an object together.
+ * @throws UsageError MASK_SHAPE
+ */
+export function expectMask(mask: UnitMask): void {
+  if (!isObject(mask))
+    throw new UsageError('MASK_SHAPE', `mask: expected a shape and two tables, got ${describeValue(mask)}`)
+  makeMask(mask.shape, mask.heads, mask.neurons)
+}
+
+/** Refuses all but a table [rows, units]. @throws UsageError with this code */
+export function checkTable(
+  table: Float32Array,
+  name: string,
+  rows: number,
+  units: number,
+  code = 'MASK_SHAPE',
+): void {
+  const size = rows === 1 ? `[${units}]` : `[${rows}, ${units}]`
+  if (!(table instanceof Float32Array))
+    throw new UsageError(code, `${name}: expected ${size} in a Float32Array, got ${describeValue(table)}`)
+  if (table.length !== rows * units)
+    throw new UsageError(code, `${name}: expected ${size}, got ${table.length} numbers`)
 }

@@ -4,8 +4,9 @@
  * The layers that run dense say nothing of a choice and are left out. Of an empty choice nothing is wrong and of an empty
  * truth nothing is missed: 1 then.
  */
+import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { UnitMask } from './mask.ts'
+import { checkTable, expectMask, type UnitMask } from './mask.ts'
 
 /** Two sets of units compared; each share in [0, 1]. */
 export interface Overlap {
@@ -22,8 +23,8 @@ export interface Overlap {
  * @throws UsageError MASK_SHAPE if the tables differ in length
  */
 export function setOverlap(chosen: Float32Array, truth: Float32Array): Overlap {
-  if (chosen.length !== truth.length)
-    throw new UsageError('MASK_SHAPE', `mask: expected ${truth.length} units, got ${chosen.length}`)
+  checkTable(truth, 'truth', 1, truth?.length)
+  checkTable(chosen, 'chosen', 1, truth.length)
   let both = 0
   let right = 0
   let made = 0
@@ -39,13 +40,26 @@ export function setOverlap(chosen: Float32Array, truth: Float32Array): Overlap {
 /**
  * Compares two masks by kind of unit.
  * @param denseLayers how many layers, from the first, are left out
- * @throws UsageError MASK_SHAPE
+ * @throws UsageError MASK_SHAPE, DENSE_LAYERS
  */
 export function maskOverlap(
   mask: UnitMask,
   truth: UnitMask,
   denseLayers = 1,
 ): { readonly heads: Overlap; readonly neurons: Overlap } {
+  expectMask(mask)
+  expectMask(truth)
+  if (!Number.isInteger(denseLayers) || denseLayers < 0)
+    throw new UsageError(
+      'DENSE_LAYERS',
+      `dense layers: expected a whole number of layers, got ${describeValue(denseLayers)}`,
+    )
+  for (const size of ['layers', 'heads', 'neurons'] as const)
+    if (mask.shape[size] !== truth.shape[size])
+      throw new UsageError(
+        'MASK_SHAPE',
+        `mask: expected ${truth.shape[size]} ${size}, got ${mask.shape[size]}`,
+      )
   const from = (table: Float32Array, units: number): Float32Array => table.subarray(denseLayers * units)
   const { heads, neurons } = mask.shape
   return {

@@ -8,9 +8,10 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import { top_k } from '../ops/top_k.ts'
+import { describeValue, expectKind, isObject, kinds } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { firstRanked, unitsKept, usualNeuronFloor, type Budget } from './budget.ts'
-import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
+import { checkBudget, firstRanked, unitsKept, usualNeuronFloor, type Budget } from './budget.ts'
+import { checkTable, checkUnitShape, makeMask, type UnitMask, type UnitShape } from './mask.ts'
 import type { LayerMask } from './planner.ts'
 
 /** How important each unit is; low scores are skipped first. Rows of dense layers decide nothing. */
@@ -47,10 +48,21 @@ export function backendTopK(backend: Backend): TopK {
 
 /**
  * The mask that keeps the highest scores a budget has room for.
- * @throws UsageError SCORE_SHAPE if the scores are not [L, H] and [L, F]; FLOOR if a floor is above H or F
+ * @throws UsageError SCORE_SHAPE if the scores are not [L, H] and [L, F], MASK_SHAPE for sizes that are none; FLOOR if a
+ *   floor is above H or F; OPTION_TYPE; what `checkBudget` throws
  */
 export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): UnitMask {
+  if (!isObject(scores))
+    throw new UsageError(
+      'SCORE_SHAPE',
+      `scores: expected a shape and two tables, got ${describeValue(scores)}`,
+    )
+  checkUnitShape(scores.shape)
+  checkBudget(budget)
+  expectKind(topK, kinds.call, 'topK', 'OPTION_TYPE')
   const { layers, heads, neurons } = scores.shape
+  checkTable(scores.heads, 'head scores', layers, heads, 'SCORE_SHAPE')
+  checkTable(scores.neurons, 'neuron scores', layers, neurons, 'SCORE_SHAPE')
   const { headSparsity, headFloor, neuronSparsity } = budget
   const neuronFloor = budget.neuronFloor ?? usualNeuronFloor(neurons)
   return makeMask(
@@ -89,11 +101,6 @@ function selectUnits(
   budget: Budget,
   topK: TopK,
 ): Float32Array {
-  if (scores.length !== layers * units)
-    throw new UsageError(
-      'SCORE_SHAPE',
-      `${kind} scores: expected [${layers}, ${units}], got ${scores.length} numbers`,
-    )
   if (floor > units)
     throw new UsageError('FLOOR', `${kind} floor: expected at most ${units} units, got ${floor}`)
   const mask = new Float32Array(layers * units)

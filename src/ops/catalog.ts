@@ -39,7 +39,7 @@ import { softmaxBackwardOp, softmaxOp } from './softmax.ts'
 import { sumOp } from './sum.ts'
 import { sumSquaresOp } from './sum_squares.ts'
 import { topKOp } from './top_k.ts'
-import { transposeOp } from './transpose.ts'
+import { transposeBf16Op, transposeF16Op, transposeOp } from './transpose.ts'
 
 /** Every op by name. */
 export const catalog = {
@@ -87,6 +87,8 @@ export const catalog = {
   adamw_step: adamwStepOp,
   top_k: topKOp,
   transpose: transposeOp,
+  transpose_bf16: transposeBf16Op,
+  transpose_f16: transposeF16Op,
   narrow_bf16: narrowBf16Op,
   narrow_f16: narrowF16Op,
   quantize_rows: quantizeRowsOp,

@@ -14,8 +14,11 @@ export type Location = string | URL
 export interface RangedFile {
   /** Bytes, when it was opened. */
   readonly size: number
-  /** Up to `length` bytes from `offset` in a buffer of their own; fewer only where the file ends. */
-  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>
+  /**
+   * Up to `length` bytes from `offset`, fewer only where the file ends: in a buffer of their own, or at the start of one
+   * that is given.
+   */
+  read(offset: number, length: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>
   /** Whether size or time of change differ from those at opening. */
   changed(): Promise<boolean>
   close(): Promise<void>
@@ -45,8 +48,8 @@ export async function openRange(location: Location): Promise<RangedFile> {
     const atOpening = await handle.stat()
     return {
       size: atOpening.size,
-      async read(offset, length) {
-        const bytes = new Uint8Array(length)
+      async read(offset, length, into = new Uint8Array(length)) {
+        const bytes = into.length === length ? into : into.subarray(0, length)
         let done = 0
         while (done < length) {
           const part = Math.min(READ_AT_ONCE, length - done)
@@ -145,8 +148,11 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** The rename itself must survive a crash too. Some systems cannot open a folder; they have no such step. */
-async function syncFolder(folder: string): Promise<void> {
+/**
+ * Forces the names in a folder to the disk: a rename must survive a crash too. Some systems cannot open a folder; they have
+ * no such step.
+ */
+export async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await builtin('node:fs').promises.open(folder, 'r')
     try {

@@ -115,20 +115,26 @@ function stream(output: Output): NodeJS.WriteStream {
   const found = hostProcess[output]
   if (!guarded.has(output)) {
     guarded.add(output)
-    // The reader of a pipe may leave early (`shadowllm masks | head`): that ends the program, quietly.
-    found.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') exit(Number(hostProcess?.exitCode ?? 0))
-      throw error
-    })
+    // Each write hears of its own failure; without a listener the program would end here.
+    found.on('error', () => {})
   }
   return found
 }
 
-/** Writes text or bytes; resolves when the stream has taken them. */
+/** What a stream answers whose reader has left. */
+const readerLeft = new Set(['EPIPE', 'ERR_STREAM_DESTROYED'])
+
+/**
+ * Writes text or bytes; resolves when the stream has taken them. What nobody reads any more (`shadowllm masks | head`) is
+ * dropped: there may be files to write yet. Rejects with the system's error.
+ */
 export function write(output: Output, content: string | Uint8Array): Promise<void> {
   const to = stream(output)
   return new Promise((resolve, reject) => {
-    to.write(content, (error) => (error ? reject(error) : resolve()))
+    to.write(content, (error?: NodeJS.ErrnoException | null) => {
+      if (error && !readerLeft.has(error.code ?? '')) reject(error)
+      else resolve()
+    })
   })
 }
 

@@ -22,11 +22,16 @@ export interface ThreadEvents {
   readonly onEnd?: () => void
 }
 
-/** Starts a thread, which keeps the process alive until it is ended or released. @param module its code, by `new URL('./some.ts', import.meta.url)` */
-export function startThread(module: URL, events: ThreadEvents): Thread {
+/**
+ * Starts a thread, which keeps the process alive until it is ended or released.
+ * @param module its code, by `new URL('./some.ts', import.meta.url)`
+ * @param megabytes of its heap, beyond which it fails; a browser has limits of its own
+ */
+export function startThread(module: URL, events: ThreadEvents, megabytes?: number): Thread {
   if (hostProcess === null) return startInBrowser(module, events)
   const { Worker } = builtin('node:worker_threads')
-  const worker = new Worker(module)
+  const limits = megabytes === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: megabytes } }
+  const worker = new Worker(module, limits)
   worker.on('message', events.onMessage)
   worker.on('error', events.onError)
   if (events.onEnd) worker.on('exit', events.onEnd)
@@ -67,6 +72,14 @@ export function listenAsThread(onMessage: (message: unknown) => void): ((answer:
   if (port === null) return null
   port.on('message', onMessage)
   return (answer) => port.postMessage(answer, [])
+}
+
+/**
+ * Inside a thread: promises that fail after everyone has turned away from them do not end it. For libraries that start
+ * several reads at once and report the first that fails.
+ */
+export function ignoreStrayRejections(): void {
+  hostProcess?.on('unhandledRejection', () => {})
 }
 
 /** Whether threads can share memory here. A page needs to be isolated from other origins for that. */

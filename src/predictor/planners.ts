@@ -14,11 +14,12 @@
  * Those that run a pass of their own are made in `pass_planners.ts`, dejavu in `dejavu_planner.ts`.
  */
 import type { Criterion } from '../criteria/criterion.ts'
-import { makeBudget, type Budget } from '../masks/budget.ts'
-import { denseMask, type UnitShape } from '../masks/mask.ts'
+import { checkBudget, makeBudget, type Budget } from '../masks/budget.ts'
+import { checkUnitShape, denseMask, type UnitShape } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
+import { expectKind, kinds } from '../tensor/arguments.ts'
 import { MissingError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { dejavuPlanner, type LayerPredictor } from './dejavu_planner.ts'
@@ -131,19 +132,25 @@ export function densePlanner(shape: UnitShape): MaskPlanner {
   return { name: 'dense', afterAttention: () => mask }
 }
 
-/** The same mask for every sequence, from the scores of a calibration set. */
+/** The same mask for every sequence, from the scores of a calibration set. @throws UsageError as `selectMask` */
 export function staticPlanner(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): MaskPlanner {
   const mask = selectMask(scores, budget, topK)
   return { name: 'static', afterAttention: () => mask }
 }
 
-/** A mask of noise; the n-th sequence of two planners of the same seed gets the same one. */
+/**
+ * A mask of noise; the n-th sequence of two planners of the same seed gets the same one.
+ * @throws UsageError MASK_SHAPE, SEED, and as `checkBudget`
+ */
 export function randomPlanner(
   shape: UnitShape,
   budget: Budget,
   seed: number,
   topK: TopK = referenceTopK,
 ): MaskPlanner {
+  checkUnitShape(shape)
+  checkBudget(budget)
+  expectKind(seed, kinds.seed, 'seed', 'SEED')
   const random = new Random(seed)
   return { name: 'random', afterAttention: () => selectMask(randomScores(shape, random), budget, topK) }
 }

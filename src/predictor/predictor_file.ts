@@ -52,8 +52,8 @@ export function predictorTensors(predictor: Predictor): Map<string, TensorToWrit
 /**
  * Reads a predictor of any kind into a backend.
  * @param storage what its matrices are stored as there; only f32 can be written to a file again
- * @throws InputError PREDICTOR_CARD for a card that is missing or wrong, TENSOR_MISSING, TENSOR_SHAPE, and what
- *   `openSafetensors` throws
+ * @throws InputError PREDICTOR_CARD for a card that is missing or wrong, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and
+ *   what `openSafetensors` throws
  */
 export async function openPredictor(
   path: string,
@@ -163,5 +163,7 @@ async function readTensor(
     throw new InputError('TENSOR_SHAPE', `${name}: expected [${expected}], got [${info.shape.join(', ')}]`, {
       tensor: name,
     })
-  return source.read(name)
+  const values = await source.read(name)
+  if (values.every(Number.isFinite)) return values
+  throw new InputError('WEIGHT_NOT_FINITE', `${name}: expected finite numbers, got others`, { tensor: name })
 }

@@ -6,6 +6,7 @@
  * files and in memory: a host of the other kind is refused when this file loads.
  */
 import { InputError, MissingError } from './errors.ts'
+import { shownName } from './quote.ts'
 
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
   throw new MissingError('BIG_ENDIAN_HOST', 'host: expected little-endian, got big-endian')
@@ -127,12 +128,44 @@ function patternsOf(values: Float32Array): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length)
 }
 
-/** How many values are NaN or infinite. */
-export function countNonFinite(values: Float32Array): number {
-  const single = patternsOf(values)
-  let count = 0
-  for (let i = 0; i < single.length; i++) if ((single[i] & 0x7f800000) === 0x7f800000) count++
-  return count
+/** Of each float type: the exponent's bits in a word of 32, and what carries out of them where they are all ones. */
+const exponents: ReadonlyMap<SourceDtype, readonly [bits: number, one: number]> = new Map([
+  ['F32', [0x7f800000, 0x00800000]],
+  ['F16', [0x7c007c00, 0x04000400]],
+  ['BF16', [0x7f807f80, 0x00800080]],
+])
+
+/** Words judged at once. */
+const AT_ONCE = 1024
+
+/**
+ * The place of the first NaN or infinity among stored numbers, -1 if there is none.
+ * @param dtype F32 for float32, F16 or BF16 for their patterns
+ */
+export function findNonFinite(dtype: SourceDtype, values: Float32Array | Uint16Array): number {
+  const [bits, one] = exponents.get(dtype) as readonly [number, number]
+  const half = values instanceof Uint16Array
+  const signs = half ? 0x80008000 : 0x80000000
+  const patterns = half ? values : patternsOf(values)
+  // Two halves are judged in one word where they lie so; an odd one is left for later.
+  const isWords = values.byteOffset % 4 === 0
+  const words = isWords
+    ? new Int32Array(values.buffer, values.byteOffset, values.byteLength >>> 2)
+    : new Int32Array(0)
+  const perWord = half ? 2 : 1
+  for (let start = 0; start < words.length; start += AT_ONCE) {
+    const end = Math.min(words.length, start + AT_ONCE)
+    let carried = 0
+    for (let i = start; i < end; i++) carried |= (words[i] & bits) + one
+    if ((carried & signs) !== 0) return firstOf(patterns, perWord * start, bits & (half ? 0xffff : -1))
+  }
+  return firstOf(patterns, perWord * words.length, bits & (half ? 0xffff : -1))
+}
+
+/** The first pattern from `start` on whose exponent is all ones. */
+function firstOf(patterns: Uint16Array | Uint32Array, start: number, exponent: number): number {
+  for (let i = start; i < patterns.length; i++) if ((patterns[i] & exponent) === exponent) return i
+  return -1
 }
 
 // ---- Stored bytes ---------------------------------------------------------------------------------------------
@@ -145,20 +178,27 @@ function aligned(bytes: Uint8Array, size: number): Uint8Array {
 /** @throws InputError DTYPE unless the type is F64, F32, F16 or BF16. */
 export function checkFloat(dtype: SourceDtype, tensor: string): void {
   if (['F64', 'F32', 'F16', 'BF16'].includes(dtype)) return
-  throw new InputError('DTYPE', `${tensor}: expected a float type, got ${dtype}`, { tensor })
+  throw new InputError('DTYPE', `${shownName(tensor)}: expected a float type, got ${dtype}`, { tensor })
 }
 
 /**
- * Stored floats as float32; F64 is rounded. May share memory with `bytes`.
+ * Stored floats as float32; F64 is rounded. May share memory with `bytes`, or, of half precision, lie at the start of `room`
+ * where that is given and long enough.
  * @throws InputError DTYPE if the type is not a float.
  */
-export function decodeFloats(dtype: SourceDtype, bytes: Uint8Array, tensor: string): Float32Array {
+export function decodeFloats(
+  dtype: SourceDtype,
+  bytes: Uint8Array,
+  tensor: string,
+  room?: Float32Array,
+): Float32Array {
   const size = elementSize(dtype)
   const { buffer, byteOffset, byteLength } = aligned(bytes, size)
   const count = byteLength / size
   checkFloat(dtype, tensor)
-  if (dtype === 'F16') return widenF16(new Uint16Array(buffer, byteOffset, count))
-  if (dtype === 'BF16') return widenBf16(new Uint16Array(buffer, byteOffset, count))
+  const out = room && room.length >= count ? room.subarray(0, count) : undefined
+  if (dtype === 'F16') return widenF16(new Uint16Array(buffer, byteOffset, count), out)
+  if (dtype === 'BF16') return widenBf16(new Uint16Array(buffer, byteOffset, count), out)
   if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, count))
   return new Float32Array(buffer, byteOffset, count)
 }
@@ -176,9 +216,13 @@ export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: st
       const wide = new BigInt64Array(buffer, byteOffset, count)
       return Int32Array.from(wide, (value, i) => {
         if (BigInt.asIntN(32, value) === value) return Number(value)
-        throw new InputError('VALUE_RANGE', `${tensor}[${i}]: expected a 32-bit integer, got ${value}`, {
-          tensor,
-        })
+        throw new InputError(
+          'VALUE_RANGE',
+          `${shownName(tensor)}[${i}]: expected a 32-bit integer, got ${value}`,
+          {
+            tensor,
+          },
+        )
       })
     }
     case 'I32':
@@ -192,10 +236,14 @@ export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: st
     case 'BOOL':
       return Int32Array.from(bytes, (value, i) => {
         if (value <= 1) return value
-        throw new InputError('VALUE_RANGE', `${tensor}[${i}]: expected 0 or 1, got ${value}`, { tensor })
+        throw new InputError('VALUE_RANGE', `${shownName(tensor)}[${i}]: expected 0 or 1, got ${value}`, {
+          tensor,
+        })
       })
     default:
-      throw new InputError('DTYPE', `${tensor}: expected an integer type, got ${dtype}`, { tensor })
+      throw new InputError('DTYPE', `${shownName(tensor)}: expected an integer type, got ${dtype}`, {
+        tensor,
+      })
   }
 }
 

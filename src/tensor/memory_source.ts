@@ -2,7 +2,7 @@
  * A TensorSource over tensors that are already in memory: models made rather than read (training, benches, laws).
  */
 import { InputError } from './errors.ts'
-import { checkRows, rowsOf, type TensorInfo, type TensorSource } from './tensor_source.ts'
+import { checkRows, rowsInParts, rowsOf, type TensorInfo, type TensorSource } from './tensor_source.ts'
 
 /** A float32 tensor with its shape. */
 export interface HostTensor {
@@ -41,6 +41,15 @@ export function memorySource(tensors: ReadonlyMap<string, HostTensor>): TensorSo
       checkRows(infos.get(name) as TensorInfo, first, count)
       const { columns } = rowsOf(shape)
       return values.slice(first * columns, (first + count) * columns)
+    },
+    async *stream(name, partLength) {
+      const { byteOffset, buffer, byteLength } = find(name).values
+      yield* rowsInParts(infos.get(name) as TensorInfo, partLength, async function* (length) {
+        for (let done = 0; done < byteLength; done += length)
+          yield new Uint8Array(
+            buffer.slice(byteOffset + done, byteOffset + Math.min(done + length, byteLength)),
+          )
+      })
     },
     async close() {},
   }

@@ -4,7 +4,7 @@
  * The model room knows this interface and no file format; the io room implements it for safetensors and torch
  * checkpoints. Values arrive as float32: F16 and BF16 widen exactly.
  */
-import { decodeIntegers, type SourceDtype } from './dtypes.ts'
+import { decodeIntegers, elementSize, type SourceDtype } from './dtypes.ts'
 import { UsageError } from './errors.ts'
 
 export type { SourceDtype } from './dtypes.ts'
@@ -18,6 +18,14 @@ export interface TensorInfo {
   readonly byteLength: number
   /** An earlier tensor of the same file that is the same stored values under another name: tied weights. */
   readonly sameAs?: string
+}
+
+/** Whole rows of a tensor, as they are stored: row-major, little-endian. */
+export interface StoredRows {
+  /** The first of them. */
+  readonly first: number
+  /** Good until the next rows are asked for. */
+  readonly bytes: Uint8Array
 }
 
 /** Tensors by name. */
@@ -35,6 +43,13 @@ export interface TensorSource {
    * @throws UsageError ROW_RANGE if the tensor does not have these rows; InputError as `read`.
    */
   readRows(name: string, first: number, count: number): Promise<Float32Array>
+  /**
+   * The stored values of one tensor from its first row to its last, in parts of at most `partLength` bytes, or one row
+   * where that is longer; nothing if it has none. They are checked in passing: if the way to the end throws, what came
+   * before must not be used.
+   * @throws InputError as `read`, but for DTYPE
+   */
+  stream(name: string, partLength: number): AsyncIterable<StoredRows>
   close(): Promise<void>
 }
 
@@ -62,6 +77,21 @@ export interface RowTable {
 export function rowsOf(shape: readonly number[]): RowTable {
   const [rows = 1, ...rest] = shape
   return { rows, columns: rest.reduce((product, size) => product * size, 1) }
+}
+
+/** Cuts a stream of a tensor's bytes into whole rows: gives it the length of its parts, and the parts their rows. */
+export async function* rowsInParts(
+  { dtype, shape }: TensorInfo,
+  partLength: number,
+  stream: (partLength: number) => AsyncIterable<Uint8Array>,
+): AsyncGenerator<StoredRows> {
+  const rowLength = rowsOf(shape).columns * elementSize(dtype)
+  if (rowLength === 0 || shape.includes(0)) return
+  let first = 0
+  for await (const bytes of stream(rowLength * Math.max(1, Math.floor(partLength / rowLength)))) {
+    yield { first, bytes }
+    first += bytes.length / rowLength
+  }
 }
 
 /**

@@ -12,10 +12,11 @@
  */
 import { openSafetensors } from '../io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
-import { parseJson, toPlain } from '../io/json.ts'
+import { isThere, readWhole } from '../io/files.ts'
+import { describeJson, parseJson, toPlain, type JsonValue } from '../io/json.ts'
 import type { OptConfig } from '../model/opt/config.ts'
 import { parameterShapes } from '../model/opt/names.ts'
-import { appendFile, exists, joinPath, readFile, sha256, writeFileAtomic } from '../platform/platform.ts'
+import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
@@ -49,7 +50,7 @@ export function hashWindows(windows: readonly Int32Array[]): Promise<string> {
 
 /** Whether a folder holds a run. */
 export function hasCheckpoint(folder: string): Promise<boolean> {
-  return exists(joinPath(folder, stateFile))
+  return isThere(joinPath(folder, stateFile))
 }
 
 const kinds = ['weights', 'means', 'squares'] as const
@@ -96,7 +97,7 @@ export interface Checkpoint {
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const path = joinPath(folder, stateFile)
-  if (!(await exists(path)))
+  if (!(await isThere(path)))
     throw new UsageError('RESUME', `${folder}: expected a run to go on with (${stateFile}), got none`)
   const source = await openSafetensors(path)
   try {
@@ -146,17 +147,17 @@ interface About {
 }
 
 function readAbout({ metadata }: RawTensorSource, path: string): About {
-  const refuse = (what: string, got: unknown): never => {
-    throw new InputError('CHECKPOINT', `${path}: expected ${what} of a run, got ${String(got ?? 'none')}`)
+  const refuse = (what: string, got: JsonValue | undefined): never => {
+    throw new InputError('CHECKPOINT', `${path}: expected ${what} of a run, got ${describeJson(got)}`)
   }
   const said = (key: string): string => metadata.get(key) ?? refuse(`the ${key}`, undefined)
-  const step = Number(said('step'))
-  if (!Number.isSafeInteger(step) || step < 0) refuse('the step', metadata.get('step'))
-  const json = toPlain(parseJson(new TextEncoder().encode(said('settings')), `${path} settings`))
-  const settings = json as Readonly<Record<string, unknown>>
+  const step = /^\d+$/.test(said('step')) ? Number(said('step')) : NaN
+  if (!Number.isSafeInteger(step)) refuse('the step', metadata.get('step'))
+  const settings = parseJson(new TextEncoder().encode(said('settings')), `${path} settings`)
+  if (!(settings instanceof Map)) return refuse('the settings', settings)
   for (const name of settingNames)
-    if (typeof settings?.[name] !== 'number') refuse(`the setting ${name}`, settings?.[name])
-  return { step, settings: json as PretrainSettings, config: said('config'), data: said('data') }
+    if (typeof settings.get(name) !== 'number') refuse(`the setting ${name}`, settings.get(name))
+  return { step, settings: toPlain(settings) as PretrainSettings, config: said('config'), data: said('data') }
 }
 
 function checkIdentity(path: string, kept: About, { settings, config, data }: RunIdentity): void {
@@ -172,21 +173,37 @@ function checkIdentity(path: string, kept: About, { settings, config, data }: Ru
 /** A line of the loss curve. */
 export type CurveRow = StepReport | HeldOutReport
 
-/** The loss curve of a folder; empty if there is none. A line that was cut off by a crash is left out, with what follows. */
+/** The largest curve that is read: two million steps. */
+const CURVE_LIMIT = 2 ** 28
+
+/**
+ * The loss curve of a folder; empty if there is none. A line that was cut off by a crash, or is no step's for whatever
+ * reason, is left out, with what follows: those steps are taken again.
+ * @throws InputError FILE_KIND, FILE_LIMIT, FILE_READ
+ */
 export async function readCurve(folder: string): Promise<CurveRow[]> {
   const path = joinPath(folder, curveFile)
-  if (!(await exists(path))) return []
-  const text = new TextDecoder().decode(await readFile(path))
+  if (!(await isThere(path))) return []
+  const text = new TextDecoder().decode(await readWhole(path, CURVE_LIMIT))
   const rows: CurveRow[] = []
   // The last piece has no line break behind it: it is empty, or was cut off.
   for (const line of text.split('\n').slice(0, -1)) {
-    try {
-      rows.push(JSON.parse(line) as CurveRow)
-    } catch {
-      break
-    }
+    const row = rowOf(line)
+    if (row === null) break
+    rows.push(row)
   }
   return rows
+}
+
+function rowOf(line: string): CurveRow | null {
+  try {
+    const row = parseJson(new TextEncoder().encode(line), curveFile, { maxDepth: 1 })
+    if (!(row instanceof Map) || !Number.isSafeInteger(row.get('step'))) return null
+    return toPlain(row) as CurveRow
+  } catch (error) {
+    if (error instanceof InputError) return null
+    throw error
+  }
 }
 
 /** Cuts the curve back to what a state of `step` steps had seen; what comes next is measured, or taken, again. */

@@ -37,6 +37,8 @@ export const exempt: Readonly<Partial<Record<OpName, string>>> = {
   adamw_step: 'learns from gradients, has none',
   top_k: 'a choice, not a smooth function',
   transpose: 'runs while a model is loaded, before anything that learns',
+  transpose_bf16: 'runs while a model is loaded, before anything that learns',
+  transpose_f16: 'runs while a model is loaded, before anything that learns',
   copy_rows: 'packs the weights of a sequence that only reads them',
   narrow_bf16: 'runs while a model is loaded, before anything that learns',
   narrow_f16: 'runs while a model is loaded, before anything that learns',

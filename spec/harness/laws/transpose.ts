@@ -6,17 +6,23 @@ import { call } from '../call.ts'
 import { sameBits } from '../compare.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
+const ops = [
+  ['transpose', Float32Array],
+  ['transpose_bf16', Uint16Array],
+  ['transpose_f16', Uint16Array],
+] as const
+
 export const movesElements: BackendLaw = forAll(
-  'transpose: element [o, i] goes to [i, o], and twice is never',
-  [fc.nat({ max: 40 }), fc.nat({ max: 40 })],
-  (backend, O, I) => {
-    const x = Float32Array.from({ length: O * I }, (_, n) => n)
-    const { y } = call(backend, 'transpose', { x, O, I })
+  'transpose: element [o, i] goes to [i, o], and twice is never, whatever it is',
+  [fc.constantFrom(...ops), fc.nat({ max: 80 }), fc.nat({ max: 40 })],
+  (backend, [op, Numbers], O, I) => {
+    const x = new Numbers(O * I).map((_, n) => n)
+    const { y } = call(backend, op, { x, O, I })
     sameBits(
       'y',
       y,
       y.map((_, n) => (n % O) * I + Math.floor(n / O)),
     )
-    sameBits('x', call(backend, 'transpose', { x: y, O: I, I: O }).y, x)
+    sameBits('x', call(backend, op, { x: y, O: I, I: O }).y, x)
   },
 )

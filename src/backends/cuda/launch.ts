@@ -51,6 +51,7 @@ type Rule = (size: Size) => Launch
 const embedding: Rule = (of) => threadEach(of('T') * of('D'))
 const linear: Rule = (of) => groupEach(of('T') * of('O'))
 const linearInputMajor: Rule = (of) => threadEach(of('T') * of('O'))
+const transpose: Rule = (of) => threadEach(of('O') * of('I'))
 const copyRows: Rule = (of) => blockEach(of('R'), of('I'))
 const numbers: Rule = (of) => threadEach(of('N'))
 const allNumbers: Rule = (of) => oneBlock(of('N'))
@@ -122,7 +123,9 @@ const launches: Readonly<Record<OpName, Rule>> = {
   sum_squares: allNumbers,
   adamw_step: numbers,
   top_k: allNumbers,
-  transpose: (of) => threadEach(of('O') * of('I')),
+  transpose,
+  transpose_bf16: transpose,
+  transpose_f16: transpose,
   narrow_bf16: numbers,
   narrow_f16: numbers,
   quantize_rows: (of) => blockEach(of('O'), of('I')),

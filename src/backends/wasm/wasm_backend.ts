@@ -26,6 +26,9 @@ import { MOST_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
 
+/** A memory grows by 64 MiB at least: each time costs the collection of garbage, and pages nobody writes to cost nothing. */
+const STEP = 1024 // pages
+
 /** A byte address in the backend's memory. */
 type Place = number
 
@@ -222,15 +225,11 @@ export class WasmBackend implements Backend {
   /** Grows the memory until it reaches `end`; false if it cannot. */
   #reach(end: number): boolean {
     const { memory } = this.#live()
-    const missing = Math.ceil((end - memory.buffer.byteLength) / PAGE)
+    const pages = memory.buffer.byteLength / PAGE
+    const missing = Math.ceil(end / PAGE) - pages
     if (missing <= 0) return true
-    try {
-      memory.grow(missing)
-      return true
-    } catch (error) {
-      if (error instanceof RangeError) return false
-      throw error
-    }
+    const step = Math.max(missing, Math.min(STEP, MOST_PAGES - pages))
+    return grow(memory, step) || (step > missing && grow(memory, missing))
   }
 
   #view({ dtype, place, length }: PlacedBuffer<Place>): Numbers {
@@ -242,5 +241,16 @@ export class WasmBackend implements Backend {
     if (whole.dtype !== dtype)
       throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${whole.dtype}`)
     return this.#view(whole)
+  }
+}
+
+/** Grows a memory; false if there is no room. */
+function grow(memory: WebAssembly.Memory, pages: number): boolean {
+  try {
+    memory.grow(pages)
+    return true
+  } catch (error) {
+    if (error instanceof RangeError) return false
+    throw error
   }
 }

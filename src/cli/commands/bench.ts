@@ -9,13 +9,14 @@ import type { Threads } from '../../eval/bench/job.ts'
 import { benchShapes, checkpointSubject, shapeSubject, type BenchSubject } from '../../eval/bench/subject.ts'
 import { formatBench, formatProfile } from '../../eval/bench/table.ts'
 import { parseTest, type BenchTest } from '../../eval/bench/tests.ts'
+import { kindOf } from '../../io/files.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import type { MaskMode } from '../../model/opt/active_block.ts'
 import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import { storages, type Storage } from '../../model/opt/matrix.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { checkPredictor } from '../../planner_options.ts'
-import { commandArguments, fileKind, folderOf } from '../../platform/platform.ts'
+import { commandArguments, folderOf } from '../../platform/platform.ts'
 import { openPredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import {
@@ -262,7 +263,7 @@ async function readPredictors(
   path: string,
   flags: Pick<BenchFlags, 'predictor'> & { readonly planner: readonly BenchPlanner[] },
 ): Promise<Predictor[]> {
-  const folder = (await fileKind(path)) === 'file' ? folderOf(path) : path
+  const folder = (await kindOf(path)) === 'file' ? folderOf(path) : path
   const predictors: Predictor[] = []
   try {
     for (const file of await predictorPaths(folder, flags)) {

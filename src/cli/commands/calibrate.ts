@@ -190,6 +190,8 @@ async function calibrate(
 ): Promise<CalibrationReport> {
   const { output, examples, criteria, seed, keepSequence, mask, threads: count, backend, json } = flags
   const [, weights] = opt.files
+  // What may be refused goes before what takes time.
+  const pruned = mask === undefined ? null : await readMask(mask, opt.model.shape)
   let before = 0
   return calibrateToFolder(
     {
@@ -201,7 +203,7 @@ async function calibrate(
       criteria,
       seed,
       keepSequence,
-      mask: mask === undefined ? null : await readMask(mask, opt.model.shape),
+      mask: pruned,
       threads: { path: weights, backend, count },
       onPlan: async (plan) => {
         before = plan.kept

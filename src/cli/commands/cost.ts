@@ -65,9 +65,9 @@ export function addCost(program: Command, session: Session): void {
     .action(async (flags: CostFlags) => {
       if (flags.html !== undefined) await checkOutput(flags.html)
       const result = await count(flags)
+      await session.print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : formatExperiment(result))
       if (flags.html !== undefined)
         await writeOutput(flags.html, await renderHtml([result], result.provenance))
-      await session.print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : formatExperiment(result))
     })
 }
 

@@ -5,8 +5,9 @@ import type { Command } from 'commander'
 import type { MaskMode } from '../../model/opt/active_block.ts'
 import { usualCache, type CacheStorage } from '../../model/opt/layer_cache.ts'
 import { now } from '../../platform/platform.ts'
+import type { GenerateStep } from '../../options.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
-import type { GenerateStep, ShadowOpt } from '../../shadow_opt.ts'
+import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import {
   backendOption,

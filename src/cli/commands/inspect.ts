@@ -3,7 +3,7 @@
  * weights in fewer bits would cost.
  */
 import type { Command } from 'commander'
-import { readWhole } from '../../io/files.ts'
+import { kindOf, readWhole } from '../../io/files.ts'
 import { parseJson, toPlain } from '../../io/json.ts'
 import { createBackend } from '../../backends/select.ts'
 import { loadBrown } from '../../eval/corpus.ts'
@@ -12,7 +12,7 @@ import { openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts
 import { parseOptConfig, remoteCodeFields, type OptConfig } from '../../model/opt/config.ts'
 import { storages, type Storage } from '../../model/opt/matrix.ts'
 import { OptModel } from '../../model/opt/opt_model.ts'
-import { fileKind, folderOf, joinPath } from '../../platform/platform.ts'
+import { folderOf, joinPath } from '../../platform/platform.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
 import { offlineOption, revisionOption, type ModelFlags } from '../flags.ts'
@@ -141,10 +141,10 @@ async function inspect(path: string, place: string): Promise<Contents> {
 /** A folder must have a config; a single file may. */
 async function open(path: string): Promise<Pick<ModelFolder, 'configJson' | 'source'>> {
   const beside = joinPath(folderOf(path), 'config.json')
-  if ((await fileKind(path)) !== 'file') return openModelFolder(path)
+  if ((await kindOf(path)) !== 'file') return openModelFolder(path)
   const source = await openWeights(path)
   try {
-    const hasConfig = (await fileKind(beside)) === 'file'
+    const hasConfig = (await kindOf(beside)) === 'file'
     return { configJson: hasConfig ? toPlain(parseJson(await readWhole(beside), beside)) : null, source }
   } catch (error) {
     await source.close()

@@ -89,6 +89,7 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
   const { output } = flags
   if (output !== undefined) await checkOutput(output)
   const text = prompt ?? (await readText(flags.text as string))
+  if (text === '') throw new UsageError('PROMPT', 'prompt: expected some text, got none')
   const decided = await withModel(session, flags, (opt) => decide(opt, text, flags))
   await session.print(
     flags.json ? `${JSON.stringify(summary(decided, flags), null, 2)}\n` : picture(decided, flags),

@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander'
 import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { parameterShapes } from '../../model/opt/names.ts'
-import { fileKind, joinPath, makeFolder } from '../../platform/platform.ts'
+import { joinPath, makeFolder } from '../../platform/platform.ts'
 import { embeddedName, findModel } from '../../io/find_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import {
@@ -28,7 +28,7 @@ import {
 } from '../../train/pretrain_settings.ts'
 import type { TrainerState } from '../../train/pretrain_trainer.ts'
 import { backendOption, quietOption } from '../flags.ts'
-import { whileWriting } from '../output.ts'
+import { outputKind, whileWriting } from '../output.ts'
 import { readPlan, readWindows, writePlan, type ModelPlan } from '../pretrain_inputs.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, seedFlag, wholeFlag } from '../values.ts'
@@ -158,14 +158,14 @@ function settingsOf(flags: PretrainFlags, others: PretrainSettings): PretrainSet
 
 /** @throws UsageError OUTPUT for what is no folder, or one that holds a model or a run that would be lost */
 async function checkFolder(folder: string, resume: boolean): Promise<void> {
-  const kind = await fileKind(folder)
+  const kind = await outputKind(folder)
   if (kind === 'file' || kind === 'other')
     throw new UsageError('OUTPUT', `${folder}: expected a folder to write, got a file`)
   if (resume || kind === 'missing') return
   if (await hasCheckpoint(folder))
     throw new UsageError('OUTPUT', `${folder}: expected no run in it, got one; --resume goes on with it`)
   for (const name of ['model.safetensors', 'pytorch_model.bin'])
-    if ((await fileKind(joinPath(folder, name))) !== 'missing')
+    if ((await outputKind(joinPath(folder, name))) !== 'missing')
       throw new UsageError('OUTPUT', `${folder}: expected a folder without a model, got ${name} in it`)
 }
 

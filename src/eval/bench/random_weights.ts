@@ -7,7 +7,13 @@
  */
 import { InputError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
-import { checkRows, rowsOf, type TensorInfo, type TensorSource } from '../../tensor/tensor_source.ts'
+import {
+  checkRows,
+  rowsOf,
+  type StoredRows,
+  type TensorInfo,
+  type TensorSource,
+} from '../../tensor/tensor_source.ts'
 
 /** Numbers of the block. */
 const PERIOD = 65521
@@ -69,6 +75,17 @@ export class RandomSource implements TensorSource {
     if (info.shape.length === 1) return new Float32Array(count).fill(name.endsWith('norm.weight') ? 1 : 0)
     const { columns } = rowsOf(info.shape)
     return this.#block.take((this.#starts.get(name) ?? 0) + first * columns, count * columns)
+  }
+
+  /** @throws InputError TENSOR_MISSING */
+  async *stream(name: string, partLength: number): AsyncGenerator<StoredRows> {
+    const info = this.#find(name)
+    const { rows, columns } = rowsOf(info.shape)
+    const atOnce = Math.max(1, Math.floor(partLength / (4 * columns)))
+    for (let first = 0; first < rows; first += atOnce) {
+      const values = await this.readRows(name, first, Math.min(atOnce, rows - first))
+      yield { first, bytes: new Uint8Array(values.buffer) }
+    }
   }
 
   async close(): Promise<void> {}

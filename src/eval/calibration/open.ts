@@ -4,7 +4,8 @@
  * What is read is what was written: every file is held against the manifest and its own checksum.
  */
 import type { UnitScores } from '../../masks/selection.ts'
-import { exists, joinPath } from '../../platform/platform.ts'
+import { joinPath } from '../../platform/platform.ts'
+import { isThere } from '../../io/files.ts'
 import { refusal } from '../../io/refusal.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import { ScoreAggregate, type Aggregation } from './aggregate.ts'
@@ -21,7 +22,7 @@ export async function openCalibration(folder: string): Promise<Calibration> {
   const stored = await readManifest(folder)
   const { manifest } = stored
   const expect = async (name: string): Promise<void> => {
-    if (await exists(joinPath(folder, name))) return
+    if (await isThere(joinPath(folder, name))) return
     const expected = `a finished calibration with ${name} (the same "calibrate" command goes on where it stopped)`
     throw refusal('CALIBRATION_INCOMPLETE', folder, expected, 'none')
   }

@@ -17,7 +17,7 @@
 import type { UnitScores } from '../../masks/selection.ts'
 import { openSafetensors } from '../../io/safetensors.ts'
 import { writeSafetensors, type TensorForm, type TensorsToWrite } from '../../io/safetensors_writer.ts'
-import { refusal } from '../../io/refusal.ts'
+import { quote, refusal } from '../../io/refusal.ts'
 import { sha256 } from '../../platform/platform.ts'
 import { decodeFloats, decodeIntegers } from '../../tensor/dtypes.ts'
 import type { RawTensorSource } from '../../tensor/tensor_source.ts'
@@ -242,7 +242,7 @@ async function readTensors(
   try {
     const found = source.metadata.get('calibration') ?? 'none'
     if (found !== identity)
-      throw refusal('CALIBRATION_SHARD', path, `a file of calibration ${identity}`, found.slice(0, 64))
+      throw refusal('CALIBRATION_SHARD', path, `a file of calibration ${identity}`, quote(found))
     const forms = await formsOf(source)
     const describe = (of: ReadonlyMap<string, TensorForm>): string =>
       [...of]

@@ -11,7 +11,7 @@ import { collectExample, type GroupedExample } from '../calibration/examples.ts'
 import { hashMask, hashWindows } from '../calibration/manifest.ts'
 import { openCalibration } from '../calibration/open.ts'
 import type { ThreadModel } from '../calibration/pool.ts'
-import type { PartStore } from '../part_store.ts'
+import { asCache, type PartStore } from '../part_store.ts'
 import type { Window } from '../windows.ts'
 
 /** What a calibration needs of a lab. */
@@ -90,12 +90,14 @@ async function fillFolder(
   })
   const source = { name: dataName, windows }
   const examples = windows.length
-  await calibrateToFolder(
-    { model, modelHash, source, examples, folder, criteria: sorted, seed, keepSequence, mask, threads },
-    ({ stage, done, total }) => {
-      if (stage === 'calibrate') onWindow(done, total)
-    },
-    signal,
+  await asCache(folder, () =>
+    calibrateToFolder(
+      { model, modelHash, source, examples, folder, criteria: sorted, seed, keepSequence, mask, threads },
+      ({ stage, done, total }) => {
+        if (stage === 'calibrate') onWindow(done, total)
+      },
+      signal,
+    ),
   )
   return folder
 }

@@ -44,8 +44,8 @@ async function readValues(source: RawTensorSource, name: string): Promise<ArrayL
 
 /**
  * The cases of a file. `attention_mask` may be absent (nothing is padding), as may labels and masks.
- * @throws InputError PARITY_CASES if input_ids is missing, a shape differs from its, or a label stands at padding or at
- *   a first token, which nothing scores
+ * @throws InputError PARITY_CASES if input_ids is missing, a shape differs from its, a number is not whole, or a label
+ *   stands at padding or at a first token, which nothing scores
  */
 export async function readParityCases(path: string): Promise<ParityCases> {
   const tensors = await readParityFile(path)
@@ -63,7 +63,7 @@ export async function readParityCases(path: string): Promise<ParityCases> {
   return {
     B,
     T,
-    inputIds: Int32Array.from(ids.values),
+    inputIds: whole(path, 'input_ids', ids),
     attentionMask,
     labels,
     headMask: tensors.get('head_mask') ?? null,
@@ -80,10 +80,21 @@ function readTable(
 ): Int32Array | null {
   const tensor = tensors.get(name)
   if (!tensor) return null
-  if (tensor.shape.join() === `${B},${T}`) return Int32Array.from(tensor.values)
+  if (tensor.shape.join() === `${B},${T}`) return whole(path, name, tensor)
   throw new InputError(
     'PARITY_CASES',
     `${path} ${name}: expected [${B}, ${T}], got [${tensor.shape.join(', ')}]`,
+  )
+}
+
+/** Floats are accepted where they are whole numbers: some libraries have no other numbers. */
+function whole(path: string, name: string, { values }: ParityTensor): Int32Array {
+  const integers = Int32Array.from(values)
+  const at = integers.findIndex((value, i) => value !== values[i])
+  if (at < 0) return integers
+  throw new InputError(
+    'PARITY_CASES',
+    `${path} ${name}: expected whole numbers of 32 bits, got ${values[at]}`,
   )
 }
 

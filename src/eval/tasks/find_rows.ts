@@ -1,8 +1,9 @@
 /**
  * Where the rows of a task are: a file named for it, or one of the usual names in a folder.
  */
+import { isThere } from '../../io/files.ts'
 import { readRowFile, type PlacedRow } from '../../io/row_file.ts'
-import { exists, joinPath } from '../../platform/platform.ts'
+import { joinPath } from '../../platform/platform.ts'
 import { InputError, MissingError } from '../../tensor/errors.ts'
 
 /** What may stand between a task's name and the ending of its file, in the order they are looked for. */
@@ -46,7 +47,7 @@ async function firstOf(folder: string, task: string, between: readonly string[])
   for (const part of between)
     for (const ending of endings) {
       const path = joinPath(folder, `${task}${part}${ending}`)
-      if (await exists(path)) return path
+      if (await isThere(path)) return path
     }
   return null
 }

@@ -8,6 +8,7 @@
  */
 import { LONGEST_CONTEXT } from '../../ops/attention.ts'
 import { InputError } from '../../tensor/errors.ts'
+import { quote } from '../../tensor/quote.ts'
 
 /** The sizes and switches of a model. */
 export interface OptConfig {
@@ -156,6 +157,5 @@ function describe(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object') return 'an object'
-  const text = JSON.stringify(value)
-  return text.length > 40 ? `${text.slice(0, 40)}...` : text
+  return typeof value === 'string' ? quote(value) : String(value)
 }

@@ -11,7 +11,7 @@ import { BufferScope } from '../../backends/buffer_scope.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import type { OptConfig } from './config.ts'
-import { makeMatrix, storedBytes, storeRows, type Matrix, type Storage } from './matrix.ts'
+import { makeMatrix, storedBytes, storeRows, transpose, type Matrix, type Storage } from './matrix.ts'
 import { modules, names, parameterShapes } from './names.ts'
 import type { RowChunk } from './weight_reader.ts'
 
@@ -48,9 +48,9 @@ export async function loadParameter(
   const [rows, columns = 1] = shape
   if (isInputMajor(name)) return loadTurned(scope, rows, columns, storage, chunks)
   const { backend } = scope
-  const matrix = makeMatrix(scope, storage, rows, columns)
+  const matrix = makeMatrix(scope, storage, rows, columns, 'anything')
   for await (const { start, values } of chunks)
-    if (storage === 'f32') backend.write(matrix.weight, values, start)
+    if (storage === 'f32' || values instanceof Uint16Array) backend.write(matrix.weight, values, start)
     else {
       const x = backend.upload(values)
       try {
@@ -71,14 +71,20 @@ async function loadTurned(
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
   const { backend } = scope
-  const matrix = makeMatrix(scope, storage, I, O)
+  const matrix = makeMatrix(scope, storage, I, O, 'anything')
   const waiting = new BufferScope(backend)
   try {
-    const asStored = waiting.allocate(O * I)
-    for await (const { start, values } of chunks) backend.write(asStored, values, start)
-    const turned = storage === 'f32' ? matrix.weight : waiting.allocate(O * I)
-    backend.ops.transpose(turned, asStored, O, I)
-    if (storage !== 'f32') storeRows(backend, matrix, turned, 0, I, O)
+    let asStored: Buffer | null = null // [O, I]
+    for await (const { start, values } of chunks) {
+      const dtype = values instanceof Uint16Array ? matrix.weight.dtype : 'f32'
+      asStored ??= waiting.allocate(O * I, dtype, 'anything')
+      backend.write(asStored, values, start)
+    }
+    if (asStored === null) return matrix
+    const isAsHeld = asStored.dtype === matrix.weight.dtype
+    const turned = isAsHeld ? matrix.weight : waiting.allocate(O * I, 'f32', 'anything')
+    transpose(backend, turned, asStored, O, I)
+    if (!isAsHeld) storeRows(backend, matrix, turned, 0, I, O)
     return matrix
   } finally {
     waiting.dispose()

@@ -94,10 +94,29 @@ export function lookUp(
 
 // ---- How one is made ------------------------------------------------------------------------------------------
 
-/** A matrix of zeros that lives as long as the scope. */
-export function makeMatrix(scope: BufferScope, storage: Storage, rows: number, columns: number): Matrix {
-  const weight = scope.allocate(rows * columns, dtypes[storage])
-  return { weight, scales: storage === 'int8' ? scope.allocate(rows) : null }
+/** A matrix of zeros, or of anything for who writes all of it, that lives as long as the scope. */
+export function makeMatrix(
+  scope: BufferScope,
+  storage: Storage,
+  rows: number,
+  columns: number,
+  contents: 'zeros' | 'anything' = 'zeros',
+): Matrix {
+  const weight = scope.allocate(rows * columns, dtypes[storage], contents)
+  return { weight, scales: storage === 'int8' ? scope.allocate(rows, 'f32', contents) : null }
+}
+
+/** y = xᵀ, of float32 or of patterns of half precision. */
+export function transpose(
+  { ops }: Backend,
+  y: Buffer, // [I, O]
+  x: Buffer, // [O, I]
+  O: number,
+  I: number,
+): void {
+  if (x.dtype === 'bf16') return ops.transpose_bf16(y, x, O, I)
+  if (x.dtype === 'f16') return ops.transpose_f16(y, x, O, I)
+  ops.transpose(y, x, O, I)
 }
 
 /** Stores whole rows of float32 numbers, from row `first` on: rounded to the matrix's storage. */

@@ -7,6 +7,7 @@
  * Shapes are compared before any value is read.
  */
 import { InputError } from '../../tensor/errors.ts'
+import { shownName } from '../../tensor/quote.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
 
@@ -115,7 +116,7 @@ export function matchTensors(config: OptConfig, tensors: ReadonlyMap<string, Ten
     if (other !== undefined)
       throw new InputError(
         'TENSOR_DUPLICATE',
-        `${canonical}: expected one tensor, got ${other} and ${name}`,
+        `${shownName(canonical)}: expected one tensor, got ${shownName(other)} and ${shownName(name)}`,
         {
           tensor: name,
         },
@@ -144,7 +145,7 @@ function refuseExtraBlock(config: OptConfig, name: string, canonical: string): v
   if (layer !== null && layer >= config.layers)
     throw new InputError(
       'TENSOR_EXTRA',
-      `${name}: expected blocks 0 to ${config.layers - 1}, got block ${layer}`,
+      `${shownName(name)}: expected blocks 0 to ${config.layers - 1}, got block ${layer}`,
       {
         tensor: name,
       },

@@ -4,7 +4,7 @@
  * The first feed is the prompt and is never cut. A later feed is cut where the planner is asked again, so that each piece
  * runs under one mask whoever feeds it, token by token or at once.
  */
-import type { UnitMask } from '../../masks/mask.ts'
+import { expectMask, type UnitMask } from '../../masks/mask.ts'
 import type { LayerMask, MaskPlanner } from '../../masks/planner.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { OptConfig } from './config.ts'
@@ -31,11 +31,16 @@ export class Plan {
   #contexts: Float32Array = new Float32Array(0)
   #prompt = 0
 
-  /** @throws UsageError PLANNER for one that decides both ways or is to be shown the answer; PLACEMENT, EVERY */
+  /** @throws UsageError PLANNER for one that decides both ways or neither, or is to be shown the answer; PLACEMENT, EVERY */
   constructor(planner: MaskPlanner, { layers, width }: OptConfig) {
     const { name, placement = 0, every, afterAttention, beforeLayer } = planner
     if (afterAttention && beforeLayer)
       throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got two`)
+    if (typeof (afterAttention ?? beforeLayer) !== 'function')
+      throw new UsageError(
+        'PLANNER',
+        `planner ${name}: expected afterAttention or beforeLayer to decide by, got neither`,
+      )
     if (planner.leaky)
       throw new UsageError(
         'PLANNER',
@@ -79,7 +84,7 @@ export class Plan {
   /**
    * The heads' outputs of a piece have left layer `placement`: remembers what may be shown later, and asks if it is time.
    * @param context [T, D], read when it is needed
-   * @throws UsageError PLANNER_MASK if a layer that has run dense is not dense in the mask
+   * @throws UsageError MASK_SHAPE for what is no mask, PLANNER_MASK if a layer that has run dense is not dense in it
    */
   afterAttention(piece: Piece, tokens: Int32Array, context: () => Float32Array): UnitMask | null {
     const { planner } = this
@@ -95,6 +100,7 @@ export class Plan {
     // One that is asked once is shown nothing more.
     if (!this.keepsEveryKey) this.#contexts = new Float32Array(0)
     if (!mask) return null
+    expectMask(mask)
     this.#expectDense(mask)
     return mask
   }

@@ -10,7 +10,7 @@
  * Sequences are unpadded and start at position 0 (batch.ts takes padding away).
  */
 import type { Backend, Buffer } from '../../backends/backend.ts'
-import { denseMask, makeMask, type UnitMask } from '../../masks/mask.ts'
+import { checkTable, denseMask, makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { LayerMask, MaskPlanner } from '../../masks/planner.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { activateBlock, denseBlock, type ActiveBlock, type MaskMode } from './active_block.ts'
@@ -309,6 +309,10 @@ export class Sequence {
     const decided = this.#plan?.beforeLayer(piece, layer, (rows) => this.#host(backend, block.input, rows))
     if (decided === undefined) return
     if (layer === 0 || !this.#mask) this.#mask = copyMask(this.#mask ?? denseMask(shape))
+    if (decided) {
+      checkTable(decided.heads, 'head mask', 1, shape.heads)
+      checkTable(decided.neurons, 'neuron mask', 1, shape.neurons)
+    }
     const kept = layerMask(this.#mask, layer)
     kept.heads.set(decided?.heads ?? new Float32Array(shape.heads).fill(1))
     kept.neurons.set(decided?.neurons ?? new Float32Array(shape.neurons).fill(1))

@@ -3,7 +3,7 @@
  */
 import type { Buffer } from '../../backends/backend.ts'
 import type { BufferScope } from '../../backends/buffer_scope.ts'
-import type { UnitMask, UnitShape } from '../../masks/mask.ts'
+import { expectMask, type UnitMask, type UnitShape } from '../../masks/mask.ts'
 import type { LayerMask } from '../../masks/planner.ts'
 import { UsageError } from '../../tensor/errors.ts'
 
@@ -49,6 +49,7 @@ export function allUnits(heads: number, headSize: number, neurons: number): Laye
  * @throws UsageError MASK_SHAPE, MASK_VALUE
  */
 export function checkMask(mask: UnitMask, shape: UnitShape, skips = false): void {
+  expectMask(mask)
   const words = ({ layers, heads, neurons }: UnitShape): string =>
     `${layers} layers of ${heads} heads and ${neurons} neurons`
   if (words(mask.shape) !== words(shape))

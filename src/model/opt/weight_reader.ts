@@ -1,14 +1,24 @@
 /**
  * The parameters of a checkpoint as rows on their way to a backend: read a few megabytes at a time, judged, counted.
  *
- * The host holds a chunk or two of them at any time, however large the tensor is.
+ * The host holds a chunk or two of them at any time, however large the tensor is. Numbers that the file has in the storage
+ * they are wanted in go as they are; others go as float32.
  */
+import { decodeFloats, elementSize, findNonFinite } from '../../tensor/dtypes.ts'
 import { InputError } from '../../tensor/errors.ts'
 import type { Storage } from './matrix.ts'
-import { rowsOf, type TensorInfo, type TensorSource } from '../../tensor/tensor_source.ts'
+import { rowsOf, type SourceDtype, type TensorInfo, type TensorSource } from '../../tensor/tensor_source.ts'
 
-/** The most numbers in a chunk: 8 MiB of float32. A row that is longer is a chunk by itself. */
-const CHUNK_LENGTH = 2 ** 21
+/** Stored bytes in a chunk: few enough to stay in a cache on their way. A row that is longer is a chunk by itself. */
+const CHUNK_BYTES = 2 ** 21
+
+/** How the numbers of a storage lie in a file, where a file can have them. */
+const sameInFile: Readonly<Record<Storage, SourceDtype | null>> = {
+  f32: 'F32',
+  f16: 'F16',
+  bf16: 'BF16',
+  int8: null,
+}
 
 /** How far a load has come. */
 export interface LoadProgress {
@@ -40,7 +50,8 @@ export interface LoadOptions {
 export interface RowChunk {
   /** The place of its first number among those of the parameter. */
   readonly start: number
-  readonly values: Float32Array
+  /** float32, or patterns of the half precision that was asked for; good until the next chunk is asked for. */
+  readonly values: Float32Array | Uint16Array
 }
 
 /** Reads parameters out of a checkpoint, each of them once. */
@@ -50,6 +61,8 @@ export class WeightReader {
   readonly #options: LoadOptions
   readonly #totalBytes: number
   #loadedBytes = 0
+  /** Where halves are widened, chunk after chunk. */
+  #room: Float32Array | undefined
 
   /** @param stored the checkpoint's name of each parameter, by Hugging Face name (`matchTensors`) */
   constructor(source: TensorSource, stored: ReadonlyMap<string, string>, options: LoadOptions) {
@@ -60,33 +73,48 @@ export class WeightReader {
   }
 
   /**
-   * One parameter from its first row to its last. A chunk counts as loaded when the next one is asked for.
-   * @throws InputError WEIGHT_NOT_FINITE; what the source throws; the signal's reason
+   * One parameter from its first row to its last, for a storage. A chunk counts as loaded when the next one is asked for.
+   * @throws InputError WEIGHT_NOT_FINITE, DTYPE; what the source throws; the signal's reason
    */
-  async *chunks(parameter: string): AsyncGenerator<RowChunk> {
+  async *chunks(parameter: string, storage: Storage): AsyncGenerator<RowChunk> {
     const { signal, onProgress, allowNonFinite } = this.#options
-    const { name, shape, byteLength } = this.#stored.get(parameter) as TensorInfo
-    const { rows, columns } = rowsOf(shape)
-    const atOnce = Math.max(1, Math.floor(CHUNK_LENGTH / columns))
-    for (let first = 0; first < rows; first += atOnce) {
+    const { name, shape, dtype } = this.#stored.get(parameter) as TensorInfo
+    const { columns } = rowsOf(shape)
+    signal?.throwIfAborted()
+    for await (const { first, bytes } of this.#source.stream(name, CHUNK_BYTES)) {
       signal?.throwIfAborted()
-      const count = Math.min(atOnce, rows - first)
       const start = first * columns
-      const values = await this.#source.readRows(name, first, count)
-      if (!allowNonFinite) refuseNonFinite(name, start, values)
+      const asStored = dtype === sameInFile[storage] && bytes.byteOffset % elementSize(dtype) === 0
+      const values =
+        asStored && elementSize(dtype) === 2
+          ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2)
+          : this.#widen(dtype, bytes, name)
+      if (!allowNonFinite) {
+        const judged = values instanceof Uint16Array ? dtype : 'F32'
+        const at = findNonFinite(judged, values)
+        if (at >= 0) throw notFinite(name, start + at, judged, values.subarray(at, at + 1))
+      }
       yield { start, values }
-      this.#loadedBytes += (byteLength / rows) * count
+      this.#loadedBytes += bytes.length
       onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
     }
   }
+
+  #widen(dtype: SourceDtype, bytes: Uint8Array, name: string): Float32Array {
+    if (elementSize(dtype) === 2) this.#room ??= new Float32Array(CHUNK_BYTES / 2)
+    return decodeFloats(dtype, bytes, name, this.#room)
+  }
 }
 
-function refuseNonFinite(name: string, start: number, values: Float32Array): void {
-  for (let i = 0; i < values.length; i++)
-    if (!Number.isFinite(values[i]))
-      throw new InputError(
-        'WEIGHT_NOT_FINITE',
-        `${name}[${start + i}]: expected a finite number, got ${values[i]}`,
-        { tensor: name },
-      )
+function notFinite(
+  tensor: string,
+  at: number,
+  dtype: SourceDtype,
+  one: Float32Array | Uint16Array,
+): InputError {
+  const bytes = new Uint8Array(one.buffer, one.byteOffset, one.byteLength)
+  const [value] = decodeFloats(dtype, bytes, tensor)
+  return new InputError('WEIGHT_NOT_FINITE', `${tensor}[${at}]: expected a finite number, got ${value}`, {
+    tensor,
+  })
 }

@@ -77,17 +77,11 @@ export async function loadWeights(
   const places = new Places(config, backend, storage, bytesPerBackend)
   const parameters = new Map<string, Matrix>()
   try {
-    for (const [name, shape] of parameterShapes(config))
-      parameters.set(
-        name,
-        await loadParameter(
-          places.scopeOf(name),
-          name,
-          shape,
-          storageOf(name, shape, storage),
-          reader.chunks(name),
-        ),
-      )
+    for (const [name, shape] of parameterShapes(config)) {
+      const own = storageOf(name, shape, storage)
+      const chunks = reader.chunks(name, own)
+      parameters.set(name, await loadParameter(places.scopeOf(name), name, shape, own, chunks))
+    }
   } catch (error) {
     places.dispose()
     throw error

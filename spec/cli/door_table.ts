@@ -1,0 +1,338 @@
+/**
+ * Every wrong value that a flag or an argument can be given, and what is said of it.
+ *
+ * Keys are a flag with what it takes ("--sparsity <share>"), for all commands that have it, or behind a command's name
+ * for that one alone. Flags with a list of choices need no row: their wrong values follow from the list.
+ */
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { root, tinyFolder } from './run_cli.ts'
+
+/** A wrong value and its refusal. */
+export interface Wrong {
+  readonly value: string
+  readonly exitCode: 2 | 3 | 4 | 5
+  readonly code: string
+  /** Words of the line. */
+  readonly says: string
+}
+
+/** Wrong values of one flag or argument. */
+export interface Door {
+  /** What has to stand beside the flag so that it is looked at. */
+  readonly beside?: readonly string[]
+  readonly wrong: readonly Wrong[]
+}
+
+const usage = (code: string, says: string, ...values: readonly string[]): Wrong[] =>
+  values.map((value) => ({ value, exitCode: 2, code, says }))
+const input = (code: string, says: string, value: string): Wrong => ({ value, exitCode: 3, code, says })
+
+const share: Door = {
+  wrong: usage('SPARSITY', 'a share from 0 to 1', '1.2', '-0.1', 'NaN', '', 'half', '1e1'),
+}
+const shares: Door = {
+  wrong: usage('SPARSITY', 'a share from 0 to 1', '1.2', '0.5,-0.1', '0.5,NaN', '', '0.5,', '0.5;0.7'),
+}
+const whole = (least: number, ...more: string[]): Door => ({
+  wrong: usage('VALUE', 'a whole number', `${least - 1}`, '-1', '1.5', 'NaN', '', '1e3', '0x10', ...more),
+})
+const number = (...outside: string[]): Door => ({
+  wrong: usage('VALUE', 'a number', 'NaN', '', 'much', '1,5', 'Infinity', ...outside),
+})
+const names = (code: string, says: string): Door => ({ wrong: usage(code, says, 'no-such', '', ',') })
+const threads: Door = { wrong: usage('VALUE', 'auto or a whole number', '0', '-1', '1.5', '', 'all', '33') }
+
+/** What stands in a folder so that every kind of wrong path can be given. */
+export interface Places {
+  readonly none: string
+  readonly folder: string
+  readonly file: string
+  /** A link that leads to itself: nobody can open it, whatever they are allowed. */
+  readonly loop: string
+  /** A path below a file. */
+  readonly below: string
+  readonly text: string
+  /** Rows of copa. */
+  readonly rows: string
+  /** A folder that is not there yet and may be made. */
+  readonly fresh: string
+  /** Where a calibration is, once `calibrationArguments` were run. */
+  readonly calibration: string
+}
+
+/** Makes the places. @param folder an empty folder */
+export function makePlaces(folder: string): Places {
+  const at = (name: string): string => join(folder, name)
+  mkdirSync(at('folder'))
+  writeFileSync(at('file'), 'no model, no mask, no rows')
+  symlinkSync(at('loop'), at('loop'))
+  writeFileSync(at('text'), 'The captain looked at the sea, and the men looked at him. '.repeat(30))
+  const row = {
+    premise: 'It rained.',
+    choice1: 'It was wet.',
+    choice2: 'It was dry.',
+    question: 'effect',
+    label: 0,
+  }
+  writeFileSync(at('copa.jsonl'), `${JSON.stringify(row)}\n`)
+  return {
+    none: at('none'),
+    folder: at('folder'),
+    file: at('file'),
+    loop: at('loop'),
+    below: join(at('file'), 'below'),
+    text: at('text'),
+    rows: at('copa.jsonl'),
+    fresh: at('fresh'),
+    calibration: at('calibration'),
+  }
+}
+
+/** The arguments that make the calibration, in a moment. */
+export function calibrationArguments({ calibration, text }: Places): string[] {
+  const sizes = ['--examples', '2', '--prompt', '8', '--continuation', '8', '--threads', '1']
+  return ['calibrate', '--output', calibration, '--text', text, ...sizes]
+}
+
+/** What each command is given so that it would run. */
+export function leastArguments({
+  fresh,
+  rows,
+  text,
+  calibration,
+}: Places): Readonly<Record<string, readonly string[]>> {
+  const cases = join(tinyFolder, 'cases/batch.safetensors')
+  return {
+    '': [],
+    reproduce: ['--quick'],
+    calibrate: ['--output', fresh],
+    train: ['--calibration', calibration, '--output', `${fresh}.safetensors`],
+    generate: ['a'],
+    masks: ['a'],
+    perplexity: ['--text', text],
+    eval: ['--tasks', 'copa', '--rows', `copa=${rows}`],
+    parity: [],
+    'parity export': ['--cases', cases, '--output', `${fresh}.safetensors`],
+    'parity check': [cases, cases],
+    inspect: ['embedded'],
+    convert: ['embedded', fresh],
+    cost: [],
+    bench: ['--quick'],
+    pretrain: ['--output', fresh],
+    doctor: [],
+  }
+}
+
+/** The rows. */
+export function makeDoors(places: Places): Readonly<Record<string, Door>> {
+  const { none, folder, file, loop, below } = places
+  const read = (missing = 'FILE_MISSING'): Wrong[] => [
+    input(missing, 'got nothing', none),
+    input(missing, 'got nothing', below),
+    input(missing, 'got nothing', ''),
+    input('FILE_KIND', 'got a folder', folder),
+    input('FILE_READ', 'got ELOOP', loop),
+    input('FILE_READ', 'got ENAMETOOLONG', 'a'.repeat(300)),
+  ]
+  const model: Door = {
+    wrong: [
+      input('MODEL_MISSING', 'got nothing', none),
+      input('MODEL_MISSING', 'got nothing', ''),
+      input('MODEL_CONFIG', 'config.json', folder),
+      input('MODEL_CONFIG', 'config.json', file),
+      input('FILE_READ', 'got ELOOP', loop),
+    ],
+  }
+  const weights: Door = {
+    wrong: [
+      ...model.wrong.filter(({ value }) => value !== file),
+      input('MODEL_FORMAT', 'ends with .safetensors', file),
+    ],
+  }
+  const revision: Door = {
+    beside: ['--model', 'nobody/nothing', '--offline'],
+    wrong: usage('HUB_REVISION', 'a branch, a tag', '../x', '', '/a', 'a/../b'),
+  }
+  const written: Door = {
+    wrong: [
+      ...usage('OUTPUT', 'got a folder', folder),
+      ...usage('OUTPUT', 'an existing folder', join(none, 'x'), below),
+      ...usage('OUTPUT', 'got nothing', ''),
+      ...usage('OUTPUT', 'got ELOOP', loop),
+      ...usage('OUTPUT', 'got a device', '/dev/null'),
+    ],
+  }
+  const writtenFolder: Door = {
+    wrong: [
+      ...usage('OUTPUT', 'got a file', file),
+      ...usage('OUTPUT', 'got nothing', ''),
+      ...usage('OUTPUT', 'got ELOOP', loop),
+    ],
+  }
+  const text: Door = { wrong: read() }
+  const predictor: Door = {
+    wrong: [...read(), input('SAFETENSORS_HEADER_LIMIT', 'a safetensors header', file)],
+  }
+  const calibration = (...beside: string[]): Door => ({
+    beside,
+    wrong: [
+      input('FILE_MISSING', 'got nothing', none),
+      input('FILE_MISSING', 'got nothing', folder),
+      input('FILE_MISSING', 'got nothing', file),
+      input('FILE_READ', 'got ELOOP', loop),
+    ],
+  })
+  const tasks = names('TASK_NAME', 'names of piqa')
+  const rows: Door = {
+    beside: ['--tasks', 'copa'],
+    wrong: [
+      ...usage('VALUE', 'TASK=FILE', '', 'copa', 'copa=', 'no-such=x', '=x'),
+      input('FILE_MISSING', 'got nothing', `copa=${none}`),
+      input('FILE_KIND', 'got a folder', `copa=${folder}`),
+      input('FILE_READ', 'got ELOOP', `copa=${loop}`),
+    ],
+  }
+  const data: Door = {
+    beside: ['--tasks', 'copa'],
+    wrong: [none, folder, file].map((value) => ({
+      value,
+      exitCode: 4,
+      code: 'ROWS_MISSING',
+      says: 'copa.jsonl',
+    })),
+  }
+  return {
+    // What several commands have.
+    '--model <name>': model,
+    '--revision <name>': revision,
+    '--sparsity <share>': share,
+    '--sparsity <list>': shares,
+    '--head-sparsity <share>': share,
+    '--neuron-sparsity <share>': share,
+    '--seed <number>': whole(0, '4294967296'),
+    '--threads <count>': threads,
+    '--every <count>': whole(1),
+    '--limit <count>': whole(1),
+    '--shots <count>': whole(0),
+    '--prompt <count>': whole(1),
+    '--continuation <count>': whole(1),
+    '--output <file>': written,
+    '--output <dir>': writtenFolder,
+    '--html <file>': written,
+    '--text <file...>': text,
+    '--predictor <file>': predictor,
+    '--calibration <dir>': calibration(),
+    '--tasks <list>': tasks,
+    '--rows <task=file>': rows,
+    '--data <dir>': data,
+    '--batch <count>': whole(1),
+    '--rate <number>': number('-1'),
+    '--decay <number>': number('-1'),
+    // reproduce
+    '--experiment <names>': names('EXPERIMENT', 'two-by-two'),
+    '--examples <count>': whole(1),
+    '--seeds <list>': { wrong: usage('VALUE', 'a whole number', '-1', '0,1.5', '', '0,', '4294967296') },
+    '--save-predictor <file>': written,
+    'reproduce --cache <dir>': {
+      wrong: [file, below, loop].map((value) => ({ value, exitCode: 5, code: 'CACHE', says: 'cache' })),
+    },
+    // calibrate
+    '--criteria <list>': names('CRITERION_NAME', 'names of plainact'),
+    'calibrate --prompt <count>': whole(2),
+    'calibrate --threads <count>': whole(1, '65'),
+    'calibrate --rows <task=file>': rows,
+    'calibrate --mask <file>': predictor,
+    // train
+    'train --output <file>': written,
+    'train --criterion <name>': { wrong: usage('CRITERION_NAME', 'plainact', 'no-such', '') },
+    '--width <units>': whole(1),
+    '--head-width <units>': whole(1),
+    '--placement <layer>': whole(0),
+    '--top <list>': { wrong: usage('VALUE', 'a number from 0 to 1', '1.5', '-1', '', '0.3,', 'NaN') },
+    '--epochs <count>': whole(1),
+    '--patience <epochs>': whole(1),
+    '--held-out <share>': { wrong: usage('VALUE', 'a number from 0 to 0.9', '0.95', '-1', '', 'NaN') },
+    // generate
+    'generate <prompt>': { wrong: usage('PROMPT', 'some text', '') },
+    '--max-tokens <count>': { wrong: [...whole(1).wrong, ...usage('CONTEXT_LENGTH', 'together', '100000')] },
+    '--temperature <number>': number('-1', '101'),
+    '--top-k <count>': whole(1),
+    '--top-p <share>': { wrong: [...number('1.5', '-1').wrong, ...usage('VALUE', 'above 0', '0')] },
+    // masks
+    'masks <prompt>': { wrong: usage('PROMPT', 'some text', '') },
+    'masks --text <file>': { wrong: read() },
+    '--tokens <count>': whole(1),
+    '--continuation <text>': {
+      beside: ['--planner', 'oracle'],
+      wrong: usage('CONTINUATION', 'got nothing', ''),
+    },
+    // perplexity and eval
+    '--wikitext <file>': { wrong: read() },
+    '--stride <count>': whole(1),
+    '--planner <list>': names('PLANNER', 'dense'),
+    'perplexity --calibration <dir>': calibration('--planner', 'static'),
+    'eval --calibration <dir>': calibration('--planner', 'static'),
+    'eval --data <dir>': {
+      beside: ['--tasks', 'piqa'],
+      wrong: data.wrong.map((wrong) => ({ ...wrong, says: 'piqa.jsonl' })),
+    },
+    'eval --text <file...>': { beside: ['--tasks', 'continuation'], wrong: read() },
+    'eval --prompt <count>': whole(2),
+    // parity
+    'parity export --cases <file>': { wrong: read() },
+    'parity check <a>': { wrong: read() },
+    'parity check <b>': { wrong: read() },
+    '--tolerance <share>': number('-1'),
+    // inspect
+    'inspect <path>': weights,
+    'inspect --revision <name>': { ...revision, beside: ['nobody/nothing', '--offline'] },
+    'inspect --storage <names>': { wrong: usage('VALUE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
+    '--texts <count>': whole(1, '501'),
+    // convert
+    'convert <source>': weights,
+    'convert <output>': {
+      wrong: [...writtenFolder.wrong, ...usage('OUTPUT', 'an existing folder', join(none, 'x'), below)],
+    },
+    'convert --revision <name>': { ...revision, beside: ['nobody/nothing', places.fresh, '--offline'] },
+    '--shard-size <bytes>': { wrong: usage('VALUE', 'bytes', '0', '-1', '', 'NaN', '5XB', '1.5', '1e3') },
+    // cost
+    '--model <names>': names('COST_MODEL', 'opt-125m'),
+    '--hidden <count>': whole(1, '2000000'),
+    '--bandwidth <GB/s>': number('-1', '0', '1e7'),
+    // bench
+    '--shape <names>': names('SHAPE', 'opt-125m'),
+    '--layers <count>': whole(1, '2000000'),
+    'bench --storage <list>': names('STORAGE', 'f32, bf16, f16, int8'),
+    'bench --planner <list>': names('PLANNER', 'shadow'),
+    'bench --mask <file>': { beside: ['--model', root + tinyFolder], wrong: read() },
+    'bench --predictor <file>': { beside: ['--model', root + tinyFolder], wrong: read() },
+    '--test <list>': { wrong: usage('TEST', 'pp', 'no-such', '', 'pp0', 'tg-1', 'pp1.5', 'tg32@') },
+    '--rounds <count>': whole(1, '2000000'),
+    'bench --threads <list>': {
+      wrong: usage('VALUE', 'auto or a whole number', '0', '1,1.5', '', '1,', '33'),
+    },
+    // pretrain
+    '--config <path>': {
+      wrong: [
+        input('FILE_MISSING', 'got nothing', none),
+        input('FILE_MISSING', 'got nothing', folder),
+        input('JSON_SYNTAX', 'expected', file),
+        input('FILE_READ', 'got ELOOP', loop),
+      ],
+    },
+    '--tokenizer <dir>': {
+      wrong: [none, folder, file].map((value) => input('TOKENIZER_FILES', 'vocab.json', value)),
+    },
+    '--held-out <file...>': { beside: ['--text', places.text], wrong: read() },
+    '--steps <count>': whole(1),
+    '--length <count>': whole(2),
+    'pretrain --rate <number>': number('-1', '2'),
+    '--warmup <count>': whole(0),
+    '--floor <share>': number('-1', '2'),
+    'pretrain --decay <number>': number('-1', '2'),
+    '--clip <number>': number('-1', '0'),
+    '--evaluate-every <steps>': whole(1),
+    '--save-every <steps>': whole(1),
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Commands that take a moment, small enough to be stopped many times, and what is left of them.
+ */
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { runInside } from './run_inside.ts'
+
+/** A command to stop. */
+export interface Stoppable {
+  readonly name: string
+  /** Its arguments, where it writes to this place. @param again it is started a second time on the same place */
+  readonly args: (place: string, again?: boolean) => readonly string[]
+  /** What counts of its result: the same for two whole runs. Null where there is none yet. */
+  readonly resultOf: (place: string, stdout: string) => unknown
+  /** Whether what was printed when it was stopped is a beginning of what a whole run prints. */
+  readonly prints: 'beginning' | 'report'
+}
+
+/** Fields that differ from run to run: when, how long, and with which flags. */
+const passing = new Set([
+  'provenance',
+  'seconds',
+  'speed',
+  'tokensPerSecond',
+  'decodeTokensPerSecond',
+  'samples',
+  'argv',
+  'date',
+])
+
+function lasting(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(lasting)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).filter(([name]) => !passing.has(name) && !/second|time/i.test(name))
+  return Object.fromEntries(entries.map(([name, one]) => [name, lasting(one)]))
+}
+
+/** A JSON file without what passes; null if there is none. @throws SyntaxError for half a file */
+function reportAt(path: string): unknown {
+  return existsSync(path) ? lasting(JSON.parse(readFileSync(path, 'utf8'))) : null
+}
+
+/** The bytes of a file, or of every file of a folder by its name; null if there is none. */
+function bytesAt(path: string, but: readonly string[] = []): unknown {
+  if (!existsSync(path)) return null
+  if (!statSync(path).isDirectory()) return readFileSync(path).toString('base64')
+  const names = readdirSync(path).filter((name) => !but.includes(name))
+  return Object.fromEntries(names.map((name) => [name, readFileSync(join(path, name)).toString('base64')]))
+}
+
+/** The commands. @param folder for their inputs */
+export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
+  const text = join(folder, 'text')
+  writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(60))
+  const rows = join(folder, 'copa.jsonl')
+  const row = { choice1: 'It was wet.', choice2: 'It was dry.', question: 'effect', label: 0 }
+  writeFileSync(
+    rows,
+    Array.from(
+      { length: 60 },
+      (_, i) => `${JSON.stringify({ ...row, premise: `It rained on day ${i}.` })}\n`,
+    ).join(''),
+  )
+  const calibration = join(folder, 'calibration')
+  const windows = ['--text', text, '--prompt', '16', '--continuation', '16', '--threads', '1']
+  await runInside(['calibrate', '-o', calibration, ...windows, '--examples', '12'])
+  return [
+    {
+      name: 'generate',
+      args: () => ['generate', 'The captain', '--max-tokens', '240'],
+      resultOf: (_, stdout) => stdout,
+      prints: 'beginning',
+    },
+    {
+      name: 'calibrate',
+      args: (place) => ['calibrate', '-o', place, ...windows, '--examples', '40'],
+      resultOf: (place) => bytesAt(place),
+      prints: 'report',
+    },
+    {
+      name: 'train',
+      args: (place) => ['train', '--calibration', calibration, '-o', place, '--epochs', '60'],
+      resultOf: (place) => bytesAt(place),
+      prints: 'report',
+    },
+    {
+      name: 'perplexity',
+      args: (place) => ['perplexity', '--text', text, '--by', 'stream', '--stride', '64', '-o', place],
+      resultOf: (place) => reportAt(place),
+      prints: 'report',
+    },
+    {
+      name: 'eval',
+      args: (place) => ['eval', '--tasks', 'copa', '--rows', `copa=${rows}`, '-o', place],
+      resultOf: (place) => reportAt(place),
+      prints: 'report',
+    },
+    {
+      name: 'bench',
+      args: () => [
+        'bench',
+        '-m',
+        'fixtures/tiny-opt',
+        '--sparsity',
+        '0.5',
+        '--test',
+        'pp32,tg8',
+        '--rounds',
+        '5',
+      ],
+      // Figures are never the same; which rows there are is.
+      resultOf: (_, stdout) => stdout.match(/^\S+ .*(pp32|tg8)/gm)?.map((line) => line.split(/ {2,}/)[0]),
+      prints: 'report',
+    },
+    {
+      name: 'reproduce',
+      args: (place) => {
+        const few = ['--quick', '--limit', '1', '--examples', '2', '--sparsity', '0.5']
+        return ['reproduce', ...few, '--cache', `${place}.cache`, '-o', place]
+      },
+      resultOf: (place) => reportAt(place),
+      prints: 'report',
+    },
+    {
+      name: 'pretrain',
+      args: (place, again = false) => {
+        const few = ['--text', text, '--steps', '4', '--batch', '1', '--length', '32', '--save-every', '1']
+        const resumes = again && existsSync(join(place, 'training.safetensors'))
+        return ['pretrain', '-o', place, ...few, ...(resumes ? ['--resume'] : [])]
+      },
+      // The curve has the seconds of each step.
+      resultOf: (place) => bytesAt(place, ['loss.jsonl']),
+      prints: 'report',
+    },
+  ]
+}

@@ -1,0 +1,147 @@
+/**
+ * A cell: a thread in which readers are given inputs, with a limit of time and one of memory. What breaks a limit is
+ * ended, is a fault like any other, and the next input is tried in a new thread.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { Outcome } from './judge.ts'
+
+/** What a cell's thread is started with. */
+export interface Setting {
+  /** The URL of a module with `readers` and `inputsOf`. */
+  readonly module: string
+  /** [which input it is at, whether it is being read] */
+  readonly place: Int32Array<SharedArrayBuffer>
+  /** For files; the cell removes it, because a thread that is ended cannot. */
+  readonly folder: string
+}
+
+/** What a cell does: inputs `from` up to `to`, as many as the time allows. */
+export interface Job {
+  readonly reader: string
+  readonly from: number
+  readonly to: number
+  /** The inputs are these; else mutants of this seed; else those of the table. */
+  readonly inputs?: readonly Uint8Array[]
+  readonly seed?: number
+  readonly milliseconds?: number
+}
+
+export interface Limits {
+  /** For one input. */
+  readonly milliseconds: number
+  /** Of the thread's heap. */
+  readonly megabytes: number
+}
+
+/** Generous: a slow machine is no fault. */
+export const usualLimits: Limits = { milliseconds: 60_000, megabytes: 1024 }
+
+/** The readers of this project. */
+export const projectReaders: URL = new URL('./readers.ts', import.meta.url)
+
+/** See the head of this file. */
+export class Cell {
+  readonly #module: URL
+  readonly #limits: Limits
+  readonly #place = new Int32Array(new SharedArrayBuffer(8))
+  #worker: Worker | null = null
+  #folder = ''
+
+  constructor(module: URL = projectReaders, limits: Limits = usualLimits) {
+    this.#module = module
+    this.#limits = limits
+  }
+
+  /**
+   * Does a job, and tells what became of each input in order.
+   * @returns the first input that was not tried
+   */
+  async run(job: Job, onOutcome: (index: number, outcome: Outcome) => void): Promise<number> {
+    const end = performance.now() + (job.milliseconds ?? Infinity)
+    let next = job.from
+    while (next < job.to && performance.now() < end) {
+      const from = next
+      const fault = await this.#runPart({ ...job, from }, (index, outcome) => {
+        next = index + 1
+        onOutcome(index, outcome)
+      })
+      if (fault === 'done') break
+      if (fault === 'stained') continue
+      onOutcome(next, { kind: 'fault', what: fault })
+      next++
+    }
+    return next
+  }
+
+  /** Ends the thread. */
+  async close(): Promise<void> {
+    await this.#worker?.terminate()
+    this.#worker = null
+    if (this.#folder !== '') rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  /** Works until the job is done, the thread is not what it was, or it is no more: then what ended it. */
+  async #runPart(job: Job, onOutcome: (index: number, outcome: Outcome) => void): Promise<string> {
+    const worker = (this.#worker ??= await this.#start())
+    const listening = new AbortController()
+    const { signal } = listening
+    const hear = (event: string, handler: (value: never) => void): void => {
+      worker.on(event, handler as () => void)
+      signal.addEventListener('abort', () => worker.off(event, handler as () => void))
+    }
+    let watch: NodeJS.Timeout | undefined
+    try {
+      return await new Promise((resolve, reject) => {
+        const isReading = (): boolean => Atomics.load(this.#place, 1) === 1
+        let last = -1
+        let since = performance.now()
+        watch = setInterval(() => {
+          const index = isReading() ? Atomics.load(this.#place, 0) : -1
+          if (index !== last || index < 0) [last, since] = [index, performance.now()]
+          else if (performance.now() - since > this.#limits.milliseconds) {
+            clearInterval(watch)
+            resolve(this.close().then(() => 'no end in time'))
+          }
+        }, 50)
+        hear('error', (error: NodeJS.ErrnoException) => {
+          this.#worker = null
+          if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') resolve('no end of memory')
+          else if (isReading()) resolve(`thrown past the reader: ${error.name}`)
+          else reject(error)
+        })
+        // What runs out of memory near a limit may end without an error.
+        hear('exit', () => {
+          this.#worker = null
+          resolve('no end of memory')
+        })
+        hear('message', (message: 'done' | 'stained' | { index: number; outcome: Outcome }) => {
+          if (message === 'done') resolve(message)
+          else if (message === 'stained') resolve(this.close().then(() => message))
+          else onOutcome(message.index, message.outcome)
+        })
+        worker.postMessage(job, [])
+      })
+    } finally {
+      clearInterval(watch)
+      listening.abort()
+    }
+  }
+
+  #start(): Promise<Worker> {
+    this.#place.fill(0)
+    if (this.#folder !== '') rmSync(this.#folder, { recursive: true, force: true })
+    this.#folder = mkdtempSync(join(tmpdir(), 'shadowllm-cell-'))
+    const worker = new Worker(new URL('./cell_thread.ts', import.meta.url), {
+      workerData: { module: this.#module.href, place: this.#place, folder: this.#folder } satisfies Setting,
+      resourceLimits: { maxOldGenerationSizeMb: this.#limits.megabytes },
+      execArgv: [],
+    })
+    return new Promise((resolve, reject) => {
+      worker.once('error', reject)
+      worker.once('message', () => resolve(worker))
+    })
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * The table of hostile inputs: each reader gives exactly the answer that stands there, in bounded time and memory.
+ *
+ * Readers run in cells (cell.ts), which end what does not end by itself: a hang or a heap without end is a failed test,
+ * not a test run that never comes back.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { hostileInputs, triedElsewhere } from '../../fixtures/hostile/index.ts'
+import { LOADS, type HostileInput } from '../../fixtures/hostile/input.ts'
+import { root } from '../harness/syntax.ts'
+import { Cell } from './cell.ts'
+import { readFindings } from './findings.ts'
+import type { Outcome } from './judge.ts'
+import * as planted from './planted.ts'
+import { inputsOf, readers } from './readers.ts'
+
+/** The list, as it must be tried: letters and the last number. */
+const list = { ST: 25, IX: 6, ZP: 13, PK: 22, CF: 4, TK: 5, HB: 7, TR: 1 }
+const numbers = Object.entries(list).flatMap(([letters, last]) =>
+  Array.from({ length: last }, (_, i) => `${letters}${String(i + 1).padStart(2, '0')}`),
+)
+
+test('every number of the list is in the table, or tried elsewhere under a name that is there', () => {
+  const inTable = new Set(hostileInputs.flatMap(({ ids }) => ids))
+  expect(numbers.filter((id) => !inTable.has(id) && !Object.hasOwn(triedElsewhere, id))).toEqual([])
+  for (const { file, law } of Object.values(triedElsewhere))
+    expect(readFileSync(join(root, file), 'utf8')).toContain(law)
+})
+
+test('every reader has inputs, and every input a reader; no input stands there twice', () => {
+  const names = readers.map(({ name }) => name)
+  expect(hostileInputs.filter(({ reader }) => !names.includes(reader))).toEqual([])
+  expect(names.filter((name) => inputsOf(name).length === 0)).toEqual(['json'])
+  const titles = hostileInputs.map(({ reader, ids, what }) => `${reader} ${ids.join()} ${what}`)
+  expect(titles.filter((title, i) => titles.indexOf(title) !== i)).toEqual([])
+})
+
+test('SECURITY.md says how many inputs of each reader there are', () => {
+  const page = readFileSync(join(root, 'SECURITY.md'), 'utf8')
+  const said = [...page.matchAll(/^\| ([a-z-]+) +\| +(\d+) +\|$/gm)].map(([, name, count]) => [
+    name,
+    Number(count),
+  ])
+  const counted = readers.map(({ name }) => [name, inputsOf(name).length]).filter(([, count]) => count !== 0)
+  expect(said).toEqual([...counted, ['all', hostileInputs.length]])
+})
+
+const cell = new Cell()
+afterAll(() => cell.close())
+
+/** A reader gives each of its inputs the answer that stands beside it, in the words that stand there. */
+async function givesTheAnswers(at: Cell, name: string, inputs: readonly HostileInput[]): Promise<void> {
+  const outcomes: Outcome[] = []
+  const job = { reader: name, from: 0, to: inputs.length }
+  expect(await at.run(job, (i, outcome) => (outcomes[i] = outcome))).toBe(inputs.length)
+  const answers = inputs.map(({ ids, what }, i) => `${ids.join()} ${what}: ${answerOf(outcomes[i])}`)
+  expect(answers).toEqual(inputs.map(({ ids, what, answer }) => `${ids.join()} ${what}: ${answer}`))
+  for (const [i, { says = '' }] of inputs.entries()) {
+    const outcome = outcomes[i]
+    if (outcome.kind === 'refused') expect(outcome.message).toContain(says)
+  }
+}
+
+describe.each(readers.filter(({ name }) => inputsOf(name).length > 0))('$name', ({ name }) => {
+  test('gives the answers of the table', { timeout: 600_000 }, () =>
+    givesTheAnswers(cell, name, inputsOf(name)),
+  )
+})
+
+describe('a reader that gives another answer is found', () => {
+  const at = new Cell(new URL('./planted.ts', import.meta.url), { milliseconds: 1500, megabytes: 64 })
+  afterAll(() => at.close())
+
+  test('and a right one is not', () => givesTheAnswers(at, 'right', planted.inputsOf()))
+  test.each(planted.readers.filter(({ name }) => name !== 'right').map(({ name }) => [name]))(
+    'that %s',
+    (name) => expect(givesTheAnswers(at, name, planted.inputsOf())).rejects.toThrow('to deeply equal'),
+  )
+  test('that says other words', () =>
+    expect(
+      givesTheAnswers(
+        at,
+        'right',
+        planted.inputsOf().map((input) => ({ ...input, says: 'os.system' })),
+      ),
+    ).rejects.toThrow('os.system'))
+})
+
+test.each(readFindings().map((finding) => [finding.reader, finding.what, finding] as const))(
+  'a finding of %s is read or refused now: %s',
+  async (reader, _, { bytes }) => {
+    const outcomes: Outcome[] = []
+    await cell.run({ reader, from: 0, to: 1, inputs: [bytes] }, (i, outcome) => (outcomes[i] = outcome))
+    expect(outcomes.map(({ kind }) => kind)).not.toContain('fault')
+  },
+)
+
+function answerOf(outcome: Outcome): string {
+  if (outcome.kind === 'fault') return `FAULT ${outcome.what}`
+  return outcome.kind === 'read' ? LOADS : outcome.code
+}

@@ -1,0 +1,88 @@
+/**
+ * `shadowllm convert`: any checkpoint that can be read, written as safetensors with the same bytes.
+ */
+import type { Command } from 'commander'
+import { convertCheckpoint, type Conversion } from '../../io/convert.ts'
+import { offlineOption, quietOption, revisionOption, type ModelFlags } from '../flags.ts'
+import { findWithProgress } from '../open_model.ts'
+import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
+import type { Session } from '../session.ts'
+import { bytesFlag } from '../values.ts'
+import { formatBytes, formatColumns, formatCount, formatShare } from '../words.ts'
+
+const help = `
+SOURCE is a model's folder, one weights file (.safetensors, .bin or an .index.json), or a name on
+the hub. OUTPUT is a folder, which gets the configuration and the tokenizer too, or a file that ends with .safetensors.
+
+Names, types, shapes and bytes stay as they are; nothing is rounded. Safetensors cannot share values: tensors that share
+them in a .bin are each written. Only a head that config.json ties to the token table is left out, as by Hugging Face:
+whoever reads a tied model takes the table.
+
+Examples:
+  $ shadowllm convert facebook/opt-1.3b opt-1.3b
+  $ shadowllm convert opt-6.7b opt-6.7b-parts --shard-size 5GB
+  $ shadowllm convert pytorch_model.bin model.safetensors`
+
+/** Adds the command. */
+export function addConvert(program: Command, session: Session): void {
+  program
+    .command('convert')
+    .description('write a checkpoint of any form as safetensors, byte for byte')
+    .argument('<source>', 'folder, weights file or name on the hub')
+    .argument('<output>', 'folder, or a file that ends with .safetensors')
+    .option(
+      '--shard-size <bytes>',
+      'split into files of at most so many bytes of tensors',
+      bytesFlag('shard-size'),
+    )
+    .option('--force', 'replace what is there')
+    .addOption(revisionOption())
+    .addOption(offlineOption())
+    .option('--json', 'print one JSON object')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((source: string, output: string, flags: ConvertFlags) => run(session, source, output, flags))
+}
+
+interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline' | 'quiet'> {
+  readonly shardSize?: number
+  readonly force?: boolean
+  readonly json?: boolean
+}
+
+async function run(session: Session, source: string, output: string, flags: ConvertFlags): Promise<void> {
+  if (flags.quiet) session.quieten()
+  await (output.endsWith('.safetensors') ? checkOutput(output) : checkOutputFolder(output))
+  const { path, origin } = await findWithProgress(session, source, flags)
+  const { signal, progress } = session
+  const conversion = await whileWriting(output, () =>
+    convertCheckpoint(path, output, {
+      shardSize: flags.shardSize,
+      force: flags.force,
+      signal,
+      onProgress: ({ doneBytes, totalBytes }) =>
+        progress.update({
+          stage: 'convert',
+          done: doneBytes,
+          total: totalBytes,
+          note: formatShare(doneBytes, totalBytes),
+        }),
+    }),
+  )
+  progress.clear()
+  const all = { source, output, ...conversion, ...(origin && { hub: origin }) }
+  await session.print(flags.json ? `${JSON.stringify(all, null, 2)}\n` : describe(output, conversion))
+}
+
+function describe(output: string, { files, tensors, bytes, repeated, leftOut }: Conversion): string {
+  const table = formatColumns(
+    files.map(({ name, bytes: size }) => [name, formatBytes(size)]),
+    [1],
+  )
+  const lines = [
+    `${output}: ${formatCount(tensors)} tensors, ${formatBytes(bytes)}`,
+    ...leftOut.map((name) => `left out: ${name}, which config.json ties to the token table`),
+    ...repeated.map((name) => `written again, because safetensors cannot share values: ${name}`),
+  ]
+  return `${table}\n${lines.join('\n')}\n`
+}

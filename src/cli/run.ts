@@ -1,0 +1,37 @@
+/**
+ * Runs one command line and turns whatever it ends with into an exit code and at most one line.
+ */
+import { describeFailure } from './failure.ts'
+import { makeProgram } from './program.ts'
+import type { Session } from './session.ts'
+import { version } from './version.ts'
+
+/**
+ * Runs `shadowllm` with these arguments; nothing is thrown, and the process is not ended.
+ * @param writeError takes the line, and with `--debug` the stack below it
+ * @returns the exit code
+ */
+export async function runCommandLine(
+  args: readonly string[],
+  session: Session,
+  writeError: (text: string) => Promise<void>,
+): Promise<number> {
+  try {
+    let help = ''
+    const program = makeProgram(session, version, (text) => (help += text))
+    try {
+      await program.parseAsync(args, { from: 'user' })
+    } finally {
+      // The parser cannot wait, and ends with an error once help is shown.
+      if (help !== '') await session.print(help)
+    }
+    return session.exitCode
+  } catch (error) {
+    session.progress.clear()
+    const { line, exitCode } = describeFailure(error, session.signal.aborted)
+    if (line !== '') await writeError(`${line}\n`)
+    if (args.includes('--debug') && exitCode !== 0 && error instanceof Error)
+      await writeError(`${error.stack}\n`)
+    return exitCode
+  }
+}

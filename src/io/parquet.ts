@@ -1,0 +1,89 @@
+/**
+ * Decodes parquet by `hyparquet`, inside of a thread (parquet_decoder.ts starts it). What its pages may unpack to is
+ * limited here, because a page says itself how large it is.
+ */
+import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
+import { ignoreStrayRejections, listenAsThread } from '../platform/platform.ts'
+import { InputError } from '../tensor/errors.ts'
+import { bytesAsFile } from './files.ts'
+import type { JsonMap, JsonValue } from './json.ts'
+import type { ParquetAnswer, ParquetQuestion } from './parquet_decoder.ts'
+import { checkPages } from './parquet_pages.ts'
+import { quote, refusal } from './refusal.ts'
+
+/** The most that one page, and all of them, may unpack to; and the most rows. */
+const PAGE_LIMIT = 128_000_000
+const UNPACKED_LIMIT = 512_000_000
+const ROW_LIMIT = 1_000_000
+
+async function decode(bytes: Uint8Array, name: string): Promise<JsonMap[]> {
+  const file = bytesAsFile(bytes)
+  const source: AsyncBuffer = {
+    byteLength: file.size,
+    slice: async (start, end = file.size) =>
+      (await file.read(start, Math.max(0, end - start))).buffer as ArrayBuffer,
+  }
+  try {
+    const metadata = await parquetMetadataAsync(source)
+    const count = Number(metadata.num_rows)
+    if (!(count >= 0 && count <= ROW_LIMIT))
+      throw refusal('PARQUET', name, `at most ${ROW_LIMIT} rows`, `${count}`)
+    await checkPages(file, metadata, name)
+    const objects = await parquetReadObjects({ file: source, metadata, compressors: limited(name) })
+    if (objects.length !== count) throw refusal('PARQUET', name, `${count} rows`, `${objects.length}`)
+    return objects.map((object, i) => jsonOf(object, `${name} row ${i + 1}`) as JsonMap)
+  } catch (cause) {
+    if (cause instanceof InputError) throw cause
+    const reason = quote(cause instanceof Error ? cause.message : String(cause))
+    throw refusal('PARQUET', name, 'a parquet file', `one that does not read: ${reason}`, { cause })
+  }
+}
+
+/** The decompressors, each told how much it may make, and together no more than the largest file. */
+function limited(name: string): Compressors {
+  let made = 0
+  return Object.fromEntries(
+    Object.entries(compressors).map(([codec, unpack]) => [
+      codec,
+      (input: Uint8Array, length: number): Uint8Array => {
+        if (!(length >= 0 && length <= PAGE_LIMIT))
+          throw refusal('PARQUET', name, `pages of at most ${PAGE_LIMIT} bytes`, `one of ${length}`)
+        made += length
+        if (made > UNPACKED_LIMIT)
+          throw refusal('PARQUET', name, `at most ${UNPACKED_LIMIT} bytes unpacked`, 'more')
+        return unpack(input, length)
+      },
+    ]),
+  )
+}
+
+/** What a decoded value is in JSON. What JSON has no word for, such as bytes, is null. */
+function jsonOf(value: unknown, place: string): JsonValue {
+  if (typeof value === 'string' || typeof value === 'boolean') return value
+  if (typeof value === 'number') return Number.isFinite(value) ? value : null
+  if (typeof value === 'bigint') {
+    if (Number.isSafeInteger(Number(value))) return Number(value)
+    throw refusal('PARQUET', place, 'whole numbers up to 2^53 - 1', `${value}`)
+  }
+  if (Array.isArray(value)) return value.map((item) => jsonOf(item, place))
+  if (value instanceof Date) return value.toJSON()
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return null
+  return new Map(Object.entries(value).map(([key, item]) => [key, jsonOf(item, place)]))
+}
+
+async function answerTo({ bytes, name }: ParquetQuestion): Promise<ParquetAnswer> {
+  try {
+    return { rows: await decode(bytes, name) }
+  } catch (error) {
+    const { message } = error as InputError
+    return { message }
+  }
+}
+
+// Columns are read at the same time, and the first fault of one is the file's.
+ignoreStrayRejections()
+
+const send = listenAsThread((question) => {
+  void answerTo(question as ParquetQuestion).then((answer) => send?.(answer))
+})

@@ -1,0 +1,197 @@
+/**
+ * Torch checkpoints before torch 1.6, and of today's torch where it is asked for them: five pickles, then the storages.
+ *
+ *   1  the number 0x1950a86a20f9469cfc6c, which begins every such file
+ *   2  1001, the version of the format
+ *   3  a dict about the machine that wrote it; what counts is little_endian
+ *   4  the dict of tensors; their storages have keys, and may be parts of others
+ *   5  a list of the keys, in the order in which the storages follow
+ *   -  for each key: the number of its elements as eight bytes, then these
+ *
+ * There is no directory, no length of a pickle and no checksum. So the file has one reading only if every byte of it
+ * belongs to one of these: keys and tensors name the same storages, each count is the one that tensors say, and the last
+ * storage ends with the file. The pickles are read under the rules of `pickle.ts`.
+ */
+import { elementSize } from '../tensor/dtypes.ts'
+import { InputError } from '../tensor/errors.ts'
+import { checkUnchanged, readExactly, readParts, type RangedFile } from './files.ts'
+import { PICKLE_LIMIT, unpickleAt } from './pickle.ts'
+import { describePickle, isKind, isStorageKey, makeLegacyStorage, type PickleValue } from './pickle_values.ts'
+import { quote, refusal } from './refusal.ts'
+import {
+  judgeViews,
+  refuseTensor,
+  storagesOf,
+  tensorsOf,
+  type StorageBytes,
+  type TensorView,
+  type UsedStorage,
+} from './torch_views.ts'
+
+/** The first pickle, byte for byte. */
+const START = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e]
+
+const VERSION = 1001
+
+/** Pickles are looked for in this many bytes first; where they are longer, in twice as many. */
+const FIRST_WINDOW = 2 ** 16
+
+/** Bytes of the count before a storage. */
+const COUNT_BYTES = 8
+
+/** Whether a file that begins so has this format. */
+export function startsLegacy(start: Uint8Array): boolean {
+  return START.every((byte, i) => start[i] === byte)
+}
+
+/**
+ * The tensors of a file for which `startsLegacy` holds; only its description is read.
+ * @throws InputError TORCH_*, TENSOR_*, PICKLE_*, FILE_*
+ */
+export async function readTorchLegacy(file: RangedFile, name: string): Promise<Map<string, TensorView>> {
+  const pickles = new Pickles(file, name)
+  checkVersion(await pickles.next(), name)
+  checkMachine(await pickles.next(), name)
+  const tensors = tensorsOf(await pickles.next(), name)
+  const storages = storagesOf(tensors, name)
+  const keys = readKeys(await pickles.next(), storages, name)
+  const located = await locateStorages(file, name, pickles.end, keys)
+  await checkUnchanged(file, name)
+  return judgeViews(tensors, located, name)
+}
+
+/** Pickles that follow each other, from behind the first one on. */
+class Pickles {
+  /** Where the last one ends. */
+  end = START.length
+  readonly #file: RangedFile
+  readonly #name: string
+  #window: Uint8Array = new Uint8Array(0)
+
+  constructor(file: RangedFile, name: string) {
+    this.#file = file
+    this.#name = name
+  }
+
+  /** @throws InputError PICKLE_*; TORCH_LIMIT if all together are too long */
+  async next(): Promise<PickleValue> {
+    if (this.#window.length === 0) await this.#look(FIRST_WINDOW)
+    for (;;) {
+      try {
+        const { value, end } = unpickleAt(this.#window, this.#name, this.end, makeLegacyStorage)
+        this.end = end
+        return value
+      } catch (error) {
+        if (!(error instanceof InputError) || !this.#mayGoOn(error)) throw error
+        if (this.#window.length === PICKLE_LIMIT)
+          throw refusal('TORCH_LIMIT', this.#name, `pickles of at most ${PICKLE_LIMIT} bytes`, 'more')
+        await this.#look(2 * this.#window.length)
+      }
+    }
+  }
+
+  /** Whether a pickle may only have been cut by the end of what was read: its text may have been, too. */
+  #mayGoOn({ code }: InputError): boolean {
+    const isCut = code === 'PICKLE_TRUNCATED' || code === 'PICKLE_TEXT'
+    return isCut && this.#window.length < this.#file.size
+  }
+
+  async #look(length: number): Promise<void> {
+    const most = Math.min(length, PICKLE_LIMIT, this.#file.size)
+    this.#window = await readExactly(this.#file, 0, most, this.#name)
+  }
+}
+
+function checkVersion(value: PickleValue, name: string): void {
+  if (value !== VERSION)
+    throw refusal('TORCH_LEGACY_VERSION', name, `version ${VERSION} of the format`, describePickle(value))
+}
+
+function checkMachine(value: PickleValue, name: string): void {
+  if (!isKind(value, 'dict'))
+    throw refusal('TORCH_LEGACY_MACHINE', name, 'a dict about the machine', describePickle(value))
+  checkVersion(value.items.get('protocol_version') ?? VERSION, name)
+  const order = value.items.get('little_endian')
+  if (order !== true)
+    throw refusal('TORCH_BYTEORDER', name, 'little_endian to be True', describePickle(order))
+}
+
+/** The storages in the order in which they follow. */
+function readKeys(
+  value: PickleValue,
+  storages: ReadonlyMap<string, UsedStorage>,
+  name: string,
+): UsedStorage[] {
+  const refuse = (expected: string, got: string): InputError =>
+    refusal('TORCH_LEGACY_KEYS', `${name} list of storages`, expected, got)
+  if (!isKind(value, 'list')) throw refuse('a list of keys', describePickle(value))
+  const ordered = new Set<UsedStorage>()
+  for (const key of value.items) {
+    if (!isStorageKey(key)) throw refuse('keys in digits', describePickle(key))
+    const storage = storages.get(key)
+    // Nothing else says how long its elements are.
+    if (storage === undefined) throw refuse('keys of storages that a tensor lies in', quote(key))
+    if (ordered.has(storage)) throw refuse('each key once', `${quote(key)} twice`)
+    ordered.add(storage)
+  }
+  for (const storage of storages.values()) {
+    const { key, tensor } = storage
+    if (!ordered.has(storage))
+      throw refuseTensor('TORCH_STORAGE_MISSING', name, tensor, `storage ${key}`, 'no such key in the list')
+  }
+  return [...ordered]
+}
+
+/** Where storages lie that begin at `start` and end with the file. */
+async function locateStorages(
+  file: RangedFile,
+  name: string,
+  start: number,
+  storages: readonly UsedStorage[],
+): Promise<Map<string, StorageBytes>> {
+  const located = new Map<string, StorageBytes>()
+  let at = start
+  for (const { key, dtype, length, tensor } of storages) {
+    const size = length * elementSize(dtype)
+    if (!(at + COUNT_BYTES + size <= file.size)) {
+      const got = `${Math.max(0, file.size - at)} before the end`
+      const expected = `${COUNT_BYTES + size} bytes of storage ${key}`
+      throw refuseTensor('TORCH_LEGACY_TRUNCATED', name, tensor, expected, got)
+    }
+    const count = new DataView((await readExactly(file, at, COUNT_BYTES, name)).buffer).getBigInt64(0, true)
+    if (count !== BigInt(length)) {
+      const expected = `${length} elements in storage ${key}`
+      throw refuseTensor('TORCH_STORAGE_SIZE', name, tensor, expected, `a count of ${count}`)
+    }
+    located.set(key, new PlainBytes(file, name, at + COUNT_BYTES, size))
+    at += COUNT_BYTES + size
+  }
+  if (at === file.size) return located
+  const got = `${file.size - at} bytes more`
+  throw refusal('TORCH_LEGACY_TRAILING', name, 'the end after the last storage', got, { byteOffset: at })
+}
+
+/** Part of a file that carries no checksum. */
+class PlainBytes implements StorageBytes {
+  readonly size: number
+  readonly #file: RangedFile
+  readonly #name: string
+  readonly #start: number
+
+  constructor(file: RangedFile, name: string, start: number, size: number) {
+    this.size = size
+    this.#file = file
+    this.#name = name
+    this.#start = start
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = await readExactly(this.#file, this.#start + offset, length, this.#name)
+    await checkUnchanged(this.#file, this.#name)
+    return bytes
+  }
+
+  stream(offset: number, length: number, partLength: number): AsyncIterable<Uint8Array> {
+    return readParts(this.#file, this.#start + offset, length, partLength, this.#name)
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * The tensors of a torch checkpoint as views of its storages, whichever form the file has: judged before a value is read,
+ * then read as the indices of a view say.
+ *
+ * Each tensor lies within its storage and has no more elements than it, and all together ask for little more than the
+ * storages hold, so that a file cannot ask for more memory than its own size. Storages may be shared: that is how torch
+ * writes tied weights.
+ */
+import { elementSize, type SourceDtype } from '../tensor/dtypes.ts'
+import type { InputError } from '../tensor/errors.ts'
+import type { TensorInfo } from '../tensor/tensor_source.ts'
+import { describePickle, isKind, type PickleTensor, type PickleValue } from './pickle_values.ts'
+import { quote, refusal } from './refusal.ts'
+import { byteLengthOf, checkTensorName } from './tensor_name.ts'
+
+/** All tensors of a file together may be this many times its storages: tied weights are counted once per name. */
+const MOST_SHARING = 4
+
+/** The bytes of one storage, where the file has them. */
+export interface StorageBytes {
+  readonly size: number
+  /** Part of them, checked. */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>
+  /** The same in parts, checked in passing: the last part comes only if all is well. */
+  stream(offset: number, length: number, partLength: number): AsyncIterable<Uint8Array>
+}
+
+/** A storage that tensors lie in. */
+export interface UsedStorage {
+  readonly key: string
+  readonly dtype: SourceDtype
+  /** Elements. */
+  readonly length: number
+  /** The first tensor that lies in it. */
+  readonly tensor: string
+}
+
+/** A tensor and where its elements lie. */
+export interface TensorView {
+  readonly info: TensorInfo
+  readonly bytes: StorageBytes
+  /** Elements from the start of the storage to the first one of the tensor. */
+  readonly offset: number
+  readonly strides: readonly number[]
+}
+
+/**
+ * The tensors that a checkpoint's pickle describes.
+ * @throws InputError TORCH_ENTRY if it describes something else, TENSOR_NAME
+ */
+export function tensorsOf(value: PickleValue, name: string): Map<string, PickleTensor> {
+  if (!isKind(value, 'dict')) throw refusal('TORCH_ENTRY', name, 'a dict of tensors', describePickle(value))
+  const tensors = new Map<string, PickleTensor>()
+  for (const [tensor, item] of value.items) {
+    checkTensorName(tensor, name)
+    if (!isKind(item, 'tensor'))
+      throw refusal('TORCH_ENTRY', `${name} ${quote(tensor)}`, 'a tensor', describePickle(item), { tensor })
+    tensors.set(tensor, item)
+  }
+  return tensors
+}
+
+/**
+ * The storages that tensors lie in, by key.
+ * @throws InputError TORCH_STORAGE_TYPE if two tensors differ about what a key means
+ */
+export function storagesOf(
+  tensors: ReadonlyMap<string, PickleTensor>,
+  name: string,
+): Map<string, UsedStorage> {
+  const storages = new Map<string, UsedStorage>()
+  const meanings = new Map<string, string>()
+  for (const [tensor, { storage }] of tensors) {
+    const { key, dtype, length, view } = storage
+    const said = [[key, `${dtype} of ${length}`]]
+    if (view) said.push([view.key, `${dtype}, ${view.length} from ${view.offset} on of storage ${key}`])
+    for (const [one, meaning] of said) {
+      const known = meanings.get(one) ?? meaning
+      if (known !== meaning)
+        throw refuseTensor(
+          'TORCH_STORAGE_TYPE',
+          name,
+          tensor,
+          `one meaning of key ${one}`,
+          `${meaning} and ${known}`,
+        )
+      meanings.set(one, meaning)
+    }
+    if (!storages.has(key)) storages.set(key, { key, dtype, length, tensor })
+  }
+  return storages
+}
+
+/** A refusal of one tensor of a file. */
+export function refuseTensor(
+  code: string,
+  name: string,
+  tensor: string,
+  expected: string,
+  got: string,
+): InputError {
+  return refusal(code, `${name} tensor ${quote(tensor)}`, expected, got, { tensor })
+}
+
+/**
+ * Judges tensors against their storages, and how much they ask for together.
+ * @param located the bytes of every storage of `storagesOf`, of the length said
+ * @throws InputError TORCH_BOUNDS, TORCH_STRIDES, TORCH_EXPANDED, TORCH_SHARING, TENSOR_SHAPE, TENSOR_OVERFLOW
+ */
+export function judgeViews(
+  tensors: ReadonlyMap<string, PickleTensor>,
+  located: ReadonlyMap<string, StorageBytes>,
+  name: string,
+): Map<string, TensorView> {
+  const views = new Map<string, TensorView>()
+  const firsts = new Map<string, string>()
+  let asked = 0
+  for (const [tensor, value] of tensors) {
+    const { key, dtype } = value.storage
+    const { shape, strides } = value
+    const { offset, byteLength } = judgeView(value, name, tensor)
+    asked += byteLength
+    const place = [key, offset, ...shape, 'by', ...strides].join(' ')
+    const sameAs = firsts.get(place)
+    if (sameAs === undefined) firsts.set(place, tensor)
+    const info = { name: tensor, dtype, shape, byteLength, ...(sameAs === undefined ? {} : { sameAs }) }
+    views.set(tensor, { info, bytes: located.get(key) as StorageBytes, offset, strides })
+  }
+  const stored = [...located.values()].reduce((sum, { size }) => sum + size, 0)
+  if (asked > MOST_SHARING * stored) {
+    const expected = `tensors of at most ${MOST_SHARING} times the ${stored} bytes of its storages`
+    throw refusal('TORCH_SHARING', name, expected, `${asked}`)
+  }
+  return views
+}
+
+/** Where a tensor begins in its storage, in elements, and how many bytes it has. */
+function judgeView(
+  { storage, offset, shape, strides }: PickleTensor,
+  name: string,
+  tensor: string,
+): { offset: number; byteLength: number } {
+  const refuse = (code: string, expected: string, got: string): InputError =>
+    refuseTensor(code, name, tensor, expected, got)
+  const { dtype, view = { offset: 0, length: storage.length } } = storage
+  if (!(view.offset + view.length <= storage.length)) {
+    const got = `a view of it that ends at ${view.offset + view.length}`
+    throw refuse('TORCH_BOUNDS', `elements within the ${storage.length} of its storage`, got)
+  }
+  const byteLength = byteLengthOf(dtype, shape, () => `${name} tensor ${quote(tensor)}`)
+  if (strides.length !== shape.length)
+    throw refuse('TORCH_STRIDES', `${shape.length} strides`, `${strides.length}`)
+  const end = offset + extentOf(shape, strides)
+  if (!(end <= view.length))
+    throw refuse('TORCH_BOUNDS', `elements within the ${view.length} of its storage`, `an end at ${end}`)
+  const count = byteLength / elementSize(dtype)
+  if (count > view.length)
+    throw refuse('TORCH_EXPANDED', `at most the ${view.length} elements of its storage`, `${count}`)
+  return { offset: view.offset + offset, byteLength }
+}
+
+/** Elements from the first of a view to past its last; 0 if it has none. Past 2^53 it is not exact, but past 2^53. */
+function extentOf(shape: readonly number[], strides: readonly number[]): number {
+  if (shape.includes(0)) return 0
+  return shape.reduce((extent, size, i) => extent + (size - 1) * strides[i], 1)
+}
+
+// ---- Reading one ----------------------------------------------------------------------------------------------
+
+/** The elements of rows `first` to `first + count` of a view; one of no dimensions is one row. */
+export async function readRowsOfView(
+  view: TensorView,
+  first: number,
+  count: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const [, ...shape] = view.info.shape
+  const [stride = 0, ...strides] = view.strides
+  return readElements(view, view.offset + first * stride, [count, ...shape], [stride, ...strides])
+}
+
+/** All elements of a view, row-major. */
+export function readView(view: TensorView): Promise<Uint8Array<ArrayBuffer>> {
+  return readElements(view, view.offset, view.info.shape, view.strides)
+}
+
+async function readElements(
+  { info, bytes }: TensorView,
+  offset: number,
+  shape: readonly number[],
+  strides: readonly number[],
+): Promise<Uint8Array<ArrayBuffer>> {
+  const size = elementSize(info.dtype)
+  const stored = await bytes.read(offset * size, extentOf(shape, strides) * size)
+  return isRowMajor(shape, strides) ? stored : gather(stored, shape, strides, size)
+}
+
+/**
+ * All elements of a view in parts. One whose elements do not follow each other is read in one piece: row by row, each
+ * could take nearly all of its storage.
+ */
+export async function* streamView(view: TensorView, partLength: number): AsyncGenerator<Uint8Array> {
+  const { info, bytes, offset, strides } = view
+  if (isRowMajor(info.shape, strides)) {
+    yield* bytes.stream(offset * elementSize(info.dtype), info.byteLength, partLength)
+    return
+  }
+  const all = await readView(view)
+  for (let done = 0; done < all.length; done += partLength) yield all.subarray(done, done + partLength)
+}
+
+/** Whether elements lie in row-major order without gaps; the stride of a dimension of 1 does not matter. */
+function isRowMajor(shape: readonly number[], strides: readonly number[]): boolean {
+  if (shape.includes(0)) return true
+  let expected = 1
+  for (let i = shape.length - 1; i >= 0; i--) {
+    if (shape[i] !== 1 && strides[i] !== expected) return false
+    expected *= shape[i]
+  }
+  return true
+}
+
+/** Row-major copy of a strided view whose first element is the first of `bytes`. */
+function gather(
+  bytes: Uint8Array,
+  shape: readonly number[],
+  strides: readonly number[],
+  size: number,
+): Uint8Array<ArrayBuffer> {
+  const count = shape.reduce((product, length) => product * length, 1)
+  const out = new Uint8Array(count * size)
+  const index = shape.map(() => 0)
+  let from = 0 // element of `bytes` that index points to
+  for (let to = 0; to < count; to++) {
+    for (let byte = 0; byte < size; byte++) out[to * size + byte] = bytes[from * size + byte]
+    // The next index, the last dimension first, as on a counter.
+    for (let i = shape.length - 1; i >= 0; i--) {
+      from += strides[i]
+      if (++index[i] < shape[i]) break
+      from -= strides[i] * shape[i]
+      index[i] = 0
+    }
+  }
+  return out
+}

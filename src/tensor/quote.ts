@@ -1,0 +1,30 @@
+/**
+ * Text out of files inside of messages.
+ */
+
+const LONGEST_QUOTE = 80
+
+/** Text from a file, safe inside one line of a terminal: quoted, cut, control and direction marks spelt out. */
+export function quote(text: string): string {
+  let spelt = ''
+  let at = 0
+  // Cut by what is shown: a mark that is spelt out takes the room of eight letters.
+  for (
+    ;
+    at < text.length && spelt.length < LONGEST_QUOTE;
+    at += (text.codePointAt(at) as number) > 0xffff ? 2 : 1
+  )
+    spelt += spell(String.fromCodePoint(text.codePointAt(at) as number))
+  return `"${spelt}${at < text.length ? '…' : ''}"`
+}
+
+/** The name of a tensor inside a message: as it is where it is an ordinary one, else quoted. */
+export function shownName(name: string): string {
+  return /^[\w.:/[\]-]{1,200}$/.test(name) ? name : quote(name)
+}
+
+function spell(character: string): string {
+  return JSON.stringify(character)
+    .slice(1, -1)
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (mark) => `\\u{${(mark.codePointAt(0) as number).toString(16)}}`)
+}
