@@ -113,8 +113,9 @@ async function compileUnit(
   const kept = join(buildFolder, `${unit}-${hash.slice(0, 16)}.o`)
   if (existsSync(kept)) return copyFileSync(kept, object)
   await make()
-  copyFileSync(object, `${object}.kept`)
-  renameSync(`${object}.kept`, kept)
+  // First under another name: somebody else may build at the same time.
+  copyFileSync(object, `${kept}.${process.pid}`)
+  renameSync(`${kept}.${process.pid}`, kept)
 }
 
 function readIfThere(path: string): string | null {

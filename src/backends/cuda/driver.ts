@@ -7,6 +7,7 @@
 import {
   ForeignError,
   openLibrary,
+  PlatformError,
   type ForeignFunctions,
   type ForeignLibrary,
 } from '../../platform/platform.ts'
@@ -65,7 +66,7 @@ export class Driver {
     try {
       return new Driver(await openLibrary(path, calls))
     } catch (error) {
-      if (!(error instanceof ForeignError)) throw error
+      if (!(error instanceof ForeignError || error instanceof PlatformError)) throw error
       throw new MissingError('CUDA_DRIVER', `${missing}, got none: ${error.message}`, { cause: error })
     }
   }
