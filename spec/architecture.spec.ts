@@ -14,9 +14,10 @@ const longFiles: Record<string, string> = {}
 
 const sources = readSources('src')
 const modules = sources.map(parseModule)
-const everything = ['src', 'assembly', 'fixtures', 'spec', 'scripts', 'bench'].flatMap((folder) =>
-  readSources(folder),
-)
+const everything = [
+  ...['src', 'assembly', 'fixtures', 'spec', 'scripts', 'bench'].flatMap((folder) => readSources(folder)),
+  ...['.cu', '.cuh', '.cpp', '.h'].flatMap((ending) => readSources('cuda', ending)),
+]
 const { dependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
   dependencies: Record<string, string>
 }
@@ -245,10 +246,10 @@ describe('what is exported is documented', () => {
 })
 
 describe('a file says what it is, and is short', () => {
-  test('in src/, assembly/ and fixtures/, every file opens with a block comment', () => {
-    expect(
-      rules.filesOpenWithAComment(everything.filter(({ path }) => /^(src|assembly|fixtures)\//.test(path))),
-    ).toEqual([])
+  test('in src/, assembly/, fixtures/ and cuda/, every file opens with a block comment', () => {
+    const judged = everything.filter(({ path }) => /^(src|assembly|fixtures|cuda)\//.test(path))
+    expect(new Set(judged.map(({ path }) => path.split('/')[0])).size).toBe(4)
+    expect(rules.filesOpenWithAComment(judged)).toEqual([])
   })
 
   test('broken by a file that opens with code or a line comment, kept after a line for the shell', () => {

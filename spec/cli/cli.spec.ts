@@ -83,7 +83,7 @@ describe.concurrent('usage ends with 2', () => {
     ['1 or more, got -1', ['reproduce', '--limit', '-1'], 'VALUE'],
     ['got -1', ['generate', 'a', '--max-tokens', '-1'], 'VALUE'],
     ['from 0 to 4294967295', ['generate', 'a', '--seed', '1.5'], 'VALUE'],
-    ['reference, wasm', ['generate', 'a', '--backend', 'cuda'], 'INVALID_ARGUMENT'],
+    ['reference, wasm', ['generate', 'a', '--backend', 'opencl'], 'INVALID_ARGUMENT'],
     ['f32, int8', ['generate', 'a', '--cache', 'int4'], 'INVALID_ARGUMENT'],
     ['dense, static, random', ['generate', 'a', '--planner', 'oracle'], 'INVALID_ARGUMENT'],
     ['two-by-two', ['reproduce', '--experiment', 'magic'], 'EXPERIMENT'],

@@ -5,9 +5,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import type { BackendName } from '../../src/backends/backend.ts'
 import { backendNames } from '../../src/backends/select.ts'
 import { describeThreads, type ThreadCheck } from '../../src/cli/thread_check.ts'
 import { casesOf, fixtures, variants } from '../golden/golden.ts'
+import { portableNames } from '../harness/strict.ts'
 import { root, runCli, tinyFolder } from './run_cli.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-commands-'))
@@ -136,11 +138,15 @@ describe.concurrent('inspect', () => {
 })
 
 describe.concurrent('doctor', () => {
-  test('says that every backend works here', async () => {
+  test('says that every backend works here, or that what it needs is not here', async () => {
     const report = await runJson('doctor')
     expect(report).toMatchObject({ runtime: { name: expect.any(String) }, wasm: { simd: true } })
-    const states = report.backends as { name: string; works: boolean }[]
-    expect(states.map(({ name, works }) => [name, works])).toEqual(backendNames.map((name) => [name, true]))
+    const states = report.backends as { name: BackendName; works: boolean; absent: boolean; reason: string }[]
+    expect(states.map(({ name }) => name)).toEqual(backendNames)
+    for (const { name, works, absent, reason } of states) {
+      expect(works || (absent && !portableNames.includes(name)), `${name}: ${reason}`).toBe(true)
+      if (absent) expect(reason).toMatch(/^backend [a-z-]+: expected .*, got none/)
+    }
   })
 
   test('measures whether threads pay, or says why there is one', async () => {
@@ -174,7 +180,7 @@ describe.concurrent('parity', () => {
 
   test('backends pass against the golden file, and against each other bit for bit', async () => {
     const [first, second] = await Promise.all(
-      backendNames.map((name) => exportTo(`${name}.safetensors`, name)),
+      portableNames.map((name) => exportTo(`${name}.safetensors`, name)),
     )
     const { code, stdout, stderr } = await runCli(['parity', 'check', golden, first])
     expect(stdout).toMatch(/\npassed: 29 tensors within tolerance\n$/)

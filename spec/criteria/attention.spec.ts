@@ -20,7 +20,7 @@ import {
   variants,
 } from '../golden/golden.ts'
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
@@ -90,7 +90,7 @@ async function isTheDefinition(backend: Backend, score: Score): Promise<void> {
     })
 }
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   test('weights times values are the heads’ outputs', () =>
     checkLaw(
       'criteria attention weights give the context',

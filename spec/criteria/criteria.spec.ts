@@ -14,7 +14,7 @@ import {
 } from '../../src/criteria/index.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
 import { strictNames } from '../harness/strict.ts'
@@ -100,7 +100,7 @@ async function costsWhatItSays(backend: Backend, model: ModelCase, criterion: Cr
   })
 }
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   for (const criterion of criteria)
     test(`${criterion.name} costs what it says`, () =>
       checkLaw(

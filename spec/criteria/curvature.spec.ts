@@ -11,7 +11,7 @@ import { snip } from '../../src/criteria/snip.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
@@ -110,7 +110,7 @@ async function isTheSizeOfTheSlope(subject: Subject, model: ModelCase, score: Sc
   })
 }
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   const subject: Subject = { backend, load: OptModel.load }
 
   test('snip = the size of the gradient of each mask', () =>

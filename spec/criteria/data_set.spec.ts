@@ -11,7 +11,7 @@ import { jacov, rowsPerDraw, spectralScore } from '../../src/criteria/jacov.ts'
 import { TokenSample } from '../../src/criteria/token_sample.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { checkLaw, law } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
@@ -157,7 +157,7 @@ async function epenasIsItsDefinition(
   })
 }
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   const subject: Subject = { backend, load: OptModel.load }
 
   test('jacov = its definition by eigenvalues, heads and neurons', () =>

@@ -16,7 +16,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
@@ -54,7 +54,7 @@ async function isGolden(
     })
 }
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   for (const [criterion, names] of expected)
     test(`${criterion.name}: the golden scores`, () => isGolden(backend, criterion.score, names))
 

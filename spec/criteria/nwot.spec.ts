@@ -8,7 +8,7 @@ import type { Criterion } from '../../src/criteria/index.ts'
 import { sumPerUnit, scoreLayers } from '../../src/criteria/unit_scores.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
@@ -54,7 +54,7 @@ async function isTheKernelsDeterminant(subject: Subject, model: ModelCase, score
   })
 }
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   test('nwot = the log-determinant of the kernel of signs over tokens', () =>
     checkLaw(
       'criteria nwot is the determinant of its kernel',

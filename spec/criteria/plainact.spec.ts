@@ -17,7 +17,7 @@ import { OptModel } from '../../src/model/opt/opt_model.ts'
 import type { Trace } from '../../src/model/opt/trace.ts'
 import { casesOf, expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
 import { createBackend } from '../../src/backends/select.ts'
@@ -101,7 +101,7 @@ async function isItsSize(subject: Subject, model: ModelCase, score: Score): Prom
   })
 }
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   const subject: Subject = { backend, load: OptModel.load }
 
   test('plainact-signed = the derivative of the loss with respect to each mask', () =>

@@ -11,7 +11,7 @@ import { addCurvature, drawLabels, secondOrder } from '../../src/criteria/second
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { checkLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
@@ -172,7 +172,7 @@ function drawsFromTheModel(draw: typeof drawLabels): void {
     })
 }
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   const subject: Subject = { backend, load: OptModel.load }
 
   test('the mean over all labels = half the second derivative of the KL divergence', () =>

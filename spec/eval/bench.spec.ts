@@ -17,7 +17,7 @@ import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts
 import { selectMask } from '../../src/masks/selection.ts'
 import { makeOptConfig } from '../../src/model/opt/config.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 
 const sizes = { layers: 3, width: 16, heads: 4, neurons: 24, vocabulary: 40, positions: 64 }
 const subject = randomSubject('tiny', makeOptConfig(sizes), 0)
@@ -216,7 +216,7 @@ test('reading is measured again and again', async () => {
 })
 
 describe('jobs and profiles leave nothing behind', () =>
-  overBackends((backend) => {
+  overQuickBackends((backend) => {
     test('jobs of every test', async () => {
       const model = await loadSubject(subject, 'f32', backend)
       const budget = makeBudget(0.5)

@@ -9,7 +9,7 @@ import { parseOptConfig } from '../../src/model/opt/config.ts'
 import { generateTokens } from '../../src/model/opt/generate.ts'
 import { meanLoss, shiftLabels } from '../../src/model/opt/loss.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { expectNear, fixtures, tolerance } from './golden.ts'
 
 interface ExpectedText {
@@ -27,7 +27,7 @@ const expected = JSON.parse(readFileSync(`${folder}expected.json`, 'utf8')) as E
 /** Half of the last printed digit of the expected logits. */
 const PRINTED = 0.5e-4
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   test('every text: loss, best tokens, greedy continuation', async () => {
     expect(expected.length).toBeGreaterThan(0)
     const config = parseOptConfig(JSON.parse(readFileSync(`${folder}config.json`, 'utf8')))

@@ -1,7 +1,8 @@
 /**
  * The backends every law of this book is stated over.
  *
- * `wasm x2` is wasm on two threads that share every call that can be cut, however small.
+ * `wasm x2` is wasm on two threads that share every call that can be cut, however small. `cuda-emulated` is built before
+ * the first test where g++ is (run.ts).
  *
  * A backend that this runtime cannot start is skipped where everyone sees it, with the reason it gave.
  * SHADOWLLM_BACKENDS names those that must be here, separated by commas: with `reference,wasm` a missing wasm fails.
@@ -9,12 +10,17 @@
  */
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
+import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 
+/** Another emulator than the one `npm run build:cuda-emulator` makes: the one with the address sanitizer. */
+const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
+
 const makers: Readonly<Record<string, () => Promise<Backend>>> = {
   ...Object.fromEntries(backendNames.map((name) => [name, () => createBackend(name)])),
+  ...(emulatorUnderTest === null ? {} : { 'cuda-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest) }),
   'wasm x2': () => WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true }),
 }
 
@@ -49,7 +55,36 @@ afterAll(() => {
 
 /** States what `chapter` states once for every backend. */
 export function overBackends(chapter: (backend: Backend) => void): void {
-  for (const { name, backend, reason } of underTest) {
+  stateOver(underTest, chapter)
+}
+
+/** With SHADOWLLM_EMULATE=all the emulator is given every chapter. */
+const emulatesAll = process.env.SHADOWLLM_EMULATE === 'all'
+
+/**
+ * The same without the emulator, for chapters that would take it minutes. It is there to judge kernels, on ops and small
+ * models; what is built of them computes nothing else.
+ */
+export function overQuickBackends(chapter: (backend: Backend) => void): void {
+  const isSlow = ({ name }: UnderTest): boolean => name === 'cuda-emulated' && !emulatesAll
+  for (const { name } of underTest.filter(isSlow))
+    test.skip(`${name} is too slow for this chapter: SHADOWLLM_EMULATE=all runs it`, () => {})
+  stateOver(
+    underTest.filter((one) => !isSlow(one)),
+    chapter,
+  )
+}
+
+/** The same over those alone that run the CUDA kernels. */
+export function overCudaBackends(chapter: (backend: Backend) => void): void {
+  stateOver(
+    underTest.filter(({ name }) => name.startsWith('cuda')),
+    chapter,
+  )
+}
+
+function stateOver(backends: readonly UnderTest[], chapter: (backend: Backend) => void): void {
+  for (const { name, backend, reason } of backends) {
     if (backend === null) {
       test.skip(`${name} is not here: ${reason}`, () => {})
       continue

@@ -1,12 +1,13 @@
 /**
  * Before the first test: chooses the seed of the run and how many cases laws try, says so, and hands both to the
- * workers. `seed.ts` is the other end.
+ * workers. `seed.ts` is the other end. Also builds the CUDA emulator where g++ is, unless it stands there already.
  */
 import { randomInt } from 'node:crypto'
 import type { TestProject } from 'vitest/node'
+import { buildEmulator, emulatorPath, whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 
 /** vitest's global setup. */
-export default function setup(project: TestProject): void {
+export default async function setup(project: TestProject): Promise<void> {
   const seed = readSeed(process.env.SHADOWLLM_SEED)
   const runs = readRuns(process.env.SHADOWLLM_RUNS)
   project.provide('seed', seed)
@@ -14,6 +15,10 @@ export default function setup(project: TestProject): void {
   process.stdout.write(
     `seed ${seed}${runs === 1 ? '' : `, cases x ${runs}`} (SHADOWLLM_SEED=${seed} replays it)\n`,
   )
+  const missing = await whyNoEmulator()
+  const emulator =
+    missing === null ? await buildEmulator({ output: emulatorPath() }) : `not built: ${missing}`
+  process.stdout.write(`CUDA emulator: ${emulator}\n`)
 }
 
 /**

@@ -8,5 +8,8 @@ import { owesBits } from '../../src/eval/parity/op_agreement.ts'
 
 export { owesBits }
 
-/** The backends that do. */
-export const strictNames: readonly BackendName[] = backendNames.filter((name) => owesBits({ name }))
+/** The backends that need nothing but the runtime. Those for CUDA are where a driver or the emulator is. */
+export const portableNames: readonly BackendName[] = backendNames.filter((name) => !name.startsWith('cuda'))
+
+/** The portable backends that owe the bits of the reference. */
+export const strictNames: readonly BackendName[] = portableNames.filter((name) => owesBits({ name }))

@@ -175,10 +175,14 @@ export function forAll<Args extends [unknown, ...unknown[]]>(
   }
 }
 
-/** States laws, one test each, over every backend. */
-export function stateLaws(chapter: string, laws: Readonly<Record<string, ModelLaw>>): void {
+/** States laws, one test each, over every backend, or those named. */
+export function stateLaws(
+  chapter: string,
+  laws: Readonly<Record<string, ModelLaw>>,
+  over: typeof overBackends = overBackends,
+): void {
   describe(chapter, () =>
-    overBackends((backend) => {
+    over((backend) => {
       for (const { sentence, check } of Object.values(laws))
         test(sentence, () => check({ backend, load: OptModel.load }))
     }),

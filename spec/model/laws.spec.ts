@@ -2,6 +2,7 @@
  * The laws of the whole model, over every backend. Each is stated in the file of its subject; mutants.spec.ts shows
  * that every one of them can fail.
  */
+import { overQuickBackends } from '../harness/backends.ts'
 import { gradientLaws } from './gradient_laws.ts'
 import { maskLaws } from './mask_laws.ts'
 import { plannerLaws } from './planner_laws.ts'
@@ -14,5 +15,8 @@ stateLaws('masks', maskLaws)
 stateLaws('sequences', sequenceLaws)
 stateLaws('planners', plannerLaws)
 stateLaws('storage', storageLaws)
-stateLaws('gradients', gradientLaws)
+// Finite differences run a model many times over.
+const { parameters, masks, ...gradients } = gradientLaws
+stateLaws('gradients', gradients)
+stateLaws('finite differences', { parameters, masks }, overQuickBackends)
 stateLaws('outside', outsideLaws)

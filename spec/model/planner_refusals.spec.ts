@@ -7,7 +7,7 @@ import { denseMask, makeMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { shiftLabels } from '../../src/model/opt/loss.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overBackends, overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { withModel, type ModelCase } from './cases.ts'
 import { promptAndSteps } from './mask_laws.ts'
@@ -121,7 +121,7 @@ describe('rewinding', () =>
   }))
 
 describe('a vocabulary so wide that logits come a few rows at a time', () =>
-  overBackends((backend) => {
+  overQuickBackends((backend) => {
     const wide: ModelCase = { ...model, layers: 1, headSize: 1, vocabulary: 400_000, positions: 8 }
 
     test('gives the logits and scores of single tokens', () =>

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
-import { backendNames, createBackend } from '../../src/backends/select.ts'
+import { createBackend } from '../../src/backends/select.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import {
   networkShape,
@@ -34,7 +34,7 @@ import {
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, fixtures } from '../golden/golden.ts'
-import { owesBits } from '../harness/strict.ts'
+import { owesBits, portableNames } from '../harness/strict.ts'
 
 const shape = { layers: 4, heads: 2, neurons: 5 }
 const width = 6
@@ -98,7 +98,7 @@ describe.each(choices)('%s', (_, kind, chosen) => {
     const predictor = somePredictor(reference, kind, chosen)
     await savePredictor(path, predictor)
     const scores = predictScores(predictor, features)
-    for (const name of backendNames) {
+    for (const name of portableNames) {
       const backend = await createBackend(name)
       const again = await openPredictor(path, backend)
       expect(again.card).toEqual(predictor.card)

@@ -29,7 +29,7 @@ import {
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, get, getFloats, getIds, readCase, tolerance } from '../golden/golden.ts'
 import { withGolden } from '../golden/model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
 import { anyModel, forAll, stateLaws, tokensOf, withModel, type ModelLaw } from '../model/cases.ts'
@@ -268,7 +268,7 @@ describe('mutants of planners', () => {
 })
 
 describe('by name', () =>
-  overBackends((backend) => {
+  overQuickBackends((backend) => {
     const sourcesOf = (model: OptModel): Required<Omit<PlannerSources, 'topK' | 'seed' | 'criterion'>> => {
       const scores = scoresOf(model.shape, 1)
       const predict = (): UnitScores => scores

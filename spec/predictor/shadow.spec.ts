@@ -31,7 +31,7 @@ import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, get, getFloats, getIds, readCase, tolerance, type Case } from '../golden/golden.ts'
 import { withGolden } from '../golden/model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 
 const golden = readCase('preln', 'predictor')
 const shape = { layers: 2, heads: 4, neurons: 64 }
@@ -66,7 +66,7 @@ function goldenScores(backend: Backend): UnitScores {
 }
 
 describe('the released predictor', () =>
-  overBackends((backend) => {
+  overQuickBackends((backend) => {
     test('sees the layer-0 context of the last token, scaled to [0, 1]', () =>
       withGolden('preln', backend, (model) => {
         let seen: Float32Array = new Float32Array(0)
@@ -161,7 +161,7 @@ function makePredictor(backend: Backend, seed = 1): ShadowPredictor {
 const context = Float32Array.of(0.3, -1, 2, 0.5, 0, 1)
 
 describe('a predictor', () =>
-  overBackends((backend) => {
+  overQuickBackends((backend) => {
     test('gives a score to every unit after layer 0', () => {
       const predictor = makePredictor(backend)
       const { heads, neurons } = predictor.predict(context, 1)

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backendNames, createBackend } from '../../src/backends/select.ts'
+import { createBackend } from '../../src/backends/select.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { networkForms } from '../../src/predictor/mlp.ts'
 import {
@@ -17,7 +17,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { NetworkTrainer, type Loss, type TrainingSet } from '../../src/train/network_trainer.ts'
 import { trainNetwork } from '../../src/train/predictor_training.ts'
 import { checkLaw, law } from '../harness/seed.ts'
-import { owesBits, strictNames } from '../harness/strict.ts'
+import { owesBits, portableNames, strictNames } from '../harness/strict.ts'
 
 interface Case {
   shape: NetworkShape
@@ -169,7 +169,7 @@ const smallSet = (): { shape: NetworkShape; set: TrainingSet } => {
 
 const plain = { epochs: 400, batch: 8, rate: 1e-2, decay: 0, heldOut: 0, patience: Infinity }
 
-describe.each(backendNames)('a network on %s', (name) => {
+describe.each(portableNames)('a network on %s', (name) => {
   law(
     'has the gradients of its loss',
     [someCase],
@@ -247,16 +247,16 @@ describe.each(backendNames)('a network on %s', (name) => {
 
 test('a seed gives the same bits on every strict backend, another seed gives others', async () => {
   const { shape, set } = smallSet()
-  const train = async (name: (typeof backendNames)[number], seed: number): Promise<NetworkValues> => {
+  const train = async (name: (typeof portableNames)[number], seed: number): Promise<NetworkValues> => {
     const backend = await createBackend(name)
     const { values } = await trainNetwork(backend, shape, set, seed, { ...plain, epochs: 5 })
     backend.dispose()
     return values
   }
-  const first = await train(backendNames[0], 3)
+  const first = await train(portableNames[0], 3)
   for (const name of strictNames) expect(await train(name, 3)).toEqual(first)
   expect(await train('wasm-relaxed', 3)).toEqual(await train('wasm-relaxed', 3))
-  expect(await train(backendNames[0], 4)).not.toEqual(first)
+  expect(await train(portableNames[0], 4)).not.toEqual(first)
 })
 
 describe('labels and whole prompts', () => {
@@ -276,7 +276,7 @@ describe('labels and whole prompts', () => {
     async (form) => {
       const { shape, set } = labels()
       const trained: NetworkValues[] = []
-      for (const name of backendNames) {
+      for (const name of portableNames) {
         const backend = await createBackend(name)
         const losses: number[] = []
         const options = { ...plain, epochs: 150, loss: bce }
@@ -321,7 +321,7 @@ describe('labels and whole prompts', () => {
       return Float32Array.of(prompt[marked * 4 + 1])
     })
     const trained: NetworkValues[] = []
-    for (const name of backendNames) {
+    for (const name of portableNames) {
       const backend = await createBackend(name)
       const losses: number[] = []
       const options = { ...plain, epochs: 80, rate: 2e-2 }

@@ -7,14 +7,14 @@ import type { HostTensor } from '../../src/tensor/memory_source.ts'
 import { pretrain, type PretrainOptions } from '../../src/train/pretrain.ts'
 import { embeddedRecipe } from '../../src/train/pretrain_settings.ts'
 import type { TrainerState } from '../../src/train/pretrain_trainer.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
 import { law, type Arbitraries } from '../harness/seed.ts'
 import { configOf, roomyModel, type ModelCase } from '../model/cases.ts'
 import { killed, someModel, turned } from './pretrain_cases.ts'
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   describe('a run that was stopped', () => {
     const settings = { ...embeddedRecipe, steps: 7, batch: 2, warmup: 2, rate: 0.01 }
     const cases = [roomyModel, fc.integer({ min: 0, max: 7 })] as Arbitraries<[ModelCase, number]>

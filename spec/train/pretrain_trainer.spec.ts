@@ -17,7 +17,7 @@ import type { HostTensor } from '../../src/tensor/memory_source.ts'
 import { AdamW } from '../../src/train/adamw.ts'
 import { clipGradients } from '../../src/train/clipping.ts'
 import { LanguageTrainer } from '../../src/train/pretrain_trainer.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { near, sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
 import { law, type Arbitraries } from '../harness/seed.ts'
@@ -43,7 +43,7 @@ function zerosFor(model: OptModel): Map<string, Float64Array> {
   )
 }
 
-overBackends((backend) => {
+overQuickBackends((backend) => {
   describe('the gradient of a batch', () => {
     type Accumulate = (trainer: LanguageTrainer, windows: readonly Int32Array[]) => Promise<number>
     type Read = (trainer: LanguageTrainer) => Map<string, HostTensor>

@@ -3,22 +3,30 @@
  */
 import { UsageError } from '../tensor/errors.ts'
 import type { Backend, BackendName, BackendOptions } from './backend.ts'
+import { CudaBackend } from './cuda/cuda_backend.ts'
 import { ReferenceBackend } from './reference.ts'
 import { WasmBackend } from './wasm/wasm_backend.ts'
 
 /** Every backend a user can name. */
-export const backendNames: readonly BackendName[] = ['reference', 'wasm', 'wasm-relaxed']
+export const backendNames: readonly BackendName[] = [
+  'reference',
+  'wasm',
+  'wasm-relaxed',
+  'cuda',
+  'cuda-emulated',
+]
 
 /**
  * Starts a backend.
  * @throws UsageError BACKEND_NAME for an unknown name, THREADS for a number of threads that it cannot have; MissingError
- *   BACKEND_MISSING if this runtime cannot run it, THREADS_MISSING if threads cannot share memory here. There is no
- *   silent fallback to another one.
+ *   BACKEND_MISSING if this runtime cannot run it, THREADS_MISSING if threads cannot share memory here, CUDA_DRIVER or
+ *   CUDA_DEVICE if there is nothing that runs CUDA kernels. There is no silent fallback to another one.
  */
 export async function createBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
   if (name === 'reference') return createReference(options)
   if (name === 'wasm') return WasmBackend.create(options)
   if (name === 'wasm-relaxed') return WasmBackend.create({ ...options, relaxed: true })
+  if (name === 'cuda' || name === 'cuda-emulated') return CudaBackend.create(name, options)
   throw new UsageError(
     'BACKEND_NAME',
     `backend: expected one of ${backendNames.join(', ')}, got ${String(name)}`,

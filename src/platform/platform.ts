@@ -8,6 +8,7 @@ import { builtin, hostProcess, PlatformError } from './builtin.ts'
 
 export { PlatformError } from './builtin.ts'
 export * from './files.ts'
+export * from './foreign.ts'
 export * from './checksums.ts'
 export * from './growing_file.ts'
 export * from './links.ts'

@@ -6,6 +6,7 @@ import type { BackendName } from '../../backends/backend.ts'
 import { backendNames, createBackend } from '../../backends/select.ts'
 import { machine, residentMemory, runtime } from '../../platform/platform.ts'
 import { probeWasm, type WasmFeatures } from '../../platform/wasm_features.ts'
+import { MissingError } from '../../tensor/errors.ts'
 import { exitCodes } from '../failure.ts'
 import type { Session } from '../session.ts'
 import { dependencies, version } from '../version.ts'
@@ -15,9 +16,14 @@ import { formatBytes } from '../words.ts'
 interface BackendState {
   readonly name: BackendName
   readonly works: boolean
+  /** Whether what it needs is not on this machine: no driver, no device, no emulator. */
+  readonly absent: boolean
   /** Why it does not, or null. */
   readonly reason: string | null
 }
+
+/** Codes of errors that say so. */
+const absences = ['CUDA_DRIVER', 'CUDA_DEVICE']
 
 /** Adds the command. */
 export function addDoctor(program: Command, session: Session): void {
@@ -27,7 +33,7 @@ export function addDoctor(program: Command, session: Session): void {
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nEnds with exit code 1 if a backend does not work, but for wasm-relaxed where there is no relaxed SIMD.\n\nExamples:\n  $ shadowllm doctor\n  $ shadowllm doctor --json',
+      '\nEnds with exit code 1 if a backend does not work, but for wasm-relaxed where there is no relaxed SIMD, cuda where\nthere is no GPU, and cuda-emulated where nobody built it.\n\nExamples:\n  $ shadowllm doctor\n  $ shadowllm doctor --json',
     )
     .action(async (flags: { json?: boolean }) => {
       const report = await examine()
@@ -53,8 +59,8 @@ async function examine() {
 type Report = Awaited<ReturnType<typeof examine>>
 
 /** Whether a backend does not work, though nothing says that it could not. */
-function isBroken({ name, works }: BackendState, { relaxedSimd }: WasmFeatures): boolean {
-  return !works && (name !== 'wasm-relaxed' || relaxedSimd)
+function isBroken({ name, works, absent }: BackendState, { relaxedSimd }: WasmFeatures): boolean {
+  return !works && !absent && (name !== 'wasm-relaxed' || relaxedSimd)
 }
 
 /** Starts a backend and has it compute something small. */
@@ -67,12 +73,18 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
       const [first, second] = backend.readF32(x)
       backend.free(x)
       const works = first === 0 && second === 2
-      return { name, works, reason: works ? null : `relu of -1, 2: expected 0, 2, got ${first}, ${second}` }
+      return {
+        name,
+        works,
+        absent: false,
+        reason: works ? null : `relu of -1, 2: expected 0, 2, got ${first}, ${second}`,
+      }
     } finally {
       backend.dispose()
     }
   } catch (error) {
-    return { name, works: false, reason: error instanceof Error ? error.message : String(error) }
+    const absent = error instanceof MissingError && absences.includes(error.code)
+    return { name, works: false, absent, reason: error instanceof Error ? error.message : String(error) }
   }
 }
 
@@ -99,9 +111,9 @@ function formatReport({
     ['wasm relaxed SIMD', yes(wasm.relaxedSimd)],
     ['wasm threads', `${yes(wasm.threads)}, shared memory: ${yes(wasm.sharedMemory)}`],
     ['--threads auto', describeThreads(threads)],
-    ...backends.map(({ name, works, reason }): [string, string] => [
+    ...backends.map(({ name, works, absent, reason }): [string, string] => [
       `backend ${name}`,
-      works ? 'works' : `does not work: ${reason}`,
+      works ? 'works' : `${absent ? 'is not here' : 'does not work'}: ${reason}`,
     ]),
     ...Object.entries(dependencies),
   ]

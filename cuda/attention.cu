@@ -1,0 +1,84 @@
+/**
+ * attention: a block for each token and head, whose weights stand in shared memory: one float32 for each position.
+ *
+ * attention_backward: a block for each head, which goes through the queries in order, as every sum over them does;
+ * weights and score gradients of a query stand in shared memory: two float32 for each position.
+ */
+#include "attention.cuh"
+
+extern "C" __global__ void attention_exact(
+  float *y,           // [T, H, K]
+  const float *query, // [T, H, K]
+  const float *key,   // [H, C, K]
+  const float *value, // [H, C, K]
+  const int *heads,   // [R], ascending
+  float scale, int T, int S, int C, int H, int K, int R
+) {
+  DYNAMIC_SHARED(float, weights); // [S]
+  const int t = blockIdx.x / H;
+  const int h = blockIdx.x % H;
+  y += (size_t)blockIdx.x * K;
+  if (!is_chosen(heads, R, h)) {
+    for (int k = threadIdx.x; k < K; k += blockDim.x) y[k] = 0;
+    return;
+  }
+  const size_t head = (size_t)h * C * K;
+  const int visible = S - T + t + 1;
+  attend(weights, query + (size_t)blockIdx.x * K, key + head, scale, visible, K);
+  for (int k = threadIdx.x; k < K; k += blockDim.x) {
+    float sum = 0;
+    for (int s = 0; s < visible; s++) sum = add(sum, mul(weights[s], value[head + (size_t)s * K + k]));
+    y[k] = sum;
+  }
+}
+
+extern "C" __global__ void attention_backward_exact(
+  float *query_grad,   // [T, H, K]
+  float *key_grad,     // [T, H, K]
+  float *value_grad,   // [T, H, K]
+  const float *y_grad, // [T, H, K]
+  const float *query,  // [T, H, K]
+  const float *key,    // [H, C, K]
+  const float *value,  // [H, C, K]
+  float scale, int T, int C, int H, int K
+) {
+  DYNAMIC_SHARED(float, weights); // [T]
+  float *score_grad = weights + T; // [T]
+  const size_t h = blockIdx.x;
+  key += h * C * K;
+  value += h * C * K;
+  for (int n = threadIdx.x; n < T * K; n += blockDim.x) {
+    const size_t place = ((size_t)(n / K) * H + h) * K + n % K;
+    key_grad[place] = 0;
+    value_grad[place] = 0;
+  }
+  __syncthreads();
+  for (int t = 0; t < T; t++) {
+    const int visible = t + 1;
+    const size_t row = ((size_t)t * H + h) * K;
+    attend(weights, query + row, key, scale, visible, K);
+    for (int s = group_of_block(); s < visible; s += groups_of_block()) {
+      const float *past = value + (size_t)s * K;
+      const float weight_grad = group_sum([&](int k) { return mul(y_grad[row + k], past[k]); }, K);
+      if (lane_of_group() == 0) score_grad[s] = weight_grad;
+    }
+    __syncthreads();
+    const float mean = block_sum([&](int s) { return mul(weights[s], score_grad[s]); }, visible);
+    for (int s = threadIdx.x; s < visible; s += blockDim.x)
+      score_grad[s] = mul(weights[s], sub(score_grad[s], mean));
+    __syncthreads();
+    for (int k = threadIdx.x; k < K; k += blockDim.x) {
+      float sum = 0;
+      for (int s = 0; s < visible; s++) sum = add(sum, mul(score_grad[s], key[(size_t)s * K + k]));
+      query_grad[row + k] = mul(sum, scale);
+    }
+    for (int n = threadIdx.x; n < visible * K; n += blockDim.x) {
+      const int s = n / K;
+      const int k = n % K;
+      const size_t past = ((size_t)s * H + h) * K + k;
+      value_grad[past] = add(value_grad[past], mul(weights[s], y_grad[row + k]));
+      key_grad[past] = add(key_grad[past], mul(score_grad[s], mul(query[row + k], scale)));
+    }
+    __syncthreads();
+  }
+}

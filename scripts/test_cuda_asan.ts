@@ -1,0 +1,28 @@
+/**
+ * `npm run test:cuda-asan`: the laws of the ops over the CUDA kernels, emulated with the address sanitizer watching: it
+ * stops at the first number read or written outside a buffer. Arguments go to vitest in place of spec/ops.
+ */
+import { spawn } from 'node:child_process'
+import { buildEmulator, emulatorPath } from './cuda/emulator.ts'
+import { sanitizerLibrary } from './cuda/sanitizer.ts'
+import { root } from './cuda/sources.ts'
+
+const { missing, environment } = await sanitizerLibrary()
+if (missing !== null) throw new Error(`address sanitizer: expected g++ with libasan.so, got none: ${missing}`)
+const output = emulatorPath(true)
+await buildEmulator({ output, asan: true })
+const given = process.argv.slice(2)
+const files = given.length > 0 ? given : ['spec/ops', 'spec/backends/cuda_blocks.spec.ts']
+// Watched memory is several times as slow.
+const options = ['--testTimeout=600000', '-t', 'cuda-emulated']
+const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...files, ...options], {
+  cwd: root,
+  stdio: 'inherit',
+  env: {
+    ...process.env,
+    ...environment,
+    SHADOWLLM_EMULATOR: output,
+    SHADOWLLM_BACKENDS: 'cuda-emulated',
+  },
+})
+child.on('exit', (code) => (process.exitCode = code ?? 1))

@@ -1,0 +1,34 @@
+/**
+ * Sizes past what a block of a CUDA kernel takes at once: its threads, its groups of sixteen, its tiles, the values that
+ * attention adds as whole numbers. A result must not show where one ends and the next begins.
+ */
+import type { Backend } from '../../src/backends/backend.ts'
+import { opRow, type OpName } from '../../src/ops/catalog.ts'
+import { checkAgreement } from '../harness/laws/agreement.ts'
+import { Data } from '../harness/data.ts'
+import { fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
+
+/** Around the most threads of a block, twice that, and outputs of an int8 block of 256 threads. */
+const edges = [63, 65, 255, 256, 257, 513, 530]
+
+/** Tokens are whole blocks or loops of one: past the groups of a block is far enough. */
+const edgesOfTokens = [15, 16, 17, 35]
+
+/**
+ * Each letter of an op at each edge, the others small, with everything optional and with nothing.
+ * @throws Error naming the first number that is not the reference's
+ */
+export function pastABlock(backend: Backend, name: OpName, seed: number): void {
+  const row = opRow(name)
+  const data = new Data(seed)
+  const variants = variantsOf(row)
+  for (const letter of lettersOf(row))
+    for (const edge of letter === 'T' ? edgesOfTokens : edges)
+      for (const { absent, aliased } of [variants[0], variants[variants.length - 1]]) {
+        const wanted: Record<string, number> = {}
+        for (const other of lettersOf(row)) wanted[other] = data.pick([1, 2, 3, 5])
+        const sizes = fitSizes(row, { ...wanted, [letter]: edge }, letter)
+        const values = makeValues(name, sizes, data, data.pick(['plain', 'ties', 'wild']), absent)
+        checkAgreement(backend, name, values, { offset: 1, aliased })
+      }
+}

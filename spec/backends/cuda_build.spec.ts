@@ -1,0 +1,134 @@
+/**
+ * The committed CUDA module is what the sources in cuda/ compile to, byte for byte, and has a kernel for every op.
+ *
+ * Without nvcc it is still known whether it was made from these sources, and whether anybody changed it by hand.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import {
+  architectures,
+  compileModule,
+  manifestOf,
+  manifestPath,
+  modulePath,
+  parseUsage,
+  usageOn,
+  usageTable,
+} from '../../scripts/cuda/module.ts'
+import { hashOf, kernelsHash, readSources, root } from '../../scripts/cuda/sources.ts'
+import { whyMissing } from '../../scripts/cuda/tool.ts'
+import { opNames, opRow } from '../../src/ops/catalog.ts'
+import type { Op } from '../../src/ops/op.ts'
+
+const committed = readFileSync(modulePath, 'utf8')
+
+/** The parameters of each kernel, as PTX types. */
+function kernelsOf(module: string): Record<string, string[]> {
+  const entries = [...module.matchAll(/\.visible \.entry (\w+)\(([^)]*)\)/g)]
+  return Object.fromEntries(
+    entries.map(([, name, parameters]) => [name, parameters.match(/\.(u64|u32|f32)(?= )/g) ?? []]),
+  )
+}
+
+function typesOf(row: Op): string[] {
+  const types = { array: '.u64', size: '.u32', scalar: '.f32' } as const
+  return row.params.map(({ kind }) => types[kind])
+}
+
+test('the module was made from these sources, and is as it was made', () => {
+  expect(JSON.parse(readFileSync(manifestPath, 'utf8')), 'run `npm run build:cuda`').toEqual(
+    manifestOf(committed),
+  )
+  expect(committed.startsWith(`// sources: ${kernelsHash()}\n`)).toBe(true)
+})
+
+test('one digit changed in one kernel would be seen, one in the emulator is not the module’s', () => {
+  const plant = { file: 'float32.cuh', from: '8388608', to: '8388609' }
+  expect(kernelsHash(readSources(plant))).not.toBe(kernelsHash())
+  const emulators = { file: 'emulator/fiber.cpp', from: '256 * 1024', to: '128 * 1024' }
+  expect(kernelsHash(readSources(emulators))).toBe(kernelsHash())
+  expect(hashOf(readSources(emulators))).not.toBe(hashOf(readSources()))
+})
+
+test('a file of kernels has the name of the file that defines its ops', () => {
+  const files = [...readSources().keys()].filter((name) => /^\w+\.cu$/.test(name) && name !== 'kernels.cu')
+  expect(files.length).toBeGreaterThan(20)
+  const definitions = new Set(readdirSync(`${root}src/ops`))
+  expect(files.filter((name) => !definitions.has(name.replace('.cu', '.ts')))).toEqual([])
+})
+
+test('a plant that is nowhere, or in two places, is refused', () => {
+  expect(() => readSources({ file: 'add.cu', from: 'sub(', to: '' })).toThrow('expected "sub(" once')
+  expect(() => readSources({ file: 'relu.cu', from: 'size_t', to: '' })).toThrow('expected "size_t" once')
+  expect(() => readSources({ file: 'none.cu', from: '', to: '' })).toThrow('expected a source of this name')
+})
+
+/** Every op of the catalogue has a kernel that takes what its row lists, and there are no others. */
+function kernelsAreTheOps(module: string): void {
+  const expected = opNames.map((name) => [`${name}_exact`, typesOf(opRow(name))])
+  expect(kernelsOf(module)).toEqual(Object.fromEntries(expected))
+}
+
+/** Nothing is fused, approximate, or flushed to zero, and no sum depends on who comes first. */
+function arithmeticIsExact(module: string): void {
+  expect(module).toMatch(/\badd\.rn\.f32/)
+  expect(module).not.toMatch(/\b(fma|mad)\.\S*f32|\.approx|\.ftz|\.f64|\b(atom|red)\./)
+}
+
+test('every op of the catalogue has a kernel that takes what its row lists, and there are no others', () => {
+  kernelsAreTheOps(committed)
+  expect(() => kernelsAreTheOps(committed.replace('.entry add_exact(', '.entry sub_exact('))).toThrow()
+  const scalar = '.param .f32 adamw_step_exact_param_4'
+  expect(() => kernelsAreTheOps(committed.replace(scalar, scalar.replace('f32', 'u32')))).toThrow()
+})
+
+test('nothing in it is fused, approximate, or flushed to zero', () => {
+  arithmeticIsExact(committed)
+  for (const other of [
+    'fma.rn.f32',
+    'div.approx.f32',
+    'add.rn.ftz.f32',
+    'cvt.f64.f32',
+    'atom.global.add.f32',
+  ])
+    expect(() => arithmeticIsExact(`${committed}\t${other} \t%f1;\n`), other).toThrow()
+})
+
+test('it is for devices from compute capability 8.0 on, and names no place of the machine that made it', () => {
+  expect(committed).toMatch(/^\.version 7\.0\n\.target sm_80\n/m)
+  expect(committed).not.toContain(root)
+  expect(committed).not.toMatch(/\.file|\.loc|\/(home|tmp|usr|work)\//)
+})
+
+const noNvcc = await whyMissing('nvcc')
+
+describe.skipIf(noNvcc !== null)(`by nvcc${noNvcc === null ? '' : `, which is not here: ${noNvcc}`}`, () => {
+  test('the committed module is what the sources compile to, twice', async () => {
+    const [first, second] = await Promise.all([compileModule(), compileModule()])
+    expect(first === second, 'two builds are equal').toBe(true)
+    expect(committed === first, 'run `npm run build:cuda` and commit the result').toBe(true)
+  })
+
+  test('the table in cuda/README.md is the one `npm run build:cuda` prints', async () => {
+    expect(readFileSync(`${root}cuda/README.md`, 'utf8')).toContain(await usageTable())
+  })
+
+  test.each(architectures)('on %s no kernel keeps registers in memory', async (architecture) => {
+    const usage = await usageOn(architecture)
+    expect(usage.map(({ kernel }) => kernel).sort()).toEqual(opNames.map((name) => `${name}_exact`).sort())
+    for (const { kernel, registers, stack, spilled } of usage) {
+      expect([stack, spilled], kernel).toEqual([0, 0])
+      expect(registers, kernel).toBeGreaterThan(0)
+    }
+  })
+})
+
+test('what ptxas prints is read, spills too', () => {
+  const text = `ptxas info    : Compiling entry function 'add_exact' for 'sm_80'
+ptxas info    : Function properties for add_exact
+    16 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads
+ptxas info    : Used 32 registers, used 1 barriers, 1040 bytes smem, 392 bytes cmem[0]`
+  expect(parseUsage(text)).toEqual([
+    { kernel: 'add_exact', registers: 32, shared: 1040, stack: 16, spilled: 12 },
+  ])
+})

@@ -1,0 +1,141 @@
+/**
+ * How many threads each kernel of cuda/ is launched with, from the sizes of a call.
+ *
+ * A kernel finds its place by what is set here, and its file says which of these it expects.
+ */
+import type { OpName } from '../../ops/catalog.ts'
+
+/** A launch in one dimension; no blocks is no launch. */
+export interface Launch {
+  readonly blocks: number
+  readonly threads: number
+  /** Bytes of shared memory, beside what the kernel has of its own. */
+  readonly shared: number
+}
+
+/** The value of a size letter of the call. */
+type Size = (letter: string) => number
+
+/** The most threads of a block, MOST_THREADS in cuda/common.cuh. */
+const MOST_THREADS = 256
+const WARP = 32
+/** Threads that share one striped sum. */
+const LANES = 16
+/** Outputs of each warp of the int8 products, OUTPUTS in cuda/linear_i8.cu. */
+const OUTPUTS_OF_WARP = 8
+
+/** What attention_backward takes of shared memory for the longest context: two float32 for each position. */
+export const MOST_DYNAMIC_SHARED = 65_536
+
+/** Whole warps, as many threads as there is work for. */
+function threadsFor(work: number): number {
+  return Math.min(MOST_THREADS, Math.max(WARP, Math.ceil(work / WARP) * WARP))
+}
+
+const launch = (blocks: number, threads: number, shared = 0): Launch => ({ blocks, threads, shared })
+
+/** A thread for each of `count` numbers. */
+const threadEach = (count: number): Launch => launch(Math.ceil(count / MOST_THREADS), MOST_THREADS)
+
+/** A group of 16 threads for each of `count` sums. */
+const groupEach = (count: number): Launch => launch(Math.ceil(count / (MOST_THREADS / LANES)), MOST_THREADS)
+
+/** A block for each of `count` rows of `width` numbers. */
+const blockEach = (count: number, width: number): Launch => launch(count, threadsFor(width))
+
+/** One block, for what has one sum. */
+const oneBlock = (width: number): Launch => blockEach(1, width)
+
+type Rule = (size: Size) => Launch
+
+const embedding: Rule = (of) => threadEach(of('T') * of('D'))
+const linear: Rule = (of) => groupEach(of('T') * of('O'))
+const linearInputMajor: Rule = (of) => threadEach(of('T') * of('O'))
+const transpose: Rule = (of) => threadEach(of('O') * of('I'))
+const copyRows: Rule = (of) => blockEach(of('R'), of('I'))
+const numbers: Rule = (of) => threadEach(of('N'))
+const allNumbers: Rule = (of) => oneBlock(of('N'))
+const rowsOf =
+  (width: string): Rule =>
+  (of) =>
+    blockEach(of('T'), of(width))
+
+/** A block for each token and head, with `bytes` of shared memory for each position. */
+const queries: Rule = (of) => {
+  const { blocks, threads } = blockEach(of('T') * of('H'), Math.max(of('S'), of('K')))
+  return launch(blocks, threads, Float32Array.BYTES_PER_ELEMENT * of('S'))
+}
+
+const launches: Readonly<Record<OpName, Rule>> = {
+  embedding,
+  embedding_bf16: embedding,
+  embedding_f16: embedding,
+  embedding_i8: embedding,
+  embedding_backward: (of) => threadEach(of('D')),
+  linear,
+  linear_bf16: linear,
+  linear_f16: linear,
+  linear_i8: (of) => {
+    const threads = threadsFor(of('I'))
+    const outputs = (threads / WARP) * OUTPUTS_OF_WARP
+    return launch(of('T') * Math.ceil(of('O') / outputs), threads)
+  },
+  linear_input_major: linearInputMajor,
+  linear_input_major_bf16: linearInputMajor,
+  linear_input_major_f16: linearInputMajor,
+  linear_input_major_i8: (of) => {
+    const threads = threadsFor(of('O'))
+    return launch(of('T') * Math.ceil(of('O') / threads), threads)
+  },
+  linear_backward_weight: (of) => threadEach(of('O') * of('I')),
+  linear_backward_bias: (of) => threadEach(of('O')),
+  layer_norm: rowsOf('D'),
+  layer_norm_backward: (of) => {
+    const threads = threadsFor(of('D'))
+    return launch(of('T') + Math.ceil(of('D') / threads), threads)
+  },
+  cache_append: (of) => threadEach(of('H') * of('T') * of('K')),
+  cache_append_i8: (of) => blockEach(of('H') * of('T'), of('K')),
+  attention: queries,
+  attention_i8: queries,
+  attention_backward: (of) => {
+    const { blocks, threads } = blockEach(of('H'), Math.max(of('T'), of('K')))
+    return launch(blocks, threads, 2 * Float32Array.BYTES_PER_ELEMENT * of('T'))
+  },
+  relu: numbers,
+  relu_backward: numbers,
+  add: numbers,
+  mask_units: (of) => threadEach(of('T') * of('U') * of('K')),
+  exp: numbers,
+  log: numbers,
+  softmax: rowsOf('V'),
+  softmax_backward: rowsOf('V'),
+  log_sum_exp: rowsOf('V'),
+  log_sum_exp_backward: (of) => threadEach(of('T') * of('V')),
+  cross_entropy: rowsOf('V'),
+  cross_entropy_backward: rowsOf('V'),
+  mse: allNumbers,
+  mse_backward: numbers,
+  bce: allNumbers,
+  bce_backward: numbers,
+  min_max: rowsOf('D'),
+  sum: allNumbers,
+  sum_squares: allNumbers,
+  adamw_step: numbers,
+  top_k: allNumbers,
+  transpose,
+  transpose_bf16: transpose,
+  transpose_f16: transpose,
+  narrow_bf16: numbers,
+  narrow_f16: numbers,
+  quantize_rows: (of) => blockEach(of('O'), of('I')),
+  copy_rows: copyRows,
+  copy_rows_bf16: copyRows,
+  copy_rows_f16: copyRows,
+  copy_rows_i8: copyRows,
+}
+
+/** How an op is launched, from the sizes of a call. */
+export function launchOf(name: OpName): Rule {
+  return launches[name]
+}

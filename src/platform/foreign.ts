@@ -1,0 +1,130 @@
+/**
+ * Shared libraries: their functions as functions, by koffi in Node and by Deno's own means in Deno.
+ *
+ * Every function here gives back an int32. What it takes is numbers, and typed arrays for memory it may use until it
+ * returns. Addresses are numbers: none that a process has passes 2^53.
+ */
+import { hostProcess, PlatformError } from './builtin.ts'
+
+/** What a function takes in one place: a number, the 64 bits of an address, or a typed array's memory. */
+export type ForeignType = 'i32' | 'u32' | 'u64' | 'memory'
+
+/** The functions of a library by name, with what each takes. */
+export type ForeignTable = Readonly<Record<string, readonly ForeignType[]>>
+
+type ForeignArgument<Type> = Type extends 'memory' ? ArrayBufferView : number
+
+/** What a function is given. */
+export type ForeignArguments<Types extends readonly ForeignType[]> = {
+  -readonly [I in keyof Types]: ForeignArgument<Types[I]>
+}
+
+/** The functions of a table. */
+export type ForeignFunctions<Table extends ForeignTable> = {
+  readonly [Name in keyof Table]: (...args: ForeignArguments<Table[Name]>) => number
+}
+
+/** A library that is loaded. It stays so until the process ends. */
+export interface ForeignLibrary<Table extends ForeignTable> {
+  readonly functions: ForeignFunctions<Table>
+  /** The text at an address, which ends with a byte of 0. */
+  text(address: number): string
+  /** Memory that stays where it is, for functions that are told addresses; it is kept as long as the process. */
+  reserve(bytes: number): SteadyMemory
+}
+
+/** Memory with a known address. */
+export interface SteadyMemory {
+  readonly address: number
+  readonly buffer: ArrayBuffer
+}
+
+/** A library, or a function of it, that is not here; the message says why, in one line. */
+export class ForeignError extends Error {
+  constructor(message: string) {
+    super(message.replace(/\s+/g, ' ').trim())
+    this.name = 'ForeignError'
+  }
+}
+
+/**
+ * Loads a library by path, or by a name that the system knows where to find.
+ * @throws ForeignError if it, one of its functions, or what loads it is not here; PlatformError in a browser.
+ */
+export async function openLibrary<Table extends ForeignTable>(
+  path: string,
+  table: Table,
+): Promise<ForeignLibrary<Table>> {
+  if (hostProcess === null) throw new PlatformError('shared libraries')
+  const { Deno } = globalThis as { Deno?: DenoForeign }
+  try {
+    return Deno === undefined ? await openWithKoffi(path, table) : openWithDeno(Deno, path, table)
+  } catch (error) {
+    throw new ForeignError((error as Error).message)
+  }
+}
+
+async function openWithKoffi<Table extends ForeignTable>(
+  path: string,
+  table: Table,
+): Promise<ForeignLibrary<Table>> {
+  const { default: koffi } = await import('koffi')
+  const types = { i32: 'int32_t', u32: 'uint32_t', u64: 'uint64_t', memory: 'void *' } as const
+  const library = koffi.load(path)
+  const functions = Object.entries(table).map(([name, parameters]) => [
+    name,
+    library.func(
+      name,
+      'int32_t',
+      parameters.map((type) => types[type]),
+    ),
+  ])
+  return {
+    functions: Object.fromEntries(functions) as ForeignFunctions<Table>,
+    text: (address) => koffi.decode(BigInt(address), 'char', -1) as string,
+    reserve(bytes) {
+      const memory: unknown = koffi.alloc('uint8_t', bytes)
+      return { address: Number(koffi.address(memory)), buffer: koffi.view(memory, bytes) }
+    },
+  }
+}
+
+/** What is used of Deno. */
+interface DenoForeign {
+  dlopen(
+    path: string,
+    symbols: Record<string, { parameters: string[]; result: string }>,
+  ): { symbols: Record<string, unknown> }
+  UnsafePointer: {
+    of(memory: ArrayBufferView): object | null
+    value(pointer: object | null): bigint
+    create(address: bigint): object | null
+  }
+  UnsafePointerView: { getCString(pointer: object): string }
+}
+
+function openWithDeno<Table extends ForeignTable>(
+  Deno: DenoForeign,
+  path: string,
+  table: Table,
+): ForeignLibrary<Table> {
+  const symbols = Object.entries(table).map(([name, parameters]) => {
+    const types = parameters.map((type) => (type === 'memory' ? 'buffer' : type))
+    return [name, { parameters: types, result: 'i32' }] as const
+  })
+  const { UnsafePointer, UnsafePointerView } = Deno
+  const kept: ArrayBuffer[] = []
+  return {
+    functions: Deno.dlopen(path, Object.fromEntries(symbols)).symbols as ForeignFunctions<Table>,
+    text(address) {
+      const pointer = UnsafePointer.create(BigInt(address))
+      return pointer === null ? '' : UnsafePointerView.getCString(pointer)
+    },
+    reserve(bytes) {
+      // Deno's array buffers stay where they are; this one must not be collected.
+      const buffer = new ArrayBuffer(bytes)
+      kept.push(buffer)
+      return { address: Number(UnsafePointer.value(UnsafePointer.of(new Uint8Array(buffer)))), buffer }
+    },
+  }
+}
