@@ -81,6 +81,8 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
   test('siblings share a device and nothing else; the device outlives the first of them', async () => {
     const first = await start()
     const second = first.sibling()
+    // Never taken for a GPU.
+    expect([first.device, second.device]).toEqual(Array(2).fill('emulated on this processor'))
     const [here, there] = [first, second].map((one) => one.upload(Float32Array.of(-1, 2)))
     first.ops.relu(here, here, 2)
     expect(second.readF32(there)).toEqual(Float32Array.of(-1, 2))

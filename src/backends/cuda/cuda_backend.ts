@@ -80,6 +80,10 @@ export class CudaBackend implements Backend {
     return this.#ops
   }
 
+  get device(): string {
+    return this.#device.name
+  }
+
   get liveBuffers(): number {
     return this.#buffers.size
   }
