@@ -14,8 +14,8 @@ const files: Partial<Record<BackendName, URL | null>> = {
   wasm: new URL('wasm/kernels.wasm', import.meta.url),
   'wasm-relaxed': new URL('wasm/kernels_relaxed.wasm', import.meta.url),
   cuda: new URL('cuda/kernels.ptx', import.meta.url),
-  // Compiled from the same sources, whose hash this has.
-  'cuda-emulated': new URL('cuda/kernels.json', import.meta.url),
+  // The emulator runs the sources of this module, and refuses the module of others.
+  'cuda-emulated': new URL('cuda/kernels.ptx', import.meta.url),
 }
 
 /** The file of a backend's kernels; null if they are the definitions, undefined if nobody said. */
