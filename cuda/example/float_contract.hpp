@@ -1,7 +1,9 @@
-// The float contract (spec/parity.md): the two orders of addition, and exp. The same code runs on a CPU and in a kernel.
-//
-// A product is rounded before it is added. On the CPU that takes a compiler that fuses nothing (-ffp-contract=off); in a
-// kernel the intrinsics say it.
+/**
+ * The float contract (spec/parity.md): the two orders of addition, and exp. The same code runs on a CPU and in a kernel.
+ *
+ * A product is rounded before it is added. On the CPU that takes a compiler that fuses nothing (-ffp-contract=off); in a
+ * kernel the intrinsics say it.
+ */
 
 #pragma once
 

@@ -1,5 +1,7 @@
-// The part of a backend that is not its kernels: reads the cases of "shadowllm parity export-ops", has them computed, and
-// writes what "shadowllm parity check-ops" compares.
+/**
+ * The part of a backend that is not its kernels: reads the cases of "shadowllm parity export-ops", has them computed, and
+ * writes what "shadowllm parity check-ops" compares.
+ */
 
 #pragma once
 

@@ -1,8 +1,10 @@
-// Reads and writes safetensors: eight bytes of header length, a JSON header, then the values of every tensor.
-//
-// A small reader that believes nothing: every length is checked against what is there before memory is taken for it, the
-// header is one JSON object of tensors and texts, a name comes once, and the tensors cover the data completely, once and
-// in whole numbers. What is refused throws safetensors::Error with one line. Machines are little-endian, as the format is.
+/**
+ * Reads and writes safetensors: eight bytes of header length, a JSON header, then the values of every tensor.
+ *
+ * A small reader that believes nothing: every length is checked against what is there before memory is taken for it, the
+ * header is one JSON object of tensors and texts, a name comes once, and the tensors cover the data completely, once and
+ * in whole numbers. What is refused throws safetensors::Error with one line. Machines are little-endian, as the format is.
+ */
 
 #pragma once
 

@@ -1,13 +1,15 @@
-// A backend for the CPU, as small as one can be: the three operations of a sparse feed-forward block, layer norm, and
-// attention over chosen heads, as the catalogue of shadowllm defines them.
-//
-//   g++ -std=c++17 -O2 -ffp-contract=off -o sparse_ffn sparse_ffn.cpp
-//   shadowllm parity export-ops --output expected --ops linear,relu,linear_input_major,layer_norm,attention
-//   ./sparse_ffn expected actual
-//   shadowllm parity check-ops expected actual
-//
-// In a sparse block only the chosen neurons are computed: fc1 is `linear` over their rows, fc2, which is stored a row per
-// neuron, is `linear_input_major` over the same list. Nothing of the other neurons is read.
+/**
+ * A backend for the CPU, as small as one can be: the three operations of a sparse feed-forward block, layer norm, and
+ * attention over chosen heads, as the catalogue of shadowllm defines them.
+ *
+ *   g++ -std=c++17 -O2 -ffp-contract=off -o sparse_ffn sparse_ffn.cpp
+ *   shadowllm parity export-ops --output expected --ops linear,relu,linear_input_major,layer_norm,attention
+ *   ./sparse_ffn expected actual
+ *   shadowllm parity check-ops expected actual
+ *
+ * In a sparse block only the chosen neurons are computed: fc1 is `linear` over their rows, fc2, which is stored a row per
+ * neuron, is `linear_input_major` over the same list. Nothing of the other neurons is read.
+ */
 
 #include "float_contract.hpp"
 #include "parity_main.hpp"

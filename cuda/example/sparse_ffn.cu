@@ -1,10 +1,12 @@
-// The same backend with its kernels on a GPU: sparse_ffn.cpp says what it is and how its answers are checked.
-//
-//   nvcc -std=c++17 -arch=sm_80 -o sparse_ffn_cuda sparse_ffn.cu
-//
-// A kernel has a thread for every sum whose order the definitions fix, so that the bits are those of the CPU: an output of a
-// matrix product, a token of layer norm, a head of a token of attention. It is written to be read; a fast one splits the
-// sums where they are striped.
+/**
+ * The same backend with its kernels on a GPU: sparse_ffn.cpp says what it is and how its answers are checked.
+ *
+ *   nvcc -std=c++17 -arch=sm_80 -o sparse_ffn_cuda sparse_ffn.cu
+ *
+ * A kernel has a thread for every sum whose order the definitions fix, so that the bits are those of the CPU: an output of a
+ * matrix product, a token of layer norm, a head of a token of attention. It is written to be read; a fast one splits the
+ * sums where they are striped.
+ */
 
 #include "float_contract.hpp"
 #include "parity_main.hpp"
