@@ -35,8 +35,9 @@ export const readers: readonly Reader[] = [
     return new Uint8Array(length).length
   }),
   reader('fills the heap', (bytes) => {
-    const all: unknown[] = []
-    if (bytes.includes(0xff)) for (;;) all.push({ all: [all.length] })
+    // A chain, not a list: one that grows asks for so much at once that the process may end before the thread does.
+    let chain: unknown = null
+    if (bytes.includes(0xff)) for (;;) chain = { chain }
     return letters(bytes)
   }),
   reader('calls itself', function read(bytes: Uint8Array): unknown {
