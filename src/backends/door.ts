@@ -11,7 +11,7 @@ import { opNames, opRow, type OpName } from '../ops/catalog.ts'
 import { arrayTypes, type ArrayParam, type Dtype, type Numbers, type Op, type SizeParam } from '../ops/op.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { Buffer, Ops } from './backend.ts'
+import type { BackendName, BackendOptions, Buffer, Ops } from './backend.ts'
 
 /** What is known of an int32 buffer's contents. */
 export interface ListBounds {
@@ -133,6 +133,37 @@ export function checkWritable(name: string, dtype: Dtype, values?: Numbers): voi
     throw new UsageError('BUFFER_KIND', `${name}: expected a buffer that may change, got one of i32`)
   if (values && !(values instanceof arrayTypes[dtype]))
     throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got another kind of array`)
+}
+
+/**
+ * Checks that a buffer is of `dtype`.
+ * @throws UsageError BUFFER_KIND
+ */
+export function checkKind(name: string, buffer: Buffer, dtype: Dtype): void {
+  if (buffer.dtype !== dtype)
+    throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${buffer.dtype}`)
+}
+
+/**
+ * Checks that a buffer can be given back: it is not a view.
+ * @throws UsageError BUFFER_VIEW
+ */
+export function checkFreeable({ parent }: PlacedBuffer<unknown>): void {
+  if (parent) throw new UsageError('BUFFER_VIEW', 'free: expected a buffer, got a view of one')
+}
+
+/**
+ * Checks the number of threads of a backend that has one.
+ * @throws UsageError THREADS
+ */
+export function checkOneThread(name: BackendName, { threads = 1 }: BackendOptions): void {
+  if (threads !== 1 && threads !== 'auto')
+    throw new UsageError('THREADS', `threads: expected 1 with the ${name} backend, got ${threads}`)
+}
+
+/** What is said of a backend that was disposed of. */
+export function disposedError(name: BackendName): UsageError {
+  return new UsageError('BACKEND_DISPOSED', `backend ${name}: expected a live backend, got a disposed one`)
 }
 
 /** An argument as a kernel receives it. */

@@ -4,13 +4,15 @@
  */
 import { opRow } from '../ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
-import { UsageError } from '../tensor/errors.ts'
 import type { Backend, Buffer, Ops, ThreadReport } from './backend.ts'
 import {
   boundsOf,
+  checkFreeable,
+  checkKind,
   checkLength,
   checkRange,
   checkWritable,
+  disposedError,
   kindOf,
   openDoor,
   placed,
@@ -99,7 +101,7 @@ export class ReferenceBackend implements Backend {
 
   free(buffer: Buffer): void {
     const whole = placed<Place>(this, buffer, 'free')
-    if (whole.parent) throw new UsageError('BUFFER_VIEW', 'free: expected a buffer, got a view of one')
+    checkFreeable(whole)
     whole.freed = true
     this.#live--
   }
@@ -110,11 +112,7 @@ export class ReferenceBackend implements Backend {
   }
 
   #expectLive(): void {
-    if (this.#disposed)
-      throw new UsageError(
-        'BACKEND_DISPOSED',
-        'backend reference: expected a live backend, got a disposed one',
-      )
+    if (this.#disposed) throw disposedError(this.name)
   }
 
   #whole(buffer: Buffer, name: string): PlacedBuffer<Place> {
@@ -124,8 +122,7 @@ export class ReferenceBackend implements Backend {
 
   #holding(buffer: Buffer, dtype: Dtype, name: string): Place {
     const whole = this.#whole(buffer, name)
-    if (whole.dtype !== dtype)
-      throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${whole.dtype}`)
+    checkKind(name, whole, dtype)
     return whole.place
   }
 }

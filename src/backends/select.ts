@@ -4,6 +4,7 @@
 import { UsageError } from '../tensor/errors.ts'
 import type { Backend, BackendName, BackendOptions } from './backend.ts'
 import { CudaBackend } from './cuda/cuda_backend.ts'
+import { checkOneThread } from './door.ts'
 import { ReferenceBackend } from './reference.ts'
 import { WasmBackend } from './wasm/wasm_backend.ts'
 
@@ -33,7 +34,7 @@ export async function createBackend(name: BackendName, options: BackendOptions =
   )
 }
 
-function createReference({ threads = 1 }: BackendOptions): ReferenceBackend {
-  if (threads === 1 || threads === 'auto') return new ReferenceBackend()
-  throw new UsageError('THREADS', `threads: expected 1 with the reference backend, got ${threads}`)
+function createReference(options: BackendOptions): ReferenceBackend {
+  checkOneThread('reference', options)
+  return new ReferenceBackend()
 }

@@ -7,13 +7,17 @@
  */
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import { pathOfUrl, runtime } from '../../platform/platform.ts'
-import { MissingError, UsageError } from '../../tensor/errors.ts'
+import { MissingError } from '../../tensor/errors.ts'
 import type { Backend, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
 import {
   boundsOf,
+  checkFreeable,
+  checkKind,
   checkLength,
+  checkOneThread,
   checkRange,
   checkWritable,
+  disposedError,
   kindOf,
   openDoor,
   placed,
@@ -56,9 +60,8 @@ export class CudaBackend implements Backend {
    * Starts a backend on the first device.
    * @throws MissingError CUDA_DRIVER, CUDA_DEVICE, CUDA_CALL for what is not here or does not work; UsageError THREADS
    */
-  static async create(name: CudaName, { threads = 1 }: BackendOptions = {}): Promise<CudaBackend> {
-    if (threads !== 1 && threads !== 'auto')
-      throw new UsageError('THREADS', `threads: expected 1 with the ${name} backend, got ${threads}`)
+  static async create(name: CudaName, options: BackendOptions = {}): Promise<CudaBackend> {
+    checkOneThread(name, options)
     return new CudaBackend(await Device.open(await openDriver(name), name), name)
   }
 
@@ -139,7 +142,7 @@ export class CudaBackend implements Backend {
 
   free(buffer: Buffer): void {
     const whole = this.#whole(buffer, 'free')
-    if (whole.parent) throw new UsageError('BUFFER_VIEW', 'free: expected a buffer, got a view of one')
+    checkFreeable(whole)
     whole.freed = true
     this.#buffers.delete(whole)
     this.#giveBack(whole)
@@ -154,11 +157,7 @@ export class CudaBackend implements Backend {
   }
 
   #expectLive(): void {
-    if (this.#disposed)
-      throw new UsageError(
-        'BACKEND_DISPOSED',
-        `backend ${this.name}: expected a live backend, got a disposed one`,
-      )
+    if (this.#disposed) throw disposedError(this.name)
   }
 
   #whole(buffer: Buffer, name: string): PlacedBuffer<Place> {
@@ -168,8 +167,7 @@ export class CudaBackend implements Backend {
 
   #holding(buffer: Buffer, dtype: Dtype, name: string): PlacedBuffer<Place> {
     const whole = this.#whole(buffer, name)
-    if (whole.dtype !== dtype)
-      throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${whole.dtype}`)
+    checkKind(name, whole, dtype)
     return whole
   }
 

@@ -6,16 +6,19 @@
  * The memory grows on demand up to the 4 GiB that 32-bit addresses reach; growing detaches every view, so views are made
  * when needed and never kept.
  */
-import { MissingError, UsageError } from '../../tensor/errors.ts'
+import { MissingError } from '../../tensor/errors.ts'
 import { readFile } from '../../platform/platform.ts'
 import { probeWasm } from '../../platform/wasm_features.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import type { Backend, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
 import {
   boundsOf,
+  checkFreeable,
+  checkKind,
   checkLength,
   checkRange,
   checkWritable,
+  disposedError,
   kindOf,
   openDoor,
   placed,
@@ -188,7 +191,7 @@ export class WasmBackend implements Backend {
 
   free(buffer: Buffer): void {
     const whole = placed<Place>(this, buffer, 'free')
-    if (whole.parent) throw new UsageError('BUFFER_VIEW', 'free: expected a buffer, got a view of one')
+    checkFreeable(whole)
     this.#live()
     whole.freed = true
     this.#allocator.free(whole.place)
@@ -201,11 +204,7 @@ export class WasmBackend implements Backend {
   }
 
   #live(): Live {
-    if (this.#state === null)
-      throw new UsageError(
-        'BACKEND_DISPOSED',
-        `backend ${this.name}: expected a live backend, got a disposed one`,
-      )
+    if (this.#state === null) throw disposedError(this.name)
     return this.#state
   }
 
@@ -238,8 +237,7 @@ export class WasmBackend implements Backend {
 
   #holding(buffer: Buffer, dtype: Dtype, name: string): Numbers {
     const whole = placed<Place>(this, buffer, name)
-    if (whole.dtype !== dtype)
-      throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${whole.dtype}`)
+    checkKind(name, whole, dtype)
     return this.#view(whole)
   }
 }
