@@ -75,7 +75,7 @@ export type Ops = {
 /** What computes: buffers, and every op of the catalogue on them. */
 export interface Backend {
   readonly name: BackendName
-  /** The device it computes on and its driver, in words; absent where that is the processor. */
+  /** The device it computes on, in words; absent where backends of its kind have none but the processor. */
   readonly device?: string
   readonly ops: Ops
   /** Buffers allocated and not yet freed; 0 after every well-behaved piece of work. */

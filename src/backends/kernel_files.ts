@@ -5,11 +5,8 @@
  */
 import type { BackendName } from './backend.ts'
 
-/**
- * Files by backend; null where the kernels are the definitions themselves. A backend without a line here cannot be
- * certified.
- */
-const files: Partial<Record<BackendName, URL | null>> = {
+/** Files by backend; null where the kernels are the definitions themselves. */
+const files: Readonly<Record<BackendName, URL | null>> = {
   reference: null,
   wasm: new URL('wasm/kernels.wasm', import.meta.url),
   'wasm-relaxed': new URL('wasm/kernels_relaxed.wasm', import.meta.url),
@@ -18,7 +15,7 @@ const files: Partial<Record<BackendName, URL | null>> = {
   'cuda-emulated': new URL('cuda/kernels.ptx', import.meta.url),
 }
 
-/** The file of a backend's kernels; null if they are the definitions, undefined if nobody said. */
-export function kernelFile(name: BackendName): URL | null | undefined {
+/** The file of a backend's kernels; null if they are the definitions. */
+export function kernelFile(name: BackendName): URL | null {
   return files[name]
 }

@@ -11,7 +11,7 @@ import { readWhole } from '../../io/files.ts'
 import { describeJson, parseJson, type JsonValue } from '../../io/json.ts'
 import { quote, refusal } from '../../io/refusal.ts'
 import { pathOfUrl, sha256File } from '../../platform/platform.ts'
-import { MissingError, ShadowError } from '../../tensor/errors.ts'
+import { ShadowError } from '../../tensor/errors.ts'
 import { hashPlaces } from '../lab/method.ts'
 import { makeProvenance, type ModelSource, type Provenance } from '../provenance.ts'
 import type { ModelOutcome } from './run_model.ts'
@@ -24,7 +24,7 @@ export interface Certificate {
   readonly format: typeof format
   /** Its data is the definitions that were compared with. */
   readonly provenance: Provenance
-  /** The device and its driver; null where the processor computed. */
+  /** The device; null where backends of this kind have none but the processor. */
   readonly device: string | null
   /** SHA-256 of the file of the kernels, or that of the definitions where the kernels are those. */
   readonly kernels: string
@@ -49,10 +49,7 @@ export function hasPassed({ ops, model }: Pick<CertifiedRun, 'ops' | 'model'>): 
   return ops.every(({ passed }) => passed) && (model?.passed ?? true)
 }
 
-/**
- * Makes the certificate of a run.
- * @throws MissingError as `checkCertifiable`
- */
+/** Makes the certificate of a run. */
 export async function makeCertificate(run: CertifiedRun): Promise<Certificate> {
   const { backend, source, seed, argv, ops, model } = run
   const { definitions, kernels } = await hashesOf(backend.name)
@@ -77,22 +74,8 @@ interface Hashes {
   readonly kernels: string
 }
 
-/**
- * Checks, before a run, that its kernels can be named.
- * @returns their file; null where they are the definitions
- * @throws MissingError CERTIFICATE_KERNELS if it is not known which file this backend's kernels are
- */
-export function checkCertifiable(backend: BackendName): URL | null {
-  const file = kernelFile(backend)
-  if (file !== undefined) return file
-  throw new MissingError(
-    'CERTIFICATE_KERNELS',
-    `backend ${backend}: expected its kernels in src/backends/kernel_files.ts, got none`,
-  )
-}
-
 async function hashesOf(backend: BackendName): Promise<Hashes> {
-  const file = checkCertifiable(backend)
+  const file = kernelFile(backend)
   const definitions = await hashPlaces(['ops'])
   return { definitions, kernels: file === null ? definitions : await sha256File(pathOfUrl(file)) }
 }
@@ -158,8 +141,7 @@ export async function readCertificate(path: string): Promise<CertificateSummary>
 
 /**
  * Checks that a certificate is of a run that passed, and still holds for what is here.
- * @throws ShadowError CERTIFICATE_FAILED, or CERTIFICATE_STALE if kernels or definitions have changed since (exit code 1);
- *   MissingError as `checkCertifiable`
+ * @throws ShadowError CERTIFICATE_FAILED, or CERTIFICATE_STALE if kernels or definitions have changed since (exit code 1)
  */
 export async function checkHolds(path: string, certificate: CertificateSummary): Promise<void> {
   if (!certificate.passed)
