@@ -4,7 +4,7 @@
  * A thread asks for the files it needs and keeps the last of them. One shard at a time; a thread that fails takes its
  * shard with it, and a new one takes its place.
  */
-import { listenAsThread, startThread, type Thread } from '../platform/platform.ts'
+import { listenAsThread, startThread, type Thread, type ThreadCode } from '../platform/platform.ts'
 import { InputError, ShadowError } from '../tensor/errors.ts'
 import { contextOf } from './runner.ts'
 import type { DoShard, Shard, ShardProgress } from './shard.ts'
@@ -31,9 +31,9 @@ interface Failure {
   readonly exitCode?: number
 }
 
-/** A module that calls `serveShards`, and what it is told first. */
+/** The code of a thread, which calls `serveShards`, and what it is told first. */
 export interface ThreadSource {
-  readonly module: URL
+  readonly code: ThreadCode
   readonly start: unknown
 }
 
@@ -103,7 +103,7 @@ export class ShardThreads {
       void worker.thread.end()
       this.#give()
     }
-    const thread = startThread(this.#source.module, {
+    const thread = startThread(this.#source.code, {
       onMessage: (message) => this.#hear(worker, message as FromThread),
       onError: fail,
       onEnd: () => fail(new Error('thread: expected a result, got the end of the thread')),

@@ -2,13 +2,13 @@
  * Blocks of windows scored by shards: what the part store does not have yet is asked of a runner, a few windows under all
  * arms that lack them in each shard, so that what arms have in common is computed once there too.
  */
-import { scoreResult, scoreShard } from '../shards/score.ts'
-import type { Shard } from '../../jobs/shard.ts'
 import type { ShardRunner } from '../../jobs/runner.ts'
+import type { Shard } from '../../jobs/shard.ts'
 import type { PartDescription } from '../part_store.ts'
+import { scoreResult, scoreShard } from '../shards/score.ts'
 import type { Arm } from './arm.ts'
+import { describeBlock, type Block } from './block.ts'
 import type { Lab } from './lab.ts'
-import type { Block } from './measure.ts'
 import { prepareArm } from './prepare.ts'
 import type { Decider, ScoredWindow } from './subject.ts'
 
@@ -17,8 +17,6 @@ export interface ElsewhereRequest {
   readonly arms: readonly Arm[]
   readonly blocks: readonly Block[]
   readonly seed: number
-  /** What a block's scores under an arm are kept by. */
-  describe(lab: Lab, block: Block, arm: Arm, seed: number): Promise<PartDescription>
 }
 
 /** Windows in a shard. */
@@ -74,7 +72,7 @@ export async function* scoreElsewhere(
 async function openBlock(
   lab: Lab,
   { store }: ShardRunner,
-  { arms, seed, describe }: ElsewhereRequest,
+  { arms, seed }: ElsewhereRequest,
   block: Block,
   deciders: Map<Arm, Decider>,
 ): Promise<Open> {
@@ -82,7 +80,7 @@ async function openBlock(
   const descriptions: PartDescription[] = []
   const known: (ScoredWindow[] | null)[] = []
   for (const arm of arms) {
-    descriptions.push(await describe(lab, block, arm, seed))
+    descriptions.push(await describeBlock(lab, block, arm, seed))
     known.push((await lab.options.store?.stored<ScoredWindow[]>(descriptions[known.length])) ?? null)
   }
   const lacking = [...arms.keys()].filter((i) => known[i] === null)

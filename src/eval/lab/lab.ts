@@ -53,7 +53,7 @@ export interface LabOptions {
   readonly store?: PartStore | null
   /** Where other threads find the same model, to calibrate with; without it, one thread does all. */
   readonly threads?: ThreadModel | null
-  /** Who calibrates and evaluates in place of this process: the numbers are the same. Whoever made it closes it. */
+  /** Who calibrates and evaluates in place of this process, and is closed by whoever made it. */
   readonly runner?: ShardRunner | null
   readonly signal?: AbortSignal
   /** How far the part is that is being made. */
@@ -71,7 +71,7 @@ export interface LabProgress {
   readonly total: number
 }
 
-/** Makes a window out of a document's text, or rows of a task, for one number of shots. */
+/** Windows of a document's text, or rows of a task, for one number of shots. */
 export type ShotWindows = (lab: Lab, count: number, seed: number, shots: number) => Window[]
 
 /** Examples, what was asked for, and the criteria that they have scores of. */
@@ -83,11 +83,7 @@ interface ExampleSet {
   examples: readonly GroupedExample[]
 }
 
-interface LabHashes {
-  readonly model: string
-  readonly data: string
-  readonly method: MethodHash
-}
+type LabHashes = { readonly model: string; readonly data: string; readonly method: MethodHash }
 
 /** See the head of this file; `Lab.open` makes one. */
 export class Lab {
@@ -116,8 +112,8 @@ export class Lab {
 
   /** Reads and splits the text. @throws MissingError CORPUS_MISSING; UsageError SETTINGS for windows the model has no room for */
   static async open(options: LabOptions): Promise<Lab> {
-    const { prompt, continuation, model, modelFiles } = options
-    const { positions } = model.config
+    const { prompt, continuation, modelFiles } = options
+    const { positions } = options.model.config
     if (prompt + continuation > positions)
       throw new UsageError(
         'SETTINGS',
@@ -133,8 +129,8 @@ export class Lab {
   }
 
   /** Lets ctrl-C be heard. @throws the signal's reason */
-  async pause(): Promise<void> {
-    await pause(this.options.signal)
+  pause(): Promise<void> {
+    return pause(this.options.signal)
   }
 
   /** Says how far a part is. */
@@ -345,9 +341,9 @@ export class Lab {
   }
 
   #ground(): Ground {
-    const { store = null, threads, runner, signal } = this.options
+    const { model, store = null, threads, runner, signal } = this.options
     return {
-      model: this.model,
+      model,
       modelHash: this.modelHash,
       dataName: this.#dataName,
       store,

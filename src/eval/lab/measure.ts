@@ -5,13 +5,10 @@
  * on the same windows, a stopped run included. A block of an arm is one part of the store. Where the lab has a runner of
  * shards, those are what is not in the store yet, and the numbers are the same.
  */
-import { Random } from '../../tensor/random.ts'
-import { hashWindows } from '../calibration/manifest.ts'
-import type { PartDescription } from '../part_store.ts'
-import type { Window } from '../windows.ts'
 import type { Arm } from './arm.ts'
-import type { Lab } from './lab.ts'
+import { describeBlock, makeBlocks, type Block } from './block.ts'
 import { scoreElsewhere } from './elsewhere.ts'
+import type { Lab } from './lab.ts'
 import { prepareArm } from './prepare.ts'
 import { Subject, type ScoredWindow } from './subject.ts'
 
@@ -23,13 +20,6 @@ export interface MeasuredArm {
 
 /** Windows of one part of the store. Without a store nothing is kept, and every window is a block. */
 const storedBlock = 8
-
-/** Some windows, which every arm scores together. */
-export interface Block {
-  readonly windows: readonly Window[]
-  /** Of each window's random mask; the same for every sparsity, so that those masks are nested. */
-  readonly seeds: readonly number[]
-}
 
 /**
  * Scores every arm on the first `count` evaluation windows of a seed.
@@ -49,7 +39,7 @@ export async function measureArms(
   const onScore = (done: number): void => lab.tell('evaluate', done, total)
   const found: ScoredWindow[][] = arms.map(() => [])
   const scored = runner
-    ? scoreElsewhere(lab, runner, { arms, blocks, seed, describe: describeBlock }, onScore)
+    ? scoreElsewhere(lab, runner, { arms, blocks, seed }, onScore)
     : scoreHere(lab, arms, blocks, seed, onScore)
   for await (const block of scored) {
     block.forEach((scores, i) => found[i].push(...scores))
@@ -57,34 +47,6 @@ export async function measureArms(
   }
   lab.tell('evaluate', total, total)
   return arms.map((arm, i) => ({ arm, scores: found[i] }))
-}
-
-function makeBlocks(windows: readonly Window[], size: number, seed: number): Block[] {
-  const seeds = new Random(seed)
-  const blocks: Block[] = []
-  for (let start = 0; start < windows.length; start += size) {
-    const own = windows.slice(start, start + size)
-    blocks.push({ windows: own, seeds: own.map(() => seeds.uint32()) })
-  }
-  return blocks
-}
-
-/** What a block's scores under an arm are kept by. */
-async function describeBlock(
-  lab: Lab,
-  { windows, seeds }: Block,
-  arm: Arm,
-  seed: number,
-): Promise<PartDescription> {
-  const calibrated = arm.examples ? await lab.examplesHash(arm.examples, seed) : null
-  return {
-    ...lab.identity('scores'),
-    windows: await hashWindows(windows),
-    arm,
-    seed: calibrated ? seed : null,
-    calibrated,
-    seeds: arm.planner === 'random' ? seeds : null,
-  }
 }
 
 async function* scoreHere(

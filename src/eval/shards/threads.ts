@@ -24,7 +24,10 @@ export interface ThreadStart extends ThreadModel {
 
 /** The threads of this room. */
 export function shardThreads(start: ThreadStart): ThreadSource {
-  return { module: new URL('./shard_thread.ts', import.meta.url), start }
+  return {
+    code: (Worker) => new Worker(new URL('./shard_thread.ts', import.meta.url), { type: 'module' }),
+    start,
+  }
 }
 
 /** Fewer examples than this for each thread are done before a thread has opened its model. */
