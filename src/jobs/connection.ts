@@ -5,6 +5,7 @@
  * A password never stands in the address, because others on a machine can read command lines: it comes from the
  * environment, SHADOWLLM_QUEUE_PASSWORD, and SHADOWLLM_QUEUE_USER where the server knows users.
  */
+import type * as BullMQ from 'bullmq'
 import type { Redis } from 'ioredis'
 import { environment } from '../platform/platform.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
@@ -26,7 +27,7 @@ export interface QueueAddress {
 
 /** BullMQ and what it connects through. */
 export interface QueueTools {
-  readonly bullmq: typeof import('bullmq')
+  readonly bullmq: typeof BullMQ
   readonly address: QueueAddress
   /** A connection that comes back by itself; whoever asks for it ends it. */
   connect(): Redis
@@ -94,7 +95,7 @@ export async function openQueue(address: QueueAddress): Promise<QueueTools> {
 }
 
 async function loadPackages(): Promise<{
-  bullmq: typeof import('bullmq')
+  bullmq: typeof BullMQ
   Redis: typeof Redis
 }> {
   try {

@@ -233,7 +233,7 @@ export class QueueRunner implements ShardRunner {
   }
 
   #hear(jobId: string, isDone: boolean): void {
-    for (const listener of [...this.#listeners]) listener(jobId, isDone)
+    for (const listener of this.#listeners) listener(jobId, isDone)
   }
 }
 

@@ -15,6 +15,14 @@ export interface ThreadModel {
   readonly backend: BackendName
 }
 
+/** Backends that owe a bound and not the bits of the reference. */
+const bounded: readonly BackendName[] = ['wasm-relaxed']
+
+/** Backends with the same word here give the same bits, and so may share work. */
+export function bitsOf(backend: BackendName): string {
+  return bounded.includes(backend) ? backend : 'exact'
+}
+
 /** What a thread is told at its start. */
 export interface ThreadStart extends ThreadModel {
   /** What shards ask for, see `ShardModel`. */
