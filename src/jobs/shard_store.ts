@@ -33,7 +33,7 @@ export class ShardStore {
   }
 
   /** Whether there is a file of this name; not whether it is whole. @throws InputError SHARD_FORMAT for no name */
-  has(name: string): Promise<boolean> {
+  async has(name: string): Promise<boolean> {
     return this.place.has(checkHash(name, 'name'))
   }
 
