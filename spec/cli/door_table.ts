@@ -95,6 +95,9 @@ export function calibrationArguments({ calibration, text }: Places): string[] {
   return ['calibrate', '--output', calibration, '--text', text, ...sizes]
 }
 
+/** An address where nobody answers: a port that takes no connections. */
+const nobody = 'redis://127.0.0.1:1'
+
 /** What each command is given so that it would run. */
 export function leastArguments({
   fresh,
@@ -127,6 +130,8 @@ export function leastArguments({
     bench: ['--quick'],
     pretrain: ['--output', fresh],
     doctor: [],
+    worker: ['--queue', nobody, '--shards', fresh],
+    jobs: ['--queue', nobody],
   }
 }
 
@@ -318,6 +323,47 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--model <names>': names('COST_MODEL', 'opt-125m'),
     '--hidden <count>': whole(1, '2000000'),
     '--bandwidth <GB/s>': number('-1', '0', '1e7'),
+    '--machines <count>': whole(1, '2000000'),
+    '--windows <count>': whole(1, '2000000'),
+    '--gflops <rate>': number('-1', '0', '1e10'),
+    '--deaths <rate>': number('-1', '61'),
+    // queues
+    '--queue <url>': {
+      beside: ['--shards', places.fresh],
+      wrong: [
+        ...usage(
+          'QUEUE_URL',
+          'an address such as redis://host:6379',
+          '',
+          'host',
+          'http://host',
+          'redis://h/a',
+        ),
+        ...usage('QUEUE_URL', 'an address without a password', 'redis://:secret@host'),
+        { value: nobody, exitCode: 5, code: 'QUEUE_CONNECTION', says: 'got ECONNREFUSED' },
+      ],
+    },
+    'jobs --queue <url>': {
+      wrong: [
+        ...usage(
+          'QUEUE_URL',
+          'an address such as redis://host:6379',
+          '',
+          'host',
+          'http://host',
+          'redis://h/a',
+        ),
+        { value: nobody, exitCode: 5, code: 'QUEUE_CONNECTION', says: 'got ECONNREFUSED' },
+      ],
+    },
+    '--shards <place>': { wrong: usage('FLAGS', 'both or none', 'folder') },
+    'worker --shards <place>': {
+      wrong: usage('SHARD_PLACE', 's3://bucket/prefix', 's3://', 's3://A', 's3://bucket/../other'),
+    },
+    '--concurrency <count>': whole(1, '65'),
+    '--grace <seconds>': number('-1', '86401'),
+    '--idle <seconds>': number('-1', '0', '86401'),
+    '--lock <seconds>': number('-1', '0', '3601'),
     // bench
     '--shape <names>': names('SHAPE', 'opt-125m'),
     '--layers <count>': whole(1, '2000000'),

@@ -85,8 +85,8 @@ export function addWorker(program: Command, session: Session): void {
 
 async function work(session: Session, flags: WorkerFlags): Promise<void> {
   const { backend, concurrency, grace, idle, lock, json } = flags
-  const tools = await openQueue(flags.queue)
   const store = await openShardStore(flags.shards)
+  const tools = await openQueue(flags.queue)
   // Its threads open the model; here it is only asked which it is.
   const { queue, start } = await withModel(session, { ...flags, threads: 1 }, async (opt) => {
     const [, path] = opt.files
