@@ -45,9 +45,11 @@ export function checkQueueFlags({ queue, shards }: QueueFlags): void {
     )
 }
 
-/** The queue of those who have the same model, the same version, and a backend of the same bits. */
-export async function queueOf(opt: Pick<ShadowOpt, 'files'>, backend: BackendName): Promise<string> {
-  const model = await hashFiles(opt.files)
+/**
+ * The queue of those who have the same model, the same version, and a backend of the same bits.
+ * @param model SHA-256 of its files
+ */
+export async function queueOf(model: string, backend: BackendName): Promise<string> {
   return queueName({ model, method: (await methodHash()).all, bits: bitsOf(backend) })
 }
 
@@ -62,7 +64,7 @@ export async function withRunner<T>(
   work: (runner: QueueRunner | null) => Promise<T>,
 ): Promise<T> {
   if (flags.queue === undefined || flags.shards === undefined) return work(null)
-  const queue = await queueOf(opt, opt.model.backend.name)
+  const queue = await queueOf(await hashFiles(opt.files), opt.model.backend.name)
   const tools = await openQueue(flags.queue)
   const runner = new QueueRunner({ tools, queue, store: await openShardStore(flags.shards) })
   try {

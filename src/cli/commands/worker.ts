@@ -5,6 +5,8 @@ import type { Command } from 'commander'
 import { methodHash } from '../../eval/lab/method.ts'
 import { hashFiles } from '../../eval/provenance.ts'
 import { shardThreads } from '../../eval/shards/threads.ts'
+import { embeddedName } from '../../io/find_model.ts'
+import { findModelFiles } from '../../io/load.ts'
 import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
 import { openShardStore } from '../../jobs/open_store.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../jobs/queue_worker.ts'
@@ -16,7 +18,7 @@ import {
   revisionOption,
   type ModelFlags,
 } from '../flags.ts'
-import { withModel } from '../open_model.ts'
+import { findWithProgress } from '../open_model.ts'
 import { queueOf, queueOption, shardsOption } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, wholeFlag } from '../values.ts'
@@ -84,18 +86,16 @@ export function addWorker(program: Command, session: Session): void {
 }
 
 async function work(session: Session, flags: WorkerFlags): Promise<void> {
-  const { backend, concurrency, grace, idle, lock, json } = flags
+  const { model = embeddedName, backend, concurrency, grace, idle, lock, json, quiet } = flags
+  if (quiet) session.quieten()
   const store = await openShardStore(flags.shards)
-  const tools = await openQueue(flags.queue)
   // Its threads open the model; here it is only asked which it is.
-  const { queue, start } = await withModel(session, { ...flags, threads: 1 }, async (opt) => {
-    const [, path] = opt.files
-    const hash = await hashFiles(opt.files)
-    return {
-      queue: await queueOf(opt, backend),
-      start: { path, backend, hash, method: await methodHash() },
-    }
-  })
+  const { path } = await findWithProgress(session, model, flags)
+  const { config, weights, tokenizer } = await findModelFiles(path)
+  const hash = await hashFiles([config, weights, ...tokenizer])
+  const start = { path: weights, backend, hash, method: await methodHash() }
+  const queue = await queueOf(hash, backend)
+  const tools = await openQueue(flags.queue)
   const tell = (event: WorkerEvent): void => {
     void session.print(json ? `${JSON.stringify(event)}\n` : formatEvent(event)).catch(() => {})
   }
@@ -114,7 +114,6 @@ async function work(session: Session, flags: WorkerFlags): Promise<void> {
   })
   await store.close()
   await session.print(json ? `${JSON.stringify({ end: report })}\n` : formatReport(report))
-  // Whoever stops a worker wanted that: it has done what it could.
 }
 
 function formatEvent({ what, kind, key, seconds, words }: WorkerEvent): string {

@@ -176,11 +176,8 @@ function makespans(
   }
 }
 
-function commandOf(
-  { machines, windows, tokens, deathsPerHour, seed }: ClusterOptions,
-  flops: number,
-): string {
-  const rest = `--windows ${windows} --tokens ${tokens} --deaths ${deathsPerHour} --seed ${seed}`
+function commandOf({ machines, windows, deathsPerHour, seed }: ClusterOptions, flops: number): string {
+  const rest = `--windows ${windows} --deaths ${deathsPerHour} --seed ${seed}`
   return `shadowllm cost --cluster --machines ${machines} --gflops ${(flops / 1e9).toFixed(1)} ${rest}`
 }
 
