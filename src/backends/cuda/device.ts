@@ -8,7 +8,8 @@ import type { Op } from '../../ops/op.ts'
 import { readFile } from '../../platform/platform.ts'
 import type { Kernel } from '../door.ts'
 import type { Driver } from './driver.ts'
-import { launchOf, MOST_DYNAMIC_SHARED } from './launch.ts'
+import { kernelIn, type KernelSet } from './fast_launch.ts'
+import { MOST_DYNAMIC_SHARED } from './launch.ts'
 
 /** The committed module: PTX, which the driver compiles for the device it finds. */
 const moduleUrl = new URL('kernels.ptx', import.meta.url)
@@ -79,17 +80,17 @@ export class Device {
     this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#device)
   }
 
-  /** The kernel of an op, as a function of device addresses and numbers. */
-  kernelOf(name: OpName): Kernel<number> {
+  /** The kernel of an op in a set, as a function of device addresses and numbers. */
+  kernelOf(name: OpName, set: KernelSet): Kernel<number> {
     const row = opRow(name)
-    const launch = launchOf(name)
+    const { symbol, launch } = kernelIn(set, name)
     const at = new Map(row.params.map((param, i) => [param.name, i]))
     let handle = 0
     return (...args) => {
       const size = (letter: string): number => args[at.get(letter) as number] as number
       const { blocks, threads, shared } = launch(size)
       if (blocks === 0) return
-      handle ||= this.#functionOf(`${name}_exact`)
+      handle ||= this.#functionOf(symbol)
       this.#place(row, args)
       this.driver.call('cuLaunchKernel', handle, blocks, 1, 1, threads, 1, 1, shared, 0, this.#list, 0)
     }
