@@ -37,10 +37,13 @@ export function forAll<Args extends [unknown, ...unknown[]]>(
   }
 }
 
-/** States laws, one test each, over every backend. */
-export function stateLaws(laws: Iterable<BackendLaw> | Readonly<Record<string, BackendLaw>>): void {
+/** States laws, one test each, over every backend, or those it is told. */
+export function stateLaws(
+  laws: Iterable<BackendLaw> | Readonly<Record<string, BackendLaw>>,
+  over: typeof overBackends = overBackends,
+): void {
   const list = Symbol.iterator in laws ? [...(laws as Iterable<BackendLaw>)] : Object.values(laws)
-  overBackends((backend) => {
+  over((backend) => {
     for (const { sentence, check } of list) test(sentence, async () => void (await check(backend)))
   })
 }
