@@ -73,9 +73,10 @@ type CreatingCall =
   | 'cuGraphAddKernelNode_v2'
   | 'cuGraphInstantiateWithFlags'
 
-/** CUresult: CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_NO_DEVICE. */
-const OUT_OF_MEMORY = 2
-const NO_DEVICE = 100
+/** CUresult: CUDA_ERROR_OUT_OF_MEMORY. */
+export const OUT_OF_MEMORY = 2
+/** CUresult: CUDA_ERROR_NO_DEVICE. */
+export const NO_DEVICE = 100
 
 /** A driver that is loaded. */
 export class Driver {
