@@ -132,7 +132,7 @@ describe('a planted bug', () => {
     const laws = lawsAbout('top_k')
     const lateTies = mutateKernel(reference, 'top_k', (top_k) => (indices, scores, N, R) => {
       top_k(indices, scores.toReversed(), N, R)
-      indices.set(indices.map((unit) => N - 1 - unit).reverse())
+      indices.set(indices.map((unit) => N - 1 - unit).toReversed())
     })
     expect(await brokenLaws(reference, laws)).toEqual([])
     expect(await brokenLaws(lateTies, laws)).toEqual([

@@ -49,9 +49,8 @@ export async function tryCases(trial: Trial): Promise<Outcome> {
   return trial.arbitraries.length === 0 ? tryOnce(trial) : tryDrawn(trial)
 }
 
-async function tryOnce({ predicate, onCase, goOn }: Trial): Promise<Outcome> {
+async function tryOnce({ predicate, goOn }: Trial): Promise<Outcome> {
   if ((await goOn?.()) === false) return { interrupted: true, runs: 0, failure: null }
-  onCase?.([])
   try {
     if ((await predicate()) === false) throw new Error('the law returned false')
     return { interrupted: false, runs: 1, failure: null }

@@ -18,8 +18,17 @@ export class CaseDigest {
     this.#sum = crc32(this.#bytes.encode(`${JSON.stringify(encode(args))}\n`), this.#sum)
   }
 
-  /** Eight hexadecimal digits; zeros if there was no case. */
+  /** Eight hexadecimal digits; zeros if nothing was drawn. */
   get value(): string {
     return this.#sum.toString(16).padStart(8, '0')
   }
+}
+
+/** One checksum for a list of reports on one backend: equal where the same laws were tried on the same cases. */
+export function digestOfReports(
+  reports: readonly { readonly law: string; readonly digest: string }[],
+): string {
+  const all = new CaseDigest()
+  for (const { law, digest } of reports) all.add([law, digest])
+  return all.value
 }
