@@ -4,8 +4,8 @@
  */
 import { expect, test } from 'vitest'
 import { readSources } from '../../scripts/cuda/sources.ts'
-import { chosenIsZeroed } from '../harness/laws/chosen.ts'
-import { tokensApart } from '../harness/laws/tokens.ts'
+import { chosenIsZeroed } from '../../src/verify/ops/chosen.ts'
+import { tokensApart } from '../../src/verify/ops/tokens.ts'
 import { edges, keeps, stateMutants, wide, type Mutant } from './cuda_planting.ts'
 
 const linear = { file: 'fast/linear.cu', ops: ['linear'] } as const

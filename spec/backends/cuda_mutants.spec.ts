@@ -1,7 +1,7 @@
 /**
  * Bugs planted in the exact CUDA kernels' sources (law 10): each is found, by a law of its op or by the emulator itself.
  */
-import { narrowsToBf16 } from '../harness/laws/stored_weights.ts'
+import { narrowsToBf16 } from '../../src/verify/ops/stored_weights.ts'
 import { runSeed } from '../harness/seed.ts'
 import { edges, keeps, stateMutants, type Mutant } from './cuda_planting.ts'
 import { longHeads } from './wasm_block_laws.ts'
@@ -131,7 +131,7 @@ const mutants: Mutant[] = [
     from: 'terms[thread] = term(start + thread);\n    __syncthreads();',
     to: '{ terms[thread] = term(start + thread); __syncthreads(); }',
     ...softmax,
-    says: /cuLaunchKernel: .*softmax_exact: block \d+: expected all threads to meet, got a block in which thread \d+ waits/,
+    says: /cuStreamSynchronize: .*softmax_exact: block \d+: expected all threads to meet, got a block in which thread \d+ waits/,
   },
   {
     bug: 'a shuffle that waits for a group that has ended',

@@ -25,7 +25,7 @@ const makers: Readonly<Record<string, () => Promise<Backend>>> = {
     ? {}
     : {
         'cuda-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest),
-        'cuda-fast-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest, 'cuda-fast-emulated'),
+        'cuda-fast-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest, {}, 'cuda-fast-emulated'),
       }),
   'wasm x2': () => WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true }),
 }
