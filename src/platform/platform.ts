@@ -4,9 +4,10 @@
  * No other file of the project names `node:`, `Deno`, `window` or `process`. Importing this file is safe everywhere;
  * what a browser does not have (files, the command line) throws PlatformError when it is used.
  */
-import { builtin, hostProcess, PlatformError } from './builtin.ts'
+import { builtin, hostProcess } from './builtin.ts'
+import { PlatformError } from './platform_error.ts'
 
-export { PlatformError } from './builtin.ts'
+export { PlatformError } from './platform_error.ts'
 export * from './files.ts'
 export * from './foreign.ts'
 export * from './checksums.ts'
