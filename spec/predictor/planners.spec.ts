@@ -72,7 +72,9 @@ const promptLaw = (make = promptPlanner): ModelLaw =>
       }),
   )
 
-const styleLaw = (make = dejavuStylePlanner): ModelLaw =>
+const styleLaw = (
+  make: (...args: Parameters<typeof dejavuStylePlanner>) => MaskPlanner = dejavuStylePlanner,
+): ModelLaw =>
   forAll(
     "dejavu-style is shown every layer's own heads at the last prompt token, as the dense model computes them",
     [anyModel],
