@@ -5,17 +5,20 @@
  * One build, one archive and one installation serve all of it; the project lies outside of this checkout, so that nothing
  * here is found by chance.
  */
+import { build as bundle } from 'esbuild'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { cp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { catalog } from '../../src/ops/catalog.ts'
 import { runtime } from '../../src/platform/platform.ts'
 import { ShadowOpt } from '../../src/shadow_opt.ts'
 import { root } from '../harness/syntax.ts'
+import { chromiumPath, startChromium, watchPage, withoutChromium } from '../web/chromium.ts'
+import { serveFolder } from '../web/static_server.ts'
 import * as contents from './contents.ts'
 import { installProject, type Outcome, type Project } from './install.ts'
-import { asked, program, typedProgram, type Said } from './program.ts'
+import { asked, pageProgram, program, typedProgram, type Said } from './program.ts'
 
 const deno = join(root, 'node_modules/.bin/deno')
 /** Building, packing and installing; then each project. */
@@ -56,6 +59,39 @@ async function saidBySources(): Promise<Said> {
 function saidIn({ code, stdout, stderr }: Outcome): Said {
   expect(code, stderr).toBe(0)
   return JSON.parse(/^result (.*)$/m.exec(stdout)?.[1] ?? expect.unreachable(stdout + stderr)) as Said
+}
+
+/** A page with one module; it has no picture of its own to be fetched. */
+function pageOf(module: string): string {
+  return `<!doctype html><title>a user</title><link rel="icon" href="data:,"><script type="module" ${module}</script>`
+}
+
+/** What a page of the project said, with threads and without. @param page its folder, below the one that is served */
+async function saidInPage(folder: string, page: string): Promise<Said> {
+  const browser = await startChromium()
+  try {
+    const said: Said[] = []
+    for (const isolated of [true, false]) {
+      const server = await serveFolder(join(project.folder, folder), isolated)
+      try {
+        const tab = await browser.newPage()
+        const heard = watchPage(tab)
+        await tab.goto(server.url + page)
+        await expect
+          .poll(() => heard.lines.concat(heard.faults).join('\n'), { timeout: 60_000 })
+          .toMatch(/^result|[Ee]rror/m)
+        expect(heard.faults).toEqual([])
+        said.push(saidIn({ code: 0, stdout: heard.lines.join('\n'), stderr: '' }))
+        await tab.close()
+      } finally {
+        await server.close()
+      }
+    }
+    expect(said[1]).toEqual(said[0])
+    return said[0]
+  } finally {
+    await browser.close()
+  }
 }
 
 describeInNode(`what is packed${why}`, () => {
@@ -118,6 +154,69 @@ describeInNode(`in a clean project${why}`, () => {
       await project.write('main.js', program)
       await project.write('deno.json', JSON.stringify({ nodeModulesDir: 'manual' }))
       expect(saidIn(await project.run(deno, 'run', '-A', '--no-remote', 'main.js'))).toEqual(expected)
+    },
+  )
+
+  test('bundled by esbuild for Node, without configuration', { timeout: patience }, async () => {
+    const entry = await project.write('main.js', pageProgram)
+    await bundle({
+      absWorkingDir: project.folder,
+      bundle: true,
+      entryPoints: [entry],
+      format: 'esm',
+      logLevel: 'silent',
+      outfile: join(project.folder, 'bundled/main.js'),
+      platform: 'node',
+    })
+    expect(saidIn(await project.run('node', 'bundled/main.js'))).toEqual(expected)
+  })
+
+  test.skipIf(chromiumPath === null)(
+    `in a page, packed by vite without configuration${withoutChromium}`,
+    { timeout: patience },
+    async () => {
+      await project.write('main.js', pageProgram)
+      await project.write('index.html', pageOf('src="./main.js">'))
+      const vite = join(root, 'node_modules/vite/bin/vite.js')
+      const { code, stdout, stderr } = await project.run('node', vite, 'build', '--outDir', 'site')
+      expect(code, stderr).toBe(0)
+      expect(stdout + stderr).not.toMatch(/warn|doesn't exist at build time/i)
+      expect(await saidInPage('site', '')).toEqual(expected)
+    },
+  )
+
+  test.skipIf(chromiumPath === null)(
+    `in a page, bundled by esbuild without configuration, beside what esbuild leaves where it is${withoutChromium}`,
+    { timeout: patience },
+    async () => {
+      const entry = await project.write('main.js', pageProgram)
+      await bundle({
+        absWorkingDir: project.folder,
+        bundle: true,
+        entryPoints: [entry],
+        format: 'esm',
+        logLevel: 'silent',
+        outfile: join(project.folder, 'bundled/main.js'),
+      })
+      // A URL of a file is none of esbuild's business: the model and the module of threads are served as they are.
+      const own = join(project.folder, 'node_modules/shadowllm')
+      await cp(join(own, 'fixtures'), join(project.folder, 'fixtures'), { recursive: true })
+      await cp(join(own, 'dist/browser/thread_worker.js'), join(project.folder, 'bundled/thread_worker.js'))
+      await project.write('bundled/index.html', pageOf('src="./main.js">'))
+      expect(await saidInPage('.', 'bundled/')).toEqual(expected)
+    },
+  )
+
+  test.skipIf(chromiumPath === null)(
+    `in a page, as the files are, without a bundler${withoutChromium}`,
+    { timeout: patience },
+    async () => {
+      const cdn = pageProgram.replace(
+        /'shadowllm(?:\/(\w+))?'/g,
+        (_, name: string = 'index') => `'/shadowllm/dist/browser/${name}.js'`,
+      )
+      await project.write('node_modules/index.html', pageOf(`>${cdn}`))
+      expect(await saidInPage('node_modules', '')).toEqual(expected)
     },
   )
 
