@@ -12,7 +12,7 @@ import type { Browser } from 'playwright-core'
 import { diskOnly } from '../../scripts/vite_page.ts'
 import { book, type LawReport, type VerifyOptions } from '../../src/verify/index.ts'
 import { fewCases, inWords, otherCases, runHere } from '../verify/same_cases.ts'
-import { chromiumPath, noChromium, openChromium } from './chromium.ts'
+import { chromiumPath, startChromium, watchPage, withoutChromium } from './chromium.ts'
 import { serveFolder } from './static_server.ts'
 
 /** Packs the page into a folder. */
@@ -28,38 +28,33 @@ async function pack(folder: string): Promise<void> {
   })
 }
 
-/** What a page gave back, and all it complained about. */
+/** What a page gave back, and all it said besides. */
 interface PageRun {
   readonly reports: LawReport[]
   readonly isolated: boolean
-  readonly complaints: string[]
+  readonly said: string[]
 }
 
 async function runInPage(browser: Browser, url: string, options: VerifyOptions): Promise<PageRun> {
   const page = await browser.newPage()
-  const complaints: string[] = []
-  page.on('pageerror', (error) => complaints.push(String(error)))
-  page.on('console', (message) => complaints.push(message.text()))
-  page.on('requestfailed', (request) => complaints.push(`${request.url()} failed`))
+  const said = watchPage(page)
   try {
     await page.goto(url)
     const isolated = await page.evaluate(() => globalThis.crossOriginIsolated)
     const reports = await page.evaluate<LawReport[]>(`runLaws(${JSON.stringify(options)})`)
-    return { reports, isolated, complaints }
+    return { reports, isolated, said: [...said.lines, ...said.faults] }
   } finally {
     await page.close()
   }
 }
 
-if (chromiumPath === null) test.skip(`the laws in a page: ${noChromium}`, () => {})
-
-describe.skipIf(chromiumPath === null)('in a page', () => {
+describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-verify-page-'))
   let browser: Browser
   let ownRun: Promise<LawReport[]> | undefined
   beforeAll(async () => {
     await pack(folder)
-    browser = await openChromium()
+    browser = await startChromium()
   }, 120_000)
   afterAll(async () => {
     await browser?.close()
@@ -76,7 +71,7 @@ describe.skipIf(chromiumPath === null)('in a page', () => {
       const server = await serveFolder(folder, isolated)
       try {
         const run = await runInPage(browser, server.url, fewCases(...backends))
-        expect([run.complaints, run.isolated]).toEqual([[], isolated])
+        expect([run.said, run.isolated]).toEqual([[], isolated])
         expect(run.reports.filter(({ passed }) => !passed)).toEqual([])
         expect(run.reports).toHaveLength(backends.length * book.length)
         const here = await (ownRun ??= runHere(fewCases('wasm')))
