@@ -21,6 +21,7 @@ export const rooms = [
   'train',
   'jobs',
   'eval',
+  'verify',
   'door',
   'cli',
   'web',

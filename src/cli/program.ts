@@ -21,6 +21,7 @@ import { addPretrain } from './commands/pretrain.ts'
 import { addReproduce } from './commands/reproduce.ts'
 import { addTrain } from './commands/train.ts'
 import { addWorker } from './commands/worker.ts'
+import { addVerify } from './commands/verify.ts'
 
 const exitCodesHelp = `
 Exit codes:
@@ -58,6 +59,7 @@ export function makeProgram(session: Session, version: string, print: (text: str
     addMasks,
     addPerplexity,
     addEval,
+    addVerify,
     addParity,
     addInspect,
     addConvert,

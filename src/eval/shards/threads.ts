@@ -16,7 +16,7 @@ export interface ThreadModel {
 }
 
 /** Backends that owe a bound and not the bits of the reference. */
-const bounded: readonly BackendName[] = ['wasm-relaxed']
+const bounded: readonly BackendName[] = ['wasm-relaxed', 'cuda-fast', 'cuda-fast-emulated']
 
 /** Backends with the same word here give the same bits, and so may share work. */
 export function bitsOf(backend: BackendName): string {
