@@ -43,12 +43,12 @@ test.skipIf(whyNoServer !== null)(
     try {
       const started = performance.now()
       // Whatever happens takes longer than the work: there is always something to hit, round after round.
-      let isOver = false
+      const hit = { isOver: false }
       const hitting = makeMishaps(mishaps, { workers, count, server, proxy }, runSeed(), () => false).finally(
-        () => (isOver = true),
+        () => (hit.isOver = true),
       )
       const wanted: string[] = []
-      for (let round = 0; round === 0 || !isOver; round++) {
+      for (let round = 0; round === 0 || !hit.isOver; round++) {
         const work = await echoShards(runner.store, 40, { milliseconds }, 40 * round)
         expect(await texts(runner.run(work.shards))).toEqual(work.expected)
         for (const shard of work.shards) wanted.push(await shardKey(shard))

@@ -84,7 +84,7 @@ export class Workers {
 
   async end(): Promise<void> {
     this.#isOver = true
-    await Promise.all(this.#children.keys().map((place) => this.kill(place)))
+    await Promise.all(this.#children.map((_, place) => this.kill(place)))
   }
 
   #fill(place: number): void {
