@@ -9,8 +9,15 @@ const MOST = 2000
 
 /** The files of what was dropped, by their names in the folder. Must be called while the event is handled. */
 export async function droppedFiles(transfer: DataTransfer): Promise<Map<string, File>> {
-  const entries = [...transfer.items].flatMap((item) => item.webkitGetAsEntry() ?? [])
   const files = new Map<string, File>()
+  const entries: FileSystemEntry[] = []
+  for (const item of transfer.items) {
+    const entry = item.webkitGetAsEntry()
+    // A file that is no file of a disk has no entry.
+    const file = entry ? null : item.getAsFile()
+    if (entry) entries.push(entry)
+    else if (file) files.set(file.name, file)
+  }
   for (const entry of entries) {
     // A folder stands for what is in it.
     const inside = entry.isDirectory ? await entriesOf(entry as FileSystemDirectoryEntry) : [entry]

@@ -13,6 +13,7 @@ import { ShadowOpt } from '../../shadow_opt.ts'
 import { describeValue, isObject } from '../../tensor/arguments.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
+import type { VerifyOptions } from '../../verify/index.ts'
 import type { ModelCard, NextToken } from './cards.ts'
 import { study } from './study.ts'
 import type { StudyOptions } from './study_types.ts'
@@ -70,6 +71,11 @@ export function createEngine(): CallTable {
     study: ({ signal }, handle, prompt, options) =>
       study(modelOf(handle), prompt as string, { ...readOptions<StudyOptions>(options), signal }),
     next: async (_, handle, ids, masks) => nextTokens(modelOf(handle), ids, masks),
+    // The laws, and what draws their cases, come when they are asked for.
+    async *verify({ signal }, options) {
+      const { verify } = await import('../../verify/index.ts')
+      yield* verify({ ...readOptions<VerifyOptions>(options), signal })
+    },
     async dispose(_, handle) {
       const held = models.get(handle as number)
       models.delete(handle as number)
