@@ -6,42 +6,9 @@
  */
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { input, names, number, share, shares, threads, usage, whole, type Door, type Wrong } from './door.ts'
+import { nobody, queueDoors } from './queue_doors.ts'
 import { root, tinyFolder } from './run_cli.ts'
-
-/** A wrong value and its refusal. */
-export interface Wrong {
-  readonly value: string
-  readonly exitCode: 2 | 3 | 4 | 5
-  readonly code: string
-  /** Words of the line. */
-  readonly says: string
-}
-
-/** Wrong values of one flag or argument. */
-export interface Door {
-  /** What has to stand beside the flag so that it is looked at. */
-  readonly beside?: readonly string[]
-  readonly wrong: readonly Wrong[]
-}
-
-const usage = (code: string, says: string, ...values: readonly string[]): Wrong[] =>
-  values.map((value) => ({ value, exitCode: 2, code, says }))
-const input = (code: string, says: string, value: string): Wrong => ({ value, exitCode: 3, code, says })
-
-const share: Door = {
-  wrong: usage('SPARSITY', 'a share from 0 to 1', '1.2', '-0.1', 'NaN', '', 'half', '1e1'),
-}
-const shares: Door = {
-  wrong: usage('SPARSITY', 'a share from 0 to 1', '1.2', '0.5,-0.1', '0.5,NaN', '', '0.5,', '0.5;0.7'),
-}
-const whole = (least: number, ...more: string[]): Door => ({
-  wrong: usage('VALUE', 'a whole number', `${least - 1}`, '-1', '1.5', 'NaN', '', '1e3', '0x10', ...more),
-})
-const number = (...outside: string[]): Door => ({
-  wrong: usage('VALUE', 'a number', 'NaN', '', 'much', '1,5', 'Infinity', ...outside),
-})
-const names = (code: string, says: string): Door => ({ wrong: usage(code, says, 'no-such', '', ',') })
-const threads: Door = { wrong: usage('VALUE', 'auto or a whole number', '0', '-1', '1.5', '', 'all', '33') }
 
 /** What stands in a folder so that every kind of wrong path can be given. */
 export interface Places {
@@ -94,9 +61,6 @@ export function calibrationArguments({ calibration, text }: Places): string[] {
   const sizes = ['--examples', '2', '--prompt', '8', '--continuation', '8', '--threads', '1']
   return ['calibrate', '--output', calibration, '--text', text, ...sizes]
 }
-
-/** An address where nobody answers: a port that takes no connections. */
-const nobody = 'redis://127.0.0.1:1'
 
 /** What each command is given so that it would run. */
 export function leastArguments({
@@ -333,43 +297,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--windows <count>': whole(1, '2000000'),
     '--gflops <rate>': number('-1', '0', '1e10'),
     '--deaths <rate>': number('-1', '61'),
-    // queues
-    '--queue <url>': {
-      beside: ['--shards', places.fresh],
-      wrong: [
-        ...usage(
-          'QUEUE_URL',
-          'an address such as redis://host:6379',
-          '',
-          'host',
-          'http://host',
-          'redis://h/a',
-        ),
-        ...usage('QUEUE_URL', 'an address without a password', 'redis://:secret@host'),
-        { value: nobody, exitCode: 5, code: 'QUEUE_CONNECTION', says: 'got ECONNREFUSED' },
-      ],
-    },
-    'jobs --queue <url>': {
-      wrong: [
-        ...usage(
-          'QUEUE_URL',
-          'an address such as redis://host:6379',
-          '',
-          'host',
-          'http://host',
-          'redis://h/a',
-        ),
-        { value: nobody, exitCode: 5, code: 'QUEUE_CONNECTION', says: 'got ECONNREFUSED' },
-      ],
-    },
-    '--shards <place>': { wrong: usage('FLAGS', 'both or none', 'folder') },
-    'worker --shards <place>': {
-      wrong: usage('SHARD_PLACE', 's3://bucket/prefix', 's3://', 's3://A', 's3://bucket/../other'),
-    },
-    '--concurrency <count>': whole(1, '65'),
-    '--grace <seconds>': number('-1', '86401'),
-    '--idle <seconds>': number('-1', '0', '86401'),
-    '--lock <seconds>': number('-1', '0', '3601'),
+    ...queueDoors(places.fresh),
     // bench
     '--shape <names>': names('SHAPE', 'opt-125m'),
     '--layers <count>': whole(1, '2000000'),
