@@ -162,7 +162,7 @@ describe('bench', () => {
         expect(failure).toBe(null)
         expect(printed).toMatch(/ device \(ms per token\) /)
         expect(printed).toMatch(
-          /^device: the clock of emulated on this processor, .*; launches that come again as graphs\.$/m,
+          /^Device: emulated on this processor, .*; launches that come again as graphs\.$/m,
         )
       })
 

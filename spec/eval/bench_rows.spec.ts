@@ -231,7 +231,7 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     const table = formatBench(rows, [], { name: 'a device', graphs: true })
     expect(table).toMatch(/ t\/s +\+- +device \(ms per token\) +x dense /)
     expect(table).toMatch(/^tg8 .* 2\.000 +1\.00 /m)
-    expect(table).toContain('device: the clock of a device, from the first kernel to the last')
+    expect(table).toContain('Device: a device; its own clock, from the first kernel to the last')
     expect(table).toContain('; launches that come again as graphs.\n')
     expect(formatBench(rows, [], { name: 'a device', graphs: false })).toContain(
       '; every launch by itself.\n',

@@ -123,7 +123,7 @@ function formatReport({
     ...backends.map(({ name, works, device, absent, reason }): [string, string] => [
       `backend ${name}`,
       works
-        ? `works${device === null ? '' : ` on ${device}`}`
+        ? `works${device === null ? '' : `: ${device}`}`
         : `${absent ? 'is not here' : 'does not work'}: ${reason}`,
     ]),
     ...Object.entries(dependencies),
