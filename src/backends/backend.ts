@@ -5,7 +5,11 @@
  * reference function in src/ops/<name>.ts with arrays replaced by buffers, in the same order. Calls happen in order; only
  * `read`, `readF32` and `readI32` wait. Sizes, kinds of numbers and index ranges are checked before a kernel runs
  * (door.ts); inside, kernels trust them.
+ *
+ * What holds buffers is disposed of, if wanted by `using`; the line below gives that to the compilers of those who have
+ * asked for less.
  */
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { catalog, OpName } from '../ops/catalog.ts'
 import type { Dtype, Numbers } from '../ops/op.ts'
 
