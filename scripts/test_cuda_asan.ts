@@ -1,7 +1,7 @@
 /**
  * `npm run test:cuda-asan`: the laws of the ops, and those of streams and graphs, over the CUDA kernels, emulated with the
  * address sanitizer watching: it stops at the first number read or written outside a buffer. Arguments go to vitest in
- * place of the files of these laws.
+ * place of these chapters.
  */
 import { spawn } from 'node:child_process'
 import { buildEmulator, emulatorPath } from './cuda/emulator.ts'
@@ -13,10 +13,10 @@ if (missing !== null) throw new Error(`address sanitizer: expected g++ with liba
 const output = emulatorPath(true)
 await buildEmulator({ output, asan: true })
 const given = process.argv.slice(2)
-const host = ['blocks', 'graphs', 'stream'].map((name) => `spec/backends/cuda_${name}.spec.ts`)
-const files = given.length > 0 ? given : ['spec/ops', ...host]
+const chapters = ['blocks', 'fast', 'graphs', 'stream'].map((name) => `spec/backends/cuda_${name}.spec.ts`)
+const files = given.length > 0 ? given : ['spec/ops', ...chapters]
 // Watched memory is several times as slow.
-const options = ['--testTimeout=600000', '-t', 'cuda-emulated']
+const options = ['--testTimeout=600000', '-t', 'cuda-(fast-)?emulated']
 const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...files, ...options], {
   cwd: root,
   stdio: 'inherit',
@@ -24,7 +24,7 @@ const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', 
     ...process.env,
     ...environment,
     SHADOWLLM_EMULATOR: output,
-    SHADOWLLM_BACKENDS: 'cuda-emulated',
+    SHADOWLLM_BACKENDS: 'cuda-emulated,cuda-fast-emulated',
   },
 })
 child.on('exit', (code) => (process.exitCode = code ?? 1))

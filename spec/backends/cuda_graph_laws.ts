@@ -200,13 +200,17 @@ function writeOn(sequence: Sequence, last: Float32Array): Float32Array {
 }
 
 /**
- * So many texts, one token of each in turn, have the bits that each has alone on the reference.
+ * So many texts, one token of each in turn, have the bits that each has alone: on the reference, or on another backend.
  * @throws Error naming the first number that differs
  */
-export async function inTurnIsAlone(backend: Backend, texts: number): Promise<void> {
+export async function inTurnIsAlone(
+  backend: Backend,
+  texts: number,
+  alone: Backend = new ReferenceBackend(),
+): Promise<void> {
   const expected: Float32Array[][] = []
   const subject = (on: Backend): Parameters<typeof withModel>[0] => ({ backend: on, load: OptModel.load })
-  await withModel(subject(new ReferenceBackend()), smallModel, (model) => {
+  await withModel(subject(alone), smallModel, (model) => {
     for (let which = 0; which < texts; which++) {
       const { prompt, options } = beginning(which)
       using sequence = model.begin(options)

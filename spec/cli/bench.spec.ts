@@ -222,7 +222,7 @@ describe('bench refuses', () => {
     [['--storage', 'f64'], 'STORAGE', 2, 'expected names of f32, bf16, f16, int8'],
     [['--threads', '0'], 'VALUE', 2, '--threads: expected auto or a whole number'],
     [['--threads', '2', '--backend', 'reference'], 'THREADS', 2, 'expected 1 with the reference backend'],
-    [['--no-graphs'], 'FLAGS', 2, '--no-graphs: expected --backend cuda or cuda-emulated, got wasm'],
+    [['--no-graphs'], 'FLAGS', 2, '--no-graphs: expected a CUDA backend, got wasm'],
     [['--rounds', '0'], 'VALUE', 2, '--rounds: expected a whole number'],
     [['-m', join(folder, 'none')], 'MODEL_MISSING', 3, 'none'],
     [['-m', 'nobody/nothing', '--offline'], 'HUB_OFFLINE', 5, 'nobody/nothing'],

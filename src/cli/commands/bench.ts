@@ -199,7 +199,7 @@ async function show(session: Session, bench: Bench, { json, profile }: BenchFlag
 async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOptions> {
   const { model, mask, storage, backend, threads, mode, cache, seed, graphs } = flags
   if (!graphs && !backend.startsWith('cuda'))
-    throw new UsageError('FLAGS', `--no-graphs: expected --backend cuda or cuda-emulated, got ${backend}`)
+    throw new UsageError('FLAGS', `--no-graphs: expected a CUDA backend, got ${backend}`)
   const otherwise = flags.quick ? quick : usual
   const options = {
     storages: storage,
