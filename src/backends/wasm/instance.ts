@@ -1,6 +1,6 @@
 /**
  * One instance of the kernels over a memory. Several may share a memory, one per thread: each works in a scratch of its
- * own, below every buffer (assembly/scratch.ts).
+ * own, below every buffer (assembly/scratch.ts, rust/src/scratch.rs).
  */
 import type { Kernel } from '../door.ts'
 
@@ -17,7 +17,8 @@ export function instantiate(
   memory: WebAssembly.Memory,
   scratchStart: number,
 ): Instance {
-  // Whatever a compiler calls what it wants, there is only one memory to give, and one number.
+  // Whatever a compiler calls what it wants, there is only one memory to give, and one number. (Rust's linker asks for a
+  // place in a table as well, and has nothing to put there.)
   const imports: Record<string, Record<string, WebAssembly.Memory | number>> = {}
   for (const { module: room, name, kind } of WebAssembly.Module.imports(module))
     (imports[room] ??= {})[name] = kind === 'memory' ? memory : scratchStart
@@ -25,6 +26,11 @@ export function instantiate(
   const { scratch_size: scratchSize, ...kernels } = exports
   return {
     kernels: kernels as Record<string, Kernel<number>>,
-    scratchSize: (scratchSize as WebAssembly.Global).value as number,
+    scratchSize: numberOf(scratchSize as WebAssembly.Global | (() => unknown)),
   }
+}
+
+/** A number as a module exports it: a constant in AssemblyScript, what a function gives in Rust. */
+function numberOf(exported: WebAssembly.Global | (() => unknown)): number {
+  return (typeof exported === 'function' ? exported() : exported.value) as number
 }
