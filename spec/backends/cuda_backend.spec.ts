@@ -14,7 +14,8 @@ import { createBackend } from '../../src/backends/select.ts'
 import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
 import { opNames } from '../../src/ops/catalog.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
-import { agreementLaws } from '../harness/laws/agreement.ts'
+import { checkOn } from '../harness/seed.ts'
+import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import { pastABlock } from './cuda_block_laws.ts'
 import { withEmulator } from './cuda_emulator.ts'
 
@@ -206,7 +207,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
 
   test('the slower way to switch between threads, for other processors, gives the same', async () => {
     const build = { defines: ['EMULATOR_UCONTEXT'], part: { file: 'top_k.cu', ops: ['top_k'] as const } }
-    await withEmulator(build, (backend) => agreementLaws('top_k')[0].check(backend, false))
+    await withEmulator(build, (backend) => checkOn(agreementLaws('top_k')[0], backend, { record: false }))
   })
 
   test('two copies of the emulator in one process do not see each other', async () => {

@@ -22,8 +22,8 @@ export const hostProcess: Process | null =
 export class PlatformError extends Error {
   readonly feature: string
 
-  constructor(feature: string) {
-    super(`${feature}: expected Node or Deno, got a browser`)
+  constructor(feature: string, has: 'Node or Deno' | 'a page' = 'Node or Deno') {
+    super(`${feature}: expected ${has}, got ${has === 'a page' ? 'none' : 'a browser'}`)
     this.name = 'PlatformError'
     this.feature = feature
   }

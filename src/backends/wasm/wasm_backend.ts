@@ -8,7 +8,6 @@
  * when needed and never kept.
  */
 import { MissingError } from '../../tensor/errors.ts'
-import { readFile } from '../../platform/platform.ts'
 import { probeWasm } from '../../platform/wasm_features.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import type { Backend, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
@@ -26,6 +25,7 @@ import {
   PlacedBuffer,
 } from '../door.ts'
 import { Allocator } from './allocator.ts'
+import { binaries, type WasmName } from './binaries.ts'
 import { MOST_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
@@ -36,18 +36,11 @@ const STEP = 1024 // pages
 /** A byte address in the backend's memory. */
 type Place = number
 
-/** The names of the backends of this file. */
-export type WasmName = 'wasm' | 'wasm-relaxed' | 'wasm-rust'
-
-/** The committed modules, and what a runtime must have for them. */
+/** What a runtime must have for each of the committed modules. */
 const builds = {
-  wasm: { url: new URL('kernels.wasm', import.meta.url), feature: 'simd', called: 'SIMD' },
-  'wasm-relaxed': {
-    url: new URL('kernels_relaxed.wasm', import.meta.url),
-    feature: 'relaxedSimd',
-    called: 'relaxed SIMD',
-  },
-  'wasm-rust': { url: new URL('kernels_rust.wasm', import.meta.url), feature: 'simd', called: 'SIMD' },
+  wasm: { feature: 'simd', called: 'SIMD' },
+  'wasm-relaxed': { feature: 'relaxedSimd', called: 'relaxed SIMD' },
+  'wasm-rust': { feature: 'simd', called: 'SIMD' },
 } as const
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>()
@@ -57,7 +50,7 @@ function loadModule(name: WasmName, isShared: boolean): Promise<WebAssembly.Modu
   const key = `${name} ${isShared}`
   const known = compiled.get(key)
   if (known !== undefined) return known
-  const loaded = readFile(builds[name].url).then((bytes) =>
+  const loaded = binaries[name]().then((bytes) =>
     WebAssembly.compile((isShared ? withSharedMemory(bytes) : bytes) as BufferSource),
   )
   compiled.set(key, loaded)
