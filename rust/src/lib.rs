@@ -3,7 +3,8 @@
 //! here have the names of those there.
 //!
 //! Arrays are addresses, sizes whole numbers, and a list of chosen units is null where all are chosen. Nothing allocates,
-//! nothing panics, nothing is imported but the memory and where in it this instance has its scratch (scratch.rs).
+//! nothing panics, nothing is imported but the memory and where in it this instance has
+//! its scratch (scratch.rs).
 //!
 //! Where arrays begin and end is the caller's word (src/backends/door.ts checks it), so every function is unsafe in the same
 //! way, and none says so again.

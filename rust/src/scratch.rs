@@ -1,10 +1,10 @@
 //! The memory kernels work in. A kernel owns its piece while it runs and leaves nothing in it for the next call.
 //!
-//! It is the only data of the module, which is linked as a shared library: by the convention of those, where the data stand
-//! is imported as `__memory_base`, so that instances which share a memory, one per thread, do not work in each other's. The
-//! host gives a multiple of 64, below every buffer, and asks `scratch_size` how far it reaches.
+//! The module has no data of its own. Its scratch is an object of the host's, of which it imports the address: that is how
+//! the linker puts it, for a shared library, where an object is external. So instances which share a memory, one per thread,
+//! do not work in each other's. The host gives a multiple of 64, below every buffer, and asks `scratch_size` how far it
+//! reaches.
 use core::arch::wasm32::v128;
-use core::mem::MaybeUninit;
 
 /// The longest context an attention kernel takes, as in src/ops/attention.ts.
 pub const LONGEST_CONTEXT: usize = 8192;
@@ -41,7 +41,11 @@ struct Scratch {
     token_steps: [f32; 64],
 }
 
-static mut SCRATCH: MaybeUninit<Scratch> = MaybeUninit::uninit();
+// Nobody else looks into it, so that its form is nobody else's matter.
+#[allow(improper_ctypes)]
+extern "C" {
+    static mut scratch: Scratch;
+}
 
 /// How much memory of its own an instance works in: bytes, a multiple of 64.
 #[no_mangle]
@@ -54,8 +58,7 @@ macro_rules! pieces {
         $(#[$what])*
         #[inline(always)]
         pub fn $name() -> *mut $T {
-            let scratch = (&raw mut SCRATCH).cast::<Scratch>();
-            unsafe { (&raw mut (*scratch).$name).cast() }
+            unsafe { (&raw mut scratch.$name).cast() }
         }
     )*};
 }

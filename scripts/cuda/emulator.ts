@@ -13,8 +13,9 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { opNames, type OpName } from '../../src/ops/catalog.ts'
-import { hashOf, kernelsHash, readSources, root, type Plant, type Sources } from './sources.ts'
-import { compile, whyMissing } from './tool.ts'
+import { hashOf, root, type Plant, type Sources } from '../sources.ts'
+import { compile, whyMissing } from '../tool.ts'
+import { kernelsHash, readSources } from './sources.ts'
 
 const buildFolder = join(root, 'cuda/build')
 

@@ -5,8 +5,9 @@ import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { kernelsHash, root } from './sources.ts'
-import { compile } from './tool.ts'
+import { root } from '../sources.ts'
+import { compile } from '../tool.ts'
+import { kernelsHash } from './sources.ts'
 
 /** The committed module, and the file that says what it is. */
 export const modulePath: string = join(root, 'src/backends/cuda/kernels.ptx')
