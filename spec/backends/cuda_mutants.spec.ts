@@ -169,7 +169,7 @@ const mutants: Mutant[] = [
     from: 'terms[thread] = term(start + thread);\n    __syncthreads();',
     to: '{ terms[thread] = term(start + thread); __syncthreads(); }',
     ...softmax,
-    says: /cuLaunchKernel: .*softmax_exact: block \d+: expected all threads to meet, got a block in which thread \d+ waits/,
+    says: /cuStreamSynchronize: .*softmax_exact: block \d+: expected all threads to meet, got a block in which thread \d+ waits/,
   },
   {
     bug: 'a shuffle that waits for a group that has ended',

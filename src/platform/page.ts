@@ -1,7 +1,7 @@
 /**
  * The page, where the program runs in one: its document, what its user prefers, and files to and from their disk.
  */
-import { PlatformError } from './builtin.ts'
+import { PlatformError } from './platform_error.ts'
 
 /** The document. @throws PlatformError where there is none */
 export function pageDocument(): Document {

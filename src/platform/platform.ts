@@ -5,9 +5,10 @@
  * what a browser does not have (a disk, the command line) throws PlatformError when it is used, and so does the page
  * where there is none.
  */
-import { builtin, hostProcess, PlatformError } from './builtin.ts'
+import { builtin, hostProcess } from './builtin.ts'
+import { PlatformError } from './platform_error.ts'
 
-export { PlatformError } from './builtin.ts'
+export { PlatformError } from './platform_error.ts'
 export * from './files.ts'
 export * from './foreign.ts'
 export * from './checksums.ts'
