@@ -190,6 +190,13 @@ export function pathOfUrl(url: URL | string): string {
   return builtin('node:url').fileURLToPath(url)
 }
 
+/** The path of a file of a package that is installed, such as `name/package.json`. @throws the host's error if it is not */
+export function packageFile(file: string): string {
+  return builtin('node:module')
+    .createRequire(import.meta.url)
+    .resolve(file)
+}
+
 /** A folder of the system's for temporary files. */
 export function temporaryFolder(): string {
   return builtin('node:os').tmpdir()
