@@ -14,6 +14,7 @@ import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
+import { chapterOf, readEmulated } from './emulated.ts'
 
 /** Another emulator than the one `npm run build:cuda-emulator` makes: the one with the address sanitizer. */
 const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
@@ -58,17 +59,17 @@ export function overBackends(chapter: (backend: Backend) => void): void {
   stateOver(underTest, chapter)
 }
 
-/** With SHADOWLLM_EMULATE=all the emulator is given every chapter. */
-const emulatesAll = process.env.SHADOWLLM_EMULATE === 'all'
+const chapterHere = chapterOf(expect.getState().testPath ?? '')
+const emulatesHere = readEmulated(process.env.SHADOWLLM_EMULATE).includes(chapterHere)
 
 /**
  * The same without the emulator, for chapters that would take it minutes. It is there to judge kernels, on ops and small
  * models; what is built of them computes nothing else.
  */
 export function overQuickBackends(chapter: (backend: Backend) => void): void {
-  const isSlow = ({ name }: UnderTest): boolean => name === 'cuda-emulated' && !emulatesAll
+  const isSlow = ({ name }: UnderTest): boolean => name === 'cuda-emulated' && !emulatesHere
   for (const { name } of underTest.filter(isSlow))
-    test.skip(`${name} is too slow for this chapter: SHADOWLLM_EMULATE=all runs it`, () => {})
+    test.skip(`${name} is too slow for this chapter: SHADOWLLM_EMULATE=${chapterHere} runs it`, () => {})
   stateOver(
     underTest.filter((one) => !isSlow(one)),
     chapter,
