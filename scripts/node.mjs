@@ -3,7 +3,8 @@
  *
  * A machine whose own Node is older still passes the README's commands: `npm ci` brings a newer Node as an
  * ordinary package (tools/node) for the common platforms, and this launcher re-runs the script under it and says so.
- * The published package has no such step.
+ * The published package has no such step. `shadowllm` means the sources there (the condition of package.json's exports),
+ * where users get what was built of them.
  *
  *   node scripts/node.mjs <script> [arguments]
  */
@@ -39,6 +40,8 @@ function findNode() {
   process.exit(4)
 }
 
-const child = spawn(findNode(), process.argv.slice(2), { stdio: 'inherit' })
+const child = spawn(findNode(), ['--conditions=@shadowllm/source', ...process.argv.slice(2)], {
+  stdio: 'inherit',
+})
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal))
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)))

@@ -18,9 +18,12 @@ const everything = [
   ...['src', 'assembly', 'fixtures', 'spec', 'scripts', 'bench'].flatMap((folder) => readSources(folder)),
   ...['.cu', '.cuh', '.cpp', '.h'].flatMap((ending) => readSources('cuda', ending)),
 ]
-const { dependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
+const { dependencies, peerDependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
   dependencies: Record<string, string>
+  peerDependencies: Record<string, string>
 }
+/** What users have, or are told that they need. */
+const packages = Object.keys({ ...dependencies, ...peerDependencies })
 
 /** Modules from a table of path and text. */
 function planted(files: Record<string, string>): Module[] {
@@ -169,7 +172,7 @@ describe('only platform names the host', () => {
 describe('what is imported is written down', () => {
   test('in src/', () => {
     expect(rules.importsAreLiterals(modules)).toEqual([])
-    expect(rules.packagesAreDependencies(modules, Object.keys(dependencies))).toEqual([])
+    expect(rules.packagesAreDependencies(modules, packages)).toEqual([])
   })
 
   test('broken by a computed import, and by a package that users do not get', () => {

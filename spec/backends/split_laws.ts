@@ -5,13 +5,14 @@
 import { startAlone, type Engine } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { partStart, splitOf, splitOps, type Call, type Split } from '../../src/backends/wasm/split.ts'
-import { WasmBackend, type WasmName } from '../../src/backends/wasm/wasm_backend.ts'
+import type { WasmName } from '../../src/backends/wasm/binaries.ts'
+import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { opRow, type OpName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
 import { call, callRaw } from '../harness/call.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { checkAgreement } from '../harness/laws/agreement.ts'
+import { checkAgreement } from '../../src/verify/ops/agreement.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
 
 /** Which units a part computes, from and to. */

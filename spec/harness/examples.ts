@@ -2,8 +2,8 @@
  * Runs the examples of documents and says what is wrong with them, one line or more per fault.
  *
  * TypeScript examples become files in a folder under build/, inside this package, so that `shadowllm` means the
- * package itself (by `exports` of package.json), for the compiler and for Node alike. All are type-checked in one
- * go; then each runs in a process of its own.
+ * package itself and its sources (by a condition in `exports` of package.json), for the compiler and for Node alike. All
+ * are type-checked in one go; then each runs in a process of its own.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -79,7 +79,7 @@ async function runExample(example: Example, file: string): Promise<string[]> {
   const shadowllm = 'shadowllm() { "$SHADOWLLM_NODE" src/cli/main.ts "$@"; }'
   const { ok, stdout, output } =
     example.language === 'ts'
-      ? await run(process.execPath, [file])
+      ? await run(process.execPath, ['--conditions=@shadowllm/source', file])
       : await run('bash', ['-euo', 'pipefail', '-c', `${shadowllm}\n${example.code}`])
   if (!ok) return [`${example.at}: the example failed\n${output.trimEnd()}`]
   if (example.output === null || matches(stdout, example.output)) return []

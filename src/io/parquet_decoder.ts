@@ -5,7 +5,7 @@
  * of a few bytes may claim two billion values. What can be seen from outside is checked before (parquet_pages.ts); what
  * cannot ends with its thread. One thread is kept for all files, one after the other, and does not keep a process alive.
  */
-import { startThread, type Thread, type ThreadEvents } from '../platform/platform.ts'
+import { startThread, type Thread, type ThreadCode, type ThreadEvents } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { JsonMap } from './json.ts'
 import { refusal } from './refusal.ts'
@@ -23,6 +23,9 @@ export type ParquetAnswer = { readonly rows: JsonMap[] } | { readonly message: s
 const MEGABYTES = 1024
 const MILLISECONDS = 20_000
 const MILLISECONDS_PER_MEGABYTE = 1000
+
+const decoder: ThreadCode = (Worker) =>
+  new Worker(new URL('./parquet.ts', import.meta.url), { type: 'module' })
 
 let thread: Thread | null = null
 let events: ThreadEvents | null = null
@@ -68,7 +71,7 @@ async function ask(question: ParquetQuestion): Promise<JsonMap[]> {
 
 function start(): Thread {
   const started = startThread(
-    new URL('./parquet.ts', import.meta.url),
+    decoder,
     {
       onMessage: (message) => events?.onMessage(message),
       onError: (error) => events?.onError(error),

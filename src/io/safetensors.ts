@@ -1,5 +1,7 @@
 /**
- * Reads safetensors: eight bytes of header length, a JSON header, then the values of every tensor without a gap.
+ * Reads safetensors, and has the way to write them (safetensors_writer.ts) for `shadowllm/io/safetensors`.
+ *
+ * A file is eight bytes of header length, a JSON header, then the values of every tensor without a gap.
  *
  * Invariants, all checked before a value is read: no key twice, every offset and size an exact integer, every span
  * the product of shape and element size, and the spans cover the data completely, once. So a file can make this
@@ -29,6 +31,17 @@ import {
 import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
+
+export type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
+export {
+  encodeSafetensors,
+  streamSafetensors,
+  writeSafetensors,
+  type Metadata,
+  type TensorForm,
+  type TensorsToWrite,
+  type TensorToWrite,
+} from './safetensors_writer.ts'
 
 /** A tensor and where its values lie, in bytes from the start of the data. */
 interface Entry {

@@ -22,16 +22,32 @@ export interface ThreadEvents {
   readonly onEnd?: () => void
 }
 
+/** What starts a module in a thread, here. */
+export type ThreadStarter<Started> = new (module: URL, options: { type: 'module' }) => Started
+
+/**
+ * A thread's code, written out as
+ *
+ *   (Worker) => new Worker(new URL('./some.ts', import.meta.url), { type: 'module' })
+ *
+ * and in no other way: where a bundler sees these words it takes the module along, with what it imports.
+ */
+export type ThreadCode = <Started>(Worker: ThreadStarter<Started>) => Started
+
 /**
  * Starts a thread, which keeps the process alive until it is ended or released.
- * @param module its code, by `new URL('./some.ts', import.meta.url)`
  * @param megabytes of its heap, beyond which it fails; a browser has limits of its own
  */
-export function startThread(module: URL, events: ThreadEvents, megabytes?: number): Thread {
-  if (hostProcess === null) return startInBrowser(module, events)
+export function startThread(code: ThreadCode, events: ThreadEvents, megabytes?: number): Thread {
+  if (hostProcess === null) return startInBrowser(code, events)
   const { Worker } = builtin('node:worker_threads')
   const limits = megabytes === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: megabytes } }
-  const worker = new Worker(module, limits)
+  class LimitedWorker extends Worker {
+    constructor(module: URL) {
+      super(module, limits)
+    }
+  }
+  const worker = code(LimitedWorker)
   worker.on('message', events.onMessage)
   worker.on('error', events.onError)
   if (events.onEnd) worker.on('exit', events.onEnd)
@@ -42,8 +58,8 @@ export function startThread(module: URL, events: ThreadEvents, megabytes?: numbe
   }
 }
 
-function startInBrowser(module: URL, { onMessage, onError }: ThreadEvents): Thread {
-  const worker = new Worker(module, { type: 'module' })
+function startInBrowser(code: ThreadCode, { onMessage, onError }: ThreadEvents): Thread {
+  const worker = code(Worker)
   worker.addEventListener('message', ({ data }: MessageEvent<unknown>) => onMessage(data))
   worker.addEventListener('error', ({ message }) => onError(new Error(message)))
   return {

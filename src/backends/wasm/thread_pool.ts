@@ -5,7 +5,7 @@
  * The calling thread never sleeps, since a page may not; it waits only for parts that others have begun. Until the others
  * have started, and after one of them has failed, there are none, and the caller computes alone.
  */
-import { now, relax, startThread, type Thread } from '../../platform/platform.ts'
+import { now, relax, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { Kernel } from '../door.ts'
 import { JobBoard, makeBoardMemory, runPart, type Job } from './job_board.ts'
@@ -16,6 +16,9 @@ const PATIENCE = { times: 100, least: 10_000 } // ms
 
 /** Looks between two looks at the clock. */
 const LOOKS = 1000
+
+const helper: ThreadCode = (Worker) =>
+  new Worker(new URL('./thread_worker.ts', import.meta.url), { type: 'module' })
 
 /** What the helpers are told. */
 export interface PoolSetup extends Omit<ThreadSetup, 'board' | 'scratchStart'> {
@@ -53,9 +56,8 @@ export class ThreadPool {
       this.end()
       resolve()
     }
-    const module = new URL('./thread_worker.ts', import.meta.url)
     this.#threads = scratchStarts.map((scratchStart) => {
-      const thread = startThread(module, { onMessage, onError: onEnd, onEnd })
+      const thread = startThread(helper, { onMessage, onError: onEnd, onEnd })
       thread.send({ ...common, scratchStart, board } satisfies ThreadSetup)
       return thread
     })

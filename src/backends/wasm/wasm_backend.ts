@@ -7,7 +7,6 @@
  * when needed and never kept.
  */
 import { MissingError } from '../../tensor/errors.ts'
-import { readFile } from '../../platform/platform.ts'
 import { probeWasm } from '../../platform/wasm_features.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import type { Backend, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
@@ -25,6 +24,7 @@ import {
   PlacedBuffer,
 } from '../door.ts'
 import { Allocator } from './allocator.ts'
+import { binaries, type WasmName } from './binaries.ts'
 import { MOST_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
@@ -35,17 +35,10 @@ const STEP = 1024 // pages
 /** A byte address in the backend's memory. */
 type Place = number
 
-/** The names of the backends of this file. */
-export type WasmName = 'wasm' | 'wasm-relaxed'
-
-/** The committed modules, and what a runtime must have for them. */
+/** What a runtime must have for each of the committed modules. */
 const builds = {
-  wasm: { url: new URL('kernels.wasm', import.meta.url), feature: 'simd', called: 'SIMD' },
-  'wasm-relaxed': {
-    url: new URL('kernels_relaxed.wasm', import.meta.url),
-    feature: 'relaxedSimd',
-    called: 'relaxed SIMD',
-  },
+  wasm: { feature: 'simd', called: 'SIMD' },
+  'wasm-relaxed': { feature: 'relaxedSimd', called: 'relaxed SIMD' },
 } as const
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>()
@@ -55,7 +48,7 @@ function loadModule(name: WasmName, isShared: boolean): Promise<WebAssembly.Modu
   const key = `${name} ${isShared}`
   const known = compiled.get(key)
   if (known !== undefined) return known
-  const loaded = readFile(builds[name].url).then((bytes) =>
+  const loaded = binaries[name]().then((bytes) =>
     WebAssembly.compile((isShared ? withSharedMemory(bytes) : bytes) as BufferSource),
   )
   compiled.set(key, loaded)

@@ -5,7 +5,7 @@
 import type { BackendName } from '../../backends/backend.ts'
 import { criterionByName, type DatasetScores } from '../../criteria/index.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
-import { machine, startThread, type Thread } from '../../platform/platform.ts'
+import { machine, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { parameterShapes } from '../../model/opt/names.ts'
 import type { OptConfig } from '../../model/opt/config.ts'
 import type { UnitMask } from '../../masks/mask.ts'
@@ -56,6 +56,9 @@ export function collectTask(
 /** Fewer tasks than this for each thread are done before a thread has opened its model. */
 const leastTasks = 16
 
+const collector: ThreadCode = (Worker) =>
+  new Worker(new URL('./collect_thread.ts', import.meta.url), { type: 'module' })
+
 /**
  * How many threads suit a calibration here: as many as run at once, up to eight, that find room for their models in
  * half of the free memory, and have something to do.
@@ -103,8 +106,7 @@ export async function* collectInThreads(
       give()
       wake()
     }
-    const module = new URL('./collect_thread.ts', import.meta.url)
-    const own = { thread: startThread(module, { onMessage, onError: fail }), given: 0 }
+    const own = { thread: startThread(collector, { onMessage, onError: fail }), given: 0 }
     own.thread.send({ open: model } satisfies ThreadMessage)
     threads.push(own)
   }

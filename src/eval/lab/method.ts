@@ -42,7 +42,8 @@ async function hashMethod(): Promise<MethodHash> {
 
 /** SHA-256 of names and contents of sources: files and folders by their path under src/. */
 export async function hashPlaces(places: readonly string[]): Promise<string> {
-  const root = pathOfUrl(new URL('../../', import.meta.url))
+  // The sources themselves, also where the program runs from what was compiled of them: one method, one hash.
+  const root = pathOfUrl(new URL('../../../src/', import.meta.url))
   const lines: string[] = []
   for (const place of places) await addHashes(lines, root, place)
   return hashText(lines)

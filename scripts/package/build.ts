@@ -1,0 +1,97 @@
+/**
+ * Makes dist/: the package's JavaScript and its types, as they are published. From a checkout nothing needs it.
+ *
+ * What the compiler makes is kept, module for module, but for three things: modules named by URL end in .js there; files
+ * that are no code (the kernels) stand beside the modules that name them; and each WebAssembly module is also text in a
+ * module of its own, which is what the library loads (src/backends/wasm/binaries.ts says why). For pages there is
+ * dist/browser/ besides (browser.ts).
+ */
+import { execFile } from 'node:child_process'
+import { cp, glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { buildBrowser, type Entry } from './browser.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const source = join(root, 'src')
+const output = join(root, 'dist')
+
+/** What the modules read that is no code. */
+const kernelFiles = '**/*.{wasm,ptx}'
+
+async function compile(): Promise<void> {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  const config = join(root, 'tsconfig.build.json')
+  await promisify(execFile)(process.execPath, [tsc, '--project', config], { cwd: root })
+}
+
+/** Rewrites every module in place. Lines stay where they are, so maps hold. */
+async function rewriteModules(rewrite: (text: string) => string): Promise<void> {
+  for await (const file of glob('**/*.js', { cwd: output })) {
+    const path = join(output, file)
+    const text = await readFile(path, 'utf8')
+    const rewritten = rewrite(text)
+    if (rewritten !== text) await writeFile(path, rewritten)
+  }
+}
+
+/** The compiler gives imports their new endings, but not modules that are named by URL. */
+export function renameThreads(text: string): string {
+  return text.replace(/(new URL\('[^']+)\.ts(', import\.meta\.url\))/g, '$1.js$2')
+}
+
+async function copyKernels(): Promise<void> {
+  for await (const file of glob(kernelFiles, { cwd: source })) {
+    await mkdir(dirname(join(output, file)), { recursive: true })
+    await cp(join(source, file), join(output, file))
+  }
+}
+
+/** Has the table of binaries ask modules instead of files. @throws Error if it reads as something else */
+export function askModules(table: string): string {
+  const asked = table.replace(
+    /\(\) => readFile\(new URL\('([^']+)', import\.meta\.url\)\)/g,
+    "async () => (await import('./$1.js')).bytes()",
+  )
+  if (asked === table || asked.includes('new URL('))
+    throw new Error('binaries: expected a table of files that are read, got something else')
+  return asked.replace(/^import \{ readFile \}.*\n/m, '')
+}
+
+/** A module that has these bytes as text. */
+export function textModule(name: string, bytes: Uint8Array): string {
+  return `/** ${name} as text. Written by the build. */
+const text = '${Buffer.from(bytes).toString('base64')}'
+/** Its bytes. */
+export const bytes = () => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+`
+}
+
+async function embedBinaries(): Promise<void> {
+  const folder = join(output, 'backends/wasm')
+  const table = join(folder, 'binaries.js')
+  await writeFile(table, askModules(await readFile(table, 'utf8')))
+  for await (const file of glob('*.wasm', { cwd: folder })) {
+    const name = basename(file)
+    await writeFile(join(folder, `${name}.js`), textModule(name, await readFile(join(folder, file))))
+  }
+}
+
+/** Builds it anew. */
+export async function build(): Promise<void> {
+  await rm(output, { recursive: true, force: true })
+  await compile()
+  await rewriteModules(renameThreads)
+  await copyKernels()
+  await embedBinaries()
+  await buildBrowser(root, await browserEntries())
+}
+
+/** What package.json offers to pages. */
+async function browserEntries(): Promise<Entry[]> {
+  const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    exports: Record<string, string | Entry>
+  }
+  return Object.values(exports).filter((entry) => typeof entry === 'object')
+}

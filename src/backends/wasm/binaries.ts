@@ -1,0 +1,17 @@
+/**
+ * The committed modules of the kernels, as bytes.
+ *
+ * Here they are files beside this one. In the published package they are text in modules of their own (scripts/build.ts
+ * writes those, and has each line of the table below ask for one): a bundler takes modules along wherever it puts code,
+ * which not every bundler does with files.
+ */
+import { readFile } from '../../platform/platform.ts'
+
+/** The names of the backends whose kernels are WebAssembly. */
+export type WasmName = 'wasm' | 'wasm-relaxed'
+
+/** What reads each of them. */
+export const binaries: Readonly<Record<WasmName, () => Promise<Uint8Array<ArrayBuffer>>>> = {
+  wasm: () => readFile(new URL('kernels.wasm', import.meta.url)),
+  'wasm-relaxed': () => readFile(new URL('kernels_relaxed.wasm', import.meta.url)),
+}

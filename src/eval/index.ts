@@ -1,0 +1,26 @@
+/**
+ * shadowllm/eval: measuring: calibrations, perplexity, choice tasks, the whole comparison, speed, parity.
+ */
+export { Bench, type BenchOptions, type BenchProgress } from './bench/bench.ts'
+export {
+  calibrateToFolder,
+  type CalibrateOptions,
+  type CalibrateProgress,
+  type CalibrationReport,
+} from './calibration/collect.ts'
+export { openCalibration, type Calibration } from './calibration/open.ts'
+export { taskSource, textSource } from './calibration/sources.ts'
+export { makeCertificate, readCertificate, type Certificate } from './parity/certificate.ts'
+export { checkParity, type ParityReport } from './parity/check.ts'
+export { checkOps, type OpsReport } from './parity/check_ops.ts'
+export { exportParity, type ExportOptions } from './parity/export.ts'
+export { readParityCases, readParityFile, type ParityCases } from './parity/files.ts'
+export { runModel, type ModelOutcome } from './parity/run_model.ts'
+export { runOps, type OpOutcome } from './parity/run_ops.ts'
+export { compareScores, scoreWindow, type WindowScore } from './perplexity.ts'
+export { makeProvenance, type Provenance } from './provenance.ts'
+export { reproduce, type ReproduceOptions, type ReproduceProgress } from './reproduce.ts'
+export { fullSettings, quickSettings, type Settings } from './settings.ts'
+export { taskByName, tasks } from './tasks/index.ts'
+export { runTasks, type TaskRow, type TasksReport } from './tasks/run.ts'
+export { textPerplexity, type TextPerplexityOptions, type TextPerplexityReport } from './text_perplexity.ts'

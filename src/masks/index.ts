@@ -1,0 +1,10 @@
+/**
+ * shadowllm/masks: which units are kept, how many there may be, and who decides.
+ */
+export { achievedSparsity, type AchievedSparsity, type Sparsity } from './achieved.ts'
+export { makeBudget, scopes, unitsKept, type Budget, type Scope } from './budget.ts'
+export { denseMask, makeMask, type UnitMask, type UnitShape } from './mask.ts'
+export { readMask } from './mask_file.ts'
+export { maskOverlap, setOverlap, type Overlap } from './overlap.ts'
+export type { LayerMask, MaskPlanner, PromptView } from './planner.ts'
+export { selectLayer, selectMask, type LayerScores, type UnitScores } from './selection.ts'

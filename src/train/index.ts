@@ -1,0 +1,27 @@
+/**
+ * shadowllm/train: predictors trained on a calibration, and small language models trained from text.
+ */
+export { AdamW, type AdamWOptions } from './adamw.ts'
+export {
+  contestants,
+  judgePredictor,
+  type Contestant,
+  type JudgeOptions,
+  type Verdict,
+} from './judge_predictor.ts'
+export type { EpochReport, TrainingOptions } from './predictor_training.ts'
+export { pretrain, type HeldOutReport, type PretrainOptions, type StepReport } from './pretrain.ts'
+export { cutStream, holdOut, joinDocuments, makeTextEncoder, seededBatches } from './pretrain_data.ts'
+export { embeddedRecipe, type PretrainSettings } from './pretrain_settings.ts'
+export { LanguageTrainer, type TrainerState } from './pretrain_trainer.ts'
+export { cosineSchedule, type Schedule } from './schedule.ts'
+export { splitExamples } from './split.ts'
+export {
+  trainByCard,
+  trainDejavu,
+  trainDejavuStyle,
+  trainShadow,
+  type PredictorTraining,
+  type TrainedPredictor,
+  type TrainingProgress,
+} from './train_predictor.ts'
