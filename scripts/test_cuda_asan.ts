@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process'
 import { buildEmulator, emulatorPath } from './cuda/emulator.ts'
 import { sanitizerLibrary } from './cuda/sanitizer.ts'
-import { root } from './cuda/sources.ts'
+import { root } from './sources.ts'
 
 const { missing, environment } = await sanitizerLibrary()
 if (missing !== null) throw new Error(`address sanitizer: expected g++ with libasan.so, got none: ${missing}`)
