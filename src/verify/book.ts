@@ -5,7 +5,11 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import { OptModel } from '../model/opt/opt_model.ts'
+import { plainactLaws } from './criteria/plainact_laws.ts'
 import { lawOf, type Law } from './law.ts'
+import { budgetLaws } from './masks/budget_laws.ts'
+import { choosesAsDefined, selectionLaws, selectOn } from './masks/selection_laws.ts'
+import type { MaskLaw } from './masks/cases.ts'
 import type { ModelLaw } from './model/cases.ts'
 import { gradientLaws } from './model/gradient_laws.ts'
 import { maskLaws } from './model/mask_laws.ts'
@@ -24,13 +28,22 @@ function ofModels(laws: Readonly<Record<string, ModelLaw>>): Law<Backend>[] {
   return Object.values(laws).map((law) => lawOf(law, (backend) => ({ backend, load: OptModel.load })))
 }
 
+/** Laws of selection as laws of the backend that ranks. */
+function ofSelection(laws: Readonly<Record<string, MaskLaw>>): Law<Backend>[] {
+  return Object.values(laws).map((law) => lawOf(law, selectOn))
+}
+
 const chapters: Readonly<Record<string, readonly Law<Backend>[]>> = {
   operations: [...sharedLaws, ...pageLaws],
+  selection: [...ofSelection(selectionLaws), ...ofSelection(budgetLaws), choosesAsDefined],
   masks: ofModels(maskLaws),
   sequences: ofModels(sequenceLaws),
   planners: ofModels(plannerLaws),
   storage: ofModels(storageLaws),
   gradients: ofModels(gradientLaws),
+  criteria: plainactLaws.map(({ law, criterion }) =>
+    lawOf(law, (backend) => ({ backend, load: OptModel.load, score: criterion.score })),
+  ),
 }
 
 /** Every law of the book. */
