@@ -47,7 +47,7 @@ function resultOf(text: string): string {
 
 describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: ${whyNoServer}`}`, () => {
   test(
-    'with three workers: reproduce and calibrate give the bytes of one machine',
+    'with three workers: reproduce, calibrate and eval give the bytes of one machine',
     { timeout: 600_000 },
     async () => {
       const workers = startWorkers()
@@ -57,17 +57,33 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: $
       const queued = await run('queued', queue())
       const calibrate = ['calibrate', '--examples', '20', '--prompt', '32', '--continuation', '16']
       const calibrated = await runCli([...calibrate, '--output', join(folder, 'queued traces'), ...queue()])
+      const ask = [
+        'eval',
+        '--tasks',
+        'continuation',
+        '--limit',
+        '10',
+        '--prompt',
+        '24',
+        '--continuation',
+        '8',
+      ]
+      const planned = [...ask, '--planner', 'shadow,random,oracle', '--json']
+      const asked = await runCli([...planned, ...queue()])
       const ended = await Promise.all(workers)
       const alone = await run('alone')
       await runCli([...calibrate, '--output', join(folder, 'traces'), '--threads', '1'])
-      for (const result of [queued, alone, calibrated, ...ended])
+      const askedAlone = await runCli(planned)
+      for (const result of [queued, alone, calibrated, asked, askedAlone, ...ended])
         expect(result).toMatchObject({ code: 0, stderr: '' })
       expect(resultOf(queued.stdout)).toBe(resultOf(alone.stdout))
+      expect(resultOf(asked.stdout)).toBe(resultOf(askedAlone.stdout))
       expect(filesOf(join(folder, 'queued traces'))).toEqual(filesOf(join(folder, 'traces')))
       // It was the workers who did it.
       const kinds = eventsOf(ended).map(({ what, kind }) => `${what} ${kind}`)
       expect(kinds).toContain('done calibrate')
       expect(kinds).toContain('done score')
+      expect(kinds).toContain('done ask')
       expect(kinds.every((kind) => kind.startsWith('done'))).toBe(true)
       // And the comparison would see another number.
       const changed = alone.stdout.replace(/"tokenPerplexity": \d/, '"tokenPerplexity": 9$&')
@@ -98,6 +114,16 @@ test.each<[string, string[], string]>([
     '--queue with --no-cache',
     ['reproduce', '--quick', '--no-cache', '--queue', 'redis://a', '--shards', 'x'],
     'expected a cache',
+  ],
+  [
+    '--queue with another storage',
+    ['eval', '--tasks', 'continuation', '--storage', 'int8', '--queue', 'redis://a', '--shards', 'x'],
+    "expected workers' storage, f32, got int8",
+  ],
+  [
+    '--queue with --threads',
+    ['eval', '--tasks', 'continuation', '--threads', '2', '--queue', 'redis://a', '--shards', 'x'],
+    'no --threads',
   ],
   [
     'a criterion of data sets',

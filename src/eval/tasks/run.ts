@@ -5,17 +5,18 @@
  * the same numbers for every configuration, dense included, with what each really skipped and how often its choice is
  * the dense one's. A question counts when every row has answered it.
  */
+import type { ShardRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import type { MaskMode } from '../../model/opt/active_block.ts'
 import { now } from '../../platform/platform.ts'
 import { Random } from '../../tensor/random.ts'
-import { pause } from '../../train/pause.ts'
 import { meanAchieved } from '../achieved_mean.ts'
 import type { Configuration, Configurations } from '../configurations.ts'
 import type { Provenance } from '../provenance.ts'
+import { askElsewhere } from './elsewhere.ts'
 import type { Asked } from './prompts.ts'
-import { accuracyOf, answerQuestion, answersAlone, type Answer } from './score.ts'
+import { accuracyOf, answerInRows, type Answer } from './score.ts'
 import type { Metric } from './task.ts'
 
 /** A task made ready. */
@@ -76,7 +77,10 @@ export interface RunOptions {
   readonly seed: number
   /** Of the whole run, for the report. */
   readonly config: TasksReport['config']
+  /** Its model's hash is what shards ask for. */
   readonly provenance: Provenance
+  /** Asks in place of this thread, and changes no number. */
+  readonly runner?: ShardRunner | null
 }
 
 /** How far a run is, in questions. */
@@ -85,6 +89,7 @@ export type TaskProgress = (task: string, done: number, total: number) => void
 /**
  * Asks every question in every configuration.
  * @param signal stops it; what was finished is reported
+ * @throws what the runner throws, if one asks
  */
 export async function runTasks(
   options: RunOptions,
@@ -95,8 +100,12 @@ export async function runTasks(
   const answers = options.tasks.map(() => options.configurations.list.map((): Answer[] => []))
   let complete = false
   try {
-    for (const [i, task] of options.tasks.entries())
-      await runTask(options, task, answers[i], onProgress, signal)
+    const { runner } = options
+    const answered = runner
+      ? askElsewhere(options, runner, onProgress, signal)
+      : askHere(options, onProgress, signal)
+    for await (const question of answered)
+      answers[question.task].forEach((row, i) => row.push(question.answers[i]))
     complete = true
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error
@@ -104,29 +113,28 @@ export async function runTasks(
   return makeReport(options, answers, complete, (now() - started) / 1000)
 }
 
-async function runTask(
-  { model, configurations, mode, seed }: RunOptions,
-  task: TaskRun,
-  rows: readonly Answer[][],
+/** A question that every configuration has answered. */
+export interface AnsweredQuestion {
+  /** The place of its task in the list. */
+  readonly task: number
+  /** One for each configuration, in their order. */
+  readonly answers: readonly Answer[]
+}
+
+async function* askHere(
+  { model, tasks, configurations, mode, seed }: RunOptions,
   tell: TaskProgress,
   signal: AbortSignal | undefined,
-): Promise<void> {
-  const seeds = new Random(seed)
-  for (const [done, asked] of task.asked.entries()) {
-    tell(task.name, done, task.asked.length)
-    const maskSeed = seeds.uint32()
-    await pause(signal)
-    const alone = answersAlone(model, asked)
-    const answered: Answer[] = []
-    for (let i = 0; i < rows.length; i++) {
-      await pause(signal)
-      answered.push(
-        answerQuestion(model, asked, (request) => configurations.planOne(i, request, maskSeed), mode, alone),
-      )
+): AsyncGenerator<AnsweredQuestion, void, void> {
+  for (const [task, { name, asked }] of tasks.entries()) {
+    const seeds = new Random(seed)
+    for (const [done, question] of asked.entries()) {
+      tell(name, done, asked.length)
+      const rows = { configurations, maskSeed: seeds.uint32(), mode, signal }
+      yield { task, answers: await answerInRows(model, question, rows) }
     }
-    rows.forEach((row, i) => row.push(answered[i]))
+    tell(name, asked.length, asked.length)
   }
-  tell(task.name, task.asked.length, task.asked.length)
 }
 
 function makeReport(
