@@ -38,11 +38,11 @@ function differences(ours: JsrPackage, theirs: Package): string[] {
   // Types alone are no import.
   const packages = Object.entries(theirs.dependencies)
     .filter(([name]) => !name.startsWith('@types/'))
-    .map(([name, version]) => [name, `npm:${name}@${version}`] as const)
+    .map(([name, version]) => [name, `npm:${name}@${version}`] as readonly [string, string])
   const compare = (
     what: string,
     got: Readonly<Record<string, string>>,
-    expected: typeof packages,
+    expected: readonly (readonly [string, string])[],
   ): string[] =>
     [...new Set([...Object.keys(got), ...expected.map(([name]) => name)])]
       .filter((name) => got[name] !== Object.fromEntries(expected)[name])
