@@ -266,6 +266,18 @@ export class ShadowOpt {
   }
 
   /**
+   * The planner that `generate` asks under these options; null is dense. One that ranks units shows what it ranks them by
+   * (`rankingOf`).
+   * @throws UsageError PLANNER, SPARSITY, SCOPE, CRITERION_NAME, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError
+   *   PREDICTOR_MISSING, CALIBRATION_MISSING
+   */
+  async planner(options: PlanOptions = {}): Promise<MaskPlanner | null> {
+    this.#expectLive()
+    checkOptions(options, planKinds)
+    return this.#planner(options)
+  }
+
+  /**
    * How surprised the dense model is by a text. A text longer than the context is cut into pieces of it, each read on its
    * own after a `</s>`.
    * @throws UsageError PROMPT for a text without a token, DISPOSED; InputError TOKENIZER_MISSING; the signal's reason

@@ -18,6 +18,7 @@ namespace {
 template <auto kernel> struct Entry;
 
 template <typename... Parameters, void (*kernel)(Parameters...)> struct Entry<kernel> {
+  static constexpr unsigned char sizes[] = {sizeof(Parameters)..., 0};
   template <std::size_t... I> static void call(void **arguments, std::index_sequence<I...>) {
     kernel(*static_cast<Parameters *>(arguments[I])...);
   }
@@ -26,8 +27,8 @@ template <typename... Parameters, void (*kernel)(Parameters...)> struct Entry<ke
 
 } // namespace
 
-#define KERNEL(name) {#name, Entry<name>::run},
-const Kernel kernels[] = {KERNELS{nullptr, nullptr}};
+#define KERNEL(name) {#name, Entry<name>::run, Entry<name>::sizes},
+const Kernel kernels[] = {KERNELS{nullptr, nullptr, nullptr}};
 #undef KERNEL
 
 const char *const sources = SOURCES;

@@ -7,6 +7,8 @@ struct Kernel {
   const char *name;
   /** Runs one thread, given the addresses of its arguments. */
   void (*run)(void **arguments);
+  /** How many bytes each argument has; ends with 0. */
+  const unsigned char *sizes;
 };
 
 /** Ends with a kernel that has no name. */

@@ -93,7 +93,7 @@ export async function buildEmulator({
 }
 
 /** What stands beside the kernels. */
-const units = ['block', 'fiber', 'driver']
+const units = ['block', 'fiber', 'driver', 'stream', 'graph']
 
 /** Compiles a part of the emulator itself, or takes it from an earlier build: mutants of kernels have it in common. */
 async function compileUnit(

@@ -3,13 +3,15 @@
  *
  * What the compiler makes is kept, module for module, but for three things: modules named by URL end in .js there; files
  * that are no code (the kernels) stand beside the modules that name them; and each WebAssembly module is also text in a
- * module of its own, which is what the library loads (src/backends/wasm/binaries.ts says why).
+ * module of its own, which is what the library loads (src/backends/wasm/binaries.ts says why). For pages there is
+ * dist/browser/ besides (browser.ts).
  */
 import { execFile } from 'node:child_process'
 import { cp, glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { buildBrowser, type Entry } from './browser.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const source = join(root, 'src')
@@ -83,4 +85,13 @@ export async function build(): Promise<void> {
   await rewriteModules(renameThreads)
   await copyKernels()
   await embedBinaries()
+  await buildBrowser(root, await browserEntries())
+}
+
+/** What package.json offers to pages. */
+async function browserEntries(): Promise<Entry[]> {
+  const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    exports: Record<string, string | Entry>
+  }
+  return Object.values(exports).filter((entry) => typeof entry === 'object')
 }

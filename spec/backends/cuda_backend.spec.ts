@@ -14,7 +14,8 @@ import { createBackend } from '../../src/backends/select.ts'
 import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
 import { opNames } from '../../src/ops/catalog.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
-import { agreementLaws } from '../harness/laws/agreement.ts'
+import { checkOn } from '../harness/seed.ts'
+import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import { pastABlock } from './cuda_block_laws.ts'
 import { withEmulator } from './cuda_emulator.ts'
 
@@ -82,7 +83,9 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     const first = await start()
     const second = first.sibling()
     // Never taken for a GPU.
-    expect([first.device, second.device]).toEqual(Array(2).fill('emulated on this processor'))
+    expect([first.device, second.device]).toEqual(
+      Array(2).fill('emulated on this processor, compute capability 8.0, driver for CUDA 12.0'),
+    )
     const [here, there] = [first, second].map((one) => one.upload(Float32Array.of(-1, 2)))
     first.ops.relu(here, here, 2)
     expect(second.readF32(there)).toEqual(Float32Array.of(-1, 2))
@@ -145,6 +148,16 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     })
   })
 
+  test('a device that is too old: CUDA_DEVICE, and what it is', async () => {
+    const plant = { file: 'emulator/driver.cpp', from: 'CAPABILITY_MAJOR = 8', to: 'CAPABILITY_MAJOR = 7' }
+    const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
+    await expect(opened).rejects.toMatchObject({
+      code: 'CUDA_DEVICE',
+      exitCode: 4,
+      message: expect.stringContaining('expected compute capability 8.0 or newer, got 7.0 (emulated'),
+    })
+  })
+
   test.each([
     { how: 'counts none', from: '*count = 1;', to: '*count = 0;' },
     { how: 'does not start', from: 'initialized = true;', to: 'return 100; // CUDA_ERROR_NO_DEVICE' },
@@ -174,7 +187,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     })
   })
 
-  test('a kernel that fails is named; nothing runs after it, and giving back is still possible', async () => {
+  test('a kernel that fails is named by who waits; nothing runs after it, and giving back is still possible', async () => {
     const plant = { file: 'relu.cu', from: 'y[n] = x[n] > 0', to: '__syncthreads(), y[n] = x[n] > 0' }
     await withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, (backend) => {
       const x = backend.upload(Float32Array.of(1, 2, 3))
@@ -182,11 +195,18 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
         code: 'CUDA_CALL',
         exitCode: 4,
         message: expect.stringMatching(
-          /^cuLaunchKernel: expected CUDA_SUCCESS, got CUDA_ERROR_LAUNCH_FAILED \(relu_exact: block 0: expected all/,
+          /^cuStreamSynchronize: expected CUDA_SUCCESS, got CUDA_ERROR_LAUNCH_FAILED \(relu_exact: block 0: expected all/,
         ),
       })
-      expect(() => backend.ops.relu(x, x, 3)).toThrow(failed)
-      expect(() => backend.readF32(x)).toThrow(expect.objectContaining({ code: 'CUDA_CALL' }))
+      backend.ops.relu(x, x, 3)
+      expect(() => backend.readF32(x)).toThrow(failed)
+      for (const attempt of [
+        () => backend.ops.relu(x, x, 3),
+        () => backend.readF32(x),
+        () => backend.upload(Float32Array.of(1)),
+        () => backend.zero(x),
+      ])
+        expect(attempt).toThrow(failed)
       backend.free(x)
       expect(backend.liveBuffers).toBe(0)
     })
@@ -199,14 +219,16 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
       withEmulator({ plant: { file, from, to }, part }, (backend) =>
         pastABlock(backend, 'attention_backward', 1),
       )
-    await run('SHARED = 48 * 1024', 'SHARED = 64')
-    const refused = run('granted.count(kernel) ? granted[kernel] : SHARED', '64')
-    await expect(refused).rejects.toThrow(/^cuLaunchKernel: .* CUDA_ERROR_INVALID_VALUE/)
+    await run(' SHARED = 48 * 1024', ' SHARED = 64')
+    const refused = run('shared > function->most_shared', 'shared > 64')
+    await expect(refused).rejects.toThrow(
+      /^cuLaunchKernel: .* CUDA_ERROR_INVALID_VALUE \(expected at most \d+ shared bytes\)/,
+    )
   })
 
   test('the slower way to switch between threads, for other processors, gives the same', async () => {
     const build = { defines: ['EMULATOR_UCONTEXT'], part: { file: 'top_k.cu', ops: ['top_k'] as const } }
-    await withEmulator(build, (backend) => agreementLaws('top_k')[0].check(backend, false))
+    await withEmulator(build, (backend) => checkOn(agreementLaws('top_k')[0], backend, { record: false }))
   })
 
   test('two copies of the emulator in one process do not see each other', async () => {

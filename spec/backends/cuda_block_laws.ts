@@ -4,7 +4,7 @@
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { opRow, type OpName } from '../../src/ops/catalog.ts'
-import { checkAgreement } from '../harness/laws/agreement.ts'
+import { checkAgreement } from '../../src/verify/ops/agreement.ts'
 import { Data } from '../harness/data.ts'
 import { fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
 

@@ -8,9 +8,9 @@ import type { Plant } from '../../scripts/cuda/sources.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import type { OpName } from '../../src/ops/catalog.ts'
-import { agreementLaws } from '../harness/laws/agreement.ts'
-import type { BackendLaw } from '../harness/laws/law.ts'
-import { narrowsToBf16 } from '../harness/laws/stored_weights.ts'
+import { agreementLaws } from '../../src/verify/ops/agreement.ts'
+import type { BackendLaw } from '../../src/verify/ops/law.ts'
+import { narrowsToBf16 } from '../../src/verify/ops/stored_weights.ts'
 import { verdict } from '../harness/mutate.ts'
 import { runSeed } from '../harness/seed.ts'
 import { pastABlock } from './cuda_block_laws.ts'
@@ -169,7 +169,7 @@ const mutants: Mutant[] = [
     from: 'terms[thread] = term(start + thread);\n    __syncthreads();',
     to: '{ terms[thread] = term(start + thread); __syncthreads(); }',
     ...softmax,
-    says: /cuLaunchKernel: .*softmax_exact: block \d+: expected all threads to meet, got a block in which thread \d+ waits/,
+    says: /cuStreamSynchronize: .*softmax_exact: block \d+: expected all threads to meet, got a block in which thread \d+ waits/,
   },
   {
     bug: 'a shuffle that waits for a group that has ended',

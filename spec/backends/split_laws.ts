@@ -12,7 +12,7 @@ import type { Sizes } from '../../src/ops/op.ts'
 import { call, callRaw } from '../harness/call.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { checkAgreement } from '../harness/laws/agreement.ts'
+import { checkAgreement } from '../../src/verify/ops/agreement.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
 
 /** Which units a part computes, from and to. */

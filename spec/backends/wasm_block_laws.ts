@@ -9,7 +9,7 @@ import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
 import type { OpName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
 import { Data } from '../harness/data.ts'
-import { checkAgreement } from '../harness/laws/agreement.ts'
+import { checkAgreement } from '../../src/verify/ops/agreement.ts'
 import { makeValues } from '../harness/op_case.ts'
 
 /** A product of many tokens, and its list of chosen units. */

@@ -123,6 +123,7 @@ export function leastArguments({
     'parity check': [cases, cases],
     inspect: ['embedded'],
     convert: ['embedded', fresh],
+    verify: ['--law', 'relu', '--runs', '0.01'],
     cost: [],
     bench: ['--quick'],
     pretrain: ['--output', fresh],
@@ -302,6 +303,11 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'parity check <a>': { wrong: read() },
     'parity check <b>': { wrong: read() },
     '--tolerance <share>': number('-1'),
+    // verify
+    '--backend <list>': names('BACKEND_NAME', 'names of all, reference'),
+    'verify --seed <number>': whole(0, '2147483648'),
+    '--runs <factor>': number('0', '-1', '10001'),
+    '--law <words>': { wrong: usage('LAW', 'words of a law', 'no-such') },
     // inspect
     'inspect <path>': weights,
     'inspect --revision <name>': { ...revision, beside: ['nobody/nothing', '--offline'] },

@@ -20,6 +20,7 @@ export const rooms = [
   'predictor',
   'train',
   'eval',
+  'verify',
   'door',
   'cli',
   'web',

@@ -7,7 +7,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { decode, encode, readRegressions, slug, writeRegression } from './regressions.ts'
+import { decode, encode } from '../../src/verify/values.ts'
+import { readRegressions, slug, writeRegression } from './regressions.ts'
 import { readRuns, readSeed } from './run.ts'
 import { checkLaw, law, runSeed, scaledRuns } from './seed.ts'
 

@@ -11,6 +11,8 @@
 import fc from 'fast-check'
 import { join, relative } from 'node:path'
 import { inject, test } from 'vitest'
+import { tryCases, type Trial } from '../../src/verify/check.ts'
+import { CASES_PER_LAW, type Arbitraries, type Law, type Verdict } from '../../src/verify/law.ts'
 import { readRegressions, regressionsFolder, slug, writeRegression } from './regressions.ts'
 
 // What run.ts hands over.
@@ -20,8 +22,6 @@ declare module 'vitest' {
     runs: number
   }
 }
-
-const casesPerLaw = 100
 
 /** The seed of this run; seeded data outside properties starts from it too. */
 export function runSeed(): number {
@@ -35,15 +35,15 @@ export function scaledRuns(runs: number): number {
 
 /** Gives every property of the process the run's seed and number of cases. */
 export function configureProperties(): void {
-  fc.configureGlobal({ seed: runSeed(), numRuns: scaledRuns(casesPerLaw) })
+  fc.configureGlobal({ seed: runSeed(), numRuns: scaledRuns(CASES_PER_LAW) })
 }
 
-/** What a law's arguments are drawn from, one arbitrary per argument. */
-export type Arbitraries<Args extends unknown[]> = { [Index in keyof Args]: fc.Arbitrary<Args[Index]> }
-
 /** A law holds for arguments if this neither throws nor returns false. */
-export type Predicate<Args extends unknown[]> = (...args: Args) => boolean | void | Promise<boolean | void>
+export type Predicate<Args extends unknown[]> = (...args: Args) => Verdict | Promise<Verdict>
 
+export type { Arbitraries } from '../../src/verify/law.ts'
+
+/** How a law is stated here. */
 export interface LawOptions<Args extends unknown[]> {
   /** Cases to try instead of 100, before SHADOWLLM_RUNS scales them. */
   runs?: number
@@ -85,18 +85,34 @@ export async function checkLaw<Args extends [unknown, ...unknown[]]>(
   options: LawOptions<Args> = {},
 ): Promise<void> {
   const file = join(options.folder ?? regressionsFolder, `${slug(name)}.json`)
-  const property = fc.asyncProperty<Args>(...arbitraries, async (...args: Args) => {
-    // Only `false` is a no: an assertion library may return anything from a check that passed.
-    return (await predicate(...args)) !== false
+  const { failure } = await tryCases({
+    arbitraries,
+    predicate: predicate as Trial['predicate'],
+    seed: runSeed(),
+    runs: scaledRuns(options.runs ?? CASES_PER_LAW),
+    examples: [...readRegressions(file), ...(options.examples ?? [])],
   })
-  const details = await fc.check(property, {
-    numRuns: scaledRuns(options.runs ?? casesPerLaw),
-    examples: [...(readRegressions(file) as Args[]), ...(options.examples ?? [])],
-  })
-  if (!details.failed) return
-  const report = fc.defaultReportMessage(details) ?? 'the property failed'
-  const note = details.counterexample && keep(file, name, details.counterexample, options.record)
-  throw new Error(`${name}\n${report}\n${note ?? ''}`, { cause: details.errorInstance })
+  if (failure === null) return
+  const note = failure.counterexample && keep(file, name, failure.counterexample, options.record)
+  throw new Error(`${name}\n${failure.report}\n${note ?? ''}`, { cause: failure.error })
+}
+
+/**
+ * Checks a law of src/verify on one subject, under its own name unless told another.
+ * @throws what `checkLaw` throws; what the predicate of a law without arguments throws
+ */
+export async function checkOn<Subject>(
+  { sentence, arbitraries, predicate, runs, examples }: Law<Subject>,
+  subject: Subject,
+  { name = sentence, ...options }: { name?: string; record?: boolean } = {},
+): Promise<void> {
+  if (arbitraries.length === 0) return void (await predicate(subject))
+  await checkLaw(
+    name,
+    arbitraries as Arbitraries<[unknown, ...unknown[]]>,
+    (...args) => predicate(subject, ...args),
+    { runs, examples: examples as [unknown, ...unknown[]][], ...options },
+  )
 }
 
 /** Stores a counterexample where that is wanted and possible; says what was done. */

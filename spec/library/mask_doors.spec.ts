@@ -107,6 +107,7 @@ describe('masks, budgets and scores', () => {
       'makeMask',
       'maskOverlap',
       'randomPlanner',
+      'rankingOf',
       'selectMask',
       'setOverlap',
       'staticPlanner',

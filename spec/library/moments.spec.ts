@@ -257,6 +257,7 @@ describe('after dispose', () => {
     generate: ['DISPOSED', (opt) => write(opt, [5])],
     forward: ['DISPOSED', (opt) => opt.forward([5])],
     mask: ['DISPOSED', (opt) => opt.mask([5])],
+    planner: ['DISPOSED', (opt) => opt.planner()],
     perplexity: ['DISPOSED', (opt) => opt.perplexity('a')],
     dispose: ['done', (opt) => opt.dispose()],
   }

@@ -1,178 +1,17 @@
 /**
- * Small random models of odd sizes, and what the laws of this chapter judge.
- *
- * A law judges a subject: a backend and a way to load a model on it. The real one is `OptModel.load`; a mutant plants a
- * bug in either. Models are lively (weights far larger than OPT's) so that a bug anywhere moves the logits, and come in
- * every architecture: pre- and post-norm, with and without a final norm, tied or not, with an embedding of its own
- * width. Sizes lie on both sides of the sixteen lanes.
+ * How the laws of the model, which stand in src/verify/model, are stated here as tests.
  */
-import fc from 'fast-check'
 import { describe, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
-import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
-import { initialWeights } from '../../src/model/opt/initial_weights.ts'
-import { cacheStorages, type CacheStorage } from '../../src/model/opt/layer_cache.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import type { LoadOptions } from '../../src/model/opt/weight_reader.ts'
-import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
-import type { TensorSource } from '../../src/tensor/tensor_source.ts'
+import type { ModelLaw, Subject } from '../../src/verify/model/cases.ts'
 import { overBackends } from '../harness/backends.ts'
-import type { Data } from '../harness/data.ts'
-import { checkLaw, type Arbitraries, type LawOptions } from '../harness/seed.ts'
+import { checkOn } from '../harness/seed.ts'
 
-/** Loads a model on a backend. */
-export type Load = (
-  config: OptConfig,
-  source: TensorSource,
-  backend: Backend,
-  options?: LoadOptions,
-) => Promise<OptModel>
+export * from '../../src/verify/model/cases.ts'
 
-/** What a law judges. */
-export interface Subject {
-  readonly backend: Backend
-  readonly load: Load
-}
-
-/** A sentence, and a check that one subject keeps it. */
-export interface ModelLaw {
-  readonly sentence: string
-  readonly check: (subject: Subject, record?: boolean) => Promise<void>
-}
-
-/** The plain data a model is made from. */
-export interface ModelCase {
-  readonly layers: number
-  readonly heads: number
-  readonly headSize: number
-  readonly neurons: number
-  readonly vocabulary: number
-  readonly positions: number
-  /** Width of the token table; 0 for the model's own. */
-  readonly embeddingWidth: number
-  readonly preNorm: boolean
-  readonly finalNorm: boolean
-  readonly tied: boolean
-  /** What its sequences keep their past as; float32 unless told. */
-  readonly cache?: CacheStorage
-  /** Of weights, tokens and masks. */
-  readonly seed: number
-}
-
-const sizes = {
-  layers: fc.integer({ min: 1, max: 3 }),
-  heads: fc.integer({ min: 1, max: 4 }),
-  headSize: fc.integer({ min: 1, max: 9 }),
-  neurons: fc.integer({ min: 1, max: 37 }),
-  vocabulary: fc.integer({ min: 3, max: 35 }),
-  positions: fc.integer({ min: 2, max: 20 }),
-  embeddingWidth: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 20 })),
-  preNorm: fc.boolean(),
-  finalNorm: fc.boolean(),
-  tied: fc.boolean(),
-  seed: fc.integer(),
-}
-
-/** Any small model. */
-export const anyModel: fc.Arbitrary<ModelCase> = fc.record(sizes)
-
-/** Any small model, its past kept in any way: for laws that hold exactly in each. */
-export const anySequence: fc.Arbitrary<ModelCase> = fc.record({
-  ...sizes,
-  cache: fc.constantFrom(...cacheStorages),
-})
-
-/** Models wide enough that a layer norm does not magnify rounding: for laws with a bound. */
-export const roomyModel: fc.Arbitrary<ModelCase> = fc.record({
-  ...sizes,
-  heads: fc.integer({ min: 2, max: 4 }),
-  headSize: fc.integer({ min: 4, max: 9 }),
-})
-
-/** The configuration of a case. */
-export function configOf(model: ModelCase): OptConfig {
-  const width = model.heads * model.headSize
-  return makeOptConfig({ ...model, width, embeddingWidth: model.embeddingWidth || width })
-}
-
-/** The weights of a case. */
-export function tensorsOf(model: ModelCase): Map<string, HostTensor> {
-  return initialWeights(configOf(model), { seed: model.seed, deviation: 0.4, biasDeviation: 0.3 })
-}
-
-/** What a case is loaded from, and how it is held. */
-interface Held extends Pick<LoadOptions, 'storage' | 'bytesPerBackend'> {
-  readonly tensors?: ReadonlyMap<string, HostTensor>
-}
-
-/** Loads a case, gives it to `work`, and frees it. Its sequences keep their past as the case says. */
-export async function withModel(
-  { load, backend }: Subject,
-  model: ModelCase,
-  work: (model: OptModel) => void | Promise<void>,
-  held: Map<string, HostTensor> | Held = {},
-): Promise<void> {
-  const { tensors = tensorsOf(model), ...options }: Held = held instanceof Map ? { tensors: held } : held
-  const allowNonFinite = (options.storage ?? 'f32') === 'f32'
-  const loaded = await load(configOf(model), memorySource(tensors), backend, { allowNonFinite, ...options })
-  const begin = loaded.begin.bind(loaded)
-  loaded.begin = (options) => begin({ ...options, cache: options?.cache ?? model.cache })
-  try {
-    await work(loaded)
-  } finally {
-    loaded.dispose()
-  }
-}
-
-/** From one token to as many as there are positions. */
-export function tokensOf(model: ModelCase, data: Data): Int32Array {
-  return data.ids(data.integer(1, model.positions), model.vocabulary)
-}
-
-/** A mask of zeros and ones; now and then a kind or a whole layer is all zeros or all ones. */
-export function maskOf(model: ModelCase, data: Data): UnitMask {
-  const { layers, heads, neurons } = model
-  const table = (units: number): Float32Array => {
-    const mask = new Float32Array(layers * units)
-    for (let layer = 0; layer < layers; layer++) {
-      const share = data.pick([0, 0.5, 0.5, 0.5, 1])
-      for (let unit = 0; unit < units; unit++) mask[layer * units + unit] = data.chance(share) ? 1 : 0
-    }
-    return mask
-  }
-  return makeMask({ layers, heads, neurons }, table(heads), table(neurons))
-}
-
-/** Runs one sequence and frees it. */
-export function feedOnce(
-  model: OptModel,
-  tokens: Int32Array,
-  options: Parameters<OptModel['begin']>[0] = {},
-): Float32Array {
-  const sequence = model.begin(options)
-  try {
-    return sequence.feed(tokens, 'all')
-  } finally {
-    sequence.dispose()
-  }
-}
-
-/** A law for all arguments drawn from the arbitraries. */
-export function forAll<Args extends [unknown, ...unknown[]]>(
-  sentence: string,
-  arbitraries: Arbitraries<Args>,
-  predicate: (subject: Subject, ...args: Args) => void | Promise<void>,
-  options: LawOptions<Args> = {},
-): ModelLaw {
-  return {
-    sentence,
-    check: (subject, record) =>
-      checkLaw(`model ${sentence}`, arbitraries, (...args: Args) => predicate(subject, ...args), {
-        ...options,
-        record,
-      }),
-  }
+/** Checks a law of the model on one subject. @throws what `checkOn` throws */
+export function checkModel(law: ModelLaw, subject: Subject, record?: boolean): Promise<void> {
+  return checkOn(law, subject, { name: `model ${law.sentence}`, record })
 }
 
 /** States laws, one test each, over every backend, or those named. */
@@ -183,8 +22,8 @@ export function stateLaws(
 ): void {
   describe(chapter, () =>
     over((backend) => {
-      for (const { sentence, check } of Object.values(laws))
-        test(sentence, () => check({ backend, load: OptModel.load }))
+      for (const law of Object.values(laws))
+        test(law.sentence, () => checkModel(law, { backend, load: OptModel.load }))
     }),
   )
 }

@@ -1,10 +1,10 @@
 /**
  * Bugs planted in how weights are held: packed, rounded, spread over several backends. mutants.spec.ts plants them.
  */
-import type { maskLaws } from './mask_laws.ts'
+import type { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { wrongBackend, wrongBegin, wrongOps, type Mutant } from './plant.ts'
-import type { plannerLaws } from './planner_laws.ts'
-import type { storageLaws } from './storage_laws.ts'
+import type { plannerLaws } from '../../src/verify/model/planner_laws.ts'
+import type { storageLaws } from '../../src/verify/model/storage_laws.ts'
 
 type LawName = keyof typeof maskLaws | keyof typeof plannerLaws | keyof typeof storageLaws
 

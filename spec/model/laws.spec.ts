@@ -3,11 +3,11 @@
  * that every one of them can fail.
  */
 import { overQuickBackends } from '../harness/backends.ts'
-import { gradientLaws } from './gradient_laws.ts'
-import { maskLaws } from './mask_laws.ts'
-import { plannerLaws } from './planner_laws.ts'
-import { sequenceLaws } from './sequence_laws.ts'
-import { storageLaws } from './storage_laws.ts'
+import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
+import { maskLaws } from '../../src/verify/model/mask_laws.ts'
+import { plannerLaws } from '../../src/verify/model/planner_laws.ts'
+import { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
+import { storageLaws } from '../../src/verify/model/storage_laws.ts'
 import { outsideLaws } from './outside_laws.ts'
 import { stateLaws } from './cases.ts'
 

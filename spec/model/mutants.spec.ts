@@ -10,10 +10,10 @@ import { makeMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
-import type { Load, ModelLaw, Subject } from './cases.ts'
-import { gradientLaws } from './gradient_laws.ts'
+import { checkModel, type Load, type ModelLaw, type Subject } from './cases.ts'
+import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
 import { holdingMutants } from './holding_mutants.ts'
-import { maskLaws } from './mask_laws.ts'
+import { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { outsideLaws } from './outside_laws.ts'
 import {
   firstHeard,
@@ -26,9 +26,9 @@ import {
   wrongPlanner,
   wrongPositions,
 } from './plant.ts'
-import { plannerLaws } from './planner_laws.ts'
-import { sequenceLaws } from './sequence_laws.ts'
-import { storageLaws } from './storage_laws.ts'
+import { plannerLaws } from '../../src/verify/model/planner_laws.ts'
+import { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
+import { storageLaws } from '../../src/verify/model/storage_laws.ts'
 
 const laws = {
   ...maskLaws,
@@ -302,9 +302,9 @@ const mutants: readonly Mutant<LawName>[] = [
 ]
 
 /** Whether a law finds fault. An error of the project or a crash is no verdict and is handed on. */
-async function breaksLaw(subject: Subject, { check }: ModelLaw): Promise<boolean> {
+async function breaksLaw(subject: Subject, law: ModelLaw): Promise<boolean> {
   try {
-    await check(subject, false)
+    await checkModel(law, subject, false)
     return false
   } catch (error) {
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error

@@ -10,7 +10,7 @@ import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { overBackends, overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { withModel, type ModelCase } from './cases.ts'
-import { promptAndSteps } from './mask_laws.ts'
+import { promptAndSteps } from '../../src/verify/model/mask_laws.ts'
 
 const model: ModelCase = {
   layers: 3,

@@ -1,10 +1,10 @@
 /**
  * Bugs planted in attention and its cache.
  */
-import * as attentionLaws from '../harness/laws/attention.ts'
-import * as cacheLaws from '../harness/laws/cache_append.ts'
-import { chosenIsZeroed, othersAreUnseen } from '../harness/laws/chosen.ts'
-import { attentionGradient } from '../harness/laws/gradients.ts'
+import * as attentionLaws from '../../src/verify/ops/attention.ts'
+import * as cacheLaws from '../../src/verify/ops/cache_append.ts'
+import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
+import { attentionGradient } from '../../src/verify/ops/gradients.ts'
 import type { Kernel } from '../harness/mutate.ts'
 import { agree, mutant, type Mutant } from './mutant.ts'
 

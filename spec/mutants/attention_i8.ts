@@ -3,9 +3,9 @@
  */
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
 import { quantizeRow } from '../../src/tensor/dtypes.ts'
-import * as attentionLaws from '../harness/laws/attention_i8.ts'
-import { brokenRowsShow, quantizesTokens } from '../harness/laws/cache_append_i8.ts'
-import { chosenIsZeroed, othersAreUnseen } from '../harness/laws/chosen.ts'
+import * as attentionLaws from '../../src/verify/ops/attention_i8.ts'
+import { brokenRowsShow, quantizesTokens } from '../../src/verify/ops/cache_append_i8.ts'
+import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import type { Kernel } from '../harness/mutate.ts'
 import { agree, mutant, type Mutant } from './mutant.ts'
 

@@ -7,7 +7,7 @@ import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import type { PlacedBuffer } from '../../src/backends/door.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { call } from '../harness/call.ts'
-import { agreementLaws } from '../harness/laws/agreement.ts'
+import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import { mutate, verdict } from '../harness/mutate.ts'
 
 const reference = await createBackend('reference')

@@ -3,14 +3,14 @@
  */
 import { opRow } from '../../src/ops/catalog.ts'
 import { dot } from '../../src/ops/float32.ts'
-import * as embeddingLaws from '../harness/laws/embedding.ts'
-import * as linearLaws from '../harness/laws/linear.ts'
-import * as linearBackwardLaws from '../harness/laws/linear_backward.ts'
-import * as inputMajorLaws from '../harness/laws/linear_input_major.ts'
-import * as transposeLaws from '../harness/laws/transpose.ts'
-import { chosenIsZeroed, othersAreUnseen } from '../harness/laws/chosen.ts'
-import { gradientLaw } from '../harness/laws/gradients.ts'
-import { tokensApart } from '../harness/laws/tokens.ts'
+import * as embeddingLaws from '../../src/verify/ops/embedding.ts'
+import * as linearLaws from '../../src/verify/ops/linear.ts'
+import * as linearBackwardLaws from '../../src/verify/ops/linear_backward.ts'
+import * as inputMajorLaws from '../../src/verify/ops/linear_input_major.ts'
+import * as transposeLaws from '../../src/verify/ops/transpose.ts'
+import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
+import { gradientLaw } from '../../src/verify/ops/gradients.ts'
+import { tokensApart } from '../../src/verify/ops/tokens.ts'
 import { agree, gradients, mutant, type Mutant } from './mutant.ts'
 
 const { fround } = Math

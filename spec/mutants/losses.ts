@@ -3,12 +3,12 @@
  */
 import { NOT_SCORED } from '../../src/ops/cross_entropy.ts'
 import { exp as exp32, log as log32 } from '../../src/ops/float32.ts'
-import * as bceLaws from '../harness/laws/bce.ts'
-import * as crossEntropyLaws from '../harness/laws/cross_entropy.ts'
-import * as expLaws from '../harness/laws/exp.ts'
-import * as logSumExpLaws from '../harness/laws/log_sum_exp.ts'
-import * as mseLaws from '../harness/laws/mse.ts'
-import * as softmaxLaws from '../harness/laws/softmax.ts'
+import * as bceLaws from '../../src/verify/ops/bce.ts'
+import * as crossEntropyLaws from '../../src/verify/ops/cross_entropy.ts'
+import * as expLaws from '../../src/verify/ops/exp.ts'
+import * as logSumExpLaws from '../../src/verify/ops/log_sum_exp.ts'
+import * as mseLaws from '../../src/verify/ops/mse.ts'
+import * as softmaxLaws from '../../src/verify/ops/softmax.ts'
 import { agree, gradients, mutant, type Mutant } from './mutant.ts'
 
 const { fround } = Math

@@ -3,9 +3,9 @@
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { opRow, type OpName } from '../../src/ops/catalog.ts'
-import { agreementLaws } from '../harness/laws/agreement.ts'
-import { gradientLaw } from '../harness/laws/gradients.ts'
-import type { BackendLaw } from '../harness/laws/law.ts'
+import { agreementLaws } from '../../src/verify/ops/agreement.ts'
+import { gradientLaw } from '../../src/verify/ops/gradients.ts'
+import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { mutateKernel, type Kernel } from '../harness/mutate.ts'
 
 export interface Mutant {

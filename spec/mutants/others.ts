@@ -1,15 +1,15 @@
 /**
  * Bugs planted in layer norm, in the ops over single numbers, in the sum of squares, in AdamW and in top_k.
  */
-import * as adamwLaws from '../harness/laws/adamw_step.ts'
-import * as addLaws from '../harness/laws/add.ts'
-import * as layerNormLaws from '../harness/laws/layer_norm.ts'
-import * as maskLaws from '../harness/laws/mask_units.ts'
-import * as minMaxLaws from '../harness/laws/min_max.ts'
-import * as reluLaws from '../harness/laws/relu.ts'
-import * as sumLaws from '../harness/laws/sum.ts'
-import * as sumSquaresLaws from '../harness/laws/sum_squares.ts'
-import * as topKLaws from '../harness/laws/top_k.ts'
+import * as adamwLaws from '../../src/verify/ops/adamw_step.ts'
+import * as addLaws from '../../src/verify/ops/add.ts'
+import * as layerNormLaws from '../../src/verify/ops/layer_norm.ts'
+import * as maskLaws from '../../src/verify/ops/mask_units.ts'
+import * as minMaxLaws from '../../src/verify/ops/min_max.ts'
+import * as reluLaws from '../../src/verify/ops/relu.ts'
+import * as sumLaws from '../../src/verify/ops/sum.ts'
+import * as sumSquaresLaws from '../../src/verify/ops/sum_squares.ts'
+import * as topKLaws from '../../src/verify/ops/top_k.ts'
 import type { Kernel } from '../harness/mutate.ts'
 import { agree, gradients, mutant, type Mutant } from './mutant.ts'
 

@@ -3,12 +3,12 @@
  */
 import { linear_i8 } from '../../src/ops/linear_i8.ts'
 import { nearestStep } from '../../src/tensor/dtypes.ts'
-import * as halfLaws from '../harness/laws/half_precision.ts'
-import * as int8Laws from '../harness/laws/int8_product.ts'
-import * as copyRowsLaws from '../harness/laws/copy_rows.ts'
-import * as storedLaws from '../harness/laws/stored_weights.ts'
-import { allIsDense, chosenIsZeroed, othersAreUnseen } from '../harness/laws/chosen.ts'
-import { tokensApart } from '../harness/laws/tokens.ts'
+import * as halfLaws from '../../src/verify/ops/half_precision.ts'
+import * as int8Laws from '../../src/verify/ops/int8_product.ts'
+import * as copyRowsLaws from '../../src/verify/ops/copy_rows.ts'
+import * as storedLaws from '../../src/verify/ops/stored_weights.ts'
+import { allIsDense, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
+import { tokensApart } from '../../src/verify/ops/tokens.ts'
 import type { Kernel } from '../harness/mutate.ts'
 import { agree, gradients, mutant, type Mutant } from './mutant.ts'
 

@@ -1,7 +1,7 @@
 /**
  * adamw_step is AdamW.
  */
-import * as laws from '../harness/laws/adamw_step.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import * as laws from '../../src/verify/ops/adamw_step.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)

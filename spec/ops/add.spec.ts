@@ -1,7 +1,7 @@
 /**
  * add rounds once.
  */
-import * as laws from '../harness/laws/add.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import * as laws from '../../src/verify/ops/add.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)

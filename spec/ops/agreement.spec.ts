@@ -8,7 +8,7 @@
  * catalogue row states, and touch nothing else (harness/call.ts).
  */
 import { opNames } from '../../src/ops/catalog.ts'
-import { agreementLaws } from '../harness/laws/agreement.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import { agreementLaws } from '../../src/verify/ops/agreement.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(opNames.flatMap(agreementLaws))

@@ -1,7 +1,7 @@
 /**
  * bce is the weighted mean of binary cross-entropies.
  */
-import * as laws from '../harness/laws/bce.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import * as laws from '../../src/verify/ops/bce.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)

@@ -3,7 +3,7 @@
  * numbers of the dense op with the other units zeroed, all of them chosen is the dense op bit for bit, and nothing of a
  * unit that was not chosen is ever looked at.
  */
-import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../harness/laws/chosen.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(choosingOps().flatMap((name) => [allIsDense(name), chosenIsZeroed(name), othersAreUnseen(name)]))

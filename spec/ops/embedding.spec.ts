@@ -1,7 +1,7 @@
 /**
  * embedding copies the row of each id, and its gradient goes back to that row.
  */
-import * as laws from '../harness/laws/embedding.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import * as laws from '../../src/verify/ops/embedding.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)

@@ -7,8 +7,8 @@
  */
 import { expect, test } from 'vitest'
 import { opNames, opRow } from '../../src/ops/catalog.ts'
-import { attentionGradient, exempt, gradientLaws, gradientOps } from '../harness/laws/gradients.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import { attentionGradient, exempt, gradientLaws, gradientOps } from '../../src/verify/ops/gradients.ts'
+import { stateLaws } from '../harness/state.ts'
 
 test('every op has a gradient, is one, or is exempt for a reason', () => {
   const gradients = gradientOps()

@@ -1,7 +1,7 @@
 /**
  * mse is the mean of squared errors.
  */
-import * as laws from '../harness/laws/mse.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import * as laws from '../../src/verify/ops/mse.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)

@@ -1,7 +1,7 @@
 /**
  * sum adds up numbers.
  */
-import * as laws from '../harness/laws/sum.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import * as laws from '../../src/verify/ops/sum.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)

@@ -1,7 +1,7 @@
 /**
  * top_k keeps the best, and is the same choice on every backend: ties go to the lower index.
  */
-import * as laws from '../harness/laws/top_k.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import * as laws from '../../src/verify/ops/top_k.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)

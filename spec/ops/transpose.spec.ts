@@ -1,7 +1,7 @@
 /**
  * transpose moves [o, i] to [i, o].
  */
-import * as laws from '../harness/laws/transpose.ts'
-import { stateLaws } from '../harness/laws/law.ts'
+import * as laws from '../../src/verify/ops/transpose.ts'
+import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)

@@ -28,11 +28,12 @@ import {
 } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, get, getFloats, getIds, readCase, tolerance } from '../golden/golden.ts'
+import { anyModel, forAll, tokensOf, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { anyModel, forAll, stateLaws, tokensOf, withModel, type ModelLaw } from '../model/cases.ts'
+import { checkModel, stateLaws } from '../model/cases.ts'
 
 const golden = readCase('preln', 'predictor')
 const shape = { layers: 2, heads: 4, neurons: 64 }
@@ -72,7 +73,9 @@ const promptLaw = (make = promptPlanner): ModelLaw =>
       }),
   )
 
-const styleLaw = (make = dejavuStylePlanner): ModelLaw =>
+const styleLaw = (
+  make: (...args: Parameters<typeof dejavuStylePlanner>) => MaskPlanner = dejavuStylePlanner,
+): ModelLaw =>
   forAll(
     "dejavu-style is shown every layer's own heads at the last prompt token, as the dense model computes them",
     [anyModel],
@@ -263,7 +266,7 @@ describe('mutants of planners', () => {
   for (const [name, mutant] of mutants)
     test(`${name}: killed`, async () => {
       const subject = { backend: new ReferenceBackend(), load: OptModel.load }
-      await expect(mutant.check(subject, false)).rejects.toThrow('Counterexample')
+      await expect(checkModel(mutant, subject, false)).rejects.toThrow('Counterexample')
     })
 })
 

@@ -5,7 +5,11 @@
  * reference function in src/ops/<name>.ts with arrays replaced by buffers, in the same order. Calls happen in order; only
  * `read`, `readF32` and `readI32` wait. Sizes, kinds of numbers and index ranges are checked before a kernel runs
  * (door.ts); inside, kernels trust them.
+ *
+ * What holds buffers is disposed of, if wanted by `using`; the line below gives that to the compilers of those who have
+ * asked for less.
  */
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { catalog, OpName } from '../ops/catalog.ts'
 import type { Dtype, Numbers } from '../ops/op.ts'
 
@@ -28,6 +32,8 @@ export interface BackendOptions {
    * does (the default), or always all they can.
    */
   readonly sharing?: 'measured' | 'always'
+  /** Whether a device is handed launches that come again and again as graphs; default true. Results are the same. */
+  readonly graphs?: boolean
 }
 
 /** What is known of threads that compute. */
@@ -114,6 +120,12 @@ export interface Backend {
   readI32(buffer: Buffer): Int32Array
   /** Gives a buffer's memory back; its views must not be used afterwards. @throws UsageError BUFFER_FREED */
   free(buffer: Buffer): void
+  /**
+   * Milliseconds that a device computed since the last call of this, by its own clock; from the first call on, which gives
+   * 0. Waits until the device is done. Absent where nothing computes but the processor.
+   * @throws MissingError CUDA_CALL
+   */
+  deviceTime?(): number
   /** Frees everything. What is asked of the backend afterwards is refused: UsageError BACKEND_DISPOSED. */
   dispose(): void
 }

@@ -2,7 +2,8 @@
  * A backend that is looked over the shoulder: every op runs as it would, and is then reported with its arguments and its
  * time. Buffers are those of the backend behind it, so a model that is loaded there can be run here.
  *
- * Looking costs a microsecond or so per call; it is for finding out where time goes, not for figures.
+ * Looking costs a microsecond or so per call, and a device is waited for after each; it is for finding out where time goes,
+ * not for figures.
  */
 import { now } from '../platform/platform.ts'
 import { opNames, type OpName } from '../ops/catalog.ts'
@@ -23,6 +24,8 @@ export function watchBackend(backend: Backend, onOp: OnOp): Backend {
       (...args) => {
         const start = now()
         run(...args)
+        // A device may have begun nothing yet.
+        backend.deviceTime?.()
         onOp(name, args, now() - start)
       },
     ]

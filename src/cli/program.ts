@@ -19,6 +19,7 @@ import { addPerplexity } from './commands/perplexity.ts'
 import { addPretrain } from './commands/pretrain.ts'
 import { addReproduce } from './commands/reproduce.ts'
 import { addTrain } from './commands/train.ts'
+import { addVerify } from './commands/verify.ts'
 
 const exitCodesHelp = `
 Exit codes:
@@ -56,6 +57,7 @@ export function makeProgram(session: Session, version: string, print: (text: str
     addMasks,
     addPerplexity,
     addEval,
+    addVerify,
     addParity,
     addInspect,
     addConvert,

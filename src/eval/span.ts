@@ -136,6 +136,12 @@ function divergence(
   return sum
 }
 
+/** KL(dense || other) of the logits of one position, in nats; both [V]. */
+export function logitsDivergence(dense: Float32Array, other: Float32Array): number {
+  const V = dense.length
+  return divergence(dense, 0, sumRow(dense, 0, V).logSum, other, 0, sumRow(other, 0, V).logSum, V)
+}
+
 /** What one text costs, beside dense. */
 export interface SpanScore {
   /** Negative log-likelihood of the scored tokens, in nats. */

@@ -1,8 +1,8 @@
 /**
  * What people call a model by: `embedded`, a folder or a file, or a name on the hub; made a path.
  */
-import { pathOfUrl } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { embeddedFolder } from './embedded.ts'
 import { isThere } from './files.ts'
 import { openHubModel, type HubOptions, type HubOrigin } from './hub.ts'
 import { isModelId } from './hub/names.ts'
@@ -33,6 +33,5 @@ export async function findModel(pathOrName: string, options: HubOptions = {}): P
       'HUB_REVISION',
       `revision: expected the name of a model on the hub beside it, got ${pathOrName}`,
     )
-  const embedded = new URL('../../fixtures/tiny-opt/', import.meta.url)
-  return { path: isEmbedded ? pathOfUrl(embedded) : pathOrName, origin: null }
+  return { path: isEmbedded ? await embeddedFolder() : pathOrName, origin: null }
 }

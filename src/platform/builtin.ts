@@ -9,6 +9,7 @@ import type * as pathModule from 'node:path'
 import type * as urlModule from 'node:url'
 import type * as workerModule from 'node:worker_threads'
 import type * as zlibModule from 'node:zlib'
+import { PlatformError } from './platform_error.ts'
 
 type Process = typeof globalThis.process
 
@@ -17,17 +18,6 @@ export const hostProcess: Process | null =
   typeof globalThis.process === 'object' && typeof globalThis.process.getBuiltinModule === 'function'
     ? globalThis.process
     : null
-
-/** Something this runtime does not have was asked for; `feature` says what. */
-export class PlatformError extends Error {
-  readonly feature: string
-
-  constructor(feature: string) {
-    super(`${feature}: expected Node or Deno, got a browser`)
-    this.name = 'PlatformError'
-    this.feature = feature
-  }
-}
 
 /** A module of Node's. @throws PlatformError in a browser. */
 export function builtin<Name extends keyof ModuleTypes>(name: Name): ModuleTypes[Name] {

@@ -5,10 +5,11 @@
  */
 import type { FileHandle } from 'node:fs/promises'
 import { builtin, hostProcess } from './builtin.ts'
+import { mountedFile, mountedKind, mountedNames, type FileKind, type Location } from './mounts.ts'
+import { folderOf } from './paths.ts'
 import { temporaryName } from './storage.ts'
 
-/** A path of this system, or a URL. */
-export type Location = string | URL
+export type { FileKind, Location } from './mounts.ts'
 
 /** A file opened for reading parts of it. */
 export interface RangedFile {
@@ -24,13 +25,13 @@ export interface RangedFile {
   close(): Promise<void>
 }
 
-export type FileKind = 'file' | 'directory' | 'other' | 'missing'
-
 /** One system call reads at most this much: the limit of Node's is just under 2 GiB. */
 const READ_AT_ONCE = 2 ** 30
 
-/** A whole file. In a browser a URL of the page's own site is fetched; that is the only reading a page does. */
+/** A whole file. In a browser it is in a mounted folder, or a URL, which is fetched. */
 export async function readFile(location: Location): Promise<Uint8Array<ArrayBuffer>> {
+  const mounted = mountedFile(location)
+  if (mounted) return new Uint8Array(await mounted.arrayBuffer())
   if (hostProcess !== null) {
     const bytes = await builtin('node:fs').promises.readFile(location)
     // Small files come in a slice of Node's pool; callers are promised a buffer of their own.
@@ -43,6 +44,8 @@ export async function readFile(location: Location): Promise<Uint8Array<ArrayBuff
 
 /** Opens a file for ranged reads. Close it. */
 export async function openRange(location: Location): Promise<RangedFile> {
+  const mounted = mountedFile(location)
+  if (mounted) return openBlob(mounted)
   const handle = await builtin('node:fs').promises.open(location, 'r')
   try {
     const atOpening = await handle.stat()
@@ -71,8 +74,25 @@ export async function openRange(location: Location): Promise<RangedFile> {
   }
 }
 
+/** What a page holds of a file does not change: where the file itself did, reading fails. */
+function openBlob(blob: Blob): RangedFile {
+  return {
+    size: blob.size,
+    async read(offset, length, into) {
+      const part = new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer())
+      if (!into) return part
+      into.set(part)
+      return into.subarray(0, part.length)
+    },
+    changed: async () => false,
+    close: async () => {},
+  }
+}
+
 /** What stands at a path; links are followed. */
 export async function fileKind(location: Location): Promise<FileKind> {
+  const mounted = mountedKind(location)
+  if (mounted) return mounted
   try {
     const found = await builtin('node:fs').promises.stat(location)
     return found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other'
@@ -95,6 +115,8 @@ export async function isDirectory(location: Location): Promise<boolean> {
 
 /** The names in a folder, sorted. */
 export async function list(location: Location): Promise<string[]> {
+  const mounted = mountedNames(location)
+  if (mounted) return mounted
   return (await builtin('node:fs').promises.readdir(location)).sort()
 }
 
@@ -163,34 +185,4 @@ export async function syncFolder(folder: string): Promise<void> {
   } catch {
     // Windows: EPERM or EISDIR. The file itself was forced to the disk before.
   }
-}
-
-/** Path parts joined by this system's separator, and made plain. */
-export function joinPath(...segments: string[]): string {
-  return builtin('node:path').join(...segments)
-}
-
-/** A path from the root of the file system. */
-export function absolutePath(path: string): string {
-  return builtin('node:path').resolve(path)
-}
-
-/** The folder a path lies in. */
-export function folderOf(path: string): string {
-  return builtin('node:path').dirname(path)
-}
-
-/** The last name of a path. */
-export function fileNameOf(path: string): string {
-  return builtin('node:path').basename(path)
-}
-
-/** A `file:` URL as a path of this system. */
-export function pathOfUrl(url: URL | string): string {
-  return builtin('node:url').fileURLToPath(url)
-}
-
-/** A folder of the system's for temporary files. */
-export function temporaryFolder(): string {
-  return builtin('node:os').tmpdir()
 }

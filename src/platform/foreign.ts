@@ -4,7 +4,8 @@
  * Every function here gives back an int32. What it takes is numbers, and typed arrays for memory it may use until it
  * returns. Addresses are numbers: none that a process has passes 2^53.
  */
-import { hostProcess, PlatformError } from './builtin.ts'
+import { hostProcess } from './builtin.ts'
+import { PlatformError } from './platform_error.ts'
 
 /** What a function takes in one place: a number, the 64 bits of an address, or a typed array's memory. */
 export type ForeignType = 'i32' | 'u32' | 'u64' | 'memory'

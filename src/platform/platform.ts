@@ -2,16 +2,21 @@
  * The door of the only room that knows where the program runs: Node, Deno or a browser.
  *
  * No other file of the project names `node:`, `Deno`, `window` or `process`. Importing this file is safe everywhere;
- * what a browser does not have (files, the command line) throws PlatformError when it is used.
+ * what a browser does not have (a disk, the command line) throws PlatformError when it is used, and so does the page
+ * where there is none.
  */
-import { builtin, hostProcess, PlatformError } from './builtin.ts'
+import { builtin, hostProcess } from './builtin.ts'
+import { PlatformError } from './platform_error.ts'
 
-export { PlatformError } from './builtin.ts'
+export { PlatformError } from './platform_error.ts'
 export * from './files.ts'
 export * from './foreign.ts'
 export * from './checksums.ts'
 export * from './growing_file.ts'
 export * from './links.ts'
+export { mountFolder, unmountFolder } from './mounts.ts'
+export * from './page.ts'
+export * from './paths.ts'
 export * from './storage.ts'
 export * from './workers.ts'
 

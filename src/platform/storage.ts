@@ -4,7 +4,8 @@
  * A temporary name says which process it belongs to, so that the next one can tell a write in progress from one that
  * will never end. One thread of a process writes; process ids of another machine mean nothing here.
  */
-import { builtin, hostProcess, PlatformError } from './builtin.ts'
+import { builtin, hostProcess } from './builtin.ts'
+import { PlatformError } from './platform_error.ts'
 
 const ending = /\.(\d+)-([0-9a-f]{8})-\d+\.tmp$/
 /** Tells this process from an earlier one of the same id. */

@@ -10,13 +10,14 @@
 import type { Criterion } from '../criteria/criterion.ts'
 import { plainact } from '../criteria/plainact.ts'
 import type { Budget } from '../masks/budget.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
-import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
+import type { PromptView } from '../masks/planner.ts'
+import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import { backward } from '../model/opt/backward.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { traceForward, type Trace } from '../model/opt/trace.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { InputScaling } from './dejavu_style.ts'
+import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 
 /**
  * A criterion's scores of one text, dense.
@@ -56,19 +57,17 @@ export function promptPlanner(
   model: OptModel,
   budget: Budget,
   { criterion = plainact, seed = 0, topK = referenceTopK }: PromptPlannerOptions = {},
-): MaskPlanner {
+): RankingPlanner {
   const name = `prompt-${criterion.name}`
-  return {
-    name,
-    afterAttention({ ids }) {
-      if (ids.length < 2)
-        throw new UsageError(
-          'PROMPT',
-          `planner ${name}: expected a prompt of at least two tokens, got ${ids.length}`,
-        )
-      return selectMask(scoreText(model, ids, ids, criterion, seed), budget, topK)
-    },
+  const scores = ({ ids }: PromptView): UnitScores => {
+    if (ids.length < 2)
+      throw new UsageError(
+        'PROMPT',
+        `planner ${name}: expected a prompt of at least two tokens, got ${ids.length}`,
+      )
+    return scoreText(model, ids, ids, criterion, seed)
   }
+  return rankingPlanner(name, { scores, budget }, topK)
 }
 
 /** What the dejavu-style planner asks; a `DejavuStylePredictor` is one. */
@@ -89,20 +88,18 @@ export function dejavuStylePlanner(
   predictor: HeadOutputsPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,
-): MaskPlanner {
+): RankingPlanner {
   const asShipped = budget.policy === 'released' && budget.scope !== 'per-layer'
   const scaling: InputScaling = asShipped ? 'as-shipped' : 'fixed'
-  return {
-    name: 'dejavu-style',
-    afterAttention({ ids }) {
-      const trace = traceForward(model, ids)
-      try {
-        return selectMask(predictor.predict(lastHeadOutputs(trace), scaling), budget, topK)
-      } finally {
-        trace.dispose()
-      }
-    },
+  const scores = ({ ids }: PromptView): UnitScores => {
+    const trace = traceForward(model, ids)
+    try {
+      return predictor.predict(lastHeadOutputs(trace), scaling)
+    } finally {
+      trace.dispose()
+    }
   }
+  return rankingPlanner('dejavu-style', { scores, budget }, topK)
 }
 
 /** The heads' outputs of every layer at the last token: [L, D]. */

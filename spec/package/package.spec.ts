@@ -1,0 +1,247 @@
+/**
+ * The published package: what is in it, and that it does what the sources do: in Node, in Deno, from a bundle, in a page,
+ * for the compiler.
+ *
+ * One build, one archive and one installation serve all of it; the project lies outside of this checkout, so that nothing
+ * here is found by chance.
+ */
+import { build as bundle } from 'esbuild'
+import { existsSync } from 'node:fs'
+import { cp, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { catalog } from '../../src/ops/catalog.ts'
+import { runtime } from '../../src/platform/platform.ts'
+import { ShadowOpt } from '../../src/shadow_opt.ts'
+import { root } from '../harness/syntax.ts'
+import { chromiumPath, startChromium, watchPage, withoutChromium } from '../web/chromium.ts'
+import { serveFolder } from '../web/static_server.ts'
+import * as contents from './contents.ts'
+import { installProject, type Outcome, type Project } from './install.ts'
+import { asked, pageProgram, program, typedProgram, type Said } from './program.ts'
+
+const deno = join(root, 'node_modules/.bin/deno')
+/** Building, packing and installing; then each project. */
+const patience = 300_000
+/** npm packs and installs, and is a program of Node's. */
+const isNode = runtime.name === 'node'
+const describeInNode = describe.skipIf(!isNode)
+const why = isNode ? '' : ' (skipped: npm needs Node)'
+
+let project: Project
+let files: contents.Files
+let manifest: contents.Manifest
+let expected: Said
+
+beforeAll(async () => {
+  if (!isNode) return
+  project = await installProject()
+  files = new Map(project.packed.files.map(({ path, size }) => [path, size]))
+  manifest = JSON.parse(await packedText('package.json')) as contents.Manifest
+  expected = await saidBySources()
+}, patience)
+
+afterAll(() => project?.remove())
+
+function packedText(path: string): Promise<string> {
+  return readFile(join(project.folder, 'node_modules/shadowllm', path), 'utf8')
+}
+
+async function saidBySources(): Promise<Said> {
+  const opt = await ShadowOpt.fromPretrained('embedded', { backend: 'reference' })
+  let text = ''
+  for await (const step of opt.generate(asked.prompt, asked.options)) text += step.text
+  await opt.dispose()
+  return { text, ops: Object.keys(catalog).length, sameBits: true }
+}
+
+/** What the program said. */
+function saidIn({ code, stdout, stderr }: Outcome): Said {
+  expect(code, stderr).toBe(0)
+  return JSON.parse(/^result (.*)$/m.exec(stdout)?.[1] ?? expect.unreachable(stdout + stderr)) as Said
+}
+
+/** A page with one module; it has no picture of its own to be fetched. */
+function pageOf(module: string): string {
+  return `<!doctype html><title>a user</title><link rel="icon" href="data:,"><script type="module" ${module}</script>`
+}
+
+/** What a page of the project said, with threads and without. @param page its folder, below the one that is served */
+async function saidInPage(folder: string, page: string): Promise<Said> {
+  const browser = await startChromium()
+  try {
+    const said: Said[] = []
+    for (const isolated of [true, false]) {
+      const server = await serveFolder(join(project.folder, folder), isolated)
+      try {
+        const tab = await browser.newPage()
+        const heard = watchPage(tab)
+        await tab.goto(server.url + page)
+        await expect
+          .poll(() => heard.lines.concat(heard.faults).join('\n'), { timeout: 60_000 })
+          .toMatch(/^result|[Ee]rror/m)
+        expect(heard.faults).toEqual([])
+        said.push(saidIn({ code: 0, stdout: heard.lines.join('\n'), stderr: '' }))
+        await tab.close()
+      } finally {
+        await server.close()
+      }
+    }
+    expect(said[1]).toEqual(said[0])
+    return said[0]
+  } finally {
+    await browser.close()
+  }
+}
+
+describeInNode(`what is packed${why}`, () => {
+  test('is what package.json names, and nothing else', () => {
+    expect(contents.namedFilesArePacked(manifest, files)).toEqual([])
+    expect(Object.keys(manifest.exports).length).toBeGreaterThan(9)
+  })
+
+  test('brings no Node and runs nothing at installation', () => {
+    expect(contents.installationIsPlain(manifest)).toEqual([])
+  })
+
+  test('is bounded in size', () => {
+    expect(contents.sizeIsBounded(project.packed.size, files)).toEqual([])
+  })
+
+  test('names no module, type or file that is not there', async () => {
+    const modules = [...files.keys()].filter((path) => /^dist\/.*\.js$/.test(path))
+    expect(modules.length).toBeGreaterThan(300)
+    const texts = await Promise.all(modules.map(async (path) => [path, await packedText(path)] as const))
+    const faults = texts.flatMap(([path, text]) => contents.namedModulesArePacked(path, text, files))
+    expect(faults).toEqual([])
+  })
+
+  test('does something when imported only where sideEffects says so', { timeout: patience }, async () => {
+    const modules = [...files.keys()].filter((path) => /^dist\/.*\.js$/.test(path))
+    const finder = join(root, 'spec/package/find_effects.ts')
+    const folder = join(project.folder, 'node_modules/shadowllm')
+    const { code, stdout, stderr } = await project.run(process.execPath, finder, folder, ...modules)
+    expect(code, stderr).toBe(0)
+    expect((JSON.parse(stdout) as string[]).map((path) => `./${path}`).sort()).toEqual(manifest.sideEffects)
+  })
+})
+
+describeInNode(`in a clean project${why}`, () => {
+  test('of Node: the library and its subpaths say what the sources say', { timeout: patience }, async () => {
+    await project.write('main.js', program)
+    expect(saidIn(await project.run('node', 'main.js'))).toEqual(expected)
+  })
+
+  test('of Node: the command', { timeout: patience }, async () => {
+    const choices = ['--planner', 'shadow', '--sparsity', '0.5', '--max-tokens', '12']
+    const { code, stdout, stderr } = await project.run(
+      'npx',
+      'shadowllm',
+      'generate',
+      asked.prompt,
+      ...choices,
+    )
+    expect(code, stderr).toBe(0)
+    expect(stdout.trimEnd()).toBe(expected.text)
+    const refused = await project.run('npx', 'shadowllm', 'generate', '--sparsity', '2', 'x')
+    expect(refused.code).toBe(2)
+  })
+
+  test.skipIf(!existsSync(deno))(
+    `of Deno${existsSync(deno) ? '' : ' (skipped: the package deno is not installed)'}`,
+    { timeout: patience },
+    async () => {
+      await project.write('main.js', program)
+      await project.write('deno.json', JSON.stringify({ nodeModulesDir: 'manual' }))
+      expect(saidIn(await project.run(deno, 'run', '-A', '--no-remote', 'main.js'))).toEqual(expected)
+    },
+  )
+
+  test('bundled by esbuild for Node, without configuration', { timeout: patience }, async () => {
+    const entry = await project.write('main.js', pageProgram)
+    await bundle({
+      absWorkingDir: project.folder,
+      bundle: true,
+      entryPoints: [entry],
+      format: 'esm',
+      logLevel: 'silent',
+      outfile: join(project.folder, 'bundled/main.js'),
+      platform: 'node',
+    })
+    expect(saidIn(await project.run('node', 'bundled/main.js'))).toEqual(expected)
+  })
+
+  test.skipIf(chromiumPath === null)(
+    `in a page, packed by vite without configuration${withoutChromium}`,
+    { timeout: patience },
+    async () => {
+      await project.write('main.js', pageProgram)
+      await project.write('index.html', pageOf('src="./main.js">'))
+      const vite = join(root, 'node_modules/vite/bin/vite.js')
+      const { code, stdout, stderr } = await project.run('node', vite, 'build', '--outDir', 'site')
+      expect(code, stderr).toBe(0)
+      expect(stdout + stderr).not.toMatch(/warn|doesn't exist at build time/i)
+      expect(await saidInPage('site', '')).toEqual(expected)
+    },
+  )
+
+  test.skipIf(chromiumPath === null)(
+    `in a page, bundled by esbuild without configuration, beside what esbuild leaves where it is${withoutChromium}`,
+    { timeout: patience },
+    async () => {
+      const entry = await project.write('main.js', pageProgram)
+      await bundle({
+        absWorkingDir: project.folder,
+        bundle: true,
+        entryPoints: [entry],
+        format: 'esm',
+        logLevel: 'silent',
+        outfile: join(project.folder, 'bundled/main.js'),
+      })
+      // A URL of a file is none of esbuild's business: the model and the module of threads are served as they are.
+      const own = join(project.folder, 'node_modules/shadowllm')
+      await cp(join(own, 'fixtures'), join(project.folder, 'fixtures'), { recursive: true })
+      await cp(join(own, 'dist/browser/thread_worker.js'), join(project.folder, 'bundled/thread_worker.js'))
+      await project.write('bundled/index.html', pageOf('src="./main.js">'))
+      expect(await saidInPage('.', 'bundled/')).toEqual(expected)
+    },
+  )
+
+  test.skipIf(chromiumPath === null)(
+    `in a page, as the files are, without a bundler${withoutChromium}`,
+    { timeout: patience },
+    async () => {
+      const cdn = pageProgram.replace(
+        /'shadowllm(?:\/(\w+))?'/g,
+        (_, name: string = 'index') => `'/shadowllm/dist/browser/${name}.js'`,
+      )
+      await project.write('node_modules/index.html', pageOf(`>${cdn}`))
+      expect(await saidInPage('node_modules', '')).toEqual(expected)
+    },
+  )
+
+  test.each([
+    ['nodenext', 'nodenext'],
+    ['esnext', 'bundler'],
+  ])(
+    'type-checked strictly, module %s and resolution %s',
+    { timeout: patience },
+    async (module, resolution) => {
+      await project.write('typed.ts', typedProgram)
+      const compilerOptions = {
+        strict: true,
+        target: 'es2024',
+        lib: ['es2024', 'dom'],
+        module,
+        moduleResolution: resolution,
+        noEmit: true,
+        skipLibCheck: false,
+        types: [],
+      }
+      await project.write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['typed.ts'] }))
+      const tsc = join(root, 'node_modules/typescript/bin/tsc')
+      const { stdout } = await project.run('node', tsc, '--pretty', 'false', '--project', '.')
+      expect(stdout).toBe('')
+    },
+  )
+})

@@ -1,0 +1,51 @@
+/**
+ * The laws hold in the other runtime too, on the same cases: what Deno's command line reports is compared with what this
+ * process finds. spec/web/verify_browser.spec.ts does the same with a page.
+ */
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { book, type LawReport } from '../../src/verify/index.ts'
+import { root } from '../cli/run_cli.ts'
+import { fewCases, inWords, otherCases, runHere } from './same_cases.ts'
+
+/** Deno as npm brings it: Linux with glibc, macOS and Windows have it. */
+const deno = join(root, 'node_modules/deno/bin.cjs')
+
+const run = promisify(execFile)
+
+if (!existsSync(deno)) test.skip('the laws in Deno: npm has no Deno for this system', () => {})
+
+test.skipIf(!existsSync(deno))(
+  'in Deno the laws hold, on the cases of this process',
+  { timeout: 300_000 },
+  async () => {
+    const { seed, runs } = fewCases('wasm')
+    const flags = ['--backend', 'wasm', '--seed', `${seed}`, '--runs', `${runs}`, '--json']
+    const { stdout } = await run(deno, ['run', '-A', 'src/cli/main.ts', 'verify', ...flags], {
+      cwd: root,
+      maxBuffer: 2 ** 26,
+    })
+    const { laws: there } = JSON.parse(stdout) as { laws: LawReport[] }
+    expect(there.filter(({ passed }) => !passed)).toEqual([])
+    expect(there).toHaveLength(book.length)
+    expect(otherCases(await runHere(fewCases('wasm')), there)).toEqual([])
+    process.stdout.write(inWords('deno', there))
+  },
+)
+
+describe('cases that are not the same are found', () => {
+  const common = { chapter: '', backend: 'wasm', passed: true, milliseconds: 1 }
+  const report = (law: string, digest: string, runs = 100): LawReport => ({ ...common, law, digest, runs })
+  const here = [report('one', '00000001'), report('two', '00000002')]
+
+  test.each<[string, LawReport[], string[]]>([
+    ['nothing', here, []],
+    ['another case', [here[0], report('two', '00000003')], ['two']],
+    ['fewer cases', [report('one', '00000001', 99), here[1]], ['one']],
+    ['a law that was left out', [here[0]], ['two']],
+    ['a law that is not here', [...here, report('three', '00000001')], ['three']],
+  ])('%s', (_, there, found) => expect(otherCases(here, there)).toEqual(found))
+})

@@ -1,0 +1,53 @@
+/**
+ * A real browser for laws that need one: the Chromium of this machine, by playwright. Where there is none, the laws are
+ * skipped, and say so.
+ */
+import { existsSync } from 'node:fs'
+import { chromium, type Browser, type Page } from 'playwright-core'
+
+/** Where distributions put it; SHADOWLLM_CHROMIUM names another. */
+const places = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+
+/** The browser's program; null where there is none. */
+export const chromiumPath: string | null =
+  [process.env.SHADOWLLM_CHROMIUM ?? '', ...places].find((path) => path !== '' && existsSync(path)) ?? null
+
+/** What to add to the title of a law that is skipped without it. */
+export const withoutChromium: string = chromiumPath === null ? ' (skipped: there is no Chromium)' : ''
+
+/** Nothing is asked of the network, and nothing needs a screen. */
+const flags = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** Starts it; close it. @throws Error if it does not start */
+export async function startChromium(): Promise<Browser> {
+  if (chromiumPath === null) throw new Error('chromium: expected a program, got none')
+  return chromium.launch({ executablePath: chromiumPath, args: flags })
+}
+
+/** What a page said while it was watched: what it logged, and what went wrong. */
+export interface PageSaid {
+  readonly lines: string[]
+  /** Errors thrown, errors logged, requests that failed. */
+  readonly faults: string[]
+}
+
+/** Watches a page from now on. */
+export function watchPage(page: Page): PageSaid {
+  const said: PageSaid = { lines: [], faults: [] }
+  page.on('console', (message) => {
+    if (message.type() === 'error') said.faults.push(message.text())
+    else said.lines.push(message.text())
+  })
+  page.on('pageerror', (error) => said.faults.push(error.stack ?? error.message))
+  page.on('requestfailed', (request) => said.faults.push(`${request.url()}: ${request.failure()?.errorText}`))
+  return said
+}

@@ -1,0 +1,149 @@
+/**
+ * What the page shows of a text is what the library does: the same tokens, the same masks, and distances that can be had
+ * from its logits.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { maskOverlap } from '../../src/masks/overlap.ts'
+import { selectMask } from '../../src/masks/selection.ts'
+import { budgetOf } from '../../src/planner_options.ts'
+import { ShadowOpt } from '../../src/shadow_opt.ts'
+import { study } from '../../src/web/engine/study.ts'
+import type { StudyEnd, StudyOptions, StudyStart, StudyStep } from '../../src/web/engine/study_types.ts'
+
+const prompt = 'The captain looked at the sea and'
+const maxTokens = 12
+let opt: ShadowOpt
+beforeAll(async () => {
+  opt = await ShadowOpt.fromPretrained()
+})
+afterAll(() => opt.dispose())
+
+interface Told {
+  readonly start: StudyStart
+  readonly steps: StudyStep[]
+  readonly end: StudyEnd
+}
+
+async function tell(options: StudyOptions, text = prompt): Promise<Told> {
+  const events = study(opt, text, { maxTokens, ...options })
+  const first = await events.next()
+  const steps: StudyStep[] = []
+  for (;;) {
+    const { done, value } = await events.next()
+    if (done) return { start: first.value as StudyStart, steps, end: value }
+    steps.push(value as StudyStep)
+  }
+}
+
+async function writes(
+  options: Parameters<ShadowOpt['generate']>[1],
+): Promise<{ text: string; ids: number[] }> {
+  const ids: number[] = []
+  let text = ''
+  for await (const step of opt.generate(prompt, { maxTokens, ...options })) {
+    if (ids.push(step.token) <= maxTokens) text += step.text
+  }
+  return { text, ids }
+}
+
+const half = { sparsity: 0.5, seed: 3 } as const
+
+describe.each(['shadow', 'prompt-plainact', 'random', 'dense'] as const)('with the %s planner', (planner) => {
+  test('both texts are those that generate writes', async () => {
+    const { start, steps } = await tell({ planner, ...half })
+    const sparse = await writes({ planner, ...half })
+    const dense = await writes({})
+    expect(steps.map(({ token }) => token)).toEqual(sparse.ids)
+    expect(steps.map(({ text }) => text).join('')).toBe(sparse.text)
+    expect(steps.map((step) => step.dense?.token)).toEqual(dense.ids)
+    expect(start.pieces.join('')).toBe(prompt)
+    const first = sparse.ids.findIndex((id, i) => id !== dense.ids[i])
+    expect(steps.at(-1)?.divergence).toBe(first < 0 ? null : first)
+    expect(steps.findIndex(({ divergence }) => divergence !== null)).toBe(first)
+  })
+
+  test('the scores it tells select the mask that it runs under', async () => {
+    const { start, steps } = await tell({ planner, ...half })
+    const scores = steps.flatMap((step) => step.scores ?? [])
+    expect(scores).toHaveLength(planner === 'dense' ? 0 : 1)
+    const mask = await opt.mask(prompt, { planner, ...half })
+    for (const one of scores) expect(selectMask(one, budgetOf(half))).toEqual(mask)
+    expect(start.denseLayers).toBe(planner === 'dense' ? opt.config.layers : 1)
+  })
+})
+
+test('the oracle is the one that is told the dense text', async () => {
+  const { steps, end } = await tell({ planner: 'oracle', ...half })
+  const { ids } = await writes({})
+  const mask = await opt.mask(prompt, { planner: 'oracle', continuation: ids, ...half })
+  const [scores] = steps.flatMap((step) => step.scores ?? [])
+  expect(selectMask(scores, budgetOf(half))).toEqual(mask)
+  // What the map is compared with is the truth of the tokens that were taken in.
+  const truth = selectMask(end.truth ?? expect.unreachable(), budgetOf(half))
+  expect(maskOverlap(truth, mask).neurons.jaccard).toBeGreaterThan(0.8)
+})
+
+test('a planner that decides always is asked at every token, and writes what generate writes', async () => {
+  const options = { planner: 'shadow', ...half } as const
+  const { steps } = await tell({ ...options, decides: 'always' })
+  expect(steps.every(({ scores }) => scores !== null)).toBe(true)
+  expect(steps.map(({ token }) => token)).toEqual((await writes({ ...options, every: 1 })).ids)
+})
+
+test('KL is that of the distributions after the sparse text; 0 where nothing is skipped', async () => {
+  const { start, steps } = await tell({ planner: 'random', sparsity: 0.7, seed: 1 })
+  const mask = await opt.mask(prompt, { planner: 'random', sparsity: 0.7, seed: 1 })
+  const ids = Int32Array.of(...start.prompt, ...steps.map(({ token }) => token))
+  const { vocabulary: V } = opt.config
+  const rows = (given: typeof mask | null): Float32Array => {
+    const sequence = opt.model.begin({ mask: given, capacity: ids.length })
+    const logits = sequence.feed(ids, 'all')
+    sequence.dispose()
+    return logits
+  }
+  const [dense, sparse] = [rows(null), rows(mask)]
+  const shares = (logits: Float32Array, row: number): Float64Array => {
+    const weights = Float64Array.from(logits.subarray(row * V, (row + 1) * V), Math.exp)
+    const total = weights.reduce((sum, weight) => sum + weight, 0)
+    return weights.map((weight) => weight / total)
+  }
+  expect(steps.some(({ divergence }) => divergence !== null)).toBe(true)
+  for (const { index, kl } of steps) {
+    const [p, q] = [
+      shares(dense, start.prompt.length - 1 + index),
+      shares(sparse, start.prompt.length - 1 + index),
+    ]
+    expect(kl).toBeCloseTo(
+      p.reduce((sum, share, v) => sum + share * Math.log(share / q[v]), 0),
+      8,
+    )
+  }
+  for (const { kl } of (await tell({ planner: 'dense' })).steps) expect(kl).toBe(0)
+})
+
+test('given up or left early, it leaves nothing behind', async () => {
+  await opt.mask(prompt, half) // the predictor is read once and stays
+  const before = opt.model.backend.liveBuffers
+  for await (const event of study(opt, prompt, { maxTokens }))
+    if (event.kind === 'step' && event.index === 2) break
+  expect(opt.model.backend.liveBuffers).toBe(before)
+  const controller = new AbortController()
+  const steps = study(opt, prompt, { maxTokens, signal: controller.signal })
+  await steps.next()
+  await steps.next()
+  controller.abort(new Error('enough'))
+  await expect(steps.next()).rejects.toThrow('enough')
+  expect(opt.model.backend.liveBuffers).toBe(before)
+})
+
+test.each<[string, StudyOptions, string]>([
+  ['PLANNER', { planner: 'nobody' as 'shadow' }, prompt],
+  ['SPARSITY', { sparsity: 2 }, prompt],
+  ['CALIBRATION_MISSING', { planner: 'static' }, prompt],
+  ['PREDICTOR_MISSING', { planner: 'dejavu' }, prompt],
+  ['MAX_TOKENS', { maxTokens: 0 }, prompt],
+  ['CRITERION_NAME', { planner: 'oracle', criterion: 'taste' }, prompt],
+  ['CONTEXT_LENGTH', {}, 'sea '.repeat(300)],
+])('refused: %s', async (code, options, text) => {
+  await expect(tell(options, text)).rejects.toMatchObject({ code })
+})

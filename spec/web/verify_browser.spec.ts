@@ -1,0 +1,101 @@
+/**
+ * The laws in a page of a real browser: every one of them holds there, on the very cases this process tries, whether or not
+ * the page is isolated so that its threads may share memory, and under a policy that evaluates no text.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { build } from 'vite'
+import type { Browser } from 'playwright-core'
+import { diskOnly } from '../../scripts/vite_page.ts'
+import { book, type LawReport, type VerifyOptions } from '../../src/verify/index.ts'
+import { fewCases, inWords, otherCases, runHere } from '../verify/same_cases.ts'
+import { chromiumPath, startChromium, watchPage, withoutChromium } from './chromium.ts'
+import { serveFolder } from './static_server.ts'
+
+/** Packs the page into a folder. */
+async function pack(folder: string): Promise<void> {
+  await build({
+    configFile: false,
+    logLevel: 'warn',
+    root: fileURLToPath(new URL('verify_page', import.meta.url)),
+    base: './',
+    plugins: [diskOnly()],
+    worker: { format: 'es', plugins: () => [diskOnly()] },
+    build: { outDir: folder, emptyOutDir: true, target: 'es2024', assetsInlineLimit: 0 },
+  })
+}
+
+/** What a page gave back, and all it said besides. */
+interface PageRun {
+  readonly reports: LawReport[]
+  readonly isolated: boolean
+  readonly said: string[]
+}
+
+async function runInPage(browser: Browser, url: string, options: VerifyOptions): Promise<PageRun> {
+  const page = await browser.newPage()
+  const said = watchPage(page)
+  try {
+    await page.goto(url)
+    const isolated = await page.evaluate(() => globalThis.crossOriginIsolated)
+    const reports = await page.evaluate<LawReport[]>(`runLaws(${JSON.stringify(options)})`)
+    return { reports, isolated, said: [...said.lines, ...said.faults] }
+  } finally {
+    await page.close()
+  }
+}
+
+describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-verify-page-'))
+  let browser: Browser
+  let ownRun: Promise<LawReport[]> | undefined
+  beforeAll(async () => {
+    await pack(folder)
+    browser = await startChromium()
+  }, 120_000)
+  afterAll(async () => {
+    await browser?.close()
+    rmSync(folder, { recursive: true })
+  })
+
+  test.each([
+    { isolated: true, backends: ['wasm', 'wasm-relaxed'] },
+    { isolated: false, backends: ['wasm'] },
+  ])(
+    'the laws hold, isolated: $isolated, on the cases of this process',
+    { timeout: 300_000 },
+    async ({ isolated, backends }) => {
+      const server = await serveFolder(folder, isolated)
+      try {
+        const run = await runInPage(browser, server.url, fewCases(...backends))
+        expect([run.said, run.isolated]).toEqual([[], isolated])
+        expect(run.reports.filter(({ passed }) => !passed)).toEqual([])
+        expect(run.reports).toHaveLength(backends.length * book.length)
+        const here = await (ownRun ??= runHere(fewCases('wasm')))
+        for (const name of backends)
+          expect(
+            otherCases(
+              here,
+              run.reports.filter(({ backend }) => backend === name),
+            ),
+          ).toEqual([])
+        process.stdout.write(inWords(`chromium ${browser.version()}`, run.reports))
+      } finally {
+        await server.close()
+      }
+    },
+  )
+
+  test('a page says what it cannot run', async () => {
+    const server = await serveFolder(folder, false)
+    try {
+      const broken = runInPage(browser, server.url, { backends: ['cuda'], seed: 1 })
+      await expect(broken).rejects.toThrow(/cuda: .* \[CUDA_DRIVER\]/)
+    } finally {
+      await server.close()
+    }
+  })
+})

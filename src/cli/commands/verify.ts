@@ -1,0 +1,201 @@
+/**
+ * `shadowllm verify`: the laws of the book on the backends of this machine, a line each.
+ */
+import type { Command } from 'commander'
+import type { Backend, BackendName } from '../../backends/backend.ts'
+import { backendNames, createBackend } from '../../backends/select.ts'
+import { MissingError, UsageError } from '../../tensor/errors.ts'
+import { book, digestOfReports, verifyBackend, type ChapterLaw, type LawReport } from '../../verify/index.ts'
+import { exitCodes } from '../failure.ts'
+import { quietOption } from '../flags.ts'
+import type { Session } from '../session.ts'
+import { namesFlag, numberFlag, wholeFlag } from '../values.ts'
+import { formatCount } from '../words.ts'
+
+const help = `
+Every law is tried on cases drawn from the seed: the same ones wherever it runs, which the checksum beside it shows. A law
+that is broken is shown with the smallest case found that breaks it. Ends with exit code 1 if any is. The seed is that of
+"npm test" too (SHADOWLLM_SEED).
+
+Examples:
+  $ shadowllm verify --runs 0.1
+  $ shadowllm verify --backend wasm,reference --seed 7
+  $ shadowllm verify --law "top_k" --runs 100`
+
+/** Seeds of laws are what fast-check takes, without the negative ones. */
+const MOST_SEED = 2 ** 31 - 1
+
+interface VerifyFlags {
+  readonly backend?: readonly (BackendName | 'all')[]
+  readonly seed?: number
+  readonly runs: number
+  readonly law?: string
+  readonly json?: boolean
+  readonly quiet?: boolean
+}
+
+/** A backend that all laws would be tried on, if it were here. */
+interface Absent {
+  readonly backend: BackendName
+  readonly reason: string
+}
+
+/** What a run is about, and what was found so far. */
+export interface Verification {
+  readonly seed: number
+  readonly runs: number
+  /** Names of the backends that are here. */
+  readonly backends: readonly string[]
+  readonly absent: readonly Absent[]
+  /** How many reports there will be. */
+  readonly expected: number
+  readonly reports: LawReport[]
+}
+
+/** Adds the command. */
+export function addVerify(program: Command, session: Session): void {
+  program
+    .command('verify')
+    .description('try the laws of the specification on the backends of this machine')
+    .option(
+      '--backend <list>',
+      'backends, separated by commas (default: all that are here)',
+      namesFlag('backend', ['all', ...backendNames], 'BACKEND_NAME'),
+    )
+    .option(
+      '--seed <number>',
+      'seed of all cases (default: a new one, which is printed)',
+      wholeFlag('seed', { least: 0, most: MOST_SEED }),
+    )
+    .option(
+      '--runs <factor>',
+      'how many times as many cases as each law says',
+      numberFlag('runs', { least: 0.001, most: 10_000 }),
+      1,
+    )
+    .option('--law <words>', 'only laws that say this')
+    .option('--json', 'print one JSON object')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((flags: VerifyFlags) => runVerify(session, flags))
+}
+
+async function runVerify(session: Session, flags: VerifyFlags): Promise<void> {
+  if (flags.quiet) session.quieten()
+  const laws = lawsThatSay(flags.law)
+  const { started, absent } = await startBackends(flags.backend)
+  const seed = flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] >>> 1
+  const found: Verification = {
+    seed,
+    runs: flags.runs,
+    backends: started.map(({ name }) => name),
+    absent,
+    expected: started.length * laws.length,
+    reports: [],
+  }
+  try {
+    if (!flags.json) await session.print(formatHeading(found))
+    for (const backend of started) await verifyOn(session, backend, laws, flags, found)
+    session.signal.throwIfAborted()
+  } finally {
+    for (const backend of started) backend.dispose()
+    // Whatever ended it: what was found is shown.
+    await showVerdict(session, found, flags.json ?? false)
+  }
+}
+
+async function verifyOn(
+  session: Session,
+  backend: Backend,
+  laws: readonly ChapterLaw[],
+  { runs, json }: VerifyFlags,
+  found: Verification,
+): Promise<void> {
+  const { seed, reports, expected } = found
+  for await (const report of verifyBackend(backend, { seed, runs, laws, signal: session.signal })) {
+    reports.push(report)
+    if (!json) await session.print(formatReport(report, found))
+    session.progress.update({ stage: 'laws', done: reports.length, total: expected, note: report.backend })
+  }
+}
+
+/** @throws UsageError LAW if none does */
+function lawsThatSay(words = ''): readonly ChapterLaw[] {
+  const found = book.filter(({ sentence, chapter }) => `${chapter}: ${sentence}`.includes(words))
+  if (found.length > 0) return found
+  throw new UsageError('LAW', `--law: expected words of a law, got ${words}`)
+}
+
+/** Starts those named, which must be here, or all that are. @throws MissingError for one that is named and is not here */
+async function startBackends(
+  names: readonly (BackendName | 'all')[] = ['all'],
+): Promise<{ started: Backend[]; absent: Absent[] }> {
+  const wanted = names.includes('all') ? backendNames : (names as readonly BackendName[])
+  const started: Backend[] = []
+  const absent: Absent[] = []
+  for (const name of wanted)
+    try {
+      started.push(await createBackend(name))
+    } catch (error) {
+      if (names.includes(name) || !(error instanceof MissingError)) throw error
+      absent.push({ backend: name, reason: error.message })
+    }
+  return { started, absent }
+}
+
+/** Prints what came of it all; the session ends with exit code 1 if a law is broken. */
+export async function showVerdict(session: Session, found: Verification, json: boolean): Promise<void> {
+  const passed = found.reports.every((report) => report.passed)
+  if (!passed) session.exitCode = exitCodes.checkFailed
+  if (!json) return session.print(formatVerdict(found))
+  const { seed, runs, backends, absent, expected, reports } = found
+  const digests = Object.fromEntries(backends.map((name) => [name, digestOn(name, found)]))
+  const all = { seed, runs, passed, complete: reports.length === expected, digests, absent, laws: reports }
+  await session.print(`${JSON.stringify(all, null, 2)}\n`)
+}
+
+function digestOn(name: string, { reports }: Verification): string {
+  return digestOfReports(reports.filter(({ backend }) => backend === name))
+}
+
+function formatHeading({ seed, runs, absent }: Verification): string {
+  const cases = runs === 1 ? '' : `, cases x ${runs}`
+  const missing = absent.map(({ backend, reason }) => `${backend} is not here: ${reason}\n`).join('')
+  return `seed ${seed}${cases} (--seed ${seed} draws the same cases)\n${missing}`
+}
+
+/** A law on a backend: a line, and three more if it is broken. */
+export function formatReport(report: LawReport, { seed, backends }: Verification): string {
+  const { law, backend, runs, passed, digest, counterexample, path, error } = report
+  const width = Math.max(...backends.map(({ length }) => length))
+  const cells = [
+    passed ? 'ok  ' : 'FAIL',
+    backend.padEnd(width),
+    `${formatCount(runs).padStart(6)} ${runs === 1 ? 'case ' : 'cases'}`,
+    digest,
+    law,
+  ]
+  const line = `${cells.join('  ')}\n`
+  if (passed) return line
+  const drawn = counterexample === undefined ? '' : `      counterexample ${counterexample}\n`
+  const way = path === undefined ? '' : `      seed ${seed}, path ${path}\n`
+  return `${line}      ${error}\n${drawn}${way}`
+}
+
+function formatVerdict(found: Verification): string {
+  const { reports, backends } = found
+  const totals = backends.map((name) => {
+    const own = reports.filter(({ backend }) => backend === name)
+    const cases = own.reduce((total, { runs }) => total + runs, 0)
+    return `${name}: ${formatCount(own.length)} laws, ${formatCount(cases)} cases, digest ${digestOn(name, found)}\n`
+  })
+  return `${totals.join('')}${verdictWords(found)}\n`
+}
+
+function verdictWords({ reports, expected }: Verification): string {
+  const failed = reports.filter(({ passed }) => !passed).length
+  const words = failed > 0 ? `${failed} of ${reports.length} failed` : `${reports.length} passed`
+  if (reports.length < expected)
+    return `stopped: ${words}, and nothing is known of the other ${expected - reports.length}`
+  return failed > 0 ? `failed: ${failed} of ${reports.length}` : `passed: all ${reports.length}`
+}

@@ -1,0 +1,71 @@
+/**
+ * Paths as text: by the rules of the system, and by those of POSIX in a browser, which has none of its own.
+ */
+import { builtin, hostProcess } from './builtin.ts'
+
+/** What this project does with paths; `node:path` is one. */
+export interface PathRules {
+  join(...segments: string[]): string
+  resolve(path: string): string
+  dirname(path: string): string
+  basename(path: string): string
+}
+
+/** The rules of POSIX without Node; the working directory is the root. */
+export const portablePaths: PathRules = {
+  join: (...segments) => plainPath(segments.filter((segment) => segment !== '').join('/')),
+  resolve: (path) => plainPath(`/${path}`).replace(/(?<=.)\/$/, ''),
+  dirname(path) {
+    const end = path.replace(/\/+$/, '').lastIndexOf('/')
+    if (end < 0) return path.startsWith('/') ? '/' : '.'
+    return path.slice(0, end) || '/'
+  },
+  basename: (path) => path.replace(/\/+$/, '').split('/').at(-1) as string,
+}
+
+/** Without empty segments, "." and, where something is before it, ".."; a slash at the end stays. */
+function plainPath(path: string): string {
+  const isAbsolute = path.startsWith('/')
+  const kept: string[] = []
+  for (const segment of path.split('/')) {
+    if (segment === '' || segment === '.') continue
+    if (segment !== '..') kept.push(segment)
+    else if (kept.length > 0 && kept.at(-1) !== '..') kept.pop()
+    else if (!isAbsolute) kept.push(segment)
+  }
+  const end = path.endsWith('/') && kept.length > 0 ? '/' : ''
+  const plain = `${isAbsolute ? '/' : ''}${kept.join('/')}${end}`
+  return plain === '' ? (path.endsWith('/') ? './' : '.') : plain
+}
+
+const rules = (): PathRules => (hostProcess === null ? portablePaths : builtin('node:path'))
+
+/** Path parts joined by this system's separator, and made plain. */
+export function joinPath(...segments: string[]): string {
+  return rules().join(...segments)
+}
+
+/** A path from the root of the file system. */
+export function absolutePath(path: string): string {
+  return rules().resolve(path)
+}
+
+/** The folder a path lies in. */
+export function folderOf(path: string): string {
+  return rules().dirname(path)
+}
+
+/** The last name of a path. */
+export function fileNameOf(path: string): string {
+  return rules().basename(path)
+}
+
+/** A `file:` URL as a path of this system. */
+export function pathOfUrl(url: URL | string): string {
+  return builtin('node:url').fileURLToPath(url)
+}
+
+/** A folder of the system's for temporary files. */
+export function temporaryFolder(): string {
+  return builtin('node:os').tmpdir()
+}

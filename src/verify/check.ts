@@ -1,0 +1,91 @@
+/**
+ * Tries a law: on its examples, then on cases drawn from a seed, and makes a case that breaks it as small as it can.
+ *
+ * The test runner, the command line and a page all come through here, so that one seed means the same cases to each of
+ * them. Which cases are drawn depends on the arbitraries, the seed and nothing else.
+ */
+import fc from 'fast-check'
+import type { Verdict } from './law.ts'
+
+/** What is tried. */
+export interface Trial {
+  readonly arbitraries: readonly fc.Arbitrary<unknown>[]
+  readonly predicate: (...args: unknown[]) => Verdict | Promise<Verdict>
+  /** A 32-bit signed integer. */
+  readonly seed: number
+  /** How many cases, examples included. */
+  readonly runs: number
+  readonly examples?: readonly (readonly unknown[])[]
+  /** Told of each case before it is tried, until one breaks the law: those that shrinking makes are not told of. */
+  readonly onCase?: (args: readonly unknown[]) => void
+  /** Waited for before every case. `false` ends the trial there. */
+  readonly goOn?: () => boolean | Promise<boolean>
+}
+
+/** What came of it. */
+export interface Outcome {
+  /** Whether the trial was ended before all cases were tried, and none had broken the law. */
+  readonly interrupted: boolean
+  /** Cases that were tried: all, or those up to the one that broke the law. */
+  readonly runs: number
+  /** What broke the law; null if nothing did. */
+  readonly failure: Failure | null
+}
+
+/** How a law was broken. */
+export interface Failure {
+  /** The smallest case found that breaks it; null if the law has no arguments. */
+  readonly counterexample: readonly unknown[] | null
+  /** fast-check's way to that case from the seed; null if the law has no arguments. */
+  readonly path: string | null
+  /** What the predicate threw; an error that says so if it returned false. */
+  readonly error: unknown
+  /** All of it in words, with the seed. */
+  readonly report: string
+}
+
+/** Tries a law. Nothing is thrown for one that is broken. */
+export async function tryCases(trial: Trial): Promise<Outcome> {
+  return trial.arbitraries.length === 0 ? tryOnce(trial) : tryDrawn(trial)
+}
+
+async function tryOnce({ predicate, goOn }: Trial): Promise<Outcome> {
+  if ((await goOn?.()) === false) return { interrupted: true, runs: 0, failure: null }
+  try {
+    if ((await predicate()) === false) throw new Error('the law returned false')
+    return { interrupted: false, runs: 1, failure: null }
+  } catch (error) {
+    const report = error instanceof Error ? error.message : String(error)
+    return { interrupted: false, runs: 1, failure: { counterexample: null, path: null, error, report } }
+  }
+}
+
+async function tryDrawn(trial: Trial): Promise<Outcome> {
+  const { arbitraries, predicate, seed, runs, examples, onCase, goOn } = trial
+  let isBroken = false
+  const drawn = arbitraries as [fc.Arbitrary<unknown>, ...fc.Arbitrary<unknown>[]]
+  const property = fc.asyncProperty(...drawn, async (...args: unknown[]) => {
+    if ((await goOn?.()) === false) throw new fc.PreconditionFailure(true)
+    if (!isBroken) onCase?.(args)
+    try {
+      // Only `false` is a no: an assertion library may return anything from a check that passed.
+      if ((await predicate(...args)) !== false) return true
+    } catch (error) {
+      isBroken ||= !fc.PreconditionFailure.isFailure(error)
+      throw error
+    }
+    isBroken = true
+    return false
+  })
+  const tried = (examples ?? []) as [unknown, ...unknown[]][]
+  const details = await fc.check(property, { seed, numRuns: runs, examples: tried })
+  const { counterexample, counterexamplePath: path, numRuns, interrupted } = details
+  if (counterexample === null && interrupted) return { interrupted: true, runs: numRuns, failure: null }
+  if (!details.failed) return { interrupted: false, runs: numRuns, failure: null }
+  const report = fc.defaultReportMessage(details) ?? 'the property failed'
+  return {
+    interrupted: false,
+    runs: numRuns,
+    failure: { counterexample, path, error: details.errorInstance, report },
+  }
+}

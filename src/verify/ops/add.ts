@@ -1,0 +1,28 @@
+/**
+ * add is one rounded addition.
+ */
+import fc from 'fast-check'
+import { call } from '../../eval/parity/op_call.ts'
+import { sameBits } from '../compare.ts'
+import { Data } from '../../eval/parity/seeded_data.ts'
+import { forAll, type BackendLaw } from './law.ts'
+
+const N = fc.nat({ max: 200 })
+const seed = fc.nat()
+
+export const roundsOnce: BackendLaw = forAll(
+  'add: the correctly rounded sum, whichever term comes first',
+  [N, seed],
+  (backend, N, seed) => {
+    const data = new Data(seed)
+    const [a, b] = [data.floats(N, 'broken'), data.floats(N, 'broken')]
+    const { y } = call(backend, 'add', { a, b, N })
+    // The float64 sum of two float32 numbers rounds to their float32 sum.
+    sameBits(
+      'y',
+      y,
+      Float32Array.from(a, (value, n) => value + b[n]),
+    )
+    sameBits('y', call(backend, 'add', { a: b, b: a, N }).y, y)
+  },
+)

@@ -1,0 +1,95 @@
+/**
+ * Agreement (law 3): a backend's op gives the numbers of the function in src/ops, as closely as the catalogue row says.
+ *
+ * What is compared, and how near it must be, is what the parity path holds foreign backends to
+ * (src/eval/parity/op_agreement.ts): here it is tried at every size and offset, and on random cases.
+ */
+import fc from 'fast-check'
+import type { Backend } from '../../backends/backend.ts'
+import { opRow, type OpName } from '../../ops/catalog.ts'
+import { compareOutputs, evaluate, owedBy } from '../../eval/parity/op_agreement.ts'
+import type { Op, Sizes } from '../../ops/op.ts'
+import { callRaw, sizesOf, type Values } from '../../eval/parity/op_call.ts'
+import { Data, type DataKind } from '../../eval/parity/seeded_data.ts'
+import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../eval/parity/op_case.ts'
+import { always, forAll, type BackendLaw } from './law.ts'
+
+/** Twice the lanes of a striped reduction, and one. */
+const mostSmall = 33
+const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'wild', 'broken']
+
+/** The largest value of a letter in the random sweep: past the tiles of a blocked GEMM, small enough to be quick. */
+const mostLarge: Readonly<Record<string, number>> = { T: 19, S: 70, C: 90, P: 40, H: 5, K: 70 }
+
+/** @throws Error naming the number in which the backend's call differs most from the reference, by more than it may. */
+export function checkAgreement(
+  backend: Backend,
+  name: OpName,
+  values: Values,
+  placing: { offset: number; aliased: boolean },
+): void {
+  const expected = evaluate(name, values)
+  const actual = callRaw(backend, name, values, placing)
+  const { passed, worst } = compareOutputs(name, values, expected, actual, owedBy(backend))
+  if (!passed && worst !== null)
+    throw new Error(
+      `${name}.${worst.output}[${worst.index}]: expected ${worst.expected}, got ${worst.actual} at ${JSON.stringify(sizesOf(opRow(name), values))}`,
+    )
+}
+
+/** Every size 0..33 of each letter, the others small, at every offset, in every variant. */
+function everySmallSize(name: OpName): BackendLaw {
+  const row = opRow(name)
+  const variants = variantsOf(row)
+  return always(`${name}: every size 0..${mostSmall} at every offset`, (backend) => {
+    const data = new Data(1)
+    for (const letter of lettersOf(row))
+      for (let size = 0; size <= mostSmall; size++)
+        for (let offset = 0; offset <= 4; offset++)
+          for (const { absent, aliased } of variants) {
+            const wanted: Record<string, number> = {}
+            for (const other of lettersOf(row)) wanted[other] = data.pick([1, 2, 3, 5])
+            const sizes = fitSizes(row, { ...wanted, [letter]: size }, letter)
+            const values = makeValues(name, sizes, data, data.pick(kinds), absent)
+            checkAgreement(backend, name, values, { offset, aliased })
+          }
+  })
+}
+
+/** Random sizes, up to several tiles of a blocked GEMM. */
+function randomSizes(name: OpName): BackendLaw {
+  const row = opRow(name)
+  const variants = variantsOf(row)
+  const letters = lettersOf(row).map((letter) => [letter, fc.nat({ max: mostLarge[letter] ?? 200 })])
+  const sizes: fc.Arbitrary<Sizes> = fc.record(Object.fromEntries(letters))
+  return forAll(
+    `${name}: random sizes, lists and data`,
+    [sizes, fc.nat(), fc.nat({ max: 4 })],
+    (backend, wanted, seed, offset) => {
+      const data = new Data(seed)
+      const { absent, aliased } = data.pick(variants)
+      const values = makeValues(
+        name,
+        fitSizes(row, shortenLists(row, wanted)),
+        data,
+        data.pick(kinds),
+        absent,
+      )
+      checkAgreement(backend, name, values, { offset, aliased })
+    },
+    { runs: 150 },
+  )
+}
+
+/** Brings the length of each list into range, so that it does not blow up what it chooses from. */
+function shortenLists(row: Op, wanted: Sizes): Sizes {
+  const sizes: Record<string, number> = { ...wanted }
+  for (const { holds, role, shape, below } of arraysOf(row))
+    if (holds === 'ascending' && role === 'in') sizes[shape[0]] %= sizes[below as string] + 1
+  return sizes
+}
+
+/** The agreement laws of one op. */
+export function agreementLaws(name: OpName): BackendLaw[] {
+  return [everySmallSize(name), randomSizes(name)]
+}

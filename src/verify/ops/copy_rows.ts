@@ -1,0 +1,42 @@
+/**
+ * copy_rows, in every storage, moves whole rows and leaves the others as they were.
+ */
+import fc from 'fast-check'
+import type { OpName } from '../../ops/catalog.ts'
+import type { Numbers } from '../../ops/op.ts'
+import { callRaw } from '../../eval/parity/op_call.ts'
+import { sameBits } from '../compare.ts'
+import { Data } from '../../eval/parity/seeded_data.ts'
+import { forAll, type BackendLaw } from './law.ts'
+
+const size = fc.integer({ min: 1, max: 40 })
+
+function movesRows<Name extends OpName & `copy_rows${string}`>(
+  name: Name,
+  make: (data: Data, length: number) => Numbers,
+): BackendLaw {
+  return forAll(
+    `${name}: row by row what it says, the last of those that meet in a slot`,
+    [size, size, size, fc.boolean(), fc.nat()],
+    (backend, wanted, O, I, listed, seed) => {
+      const data = new Data(seed)
+      const R = data.integer(0, listed ? 2 * wanted : wanted)
+      const S = Math.max(wanted, R)
+      const [y, x] = [make(data, S * I), make(data, O * I)]
+      const slots = listed ? data.ids(R, wanted) : null
+      const rows = data.ids(R, O)
+      const expected = y.slice()
+      rows.forEach((row, r) => expected.set(x.subarray(row * I, (row + 1) * I), (slots?.[r] ?? r) * I))
+      sameBits('y', callRaw(backend, name, { y, x, slots, rows, S, O, I, R }).y, expected)
+    },
+  )
+}
+
+export const movesF32: BackendLaw = movesRows('copy_rows', (data, length) => data.floats(length, 'broken'))
+export const movesBf16: BackendLaw = movesRows('copy_rows_bf16', (data, length) =>
+  data.halves('bf16', length, 'wild'),
+)
+export const movesF16: BackendLaw = movesRows('copy_rows_f16', (data, length) =>
+  data.halves('f16', length, 'wild'),
+)
+export const movesInt8: BackendLaw = movesRows('copy_rows_i8', (data, length) => data.int8s(length))

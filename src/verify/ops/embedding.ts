@@ -1,0 +1,26 @@
+/**
+ * embedding copies rows, and its gradient counts them.
+ */
+import fc from 'fast-check'
+import { call } from '../../eval/parity/op_call.ts'
+import { sameBits } from '../compare.ts'
+import { Data } from '../../eval/parity/seeded_data.ts'
+import { forAll, type BackendLaw } from './law.ts'
+
+const T = fc.nat({ max: 9 })
+const seed = fc.nat()
+
+export const copiesRows: BackendLaw = forAll(
+  'embedding: row t is the row of its id, and that row alone receives what row t gets',
+  [T, fc.integer({ min: 1, max: 12 }), fc.nat({ max: 40 }), seed],
+  (backend, T, V, D, seed) => {
+    const data = new Data(seed)
+    const [table, ids] = [data.floats(V * D, 'broken'), data.ids(T, V)]
+    const row = (t: number): Float32Array => table.subarray(ids[t] * D, (ids[t] + 1) * D)
+    const { y } = call(backend, 'embedding', { table, ids, T, V, D })
+    for (let t = 0; t < T; t++) sameBits(`y[${t}]`, y.subarray(t * D, (t + 1) * D), row(t))
+    const counts = new Float32Array(V * D).map((_, n) => ids.filter((id) => id === Math.floor(n / D)).length)
+    const given = { y_grad: new Float32Array(T * D).fill(1), ids, T, V, D }
+    sameBits('table_grad', call(backend, 'embedding_backward', given).table_grad, counts)
+  },
+)

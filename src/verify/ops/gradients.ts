@@ -1,0 +1,187 @@
+/**
+ * Gradients (law 6): each rule of the catalogue gives the derivative of its op, found by central differences.
+ *
+ * The loss is <y, y_grad>, summed in float64. Its derivative is taken by the five-point formula
+ *   (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h        error h^4 f'''''/ 30
+ * with h = 2^-5 on data whose sums with h are exact in float32 and that keeps 0.25 from the kink of ReLU. At that h the
+ * cut-off of the formula is below 1e-6 times the fifth derivative, and what the forward pass rounds (6e-8 of each
+ * y) becomes an error of about 3e-6 times the number of terms it adds up. The tolerance is 5e-4 of the loss's scale: 50
+ * times that noise, and far below any wrong sign, factor, missing term or mean.
+ */
+import type { Backend } from '../../backends/backend.ts'
+import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
+import { elementCount, type GradientRule, type Sizes } from '../../ops/op.ts'
+import { call, type Value, type Values } from '../../eval/parity/op_call.ts'
+import { Data } from '../../eval/parity/seeded_data.ts'
+import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../eval/parity/op_case.ts'
+import { always, type BackendLaw } from './law.ts'
+
+/** The step of the differences. */
+const step = 2 ** -5
+const tolerance = 5e-4
+/** How many elements of each input are moved. */
+const probes = 12
+
+/** Ops whose gradient has no rule, each with the reason. */
+export const exempt: Readonly<Partial<Record<OpName, string>>> = {
+  add: 'its gradient is the identity for both terms',
+  cache_append: 'a copy; attention_backward goes straight to the keys and values',
+  cache_append_i8: 'rounds to integers, for sequences that only read; learning runs over float32 caches',
+  attention: 'its gradient holds for a whole sequence only: attentionGradient below',
+  attention_i8: 'reads a rounded cache, for sequences that only read; learning runs over float32 caches',
+  exp: 'only inside other ops on the way to a loss',
+  log: 'only inside other ops on the way to a loss',
+  min_max: 'scales the input of the predictor, before anything that learns',
+  sum: 'measures how fast memory is read; nothing learns through it',
+  sum_squares: 'measures gradients, has none',
+  adamw_step: 'learns from gradients, has none',
+  top_k: 'a choice, not a smooth function',
+  transpose: 'runs while a model is loaded, before anything that learns',
+  transpose_bf16: 'runs while a model is loaded, before anything that learns',
+  transpose_f16: 'runs while a model is loaded, before anything that learns',
+  copy_rows: 'packs the weights of a sequence that only reads them',
+  narrow_bf16: 'runs while a model is loaded, before anything that learns',
+  narrow_f16: 'runs while a model is loaded, before anything that learns',
+  quantize_rows: 'runs while a model is loaded, before anything that learns',
+  copy_rows_bf16: 'packs weights, which learn as float32 only',
+  copy_rows_f16: 'packs weights, which learn as float32 only',
+  copy_rows_i8: 'packs weights, which learn as float32 only',
+  embedding_bf16: 'its table is half precision, which does not learn',
+  embedding_f16: 'its table is half precision, which does not learn',
+  embedding_i8: 'its table is int8, which does not learn',
+  linear_i8: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
+  linear_input_major_i8: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
+}
+
+/** Ops that are the gradient of another, as the catalogue's rules and attentionGradient use them. */
+export function gradientOps(): Set<string> {
+  const rules = opNames.flatMap((name) => opRow(name).gradients.map(({ op }) => op))
+  return new Set([...rules, 'attention_backward'])
+}
+
+/** One law per rule of the catalogue. */
+export function gradientLaws(): BackendLaw[] {
+  return opNames.flatMap((name) => opRow(name).gradients.map((rule) => gradientLaw(name, rule)))
+}
+
+/** Every rule of one op. */
+export function gradientLaw(name: OpName, rule: GradientRule): BackendLaw {
+  const row = opRow(name)
+  return always(`${name}: ${rule.op} is the derivative by ${rule.of.join(', ')}`, (backend) => {
+    const data = new Data(7)
+    for (const { absent } of variantsOf(row)) {
+      if (rule.of.some((input) => absent.has(input))) continue
+      for (const wanted of [1, 2, 3, 5, 19]) {
+        const wish = Object.fromEntries(lettersOf(row).map((letter) => [letter, wanted + data.below(3)]))
+        for (const { holds, shape } of arraysOf(row))
+          if (holds === 'ascending') wish[shape[0]] = Math.ceil(wanted / 2)
+        const values = makeValues(name, fitSizes(row, wish), data, 'smooth', absent)
+        checkRule(backend, name, rule, values, data)
+      }
+    }
+  })
+}
+
+function checkRule(backend: Backend, name: OpName, rule: GradientRule, values: Values, data: Data): void {
+  const [output] = arraysOf(opRow(name)).filter(({ role }) => role === 'out')
+  const forward = (inputs: Values): Float32Array => call(backend, name, inputs)[output.name]
+  const y = forward(values)
+  const yGrad = data.floats(y.length, 'smooth')
+  const names: Values = { ...values, [output.name]: y, [`${output.name}_grad`]: yGrad }
+  const found = call(backend, rule.op as OpName, boundValues(rule, names))
+  for (const input of rule.of) {
+    const written = Object.keys(rule.bind).find((param) => rule.bind[param] === `${input}_grad`) as string
+    checkDerivative(`${name} by ${input}`, values, input, found[written], data, (moved) =>
+      inner(forward(moved), yGrad),
+    )
+  }
+}
+
+/** The arguments of a rule's op, by its own names; what it adds to starts at zero, what it writes is left out. */
+function boundValues(rule: GradientRule, names: Values): Values {
+  const values: Record<string, Value> = {}
+  for (const param of opRow(rule.op as OpName).params) {
+    const bound = rule.bind[param.name]
+    if (bound === undefined) throw new Error(`${rule.op}.${param.name}: expected to be bound by the rule`)
+    if (bound === null) values[param.name] = null
+    else if (bound in names) values[param.name] = names[bound]
+    else {
+      const input = rule.of.find((name) => bound === `${name}_grad`)
+      if (input === undefined)
+        throw new Error(`${rule.op}.${param.name}: expected a name of the forward op, got ${bound}`)
+      if (param.kind === 'array' && param.role === 'add')
+        values[param.name] = new Float32Array((names[input] as Float32Array).length)
+    }
+  }
+  return values
+}
+
+/** Compares a gradient with differences of the loss at some elements of one input. */
+export function checkDerivative(
+  what: string,
+  values: Values,
+  input: string,
+  gradient: Float32Array,
+  data: Data,
+  loss: (moved: Values) => number,
+): void {
+  const x = values[input] as Float32Array
+  if (gradient.length !== x.length)
+    throw new Error(`${what}: expected ${x.length} numbers, got ${gradient.length}`)
+  const elements = data.permutation(x.length).subarray(0, probes)
+  for (const i of elements) {
+    const at = (shift: number): number => {
+      const moved = x.slice()
+      moved[i] += shift
+      return loss({ ...values, [input]: moved })
+    }
+    const near = at(step) - at(-step)
+    const far = at(2 * step) - at(-2 * step)
+    const slope = (8 * near - far) / (12 * step)
+    const scale = Math.max(1, Math.abs(slope), Math.abs(loss(values)))
+    if (!(Math.abs(gradient[i] - slope) <= tolerance * scale))
+      throw new Error(`${what}[${i}]: expected ${slope} by differences, got ${gradient[i]}`)
+  }
+}
+
+/** Inner product in float64. */
+export function inner(a: Float32Array, b: Float32Array): number {
+  let total = 0
+  for (let i = 0; i < a.length; i++) total += a[i] * b[i]
+  return total
+}
+
+/** Head-major caches [H, C, K] of a whole sequence [T, H, K], by cache_append. */
+function cacheOf(backend: Backend, x: Value, { T, C, H, K }: Sizes): Float32Array {
+  return call(backend, 'cache_append', { x, P: 0, T, C, H, K }).cache
+}
+
+/** attention_backward over a whole sequence; the forward pass fills the cache with cache_append. */
+export const attentionGradient: BackendLaw = always(
+  'attention: attention_backward is the derivative by query, key, value over a whole sequence',
+  (backend) => {
+    const data = new Data(11)
+    for (const [T, C, H, K] of [
+      [1, 1, 1, 1],
+      [2, 3, 1, 4],
+      [5, 5, 3, 17],
+      [19, 24, 2, 8],
+    ]) {
+      const sizes = { T, S: T, C, H, K }
+      const tensor = (): Float32Array =>
+        data.floats(elementCount(arraysOf(opRow('attention'))[0], sizes), 'smooth')
+      const values = { query: tensor(), key: tensor(), value: tensor(), scale: 0.5 ** 2, ...sizes }
+      const yGrad = tensor()
+      const cached = (inputs: Values): Values => ({
+        ...inputs,
+        key: cacheOf(backend, inputs.key, sizes),
+        value: cacheOf(backend, inputs.value, sizes),
+      })
+      const found = call(backend, 'attention_backward', { ...cached(values), y_grad: yGrad })
+      for (const input of ['query', 'key', 'value'])
+        checkDerivative(`attention by ${input}`, values, input, found[`${input}_grad`], data, (moved) =>
+          inner(call(backend, 'attention', cached(moved)).y, yGrad),
+        )
+    }
+  },
+)

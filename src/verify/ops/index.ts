@@ -1,0 +1,81 @@
+/**
+ * Every law of the ops: those made from the rows of the catalogue, and those of single ops, page by page.
+ */
+import { opNames } from '../../ops/catalog.ts'
+import * as adamwStep from './adamw_step.ts'
+import * as add from './add.ts'
+import * as attention from './attention.ts'
+import * as attentionI8 from './attention_i8.ts'
+import * as bce from './bce.ts'
+import * as cacheAppend from './cache_append.ts'
+import { brokenRowsShow, quantizesTokens } from './cache_append_i8.ts'
+import * as copyRows from './copy_rows.ts'
+import * as crossEntropy from './cross_entropy.ts'
+import * as embedding from './embedding.ts'
+import * as exp from './exp.ts'
+import * as halfPrecision from './half_precision.ts'
+import * as int8Product from './int8_product.ts'
+import * as layerNorm from './layer_norm.ts'
+import * as linear from './linear.ts'
+import * as linearBackward from './linear_backward.ts'
+import * as linearInputMajor from './linear_input_major.ts'
+import * as logSumExp from './log_sum_exp.ts'
+import * as maskUnits from './mask_units.ts'
+import * as minMax from './min_max.ts'
+import * as mse from './mse.ts'
+import * as relu from './relu.ts'
+import * as softmax from './softmax.ts'
+import * as storedWeights from './stored_weights.ts'
+import * as sum from './sum.ts'
+import * as sumSquares from './sum_squares.ts'
+import * as topK from './top_k.ts'
+import * as transpose from './transpose.ts'
+import { agreementLaws } from './agreement.ts'
+import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from './chosen.ts'
+import { attentionGradient, gradientLaws } from './gradients.ts'
+import type { BackendLaw } from './law.ts'
+import { tokenOps, tokensApart } from './tokens.ts'
+
+/** The pages of single ops: each exports its laws and nothing else. */
+const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
+  adamwStep,
+  add,
+  attention,
+  attentionI8,
+  bce,
+  cacheAppend,
+  { quantizesTokens, brokenRowsShow },
+  copyRows,
+  crossEntropy,
+  embedding,
+  exp,
+  halfPrecision,
+  int8Product,
+  layerNorm,
+  linear,
+  linearBackward,
+  linearInputMajor,
+  logSumExp,
+  maskUnits,
+  minMax,
+  mse,
+  relu,
+  softmax,
+  storedWeights,
+  sum,
+  sumSquares,
+  topK,
+  transpose,
+]
+
+/** The laws of what ops share: agreement with the definition, skipping, tokens, gradients. */
+export const sharedLaws: readonly BackendLaw[] = [
+  ...opNames.flatMap(agreementLaws),
+  ...choosingOps().flatMap((name) => [allIsDense(name), chosenIsZeroed(name), othersAreUnseen(name)]),
+  ...tokenOps().map(tokensApart),
+  ...gradientLaws(),
+  attentionGradient,
+]
+
+/** The laws of single ops. */
+export const pageLaws: readonly BackendLaw[] = pages.flatMap((page) => Object.values(page))

@@ -1,0 +1,173 @@
+/**
+ * The int8 products, linear_i8 and linear_input_major_i8, by what they promise of the mathematics: weights are scales
+ * times whole numbers, activations are rounded to steps, and sums are exact.
+ *
+ * Both are stated once. `x` is what is rounded: for the input-major op that is each input times its scale.
+ */
+import fc from 'fast-check'
+import type { Backend } from '../../backends/backend.ts'
+import { call } from '../../eval/parity/op_call.ts'
+import { epsilon32, near, sameBits } from '../compare.ts'
+import { Data } from '../../eval/parity/seeded_data.ts'
+import { dot64, dotSize64 } from '../float64.ts'
+import { forAll, type BackendLaw } from './law.ts'
+
+type Int8Op = 'linear_i8' | 'linear_input_major_i8'
+
+const T = fc.integer({ min: 1, max: 9 })
+const seed = fc.nat()
+
+/** A product of T tokens with O vectors of int8. */
+interface Case {
+  readonly x: Float32Array // [T, I]
+  readonly weight: Int8Array // [O, I], whichever way the op wants it stored
+  readonly scales: Float32Array // linear_i8: [O]; linear_input_major_i8: [I]
+  readonly bias: Float32Array | null // [O]
+  readonly T: number
+  readonly O: number
+  readonly I: number
+}
+
+function transposed(weight: Int8Array, O: number, I: number): Int8Array {
+  return weight.map((_, n) => weight[(n % O) * I + Math.floor(n / O)])
+}
+
+function run(backend: Backend, op: Int8Op, given: Case): Float32Array {
+  const { weight, O, I } = given
+  const stored = op === 'linear_i8' ? weight : transposed(weight, O, I)
+  return call(backend, op, { ...given, weight: stored }).y
+}
+
+/** The scales of a case: any for each row of linear_i8, a power of two for each input, so that its products are exact. */
+function someScales(op: Int8Op, data: Data, O: number, I: number): Float32Array {
+  if (op === 'linear_i8') return data.floats(O).map(Math.abs)
+  return Float32Array.from({ length: I }, () => 2 ** data.integer(-3, 3))
+}
+
+/** y is off by at most half a step per activation, and by four roundings of float32. */
+function isProduct(op: Int8Op): BackendLaw {
+  return forAll(
+    `${op}: the product of scaled int8 weights, within half a step for each activation`,
+    [T, fc.nat({ max: 40 }), fc.integer({ min: 1, max: 1500 }), fc.boolean(), seed],
+    (backend, T, O, I, hasBias, seed) => {
+      const data = new Data(seed)
+      const [x, weight, scales] = [data.floats(T * I), data.int8s(O * I), someScales(op, data, O, I)]
+      const bias = hasBias ? data.floats(O) : null
+      const y = run(backend, op, { x, weight, scales, bias, T, O, I })
+      const isInputMajor = op === 'linear_input_major_i8'
+      for (let t = 0; t < T; t++) {
+        const token = x.subarray(t * I, (t + 1) * I).map((value, i) => value * (isInputMajor ? scales[i] : 1))
+        const terms = token.filter((value) => value !== 0).length
+        const levels = Math.min(32767, Math.floor((2 ** 31 - 1) / (127 * terms)))
+        const step = Math.max(...token.map(Math.abs)) / levels
+        for (let o = 0; o < O; o++) {
+          const row = weight.subarray(o * I, (o + 1) * I)
+          const scale = isInputMajor ? 1 : scales[o]
+          const expected = scale * dot64(token, row) + (bias?.[o] ?? 0)
+          const halfSteps = 0.502 * step * scale * dotSize64(row, new Int8Array(I).fill(1))
+          const rounding = 2 * epsilon32 * (scale * dotSize64(token, row) + halfSteps + Math.abs(expected))
+          near(`y[${t}, ${o}]`, [y[t * O + o]], [expected], halfSteps + rounding)
+        }
+      }
+    },
+    { runs: 40 },
+  )
+}
+
+/** Where steps are exact, so is everything. */
+function isExact(op: Int8Op): BackendLaw {
+  return forAll(
+    `${op}: whole numbers whose largest is the last level are multiplied exactly`,
+    [T, fc.nat({ max: 20 }), fc.integer({ min: 1, max: 60 }), seed],
+    (backend, T, O, I, seed) => {
+      const data = new Data(seed)
+      // 60 x 127 x 32767 is below 2^28: sums are rounded to float32 once.
+      const x = Float32Array.from({ length: T * I }, (_, n) =>
+        n % I === 0 ? 32767 : data.integer(-32767, 32767),
+      )
+      const weight = data.int8s(O * I)
+      const scales = new Float32Array(op === 'linear_i8' ? O : I).fill(1)
+      const y = run(backend, op, { x, weight, scales, bias: null, T, O, I })
+      const expected = y.map((_, n) => {
+        const [t, o] = [Math.floor(n / O), n % O]
+        return dot64(x.subarray(t * I, (t + 1) * I), weight.subarray(o * I, (o + 1) * I))
+      })
+      sameBits('y', y, expected)
+    },
+  )
+}
+
+/** Levels shrink as terms grow, so no sum leaves 32 bits. */
+function isLarge(op: Int8Op): BackendLaw {
+  return forAll(
+    `${op}: as many of the largest products as there may be do not overflow`,
+    [fc.integer({ min: 500, max: 32_768 }), fc.boolean(), fc.boolean()],
+    (backend, I, isNegative, isMany) => {
+      const sign = isNegative ? -1 : 1
+      const [T, O] = isMany ? [8, 4] : [1, 1]
+      const x = new Float32Array(T * I).fill(3)
+      const weight = new Int8Array(O * I).fill(127 * sign)
+      const scales = new Float32Array(op === 'linear_i8' ? O : I).fill(1)
+      const y = run(backend, op, { x, weight, scales, bias: null, T, O, I })
+      const expected = new Float32Array(T * O).fill(3 * 127 * sign * I)
+      near('y', y, expected, 2 * epsilon32 * Math.abs(expected[0]))
+    },
+    { runs: 15 },
+  )
+}
+
+/** Zeros are no terms. */
+function zerosAreNoTerms(op: Int8Op): BackendLaw {
+  return forAll(
+    `${op}: activations of zero put between the others change no bit`,
+    [T, fc.integer({ min: 1, max: 12 }), fc.nat({ max: 900 }), fc.integer({ min: 500, max: 1500 }), seed],
+    (backend, T, O, few, I, seed) => {
+      const data = new Data(seed)
+      const kept = data.ascending(Math.min(few, I), I)
+      const R = kept.length
+      const [x, weight] = [data.floats(T * R), data.int8s(O * I)]
+      const [scales, bias] = [someScales(op, data, O, I), data.floats(O)]
+      const spread = new Float32Array(T * I)
+      for (let t = 0; t < T; t++) kept.forEach((i, r) => (spread[t * I + i] = x[t * R + r]))
+      const packed = Int8Array.from({ length: O * R }, (_, n) => weight[Math.floor(n / R) * I + kept[n % R]])
+      const ownScales = op === 'linear_i8' ? scales : Float32Array.from(kept, (i) => scales[i])
+      sameBits(
+        'y',
+        run(backend, op, { x: spread, weight, scales, bias, T, O, I }),
+        run(backend, op, { x, weight: packed, scales: ownScales, bias, T, O, I: R }),
+      )
+    },
+    { runs: 30 },
+  )
+}
+
+/** Nothing but zeros, and NaN. */
+function isPlain(op: Int8Op): BackendLaw {
+  return forAll(
+    `${op}: of zeros it makes the bias, or +0; a NaN makes all of its token NaN, and no other`,
+    [fc.integer({ min: 2, max: 10 }), fc.nat({ max: 20 }), fc.integer({ min: 1, max: 70 }), seed],
+    (backend, T, O, I, seed) => {
+      const data = new Data(seed)
+      const [weight, scales, bias] = [data.int8s(O * I), someScales(op, data, O, I), data.floats(O)]
+      const x = new Float32Array(T * I)
+      const both = { x, weight, scales, T, O, I }
+      const biases = Float32Array.from({ length: T * O }, (_, n) => bias[n % O])
+      sameBits('y', run(backend, op, { ...both, bias }), biases)
+      sameBits('y', run(backend, op, { ...both, bias: null }), new Float32Array(T * O))
+      const t = data.below(T)
+      x[t * I + data.below(I)] = NaN
+      sameBits('y', run(backend, op, { ...both, bias }), biases.fill(NaN, t * O, (t + 1) * O))
+    },
+  )
+}
+
+export const linearIsProduct: BackendLaw = isProduct('linear_i8')
+export const linearIsExact: BackendLaw = isExact('linear_i8')
+export const linearIsLarge: BackendLaw = isLarge('linear_i8')
+export const linearZeros: BackendLaw = zerosAreNoTerms('linear_i8')
+export const linearIsPlain: BackendLaw = isPlain('linear_i8')
+export const inputMajorIsProduct: BackendLaw = isProduct('linear_input_major_i8')
+export const inputMajorIsExact: BackendLaw = isExact('linear_input_major_i8')
+export const inputMajorIsLarge: BackendLaw = isLarge('linear_input_major_i8')
+export const inputMajorZeros: BackendLaw = zerosAreNoTerms('linear_input_major_i8')
+export const inputMajorIsPlain: BackendLaw = isPlain('linear_input_major_i8')

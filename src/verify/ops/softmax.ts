@@ -1,0 +1,72 @@
+/**
+ * softmax against float64, and the symmetries that hold exactly.
+ */
+import fc from 'fast-check'
+import type { Backend } from '../../backends/backend.ts'
+import { call } from '../../eval/parity/op_call.ts'
+import { epsilon32, near, sameBits } from '../compare.ts'
+import { Data } from '../../eval/parity/seeded_data.ts'
+import { softmax64 } from '../float64.ts'
+import { forAll, type BackendLaw } from './law.ts'
+
+/** Few enough terms that 40 epsilon covers what their striped sum rounds (32 additions at most). */
+const V = fc.integer({ min: 1, max: 200 })
+const seed = fc.nat()
+const accuracy = 40 * epsilon32
+
+function softmax(backend: Backend, x: Float32Array): Float32Array {
+  return call(backend, 'softmax', { x, T: 1, V: x.length }).y
+}
+
+/** Logits that differ by up to 80. */
+function logits(seed: number, V: number): Float32Array {
+  return new Data(seed).floats(V, 'smooth').map((x) => x * 23)
+}
+
+export const sumsToOne: BackendLaw = forAll('softmax: each row sums to 1', [V, seed], (backend, V, seed) => {
+  const y = softmax(backend, logits(seed, V))
+  near('sum', [y.reduce((total, p) => total + p, 0)], [1], accuracy)
+})
+
+export const isExact: BackendLaw = forAll(
+  'softmax: each number is that of float64',
+  [V, seed],
+  (backend, V, seed) => {
+    const x = logits(seed, V)
+    // exp is 2 units off at most, x - max rounds by up to half a unit of 80.
+    const expected = softmax64(x)
+    near(
+      'y',
+      softmax(backend, x),
+      expected,
+      expected.map((p) => p * (accuracy + 80 * epsilon32) + 1e-44),
+    )
+  },
+)
+
+export const shifts: BackendLaw = forAll(
+  'softmax: a number added to a whole row changes nothing, bit for bit, where adding it is exact',
+  [V, seed, fc.integer({ min: -64, max: 64 })],
+  (backend, V, seed, shift) => {
+    const x = new Data(seed).floats(V, 'smooth')
+    sameBits(
+      'y',
+      softmax(
+        backend,
+        x.map((value) => value + shift),
+      ),
+      softmax(backend, x),
+    )
+  },
+)
+
+export const gradientSumsToZero: BackendLaw = forAll(
+  'softmax_backward: each row sums to 0, for the outputs sum to a constant',
+  [V, seed],
+  (backend, V, seed) => {
+    const data = new Data(seed)
+    const y = softmax(backend, data.floats(V))
+    const grad = call(backend, 'softmax_backward', { y, y_grad: data.floats(V), T: 1, V }).x_grad
+    near('sum', [grad.reduce((total, g) => total + g, 0)], [0], 4 * accuracy)
+  },
+)

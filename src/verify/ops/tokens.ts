@@ -1,0 +1,63 @@
+/**
+ * Tokens do not see each other: an op over T tokens is the same op over some of them and then over the rest, bit for
+ * bit. Batches, prompts cut in two and single decoding steps rest on it. Attention is the one op that mixes tokens; its
+ * own law is in attention.ts.
+ *
+ * A row of the catalogue says where its tokens are: every array whose shape starts with T. Accumulators are carried
+ * from one part to the next.
+ */
+import fc from 'fast-check'
+import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
+import type { Numbers, Op } from '../../ops/op.ts'
+import { call, type Value, type Values } from '../../eval/parity/op_call.ts'
+import { sameBits } from '../compare.ts'
+import { Data } from '../../eval/parity/seeded_data.ts'
+import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../eval/parity/op_case.ts'
+import { forAll, type BackendLaw } from './law.ts'
+
+const mixing = ['attention', 'attention_i8', 'attention_backward', 'cache_append', 'cache_append_i8']
+
+/** The ops this law is about. */
+export function tokenOps(): OpName[] {
+  return opNames.filter((name) => lettersOf(opRow(name)).includes('T') && !mixing.includes(name))
+}
+
+function hasTokens(row: Op, name: string): boolean {
+  return arraysOf(row).some((param) => param.name === name && param.shape[0] === 'T')
+}
+
+/** The values of tokens from..to. */
+function part(row: Op, values: Values, from: number, to: number): Values {
+  const cut = (name: string, value: Value): Value => {
+    if (!hasTokens(row, name) || value === null) return value
+    const width = (value as Numbers).length / (values.T as number)
+    return (value as Numbers).slice(from * width, to * width)
+  }
+  const entries = Object.entries(values).map(([name, value]) => [name, cut(name, value)])
+  return { ...Object.fromEntries(entries), T: to - from }
+}
+
+/** One op over T tokens = over the first few, then over the others. */
+export function tokensApart(name: OpName): BackendLaw {
+  const row = opRow(name)
+  return forAll(
+    `${name}: tokens together = tokens in two parts`,
+    [fc.integer({ min: 1, max: 19 }), fc.nat({ max: 18 }), fc.nat({ max: 130 }), fc.nat()],
+    (backend, T, cut, most, seed) => {
+      const data = new Data(seed)
+      const wanted = Object.fromEntries(lettersOf(row).map((letter) => [letter, data.integer(0, most)]))
+      const sizes = fitSizes(row, { ...wanted, R: wanted.R && Math.min(wanted.R, 5), T })
+      const values = makeValues(name, sizes, data, 'wild', data.pick(variantsOf(row)).absent)
+      const together = call(backend, name, values)
+      const first = call(backend, name, part(row, values, 0, cut % T))
+      const carried = arraysOf(row).filter(({ role }) => role === 'add')
+      const onto = Object.fromEntries(carried.map((param) => [param.name, first[param.name] ?? null]))
+      const second = call(backend, name, { ...part(row, values, cut % T, T), ...onto })
+      for (const output of Object.keys(together)) {
+        const apart = hasTokens(row, output) ? [...first[output], ...second[output]] : second[output]
+        sameBits(`${name}.${output}`, apart, together[output])
+      }
+    },
+    { runs: 60 },
+  )
+}

@@ -1,0 +1,61 @@
+/**
+ * top_k against a count: a unit is among the R best if fewer than R units are better.
+ */
+import fc from 'fast-check'
+import type { Backend } from '../../backends/backend.ts'
+import { callRaw } from '../../eval/parity/op_call.ts'
+import { sameBits } from '../compare.ts'
+import { Data, type DataKind } from '../../eval/parity/seeded_data.ts'
+import { always, forAll, type BackendLaw } from './law.ts'
+
+const N = fc.nat({ max: 70 })
+const seed = fc.nat()
+const kind = fc.constantFrom<DataKind>('plain', 'ties', 'broken')
+
+function topK(backend: Backend, scores: Float32Array, R: number): number[] {
+  return Array.from(callRaw(backend, 'top_k', { scores, N: scores.length, R }).indices)
+}
+
+/** Whether unit a ranks before unit b: a higher score, or the same and a lower index; any number before NaN. */
+function isBetter(scores: Float32Array, a: number, b: number): boolean {
+  const [x, y] = [scores[a], scores[b]]
+  if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(y)
+  return x === y || Number.isNaN(x) ? a < b : x > y
+}
+
+export const isCounted: BackendLaw = forAll(
+  'top_k: exactly the units that fewer than R others beat, in ascending order',
+  [N, seed, kind],
+  (backend, N, seed, kind) => {
+    const data = new Data(seed)
+    const scores = data.floats(N, kind)
+    const R = data.integer(0, N)
+    const units = Array.from({ length: N }, (_, n) => n)
+    const expected = units.filter((n) => units.filter((m) => m !== n && isBetter(scores, m, n)).length < R)
+    sameBits('indices', topK(backend, scores, R), expected)
+  },
+)
+
+export const growsBySupersets: BackendLaw = forAll(
+  'top_k: a larger R keeps a superset',
+  [N, seed, kind],
+  (backend, N, seed, kind) => {
+    const scores = new Data(seed).floats(N, kind)
+    for (let R = 0; R < N; R++) {
+      const more = new Set(topK(backend, scores, R + 1))
+      const less = topK(backend, scores, R)
+      if (more.size !== R + 1 || !less.every((n) => more.has(n)))
+        throw new Error(`R = ${R}: expected ${less} among ${[...more]}`)
+    }
+  },
+  { runs: 20 },
+)
+
+export const tiesGoLow: BackendLaw = always(
+  'top_k: ties go to the lower index, +0 and -0 tie, NaN is last',
+  (backend) => {
+    sameBits('equal', topK(backend, new Float32Array(40).fill(3), 5), [0, 1, 2, 3, 4])
+    sameBits('zeros', topK(backend, Float32Array.of(-0, 0, -0, 0), 2), [0, 1])
+    sameBits('NaN', topK(backend, Float32Array.of(NaN, -Infinity, NaN, -1e30), 3), [0, 1, 3])
+  },
+)

@@ -1,0 +1,153 @@
+/**
+ * Runs the law book on backends, one report per law and backend, wherever the program runs.
+ *
+ * Between cases other events get their turn, so a page stays alive and a signal is heard; a law that draws nothing is one
+ * piece and is not interrupted. A law also fails that leaves a buffer behind on its backend.
+ */
+import type { Backend, BackendName } from '../backends/backend.ts'
+import { createBackend } from '../backends/select.ts'
+import { now } from '../platform/platform.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { pause } from '../train/pause.ts'
+import { book, type ChapterLaw } from './book.ts'
+import { tryCases, type Failure, type Outcome } from './check.ts'
+import { CaseDigest } from './digest.ts'
+import { encode } from './values.ts'
+
+/** How laws are tried. */
+export interface TryOptions {
+  /** A 32-bit signed integer: equal seeds draw equal cases on every runtime. */
+  readonly seed: number
+  /** How many times as many cases as each law says; default 1. A law tries at least one. */
+  readonly runs?: number
+  /** Ends the run between two cases. What it yielded stays; the law it was in is not reported. */
+  readonly signal?: AbortSignal
+  /** The laws to try; default the whole book. */
+  readonly laws?: readonly ChapterLaw[]
+}
+
+/** What is run. */
+export interface VerifyOptions extends TryOptions {
+  /** Names of backends, as `createBackend` knows them. */
+  readonly backends: readonly string[]
+}
+
+/** What came of one law on one backend. Plain data, fit for a message to another thread. */
+export interface LawReport {
+  readonly law: string
+  readonly chapter: string
+  readonly backend: string
+  /** Cases tried. */
+  readonly runs: number
+  readonly passed: boolean
+  /** The smallest arguments found that break the law, as JSON (values.ts). */
+  readonly counterexample?: string
+  /** fast-check's way from the seed to the counterexample. */
+  readonly path?: string
+  /** What is wrong with them, in one line. */
+  readonly error?: string
+  /** Checksum of the cases tried (digest.ts): of all of them if the law passed. */
+  readonly digest: string
+  readonly milliseconds: number
+}
+
+/** Other events get a turn after this many milliseconds. */
+const BREATH = 30
+
+/**
+ * Runs the laws on each backend in turn. Backends are started before the first law is tried, and ended after the last.
+ * @throws UsageError SEED, RUNS; BACKEND_NAME or no name at all; MissingError for a backend that is not here
+ */
+export async function* verify({
+  backends,
+  ...options
+}: VerifyOptions): AsyncGenerator<LawReport, void, void> {
+  checkTrying(options)
+  if (backends.length === 0)
+    throw new UsageError('BACKEND_NAME', 'backends: expected at least one name, got none')
+  const started: Backend[] = []
+  try {
+    for (const name of backends) started.push(await createBackend(name as BackendName))
+    for (const backend of started) yield* verifyBackend(backend, options)
+  } finally {
+    for (const backend of started) backend.dispose()
+  }
+}
+
+/**
+ * Runs the laws on one backend, which is not disposed of.
+ * @throws UsageError SEED, RUNS
+ */
+export async function* verifyBackend(
+  backend: Backend,
+  options: TryOptions,
+): AsyncGenerator<LawReport, void, void> {
+  checkTrying(options)
+  for (const law of options.laws ?? book) {
+    const report = await tryLaw(law, backend, options)
+    if (report === null) return
+    yield report
+  }
+}
+
+/** Tries one law; null if the signal ended it. */
+async function tryLaw(law: ChapterLaw, backend: Backend, options: TryOptions): Promise<LawReport | null> {
+  const { seed, runs = 1, signal } = options
+  const digest = new CaseDigest()
+  const live = backend.liveBuffers
+  const start = now()
+  const outcome = await tryCases({
+    arbitraries: law.arbitraries,
+    predicate: (...args) => law.predicate(backend, ...args),
+    seed,
+    runs: Math.max(1, Math.round(law.runs * runs)),
+    examples: law.examples,
+    onCase: (args) => digest.add(args),
+    goOn: breathe(signal),
+  })
+  if (outcome.interrupted) return null
+  return {
+    law: law.sentence,
+    chapter: law.chapter,
+    backend: backend.name,
+    runs: outcome.runs,
+    ...verdictOf(outcome, backend.liveBuffers - live),
+    digest: digest.value,
+    milliseconds: now() - start,
+  }
+}
+
+type VerdictFields = Pick<LawReport, 'passed' | 'counterexample' | 'path' | 'error'>
+
+function verdictOf({ failure }: Outcome, leftBehind: number): VerdictFields {
+  if (failure !== null) return { passed: false, ...describeFailure(failure) }
+  if (leftBehind === 0) return { passed: true }
+  return { passed: false, error: `buffers left behind: expected 0, got ${leftBehind}` }
+}
+
+function describeFailure({ counterexample, path, error, report }: Failure): Omit<VerdictFields, 'passed'> {
+  const words = error instanceof Error ? error.message : error === null ? report : String(error)
+  return {
+    ...(counterexample === null ? {} : { counterexample: JSON.stringify(encode(counterexample)) }),
+    ...(path === null ? {} : { path }),
+    error: words.replace(/\s+/g, ' ').trim(),
+  }
+}
+
+/** Says before every case whether to go on, and now and then lets other events happen first. */
+function breathe(signal: AbortSignal | undefined): () => Promise<boolean> {
+  let last = now()
+  return async () => {
+    if (now() - last > BREATH) {
+      await pause()
+      last = now()
+    }
+    return signal?.aborted !== true
+  }
+}
+
+function checkTrying({ seed, runs = 1 }: TryOptions): void {
+  if (seed !== (seed | 0)) throw new UsageError('SEED', `seed: expected a 32-bit signed integer, got ${seed}`)
+  if (!(runs > 0 && Number.isFinite(runs)))
+    throw new UsageError('RUNS', `runs: expected a number above 0, got ${runs}`)
+}

@@ -1,0 +1,113 @@
+/**
+ * What the engine can be asked for: the library's calls over models it holds, and those the page needs besides.
+ *
+ * Models are named by numbers, which are given out once and never again. Arguments come from another thread and are
+ * judged: options by the library's own door, all else here.
+ */
+import { makeMask, type UnitMask } from '../../masks/mask.ts'
+import type { BatchInput, GenerateOptions, MaskOptions, OpenOptions } from '../../options.ts'
+import type { PlanOptions } from '../../planner_options.ts'
+import { mountFolder, unmountFolder } from '../../platform/platform.ts'
+import { ShadowOpt } from '../../shadow_opt.ts'
+import { describeValue, isObject } from '../../tensor/arguments.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import type { Ids } from '../../tensor/ndarrays.ts'
+import type { ModelCard } from './cards.ts'
+import { study } from './study.ts'
+import type { StudyOptions } from './study_types.ts'
+import type { CallTable } from './seam.ts'
+
+/** A fresh engine, without a model. */
+export function createEngine(): CallTable {
+  const models = new Map<number, { readonly opt: ShadowOpt; readonly folder: string | null }>()
+  let handles = 0
+  let folders = 0
+  const modelOf = (handle: unknown): ShadowOpt => {
+    const held = models.get(handle as number)
+    if (held) return held.opt
+    throw new UsageError('DISPOSED', `model: expected a live one, got ${describeValue(handle)}`)
+  }
+  const keep = (opt: ShadowOpt, folder: string | null): ModelCard => {
+    models.set(++handles, { opt, folder })
+    const { name, origin, files, config, model, tokenizer } = opt
+    const { threads } = model.backend
+    const { storage } = model.weights
+    return {
+      handle: handles,
+      name,
+      origin,
+      files,
+      config,
+      storage,
+      threads,
+      hasTokenizer: tokenizer !== null,
+    }
+  }
+  return {
+    async open({ signal, progress }, source, options) {
+      const given = { ...readOptions<OpenOptions>(options), signal, onProgress: progress }
+      if (typeof source === 'string') return keep(await ShadowOpt.fromPretrained(source, given), null)
+      const folder = mountFolder(`folder-${++folders}`, readFiles(source))
+      try {
+        return keep(await ShadowOpt.fromPretrained(folder, given), folder)
+      } catch (error) {
+        unmountFolder(folder)
+        throw error
+      }
+    },
+    generate: ({ signal }, handle, prompt, options) =>
+      modelOf(handle).generate(prompt as string, { ...readOptions<GenerateOptions>(options), signal }),
+    async forward({ signal }, handle, input, options) {
+      const given = { ...readOptions<PlanOptions>(options), signal }
+      const { logits } = await modelOf(handle).forward(input as Ids | BatchInput, given)
+      return { values: logits.data, shape: logits.shape }
+    },
+    mask: (_, handle, prompt, options) =>
+      modelOf(handle).mask(prompt as string, readOptions<MaskOptions>(options)),
+    perplexity: ({ signal }, handle, text) => modelOf(handle).perplexity(text as string, { signal }),
+    encode: async (_, handle, text) => modelOf(handle).encode(text as string),
+    study: ({ signal }, handle, prompt, options) =>
+      study(modelOf(handle), prompt as string, { ...readOptions<StudyOptions>(options), signal }),
+    next: async (_, handle, ids, mask) => nextTokens(modelOf(handle), ids, mask),
+    async dispose(_, handle) {
+      const held = models.get(handle as number)
+      models.delete(handle as number)
+      await held?.opt.dispose()
+      if (held?.folder) unmountFolder(held.folder)
+    },
+  }
+}
+
+/** Options as an object; the library judges what is in it. @throws UsageError OPTIONS */
+function readOptions<Options extends object>(options: unknown): Options {
+  if (options === undefined) return {} as Options
+  if (isObject(options) && !Array.isArray(options)) return options as Options
+  throw new UsageError('OPTIONS', `options: expected an object, got ${describeValue(options)}`)
+}
+
+/** The files of a folder that was handed over. @throws UsageError MODEL_NAME */
+function readFiles(source: unknown): Map<string, Blob> {
+  if (source instanceof Map && [...source].every(([name, file]) => typeof name === 'string' && isBlob(file)))
+    return source as Map<string, Blob>
+  throw new UsageError('MODEL_NAME', `model: expected a name or files, got ${describeValue(source)}`)
+}
+
+const isBlob = (value: unknown): boolean => value instanceof Blob
+
+/** What a model expects after some tokens [T] under a mask: logits [V]. @throws UsageError TOKENS, MASK_SHAPE, MASK_VALUE */
+function nextTokens(opt: ShadowOpt, ids: unknown, mask: unknown): { logits: Float32Array } {
+  if (!(ids instanceof Int32Array))
+    throw new UsageError('TOKENS', `tokens: expected ids in an Int32Array, got ${describeValue(ids)}`)
+  const given = mask === null ? null : readMask(mask)
+  const sequence = opt.model.begin({ mask: given, capacity: ids.length })
+  try {
+    return { logits: sequence.feed(ids, 'last') }
+  } finally {
+    sequence.dispose()
+  }
+}
+
+function readMask(mask: unknown): UnitMask {
+  const { shape, heads, neurons } = (isObject(mask) ? mask : {}) as UnitMask
+  return makeMask(shape, heads, neurons)
+}

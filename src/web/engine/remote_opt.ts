@@ -1,0 +1,98 @@
+/**
+ * The library's own interface over a model that lives in another thread, so that a page stays quick while it computes.
+ *
+ * What differs from `ShadowOpt`: a model is opened by a name or from files, planners of one's own cannot cross threads,
+ * and every call is a promise.
+ */
+import type { UnitMask } from '../../masks/mask.ts'
+import type { BatchInput, GenerateOptions, GenerateStep, MaskOptions } from '../../options.ts'
+import type { OpenOptions, OpenProgress, Perplexity } from '../../options.ts'
+import type { GenerateEnd } from '../../model/opt/generate.ts'
+import type { PlanOptions } from '../../planner_options.ts'
+import { asNdarray, type FloatArray, type Ids } from '../../tensor/ndarrays.ts'
+import type { ModelCard } from './cards.ts'
+import type { CallLine } from './seam.ts'
+import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
+
+/** Where a model comes from: a name as `fromPretrained` takes it, or the files of a folder by their names. */
+export type ModelSource = string | ReadonlyMap<string, Blob>
+
+interface Signalled {
+  readonly signal?: AbortSignal
+}
+
+/** A model in another thread. Dispose it. */
+export class RemoteOpt {
+  readonly card: ModelCard
+  readonly #line: CallLine
+
+  private constructor(line: CallLine, card: ModelCard) {
+    this.#line = line
+    this.card = card
+  }
+
+  /** As `ShadowOpt.fromPretrained`, through a line to an engine. @throws as it does */
+  static async fromPretrained(
+    line: CallLine,
+    source: ModelSource,
+    { signal, onProgress, ...options }: OpenOptions = {},
+  ): Promise<RemoteOpt> {
+    const told = (value: unknown): void => onProgress?.(value as OpenProgress)
+    const card = await line.call('open', [source, options], { signal, onProgress: told })
+    return new RemoteOpt(line, card as ModelCard)
+  }
+
+  /** As `ShadowOpt.generate`. */
+  generate(
+    prompt: string | Ids,
+    { signal, ...options }: GenerateOptions = {},
+  ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
+    const steps = this.#line.iterate('generate', [this.card.handle, prompt, options], { signal })
+    return steps as AsyncGenerator<GenerateStep, GenerateEnd, void>
+  }
+
+  /** As `ShadowOpt.forward`. */
+  async forward(
+    input: Ids | BatchInput,
+    { signal, ...options }: PlanOptions = {},
+  ): Promise<{ logits: FloatArray }> {
+    const result = await this.#line.call('forward', [this.card.handle, input, options], { signal })
+    const { values, shape } = result as { values: Float32Array; shape: number[] }
+    return { logits: asNdarray(values, shape) }
+  }
+
+  /** As `ShadowOpt.mask`. */
+  async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
+    return (await this.#line.call('mask', [this.card.handle, prompt, options])) as UnitMask
+  }
+
+  /** As `ShadowOpt.perplexity`. */
+  async perplexity(text: string, { signal }: Signalled = {}): Promise<Perplexity> {
+    return (await this.#line.call('perplexity', [this.card.handle, text], { signal })) as Perplexity
+  }
+
+  /** As `ShadowOpt.encode`. */
+  async encode(text: string): Promise<number[]> {
+    return (await this.#line.call('encode', [this.card.handle, text])) as number[]
+  }
+
+  /** A text written with units skipped and dense, with what decided (`study.ts`). */
+  study(
+    prompt: string,
+    { signal, ...options }: StudyOptions = {},
+  ): AsyncGenerator<StudyEvent, StudyEnd, void> {
+    const steps = this.#line.iterate('study', [this.card.handle, prompt, options], { signal })
+    return steps as AsyncGenerator<StudyEvent, StudyEnd, void>
+  }
+
+  /** What is expected after some tokens under a mask, or dense: logits [V]. */
+  async next(ids: Int32Array, mask: UnitMask | null, { signal }: Signalled = {}): Promise<Float32Array> {
+    const result = await this.#line.call('next', [this.card.handle, ids, mask], { signal })
+    return (result as { logits: Float32Array }).logits
+  }
+
+  /** Frees the model. Safe to call twice. */
+  async dispose(): Promise<void> {
+    await this.#line.call('dispose', [this.card.handle])
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Calls across threads by messages: a table of calls on one side, promises and iterators on the other.
+ *
+ *   { kind: 'call', id, name, args }     asks
+ *   { kind: 'stop', id }                 gives up: nothing of that call is wanted any more
+ *   { kind: 'progress' | 'step', id, value }   on the way, any number of them
+ *   { kind: 'value', id, value } or { kind: 'error', id, error }   once, at the end
+ *
+ * Neither side believes the other: a message that is none of these, names no call, belongs to one that is over or was
+ * given up, or repeats the id of one that runs, is dropped and changes nothing. What a call is given is judged by the call.
+ */
+import { HubError, InputError, MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
+import { isObject } from '../../tensor/arguments.ts'
+
+/** What a call is given besides its arguments. */
+export interface CallContext {
+  /** Aborted when the other side gives up. */
+  readonly signal: AbortSignal
+  progress(value: unknown): void
+}
+
+/** A call: it gives a value, or steps and then a value. Its arguments are as they came, unjudged. */
+export type Call = (
+  context: CallContext,
+  ...args: unknown[]
+) => Promise<unknown> | AsyncGenerator<unknown, unknown, void>
+
+/** Calls by name. */
+export type CallTable = Readonly<Record<string, Call>>
+
+type Send = (message: unknown) => void
+
+interface Message {
+  readonly kind: unknown
+  readonly id: number
+}
+
+function readMessage(data: unknown): (Message & Readonly<Record<string, unknown>>) | null {
+  if (!isObject(data) || !('id' in data) || !('kind' in data)) return null
+  return Number.isSafeInteger(data.id) ? (data as Message & Record<string, unknown>) : null
+}
+
+/**
+ * Answers calls.
+ * @returns what is to be given every message that comes
+ */
+export function serveCalls(calls: CallTable, send: Send): (data: unknown) => void {
+  const running = new Map<number, AbortController>()
+  return (data) => {
+    const message = readMessage(data)
+    if (!message) return
+    const { kind, id, name, args } = message
+    if (kind === 'stop') return running.get(id)?.abort()
+    if (kind !== 'call' || running.has(id) || !Array.isArray(args)) return
+    const call = typeof name === 'string' && Object.hasOwn(calls, name) ? calls[name] : null
+    if (!call) return
+    const controller = new AbortController()
+    running.set(id, controller)
+    void answer(call, args as unknown[], id, controller.signal, send).finally(() => running.delete(id))
+  }
+}
+
+async function answer(
+  call: Call,
+  args: readonly unknown[],
+  id: number,
+  signal: AbortSignal,
+  send: Send,
+): Promise<void> {
+  const tell = (kind: string, value: unknown): void => {
+    if (!signal.aborted) send({ kind, id, value })
+  }
+  try {
+    const result = call({ signal, progress: (value) => tell('progress', value) }, ...args)
+    if (!isGenerator(result)) return tell('value', await result)
+    try {
+      for (;;) {
+        const { done, value } = await result.next()
+        if (done) return tell('value', value)
+        if (signal.aborted) return
+        tell('step', value)
+      }
+    } finally {
+      await result.return(undefined)
+    }
+  } catch (error) {
+    if (!signal.aborted) send({ kind: 'error', id, error: packError(error) })
+  }
+}
+
+function isGenerator(value: object): value is AsyncGenerator<unknown, unknown, void> {
+  return Symbol.asyncIterator in value
+}
+
+/** An error as data. */
+interface PackedError {
+  readonly name: string
+  readonly message: string
+  readonly code?: string
+  readonly exitCode?: number
+}
+
+function packError(error: unknown): PackedError {
+  if (error instanceof ShadowError) {
+    const { name, message, code, exitCode } = error
+    return { name, message, code, exitCode }
+  }
+  return error instanceof Error
+    ? { name: error.name, message: error.message }
+    : { name: 'Error', message: String(error) }
+}
+
+const families = [UsageError, InputError, MissingError, HubError]
+
+/** The error again, of the family it was of. What is no error becomes one that says so. */
+function unpackError(data: unknown): Error {
+  const { name, message, code } = (isObject(data) ? data : {}) as Partial<Record<keyof PackedError, unknown>>
+  if (typeof message !== 'string') return new Error('the engine failed without saying why')
+  const Family = families.find((family) => family.name === name)
+  if (Family && typeof code === 'string') return new Family(code, message)
+  const error = new Error(message)
+  if (typeof name === 'string') error.name = name
+  return error
+}
+
+/** How a call is made. */
+export interface CallOptions {
+  /** Gives up: the promise fails with its reason at once, and the other side hears of it. */
+  readonly signal?: AbortSignal
+  readonly onProgress?: (value: unknown) => void
+}
+
+interface Pending {
+  step(value: unknown): void
+  progress(value: unknown): void
+  settle(end: { value: unknown } | { error: Error }): void
+}
+
+/** The side that asks. */
+export class CallLine {
+  readonly #send: Send
+  readonly #pending = new Map<number, Pending>()
+  #next = 1
+  #broken: Error | null = null
+
+  constructor(send: Send) {
+    this.#send = send
+  }
+
+  /** How many calls wait for their end. */
+  get waiting(): number {
+    return this.#pending.size
+  }
+
+  /** To be given every message that comes. */
+  readonly receive = (data: unknown): void => {
+    const message = readMessage(data)
+    const pending = message && this.#pending.get(message.id)
+    if (!pending) return
+    const { kind, value } = message
+    if (kind === 'progress') pending.progress(value)
+    else if (kind === 'step') pending.step(value)
+    else if (kind === 'value') pending.settle({ value })
+    else if (kind === 'error') pending.settle({ error: unpackError(message.error) })
+  }
+
+  /** The other side is gone: every call that waits fails, and so do those to come. */
+  break(error: Error): void {
+    this.#broken = error
+    for (const pending of this.#pending.values()) pending.settle({ error })
+  }
+
+  /** Calls for a value. @throws what the call threw; the signal's reason; DataCloneError for what cannot be sent */
+  async call(name: string, args: readonly unknown[], options: CallOptions = {}): Promise<unknown> {
+    const steps = this.iterate(name, args, options)
+    for (;;) {
+      const { done, value } = await steps.next()
+      if (done) return value
+    }
+  }
+
+  /** Calls for steps and, when they are exhausted, a value. Leaving early gives up. @throws as `call` */
+  async *iterate(
+    name: string,
+    args: readonly unknown[],
+    { signal, onProgress }: CallOptions = {},
+  ): AsyncGenerator<unknown, unknown, void> {
+    signal?.throwIfAborted()
+    if (this.#broken) throw this.#broken
+    const id = this.#next++
+    const steps: unknown[] = []
+    let end: { value: unknown } | { error: Error } | null = null
+    let wake = (): void => {}
+    const settle: Pending['settle'] = (how) => {
+      end ??= how
+      this.#pending.delete(id)
+      wake()
+    }
+    const step = (value: unknown): void => {
+      steps.push(value)
+      wake()
+    }
+    const giveUp = (): void => settle({ error: signal?.reason as Error })
+    this.#pending.set(id, { step, progress: (value) => onProgress?.(value), settle })
+    signal?.addEventListener('abort', giveUp)
+    try {
+      this.#send({ kind: 'call', id, name, args })
+      for (;;) {
+        const given = signal?.aborted ? [] : steps.splice(0)
+        for (const value of given) {
+          if (signal?.aborted) break
+          yield value
+        }
+        if (given.length > 0) continue
+        const ended = end as { value: unknown } | { error: Error } | null
+        if (ended && 'error' in ended) throw ended.error
+        if (ended) return ended.value
+        await new Promise<void>((resolve) => (wake = resolve))
+      }
+    } finally {
+      signal?.removeEventListener('abort', giveUp)
+      if (this.#pending.delete(id) || signal?.aborted) this.#send({ kind: 'stop', id })
+    }
+  }
+}

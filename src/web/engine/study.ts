@@ -1,0 +1,157 @@
+/**
+ * A text written twice, with units skipped and dense, in step: what each writes, how far apart they are, and the scores by
+ * which the first skipped. What the page draws is made here; nothing here knows of a page.
+ */
+import { criterionByName } from '../../criteria/index.ts'
+import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
+import type { MaskPlanner } from '../../masks/planner.ts'
+import { NOT_SCORED } from '../../ops/cross_entropy.ts'
+import { now } from '../../platform/platform.ts'
+import { budgetOf } from '../../planner_options.ts'
+import { scoreText } from '../../predictor/pass_planners.ts'
+import { oraclePlanner } from '../../predictor/planners.ts'
+import { rankingOf } from '../../predictor/ranking.ts'
+import type { ShadowOpt } from '../../shadow_opt.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { pause } from '../../train/pause.ts'
+import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
+import { Writers } from './writers.ts'
+
+/** Milliseconds of work before the event loop gets a turn: that is when a page that gave up is heard. */
+const TURN = 25
+
+/** Tokens of a text, unless told. */
+const usualTokens = 48
+
+/**
+ * Writes on from a prompt.
+ * @throws UsageError CONTEXT_LENGTH, PLANNER for one that does not rank, and what `ShadowOpt.planner` and `encode` throw;
+ *   the signal's reason
+ */
+export async function* study(
+  opt: ShadowOpt,
+  prompt: string,
+  options: StudyOptions = {},
+): AsyncGenerator<StudyEvent, StudyEnd, void> {
+  const { signal, compares = true } = options
+  const { model, tokenizer } = opt
+  const ids = Int32Array.of(model.config.bosId, ...opt.encode(prompt))
+  const maxTokens = roomFor(opt, ids, options.maxTokens ?? usualTokens)
+  const decided: UnitScores[] = []
+  const asked = await plannerOf(opt, ids, maxTokens, options)
+  const planner = asked && recording(opt, asked, options, (scores) => decided.push(scores))
+  const denseLayers = rankingOf(asked)?.budget.denseLayers ?? model.config.layers
+  yield { kind: 'start', prompt: ids, pieces: piecesOf(opt, ids), denseLayers }
+
+  await pause(signal)
+  const writers = new Writers(model, ids, maxTokens, planner, compares)
+  try {
+    const text = tokenizer?.stream({ skipSpecial: true })
+    const denseText = tokenizer?.stream({ skipSpecial: true })
+    let turn = now()
+    for (let index = 0; index < maxTokens; index++) {
+      if (now() - turn > TURN) {
+        await pause(signal)
+        turn = now()
+      }
+      const next = writers.next()
+      if (next.token === model.config.eosId) break
+      const { token, denseToken, kl } = next
+      yield {
+        kind: 'step',
+        index,
+        token,
+        text: text?.push(token) ?? `${token} `,
+        dense:
+          denseToken === null
+            ? null
+            : { token: denseToken, text: denseText?.push(denseToken) ?? `${denseToken} ` },
+        divergence: writers.divergence,
+        kl,
+        scores: decided.pop() ?? null,
+        tokensPerSecond: writers.tokensPerSecond,
+      }
+      signal?.throwIfAborted()
+      writers.push(next)
+    }
+    await pause(signal)
+    return {
+      truth: truthOf(opt, ids, writers.written, options),
+      tokensPerSecond: writers.tokensPerSecond,
+    }
+  } finally {
+    writers.dispose()
+  }
+}
+
+/** How many tokens can be written: every one of them is fed, and so needs a position. */
+function roomFor({ config }: ShadowOpt, ids: Int32Array, wanted: number): number {
+  if (!Number.isInteger(wanted) || wanted < 1)
+    throw new UsageError('MAX_TOKENS', `maxTokens: expected a whole number from 1, got ${wanted}`)
+  if (ids.length >= config.positions)
+    throw new UsageError(
+      'CONTEXT_LENGTH',
+      `prompt: expected less than ${config.positions} tokens, got ${ids.length}`,
+    )
+  return Math.min(wanted, config.positions - ids.length)
+}
+
+/** The criterion's scores of what follows a prompt; null if nothing does. */
+function truthOf(
+  { model }: ShadowOpt,
+  prompt: Int32Array,
+  continuation: readonly number[],
+  { criterion = 'plainact', seed = 0 }: StudyOptions,
+): UnitScores | null {
+  if (continuation.length === 0) return null
+  const tokens = Int32Array.of(...prompt, ...continuation)
+  const labels = tokens.slice().fill(NOT_SCORED, 0, prompt.length)
+  return scoreText(model, tokens, labels, criterionByName(criterion), seed)
+}
+
+/** The planner that was asked for; null for dense. The oracle is told what the dense model writes. */
+async function plannerOf(
+  opt: ShadowOpt,
+  ids: Int32Array,
+  maxTokens: number,
+  options: StudyOptions,
+): Promise<MaskPlanner | null> {
+  const { planner = 'shadow', sparsity, scope, criterion, seed, signal } = options
+  const choice = { sparsity, scope, criterion, seed }
+  if (planner !== 'oracle') return opt.planner({ planner, ...choice })
+  const dense: number[] = []
+  for await (const { token } of opt.generate(ids, { maxTokens, signal })) dense.push(token)
+  const truth = truthOf(opt, ids, dense, options)
+  return truth && oraclePlanner(truth, budgetOf(choice), backendTopK(opt.model.backend))
+}
+
+/** The same planner, which tells its scores each time it decides. */
+function recording(
+  { model }: ShadowOpt,
+  planner: MaskPlanner,
+  { decides = 'once' }: StudyOptions,
+  onScores: (scores: UnitScores) => void,
+): MaskPlanner {
+  const ranking = rankingOf(planner)
+  if (!ranking)
+    throw new UsageError(
+      'PLANNER',
+      `planner: expected one that ranks all units at once, got ${planner.name}, which decides layer by layer`,
+    )
+  const topK = backendTopK(model.backend)
+  return {
+    ...planner,
+    every: decides === 'always' ? 1 : undefined,
+    afterAttention(view) {
+      const scores = ranking.scores(view)
+      onScores(scores)
+      return selectMask(scores, ranking.budget, topK)
+    },
+  }
+}
+
+/** What each token of a prompt spells; `</s>` spells nothing. */
+function piecesOf({ tokenizer }: ShadowOpt, ids: Int32Array): string[] {
+  const stream = tokenizer?.stream({ skipSpecial: true })
+  return Array.from(ids, (id) => stream?.push(id) ?? `${id} `)
+}
