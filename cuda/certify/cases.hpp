@@ -175,8 +175,7 @@ private:
 
   // What is around a buffer stays as it was, and so does what is in it unless it is written.
   void checkUntouched(const DeviceBuffer &buffer, bool isOutput, const Section &one, Tally &tally) {
-    std::vector<unsigned char> now(buffer.image.size());
-    machine.driver.check("cuMemcpyDtoH_v2", machine.driver.cuMemcpyDtoH_v2(now.data(), buffer.copies[0], now.size()));
+    const std::vector<unsigned char> now = machine.readWhole(buffer);
     for (size_t i = 0; i < now.size(); i++) {
       const bool isInside = i >= buffer.begin() && i < buffer.begin() + buffer.bytes();
       if (now[i] == buffer.image[i] || (isOutput && isInside)) continue;

@@ -26,7 +26,8 @@ public:
       void *const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
       if (!library) continue;
       find(create, library, "cublasCreate_v2"), find(destroy, library, "cublasDestroy_v2"), find(gemm, library, "cublasGemmEx");
-      if (create && destroy && gemm && create(&handle) == SUCCEEDED) return;
+      find(setStream, library, "cublasSetStream_v2");
+      if (create && destroy && gemm && setStream && create(&handle) == SUCCEEDED) return;
       handle = nullptr;
     }
   }
@@ -39,6 +40,12 @@ public:
   }
 
   bool isHere() const { return handle != nullptr; }
+
+  // Products are computed in the order of this stream.
+  void useStream(void *stream) {
+    const int status = setStream(handle, stream);
+    if (status != SUCCEEDED) throw CallError("cublasSetStream_v2: expected CUBLAS_STATUS_SUCCESS, got " + std::to_string(status));
+  }
 
   // y [O] = W x [I], W stored [O, I] by rows or [I, O] by columns.
   void multiply(bool byRows, uint64_t y, uint64_t x, uint64_t weight, size_t O, size_t I) {
@@ -56,6 +63,7 @@ private:
   void *handle = nullptr;
   int (*create)(void **) = nullptr;
   int (*destroy)(void *) = nullptr;
+  int (*setStream)(void *, void *) = nullptr;
   int (*gemm)(void *, int, int, int, int, int, const void *, uint64_t, int, int, uint64_t, int, int, const void *, uint64_t, int, int,
               int, int) = nullptr;
 

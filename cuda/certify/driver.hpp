@@ -31,6 +31,7 @@ struct KernelNode {
 
 // What cuda.h defines these as.
 constexpr int SUCCESS = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100, DYNAMIC_SHARED_BYTES = 8;
+constexpr unsigned NON_BLOCKING = 1;
 constexpr int CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76;
 
 class Driver {
@@ -48,9 +49,12 @@ public:
   int (*cuFuncSetAttribute)(Handle, int, int);
   int (*cuMemAlloc_v2)(Address *, size_t);
   int (*cuMemFree_v2)(Address);
-  int (*cuMemcpyHtoD_v2)(Address, const void *, size_t);
-  int (*cuMemcpyDtoH_v2)(void *, Address, size_t);
-  int (*cuMemsetD8_v2)(Address, unsigned char, size_t);
+  int (*cuStreamCreate)(Handle *, unsigned);
+  int (*cuStreamSynchronize)(Handle);
+  int (*cuStreamDestroy_v2)(Handle);
+  int (*cuMemcpyHtoDAsync_v2)(Address, const void *, size_t, Handle);
+  int (*cuMemcpyDtoHAsync_v2)(void *, Address, size_t, Handle);
+  int (*cuMemsetD8Async)(Address, unsigned char, size_t, Handle);
   int (*cuLaunchKernel)(Handle, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Handle, void **, void **);
   int (*cuGetErrorName)(int, const char **);
   int (*cuGetErrorString)(int, const char **);
@@ -60,7 +64,6 @@ public:
   int (*cuDeviceGetAttribute)(int *, int, int);
   int (*cuEventCreate)(Handle *, unsigned);
   int (*cuEventRecord)(Handle, Handle);
-  int (*cuEventSynchronize)(Handle);
   int (*cuEventElapsedTime)(float *, Handle, Handle);
   int (*cuEventDestroy_v2)(Handle);
   int (*cuGraphCreate)(Handle *, unsigned);
@@ -101,7 +104,7 @@ public:
   }
 
   bool hasEvents() const {
-    return cuEventCreate && cuEventRecord && cuEventSynchronize && cuEventElapsedTime && cuEventDestroy_v2;
+    return cuEventCreate && cuEventRecord && cuEventElapsedTime && cuEventDestroy_v2;
   }
 
   bool hasGraphs() const {
@@ -128,12 +131,13 @@ private:
 #define NEED(name) need(name, #name)
     NEED(cuInit), NEED(cuDeviceGetCount), NEED(cuDeviceGet), NEED(cuDeviceGetName), NEED(cuDevicePrimaryCtxRetain);
     NEED(cuDevicePrimaryCtxRelease_v2), NEED(cuCtxSetCurrent), NEED(cuModuleLoadData), NEED(cuModuleUnload);
-    NEED(cuModuleGetFunction), NEED(cuFuncSetAttribute), NEED(cuMemAlloc_v2), NEED(cuMemFree_v2), NEED(cuMemcpyHtoD_v2);
-    NEED(cuMemcpyDtoH_v2), NEED(cuMemsetD8_v2), NEED(cuLaunchKernel), NEED(cuGetErrorName), NEED(cuGetErrorString);
+    NEED(cuModuleGetFunction), NEED(cuFuncSetAttribute), NEED(cuMemAlloc_v2), NEED(cuMemFree_v2), NEED(cuStreamCreate);
+    NEED(cuStreamSynchronize), NEED(cuStreamDestroy_v2), NEED(cuMemcpyHtoDAsync_v2), NEED(cuMemcpyDtoHAsync_v2);
+    NEED(cuMemsetD8Async), NEED(cuLaunchKernel), NEED(cuGetErrorName), NEED(cuGetErrorString);
 #undef NEED
     if (missing) throw Error(MISSING, "driver: expected a CUDA driver in " + path + ", got a library without " + missing);
 #define FIND(name) find(name, #name)
-    FIND(cuDriverGetVersion), FIND(cuDeviceGetAttribute), FIND(cuEventCreate), FIND(cuEventRecord), FIND(cuEventSynchronize);
+    FIND(cuDriverGetVersion), FIND(cuDeviceGetAttribute), FIND(cuEventCreate), FIND(cuEventRecord);
     FIND(cuEventElapsedTime), FIND(cuEventDestroy_v2), FIND(cuGraphCreate), FIND(cuGraphAddKernelNode_v2);
     FIND(cuGraphInstantiateWithFlags), FIND(cuGraphLaunch), FIND(cuGraphExecDestroy), FIND(cuGraphDestroy);
 #undef FIND

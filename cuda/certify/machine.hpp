@@ -1,5 +1,5 @@
 /**
- * Device memory and launches, as the steps of a program ask for them.
+ * Device memory and launches, as the steps of a program ask for them, in the order of one stream.
  *
  * Around the numbers of a buffer stand bytes that must survive, and a copy of what was put there stays with the host, so
  * that a kernel shows which writes where it must not.
@@ -48,16 +48,20 @@ struct Launch {
 class Machine {
 public:
   Driver &driver;
+  Handle stream = nullptr;
 
   Machine(Driver &driver, const KernelModule &kernels) : driver(driver) {
     driver.check("cuModuleLoadData", driver.cuModuleLoadData(&module, kernels.text.c_str()));
+    driver.check("cuStreamCreate", driver.cuStreamCreate(&stream, NON_BLOCKING));
   }
 
   Machine(const Machine &) = delete;
   Machine &operator=(const Machine &) = delete;
 
   ~Machine() {
-    if (!driver.hasFailed) driver.cuModuleUnload(module);
+    if (driver.hasFailed) return;
+    driver.cuStreamDestroy_v2(stream);
+    driver.cuModuleUnload(module);
   }
 
   DeviceBuffer make(const BufferSpec &spec, const Bundle &bundle) {
@@ -67,7 +71,7 @@ public:
     try {
       for (size_t copy = 0; copy < spec.copies; copy++) {
         buffer.copies.push_back(allocate(buffer.image.size()));
-        driver.check("cuMemcpyHtoD_v2", driver.cuMemcpyHtoD_v2(buffer.copies.back(), buffer.image.data(), buffer.image.size()));
+        copyIn(buffer.copies.back(), buffer.image.data(), buffer.image.size());
       }
     } catch (const Error &) {
       release(buffer);
@@ -77,6 +81,7 @@ public:
   }
 
   void release(DeviceBuffer &buffer) {
+    if (!buffer.copies.empty() && !driver.hasFailed) wait();
     for (const Address address : buffer.copies) {
       const int result = driver.cuMemFree_v2(address);
       if (!driver.hasFailed) driver.check("cuMemFree_v2", result);
@@ -91,20 +96,19 @@ public:
 
   // The numbers from `start` on, as bytes.
   std::vector<unsigned char> read(const DeviceBuffer &buffer, size_t start, size_t count) {
-    std::vector<unsigned char> bytes(count * widthOf(buffer.spec.kind));
-    if (!bytes.empty())
-      driver.check("cuMemcpyDtoH_v2", driver.cuMemcpyDtoH_v2(bytes.data(), addressOf(buffer, start), bytes.size()));
-    return bytes;
+    return copyOut(addressOf(buffer, start), count * widthOf(buffer.spec.kind));
   }
 
+  // Everything of a copy, with what is around its numbers.
+  std::vector<unsigned char> readWhole(const DeviceBuffer &buffer) { return copyOut(buffer.copies[0], buffer.image.size()); }
+
   void write(DeviceBuffer &buffer, size_t start, const void *numbers, size_t count) {
-    const size_t bytes = count * widthOf(buffer.spec.kind);
-    if (bytes > 0) driver.check("cuMemcpyHtoD_v2", driver.cuMemcpyHtoD_v2(addressOf(buffer, start), numbers, bytes));
+    copyIn(addressOf(buffer, start), numbers, count * widthOf(buffer.spec.kind));
   }
 
   void zero(DeviceBuffer &buffer, size_t start, size_t count) {
     const size_t bytes = count * widthOf(buffer.spec.kind);
-    if (bytes > 0) driver.check("cuMemsetD8_v2", driver.cuMemsetD8_v2(addressOf(buffer, start), 0, bytes));
+    if (bytes > 0) driver.check("cuMemsetD8Async", driver.cuMemsetD8Async(addressOf(buffer, start), 0, bytes, stream));
   }
 
   // A launch by a step, on one copy of its buffers.
@@ -123,7 +127,7 @@ public:
 
   void run(Launch &launch) {
     std::vector<void *> arguments = addresses(launch);
-    const int result = driver.cuLaunchKernel(launch.function, launch.blocks, 1, 1, launch.threads, 1, 1, launch.shared, nullptr,
+    const int result = driver.cuLaunchKernel(launch.function, launch.blocks, 1, 1, launch.threads, 1, 1, launch.shared, stream,
                                              arguments.data(), nullptr);
     driver.check("cuLaunchKernel", result);
   }
@@ -135,17 +139,26 @@ public:
   }
 
   // Waits until everything that was launched is done.
-  void wait() {
-    if (!fence) fence = allocate(1);
-    unsigned char byte;
-    driver.check("cuMemcpyDtoH_v2", driver.cuMemcpyDtoH_v2(&byte, fence, 1));
-  }
+  void wait() { driver.check("cuStreamSynchronize", driver.cuStreamSynchronize(stream)); }
 
 private:
   Handle module = nullptr;
   std::map<std::string, Handle> functions;
   std::map<std::string, unsigned> granted;
-  Address fence = 0;
+
+  // The host's bytes may be gone right after.
+  void copyIn(Address to, const void *from, size_t bytes) {
+    if (bytes == 0) return;
+    driver.check("cuMemcpyHtoDAsync_v2", driver.cuMemcpyHtoDAsync_v2(to, from, bytes, stream));
+    wait();
+  }
+
+  std::vector<unsigned char> copyOut(Address from, size_t length) {
+    std::vector<unsigned char> bytes(length);
+    if (length > 0) driver.check("cuMemcpyDtoHAsync_v2", driver.cuMemcpyDtoHAsync_v2(bytes.data(), from, length, stream));
+    wait();
+    return bytes;
+  }
 
   Address allocate(size_t bytes) {
     Address address = 0;

@@ -131,6 +131,7 @@ private:
     const auto place = [&](int i, size_t copy) {
       return Machine::addressOf(buffers.all[step.places[i].buffer], step.places[i].start, copy);
     };
+    cublas.useStream(machine.stream);
     one.launched = Timer(machine).timesOf([&] {
       for (size_t copy = 0; copy < one.copies; copy++)
         cublas.multiply(step.word == "rows", place(0, copy), place(1, copy), place(2, copy), step.numbers[0], step.numbers[1]);

@@ -24,7 +24,7 @@ struct Times {
 // Launches one after the other, each node of the graph depending on the one before.
 class Graph {
 public:
-  Graph(Machine &machine, std::vector<Launch> &launches) : driver(machine.driver) {
+  Graph(Machine &machine, std::vector<Launch> &launches) : machine(machine), driver(machine.driver) {
     try {
       driver.check("cuGraphCreate", driver.cuGraphCreate(&graph, 0));
       Handle before = nullptr;
@@ -47,9 +47,10 @@ public:
   Graph &operator=(const Graph &) = delete;
   ~Graph() { destroy(); }
 
-  void launch() { driver.check("cuGraphLaunch", driver.cuGraphLaunch(executable, nullptr)); }
+  void launch() { driver.check("cuGraphLaunch", driver.cuGraphLaunch(executable, machine.stream)); }
 
 private:
+  Machine &machine;
   Driver &driver;
   Handle graph = nullptr, executable = nullptr;
 
@@ -111,10 +112,10 @@ private:
 
   double sample(const std::function<void()> &work, size_t times) {
     if (!begin) return sampleByHost(work, times);
-    driver.check("cuEventRecord", driver.cuEventRecord(begin, nullptr));
+    driver.check("cuEventRecord", driver.cuEventRecord(begin, machine.stream));
     for (size_t i = 0; i < times; i++) work();
-    driver.check("cuEventRecord", driver.cuEventRecord(end, nullptr));
-    driver.check("cuEventSynchronize", driver.cuEventSynchronize(end));
+    driver.check("cuEventRecord", driver.cuEventRecord(end, machine.stream));
+    machine.wait();
     float milliseconds = 0;
     driver.check("cuEventElapsedTime", driver.cuEventElapsedTime(&milliseconds, begin, end));
     return milliseconds;

@@ -85,7 +85,12 @@ describe.skipIf(missing !== null)(
       const file = fresh('.json')
       expect(certify('--shapes', file)).toMatchObject({ code: 0, stderr: '' })
       const said = JSON.parse(readFileSync(file, 'utf8')) as { rows: Record<string, unknown>[] }
-      expect(said).toMatchObject({ format: 'shadowllm-cuda-shapes 1', emulated: true, passed: true })
+      expect(said).toMatchObject({
+        format: 'shadowllm-cuda-shapes 1',
+        emulated: true,
+        passed: true,
+        clock: 'events',
+      })
       const ways = said.rows.map(({ what, storage, way, sparsity }) =>
         [what, storage, way, sparsity].join(' '),
       )
@@ -93,11 +98,12 @@ describe.skipIf(missing !== null)(
         for (const way of ['dense 0', 'gather 0.5', 'pack 0.75', 'packed 0.5', 'packed 0.9'])
           expect(ways).toContain(`${what} ${way}`)
       expect(ways).toContain('attention f32 gather 0.5')
-      for (const { way, shape, fault, compared, absent, milliseconds } of said.rows) {
+      for (const { way, shape, fault, compared, absent, milliseconds, graphMilliseconds } of said.rows) {
         expect([shape, fault]).toEqual(['tiny', null])
         if (way === 'packed') expect(compared).toBeGreaterThan(0)
         if (absent === null) expect(milliseconds).toMatchObject({ least: expect.any(Number), samples: 1 })
         else expect([way, absent]).toEqual(['cublas', 'cuBLAS: expected libcublas, got none'])
+        expect(graphMilliseconds === null, String(way)).toBe(way === 'cublas')
       }
     })
 

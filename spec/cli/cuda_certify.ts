@@ -91,7 +91,7 @@ export function bundleOf(add: (program: ProgramWriter) => void): Promise<Uint8Ar
 const calls =
   'cuInit cuDeviceGetCount cuDeviceGet cuDeviceGetName cuDevicePrimaryCtxRetain cuDevicePrimaryCtxRelease_v2 ' +
   'cuCtxSetCurrent cuModuleLoadData cuModuleUnload cuModuleGetFunction cuFuncSetAttribute cuMemAlloc_v2 cuMemFree_v2 ' +
-  'cuMemcpyHtoD_v2 cuMemcpyDtoH_v2 cuMemsetD8_v2 cuLaunchKernel cuGetErrorName cuGetErrorString'
+  'cuStreamCreate cuStreamSynchronize cuStreamDestroy_v2 cuMemcpyHtoDAsync_v2 cuMemcpyDtoHAsync_v2 cuMemsetD8Async cuLaunchKernel cuGetErrorName cuGetErrorString'
 
 /** A driver that finds no device: every call says so. */
 export const noDevice: string = calls
@@ -116,6 +116,7 @@ static uint16_t narrow(float x) {
   return best;
 }
 extern "C" int cublasCreate_v2(void **handle) { *handle = handle; return 0; }
+extern "C" int cublasSetStream_v2(void *, void *stream) { return stream == nullptr; }
 extern "C" int cublasDestroy_v2(void *) { return 0; }
 extern "C" int cublasGemmEx(void *, int opA, int opB, int m, int n, int k, const float *alpha, const uint16_t *a, int kindA,
                             int lda, const uint16_t *b, int kindB, int ldb, const float *beta, uint16_t *c, int kindC, int ldc,
