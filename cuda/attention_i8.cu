@@ -5,9 +5,6 @@
 #include "quantized.cuh"
 #include "rows.cuh"
 
-/** Positions whose values are added as whole numbers. */
-constexpr int VALUE_BLOCK = 64;
-
 /** factors[s] = (step * key_scales[s]) * <query in steps, key[s]>, for a query that is rounded a tile at a time. */
 __device__ inline void scores(
   float *factors,          // [visible]

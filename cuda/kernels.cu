@@ -1,4 +1,4 @@
-/** The module: every kernel, in the order of the catalogue (src/ops/catalog.ts). */
+/** The module: every kernel, in the order of the catalogue (src/ops/catalog.ts), then those of the fast set. */
 #include "embedding.cu"
 #include "linear.cu"
 #include "linear_i8.cu"
@@ -28,3 +28,12 @@
 #include "narrow.cu"
 #include "quantize_rows.cu"
 #include "copy_rows.cu"
+#include "fast/linear.cu"
+#include "fast/linear_i8.cu"
+#include "fast/linear_input_major.cu"
+#include "fast/linear_input_major_i8.cu"
+#include "fast/layer_norm.cu"
+#include "fast/attention.cu"
+#include "fast/attention_i8.cu"
+#include "fast/softmax.cu"
+#include "fast/copy_rows.cu"

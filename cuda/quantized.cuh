@@ -6,6 +6,8 @@
 
 /** What 16 bits hold. */
 constexpr int MOST_LEVELS = 32767;
+/** Positions whose values attention_i8 adds as whole numbers. */
+constexpr int VALUE_BLOCK = 64;
 /** The largest float32 that times 127 is still finite. */
 constexpr float LARGEST_SCALE = 2.6793883890187504e36f;
 
@@ -28,6 +30,13 @@ struct Steps {
 
 __device__ inline int round_to(Steps steps, float x) { return nearest_step(x, steps.step, steps.levels); }
 
+/** The steps for numbers of which `count` are not zero and none is larger in size than `largest`. */
+__device__ inline Steps steps_for(float largest, int count) {
+  const long long fitting = count == 0 ? MOST_LEVELS : 2147483647LL / (127LL * count);
+  const int levels = fitting < MOST_LEVELS ? (int)fitting : MOST_LEVELS;
+  return {divide(largest, __int2float_rn(levels)), levels};
+}
+
 /** The steps for x(i), i < length. A block together; all get them. */
 template <typename X> __device__ Steps block_steps(X x, int length) {
   float largest = 0;
@@ -38,10 +47,7 @@ template <typename X> __device__ Steps block_steps(X x, int length) {
     count += value != 0;
   }
   largest = block_reduce(largest, larger);
-  count = block_total(count);
-  const long long fitting = count == 0 ? MOST_LEVELS : 2147483647LL / (127LL * count);
-  const int levels = fitting < MOST_LEVELS ? (int)fitting : MOST_LEVELS;
-  return {divide(largest, __int2float_rn(levels)), levels};
+  return steps_for(largest, block_total(count));
 }
 
 /** Rounds a row to int8; all get its scale, NaN if it is not finite. A block together. */

@@ -1,5 +1,5 @@
 /**
- * `npm run build:cuda-emulator`: builds the library behind the backend `cuda-emulated` into cuda/build, by g++.
+ * `npm run build:cuda-emulator`: builds the library behind the emulated CUDA backends into cuda/build, by g++.
  *
  *   --asan   with the address sanitizer, beside the other one
  */

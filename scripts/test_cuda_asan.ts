@@ -1,6 +1,6 @@
 /**
  * `npm run test:cuda-asan`: the laws of the ops over the CUDA kernels, emulated with the address sanitizer watching: it
- * stops at the first number read or written outside a buffer. Arguments go to vitest in place of spec/ops.
+ * stops at the first number read or written outside a buffer. Arguments go to vitest in place of these chapters.
  */
 import { spawn } from 'node:child_process'
 import { buildEmulator, emulatorPath } from './cuda/emulator.ts'
@@ -12,9 +12,10 @@ if (missing !== null) throw new Error(`address sanitizer: expected g++ with liba
 const output = emulatorPath(true)
 await buildEmulator({ output, asan: true })
 const given = process.argv.slice(2)
-const files = given.length > 0 ? given : ['spec/ops', 'spec/backends/cuda_blocks.spec.ts']
+const chapters = ['spec/ops', 'spec/backends/cuda_blocks.spec.ts', 'spec/backends/cuda_fast.spec.ts']
+const files = given.length > 0 ? given : chapters
 // Watched memory is several times as slow.
-const options = ['--testTimeout=600000', '-t', 'cuda-emulated']
+const options = ['--testTimeout=600000', '-t', 'cuda-(fast-)?emulated']
 const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...files, ...options], {
   cwd: root,
   stdio: 'inherit',
@@ -22,7 +23,7 @@ const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', 
     ...process.env,
     ...environment,
     SHADOWLLM_EMULATOR: output,
-    SHADOWLLM_BACKENDS: 'cuda-emulated',
+    SHADOWLLM_BACKENDS: 'cuda-emulated,cuda-fast-emulated',
   },
 })
 child.on('exit', (code) => (process.exitCode = code ?? 1))

@@ -41,6 +41,30 @@ static inline float __fdiv_rn(float a, float b) { return a / b; }
 static inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 static inline float __int2float_rn(int x) { return (float)x; }
 
+static inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+
+/** Bytes `first` and `first` + 1 of a word times the two halves of another, added to a sum. */
+static inline int emulated_dp2a(int halves, int bytes, int sum, int first) {
+  const auto byte = [&](int n) { return (int)(signed char)(bytes >> 8 * n); };
+  const int products = (short)halves * byte(first) + (halves >> 16) * byte(first + 1);
+  return (int)((unsigned)sum + (unsigned)products);
+}
+static inline int __dp2a_lo(int halves, int bytes, int sum) { return emulated_dp2a(halves, bytes, sum, 0); }
+static inline int __dp2a_hi(int halves, int bytes, int sum) { return emulated_dp2a(halves, bytes, sum, 2); }
+
 template <typename To, typename From> static inline To emulated_bits(From from) {
   static_assert(sizeof(To) == sizeof(From));
   To to;

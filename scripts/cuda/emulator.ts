@@ -12,7 +12,9 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { opNames, type OpName } from '../../src/ops/catalog.ts'
+import { kernelIn, type KernelSet } from '../../src/backends/cuda/fast_launch.ts'
+import type { OpName } from '../../src/ops/catalog.ts'
+import { kernelNames } from './module.ts'
 import { hashOf, kernelsHash, readSources, root, type Plant, type Sources } from './sources.ts'
 import { compile, whyMissing } from './tool.ts'
 
@@ -36,8 +38,8 @@ export interface EmulatorBuild {
   readonly output: string
   /** A bug to be planted first. It is not seen in what the library says it was made from. */
   readonly plant?: Plant
-  /** One file of kernels and the ops it has, instead of all. */
-  readonly part?: { readonly file: string; readonly ops: readonly OpName[] }
+  /** One file of kernels, the ops it has and in which set (exact unless it says), instead of all. */
+  readonly part?: { readonly file: string; readonly ops: readonly OpName[]; readonly set?: KernelSet }
   /** With the address sanitizer in it, whose library must then be loaded first. */
   readonly asan?: boolean
   /** Defined in every file, such as EMULATOR_UCONTEXT. */
@@ -56,7 +58,7 @@ export function emulatorPath(asan = false): string {
 export async function buildEmulator({
   output,
   plant,
-  part = { file: 'kernels.cu', ops: opNames },
+  part,
   asan = false,
   defines = [],
 }: EmulatorBuild): Promise<'built' | 'kept'> {
@@ -66,8 +68,13 @@ export async function buildEmulator({
     ...(asan ? ['-O1', '-g', '-fsanitize=address'] : ['-O2']),
     ...defines.map((name) => `-D${name}`),
   ]
-  const kernels = part.ops.map((name) => `KERNEL(${name}_exact)`).join(' ')
-  const named = [`-DMODULE="../${part.file}"`, `-DKERNELS=${kernels}`, `-DSOURCES="${kernelsHash()}"`]
+  const names = part?.ops.map((op) => kernelIn(part.set ?? 'exact', op).symbol) ?? kernelNames
+  const kernels = names.map((name) => `KERNEL(${name})`).join(' ')
+  const named = [
+    `-DMODULE="../${part?.file ?? 'kernels.cu'}"`,
+    `-DKERNELS=${kernels}`,
+    `-DSOURCES="${kernelsHash()}"`,
+  ]
   const key = hashOf([...sources, ['flags', [...flags, ...kernelFlags, ...named].join(' ')]])
   if (readIfThere(`${output}.key`) === key && existsSync(output)) return 'kept'
   mkdirSync(buildFolder, { recursive: true })

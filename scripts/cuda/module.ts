@@ -5,12 +5,20 @@ import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
+import { opNames } from '../../src/ops/catalog.ts'
 import { kernelsHash, root } from './sources.ts'
 import { compile } from './tool.ts'
 
 /** The committed module, and the file that says what it is. */
 export const modulePath: string = join(root, 'src/backends/cuda/kernels.ptx')
 export const manifestPath: string = join(root, 'src/backends/cuda/kernels.json')
+
+/** The kernels of the module: every op's, then those of the fast set. */
+export const kernelNames: readonly string[] = [
+  ...opNames.map((name) => `${name}_exact`),
+  ...fastOps.map((name) => `${name}_fast`),
+]
 
 /** The oldest device the module runs on, by its compute capability. */
 const OLDEST = 'compute_80'

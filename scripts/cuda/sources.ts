@@ -20,11 +20,13 @@ export interface Plant {
 export type Sources = ReadonlyMap<string, string>
 
 const emulatorFolder = 'emulator/'
+/** Kernels that trade bits for speed. */
+const fastFolder = 'fast/'
 
 /** All sources, those of the emulator too. @throws Error if the place of a plant is not there, or not the only one. */
 export function readSources(plant?: Plant): Sources {
   const folder = join(root, 'cuda')
-  const names = ['', emulatorFolder].flatMap((below) =>
+  const names = ['', fastFolder, emulatorFolder].flatMap((below) =>
     readdirSync(join(folder, below))
       .filter((name) => /\.(cu|cuh|h|cpp)$/.test(name))
       .map((name) => below + name),

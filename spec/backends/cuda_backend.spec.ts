@@ -7,10 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { emulatorPath, whyNoEmulator } from '../../scripts/cuda/emulator.ts'
-import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
+import { CudaBackend, isCudaName } from '../../src/backends/cuda/cuda_backend.ts'
 import { Driver } from '../../src/backends/cuda/driver.ts'
+import { kernelIn } from '../../src/backends/cuda/fast_launch.ts'
 import { launchOf, MOST_DYNAMIC_SHARED } from '../../src/backends/cuda/launch.ts'
-import { createBackend } from '../../src/backends/select.ts'
+import { backendNames, createBackend } from '../../src/backends/select.ts'
 import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
 import { opNames } from '../../src/ops/catalog.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
@@ -45,7 +46,7 @@ test('here `cuda` works, or says what is missing', async () => {
   }
 })
 
-test.each(['cuda', 'cuda-emulated'] as const)('%s: threads of its own are refused', async (name) => {
+test.each(backendNames.filter(isCudaName))('%s: threads of its own are refused', async (name) => {
   await expect(createBackend(name, { threads: 2 })).rejects.toMatchObject({ code: 'THREADS', exitCode: 2 })
 })
 
@@ -62,6 +63,7 @@ function launchesAreSound(rules: typeof launchOf): void {
 
 test('every op is launched in whole warps, with no more shared memory than may be asked for', () => {
   launchesAreSound(launchOf)
+  launchesAreSound((name) => kernelIn('fast', name).launch)
 })
 
 test.each([

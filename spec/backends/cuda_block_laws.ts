@@ -1,10 +1,13 @@
 /**
  * Sizes past what a block of a CUDA kernel takes at once: its threads, its groups of sixteen, its tiles, the values that
- * attention adds as whole numbers. A result must not show where one ends and the next begins.
+ * attention adds as whole numbers. A result must not show where one ends and the next begins. And addresses at which a
+ * kernel may read several numbers at once: a result must not show that it did.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { opRow, type OpName } from '../../src/ops/catalog.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
+import { sameBits } from '../../src/verify/compare.ts'
+import { aligned, callRaw } from '../harness/call.ts'
 import { Data } from '../harness/data.ts'
 import { fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
 
@@ -30,5 +33,32 @@ export function pastABlock(backend: Backend, name: OpName, seed: number): void {
         const sizes = fitSizes(row, { ...wanted, [letter]: edge }, letter)
         const values = makeValues(name, sizes, data, data.pick(['plain', 'ties', 'wild']), absent)
         checkAgreement(backend, name, values, { offset: 1, aliased })
+      }
+}
+
+/** Rows of whole wide loads of 4, most of them of 16 too, some less than a tile and some more. */
+const wholeRows = [4, 16, 20, 64, 144, 272, 528]
+/** Inputs are rounded in larger tiles: cuda/fast/linear_i8.cu. */
+const wholeInputs = [...wholeRows, 2064]
+
+/**
+ * Each letter of an op at sizes of whole wide loads, the others whole too or small: arrays at multiples of 16 bytes give
+ * what the row says, and the bits that they give elsewhere.
+ * @throws Error naming the first number that is not so
+ */
+export function whereverItStands(backend: Backend, name: OpName, seed: number): void {
+  const row = opRow(name)
+  const data = new Data(seed)
+  const variants = variantsOf(row)
+  for (const letter of lettersOf(row))
+    for (const size of letter === 'T' ? edgesOfTokens : letter === 'I' ? wholeInputs : wholeRows)
+      for (const { absent } of [variants[0], variants[variants.length - 1]]) {
+        const wanted = Object.fromEntries(lettersOf(row).map((other) => [other, data.pick([1, 3, 4])]))
+        const sizes = fitSizes(row, { ...wanted, [letter]: size }, letter)
+        const values = makeValues(name, sizes, data, data.pick(['plain', 'ties', 'wild']), absent)
+        checkAgreement(backend, name, values, aligned)
+        const elsewhere = callRaw(backend, name, values, { offset: data.below(4) })
+        for (const [output, numbers] of Object.entries(callRaw(backend, name, values, aligned)))
+          sameBits(`${name}.${output}`, numbers, elsewhere[output])
       }
 }

@@ -9,6 +9,7 @@ import { readBundle } from '../../scripts/cuda/certify/bundle.ts'
 import {
   architectures,
   compileModule,
+  kernelNames,
   manifestOf,
   manifestPath,
   modulePath,
@@ -18,7 +19,8 @@ import {
 } from '../../scripts/cuda/module.ts'
 import { hashOf, kernelsHash, readSources, root } from '../../scripts/cuda/sources.ts'
 import { whyMissing } from '../../scripts/cuda/tool.ts'
-import { opNames, opRow } from '../../src/ops/catalog.ts'
+import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
+import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
 import type { Op } from '../../src/ops/op.ts'
 
 const committed = readFileSync(modulePath, 'utf8')
@@ -57,10 +59,11 @@ test('one digit changed in one kernel would be seen, one in the emulator is not 
 })
 
 test('a file of kernels has the name of the file that defines its ops', () => {
-  const files = [...readSources().keys()].filter((name) => /^\w+\.cu$/.test(name) && name !== 'kernels.cu')
-  expect(files.length).toBeGreaterThan(20)
+  const files = [...readSources().keys()].filter((name) => /^(fast\/)?\w+\.cu$/.test(name))
+  const named = files.filter((name) => name !== 'kernels.cu').map((name) => name.replace('fast/', ''))
+  expect(named.length).toBeGreaterThan(30)
   const definitions = new Set(readdirSync(`${root}src/ops`))
-  expect(files.filter((name) => !definitions.has(name.replace('.cu', '.ts')))).toEqual([])
+  expect(named.filter((name) => !definitions.has(name.replace('.cu', '.ts')))).toEqual([])
 })
 
 test('a plant that is nowhere, or in two places, is refused', () => {
@@ -69,35 +72,43 @@ test('a plant that is nowhere, or in two places, is refused', () => {
   expect(() => readSources({ file: 'none.cu', from: '', to: '' })).toThrow('expected a source of this name')
 })
 
-/** Every op of the catalogue has a kernel that takes what its row lists, and there are no others. */
+/** Every op of the catalogue has a kernel that takes what its row lists, some a fast one too, and there are no others. */
 function kernelsAreTheOps(module: string): void {
-  const expected = opNames.map((name) => [`${name}_exact`, typesOf(opRow(name))])
+  const typed = (set: string, names: readonly OpName[]): [string, string[]][] =>
+    names.map((name) => [`${name}_${set}`, typesOf(opRow(name))])
+  const expected = [...typed('exact', opNames), ...typed('fast', fastOps)]
   expect(kernelsOf(module)).toEqual(Object.fromEntries(expected))
 }
 
-/** Nothing is fused, approximate, or flushed to zero, and no sum depends on who comes first. */
+/**
+ * Nothing is approximate or flushed to zero, and no sum depends on who comes first; nothing is fused but in the fast
+ * kernels.
+ */
 function arithmeticIsExact(module: string): void {
   expect(module).toMatch(/\badd\.rn\.f32/)
-  expect(module).not.toMatch(/\b(fma|mad)\.\S*f32|\.approx|\.ftz|\.f64|\b(atom|red)\./)
+  expect(module).not.toMatch(/\.approx|\.ftz|\.f64|\b(atom|red)\./)
+  const [before, ...kernels] = module.split('.visible .entry ')
+  const exact = kernels.filter((text) => !/^\w+_fast\(/.test(text))
+  expect(exact).toHaveLength(opNames.length)
+  for (const text of [before, ...exact]) expect(text).not.toMatch(/\b(fma|mad)\.\S*f32/)
 }
 
-test('every op of the catalogue has a kernel that takes what its row lists, and there are no others', () => {
+test('every op of the catalogue has a kernel that takes what its row lists, some a fast one too, and there are no others', () => {
   kernelsAreTheOps(committed)
   expect(() => kernelsAreTheOps(committed.replace('.entry add_exact(', '.entry sub_exact('))).toThrow()
   const scalar = '.param .f32 adamw_step_exact_param_4'
   expect(() => kernelsAreTheOps(committed.replace(scalar, scalar.replace('f32', 'u32')))).toThrow()
 })
 
-test('nothing in it is fused, approximate, or flushed to zero', () => {
+test('nothing in it is approximate or flushed to zero, and nothing fused but in the fast kernels', () => {
   arithmeticIsExact(committed)
-  for (const other of [
-    'fma.rn.f32',
-    'div.approx.f32',
-    'add.rn.ftz.f32',
-    'cvt.f64.f32',
-    'atom.global.add.f32',
-  ])
-    expect(() => arithmeticIsExact(`${committed}\t${other} \t%f1;\n`), other).toThrow()
+  const into = (kernel: string, line: string): string =>
+    committed.replace(new RegExp(`\\.entry ${kernel}\\([^{]*{\n`), (start) => `${start}\t${line} \t%f1;\n`)
+  arithmeticIsExact(into('linear_fast', 'fma.rn.f32'))
+  expect(() => arithmeticIsExact(into('linear_exact', 'fma.rn.f32'))).toThrow()
+  for (const other of ['div.approx.f32', 'add.rn.ftz.f32', 'cvt.f64.f32', 'atom.global.add.f32'])
+    for (const kernel of ['linear_exact', 'linear_fast'])
+      expect(() => arithmeticIsExact(into(kernel, other)), `${other} in ${kernel}`).toThrow()
 })
 
 test('it is for devices from compute capability 8.0 on, and names no place of the machine that made it', () => {
@@ -121,7 +132,7 @@ describe.skipIf(noNvcc !== null)(`by nvcc${noNvcc === null ? '' : `, which is no
 
   test.each(architectures)('on %s no kernel keeps registers in memory', async (architecture) => {
     const usage = await usageOn(architecture)
-    expect(usage.map(({ kernel }) => kernel).sort()).toEqual(opNames.map((name) => `${name}_exact`).sort())
+    expect(usage.map(({ kernel }) => kernel).sort()).toEqual([...kernelNames].sort())
     for (const { kernel, registers, stack, spilled } of usage) {
       expect([stack, spilled], kernel).toEqual([0, 0])
       expect(registers, kernel).toBeGreaterThan(0)

@@ -1,48 +1,10 @@
 /**
- * Bugs planted in the CUDA kernels' sources (law 10): each is compiled for the emulator, and found, by a law of its op or
- * by the emulator itself.
+ * Bugs planted in the exact CUDA kernels' sources (law 10): each is found, by a law of its op or by the emulator itself.
  */
-import { describe, expect, test } from 'vitest'
-import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
-import type { Plant } from '../../scripts/cuda/sources.ts'
-import type { Backend } from '../../src/backends/backend.ts'
-import { createBackend } from '../../src/backends/select.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
-import { agreementLaws } from '../../src/verify/ops/agreement.ts'
-import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { narrowsToBf16 } from '../../src/verify/ops/stored_weights.ts'
-import { verdict } from '../harness/mutate.ts'
 import { runSeed } from '../harness/seed.ts'
-import { pastABlock } from './cuda_block_laws.ts'
-import { withEmulator } from './cuda_emulator.ts'
+import { edges, keeps, stateMutants, type Mutant } from './cuda_planting.ts'
 import { longHeads } from './wasm_block_laws.ts'
-
-interface Mutant extends Plant {
-  readonly bug: string
-  /** The file that is compiled; the file with the bug, unless that is a header. */
-  readonly unit?: string
-  readonly ops: readonly OpName[]
-  /** What finds it: throws. Default: every small size of the first op. */
-  readonly law?: (backend: Backend) => void | Promise<void>
-  /** What is said; default: that numbers differ. */
-  readonly says?: RegExp
-}
-
-/** A law of every backend. */
-const keeps =
-  (law: BackendLaw): NonNullable<Mutant['law']> =>
-  async (backend) => {
-    const why = await verdict(law, backend)
-    if (why !== null) throw new Error(why)
-  }
-
-const lawOf = ({ law, ops }: Mutant): NonNullable<Mutant['law']> => law ?? keeps(agreementLaws(ops[0])[0])
-
-/** Seen where a block is full. */
-const edges =
-  (name: OpName): Mutant['law'] =>
-  (backend) =>
-    pastABlock(backend, name, runSeed())
 
 const linear = { unit: 'linear.cu', ops: ['linear'] } as const
 const softmax = { unit: 'softmax.cu', ops: ['softmax'] } as const
@@ -206,24 +168,4 @@ const mutants: Mutant[] = [
   },
 ]
 
-const missing = await whyNoEmulator()
-
-describe.skipIf(missing !== null)(
-  `built by g++${missing === null ? '' : `, which is not here: ${missing}`}`,
-  () => {
-    test.each(mutants)('$bug: found', async (mutant) => {
-      const { file, from, to, unit = file, ops, says = /: expected / } = mutant
-      const build = { plant: { file, from, to }, part: { file: unit, ops } }
-      await withEmulator(build, async (backend) => {
-        await expect((async () => lawOf(mutant)(backend))()).rejects.toThrow(says)
-      })
-    })
-
-    test('without a bug the same laws pass', async () => {
-      const backend = await createBackend('cuda-emulated')
-      const laws = new Map(mutants.map((mutant) => [mutant.law ?? mutant.ops[0], lawOf(mutant)]))
-      for (const law of laws.values()) await law(backend)
-      backend.dispose()
-    })
-  },
-)
+stateMutants('exact', mutants)

@@ -11,14 +11,14 @@ import { countScored, meanLoss, negativeLogLikelihood } from '../../src/model/op
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { traceForward, type Trace } from '../../src/model/opt/trace.ts'
 import { softmax } from '../../src/ops/softmax.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overEveryBackend } from '../harness/backends.ts'
 import { casesOf, expectNear, get, getIds, readCase, tolerance, variants, type Case } from './golden.ts'
 import { labelsOf, layerOf, rowsOf, withGolden, type Rows } from './model.ts'
 
 /** Activations are held to the tolerance of the logits. */
 const { logits: near } = tolerance
 
-overBackends((backend) => {
+overEveryBackend((backend) => {
   for (const variant of variants)
     describe(variant, () => {
       for (const name of casesOf[variant]) {

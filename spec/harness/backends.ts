@@ -1,8 +1,9 @@
 /**
  * The backends every law of this book is stated over.
  *
- * `wasm x2` is wasm on two threads that share every call that can be cut, however small. `cuda-emulated` is built before
- * the first test where g++ is (run.ts).
+ * `wasm x2` is wasm on two threads that share every call that can be cut, however small. The emulator of the CUDA kernels is
+ * built before the first test where g++ is (run.ts). `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is
+ * judged in chapters that are about those, and shown as skipped in the others.
  *
  * A backend that this runtime cannot start is skipped where everyone sees it, with the reason it gave.
  * SHADOWLLM_BACKENDS names those that must be here, separated by commas: with `reference,wasm` a missing wasm fails.
@@ -20,7 +21,12 @@ const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
 
 const makers: Readonly<Record<string, () => Promise<Backend>>> = {
   ...Object.fromEntries(backendNames.map((name) => [name, () => createBackend(name)])),
-  ...(emulatorUnderTest === null ? {} : { 'cuda-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest) }),
+  ...(emulatorUnderTest === null
+    ? {}
+    : {
+        'cuda-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest),
+        'cuda-fast-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest, {}, 'cuda-fast-emulated'),
+      }),
   'wasm x2': () => WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true }),
 }
 
@@ -53,32 +59,51 @@ afterAll(() => {
   for (const { backend } of underTest) backend?.dispose()
 })
 
+/** With SHADOWLLM_EMULATE=all the emulator is given every chapter. */
+const emulatesAll = process.env.SHADOWLLM_EMULATE === 'all'
+
 /** States what `chapter` states once for every backend. */
-export function overBackends(chapter: (backend: Backend) => void): void {
+export function overEveryBackend(chapter: (backend: Backend) => void): void {
   stateOver(underTest, chapter)
 }
 
-/** With SHADOWLLM_EMULATE=all the emulator is given every chapter. */
-const emulatesAll = process.env.SHADOWLLM_EMULATE === 'all'
+/** The same without the fast kernels emulated: most chapters would have them do again what the exact ones do. */
+export function overBackends(chapter: (backend: Backend) => void): void {
+  stateWithout({ 'cuda-fast-emulated': 'has chapters of its own' }, chapter)
+}
 
 /**
  * The same without the emulator, for chapters that would take it minutes. It is there to judge kernels, on ops and small
  * models; what is built of them computes nothing else.
  */
 export function overQuickBackends(chapter: (backend: Backend) => void): void {
-  const isSlow = ({ name }: UnderTest): boolean => name === 'cuda-emulated' && !emulatesAll
-  for (const { name } of underTest.filter(isSlow))
-    test.skip(`${name} is too slow for this chapter: SHADOWLLM_EMULATE=all runs it`, () => {})
+  const reason = 'is too slow for this chapter'
+  stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason }, chapter)
+}
+
+/** The same over those alone that run the exact CUDA kernels. */
+export function overCudaBackends(chapter: (backend: Backend) => void): void {
   stateOver(
-    underTest.filter((one) => !isSlow(one)),
+    underTest.filter(({ name }) => /^cuda(-emulated)?$/.test(name)),
     chapter,
   )
 }
 
-/** The same over those alone that run the CUDA kernels. */
-export function overCudaBackends(chapter: (backend: Backend) => void): void {
+/** The same over those alone that run the fast CUDA kernels. */
+export function overFastBackends(chapter: (backend: Backend) => void): void {
   stateOver(
-    underTest.filter(({ name }) => name.startsWith('cuda')),
+    underTest.filter(({ name }) => name.startsWith('cuda-fast')),
+    chapter,
+  )
+}
+
+/** States a chapter without some backends, which are shown as skipped for a reason; all are given it if that was asked for. */
+function stateWithout(reasons: Readonly<Record<string, string>>, chapter: (backend: Backend) => void): void {
+  const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !emulatesAll
+  for (const { name } of underTest.filter(isLeftOut))
+    test.skip(`${name} ${reasons[name]}: SHADOWLLM_EMULATE=all runs it`, () => {})
+  stateOver(
+    underTest.filter((one) => !isLeftOut(one)),
     chapter,
   )
 }

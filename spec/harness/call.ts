@@ -2,6 +2,7 @@
  * One watched call of one op for laws: that of the parity path, so that every backend gets the same care.
  */
 export {
+  aligned,
   call,
   callRaw,
   poison,

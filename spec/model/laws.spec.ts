@@ -2,7 +2,7 @@
  * The laws of the whole model, over every backend. Each is stated in the file of its subject; mutants.spec.ts shows
  * that every one of them can fail.
  */
-import { overQuickBackends } from '../harness/backends.ts'
+import { overEveryBackend, overQuickBackends } from '../harness/backends.ts'
 import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
 import { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { plannerLaws } from '../../src/verify/model/planner_laws.ts'
@@ -11,8 +11,8 @@ import { storageLaws } from '../../src/verify/model/storage_laws.ts'
 import { outsideLaws } from './outside_laws.ts'
 import { stateLaws } from './cases.ts'
 
-stateLaws('masks', maskLaws)
-stateLaws('sequences', sequenceLaws)
+stateLaws('masks', maskLaws, overEveryBackend)
+stateLaws('sequences', sequenceLaws, overEveryBackend)
 stateLaws('planners', plannerLaws)
 stateLaws('storage', storageLaws)
 // Finite differences run a model many times over.

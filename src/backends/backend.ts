@@ -14,11 +14,13 @@ import type { catalog, OpName } from '../ops/catalog.ts'
 import type { Dtype, Numbers } from '../ops/op.ts'
 
 /**
- * The backends a user can name. All of them give the bits of the reference, but for `wasm-relaxed`, whose multiply-adds
- * may leave their products unrounded: it owes the bounds of the catalogue. `cuda` needs an NVIDIA GPU; `cuda-emulated`
- * runs the same kernels on the processor, slowly, where somebody has built the emulator.
+ * The backends a user can name. They give the bits of the reference, but for `wasm-relaxed`, whose multiply-adds
+ * may leave their products unrounded, and for `cuda-fast`, which also adds in an order of its own: these owe bounds of the
+ * catalogue. `cuda` and `cuda-fast` need an NVIDIA GPU; `cuda-emulated` and `cuda-fast-emulated` run the same kernels on
+ * the processor, slowly, where somebody has built the emulator.
  */
-export type BackendName = 'reference' | 'wasm' | 'wasm-relaxed' | 'cuda' | 'cuda-emulated'
+export type BackendName =
+  'reference' | 'wasm' | 'wasm-relaxed' | 'cuda' | 'cuda-fast' | 'cuda-emulated' | 'cuda-fast-emulated'
 
 /** More threads than this have nothing to share. */
 export const MOST_THREADS = 32

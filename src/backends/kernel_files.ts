@@ -5,14 +5,19 @@
  */
 import type { BackendName } from './backend.ts'
 
+/** One module has every set of kernels. */
+const cudaModule = new URL('cuda/kernels.ptx', import.meta.url)
+
 /** Files by backend; null where the kernels are the definitions themselves. */
 const files: Readonly<Record<BackendName, URL | null>> = {
   reference: null,
   wasm: new URL('wasm/kernels.wasm', import.meta.url),
   'wasm-relaxed': new URL('wasm/kernels_relaxed.wasm', import.meta.url),
-  cuda: new URL('cuda/kernels.ptx', import.meta.url),
+  cuda: cudaModule,
+  'cuda-fast': cudaModule,
   // The emulator runs the sources of this module, and refuses the module of others.
-  'cuda-emulated': new URL('cuda/kernels.ptx', import.meta.url),
+  'cuda-emulated': cudaModule,
+  'cuda-fast-emulated': cudaModule,
 }
 
 /** The file of a backend's kernels; null if they are the definitions. */

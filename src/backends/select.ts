@@ -3,7 +3,7 @@
  */
 import { UsageError } from '../tensor/errors.ts'
 import type { Backend, BackendName, BackendOptions } from './backend.ts'
-import { CudaBackend } from './cuda/cuda_backend.ts'
+import { CudaBackend, isCudaName } from './cuda/cuda_backend.ts'
 import { checkOneThread } from './door.ts'
 import { ReferenceBackend } from './reference.ts'
 import { WasmBackend } from './wasm/wasm_backend.ts'
@@ -14,7 +14,9 @@ export const backendNames: readonly BackendName[] = [
   'wasm',
   'wasm-relaxed',
   'cuda',
+  'cuda-fast',
   'cuda-emulated',
+  'cuda-fast-emulated',
 ]
 
 /**
@@ -27,7 +29,7 @@ export async function createBackend(name: BackendName, options: BackendOptions =
   if (name === 'reference') return createReference(options)
   if (name === 'wasm') return WasmBackend.create(options)
   if (name === 'wasm-relaxed') return WasmBackend.create({ ...options, relaxed: true })
-  if (name === 'cuda' || name === 'cuda-emulated') return CudaBackend.create(name, options)
+  if (isCudaName(name)) return CudaBackend.create(name, options)
   throw new UsageError(
     'BACKEND_NAME',
     `backend: expected one of ${backendNames.join(', ')}, got ${String(name)}`,

@@ -11,7 +11,7 @@
  * The cache is head-major, [H, C, K], so that one head at a long context is one sequential stream.
  */
 import { chosen, defineOp, input, output, scalar, size, type Op } from './op.ts'
-import { attentionBackwardRelaxed, attentionRelaxed } from './attention_relaxed.ts'
+import { attentionBackwardRelaxed, attentionFast, attentionRelaxed } from './attention_relaxed.ts'
 import { dot } from './float32.ts'
 import { exponentials } from './softmax.ts'
 
@@ -135,6 +135,7 @@ export const attentionOp: Op<Parameters<typeof attention>> = defineOp({
   ],
   reference: attention,
   relaxed: attentionRelaxed,
+  fast: attentionFast,
   flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 26),
   bytes: ({ T, S, H, K, R }) => 4 * (2 * T * H * K + 2 * R * S * K),
 })

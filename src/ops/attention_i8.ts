@@ -102,6 +102,8 @@ export const attentionI8Op: Op<Parameters<typeof attention_i8>> = defineOp({
   reference: attention_i8,
   // The weights have equal bits: their inner products are exact.
   relaxed: chain(({ S }) => sequential(S), 'value value_scales'),
+  // The sum of the weights too may have another order, and that of the blocks; what is summed has equal bits.
+  fast: chain(({ S }) => sequential(S) + sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
   flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 30),
   bytes: ({ T, S, H, K, R }) => 8 * T * H * K + 2 * R * S * (K + 4),
 })

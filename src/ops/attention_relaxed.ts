@@ -1,5 +1,6 @@
 /**
- * What a relaxed backend may differ by in attention and its gradients (relaxed.ts says what that means).
+ * What a relaxed backend may differ by in attention and its gradients, and a fast one in attention (relaxed.ts says what
+ * that means).
  *
  * A score is an inner product of `striped(K)` roundings, so two of them are within 2 striped(K) 2^-24 |score| of each other,
  * with |score| the sum of its terms' sizes, at most A for one query. A weight is e^score over a sum of such, so its
@@ -9,7 +10,8 @@
  *
  * and each weight is rounded by e^x (4 units, above and below the line, twice), by its sum and by the quotient. To the
  * first order all that is a multiple of 2^-24 of (1 + A) weight; past it of (1 + (e^(c A) - 1) / c) weight, c the bound.
- * Sums of weighted values are chains. A bound that is exponential in the scores promises little where they are large, and
+ * Sums of weighted values are chains. In any order of additions the same holds with `sequential` in the place of
+ * `striped`. A bound that is exponential in the scores promises little where they are large, and
  * nothing better is true: there one score decides which value is taken.
  */
 import type { Relaxed, Sizes } from './op.ts'
@@ -17,9 +19,12 @@ import { productSize, ROUNDING, sequential, striped, TINY } from './relaxed.ts'
 
 const { abs, expm1 } = Math
 
+/** Roundings of a term of a sum of so many products. */
+type Order = (length: number) => number
+
 /** Roundings of a weight over S positions and of the sum of weighted values, the scores' included. */
-function attentionBound({ S, K }: Sizes): number {
-  return 4 * striped(K) + 8 + 2 * striped(S) + 18 + 2 * sequential(S)
+function attentionBound({ S, K }: Sizes, order: Order = striped): number {
+  return 4 * order(K) + 8 + 2 * order(S) + 18 + 2 * sequential(S)
 }
 
 /** A query, and the keys of its head. */
@@ -67,15 +72,17 @@ function attentionMagnitude(
   H: number,
   K: number,
   R: number,
+  order: Order = striped,
 ): void {
   y.fill(0, 0, T * H * K)
+  const bound = attentionBound({ S, K }, order)
   for (let r = 0; r < (heads ? R : H); r++) {
     const h = heads ? heads[r] : r
     for (let t = 0; t < T; t++) {
       const at = (t * H + h) * K
       const keyAt = h * C * K
       const visible = S - T + t + 1
-      const weights = weightsOf({ query, at, key, keyAt, scale, visible, K }, attentionBound({ S, K }))
+      const weights = weightsOf({ query, at, key, keyAt, scale, visible, K }, bound)
       for (let k = 0; k < K; k++)
         y[at + k] = weights.reduce(
           (sum, weight, s) => sum + productSize(weight, abs(value[keyAt + s * K + k])),
@@ -85,10 +92,19 @@ function attentionMagnitude(
   }
 }
 
+/** The arguments of the definition. */
+type Arguments = Parameters<typeof attentionMagnitude> extends [...infer Args, order?: Order] ? Args : never
+
 /** attention. */
-export const attentionRelaxed: Relaxed<Parameters<typeof attentionMagnitude>> = {
-  bound: attentionBound,
-  magnitude: attentionMagnitude,
+export const attentionRelaxed: Relaxed<Arguments> = {
+  bound: (sizes) => attentionBound(sizes),
+  magnitude: (...args) => attentionMagnitude(...args),
+}
+
+/** attention, its sums in any order. */
+export const attentionFast: Relaxed<Arguments> = {
+  bound: (sizes) => attentionBound(sizes, sequential),
+  magnitude: (...args) => attentionMagnitude(...args, sequential),
 }
 
 /**

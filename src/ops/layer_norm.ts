@@ -11,6 +11,7 @@
  */
 import { accumulator, defineOp, input, output, scalar, size, type Op } from './op.ts'
 import { dot, sum, sumSquaredDeviations } from './float32.ts'
+import { layerNormFast } from './layer_norm_fast.ts'
 import { productSize, striped } from './relaxed.ts'
 
 const { fround, sqrt } = Math
@@ -118,6 +119,7 @@ export const layerNormOp: Op<Parameters<typeof layer_norm>> = defineOp({
     size('D'),
   ],
   reference: layer_norm,
+  fast: layerNormFast,
   flops: ({ T, D }) => 8 * T * D,
   gradients: [
     {

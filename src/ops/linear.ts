@@ -22,7 +22,7 @@ import {
   type Op,
 } from './op.ts'
 import { dot } from './float32.ts'
-import { chain, striped } from './relaxed.ts'
+import { chain, sequential, striped } from './relaxed.ts'
 import { bf16Rows, f16Rows, f32Rows, type StoredRows } from './stored_rows.ts'
 
 const { fround } = Math
@@ -120,6 +120,7 @@ function rowOf<Args extends readonly unknown[]>(
     ],
     reference,
     relaxed: chain(({ I }) => striped(I) + 1, 'x weight bias'),
+    fast: chain(({ I }) => sequential(I) + 1, 'x weight bias'),
     flops: ({ T, R, I }) => 2 * T * R * I,
     bytes: ({ T, O, I, R }) => 4 * (T * O + T * I + 2 * R) + width * R * I,
     gradients: [

@@ -122,6 +122,7 @@ function rowOf<Args extends readonly unknown[]>(
     ],
     reference,
     relaxed: chain(({ I }) => sequential(I) + 1, 'x weight bias'),
+    fast: chain(({ I }) => sequential(I) + 1, 'x weight bias'),
     flops: ({ T, R, O }) => 2 * T * R * O,
     bytes: ({ T, O, R }) => 4 * (T * O + T * R + O + R) + width * R * O,
     gradients: [

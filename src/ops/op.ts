@@ -84,7 +84,7 @@ export type Param = ArrayParam | SizeParam | ScalarParam
 export type Agreement = 'bitwise' | { readonly bound: number }
 
 /**
- * What a backend owes that may leave the product of a multiply-add unrounded (relaxed.ts):
+ * What a backend owes that need not give the bits of the definition (relaxed.ts):
  * |actual - expected| <= bound(sizes) * 2^-24 * (magnitude + 2^-102).
  */
 export interface Relaxed<Args extends readonly unknown[]> {
@@ -115,8 +115,10 @@ export interface Op<Args extends readonly unknown[] = readonly never[]> {
   readonly reference: (...args: Args) => void
   /** What a strict backend owes. */
   readonly agreement: Agreement
-  /** What a relaxed backend owes; null: the same. */
+  /** What a backend owes that may leave the product of a multiply-add unrounded; null: the same as a strict one. */
   readonly relaxed: Relaxed<Args> | null
+  /** What a backend owes that may also add in an order of its own; null: the same as a strict one. */
+  readonly fast: Relaxed<Args> | null
   /** Floating-point operations of one call. */
   readonly flops: (sizes: Sizes) => number
   /** Bytes of memory one call must touch at least. */
@@ -204,6 +206,7 @@ interface OpDescription<Args extends readonly unknown[]> {
   flops: (sizes: Sizes) => number
   agreement?: Agreement
   relaxed?: Relaxed<Args>
+  fast?: Relaxed<Args>
   bytes?: (sizes: Sizes) => number
   gradients?: readonly GradientRule[]
 }
@@ -217,7 +220,7 @@ export function defineOp<Args extends readonly unknown[]>(row: OpDescription<Arg
         total += elementCount(param, sizes) * arrayTypes[param.dtype].BYTES_PER_ELEMENT
     return total
   }
-  return { agreement: 'bitwise', relaxed: null, bytes, gradients: [], ...row }
+  return { agreement: 'bitwise', relaxed: null, fast: null, bytes, gradients: [], ...row }
 }
 
 /** How many elements an array parameter has at these sizes. */

@@ -1,6 +1,7 @@
 /**
- * What a relaxed backend may differ by. It computes with the additions of the definition, in their order, but a product
- * that is added to a sum may stay unrounded there:
+ * What backends may differ by that do not owe the bits of the definition. A relaxed one computes with the additions of the
+ * definition, in their order, but a product that is added to a sum may stay unrounded there. A fast one may also add in
+ * any order, the same each time:
  *
  *   |actual - expected| <= bound(sizes) * 2^-24 * (magnitude + 2^-102)
  *
@@ -8,8 +9,9 @@
  *
  * Bounds are counts of roundings. A number that was rounded d times on its way into a sum is within d * 2^-24 of itself,
  * to first order (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), so a sum of terms is within that
- * of the sum of their sizes, which is its magnitude; definition and relaxed backend are both, so they are within twice
- * that of each other. The last term covers subnormal numbers, which are rounded by as much however small they are. An infinite
+ * of the sum of their sizes, which is its magnitude; definition and backend are both, so they are within twice that of each
+ * other. A sum of n terms has n - 1 additions whatever its order, and a term goes through each of them once at most: no
+ * order rounds it more often than the sequential one, and so `sequential` counts for any. The last term covers subnormal numbers, which are rounded by as much however small they are. An infinite
  * magnitude promises nothing: a product that overflows when it is rounded may be finite unrounded. Where the magnitude is
  * NaN, as of a term that is, both are NaN or neither.
  */
@@ -38,12 +40,12 @@ export function striped(length: number): number {
   return 1 + (stripes > 0 ? stripes + 4 : 0) + (length % 16)
 }
 
-/** Roundings of a term of a sequential sum of `length` products. */
+/** Roundings of a term of a sequential sum of `length` products, or at most of one in any order. */
 export function sequential(length: number): number {
   return 1 + length
 }
 
-/** A chain of multiply-adds: each term is rounded so often, and the magnitude comes from the sizes of these arrays. */
+/** Sums of multiply-adds: each term is rounded so often, and the magnitude comes from the sizes of these arrays. */
 export function chain<Args extends readonly unknown[]>(
   roundings: (sizes: Sizes) => number,
   arrays: string,

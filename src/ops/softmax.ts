@@ -5,7 +5,7 @@
  */
 import { defineOp, input, output, size, type Op } from './op.ts'
 import { dot, exp, largest, sum } from './float32.ts'
-import { productSize, striped } from './relaxed.ts'
+import { productSize, sequential, striped } from './relaxed.ts'
 
 const { fround } = Math
 
@@ -66,6 +66,8 @@ export const softmaxOp: Op<Parameters<typeof softmax>> = defineOp({
   formula: 'y = exp(x - max x) / sum exp(x - max x), per row',
   params: [output('y', 'T V'), input('x', 'T V'), size('T'), size('V', 1)],
   reference: softmax,
+  // The exponentials have equal bits, and their sum, which no term takes from, may have another order.
+  fast: { bound: ({ V }) => 2 * sequential(V), magnitude: softmax },
   flops: ({ T, V }) => 24 * T * V,
   gradients: [
     {

@@ -1,6 +1,7 @@
 /**
- * The CUDA backends: every op as a kernel of cuda/, equal to the reference bit for bit. `cuda` runs them on an NVIDIA
- * GPU; `cuda-emulated` runs the very same sources on the processor, thread by thread, to be judged where there is no GPU.
+ * The CUDA backends: every op as a kernel of cuda/. `cuda` runs those that are equal to the reference bit for bit, on an
+ * NVIDIA GPU; `cuda-fast` those that trade bits for speed within the bounds of the catalogue, where there is one. The
+ * emulated ones run the very same sources on the processor, thread by thread, to be judged where there is no GPU.
  *
  * A buffer is an address of device memory. Calls are queued in order (stream.ts), and reading waits for them; so a kernel
  * that fails is heard of at a later call. From then on every call is refused with the same words: what buffers hold is not
@@ -9,7 +10,7 @@
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import { pathOfUrl, runtime } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import type { Backend, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
+import type { Backend, BackendName, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
 import {
   boundsOf,
   checkFreeable,
@@ -26,20 +27,37 @@ import {
 } from '../door.ts'
 import { Device, type DeviceOptions } from './device.ts'
 import { Driver } from './driver.ts'
+import type { KernelSet } from './fast_launch.ts'
 import type { GraphCounts } from './graphs.ts'
 import type { DeviceMemory, Stream } from './stream.ts'
 
 /** A device address. */
 type Place = number
 
+/** The backends of this file: what runs their kernels, and which. */
+const kinds = {
+  cuda: { isEmulated: false, set: 'exact' },
+  'cuda-fast': { isEmulated: false, set: 'fast' },
+  'cuda-emulated': { isEmulated: true, set: 'exact' },
+  'cuda-fast-emulated': { isEmulated: true, set: 'fast' },
+} as const satisfies Partial<Record<BackendName, { isEmulated: boolean; set: KernelSet }>>
+
 /** The names of the backends of this file. */
-export type CudaName = 'cuda' | 'cuda-emulated'
+export type CudaName = keyof typeof kinds
+
+/** The names of the emulated ones. */
+export type EmulatedName = Extract<CudaName, `${string}emulated`>
+
+/** Whether a backend is one of this file. */
+export function isCudaName(name: string): name is CudaName {
+  return Object.hasOwn(kinds, name)
+}
 
 /** Where `npm run build:cuda-emulator` puts its library. */
 const emulatorUrl: URL = new URL('../../../cuda/build/libcuda_emulated.so', import.meta.url)
 
 function openDriver(name: CudaName): Promise<Driver> {
-  if (name === 'cuda') {
+  if (!kinds[name].isEmulated) {
     // What the driver's own installer calls it.
     const library = runtime.system.startsWith('win32') ? 'nvcuda.dll' : 'libcuda.so.1'
     return Driver.open(library, `backend ${name}: expected the NVIDIA driver (${library})`)
@@ -69,9 +87,12 @@ export class CudaBackend implements Backend {
   }
 
   /** The emulator in another library than the one `create` finds. @throws MissingError as `create` does */
-  static async emulatedBy(path: string, options: DeviceOptions = {}): Promise<CudaBackend> {
-    const driver = await Driver.open(path, 'backend cuda-emulated: expected an emulator')
-    return CudaBackend.on(driver, 'cuda-emulated', options)
+  static async emulatedBy(
+    path: string,
+    options: DeviceOptions = {},
+    name: EmulatedName = 'cuda-emulated',
+  ): Promise<CudaBackend> {
+    return CudaBackend.on(await Driver.open(path, `backend ${name}: expected an emulator`), name, options)
   }
 
   /** On the first device of a driver. @throws MissingError as `create` does */
@@ -82,7 +103,7 @@ export class CudaBackend implements Backend {
   private constructor(device: Device, name: CudaName) {
     this.name = name
     this.#device = device
-    this.#ops = openDoor<Place>(this, (op) => device.kernelOf(op))
+    this.#ops = openDoor<Place>(this, (op) => device.kernelOf(op, kinds[name].set))
     device.retain()
   }
 

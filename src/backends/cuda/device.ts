@@ -7,7 +7,8 @@ import { readFile } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { Kernel } from '../door.ts'
 import type { Driver } from './driver.ts'
-import { launchOf, MOST_DYNAMIC_SHARED } from './launch.ts'
+import { kernelIn, type KernelSet } from './fast_launch.ts'
+import { MOST_DYNAMIC_SHARED } from './launch.ts'
 import type { LoadedKernel } from './launch_memory.ts'
 import { Stream } from './stream.ts'
 
@@ -82,17 +83,17 @@ export class Device {
     this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#device)
   }
 
-  /** The kernel of an op, as a function of device addresses and numbers. */
-  kernelOf(name: OpName): Kernel<number> {
+  /** The kernel of an op in a set, as a function of device addresses and numbers. */
+  kernelOf(name: OpName, set: KernelSet): Kernel<number> {
     const row = opRow(name)
-    const launch = launchOf(name)
+    const { symbol, launch } = kernelIn(set, name)
     const at = new Map(row.params.map((param, i) => [param.name, i]))
     let kernel: LoadedKernel | null = null
     return (...args) => {
       const size = (letter: string): number => args[at.get(letter) as number] as number
       const how = launch(size)
       if (how.blocks === 0) return
-      kernel ??= { row, handle: this.#functionOf(`${name}_exact`), id: this.#kernels++ }
+      kernel ??= { row, handle: this.#functionOf(symbol), id: this.#kernels++ }
       this.stream.launch({ kernel, launch: how, args })
     }
   }

@@ -14,11 +14,12 @@ export interface Launch {
 }
 
 /** The value of a size letter of the call. */
-type Size = (letter: string) => number
+export type Size = (letter: string) => number
 
 /** The most threads of a block, MOST_THREADS in cuda/common.cuh. */
 const MOST_THREADS = 256
-const WARP = 32
+/** Threads of a warp. */
+export const WARP = 32
 /** Threads that share one striped sum. */
 const LANES = 16
 /** Outputs of each warp of the int8 products, OUTPUTS in cuda/linear_i8.cu. */
@@ -28,11 +29,12 @@ const OUTPUTS_OF_WARP = 8
 export const MOST_DYNAMIC_SHARED = 65_536
 
 /** Whole warps, as many threads as there is work for. */
-function threadsFor(work: number): number {
+export function threadsFor(work: number): number {
   return Math.min(MOST_THREADS, Math.max(WARP, Math.ceil(work / WARP) * WARP))
 }
 
-const launch = (blocks: number, threads: number, shared = 0): Launch => ({ blocks, threads, shared })
+/** A launch. */
+export const launch = (blocks: number, threads: number, shared = 0): Launch => ({ blocks, threads, shared })
 
 /** A thread for each of `count` numbers. */
 const threadEach = (count: number): Launch => launch(Math.ceil(count / MOST_THREADS), MOST_THREADS)
@@ -41,18 +43,20 @@ const threadEach = (count: number): Launch => launch(Math.ceil(count / MOST_THRE
 const groupEach = (count: number): Launch => launch(Math.ceil(count / (MOST_THREADS / LANES)), MOST_THREADS)
 
 /** A block for each of `count` rows of `width` numbers. */
-const blockEach = (count: number, width: number): Launch => launch(count, threadsFor(width))
+export const blockEach = (count: number, width: number): Launch => launch(count, threadsFor(width))
 
 /** One block, for what has one sum. */
 const oneBlock = (width: number): Launch => blockEach(1, width)
 
-type Rule = (size: Size) => Launch
+/** How an op is launched, from the sizes of a call. */
+export type Rule = (size: Size) => Launch
 
 const embedding: Rule = (of) => threadEach(of('T') * of('D'))
 const linear: Rule = (of) => groupEach(of('T') * of('O'))
 const linearInputMajor: Rule = (of) => threadEach(of('T') * of('O'))
 const transpose: Rule = (of) => threadEach(of('O') * of('I'))
-const copyRows: Rule = (of) => blockEach(of('R'), of('I'))
+/** A block for each row that is copied. */
+export const copyRows: Rule = (of) => blockEach(of('R'), of('I'))
 const numbers: Rule = (of) => threadEach(of('N'))
 const allNumbers: Rule = (of) => oneBlock(of('N'))
 const rowsOf =
@@ -61,7 +65,7 @@ const rowsOf =
     blockEach(of('T'), of(width))
 
 /** A block for each token and head, with `bytes` of shared memory for each position. */
-const queries: Rule = (of) => {
+export const queries: Rule = (of) => {
   const { blocks, threads } = blockEach(of('T') * of('H'), Math.max(of('S'), of('K')))
   return launch(blocks, threads, Float32Array.BYTES_PER_ELEMENT * of('S'))
 }

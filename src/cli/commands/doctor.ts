@@ -33,7 +33,7 @@ export function addDoctor(program: Command, session: Session): void {
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nEnds with exit code 1 if a backend does not work, but for wasm-relaxed where there is no relaxed SIMD, cuda where\nthere is no GPU, and cuda-emulated where nobody built it.\n\nExamples:\n  $ shadowllm doctor\n  $ shadowllm doctor --json',
+      '\nEnds with exit code 1 if a backend does not work, but for wasm-relaxed where there is no relaxed SIMD, cuda and\ncuda-fast where there is no GPU, and the emulated ones where nobody built the emulator.\n\nExamples:\n  $ shadowllm doctor\n  $ shadowllm doctor --json',
     )
     .action(async (flags: { json?: boolean }) => {
       const report = await examine()

@@ -42,8 +42,9 @@ import { formatColumns, formatCount } from '../words.ts'
 const runHelp = `
 Every op of the catalogue is called on seeded cases: each size 0, 1 and odd, then the sizes of OPT-125m, whose time is
 shown; numbers must be those of its definition, bit for bit, or within the bound of its row where the backend may leave
-products unrounded (wasm-relaxed). Then the model: logits, activations, gradients, criteria, masks, logits under a mask and
-greedy tokens, against the reference. Ends with exit code 1 if anything disagrees, and names it.
+products unrounded (wasm-relaxed) or add in another order too (cuda-fast). Then the model: logits, activations, gradients,
+criteria, masks, logits under a mask and greedy tokens, against the reference. Ends with exit code 1 if anything disagrees,
+and names it.
 
 Examples:
   $ shadowllm parity run

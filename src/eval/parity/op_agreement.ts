@@ -1,28 +1,42 @@
 /**
  * How near the numbers of a call must be to those of the op's definition, and how near they are.
  *
- * What is owed is one of three things:
+ * What is owed is one of four things:
  *   row       what the catalogue row says: equal bits, unless it states a bound
  *   relaxed   the same, or what the row allows a backend that leaves products of multiply-adds unrounded (ops/relaxed.ts)
+ *   fast      the same, or what the row allows a backend that also adds in an order of its own
  *   a share   of the largest expected number of an output; 0 asks for equal bits
  */
+import type { BackendName } from '../../backends/backend.ts'
 import { opRow, type OpName } from '../../ops/catalog.ts'
-import { arrayTypes, elementCount, type Numbers, type Op } from '../../ops/op.ts'
+import { arrayTypes, elementCount, type Numbers, type Op, type Relaxed } from '../../ops/op.ts'
 import { ROUNDING, TINY } from '../../ops/relaxed.ts'
 import { arraysOf } from './op_case.ts'
 import { sizesOf, type Values } from './op_call.ts'
 
 /** What a backend is held to. */
-export type Owed = 'row' | 'relaxed' | { readonly share: number }
+export type Owed = 'row' | 'relaxed' | 'fast' | { readonly share: number }
 
-/** Whether a backend owes the bits of the reference; the relaxed one owes the bounds of the catalogue instead. */
-export function owesBits({ name }: { readonly name: string }): boolean {
-  return name !== 'wasm-relaxed'
+/** The backends that owe bounds of the catalogue in place of bits. */
+const bounded: Partial<Record<BackendName, 'relaxed' | 'fast'>> = {
+  'wasm-relaxed': 'relaxed',
+  'cuda-fast': 'fast',
+  'cuda-fast-emulated': 'fast',
+}
+
+/** Whether a backend owes the bits of the reference; the others owe bounds of the catalogue instead. */
+export function owesBits(backend: { readonly name: BackendName }): boolean {
+  return owedBy(backend) === 'row'
 }
 
 /** What a backend of this project owes. */
-export function owedBy(backend: { readonly name: string }): Owed {
-  return owesBits(backend) ? 'row' : 'relaxed'
+export function owedBy({ name }: { readonly name: BackendName }): Owed {
+  return bounded[name] ?? 'row'
+}
+
+/** The bound of an op for who owes this; null if its bits must be equal, or what is owed is no affair of the row. */
+export function boundOf(name: OpName, owed: Owed): Relaxed<readonly never[]> | null {
+  return owed === 'relaxed' || owed === 'fast' ? opRow(name)[owed] : null
 }
 
 /** A number that is not the definition's. */
@@ -75,7 +89,7 @@ export function evaluate(
 
 /**
  * Compares a call's outputs with the expected ones.
- * @param values the arguments of the call, from which relaxed bounds come
+ * @param values the arguments of the call, from which bounds come
  */
 export function compareOutputs(
   name: OpName,
@@ -144,9 +158,9 @@ export function allowancesOf(
   owed: Owed,
 ): Record<string, ArrayLike<number>> {
   if (typeof owed === 'object') return owed.share === 0 ? {} : sharesOf(expected, owed.share)
-  const row = opRow(name)
-  if (owed === 'relaxed' && row.relaxed !== null) return relaxedAllowances(name, values)
-  const { agreement } = row
+  const bound = boundOf(name, owed)
+  if (bound !== null) return boundedAllowances(name, values, bound)
+  const { agreement } = opRow(name)
   if (agreement === 'bitwise') return {}
   return mapOutputs(expected, (numbers) => Float64Array.from(numbers, (x) => agreement.bound * Math.abs(x)))
 }
@@ -167,10 +181,11 @@ function mapOutputs(
 }
 
 /** bound(sizes) * 2^-24 * (magnitude + 2^-102), number by number. */
-function relaxedAllowances(name: OpName, values: Values): Record<string, Float64Array> {
-  const { relaxed } = opRow(name)
-  if (relaxed === null) return {}
-  const { bound, magnitude } = relaxed
+function boundedAllowances(
+  name: OpName,
+  values: Values,
+  { bound, magnitude }: Relaxed<readonly never[]>,
+): Record<string, Float64Array> {
   const magnitudes =
     typeof magnitude === 'function'
       ? evaluate(name, values, magnitude)

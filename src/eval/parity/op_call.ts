@@ -28,13 +28,19 @@ export type Values = Readonly<Record<string, Value>>
 
 /** Where the arrays of a call stand. */
 export interface Placing {
-  /** How many words past an aligned place each array starts; successive arrays start one word further each. */
+  /** How many words past an aligned place the first array starts. */
   readonly offset?: number
+  /** How many words further each of the next arrays starts; default 1. */
+  readonly spread?: number
   /** Whether an output that may be the same buffer as an input is. */
   readonly aliased?: boolean
 }
 
 const guardWords = 4
+
+/** Every array at a multiple of 16 bytes, whatever kind of numbers it holds: where kernels may read several at once. */
+export const aligned: Placing = { offset: 16 - guardWords, spread: 0 }
+
 const guards: Readonly<Record<Dtype, number>> = {
   f32: -1.2345e20,
   i32: -7,
@@ -85,10 +91,13 @@ export function callRaw(
   const scope = new BufferScope(backend)
   try {
     const seats: Seats = new Map()
+    const { spread = 1 } = placing
     let offset = placing.offset ?? 0
     for (const param of row.params)
-      if (param.kind === 'array')
-        seats.set(param.name, seat(scope, param, values[param.name], sizes, offset++))
+      if (param.kind === 'array') {
+        seats.set(param.name, seat(scope, param, values[param.name], sizes, offset))
+        offset += spread
+      }
     if (placing.aliased) aliasOutputs(row, seats)
     const kernel = backend.ops[name] as (...args: (Buffer | number | null)[]) => void
     kernel(

@@ -9,7 +9,7 @@ import type { Backend } from '../../backends/backend.ts'
 import { opRow, type OpName } from '../../ops/catalog.ts'
 import { compareOutputs, evaluate, owedBy } from '../../eval/parity/op_agreement.ts'
 import type { Op, Sizes } from '../../ops/op.ts'
-import { callRaw, sizesOf, type Values } from '../../eval/parity/op_call.ts'
+import { callRaw, sizesOf, type Placing, type Values } from '../../eval/parity/op_call.ts'
 import { Data, type DataKind } from '../../eval/parity/seeded_data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../eval/parity/op_case.ts'
 import { always, forAll, type BackendLaw } from './law.ts'
@@ -22,12 +22,7 @@ const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'wild', 'broken']
 const mostLarge: Readonly<Record<string, number>> = { T: 19, S: 70, C: 90, P: 40, H: 5, K: 70 }
 
 /** @throws Error naming the number in which the backend's call differs most from the reference, by more than it may. */
-export function checkAgreement(
-  backend: Backend,
-  name: OpName,
-  values: Values,
-  placing: { offset: number; aliased: boolean },
-): void {
+export function checkAgreement(backend: Backend, name: OpName, values: Values, placing: Placing): void {
   const expected = evaluate(name, values)
   const actual = callRaw(backend, name, values, placing)
   const { passed, worst } = compareOutputs(name, values, expected, actual, owedBy(backend))
