@@ -7,10 +7,10 @@ import { describe, expect, test } from 'vitest'
 import { bundlePath, makeBundle, readBundle, seal } from '../../scripts/cuda/certify/bundle.ts'
 import { generate } from '../../scripts/cuda/certify/generated.ts'
 import type { ProgramWriter } from '../../scripts/cuda/certify/program.ts'
-import { kernelSets, opsOf } from '../../scripts/cuda/certify/sets.ts'
+import { checkKernels, kernelSets } from '../../scripts/cuda/certify/sets.ts'
 import { buildEmulator, whyNoEmulator, type EmulatorBuild } from '../../scripts/cuda/emulator.ts'
 import { modulePath } from '../../scripts/cuda/module.ts'
-import { opNames } from '../../src/ops/catalog.ts'
+import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
 import { bundleOf, compileLibrary, plainCublas, workshop, type Ended } from './cuda_certify.ts'
 import { runCli } from './run_cli.ts'
 
@@ -27,10 +27,11 @@ describe('the bundle', () => {
     const module = readFileSync(modulePath, 'utf8')
     const text = Buffer.from(readBundle()).toString('latin1')
     const ops = [...text.matchAll(/^op (\w+) b(?:its|ound)$/gm)].map((found) => found[1])
-    expect(ops).toEqual(kernelSets.flatMap((set) => opsOf(set, module)))
+    expect(ops).toEqual(kernelSets.flatMap((set) => set.ops))
+    expect(() => checkKernels(module)).not.toThrow()
     expect(ops).toEqual(expect.arrayContaining([...opNames]))
     const stray = `${module}.visible .entry add_odd(\n)\n`
-    expect(() => opsOf(kernelSets[0], stray)).toThrow('expected kernels of a known set, got add_odd')
+    expect(() => checkKernels(stray)).toThrow('expected kernels of a known set, got add_odd')
   })
 
   test('is small enough to be kept', () => {
@@ -79,6 +80,25 @@ describe.skipIf(missing !== null)(
       const verdict = await runCli(['parity', 'verify-certificate', file])
       expect(verdict).toMatchObject({ code: 0, stderr: '' })
       expect(verdict.stdout).toMatch(/^covers +53 of 53 ops and a model$/m)
+    })
+
+    test('fast kernels are within their bounds, which are theirs to say', async () => {
+      const file = fresh('.json')
+      const ended = certify('--set', 'fast', '--certificate', file, '--shapes', fresh('.json'))
+      expect(ended, ended.stdout).toMatchObject({ code: 0, stderr: '' })
+      const said: unknown = JSON.parse(readFileSync(file, 'utf8'))
+      expect(said).toMatchObject({
+        emulated: true,
+        model: null,
+        provenance: { backend: 'cuda-fast-emulated' },
+      })
+      const { ops } = said as { ops: { op: OpName; owes: string; compared: number }[] }
+      expect(ops.map(({ op }) => op)).toEqual(kernelSets[1].ops)
+      for (const { op, owes, compared } of ops) {
+        expect(owes, op).toBe(opRow(op).fast === null ? 'bits' : 'bound')
+        expect(compared, op).toBeGreaterThan(10)
+      }
+      expect(await runCli(['parity', 'verify-certificate', file])).toMatchObject({ code: 0, stderr: '' })
     })
 
     test('shapes are timed every way, and their results held together', () => {

@@ -15,7 +15,7 @@ import { root } from '../sources.ts'
 import { addCases } from './cases.ts'
 import { addModel } from './model.ts'
 import { ProgramWriter } from './program.ts'
-import { kernelSets, opsOf } from './sets.ts'
+import { checkKernels, kernelSets } from './sets.ts'
 import { addShapes } from './shapes.ts'
 
 /** The committed bundle, compressed. */
@@ -29,12 +29,12 @@ const NO_HASH = '0'.repeat(64)
 /** Makes the bundle for a module. */
 export async function makeBundle(module: string = readFileSync(modulePath, 'utf8')): Promise<Uint8Array> {
   const program = new ProgramWriter()
+  checkKernels(module)
   for (const set of kernelSets) {
-    const ops = opsOf(set, module)
-    if (ops.length === 0) continue
     program.line('set', set.ending, set.backend, set.emulated)
-    for (const op of ops) addCases(program, set, op)
-    await addModel(program, set)
+    for (const op of set.ops) addCases(program, set, op)
+    // What the host reads of a model decides what it launches next: that holds where all numbers are known.
+    if (set.owed === 'row') await addModel(program, set)
     addShapes(program, set)
   }
   return encodeBundle(program, module)

@@ -5,7 +5,8 @@
  * have the sizes of OPT-125m: what they are given follows from a seed, what they must give is a hash.
  */
 import { createHash } from 'node:crypto'
-import { evaluate, allowancesOf } from '../../../src/eval/parity/op_agreement.ts'
+import { allowancesOf, boundOf, evaluate } from '../../../src/eval/parity/op_agreement.ts'
+import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
 import { withOneNaN } from '../../../src/eval/parity/op_files.ts'
 import { sizesOf, type Value, type Values } from '../../../src/eval/parity/op_call.ts'
 import { casesOf, usualCallsOf, type OpCall, type OpCase } from '../../../src/eval/parity/op_suite.ts'
@@ -23,13 +24,13 @@ import type { Argument, Fill, ProgramWriter } from './program.ts'
 import type { KernelSet } from './sets.ts'
 
 /** Bytes that the small cases of an op may take of a bundle. */
-const MOST_BYTES = 6000
+const MOST_BYTES = 5000
 /** A step through the small cases that meets every size and letter early. */
 const STRIDE = 7
 
 /** The cases of an op by one set of kernels. The last, the largest, is the one whose time is taken. */
 export function addCases(program: ProgramWriter, set: KernelSet, op: OpName): void {
-  const isBound = set.owed === 'relaxed' && opRow(op).relaxed !== null
+  const isBound = boundOf(op, set.owed) !== null
   program.line('op', op, isBound ? 'bound' : 'bits')
   for (const one of smallCases(op)) addCase(program, set, one, isBound)
   // Where a bound is owed it must be known number by number, which a hash is not.
@@ -154,9 +155,10 @@ function addLaunch(program: ProgramWriter, set: KernelSet, { op, values, aliased
     if (values[name] === null) return null
     return { buffer: aliased ? sharedWith(row, values, name) : name, start: 0 }
   })
+  const { symbol, launch } = kernelIn(set.ending, op)
   program.launch(
-    `${op}_${set.ending}`,
-    set.launchOf(op)((letter) => sizes[letter]),
+    symbol,
+    launch((letter) => sizes[letter]),
     args,
   )
 }

@@ -3,6 +3,7 @@
  * there are, what is put into them, which kernels run, and what must be read of them.
  */
 import type { Backend, Buffer as BackendBuffer, Ops, ThreadReport } from '../../../src/backends/backend.ts'
+import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
 import {
   boundsOf,
   checkFreeable,
@@ -121,13 +122,14 @@ export class RecordingBackend implements Backend {
   #run(op: OpName, args: readonly (Recorded | number | null)[]): void {
     const row = opRow(op)
     const at = new Map(row.params.map(({ name }, i) => [name, i]))
-    const launch = this.#set.launchOf(op)((letter) => args[at.get(letter) as number] as number)
+    const { symbol, launch } = kernelIn(this.#set.ending, op)
+    const how = launch((letter) => args[at.get(letter) as number] as number)
     const said = row.params.map(({ kind }, i): Argument => {
       const value = args[i]
       if (typeof value !== 'number') return value
       return kind === 'size' ? { size: value } : { scalar: value }
     })
-    this.#program.launch(`${op}_${this.#set.ending}`, launch, said)
+    this.#program.launch(symbol, how, said)
     const numbers = args.map((value) => (typeof value === 'object' && value ? value.numbers : value))
     row.reference(...(numbers as never[]))
   }

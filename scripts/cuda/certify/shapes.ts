@@ -10,6 +10,7 @@
  * Weights are there several times, read one after the other as those of layers are, so that no cache holds them. What is
  * packed must give the numbers of what is gathered, bit for bit, and some numbers of dense are computed again by the host.
  */
+import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
 import { architectureByName } from '../../../src/eval/cost/architectures.ts'
 import { opRow, type OpName } from '../../../src/ops/catalog.ts'
 import type { Dtype } from '../../../src/ops/op.ts'
@@ -75,7 +76,8 @@ function launch(program: ProgramWriter, set: KernelSet, op: OpName, args: readon
     const value = args[params.findIndex(({ name }) => name === letter)]
     return value !== null && 'size' in value ? value.size : 0
   }
-  program.launch(`${op}_${set.ending}`, set.launchOf(op)(sizeOf), args)
+  const { symbol, launch: launchFor } = kernelIn(set.ending, op)
+  program.launch(symbol, launchFor(sizeOf), args)
 }
 
 /** A half of the feed-forward network: fc1 is `linear`, fc2 is `linear_input_major`; neurons are rows in both. */
