@@ -209,7 +209,7 @@ describe.skipIf(missing !== null)(
         },
         unit: 'softmax.cu',
         op: 'softmax',
-        says: /^failed: softmax: cuLaunchKernel: expected CUDA_SUCCESS, got CUDA_ERROR_LAUNCH_FAILED/m,
+        says: /^failed: softmax: cuStreamSynchronize: expected CUDA_SUCCESS, got CUDA_ERROR_LAUNCH_FAILED/m,
       },
     ] as const)('$bug: found, and $op named', async ({ plant, op, says, ...more }) => {
       const { unit = plant.file } = more as { readonly unit?: string }
