@@ -4,7 +4,7 @@
  */
 import { relative } from 'node:path'
 import { bundlePath, writeBundle } from './cuda/certify/bundle.ts'
-import { root } from './cuda/sources.ts'
+import { root } from './sources.ts'
 
 const { bytes, packed } = await writeBundle()
 process.stdout.write(`${relative(root, bundlePath)}: ${bytes} bytes, ${packed} compressed\n`)

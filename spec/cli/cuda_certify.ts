@@ -11,8 +11,8 @@ import { encodeBundle, readBundle } from '../../scripts/cuda/certify/bundle.ts'
 import { ProgramWriter } from '../../scripts/cuda/certify/program.ts'
 import { emulatorPath, whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import { modulePath } from '../../scripts/cuda/module.ts'
-import { root } from '../../scripts/cuda/sources.ts'
-import { compile } from '../../scripts/cuda/tool.ts'
+import { root } from '../../scripts/sources.ts'
+import { compile } from '../../scripts/tool.ts'
 
 /** How a program ended, and what it said. */
 export interface Ended {

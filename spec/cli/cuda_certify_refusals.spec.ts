@@ -7,8 +7,8 @@ import { describe, expect, test } from 'vitest'
 import { readBundle, seal } from '../../scripts/cuda/certify/bundle.ts'
 import { buildEmulator, whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import { modulePath } from '../../scripts/cuda/module.ts'
-import { root } from '../../scripts/cuda/sources.ts'
-import { compile } from '../../scripts/cuda/tool.ts'
+import { root } from '../../scripts/sources.ts'
+import { compile } from '../../scripts/tool.ts'
 import { runSeed } from '../harness/seed.ts'
 import {
   bundleOf,

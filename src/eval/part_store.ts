@@ -24,6 +24,7 @@ import {
   rename,
   sha256,
   sha256File,
+  systemRefusal,
   temporaryName,
   writeFileAtomic,
 } from '../platform/platform.ts'
@@ -213,11 +214,11 @@ export async function asCache<T>(path: string, action: () => T | Promise<T>): Pr
   try {
     return await action()
   } catch (cause) {
-    const { code, syscall } = cause as NodeJS.ErrnoException
-    if (cause instanceof ShadowError || syscall === undefined) throw cause
+    const refusal = systemRefusal(cause)
+    if (cause instanceof ShadowError || refusal === null) throw cause
     throw new ShadowError(
       'CACHE',
-      `${path}: expected a cache that can be read and written, got ${code}; XDG_CACHE_HOME names another place`,
+      `${path}: expected a cache that can be read and written, got ${refusal}; XDG_CACHE_HOME names another place`,
       5,
       { cause },
     )

@@ -19,7 +19,7 @@ import { findRows, findTrainRows, readRows } from '../../eval/tasks/find_rows.ts
 import { taskByName, tasks } from '../../eval/tasks/index.ts'
 import { readDocuments } from '../../eval/texts.ts'
 import { readMask } from '../../masks/mask_file.ts'
-import { fileNameOf } from '../../platform/platform.ts'
+import { fileNameOf, systemRefusal } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { ShadowError, UsageError } from '../../tensor/errors.ts'
 import { isAbort } from '../failure.ts'
@@ -248,9 +248,9 @@ async function rowsOf(task: string, { data = '', rows }: CalibrateFlags): Promis
 
 /** The system's refusal to write, in our words. */
 function putIntoWords(error: unknown, path: string): unknown {
-  const { code, syscall } = error as NodeJS.ErrnoException
-  if (error instanceof ShadowError || syscall === undefined) return error
-  const message = `${path}: expected a folder that can be written into, got ${code}`
+  const refusal = systemRefusal(error)
+  if (error instanceof ShadowError || refusal === null) return error
+  const message = `${path}: expected a folder that can be written into, got ${refusal}`
   return new UsageError('OUTPUT', message, { cause: error })
 }
 

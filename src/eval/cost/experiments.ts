@@ -296,7 +296,7 @@ async function countedProvenance(
   const named = models.map((model) => ({ name: model.name, text: JSON.stringify(model) }))
   const whose = models.length > 3 ? `${models.length} models` : models.map(({ name }) => name).join(', ')
   return makeProvenance({
-    backend: 'wasm',
+    backend: { name: 'wasm' },
     model: { name: `the sizes of ${whose}`, hash: await hashTexts(named) },
     data: { name: 'none', hash: await hashTexts([]) },
     seed: 0,

@@ -305,7 +305,7 @@ export class Lab {
   provenance(seed: number): Promise<Provenance> {
     const { model, modelName, modelOrigin, argv = [] } = this.options
     return makeProvenance({
-      backend: model.backend.name,
+      backend: model.backend,
       model: modelSource(modelName, this.modelHash, modelOrigin),
       data: { name: this.#dataName, hash: this.dataHash },
       seed,
