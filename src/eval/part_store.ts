@@ -78,6 +78,12 @@ export class PartStore {
     return entry.value as T
   }
 
+  /** The value that is stored; null if there is none, or not what was written. @throws as `json` */
+  async stored<T>(description: PartDescription): Promise<T | null> {
+    const path = joinPath(this.path, `${await partKey(description)}.json`)
+    return ((await readEntry(path, description))?.value as T | undefined) ?? null
+  }
+
   /**
    * Files: a folder that holds exactly what `fill` wrote into it, plain files without folders. Leave them as they are.
    * @param fill is given an empty folder

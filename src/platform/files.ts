@@ -93,12 +93,24 @@ function openBlob(blob: Blob): RangedFile {
 export async function fileKind(location: Location): Promise<FileKind> {
   const mounted = mountedKind(location)
   if (mounted) return mounted
+  // A page has no disk for anything to stand on.
+  if (hostProcess === null) return 'missing'
   try {
     const found = await builtin('node:fs').promises.stat(location)
     return found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other'
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return 'missing'
+    throw error
+  }
+}
+
+/** How long ago a file was changed, in milliseconds; null if there is none. */
+export async function fileAge(location: Location): Promise<number | null> {
+  try {
+    return Date.now() - (await builtin('node:fs').promises.stat(location)).mtimeMs
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
   }
 }

@@ -289,7 +289,8 @@ function costCommand(
 }
 
 /** Nothing is loaded: the sizes are the model, and there is no data. */
-async function countedProvenance(
+/** Where numbers come from that are counted from sizes. */
+export async function countedProvenance(
   { argv = [] }: CostCommand,
   models: readonly Architecture[],
 ): Promise<Provenance> {
