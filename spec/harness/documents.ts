@@ -74,6 +74,13 @@ export function examplesOf({ path, text }: Source): Example[] {
   })
 }
 
+/** A whole program as an example; what it must print stands in the comment after the line `// prints` at its end. */
+export function exampleOfProgram({ path, text }: Source): Example {
+  const printed = /^\/\/ prints\n((?:\/\/ .*\n)+)$/m.exec(text)?.[1]
+  const output = printed?.replace(/^\/\/ /gm, '') ?? null
+  return { at: `${path}:1`, language: 'ts', code: text, run: true, output }
+}
+
 /** The examples in the docstrings of a module: the blocks under each `@example`. */
 export function examplesInDocstrings(module: Module): Example[] {
   return docstringExamples(module).flatMap(({ text, comment }) =>
