@@ -200,6 +200,19 @@ describe('the law book has no dead row', () => {
     expect(row(here, `${here} "the law book has no dead row"`)).toEqual([])
   })
 
+  test('in a table of more columns too; other tables say nothing of laws', () => {
+    const table = (header: string, cells: string): string[] =>
+      documents.deadRows(page(header, '|---|---|---|---|', cells), read)
+    const gone = `| The paper. | Words. | \`src/gone.ts\` | ${here} |`
+    expect(table('| paper | statement | code | law |', gone)).toEqual([
+      'page.md:3: src/gone.ts does not exist',
+    ])
+    expect(table('| paper | statement | code | proof |', gone)).toEqual([])
+    expect(table('| paper | statement | code | law |', '| a | b |')).toEqual([
+      'page.md:3: expected 4 cells, got 2',
+    ])
+  })
+
   test.each([
     ['code that is gone', '`src/gone.ts`', here, 'src/gone.ts does not exist'],
     ['a law that is gone', here, '`spec/gone.spec.ts`', 'spec/gone.spec.ts does not exist'],
