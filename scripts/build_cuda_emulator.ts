@@ -5,7 +5,7 @@
  */
 import { relative } from 'node:path'
 import { buildEmulator, emulatorPath } from './cuda/emulator.ts'
-import { root } from './cuda/sources.ts'
+import { root } from './sources.ts'
 
 const asan = process.argv.includes('--asan')
 const output = emulatorPath(asan)

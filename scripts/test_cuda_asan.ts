@@ -1,19 +1,20 @@
 /**
- * `npm run test:cuda-asan`: the laws of the ops over the CUDA kernels, emulated with the address sanitizer watching: it
- * stops at the first number read or written outside a buffer. Arguments go to vitest in place of these chapters.
+ * `npm run test:cuda-asan`: the laws of the ops, and those of streams and graphs, over the CUDA kernels, emulated with the
+ * address sanitizer watching: it stops at the first number read or written outside a buffer. Arguments go to vitest in
+ * place of these chapters.
  */
 import { spawn } from 'node:child_process'
 import { buildEmulator, emulatorPath } from './cuda/emulator.ts'
 import { sanitizerLibrary } from './cuda/sanitizer.ts'
-import { root } from './cuda/sources.ts'
+import { root } from './sources.ts'
 
 const { missing, environment } = await sanitizerLibrary()
 if (missing !== null) throw new Error(`address sanitizer: expected g++ with libasan.so, got none: ${missing}`)
 const output = emulatorPath(true)
 await buildEmulator({ output, asan: true })
 const given = process.argv.slice(2)
-const chapters = ['spec/ops', 'spec/backends/cuda_blocks.spec.ts', 'spec/backends/cuda_fast.spec.ts']
-const files = given.length > 0 ? given : chapters
+const chapters = ['blocks', 'fast', 'graphs', 'stream'].map((name) => `spec/backends/cuda_${name}.spec.ts`)
+const files = given.length > 0 ? given : ['spec/ops', ...chapters]
 // Watched memory is several times as slow.
 const options = ['--testTimeout=600000', '-t', 'cuda-(fast-)?emulated']
 const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...files, ...options], {

@@ -14,9 +14,10 @@ import {
 import { dirname, join } from 'node:path'
 import { kernelIn, type KernelSet } from '../../src/backends/cuda/fast_launch.ts'
 import type { OpName } from '../../src/ops/catalog.ts'
+import { hashOf, root, type Plant, type Sources } from '../sources.ts'
+import { compile, whyMissing } from '../tool.ts'
 import { kernelNames } from './module.ts'
-import { hashOf, kernelsHash, readSources, root, type Plant, type Sources } from './sources.ts'
-import { compile, whyMissing } from './tool.ts'
+import { kernelsHash, readSources } from './sources.ts'
 
 const buildFolder = join(root, 'cuda/build')
 

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
 import { opNames } from '../../src/ops/catalog.ts'
-import { kernelsHash, root } from './sources.ts'
-import { compile } from './tool.ts'
+import { root } from '../sources.ts'
+import { compile } from '../tool.ts'
+import { kernelsHash } from './sources.ts'
 
 /** The committed module, and the file that says what it is. */
 export const modulePath: string = join(root, 'src/backends/cuda/kernels.ptx')

@@ -3,8 +3,8 @@
  */
 import { isAbsolute } from 'node:path'
 import { whyNoEmulator } from './emulator.ts'
-import { root } from './sources.ts'
-import { compile } from './tool.ts'
+import { root } from '../sources.ts'
+import { compile } from '../tool.ts'
 
 /**
  * The environment that brings the sanitizer's library into a process before anything else; why there is none, or null.

@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
 import { buildEmulator } from '../../scripts/cuda/emulator.ts'
 import { sanitizerLibrary } from '../../scripts/cuda/sanitizer.ts'
-import { root, type Plant } from '../../scripts/cuda/sources.ts'
+import { root, type Plant } from '../../scripts/sources.ts'
 
 const library = await sanitizerLibrary()
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-asan-'))

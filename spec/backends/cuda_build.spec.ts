@@ -16,8 +16,9 @@ import {
   usageOn,
   usageTable,
 } from '../../scripts/cuda/module.ts'
-import { hashOf, kernelsHash, readSources, root } from '../../scripts/cuda/sources.ts'
-import { whyMissing } from '../../scripts/cuda/tool.ts'
+import { kernelsHash, readSources } from '../../scripts/cuda/sources.ts'
+import { hashOf, root } from '../../scripts/sources.ts'
+import { whyMissing } from '../../scripts/tool.ts'
 import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
 import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
 import type { Op } from '../../src/ops/op.ts'

@@ -73,7 +73,8 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'rows of one slot that race for it',
-    file: 'copy_rows.cu',
+    file: 'copy_rows.cuh',
+    unit: 'copy_rows.cu',
     from: 'if (block_total(later) > 0) return;',
     to: '',
     ops: ['copy_rows'],

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
-import type { Plant } from '../../scripts/cuda/sources.ts'
+import type { Plant } from '../../scripts/sources.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import type { EmulatedName } from '../../src/backends/cuda/cuda_backend.ts'
 import type { KernelSet } from '../../src/backends/cuda/fast_launch.ts'

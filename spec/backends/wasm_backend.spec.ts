@@ -101,12 +101,12 @@ describe('without SIMD', () => {
     expect(probeWasm()).toMatchObject({ simd: false, relaxedSimd: false })
   })
 
-  test.each([false, true])(
-    'the backend is missing: exit code 4, no fallback; relaxed: %s',
-    async (relaxed) => {
+  test.each(['wasm', 'wasm-relaxed', 'wasm-rust'] as const)(
+    '%s is missing: exit code 4, no fallback',
+    async (build) => {
       vi.spyOn(WebAssembly, 'validate').mockReturnValue(false)
       const missing = { code: 'BACKEND_MISSING', exitCode: 4 }
-      await expect(WasmBackend.create({ relaxed })).rejects.toMatchObject(missing)
+      await expect(WasmBackend.create({ build })).rejects.toMatchObject(missing)
     },
   )
 
@@ -116,6 +116,8 @@ describe('without SIMD', () => {
       (bytes) => !Buffer.from(bytes as Uint8Array).includes(relaxedSwizzle),
     )
     ;(await WasmBackend.create()).dispose()
-    await expect(WasmBackend.create({ relaxed: true })).rejects.toMatchObject({ code: 'BACKEND_MISSING' })
+    await expect(WasmBackend.create({ build: 'wasm-relaxed' })).rejects.toMatchObject({
+      code: 'BACKEND_MISSING',
+    })
   })
 })

@@ -1,4 +1,4 @@
-/** The laws of wasm_block_laws.ts hold for the committed kernels, of the strict build and of the relaxed one. */
+/** The laws of wasm_block_laws.ts hold for the committed kernels: of the strict build, of the relaxed one, and of Rust. */
 import { afterEach, describe, expect, test } from 'vitest'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import fc from 'fast-check'
@@ -15,13 +15,16 @@ import {
   type Product,
 } from './wasm_block_laws.ts'
 
-const strict = await WasmBackend.create()
-const relaxed = await WasmBackend.create({ relaxed: true })
+const backends = await Promise.all(
+  (['wasm', 'wasm-relaxed', 'wasm-rust'] as const).map((build) => WasmBackend.create({ build })),
+)
 const names = Object.keys(products) as Product[]
 
-afterEach(() => expect(strict.liveBuffers + relaxed.liveBuffers, 'buffers left behind').toBe(0))
+afterEach(() => {
+  for (const { name, liveBuffers } of backends) expect(liveBuffers, `buffers left behind in ${name}`).toBe(0)
+})
 
-describe.each([strict, relaxed])('$name', (backend) => {
+describe.each(backends)('$name', (backend) => {
   describe.each(names)('%s', (name) => {
     law(
       `${backend.name} ${name}: sizes at the edge of a block`,

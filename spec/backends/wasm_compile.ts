@@ -4,17 +4,7 @@
 import asc from 'assemblyscript/asc'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-
-/** The checkout. */
-export const root: string = fileURLToPath(new URL('../..', import.meta.url))
-
-/** Replaces the one place where `from` stands in assembly/<file>. */
-export interface Plant {
-  readonly file: string
-  readonly from: string
-  readonly to: string
-}
+import { root, type Plant } from '../../scripts/sources.ts'
 
 /** The builds of asconfig.json, and the module each is committed as. */
 export const builds = { release: 'kernels.wasm', relaxed: 'kernels_relaxed.wasm' } as const

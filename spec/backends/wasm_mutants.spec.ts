@@ -3,49 +3,12 @@
  * found by a law of its backend.
  */
 import { describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
-import { agreementLaws } from '../../src/verify/ops/agreement.ts'
-import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { narrowsToF16 } from '../../src/verify/ops/stored_weights.ts'
-import { verdict } from '../harness/mutate.ts'
 import { runSeed } from '../harness/seed.ts'
-import {
-  atAnEdge,
-  longHeads,
-  longRows,
-  manyQueries,
-  pastEveryBlock,
-  type Attention,
-} from './wasm_block_laws.ts'
-import { compileKernels, type Plant } from './wasm_compile.ts'
-
-interface Mutant extends Plant {
-  readonly bug: string
-  /** The law that finds it: throws. */
-  readonly law: (backend: Backend) => void | Promise<void>
-}
-
-/** A law of every backend. */
-function common(law: BackendLaw): Mutant['law'] {
-  return async (backend) => {
-    const why = await verdict(law, backend)
-    if (why !== null) throw new Error(why)
-  }
-}
-
-/** Every small size of an op. */
-function smallSizes(name: OpName): Mutant['law'] {
-  return common(agreementLaws(name)[0])
-}
-
-/** Many queries, at the edges of blocks, tiles and streams. */
-function edgesOf(name: Attention): Mutant['law'] {
-  return (backend) => {
-    for (let seed = 0; seed < 40; seed++) manyQueries(backend, name, seed)
-  }
-}
+import { atAnEdge, longHeads, longRows, pastEveryBlock } from './wasm_block_laws.ts'
+import { compileKernels } from './wasm_compile.ts'
+import { common, edgesOf, smallSizes, type Mutant } from './wasm_mutant_laws.ts'
 
 const mutants: Mutant[] = [
   {
@@ -288,7 +251,7 @@ describe.each([
   })
 
   test('without a bug the same laws pass', async () => {
-    const backend = await WasmBackend.create({ relaxed: build === 'relaxed' })
+    const backend = await WasmBackend.create({ build: name })
     for (const { law } of mutants) await law(backend)
     backend.dispose()
   })

@@ -2,10 +2,9 @@
  * Several instances of the kernels may work over one memory, each in a scratch of its own: an instance writes nothing
  * below where its scratch begins and nothing past its end, whatever it computes.
  */
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { PAGE, startAlone } from '../../src/backends/wasm/engine.ts'
+import { binaries } from '../../src/backends/wasm/binaries.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { opNames, opRow } from '../../src/ops/catalog.ts'
@@ -13,9 +12,7 @@ import { Data } from '../harness/data.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
 import { fitSizes, lettersOf, makeValues } from '../harness/op_case.ts'
 import { runSeed } from '../harness/seed.ts'
-import { compileKernels, root } from './wasm_compile.ts'
-
-const committed = new WebAssembly.Module(await readFile(join(root, 'src/backends/wasm/kernels.wasm')))
+import { compileKernels } from './wasm_compile.ts'
 
 /** Bytes in front of the scratch that nobody may touch: more than a scratch, so that no piece of it fits in twice. */
 const GUARD = 2 ** 22
@@ -43,7 +40,10 @@ function staysInItsScratch(module: WebAssembly.Module): void {
   for (const guard of guards()) expect(guard.findIndex((byte) => byte !== FILL)).toBe(-1)
 }
 
-test('an instance works in its own scratch and nowhere else', () => staysInItsScratch(committed))
+test.each(['wasm', 'wasm-rust'] as const)(
+  'an instance of %s works in its own scratch and nowhere else',
+  async (build) => staysInItsScratch(await WebAssembly.compile(await binaries[build]())),
+)
 
 test.each(['PACKED_RIGHT', 'WEIGHTS', 'BYTE_COUNTS'])(
   'a mutant with %s where another thread has them: killed',

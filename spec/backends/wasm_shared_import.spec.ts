@@ -3,17 +3,13 @@
  * and what runs over the shared memory are the same kernels.
  */
 import fc from 'fast-check'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { binaries } from '../../src/backends/wasm/binaries.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { withSharedMemory } from '../../src/backends/wasm/shared_import.ts'
 import { checkLaw, law } from '../harness/seed.ts'
-import { root } from './wasm_compile.ts'
 
 type Share = (binary: Uint8Array) => Uint8Array<ArrayBuffer>
-
-const committed = await readFile(join(root, 'src/backends/wasm/kernels.wasm'))
 
 const plainMemory = (): WebAssembly.Memory => new WebAssembly.Memory({ initial: 64, maximum: 65536 })
 const sharedMemory = (): WebAssembly.Memory =>
@@ -92,7 +88,8 @@ test('a mutant that takes the first import for the memory: killed', async () => 
   await expect(check).rejects.toThrow('Counterexample')
 })
 
-test('the committed kernels want a plain memory, and after the change a shared one', () => {
+test.each(['wasm', 'wasm-rust'] as const)('%s: plain, and after the change shared', async (build) => {
+  const committed = await binaries[build]()
   const plain = new WebAssembly.Module(committed)
   const shared = new WebAssembly.Module(withSharedMemory(committed))
   expect(() => instantiate(plain, sharedMemory(), 0)).toThrow(WebAssembly.LinkError)

@@ -2,11 +2,10 @@
  * Threads that share calls for real: the bits are those of one thread, memory may grow under them, a thread that fails is
  * noticed, and where there cannot be threads that is said.
  */
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
+import { binaries } from '../../src/backends/wasm/binaries.ts'
 import { makeMemory, PAGE, startAlone } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { JobBoard, type Job } from '../../src/backends/wasm/job_board.ts'
@@ -17,10 +16,10 @@ import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
 import { runSeed } from '../harness/seed.ts'
-import { root } from './wasm_compile.ts'
 
-const binary = await readFile(join(root, 'src/backends/wasm/kernels.wasm'))
+const binary = await binaries.wasm()
 const module = new WebAssembly.Module(withSharedMemory(binary))
+const rust = new WebAssembly.Module(withSharedMemory(await binaries['wasm-rust']()))
 
 const ended: { dispose?(): void; end?(): void }[] = []
 afterEach(() => {
@@ -41,14 +40,18 @@ class Bench {
   readonly #place: number
   readonly expected: Float32Array
 
-  constructor(given: Partial<PoolSetup> = {}, makeBoard?: (memory: SharedArrayBuffer) => JobBoard) {
+  constructor(
+    given: Partial<PoolSetup> = {},
+    makeBoard?: (memory: SharedArrayBuffer) => JobBoard,
+    own = module,
+  ) {
     this.#memory.grow(Math.ceil((4 * (T * O + T * I + O * I)) / PAGE))
-    const { kernels, scratchSize } = instantiate(module, this.#memory, 0)
+    const { kernels, scratchSize } = instantiate(own, this.#memory, 0)
     this.#kernels = kernels
     this.#names = Object.keys(kernels)
     this.#place = 2 * scratchSize
     const setup = {
-      module,
+      module: own,
       memory: this.#memory,
       scratchStarts: [scratchSize],
       kernels: this.#names,
@@ -96,8 +99,11 @@ async function until(happens: () => boolean, multiply: () => void): Promise<void
   expect(happens(), 'it happened').toBe(true)
 }
 
-test('parts that helpers compute have the bits of the whole', async () => {
-  const bench = new Bench()
+test.each([
+  ['AssemblyScript', module],
+  ['Rust', rust],
+])('parts that helpers compute have the bits of the whole, in %s', async (_, own) => {
+  const bench = new Bench({}, undefined, own)
   await bench.pool.ready
   expect(bench.pool.helpers).toBe(1)
   await until(

@@ -11,6 +11,7 @@ import type { Session } from '../../src/cli/session.ts'
 import { describeFailure } from '../../src/cli/failure.ts'
 import type { BenchRow } from '../../src/eval/bench/rows.ts'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
+import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import { runCli, tinyFolder } from './run_cli.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-bench-'))
@@ -46,6 +47,8 @@ async function run(
     return { printed, failure }
   }
 }
+
+const noEmulator = await whyNoEmulator()
 
 const tiny = ['-m', tinyFolder, '--test', 'pp3,tg2@4', '--rounds', '2', '--sparsity', '0.5']
 
@@ -83,6 +86,7 @@ describe('bench', () => {
       shareOfIdeal: expect.any(Number),
       predictorShare: expect.any(Number),
       packingShare: expect.any(Number),
+      deviceMilliseconds: null,
       bytesPerToken: expect.any(Number),
       bandwidthFraction: expect.any(Number),
     })
@@ -148,6 +152,35 @@ describe('bench', () => {
     ])
   })
 
+  describe.skipIf(noEmulator !== null)(
+    `on an emulated device${noEmulator === null ? '' : `, which needs g++: ${noEmulator}`}`,
+    () => {
+      const emulated = [...tiny, '--backend', 'cuda-emulated', '--planner', 'dense']
+
+      test('shows its time beside the wall’s, and whose that is', async () => {
+        const { printed, failure } = await run(emulated)
+        expect(failure).toBe(null)
+        expect(printed).toMatch(/ device \(ms per token\) /)
+        expect(printed).toMatch(
+          /^Device: emulated on this processor, .*; launches that come again as graphs\.$/m,
+        )
+      })
+
+      test('--no-graphs says so; the time of the device is no more than the wall’s', async () => {
+        const { printed } = await run([...emulated, '--no-graphs'])
+        expect(printed).toMatch(/; every launch by itself\.$/m)
+        const { rows, provenance } = JSON.parse(
+          (await run([...emulated, '--no-graphs', '--json'])).printed,
+        ) as Printed
+        for (const { deviceMilliseconds, samples } of rows) {
+          expect(deviceMilliseconds).toBeGreaterThan(0)
+          expect(deviceMilliseconds).toBeLessThanOrEqual(1000 / Math.min(...samples))
+        }
+        expect(provenance).toMatchObject({ device: expect.stringMatching(/^emulated on this processor, /) })
+      })
+    },
+  )
+
   test('--profile adds a table for every arm', async () => {
     const { printed, failure } = await run([...tiny, '--profile'])
     expect(failure).toBe(null)
@@ -189,6 +222,7 @@ describe('bench refuses', () => {
     [['--storage', 'f64'], 'STORAGE', 2, 'expected names of f32, bf16, f16, int8'],
     [['--threads', '0'], 'VALUE', 2, '--threads: expected auto or a whole number'],
     [['--threads', '2', '--backend', 'reference'], 'THREADS', 2, 'expected 1 with the reference backend'],
+    [['--no-graphs'], 'FLAGS', 2, '--no-graphs: expected a CUDA backend, got wasm'],
     [['--rounds', '0'], 'VALUE', 2, '--rounds: expected a whole number'],
     [['-m', join(folder, 'none')], 'MODEL_MISSING', 3, 'none'],
     [['-m', 'nobody/nothing', '--offline'], 'HUB_OFFLINE', 5, 'nobody/nothing'],

@@ -141,10 +141,19 @@ describe.concurrent('doctor', () => {
   test('says that every backend works here, or that what it needs is not here', async () => {
     const report = await runJson('doctor')
     expect(report).toMatchObject({ runtime: { name: expect.any(String) }, wasm: { simd: true } })
-    const states = report.backends as { name: BackendName; works: boolean; absent: boolean; reason: string }[]
+    const states = report.backends as {
+      name: BackendName
+      works: boolean
+      device: string | null
+      absent: boolean
+      reason: string
+    }[]
     expect(states.map(({ name }) => name)).toEqual(backendNames)
-    for (const { name, works, absent, reason } of states) {
+    for (const { name, works, device, absent, reason } of states) {
       expect(works || (absent && !portableNames.includes(name)), `${name}: ${reason}`).toBe(true)
+      if (works && name.startsWith('cuda'))
+        expect(device).toMatch(/, compute capability \d+\.\d, driver for CUDA \d+\.\d$/)
+      else expect(device).toBeNull()
       if (absent) expect(reason).toMatch(/^backend [a-z-]+: expected .*, got none/)
     }
   })

@@ -6,42 +6,9 @@
  */
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { input, names, number, share, shares, threads, usage, whole, type Door, type Wrong } from './door.ts'
+import { nobody, queueDoors } from './queue_doors.ts'
 import { root, tinyFolder } from './run_cli.ts'
-
-/** A wrong value and its refusal. */
-export interface Wrong {
-  readonly value: string
-  readonly exitCode: 2 | 3 | 4 | 5
-  readonly code: string
-  /** Words of the line. */
-  readonly says: string
-}
-
-/** Wrong values of one flag or argument. */
-export interface Door {
-  /** What has to stand beside the flag so that it is looked at. */
-  readonly beside?: readonly string[]
-  readonly wrong: readonly Wrong[]
-}
-
-const usage = (code: string, says: string, ...values: readonly string[]): Wrong[] =>
-  values.map((value) => ({ value, exitCode: 2, code, says }))
-const input = (code: string, says: string, value: string): Wrong => ({ value, exitCode: 3, code, says })
-
-const share: Door = {
-  wrong: usage('SPARSITY', 'a share from 0 to 1', '1.2', '-0.1', 'NaN', '', 'half', '1e1'),
-}
-const shares: Door = {
-  wrong: usage('SPARSITY', 'a share from 0 to 1', '1.2', '0.5,-0.1', '0.5,NaN', '', '0.5,', '0.5;0.7'),
-}
-const whole = (least: number, ...more: string[]): Door => ({
-  wrong: usage('VALUE', 'a whole number', `${least - 1}`, '-1', '1.5', 'NaN', '', '1e3', '0x10', ...more),
-})
-const number = (...outside: string[]): Door => ({
-  wrong: usage('VALUE', 'a number', 'NaN', '', 'much', '1,5', 'Infinity', ...outside),
-})
-const names = (code: string, says: string): Door => ({ wrong: usage(code, says, 'no-such', '', ',') })
-const threads: Door = { wrong: usage('VALUE', 'auto or a whole number', '0', '-1', '1.5', '', 'all', '33') }
 
 /** What stands in a folder so that every kind of wrong path can be given. */
 export interface Places {
@@ -128,6 +95,8 @@ export function leastArguments({
     bench: ['--quick'],
     pretrain: ['--output', fresh],
     doctor: [],
+    worker: ['--queue', nobody, '--shards', fresh],
+    jobs: ['--queue', nobody],
   }
 }
 
@@ -324,6 +293,11 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--model <names>': names('COST_MODEL', 'opt-125m'),
     '--hidden <count>': whole(1, '2000000'),
     '--bandwidth <GB/s>': number('-1', '0', '1e7'),
+    '--machines <count>': whole(1, '2000000'),
+    '--windows <count>': whole(1, '2000000'),
+    '--gflops <rate>': number('-1', '0', '1e10'),
+    '--deaths <rate>': number('-1', '61'),
+    ...queueDoors(places.fresh),
     // bench
     '--shape <names>': names('SHAPE', 'opt-125m'),
     '--layers <count>': whole(1, '2000000'),

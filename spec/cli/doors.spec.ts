@@ -8,14 +8,8 @@ import { join } from 'node:path'
 import type { Command, Option } from 'commander'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeProgram } from '../../src/cli/program.ts'
-import {
-  calibrationArguments,
-  leastArguments,
-  makeDoors,
-  makePlaces,
-  type Door,
-  type Wrong,
-} from './door_table.ts'
+import type { Door, Wrong } from './door.ts'
+import { calibrationArguments, leastArguments, makeDoors, makePlaces } from './door_table.ts'
 import { runCli, type CliResult } from './run_cli.ts'
 import { quietSession, runInside, type Run } from './run_inside.ts'
 

@@ -1,16 +1,16 @@
 /**
  * Runs the command line as a user does: a process of its own, its two outputs apart, neither of them a terminal.
  */
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The top of the checkout, where commands run. */
 export const root: string = fileURLToPath(new URL('../../', import.meta.url))
 
-const compileCache = join(tmpdir(), 'shadowllm-compile-cache')
+/** Kept from run to run. */
+const compileCache = join(root, 'build/compile-cache')
 
 /** The embedded model's small cousins: random, quick to load, without a tokenizer. */
 export const tinyFolder = 'fixtures/golden/preln'
@@ -36,6 +36,19 @@ export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
+/**
+ * Sends a signal to a process that may be over. Not by its own `kill`: once that was called, Deno takes whatever the process
+ * ends with for the signal.
+ */
+export function sendSignal({ pid, exitCode, signalCode }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined || exitCode !== null || signalCode !== null) return
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
 /** Runs `shadowllm` with these arguments and waits for its end. */
 export function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   const child = spawn(process.execPath, ['src/cli/main.ts', ...args], {
@@ -47,19 +60,20 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    if (stdout === '' && options.interruptAtOutput) child.kill('SIGINT')
+    if (stdout === '' && options.interruptAtOutput) sendSignal(child, 'SIGINT')
     stdout += text
     if (options.closeOutput) child.stdout.destroy()
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
   const { interruptAt, killWhen, signalAfter } = options
   const interruptWhen = typeof interruptAt === 'function' ? interruptAt : () => existsSync(interruptAt ?? '')
-  const alarm = signalAfter && setTimeout(() => child.kill(signalAfter.signal), signalAfter.milliseconds)
+  const alarm =
+    signalAfter && setTimeout(() => sendSignal(child, signalAfter.signal), signalAfter.milliseconds)
   const timer = setInterval(
     () => {
       const signal = killWhen?.() ? 'SIGKILL' : interruptWhen() ? 'SIGINT' : null
       if (signal === null) return
-      child.kill(signal)
+      sendSignal(child, signal)
       clearInterval(timer)
     },
     killWhen ? 1 : 20,

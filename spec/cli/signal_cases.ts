@@ -103,6 +103,12 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
       prints: 'report',
     },
     {
+      name: 'verify',
+      args: () => ['verify', '--law', 'selection: ', '--backend', 'wasm', '--seed', '1', '--runs', '5'],
+      resultOf: (_, stdout) => (/\npassed: all \d+\n$/.test(stdout) ? stdout : null),
+      prints: 'report',
+    },
+    {
       name: 'bench',
       args: () => [
         'bench',

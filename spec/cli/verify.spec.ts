@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { formatReport, showVerdict, type Verification } from '../../src/cli/commands/verify.ts'
-import { book, digestOfReports, verifyBackend, type LawReport } from '../../src/verify/index.ts'
+import { book, digestOfReports, verifyBackends, type LawReport } from '../../src/verify/index.ts'
 import { mutateKernel } from '../harness/mutate.ts'
 import { runCli } from './run_cli.ts'
 import { quietSession } from './run_inside.ts'
@@ -25,7 +25,7 @@ async function shown(
   more: Partial<Verification> = {},
 ): Promise<{ text: string; code: number; reports: LawReport[] }> {
   const reports: LawReport[] = []
-  for await (const report of verifyBackend(backend, { seed: 5, laws: reluLaws })) reports.push(report)
+  for await (const report of verifyBackends([backend], { seed: 5, laws: reluLaws })) reports.push(report)
   const common = { seed: 5, runs: 1, backends: ['reference'], absent: [] }
   const found: Verification = { ...common, expected: reports.length, reports, ...more }
   let text = ''

@@ -37,6 +37,7 @@ function turn(rate: number, tokens: number, more: Partial<Turn> = {}): Turn {
     milliseconds: (1000 * tokens) / rate,
     planning: 0,
     preparing: 0,
+    device: null,
     mask: null,
     ways,
     ...more,
@@ -110,6 +111,7 @@ describe('rows', () => {
       shareOfIdeal: expect.closeTo((1.5 * (maskedBytes + 100)) / denseBytes, 9),
       predictorShare: expect.closeTo(0.25, 9),
       packingShare: expect.closeTo(0.125, 9),
+      deviceMilliseconds: null,
       bytesPerToken: maskedBytes + 100,
       bandwidthFraction: expect.closeTo((1.5 * (maskedBytes + 100)) / denseBytes, 9),
     })
@@ -220,6 +222,20 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     expect(head).toBe('tiny (random weights), params 0.0 M, f32, wasm, cache f32')
     expect(heading).toMatch(/^threads {2}test .* x dense {2}x 1 thread {2}ideal/)
     expect(lines.find((line) => line.startsWith('auto: 2'))).toMatch(/ 1\.00 +2\.00 +1\.00/)
+  })
+
+  test('has a column for the time of a device, the median of what a token took, and says whose it is', () => {
+    const times = [8, 24, 16].map((device) => turn(10, 8, { device }))
+    const rows = rowsOf([measured(tg, 'dense', [], { turns: times })], [], context)
+    expect(rows[0].deviceMilliseconds).toBe(2)
+    const table = formatBench(rows, [], { name: 'a device', graphs: true })
+    expect(table).toMatch(/ t\/s +\+- +device \(ms per token\) +x dense /)
+    expect(table).toMatch(/^tg8 .* 2\.000 +1\.00 /m)
+    expect(table).toContain('Device: a device; its own clock, from the first kernel to the last')
+    expect(table).toContain('; launches that come again as graphs.\n')
+    expect(formatBench(rows, [], { name: 'a device', graphs: false })).toContain(
+      '; every launch by itself.\n',
+    )
   })
 
   test('of nothing says so', () => expect(formatBench([], [])).toBe('Nothing was measured.\n'))

@@ -8,76 +8,68 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { calibrateToFolder } from '../../src/eval/calibration/collect.ts'
-import {
-  collectInThreads,
-  collectTask,
-  usualThreads,
-  type Collected,
-  type CollectTask,
-} from '../../src/eval/calibration/pool.ts'
+import { methodHash } from '../../src/eval/lab/method.ts'
+import { shardThreads, usualThreads } from '../../src/eval/shards/threads.ts'
+import { makeDoShard } from '../../src/eval/shards/do_shard.ts'
+import type { ShardModel } from '../../src/eval/shards/shard_model.ts'
+import { hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
+import { threadRunner } from '../../src/jobs/thread_runner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
-import { filesOf, makeWindows, smallConfig, smallOptions } from './small_calibration.ts'
+import { filesOf, makeWindows, shardsOf, smallConfig, smallOptions } from './small_calibration.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-threads-'))
 const path = join(root, tinyFolder)
 let backend: Backend
-let model: OptModel
+let model: ShardModel
 beforeAll(async () => {
   backend = await createBackend('wasm')
-  model = await OptModel.load(goldenConfig('preln'), goldenSource('preln'), backend)
+  const opened = await OptModel.load(goldenConfig('preln'), goldenSource('preln'), backend)
+  model = { model: opened, hash: 'a'.repeat(64), method: await methodHash() }
 })
 afterAll(() => {
-  model.dispose()
+  model.model.dispose()
   rmSync(folder, { recursive: true })
 })
 
 /** Windows of very different lengths, so that threads overtake each other. */
-const windows = makeWindows(9)
-const tasks: CollectTask[] = windows.map((window, index) => ({
-  index,
-  window,
-  criteria: ['plainact', 'random'],
-  seed: 7,
-  keepSequence: true,
-  mask: null,
-  isMeasured: false,
-}))
+const windows = makeWindows(20)
 
-type Collect = typeof collectInThreads
+const inThreads = (count: number, place = path): ShardRunner => {
+  const { hash, method } = model
+  return threadRunner(shardThreads({ path: place, backend: 'wasm', hash, method }), count)
+}
 
-async function all(collect: Collect, count: number): Promise<Collected[]> {
-  const results: Collected[] = []
-  for await (const result of collect(tasks, count, { path, backend: 'wasm' })) results.push(result)
-  return results
+async function resultsOf(runner: ShardRunner): Promise<Uint8Array[]> {
+  try {
+    const results: Uint8Array[] = []
+    for await (const result of runner.run(await shardsOf(model, windows, runner))) results.push(result)
+    return results
+  } finally {
+    await runner.close()
+  }
 }
 
 /** One thread's results, in order. */
-const areThoseOfOne = async (collect: Collect, count: number): Promise<void> =>
-  expect(await all(collect, count)).toEqual(tasks.map((task) => collectTask(model, task)))
+const areThoseOfOne = async (runner: ShardRunner): Promise<void> =>
+  expect(await resultsOf(runner)).toEqual(await resultsOf(hereRunner(makeDoShard(model))))
 
 describe('threads', () => {
-  test.each([2, 3])('%i give the results of one, in order', (count) => areThoseOfOne(collectInThreads, count))
+  test.each([1, 2, 3])('%i give the results of one, in order', (count) => areThoseOfOne(inThreads(count)))
 
-  test('mutants are killed: results as they come, a seed of the thread’s own', async () => {
-    const asTheyCome: Collect = async function* (list, ...rest) {
-      const swapped = list.toSorted((a, b) => a.window.tokens.length - b.window.tokens.length)
-      yield* collectInThreads(swapped, ...rest)
-    }
-    const ownSeed: Collect = (list, count, ...rest) =>
-      collectInThreads(
-        list.map((task) => ({ ...task, seed: task.index % count })),
-        count,
-        ...rest,
-      )
-    for (const mutant of [asTheyCome, ownSeed])
-      await expect(areThoseOfOne(mutant, 2)).rejects.toThrow('expected')
+  test('mutants are killed: results as they come, a result of another shard', async () => {
+    const swapped = inThreads(2)
+    const asTheyCome: ShardRunner = { ...swapped, run: (shards) => swapped.run(shards.toReversed()) }
+    const plain = inThreads(2)
+    const another: ShardRunner = { ...plain, run: (shards) => plain.run(shards.map(() => shards[0])) }
+    for (const mutant of [asTheyCome, another])
+      await expect(areThoseOfOne(mutant)).rejects.toThrow('expected')
   })
 
   test('write the files that one writes', async () => {
     const [one, two] = [join(folder, 'one'), join(folder, 'two')]
-    const options = smallOptions(model, one, windows, { shardExamples: 4 })
+    const options = smallOptions(model.model, one, windows, { shardExamples: 4 })
     await calibrateToFolder(options)
     const threads = { path, backend: 'wasm', count: 2 } as const
     const report = await calibrateToFolder({ ...options, folder: two, threads })
@@ -88,16 +80,28 @@ describe('threads', () => {
   test('end when they are told to, with what was finished kept', async () => {
     const place = join(folder, 'stopped')
     const stop = new AbortController()
-    const options = smallOptions(model, place, windows, { threads: { path, backend: 'wasm', count: 2 } })
-    const stopped = calibrateToFolder(options, ({ done }) => done === 3 && stop.abort('enough'), stop.signal)
+    const options = smallOptions(model.model, place, windows, {
+      threads: { path, backend: 'wasm', count: 2 },
+    })
+    const stopped = calibrateToFolder(options, ({ done }) => done === 11 && stop.abort('enough'), stop.signal)
     await expect(stopped).rejects.toBe('enough')
     const names = Object.keys(filesOf(place)).filter((name) => name.startsWith('example'))
-    expect(names).toHaveLength(3)
+    expect(names).toHaveLength(11)
   })
 
   test('that cannot open their model say so', async () => {
-    const failing = collectInThreads(tasks, 2, { path: join(folder, 'none'), backend: 'wasm' })
-    await expect(failing.next()).rejects.toThrow(/none: expected a model/)
+    await expect(resultsOf(inThreads(2, join(folder, 'none')))).rejects.toThrow(/none: expected a model/)
+  })
+
+  test('refuse shards of another model and of another method', async () => {
+    const runner = hereRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
+    const others = await shardsOf(model, windows, runner)
+    await expect(runner.run(others).next()).rejects.toMatchObject({ code: 'SHARD_MODEL' })
+    const method = { calibration: 'c'.repeat(64), all: 'c'.repeat(64) }
+    const older = await shardsOf({ ...model, method }, windows, runner)
+    await expect(hereRunner(makeDoShard(model), runner.store).run(older).next()).rejects.toMatchObject({
+      code: 'SHARD_MODEL',
+    })
   })
 
   test('are as many as there is work for, and at least one', () => {

@@ -17,7 +17,7 @@ import {
   sayDifference,
   type Variant,
 } from '../../src/eval/experiments/variants.ts'
-import type { ScoredWindow } from '../../src/eval/lab/measure.ts'
+import type { ScoredWindow } from '../../src/eval/lab/subject.ts'
 import { denseArm } from '../../src/eval/lab/arm.ts'
 import { Lab, type LabOptions } from '../../src/eval/lab/lab.ts'
 import { renderHtml } from '../../src/eval/report/html.ts'

@@ -19,6 +19,9 @@ import { methodHash } from '../../src/eval/lab/method.ts'
 import { openPartStore, type PartStore } from '../../src/eval/part_store.ts'
 import { scoreWindow } from '../../src/eval/perplexity.ts'
 import { quickSettings, type Settings } from '../../src/eval/settings.ts'
+import { makeDoShard } from '../../src/eval/shards/do_shard.ts'
+import { hereRunner } from '../../src/jobs/runner.ts'
+import type { Shard } from '../../src/jobs/shard.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { selectMask } from '../../src/masks/selection.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
@@ -93,8 +96,46 @@ async function measure(options: Partial<LabOptions>, chosen = arms, seed = 3): P
   }
 }
 
+/** Every number from shards, done in this thread; a mutant may change their results. */
+async function inShards(
+  options: Partial<LabOptions> = {},
+  change: (result: Uint8Array, shard: Shard) => Uint8Array = (result) => result,
+): Promise<MeasuredArm[]> {
+  const { shardModel } = await openLab()
+  const work = makeDoShard(shardModel)
+  const runner = hereRunner(async (shard, context) => change(await work(shard, context), shard))
+  return measure({ ...options, runner: { ...runner, examplesPerShard: 3 } })
+}
+
 let stores = 0
 const newStore = (): Promise<PartStore> => openPartStore(join(folder, `store ${stores++}`))
+
+describe('shards', () => {
+  test('change no number: with a store, with a half-filled one, without', async () => {
+    const alone = await measure({})
+    expect(await inShards()).toEqual(alone)
+    const store = await newStore()
+    await measure({ store }, arms.slice(0, 3))
+    expect(await inShards({ store })).toEqual(alone)
+    const refuse = (): Uint8Array => {
+      throw new Error('asked again')
+    }
+    expect(await inShards({ store }, refuse)).toEqual(alone)
+  })
+
+  test('mutants are killed: windows of a shard swapped, arms in another order', async () => {
+    const alone = await measure({})
+    const mutate = async (change: (rows: unknown[][]) => unknown): Promise<MeasuredArm[]> =>
+      inShards({}, (result, { kind }) => {
+        if (kind !== 'score') return result
+        const rows = JSON.parse(new TextDecoder().decode(result)) as unknown[][]
+        return new TextEncoder().encode(JSON.stringify(change(rows)))
+      })
+    expect(await mutate((rows) => rows)).toEqual(alone)
+    expect(await mutate((rows) => rows.map((row) => row.toReversed()))).not.toEqual(alone)
+    expect(await mutate((rows) => rows.toReversed())).not.toEqual(alone)
+  })
+})
 
 describe('parts', () => {
   test('a store changes no number: made in memory, made into it, taken from it', async () => {

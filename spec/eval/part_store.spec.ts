@@ -10,7 +10,6 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { openPartStore, partKey, PartStore, type PartDescription } from '../../src/eval/part_store.ts'
 import { canonicalJson } from '../../src/io/canonical_json.ts'
 import { cacheFolder, list, sha256 } from '../../src/platform/platform.ts'
-import { root } from '../cli/run_cli.ts'
 import { checkLaw, law } from '../harness/seed.ts'
 
 const top = mkdtempSync(join(tmpdir(), 'shadowllm-parts-'))
@@ -272,18 +271,20 @@ describe('files', () => {
 })
 
 test('processes may work at once: all get the part, and one whole entry stays', async () => {
-  const script = `
+  const script = join(top, 'worker.mjs')
+  const code = `
     import { writeFileSync } from 'node:fs'
-    const { openPartStore } = await import('./src/eval/part_store.ts')
+    import { openPartStore } from ${JSON.stringify(new URL('../../src/eval/part_store.ts', import.meta.url).href)}
     const store = await openPartStore(${JSON.stringify(folder)})
     const values = []
     for (let i = 0; i < 20; i++) values.push(await store.json({ i }, () => 'x'.repeat(1000 * i)))
     for (let i = 0; i < 5; i++)
       await store.files({ i }, (path) => writeFileSync(path + '/file', 'y'.repeat(1000 * i)))
     console.log(values.every((value, i) => value.length === 1000 * i))`
+  writeFileSync(script, code)
   const run = (): Promise<string> =>
     new Promise((resolve) => {
-      const child = spawn(process.execPath, ['--input-type=module', '-e', script], { cwd: root })
+      const child = spawn(process.execPath, [script])
       let output = ''
       child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
       child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text))

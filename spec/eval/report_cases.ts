@@ -13,6 +13,7 @@ export const provenance: Provenance = {
   processor: 'a processor',
   threads: 2,
   backend: 'wasm',
+  device: null,
   model: { name: 'a model', hash: '0123' },
   data: { name: 'a text', hash: '4567' },
   seed: 3,

@@ -4,8 +4,14 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Backend } from '../../src/backends/backend.ts'
+import { criterionByName } from '../../src/criteria/index.ts'
 import type { CalibrateOptions } from '../../src/eval/calibration/collect.ts'
+import { hashWindows, storeManifest } from '../../src/eval/calibration/manifest.ts'
+import { calibrateShards } from '../../src/eval/shards/calibrate.ts'
+import type { ShardModel } from '../../src/eval/shards/shard_model.ts'
 import type { Window } from '../../src/eval/windows.ts'
+import type { ShardRunner } from '../../src/jobs/runner.ts'
+import type { Shard } from '../../src/jobs/shard.ts'
 import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
 import { initialWeights } from '../../src/model/opt/initial_weights.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
@@ -54,6 +60,32 @@ export function smallOptions(
     criteria: ['plainact', 'plainact-signed'],
     ...more,
   }
+}
+
+/** A shard for each of these windows, as a calibration by plainact and by chance has them. */
+export async function shardsOf(
+  { model, hash, method }: ShardModel,
+  windows: readonly Window[],
+  { store }: Pick<ShardRunner, 'store'>,
+): Promise<Shard[]> {
+  const named = ['plainact', 'random'].map(criterionByName).map(({ name, formula }) => ({ name, formula }))
+  const stored = await storeManifest({
+    model: { hash, ...model.shape, width: model.config.width },
+    data: {
+      name: 'pages',
+      hash: await hashWindows(windows),
+      windows: windows.length,
+      groups: [...new Set(windows.map(({ genre }) => genre))],
+    },
+    criteria: named,
+    datasetCriteria: [],
+    seed: 7,
+    keepSequence: true,
+    mask: null,
+    shardExamples: 4,
+  })
+  const ranges = [...windows.keys()].map((first) => ({ first, end: first + 1 }))
+  return calibrateShards({ stored, windows, mask: null }, ranges, method, store)
 }
 
 /** Every file of a folder, by name. */

@@ -19,6 +19,7 @@ export const rooms = [
   'criteria',
   'predictor',
   'train',
+  'jobs',
   'eval',
   'verify',
   'door',

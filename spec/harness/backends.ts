@@ -15,6 +15,7 @@ import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
+import { chapterOf, readEmulated } from './emulated.ts'
 
 /** Another emulator than the one `npm run build:cuda-emulator` makes: the one with the address sanitizer. */
 const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
@@ -59,8 +60,9 @@ afterAll(() => {
   for (const { backend } of underTest) backend?.dispose()
 })
 
-/** With SHADOWLLM_EMULATE=all the emulator is given every chapter. */
-const emulatesAll = process.env.SHADOWLLM_EMULATE === 'all'
+/** Whether SHADOWLLM_EMULATE names the chapter that the file under test is in. */
+const chapterHere = chapterOf(expect.getState().testPath ?? '')
+const emulatesHere = readEmulated(process.env.SHADOWLLM_EMULATE).includes(chapterHere)
 
 /** States what `chapter` states once for every backend. */
 export function overEveryBackend(chapter: (backend: Backend) => void): void {
@@ -97,11 +99,14 @@ export function overFastBackends(chapter: (backend: Backend) => void): void {
   )
 }
 
-/** States a chapter without some backends, which are shown as skipped for a reason; all are given it if that was asked for. */
+/**
+ * States a chapter without some backends, which are shown as skipped for a reason; with all of them if SHADOWLLM_EMULATE
+ * names the chapter.
+ */
 function stateWithout(reasons: Readonly<Record<string, string>>, chapter: (backend: Backend) => void): void {
-  const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !emulatesAll
+  const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !emulatesHere
   for (const { name } of underTest.filter(isLeftOut))
-    test.skip(`${name} ${reasons[name]}: SHADOWLLM_EMULATE=all runs it`, () => {})
+    test.skip(`${name} ${reasons[name]}: SHADOWLLM_EMULATE=${chapterHere} runs it`, () => {})
   stateOver(
     underTest.filter((one) => !isLeftOut(one)),
     chapter,

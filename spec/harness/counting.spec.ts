@@ -5,8 +5,28 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { findDeno } from '../../scripts/deno.ts'
+import { runLaws, runLawsInDeno, thisRuntime } from '../../scripts/steps.ts'
 import { root } from './syntax.ts'
+
+/** Lends a folder with one planted spec, as a path from the root, and removes it. */
+async function withPlanted<T>(body: string, work: (folder: string) => Promise<T>): Promise<T> {
+  mkdirSync(join(root, 'build'), { recursive: true })
+  const folder = mkdtempSync(join(root, 'build', 'counting-'))
+  const lending = JSON.stringify(join(root, 'spec/harness/temporary.ts'))
+  const files = {
+    'planted.spec.ts': `import { describe, expect, test, beforeAll } from 'vitest'\n${body}`,
+    'lend.ts': `export { lendTemporaryFolder as default } from ${lending}`,
+    'vitest.config.ts': "export default { test: { include: ['*.spec.ts'], globalSetup: ['lend.ts'] } }",
+  }
+  try {
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+    return await work(relative(root, folder))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
 
 interface Run {
   code: number | null
@@ -15,23 +35,15 @@ interface Run {
 
 /** Runs one planted spec under the counting reporter alone. */
 function runPlanted(body: string): Promise<Run> {
-  mkdirSync(join(root, 'build'), { recursive: true })
-  const folder = mkdtempSync(join(root, 'build', 'counting-'))
-  writeFileSync(
-    join(folder, 'planted.spec.ts'),
-    `import { describe, expect, test, beforeAll } from 'vitest'\n${body}`,
-  )
-  writeFileSync(join(folder, 'vitest.config.ts'), "export default { test: { include: ['*.spec.ts'] } }")
-  const vitest = join(root, 'node_modules/vitest/vitest.mjs')
-  const reporter = `--reporter=${join(root, 'scripts/count_reporter.ts')}`
-  const args = [vitest, 'run', '--root', relative(root, folder), reporter]
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'ignore'] })
-  let output = ''
-  child.stdout.on('data', (text) => (output += text))
-  return new Promise((resolve) => {
-    child.on('close', (code) => {
-      rmSync(folder, { recursive: true })
-      resolve({ code, lastLine: output.trimEnd().split('\n').at(-1) ?? '' })
+  return withPlanted(body, (folder) => {
+    const vitest = join(root, 'node_modules/vitest/vitest.mjs')
+    const reporter = `--reporter=${join(root, 'scripts/count_reporter.ts')}`
+    const args = [vitest, 'run', '--root', folder, reporter]
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'ignore'] })
+    let output = ''
+    child.stdout.on('data', (text) => (output += text))
+    return new Promise((resolve) => {
+      child.on('close', (code) => resolve({ code, lastLine: output.trimEnd().split('\n').at(-1) ?? '' }))
     })
   })
 }
@@ -72,4 +84,43 @@ test.each([
   ],
 ])('%s', async (_, body, line, code) => {
   expect(await runPlanted(body)).toEqual({ lastLine: line, code })
+})
+
+describe('what vitest counts reaches npm test', () => {
+  const deno = findDeno()
+  const mixed = `${pass}${pass}test('no', () => expect(1).toBe(2)); test.skip('s', () => {})`
+  const leaving = `import { mkdtempSync } from 'node:fs'
+    import { tmpdir } from 'node:os'
+    test('leaves a folder', () => expect(mkdtempSync(tmpdir() + '/left-')).toMatch(/left/))`
+  const count = (body: string, run: (args: string[]) => ReturnType<typeof runLaws>) =>
+    withPlanted(body, (folder) => run(['--root', folder]))
+
+  test('from this runtime', async () => {
+    const counts = await count(mixed, (args) => runLaws({ args, live: false }))
+    expect(counts).toEqual({ passed: 2, failed: 1, skipped: 1 })
+  })
+
+  test.skipIf('missing' in deno)(`from Deno${'missing' in deno ? `: ${deno.missing}` : ''}`, async () => {
+    const counts = await count(mixed, (args) => runLawsInDeno(deno, { args, live: false }))
+    expect(counts).toEqual({ passed: 2, failed: 1, skipped: 1 })
+  })
+
+  test('a temporary file that is left behind is a failure', async () => {
+    const counts = await count(leaving, (args) => runLaws({ args, live: false }))
+    expect(counts).toEqual({ passed: 1, failed: 1, skipped: 0 })
+  })
+
+  test('no law at all is a failure, and so is a runtime that does not start', async () => {
+    const nothing = await count('', (args) => runLaws({ args: [...args, 'none'], live: false }))
+    expect(nothing).toEqual({ passed: 0, failed: 1, skipped: 0 })
+    const runner = { ...thisRuntime, program: join(root, 'none') }
+    const unstarted = await runLaws({ args: [], runner, live: false })
+    expect(unstarted).toEqual({ passed: 0, failed: 1, skipped: 0 })
+  })
+
+  test('without Deno its laws are one that was skipped', async () => {
+    const nowhere = findDeno('plan9', 'mips')
+    expect(nowhere).toEqual({ missing: expect.stringContaining('@deno/plan9-mips, got none') })
+    expect(await runLawsInDeno(nowhere, { args: [] })).toEqual({ passed: 0, failed: 0, skipped: 1 })
+  })
 })

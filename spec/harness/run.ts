@@ -1,13 +1,15 @@
 /**
  * Before the first test: chooses the seed of the run and how many cases laws try, says so, and hands both to the
- * workers. `seed.ts` is the other end. Also builds the CUDA emulator where g++ is, unless it stands there already.
+ * workers. `seed.ts` is the other end. Also builds the CUDA emulator where g++ is, unless it stands there already, and
+ * lends the run a folder for temporary files; after the last test nothing may be left in it.
  */
 import { randomInt } from 'node:crypto'
 import type { TestProject } from 'vitest/node'
 import { buildEmulator, emulatorPath, whyNoEmulator } from '../../scripts/cuda/emulator.ts'
+import { lendTemporaryFolder } from './temporary.ts'
 
-/** vitest's global setup. */
-export default async function setup(project: TestProject): Promise<void> {
+/** vitest's global setup. @returns what is done after the last test */
+export default async function setup(project: TestProject): Promise<() => void> {
   const seed = readSeed(process.env.SHADOWLLM_SEED)
   const runs = readRuns(process.env.SHADOWLLM_RUNS)
   project.provide('seed', seed)
@@ -19,6 +21,7 @@ export default async function setup(project: TestProject): Promise<void> {
   const emulator =
     missing === null ? await buildEmulator({ output: emulatorPath() }) : `not built: ${missing}`
   process.stdout.write(`CUDA emulator: ${emulator}\n`)
+  return lendTemporaryFolder()
 }
 
 /**

@@ -12,8 +12,10 @@ import { Tokenizer as Library } from '@huggingface/tokenizers'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createTokenizer, openTokenizer, type Tokenizer } from '../../src/io/tokenizer.ts'
-import { byteCharacters, parseVocabularyFiles, type Vocabulary } from '../../src/io/vocabulary.ts'
-import { law } from '../harness/seed.ts'
+import { parseVocabularyFiles } from '../../src/io/vocabulary.ts'
+import type { Tokenizing } from '../../src/verify/tokenizer/cases.ts'
+import { tokenizerLaws, type TokenizerLaw } from '../../src/verify/tokenizer/laws.ts'
+import { checkOn, law } from '../harness/seed.ts'
 import { refusalOf } from './hostile.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -23,25 +25,13 @@ const mergesFile = readFileSync(join(tiny, 'merges.txt'))
 const vocabulary = parseVocabularyFiles(vocabFile, mergesFile)
 const tokenizer = createTokenizer(vocabulary)
 
-/** Whole characters of every kind: ASCII, of two, three and four bytes, joined ones, marks, white space. */
-const characters = fc.oneof(
-  fc.constantFrom(
-    ...'aet ,.\n\t\r\u00a0\u2028\ufeff\u0085',
-    'é',
-    'ß',
-    '中',
-    '😀',
-    '👩‍👩‍👧',
-    'e\u0301',
-    "'s",
-    "'ll",
-    ' the',
-    '</s>',
-    '<pad>',
-  ),
-  fc.string({ unit: 'binary', minLength: 1, maxLength: 3 }).filter((text) => text.isWellFormed()),
-)
-const texts = fc.array(characters, { maxLength: 30 }).map((list) => list.join(''))
+/** What the laws of src/verify judge here; `verify` gives them vocabularies made at random. */
+const tokenizing: Tokenizing = { tokenizer, vocabulary }
+
+/** States laws of it. */
+function state(...laws: TokenizerLaw[]): void {
+  for (const one of laws) test(one.sentence, () => checkOn(one, tokenizing))
+}
 
 describe('ids', () => {
   const expected = JSON.parse(readFileSync(join(tiny, 'expected.json'), 'utf8')) as Record<string, unknown>[]
@@ -69,32 +59,11 @@ describe('ids', () => {
     expect(tokenizer.encode('', { prefix: false })).toEqual([])
   })
 
-  law('are those of BPE by its definition', [texts], (text) => {
-    expect(tokenizer.encode(text, { prefix: false })).toEqual(plainEncode(text, vocabulary))
-  })
+  state(tokenizerLaws.isBpe)
 })
 
-/** BPE by its definition: of all adjacent pairs, the one with the lowest rank is joined, the leftmost first. */
-function plainEncode(text: string, { ids, merges }: Vocabulary): number[] {
-  const ranks = new Map(merges.map(([left, right], rank) => [`${left} ${right}`, rank]))
-  const words = text.match(/'(?:[stmd]|re|ve|ll)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu) ?? []
-  return words.flatMap((word) => {
-    const parts = [...new TextEncoder().encode(word)].map((byte) => byteCharacters[byte])
-    for (;;) {
-      const rank = parts.slice(1).map((right, i) => ranks.get(`${parts[i]} ${right}`) ?? Infinity)
-      const best = Math.min(...rank)
-      if (best === Infinity) return parts.map((part) => ids.get(part) as number)
-      const at = rank.indexOf(best)
-      parts.splice(at, 2, parts[at] + parts[at + 1])
-    }
-  })
-}
-
 describe('decode(encode(text)) = text', () => {
-  law('for every well-formed text', [texts, fc.boolean()], (text, prefix) => {
-    const ids = tokenizer.encode(text, { prefix })
-    expect(tokenizer.decode(prefix ? ids.slice(1) : ids)).toBe(text)
-  })
+  state(tokenizerLaws.comesBack)
 
   law(
     'for text in any script, and of any characters',
@@ -115,31 +84,7 @@ describe('decode(encode(text)) = text', () => {
 })
 
 describe('a stream', () => {
-  const anyIds = fc.array(fc.oneof(fc.nat(4095), fc.nat(5000)), { maxLength: 60 })
-
-  law(
-    'gives, piece by piece, what decoding gives at once, for any ids',
-    [anyIds, fc.boolean()],
-    (ids, skipSpecial) => {
-      const stream = tokenizer.stream({ skipSpecial })
-      const pieces = ids.map((id) => stream.push(id))
-      expect(pieces.join('') + stream.end()).toBe(tokenizer.decode(ids, { skipSpecial }))
-      expect(tokenizer.decode(ids, { skipSpecial })).toBe(
-        new TextDecoder('utf-8', { ignoreBOM: true }).decode(plainBytes(ids, skipSpecial)),
-      )
-    },
-  )
-
-  law('never shows half a character', [texts], (text) => {
-    const stream = tokenizer.stream()
-    let shown = ''
-    for (const id of tokenizer.encode(text, { prefix: false })) {
-      shown += stream.push(id)
-      expect(text.startsWith(shown)).toBe(true)
-    }
-    expect(stream.end()).toBe('')
-    expect(shown).toBe(text)
-  })
+  state(tokenizerLaws.streamIsDecode, tokenizerLaws.streamIsWhole)
 
   test('that ends inside a character says so once, and can be used again', () => {
     const [first] = tokenizer.encode('😀', { prefix: false })
@@ -147,21 +92,10 @@ describe('a stream', () => {
     expect([stream.push(first), stream.end()]).toEqual(['', '\ufffd'])
     expect([stream.push(first), stream.end()]).toEqual(['', '\ufffd'])
   })
-
-  function plainBytes(ids: number[], skipSpecial: boolean): Uint8Array {
-    const tokens = new Map([...vocabulary.ids].map(([token, id]) => [id, token]))
-    const bytes = ids
-      .map((id) => (tokens.has(id) ? id : 3))
-      .filter((id) => !skipSpecial || id > 3)
-      .flatMap((id) => [...(tokens.get(id) as string)].map((char) => byteCharacters.indexOf(char)))
-    return Uint8Array.from(bytes)
-  }
 })
 
 describe('hostile text', () => {
-  law('TK04 no text gives a special id', [texts], (text) => {
-    for (const id of tokenizer.encode(text, { prefix: false })) expect(id).toBeGreaterThan(3)
-  })
+  state(tokenizerLaws.noneIsSpecial)
 
   test.each([-1, 0.5, NaN, Infinity, -0.1])('token %s is refused', async (id) => {
     expect((await refusalOf(() => tokenizer.decode([id]))).code).toBe('TOKEN_ID')
@@ -186,6 +120,42 @@ test('a folder has the pair of files, or the one file, or none, but not half a p
   } finally {
     rmSync(folder, { recursive: true })
   }
+})
+
+describe('mutants of the tokenizer', () => {
+  /** The tokenizer with something wrong. */
+  const wrong = (change: Partial<Tokenizer>): Tokenizing => ({
+    vocabulary,
+    tokenizer: Object.assign(Object.create(tokenizer) as Tokenizer, change),
+  })
+  const { ids } = vocabulary
+  const bytesAlone = createTokenizer({ ...vocabulary, merges: [] })
+
+  test.each<[string, Tokenizing, keyof typeof tokenizerLaws]>([
+    ['nothing is merged', wrong({ encode: (text, options) => bytesAlone.encode(text, options) }), 'isBpe'],
+    ['white space is trimmed', wrong({ decode: (list) => tokenizer.decode(list).trim() }), 'comesBack'],
+    [
+      'text that spells a special token is that token',
+      wrong({
+        encode: (text) =>
+          text.includes('</s>') ? [ids.get('</s>') as number] : tokenizer.encode(text).slice(1),
+      }),
+      'noneIsSpecial',
+    ],
+    [
+      'a stream decodes each token for itself',
+      wrong({ stream: () => ({ push: (id) => tokenizer.decode([id]), end: () => '' }) }),
+      'streamIsWhole',
+    ],
+    [
+      'a stream forgets to leave out special tokens',
+      wrong({ stream: () => tokenizer.stream() }),
+      'streamIsDecode',
+    ],
+  ])('%s: killed', async (_, mutant, name) => {
+    const broken = checkOn({ ...tokenizerLaws[name], runs: 300 }, mutant, { record: false })
+    await expect(broken).rejects.toThrow('Property failed')
+  })
 })
 
 // ---- The published tokenizer ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { tryCases } from '../../src/verify/check.ts'
 import { CaseDigest } from '../../src/verify/digest.ts'
-import { book, verify, verifyBackend, type LawReport, type TryOptions } from '../../src/verify/index.ts'
+import { book, verify, verifyBackends, type LawReport, type TryOptions } from '../../src/verify/index.ts'
 import { lawAlways, lawForAll } from '../../src/verify/law.ts'
 import { mutate, mutateKernel } from '../harness/mutate.ts'
 import { checkOn, law, runSeed, scaledRuns } from '../harness/seed.ts'
@@ -32,7 +32,7 @@ const few = { seed: 1, runs: 0.1 }
 
 /** The sentences of laws a backend breaks. */
 async function brokenLaws(backend: Backend, laws: TryOptions['laws']): Promise<string[]> {
-  const reports = await collect(verifyBackend(backend, { seed: 1, laws }))
+  const reports = await collect(verifyBackends([backend], { seed: 1, laws }))
   return reports.filter(({ passed }) => !passed).map((report) => report.law)
 }
 
@@ -58,7 +58,7 @@ describe('the book', () => {
     expect(reports.map((report) => report.law)).toEqual(book.map(({ sentence }) => sentence))
     reports.forEach(({ runs, backend }, i) => {
       expect(runs, book[i].sentence).toBe(Math.max(1, Math.round(book[i].runs * few.runs)))
-      expect(backend).toBe('wasm')
+      expect(backend).toBe(book[i].ofRuntime ? 'none' : 'wasm')
     })
   })
 })
@@ -82,7 +82,7 @@ describe('the same seed', () => {
     const watched = { ...one, predicate: (_: Backend, ...args: unknown[]) => here.add(args) }
     await checkOn(watched, reference)
     const runs = scaledRuns(one.runs) / one.runs
-    const [report] = await collect(verifyBackend(reference, { seed: runSeed(), runs, laws: [one] }))
+    const [report] = await collect(verifyBackends([reference], { seed: runSeed(), runs, laws: [one] }))
     expect(report.digest).toBe(here.value)
   })
 })
@@ -161,7 +161,7 @@ describe('a planted bug', () => {
       if (N >= 3) y[2] = 7
     })
     const [report] = await collect(
-      verifyBackend(bad, { seed: 3, laws: lawsAbout('relu: random sizes, lists and data') }),
+      verifyBackends([bad], { seed: 3, laws: lawsAbout('relu: random sizes, lists and data') }),
     )
     expect(report.passed).toBe(false)
     const [sizes] = JSON.parse(report.counterexample as string) as [{ N: number }]
@@ -176,7 +176,7 @@ describe('a planted bug', () => {
       relu(y, x, N)
       if (kept.length === 0) kept.push(reference.allocate('f32', 1))
     })
-    const reports = await collect(verifyBackend(leaky, { ...few, laws: lawsAbout('relu: ') }))
+    const reports = await collect(verifyBackends([leaky], { ...few, laws: lawsAbout('relu: ') }))
     kept.forEach((buffer) => reference.free(buffer))
     expect(reports.map(({ passed }) => passed)).toEqual([false, ...reports.slice(1).map(() => true)])
     expect(reports[0].error).toBe('buffers left behind: expected 0, got 1')
@@ -184,12 +184,13 @@ describe('a planted bug', () => {
 })
 
 describe('a run', () => {
+  const place = { chapter: 'test', ofRuntime: false }
   const counted = lawForAll<Backend, [number]>('any number', [fc.integer()], () => {}, { runs: 40 })
 
   test('that is stopped between laws keeps the laws it finished', async () => {
     const stop = new AbortController()
     const seen: string[] = []
-    for await (const { law } of verifyBackend(reference, { ...few, signal: stop.signal })) {
+    for await (const { law } of verifyBackends([reference], { ...few, signal: stop.signal })) {
       seen.push(law)
       if (seen.length === 3) stop.abort()
     }
@@ -202,8 +203,8 @@ describe('a run', () => {
     const stopping = lawForAll<Backend, [number]>('stops', [fc.integer()], () => {
       if (++cases === 5) stop.abort()
     })
-    const laws = [counted, stopping, counted].map((one) => ({ ...one, chapter: 'test' }))
-    const reports = await collect(verifyBackend(reference, { seed: 1, laws, signal: stop.signal }))
+    const laws = [counted, stopping, counted].map((one) => ({ ...one, ...place }))
+    const reports = await collect(verifyBackends([reference], { seed: 1, laws, signal: stop.signal }))
     expect(reports.map(({ law, runs }) => [law, runs])).toEqual([['any number', 40]])
     expect(cases).toBe(5)
   })
@@ -214,8 +215,8 @@ describe('a run', () => {
     const slow = lawForAll<Backend, [number]>('slow', [fc.integer()], () => {
       for (const start = performance.now(); performance.now() - start < 2;);
     })
-    const laws = [{ ...slow, runs: 1e6, chapter: 'test' }]
-    expect(await collect(verifyBackend(reference, { seed: 1, laws, signal: stop.signal }))).toEqual([])
+    const laws = [{ ...slow, runs: 1e6, ...place }]
+    expect(await collect(verifyBackends([reference], { seed: 1, laws, signal: stop.signal }))).toEqual([])
   })
 
   test('refuses a seed or a number of cases that is none, and backends that are none', async () => {

@@ -16,11 +16,19 @@ import type { Dtype, Numbers } from '../ops/op.ts'
 /**
  * The backends a user can name. They give the bits of the reference, but for `wasm-relaxed`, whose multiply-adds
  * may leave their products unrounded, and for `cuda-fast`, which also adds in an order of its own: these owe bounds of the
- * catalogue. `cuda` and `cuda-fast` need an NVIDIA GPU; `cuda-emulated` and `cuda-fast-emulated` run the same kernels on
- * the processor, slowly, where somebody has built the emulator.
+ * catalogue. `wasm-rust` is the strict kernels from another compiler. `cuda` and `cuda-fast` need an NVIDIA GPU;
+ * `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, where somebody has built the
+ * emulator.
  */
 export type BackendName =
-  'reference' | 'wasm' | 'wasm-relaxed' | 'cuda' | 'cuda-fast' | 'cuda-emulated' | 'cuda-fast-emulated'
+  | 'reference'
+  | 'wasm'
+  | 'wasm-relaxed'
+  | 'wasm-rust'
+  | 'cuda'
+  | 'cuda-fast'
+  | 'cuda-emulated'
+  | 'cuda-fast-emulated'
 
 /** More threads than this have nothing to share. */
 export const MOST_THREADS = 32

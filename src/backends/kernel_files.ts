@@ -13,6 +13,7 @@ const files: Readonly<Record<BackendName, URL | null>> = {
   reference: null,
   wasm: new URL('wasm/kernels.wasm', import.meta.url),
   'wasm-relaxed': new URL('wasm/kernels_relaxed.wasm', import.meta.url),
+  'wasm-rust': new URL('wasm/kernels_rust.wasm', import.meta.url),
   cuda: cudaModule,
   'cuda-fast': cudaModule,
   // The emulator runs the sources of this module, and refuses the module of others.

@@ -13,6 +13,7 @@ export const backendNames: readonly BackendName[] = [
   'reference',
   'wasm',
   'wasm-relaxed',
+  'wasm-rust',
   'cuda',
   'cuda-fast',
   'cuda-emulated',
@@ -27,8 +28,8 @@ export const backendNames: readonly BackendName[] = [
  */
 export async function createBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
   if (name === 'reference') return createReference(options)
-  if (name === 'wasm') return WasmBackend.create(options)
-  if (name === 'wasm-relaxed') return WasmBackend.create({ ...options, relaxed: true })
+  if (name === 'wasm' || name === 'wasm-relaxed' || name === 'wasm-rust')
+    return WasmBackend.create({ ...options, build: name })
   if (isCudaName(name)) return CudaBackend.create(name, options)
   throw new UsageError(
     'BACKEND_NAME',

@@ -1,7 +1,14 @@
 /**
  * Files a command writes: judged before the work begins, written complete or not at all.
  */
-import { absolutePath, fileKind, folderOf, writeFileAtomic, type FileKind } from '../platform/platform.ts'
+import {
+  absolutePath,
+  fileKind,
+  folderOf,
+  systemRefusal,
+  writeFileAtomic,
+  type FileKind,
+} from '../platform/platform.ts'
 import { ShadowError, UsageError } from '../tensor/errors.ts'
 
 /**
@@ -55,8 +62,8 @@ export async function whileWriting<T>(path: string, write: () => Promise<T>): Pr
   try {
     return await write()
   } catch (cause) {
-    const { code, syscall } = cause as NodeJS.ErrnoException
-    if (cause instanceof ShadowError || syscall === undefined) throw cause
-    throw new UsageError('OUTPUT', `${path}: expected a file that can be written, got ${code}`, { cause })
+    const refusal = systemRefusal(cause)
+    if (cause instanceof ShadowError || refusal === null) throw cause
+    throw new UsageError('OUTPUT', `${path}: expected a file that can be written, got ${refusal}`, { cause })
   }
 }

@@ -13,12 +13,14 @@ import { addDoctor } from './commands/doctor.ts'
 import { addEval } from './commands/eval.ts'
 import { addGenerate } from './commands/generate.ts'
 import { addInspect } from './commands/inspect.ts'
+import { addJobs } from './commands/jobs.ts'
 import { addMasks } from './commands/masks.ts'
 import { addParity } from './commands/parity.ts'
 import { addPerplexity } from './commands/perplexity.ts'
 import { addPretrain } from './commands/pretrain.ts'
 import { addReproduce } from './commands/reproduce.ts'
 import { addTrain } from './commands/train.ts'
+import { addWorker } from './commands/worker.ts'
 import { addVerify } from './commands/verify.ts'
 
 const exitCodesHelp = `
@@ -64,6 +66,8 @@ export function makeProgram(session: Session, version: string, print: (text: str
     addCost,
     addBench,
     addPretrain,
+    addWorker,
+    addJobs,
     addDoctor,
   ])
     add(program, session)

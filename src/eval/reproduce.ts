@@ -13,6 +13,7 @@
  */
 import { criterionByName } from '../criteria/index.ts'
 import type { Scope } from '../masks/budget.ts'
+import type { ShardRunner } from '../jobs/runner.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { now } from '../platform/platform.ts'
 import type { UnitKind } from '../predictor/card.ts'
@@ -21,13 +22,15 @@ import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { makeArms } from './arms.ts'
 import type { HubOrigin } from '../io/hub.ts'
-import type { ThreadModel } from './calibration/pool.ts'
 import type { Document } from './corpus.ts'
 import { measureDecode } from './decode.ts'
 import { learns, predictorKindOf, type Arm } from './lab/arm.ts'
 import { Lab, type LabProgress, type LabStage } from './lab/lab.ts'
-import { measureArms, prepareArm, Subject, type MeasuredArm } from './lab/measure.ts'
+import { measureArms, type MeasuredArm } from './lab/measure.ts'
+import { prepareArm } from './lab/prepare.ts'
+import { Subject } from './lab/subject.ts'
 import type { PartStore } from './part_store.ts'
+import type { ThreadModel } from './shards/threads.ts'
 import { compareScores } from './perplexity.ts'
 import type { Comparison, ReproduceReport } from './report.ts'
 import { layersOf, rowOf } from './rows.ts'
@@ -64,6 +67,10 @@ export interface ReproduceOptions {
   readonly seed?: number
   /** Where other threads find the same model; see `LabOptions`. */
   readonly threads?: ThreadModel | null
+  /** Who calibrates and evaluates in place of this process, see `LabOptions`. */
+  readonly runner?: ShardRunner | null
+  /** Whether decode speed is measured. Default: yes. */
+  readonly speed?: boolean
   /** Keeps parts for other runs; without one, nothing is written. */
   readonly store?: PartStore | null
   /** Given ShadowLLM's trained predictor, the one for the lowest sparsity, which lives until the run ends. */
@@ -100,7 +107,7 @@ export async function reproduce(
     await run.prepare()
     await run.learn()
     await run.evaluate()
-    await run.decode()
+    if (options.speed !== false) await run.decode()
     run.complete = true
     return await run.report()
   } catch (error) {
@@ -158,7 +165,7 @@ class Run {
     this.#tell('prepare', 0, 1)
     const { prompt, continuation, calibration, evaluation } = this.#settings
     const { model, modelName, modelFiles, modelOrigin, encode, documents, dataName } = this.#options
-    const { store, threads, argv } = this.#options
+    const { store, threads, runner, argv } = this.#options
     const lab = await Lab.open({
       model,
       modelName,
@@ -169,6 +176,7 @@ class Run {
       dataName,
       store,
       threads,
+      runner,
       argv,
       prompt,
       continuation,
@@ -217,7 +225,7 @@ class Run {
     const { decode, evaluation } = this.#settings
     const [window] = lab.windows('evaluate', evaluation, this.#seed)
     const prompt = window.tokens.slice(0, decode.prompt)
-    const subject = new Subject(lab, window, this.#seed)
+    const subject = new Subject(lab.model, window, this.#seed)
     const planners = []
     for (const arm of this.#arms)
       planners.push(subject.plan(arm, await prepareArm(lab, arm, this.#seed), true))

@@ -7,7 +7,8 @@ import type { AchievedSparsity } from '../masks/achieved.ts'
 import { meanAchieved } from './achieved_mean.ts'
 import { criterionName } from './arms.ts'
 import type { LayerSparsity } from './experiment.ts'
-import type { MeasuredArm, ScoredWindow } from './lab/measure.ts'
+import type { MeasuredArm } from './lab/measure.ts'
+import type { ScoredWindow } from './lab/subject.ts'
 import type { ReproduceRow } from './report.ts'
 
 /** The row of an arm. @param speed decoded tokens per second; null where it was not measured */

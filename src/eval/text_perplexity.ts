@@ -297,7 +297,7 @@ class Run {
         windows: Object.fromEntries(this.parts.map(({ protocol, done }) => [protocol, done])),
       },
       provenance: await makeProvenance({
-        backend: model.backend.name,
+        backend: model.backend,
         model: modelSource(modelName, await hashFiles(modelFiles), modelOrigin),
         data: { name: text.name, hash: await hashTexts(text.pages) },
         seed,

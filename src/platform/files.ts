@@ -103,6 +103,16 @@ export async function fileKind(location: Location): Promise<FileKind> {
   }
 }
 
+/** How long ago a file was changed, in milliseconds; null if there is none. */
+export async function fileAge(location: Location): Promise<number | null> {
+  try {
+    return Date.now() - (await builtin('node:fs').promises.stat(location)).mtimeMs
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}
+
 /** Whether anything stands at a path. */
 export async function exists(location: Location): Promise<boolean> {
   return (await fileKind(location)) !== 'missing'

@@ -69,3 +69,9 @@ export function pathOfUrl(url: URL | string): string {
 export function temporaryFolder(): string {
   return builtin('node:os').tmpdir()
 }
+
+/** The path of a file of a package that is installed, such as `name/package.json`. @throws the host's error if it is not */
+export function packageFile(file: string): string {
+  const { createRequire } = builtin('node:module')
+  return createRequire(import.meta.url).resolve(file)
+}

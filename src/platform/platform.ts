@@ -17,6 +17,7 @@ export * from './links.ts'
 export { mountFolder, unmountFolder } from './mounts.ts'
 export * from './page.ts'
 export * from './paths.ts'
+export * from './refusals.ts'
 export * from './storage.ts'
 export * from './workers.ts'
 
@@ -126,6 +127,9 @@ function stream(output: Output): NodeJS.WriteStream {
   return found
 }
 
+/** What a stream failed with that has thrown, as Deno's do. Such a one is never heard of again. */
+const broken = new Map<Output, Error>()
+
 /** What a stream answers whose reader has left. */
 const readerLeft = new Set(['EPIPE', 'ERR_STREAM_DESTROYED'])
 
@@ -136,10 +140,18 @@ const readerLeft = new Set(['EPIPE', 'ERR_STREAM_DESTROYED'])
 export function write(output: Output, content: string | Uint8Array): Promise<void> {
   const to = stream(output)
   return new Promise((resolve, reject) => {
-    to.write(content, (error?: NodeJS.ErrnoException | null) => {
+    const settle = (error?: NodeJS.ErrnoException | null): void => {
       if (error && !readerLeft.has(error.code ?? '')) reject(error)
       else resolve()
-    })
+    }
+    const before = broken.get(output)
+    if (before !== undefined) return settle(before)
+    try {
+      to.write(content, settle)
+    } catch (error) {
+      broken.set(output, error as Error)
+      settle(error as Error)
+    }
   })
 }
 

@@ -1,8 +1,7 @@
 /**
  * Reads the card of a predictor's file, field by field: a file is nobody's word.
  */
-import { describeJson, parseJson, type JsonMap, type JsonValue } from '../io/json.ts'
-import { InputError } from '../tensor/errors.ts'
+import { Fields } from '../io/fields.ts'
 import type { UnitShape } from '../masks/mask.ts'
 import { losses, predictorKinds, shadowDefaults, type BaseCard, type PredictorCard } from './card.ts'
 import { featureScalings, poolings, targetScalings } from './features.ts'
@@ -18,11 +17,7 @@ const LARGEST_SIZE = 2 ** 24
  * @throws InputError PREDICTOR_CARD for one that is missing or wrong, JSON_*
  */
 export function readCard(text: string | undefined): PredictorCard {
-  if (text === undefined)
-    throw new InputError('PREDICTOR_CARD', `${cardEntry}: expected a card in the metadata, got none`)
-  const value = parseJson(new TextEncoder().encode(text), cardEntry)
-  if (!(value instanceof Map)) throw refuse('card', 'an object', value)
-  const card = new Fields(value)
+  const card = Fields.parse(text, { code: 'PREDICTOR_CARD', subject: cardEntry })
   const kind = card.oneOf('kind', predictorKinds, shadowDefaults.kind)
   const base = readBase(card)
   if (kind === 'dejavu') return { kind, ...base, top: card.shares('top') }
@@ -31,7 +26,7 @@ export function readCard(text: string | undefined): PredictorCard {
   const pooling = card.oneOf('pooling', poolings, shadowDefaults.pooling)
   const placement = card.whole('placement', 0, base.shape.layers - 1, shadowDefaults.placement)
   if (pooling === 'attention' && placement > 0)
-    throw refuse('placement', '0 with attention pooling, which sees layer 0', placement)
+    throw card.refuse('placement', '0 with attention pooling, which sees layer 0', placement)
   const loss = card.oneOf('loss', losses, shadowDefaults.loss)
   const top = card.shares('top', shadowDefaults.top)
   return { kind, ...base, placement, pooling, targets, loss, top }
@@ -54,58 +49,4 @@ function readBase(card: Fields): BaseCard {
     examples: card.whole('examples', 0, Number.MAX_SAFE_INTEGER),
     dataHash: card.textOrNull('dataHash', 'a hash or null'),
   }
-}
-
-/** The fields of an object; each is read as what it must be. What has a fallback may be missing. */
-class Fields {
-  readonly #map: JsonMap
-
-  constructor(map: JsonMap) {
-    this.#map = map
-  }
-
-  fields(name: string): Fields {
-    const value = this.#map.get(name)
-    if (value instanceof Map) return new Fields(value)
-    throw refuse(name, 'an object', value)
-  }
-
-  whole(name: string, least: number, most: number, fallback?: number): number {
-    const value = this.#map.get(name) ?? fallback
-    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
-    throw refuse(name, `a whole number from ${least} to ${most}`, value)
-  }
-
-  oneOf<Name extends string>(name: string, names: readonly Name[], fallback?: Name): Name {
-    const value = this.#map.get(name) ?? fallback
-    const known = names.find((one) => one === value)
-    if (known !== undefined) return known
-    throw refuse(name, names.join(' or '), value)
-  }
-
-  /** Shares in (0, 1). */
-  shares(name: string, fallback?: readonly number[]): number[] {
-    const value = this.#map.get(name) ?? (fallback && [...fallback])
-    const isShare = (share: JsonValue): share is number => typeof share === 'number' && share > 0 && share < 1
-    if (Array.isArray(value) && value.every(isShare)) return value
-    throw refuse(name, 'a list of shares between 0 and 1', value)
-  }
-
-  text(name: string, expected: string): string {
-    const value = this.#map.get(name)
-    if (typeof value === 'string') return value
-    throw refuse(name, expected, value)
-  }
-
-  textOrNull(name: string, expected: string): string | null {
-    const value = this.#map.get(name) ?? null
-    return value === null ? null : this.text(name, expected)
-  }
-}
-
-function refuse(field: string, expected: string, got: JsonValue | undefined): InputError {
-  return new InputError(
-    'PREDICTOR_CARD',
-    `${cardEntry}.${field}: expected ${expected}, got ${describeJson(got)}`,
-  )
 }

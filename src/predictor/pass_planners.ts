@@ -67,11 +67,13 @@ export function promptPlanner(
       )
     return scoreText(model, ids, ids, criterion, seed)
   }
-  return rankingPlanner(name, { scores, budget }, topK)
+  return rankingPlanner(name, { scores, criterion: criterion.name, budget }, topK)
 }
 
 /** What the dejavu-style planner asks; a `DejavuStylePredictor` is one. */
 export interface HeadOutputsPredictor {
+  /** Its criterion is what it predicts. */
+  readonly card?: { readonly criterion?: string }
   /**
    * @param last the heads' outputs of every layer at the last token: [L, D]
    * @param scaling `as-shipped` leaves them unscaled, see dejavu_style.ts
@@ -99,7 +101,11 @@ export function dejavuStylePlanner(
       trace.dispose()
     }
   }
-  return rankingPlanner('dejavu-style', { scores, budget }, topK)
+  return rankingPlanner(
+    'dejavu-style',
+    { scores, criterion: predictor.card?.criterion ?? null, budget },
+    topK,
+  )
 }
 
 /** The heads' outputs of every layer at the last token: [L, D]. */

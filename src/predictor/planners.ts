@@ -41,8 +41,8 @@ export type PlannerName = (typeof plannerNames)[number]
 
 /** What the shadow planner asks; a `ShadowPredictor` is one. */
 export interface PromptPredictor {
-  /** Its placement is the layer whose heads' outputs it reads; default 0. */
-  readonly card?: { readonly placement?: number }
+  /** Its placement is the layer whose heads' outputs it reads, default 0; its criterion what it predicts. */
+  readonly card?: { readonly placement?: number; readonly criterion?: string }
   /** @param context heads' outputs of layer `placement`: [T, D] */
   predict(context: Float32Array, tokens: number): UnitScores
 }
@@ -140,7 +140,7 @@ export function staticPlanner(
   topK: TopK = referenceTopK,
 ): RankingPlanner {
   const mask = selectMask(scores, budget, topK)
-  const planner = rankingPlanner('static', { scores: () => scores, budget }, topK)
+  const planner = rankingPlanner('static', { scores: () => scores, criterion: null, budget }, topK)
   return { ...planner, afterAttention: () => mask }
 }
 
@@ -158,7 +158,11 @@ export function randomPlanner(
   checkBudget(budget)
   expectKind(seed, kinds.seed, 'seed', 'SEED')
   const random = new Random(seed)
-  return rankingPlanner('random', { scores: () => randomScores(shape, random), budget }, topK)
+  return rankingPlanner(
+    'random',
+    { scores: () => randomScores(shape, random), criterion: null, budget },
+    topK,
+  )
 }
 
 /** Scores in [0, 1), drawn head by head, then neuron by neuron. */
@@ -177,7 +181,7 @@ export function oraclePlanner(
   budget: Budget,
   topK: TopK = referenceTopK,
 ): RankingPlanner {
-  return rankingPlanner('oracle', { scores: () => scores, budget }, topK)
+  return rankingPlanner('oracle', { scores: () => scores, criterion: null, budget }, topK)
 }
 
 /**
@@ -189,8 +193,8 @@ export function shadowPlanner(
   budget: Budget,
   topK: TopK = referenceTopK,
 ): RankingPlanner {
-  const placement = predictor.card?.placement ?? 0
+  const { placement = 0, criterion = null } = predictor.card ?? {}
   const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, placement + 1) }
   const scores = ({ context, tokens }: PromptView): UnitScores => predictor.predict(context, tokens)
-  return rankingPlanner('shadow', { scores, budget: behind }, topK, { placement })
+  return rankingPlanner('shadow', { scores, criterion, budget: behind }, topK, { placement })
 }

@@ -11,10 +11,10 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../model/opt/matrix.ts'
-import { openSafetensors } from '../io/safetensors.ts'
-import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
+import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
+import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { InputError } from '../tensor/errors.ts'
-import type { TensorSource } from '../tensor/tensor_source.ts'
+import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
 import { networkShape, unitKinds, type PredictorCard, type UnitKind } from './card.ts'
 import { cardEntry, readCard } from './card_reader.ts'
 import { DejavuPredictor } from './dejavu.ts'
@@ -29,8 +29,16 @@ export type Predictor = ShadowPredictor | DejavuStylePredictor | DejavuPredictor
 
 /** Writes a predictor, complete or not at all. @throws the system's error if the file cannot be written */
 export async function savePredictor(path: string, predictor: Predictor): Promise<void> {
-  const metadata = { [cardEntry]: JSON.stringify(predictor.card) }
-  await writeSafetensors(path, predictorTensors(predictor), metadata)
+  await writeSafetensors(path, predictorTensors(predictor), metadataOf(predictor))
+}
+
+/** The same file in memory. */
+export function encodePredictor(predictor: Predictor): Uint8Array {
+  return encodeSafetensors(predictorTensors(predictor), metadataOf(predictor))
+}
+
+function metadataOf({ card }: Predictor): Record<string, string> {
+  return { [cardEntry]: JSON.stringify(card) }
 }
 
 /** The tensors of a predictor's file. */
@@ -60,7 +68,15 @@ export async function openPredictor(
   backend: Backend,
   storage: Storage = 'f32',
 ): Promise<Predictor> {
-  const source = await openSafetensors(path)
+  return predictorOf(await openSafetensors(path), backend, storage)
+}
+
+/** Reads a predictor's file in memory. @throws InputError as `openPredictor` */
+export async function parsePredictor(bytes: Uint8Array, backend: Backend): Promise<Predictor> {
+  return predictorOf(await parseSafetensors(bytes, 'predictor'), backend, 'f32')
+}
+
+async function predictorOf(source: RawTensorSource, backend: Backend, storage: Storage): Promise<Predictor> {
   try {
     const card = readCard(source.metadata.get(cardEntry))
     if (card.kind === 'shadow') {

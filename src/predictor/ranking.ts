@@ -14,6 +14,8 @@ import { isObject } from '../tensor/arguments.ts'
 export interface Ranking {
   /** How important each unit is: [L, H] and [L, F]. One that draws at random draws anew with each call. */
   scores(view: PromptView): UnitScores
+  /** The criterion that the scores are of, or predict; null where they are of none that is known. */
+  readonly criterion: string | null
   /** How much is kept, dense layers of the planner included. */
   readonly budget: Budget
 }

@@ -47,3 +47,15 @@ export function near(
 
 /** The distance from 1 to the next float32: twice the worst relative error of one rounding. */
 export const epsilon32: number = 2 ** -23
+
+/** One number, equal to another bit for bit. @throws Error with both */
+export function same(what: string, actual: number, expected: number): void {
+  if (!Object.is(actual, expected)) throw new Error(`${what}: expected ${expected}, got ${actual}`)
+}
+
+/** No number below the other's. @throws Error naming the first that is */
+export function atLeast(what: string, actual: ArrayLike<number>, least: ArrayLike<number>): void {
+  sameLength(what, actual, least)
+  for (let i = 0; i < least.length; i++)
+    if (!(actual[i] >= least[i])) fail(what, i, `${least[i]} or more`, actual[i])
+}

@@ -4,4 +4,12 @@
 export { book, type ChapterLaw } from './book.ts'
 export { digestOfReports } from './digest.ts'
 export type { Law } from './law.ts'
-export { verify, verifyBackend, type LawReport, type TryOptions, type VerifyOptions } from './verify.ts'
+export {
+  NO_BACKEND,
+  tryingsOf,
+  verify,
+  verifyBackends,
+  type LawReport,
+  type TryOptions,
+  type VerifyOptions,
+} from './verify.ts'

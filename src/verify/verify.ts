@@ -36,6 +36,7 @@ export interface VerifyOptions extends TryOptions {
 export interface LawReport {
   readonly law: string
   readonly chapter: string
+  /** Its name; "none" if the law is about the runtime. */
   readonly backend: string
   /** Cases tried. */
   readonly runs: number
@@ -54,8 +55,12 @@ export interface LawReport {
 /** Other events get a turn after this many milliseconds. */
 const BREATH = 30
 
+/** What stands for a backend in the report of a law that looks at none. */
+export const NO_BACKEND = 'none'
+
 /**
- * Runs the laws on each backend in turn. Backends are started before the first law is tried, and ended after the last.
+ * Runs the laws on each backend in turn; those that are about the runtime, once. Backends are started before the first law
+ * is tried, and ended after the last.
  * @throws UsageError SEED, RUNS; BACKEND_NAME or no name at all; MissingError for a backend that is not here
  */
 export async function* verify({
@@ -63,31 +68,40 @@ export async function* verify({
   ...options
 }: VerifyOptions): AsyncGenerator<LawReport, void, void> {
   checkTrying(options)
-  if (backends.length === 0)
-    throw new UsageError('BACKEND_NAME', 'backends: expected at least one name, got none')
   const started: Backend[] = []
   try {
     for (const name of backends) started.push(await createBackend(name as BackendName))
-    for (const backend of started) yield* verifyBackend(backend, options)
+    yield* verifyBackends(started, options)
   } finally {
     for (const backend of started) backend.dispose()
   }
 }
 
 /**
- * Runs the laws on one backend, which is not disposed of.
- * @throws UsageError SEED, RUNS
+ * Runs the laws on backends that are there already, and are not disposed of.
+ * @throws UsageError SEED, RUNS; BACKEND_NAME for no backend at all
  */
-export async function* verifyBackend(
-  backend: Backend,
+export async function* verifyBackends(
+  backends: readonly Backend[],
   options: TryOptions,
 ): AsyncGenerator<LawReport, void, void> {
   checkTrying(options)
-  for (const law of options.laws ?? book) {
+  if (backends.length === 0) throw new UsageError('BACKEND_NAME', 'backends: expected at least one, got none')
+  for (const [law, backend] of tryingsOf(options.laws ?? book, backends)) {
     const report = await tryLaw(law, backend, options)
     if (report === null) return
     yield report
   }
+}
+
+/** Which law is tried on what, in order: as many reports there will be. */
+export function tryingsOf(
+  laws: readonly ChapterLaw[],
+  backends: readonly Backend[],
+): [law: ChapterLaw, backend: Backend][] {
+  return backends.flatMap((backend, i) =>
+    laws.filter(({ ofRuntime }) => i === 0 || !ofRuntime).map((law): [ChapterLaw, Backend] => [law, backend]),
+  )
 }
 
 /** Tries one law; null if the signal ended it. */
@@ -109,7 +123,7 @@ async function tryLaw(law: ChapterLaw, backend: Backend, options: TryOptions): P
   return {
     law: law.sentence,
     chapter: law.chapter,
-    backend: backend.name,
+    backend: law.ofRuntime ? NO_BACKEND : backend.name,
     runs: outcome.runs,
     ...verdictOf(outcome, backend.liveBuffers - live),
     digest: digest.value,

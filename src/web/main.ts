@@ -1,11 +1,11 @@
 /**
- * The page: an engine in a thread of its own, and what the page shows of it.
+ * The page begins here: an engine in a thread of its own, the page, and the embedded model.
  */
-import { pageDocument } from '../platform/platform.ts'
-import { RemoteOpt } from './engine/remote_opt.ts'
-import { startEngine } from './engine/start_engine.ts'
+import { App } from './app.ts'
+import { startPanel } from './models_panel.ts'
+import { Session } from './session.ts'
+import { startVerifyPanel } from './verify_panel.ts'
 
-const { line } = startEngine()
-const opt = await RemoteOpt.fromPretrained(line, 'embedded')
-for await (const event of opt.study('Once upon a time'))
-  if (event.kind === 'step') pageDocument().body.append(event.text)
+const session = new Session()
+startPanel(session, new App(session))
+startVerifyPanel()

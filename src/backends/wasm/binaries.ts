@@ -8,10 +8,11 @@
 import { readFile } from '../../platform/platform.ts'
 
 /** The names of the backends whose kernels are WebAssembly. */
-export type WasmName = 'wasm' | 'wasm-relaxed'
+export type WasmName = 'wasm' | 'wasm-relaxed' | 'wasm-rust'
 
 /** What reads each of them. */
 export const binaries: Readonly<Record<WasmName, () => Promise<Uint8Array<ArrayBuffer>>>> = {
   wasm: () => readFile(new URL('kernels.wasm', import.meta.url)),
   'wasm-relaxed': () => readFile(new URL('kernels_relaxed.wasm', import.meta.url)),
+  'wasm-rust': () => readFile(new URL('kernels_rust.wasm', import.meta.url)),
 }

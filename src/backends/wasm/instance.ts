@@ -1,6 +1,6 @@
 /**
  * One instance of the kernels over a memory. Several may share a memory, one per thread: each works in a scratch of its
- * own, below every buffer (assembly/scratch.ts).
+ * own, below every buffer (assembly/scratch.ts, rust/src/scratch.rs).
  */
 import type { Kernel } from '../door.ts'
 
@@ -11,6 +11,9 @@ export interface Instance {
   readonly scratchSize: number
 }
 
+/** Where linkers look for the address of an object that is not the module's own, which they take for a variable. */
+const ADDRESSES = 'GOT.mem'
+
 /** An instance over `memory` whose scratch begins at byte `scratchStart`. */
 export function instantiate(
   module: WebAssembly.Module,
@@ -18,13 +21,23 @@ export function instantiate(
   scratchStart: number,
 ): Instance {
   // Whatever a compiler calls what it wants, there is only one memory to give, and one number.
-  const imports: Record<string, Record<string, WebAssembly.Memory | number>> = {}
+  const imports: Record<string, Record<string, WebAssembly.Memory | WebAssembly.Global | number>> = {}
   for (const { module: room, name, kind } of WebAssembly.Module.imports(module))
-    (imports[room] ??= {})[name] = kind === 'memory' ? memory : scratchStart
+    (imports[room] ??= {})[name] =
+      kind === 'memory' ? memory : room === ADDRESSES ? variable(scratchStart) : scratchStart
   const { exports } = new WebAssembly.Instance(module, imports)
   const { scratch_size: scratchSize, ...kernels } = exports
   return {
     kernels: kernels as Record<string, Kernel<number>>,
-    scratchSize: (scratchSize as WebAssembly.Global).value as number,
+    scratchSize: numberOf(scratchSize as WebAssembly.Global | (() => unknown)),
   }
+}
+
+function variable(value: number): WebAssembly.Global {
+  return new WebAssembly.Global({ value: 'i32', mutable: true }, value)
+}
+
+/** A number as a module exports it: a constant in AssemblyScript, what a function gives in Rust. */
+function numberOf(exported: WebAssembly.Global | (() => unknown)): number {
+  return (typeof exported === 'function' ? exported() : exported.value) as number
 }

@@ -1,6 +1,7 @@
 /**
- * The WebAssembly backends: every op as a SIMD kernel (assembly/). `wasm` is the strict build, equal to the reference bit
- * for bit; `wasm-relaxed` is the same kernels with multiply-adds that hardware may fuse, which is faster where it does.
+ * The WebAssembly backends: every op as a SIMD kernel. `wasm` is the strict build of assembly/, equal to the reference bit
+ * for bit; `wasm-relaxed` is the same kernels with multiply-adds that hardware may fuse, which is faster where it does;
+ * `wasm-rust` is rust/, with the bits of `wasm` from another compiler.
  *
  * One memory holds all buffers, and a buffer is an address in it; nobody else sees it but threads of the backend's own.
  * The memory grows on demand up to the 4 GiB that 32-bit addresses reach; growing detaches every view, so views are made
@@ -39,6 +40,7 @@ type Place = number
 const builds = {
   wasm: { feature: 'simd', called: 'SIMD' },
   'wasm-relaxed': { feature: 'relaxedSimd', called: 'relaxed SIMD' },
+  'wasm-rust': { feature: 'simd', called: 'SIMD' },
 } as const
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>()
@@ -64,8 +66,8 @@ interface Live {
 
 /** Which build, and what laws may set besides. */
 export interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {
-  /** Whether multiply-adds may be fused; default no. */
-  readonly relaxed?: boolean
+  /** Which of the committed modules; default `wasm`. */
+  readonly build?: WasmName
 }
 
 /** Runs every op as its WebAssembly kernel. */
@@ -86,9 +88,8 @@ export class WasmBackend implements Backend {
     threads = 1,
     sharing = 'measured',
     cutsSmall,
-    relaxed = false,
+    build: name = 'wasm',
   }: WasmOptions = {}): Promise<WasmBackend> {
-    const name = relaxed ? 'wasm-relaxed' : 'wasm'
     const { feature, called } = builds[name]
     if (!probeWasm()[feature])
       throw new MissingError(

@@ -52,6 +52,7 @@ rounds. Columns:
   ideal      what that would be if only reading weights took time: lm_head and layer 0 whole, the predictor's weights
              shared by the tokens it is asked for
   predictor, packing               shares of the time
+  device     milliseconds of a token by the clock of the GPU, or of what emulates one
   of read    bytes of weights per second over the speed at which one thread reads memory forward; can pass 100 %
 
 Examples:
@@ -76,6 +77,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet' | 'revision' |
   readonly mode: MaskMode
   readonly cache?: CacheStorage
   readonly seed: number
+  readonly graphs: boolean
   readonly quick?: boolean
   readonly profile?: boolean
   readonly json?: boolean
@@ -149,6 +151,10 @@ export function addBench(program: Command, session: Session): void {
     .addOption(modeOption())
     .addOption(cacheOption())
     .addOption(seedOption())
+    .option(
+      '--no-graphs',
+      'launch every kernel by itself, where a CUDA device would be handed them as graphs',
+    )
     .option('--quick', 'fewer rounds of shorter tests: less than a minute')
     .option('--profile', 'then find out where the time of a token goes')
     .option('--json', 'print one JSON object instead of the table')
@@ -182,16 +188,18 @@ async function runBench(session: Session, flags: BenchFlags): Promise<void> {
 }
 
 async function show(session: Session, bench: Bench, { json, profile }: BenchFlags): Promise<void> {
-  const { rows, profiles, reads } = bench
+  const { rows, profiles, reads, device } = bench
   if (json) {
     const provenance = await bench.provenance(commandArguments())
     const all = { rows, ...(profile && { profiles }), readBytesPerSecond: reads, provenance }
     await session.print(`${JSON.stringify(all, null, 2)}\n`)
-  } else await session.print([formatBench(rows, reads), ...profiles.map(formatProfile)].join('\n'))
+  } else await session.print([formatBench(rows, reads, device), ...profiles.map(formatProfile)].join('\n'))
 }
 
 async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOptions> {
-  const { model, mask, storage, backend, threads, mode, cache, seed } = flags
+  const { model, mask, storage, backend, threads, mode, cache, seed, graphs } = flags
+  if (!graphs && !backend.startsWith('cuda'))
+    throw new UsageError('FLAGS', `--no-graphs: expected a CUDA backend, got ${backend}`)
   const otherwise = flags.quick ? quick : usual
   const options = {
     storages: storage,
@@ -205,6 +213,7 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     mode,
     cache,
     seed,
+    graphs,
     profile: flags.profile ?? false,
     ...(mask !== undefined && { readMask: (shape: OptModel['shape']) => readMask(mask, shape) }),
   }

@@ -18,8 +18,9 @@ import { hashFiles } from '../../eval/provenance.ts'
 import { findRows, findTrainRows, readRows } from '../../eval/tasks/find_rows.ts'
 import { taskByName, tasks } from '../../eval/tasks/index.ts'
 import { readDocuments } from '../../eval/texts.ts'
+import type { ShardRunner } from '../../jobs/runner.ts'
 import { readMask } from '../../masks/mask_file.ts'
-import { fileNameOf } from '../../platform/platform.ts'
+import { fileNameOf, systemRefusal } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { ShadowError, UsageError } from '../../tensor/errors.ts'
 import { isAbort } from '../failure.ts'
@@ -34,6 +35,7 @@ import {
 } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutputFolder } from '../output.ts'
+import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { rowsFlag, taskListFlag } from '../task_flags.ts'
 import { wholeFlag } from '../values.ts'
@@ -58,7 +60,7 @@ Examples:
   $ shadowllm calibrate -m DIR --output traces --criteria plainact,l2norm,fisher --text book.txt
   $ shadowllm calibrate -m DIR --output traces --tasks piqa,copa,rte --data DIR --shots 5 --json`
 
-interface CalibrateFlags extends ModelFlags {
+interface CalibrateFlags extends ModelFlags, QueueFlags {
   readonly output: string
   readonly examples: number
   readonly criteria: readonly string[]
@@ -129,6 +131,8 @@ export function addCalibrate(program: Command, session: Session): void {
       'threads, each with a model of its own (default: as many as there is room for)',
       wholeFlag('threads', { least: 1, most: 64 }),
     )
+    .addOption(queueOption())
+    .addOption(shardsOption())
     .addOption(seedOption())
     .addOption(backendOption())
     .option('--json', 'print one JSON object')
@@ -156,7 +160,9 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
   try {
     // Threads that calibrate have a model each, of one thread.
     const report = await withModel(session, { ...flags, threads: 1 }, (opt) =>
-      calibrate(session, opt, flags, (done) => (kept = done)),
+      withRunner(session, opt, flags, (runner) =>
+        calibrate(session, opt, { ...flags, runner }, (done) => (kept = done)),
+      ),
     )
     const { output: path } = flags
     await session.print(
@@ -170,7 +176,8 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
 }
 
 /** @throws UsageError FLAGS for flags that say nothing together */
-function checkFlags({ tasks, text, data, rows, shots, prompt, continuation }: CalibrateFlags): void {
+function checkFlags(flags: CalibrateFlags): void {
+  const { tasks, text, data, rows, shots, prompt, continuation, queue, threads } = flags
   const refuse = (subject: string, expected: string): never => {
     throw new UsageError('FLAGS', `${subject}: expected ${expected}`)
   }
@@ -180,15 +187,30 @@ function checkFlags({ tasks, text, data, rows, shots, prompt, continuation }: Ca
     refuse('--data, --rows and --shots', '--tasks with them')
   for (const task of tasks ?? [])
     if (data === undefined && !rows.has(task)) refuse(`task ${task}`, `--data or --rows ${task}=FILE`)
+  if (queue && threads !== undefined) refuse('--queue', 'no --threads: workers have --concurrency')
+  const sets = datasetCriteria.filter(({ name }) => flags.criteria.includes(name))
+  if (queue && sets.length > 0) refuse('--queue', `no ${sets[0].name}: it scores the data set as a whole`)
+  checkQueueFlags(flags)
 }
 
 async function calibrate(
   session: Session,
   opt: ShadowOpt,
-  flags: CalibrateFlags,
+  flags: CalibrateFlags & { readonly runner: ShardRunner | null },
   onKept: (kept: number) => void,
 ): Promise<CalibrationReport> {
-  const { output, examples, criteria, seed, keepSequence, mask, threads: count, backend, json } = flags
+  const {
+    output,
+    examples,
+    criteria,
+    seed,
+    keepSequence,
+    mask,
+    threads: count,
+    backend,
+    runner,
+    json,
+  } = flags
   const [, weights] = opt.files
   // What may be refused goes before what takes time.
   const pruned = mask === undefined ? null : await readMask(mask, opt.model.shape)
@@ -205,6 +227,7 @@ async function calibrate(
       keepSequence,
       mask: pruned,
       threads: { path: weights, backend, count },
+      runner,
       onPlan: async (plan) => {
         before = plan.kept
         if (!json) await session.print(formatPlan(output, plan))
@@ -248,9 +271,9 @@ async function rowsOf(task: string, { data = '', rows }: CalibrateFlags): Promis
 
 /** The system's refusal to write, in our words. */
 function putIntoWords(error: unknown, path: string): unknown {
-  const { code, syscall } = error as NodeJS.ErrnoException
-  if (error instanceof ShadowError || syscall === undefined) return error
-  const message = `${path}: expected a folder that can be written into, got ${code}`
+  const refusal = systemRefusal(error)
+  if (error instanceof ShadowError || refusal === null) return error
+  const message = `${path}: expected a folder that can be written into, got ${refusal}`
   return new UsageError('OUTPUT', message, { cause: error })
 }
 

@@ -3,12 +3,15 @@
  */
 import { Option, type Command } from 'commander'
 import { architectureByName, architectures, type Architecture } from '../../eval/cost/architectures.ts'
+import { clusterExperiment, usualCluster, type ClusterOptions } from '../../eval/cost/cluster.ts'
 import { costExperiment, predictorCostExperiment, usualCostSettings } from '../../eval/cost/experiments.ts'
 import type { ExperimentResult } from '../../eval/experiment.ts'
 import { renderHtml } from '../../eval/report/html.ts'
 import { formatExperiment } from '../../eval/report/terminal.ts'
 import { storages, type Storage } from '../../model/opt/matrix.ts'
 import { commandArguments } from '../../platform/platform.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { seedOption } from '../flags.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, sparsityFlag, wholeFlag } from '../values.ts'
@@ -24,6 +27,7 @@ Examples:
   $ shadowllm cost --model opt-13b
   $ shadowllm cost --model opt-6.7b,opt-66b --sparsity 0.8 --storage int8 --bandwidth 2000
   $ shadowllm cost --predictors
+  $ shadowllm cost --cluster --machines 64 --gflops 2000
   $ shadowllm cost --html cost.html`
 
 interface CostFlags {
@@ -35,6 +39,12 @@ interface CostFlags {
   readonly hidden?: number
   readonly bandwidth?: number
   readonly predictors?: boolean
+  readonly cluster?: boolean
+  readonly machines?: number
+  readonly windows?: number
+  readonly gflops?: number
+  readonly deaths?: number
+  readonly seed: number
   readonly json?: boolean
   readonly html?: string
 }
@@ -59,6 +69,24 @@ export function addCost(program: Command, session: Session): void {
       numberFlag('bandwidth', { least: 1e-3, most: 1e6 }),
     )
     .option('--predictors', "the paper's count of the predictors' own work instead")
+    .option('--cluster', 'what calibrating takes on many machines instead')
+    .option('--machines <count>', `of a cluster (default: ${usualCluster.machines})`, countFlag('machines'))
+    .option(
+      '--windows <count>',
+      `that a cluster calibrates on (default: ${usualCluster.windows})`,
+      countFlag('windows'),
+    )
+    .option(
+      '--gflops <rate>',
+      'GFLOP/s of one machine of a cluster (default: measured here on one thread)',
+      numberFlag('gflops', { least: 1e-3, most: 1e9 }),
+    )
+    .option(
+      '--deaths <rate>',
+      `how often in an hour a machine of a cluster dies (default: ${usualCluster.deathsPerHour})`,
+      numberFlag('deaths', { least: 0, most: 60 }),
+    )
+    .addOption(seedOption())
     .option('--json', 'print one JSON object')
     .option('--html <file>', 'write a page with figures too')
     .addHelpText('after', help)
@@ -73,6 +101,10 @@ export function addCost(program: Command, session: Session): void {
 
 async function count(flags: CostFlags): Promise<ExperimentResult> {
   const argv = commandArguments()
+  if (flags.cluster) return clusterExperiment(clusterOf(flags))
+  for (const name of ['machines', 'windows', 'gflops', 'deaths'] as const)
+    if (flags[name] !== undefined)
+      throw new UsageError('FLAGS', `--${name}: expected --cluster beside it, got none`)
   if (flags.predictors) return predictorCostExperiment({ argv })
   const { model, bandwidth, sparsity, prompt, tokens, storage, hidden } = flags
   return costExperiment({
@@ -85,6 +117,19 @@ async function count(flags: CostFlags): Promise<ExperimentResult> {
     hidden,
     argv,
   })
+}
+
+function clusterOf({ model, machines, windows, gflops, deaths, seed }: CostFlags): ClusterOptions {
+  return {
+    ...usualCluster,
+    models: model,
+    machines: machines ?? usualCluster.machines,
+    windows: windows ?? usualCluster.windows,
+    flops: gflops === undefined ? undefined : gflops * 1e9,
+    deathsPerHour: deaths ?? usualCluster.deathsPerHour,
+    seed,
+    argv: commandArguments(),
+  }
 }
 
 /** Names separated by commas, in the order given, without doubles. @throws UsageError COST_MODEL */

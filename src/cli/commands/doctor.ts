@@ -16,6 +16,8 @@ import { formatBytes } from '../words.ts'
 interface BackendState {
   readonly name: BackendName
   readonly works: boolean
+  /** What it computes on; null where that is the processor, or where it does not work. */
+  readonly device: string | null
   /** Whether what it needs is not on this machine: no driver, no device, no emulator. */
   readonly absent: boolean
   /** Why it does not, or null. */
@@ -76,6 +78,7 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
       return {
         name,
         works,
+        device: backend.device ?? null,
         absent: false,
         reason: works ? null : `relu of -1, 2: expected 0, 2, got ${first}, ${second}`,
       }
@@ -84,7 +87,13 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
     }
   } catch (error) {
     const absent = error instanceof MissingError && absences.includes(error.code)
-    return { name, works: false, absent, reason: error instanceof Error ? error.message : String(error) }
+    return {
+      name,
+      works: false,
+      device: null,
+      absent,
+      reason: error instanceof Error ? error.message : String(error),
+    }
   }
 }
 
@@ -111,9 +120,11 @@ function formatReport({
     ['wasm relaxed SIMD', yes(wasm.relaxedSimd)],
     ['wasm threads', `${yes(wasm.threads)}, shared memory: ${yes(wasm.sharedMemory)}`],
     ['--threads auto', describeThreads(threads)],
-    ...backends.map(({ name, works, absent, reason }): [string, string] => [
+    ...backends.map(({ name, works, device, absent, reason }): [string, string] => [
       `backend ${name}`,
-      works ? 'works' : `${absent ? 'is not here' : 'does not work'}: ${reason}`,
+      works
+        ? `works${device === null ? '' : `: ${device}`}`
+        : `${absent ? 'is not here' : 'does not work'}: ${reason}`,
     ]),
     ...Object.entries(dependencies),
   ]

@@ -146,7 +146,7 @@ function measure(session: Session, opt: ShadowOpt, flags: EvalFlags): Promise<Ta
           fewshot_seed: flags.seed,
         },
         provenance: await makeProvenance({
-          backend: opt.model.backend.name,
+          backend: opt.model.backend,
           model: modelSource(opt.name, await hashFiles(opt.files), opt.origin),
           data: await sourceOf(prepared.map(({ source }) => source)),
           seed: flags.seed,

@@ -38,6 +38,7 @@ import {
 } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
+import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { seedListFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 
@@ -58,7 +59,7 @@ Examples:
   $ shadowllm reproduce --features min_max --targets per_layer    (the scalings of the released code)
   $ shadowllm reproduce -m DIR --output report.json --save-predictor predictor.safetensors`
 
-interface ReproduceFlags extends ModelFlags {
+interface ReproduceFlags extends ModelFlags, QueueFlags {
   readonly quick?: boolean
   readonly experiment?: readonly string[]
   readonly sparsity?: readonly number[]
@@ -72,6 +73,7 @@ interface ReproduceFlags extends ModelFlags {
   readonly seeds?: readonly number[]
   /** False by `--no-cache`, a folder by `--cache`. */
   readonly cache: boolean | string
+  readonly speed: boolean
   readonly json?: boolean
   readonly output?: string
   readonly html?: string
@@ -116,6 +118,9 @@ export function addReproduce(program: Command, session: Session): void {
     .addOption(backendOption())
     .option('--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)")
     .option('--no-cache', 'keep nothing and use nothing kept')
+    .option('--no-speed', 'do not measure decode speed: all that is left is the same wherever it runs')
+    .addOption(queueOption())
+    .addOption(shardsOption())
     .option('--json', 'print one JSON object instead of the table')
     .option('-o, --output <file>', 'also write the JSON object to a file')
     .option('--html <file>', 'also write a report with figures, one file that needs nothing else')
@@ -154,9 +159,17 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
     throw new UsageError('FLAGS', '--save-predictor: expected the comparison, got --experiment')
   if (flags.seeds && !flags.experiment)
     throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
+  checkQueueFlags(flags)
+  if (flags.queue && flags.cache === false)
+    throw new UsageError('FLAGS', '--queue: expected a cache for what comes of the shards, got --no-cache')
   const store = flags.cache === false ? null : await openStore(flags.cache)
-  if (flags.experiment) await withModel(session, flags, (opt) => runExperiments(session, opt, flags, store))
-  else await show(session, await withModel(session, flags, (opt) => run(session, opt, flags, store)), flags)
+  await withModel(session, flags, (opt) =>
+    withRunner(session, opt, flags, async (runner) => {
+      const parts = { store, runner }
+      if (flags.experiment) await runExperiments(session, opt, flags, parts)
+      else await show(session, await run(session, opt, flags, parts), flags)
+    }),
+  )
   // What was finished has been shown; how it ended is for the exit code.
   session.signal.throwIfAborted()
 }
@@ -165,13 +178,16 @@ function openStore(cache: true | string): Promise<PartStore> {
   return cache === true ? openPartStore() : openPartStore(cache)
 }
 
+/** Where parts are kept, and who makes them in place of this process. */
+type Parts = Pick<LabOptions, 'store' | 'runner'>
+
 function run(
   session: Session,
   opt: ShadowOpt,
   flags: ReproduceFlags,
-  store: PartStore | null,
+  parts: Parts,
 ): Promise<ReproduceReport> {
-  const { quick, criterion, scope, seed, savePredictor } = flags
+  const { quick, criterion, scope, seed, speed, savePredictor } = flags
   const options: ReproduceOptions = {
     ...sourceOf(opt),
     settings: settingsOf(flags),
@@ -183,7 +199,8 @@ function run(
     criterion,
     scope,
     seed,
-    store,
+    speed,
+    ...parts,
   }
   return reproduce(options, (progress) => session.progress.update(progress), session.signal)
 }
@@ -230,7 +247,7 @@ async function runExperiments(
   session: Session,
   opt: ShadowOpt,
   flags: ReproduceFlags,
-  store: PartStore | null,
+  parts: Parts,
 ): Promise<void> {
   const { experiment: names = [], seed, seeds = [seed] } = flags
   const settings = { ...(flags.quick ? quickSettings : fullSettings), ...settingsOf(flags) }
@@ -240,7 +257,7 @@ async function runExperiments(
       ...sourceOf(opt),
       prompt: settings.prompt,
       continuation: settings.continuation,
-      store,
+      ...parts,
       signal: session.signal,
       onProgress: ({ stage, done, total }) =>
         session.progress.update({ stage: `${running}: ${stage}`, done, total }),

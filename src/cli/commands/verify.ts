@@ -5,7 +5,15 @@ import type { Command } from 'commander'
 import type { Backend, BackendName } from '../../backends/backend.ts'
 import { backendNames, createBackend } from '../../backends/select.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
-import { book, digestOfReports, verifyBackend, type ChapterLaw, type LawReport } from '../../verify/index.ts'
+import {
+  book,
+  digestOfReports,
+  NO_BACKEND,
+  tryingsOf,
+  verifyBackends,
+  type ChapterLaw,
+  type LawReport,
+} from '../../verify/index.ts'
 import { exitCodes } from '../failure.ts'
 import { quietOption } from '../flags.ts'
 import type { Session } from '../session.ts'
@@ -90,12 +98,12 @@ async function runVerify(session: Session, flags: VerifyFlags): Promise<void> {
     runs: flags.runs,
     backends: started.map(({ name }) => name),
     absent,
-    expected: started.length * laws.length,
+    expected: tryingsOf(laws, started).length,
     reports: [],
   }
   try {
     if (!flags.json) await session.print(formatHeading(found))
-    for (const backend of started) await verifyOn(session, backend, laws, flags, found)
+    await verifyAll(session, started, laws, flags, found)
     session.signal.throwIfAborted()
   } finally {
     for (const backend of started) backend.dispose()
@@ -104,15 +112,15 @@ async function runVerify(session: Session, flags: VerifyFlags): Promise<void> {
   }
 }
 
-async function verifyOn(
+async function verifyAll(
   session: Session,
-  backend: Backend,
+  backends: readonly Backend[],
   laws: readonly ChapterLaw[],
   { runs, json }: VerifyFlags,
   found: Verification,
 ): Promise<void> {
   const { seed, reports, expected } = found
-  for await (const report of verifyBackend(backend, { seed, runs, laws, signal: session.signal })) {
+  for await (const report of verifyBackends(backends, { seed, runs, laws, signal: session.signal })) {
     reports.push(report)
     if (!json) await session.print(formatReport(report, found))
     session.progress.update({ stage: 'laws', done: reports.length, total: expected, note: report.backend })
@@ -167,7 +175,7 @@ function formatHeading({ seed, runs, absent }: Verification): string {
 /** A law on a backend: a line, and three more if it is broken. */
 export function formatReport(report: LawReport, { seed, backends }: Verification): string {
   const { law, backend, runs, passed, digest, counterexample, path, error } = report
-  const width = Math.max(...backends.map(({ length }) => length))
+  const width = Math.max(...[NO_BACKEND, ...backends].map(({ length }) => length))
   const cells = [
     passed ? 'ok  ' : 'FAIL',
     backend.padEnd(width),
@@ -184,10 +192,11 @@ export function formatReport(report: LawReport, { seed, backends }: Verification
 
 function formatVerdict(found: Verification): string {
   const { reports, backends } = found
-  const totals = backends.map((name) => {
+  const totals = [...backends, NO_BACKEND].map((name) => {
     const own = reports.filter(({ backend }) => backend === name)
+    if (own.length === 0 && name === NO_BACKEND) return ''
     const cases = own.reduce((total, { runs }) => total + runs, 0)
-    return `${name}: ${formatCount(own.length)} laws, ${formatCount(cases)} cases, digest ${digestOn(name, found)}\n`
+    return `${name === NO_BACKEND ? 'no backend' : name}: ${formatCount(own.length)} laws, ${formatCount(cases)} cases, digest ${digestOn(name, found)}\n`
   })
   return `${totals.join('')}${verdictWords(found)}\n`
 }

@@ -39,6 +39,8 @@ export interface BenchOptions {
   /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
   readonly cache?: CacheStorage
   readonly seed: number
+  /** Whether a device is handed launches that come again as graphs; default true. */
+  readonly graphs?: boolean
   /** Whether to find out where the time of a token goes, too. */
   readonly profile: boolean
   /** A mask to replay, where there is one. */
@@ -55,6 +57,12 @@ export interface BenchProgress {
   readonly done: number
   readonly total: number
   readonly note?: string
+}
+
+/** What it is measured on, where that is not the processor. */
+export interface BenchDevice {
+  readonly name: string
+  readonly graphs: boolean
 }
 
 /** Where the time of one arm goes. */
@@ -81,6 +89,7 @@ export class Bench {
   readonly #finished: BenchRow[] = []
   readonly #profiles: ArmProfile[] = []
   readonly #reads: number[] = []
+  #device: BenchDevice | null = null
   /** Of the subject that is being measured. */
   #jobs: Job[] = []
   #readsNow: number[] = []
@@ -98,6 +107,11 @@ export class Bench {
   /** What was measured so far. */
   get rows(): BenchRow[] {
     return [...this.#finished, ...rowsOf(this.#jobs, this.#readsNow, this.#options)]
+  }
+
+  /** What it is measured on; null where that is the processor, and before anything is loaded. */
+  get device(): BenchDevice | null {
+    return this.#device
   }
 
   get profiles(): readonly ArmProfile[] {
@@ -140,7 +154,7 @@ export class Bench {
     const [{ origin }] = subjects
     const names = hashes.map(({ name }) => name).join(', ')
     return makeProvenance({
-      backend,
+      backend: { name: backend, device: this.#device?.name },
       model: modelSource(names, hashes.length === 1 ? only : await hashTexts(hashes), origin),
       data: { name: 'random prompts', hash: await hashTexts([]) },
       seed,
@@ -169,11 +183,22 @@ export class Bench {
     threads: Threads,
     held: { dispose(): void }[],
   ): Promise<void> {
-    const { backend: name, planners, sparsities, tests, readMask, mode, cache, seed } = this.#options
+    const {
+      backend: name,
+      planners,
+      sparsities,
+      tests,
+      readMask,
+      mode,
+      cache,
+      seed,
+      graphs = true,
+    } = this.#options
     const { layers, heads, neurons } = subject.config
     const mask = readMask ? await readMask({ layers, heads, neurons }) : null
-    const backend: Backend = await createBackend(name, { threads })
+    const backend: Backend = await createBackend(name, { threads, graphs })
     held.push(backend)
+    this.#device = backend.device === undefined ? null : { name: backend.device, graphs }
     const model = await loadSubject(subject, storage, backend, {
       signal: this.#signal,
       onProgress: ({ loadedBytes: done, totalBytes: total }) =>

@@ -56,6 +56,8 @@ export interface BenchRow {
   /** Shares of the time. */
   readonly predictorShare: number
   readonly packingShare: number
+  /** What the device computed for a token, in milliseconds of its own clock; null where there is none. */
+  readonly deviceMilliseconds: number | null
   /** Bytes of weights, predictors included, that a token reads; null for prompts. */
   readonly bytesPerToken: number | null
   /** Those times the rate, over the speed at which memory is read forward; null for prompts. */
@@ -112,6 +114,7 @@ function rowOf(
     shareOfIdeal: ideal === null || timesDense === null ? null : timesDense / ideal,
     predictorShare: median(turns.map(({ planning, milliseconds }) => planning / milliseconds)),
     packingShare: median(turns.map(({ preparing, milliseconds }) => preparing / milliseconds)),
+    deviceMilliseconds: deviceTime(turns),
     bytesPerToken: bytes,
     bandwidthFraction:
       bytes === null
@@ -123,6 +126,12 @@ function rowOf(
             ),
           ),
   }
+}
+
+/** The median over turns, per token. */
+function deviceTime(turns: Measured['turns']): number | null {
+  const known = turns.flatMap(({ device, tokens }) => (device === null ? [] : [device / tokens]))
+  return known.length === 0 ? null : median(known)
 }
 
 function shapeOf({ subject }: Measured): { layers: number; heads: number; neurons: number } {

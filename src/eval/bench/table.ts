@@ -6,7 +6,7 @@ import { cell } from '../report/cells.ts'
 import { formatTable } from '../report/terminal.ts'
 import { median, medianRatio } from '../turns.ts'
 import { armName } from './arms.ts'
-import type { ArmProfile } from './bench.ts'
+import type { ArmProfile, BenchDevice } from './bench.ts'
 import type { Threads } from './job.ts'
 import type { BenchRow } from './rows.ts'
 import { parseTest } from './tests.ts'
@@ -24,8 +24,8 @@ const subjectColumns: readonly Column[] = [
 /** Values that say what they are. */
 const selfEvident: readonly string[] = ['model', 'storage', 'backend']
 
-/** The figures of a row. */
-function figureColumns(first: string | null): Column[] {
+/** The figures of a row. @param first what rows are compared with @param hasDevice whether one took the time */
+function figureColumns(first: string | null, hasDevice: boolean): Column[] {
   return [
     { key: 'test', label: 'test' },
     { key: 'planner', label: 'planner' },
@@ -36,6 +36,7 @@ function figureColumns(first: string | null): Column[] {
     { key: 'ways', label: 'd/g/p' },
     { key: 'rate', label: 't/s' },
     { key: 'deviation', label: '+-' },
+    ...(hasDevice ? [{ key: 'device', label: 'device', unit: 'ms per token', digits: 3 }] : []),
     { key: 'timesDense', label: 'x dense', digits: 2 },
     ...(first === null ? [] : [{ key: 'timesFirst', label: `x ${first}`, digits: 2 }]),
     { key: 'ideal', label: 'ideal', digits: 2 },
@@ -46,15 +47,36 @@ function figureColumns(first: string | null): Column[] {
   ]
 }
 
-/** The table, and what is to be said of it, ending with a line break. @param reads bytes per second, all rounds */
-export function formatBench(rows: readonly BenchRow[], reads: readonly number[]): string {
+/**
+ * The table, and what is to be said of it, ending with a line break.
+ * @param reads bytes per second, all rounds
+ * @param device what took the time of the column `device`
+ */
+export function formatBench(
+  rows: readonly BenchRow[],
+  reads: readonly number[],
+  device: BenchDevice | null = null,
+): string {
   if (rows.length === 0) return 'Nothing was measured.\n'
   const cells = rows.map(cellsOf)
   const isCommon = ({ key }: Column): boolean => cells.every((row) => row[key] === cells[0][key])
   const common = subjectColumns.filter(isCommon).map((column) => describeCell(cells[0], column))
-  const columns = [...subjectColumns.filter((column) => !isCommon(column)), ...figureColumns(firstOf(rows))]
-  const parts = [common.join(', '), formatTable(columns, cells), ...findingsOf(rows, reads)]
+  const columns = [
+    ...subjectColumns.filter((column) => !isCommon(column)),
+    ...figureColumns(firstOf(rows), device !== null),
+  ]
+  const parts = [
+    common.join(', '),
+    formatTable(columns, cells),
+    ...(device === null ? [] : [describeDevice(device)]),
+    ...findingsOf(rows, reads),
+  ]
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
+}
+
+function describeDevice({ name, graphs }: BenchDevice): string {
+  const how = graphs ? 'launches that come again as graphs' : 'every launch by itself'
+  return `Device: ${name}; its own clock, from the first kernel to the last before somebody waits; ${how}.`
 }
 
 /** What rows are compared with that differ in storage or threads; null where they do not. */
@@ -93,6 +115,7 @@ function cellsOf(row: BenchRow): Row {
     ways: `${ways.dense}/${ways.gather}/${ways.packed}`,
     rate: row.tokensPerSecond,
     deviation: row.deviation,
+    device: row.deviceMilliseconds,
     timesDense: row.timesDense,
     timesFirst: row.timesFirst,
     ideal: row.ideal,

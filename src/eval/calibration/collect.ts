@@ -17,14 +17,27 @@ import {
   type DatasetScores,
 } from '../../criteria/index.ts'
 import { safetensorsSize } from '../../io/safetensors_writer.ts'
+import type { ShardRunner } from '../../jobs/runner.ts'
+import { threadRunner } from '../../jobs/thread_runner.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { now } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../train/pause.ts'
+import { methodHash, type MethodHash } from '../lab/method.ts'
+import { calibrateShards } from '../shards/calibrate.ts'
+import type { ShardModel } from '../shards/shard_model.ts'
+import { shardThreads, usualThreads, type ThreadModel } from '../shards/threads.ts'
 import type { Window } from '../windows.ts'
 import { calibrationCost, windowsToMeasure, type CalibrationCost } from './cost.ts'
-import { takeWindows, type CalibrationSource, type CollectTimes } from './examples.ts'
+import {
+  collectExample,
+  newTimes,
+  takeWindows,
+  type CalibrationSource,
+  type CollectTimes,
+  type GroupedExample,
+} from './examples.ts'
 import { CalibrationFolder } from './folder.ts'
 import {
   hashMask,
@@ -34,14 +47,14 @@ import {
   type StoredManifest,
 } from './manifest.ts'
 import {
-  collectInThreads,
-  collectTask,
-  usualThreads,
-  type Collected,
-  type CollectTask,
-  type ThreadModel,
-} from './pool.ts'
-import { datasetForms, exampleForms, shardCount, shardMetadata, shardRange } from './shards.ts'
+  datasetForms,
+  exampleForms,
+  parseExamples,
+  shardCount,
+  shardMetadata,
+  shardRange,
+  type Range,
+} from './shards.ts'
 
 /** What is calibrated, and where to. */
 export interface CalibrateOptions {
@@ -65,6 +78,10 @@ export interface CalibrateOptions {
   readonly shardExamples?: number
   /** Where other threads find the same model; without it all runs in this one. Default count: `usualThreads`. */
   readonly threads?: ThreadModel & { readonly count?: number }
+  /** Who collects in place of threads; whoever made it closes it. */
+  readonly runner?: ShardRunner | null
+  /** By which sources numbers are decided; default: this program's. */
+  readonly method?: MethodHash
   /** Told what will be written, before the first window runs. */
   readonly onPlan?: (plan: CalibrationPlan) => void | Promise<void>
 }
@@ -140,7 +157,7 @@ async function run(
   const times: CollectTimes[] = []
   let done = 0
   onProgress({ stage: 'calibrate', done, total: todo.length })
-  for await (const { example, times: own } of produce(job, tasksOf(job, folder, todo), dataset, signal)) {
+  for await (const { example, times: own } of produce(job, folder.kept, todo, dataset, signal)) {
     if (own) times.push(own)
     if (!folder.kept.has(example.index)) await folder.add(example)
     onProgress({ stage: 'calibrate', done: ++done, total: todo.length })
@@ -150,45 +167,102 @@ async function run(
   return times
 }
 
-/** What has to run; examples that are kept run for the data set's sake only. */
-function tasksOf(
-  { windows, criteria, stored, mask }: Job,
-  { kept }: CalibrationFolder,
-  todo: readonly number[],
-): CollectTask[] {
-  const { seed, keepSequence } = stored.manifest
-  const names = criteria.map(({ name }) => name)
-  let measured = 0
-  return todo.map((index) => {
-    const isNew = !kept.has(index)
-    const isMeasured = isNew && measured++ < windowsToMeasure
-    const window = windows[index]
-    return { index, window, criteria: isNew ? names : [], seed, keepSequence, mask, isMeasured }
-  })
+/** An example, and what its parts took where that was measured. */
+interface Collected {
+  readonly example: GroupedExample
+  readonly times?: CollectTimes
 }
 
-/** The examples of tasks, in order: from threads, or from this one, where a data set takes them in as well. */
+/** Examples that have to run, those of a data set in order; a kept one runs for the data set's sake only. */
 async function* produce(
-  { threads, model }: Job,
-  tasks: readonly CollectTask[],
+  job: Job,
+  kept: ReadonlySet<number>,
+  todo: readonly number[],
   dataset: ReadonlyMap<string, DatasetScores>,
   signal?: AbortSignal,
 ): AsyncGenerator<Collected, void, void> {
-  const count = Math.min(threads?.count ?? usualThreads(model.config, tasks.length), tasks.length)
-  if (threads && count > 1 && dataset.size === 0) {
-    yield* collectInThreads(tasks, count, threads, signal)
+  const measured = new Set(todo.filter((index) => !kept.has(index)).slice(0, windowsToMeasure))
+  const here = (index: number): Collected =>
+    collectHere(job, index, { dataset, isKept: kept.has(index), isMeasured: measured.has(index) })
+  const runner = dataset.size > 0 ? null : runnerOf(job, todo.length)
+  if (!runner) {
+    for (const index of todo) {
+      await pause(signal)
+      yield here(index)
+    }
     return
   }
-  for (const task of tasks) {
-    await pause(signal)
-    yield collectTask(model, task, dataset)
+  const others = todo.filter((index) => !measured.has(index))
+  const rest = collectElsewhere(job, runner, others, signal)
+  try {
+    // Others begin while the cost is measured in this thread.
+    const first = rest.next()
+    first.catch(() => {})
+    for (const index of measured) {
+      await pause(signal)
+      yield here(index)
+    }
+    for (let next = await first; !next.done; next = await rest.next()) yield { example: next.value }
+  } finally {
+    if (runner !== job.runner) await runner.close()
+    await rest.return().catch(() => {})
   }
+}
+
+/** Collects an example in this thread. */
+function collectHere(
+  { model, windows, criteria, stored, mask }: Job,
+  index: number,
+  {
+    dataset,
+    isKept,
+    isMeasured,
+  }: { dataset: ReadonlyMap<string, DatasetScores>; isKept: boolean; isMeasured: boolean },
+): Collected {
+  const { seed, keepSequence } = stored.manifest
+  const times = isMeasured ? newTimes() : undefined
+  const options = { index, seed, keepSequence, mask, dataset, times }
+  return { example: collectExample(model, windows[index], isKept ? [] : criteria, options), times }
+}
+
+/** Who collects in place of this thread, if somebody does. */
+function runnerOf({ runner, threads, model, shardModel }: Job, examples: number): ShardRunner | null {
+  if (runner || !threads) return runner
+  const { count = usualThreads(model.config, examples), ...place } = threads
+  const { hash, method } = shardModel
+  const most = Math.min(count, examples)
+  return most > 1 ? threadRunner(shardThreads({ ...place, hash, method }), most) : null
+}
+
+/**
+ * Examples from shards. These lie where they would in any run, so that one that goes on asks for the same shards, whose
+ * results may be there.
+ */
+async function* collectElsewhere(
+  { stored, windows, mask, shardModel }: Job,
+  runner: ShardRunner,
+  todo: readonly number[],
+  signal?: AbortSignal,
+): AsyncGenerator<GroupedExample, void, void> {
+  const size = runner.examplesPerShard
+  const asked = new Set(todo)
+  const ranges = [...new Set(todo.map((index) => Math.floor(index / size)))].map((place): Range => {
+    return { first: place * size, end: Math.min(windows.length, (place + 1) * size) }
+  })
+  const calibration = { stored, windows, mask }
+  const shards = await calibrateShards(calibration, ranges, shardModel.method, runner.store)
+  let next = 0
+  for await (const result of runner.run(shards, { signal }))
+    for (const example of await parseExamples(result, stored, ranges[next++]))
+      if (asked.has(example.index)) yield example
 }
 
 /** A calibration that is about to begin. */
 interface Job {
   readonly model: OptModel
+  readonly shardModel: ShardModel
   readonly threads: CalibrateOptions['threads']
+  readonly runner: ShardRunner | null
   readonly stored: StoredManifest
   readonly windows: readonly Window[]
   readonly criteria: readonly Criterion[]
@@ -224,7 +298,9 @@ async function prepare(options: CalibrateOptions): Promise<Job> {
   const shardExamples = options.shardExamples ?? usualShard(manifest, longest)
   return {
     model,
+    shardModel: { model, hash: modelHash, method: options.method ?? (await methodHash()) },
     threads: options.threads,
+    runner: options.runner ?? null,
     stored: await storeManifest({ ...manifest, shardExamples }),
     windows,
     criteria,

@@ -129,7 +129,15 @@ function shown(text: string): string {
  */
 export async function readManifest(folder: string): Promise<StoredManifest> {
   const path = joinPath(folder, manifestName)
-  const bytes = await readWhole(path)
+  return parseStored(await readWhole(path), path)
+}
+
+/**
+ * The manifest that a text is.
+ * @param path what it is called in errors
+ * @throws InputError CALIBRATION_FORMAT, JSON_*
+ */
+export async function parseStored(bytes: Uint8Array, path: string): Promise<StoredManifest> {
   const manifest = parseManifest(parseJson(bytes, path), path)
   const text = new TextDecoder().decode(bytes)
   return { manifest, text, identity: await hashText(text) }

@@ -15,8 +15,13 @@
  * A file says which calibration it belongs to and carries a checksum of its tensors, so it vouches for itself.
  */
 import type { UnitScores } from '../../masks/selection.ts'
-import { openSafetensors } from '../../io/safetensors.ts'
-import { writeSafetensors, type TensorForm, type TensorsToWrite } from '../../io/safetensors_writer.ts'
+import { openSafetensors, parseSafetensors } from '../../io/safetensors.ts'
+import {
+  encodeSafetensors,
+  writeSafetensors,
+  type TensorForm,
+  type TensorsToWrite,
+} from '../../io/safetensors_writer.ts'
 import { quote, refusal } from '../../io/refusal.ts'
 import { sha256 } from '../../platform/platform.ts'
 import { decodeFloats, decodeIntegers } from '../../tensor/dtypes.ts'
@@ -98,10 +103,28 @@ export function shardMetadata(identity: string, checksum: string): Record<string
 /** Writes examples, complete or not at all. @param examples in order */
 export async function writeExamples(
   path: string,
-  { manifest, identity }: StoredManifest,
+  stored: StoredManifest,
   examples: readonly GroupedExample[],
   lengths: readonly number[],
 ): Promise<void> {
+  await writeTensors(path, exampleTensors(stored, examples, lengths), stored.identity)
+}
+
+/** The same file in memory. */
+export async function encodeExamples(
+  stored: StoredManifest,
+  examples: readonly GroupedExample[],
+  lengths: readonly number[],
+): Promise<Uint8Array> {
+  const tensors = exampleTensors(stored, examples, lengths)
+  return encodeSafetensors(tensors, shardMetadata(stored.identity, await checksumOf(tensors)))
+}
+
+function exampleTensors(
+  { manifest }: StoredManifest,
+  examples: readonly GroupedExample[],
+  lengths: readonly number[],
+): Tensors {
   const values = (name: string): Values => {
     const stack = (part: (example: GroupedExample) => Float32Array | null): Float32Array =>
       concatenate(examples.map((example) => part(example) ?? new Float32Array()))
@@ -118,7 +141,7 @@ export async function writeExamples(
   const tensors: Tensors = new Map()
   for (const [name, form] of exampleForms(manifest, lengths))
     tensors.set(name, { ...form, data: values(name) })
-  await writeTensors(path, tensors, identity)
+  return tensors
 }
 
 /** Writes the scores of a data set, complete or not at all. */
@@ -181,11 +204,31 @@ function splitOnce(name: string): [string, string] {
 export async function readExamples(
   path: string,
   stored: StoredManifest,
+  range: Range,
+): Promise<GroupedExample[]> {
+  return examplesOf(await openSafetensors(path), path, stored, range)
+}
+
+/** The examples of a file in memory. @throws InputError as `readExamples` */
+export async function parseExamples(
+  bytes: Uint8Array,
+  stored: StoredManifest,
+  range: Range,
+): Promise<GroupedExample[]> {
+  const name = 'examples'
+  return examplesOf(await parseSafetensors(bytes, name), name, stored, range)
+}
+
+/** @param path what the file is called in errors; it is closed */
+async function examplesOf(
+  source: RawTensorSource,
+  path: string,
+  stored: StoredManifest,
   { first, end }: Range,
 ): Promise<GroupedExample[]> {
   const { manifest } = stored
   const N = end - first
-  const tensors = await readTensors(path, stored, (source) => lengthsForms(source, manifest, N))
+  const tensors = await readTensors(source, path, stored, () => lengthsForms(source, manifest, N))
   const ids = (name: string): Int32Array => tensors.get(name) as Int32Array
   if (ids('index').some((index, i) => index !== first + i))
     throw refusal('CALIBRATION_SHARD', path, `examples ${first} to ${end - 1}`, 'others')
@@ -218,7 +261,8 @@ export async function readExamples(
 /** The scores of a data set, by criterion. @throws InputError as `readExamples` */
 export async function readDataset(path: string, stored: StoredManifest): Promise<Map<string, UnitScores>> {
   const { manifest } = stored
-  const tensors = await readTensors(path, stored, async () => datasetForms(manifest))
+  const source = await openSafetensors(path)
+  const tensors = await readTensors(source, path, stored, async () => datasetForms(manifest))
   const { layers, heads, neurons } = manifest.model
   return new Map(
     manifest.datasetCriteria.map(({ name }): [string, UnitScores] => [
@@ -232,18 +276,18 @@ export async function readDataset(path: string, stored: StoredManifest): Promise
   )
 }
 
-/** The tensors of a file, which must be these and carry the right checksum. */
+/** The tensors of a file, which must be these and carry the right checksum. The file is closed. */
 async function readTensors(
+  source: RawTensorSource,
   path: string,
   { identity }: StoredManifest,
-  formsOf: (source: RawTensorSource) => Promise<Map<string, TensorForm>>,
+  formsOf: () => Promise<Map<string, TensorForm>>,
 ): Promise<Map<string, Values>> {
-  const source = await openSafetensors(path)
   try {
     const found = source.metadata.get('calibration') ?? 'none'
     if (found !== identity)
       throw refusal('CALIBRATION_SHARD', path, `a file of calibration ${identity}`, quote(found))
-    const forms = await formsOf(source)
+    const forms = await formsOf()
     const describe = (of: ReadonlyMap<string, TensorForm>): string =>
       [...of]
         .map(([name, { dtype, shape }]) => `${name} ${dtype} [${shape.join(', ')}]`)

@@ -289,14 +289,15 @@ function costCommand(
 }
 
 /** Nothing is loaded: the sizes are the model, and there is no data. */
-async function countedProvenance(
+/** Where numbers come from that are counted from sizes. */
+export async function countedProvenance(
   { argv = [] }: CostCommand,
   models: readonly Architecture[],
 ): Promise<Provenance> {
   const named = models.map((model) => ({ name: model.name, text: JSON.stringify(model) }))
   const whose = models.length > 3 ? `${models.length} models` : models.map(({ name }) => name).join(', ')
   return makeProvenance({
-    backend: 'wasm',
+    backend: { name: 'wasm' },
     model: { name: `the sizes of ${whose}`, hash: await hashTexts(named) },
     data: { name: 'none', hash: await hashTexts([]) },
     seed: 0,

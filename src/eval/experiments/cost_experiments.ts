@@ -9,7 +9,8 @@ import { measureDecode } from '../decode.ts'
 import { publishedLatency } from '../cost/published.ts'
 import type { Row } from '../experiment.ts'
 import { denseArm } from '../lab/arm.ts'
-import { prepareArm, Subject } from '../lab/measure.ts'
+import { prepareArm } from '../lab/prepare.ts'
+import { Subject } from '../lab/subject.ts'
 import type { Experiment, Finding } from './experiment.ts'
 import { plannerVariants } from './sparsity_curve.ts'
 import { percent } from './variants.ts'
@@ -89,7 +90,7 @@ export const latency: Experiment = {
     const { decode, evaluation } = settings
     const [window] = lab.windows('evaluate', evaluation, seed)
     const prompt = window.tokens.slice(0, decode.prompt)
-    const subject = new Subject(lab, window, seed)
+    const subject = new Subject(lab.model, window, seed)
     const variants = plannerVariants(context, ['shadow', 'dejavu', 'static'])
     const arms = [
       { label: 'dense', sparsity: 0, arm: denseArm },

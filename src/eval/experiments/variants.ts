@@ -8,7 +8,8 @@
  */
 import type { Column, LayerSparsity, Plot, Row } from '../experiment.ts'
 import type { Arm } from '../lab/arm.ts'
-import { measureArms, type ScoredWindow } from '../lab/measure.ts'
+import { measureArms } from '../lab/measure.ts'
+import type { ScoredWindow } from '../lab/subject.ts'
 import { compareScores, type Difference } from '../perplexity.ts'
 import { ratioOf } from '../ratio.ts'
 import { layersOf, perplexityOf, skippedBy } from '../rows.ts'

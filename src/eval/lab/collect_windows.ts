@@ -4,15 +4,17 @@
 import { criterionByName, datasetCriteria } from '../../criteria/index.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
+import type { ShardRunner } from '../../jobs/runner.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { pause } from '../../train/pause.ts'
 import { calibrateToFolder } from '../calibration/collect.ts'
 import { collectExample, type GroupedExample } from '../calibration/examples.ts'
 import { hashMask, hashWindows } from '../calibration/manifest.ts'
 import { openCalibration } from '../calibration/open.ts'
-import type { ThreadModel } from '../calibration/pool.ts'
 import { asCache, type PartStore } from '../part_store.ts'
+import type { ThreadModel } from '../shards/threads.ts'
 import type { Window } from '../windows.ts'
+import type { MethodHash } from './method.ts'
 
 /** What a calibration needs of a lab. */
 export interface Ground {
@@ -21,6 +23,8 @@ export interface Ground {
   readonly dataName: string
   readonly store: PartStore | null
   readonly threads: ThreadModel | undefined
+  readonly runner: ShardRunner | undefined
+  readonly method: MethodHash
   readonly signal: AbortSignal | undefined
   /** Whatever a calibration depends on besides what it is told here. */
   readonly identity: Readonly<Record<string, unknown>>
@@ -75,7 +79,7 @@ export async function collectDataset(
 }
 
 async function fillFolder(
-  { model, modelHash, dataName, threads, signal, identity, onWindow }: Ground,
+  { model, modelHash, method, dataName, threads, runner, signal, identity, onWindow }: Ground,
   store: PartStore,
   { windows, seed, criteria, keepSequence = false, mask = null }: CollectRequest,
 ): Promise<string> {
@@ -92,7 +96,20 @@ async function fillFolder(
   const examples = windows.length
   await asCache(folder, () =>
     calibrateToFolder(
-      { model, modelHash, source, examples, folder, criteria: sorted, seed, keepSequence, mask, threads },
+      {
+        model,
+        modelHash,
+        method,
+        source,
+        examples,
+        folder,
+        criteria: sorted,
+        seed,
+        keepSequence,
+        mask,
+        threads,
+        runner,
+      },
       ({ stage, done, total }) => {
         if (stage === 'calibrate') onWindow(done, total)
       },

@@ -18,13 +18,15 @@ import type { TrainedPredictor } from '../../train/train_predictor.ts'
 import { ScoreAggregate, type Aggregation } from '../calibration/aggregate.ts'
 import type { GroupedExample } from '../calibration/examples.ts'
 import { hashWindows } from '../calibration/manifest.ts'
-import type { ThreadModel } from '../calibration/pool.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../corpus.ts'
 import type { PartStore } from '../part_store.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { hashFiles, hashTexts, makeProvenance, modelSource, type Provenance } from '../provenance.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../windows.ts'
 import { predictorKindOf, type Arm, type ExampleSettings } from './arm.ts'
+import type { ShardRunner } from '../../jobs/runner.ts'
+import type { ShardModel } from '../shards/shard_model.ts'
+import type { ThreadModel } from '../shards/threads.ts'
 import { collectDataset, collectWindows, type Ground } from './collect_windows.ts'
 import { methodHash, type MethodHash } from './method.ts'
 import { openTrained, saveTrained, trainArm } from './trained.ts'
@@ -51,6 +53,8 @@ export interface LabOptions {
   readonly store?: PartStore | null
   /** Where other threads find the same model, to calibrate with; without it, one thread does all. */
   readonly threads?: ThreadModel | null
+  /** Who calibrates and evaluates in place of this process, and is closed by whoever made it. */
+  readonly runner?: ShardRunner | null
   readonly signal?: AbortSignal
   /** How far the part is that is being made. */
   readonly onProgress?: (progress: LabProgress) => void
@@ -67,7 +71,7 @@ export interface LabProgress {
   readonly total: number
 }
 
-/** Makes a window out of a document's text, or rows of a task, for one number of shots. */
+/** Windows of a document's text, or rows of a task, for one number of shots. */
 export type ShotWindows = (lab: Lab, count: number, seed: number, shots: number) => Window[]
 
 /** Examples, what was asked for, and the criteria that they have scores of. */
@@ -79,11 +83,7 @@ interface ExampleSet {
   examples: readonly GroupedExample[]
 }
 
-interface LabHashes {
-  readonly model: string
-  readonly data: string
-  readonly method: MethodHash
-}
+type LabHashes = { readonly model: string; readonly data: string; readonly method: MethodHash }
 
 /** See the head of this file; `Lab.open` makes one. */
 export class Lab {
@@ -112,8 +112,8 @@ export class Lab {
 
   /** Reads and splits the text. @throws MissingError CORPUS_MISSING; UsageError SETTINGS for windows the model has no room for */
   static async open(options: LabOptions): Promise<Lab> {
-    const { prompt, continuation, model, modelFiles } = options
-    const { positions } = model.config
+    const { prompt, continuation, modelFiles } = options
+    const { positions } = options.model.config
     if (prompt + continuation > positions)
       throw new UsageError(
         'SETTINGS',
@@ -129,8 +129,8 @@ export class Lab {
   }
 
   /** Lets ctrl-C be heard. @throws the signal's reason */
-  async pause(): Promise<void> {
-    await pause(this.options.signal)
+  pause(): Promise<void> {
+    return pause(this.options.signal)
   }
 
   /** Says how far a part is. */
@@ -158,6 +158,11 @@ export class Lab {
       )
     this.#windows.set(key, windows)
     return windows
+  }
+
+  /** What shards of this lab are done with. */
+  get shardModel(): ShardModel {
+    return { model: this.model, hash: this.modelHash, method: this.#method }
   }
 
   /** Whatever a result of this lab depends on besides its own settings: part of the name it is kept under. */
@@ -305,7 +310,7 @@ export class Lab {
   provenance(seed: number): Promise<Provenance> {
     const { model, modelName, modelOrigin, argv = [] } = this.options
     return makeProvenance({
-      backend: model.backend.name,
+      backend: model.backend,
       model: modelSource(modelName, this.modelHash, modelOrigin),
       data: { name: this.#dataName, hash: this.dataHash },
       seed,
@@ -336,13 +341,15 @@ export class Lab {
   }
 
   #ground(): Ground {
-    const { store = null, threads, signal } = this.options
+    const { model, store = null, threads, runner, signal } = this.options
     return {
-      model: this.model,
+      model,
       modelHash: this.modelHash,
       dataName: this.#dataName,
       store,
       threads: threads ?? undefined,
+      runner: runner ?? undefined,
+      method: this.#method,
       signal,
       identity: this.identity('calibration'),
       onWindow: (done, total) => this.tell('calibrate', done, total),

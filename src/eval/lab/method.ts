@@ -15,6 +15,7 @@ const calibrationPlaces = [
   'model',
   'criteria',
   'eval/calibration',
+  'eval/shards',
   'eval/corpus.ts',
   'eval/windows.ts',
 ]

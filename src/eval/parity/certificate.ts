@@ -24,8 +24,6 @@ export interface Certificate {
   readonly format: typeof format
   /** Its data is the definitions that were compared with. */
   readonly provenance: Provenance
-  /** The device; null where backends of this kind have none but the processor. */
-  readonly device: string | null
   /** SHA-256 of the file of the kernels, or that of the definitions where the kernels are those. */
   readonly kernels: string
   readonly passed: boolean
@@ -54,14 +52,13 @@ export async function makeCertificate(run: CertifiedRun): Promise<Certificate> {
   const { backend, source, seed, argv, ops, model } = run
   const { definitions, kernels } = await hashesOf(backend.name)
   const provenance = await makeProvenance({
-    backend: backend.name,
+    backend,
     model: source,
     data: { name: 'src/ops', hash: definitions },
     seed,
     argv,
   })
-  const device = backend.device ?? null
-  return { format, provenance, device, kernels, passed: hasPassed(run), ops, model }
+  return { format, provenance, kernels, passed: hasPassed(run), ops, model }
 }
 
 /** A certificate as text. What is not a finite number becomes null, as JSON has no other word for it. */
@@ -85,6 +82,7 @@ export interface CertificateSummary extends Hashes {
   readonly backend: BackendName
   readonly version: string
   readonly date: string
+  /** Null where backends of this kind have none but the processor. */
   readonly device: string | null
   readonly passed: boolean
   /** How many ops it is of. */
@@ -125,7 +123,7 @@ export async function readCertificate(path: string): Promise<CertificateSummary>
   const passed = field('passed')
   if (typeof passed !== 'boolean')
     throw refusal('CERTIFICATE', `${path} passed`, 'true or false', describeJson(passed))
-  const device = field('device')
+  const device = field('provenance', 'device')
   return {
     backend,
     version: text('provenance', 'version'),

@@ -160,13 +160,26 @@ function origin({ provenance, seconds }: ExperimentResult): Markup {
 }
 
 function provenanceList(provenance: Provenance): Markup {
-  const { version, commit, runtime, system, processor, threads, backend, model, data, seed, argv, date } =
-    provenance
+  const {
+    version,
+    commit,
+    runtime,
+    system,
+    processor,
+    threads,
+    backend,
+    device,
+    model,
+    data,
+    seed,
+    argv,
+    date,
+  } = provenance
   const rows: readonly (readonly [string, Content])[] = [
     ['shadowllm', commit === null ? version : markup`${version}, commit <code>${commit}</code>`],
     ['runs on', `${runtime}, ${system}`],
     ['processor', `${processor}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`],
-    ['backend', backend],
+    ['backend', device === null ? backend : `${backend} on ${device}`],
     ['model', markup`${model.name}, SHA-256 <code>${model.hash}</code>`],
     ...(model.hub ? [revisionRow(model.hub)] : []),
     ['data', markup`${data.name}, SHA-256 <code>${data.hash}</code>`],

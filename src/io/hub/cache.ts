@@ -20,6 +20,7 @@ import {
   makeFolder,
   openRange,
   realPath,
+  systemRefusal,
   writeFileAtomic,
 } from '../../platform/platform.ts'
 import { ShadowError } from '../../tensor/errors.ts'
@@ -143,9 +144,9 @@ export class ModelCache {
     try {
       return await action()
     } catch (error) {
-      const { code, syscall } = error as NodeJS.ErrnoException
-      if (error instanceof ShadowError || syscall === undefined) throw error
-      throw hubRefusal('HUB_CACHE', path, 'a cache that can be read and written', code, { cause: error })
+      const refused = systemRefusal(error)
+      if (error instanceof ShadowError || refused === null) throw error
+      throw hubRefusal('HUB_CACHE', path, 'a cache that can be read and written', refused, { cause: error })
     }
   }
 

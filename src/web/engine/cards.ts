@@ -1,5 +1,5 @@
 /**
- * What the engine says of a model it has opened.
+ * What the engine says of a model it has opened, and of what comes next in a text.
  */
 import type { ThreadReport } from '../../backends/backend.ts'
 import type { HubOrigin } from '../../io/hub.ts'
@@ -16,4 +16,12 @@ export interface ModelCard {
   readonly storage: Storage
   readonly threads: ThreadReport
   readonly hasTokenizer: boolean
+}
+
+/** How likely a token is after some others, under each of several masks. */
+export interface NextToken {
+  readonly id: number
+  readonly text: string
+  /** A share for each mask. */
+  readonly shares: readonly number[]
 }

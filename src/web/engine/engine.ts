@@ -7,12 +7,14 @@
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { BatchInput, GenerateOptions, MaskOptions, OpenOptions } from '../../options.ts'
 import type { PlanOptions } from '../../planner_options.ts'
+import { argmax } from '../../model/opt/sampling.ts'
 import { mountFolder, unmountFolder } from '../../platform/platform.ts'
 import { ShadowOpt } from '../../shadow_opt.ts'
 import { describeValue, isObject } from '../../tensor/arguments.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
-import type { ModelCard } from './cards.ts'
+import type { VerifyOptions } from '../../verify/index.ts'
+import type { ModelCard, NextToken } from './cards.ts'
 import { study } from './study.ts'
 import type { StudyOptions } from './study_types.ts'
 import type { CallTable } from './seam.ts'
@@ -68,7 +70,12 @@ export function createEngine(): CallTable {
     encode: async (_, handle, text) => modelOf(handle).encode(text as string),
     study: ({ signal }, handle, prompt, options) =>
       study(modelOf(handle), prompt as string, { ...readOptions<StudyOptions>(options), signal }),
-    next: async (_, handle, ids, mask) => nextTokens(modelOf(handle), ids, mask),
+    next: async (_, handle, ids, masks) => nextTokens(modelOf(handle), ids, masks),
+    // The laws, and what draws their cases, come when they are asked for.
+    async *verify({ signal }, options) {
+      const { verify } = await import('../../verify/index.ts')
+      yield* verify({ ...readOptions<VerifyOptions>(options), signal })
+    },
     async dispose(_, handle) {
       const held = models.get(handle as number)
       models.delete(handle as number)
@@ -94,20 +101,51 @@ function readFiles(source: unknown): Map<string, Blob> {
 
 const isBlob = (value: unknown): boolean => value instanceof Blob
 
-/** What a model expects after some tokens [T] under a mask: logits [V]. @throws UsageError TOKENS, MASK_SHAPE, MASK_VALUE */
-function nextTokens(opt: ShadowOpt, ids: unknown, mask: unknown): { logits: Float32Array } {
+/**
+ * The tokens that any of some masks finds likeliest after some others, best first.
+ * @param ids [T] @param masks null is dense
+ * @throws UsageError TOKENS, MASK_SHAPE, MASK_VALUE, CONTEXT_LENGTH
+ */
+function nextTokens(opt: ShadowOpt, ids: unknown, masks: unknown): NextToken[] {
   if (!(ids instanceof Int32Array))
     throw new UsageError('TOKENS', `tokens: expected ids in an Int32Array, got ${describeValue(ids)}`)
-  const given = mask === null ? null : readMask(mask)
-  const sequence = opt.model.begin({ mask: given, capacity: ids.length })
+  const tables = (Array.isArray(masks) ? masks : []).map((mask) => likelihoods(opt, ids, readMask(mask)))
+  const best = (id: number): number => Math.max(...tables.map((table) => table[id]))
+  return [...new Set(tables.flatMap((table) => likeliest(table)))]
+    .toSorted((a, b) => best(b) - best(a) || a - b)
+    .slice(0, SHOWN)
+    .map((id) => ({
+      id,
+      text: opt.tokenizer?.decode([id]) ?? String(id),
+      shares: tables.map((table) => table[id]),
+    }))
+}
+
+/** Tokens that are shown. */
+const SHOWN = 8
+
+/** The distribution of the next token: [V]. */
+function likelihoods(opt: ShadowOpt, ids: Int32Array, mask: UnitMask | null): Float64Array {
+  const sequence = opt.model.begin({ mask, capacity: ids.length })
   try {
-    return { logits: sequence.feed(ids, 'last') }
+    const logits = sequence.feed(ids, 'last')
+    const most = logits[argmax(logits)]
+    const weights = Float64Array.from(logits, (logit) => Math.exp(logit - most))
+    const total = weights.reduce((sum, weight) => sum + weight, 0)
+    return weights.map((weight) => weight / total)
   } finally {
     sequence.dispose()
   }
 }
 
-function readMask(mask: unknown): UnitMask {
+function likeliest(shares: Float64Array): number[] {
+  return Array.from(shares.keys())
+    .toSorted((a, b) => shares[b] - shares[a] || a - b)
+    .slice(0, SHOWN)
+}
+
+function readMask(mask: unknown): UnitMask | null {
+  if (mask === null) return null
   const { shape, heads, neurons } = (isObject(mask) ? mask : {}) as UnitMask
   return makeMask(shape, heads, neurons)
 }

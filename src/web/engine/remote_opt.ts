@@ -10,7 +10,7 @@ import type { OpenOptions, OpenProgress, Perplexity } from '../../options.ts'
 import type { GenerateEnd } from '../../model/opt/generate.ts'
 import type { PlanOptions } from '../../planner_options.ts'
 import { asNdarray, type FloatArray, type Ids } from '../../tensor/ndarrays.ts'
-import type { ModelCard } from './cards.ts'
+import type { ModelCard, NextToken } from './cards.ts'
 import type { CallLine } from './seam.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 
@@ -40,6 +40,11 @@ export class RemoteOpt {
     const told = (value: unknown): void => onProgress?.(value as OpenProgress)
     const card = await line.call('open', [source, options], { signal, onProgress: told })
     return new RemoteOpt(line, card as ModelCard)
+  }
+
+  /** The same model under a name of the page's: files have none. */
+  called(name: string): RemoteOpt {
+    return new RemoteOpt(this.#line, { ...this.card, name })
   }
 
   /** As `ShadowOpt.generate`. */
@@ -85,10 +90,13 @@ export class RemoteOpt {
     return steps as AsyncGenerator<StudyEvent, StudyEnd, void>
   }
 
-  /** What is expected after some tokens under a mask, or dense: logits [V]. */
-  async next(ids: Int32Array, mask: UnitMask | null, { signal }: Signalled = {}): Promise<Float32Array> {
-    const result = await this.#line.call('next', [this.card.handle, ids, mask], { signal })
-    return (result as { logits: Float32Array }).logits
+  /** The tokens that any of some masks (null is dense) finds likeliest after some others, best first. */
+  async next(
+    ids: Int32Array,
+    masks: readonly (UnitMask | null)[],
+    { signal }: Signalled = {},
+  ): Promise<NextToken[]> {
+    return (await this.#line.call('next', [this.card.handle, ids, masks], { signal })) as NextToken[]
   }
 
   /** Frees the model. Safe to call twice. */

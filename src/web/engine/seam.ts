@@ -92,31 +92,38 @@ function isGenerator(value: object): value is AsyncGenerator<unknown, unknown, v
   return Symbol.asyncIterator in value
 }
 
-/** An error as data. */
+/** An error as data. Its family is told by the exit code: names of classes are not kept where code is packed. */
 interface PackedError {
-  readonly name: string
   readonly message: string
+  readonly name?: string
   readonly code?: string
   readonly exitCode?: number
 }
 
 function packError(error: unknown): PackedError {
   if (error instanceof ShadowError) {
-    const { name, message, code, exitCode } = error
-    return { name, message, code, exitCode }
+    const { message, code, exitCode } = error
+    return { message, code, exitCode }
   }
   return error instanceof Error
     ? { name: error.name, message: error.message }
     : { name: 'Error', message: String(error) }
 }
 
-const families = [UsageError, InputError, MissingError, HubError]
+/** By exit code, as in tensor/errors.ts. */
+const families = new Map([
+  [2, UsageError],
+  [3, InputError],
+  [4, MissingError],
+  [5, HubError],
+])
 
 /** The error again, of the family it was of. What is no error becomes one that says so. */
 function unpackError(data: unknown): Error {
-  const { name, message, code } = (isObject(data) ? data : {}) as Partial<Record<keyof PackedError, unknown>>
+  const packed = (isObject(data) ? data : {}) as Partial<Record<keyof PackedError, unknown>>
+  const { name, message, code, exitCode } = packed
   if (typeof message !== 'string') return new Error('the engine failed without saying why')
-  const Family = families.find((family) => family.name === name)
+  const Family = families.get(exitCode as number)
   if (Family && typeof code === 'string') return new Family(code, message)
   const error = new Error(message)
   if (typeof name === 'string') error.name = name

@@ -40,8 +40,14 @@ export async function* study(
   const decided: UnitScores[] = []
   const asked = await plannerOf(opt, ids, maxTokens, options)
   const planner = asked && recording(opt, asked, options, (scores) => decided.push(scores))
-  const denseLayers = rankingOf(asked)?.budget.denseLayers ?? model.config.layers
-  yield { kind: 'start', prompt: ids, pieces: piecesOf(opt, ids), denseLayers }
+  const ranking = rankingOf(asked)
+  yield {
+    kind: 'start',
+    prompt: ids,
+    pieces: piecesOf(opt, ids),
+    ranks: ranking?.criterion ?? null,
+    denseLayers: ranking?.budget.denseLayers ?? model.config.layers,
+  }
 
   await pause(signal)
   const writers = new Writers(model, ids, maxTokens, planner, compares)

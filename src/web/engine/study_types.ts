@@ -36,6 +36,8 @@ export interface StudyStart {
   readonly prompt: Int32Array // [P]
   /** What each of its tokens spells. */
   readonly pieces: readonly string[] // [P]
+  /** The criterion that the planner's scores are of, or predict; null where they are of none. */
+  readonly ranks: string | null
   /** Layers that run whole, from the first; all of them for dense. */
   readonly denseLayers: number
 }

@@ -6,10 +6,19 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 
-/** Runs a compiler and gives back what it printed. @throws Error with its own words if it fails */
-export async function compile(tool: string, args: readonly string[], folder: string): Promise<string> {
+/**
+ * Runs a compiler and gives back what it printed.
+ * @param env its environment, if another than this process has
+ * @throws Error with its own words if it fails
+ */
+export async function compile(
+  tool: string,
+  args: readonly string[],
+  folder: string,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<string> {
   try {
-    const { stdout, stderr } = await execute(tool, args, { cwd: folder, maxBuffer: 2 ** 26 })
+    const { stdout, stderr } = await execute(tool, args, { cwd: folder, maxBuffer: 2 ** 26, env })
     return stdout + stderr
   } catch (error) {
     throw new Error(`${tool}: ${(error as { stderr?: string }).stderr || (error as Error).message}`, {

@@ -1,0 +1,108 @@
+//! attention_i8: causal self-attention of T new tokens over a cache of int8 rows, for chosen heads; +0 for the others.
+//! Formulas and order: src/ops/attention_i8.ts. Many tokens: attention_i8_tile.rs.
+use crate::attention_i8_tile::{attend_bytes_tiled, byte_queries_per_block};
+use crate::byte_rows::dot_byte_rows;
+use crate::byte_values::add_byte_values;
+use crate::elementwise::{divide_array, scale_array};
+use crate::float32::{largest, sum};
+use crate::quantized_steps::quantize_steps;
+use crate::scratch::attention_weights;
+use crate::softmax_row::exponentials;
+use crate::units::{chosen, clear, clear_owned, unit_at, List};
+
+/// Keys and values of one head, int8 rows with a scale each.
+#[derive(Clone, Copy)]
+pub struct Past {
+    pub key: *const i8,           // [C, K]
+    pub key_scales: *const f32,   // [C]
+    pub value: *const i8,         // [C, K]
+    pub value_scales: *const f32, // [C]
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn attention_i8(
+    y: *mut f32,              // [T, H, K]
+    query: *const f32,        // [T, H, K]
+    key: *const i8,           // [H, C, K]
+    key_scales: *const f32,   // [H, C]
+    value: *const i8,         // [H, C, K]
+    value_scales: *const f32, // [H, C]
+    heads: List,              // [R] or null
+    scale: f32,
+    T: usize,
+    S: usize,
+    C: usize,
+    H: usize,
+    K: usize,
+    R: usize,
+) {
+    let to = chosen(heads, R, H);
+    attention_i8_part(y, query, key, key_scales, value, value_scales, heads, scale, T, S, C, H, K, R, 0, to);
+}
+
+/// Heads from..to, or those of entries from..to of the list.
+#[no_mangle]
+pub unsafe extern "C" fn attention_i8_part(
+    y: *mut f32,              // [T, H, K]
+    query: *const f32,        // [T, H, K]
+    key: *const i8,           // [H, C, K]
+    key_scales: *const f32,   // [H, C]
+    value: *const i8,         // [H, C, K]
+    value_scales: *const f32, // [H, C]
+    heads: List,              // [R] or null
+    scale: f32,
+    T: usize,
+    S: usize,
+    C: usize,
+    H: usize,
+    K: usize,
+    R: usize,
+    from: usize,
+    to: usize,
+) {
+    if !heads.is_null() {
+        clear_owned(y, heads, T, H, K, R, from, to);
+    }
+    let block = byte_queries_per_block(T, S, K);
+    for r in from..to {
+        let h = unit_at(heads, r);
+        let past = Past {
+            key: key.wrapping_add(h * C * K),
+            key_scales: key_scales.wrapping_add(h * C),
+            value: value.wrapping_add(h * C * K),
+            value_scales: value_scales.wrapping_add(h * C),
+        };
+        if block > 0 {
+            let (y, query) = (y.wrapping_add(h * K), query.wrapping_add(h * K));
+            attend_bytes_tiled(y, query, past, scale, T, S, H, K, block);
+            continue;
+        }
+        for t in 0..T {
+            let here = (t * H + h) * K;
+            attend_bytes(y.wrapping_add(here), query.wrapping_add(here), past, scale, S - T + t + 1, K);
+        }
+    }
+}
+
+/// One query of one head.
+#[inline(always)]
+unsafe fn attend_bytes(
+    y: *mut f32,       // [K]
+    query: *const f32, // [K]
+    past: Past,
+    scale: f32,
+    visible: usize,
+    K: usize,
+) {
+    let weights = attention_weights();
+    // The query stands in the output row, scaled and then as int16, until the weights are known.
+    scale_array(y, query, scale, K);
+    let steps = y.cast::<i16>();
+    let step = quantize_steps(steps, y, K);
+    dot_byte_rows(weights, steps, step, past.key, past.key_scales, visible, K);
+    exponentials(weights, weights, largest(weights, visible), visible);
+    let total = sum(weights, visible);
+    clear(y, K);
+    add_byte_values(y, past.value, weights, past.value_scales, visible, K);
+    divide_array(y, total, K);
+}

@@ -1,0 +1,38 @@
+/**
+ * Which chapters the CUDA emulator is given although they take it minutes: those that SHADOWLLM_EMULATE names.
+ *
+ *   SHADOWLLM_EMULATE=criteria,model npm test -- spec/criteria spec/model
+ *   SHADOWLLM_EMULATE=all npm test
+ *
+ * A chapter is a folder of the book.
+ */
+import { readdirSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { root } from './syntax.ts'
+
+const book = join(root, 'spec')
+
+/** The chapters there are. */
+export function chapterNames(): string[] {
+  const entries = readdirSync(book, { withFileTypes: true })
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+}
+
+/** The chapter a file of the book is in. */
+export function chapterOf(path: string): string {
+  return relative(book, path).split(/[\\/]/)[0]
+}
+
+/**
+ * The chapters that are named, separated by commas; `all` is each of them.
+ * @throws RangeError for a name that no chapter has
+ */
+export function readEmulated(text: string | undefined, chapters = chapterNames()): string[] {
+  const names = (text ?? '').split(',').filter((name) => name !== '')
+  for (const name of names)
+    if (name !== 'all' && !chapters.includes(name))
+      throw new RangeError(
+        `SHADOWLLM_EMULATE: expected all, or names from ${chapters.join(', ')}, got ${name}`,
+      )
+  return names.includes('all') ? chapters : names
+}

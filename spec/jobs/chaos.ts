@@ -1,0 +1,159 @@
+/**
+ * Chaos: a run over a queue while workers are killed, the server is killed and started again, and the network between
+ * them is cut. The workers are processes of their own, and reach the server through a proxy that can be cut.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Random } from '../../src/tensor/random.ts'
+import { freePort, type TestServer } from './server.ts'
+
+/** A way to a server that can be cut: nothing passes, and connections end. */
+export interface Proxy {
+  readonly port: number
+  cut(): void
+  mend(): void
+  close(): Promise<void>
+}
+
+/** A proxy to a port of this machine. */
+export async function startProxy(to: number): Promise<Proxy> {
+  const port = await freePort()
+  const sockets = new Set<Socket>()
+  let isCut = false
+  const server = createServer((near) => {
+    if (isCut) return void near.destroy()
+    const far = connect(to, '127.0.0.1')
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(one)
+      one.on('error', () => {})
+      one.on('close', () => {
+        sockets.delete(one)
+        other.destroy()
+      })
+      one.pipe(other)
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  const drop = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    port,
+    cut() {
+      isCut = true
+      drop()
+    },
+    mend() {
+      isCut = false
+    },
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      drop()
+      await closed
+    },
+  }
+}
+
+/** Processes that work, each of which is started again when it ends. */
+export class Workers {
+  readonly #start: () => ChildProcess
+  readonly #children: (ChildProcess | null)[]
+  #isOver = false
+
+  /** @param start starts one */
+  constructor(count: number, start: () => ChildProcess) {
+    this.#start = start
+    this.#children = Array.from({ length: count }, () => null)
+    for (const place of this.#children.keys()) this.#fill(place)
+  }
+
+  /** Ends one at once; it is started again. */
+  async kill(place: number): Promise<void> {
+    const child = this.#children[place]
+    if (!child || child.exitCode !== null) return
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGKILL')
+    await ended
+  }
+
+  async end(): Promise<void> {
+    this.#isOver = true
+    await Promise.all(this.#children.map((_, place) => this.kill(place)))
+  }
+
+  #fill(place: number): void {
+    if (this.#isOver) return
+    const child = this.#start()
+    this.#children[place] = child
+    child.once('exit', () => this.#fill(place))
+  }
+}
+
+const program = fileURLToPath(new URL('./chaos_worker.ts', import.meta.url))
+
+/** What a worker of chaos_worker.ts is told. */
+export interface WorkerPlace {
+  readonly url: string
+  readonly queue: string
+  readonly shards: string
+  /** Where it writes a line for each shard that it has done. */
+  readonly log: string
+}
+
+/** Starts a worker of chaos_worker.ts. */
+export function spawnWorker(place: WorkerPlace): ChildProcess {
+  return spawn(process.execPath, [program, JSON.stringify(place)], { stdio: 'ignore' })
+}
+
+/** What is done to a run, how often, each at a moment of its own. */
+export interface Mishaps {
+  readonly kills: number
+  readonly restarts: number
+  readonly cuts: number
+}
+
+/** Lets mishaps happen, in a random order, a while after each other, while `isOver` says that there is something to hit. */
+export async function makeMishaps(
+  { kills, restarts, cuts }: Mishaps,
+  { workers, count, server, proxy }: { workers: Workers; count: number; server: TestServer; proxy: Proxy },
+  seed: number,
+  isOver: () => boolean,
+): Promise<Mishaps> {
+  const random = new Random(seed)
+  const kinds = [
+    ...Array.from({ length: kills }, () => 'kills' as const),
+    ...Array.from({ length: restarts }, () => 'restarts' as const),
+    ...Array.from({ length: cuts }, () => 'cuts' as const),
+  ]
+  const happened = { kills: 0, restarts: 0, cuts: 0 }
+  const wait = (most: number): Promise<void> =>
+    new Promise((resolve) => setTimeout(resolve, Math.ceil(most * (0.2 + 0.8 * random.uniform()))))
+  for (const place of random.permutation(kinds.length)) {
+    await wait(800)
+    if (isOver()) break
+    const kind = kinds[place]
+    if (kind === 'kills') await workers.kill(random.below(count))
+    else if (kind === 'restarts') await server.restart()
+    else {
+      proxy.cut()
+      await wait(1500)
+      proxy.mend()
+    }
+    happened[kind]++
+  }
+  return happened
+}
+
+/** How often each shard was done, by its key. */
+export function doneBy(log: string): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const key of readFileSync(join(log), 'utf8').split('\n'))
+    if (key !== '') counts.set(key, (counts.get(key) ?? 0) + 1)
+  return counts
+}

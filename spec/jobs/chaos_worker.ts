@@ -1,0 +1,37 @@
+/**
+ * A worker for chaos.spec.ts: does the shards of test_shards.ts, and notes each in a file.
+ */
+import { appendFileSync } from 'node:fs'
+import { openQueue, parseQueueUrl, type QueueTools } from '../../src/jobs/connection.ts'
+import { openShardStore } from '../../src/jobs/open_store.ts'
+import { runWorker } from '../../src/jobs/queue_worker.ts'
+import type { WorkerPlace } from './chaos.ts'
+import { testThreads } from './test_shards.ts'
+
+const place = JSON.parse(process.argv[2]) as WorkerPlace
+
+/** The way may be cut just now. */
+async function open(): Promise<QueueTools> {
+  for (;;) {
+    try {
+      return await openQueue(parseQueueUrl(place.url))
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
+  }
+}
+
+await runWorker({
+  tools: await open(),
+  queue: place.queue,
+  store: await openShardStore(place.shards),
+  threads: testThreads,
+  concurrency: 1,
+  grace: 0,
+  idle: null,
+  lock: 1500,
+  signal: new AbortController().signal,
+  onEvent: ({ what, key, kind }) => {
+    if (what === 'done' && kind === 'echo') appendFileSync(place.log, `${key}\n`)
+  },
+})

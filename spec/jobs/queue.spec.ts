@@ -1,0 +1,300 @@
+/**
+ * The runner over a real server: the results of one thread, in order, whoever does the work and whatever becomes of them;
+ * what fails stops nobody; what is forged is refused; what is lost is asked for again.
+ */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openQueue, parseQueueUrl, queuePrefix, type QueueTools } from '../../src/jobs/connection.ts'
+import { folderPlace } from '../../src/jobs/folder_place.ts'
+import { QueueRunner } from '../../src/jobs/queue_runner.ts'
+import { rateOf, readQueues, retryFailed, secondsLeft } from '../../src/jobs/queue_state.ts'
+import { runWorker, type WorkerEvent, type WorkerReport } from '../../src/jobs/queue_worker.ts'
+import { hereRunner } from '../../src/jobs/runner.ts'
+import { shardKey, shardText, type Shard } from '../../src/jobs/shard.ts'
+import { jobIdOf, queueName } from '../../src/jobs/shard_job.ts'
+import { ShardStore } from '../../src/jobs/shard_store.ts'
+import { freePort, startServer, whyNoServer, type TestServer } from './server.ts'
+import { doTestShard, echoShards, testThreads, texts } from './test_shards.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-queue-laws-'))
+let server: TestServer
+let tools: QueueTools
+beforeAll(async () => {
+  if (whyNoServer !== null) return
+  server = await startServer()
+  tools = await server.tools()
+})
+afterAll(async () => {
+  await server?.stop()
+  rmSync(folder, { recursive: true })
+})
+
+let queues = 0
+/** A queue and a store that nobody else uses. */
+interface Place {
+  readonly queue: string
+  readonly path: string
+  store(): Promise<ShardStore>
+}
+const newPlace = (): Place => {
+  const path = join(folder, `store ${queues}`)
+  return { queue: `queue-${queues++}`, path, store: async () => new ShardStore(await folderPlace(path)) }
+}
+
+const openRunner = async ({ queue, store }: Place, more = {}): Promise<QueueRunner> =>
+  new QueueRunner({ tools, queue, store: await store(), every: 100, ...more })
+
+interface TestWorker {
+  readonly events: WorkerEvent[]
+  readonly stop: AbortController
+  readonly ended: Promise<WorkerReport>
+}
+
+async function startWorker({ queue, store }: Place, more = {}): Promise<TestWorker> {
+  const stop = new AbortController()
+  const events: WorkerEvent[] = []
+  const ended = runWorker({
+    tools,
+    queue,
+    store: await store(),
+    threads: testThreads,
+    concurrency: 1,
+    grace: 5000,
+    idle: null,
+    lock: 2000,
+    signal: stop.signal,
+    onEvent: (event) => events.push(event),
+    ...more,
+  })
+  return { events, stop, ended }
+}
+
+async function endWorkers(workers: readonly TestWorker[]): Promise<WorkerReport[]> {
+  for (const { stop } of workers) stop.abort()
+  return Promise.all(workers.map(({ ended }) => ended))
+}
+
+describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}` : ''}`, () => {
+  test.each([1, 3])('with %i workers gives the results of one thread, in order', async (count) => {
+    const place = newPlace()
+    const workers = await Promise.all(Array.from({ length: count }, () => startWorker(place)))
+    const runner = await openRunner(place)
+    const told: number[] = []
+    try {
+      const { shards, expected } = await echoShards(runner.store, 40)
+      const onShard = (done: number): void => void told.push(done)
+      expect(await texts(runner.run(shards, { onShard }))).toEqual(expected)
+      expect(await texts(hereRunner(doTestShard, await place.store()).run(shards))).toEqual(expected)
+    } finally {
+      await runner.close()
+    }
+    const reports = await endWorkers(workers)
+    // 40 shards in groups of 16: three joins besides.
+    expect(reports.reduce((total, { done }) => total + done, 0)).toBe(43)
+    expect(told.at(-1)).toBe(40)
+    expect(told).toEqual(told.toSorted((a, b) => a - b))
+  })
+
+  test('asks for nothing that is in the store, and makes again what is damaged there', async () => {
+    const place = newPlace()
+    const runner = await openRunner(place)
+    const workers = [await startWorker(place)]
+    try {
+      const { shards, expected } = await echoShards(runner.store, 5)
+      expect(await texts(runner.run(shards))).toEqual(expected)
+      // The join may be under way still, and is nothing that anybody waits for.
+      const echoes = (): number => workers[0].events.filter(({ kind }) => kind === 'echo').length
+      expect(echoes()).toBe(5)
+      expect(await texts(runner.run(shards))).toEqual(expected)
+      expect(echoes()).toBe(5)
+      const more = await echoShards(runner.store, 6)
+      await runner.store.place.write(await shardKey(shards[2]), Uint8Array.of(1, 2, 3))
+      expect(await texts(runner.run(more.shards))).toEqual(more.expected)
+      // The sixth, and the damaged one.
+      expect(workers[0].events.filter(({ kind, what }) => `${kind} ${what}` === 'echo done')).toHaveLength(7)
+    } finally {
+      await runner.close()
+    }
+    await endWorkers(workers)
+  })
+
+  test('a shard that fails each time stays in the failed set, and the others are done', async () => {
+    const place = newPlace()
+    const runner = await openRunner(place, { attempts: 2 })
+    const workers = [await startWorker(place)]
+    const { shards } = await echoShards(runner.store, 20)
+    const poisoned = shards.map((shard, i): Shard => (i === 3 ? { ...shard, kind: 'poison' } : shard))
+    await expect(texts(runner.run(poisoned))).rejects.toMatchObject({
+      code: 'SHARDS_FAILED',
+      exitCode: 1,
+      message: expect.stringContaining('shard 3 cannot be done') as string,
+    })
+    for (const [i, shard] of poisoned.entries())
+      expect(await runner.store.has(await shardKey(shard)), `${i}`).toBe(i !== 3)
+    const [state] = (await readQueues(tools)).filter(({ name }) => name === place.queue)
+    expect(state).toMatchObject({ workers: 1, counts: { waiting: 0, active: 0 } })
+    expect(state.failures).toContainEqual({
+      key: await shardKey(poisoned[3]),
+      kind: 'poison',
+      attempts: 2,
+      words: 'shard 3 cannot be done',
+    })
+    // It is tried again by the next run, and when it is told to be.
+    const before = workers[0].events.filter(({ what }) => what === 'failed').length
+    await expect(texts(runner.run(poisoned))).rejects.toMatchObject({ code: 'SHARDS_FAILED' })
+    expect(workers[0].events.filter(({ what }) => what === 'failed').length).toBeGreaterThan(before)
+    expect(await retryFailed(tools, place.queue)).toBeGreaterThan(0)
+    await runner.close()
+    await endWorkers(workers)
+  })
+
+  test('a shard that fails once is done by another try', async () => {
+    const place = newPlace()
+    const runner = await openRunner(place)
+    const workers = [await startWorker(place)]
+    const { shards } = await echoShards(runner.store, 3, { marker: join(folder, 'marker') })
+    const once = shards.map((shard): Shard => ({ ...shard, kind: 'once' }))
+    expect(await texts(runner.run(once))).toEqual([0, 1, 2].map((i) => `${i} of the input`))
+    expect(workers[0].events.filter(({ what }) => what === 'failed')).toHaveLength(1)
+    await runner.close()
+    await endWorkers(workers)
+  })
+
+  test('a worker told to stop finishes; what takes longer than its grace goes to another', async () => {
+    const place = newPlace()
+    const runner = await openRunner(place)
+    const first = await startWorker(place, { grace: 100, lock: 30_000 })
+    const { shards, expected } = await echoShards(runner.store, 2, { milliseconds: 1500 })
+    const results = texts(runner.run(shards))
+    while ((await readQueues(tools)).find(({ name }) => name === place.queue)?.counts.active !== 1)
+      await wait(20)
+    first.stop.abort()
+    expect(await first.ended).toMatchObject({ done: 0, returned: 1, failed: 0 })
+    const second = await startWorker(place, { grace: 10_000 })
+    while (second.events.length === 0) await wait(20)
+    expect(await results).toEqual(expected)
+    await runner.close()
+    const [report] = await endWorkers([second])
+    expect(report).toMatchObject({ done: 3, returned: 0, failed: 0 })
+  })
+
+  test('a queue that forgets everything is filled again', async () => {
+    const place = newPlace()
+    const runner = await openRunner(place)
+    const { shards, expected } = await echoShards(runner.store, 6, { milliseconds: 50 })
+    const results = texts(runner.run(shards))
+    const redis = tools.connect()
+    while ((await redis.exists(`${queuePrefix}:${place.queue}:${jobIdOf(await shardKey(shards[5]))}`)) === 0)
+      await wait(10)
+    await redis.flushall()
+    redis.disconnect()
+    const workers = [await startWorker(place)]
+    expect(await results).toEqual(expected)
+    await runner.close()
+    await endWorkers(workers)
+  })
+
+  test('whoever gives up takes back what nobody has begun', async () => {
+    const place = newPlace()
+    const runner = await openRunner(place)
+    const { shards } = await echoShards(runner.store, 30)
+    const stop = new AbortController()
+    const results = texts(runner.run(shards, { signal: stop.signal }))
+    const state = async (): Promise<number> =>
+      (await readQueues(tools)).find(({ name }) => name === place.queue)?.counts.waiting ?? 0
+    while ((await state()) < 30) await wait(20)
+    stop.abort(new Error('enough'))
+    await expect(results).rejects.toThrow('enough')
+    expect(await state()).toBe(0)
+    await runner.close()
+  })
+
+  test('forged jobs are refused for good, and lead nowhere', async () => {
+    const place = newPlace()
+    const workers = [await startWorker(place)]
+    const before = readdirSync(folder)
+    const connection = tools.connect()
+    const queue = new tools.bullmq.Queue(place.queue, { connection, prefix: queuePrefix })
+    const path: Shard = { kind: 'echo', settings: { value: 1 }, files: { input: '../../../../etc/passwd' } }
+    const forged: unknown[] = [
+      null,
+      {},
+      { shard: 7 },
+      { shard: '{' },
+      { shard: shardText(path) },
+      { shard: shardText({ kind: 'echo', settings: {}, files: {} }), code: 'process.exit()' },
+      { shard: `{"files":{},"kind":"${'a'.repeat(2 ** 19)}","settings":{}}` },
+    ]
+    for (const [i, data] of forged.entries())
+      await queue.add('echo', data, { jobId: `shard-forged-${i}`, attempts: 3 })
+    while ((await queue.getFailedCount()) < forged.length) await wait(20)
+    // None is tried twice.
+    expect(workers[0].events.map(({ what }) => what)).toEqual(forged.map(() => 'failed'))
+    expect(readdirSync(folder)).toEqual(before)
+    // And the worker works.
+    const runner = await openRunner(place)
+    const { shards, expected } = await echoShards(runner.store, 2)
+    expect(await texts(runner.run(shards))).toEqual(expected)
+    await runner.close()
+    await queue.close()
+    connection.disconnect()
+    await endWorkers(workers)
+  })
+
+  test('a worker without work stops by itself where it is told to', async () => {
+    const worker = await startWorker(newPlace(), { idle: 200 })
+    expect(await worker.ended).toEqual({ done: 0, found: 0, failed: 0, returned: 0 })
+  })
+
+  test('only those who agree share a queue', () => {
+    const one = { model: 'a'.repeat(64), method: 'b'.repeat(64), bits: 'exact' }
+    const names = [
+      one,
+      { ...one, model: 'c'.repeat(64) },
+      { ...one, method: 'c'.repeat(64) },
+      { ...one, bits: 'wasm-relaxed' },
+    ].map(queueName)
+    expect(new Set(names).size).toBe(4)
+  })
+})
+
+describe('an address', () => {
+  test.each(['', 'host', 'http://host', 'redis://', 'redis://host/a', 'redis://host/0?x=1', 'redis:///0'])(
+    '%j is none',
+    (text) => expect(() => parseQueueUrl(text)).toThrow('expected an address such as redis://host:6379'),
+  )
+  test('has no password in it, and the refusal does not repeat it', () => {
+    for (const text of ['redis://:secret@host', 'rediss://user:secret@host', 'redis://secret@host'])
+      expect(() => parseQueueUrl(text)).toThrow(/^(?!.*secret).*SHADOWLLM_QUEUE_PASSWORD$/)
+  })
+  test('says where, and whether it is encrypted', () => {
+    expect(parseQueueUrl('rediss://[::1]:7000/3')).toMatchObject({
+      host: '::1',
+      port: 7000,
+      tls: true,
+      database: 3,
+    })
+    expect(parseQueueUrl('redis://host')).toMatchObject({ host: 'host', port: 6379, tls: false, database: 0 })
+  })
+  test('where nobody answers ends with one line', async () => {
+    const port = await freePort()
+    await expect(openQueue(parseQueueUrl(`redis://127.0.0.1:${port}`))).rejects.toMatchObject({
+      code: 'QUEUE_CONNECTION',
+      exitCode: 5,
+      message: `redis://127.0.0.1:${port}: expected a Redis or Valkey server that lets us in, got ECONNREFUSED`,
+    })
+  })
+})
+
+test('rates are means since work began, and say how long the rest takes', () => {
+  expect(rateOf([])).toBeNull()
+  expect(rateOf([0, 0])).toBeNull()
+  expect(rateOf([4, 0, 8, 0])).toBe(4)
+  const counts = { waiting: 6, delayed: 1, active: 1, failed: 5 }
+  expect(secondsLeft(counts, 4)).toBe(120)
+  expect(secondsLeft(counts, null)).toBeNull()
+  expect(secondsLeft({ waiting: 0, delayed: 0, active: 0, failed: 5 }, null)).toBe(0)
+})

@@ -1,0 +1,93 @@
+/**
+ * A bucket as a store, over a real service: moto, a server that speaks as S3 does (Debian: python3-moto).
+ */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { setTimeout as wait } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openShardStore } from '../../src/jobs/open_store.ts'
+import { hereRunner } from '../../src/jobs/runner.ts'
+import { shardKey } from '../../src/jobs/shard.ts'
+import { freePort } from './server.ts'
+import { doTestShard, echoShards, texts } from './test_shards.ts'
+
+/** How moto is started here, if it is here: by its own name, or by the system's Python. */
+const command = [['moto_server'], ['/usr/bin/python3', '-m', 'moto.server']].find(
+  ([name, ...args]) => spawnSync(name, [...args, '--help']).status === 0,
+)
+const reason = command ? '' : ': expected moto_server (apt-get install python3-moto python3-flask)'
+
+let server: ChildProcess | null = null
+const before = { ...process.env }
+beforeAll(async () => {
+  if (!command) return
+  const port = await freePort()
+  const [name, ...args] = command
+  server = spawn(name, [...args, '-H', '127.0.0.1', '-p', `${port}`], { stdio: 'ignore' })
+  Object.assign(process.env, {
+    AWS_ENDPOINT_URL: `http://127.0.0.1:${port}`,
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    AWS_REGION: 'us-east-1',
+  })
+  const bucket = `http://127.0.0.1:${port}/bucket`
+  for (let tries = 0; ; tries++) {
+    const made = await fetch(bucket, { method: 'PUT' }).catch(() => null)
+    if (made?.ok) break
+    if (tries === 300) throw new Error('moto: expected a bucket to be made, got no answer')
+    await wait(100)
+  }
+}, 60_000)
+afterAll(() => {
+  server?.kill()
+  process.env = before
+})
+
+describe.skipIf(!command)(`a bucket${reason}`, () => {
+  test('gives back what was written, and nothing else', async () => {
+    const store = await openShardStore('s3://bucket/some/shards')
+    const [name, other] = ['ab'.repeat(32), 'cd'.repeat(32)]
+    expect(await store.has(name)).toBe(false)
+    expect(await store.read(name)).toBeNull()
+    await store.write(name, Uint8Array.of(1, 2, 3))
+    expect(await store.has(name)).toBe(true)
+    expect(await store.read(name)).toEqual(Uint8Array.of(1, 2, 3))
+    expect(await store.has(other)).toBe(false)
+    // Another prefix is another store.
+    expect(await (await openShardStore('s3://bucket/some')).has(name)).toBe(false)
+    await store.place.remove(name)
+    expect(await store.read(name)).toBeNull()
+    await store.close()
+  })
+
+  test('leaves what is there to whoever was first, and takes away what is damaged', async () => {
+    const store = await openShardStore('s3://bucket/twice')
+    const name = 'ef'.repeat(32)
+    await store.place.write(name, Uint8Array.of(1))
+    await store.place.write(name, Uint8Array.of(2))
+    expect(await store.place.read(name)).toEqual(Uint8Array.of(1))
+    await expect(store.read(name)).rejects.toMatchObject({ code: 'SHARD_DAMAGED' })
+    expect(await store.readOrRemove(name)).toBeNull()
+    expect(await store.has(name)).toBe(false)
+    await store.close()
+  })
+
+  test('is a store for shards like any other', async () => {
+    const runner = hereRunner(doTestShard, await openShardStore('s3://bucket/run'))
+    const { shards, expected } = await echoShards(runner.store, 5)
+    expect(await texts(runner.run(shards))).toEqual(expected)
+    expect(await runner.store.has(await shardKey(shards[4]))).toBe(true)
+    const refuse = hereRunner(() => Promise.reject(new Error('asked again')), runner.store)
+    expect(await texts(refuse.run(shards))).toEqual(expected)
+    await runner.close()
+  })
+
+  test('that is not there is refused with one line', async () => {
+    await expect(openShardStore('s3://no-such-bucket')).rejects.toMatchObject({
+      code: 'SHARD_STORE',
+      exitCode: 5,
+      message: expect.stringMatching(
+        /^s3:\/\/no-such-bucket\/: expected a bucket to use, got [^\n]*$/,
+      ) as string,
+    })
+  })
+})

@@ -1,0 +1,263 @@
+/**
+ * Shards, their store, and what joins their results: equal shards have equal keys, nothing that was damaged or forged is
+ * believed, and no name leads out of the store.
+ */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import { canonicalJson } from '../../src/io/canonical_json.ts'
+import { folderPlace } from '../../src/jobs/folder_place.ts'
+import { parseS3Url } from '../../src/jobs/s3_place.ts'
+import { checkHash, parseShard, shardKey, shardText, type Shard } from '../../src/jobs/shard.ts'
+import { doJoin, jobIdOf, joinShard, shardOfJob, splitJoined } from '../../src/jobs/shard_job.ts'
+import { memoryStore, ShardStore } from '../../src/jobs/shard_store.ts'
+import { InputError } from '../../src/tensor/errors.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-shards-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const hash = fc
+  .uint8Array({ minLength: 32, maxLength: 32 })
+  .map((bytes) => Buffer.from(bytes).toString('hex'))
+/** Numbers that the strict reader takes: integers are held exactly, or refused. */
+const number = fc.oneof(
+  fc.integer(),
+  fc.double({ noNaN: true, noDefaultInfinity: true, max: 1e9, min: -1e9 }),
+)
+const leaf = fc.oneof(number, fc.string(), fc.boolean(), fc.constant(null))
+const value = fc.oneof(leaf, fc.array(leaf), fc.dictionary(fc.string(), leaf)) as fc.Arbitrary<never>
+const shard: fc.Arbitrary<Shard> = fc.record({
+  kind: fc.constantFrom('calibrate', 'score', 'join'),
+  settings: fc.dictionary(fc.string({ unit: 'grapheme' }), value),
+  files: fc.dictionary(fc.stringMatching(/^[a-z0-9-]{1,9}$/), hash),
+}) as fc.Arbitrary<Shard>
+const isWhole = (value: Shard): boolean => {
+  try {
+    return shardText(value).length > 0
+  } catch {
+    return false
+  }
+}
+const wholeShard = shard.filter(isWhole)
+
+describe('a shard', () => {
+  law('is what its text says', [wholeShard], (one) => {
+    expect(shardText(parseShard(shardText(one), 'shard'))).toBe(shardText(one))
+  })
+
+  law('has the key of its equals and of no other', [wholeShard, wholeShard], async (one, other) => {
+    const same = shardText(one) === shardText(other)
+    expect((await shardKey(one)) === (await shardKey(other))).toBe(same)
+    const turned = {
+      files: one.files,
+      settings: Object.fromEntries(Object.entries(one.settings).toReversed()),
+      kind: one.kind,
+    }
+    expect(await shardKey(turned)).toBe(await shardKey(one))
+  })
+
+  const keepsFiles =
+    (key: (one: Shard) => Promise<string>) =>
+    async (one: Shard, name: string): Promise<void> => {
+      const more = { ...one, files: { ...one.files, input: name } }
+      const others = {
+        ...one,
+        files: { ...one.files, input: name.replace(/^./, name.startsWith('0') ? '1' : '0') },
+      }
+      expect(await key(more)).not.toBe(await key(others))
+    }
+  law('has another key with another file', [wholeShard, hash], keepsFiles(shardKey))
+  test('a mutant whose key leaves the files out is killed', async () => {
+    const mutant = (one: Shard): Promise<string> => shardKey({ ...one, files: {} })
+    await expect(
+      checkLaw('mutant', [wholeShard, hash], keepsFiles(mutant), { record: false }),
+    ).rejects.toThrow('Counterexample')
+  })
+
+  test.each([
+    ['no text', 7],
+    ['nothing', ''],
+    ['no object', '[]'],
+    ['no kind', '{"files":{},"settings":{}}'],
+    ['a path as its kind', '{"files":{},"kind":"../join","settings":{}}'],
+    ['a path as a file', '{"files":{"a":"../../../../etc/passwd"},"kind":"join","settings":{}}'],
+    ['a hash in capitals', canonicalJson({ files: { a: 'A'.repeat(64) }, kind: 'join', settings: {} })],
+    ['settings that are a list', '{"files":{},"kind":"join","settings":[]}'],
+    ['code beside it', '{"code":"1","files":{},"kind":"join","settings":{}}'],
+    ['another order', '{"kind":"join","files":{},"settings":{}}'],
+    ['a key twice', '{"files":{},"kind":"join","kind":"join","settings":{}}'],
+    ['too much', `{"files":{},"kind":"join","settings":{"a":"${'a'.repeat(2 ** 18)}"}}`],
+  ])('is refused with %s', (_, text) => {
+    expect(() => parseShard(text, 'job')).toThrow(InputError)
+  })
+
+  law('from any text is refused with one line, or is the shard of that text', [fc.string()], (text) => {
+    try {
+      expect(shardText(parseShard(text, 'job'))).toBe(text)
+    } catch (error) {
+      expect(error).toBeInstanceOf(InputError)
+      expect((error as Error).message).not.toContain('\n')
+    }
+  })
+
+  test('of a job is the one that the id promises', async () => {
+    const one: Shard = { kind: 'join', settings: {}, files: {} }
+    const id = jobIdOf(await shardKey(one))
+    expect(await shardOfJob(id, { shard: shardText(one) })).toMatchObject({ shard: one })
+    const other = { shard: shardText({ ...one, settings: { a: 1 } }) }
+    for (const [badId, data] of [
+      [id, other],
+      [undefined, { shard: shardText(one) }],
+      [id, null],
+      [id, { shard: null }],
+      [id, 'text'],
+    ] as const)
+      await expect(shardOfJob(badId, data)).rejects.toThrow(InputError)
+  })
+
+  test('has no name but a hash', () => {
+    for (const name of [
+      '',
+      '..',
+      'a'.repeat(63),
+      'g'.repeat(64),
+      `${'a'.repeat(64)}/`,
+      1,
+      null,
+      ['a'.repeat(64)],
+    ])
+      expect(() => checkHash(name, 'name')).toThrow(InputError)
+  })
+})
+
+const stores = {
+  memory: async () => memoryStore(),
+  folder: async () => new ShardStore(await folderPlace(mkdtempSync(join(folder, 'store-')))),
+}
+
+describe.each(Object.entries(stores))('a store in %s', (_, open) => {
+  law(
+    'gives back what was written, and nothing under other names',
+    [fc.uint8Array(), hash, hash],
+    async (bytes, name, other) => {
+      const store = await open()
+      expect(await store.read(name)).toBeNull()
+      await store.write(name, bytes)
+      expect(await store.has(name)).toBe(true)
+      expect(await store.read(name)).toEqual(bytes)
+      expect(await store.has(other)).toBe(name === other)
+      const input = await store.add(bytes)
+      expect(await store.add(bytes)).toBe(input)
+      expect(await store.read(input)).toEqual(bytes)
+      await store.close()
+    },
+    { runs: 20 },
+  )
+
+  test('has no names that are paths', async () => {
+    const store = await open()
+    for (const name of ['../a', '/etc/passwd', 'a'.repeat(63)]) {
+      await expect(store.has(name)).rejects.toThrow(InputError)
+      await expect(store.read(name)).rejects.toThrow(InputError)
+      await expect(store.write(name, new Uint8Array())).rejects.toThrow(InputError)
+    }
+  })
+
+  test('believes no file that is cut off or changed anywhere, and makes room for a whole one', async () => {
+    const name = 'ab'.repeat(32)
+    const bytes = Uint8Array.of(1, 2, 3, 4, 5)
+    const whole = await fileOf(bytes)
+    const damaged = [
+      ...Array.from(whole, (_byte, length) => whole.slice(0, length)),
+      ...Array.from(whole, (_byte, at) => whole.map((byte, i) => (i === at ? byte ^ 1 : byte))),
+      Uint8Array.of(...whole, 0),
+    ]
+    for (const file of damaged) {
+      const store = await open()
+      await store.place.write(name, file)
+      await expect(store.read(name)).rejects.toMatchObject({ code: 'SHARD_DAMAGED' })
+      expect(await store.readOrRemove(name)).toBeNull()
+      expect(await store.has(name)).toBe(false)
+      await store.close()
+    }
+  })
+})
+
+/** What a store makes of bytes. */
+async function fileOf(bytes: Uint8Array): Promise<Uint8Array> {
+  const files: Uint8Array[] = []
+  const place = {
+    name: 'one',
+    has: async () => false,
+    read: async () => null,
+    write: async (_: string, file: Uint8Array) => void files.push(file),
+    remove: async () => {},
+    close: async () => {},
+  }
+  await new ShardStore(place).write('0'.repeat(64), bytes)
+  return files[0]
+}
+
+describe('a folder of shards', () => {
+  test('is swept of what was half written a day ago, and of nothing else', async () => {
+    const root = join(folder, 'swept')
+    mkdirSync(join(root, 'ab'), { recursive: true })
+    const place = (name: string, hours: number): void => {
+      const path = join(root, 'ab', name)
+      writeFileSync(path, 'half')
+      const at = Date.now() / 1000 - 3600 * hours
+      utimesSync(path, at, at)
+    }
+    place('old.1-00000000-0.tmp', 25)
+    place('new.1-00000000-0.tmp', 1)
+    place('cd'.repeat(32), 50)
+    await folderPlace(root)
+    expect(readdirSync(join(root, 'ab'))).toEqual(['cd'.repeat(32), 'new.1-00000000-0.tmp'])
+  })
+
+  test('that cannot be one is refused with one line', async () => {
+    const path = join(folder, 'a file')
+    writeFileSync(path, 'here')
+    await expect(folderPlace(path)).rejects.toMatchObject({ code: 'SHARD_STORE', exitCode: 5 })
+    expect(readFileSync(path, 'utf8')).toBe('here')
+  })
+
+  test.each(['s3://', 's3://A', 's3://bucket/../other', 's3://bucket/a b', 's3://bucket/./a', 's3:bucket'])(
+    '%s is no address',
+    (text) => expect(() => parseS3Url(text)).toThrow('expected an address such as s3://bucket/prefix'),
+  )
+  test('addresses', () => {
+    expect(parseS3Url('s3://bucket')).toEqual({ bucket: 'bucket', prefix: '' })
+    expect(parseS3Url('s3://my.bucket/a/b_c/')).toEqual({ bucket: 'my.bucket', prefix: 'a/b_c/' })
+    expect(parseS3Url('/mnt/shards')).toBeNull()
+  })
+})
+
+describe('joined results', () => {
+  const parts = fc.array(fc.uint8Array({ maxLength: 9 }), { maxLength: 20 })
+  const joinsThem =
+    (joiner: typeof doJoin) =>
+    async (list: Uint8Array[]): Promise<void> => {
+      const keys = list.map((_, i) => String(i).padStart(64, '0'))
+      const read = async (name: string): Promise<Uint8Array> => list[Number(name)]
+      const joined = await joiner(joinShard(keys), { read })
+      expect(splitJoined(joined, list.length)).toEqual(list)
+      for (let length = 0; length < joined.length; length++)
+        expect(() => splitJoined(joined.slice(0, length), list.length)).toThrow(InputError)
+      expect(() => splitJoined(joined, list.length + 1)).toThrow(InputError)
+    }
+  law('are the results, in order', [parts], joinsThem(doJoin))
+  test('a mutant that sorts names as texts is killed', async () => {
+    const mutant: typeof doJoin = (one, context) => {
+      const names = Object.keys(one.files).toSorted()
+      return doJoin(one, { ...context, read: (name) => context.read(names[Number(name)]) })
+    }
+    const check = checkLaw('mutant', [fc.array(fc.uint8Array(), { minLength: 11 })], joinsThem(mutant), {
+      record: false,
+    })
+    await expect(check).rejects.toThrow('Counterexample')
+  })
+})

@@ -1,0 +1,348 @@
+/**
+ * What is made of a trace without its model: masks under another budget are those that a planner would have decided, bins
+ * lose no unit, and what is said of a unit is true.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { scopes } from '../../src/masks/budget.ts'
+import { denseMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
+import { referenceTopK, selectMask, type TopK, type UnitScores } from '../../src/masks/selection.ts'
+import { oraclePlanner } from '../../src/predictor/planners.ts'
+import { binsOf, tallySpan, type Tally } from '../../src/web/trace/bins.ts'
+import { quickTopK } from '../../src/web/trace/quick_top_k.ts'
+import { Switches } from '../../src/web/trace/switches.ts'
+import { budgetUnder, Masks } from '../../src/web/trace/trace.ts'
+import { placeOf, unitFacts, type Unit, type UnitFacts } from '../../src/web/trace/unit_facts.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+const score = fc.oneof(
+  fc.constantFrom(0, -0, 1, 2, NaN, Infinity, -Infinity),
+  fc.float({ noNaN: true, noDefaultInfinity: true }),
+)
+const shapes = fc.record({
+  layers: fc.integer({ min: 1, max: 4 }),
+  heads: fc.integer({ min: 1, max: 4 }),
+  neurons: fc.integer({ min: 1, max: 9 }),
+})
+const scoresOf = (shape: UnitShape): fc.Arbitrary<UnitScores> => {
+  const table = (units: number): fc.Arbitrary<Float32Array> =>
+    fc
+      .array(score, { minLength: shape.layers * units, maxLength: shape.layers * units })
+      .map((values) => Float32Array.from(values))
+  return fc.record({ shape: fc.constant(shape), heads: table(shape.heads), neurons: table(shape.neurons) })
+}
+const scores = shapes.chain(scoresOf)
+const selection = fc.record({
+  sparsity: fc.oneof(fc.constantFrom(0, 0.5, 1), fc.double({ min: 0, max: 1, noNaN: true })),
+  scope: fc.constantFrom(...scopes),
+})
+const denseLayers = fc.nat(2)
+
+// ---- Selecting again ----------------------------------------------------------------------------------------------------
+
+const isTopK =
+  (topK: TopK) =>
+  (values: number[], count: number): void => {
+    const table = Float32Array.from(values)
+    const R = Math.min(count, table.length)
+    expect(topK(table, R)).toEqual(referenceTopK(table, R))
+  }
+const lists = [fc.array(score, { maxLength: 20 }), fc.nat(20)] as const
+
+law('the quick top_k is the op', [...lists], isTopK(quickTopK), { runs: 1000 })
+
+test.each<[string, TopK]>([
+  [
+    'gives ties to the higher index',
+    (table, count) =>
+      quickTopK(table.toReversed(), count)
+        .map((i) => table.length - 1 - i)
+        .sort(),
+  ],
+  [
+    'takes NaN for the highest',
+    (table, count) =>
+      quickTopK(
+        table.map((one) => (one === one ? one : Infinity)),
+        count,
+      ),
+  ],
+  [
+    'takes NaN for the lowest number',
+    (table, count) =>
+      quickTopK(
+        table.map((one) => (one === one ? one : -Infinity)),
+        count,
+      ),
+  ],
+  ['takes one less', (table, count) => quickTopK(table, Math.max(0, count - 1))],
+])('a mutant that %s: killed', async (_, topK) => {
+  await expect(checkLaw('mutant', [...lists], isTopK(topK), { record: false, runs: 1000 })).rejects.toThrow(
+    'Counterexample',
+  )
+})
+
+type Select = (
+  scores: UnitScores,
+  denseLayers: number,
+  selection: { sparsity: number; scope: (typeof scopes)[number] },
+) => UnitMask
+
+const reselect: Select = (given, dense, chosen) => new Masks({ denseLayers: dense }, chosen).of(given)
+
+/** What a planner that ranks by these scores decides under the same budget. */
+const asThePlanner =
+  (select: Select) =>
+  (given: UnitScores, dense: number, chosen: Parameters<Select>[2]): void => {
+    const planner = oraclePlanner(given, budgetUnder({ denseLayers: dense }, chosen))
+    const view = { context: new Float32Array(0), tokens: 0, ids: new Int32Array(0) }
+    expect(select(given, dense, chosen)).toEqual(planner.afterAttention(view))
+  }
+
+law(
+  'masks selected from stored scores are those of the planner',
+  [scores, denseLayers, selection],
+  asThePlanner(reselect),
+  { runs: 300 },
+)
+
+test.each<[string, Select]>([
+  ['forgets the layers that run whole', (given, _, chosen) => reselect(given, 0, chosen)],
+  [
+    'forgets the scope',
+    (given, dense, { sparsity }) => reselect(given, dense, { sparsity, scope: 'global' }),
+  ],
+  [
+    'rounds sparsity',
+    (given, dense, { sparsity, scope }) => reselect(given, dense, { sparsity: Math.round(sparsity), scope }),
+  ],
+])('a mutant that %s: killed', async (_, select) => {
+  const check = checkLaw('mutant', [scores, denseLayers, selection], asThePlanner(select), {
+    record: false,
+    runs: 300,
+  })
+  await expect(check).rejects.toThrow('Counterexample')
+})
+
+// ---- Bins ----------------------------------------------------------------------------------------------------------------
+
+const partition =
+  (bins: typeof binsOf) =>
+  (units: number, most: number): void => {
+    const spans = bins(units, most)
+    expect(spans.length).toBe(Math.min(units, most))
+    expect(
+      spans.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i)),
+    ).toEqual(Array.from({ length: units }, (_, i) => i))
+    const sizes = spans.map(({ start, end }) => end - start)
+    expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
+  }
+const sizes = [fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 80 })] as const
+
+law('bins hold every unit once, in order, and none is much larger', [...sizes], partition(binsOf), {
+  runs: 300,
+})
+
+test.each<[string, typeof binsOf]>([
+  [
+    'loses the last units',
+    (units, most) =>
+      Array.from({ length: Math.min(units, most) }, (_, b) => {
+        const size = Math.floor(units / Math.min(units, most))
+        return { start: b * size, end: (b + 1) * size }
+      }),
+  ],
+  [
+    'fills the last bin',
+    (units, most) =>
+      binsOf(units, most).map((span, b, all) => (b === all.length - 1 ? { ...span, end: units + 1 } : span)),
+  ],
+])('a mutant that %s: killed', async (_, bins) => {
+  await expect(checkLaw('mutant', [...sizes], partition(bins), { record: false, runs: 300 })).rejects.toThrow(
+    'Counterexample',
+  )
+})
+
+const masksOfOneShape = shapes.chain((shape) => {
+  const table = (units: number): fc.Arbitrary<Float32Array> =>
+    fc
+      .array(fc.nat(1), { minLength: shape.layers * units, maxLength: shape.layers * units })
+      .map((values) => Float32Array.from(values))
+  const mask = fc.record({
+    shape: fc.constant(shape),
+    heads: table(shape.heads),
+    neurons: table(shape.neurons),
+  })
+  return fc.tuple(mask, fc.option(mask))
+})
+
+const countsUnits =
+  (count: typeof tallySpan) =>
+  ([mask, truth]: [UnitMask, UnitMask | null], bins: number): void => {
+    for (const kind of ['heads', 'neurons'] as const)
+      for (let layer = 0; layer < mask.shape.layers; layer++)
+        for (const span of binsOf(mask.shape[kind], bins)) {
+          const expected: Record<keyof Tally, number> = { both: 0, extra: 0, missed: 0, neither: 0 }
+          for (let index = span.start; index < span.end; index++) {
+            const place = placeOf({ kind, layer, index }, mask)
+            const [kept, wanted] = [mask[kind][place] === 1, (truth ?? mask)[kind][place] === 1]
+            if (kept && wanted) expected.both++
+            if (kept && !wanted) expected.extra++
+            if (!kept && wanted) expected.missed++
+            if (!kept && !wanted) expected.neither++
+          }
+          expect(count(mask, truth, { kind, layer }, span)).toEqual(expected)
+        }
+  }
+const tallied = [masksOfOneShape, fc.integer({ min: 1, max: 5 })] as const
+
+law('a bin is counted by who keeps what is in it', [...tallied], countsUnits(tallySpan))
+
+test.each<[string, typeof tallySpan]>([
+  [
+    'has the layer off by one',
+    (mask, truth, { kind, layer }, span) =>
+      tallySpan(mask, truth, { kind, layer: Math.max(0, layer - 1) }, span),
+  ],
+  [
+    'exchanges the two',
+    (mask, truth, where, span) => {
+      const { extra, missed, ...rest } = tallySpan(mask, truth, where, span)
+      return { ...rest, extra: missed, missed: extra }
+    },
+  ],
+])('a mutant that %s: killed', async (_, count) => {
+  await expect(checkLaw('mutant', [...tallied], countsUnits(count), { record: false })).rejects.toThrow(
+    'Counterexample',
+  )
+})
+
+// ---- One unit ------------------------------------------------------------------------------------------------------------
+
+type Facts = (
+  unit: Unit,
+  given: UnitScores,
+  mask: UnitMask,
+  budget: ReturnType<typeof budgetUnder>,
+) => UnitFacts
+
+/** A place's rank: the length of the shortest list of the best that it is on. */
+function rankOf(table: Float32Array, place: number): number {
+  for (let count = 1; ; count++) if (referenceTopK(table, count).includes(place)) return count
+}
+
+/** Rank and cut-off by sorting everything it competes with. */
+const saysTheTruth =
+  (facts: Facts) =>
+  (given: UnitScores, dense: number, chosen: Parameters<Select>[2], pick: number, isHead: boolean): void => {
+    const budget = budgetUnder({ denseLayers: dense }, chosen)
+    const mask = selectMask(given, budget)
+    const kind = isHead ? 'heads' : 'neurons'
+    const { layers, [kind]: units } = given.shape
+    const place = pick % (layers * units)
+    const unit = { kind, layer: Math.floor(place / units), index: place % units } as const
+    const { kept, ranked } = facts(unit, given, mask, budget)
+    expect(kept).toBe(mask[kind][place] === 1)
+    if (unit.layer < dense) return expect(ranked).toBeNull()
+    const places = Array.from({ length: layers * units }, (_, i) => i).filter((one) =>
+      chosen.scope === 'per-layer' ? Math.floor(one / units) === unit.layer : one >= dense * units,
+    )
+    const table = given[kind]
+    const own = Float32Array.from(places, (one) => table[one])
+    expect(ranked?.rank).toBe(rankOf(own, places.indexOf(place)))
+    expect(ranked?.of).toBe(places.length)
+    expect(ranked?.score).toBe(table[place])
+    const keptScores = places.filter((one) => mask[kind][one] === 1).map((one) => table[one])
+    const numbers = keptScores.map((one) => (Number.isNaN(one) ? -Infinity : one))
+    const cutOff = ranked?.cutOff ?? null
+    if (numbers.length === 0) expect(cutOff).toBeNull()
+    // Adding 0 leaves nothing of the sign of a zero.
+    else expect((Number.isNaN(cutOff) ? -Infinity : (cutOff as number)) + 0).toBe(Math.min(...numbers) + 0)
+    // Kept, though one that comes before it is not.
+    const before = places.filter((_, i) => rankOf(own, i) < (ranked?.rank ?? 0))
+    expect(ranked?.byFloor).toBe(kept && before.some((one) => mask[kind][one] === 0))
+  }
+const unitCases = [scores, denseLayers, selection, fc.nat(100), fc.boolean()] as const
+
+law('rank, cut-off and floor of a unit are those of selection', [...unitCases], saysTheTruth(unitFacts), {
+  runs: 300,
+})
+
+test.each<[string, Facts]>([
+  [
+    'counts ranks from 0',
+    (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, rank: ranked.rank - 1 })),
+  ],
+  [
+    'ranks over all layers in every scope',
+    (unit, given, mask, budget) => unitFacts(unit, given, mask, { ...budget, scope: 'global' }),
+  ],
+  [
+    'takes its own score for the cut-off',
+    (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, cutOff: ranked.score })),
+  ],
+  ['knows no floor', (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, byFloor: false }))],
+])('a mutant that %s: killed', async (_, facts) => {
+  const check = checkLaw('mutant', [...unitCases], saysTheTruth(facts), { record: false, runs: 3000 })
+  await expect(check).rejects.toThrow('Counterexample')
+})
+
+function change(
+  facts: UnitFacts,
+  work: (ranked: NonNullable<UnitFacts['ranked']>) => UnitFacts['ranked'],
+): UnitFacts {
+  return { ...facts, ranked: facts.ranked && work(facts.ranked) }
+}
+
+// ---- The oracle, and switches ---------------------------------------------------------------------------------------------
+
+describe('what the oracle needs', () => {
+  law(
+    'is what it keeps, without what is worth 0 in ranked layers',
+    [scores, denseLayers, selection],
+    (truth, dense, chosen) => {
+      const masks = new Masks({ denseLayers: dense }, chosen)
+      const needed = masks.needed({ truth })
+      for (const kind of ['heads', 'neurons'] as const) {
+        const first = Math.min(dense, truth.shape.layers) * truth.shape[kind]
+        const kept = masks.of(truth)[kind]
+        expect(needed?.[kind]).toEqual(
+          kept.map((one, place) => (place >= first && truth[kind][place] === 0 ? 0 : one)),
+        )
+      }
+    },
+  )
+
+  test('is nothing where no truth is known', () => {
+    expect(
+      new Masks({ denseLayers: 1 }, { sparsity: 0.5, scope: 'global' }).needed({ truth: null }),
+    ).toBeNull()
+  })
+})
+
+describe('switches', () => {
+  const shape = { layers: 2, heads: 2, neurons: 3 }
+  const unit: Unit = { kind: 'neurons', layer: 1, index: 2 }
+
+  test('change the units that were switched and no other, in a copy', () => {
+    const switches = new Switches()
+    const mask = denseMask(shape)
+    switches.set(unit, false)
+    switches.set({ kind: 'heads', layer: 0, index: 1 }, false)
+    const changed = switches.apply(mask)
+    expect([...changed.neurons]).toEqual([1, 1, 1, 1, 1, 0])
+    expect([...changed.heads]).toEqual([1, 0, 1, 1])
+    expect(mask).toEqual(denseMask(shape))
+    expect([switches.get(unit), switches.size]).toEqual([false, 2])
+  })
+
+  test('are taken back one by one, or all', () => {
+    const switches = new Switches()
+    switches.set(unit, false)
+    switches.set(unit, null)
+    expect([switches.size, switches.get(unit)]).toEqual([0, null])
+    switches.set(unit, true)
+    switches.clear()
+    expect(switches.apply(denseMask(shape))).toEqual(denseMask(shape))
+  })
+})

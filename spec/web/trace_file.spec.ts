@@ -1,0 +1,253 @@
+/**
+ * A trace's file gives back the trace, and whatever else is in such a file is refused in one line.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { criteria } from '../../src/criteria/index.ts'
+import { parseSafetensors } from '../../src/io/safetensors.ts'
+import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import { scopes } from '../../src/masks/budget.ts'
+import type { UnitShape } from '../../src/masks/mask.ts'
+import type { UnitScores } from '../../src/masks/selection.ts'
+import { InputError } from '../../src/tensor/errors.ts'
+import { decisions as ways, studyPlanners } from '../../src/web/engine/study_types.ts'
+import type { Trace } from '../../src/web/trace/trace.ts'
+import { encodeTrace, parseTrace, traceEntry } from '../../src/web/trace/trace_file.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+const text = fc.string({ unit: 'grapheme', maxLength: 6 })
+const finite = fc.float({ noNaN: true, noDefaultInfinity: true })
+const table = (length: number): fc.Arbitrary<Float32Array> =>
+  fc.array(finite, { minLength: length, maxLength: length }).map((values) => Float32Array.from(values))
+const scoresOf = (shape: UnitShape): fc.Arbitrary<UnitScores> =>
+  fc.record({
+    shape: fc.constant(shape),
+    heads: table(shape.layers * shape.heads),
+    neurons: table(shape.layers * shape.neurons),
+  })
+
+const traces: fc.Arbitrary<Trace> = fc
+  .record({
+    shape: fc.record({
+      layers: fc.integer({ min: 1, max: 3 }),
+      heads: fc.integer({ min: 1, max: 3 }),
+      neurons: fc.integer({ min: 1, max: 4 }),
+    }),
+    prompt: fc.nat(3),
+    columns: fc.nat(4),
+    deciding: fc.constantFrom('none', 'once', 'always'),
+  })
+  .chain(({ shape, prompt, columns, deciding }) => {
+    const many = deciding === 'none' ? 0 : deciding === 'once' ? 1 : columns
+    const written = fc.record({ token: fc.nat(9999), text })
+    const speed = fc.option(fc.double({ min: 0, max: 1e6, noNaN: true }))
+    const exactly = { minLength: columns, maxLength: columns }
+    return fc.record({
+      model: fc.record({ name: text, shape: fc.constant(shape), width: fc.integer({ min: 1, max: 99 }) }),
+      settings: fc.record({
+        planner: fc.constantFrom(...studyPlanners),
+        criterion: fc.constantFrom(...criteria.map(({ name }) => name)),
+        decides: fc.constantFrom(...ways),
+        sparsity: fc.double({ min: 0, max: 1, noNaN: true }).map((share) => share + 0),
+        scope: fc.constantFrom(...scopes),
+        seed: fc.nat(),
+      }),
+      ranks: fc.option(text),
+      denseLayers: fc.nat(shape.layers),
+      prompt: fc
+        .array(fc.nat(9999), { minLength: prompt, maxLength: prompt })
+        .map((ids) => Int32Array.from(ids)),
+      pieces: fc.array(text, { minLength: prompt, maxLength: prompt }),
+      columns: fc.array(
+        fc
+          .tuple(
+            written,
+            fc.option(written),
+            fc.option(fc.float({ min: 0, noNaN: true, noDefaultInfinity: true })),
+          )
+          .map(([own, dense, kl]) => ({ ...own, dense, kl })),
+        exactly,
+      ),
+      decisions: fc.array(scoresOf(shape), { minLength: many, maxLength: many }),
+      truth: fc.option(scoresOf(shape)),
+      divergence: fc.option(fc.nat(columns)),
+      tokensPerSecond: fc.record({ sparse: speed, dense: speed }),
+    })
+  })
+
+type Encode = typeof encodeTrace
+
+const comesBack =
+  (encode: Encode) =>
+  async (trace: Trace): Promise<void> =>
+    expect(await parseTrace(encode(trace))).toEqual(trace)
+
+law('a trace comes back from its file as it was', [traces], comesBack(encodeTrace))
+
+test.each<[string, (trace: Trace) => Trace]>([
+  ['drops the truth', (trace) => ({ ...trace, truth: null })],
+  [
+    'exchanges the texts',
+    (trace) => ({
+      ...trace,
+      columns: trace.columns.map((one) => (one.dense ? { ...one.dense, dense: one, kl: one.kl } : one)),
+    }),
+  ],
+  ['keeps one decision', (trace) => ({ ...trace, decisions: trace.decisions.slice(0, 1) })],
+])('a mutant that %s: killed', async (_, mutate) => {
+  const check = checkLaw(
+    'mutant',
+    [traces],
+    comesBack((trace) => encodeTrace(mutate(trace))),
+    { record: false },
+  )
+  await expect(check).rejects.toThrow('Counterexample')
+})
+
+// ---- Files of others ----------------------------------------------------------------------------------------------------
+
+type Read = (bytes: Uint8Array) => Promise<Trace>
+
+/** A trace whose every number can be used, or an error of the one family, in one line. */
+async function readOrRefused(read: Read, bytes: Uint8Array): Promise<void> {
+  const trace = await read(bytes).catch((error: unknown) => error)
+  if (trace instanceof Error) {
+    expect(trace).toBeInstanceOf(InputError)
+    expect(trace.message).toMatch(/^[^\n]*expected [^\n]*$/)
+    return
+  }
+  const { model, columns, decisions, prompt, pieces, divergence, settings, denseLayers, truth } =
+    trace as Trace
+  const { layers, heads, neurons } = model.shape
+  expect(pieces.length).toBe(prompt.length)
+  expect([0, 1, columns.length]).toContain(decisions.length)
+  expect(divergence ?? 0).toBeLessThanOrEqual(columns.length)
+  expect(denseLayers).toBeLessThanOrEqual(layers)
+  expect(settings.sparsity).toBeGreaterThanOrEqual(0)
+  expect(settings.sparsity).toBeLessThanOrEqual(1)
+  for (const scores of [...decisions, ...(truth ? [truth] : [])]) {
+    expect([scores.heads.length, scores.neurons.length]).toEqual([layers * heads, layers * neurons])
+    expect([...scores.heads, ...scores.neurons].every(Number.isFinite)).toBe(true)
+  }
+  for (const { token, dense, kl } of columns) {
+    expect(token).toBeGreaterThanOrEqual(0)
+    expect(dense?.token ?? 0).toBeGreaterThanOrEqual(0)
+    expect(Number.isFinite(kl ?? 0)).toBe(true)
+  }
+}
+
+const damaged =
+  (read: Read) =>
+  async (trace: Trace, at: number, byte: number, cut: boolean): Promise<void> => {
+    const bytes = encodeTrace(trace)
+    const place = at % bytes.length
+    if (cut) return void (await expect(read(bytes.slice(0, place))).rejects.toBeInstanceOf(InputError))
+    bytes[place] = byte
+    await readOrRefused(read, bytes)
+  }
+const damages = [traces, fc.nat(), fc.nat(255), fc.boolean()] as const
+
+law(
+  'a file that is cut off is refused, one with any byte changed is read or refused',
+  [...damages],
+  damaged(parseTrace),
+  { runs: 400 },
+)
+
+test('a reader that trusts is found by it', async () => {
+  const trusting: Read = async (bytes) => {
+    const source = await parseSafetensors(bytes)
+    const card = JSON.parse(source.metadata.get(traceEntry) ?? '{}') as Trace
+    return { ...(await parseTrace(bytes)), ...card }
+  }
+  const check = checkLaw('mutant', [...damages], damaged(trusting), { record: false, runs: 400 })
+  await expect(check).rejects.toThrow('Counterexample')
+})
+
+describe('what no trace can say is refused by name', () => {
+  const trace = fc.sample(
+    traces.filter(
+      ({ columns, decisions, prompt, truth }) =>
+        columns.length === 3 && decisions.length === 3 && prompt.length > 0 && truth !== null,
+    ),
+    { numRuns: 1, seed: 1 },
+  )[0]
+
+  /** The file of the trace with its card or its tensors changed. */
+  async function forged(
+    change: (card: Record<string, unknown>, tensors: Map<string, TensorToWrite>) => void,
+  ): Promise<Uint8Array> {
+    const source = await parseSafetensors(encodeTrace(trace))
+    const card = JSON.parse(source.metadata.get(traceEntry) as string) as Record<string, unknown>
+    const tensors = new Map<string, TensorToWrite>()
+    for (const [name, { dtype, shape }] of source.tensors)
+      tensors.set(name, { dtype, shape, data: await source.readRaw(name) })
+    change(card, tensors)
+    return encodeSafetensors(tensors, { [traceEntry]: JSON.stringify(card) })
+  }
+
+  const long = (length: number): TensorToWrite => ({
+    dtype: 'I32',
+    shape: [length],
+    data: new Int32Array(length),
+  })
+
+  test.each<[string, string, (card: Record<string, unknown>, tensors: Map<string, TensorToWrite>) => void]>([
+    ['another version', 'TRACE_CARD', (card) => (card.version = 2)],
+    ['no card', 'TRACE_CARD', (card) => delete card.shape],
+    ['a planner nobody knows', 'TRACE_CARD', (card) => (card.planner = '__proto__')],
+    ['a criterion nobody knows', 'TRACE_CARD', (card) => (card.criterion = '<script>')],
+    ['a sparsity of 7', 'TRACE_CARD', (card) => (card.sparsity = 7)],
+    ['more dense layers than layers', 'TRACE_CARD', (card) => (card.denseLayers = 99)],
+    [
+      'sizes beyond any model',
+      'TRACE_CARD',
+      (card) => (card.shape = { layers: 2 ** 30, heads: 1, neurons: 1 }),
+    ],
+    [
+      'a size that does not fit the scores',
+      'TENSOR_SHAPE',
+      (card) => (card.shape = { layers: 9, heads: 9, neurons: 9 }),
+    ],
+    ['a text too few', 'TRACE_CARD', (card) => (card.texts as string[]).pop()],
+    ['pieces that are no texts', 'TRACE_CARD', (card) => (card.pieces = [[]])],
+    ['a divergence past the end', 'TRACE_CARD', (card) => (card.divergence = 4)],
+    ['speeds that are text', 'TRACE_CARD', (card) => (card.speeds = { sparse: 'fast' })],
+    ['a prompt of a million tokens', 'TENSOR_SHAPE', (_, tensors) => tensors.set('prompt', long(1e6))],
+    ['ids of another length', 'TENSOR_SHAPE', (_, tensors) => tensors.set('dense', long(2))],
+    [
+      'ids below 0',
+      'TRACE_VALUE',
+      (_, tensors) => tensors.set('tokens', { dtype: 'I32', shape: [3], data: Int32Array.of(1, -1, 1) }),
+    ],
+    [
+      'ids that are floats',
+      'TENSOR_SHAPE',
+      (_, tensors) => tensors.set('tokens', { dtype: 'F32', shape: [3], data: new Float32Array(3) }),
+    ],
+    [
+      'scores that are NaN',
+      'TRACE_VALUE',
+      (_, tensors) => tensors.set('kl', { dtype: 'F32', shape: [3], data: Float32Array.of(1, NaN, 1) }),
+    ],
+    [
+      'two decisions for three tokens',
+      'TRACE_VALUE',
+      (_, tensors) => {
+        const { heads: H, layers: L } = trace.model.shape
+        tensors.set('heads', { dtype: 'F32', shape: [2, L, H], data: new Float32Array(2 * L * H) })
+      },
+    ],
+    ['no tokens', 'TENSOR_MISSING', (_, tensors) => tensors.delete('tokens')],
+    ['half a truth', 'TENSOR_MISSING', (_, tensors) => tensors.delete('truth.neurons')],
+  ])('%s: %s', async (_, code, change) => {
+    await expect(parseTrace(await forged(change))).rejects.toMatchObject({ code, name: 'InputError' })
+  })
+
+  test('a file of something else', async () => {
+    await expect(parseTrace(encodeSafetensors(new Map([['a', long(1)]])))).rejects.toMatchObject({
+      code: 'TRACE_CARD',
+    })
+    await expect(parseTrace(new TextEncoder().encode('<!doctype html>'))).rejects.toBeInstanceOf(InputError)
+  })
+})

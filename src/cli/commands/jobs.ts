@@ -1,0 +1,74 @@
+/**
+ * `shadowllm jobs`: what stands in the queues of a server.
+ */
+import type { Command } from 'commander'
+import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
+import { readQueues, retryFailed, type QueueState } from '../../jobs/queue_state.ts'
+import { queueOption } from '../queue_flags.ts'
+import type { Session } from '../session.ts'
+import { formatColumns, formatCount } from '../words.ts'
+
+const help = `
+A queue is named by the first digits of the model's hash and of the method's, and by the kind of bits its workers give.
+Rates are means of the last ten minutes. --retry lets what failed be tried again.
+
+Examples:
+  $ shadowllm jobs --queue redis://127.0.0.1
+  $ shadowllm jobs --queue rediss://queue.example --json
+  $ shadowllm jobs --queue redis://127.0.0.1 --retry`
+
+interface JobsFlags {
+  readonly queue: QueueAddress
+  readonly retry?: boolean
+  readonly json?: boolean
+}
+
+/** Adds the command. */
+export function addJobs(program: Command, session: Session): void {
+  program
+    .command('jobs')
+    .description('show queues: progress, rates, workers, failures')
+    .addOption(queueOption().makeOptionMandatory())
+    .option('--retry', 'let what failed be tried again')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', help)
+    .action((flags: JobsFlags) => show(session, flags))
+}
+
+async function show(session: Session, { queue, retry, json }: JobsFlags): Promise<void> {
+  const tools = await openQueue(queue)
+  let retried = 0
+  if (retry) for (const { name } of await readQueues(tools)) retried += await retryFailed(tools, name)
+  const queues = await readQueues(tools)
+  if (json) return session.print(`${JSON.stringify({ queues, retried }, null, 2)}\n`)
+  const again = retry ? `${formatCount(retried)} are tried again\n` : ''
+  await session.print(`${again}${queues.length === 0 ? 'no queue\n' : formatQueues(queues)}`)
+}
+
+/** Queues as a table, and what failed in them. */
+export function formatQueues(queues: readonly QueueState[]): string {
+  const headings = ['queue', 'workers', 'waiting', 'later', 'active', 'failed', 'per minute', 'left']
+  const rows = queues.map(({ name, workers, counts, perMinute, secondsLeft }) => [
+    name,
+    formatCount(workers),
+    formatCount(counts.waiting),
+    formatCount(counts.delayed),
+    formatCount(counts.active),
+    formatCount(counts.failed),
+    perMinute === null ? '-' : perMinute.toFixed(1),
+    secondsLeft === null ? '-' : formatSeconds(secondsLeft),
+  ])
+  const failures = queues.flatMap(({ failures: all }) =>
+    all.map(
+      ({ key, kind, attempts, words }) =>
+        `failed ${kind} ${key.slice(0, 12)} after ${attempts} tries: ${words.replace(/\s+/g, ' ')}\n`,
+    ),
+  )
+  return `${formatColumns([headings, ...rows], [1, 2, 3, 4, 5, 6, 7])}${failures.join('')}`
+}
+
+function formatSeconds(seconds: number): string {
+  const minutes = Math.round(seconds / 60)
+  if (seconds < 90) return `${Math.ceil(seconds)} s`
+  return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`
+}

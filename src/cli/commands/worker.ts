@@ -1,0 +1,126 @@
+/**
+ * `shadowllm worker`: takes shards from a queue and does them with one model, until it is told to stop.
+ */
+import type { Command } from 'commander'
+import { methodHash } from '../../eval/lab/method.ts'
+import { hashFiles } from '../../eval/provenance.ts'
+import { shardThreads } from '../../eval/shards/threads.ts'
+import { embeddedName } from '../../io/find_model.ts'
+import { findModelFiles } from '../../io/load.ts'
+import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
+import { openShardStore } from '../../jobs/open_store.ts'
+import { runWorker, type WorkerEvent, type WorkerReport } from '../../jobs/queue_worker.ts'
+import {
+  backendOption,
+  modelOption,
+  offlineOption,
+  quietOption,
+  revisionOption,
+  type ModelFlags,
+} from '../flags.ts'
+import { findWithProgress } from '../open_model.ts'
+import { queueOf, queueOption, shardsOption } from '../queue_flags.ts'
+import type { Session } from '../session.ts'
+import { numberFlag, wholeFlag } from '../values.ts'
+
+const help = `
+It takes shards of calibrate, eval and reproduce --queue that are of its own model, of its own version of this program,
+and of the bits of its backend; others it never sees. A shard that fails is tried again by whoever is free, and after
+the third time stays where "shadowllm jobs" shows it. Ctrl-C or SIGTERM: what is begun is finished, but what takes
+longer than --grace goes back to the queue.
+
+A user's name and a password for the server are taken from SHADOWLLM_QUEUE_USER and SHADOWLLM_QUEUE_PASSWORD.
+
+Examples:
+  $ shadowllm worker --queue rediss://queue.example --shards /mnt/shards -m DIR --concurrency 2
+  $ shadowllm worker --queue redis://127.0.0.1 --shards s3://bucket/shards --idle 60`
+
+interface WorkerFlags extends ModelFlags {
+  readonly queue: QueueAddress
+  readonly shards: string
+  readonly concurrency: number
+  readonly grace: number
+  readonly idle?: number
+  readonly lock: number
+  readonly json?: boolean
+}
+
+/** Adds the command. */
+export function addWorker(program: Command, session: Session): void {
+  program
+    .command('worker')
+    .description('do the work of a queue')
+    .addOption(queueOption().makeOptionMandatory())
+    .addOption(shardsOption().makeOptionMandatory())
+    .addOption(modelOption())
+    .addOption(revisionOption())
+    .addOption(offlineOption())
+    .addOption(backendOption())
+    .option(
+      '--concurrency <count>',
+      'shards at once, each in a thread with a model of its own',
+      wholeFlag('concurrency', { least: 1, most: 64 }),
+      1,
+    )
+    .option(
+      '--grace <seconds>',
+      'how long shards may take to finish once it is told to stop',
+      numberFlag('grace', { least: 0, most: 86400 }),
+      30,
+    )
+    .option(
+      '--idle <seconds>',
+      'stop by itself after so long without work',
+      numberFlag('idle', { least: 0.1, most: 86400 }),
+    )
+    .option(
+      '--lock <seconds>',
+      'give up a worker, and its shards to others, that was not heard of for so long',
+      numberFlag('lock', { least: 1, most: 3600 }),
+      30,
+    )
+    .option('--json', 'print each shard and the end as JSON, one object in a line')
+    .addOption(quietOption())
+    .addHelpText('after', help)
+    .action((flags: WorkerFlags) => work(session, flags))
+}
+
+async function work(session: Session, flags: WorkerFlags): Promise<void> {
+  const { model = embeddedName, backend, concurrency, grace, idle, lock, json, quiet } = flags
+  if (quiet) session.quieten()
+  const store = await openShardStore(flags.shards)
+  // Its threads open the model; here it is only asked which it is.
+  const { path } = await findWithProgress(session, model, flags)
+  const { config, weights, tokenizer } = await findModelFiles(path)
+  const hash = await hashFiles([config, weights, ...tokenizer])
+  const start = { path: weights, backend, hash, method: await methodHash() }
+  const queue = await queueOf(hash, backend)
+  const tools = await openQueue(flags.queue)
+  const tell = (event: WorkerEvent): void => {
+    void session.print(json ? `${JSON.stringify(event)}\n` : formatEvent(event)).catch(() => {})
+  }
+  if (!json) await session.print(`queue ${queue}\n`)
+  const report = await runWorker({
+    tools,
+    queue,
+    store,
+    threads: shardThreads(start),
+    concurrency,
+    grace: 1000 * grace,
+    idle: idle === undefined ? null : 1000 * idle,
+    lock: 1000 * lock,
+    signal: session.signal,
+    onEvent: tell,
+  })
+  await store.close()
+  await session.print(json ? `${JSON.stringify({ end: report })}\n` : formatReport(report))
+}
+
+function formatEvent({ what, kind, key, seconds, words }: WorkerEvent): string {
+  const line = `${what.padEnd(8)} ${kind.padEnd(9)} ${key.slice(0, 12)} ${seconds.toFixed(2).padStart(8)} s`
+  return `${line}${words === undefined ? '' : `  ${words.replace(/\s+/g, ' ')}`}\n`
+}
+
+function formatReport({ done, found, failed, returned }: WorkerReport): string {
+  return `${done} done, ${found} were done already, ${failed} failed, ${returned} given back\n`
+}

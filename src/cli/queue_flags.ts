@@ -1,0 +1,77 @@
+/**
+ * The flags by which a command hands its work to a queue, or takes work from one.
+ */
+import { Option } from 'commander'
+import type { BackendName } from '../backends/backend.ts'
+import { methodHash } from '../eval/lab/method.ts'
+import { hashFiles } from '../eval/provenance.ts'
+import { bitsOf } from '../eval/shards/threads.ts'
+import { openQueue, parseQueueUrl, type QueueAddress } from '../jobs/connection.ts'
+import { openShardStore } from '../jobs/open_store.ts'
+import { QueueRunner } from '../jobs/queue_runner.ts'
+import { queueName } from '../jobs/shard_job.ts'
+import type { ShadowOpt } from '../shadow_opt.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { Session } from './session.ts'
+
+/** What a command is given that may use a queue. */
+export interface QueueFlags {
+  readonly queue?: QueueAddress
+  readonly shards?: string
+}
+
+/** The server. */
+export function queueOption(): Option {
+  return new Option(
+    '--queue <url>',
+    'let workers do it: a Redis or Valkey server, such as redis://host:6379 (rediss: with TLS)',
+  ).argParser(parseQueueUrl)
+}
+
+/** The store. */
+export function shardsOption(): Option {
+  return new Option(
+    '--shards <place>',
+    'where workers find their input and leave results: a folder all of them see, or s3://bucket/prefix',
+  )
+}
+
+/** Refuses one of both flags without the other. @throws UsageError FLAGS */
+export function checkQueueFlags({ queue, shards }: QueueFlags): void {
+  if ((queue === undefined) !== (shards === undefined))
+    throw new UsageError(
+      'FLAGS',
+      '--queue and --shards: expected both or none, got one: jobs name files, and those have to be somewhere',
+    )
+}
+
+/**
+ * The queue of those who have the same model, the same version, and a backend of the same bits.
+ * @param model SHA-256 of its files
+ */
+export async function queueOf(model: string, backend: BackendName): Promise<string> {
+  return queueName({ model, method: (await methodHash()).all, bits: bitsOf(backend) })
+}
+
+/**
+ * Works with a runner over the queue that was asked for, or with none; and closes it.
+ * @throws as `openQueue`, `openShardStore` and the work
+ */
+export async function withRunner<T>(
+  session: Session,
+  opt: ShadowOpt,
+  flags: QueueFlags,
+  work: (runner: QueueRunner | null) => Promise<T>,
+): Promise<T> {
+  if (flags.queue === undefined || flags.shards === undefined) return work(null)
+  const queue = await queueOf(await hashFiles(opt.files), opt.model.backend.name)
+  const tools = await openQueue(flags.queue)
+  const runner = new QueueRunner({ tools, queue, store: await openShardStore(flags.shards) })
+  try {
+    if ((await runner.workers()) === 0)
+      session.progress.update({ stage: 'waiting for workers', done: 0, total: 1 })
+    return await work(runner)
+  } finally {
+    await runner.close()
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * The way to a queue: BullMQ on a Redis or Valkey server. Both packages are brought by whoever wants a queue
+ * (`npm install bullmq ioredis`); nothing else of this project needs them.
+ *
+ * A password never stands in the address, because others on a machine can read command lines: it comes from the
+ * environment, SHADOWLLM_QUEUE_PASSWORD, and SHADOWLLM_QUEUE_USER where the server knows users.
+ */
+import type * as BullMQ from 'bullmq'
+import type { Redis } from 'ioredis'
+import { environment } from '../platform/platform.ts'
+import { MissingError, UsageError } from '../tensor/errors.ts'
+import { ShardError } from './shard_error.ts'
+
+/** What all keys of ours on a server begin with. */
+export const queuePrefix = 'shadowllm'
+
+/** Where a server is. */
+export interface QueueAddress {
+  readonly host: string
+  readonly port: number
+  /** Encrypted, the server's certificate checked. */
+  readonly tls: boolean
+  readonly database: number
+  readonly user: string | undefined
+  readonly password: string | undefined
+}
+
+/** BullMQ and what it connects through. */
+export interface QueueTools {
+  readonly bullmq: typeof BullMQ
+  readonly address: QueueAddress
+  /** A connection that comes back by itself; whoever asks for it ends it. */
+  connect(): Redis
+}
+
+/**
+ * Reads an address such as redis://host:6379/0, or rediss:// for TLS.
+ * @throws UsageError QUEUE_URL for anything else, and for one with a password in it
+ */
+export function parseQueueUrl(text: string): QueueAddress {
+  const url = URL.canParse(text) ? new URL(text) : null
+  const database = /^\/?(\d{0,4})$/.exec(url?.pathname ?? 'none')
+  if (url?.username || url?.password)
+    throw new UsageError(
+      'QUEUE_URL',
+      'queue: expected an address without a password, got one with; it goes into SHADOWLLM_QUEUE_PASSWORD',
+    )
+  if (!url || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '' || !database || url.search)
+    throw new UsageError('QUEUE_URL', `queue: expected an address such as redis://host:6379, got ${text}`)
+  return {
+    // An IPv6 address stands in brackets.
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? 6379 : Number(url.port),
+    tls: url.protocol === 'rediss:',
+    database: Number(database[1] || 0),
+    user: environment('SHADOWLLM_QUEUE_USER'),
+    password: environment('SHADOWLLM_QUEUE_PASSWORD'),
+  }
+}
+
+/** How long the first answer of a server is waited for, in milliseconds. */
+const firstAnswer = 5000
+
+/**
+ * Loads what a queue needs, and sees that the server answers.
+ * @throws MissingError QUEUE_PACKAGE (exit code 4) if the packages are not installed; ShardError QUEUE_CONNECTION (exit
+ *   code 5) if no server answers, or not to us
+ */
+export async function openQueue(address: QueueAddress): Promise<QueueTools> {
+  const { bullmq, Redis: Client } = await loadPackages()
+  const options = {
+    host: address.host,
+    port: address.port,
+    db: address.database,
+    username: address.user,
+    password: address.password,
+    // The certificate must be the host's, signed by whom the system (or NODE_EXTRA_CA_CERTS) trusts.
+    tls: address.tls ? { servername: address.host } : undefined,
+    // Commands wait until the server is back.
+    maxRetriesPerRequest: null,
+    connectTimeout: firstAnswer,
+  }
+  const make = (more: object): Redis => {
+    const redis = new Client({ ...options, ...more })
+    // Each failure is met by another try; a listener is needed all the same.
+    redis.on('error', () => {})
+    return redis
+  }
+  await expectAnswer(make({ lazyConnect: true, retryStrategy: () => null }), address)
+  return {
+    bullmq,
+    address,
+    connect: () => make({ retryStrategy: (times: number) => Math.min(100 * times, 2000) }),
+  }
+}
+
+async function loadPackages(): Promise<{
+  bullmq: typeof BullMQ
+  Redis: typeof Redis
+}> {
+  try {
+    const [bullmq, ioredis] = await Promise.all([import('bullmq'), import('ioredis')])
+    return { bullmq, Redis: ioredis.Redis }
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code !== 'ERR_MODULE_NOT_FOUND') throw cause
+    const expected = 'the packages bullmq and ioredis ("npm install bullmq ioredis")'
+    throw new MissingError('QUEUE_PACKAGE', `queue: expected ${expected}, got none`, { cause })
+  }
+}
+
+async function expectAnswer(redis: Redis, { host, port, tls }: QueueAddress): Promise<void> {
+  let reason: Error | null = null
+  redis.on('error', (error: Error) => (reason = error))
+  try {
+    await redis.connect()
+    await redis.ping()
+  } catch (error) {
+    const cause = reason ?? (error as Error)
+    const address = `redis${tls ? 's' : ''}://${host}:${port}`
+    const got = (cause as NodeJS.ErrnoException).code ?? cause.message
+    throw new ShardError(
+      'QUEUE_CONNECTION',
+      `${address}: expected a Redis or Valkey server that lets us in, got ${got}`,
+      { cause },
+    )
+  } finally {
+    redis.disconnect()
+  }
+}

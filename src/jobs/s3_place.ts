@@ -1,0 +1,112 @@
+/**
+ * A bucket as a place for shards: Amazon S3, or anything that speaks like it, through `@aws-sdk/client-s3`, which is
+ * brought by whoever wants it.
+ *
+ * Objects are put on the condition that none is there, so that two who finish at once do not write over each other; a
+ * service that does not know conditions gets an ordinary put, of the same bytes. Where the service is and who asks is
+ * said by the environment, as for every tool of S3: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and so on.
+ */
+import type * as S3 from '@aws-sdk/client-s3'
+import { environment } from '../platform/platform.ts'
+import { MissingError, UsageError } from '../tensor/errors.ts'
+import { ShardError } from './shard_error.ts'
+import type { ShardPlace } from './shard_store.ts'
+
+/** Where in S3. */
+export interface S3Address {
+  readonly bucket: string
+  /** What names begin with, with a slash at its end; may be empty. */
+  readonly prefix: string
+}
+
+/** s3://bucket/prefix, or null for what is no address of S3. @throws UsageError SHARD_PLACE for one that is not well-formed */
+export function parseS3Url(text: string): S3Address | null {
+  if (!/^s3:/i.test(text)) return null
+  const [, bucket, path] =
+    /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:\/[A-Za-z0-9._-]+)*)\/?$/.exec(text) ?? []
+  if (bucket === undefined || path.split('/').some((part) => part === '.' || part === '..'))
+    throw new UsageError('SHARD_PLACE', `shards: expected an address such as s3://bucket/prefix, got ${text}`)
+  return { bucket, prefix: path === '' ? '' : `${path.slice(1)}/` }
+}
+
+/** What a service answers that has no such object. */
+const missing = new Set(['NoSuchKey', 'NotFound'])
+/** What it answers where the object is there already, or somebody is putting it right now. */
+const isThere = new Set(['PreconditionFailed', 'ConditionalRequestConflict'])
+
+/**
+ * Opens a bucket.
+ * @throws MissingError SHARD_PACKAGE (exit code 4); ShardError SHARD_STORE (exit code 5) if the bucket cannot be reached,
+ *   as do all of the place's functions
+ */
+export async function s3Place({ bucket, prefix }: S3Address): Promise<ShardPlace> {
+  const sdk = await loadSdk()
+  const client: S3.S3Client = new sdk.S3Client({
+    region: environment('AWS_REGION') ?? 'us-east-1',
+    // Services of one's own have one address for all buckets.
+    forcePathStyle: environment('AWS_ENDPOINT_URL') !== undefined,
+    maxAttempts: 5,
+  })
+  const name = `s3://${bucket}/${prefix}`
+  const attempt = async <T>(action: () => Promise<T>): Promise<T> => {
+    try {
+      return await action()
+    } catch (cause) {
+      const { name: code, message } = cause as Error
+      throw new ShardError('SHARD_STORE', `${name}: expected a bucket to use, got ${code}: ${message}`, {
+        cause,
+      })
+    }
+  }
+  const object = (key: string): { Bucket: string; Key: string } => ({ Bucket: bucket, Key: prefix + key })
+  const unlessMissing = async <T>(action: () => Promise<T>, otherwise: T): Promise<T> => {
+    try {
+      return await action()
+    } catch (error) {
+      if (missing.has((error as Error).name)) return otherwise
+      throw error
+    }
+  }
+  await attempt(() => client.send(new sdk.HeadBucketCommand({ Bucket: bucket })))
+  return {
+    name,
+    has: (key) =>
+      attempt(() =>
+        unlessMissing(async () => {
+          await client.send(new sdk.HeadObjectCommand(object(key)))
+          return true
+        }, false),
+      ),
+    read: (key) =>
+      attempt(() =>
+        unlessMissing(async () => {
+          const { Body } = await client.send(new sdk.GetObjectCommand(object(key)))
+          return (await Body?.transformToByteArray()) ?? null
+        }, null),
+      ),
+    write: (key, bytes) =>
+      attempt(async () => {
+        const put = { ...object(key), Body: bytes, ContentType: 'application/octet-stream' }
+        try {
+          await client.send(new sdk.PutObjectCommand({ ...put, IfNoneMatch: '*' }))
+        } catch (error) {
+          const { name: code } = error as Error
+          if (isThere.has(code)) return
+          if (code !== 'NotImplemented') throw error
+          await client.send(new sdk.PutObjectCommand(put))
+        }
+      }),
+    remove: (key) => attempt(async () => void (await client.send(new sdk.DeleteObjectCommand(object(key))))),
+    close: async () => client.destroy(),
+  }
+}
+
+async function loadSdk(): Promise<typeof S3> {
+  try {
+    return await import('@aws-sdk/client-s3')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
+    const expected = 'the package @aws-sdk/client-s3 ("npm install @aws-sdk/client-s3")'
+    throw new MissingError('SHARD_PACKAGE', `shards: expected ${expected}, got none`, { cause })
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * What goes wrong between machines: the way to the queue, the store, or a shard that nobody could do.
+ */
+import { ShadowError, type ErrorDetails } from '../tensor/errors.ts'
+
+/** A queue or a store that cannot be reached: exit code 5. */
+export class ShardError extends ShadowError {
+  constructor(code: string, message: string, details?: ErrorDetails) {
+    super(code, message, 5, details)
+  }
+}
+
+/** Shards that failed on every try, while all others were done: exit code 1. */
+export class ShardsFailed extends ShadowError {
+  /** What each of them said, by key. */
+  readonly failures: ReadonlyMap<string, string>
+
+  constructor(failures: ReadonlyMap<string, string>, total: number) {
+    const [[key, words]] = failures
+    const others = failures.size > 1 ? ` and ${failures.size - 1} more` : ''
+    super(
+      'SHARDS_FAILED',
+      `expected ${total} shards, ${failures.size} failed: ${key.slice(0, 12)} (${words})${others}; "shadowllm jobs" lists them`,
+      1,
+    )
+    this.failures = failures
+  }
+}

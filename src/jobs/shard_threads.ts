@@ -1,0 +1,196 @@
+/**
+ * Threads that do shards, each with whatever it opened at its start (a model), so that opening is paid once.
+ *
+ * A thread asks for the files it needs and keeps the last of them. One shard at a time; a thread that fails takes its
+ * shard with it, and a new one takes its place.
+ */
+import { listenAsThread, startThread, type Thread, type ThreadCode } from '../platform/platform.ts'
+import { InputError, ShadowError } from '../tensor/errors.ts'
+import { contextOf } from './runner.ts'
+import type { DoShard, Shard, ShardProgress } from './shard.ts'
+import type { ShardStore } from './shard_store.ts'
+
+/** What a thread is told. */
+type ToThread =
+  | { readonly start: unknown }
+  | { readonly shard: Shard }
+  | { readonly file: string; readonly bytes: Uint8Array | null; readonly damaged: Failure | null }
+
+/** What a thread says. */
+type FromThread =
+  | { readonly need: string }
+  | { readonly progress: ShardProgress }
+  | { readonly result: Uint8Array }
+  | { readonly failure: Failure }
+
+/** An error as it crosses to another thread. */
+interface Failure {
+  readonly message: string
+  /** Of a ShadowError: its code and exit code. */
+  readonly code?: string
+  readonly exitCode?: number
+}
+
+/** The code of a thread, which calls `serveShards`, and what it is told first. */
+export interface ThreadSource {
+  readonly code: ThreadCode
+  readonly start: unknown
+}
+
+interface Waiting {
+  readonly shard: Shard
+  readonly onProgress: ((progress: ShardProgress) => void) | undefined
+  readonly resolve: (result: Uint8Array) => void
+  readonly reject: (error: Error) => void
+}
+
+interface Worker {
+  readonly thread: Thread
+  doing: Waiting | null
+}
+
+/** See the head of this file. Threads start when there is something to do. */
+export class ShardThreads {
+  readonly count: number
+  readonly #source: ThreadSource
+  readonly #store: ShardStore
+  readonly #workers = new Set<Worker>()
+  readonly #waiting: Waiting[] = []
+  #closed = false
+
+  /** @param count how many threads at most */
+  constructor(source: ThreadSource, count: number, store: ShardStore) {
+    this.#source = source
+    this.count = count
+    this.#store = store
+  }
+
+  /** Does a shard as soon as a thread is free. @throws what the shard's work throws; Error if its thread ends */
+  do(shard: Shard, onProgress?: (progress: ShardProgress) => void): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(new Error('threads: expected ones that run, got closed ones'))
+      this.#waiting.push({ shard, onProgress, resolve, reject })
+      this.#give()
+    })
+  }
+
+  /** Ends every thread at once; what was being done fails. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const workers = [...this.#workers]
+    this.#workers.clear()
+    const ended = new Error('threads: expected ones that run, got closed ones')
+    for (const { doing } of workers) doing?.reject(ended)
+    for (const { reject } of this.#waiting.splice(0)) reject(ended)
+    await Promise.all(workers.map(({ thread }) => thread.end()))
+  }
+
+  #give(): void {
+    while (this.#waiting.length > 0) {
+      const free = [...this.#workers].find(({ doing }) => doing === null) ?? this.#start()
+      if (!free) return
+      const next = this.#waiting.shift() as Waiting
+      free.doing = next
+      free.thread.send({ shard: next.shard } satisfies ToThread)
+    }
+  }
+
+  #start(): Worker | null {
+    if (this.#workers.size >= this.count) return null
+    const fail = (error: Error): void => {
+      if (!this.#workers.delete(worker)) return
+      worker.doing?.reject(error)
+      void worker.thread.end()
+      this.#give()
+    }
+    const thread = startThread(this.#source.code, {
+      onMessage: (message) => this.#hear(worker, message as FromThread),
+      onError: fail,
+      onEnd: () => fail(new Error('thread: expected a result, got the end of the thread')),
+    })
+    const worker: Worker = { thread, doing: null }
+    this.#workers.add(worker)
+    thread.send({ start: this.#source.start } satisfies ToThread)
+    return worker
+  }
+
+  #hear(worker: Worker, message: FromThread): void {
+    const { doing } = worker
+    if ('need' in message) void this.#bring(worker, message.need)
+    else if ('progress' in message) doing?.onProgress?.(message.progress)
+    else {
+      worker.doing = null
+      if ('result' in message) doing?.resolve(message.result)
+      else doing?.reject(revive(message.failure))
+      this.#give()
+    }
+  }
+
+  async #bring({ thread }: Worker, file: string): Promise<void> {
+    let answer: ToThread
+    try {
+      answer = { file, bytes: await this.#store.read(file), damaged: null }
+    } catch (error) {
+      answer = { file, bytes: null, damaged: describe(error) }
+    }
+    thread.send(answer)
+  }
+}
+
+/** Files that a thread keeps: what its last shards were done with. */
+const keptFiles = 16
+
+/**
+ * Inside a thread: does the shards it is given.
+ * @param open makes what does them, from what `ThreadSource.start` says
+ */
+export function serveShards(open: (start: unknown) => Promise<DoShard>): void {
+  let work: Promise<DoShard> | null = null
+  const kept = new Map<string, Uint8Array>()
+  const asked = new Map<string, (answer: Extract<ToThread, { file: string }>) => void>()
+  const say = (message: FromThread): void => send?.(message)
+  const files = {
+    read(name: string): Promise<Uint8Array | null> {
+      const found = kept.get(name)
+      if (found) return Promise.resolve(found)
+      return new Promise((resolve, reject) => {
+        asked.set(name, ({ bytes, damaged }) => {
+          asked.delete(name)
+          if (damaged) return reject(revive(damaged))
+          if (bytes) kept.set(name, bytes)
+          for (const oldest of kept.keys()) if (kept.size > keptFiles) kept.delete(oldest)
+          resolve(bytes)
+        })
+        say({ need: name })
+      })
+    },
+  }
+  const perform = async (shard: Shard): Promise<void> => {
+    try {
+      const doShard = await (work as Promise<DoShard>)
+      const context = contextOf(shard, files, { onProgress: (progress) => say({ progress }) })
+      say({ result: await doShard(shard, context) })
+    } catch (error) {
+      say({ failure: describe(error) })
+    }
+  }
+  const send = listenAsThread((message) => {
+    const told = message as ToThread
+    if ('start' in told) {
+      work = open(told.start)
+      // Whoever asks for a shard hears of it.
+      work.catch(() => {})
+    } else if ('shard' in told) void perform(told.shard)
+    else asked.get(told.file)?.(told)
+  })
+}
+
+function describe(error: unknown): Failure {
+  const message = error instanceof Error ? error.message : String(error)
+  return error instanceof ShadowError ? { message, code: error.code, exitCode: error.exitCode } : { message }
+}
+
+function revive({ message, code, exitCode = 3 }: Failure): Error {
+  if (code === undefined) return new Error(message)
+  return exitCode === 3 ? new InputError(code, message) : new ShadowError(code, message, exitCode)
+}

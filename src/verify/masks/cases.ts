@@ -1,0 +1,88 @@
+/**
+ * Scores and budgets to draw from, and what the laws of masks judge: an implementation of `selectMask`.
+ */
+import fc from 'fast-check'
+import { scopes, type Budget, type Scope } from '../../masks/budget.ts'
+import type { UnitMask } from '../../masks/mask.ts'
+import type { UnitScores } from '../../masks/selection.ts'
+import { sameBits } from '../compare.ts'
+import { lawForAll, type Arbitraries, type Law } from '../law.ts'
+
+/** Makes a mask of scores within a budget. */
+export type Select = (scores: UnitScores, budget: Budget) => UnitMask
+
+/** A law of every implementation of `selectMask`. */
+export type MaskLaw = Law<Select>
+
+/** A law for all arguments drawn from the arbitraries. */
+export function forAll<Args extends [unknown, ...unknown[]]>(
+  sentence: string,
+  arbitraries: Arbitraries<Args>,
+  predicate: (select: Select, ...args: Args) => void,
+): MaskLaw {
+  return lawForAll(sentence, arbitraries, predicate)
+}
+
+/** Scores of a few layers; a small range of whole numbers makes ties frequent. */
+export const someScores: fc.Arbitrary<UnitScores> = fc
+  .record({
+    layers: fc.integer({ min: 1, max: 5 }),
+    heads: fc.integer({ min: 1, max: 9 }),
+    neurons: fc.integer({ min: 1, max: 37 }),
+  })
+  .chain((shape) => {
+    const table = (length: number): fc.Arbitrary<Float32Array> =>
+      fc
+        .array(fc.oneof(fc.integer({ min: -2, max: 2 }), fc.float({ noNaN: true })), {
+          minLength: length,
+          maxLength: length,
+        })
+        .map((values) => Float32Array.from(values))
+    return fc.record({
+      shape: fc.constant(shape),
+      heads: table(shape.layers * shape.heads), // [L, H]
+      neurons: table(shape.layers * shape.neurons), // [L, F]
+    })
+  })
+
+/** Shares of units to skip, those people ask for among them. */
+export const someSparsity: fc.Arbitrary<number> = fc.oneof(
+  fc.constantFrom(0, 0.3, 0.5, 0.7, 0.9, 0.95, 1),
+  fc.double({ min: 0, max: 1, noNaN: true }),
+)
+
+/** Any scope. */
+export const someScope: fc.Arbitrary<Scope> = fc.constantFrom<Scope>(...scopes)
+
+/** How many units a table of zeros and ones keeps. */
+export function count(mask: Float32Array): number {
+  return mask.reduce((total, value) => total + value, 0)
+}
+
+/** The rows of a table [L, U], as views. */
+export function rowsOf(table: Float32Array, units: number): Float32Array[] {
+  return Array.from({ length: table.length / units }, (_, layer) =>
+    table.subarray(layer * units, (layer + 1) * units),
+  )
+}
+
+/** The two kinds of unit. */
+export const kinds = ['heads', 'neurons'] as const
+
+/** One kind of unit of a mask: its values [L, U], its scores [L, U], units per layer. */
+export interface KindOfUnit {
+  readonly kind: (typeof kinds)[number]
+  readonly values: Float32Array
+  readonly scores: Float32Array
+  readonly units: number
+}
+
+/** Both kinds of unit. */
+export function bothKinds(mask: UnitMask, scores: UnitScores): KindOfUnit[] {
+  return kinds.map((kind) => ({ kind, values: mask[kind], scores: scores[kind], units: mask.shape[kind] }))
+}
+
+/** @throws Error naming the first unit that one mask keeps and the other does not */
+export function sameMask(actual: UnitMask, expected: UnitMask): void {
+  for (const kind of kinds) sameBits(kind, actual[kind], expected[kind])
+}

@@ -1,0 +1,248 @@
+/**
+ * The page at work: what is shown is a function of one trace, a selection, and what was chosen in it; everything that
+ * happens changes one of these and shows it all again, at most once per frame.
+ */
+import { criterionOf } from './criterion_words.ts'
+import { lineOf, type Session } from './session.ts'
+import { sameCell, type Cell } from './view/cells.ts'
+import { Controls } from './view/controls.ts'
+import { byId, perFrame } from './view/dom.ts'
+import { Inspector, type InspectorState } from './view/inspector.ts'
+import { LayersView } from './view/layers_view.ts'
+import { showLegend, showOverview } from './view/overview.ts'
+import { TextsView } from './view/texts.ts'
+import { Timeline } from './view/timeline.ts'
+import { NextTokens } from './next_tokens.ts'
+import { Switches } from './trace/switches.ts'
+import { decisionOf, Masks, type Trace } from './trace/trace.ts'
+import { unitFacts, type Unit } from './trace/unit_facts.ts'
+
+/** The neuron of a bin that stands for all of it. */
+const WHOLE = 'all'
+
+/** The page. */
+export class App {
+  readonly #session: Session
+  readonly #controls: Controls
+  readonly #timeline: Timeline
+  readonly #layers: LayersView
+  readonly #texts: TextsView
+  readonly #inspector: Inspector
+  readonly #next: NextTokens
+  readonly #switches = new Switches()
+  readonly #refresh = perFrame(() => this.#show())
+  #trace: Trace | null = null
+  #masks: Masks | null = null
+  #column = 0
+  /** Whether the newest column is shown as the text comes. */
+  #follows = true
+  /** At first the first head that is decided about. */
+  #cell: Cell | null = { kind: 'heads', layer: 1, span: { start: 0, end: 1 } }
+  #choice = WHOLE
+
+  constructor(session: Session) {
+    this.#session = session
+    this.#controls = new Controls({
+      write: () => void this.write(),
+      select: (isFinal) => (isFinal && this.#isOfModel ? void this.write() : this.#refresh()),
+      stop: () => {
+        session.stop()
+        this.#refresh()
+      },
+    })
+    this.#timeline = new Timeline(byId('timeline'), (column, cell) => this.#choose(column, cell))
+    this.#layers = new LayersView(
+      byId('layers'),
+      (cell) => this.#choose(this.#column, cell),
+      () => this.#toggle(),
+    )
+    this.#texts = new TextsView(byId('sparse-text'), byId('dense-text'), (column) =>
+      this.#choose(column, this.#cell),
+    )
+    this.#inspector = new Inspector(byId('inspector'), {
+      toggle: () => this.#toggle(),
+      clear: () => this.#change(() => this.#switches.clear()),
+      choose: (value) => this.#change(() => (this.#choice = value)),
+    })
+    this.#next = new NextTokens(session, this.#refresh)
+    showLegend()
+    this.#show()
+  }
+
+  /** The trace that is shown. */
+  get trace(): Trace | null {
+    return this.#trace
+  }
+
+  /** Shows a trace that was kept. */
+  open(trace: Trace): void {
+    this.#session.stop()
+    this.#controls.settings = trace.settings
+    this.#follows = false
+    this.#column = 0
+    this.#switches.clear()
+    this.#take(trace)
+  }
+
+  /** Writes the text of the form. What goes wrong is said above it. */
+  async write(): Promise<void> {
+    this.tell('')
+    this.#follows = true
+    this.#switches.clear()
+    try {
+      const writing = this.#session.write(this.#controls.prompt, this.#controls.settings, (trace) =>
+        this.#take(trace),
+      )
+      this.#refresh()
+      await writing
+    } catch (error) {
+      this.tell(lineOf(error))
+    }
+    this.#refresh()
+  }
+
+  /** Says what went wrong, in one line; nothing where nothing did. */
+  tell(line: string): void {
+    byId('problem').textContent = line
+  }
+
+  #take(trace: Trace): void {
+    this.#trace = trace
+    if (this.#follows) this.#column = Math.max(0, trace.columns.length - 1)
+    this.#refresh()
+  }
+
+  #choose(column: number, cell: Cell | null): void {
+    this.#change(() => {
+      this.#follows &&= column === (this.#trace?.columns.length ?? 0) - 1
+      this.#column = column
+      if (!sameCell(cell, this.#cell)) this.#choice = WHOLE
+      this.#cell = cell
+    })
+  }
+
+  #change(work: () => void): void {
+    work()
+    this.#refresh()
+  }
+
+  /** Whether the model at hand is the one of the trace. */
+  get #isOfModel(): boolean {
+    const { model } = this.#session
+    const own = this.#trace?.model
+    if (!model || !own) return model !== null
+    const { layers, heads, neurons } = own.shape
+    const { shape } = model
+    return (
+      model.name === own.name && shape.layers === layers && shape.heads === heads && shape.neurons === neurons
+    )
+  }
+
+  #show(): void {
+    const { settings } = this.#controls
+    const trace = this.#trace
+    if (trace && !this.#masks?.areOf(trace, settings)) this.#masks = new Masks(trace, settings)
+    const masks = this.#masks
+    const { isWriting, opt } = this.#session
+    this.#controls.show({ isWriting, canWrite: opt !== null })
+    byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
+    showOverview(trace, masks, this.#column)
+    this.#texts.show(trace, this.#column)
+    this.#timeline.show({ trace, masks, column: this.#column, cell: this.#cell })
+    if (!trace || !masks || trace.columns.length === 0) {
+      this.#layers.show({ trace: null, masks: null, mask: null, cell: null }, '')
+      return this.#inspector.show(null)
+    }
+    const decided = masks.ofColumn(trace, this.#column)
+    const mask = this.#switches.apply(decided)
+    const inspected = this.#inspect(trace, masks)
+    this.#layers.show({ trace, masks, mask, cell: this.#cell }, inspected?.title ?? '')
+    if (inspected)
+      this.#next.ask(
+        this.#isOfModel ? trace : null,
+        this.#column,
+        decided,
+        this.#switches.size > 0 ? mask : null,
+      )
+    this.#inspector.show(inspected && { ...inspected, next: this.#next.shown })
+  }
+
+  /** The units that the chosen cell and choice stand for. */
+  get #units(): Unit[] {
+    const cell = this.#cell
+    if (!cell) return []
+    const { kind, layer, span } = cell
+    const unit = (index: number): Unit => ({ kind, layer, index })
+    if (this.#choice !== WHOLE) return [unit(Number(this.#choice))]
+    return Array.from({ length: span.end - span.start }, (_, i) => unit(span.start + i))
+  }
+
+  #inspect(trace: Trace, masks: Masks): Omit<InspectorState, 'next'> | null {
+    const cell = this.#cell
+    if (!cell || cell.layer >= trace.model.shape.layers) return null
+    const scores = decisionOf(trace, this.#column)
+    const mask = masks.ofColumn(trace, this.#column)
+    const truthMask = masks.needed(trace)
+    const factsOf = (unit: Unit) =>
+      scores ? unitFacts(unit, scores, mask, masks.budget) : { kept: true, ranked: null }
+    const units = this.#units
+    // A bin is spoken for by its best.
+    const unit = units.toSorted((a, b) => (factsOf(a).ranked?.rank ?? 0) - (factsOf(b).ranked?.rank ?? 0))[0]
+    const facts = factsOf(unit)
+    const truth = trace.truth && truthMask ? unitFacts(unit, trace.truth, truthMask, masks.budget) : null
+    const isSwitched = units.some((one) => this.#switches.get(one) !== null)
+    const isOn = this.#isOn(units)
+    return {
+      title: titleOf(unit, units.length),
+      planner: trace.settings.planner,
+      criterion: criterionOf(trace),
+      choices: cell.kind === 'heads' ? [] : this.#choices(cell, factsOf),
+      choice: this.#choice,
+      facts,
+      truth,
+      isOn,
+      isSwitched,
+      switches: this.#switches.size,
+      switchLabel: `Switch ${units.length > 1 ? 'the bin' : 'it'} ${isOn ? 'off' : 'on'}`,
+    }
+  }
+
+  #choices(cell: Cell, factsOf: (unit: Unit) => { kept: boolean }): (readonly [string, string])[] {
+    const { start, end } = cell.span
+    const neurons = Array.from({ length: end - start }, (_, i) => start + i)
+    const kept = neurons.filter((index) => factsOf({ ...cell, index }).kept).length
+    return [
+      [WHOLE, `Neurons ${start} to ${end - 1}: ${kept} of ${end - start} kept`],
+      ...neurons.map(
+        (index) =>
+          [String(index), `Neuron ${index}${factsOf({ ...cell, index }).kept ? ', kept' : ''}`] as const,
+      ),
+    ]
+  }
+
+  /** Whether any of some units is computed now. */
+  #isOn(units: readonly Unit[]): boolean {
+    if (!this.#trace || !this.#masks) return false
+    const mask = this.#switches.apply(this.#masks.ofColumn(this.#trace, this.#column))
+    return units.some(({ kind, layer, index }) => mask[kind][layer * mask.shape[kind] + index] !== 0)
+  }
+
+  #toggle(): void {
+    const units = this.#units
+    if (!this.#trace || !this.#masks || units.length === 0) return
+    const decided = this.#masks.ofColumn(this.#trace, this.#column)
+    const on = !this.#isOn(units)
+    for (const unit of units) {
+      const was = decided[unit.kind][unit.layer * decided.shape[unit.kind] + unit.index] !== 0
+      this.#switches.set(unit, on === was ? null : on)
+    }
+    this.#refresh()
+  }
+}
+
+function titleOf({ kind, layer, index }: Unit, count: number): string {
+  if (kind === 'heads') return `Head ${index} of layer ${layer}`
+  return count > 1
+    ? `Neuron ${index} of layer ${layer}, the best of its bin`
+    : `Neuron ${index} of layer ${layer}`
+}

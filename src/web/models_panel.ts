@@ -1,0 +1,141 @@
+/**
+ * Other models, and traces: from a folder, from what is dropped on the page, from the hub.
+ */
+import { storages, type Storage } from '../model/opt/matrix.ts'
+import type { OpenProgress } from '../options.ts'
+import { isIsolated, offerFile, pageDocument } from '../platform/platform.ts'
+import { InputError } from '../tensor/errors.ts'
+import type { App } from './app.ts'
+import { chosenFiles, droppedFiles } from './dropped.ts'
+import type { ModelSource } from './engine/remote_opt.ts'
+import { lineOf, type Session } from './session.ts'
+import { encodeTrace, parseTrace } from './trace/trace_file.ts'
+import { byId, fillSelect } from './view/dom.ts'
+
+/** A trace is text and scores; what is larger is something else. */
+const LARGEST_TRACE = 2 ** 29
+
+/** Wires the panel, and opens the embedded model. */
+export function startPanel(session: Session, app: App): void {
+  const storage = byId<HTMLSelectElement>('storage')
+  fillSelect(
+    storage,
+    storages.map((name) => [name, name]),
+  )
+  const open = (source: ModelSource, name: string): Promise<void> =>
+    openModel(session, app, source, name, storage.value as Storage)
+
+  byId('embedded').addEventListener('click', () => void open('embedded', 'embedded'))
+  const folder = byId<HTMLInputElement>('folder')
+  folder.addEventListener('change', () => {
+    const files = [...(folder.files ?? [])]
+    const name = files[0]?.webkitRelativePath.split('/')[0] || 'a folder'
+    folder.value = ''
+    if (files.length > 0) void open(chosenFiles(files), name)
+  })
+  wireDrops((files, name) => void take(files, name, open, app))
+  wireTraces(app)
+  byId('threads-line').textContent = threadsLine
+  void open('embedded', 'embedded')
+}
+
+async function openModel(
+  session: Session,
+  app: App,
+  source: ModelSource,
+  name: string,
+  storage: Storage,
+): Promise<void> {
+  const bar = byId<HTMLProgressElement>('loading')
+  const line = byId('model-line')
+  const onProgress = ({ stage, loadedBytes, totalBytes }: OpenProgress): void => {
+    bar.value = totalBytes > 0 ? loadedBytes / totalBytes : 0
+    line.textContent = `${stage === 'load' ? 'Loading' : 'Downloading'} ${name} …`
+  }
+  app.tell('')
+  bar.hidden = false
+  try {
+    await session.open(source, name, storage, onProgress)
+    line.textContent = modelLine(session)
+    await app.write()
+  } catch (error) {
+    if ((error as Error).name === 'AbortError') return
+    app.tell(lineOf(error))
+    line.textContent = session.opt ? modelLine(session) : 'No model is open.'
+  } finally {
+    bar.hidden = true
+  }
+}
+
+function modelLine({ opt }: Session): string {
+  if (!opt) return ''
+  const { name, config, storage } = opt.card
+  const { layers, heads, neurons, width } = config
+  const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons, width ${width}`
+  return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'as many threads as pay' : 'one thread'}`
+}
+
+const threadsLine = isIsolated()
+  ? 'The server isolates this page (COOP, COEP), so large calls may be shared among threads, where that is measured to pay.'
+  : 'The server does not isolate this page (COOP, COEP), so it computes on one thread; all else is the same.'
+
+/** A trace, or the files of a model. */
+async function take(
+  files: ReadonlyMap<string, File>,
+  name: string,
+  open: (source: ModelSource, name: string) => Promise<void>,
+  app: App,
+): Promise<void> {
+  const [only] = files.values()
+  if (files.size === 1 && only.name.endsWith('.trace.safetensors')) return openTrace(only, app)
+  if (files.size > 0) await open(files, name)
+}
+
+function wireDrops(onFiles: (files: ReadonlyMap<string, File>, name: string) => void): void {
+  const { body } = pageDocument()
+  const veil = byId('drop')
+  const hasFiles = ({ dataTransfer }: DragEvent): boolean => dataTransfer?.types.includes('Files') ?? false
+  body.addEventListener('dragover', (event) => {
+    if (!hasFiles(event)) return
+    event.preventDefault()
+    veil.hidden = false
+  })
+  veil.addEventListener('dragleave', () => (veil.hidden = true))
+  body.addEventListener('drop', (event) => {
+    if (!event.dataTransfer || !hasFiles(event)) return
+    event.preventDefault()
+    veil.hidden = true
+    const name = event.dataTransfer.items[0]?.webkitGetAsEntry()?.name ?? 'a folder'
+    void droppedFiles(event.dataTransfer).then((files) => onFiles(files, name))
+  })
+}
+
+function wireTraces(app: App): void {
+  byId('save').addEventListener('click', () => {
+    if (!app.trace) return
+    offerFile('shadowllm.trace.safetensors', encodeTrace(app.trace))
+    byId('trace-answer').textContent = 'Saved as shadowllm.trace.safetensors.'
+  })
+  const input = byId<HTMLInputElement>('trace')
+  input.addEventListener('change', () => {
+    const [file] = input.files ?? []
+    if (file) void openTrace(file, app).finally(() => (input.value = ''))
+  })
+}
+
+async function openTrace(file: File, app: App): Promise<void> {
+  const answer = byId('trace-answer')
+  try {
+    if (file.size > LARGEST_TRACE)
+      throw new InputError(
+        'FILE_LIMIT',
+        `${file.name}: expected at most ${LARGEST_TRACE} bytes, got ${file.size}`,
+      )
+    const trace = await parseTrace(new Uint8Array(await file.arrayBuffer()), file.name)
+    app.open(trace)
+    app.tell('')
+    answer.textContent = `${trace.columns.length} tokens of ${trace.model.name}, as they were kept.`
+  } catch (error) {
+    answer.textContent = lineOf(error)
+  }
+}

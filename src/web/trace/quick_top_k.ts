@@ -1,0 +1,34 @@
+/**
+ * top_k by a threshold: the same answer as its definition, quick enough to be asked for every token while a slider moves.
+ * One typed array is sorted as numbers, and what is above the R-th of them is taken; of those equal to it the first.
+ */
+import type { TopK } from '../../masks/selection.ts'
+
+/** The indices of the `count` highest scores, ascending; ties go to the lower index, NaN below everything. */
+export const quickTopK: TopK = (scores, count) => {
+  const chosen = new Int32Array(count)
+  if (count === 0) return chosen
+  const numbers = scores.filter((score) => score === score).sort()
+  // Where there are fewer numbers than places, all of them are in, and the first that are none.
+  const least = numbers.length < count ? -Infinity : numbers[numbers.length - count]
+  let places = count - Math.min(count, numbers.length - firstAbove(numbers, least))
+  let nones = Math.max(0, count - numbers.length)
+  let filled = 0
+  for (let index = 0; filled < count && index < scores.length; index++) {
+    const score = scores[index]
+    const isIn = score > least || (score === least && places-- > 0) || (score !== score && nones-- > 0)
+    if (isIn) chosen[filled++] = index
+  }
+  return chosen
+}
+
+/** Where, in ascending numbers, those above one begin. */
+function firstAbove(numbers: Float32Array, least: number): number {
+  let [low, high] = [0, numbers.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (numbers[middle] > least) high = middle
+    else low = middle + 1
+  }
+  return low
+}

@@ -1,0 +1,232 @@
+/**
+ * A trace as a file: safetensors with what is numbers as tensors and the rest as JSON in the metadata entry
+ * `shadowllm.trace`. Nothing of a file is believed: every size, number and name is judged before it is used.
+ *
+ *   prompt [P] I32   tokens [N] I32   dense [N] I32, -1 where there is none   kl [N] F32, -1 where there is none
+ *   heads [S, L, H] F32   neurons [S, L, F] F32    S decisions: 1, N or 0
+ *   truth.heads [L, H] F32   truth.neurons [L, F] F32    or neither
+ */
+import { Fields } from '../../io/fields.ts'
+import { parseSafetensors } from '../../io/safetensors.ts'
+import { encodeSafetensors, type TensorToWrite } from '../../io/safetensors_writer.ts'
+import { scopes } from '../../masks/budget.ts'
+import type { UnitScores } from '../../masks/selection.ts'
+import type { UnitShape } from '../../masks/mask.ts'
+import { criterionByName } from '../../criteria/index.ts'
+import { InputError } from '../../tensor/errors.ts'
+import type { RawTensorSource } from '../../tensor/tensor_source.ts'
+import { decisions as ways, studyPlanners } from '../engine/study_types.ts'
+import type { Trace, TraceColumn, TraceSettings } from './trace.ts'
+
+/** The metadata entry of the card. */
+export const traceEntry = 'shadowllm.trace'
+const version = 1
+/** More than any model of this family has. */
+const most = { layers: 1024, units: 2 ** 20, width: 2 ** 20, tokens: 4096, speed: 1e9 }
+
+/** The bytes of a trace's file. */
+export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
+  const { model, settings, ranks, denseLayers, prompt, pieces, columns, decisions, truth, divergence } = trace
+  const { layers: L, heads: H, neurons: F } = model.shape
+  const card = {
+    version,
+    name: model.name,
+    shape: model.shape,
+    width: model.width,
+    ...settings,
+    ranks,
+    denseLayers,
+    divergence,
+    pieces,
+    texts: columns.map(({ text }) => text),
+    denseTexts: columns.map(({ dense }) => dense?.text ?? ''),
+    speeds: trace.tokensPerSecond,
+  }
+  const table = (kind: 'heads' | 'neurons'): Float32Array => {
+    const units = L * model.shape[kind]
+    const values = new Float32Array(decisions.length * units)
+    decisions.forEach((scores, s) => values.set(scores[kind], s * units))
+    return values
+  }
+  const N = columns.length
+  const f32 = (shape: number[], data: Float32Array): TensorToWrite => ({ dtype: 'F32', shape, data })
+  const i32 = (data: Int32Array): TensorToWrite => ({ dtype: 'I32', shape: [data.length], data })
+  const tensors = new Map<string, TensorToWrite>([
+    ['prompt', i32(prompt)],
+    ['tokens', i32(Int32Array.from(columns, ({ token }) => token))],
+    ['dense', i32(Int32Array.from(columns, ({ dense }) => dense?.token ?? -1))],
+    [
+      'kl',
+      f32(
+        [N],
+        Float32Array.from(columns, ({ kl }) => kl ?? -1),
+      ),
+    ],
+    ['heads', f32([decisions.length, L, H], table('heads'))],
+    ['neurons', f32([decisions.length, L, F], table('neurons'))],
+  ])
+  if (truth) {
+    tensors.set('truth.heads', f32([L, H], truth.heads))
+    tensors.set('truth.neurons', f32([L, F], truth.neurons))
+  }
+  return encodeSafetensors(tensors, { [traceEntry]: JSON.stringify(card) })
+}
+
+/**
+ * Reads a trace's file.
+ * @throws InputError TRACE_CARD, TRACE_VALUE for what no trace can say; TENSOR_MISSING, TENSOR_SHAPE, SAFETENSORS_*, JSON_*
+ */
+export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Trace> {
+  const source = await parseSafetensors(bytes, name)
+  const card = Fields.parse(source.metadata.get(traceEntry), { code: 'TRACE_CARD', subject: traceEntry })
+  card.whole('version', version, version)
+  const model = readModel(card)
+  const denseLayers = card.whole('denseLayers', 0, model.shape.layers)
+  const file = new TraceTensors(source, name)
+  const prompt = await file.ids('prompt', most.tokens, 0)
+  const pieces = listOf(card, 'pieces', prompt.length)
+  const columns = await readColumns(card, file)
+  const speeds = card.fields('speeds')
+  return {
+    model,
+    settings: readSettings(card),
+    ranks: card.textOrNull('ranks', 'the name of a criterion or null'),
+    denseLayers,
+    prompt,
+    pieces,
+    columns,
+    decisions: await readDecisions(file, model.shape, columns.length),
+    truth: source.tensors.has('truth.heads') ? (await file.scores('truth.', null, model.shape))[0] : null,
+    divergence: card.wholeOrNull('divergence', 0, columns.length),
+    tokensPerSecond: {
+      sparse: speeds.numberOrNull('sparse', 0, most.speed),
+      dense: speeds.numberOrNull('dense', 0, most.speed),
+    },
+  }
+}
+
+function readModel(card: Fields): Trace['model'] {
+  const shape = card.fields('shape')
+  return {
+    name: card.text('name', 'a name'),
+    shape: {
+      layers: shape.whole('layers', 1, most.layers),
+      heads: shape.whole('heads', 1, most.units),
+      neurons: shape.whole('neurons', 1, most.units),
+    },
+    width: card.whole('width', 1, most.width),
+  }
+}
+
+function readSettings(card: Fields): TraceSettings {
+  const criterion = card.text('criterion', 'the name of a criterion')
+  try {
+    criterionByName(criterion)
+  } catch {
+    throw card.refuse('criterion', 'the name of a criterion', criterion)
+  }
+  return {
+    planner: card.oneOf('planner', studyPlanners),
+    criterion,
+    decides: card.oneOf('decides', ways),
+    sparsity: card.number('sparsity', 0, 1),
+    scope: card.oneOf('scope', scopes),
+    seed: card.whole('seed', 0, 2 ** 32 - 1),
+  }
+}
+
+/** A list of texts, one for each of what they belong to. */
+function listOf(card: Fields, name: string, length: number): string[] {
+  const texts = card.texts(name)
+  if (texts.length === length) return texts
+  throw card.refuse(name, `${length} texts`, texts)
+}
+
+async function readColumns(card: Fields, file: TraceTensors): Promise<TraceColumn[]> {
+  const tokens = await file.ids('tokens', most.tokens, 0)
+  const dense = await file.ids('dense', tokens.length, -1, tokens.length)
+  const kl = await file.floats('kl', [tokens.length])
+  const texts = listOf(card, 'texts', tokens.length)
+  const denseTexts = listOf(card, 'denseTexts', tokens.length)
+  return Array.from(tokens, (token, i) => ({
+    token,
+    text: texts[i],
+    dense: dense[i] < 0 ? null : { token: dense[i], text: denseTexts[i] },
+    kl: kl[i] === -1 ? null : kl[i],
+  }))
+}
+
+async function readDecisions(file: TraceTensors, shape: UnitShape, columns: number): Promise<UnitScores[]> {
+  const count = file.firstSize('heads')
+  if (count === 0 || count === 1 || count === columns) return file.scores('', count, shape)
+  throw file.refuse('heads', `0, 1 or ${columns} decisions`, `${count}`)
+}
+
+/** The tensors of a trace, each of the shape it must have and with numbers that can be. */
+class TraceTensors {
+  readonly #source: RawTensorSource
+  readonly #name: string
+
+  constructor(source: RawTensorSource, name: string) {
+    this.#source = source
+    this.#name = name
+  }
+
+  refuse(tensor: string, expected: string, got: string, code = 'TRACE_VALUE'): InputError {
+    return new InputError(code, `${this.#name} ${tensor}: expected ${expected}, got ${got}`, { tensor })
+  }
+
+  firstSize(tensor: string): number {
+    return this.#shapeOf(tensor)[0] ?? 0
+  }
+
+  /** Token ids [N], at most `longest` of them, or exactly `length`. */
+  async ids(tensor: string, longest: number, least: number, length?: number): Promise<Int32Array> {
+    const shape = this.#shapeOf(tensor)
+    const [N = -1] = shape
+    if (shape.length !== 1 || N > longest || (length !== undefined && N !== length))
+      throw this.refuse(
+        tensor,
+        length === undefined ? `at most ${longest} ids` : `${length} ids`,
+        `[${shape.join(', ')}]`,
+        'TENSOR_SHAPE',
+      )
+    if (this.#source.tensors.get(tensor)?.dtype !== 'I32')
+      throw this.refuse(tensor, 'I32', 'another type', 'TENSOR_SHAPE')
+    const bytes = await this.#source.readRaw(tensor)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const ids = Int32Array.from({ length: N }, (_, i) => view.getInt32(4 * i, true))
+    const wrong = ids.find((id) => id < least)
+    if (wrong !== undefined) throw this.refuse(tensor, `ids from ${least}`, `${wrong}`)
+    return ids
+  }
+
+  /** Finite numbers of a shape. */
+  async floats(tensor: string, shape: readonly number[]): Promise<Float32Array> {
+    const found = this.#shapeOf(tensor)
+    if (found.join() !== shape.join())
+      throw this.refuse(tensor, `[${shape.join(', ')}]`, `[${found.join(', ')}]`, 'TENSOR_SHAPE')
+    const values = await this.#source.read(tensor)
+    if (values.every(Number.isFinite)) return values
+    throw this.refuse(tensor, 'finite numbers', 'others')
+  }
+
+  /** Scores [L, H] and [L, F], `count` of each, or one where the tensors have no row of counts. */
+  async scores(prefix: string, count: number | null, shape: UnitShape): Promise<UnitScores[]> {
+    const { layers: L, heads: H, neurons: F } = shape
+    const rows = count === null ? [] : [count]
+    const heads = await this.floats(`${prefix}heads`, [...rows, L, H])
+    const neurons = await this.floats(`${prefix}neurons`, [...rows, L, F])
+    return Array.from({ length: count ?? 1 }, (_, s) => ({
+      shape,
+      heads: heads.slice(s * L * H, (s + 1) * L * H),
+      neurons: neurons.slice(s * L * F, (s + 1) * L * F),
+    }))
+  }
+
+  #shapeOf(tensor: string): readonly number[] {
+    const info = this.#source.tensors.get(tensor)
+    if (info) return info.shape
+    throw this.refuse(tensor, 'a tensor of this name', 'none', 'TENSOR_MISSING')
+  }
+}

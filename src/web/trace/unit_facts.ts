@@ -1,0 +1,73 @@
+/**
+ * What there is to say of one unit under a budget: its score, its place among those it competes with, and the score at
+ * which the last one was kept.
+ */
+import type { Budget } from '../../masks/budget.ts'
+import type { UnitMask } from '../../masks/mask.ts'
+import type { UnitScores } from '../../masks/selection.ts'
+
+/** One head, or one neuron, of one layer. */
+export interface Unit {
+  readonly kind: 'heads' | 'neurons'
+  readonly layer: number
+  readonly index: number
+}
+
+/** What is known of a unit. */
+export interface UnitFacts {
+  readonly kept: boolean
+  /** What it was ranked by and how; null in a layer that runs whole. */
+  readonly ranked: {
+    readonly score: number
+    /** 1 is the best. Ties go to the lower index, NaN comes last, as in selection. */
+    readonly rank: number
+    /** How many it competes with, itself included. */
+    readonly of: number
+    /** The lowest score that was kept among them; null if none was. */
+    readonly cutOff: number | null
+    /** Whether it was kept though others with better scores were not: by the floor of its layer. */
+    readonly byFloor: boolean
+  } | null
+}
+
+/** A unit's place in the tables [L, U] of a mask or of scores. */
+export function placeOf({ kind, layer, index }: Unit, { shape }: Pick<UnitMask, 'shape'>): number {
+  return layer * shape[kind] + index
+}
+
+/** Looks a unit up. @param mask what `selectMask` made of the scores under the budget */
+export function unitFacts(unit: Unit, scores: UnitScores, mask: UnitMask, budget: Budget): UnitFacts {
+  const { kind, layer } = unit
+  const table = scores[kind]
+  const units = scores.shape[kind]
+  const place = placeOf(unit, mask)
+  const kept = mask[kind][place] !== 0
+  if (layer < budget.denseLayers) return { kept, ranked: null }
+  const alone = budget.scope === 'per-layer'
+  const start = alone ? layer * units : budget.denseLayers * units
+  const end = alone ? start + units : table.length
+  let rank = 1
+  let cutOff: number | null = null
+  let byFloor = false
+  for (let other = start; other < end; other++) {
+    const isKept = mask[kind][other] !== 0
+    if (isKept && (cutOff === null || worth(table[other]) < worth(cutOff))) cutOff = table[other]
+    if (other === place || !isBetter(table, other, place)) continue
+    rank++
+    if (kept && !isKept) byFloor = true
+  }
+  return { kept, ranked: { score: table[place], rank, of: end - start, cutOff, byFloor } }
+}
+
+/** Whether one place comes before another in the order of selection. */
+function isBetter(table: Float32Array, one: number, other: number): boolean {
+  const [a, b] = [table[one], table[other]]
+  if (a > b) return true
+  const isTie = a === b || (Number.isNaN(a) && Number.isNaN(b))
+  return isTie ? one < other : Number.isNaN(b)
+}
+
+/** NaN is worth less than any number. */
+function worth(score: number): number {
+  return Number.isNaN(score) ? -Infinity : score
+}

@@ -1,0 +1,95 @@
+/**
+ * The laws, run in the page in an engine of their own, so that what is written meanwhile is not held up.
+ */
+import type { LawReport } from '../verify/index.ts'
+import { startEngine } from './engine/start_engine.ts'
+import { lineOf } from './session.ts'
+import { byId, fillSelect, make } from './view/dom.ts'
+
+const cases: readonly (readonly [value: string, label: string])[] = [
+  ['0.1', 'a tenth'],
+  ['1', 'as many as in the book'],
+  ['10', 'ten times as many'],
+]
+
+const backends: readonly (readonly [value: string, label: string])[] = [
+  ['wasm', 'wasm'],
+  ['wasm-relaxed', 'wasm-relaxed'],
+  ['reference', 'reference'],
+]
+
+/** Wires the panel; its seed is drawn anew with each visit. */
+export function startVerifyPanel(): void {
+  const seed = byId<HTMLInputElement>('seed')
+  const stop = byId<HTMLButtonElement>('verify-stop')
+  seed.value = String(crypto.getRandomValues(new Int32Array(1))[0] & 0x7fffffff)
+  fillSelect(byId('cases'), cases)
+  fillSelect(byId('backend'), backends)
+  let running: AbortController | null = null
+  stop.addEventListener('click', () => running?.abort())
+  byId('verify').addEventListener('submit', (event) => {
+    event.preventDefault()
+    if (running) return
+    const controller = (running = new AbortController())
+    stop.disabled = false
+    void run(seed.value, controller.signal).finally(() => {
+      running = null
+      stop.disabled = true
+    })
+  })
+}
+
+async function run(seed: string, signal: AbortSignal): Promise<void> {
+  const answer = byId('verify-answer')
+  const body = make('tbody')
+  const heading = ['', 'Law', 'cases', 'digest', 'ms'].map((text) => make('th', { scope: 'col', text }))
+  byId('verify-table').replaceChildren(make('table', {}, make('thead', {}, make('tr', {}, ...heading)), body))
+  const engine = startEngine()
+  const reports: LawReport[] = []
+  const told = (end: string): void => {
+    const broken = reports.filter(({ passed }) => !passed).length
+    const held = reports.length - broken
+    answer.textContent = `Seed ${seed}: ${held} laws hold, ${broken} broken. ${end}`
+  }
+  told('Running …')
+  try {
+    const options = {
+      backends: [byId<HTMLSelectElement>('backend').value],
+      seed: seed.trim() === '' ? NaN : Number(seed),
+      runs: Number(byId<HTMLSelectElement>('cases').value),
+    }
+    for await (const report of engine.line.iterate('verify', [options], { signal })) {
+      reports.push(report as LawReport)
+      body.append(row(report as LawReport))
+      told('Running …')
+    }
+    told('That is all of them.')
+  } catch (error) {
+    if (signal.aborted) told('Stopped.')
+    else answer.textContent = lineOf(error)
+  } finally {
+    await engine.end()
+  }
+}
+
+function row({
+  law,
+  chapter,
+  passed,
+  runs,
+  digest,
+  milliseconds,
+  counterexample,
+  error,
+}: LawReport): HTMLElement {
+  const words = passed ? law : `${law}: ${error ?? 'broken'}; ${counterexample ?? 'no case'}`
+  return make(
+    'tr',
+    { class: passed ? 'held' : 'broken' },
+    make('th', { scope: 'row', text: passed ? '✓' : '✗ broken' }),
+    make('td', { text: `${chapter}: ${words}` }),
+    make('td', { text: String(runs) }),
+    make('td', { text: digest }),
+    make('td', { text: milliseconds.toFixed(0) }),
+  )
+}

@@ -1,0 +1,36 @@
+/**
+ * The likeliest next tokens as bars: as computed, and as they are with what was switched by hand.
+ */
+import type { NextToken } from '../engine/cards.ts'
+import { make, percent } from './dom.ts'
+
+/** The bars of some tokens; the second share of each is that with switches, where there are any. */
+export function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
+  const most = Math.max(...tokens.flatMap(({ shares }) => shares))
+  const bar = (share: number, name: string): HTMLElement => {
+    const element = make('span', { class: `bar ${name}` })
+    element.style.width = `${(100 * share) / most}%`
+    return element
+  }
+  const rows = tokens.map(({ text, shares }) => {
+    const after = shares.at(-1) as number
+    const bars = shares.length > 1 ? [bar(shares[0], 'before'), bar(after, 'after')] : [bar(after, 'after')]
+    return make(
+      'tr',
+      {},
+      make('th', { scope: 'row', text: shown(text) }),
+      make('td', {}, ...bars),
+      make('td', { text: percent(after, 1) }),
+    )
+  })
+  const caption =
+    tokens[0].shares.length > 1
+      ? 'What comes next: grey as computed, blue with your switches'
+      : 'What comes next, by how likely it is'
+  return make('table', { class: 'bars' }, make('caption', { text: caption }), make('tbody', {}, ...rows))
+}
+
+/** A token that can be seen. */
+export function shown(text: string): string {
+  return text.replace(/^ /, '·').replaceAll('\n', '↵') || '∅'
+}

@@ -1,0 +1,124 @@
+/**
+ * One cell of a map: a head, or a bin of neurons, by who keeps what is in it.
+ *
+ * What is kept is filled, what is not is hollow or pale: colours are not all that tells them apart.
+ */
+import type { UnitMask } from '../../masks/mask.ts'
+import { tallySpan, type Span, type Tally } from '../trace/bins.ts'
+import type { Unit } from '../trace/unit_facts.ts'
+import type { Palette } from './stage.ts'
+
+/** A head, or a bin of neurons, of one layer. */
+export interface Cell {
+  readonly kind: Unit['kind']
+  readonly layer: number
+  readonly span: Span
+}
+
+/** Whether two cells are of the same units. */
+export function sameCell(a: Cell | null, b: Cell | null): boolean {
+  if (!a || !b) return a === b
+  return (
+    a.kind === b.kind && a.layer === b.layer && a.span.start === b.span.start && a.span.end === b.span.end
+  )
+}
+
+/** A rectangle in pixels. */
+export interface Box {
+  readonly x: number
+  readonly y: number
+  readonly width: number
+  readonly height: number
+}
+
+/** What a column is drawn from. */
+export interface CellMasks {
+  readonly mask: UnitMask
+  readonly truth: UnitMask | null
+  /** Layers that run whole. */
+  readonly denseLayers: number
+}
+
+const parts = ['both', 'extra', 'missed'] as const
+
+/** Draws a cell large enough to show what it holds: filled from below in proportion. */
+export function drawCell(
+  context: CanvasRenderingContext2D,
+  given: CellMasks,
+  cell: Cell,
+  box: Box,
+  colours: Palette,
+): void {
+  if (drawGround(context, given, cell, box, colours)) return
+  const tally = tallySpan(given.mask, given.truth, cell, cell.span)
+  const { x, y, width, height } = box
+  let done = 0
+  for (const part of parts) {
+    const share = tally[part] / (cell.span.end - cell.span.start)
+    if (share === 0) continue
+    drawPart(context, part, { x, y: y + (1 - done - share) * height, width, height: share * height }, colours)
+    done += share
+  }
+}
+
+/** Draws a cell of a few pixels: in the colour of its largest part, the paler the smaller that is. */
+export function drawDot(
+  context: CanvasRenderingContext2D,
+  given: CellMasks,
+  cell: Cell,
+  box: Box,
+  colours: Palette,
+): void {
+  if (drawGround(context, given, cell, box, colours)) return
+  const tally = tallySpan(given.mask, given.truth, cell, cell.span)
+  const part = parts.reduce((most, one) => (tally[one] > tally[most] ? one : most))
+  if (tally[part] === 0) return
+  const share = tally[part] / (cell.span.end - cell.span.start)
+  context.globalAlpha = cell.kind === 'heads' ? 1 : 0.15 + 0.85 * share
+  drawPart(context, part, box, colours)
+  context.globalAlpha = 1
+}
+
+/** Draws what is under a cell; true if there is nothing to show on it. */
+function drawGround(
+  context: CanvasRenderingContext2D,
+  { denseLayers }: CellMasks,
+  { layer }: Cell,
+  { x, y, width, height }: Box,
+  colours: Palette,
+): boolean {
+  const isDense = layer < denseLayers
+  context.fillStyle = isDense ? colours.dense : colours.neither
+  context.fillRect(x, y, width, height)
+  return isDense
+}
+
+function drawPart(
+  context: CanvasRenderingContext2D,
+  part: Exclude<keyof Tally, 'neither'>,
+  { x, y, width, height }: Box,
+  colours: Palette,
+): void {
+  if (part !== 'missed') {
+    context.fillStyle = colours[part]
+    context.fillRect(x, y, width, height)
+    return
+  }
+  context.fillStyle = context.strokeStyle = colours.missed
+  // Too small for a hole in the middle: a line through it.
+  const isThin = Math.min(width, height) < 3.5
+  if (isThin) return context.fillRect(x, y + height / 3, width, height / 3)
+  context.lineWidth = 1.5
+  context.strokeRect(x + 0.75, y + 0.75, width - 1.5, height - 1.5)
+}
+
+/** Marks a cell as the chosen one. */
+export function outline(
+  context: CanvasRenderingContext2D,
+  { x, y, width, height }: Box,
+  colour: string,
+): void {
+  context.strokeStyle = colour
+  context.lineWidth = 2
+  context.strokeRect(x - 1.5, y - 1.5, width + 3, height + 3)
+}

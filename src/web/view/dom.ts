@@ -1,0 +1,56 @@
+/**
+ * Elements: found by their ids, made from words. Text is only ever set as text.
+ */
+import { pageDocument } from '../../platform/platform.ts'
+
+/** The element of an id. @throws Error if the page has none */
+export function byId<Kind extends HTMLElement>(id: string): Kind {
+  const found = pageDocument().getElementById(id)
+  if (found) return found as Kind
+  throw new Error(`page: expected an element with the id ${id}, got none`)
+}
+
+/** A new element with classes, attributes and what is in it. */
+export function make<Tag extends keyof HTMLElementTagNameMap>(
+  tag: Tag,
+  { text, ...attributes }: Readonly<Record<string, string>> = {},
+  ...children: readonly (Node | string)[]
+): HTMLElementTagNameMap[Tag] {
+  const element = pageDocument().createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
+  if (text !== undefined) element.textContent = text
+  element.append(...children)
+  return element
+}
+
+/** Fills a list to choose from; the first is chosen. */
+export function fillSelect(
+  select: HTMLSelectElement,
+  options: readonly (readonly [value: string, label: string])[],
+): void {
+  select.replaceChildren(...options.map(([value, text]) => make('option', { value, text })))
+}
+
+/** A share as a percentage. */
+export function percent(share: number, digits = 0): string {
+  return `${(100 * share).toFixed(digits)} %`
+}
+
+/** A number in as many digits as say something. */
+export function brief(value: number): string {
+  if (value === 0) return '0'
+  return Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5 ? value.toExponential(2) : value.toPrecision(3)
+}
+
+/** Runs once per frame at most, however often it is asked to. */
+export function perFrame(work: () => void): () => void {
+  let waits = false
+  return () => {
+    if (waits) return
+    waits = true
+    requestAnimationFrame(() => {
+      waits = false
+      work()
+    })
+  }
+}

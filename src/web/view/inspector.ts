@@ -1,0 +1,123 @@
+/**
+ * One unit: what it was ranked by, its place and the cut-off, what the oracle says, and a switch. For a bin, the neuron is
+ * chosen from a list.
+ */
+import type { NextToken } from '../engine/cards.ts'
+import type { UnitFacts } from '../trace/unit_facts.ts'
+import { nextBars } from './bars.ts'
+import { brief, make } from './dom.ts'
+
+/** What is to be said. */
+export interface InspectorState {
+  /** Such as "Head 3 of layer 5". */
+  readonly title: string
+  /** The planner's name, and what its scores are of. */
+  readonly planner: string
+  readonly criterion: string
+  /** The neurons of a bin to choose from, by how they are called; empty for a head. */
+  readonly choices: readonly (readonly [value: string, label: string])[]
+  readonly choice: string
+  readonly facts: UnitFacts
+  readonly truth: UnitFacts | null
+  /** Whether it is computed now, and whether that is by hand. */
+  readonly isOn: boolean
+  readonly isSwitched: boolean
+  /** How many units are switched by hand. */
+  readonly switches: number
+  /** What the switch does: to one unit, or to all of a bin that are kept. */
+  readonly switchLabel: string
+  /** Null where no model is there to ask. */
+  readonly next: readonly NextToken[] | null
+}
+
+/** What can be done. */
+export interface InspectorActions {
+  toggle(): void
+  clear(): void
+  choose(value: string): void
+}
+
+/** Fills an element with the state of a unit. What is there already keeps its focus. */
+export class Inspector {
+  readonly #root: HTMLElement
+  readonly #title = make('h3')
+  readonly #verdict = make('p', { class: 'verdict' })
+  readonly #facts = make('dl')
+  readonly #pick = make('select', { 'aria-label': 'Neuron' })
+  readonly #toggle = make('button', { type: 'button', id: 'switch' })
+  readonly #clear = make('button', { type: 'button', text: 'Undo all' })
+  readonly #next = make('div')
+
+  constructor(root: HTMLElement, actions: InspectorActions) {
+    this.#root = root
+    this.#pick.addEventListener('change', () => actions.choose(this.#pick.value))
+    this.#toggle.addEventListener('click', () => actions.toggle())
+    this.#clear.addEventListener('click', () => actions.clear())
+  }
+
+  /** Shows a unit, or says how one is chosen. */
+  show(state: InspectorState | null): void {
+    if (!state) {
+      this.#root.replaceChildren(
+        make('p', { class: 'soft', text: 'Choose a cell of the map to see why it was kept or skipped.' }),
+      )
+      return
+    }
+    this.#title.textContent = state.title
+    this.#verdict.textContent = verdict(state)
+    this.#facts.replaceChildren(
+      ...factRows(state).flatMap(([term, value]) => [
+        make('dt', { text: term }),
+        make('dd', { text: value }),
+      ]),
+    )
+    this.#fillPick(state)
+    this.#toggle.textContent = state.switchLabel
+    this.#clear.disabled = state.switches === 0
+    this.#clear.textContent = state.switches > 1 ? `Undo all ${state.switches}` : 'Undo'
+    if (state.next === null)
+      this.#next.replaceChildren(
+        make('p', { class: 'soft', text: 'Open the model of this trace to see what comes next.' }),
+      )
+    else if (state.next.length > 0) this.#next.replaceChildren(nextBars(state.next))
+    if (this.#title.parentElement) return
+    const actions = make('div', { class: 'actions' }, this.#toggle, this.#clear)
+    this.#root.replaceChildren(this.#title, this.#pick, this.#verdict, this.#facts, actions, this.#next)
+  }
+
+  #fillPick({ choices, choice }: InspectorState): void {
+    this.#pick.hidden = choices.length === 0
+    this.#pick.replaceChildren(...choices.map(([value, text]) => make('option', { value, text })))
+    this.#pick.value = choice
+  }
+}
+
+function verdict({ facts, truth, isOn, isSwitched }: InspectorState): string {
+  if (isSwitched) return isOn ? 'Switched on by hand.' : 'Switched off by hand.'
+  if (!facts.ranked) return 'Its layer runs whole: nothing is decided here.'
+  if (!truth) return facts.kept ? 'Kept.' : 'Skipped.'
+  if (truth.ranked?.score === 0) return `${facts.kept ? 'Kept' : 'Skipped'}; the text made no use of it.`
+  if (facts.kept) return truth.kept ? 'Kept, as by the oracle.' : 'Kept, though not by the oracle.'
+  return truth.kept ? 'Skipped, though the oracle keeps it.' : 'Skipped, as by the oracle.'
+}
+
+function factRows({ planner, criterion, facts, truth }: InspectorState): [string, string][] {
+  const rows: [string, string][] = [['Planner', planner]]
+  if (!facts.ranked) return rows
+  const { score, rank, of, cutOff, byFloor } = facts.ranked
+  rows.push(
+    ['Criterion', criterion],
+    ['Score', brief(score)],
+    ['Rank', `${rank.toLocaleString('en')} of ${of.toLocaleString('en')}`],
+  )
+  rows.push([
+    'Cut-off',
+    byFloor ? `${brief(cutOff ?? 0)}, by its layer's floor` : cutOff === null ? 'none kept' : brief(cutOff),
+  ])
+  if (truth?.ranked)
+    rows.push(
+      ['Score in the text', brief(truth.ranked.score)],
+      ['Rank in the text', truth.ranked.rank.toLocaleString('en')],
+    )
+  return rows
+}

@@ -1,0 +1,82 @@
+/**
+ * The lines of words around the map: how much is skipped, how fast the texts come, how far apart they are, which token is
+ * shown; and the legend and the table.
+ */
+import { achievedSparsity } from '../../masks/achieved.ts'
+import { maskOverlap } from '../../masks/overlap.ts'
+import type { Masks, Trace } from '../trace/trace.ts'
+import { meanDivergence } from '../trace/trace.ts'
+import { byId, make, percent } from './dom.ts'
+import { layerTable } from './layer_table.ts'
+
+const legend: readonly (readonly [name: string, words: string])[] = [
+  ['both', 'kept'],
+  ['extra', 'kept, not by the oracle'],
+  ['missed', 'skipped, kept by the oracle'],
+  ['neither', 'skipped'],
+  ['dense', 'runs whole'],
+]
+
+/** Says once what the colours mean. */
+export function showLegend(): void {
+  byId('legend').replaceChildren(...legend.map(([name, text]) => make('li', { class: name, text })))
+}
+
+/** Shows all of them. */
+export function showOverview(trace: Trace | null, masks: Masks | null, column: number): void {
+  showSpeeds(trace)
+  if (!trace || !masks) return
+  byId('achieved').textContent = skippedWords(trace, masks, column)
+  byId('distance').textContent = distanceWords(trace)
+  showColumn(trace, column)
+  if (trace.columns.length === 0) return
+  const mask = masks.ofColumn(trace, column)
+  const truth = masks.needed(trace)
+  byId('layer-table').replaceChildren(layerTable({ mask, truth, denseLayers: trace.denseLayers }))
+}
+
+function skippedWords(trace: Trace, masks: Masks, column: number): string {
+  const mask = masks.ofColumn(trace, column)
+  const { heads, neurons, weights } = achievedSparsity(mask, trace.model.width)
+  const first =
+    trace.denseLayers === 1 ? 'layer 0 runs whole' : `layers 0 to ${trace.denseLayers - 1} run whole`
+  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the blocks’ weights; ${first}.`
+  const truth = masks.needed(trace)
+  if (!truth || trace.denseLayers >= trace.model.shape.layers) return skipped
+  const overlap = maskOverlap(mask, truth, trace.denseLayers)
+  return `${skipped}\nKept of what the text needed: ${percent(overlap.heads.recall)} of heads, ${percent(overlap.neurons.recall)} of neurons.`
+}
+
+function speedWords(speed: number | null): string {
+  return speed === null ? '\u00a0' : `${Math.round(speed).toLocaleString('en')} tokens/s`
+}
+
+function showSpeeds(trace: Trace | null): void {
+  byId('sparse-speed').textContent = speedWords(trace?.tokensPerSecond.sparse ?? null)
+  byId('dense-speed').textContent = speedWords(trace?.tokensPerSecond.dense ?? null)
+}
+
+function distanceWords(trace: Trace): string {
+  const mean = meanDivergence(trace)
+  if (mean === null) return '\u00a0'
+  const parts =
+    trace.divergence === null
+      ? `The texts agree in all ${trace.columns.length} tokens.`
+      : `They differ from token ${trace.divergence + 1} on.`
+  return `${parts} KL from dense: ${mean.toFixed(3)} nats per token, mean of ${trace.columns.length}.`
+}
+
+function showColumn({ columns }: Trace, column: number): void {
+  const shown = columns[column]
+  if (!shown) return
+  const { text, dense, kl } = shown
+  const line = byId('column-line')
+  line.replaceChildren(`Token ${column + 1} of ${columns.length}: `, make('q', { text: visible(text) }))
+  if (dense && dense.text !== text) line.append(', dense ', make('q', { text: visible(dense.text) }))
+  if (kl !== null) line.append(`, KL ${kl.toFixed(3)}`)
+}
+
+/** A token whose spaces can be seen. */
+export function visible(text: string): string {
+  return text.replaceAll('\n', '↵') || '∅'
+}

@@ -1,0 +1,189 @@
+/**
+ * All tokens side by side: a column each, a band for each layer with its heads above and its neurons in bins below, KL on
+ * top, and a line where the texts part. One column is chosen, by pointer or by arrow keys.
+ */
+import { binsOf } from '../trace/bins.ts'
+import type { Masks, Trace } from '../trace/trace.ts'
+import { drawDot, outline, sameCell, type Box, type Cell } from './cells.ts'
+import { Stage, type Drawing } from './stage.ts'
+
+/** What is shown. */
+export interface TimelineState {
+  readonly trace: Trace | null
+  readonly masks: Masks | null
+  /** Whether the oracle is shown beside the planner. */
+  readonly column: number
+  readonly cell: Cell | null
+}
+
+/** What is chosen. */
+export type Choose = (column: number, cell: Cell | null) => void
+
+const GUTTER = 34
+const KL_HEIGHT = 40
+const GAP = 6
+/** Rows of bins in a band. */
+const BINS = 12
+/** Columns there is room for from the start, so that they do not move while a text comes. */
+const ROOM = 48
+
+/** Draws and is listened to. */
+export class Timeline {
+  readonly #stage: Stage
+  readonly #choose: Choose
+  #state: TimelineState = { trace: null, masks: null, column: 0, cell: null }
+
+  constructor(canvas: HTMLCanvasElement, choose: Choose) {
+    this.#choose = choose
+    this.#stage = new Stage(canvas, (drawing) => this.#draw(drawing))
+    canvas.addEventListener('pointerdown', (event) => {
+      canvas.setPointerCapture(event.pointerId)
+      this.#point(event)
+    })
+    canvas.addEventListener('pointermove', (event) => {
+      if (event.buttons > 0) this.#point(event)
+    })
+    canvas.addEventListener('keydown', (event) => this.#key(event))
+  }
+
+  /** Shows something else. */
+  show(state: TimelineState): void {
+    this.#state = state
+    const { canvas } = this.#stage
+    const { trace, column } = state
+    const count = trace?.columns.length ?? 0
+    canvas.setAttribute('aria-valuemin', '1')
+    canvas.setAttribute('aria-valuemax', String(Math.max(1, count)))
+    canvas.setAttribute('aria-valuenow', String(column + 1))
+    const text = trace?.columns[column]?.text ?? ''
+    canvas.setAttribute(
+      'aria-valuetext',
+      count === 0 ? 'no token yet' : `token ${column + 1} of ${count}: ${text}`,
+    )
+    this.#stage.refresh()
+  }
+
+  #columnWidth(width: number): number {
+    const { trace } = this.#state
+    return (width - GUTTER) / Math.max(ROOM, trace?.columns.length ?? 0)
+  }
+
+  /** The cells of one column, each with its box. */
+  *#cells(trace: Trace, x: number, width: number, height: number): Generator<{ cell: Cell; box: Box }> {
+    const { layers, heads, neurons } = trace.model.shape
+    const bins = binsOf(neurons, BINS)
+    const band = (height - KL_HEIGHT - (layers - 1) * GAP) / layers
+    // A head's row is as high as a bin's; very many heads share half of the band.
+    const row = Math.min(band / (heads + bins.length), band / 2 / Math.min(heads, bins.length))
+    const headRow = heads <= bins.length ? row : band / 2 / heads
+    const binRow = (band - heads * headRow - 2) / bins.length
+    const line = (size: number): number => Math.max(0.5, size - 0.75)
+    for (let layer = 0; layer < layers; layer++) {
+      const top = KL_HEIGHT + layer * (band + GAP)
+      for (let head = 0; head < heads; head++)
+        yield {
+          cell: { kind: 'heads', layer, span: { start: head, end: head + 1 } },
+          box: { x, y: top + head * headRow, width, height: line(headRow) },
+        }
+      for (const [b, span] of bins.entries())
+        yield {
+          cell: { kind: 'neurons', layer, span },
+          box: { x, y: top + heads * headRow + 2 + b * binRow, width, height: line(binRow) },
+        }
+    }
+  }
+
+  #draw({ context, width, height, colours }: Drawing): void {
+    const { trace, masks, column, cell: chosen } = this.#state
+    context.clearRect(0, 0, width, height)
+    if (!trace || !masks) return
+    const step = this.#columnWidth(width)
+    const cellWidth = Math.max(1, step - Math.min(2, step / 5))
+    const truth = masks.needed(trace)
+    this.#drawLabels({ context, width, height, colours }, trace)
+    for (let c = 0; c < trace.columns.length; c++) {
+      const given = { mask: masks.ofColumn(trace, c), truth, denseLayers: trace.denseLayers }
+      for (const { cell, box } of this.#cells(trace, GUTTER + c * step, cellWidth, height))
+        drawDot(context, given, cell, box, colours)
+    }
+    this.#drawDistances(context, trace, step, cellWidth, colours.soft)
+    if (trace.divergence !== null) {
+      const x = GUTTER + trace.divergence * step - (step - cellWidth) / 2
+      context.fillStyle = colours.extra
+      context.fillRect(x - 1, 0, 2, height)
+    }
+    if (trace.columns.length === 0) return
+    const x = GUTTER + column * step
+    outline(context, { x, y: 2, width: cellWidth, height: height - 4 }, colours.ink)
+    for (const { cell, box } of this.#cells(trace, x, cellWidth, height))
+      if (overlaps(cell, chosen)) outline(context, box, colours.ink)
+  }
+
+  #drawLabels({ context, width, height, colours }: Drawing, trace: Trace): void {
+    context.fillStyle = colours.soft
+    context.font = '11px system-ui, sans-serif'
+    context.textBaseline = 'top'
+    context.fillText('KL', 0, 12)
+    context.fillRect(GUTTER, KL_HEIGHT - 8, width - GUTTER, 0.5)
+    let last = -1
+    for (const { cell, box } of this.#cells(trace, 0, 1, height)) {
+      if (cell.layer === last) continue
+      last = cell.layer
+      context.fillText(`L${cell.layer}`, 0, box.y)
+    }
+  }
+
+  #drawDistances(
+    context: CanvasRenderingContext2D,
+    { columns }: Trace,
+    step: number,
+    width: number,
+    colour: string,
+  ): void {
+    const most = columns.reduce((most, { kl }) => Math.max(most, kl ?? 0), 0.25)
+    context.fillStyle = colour
+    for (const [c, { kl }] of columns.entries()) {
+      const size = ((kl ?? 0) / most) * (KL_HEIGHT - 12)
+      context.fillRect(GUTTER + c * step, KL_HEIGHT - 8 - size, width, size)
+    }
+  }
+
+  #point(event: PointerEvent): void {
+    const { trace } = this.#state
+    if (!trace || trace.columns.length === 0) return
+    const { x, y } = this.#stage.pointOf(event)
+    const { width, height } = this.#stage.size
+    const column = Math.floor((x - GUTTER) / this.#columnWidth(width))
+    const cells = [...this.#cells(trace, 0, 1, height)]
+    const hit = cells.findLast(({ box }) => y >= box.y)
+    this.#choose(Math.max(0, Math.min(trace.columns.length - 1, column)), hit?.cell ?? null)
+  }
+
+  #key(event: KeyboardEvent): void {
+    const { trace, column, cell } = this.#state
+    if (!trace || trace.columns.length === 0) return
+    const last = trace.columns.length - 1
+    const cells = [...this.#cells(trace, 0, 1, this.#stage.size.height)].map(({ cell }) => cell)
+    const at = cells.findIndex((one) => sameCell(one, cell) || overlaps(one, cell))
+    const moves: Readonly<Record<string, readonly [number, Cell | null]>> = {
+      ArrowLeft: [Math.max(0, column - 1), cell],
+      ArrowRight: [Math.min(last, column + 1), cell],
+      PageUp: [Math.max(0, column - 8), cell],
+      PageDown: [Math.min(last, column + 8), cell],
+      Home: [0, cell],
+      End: [last, cell],
+      ArrowUp: [column, cells[Math.max(0, at - 1)]],
+      ArrowDown: [column, cells[Math.min(cells.length - 1, at + 1)]],
+    }
+    const move = moves[event.key]
+    if (!move) return
+    event.preventDefault()
+    this.#choose(...move)
+  }
+}
+
+/** Whether a cell holds the first unit of another. */
+function overlaps(cell: Cell, other: Cell | null): boolean {
+  if (!other || cell.kind !== other.kind || cell.layer !== other.layer) return false
+  return other.span.start >= cell.span.start && other.span.start < cell.span.end
+}
