@@ -2,10 +2,11 @@
  * Runs the benches named on the command line, or all but `context`, which takes minutes, after a line that says on what
  * machine.
  *
- *   node scripts/node.mjs bench/run.ts [roofline] [kernels] [masked] [door] [decode] [threads] [context] [--shape NAME] [--layers N]
+ *   node scripts/node.mjs bench/run.ts [roofline] [kernels] [compilers] [masked] [door] [decode] [threads] [context] [--shape NAME] [--layers N]
  */
 import { parseArgs } from 'node:util'
 import { commandArguments, machine, runtime, setExitCode, write } from '../src/platform/platform.ts'
+import { run as compilers } from './compilers.ts'
 import { run as context } from './context.ts'
 import { run as decode } from './decode.ts'
 import { run as door } from './door.ts'
@@ -14,7 +15,7 @@ import { run as masked } from './masked.ts'
 import { run as roofline } from './roofline.ts'
 import { run as threads } from './threads.ts'
 
-const usual = { roofline, kernels, masked, door, decode, threads }
+const usual = { roofline, kernels, compilers, masked, door, decode, threads }
 
 const benches: Readonly<Record<string, (shape: string, layers?: number) => Promise<void>>> = {
   ...usual,

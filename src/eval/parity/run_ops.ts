@@ -124,7 +124,8 @@ function timeOn(backend: Backend, op: OpName, values: Values): number {
   }
 }
 
-function argumentsOn(scope: BufferScope, row: Op, values: Values): (Buffer | number | null)[] {
+/** The arguments of a call as buffers of a scope, by the names of the op's row; outputs that are only written are made. */
+export function argumentsOn(scope: BufferScope, row: Op, values: Values): (Buffer | number | null)[] {
   const sizes = sizesOf(row, values)
   return row.params.map((param) => {
     const value = values[param.name] ?? null

@@ -1,0 +1,94 @@
+/**
+ * The same kernels from two compilers: those of assembly/ by AssemblyScript, those of rust/ by rustc.
+ *
+ * Every op of the catalogue is called at the sizes of OPT-125m, for one token and for many, all its units chosen, by both
+ * backends in turns of the same round. Calls go through the backend's door, which takes its part of short ones from both.
+ */
+import { write } from '../src/platform/platform.ts'
+import type { Backend, Buffer } from '../src/backends/backend.ts'
+import { BufferScope } from '../src/backends/buffer_scope.ts'
+import { createBackend } from '../src/backends/select.ts'
+import { argumentsOn } from '../src/eval/parity/run_ops.ts'
+import { arraysOf, fitSizes, makeValues } from '../src/eval/parity/op_case.ts'
+import { Data } from '../src/eval/parity/seeded_data.ts'
+import type { Values } from '../src/eval/parity/op_call.ts'
+import { median } from '../src/eval/turns.ts'
+import { opNames, opRow, type OpName } from '../src/ops/catalog.ts'
+import type { Sizes } from '../src/ops/op.ts'
+import { now } from '../src/platform/platform.ts'
+import { ratio, table, takeTurns, type Job } from './timing.ts'
+
+/** OPT-125m by letter, at a context of 512; R is the count of lists that are not there. */
+const usual: Sizes = { H: 12, K: 64, D: 768, I: 768, O: 3072, V: 8192, U: 3072, N: 3072, R: 0 }
+const sizesOfTokens: readonly (readonly [string, Sizes])[] = [
+  ['one token', { ...usual, T: 1, P: 511, S: 512, C: 512 }],
+  ['64 tokens', { ...usual, T: 64, P: 448, S: 512, C: 512, N: 64 * 3072 }],
+]
+
+const ROUNDS = 25
+
+/** Calls of a turn are as many as take about this long. */
+const TURN = 2 // ms
+
+/** Arguments of an op for so many tokens, without what may be left out. */
+function valuesOf(op: OpName, wanted: Sizes): Values {
+  const row = opRow(op)
+  const absent = new Set(arraysOf(row).flatMap((param) => (param.optional ? [param.name] : [])))
+  return makeValues(op, fitSizes(row, wanted), new Data(1), 'plain', absent)
+}
+
+/** How often an op is called so that it takes about a turn. */
+function repeatsOf(call: () => void): number {
+  call()
+  const start = now()
+  let calls = 0
+  do {
+    call()
+    calls++
+  } while (now() - start < TURN)
+  return calls
+}
+
+/** The op on one backend: its rate is calls per millisecond. */
+function jobOf(scope: BufferScope, op: OpName, values: Values, repeats: number | null): Job {
+  const args = argumentsOn(scope, opRow(op), values)
+  const kernel = scope.backend.ops[op] as (...args: (Buffer | number | null)[]) => void
+  const work = repeats ?? repeatsOf(() => kernel(...args))
+  return {
+    name: scope.backend.name,
+    work,
+    run: () => {
+      for (let i = 0; i < work; i++) kernel(...args)
+    },
+  }
+}
+
+/** Microseconds of a call of the first backend, and how many times as fast the second is. */
+function compare(backends: readonly Backend[], op: OpName, sizes: Sizes): { time: number; gain: number } {
+  const scopes = backends.map((backend) => new BufferScope(backend))
+  try {
+    const values = valuesOf(op, sizes)
+    const first = jobOf(scopes[0], op, values, null)
+    const [base, other] = takeTurns([first, jobOf(scopes[1], op, values, first.work)], ROUNDS)
+    return { time: 1e3 / median(base.samples), gain: ratio(other, base) }
+  } finally {
+    for (const scope of scopes) scope.dispose()
+  }
+}
+
+export async function run(): Promise<void> {
+  const backends = [await createBackend('wasm'), await createBackend('wasm-rust')]
+  const rows = [['op', ...sizesOfTokens.flatMap(([name]) => [`${name}, us`, 'Rust x'])]]
+  const gains: number[] = []
+  for (const op of opNames) {
+    const found = sizesOfTokens.map(([, sizes]) => compare(backends, op, sizes))
+    gains.push(...found.map(({ gain }) => gain))
+    rows.push([op, ...found.flatMap(({ time, gain }) => [time.toFixed(1), gain.toFixed(2)])])
+  }
+  for (const backend of backends) backend.dispose()
+  await write(
+    'stdout',
+    `Microseconds of a call by AssemblyScript, and how many times as fast Rust is: medians of ${ROUNDS} rounds\n`,
+  )
+  await write('stdout', `${table(rows)}\nMedian over all: Rust x ${median(gains).toFixed(2)}\n`)
+}
