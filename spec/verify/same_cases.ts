@@ -1,7 +1,7 @@
 /**
  * Whether two runs of the laws, on whatever runtimes, tried the same cases.
  */
-import { verify, type LawReport, type VerifyOptions } from '../../src/verify/index.ts'
+import { NO_BACKEND, verify, type LawReport, type VerifyOptions } from '../../src/verify/index.ts'
 import { runSeed, scaledRuns } from '../harness/seed.ts'
 
 /** What runtimes are compared on: the seed of this run, and few cases of each law. */
@@ -29,7 +29,7 @@ export function otherCases(here: readonly LawReport[], there: readonly LawReport
 
 /** What a run came to, in a line. */
 export function inWords(where: string, reports: readonly LawReport[]): string {
-  const backends = [...new Set(reports.map(({ backend }) => backend))]
+  const backends = [...new Set(reports.map(({ backend }) => backend))].filter((name) => name !== NO_BACKEND)
   const cases = reports.reduce((total, { runs }) => total + runs, 0)
   const passed = reports.filter((report) => report.passed).length
   return `${where}: ${passed} of ${reports.length} laws hold on ${backends.join(', ')}, ${cases} cases\n`

@@ -156,10 +156,16 @@ export async function showVerdict(session: Session, found: Verification, json: b
   const passed = found.reports.every((report) => report.passed)
   if (!passed) session.exitCode = exitCodes.checkFailed
   if (!json) return session.print(formatVerdict(found))
-  const { seed, runs, backends, absent, expected, reports } = found
-  const digests = Object.fromEntries(backends.map((name) => [name, digestOn(name, found)]))
+  const { seed, runs, absent, expected, reports } = found
+  const digests = Object.fromEntries(namesIn(found).map((name) => [name, digestOn(name, found)]))
   const all = { seed, runs, passed, complete: reports.length === expected, digests, absent, laws: reports }
   await session.print(`${JSON.stringify(all, null, 2)}\n`)
+}
+
+/** The backends, and what stands for none where a law looked at none. */
+function namesIn({ backends, reports }: Verification): string[] {
+  const isBare = reports.some(({ backend }) => backend === NO_BACKEND)
+  return isBare ? [...backends, NO_BACKEND] : [...backends]
 }
 
 function digestOn(name: string, { reports }: Verification): string {
@@ -191,12 +197,11 @@ export function formatReport(report: LawReport, { seed, backends }: Verification
 }
 
 function formatVerdict(found: Verification): string {
-  const { reports, backends } = found
-  const totals = [...backends, NO_BACKEND].map((name) => {
-    const own = reports.filter(({ backend }) => backend === name)
-    if (own.length === 0 && name === NO_BACKEND) return ''
+  const totals = namesIn(found).map((name) => {
+    const own = found.reports.filter(({ backend }) => backend === name)
     const cases = own.reduce((total, { runs }) => total + runs, 0)
-    return `${name === NO_BACKEND ? 'no backend' : name}: ${formatCount(own.length)} laws, ${formatCount(cases)} cases, digest ${digestOn(name, found)}\n`
+    const where = name === NO_BACKEND ? 'no backend' : name
+    return `${where}: ${formatCount(own.length)} laws, ${formatCount(cases)} cases, digest ${digestOn(name, found)}\n`
   })
   return `${totals.join('')}${verdictWords(found)}\n`
 }
