@@ -203,7 +203,8 @@ int cuModuleLoadData(std::uint64_t *module, const char *image) {
 
 int cuModuleUnload(std::uint64_t module) {
   const Result said = enter();
-  if (said == SUCCESS && has_work()) return refuse(INVALID_VALUE, "expected no work that nobody waited for");
+  if (said == SUCCESS && is_awaited(module, 1))
+    return refuse(INVALID_VALUE, "expected no work that nobody waited for");
   if (modules.erase(module) == 0) return refuse(INVALID_HANDLE, "expected a module that is loaded");
   for (auto at = functions.begin(); at != functions.end();)
     at = at->second->module == module ? functions.erase(at) : std::next(at);
@@ -247,11 +248,12 @@ int cuMemAlloc_v2(std::uint64_t *address, std::size_t bytes) {
 
 int cuMemFree_v2(std::uint64_t address) {
   const Result said = enter();
-  // A driver may wait for such work, or not.
-  if (said == SUCCESS && has_work()) return refuse(INVALID_VALUE, "expected no work that nobody waited for");
   const auto found = allocated.find(address);
   if (found == allocated.end()) return refuse(INVALID_VALUE, "expected memory that was taken and not given back");
   const std::size_t bytes = found->second;
+  // A driver may wait for work on this memory, or not.
+  if (said == SUCCESS && is_awaited(address, bytes))
+    return refuse(INVALID_VALUE, "expected no work that nobody waited for");
   auto *memory = reinterpret_cast<unsigned char *>(address);
   const bool untouched = is_noise(memory - GUARD, GUARD) && is_noise(memory + bytes, GUARD);
   allocated.erase(found);

@@ -77,8 +77,8 @@ Result run_task(const Task &task);
 /** Queues work on a stream. */
 Result queue_tasks(std::uint64_t stream, std::vector<Task> tasks);
 
-/** Whether work was queued that nobody waited for. */
-bool has_work();
+/** Whether work was queued, and not waited for, that needs something in this range: a module, or memory. */
+bool is_awaited(std::uint64_t start, std::size_t bytes);
 
 /** How many of each there are. */
 std::size_t count_streams();

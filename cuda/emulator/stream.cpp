@@ -23,8 +23,14 @@ struct Event {
   std::chrono::steady_clock::time_point at;
 };
 
+/** What was queued, and whom it needs until it is done: modules, and numbers that may be addresses of memory. */
+struct Work {
+  std::function<Result()> run;
+  std::vector<std::uint64_t> needs;
+};
+
 struct Stream {
-  std::deque<std::function<Result()>> work;
+  std::deque<Work> work;
 };
 
 template <typename Thing> struct Things {
@@ -53,7 +59,7 @@ Result do_work(Stream &stream) {
   while (!stream.work.empty()) {
     const auto work = std::move(stream.work.front());
     stream.work.pop_front();
-    if (const Result wrong = work()) {
+    if (const Result wrong = work.run()) {
       stream.work.clear();
       return wrong;
     }
@@ -61,36 +67,45 @@ Result do_work(Stream &stream) {
   return SUCCESS;
 }
 
-Result queue(std::uint64_t handle, std::function<Result()> work) {
+Result queue(std::uint64_t handle, std::function<Result()> run, std::vector<std::uint64_t> needs = {}) {
   Stream *stream = streams.get(handle);
   if (stream == nullptr) return no_stream();
-  stream->work.push_back(std::move(work));
+  stream->work.push_back({std::move(run), std::move(needs)});
   return SUCCESS;
 }
 
 /** Queues what touches device memory, which must be there now and then. */
 Result queue_on_memory(std::uint64_t stream, std::uint64_t address, std::size_t bytes, std::function<void()> work) {
   if (!is_device(address, bytes)) return refuse(INVALID_VALUE, "expected memory of the device");
-  return queue(stream, [=] {
+  const auto run = [=] {
     if (!is_device(address, bytes)) return fail(ILLEGAL_ADDRESS, "expected memory that was not given back");
     work();
     return SUCCESS;
-  });
+  };
+  return queue(stream, run, {address});
 }
 
 } // namespace
 
 Result queue_tasks(std::uint64_t stream, std::vector<Task> tasks) {
-  return queue(stream, [tasks = std::move(tasks)] {
+  std::vector<std::uint64_t> needs;
+  for (const Task &task : tasks) {
+    needs.push_back(task.function->module);
+    needs.insert(needs.end(), task.arguments.begin(), task.arguments.end());
+  }
+  const auto run = [tasks = std::move(tasks)] {
     for (const Task &task : tasks)
       if (const Result wrong = run_task(task)) return wrong;
     return SUCCESS;
-  });
+  };
+  return queue(stream, run, std::move(needs));
 }
 
-bool has_work() {
+bool is_awaited(std::uint64_t start, std::size_t bytes) {
   for (const auto &stream : streams.all)
-    if (!stream->work.empty()) return true;
+    for (const Work &work : stream->work)
+      for (const std::uint64_t need : work.needs)
+        if (need >= start && need - start < bytes) return true;
   return false;
 }
 

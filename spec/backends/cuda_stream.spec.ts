@@ -128,3 +128,26 @@ describe.skipIf(missing !== null)(
     })
   },
 )
+
+test.skipIf(missing !== null)(
+  `two devices in one process do not wait for each other${missing === null ? '' : `: ${missing}`}`,
+  async () => {
+    await withOwnEmulator(async ({ driver, held }) => {
+      const [one, other] = [
+        await CudaBackend.on(await driver(), 'cuda-emulated'),
+        await CudaBackend.on(await driver(), 'cuda-emulated'),
+      ]
+      // Work of the first is under way while the second takes memory and gives it back.
+      const x = one.upload(Float32Array.of(-1, 2))
+      one.ops.relu(x, x, 2)
+      const y = other.upload(Float32Array.of(-3, 4))
+      other.ops.relu(y, y, 2)
+      expect(other.readF32(y)).toEqual(Float32Array.of(0, 4))
+      other.free(y)
+      other.dispose()
+      expect(one.readF32(x)).toEqual(Float32Array.of(0, 2))
+      one.dispose()
+      expect(Object.values(held()).every((count) => count === 0)).toBe(true)
+    })
+  },
+)
