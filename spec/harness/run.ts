@@ -24,7 +24,10 @@ export default async function setup(project: TestProject): Promise<() => void> {
   const temporary = lendTemporaryFolder()
   project.provide('temporaryFolder', temporary.path)
   return () => {
-    const idle = project.vitest.state.getTestModules().filter((module) => module.state() === 'skipped')
+    // Where tests are chosen by name, any file may have parts of which none ran.
+    const chosen = project.config.testNamePattern !== undefined
+    const modules = project.vitest.state.getTestModules()
+    const idle = modules.filter((module) => chosen || module.state() === 'skipped')
     temporary.giveBack(idle.map(({ moduleId }) => moduleId))
   }
 }

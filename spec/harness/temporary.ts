@@ -2,7 +2,8 @@
  * Folders of their own for everything a run writes to the system's folder of temporary files, one in it per file of the
  * book, so that what tests leave behind can be seen, and fails the run.
  *
- * Nothing is said of a file none of whose tests ran, because of a filter or for want of a tool: it was not let clean up.
+ * Nothing is said of a file none of whose tests ran for want of a tool, nor where tests are chosen by name: what did not run
+ * was not let clean up.
  * What it left is removed all the same.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
