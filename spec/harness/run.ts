@@ -21,7 +21,12 @@ export default async function setup(project: TestProject): Promise<() => void> {
   const emulator =
     missing === null ? await buildEmulator({ output: emulatorPath() }) : `not built: ${missing}`
   process.stdout.write(`CUDA emulator: ${emulator}\n`)
-  return lendTemporaryFolder()
+  const temporary = lendTemporaryFolder()
+  project.provide('temporaryFolder', temporary.path)
+  return () => {
+    const idle = project.vitest.state.getTestModules().filter((module) => module.state() === 'skipped')
+    temporary.giveBack(idle.map(({ moduleId }) => moduleId))
+  }
 }
 
 /**
