@@ -2,7 +2,7 @@
  * cuda/certify, what a GPU is tried with where nothing but its driver is: it finds what is right and what is wrong, over the
  * emulator, and says which.
  */
-import { readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { bundlePath, makeBundle, readBundle, seal } from '../../scripts/cuda/certify/bundle.ts'
 import { generate } from '../../scripts/cuda/certify/generated.ts'
@@ -10,6 +10,7 @@ import type { ProgramWriter } from '../../scripts/cuda/certify/program.ts'
 import { checkKernels, kernelSets } from '../../scripts/cuda/certify/sets.ts'
 import { buildEmulator, whyNoEmulator, type EmulatorBuild } from '../../scripts/cuda/emulator.ts'
 import { modulePath } from '../../scripts/cuda/module.ts'
+import { root } from '../../scripts/sources.ts'
 import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
 import { bundleOf, compileLibrary, plainCublas, workshop, type Ended } from './cuda_certify.ts'
 import { runCli } from './run_cli.ts'
@@ -233,6 +234,45 @@ describe.skipIf(missing !== null)(
       expect(code).toBe(1)
       expect(stdout).toMatch(/^failed: the model's greedy-sparse: b\d+\[\d+\] is \S+, expected \S+$/m)
       expect(stdout).toMatch(/^ok +model greedy-dense/m)
+    })
+
+    test('what is written here of cuda.h is what cuda.h says, where there is one', async (context) => {
+      const header = ['/usr/local/cuda/include/cuda.h', '/opt/cuda/include/cuda.h'].find((path) =>
+        existsSync(path),
+      )
+      if (header === undefined) return context.skip('no cuda.h here')
+      const fields: readonly (readonly [string, string])[] = [
+        ['function', 'func'],
+        ['gridX', 'gridDimX'],
+        ['blockX', 'blockDimX'],
+        ['sharedBytes', 'sharedMemBytes'],
+        ['parameters', 'kernelParams'],
+        ['extra', 'extra'],
+        ['kernel', 'kern'],
+        ['context', 'ctx'],
+      ]
+      const same = (constant: string, theirs: string): string =>
+        `static_assert((int)certify::${constant} == (int)${theirs}, "${constant}");\n`
+      /** A check of both; `first` is what the first field is called there. */
+      const source = (first: string): string =>
+        `#include <cstddef>\n#include "${header}"\n#include "${root}cuda/certify/driver.hpp"\n` +
+        fields
+          .map(
+            ([ours, theirs], i) =>
+              `static_assert(offsetof(certify::KernelNode, ${ours}) == offsetof(CUDA_KERNEL_NODE_PARAMS_v2, ${i === 0 ? first : theirs}), "");\n`,
+          )
+          .join('') +
+        'static_assert(sizeof(certify::KernelNode) == sizeof(CUDA_KERNEL_NODE_PARAMS_v2), "");\n' +
+        same('OUT_OF_MEMORY', 'CUDA_ERROR_OUT_OF_MEMORY') +
+        same('NO_DEVICE', 'CUDA_ERROR_NO_DEVICE') +
+        same('DYNAMIC_SHARED_BYTES', 'CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES') +
+        same('NON_BLOCKING', 'CU_STREAM_NON_BLOCKING') +
+        same('CAPABILITY_MAJOR', 'CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR') +
+        same('CAPABILITY_MINOR', 'CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR')
+      await compileLibrary(fresh('-layout'), source('func'))
+      await expect(compileLibrary(fresh('-layout'), source('kern'))).rejects.toThrow(
+        'static assertion failed',
+      )
     })
 
     describe('a bound', () => {
