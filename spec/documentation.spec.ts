@@ -14,8 +14,10 @@ const pages: Source[] = [
   ...readdirSync(root)
     .filter((name) => name.endsWith('.md'))
     .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') })),
-  ...readSources('spec', '.md'),
+  ...['spec', 'docs', 'cuda', 'bench'].flatMap((folder) => readSources(folder, '.md')),
 ]
+/** Whole programs; one that needs arguments is run by a guide. */
+const programs = readSources('examples').filter(({ text }) => !/examples\/\w+\.ts [A-Z]/.test(text))
 const modules = readSources('src').map(parseModule)
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   scripts: Record<string, string>
@@ -30,12 +32,33 @@ function page(...lines: string[]): Source {
 }
 
 describe('what the documents show runs', () => {
-  test('README, CONTRIBUTING, the law book, and every @example in src/', { timeout: 600_000 }, async () => {
-    const examples = [
-      ...pages.flatMap(documents.examplesOf),
-      ...modules.flatMap(documents.examplesInDocstrings),
-    ]
-    expect(await checkExamples(examples)).toEqual([])
+  test(
+    'README, CONTRIBUTING, guides, the law book, and every @example in src/',
+    { timeout: 600_000 },
+    async () => {
+      const examples = [
+        ...pages.flatMap(documents.examplesOf),
+        ...modules.flatMap(documents.examplesInDocstrings),
+      ]
+      expect(await checkExamples(examples)).toEqual([])
+    },
+  )
+
+  test('the programs of examples/', { timeout: 600_000 }, async () => {
+    expect(programs.length).toBeGreaterThan(2)
+    expect(await checkExamples(programs.map(documents.exampleOfProgram))).toEqual([])
+  })
+
+  test('a program that is wrong is found: it fails, or prints something else', async () => {
+    const program = (text: string): documents.Example =>
+      documents.exampleOfProgram({ path: 'examples/planted.ts', text })
+    expect(await checkExamples([program("console.log('a')\n\n// prints\n// a\n")])).toEqual([])
+    expect(await checkExamples([program("console.log('a')\n\n// prints\n// b\n")])).toEqual([
+      'examples/planted.ts:1: expected the output\nb\ngot\na',
+    ])
+    expect(await checkExamples([program("throw new Error('planted')")])).toEqual([
+      expect.stringContaining('examples/planted.ts:1: the example failed'),
+    ])
   })
 
   test('every code block ends, and every @example has one', () => {
@@ -175,6 +198,19 @@ describe('the law book has no dead row', () => {
 
   test('kept by files and titles that exist', () => {
     expect(row(here, `${here} "the law book has no dead row"`)).toEqual([])
+  })
+
+  test('in a table of more columns too; other tables say nothing of laws', () => {
+    const table = (header: string, cells: string): string[] =>
+      documents.deadRows(page(header, '|---|---|---|---|', cells), read)
+    const gone = `| The paper. | Words. | \`src/gone.ts\` | ${here} |`
+    expect(table('| paper | statement | code | law |', gone)).toEqual([
+      'page.md:3: src/gone.ts does not exist',
+    ])
+    expect(table('| paper | statement | code | proof |', gone)).toEqual([])
+    expect(table('| paper | statement | code | law |', '| a | b |')).toEqual([
+      'page.md:3: expected 4 cells, got 2',
+    ])
   })
 
   test.each([

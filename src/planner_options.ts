@@ -21,10 +21,10 @@ import { MissingError, UsageError } from './tensor/errors.ts'
 /** The file of a model's folder that its predictor is looked for in. */
 export const predictorFile = 'predictor.safetensors'
 
-/** The planners that need no answer, and so can be used while text is written. */
-export const generationPlanners = plannerNames.filter((name) => name !== 'oracle')
-/** One of them. */
-export type GenerationPlanner = (typeof generationPlanners)[number]
+/** A planner that needs no answer, and so can be used while text is written. */
+export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
+/** All of them. */
+export const generationPlanners: GenerationPlanner[] = plannerNames.filter((name) => name !== 'oracle')
 
 /** How much is skipped, and by whose word. */
 export interface PlannerChoice {

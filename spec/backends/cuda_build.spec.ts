@@ -5,6 +5,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { readBundle } from '../../scripts/cuda/certify/bundle.ts'
 import {
   architectures,
   compileModule,
@@ -43,6 +44,11 @@ test('the module was made from these sources, and is as it was made', () => {
     manifestOf(committed),
   )
   expect(committed.startsWith(`// sources: ${kernelsHash()}\n`)).toBe(true)
+})
+
+test('the cases of cuda/certify.sh are for this module', () => {
+  const said = /"kernels":"(\w{64})"/.exec(Buffer.from(readBundle()).toString('latin1'))?.[1]
+  expect(said, 'run `npm run build:cuda-certify`').toBe(manifestOf(committed).module)
 })
 
 test('one digit changed in one kernel would be seen, one in the emulator is not the module’s', () => {

@@ -56,7 +56,7 @@ test('a kernel takes as many arguments as its row lists', () => takesWhatRowsLis
 
 test('it has no data of its own, which would stand where kernels work', () => hasNoData(committed))
 
-test('it imports a memory, where its scratch is, and nothing else: no clock, no file, no panic, no stack', () =>
+test('it imports a memory, where its scratch is, and nothing else: no clock, no file, no stack', () =>
   importsMemoryAnd(module, [
     { module: 'GOT.mem', name: 'scratch' },
     // Where every shared library has its data, and its functions in a table: this one has neither.

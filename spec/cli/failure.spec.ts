@@ -50,6 +50,15 @@ describe('a failure is one line and an exit code', () => {
     })
   })
 
+  test('a permission that the runtime was not given is missing, and named', () => {
+    const wanted = 'Requires sys access to "cpus", run again with the --allow-sys flag'
+    const error = Object.assign(new Error(wanted), { name: 'NotCapable' })
+    expect(describeFailure(error, false)).toEqual({
+      line: `shadowllm: permissions: expected those that the command needs, got fewer: ${wanted} [PERMISSION]`,
+      exitCode: 4,
+    })
+  })
+
   test('a typed error that arrives while stopping keeps its own code', () => {
     expect(describeFailure(new InputError('CUT', 'a: expected b, got c'), true).exitCode).toBe(3)
   })

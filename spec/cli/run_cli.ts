@@ -5,6 +5,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { thisRuntime, type Runner } from '../../scripts/steps.ts'
 
 /** The top of the checkout, where commands run. */
 export const root: string = fileURLToPath(new URL('../../', import.meta.url))
@@ -32,6 +33,8 @@ export interface CliOptions {
   readonly signalAfter?: { readonly signal: NodeJS.Signals; readonly milliseconds: number }
   /** Closes the reading end of stdout at the first output. */
   readonly closeOutput?: boolean
+  /** What runs it; default: what runs this. */
+  readonly runner?: Runner
   /** Variables of the environment, beside those of the tests. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -51,7 +54,8 @@ export function sendSignal({ pid, exitCode, signalCode }: ChildProcess, signal: 
 
 /** Runs `shadowllm` with these arguments and waits for its end. */
 export function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
-  const child = spawn(process.execPath, ['src/cli/main.ts', ...args], {
+  const { program, options: flags } = options.runner ?? thisRuntime
+  const child = spawn(program, [...flags, 'src/cli/main.ts', ...args], {
     cwd: root,
     // Compiling the modules is most of what a short command does; once is enough for all of them.
     env: { ...process.env, NODE_COMPILE_CACHE: compileCache, ...options.env },

@@ -17,7 +17,7 @@ async function withPlanted<T>(body: string, work: (folder: string) => Promise<T>
   const lending = JSON.stringify(join(root, 'spec/harness/temporary.ts'))
   const files = {
     'planted.spec.ts': `import { describe, expect, test, beforeAll } from 'vitest'\n${body}`,
-    'lend.ts': `export { lendTemporaryFolder as default } from ${lending}`,
+    'lend.ts': `import { lendTemporaryFolder } from ${lending}\nexport default () => lendTemporaryFolder().giveBack`,
     'vitest.config.ts': "export default { test: { include: ['*.spec.ts'], globalSetup: ['lend.ts'] } }",
   }
   try {

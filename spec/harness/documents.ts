@@ -74,6 +74,13 @@ export function examplesOf({ path, text }: Source): Example[] {
   })
 }
 
+/** A whole program as an example; what it must print stands in the comment after the line `// prints` at its end. */
+export function exampleOfProgram({ path, text }: Source): Example {
+  const printed = /^\/\/ prints\n((?:\/\/ .*\n)+)$/m.exec(text)?.[1]
+  const output = printed?.replace(/^\/\/ /gm, '') ?? null
+  return { at: `${path}:1`, language: 'ts', code: text, run: true, output }
+}
+
 /** The examples in the docstrings of a module: the blocks under each `@example`. */
 export function examplesInDocstrings(module: Module): Example[] {
   return docstringExamples(module).flatMap(({ text, comment }) =>
@@ -135,21 +142,30 @@ export function deadLinks({ path, text }: Source, exists: (path: string) => bool
 }
 
 /**
- * The rows of a law book (`| statement | code | law |`) that do not hold what they say: every file named between
+ * The rows of a law book (tables whose last columns are `code` and `law`) that do not hold what they say: every file named between
  * backticks exists, code and law each name at least one, and a law's title in double quotes is a title in one of
  * its files. `read` gives a file's text by its path from the root, null if there is none.
  */
 export function deadRows({ path, text }: Source, read: (path: string) => string | null): string[] {
+  let columns = 0
   return text.split('\n').flatMap((line, index) => {
     const cells = line.split(/(?<!\\)\|/).slice(1, -1)
-    if (cells.length !== 3 || /^[\s:-]*$/.test(cells.join('')) || cells[2].trim() === 'law') return []
-    const [, code, law] = cells.map(namedFiles)
+    if (cells.length === 0) columns = 0
+    if (cells.at(-1)?.trim() === 'law') {
+      columns = cells.length
+      return []
+    }
+    if (columns === 0 || /^[\s:-]*$/.test(cells.join(''))) return []
+    if (cells.length !== columns)
+      return [`${path}:${index + 1}: expected ${columns} cells, got ${cells.length}`]
+    const lawCell = cells[columns - 1]
+    const [code, law] = cells.slice(-2).map(namedFiles)
     const specs = law.filter((file) => file.endsWith('.spec.ts'))
     const faults = [
       ...(code.length === 0 ? ['names no code'] : []),
       ...(specs.length === 0 ? ['names no law'] : []),
       ...[...code, ...law].filter((file) => read(file) === null).map((file) => `${file} does not exist`),
-      ...[...cells[2].matchAll(/"([^"]+)"/g)]
+      ...[...lawCell.matchAll(/"([^"]+)"/g)]
         .filter(
           ([, title]) => !law.some((file) => titles(file, read(file)).some((known) => known.includes(title))),
         )

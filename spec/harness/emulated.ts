@@ -7,10 +7,10 @@
  * A chapter is a folder of the book.
  */
 import { readdirSync } from 'node:fs'
-import { join, relative } from 'node:path'
-import { root } from './syntax.ts'
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
-const book = join(root, 'spec')
+const book = fileURLToPath(new URL('..', import.meta.url))
 
 /** The chapters there are. */
 export function chapterNames(): string[] {

@@ -21,7 +21,15 @@ export default async function setup(project: TestProject): Promise<() => void> {
   const emulator =
     missing === null ? await buildEmulator({ output: emulatorPath() }) : `not built: ${missing}`
   process.stdout.write(`CUDA emulator: ${emulator}\n`)
-  return lendTemporaryFolder()
+  const temporary = lendTemporaryFolder()
+  project.provide('temporaryFolder', temporary.path)
+  return () => {
+    // Where tests are chosen by name, any file may have parts of which none ran.
+    const chosen = project.config.testNamePattern !== undefined
+    const modules = project.vitest.state.getTestModules()
+    const idle = modules.filter((module) => chosen || module.state() === 'skipped')
+    temporary.giveBack(idle.map(({ moduleId }) => moduleId))
+  }
 }
 
 /**

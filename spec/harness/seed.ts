@@ -20,6 +20,7 @@ declare module 'vitest' {
   interface ProvidedContext {
     seed: number
     runs: number
+    temporaryFolder: string
   }
 }
 

@@ -1,29 +1,40 @@
 /**
  * A test that leaves a temporary file behind fails the run that it is in.
  */
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { lendTemporaryFolder } from './temporary.ts'
+import { root } from './syntax.ts'
 
-test('this run has a folder of its own for temporary files', () => {
-  expect(basename(tmpdir())).toMatch(/^shadowllm-run-/)
+test('this file has a folder of its own for temporary files, in that of the run', () => {
+  expect(basename(tmpdir())).toBe('harness-temporary.spec.ts')
+  expect(basename(dirname(tmpdir()))).toMatch(/^shadowllm-run-/)
 })
 
 test('the folder is lent, and taken away again', () => {
   const before = tmpdir()
-  const giveBack = lendTemporaryFolder()
-  const lent = tmpdir()
-  expect(dirname(lent)).toBe(before)
-  giveBack()
-  expect([tmpdir(), existsSync(lent)]).toEqual([before, false])
+  const lent = lendTemporaryFolder()
+  expect([tmpdir(), dirname(lent.path)]).toEqual([lent.path, before])
+  lent.giveBack()
+  expect([tmpdir(), existsSync(lent.path)]).toEqual([before, false])
 })
 
 test('what is left in it is named, and removed', () => {
-  const giveBack = lendTemporaryFolder()
-  const lent = tmpdir()
-  for (const name of ['b', 'a']) writeFileSync(join(lent, name), '')
-  expect(giveBack).toThrow('temporary files: expected tests to leave none behind, got a, b')
-  expect(existsSync(lent)).toBe(false)
+  const lent = lendTemporaryFolder()
+  for (const name of ['io-a.spec.ts', 'io-b.spec.ts']) mkdirSync(join(lent.path, name))
+  for (const name of ['io-b.spec.ts/c', 'z']) writeFileSync(join(lent.path, name), '')
+  expect(() => lent.giveBack()).toThrow(
+    'temporary files: expected tests to leave none behind, got io-b.spec.ts/c, z',
+  )
+  expect(existsSync(lent.path)).toBe(false)
+})
+
+test('a file none of whose tests ran may leave what it likes, and it is removed', () => {
+  const lent = lendTemporaryFolder()
+  mkdirSync(join(lent.path, 'io-a.spec.ts'))
+  writeFileSync(join(lent.path, 'io-a.spec.ts', 'left'), '')
+  lent.giveBack([join(root, 'spec', 'io', 'a.spec.ts')])
+  expect(existsSync(lent.path)).toBe(false)
 })

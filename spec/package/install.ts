@@ -51,6 +51,8 @@ export function runIn(cwd: string, command: string, args: readonly string[]): Pr
   const env: NodeJS.ProcessEnv = {
     ...process.env,
     NO_COLOR: '1',
+    // npm would keep compiled code among the system's temporary files.
+    NODE_DISABLE_COMPILE_CACHE: '1',
     PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}`,
   }
   // What a test runner tells its children is nothing that users tell their programs.

@@ -9,12 +9,13 @@ import { build as bundle } from 'esbuild'
 import { existsSync } from 'node:fs'
 import { cp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { catalog } from '../../src/ops/catalog.ts'
 import { runtime } from '../../src/platform/platform.ts'
 import { ShadowOpt } from '../../src/shadow_opt.ts'
 import { root } from '../harness/syntax.ts'
-import { chromiumPath, startChromium, watchPage, withoutChromium } from '../web/chromium.ts'
+import { chromiumPath, startChromium, watchPage, withoutChromium, type PageSaid } from '../web/chromium.ts'
 import { serveFolder } from '../web/static_server.ts'
 import * as contents from './contents.ts'
 import { installProject, type Outcome, type Project } from './install.ts'
@@ -66,32 +67,45 @@ function pageOf(module: string): string {
   return `<!doctype html><title>a user</title><link rel="icon" href="data:,"><script type="module" ${module}</script>`
 }
 
-/** What a page of the project said, with threads and without. @param page its folder, below the one that is served */
-async function saidInPage(folder: string, page: string): Promise<Said> {
+/**
+ * What comes of a page of the project, with threads and without, which must be the same; nothing may go wrong in it.
+ * @param page its folder, below the one that is served
+ */
+async function inPage<Result>(
+  folder: string,
+  page: string,
+  read: (tab: Page, heard: PageSaid) => Promise<Result>,
+): Promise<Result> {
   const browser = await startChromium()
+  const results: Result[] = []
   try {
-    const said: Said[] = []
     for (const isolated of [true, false]) {
       const server = await serveFolder(join(project.folder, folder), isolated)
       try {
         const tab = await browser.newPage()
         const heard = watchPage(tab)
         await tab.goto(server.url + page)
-        await expect
-          .poll(() => heard.lines.concat(heard.faults).join('\n'), { timeout: 60_000 })
-          .toMatch(/^result|[Ee]rror/m)
+        results.push(await read(tab, heard))
         expect(heard.faults).toEqual([])
-        said.push(saidIn({ code: 0, stdout: heard.lines.join('\n'), stderr: '' }))
         await tab.close()
       } finally {
         await server.close()
       }
     }
-    expect(said[1]).toEqual(said[0])
-    return said[0]
   } finally {
     await browser.close()
   }
+  expect(results[1]).toEqual(results[0])
+  return results[0]
+}
+
+/** What the program said in a page. */
+function saidInPage(folder: string, page: string): Promise<Said> {
+  return inPage(folder, page, async (_, { lines, faults }) => {
+    const all = (): string => [...lines, ...faults].join('\n')
+    await expect.poll(all, { timeout: 60_000 }).toMatch(/^result|error/im)
+    return saidIn({ code: 0, stdout: lines.join('\n'), stderr: faults.join('\n') })
+  })
 }
 
 describeInNode(`what is packed${why}`, () => {
@@ -211,12 +225,15 @@ describeInNode(`in a clean project${why}`, () => {
     `in a page, as the files are, without a bundler${withoutChromium}`,
     { timeout: patience },
     async () => {
-      const cdn = pageProgram.replace(
-        /'shadowllm(?:\/(\w+))?'/g,
-        (_, name: string = 'index') => `'/shadowllm/dist/browser/${name}.js'`,
-      )
-      await project.write('node_modules/index.html', pageOf(`>${cdn}`))
-      expect(await saidInPage('node_modules', '')).toEqual(expected)
+      const page = await readFile(join(root, 'examples/page.html'), 'utf8')
+      const served = page.replace(/https:\/\/cdn\.[^']*shadowllm@[\d.]+/, '/shadowllm')
+      expect(served).not.toBe(page)
+      await project.write('node_modules/index.html', served)
+      const said = await inPage('node_modules', '', async (tab) => {
+        const output = tab.locator('output[data-state=done]')
+        return output.textContent({ timeout: 60_000 })
+      })
+      expect(said).toBe(asked.prompt + expected.text)
     },
   )
 

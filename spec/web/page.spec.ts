@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { MockHub } from '../io/mock_hub.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium, type PageSaid } from './chromium.ts'
 import { serveFolder, type StaticServer } from './static_server.ts'
 
@@ -16,9 +17,16 @@ const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, im
 
 /** What a page may not do, and when its first token came. */
 interface Watch {
-  shifts: number[]
+  shifts: string[]
   violations: string[]
   firstToken: number | null
+}
+
+/** What a browser says of something that moved. */
+interface Shift extends PerformanceEntry {
+  readonly value: number
+  readonly hadRecentInput: boolean
+  readonly sources: readonly { readonly node: Node | null }[]
 }
 
 /** Runs in the page, before anything of it. */
@@ -26,11 +34,11 @@ function watchInPage(): void {
   const watch: Watch = { shifts: [], violations: [], firstToken: null }
   Object.assign(globalThis, { watch })
   new PerformanceObserver((list) => {
-    for (const entry of list.getEntries() as (PerformanceEntry & {
-      value: number
-      hadRecentInput: boolean
-    })[])
-      if (!entry.hadRecentInput) watch.shifts.push(entry.value)
+    for (const { value, hadRecentInput, sources } of list.getEntries() as Shift[])
+      if (!hadRecentInput)
+        watch.shifts.push(
+          `${value}: ${sources.map(({ node }) => node?.textContent?.slice(0, 40)).join('; ')}`,
+        )
   }).observe({ type: 'layout-shift', buffered: true })
   addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
     watch.violations.push(`${violatedDirective} ${blockedURI}`),
@@ -42,12 +50,13 @@ function watchInPage(): void {
 
 const watched = (page: Page): Promise<Watch> => page.evaluate<Watch>('watch')
 
-/** Waits until a text is written and its truth is known. */
-async function written(page: Page): Promise<void> {
+/** Waits until a text is written and its truth is known, or that there is none. */
+async function written(page: Page, last = 'Kept of what the text needed'): Promise<void> {
   await page.waitForFunction(
-    () =>
+    (words) =>
       document.querySelector<HTMLButtonElement>('#save')?.disabled === false &&
-      (document.getElementById('achieved')?.textContent ?? '').includes('Kept of what the text needed'),
+      (document.getElementById('achieved')?.textContent ?? '').includes(words),
+    last,
   )
 }
 
@@ -55,6 +64,10 @@ const tokensOf = (page: Page, id = 'sparse-text'): Promise<string[]> =>
   page.locator(`#${id} .token`).allTextContents()
 const lineOf = (page: Page, id: string): Promise<string> => page.locator(`#${id}`).innerText()
 const barsOf = (page: Page): Promise<string[]> => page.locator('.bars tr').allInnerTexts()
+
+/** What holds in a while, however busy this machine is. */
+const eventually = (read: () => unknown): ReturnType<typeof expect.poll> =>
+  expect.poll(read, { timeout: 20_000 })
 
 describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 60_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-page-'))
@@ -160,31 +173,32 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
       await timeline.focus()
       await page.keyboard.press('Home')
       await page.keyboard.press('ArrowRight')
-      await expect.poll(() => timeline.getAttribute('aria-valuenow')).toBe('2')
+      await eventually(() => timeline.getAttribute('aria-valuenow')).toBe('2')
       expect(await lineOf(page, 'column-line')).toMatch(/^Token 2 of 48/)
       await page.keyboard.press('Tab')
-      await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('layers')
+      await eventually(() => page.evaluate(() => document.activeElement?.id)).toBe('layers')
       expect(await page.locator('#inspector h3').innerText()).toBe('Head 0 of layer 1')
-      await expect.poll(async () => (await barsOf(page)).length).toBe(8)
+      // The likeliest of what comes next is what was written there.
+      const [, second] = await tokensOf(page)
+      await eventually(async () => (await barsOf(page))[0].split(/\s/)[0]).toBe(second.replace(/^ /, '·'))
       const before = await barsOf(page)
       expect(await page.locator('#inspector dl').innerText()).toMatch(
         /Criterion\s+plainact, predicted[^]*Rank\s+\d+ of 56[^]*Cut-off/,
       )
       await page.keyboard.press('Enter')
-      await expect.poll(() => lineOf(page, 'inspector')).toContain('Switched off by hand.')
-      await expect.poll(() => page.locator('.bars .before').count()).toBe(8)
+      await eventually(() => lineOf(page, 'inspector')).toContain('Switched off by hand.')
+      await eventually(() => page.locator('.bars .before').count()).toBe(8)
       expect(await barsOf(page)).not.toEqual(before)
       await page.locator('#inspector').getByText('Undo').click()
-      await expect.poll(() => barsOf(page)).toEqual(before)
+      await eventually(() => barsOf(page)).toEqual(before)
       await page.locator('#layers').focus()
       for (let i = 0; i < 9; i++) await page.keyboard.press('ArrowRight')
-      await expect.poll(() => page.locator('#inspector select option').count()).toBeGreaterThan(8)
+      await eventually(() => page.locator('#inspector select option').count()).toBeGreaterThan(8)
       await page.locator('#inspector select').selectOption({ index: 1 })
-      await expect.poll(() => page.locator('#inspector h3').innerText()).toMatch(/^Neuron \d+ of layer 1$/)
+      await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Neuron \d+ of layer 1$/)
       expect(await page.locator('#inspector dl').innerText()).toMatch(/Rank\s+[\d,]+ of 7,168/)
-      await page.locator('summary').click()
       expect(await page.locator('#layer-table tbody tr').count()).toBe(8)
-      expect(await page.locator('#layer-table tbody tr').first().innerText()).toContain('0, runs whole')
+      expect(await page.locator('#layer-table tbody tr').first().textContent()).toContain('0, runs whole')
     })
   })
 
@@ -203,8 +217,8 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
       await written(page)
       expect(await tokensOf(page)).not.toEqual(before.text)
       await page.locator('#trace').setInputFiles(file)
-      await expect.poll(() => lineOf(page, 'trace-answer')).toBe('48 tokens of embedded, as they were kept.')
-      await expect.poll(() => tokensOf(page)).toEqual(before.text)
+      await eventually(() => lineOf(page, 'trace-answer')).toBe('48 tokens of embedded, as they were kept.')
+      await eventually(() => tokensOf(page)).toEqual(before.text)
       expect({
         distance: await lineOf(page, 'distance'),
         words: await lineOf(page, 'achieved'),
@@ -213,9 +227,9 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
       const hostile = join(folder, 'hostile.trace.safetensors')
       writeFileSync(hostile, readFileSync(file).subarray(0, 5000))
       await page.locator('#trace').setInputFiles(hostile)
-      await expect
-        .poll(() => lineOf(page, 'trace-answer'))
-        .toMatch(/^hostile\.trace\.safetensors[^\n]*expected[^\n]*\[[A-Z_]+\]$/)
+      await eventually(() => lineOf(page, 'trace-answer')).toMatch(
+        /^hostile\.trace\.safetensors[^\n]*expected[^\n]*\[[A-Z_]+\]$/,
+      )
       expect(await tokensOf(page)).toEqual(before.text)
     })
   })
@@ -223,13 +237,13 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
   test('a folder is opened as a model, a broken one is refused and the other stays', async () => {
     await inPage(isolated.url, async (page) => {
       await page.locator('#folder').setInputFiles(path('fixtures/tiny-opt'))
-      await expect.poll(() => lineOf(page, 'model-line'), { timeout: 20_000 }).toMatch(/^tiny-opt: 8 layers/)
+      await eventually(() => lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
       await written(page)
       expect((await tokensOf(page)).length).toBe(48)
       await page.locator('#folder').setInputFiles(path('fixtures/hostile'))
-      await expect
-        .poll(() => lineOf(page, 'problem'))
-        .toMatch(/expected config\.json in it, got no such file \[MODEL_CONFIG\]$/)
+      await eventually(() => lineOf(page, 'problem')).toMatch(
+        /expected config\.json in it, got no such file \[MODEL_CONFIG\]$/,
+      )
       expect(await lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
       // Dropped, as a file system gives it.
       await page.evaluate(() => {
@@ -239,7 +253,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
           new DragEvent('dragover', { dataTransfer: transfer, bubbles: true, cancelable: true }),
         )
       })
-      await expect.poll(() => page.locator('#drop').isVisible()).toBe(true)
+      await eventually(() => page.locator('#drop').isVisible()).toBe(true)
       await page.evaluate(() => {
         const transfer = new DataTransfer()
         transfer.items.add(new File(['{}'], 'config.json'))
@@ -247,27 +261,74 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
           new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }),
         )
       })
-      await expect
-        .poll(() => lineOf(page, 'problem'))
-        .toMatch(/expected model\.safetensors[^]*\[MODEL_WEIGHTS\]$/)
+      await eventually(() => lineOf(page, 'problem')).toMatch(
+        /expected model\.safetensors[^]*\[MODEL_WEIGHTS\]$/,
+      )
       expect(await page.locator('#drop').isVisible()).toBe(false)
     })
+  })
+
+  test('a model of the hub is looked up, then downloaded and opened', async () => {
+    const hub = await MockHub.start()
+    for (const name of [
+      'config.json',
+      'model.safetensors',
+      'predictor.safetensors',
+      'vocab.json',
+      'merges.txt',
+    ])
+      hub.files.set(name, readFileSync(path(`fixtures/tiny-opt/${name}`)))
+    try {
+      await inPage(isolated.url, async (page) => {
+        await page.context().route('https://huggingface.co/**', async (route) => {
+          const { pathname, search } = new URL(route.request().url())
+          const answer = await fetch(`${hub.endpoint}${pathname}${search}`)
+          const headers = {
+            'content-type': answer.headers.get('content-type') ?? '',
+            'access-control-allow-origin': '*',
+            'cross-origin-resource-policy': 'cross-origin',
+          }
+          await route.fulfill({
+            status: answer.status,
+            headers,
+            body: Buffer.from(await answer.arrayBuffer()),
+          })
+        })
+        await page.locator('#hub-id').fill(hub.id)
+        await page.locator('#hub').getByText('Look up').click()
+        await eventually(() => lineOf(page, 'hub-answer')).toBe(
+          'someone/tiny at aaaaaaaa: 7 million parameters. To download: 16 MB. In memory: 30 MB as f32, and the download beside it.',
+        )
+        expect(hub.served).toEqual(['config.json'])
+        await page.locator('#storage').selectOption('int8')
+        await eventually(() => lineOf(page, 'hub-answer')).toContain('7 MB as int8')
+        await page.locator('#hub-open').click()
+        await eventually(() => lineOf(page, 'model-line')).toMatch(/^someone\/tiny: 8 layers[^]*int8 weights/)
+        await written(page, 'layer 0 runs whole.')
+        expect((await tokensOf(page)).length).toBe(48)
+        await page.locator('#hub-id').fill('not a name')
+        await page.locator('#hub').getByText('Look up').click()
+        await eventually(() => lineOf(page, 'hub-answer')).toMatch(
+          /^model: expected a name such as [^\n]*\[HUB_ID\]$/,
+        )
+      })
+    } finally {
+      await hub.stop()
+    }
   })
 
   test('the laws run in the page, with the seed that is shown', async () => {
     await inPage(plain.url, async (page) => {
       await page.locator('#seed').fill('7')
       await page.locator('#verify').getByText('Verify', { exact: true }).click()
-      await expect
-        .poll(() => page.locator('#verify-table .held').count(), { timeout: 30_000 })
-        .toBeGreaterThan(2)
+      await eventually(() => page.locator('#verify-table .held').count()).toBeGreaterThan(2)
       await page.locator('#verify-stop').click()
-      await expect
-        .poll(() => lineOf(page, 'verify-answer'))
-        .toMatch(/^Seed 7: \d+ laws hold, 0 broken\. Stopped\.$/)
+      await eventually(() => lineOf(page, 'verify-answer')).toMatch(
+        /^Seed 7: \d+ laws hold, 0 broken\. Stopped\.$/,
+      )
       await page.locator('#seed').fill('seven')
       await page.locator('#verify').getByText('Verify', { exact: true }).click()
-      await expect.poll(() => lineOf(page, 'verify-answer')).toMatch(/^seed: expected [^\n]*\[SEED\]$/)
+      await eventually(() => lineOf(page, 'verify-answer')).toMatch(/^seed: expected [^\n]*\[SEED\]$/)
     })
   })
 

@@ -121,6 +121,18 @@ test('KL is that of the distributions after the sparse text; 0 where nothing is 
   for (const { kl } of (await tell({ planner: 'dense' })).steps) expect(kl).toBe(0)
 })
 
+test('weights in int8 are written with, and have no truth', async () => {
+  const small = await ShadowOpt.fromPretrained('embedded', { storage: 'int8' })
+  const events = study(small, prompt, { maxTokens: 3 })
+  for (;;) {
+    const { done, value } = await events.next()
+    if (!done) continue
+    expect(value.truth).toBeNull()
+    break
+  }
+  await small.dispose()
+})
+
 test('given up or left early, it leaves nothing behind', async () => {
   await opt.mask(prompt, half) // the predictor is read once and stays
   const before = opt.model.backend.liveBuffers

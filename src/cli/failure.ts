@@ -5,16 +5,17 @@
  *   1  ran, but a check failed
  *   2  usage: a wrong flag, value or library argument
  *   3  an input file was refused
- *   4  a backend or a feature is missing
+ *   4  a backend, a feature or a permission of the runtime is missing
  *   5  network or cache
  *   70 a bug of ours
  *   130 interrupted
  */
 import { CommanderError } from 'commander'
+import { missingPermission } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 
 /** The exit codes that are not an error's own. */
-export const exitCodes = { done: 0, checkFailed: 1, usage: 2, bug: 70, interrupted: 130 } as const
+export const exitCodes = { done: 0, checkFailed: 1, usage: 2, missing: 4, bug: 70, interrupted: 130 } as const
 
 /** How a command ends that did not do what it was asked. */
 export interface Failure {
@@ -29,6 +30,11 @@ export function describeFailure(error: unknown, interrupted: boolean): Failure {
   if (error instanceof CommanderError) return describeCommander(error)
   if (interrupted || isAbort(error))
     return { line: line('interrupted', 'INTERRUPTED'), exitCode: exitCodes.interrupted }
+  const wanted = missingPermission(error)
+  if (wanted !== null) {
+    const message = `permissions: expected those that the command needs, got fewer: ${wanted}`
+    return { line: line(message, 'PERMISSION'), exitCode: exitCodes.missing }
+  }
   const message = error instanceof Error ? error.message : String(error)
   return {
     line: line(`internal error: ${message}; --debug shows where`, 'BUG'),

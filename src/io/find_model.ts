@@ -1,11 +1,14 @@
 /**
  * What people call a model by: `embedded`, a folder or a file, or a name on the hub; made a path.
  */
+import { mountFolder, runtime } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { embeddedFolder } from './embedded.ts'
 import { isThere } from './files.ts'
 import { openHubModel, type HubOptions, type HubOrigin } from './hub.ts'
+import { downloadModel, lookUpModel } from './hub/in_memory.ts'
 import { isModelId } from './hub/names.ts'
+import { readHubSettings } from './hub/settings.ts'
 
 /** The name of the small trained model that comes with this package. */
 export const embeddedName = 'embedded'
@@ -25,6 +28,7 @@ export interface FoundModel {
 export async function findModel(pathOrName: string, options: HubOptions = {}): Promise<FoundModel> {
   const isEmbedded = pathOrName === embeddedName
   if (!isEmbedded && isModelId(pathOrName) && !(await isThere(pathOrName))) {
+    if (runtime.name === 'browser') return inMemory(pathOrName, options)
     const { folder, origin } = await openHubModel(pathOrName, options)
     return { path: folder, origin }
   }
@@ -34,4 +38,13 @@ export async function findModel(pathOrName: string, options: HubOptions = {}): P
       `revision: expected the name of a model on the hub beside it, got ${pathOrName}`,
     )
   return { path: isEmbedded ? await embeddedFolder() : pathOrName, origin: null }
+}
+
+/** A model of the hub as a mounted folder: a page has no cache. */
+async function inMemory(id: string, options: HubOptions): Promise<FoundModel> {
+  const settings = await readHubSettings()
+  const listing = await lookUpModel(id, settings, options)
+  const { origin } = listing
+  const path = mountFolder(`${id}@${origin.commit}`, await downloadModel(listing, settings, options))
+  return { path, origin }
 }

@@ -32,7 +32,7 @@ import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts
 import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
-export type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
+export { readIntegers, type RawTensorSource, type TensorInfo } from '../tensor/tensor_source.ts'
 export {
   encodeSafetensors,
   streamSafetensors,

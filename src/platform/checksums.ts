@@ -3,10 +3,20 @@
  */
 import { builtin, hostProcess, type ModuleTypes } from './builtin.ts'
 import { openRange } from './files.ts'
+import { PlatformError } from './platform_error.ts'
 
 /** SHA-256 as 64 hexadecimal digits. */
-export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', bytes)
+export function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return hexDigest('SHA-256', bytes)
+}
+
+/**
+ * A checksum of bytes that are in memory, in hexadecimal digits.
+ * @throws PlatformError in a page that came neither by HTTPS nor from this machine: browsers do not lend checksums to those
+ */
+export async function hexDigest(algorithm: 'SHA-1' | 'SHA-256', bytes: BufferSource): Promise<string> {
+  if (globalThis.crypto?.subtle === undefined) throw new PlatformError('checksums', 'a page by HTTPS')
+  const digest = await crypto.subtle.digest(algorithm, bytes)
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 

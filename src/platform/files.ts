@@ -93,6 +93,8 @@ function openBlob(blob: Blob): RangedFile {
 export async function fileKind(location: Location): Promise<FileKind> {
   const mounted = mountedKind(location)
   if (mounted) return mounted
+  // A page has no disk for anything to stand on.
+  if (hostProcess === null) return 'missing'
   try {
     const found = await builtin('node:fs').promises.stat(location)
     return found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other'

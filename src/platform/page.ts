@@ -1,5 +1,5 @@
 /**
- * The page, where the program runs in one: its document, what its user prefers, and files to and from their disk.
+ * The page, where the program runs in one: its document, whether it is light or dark, and files for its user's disk.
  */
 import { PlatformError } from './platform_error.ts'
 
@@ -9,20 +9,9 @@ export function pageDocument(): Document {
   throw new PlatformError('document', 'a page')
 }
 
-/** What a user may prefer, as a media query. */
-const queries = {
-  dark: '(prefers-color-scheme: dark)',
-  stillness: '(prefers-reduced-motion: reduce)',
-} as const
-
-/** Whether the user of the page prefers something. */
-export function prefers(what: keyof typeof queries): boolean {
-  return matchMedia(queries[what]).matches
-}
-
-/** Calls `handler` when a preference changes. */
-export function onPreference(what: keyof typeof queries, handler: () => void): void {
-  matchMedia(queries[what]).addEventListener('change', handler)
+/** Calls `handler` when the user of the page changes between light and dark. */
+export function onSchemeChange(handler: () => void): void {
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', handler)
 }
 
 /** Hands a file to the user of the page, to be kept where they like. */

@@ -7,8 +7,10 @@
 export class PlatformError extends Error {
   readonly feature: string
 
-  constructor(feature: string, has: 'Node or Deno' | 'a page' = 'Node or Deno') {
-    super(`${feature}: expected ${has}, got ${has === 'a page' ? 'none' : 'a browser'}`)
+  constructor(feature: string, has: 'Node or Deno' | 'a page' | 'a page by HTTPS' = 'Node or Deno') {
+    super(
+      `${feature}: expected ${has}, got ${has === 'Node or Deno' ? 'a browser' : has === 'a page' ? 'none' : 'another'}`,
+    )
     this.name = 'PlatformError'
     this.feature = feature
   }

@@ -7,6 +7,7 @@ import { isIsolated, offerFile, pageDocument } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { App } from './app.ts'
 import { chosenFiles, droppedFiles } from './dropped.ts'
+import type { HubCard } from './engine/cards.ts'
 import type { ModelSource } from './engine/remote_opt.ts'
 import { lineOf, type Session } from './session.ts'
 import { encodeTrace, parseTrace } from './trace/trace_file.ts'
@@ -33,6 +34,7 @@ export function startPanel(session: Session, app: App): void {
     folder.value = ''
     if (files.length > 0) void open(chosenFiles(files), name)
   })
+  wireHub(session, storage, open)
   wireDrops((files, name) => void take(files, name, open, app))
   wireTraces(app)
   byId('threads-line').textContent = threadsLine
@@ -53,7 +55,7 @@ async function openModel(
     line.textContent = `${stage === 'load' ? 'Loading' : 'Downloading'} ${name} …`
   }
   app.tell('')
-  bar.hidden = false
+  bar.classList.remove('idle')
   try {
     await session.open(source, name, storage, onProgress)
     line.textContent = modelLine(session)
@@ -63,7 +65,7 @@ async function openModel(
     app.tell(lineOf(error))
     line.textContent = session.opt ? modelLine(session) : 'No model is open.'
   } finally {
-    bar.hidden = true
+    bar.classList.add('idle')
   }
 }
 
@@ -89,6 +91,55 @@ async function take(
   const [only] = files.values()
   if (files.size === 1 && only.name.endsWith('.trace.safetensors')) return openTrace(only, app)
   if (files.size > 0) await open(files, name)
+}
+
+/** Looks a model up and says what it would take; only then it can be downloaded. */
+function wireHub(
+  session: Session,
+  storage: HTMLSelectElement,
+  open: (source: ModelSource, name: string) => Promise<void>,
+): void {
+  const answer = byId('hub-answer')
+  const button = byId<HTMLButtonElement>('hub-open')
+  let found: HubCard | null = null
+  const show = (): void => {
+    button.disabled = found === null
+    if (found) answer.textContent = hubWords(found, storage.value as Storage)
+  }
+  const ask = async (id: string): Promise<void> => {
+    found = null
+    show()
+    answer.textContent = 'Asking the hub …'
+    try {
+      found = await session.lookUp(id)
+      show()
+    } catch (error) {
+      answer.textContent = lineOf(error)
+    }
+  }
+  storage.addEventListener('change', show)
+  byId('hub').addEventListener('submit', (event) => {
+    event.preventDefault()
+    void ask(byId<HTMLInputElement>('hub-id').value.trim())
+  })
+  button.addEventListener('click', () => {
+    if (!found) return
+    const { repository } = found.origin
+    void open(repository, repository)
+  })
+}
+
+/** What a browser gives a page, about. */
+const ROOM = 4 * 2 ** 30
+
+function hubWords({ origin, bytes, parameters, memory }: HubCard, storage: Storage): string {
+  const millions = (count: number): string => Math.round(count / 1e6).toLocaleString('en')
+  const warning = memory[storage] + bytes > ROOM ? ' That may be more than a browser gives a page.' : ''
+  return (
+    `${origin.repository} at ${origin.commit.slice(0, 8)}: ${millions(parameters)} million parameters. ` +
+    `To download: ${millions(bytes)} MB. In memory: ${millions(memory[storage])} MB as ${storage}, ` +
+    `and the download beside it.${warning}`
+  )
 }
 
 function wireDrops(onFiles: (files: ReadonlyMap<string, File>, name: string) => void): void {

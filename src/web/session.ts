@@ -5,6 +5,7 @@
 import type { OpenProgress } from '../options.ts'
 import { isIsolated } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
+import type { HubCard } from './engine/cards.ts'
 import { RemoteOpt, type ModelSource } from './engine/remote_opt.ts'
 import { startEngine } from './engine/start_engine.ts'
 import type { CallLine } from './engine/seam.ts'
@@ -63,6 +64,11 @@ export class Session {
     const last = this.#opt
     this.#opt = typeof source === 'string' ? opt : opt.called(name)
     await last?.dispose()
+  }
+
+  /** What opening a model of the hub would take. @throws as `lookUpModel` */
+  async lookUp(id: string): Promise<HubCard> {
+    return (await this.line.call('lookUp', [id])) as HubCard
   }
 
   /** Ends the text that is being written. */

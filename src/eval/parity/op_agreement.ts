@@ -150,8 +150,8 @@ export function shareOfAllowed({ error, tolerance }: Difference): number {
   return Number.isNaN(tolerance) || tolerance === Infinity ? 0 : error / tolerance
 }
 
-/** How far each number of each output may be off; an output that is not listed owes its bits. */
-function allowancesOf(
+/** How far each number of each output of a call may be off; an output that is not listed owes its bits. */
+export function allowancesOf(
   name: OpName,
   values: Values,
   expected: Readonly<Record<string, Numbers>>,

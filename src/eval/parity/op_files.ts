@@ -68,7 +68,7 @@ export function opFile(op: OpName, options: SuiteOptions): OpFileContent {
 }
 
 /** The numbers with every NaN the quiet one without a sign: which one arithmetic gives, engines choose. */
-function withOneNaN(numbers: Numbers): Numbers {
+export function withOneNaN(numbers: Numbers): Numbers {
   if (!(numbers instanceof Float32Array)) return numbers
   const patterns = new Uint32Array(numbers.slice().buffer)
   numbers.forEach((value, i) => {

@@ -65,6 +65,21 @@ export function* casesOf(op: OpName, { seed, small = false }: SuiteOptions): Gen
   }
 }
 
+/** A call without its numbers. */
+export interface OpCall {
+  /** Its place among the cases of the op. */
+  readonly index: number
+  readonly sizes: Sizes
+  readonly variant: Variant
+}
+
+/** The calls of the sizes of OPT-125m, for who fills them with numbers of its own. */
+export function usualCallsOf(op: OpName): OpCall[] {
+  const row = opRow(op)
+  const first = smallPlans(row).length
+  return usualPlans(row).map(({ sizes, variant }, i) => ({ index: first + i, sizes, variant }))
+}
+
 function smallPlans(row: Op): CasePlan[] {
   const variants = variantsOf(row)
   const letters = lettersOf(row)

@@ -5,6 +5,7 @@
  * facts about a model (its commit, its hashes) come from the hub itself, only the bytes may come from elsewhere; an
  * answer that is read into memory has a limit; a connection that says nothing for a while counts as dropped.
  */
+import { runtime } from '../../platform/platform.ts'
 import type { HubError } from '../../tensor/errors.ts'
 import { TEXT_LIMIT } from '../files.ts'
 import { hubRefusal, quote } from '../refusal.ts'
@@ -25,12 +26,16 @@ export interface HubRequest {
 export interface HubReply {
   readonly status: number
   readonly headers: Headers
+  /** Where it came from, where that is known. */
+  readonly url: string
   /** What the hub said, on the way, the content is named by; null if it did not. */
   readonly linkedEtag: string | null
   /** The body in pieces. @throws PassingFailure if the connection drops; the signal's reason */
   pieces(): AsyncGenerator<Uint8Array, void, void>
   close(): void
 }
+
+const inPage = runtime.name === 'browser'
 
 const MOST_REDIRECTS = 5
 const redirects = new Set([301, 302, 303, 307, 308])
@@ -73,6 +78,8 @@ export class HubClient {
       if (request.hubOnly && !atHub)
         throw hubRefusal('HUB_REDIRECT', subject, `an answer of ${this.settings.endpoint.host}`, url.host)
       const reply = await this.#send(url, atHub, request)
+      if (request.hubOnly && reply.url !== '' && !this.#isHub(new URL(reply.url)))
+        throw hubRefusal('HUB_REDIRECT', subject, `an answer of ${this.settings.endpoint.host}`, reply.url)
       if (atHub) linkedEtag = reply.headers.get('x-linked-etag') ?? linkedEtag
       if (reply.status === 200 || reply.status === 206) return { ...reply, linkedEtag }
       reply.close()
@@ -139,12 +146,12 @@ export class HubClient {
     }
     const response = await guarded(() =>
       fetch(url, {
-        redirect: 'manual',
+        // A page is not shown where it is sent. It has no token to lose, and what comes is held to its hash.
+        redirect: inPage ? 'follow' : 'manual',
         signal: stop,
         headers: {
-          // Compressed, a part of a file would be part of something else.
-          'accept-encoding': 'identity',
-          'user-agent': 'shadowllm',
+          // Compressed, a part of a file would be part of something else. A browser sees to that, and names itself.
+          ...(!inPage && { 'accept-encoding': 'identity', 'user-agent': 'shadowllm' }),
           ...request.headers,
           ...(atHub && token !== null && { authorization: `Bearer ${token}` }),
         },
@@ -163,7 +170,14 @@ export class HubClient {
         close()
       }
     }
-    return { status: response.status, headers: response.headers, linkedEtag: null, pieces, close }
+    return {
+      status: response.status,
+      headers: response.headers,
+      url: response.url,
+      linkedEtag: null,
+      pieces,
+      close,
+    }
   }
 
   #isHub({ href }: URL): boolean {

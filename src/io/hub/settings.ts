@@ -2,7 +2,7 @@
  * What the surroundings say about the hub, in the variables that Python's huggingface_hub reads: where it is, where its
  * files are kept, who is asking, and whether it may be asked at all.
  */
-import { cacheFolder, environment, homeFolder, joinPath } from '../../platform/platform.ts'
+import { cacheFolder, environment, homeFolder, joinPath, runtime } from '../../platform/platform.ts'
 import { fileKind } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { readWhole } from '../files.ts'
@@ -34,6 +34,7 @@ const LONGEST_TOKEN = 4096
  * @throws UsageError HUB_ENDPOINT, HUB_TOKEN; InputError FILE_* for a file of a token that cannot be read
  */
 export async function readHubSettings(): Promise<HubSettings> {
+  if (runtime.name === 'browser') return pageSettings
   const home = folderFrom('HF_HOME') ?? joinPath(cacheFolder(), 'huggingface')
   const offline = isTrue('HF_HUB_OFFLINE')
   return {
@@ -44,6 +45,16 @@ export async function readHubSettings(): Promise<HubSettings> {
     wait,
     stallAfter: 60_000,
   }
+}
+
+/** Those of a page, which has no surroundings: it asks the usual hub as nobody, and keeps nothing. */
+const pageSettings: HubSettings = {
+  endpoint: new URL(usualEndpoint),
+  cache: '',
+  token: null,
+  offline: false,
+  wait,
+  stallAfter: 60_000,
 }
 
 /** A variable that is set to nothing is not set. */

@@ -18,6 +18,17 @@ export interface ModelCard {
   readonly hasTokenizer: boolean
 }
 
+/** A model of the hub that could be opened, and what that would take. */
+export interface HubCard {
+  readonly origin: HubOrigin
+  /** Bytes to download. */
+  readonly bytes: number
+  /** Numbers it is made of. */
+  readonly parameters: number
+  /** Bytes of its weights by what they are stored as; while they are read, those of the download come on top. */
+  readonly memory: Readonly<Record<Storage, number>>
+}
+
 /** How likely a token is after some others, under each of several masks. */
 export interface NextToken {
   readonly id: number

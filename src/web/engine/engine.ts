@@ -4,17 +4,22 @@
  * Models are named by numbers, which are given out once and never again. Arguments come from another thread and are
  * judged: options by the library's own door, all else here.
  */
+import { architectureOf, countParameters } from '../../eval/cost/architectures.ts'
+import { lookUpModel } from '../../io/hub/in_memory.ts'
+import { readHubSettings } from '../../io/hub/settings.ts'
+import { parseJson, toPlain } from '../../io/json.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
+import { parseOptConfig } from '../../model/opt/config.ts'
 import type { BatchInput, GenerateOptions, MaskOptions, OpenOptions } from '../../options.ts'
 import type { PlanOptions } from '../../planner_options.ts'
 import { argmax } from '../../model/opt/sampling.ts'
 import { mountFolder, unmountFolder } from '../../platform/platform.ts'
 import { ShadowOpt } from '../../shadow_opt.ts'
-import { describeValue, isObject } from '../../tensor/arguments.ts'
+import { describeValue, expectKind, isObject, kinds } from '../../tensor/arguments.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
-import type { ModelCard, NextToken } from './cards.ts'
+import type { HubCard, ModelCard, NextToken } from './cards.ts'
 import { study } from './study.ts'
 import type { StudyOptions } from './study_types.ts'
 import type { CallTable } from './seam.ts'
@@ -71,6 +76,7 @@ export function createEngine(): CallTable {
     study: ({ signal }, handle, prompt, options) =>
       study(modelOf(handle), prompt as string, { ...readOptions<StudyOptions>(options), signal }),
     next: async (_, handle, ids, masks) => nextTokens(modelOf(handle), ids, masks),
+    lookUp: ({ signal }, id) => lookUp(id, signal),
     // The laws, and what draws their cases, come when they are asked for.
     async *verify({ signal }, options) {
       const { verify } = await import('../../verify/index.ts')
@@ -83,6 +89,16 @@ export function createEngine(): CallTable {
       if (held?.folder) unmountFolder(held.folder)
     },
   }
+}
+
+/** What opening a model of the hub would take. @throws as `lookUpModel` and `parseOptConfig` */
+async function lookUp(id: unknown, signal: AbortSignal): Promise<HubCard> {
+  expectKind(id, kinds.text, 'model', 'HUB_ID')
+  const { origin, bytes, config } = await lookUpModel(id as string, await readHubSettings(), { signal })
+  const parsed = parseOptConfig(toPlain(parseJson(config, 'config.json')))
+  const parameters = countParameters(architectureOf(origin.repository, parsed))
+  const memory = { f32: 4 * parameters, bf16: 2 * parameters, f16: 2 * parameters, int8: parameters }
+  return { origin, bytes, parameters, memory }
 }
 
 /** Options as an object; the library judges what is in it. @throws UsageError OPTIONS */

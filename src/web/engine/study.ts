@@ -82,7 +82,8 @@ export async function* study(
     }
     await pause(signal)
     return {
-      truth: truthOf(opt, ids, writers.written, options),
+      // Weights in int8 have no gradients.
+      truth: model.weights.storage === 'int8' ? null : truthOf(opt, ids, writers.written, options),
       tokensPerSecond: writers.tokensPerSecond,
     }
   } finally {

@@ -69,7 +69,7 @@ export type StudyEvent = StudyStart | StudyStep
 
 /** After the last token. */
 export interface StudyEnd {
-  /** The criterion's scores of what was written: the dense text, or the sparse one alone. Null if it is empty. */
+  /** The criterion's scores of what was written: the dense text, or the sparse one alone. Null if it is empty, or weights are int8. */
   readonly truth: UnitScores | null
   readonly tokensPerSecond: Speeds
 }

@@ -25,7 +25,7 @@ export function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
   })
   const caption =
     tokens[0].shares.length > 1
-      ? 'What comes next: grey as computed, blue with your switches'
+      ? 'Next: grey as it was, blue as switched'
       : 'What comes next, by how likely it is'
   return make('table', { class: 'bars' }, make('caption', { text: caption }), make('tbody', {}, ...rows))
 }

@@ -86,7 +86,8 @@ export class Inspector {
   }
 
   #fillPick({ choices, choice }: InspectorState): void {
-    this.#pick.hidden = choices.length === 0
+    // Its place stays, so that nothing moves.
+    this.#pick.classList.toggle('idle', choices.length === 0)
     this.#pick.replaceChildren(...choices.map(([value, text]) => make('option', { value, text })))
     this.#pick.value = choice
   }

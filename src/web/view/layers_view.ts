@@ -29,7 +29,11 @@ export class LayersView {
 
   /** @param toggle what Enter does with the chosen cell */
   constructor(canvas: HTMLCanvasElement, choose: (cell: Cell) => void, toggle: () => void) {
-    this.#choose = choose
+    this.#choose = (cell) => {
+      // Keys may come faster than frames.
+      this.#state = { ...this.#state, cell }
+      choose(cell)
+    }
     this.#toggle = toggle
     this.#stage = new Stage(canvas, (drawing) => this.#draw(drawing))
     canvas.addEventListener('pointerdown', (event) => this.#point(event))

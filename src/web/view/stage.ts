@@ -1,7 +1,7 @@
 /**
  * A canvas as sharp as the screen, in the colours of the page, drawn again when its size or the colours change.
  */
-import { onPreference, prefers } from '../../platform/platform.ts'
+import { onSchemeChange } from '../../platform/platform.ts'
 import { perFrame } from './dom.ts'
 
 const colourNames = [
@@ -38,7 +38,7 @@ export class Stage {
     this.canvas = canvas
     this.refresh = perFrame(() => this.#draw(draw))
     new ResizeObserver(this.refresh).observe(canvas)
-    onPreference('dark', () => {
+    onSchemeChange(() => {
       this.#colours = null
       this.refresh()
     })
@@ -74,9 +74,4 @@ function readColours(canvas: HTMLCanvasElement): Palette {
   return Object.fromEntries(
     colourNames.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]),
   ) as Record<keyof Palette, string>
-}
-
-/** Whether movement is unwelcome. */
-export function isStill(): boolean {
-  return prefers('stillness')
 }

@@ -11,7 +11,6 @@ import { Stage, type Drawing } from './stage.ts'
 export interface TimelineState {
   readonly trace: Trace | null
   readonly masks: Masks | null
-  /** Whether the oracle is shown beside the planner. */
   readonly column: number
   readonly cell: Cell | null
 }
@@ -34,7 +33,11 @@ export class Timeline {
   #state: TimelineState = { trace: null, masks: null, column: 0, cell: null }
 
   constructor(canvas: HTMLCanvasElement, choose: Choose) {
-    this.#choose = choose
+    this.#choose = (column, cell) => {
+      // Keys may come faster than frames.
+      this.#state = { ...this.#state, column, cell }
+      choose(column, cell)
+    }
     this.#stage = new Stage(canvas, (drawing) => this.#draw(drawing))
     canvas.addEventListener('pointerdown', (event) => {
       canvas.setPointerCapture(event.pointerId)

@@ -1,0 +1,10 @@
+/**
+ * `npm run build:cuda-certify`: writes fixtures/cuda/certify.safetensors.gz, what cuda/certify.sh tries the kernels of the
+ * committed module on.
+ */
+import { relative } from 'node:path'
+import { bundlePath, writeBundle } from './cuda/certify/bundle.ts'
+import { root } from './sources.ts'
+
+const { bytes, packed } = await writeBundle()
+process.stdout.write(`${relative(root, bundlePath)}: ${bytes} bytes, ${packed} compressed\n`)

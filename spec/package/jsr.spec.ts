@@ -1,0 +1,90 @@
+/**
+ * JSR gets the same package as npm: the same doors, version and dependencies, as sources that it accepts.
+ */
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { findDeno } from '../../scripts/deno.ts'
+import { root } from '../harness/syntax.ts'
+
+/** What is read of package.json. A door is a file, or one per condition. */
+interface Package {
+  readonly version: string
+  readonly license: string
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>
+  readonly dependencies: Readonly<Record<string, string>>
+}
+
+/** What is read of jsr.json. */
+interface JsrPackage {
+  readonly version: string
+  readonly license: string
+  readonly exports: Readonly<Record<string, string>>
+  readonly imports: Readonly<Record<string, string>>
+}
+
+const read = (name: string): unknown => JSON.parse(readFileSync(join(root, name), 'utf8'))
+const npm = read('package.json') as Package
+const jsr = read('jsr.json') as JsrPackage
+
+/** What is wrong with the one beside the other. */
+function differences(ours: JsrPackage, theirs: Package): string[] {
+  const doors = Object.entries(theirs.exports).flatMap(([name, to]) =>
+    // A door without a condition for sources is no module.
+    typeof to === 'string' ? [] : [[name, to['@shadowllm/source']] as const],
+  )
+  // Types alone are no import.
+  const packages = Object.entries(theirs.dependencies)
+    .filter(([name]) => !name.startsWith('@types/'))
+    .map(([name, version]) => [name, `npm:${name}@${version}`] as readonly [string, string])
+  const compare = (
+    what: string,
+    got: Readonly<Record<string, string>>,
+    expected: readonly (readonly [string, string])[],
+  ): string[] =>
+    [...new Set([...Object.keys(got), ...expected.map(([name]) => name)])]
+      .filter((name) => got[name] !== Object.fromEntries(expected)[name])
+      .map((name) => `${what} ${name}`)
+  return [
+    ...(['version', 'license'] as const).filter((name) => ours[name] !== theirs[name]),
+    ...compare('export', ours.exports, doors),
+    ...compare('import', ours.imports, packages),
+  ]
+}
+
+describe('jsr.json says what package.json says', () => {
+  test('as it is', () => {
+    expect(Object.keys(jsr.exports)).toContain('.')
+    expect(differences(jsr, npm)).toEqual([])
+  })
+
+  test.each<[string, Partial<JsrPackage>]>([
+    ['version', { version: '0.0.0' }],
+    ['export ./masks', { exports: { ...jsr.exports, './masks': './src/masks/mask.ts' } }],
+    ['export ./none', { exports: { ...jsr.exports, './none': './src/none.ts' } }],
+    ['import koffi', { imports: { ...jsr.imports, koffi: 'npm:koffi@1' } }],
+  ])('broken by another %s', (name, change) => {
+    expect(differences({ ...jsr, ...change }, npm)).toEqual([name])
+  })
+
+  test('broken by a door that is left out', () => {
+    const { '.': _, ...others } = jsr.exports
+    expect(differences({ ...jsr, exports: others }, npm)).toEqual(['export .'])
+  })
+})
+
+const deno = findDeno()
+const why = 'missing' in deno ? ` (skipped: ${deno.missing})` : ''
+test.skipIf('missing' in deno)(`JSR would take it: every type is plain to see${why}`, async () => {
+  const program = 'program' in deno ? deno.program : ''
+  const args = ['publish', '--config', 'jsr.json', '--dry-run', '--allow-dirty', '--no-check']
+  const { stderr } = await promisify(execFile)(program, args, {
+    cwd: root,
+    env: { ...process.env, NO_COLOR: '1' },
+    maxBuffer: 2 ** 24,
+  })
+  expect(stderr).toContain('Success Dry run complete')
+  expect(stderr).not.toMatch(/^(warning|error)\[/m)
+})

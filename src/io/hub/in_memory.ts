@@ -1,0 +1,146 @@
+/**
+ * A model of the hub in memory, for where there is no disk to keep it on: what it would take is known before anything large
+ * is downloaded, and no file is handed on whose hash is not that of the hub's list.
+ *
+ * Nothing is resumed and nothing is kept here; a browser keeps what it likes.
+ */
+import { hexDigest } from '../../platform/platform.ts'
+import { hubRefusal, refusal } from '../refusal.ts'
+import type { HubOptions, HubOrigin } from '../hub.ts'
+import type { RemoteFile } from './cache.ts'
+import { listFiles, resolveCommit } from './listing.ts'
+import { checkModelId, checkRevision, usualRevision } from './names.ts'
+import { HubClient } from './requests.ts'
+import { selectFiles } from './selection.ts'
+import type { HubSettings } from './settings.ts'
+
+/** What an array holds at most, and a hash is taken over: some bytes less than 2 GiB. */
+const LARGEST = 2 ** 31 - 2 ** 16
+
+/** A model that could be downloaded. */
+export interface HubListing {
+  readonly origin: HubOrigin
+  /** What is needed of it: the configuration, a tokenizer, weights. */
+  readonly files: readonly RemoteFile[]
+  /** Bytes of all files. */
+  readonly bytes: number
+  /** The content of `config.json`. */
+  readonly config: Uint8Array
+}
+
+/**
+ * Looks a model up; only its small files are downloaded, as far as the choice of the others needs them.
+ * @throws UsageError HUB_ID, HUB_REVISION; InputError MODEL_CONFIG, MODEL_WEIGHTS, SHARD_*; HubError; the signal's reason
+ */
+export async function lookUpModel(
+  id: string,
+  settings: HubSettings,
+  { revision: asked, signal }: HubOptions = {},
+): Promise<HubListing> {
+  const repository = checkModelId(id)
+  const revision = checkRevision(asked ?? usualRevision)
+  const client = new HubClient(settings)
+  const commit = await resolveCommit(client, repository, revision, signal)
+  const all = await listFiles(client, repository, commit, signal)
+  const origin = { repository, revision, commit }
+  const fetched = async (name: string): Promise<Uint8Array> =>
+    new Uint8Array(
+      await (await fetchFile(client, origin, all.get(name) as RemoteFile, { signal })).arrayBuffer(),
+    )
+  const { names, missing } = await selectFiles({ has: (name) => all.has(name), read: fetched })
+  const subject = `${repository} at ${revision}`
+  if (missing === 'config.json') throw refusal('MODEL_CONFIG', subject, 'config.json in it', 'no such file')
+  if (missing !== null) throw refusal('MODEL_WEIGHTS', subject, 'all its weights', 'not all')
+  // Small, and of use to the planner that is named after it.
+  const more = all.has('predictor.safetensors') ? ['predictor.safetensors'] : []
+  const files = [...names, ...more].map((name) => all.get(name) as RemoteFile)
+  const bytes = files.reduce((sum, { size }) => sum + size, 0)
+  return { origin, files, bytes, config: await fetched('config.json') }
+}
+
+/**
+ * Downloads what was looked up: its files by name.
+ * @throws HubError HUB_SIZE for a file that is too large for memory, HUB_HASH, and as `HubClient.open`; the signal's reason
+ */
+export async function downloadModel(
+  { origin, files, bytes: totalBytes }: HubListing,
+  settings: HubSettings,
+  { signal, onProgress }: HubOptions = {},
+): Promise<Map<string, Blob>> {
+  for (const { name, size } of files)
+    if (size > LARGEST)
+      throw hubRefusal(
+        'HUB_SIZE',
+        `${origin.repository} ${name}`,
+        `at most ${LARGEST} bytes where there is no disk`,
+        `${size}`,
+      )
+  const client = new HubClient(settings)
+  const blobs = new Map<string, Blob>()
+  let before = 0
+  for (const file of files) {
+    const { name, size } = file
+    const onBytes = (done: number): void => onProgress?.({ loadedBytes: before + done, totalBytes, name })
+    blobs.set(name, await fetchFile(client, origin, file, { signal, onBytes }))
+    before += size
+  }
+  return blobs
+}
+
+interface FetchOptions {
+  readonly signal?: AbortSignal
+  readonly onBytes?: (done: number) => void
+}
+
+/** One file, after as many attempts as it takes, with the size and the hash of the list. */
+async function fetchFile(
+  client: HubClient,
+  { repository, commit }: HubOrigin,
+  file: RemoteFile,
+  options: FetchOptions,
+): Promise<Blob> {
+  const { signal } = options
+  const subject = `${repository} ${file.name}`
+  const address = client.address(...repository.split('/'), 'resolve', commit, ...file.name.split('/'))
+  const patience = client.patience(signal)
+  for (;;) {
+    try {
+      const blob = new Blob((await fetchParts(client, address, subject, file, options)) as BlobPart[])
+      await checkHash(blob, file, subject)
+      return blob
+    } catch (failure) {
+      await patience.after(failure)
+    }
+  }
+}
+
+async function fetchParts(
+  client: HubClient,
+  address: URL,
+  subject: string,
+  { size }: RemoteFile,
+  { signal, onBytes }: FetchOptions,
+): Promise<Uint8Array[]> {
+  const reply = await client.open(address, { subject, signal })
+  try {
+    const parts: Uint8Array[] = []
+    let done = 0
+    for await (const piece of reply.pieces()) {
+      done += piece.length
+      if (done > size) throw hubRefusal('HUB_SIZE', subject, `${size} bytes`, 'more')
+      parts.push(piece)
+      onBytes?.(done)
+    }
+    if (done < size) throw hubRefusal('HUB_SIZE', subject, `${size} bytes`, `${done}`)
+    return parts
+  } finally {
+    reply.close()
+  }
+}
+
+async function checkHash(blob: Blob, { hash, hashKind, size }: RemoteFile, subject: string): Promise<void> {
+  // Git puts the kind and the size before what it hashes.
+  const whole = hashKind === 'sha256' ? blob : new Blob([`blob ${size}\0`, blob])
+  const got = await hexDigest(hashKind === 'sha256' ? 'SHA-256' : 'SHA-1', await whole.arrayBuffer())
+  if (got !== hash) throw hubRefusal('HUB_HASH', subject, `content with the hash ${hash}`, got)
+}
