@@ -12,11 +12,13 @@ import { Configurations, type ConfigurationSources } from '../../src/eval/config
 import { methodHash } from '../../src/eval/lab/method.ts'
 import { askShards } from '../../src/eval/shards/ask.ts'
 import { makeDoShard } from '../../src/eval/shards/do_shard.ts'
-import { encodeAnswers, parseAnswers } from '../../src/eval/shards/questions.ts'
+import { encodeAnswers } from '../../src/eval/shards/questions.ts'
 import { agreementOf, type ShardModel } from '../../src/eval/shards/shard_model.ts'
+import { askHere, type AskedTasks, type TaskProgress, type TaskRun } from '../../src/eval/tasks/asking.ts'
+import { askElsewhere } from '../../src/eval/tasks/elsewhere.ts'
 import type { Asked } from '../../src/eval/tasks/prompts.ts'
-import { runTasks, type RunOptions, type TaskRun, type TasksReport } from '../../src/eval/tasks/run.ts'
-import { answerInRows, type Answer } from '../../src/eval/tasks/score.ts'
+import { runTasks, type RunOptions, type TasksReport } from '../../src/eval/tasks/run.ts'
+import type { Answer } from '../../src/eval/tasks/score.ts'
 import { contextOf, hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
 import type { DoShard, Shard } from '../../src/jobs/shard.ts'
 import { memoryStore } from '../../src/jobs/shard_store.ts'
@@ -101,16 +103,19 @@ function configurationsOf({ criterion, ...rest }: Omit<Case, 'tasks'>): Configur
   return new Configurations({ ...rest, criterion: criterionByName(criterion), learnt: {}, sources })
 }
 
-function run(one: Case, runner: ShardRunner | null, signal?: AbortSignal): Promise<TasksReport> {
+/** What is asked in a case. */
+function askedTasks(one: Case): AskedTasks {
   const tasks = one.tasks.map((asked, i): TaskRun => {
     const metrics = ['acc', 'acc_norm'] as const
     return { name: `${i}`, version: 1, metrics, shots: 0, original: 9, asked, leftOut: [], config: {} }
   })
-  const provenance = { model: { hash: model.hash } } as RunOptions['provenance']
   const { mode, seed } = one
-  const configurations = configurationsOf(one)
-  const options = { model: model.model, tasks, configurations, mode, seed, config: {}, provenance, runner }
-  return runTasks(options, undefined, signal)
+  return { model: model.model, tasks, configurations: configurationsOf(one), mode, seed }
+}
+
+function run(one: Case, runner: ShardRunner | null, signal?: AbortSignal): Promise<TasksReport> {
+  const provenance = { model: { hash: model.hash } } as RunOptions['provenance']
+  return runTasks({ ...askedTasks(one), config: {}, provenance, runner }, undefined, signal)
 }
 
 const inShards = (one: Case, work: DoShard = makeDoShard(model)): ShardRunner => ({
@@ -120,11 +125,22 @@ const inShards = (one: Case, work: DoShard = makeDoShard(model)): ShardRunner =>
 
 const resultOf = (report: TasksReport): string => JSON.stringify({ ...report, seconds: 0 })
 
-/** @param runnerOf may be a mutant's */
-const givesTheReportOfNone =
+async function allOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
+}
+
+/** Every answer, likelihoods and all: a report has only means of them. @param runnerOf may be a mutant's */
+const givesTheAnswersOfNone =
   (runnerOf: (one: Case) => ShardRunner) =>
-  async (one: Case): Promise<void> =>
-    expect(resultOf(await run(one, runnerOf(one)))).toBe(resultOf(await run(one, null)))
+  async (one: Case): Promise<void> => {
+    const listener = { tell: () => {} }
+    const place = { runner: runnerOf(one), hash: model.hash }
+    const elsewhere = await allOf(askElsewhere(askedTasks(one), place, listener))
+    const here = await allOf(askHere(askedTasks(one), listener))
+    expect(JSON.stringify(elsewhere)).toBe(JSON.stringify(here))
+  }
 
 const decode = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes))
 
@@ -137,54 +153,72 @@ const changed =
       return encodeAnswers(change(decode(result) as Answer[][]))
     })
 
-const withSettings = (more: Shard['settings']) =>
+const withSettings = (more: (settings: Shard['settings']) => Shard['settings']) =>
   changed(
     (answers) => answers,
-    (shard) => ({ ...shard, settings: { ...shard.settings, ...more } }),
+    (shard) => ({ ...shard, settings: { ...shard.settings, ...more(shard.settings) } }),
   )
 
 describe('tasks asked by shards', () => {
   law(
-    'give the report of tasks asked here, whatever is compared and however the questions are cut',
+    'have the answers of tasks asked here, whatever is compared and however the questions are cut',
     [someCase],
-    givesTheReportOfNone((one) => inShards(one)),
+    givesTheAnswersOfNone((one) => inShards(one)),
     { runs: 12, examples: [[wholeCase]], timeout: 120_000 },
   )
 
-  test.each<[string, (one: Case) => ShardRunner]>([
-    ['questions swapped', changed((answers) => answers.toReversed())],
+  test('give the report of tasks asked here', async () => {
+    expect(resultOf(await run(wholeCase, inShards(wholeCase)))).toBe(resultOf(await run(wholeCase, null)))
+  })
+
+  const others = /^expected .* to be/
+  const refused = /^answers: expected those to/
+  test.each<[string, RegExp, (one: Case) => ShardRunner]>([
+    ['questions swapped', refused, changed((answers) => answers.toReversed())],
     [
       'questions swapped, with the right answers of their places',
+      others,
       changed((answers) =>
         answers
           .toReversed()
           .map((rows, i) => rows.map((answer) => ({ ...answer, gold: answers[i][0].gold }))),
       ),
     ],
-    ['configurations in another order', changed((answers) => answers.map((rows) => rows.toReversed()))],
-    ['the same random masks for every question', withSettings({ seeds: [1, 1] })],
+    [
+      'configurations in another order',
+      others,
+      changed((answers) => answers.map((rows) => rows.toReversed())),
+    ],
     [
       'another order of shards',
+      refused,
       (one) => {
         const runner = inShards(one)
         return { ...runner, run: (shards, options) => runner.run(shards.toReversed(), options) }
       },
     ],
     [
+      'the same random masks for every question',
+      others,
+      withSettings(({ seeds }) => ({ seeds: (seeds as number[]).map(() => 1) })),
+    ],
+    [
       'planners that see the answers',
-      withSettings({ configurations: { ...describedOf(wholeCase), leaky: true } }),
+      others,
+      withSettings(() => ({ configurations: { ...describedOf(wholeCase), leaky: true } })),
     ],
     [
       'another criterion',
-      withSettings({ configurations: { ...describedOf(wholeCase), criterion: 'plainact' } }),
+      others,
+      withSettings(() => ({ configurations: { ...describedOf(wholeCase), criterion: 'plainact' } })),
     ],
-  ])('mutant: %s: killed', async (_, mutant) => {
-    await expect(givesTheReportOfNone(mutant)(wholeCase)).rejects.toThrow(/expected/)
+  ])('mutant: %s: killed', async (_, words, mutant) => {
+    await expect(givesTheAnswersOfNone(mutant)(wholeCase)).rejects.toThrow(words)
   })
 
   test('a change that changes nothing is no mutant', async () => {
-    await givesTheReportOfNone(changed((answers) => answers))(wholeCase)
-    await givesTheReportOfNone(withSettings({ configurations: describedOf(wholeCase) }))(wholeCase)
+    await givesTheAnswersOfNone(changed((answers) => answers))(wholeCase)
+    await givesTheAnswersOfNone(withSettings(() => ({ configurations: describedOf(wholeCase) })))(wholeCase)
   })
 
   test('a run that is stopped reports what was finished, in order', async () => {
@@ -204,13 +238,10 @@ describe('tasks asked by shards', () => {
 
   test('tell how far they are, to the end of each task', async () => {
     const told: string[] = []
-    const tasks = [{ name: 'a', asked: wholeCase.tasks[0] }] as unknown as TaskRun[]
-    const options = { model: model.model, tasks, configurations: configurationsOf(wholeCase), seed: 0 }
-    const more = { config: {}, provenance: { model: { hash: model.hash } } as RunOptions['provenance'] }
-    const metrics = { metrics: [], version: 1, shots: 0, original: 5, leftOut: [], config: {} }
-    const whole = { ...options, ...more, tasks: tasks.map((task) => ({ ...task, ...metrics })) }
-    await runTasks({ ...whole, runner: inShards(wholeCase) }, (...progress) => told.push(progress.join(' ')))
-    expect(told).toEqual(['a 2 5', 'a 4 5', 'a 5 5'])
+    const tell: TaskProgress = (...progress) => void told.push(progress.join(' '))
+    const place = { runner: inShards(wholeCase), hash: model.hash }
+    await allOf(askElsewhere(askedTasks(wholeCase), place, { tell }))
+    expect(told).toEqual(['0 2 5', '0 4 5', '0 5 5', '1 2 2'])
   })
 })
 
@@ -232,17 +263,6 @@ const doOne = (shard: Shard, store: ShardRunner['store'], ours = model): Promise
   makeDoShard(ours)(shard, contextOf(shard, store))
 
 describe('a shard of questions', () => {
-  test('has the answers to the last bit', async () => {
-    const { shard, store } = await oneShard()
-    const questions = wholeCase.tasks[0].slice(0, 2)
-    const configurations = configurationsOf(wholeCase)
-    const here: Answer[][] = []
-    for (const [i, asked] of questions.entries())
-      here.push(await answerInRows(model.model, asked, { configurations, maskSeed: [5, 6][i] }))
-    const expected = { questions, rows: configurations.list.length, layers: smallConfig.layers }
-    expect(parseAnswers(await doOne(shard, store), expected)).toEqual(here)
-  })
-
   test('says which bits and which storage it is for, so that stores may be shared', () => {
     const { backend: own, weights } = model.model
     const of = (name: string, storage: string): unknown => {

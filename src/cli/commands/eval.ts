@@ -133,11 +133,8 @@ async function runEval(session: Session, flags: EvalFlags): Promise<void> {
 /** @throws UsageError FLAGS for flags that say nothing together */
 function checkFlags(flags: EvalFlags): void {
   checkQueueFlags(flags)
-  const refuse = (expected: string): never => {
-    throw new UsageError('FLAGS', `--queue: expected ${expected}`)
-  }
-  if (flags.queue && flags.storage !== 'f32') refuse(`workers' storage, f32, got ${flags.storage}`)
-  if (flags.queue && flags.threads !== undefined) refuse('no --threads: workers have --concurrency')
+  if (flags.queue && flags.storage !== 'f32')
+    throw new UsageError('FLAGS', `--queue: expected --storage f32, as workers have it, got ${flags.storage}`)
 }
 
 function measure(session: Session, opt: ShadowOpt, flags: EvalFlags): Promise<TasksReport> {

@@ -30,6 +30,7 @@ import { encodeUnits, parseUnits } from './inputs.ts'
 import { encodeAnswers, encodeQuestions, parseQuestions } from './questions.ts'
 import { agreementOf, checkAgreement, type ShardModel } from './shard_model.ts'
 
+/** What a shard of this file is called. */
 export const askKind = 'ask'
 
 /** Some questions, and the seed of each one's random masks. */

@@ -7,7 +7,14 @@ import { Random } from '../../tensor/random.ts'
 import { methodHash } from '../lab/method.ts'
 import { askShards, type AskedPiece } from '../shards/ask.ts'
 import { parseAnswers } from '../shards/questions.ts'
-import type { AnsweredQuestion, RunOptions, TaskProgress, TaskRun } from './run.ts'
+import type { AnsweredQuestion, AskedTasks, AskingListener, TaskRun } from './asking.ts'
+
+/** Who asks, and which model. */
+export interface Elsewhere {
+  readonly runner: ShardRunner
+  /** SHA-256 of the model's files. */
+  readonly hash: string
+}
 
 /** A piece of one task. */
 interface TaskPiece extends AskedPiece {
@@ -19,14 +26,12 @@ interface TaskPiece extends AskedPiece {
 
 /** Every question's answers, task by task. @throws as the runner; InputError SHARD_FORMAT for results that are none */
 export async function* askElsewhere(
-  options: RunOptions,
-  runner: ShardRunner,
-  tell: TaskProgress,
-  signal: AbortSignal | undefined,
+  { model, tasks, configurations, mode, seed }: AskedTasks,
+  { runner, hash }: Elsewhere,
+  { tell, signal }: AskingListener,
 ): AsyncGenerator<AnsweredQuestion, void, void> {
-  const { model, tasks, configurations, mode, seed, provenance } = options
   const pieces = tasks.flatMap((task, i) => cutTask(task, i, seed, runner.examplesPerShard))
-  const shardModel = { model, hash: provenance.model.hash, method: await methodHash() }
+  const shardModel = { model, hash, method: await methodHash() }
   const shards = await askShards({ model: shardModel, configurations, mode }, pieces, runner.store)
   // Some are done before others: so many are told of as if they were the first.
   const onShard = (done: number): void => {

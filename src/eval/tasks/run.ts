@@ -7,32 +7,13 @@
  */
 import type { ShardRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
-import type { OptModel } from '../../model/opt/opt_model.ts'
-import type { MaskMode } from '../../model/opt/active_block.ts'
 import { now } from '../../platform/platform.ts'
-import { Random } from '../../tensor/random.ts'
 import { meanAchieved } from '../achieved_mean.ts'
-import type { Configuration, Configurations } from '../configurations.ts'
+import type { Configuration } from '../configurations.ts'
 import type { Provenance } from '../provenance.ts'
+import { askHere, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
 import { askElsewhere } from './elsewhere.ts'
-import type { Asked } from './prompts.ts'
-import { accuracyOf, answerInRows, type Answer } from './score.ts'
-import type { Metric } from './task.ts'
-
-/** A task made ready. */
-export interface TaskRun {
-  readonly name: string
-  readonly version: number
-  readonly metrics: readonly Metric[]
-  readonly shots: number
-  /** How many questions there were before any limit. */
-  readonly original: number
-  readonly asked: readonly Asked[]
-  /** Where questions are from that no context of the model has room for. */
-  readonly leftOut: readonly string[]
-  /** What else is worth keeping: where rows are from, sizes. */
-  readonly config: Readonly<Record<string, string | number | boolean | null>>
-}
+import { accuracyOf, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
 export type TaskScores = Readonly<Record<string, number | string>>
@@ -69,12 +50,7 @@ export interface TasksReport {
 }
 
 /** How tasks are run. */
-export interface RunOptions {
-  readonly model: OptModel
-  readonly tasks: readonly TaskRun[]
-  readonly configurations: Configurations
-  readonly mode?: MaskMode
-  readonly seed: number
+export interface RunOptions extends AskedTasks {
   /** Of the whole run, for the report. */
   readonly config: TasksReport['config']
   /** Its model's hash is what shards ask for. */
@@ -82,9 +58,6 @@ export interface RunOptions {
   /** Asks in place of this thread, and changes no number. */
   readonly runner?: ShardRunner | null
 }
-
-/** How far a run is, in questions. */
-export type TaskProgress = (task: string, done: number, total: number) => void
 
 /**
  * Asks every question in every configuration.
@@ -100,10 +73,11 @@ export async function runTasks(
   const answers = options.tasks.map(() => options.configurations.list.map((): Answer[] => []))
   let complete = false
   try {
-    const { runner } = options
+    const { runner, provenance } = options
+    const listener = { tell: onProgress, signal }
     const answered = runner
-      ? askElsewhere(options, runner, onProgress, signal)
-      : askHere(options, onProgress, signal)
+      ? askElsewhere(options, { runner, hash: provenance.model.hash }, listener)
+      : askHere(options, listener)
     for await (const question of answered)
       answers[question.task].forEach((row, i) => row.push(question.answers[i]))
     complete = true
@@ -111,30 +85,6 @@ export async function runTasks(
     if (!signal?.aborted || error !== signal.reason) throw error
   }
   return makeReport(options, answers, complete, (now() - started) / 1000)
-}
-
-/** A question that every configuration has answered. */
-export interface AnsweredQuestion {
-  /** The place of its task in the list. */
-  readonly task: number
-  /** One for each configuration, in their order. */
-  readonly answers: readonly Answer[]
-}
-
-async function* askHere(
-  { model, tasks, configurations, mode, seed }: RunOptions,
-  tell: TaskProgress,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<AnsweredQuestion, void, void> {
-  for (const [task, { name, asked }] of tasks.entries()) {
-    const seeds = new Random(seed)
-    for (const [done, question] of asked.entries()) {
-      tell(name, done, asked.length)
-      const rows = { configurations, maskSeed: seeds.uint32(), mode, signal }
-      yield { task, answers: await answerInRows(model, question, rows) }
-    }
-    tell(name, asked.length, asked.length)
-  }
 }
 
 function makeReport(
