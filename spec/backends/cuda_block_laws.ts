@@ -38,6 +38,8 @@ export function pastABlock(backend: Backend, name: OpName, seed: number): void {
 
 /** Rows of whole wide loads of 4, most of them of 16 too, some less than a tile and some more. */
 const wholeRows = [4, 16, 20, 64, 144, 272, 528]
+/** A row that is no whole load, and all else is one: so that whatever starts, starts where a load may. */
+const alone = 3
 /** Inputs are rounded in larger tiles: cuda/fast/linear_i8.cu. */
 const wholeInputs = [...wholeRows, 2064]
 
@@ -51,9 +53,13 @@ export function whereverItStands(backend: Backend, name: OpName, seed: number): 
   const data = new Data(seed)
   const variants = variantsOf(row)
   for (const letter of lettersOf(row))
-    for (const size of letter === 'T' ? edgesOfTokens : letter === 'I' ? wholeInputs : wholeRows)
+    for (const size of [
+      alone,
+      ...(letter === 'T' ? edgesOfTokens : letter === 'I' ? wholeInputs : wholeRows),
+    ])
       for (const { absent } of [variants[0], variants[variants.length - 1]]) {
-        const wanted = Object.fromEntries(lettersOf(row).map((other) => [other, data.pick([1, 3, 4])]))
+        const others = size === alone ? [1] : [1, 3, 4]
+        const wanted = Object.fromEntries(lettersOf(row).map((other) => [other, data.pick(others)]))
         const sizes = fitSizes(row, { ...wanted, [letter]: size }, letter)
         const values = makeValues(name, sizes, data, data.pick(['plain', 'ties', 'wild']), absent)
         checkAgreement(backend, name, values, aligned)

@@ -26,7 +26,7 @@ import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } fr
 import { predictorKindOf, type Arm, type ExampleSettings } from './arm.ts'
 import type { ShardRunner } from '../../jobs/runner.ts'
 import type { ShardModel } from '../shards/shard_model.ts'
-import type { ThreadModel } from '../shards/threads.ts'
+import { bitsOf, type ThreadModel } from '../shards/threads.ts'
 import { collectDataset, collectWindows, type Ground } from './collect_windows.ts'
 import { methodHash, type MethodHash } from './method.ts'
 import { openTrained, saveTrained, trainArm } from './trained.ts'
@@ -172,6 +172,7 @@ export class Lab {
       part,
       method: part === 'calibration' ? this.#method.calibration : this.#method.all,
       model: this.modelHash,
+      bits: bitsOf(this.model.backend.name),
       data: this.dataHash,
       prompt,
       continuation,
