@@ -86,7 +86,7 @@ async function newShards(store: ShardStore, count = examples, each = perShard): 
     first: i * each,
     end: Math.min(count, (i + 1) * each),
   }))
-  return calibrateShards({ stored, windows, mask: null }, ranges, method, store)
+  return calibrateShards({ stored, windows, mask: null }, ranges, { model: opt.model, hash, method }, store)
 }
 
 async function timeRun(runner: ShardRunner): Promise<number> {

@@ -10,14 +10,13 @@ import { isThere } from './io/files.ts'
 import { makeBudget, type Budget, type Scope } from './masks/budget.ts'
 import type { MaskPlanner } from './masks/planner.ts'
 import { backendTopK, type UnitScores } from './masks/selection.ts'
-import type { OptConfig } from './model/opt/config.ts'
 import type { OptModel } from './model/opt/opt_model.ts'
 import type { MaskMode } from './model/opt/active_block.ts'
 import { joinPath } from './platform/platform.ts'
-import type { BaseCard } from './predictor/card.ts'
 import { makePlanner, plannerNames, type PlannerName } from './predictor/planners.ts'
 import { openPredictor, type Predictor } from './predictor/predictor_file.ts'
-import { InputError, MissingError, UsageError } from './tensor/errors.ts'
+import { checkPredictor } from './predictor/suitable.ts'
+import { MissingError, UsageError } from './tensor/errors.ts'
 
 /** The file of a model's folder that its predictor is looked for in. */
 export const predictorFile = 'predictor.safetensors'
@@ -194,21 +193,4 @@ export class PlannerFiles {
     if (calibration === this.#calibration) this.#means.set(criterion, mean)
     return mean
   }
-}
-
-/** Refuses a predictor of a model of another shape. @param path what its file is called @throws InputError PREDICTOR_MODEL */
-export function checkPredictor(
-  { card }: { readonly card: Pick<BaseCard, 'shape' | 'width'> },
-  config: OptConfig,
-  path: string,
-): void {
-  const words = (layers: number, heads: number, neurons: number, width: number): string =>
-    `${layers} layers of ${heads} heads and ${neurons} neurons, width ${width}`
-  const expected = words(config.layers, config.heads, config.neurons, config.width)
-  const got = words(card.shape.layers, card.shape.heads, card.shape.neurons, card.width)
-  if (got !== expected)
-    throw new InputError(
-      'PREDICTOR_MODEL',
-      `${path}: expected a predictor for ${expected}, got one for ${got}`,
-    )
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startServer, whyNoServer, type TestServer } from '../jobs/server.ts'
 import { filesOf } from '../eval/small_calibration.ts'
-import { runCli, type CliResult } from './run_cli.ts'
+import { runCli, type CliOptions, type CliResult } from './run_cli.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cli-queue-'))
 let server: TestServer | undefined
@@ -22,9 +22,14 @@ afterAll(async () => {
 
 const queue = (): string[] => ['--queue', server?.url ?? '', '--shards', join(folder, 'shards')]
 
-/** Three workers, until they have had nothing to do for a while. */
-function startWorkers(): Promise<CliResult>[] {
-  return Array.from({ length: 3 }, () => runCli(['worker', ...queue(), '--idle', '8', '--json']))
+/** Works beside three workers, which are told to stop when it is over; and what these said. */
+async function besideWorkers<T>(work: () => Promise<T>): Promise<[T, CliResult[]]> {
+  let isOver = false
+  const worker = (): Promise<CliResult> =>
+    runCli(['worker', ...queue(), '--json'], { interruptAt: () => isOver })
+  const workers = Promise.all([worker(), worker(), worker()])
+  const done = await work().finally(() => (isOver = true))
+  return [done, await workers]
 }
 
 /** What workers say of shards that they have done. */
@@ -47,27 +52,34 @@ function resultOf(text: string): string {
 
 describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: ${whyNoServer}`}`, () => {
   test(
-    'with three workers: reproduce and calibrate give the bytes of one machine',
+    'with three workers: reproduce, calibrate and eval give the bytes of one machine',
     { timeout: 600_000 },
     async () => {
-      const workers = startWorkers()
       const reproduce = ['reproduce', '--quick', '--no-speed', '--limit', '3', '--examples', '20']
       const run = (name: string, more: string[] = []): Promise<CliResult> =>
         runCli([...reproduce, '--sparsity', '0.5', '--json', '--cache', join(folder, name), ...more])
-      const queued = await run('queued', queue())
       const calibrate = ['calibrate', '--examples', '20', '--prompt', '32', '--continuation', '16']
-      const calibrated = await runCli([...calibrate, '--output', join(folder, 'queued traces'), ...queue()])
-      const ended = await Promise.all(workers)
+      const ask = ['eval', '--tasks', 'continuation', '--limit', '10']
+      const planned = [...ask, '--prompt', '24', '--continuation', '8', '--planner', 'shadow,random,oracle']
+      const evaluate = [...planned, '--json']
+      const [[queued, calibrated, asked], ended] = await besideWorkers(async () => [
+        await run('queued', queue()),
+        await runCli([...calibrate, '--output', join(folder, 'queued traces'), ...queue()]),
+        await runCli([...evaluate, ...queue()]),
+      ])
       const alone = await run('alone')
       await runCli([...calibrate, '--output', join(folder, 'traces'), '--threads', '1'])
-      for (const result of [queued, alone, calibrated, ...ended])
+      const askedAlone = await runCli(evaluate)
+      for (const result of [queued, alone, calibrated, asked, askedAlone, ...ended])
         expect(result).toMatchObject({ code: 0, stderr: '' })
       expect(resultOf(queued.stdout)).toBe(resultOf(alone.stdout))
+      expect(resultOf(asked.stdout)).toBe(resultOf(askedAlone.stdout))
       expect(filesOf(join(folder, 'queued traces'))).toEqual(filesOf(join(folder, 'traces')))
       // It was the workers who did it.
       const kinds = eventsOf(ended).map(({ what, kind }) => `${what} ${kind}`)
       expect(kinds).toContain('done calibrate')
       expect(kinds).toContain('done score')
+      expect(kinds).toContain('done ask')
       expect(kinds.every((kind) => kind.startsWith('done'))).toBe(true)
       // And the comparison would see another number.
       const changed = alone.stdout.replace(/"tokenPerplexity": \d/, '"tokenPerplexity": 9$&')
@@ -81,8 +93,11 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: $
     },
   )
 
-  test('a worker that is told to stop ends with 0', async () => {
-    const worker = await runCli(['worker', ...queue()], { interruptAtOutput: true })
+  test.each<[string, string[], CliOptions]>([
+    ['is told to stop', [], { interruptAtOutput: true }],
+    ['has had nothing to do for so long', ['--idle', '0.5'], {}],
+  ])('a worker that %s ends with 0', async (_, more, options) => {
+    const worker = await runCli(['worker', ...queue(), ...more], options)
     expect(worker.code).toBe(0)
     expect(worker.stdout).toMatch(/0 done, 0 were done already, 0 failed, 0 given back\n$/)
   })
@@ -98,6 +113,16 @@ test.each<[string, string[], string]>([
     '--queue with --no-cache',
     ['reproduce', '--quick', '--no-cache', '--queue', 'redis://a', '--shards', 'x'],
     'expected a cache',
+  ],
+  [
+    '--queue with another storage',
+    ['eval', '--tasks', 'continuation', '--storage', 'int8', '--queue', 'redis://a', '--shards', 'x'],
+    'expected --storage f32, as workers have it, got int8',
+  ],
+  [
+    '--queue with --threads',
+    ['eval', '--tasks', 'continuation', '--threads', '2', '--queue', 'redis://a', '--shards', 'x'],
+    'no --threads',
   ],
   [
     'a criterion of data sets',

@@ -64,10 +64,11 @@ export function smallOptions(
 
 /** A shard for each of these windows, as a calibration by plainact and by chance has them. */
 export async function shardsOf(
-  { model, hash, method }: ShardModel,
+  shardModel: ShardModel,
   windows: readonly Window[],
   { store }: Pick<ShardRunner, 'store'>,
 ): Promise<Shard[]> {
+  const { model, hash } = shardModel
   const named = ['plainact', 'random'].map(criterionByName).map(({ name, formula }) => ({ name, formula }))
   const stored = await storeManifest({
     model: { hash, ...model.shape, width: model.config.width },
@@ -85,7 +86,7 @@ export async function shardsOf(
     shardExamples: 4,
   })
   const ranges = [...windows.keys()].map((first) => ({ first, end: first + 1 }))
-  return calibrateShards({ stored, windows, mask: null }, ranges, method, store)
+  return calibrateShards({ stored, windows, mask: null }, ranges, shardModel, store)
 }
 
 /** Every file of a folder, by name. */

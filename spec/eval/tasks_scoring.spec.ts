@@ -9,7 +9,7 @@ import { plainact } from '../../src/criteria/plainact.ts'
 import { Configurations } from '../../src/eval/configurations.ts'
 import { readSpan, DenseSpan } from '../../src/eval/span.ts'
 import { askContinuations, type ContinuationOptions } from '../../src/eval/tasks/continuation.ts'
-import type { Asked, Request } from '../../src/eval/tasks/prompts.ts'
+import type { Request } from '../../src/eval/tasks/prompts.ts'
 import { runTasks, type RunOptions, type TasksReport } from '../../src/eval/tasks/run.ts'
 import {
   accuracyOf,
@@ -27,7 +27,7 @@ import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
 import { ShadowOpt } from '../../src/shadow_opt.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { encodeLetters, loadSmallModel, smallConfig } from './small_model.ts'
+import { encodeLetters, loadSmallModel, question, smallConfig } from './small_model.ts'
 
 let backend: Backend
 let model: OptModel
@@ -40,22 +40,6 @@ afterAll(() => {
   model.dispose()
   expect(backend.liveBuffers).toBe(0)
 })
-
-/** A question of random tokens: two contexts if the answers stand inside of them. */
-function question(seed: number, contexts: 1 | 3 = 1): Asked {
-  const random = new Random(seed)
-  const draw = (length: number): number[] => Array.from({ length }, () => 5 + random.below(30))
-  const shared = draw(8)
-  const requests = [4, 1, 6].map((length): Request => {
-    const context = contexts === 1 ? shared : draw(8)
-    return { tokens: Int32Array.of(...context, ...draw(length)), promptLength: 8 }
-  })
-  const alone = requests.map(({ tokens }) => ({
-    tokens: Int32Array.of(2, ...tokens.subarray(8)),
-    promptLength: 1,
-  }))
-  return { place: `question ${seed}`, genre: 'test', requests, alone, lengths: [4, 1, 6], gold: seed % 3 }
-}
 
 /** Log-likelihood by rows of logits. */
 function likelihood({ tokens, promptLength }: Request): number {

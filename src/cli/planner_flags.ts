@@ -9,13 +9,11 @@ import { isThere } from '../io/files.ts'
 import type { Scope } from '../masks/budget.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../model/opt/active_block.ts'
-import { checkPredictor, predictorFile } from '../planner_options.ts'
+import { predictorFile } from '../planner_options.ts'
 import { folderOf, joinPath } from '../platform/platform.ts'
-import { DejavuPredictor } from '../predictor/dejavu.ts'
-import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
 import { openPredictor, type Predictor } from '../predictor/predictor_file.ts'
-import { ShadowPredictor } from '../predictor/shadow.ts'
+import { checkPredictor, predictorOf } from '../predictor/suitable.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { deciderOptions, everyOption, modeOption } from './plan_flags.ts'
@@ -84,9 +82,9 @@ export async function withConfigurations<T>(
       checkPredictor(predictor, opt.config, path)
     }
     const mean = await calibratedMean(opt, flags)
-    const shadow = predictors.findLast((one) => one instanceof ShadowPredictor)
-    const dejavuStyle = predictors.findLast((one) => one instanceof DejavuStylePredictor)
-    const dejavu = predictors.findLast((one) => one instanceof DejavuPredictor)
+    const shadow = predictorOf('shadow', predictors)
+    const dejavuStyle = predictorOf('dejavu-style', predictors)
+    const dejavu = predictorOf('dejavu', predictors)
     const learnt: ConfigurationOptions['learnt'] = {
       ...(shadow && { shadow: shadow.card.criterion }),
       ...(dejavuStyle && { 'dejavu-style': dejavuStyle.card.criterion }),

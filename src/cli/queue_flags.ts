@@ -12,6 +12,7 @@ import { QueueRunner } from '../jobs/queue_runner.ts'
 import { queueName } from '../jobs/shard_job.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'
 import { UsageError } from '../tensor/errors.ts'
+import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
 
 /** What a command is given that may use a queue. */
@@ -36,12 +37,17 @@ export function shardsOption(): Option {
   )
 }
 
-/** Refuses one of both flags without the other. @throws UsageError FLAGS */
-export function checkQueueFlags({ queue, shards }: QueueFlags): void {
+/** Refuses one of both flags without the other, and threads where workers do it. @throws UsageError FLAGS */
+export function checkQueueFlags({ queue, shards, threads }: QueueFlags & Pick<ModelFlags, 'threads'>): void {
   if ((queue === undefined) !== (shards === undefined))
     throw new UsageError(
       'FLAGS',
       '--queue and --shards: expected both or none, got one: jobs name files, and those have to be somewhere',
+    )
+  if (queue && threads !== undefined)
+    throw new UsageError(
+      'FLAGS',
+      `--queue: expected no --threads, got ${threads}: workers have --concurrency`,
     )
 }
 

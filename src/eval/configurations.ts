@@ -8,12 +8,15 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { OptModel } from '../model/opt/opt_model.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { scoreText } from '../predictor/pass_planners.ts'
+import type { DejavuPredictor } from '../predictor/dejavu.ts'
+import type { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
 import {
   makePlanner,
   type PlannerName,
   type PlannerOptions,
   type PlannerSources,
 } from '../predictor/planners.ts'
+import type { ShadowPredictor } from '../predictor/shadow.ts'
 
 /** One row to be measured. */
 export interface Configuration {
@@ -26,6 +29,13 @@ export interface Configuration {
   readonly leaky: boolean
 }
 
+/** All that planners decide by but the truth, which is of one text: what files have, so that others can be given the same. */
+export interface ConfigurationSources extends Pick<PlannerSources, 'model' | 'topK' | 'mean'> {
+  readonly shadow?: ShadowPredictor
+  readonly dejavuStyle?: DejavuStylePredictor
+  readonly dejavu?: DejavuPredictor
+}
+
 /** What is to be compared, and what planners decide by. */
 export interface ConfigurationOptions extends PlannerOptions {
   readonly planners: readonly PlannerName[]
@@ -35,8 +45,7 @@ export interface ConfigurationOptions extends PlannerOptions {
   readonly criterion: Criterion
   /** What each predictor was trained on, by planner. */
   readonly learnt: Partial<Record<PlannerName, string>>
-  /** All but the truth, which is of one text. */
-  readonly sources: Omit<PlannerSources, 'truth' | 'seed'>
+  readonly sources: ConfigurationSources
 }
 
 /** A text of which a planner sees the first tokens. */
@@ -48,12 +57,13 @@ export interface PlannedText {
 /** The rows of one measurement and who decides in each. */
 export class Configurations {
   readonly list: readonly Configuration[]
-  readonly #options: ConfigurationOptions
+  /** What it was made from. */
+  readonly options: ConfigurationOptions
   #known: { text: PlannedText; scores: UnitScores } | null = null
 
   /** @throws MissingError PLANNER_SOURCE if a planner has nothing to decide by; UsageError SPARSITY, SCOPE */
   constructor(options: ConfigurationOptions) {
-    this.#options = options
+    this.options = options
     const { scope, planners, sparsities } = options
     const leaky = options.leaky ?? false
     const others = planners.filter((planner) => planner !== 'dense')
@@ -89,7 +99,7 @@ export class Configurations {
 
   /** The scores of what follows the prompt; kept for the other sparsities, which ask next about the same text. */
   #truth(text: PlannedText, seed: number): UnitScores {
-    const { sources, criterion } = this.#options
+    const { sources, criterion } = this.options
     if (this.#known?.text.tokens !== text.tokens)
       this.#known = { text, scores: trueScores(sources.model, text, criterion, seed) }
     return this.#known.scores
@@ -100,7 +110,7 @@ export class Configurations {
     sparsity: number,
     more: Pick<PlannerSources, 'truth' | 'seed'>,
   ): MaskPlanner | null {
-    const { sources, scope, criterion, leaky, every, released } = this.#options
+    const { sources, scope, criterion, leaky, every, released } = this.options
     const all = { ...sources, criterion, ...more }
     return makePlanner(planner, all, makeBudget(sparsity, { scope }), {
       leaky,
@@ -111,7 +121,7 @@ export class Configurations {
   }
 
   #criterionOf(planner: PlannerName): string {
-    const { learnt, criterion } = this.#options
+    const { learnt, criterion } = this.options
     return learnt[planner] ?? (planner === 'random' || planner === 'dense' ? 'none' : criterion.name)
   }
 }

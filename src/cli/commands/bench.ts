@@ -15,9 +15,9 @@ import type { MaskMode } from '../../model/opt/active_block.ts'
 import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import { storages, type Storage } from '../../model/opt/matrix.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
-import { checkPredictor } from '../../planner_options.ts'
 import { commandArguments, folderOf } from '../../platform/platform.ts'
 import { openPredictor, type Predictor } from '../../predictor/predictor_file.ts'
+import { checkPredictor } from '../../predictor/suitable.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import {
   backendOption,

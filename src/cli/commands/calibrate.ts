@@ -177,7 +177,7 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
 
 /** @throws UsageError FLAGS for flags that say nothing together */
 function checkFlags(flags: CalibrateFlags): void {
-  const { tasks, text, data, rows, shots, prompt, continuation, queue, threads } = flags
+  const { tasks, text, data, rows, shots, prompt, continuation, queue } = flags
   const refuse = (subject: string, expected: string): never => {
     throw new UsageError('FLAGS', `${subject}: expected ${expected}`)
   }
@@ -187,7 +187,6 @@ function checkFlags(flags: CalibrateFlags): void {
     refuse('--data, --rows and --shots', '--tasks with them')
   for (const task of tasks ?? [])
     if (data === undefined && !rows.has(task)) refuse(`task ${task}`, `--data or --rows ${task}=FILE`)
-  if (queue && threads !== undefined) refuse('--queue', 'no --threads: workers have --concurrency')
   const sets = datasetCriteria.filter(({ name }) => flags.criteria.includes(name))
   if (queue && sets.length > 0) refuse('--queue', `no ${sets[0].name}: it scores the data set as a whole`)
   checkQueueFlags(flags)

@@ -6,11 +6,11 @@ import { hashFiles, hashTexts, makeProvenance, modelSource, type Source } from '
 import { continuationName } from '../../eval/tasks/continuation.ts'
 import { tasks } from '../../eval/tasks/index.ts'
 import { prepareTask, type PrepareOptions } from '../../eval/tasks/prepare.ts'
-import { runTasks, type TaskRow, type TasksReport } from '../../eval/tasks/run.ts'
+import { runTasks, type RunOptions, type TaskRow, type TasksReport } from '../../eval/tasks/run.ts'
 import { brownForEvaluation, readDocuments } from '../../eval/texts.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
-import { InputError } from '../../tensor/errors.ts'
+import { InputError, UsageError } from '../../tensor/errors.ts'
 import {
   backendOption,
   modelOption,
@@ -25,6 +25,7 @@ import {
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
+import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { rowsFlag, taskListFlag } from '../task_flags.ts'
 import { wholeFlag } from '../values.ts'
@@ -45,9 +46,10 @@ Examples:
   $ shadowllm eval --tasks continuation --limit 100
   $ shadowllm eval --tasks continuation --planner shadow,random --sparsity 0.5,0.8
   $ shadowllm eval -m DIR --tasks piqa,copa,rte --data DIR --shots 5 --seed 1 --json
-  $ shadowllm eval -m DIR --tasks hellaswag --rows hellaswag=validation.parquet --limit 200`
+  $ shadowllm eval -m DIR --tasks hellaswag --rows hellaswag=validation.parquet --limit 200
+  $ shadowllm eval -m DIR --tasks piqa --data DIR --queue redis://127.0.0.1 --shards /mnt/shards`
 
-interface EvalFlags extends ModelFlags, PlannerFlags {
+interface EvalFlags extends ModelFlags, PlannerFlags, QueueFlags {
   readonly tasks: readonly string[]
   readonly data?: string
   readonly rows: ReadonlyMap<string, string>
@@ -109,6 +111,8 @@ export function addEval(program: Command, session: Session): void {
     .addOption(backendOption())
     .addOption(storageOption())
     .addOption(threadsOption())
+    .addOption(queueOption())
+    .addOption(shardsOption())
     .option('--json', 'print one JSON object instead of the table')
     .option('-o, --output <file>', 'also write the JSON object to a file')
     .addOption(quietOption())
@@ -117,6 +121,7 @@ export function addEval(program: Command, session: Session): void {
 }
 
 async function runEval(session: Session, flags: EvalFlags): Promise<void> {
+  checkFlags(flags)
   if (flags.output !== undefined) await checkOutput(flags.output)
   const report = await withModel(session, flags, (opt) => measure(session, opt, flags))
   const json = `${JSON.stringify(report, null, 2)}\n`
@@ -125,36 +130,46 @@ async function runEval(session: Session, flags: EvalFlags): Promise<void> {
   session.signal.throwIfAborted()
 }
 
+/** @throws UsageError FLAGS for flags that say nothing together */
+function checkFlags(flags: EvalFlags): void {
+  checkQueueFlags(flags)
+  if (flags.queue && flags.storage !== 'f32')
+    throw new UsageError('FLAGS', `--queue: expected --storage f32, as workers have it, got ${flags.storage}`)
+}
+
 function measure(session: Session, opt: ShadowOpt, flags: EvalFlags): Promise<TasksReport> {
   return withConfigurations(opt, flags, async (configurations) => {
     const prepared: Awaited<ReturnType<typeof prepareTask>>[] = []
     const options = prepareOptions(opt, flags)
     for (const name of flags.tasks) prepared.push(await prepareTask(name, options))
-    return runTasks(
-      {
-        model: opt.model,
-        tasks: prepared.map(({ task }) => task),
-        configurations,
-        mode: flags.mode,
-        seed: flags.seed,
-        config: {
-          model: opt.name,
-          batch_size: 1,
-          limit: flags.limit ?? null,
-          add_bos_token: flags.bos ?? false,
-          num_fewshot: flags.shots,
-          fewshot_seed: flags.seed,
-        },
-        provenance: await makeProvenance({
-          backend: opt.model.backend,
-          model: modelSource(opt.name, await hashFiles(opt.files), opt.origin),
-          data: await sourceOf(prepared.map(({ source }) => source)),
-          seed: flags.seed,
-          argv: commandArguments(),
-        }),
+    const run: RunOptions = {
+      model: opt.model,
+      tasks: prepared.map(({ task }) => task),
+      configurations,
+      mode: flags.mode,
+      seed: flags.seed,
+      config: {
+        model: opt.name,
+        batch_size: 1,
+        limit: flags.limit ?? null,
+        add_bos_token: flags.bos ?? false,
+        num_fewshot: flags.shots,
+        fewshot_seed: flags.seed,
       },
-      (task, done, total) => session.progress.update({ stage: task, done, total }),
-      session.signal,
+      provenance: await makeProvenance({
+        backend: opt.model.backend,
+        model: modelSource(opt.name, await hashFiles(opt.files), opt.origin),
+        data: await sourceOf(prepared.map(({ source }) => source)),
+        seed: flags.seed,
+        argv: commandArguments(),
+      }),
+    }
+    return withRunner(session, opt, flags, (runner) =>
+      runTasks(
+        { ...run, runner },
+        (task, done, total) => session.progress.update({ stage: task, done, total }),
+        session.signal,
+      ),
     )
   })
 }

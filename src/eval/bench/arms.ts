@@ -10,9 +10,9 @@ import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import { makePlanner } from '../../predictor/planners.ts'
 import type { Predictor } from '../../predictor/predictor_file.ts'
+import { kindsNeeded, predictorOf } from '../../predictor/suitable.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { Plan } from '../decode.ts'
-import { kindsNeeded, predictorOf } from './predictors.ts'
 
 /** The planners that can be asked for. `dense` is always measured: it is what the others are compared with. */
 export const benchPlanners = ['dense', 'random', 'shadow', 'dejavu-style', 'dejavu'] as const

@@ -9,7 +9,6 @@
 import type { Backend } from '../../backends/backend.ts'
 import {
   networkShape,
-  predictorKinds,
   unitKinds,
   type PredictorCard,
   type PredictorKind,
@@ -31,19 +30,6 @@ export const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> =
   shadow: { headHidden: 2048, neuronHidden: 1024, features: 'min_max' },
   'dejavu-style': { headHidden: 512, neuronHidden: 1000, features: 'min_max' },
   dejavu: { headHidden: 512, neuronHidden: 1000, features: 'none' },
-}
-
-/** The kinds of predictor that planners of these names ask. */
-export function kindsNeeded(planners: readonly string[]): PredictorKind[] {
-  return predictorKinds.filter((kind) => planners.includes(kind))
-}
-
-/** The predictor of a kind, the last of several. */
-export function predictorOf<Kind extends PredictorKind>(
-  kind: Kind,
-  predictors: readonly Predictor[],
-): Extract<Predictor, { kind: Kind }> | undefined {
-  return predictors.findLast((one): one is Extract<Predictor, { kind: Kind }> => one.kind === kind)
 }
 
 /**

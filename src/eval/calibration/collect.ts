@@ -250,7 +250,7 @@ async function* collectElsewhere(
     return { first: place * size, end: Math.min(windows.length, (place + 1) * size) }
   })
   const calibration = { stored, windows, mask }
-  const shards = await calibrateShards(calibration, ranges, shardModel.method, runner.store)
+  const shards = await calibrateShards(calibration, ranges, shardModel, runner.store)
   let next = 0
   for await (const result of runner.run(shards, { signal }))
     for (const example of await parseExamples(result, stored, ranges[next++]))

@@ -21,7 +21,15 @@ const calibrationPlaces = [
 ]
 
 /** What else scores and predictors depend on; what only shows numbers, reads commands or opens files is left out. */
-const otherPlaces = ['predictor', 'train', 'eval/lab', 'eval/perplexity.ts']
+const otherPlaces = [
+  'predictor',
+  'train',
+  'eval/achieved_mean.ts',
+  'eval/configurations.ts',
+  'eval/lab',
+  'eval/perplexity.ts',
+  'eval/tasks/score.ts',
+]
 
 /** Both hashes: 64 hexadecimal digits each. */
 export interface MethodHash {

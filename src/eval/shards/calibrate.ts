@@ -3,7 +3,7 @@
  * calibration's own folder has them (calibration/shards.ts), which carries the calibration's identity and a checksum.
  *
  *   settings   first, end      places in the set
- *              method          SHA-256 of the sources that decide what a number is
+ *              model, ...      what both sides agree on, see shard_model.ts
  *   files      manifest        what the calibration is of, as it stands in its folder
  *              windows         those from `first` on
  *              mask            where the passes run under one
@@ -17,11 +17,10 @@ import { pause } from '../../train/pause.ts'
 import { collectExample, type GroupedExample } from '../calibration/examples.ts'
 import { parseStored, type StoredManifest } from '../calibration/manifest.ts'
 import { encodeExamples, type Range } from '../calibration/shards.ts'
-import type { MethodHash } from '../lab/method.ts'
 import type { Window } from '../windows.ts'
 import { encodeUnits, encodeWindows, parseUnits, parseWindows } from './inputs.ts'
 import { rangeOf } from './settings.ts'
-import { checkAgreed, type ShardModel } from './shard_model.ts'
+import { agreementOf, checkAgreed, checkAgreement, type ShardModel } from './shard_model.ts'
 
 export const calibrateKind = 'calibrate'
 
@@ -36,7 +35,7 @@ export interface ShardedCalibration {
 export async function calibrateShards(
   { stored, windows, mask }: ShardedCalibration,
   ranges: readonly Range[],
-  method: MethodHash,
+  model: ShardModel,
   store: ShardStore,
 ): Promise<Shard[]> {
   const manifest = await store.add(new TextEncoder().encode(stored.text))
@@ -45,7 +44,8 @@ export async function calibrateShards(
   for (const { first, end } of ranges) {
     const own = await store.add(encodeWindows(windows.slice(first, end)))
     const files = { manifest, windows: own, ...(masked && { mask: masked }) }
-    shards.push({ kind: calibrateKind, settings: { first, end, method: method.calibration }, files })
+    const settings = { first, end, ...agreementOf(model, 'calibration') }
+    shards.push({ kind: calibrateKind, settings, files })
   }
   return shards
 }
@@ -58,13 +58,14 @@ export async function calibrateShards(
 export async function doCalibrate(
   { settings, files }: Shard,
   { read, onProgress, signal }: ShardContext,
-  { model, hash, method }: ShardModel,
+  ours: ShardModel,
 ): Promise<Uint8Array> {
+  checkAgreement(ours, 'calibration', settings)
+  const { model, hash } = ours
   const stored = await parseStored(await read('manifest'), 'shard manifest')
   const { manifest } = stored
   const range = rangeOf(settings, manifest.data.windows)
   checkAgreed('model', hash, manifest.model.hash)
-  checkAgreed('method', method.calibration, settings.method)
   const criteria = manifest.criteria.map(({ name }) => criterionByName(name))
   const windows = parseWindows(await read('windows'))
   const total = range.end - range.first

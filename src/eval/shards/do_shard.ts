@@ -3,6 +3,7 @@
  */
 import { refusal } from '../../io/refusal.ts'
 import type { DoShard } from '../../jobs/shard.ts'
+import { askKind, doAsk } from './ask.ts'
 import { calibrateKind, doCalibrate } from './calibrate.ts'
 import { doScore, scoreKind } from './score.ts'
 import type { ShardModel } from './shard_model.ts'
@@ -12,6 +13,7 @@ export function makeDoShard(model: ShardModel): DoShard {
   return (shard, context) => {
     if (shard.kind === calibrateKind) return doCalibrate(shard, context, model)
     if (shard.kind === scoreKind) return doScore(shard, context, model)
-    throw refusal('SHARD_FORMAT', 'shard kind', `${calibrateKind} or ${scoreKind}`, shard.kind)
+    if (shard.kind === askKind) return doAsk(shard, context, model)
+    throw refusal('SHARD_FORMAT', 'shard kind', `${calibrateKind}, ${scoreKind} or ${askKind}`, shard.kind)
   }
 }

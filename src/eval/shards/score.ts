@@ -1,7 +1,7 @@
 /**
  * Evaluation as shards: a few windows under some arms. The result is JSON, a list for each arm of what each window costs.
  *
- *   settings   model, method   SHA-256 of the model's files, and of the sources that decide what a number is
+ *   settings   model, ...      what both sides agree on, see shard_model.ts
  *              arms            each with the name of the file that it decides by, or null
  *              seeds           of each window's random mask
  *   files      windows         see inputs.ts
@@ -17,7 +17,7 @@ import { predictorKindOf, type Arm } from '../lab/arm.ts'
 import { decideBy, Subject, type Decider, type ScoredWindow } from '../lab/subject.ts'
 import type { Window } from '../windows.ts'
 import { encodeUnits, encodeWindows, parseUnits, parseWindows } from './inputs.ts'
-import { checkAgreed, type ShardModel } from './shard_model.ts'
+import { agreementOf, checkAgreement, type ShardModel } from './shard_model.ts'
 
 export const scoreKind = 'score'
 
@@ -29,7 +29,7 @@ export interface PreparedArm {
 
 /** The shard of these windows under these arms; its files are put into the store. */
 export async function scoreShard(
-  { hash, method }: Pick<ShardModel, 'hash' | 'method'>,
+  model: ShardModel,
   windows: readonly Window[],
   seeds: readonly number[],
   prepared: readonly PreparedArm[],
@@ -46,7 +46,7 @@ export async function scoreShard(
   const files = Object.fromEntries([...names].map(([file, name]) => [name, file]))
   return {
     kind: scoreKind,
-    settings: { model: hash, method: method.all, arms, seeds },
+    settings: { ...agreementOf(model, 'all'), arms, seeds },
     files: { ...files, windows: await store.add(encodeWindows(windows)) },
   }
 }
@@ -95,11 +95,11 @@ export function scoreResult(result: Uint8Array, arms: number, windows: number): 
 export async function doScore(
   shard: Shard,
   { read, onProgress, signal }: ShardContext,
-  { model, hash, method }: ShardModel,
+  ours: ShardModel,
 ): Promise<Uint8Array> {
-  const { model: itsModel, method: itsMethod, seeds } = shard.settings
-  checkAgreed('model', hash, itsModel)
-  checkAgreed('method', method.all, itsMethod)
+  checkAgreement(ours, 'all', shard.settings)
+  const { seeds } = shard.settings
+  const { model } = ours
   const windows = parseWindows(await read('windows'))
   const arms = armsOf(shard)
   if (!Array.isArray(seeds) || seeds.length !== windows.length || !seeds.every(Number.isInteger))

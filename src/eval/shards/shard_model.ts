@@ -2,8 +2,12 @@
  * What a shard is done with besides its files, and what both sides must agree on.
  */
 import { refusal } from '../../io/refusal.ts'
+import type { Shard } from '../../jobs/shard.ts'
+import type { Storage } from '../../model/opt/matrix.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
+import { describeValue } from '../../tensor/arguments.ts'
 import type { MethodHash } from '../lab/method.ts'
+import { bitsOf } from './threads.ts'
 
 /** A model, and the hashes by which shards ask for it. */
 export interface ShardModel {
@@ -14,7 +18,30 @@ export interface ShardModel {
   readonly method: MethodHash
 }
 
-/** Refuses a shard of another model or another version. @throws InputError SHARD_MODEL */
-export function checkAgreed(what: 'model' | 'method', ours: string, theirs: unknown): void {
-  if (theirs !== ours) throw refusal('SHARD_MODEL', `shard ${what}`, ours, String(theirs).slice(0, 64))
+/**
+ * What a shard's settings say of the model it is for. Stores are shared, so all that tells one result from another is in
+ * them: the backend's bits and what weights are stored as, too.
+ */
+export interface Agreement {
+  readonly model: string
+  readonly method: string
+  readonly bits: string
+  readonly storage: Storage
+}
+
+/** What shards for this model say. @param part of the method: the one they depend on */
+export function agreementOf({ model, hash, method }: ShardModel, part: keyof MethodHash): Agreement {
+  const { backend, weights } = model
+  return { model: hash, method: method[part], bits: bitsOf(backend.name), storage: weights.storage }
+}
+
+/** Refuses a shard of another model, another version, other bits. @throws InputError SHARD_MODEL */
+export function checkAgreement(ours: ShardModel, part: keyof MethodHash, settings: Shard['settings']): void {
+  for (const [what, expected] of Object.entries(agreementOf(ours, part)))
+    checkAgreed(what as keyof Agreement, expected as string, settings[what])
+}
+
+/** Refuses one thing that is not what it is here. @throws InputError SHARD_MODEL */
+export function checkAgreed(what: keyof Agreement, ours: string, theirs: unknown): void {
+  if (theirs !== ours) throw refusal('SHARD_MODEL', `shard ${what}`, ours, describeValue(theirs))
 }

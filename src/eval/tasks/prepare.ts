@@ -16,7 +16,7 @@ import {
 import { findRows, findTrainRows, readRows } from './find_rows.ts'
 import { taskByName } from './index.ts'
 import { askRows } from './prompts.ts'
-import type { TaskRun } from './run.ts'
+import type { TaskRun } from './asking.ts'
 
 /** What tasks are made from. */
 export interface PrepareOptions {

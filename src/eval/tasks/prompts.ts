@@ -20,12 +20,8 @@ export interface Request {
   readonly promptLength: number
 }
 
-/** A question in tokens. */
-export interface Asked {
-  /** Where it is from, as errors name it. */
-  readonly place: string
-  /** What it is like; questions of a kind are compared with each other. */
-  readonly genre: string
+/** All of a question that its answer depends on, in tokens. */
+export interface AskedTokens {
   /** One for each answer. */
   readonly requests: readonly Request[]
   /** Each answer after nothing but a `</s>`, where `acc_mutual_info` is asked for. */
@@ -33,6 +29,14 @@ export interface Asked {
   /** Bytes of each answer. */
   readonly lengths: readonly number[]
   readonly gold: number
+}
+
+/** A question in tokens. */
+export interface Asked extends AskedTokens {
+  /** Where it is from, as errors name it. */
+  readonly place: string
+  /** What it is like; questions of a kind are compared with each other. */
+  readonly genre: string
 }
 
 /** Questions in tokens, and where those are from that were left out because an answer is too long for the model. */

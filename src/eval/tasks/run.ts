@@ -5,33 +5,15 @@
  * the same numbers for every configuration, dense included, with what each really skipped and how often its choice is
  * the dense one's. A question counts when every row has answered it.
  */
+import type { ShardRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
-import type { OptModel } from '../../model/opt/opt_model.ts'
-import type { MaskMode } from '../../model/opt/active_block.ts'
 import { now } from '../../platform/platform.ts'
-import { Random } from '../../tensor/random.ts'
-import { pause } from '../../train/pause.ts'
 import { meanAchieved } from '../achieved_mean.ts'
-import type { Configuration, Configurations } from '../configurations.ts'
+import type { Configuration } from '../configurations.ts'
 import type { Provenance } from '../provenance.ts'
-import type { Asked } from './prompts.ts'
-import { accuracyOf, answerQuestion, answersAlone, type Answer } from './score.ts'
-import type { Metric } from './task.ts'
-
-/** A task made ready. */
-export interface TaskRun {
-  readonly name: string
-  readonly version: number
-  readonly metrics: readonly Metric[]
-  readonly shots: number
-  /** How many questions there were before any limit. */
-  readonly original: number
-  readonly asked: readonly Asked[]
-  /** Where questions are from that no context of the model has room for. */
-  readonly leftOut: readonly string[]
-  /** What else is worth keeping: where rows are from, sizes. */
-  readonly config: Readonly<Record<string, string | number | boolean | null>>
-}
+import { askHere, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
+import { askElsewhere } from './elsewhere.ts'
+import { accuracyOf, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
 export type TaskScores = Readonly<Record<string, number | string>>
@@ -68,23 +50,19 @@ export interface TasksReport {
 }
 
 /** How tasks are run. */
-export interface RunOptions {
-  readonly model: OptModel
-  readonly tasks: readonly TaskRun[]
-  readonly configurations: Configurations
-  readonly mode?: MaskMode
-  readonly seed: number
+export interface RunOptions extends AskedTasks {
   /** Of the whole run, for the report. */
   readonly config: TasksReport['config']
+  /** Its model's hash is what shards ask for. */
   readonly provenance: Provenance
+  /** Asks in place of this thread, and changes no number. */
+  readonly runner?: ShardRunner | null
 }
-
-/** How far a run is, in questions. */
-export type TaskProgress = (task: string, done: number, total: number) => void
 
 /**
  * Asks every question in every configuration.
  * @param signal stops it; what was finished is reported
+ * @throws what the runner throws, if one asks
  */
 export async function runTasks(
   options: RunOptions,
@@ -95,38 +73,18 @@ export async function runTasks(
   const answers = options.tasks.map(() => options.configurations.list.map((): Answer[] => []))
   let complete = false
   try {
-    for (const [i, task] of options.tasks.entries())
-      await runTask(options, task, answers[i], onProgress, signal)
+    const { runner, provenance } = options
+    const listener = { tell: onProgress, signal }
+    const answered = runner
+      ? askElsewhere(options, { runner, hash: provenance.model.hash }, listener)
+      : askHere(options, listener)
+    for await (const question of answered)
+      answers[question.task].forEach((row, i) => row.push(question.answers[i]))
     complete = true
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error
   }
   return makeReport(options, answers, complete, (now() - started) / 1000)
-}
-
-async function runTask(
-  { model, configurations, mode, seed }: RunOptions,
-  task: TaskRun,
-  rows: readonly Answer[][],
-  tell: TaskProgress,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const seeds = new Random(seed)
-  for (const [done, asked] of task.asked.entries()) {
-    tell(task.name, done, task.asked.length)
-    const maskSeed = seeds.uint32()
-    await pause(signal)
-    const alone = answersAlone(model, asked)
-    const answered: Answer[] = []
-    for (let i = 0; i < rows.length; i++) {
-      await pause(signal)
-      answered.push(
-        answerQuestion(model, asked, (request) => configurations.planOne(i, request, maskSeed), mode, alone),
-      )
-    }
-    rows.forEach((row, i) => row.push(answered[i]))
-  }
-  tell(task.name, task.asked.length, task.asked.length)
 }
 
 function makeReport(

@@ -11,9 +11,11 @@ import type { MaskPlanner } from '../../masks/planner.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import type { MaskMode } from '../../model/opt/active_block.ts'
 import { leakyMask } from '../../predictor/leaky.ts'
+import { pause } from '../../train/pause.ts'
 import { achievedBy, meanAchieved } from '../achieved_mean.ts'
+import type { Configurations } from '../configurations.ts'
 import { scoreWindow, type WindowScore } from '../perplexity.ts'
-import type { Asked, Request } from './prompts.ts'
+import type { AskedTokens, Request } from './prompts.ts'
 import type { Metric } from './task.ts'
 
 /** A question answered. */
@@ -31,14 +33,14 @@ export interface Answer {
 export type PlanContext = (request: Request) => MaskPlanner | null
 
 /** Log-likelihoods of the answers after nothing, dense, where the question asks for them: the same for every row. */
-export function answersAlone(model: OptModel, { alone }: Asked): number[] | null {
+export function answersAlone(model: OptModel, { alone }: AskedTokens): number[] | null {
   return alone?.map((request) => -scoreWindow(model, { ...request, words: 0 }).nll) ?? null
 }
 
 /** Asks a question. @param alone what `answersAlone` gives, for `acc_mutual_info` */
 export function answerQuestion(
   model: OptModel,
-  asked: Asked,
+  asked: AskedTokens,
   plan: PlanContext = () => null,
   mode: MaskMode = 'auto',
   alone: readonly number[] | null = null,
@@ -62,6 +64,32 @@ export function answerQuestion(
     gold,
     achieved: meanAchieved(achieved),
   }
+}
+
+/** How a question is asked in every row of a table. */
+export interface RowOptions {
+  readonly configurations: Configurations
+  /** Of the random planner, and of criteria that draw. */
+  readonly maskSeed: number
+  readonly mode?: MaskMode
+  readonly signal?: AbortSignal
+}
+
+/** A question's answers under every configuration, in their order. @throws the signal's reason */
+export async function answerInRows(
+  model: OptModel,
+  asked: AskedTokens,
+  { configurations, maskSeed, mode, signal }: RowOptions,
+): Promise<Answer[]> {
+  await pause(signal)
+  const alone = answersAlone(model, asked)
+  const answers: Answer[] = []
+  for (const row of configurations.list.keys()) {
+    await pause(signal)
+    const plan: PlanContext = (request) => configurations.planOne(row, request, maskSeed)
+    answers.push(answerQuestion(model, asked, plan, mode, alone))
+  }
+  return answers
 }
 
 /** Scores answers, each under the mask of its context; a leaky planner makes one for each answer. */
