@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { hashOf, readTexts, root, type Plant, type Sources } from '../sources.ts'
 import { compile } from '../tool.ts'
-import { TARGET, type Toolchain } from './toolchain.ts'
+import { environmentOf, TARGET, type Toolchain } from './toolchain.ts'
 
 /** The committed module, and the file that says what it is. */
 export const modulePath: string = join(root, 'src/backends/wasm/kernels_rust.wasm')
@@ -41,26 +41,34 @@ export function readManifest(): Manifest {
  * Compiles the kernels, with changes planted in them.
  * @throws Error with what cargo said
  */
-export async function compileModule(
-  { cargo, rustc, linker }: Toolchain,
+export function compileModule(
+  toolchain: Toolchain,
   plants: readonly Plant[] = [],
+): Promise<Uint8Array<ArrayBuffer>> {
+  return compileCrate(readSources(plants), '.', toolchain, ['--locked'])
+}
+
+/**
+ * Compiles a crate of these sources, in a folder of its own.
+ * @param crate its folder among them
+ * @throws Error with what cargo said
+ */
+export async function compileCrate(
+  sources: Sources,
+  crate: string,
+  toolchain: Toolchain,
+  options: readonly string[] = [],
 ): Promise<Uint8Array<ArrayBuffer>> {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-rust-'))
   try {
-    for (const [name, text] of readSources(plants)) {
+    for (const [name, text] of sources) {
       mkdirSync(dirname(join(folder, name)), { recursive: true })
       writeFileSync(join(folder, name), text)
     }
-    // Flags from outside would take the place of the project's own.
-    const { RUSTFLAGS: _, CARGO_ENCODED_RUSTFLAGS: __, ...environment } = process.env
-    const env = {
-      ...environment,
-      RUSTC: rustc,
-      CARGO_TARGET_DIR: join(folder, 'target'),
-      ...(linker === null ? {} : { CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: linker }),
-    }
-    await compile(cargo, ['build', '--release', '--offline', '--locked'], folder, env)
-    return Uint8Array.from(readFileSync(join(folder, 'target', TARGET, 'release/kernels.wasm')))
+    const target = join(folder, 'target')
+    const env = { ...environmentOf(toolchain), CARGO_TARGET_DIR: target }
+    await compile(toolchain.cargo, ['build', '--release', '--offline', ...options], join(folder, crate), env)
+    return Uint8Array.from(readFileSync(join(target, TARGET, 'release/kernels.wasm')))
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -38,6 +38,17 @@ export async function findToolchain(): Promise<Toolchain | string> {
   return reasons.join('; ')
 }
 
+/** The environment in which cargo, or what starts it, uses this toolchain and the flags of the project. */
+export function environmentOf({ rustc, linker }: Toolchain): Record<string, string | undefined> {
+  // Flags from outside would take the place of the project's own.
+  const { RUSTFLAGS: _, CARGO_ENCODED_RUSTFLAGS: __, ...environment } = process.env
+  return {
+    ...environment,
+    RUSTC: rustc,
+    ...(linker === null ? {} : { CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: linker }),
+  }
+}
+
 async function tryToolchain(cargo: string, rustc: string): Promise<Toolchain | string> {
   for (const tool of [cargo, rustc]) {
     const missing = await whyMissing(tool)

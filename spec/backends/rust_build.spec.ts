@@ -20,7 +20,13 @@ import { hashOf, root } from '../../scripts/sources.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { opNames } from '../../src/ops/catalog.ts'
 import { smallSizes } from './wasm_mutant_laws.ts'
-import { exportsTheOps, hasNoData, importsMemoryAnd, takesWhatRowsList } from './wasm_module_laws.ts'
+import {
+  exportsTheOps,
+  hasNoData,
+  importsMemoryAnd,
+  numbersOfRust,
+  takesWhatRowsList,
+} from './wasm_module_laws.ts'
 
 const committed = readFileSync(modulePath)
 const module = new WebAssembly.Module(committed)
@@ -57,12 +63,7 @@ test('a kernel takes as many arguments as its row lists', () => takesWhatRowsLis
 test('it has no data of its own, which would stand where kernels work', () => hasNoData(committed))
 
 test('it imports a memory, where its scratch is, and nothing else: no clock, no file, no stack', () =>
-  importsMemoryAnd(module, [
-    { module: 'GOT.mem', name: 'scratch' },
-    // Where every shared library has its data, and its functions in a table: this one has neither.
-    { module: 'env', name: '__memory_base' },
-    { module: 'env', name: '__table_base' },
-  ]))
+  importsMemoryAnd(module, numbersOfRust))
 
 const toolchain = await findToolchain()
 

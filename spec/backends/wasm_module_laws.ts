@@ -48,6 +48,14 @@ export function hasNoData(binary: Uint8Array): void {
   for (const section of [DATA_SECTION, START_SECTION]) expect(sections).not.toContain(section)
 }
 
+/** The numbers a module of the Rust kernels imports, as every shared library has them. */
+export const numbersOfRust: readonly { module: string; name: string }[] = [
+  { module: 'GOT.mem', name: 'scratch' },
+  // Where its data are, and its functions in a table: this one has neither.
+  { module: 'env', name: '__memory_base' },
+  { module: 'env', name: '__table_base' },
+]
+
 /** It imports the memory and these numbers, and nothing else: no clock, no file, no abort, no stack. */
 export function importsMemoryAnd(
   module: WebAssembly.Module,

@@ -20,17 +20,31 @@ export function instantiate(
   memory: WebAssembly.Memory,
   scratchStart: number,
 ): Instance {
-  // Whatever a compiler calls what it wants, there is only one memory to give, and one number.
-  const imports: Record<string, Record<string, WebAssembly.Memory | WebAssembly.Global | number>> = {}
-  for (const { module: room, name, kind } of WebAssembly.Module.imports(module))
-    (imports[room] ??= {})[name] =
-      kind === 'memory' ? memory : room === ADDRESSES ? variable(scratchStart) : scratchStart
+  const imports = room<Record<string, WebAssembly.ImportValue>>()
+  for (const wanted of WebAssembly.Module.imports(module))
+    (imports[wanted.module] ??= room())[wanted.name] = fill(wanted, memory, scratchStart)
   const { exports } = new WebAssembly.Instance(module, imports)
   const { scratch_size: scratchSize, ...kernels } = exports
   return {
     kernels: kernels as Record<string, Kernel<number>>,
     scratchSize: numberOf(scratchSize as WebAssembly.Global | (() => unknown)),
   }
+}
+
+/** Things by name, where every name is free: `__proto__` is one like any other. */
+function room<Thing>(): Record<string, Thing> {
+  return Object.create(null) as Record<string, Thing>
+}
+
+/** Whatever a compiler calls what it wants, there is only one memory to give, and one number, in the form it is wanted in. */
+function fill(
+  { kind, module }: WebAssembly.ModuleImportDescriptor,
+  memory: WebAssembly.Memory,
+  scratchStart: number,
+): WebAssembly.ImportValue {
+  if (kind === 'memory') return memory
+  if (kind === 'function') return () => scratchStart
+  return module === ADDRESSES ? variable(scratchStart) : scratchStart
 }
 
 function variable(value: number): WebAssembly.Global {
