@@ -77,6 +77,23 @@ async function endWorkers(workers: readonly TestWorker[]): Promise<WorkerReport[
   return Promise.all(workers.map(({ ended }) => ended))
 }
 
+/** The results of shards are those that are known, in the order in which they were asked for. */
+const isInOrder = async (
+  run: (shards: readonly Shard[]) => AsyncIterable<Uint8Array>,
+  shards: readonly Shard[],
+  expected: readonly string[],
+): Promise<void> => expect(await texts(run(shards))).toEqual(expected)
+
+test('mutants of the order are killed: as they come, one left out', async () => {
+  const runner = hereRunner(doTestShard)
+  const { shards, expected } = await echoShards(runner.store, 5)
+  await isInOrder((asked) => runner.run(asked), shards, expected)
+  for (const change of [(all: readonly Shard[]) => all.toReversed(), (all: readonly Shard[]) => all.slice(1)])
+    await expect(isInOrder((asked) => runner.run(change(asked)), shards, expected)).rejects.toThrow(
+      'expected',
+    )
+})
+
 describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}` : ''}`, () => {
   test.each([1, 3])('with %i workers gives the results of one thread, in order', async (count) => {
     const place = newPlace()
@@ -86,7 +103,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     try {
       const { shards, expected } = await echoShards(runner.store, 40)
       const onShard = (done: number): void => void told.push(done)
-      expect(await texts(runner.run(shards, { onShard }))).toEqual(expected)
+      await isInOrder((asked) => runner.run(asked, { onShard }), shards, expected)
       expect(await texts(hereRunner(doTestShard, await place.store()).run(shards))).toEqual(expected)
     } finally {
       await runner.close()

@@ -44,19 +44,34 @@ const isWhole = (value: Shard): boolean => {
 const wholeShard = shard.filter(isWhole)
 
 describe('a shard', () => {
-  law('is what its text says', [wholeShard], (one) => {
-    expect(shardText(parseShard(shardText(one), 'shard'))).toBe(shardText(one))
+  type Parse = typeof parseShard
+  const isItsText =
+    (parse: Parse) =>
+    (one: Shard): void =>
+      expect(shardText(parse(shardText(one), 'shard'))).toBe(shardText(one))
+  law('is what its text says', [wholeShard], isItsText(parseShard))
+  test('a mutant that loses the settings is killed', async () => {
+    const mutant: Parse = (text, subject) => ({ ...parseShard(text, subject), settings: {} })
+    const check = checkLaw('mutant', [wholeShard], isItsText(mutant), { record: false })
+    await expect(check).rejects.toThrow('Counterexample')
   })
 
-  law('has the key of its equals and of no other', [wholeShard, wholeShard], async (one, other) => {
+  const isOfEquals = (key: typeof shardKey) => async (one: Shard, other: Shard) => {
     const same = shardText(one) === shardText(other)
-    expect((await shardKey(one)) === (await shardKey(other))).toBe(same)
+    expect((await key(one)) === (await key(other))).toBe(same)
     const turned = {
       files: one.files,
       settings: Object.fromEntries(Object.entries(one.settings).toReversed()),
       kind: one.kind,
     }
-    expect(await shardKey(turned)).toBe(await shardKey(one))
+    expect(await key(turned)).toBe(await key(one))
+  }
+  law('has the key of its equals and of no other', [wholeShard, wholeShard], isOfEquals(shardKey))
+  test('a mutant that minds the order of settings is killed', async () => {
+    const mutant: typeof shardKey = async (one) =>
+      JSON.stringify(Object.entries(one.settings)) + shardText(one)
+    const check = checkLaw('mutant', [wholeShard, wholeShard], isOfEquals(mutant), { record: false })
+    await expect(check).rejects.toThrow('Counterexample')
   })
 
   const keepsFiles =
@@ -94,13 +109,30 @@ describe('a shard', () => {
     expect(() => parseShard(text, 'job')).toThrow(InputError)
   })
 
-  law('from any text is refused with one line, or is the shard of that text', [fc.string()], (text) => {
-    try {
-      expect(shardText(parseShard(text, 'job'))).toBe(text)
-    } catch (error) {
-      expect(error).toBeInstanceOf(InputError)
-      expect((error as Error).message).not.toContain('\n')
+  const isRefusedOrItself =
+    (parse: Parse) =>
+    (text: string): void => {
+      let found: Shard
+      try {
+        found = parse(text, 'job')
+      } catch (error) {
+        expect(error).toBeInstanceOf(InputError)
+        expect((error as Error).message).not.toContain('\n')
+        return
+      }
+      expect(shardText(found)).toBe(text)
     }
+  law(
+    'from any text is refused with one line, or is the shard of that text',
+    [fc.string()],
+    isRefusedOrItself(parseShard),
+  )
+  test.each<[string, Parse]>([
+    ['takes anything', () => ({ kind: 'join', settings: {}, files: {} })],
+    ['lets the engine parse', (text) => JSON.parse(String(text)) as Shard],
+  ])('a mutant that %s is killed', async (_, mutant) => {
+    const check = checkLaw('mutant', [fc.string()], isRefusedOrItself(mutant), { record: false })
+    await expect(check).rejects.toThrow('Counterexample')
   })
 
   test('of a job is the one that the id promises', async () => {
@@ -139,11 +171,10 @@ const stores = {
 }
 
 describe.each(Object.entries(stores))('a store in %s', (_, open) => {
-  law(
-    'gives back what was written, and nothing under other names',
-    [fc.uint8Array(), hash, hash],
-    async (bytes, name, other) => {
-      const store = await open()
+  const givesBack =
+    (change: (store: ShardStore) => ShardStore) =>
+    async (bytes: Uint8Array, name: string, other: string): Promise<void> => {
+      const store = change(await open())
       expect(await store.read(name)).toBeNull()
       await store.write(name, bytes)
       expect(await store.has(name)).toBe(true)
@@ -153,9 +184,25 @@ describe.each(Object.entries(stores))('a store in %s', (_, open) => {
       expect(await store.add(bytes)).toBe(input)
       expect(await store.read(input)).toEqual(bytes)
       await store.close()
-    },
+    }
+  law(
+    'gives back what was written, and nothing under other names',
+    [fc.uint8Array(), hash, hash],
+    givesBack((store) => store),
     { runs: 20 },
   )
+  test('a mutant with one name for all is killed', async () => {
+    const one = '0'.repeat(64)
+    const nameless = ({ place }: ShardStore): ShardStore =>
+      new ShardStore({
+        ...place,
+        has: () => place.has(one),
+        read: () => place.read(one),
+        write: (_name, file) => place.write(one, file),
+      })
+    const check = checkLaw('mutant', [fc.uint8Array(), hash, hash], givesBack(nameless), { record: false })
+    await expect(check).rejects.toThrow('Counterexample')
+  })
 
   test('has no names that are paths', async () => {
     const store = await open()

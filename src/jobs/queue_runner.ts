@@ -41,6 +41,7 @@ export class QueueRunner implements ShardRunner {
   readonly store: ShardStore
   readonly examplesPerShard: number
   readonly #options: QueueRunnerOptions
+  readonly #attempts: number
   readonly #connection: Redis
   readonly #queue: Queue<JobData>
   readonly #flows: FlowProducer
@@ -50,6 +51,7 @@ export class QueueRunner implements ShardRunner {
 
   constructor(options: QueueRunnerOptions) {
     this.#options = options
+    this.#attempts = options.attempts ?? 3
     this.store = options.store
     this.examplesPerShard = options.examplesPerShard ?? 8
     const { bullmq } = options.tools
@@ -94,7 +96,10 @@ export class QueueRunner implements ShardRunner {
       for (const [i, group] of groups.entries()) {
         for (; asked < Math.min(groups.length, i + groupsAhead); asked++)
           await orAborted(this.#ask(groups[asked]), signal)
-        const results = await orAborted(this.#resultsOf(group, failures, signal), signal)
+        const results = await orAborted(
+          this.#resultsOf(group, failures, () => !signal?.aborted),
+          signal,
+        )
         note(group.keys)
         if (failures.size === 0) yield* results
       }
@@ -121,7 +126,8 @@ export class QueueRunner implements ShardRunner {
       const job = await this.#jobOf(key)
       if (job && (await job.isFailed())) await job.remove()
     }
-    const { queue: queueName, attempts = 3 } = this.#options
+    const { queue: queueName } = this.#options
+    const attempts = this.#attempts
     await this.#flows.add({
       name: join.kind,
       queueName,
@@ -139,21 +145,24 @@ export class QueueRunner implements ShardRunner {
     })
   }
 
-  /** The results of a group, as soon as each has one or has failed; what failed is missing, and added to `failures`. */
+  /**
+   * The results of a group, as soon as each has one or has failed; what failed is missing, and added to `failures`.
+   * @param isWanted false once nobody waits any more
+   */
   async #resultsOf(
     group: Group,
     failures: Map<string, string>,
-    signal: AbortSignal | undefined,
+    isWanted: () => boolean,
   ): Promise<Uint8Array[]> {
     const { keys, joinKey } = group
-    for (;;) {
-      signal?.throwIfAborted()
+    while (isWanted()) {
       const joined = await this.store.readOrRemove(joinKey)
       if (joined) return splitJoined(joined, keys.length)
       const results = await this.#singleResults(group, failures)
       if (results) return results
-      await this.#change(new Set([...keys, joinKey].map(jobIdOf)), signal)
+      await this.#change(new Set([...keys, joinKey].map(jobIdOf)))
     }
+    return []
   }
 
   /** The results one by one; null while there is one that may still come. */
@@ -184,7 +193,7 @@ export class QueueRunner implements ShardRunner {
     const isComing = job && !(await job.isCompleted())
     if (isComing || (await this.store.has(key))) return null
     if (job) await job.remove().catch(() => {})
-    await this.#queue.add(shard.kind, jobData(shard), jobOptions(key, this.#options.attempts ?? 3))
+    await this.#queue.add(shard.kind, jobData(shard), jobOptions(key, this.#attempts))
     return null
   }
 
@@ -192,23 +201,19 @@ export class QueueRunner implements ShardRunner {
     return (await this.#queue.getJob(jobIdOf(key))) ?? null
   }
 
-  /** Resolves when something is heard of one of these jobs, or after a while. @throws the signal's reason */
-  #change(jobIds: ReadonlySet<string>, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (settle: () => void): void => {
+  /** Resolves when something is heard of one of these jobs, or after a while. */
+  #change(jobIds: ReadonlySet<string>): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
         clearTimeout(timer)
         this.#listeners.delete(onJob)
-        signal?.removeEventListener('abort', onAbort)
-        settle()
+        resolve()
       }
       const onJob = (jobId: string): void => {
-        if (jobIds.has(jobId)) end(resolve)
+        if (jobIds.has(jobId)) end()
       }
-      const onAbort = (): void => end(() => reject(signal?.reason as Error))
-      const timer = setTimeout(() => end(resolve), this.#options.every ?? 1000)
+      const timer = setTimeout(end, this.#options.every ?? 1000)
       this.#listeners.add(onJob)
-      signal?.addEventListener('abort', onAbort)
-      if (signal?.aborted) onAbort()
     })
   }
 
