@@ -1,9 +1,10 @@
 /**
- * What `npm test` runs: type check, lint, format check, the laws, and some of the laws once more in Deno.
+ * What `npm test`, `npm run test:full` and `npm run test:soak` run: type check, lint, format check, the laws of the tier
+ * named first, and, in the full tier, some of the laws once more in Deno.
  *
  * Every step runs whatever became of the ones before it. The last line is `N passed, N failed, N skipped`, where a
- * step before the laws counts as one test; the exit code is 1 if anything failed. Arguments go to vitest, and then
- * Deno is left out:
+ * step before the laws counts as one test; the exit code is 1 if anything failed. Further arguments go to vitest, and
+ * then Deno is left out:
  *
  *   npm test -- spec/masks -t 'lower index'
  */
@@ -11,6 +12,7 @@ import { randomInt } from 'node:crypto'
 import { type Counts, countingLine } from './count_reporter.ts'
 import { findDeno } from './deno.ts'
 import { runLaws, runLawsInDeno, runStep, type Step } from './steps.ts'
+import { readTier } from '../spec/harness/tier.ts'
 
 const steps: readonly Step[] = [
   { name: 'type check', script: 'typescript/bin/tsc', args: ['--project', '.'] },
@@ -35,13 +37,18 @@ function add(counts: Counts): void {
   total.skipped += counts.skipped
 }
 
-const args = process.argv.slice(2)
-// Both runtimes draw the same cases.
-const env = { ...process.env, SHADOWLLM_SEED: process.env.SHADOWLLM_SEED || String(randomInt(2 ** 31)) }
+const [tierName, ...args] = process.argv.slice(2)
+const tier = readTier(tierName)
+const env = {
+  ...process.env,
+  SHADOWLLM_TIER: tier,
+  // Both runtimes draw the same cases.
+  SHADOWLLM_SEED: process.env.SHADOWLLM_SEED || String(randomInt(2 ** 31)),
+}
 for (const step of steps) add(await runStep(step))
 process.stdout.write('laws\n')
 add(await runLaws({ args, env }))
-if (args.length === 0) {
+if (tier === 'full' && args.length === 0) {
   process.stdout.write('laws in Deno\n')
   add(await runLawsInDeno(findDeno(), { args: inDeno, env }))
 }

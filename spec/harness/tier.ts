@@ -1,0 +1,35 @@
+/**
+ * The tiers of the suite. SHADOWLLM_TIER chooses one; `scripts/test.ts` sets it.
+ *
+ *   quick   npm test             every law on `reference` and `wasm`, in this process
+ *   full    npm run test:full    all of that, and what needs other backends, compilers, processes, servers, browsers
+ *   soak    npm run test:soak    what runs for as long as it is told to
+ *
+ * A file named `*.full.spec.ts` is in the full tier only, one named `*.soak.spec.ts` in the soak tier only, every other
+ * `*.spec.ts` in quick and full.
+ */
+
+/** The tiers, in the order of the time they take. */
+export const tiers = ['quick', 'full', 'soak'] as const
+
+/** A tier of the suite. */
+export type Tier = (typeof tiers)[number]
+
+/**
+ * The tier that is named; quick where none is.
+ * @throws RangeError for a name that no tier has
+ */
+export function readTier(text: string | undefined): Tier {
+  if (!text) return 'quick'
+  const tier = tiers.find((name) => name === text)
+  if (tier === undefined)
+    throw new RangeError(`SHADOWLLM_TIER: expected one of ${tiers.join(', ')}, got ${text}`)
+  return tier
+}
+
+/** The spec files of a tier, as patterns for vitest. */
+export function specFilesOf(tier: Tier): { include: string[]; exclude: string[] } {
+  const [full, soak] = ['spec/**/*.full.spec.ts', 'spec/**/*.soak.spec.ts']
+  if (tier === 'soak') return { include: [soak], exclude: [] }
+  return { include: ['spec/**/*.spec.ts'], exclude: tier === 'full' ? [soak] : [full, soak] }
+}
