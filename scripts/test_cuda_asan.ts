@@ -23,6 +23,7 @@ const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', 
   env: {
     ...process.env,
     ...environment,
+    SHADOWLLM_TIER: 'full',
     SHADOWLLM_EMULATOR: output,
     SHADOWLLM_BACKENDS: 'cuda-emulated,cuda-fast-emulated',
   },

@@ -1,21 +1,23 @@
 /**
- * The backends every law of this book is stated over.
+ * The backends that laws are stated over.
  *
- * `wasm x2` is wasm on two threads that share every call that can be cut, however small. The emulator of the CUDA kernels is
- * built before the first test where g++ is (run.ts). `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is
- * judged in chapters that are about those, and shown as skipped in the others.
+ * In the quick tier these are `reference` and `wasm`; `spec/backends/others.spec.ts` looks at the others there. In the full
+ * tier they are all that this runtime can start. `wasm x2` is wasm on two threads that share every call that can be cut,
+ * however small. The emulator of the CUDA kernels is built before the first test of the full tier where g++ is (run.ts).
+ * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is judged in the chapters of those ops.
  *
- * A backend that this runtime cannot start is skipped where everyone sees it, with the reason it gave.
+ * A backend that is left out, or that this runtime cannot start, is a visible skip with its reason.
  * SHADOWLLM_BACKENDS names those that must be here, separated by commas: with `reference,wasm` a missing wasm fails.
- * After each test a backend holds no buffer more than before it.
+ * A backend is started once for all files of a worker. After each test it holds no buffer more than before it.
  */
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 import { chapterOf, readEmulated } from './emulated.ts'
+import { readTier } from './tier.ts'
 
 /** Another emulator than the one `npm run build:cuda-emulator` makes: the one with the address sanitizer. */
 const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
@@ -54,19 +56,24 @@ async function start(name: string): Promise<UnderTest> {
   }
 }
 
-const underTest: readonly UnderTest[] = await Promise.all(Object.keys(makers).map(start))
+const isQuick = readTier(process.env.SHADOWLLM_TIER) === 'quick'
+const isInQuick = (name: string): boolean => name === 'reference' || name === 'wasm'
+const names = Object.keys(makers)
 
-afterAll(() => {
-  for (const { backend } of underTest) backend?.dispose()
-})
+/** The backends of this tier. They are never disposed: they end with the process. */
+const underTest: readonly UnderTest[] = await Promise.all(
+  names.filter((name) => !isQuick || isInQuick(name)).map(start),
+)
 
-/** Whether SHADOWLLM_EMULATE names the chapter that the file under test is in. */
-const chapterHere = chapterOf(expect.getState().testPath ?? '')
-const emulatesHere = readEmulated(process.env.SHADOWLLM_EMULATE).includes(chapterHere)
+/** Whether SHADOWLLM_EMULATE names the chapter that the file under test is in, and what that chapter is. */
+function chapterHere(): { chapter: string; isEmulated: boolean } {
+  const chapter = chapterOf(expect.getState().testPath ?? '')
+  return { chapter, isEmulated: readEmulated(process.env.SHADOWLLM_EMULATE).includes(chapter) }
+}
 
-/** States what `chapter` states once for every backend. */
+/** States what `chapter` states once for every backend of the tier. */
 export function overEveryBackend(chapter: (backend: Backend) => void): void {
-  stateOver(underTest, chapter)
+  stateWithout({}, chapter)
 }
 
 /** The same without the fast kernels emulated: most chapters would have them do again what the exact ones do. */
@@ -81,6 +88,12 @@ export function overBackends(chapter: (backend: Backend) => void): void {
 export function overQuickBackends(chapter: (backend: Backend) => void): void {
   const reason = 'is too slow for this chapter'
   stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason }, chapter)
+}
+
+/** States a chapter over the backends that the quick tier leaves out elsewhere, but for those that a compiler has to make. */
+export async function overOtherBackends(chapter: (backend: Backend) => void): Promise<void> {
+  const others = names.filter((name) => !isInQuick(name) && !name.endsWith('emulated'))
+  stateOver(await Promise.all(others.map(start)), chapter)
 }
 
 /** The same over those alone that run the exact CUDA kernels. */
@@ -104,9 +117,12 @@ export function overFastBackends(chapter: (backend: Backend) => void): void {
  * names the chapter.
  */
 function stateWithout(reasons: Readonly<Record<string, string>>, chapter: (backend: Backend) => void): void {
-  const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !emulatesHere
+  for (const name of names.filter((name) => isQuick && !isInQuick(name)))
+    test.skip(`${name} is judged by npm run test:full`, () => {})
+  const here = chapterHere()
+  const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !here.isEmulated
   for (const { name } of underTest.filter(isLeftOut))
-    test.skip(`${name} ${reasons[name]}: SHADOWLLM_EMULATE=${chapterHere} runs it`, () => {})
+    test.skip(`${name} ${reasons[name]}: SHADOWLLM_EMULATE=${here.chapter} runs it`, () => {})
   stateOver(
     underTest.filter((one) => !isLeftOut(one)),
     chapter,

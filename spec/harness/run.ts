@@ -1,12 +1,13 @@
 /**
  * Before the first test: chooses the seed of the run and how many cases laws try, says so, and hands both to the
- * workers. `seed.ts` is the other end. Also builds the CUDA emulator where g++ is, unless it stands there already, and
- * lends the run a folder for temporary files; after the last test nothing may be left in it.
+ * workers. `seed.ts` is the other end. Also builds the CUDA emulator for the full tier where g++ is, unless it stands there
+ * already, and lends the run a folder for temporary files; after the last test nothing may be left in it.
  */
 import { randomInt } from 'node:crypto'
 import type { TestProject } from 'vitest/node'
 import { buildEmulator, emulatorPath, whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import { lendTemporaryFolder } from './temporary.ts'
+import { readTier } from './tier.ts'
 
 /** vitest's global setup. @returns what is done after the last test */
 export default async function setup(project: TestProject): Promise<() => void> {
@@ -17,10 +18,12 @@ export default async function setup(project: TestProject): Promise<() => void> {
   process.stdout.write(
     `seed ${seed}${runs === 1 ? '' : `, cases x ${runs}`} (SHADOWLLM_SEED=${seed} replays it)\n`,
   )
-  const missing = await whyNoEmulator()
-  const emulator =
-    missing === null ? await buildEmulator({ output: emulatorPath() }) : `not built: ${missing}`
-  process.stdout.write(`CUDA emulator: ${emulator}\n`)
+  if (readTier(process.env.SHADOWLLM_TIER) === 'full') {
+    const missing = await whyNoEmulator()
+    const emulator =
+      missing === null ? await buildEmulator({ output: emulatorPath() }) : `not built: ${missing}`
+    process.stdout.write(`CUDA emulator: ${emulator}\n`)
+  }
   const temporary = lendTemporaryFolder()
   project.provide('temporaryFolder', temporary.path)
   return () => {

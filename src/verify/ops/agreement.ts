@@ -52,7 +52,7 @@ function everySmallSize(name: OpName): BackendLaw {
 }
 
 /** Random sizes, up to several tiles of a blocked GEMM. */
-function randomSizes(name: OpName): BackendLaw {
+export function randomSizes(name: OpName): BackendLaw {
   const row = opRow(name)
   const variants = variantsOf(row)
   const letters = lettersOf(row).map((letter) => [letter, fc.nat({ max: mostLarge[letter] ?? 200 })])

@@ -1,0 +1,21 @@
+/**
+ * Every backend but `reference` and `wasm`, as the quick tier sees it: each op agrees with its definition, and masked =
+ * zeroed. The full tier states all laws over each of them.
+ */
+import { test } from 'vitest'
+import { opNames } from '../../src/ops/catalog.ts'
+import { maskLaws } from '../../src/verify/model/mask_laws.ts'
+import { randomSizes } from '../../src/verify/ops/agreement.ts'
+import { overOtherBackends } from '../harness/backends.ts'
+import { checkOn } from '../harness/seed.ts'
+import { checkModel } from '../model/cases.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+
+await overOtherBackends((backend) => {
+  for (const name of opNames) {
+    const law = { ...randomSizes(name), runs: 20 }
+    test(law.sentence, () => checkOn(law, backend))
+  }
+  const law = { ...maskLaws.maskedIsZeroed, runs: 10 }
+  test(law.sentence, () => checkModel(law, { backend, load: OptModel.load }))
+})

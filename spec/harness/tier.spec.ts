@@ -1,0 +1,42 @@
+/**
+ * Every spec file is in a tier, by its name alone, and every tier is a command that CI runs.
+ */
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { root } from './syntax.ts'
+import { readTier, specFilesOf, tiers, type Tier } from './tier.ts'
+
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+
+function filesOf(tier: Tier): string[] {
+  const { include, exclude } = specFilesOf(tier)
+  return globSync(include, { cwd: root, exclude }).toSorted()
+}
+
+test('the quick tier is part of the full tier, and the soak tier is apart from both', () => {
+  const [quick, full, soak] = tiers.map(filesOf)
+  expect(quick.every((path) => full.includes(path))).toBe(true)
+  expect(quick.filter((path) => /\.(full|soak)\.spec\.ts$/.test(path))).toEqual([])
+  expect(full.filter((path) => !quick.includes(path)).every((path) => path.endsWith('.full.spec.ts'))).toBe(
+    true,
+  )
+  expect(soak.every((path) => path.endsWith('.soak.spec.ts'))).toBe(true)
+  expect([...full, ...soak].toSorted()).toEqual(globSync('spec/**/*.spec.ts', { cwd: root }).toSorted())
+})
+
+test('a tier has its name, quick is the default, and another name is refused', () => {
+  expect([undefined, '', 'quick', 'full', 'soak'].map(readTier)).toEqual(['quick', 'quick', ...tiers])
+  expect(() => readTier('fast')).toThrow('SHADOWLLM_TIER: expected one of quick, full, soak, got fast')
+})
+
+test('every tier is a script of package.json, and the workflow runs it', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  const names = { quick: 'test', full: 'test:full', soak: 'test:soak' } satisfies Record<Tier, string>
+  for (const [tier, name] of Object.entries(names))
+    expect(scripts[name]).toBe(`node scripts/node.mjs scripts/test.ts ${tier}`)
+  const workflow = read('.github/workflows/ci.yml')
+  for (const command of ['npm test', '.ci/run', 'npm run test:soak'])
+    expect(workflow).toContain(`- run: ${command}\n`)
+  expect(read('.ci/run')).toContain('for tier in test test:full; do')
+})
