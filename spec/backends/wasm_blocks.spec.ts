@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import fc from 'fast-check'
+import { inTier } from '../harness/backends.ts'
 import { law, runSeed } from '../harness/seed.ts'
 import {
   atAnEdge,
@@ -16,7 +17,7 @@ import {
 } from './wasm_block_laws.ts'
 
 const backends = await Promise.all(
-  (['wasm', 'wasm-relaxed', 'wasm-rust'] as const).map((build) => WasmBackend.create({ build })),
+  inTier(['wasm', 'wasm-relaxed', 'wasm-rust'] as const).map((build) => WasmBackend.create({ build })),
 )
 const names = Object.keys(products) as Product[]
 

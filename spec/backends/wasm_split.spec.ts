@@ -9,40 +9,32 @@ import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { partStart, splitOf, splitOps, type Split } from '../../src/backends/wasm/split.ts'
 import { opRow, type OpName } from '../../src/ops/catalog.ts'
 import type { Plant } from '../../scripts/sources.ts'
+import { inTier } from '../harness/backends.ts'
 import { checkLaw, law } from '../harness/seed.ts'
 import { PartByPart, partsAreTheWhole, partsWriteApart, usualCut, type Cut } from './split_laws.ts'
 import { compileKernels, readCommitted } from './wasm_compile.ts'
 
 const committed = new WebAssembly.Module(await readCommitted())
 const backend = new PartByPart(committed, usualCut)
-const relaxed = new PartByPart(
-  new WebAssembly.Module(await readCommitted('relaxed')),
-  usualCut,
-  'wasm-relaxed',
+const builds = await Promise.all(
+  inTier(['wasm', 'wasm-relaxed', 'wasm-rust'] as const).map(
+    async (name) => new PartByPart(await WebAssembly.compile(await binaries[name]()), usualCut, name),
+  ),
 )
 
-const rust = new PartByPart(await WebAssembly.compile(await binaries['wasm-rust']()), usualCut, 'wasm-rust')
-
 afterEach(() => {
-  for (const one of [backend, relaxed, rust]) expect(one.liveBuffers, `left behind in ${one.name}`).toBe(0)
+  for (const one of [backend, ...builds]) expect(one.liveBuffers, `left behind in ${one.name}`).toBe(0)
 })
 
 const drawn = [fc.nat(), fc.integer({ min: 1, max: 9 })] as const
 
 describe.each(splitOps)('%s', (name) => {
-  law(`${name}: parts in any order are the whole`, [...drawn], (seed, parts) =>
-    partsAreTheWhole(backend, name, seed, parts),
-  )
+  for (const one of builds)
+    law(`${name}: parts of ${one.name} in any order are the whole`, [...drawn], (seed, parts) =>
+      partsAreTheWhole(one, name, seed, parts),
+    )
 
-  law(`${name}: parts in any order are the whole, in the relaxed build`, [...drawn], (seed, parts) =>
-    partsAreTheWhole(relaxed, name, seed, parts),
-  )
-
-  law(`${name}: parts in any order are the whole, in Rust`, [...drawn], (seed, parts) =>
-    partsAreTheWhole(rust, name, seed, parts),
-  )
-
-  for (const one of [backend, rust])
+  for (const one of builds.filter((one) => one.name !== 'wasm-relaxed'))
     law(
       `${name}: no number is written by two parts of ${one.name}`,
       [...drawn],

@@ -56,7 +56,8 @@ async function start(name: string): Promise<UnderTest> {
   }
 }
 
-const isQuick = readTier(process.env.SHADOWLLM_TIER) === 'quick'
+/** Whether this is the quick tier. */
+export const isQuick: boolean = readTier(process.env.SHADOWLLM_TIER) === 'quick'
 const isInQuick = (name: string): boolean => name === 'reference' || name === 'wasm'
 const names = Object.keys(makers)
 
@@ -64,6 +65,14 @@ const names = Object.keys(makers)
 const underTest: readonly UnderTest[] = await Promise.all(
   names.filter((name) => !isQuick || isInQuick(name)).map(start),
 )
+
+/** Those of some backends or builds that the quick tier judges; all of them in the full tier. The others are visible skips. */
+export function inTier<Name extends string>(these: readonly Name[]): Name[] {
+  const isJudged = (name: Name): boolean => !isQuick || isInQuick(name)
+  for (const name of these.filter((name) => !isJudged(name)))
+    test.skip(`${name} is judged by npm run test:full`, () => {})
+  return these.filter(isJudged)
+}
 
 /** Whether SHADOWLLM_EMULATE names the chapter that the file under test is in, and what that chapter is. */
 function chapterHere(): { chapter: string; isEmulated: boolean } {
@@ -117,8 +126,7 @@ export function overFastBackends(chapter: (backend: Backend) => void): void {
  * names the chapter.
  */
 function stateWithout(reasons: Readonly<Record<string, string>>, chapter: (backend: Backend) => void): void {
-  for (const name of names.filter((name) => isQuick && !isInQuick(name)))
-    test.skip(`${name} is judged by npm run test:full`, () => {})
+  inTier(names)
   const here = chapterHere()
   const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !here.isEmulated
   for (const { name } of underTest.filter(isLeftOut))
