@@ -1,5 +1,9 @@
 /**
- * One seed for the whole run, and `law`, through which every property of this book is stated.
+ * One seed for the whole run, and the ways to state a law as a test and to judge mutants by it.
+ *
+ * `law` states a law of nothing but its arguments. A law that mutants are judged by is an object (`lawForAll`) of one sentence,
+ * arbitraries and a predicate of a subject: `stateLaw` states it of the real subject, and `kills` judges a mutant on the same
+ * arbitraries. `kills` refuses a law that is stated of nothing.
  *
  *   SHADOWLLM_SEED=123 npm test     the same cases as the run that printed "seed 123"
  *   SHADOWLLM_RUNS=10 npm test      ten times as many cases per law (0.1: a tenth, at least one)
@@ -11,7 +15,7 @@
 import fc from 'fast-check'
 import { join, relative } from 'node:path'
 import { inject, test } from 'vitest'
-import { tryCases, type Trial } from '../../src/verify/check.ts'
+import { tryCases, type Failure, type Trial } from '../../src/verify/check.ts'
 import { CASES_PER_LAW, type Arbitraries, type Law, type Verdict } from '../../src/verify/law.ts'
 import { readRegressions, regressionsFolder, slug, writeRegression } from './regressions.ts'
 
@@ -34,15 +38,22 @@ export function scaledRuns(runs: number): number {
   return Math.max(1, Math.round(runs * inject('runs')))
 }
 
-/** Gives every property of the process the run's seed and number of cases. */
+/**
+ * Gives every property of the process the run's seed and number of cases, and every arbitrary the size that it states:
+ * otherwise fast-check draws at most some ten elements, whatever `maxLength` says.
+ */
 export function configureProperties(): void {
-  fc.configureGlobal({ seed: runSeed(), numRuns: scaledRuns(CASES_PER_LAW) })
+  fc.configureGlobal({
+    seed: runSeed(),
+    numRuns: scaledRuns(CASES_PER_LAW),
+    defaultSizeToMaxWhenMaxSpecified: true,
+  })
 }
 
 /** A law holds for arguments if this neither throws nor returns false. */
 export type Predicate<Args extends unknown[]> = (...args: Args) => Verdict | Promise<Verdict>
 
-export type { Arbitraries } from '../../src/verify/law.ts'
+export { lawAlways, lawForAll, type Arbitraries, type Law } from '../../src/verify/law.ts'
 
 /** How a law is stated here. */
 export interface LawOptions<Args extends unknown[]> {
@@ -71,12 +82,57 @@ export function law<Args extends [unknown, ...unknown[]]>(
   options: LawOptions<Args> = {},
 ): void {
   test(name, { timeout: options.timeout }, async ({ task }) => {
-    await checkLaw(`${task.file.name.replace(/^spec\//, '')} ${name}`, arbitraries, predicate, options)
+    await checkLaw(nameInFile(task.file.name, name), arbitraries, predicate, options)
+  })
+}
+
+/** The name of a law that a spec file states: its counterexamples are kept under it. */
+function nameInFile(file: string, name: string): string {
+  return `${file.replace(/^spec\//, '')} ${name}`
+}
+
+/** The arbitraries of the laws that this file states. */
+const stated = new WeakSet<Law<never>['arbitraries']>()
+
+/** States a law of a subject as a test of the file that calls it. Mutants are judged by `kills` with the same law. */
+export function stateLaw<Subject>(law: Law<Subject>, subject: Subject, timeout?: number): void {
+  stated.add(law.arbitraries)
+  test(law.sentence, { timeout }, async ({ task }) => {
+    await checkOn(law, subject, { name: nameInFile(task.file.name, law.sentence) })
   })
 }
 
 /**
- * Checks a law, stored counterexamples first. `law` is this as a test; mutants call it directly and expect an error.
+ * Cases a mutant is judged on, for each that its law tries. A law may miss a mutant by chance in one run of many; that a mutant
+ * is killed may not depend on chance.
+ */
+const CASES_PER_KILL = 10
+
+/**
+ * Shows that a law breaks on a mutant, on the law's own arbitraries.
+ * @throws Error if no case breaks it, or if this file states the law of nothing
+ */
+export async function kills<Subject>(law: Law<Subject>, mutant: Subject): Promise<void> {
+  if (!stated.has(law.arbitraries))
+    throw new Error(`${law.sentence}: expected stateLaw to state the law in this file, got a law for mutants alone`)
+  const failure = await firstFailure(law, mutant, CASES_PER_KILL * law.runs)
+  if (failure === null) throw new Error(`${law.sentence}: expected the mutant to break it, got a mutant that keeps it`)
+}
+
+/** The first case that breaks a law on a subject, as it was drawn; null if none does. */
+export async function firstFailure<Subject>(
+  law: Law<Subject>,
+  subject: Subject,
+  runs = scaledRuns(law.runs),
+): Promise<Failure | null> {
+  const { arbitraries, examples } = law
+  const predicate: Trial['predicate'] = (...args) => law.predicate(subject, ...args)
+  const trial = { arbitraries, predicate, seed: runSeed(), runs, examples, shrinks: false }
+  return (await tryCases(trial)).failure
+}
+
+/**
+ * Checks a law, stored counterexamples first. `law` is this as a test.
  * @throws Error with the shrunk counterexample, the seed and the path if the law does not hold.
  */
 export async function checkLaw<Args extends [unknown, ...unknown[]]>(
@@ -99,7 +155,7 @@ export async function checkLaw<Args extends [unknown, ...unknown[]]>(
 }
 
 /**
- * Checks a law of src/verify on one subject, under its own name unless told another.
+ * Checks a law on one subject, under its own name unless told another.
  * @throws what `checkLaw` throws; what the predicate of a law without arguments throws
  */
 export async function checkOn<Subject>(

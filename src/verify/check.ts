@@ -1,5 +1,6 @@
 /**
- * Tries a law: on its examples, then on cases drawn from a seed, and makes a case that breaks it as small as it can.
+ * Tries a law: on its examples, then on cases drawn from a seed, and makes a case that breaks it as small as it can, unless
+ * told not to.
  *
  * The test runner, the command line and a page all come through here, so that one seed means the same cases to each of
  * them. Which cases are drawn depends on the arbitraries, the seed and nothing else.
@@ -20,6 +21,8 @@ export interface Trial {
   readonly onCase?: (args: readonly unknown[]) => void
   /** Waited for before every case. `false` ends the trial there. */
   readonly goOn?: () => boolean | Promise<boolean>
+  /** Whether the case that breaks the law is made smaller; default: yes. */
+  readonly shrinks?: boolean
 }
 
 /** What came of it. */
@@ -34,7 +37,7 @@ export interface Outcome {
 
 /** How a law was broken. */
 export interface Failure {
-  /** The smallest case found that breaks it; null if the law has no arguments. */
+  /** The smallest case found that breaks it, the first one where nothing is shrunk; null if the law has no arguments. */
   readonly counterexample: readonly unknown[] | null
   /** fast-check's way to that case from the seed; null if the law has no arguments. */
   readonly path: string | null
@@ -61,7 +64,7 @@ async function tryOnce({ predicate, goOn }: Trial): Promise<Outcome> {
 }
 
 async function tryDrawn(trial: Trial): Promise<Outcome> {
-  const { arbitraries, predicate, seed, runs, examples, onCase, goOn } = trial
+  const { arbitraries, predicate, seed, runs, examples, onCase, goOn, shrinks = true } = trial
   let isBroken = false
   const drawn = arbitraries as [fc.Arbitrary<unknown>, ...fc.Arbitrary<unknown>[]]
   const property = fc.asyncProperty(...drawn, async (...args: unknown[]) => {
@@ -78,7 +81,12 @@ async function tryDrawn(trial: Trial): Promise<Outcome> {
     return false
   })
   const tried = (examples ?? []) as [unknown, ...unknown[]][]
-  const details = await fc.check(property, { seed, numRuns: runs, examples: tried })
+  const details = await fc.check(property, {
+    seed,
+    numRuns: runs,
+    examples: tried,
+    endOnFailure: !shrinks,
+  })
   const { counterexample, counterexamplePath: path, numRuns, interrupted } = details
   if (counterexample === null && interrupted) return { interrupted: true, runs: numRuns, failure: null }
   if (!details.failed) return { interrupted: false, runs: numRuns, failure: null }
