@@ -18,7 +18,7 @@ import type { UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/model/opt/backward.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { traceForward } from '../../src/model/opt/trace.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { checkLaw, kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { makeSmallModel, makeWindows, smallConfig } from './small_calibration.ts'
 
 let backend: Backend
@@ -39,32 +39,34 @@ describe('an example', () => {
   type Collect = typeof collectExample
 
   /** Everything a predictor may see is what the prompt shows when there is nothing after it. */
-  const seesThePrompt = (collect: Collect) => (seed: number) => {
-    const [window] = makeWindows(1, seed)
-    const { promptLength: T } = window
-    const { features } = collect(model, window, [], { keepSequence: true })
-    const alone = traceForward(model, window.tokens.slice(0, T))
-    try {
-      for (let layer = 0; layer < L; layer++) {
-        const heads = alone.headOut(layer) // [T, D]
-        const row = (of: Float32Array): Float32Array => of.slice(layer * D, (layer + 1) * D)
-        expect(row(features.last)).toEqual(heads.slice((T - 1) * D))
-        expect(row(features.stream)).toEqual(alone.hidden(layer).slice((T - 1) * D))
-        row(features.mean).forEach((mean, d) => {
-          let sum = 0
-          for (let t = 0; t < T; t++) sum += heads[t * D + d]
-          expect(mean).toBe(Math.fround(sum / T))
-        })
+  const seesThePrompt = lawForAll(
+    'shows what the prompt alone shows, bit for bit',
+    [fc.nat()],
+    (collect: Collect, seed: number) => {
+      const [window] = makeWindows(1, seed)
+      const { promptLength: T } = window
+      const { features } = collect(model, window, [], { keepSequence: true })
+      const alone = traceForward(model, window.tokens.slice(0, T))
+      try {
+        for (let layer = 0; layer < L; layer++) {
+          const heads = alone.headOut(layer) // [T, D]
+          const row = (of: Float32Array): Float32Array => of.slice(layer * D, (layer + 1) * D)
+          expect(row(features.last)).toEqual(heads.slice((T - 1) * D))
+          expect(row(features.stream)).toEqual(alone.hidden(layer).slice((T - 1) * D))
+          row(features.mean).forEach((mean, d) => {
+            let sum = 0
+            for (let t = 0; t < T; t++) sum += heads[t * D + d]
+            expect(mean).toBe(Math.fround(sum / T))
+          })
+        }
+        expect(features.sequence).toEqual(alone.headOut(0))
+      } finally {
+        alone.dispose()
       }
-      expect(features.sequence).toEqual(alone.headOut(0))
-    } finally {
-      alone.dispose()
-    }
-  }
-
-  law('shows what the prompt alone shows, bit for bit', [fc.nat()], seesThePrompt(collectExample), {
-    runs: 30,
-  })
+    },
+    { runs: 30 },
+  )
+  stateLaw(seesThePrompt, collectExample)
 
   test('mutants are killed: features of the answer, of the wrong token, of the layer before', async () => {
     const moved =
@@ -83,7 +85,7 @@ describe('an example', () => {
       moved((window) => ({ ...window, promptLength: Math.max(1, window.promptLength - 1) })),
       shifted,
     ])
-      await expect(checkLaw('m', [fc.nat()], seesThePrompt(mutant), quiet)).rejects.toThrow('Counterexample')
+      await kills(seesThePrompt, mutant)
   })
 
   test('has the loss of its continuation and the scores of each criterion, as if each were alone', () => {

@@ -10,7 +10,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { openPartStore, partKey, PartStore, type PartDescription } from '../../src/eval/part_store.ts'
 import { canonicalJson } from '../../src/io/canonical_json.ts'
 import { cacheFolder, list, sha256 } from '../../src/platform/platform.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const top = mkdtempSync(join(tmpdir(), 'shadowllm-parts-'))
 afterAll(() => rmSync(top, { recursive: true }))
@@ -34,12 +34,21 @@ function shuffled(value: unknown, order: (keys: string[]) => string[]): unknown 
 
 describe('canonical JSON', () => {
   type Write = (value: unknown) => string
-  const saysTheValue = (write: Write) => (value: unknown) => expect(JSON.parse(write(value))).toEqual(value)
-  const ignoresOrder = (write: Write) => (value: unknown) =>
-    expect(write(shuffled(value, (keys) => keys.toReversed()))).toBe(write(value))
 
-  law('is the value, so that different values have different texts', [someValue], saysTheValue(canonicalJson))
-  law('does not depend on the order of keys', [someValue], ignoresOrder(canonicalJson))
+  const saysTheValue = lawForAll(
+    'is the value, so that different values have different texts',
+    [someValue],
+    (write: Write, value: unknown) => expect(JSON.parse(write(value))).toEqual(value),
+  )
+  stateLaw(saysTheValue, canonicalJson)
+
+  const ignoresOrder = lawForAll(
+    'does not depend on the order of keys',
+    [someValue],
+    (write: Write, value: unknown) =>
+      expect(write(shuffled(value, (keys) => keys.toReversed()))).toBe(write(value)),
+  )
+  stateLaw(ignoresOrder, canonicalJson)
 
   test('has the published form (RFC 8785, section 3.2)', () => {
     const value = {
@@ -70,56 +79,13 @@ describe('canonical JSON', () => {
   ])('has no word for %s', (value) => expect(() => canonicalJson({ value })).toThrow(TypeError))
 
   test('mutants are killed: order kept, keys joined by hand', async () => {
-    const options = { record: false }
-    await expect(checkLaw('m', [someValue], ignoresOrder(JSON.stringify as Write), options)).rejects.toThrow(
-      'Counterexample',
-    )
+    await kills(ignoresOrder, JSON.stringify as Write)
     const unquoted: Write = (value) => (typeof value === 'string' ? `"${value}"` : canonicalJson(value))
-    await expect(checkLaw('m', [fc.string()], saysTheValue(unquoted), options)).rejects.toThrow(
-      'Counterexample',
-    )
+    await kills(saysTheValue, unquoted)
   })
 })
 
 type OpenStore = (folder: string) => Promise<Pick<PartStore, 'json' | 'files'>>
-
-/** A part is computed once, and read back the same. */
-const computesOnce =
-  (open: OpenStore) =>
-  async (description: PartDescription, value: unknown): Promise<void> => {
-    const place = join(folder, `${count++}`)
-    let computed = 0
-    const compute = (): unknown => {
-      computed++
-      return value
-    }
-    const first = await (await open(place)).json(description, compute)
-    expect(first).toEqual(value)
-    const same = shuffled(description, (keys) => keys.toReversed()) as PartDescription
-    expect(await (await open(place)).json(same, compute)).toEqual(value)
-    expect(computed).toBe(1)
-    await (await open(place)).json({ ...description, another: count }, compute)
-    expect(computed).toBe(2)
-  }
-
-/** After any change of the one file with the entry, the part is computed again, and then is there again. */
-const damageIsNoticed =
-  (open: OpenStore) =>
-  async (value: unknown, where: number, byte: number, how: 'change' | 'cut' | 'grow'): Promise<void> => {
-    const place = join(folder, `${count++}`)
-    await (await open(place)).json({ part: 1 }, () => ({ value }))
-    const path = join(place, readdirSync(place)[0])
-    const bytes = readFileSync(path)
-    const at = Math.floor(where * bytes.length)
-    if (how === 'change') bytes[at] ^= byte
-    const changed =
-      how === 'cut' ? bytes.subarray(0, at) : how === 'grow' ? Buffer.concat([bytes, bytes]) : bytes
-    writeFileSync(path, changed)
-    const answers: unknown[] = []
-    for (let i = 0; i < 2; i++)
-      answers.push(await (await open(place)).json({ part: 1 }, () => ({ again: true })))
-    expect(answers).toEqual([{ again: true }, { again: true }])
-  }
 
 const someDamage = [
   someValue,
@@ -154,19 +120,61 @@ const openTrusting: OpenStore = async (path) => new Trusting((await openPartStor
 const openHasty: OpenStore = async (path) => new Hasty((await openPartStore(path)).path)
 
 describe('values', () => {
-  law('are computed once for a description', [someDescription, someValue], computesOnce(openPartStore), {
-    runs: 25,
-  })
-  law('that were damaged are computed again', [...someDamage], damageIsNoticed(openPartStore), { runs: 60 })
+  /** A part is computed once, and read back the same. */
+  const computesOnce = lawForAll(
+    'are computed once for a description',
+    [someDescription, someValue],
+    async (open: OpenStore, description: PartDescription, value: unknown): Promise<void> => {
+      const place = join(folder, `${count++}`)
+      let computed = 0
+      const compute = (): unknown => {
+        computed++
+        return value
+      }
+      const first = await (await open(place)).json(description, compute)
+      expect(first).toEqual(value)
+      const same = shuffled(description, (keys) => keys.toReversed()) as PartDescription
+      expect(await (await open(place)).json(same, compute)).toEqual(value)
+      expect(computed).toBe(1)
+      await (await open(place)).json({ ...description, another: count }, compute)
+      expect(computed).toBe(2)
+    },
+    { runs: 25 },
+  )
+  stateLaw(computesOnce, openPartStore)
+
+  /** After any change of the one file with the entry, the part is computed again, and then is there again. */
+  const damageIsNoticed = lawForAll(
+    'that were damaged are computed again',
+    [...someDamage],
+    async (
+      open: OpenStore,
+      value: unknown,
+      where: number,
+      byte: number,
+      how: 'change' | 'cut' | 'grow',
+    ): Promise<void> => {
+      const place = join(folder, `${count++}`)
+      await (await open(place)).json({ part: 1 }, () => ({ value }))
+      const path = join(place, readdirSync(place)[0])
+      const bytes = readFileSync(path)
+      const at = Math.floor(where * bytes.length)
+      if (how === 'change') bytes[at] ^= byte
+      const changed =
+        how === 'cut' ? bytes.subarray(0, at) : how === 'grow' ? Buffer.concat([bytes, bytes]) : bytes
+      writeFileSync(path, changed)
+      const answers: unknown[] = []
+      for (let i = 0; i < 2; i++)
+        answers.push(await (await open(place)).json({ part: 1 }, () => ({ again: true })))
+      expect(answers).toEqual([{ again: true }, { again: true }])
+    },
+    { runs: 60 },
+  )
+  stateLaw(damageIsNoticed, openPartStore)
 
   test('mutants are killed: names that say too little, entries that are believed', async () => {
-    const options = { record: false, runs: 60 }
-    await expect(
-      checkLaw('m', [someDescription, someValue], computesOnce(openHasty), options),
-    ).rejects.toThrow('Counterexample')
-    await expect(checkLaw('m', [...someDamage], damageIsNoticed(openTrusting), options)).rejects.toThrow(
-      'Counterexample',
-    )
+    await kills(computesOnce, openHasty)
+    await kills(damageIsNoticed, openTrusting)
   })
 
   test('are stored only when they were computed, and only what JSON can hold', async () => {
@@ -192,43 +200,40 @@ describe('values', () => {
   })
 })
 
-/** Whatever happens to one file of a folder, the folder is filled again, and holds what was written into it. */
-const filesAreWhole =
-  (open: OpenStore) =>
-  async (damage: 'none' | 'change' | 'more' | 'less' | 'folder'): Promise<void> => {
-    const place = join(folder, `${count++}`)
-    let filled = 0
-    const fill = (path: string): void => {
-      filled++
-      writeFileSync(join(path, 'one'), 'first')
-      writeFileSync(join(path, 'two'), 'second')
-    }
-    const path = await (await open(place)).files({ part: 1 }, fill)
-    if (damage === 'change') writeFileSync(join(path, 'two'), 'Second')
-    if (damage === 'more') writeFileSync(join(path, 'three'), '')
-    if (damage === 'less') rmSync(join(path, 'one'))
-    if (damage === 'folder') rmSync(path, { recursive: true })
-    const again = await (await open(place)).files({ part: 1 }, fill)
-    expect(filled).toBe(damage === 'none' ? 1 : 2)
-    const held = readdirSync(again).map((name) => [name, readFileSync(join(again, name), 'utf8')])
-    expect(held).toEqual([
-      ['one', 'first'],
-      ['two', 'second'],
-    ])
-    expect(readdirSync(place)).toHaveLength(2)
-  }
-
 describe('files', () => {
   const kinds = ['none', 'change', 'more', 'less', 'folder'] as const
-  law(
+  /** Whatever happens to one file of a folder, the folder is filled again, and holds what was written into it. */
+  const filesAreWhole = lawForAll(
     'come back as they were written, or are written again',
     [fc.constantFrom(...kinds)],
-    filesAreWhole(openPartStore),
+    async (open: OpenStore, damage: 'none' | 'change' | 'more' | 'less' | 'folder'): Promise<void> => {
+      const place = join(folder, `${count++}`)
+      let filled = 0
+      const fill = (path: string): void => {
+        filled++
+        writeFileSync(join(path, 'one'), 'first')
+        writeFileSync(join(path, 'two'), 'second')
+      }
+      const path = await (await open(place)).files({ part: 1 }, fill)
+      if (damage === 'change') writeFileSync(join(path, 'two'), 'Second')
+      if (damage === 'more') writeFileSync(join(path, 'three'), '')
+      if (damage === 'less') rmSync(join(path, 'one'))
+      if (damage === 'folder') rmSync(path, { recursive: true })
+      const again = await (await open(place)).files({ part: 1 }, fill)
+      expect(filled).toBe(damage === 'none' ? 1 : 2)
+      const held = readdirSync(again).map((name) => [name, readFileSync(join(again, name), 'utf8')])
+      expect(held).toEqual([
+        ['one', 'first'],
+        ['two', 'second'],
+      ])
+      expect(readdirSync(place)).toHaveLength(2)
+    },
     {
       runs: 5,
       examples: kinds.map((kind) => [kind]),
     },
   )
+  stateLaw(filesAreWhole, openPartStore)
 
   test('mutants are killed: every call fills, no call looks', async () => {
     class Forgetful extends PartStore {
@@ -246,8 +251,7 @@ describe('files', () => {
     }
     for (const Mutant of [Forgetful, Blind]) {
       const open: OpenStore = async (path) => new Mutant((await openPartStore(path)).path)
-      const check = checkLaw('m', [fc.constantFrom(...kinds)], filesAreWhole(open), { record: false })
-      await expect(check).rejects.toThrow('Counterexample')
+      await kills(filesAreWhole, open)
     }
   })
 

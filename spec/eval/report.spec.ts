@@ -8,7 +8,7 @@ import type { Column, ExperimentResult, Row } from '../../src/eval/experiment.ts
 import { cell, figure, groupStarts, heading, isNumeric } from '../../src/eval/report/cells.ts'
 import { renderJson } from '../../src/eval/report/json.ts'
 import { formatExperiment, formatTable } from '../../src/eval/report/terminal.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { provenance, resultOf } from './report_cases.ts'
 
 describe('a figure', () => {
@@ -19,26 +19,23 @@ describe('a figure', () => {
     fc.constantFrom(0, -0, 9999.5, 99999, 1e7, -0.0004, 0.001),
   )
   const read = (text: string): number => Number(text.replaceAll(',', ''))
-  const isClose = (format: typeof figure) => (value: number, digits: number) => {
-    const fixed = read(format(value, digits))
-    const free = read(format(value))
-    if (Math.abs(value) < 1e15) expect(Math.abs(fixed - value)).toBeLessThanOrEqual(0.51 * 10 ** -digits)
-    expect(Math.abs(free - value)).toBeLessThanOrEqual(0.51e-3 * Math.abs(value))
-  }
 
-  law(
+  const isClose = lawForAll(
     'reads as the number to the digits it shows, four where nobody says how many',
     [numbers, decimals],
-    isClose(figure),
+    (format: typeof figure, value: number, digits: number) => {
+      const fixed = read(format(value, digits))
+      const free = read(format(value))
+      if (Math.abs(value) < 1e15) expect(Math.abs(fixed - value)).toBeLessThanOrEqual(0.51 * 10 ** -digits)
+      expect(Math.abs(free - value)).toBeLessThanOrEqual(0.51e-3 * Math.abs(value))
+    },
   )
+  stateLaw(isClose, figure)
 
   test('cut off in the place of rounded, or by a thousand off, is caught', async () => {
     const cut: typeof figure = (value, digits) => figure(Math.trunc(value * 10) / 10, digits)
     const short: typeof figure = (value, digits) => figure(value, digits).replace(/,\d{3}/, '')
-    for (const mutant of [cut, short])
-      await expect(
-        checkLaw('mutant', [numbers, decimals], isClose(mutant), { record: false }),
-      ).rejects.toThrow('Counterexample')
+    for (const mutant of [cut, short]) await kills(isClose, mutant)
   })
 
   test.each<[number, number | undefined, string]>([
@@ -70,17 +67,21 @@ describe('a table', () => {
   })
 
   const rowLists = fc.array(anyRow, { minLength: 1 })
-  const linesUp = (format: typeof formatTable) => (rows: Row[]) => {
-    const lines = format(columns, rows)
-      .split('\n')
-      .filter((line) => line !== '')
-    expect(lines).toHaveLength(rows.length + 2)
-    const end = lines[0].indexOf('speed (tokens/s)') + 'speed (tokens/s)'.length
-    for (const [i, row] of rows.entries())
-      expect(lines[i + 2].slice(0, end).endsWith(` ${cell(row, columns[1])}`)).toBe(true)
-  }
 
-  law('lines up: every number ends where its heading ends', [rowLists], linesUp(formatTable))
+  const linesUp = lawForAll(
+    'lines up: every number ends where its heading ends',
+    [rowLists],
+    (format: typeof formatTable, rows: Row[]) => {
+      const lines = format(columns, rows)
+        .split('\n')
+        .filter((line) => line !== '')
+      expect(lines).toHaveLength(rows.length + 2)
+      const end = lines[0].indexOf('speed (tokens/s)') + 'speed (tokens/s)'.length
+      for (const [i, row] of rows.entries())
+        expect(lines[i + 2].slice(0, end).endsWith(` ${cell(row, columns[1])}`)).toBe(true)
+    },
+  )
+  stateLaw(linesUp, formatTable)
 
   test.each<[string, typeof formatTable]>([
     [
@@ -91,10 +92,7 @@ describe('a table', () => {
       'forgets how wide the rows are',
       (some, rows) => formatTable(some, rows).replace(/^(\S+) {2,}/gm, '$1 '),
     ],
-  ])('a table that %s is caught', async (_, mutant) => {
-    const check = checkLaw('mutant', [rowLists], linesUp(mutant), { record: false })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  ])('a table that %s is caught', (_, mutant) => kills(linesUp, mutant))
 
   test('leans numbers to the right, and words to the left', () => {
     const rows = [{ name: 'a', value: null }]
@@ -150,20 +148,23 @@ describe('on the terminal', () => {
     fc.string({ unit: 'binary' }),
     fc.string({ unit: fc.constantFrom('\u001b', '\u009b', '\r', 'a') }),
   )
-  const steersNothing = (format: typeof formatExperiment) => (hostile: string) => {
-    const rows = [{ planner: hostile, ppl: 1, speed: 2 }]
-    const text = format(resultOf({ title: hostile, rows, findings: [hostile] }))
-    // oxlint-disable-next-line no-control-regex -- those are what must not be there
-    expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
-  }
 
-  law('nothing that is shown can steer the terminal', [binary], steersNothing(formatExperiment))
+  const steersNothing = lawForAll(
+    'nothing that is shown can steer the terminal',
+    [binary],
+    (format: typeof formatExperiment, hostile: string) => {
+      const rows = [{ planner: hostile, ppl: 1, speed: 2 }]
+      const text = format(resultOf({ title: hostile, rows, findings: [hostile] }))
+      // oxlint-disable-next-line no-control-regex -- those are what must not be there
+      expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
+    },
+  )
+  stateLaw(steersNothing, formatExperiment)
 
   test('a text that lets one control character through is caught', async () => {
     const mutant: typeof formatExperiment = (result) =>
       formatExperiment(result) + (result.title.includes('\u009b') ? '\u009b' : '')
-    const check = checkLaw('mutant', [binary], steersNothing(mutant), { record: false })
-    await expect(check).rejects.toThrow('Counterexample')
+    await kills(steersNothing, mutant)
   })
 })
 

@@ -17,7 +17,7 @@ import {
   splitPages,
   wikitextOf,
 } from '../../src/eval/wikitext.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { developmentData } from './development_data.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-wikitext-'))
@@ -72,11 +72,15 @@ const pieces = [
 ]
 const somePage = fc.array(fc.constantFrom(...pieces), { maxLength: 60 }).map((parts) => parts.join(''))
 
-const followsTheRules = (make: typeof detokenise) => (page: string) =>
-  expect(make(page)).toBe(byTheRules(page))
+const followsTheRules = lawForAll(
+  'is detokenised by the rules',
+  [somePage],
+  (make: typeof detokenise, page) => expect(make(page)).toBe(byTheRules(page)),
+  { runs: 500 },
+)
 
 describe('a page', () => {
-  law('is detokenised by the rules', [somePage], followsTheRules(detokenise), { runs: 500 })
+  stateLaw(followsTheRules, detokenise)
 
   test('is what somebody might have typed', () => {
     const page =
@@ -107,7 +111,7 @@ const someLine = fc.oneof(
 const someLines = fc.array(someLine, { maxLength: 30 })
 
 /** Together the pages are the lines from the first text on; each but the first begins with a title. */
-const splitsWhole = (split: typeof splitPages) => (lines: string[]) => {
+const splitsWhole = lawForAll('are the text, cut before each title', [someLines], (split: typeof splitPages, lines) => {
   const pages = split(lines)
   expect(pages.slice(1).every((page) => isTitle(page.split('\n')[0]))).toBe(true)
   for (const page of pages) expect(page.split('\n').slice(1).some(isTitle)).toBe(false)
@@ -116,10 +120,10 @@ const splitsWhole = (split: typeof splitPages) => (lines: string[]) => {
     : 0
   const kept = lines.slice(start).join('\n')
   expect(pages.join('\n')).toBe(kept.trim() === '' ? '' : kept)
-}
+})
 
 describe('pages', () => {
-  law('are the text, cut before each title', [someLines], splitsWhole(splitPages))
+  stateLaw(splitsWhole, splitPages)
 
   test('count words and bytes as published, the empty pieces at the ends included', () => {
     const { pages } = wikitextOf('w', [' = Owl = ', ' ', ' It eats é . ', ''])
@@ -194,20 +198,10 @@ const mutants: [string, (page: string) => string][] = [
 ]
 
 describe('mutants', () => {
-  test.each(mutants)('%s: killed', async (name, mutant) => {
-    const broken = checkLaw(`mutant: ${name}`, [somePage], followsTheRules(mutant), {
-      record: false,
-      runs: 2000,
-    })
-    await expect(broken).rejects.toThrow('Property failed')
-  })
+  test.each(mutants)('%s: killed', (_, mutant) => kills(followsTheRules, mutant))
 
   test('sections cut pages, too: killed', async () => {
     const mutant: typeof splitPages = (all) => splitPages(all.map((line) => line.replaceAll('= =', '=')))
-    const broken = checkLaw('mutant: sections', [someLines], splitsWhole(mutant), {
-      record: false,
-      runs: 500,
-    })
-    await expect(broken).rejects.toThrow('Property failed')
+    await kills(splitsWhole, mutant)
   })
 })

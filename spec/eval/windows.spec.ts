@@ -14,7 +14,7 @@ import {
 } from '../../src/eval/windows.ts'
 import { openTokenizer } from '../../src/io/tokenizer.ts'
 import { fixtures } from '../golden/golden.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, law, stateLaw } from '../harness/seed.ts'
 
 const bosId = 2
 
@@ -65,11 +65,7 @@ function cutsAreExact(cut: Cut, text: string, sizes: Parameters<Cut>[2]): void {
 }
 
 describe('windows', () => {
-  law(
-    'spell whole words of the document, in order, each counted once',
-    [someText, someSizes],
-    (text, sizes) => cutsAreExact(cutWindows, text, sizes),
-  )
+  stateLaw(cutsAreExact, cutWindows)
 
   law('score exactly the tokens after the prompt', [someText, someSizes], (text, sizes) => {
     for (const window of cutWindows(documentOf(text), makeWordEncoder(encode), sizes)) {
@@ -133,13 +129,5 @@ const mutants: [string, Cut][] = [
 
 describe('mutants of cutWindows', () => {
   for (const [name, mutant] of mutants)
-    test(`${name}: killed`, async () => {
-      const broken = checkLaw(
-        `mutant: ${name}`,
-        [someText, someSizes],
-        (text, sizes) => cutsAreExact(mutant, text, sizes),
-        { record: false, runs: 300 },
-      )
-      await expect(broken).rejects.toThrow('Property failed')
-    })
+    test(`${name}: killed`, () => kills(cutsAreExact, mutant))
 })

@@ -15,7 +15,7 @@ import { matchTensors } from '../../src/model/opt/names.ts'
 import { parseOptConfig } from '../../src/model/opt/config.ts'
 import { elementSize } from '../../src/tensor/dtypes.ts'
 import type { TensorInfo } from '../../src/tensor/tensor_source.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { contentsOf, refusalOf, withByte, type Contents } from './hostile.ts'
 import {
   dict,
@@ -127,27 +127,6 @@ function torchBytes(made: readonly Made[], legacy: boolean): Uint8Array {
   })
 }
 
-const nothingIsLost =
-  (convert: Convert) =>
-  async (made: Made[], legacy: boolean, shardSize: number): Promise<void> => {
-    const [from, once, twice] = [fresh(), fresh(), fresh()]
-    mkdirSync(from)
-    writeFileSync(join(from, 'x.bin'), torchBytes(made, legacy))
-    const first = await convert(join(from, 'x.bin'), once, { shardSize })
-    const expected = await tensorsAt(join(from, 'x.bin'))
-    expect(await tensorsAt(entryOf(once, first))).toEqual(expected)
-    expect(first.tensors).toBe(expected.length)
-    for (const name of readdirSync(once).filter((file) => file.endsWith('.safetensors'))) {
-      const { tensors } = await contentsOf(openWeights(join(once, name)))
-      const size = tensors.reduce((sum, { bytes }) => sum + bytes.length, 0)
-      if (tensors.length > 1) expect(size, name).toBeLessThanOrEqual(shardSize)
-    }
-    const second = await convert(entryOf(once, first), twice, { shardSize })
-    expect(filesAt(twice)).toEqual(filesAt(once))
-    expect({ ...second, repeated: [] }).toEqual({ ...first, repeated: [] })
-    for (const folder of [from, once, twice]) rmSync(folder, { recursive: true })
-  }
-
 const arbitraries = [checkpoint, fc.boolean(), fc.integer({ min: 1, max: 400 })] as [
   fc.Arbitrary<Made[]>,
   fc.Arbitrary<boolean>,
@@ -173,12 +152,30 @@ const edited =
   }
 
 describe('checkpoints at random', () => {
-  law(
+  const nothingIsLost = lawForAll(
     'have the same tensors afterwards, in files of at most a size, and a second time the same files',
     arbitraries,
-    nothingIsLost(convertCheckpoint),
+    async (convert: Convert, made: Made[], legacy: boolean, shardSize: number): Promise<void> => {
+      const [from, once, twice] = [fresh(), fresh(), fresh()]
+      mkdirSync(from)
+      writeFileSync(join(from, 'x.bin'), torchBytes(made, legacy))
+      const first = await convert(join(from, 'x.bin'), once, { shardSize })
+      const expected = await tensorsAt(join(from, 'x.bin'))
+      expect(await tensorsAt(entryOf(once, first))).toEqual(expected)
+      expect(first.tensors).toBe(expected.length)
+      for (const name of readdirSync(once).filter((file) => file.endsWith('.safetensors'))) {
+        const { tensors } = await contentsOf(openWeights(join(once, name)))
+        const size = tensors.reduce((sum, { bytes }) => sum + bytes.length, 0)
+        if (tensors.length > 1) expect(size, name).toBeLessThanOrEqual(shardSize)
+      }
+      const second = await convert(entryOf(once, first), twice, { shardSize })
+      expect(filesAt(twice)).toEqual(filesAt(once))
+      expect({ ...second, repeated: [] }).toEqual({ ...first, repeated: [] })
+      for (const folder of [from, once, twice]) rmSync(folder, { recursive: true })
+    },
     { runs: 60 },
   )
+  stateLaw(nothingIsLost, convertCheckpoint)
 
   test.each<[string, Convert]>([
     ['a tensor is lost', edited((tensors) => void tensors.delete([...tensors.keys()][0]))],
@@ -218,10 +215,7 @@ describe('checkpoints at random', () => {
       (from, to, { shardSize = 1 } = {}) => convertCheckpoint(from, to, { shardSize: 2 * shardSize }),
     ],
     ['everything in one file', (from, to) => convertCheckpoint(from, to)],
-  ])('a mutant is killed: %s', async (_, mutant) => {
-    const check = checkLaw('mutant', arbitraries, nothingIsLost(mutant), { record: false, runs: 60 })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  ])('a mutant is killed: %s', (_, mutant) => kills(nothingIsLost, mutant))
 })
 
 /** Rows as columns. */
@@ -244,9 +238,10 @@ describe('parts', () => {
       })),
     )
 
-  const isSplit =
-    (split: typeof splitTensors) =>
-    (infos: TensorInfo[], size: number): void => {
+  const isSplit = lawForAll(
+    'hold layers in their order, as many as there is room for',
+    [tensors, fc.integer({ min: 1, max: 120 })],
+    (split: typeof splitTensors, infos: TensorInfo[], size: number): void => {
       const parts = split(infos, size)
       const sum = (part: TensorInfo[]): number => part.reduce((all, { byteLength }) => all + byteLength, 0)
       const numbers = parts.flat().map(({ name }) => Number(name.split('.')[1]))
@@ -254,13 +249,9 @@ describe('parts', () => {
       for (const part of parts) expect(part.length === 1 || sum(part) <= size).toBe(true)
       for (const [i, part] of parts.slice(1).entries())
         expect(sum(parts[i]) + part[0].byteLength).toBeGreaterThan(size)
-    }
-
-  law(
-    'hold layers in their order, as many as there is room for',
-    [tensors, fc.integer({ min: 1, max: 120 })],
-    isSplit(splitTensors),
+    },
   )
+  stateLaw(isSplit, splitTensors)
 
   test.each<[string, typeof splitTensors]>([
     ['in the order of text', (infos) => [infos.toSorted((a, b) => (a.name < b.name ? -1 : 1))]],
@@ -269,12 +260,7 @@ describe('parts', () => {
       (infos, size) => splitTensors(infos, size).flatMap((part) => part.map((one) => [one])),
     ],
     ['one too many', (infos, size) => splitTensors(infos, size + 20)],
-  ])('a mutant is killed: %s', async (_, mutant) => {
-    const check = checkLaw('mutant', [tensors, fc.integer({ min: 1, max: 120 })], isSplit(mutant), {
-      record: false,
-    })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  ])('a mutant is killed: %s', (_, mutant) => kills(isSplit, mutant))
 })
 
 test('a stream of another length than its tensor is refused, and nothing stays', async () => {

@@ -16,7 +16,7 @@ import {
   type StoredRows,
   type TensorSource,
 } from '../../src/tensor/tensor_source.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { joined } from '../../fixtures/hostile/bytes.ts'
 import { refusalOf, streamedBytes, withByte } from './hostile.ts'
 import {
@@ -94,26 +94,6 @@ const openFile = (file: RangedFile, form: string): Promise<RawTensorSource> =>
 type Stream = (source: TensorSource, partLength: number) => AsyncIterable<StoredRows>
 const real: Stream = (source, partLength) => source.stream('x', partLength)
 
-const partsAreTheTensor =
-  (stream: Stream) =>
-  async (form: string, given: Sample, partLength: number): Promise<void> => {
-    const source = await openFile(bytesAsFile(files[form](given)), form)
-    const { rows, columns } = rowsOf(given.shape)
-    const rowLength = columns * elementSize(given.dtype)
-    const parts: Uint8Array[] = []
-    let next = 0
-    for await (const { first, bytes } of stream(source, partLength)) {
-      expect(first).toBe(next)
-      expect(bytes.length).toBeGreaterThan(0)
-      expect(bytes.length % rowLength, 'whole rows').toBe(0)
-      expect(bytes.length).toBeLessThanOrEqual(Math.max(partLength, rowLength))
-      next += bytes.length / rowLength
-      parts.push(bytes.slice())
-    }
-    expect(next).toBe(rowLength === 0 ? 0 : rows)
-    expect(joined(parts)).toEqual(await source.readRaw('x'))
-  }
-
 const anyForm = fc.constantFrom(...Object.keys(files))
 const length = fc.integer({ min: 1, max: 60 })
 
@@ -125,12 +105,29 @@ const changed = (change: (part: StoredRows, i: number) => StoredRows[]): Stream 
   }
 
 describe('parts', () => {
-  law(
+  const partsAreTheTensor = lawForAll(
     'are whole rows in order, and together the tensor',
     [anyForm, sample, length],
-    partsAreTheTensor(real),
+    async (stream: Stream, form: string, given: Sample, partLength: number): Promise<void> => {
+      const source = await openFile(bytesAsFile(files[form](given)), form)
+      const { rows, columns } = rowsOf(given.shape)
+      const rowLength = columns * elementSize(given.dtype)
+      const parts: Uint8Array[] = []
+      let next = 0
+      for await (const { first, bytes } of stream(source, partLength)) {
+        expect(first).toBe(next)
+        expect(bytes.length).toBeGreaterThan(0)
+        expect(bytes.length % rowLength, 'whole rows').toBe(0)
+        expect(bytes.length).toBeLessThanOrEqual(Math.max(partLength, rowLength))
+        next += bytes.length / rowLength
+        parts.push(bytes.slice())
+      }
+      expect(next).toBe(rowLength === 0 ? 0 : rows)
+      expect(joined(parts)).toEqual(await source.readRaw('x'))
+    },
     { runs: 400 },
   )
+  stateLaw(partsAreTheTensor, real)
 
   test.each<[string, Stream]>([
     ['the second part is left out', changed((part, i) => (i === 1 ? [] : [part]))],
@@ -141,13 +138,7 @@ describe('parts', () => {
     ],
     ['everything at once', (source) => real(source, 1e9)],
     ['bytes in another order', changed(({ first, bytes }) => [{ first, bytes: bytes.toReversed() }])],
-  ])('a mutant is killed: %s', async (_, mutant) => {
-    const check = checkLaw('mutant', [anyForm, sample, length], partsAreTheTensor(mutant), {
-      record: false,
-      runs: 400,
-    })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  ])('a mutant is killed: %s', (_, mutant) => kills(partsAreTheTensor, mutant))
 
   test('of a tensor in memory are its numbers', async () => {
     const values = Float32Array.from({ length: 12 }, (_, i) => i)
@@ -190,9 +181,16 @@ describe('a file is read once', () => {
 })
 
 describe('damage', () => {
-  const damageIsSeen =
-    (stream: Stream) =>
-    async (form: string, place: number, partLength: number): Promise<void> => {
+  const arbitraries = [fc.constantFrom('torch', 'torch, part of a storage'), fc.nat(), length] as [
+    fc.Arbitrary<string>,
+    fc.Arbitrary<number>,
+    fc.Arbitrary<number>,
+  ]
+
+  const damageIsSeen = lawForAll(
+    'ZP09 a byte that was changed is seen before the last part',
+    arbitraries,
+    async (stream: Stream, form: string, place: number, partLength: number): Promise<void> => {
       const bytes = files[form](matrix)
       const at = bytes.findIndex((_, i) => matrix.data.every((byte, j) => bytes[i + j] === byte))
       const broken = withByte(bytes, at + (place % 48), 0xff)
@@ -203,14 +201,9 @@ describe('damage', () => {
       })
       expect(error.code).toBe('ZIP_CRC')
       expect(seen).toBeLessThan(48)
-    }
-  const arbitraries = [fc.constantFrom('torch', 'torch, part of a storage'), fc.nat(), length] as [
-    fc.Arbitrary<string>,
-    fc.Arbitrary<number>,
-    fc.Arbitrary<number>,
-  ]
-
-  law('ZP09 a byte that was changed is seen before the last part', arbitraries, damageIsSeen(real))
+    },
+  )
+  stateLaw(damageIsSeen, real)
 
   test('a mutant that does not wait for the last part is killed', async () => {
     const mutant: Stream = async function* (source, partLength) {
@@ -220,8 +213,7 @@ describe('damage', () => {
         // Nothing is said.
       }
     }
-    const check = checkLaw('mutant', arbitraries, damageIsSeen(mutant), { record: false })
-    await expect(check).rejects.toThrow('Counterexample')
+    await kills(damageIsSeen, mutant)
   })
 
   test('a tensor that is not there', async () => {

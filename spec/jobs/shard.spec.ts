@@ -14,7 +14,7 @@ import { checkHash, parseShard, shardKey, shardText, type Shard } from '../../sr
 import { doJoin, jobIdOf, joinShard, shardOfJob, splitJoined } from '../../src/jobs/shard_job.ts'
 import { memoryStore, ShardStore } from '../../src/jobs/shard_store.ts'
 import { InputError } from '../../src/tensor/errors.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-shards-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -45,51 +45,56 @@ const wholeShard = shard.filter(isWhole)
 
 describe('a shard', () => {
   type Parse = typeof parseShard
-  const isItsText =
-    (parse: Parse) =>
-    (one: Shard): void =>
-      expect(shardText(parse(shardText(one), 'shard'))).toBe(shardText(one))
-  law('is what its text says', [wholeShard], isItsText(parseShard))
+
+  const isItsText = lawForAll('is what its text says', [wholeShard], (parse: Parse, one: Shard): void =>
+    expect(shardText(parse(shardText(one), 'shard'))).toBe(shardText(one)),
+  )
+  stateLaw(isItsText, parseShard)
+
   test('a mutant that loses the settings is killed', async () => {
     const mutant: Parse = (text, subject) => ({ ...parseShard(text, subject), settings: {} })
-    const check = checkLaw('mutant', [wholeShard], isItsText(mutant), { record: false })
-    await expect(check).rejects.toThrow('Counterexample')
+    await kills(isItsText, mutant)
   })
 
-  const isOfEquals = (key: typeof shardKey) => async (one: Shard, other: Shard) => {
-    const same = shardText(one) === shardText(other)
-    expect((await key(one)) === (await key(other))).toBe(same)
-    const turned = {
-      files: one.files,
-      settings: Object.fromEntries(Object.entries(one.settings).toReversed()),
-      kind: one.kind,
-    }
-    expect(await key(turned)).toBe(await key(one))
-  }
-  law('has the key of its equals and of no other', [wholeShard, wholeShard], isOfEquals(shardKey))
+  const isOfEquals = lawForAll(
+    'has the key of its equals and of no other',
+    [wholeShard, wholeShard],
+    async (key: typeof shardKey, one: Shard, other: Shard) => {
+      const same = shardText(one) === shardText(other)
+      expect((await key(one)) === (await key(other))).toBe(same)
+      const turned = {
+        files: one.files,
+        settings: Object.fromEntries(Object.entries(one.settings).toReversed()),
+        kind: one.kind,
+      }
+      expect(await key(turned)).toBe(await key(one))
+    },
+  )
+  stateLaw(isOfEquals, shardKey)
+
   test('a mutant that minds the order of settings is killed', async () => {
     const mutant: typeof shardKey = async (one) =>
       JSON.stringify(Object.entries(one.settings)) + shardText(one)
-    const check = checkLaw('mutant', [wholeShard, wholeShard], isOfEquals(mutant), { record: false })
-    await expect(check).rejects.toThrow('Counterexample')
+    await kills(isOfEquals, mutant)
   })
 
-  const keepsFiles =
-    (key: (one: Shard) => Promise<string>) =>
-    async (one: Shard, name: string): Promise<void> => {
+  const keepsFiles = lawForAll(
+    'has another key with another file',
+    [wholeShard, hash],
+    async (key: (one: Shard) => Promise<string>, one: Shard, name: string): Promise<void> => {
       const more = { ...one, files: { ...one.files, input: name } }
       const others = {
         ...one,
         files: { ...one.files, input: name.replace(/^./, name.startsWith('0') ? '1' : '0') },
       }
       expect(await key(more)).not.toBe(await key(others))
-    }
-  law('has another key with another file', [wholeShard, hash], keepsFiles(shardKey))
+    },
+  )
+  stateLaw(keepsFiles, shardKey)
+
   test('a mutant whose key leaves the files out is killed', async () => {
     const mutant = (one: Shard): Promise<string> => shardKey({ ...one, files: {} })
-    await expect(
-      checkLaw('mutant', [wholeShard, hash], keepsFiles(mutant), { record: false }),
-    ).rejects.toThrow('Counterexample')
+    await kills(keepsFiles, mutant)
   })
 
   test.each([
@@ -109,9 +114,10 @@ describe('a shard', () => {
     expect(() => parseShard(text, 'job')).toThrow(InputError)
   })
 
-  const isRefusedOrItself =
-    (parse: Parse) =>
-    (text: string): void => {
+  const isRefusedOrItself = lawForAll(
+    'from any text is refused with one line, or is the shard of that text',
+    [fc.string()],
+    (parse: Parse, text: string): void => {
       let found: Shard
       try {
         found = parse(text, 'job')
@@ -121,19 +127,14 @@ describe('a shard', () => {
         return
       }
       expect(shardText(found)).toBe(text)
-    }
-  law(
-    'from any text is refused with one line, or is the shard of that text',
-    [fc.string()],
-    isRefusedOrItself(parseShard),
+    },
   )
+  stateLaw(isRefusedOrItself, parseShard)
+
   test.each<[string, Parse]>([
     ['takes anything', () => ({ kind: 'join', settings: {}, files: {} })],
     ['lets the engine parse', (text) => JSON.parse(String(text)) as Shard],
-  ])('a mutant that %s is killed', async (_, mutant) => {
-    const check = checkLaw('mutant', [fc.string()], isRefusedOrItself(mutant), { record: false })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  ])('a mutant that %s is killed', (_, mutant) => kills(isRefusedOrItself, mutant))
 
   test('of a job is the one that the id promises', async () => {
     const one: Shard = { kind: 'join', settings: {}, files: {} }
@@ -171,9 +172,15 @@ const stores = {
 }
 
 describe.each(Object.entries(stores))('a store in %s', (_, open) => {
-  const givesBack =
-    (change: (store: ShardStore) => ShardStore) =>
-    async (bytes: Uint8Array, name: string, other: string): Promise<void> => {
+  const givesBack = lawForAll(
+    'gives back what was written, and nothing under other names',
+    [fc.uint8Array(), hash, hash],
+    async (
+      change: (store: ShardStore) => ShardStore,
+      bytes: Uint8Array,
+      name: string,
+      other: string,
+    ): Promise<void> => {
       const store = change(await open())
       expect(await store.read(name)).toBeNull()
       await store.write(name, bytes)
@@ -184,13 +191,11 @@ describe.each(Object.entries(stores))('a store in %s', (_, open) => {
       expect(await store.add(bytes)).toBe(input)
       expect(await store.read(input)).toEqual(bytes)
       await store.close()
-    }
-  law(
-    'gives back what was written, and nothing under other names',
-    [fc.uint8Array(), hash, hash],
-    givesBack((store) => store),
+    },
     { runs: 20 },
   )
+  stateLaw(givesBack, (store) => store)
+
   test('a mutant with one name for all is killed', async () => {
     const one = '0'.repeat(64)
     const nameless = ({ place }: ShardStore): ShardStore =>
@@ -200,8 +205,7 @@ describe.each(Object.entries(stores))('a store in %s', (_, open) => {
         read: () => place.read(one),
         write: (_name, file) => place.write(one, file),
       })
-    const check = checkLaw('mutant', [fc.uint8Array(), hash, hash], givesBack(nameless), { record: false })
-    await expect(check).rejects.toThrow('Counterexample')
+    await kills(givesBack, nameless)
   })
 
   test('has no names that are paths', async () => {
@@ -285,9 +289,11 @@ describe('a folder of shards', () => {
 
 describe('joined results', () => {
   const parts = fc.array(fc.uint8Array({ maxLength: 9 }), { maxLength: 20 })
-  const joinsThem =
-    (joiner: typeof doJoin) =>
-    async (list: Uint8Array[]): Promise<void> => {
+
+  const joinsThem = lawForAll(
+    'are the results, in order',
+    [parts],
+    async (joiner: typeof doJoin, list: Uint8Array[]): Promise<void> => {
       const keys = list.map((_, i) => String(i).padStart(64, '0'))
       const read = async (name: string): Promise<Uint8Array> => list[Number(name)]
       const joined = await joiner(joinShard(keys), { read })
@@ -295,16 +301,15 @@ describe('joined results', () => {
       for (let length = 0; length < joined.length; length++)
         expect(() => splitJoined(joined.slice(0, length), list.length)).toThrow(InputError)
       expect(() => splitJoined(joined, list.length + 1)).toThrow(InputError)
-    }
-  law('are the results, in order', [parts], joinsThem(doJoin))
+    },
+  )
+  stateLaw(joinsThem, doJoin)
+
   test('a mutant that sorts names as texts is killed', async () => {
     const mutant: typeof doJoin = (one, context) => {
       const names = Object.keys(one.files).toSorted()
       return doJoin(one, { ...context, read: (name) => context.read(names[Number(name)]) })
     }
-    const check = checkLaw('mutant', [fc.array(fc.uint8Array(), { minLength: 11 })], joinsThem(mutant), {
-      record: false,
-    })
-    await expect(check).rejects.toThrow('Counterexample')
+    await kills(joinsThem, mutant)
   })
 })

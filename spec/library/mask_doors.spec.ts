@@ -19,7 +19,7 @@ import {
   type UnitMask,
   type UnitShape,
 } from '../../src/index.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { outcome } from './held.ts'
 
 const shape: UnitShape = { layers: 2, heads: 3, neurons: 4 }
@@ -95,9 +95,14 @@ describe('masks, budgets and scores', () => {
   const someArguments = fc.array(fc.oneof(plausible, fc.anything()), { maxLength: 4 })
 
   /** It answers, or refuses; it never trips over what it was given. */
-  const neverTrips = (work: Work) => async (args: unknown[]) => {
+  const neverTrips = lawForAll(
+    'answers or refuses, whatever it is given',
+    [someArguments],
+    async (work: Work, args) => {
     await outcome(() => work(...args))
-  }
+    },
+    { runs: 300 },
+  )
 
   test('every exported function is tried', () => {
     expect(functions.map(([name]) => name).toSorted()).toEqual([
@@ -115,11 +120,10 @@ describe('masks, budgets and scores', () => {
   })
 
   for (const [name, work] of functions)
-    law(`${name} answers or refuses, whatever it is given`, [someArguments], neverTrips(work), { runs: 300 })
+    stateLaw({ ...neverTrips, sentence: `${name} answers or refuses, whatever it is given` }, work)
 
   test('one that trips is found', async () => {
     const careless = (chosen: unknown): unknown => (chosen as UnitMask).heads.subarray(1)
-    const check = checkLaw('mutant', [someArguments], neverTrips(careless), { record: false })
-    await expect(check).rejects.toThrow('Counterexample')
+    await kills(neverTrips, careless)
   })
 })

@@ -8,7 +8,7 @@ import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { denseMask, ShadowOpt, type GenerateOptions } from '../../src/index.ts'
 import { fixtures } from '../golden/golden.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { leavesNothing, outcome, write } from './held.ts'
 
 const folder = `${fixtures}golden/preln`
@@ -47,38 +47,35 @@ const optionsOf = ({ seed, temperature, planner }: Text): GenerateOptions => ({
   maxTokens: MOST,
 })
 
-/** Texts that take turns in any order, each left when it wants to be, are what each is alone; nothing stays. */
-const eachAsIfAlone = (of: Write) => (texts: Text[], turns: number[]) =>
-  leavesNothing(tiny, async () => {
-    const alone: number[][] = []
-    for (const text of texts) alone.push(await write(tiny, [2, text.first], optionsOf(text)))
-    const running = texts.map((text) => of([2, text.first], optionsOf(text)))
-    const found: number[][] = texts.map(() => [])
-    const ended = texts.map(() => false)
-    for (const turn of [...turns, ...texts.flatMap((_, i) => new Array<number>(MOST + 1).fill(i))]) {
-      const i = turn % texts.length
-      if (ended[i]) continue
-      if (found[i].length >= texts[i].left) {
-        await running[i].return('length')
-        ended[i] = true
-        continue
-      }
-      const { done, value } = await running[i].next()
-      if (done) ended[i] = true
-      else found[i].push(value.token)
-    }
-    expect(found).toEqual(alone.map((tokens, i) => tokens.slice(0, texts[i].left)))
-  })
-
 const someTexts = fc.array(someText, { minLength: 1, maxLength: 3 })
-law(
+/** Texts that take turns in any order, each left when it wants to be, are what each is alone; nothing stays. */
+const eachAsIfAlone = lawForAll(
   'texts that are written at once are what each is alone',
   [someTexts, someTurns],
-  eachAsIfAlone(generate),
-  {
-    runs: 40,
-  },
+  (of: Write, texts: Text[], turns: number[]) =>
+    leavesNothing(tiny, async () => {
+      const alone: number[][] = []
+      for (const text of texts) alone.push(await write(tiny, [2, text.first], optionsOf(text)))
+      const running = texts.map((text) => of([2, text.first], optionsOf(text)))
+      const found: number[][] = texts.map(() => [])
+      const ended = texts.map(() => false)
+      for (const turn of [...turns, ...texts.flatMap((_, i) => new Array<number>(MOST + 1).fill(i))]) {
+        const i = turn % texts.length
+        if (ended[i]) continue
+        if (found[i].length >= texts[i].left) {
+          await running[i].return('length')
+          ended[i] = true
+          continue
+        }
+        const { done, value } = await running[i].next()
+        if (done) ended[i] = true
+        else found[i].push(value.token)
+      }
+      expect(found).toEqual(alone.map((tokens, i) => tokens.slice(0, texts[i].left)))
+    }),
+  { runs: 40 },
 )
+stateLaw(eachAsIfAlone, generate)
 
 test('asking twice before the first answer gives the first two tokens', async () => {
   const known = await write(tiny, [2, 5], { maxTokens: 2 })
@@ -109,13 +106,7 @@ describe('planted in how texts share a model, these are found', () => {
       }
     },
   }
-  test.each(Object.entries(mutants))('%s', async (_, mutant) => {
-    const check = checkLaw('mutant', [someTexts, someTurns], eachAsIfAlone(mutant), {
-      record: false,
-      runs: 40,
-    })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  test.each(Object.entries(mutants))('%s', (_, mutant) => kills(eachAsIfAlone, mutant))
 })
 
 // ---- Aborts ----------------------------------------------------------------------------------------------------------

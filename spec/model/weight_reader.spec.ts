@@ -22,7 +22,7 @@ import { memorySource } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const turnedModules = ['out', 'fc2'] as const
 const plainModules = ['query', 'fc1'] as const
@@ -66,9 +66,11 @@ overBackends((backend) => {
     fc.Arbitrary<Coming>,
   ]
 
-  const heldIsStored =
-    (load: typeof loadParameter) =>
+  const heldIsStored = lawForAll(
+    'what is held is what is stored, however its rows are cut',
+    arbitraries,
     async (
+      load: typeof loadParameter,
       module: 'out' | 'fc2' | 'query' | 'fc1',
       [O, I]: [number, number],
       cuts: number[],
@@ -97,9 +99,9 @@ overBackends((backend) => {
       } finally {
         scope.dispose()
       }
-    }
-
-  law('what is held is what is stored, however its rows are cut', arbitraries, heldIsStored(loadParameter))
+    },
+  )
+  stateLaw(heldIsStored, loadParameter)
 
   test.each<[string, typeof loadParameter]>([
     [
@@ -134,10 +136,7 @@ overBackends((backend) => {
         return held
       },
     ],
-  ])('a mutant is killed: %s', async (_, mutant) => {
-    const check = checkLaw('mutant', arbitraries, heldIsStored(mutant), { record: false })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  ])('a mutant is killed: %s', (_, mutant) => kills(heldIsStored, mutant))
 })
 
 /** Numbers as a storage holds them. */
@@ -260,9 +259,27 @@ describe('numbers of a file', () => {
   const same = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8' } as const
   type Chunks = WeightReader['chunks']
 
-  const comeAsTheyAre =
-    (change: (chunks: Chunks) => Chunks) =>
+  const arbitraries = [
+    fc.constantFrom(...dtypes),
+    fc.constantFrom(...storages),
+    fc
+      .uint8Array({ maxLength: 60 })
+      .map((bytes) => bytes.map((byte) => (byte % 5 === 0 ? byte : byte & 0x3b))),
+    fc.nat(8),
+    fc.boolean(),
+  ] as [
+    fc.Arbitrary<(typeof dtypes)[number]>,
+    fc.Arbitrary<Storage>,
+    fc.Arbitrary<Uint8Array>,
+    fc.Arbitrary<number>,
+    fc.Arbitrary<boolean>,
+  ]
+
+  const comeAsTheyAre = lawForAll(
+    'come bit for bit where they are wanted so, else as float32; the first not finite is named',
+    arbitraries,
     async (
+      change: (chunks: Chunks) => Chunks,
       dtype: (typeof dtypes)[number],
       storage: Storage,
       data: Uint8Array,
@@ -301,30 +318,10 @@ describe('numbers of a file', () => {
       if (dtype === same[storage] && dtype !== 'F32' && shift % 2 === 0)
         expect(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).toEqual(bytes)
       else sameBits('values', values as Float32Array, expected)
-    }
-
-  const arbitraries = [
-    fc.constantFrom(...dtypes),
-    fc.constantFrom(...storages),
-    fc
-      .uint8Array({ maxLength: 60 })
-      .map((bytes) => bytes.map((byte) => (byte % 5 === 0 ? byte : byte & 0x3b))),
-    fc.nat(8),
-    fc.boolean(),
-  ] as [
-    fc.Arbitrary<(typeof dtypes)[number]>,
-    fc.Arbitrary<Storage>,
-    fc.Arbitrary<Uint8Array>,
-    fc.Arbitrary<number>,
-    fc.Arbitrary<boolean>,
-  ]
-
-  law(
-    'come bit for bit where they are wanted so, else as float32; the first not finite is named',
-    arbitraries,
-    comeAsTheyAre((chunks) => chunks),
+    },
     { runs: 500 },
   )
+  stateLaw(comeAsTheyAre, (chunks) => chunks)
 
   test.each<[string, (chunks: Chunks) => Chunks]>([
     [
@@ -332,8 +329,5 @@ describe('numbers of a file', () => {
       (chunks) => (name, storage) => chunks(name, storage === 'bf16' ? 'f16' : storage),
     ],
     ['always float32', (chunks) => (name) => chunks(name, 'int8')],
-  ])('a mutant is killed: %s', async (_, mutant) => {
-    const check = checkLaw('mutant', arbitraries, comeAsTheyAre(mutant), { record: false, runs: 500 })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  ])('a mutant is killed: %s', (_, mutant) => kills(comeAsTheyAre, mutant))
 })

@@ -8,7 +8,7 @@ import { featureMoments, lastTokenContext, meanContext, scaleFeatures } from '..
 import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_card.ts'
 import { makeLabels, targetsOf } from '../../src/predictor/targets.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const someTable = fc
   .tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 2, max: 9 }), fc.nat())
@@ -24,9 +24,11 @@ const someTable = fc
 describe('features', () => {
   type Scaling = typeof scaleFeatures
   type Case = { columns: number; data: Float32Array[] }
-  const isStandard =
-    (scale: Scaling) =>
-    ({ columns, data }: Case): void => {
+
+  const isStandard = lawForAll(
+    'scaled by the moments of a set have mean 0 and variance 1 over it, feature by feature',
+    [someTable],
+    (scale: Scaling, { columns, data }: Case): void => {
       const moments = featureMoments(data, columns)
       const scaled = data.map((row) => scale(row, 'dataset', moments))
       for (let d = 0; d < columns; d++) {
@@ -36,18 +38,13 @@ describe('features', () => {
         expect(mean).toBeCloseTo(0, 3)
         expect(square).toBeCloseTo(1, 3)
       }
-    }
-
-  law(
-    'scaled by the moments of a set have mean 0 and variance 1 over it, feature by feature',
-    [someTable],
-    isStandard(scaleFeatures),
+    },
   )
+  stateLaw(isStandard, scaleFeatures)
 
   test('mutant, scaled each on its own: killed', async () => {
     const mutant: Scaling = (row) => scaleFeatures(row, 'standard')
-    const broken = checkLaw('mutant', [someTable], isStandard(mutant), { record: false })
-    await expect(broken).rejects.toThrow('Property failed')
+    await kills(isStandard, mutant)
   })
 
   law('are scaled row by row, many rows at once', [someTable], ({ columns, data }) => {
@@ -106,9 +103,11 @@ describe('targets', () => {
   })
 
   const distinct = fc.uniqueArray(fc.integer({ min: -99, max: 99 }), { minLength: 1, maxLength: 30 })
-  const countBudgets =
-    (label: typeof makeLabels) =>
-    (values: number[]): void => {
+
+  const countBudgets = lawForAll(
+    'averaged over shares say how many budgets keep a unit',
+    [distinct],
+    (label: typeof makeLabels, values: number[]): void => {
       const table = Float32Array.from(values)
       const labels = label(table, table.length, usualShares)
       labels.forEach((label, i) => {
@@ -116,9 +115,9 @@ describe('targets', () => {
         const kept = usualShares.filter((share) => above < Math.round(share * values.length)).length
         expect(label).toBeCloseTo(kept / usualShares.length, 6)
       })
-    }
-
-  law('averaged over shares say how many budgets keep a unit', [distinct], countBudgets(makeLabels))
+    },
+  )
+  stateLaw(countBudgets, makeLabels)
 
   test('mutant, the worst labelled: killed', async () => {
     const mutant: typeof makeLabels = (scores, group, shares) =>
@@ -127,7 +126,6 @@ describe('targets', () => {
         group,
         shares,
       )
-    const broken = checkLaw('mutant', [distinct], countBudgets(mutant), { record: false })
-    await expect(broken).rejects.toThrow('Property failed')
+    await kills(countBudgets, mutant)
   })
 })

@@ -17,7 +17,7 @@ import {
   widenBf16,
   widenF16,
 } from '../../src/tensor/dtypes.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const everyPattern = Uint16Array.from({ length: 65_536 }, (_, i) => i)
 const bitsOf = (values: Float32Array): Uint32Array =>
@@ -130,25 +130,6 @@ describe('stored bytes', () => {
 })
 
 describe('what is not finite', () => {
-  const isFirstFound =
-    (find: typeof findNonFinite) =>
-    (
-      dtype: 'F32' | 'F16' | 'BF16',
-      shift: number,
-      length: number,
-      places: number[],
-      patterns: number[],
-    ): void => {
-      const half = dtype !== 'F32'
-      const bytes = new Uint8Array((half ? 2 : 4) * (shift + length)) // at any address
-      const values = half
-        ? new Uint16Array(bytes.buffer, 2 * shift)
-        : new Float32Array(bytes.buffer, 4 * shift)
-      const stored = half ? (values as Uint16Array) : bitsOf(values as Float32Array)
-      places.forEach((place, i) => (stored[place % (length || 1)] = half ? patterns[i] >>> 16 : patterns[i]))
-      const numbers = decodeFloats(dtype, new Uint8Array(bytes.buffer, values.byteOffset), 'x')
-      expect(find(dtype, values)).toBe(numbers.findIndex((value) => !Number.isFinite(value)))
-    }
   const pattern = fc.oneof(
     fc.constantFrom(0x7f800000, 0x7c000000, 0xfc000000, 0x7f7fffff, 0x7bff7bff),
     fc.integer({ min: 0, max: 2 ** 32 - 1 }),
@@ -167,9 +148,30 @@ describe('what is not finite', () => {
     fc.Arbitrary<number[]>,
   ]
 
-  law('is NaN and the infinities, and the first of them is found', arbitraries, isFirstFound(findNonFinite), {
-    runs: 500,
-  })
+  const isFirstFound = lawForAll(
+    'is NaN and the infinities, and the first of them is found',
+    arbitraries,
+    (
+      find: typeof findNonFinite,
+      dtype: 'F32' | 'F16' | 'BF16',
+      shift: number,
+      length: number,
+      places: number[],
+      patterns: number[],
+    ): void => {
+      const half = dtype !== 'F32'
+      const bytes = new Uint8Array((half ? 2 : 4) * (shift + length)) // at any address
+      const values = half
+        ? new Uint16Array(bytes.buffer, 2 * shift)
+        : new Float32Array(bytes.buffer, 4 * shift)
+      const stored = half ? (values as Uint16Array) : bitsOf(values as Float32Array)
+      places.forEach((place, i) => (stored[place % (length || 1)] = half ? patterns[i] >>> 16 : patterns[i]))
+      const numbers = decodeFloats(dtype, new Uint8Array(bytes.buffer, values.byteOffset), 'x')
+      expect(find(dtype, values)).toBe(numbers.findIndex((value) => !Number.isFinite(value)))
+    },
+    { runs: 500 },
+  )
+  stateLaw(isFirstFound, findNonFinite)
 
   test.each<[string, typeof findNonFinite]>([
     [
@@ -182,10 +184,7 @@ describe('what is not finite', () => {
       (dtype, values) =>
         values instanceof Float32Array ? values.findIndex(Number.isNaN) : findNonFinite(dtype, values),
     ],
-  ])('a mutant that %s is killed', async (_, mutant) => {
-    const check = checkLaw('mutant', arbitraries, isFirstFound(mutant), { record: false, runs: 500 })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  ])('a mutant that %s is killed', (_, mutant) => kills(isFirstFound, mutant))
 
   test('every pattern of the half types', () => {
     for (const [dtype, widen] of [

@@ -3,7 +3,7 @@
  */
 import { expect } from 'vitest'
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
-import { checkLaw, type Arbitraries, type Predicate } from '../harness/seed.ts'
+import { type Arbitraries, checkLaw, type Predicate } from '../harness/seed.ts'
 import type { ModelCase } from '../model/cases.ts'
 
 /** Runs a law with a bug in it and expects the bug to be found. */

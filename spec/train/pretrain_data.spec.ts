@@ -14,7 +14,7 @@ import {
   spread,
 } from '../../src/train/pretrain_data.ts'
 import { fixtures } from '../golden/golden.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const tokenizer = await openTokenizer(`${fixtures}tiny-opt`)
 if (tokenizer === null) throw new Error('the embedded model has a tokenizer')
@@ -27,21 +27,19 @@ const anyText = fc.oneof(
     .map((parts) => parts.join('')),
 )
 
-const encodesText = (make: typeof makeTextEncoder) => (text: string) => {
-  expect([...make(encode)(text)]).toEqual(encode(text))
-}
-
-const killed = async (check: Promise<void>): Promise<void> => {
-  await expect(check).rejects.toThrow('Counterexample')
-}
+const encodesText = lawForAll(
+  'gives the tokens of the text',
+  [anyText],
+  (make: typeof makeTextEncoder, text) => expect([...make(encode)(text)]).toEqual(encode(text)),
+)
 
 describe('an encoder that remembers words', () => {
-  law('gives the tokens of the text', [anyText], encodesText(makeTextEncoder))
+  stateLaw(encodesText, makeTextEncoder)
 
   test('one that takes white space for a border only is found', () => {
     const mutant: typeof makeTextEncoder = (one) => (text) =>
       Int32Array.from((text.match(/\s?\S+/g) ?? []).flatMap((word) => Array.from(one(word))))
-    return killed(checkLaw('mutant', [anyText], encodesText(mutant), { record: false }))
+    return kills(encodesText, mutant)
   })
 })
 
@@ -51,22 +49,25 @@ describe('windows', () => {
     .map((ids) => Int32Array.from(ids))
   const length = fc.integer({ min: 2, max: 9 })
 
-  const coverTheStream = (cut: typeof cutStream) => (tokens: Int32Array, length: number) => {
+  const coverTheStream = lawForAll(
+    'begin with </s> and hold the stream once, but for a rest',
+    [stream, length],
+    (cut: typeof cutStream, tokens, length) => {
     const windows = cut(tokens, length, 2)
     for (const window of windows) expect([window.length, window[0]]).toEqual([length, 2])
     const covered = windows.flatMap((window) => [...window.subarray(1)])
     expect(covered).toEqual([...tokens.subarray(0, covered.length)])
     expect(tokens.length - covered.length).toBeLessThan(length - 1)
-  }
+  })
 
-  law('begin with </s> and hold the stream once, but for a rest', [stream, length], coverTheStream(cutStream))
+  stateLaw(coverTheStream, cutStream)
 
   test('windows that overlap are found', () => {
     const mutant: typeof cutStream = (tokens, length, bos) => [
       ...cutStream(tokens, length, bos),
       ...cutStream(tokens.subarray(1), length, bos),
     ]
-    return killed(checkLaw('mutant', [stream, length], coverTheStream(mutant), { record: false }))
+    return kills(coverTheStream, mutant)
   })
 
   test('documents stand one after the other with a separator between', () => {
@@ -106,7 +107,10 @@ describe('batches', () => {
     return (fromTheLast ? asked.toReversed() : asked).flat()
   }
 
-  const goThroughAll = (of: typeof seededBatches) => (windows: number, batch: number, seed: number) => {
+  const goThroughAll = lawForAll(
+'take every window once an epoch, whichever step is asked for first; another epoch or seed has another order',
+    [...sizes],
+(of: typeof seededBatches, windows, batch, seed) => {
     const draws = drawn(of, [windows, batch, seed])
     expect(drawn(of, [windows, batch, seed], true)).toEqual(draws)
     const epochs = [0, 1, 2].map((epoch) => draws.slice(epoch * windows, (epoch + 1) * windows))
@@ -115,13 +119,8 @@ describe('batches', () => {
     if (windows < 20) return
     expect(epochs[1]).not.toEqual(epochs[0])
     expect(drawn(of, [windows, batch, seed + 1]).slice(0, windows)).not.toEqual(epochs[0])
-  }
-
-  law(
-    'take every window once an epoch, whichever step is asked for first; another epoch or seed has another order',
-    [...sizes],
-    goThroughAll(seededBatches),
-  )
+  })
+  stateLaw(goThroughAll, seededBatches)
 
   test.each<[string, typeof seededBatches]>([
     [
@@ -144,6 +143,6 @@ describe('batches', () => {
       },
     ],
   ])('ones that %s are found', (_, mutant) =>
-    killed(checkLaw('mutant', [...sizes], goThroughAll(mutant), { record: false })),
+    kills(goThroughAll, mutant),
   )
 })

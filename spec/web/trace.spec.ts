@@ -13,7 +13,7 @@ import { quickTopK } from '../../src/web/trace/quick_top_k.ts'
 import { Switches } from '../../src/web/trace/switches.ts'
 import { budgetUnder, Masks } from '../../src/web/trace/trace.ts'
 import { placeOf, unitFacts, type Unit, type UnitFacts } from '../../src/web/trace/unit_facts.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const score = fc.oneof(
   fc.constantFrom(0, -0, 1, 2, NaN, Infinity, -Infinity),
@@ -40,16 +40,19 @@ const denseLayers = fc.nat(2)
 
 // ---- Selecting again ----------------------------------------------------------------------------------------------------
 
-const isTopK =
-  (topK: TopK) =>
-  (values: number[], count: number): void => {
+const lists = [fc.array(score, { maxLength: 20 }), fc.nat(20)] as const
+
+const isTopK = lawForAll(
+  'the quick top_k is the op',
+  [...lists],
+  (topK: TopK, values: number[], count: number): void => {
     const table = Float32Array.from(values)
     const R = Math.min(count, table.length)
     expect(topK(table, R)).toEqual(referenceTopK(table, R))
-  }
-const lists = [fc.array(score, { maxLength: 20 }), fc.nat(20)] as const
-
-law('the quick top_k is the op', [...lists], isTopK(quickTopK), { runs: 1000 })
+  },
+  { runs: 1000 },
+)
+stateLaw(isTopK, quickTopK)
 
 test.each<[string, TopK]>([
   [
@@ -76,11 +79,7 @@ test.each<[string, TopK]>([
       ),
   ],
   ['takes one less', (table, count) => quickTopK(table, Math.max(0, count - 1))],
-])('a mutant that %s: killed', async (_, topK) => {
-  await expect(checkLaw('mutant', [...lists], isTopK(topK), { record: false, runs: 1000 })).rejects.toThrow(
-    'Counterexample',
-  )
-})
+])('a mutant that %s: killed', (_, topK) => kills(isTopK, topK))
 
 type Select = (
   scores: UnitScores,
@@ -91,20 +90,17 @@ type Select = (
 const reselect: Select = (given, dense, chosen) => new Masks({ denseLayers: dense }, chosen).of(given)
 
 /** What a planner that ranks by these scores decides under the same budget. */
-const asThePlanner =
-  (select: Select) =>
-  (given: UnitScores, dense: number, chosen: Parameters<Select>[2]): void => {
+const asThePlanner = lawForAll(
+  'masks selected from stored scores are those of the planner',
+  [scores, denseLayers, selection],
+  (select: Select, given: UnitScores, dense: number, chosen: Parameters<Select>[2]): void => {
     const planner = oraclePlanner(given, budgetUnder({ denseLayers: dense }, chosen))
     const view = { context: new Float32Array(0), tokens: 0, ids: new Int32Array(0) }
     expect(select(given, dense, chosen)).toEqual(planner.afterAttention(view))
-  }
-
-law(
-  'masks selected from stored scores are those of the planner',
-  [scores, denseLayers, selection],
-  asThePlanner(reselect),
+  },
   { runs: 300 },
 )
+stateLaw(asThePlanner, reselect)
 
 test.each<[string, Select]>([
   ['forgets the layers that run whole', (given, _, chosen) => reselect(given, 0, chosen)],
@@ -116,19 +112,16 @@ test.each<[string, Select]>([
     'rounds sparsity',
     (given, dense, { sparsity, scope }) => reselect(given, dense, { sparsity: Math.round(sparsity), scope }),
   ],
-])('a mutant that %s: killed', async (_, select) => {
-  const check = checkLaw('mutant', [scores, denseLayers, selection], asThePlanner(select), {
-    record: false,
-    runs: 300,
-  })
-  await expect(check).rejects.toThrow('Counterexample')
-})
+])('a mutant that %s: killed', (_, select) => kills(asThePlanner, select))
 
 // ---- Bins ----------------------------------------------------------------------------------------------------------------
 
-const partition =
-  (bins: typeof binsOf) =>
-  (units: number, most: number): void => {
+const sizes = [fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 80 })] as const
+
+const partition = lawForAll(
+  'bins hold every unit once, in order, and none is much larger',
+  [...sizes],
+  (bins: typeof binsOf, units: number, most: number): void => {
     const spans = bins(units, most)
     expect(spans.length).toBe(Math.min(units, most))
     expect(
@@ -136,12 +129,10 @@ const partition =
     ).toEqual(Array.from({ length: units }, (_, i) => i))
     const sizes = spans.map(({ start, end }) => end - start)
     expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
-  }
-const sizes = [fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 80 })] as const
-
-law('bins hold every unit once, in order, and none is much larger', [...sizes], partition(binsOf), {
-  runs: 300,
-})
+  },
+  { runs: 300 },
+)
+stateLaw(partition, binsOf)
 
 test.each<[string, typeof binsOf]>([
   [
@@ -157,11 +148,7 @@ test.each<[string, typeof binsOf]>([
     (units, most) =>
       binsOf(units, most).map((span, b, all) => (b === all.length - 1 ? { ...span, end: units + 1 } : span)),
   ],
-])('a mutant that %s: killed', async (_, bins) => {
-  await expect(checkLaw('mutant', [...sizes], partition(bins), { record: false, runs: 300 })).rejects.toThrow(
-    'Counterexample',
-  )
-})
+])('a mutant that %s: killed', (_, bins) => kills(partition, bins))
 
 const masksOfOneShape = shapes.chain((shape) => {
   const table = (units: number): fc.Arbitrary<Float32Array> =>
@@ -176,9 +163,12 @@ const masksOfOneShape = shapes.chain((shape) => {
   return fc.tuple(mask, fc.option(mask))
 })
 
-const countsUnits =
-  (count: typeof tallySpan) =>
-  ([mask, truth]: [UnitMask, UnitMask | null], bins: number): void => {
+const tallied = [masksOfOneShape, fc.integer({ min: 1, max: 5 })] as const
+
+const countsUnits = lawForAll(
+  'a bin is counted by who keeps what is in it',
+  [...tallied],
+  (count: typeof tallySpan, [mask, truth]: [UnitMask, UnitMask | null], bins: number): void => {
     for (const kind of ['heads', 'neurons'] as const)
       for (let layer = 0; layer < mask.shape.layers; layer++)
         for (const span of binsOf(mask.shape[kind], bins)) {
@@ -193,10 +183,9 @@ const countsUnits =
           }
           expect(count(mask, truth, { kind, layer }, span)).toEqual(expected)
         }
-  }
-const tallied = [masksOfOneShape, fc.integer({ min: 1, max: 5 })] as const
-
-law('a bin is counted by who keeps what is in it', [...tallied], countsUnits(tallySpan))
+  },
+)
+stateLaw(countsUnits, tallySpan)
 
 test.each<[string, typeof tallySpan]>([
   [
@@ -211,11 +200,7 @@ test.each<[string, typeof tallySpan]>([
       return { ...rest, extra: missed, missed: extra }
     },
   ],
-])('a mutant that %s: killed', async (_, count) => {
-  await expect(checkLaw('mutant', [...tallied], countsUnits(count), { record: false })).rejects.toThrow(
-    'Counterexample',
-  )
-})
+])('a mutant that %s: killed', (_, count) => kills(countsUnits, count))
 
 // ---- One unit ------------------------------------------------------------------------------------------------------------
 
@@ -231,10 +216,20 @@ function rankOf(table: Float32Array, place: number): number {
   for (let count = 1; ; count++) if (referenceTopK(table, count).includes(place)) return count
 }
 
+const unitCases = [scores, denseLayers, selection, fc.nat(100), fc.boolean()] as const
+
 /** Rank and cut-off by sorting everything it competes with. */
-const saysTheTruth =
-  (facts: Facts) =>
-  (given: UnitScores, dense: number, chosen: Parameters<Select>[2], pick: number, isHead: boolean): void => {
+const saysTheTruth = lawForAll(
+  'rank, cut-off and floor of a unit are those of selection',
+  [...unitCases],
+  (
+    facts: Facts,
+    given: UnitScores,
+    dense: number,
+    chosen: Parameters<Select>[2],
+    pick: number,
+    isHead: boolean,
+  ): void => {
     const budget = budgetUnder({ denseLayers: dense }, chosen)
     const mask = selectMask(given, budget)
     const kind = isHead ? 'heads' : 'neurons'
@@ -261,12 +256,10 @@ const saysTheTruth =
     // Kept, though one that comes before it is not.
     const before = places.filter((_, i) => rankOf(own, i) < (ranked?.rank ?? 0))
     expect(ranked?.byFloor).toBe(kept && before.some((one) => mask[kind][one] === 0))
-  }
-const unitCases = [scores, denseLayers, selection, fc.nat(100), fc.boolean()] as const
-
-law('rank, cut-off and floor of a unit are those of selection', [...unitCases], saysTheTruth(unitFacts), {
-  runs: 300,
-})
+  },
+  { runs: 300 },
+)
+stateLaw(saysTheTruth, unitFacts)
 
 test.each<[string, Facts]>([
   [
@@ -282,10 +275,7 @@ test.each<[string, Facts]>([
     (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, cutOff: ranked.score })),
   ],
   ['knows no floor', (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, byFloor: false }))],
-])('a mutant that %s: killed', async (_, facts) => {
-  const check = checkLaw('mutant', [...unitCases], saysTheTruth(facts), { record: false, runs: 3000 })
-  await expect(check).rejects.toThrow('Counterexample')
-})
+])('a mutant that %s: killed', (_, facts) => kills(saysTheTruth, facts))
 
 function change(
   facts: UnitFacts,

@@ -13,7 +13,7 @@ import { InputError } from '../../src/tensor/errors.ts'
 import { decisions as ways, studyPlanners } from '../../src/web/engine/study_types.ts'
 import type { Trace } from '../../src/web/trace/trace.ts'
 import { encodeTrace, parseTrace, traceEntry } from '../../src/web/trace/trace_file.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const text = fc.string({ unit: 'grapheme', maxLength: 6 })
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true })
@@ -77,12 +77,13 @@ const traces: fc.Arbitrary<Trace> = fc
 
 type Encode = typeof encodeTrace
 
-const comesBack =
-  (encode: Encode) =>
-  async (trace: Trace): Promise<void> =>
-    expect(await parseTrace(encode(trace))).toEqual(trace)
-
-law('a trace comes back from its file as it was', [traces], comesBack(encodeTrace))
+const comesBack = lawForAll(
+  'a trace comes back from its file as it was',
+  [traces],
+  async (encode: Encode, trace: Trace): Promise<void> =>
+    expect(await parseTrace(encode(trace))).toEqual(trace),
+)
+stateLaw(comesBack, encodeTrace)
 
 test.each<[string, (trace: Trace) => Trace]>([
   ['drops the truth', (trace) => ({ ...trace, truth: null })],
@@ -94,15 +95,7 @@ test.each<[string, (trace: Trace) => Trace]>([
     }),
   ],
   ['keeps one decision', (trace) => ({ ...trace, decisions: trace.decisions.slice(0, 1) })],
-])('a mutant that %s: killed', async (_, mutate) => {
-  const check = checkLaw(
-    'mutant',
-    [traces],
-    comesBack((trace) => encodeTrace(mutate(trace))),
-    { record: false },
-  )
-  await expect(check).rejects.toThrow('Counterexample')
-})
+])('a mutant that %s: killed', (_, mutate) => kills(comesBack, (trace) => encodeTrace(mutate(trace))))
 
 // ---- Files of others ----------------------------------------------------------------------------------------------------
 
@@ -136,23 +129,21 @@ async function readOrRefused(read: Read, bytes: Uint8Array): Promise<void> {
   }
 }
 
-const damaged =
-  (read: Read) =>
-  async (trace: Trace, at: number, byte: number, cut: boolean): Promise<void> => {
+const damages = [traces, fc.nat(), fc.nat(255), fc.boolean()] as const
+
+const damaged = lawForAll(
+  'a file that is cut off is refused, one with any byte changed is read or refused',
+  [...damages],
+  async (read: Read, trace: Trace, at: number, byte: number, cut: boolean): Promise<void> => {
     const bytes = encodeTrace(trace)
     const place = at % bytes.length
     if (cut) return void (await expect(read(bytes.slice(0, place))).rejects.toBeInstanceOf(InputError))
     bytes[place] = byte
     await readOrRefused(read, bytes)
-  }
-const damages = [traces, fc.nat(), fc.nat(255), fc.boolean()] as const
-
-law(
-  'a file that is cut off is refused, one with any byte changed is read or refused',
-  [...damages],
-  damaged(parseTrace),
+  },
   { runs: 400 },
 )
+stateLaw(damaged, parseTrace)
 
 test('a reader that trusts is found by it', async () => {
   const trusting: Read = async (bytes) => {
@@ -160,8 +151,7 @@ test('a reader that trusts is found by it', async () => {
     const card = JSON.parse(source.metadata.get(traceEntry) ?? '{}') as Trace
     return { ...(await parseTrace(bytes)), ...card }
   }
-  const check = checkLaw('mutant', [...damages], damaged(trusting), { record: false, runs: 400 })
-  await expect(check).rejects.toThrow('Counterexample')
+  await kills(damaged, trusting)
 })
 
 describe('what no trace can say is refused by name', () => {
