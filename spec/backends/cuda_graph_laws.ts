@@ -12,7 +12,7 @@ import type { Sequence } from '../../src/model/opt/sequence.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { checkLaw } from '../harness/seed.ts'
+import { checkOn, lawForAll } from '../harness/seed.ts'
 import { maskOf, withModel, type ModelCase } from '../model/cases.ts'
 
 const BUFFERS = 5
@@ -119,8 +119,12 @@ export async function graphsAreInvisible(
       launched += (backend.graphCounts?.launched ?? 0) - before
     })
   }
-  for (const program of programs) await isInvisible(program)
-  await checkLaw('graphs are invisible', [anyProgram], isInvisible, { record: false })
+  const examples = programs.map((program): [Program] => [program])
+  const law = lawForAll('graphs are invisible', [anyProgram], (_: null, program) => isInvisible(program), {
+    examples,
+    runs: 100 + examples.length,
+  })
+  await checkOn(law, null, { record: false })
   if (launched === 0) throw new Error('graphs: expected some to be launched, got none')
 }
 

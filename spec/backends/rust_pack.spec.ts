@@ -14,7 +14,7 @@ import { findToolchain, type Toolchain } from '../../scripts/rust/toolchain.ts'
 import * as instances from '../../src/backends/wasm/instance.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import type { OpName } from '../../src/ops/catalog.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { smallSizes } from './wasm_mutant_laws.ts'
 import {
   exportsTheOps,
@@ -36,27 +36,34 @@ async function keepsTheBits(module: WebAssembly.Module): Promise<void> {
 
 type Instantiate = typeof instances.instantiate
 
+const anyName = fc.oneof(fc.string({ maxLength: 20 }), fc.constantFrom('__proto__', 'toString', 'GOT.mem'))
+
 /**
  * A function import gives where the scratch is, whatever it is called, and one that is called at the start, for nothing, is
  * there too.
  */
-function fillsFunctions(instantiate: Instantiate, room: string, names: readonly string[]): void {
-  const source = new binaryen.Module()
-  source.addFunctionImport('address', room, names[0], binaryen.none, binaryen.i32)
-  source.addFunctionImport('begin', room, names[1], binaryen.none, binaryen.none)
-  source.setMemory(1, 65536)
-  source.addMemoryImport('0', room, names[2])
-  source.addFunction('size', binaryen.none, binaryen.i32, [], source.i32.const(64))
-  source.addFunctionExport('address', 'address')
-  source.addFunctionExport('size', 'scratch_size')
-  source.setStart(source.getFunction('begin'))
-  const module = new WebAssembly.Module(source.emitBinary() as Uint8Array<ArrayBuffer>)
-  source.dispose()
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 })
-  const { kernels, scratchSize } = instantiate(module, memory, 4096)
-  expect(kernels.address()).toBe(4096)
-  expect(scratchSize).toBe(64)
-}
+const fillsFunctions = lawForAll(
+  'a module gets its memory and its number under any names, also from functions',
+  [anyName, fc.uniqueArray(anyName, { minLength: 3, maxLength: 3 })],
+  (instantiate: Instantiate, room, names) => {
+    const source = new binaryen.Module()
+    source.addFunctionImport('address', room, names[0], binaryen.none, binaryen.i32)
+    source.addFunctionImport('begin', room, names[1], binaryen.none, binaryen.none)
+    source.setMemory(1, 65536)
+    source.addMemoryImport('0', room, names[2])
+    source.addFunction('size', binaryen.none, binaryen.i32, [], source.i32.const(64))
+    source.addFunctionExport('address', 'address')
+    source.addFunctionExport('size', 'scratch_size')
+    source.setStart(source.getFunction('begin'))
+    const module = new WebAssembly.Module(source.emitBinary() as Uint8Array<ArrayBuffer>)
+    source.dispose()
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 })
+    const { kernels, scratchSize } = instantiate(module, memory, 4096)
+    expect(kernels.address()).toBe(4096)
+    expect(scratchSize).toBe(64)
+  },
+)
+stateLaw(fillsFunctions, instances.instantiate)
 
 /** The committed module as wasm-bindgen's tool would leave it: the memory renamed, and a function that it calls at its start. */
 function asBound(): WebAssembly.Module {
@@ -70,15 +77,6 @@ function asBound(): WebAssembly.Module {
   return module
 }
 
-const anyName = fc.oneof(fc.string({ maxLength: 20 }), fc.constantFrom('__proto__', 'toString', 'GOT.mem'))
-const anyNames = [anyName, fc.uniqueArray(anyName, { minLength: 3, maxLength: 3 })] as const
-
-law(
-  'a module gets its memory and its number under any names, also from functions',
-  [...anyNames],
-  (...names) => fillsFunctions(instances.instantiate, ...names),
-)
-
 test('a mutant that ignores imports of functions: killed', async () => {
   const mutant: Instantiate = (module, memory, start) => {
     const wanted = WebAssembly.Module.imports(module).filter(({ kind }) => kind !== 'function')
@@ -89,10 +87,7 @@ test('a mutant that ignores imports of functions: killed', async () => {
       imports.mockRestore()
     }
   }
-  const check = checkLaw('mutant', [...anyNames], (...names) => fillsFunctions(mutant, ...names), {
-    record: false,
-  })
-  await expect(check).rejects.toThrow('Counterexample')
+  await kills(fillsFunctions, mutant)
 })
 
 test('the committed module with its memory renamed, and a function that it calls at its start, keeps the bits', async () => {

@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ThreadGauge } from '../../src/backends/wasm/thread_gauge.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw, type Law } from '../harness/seed.ts'
 
 /** What a machine is like for a number of calls. */
 interface Spell {
@@ -86,14 +86,6 @@ const machine = (spells: fc.Arbitrary<Spell[]>): fc.Arbitrary<Machine> =>
 /** A start takes as long as this many of the slowest calls on one thread, and some milliseconds. */
 const START = { calls: 100, time: 50 }
 
-function neverHurts(gauge: Gauge, given: Machine): void {
-  const accounts = run(gauge, given)
-  const slowest = 2000 * Math.max(...given.spells.map(({ alone }) => alone))
-  expect(sum(accounts, 'taken')).toBeLessThan(
-    sum(accounts, 'alone') / 0.95 + START.calls * slowest + START.time,
-  )
-}
-
 const anyMachine = machine(fc.array(spell(anyRatio, 2000), { minLength: 1, maxLength: 9 }))
 
 /** One spell in which sharing pays. */
@@ -124,42 +116,36 @@ const easedMachine = machine(
   ]),
 )
 
-function gains(gauge: Gauge, given: Machine): void {
-  const accounts = run(gauge, given)
-  expect(sum(accounts, 'taken')).toBeLessThan(sum(accounts, 'alone') * (given.spells[0].ratio + 0.12))
-}
-
-function noticesAtOnce(gauge: Gauge, given: Machine): void {
-  const [good, bad, goodAgain] = run(gauge, given)
-  expect(good.shared, 'shared calls while it pays').toBeGreaterThan(good.sharedAtFirst / 2)
-  expect(bad.sharedAtFirst, 'shared calls before it is noticed').toBeLessThan(10)
-  expect(goodAgain.shared, 'shared calls when it pays again').toBeGreaterThan(10_000)
-}
-
-const options = { runs: 100 }
-
-law(
+const neverHurts = lawForAll(
   'what sharing loses stays below a twentieth',
-  [anyMachine],
-  (given) => neverHurts(new ThreadGauge(), given),
-  options,
-)
-
-law(
-  'where sharing pays, calls are shared',
-  [goodMachine],
-  (given) => gains(new ThreadGauge(), given),
-  options,
-)
-
-law(
-  'a change is noticed at once, and a change back too',
-  [turningMachine],
-  (given) => noticesAtOnce(new ThreadGauge(), given),
-  {
-    runs: 20,
+  [fc.oneof(anyMachine, easedMachine)],
+  (make: () => Gauge, given) => {
+    const accounts = run(make(), given)
+    const slowest = 2000 * Math.max(...given.spells.map(({ alone }) => alone))
+    expect(sum(accounts, 'taken')).toBeLessThan(
+      sum(accounts, 'alone') / 0.95 + START.calls * slowest + START.time,
+    )
   },
 )
+
+const gains = lawForAll('where sharing pays, calls are shared', [goodMachine], (make: () => Gauge, given) => {
+  const accounts = run(make(), given)
+  expect(sum(accounts, 'taken')).toBeLessThan(sum(accounts, 'alone') * (given.spells[0].ratio + 0.12))
+})
+
+const noticesAtOnce = lawForAll(
+  'a change is noticed at once, and a change back too',
+  [turningMachine],
+  (make: () => Gauge, given) => {
+    const [good, bad, goodAgain] = run(make(), given)
+    expect(good.shared, 'shared calls while it pays').toBeGreaterThan(good.sharedAtFirst / 2)
+    expect(bad.sharedAtFirst, 'shared calls before it is noticed').toBeLessThan(10)
+    expect(goodAgain.shared, 'shared calls when it pays again').toBeGreaterThan(10_000)
+  },
+  { runs: 20 },
+)
+
+for (const law of [neverHurts, gains, noticesAtOnce]) stateLaw(law, () => new ThreadGauge())
 
 class Stubborn extends ThreadGauge {
   override choose(): boolean {
@@ -208,22 +194,16 @@ class Complacent extends ThreadGauge {
   }
 }
 
-const mutants: [string, () => Gauge, fc.Arbitrary<Machine>, (gauge: Gauge, given: Machine) => void][] = [
-  ['always shares', () => new Stubborn(), anyMachine, neverHurts],
-  ['never shares', () => new Timid(), goodMachine, gains],
-  ['keeps what it finds out first', () => new Rash(), easedMachine, neverHurts],
-  ['does not rest after a loss', () => new Forgetful(), easedMachine, neverHurts],
-  ['does not look at one thread again', () => new Complacent(), easedMachine, neverHurts],
-  ['does not try again', () => new Rash(), turningMachine, noticesAtOnce],
+const mutants: [string, () => Gauge, Law<() => Gauge>][] = [
+  ['always shares', () => new Stubborn(), neverHurts],
+  ['never shares', () => new Timid(), gains],
+  ['keeps what it finds out first', () => new Rash(), neverHurts],
+  ['does not rest after a loss', () => new Forgetful(), neverHurts],
+  ['does not look at one thread again', () => new Complacent(), neverHurts],
+  ['does not try again', () => new Rash(), noticesAtOnce],
 ]
 
-test.each(mutants)('a mutant that %s: killed', async (_, make, machines, predicate) => {
-  const check = checkLaw('mutant', [machines], (given) => predicate(make(), given), {
-    ...options,
-    record: false,
-  })
-  await expect(check).rejects.toThrow('Counterexample')
-})
+test.each(mutants)('a mutant that %s: killed', (_, make, law) => kills(law, make))
 
 test('says what it found', () => {
   const gauge = new ThreadGauge()

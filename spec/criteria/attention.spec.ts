@@ -22,36 +22,36 @@ import {
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
-import { checkLaw } from '../harness/seed.ts'
-import { anyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyModel, withModel, type Subject } from '../model/cases.ts'
 import { textOf, withPass } from './passes.ts'
 
 type Score = Criterion['score']
 
 /** Weights times values, within what float32 leaves open. */
-async function givesTheContext(
-  subject: Subject,
-  model: ModelCase,
-  each: typeof eachAttention,
-): Promise<void> {
-  await withModel(subject, model, (loaded) => {
-    withPass(loaded, textOf(model, new Data(model.seed)), ({ trace }) => {
-      const { heads: H, headSize: K } = model
-      for (let layer = 0; layer < model.layers; layer++) {
-        const values = loaded.backend.readF32(trace.blocks[layer].cache.value.numbers) // [H, T, K]
-        const context = new Float64Array(trace.length * H * K)
-        each(trace, layer, (h, t, weights) => {
-          const row = (t * H + h) * K
-          weights.forEach((weight, s) => {
-            const value = (h * trace.length + s) * K
-            for (let k = 0; k < K; k++) context[row + k] += weight * values[value + k]
+const givesTheContext = lawForAll(
+  'weights times values are the heads’ outputs',
+  [anyModel],
+  (subject: Subject & { each: typeof eachAttention }, model) =>
+    withModel(subject, model, (loaded) => {
+      withPass(loaded, textOf(model, new Data(model.seed)), ({ trace }) => {
+        const { heads: H, headSize: K } = model
+        for (let layer = 0; layer < model.layers; layer++) {
+          const values = loaded.backend.readF32(trace.blocks[layer].cache.value.numbers) // [H, T, K]
+          const context = new Float64Array(trace.length * H * K)
+          subject.each(trace, layer, (h, t, weights) => {
+            const row = (t * H + h) * K
+            weights.forEach((weight, s) => {
+              const value = (h * trace.length + s) * K
+              for (let k = 0; k < K; k++) context[row + k] += weight * values[value + k]
+            })
           })
-        })
-        expectNear(context, trace.headOut(layer), 1e-4 * largestValue(values), 'context')
-      }
-    })
-  })
-}
+          expectNear(context, trace.headOut(layer), 1e-4 * largestValue(values), 'context')
+        }
+      })
+    }),
+  { runs: 40 },
+)
 
 /** The definition, over golden maps and activations, in float64. */
 async function isTheDefinition(backend: Backend, score: Score): Promise<void> {
@@ -91,13 +91,7 @@ async function isTheDefinition(backend: Backend, score: Score): Promise<void> {
 }
 
 overQuickBackends((backend) => {
-  test('weights times values are the heads’ outputs', () =>
-    checkLaw(
-      'criteria attention weights give the context',
-      [anyModel],
-      (model) => givesTheContext({ backend, load: OptModel.load }, model, eachAttention),
-      { runs: 40 },
-    ))
+  stateLaw(givesTheContext, { backend, load: OptModel.load, each: eachAttention })
 
   test('attention = its definition over the golden attention maps', () =>
     isTheDefinition(backend, attention.score))
@@ -173,12 +167,6 @@ describe('mutants of attention', () => {
           weights.map((weight) => (weight * weight) / total),
         )
       })
-    const broken = checkLaw(
-      'mutant: attention weights',
-      [anyModel],
-      (model) => givesTheContext({ backend, load: OptModel.load }, model, steep),
-      { record: false },
-    )
-    await expect(broken).rejects.toThrow('Property failed')
+    await kills(givesTheContext, { backend, load: OptModel.load, each: steep })
   })
 })

@@ -16,7 +16,7 @@ import type { UnitScores } from '../../src/masks/selection.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
-import { checkLaw } from '../harness/seed.ts'
+import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { strictNames } from '../harness/strict.ts'
 import { anyModel, roomyModel, withModel, type ModelCase } from '../model/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
@@ -38,23 +38,21 @@ async function scoresOn(
 
 for (const criterion of criteria)
   describe(criterion.name, () => {
-    test('gives every unit a finite number, the same bits on every strict backend', () =>
-      checkLaw(
-        `criteria ${criterion.name} on every backend`,
-        [anyModel],
-        async (model) => {
-          const all: UnitScores[] = []
-          for (const name of strictNames)
-            all.push(await scoresOn(await createBackend(name), model, criterion))
-          for (const kind of kinds) {
-            const units = model.layers * model[kind]
-            expect(all[0][kind].length).toBe(units)
-            expect(all[0][kind].every(Number.isFinite)).toBe(true)
-            for (const other of all.slice(1)) expect(other[kind]).toEqual(all[0][kind])
-          }
-        },
-        { runs: 15 },
-      ))
+    law(
+      'gives every unit a finite number, the same bits on every strict backend',
+      [anyModel],
+      async (model) => {
+        const all: UnitScores[] = []
+        for (const name of strictNames) all.push(await scoresOn(await createBackend(name), model, criterion))
+        for (const kind of kinds) {
+          const units = model.layers * model[kind]
+          expect(all[0][kind].length).toBe(units)
+          expect(all[0][kind].every(Number.isFinite)).toBe(true)
+          for (const other of all.slice(1)) expect(other[kind]).toEqual(all[0][kind])
+        }
+      },
+      { runs: 15 },
+    )
   })
 
 /** A backend that counts calls of some ops. */
@@ -81,34 +79,33 @@ function counting(backend: Backend): { backend: Backend; calls: (op: keyof Ops) 
 }
 
 /** Passes and layers' weight gradients are counted; a weight gradient is a third of a backward pass where F = 4 D. */
-async function costsWhatItSays(backend: Backend, model: ModelCase, criterion: Criterion): Promise<void> {
-  const counted = counting(backend)
-  await withModel({ backend: counted.backend, load: OptModel.load }, model, (loaded) => {
-    const text = textOf(model, new Data(model.seed))
-    withPass(loaded, text, (input) => {
-      const passes = (): number[] => [
-        counted.calls('attention') / model.layers,
-        counted.calls('attention_backward') / model.layers +
-          counted.calls('linear_backward_weight') / model.layers / 3,
-      ]
-      const [forward, backward] = passes()
-      criterion.score(input)
-      const [forwards, backwards] = passes()
-      expect(forwards - forward, 'forward').toBeCloseTo(criterion.cost.forward, 10)
-      expect(backwards - backward, 'backward').toBeCloseTo(criterion.cost.backward, 10)
+const costsWhatItSays = lawForAll(
+  'a criterion costs what it says',
+  [roomyModel],
+  async ({ backend, criterion }: { backend: Backend; criterion: Criterion }, model) => {
+    const counted = counting(backend)
+    await withModel({ backend: counted.backend, load: OptModel.load }, model, (loaded) => {
+      const text = textOf(model, new Data(model.seed))
+      withPass(loaded, text, (input) => {
+        const passes = (): number[] => [
+          counted.calls('attention') / model.layers,
+          counted.calls('attention_backward') / model.layers +
+            counted.calls('linear_backward_weight') / model.layers / 3,
+        ]
+        const [forward, backward] = passes()
+        criterion.score(input)
+        const [forwards, backwards] = passes()
+        expect(forwards - forward, 'forward').toBeCloseTo(criterion.cost.forward, 10)
+        expect(backwards - backward, 'backward').toBeCloseTo(criterion.cost.backward, 10)
+      })
     })
-  })
-}
+  },
+  { runs: 5 },
+)
 
 overQuickBackends((backend) => {
   for (const criterion of criteria)
-    test(`${criterion.name} costs what it says`, () =>
-      checkLaw(
-        `criteria ${criterion.name} costs what it says`,
-        [roomyModel],
-        (model) => costsWhatItSays(backend, model, criterion),
-        { runs: 5 },
-      ))
+    stateLaw({ ...costsWhatItSays, sentence: `${criterion.name} costs what it says` }, { backend, criterion })
 })
 
 test.each([
@@ -118,13 +115,7 @@ test.each([
     { ...criterionByName('gradnorm'), cost: { forward: 0, backward: 0 } },
   ],
 ])('a mutant of cost, %s: killed', async (_, mutant) => {
-  const broken = checkLaw(
-    'mutant: cost',
-    [roomyModel],
-    async (model) => costsWhatItSays(await createBackend('reference'), model, mutant),
-    { record: false, runs: 10 },
-  )
-  await expect(broken).rejects.toThrow('Property failed')
+  await kills(costsWhatItSays, { backend: await createBackend('reference'), criterion: mutant })
 })
 
 describe('criteria', () => {

@@ -13,7 +13,7 @@ import type { UnitScores } from '../../src/masks/selection.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
 import { eigenvalues } from './eigenvalues.ts'
 import { withPass, type Text } from './passes.ts'
@@ -78,6 +78,11 @@ function epenasOf(rows: readonly Row[]): number {
   return scores.flatMap((a) => scores.map((b) => Math.abs(a - b))).reduce((x, y) => x + y, 0) / scores.length
 }
 
+/** A criterion, and where it is computed. */
+interface Judged extends Subject {
+  readonly criterion: DatasetCriterion
+}
+
 /** A model's examples, and every unit's rows over all of them. */
 async function over(
   subject: Subject,
@@ -118,81 +123,76 @@ function textsOf(model: ModelCase, count: number, length: number): Text[] {
 }
 
 /** Heads of eight channels, four rows to a draw: one text of four tokens is always one draw. */
-async function jacovIsItsDefinition(
-  subject: Subject,
-  model: ModelCase,
-  criterion: DatasetCriterion,
-): Promise<void> {
-  const sized = { ...model, headSize: 8 }
-  const N = rowsPerDraw(8)
-  await over(subject, sized, textsOf(sized, 1, Math.min(model.positions, N)), criterion, (scores, rows) => {
-    for (const kind of ['heads', 'neurons'] as const)
-      scores[kind].forEach((score, index) => {
-        const [layer, unit] = [Math.floor(index / model[kind]), index % model[kind]]
-        // Small eigenvalues magnify what float32 gradients leave open: compare on the scale of 1 / (v + k).
-        const expected = jacovOf(rows(kind, layer, unit), N)
-        expect(Math.abs(score - expected) / Math.max(1, Math.abs(expected)), `${kind} ${index}`).toBeLessThan(
-          1e-2,
-        )
-      })
-  })
-}
+const jacovIsItsDefinition = lawForAll(
+  'jacov = its definition by eigenvalues, heads and neurons',
+  [roomyModel],
+  async (subject: Judged, model) => {
+    const sized = { ...model, headSize: 8 }
+    const N = rowsPerDraw(8)
+    await over(
+      subject,
+      sized,
+      textsOf(sized, 1, Math.min(model.positions, N)),
+      subject.criterion,
+      (scores, rows) => {
+        for (const kind of ['heads', 'neurons'] as const)
+          scores[kind].forEach((score, index) => {
+            const [layer, unit] = [Math.floor(index / model[kind]), index % model[kind]]
+            // Small eigenvalues magnify what float32 gradients leave open: compare on the scale of 1 / (v + k).
+            const expected = jacovOf(rows(kind, layer, unit), N)
+            expect(
+              Math.abs(score - expected) / Math.max(1, Math.abs(expected)),
+              `${kind} ${index}`,
+            ).toBeLessThan(1e-2)
+          })
+      },
+    )
+  },
+  { runs: 25 },
+)
 
-async function epenasIsItsDefinition(
-  subject: Subject,
-  model: ModelCase,
-  criterion: DatasetCriterion,
-): Promise<void> {
-  // Few words, so that classes have several tokens.
-  const small = { ...model, vocabulary: 3 }
-  await over(subject, small, textsOf(small, 2, model.positions), criterion, (scores, rows) => {
-    for (const kind of ['heads', 'neurons'] as const)
-      scores[kind].forEach((score, index) => {
-        const [layer, unit] = [Math.floor(index / model[kind]), index % model[kind]]
-        const expected = epenasOf(rows(kind, layer, unit))
-        expect(Math.abs(score - expected) / Math.max(1, Math.abs(expected)), `${kind} ${index}`).toBeLessThan(
-          1e-2,
-        )
-      })
-  })
-}
+const epenasIsItsDefinition = lawForAll(
+  'epenas = its definition, heads and neurons',
+  [roomyModel],
+  async (subject: Judged, model) => {
+    // Few words, so that classes have several tokens.
+    const small = { ...model, vocabulary: 3 }
+    await over(subject, small, textsOf(small, 2, model.positions), subject.criterion, (scores, rows) => {
+      for (const kind of ['heads', 'neurons'] as const)
+        scores[kind].forEach((score, index) => {
+          const [layer, unit] = [Math.floor(index / model[kind]), index % model[kind]]
+          const expected = epenasOf(rows(kind, layer, unit))
+          expect(
+            Math.abs(score - expected) / Math.max(1, Math.abs(expected)),
+            `${kind} ${index}`,
+          ).toBeLessThan(1e-2)
+        })
+    })
+  },
+  { runs: 25 },
+)
 
 overQuickBackends((backend) => {
   const subject: Subject = { backend, load: OptModel.load }
-
-  test('jacov = its definition by eigenvalues, heads and neurons', () =>
-    checkLaw(
-      'criteria jacov is its definition',
-      [roomyModel],
-      (model) => jacovIsItsDefinition(subject, model, jacov),
-      { runs: 25 },
-    ))
-
-  test('epenas = its definition, heads and neurons', () =>
-    checkLaw(
-      'criteria epenas is its definition',
-      [roomyModel],
-      (model) => epenasIsItsDefinition(subject, model, epenas),
-      { runs: 25 },
-    ))
+  stateLaw(jacovIsItsDefinition, { ...subject, criterion: jacov })
+  stateLaw(epenasIsItsDefinition, { ...subject, criterion: epenas })
 
   for (const criterion of [jacov, epenas])
-    test(`${criterion.name}: more tokens than a draw, the same seed, the same scores, all finite`, () =>
-      checkLaw(
-        `criteria ${criterion.name} is seeded and finite`,
-        [roomyModel],
-        async (model) => {
-          const runs: UnitScores[] = []
-          for (let i = 0; i < 2; i++)
-            await over(subject, model, textsOf(model, 3, model.positions), criterion, (scores) =>
-              runs.push(scores),
-            )
-          expect(runs[0].heads).toEqual(runs[1].heads)
-          expect(runs[0].neurons).toEqual(runs[1].neurons)
-          expect([...runs[0].heads, ...runs[0].neurons].every(Number.isFinite)).toBe(true)
-        },
-        { runs: 10 },
-      ))
+    law(
+      `${criterion.name}: more tokens than a draw, the same seed, the same scores, all finite`,
+      [roomyModel],
+      async (model) => {
+        const runs: UnitScores[] = []
+        for (let i = 0; i < 2; i++)
+          await over(subject, model, textsOf(model, 3, model.positions), criterion, (scores) =>
+            runs.push(scores),
+          )
+        expect(runs[0].heads).toEqual(runs[1].heads)
+        expect(runs[0].neurons).toEqual(runs[1].neurons)
+        expect([...runs[0].heads, ...runs[0].neurons].every(Number.isFinite)).toBe(true)
+      },
+      { runs: 10 },
+    )
 })
 
 test('a data set without examples is refused', () => {
@@ -324,14 +324,8 @@ describe('mutants of data-set criteria', () => {
     ['jacov of neurons that did not fire', jacovIsItsDefinition, misread(jacov, openNeurons)],
     ['epenas of activations', epenasIsItsDefinition, misread(epenas, activationsForGradients)],
     ['epenas by the token that predicts', epenasIsItsDefinition, misread(epenas, ownClass)],
-  ] as const)('%s: killed', async (name, holds, mutant) => {
+  ] as const)('%s: killed', async (_, law, criterion) => {
     const backend = await createBackend('reference')
-    const broken = checkLaw(
-      `mutant: ${name}`,
-      [roomyModel],
-      (model) => holds({ backend, load: OptModel.load }, model, mutant),
-      { record: false },
-    )
-    await expect(broken).rejects.toThrow('Property failed')
+    await kills(law, { backend, load: OptModel.load, criterion })
   })
 })

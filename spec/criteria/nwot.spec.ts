@@ -10,8 +10,8 @@ import { createBackend } from '../../src/backends/select.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
-import { checkLaw } from '../harness/seed.ts'
-import { anyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyModel, withModel, type Subject } from '../model/cases.ts'
 import { textOf, withPass } from './passes.ts'
 import { determinant } from './determinant.ts'
 
@@ -31,37 +31,35 @@ function fromKernel(values: Float32Array, unit: number, units: number, K: number
   return Math.log(determinant(kernel, T))
 }
 
-async function isTheKernelsDeterminant(subject: Subject, model: ModelCase, score: Score): Promise<void> {
-  await withModel(subject, model, (loaded) => {
-    withPass(loaded, textOf(model, new Data(model.seed)), (input) => {
-      const scores = score(input)
-      const data = new Data(model.seed)
-      for (let layer = 0; layer < model.layers; layer++) {
-        const context = input.trace.headOut(layer)
-        const pre = input.trace.fc1Pre(layer)
-        for (let head = 0; head < model.heads; head++)
-          expect(scores.heads[layer * model.heads + head]).toBeCloseTo(
-            fromKernel(context, head, model.heads, model.headSize),
+const isTheKernelsDeterminant = lawForAll(
+  'nwot = the log-determinant of the kernel of signs over tokens',
+  [anyModel],
+  (subject: Subject & { score: Score }, model) =>
+    withModel(subject, model, (loaded) => {
+      withPass(loaded, textOf(model, new Data(model.seed)), (input) => {
+        const scores = subject.score(input)
+        const data = new Data(model.seed)
+        for (let layer = 0; layer < model.layers; layer++) {
+          const context = input.trace.headOut(layer)
+          const pre = input.trace.fc1Pre(layer)
+          for (let head = 0; head < model.heads; head++)
+            expect(scores.heads[layer * model.heads + head]).toBeCloseTo(
+              fromKernel(context, head, model.heads, model.headSize),
+              3,
+            )
+          const neuron = data.integer(0, model.neurons - 1)
+          expect(scores.neurons[layer * model.neurons + neuron]).toBeCloseTo(
+            fromKernel(pre, neuron, model.neurons, 1),
             3,
           )
-        const neuron = data.integer(0, model.neurons - 1)
-        expect(scores.neurons[layer * model.neurons + neuron]).toBeCloseTo(
-          fromKernel(pre, neuron, model.neurons, 1),
-          3,
-        )
-      }
-    })
-  })
-}
+        }
+      })
+    }),
+  { runs: 40 },
+)
 
 overQuickBackends((backend) => {
-  test('nwot = the log-determinant of the kernel of signs over tokens', () =>
-    checkLaw(
-      'criteria nwot is the determinant of its kernel',
-      [anyModel],
-      (model) => isTheKernelsDeterminant({ backend, load: OptModel.load }, model, nwot.score),
-      { runs: 40 },
-    ))
+  stateLaw(isTheKernelsDeterminant, { backend, load: OptModel.load, score: nwot.score })
 })
 
 const mutants: [string, Score][] = [
@@ -107,12 +105,6 @@ describe('mutants of nwot', () => {
   for (const [name, score] of mutants)
     test(`${name}: killed`, async () => {
       const backend = await createBackend('reference')
-      const broken = checkLaw(
-        `mutant: ${name}`,
-        [anyModel],
-        (model) => isTheKernelsDeterminant({ backend, load: OptModel.load }, model, score),
-        { record: false },
-      )
-      await expect(broken).rejects.toThrow('Property failed')
+      await kills(isTheKernelsDeterminant, { backend, load: OptModel.load, score })
     })
 })

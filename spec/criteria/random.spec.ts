@@ -7,26 +7,31 @@ import { random } from '../../src/criteria/random.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { Data } from '../harness/data.ts'
-import { checkLaw } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type ModelCase } from '../model/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
 
 type Score = Criterion['score']
 
-async function knowsItsSeedOnly(model: ModelCase, score: Score): Promise<void> {
-  const backend = await createBackend('reference')
-  await withModel({ backend, load: OptModel.load }, { ...model, neurons: 37 }, (loaded) => {
-    const data = new Data(model.seed)
-    const draw = (seed: number): ReturnType<Score> => withPass(loaded, textOf(model, data), score, { seed })
-    const [first, again, other] = [draw(1), draw(1), draw(2)]
-    for (const kind of kinds) {
-      expect(first[kind]).toEqual(again[kind])
-      expect(first[kind]).not.toEqual(other[kind])
-      expect(first[kind].every((value) => value >= 0 && value < 1)).toBe(true)
-    }
-    expect(first.neurons.slice(0, first.heads.length)).not.toEqual(first.heads)
-  })
-}
+const knowsItsSeedOnly = lawForAll(
+  'random knows its seed only',
+  [anyModel],
+  async (score: Score, model) => {
+    const backend = await createBackend('reference')
+    await withModel({ backend, load: OptModel.load }, { ...model, neurons: 37 }, (loaded) => {
+      const data = new Data(model.seed)
+      const draw = (seed: number): ReturnType<Score> => withPass(loaded, textOf(model, data), score, { seed })
+      const [first, again, other] = [draw(1), draw(1), draw(2)]
+      for (const kind of kinds) {
+        expect(first[kind]).toEqual(again[kind])
+        expect(first[kind]).not.toEqual(other[kind])
+        expect(first[kind].every((value) => value >= 0 && value < 1)).toBe(true)
+      }
+      expect(first.neurons.slice(0, first.heads.length)).not.toEqual(first.heads)
+    })
+  },
+  { runs: 20 },
+)
 
 /** Mean and variance over many seeds of a unit, and no relation between two. */
 async function isUniform(score: Score): Promise<void> {
@@ -57,16 +62,7 @@ async function isUniform(score: Score): Promise<void> {
     }
   })
 }
-
-test('random knows its seed only', () =>
-  checkLaw(
-    'criteria random knows its seed only',
-    [anyModel],
-    (model) => knowsItsSeedOnly(model, random.score),
-    {
-      runs: 20,
-    },
-  ))
+stateLaw(knowsItsSeedOnly, random.score)
 
 test('random is uniform, unit by unit and seed by seed', () => isUniform(random.score))
 
@@ -79,12 +75,7 @@ describe('mutants of random', () => {
   test.each([
     ['the seed is not looked at', always],
     ['neurons repeat the heads', same],
-  ])('%s: killed', async (_, score) => {
-    const broken = checkLaw('mutant: random', [anyModel], (model) => knowsItsSeedOnly(model, score), {
-      record: false,
-    })
-    await expect(broken).rejects.toThrow('Property failed')
-  })
+  ])('%s: killed', (_, score) => kills(knowsItsSeedOnly, score))
 
   test('a skewed draw: killed', async () => {
     const skewed: Score = (input) => {

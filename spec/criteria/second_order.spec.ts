@@ -13,7 +13,7 @@ import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
-import { checkLaw } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
 import {
   alone,
@@ -92,31 +92,32 @@ function halfCurvature(model: OptModel, text: Text, unit: Unit): number | null {
   return Math.abs(wide - narrow) < 1e-2 * Math.max(1e-3, narrow) ? narrow : null
 }
 
-async function isTheCurvature(
-  subject: Subject,
-  model: ModelCase,
-  estimate: typeof addCurvature,
-): Promise<void> {
-  const small = tiny(model)
-  await withModel(
-    subject,
-    small,
-    (loaded) => {
-      const text = tinyText(small)
-      const data = new Data(model.seed)
-      const scores = withPass(loaded, text, (input) => meanOverLabels(input, estimate))
-      for (let n = 0; n < 4; n++) {
-        const kind = data.pick(kinds)
-        const unit = { kind, index: data.integer(0, scores[kind].length - 1) }
-        const expected = halfCurvature(loaded, text, unit)
-        if (expected === null) continue
-        const error = Math.abs(scores[kind][unit.index] - expected)
-        expect(error, `${kind} ${unit.index}`).toBeLessThan(4e-2 * Math.max(2e-3, expected))
-      }
-    },
-    smoothTensors(small),
-  )
-}
+const isTheCurvature = lawForAll(
+  'the mean over all labels = half the second derivative of the KL divergence',
+  [roomyModel],
+  async (subject: Subject & { estimate: typeof addCurvature }, model) => {
+    const small = tiny(model)
+    await withModel(
+      subject,
+      small,
+      (loaded) => {
+        const text = tinyText(small)
+        const data = new Data(model.seed)
+        const scores = withPass(loaded, text, (input) => meanOverLabels(input, subject.estimate))
+        for (let n = 0; n < 4; n++) {
+          const kind = data.pick(kinds)
+          const unit = { kind, index: data.integer(0, scores[kind].length - 1) }
+          const expected = halfCurvature(loaded, text, unit)
+          if (expected === null) continue
+          const error = Math.abs(scores[kind][unit.index] - expected)
+          expect(error, `${kind} ${unit.index}`).toBeLessThan(4e-2 * Math.max(2e-3, expected))
+        }
+      },
+      smoothTensors(small),
+    )
+  },
+  { runs: 30 },
+)
 
 /** A model of the tests that need many draws. */
 const fixed: ModelCase = {
@@ -173,15 +174,7 @@ function drawsFromTheModel(draw: typeof drawLabels): void {
 }
 
 overQuickBackends((backend) => {
-  const subject: Subject = { backend, load: OptModel.load }
-
-  test('the mean over all labels = half the second derivative of the KL divergence', () =>
-    checkLaw(
-      'criteria second-order is the curvature',
-      [roomyModel],
-      (model) => isTheCurvature(subject, model, addCurvature),
-      { runs: 30 },
-    ))
+  stateLaw(isTheCurvature, { backend, load: OptModel.load, estimate: addCurvature })
 
   test('estimates tend to the mean over all labels', () => tendsToTheMean(backend, secondOrder.score))
 })
@@ -221,15 +214,9 @@ describe('mutants of second-order', () => {
           share,
         ),
     ],
-  ])('%s: killed', async (name, estimate) => {
+  ])('%s: killed', async (_, estimate) => {
     const backend = await createBackend('reference')
-    const broken = checkLaw(
-      `mutant: ${name}`,
-      [roomyModel],
-      (model) => isTheCurvature({ backend, load: OptModel.load }, model, estimate),
-      { record: false },
-    )
-    await expect(broken).rejects.toThrow('Property failed')
+    await kills(isTheCurvature, { backend, load: OptModel.load, estimate })
   })
 
   test.each<[string, typeof drawLabels]>([

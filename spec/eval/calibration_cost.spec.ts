@@ -20,7 +20,6 @@ import { catalog, opNames, type OpName } from '../../src/ops/catalog.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { makeSmallModel, smallConfig } from './small_calibration.ts'
 
-const quiet = { record: false }
 
 const someConfig: fc.Arbitrary<OptConfig> = fc
   .record({

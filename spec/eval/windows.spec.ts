@@ -14,7 +14,7 @@ import {
 } from '../../src/eval/windows.ts'
 import { openTokenizer } from '../../src/io/tokenizer.ts'
 import { fixtures } from '../golden/golden.ts'
-import { kills, law, stateLaw } from '../harness/seed.ts'
+import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const bosId = 2
 
@@ -46,23 +46,27 @@ const documentOf = (text: string): Document => ({ name: 'page', genre: 'prose', 
 
 type Cut = typeof cutWindows
 
-function cutsAreExact(cut: Cut, text: string, sizes: Parameters<Cut>[2]): void {
-  const windows = cut(documentOf(text), makeWordEncoder(encode), sizes)
-  let spelled = ''
-  for (const { tokens, promptLength, words } of windows) {
-    expect(tokens[0]).toBe(bosId)
-    expect(promptLength).toBeGreaterThanOrEqual(2)
-    expect(promptLength).toBeLessThanOrEqual(sizes.prompt)
-    expect(tokens.length - promptLength).toBeLessThanOrEqual(sizes.continuation)
-    const scored = spell(tokens.subarray(promptLength))
-    expect(scored.split(/\s+/).filter(Boolean)).toHaveLength(words)
-    expect(words).toBeGreaterThan(0)
-    spelled += spell(tokens.subarray(1))
-  }
-  // Together the windows spell the beginning of the document, cut at the end of a word.
-  expect(text.startsWith(spelled)).toBe(true)
-  if (spelled) expect(text.slice(spelled.length)).toMatch(/^(\s|$)/)
-}
+const cutsAreExact = lawForAll(
+  'spell whole words of the document, in order, each counted once',
+  [someText, someSizes],
+  (cut: Cut, text, sizes) => {
+    const windows = cut(documentOf(text), makeWordEncoder(encode), sizes)
+    let spelled = ''
+    for (const { tokens, promptLength, words } of windows) {
+      expect(tokens[0]).toBe(bosId)
+      expect(promptLength).toBeGreaterThanOrEqual(2)
+      expect(promptLength).toBeLessThanOrEqual(sizes.prompt)
+      expect(tokens.length - promptLength).toBeLessThanOrEqual(sizes.continuation)
+      const scored = spell(tokens.subarray(promptLength))
+      expect(scored.split(/\s+/).filter(Boolean)).toHaveLength(words)
+      expect(words).toBeGreaterThan(0)
+      spelled += spell(tokens.subarray(1))
+    }
+    // Together the windows spell the beginning of the document, cut at the end of a word.
+    expect(text.startsWith(spelled)).toBe(true)
+    if (spelled) expect(text.slice(spelled.length)).toMatch(/^(\s|$)/)
+  },
+)
 
 describe('windows', () => {
   stateLaw(cutsAreExact, cutWindows)
@@ -128,6 +132,5 @@ const mutants: [string, Cut][] = [
 ]
 
 describe('mutants of cutWindows', () => {
-  for (const [name, mutant] of mutants)
-    test(`${name}: killed`, () => kills(cutsAreExact, mutant))
+  for (const [name, mutant] of mutants) test(`${name}: killed`, () => kills(cutsAreExact, mutant))
 })

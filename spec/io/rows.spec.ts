@@ -17,7 +17,7 @@ import { UsageError } from '../../src/tensor/errors.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { rowsOf, type TensorInfo, type TensorSource } from '../../src/tensor/tensor_source.ts'
 import { sameBits } from '../harness/compare.ts'
-import { checkLaw, kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { refusalOf, withByte } from './hostile.ts'
 import { dict, P, pickle, sizes, storage, tensor, torchFile } from '../../fixtures/hostile/build_torch.ts'
 
@@ -163,9 +163,14 @@ function partsOf(rows: number, { at, keys }: Cuts): { first: number; count: numb
     .toSorted((a, b) => a.key - b.key)
 }
 
-const rowsAreThoseOfTheWhole =
-  (readRows: ReadRows) =>
-  async (form: string, given: Sample, cut: Cuts): Promise<void> => {
+const anyForm = fc.constantFrom(...formNames)
+/** Those in which rows lie in one piece of a file. */
+const pieceForm = fc.constantFrom('safetensors', 'shards', 'torch')
+
+const rowsAreThoseOfTheWhole = lawForAll(
+  'put together are the tensor',
+  [anyForm, sample, cuts],
+  async (readRows: ReadRows, form, given, cut) => {
     const { source } = await forms[form](given)
     const { rows, columns } = rowsOf(given.shape)
     const together = new Float32Array(rows * columns).fill(0.5)
@@ -176,12 +181,15 @@ const rowsAreThoseOfTheWhole =
       together.set(part, first * columns)
     }
     sameBits('rows', together, await source.read('x'))
-  }
+  },
+  { runs: 400 },
+)
 
 /** What of the file is read for rows, once the checksum of a torch storage is known to be right. */
-const nothingElseIsRead =
-  (readRows: ReadRows) =>
-  async (form: string, given: Sample, a: number, b: number): Promise<void> => {
+const nothingElseIsRead = lawForAll(
+  'are all that is read for them',
+  [pieceForm, sample, fc.nat(), fc.nat()],
+  async (readRows: ReadRows, form, given, a, b) => {
     const { source, files } = await forms[form](given)
     if (form === 'torch') await source.readRows('x', 0, 0)
     const counted = (): number => files.reduce((sum, { bytesRead }) => sum + bytesRead, 0)
@@ -190,18 +198,13 @@ const nothingElseIsRead =
     const [first, end] = [a % (rows + 1), b % (rows + 1)].toSorted((x, y) => x - y)
     await readRows(source, first, end - first)
     expect(counted() - before).toBe((end - first) * columns * elementSize(given.dtype))
-  }
-
-const anyForm = fc.constantFrom(...formNames)
-/** Those in which rows lie in one piece of a file. */
-const pieceForm = fc.constantFrom('safetensors', 'shards', 'torch')
+  },
+  { runs: 200 },
+)
 
 describe('rows', () => {
-  law('put together are the tensor', [anyForm, sample, cuts], rowsAreThoseOfTheWhole(real), { runs: 400 })
-
-  law('are all that is read for them', [pieceForm, sample, fc.nat(), fc.nat()], nothingElseIsRead(real), {
-    runs: 200,
-  })
+  stateLaw(rowsAreThoseOfTheWhole, real)
+  stateLaw(nothingElseIsRead, real)
 
   test('of a torch file are read after one pass over their storage, which is not repeated', async () => {
     const given: Sample = { dtype: 'F32', shape: [6, 2], data: new Uint8Array(48) }
@@ -249,25 +252,15 @@ describe('mutants are killed', () => {
         )
       },
     ],
-  ])('%s', async (_, mutant) => {
-    const check = checkLaw('mutant', [anyForm, sample, cuts], rowsAreThoseOfTheWhole(mutant), {
-      record: false,
-      runs: 400,
-    })
-    await expect(check).rejects.toThrow('Counterexample')
-  })
+  ])('%s', (_, mutant) => kills(rowsAreThoseOfTheWhole, mutant))
 
   test('the whole tensor, cut afterwards', async () => {
     const mutant: ReadRows = async (source, first, count) => {
       const { columns } = rowsOf(infoOf(source).shape)
       return (await source.read('x')).subarray(first * columns, (first + count) * columns)
     }
-    await rowsAreThoseOfTheWhole(mutant)('safetensors', matrix, { at: [1], keys: [2, 1] })
-    const check = checkLaw('mutant', [pieceForm, sample, fc.nat(), fc.nat()], nothingElseIsRead(mutant), {
-      record: false,
-      runs: 200,
-    })
-    await expect(check).rejects.toThrow('Counterexample')
+    await rowsAreThoseOfTheWhole.predicate(mutant, 'safetensors', matrix, { at: [1], keys: [2, 1] })
+    await kills(nothingElseIsRead, mutant)
   })
 })
 

@@ -163,9 +163,9 @@ function expectedOutcome(ids: readonly unknown[], most: number): string {
   return ids.every(isId) ? 'done' : 'TOKENS'
 }
 
-type Call = (ids: number[]) => Promise<unknown>
+type CallWithIds = (ids: number[]) => Promise<unknown>
 
-async function idsAreJudged(call: Call, ids: unknown[], most: number): Promise<void> {
+async function idsAreJudged(call: CallWithIds, ids: unknown[], most: number): Promise<void> {
   const found = await leavesNothing(tiny, () => outcome(() => call(ids as number[])))
   const expected = expectedOutcome(ids, most)
   expect(found === 'PROMPT' || found === expected, `${found}, not ${expected}`).toBe(true)
@@ -175,11 +175,11 @@ async function idsAreJudged(call: Call, ids: unknown[], most: number): Promise<v
 const promptIsJudged = lawForAll(
   'ids fit, or are refused by name',
   [somePrompt],
-  (call: Call, ids) => idsAreJudged(call, ids, positions - 1),
+  (call: CallWithIds, ids) => idsAreJudged(call, ids, positions - 1),
   { runs: 60 },
 )
 
-const withIds: Record<string, Call> = {
+const withIds: Record<string, CallWithIds> = {
   generate: (ids) => write(tiny, ids, { maxTokens: 1 }),
   mask: (ids) => tiny.mask(ids, { planner: 'random' }),
 }
@@ -195,7 +195,7 @@ law(
 
 describe('planted in how ids are judged, these are found', () => {
   const generate = withIds.generate
-  const mutants: Record<string, Call> = {
+  const mutants: Record<string, CallWithIds> = {
     'wrong ids are made right': (ids) =>
       generate(ids.map((id) => (Number.isInteger(id) && id >= 0 ? id : 0))),
     'a long prompt is cut': (ids) => generate(ids.slice(0, positions - 1)),

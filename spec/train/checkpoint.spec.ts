@@ -25,9 +25,9 @@ import { embeddedRecipe } from '../../src/train/pretrain_settings.ts'
 import type { TrainerState } from '../../src/train/pretrain_trainer.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { configOf, type ModelCase } from '../model/cases.ts'
-import { killed, someModel } from './pretrain_cases.ts'
+import { someModel } from './pretrain_cases.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-checkpoint-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -64,9 +64,10 @@ async function read(identity: RunIdentity): Promise<TrainerState> {
   }
 }
 
-const comesBack =
-  (save: Save) =>
-  async (seed: number): Promise<void> => {
+const comesBack = lawForAll(
+  'comes back bit for bit, and its weights as a model',
+  [fc.nat()],
+  async (save: Save, seed) => {
     const model = { ...someModel, seed }
     const [state, identity] = [stateOf(model), identityOf(model)]
     await save(folder, state, identity)
@@ -78,14 +79,14 @@ const comesBack =
     const { source } = await openModelFolder(join(folder, 'model.safetensors'))
     for (const [name, { values }] of state.weights) sameBits(name, await source.read(name), values)
     await source.close()
-  }
+  },
+  { runs: 10 },
+)
 
 beforeEach(() => writeFileSync(join(folder, 'config.json'), '{}'))
 
 describe('a state', () => {
-  law('comes back bit for bit, and its weights as a model', [fc.nat()], comesBack(saveCheckpoint), {
-    runs: 10,
-  })
+  stateLaw(comesBack, saveCheckpoint)
 
   const rounded = (tensors: ReadonlyMap<string, HostTensor>): Map<string, HostTensor> =>
     new Map(
@@ -101,7 +102,7 @@ describe('a state', () => {
       (to, state, of) => saveCheckpoint(to, { ...state, squares: state.means }, of),
     ],
     ['counts from 1', (to, state, of) => saveCheckpoint(to, { ...state, step: state.step + 1 }, of)],
-  ])('kept by what %s is found', (_, mutant) => killed([fc.nat()], comesBack(mutant)))
+  ])('kept by what %s is found', (_, mutant) => kills(comesBack, mutant))
 
   test('is for a run of its own kind only', async () => {
     const identity = identityOf(someModel)

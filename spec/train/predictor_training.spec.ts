@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
-import type { Backend } from '../../src/backends/backend.ts'
+import type { BackendName } from '../../src/backends/backend.ts'
 import { networkForms } from '../../src/predictor/mlp.ts'
 import {
   networkParameterShapes,
@@ -16,7 +16,7 @@ import {
 import { Random } from '../../src/tensor/random.ts'
 import { NetworkTrainer, type Loss, type TrainingSet } from '../../src/train/network_trainer.ts'
 import { trainNetwork } from '../../src/train/predictor_training.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { owesBits, portableNames, strictNames } from '../harness/strict.ts'
 
 interface Case {
@@ -127,37 +127,44 @@ function lossInDouble({ shape, loss, values, set }: Omit<Case, 'values'> & { val
 type Trainer = typeof NetworkTrainer
 
 /** Every gradient equals the central difference of the float64 loss. */
-function gradientsAgree(backend: Backend, trainer: Trainer, given: Case): void {
-  const { shape, loss, values, set } = given
-  const tables = values as unknown as Tables
-  const inDouble = (moved: Tables): ReturnType<typeof lossInDouble> =>
-    lossInDouble({ ...given, values: moved })
-  fc.pre(!inDouble(tables).nearKink)
-  const chosen = Int32Array.from(set.rows.keys())
-  const one = new trainer(backend, shape, values, chosen.length, 0, loss, 4)
-  const found = one.gradients(set, chosen)
-  const gradients = one.readGradients() as unknown as Tables
-  one.dispose()
-  expect(backend.liveBuffers).toBe(0)
-  expect(found).toBeCloseTo(inDouble(tables).loss, 3)
-  const largestOf = (name: string): number =>
-    Array.from(gradients[name]).reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3)
-  const names = [...networkParameterShapes(shape).keys()]
-  const overall = Math.max(...names.map(largestOf))
-  for (const name of names) {
-    // Where one parameter hardly matters, what the others leave by rounding is not held against it.
-    const largest = Math.max(largestOf(name), overall / 100)
-    Array.from(gradients[name]).forEach((gradient, i) => {
-      const moved = (by: number): number => {
-        const table = Float64Array.from(tables[name])
-        table[i] += by
-        return inDouble({ ...tables, [name]: table }).loss
-      }
-      const difference = (moved(1e-4) - moved(-1e-4)) / 2e-4
-      expect(Math.abs(gradient - difference) / largest, name).toBeLessThan(1e-3)
-    })
-  }
-}
+const gradientsAgree = lawForAll(
+  'has the gradients of its loss',
+  [someCase],
+  async ({ name, trainer }: { name: BackendName; trainer: Trainer }, given) => {
+    const { shape, loss, values, set } = given
+    const tables = values as unknown as Tables
+    const inDouble = (moved: Tables): ReturnType<typeof lossInDouble> =>
+      lossInDouble({ ...given, values: moved })
+    fc.pre(!inDouble(tables).nearKink)
+    const chosen = Int32Array.from(set.rows.keys())
+    const backend = await createBackend(name)
+    const one = new trainer(backend, shape, values, chosen.length, 0, loss, 4)
+    const found = one.gradients(set, chosen)
+    const gradients = one.readGradients() as unknown as Tables
+    one.dispose()
+    expect(backend.liveBuffers).toBe(0)
+    backend.dispose()
+    expect(found).toBeCloseTo(inDouble(tables).loss, 3)
+    const largestOf = (name: string): number =>
+      Array.from(gradients[name]).reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3)
+    const names = [...networkParameterShapes(shape).keys()]
+    const overall = Math.max(...names.map(largestOf))
+    for (const name of names) {
+      // Where one parameter hardly matters, what the others leave by rounding is not held against it.
+      const largest = Math.max(largestOf(name), overall / 100)
+      Array.from(gradients[name]).forEach((gradient, i) => {
+        const moved = (by: number): number => {
+          const table = Float64Array.from(tables[name])
+          table[i] += by
+          return inDouble({ ...tables, [name]: table }).loss
+        }
+        const difference = (moved(1e-4) - moved(-1e-4)) / 2e-4
+        expect(Math.abs(gradient - difference) / largest, name).toBeLessThan(1e-3)
+      })
+    }
+  },
+  { runs: 50 },
+)
 
 const smallSet = (): { shape: NetworkShape; set: TrainingSet } => {
   const random = new Random(11)
@@ -170,16 +177,7 @@ const smallSet = (): { shape: NetworkShape; set: TrainingSet } => {
 const plain = { epochs: 400, batch: 8, rate: 1e-2, decay: 0, heldOut: 0, patience: Infinity }
 
 describe.each(portableNames)('a network on %s', (name) => {
-  law(
-    'has the gradients of its loss',
-    [someCase],
-    async (given) => {
-      const backend = await createBackend(name)
-      gradientsAgree(backend, NetworkTrainer, given)
-      backend.dispose()
-    },
-    { runs: 50 },
-  )
+  stateLaw(gradientsAgree, { name, trainer: NetworkTrainer })
 
   test('learns a small set by heart', async () => {
     const { shape, set } = smallSet()
@@ -387,13 +385,5 @@ describe('mutants of the gradients', () => {
     ['a query gradient that lacks the scale', UnscaledQueryTrainer],
     ['labels of 0 that count like labels of 1', UnweightedTrainer],
   ] as const)
-    test(`${name}: killed`, async () => {
-      const broken = checkLaw(
-        `mutant: ${name}`,
-        [someCase],
-        async (given) => gradientsAgree(await createBackend('reference'), mutant, given),
-        { record: false },
-      )
-      await expect(broken).rejects.toThrow('Property failed')
-    })
+    test(`${name}: killed`, () => kills(gradientsAgree, { name: 'reference', trainer: mutant }))
 })

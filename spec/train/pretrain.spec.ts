@@ -10,15 +10,13 @@ import type { TrainerState } from '../../src/train/pretrain_trainer.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { law, type Arbitraries } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { configOf, roomyModel, type ModelCase } from '../model/cases.ts'
-import { killed, someModel, turned } from './pretrain_cases.ts'
+import { someModel, turned } from './pretrain_cases.ts'
 
 overQuickBackends((backend) => {
   describe('a run that was stopped', () => {
     const settings = { ...embeddedRecipe, steps: 7, batch: 2, warmup: 2, rate: 0.01 }
-    const cases = [roomyModel, fc.integer({ min: 0, max: 7 })] as Arbitraries<[ModelCase, number]>
-    const smallCases: typeof cases = [fc.nat().map((seed) => ({ ...someModel, seed })), cases[1]]
 
     function optionsFor(given: ModelCase): PretrainOptions {
       const length = given.positions
@@ -61,22 +59,19 @@ overQuickBackends((backend) => {
           sameBits(`${kind} ${name}`, (mine[kind].get(name) as HostTensor).values, values)
     }
 
-    const goesOnAsIfNot =
-      (carry: (state: TrainerState) => TrainerState) =>
-      async (given: ModelCase, steps: number): Promise<void> => {
+    const goesOnAsIfNot = lawForAll(
+      'goes on to the same weights, bit for bit',
+      [roomyModel, fc.integer({ min: 0, max: 7 })],
+      async (carry: (state: TrainerState) => TrainerState, given, steps) => {
         const options = optionsFor(given)
         const whole = await pretrain(options)
         const kept = await stoppedAfter(options, steps)
         expect(kept.step).toBe(steps)
         sameState(await pretrain({ ...options, from: carry(kept) }), whole)
-      }
-
-    law(
-      'goes on to the same weights, bit for bit',
-      cases,
-      goesOnAsIfNot((state) => state),
+      },
       { runs: 8 },
     )
+    stateLaw(goesOnAsIfNot, (state) => state)
 
     const withoutValues = (tensors: ReadonlyMap<string, HostTensor>): Map<string, HostTensor> =>
       new Map([...tensors].map(([name, { shape, values }]) => [name, { shape, values: values.map(() => 0) }]))
@@ -93,7 +88,7 @@ overQuickBackends((backend) => {
           return { ...state, weights }
         },
       ],
-    ])('and forgot %s is found', (_, carry) => killed(smallCases, goesOnAsIfNot(carry)))
+    ])('and forgot %s is found', (_, carry) => kills(goesOnAsIfNot, carry))
 
     test('stops where it stands when the loss is no number any more, and keeps nothing of that', async () => {
       const options = optionsFor(someModel)

@@ -20,9 +20,9 @@ import { LanguageTrainer } from '../../src/train/pretrain_trainer.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { near, sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { law, type Arbitraries } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase } from '../model/cases.ts'
-import { killed, someModel, turned } from './pretrain_cases.ts'
+import { someModel, turned } from './pretrain_cases.ts'
 
 const { fround } = Math
 
@@ -45,13 +45,17 @@ function zerosFor(model: OptModel): Map<string, Float64Array> {
 
 overQuickBackends((backend) => {
   describe('the gradient of a batch', () => {
-    type Accumulate = (trainer: LanguageTrainer, windows: readonly Int32Array[]) => Promise<number>
-    type Read = (trainer: LanguageTrainer) => Map<string, HostTensor>
+    /** How gradients are added up, and how they are read. */
+    interface Gradients {
+      readonly accumulate: (trainer: LanguageTrainer, windows: readonly Int32Array[]) => Promise<number>
+      readonly read: (trainer: LanguageTrainer) => Map<string, HostTensor>
+    }
 
     /** Loss and gradient are the means over scored tokens of those each window has alone. */
-    const isOfTheMean =
-      (accumulate: Accumulate, read: Read = (trainer) => trainer.readGradients()) =>
-      (given: ModelCase, count: number): Promise<void> =>
+    const isOfTheMean = lawForAll(
+      'is that of the mean loss over its scored tokens',
+      [roomyModel, fc.integer({ min: 1, max: 4 })],
+      ({ accumulate, read }: Gradients, given, count) =>
         withModel(subject(backend), given, async (model) => {
           const windows = windowsOf(given, count)
           const scored = windows.reduce((sum, tokens) => sum + countScored(tokens), 0)
@@ -79,43 +83,50 @@ overQuickBackends((backend) => {
           } finally {
             trainer.dispose()
           }
-        })
+        }),
+      { runs: 15 },
+    )
+    const right: Gradients = {
+      accumulate: (trainer, windows) => trainer.accumulate(windows),
+      read: (trainer) => trainer.readGradients(),
+    }
+    stateLaw(isOfTheMean, right)
 
-    const cases = [roomyModel, fc.integer({ min: 1, max: 4 })] as Arbitraries<[ModelCase, number]>
-    const accumulate: Accumulate = (trainer, windows) => trainer.accumulate(windows)
-
-    law('is that of the mean loss over its scored tokens', cases, isOfTheMean(accumulate), { runs: 15 })
-
-    test.each<[string, Accumulate, Read?]>([
+    test.each<[string, Partial<Gradients>]>([
       [
         'weighs windows, not tokens',
-        async (trainer, windows) => {
-          let loss = 0
-          for (const tokens of windows) loss += (await trainer.accumulate([tokens])) / windows.length
-          return loss
+        {
+          accumulate: async (trainer, windows) => {
+            let loss = 0
+            for (const tokens of windows) loss += (await trainer.accumulate([tokens])) / windows.length
+            return loss
+          },
         },
       ],
       [
         'keeps the last window only',
-        async (trainer, windows) => {
-          const loss = await trainer.accumulate(windows)
-          trainer.discard()
-          await trainer.accumulate(windows.slice(-1))
-          return loss
+        {
+          accumulate: async (trainer, windows) => {
+            const loss = await trainer.accumulate(windows)
+            trainer.discard()
+            await trainer.accumulate(windows.slice(-1))
+            return loss
+          },
         },
       ],
       [
         'is read as it is held',
-        accumulate,
-        (trainer) =>
-          new Map(
-            [...trainer.readGradients()].map(([name, tensor]) => [
-              name,
-              name.endsWith('fc2.weight') ? { ...tensor, values: turned(tensor) } : tensor,
-            ]),
-          ),
+        {
+          read: (trainer) =>
+            new Map(
+              [...trainer.readGradients()].map(([name, tensor]) => [
+                name,
+                name.endsWith('fc2.weight') ? { ...tensor, values: turned(tensor) } : tensor,
+              ]),
+            ),
+        },
       ],
-    ])('one that %s is found', (_, mutant, read) => killed(cases, isOfTheMean(mutant, read)))
+    ])('one that %s is found', (_, mutant) => kills(isOfTheMean, { ...right, ...mutant }))
 
     test('is not added to what is not there, or to what is too short', () =>
       withModel(subject(backend), someModel, (model) => {
@@ -150,12 +161,12 @@ overQuickBackends((backend) => {
     type Clip = typeof clipGradients
     const tensors = fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 4 })
     const limits = fc.double({ min: 0.01, max: 20, noNaN: true })
-    const cases = [tensors, limits, fc.nat()] as Arbitraries<[number[], number, number]>
 
     /** In float64: the norm of all tensors together; each number times limit / norm where that is less than 1. */
-    const capsTheNorm =
-      (clip: Clip) =>
-      (lengths: number[], limit: number, seed: number): void => {
+    const capsTheNorm = lawForAll(
+      'caps the norm of all gradients together and keeps their direction',
+      [tensors, limits, fc.nat()],
+      (clip: Clip, lengths, limit, seed) => {
         const data = new Data(seed)
         const scope = new BufferScope(backend)
         try {
@@ -178,13 +189,9 @@ overQuickBackends((backend) => {
         } finally {
           scope.dispose()
         }
-      }
-
-    law(
-      'caps the norm of all gradients together and keeps their direction',
-      cases,
-      capsTheNorm(clipGradients),
+      },
     )
+    stateLaw(capsTheNorm, clipGradients)
 
     const scale = (gradient: Buffer, factor: number): void => {
       const values = backend.readF32(gradient).map((value) => value * factor)
@@ -215,7 +222,7 @@ overQuickBackends((backend) => {
           return norm
         },
       ],
-    ])('a bug that %s is found', (_, mutant) => killed(cases, capsTheNorm(mutant)))
+    ])('a bug that %s is found', (_, mutant) => kills(capsTheNorm, mutant))
 
     test('leaves what is no number alone, and says so', () => {
       const scope = new BufferScope(backend)
@@ -228,14 +235,12 @@ overQuickBackends((backend) => {
 
   describe('weight decay', () => {
     type Step = (model: OptModel, rate: number, decay: number) => void
-    const cases = [roomyModel, fc.double({ min: 0.01, max: 0.5, noNaN: true })] as Arbitraries<
-      [ModelCase, number]
-    >
 
     /** Without a gradient a matrix is multiplied by 1 - rate decay, and nothing else changes a bit. */
-    const isForMatrices =
-      (step: Step) =>
-      (given: ModelCase, decay: number): Promise<void> =>
+    const isForMatrices = lawForAll(
+      'is for matrices only',
+      [roomyModel, fc.double({ min: 0.01, max: 0.5, noNaN: true })],
+      (step: Step, given, decay) =>
         withModel(subject(backend), given, (model) => {
           const rate = 0.25
           const keep = fround(1 - fround(rate * fround(decay)))
@@ -246,18 +251,14 @@ overQuickBackends((backend) => {
             const now = backend.readF32(model.weights.parameters.get(name) as Buffer)
             sameBits(name, now, shape.length === 2 ? old.map((value) => value * keep) : old)
           }
-        })
-
-    law(
-      'is for matrices only',
-      cases,
-      isForMatrices((model, rate, decay) => {
-        const trainer = new LanguageTrainer(model, decay)
-        trainer.step(rate, 1)
-        trainer.dispose()
-      }),
+        }),
       { runs: 20 },
     )
+    stateLaw(isForMatrices, (model, rate, decay) => {
+      const trainer = new LanguageTrainer(model, decay)
+      trainer.step(rate, 1)
+      trainer.dispose()
+    })
 
     const stepWith =
       (decays: (name: string, decay: number) => number): Step =>
@@ -276,7 +277,7 @@ overQuickBackends((backend) => {
         stepWith((name, decay) => (/layers.*[1cvtkq][12]?(_proj)?\.weight/.test(name) ? decay : 0)),
       ],
       ['of nothing', stepWith(() => 0)],
-    ])('%s is found', (_, mutant) => killed(cases, isForMatrices(mutant)))
+    ])('%s is found', (_, mutant) => kills(isForMatrices, mutant))
   })
 
   describe('one sequence seen again and again', () => {
