@@ -6,7 +6,7 @@ import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { catalog, opRow, type OpName } from '../../src/ops/catalog.ts'
 import type { Numbers } from '../../src/ops/op.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
-import { checkOn } from './seed.ts'
+import { firstFailure } from './seed.ts'
 
 /** An op as its definition: a function of typed arrays. */
 export type Kernel<Name extends OpName> = (typeof catalog)[Name]['reference']
@@ -64,17 +64,27 @@ function writeList(backend: Backend, buffer: Buffer, list: Int32Array): void {
   }
 }
 
+/** How a law is broken by a backend; null if it holds. Nothing is shrunk, and nothing written to fixtures/regressions. */
+export interface Breach {
+  /** What the law says. */
+  readonly why: string
+  /** The case that breaks it; null if the law has no arguments. */
+  readonly counterexample: readonly unknown[] | null
+}
+
 /**
- * Why a law does not hold on a backend; null if it holds. Nothing is written to fixtures/regressions.
+ * The first case that breaks a law on a backend; null if it holds.
  * @throws what the law threw, if that is a fault of a program (TypeError and the like) and not a law's verdict
  */
+export async function breachOf(law: BackendLaw, backend: Backend, runs?: number): Promise<Breach | null> {
+  const failure = await firstFailure(law, backend, runs)
+  if (failure === null) return null
+  const { error, counterexample } = failure
+  if (!(error instanceof Error) || error.constructor !== Error) throw error
+  return { why: error.message, counterexample }
+}
+
+/** Why a law does not hold on a backend; null if it holds. */
 export async function verdict(law: BackendLaw, backend: Backend): Promise<string | null> {
-  try {
-    await checkOn(law, backend, { record: false })
-    return null
-  } catch (error) {
-    const cause = (error as Error).cause ?? error
-    if ((cause as Error).constructor !== Error) throw error
-    return (cause as Error).message
-  }
+  return (await breachOf(law, backend))?.why ?? null
 }

@@ -108,15 +108,23 @@ export function stateLaw<Subject>(law: Law<Subject>, subject: Subject, timeout?:
  */
 const CASES_PER_KILL = 10
 
+/** How many cases a mutant is judged on, until one kills it. SHADOWLLM_RUNS does not change it. */
+export function killingRuns({ runs }: Law<never>): number {
+  return CASES_PER_KILL * runs
+}
+
 /**
  * Shows that a law breaks on a mutant, on the law's own arbitraries.
  * @throws Error if no case breaks it, or if this file states the law of nothing
  */
 export async function kills<Subject>(law: Law<Subject>, mutant: Subject): Promise<void> {
   if (!stated.has(law.arbitraries))
-    throw new Error(`${law.sentence}: expected stateLaw to state the law in this file, got a law for mutants alone`)
-  const failure = await firstFailure(law, mutant, CASES_PER_KILL * law.runs)
-  if (failure === null) throw new Error(`${law.sentence}: expected the mutant to break it, got a mutant that keeps it`)
+    throw new Error(
+      `${law.sentence}: expected stateLaw to state the law in this file, got a law for mutants alone`,
+    )
+  const failure = await firstFailure(law, mutant, killingRuns(law))
+  if (failure === null)
+    throw new Error(`${law.sentence}: expected the mutant to break it, got a mutant that keeps it`)
 }
 
 /** The first case that breaks a law on a subject, as it was drawn; null if none does. */

@@ -33,10 +33,11 @@ const paysInTheEnd = lawForAll(
   'the more tokens are expected, the sooner units are packed; for none they are not',
   [works],
   (choose: Choose, work) => {
-  if (choose({ ...work, steps: 0 }) === 'packed') throw new Error('packed for nobody')
-  if (choose(work) === 'packed') expect(choose({ ...work, steps: 2 * work.steps })).toBe('packed')
-  if (work.runs > 0) expect(choose({ ...work, steps: 1e9 })).toBe('packed')
-})
+    if (choose({ ...work, steps: 0 }) === 'packed') throw new Error('packed for nobody')
+    if (choose(work) === 'packed') expect(choose({ ...work, steps: 2 * work.steps })).toBe('packed')
+    if (work.runs > 0) expect(choose({ ...work, steps: 1e9 })).toBe('packed')
+  },
+)
 
 for (const law of [isCheapest, paysInTheEnd]) stateLaw(law, cheapestWay)
 
