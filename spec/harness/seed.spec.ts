@@ -10,7 +10,18 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { decode, encode } from '../../src/verify/values.ts'
 import { readRegressions, slug, writeRegression } from './regressions.ts'
 import { readRuns, readSeed } from './run.ts'
-import { checkLaw, law, runSeed, scaledRuns } from './seed.ts'
+import {
+  checkLaw,
+  firstFailure,
+  killingRuns,
+  kills,
+  law,
+  lawAlways,
+  lawForAll,
+  runSeed,
+  scaledRuns,
+  stateLaw,
+} from './seed.ts'
 
 let folder: string
 beforeEach(() => {
@@ -46,6 +57,58 @@ describe('a law', () => {
     const cases: number[][] = [[], []]
     for (const seen of cases) await checkLaw('same', [int], (x) => void seen.push(x), { folder })
     expect(cases[0]).toEqual(cases[1])
+  })
+})
+
+describe('a law of a subject', () => {
+  type Sort = (list: number[]) => number[]
+  const lists = fc.array(int, { maxLength: 300 })
+  const ascends = lawForAll('ascends', [lists], (sort: Sort, list) =>
+    sort(list).every((x, i, all) => i === 0 || all[i - 1] <= x),
+  )
+  stateLaw(ascends, (list) => list.toSorted((a, b) => a - b))
+
+  const lengths: number[] = []
+  const keepsAll = lawForAll('keeps as many, on lists of every length', [lists], (sort: Sort, list) => {
+    lengths.push(list.length)
+    return sort(list).length === list.length
+  })
+  stateLaw(keepsAll, (list) => list)
+
+  test('has arguments as large as its arbitraries state', async () => {
+    lengths.length = 0
+    expect(await firstFailure(keepsAll, (list) => list, 100)).toBeNull()
+    expect(Math.max(...lengths)).toBeGreaterThan(200)
+  })
+
+  test('kills a mutant that only long arguments show, at the first case and unshrunk', async () => {
+    const cut: Sort = (list) => list.slice(0, 150)
+    await kills(keepsAll, cut)
+    const failure = await firstFailure(keepsAll, cut)
+    expect((failure?.counterexample?.[0] as number[]).length).toBeGreaterThan(151)
+    lengths.length = 0
+    await kills(keepsAll, () => [0.5])
+    expect(lengths.length).toBeLessThan(10)
+  })
+
+  test('kills a mutant by what its predicate throws, too', async () => {
+    await kills(ascends, () => {
+      throw new Error('no list')
+    })
+  })
+
+  test('does not kill a mutant that keeps it, on ten times its cases', async () => {
+    lengths.length = 0
+    await expect(kills(keepsAll, (list) => list.toReversed())).rejects.toThrow('got a mutant that keeps it')
+    expect([lengths.length, killingRuns(keepsAll)]).toEqual([1000, 1000])
+  })
+
+  test('that is stated of nothing, or has other arbitraries than the one stated, judges no mutant', async () => {
+    const none = () => []
+    const other = lawForAll('ascends', [lists], () => false)
+    for (const law of [other, lawAlways('never', () => false)])
+      await expect(kills(law, none)).rejects.toThrow('got a law for mutants alone')
+    await kills({ ...keepsAll, sentence: 'the same law under another name' }, () => [0.5])
   })
 })
 

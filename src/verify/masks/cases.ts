@@ -36,6 +36,7 @@ export const someScores: fc.Arbitrary<UnitScores> = fc
         .array(fc.oneof(fc.integer({ min: -2, max: 2 }), fc.float({ noNaN: true })), {
           minLength: length,
           maxLength: length,
+          size: 'max',
         })
         .map((values) => Float32Array.from(values))
     return fc.record({

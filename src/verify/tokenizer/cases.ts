@@ -28,12 +28,12 @@ const characters = fc.oneof(
     '</s>',
     '<pad>',
   ),
-  fc.string({ unit: 'binary', minLength: 1, maxLength: 3 }).filter((text) => text.isWellFormed()),
+  fc.string({ unit: 'binary', minLength: 1, maxLength: 3, size: 'max' }).filter((text) => text.isWellFormed()),
 )
 
 /** Well-formed texts of up to some thirty characters. */
 export const texts: fc.Arbitrary<string> = fc
-  .array(characters, { maxLength: 30 })
+  .array(characters, { maxLength: 30, size: 'max' })
   .map((list) => list.join(''))
 
 /** A vocabulary of the special tokens, the bytes, and some merges of whatever was there before them. */
