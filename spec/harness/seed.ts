@@ -39,7 +39,7 @@ export function scaledRuns(runs: number): number {
 }
 
 /**
- * Gives every property of the process the run's seed and number of cases, and every arbitrary the size that it states:
+ * Before each spec file: gives every property the run's seed and number of cases, and every arbitrary the size that it states:
  * otherwise fast-check draws at most some ten elements, whatever `maxLength` says.
  */
 export function configureProperties(): void {
@@ -48,6 +48,7 @@ export function configureProperties(): void {
     numRuns: scaledRuns(CASES_PER_LAW),
     defaultSizeToMaxWhenMaxSpecified: true,
   })
+  stated = new WeakSet()
 }
 
 /** A law holds for arguments if this neither throws nor returns false. */
@@ -91,8 +92,8 @@ function nameInFile(file: string, name: string): string {
   return `${file.replace(/^spec\//, '')} ${name}`
 }
 
-/** The arbitraries of the laws that this file states. */
-const stated = new WeakSet<Law<never>['arbitraries']>()
+/** The arbitraries of the laws that this file states; the files of a worker share this module. */
+let stated = new WeakSet<Law<never>['arbitraries']>()
 
 /** States a law of a subject as a test of the file that calls it. Mutants are judged by `kills` with the same law. */
 export function stateLaw<Subject>(law: Law<Subject>, subject: Subject, timeout?: number): void {

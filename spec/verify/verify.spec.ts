@@ -3,7 +3,7 @@
  * backend fails the laws that are about it and no others, and a run that is stopped keeps what it has.
  */
 import fc from 'fast-check'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { tryCases } from '../../src/verify/check.ts'
@@ -111,26 +111,6 @@ describe('the digest', () => {
       return false
     }
   }
-
-  test('of the cases of each law does not depend on how fast-check is configured', async () => {
-    const digests = (laws: typeof book): string[] =>
-      laws
-        .filter(({ arbitraries }) => arbitraries.length > 0)
-        .map(({ arbitraries }) => {
-          const cases = fc.tuple(...arbitraries)
-          return digestOf(fc.sample(cases, { seed: 1, numRuns: 20 }) as unknown[][])
-        })
-    const [here, configured] = [digests(book), fc.readConfigureGlobal()]
-    fc.resetConfigureGlobal()
-    vi.resetModules()
-    try {
-      const other = await import('../../src/verify/book.ts')
-      expect(other.book).not.toBe(book)
-      expect(digests(other.book)).toEqual(here)
-    } finally {
-      fc.configureGlobal(configured)
-    }
-  })
 
   test('sees one bit, the sign of a zero, the kind of an array, and where a case ends', () => {
     const digests = [
