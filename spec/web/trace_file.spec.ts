@@ -63,7 +63,13 @@ const traces: fc.Arbitrary<Trace> = fc
           .tuple(
             written,
             fc.option(written),
-            fc.option(fc.float({ min: 0, noNaN: true, noDefaultInfinity: true })),
+            // A divergence is 0 or more, but for what rounding leaves.
+            fc.option(
+              fc.oneof(
+                fc.constantFrom(0, -Math.fround(1e-7)),
+                fc.float({ min: -0.5, noNaN: true, noDefaultInfinity: true }),
+              ),
+            ),
           )
           .map(([own, dense, kl]) => ({ ...own, dense, kl })),
         exactly,
@@ -86,6 +92,13 @@ const comesBack = lawForAll(
 stateLaw(comesBack, encodeTrace)
 
 test.each<[string, (trace: Trace) => Trace]>([
+  [
+    'takes a divergence below 0 for none',
+    (trace) => ({
+      ...trace,
+      columns: trace.columns.map((one) => ({ ...one, kl: (one.kl ?? 0) < 0 ? null : one.kl })),
+    }),
+  ],
   ['drops the truth', (trace) => ({ ...trace, truth: null })],
   [
     'exchanges the texts',
