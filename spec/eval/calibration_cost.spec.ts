@@ -20,7 +20,6 @@ import { catalog, opNames, type OpName } from '../../src/ops/catalog.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { makeSmallModel, smallConfig } from './small_calibration.ts'
 
-
 const someConfig: fc.Arbitrary<OptConfig> = fc
   .record({
     layers: fc.integer({ min: 1, max: 3 }),
@@ -81,7 +80,7 @@ async function countFlops(config: OptConfig, T: number): Promise<{ forward: numb
 
 describe('the cost', () => {
   type Flops = (config: OptConfig, T: number) => number
-    const someLength = fc.integer({ min: 2, max: 9 })
+  const someLength = fc.integer({ min: 2, max: 9 })
   interface Counts {
     readonly forward: Flops
     readonly backward: Flops
@@ -100,10 +99,7 @@ describe('the cost', () => {
   stateLaw(isWhatRuns, rightCounts)
 
   test.each<[string, Partial<Counts>]>([
-    [
-      'no logits',
-      { forward: (c, T) => forwardFlops(c, T) - 2 * T * c.vocabulary * c.embeddingWidth },
-    ],
+    ['no logits', { forward: (c, T) => forwardFlops(c, T) - 2 * T * c.vocabulary * c.embeddingWidth }],
     [
       'no projection of the embedding',
       { forward: (c, T) => forwardFlops({ ...c, embeddingWidth: c.width }, T) },
@@ -114,8 +110,7 @@ describe('the cost', () => {
     ],
     ['the backward pass twice the forward pass', { backward: (c, T) => 2 * forwardFlops(c, T) }],
     ['no final norm', { backward: (c, T) => backwardFlops({ ...c, finalNorm: false }, T) }],
-  ])('mutant killed: %s', (_, mutant) =>
-    kills(isWhatRuns, { ...rightCounts, ...mutant }))
+  ])('mutant killed: %s', (_, mutant) => kills(isWhatRuns, { ...rightCounts, ...mutant }))
 
   test('of a calibration is the sum over its windows, and the ratio is against a plain pass', () => {
     const plainact = criterionByName('plainact')

@@ -32,7 +32,6 @@ afterAll(() => {
   expect(backend.liveBuffers).toBe(0)
 })
 
-
 describe('an example', () => {
   const { width: D, layers: L } = smallConfig
   type Collect = typeof collectExample

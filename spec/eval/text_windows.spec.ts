@@ -25,19 +25,20 @@ const pagesAreRead = lawForAll(
   'are scored once, token by token, the last window full',
   [someIds, someRoom],
   (cut: typeof pageWindows, ids, positions) => {
-  const windows = cut(ids, positions, prefix)
-  expect(scored(windows)).toEqual([...ids])
-  windows.forEach((window, i) => {
-    expectOrder(window)
-    expect(window.from).toBeGreaterThanOrEqual(1)
-    expect(window.tokens[0] === prefix).toBe(i === 0 || ids.length + 1 <= positions)
-    // Only what is fed must fit: the last token is not.
-    expect(window.tokens.length - 1).toBeLessThanOrEqual(positions)
-    // All but the last begin anew; the last one reaches back until it is full.
-    if (i < windows.length - 1) expect(window.from).toBe(1)
-    else expect(window.tokens.length - 1).toBe(Math.min(positions, ids.length))
-  })
-})
+    const windows = cut(ids, positions, prefix)
+    expect(scored(windows)).toEqual([...ids])
+    windows.forEach((window, i) => {
+      expectOrder(window)
+      expect(window.from).toBeGreaterThanOrEqual(1)
+      expect(window.tokens[0] === prefix).toBe(i === 0 || ids.length + 1 <= positions)
+      // Only what is fed must fit: the last token is not.
+      expect(window.tokens.length - 1).toBeLessThanOrEqual(positions)
+      // All but the last begin anew; the last one reaches back until it is full.
+      if (i < windows.length - 1) expect(window.from).toBe(1)
+      else expect(window.tokens.length - 1).toBe(Math.min(positions, ids.length))
+    })
+  },
+)
 
 const streamIsRead = lawForAll(
   'is scored once, but for tokens with nothing before them',
@@ -57,7 +58,8 @@ const streamIsRead = lawForAll(
     expect(scored(windows)).toEqual([...ids].filter((id) => !lost(id)))
     // Every scored token but those of the first window has at least positions - stride tokens before it.
     for (const { from } of windows.slice(1)) expect(from).toBeGreaterThanOrEqual(positions - stride)
-  })
+  },
+)
 
 describe('pages', () => {
   stateLaw(pagesAreRead, pageWindows)

@@ -111,16 +111,20 @@ const someLine = fc.oneof(
 const someLines = fc.array(someLine, { maxLength: 30 })
 
 /** Together the pages are the lines from the first text on; each but the first begins with a title. */
-const splitsWhole = lawForAll('are the text, cut before each title', [someLines], (split: typeof splitPages, lines) => {
-  const pages = split(lines)
-  expect(pages.slice(1).every((page) => isTitle(page.split('\n')[0]))).toBe(true)
-  for (const page of pages) expect(page.split('\n').slice(1).some(isTitle)).toBe(false)
-  const start = lines.slice(0, lines.findIndex(isTitle)).every((line) => line.trim() === '')
-    ? Math.max(0, lines.findIndex(isTitle))
-    : 0
-  const kept = lines.slice(start).join('\n')
-  expect(pages.join('\n')).toBe(kept.trim() === '' ? '' : kept)
-})
+const splitsWhole = lawForAll(
+  'are the text, cut before each title',
+  [someLines],
+  (split: typeof splitPages, lines) => {
+    const pages = split(lines)
+    expect(pages.slice(1).every((page) => isTitle(page.split('\n')[0]))).toBe(true)
+    for (const page of pages) expect(page.split('\n').slice(1).some(isTitle)).toBe(false)
+    const start = lines.slice(0, lines.findIndex(isTitle)).every((line) => line.trim() === '')
+      ? Math.max(0, lines.findIndex(isTitle))
+      : 0
+    const kept = lines.slice(start).join('\n')
+    expect(pages.join('\n')).toBe(kept.trim() === '' ? '' : kept)
+  },
+)
 
 describe('pages', () => {
   stateLaw(splitsWhole, splitPages)

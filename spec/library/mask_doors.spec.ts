@@ -99,7 +99,7 @@ describe('masks, budgets and scores', () => {
     'answers or refuses, whatever it is given',
     [someArguments],
     async (work: Work, args) => {
-    await outcome(() => work(...args))
+      await outcome(() => work(...args))
     },
     { runs: 300 },
   )

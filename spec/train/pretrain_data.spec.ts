@@ -53,12 +53,13 @@ describe('windows', () => {
     'begin with </s> and hold the stream once, but for a rest',
     [stream, length],
     (cut: typeof cutStream, tokens, length) => {
-    const windows = cut(tokens, length, 2)
-    for (const window of windows) expect([window.length, window[0]]).toEqual([length, 2])
-    const covered = windows.flatMap((window) => [...window.subarray(1)])
-    expect(covered).toEqual([...tokens.subarray(0, covered.length)])
-    expect(tokens.length - covered.length).toBeLessThan(length - 1)
-  })
+      const windows = cut(tokens, length, 2)
+      for (const window of windows) expect([window.length, window[0]]).toEqual([length, 2])
+      const covered = windows.flatMap((window) => [...window.subarray(1)])
+      expect(covered).toEqual([...tokens.subarray(0, covered.length)])
+      expect(tokens.length - covered.length).toBeLessThan(length - 1)
+    },
+  )
 
   stateLaw(coverTheStream, cutStream)
 
@@ -108,18 +109,19 @@ describe('batches', () => {
   }
 
   const goThroughAll = lawForAll(
-'take every window once an epoch, whichever step is asked for first; another epoch or seed has another order',
+    'take every window once an epoch, whichever step is asked for first; another epoch or seed has another order',
     [...sizes],
-(of: typeof seededBatches, windows, batch, seed) => {
-    const draws = drawn(of, [windows, batch, seed])
-    expect(drawn(of, [windows, batch, seed], true)).toEqual(draws)
-    const epochs = [0, 1, 2].map((epoch) => draws.slice(epoch * windows, (epoch + 1) * windows))
-    const all = Array.from({ length: windows }, (_, i) => i)
-    for (const epoch of epochs) expect(epoch.toSorted((a, b) => a - b)).toEqual(all)
-    if (windows < 20) return
-    expect(epochs[1]).not.toEqual(epochs[0])
-    expect(drawn(of, [windows, batch, seed + 1]).slice(0, windows)).not.toEqual(epochs[0])
-  })
+    (of: typeof seededBatches, windows, batch, seed) => {
+      const draws = drawn(of, [windows, batch, seed])
+      expect(drawn(of, [windows, batch, seed], true)).toEqual(draws)
+      const epochs = [0, 1, 2].map((epoch) => draws.slice(epoch * windows, (epoch + 1) * windows))
+      const all = Array.from({ length: windows }, (_, i) => i)
+      for (const epoch of epochs) expect(epoch.toSorted((a, b) => a - b)).toEqual(all)
+      if (windows < 20) return
+      expect(epochs[1]).not.toEqual(epochs[0])
+      expect(drawn(of, [windows, batch, seed + 1]).slice(0, windows)).not.toEqual(epochs[0])
+    },
+  )
   stateLaw(goThroughAll, seededBatches)
 
   test.each<[string, typeof seededBatches]>([
@@ -142,7 +144,5 @@ describe('batches', () => {
         return () => seededBatches(windows, batch, seed)(step++)
       },
     ],
-  ])('ones that %s are found', (_, mutant) =>
-    kills(goThroughAll, mutant),
-  )
+  ])('ones that %s are found', (_, mutant) => kills(goThroughAll, mutant))
 })

@@ -28,7 +28,9 @@ const characters = fc.oneof(
     '</s>',
     '<pad>',
   ),
-  fc.string({ unit: 'binary', minLength: 1, maxLength: 3, size: 'max' }).filter((text) => text.isWellFormed()),
+  fc
+    .string({ unit: 'binary', minLength: 1, maxLength: 3, size: 'max' })
+    .filter((text) => text.isWellFormed()),
 )
 
 /** Well-formed texts of up to some thirty characters. */
