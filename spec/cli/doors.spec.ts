@@ -38,10 +38,11 @@ function commandsOf(command: Command, name = ''): Named[] {
 }
 
 const all = commandsOf(
-  makeProgram(
+  await makeProgram(
     quietSession(() => {}),
     '0',
     () => {},
+    () => true,
   ),
 )
 
@@ -162,14 +163,14 @@ describe('the table', () => {
     for (const [key, { wrong }] of Object.entries(doors)) expect(wrong.length, key).toBeGreaterThan(0)
   })
 
-  test('finds a flag that has no row', () => {
-    const unknown = makeProgram(
+  test('finds a flag that has no row', async () => {
+    const program = await makeProgram(
       quietSession(() => {}),
       '0',
       () => {},
+      () => true,
     )
-      .command('extra')
-      .option('--more <things>')
+    const unknown = program.command('extra').option('--more <things>')
     expect(
       unknown.options.filter((option) => takesValue(option) && rowOf('extra', flagOf(option)) === null),
     ).toHaveLength(1)

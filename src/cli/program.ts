@@ -1,27 +1,106 @@
 /**
  * The program: every command, its help and what all of them share.
  *
- * A command is a file in commands/ that adds itself here; it parses nothing by hand and prints through the session.
+ * A command is a file in commands/ that is loaded when it is called; the others are only listed, as the table says. It
+ * parses nothing by hand and prints through the session.
  */
 import { Command } from 'commander'
 import type { Session } from './session.ts'
-import { addBench } from './commands/bench.ts'
-import { addCalibrate } from './commands/calibrate.ts'
-import { addConvert } from './commands/convert.ts'
-import { addCost } from './commands/cost.ts'
-import { addDoctor } from './commands/doctor.ts'
-import { addEval } from './commands/eval.ts'
-import { addGenerate } from './commands/generate.ts'
-import { addInspect } from './commands/inspect.ts'
-import { addJobs } from './commands/jobs.ts'
-import { addMasks } from './commands/masks.ts'
-import { addParity } from './commands/parity.ts'
-import { addPerplexity } from './commands/perplexity.ts'
-import { addPretrain } from './commands/pretrain.ts'
-import { addReproduce } from './commands/reproduce.ts'
-import { addTrain } from './commands/train.ts'
-import { addWorker } from './commands/worker.ts'
-import { addVerify } from './commands/verify.ts'
+
+/** A command as the help of the program lists it, and where the whole of it is. */
+interface Listed {
+  readonly usage: string
+  readonly description: string
+  load(): Promise<{ define(command: Command, session: Session): void }>
+}
+
+const commands: readonly Listed[] = [
+  {
+    usage: 'reproduce [options]',
+    description: 'run the whole experiment: calibrate, train the predictors, evaluate, measure',
+    load: () => import('./commands/reproduce.ts'),
+  },
+  {
+    usage: 'calibrate [options]',
+    description: 'keep what prompts show and what their continuations need',
+    load: () => import('./commands/calibrate.ts'),
+  },
+  {
+    usage: 'train [options]',
+    description: 'train a predictor on a calibration',
+    load: () => import('./commands/train.ts'),
+  },
+  {
+    usage: 'generate [options] <prompt>',
+    description: 'write on from a prompt',
+    load: () => import('./commands/generate.ts'),
+  },
+  {
+    usage: 'masks [options] [prompt]',
+    description: 'show what a planner keeps for a prompt, and how far it is what the continuation needs',
+    load: () => import('./commands/masks.ts'),
+  },
+  {
+    usage: 'perplexity [options]',
+    description: 'measure perplexity per word and per token, dense and with units skipped',
+    load: () => import('./commands/perplexity.ts'),
+  },
+  {
+    usage: 'eval [options]',
+    description: 'choose among answers: accuracy, dense and with units skipped',
+    load: () => import('./commands/eval.ts'),
+  },
+  {
+    usage: 'verify [options]',
+    description: 'try the laws of the specification on the backends of this machine',
+    load: () => import('./commands/verify.ts'),
+  },
+  {
+    usage: 'parity',
+    description: 'validate a backend, of this project or any other',
+    load: () => import('./commands/parity.ts'),
+  },
+  {
+    usage: 'inspect [options] <path>',
+    description: 'show the tensors and the configuration of a checkpoint without loading it',
+    load: () => import('./commands/inspect.ts'),
+  },
+  {
+    usage: 'convert [options] <source> <output>',
+    description: 'write a checkpoint of any form as safetensors, byte for byte',
+    load: () => import('./commands/convert.ts'),
+  },
+  {
+    usage: 'cost [options]',
+    description: 'count what a token costs on models too large to try, dense and sparse',
+    load: () => import('./commands/cost.ts'),
+  },
+  {
+    usage: 'bench [options]',
+    description: 'measure speed, dense and sparse, beside what the memory of this machine allows',
+    load: () => import('./commands/bench.ts'),
+  },
+  {
+    usage: 'pretrain [options]',
+    description: 'train a small OPT from text',
+    load: () => import('./commands/pretrain.ts'),
+  },
+  {
+    usage: 'worker [options]',
+    description: 'do the work of a queue',
+    load: () => import('./commands/worker.ts'),
+  },
+  {
+    usage: 'jobs [options]',
+    description: 'show queues: progress, rates, workers, failures',
+    load: () => import('./commands/jobs.ts'),
+  },
+  {
+    usage: 'doctor [options]',
+    description: 'show what this machine offers: runtime, SIMD, threads, backends, memory',
+    load: () => import('./commands/doctor.ts'),
+  },
+]
 
 const exitCodesHelp = `
 Exit codes:
@@ -33,11 +112,23 @@ Start here:
   $ shadowllm generate "Once upon a time"
   $ shadowllm <command> --help`
 
+/** The name of the command that these arguments call or ask help for. The program's own flags take no values. */
+export function calledCommand(args: readonly string[]): string | undefined {
+  const words = args.filter((arg) => !arg.startsWith('-'))
+  return words[0] === 'help' ? words[1] : words[0]
+}
+
 /**
  * The whole command line. Its actions print to `session`; errors are thrown, never printed, and nothing exits.
  * @param print takes help and the version
+ * @param isLoaded of a command's name: whether it can be run; the others are only listed
  */
-export function makeProgram(session: Session, version: string, print: (text: string) => void): Command {
+export async function makeProgram(
+  session: Session,
+  version: string,
+  print: (text: string) => void,
+  isLoaded: (name: string) => boolean,
+): Promise<Command> {
   const program = new Command('shadowllm')
     .description(
       'ShadowLLM: predictor-based contextual sparsity for OPT models, as an executable specification.',
@@ -51,25 +142,10 @@ export function makeProgram(session: Session, version: string, print: (text: str
     .configureOutput({ writeOut: print, writeErr: print, outputError: () => {} })
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .addHelpText('after', exitCodesHelp)
-  for (const add of [
-    addReproduce,
-    addCalibrate,
-    addTrain,
-    addGenerate,
-    addMasks,
-    addPerplexity,
-    addEval,
-    addVerify,
-    addParity,
-    addInspect,
-    addConvert,
-    addCost,
-    addBench,
-    addPretrain,
-    addWorker,
-    addJobs,
-    addDoctor,
-  ])
-    add(program, session)
+  for (const { usage, description, load } of commands) {
+    const [name] = usage.split(' ')
+    const command = program.command(isLoaded(name) ? name : usage).description(description)
+    if (isLoaded(name)) (await load()).define(command, session)
+  }
   return program
 }

@@ -2,7 +2,7 @@
  * Runs one command line and turns whatever it ends with into an exit code and at most one line.
  */
 import { describeFailure } from './failure.ts'
-import { makeProgram } from './program.ts'
+import { calledCommand, makeProgram } from './program.ts'
 import type { Session } from './session.ts'
 import { version } from './version.ts'
 
@@ -18,7 +18,9 @@ export async function runCommandLine(
 ): Promise<number> {
   try {
     let help = ''
-    const program = makeProgram(session, version, (text) => (help += text))
+    const called = calledCommand(args)
+    const print = (text: string): void => void (help += text)
+    const program = await makeProgram(session, version, print, (name) => name === called)
     try {
       await program.parseAsync(args, { from: 'user' })
     } finally {

@@ -95,11 +95,9 @@ const usual = {
 /** And in less than a minute. */
 const quick = { ...usual, sparsities: [0.5, 0.9], tests: ['pp64', 'tg32'], rounds: 3 } as const
 
-/** Adds the command. */
-export function addBench(program: Command, session: Session): void {
-  program
-    .command('bench')
-    .description('measure speed, dense and sparse, beside what the memory of this machine allows')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .option(
       '-m, --model <name>',
       'folder of an OPT model in Hugging Face form, else its name on the hub, or embedded',

@@ -81,11 +81,9 @@ interface CalibrateFlags extends ModelFlags, QueueFlags {
 const count = { least: 1, most: Infinity }
 const usualLength = 128
 
-/** Adds the command. */
-export function addCalibrate(program: Command, session: Session): void {
-  program
-    .command('calibrate')
-    .description('keep what prompts show and what their continuations need')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .addOption(modelOption())
     .addOption(revisionOption())
     .addOption(offlineOption())

@@ -23,11 +23,9 @@ Examples:
   $ shadowllm convert opt-6.7b opt-6.7b-parts --shard-size 5GB
   $ shadowllm convert pytorch_model.bin model.safetensors`
 
-/** Adds the command. */
-export function addConvert(program: Command, session: Session): void {
-  program
-    .command('convert')
-    .description('write a checkpoint of any form as safetensors, byte for byte')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .argument('<source>', 'folder, weights file or name on the hub')
     .argument('<output>', 'folder, or a file that ends with .safetensors')
     .option(

@@ -49,12 +49,10 @@ interface CostFlags {
   readonly html?: string
 }
 
-/** Adds the command. */
-export function addCost(program: Command, session: Session): void {
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
   const usual = usualCostSettings
-  program
-    .command('cost')
-    .description('count what a token costs on models too large to try, dense and sparse')
+  command
     .option('-m, --model <names>', 'one or several, separated by commas (default: all)', modelsFlag)
     .option('--sparsity <share>', 'share of heads and neurons to skip', sparsityFlag, usual.sparsity)
     .option('--prompt <count>', 'tokens of the prompt', countFlag('prompt'), usual.prompt)

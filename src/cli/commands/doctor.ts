@@ -27,11 +27,9 @@ interface BackendState {
 /** Codes of errors that say so. */
 const absences = ['CUDA_DRIVER', 'CUDA_DEVICE']
 
-/** Adds the command. */
-export function addDoctor(program: Command, session: Session): void {
-  program
-    .command('doctor')
-    .description('show what this machine offers: runtime, SIMD, threads, backends, memory')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',

@@ -66,11 +66,9 @@ interface EvalFlags extends ModelFlags, PlannerFlags, QueueFlags {
 
 const count = { least: 1, most: Infinity }
 
-/** Adds the command. */
-export function addEval(program: Command, session: Session): void {
-  const command = program
-    .command('eval')
-    .description('choose among answers: accuracy, dense and with units skipped')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .addOption(modelOption())
     .addOption(revisionOption())
     .addOption(offlineOption())

@@ -63,11 +63,9 @@ interface GenerateFlags extends ModelFlags, PlanFlags {
 
 const count = { least: 1, most: Infinity }
 
-/** Adds the command. */
-export function addGenerate(program: Command, session: Session): void {
-  const command = program
-    .command('generate')
-    .description('write on from a prompt')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .argument('<prompt>', 'text to begin with')
     .addOption(modelOption())
     .addOption(revisionOption())

@@ -33,11 +33,9 @@ Examples:
   $ shadowllm inspect fixtures/tiny-opt --storage bf16,f16,int8
   $ shadowllm inspect model.safetensors --json`
 
-/** Adds the command. */
-export function addInspect(program: Command, session: Session): void {
-  program
-    .command('inspect')
-    .description('show the tensors and the configuration of a checkpoint without loading it')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .argument('<path>', 'folder, weights file or name on the hub')
     .addOption(revisionOption())
     .addOption(offlineOption())

@@ -23,11 +23,9 @@ interface JobsFlags {
   readonly json?: boolean
 }
 
-/** Adds the command. */
-export function addJobs(program: Command, session: Session): void {
-  program
-    .command('jobs')
-    .description('show queues: progress, rates, workers, failures')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .addOption(queueOption().makeOptionMandatory())
     .option('--retry', 'let what failed be tried again')
     .option('--json', 'print one JSON object')

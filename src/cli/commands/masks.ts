@@ -54,11 +54,9 @@ interface MasksFlags extends ModelFlags, PlanFlags {
   readonly output?: string
 }
 
-/** Adds the command. */
-export function addMasks(program: Command, session: Session): void {
-  const command = program
-    .command('masks')
-    .description('show what a planner keeps for a prompt, and how far it is what the continuation needs')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .argument('[prompt]', 'text to decide by')
     .addOption(modelOption())
     .addOption(revisionOption())

@@ -47,9 +47,8 @@ Examples:
   $ shadowllm parity check fixtures/golden/preln/cases/batch.safetensors ours.safetensors
   $ shadowllm parity check reference.safetensors wasm.safetensors --tolerance 0`
 
-/** Adds its commands. */
-export function addParity(program: Command, session: Session): void {
-  const parity = program.command('parity').description('validate a backend, of this project or any other')
+/** Gives the command its arguments, flags and action. */
+export function define(parity: Command, session: Session): void {
   addParityRun(parity, session)
   addParityOps(parity, session)
   parity

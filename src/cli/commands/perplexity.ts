@@ -80,11 +80,9 @@ interface PerplexityFlags extends ModelFlags, PlannerFlags {
 
 const count = { least: 1, most: Infinity }
 
-/** Adds the command. */
-export function addPerplexity(program: Command, session: Session): void {
-  const command = program
-    .command('perplexity')
-    .description('measure perplexity per word and per token, dense and with units skipped')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .addOption(modelOption())
     .addOption(revisionOption())
     .addOption(offlineOption())

@@ -65,11 +65,9 @@ interface PretrainFlags extends Partial<PretrainSettings> {
 const positive = { least: 1, most: Infinity }
 const share = { least: 0, most: 1 }
 
-/** Adds the command. */
-export function addPretrain(program: Command, session: Session): void {
-  const command = program
-    .command('pretrain')
-    .description('train a small OPT from text')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .requiredOption('-o, --output <dir>', 'folder for the model, the loss curve and the state to go on from')
     .option('--config <path>', "config.json or its folder: the model's sizes (default: those of tiny-opt)")
     .option('--tokenizer <dir>', 'folder of vocab.json and merges.txt (default: that of the config)')

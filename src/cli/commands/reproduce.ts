@@ -80,11 +80,9 @@ interface ReproduceFlags extends ModelFlags, QueueFlags {
   readonly savePredictor?: string
 }
 
-/** Adds the command. */
-export function addReproduce(program: Command, session: Session): void {
-  program
-    .command('reproduce')
-    .description('run the whole experiment: calibrate, train the predictors, evaluate, measure')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .option('--quick', 'a small run, less than a minute on the embedded model')
     .option(
       '--experiment <names>',

@@ -94,14 +94,12 @@ const size = { least: 1, most: 2 ** 24 }
 const count = { least: 1, most: Infinity }
 const positive = { least: 0, most: Infinity }
 
-/** Adds the command. */
-export function addTrain(program: Command, session: Session): void {
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
   const choice = (flags: string, description: string, names: readonly string[]): Option =>
     new Option(flags, description).choices(names)
   const usual = 'default: by kind'
-  program
-    .command('train')
-    .description('train a predictor on a calibration')
+  command
     .requiredOption('--calibration <dir>', 'folder that "shadowllm calibrate" wrote')
     .requiredOption('-o, --output <file>', 'file for the predictor')
     .addOption(choice('--kind <name>', 'which predictor', predictorKinds).default('shadow'))

@@ -60,11 +60,9 @@ export interface Verification {
   readonly reports: LawReport[]
 }
 
-/** Adds the command. */
-export function addVerify(program: Command, session: Session): void {
-  program
-    .command('verify')
-    .description('try the laws of the specification on the backends of this machine')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .option(
       '--backend <list>',
       'backends, separated by commas (default: all that are here)',

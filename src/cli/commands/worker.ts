@@ -45,11 +45,9 @@ interface WorkerFlags extends ModelFlags {
   readonly json?: boolean
 }
 
-/** Adds the command. */
-export function addWorker(program: Command, session: Session): void {
-  program
-    .command('worker')
-    .description('do the work of a queue')
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  command
     .addOption(queueOption().makeOptionMandatory())
     .addOption(shardsOption().makeOptionMandatory())
     .addOption(modelOption())
