@@ -5,7 +5,7 @@
  * shadow planner is first asked for and no other was read.
  */
 import { criterionByName } from './criteria/index.ts'
-import { openCalibration, type Calibration } from './eval/calibration/open.ts'
+import type { Calibration } from './eval/calibration/open.ts'
 import { isThere } from './io/files.ts'
 import { makeBudget, type Budget, type Scope } from './masks/budget.ts'
 import type { MaskPlanner } from './masks/planner.ts'
@@ -14,7 +14,7 @@ import type { OptModel } from './model/opt/opt_model.ts'
 import type { MaskMode } from './model/opt/active_block.ts'
 import { joinPath } from './platform/platform.ts'
 import { makePlanner, plannerNames, type PlannerName } from './predictor/planners.ts'
-import { openPredictor, type Predictor } from './predictor/predictor_file.ts'
+import type { Predictor } from './predictor/predictor_file.ts'
 import { checkPredictor } from './predictor/suitable.ts'
 import { MissingError, UsageError } from './tensor/errors.ts'
 
@@ -161,6 +161,7 @@ export class PlannerFiles {
   }
 
   async #readPredictor(path: string): Promise<void> {
+    const { openPredictor } = await import('./predictor/predictor_file.ts')
     const predictor = await openPredictor(path, this.#model.backend, this.#model.weights.storage)
     try {
       if (this.#disposed) throw new UsageError('DISPOSED', 'model: expected a live one, got one disposed of')
@@ -174,6 +175,7 @@ export class PlannerFiles {
   }
 
   async #readCalibration(folder: string): Promise<void> {
+    const { openCalibration } = await import('./eval/calibration/open.ts')
     const calibration = await openCalibration(folder)
     calibration.checkModel({ ...this.#model.shape, width: this.#model.config.width })
     this.#calibration = calibration

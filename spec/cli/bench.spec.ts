@@ -41,7 +41,8 @@ async function run(
     },
   }
   try {
-    await makeProgram(session, '0', () => {}).parseAsync(['bench', ...args], { from: 'user' })
+    const program = await makeProgram(session, '0', () => {})
+    await program.parseAsync(['bench', ...args], { from: 'user' })
     return { printed, failure: null }
   } catch (failure) {
     return { printed, failure }

@@ -48,7 +48,8 @@ async function run(args: readonly string[]): Promise<string> {
     print: async (part) => void (printed += part),
     quieten: () => {},
   }
-  await makeProgram(session, '0', () => {}).parseAsync([...args], { from: 'user' })
+  const program = await makeProgram(session, '0', () => {})
+  await program.parseAsync([...args], { from: 'user' })
   return printed
 }
 

@@ -42,7 +42,6 @@ const all = commandsOf(
     quietSession(() => {}),
     '0',
     () => {},
-    () => true,
   ),
 )
 
@@ -168,7 +167,6 @@ describe('the table', () => {
       quietSession(() => {}),
       '0',
       () => {},
-      () => true,
     )
     const unknown = program.command('extra').option('--more <things>')
     expect(

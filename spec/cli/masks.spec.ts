@@ -36,7 +36,8 @@ async function run(...args: string[]): Promise<string> {
       printed += text
     },
   }
-  await makeProgram(session, '0', () => {}).parseAsync(['masks', ...args], { from: 'user' })
+  const program = await makeProgram(session, '0', () => {})
+  await program.parseAsync(['masks', ...args], { from: 'user' })
   return printed
 }
 

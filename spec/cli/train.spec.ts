@@ -32,7 +32,8 @@ async function run(args: readonly string[], stopAt?: string): Promise<Run> {
     exitCode: 0,
   }
   try {
-    await makeProgram(session, 'test', () => {}).parseAsync(args, { from: 'user' })
+    const program = await makeProgram(session, 'test', () => {})
+    await program.parseAsync(args, { from: 'user' })
     return { stdout, error: null }
   } catch (error) {
     return { stdout, error: error as Run['error'] }

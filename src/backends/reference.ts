@@ -4,12 +4,13 @@
  */
 import { opRow } from '../ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
-import type { Backend, Buffer, Ops, ThreadReport } from './backend.ts'
+import type { Backend, BackendOptions, Buffer, Ops, ThreadReport } from './backend.ts'
 import {
   boundsOf,
   checkFreeable,
   checkKind,
   checkLength,
+  checkOneThread,
   checkRange,
   checkWritable,
   disposedError,
@@ -32,6 +33,12 @@ export class ReferenceBackend implements Backend {
   readonly #ops: Ops
   #live = 0
   #disposed = false
+
+  /** Starts one. @throws UsageError THREADS for more than one thread */
+  static create(options: BackendOptions = {}): ReferenceBackend {
+    checkOneThread('reference', options)
+    return new ReferenceBackend()
+  }
 
   constructor() {
     this.#ops = openDoor<Place>(this, (name) => opRow(name).reference as Kernel<Place>)

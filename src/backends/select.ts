@@ -1,12 +1,8 @@
 /**
- * Where backends are chosen by name; the only place that knows the concrete ones.
+ * Where backends are chosen by name; the only place that knows the concrete ones. One is loaded when it is started.
  */
 import { UsageError } from '../tensor/errors.ts'
 import type { Backend, BackendName, BackendOptions } from './backend.ts'
-import { CudaBackend, isCudaName } from './cuda/cuda_backend.ts'
-import { checkOneThread } from './door.ts'
-import { ReferenceBackend } from './reference.ts'
-import { WasmBackend } from './wasm/wasm_backend.ts'
 
 /** Every backend a user can name. */
 export const backendNames: readonly BackendName[] = [
@@ -27,17 +23,28 @@ export const backendNames: readonly BackendName[] = [
  *   CUDA_DEVICE if there is nothing that runs CUDA kernels. There is no silent fallback to another one.
  */
 export async function createBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
-  if (name === 'reference') return createReference(options)
-  if (name === 'wasm' || name === 'wasm-relaxed' || name === 'wasm-rust')
-    return WasmBackend.create({ ...options, build: name })
-  if (isCudaName(name)) return CudaBackend.create(name, options)
-  throw new UsageError(
-    'BACKEND_NAME',
-    `backend: expected one of ${backendNames.join(', ')}, got ${String(name)}`,
-  )
-}
-
-function createReference(options: BackendOptions): ReferenceBackend {
-  checkOneThread('reference', options)
-  return new ReferenceBackend()
+  switch (name) {
+    case 'reference': {
+      const { ReferenceBackend } = await import('./reference.ts')
+      return ReferenceBackend.create(options)
+    }
+    case 'wasm':
+    case 'wasm-relaxed':
+    case 'wasm-rust': {
+      const { WasmBackend } = await import('./wasm/wasm_backend.ts')
+      return WasmBackend.create({ ...options, build: name })
+    }
+    case 'cuda':
+    case 'cuda-fast':
+    case 'cuda-emulated':
+    case 'cuda-fast-emulated': {
+      const { CudaBackend } = await import('./cuda/cuda_backend.ts')
+      return CudaBackend.create(name, options)
+    }
+    default:
+      throw new UsageError(
+        'BACKEND_NAME',
+        `backend: expected one of ${backendNames.join(', ')}, got ${String(name)}`,
+      )
+  }
 }

@@ -121,13 +121,13 @@ export function calledCommand(args: readonly string[]): string | undefined {
 /**
  * The whole command line. Its actions print to `session`; errors are thrown, never printed, and nothing exits.
  * @param print takes help and the version
- * @param isLoaded of a command's name: whether it can be run; the others are only listed
+ * @param isLoaded of a command's name: whether it can be run (default: all); the others are only listed
  */
 export async function makeProgram(
   session: Session,
   version: string,
   print: (text: string) => void,
-  isLoaded: (name: string) => boolean,
+  isLoaded: (name: string) => boolean = () => true,
 ): Promise<Command> {
   const program = new Command('shadowllm')
     .description(

@@ -5,10 +5,8 @@ import { mountFolder, runtime } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { embeddedFolder } from './embedded.ts'
 import { isThere } from './files.ts'
-import { openHubModel, type HubOptions, type HubOrigin } from './hub.ts'
-import { downloadModel, lookUpModel } from './hub/in_memory.ts'
+import type { HubOptions, HubOrigin } from './hub.ts'
 import { isModelId } from './hub/names.ts'
-import { readHubSettings } from './hub/settings.ts'
 
 /** The name of the small trained model that comes with this package. */
 export const embeddedName = 'embedded'
@@ -29,6 +27,7 @@ export async function findModel(pathOrName: string, options: HubOptions = {}): P
   const isEmbedded = pathOrName === embeddedName
   if (!isEmbedded && isModelId(pathOrName) && !(await isThere(pathOrName))) {
     if (runtime.name === 'browser') return inMemory(pathOrName, options)
+    const { openHubModel } = await import('./hub.ts')
     const { folder, origin } = await openHubModel(pathOrName, options)
     return { path: folder, origin }
   }
@@ -42,6 +41,8 @@ export async function findModel(pathOrName: string, options: HubOptions = {}): P
 
 /** A model of the hub as a mounted folder: a page has no cache. */
 async function inMemory(id: string, options: HubOptions): Promise<FoundModel> {
+  const { downloadModel, lookUpModel } = await import('./hub/in_memory.ts')
+  const { readHubSettings } = await import('./hub/settings.ts')
   const settings = await readHubSettings()
   const listing = await lookUpModel(id, settings, options)
   const { origin } = listing

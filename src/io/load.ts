@@ -14,7 +14,6 @@ import { refusal } from './refusal.ts'
 import { openSafetensors } from './safetensors.ts'
 import { openShards } from './shard_index.ts'
 import { openTokenizer, tokenizerFiles, type Tokenizer } from './tokenizer.ts'
-import { openTorchCheckpoint } from './torch_checkpoint.ts'
 
 /** An opened model. Close its source. */
 export interface ModelFolder {
@@ -101,13 +100,19 @@ async function readConfig(path: string): Promise<unknown> {
  */
 export async function openWeights(path: string): Promise<RawTensorSource> {
   if (path.endsWith('.safetensors')) return openSafetensors(path)
-  if (path.endsWith('.bin')) return openTorchCheckpoint(path)
+  if (path.endsWith('.bin')) return openTorch(path)
   if (path.endsWith('.safetensors.index.json')) return openShards(path, '.safetensors', openSafetensors)
-  if (path.endsWith('.bin.index.json')) return openShards(path, '.bin', openTorchCheckpoint)
+  if (path.endsWith('.bin.index.json')) return openShards(path, '.bin', openTorch)
   throw refusal(
     'MODEL_FORMAT',
     path,
     'a name that ends with .safetensors, .bin or .index.json',
     fileNameOf(path),
   )
+}
+
+/** Opens a file of torch. Few models are one, so that its readers are loaded with the first. */
+async function openTorch(path: string): Promise<RawTensorSource> {
+  const { openTorchCheckpoint } = await import('./torch_checkpoint.ts')
+  return openTorchCheckpoint(path)
 }

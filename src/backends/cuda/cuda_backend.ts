@@ -48,11 +48,6 @@ export type CudaName = keyof typeof kinds
 /** The names of the emulated ones. */
 export type EmulatedName = Extract<CudaName, `${string}emulated`>
 
-/** Whether a backend is one of this file. */
-export function isCudaName(name: string): name is CudaName {
-  return Object.hasOwn(kinds, name)
-}
-
 /** Where `npm run build:cuda-emulator` puts its library. */
 const emulatorUrl: URL = new URL('../../../cuda/build/libcuda_emulated.so', import.meta.url)
 
