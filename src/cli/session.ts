@@ -2,10 +2,19 @@
  * One run of the command line: where its output goes, what stops it, how it ends.
  *
  * Data goes to `print`, progress to `progress` (stderr, only where a human watches). The first
- * ctrl-C aborts `signal`, and commands then keep what they have; a second one ends the process at once. Nothing is ever
- * coloured, so NO_COLOR has nothing to turn off.
+ * ctrl-C aborts `signal`, and commands then keep what they have; a second one ends the process at once. No signal ends it
+ * in another way: the exit code is 130 if the work was interrupted, and that of the work if it was complete by then.
+ * Nothing is ever coloured, so NO_COLOR has nothing to turn off.
  */
-import { exit, isTerminal, now, onInterrupt, terminalWidth, write } from '../platform/platform.ts'
+import {
+  endWhenIdle,
+  exit,
+  isTerminal,
+  now,
+  onInterrupt,
+  terminalWidth,
+  write,
+} from '../platform/platform.ts'
 import { exitCodes } from './failure.ts'
 import { whileWriting } from './output.ts'
 import { makeProgressLine, type ProgressLine } from './progress.ts'
@@ -26,16 +35,22 @@ export interface Session {
 /** npm and the launcher pass a ctrl-C on to a process that had it from the terminal already: that is one ctrl-C. */
 const sameKeyPress = 300 // ms
 
+/** The session of a process. */
+export interface ProcessSession extends Session {
+  /** Ends the process with this code once it has nothing left to do; its work is over. */
+  end(code: number): void
+}
+
 /** Opens the session of this process. */
-export function openSession(): Session {
+export function openSession(): ProcessSession {
   const interrupt = new AbortController()
   let firstAt = 0
-  // Listened to until the process ends, so that a late second signal does not kill it before its exit code is set.
+  let endsWith: number = exitCodes.interrupted
   onInterrupt(() => {
     if (!interrupt.signal.aborted) {
       firstAt = now()
       interrupt.abort()
-    } else if (now() - firstAt > sameKeyPress) exit(exitCodes.interrupted)
+    } else if (now() - firstAt > sameKeyPress) exit(endsWith)
   })
   const watched = isTerminal('stderr')
   let quiet = !watched
@@ -61,6 +76,10 @@ export function openSession(): Session {
     },
     quieten() {
       quiet = true
+    },
+    end(code) {
+      endsWith = code
+      endWhenIdle(code)
     },
   }
 }

@@ -89,10 +89,13 @@ export function environment(name: string): string | undefined {
   return hostProcess?.env[name]
 }
 
-/** What the program ends with once it has nothing left to do. Nothing is cut off, unlike `exit`. */
-export function setExitCode(code: number): void {
+/** Ends the program with this code once it has nothing left to do. Nothing is cut off, unlike `exit`. */
+export function endWhenIdle(code: number): void {
   if (hostProcess === null) throw new PlatformError('exit code')
-  hostProcess.exitCode = code
+  const host = hostProcess
+  host.exitCode = code
+  // Node that ends by itself stops listening to signals before it is gone, and one that comes then would kill it.
+  host.once('beforeExit', () => host.exit(code))
 }
 
 /** Ends the program now. */
