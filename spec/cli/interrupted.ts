@@ -6,14 +6,15 @@
  * then wait until it was heard. Progress is counted as on a terminal, and not written.
  *
  * SHADOWLLM_INTERRUPT is `{ signal, at, log }`: which signal, at which event (0: none), and the file that all events are
- * written to when the process ends.
+ * written to when the process ends. At `exit` the signals are for others to send: the process writes a line to stderr when
+ * none of its code is left to run, and goes on to end when the file `<log>.go` is there.
  */
-import { promises, writeFileSync } from 'node:fs'
+import { existsSync, promises, writeFileSync, writeSync } from 'node:fs'
 
 /** When a run is interrupted. */
 export interface Interrupt {
   readonly signal: NodeJS.Signals
-  readonly at: number
+  readonly at: number | 'exit'
   readonly log: string
 }
 
@@ -58,5 +59,10 @@ promises.rename = async (from, to) => {
   await rename(from, to)
 }
 
-process.on('exit', () => writeFileSync(log, JSON.stringify(events)))
+process.on('exit', () => {
+  writeFileSync(log, JSON.stringify(events))
+  if (at !== 'exit') return
+  writeSync(stderr.fd, 'exit\n')
+  while (!existsSync(`${log}.go`)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+})
 await import('../../src/cli/main.ts')

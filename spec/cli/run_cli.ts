@@ -29,10 +29,10 @@ export interface CliOptions {
   readonly interruptAt?: string | (() => boolean)
   /** Kills the process, which it cannot hear, as soon as this is true. */
   readonly killWhen?: () => boolean
-  /** Sends a signal so many milliseconds after the start. */
-  readonly signalAfter?: { readonly signal: NodeJS.Signals; readonly milliseconds: number }
   /** Closes the reading end of stdout at the first output. */
   readonly closeOutput?: boolean
+  /** The script; default: the command line itself. */
+  readonly entry?: string
   /** What runs it; default: what runs this. */
   readonly runner?: Runner
   /** Variables of the environment, beside those of the tests. */
@@ -55,7 +55,7 @@ export function sendSignal({ pid, exitCode, signalCode }: ChildProcess, signal: 
 /** Runs `shadowllm` with these arguments and waits for its end. */
 export function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   const { program, options: flags } = options.runner ?? thisRuntime
-  const child = spawn(program, [...flags, 'src/cli/main.ts', ...args], {
+  const child = spawn(program, [...flags, options.entry ?? 'src/cli/main.ts', ...args], {
     cwd: root,
     // Compiling the modules is most of what a short command does; once is enough for all of them.
     env: { ...process.env, NODE_COMPILE_CACHE: compileCache, ...options.env },
@@ -69,24 +69,31 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
     if (options.closeOutput) child.stdout.destroy()
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  const { interruptAt, killWhen, signalAfter } = options
+  const { interruptAt, killWhen } = options
   const interruptWhen = typeof interruptAt === 'function' ? interruptAt : () => existsSync(interruptAt ?? '')
-  const alarm =
-    signalAfter && setTimeout(() => sendSignal(child, signalAfter.signal), signalAfter.milliseconds)
-  const timer = setInterval(
-    () => {
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
       const signal = killWhen?.() ? 'SIGKILL' : interruptWhen() ? 'SIGINT' : null
       if (signal === null) return
       sendSignal(child, signal)
       clearInterval(timer)
-    },
-    killWhen ? 1 : 20,
-  )
-  return new Promise((resolve, reject) => {
+    }
+    // What a question throws fails the test that asked it.
+    const timer = setInterval(
+      () => {
+        try {
+          look()
+        } catch (error) {
+          clearInterval(timer)
+          sendSignal(child, 'SIGKILL')
+          reject(error as Error)
+        }
+      },
+      killWhen ? 1 : 20,
+    )
     child.on('error', reject)
     child.on('close', (code) => {
       clearInterval(timer)
-      clearTimeout(alarm)
       resolve({ code, stdout, stderr })
     })
   })

@@ -1,5 +1,5 @@
 /**
- * Commands that take a moment, small enough to be stopped many times, and what is left of them.
+ * Commands with some events to be interrupted at, small enough to be run many times, and what is left of them.
  */
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -41,6 +41,13 @@ function reportAt(path: string): unknown {
   return existsSync(path) ? lasting(JSON.parse(readFileSync(path, 'utf8'))) : null
 }
 
+/** The rows of a curve without what passes; none if there is no file. */
+function curveAt(path: string): unknown[] {
+  if (!existsSync(path)) return []
+  const lines = readFileSync(path, 'utf8').trimEnd().split('\n')
+  return lines.map((line) => lasting(JSON.parse(line)))
+}
+
 /** The bytes of a file, or of every file of a folder by its name; null if there is none. */
 function bytesAt(path: string, but: readonly string[] = []): unknown {
   if (!existsSync(path)) return null
@@ -52,35 +59,35 @@ function bytesAt(path: string, but: readonly string[] = []): unknown {
 /** The commands. @param folder for their inputs */
 export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
   const text = join(folder, 'text')
-  writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(60))
+  writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(30))
   const rows = join(folder, 'copa.jsonl')
   const row = { choice1: 'It was wet.', choice2: 'It was dry.', question: 'effect', label: 0 }
   writeFileSync(
     rows,
     Array.from(
-      { length: 60 },
+      { length: 6 },
       (_, i) => `${JSON.stringify({ ...row, premise: `It rained on day ${i}.` })}\n`,
     ).join(''),
   )
   const calibration = join(folder, 'calibration')
   const windows = ['--text', text, '--prompt', '16', '--continuation', '16', '--threads', '1']
-  await runInside(['calibrate', '-o', calibration, ...windows, '--examples', '12'])
+  await runInside(['calibrate', '-o', calibration, ...windows, '--examples', '8'])
   return [
     {
       name: 'generate',
-      args: () => ['generate', 'The captain', '--max-tokens', '240'],
+      args: () => ['generate', 'The captain', '--max-tokens', '24'],
       resultOf: (_, stdout) => stdout,
       prints: 'beginning',
     },
     {
       name: 'calibrate',
-      args: (place) => ['calibrate', '-o', place, ...windows, '--examples', '40'],
+      args: (place) => ['calibrate', '-o', place, ...windows, '--examples', '8'],
       resultOf: (place) => bytesAt(place),
       prints: 'report',
     },
     {
       name: 'train',
-      args: (place) => ['train', '--calibration', calibration, '-o', place, '--epochs', '60'],
+      args: (place) => ['train', '--calibration', calibration, '-o', place, '--epochs', '4'],
       resultOf: (place) => bytesAt(place),
       prints: 'report',
     },
@@ -119,10 +126,10 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
         '--test',
         'pp32,tg8',
         '--rounds',
-        '5',
+        '2',
       ],
       // Figures are never the same; which rows there are is.
-      resultOf: (_, stdout) => stdout.match(/^\S+ .*(pp32|tg8)/gm)?.map((line) => line.split(/ {2,}/)[0]),
+      resultOf: (_, stdout) => stdout.match(/^(pp32|tg8) +\S+/gm),
       prints: 'report',
     },
     {
@@ -141,8 +148,10 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
         const resumes = again && existsSync(join(place, 'training.safetensors'))
         return ['pretrain', '-o', place, ...few, ...(resumes ? ['--resume'] : [])]
       },
-      // The curve has the seconds of each step.
-      resultOf: (place) => bytesAt(place, ['loss.jsonl']),
+      resultOf: (place) => {
+        const files = bytesAt(place, ['loss.jsonl'])
+        return files && [files, curveAt(join(place, 'loss.jsonl'))]
+      },
       prints: 'report',
     },
   ]

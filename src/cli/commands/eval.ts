@@ -125,7 +125,7 @@ async function runEval(session: Session, flags: EvalFlags): Promise<void> {
   const json = `${JSON.stringify(report, null, 2)}\n`
   await session.print(flags.json ? json : formatReport(report))
   if (flags.output !== undefined) await writeOutput(flags.output, json)
-  session.signal.throwIfAborted()
+  if (!report.complete) session.signal.throwIfAborted()
 }
 
 /** @throws UsageError FLAGS for flags that say nothing together */

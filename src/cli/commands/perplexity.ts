@@ -127,7 +127,7 @@ async function runPerplexity(session: Session, flags: PerplexityFlags): Promise<
   const json = `${JSON.stringify(report, null, 2)}\n`
   await session.print(flags.json ? json : formatReport(report))
   if (flags.output !== undefined) await writeOutput(flags.output, json)
-  session.signal.throwIfAborted()
+  if (!report.complete) session.signal.throwIfAborted()
 }
 
 async function readText({ text, wikitext, limit }: PerplexityFlags): Promise<PagedText> {

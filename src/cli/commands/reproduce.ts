@@ -161,15 +161,17 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   if (flags.queue && flags.cache === false)
     throw new UsageError('FLAGS', '--queue: expected a cache for what comes of the shards, got --no-cache')
   const store = flags.cache === false ? null : await openStore(flags.cache)
-  await withModel(session, flags, (opt) =>
+  const complete = await withModel(session, flags, (opt) =>
     withRunner(session, opt, flags, async (runner) => {
       const parts = { store, runner }
-      if (flags.experiment) await runExperiments(session, opt, flags, parts)
-      else await show(session, await run(session, opt, flags, parts), flags)
+      if (flags.experiment) return runExperiments(session, opt, flags, parts)
+      const report = await run(session, opt, flags, parts)
+      await show(session, report, flags)
+      return report.complete
     }),
   )
   // What was finished has been shown; how it ended is for the exit code.
-  session.signal.throwIfAborted()
+  if (!complete) session.signal.throwIfAborted()
 }
 
 function openStore(cache: true | string): Promise<PartStore> {
@@ -240,13 +242,16 @@ async function show(session: Session, report: ReproduceReport, flags: ReproduceF
   await writeOutput(flags.html, await renderHtml([experiment], report.provenance))
 }
 
-/** Runs experiments one after the other; what is finished is shown at once, and kept whatever becomes of the next. */
+/**
+ * Runs experiments one after the other; what is finished is shown at once, and kept whatever becomes of the next.
+ * @returns whether all of them were finished
+ */
 async function runExperiments(
   session: Session,
   opt: ShadowOpt,
   flags: ReproduceFlags,
   parts: Parts,
-): Promise<void> {
+): Promise<boolean> {
   const { experiment: names = [], seed, seeds = [seed] } = flags
   const settings = { ...(flags.quick ? quickSettings : fullSettings), ...settingsOf(flags) }
   let running = ''
@@ -282,6 +287,7 @@ async function runExperiments(
   if (flags.output !== undefined) await writeOutput(flags.output, json)
   if (flags.html !== undefined && results.length > 0)
     await writeOutput(flags.html, await renderHtml(results, provenance))
+  return results.length === names.length && results.every(({ complete }) => complete)
 }
 
 /** What makes one experiment of this run again. */

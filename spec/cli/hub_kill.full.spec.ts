@@ -47,7 +47,9 @@ async function resumesFromTheByte({
     const link = join(folder, 'snapshots', commit, weights)
     const partial = (): number => {
       const name = existsSync(blobs) && readdirSync(blobs).find((one) => one.startsWith(`${hash}.partial`))
-      return name ? statSync(join(blobs, name)).size : 0
+      // It may be gone by now: it gets its final name when it is whole.
+      const found = name && statSync(join(blobs, name), { throwIfNoEntry: false })
+      return found ? found.size : 0
     }
     const asked: number[] = []
     let sent = 0

@@ -1,0 +1,111 @@
+/**
+ * Ctrl-C and the request to end, at any event of a run: 130 and one line if the work was interrupted, 0 if it was complete,
+ * nothing half-written, and a second run ends as if there had been no first one. No signal kills the process, however late.
+ */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { Random } from '../../src/tensor/random.ts'
+import { runSeed } from '../harness/seed.ts'
+import type { Interrupt } from './interrupted.ts'
+import { root, runCli, sendSignal, type CliResult } from './run_cli.ts'
+import { stoppableCommands, type Stoppable } from './signal_cases.ts'
+import { judgeEnd, type Whole } from './signal_judge.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-signals-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const commands = await stoppableCommands(folder)
+const random = new Random(runSeed())
+
+const entry = 'spec/cli/interrupted.ts'
+const interruptEnv = (interrupt: Interrupt): Record<string, string> => ({
+  SHADOWLLM_INTERRUPT: JSON.stringify(interrupt),
+})
+
+let places = 0
+const newPlace = (name: string): string => join(folder, `${name}-${places++}`)
+
+/** Temporary files beside a place or in it. */
+function temporaries(place: string): string[] {
+  const names = readdirSync(dirname(place), { recursive: true, encoding: 'utf8' })
+  return names.filter((name) => name.startsWith(basename(place)) && name.endsWith('.tmp'))
+}
+
+/** Runs a command that interrupts itself at an event (0: at none), and says what happened until its end. */
+async function runUntil(
+  args: readonly string[],
+  at: number,
+  signal: NodeJS.Signals = 'SIGINT',
+): Promise<{ result: CliResult; events: string[] }> {
+  const log = newPlace('events')
+  const result = await runCli(args, { entry, env: interruptEnv({ signal, at, log }) })
+  return { result, events: JSON.parse(readFileSync(log, 'utf8')) as string[] }
+}
+
+describe.each(commands)('$name', ({ name, args, resultOf, prints }: Stoppable) => {
+  test('interrupted at its first event and at a drawn one, it ends as it should and can be run again', async () => {
+    const first = newPlace(name)
+    const { result, events } = await runUntil(args(first), 0)
+    expect([result.code, result.stderr]).toEqual([0, ''])
+    const whole: Whole = { result: resultOf(first, result.stdout), stdout: result.stdout }
+    expect(whole.result).not.toBe(null)
+
+    let place = newPlace(name)
+    /** Interrupts the run on this place. @returns whether its work was interrupted */
+    const interruptedAt = async (at: number, signal: NodeJS.Signals, again: boolean): Promise<boolean> => {
+      const ended = await runUntil(args(place, again), at, signal)
+      const left = resultOf(place, ended.result.stdout)
+      const end = { result: ended.result, left, files: temporaries(place) }
+      return judgeEnd(end, whole, prints)
+    }
+    expect(await interruptedAt(1, 'SIGTERM', false), 'interrupted before its work').toBe(true)
+    const drawn = 2 + random.below(events.length - 1)
+    // It was done before: the next one begins anew.
+    if (!(await interruptedAt(drawn, 'SIGINT', true))) place = newPlace(name)
+    const again = await runCli(args(place, true))
+    expect([again.code, again.stderr]).toEqual([0, ''])
+    expect(resultOf(place, again.stdout)).toEqual(whole.result)
+  }, 300_000)
+})
+
+/** Runs to the exit of a process, and sends it signals without a pause from there until it is gone. */
+async function stormAtExit(signal: NodeJS.Signals): Promise<CliResult> {
+  const log = newPlace('events')
+  const env = interruptEnv({ signal, at: 'exit', log })
+  const child = spawn(process.execPath, [entry, 'generate', 'The captain', '--max-tokens', '4'], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let stdout = ''
+  let stderr = ''
+  let isOver = false
+  const storm = (): void => {
+    sendSignal(child, signal)
+    if (!isOver) setImmediate(storm)
+  }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+    if (!stderr.endsWith('exit\n')) return
+    storm()
+    writeFileSync(`${log}.go`, '')
+  })
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('exit', () => (isOver = true))
+    child.on('close', (code) => resolve({ code, stdout, stderr }))
+  })
+}
+
+test.each(['SIGINT', 'SIGTERM'] as const)(
+  '%s without a pause kills no process that has ended its work',
+  async (signal) => {
+    const whole = await runCli(['generate', 'The captain', '--max-tokens', '4'])
+    expect(await stormAtExit(signal)).toEqual({ ...whole, stderr: 'exit\n' })
+    expect(whole.code).toBe(0)
+  },
+)
