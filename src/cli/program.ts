@@ -112,6 +112,9 @@ Start here:
   $ shadowllm generate "Once upon a time"
   $ shadowllm <command> --help`
 
+/** Every command a user can name, in the order of the help. */
+export const commandNames: readonly string[] = commands.map(({ usage }) => usage.split(' ')[0])
+
 /** The name of the command that these arguments call or ask help for. The program's own flags take no values. */
 export function calledCommand(args: readonly string[]): string | undefined {
   const words = args.filter((arg) => !arg.startsWith('-'))

@@ -1,0 +1,162 @@
+/**
+ * What a start of the command line loads: of the engine nothing before a command is called, and then that command alone.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { calledCommand, commandNames, makeProgram } from '../../src/cli/program.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+import { loadedBy } from '../harness/static_imports.ts'
+import { parseModule, readSources, type Module } from '../harness/syntax.ts'
+import { quietSession, runInside } from './run_inside.ts'
+
+const modules = new Map(
+  readSources('src')
+    .map(parseModule)
+    .map((module) => [module.path, module]),
+)
+const entry = 'src/cli/main.ts'
+const fileOf = (name: string): string => `src/cli/commands/${name}.ts`
+
+/** The sources with one line put before a file. */
+function planted(path: string, line: string): Map<string, Module> {
+  const { text } = modules.get(path) as Module
+  return new Map([...modules, [path, parseModule({ path, text: `${line}\n${text}` })]])
+}
+
+// ---- What is loaded --------------------------------------------------------------------------------------------------
+
+/** What is loaded at the start beside the command line itself. */
+const atStart = ['src/platform/', 'src/tensor/errors.ts', 'package.json']
+
+/** The start loads no command and nothing of the engine. */
+function startsLight(sources: ReadonlyMap<string, Module>): void {
+  const { files, packages } = loadedBy(entry, sources)
+  const others = [...files].filter((path) => !/^src\/cli\/[^/]+$/.test(path))
+  expect(others.filter((path) => !atStart.some((one) => path.startsWith(one)))).toEqual([])
+  expect([...packages]).toEqual(['commander'])
+  expect(files.size).toBeLessThanOrEqual(30)
+}
+
+/** What one command loads of the others: parts of its own, and nothing else. */
+function loadsNoOther(name: string, sources: ReadonlyMap<string, Module>): void {
+  const others = [...loadedBy(fileOf(name), sources).files].filter((path) =>
+    path.startsWith('src/cli/commands/'),
+  )
+  expect(others.filter((path) => !path.startsWith(`src/cli/commands/${name}`))).toEqual([])
+}
+
+/** Packages and parts of the engine that few runs of a command need. */
+const rarelyNeeded =
+  /^src\/(backends\/(reference|wasm\/|cuda\/)|eval\/|verify\/|jobs\/|io\/(torch_|pickle|hub\.ts|hub\/(download|requests|cache))|predictor\/predictor_file)/
+
+/** `generate` loads what runs a model, and the rest when it is asked for. */
+function generatesLight(sources: ReadonlyMap<string, Module>): void {
+  const { files, packages } = loadedBy(fileOf('generate'), sources)
+  expect([...files].filter((path) => rarelyNeeded.test(path))).toEqual([])
+  expect([...packages].sort()).toEqual(['@huggingface/tokenizers', 'commander', 'ndarray'])
+}
+
+describe('modules are loaded when they are needed', () => {
+  test('--version and --help load no command and nothing of the engine', () => startsLight(modules))
+  test.each(commandNames)('%s loads no other command', (name) => loadsNoOther(name, modules))
+  test('generate loads neither other backends nor formats, the hub, reports and laws', () =>
+    generatesLight(modules))
+
+  test.each([
+    ['src/cli/program.ts', "import './commands/generate.ts'"],
+    ['src/cli/program.ts', "export { define } from './commands/doctor.ts'"],
+    ['src/cli/failure.ts', "import { backendNames } from '../backends/select.ts'"],
+    ['src/platform/files.ts', "import { type Op } from '../ops/op.ts'"],
+    ['src/cli/run.ts', "import fc from 'fast-check'"],
+  ])('planted in %s, a static import is found: %s', (path, line) => {
+    expect(() => startsLight(planted(path, line))).toThrow('deeply equal')
+  })
+
+  test('planted in a command, an import of another one is found', () => {
+    const line = "import { define as other } from './doctor.ts'"
+    expect(() => loadsNoOther('generate', planted(fileOf('generate'), line))).toThrow('deeply equal')
+  })
+
+  test.each([
+    ['src/backends/select.ts', "import './cuda/cuda_backend.ts'"],
+    ['src/io/load.ts', "import './torch_checkpoint.ts'"],
+    ['src/io/find_model.ts', "import './hub.ts'"],
+    ['src/io/find_model.ts', "import { modelInfo } from '@huggingface/hub'"],
+  ])('planted in %s, an import that generate rarely needs is found: %s', (path, line) => {
+    expect(() => generatesLight(planted(path, line))).toThrow('deeply equal')
+  })
+
+  test('an import of a type, and one that is called for, load nothing', () => {
+    for (const line of [
+      "import type { Op } from '../ops/op.ts'",
+      "void (() => import('./commands/doctor.ts'))",
+    ])
+      startsLight(planted('src/cli/program.ts', line))
+  })
+})
+
+// ---- Which command is called -----------------------------------------------------------------------------------------
+
+/** The command that the parser chooses, to run or to print its help; undefined if none. */
+async function chosenBy(args: readonly string[]): Promise<string | undefined> {
+  let chosen: string | undefined
+  const program = await makeProgram(
+    quietSession(() => {}),
+    '0',
+    () => {},
+    () => false,
+  )
+  program.hook('preSubcommand', (_, command) => void (chosen = command.name()))
+  for (const command of program.commands) command.addHelpText('before', () => ((chosen = command.name()), ''))
+  await program.parseAsync(args, { from: 'user' }).catch(() => {})
+  return chosen
+}
+
+/** Whether the command that is loaded is the one that the parser chooses, where it chooses one. */
+const isTheChosen =
+  (called: typeof calledCommand) =>
+  async (args: readonly string[]): Promise<void> => {
+    const chosen = await chosenBy(args)
+    if (chosen !== undefined) expect(called(args)).toBe(chosen)
+  }
+
+const flags = ['--debug', '--help', '-h', '--version', '-V', '--', '-', '--no-such', '-m']
+const words = fc.array(
+  fc.constantFrom(...commandNames.slice(0, 4), 'help', 'help', 'no-such', '', ...flags),
+  {
+    maxLength: 5,
+  },
+)
+
+law('the command that is loaded is the one that the parser chooses', [words], isTheChosen(calledCommand))
+
+describe('planted in how the called command is found, these are found', () => {
+  test.each<[string, typeof calledCommand]>([
+    ['only the first word is looked at', ([first]) => first],
+    ['`help` is not looked past', (args) => args.find((arg) => !arg.startsWith('-'))],
+    ['the last word is taken', (args) => args.findLast((arg) => !arg.startsWith('-'))],
+    [
+      '`help` is known in the first place only',
+      (args) => (args[0] === 'help' ? args[1] : args.find((arg) => !arg.startsWith('-'))),
+    ],
+  ])('%s', async (_, mutant) => {
+    await expect(checkLaw('mutant', [words], isTheChosen(mutant), { record: false })).rejects.toThrow(
+      'Counterexample',
+    )
+  })
+})
+
+// ---- What is listed --------------------------------------------------------------------------------------------------
+
+test('the list of commands says of each what the whole of it does', async () => {
+  const listed = await runInside(['--help'])
+  let help = ''
+  const whole = await makeProgram(
+    quietSession(() => {}),
+    '0',
+    (text) => (help += text),
+  )
+  whole.outputHelp()
+  expect(listed).toEqual({ code: 0, stdout: help, stderr: '' })
+  expect(help).toContain('generate [options] <prompt>')
+})
