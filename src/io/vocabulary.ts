@@ -68,13 +68,14 @@ export function parseVocabularyFiles(vocab: Uint8Array, merges: Uint8Array): Voc
 function readIds(json: JsonValue | undefined, name: string): Map<string, number> {
   if (!(json instanceof Map)) throw refusal('TOKENIZER_VOCAB', name, 'an object', describeJson(json))
   const ids = new Map<string, number>()
-  for (const [token, id] of json) ids.set(token, checkId(id, `${name} ${quote(token)}`))
+  for (const [token, id] of json) ids.set(token, checkId(id, () => `${name} ${quote(token)}`))
   return ids
 }
 
-function checkId(id: JsonValue | undefined, subject: string): number {
+/** @param subject what it is the id of; most are right, and need no words */
+function checkId(id: JsonValue | undefined, subject: () => string): number {
   if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MOST_TOKENS) return id
-  throw refusal('TOKENIZER_VOCAB', subject, `an id from 0 to ${MOST_TOKENS - 1}`, describeJson(id))
+  throw refusal('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MOST_TOKENS - 1}`, describeJson(id))
 }
 
 function readMergeLines(text: string): (readonly [string, string])[] {
@@ -195,7 +196,7 @@ function addTokens(ids: Map<string, number>, list: JsonValue | undefined): Set<s
     if (!(item instanceof Map) || typeof content !== 'string' || content === '') {
       throw refusal('TOKENIZER_VOCAB', name, 'objects with content and id', describeJson(item))
     }
-    const id = checkId(item.get('id'), `${name} ${quote(content)}`)
+    const id = checkId(item.get('id'), () => `${name} ${quote(content)}`)
     const known = ids.get(content)
     if (known !== undefined && known !== id) {
       throw refusal(
