@@ -120,13 +120,16 @@ const isTheChosen =
     if (chosen !== undefined) expect(called(args)).toBe(chosen)
   }
 
-const flags = ['--debug', '--help', '-h', '--version', '-V', '--', '-', '--no-such', '-m']
-const words = fc.array(
-  fc.constantFrom(...commandNames.slice(0, 4), 'help', 'help', 'no-such', '', ...flags),
-  {
-    maxLength: 5,
-  },
-)
+/** Flags of the program, maybe `help`, a command, and whatever may follow. */
+const words = fc
+  .tuple(
+    fc.constantFrom([], ['--debug'], ['--debug', '--debug'], ['--'], ['--no-such']),
+    fc.constantFrom([], ['help']),
+    fc.constantFrom([], ['--debug']),
+    fc.constantFrom(...commandNames, 'no-such', ''),
+    fc.array(fc.constantFrom(...commandNames.slice(0, 4), 'help', '--help', '-h', '--version', '-', '-m')),
+  )
+  .map(([before, help, between, name, after]) => [...before, ...help, ...between, name, ...after])
 
 law('the command that is loaded is the one that the parser chooses', [words], isTheChosen(calledCommand))
 
