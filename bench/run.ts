@@ -5,7 +5,7 @@
  *   node scripts/node.mjs bench/run.ts [roofline] [kernels] [compilers] [masked] [door] [decode] [threads] [context] [--shape NAME] [--layers N]
  */
 import { parseArgs } from 'node:util'
-import { commandArguments, machine, runtime, setExitCode, write } from '../src/platform/platform.ts'
+import { commandArguments, machine, runtime, endWhenIdle, write } from '../src/platform/platform.ts'
 import { run as compilers } from './compilers.ts'
 import { run as context } from './context.ts'
 import { run as decode } from './decode.ts'
@@ -27,7 +27,7 @@ async function main(names: readonly string[], shape: string, layers?: number): P
   const unknown = names.find((name) => !Object.hasOwn(benches, name))
   if (unknown !== undefined) {
     await write('stderr', `bench: expected ${Object.keys(benches).join(', ')}, got ${unknown}\n`)
-    setExitCode(2)
+    endWhenIdle(2)
     return
   }
   const { processor, threads } = machine()

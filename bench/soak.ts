@@ -24,7 +24,7 @@ import {
   machine,
   residentMemory,
   runtime,
-  setExitCode,
+  endWhenIdle,
   write,
 } from '../src/platform/platform.ts'
 import { faultsOf, floorsOf, type Sample } from './soak_verdict.ts'
@@ -214,7 +214,7 @@ if (values.alone) {
   const chosen = subjects.filter(({ backend }) => values.backend === undefined || values.backend === backend)
   if (chosen.length === 0 || !(Number.isInteger(cycles) && cycles >= SAMPLES)) {
     await write('stderr', `soak: expected a backend's name and at least ${SAMPLES} cycles, got others\n`)
-    setExitCode(2)
+    endWhenIdle(2)
   } else {
     const soaks: Soak[] = []
     for (const subject of chosen) soaks.push(await soakApart(subject, cycles))
@@ -222,6 +222,6 @@ if (values.alone) {
     const about = `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}\n`
     const text = `${about}${cycles} cycles, ${Math.floor(cycles / 10)} of them with a load\n\n${formatSoaks(soaks)}`
     await write('stdout', values.json ? `${JSON.stringify(soaks, null, 2)}\n` : text)
-    if (soaks.some(({ faults }) => faults.length > 0)) setExitCode(1)
+    if (soaks.some(({ faults }) => faults.length > 0)) endWhenIdle(1)
   }
 }

@@ -21,7 +21,7 @@ import {
   onInterrupt,
   remove,
   runtime,
-  setExitCode,
+  endWhenIdle,
   temporaryFolder,
   temporaryName,
   write,
@@ -176,4 +176,4 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-setExitCode(await main(commandArguments()))
+endWhenIdle(await main(commandArguments()))
