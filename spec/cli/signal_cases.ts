@@ -44,7 +44,10 @@ function reportAt(path: string): unknown {
 /** The rows of a curve without what passes; none if there is no file. */
 function curveAt(path: string): unknown[] {
   if (!existsSync(path)) return []
-  const lines = readFileSync(path, 'utf8').trimEnd().split('\n')
+  // It is empty until the first step.
+  const lines = readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
   return lines.map((line) => lasting(JSON.parse(line)))
 }
 
