@@ -4,61 +4,10 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Random } from '../../src/tensor/random.ts'
-import { freePort, type TestServer } from './server.ts'
-
-/** A way to a server that can be cut: nothing passes, and connections end. */
-export interface Proxy {
-  readonly port: number
-  cut(): void
-  mend(): void
-  close(): Promise<void>
-}
-
-/** A proxy to a port of this machine. */
-export async function startProxy(to: number): Promise<Proxy> {
-  const port = await freePort()
-  const sockets = new Set<Socket>()
-  let isCut = false
-  const server = createServer((near) => {
-    if (isCut) return void near.destroy()
-    const far = connect(to, '127.0.0.1')
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(one)
-      one.on('error', () => {})
-      one.on('close', () => {
-        sockets.delete(one)
-        other.destroy()
-      })
-      one.pipe(other)
-    }
-  })
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-  const drop = (): void => {
-    for (const socket of sockets) socket.destroy()
-  }
-  return {
-    port,
-    cut() {
-      isCut = true
-      drop()
-    },
-    mend() {
-      isCut = false
-    },
-    async close() {
-      const closed = new Promise((resolve) => server.close(resolve))
-      drop()
-      await closed
-    },
-  }
-}
+import type { Proxy, TestServer } from './server.ts'
 
 /** Processes that work, each of which is started again when it ends. */
 export class Workers {
