@@ -44,9 +44,8 @@ test.skipIf(whyNoServer !== null)(
       const started = performance.now()
       // Whatever happens takes longer than the work: there is always something to hit, round after round.
       const hit = { isOver: false }
-      const hitting = makeMishaps(mishaps, { workers, count, server, proxy }, runSeed(), () => false).finally(
-        () => (hit.isOver = true),
-      )
+      const scene = { workers, server, proxy, shardTime: milliseconds }
+      const hitting = makeMishaps(mishaps, scene, runSeed()).finally(() => (hit.isOver = true))
       const wanted: string[] = []
       for (let round = 0; round === 0 || !hit.isOver; round++) {
         const work = await echoShards(runner.store, 40, { milliseconds }, 40 * round)
