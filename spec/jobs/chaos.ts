@@ -14,7 +14,7 @@ export class Workers {
   readonly #start: () => ChildProcess
   readonly #children: (ChildProcess | null)[]
   #isOver = false
-  #onWork = (_: ChildProcess): void => {}
+  #onWork: (child: ChildProcess) => void = () => {}
 
   /** @param start starts one that says something, anything, whenever it begins to work */
   constructor(count: number, start: () => ChildProcess) {

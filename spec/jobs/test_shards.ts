@@ -19,7 +19,7 @@ const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 export const doTestShard: DoShard = async ({ kind, settings }, { read, onProgress }) => {
   const { value, milliseconds, gate, marker } = settings
   if (typeof milliseconds === 'number') await wait(milliseconds)
-  while (typeof gate === 'string' && !existsSync(gate)) await wait(10)
+  if (typeof gate === 'string') while (!existsSync(gate)) await wait(10)
   if (kind === 'poison') throw new Error(`shard ${String(value)} cannot be done`)
   if (kind === 'once' && !existsSync(String(marker))) {
     writeFileSync(String(marker), '')

@@ -77,8 +77,17 @@ async function expectDone(outcome: Promise<Outcome>, what: string): Promise<Outc
 
 /** What the package is made of and by. */
 const sources = [
-  ...['package.json', 'tsconfig.json', 'tsconfig.build.json', 'LICENSE', 'README.md'],
-  ...['CHANGELOG.md', 'SECURITY.md', 'src', 'fixtures/tiny-opt', 'scripts/build.ts', 'scripts/package'],
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'LICENSE',
+  'README.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
+  'src',
+  'fixtures/tiny-opt',
+  'scripts/build.ts',
+  'scripts/package',
 ]
 
 /** Builds and packs into a folder, from a copy of the sources: another run may do the same, and dist/ is not touched. */
