@@ -282,6 +282,28 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await runner.close()
   })
 
+  test('whoever gives up while shards are put into the queue takes those back too', async () => {
+    const place = newPlace()
+    const answer = Promise.withResolvers<void>()
+    class FlowProducer extends tools.bullmq.FlowProducer {
+      override async add(...flow: Parameters<InstanceType<typeof tools.bullmq.FlowProducer>['add']>) {
+        const added = await super.add(...flow)
+        await answer.promise
+        return added
+      }
+    }
+    const runner = await openRunner(place, { tools: { ...tools, bullmq: { ...tools.bullmq, FlowProducer } } })
+    const { shards } = await echoShards(runner.store, 10)
+    const stop = new AbortController()
+    const results = texts(runner.run(shards, { signal: stop.signal }))
+    await until(async () => (await countsOf(place)).waiting >= 10)
+    stop.abort(new Error('enough'))
+    answer.resolve()
+    await expect(results).rejects.toThrow('enough')
+    await until(async () => (await countsOf(place)).waiting === 0)
+    await runner.close()
+  })
+
   test('forged jobs are refused for good, and lead nowhere', async () => {
     const place = newPlace()
     const workers = [await startWorker(place)]

@@ -92,10 +92,13 @@ export class QueueRunner implements ShardRunner {
     this.#listeners.add(onJob)
     const failures = new Map<string, string>()
     let asked = 0
+    let asking = Promise.resolve()
     try {
       for (const [i, group] of groups.entries()) {
-        for (; asked < Math.min(groups.length, i + groupsAhead); asked++)
-          await orAborted(this.#ask(groups[asked]), signal)
+        while (asked < Math.min(groups.length, i + groupsAhead)) {
+          asking = this.#ask(groups[asked++])
+          await orAborted(asking, signal)
+        }
         const results = await orAborted(
           this.#resultsOf(group, failures, () => !signal?.aborted),
           signal,
@@ -105,7 +108,7 @@ export class QueueRunner implements ShardRunner {
       }
     } finally {
       this.#listeners.delete(onJob)
-      if (done.size < shards.length) await this.#takeBack(groups.slice(0, asked), done)
+      if (done.size < shards.length) await this.#takeBack(groups.slice(0, asked), done, asking)
     }
     if (failures.size > 0) throw new ShardsFailed(failures, shards.length)
   }
@@ -220,9 +223,11 @@ export class QueueRunner implements ShardRunner {
   /**
    * Takes out of the queue what nobody waits for any more; what is being done is finished, and kept in the store. A server
    * that does not answer is not waited for.
+   * @param asking settled once the last of the groups is in the queue
    */
-  async #takeBack(groups: readonly Group[], done: ReadonlySet<string>): Promise<void> {
+  async #takeBack(groups: readonly Group[], done: ReadonlySet<string>, asking: Promise<void>): Promise<void> {
     const remove = async (): Promise<void> => {
+      await asking.catch(() => {})
       for (const { keys, joinKey } of groups)
         for (const key of [joinKey, ...keys]) {
           if (done.has(key)) continue
