@@ -7,16 +7,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openQueue, parseQueueUrl, queuePrefix, type QueueTools } from '../../src/jobs/connection.ts'
+import { queuePrefix, type QueueTools } from '../../src/jobs/connection.ts'
 import { folderPlace } from '../../src/jobs/folder_place.ts'
 import { QueueRunner } from '../../src/jobs/queue_runner.ts'
-import { rateOf, readQueues, retryFailed, secondsLeft, type QueueCounts } from '../../src/jobs/queue_state.ts'
+import { readQueues, retryFailed, type QueueCounts } from '../../src/jobs/queue_state.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../src/jobs/queue_worker.ts'
 import { hereRunner } from '../../src/jobs/runner.ts'
 import { shardKey, shardText, type Shard } from '../../src/jobs/shard.ts'
 import { jobIdOf, queueName } from '../../src/jobs/shard_job.ts'
 import { ShardStore } from '../../src/jobs/shard_store.ts'
-import { startServer, whyNoServer, withSilentPort, type TestServer } from './server.ts'
+import { startServer, whyNoServer, type TestServer } from './server.ts'
 import { doTestShard, echoShards, testThreads, texts } from './test_shards.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-queue-laws-'))
@@ -304,6 +304,31 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await runner.close()
   })
 
+  test('who still looks for results when a run is given up puts nothing back', async () => {
+    const place = newPlace()
+    const answer = Promise.withResolvers<void>()
+    const looks = { held: false, count: 0 }
+    const { place: files } = await place.store()
+    const has = async (name: string): Promise<boolean> => {
+      if (looks.held && looks.count++ === 0) await answer.promise
+      return files.has(name)
+    }
+    const runner = await openRunner({ ...place, store: async () => new ShardStore({ ...files, has }) })
+    const { shards } = await echoShards(runner.store, 10)
+    const stop = new AbortController()
+    const results = texts(runner.run(shards, { signal: stop.signal }))
+    await until(async () => (await countsOf(place)).waiting >= 10)
+    looks.held = true
+    await until(() => looks.count > 0)
+    stop.abort(new Error('enough'))
+    await expect(results).rejects.toThrow('enough')
+    await until(async () => (await countsOf(place)).waiting === 0)
+    answer.resolve()
+    // The look goes on over the shards that are left, on the same server.
+    for (let i = 0; i < 20; i++) expect((await countsOf(place)).waiting).toBe(0)
+    await runner.close()
+  })
+
   test('forged jobs are refused for good, and lead nowhere', async () => {
     const place = newPlace()
     const workers = [await startWorker(place)]
@@ -351,43 +376,4 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     ].map(queueName)
     expect(new Set(names).size).toBe(4)
   })
-})
-
-describe('an address', () => {
-  test.each(['', 'host', 'http://host', 'redis://', 'redis://host/a', 'redis://host/0?x=1', 'redis:///0'])(
-    '%j is none',
-    (text) => expect(() => parseQueueUrl(text)).toThrow('expected an address such as redis://host:6379'),
-  )
-  test('has no password in it, and the refusal does not repeat it', () => {
-    for (const text of ['redis://:secret@host', 'rediss://user:secret@host', 'redis://secret@host'])
-      expect(() => parseQueueUrl(text)).toThrow(/^(?!.*secret).*SHADOWLLM_QUEUE_PASSWORD$/)
-  })
-  test('says where, and whether it is encrypted', () => {
-    expect(parseQueueUrl('rediss://[::1]:7000/3')).toMatchObject({
-      host: '::1',
-      port: 7000,
-      tls: true,
-      database: 3,
-    })
-    expect(parseQueueUrl('redis://host')).toMatchObject({ host: 'host', port: 6379, tls: false, database: 0 })
-  })
-  test('where nobody answers ends with one line', async () => {
-    await withSilentPort(async (port) => {
-      await expect(openQueue(parseQueueUrl(`redis://127.0.0.1:${port}`))).rejects.toMatchObject({
-        code: 'QUEUE_CONNECTION',
-        exitCode: 5,
-        message: `redis://127.0.0.1:${port}: expected a Redis or Valkey server that lets us in, got ECONNREFUSED`,
-      })
-    })
-  })
-})
-
-test('rates are means since work began, and say how long the rest takes', () => {
-  expect(rateOf([])).toBeNull()
-  expect(rateOf([0, 0])).toBeNull()
-  expect(rateOf([4, 0, 8, 0])).toBe(4)
-  const counts = { waiting: 6, delayed: 1, active: 1, failed: 5 }
-  expect(secondsLeft(counts, 4)).toBe(120)
-  expect(secondsLeft(counts, null)).toBeNull()
-  expect(secondsLeft({ waiting: 0, delayed: 0, active: 0, failed: 5 }, null)).toBe(0)
 })
