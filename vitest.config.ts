@@ -13,5 +13,7 @@ export default defineConfig({
     setupFiles: ['spec/harness/setup.ts'],
     // A minute is a hang, not a slow machine. Where the emulator is given what is too slow for it, so is ten.
     testTimeout: process.env.SHADOWLLM_EMULATE ? 600_000 : 60_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 60_000,
   },
 })

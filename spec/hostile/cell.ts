@@ -30,10 +30,19 @@ export interface Job {
 }
 
 export interface Limits {
-  /** For one input. */
+  /** For one input, by `workTime`. */
   readonly milliseconds: number
   /** Of the thread's heap. */
   readonly megabytes: number
+}
+
+/**
+ * A clock of work, in milliseconds: the time that processors gave to this process, and a tenth of all time, so that one
+ * that waits for ever comes to an end too. Where other processes keep the machine busy, it goes as slowly as the readers.
+ */
+export function workTime(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000 + performance.now() / 10
 }
 
 /** Generous: a slow machine is no fault. */
@@ -46,13 +55,16 @@ export const projectReaders: URL = new URL('./readers.ts', import.meta.url)
 export class Cell {
   readonly #module: URL
   readonly #limits: Limits
+  readonly #now: () => number
   readonly #place = new Int32Array(new SharedArrayBuffer(8))
   #worker: Worker | null = null
   #folder = ''
 
-  constructor(module: URL = projectReaders, limits: Limits = usualLimits) {
+  /** @param now the clock that inputs are timed by */
+  constructor(module: URL = projectReaders, limits: Limits = usualLimits, now: () => number = workTime) {
     this.#module = module
     this.#limits = limits
+    this.#now = now
   }
 
   /**
@@ -97,11 +109,11 @@ export class Cell {
       const end = await new Promise<string>((resolve, reject) => {
         const isReading = (): boolean => Atomics.load(this.#place, 1) === 1
         let last = -1
-        let since = performance.now()
+        let since = this.#now()
         watch = setInterval(() => {
           const index = isReading() ? Atomics.load(this.#place, 0) : -1
-          if (index !== last || index < 0) [last, since] = [index, performance.now()]
-          else if (performance.now() - since > this.#limits.milliseconds) {
+          if (index !== last || index < 0) [last, since] = [index, this.#now()]
+          else if (this.#now() - since > this.#limits.milliseconds) {
             clearInterval(watch)
             resolve('no end in time')
           }

@@ -92,7 +92,7 @@ describe.each(readers.map((reader) => [reader.name, reader] as const))('%s', (_,
 })
 
 describe('mutants are killed', () => {
-  const at = new Cell(new URL('./planted.ts', import.meta.url), { milliseconds: 1500, megabytes: 64 })
+  const at = new Cell(new URL('./planted.ts', import.meta.url), { ...limits, megabytes: 64 })
   afterAll(() => at.close())
   const mutant = (name: string): Reader => planted.find((reader) => reader.name === name) as Reader
 

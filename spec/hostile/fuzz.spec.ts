@@ -9,14 +9,14 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { law } from '../harness/seed.ts'
 import fc from 'fast-check'
 import { runCampaign, type ReaderReport } from './campaign.ts'
-import { Cell, type Limits } from './cell.ts'
+import { Cell, usualLimits, type Limits } from './cell.ts'
 import { readFindings, writeFinding } from './findings.ts'
 import { corpusOf, mutantOf } from './mutate.ts'
 import { inputsOf, readers } from './planted.ts'
 import * as project from './readers.ts'
 
 const module = new URL('./planted.ts', import.meta.url)
-const limits: Limits = { milliseconds: 1000, megabytes: 64 }
+const limits: Limits = { ...usualLimits, megabytes: 64 }
 const isDeno = 'Deno' in globalThis
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-findings-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -32,20 +32,23 @@ async function campaign(
 describe('a planted bug', () => {
   test.each([
     ['throws on a byte', 'TypeError: '],
-    ['loops', 'no end in time'],
     ['believes a length', 'memory that the input does not explain'],
     ['calls itself', 'RangeError: '],
     ['poisons', 'the prototype of Object was changed'],
     ['changes its mind', 'two answers'],
     ['shows what it read', 'PLANTED: control marks in its message'],
     ['changes its input', 'the input was changed'],
-  ])('that %s is found in 60 mutants', { timeout: 120_000 }, (name, what) => isFound(name, what, limits))
+  ])('that %s is found in 60 mutants', { timeout: 600_000 }, (name, what) => isFound(name, what, limits))
 
-  // It does not run out of time first, however slow the machine is.
+  // A right mutant that takes so long would be taken for one that loops: the fault is the same.
+  test('that loops is found in 60 mutants', { timeout: 600_000 }, () =>
+    isFound('loops', 'no end in time', { ...limits, milliseconds: 1000 }),
+  )
+
   test.skipIf(isDeno)(
     `that fills the heap is found in 60 mutants${isDeno ? ' (skipped: threads of Deno have no limit of memory)' : ''}`,
-    { timeout: 120_000 },
-    () => isFound('fills the heap', 'no end of memory', { ...limits, milliseconds: 60_000 }),
+    { timeout: 600_000 },
+    () => isFound('fills the heap', 'no end of memory', limits),
   )
 
   async function isFound(name: string, what: string, within: Limits): Promise<void> {
@@ -106,9 +109,12 @@ test('a finding comes back from its file', () => {
 })
 
 test('a cell that was ended begins again', async () => {
-  const cell = new Cell(module, limits)
   const outcomes: string[] = []
   const inputs = [Uint8Array.of(65), Uint8Array.of(255), Uint8Array.of(66)]
+  // Time passes while it is at the second, which has no end, and at no other.
+  let time = 0
+  const now = (): number => (outcomes.length === 1 ? (time += 2 * limits.milliseconds) : time)
+  const cell = new Cell(module, limits, now)
   await cell.run({ reader: 'loops', from: 0, to: 3, inputs }, (_, { kind }) => outcomes.push(kind))
   await cell.close()
   expect(outcomes).toEqual(['read', 'fault', 'read'])

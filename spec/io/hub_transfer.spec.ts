@@ -17,6 +17,7 @@ import {
   hubCase,
   leftovers,
   misbehaving,
+  NOW,
   noise,
   torchRepository,
   weights,
@@ -144,25 +145,22 @@ const silenceIsADrop: HubLaw = async (open) => {
 
 const busyIsWaitedFor: HubLaw = async (open) => {
   const one = await hubCase()
-  const inAMinute = (): string => new Date(Date.now() + 60_000).toUTCString()
+  const inAMinute = new Date(NOW + 60_000).toUTCString()
   const answers = [
-    () => ({ status: 429, headers: { 'retry-after': '7' } }),
-    () => ({ status: 503, headers: {} }),
-    () => ({ status: 429, headers: { 'retry-after': inAMinute() } }),
+    { status: 429, headers: { 'retry-after': '7' } },
+    { status: 503, headers: {} },
+    { status: 429, headers: { 'retry-after': inAMinute } },
   ]
   one.hub.misbehave = ({ path, send }) => {
     const next = path.includes('/tree/') ? answers.shift() : undefined
     if (next === undefined) return false
-    const { status, headers } = next()
+    const { status, headers } = next
     send(status, headers as Record<string, string>)
     return true
   }
   await open(one.hub.id, {}, one.settings)
   expectWhole(one)
-  const [first, second, third, ...rest] = one.waits
-  expect([first, second, rest]).toEqual([7000, 1000, []])
-  expect(third).toBeGreaterThan(50_000) // A date has whole seconds, and a moment passed.
-  expect(third).toBeLessThanOrEqual(60_000)
+  expect(one.waits).toEqual([7000, 1000, 60_000])
 }
 
 const patienceEnds: HubLaw = async (open) => {
@@ -264,7 +262,7 @@ describe('mutants are killed', () => {
       'retryAfter ?? FIRST_WAIT',
       'FIRST_WAIT',
     ],
-    ['dates as seconds', busyIsWaitedFor, 'hub/requests.ts', 'Math.max(0, date - Date.now())', 'date'],
+    ['dates as seconds', busyIsWaitedFor, 'hub/requests.ts', 'Math.max(0, date - now)', 'date'],
     ['waiting for ever', patienceEnds, 'hub/patience.ts', 'retryAfter > this.#budget.left', 'false'],
     [
       'each thing with a budget of its own',

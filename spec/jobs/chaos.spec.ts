@@ -12,8 +12,8 @@ import { openShardStore } from '../../src/jobs/open_store.ts'
 import { QueueRunner } from '../../src/jobs/queue_runner.ts'
 import { shardKey } from '../../src/jobs/shard.ts'
 import { runSeed } from '../harness/seed.ts'
-import { doneBy, makeMishaps, spawnWorker, startProxy, Workers, type Mishaps } from './chaos.ts'
-import { startServer, whyNoServer } from './server.ts'
+import { doneBy, makeMishaps, spawnWorker, Workers, type Mishaps } from './chaos.ts'
+import { startProxy, startServer, whyNoServer } from './server.ts'
 import { echoShards, texts } from './test_shards.ts'
 
 const isFull = process.env.SHADOWLLM_CHAOS === 'full'
@@ -27,7 +27,7 @@ test.skipIf(whyNoServer !== null)(
   async () => {
     const folder = mkdtempSync(join(tmpdir(), 'shadowllm-chaos-'))
     const server = await startServer()
-    const proxy = await startProxy(server.port)
+    const proxy = await startProxy(() => server.port)
     const shards = join(folder, 'shards')
     const log = join(folder, 'log')
     writeFileSync(log, '')
@@ -44,9 +44,8 @@ test.skipIf(whyNoServer !== null)(
       const started = performance.now()
       // Whatever happens takes longer than the work: there is always something to hit, round after round.
       const hit = { isOver: false }
-      const hitting = makeMishaps(mishaps, { workers, count, server, proxy }, runSeed(), () => false).finally(
-        () => (hit.isOver = true),
-      )
+      const scene = { workers, server, proxy, shardTime: milliseconds }
+      const hitting = makeMishaps(mishaps, scene, runSeed()).finally(() => (hit.isOver = true))
       const wanted: string[] = []
       for (let round = 0; round === 0 || !hit.isOver; round++) {
         const work = await echoShards(runner.store, 40, { milliseconds }, 40 * round)

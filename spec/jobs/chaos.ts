@@ -4,79 +4,33 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Random } from '../../src/tensor/random.ts'
-import { freePort, type TestServer } from './server.ts'
-
-/** A way to a server that can be cut: nothing passes, and connections end. */
-export interface Proxy {
-  readonly port: number
-  cut(): void
-  mend(): void
-  close(): Promise<void>
-}
-
-/** A proxy to a port of this machine. */
-export async function startProxy(to: number): Promise<Proxy> {
-  const port = await freePort()
-  const sockets = new Set<Socket>()
-  let isCut = false
-  const server = createServer((near) => {
-    if (isCut) return void near.destroy()
-    const far = connect(to, '127.0.0.1')
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(one)
-      one.on('error', () => {})
-      one.on('close', () => {
-        sockets.delete(one)
-        other.destroy()
-      })
-      one.pipe(other)
-    }
-  })
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-  const drop = (): void => {
-    for (const socket of sockets) socket.destroy()
-  }
-  return {
-    port,
-    cut() {
-      isCut = true
-      drop()
-    },
-    mend() {
-      isCut = false
-    },
-    async close() {
-      const closed = new Promise((resolve) => server.close(resolve))
-      drop()
-      await closed
-    },
-  }
-}
+import type { Proxy, TestServer } from './server.ts'
 
 /** Processes that work, each of which is started again when it ends. */
 export class Workers {
   readonly #start: () => ChildProcess
   readonly #children: (ChildProcess | null)[]
   #isOver = false
+  #onWork: (child: ChildProcess) => void = () => {}
 
-  /** @param start starts one */
+  /** @param start starts one that says something, anything, whenever it begins to work */
   constructor(count: number, start: () => ChildProcess) {
     this.#start = start
     this.#children = Array.from({ length: count }, () => null)
     for (const place of this.#children.keys()) this.#fill(place)
   }
 
+  /** The next one that begins to work. */
+  working(): Promise<ChildProcess> {
+    return new Promise((resolve) => (this.#onWork = resolve))
+  }
+
   /** Ends one at once; it is started again. */
-  async kill(place: number): Promise<void> {
-    const child = this.#children[place]
-    if (!child || child.exitCode !== null) return
+  async kill(child: ChildProcess): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return
     const ended = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGKILL')
     await ended
@@ -84,13 +38,14 @@ export class Workers {
 
   async end(): Promise<void> {
     this.#isOver = true
-    await Promise.all(this.#children.map((_, place) => this.kill(place)))
+    await Promise.all(this.#children.map((child) => child && this.kill(child)))
   }
 
   #fill(place: number): void {
     if (this.#isOver) return
     const child = this.#start()
     this.#children[place] = child
+    child.stdout?.on('data', () => this.#onWork(child))
     child.once('exit', () => this.#fill(place))
   }
 }
@@ -108,7 +63,9 @@ export interface WorkerPlace {
 
 /** Starts a worker of chaos_worker.ts. */
 export function spawnWorker(place: WorkerPlace): ChildProcess {
-  return spawn(process.execPath, [program, JSON.stringify(place)], { stdio: 'ignore' })
+  return spawn(process.execPath, [program, JSON.stringify(place)], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
 }
 
 /** What is done to a run, how often, each at a moment of its own. */
@@ -118,12 +75,19 @@ export interface Mishaps {
   readonly cuts: number
 }
 
-/** Lets mishaps happen, in a random order, a while after each other, while `isOver` says that there is something to hit. */
+/** What mishaps happen to, and how long a shard takes, in milliseconds. */
+export interface Scene {
+  readonly workers: Workers
+  readonly server: TestServer
+  readonly proxy: Proxy
+  readonly shardTime: number
+}
+
+/** Lets mishaps happen in a random order, each while a worker is at a shard that it has just begun. */
 export async function makeMishaps(
   { kills, restarts, cuts }: Mishaps,
-  { workers, count, server, proxy }: { workers: Workers; count: number; server: TestServer; proxy: Proxy },
+  { workers, server, proxy, shardTime }: Scene,
   seed: number,
-  isOver: () => boolean,
 ): Promise<Mishaps> {
   const random = new Random(seed)
   const kinds = [
@@ -135,14 +99,14 @@ export async function makeMishaps(
   const wait = (most: number): Promise<void> =>
     new Promise((resolve) => setTimeout(resolve, Math.ceil(most * (0.2 + 0.8 * random.uniform()))))
   for (const place of random.permutation(kinds.length)) {
-    await wait(800)
-    if (isOver()) break
+    const worker = await workers.working()
+    await wait(shardTime)
     const kind = kinds[place]
-    if (kind === 'kills') await workers.kill(random.below(count))
+    if (kind === 'kills') await workers.kill(worker)
     else if (kind === 'restarts') await server.restart()
     else {
       proxy.cut()
-      await wait(1500)
+      await wait(6 * shardTime)
       proxy.mend()
     }
     happened[kind]++

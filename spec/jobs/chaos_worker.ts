@@ -1,9 +1,11 @@
 /**
- * A worker for chaos.spec.ts: does the shards of test_shards.ts, and notes each in a file.
+ * A worker for chaos.spec.ts: does the shards of test_shards.ts, says when it begins one, and notes in a file each that it
+ * has done.
  */
 import { appendFileSync } from 'node:fs'
 import { openQueue, parseQueueUrl, type QueueTools } from '../../src/jobs/connection.ts'
 import { openShardStore } from '../../src/jobs/open_store.ts'
+import { ShardStore } from '../../src/jobs/shard_store.ts'
 import { runWorker } from '../../src/jobs/queue_worker.ts'
 import type { WorkerPlace } from './chaos.ts'
 import { testThreads } from './test_shards.ts'
@@ -21,10 +23,17 @@ async function open(): Promise<QueueTools> {
   }
 }
 
+const { place: files } = await openShardStore(place.shards)
+/** Whoever begins a shard looks first whether its result is there. */
+const read = (name: string): Promise<Uint8Array | null> => {
+  process.stdout.write(`${name}\n`)
+  return files.read(name)
+}
+
 await runWorker({
   tools: await open(),
   queue: place.queue,
-  store: await openShardStore(place.shards),
+  store: new ShardStore({ ...files, read }),
   threads: testThreads,
   concurrency: 1,
   grace: 0,

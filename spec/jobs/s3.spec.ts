@@ -2,12 +2,10 @@
  * A bucket as a store, over a real service: moto, a server that speaks as S3 does (Debian: python3-moto).
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openShardStore } from '../../src/jobs/open_store.ts'
 import { hereRunner } from '../../src/jobs/runner.ts'
 import { shardKey } from '../../src/jobs/shard.ts'
-import { freePort } from './server.ts'
 import { doTestShard, echoShards, texts } from './test_shards.ts'
 
 /** How moto is started here, if it is here: by its own name, or by the system's Python. */
@@ -16,30 +14,44 @@ const command = [['moto_server'], ['/usr/bin/python3', '-m', 'moto.server']].fin
 )
 const reason = command ? '' : ': expected moto_server (apt-get install python3-moto python3-flask)'
 
+/** The address that moto says it runs on. @throws Error with what it said if it ends before */
+function addressOf(moto: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = ''
+    for (const output of [moto.stdout, moto.stderr])
+      output?.on('data', (text) => {
+        said += text
+        const [, address] = /Running on (http:\/\/127\.0\.0\.1:\d+)/.exec(said) ?? []
+        if (address !== undefined) resolve(address)
+      })
+    moto.once('error', reject)
+    moto.once('close', () => reject(new Error(`moto: expected a server, got its end: ${said}`)))
+  })
+}
+
 let server: ChildProcess | null = null
 const before = { ...process.env }
 beforeAll(async () => {
   if (!command) return
-  const port = await freePort()
   const [name, ...args] = command
-  server = spawn(name, [...args, '-H', '127.0.0.1', '-p', `${port}`], { stdio: 'ignore' })
+  // It chooses a port that is free, and says which once it listens.
+  server = spawn(name, [...args, '-H', '127.0.0.1', '-p', '0'])
+  const endpoint = await addressOf(server)
   Object.assign(process.env, {
-    AWS_ENDPOINT_URL: `http://127.0.0.1:${port}`,
+    AWS_ENDPOINT_URL: endpoint,
     AWS_ACCESS_KEY_ID: 'test',
     AWS_SECRET_ACCESS_KEY: 'test',
     AWS_REGION: 'us-east-1',
   })
-  const bucket = `http://127.0.0.1:${port}/bucket`
-  for (let tries = 0; ; tries++) {
-    const made = await fetch(bucket, { method: 'PUT' }).catch(() => null)
-    if (made?.ok) break
-    if (tries === 300) throw new Error('moto: expected a bucket to be made, got no answer')
-    await wait(100)
-  }
-}, 60_000)
-afterAll(() => {
-  server?.kill()
+  const made = await fetch(`${endpoint}/bucket`, { method: 'PUT' })
+  expect(made.status).toBe(200)
+}, 300_000)
+afterAll(async () => {
   process.env = before
+  if (server === null) return
+  const ended = new Promise((resolve) => server?.once('close', resolve))
+  server.kill()
+  await ended
 })
 
 describe.skipIf(!command)(`a bucket${reason}`, () => {

@@ -1,10 +1,13 @@
 /**
- * A queue's server for laws: Valkey or Redis where either is installed, on a free port of this machine alone, with a
- * folder of its own. Where neither is, the laws are skipped with the reason.
+ * A queue's server for laws: Valkey or Redis where either is installed, for this machine alone, with a folder of its own.
+ * Where neither is, the laws are skipped with the reason.
+ *
+ * Clients reach it through a proxy, whose port is bound once and stays bound: no other process can take it, not even
+ * while the server is started again. The server's own port is chosen anew until the server can bind it.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openQueue, parseQueueUrl, type QueueTools } from '../../src/jobs/connection.ts'
@@ -25,58 +28,150 @@ export interface TestServer {
   stop(): Promise<void>
 }
 
-/** A port that nothing listens on. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.on('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
+/** A proxy that can be cut: nothing passes, and connections end. */
+export interface Proxy {
+  readonly port: number
+  cut(): void
+  mend(): void
+  close(): Promise<void>
+}
+
+/** A proxy to a port of this machine. @param target the port; null while there is none, and then nothing passes */
+export async function startProxy(target: () => number | null): Promise<Proxy> {
+  const sockets = new Set<Socket>()
+  let isCut = false
+  const server = createServer((near) => {
+    const to = target()
+    if (isCut || to === null) return void near.destroy()
+    const far = connect(to, '127.0.0.1')
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(one)
+      one.on('error', () => {})
+      one.on('close', () => {
+        sockets.delete(one)
+        other.destroy()
+      })
+      one.pipe(other)
+    }
   })
+  await listen(server)
+  const drop = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    port: portOf(server),
+    cut() {
+      isCut = true
+      drop()
+    },
+    mend() {
+      isCut = false
+    },
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      drop()
+      await closed
+    },
+  }
+}
+
+const listen = (server: Server): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+
+const portOf = (server: Server): number => (server.address() as AddressInfo).port
+
+/** A port that is free now; another process may take it at any moment. */
+async function freePort(): Promise<number> {
+  const probe = createServer()
+  await listen(probe)
+  const port = portOf(probe)
+  await new Promise((resolve) => probe.close(resolve))
+  return port
+}
+
+/** Lends a port that nobody listens on, and that nobody can take: it is the near end of a connection. */
+export async function withSilentPort(work: (port: number) => Promise<void>): Promise<void> {
+  const server = createServer()
+  await listen(server)
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve))
+  const near = connect(portOf(server), '127.0.0.1')
+  const far = await accepted
+  try {
+    await work(far.remotePort as number)
+  } finally {
+    near.destroy()
+    far.destroy()
+    await new Promise((resolve) => server.close(resolve))
+  }
+}
+
+interface Launched {
+  readonly child: ChildProcess
+  readonly port: number
 }
 
 /** Starts a server that keeps an append-only file. */
 export async function startServer(): Promise<TestServer> {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-queue-'))
-  const port = await freePort()
-  const url = `redis://127.0.0.1:${port}`
-  let server = await launch(folder, port)
+  let running: Launched | null = await launch(folder)
+  const proxy = await startProxy(() => running?.port ?? null)
+  const url = `redis://127.0.0.1:${proxy.port}`
   const end = async (): Promise<void> => {
-    if (server.exitCode !== null || server.signalCode !== null) return
-    const ended = new Promise((resolve) => server.once('exit', resolve))
-    server.kill('SIGKILL')
+    const { child } = running as Launched
+    running = null
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGKILL')
     await ended
   }
   return {
-    port,
+    port: proxy.port,
     url,
     tools: () => openQueue(parseQueueUrl(url)),
     async restart() {
       await end()
-      server = await launch(folder, port)
+      running = await launch(folder)
     },
     async stop() {
       await end()
+      await proxy.close()
       rmSync(folder, { recursive: true })
     },
   }
 }
 
-async function launch(folder: string, port: number): Promise<ChildProcess> {
+/** Starts the program on a port that it could bind. */
+async function launch(folder: string): Promise<Launched> {
+  for (;;) {
+    const port = await freePort()
+    const child = await launchOn(folder, port)
+    if (child !== 'taken') return { child, port }
+  }
+}
+
+async function launchOn(folder: string, port: number): Promise<ChildProcess | 'taken'> {
   const options = ['--bind', '127.0.0.1', '--port', `${port}`, '--dir', folder, '--save', '']
   const log = ['--appendonly', 'yes', '--appendfsync', 'everysec']
   const server = spawn(program as string, [...options, ...log], { stdio: ['ignore', 'pipe', 'ignore'] })
-  await new Promise<void>((resolve, reject) => {
+  const began = await new Promise<'ready' | 'taken'>((resolve, reject) => {
     let said = ''
     server.stdout.on('data', (text) => {
       said += text
-      if (/ready to accept connections/i.test(said)) resolve()
+      if (/ready to accept connections/i.test(said)) resolve('ready')
     })
-    server.once('exit', () => reject(new Error(`${program}: expected a server, got its end: ${said}`)))
+    server.once('close', () => {
+      if (/address already in use/i.test(said)) resolve('taken')
+      else reject(new Error(`${program}: expected a server, got its end: ${said}`))
+    })
     server.once('error', reject)
   })
+  if (began === 'taken') return began
   server.stdout.resume()
   return server
 }

@@ -1,7 +1,7 @@
 /**
  * Shards for laws about queues, whose results are known beforehand.
  *
- *   echo     waits `milliseconds`, then gives its `value` and the text of its input
+ *   echo     waits `milliseconds` or until there is a file `gate`, then gives its `value` and the text of its input
  *   poison   fails each time
  *   once     fails unless it finds the file `marker`, which it makes
  */
@@ -17,8 +17,9 @@ const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 /** Does the shards of this file. */
 export const doTestShard: DoShard = async ({ kind, settings }, { read, onProgress }) => {
-  const { value, milliseconds, marker } = settings
+  const { value, milliseconds, gate, marker } = settings
   if (typeof milliseconds === 'number') await wait(milliseconds)
+  if (typeof gate === 'string') while (!existsSync(gate)) await wait(10)
   if (kind === 'poison') throw new Error(`shard ${String(value)} cannot be done`)
   if (kind === 'once' && !existsSync(String(marker))) {
     writeFileSync(String(marker), '')

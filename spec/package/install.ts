@@ -6,7 +6,7 @@
  * of it, so that no network is needed. Where the cache has been emptied, npm is let to the registry.
  */
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { root } from '../harness/syntax.ts'
@@ -75,11 +75,30 @@ async function expectDone(outcome: Promise<Outcome>, what: string): Promise<Outc
   throw new Error(`${what}: expected exit code 0, got ${done.code}\n${done.stdout}${done.stderr}`)
 }
 
-/** Builds and packs into a folder. */
+/** What the package is made of and by. */
+const sources = [
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'LICENSE',
+  'README.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
+  'src',
+  'fixtures/tiny-opt',
+  'scripts/build.ts',
+  'scripts/package',
+]
+
+/** Builds and packs into a folder, from a copy of the sources: another run may do the same, and dist/ is not touched. */
 export async function pack(folder: string): Promise<Packed> {
-  await expectDone(runIn(root, process.execPath, ['scripts/build.ts']), 'build')
+  const copy = join(folder, 'copy')
+  for (const name of sources) await cp(join(root, name), join(copy, name), { recursive: true })
+  await symlink(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction')
+  await expectDone(runIn(copy, process.execPath, ['scripts/build.ts']), 'build')
   const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder]
-  const { stdout } = await expectDone(runIn(root, 'npm', args), 'npm pack')
+  const { stdout } = await expectDone(runIn(copy, 'npm', args), 'npm pack')
+  await rm(copy, { recursive: true })
   const [listed] = JSON.parse(stdout) as (Packed & { filename: string })[]
   const { filename, files, size, integrity, version } = listed
   return { archive: join(folder, filename), files, size, integrity, version }

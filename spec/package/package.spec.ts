@@ -103,7 +103,7 @@ async function inPage<Result>(
 function saidInPage(folder: string, page: string): Promise<Said> {
   return inPage(folder, page, async (_, { lines, faults }) => {
     const all = (): string => [...lines, ...faults].join('\n')
-    await expect.poll(all, { timeout: 60_000 }).toMatch(/^result|error/im)
+    await expect.poll(all, { timeout: patience }).toMatch(/^result|error/im)
     return saidIn({ code: 0, stdout: lines.join('\n'), stderr: faults.join('\n') })
   })
 }
@@ -231,7 +231,7 @@ describeInNode(`in a clean project${why}`, () => {
       await project.write('node_modules/index.html', served)
       const said = await inPage('node_modules', '', async (tab) => {
         const output = tab.locator('output[data-state=done]')
-        return output.textContent({ timeout: 60_000 })
+        return output.textContent()
       })
       expect(said).toBe(asked.prompt + expected.text)
     },

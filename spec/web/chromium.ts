@@ -30,7 +30,7 @@ const flags = [
 /** Starts it; close it. @throws Error if it does not start */
 export async function startChromium(): Promise<Browser> {
   if (chromiumPath === null) throw new Error('chromium: expected a program, got none')
-  return chromium.launch({ executablePath: chromiumPath, args: flags })
+  return chromium.launch({ executablePath: chromiumPath, args: flags, timeout: 0 })
 }
 
 /** What a page said while it was watched: what it logged, and what went wrong. */
@@ -40,8 +40,9 @@ export interface PageSaid {
   readonly faults: string[]
 }
 
-/** Watches a page from now on. */
+/** Watches a page from now on. No step of it has a limit of its own: the test has one. */
 export function watchPage(page: Page): PageSaid {
+  page.setDefaultTimeout(0)
   const said: PageSaid = { lines: [], faults: [] }
   page.on('console', (message) => {
     if (message.type() === 'error') said.faults.push(message.text())

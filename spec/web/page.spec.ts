@@ -25,7 +25,6 @@ interface Watch {
 /** What a browser says of something that moved. */
 interface Shift extends PerformanceEntry {
   readonly value: number
-  readonly hadRecentInput: boolean
   readonly sources: readonly { readonly node: Node | null }[]
 }
 
@@ -34,11 +33,9 @@ function watchInPage(): void {
   const watch: Watch = { shifts: [], violations: [], firstToken: null }
   Object.assign(globalThis, { watch })
   new PerformanceObserver((list) => {
-    for (const { value, hadRecentInput, sources } of list.getEntries() as Shift[])
-      if (!hadRecentInput)
-        watch.shifts.push(
-          `${value}: ${sources.map(({ node }) => node?.textContent?.slice(0, 40)).join('; ')}`,
-        )
+    // Also what follows an input at once, which browsers do not count: how soon it follows is the machine's affair.
+    for (const { value, sources } of list.getEntries() as Shift[])
+      watch.shifts.push(`${value}: ${sources.map(({ node }) => node?.textContent?.slice(0, 40)).join('; ')}`)
   }).observe({ type: 'layout-shift', buffered: true })
   addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
     watch.violations.push(`${violatedDirective} ${blockedURI}`),
@@ -60,16 +57,26 @@ async function written(page: Page, last = 'Kept of what the text needed'): Promi
   )
 }
 
+/** Does what makes the page write anew, and waits for that text: what stood there is replaced, then it is written. */
+async function rewritten(page: Page, act: () => Promise<unknown>, last?: string): Promise<void> {
+  await page.locator('#sparse-text .given').evaluate((given: HTMLElement) => (given.dataset.before = ''))
+  await act()
+  await page.locator('#sparse-text .given:not([data-before])').waitFor({ state: 'attached' })
+  await written(page, last)
+}
+
 const tokensOf = (page: Page, id = 'sparse-text'): Promise<string[]> =>
   page.locator(`#${id} .token`).allTextContents()
 const lineOf = (page: Page, id: string): Promise<string> => page.locator(`#${id}`).innerText()
 const barsOf = (page: Page): Promise<string[]> => page.locator('.bars tr').allInnerTexts()
 
-/** What holds in a while, however busy this machine is. */
-const eventually = (read: () => unknown): ReturnType<typeof expect.poll> =>
-  expect.poll(read, { timeout: 20_000 })
+/** When a test is given up: far more than it takes, however busy this machine is. */
+const timeout = 300_000
 
-describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 60_000 }, () => {
+/** What holds in a while. */
+const eventually = (read: () => unknown): ReturnType<typeof expect.poll> => expect.poll(read, { timeout })
+
+describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-page-'))
   let browser: Browser
   let isolated: StaticServer
@@ -80,7 +87,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
     browser = await startChromium()
     isolated = await serveFolder(outDir, true)
     plain = await serveFolder(outDir, false)
-  }, 120_000)
+  }, timeout)
   afterAll(async () => {
     await browser?.close()
     await isolated?.close()
@@ -150,19 +157,12 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
       )
       expect(await lineOf(page, 'achieved')).toContain('Skipped: 77 % of heads, 79 % of neurons')
       expect(await tokensOf(page)).toEqual(before.text)
-      await slider.dispatchEvent('change')
-      await page.waitForFunction(() => document.querySelectorAll('#sparse-text .token').length < 48)
-      await written(page)
+      await rewritten(page, () => slider.dispatchEvent('change'))
       expect(await tokensOf(page)).not.toEqual(before.text)
       await page.locator('#prompt').fill('Once upon a time there was')
-      await page.locator('#prompt').press('Enter')
-      await page.waitForFunction(
-        () => document.querySelector('#sparse-text .given')?.textContent === 'Once upon a time there was',
-      )
-      await written(page)
-      await page.locator('#decides').selectOption('always')
-      await page.waitForFunction(() => document.querySelectorAll('#sparse-text .token').length < 48)
-      await written(page)
+      await rewritten(page, () => page.locator('#prompt').press('Enter'))
+      expect(await page.locator('#sparse-text .given').textContent()).toBe('Once upon a time there was')
+      await rewritten(page, () => page.locator('#decides').selectOption('always'))
       expect((await tokensOf(page)).length).toBeGreaterThan(0)
     })
   })
@@ -212,9 +212,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
         distance: await lineOf(page, 'distance'),
         words: await lineOf(page, 'achieved'),
       }
-      await page.locator('#planner').selectOption('random')
-      await page.waitForFunction(() => document.querySelectorAll('#sparse-text .token').length < 48)
-      await written(page)
+      await rewritten(page, () => page.locator('#planner').selectOption('random'))
       expect(await tokensOf(page)).not.toEqual(before.text)
       await page.locator('#trace').setInputFiles(file)
       await eventually(() => lineOf(page, 'trace-answer')).toBe('48 tokens of embedded, as they were kept.')
@@ -236,9 +234,8 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
 
   test('a folder is opened as a model, a broken one is refused and the other stays', async () => {
     await inPage(isolated.url, async (page) => {
-      await page.locator('#folder').setInputFiles(path('fixtures/tiny-opt'))
+      await rewritten(page, () => page.locator('#folder').setInputFiles(path('fixtures/tiny-opt')))
       await eventually(() => lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
-      await written(page)
       expect((await tokensOf(page)).length).toBe(48)
       await page.locator('#folder').setInputFiles(path('fixtures/hostile'))
       await eventually(() => lineOf(page, 'problem')).toMatch(
@@ -302,9 +299,8 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
         expect(hub.served).toEqual(['config.json'])
         await page.locator('#storage').selectOption('int8')
         await eventually(() => lineOf(page, 'hub-answer')).toContain('7 MB as int8')
-        await page.locator('#hub-open').click()
+        await rewritten(page, () => page.locator('#hub-open').click(), 'layer 0 runs whole.')
         await eventually(() => lineOf(page, 'model-line')).toMatch(/^someone\/tiny: 8 layers[^]*int8 weights/)
-        await written(page, 'layer 0 runs whole.')
         expect((await tokensOf(page)).length).toBe(48)
         await page.locator('#hub-id').fill('not a name')
         await page.locator('#hub').getByText('Look up').click()
@@ -320,9 +316,14 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout: 
   test('the laws run in the page, with the seed that is shown', async () => {
     await inPage(plain.url, async (page) => {
       await page.locator('#seed').fill('7')
+      // Stopped in the page itself, as soon as three laws hold: from here it might come after the last.
+      await page.evaluate(() =>
+        new MutationObserver(() => {
+          if (document.querySelectorAll('#verify-table .held').length > 2)
+            document.querySelector<HTMLButtonElement>('#verify-stop')?.click()
+        }).observe(document.body, { childList: true, subtree: true }),
+      )
       await page.locator('#verify').getByText('Verify', { exact: true }).click()
-      await eventually(() => page.locator('#verify-table .held').count()).toBeGreaterThan(2)
-      await page.locator('#verify-stop').click()
       await eventually(() => lineOf(page, 'verify-answer')).toMatch(
         /^Seed 7: \d+ laws hold, 0 broken\. Stopped\.$/,
       )

@@ -7,7 +7,8 @@ import { HubError, InputError, MissingError, UsageError } from '../../src/tensor
 import { CallLine, serveCalls, type CallTable } from '../../src/web/engine/seam.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
-const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0))
+/** A turn of the event loop: all that is on the way has arrived after one. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** How far each call of the table got, for those who ask whether it was stopped. */
 function makeTable(): { calls: CallTable; ended: string[] } {

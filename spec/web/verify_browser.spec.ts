@@ -60,7 +60,7 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
   beforeAll(async () => {
     await pack(folder)
     browser = await startChromium()
-  }, 120_000)
+  }, 300_000)
   afterAll(async () => {
     await browser?.close()
     rmSync(folder, { recursive: true })
@@ -87,7 +87,7 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
     },
   )
 
-  test('a page says what it cannot run', async () => {
+  test('a page says what it cannot run', { timeout: 300_000 }, async () => {
     const server = await serveFolder(folder, false)
     try {
       const broken = runInPage(browser, server.url, { backends: ['cuda'], seed: 1 })

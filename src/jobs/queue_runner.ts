@@ -92,10 +92,13 @@ export class QueueRunner implements ShardRunner {
     this.#listeners.add(onJob)
     const failures = new Map<string, string>()
     let asked = 0
+    let asking = Promise.resolve()
     try {
       for (const [i, group] of groups.entries()) {
-        for (; asked < Math.min(groups.length, i + groupsAhead); asked++)
-          await orAborted(this.#ask(groups[asked]), signal)
+        while (asked < Math.min(groups.length, i + groupsAhead)) {
+          asking = this.#ask(groups[asked++])
+          await orAborted(asking, signal)
+        }
         const results = await orAborted(
           this.#resultsOf(group, failures, () => !signal?.aborted),
           signal,
@@ -105,7 +108,7 @@ export class QueueRunner implements ShardRunner {
       }
     } finally {
       this.#listeners.delete(onJob)
-      if (done.size < shards.length) await this.#takeBack(groups.slice(0, asked), done)
+      if (done.size < shards.length) await this.#takeBack(groups.slice(0, asked), done, asking)
     }
     if (failures.size > 0) throw new ShardsFailed(failures, shards.length)
   }
@@ -158,7 +161,7 @@ export class QueueRunner implements ShardRunner {
     while (isWanted()) {
       const joined = await this.store.readOrRemove(joinKey)
       if (joined) return splitJoined(joined, keys.length)
-      const results = await this.#singleResults(group, failures)
+      const results = await this.#singleResults(group, failures, isWanted)
       if (results) return results
       await this.#change(new Set([...keys, joinKey].map(jobIdOf)))
     }
@@ -166,11 +169,15 @@ export class QueueRunner implements ShardRunner {
   }
 
   /** The results one by one; null while there is one that may still come. */
-  async #singleResults({ shards, keys }: Group, failures: Map<string, string>): Promise<Uint8Array[] | null> {
+  async #singleResults(
+    { shards, keys }: Group,
+    failures: Map<string, string>,
+    isWanted: () => boolean,
+  ): Promise<Uint8Array[] | null> {
     let isWhole = true
     for (const [i, key] of keys.entries()) {
       if (failures.has(key) || (await this.store.has(key))) continue
-      const failed = await this.#failureOf(shards[i], key)
+      const failed = await this.#failureOf(shards[i], key, isWanted)
       if (failed === null) isWhole = false
       else failures.set(key, failed)
     }
@@ -187,13 +194,14 @@ export class QueueRunner implements ShardRunner {
   }
 
   /** Why a shard without a result has failed; null if it has not. One that the queue has lost is put there again. */
-  async #failureOf(shard: Shard, key: string): Promise<string | null> {
+  async #failureOf(shard: Shard, key: string, isWanted: () => boolean): Promise<string | null> {
     const job = await this.#jobOf(key)
     if (job && (await job.isFailed())) return job.failedReason || 'no reason given'
     const isComing = job && !(await job.isCompleted())
     if (isComing || (await this.store.has(key))) return null
     if (job) await job.remove().catch(() => {})
-    await this.#queue.add(shard.kind, jobData(shard), jobOptions(key, this.#attempts))
+    // Once nobody waits any more, what is not there was taken back.
+    if (isWanted()) await this.#queue.add(shard.kind, jobData(shard), jobOptions(key, this.#attempts))
     return null
   }
 
@@ -220,9 +228,11 @@ export class QueueRunner implements ShardRunner {
   /**
    * Takes out of the queue what nobody waits for any more; what is being done is finished, and kept in the store. A server
    * that does not answer is not waited for.
+   * @param asking settled once the last of the groups is in the queue
    */
-  async #takeBack(groups: readonly Group[], done: ReadonlySet<string>): Promise<void> {
+  async #takeBack(groups: readonly Group[], done: ReadonlySet<string>, asking: Promise<void>): Promise<void> {
     const remove = async (): Promise<void> => {
+      await asking.catch(() => {})
       for (const { keys, joinKey } of groups)
         for (const key of [joinKey, ...keys]) {
           if (done.has(key)) continue

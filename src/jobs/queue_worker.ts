@@ -108,6 +108,7 @@ class Taken {
   readonly #options: WorkerOptions
   readonly #threads: ShardThreads
   readonly #givers = new Set<() => void>()
+  #isGivingBack = false
   #lastAt = now()
   #wake: ReturnType<typeof setInterval> | undefined
 
@@ -130,8 +131,9 @@ class Taken {
     })
   }
 
-  /** Sends back what is not finished. */
+  /** Sends back what is not finished, and what comes to a thread from now on. */
   giveBack(): void {
+    this.#isGivingBack = true
     for (const give of this.#givers) give()
   }
 
@@ -176,6 +178,8 @@ class Taken {
   }
 
   async #inThread(shard: Shard, job: Job<JobData>): Promise<Uint8Array> {
+    // The grace may have passed while the store was asked.
+    if (this.#isGivingBack) throw new GivenBack()
     let give = (): void => {}
     const givenBack = new Promise<never>((_, reject) => (give = () => reject(new GivenBack())))
     let toldAt = now()

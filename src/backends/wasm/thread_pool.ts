@@ -12,7 +12,7 @@ import { JobBoard, makeBoardMemory, runPart, type Job } from './job_board.ts'
 import type { ThreadSetup } from './thread_worker.ts'
 
 /** A part that another thread has begun is given up after this many times what the call has taken so far, and this long. */
-const PATIENCE = { times: 100, least: 10_000 } // ms
+const PATIENCE = { times: 100, least: 60_000 } // ms
 
 /** Looks between two looks at the clock. */
 const LOOKS = 1000

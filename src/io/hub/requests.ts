@@ -83,7 +83,7 @@ export class HubClient {
       if (atHub) linkedEtag = reply.headers.get('x-linked-etag') ?? linkedEtag
       if (reply.status === 200 || reply.status === 206) return { ...reply, linkedEtag }
       reply.close()
-      if (!redirects.has(reply.status)) throw failureOf(reply, url, request.subject)
+      if (!redirects.has(reply.status)) throw failureOf(reply, url, subject, this.settings.now())
       url = judgeRedirect(url, reply.headers.get('location'), subject)
     }
     throw hubRefusal('HUB_REDIRECT', subject, `at most ${MOST_REDIRECTS} redirects`, 'more')
@@ -206,10 +206,11 @@ function failureOf(
   { status, headers }: Pick<HubReply, 'status' | 'headers'>,
   url: URL,
   subject: string,
+  now: number,
 ): HubError | PassingFailure {
   const said = headers.get('x-error-code') ?? ''
   if (passing.has(status)) {
-    const retryAfter = readRetryAfter(headers.get('retry-after'))
+    const retryAfter = readRetryAfter(headers.get('retry-after'), now)
     const asked = retryAfter === null ? '' : `, which asks to wait ${Math.ceil(retryAfter / 1000)} s`
     const code = status === 429 ? 'HUB_BUSY' : 'HUB_STATUS'
     const reason = hubRefusal(code, subject, `an answer of ${url.host}`, `status ${status}${asked}`)
@@ -225,9 +226,9 @@ function failureOf(
 }
 
 /** Milliseconds from now: seconds are sent, or a date. Null for neither. */
-function readRetryAfter(text: string | null): number | null {
+function readRetryAfter(text: string | null, now: number): number | null {
   if (text === null) return null
   if (/^\s*\d+\s*$/.test(text)) return Number(text) * 1000
   const date = Date.parse(text)
-  return Number.isNaN(date) ? null : Math.max(0, date - Date.now())
+  return Number.isNaN(date) ? null : Math.max(0, date - now)
 }

@@ -20,6 +20,8 @@ export interface HubSettings {
   readonly offline: boolean
   /** Lets so many milliseconds pass. @throws the signal's reason */
   readonly wait: (milliseconds: number, signal: AbortSignal | undefined) => Promise<void>
+  /** The date, in milliseconds since 1970: servers may say until when to wait. */
+  readonly now: () => number
   /** Milliseconds without a byte after which a connection counts as dropped. */
   readonly stallAfter: number
 }
@@ -43,6 +45,7 @@ export async function readHubSettings(): Promise<HubSettings> {
     token: offline ? null : await readToken(folderFrom('HF_TOKEN_PATH') ?? joinPath(home, 'token')),
     offline,
     wait,
+    now: Date.now,
     stallAfter: 60_000,
   }
 }
@@ -54,6 +57,7 @@ const pageSettings: HubSettings = {
   token: null,
   offline: false,
   wait,
+  now: Date.now,
   stallAfter: 60_000,
 }
 
