@@ -2,13 +2,23 @@
  * Budgets. The laws stand in src/verify/masks/budget_laws.ts; here are the values that are known one by one, and the bugs
  * that the laws must find.
  */
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { makeBudget, usualNeuronFloor, type Budget, type Scope } from '../../src/masks/budget.ts'
+import { makeBudget, unitsKept, usualNeuronFloor, type Budget, type Scope } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { selectLayer, selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { budgetLaws, floorsFor, repaired, someFloor } from '../../src/verify/masks/budget_laws.ts'
-import { law } from '../harness/seed.ts'
-import { count, killMutants, rowsOf, someScores, someSparsity, stateMaskLaws, type Select } from './cases.ts'
+import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import {
+  count,
+  killMutants,
+  roundedShare,
+  rowsOf,
+  someScores,
+  someSparsity,
+  stateMaskLaws,
+  type Select,
+} from './cases.ts'
 
 /** Budget changed before the real selection. */
 const withBudget =
@@ -23,7 +33,7 @@ const handmade =
     const mask = selectMask(scores, budget)
     const units = scores.shape.neurons
     const ranked = scores.neurons.subarray(units)
-    const wanted = Math.round((1 - budget.neuronSparsity) * ranked.length)
+    const wanted = roundedShare(ranked.length, budget.neuronSparsity)
     const neurons = mask.neurons.slice()
     neurons.set(choose(ranked, units, wanted, budget.neuronFloor ?? 0), units)
     return makeMask(scores.shape, mask.heads, neurons)
@@ -75,13 +85,94 @@ describe('budgets', () => {
     expect(kept(0.5, 0)).toEqual([0, 0, 0, 0, 1, 1, 1, 1])
   })
 
+  /** a / b rounded down, for whole numbers. */
+  const floorOf = (a: number, b: number): number => Number(BigInt(a) / BigInt(b))
+
+  type Kept = typeof unitsKept
+  /** Whole numbers only: `skipped` of `parts` equal parts are skipped, as the decimal of that share asks for. */
+  const keepsExactly = (kept: Kept, skipped: number, parts: number, ranked: number): void => {
+    const sparsity = Number((skipped / parts).toFixed(4))
+    const said = `${ranked} units at ${sparsity}`
+    expect(kept(ranked, sparsity), said).toBe(floorOf(2 * (parts - skipped) * ranked + parts, 2 * parts))
+    const percent = floorOf(100 * skipped, parts)
+    expect(kept(ranked, sparsity, 'released'), said).toBe(ranked - floorOf(percent * ranked, 100))
+  }
+  const someParts = fc.constantFrom(10, 100, 1000, 10_000)
+  const someDecimal = someParts.chain((parts) =>
+    fc.tuple<[number, number]>(fc.nat(parts), fc.constant(parts)),
+  )
+  const someCount = fc.nat(400)
+  const countIsExact = lawForAll(
+    'the count kept is exact for any decimal share: rounded, halves up; released, whole percents skipped and cut',
+    [someDecimal, someCount],
+    (kept: Kept, [skipped, parts], ranked) => keepsExactly(kept, skipped, parts, ranked),
+    {
+      runs: 2000,
+      examples: [
+        [[295, 1000], 1000],
+        [[3, 10], 45],
+        [[7, 100], 250],
+        [[29, 100], 100],
+      ],
+    },
+  )
+  stateLaw(countIsExact, unitsKept)
+
+  test('every whole percent of every count up to 100 is exact', () => {
+    for (let percent = 0; percent <= 100; percent++)
+      for (let ranked = 0; ranked <= 100; ranked++) keepsExactly(unitsKept, percent, 100, ranked)
+  })
+
+  test.each<[string, Kept]>([
+    [
+      'a percentage rounded, not cut',
+      (ranked, sparsity, policy) =>
+        unitsKept(ranked, policy === 'released' ? Math.round(sparsity * 100) / 100 : sparsity, policy),
+    ],
+    [
+      'a released count rounded, not cut',
+      (ranked, sparsity, policy) =>
+        policy === 'released'
+          ? ranked - Math.round((Math.floor(sparsity * 100 + 1e-9) * ranked) / 100)
+          : unitsKept(ranked, sparsity),
+    ],
+    [
+      'halves as floating point has them',
+      (ranked, sparsity, policy) =>
+        policy === 'released' ? unitsKept(ranked, sparsity, policy) : Math.round((1 - sparsity) * ranked),
+    ],
+    [
+      'one policy for the other',
+      (ranked, sparsity, policy) => unitsKept(ranked, sparsity, policy === 'released' ? 'exact' : 'released'),
+    ],
+  ])('%s: killed', (_, mutant) => kills(countIsExact, mutant))
+
+  test('a share outside [0, 1] is refused, of either kind; its ends are not', () => {
+    for (const share of [-1, -1e-9, 1 + 1e-9, 2, NaN, Infinity, '0.5' as unknown as number])
+      for (const make of [
+        () => makeBudget(share),
+        () => makeBudget(0.5, { headSparsity: share }),
+        () => makeBudget(0.5, { neuronSparsity: share }),
+      ])
+        expect(make).toThrow(expect.objectContaining({ code: 'SPARSITY', exitCode: 2 }))
+    for (const share of [0, 1]) expect(makeBudget(share).neuronSparsity).toBe(share)
+  })
+
   test('what cannot be a budget is refused by name', () => {
-    expect(() => makeBudget(0.5, { denseLayers: 1.5 })).toThrow('dense layers: expected a whole number')
+    for (const floor of ['headFloor', 'neuronFloor'] as const)
+      for (const value of [-1, 0.5]) {
+        const make = (): Budget => makeBudget(0.5, { [floor]: value })
+        expect(make).toThrow(expect.objectContaining({ code: 'FLOOR' }))
+      }
+    for (const value of [-1, 0.5])
+      expect(() => makeBudget(0.5, { denseLayers: value })).toThrow('dense layers: expected a whole number')
+    expect(makeBudget(0.5, { denseLayers: 0, headFloor: 0 })).toMatchObject({ denseLayers: 0, headFloor: 0 })
+    expect(() => makeBudget(0.5, { policy: 'cut' as Budget['policy'] })).toThrow(
+      'policy: expected one of exact, released, got cut',
+    )
     expect(() => makeBudget(0.5, { scope: 'local' as Scope })).toThrow(
       'scope: expected one of global, per-layer, hybrid, got local',
     )
-    expect(() => makeBudget(0.5, { headSparsity: 2 })).toThrow('expected a share from 0 to 1, got 2')
-    expect(() => makeBudget(0.5, { neuronFloor: -1 })).toThrow('floor: expected a whole number')
   })
 
   test('the released policy guarantees nothing unless it is hybrid', () => {

@@ -1,8 +1,9 @@
 /**
  * Generation, batches and sequences as their users meet them: what ends a text, what is refused, what is freed.
  */
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
 import { unpad } from '../../src/model/opt/batch.ts'
 import { generateTokens, type GenerateOptions } from '../../src/model/opt/generate.ts'
@@ -173,6 +174,74 @@ overBackends((backend) => {
         trace.dispose()
       }))
   })
+})
+
+describe('a generation', async () => {
+  const backend = await createBackend('reference')
+  afterAll(() => backend.dispose())
+
+  /** What a generation asks of its model: the options of its sequence, and how many tokens each feed has. */
+  const watched = async (options: GenerateOptions): Promise<{ begun: unknown[]; fed: number[] }> => {
+    const begun: unknown[] = []
+    const fed: number[] = []
+    await withLoaded(backend, async (loaded) => {
+      const begin = loaded.begin.bind(loaded)
+      loaded.begin = (given) => {
+        begun.push(given)
+        const sequence = begin(given)
+        const feed = sequence.feed.bind(sequence)
+        sequence.feed = (tokens, ...rest) => {
+          fed.push(tokens.length)
+          return feed(tokens, ...rest)
+        }
+        return sequence
+      }
+      await collect(loaded, { stopIds: [], ...options })
+    })
+    return { begun, fed }
+  }
+
+  test('feeds the prompt and every token but the last', async () => {
+    expect((await watched({ maxTokens: 5 })).fed).toEqual([prompt.length, 1, 1, 1, 1])
+    expect((await watched({ maxTokens: 1 })).fed).toEqual([prompt.length])
+  })
+
+  test('hands mask, planner, mode and cache to its sequence, with room for its tokens and no more', async () => {
+    const mask = denseMask({ layers: model.layers, heads: model.heads, neurons: model.neurons })
+    const planner = { name: 'none', beforeLayer: () => null }
+    const room = { capacity: prompt.length + 4, expectedTokens: 3 }
+    for (const options of [
+      { mask, mode: 'skip', cache: 'f32' },
+      { planner, mode: 'simulate', cache: 'int8' },
+    ] as const) {
+      const { begun } = await watched({ maxTokens: 4, ...options })
+      expect(begun).toHaveLength(1)
+      expect(begun[0]).toMatchObject({ ...options, ...room })
+    }
+  })
+
+  test('ends at the </s> of its model unless told otherwise, and draws by the sampler it is given', () =>
+    withLoaded(backend, async (loaded) => {
+      const { eosId } = loaded.config
+      const ids = [5, 6, eosId, 7]
+      const sampler = (): (() => number) => {
+        let at = 0
+        return () => ids[at++]
+      }
+      const until = (stopIds?: number[]): Promise<unknown> =>
+        collect(loaded, { maxTokens: 4, sampler: sampler(), stopIds })
+      expect(await until()).toEqual({ tokens: [5, 6], end: 'stop' })
+      expect(await until([7])).toEqual({ tokens: [5, 6, eosId], end: 'stop' })
+      expect(await until([])).toEqual({ tokens: ids, end: 'length' })
+    }))
+
+  test.each([-1, 0.5, NaN])('of %d tokens is refused', (maxTokens) =>
+    withLoaded(backend, (loaded) =>
+      expect(collect(loaded, { maxTokens })).rejects.toThrow(
+        expect.objectContaining({ code: 'MAX_TOKENS', exitCode: 2 }),
+      ),
+    ),
+  )
 })
 
 describe('padding', () => {

@@ -1,10 +1,13 @@
 /**
- * Choosing a token: the order is total, k is exactly k, p is the shortest prefix, and a seed replays.
+ * Choosing a token: every draw is that of the definition, whose order is total, whose k is exactly k and whose p is the
+ * shortest prefix; and a seed replays.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { argmax, makeSampler, type SamplerOptions } from '../../src/model/opt/sampling.ts'
-import { scaledRuns, law } from '../harness/seed.ts'
+import { argmax, makeSampler, type Sampler, type SamplerOptions } from '../../src/model/opt/sampling.ts'
+import { exp } from '../../src/ops/float32.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { kills, law, lawForAll, scaledRuns, stateLaw } from '../harness/seed.ts'
 
 /** Logits with many ties. */
 const someLogits = fc
@@ -24,6 +27,66 @@ function drawn(logits: Float32Array, options: SamplerOptions, draws = 300): Set<
   const sampler = makeSampler({ temperature: 1, ...options })
   return new Set(Array.from({ length: draws }, () => sampler(logits)))
 }
+
+/** Logits as a model may give them: ties, one value for all, tokens ruled out, what is no number. */
+const anyLogits = fc.oneof(
+  someLogits,
+  fc
+    .tuple(fc.integer({ min: 1, max: 20 }), fc.integer({ min: -3, max: 3 }))
+    .map(([length, value]) => new Float32Array(length).fill(value)),
+  fc
+    .array(fc.constantFrom(0, 1, -1, -200, NaN, -Infinity), { minLength: 1, maxLength: 12 })
+    .filter((values) => values.some(Number.isFinite))
+    .map((values) => Float32Array.from(values)),
+)
+const someOptions: fc.Arbitrary<SamplerOptions> = fc.record(
+  {
+    temperature: fc.constantFrom(0.01, 0.7, 1, 3, 1e6),
+    topK: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 45 })),
+    topP: fc.oneof(
+      fc.constantFrom(1e-9, 0.125, 0.25, 0.5, 0.75, 0.9, 0.999, 1),
+      fc.double({ min: 1e-3, max: 1, noNaN: true }),
+    ),
+    seed: fc.nat(),
+  },
+  { requiredKeys: ['temperature', 'seed'] },
+)
+
+/** Draws one after the other, by the definition: inverse transform over the tokens that are left. */
+function defined(logits: Float32Array, options: SamplerOptions, draws: number): number[] {
+  const { temperature = 0, topK = Infinity, topP = 1, seed = 0 } = options
+  const value = (id: number): number => (Number.isNaN(logits[id]) ? -Infinity : logits[id])
+  const order = [...logits.keys()].sort((a, b) =>
+    value(a) === value(b) ? a - b : value(a) < value(b) ? 1 : -1,
+  )
+  const most = value(order[0])
+  const weightOf = (id: number): number => exp(Math.fround(Math.fround(value(id) - most) / temperature))
+  const sumOf = (ids: readonly number[]): number => ids.reduce((total, id) => total + weightOf(id), 0)
+  const best = order.slice(0, topK)
+  const enough = best.findIndex((_, i) => sumOf(best.slice(0, i + 1)) >= topP * sumOf(best))
+  // Where every token may be drawn they stand in the order of their ids.
+  const isWhole = topK >= logits.length && topP === 1
+  const left = isWhole ? [...logits.keys()] : topP < 1 ? best.slice(0, enough + 1) : best
+  const random = new Random(seed)
+  return Array.from({ length: draws }, () => {
+    const drawn = random.uniform() * sumOf(left)
+    const at = left.findIndex((_, i) => sumOf(left.slice(0, i + 1)) > drawn)
+    return at < 0 ? (left.findLast((id) => weightOf(id) > 0) as number) : left[at]
+  })
+}
+
+const fourEqual: SamplerOptions = { temperature: 1, topP: 0.5, seed: 0 }
+
+const drawsAsDefined = lawForAll(
+  'is the draw of the definition, token by token: at any temperature, top-k and top-p, whatever the ties',
+  [anyLogits, someOptions],
+  (make: typeof makeSampler, logits, options) => {
+    const sampler = make(options)
+    const found = Array.from({ length: 6 }, () => sampler(logits))
+    expect(found).toEqual(defined(logits, options, 6))
+  },
+  { runs: 300, examples: [[new Float32Array(4), fourEqual]] },
+)
 
 /** The probabilities of a softmax, in float64. */
 function probabilities(logits: Float32Array, temperature: number): number[] {
@@ -53,29 +116,47 @@ describe('greedy', () => {
 })
 
 describe('drawing', () => {
-  law(
-    'stays within the k best, ties to the lower id, and the shortest prefix of them that holds p',
+  stateLaw(drawsAsDefined, makeSampler)
+
+  test.each([
+    [0.25, 1],
+    [0.5, 2],
+    [0.75, 3],
+    [1, 4],
+  ])('of four equal logits a share of %d keeps %d', (topP, count) => {
+    const kept = [...drawn(new Float32Array(4), { topP })].toSorted((a, b) => a - b)
+    expect(kept).toEqual([0, 1, 2, 3].slice(0, count))
+  })
+
+  test.each([
+    [1, [2]],
+    [2, [0, 2]],
+    [3, [0, 2, 3]],
+    [4, [0, 1, 2, 3]],
+    [9, [0, 1, 2, 3]],
+  ])('of 1, 0, 2, 1 the best %d are kept, the lower id of a tie first', (topK, ids) => {
+    const kept = [...drawn(Float32Array.of(1, 0, 2, 1), { topK, temperature: 3 })]
+    expect(kept.toSorted((a, b) => a - b)).toEqual(ids)
+  })
+
+  test.each<[string, (logits: Float32Array, options: SamplerOptions) => SamplerOptions]>([
+    ['one token too many', (_, options) => ({ ...options, topK: (options.topK ?? Infinity) + 1 })],
+    ['a share of what top-k left out too', (_, { topK: _k, ...options }) => options],
+    ['no share', (_, options) => ({ ...options, topP: 1 })],
     [
-      someLogits,
-      fc.integer({ min: 1, max: 45 }),
-      fc.double({ min: 0.05, max: 1, noNaN: true }),
-      fc.integer(),
+      'a share a little larger',
+      (_, options) => ({ ...options, topP: Math.min(1, (options.topP ?? 1) * (1 + 1e-9)) }),
     ],
-    (logits, topK, topP, seed) => {
-      const best = ranking(logits).slice(0, topK)
-      const all = probabilities(logits, 0.7)
-      const total = best.reduce((sum, id) => sum + all[id], 0)
-      let reached = 0
-      // A probability at the edge may round to either side: allow the token there.
-      const allowed = best.filter((id) => {
-        const isIn = reached < topP * total + 1e-6
-        reached += all[id]
-        return isIn
-      })
-      for (const id of drawn(logits, { topK, topP, seed, temperature: 0.7 }, 40))
-        expect(allowed).toContain(id)
-    },
-  )
+    ['another temperature', (_, options) => ({ ...options, temperature: 2 * (options.temperature ?? 1) })],
+    ['another seed', (_, options) => ({ ...options, seed: (options.seed ?? 0) + 1 })],
+  ])('%s: killed', async (_, change) => {
+    // One sampler for each: a stream of random numbers goes on from draw to draw.
+    const mutant: typeof makeSampler = (options = {}) => {
+      let sampler: Sampler | null = null
+      return (logits) => (sampler ??= makeSampler(change(logits, options)))(logits)
+    }
+    await kills(drawsAsDefined, mutant)
+  })
 
   test('follows the distribution, at any temperature', () => {
     const logits = Float32Array.of(0, 1, 2, -1, 0.5)
@@ -101,6 +182,17 @@ describe('drawing', () => {
     expect(text(seed)).not.toBe(text(seed + 1))
   })
 
+  test('where it falls on a border goes to the token that begins there', () => {
+    // The first uniform numbers of these seeds are exactly 0 and exactly a half.
+    const [none, half] = [7_343_654, 361_885]
+    expect([none, half].map((seed) => new Random(seed).uniform())).toEqual([0, 0.5])
+    const draw = (logits: number[], seed: number): number =>
+      makeSampler({ temperature: 1, seed })(Float32Array.from(logits))
+    expect(draw([0, 0], none)).toBe(0)
+    expect(draw([0, 0], half)).toBe(1)
+    expect(draw([-1000, 0], none)).toBe(1)
+  })
+
   test('never draws a token of probability 0', () => {
     const logits = Float32Array.of(0, -1000, 0, -1000)
     expect(
@@ -112,10 +204,16 @@ describe('drawing', () => {
 test.each([
   [{ temperature: -1 }, 'TEMPERATURE'],
   [{ temperature: NaN }, 'TEMPERATURE'],
+  [{ temperature: Infinity }, 'TEMPERATURE'],
+  [{ temperature: -1e-9 }, 'TEMPERATURE'],
   [{ topK: 0 }, 'TOP_K'],
   [{ topK: 1.5 }, 'TOP_K'],
+  [{ topK: -1 }, 'TOP_K'],
+  [{ topK: NaN }, 'TOP_K'],
   [{ topP: 0 }, 'TOP_P'],
-  [{ topP: 1.1 }, 'TOP_P'],
+  [{ topP: 1 + 1e-9 }, 'TOP_P'],
+  [{ topP: -0.5 }, 'TOP_P'],
+  [{ topP: NaN }, 'TOP_P'],
 ])('%j is refused', (options, code) => {
   expect(() => makeSampler(options)).toThrow(expect.objectContaining({ code, exitCode: 2 }))
 })

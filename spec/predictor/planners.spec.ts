@@ -34,6 +34,7 @@ import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
 import { firstFailure, killingRuns } from '../harness/seed.ts'
+import { roundedShare } from '../masks/cases.ts'
 import { stateLaws } from '../model/cases.ts'
 
 const golden = readCase('preln', 'predictor')
@@ -150,7 +151,7 @@ const dejavuLaw = (make = dejavuPlanner): ModelLaw =>
               const units = model[kind]
               const row = sequence.mask?.[kind].subarray(layer * units, (layer + 1) * units)
               const share = layer < first ? 0 : budget.headSparsity
-              expect(row?.reduce((sum, value) => sum + value, 0)).toBe(Math.round((1 - share) * units))
+              expect(row?.reduce((sum, value) => sum + value, 0)).toBe(roundedShare(units, share))
             }
         } finally {
           sequence.dispose()

@@ -14,7 +14,7 @@ import {
   spread,
 } from '../../src/train/pretrain_data.ts'
 import { fixtures } from '../golden/golden.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const tokenizer = await openTokenizer(`${fixtures}tiny-opt`)
 if (tokenizer === null) throw new Error('the embedded model has a tokenizer')
@@ -77,14 +77,34 @@ describe('windows', () => {
     expect([...joinDocuments([], 2)]).toEqual([])
   })
 
-  test('each one is either learnt from or held out; a spread of them has both ends', () => {
-    const windows = Array.from({ length: 7 }, (_, i) => Int32Array.of(2, i))
-    const { training, heldOut } = holdOut(windows, 3)
-    expect(heldOut.map((window) => window[1])).toEqual([2, 5])
-    expect(training.map((window) => window[1])).toEqual([0, 1, 3, 4, 6])
-    expect(spread(windows, 3).map((window) => window[1])).toEqual([0, 2, 4])
-    expect(spread(windows, 9)).toHaveLength(7)
-  })
+  const numbered = (count: number): Int32Array[] =>
+    Array.from({ length: count }, (_, i) => Int32Array.of(2, i))
+  const numbersOf = (windows: readonly Int32Array[]): number[] => windows.map((window) => window[1])
+
+  law(
+    'are each learnt from or held out, by their place',
+    [fc.nat(40), fc.integer({ min: 1, max: 9 })],
+    (count, every) => {
+      const { training, heldOut } = holdOut(numbered(count), every)
+      const held = Array.from({ length: Math.floor(count / every) }, (_, i) => (i + 1) * every - 1)
+      expect(numbersOf(heldOut)).toEqual(held)
+      expect(numbersOf(training)).toEqual(numbersOf(numbered(count)).filter((i) => !held.includes(i)))
+    },
+  )
+
+  law(
+    'are spread evenly: the first of each of as many equal parts, all of them where they are few',
+    [fc.nat(99), fc.nat(40)],
+    (count, most) => {
+      const taken = numbersOf(spread(numbered(count), most))
+      expect(taken).toHaveLength(Math.min(count, most))
+      taken.forEach((place, i) => {
+        // place <= i count / taken < place + 1, in whole numbers.
+        expect(place * taken.length).toBeLessThanOrEqual(i * count)
+        expect((place + 1) * taken.length).toBeGreaterThan(i * count)
+      })
+    },
+  )
 
   test('of one token are refused: there is nothing to predict', () => {
     expect(() => cutStream(Int32Array.of(1), 1, 2)).toThrow(/^window: expected 2 tokens or more, got 1$/)

@@ -1,12 +1,12 @@
 /**
- * Training predictors from calibration examples: each network learns from what its kind sees and from nothing else, the
- * same bits come out on every backend, and a predictor is judged on examples it never saw, beside the constants.
+ * Training predictors from calibration examples: the same bits on every backend, what is refused, what is freed. The
+ * numbers are held to a computation by hand in predictor_by_hand.spec.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
-import { unitKinds, type PredictorKind } from '../../src/predictor/card.ts'
+import type { PredictorKind } from '../../src/predictor/card.ts'
 import type { CalibrationExample, PromptFeatures } from '../../src/predictor/example.ts'
 import { makeCard, type PredictorChoices } from '../../src/predictor/make_card.ts'
 import { predictorTensors } from '../../src/predictor/predictor_file.ts'
@@ -72,45 +72,6 @@ function train(
 }
 
 describe.each(kinds)('%s %o', (kind, choices, source) => {
-  test('learns from what it sees: held-out loss falls, and masks are better than those of a constant', async () => {
-    const backend = await createBackend('wasm')
-    const [seen, unseen] = [makeExamples(80, source), makeExamples(20, source, 2)]
-    const { predictor, heldOut } = await train(backend, kind, choices, seen)
-    for (const units of unitKinds) expect(heldOut[units]).toBeLessThan(0.85)
-    const scope = kind === 'shadow' ? 'global' : 'per-layer'
-    const { qualities } = judgePredictor(predictor, seen, unseen, { sparsities: [0.5], scope })
-    expect(qualities.predictor.neurons.spearmanWithin).toBeGreaterThan(0.5)
-    for (const constant of ['mean-target', 'mean-score'] as const)
-      expect(qualities.predictor.neurons.at[0].jaccard).toBeGreaterThan(
-        qualities[constant].neurons.at[0].jaccard,
-      )
-    predictor.dispose()
-    expect(backend.liveBuffers).toBe(0)
-    backend.dispose()
-  })
-
-  test('from nothing else: where scores follow another layer, nothing is learnt', async () => {
-    const backend = await createBackend('wasm')
-    // The mutant of this law: a calibration whose layers are off by one.
-    const shifted: Source = (features, layer) =>
-      source(
-        {
-          ...features,
-          last: Float32Array.from([...features.last.subarray(width), ...features.last.subarray(0, width)]),
-          mean: Float32Array.from([...features.mean.subarray(width), ...features.mean.subarray(0, width)]),
-          stream: Float32Array.from([
-            ...features.stream.subarray(width),
-            ...features.stream.subarray(0, width),
-          ]),
-        },
-        layer,
-      )
-    const { predictor, heldOut } = await train(backend, kind, choices, makeExamples(80, shifted))
-    for (const units of unitKinds) expect(heldOut[units]).toBeGreaterThan(0.9)
-    predictor.dispose()
-    backend.dispose()
-  })
-
   test('the same bits on every strict backend, and progress network by network', async () => {
     const examples = makeExamples(12, source)
     const files: unknown[] = []
@@ -134,33 +95,10 @@ describe.each(kinds)('%s %o', (kind, choices, source) => {
 })
 
 describe('a training', () => {
-  test('by labels puts the best units first', async () => {
-    const backend = await createBackend('wasm')
-    const source: Source = ({ last }) => row(last, 0)
-    const seen = makeExamples(80, source)
-    const { predictor, heldOut } = await train(backend, 'shadow', { loss: 'bce', top: [0.5, 0.25] }, seen)
-    for (const units of unitKinds) expect(heldOut[units]).toBeLessThan(0.9)
-    const unseen = makeExamples(20, source, 2)
-    const { qualities } = judgePredictor(predictor, seen, unseen, {
-      sparsities: [0.5, 0.75],
-      scope: 'global',
-    })
-    for (const at of [0, 1])
-      expect(qualities.predictor.neurons.at[at].jaccard).toBeGreaterThan(
-        qualities['mean-target'].neurons.at[at].jaccard,
-      )
-    predictor.dispose()
-    backend.dispose()
-  })
-
-  test('over whole prompts looks at all of their tokens', async () => {
-    const backend = await createBackend('wasm')
-    const source: Source = ({ sequence }) => row(sequence as Float32Array, 0)
+  test('over whole prompts needs examples that keep them', async () => {
+    const backend = await createBackend('reference')
     const choices: PredictorChoices = { pooling: 'attention', features: 'dataset' }
-    const examples = makeExamples(60, source)
-    const { predictor, heldOut } = await train(backend, 'shadow', choices, examples)
-    for (const units of unitKinds) expect(heldOut[units]).toBeLessThan(0.9)
-    predictor.dispose()
+    const examples = makeExamples(4, ({ last }) => row(last, 0))
     const without = examples.map((one) => ({ ...one, features: { ...one.features, sequence: null } }))
     await expect(train(backend, 'shadow', choices, without)).rejects.toThrow('got examples without it')
     expect(backend.liveBuffers).toBe(0)
@@ -221,6 +159,9 @@ describe('examples held out', () => {
   })
 
   test('leave two to train on', () => {
+    expect(splitExamples(examples, 0.9, 1).trained).toHaveLength(2)
     expect(() => splitExamples(examples, 0.95, 1)).toThrow('expected at least 2 to train on, got 1 of 20')
+    expect(splitExamples(examples, 0.02, 1).heldOut).toHaveLength(0)
+    expect(splitExamples(examples, 0.03, 1).heldOut).toHaveLength(1)
   })
 })

@@ -3,7 +3,7 @@
  *
  * The first layers run before a planner decides and therefore run whole: `denseLayers` of them (1 + the planner's
  * placement) are left out of the ranking and of the budget. Of the N units that are ranked, exactly round((1 - s) N) are
- * kept: over all of them (global scope), or in each layer (per-layer scope).
+ * kept, halves rounded up: over all of them (global scope), or in each layer (per-layer scope).
  *
  * A floor guarantees every ranked layer its best units. Floors are paid out of the budget and exceed it only where it is
  * smaller than the floors together. Global scope guarantees one head; hybrid scope is global scope with a floor under
@@ -99,7 +99,8 @@ export function checkBudget(budget: Budget): void {
 
 /** How many of `ranked` units stay at this sparsity, floors left out. */
 export function unitsKept(ranked: number, sparsity: number, policy: Budget['policy'] = 'exact'): number {
-  if (policy === 'exact') return Math.round((1 - sparsity) * ranked)
+  // To millionths first, so that a half is one and rounds up: (1 - 0.3) * 45 = 31.499999999999996.
+  if (policy === 'exact') return Math.round(Math.round((1 - sparsity) * ranked * 1e6) / 1e6)
   // The percentage is an integer there; the addend undoes 0.29 * 100 = 28.999999999999996.
   const percent = Math.floor(sparsity * 100 + 1e-9)
   return ranked - Math.floor((percent * ranked) / 100)

@@ -98,6 +98,8 @@ export class NetworkTrainer {
     const T = chosen.length
     const loss = this.#forward(set, chosen)
     const N = T * shape.outputs
+    // A model of one layer has nothing to predict, and so no gradient.
+    if (N === 0) return loss
     const [yGrad, one, y, target] = [this.#yGrad, this.#one, this.#pass.y, this.#target]
     if (this.#loss.name === 'mse') ops.mse_backward(yGrad, one, y, target, N)
     else ops.bce_backward(yGrad, one, y, target, this.#loss.negativeWeight, N)
@@ -140,9 +142,8 @@ export class NetworkTrainer {
       backend.write(this.#target, set.targets[place], row * shape.outputs)
     })
     mlp.forward(this.#pass, this.#x, chosen.length)
-    // A model of one layer has nothing to predict.
-    if (shape.outputs === 0) return 0
     const N = chosen.length * shape.outputs
+    if (N === 0) return 0
     if (this.#loss.name === 'mse') backend.ops.mse(this.#result, this.#pass.y, this.#target, N)
     else backend.ops.bce(this.#result, this.#pass.y, this.#target, this.#loss.negativeWeight, N)
     return backend.readF32(this.#result)[0]

@@ -13,6 +13,7 @@ import {
   count,
   forAll,
   kinds,
+  roundedShare,
   rowsOf,
   sameMask,
   someScope,
@@ -87,7 +88,7 @@ export const budgetLaws = {
       const mask = select(scores, makeBudget(sparsity, { scope: 'hybrid', ...floors }))
       for (const { kind, values, scores: all, units } of bothKinds(mask, scores)) {
         const ranked = all.subarray(units)
-        const wanted = Math.round((1 - sparsity) * ranked.length)
+        const wanted = roundedShare(ranked.length, sparsity)
         sameBits(kind, values.subarray(units), repaired(ranked, units, wanted, floorOf(kind, floors)))
       }
     },
@@ -107,7 +108,7 @@ export const budgetLaws = {
           kept,
           kept.map(() => floor),
         )
-        const wanted = Math.round((1 - sparsity) * (kept.length * units))
+        const wanted = roundedShare(kept.length * units, sparsity)
         same(`${kind} kept`, count(values.subarray(units)), Math.max(wanted, kept.length * floor))
       }
     },
@@ -137,7 +138,7 @@ export const budgetLaws = {
       for (const { kind, values, units } of bothKinds(mask, scores)) {
         const dense = Math.min(values.length, denseLayers * units)
         same(`${kind} of dense layers`, count(values.subarray(0, dense)), dense)
-        const wanted = Math.round((1 - sparsity) * (values.length - dense))
+        const wanted = roundedShare(values.length - dense, sparsity)
         same(`${kind} kept`, count(values.subarray(dense)), wanted)
       }
     },

@@ -15,6 +15,7 @@ import {
   count,
   forAll,
   kinds,
+  roundedShare,
   rowsOf,
   sameMask,
   someScope,
@@ -51,7 +52,7 @@ export const selectionLaws = {
       const mask = select(scores, makeBudget(sparsity, noFloor))
       for (const { kind, values, units } of bothKinds(mask, scores)) {
         const ranked = values.length - units
-        same(`${kind} kept`, count(values.subarray(units)), Math.round((1 - sparsity) * ranked))
+        same(`${kind} kept`, count(values.subarray(units)), roundedShare(ranked, sparsity))
       }
     },
   ),
@@ -63,7 +64,7 @@ export const selectionLaws = {
       const mask = select(scores, makeBudget(sparsity, { ...noFloor, scope: 'per-layer' }))
       for (const { kind, values, units } of bothKinds(mask, scores))
         for (const row of rowsOf(values, units).slice(1))
-          same(`${kind} kept`, count(row), Math.round((1 - sparsity) * units))
+          same(`${kind} kept`, count(row), roundedShare(units, sparsity))
     },
   ),
 
