@@ -1,0 +1,115 @@
+/**
+ * Rows of the flags that several commands share.
+ */
+import type { Row } from './table.ts'
+import type { Seen } from './observe.ts'
+
+/** A value without the numbers that differ from run to run, and without the names of files. */
+export function lasting(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(lasting)
+  if (typeof value !== 'object' || value === null) return value
+  const passing = ['seconds', 'provenance', 'path', 'output', 'tokensPerSecond']
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, one]) => (passing.includes(key) ? [] : [[key, lasting(one)]])),
+  )
+}
+
+/** What a run printed as JSON, without what differs from run to run. */
+export const jsonResult = (seen: Seen): unknown => lasting(seen.json)
+
+/** What a run says of where its numbers are from. */
+export const provenance = (seen: Seen): Record<string, unknown> =>
+  seen.json.provenance as Record<string, unknown>
+
+const isJson = ({ stdout }: Seen): boolean => stdout.startsWith('{')
+
+/** No progress. */
+export const quietRow: Row = {
+  flag: '--quiet',
+  values: [null, ''],
+  shows: ({ isQuiet }) => isQuiet,
+  is: [false, true],
+}
+
+/** One object in place of words; for commands whose other runs do not ask for it. */
+export const jsonRow: Row = { flag: '--json', values: [null, ''], shows: isJson, is: [false, true] }
+
+/** Of a model of the hub: which state, and from the cache. @param shows what tells the two states apart */
+export function hubRows(model = '-m tiny/model', shows?: Row['shows']): Row[] {
+  return [
+    { flag: '--revision', beside: `${model} --offline`, values: [null, 'other'], shows },
+    {
+      flag: '--offline',
+      beside: model,
+      values: [null, ''],
+      shows: ({ code }) => code,
+      is: [5, 0],
+      mayFail: true,
+    },
+  ]
+}
+
+/** Which model, which state of it, and what computes. */
+export function modelRows(): Row[] {
+  return [
+    { flag: '--model', values: ['{model}', '{other}'] },
+    ...hubRows(),
+    {
+      flag: '--backend',
+      values: [null, 'reference', 'wasm-rust'],
+      shows: ({ models }) => models.at(-1)?.backend,
+      is: ['wasm', 'reference', 'wasm-rust'],
+    },
+    quietRow,
+  ]
+}
+
+/** How weights are stored. */
+export const storageRow: Row = {
+  flag: '--storage',
+  values: [null, 'bf16', 'int8'],
+  shows: ({ models: [{ storage }] }) => storage,
+  is: ['f32', 'bf16', 'int8'],
+}
+
+/** How many threads compute: no number changes, so it is the backend that tells. */
+export const threadsRow: Row = {
+  flag: '--threads',
+  values: [null, '2'],
+  shows: ({ models: [{ threads }] }) => threads,
+  is: [1, 2],
+}
+
+/** How masks are carried out: the numbers are the same, so it is the sequences that tell. @param beside a planner */
+export const modeRow = (beside: string): Row => ({
+  flag: '--mode',
+  beside,
+  values: [null, 'pack', 'simulate'],
+  shows: ({ sequences }) => sequences.at(-1)?.mode,
+  is: ['auto', 'pack', 'simulate'],
+})
+
+/** What planners decide by, whichever command asks them. */
+export function deciderRows(): Row[] {
+  return [
+    {
+      flag: '--criterion',
+      beside: '--planner prompt-plainact',
+      values: [null, 'l2norm', 'gradnorm'],
+    },
+    { flag: '--scope', beside: '--planner prompt-plainact', values: [null, 'per-layer', 'hybrid'] },
+    {
+      flag: '--predictor',
+      beside: '--planner dejavu',
+      values: ['{predictors/dejavu.safetensors}', '{other-predictors/dejavu.safetensors}'],
+    },
+    {
+      flag: '--predictor',
+      beside: '--planner shadow',
+      values: [null, '{other-predictors/shadow.safetensors}'],
+    },
+    { flag: '--calibration', beside: '--planner static', values: ['{traces}', '{other-traces}'] },
+    // 0.455 of 100 units: whole percentages are 45, and a layer is ranked more.
+    { flag: '--released', beside: '--planner shadow --sparsity 0.455', values: [null, ''] },
+  ]
+}

@@ -1,0 +1,124 @@
+/**
+ * The flags of the commands that run one planner: `generate` and `masks`.
+ */
+import {
+  deciderRows,
+  jsonRow,
+  modelRows,
+  modeRow,
+  storageRow,
+  threadsRow,
+} from './shared_rows.ts'
+import type { Seen } from './observe.ts'
+import type { CommandTable, Row } from './table.ts'
+
+/** Shares, by which random and other planners choose how much to skip. */
+const shareRows: readonly Row[] = [
+  { flag: '--planner', values: ['dense', 'random', 'prompt-plainact', 'shadow'] },
+  { flag: '--sparsity', beside: '--planner random', values: [null, '0.25', '1'] },
+  { flag: '--head-sparsity', beside: '--planner random', values: [null, '0', '1'] },
+  { flag: '--neuron-sparsity', beside: '--planner random', values: [null, '0', '1'] },
+  { flag: '--seed', beside: '--planner random', values: [null, '1', '4294967295'] },
+]
+
+const drawn = '--temperature 1.5'
+
+/** Tokens of a prompt and of what follows it are the result. */
+export const generateTable: CommandTable = {
+  command: 'generate',
+  always: 'abcdef -m {model} --json --max-tokens 12',
+  result: ({ json }) => json.tokens as number[],
+  rows: [
+    ...modelRows(),
+    ...shareRows.map((row) => ({ ...row, beside: `${row.beside ?? ''} ${drawn}` })),
+    ...deciderRows().map((row) => ({ ...row, beside: `${row.beside} ${drawn}` })),
+    { flag: '--seed', beside: drawn, values: [null, '1', '2'] },
+    { flag: '--every', beside: `--planner random ${drawn}`, values: [null, '1', '2'] },
+    {
+      flag: '--max-tokens',
+      values: ['1', '2', '40'],
+      shows: ({ json }) => json.tokens.length as number,
+      is: [1, 2, 40],
+    },
+    { flag: '--temperature', values: [null, '1', '2'] },
+    { flag: '--top-k', beside: drawn, values: [null, '1', '2'] },
+    { flag: '--top-p', beside: drawn, values: [null, '0.01', '0.3'] },
+    storageRow,
+    threadsRow,
+    modeRow('--planner random'),
+    {
+      flag: '--cache',
+      values: [null, 'f32', 'int8'],
+      shows: ({ sequences: [{ cache }], json }) => [cache, json.cache as string],
+      is: [
+        ['none', 'f32'],
+        ['f32', 'f32'],
+        ['int8', 'int8'],
+      ],
+    },
+  ],
+}
+
+/** The same command where it prints words. */
+const generateWords: CommandTable = {
+  ...generateTable,
+  always: 'abcdef -m {model} --max-tokens 1',
+  rows: [
+    jsonRow,
+    // What is left out is a number that the model has room for.
+    {
+      flag: '--max-tokens',
+      beside: '--json',
+      values: ['64', '65'],
+      shows: ({ json }) => json.tokens.length as number,
+      is: [64, 65],
+    },
+  ],
+}
+
+const keptBy = ({ json }: Seen): unknown => json.layers as unknown
+
+/** What is kept of each layer is the result. */
+export const masksTable: CommandTable = {
+  command: 'masks',
+  always: 'abcdef -m {model} --json',
+  result: keptBy,
+  rows: [
+    ...modelRows(),
+    ...shareRows,
+    ...deciderRows(),
+    { flag: '--planner', values: [null, 'dense', 'random', 'prompt-plainact'] },
+    { flag: '--planner', beside: '--continuation ghi', values: ['shadow', 'oracle'] },
+    storageRow,
+    {
+      flag: '--tokens',
+      values: [null, '1', '6'],
+      shows: ({ json }) => json.tokens.length as number,
+      is: [7, 1, 6],
+    },
+    {
+      flag: '--continuation',
+      beside: '--planner oracle',
+      values: ['ghi', 'xyz'],
+    },
+    {
+      flag: '--continuation',
+      values: [null, 'ghi'],
+      shows: ({ json }) => json.overlap === null,
+      is: [true, false],
+    },
+    { flag: '--output', values: ['{out}/mask', '{out}/other'], shows: (seen) => seen.file('mask') !== null, is: [true, false] },
+  ],
+}
+
+const masksWords: CommandTable = {
+  command: 'masks',
+  always: '-m {model}',
+  result: keptBy,
+  rows: [
+    { ...jsonRow, beside: '--text {a.txt}' },
+    { flag: '--text', beside: '--json', values: ['{a.txt}', '{b.txt}'], shows: ({ json }) => json.tokens as number[] },
+  ],
+}
+
+export const writingTables: readonly CommandTable[] = [generateTable, generateWords, masksTable, masksWords]
