@@ -49,8 +49,14 @@ const calibrateTable: CommandTable = {
     { flag: '--keep-sequence', values: [null, ''] },
     { flag: '--seed', values: [null, '1', '4294967295'] },
     { flag: '--seed', beside: '--criteria random', values: [null, '1'] },
-    // What threads read is not read here. @see shards.spec.ts for the bytes, which are the same
-    { flag: '--threads', values: [null, '2'], shows: ({ fed }) => fed.length },
+    {
+      flag: '--threads',
+      // The first eight are measured, which is done here.
+      beside: '--examples 11',
+      values: [null, '1', '2'],
+      shows: ({ workers }) => workers,
+      is: [0, 0, 2],
+    },
   ],
 }
 
@@ -100,8 +106,8 @@ const trainTable: CommandTable = {
     { flag: '--criterion', values: [null, 'l2norm'], shows: card('criterion'), is: ['plainact', 'l2norm'] },
     { flag: '--width', values: [null, '3'], shows: card('neuronHidden'), is: [32, 3] },
     { flag: '--head-width', values: [null, '3'], shows: card('headHidden'), is: [64, 3] },
-    { flag: '--placement', values: [null, '1', '3'], shows: card('placement'), is: [0, 1, 3] },
-    { flag: '--placement', values: [null, '1', '3'] },
+    { flag: '--placement', values: [null, '1', '2'], shows: card('placement'), is: [0, 1, 2] },
+    { flag: '--placement', values: [null, '1', '2'] },
     { flag: '--pooling', values: [null, 'mean', 'attention'] },
     { flag: '--features', values: [null, 'min_max', 'dataset', 'none'] },
     { flag: '--targets', values: [null, 'per_layer', 'rank'] },
@@ -174,7 +180,7 @@ const curveOf = (seen: Seen): { step: number; heldOut?: number }[] =>
     .map((line) => JSON.parse(line) as { step: number; heldOut?: number })
 
 const setting = (name: string, ...values: number[]) => [
-  { flag: `--${name}`, values: values.map(String) },
+  { flag: `--${name}`, beside: '--steps 3', values: values.map(String) },
   {
     flag: `--${name}`,
     values: values.map(String),
@@ -205,11 +211,11 @@ const pretrainTable: CommandTable = {
       values: [null, '{a.txt}', '{b.txt}'],
       shows: (seen) => curveOf(seen).flatMap(({ heldOut }) => heldOut ?? []),
     },
-    ...setting('steps', 1, 3),
+    ...setting('steps', 1, 2),
     ...setting('batch', 1, 3),
     ...setting('length', 15, 17),
     ...setting('rate', 0.001, 0.1),
-    ...setting('warmup', 0, 2),
+    ...setting('warmup', 0, 3),
     ...setting('floor', 0, 0.5),
     ...setting('decay', 0, 0.9),
     ...setting('clip', 0.001, 0.01),
@@ -260,7 +266,7 @@ const convertTable: CommandTable = {
       beside: '--json',
       values: [null, '20kB', '1GiB'],
       shows: ({ json }) => (json.files as object[]).length,
-      is: [1, 3, 1],
+      is: [4, 8, 4],
     },
     jsonRow,
     quietRow,

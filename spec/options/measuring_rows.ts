@@ -160,7 +160,7 @@ const continuationTable: CommandTable = {
   result: fed,
   rows: [
     { ...jsonRow, beside: '--text {long.txt}' },
-    { flag: '--text', values: ['{long.txt}', '{wiki.raw}'] },
+    { flag: '--text', values: ['{long.txt}', '{longer.txt}'] },
     { flag: '--prompt', beside: '--text {long.txt}', values: [null, '10', '20'] },
     { flag: '--continuation', beside: '--text {long.txt}', values: [null, '8', '12'] },
     { flag: '--limit', beside: '--text {long.txt}', values: ['1', '3'] },

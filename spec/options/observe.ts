@@ -17,7 +17,6 @@ import { quietSession } from '../cli/run_inside.ts'
 /** A model that was loaded. */
 export interface SeenModel {
   readonly backend: string
-  readonly threads: number
   readonly storage: string
 }
 
@@ -47,6 +46,8 @@ export interface Seen {
   readonly updates: readonly ProgressUpdate[]
   /** How many WebAssembly modules were started; none by the reference. */
   readonly instances: number
+  /** How many threads were started. */
+  readonly workers: number
   /** How often the state of a training was read, which is once for each time it is kept, and once at the end. */
   readonly states: number
   /** A file that it wrote into the folder of its outputs; null if it wrote none of the name. */
@@ -75,7 +76,7 @@ export async function observe(args: readonly string[], folder: string): Promise<
   const loading = vi.spyOn(OptModel, 'load').mockImplementation(async (...given) => {
     const model = await load.apply(OptModel, given)
     const { backend, weights } = model
-    models.push({ backend: backend.name, threads: backend.threads ?? 1, storage: weights.storage })
+    models.push({ backend: backend.name, storage: weights.storage })
     return model
   })
   const beginning = vi.spyOn(OptModel.prototype, 'begin').mockImplementation(function (
@@ -103,6 +104,16 @@ export async function observe(args: readonly string[], folder: string): Promise<
       return Reflect.construct(target, given) as WebAssembly.Instance
     },
   })
+  // Threads are made by a class that is looked for in this module each time.
+  const threads = process.getBuiltinModule('node:worker_threads')
+  const { Worker } = threads
+  let workers = 0
+  threads.Worker = class extends Worker {
+    constructor(...given: ConstructorParameters<typeof Worker>) {
+      super(...given)
+      workers++
+    }
+  }
   let stdout = ''
   let stderr = ''
   let isQuiet = false
@@ -131,6 +142,7 @@ export async function observe(args: readonly string[], folder: string): Promise<
       isQuiet,
       updates,
       instances,
+      workers,
       states: reading.mock.calls.length,
       file: (name) => {
         try {
@@ -146,5 +158,6 @@ export async function observe(args: readonly string[], folder: string): Promise<
     feeding.mockRestore()
     reading.mockRestore()
     WebAssembly.Instance = Instance
+    threads.Worker = Worker
   }
 }

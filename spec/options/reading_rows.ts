@@ -36,13 +36,13 @@ const costWords: CommandTable = { ...costTable, always: '--model opt-125m --band
 
 const clusterTable: CommandTable = {
   command: 'cost',
-  always: '--model opt-125m --json --gflops 10 --windows 64 --machines 4',
+  always: '--model opt-125m --json --gflops 10 --windows 16 --machines 4',
   result: jsonResult,
   rows: [
     { flag: '--cluster', values: [null, ''], shows: ({ code }) => code, is: [2, 0], mayFail: true },
     ...[
       { flag: '--machines', values: ['1', '3'] },
-      { flag: '--windows', values: ['1', '100'] },
+      { flag: '--windows', values: ['1', '17'] },
       { flag: '--gflops', values: ['1', '100'] },
       { flag: '--deaths', values: [null, '0', '60'] },
       { flag: '--seed', beside: '--deaths 60', values: [null, '1'] },
@@ -79,7 +79,7 @@ const verifyTable: CommandTable = {
     },
     { flag: '--seed', values: ['2', '2147483647'] },
     { flag: '--runs', values: ['0.02', '0.03'] },
-    { flag: '--law', values: ['relu', 'argmax'] },
+    { flag: '--law', values: ['relu', 'softmax'] },
     quietRow,
   ],
 }

@@ -72,12 +72,12 @@ export const storageRow: Row = {
   is: ['f32', 'bf16', 'int8'],
 }
 
-/** How many threads compute: no number changes, so it is the backend that tells. */
+/** How many threads compute, beside this one: no number changes. */
 export const threadsRow: Row = {
   flag: '--threads',
-  values: [null, '2'],
-  shows: ({ models: [{ threads }] }) => threads,
-  is: [1, 2],
+  values: [null, '1', '2'],
+  shows: ({ workers }) => workers,
+  is: [0, 0, 1],
 }
 
 /** How masks are carried out: the numbers are the same, so it is the sequences that tell. @param beside a planner */
@@ -97,7 +97,9 @@ export function deciderRows(): Row[] {
       beside: '--planner prompt-plainact',
       values: [null, 'l2norm', 'gradnorm'],
     },
-    { flag: '--scope', beside: '--planner prompt-plainact', values: [null, 'per-layer', 'hybrid'] },
+    { flag: '--scope', beside: '--planner prompt-plainact', values: [null, 'per-layer'] },
+    // Floors are all that stays.
+    { flag: '--scope', beside: '--planner prompt-plainact --sparsity 1', values: [null, 'hybrid'] },
     {
       flag: '--predictor',
       beside: '--planner dejavu',
@@ -109,7 +111,7 @@ export function deciderRows(): Row[] {
       values: [null, '{other-predictors/shadow.safetensors}'],
     },
     { flag: '--calibration', beside: '--planner static', values: ['{traces}', '{other-traces}'] },
-    // 0.455 of 100 units: whole percentages are 45, and a layer is ranked more.
-    { flag: '--released', beside: '--planner shadow --sparsity 0.455', values: [null, ''] },
+    { flag: '--released', beside: '--planner shadow --sparsity 0.3', values: [null, ''] },
+    { flag: '--released', beside: '--planner random --sparsity 0.7', values: [null, ''] },
   ]
 }

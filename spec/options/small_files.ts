@@ -98,8 +98,9 @@ function writeTexts(folder: string): void {
   write('a.txt', someText(1, 40))
   write('b.txt', someText(2, 40))
   write('long.txt', `${someText(3, 200)}\n\n${someText(4, 200)}\n`)
-  write('other-wiki.raw', ` \n = Other = \n \n ${someText(7, 30)} . \n`)
-  write('wiki.raw', ` \n = One = \n \n ${someText(5, 30)} . \n = Two = \n \n ${someText(6, 20)} . \n`)
+  write('longer.txt', `${someText(8, 300)}\n\n${someText(9, 200)}\n`)
+  write('other-wiki.raw', ` \n = Other = \n \n ${someText(7, 12)} . \n`)
+  write('wiki.raw', ` \n = One = \n \n ${someText(5, 12)} . \n = Two = \n \n ${someText(6, 8)} . \n`)
   const rows = (seed: number, count: number): string =>
     Array.from({ length: count }, (_, i) => {
       const [goal, sol1, sol2] = [0, 1, 2].map((part) => someText(100 * seed + 10 * i + part, 3 + part))
@@ -121,7 +122,8 @@ export async function writeSmallFiles(): Promise<string> {
   writeDescription(join(folder, 'swapped-tokenizer'), 2, [...specialTokens, ...byteCharacters.toReversed()])
   await writePredictors(join(folder, 'predictors'), 5)
   await writePredictors(join(folder, 'other-predictors'), 6)
-  cpSync(join(folder, 'predictors/shadow.safetensors'), join(folder, 'model/predictor.safetensors'))
+  for (const model of ['model', 'other'])
+    cpSync(join(folder, 'predictors/shadow.safetensors'), join(folder, model, 'predictor.safetensors'))
   await writeMask(join(folder, 'mask.safetensors'))
   writeTexts(folder)
   writeHubCache(folder)
