@@ -11,7 +11,7 @@ import { measuringTables } from './measuring_rows.ts'
 import { observe } from './observe.ts'
 import { programTable } from './program_rows.ts'
 import { readingTables } from './reading_rows.ts'
-import { slowTables, withoutEffectHere } from './slow_rows.ts'
+import { slowTables, statedElsewhere } from './slow_rows.ts'
 import { writeSmallFiles } from './small_files.ts'
 import { remembering, stateTables } from './table.ts'
 import { writingTables } from './writing_rows.ts'
@@ -40,7 +40,7 @@ test('every flag of every command has a row in a table, and every row is of a fl
   const stated = [...tables, ...slowTables].flatMap(({ command, rows }) =>
     rows.map(({ flag }) => `${command} ${flag}`),
   )
-  const all = [...stated, ...withoutEffectHere.map(({ command, flag }) => `${command} ${flag}`)]
+  const all = [...stated, ...statedElsewhere.map(({ command, flag }) => `${command} ${flag}`)]
   expect([...new Set(all)].toSorted()).toEqual(known.toSorted())
 })
 

@@ -16,8 +16,7 @@ const windowsOf = ({ json }: Seen): number => json.manifest.data.windows as numb
 
 const calibrateTable: CommandTable = {
   command: 'calibrate',
-  always:
-    '-m {model} --output {out}/c --json --text {long.txt} --examples 4 --prompt 12 --continuation 8',
+  always: '-m {model} --output {out}/c --json --text {long.txt} --examples 4 --prompt 12 --continuation 8',
   result: calibrationOf,
   rows: [
     ...modelRows(),
@@ -231,7 +230,14 @@ const pretrainTable: CommandTable = {
         [0, 3, 4],
       ],
     },
-    { flag: '--resume', values: [null, ''], beside: '--output {begun}', shows: ({ code }) => code, is: [2, 0], mayFail: true },
+    {
+      flag: '--resume',
+      values: [null, ''],
+      beside: '--output {begun}',
+      shows: ({ code }) => code,
+      is: [2, 0],
+      mayFail: true,
+    },
     {
       flag: '--save-every',
       beside: '--steps 4',
@@ -276,9 +282,7 @@ const convertTable: CommandTable = {
 const convertOver: CommandTable = {
   ...convertTable,
   always: '{model} {filled}',
-  rows: [
-    { flag: '--force', values: [null, ''], shows: ({ code }) => code, is: [2, 0], mayFail: true },
-  ],
+  rows: [{ flag: '--force', values: [null, ''], shows: ({ code }) => code, is: [2, 0], mayFail: true }],
 }
 
 const convertHub: CommandTable = { ...convertTable, always: 'tiny/model {out}/c', rows: hubRows('') }

@@ -137,7 +137,9 @@ const evalTable: CommandTable = {
   always: '-m {model} --json --tasks piqa --data {rows}',
   result: fed,
   rows: [
-    ...modelRows().map((row) => (row.flag === '--model' || row.flag === '--revision' ? { ...row, shows: provenanceModel } : row)),
+    ...modelRows().map((row) =>
+      row.flag === '--model' || row.flag === '--revision' ? { ...row, shows: provenanceModel } : row,
+    ),
     ...rowRows(),
     { flag: '--every', beside: '--planner random', values: [null, '1', '5'], shows: masksOf },
     { flag: '--tasks', values: ['piqa', 'copa', 'copa,piqa'] },

@@ -64,7 +64,11 @@ const inspectHub: CommandTable = {
 }
 
 const laws = ({ json }: Seen): unknown =>
-  (json.laws as { law: string; runs: number; digest: string }[]).map(({ law, runs, digest }) => [law, runs, digest])
+  (json.laws as { law: string; runs: number; digest: string }[]).map(({ law, runs, digest }) => [
+    law,
+    runs,
+    digest,
+  ])
 
 const verifyTable: CommandTable = {
   command: 'verify',
@@ -93,8 +97,7 @@ const verifyWords: CommandTable = {
 const runOps: CommandTable = {
   command: 'parity run',
   always: '--ops top_k --small',
-  result: ({ json }) =>
-    (json.ops as { op: string; cases: number }[]).map(({ op, cases }) => [op, cases]),
+  result: ({ json }) => (json.ops as { op: string; cases: number }[]).map(({ op, cases }) => [op, cases]),
   rows: [
     jsonRow,
     quietRow,
@@ -106,7 +109,12 @@ const runOps: CommandTable = {
       shows: namesOf('backend'),
       is: ['wasm', 'reference', 'wasm-rust'],
     },
-    { flag: '--backend', values: [null, 'reference'], shows: ({ instances }) => instances > 0, is: [true, false] },
+    {
+      flag: '--backend',
+      values: [null, 'reference'],
+      shows: ({ instances }) => instances > 0,
+      is: [true, false],
+    },
     {
       flag: '--certificate',
       values: [null, '{out}/certificate'],
@@ -117,7 +125,8 @@ const runOps: CommandTable = {
       flag: '--seed',
       beside: '--certificate {out}/certificate',
       values: [null, '1'],
-      shows: (seen) => (JSON.parse(seen.file('certificate') as string) as { provenance: { seed: number } }).provenance.seed,
+      shows: (seen) =>
+        (JSON.parse(seen.file('certificate') as string) as { provenance: { seed: number } }).provenance.seed,
       is: [0, 1],
     },
   ],
@@ -143,8 +152,17 @@ const exportOps: CommandTable = {
   always: '--output {out}/ops --ops relu --small',
   result: opFile,
   rows: [
-    { flag: '--output', values: ['{out}/ops', '{out}/others'], shows: (seen) => opFile(seen) !== null, is: [true, false] },
-    { flag: '--ops', values: ['relu', 'add,relu', 'top_k'], shows: ({ stdout }) => stdout.replace(/^.*: /, '') },
+    {
+      flag: '--output',
+      values: ['{out}/ops', '{out}/others'],
+      shows: (seen) => opFile(seen) !== null,
+      is: [true, false],
+    },
+    {
+      flag: '--ops',
+      values: ['relu', 'add,relu', 'top_k'],
+      shows: ({ stdout }) => stdout.replace(/^.*: /, ''),
+    },
     { flag: '--seed', values: [null, '1', '4294967295'] },
     quietRow,
   ],
@@ -164,7 +182,12 @@ const checkOps: CommandTable = {
     { ...jsonRow, mayFail: true },
     { ...quietRow, mayFail: true },
     { flag: '--relaxed', values: [null, ''], mayFail: true },
-    { flag: '--tolerance', values: ['0', '0.000001', '1'], shows: ({ code, stdout }) => [code, stdout], mayFail: true },
+    {
+      flag: '--tolerance',
+      values: ['0', '0.000001', '1'],
+      shows: ({ code, stdout }) => [code, stdout],
+      mayFail: true,
+    },
   ],
 }
 
@@ -177,7 +200,12 @@ const exportTable: CommandTable = {
   rows: [
     ...modelRows(),
     { flag: '--cases', values: ['{cases.safetensors}', '{other-cases.safetensors}'] },
-    { flag: '--output', values: ['{out}/case', '{out}/other'], shows: (seen) => fileOf(seen) !== null, is: [true, false] },
+    {
+      flag: '--output',
+      values: ['{out}/case', '{out}/other'],
+      shows: (seen) => fileOf(seen) !== null,
+      is: [true, false],
+    },
   ],
 }
 

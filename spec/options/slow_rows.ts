@@ -1,12 +1,150 @@
 /**
- * The flags whose effect takes seconds, threads, or a server.
+ * The flags whose effect takes seconds: `reproduce`, `bench`, the whole of `parity run`, what other storages cost, `doctor`.
  */
-import { jsonRow, modelRows, quietRow } from './shared_rows.ts'
+import { hubRows, jsonResult, jsonRow, lasting, modelRows, modeRow, provenance, quietRow } from './shared_rows.ts'
 import type { KnownFlag } from './commands.ts'
+import type { Seen } from './observe.ts'
 import type { CommandTable } from './table.ts'
 
-export const slowTables: readonly CommandTable[] = []
+/** Rows without speeds, which differ from run to run. */
+const rowsOf = ({ json }: Seen): unknown => lasting(json.rows)
+const seedOf = (seen: Seen): unknown => provenance(seen).seed
+const masksOf = ({ sequences }: Seen): unknown => sequences.map(({ mask }) => mask)
 
-/** Flags whose effect cannot be seen on every machine, and why. */
-export const withoutEffectHere: readonly (KnownFlag & { readonly reason: string })[] = []
-void [jsonRow, modelRows, quietRow]
+const reproduceTable: CommandTable = {
+  command: 'reproduce',
+  always:
+    '-m {long-model} --quick --no-speed --cache {out}/parts --limit 1 --examples 4 --sparsity 0.5 --json',
+  result: rowsOf,
+  rows: [
+    ...modelRows()
+      .filter(({ flag }) => flag === '--backend' || flag === '--quiet')
+      .map((row) => (row.flag === '--backend' ? { ...row, values: [null, 'reference'], is: ['wasm', 'reference'] } : row)),
+    { flag: '--model', values: ['{long-model}', '{other-long-model}'] },
+    ...hubRows('-m tiny/long'),
+    { flag: '--sparsity', values: ['0.25', '0.75'] },
+    { flag: '--criterion', values: [null, 'l2norm'] },
+    { flag: '--scope', values: [null, 'per-layer'] },
+    { flag: '--limit', values: ['1', '2'], shows: ({ json }) => json.evaluationWindows as number, is: [1, 2] },
+    { flag: '--examples', values: ['3', '5'], shows: ({ json }) => json.calibrationWindows as number, is: [3, 5] },
+    { flag: '--features', values: [null, 'min_max'] },
+    { flag: '--targets', values: [null, 'per_layer'] },
+    { flag: '--seed', values: [null, '1'] },
+    { flag: '--cache', values: ['{out}/parts', '{out}/others'], shows: (seen) => seen.has('parts'), is: [true, false] },
+    { flag: '--no-cache', values: [null, ''], shows: (seen) => seen.has('parts'), is: [true, false] },
+    { flag: '--output', values: ['{out}/report', '{out}/other'], shows: (seen) => seen.file('report') === seen.stdout, is: [true, false] },
+    { flag: '--html', values: [null, '{out}/page'], shows: (seen) => seen.file('page')?.startsWith('<!doctype html>') ?? null, is: [null, true] },
+    { flag: '--save-predictor', values: [null, '{out}/p'], shows: (seen) => seen.has('p'), is: [false, true] },
+    { flag: '--experiment', values: ['sparsity-curve', 'global-local'], shows: ({ json }) => (json.experiments as { name: string }[]).map(({ name }) => name), is: [['sparsity-curve'], ['global-local']] },
+    { flag: '--seeds', beside: '--experiment global-local', values: [null, '1', '1,2'], shows: ({ json }) => lasting(json.experiments) },
+  ],
+}
+
+const reproduceWhole: CommandTable = {
+  ...reproduceTable,
+  always: '-m {long-model} --no-cache --limit 1 --examples 4 --sparsity 0.5',
+  rows: [
+    { ...jsonRow, beside: '--quick --no-speed' },
+    // The speed is measured of fewer tokens, and hidden layers are narrower.
+    { flag: '--quick', beside: '--no-speed --json', values: [null, ''], shows: ({ json }) => json.settings as unknown },
+    { flag: '--no-speed', beside: '--quick --json', values: [null, ''], shows: ({ json }) => (json.rows as { tokensPerSecond: number | null }[]).some(({ tokensPerSecond }) => tokensPerSecond !== null), is: [true, false] },
+  ],
+}
+
+const benchRows = ({ json }: Seen): unknown[][] =>
+  (json.rows as Record<string, unknown>[]).map(({ storage, planner, test, threadsAsked, cache }) => [
+    storage,
+    planner,
+    test,
+    threadsAsked,
+    cache,
+  ])
+const skipped = ({ json }: Seen): unknown => (json.rows as { sparsity: unknown }[]).map(({ sparsity }) => sparsity)
+
+const benchTable: CommandTable = {
+  command: 'bench',
+  always: '-m {model} --test tg2@4 --rounds 1 --json',
+  result: benchRows,
+  rows: [
+    { flag: '--model', values: ['{model}', '{other}'], shows: (seen) => provenance(seen).model },
+    ...hubRows('-m tiny/model', (seen) => provenance(seen).model),
+    { flag: '--backend', values: [null, 'reference'], shows: ({ models: [{ backend }] }) => backend, is: ['wasm', 'reference'] },
+    quietRow,
+    { flag: '--storage', values: [null, 'int8', 'f32,bf16'] },
+    { flag: '--planner', values: [null, 'shadow', 'dense'] },
+    { flag: '--sparsity', values: ['0.25', '0.5,0.75'], shows: skipped },
+    { flag: '--predictor', beside: '--planner dejavu', values: ['{predictors/dejavu.safetensors}', '{other-predictors/dejavu.safetensors}'], shows: masksOf },
+    { flag: '--mask', values: [null, '{mask.safetensors}'] },
+    { flag: '--test', values: ['pp3', 'tg1@2,pp3'] },
+    { flag: '--rounds', values: ['1', '2'], shows: ({ json }) => (json.rows as { samples: number[] }[])[0].samples.length, is: [1, 2] },
+    { flag: '--threads', values: [null, '2', '1,2'] },
+    modeRow('--planner random'),
+    { flag: '--cache', values: [null, 'int8'] },
+    { flag: '--seed', values: [null, '5'], shows: seedOf, is: [0, 5] },
+    { flag: '--seed', values: [null, '5'], shows: ({ fed }) => fed },
+    { flag: '--profile', values: [null, ''], shows: ({ json }) => 'profiles' in json, is: [false, true] },
+  ],
+}
+
+const benchWords: CommandTable = { ...benchTable, always: '-m {model} --test tg1@2 --rounds 1', rows: [jsonRow] }
+
+const benchShapes: CommandTable = {
+  ...benchTable,
+  always: '--planner dense --test tg1@2 --rounds 1 --json --layers 1',
+  result: ({ json }) => (json.rows as { model: string; shape: string }[]).map(({ model, shape }) => [model, shape]),
+  rows: [
+    { flag: '--shape', values: [null, 'opt-350m'] },
+    { flag: '--layers', values: ['1', '2'] },
+  ],
+}
+
+const benchQuick: CommandTable = {
+  ...benchTable,
+  always: '-m {model} --planner dense --json',
+  rows: [{ flag: '--quick', values: [null, ''] }],
+}
+
+const inspectTable: CommandTable = {
+  command: 'inspect',
+  always: '{model} --json',
+  result: jsonResult,
+  rows: [
+    { flag: '--storage', beside: '--texts 1', values: [null, 'int8', 'bf16,int8'] },
+    { flag: '--texts', beside: '--storage int8', values: ['1', '2'], shows: ({ json }) => (json.storages as { tokens: number }[])[0].tokens },
+  ],
+}
+
+const parityTable: CommandTable = {
+  command: 'parity run',
+  always: '-m {model} --small --certificate {out}/certificate',
+  result: (seen) => (JSON.parse(seen.file('certificate') as string) as { provenance: { model: { hash: string } } }).provenance.model.hash,
+  rows: [
+    { flag: '--model', values: ['{model}', '{other}'] },
+    ...hubRows(),
+  ],
+}
+
+const doctorTable: CommandTable = { command: 'doctor', always: '', result: ({ stdout }) => stdout, rows: [{ ...jsonRow, mayFail: true }] }
+
+export const slowTables: readonly CommandTable[] = [
+  reproduceTable,
+  reproduceWhole,
+  benchTable,
+  benchWords,
+  benchShapes,
+  benchQuick,
+  inspectTable,
+  parityTable,
+  doctorTable,
+]
+
+const queue = 'needs a server'
+
+/** Flags whose effect cannot be seen on every machine, where it is stated. */
+export const statedElsewhere: readonly (KnownFlag & { readonly where: string })[] = [
+  { command: 'bench', flag: '--no-graphs', where: 'spec/cli/bench.spec.ts, on the emulated device' },
+  ...['reproduce', 'calibrate', 'eval', 'worker'].flatMap((command) =>
+    ['--queue', '--shards'].map((flag) => ({ command, flag, where: queue })),
+  ),
+  ...['--queue', '--retry', '--json'].map((flag) => ({ command: 'jobs', flag, where: queue })),
+]

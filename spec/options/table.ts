@@ -66,9 +66,10 @@ export async function hasItsEffect(table: CommandTable, row: Row, run: Run): Pro
   if (row.is) return expect(all, `${table.command} ${row.flag}`).toEqual(row.is)
   const texts = all.map((one) => JSON.stringify(one))
   for (const [i, text] of texts.entries())
-    expect(texts.indexOf(text), `${table.command} ${row.flag}: ${row.values[i]} shows what another does`).toBe(
-      i,
-    )
+    expect(
+      texts.indexOf(text),
+      `${table.command} ${row.flag}: ${row.values[i]} shows what another does`,
+    ).toBe(i)
 }
 
 /** A runner before which a flag, with what it was given, is dropped. */

@@ -1,14 +1,7 @@
 /**
  * The flags of the commands that run one planner: `generate` and `masks`.
  */
-import {
-  deciderRows,
-  jsonRow,
-  modelRows,
-  modeRow,
-  storageRow,
-  threadsRow,
-} from './shared_rows.ts'
+import { deciderRows, jsonRow, modelRows, modeRow, storageRow, threadsRow } from './shared_rows.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable, Row } from './table.ts'
 
@@ -107,7 +100,12 @@ export const masksTable: CommandTable = {
       shows: ({ json }) => json.overlap === null,
       is: [true, false],
     },
-    { flag: '--output', values: ['{out}/mask', '{out}/other'], shows: (seen) => seen.file('mask') !== null, is: [true, false] },
+    {
+      flag: '--output',
+      values: ['{out}/mask', '{out}/other'],
+      shows: (seen) => seen.file('mask') !== null,
+      is: [true, false],
+    },
   ],
 }
 
@@ -117,7 +115,12 @@ const masksWords: CommandTable = {
   result: keptBy,
   rows: [
     { ...jsonRow, beside: '--text {a.txt}' },
-    { flag: '--text', beside: '--json', values: ['{a.txt}', '{b.txt}'], shows: ({ json }) => json.tokens as number[] },
+    {
+      flag: '--text',
+      beside: '--json',
+      values: ['{a.txt}', '{b.txt}'],
+      shows: ({ json }) => json.tokens as number[],
+    },
   ],
 }
 
