@@ -17,7 +17,14 @@ import { createEngine } from '../../src/web/engine/engine.ts'
 import { RemoteOpt } from '../../src/web/engine/remote_opt.ts'
 import { CallLine, serveCalls } from '../../src/web/engine/seam.ts'
 import { runInside } from '../cli/run_inside.ts'
-import { generateTable, maskTable, planTable, type OptionRow, type OptionTable } from './library_rows.ts'
+import {
+  generateTable,
+  maskTable,
+  planTable,
+  type OptionRow,
+  type OptionRows,
+  type OptionTable,
+} from './library_rows.ts'
 import { makeFiles } from './made_files.ts'
 import { commits, writeSmallFiles } from './small_files.ts'
 
@@ -102,7 +109,7 @@ function stateEffects<Options extends object>(
   look: Look<Options>,
 ): void {
   describe(`${call}:`, () => {
-    for (const [name, rows] of Object.entries<OptionTable<Options>[keyof OptionTable<Options>]>(table))
+    for (const [name, rows] of Object.entries<OptionRows<Options>>(table))
       if (typeof rows !== 'string')
         test(`each value of ${name} gives something else, and a call that drops it does not`, async () => {
           for (const row of rows) {
@@ -118,14 +125,18 @@ stateEffects('generate', generateTable, tokensOf)
 stateEffects('forward', planTable, logitsOf)
 stateEffects('forward of a batch', planTable, batchLogitsOf)
 stateEffects('mask', maskTable, maskOf)
-stateEffects('planner', { ...planTable, every: generateTable.every }, async (_, options) => {
+const plannerTable: OptionTable<PlanOptions> = {
+  ...planTable,
+  every: [{ beside: { planner: 'random' }, values: [undefined, 1, 3] }],
+}
+stateEffects<PlanOptions>('planner', plannerTable, async (_, options) => {
   const planner = await opt.planner(options)
   return [planner?.every, await logitsOf(opt, { planner: planner ?? 'dense' })]
 })
 
 /** Every combination that a table lists, by name. */
 function* casesOf<Options extends object>(table: OptionTable<Options>): Generator<[string, Options]> {
-  for (const [name, rows] of Object.entries<OptionTable<Options>[keyof OptionTable<Options>]>(table))
+  for (const [name, rows] of Object.entries<OptionRows<Options>>(table))
     if (typeof rows !== 'string')
       for (const row of rows)
         for (const value of row.values) yield [`${name} ${String(value)}`, optionsOf(name, row, value)]

@@ -3,7 +3,7 @@
  * and sequences it begins. Some options change how a number is computed and not the number (`--threads`, `--mode`); they
  * are seen where they arrive.
  */
-import { mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { vi } from 'vitest'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
@@ -52,6 +52,8 @@ export interface Seen {
   readonly states: number
   /** A file that it wrote into the folder of its outputs; null if it wrote none of the name. */
   file(name: string): string | null
+  /** Whether it made a file or folder of that name there. */
+  has(name: string): boolean
 }
 
 /** Replaces `{name}` by the path of a file of that name. */
@@ -144,6 +146,7 @@ export async function observe(args: readonly string[], folder: string): Promise<
       instances,
       workers,
       states: reading.mock.calls.length,
+      has: (name) => existsSync(join(out, name)),
       file: (name) => {
         try {
           return readFileSync(join(out, name), 'latin1')

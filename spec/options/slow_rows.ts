@@ -1,7 +1,16 @@
 /**
  * The flags whose effect takes seconds: `reproduce`, `bench`, the whole of `parity run`, what other storages cost, `doctor`.
  */
-import { hubRows, jsonResult, jsonRow, lasting, modelRows, modeRow, provenance, quietRow } from './shared_rows.ts'
+import {
+  hubRows,
+  jsonResult,
+  jsonRow,
+  lasting,
+  modelRows,
+  modeRow,
+  provenance,
+  quietRow,
+} from './shared_rows.ts'
 import type { KnownFlag } from './commands.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable } from './table.ts'
@@ -13,41 +22,98 @@ const masksOf = ({ sequences }: Seen): unknown => sequences.map(({ mask }) => ma
 
 const reproduceTable: CommandTable = {
   command: 'reproduce',
-  always:
-    '-m {long-model} --quick --no-speed --cache {out}/parts --limit 1 --examples 4 --sparsity 0.5 --json',
+  always: '-m {model} --quick --no-speed --cache {out}/parts --limit 1 --examples 4 --sparsity 0.5 --json',
   result: rowsOf,
   rows: [
     ...modelRows()
       .filter(({ flag }) => flag === '--backend' || flag === '--quiet')
-      .map((row) => (row.flag === '--backend' ? { ...row, values: [null, 'reference'], is: ['wasm', 'reference'] } : row)),
-    { flag: '--model', values: ['{long-model}', '{other-long-model}'] },
-    ...hubRows('-m tiny/long'),
+      .map((row) =>
+        row.flag === '--backend' ? { ...row, values: [null, 'reference'], is: ['wasm', 'reference'] } : row,
+      ),
+    { flag: '--model', values: ['{model}', '{other}'] },
+    ...hubRows('-m tiny/model'),
     { flag: '--sparsity', values: ['0.25', '0.75'] },
     { flag: '--criterion', values: [null, 'l2norm'] },
     { flag: '--scope', values: [null, 'per-layer'] },
-    { flag: '--limit', values: ['1', '2'], shows: ({ json }) => json.evaluationWindows as number, is: [1, 2] },
-    { flag: '--examples', values: ['3', '5'], shows: ({ json }) => json.calibrationWindows as number, is: [3, 5] },
+    {
+      flag: '--limit',
+      values: ['1', '2'],
+      shows: ({ json }) => json.evaluationWindows as number,
+      is: [1, 2],
+    },
+    {
+      flag: '--examples',
+      values: ['3', '5'],
+      shows: ({ json }) => json.calibrationWindows as number,
+      is: [3, 5],
+    },
     { flag: '--features', values: [null, 'min_max'] },
     { flag: '--targets', values: [null, 'per_layer'] },
     { flag: '--seed', values: [null, '1'] },
-    { flag: '--cache', values: ['{out}/parts', '{out}/others'], shows: (seen) => seen.has('parts'), is: [true, false] },
+    {
+      flag: '--cache',
+      values: ['{out}/parts', '{out}/others'],
+      shows: (seen) => seen.has('parts'),
+      is: [true, false],
+    },
     { flag: '--no-cache', values: [null, ''], shows: (seen) => seen.has('parts'), is: [true, false] },
-    { flag: '--output', values: ['{out}/report', '{out}/other'], shows: (seen) => seen.file('report') === seen.stdout, is: [true, false] },
-    { flag: '--html', values: [null, '{out}/page'], shows: (seen) => seen.file('page')?.startsWith('<!doctype html>') ?? null, is: [null, true] },
-    { flag: '--save-predictor', values: [null, '{out}/p'], shows: (seen) => seen.has('p'), is: [false, true] },
-    { flag: '--experiment', values: ['sparsity-curve', 'global-local'], shows: ({ json }) => (json.experiments as { name: string }[]).map(({ name }) => name), is: [['sparsity-curve'], ['global-local']] },
-    { flag: '--seeds', beside: '--experiment global-local', values: [null, '1', '1,2'], shows: ({ json }) => lasting(json.experiments) },
+    {
+      flag: '--output',
+      values: ['{out}/report', '{out}/other'],
+      shows: (seen) => seen.file('report') === seen.stdout,
+      is: [true, false],
+    },
+    {
+      flag: '--html',
+      values: [null, '{out}/page'],
+      shows: (seen) => seen.file('page')?.startsWith('<!doctype html>') ?? null,
+      is: [null, true],
+    },
+    {
+      flag: '--save-predictor',
+      values: [null, '{out}/p'],
+      shows: (seen) => seen.has('p'),
+      is: [false, true],
+    },
+    {
+      flag: '--experiment',
+      values: ['sparsity-curve', 'global-local'],
+      shows: ({ json }) => (json.experiments as { name: string }[]).map(({ name }) => name),
+      is: [['sparsity-curve'], ['global-local']],
+    },
+    {
+      flag: '--seeds',
+      beside: '--experiment global-local',
+      values: [null, '1', '1,2'],
+      shows: ({ json }) => lasting(json.experiments),
+    },
   ],
 }
 
 const reproduceWhole: CommandTable = {
   ...reproduceTable,
-  always: '-m {long-model} --no-cache --limit 1 --examples 4 --sparsity 0.5',
+  always: '-m {model} --no-cache --limit 1 --examples 4 --sparsity 0.5',
   rows: [
     { ...jsonRow, beside: '--quick --no-speed' },
-    // The speed is measured of fewer tokens, and hidden layers are narrower.
-    { flag: '--quick', beside: '--no-speed --json', values: [null, ''], shows: ({ json }) => json.settings as unknown },
-    { flag: '--no-speed', beside: '--quick --json', values: [null, ''], shows: ({ json }) => (json.rows as { tokensPerSecond: number | null }[]).some(({ tokensPerSecond }) => tokensPerSecond !== null), is: [true, false] },
+    // The small model has no room for the windows of the full run.
+    {
+      flag: '--quick',
+      beside: '--no-speed --json',
+      values: [null, ''],
+      shows: ({ code }) => code,
+      is: [2, 0],
+      mayFail: true,
+    },
+    {
+      flag: '--no-speed',
+      beside: '--quick --json',
+      values: [null, ''],
+      shows: ({ json }) =>
+        (json.rows as { tokensPerSecond: number | null }[]).some(
+          ({ tokensPerSecond }) => tokensPerSecond !== null,
+        ),
+      is: [true, false],
+    },
   ],
 }
 
@@ -59,7 +125,8 @@ const benchRows = ({ json }: Seen): unknown[][] =>
     threadsAsked,
     cache,
   ])
-const skipped = ({ json }: Seen): unknown => (json.rows as { sparsity: unknown }[]).map(({ sparsity }) => sparsity)
+const skipped = ({ json }: Seen): unknown =>
+  (json.rows as { sparsity: unknown }[]).map(({ sparsity }) => sparsity)
 
 const benchTable: CommandTable = {
   command: 'bench',
@@ -68,15 +135,30 @@ const benchTable: CommandTable = {
   rows: [
     { flag: '--model', values: ['{model}', '{other}'], shows: (seen) => provenance(seen).model },
     ...hubRows('-m tiny/model', (seen) => provenance(seen).model),
-    { flag: '--backend', values: [null, 'reference'], shows: ({ models: [{ backend }] }) => backend, is: ['wasm', 'reference'] },
+    {
+      flag: '--backend',
+      values: [null, 'reference'],
+      shows: ({ models: [{ backend }] }) => backend,
+      is: ['wasm', 'reference'],
+    },
     quietRow,
     { flag: '--storage', values: [null, 'int8', 'f32,bf16'] },
     { flag: '--planner', values: [null, 'shadow', 'dense'] },
     { flag: '--sparsity', values: ['0.25', '0.5,0.75'], shows: skipped },
-    { flag: '--predictor', beside: '--planner dejavu', values: ['{predictors/dejavu.safetensors}', '{other-predictors/dejavu.safetensors}'], shows: masksOf },
+    {
+      flag: '--predictor',
+      beside: '--planner dejavu',
+      values: ['{predictors/dejavu.safetensors}', '{other-predictors/dejavu.safetensors}'],
+      shows: masksOf,
+    },
     { flag: '--mask', values: [null, '{mask.safetensors}'] },
     { flag: '--test', values: ['pp3', 'tg1@2,pp3'] },
-    { flag: '--rounds', values: ['1', '2'], shows: ({ json }) => (json.rows as { samples: number[] }[])[0].samples.length, is: [1, 2] },
+    {
+      flag: '--rounds',
+      values: ['1', '2'],
+      shows: ({ json }) => (json.rows as { samples: number[] }[])[0].samples.length,
+      is: [1, 2],
+    },
     { flag: '--threads', values: [null, '2', '1,2'] },
     modeRow('--planner random'),
     { flag: '--cache', values: [null, 'int8'] },
@@ -86,12 +168,17 @@ const benchTable: CommandTable = {
   ],
 }
 
-const benchWords: CommandTable = { ...benchTable, always: '-m {model} --test tg1@2 --rounds 1', rows: [jsonRow] }
+const benchWords: CommandTable = {
+  ...benchTable,
+  always: '-m {model} --test tg1@2 --rounds 1',
+  rows: [jsonRow],
+}
 
 const benchShapes: CommandTable = {
   ...benchTable,
   always: '--planner dense --test tg1@2 --rounds 1 --json --layers 1',
-  result: ({ json }) => (json.rows as { model: string; shape: string }[]).map(({ model, shape }) => [model, shape]),
+  result: ({ json }) =>
+    (json.rows as { model: string; shape: string }[]).map(({ model, shape }) => [model, shape]),
   rows: [
     { flag: '--shape', values: [null, 'opt-350m'] },
     { flag: '--layers', values: ['1', '2'] },
@@ -110,21 +197,30 @@ const inspectTable: CommandTable = {
   result: jsonResult,
   rows: [
     { flag: '--storage', beside: '--texts 1', values: [null, 'int8', 'bf16,int8'] },
-    { flag: '--texts', beside: '--storage int8', values: ['1', '2'], shows: ({ json }) => (json.storages as { tokens: number }[])[0].tokens },
+    {
+      flag: '--texts',
+      beside: '--storage int8',
+      values: ['1', '2'],
+      shows: ({ json }) => (json.storages as { tokens: number }[])[0].tokens,
+    },
   ],
 }
 
 const parityTable: CommandTable = {
   command: 'parity run',
   always: '-m {model} --small --certificate {out}/certificate',
-  result: (seen) => (JSON.parse(seen.file('certificate') as string) as { provenance: { model: { hash: string } } }).provenance.model.hash,
-  rows: [
-    { flag: '--model', values: ['{model}', '{other}'] },
-    ...hubRows(),
-  ],
+  result: (seen) =>
+    (JSON.parse(seen.file('certificate') as string) as { provenance: { model: { hash: string } } }).provenance
+      .model.hash,
+  rows: [{ flag: '--model', values: ['{model}', '{other}'] }, ...hubRows()],
 }
 
-const doctorTable: CommandTable = { command: 'doctor', always: '', result: ({ stdout }) => stdout, rows: [{ ...jsonRow, mayFail: true }] }
+const doctorTable: CommandTable = {
+  command: 'doctor',
+  always: '',
+  result: ({ stdout }) => stdout,
+  rows: [{ ...jsonRow, mayFail: true }],
+}
 
 export const slowTables: readonly CommandTable[] = [
   reproduceTable,

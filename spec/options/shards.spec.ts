@@ -1,0 +1,358 @@
+/**
+ * Every option of what shards can do - calibration, questions, windows - has an effect, and the same one in this thread and
+ * in shards. The types see to it that no option is without a row.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { createBackend } from '../../src/backends/select.ts'
+import { criterionByName } from '../../src/criteria/index.ts'
+import { randomPredictor } from '../../src/eval/bench/predictors.ts'
+import { calibrateToFolder, type CalibrateOptions } from '../../src/eval/calibration/collect.ts'
+import {
+  Configurations,
+  type ConfigurationOptions,
+  type ConfigurationSources,
+} from '../../src/eval/configurations.ts'
+import type { Arm } from '../../src/eval/lab/arm.ts'
+import { methodHash } from '../../src/eval/lab/method.ts'
+import { decideBy, Subject } from '../../src/eval/lab/subject.ts'
+import { makeDoShard } from '../../src/eval/shards/do_shard.ts'
+import { scoreResult, scoreShard } from '../../src/eval/shards/score.ts'
+import type { ShardModel } from '../../src/eval/shards/shard_model.ts'
+import { askHere, type AskedTasks, type TaskRun } from '../../src/eval/tasks/asking.ts'
+import { askElsewhere } from '../../src/eval/tasks/elsewhere.ts'
+import { contextOf, hereRunner } from '../../src/jobs/runner.ts'
+import { memoryStore } from '../../src/jobs/shard_store.ts'
+import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { predictorKinds } from '../../src/predictor/card.ts'
+import { randomScores } from '../../src/predictor/planners.ts'
+import type { Predictor } from '../../src/predictor/predictor_file.ts'
+import { predictorOf } from '../../src/predictor/suitable.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { root, tinyFolder } from '../cli/run_cli.ts'
+import { filesOf, makeWindows, smallOptions } from '../eval/small_calibration.ts'
+import { loadSmallModel, question, smallConfig } from '../eval/small_model.ts'
+import { goldenConfig, goldenSource } from '../golden/model.ts'
+
+/** Changes of options that each give another result, beside the first of them; or why an option gives none. */
+type Rows<Options> = Readonly<Record<keyof Required<Options>, readonly Partial<Options>[] | string>>
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-option-shards-'))
+let model: ShardModel
+let predictors: Predictor[]
+let others: Predictor[]
+beforeAll(async () => {
+  const backend = await createBackend('wasm')
+  const small = await loadSmallModel(backend)
+  model = { model: small, hash: '0'.repeat(64), method: await methodHash() }
+  const draw = (seed: number): Predictor[] =>
+    predictorKinds.map((kind) => randomPredictor(kind, smallConfig, backend, 'f32', seed))
+  predictors = draw(1)
+  others = draw(2)
+})
+afterAll(() => {
+  for (const predictor of [...predictors, ...others]) predictor.dispose()
+  model.model.dispose()
+  rmSync(folder, { recursive: true })
+})
+
+/**
+ * Each change gives another result, and the same one here and in shards.
+ * @param rows of which the first is what the others are compared with
+ */
+async function holdsInBoth<Options>(
+  rows: readonly Partial<Options>[],
+  here: (options: Partial<Options>) => Promise<string>,
+  inShards: (options: Partial<Options>) => Promise<string>,
+): Promise<void> {
+  const found = new Set<string>()
+  for (const row of rows) {
+    const result = await here(row)
+    expect(found.has(result), 'another result than the rows before').toBe(false)
+    found.add(result)
+    expect((await inShards(row)) === result, 'in shards what it is here').toBe(true)
+  }
+}
+
+function stateRows<Options>(
+  about: string,
+  rows: () => Rows<Options>,
+  names: readonly (keyof Rows<Options> & string)[],
+  here: (options: Partial<Options>) => Promise<string>,
+  inShards: (options: Partial<Options>) => Promise<string>,
+): void {
+  test.each(names)(`${about}: %s has an effect, the same here and in shards`, async (name) => {
+    const own = rows()[name]
+    if (typeof own !== 'string') await holdsInBoth(own, here, inShards)
+  })
+}
+
+const someMask = (seed: number): UnitMask => {
+  const { shape } = model.model
+  const random = new Random(seed)
+  const draw = (units: number): Float32Array =>
+    Float32Array.from({ length: shape.layers * units }, () => (random.uniform() < 0.6 ? 1 : 0))
+  return makeMask(shape, draw(shape.heads), draw(shape.neurons))
+}
+
+const apart = 'decides where the work is done or who is told, and no byte of it'
+
+const calibrateRows = (): Rows<CalibrateOptions> => ({
+  model: 'what is calibrated; shards refuse another',
+  modelHash: 'shards refuse another',
+  folder: apart,
+  threads: apart,
+  runner: apart,
+  method: apart,
+  onPlan: apart,
+  source: [{}, { source: { name: 'pages', windows: makeWindows(11, 2) } }],
+  examples: [{}, { examples: 9 }, { examples: 10 }],
+  criteria: [{}, { criteria: ['l2norm'] }, { criteria: ['plainact-signed', 'plainact'] }],
+  seed: [undefined, 1, 2 ** 32 - 1].map((seed) => ({ criteria: ['random'], seed })),
+  mask: [{}, { mask: someMask(1) }, { mask: someMask(2) }],
+  keepSequence: [{}, { keepSequence: true }],
+  shardExamples: [{}, { shardExamples: 3 }, { shardExamples: 10 }],
+})
+
+let calibrations = 0
+/** More than are measured, which happens here whoever does the rest. */
+const windows = makeWindows(11)
+async function calibrate(options: Partial<CalibrateOptions>): Promise<string> {
+  const place = join(folder, `${calibrations++}`)
+  await calibrateToFolder(smallOptions(model.model, place, windows, { modelHash: model.hash, ...options }))
+  return JSON.stringify(filesOf(place))
+}
+
+describe('a calibration', () => {
+  const names = ['source', 'examples', 'criteria', 'seed', 'mask', 'keepSequence', 'shardExamples'] as const
+  stateRows('calibration', calibrateRows, names, calibrate, (options) =>
+    calibrate({ ...options, runner: hereRunner(makeDoShard(model)) }),
+  )
+
+  test('no option is left out', () => {
+    const stated = Object.entries(calibrateRows()).filter(([, rows]) => typeof rows !== 'string')
+    expect(stated.map(([name]) => name).toSorted()).toEqual([...names].toSorted())
+  })
+
+  test('in threads has the bytes that it has here, with every option at once', async () => {
+    const golden = await OptModel.load(
+      goldenConfig('preln'),
+      goldenSource('preln'),
+      await createBackend('wasm'),
+    )
+    const { shape } = golden
+    const draw = (units: number): Float32Array =>
+      Float32Array.from({ length: shape.layers * units }, (_, i) => (i % 3 === 0 ? 0 : 1))
+    const options: Partial<CalibrateOptions> = {
+      model: golden,
+      criteria: ['random', 'l2norm'],
+      seed: 5,
+      keepSequence: true,
+      shardExamples: 4,
+      mask: makeMask(shape, draw(shape.heads), draw(shape.neurons)),
+    }
+    const threads = { path: join(root, tinyFolder), backend: 'wasm', count: 2 } as const
+    expect(await calibrate({ ...options, threads })).toBe(await calibrate(options))
+    golden.dispose()
+  })
+})
+
+const tasks: readonly TaskRun[] = [
+  [1, 2, 3].map((seed) => question(seed)),
+  [4, 5].map((seed) => question(seed, 3)),
+].map((asked, i) => ({
+  name: `${i}`,
+  version: 1,
+  metrics: ['acc'],
+  shots: 0,
+  original: 9,
+  asked,
+  leftOut: [],
+  config: {},
+}))
+
+const sourcesOf = (some: readonly Predictor[], seed: number): ConfigurationSources => ({
+  model: model.model,
+  mean: randomScores(model.model.shape, new Random(seed)),
+  shadow: predictorOf('shadow', some),
+  dejavuStyle: predictorOf('dejavu-style', some),
+  dejavu: predictorOf('dejavu', some),
+})
+
+/** What is asked of configurations, and how. */
+type Asking = Partial<ConfigurationOptions> & Pick<AskedTasks, 'mode' | 'seed' | 'tasks'>
+
+function askedOf({ mode, seed = 0, tasks: own = tasks, ...options }: Partial<Asking>): AskedTasks {
+  const configurations = new Configurations({
+    planners: ['random'],
+    sparsities: [0.5],
+    scope: 'global',
+    criterion: criterionByName('plainact'),
+    learnt: {},
+    sources: sourcesOf(predictors, 8),
+    ...options,
+  })
+  return { model: model.model, tasks: own, configurations, mode, seed }
+}
+
+async function answersOf(answers: AsyncIterable<unknown>): Promise<string> {
+  const all: unknown[] = []
+  for await (const answer of answers) all.push(answer)
+  return JSON.stringify(all)
+}
+
+const listener = { tell: () => {} }
+const askInThis = (options: Partial<Asking>): Promise<string> =>
+  answersOf(askHere(askedOf(options), listener))
+const askInShards = (options: Partial<Asking>): Promise<string> =>
+  answersOf(
+    askElsewhere(askedOf(options), { runner: hereRunner(makeDoShard(model)), hash: model.hash }, listener),
+  )
+
+const askRows = (): Rows<Asking> => ({
+  planners: [
+    {},
+    { planners: ['static'] },
+    { planners: ['oracle'] },
+    { planners: ['prompt-plainact'] },
+    { planners: ['shadow'] },
+    { planners: ['dejavu-style'] },
+    { planners: ['dejavu'] },
+    { planners: ['random', 'static'] },
+    { planners: ['static', 'random'] },
+  ],
+  sparsities: [{}, { sparsities: [0.3] }, { sparsities: [1] }, { sparsities: [0.3, 0.5] }],
+  scope: [{ planners: ['static'] }, { planners: ['static'], scope: 'per-layer' }],
+  criterion: (['oracle', 'prompt-plainact'] as const).flatMap((planner) =>
+    ['plainact', 'l2norm'].map((name) => ({
+      planners: [planner],
+      criterion: criterionByName(name),
+    })),
+  ),
+  every: [undefined, 1, 2].map((every) => (every === undefined ? {} : { every })),
+  leaky: [undefined, true].map((leaky) => ({ planners: ['prompt-plainact'], leaky })),
+  released: [undefined, true].map((released) => ({ sparsities: [0.7], released })),
+  sources: (['static', 'shadow', 'dejavu', 'dejavu-style'] as const).flatMap((planner) => [
+    { planners: [planner] },
+    { planners: [planner], sources: sourcesOf(others, 9) },
+  ]),
+  learnt: 'a word in a table: no answer depends on it',
+  mode: 'no answer depends on it: stated by what sequences are begun with',
+  seed: [
+    ...[0, 1, 2 ** 32 - 1].map((seed) => ({ seed })),
+    // Other seeds than before: this criterion gives the scores of a random planner.
+    ...[5, 6].map((seed) => ({ planners: ['oracle'] as const, criterion: criterionByName('random'), seed })),
+  ],
+  tasks: [{}, { tasks: tasks.toReversed() }],
+})
+
+describe('questions', () => {
+  const names = [
+    ...[
+      'planners',
+      'sparsities',
+      'scope',
+      'criterion',
+      'every',
+      'leaky',
+      'released',
+      'sources',
+      'seed',
+      'tasks',
+    ],
+  ] as (keyof Asking)[]
+  stateRows('questions', askRows, names, askInThis, askInShards)
+
+  test('no option is left out', () => {
+    const stated = Object.entries(askRows()).filter(([, rows]) => typeof rows !== 'string')
+    expect(stated.map(([name]) => name).toSorted()).toEqual([...names].toSorted())
+  })
+
+  test.each(['auto', 'skip', 'pack', 'simulate'] as const)(
+    'mode %s arrives, here and in shards',
+    async (mode) => {
+      const spy = vi.spyOn(OptModel.prototype, 'begin')
+      try {
+        for (const ask of [askInThis, askInShards]) {
+          spy.mockClear()
+          await ask({ mode, tasks: [{ ...tasks[0], asked: [{ ...question(1), alone: undefined }] }] })
+          expect(new Set(spy.mock.calls.map(([options]) => options?.mode))).toEqual(new Set([mode]))
+        }
+      } finally {
+        spy.mockRestore()
+      }
+    },
+  )
+})
+
+const baseArm: Arm = { planner: 'random', criterion: 'none', sparsity: 0.5, scope: 'global' }
+const scored = makeWindows(3).map((window) => ({
+  ...window,
+  tokens: Int32Array.of(...window.tokens, 3, 4, 5, 6, 7, 8, 9, 10),
+}))
+
+/** What an arm decides by. */
+function decidersOf({ planner }: Partial<Arm>): {
+  mean?: ConfigurationSources['mean']
+  predictor?: Predictor
+} {
+  if (planner === 'static') return { mean: sourcesOf(predictors, 8).mean }
+  return { predictor: predictors.find(({ kind }) => kind === planner) }
+}
+
+async function scoreHere(options: Partial<Arm>): Promise<string> {
+  const arm = { ...baseArm, ...options }
+  const decider = decideBy(arm, decidersOf(arm))
+  return JSON.stringify([
+    scored.map((window, i) => new Subject(model.model, window, 10 + i).score(arm, decider)),
+  ])
+}
+
+async function scoreInShards(options: Partial<Arm>): Promise<string> {
+  const arm = { ...baseArm, ...options }
+  const store = memoryStore()
+  const decider = decideBy(arm, decidersOf(arm))
+  const shard = await scoreShard(model, scored, [10, 11, 12], [{ arm, decider }], store)
+  const result = await makeDoShard(model)(shard, contextOf(shard, store))
+  return JSON.stringify(scoreResult(result, 1, scored.length))
+}
+
+const armRows = (): Rows<Arm> => ({
+  planner: (
+    ['dense', 'static', 'random', 'oracle', 'prompt-plainact', 'shadow', 'dejavu-style', 'dejavu'] as const
+  ).map((planner) => ({ planner, criterion: 'plainact' })),
+  criterion: (['oracle', 'prompt-plainact'] as const).flatMap((planner) =>
+    ['plainact', 'l2norm'].map((criterion) => ({ planner, criterion })),
+  ),
+  sparsity: [0, 0.3, 1].map((sparsity) => ({ sparsity })),
+  scope: (['global', 'per-layer'] as const).map((scope) => ({ planner: 'static', scope })),
+  every: [undefined, 1, 2].map((every) => (every === undefined ? {} : { every })),
+  samples: [undefined, 1, 2].map((samples) => ({ planner: 'oracle', criterion: 'plainact', samples })),
+  leaky: [undefined, true].map((leaky) => ({ planner: 'prompt-plainact', criterion: 'plainact', leaky })),
+  denseLayers: [undefined, 2].map((denseLayers) => ({ denseLayers })),
+  aggregation: 'is in the mean scores that the arm is prepared with',
+  examples: 'are in what the arm is prepared with',
+  predictor: 'is what the arm is prepared with',
+})
+
+describe('windows', () => {
+  const names = [
+    'planner',
+    'criterion',
+    'sparsity',
+    'scope',
+    'every',
+    'samples',
+    'leaky',
+    'denseLayers',
+  ] as const
+  stateRows('windows', armRows, names, scoreHere, scoreInShards)
+
+  test('no option is left out', () => {
+    const stated = Object.entries(armRows()).filter(([, rows]) => typeof rows !== 'string')
+    expect(stated.map(([name]) => name).toSorted()).toEqual([...names].toSorted())
+  })
+})

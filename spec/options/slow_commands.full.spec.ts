@@ -1,0 +1,8 @@
+/**
+ * The flags of the commands that take seconds have an effect that can be seen.
+ */
+import { slowTables } from './slow_rows.ts'
+import { useSurroundings } from './surroundings.ts'
+import { stateTables } from './table.ts'
+
+stateTables(slowTables, useSurroundings())
