@@ -7,17 +7,18 @@ import { makingTables } from './making_rows.ts'
 import { measuringTables } from './measuring_rows.ts'
 import { programTable } from './program_rows.ts'
 import { readingTables } from './reading_rows.ts'
+import { queueTables } from './queue_rows.ts'
 import { slowTables, statedElsewhere } from './slow_rows.ts'
 import { useSurroundings } from './surroundings.ts'
 import { stateTables } from './table.ts'
 import { writingTables } from './writing_rows.ts'
 
-const run = useSurroundings()
+const { run } = useSurroundings()
 const tables = [programTable, ...writingTables, ...measuringTables, ...makingTables, ...readingTables]
 
 test('every flag of every command has a row in a table, and every row is of a flag that there is', async () => {
   const known = (await allFlags()).map(({ command, flag }) => `${command} ${flag}`)
-  const stated = [...tables, ...slowTables].flatMap(({ command, rows }) =>
+  const stated = [...tables, ...slowTables, ...queueTables].flatMap(({ command, rows }) =>
     rows.map(({ flag }) => `${command} ${flag}`),
   )
   const all = [...stated, ...statedElsewhere.map(({ command, flag }) => `${command} ${flag}`)]

@@ -50,11 +50,15 @@ export interface Seen {
   readonly workers: number
   /** How often the state of a training was read, which is once for each time it is kept, and once at the end. */
   readonly states: number
+  readonly told: readonly Readonly<Record<string, unknown>>[]
   /** A file that it wrote into the folder of its outputs; null if it wrote none of the name. */
   file(name: string): string | null
   /** Whether it made a file or folder of that name there. */
   has(name: string): boolean
 }
+
+/** What the players of others (a queue) were told in the run at hand. */
+export const told: Record<string, unknown>[] = []
 
 /** Replaces `{name}` by the path of a file of that name. */
 export type FillIn = (argument: string) => string
@@ -68,6 +72,7 @@ let runs = 0
 export async function observe(args: readonly string[], folder: string): Promise<Seen> {
   const out = join(folder, `out-${runs++}`)
   mkdirSync(out)
+  told.length = 0
   const fillIn: FillIn = (argument) =>
     argument.replace(/\{([^}]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
   const models: SeenModel[] = []
@@ -145,6 +150,7 @@ export async function observe(args: readonly string[], folder: string): Promise<
       updates,
       instances,
       workers,
+      told: [...told],
       states: reading.mock.calls.length,
       has: (name) => existsSync(join(out, name)),
       file: (name) => {

@@ -9,8 +9,8 @@ import { observe } from './observe.ts'
 import { writeSmallFiles } from './small_files.ts'
 import { remembering, type Run } from './table.ts'
 
-/** A runner in a folder of its own, each command line once. Call it at the top of a file. */
-export function useSurroundings(): Run {
+/** A runner, each command line once, and the place of a file. Call it at the top of a file. */
+export function useSurroundings(): { readonly run: Run; readonly place: (name: string) => string } {
   let folder = ''
   beforeAll(async () => {
     folder = await writeSmallFiles()
@@ -27,5 +27,5 @@ export function useSurroundings(): Run {
     vi.unstubAllEnvs()
     vi.unstubAllGlobals()
   })
-  return remembering((args) => observe(args, folder))
+  return { run: remembering((args) => observe(args, folder)), place: (name) => join(folder, name) }
 }

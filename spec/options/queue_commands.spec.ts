@@ -1,0 +1,91 @@
+/**
+ * The flags of the commands that use a queue have an effect that can be seen, and work in shards gives what it gives here. The
+ * queue is played: what a worker would be told is kept, and shards are done in this thread.
+ */
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { hashFiles } from '../../src/eval/provenance.ts'
+import { methodHash } from '../../src/eval/lab/method.ts'
+import { makeDoShard } from '../../src/eval/shards/do_shard.ts'
+import type { ThreadStart } from '../../src/eval/shards/threads.ts'
+import type { QueueAddress } from '../../src/jobs/connection.ts'
+import type { WorkerOptions } from '../../src/jobs/queue_worker.ts'
+import { hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
+import type { DoShard } from '../../src/jobs/shard.ts'
+import type { ShardStore } from '../../src/jobs/shard_store.ts'
+import { ShadowOpt } from '../../src/shadow_opt.ts'
+import { told } from './observe.ts'
+import { calibrateQueue, evalQueue, queueTables } from './queue_rows.ts'
+import { useSurroundings } from './surroundings.ts'
+import { argumentsOf, stateTables, type CommandTable } from './table.ts'
+
+const worker = vi.hoisted(() => ({ work: null as DoShard | null }))
+
+vi.mock('../../src/jobs/connection.ts', async (original) => ({
+  ...(await original<object>()),
+  openQueue: async ({ host }: QueueAddress) => {
+    told.push({ address: host })
+    return {}
+  },
+}))
+vi.mock('../../src/jobs/queue_runner.ts', () => ({
+  QueueRunner: class {
+    readonly store: ShardStore
+    readonly examplesPerShard = 2
+    readonly run: ShardRunner['run']
+    constructor({ store }: { readonly store: ShardStore }) {
+      this.store = store
+      this.run = hereRunner(worker.work as DoShard, store).run
+    }
+    workers = async (): Promise<number> => 1
+    close = (): Promise<void> => this.store.close()
+  },
+}))
+vi.mock('../../src/jobs/queue_worker.ts', () => ({
+  runWorker: async ({ queue, threads, concurrency, grace, idle, lock }: WorkerOptions) => {
+    const { path, backend } = threads.start as ThreadStart
+    told.push({ queue, path, backend, concurrency, grace, idle, lock })
+    return { done: 0, found: 0, failed: 0, returned: 0 }
+  },
+}))
+vi.mock('../../src/jobs/queue_state.ts', () => ({
+  readQueues: async () => [{ name: 'shadow', workers: 0, counts: {}, perMinute: null, failures: [] }],
+  retryFailed: async () => 3,
+}))
+
+const { run, place } = useSurroundings()
+let opt: ShadowOpt
+beforeAll(async () => {
+  opt = await ShadowOpt.fromPretrained(place('model'))
+  worker.work = makeDoShard({
+    model: opt.model,
+    hash: await hashFiles(opt.files),
+    method: await methodHash(),
+  })
+})
+afterAll(() => opt.dispose())
+
+stateTables(queueTables, run)
+
+test.each<[string, CommandTable, string]>([
+  [
+    'calibrate',
+    calibrateQueue,
+    '--mask {mask.safetensors} --keep-sequence --criteria random,l2norm --seed 7',
+  ],
+  ['eval', evalQueue, '--planner random,shadow,oracle --sparsity 0.3,0.7 --scope hybrid --seed 7 --every 2'],
+  [
+    'eval',
+    evalQueue,
+    '--planner static,dejavu --calibration {traces} --predictor {predictors/dejavu.safetensors} --released --leaky',
+  ],
+])('%s over a queue gives what it gives here, with every option at once', async (_, table, beside) => {
+  const row = { flag: '--queue', beside, values: [] }
+  const here = await run(argumentsOf(table, row, null))
+  const queued = { ...row, beside: `${beside} --shards {out}/shards` }
+  const there = await run(argumentsOf(table, queued, 'redis://a:1'))
+  expect([here, there].map(({ code, stderr }) => [code, stderr])).toEqual([
+    [0, ''],
+    [0, ''],
+  ])
+  expect(table.result(there)).toEqual(table.result(here))
+})
