@@ -64,12 +64,19 @@ export const told: Record<string, unknown>[] = []
 export type FillIn = (argument: string) => string
 
 let runs = 0
+let before: Promise<unknown> = Promise.resolve()
 
 /**
- * Runs a command line.
+ * Runs a command line, after those before it: what is seen of two at once could not be told apart.
  * @param folder where `{name}` is looked for; `{out}` is a folder of this run alone
  */
-export async function observe(args: readonly string[], folder: string): Promise<Seen> {
+export function observe(args: readonly string[], folder: string): Promise<Seen> {
+  const seen = before.then(() => observeAlone(args, folder))
+  before = seen.catch(() => {})
+  return seen
+}
+
+async function observeAlone(args: readonly string[], folder: string): Promise<Seen> {
   const out = join(folder, `out-${runs++}`)
   mkdirSync(out)
   told.length = 0

@@ -5,4 +5,4 @@ import { slowTables } from './slow_rows.ts'
 import { useSurroundings } from './surroundings.ts'
 import { stateTables } from './table.ts'
 
-stateTables(slowTables, useSurroundings().run)
+stateTables(slowTables, useSurroundings().run, 600_000)

@@ -81,15 +81,21 @@ const takingTheFirst =
   }
 
 /** States that every flag of these commands has its effect, and that a runner that ignores its value is found. */
-export function stateTables(tables: readonly CommandTable[], run: Run): void {
+export function stateTables(tables: readonly CommandTable[], run: Run, timeout = 60_000): void {
   for (const table of tables)
     describe(table.command, () => {
       for (const row of table.rows) {
         const title = `${row.flag}${row.beside ? ` beside ${row.beside}` : ''}`
-        test(`${title}: each value shows, and a runner that takes the first for all is found`, async () => {
-          await hasItsEffect(table, row, run)
-          await expect(hasItsEffect(table, row, takingTheFirst(table, row, run))).rejects.toThrow('expected')
-        })
+        test(
+          `${title}: each value shows, and a runner that takes the first for all is found`,
+          { timeout },
+          async () => {
+            await hasItsEffect(table, row, run)
+            await expect(hasItsEffect(table, row, takingTheFirst(table, row, run))).rejects.toThrow(
+              'expected',
+            )
+          },
+        )
       }
     })
 }
