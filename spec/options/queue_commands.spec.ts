@@ -3,66 +3,75 @@
  * queue is played: what a worker would be told is kept, and shards are done in this thread.
  */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { hashFiles } from '../../src/eval/provenance.ts'
-import { methodHash } from '../../src/eval/lab/method.ts'
-import { makeDoShard } from '../../src/eval/shards/do_shard.ts'
 import type { ThreadStart } from '../../src/eval/shards/threads.ts'
 import type { QueueAddress } from '../../src/jobs/connection.ts'
 import type { WorkerOptions } from '../../src/jobs/queue_worker.ts'
-import { hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
+import type { ShardRunner } from '../../src/jobs/runner.ts'
 import type { DoShard } from '../../src/jobs/shard.ts'
 import type { ShardStore } from '../../src/jobs/shard_store.ts'
-import { ShadowOpt } from '../../src/shadow_opt.ts'
-import { told } from './observe.ts'
+import type { ShadowOpt } from '../../src/shadow_opt.ts'
 import { calibrateQueue, evalQueue, queueTables } from './queue_rows.ts'
-import { useSurroundings } from './surroundings.ts'
 import { argumentsOf, stateTables, type CommandTable } from './table.ts'
 
-const worker = vi.hoisted(() => ({ work: null as DoShard | null }))
+let work: DoShard | null = null
 
-vi.mock('../../src/jobs/connection.ts', async (original) => ({
-  ...(await original<object>()),
-  openQueue: async ({ host }: QueueAddress) => {
-    told.push({ address: host })
-    return {}
-  },
-}))
-vi.mock('../../src/jobs/queue_runner.ts', () => ({
-  QueueRunner: class {
-    readonly store: ShardStore
-    readonly examplesPerShard = 2
-    readonly run: ShardRunner['run']
-    constructor({ store }: { readonly store: ShardStore }) {
-      this.store = store
-      this.run = hereRunner(worker.work as DoShard, store).run
-    }
-    workers = async (): Promise<number> => 1
-    close = (): Promise<void> => this.store.close()
-  },
-}))
-vi.mock('../../src/jobs/queue_worker.ts', () => ({
-  runWorker: async ({ queue, threads, concurrency, grace, idle, lock }: WorkerOptions) => {
-    const { path, backend } = threads.start as ThreadStart
-    told.push({ queue, path, backend, concurrency, grace, idle, lock })
-    return { done: 0, found: 0, failed: 0, returned: 0 }
-  },
-}))
-vi.mock('../../src/jobs/queue_state.ts', () => ({
-  readQueues: async () => [{ name: 'shadow', workers: 0, counts: {}, perMinute: null, failures: [] }],
-  retryFailed: async () => 3,
-}))
+/** Modules in the place of those that reach for a server, until this file is through. */
+const players: Readonly<Record<string, (original: () => Promise<object>) => unknown>> = {
+  '../../src/jobs/connection.ts': async (original) => ({
+    ...(await original()),
+    openQueue: async ({ host }: QueueAddress) => {
+      told.push({ address: host })
+      return {}
+    },
+  }),
+  '../../src/jobs/queue_runner.ts': () => ({
+    QueueRunner: class {
+      readonly store: ShardStore
+      readonly examplesPerShard = 2
+      readonly run: ShardRunner['run']
+      constructor({ store }: { readonly store: ShardStore }) {
+        this.store = store
+        this.run = hereRunner(work as DoShard, store).run
+      }
+      workers = async (): Promise<number> => 1
+      close = (): Promise<void> => this.store.close()
+    },
+  }),
+  '../../src/jobs/queue_worker.ts': () => ({
+    runWorker: async ({ queue, threads, concurrency, grace, idle, lock }: WorkerOptions) => {
+      const { path, backend } = threads.start as ThreadStart
+      told.push({ queue, path, backend, concurrency, grace, idle, lock })
+      return { done: 0, found: 0, failed: 0, returned: 0 }
+    },
+  }),
+  '../../src/jobs/queue_state.ts': () => ({
+    readQueues: async () => [{ name: 'shadow', workers: 0, counts: {}, perMinute: null, failures: [] }],
+    retryFailed: async () => 3,
+  }),
+}
 
+// The files of a worker share modules: this one has its own, and leaves none of them behind.
+vi.resetModules()
+for (const [path, player] of Object.entries(players)) vi.doMock(path, player as never)
+const { told } = await import('./observe.ts')
+const { useSurroundings } = await import('./surroundings.ts')
+const { hereRunner } = await import('../../src/jobs/runner.ts')
 const { run, place } = useSurroundings()
+
 let opt: ShadowOpt
 beforeAll(async () => {
-  opt = await ShadowOpt.fromPretrained(place('model'))
-  worker.work = makeDoShard({
-    model: opt.model,
-    hash: await hashFiles(opt.files),
-    method: await methodHash(),
-  })
+  const { ShadowOpt: Library } = await import('../../src/shadow_opt.ts')
+  const { makeDoShard } = await import('../../src/eval/shards/do_shard.ts')
+  const { hashFiles } = await import('../../src/eval/provenance.ts')
+  const { methodHash } = await import('../../src/eval/lab/method.ts')
+  opt = await Library.fromPretrained(place('model'))
+  work = makeDoShard({ model: opt.model, hash: await hashFiles(opt.files), method: await methodHash() })
 })
-afterAll(() => opt.dispose())
+afterAll(async () => {
+  await opt.dispose()
+  for (const path of Object.keys(players)) vi.doUnmock(path)
+  vi.resetModules()
+})
 
 stateTables(queueTables, run)
 

@@ -251,18 +251,16 @@ const askRows = (): Rows<Asking> => ({
 
 describe('questions', () => {
   const names = [
-    ...[
-      'planners',
-      'sparsities',
-      'scope',
-      'criterion',
-      'every',
-      'leaky',
-      'released',
-      'sources',
-      'seed',
-      'tasks',
-    ],
+    'planners',
+    'sparsities',
+    'scope',
+    'criterion',
+    'every',
+    'leaky',
+    'released',
+    'sources',
+    'seed',
+    'tasks',
   ] as (keyof Asking)[]
   stateRows('questions', askRows, names, askInThis, askInShards)
 
