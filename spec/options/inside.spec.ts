@@ -27,7 +27,7 @@ let model: OptModel
 beforeAll(async () => {
   backend = await createBackend('wasm')
   model = await loadSmallModel(backend)
-})
+}, 60_000)
 afterAll(() => {
   model.dispose()
   expect(backend.liveBuffers).toBe(0)

@@ -30,6 +30,8 @@ import { commits, writeSmallFiles } from './small_files.ts'
 
 const prompt = 'abcdef'
 const maxTokens = 12
+/** A hang, not a slow machine: hundreds of commands run in one test. */
+const hang = 600_000
 let folder = ''
 let opt: ShadowOpt
 let remote: RemoteOpt
@@ -41,7 +43,7 @@ beforeAll(async () => {
   for (const kind of ['dejavu', 'dejavu-style'])
     await opt.loadPredictor(join(folder, `predictors/${kind}.safetensors`))
   remote = await RemoteOpt.fromPretrained(joinedLine(), join(folder, 'model'))
-})
+}, hang)
 afterAll(async () => {
   await remote.dispose()
   await opt.dispose()
@@ -147,22 +149,30 @@ const needsFiles = ({ planner }: { readonly planner?: unknown }): boolean =>
   ['static', 'dejavu', 'dejavu-style'].includes(planner as string)
 
 describe('along two paths', () => {
-  test('a batch gives what each of its sequences gives alone, under every option', async () => {
-    for (const [name, options] of casesOf(planTable))
-      expect(await batchLogitsOf(opt, options), name).toEqual(await logitsOf(opt, options))
-  })
+  test(
+    'a batch gives what each of its sequences gives alone, under every option',
+    { timeout: hang },
+    async () => {
+      for (const [name, options] of casesOf(planTable))
+        expect(await batchLogitsOf(opt, options), name).toEqual(await logitsOf(opt, options))
+    },
+  )
 
-  test('the engine of the page gives what the library gives, under every option', async () => {
-    for (const [name, options] of casesOf(generateTable))
-      if (!needsFiles(options))
-        expect(await tokensOf(remote, options), name).toEqual(await tokensOf(opt, options))
-    for (const [name, options] of casesOf(planTable))
-      if (!needsFiles(options))
-        expect(await logitsOf(remote, options), name).toEqual(await logitsOf(opt, options))
-    for (const [name, options] of casesOf(maskTable))
-      if (!needsFiles(options))
-        expect(await maskOf(remote, options), name).toEqual(await maskOf(opt, options))
-  })
+  test(
+    'the engine of the page gives what the library gives, under every option',
+    { timeout: hang },
+    async () => {
+      for (const [name, options] of casesOf(generateTable))
+        if (!needsFiles(options))
+          expect(await tokensOf(remote, options), name).toEqual(await tokensOf(opt, options))
+      for (const [name, options] of casesOf(planTable))
+        if (!needsFiles(options))
+          expect(await logitsOf(remote, options), name).toEqual(await logitsOf(opt, options))
+      for (const [name, options] of casesOf(maskTable))
+        if (!needsFiles(options))
+          expect(await maskOf(remote, options), name).toEqual(await maskOf(opt, options))
+    },
+  )
 
   /** The flags of options. */
   const flagsOf = (options: object): string[] =>
@@ -184,14 +194,18 @@ describe('along two paths', () => {
     return JSON.parse(stdout) as Record<string, unknown>
   }
 
-  test('"shadowllm generate" writes what the library writes, under every option', async () => {
-    for (const [name, options] of casesOf(generateTable)) {
-      const { tokens } = await runJson('generate', { maxTokens, ...options } as MaskOptions)
-      expect(tokens, name).toEqual(await tokensOf(opt, options))
-    }
-  })
+  test(
+    '"shadowllm generate" writes what the library writes, under every option',
+    { timeout: hang },
+    async () => {
+      for (const [name, options] of casesOf(generateTable)) {
+        const { tokens } = await runJson('generate', { maxTokens, ...options } as MaskOptions)
+        expect(tokens, name).toEqual(await tokensOf(opt, options))
+      }
+    },
+  )
 
-  test('"shadowllm masks" keeps what the library keeps, under every option', async () => {
+  test('"shadowllm masks" keeps what the library keeps, under every option', { timeout: hang }, async () => {
     for (const [name, options] of casesOf(maskTable)) {
       if (Array.isArray(options.continuation)) continue
       const { layers } = await runJson('masks', options)

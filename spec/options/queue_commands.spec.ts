@@ -66,7 +66,7 @@ beforeAll(async () => {
   const { methodHash } = await import('../../src/eval/lab/method.ts')
   opt = await Library.fromPretrained(place('model'))
   work = makeDoShard({ model: opt.model, hash: await hashFiles(opt.files), method: await methodHash() })
-})
+}, 60_000)
 afterAll(async () => {
   await opt.dispose()
   for (const path of Object.keys(players)) vi.doUnmock(path)

@@ -15,7 +15,7 @@ export function useSurroundings(): { readonly run: Run; readonly place: (name: s
   beforeAll(async () => {
     folder = await writeSmallFiles()
     await makeFiles(folder)
-  })
+  }, 600_000)
   afterAll(() => rmSync(folder, { recursive: true }))
   beforeEach(() => {
     vi.stubEnv('HF_HUB_CACHE', join(folder, 'hub'))
