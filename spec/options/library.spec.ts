@@ -314,11 +314,12 @@ describe('fromPretrained', () => {
       vi.unstubAllEnvs()
       vi.unstubAllGlobals()
     }
-    const stages = new Set<string>()
-    const onProgress = ({ stage }: { readonly stage: string }): void => void stages.add(stage)
-    await using(ShadowOpt.fromPretrained(model(), { onProgress }), () => null)
-    await (await RemoteOpt.fromPretrained(joinedLine(), model(), { onProgress })).dispose()
-    expect([...stages]).toEqual(['load'])
+    const here = vi.fn()
+    const far = vi.fn()
+    await using(ShadowOpt.fromPretrained(model(), { onProgress: here }), () => null)
+    await (await RemoteOpt.fromPretrained(joinedLine(), model(), { onProgress: far })).dispose()
+    expect(here).toHaveBeenCalledWith(expect.objectContaining({ stage: 'load' }))
+    expect(far.mock.calls).toEqual(here.mock.calls)
   })
 })
 

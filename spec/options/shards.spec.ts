@@ -23,7 +23,7 @@ import { scoreResult, scoreShard } from '../../src/eval/shards/score.ts'
 import type { ShardModel } from '../../src/eval/shards/shard_model.ts'
 import { askHere, type AskedTasks, type TaskRun } from '../../src/eval/tasks/asking.ts'
 import { askElsewhere } from '../../src/eval/tasks/elsewhere.ts'
-import { contextOf, hereRunner } from '../../src/jobs/runner.ts'
+import { contextOf, hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
 import { memoryStore } from '../../src/jobs/shard_store.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
@@ -90,6 +90,9 @@ function stateRows<Options>(
   })
 }
 
+/** Who does shards here, a few examples in each, so that they are told apart inside of a shard too. */
+const fewRunner = (): ShardRunner => ({ ...hereRunner(makeDoShard(model)), examplesPerShard: 2 })
+
 const someMask = (seed: number): UnitMask => {
   const { shape } = model.model
   const random = new Random(seed)
@@ -129,7 +132,7 @@ async function calibrate(options: Partial<CalibrateOptions>): Promise<string> {
 describe('a calibration', () => {
   const names = ['source', 'examples', 'criteria', 'seed', 'mask', 'keepSequence', 'shardExamples'] as const
   stateRows('calibration', calibrateRows, names, calibrate, (options) =>
-    calibrate({ ...options, runner: hereRunner(makeDoShard(model)) }),
+    calibrate({ ...options, runner: fewRunner() }),
   )
 
   test('no option is left out', () => {
@@ -208,9 +211,7 @@ const listener = { tell: () => {} }
 const askInThis = (options: Partial<Asking>): Promise<string> =>
   answersOf(askHere(askedOf(options), listener))
 const askInShards = (options: Partial<Asking>): Promise<string> =>
-  answersOf(
-    askElsewhere(askedOf(options), { runner: hereRunner(makeDoShard(model)), hash: model.hash }, listener),
-  )
+  answersOf(askElsewhere(askedOf(options), { runner: fewRunner(), hash: model.hash }, listener))
 
 const askRows = (): Rows<Asking> => ({
   planners: [

@@ -47,7 +47,12 @@ const reproduceTable: CommandTable = {
       shows: ({ json }) => json.calibrationWindows as number,
       is: [3, 5],
     },
-    { flag: '--features', values: [null, 'min_max'] },
+    {
+      flag: '--features',
+      beside: '--save-predictor {out}/p',
+      values: [null, 'min_max'],
+      shows: (seen) => seen.file('p'),
+    },
     { flag: '--targets', values: [null, 'per_layer'] },
     { flag: '--seed', values: [null, '1'] },
     {
@@ -109,8 +114,8 @@ const reproduceWhole: CommandTable = {
       beside: '--quick --json',
       values: [null, ''],
       shows: ({ json }) =>
-        (json.rows as { tokensPerSecond: number | null }[]).some(
-          ({ tokensPerSecond }) => tokensPerSecond !== null,
+        (json.rows as { decodeTokensPerSecond: number | null }[]).some(
+          ({ decodeTokensPerSecond }) => decodeTokensPerSecond !== null,
         ),
       is: [true, false],
     },
