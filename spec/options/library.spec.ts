@@ -15,12 +15,15 @@ import {
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { createEngine } from '../../src/web/engine/engine.ts'
 import { RemoteOpt } from '../../src/web/engine/remote_opt.ts'
+import { study } from '../../src/web/engine/study.ts'
+import type { StudyOptions } from '../../src/web/engine/study_types.ts'
 import { CallLine, serveCalls } from '../../src/web/engine/seam.ts'
 import { runInside } from '../cli/run_inside.ts'
 import {
   generateTable,
   maskTable,
   planTable,
+  studyTable,
   type OptionRow,
   type OptionRows,
   type OptionTable,
@@ -136,6 +139,21 @@ stateEffects<PlanOptions>('planner', plannerTable, async (_, options) => {
   return [planner?.every, await logitsOf(opt, { planner: planner ?? 'dense' })]
 })
 
+/** All that a study tells, without its speeds. */
+const studyOf: Look<StudyOptions> = async (from, options) => {
+  const events =
+    from instanceof RemoteOpt
+      ? from.study(prompt, { maxTokens: 5, ...options })
+      : study(opt, prompt, { maxTokens: 5, ...options })
+  const told: unknown[] = []
+  for (;;) {
+    const { done, value } = await events.next()
+    told.push({ ...value, tokensPerSecond: null })
+    if (done) return told
+  }
+}
+stateEffects('study', studyTable, studyOf)
+
 /** Every combination that a table lists, by name. */
 function* casesOf<Options extends object>(table: OptionTable<Options>): Generator<[string, Options]> {
   for (const [name, rows] of Object.entries<OptionRows<Options>>(table))
@@ -168,6 +186,8 @@ describe('along two paths', () => {
       for (const [name, options] of casesOf(planTable))
         if (!needsFiles(options))
           expect(await logitsOf(remote, options), name).toEqual(await logitsOf(opt, options))
+      for (const [name, options] of casesOf(studyTable))
+        expect(await studyOf(remote, options), name).toEqual(await studyOf(opt, options))
       for (const [name, options] of casesOf(maskTable))
         if (!needsFiles(options))
           expect(await maskOf(remote, options), name).toEqual(await maskOf(opt, options))
@@ -333,6 +353,8 @@ describe('a signal that is aborted', () => {
     ['fromPretrained', () => ShadowOpt.fromPretrained(join(folder, 'model'), { signal })],
     ['generate of the page', () => tokensOf(remote, { signal })],
     ['forward of the page', () => logitsOf(remote, { signal })],
+    ['study', async () => studyOf(opt, { signal })],
+    ['study of the page', async () => studyOf(remote, { signal })],
     ['perplexity of the page', () => remote.perplexity(prompt, { signal })],
   ])('ends %s with its reason', (_, call) => expect(call()).rejects.toThrow('enough'))
 })

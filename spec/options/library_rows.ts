@@ -3,6 +3,7 @@
  * no option is without a row.
  */
 import type { GenerateOptions, MaskOptions, PlanOptions } from '../../src/index.ts'
+import type { StudyOptions } from '../../src/web/engine/study_types.ts'
 
 /** Values of one option, beside others that let it matter. */
 export interface OptionRow<Options> {
@@ -86,4 +87,24 @@ export const maskTable: OptionTable<MaskOptions> = {
     { beside: { planner: 'oracle', criterion: 'random', continuation: 'ghi' }, values: [undefined, 1] },
   ],
   continuation: [{ beside: { planner: 'oracle' }, values: ['ghi', 'xyz', [70, 71]] }],
+}
+
+/** What the page's study of a text takes. */
+export const studyTable: OptionTable<StudyOptions> = {
+  planner: [{ values: [undefined, 'dense', 'random', 'prompt-plainact', 'oracle'] }],
+  sparsity: [{ beside: random, values: [undefined, 0.25, 1] }],
+  scope: [{ beside: byPrompt, values: [undefined, 'per-layer'] }],
+  criterion: [
+    { beside: byPrompt, values: [undefined, 'l2norm'] },
+    // What the written text turns out to need.
+    { beside: random, values: [undefined, 'l2norm'] },
+  ],
+  seed: [
+    { beside: random, values: [undefined, 1, 2 ** 32 - 1] },
+    { beside: { planner: 'dense', criterion: 'random' }, values: [undefined, 1] },
+  ],
+  decides: [{ beside: random, values: [undefined, 'always'] }],
+  maxTokens: [{ values: [1, 2, 9] }],
+  compares: [{ values: [undefined, false] }],
+  signal: apart,
 }
