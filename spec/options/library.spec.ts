@@ -154,6 +154,13 @@ const studyOf: Look<StudyOptions> = async (from, options) => {
 }
 stateEffects('study', studyTable, studyOf)
 
+test('study: the planner ranks by the criterion that was asked for', async () => {
+  for (const criterion of ['l2norm', 'gradnorm'])
+    expect((await studyOf(opt, { planner: 'prompt-plainact', criterion })) as object[]).toContainEqual(
+      expect.objectContaining({ kind: 'start', ranks: criterion }),
+    )
+})
+
 /** Every combination that a table lists, by name. */
 function* casesOf<Options extends object>(table: OptionTable<Options>): Generator<[string, Options]> {
   for (const [name, rows] of Object.entries<OptionRows<Options>>(table))

@@ -44,6 +44,14 @@ const calibrateTable: CommandTable = {
     { flag: '--text', values: ['{a.txt}', '{b.txt}', '{b.txt} {a.txt}'] },
     { flag: '--prompt', values: ['11', '13'], shows: ({ fed }) => fed },
     { flag: '--continuation', values: ['7', '9'], shows: ({ fed }) => fed },
+    // Four prompts, each of as many tokens as it may have.
+    {
+      flag: '--prompt',
+      beside: '--keep-sequence',
+      values: ['11', '13'],
+      shows: (seen) => /"sequence":.*?"shape":\[(\d+)/.exec(seen.file('c/part-00000.safetensors') ?? '')?.[1],
+      is: ['44', '52'],
+    },
     { flag: '--mask', values: [null, '{mask.safetensors}'] },
     { flag: '--keep-sequence', values: [null, ''] },
     { flag: '--seed', values: [null, '1', '4294967295'] },
@@ -145,6 +153,13 @@ const trainTable: CommandTable = {
     },
     { flag: '--scope', beside: '--sparsity 0.25', values: ['global', 'per-layer'], shows: recall },
     { flag: '--seed', values: [null, '1', '2'] },
+    // The mean of the targets depends on nothing but who is held out.
+    {
+      flag: '--seed',
+      beside: '--held-out 0.5',
+      values: [null, '1'],
+      shows: ({ json }) => json.verdict.qualities['mean-target'] as unknown,
+    },
     {
       flag: '--backend',
       values: [null, 'reference'],

@@ -165,6 +165,13 @@ const continuationTable: CommandTable = {
     { flag: '--text', values: ['{long.txt}', '{longer.txt}'] },
     { flag: '--prompt', beside: '--text {long.txt}', values: [null, '10', '20'] },
     { flag: '--continuation', beside: '--text {long.txt}', values: [null, '8', '12'] },
+    ...['prompt', 'continuation'].map((name) => ({
+      flag: `--${name}`,
+      beside: '--text {long.txt} --json',
+      values: ['9', '11'],
+      shows: ({ json }: Seen) => json.configs.continuation[name] as number,
+      is: [9, 11],
+    })),
     { flag: '--limit', beside: '--text {long.txt}', values: ['1', '3'] },
     { flag: '--seed', beside: '--text {long.txt}', values: [null, '1'] },
   ],

@@ -220,6 +220,15 @@ const parityTable: CommandTable = {
   rows: [{ flag: '--model', values: ['{model}', '{other}'] }, ...hubRows()],
 }
 
+/** A backend whose products are not rounded differs by a little, which the cases decide. */
+const parityCases: CommandTable = {
+  command: 'parity run',
+  always: '--backend wasm-relaxed --ops linear --small --json',
+  result: ({ json }) =>
+    (json.ops as { worst: unknown; differing: number }[]).map(({ worst, differing }) => [worst, differing]),
+  rows: [{ flag: '--seed', values: [null, '1'] }],
+}
+
 const doctorTable: CommandTable = {
   command: 'doctor',
   always: '',
@@ -236,6 +245,7 @@ export const slowTables: readonly CommandTable[] = [
   benchQuick,
   inspectTable,
   parityTable,
+  parityCases,
   doctorTable,
 ]
 
