@@ -15,7 +15,7 @@ export interface KnownFlag {
 
 /** All commands that do something, by their whole names; the program itself has none. */
 async function allCommands(): Promise<Map<string, Command>> {
-  const program = makeProgram(
+  const program = await makeProgram(
     quietSession(() => {}),
     '0',
     () => {},
