@@ -86,7 +86,9 @@ export interface TextPerplexityRow extends Configuration {
 /** The dense model on everything, the way others publish it. */
 export interface WholeText {
   readonly tokenPerplexity: number | null
+  readonly tokenPerplexityError: number | null
   readonly wordPerplexity: number | null
+  readonly wordPerplexityError: number | null
   readonly bytePerplexity: number | null
   readonly bitsPerByte: number | null
   /** Tokens scored in the stream and in the pages. */

@@ -1,0 +1,94 @@
+/**
+ * A tally is plain sums over what it was given: by unit for errors, through the text for the first difference.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { SpanScore } from '../../src/eval/span.ts'
+import { Tally } from '../../src/eval/tally.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+import { ratioByHand } from './by_hand.ts'
+
+/** A score, in numbers that float64 adds up exactly. */
+const someScore = fc
+  .record({
+    unit: fc.nat(3),
+    nll: fc.integer({ min: -64, max: 640 }),
+    kl: fc.integer({ min: -4, max: 640 }),
+    tokens: fc.integer({ min: 1, max: 9 }),
+    differs: fc.option(fc.nat(8)),
+  })
+  .map(({ unit, nll, kl, tokens, differs }): { unit: number; score: SpanScore } => {
+    const firstDifference = differs === null ? null : differs % tokens
+    const agreed = firstDifference === null ? tokens : tokens - 1
+    return { unit, score: { nll: nll / 64, kl: kl / 64, tokens, agreed, firstDifference } }
+  })
+const someScores = [fc.array(someScore, { minLength: 1, maxLength: 30 })] as const
+
+const addsUp =
+  (make: () => Tally) =>
+  (scores: { unit: number; score: SpanScore }[]): void => {
+    const tally = make()
+    const [nll, kl, tokens, above]: number[][] = [[], [], [], []]
+    const texts: boolean[] = []
+    for (const [i, { unit, score }] of scores.entries()) {
+      const share = i / 32
+      const layers = [{ heads: share, neurons: 0, weights: 1 }]
+      tally.add(unit, score, { heads: share, neurons: 1 - share, weights: 0.5, layers })
+      nll[unit] = (nll[unit] ?? 0) + score.nll
+      kl[unit] = (kl[unit] ?? 0) + score.kl
+      tokens[unit] = (tokens[unit] ?? 0) + score.tokens
+      for (let t = 0; t < score.tokens; t++) texts.push(t === score.firstDifference)
+    }
+    tokens.forEach((count, unit) => (above[unit] = count * (unit + 2)))
+    const first = texts.indexOf(true)
+    expect(tally.tokens).toBe(texts.length)
+    expect(tally.firstDifference).toBe(first < 0 ? null : first)
+    expect(tally.agreement).toBe(texts.filter((differs) => !differs).length / texts.length)
+    const expected = [ratioByHand(kl, tokens), ratioByHand(nll, tokens), ratioByHand(nll, above)]
+    const found = [tally.kl, tally.natsPer(), tally.natsPer((unit) => unit + 2)]
+    expected.forEach(({ value, error }, i) => {
+      expect(found[i].value).toBeCloseTo(value, 9)
+      if (Number.isNaN(error)) expect(found[i].error ?? NaN).toBeNaN()
+      else expect(found[i].error).toBeCloseTo(error, 9)
+    })
+    const skipped = (scores.length - 1) / 64
+    expect(tally.achieved.heads).toBeCloseTo(skipped, 9)
+    expect(tally.achieved.neurons).toBeCloseTo(1 - skipped, 9)
+    expect(tally.achieved.weights).toBeCloseTo(0.5, 9)
+    expect(tally.achieved.layers[0].heads).toBeCloseTo(skipped, 9)
+  }
+
+describe('a tally', () => {
+  law(
+    'adds up windows by unit, and counts differences through the text',
+    [...someScores],
+    addsUp(() => new Tally()),
+  )
+
+  class InItsWindow extends Tally {
+    override get firstDifference(): number | null {
+      const first = super.firstDifference
+      return first === null ? null : first % 9
+    }
+  }
+  class Unsigned extends Tally {
+    override add(...[unit, score, achieved]: Parameters<Tally['add']>): void {
+      super.add(unit, { ...score, tokens: score.tokens, kl: Math.abs(score.kl) }, achieved)
+    }
+  }
+  class OneUnit extends Tally {
+    override add(...[, score, achieved]: Parameters<Tally['add']>): void {
+      super.add(0, score, achieved)
+    }
+  }
+
+  test.each<[string, () => Tally]>([
+    ['forgets how many tokens came before', () => new InItsWindow()],
+    ['takes a negative KL for a positive one', () => new Unsigned()],
+    ['takes all units for one', () => new OneUnit()],
+  ])('mutant: one that %s: killed', async (_, make) => {
+    await expect(checkLaw('mutant', [...someScores], addsUp(make), { record: false })).rejects.toThrow(
+      'Counterexample',
+    )
+  })
+})
