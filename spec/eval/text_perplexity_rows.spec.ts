@@ -178,8 +178,8 @@ interface HandRow {
   agreed: number
   first: number | null
   scored: number
-  readonly skippedHeads: number[]
-  readonly skippedNeurons: number[]
+  /** By window, the mask that what it scored was computed under. */
+  readonly masks: (UnitMask | null)[]
 }
 
 /** A row of one protocol. @param row -1 for the dense model over everything */
@@ -191,8 +191,7 @@ function rowByHand(protocol: Protocol, row: number, shown = prompt): HandRow {
     agreed: 0,
     first: null,
     scored: 0,
-    skippedHeads: [],
-    skippedNeurons: [],
+    masks: [],
   }
   const seeds = new Random(seed)
   for (const window of windowsOf(protocol)) {
@@ -213,12 +212,28 @@ function rowByHand(protocol: Protocol, row: number, shown = prompt): HandRow {
       else found.first ??= found.scored
       found.scored++
     }
-    const zeros = (table: Float32Array | undefined): number =>
-      [...(table ?? [])].filter((one) => one === 0).length
-    found.skippedHeads.push(zeros(mask?.heads) / (3 * 2))
-    found.skippedNeurons.push(zeros(mask?.neurons) / (3 * 10))
+    found.masks.push(mask)
   }
   return found
+}
+
+/** Shares skipped of layers `from` to `end`, the mean over windows: a head has 4 K D weights, a neuron 2 D. */
+function skippedByHand({ masks }: HandRow, from = 0, end = 3): Record<string, unknown> {
+  const [K, D] = [4, 8]
+  const zeros = (table: Float32Array | undefined, units: number): number =>
+    [...(table ?? [])].slice(from * units, end * units).filter((kept) => kept === 0).length
+  const all = masks.map((mask) => {
+    const [heads, neurons] = [zeros(mask?.heads, 2), zeros(mask?.neurons, 10)]
+    const [H, F] = [2 * (end - from), 10 * (end - from)]
+    const weights = (heads * 4 * K * D + neurons * 2 * D) / (H * 4 * K * D + F * 2 * D)
+    return { heads: heads / H, neurons: neurons / F, weights }
+  })
+  const share = (kind: 'heads' | 'neurons' | 'weights'): number => mean(all.map((one) => one[kind]))
+  return nearAll({ heads: share('heads'), neurons: share('neurons'), weights: share('weights') })
+}
+
+function achievedByHand(row: HandRow): Record<string, unknown> {
+  return { ...skippedByHand(row), layers: [0, 1, 2].map((layer) => skippedByHand(row, layer, layer + 1)) }
 }
 
 /** The numbers of the report that are of pages, or of the stream. */
@@ -258,9 +273,7 @@ function isByHand({ rows, whole }: TextPerplexityReport, shown = prompt): void {
       firstDifference: stream.first,
       seed,
     })
-    expect(row.achieved).toMatchObject(
-      nearAll({ heads: mean(stream.skippedHeads), neurons: mean(stream.skippedNeurons) }),
-    )
+    expect(row.achieved, `row ${i}`).toEqual(achievedByHand(stream))
   }
   const [page, stream] = (['page', 'stream'] as const).map((protocol) => rowByHand(protocol, -1))
   expect(whole).toEqual({
@@ -318,7 +331,7 @@ describe('the rows of a perplexity report', () => {
       firstDifference: page.first,
       tokenPerplexity: null,
       tokenPerplexityError: null,
-      achieved: nearAll({ heads: mean(page.skippedHeads), neurons: mean(page.skippedNeurons) }),
+      achieved: achievedByHand(page),
     })
     expect(protocol).toMatchObject({ stride: null, prefix: null, windows: { page: 6 } })
   })

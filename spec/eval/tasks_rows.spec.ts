@@ -1,0 +1,262 @@
+/**
+ * Each number of a report of tasks is computed again by hand: log-likelihoods from logits that are fed token by token, choices,
+ * shares and their errors by plain loops.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { plainact } from '../../src/criteria/plainact.ts'
+import { Configurations } from '../../src/eval/configurations.ts'
+import type { TaskRun } from '../../src/eval/tasks/asking.ts'
+import type { Asked, Request } from '../../src/eval/tasks/prompts.ts'
+import { runTasks, type RunOptions, type TasksReport } from '../../src/eval/tasks/run.ts'
+import { makeBudget } from '../../src/masks/budget.ts'
+import type { UnitMask } from '../../src/masks/mask.ts'
+import type { MaskPlanner } from '../../src/masks/planner.ts'
+import type { OptModel } from '../../src/model/opt/opt_model.ts'
+import { scoreText } from '../../src/predictor/pass_planners.ts'
+import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { mean, near, nearAll } from './by_hand.ts'
+import { loadSmallModel, question, smallConfig } from './small_model.ts'
+
+const seed = 11
+const { layers, heads, neurons } = smallConfig
+
+let backend: Backend
+let model: OptModel
+let report: TasksReport
+
+beforeAll(async () => {
+  backend = await createBackend('wasm')
+  model = await loadSmallModel(backend)
+  report = await run()
+})
+afterAll(() => {
+  model.dispose()
+  expect(backend.liveBuffers).toBe(0)
+})
+
+/** Answers of other lengths in bytes than in tokens, so that a count of one is not one of the other. */
+const ask = (from: number, count: number, contexts: 1 | 3): Asked[] =>
+  Array.from({ length: count }, (_, i) => ({ ...question(from + i, contexts), lengths: [9, 2, 5] }))
+
+const tasks: TaskRun[] = [
+  {
+    name: 'long',
+    version: 1,
+    metrics: ['acc', 'acc_norm', 'acc_mutual_info'],
+    shots: 2,
+    original: 9,
+    asked: ask(1, 5, 1),
+    leftOut: ['row 7', 'row 8'],
+    config: { task: 'long' },
+  },
+  {
+    name: 'short',
+    version: 3,
+    metrics: ['acc'],
+    shots: 0,
+    original: 3,
+    asked: ask(40, 3, 3),
+    leftOut: [],
+    config: { task: 'short' },
+  },
+]
+
+const rows = [
+  ['dense', 0],
+  ['random', 0.5],
+  ['oracle', 0.5],
+  ['random', 0.8],
+  ['oracle', 0.8],
+] as const
+
+function run(more: Partial<RunOptions> = {}): Promise<TasksReport> {
+  return runTasks({
+    model,
+    tasks,
+    configurations: new Configurations({
+      planners: ['random', 'oracle'],
+      sparsities: [0.5, 0.8],
+      scope: 'global',
+      criterion: plainact,
+      learnt: {},
+      sources: { model },
+    }),
+    seed,
+    config: { model: 'small' },
+    provenance: {} as RunOptions['provenance'],
+    ...more,
+  })
+}
+
+// ---- By hand -------------------------------------------------------------------------------------------------------------
+
+/** The sum of log-probabilities of an answer, and the mask that they were computed under. */
+function likelihoodByHand(
+  { tokens, promptLength }: Request,
+  planner: MaskPlanner | null,
+): { nats: number; mask: UnitMask | null } {
+  const sequence = model.begin({ planner })
+  let logits = sequence.feed(tokens.slice(0, promptLength), 'last')
+  let nats = 0
+  for (let t = promptLength; t < tokens.length; t++) {
+    const row = [...logits]
+    nats += row[tokens[t]] - Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0))
+    if (t < tokens.length - 1) logits = sequence.feed(tokens.slice(t, t + 1), 'last')
+  }
+  const { mask } = sequence
+  sequence.dispose()
+  return { nats, mask }
+}
+
+/** Random masks have the question's own seed; the oracle knows the right answer where the context is its own. */
+function plannerOf(
+  row: number,
+  { requests, gold }: Asked,
+  request: Request,
+  own: number,
+): MaskPlanner | null {
+  const [name, sparsity] = rows[row]
+  if (name === 'dense') return null
+  const budget = makeBudget(sparsity, { scope: 'global' })
+  if (name === 'random') return randomPlanner(model.shape, budget, own)
+  const context = ({ tokens, promptLength }: Request): string => tokens.slice(0, promptLength).join()
+  const { tokens, promptLength } = context(request) === context(requests[gold]) ? requests[gold] : request
+  const labels = tokens.map((token, t) => (t < promptLength ? -100 : token))
+  return oraclePlanner(scoreText(model, tokens, labels, plainact), budget)
+}
+
+interface HandAnswer {
+  readonly right: Record<string, boolean>
+  readonly acc: number
+  readonly skipped: { heads: number; neurons: number }
+}
+
+const zeros = (table: Float32Array | undefined): number =>
+  [...(table ?? [])].filter((kept) => kept === 0).length
+
+function answerByHand(row: number, asked: Asked, own: number): HandAnswer {
+  const { requests, alone = [], lengths, gold } = asked
+  const read = requests.map((request) => likelihoodByHand(request, plannerOf(row, asked, request, own)))
+  const nats = read.map((one) => one.nats)
+  const first = (values: number[]): number => values.indexOf(Math.max(...values))
+  const chosen = {
+    acc: first(nats),
+    acc_norm: first(nats.map((value, i) => value / lengths[i])),
+    acc_mutual_info: first(nats.map((value, i) => value - likelihoodByHand(alone[i], null).nats)),
+  }
+  return {
+    right: Object.fromEntries(Object.entries(chosen).map(([metric, place]) => [metric, place === gold])),
+    acc: chosen.acc,
+    skipped: {
+      heads: mean(read.map(({ mask }) => zeros(mask?.heads) / (layers * heads))),
+      neurons: mean(read.map(({ mask }) => zeros(mask?.neurons) / (layers * neurons))),
+    },
+  }
+}
+
+/** The answers of a task in one row; each task begins with the seed of the run. */
+function answersByHand({ asked }: TaskRun, row: number): HandAnswer[] {
+  const seeds = new Random(seed)
+  return asked.map((one) => answerByHand(row, one, seeds.uint32()))
+}
+
+/** A share and the standard error of a mean of so many zeros and ones. */
+function shareByHand(right: readonly boolean[]): { value: number; error: number } {
+  const numbers = right.map(Number)
+  const value = mean(numbers)
+  const squares = numbers.reduce((sum, one) => sum + (one - value) ** 2, 0)
+  return { value, error: Math.sqrt(squares / (right.length - 1) / right.length) }
+}
+
+function isByHand({ rows: found, means }: TasksReport): void {
+  const accuracies = rows.map((): number[] => [])
+  let next = 0
+  for (const task of tasks) {
+    const dense = answersByHand(task, 0)
+    for (const [i, [planner, sparsity]] of rows.entries()) {
+      const answers = answersByHand(task, i)
+      const scores: Record<string, unknown> = { alias: task.name }
+      for (const metric of task.metrics) {
+        const { value, error } = shareByHand(answers.map(({ right }) => right[metric]))
+        scores[`${metric},none`] = near(value)
+        scores[`${metric}_stderr,none`] = near(error)
+        if (metric === 'acc') accuracies[i].push(value)
+      }
+      const skipped = (kind: 'heads' | 'neurons'): number => mean(answers.map((one) => one.skipped[kind]))
+      const row = found[next++]
+      expect(row, `${task.name}, row ${i}`).toMatchObject({
+        task: task.name,
+        planner,
+        sparsity,
+        seed,
+        agreement: near(mean(answers.map(({ acc }, n) => Number(acc === dense[n].acc)))),
+        questions: task.asked.length,
+        achieved: nearAll({ heads: skipped('heads'), neurons: skipped('neurons') }),
+      })
+      expect(row.scores, `${task.name}, row ${i}`).toEqual(scores)
+    }
+  }
+  expect(found).toHaveLength(next)
+  expect(means).toEqual(
+    rows.map(([planner, sparsity], i) => ({ planner, sparsity, acc: near(mean(accuracies[i])) })),
+  )
+}
+
+describe('the rows of a report of tasks', () => {
+  test('are what plain sums over float64 give, each question with a seed of its own', () => isByHand(report))
+
+  test('are of questions that tell: metrics differ, tasks differ, masks change choices', () => {
+    const [dense] = report.rows
+    const { acc_norm: _, ...shares } = { acc_norm: 0 }
+    expect(shares).toEqual({})
+    expect(
+      new Set(['acc', 'acc_norm', 'acc_mutual_info'].map((metric) => dense.scores[`${metric},none`])).size,
+    ).toBe(3)
+    expect(report.rows.filter(({ agreement }) => agreement > 0 && agreement < 1).length).toBeGreaterThan(2)
+  })
+
+  test.each<[string, Partial<RunOptions>]>([
+    ['another seed', { seed: seed + 1 }],
+    [
+      'questions in another order',
+      { tasks: tasks.map((task) => ({ ...task, asked: task.asked.toReversed() })) },
+    ],
+    [
+      'bytes that are tokens',
+      {
+        tasks: tasks.map((task) => ({
+          ...task,
+          asked: task.asked.map((one) => ({ ...one, lengths: [4, 1, 6] })),
+        })),
+      },
+    ],
+  ])('mutant: %s: killed', async (_, more) => {
+    const broken = await run(more)
+    expect(() => isByHand({ ...broken, rows: broken.rows.map((row) => ({ ...row, seed })) })).toThrow('row')
+  })
+
+  test('are beside the counts, versions and shots of their tasks', () => {
+    expect(report).toMatchObject({
+      versions: { long: 1, short: 3 },
+      'n-shot': { long: 2, short: 0 },
+      'n-samples': {
+        long: { original: 9, effective: 5, left_out: 2 },
+        short: { original: 3, effective: 3, left_out: 0 },
+      },
+      configs: { long: { task: 'long' }, short: { task: 'short' } },
+      higher_is_better: {
+        long: { acc: true, acc_norm: true, acc_mutual_info: true },
+        short: { acc: true },
+      },
+      results: { long: report.rows[0].scores, short: report.rows[5].scores },
+    })
+  })
+
+  test('of one question have no error', async () => {
+    const [one] = (await run({ tasks: [{ ...tasks[1], asked: tasks[1].asked.slice(0, 1) }] })).rows
+    expect(one.scores).toMatchObject({ 'acc_stderr,none': 'N/A' })
+  })
+})
