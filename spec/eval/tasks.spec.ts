@@ -1,5 +1,5 @@
 /**
- * The seven tasks: prompts to the letter, rows that nobody vouches for, examples in front, tokens.
+ * The seven tasks: prompts to the letter, and rows that nobody vouches for. How prompts become tokens: tasks_prompts.spec.ts.
  */
 import fc from 'fast-check'
 import { parquetWriteBuffer } from 'hyparquet-writer'
@@ -12,12 +12,12 @@ import { capitalize, countPieces, strip } from '../../src/eval/python_text.ts'
 import { findRows, findTrainRows } from '../../src/eval/tasks/find_rows.ts'
 import { clean } from '../../src/eval/tasks/hellaswag.ts'
 import { taskByName, tasks } from '../../src/eval/tasks/index.ts'
-import { askRows, taskWindows, type PromptOptions, type Request } from '../../src/eval/tasks/prompts.ts'
+import { askRows } from '../../src/eval/tasks/prompts.ts'
 import { RowReader } from '../../src/eval/tasks/row.ts'
 import { shotText, type Question } from '../../src/eval/tasks/task.ts'
 import { parseRows, readRowFile, type PlacedRow } from '../../src/io/row_file.ts'
 import { InputError } from '../../src/tensor/errors.ts'
-import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import { law } from '../harness/seed.ts'
 import { developmentData } from './development_data.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-tasks-'))
@@ -254,117 +254,15 @@ function parquetOf(codec: Codec): Uint8Array {
   return new Uint8Array(parquetWriteBuffer({ columnData, codec, compressors }))
 }
 
-/** A letter is a token, so that tokens can be read. */
+/** A letter is a token. */
 const encode = (text: string): number[] => Array.from(text, (letter) => letter.codePointAt(0) as number)
-const spell = (tokens: Int32Array): string => String.fromCodePoint(...tokens)
-const options: PromptOptions = { encode, emptyId: 2, positions: 10_000 }
-
-function numbered(count: number): PlacedRow[] {
-  return Array.from({ length: count }, (_, i) => {
-    const values = { goal: `goal ${i}`, sol1: `towel ${i}`, sol2: `lamp ${i}`, label: 0 }
-    return { place: `rows:${i + 1}`, values: new Map(Object.entries(values)) }
-  })
-}
-
-const promptArguments = [fc.nat(5), fc.nat(), fc.constantFrom(12, 40, 10_000)] as [
-  fc.Arbitrary<number>,
-  fc.Arbitrary<number>,
-  fc.Arbitrary<number>,
-]
-
-describe('tokens', () => {
-  /** The whole request spells context, a space and answer; the answer begins where the context ends. */
-  const requestsSpell = lawForAll(
-    'are examples, context and answer; what does not fit is cut from the left',
-    promptArguments,
-    (change: (request: Request) => Request, shots: number, seed: number, positions: number) => {
-      const placed = numbered(6)
-      const { asked } = askRows(taskByName('piqa'), placed, { ...options, shots, seed, positions })
-      asked.forEach(({ requests, gold }, i) => {
-        const { tokens, promptLength } = change(requests[gold])
-        const answer = ` towel ${i}`
-        expect(spell(tokens.subarray(promptLength))).toBe(answer)
-        const examples = spell(tokens.subarray(0, promptLength)).split('\n\n')
-        expect(tokens.length).toBeLessThanOrEqual(positions + 1)
-        if (positions < 1000) return
-        const own = examples.pop()
-        expect(own).toBe(`Question: goal ${i}\nAnswer:`)
-        expect(examples).toHaveLength(shots)
-        expect(new Set(examples).size).toBe(shots)
-        expect(examples.some((example) => example.includes(`goal ${i}\n`))).toBe(false)
-      })
-    },
-  )
-  stateLaw(requestsSpell, (request) => request)
-
-  test.each<[string, (request: Request) => Request]>([
-    [
-      'the answer begins one token late',
-      (request) => ({ ...request, promptLength: request.promptLength + 1 }),
-    ],
-    [
-      'the right end is cut',
-      ({ tokens, promptLength }) => ({ tokens: tokens.subarray(0, -1), promptLength }),
-    ],
-  ])('%s: killed', (_, mutant) => kills(requestsSpell, mutant))
-
-  test('of examples are another choice for another seed, and the same whatever the limit', () => {
-    const ask = (seed: number, limit?: number): Request[][] =>
-      askRows(taskByName('piqa'), numbered(9), { ...options, shots: 3, seed, limit }).asked.map(
-        ({ requests }) => [...requests],
-      )
-    expect(ask(1)).toEqual(ask(1))
-    expect(ask(2)).not.toEqual(ask(1))
-    expect(ask(1, 4)).toEqual(ask(1).slice(0, 4))
-    expect(() => askRows(taskByName('piqa'), numbered(3), { ...options, shots: 3 })).toThrow(
-      'shots: expected fewer than there are rows of piqa, got 3',
-    )
-  })
-
-  test('of a train file may be all of it', () => {
-    const { asked } = askRows(taskByName('piqa'), numbered(1), {
-      ...options,
-      shots: 2,
-      shotRows: numbered(4).slice(2),
-    })
-    const text = spell(asked[0].requests[0].tokens)
-    expect(text.match(/goal \d/g)?.toSorted()).toEqual(['goal 0', 'goal 2', 'goal 3'])
-  })
-
-  test('begin with </s> only if told; a question that fits nowhere is named', () => {
-    const ask = (more: Partial<PromptOptions>) =>
-      askRows(taskByName('piqa'), numbered(2), { ...options, ...more })
-    expect(ask({ bosId: 2 }).asked[0].requests[0].tokens[0]).toBe(2)
-    expect(ask({}).asked[0].requests[0].tokens[0]).not.toBe(2)
-    expect(ask({ positions: 7 })).toEqual({ asked: [], leftOut: ['rows:1', 'rows:2'] })
-  })
-
-  test('of a context that ends in spaces: they belong to the answer', () => {
-    const values = { sentence: 'He saw  _ run.', option1: 'Bo ', option2: 'Al', answer: '1' }
-    const row = { place: 'r', values: new Map(Object.entries(values)) }
-    const [{ requests }] = askRows(taskByName('winogrande'), [row], options).asked
-    expect(requests.map(({ tokens, promptLength }) => spell(tokens.subarray(promptLength)))).toEqual([
-      '  run.',
-      ' run.',
-    ])
-  })
-
-  test('as windows go on with the right answer, its words counted', () => {
-    const windows = taskWindows(taskByName('piqa'), numbered(3), encode, { bosId: 2, shots: 1, seed: 0 })
-    expect(windows).toHaveLength(3)
-    for (const [i, { document, genre, tokens, promptLength, words }] of windows.entries()) {
-      expect([document, genre, words, tokens[0]]).toEqual([`rows:${i + 1}`, 'piqa', 2, 2])
-      expect(spell(tokens.subarray(promptLength))).toBe(` towel ${i}`)
-    }
-  })
-})
 
 describe('the rows used while developing', () => {
   const data = join(developmentData, 'tasks')
   test.skipIf(!existsSync(data))('are all asked', async () => {
     for (const task of tasks) {
       const found = await findRows(data, task.name)
-      const { asked } = askRows(task, found.rows, options)
+      const { asked } = askRows(task, found.rows, { encode, emptyId: 2, positions: 10_000 })
       expect(asked.length, task.name).toBe(found.rows.length)
       const golds = Map.groupBy(asked, ({ gold }) => gold)
       expect(golds.size, task.name).toBeGreaterThan(1)

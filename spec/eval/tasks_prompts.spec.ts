@@ -1,0 +1,183 @@
+/**
+ * From questions to tokens: examples, context and answer to the letter, and what does not fit a model is cut from the left to
+ * exactly one token more than it takes.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { taskByName } from '../../src/eval/tasks/index.ts'
+import { askRows, taskWindows, type PromptOptions, type Request } from '../../src/eval/tasks/prompts.ts'
+import type { PlacedRow } from '../../src/io/row_file.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+/** A letter is a token, so that tokens can be read. */
+const encode = (text: string): number[] => Array.from(text, (letter) => letter.codePointAt(0) as number)
+const spell = (tokens: Int32Array): string => String.fromCodePoint(...tokens)
+const options: PromptOptions = { encode, emptyId: 2, positions: 10_000 }
+const piqa = taskByName('piqa')
+
+function numbered(count: number): PlacedRow[] {
+  return Array.from({ length: count }, (_, i) => {
+    const values = { goal: `goal ${i}`, sol1: `towel ${i}`, sol2: `lamp ${i}`, label: 0 }
+    return { place: `rows:${i + 1}`, values: new Map(Object.entries(values)) }
+  })
+}
+
+type Change = (request: Request) => Request
+const same: Change = (request) => request
+
+/** A whole request spells examples, context, a space and the answer, which begins where the context ends. */
+const requestsSpell = (change: Change) => (shots: number, seed: number) => {
+  const { asked } = askRows(piqa, numbered(6), { ...options, shots, seed })
+  expect(asked).toHaveLength(6)
+  asked.forEach(({ requests, gold, lengths, place, genre }, i) => {
+    expect([place, genre, gold, lengths]).toEqual([`rows:${i + 1}`, 'piqa', 0, [7, 6]])
+    const answers = [` towel ${i}`, ` lamp ${i}`]
+    for (const [answer, request] of requests.entries()) {
+      const { tokens, promptLength } = change(request)
+      expect(spell(tokens.subarray(promptLength))).toBe(answers[answer])
+      const examples = spell(tokens.subarray(0, promptLength)).split('\n\n')
+      expect(examples.pop()).toBe(`Question: goal ${i}\nAnswer:`)
+      const numbers = examples.map((example) => /^Question: goal (\d)\nAnswer: towel \1$/.exec(example)?.[1])
+      expect(new Set(numbers).size).toBe(shots)
+      expect(numbers).not.toContain(undefined)
+      expect(numbers).not.toContain(String(i))
+    }
+  })
+}
+const wholeArguments = [fc.nat(5), fc.nat()] as const
+
+/**
+ * A request is the last `positions + 1` tokens of the whole one, since its last token is never fed; so is a window, but for
+ * `positions` tokens. A question is left out where an answer alone is longer than what is fed.
+ */
+const isCutFromTheLeft =
+  (change: Change) =>
+  (shots: number, seed: number, near: number, isNearAnswer: boolean, bos: boolean): void => {
+    const rows = numbered(6)
+    const front = bos ? { bosId: 2 } : {}
+    const whole = askRows(piqa, rows, { ...options, ...front, shots, seed }).asked
+    // At, below and above the length of an answer of eight tokens, or of a whole request.
+    const positions = (isNearAnswer ? 8 : whole[0].requests[0].tokens.length - 1) + near
+    const { asked, leftOut } = askRows(piqa, rows, { ...options, ...front, shots, seed, positions })
+    const windows = taskWindows(piqa, rows, encode, { bosId: 2, shots, seed, positions })
+    if (positions < 8) {
+      expect([asked, leftOut]).toEqual([[], rows.map(({ place }) => place)])
+      expect(windows).toEqual([])
+      return
+    }
+    expect(leftOut).toEqual([])
+    const cut = ({ tokens, promptLength }: Request, most: number): Request => {
+      const lost = Math.max(0, tokens.length - most)
+      return { tokens: tokens.slice(lost), promptLength: promptLength - lost }
+    }
+    for (const [i, { requests }] of whole.entries())
+      expect(asked[i].requests.map(change)).toEqual(requests.map((request) => cut(request, positions + 1)))
+    const uncut = taskWindows(piqa, rows, encode, { bosId: 2, shots, seed })
+    expect(windows).toEqual(
+      positions < 9 ? [] : uncut.map((window) => ({ ...window, ...cut(window, positions) })),
+    )
+  }
+const cutArguments = [
+  fc.nat(5),
+  fc.nat(),
+  fc.integer({ min: -3, max: 3 }),
+  fc.boolean(),
+  fc.boolean(),
+] as const
+
+const lateAnswer: Change = (request) => ({ ...request, promptLength: request.promptLength + 1 })
+const cutRight: Change = ({ tokens, promptLength }) => ({ tokens: tokens.subarray(0, -1), promptLength })
+/** What a limit one token too low gives. */
+const shorter: Change = ({ tokens, promptLength }) =>
+  promptLength > 1 ? { tokens: tokens.subarray(1), promptLength: promptLength - 1 } : { tokens, promptLength }
+
+describe('tokens', () => {
+  law('are examples, context and answer', [...wholeArguments], requestsSpell(same))
+  law(
+    'that do not fit are cut from the left, to exactly one more than are fed',
+    [...cutArguments],
+    isCutFromTheLeft(same),
+  )
+
+  test.each<[string, Change]>([
+    ['the answer begins one token late', lateAnswer],
+    ['the right end is cut', cutRight],
+  ])('%s: killed', async (name, mutant) => {
+    const broken = checkLaw(`mutant: ${name}`, [...wholeArguments], requestsSpell(mutant), { record: false })
+    await expect(broken).rejects.toThrow('Property failed')
+  })
+
+  test.each<[string, Change]>([
+    ['the answer begins one token late', lateAnswer],
+    ['the right end is cut', cutRight],
+    ['one token too few is kept', shorter],
+  ])('%s, of what is cut: killed', async (name, mutant) => {
+    const broken = checkLaw(`mutant: ${name}`, [...cutArguments], isCutFromTheLeft(mutant), { record: false })
+    await expect(broken).rejects.toThrow('Property failed')
+  })
+
+  test('of examples are another choice for another seed, and the same whatever the limit', () => {
+    const ask = (seed: number, limit?: number): Request[][] =>
+      askRows(piqa, numbered(9), { ...options, shots: 3, seed, limit }).asked.map(({ requests }) => [
+        ...requests,
+      ])
+    expect(ask(1)).toEqual(ask(1))
+    expect(ask(2)).not.toEqual(ask(1))
+    expect(ask(1, 4)).toEqual(ask(1).slice(0, 4))
+    expect(() => askRows(piqa, numbered(3), { ...options, shots: 3 })).toThrow(
+      'shots: expected fewer than there are rows of piqa, got 3',
+    )
+  })
+
+  test('of a train file may be all of it', () => {
+    const { asked } = askRows(piqa, numbered(1), {
+      ...options,
+      shots: 2,
+      shotRows: numbered(4).slice(2),
+    })
+    const text = spell(asked[0].requests[0].tokens)
+    expect(text.match(/goal \d/g)?.toSorted()).toEqual(['goal 0', 'goal 2', 'goal 3'])
+  })
+
+  test('begin with </s> only if told; a question that fits nowhere is named', () => {
+    const ask = (more: Partial<PromptOptions>) => askRows(piqa, numbered(2), { ...options, ...more })
+    expect(ask({ bosId: 2 }).asked[0].requests[0].tokens[0]).toBe(2)
+    expect(ask({}).asked[0].requests[0].tokens[0]).not.toBe(2)
+    const long = {
+      place: 'long',
+      values: new Map(Object.entries({ goal: 'g', sol1: 'a', sol2: 'b'.repeat(8), label: 0 })),
+    }
+    const { asked, leftOut } = askRows(piqa, [long, ...numbered(1)], { ...options, positions: 8 })
+    expect([asked.map(({ place }) => place), leftOut]).toEqual([['rows:1'], ['long']])
+  })
+
+  test('of an empty context are one </s>', () => {
+    const values = { ctx: '[step]', endings: ['a', 'b'], label: 1 }
+    const row = { place: 'r', values: new Map(Object.entries(values)) }
+    for (const bosId of [null, 7]) {
+      const [{ requests }] = askRows(taskByName('hellaswag'), [row], { ...options, bosId }).asked
+      expect(requests.map(({ tokens, promptLength }) => [...tokens, promptLength])).toEqual(
+        ['a', 'b'].map((answer) => [bosId ?? 2, 32, answer.charCodeAt(0), 1]),
+      )
+    }
+  })
+
+  test('of a context that ends in spaces: they belong to the answer', () => {
+    const values = { sentence: 'He saw  _ run.', option1: 'Bo ', option2: 'Al', answer: '1' }
+    const row = { place: 'r', values: new Map(Object.entries(values)) }
+    const [{ requests }] = askRows(taskByName('winogrande'), [row], options).asked
+    expect(requests.map(({ tokens, promptLength }) => spell(tokens.subarray(promptLength)))).toEqual([
+      '  run.',
+      ' run.',
+    ])
+  })
+
+  test('as windows go on with the right answer, its words counted', () => {
+    const windows = taskWindows(piqa, numbered(3), encode, { bosId: 2, shots: 1, seed: 0 })
+    expect(windows).toHaveLength(3)
+    for (const [i, { document, genre, tokens, promptLength, words }] of windows.entries()) {
+      expect([document, genre, words, tokens[0]]).toEqual([`rows:${i + 1}`, 'piqa', 2, 2])
+      expect(spell(tokens.subarray(promptLength))).toBe(` towel ${i}`)
+    }
+  })
+})
