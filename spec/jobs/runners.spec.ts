@@ -1,0 +1,218 @@
+/**
+ * Runners of one machine give results in the order of the shards, however many there are, however many threads do them and
+ * whichever is first. Threads are stand-ins here, in this process, so that their order can be chosen; real ones do the shards
+ * of spec/eval/calibration_threads.full.spec.ts.
+ */
+import { EventEmitter } from 'node:events'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
+import type { Shard } from '../../src/jobs/shard.ts'
+import { memoryStore, type ShardStore } from '../../src/jobs/shard_store.ts'
+import type { ThreadSource } from '../../src/jobs/shard_threads.ts'
+import { threadRunner } from '../../src/jobs/thread_runner.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+import { doTestShard, echoShards, texts } from './test_shards.ts'
+
+interface Told {
+  readonly shard?: Shard
+}
+
+/** Stand-ins for threads, and what was seen of them. */
+class Threads {
+  started = 0
+  ended = 0
+  given = 0
+  most = 0
+  readonly #random: Random
+  readonly #running = new Set<StandIn>()
+
+  constructor(seed: number) {
+    this.#random = new Random(seed)
+  }
+
+  /** How long a shard takes, in turns of the event loop. */
+  turns(): number {
+    return this.#random.below(6)
+  }
+
+  begin(thread: StandIn): void {
+    // A thread does one shard at a time.
+    expect(this.#running.has(thread)).toBe(false)
+    this.#running.add(thread)
+    this.given++
+    this.most = Math.max(this.most, this.#running.size)
+  }
+
+  finish(thread: StandIn): void {
+    this.#running.delete(thread)
+  }
+
+  source(): ThreadSource {
+    return { code: (() => new StandIn(this)) as unknown as ThreadSource['code'], start: null }
+  }
+}
+
+/** Answers a shard by its value after some turns; dies of the kind `death`, and fails those of the kind `poison`. */
+class StandIn extends EventEmitter {
+  readonly #threads: Threads
+
+  constructor(threads: Threads) {
+    super()
+    this.#threads = threads
+    threads.started++
+  }
+
+  postMessage(message: Told): void {
+    if (message.shard) void this.#perform(message.shard)
+  }
+
+  async #perform({ kind, settings }: Shard): Promise<void> {
+    this.#threads.begin(this)
+    for (let turn = this.#threads.turns(); turn >= 0; turn--) await new Promise(setImmediate)
+    this.#threads.finish(this)
+    if (kind === 'death') this.emit('error', new Error('the thread ended'))
+    else if (kind === 'poison')
+      this.emit('message', { failure: { message: `poison ${String(settings.value)}` } })
+    else this.emit('message', { result: new TextEncoder().encode(String(settings.value)) })
+  }
+
+  async terminate(): Promise<void> {
+    this.#threads.ended++
+  }
+}
+
+const shardsOf = (count: number, kind = 'echo'): Shard[] =>
+  Array.from({ length: count }, (_, value) => ({ kind, settings: { value }, files: {} }))
+
+type Make = (threads: Threads, count: number) => ShardRunner
+const overThreads: Make = (threads, count) => threadRunner(threads.source(), count)
+
+/** Results are those of the shards in order; no more are under way than threads, nor ahead than four for each of them. */
+const isInOrder =
+  (make: Make) =>
+  async (shards: number, count: number, seed: number): Promise<void> => {
+    const threads = new Threads(seed)
+    const runner = make(threads, count)
+    const told: number[] = []
+    const found: string[] = []
+    const onShard = (done: number, total: number): void => void told.push(done, total)
+    for await (const result of runner.run(shardsOf(shards), { onShard })) {
+      expect(threads.given).toBeLessThanOrEqual(found.length + 4 * count)
+      found.push(new TextDecoder().decode(result))
+    }
+    await runner.close()
+    expect(found).toEqual(Array.from({ length: shards }, (_, value) => String(value)))
+    expect(told).toEqual(Array.from({ length: shards }, (_, i) => [i + 1, shards]).flat())
+    expect(threads.most).toBe(Math.min(count, shards))
+    expect([threads.started, threads.ended]).toEqual([threads.most, threads.most])
+  }
+const runs = [fc.constantFrom(0, 1, 2, 11, 120), fc.integer({ min: 1, max: 5 }), fc.nat()] as const
+
+describe('a runner over threads', () => {
+  law('gives results in the order of the shards', [...runs], isInOrder(overThreads), { runs: 30 })
+
+  test.each<[string, Make]>([
+    [
+      'asks for them in another order',
+      (threads, count) => {
+        const runner = overThreads(threads, count)
+        return { ...runner, run: (shards, options) => runner.run(shards.toReversed(), options) }
+      },
+    ],
+    [
+      'sorts them as texts',
+      (threads, count) => {
+        const runner = overThreads(threads, count)
+        return { ...runner, run: (shards, options) => runner.run(byText(shards), options) }
+      },
+    ],
+    ['has one thread more', (threads, count) => overThreads(threads, count + 1)],
+  ])('mutant: one that %s: killed', async (_, make) => {
+    const broken = checkLaw('mutant', [...runs], isInOrder(make), { record: false, runs: 30 })
+    await expect(broken).rejects.toThrow('Counterexample')
+  })
+
+  test.each([
+    ['death', 'the thread ended'],
+    ['poison', 'poison 3'],
+  ])('is told of a %s, and does other shards after it', async (kind, words) => {
+    const threads = new Threads(1)
+    const runner = overThreads(threads, 2)
+    const shards = shardsOf(9).map((shard, i) => (i === 3 ? { ...shard, kind } : shard))
+    const found: string[] = []
+    const run = async (): Promise<void> => {
+      for await (const result of runner.run(shards)) found.push(new TextDecoder().decode(result))
+    }
+    await expect(run()).rejects.toThrow(words)
+    expect(found).toEqual(['0', '1', '2'])
+    expect(await texts(runner.run(shardsOf(11)))).toEqual(
+      shardsOf(11).map(({ settings }) => String(settings.value)),
+    )
+    expect(threads.started).toBe(kind === 'death' ? 3 : 2)
+    await runner.close()
+    await expect(runner.run(shardsOf(1)).next()).rejects.toThrow(
+      'threads: expected ones that run, got closed ones',
+    )
+  })
+
+  test('ends what is under way when it is closed or stopped', async () => {
+    const runner = overThreads(new Threads(2), 1)
+    const first = runner.run(shardsOf(2)).next()
+    await runner.close()
+    await expect(first).rejects.toThrow('threads: expected ones that run, got closed ones')
+    const stop = new AbortController()
+    const other = overThreads(new Threads(3), 1)
+    const stopped = other.run(shardsOf(3), { signal: stop.signal })
+    await stopped.next()
+    stop.abort(new Error('enough'))
+    await expect(stopped.next()).rejects.toThrow('enough')
+    await other.close()
+  })
+})
+
+const byText = (shards: readonly Shard[]): Shard[] =>
+  shards.toSorted((a, b) => (String(a.settings.value) < String(b.settings.value) ? -1 : 1))
+
+describe('a runner in this thread', () => {
+  const hasResults = async (
+    count: number,
+    change = (shards: readonly Shard[]) => [...shards],
+  ): Promise<void> => {
+    const done: number[] = []
+    const told: number[] = []
+    const runner = hereRunner((shard, context) => {
+      done.push(Number(shard.settings.value))
+      return doTestShard(shard, context)
+    })
+    const { shards, expected } = await echoShards(runner.store, count)
+    const onShard = (...now: number[]): void => void told.push(...now)
+    expect(await texts(runner.run(change(shards), { onShard }))).toEqual(expected)
+    expect(told).toEqual(expected.flatMap((_, i) => [i + 1, count]))
+    // The second time all results are in the store.
+    expect(await texts(runner.run(shards))).toEqual(expected)
+    expect(done).toHaveLength(count)
+  }
+  test.each([0, 1, 11, 120])('gives %i results in order, and does no shard twice', (count) =>
+    hasResults(count),
+  )
+
+  test('a mutant that sorts shards as texts is killed', () =>
+    expect(hasResults(11, byText)).rejects.toThrow('expected'))
+
+  test('does again what is damaged in the store', async () => {
+    const files = new Map<string, Uint8Array>()
+    const store: ShardStore = memoryStore()
+    const { write } = store.place
+    Object.assign(store.place, {
+      write: (name: string, bytes: Uint8Array) => (files.set(name, bytes), write(name, bytes)),
+    })
+    const runner = hereRunner(doTestShard, store)
+    const { shards, expected } = await echoShards(store, 2)
+    expect(await texts(runner.run(shards))).toEqual(expected)
+    const [, name] = [...files.keys()]
+    await write(name, (files.get(name) as Uint8Array).slice(0, -1))
+    expect(await texts(runner.run(shards))).toEqual(expected)
+  })
+})
