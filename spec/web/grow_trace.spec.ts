@@ -1,0 +1,196 @@
+/**
+ * A trace is what a study has told: each token with its KL and what decided it, each event in its place.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { denseMask } from '../../src/masks/mask.ts'
+import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
+import type { StudyEvent } from '../../src/web/engine/study_types.ts'
+import {
+  budgetUnder,
+  decisionOf,
+  emptyTrace,
+  growTrace,
+  Masks,
+  meanDivergence,
+  type Trace,
+} from '../../src/web/trace/trace.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+
+const shape = { layers: 2, heads: 2, neurons: 4 }
+const model = { name: 'any', shape, width: 8 }
+const settings = {
+  sparsity: 0.5,
+  scope: 'global',
+  planner: 'shadow',
+  criterion: 'plainact',
+  decides: 'once',
+  seed: 1,
+} as const satisfies Trace['settings']
+
+/** Scores that are told apart by their first number. */
+const scoresOf = (first: number): UnitScores => ({
+  shape,
+  heads: Float32Array.of(0, 0, first, 1),
+  neurons: Float32Array.of(0, 0, 0, 0, 1, 2, 3, first),
+})
+
+type Step = Extract<StudyEvent, { readonly kind: 'step' }>
+
+const start = {
+  kind: 'start',
+  prompt: Int32Array.of(5, 6),
+  pieces: ['a', 'b'],
+  ranks: 'plainact',
+  denseLayers: 1,
+} as Extract<StudyEvent, { readonly kind: 'start' }>
+
+const someKl = fc.oneof(fc.double({ min: -1e-6, max: 20, noNaN: true }), fc.constantFrom(-0, 5e-324, 0.1))
+const someSteps = fc.array(
+  fc.record({ kl: fc.option(someKl), decides: fc.boolean(), wroteDense: fc.boolean() }),
+  { maxLength: 12 },
+)
+
+const stepsOf = (drawn: { kl: number | null; decides: boolean; wroteDense: boolean }[]): Step[] =>
+  drawn.map(
+    ({ kl, decides, wroteDense }, i) =>
+      ({
+        kind: 'step',
+        token: i,
+        text: `t${i}`,
+        dense: wroteDense ? { token: 100 + i, text: `d${i}` } : null,
+        kl,
+        scores: decides ? scoresOf(i) : null,
+        divergence: i > 2 ? 2 : null,
+        tokensPerSecond: { sparse: i, dense: null },
+      }) as unknown as Step,
+  )
+
+type Grow = typeof growTrace
+
+const hasWhatWasTold =
+  (grow: Grow) =>
+  (drawn: { kl: number | null; decides: boolean; wroteDense: boolean }[]): void => {
+    const steps = stepsOf(drawn)
+    let trace = grow(emptyTrace(model, settings), start)
+    expect(trace).toMatchObject({ ranks: 'plainact', denseLayers: 1, pieces: ['a', 'b'], columns: [] })
+    for (const step of steps) {
+      const before = trace
+      const copy = structuredClone(before)
+      trace = grow(before, step)
+      expect(before).toEqual(copy)
+    }
+    expect(trace.columns).toEqual(
+      steps.map(({ token, text, dense, kl }) => ({
+        token,
+        text,
+        dense,
+        // What a file keeps: a float32.
+        kl: kl === null ? null : Float32Array.of(kl)[0],
+      })),
+    )
+    expect(trace.decisions).toEqual(steps.flatMap(({ scores }) => scores ?? []))
+    const last = steps.at(-1)
+    if (last) {
+      expect(trace.divergence).toBe(last.divergence)
+      expect(trace.tokensPerSecond).toEqual(last.tokensPerSecond)
+    }
+    const end = { truth: scoresOf(9), tokensPerSecond: { sparse: 3, dense: 4 } }
+    expect(grow(trace, end)).toEqual({ ...trace, ...end })
+  }
+
+describe('a trace that grows', () => {
+  law('has what a study has told, token by token', [someSteps], hasWhatWasTold(growTrace))
+
+  test.each<[string, Grow]>([
+    [
+      'keeps the last decision alone',
+      (trace, event) => {
+        const grown = growTrace(trace, event)
+        return { ...grown, decisions: grown.decisions.slice(-1) }
+      },
+    ],
+    [
+      'takes a KL of 0 for none',
+      (trace, event) => {
+        const grown = growTrace(trace, event)
+        return { ...grown, columns: grown.columns.map((one) => ({ ...one, kl: one.kl || null })) }
+      },
+    ],
+    [
+      'changes the trace before',
+      (trace, event) => {
+        const grown = growTrace(trace, event)
+        return Object.assign(trace, grown)
+      },
+    ],
+  ])('a mutant that %s: killed', async (_, grow) => {
+    await expect(checkLaw('mutant', [someSteps], hasWhatWasTold(grow), { record: false })).rejects.toThrow(
+      'Counterexample',
+    )
+  })
+
+  test('begins with nothing, every layer dense', () => {
+    expect(emptyTrace(model, settings)).toEqual({
+      model,
+      settings,
+      ranks: null,
+      denseLayers: 2,
+      prompt: new Int32Array(0),
+      pieces: [],
+      columns: [],
+      decisions: [],
+      truth: null,
+      divergence: null,
+      tokensPerSecond: { sparse: null, dense: null },
+    })
+  })
+})
+
+/** A trace of so many columns, with these KLs and so many decisions. */
+function traceOf(kls: readonly (number | null)[], decisions: number): Trace {
+  return {
+    ...emptyTrace(model, settings),
+    denseLayers: 1,
+    columns: kls.map((kl, token) => ({ token, text: '', dense: null, kl })),
+    decisions: Array.from({ length: decisions }, (_, i) => scoresOf(10 + i)),
+  }
+}
+
+describe('what is read from a trace', () => {
+  test('the mean KL is over the tokens that were compared', () => {
+    expect(meanDivergence(traceOf([], 0))).toBeNull()
+    expect(meanDivergence(traceOf([null, null], 0))).toBeNull()
+    expect(meanDivergence(traceOf([0], 0))).toBe(0)
+    expect(meanDivergence(traceOf([0.5, null, 0, -0.25, null], 0))).toBe(0.25 / 3)
+  })
+
+  test('a column has the decision of its own, or the one there is for all, or none', () => {
+    const first = (trace: Trace, column: number): number | undefined => decisionOf(trace, column)?.heads[2]
+    const kls = [0, 0, 0]
+    expect([0, 1, 2].map((column) => first(traceOf(kls, 3), column))).toEqual([10, 11, 12])
+    expect([0, 1, 2].map((column) => first(traceOf(kls, 1), column))).toEqual([10, 10, 10])
+    expect([0, 2].map((column) => decisionOf(traceOf(kls, 0), column))).toEqual([null, null])
+  })
+
+  test('masks of a column are selected from its decision; without one all is kept', () => {
+    const trace = traceOf([0, 0], 2)
+    const masks = new Masks(trace, settings)
+    for (const column of [0, 1])
+      expect(masks.ofColumn(trace, column)).toEqual(
+        selectMask(trace.decisions[column], budgetUnder(trace, settings)),
+      )
+    expect(masks.ofColumn(trace, 0)).toBe(masks.ofColumn(trace, 0))
+    expect(masks.ofColumn(traceOf([0], 0), 0)).toEqual(denseMask(shape))
+    expect(masks.of(null)).toBeNull()
+  })
+
+  test('masks are of a selection and of how many layers run whole', () => {
+    const trace = traceOf([], 0)
+    const masks = new Masks(trace, settings)
+    expect(masks.areOf(trace, settings)).toBe(true)
+    expect(masks.areOf({ denseLayers: 2 }, settings)).toBe(false)
+    expect(masks.areOf(trace, { ...settings, sparsity: 0.25 })).toBe(false)
+    expect(masks.areOf(trace, { ...settings, scope: 'per-layer' })).toBe(false)
+  })
+})
