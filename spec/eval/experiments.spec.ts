@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
+import { criteria } from '../../src/criteria/index.ts'
+import { backwardFlops, forwardFlops, lossFlops } from '../../src/eval/calibration/cost.ts'
 import type { ExperimentResult } from '../../src/eval/experiment.ts'
 import type { ExperimentContext } from '../../src/eval/experiments/experiment.ts'
 import { windowsWithShots } from '../../src/eval/experiments/few_shot.ts'
@@ -118,6 +120,60 @@ describe('every experiment', () => {
     for (const key of ['name', 'title', 'asks'] as const)
       expect(new Set(experiments.map((experiment) => experiment[key])).size).toBe(experiments.length)
     expect(() => runByName('magic', contextOf())).toThrow('experiment: expected one of')
+  })
+})
+
+describe('the rows of experiments by the clock', () => {
+  test('scoring: operations are those of the passes, times those of the parts', async () => {
+    const { rows, plots, findings } = await runByName('calibration-overhead', contextOf())
+    const lengths = lab.windows('calibrate', settings.calibration, 0).map(({ tokens }) => tokens.length)
+    const sum = (of: (T: number) => number): number => lengths.reduce((total, T) => total + of(T), 0)
+    const { config } = lab.model
+    const [forward, back, loss] = [forwardFlops, backwardFlops, lossFlops].map((of) =>
+      sum((T) => of(config, T)),
+    )
+    expect(rows.map(({ criterion }) => criterion)).toEqual(criteria.map(({ name }) => name))
+    for (const [i, { cost }] of criteria.entries()) {
+      const own = cost.forward * forward + cost.backward * back + sum((T) => 2 * T * 3 * (16 + 24))
+      const { flops, seconds, milliseconds, own: after } = rows[i]
+      expect(flops).toBeCloseTo((forward + back + own) / (forward + loss), 9)
+      // A plain pass takes as long in every row, and so do the two passes that all share.
+      expect(Number(milliseconds) / Number(seconds)).toBeCloseTo(
+        Number(rows[0].milliseconds) / Number(rows[0].seconds),
+        9,
+      )
+      expect(Number(milliseconds) - Number(after)).toBeCloseTo(
+        Number(rows[0].milliseconds) - Number(rows[0].own),
+        9,
+      )
+      expect(plots[0].series[0].points[i]).toEqual({ x: criteria[i].name, y: seconds })
+    }
+    const { flops, seconds } = rows.find(({ criterion }) => criterion === 'plainact') ?? {}
+    const said = `plainact costs ${Number(flops).toFixed(2)} times the operations of a plain forward pass and ${Number(seconds).toFixed(2)} times its time, medians over 8 windows`
+    expect(findings[0]).toContain(said)
+  })
+
+  test('decoding: ratios and plots are speeds over the dense speed', async () => {
+    const { rows, plots, findings } = await runByName('latency', contextOf())
+    const dense = Number(rows[0].speed)
+    expect(rows.map(({ planner, sparsity }) => [planner, sparsity])).toEqual([
+      ['dense', 0],
+      ...[50, 80, 90].flatMap((share) =>
+        ['ShadowLLM', 'DejaVu (l2norm)', 'static'].map((name) => [name, share]),
+      ),
+    ])
+    for (const { speed, ratio } of rows) expect(ratio).toBe(Number(speed) / dense)
+    const [ours, theirs, fixed] = [1, 2, 3].map((row) => Number(rows[row].ratio))
+    expect(plots[0].series.map(({ name, points }) => [name, points[0]])).toEqual([
+      ['ShadowLLM', { x: '50 %', y: ours }],
+      ['DejaVu (l2norm)', { x: '50 %', y: theirs }],
+      ['static', { x: '50 %', y: fixed }],
+    ])
+    expect(findings[0]).toContain(`ShadowLLM decodes at ${ours.toFixed(2)} times the dense speed`)
+    expect(findings[0]).toContain(
+      `${(Number(rows[1].speed) / Number(rows[2].speed)).toFixed(2)} times that of DejaVu`,
+    )
+    expect(findings[0]).toContain(`which predicts nothing, at ${fixed.toFixed(2)}.`)
   })
 })
 

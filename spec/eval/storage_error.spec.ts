@@ -40,7 +40,7 @@ async function allLogProbabilities(storage: Storage): Promise<number[][][]> {
 async function isWhatLogitsSay(errors: readonly StorageError[]): Promise<void> {
   const exact = (await allLogProbabilities('f32')).flat()
   const next = texts.flatMap((tokens) => [...tokens.subarray(1)])
-  for (const { storage, tokens, kl, tokenPerplexity } of errors) {
+  for (const { storage, tokens, kl, tokenPerplexity, agreed } of errors) {
     const own = (await allLogProbabilities(storage)).flat()
     const divergence = exact.map((p, t) =>
       p.reduce((sum, logP, v) => sum + Math.exp(logP) * (logP - own[t][v]), 0),
@@ -49,6 +49,10 @@ async function isWhatLogitsSay(errors: readonly StorageError[]): Promise<void> {
     expect(tokens).toBe(next.length)
     expect(Math.abs(kl - mean(divergence)), `KL of ${storage}`).toBeLessThan(1e-9 + 1e-4 * kl)
     const nll = mean(next.map((id, t) => -own[t][id]))
+    const best = (row: readonly number[]): number => row.indexOf(Math.max(...row))
+    expect(agreed, `agreement of ${storage}`).toBe(
+      mean(exact.map((p, t) => Number(best(p) === best(own[t])))),
+    )
     expect(tokenPerplexity / Math.exp(nll), `perplexity of ${storage}`).toBeCloseTo(1, 6)
   }
 }
@@ -72,13 +76,18 @@ test('mutants that swap two storages, or forget a token: killed', async () => {
 })
 
 test('texts are spread over the documents, of one length, and begin as every text does', () => {
-  const documents = Array.from({ length: 10 }, (_, i) => ({
+  const lengths = [100, 100, 31, 100, 30, 100, 100, 100, 100, 100, 100]
+  const documents = lengths.map((length, i) => ({
     name: `d${i}`,
     genre: 'g',
-    text: String.fromCharCode(97 + i).repeat(i === 3 ? 2 : 100),
+    text: String.fromCharCode(97 + i).repeat(length),
   }))
-  const read = storageTexts(documents, encodeLetters, smallConfig, 5)
-  expect(read).toHaveLength(5)
-  for (const text of read) expect([text.length, text[0]]).toEqual([32, smallConfig.bosId])
-  expect(new Set(read.map(String)).size).toBe(5)
+  // Of eleven documents every second one, five at most; one that fills a text with its </s> is read, a shorter one is not.
+  const read = (count: number): string[] =>
+    storageTexts(documents, encodeLetters, smallConfig, count).map(String)
+  const text = (document: number): string =>
+    [smallConfig.bosId, ...encodeLetters(documents[document].text).slice(0, 31)].join()
+  expect(read(5)).toEqual([0, 2, 6, 8, 10].map(text))
+  expect(read(1)).toEqual([text(0)])
+  expect(read(50)).toEqual([0, 1, 2, 3, 5, 6, 7, 8, 9, 10].map(text))
 })
