@@ -30,6 +30,7 @@ import { encodePredictor, type Predictor } from '../../src/predictor/predictor_f
 import { predictorOf } from '../../src/predictor/suitable.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { law } from '../harness/seed.ts'
+import { casesAtTier } from '../harness/tier.ts'
 import { loadSmallModel, question, smallConfig, someAsked } from './small_model.ts'
 
 let backend: Backend
@@ -164,7 +165,7 @@ describe('tasks asked by shards', () => {
     'have the answers of tasks asked here, whatever is compared and however the questions are cut',
     [someCase],
     givesTheAnswersOfNone((one) => inShards(one)),
-    { runs: 12, examples: [[wholeCase]], timeout: 120_000 },
+    { runs: casesAtTier(3, 12), examples: [[wholeCase]], timeout: 120_000 },
   )
 
   test('give the report of tasks asked here', async () => {

@@ -25,6 +25,7 @@ import { openCalibration } from '../../src/eval/calibration/open.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
+import { casesAtTier } from '../harness/tier.ts'
 import { answerOf, refusalOf } from '../io/hostile.ts'
 import { filesOf, makeSmallModel, makeWindows, smallConfig, smallOptions } from './small_calibration.ts'
 
@@ -141,14 +142,16 @@ describe('a calibration that was stopped', () => {
     [...someStops],
     resumes(calibrateToFolder),
     {
-      runs: 25,
+      runs: casesAtTier(2, 25),
       examples: [
         [3, [2, 2], false, false],
         [3, [1, 4], true, true],
       ],
     },
   )
-  law('is repaired where a file was damaged', [...someDamage], repairs(calibrateToFolder), { runs: 6 })
+  law('is repaired where a file was damaged', [...someDamage], repairs(calibrateToFolder), {
+    runs: casesAtTier(2, 6),
+  })
 
   test('mutants are killed: single examples lost, a shard begun again, a damaged shard believed', async () => {
     const removing =

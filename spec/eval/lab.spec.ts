@@ -96,6 +96,10 @@ async function measure(options: Partial<LabOptions>, chosen = arms, seed = 3): P
   }
 }
 
+let measured: Promise<MeasuredArm[]> | undefined
+/** Every arm, nothing kept: what the other ways are held to. */
+const plainly = (): Promise<MeasuredArm[]> => (measured ??= measure({}))
+
 /** Every number from shards, done in this thread; a mutant may change their results. */
 async function inShards(
   options: Partial<LabOptions> = {},
@@ -112,7 +116,7 @@ const newStore = (): Promise<PartStore> => openPartStore(join(folder, `store ${s
 
 describe('shards', () => {
   test('change no number: with a store, with a half-filled one, without', async () => {
-    const alone = await measure({})
+    const alone = await plainly()
     expect(await inShards()).toEqual(alone)
     const store = await newStore()
     await measure({ store }, arms.slice(0, 3))
@@ -124,7 +128,7 @@ describe('shards', () => {
   })
 
   test('mutants are killed: windows of a shard swapped, arms in another order', async () => {
-    const alone = await measure({})
+    const alone = await plainly()
     const mutate = async (change: (rows: unknown[][]) => unknown): Promise<MeasuredArm[]> =>
       inShards({}, (result, { kind }) => {
         if (kind !== 'score') return result
@@ -140,7 +144,7 @@ describe('shards', () => {
 describe('parts', () => {
   test('a store changes no number: made in memory, made into it, taken from it', async () => {
     const store = await newStore()
-    const plain = await measure({})
+    const plain = await plainly()
     expect(await measure({ store })).toEqual(plain)
     expect(await measure({ store })).toEqual(plain)
   })
@@ -202,7 +206,7 @@ describe('parts', () => {
         if (stage === 'calibrate' && done === 0) computed.push(total)
       },
     })
-    expect(resumed).toEqual(await measure({}))
+    expect(resumed).toEqual(await plainly())
     // The first calibration that goes on has three windows less to do.
     expect(computed[0]).toBeLessThanOrEqual(settings.calibration - 3)
   })

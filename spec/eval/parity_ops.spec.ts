@@ -21,6 +21,7 @@ import { MissingError } from '../../src/tensor/errors.ts'
 import { arraysOf } from '../harness/op_case.ts'
 import type { Kernel } from '../harness/mutate.ts'
 import { law } from '../harness/seed.ts'
+import { casesAtTier } from '../harness/tier.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-parity-ops-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -179,7 +180,7 @@ describe('an answer', () => {
       expect(found.worst).toMatchObject({ case: spoilt.index, output: spoilt.output, index: spoilt.place })
       expect(found.hint ?? '').not.toMatch(/as if/)
     },
-    { runs: 20 },
+    { runs: casesAtTier(6, 20) },
   )
 })
 

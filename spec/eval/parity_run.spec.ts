@@ -105,21 +105,11 @@ async function againstReference(backend: Backend): Promise<ModelOutcome> {
 }
 
 describe('a planted bug', () => {
-  // A short form sees less than the laws, which see all of them: rare data, and int8 whose rounding must be met.
-  const unseen = [
-    'linear_i8 counts zeros as terms',
-    'linear_input_major_i8 counts zeros as terms',
-    'log takes a negative number for 0',
-    'narrow_f16 knows no subnormal numbers',
-    'top_k ranks NaN first',
-  ]
-
-  test('of the law book is found, but for five', () => {
-    const missed = mutants
-      .filter(({ op, plant }) => runOp(plant(reference), op, { seed, small: true }).passed)
-      .filter(({ op, plant }) => runOp(plant(reference), op, { seed }).passed)
-    expect(missed.map(({ op, bug }) => `${op} ${bug}`).toSorted()).toEqual(unseen)
-    expect(mutants.length).toBeGreaterThan(150)
+  test('of the law book is found: one of twelve here, all in parity_mutants.full.spec.ts', () => {
+    const some = mutants.filter((_, i) => i % 12 === 5)
+    const missed = some.filter(({ op, plant }) => runOp(plant(reference), op, { seed, small: true }).passed)
+    expect(missed.map(({ op, bug }) => `${op} ${bug}`)).toEqual([])
+    expect(some.length).toBeGreaterThan(12)
   })
 
   test('is named by op, number and sizes, and the furthest off is told of several', () => {

@@ -1,7 +1,6 @@
 /**
  * The store of parts: the same description gives the same result without work, and nothing damaged is believed.
  */
-import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +9,8 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { openPartStore, partKey, PartStore, type PartDescription } from '../../src/eval/part_store.ts'
 import { canonicalJson } from '../../src/io/canonical_json.ts'
 import { cacheFolder, list, sha256 } from '../../src/platform/platform.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { checkLaw, law } from '../harness/seed.ts'
+import { casesAtTier } from '../harness/tier.ts'
 
 const top = mkdtempSync(join(tmpdir(), 'shadowllm-parts-'))
 afterAll(() => rmSync(top, { recursive: true }))
@@ -120,57 +120,12 @@ const openTrusting: OpenStore = async (path) => new Trusting((await openPartStor
 const openHasty: OpenStore = async (path) => new Hasty((await openPartStore(path)).path)
 
 describe('values', () => {
-  /** A part is computed once, and read back the same. */
-  const computesOnce = lawForAll(
-    'are computed once for a description',
-    [someDescription, someValue],
-    async (open: OpenStore, description: PartDescription, value: unknown): Promise<void> => {
-      const place = join(folder, `${count++}`)
-      let computed = 0
-      const compute = (): unknown => {
-        computed++
-        return value
-      }
-      const first = await (await open(place)).json(description, compute)
-      expect(first).toEqual(value)
-      const same = shuffled(description, (keys) => keys.toReversed()) as PartDescription
-      expect(await (await open(place)).json(same, compute)).toEqual(value)
-      expect(computed).toBe(1)
-      await (await open(place)).json({ ...description, another: count }, compute)
-      expect(computed).toBe(2)
-    },
-    { runs: 25 },
-  )
-  stateLaw(computesOnce, openPartStore)
-
-  /** After any change of the one file with the entry, the part is computed again, and then is there again. */
-  const damageIsNoticed = lawForAll(
-    'that were damaged are computed again',
-    [...someDamage],
-    async (
-      open: OpenStore,
-      value: unknown,
-      where: number,
-      byte: number,
-      how: 'change' | 'cut' | 'grow',
-    ): Promise<void> => {
-      const place = join(folder, `${count++}`)
-      await (await open(place)).json({ part: 1 }, () => ({ value }))
-      const path = join(place, readdirSync(place)[0])
-      const bytes = readFileSync(path)
-      const at = Math.floor(where * bytes.length)
-      if (how === 'change') bytes[at] ^= byte
-      const changed =
-        how === 'cut' ? bytes.subarray(0, at) : how === 'grow' ? Buffer.concat([bytes, bytes]) : bytes
-      writeFileSync(path, changed)
-      const answers: unknown[] = []
-      for (let i = 0; i < 2; i++)
-        answers.push(await (await open(place)).json({ part: 1 }, () => ({ again: true })))
-      expect(answers).toEqual([{ again: true }, { again: true }])
-    },
-    { runs: 60 },
-  )
-  stateLaw(damageIsNoticed, openPartStore)
+  law('are computed once for a description', [someDescription, someValue], computesOnce(openPartStore), {
+    runs: casesAtTier(8, 25),
+  })
+  law('that were damaged are computed again', [...someDamage], damageIsNoticed(openPartStore), {
+    runs: casesAtTier(15, 60),
+  })
 
   test('mutants are killed: names that say too little, entries that are believed', async () => {
     await kills(computesOnce, openHasty)
@@ -272,38 +227,6 @@ describe('files', () => {
     expect(await (await openPartStore(folder)).folder({ b: 2, a: 1 })).toBe(path)
     expect(readdirSync(path)).toEqual(['half'])
   })
-})
-
-test('processes may work at once: all get the part, and one whole entry stays', async () => {
-  const script = join(top, 'worker.mjs')
-  const code = `
-    import { writeFileSync } from 'node:fs'
-    import { openPartStore } from ${JSON.stringify(new URL('../../src/eval/part_store.ts', import.meta.url).href)}
-    const store = await openPartStore(${JSON.stringify(folder)})
-    const values = []
-    for (let i = 0; i < 20; i++) values.push(await store.json({ i }, () => 'x'.repeat(1000 * i)))
-    for (let i = 0; i < 5; i++)
-      await store.files({ i }, (path) => writeFileSync(path + '/file', 'y'.repeat(1000 * i)))
-    console.log(values.every((value, i) => value.length === 1000 * i))`
-  writeFileSync(script, code)
-  const run = (): Promise<string> =>
-    new Promise((resolve) => {
-      const child = spawn(process.execPath, [script])
-      let output = ''
-      child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
-      child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text))
-      child.on('close', () => resolve(output))
-    })
-  expect(await Promise.all([run(), run(), run()])).toEqual(['true\n', 'true\n', 'true\n'])
-  const store = await openPartStore(folder)
-  const never = (): never => {
-    throw new Error('it was there')
-  }
-  for (let i = 0; i < 20; i++) expect(await store.json({ i }, never)).toBe('x'.repeat(1000 * i))
-  for (let i = 0; i < 5; i++) await store.files({ i }, never)
-  expect(
-    readdirSync(folder).filter((name) => !/^[0-9a-f]{64}(\.(files\.)?json|\.[0-9a-f]{16})$/.test(name)),
-  ).toEqual([])
 })
 
 test('a cache the system refuses is an error of its own kind', async () => {

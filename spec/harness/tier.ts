@@ -33,3 +33,8 @@ export function specFilesOf(tier: Tier): { include: string[]; exclude: string[] 
   if (tier === 'soak') return { include: [soak], exclude: [] }
   return { include: ['spec/**/*.spec.ts'], exclude: tier === 'full' ? [soak] : [full, soak] }
 }
+
+/** How many cases of a law whose cases take long: few in the quick tier, more in the full one. */
+export function casesAtTier(quick: number, full: number): number {
+  return readTier(process.env.SHADOWLLM_TIER) === 'quick' ? quick : full
+}

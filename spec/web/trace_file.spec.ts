@@ -130,7 +130,7 @@ test.each<[string, (trace: Trace) => Trace]>([
       ...trace,
       columns: trace.columns.map((one) => ({
         ...one,
-        kl: one.kl !== null && Math.abs(one.kl) < 2 ** -126 ? 0 * one.kl : one.kl,
+        kl: one.kl !== null && Math.abs(one.kl) < 2 ** -126 ? 0 : one.kl,
       })),
     }),
   ],
@@ -287,7 +287,7 @@ describe('what no trace can say is refused by name', () => {
     ...trace,
     prompt: new Int32Array(prompt),
     pieces: Array<string>(prompt).fill('a'),
-    columns: Array<Trace['columns'][number]>(columns).fill({ token: 1, text: 'b', dense: null, kl: null }),
+    columns: Array.from({ length: columns }, (_, token) => ({ token, text: 'b', dense: null, kl: null })),
     decisions: trace.decisions.slice(0, 1),
     divergence: columns,
   })

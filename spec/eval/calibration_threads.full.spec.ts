@@ -9,7 +9,7 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { calibrateToFolder } from '../../src/eval/calibration/collect.ts'
 import { methodHash } from '../../src/eval/lab/method.ts'
-import { shardThreads, usualThreads } from '../../src/eval/shards/threads.ts'
+import { shardThreads } from '../../src/eval/shards/threads.ts'
 import { makeDoShard } from '../../src/eval/shards/do_shard.ts'
 import type { ShardModel } from '../../src/eval/shards/shard_model.ts'
 import { hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
@@ -17,7 +17,7 @@ import { threadRunner } from '../../src/jobs/thread_runner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
-import { filesOf, makeWindows, shardsOf, smallConfig, smallOptions } from './small_calibration.ts'
+import { filesOf, makeWindows, shardsOf, smallOptions } from './small_calibration.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-threads-'))
 const path = join(root, tinyFolder)
@@ -91,25 +91,5 @@ describe('threads', () => {
 
   test('that cannot open their model say so', async () => {
     await expect(resultsOf(inThreads(2, join(folder, 'none')))).rejects.toThrow(/none: expected a model/)
-  })
-
-  test('refuse shards of another model and of another method', async () => {
-    const runner = hereRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
-    const others = await shardsOf(model, windows, runner)
-    await expect(runner.run(others).next()).rejects.toMatchObject({ code: 'SHARD_MODEL' })
-    const method = { calibration: 'c'.repeat(64), all: 'c'.repeat(64) }
-    const older = await shardsOf({ ...model, method }, windows, runner)
-    await expect(hereRunner(makeDoShard(model), runner.store).run(older).next()).rejects.toMatchObject({
-      code: 'SHARD_MODEL',
-    })
-  })
-
-  test('are as many as there is work for, and at least one', () => {
-    expect(usualThreads(smallConfig, 1)).toBe(1)
-    expect(usualThreads(smallConfig, 31)).toBe(1)
-    const many = usualThreads(smallConfig, 10_000)
-    expect(usualThreads({ ...smallConfig, neurons: 2 ** 40 }, 10_000)).toBe(1)
-    expect(many).toBeLessThanOrEqual(8)
-    expect(many).toBeGreaterThanOrEqual(1)
   })
 })

@@ -1,0 +1,43 @@
+/**
+ * Shards that calibrate: whose they are, and for how many threads there is work. Threads themselves:
+ * calibration_threads.full.spec.ts.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createBackend } from '../../src/backends/select.ts'
+import { methodHash } from '../../src/eval/lab/method.ts'
+import { makeDoShard } from '../../src/eval/shards/do_shard.ts'
+import type { ShardModel } from '../../src/eval/shards/shard_model.ts'
+import { usualThreads } from '../../src/eval/shards/threads.ts'
+import { hereRunner } from '../../src/jobs/runner.ts'
+import { makeSmallModel, makeWindows, shardsOf, smallConfig } from './small_calibration.ts'
+
+let model: ShardModel
+beforeAll(async () => {
+  const opened = await makeSmallModel(await createBackend('wasm'))
+  model = { model: opened, hash: 'a'.repeat(64), method: await methodHash() }
+})
+afterAll(() => model.model.dispose())
+
+const windows = makeWindows(3)
+
+describe('threads', () => {
+  test('refuse shards of another model and of another method', async () => {
+    const runner = hereRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
+    const others = await shardsOf(model, windows, runner)
+    await expect(runner.run(others).next()).rejects.toMatchObject({ code: 'SHARD_MODEL' })
+    const method = { calibration: 'c'.repeat(64), all: 'c'.repeat(64) }
+    const older = await shardsOf({ ...model, method }, windows, runner)
+    await expect(hereRunner(makeDoShard(model), runner.store).run(older).next()).rejects.toMatchObject({
+      code: 'SHARD_MODEL',
+    })
+  })
+
+  test('are as many as there is work for, and at least one', () => {
+    expect(usualThreads(smallConfig, 1)).toBe(1)
+    expect(usualThreads(smallConfig, 31)).toBe(1)
+    const many = usualThreads(smallConfig, 10_000)
+    expect(usualThreads({ ...smallConfig, neurons: 2 ** 40 }, 10_000)).toBe(1)
+    expect(many).toBeLessThanOrEqual(8)
+    expect(many).toBeGreaterThanOrEqual(1)
+  })
+})

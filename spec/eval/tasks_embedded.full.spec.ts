@@ -1,0 +1,29 @@
+/**
+ * The task that the embedded model can do.
+ */
+import { expect, test } from 'vitest'
+import { askContinuations } from '../../src/eval/tasks/continuation.ts'
+import { accuracyOf, answerQuestion, answersAlone } from '../../src/eval/tasks/score.ts'
+import { brownForEvaluation } from '../../src/eval/texts.ts'
+import { makeWordEncoder } from '../../src/eval/windows.ts'
+import { ShadowOpt } from '../../src/shadow_opt.ts'
+
+test('the embedded model goes on with a text better than chance', async () => {
+  const opt = await ShadowOpt.fromPretrained('embedded')
+  const asked = askContinuations({
+    documents: (await brownForEvaluation()).slice(0, 45),
+    count: 24,
+    seed: 0,
+    prompt: 40,
+    continuation: 16,
+    bosId: 2,
+    encodeWords: makeWordEncoder((part) => opt.encode(part)),
+    bytesOf: (tokens) => tokens.length,
+  })
+  const answers = asked.map((one) =>
+    answerQuestion(opt.model, one, undefined, 'skip', answersAlone(opt.model, one)),
+  )
+  // By chance 6 of 24 are right; 14 or more in one of 1,900 tries.
+  expect(accuracyOf(answers, 'acc_mutual_info').value * 24).toBeGreaterThanOrEqual(14)
+  await opt.dispose()
+}, 60_000)
