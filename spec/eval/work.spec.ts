@@ -1,0 +1,24 @@
+/**
+ * The seconds left of a run are those so far, times the work left over the work done, whatever order stages tell in.
+ */
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { WorkMeter } from '../../src/eval/work.ts'
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
+afterEach(() => void vi.useRealTimers())
+
+test('what is left takes as long as what was done, by work', () => {
+  const meter = new WorkMeter({ first: 1, second: 3, never: 0 })
+  expect(meter.update('first', 0)).toBeNull()
+  vi.advanceTimersByTime(2000)
+  // A half of 1 in two seconds: 3.5 are left.
+  expect(meter.update('first', 0.5)).toBeCloseTo(14, 9)
+  vi.advanceTimersByTime(4000)
+  // 1 and a third of 3 in six seconds, and two are left.
+  meter.update('first', 1)
+  expect(meter.update('second', 1 / 3)).toBeCloseTo(6, 9)
+  expect(meter.update('never', 1)).toBeCloseTo(6, 9)
+  // A stage that tells of less than before has less behind it.
+  expect(meter.update('second', 0)).toBeCloseTo(18, 9)
+  expect(meter.update('second', 1)).toBe(0)
+})
