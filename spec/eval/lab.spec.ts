@@ -238,6 +238,34 @@ test('fewer examples are the first of more, and are not computed again', async (
   await Promise.all([lab.dispose(), other.dispose()])
 })
 
+test('what is remembered has a name of all it depends on: seed, criterion, aggregation', async () => {
+  const told: [number, number][] = []
+  const lab = await openLab({
+    onProgress: ({ stage, done, total }) => void (stage === 'train' && told.push([done, total])),
+  })
+  const few = { count: 3, shots: null }
+  await lab.examples({ count: 8, shots: null }, 1, ['plainact'])
+  const other = await openLab()
+  expect(await lab.examples(few, 2, ['plainact'])).toEqual(await other.examples(few, 2, ['plainact']))
+  const pruned = await lab.examples({ ...few, pruned: 0.75 }, 2, ['plainact', 'l2norm'])
+  const alone = await other.examples({ ...few, pruned: 0.75 }, 2, ['l2norm'])
+  expect(pruned.map(({ scores }) => scores.get('l2norm'))).toEqual(
+    alone.map(({ scores }) => scores.get('l2norm')),
+  )
+  const [fixed, shadow] = ['static', 'shadow'].map(
+    (name) => arms.find(({ planner }) => planner === name) as Arm,
+  )
+  await lab.mean(fixed, 2)
+  expect(await lab.mean({ ...fixed, aggregation: 'rank' }, 2)).toEqual(
+    await other.mean({ ...fixed, aggregation: 'rank' }, 2),
+  )
+  await lab.predictor(shadow, 2)
+  // Two networks of three epochs each.
+  expect(told.map(([done]) => done)).toEqual(told.map(([done]) => done).toSorted((a, b) => a - b))
+  expect(told.at(-1)).toEqual([6, 6])
+  await Promise.all([lab.dispose(), other.dispose()])
+})
+
 describe('arms', () => {
   test('shared passes give what each planner decides by itself', async () => {
     const lab = await openLab()

@@ -351,6 +351,10 @@ describe('a report', () => {
     const bad = reportOf(row('oracle', 110), row('shadow', 105), row('static', 120), row('random', 180))
     expect(judge(bad)?.holds).toBe(false)
     expect(describeReport(bad)[0]).toContain('DOES NOT HOLD')
+    const behind = reportOf(row('oracle', 100), row('shadow', 190), row('static', 100), row('random', 180))
+    expect(judge(behind)?.holds).toBe(false)
+    // Static pruning as good as the oracle leaves no gap to close.
+    expect(gapClosed(behind, 0.5)).toBeNull()
     const unknown = reportOf(row('oracle', 100), row('shadow', 130), row('static', 120))
     expect(judge(unknown)).toBe(null)
   })

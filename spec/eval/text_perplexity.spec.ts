@@ -228,6 +228,18 @@ describe('rows', () => {
     expect(atOnce.rows).toEqual([])
   })
 
+  test('name what a planner has learnt, or the criterion it decides by', () => {
+    const mean = { shape: model.shape, heads: new Float32Array(12), neurons: new Float32Array(72) }
+    const criteriaOf = (learnt: ConfigurationOptions['learnt']): string[] =>
+      configurationsOf({
+        planners: ['static', 'oracle', 'random'],
+        learnt,
+        sources: { model, mean },
+      }).list.map(({ criterion }) => criterion)
+    expect(criteriaOf({})).toEqual(['none', 'plainact', 'plainact', 'none'])
+    expect(criteriaOf({ static: 'fisher' })).toEqual(['none', 'fisher', 'plainact', 'none'])
+  })
+
   test('have sizes that fit', async () => {
     await expect(measure({ prompt: positions })).rejects.toThrow('prompt: expected 1 to 31 tokens, got 32')
     await expect(measure({ stride: positions + 1 })).rejects.toThrow('stride: expected 1 to 32 tokens')
