@@ -188,7 +188,16 @@ describe('the cost of a token', () => {
       expect(per.flops - one.flops).toBe(2 * first)
       expect(per.weights).toBe(one.weights)
     },
-    'memory holds every weight, whatever is skipped': (cost) => (model, settings) => {
+    'a sequence asks once: its tokens together pay what one token pays otherwise': (
+      cost,
+      model,
+      settings,
+    ) => {
+      const once = cost(model, 'shadow', settings).predictor * settings.tokens
+      const each = cost(model, 'shadow-token', settings).predictor
+      expect(Math.abs(once / each - 1)).toBeLessThan(1e-12)
+    },
+    'memory holds every weight, whatever is skipped': (cost, model, settings) => {
       const dense = cost(model, 'dense', settings)
       expect(dense.memory).toBeGreaterThanOrEqual(dense.weights)
       const { memory } = cost(model, 'shadow', settings)
@@ -204,32 +213,60 @@ describe('the cost of a token', () => {
   for (const law of laws) stateLaw(law, tokenCost)
   const lawByName = (name: string): Law<Cost> => laws.find(({ sentence }) => sentence === name) as Law<Cost>
 
-  const mutants: Record<string, Cost> = {
-    'skips in the dense arm too': (model, arm, settings) => {
-      const cost = tokenCost(model, arm === 'dense' ? 'shadow' : arm, settings)
-      return { ...cost, arm }
-    },
-    'keeps what it should skip': (model, arm, settings) =>
-      tokenCost(model, arm, { ...settings, sparsity: 1 - settings.sparsity }),
-    'gives every layer one more predictor': (model, arm, settings) => {
-      const cost = tokenCost(model, arm, settings)
-      if (arm !== 'dejavu') return cost
-      return {
-        ...cost,
-        flops: cost.flops + 2 * predictorWeights({ ...model, layers: 2 }, arm, settings.hidden),
-      }
-    },
-    'takes one way of deciding for the other': (model, arm, settings) =>
-      tokenCost(model, arm === 'dejavu' ? 'shadow' : arm === 'shadow' ? 'dejavu' : arm, settings),
-    'reads the predictor and does not pay': (model, arm, settings) => {
-      const cost = tokenCost(model, arm, settings)
-      return { ...cost, bytes: cost.bytes - cost.predictor, predictor: 2 * cost.predictor }
-    },
-    'drops skipped weights from memory': (model, arm, settings) => {
-      const cost = tokenCost(model, arm, settings)
-      return { ...cost, memory: cost.weights }
-    },
-  }
+  const mutants: [string, string, Cost][] = [
+    [
+      'asks the one predictor for every token',
+      'a sequence asks once: its tokens together pay what one token pays otherwise',
+      (model, arm, settings) => tokenCost(model, arm === 'shadow' ? 'shadow-token' : arm, settings),
+    ],
+    [
+      'skips in the dense arm too',
+      'skipping nothing costs the dense model and the predictor',
+      (model, arm, settings) => {
+        const cost = tokenCost(model, arm === 'dense' ? 'shadow' : arm, settings)
+        return { ...cost, arm }
+      },
+    ],
+    [
+      'keeps what it should skip',
+      'skipping more never costs more',
+      (model, arm, settings) => tokenCost(model, arm, { ...settings, sparsity: 1 - settings.sparsity }),
+    ],
+    [
+      'gives every layer one more predictor',
+      'per-layer predictors differ from one by their first matrices alone',
+      (model, arm, settings) => {
+        const cost = tokenCost(model, arm, settings)
+        if (arm !== 'dejavu') return cost
+        return {
+          ...cost,
+          flops: cost.flops + 2 * predictorWeights({ ...model, layers: 2 }, arm, settings.hidden),
+        }
+      },
+    ],
+    [
+      'takes one way of deciding for the other',
+      'one predictor never costs more than one per layer, and asking once never more than asking always',
+      (model, arm, settings) =>
+        tokenCost(model, arm === 'dejavu' ? 'shadow' : arm === 'shadow' ? 'dejavu' : arm, settings),
+    ],
+    [
+      'reads the predictor and does not pay',
+      'skipping nothing costs the dense model and the predictor',
+      (model, arm, settings) => {
+        const cost = tokenCost(model, arm, settings)
+        return { ...cost, bytes: cost.bytes - cost.predictor, predictor: 2 * cost.predictor }
+      },
+    ],
+    [
+      'drops skipped weights from memory',
+      'memory holds every weight, whatever is skipped',
+      (model, arm, settings) => {
+        const cost = tokenCost(model, arm, settings)
+        return { ...cost, memory: cost.weights }
+      },
+    ],
+  ]
 
   test.each(mutants)('a count that %s is caught by: %s', (_, sentence, mutant) =>
     kills(lawByName(sentence), mutant),

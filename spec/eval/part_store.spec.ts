@@ -9,7 +9,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { openPartStore, partKey, PartStore, type PartDescription } from '../../src/eval/part_store.ts'
 import { canonicalJson } from '../../src/io/canonical_json.ts'
 import { cacheFolder, list, sha256 } from '../../src/platform/platform.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 
 const top = mkdtempSync(join(tmpdir(), 'shadowllm-parts-'))
@@ -120,12 +120,57 @@ const openTrusting: OpenStore = async (path) => new Trusting((await openPartStor
 const openHasty: OpenStore = async (path) => new Hasty((await openPartStore(path)).path)
 
 describe('values', () => {
-  law('are computed once for a description', [someDescription, someValue], computesOnce(openPartStore), {
-    runs: casesAtTier(8, 25),
-  })
-  law('that were damaged are computed again', [...someDamage], damageIsNoticed(openPartStore), {
-    runs: casesAtTier(15, 60),
-  })
+  /** A part is computed once, and read back the same. */
+  const computesOnce = lawForAll(
+    'are computed once for a description',
+    [someDescription, someValue],
+    async (open: OpenStore, description: PartDescription, value: unknown): Promise<void> => {
+      const place = join(folder, `${count++}`)
+      let computed = 0
+      const compute = (): unknown => {
+        computed++
+        return value
+      }
+      const first = await (await open(place)).json(description, compute)
+      expect(first).toEqual(value)
+      const same = shuffled(description, (keys) => keys.toReversed()) as PartDescription
+      expect(await (await open(place)).json(same, compute)).toEqual(value)
+      expect(computed).toBe(1)
+      await (await open(place)).json({ ...description, another: count }, compute)
+      expect(computed).toBe(2)
+    },
+    { runs: casesAtTier(8, 25) },
+  )
+  stateLaw(computesOnce, openPartStore)
+
+  /** After any change of the one file with the entry, the part is computed again, and then is there again. */
+  const damageIsNoticed = lawForAll(
+    'that were damaged are computed again',
+    [...someDamage],
+    async (
+      open: OpenStore,
+      value: unknown,
+      where: number,
+      byte: number,
+      how: 'change' | 'cut' | 'grow',
+    ): Promise<void> => {
+      const place = join(folder, `${count++}`)
+      await (await open(place)).json({ part: 1 }, () => ({ value }))
+      const path = join(place, readdirSync(place)[0])
+      const bytes = readFileSync(path)
+      const at = Math.floor(where * bytes.length)
+      if (how === 'change') bytes[at] ^= byte
+      const changed =
+        how === 'cut' ? bytes.subarray(0, at) : how === 'grow' ? Buffer.concat([bytes, bytes]) : bytes
+      writeFileSync(path, changed)
+      const answers: unknown[] = []
+      for (let i = 0; i < 2; i++)
+        answers.push(await (await open(place)).json({ part: 1 }, () => ({ again: true })))
+      expect(answers).toEqual([{ again: true }, { again: true }])
+    },
+    { runs: casesAtTier(15, 60) },
+  )
+  stateLaw(damageIsNoticed, openPartStore)
 
   test('mutants are killed: names that say too little, entries that are believed', async () => {
     await kills(computesOnce, openHasty)
