@@ -29,7 +29,7 @@ import {
 } from '../../src/eval/cost/token_cost.ts'
 import type { ClusterOutcome } from '../../src/jobs/simulate.ts'
 import { storages } from '../../src/model/opt/matrix.ts'
-import { checkLaw, law } from '../harness/seed.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { mean, near, nearAll } from './by_hand.ts'
 
 /** Shares keys and values among heads, has gates, no biases, and a head of its own. */
@@ -141,9 +141,19 @@ const isCountedByHand = (cost: Cost): void => {
 }
 
 /** A token is asked for alone: the first of a sequence pays for the predictor that is asked once. */
-const isTheMeanOfOnes =
-  (cost: Cost) =>
-  (model: Architecture, settings: CostSettings): void => {
+const isTheMeanOfOnes = lawForAll(
+  'of a sequence is the mean of what each token costs alone',
+  [
+    fc.constantFrom(gated, narrow, ...architectures),
+    fc.record({
+      sparsity: fc.double({ min: 0, max: 1, noNaN: true }),
+      storage: fc.constantFrom(...storages),
+      prompt: fc.integer({ min: 1, max: 2048 }),
+      tokens: fc.integer({ min: 1, max: 12 }),
+      hidden: fc.integer({ min: 1, max: 4096 }),
+    }),
+  ],
+  (cost: Cost, model: Architecture, settings: CostSettings) => {
     const { prompt, tokens } = settings
     for (const arm of costArms) {
       const ones = Array.from({ length: tokens }, (_, i) => {
@@ -167,17 +177,8 @@ const isTheMeanOfOnes =
       }
       expect(memory, `memory of ${arm}`).toBe(ones[tokens - 1].memory)
     }
-  }
-const costArguments = [
-  fc.constantFrom(gated, narrow, ...architectures),
-  fc.record({
-    sparsity: fc.double({ min: 0, max: 1, noNaN: true }),
-    storage: fc.constantFrom(...storages),
-    prompt: fc.integer({ min: 1, max: 2048 }),
-    tokens: fc.integer({ min: 1, max: 12 }),
-    hidden: fc.integer({ min: 1, max: 4096 }),
-  }),
-] as const
+  },
+)
 
 const anyArchitecture = fc
   .record({
@@ -207,33 +208,30 @@ const anyArchitecture = fc
   })
 
 /** A dense token reads every number, but one row of each table in place of the table; the head may be the token table. */
-const readsAll =
-  (read: typeof weightsRead) =>
-  (model: Architecture): void => {
+const readsAll = lawForAll(
+  'dense is that of every parameter once',
+  [anyArchitecture],
+  (read: typeof weightsRead, model: Architecture) => {
     const { matrix, vector } = read(model, keptUnits(model, 0))
     const { embeddingWidth: E, width: D, vocabulary: V, positionRows, tied } = model
     const rows = E + (positionRows > 0 ? D : 0)
     const tables = positionRows * D + (tied ? 0 : V * E)
     expect(matrix + vector - rows + tables).toBe(countParameters(model))
-  }
+  },
+)
 
 describe('the cost of tokens', () => {
-  law('dense is that of every parameter once', [anyArchitecture], readsAll(weightsRead))
+  stateLaw(readsAll, weightsRead)
   test('mutant: a count that takes gates for no neurons: killed', async () => {
     const mutant: typeof weightsRead = (model, kept) => {
       const read = weightsRead(model, kept)
       return model.gated && model.biased ? { ...read, vector: read.vector - kept.neurons } : read
     }
-    const broken = checkLaw('mutant', [anyArchitecture], readsAll(mutant), { record: false })
-    await expect(broken).rejects.toThrow('Counterexample')
+    await kills(readsAll, mutant)
   })
 
   test('is what counting by hand gives', () => isCountedByHand(tokenCost))
-  law(
-    'of a sequence is the mean of what each token costs alone',
-    [...costArguments],
-    isTheMeanOfOnes(tokenCost),
-  )
+  stateLaw(isTheMeanOfOnes, tokenCost)
 
   test.each<[string, Cost]>([
     [
@@ -262,8 +260,7 @@ describe('the cost of tokens', () => {
     ],
   ])('mutant: a count that %s: killed', async (_, mutant) => {
     expect(() => isCountedByHand(mutant)).toThrow('gated')
-    const broken = checkLaw('mutant', [...costArguments], isTheMeanOfOnes(mutant), { record: false })
-    await expect(broken).rejects.toThrow('Counterexample')
+    await kills(isTheMeanOfOnes, mutant)
   })
 })
 
