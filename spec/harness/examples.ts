@@ -109,7 +109,7 @@ export function outputFaults({ at, output }: Example, stdout: string): string[] 
 export function commandLinesOf({ language, code }: Example): string[][] | null {
   if (language !== 'sh') return null
   const lines = code.trim().split('\n')
-  const words = lines.map((line) => [...line.matchAll(/"([^"$\`\\]*)"|([\w.,:/@=-]+)/g)])
+  const words = lines.map((line) => [...line.matchAll(/"([^"$`\\]*)"|([\w.,:/@=-]+)/g)])
   const isPlain = lines.every((line, i) => {
     const read = words[i].map(([whole]) => whole).join(' ')
     return read.startsWith('shadowllm ') && read === line.trim()
