@@ -21,7 +21,7 @@ beforeAll(async () => {
   const sizes = ['--examples', '12', '--prompt', '12', '--continuation', '8', '--criteria', 'plainact,l2norm']
   const { code, stderr } = await runInside(['calibrate', '--output', traces, ...sizes])
   expect([code, stderr]).toEqual([0, ''])
-}, 60_000)
+})
 
 interface Report {
   card: Record<string, unknown>

@@ -1,6 +1,6 @@
 /**
  * The laws hold in the other runtime too, on the same cases: what Deno's command line reports is compared with what this
- * process finds. spec/web/verify_browser.spec.ts does the same with a page.
+ * process finds. spec/web/verify_browser.full.spec.ts does the same with a page.
  */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
