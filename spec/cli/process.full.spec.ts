@@ -15,7 +15,6 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const cases = `${tinyFolder}/cases/`
 
 test.each<[number, string[]]>([
-  [0, ['--version']],
   [1, ['parity', 'check', `${cases}batch.safetensors`, `${cases}single.safetensors`]],
   [2, ['generate', 'a', '--sparsity', '1.2']],
   [3, ['generate', 'a', '-m', join(folder, 'none')]],
