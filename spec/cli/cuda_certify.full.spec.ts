@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { readBundle, seal } from '../../scripts/cuda/certify/bundle.ts'
+import { makeBundle, readBundle, seal } from '../../scripts/cuda/certify/bundle.ts'
 import type { ProgramWriter } from '../../scripts/cuda/certify/program.ts'
 import { kernelSets } from '../../scripts/cuda/certify/sets.ts'
 import { buildEmulator, whyNoEmulator, type EmulatorBuild } from '../../scripts/cuda/emulator.ts'
@@ -15,6 +15,11 @@ import { runCli } from './run_cli.ts'
 
 const missing = await whyNoEmulator()
 const { fresh, fileOf, certify } = workshop()
+
+test('the bundle is what the committed sources make, byte for byte', async () => {
+  const made = Buffer.from(await makeBundle()).equals(readBundle())
+  expect(made, 'run `npm run build:cuda-certify` and commit the result').toBe(true)
+})
 
 describe.skipIf(missing !== null)(
   `compiled by g++${missing === null ? '' : `, which is not here: ${missing}`}`,
