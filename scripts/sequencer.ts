@@ -10,9 +10,10 @@ const first = [
   'spec/cli/cli.spec.ts',
   'spec/cli/doors.spec.ts',
   'spec/model/laws.spec.ts',
-  'spec/documentation.spec.ts',
-  'spec/cli/output_doors.spec.ts',
-  'spec/web/page.spec.ts',
+  'spec/documentation.full.spec.ts',
+  'spec/package/package.full.spec.ts',
+  'spec/cli/full_disk.full.spec.ts',
+  'spec/web/page.full.spec.ts',
 ]
 
 /** The place of a file in that list; behind all of it where it is in none. */

@@ -13,7 +13,9 @@ if (missing !== null) throw new Error(`address sanitizer: expected g++ with liba
 const output = emulatorPath(true)
 await buildEmulator({ output, asan: true })
 const given = process.argv.slice(2)
-const chapters = ['blocks', 'fast', 'graphs', 'stream'].map((name) => `spec/backends/cuda_${name}.spec.ts`)
+const chapters = ['blocks', 'fast', 'graphs', 'stream'].map(
+  (name) => `spec/backends/cuda_${name}.full.spec.ts`,
+)
 const files = given.length > 0 ? given : ['spec/ops', ...chapters]
 // Watched memory is several times as slow.
 const options = ['--testTimeout=600000', '-t', 'cuda-(fast-)?emulated']

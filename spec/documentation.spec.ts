@@ -1,23 +1,19 @@
 /**
- * The documentation law: what the documents show runs and prints what they say, and the law book has no dead row.
+ * The documentation law: what the documents show compiles, command lines print what they say, and the law book has no dead row.
+ * spec/documentation.full.spec.ts runs all examples.
  *
  * As everywhere, each check is also given a document that is wrong, and must say so.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { runInside } from './cli/run_inside.ts'
 import * as documents from './harness/documents.ts'
-import { checkExamples, matches } from './harness/examples.ts'
+import { allExamples, pages } from './harness/all_examples.ts'
+import { commandLinesOf, matches, outputFaults, typeCheckExamples } from './harness/examples.ts'
 import { parseModule, readSources, root, type Source } from './harness/syntax.ts'
 
-const pages: Source[] = [
-  ...readdirSync(root)
-    .filter((name) => name.endsWith('.md'))
-    .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') })),
-  ...['spec', 'docs', 'cuda', 'bench'].flatMap((folder) => readSources(folder, '.md')),
-]
-/** Whole programs; one that needs arguments is run by a guide. */
-const programs = readSources('examples').filter(({ text }) => !/examples\/\w+\.ts [A-Z]/.test(text))
+const examples = allExamples()
 const modules = readSources('src').map(parseModule)
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   scripts: Record<string, string>
@@ -31,94 +27,91 @@ function page(...lines: string[]): Source {
   return { path: 'page.md', text: lines.join('\n') }
 }
 
-describe('what the documents show runs', () => {
-  test(
-    'README, CONTRIBUTING, guides, the law book, and every @example in src/',
-    { timeout: 600_000 },
-    async () => {
-      const examples = [
-        ...pages.flatMap(documents.examplesOf),
-        ...modules.flatMap(documents.examplesInDocstrings),
-      ]
-      expect(await checkExamples(examples)).toEqual([])
-    },
+describe('what the documents show compiles', () => {
+  const planted = documents.examplesOf(
+    page(
+      '```ts',
+      "const a: number = 'text'",
+      '```',
+      '```ts no-run',
+      'const a: number = ""',
+      '```',
+      '```ts',
+      "import { nothing } from 'shadowllm'",
+      '```',
+    ),
   )
 
-  test('the programs of examples/', { timeout: 600_000 }, async () => {
-    expect(programs.length).toBeGreaterThan(2)
-    expect(await checkExamples(programs.map(documents.exampleOfProgram))).toEqual([])
-  })
-
-  test('a program that is wrong is found: it fails, or prints something else', async () => {
-    const program = (text: string): documents.Example =>
-      documents.exampleOfProgram({ path: 'examples/planted.ts', text })
-    expect(await checkExamples([program("console.log('a')\n\n// prints\n// a\n")])).toEqual([])
-    expect(await checkExamples([program("console.log('a')\n\n// prints\n// b\n")])).toEqual([
-      'examples/planted.ts:1: expected the output\nb\ngot\na',
-    ])
-    expect(await checkExamples([program("throw new Error('planted')")])).toEqual([
-      expect.stringContaining('examples/planted.ts:1: the example failed'),
-    ])
-  })
+  test(
+    'README, CONTRIBUTING, guides, the law book, examples/, and every @example in src/; and what is wrong is found',
+    { timeout: 600_000 },
+    async () => {
+      expect(examples.filter(({ language }) => language === 'ts').length).toBeGreaterThan(10)
+      expect(await typeCheckExamples([...examples, ...planted])).toEqual([
+        expect.stringMatching(/^page\.md:1 \+1: error TS2322/),
+        expect.stringMatching(/^page\.md:4 \+1: error TS2322/),
+        expect.stringMatching(/^page\.md:7 \+1: error TS2\d+/),
+      ])
+    },
+  )
 
   test('every code block ends, and every @example has one', () => {
     expect(pages.flatMap(documents.openFences)).toEqual([])
     expect(modules.flatMap(documents.emptyExamples)).toEqual([])
   })
+})
 
-  test('right examples pass', async () => {
-    const text = page(
-      '```ts',
-      "const words: string[] = ['one', 'two']",
-      'for (const word of words) console.log(word)',
-      '```',
-      '',
-      '```text',
-      'one',
-      '...',
-      '```',
-      '<!-- run -->',
-      '',
-      '```sh',
-      'echo three',
-      '```',
-      '```text',
-      'three',
-      '```',
-    )
-    const examples = documents.examplesOf(text)
-    expect(examples).toHaveLength(2)
-    expect(await checkExamples(examples)).toEqual([])
+describe('command lines in documents print what stands there', () => {
+  const shown = examples.flatMap((example) => {
+    const lines = example.run ? commandLinesOf(example) : null
+    return lines === null ? [] : [{ example, lines }]
+  })
+
+  test('there are some', () => expect(shown.length).toBeGreaterThan(2))
+
+  test.each(shown.map(({ example, lines }) => [example.at, example, lines] as const))(
+    'of %s',
+    async (_, example, lines) => {
+      let printed = ''
+      for (const args of lines) {
+        const { code, stdout, stderr } = await runInside(args)
+        expect([code, stderr]).toEqual([0, ''])
+        printed += stdout
+      }
+      expect(outputFaults(example, printed)).toEqual([])
+    },
+  )
+
+  const shell = (...lines: string[]): string[][] | null =>
+    commandLinesOf(documents.examplesOf(page('```sh', ...lines, '```'))[0])
+
+  test('words are those of a shell', () => {
+    expect(shell('shadowllm verify --law "soft max" --seed 7', 'shadowllm --version')).toEqual([
+      ['verify', '--law', 'soft max', '--seed', '7'],
+      ['--version'],
+    ])
   })
 
   test.each([
-    ['a wrong type', ['```ts', "const a: number = 'text'", '```'], /^page\.md:1 \+1: error TS2322/],
-    ['a wrong type, though it is not to run', ['```ts no-run', 'const a: number = ""', '```'], /TS2322/],
-    ['a name the library does not export', ['```ts', "import { nothing } from 'shadowllm'", '```'], /TS2\d+/],
-    [
-      'an error thrown',
-      ['text', '```ts', "throw new Error('planted')", '```'],
-      /^page\.md:2: the example failed/,
-    ],
-    [
-      'another output',
-      ['```ts', 'console.log(1)', '```', '```text', '2', '```'],
-      /expected the output\n2\ngot\n1$/,
-    ],
-    [
-      'a command that fails',
-      ['<!-- run -->', '```sh', 'true', 'false', 'true', '```'],
-      /^page\.md:2: the example fa/,
-    ],
-    ['a failure inside a pipe', ['<!-- run -->', '```sh', 'false | true', '```'], /the example failed/],
-    ['no such command', ['<!-- run -->', '```sh', 'shadowllm no-such-command', '```'], /the example failed/],
-    ['other words', ['<!-- run -->', '```sh', 'echo a', '```', '```text', 'b', '```'], /expected the output/],
-  ])('broken by %s', async (_, lines, fault) => {
-    expect(await checkExamples(documents.examplesOf(page(...lines)))).toContainEqual(
-      expect.stringMatching(fault),
-    )
-  })
+    'shadowllm a | head',
+    'shadowllm a > b',
+    'shadowllm $a',
+    'shadowllm "$a"',
+    "shadowllm 'a'",
+    'rm a',
+    'shadowllm a \\',
+  ])('what needs a shell is left to one: %s', (line) => expect(shell('shadowllm --version', line)).toBe(null))
 
+  test('another output is found', () => {
+    const [example] = documents.examplesOf(
+      page('<!-- run -->', '```sh', 'shadowllm --version', '```', '```text', '9', '```'),
+    )
+    expect(outputFaults(example, '9\n')).toEqual([])
+    expect(outputFaults(example, '8\n')).toEqual(['page.md:2: expected the output\n9\ngot\n8'])
+  })
+})
+
+describe('what the documents show is found', () => {
   test('a command without <!-- run --> is not run', () => {
     expect(documents.examplesOf(page('```sh', 'false', '```'))).toMatchObject([{ run: false }])
     expect(documents.examplesOf(page('<!-- run -->', 'words', '```sh', 'false', '```'))).toMatchObject([

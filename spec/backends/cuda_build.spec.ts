@@ -4,22 +4,11 @@
  * Without nvcc it is still known whether it was made from these sources, and whether anybody changed it by hand.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { readBundle } from '../../scripts/cuda/certify/bundle.ts'
-import {
-  architectures,
-  compileModule,
-  kernelNames,
-  manifestOf,
-  manifestPath,
-  modulePath,
-  parseUsage,
-  usageOn,
-  usageTable,
-} from '../../scripts/cuda/module.ts'
+import { manifestOf, manifestPath, modulePath, parseUsage } from '../../scripts/cuda/module.ts'
 import { kernelsHash, readSources } from '../../scripts/cuda/sources.ts'
 import { hashOf, root } from '../../scripts/sources.ts'
-import { whyMissing } from '../../scripts/tool.ts'
 import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
 import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
 import type { Op } from '../../src/ops/op.ts'
@@ -116,29 +105,6 @@ test('it is for devices from compute capability 8.0 on, and names no place of th
   expect(committed).toMatch(/^\.version 7\.0\n\.target sm_80\n/m)
   expect(committed).not.toContain(root)
   expect(committed).not.toMatch(/\.file|\.loc|\/(home|tmp|usr|work)\//)
-})
-
-const noNvcc = await whyMissing('nvcc')
-
-describe.skipIf(noNvcc !== null)(`by nvcc${noNvcc === null ? '' : `, which is not here: ${noNvcc}`}`, () => {
-  test('the committed module is what the sources compile to, twice', async () => {
-    const [first, second] = await Promise.all([compileModule(), compileModule()])
-    expect(first === second, 'two builds are equal').toBe(true)
-    expect(committed === first, 'run `npm run build:cuda` and commit the result').toBe(true)
-  })
-
-  test('the table in cuda/README.md is the one `npm run build:cuda` prints', async () => {
-    expect(readFileSync(`${root}cuda/README.md`, 'utf8')).toContain(await usageTable())
-  })
-
-  test.each(architectures)('on %s no kernel keeps registers in memory', async (architecture) => {
-    const usage = await usageOn(architecture)
-    expect(usage.map(({ kernel }) => kernel).sort()).toEqual([...kernelNames].sort())
-    for (const { kernel, registers, stack, spilled } of usage) {
-      expect([stack, spilled], kernel).toEqual([0, 0])
-      expect(registers, kernel).toBeGreaterThan(0)
-    }
-  })
 })
 
 test('what ptxas prints is read, spills too', () => {

@@ -1,34 +1,10 @@
 /**
- * The CUDA kernels that trade bits for speed. They owe the bounds of the catalogue (src/ops/relaxed.ts says how those are
- * had), at every small size and offset and past the end of a block; the int8 products and the copies owe bits.
- *
- * What holds between results of one backend holds exactly for these too: skipped = zeroed, packed = listed, a token alone =
- * among others, a step = the whole pass, half precision = what it stands for. For how a sum is divided follows from the
- * places of its terms, and where terms may be missing, from the order of the definition. Masks, sequences and the golden
- * activations of whole models are stated over these backends in spec/model/laws.spec.ts and spec/golden/forward.spec.ts.
+ * Which CUDA kernels trade bits for speed, and that no other op owes less than bits. cuda_fast.full.spec.ts judges the kernels.
  */
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { fastOps, kernelIn } from '../../src/backends/cuda/fast_launch.ts'
 import { boundOf } from '../../src/eval/parity/op_agreement.ts'
 import { opNames, type OpName } from '../../src/ops/catalog.ts'
-import { overFastBackends } from '../harness/backends.ts'
-import { agreementLaws } from '../../src/verify/ops/agreement.ts'
-import * as attention from '../../src/verify/ops/attention.ts'
-import * as attentionI8 from '../../src/verify/ops/attention_i8.ts'
-import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
-import * as copyRows from '../../src/verify/ops/copy_rows.ts'
-import * as halfPrecision from '../../src/verify/ops/half_precision.ts'
-import * as int8Product from '../../src/verify/ops/int8_product.ts'
-import type { BackendLaw } from '../../src/verify/ops/law.ts'
-import { stateLaws } from '../harness/state.ts'
-import * as layerNorm from '../../src/verify/ops/layer_norm.ts'
-import * as linear from '../../src/verify/ops/linear.ts'
-import * as linearInputMajor from '../../src/verify/ops/linear_input_major.ts'
-import * as softmax from '../../src/verify/ops/softmax.ts'
-import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
-import { runSeed } from '../harness/seed.ts'
-import { pastABlock, whereverItStands } from './cuda_block_laws.ts'
-import { attentions, longestContext, longHeads, longRows } from './wasm_block_laws.ts'
 
 test('a kernel of its own for the ops that decide the speed of a token, the exact one for every other', () => {
   for (const op of opNames) {
@@ -41,42 +17,4 @@ test('only ops with such a kernel owe a bound in place of bits', () => {
   const bounded = opNames.filter((op) => boundOf(op, 'fast') !== null)
   const exactly = (op: OpName): boolean => /^copy_rows|^linear.*_i8$/.test(op)
   expect(bounded).toEqual(fastOps.filter((op) => !exactly(op)))
-})
-
-const isFast = (op: OpName): boolean => fastOps.includes(op)
-const choosing = choosingOps().filter(isFast)
-
-const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<string, BackendLaw>>>> = {
-  agreement: fastOps.flatMap(agreementLaws),
-  'chosen units': choosing.flatMap((op) => [allIsDense(op), chosenIsZeroed(op), othersAreUnseen(op)]),
-  tokens: tokenOps().filter(isFast).map(tokensApart),
-  'half precision': halfPrecision,
-  'int8 products': int8Product,
-  'products of rows': linear,
-  'products of inputs': linearInputMajor,
-  attention,
-  'attention over int8': attentionI8,
-  'layer norm': layerNorm,
-  softmax,
-  'copied rows': copyRows,
-}
-for (const [title, laws] of Object.entries(chapters)) describe(title, () => stateLaws(laws, overFastBackends))
-
-describe('blocks and wide loads', () => {
-  overFastBackends((backend) => {
-    test.each(fastOps)('%s: every letter around the edges of a block', (op) => {
-      pastABlock(backend, op, runSeed())
-    })
-
-    test.each(fastOps)('%s: the same bits wherever arrays stand', (op) => {
-      whereverItStands(backend, op, runSeed())
-    })
-
-    test('rows as long as int8 sums may be', () => longRows(backend, runSeed()))
-
-    test.each(attentions)('%s: heads past a tile, and as many positions as there is room for', (op) => {
-      longHeads(backend, op, runSeed())
-      longestContext(backend, op, runSeed())
-    })
-  })
 })

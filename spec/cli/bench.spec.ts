@@ -5,14 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { makeProgram } from '../../src/cli/program.ts'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
-import type { Session } from '../../src/cli/session.ts'
-import { describeFailure } from '../../src/cli/failure.ts'
 import type { BenchRow } from '../../src/eval/bench/rows.ts'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
-import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
-import { runCli, tinyFolder } from './run_cli.ts'
+import { tinyFolder, type CliResult } from './run_cli.ts'
+import { runInside, type Moment } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-bench-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -24,38 +21,20 @@ interface Printed {
   provenance: object
 }
 
-/** Runs the command without a process of its own; what it prints, and what ends it. */
-async function run(
+/** Runs the command, which is interrupted at an update of its progress where that is said. */
+function run(
   args: readonly string[],
   stopWhen: (update: ProgressUpdate) => boolean = () => false,
-): Promise<{ printed: string; failure: unknown }> {
-  let printed = ''
-  const interrupt = new AbortController()
-  const session: Session = {
-    signal: interrupt.signal,
-    progress: { update: (update) => stopWhen(update) && interrupt.abort(), clear: () => {} },
-    exitCode: 0,
-    quieten: () => {},
-    async print(text) {
-      printed += text
-    },
-  }
-  try {
-    const program = await makeProgram(session, '0', () => {})
-    await program.parseAsync(['bench', ...args], { from: 'user' })
-    return { printed, failure: null }
-  } catch (failure) {
-    return { printed, failure }
-  }
+): Promise<CliResult> {
+  const interruptWhen = ({ update }: Moment): boolean => update !== null && stopWhen(update)
+  return runInside(['bench', ...args], { interruptWhen })
 }
-
-const noEmulator = await whyNoEmulator()
 
 const tiny = ['-m', tinyFolder, '--test', 'pp3,tg2@4', '--rounds', '2', '--sparsity', '0.5']
 
 describe('bench', () => {
   test('--json is one object: rows, provenance, and what reading was measured to be', async () => {
-    const { code, stdout, stderr } = await runCli(['bench', ...tiny, '--json', '--seed', '3'])
+    const { code, stdout, stderr } = await runInside(['bench', ...tiny, '--json', '--seed', '3'])
     expect([code, stderr]).toEqual([0, ''])
     const { rows, readBytesPerSecond, provenance } = JSON.parse(stdout) as Printed
     expect(rows.map(({ test: name, planner }) => [name, planner])).toEqual([
@@ -100,7 +79,7 @@ describe('bench', () => {
   })
 
   test('a shape has random weights, and says so; a part of it too', async () => {
-    const { printed, failure } = await run([
+    const { stdout, stderr } = await run([
       '--shape',
       'opt-125m',
       '--layers',
@@ -112,12 +91,12 @@ describe('bench', () => {
       '--rounds',
       '1',
     ])
-    expect(failure).toBe(null)
-    expect(printed).toMatch(
+    expect(stderr).toBe('')
+    expect(stdout).toMatch(
       /^opt-125m, 1 of 12 layers \(random weights\), params 47\.3 M, f32, wasm, threads 1, cache f32\n/,
     )
-    expect(printed).toMatch(/^tg1@2 +dense +0\.0 .* 2\/0\/0 /m)
-    expect(printed).toContain('Memory is read forward at ')
+    expect(stdout).toMatch(/^tg1@2 +dense +0\.0 .* 2\/0\/0 /m)
+    expect(stdout).toContain('Memory is read forward at ')
   })
 
   test('predictors are those of the folder, and a mask is replayed', async () => {
@@ -130,17 +109,9 @@ describe('bench', () => {
       ]),
     )
     const args = ['-m', 'embedded', '--planner', 'shadow', '--sparsity', '0.5', '--mask', mask]
-    const { printed, failure } = await run([
-      ...args,
-      '--test',
-      'tg1@2',
-      '--rounds',
-      '1',
-      '--json',
-      '--profile',
-    ])
-    expect(failure).toBe(null)
-    const { rows, profiles } = JSON.parse(printed) as Printed
+    const { stdout, stderr } = await run([...args, '--test', 'tg1@2', '--rounds', '1', '--json', '--profile'])
+    expect(stderr).toBe('')
+    const { rows, profiles } = JSON.parse(stdout) as Printed
     expect(rows.map(({ planner, sparsity }) => [planner, sparsity])).toEqual([
       ['dense', { requested: 0, heads: 0, neurons: 0, weights: 0 }],
       ['shadow', { requested: 0.5, heads: 0.4375, neurons: 0.4375, weights: 0.4375 }],
@@ -153,58 +124,26 @@ describe('bench', () => {
     ])
   })
 
-  describe.skipIf(noEmulator !== null)(
-    `on an emulated device${noEmulator === null ? '' : `, which needs g++: ${noEmulator}`}`,
-    () => {
-      const emulated = [...tiny, '--backend', 'cuda-emulated', '--planner', 'dense']
-
-      test('shows its time beside the wall’s, and whose that is', async () => {
-        const { printed, failure } = await run(emulated)
-        expect(failure).toBe(null)
-        expect(printed).toMatch(/ device \(ms per token\) /)
-        expect(printed).toMatch(
-          /^Device: emulated on this processor, .*; launches that come again as graphs\.$/m,
-        )
-      })
-
-      test('--no-graphs says so; the time of the device is no more than the wall’s', async () => {
-        const { printed } = await run([...emulated, '--no-graphs'])
-        expect(printed).toMatch(/; every launch by itself\.$/m)
-        const { rows, provenance } = JSON.parse(
-          (await run([...emulated, '--no-graphs', '--json'])).printed,
-        ) as Printed
-        for (const { deviceMilliseconds, samples } of rows) {
-          expect(deviceMilliseconds).toBeGreaterThan(0)
-          expect(deviceMilliseconds).toBeLessThanOrEqual(1000 / Math.min(...samples))
-        }
-        expect(provenance).toMatchObject({ device: expect.stringMatching(/^emulated on this processor, /) })
-      })
-    },
-  )
-
   test('--profile adds a table for every arm', async () => {
-    const { printed, failure } = await run([...tiny, '--profile'])
-    expect(failure).toBe(null)
+    const { stdout, stderr } = await run([...tiny, '--profile'])
+    expect(stderr).toBe('')
     expect(
-      printed.match(/: a watched token takes \d+\.\d\d ms, \d+\.\d\d times an unwatched one\n/g),
+      stdout.match(/: a watched token takes \d+\.\d\d ms, \d+\.\d\d times an unwatched one\n/g),
     ).toHaveLength(2)
-    expect(printed).toMatch(/^lm_head \(linear\) +1\.000 /m)
+    expect(stdout).toMatch(/^lm_head \(linear\) +1\.000 /m)
   })
 
   test('ctrl-C shows what was measured, and is 130', async () => {
     const stop = ({ stage, done }: ProgressUpdate): boolean => stage === '2x32' && done === 5
-    const { printed, failure } = await run([...tiny, '--rounds', '50', '--json'], stop)
-    expect(describeFailure(failure, true)).toEqual({
-      line: 'shadowllm: interrupted [INTERRUPTED]',
-      exitCode: 130,
-    })
-    const { rows } = JSON.parse(printed) as Printed
+    const { code, stdout, stderr } = await run([...tiny, '--rounds', '50', '--json'], stop)
+    expect([code, stderr]).toEqual([130, 'shadowllm: interrupted [INTERRUPTED]\n'])
+    const { rows } = JSON.parse(stdout) as Printed
     expect(rows.map(({ samples }) => samples.length)).toEqual([1, 1, 1, 1])
   })
 
   test('ctrl-C before anything was measured prints nothing', async () => {
-    const { printed, failure } = await run(tiny, ({ stage }) => stage.startsWith('loading'))
-    expect([printed, describeFailure(failure, true).exitCode]).toEqual(['', 130])
+    const { code, stdout } = await run(tiny, ({ stage }) => stage.startsWith('loading'))
+    expect([code, stdout]).toEqual([130, ''])
   })
 })
 
@@ -237,11 +176,9 @@ describe('bench refuses', () => {
       'none.safetensors',
     ],
   ] as const)('%j: %s', async (args, code, exitCode, words) => {
-    const { printed, failure } = await run(args)
-    expect(printed).toBe('')
-    expect(failure).toMatchObject({ code })
-    const { line, exitCode: actual } = describeFailure(failure, false)
-    expect(line).toContain(words)
-    expect(actual).toBe(exitCode)
+    const result = await run(args)
+    expect([result.code, result.stdout]).toEqual([exitCode, ''])
+    expect(result.stderr).toContain(`[${code}]`)
+    expect(result.stderr).toContain(words)
   })
 })

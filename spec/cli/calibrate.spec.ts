@@ -1,25 +1,23 @@
 /**
- * `shadowllm calibrate` as a process: killed at any moment and started again it writes the bytes of a run that was left
- * alone, and it says what it will write, what it did and what it cost.
+ * `shadowllm calibrate`: continued from any state of its folder it writes the bytes of a run that was left alone, and it says
+ * what it will write, what it did and what it cost.
  */
-import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Random } from '../../src/tensor/random.ts'
 import { filesOf } from '../eval/small_calibration.ts'
 import { runSeed } from '../harness/seed.ts'
-import { makeProgram } from '../../src/cli/program.ts'
-import type { Session } from '../../src/cli/session.ts'
-import { root, runCli } from './run_cli.ts'
+import { root } from './run_cli.ts'
+import { runInside, type InsideOptions } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-calibrate-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 const text = join(folder, 'page.txt')
 const rows = join(folder, 'piqa.jsonl')
-const examples = 24
+const examples = 12
 const sizes = '--prompt 8 --continuation 4 --criteria plainact,random --keep-sequence'.split(' ')
 const argsTo = (output: string, ...more: string[]): string[] => {
   const from = ['--text', text, '--examples', `${examples}`]
@@ -38,40 +36,18 @@ beforeAll(() => {
   writeFileSync(rows, Array.from({ length: 5 }, (_, i) => row(i)).join('\n'))
 })
 
-/** Runs the command in this process; what it prints. */
-async function run(args: readonly string[]): Promise<string> {
-  let printed = ''
-  const session: Session = {
-    signal: new AbortController().signal,
-    progress: { update: () => {}, clear: () => {} },
-    exitCode: 0,
-    print: async (part) => void (printed += part),
-    quieten: () => {},
-  }
-  const program = await makeProgram(session, '0', () => {})
-  await program.parseAsync([...args], { from: 'user' })
-  return printed
+/** Runs the command, which must succeed; what it prints. */
+async function run(args: readonly string[], options?: InsideOptions): Promise<string> {
+  const { code, stdout, stderr } = await runInside(args, options)
+  expect([code, stderr]).toEqual([0, ''])
+  return stdout
 }
 
-/** Runs the command and kills it, without a word, so many milliseconds after its folder has something in it. */
-function runAndKill(args: readonly string[], output: string, after: number): Promise<void> {
-  const child = spawn(process.execPath, ['src/cli/main.ts', ...args], { cwd: root, stdio: 'ignore' })
-  const before = filesNow(output)
-  const timer = setInterval(() => {
-    if (filesNow(output) === before) return
-    clearInterval(timer)
-    setTimeout(() => child.kill('SIGKILL'), after)
-  }, 1)
-  return new Promise((resolve) => {
-    child.on('close', () => {
-      clearInterval(timer)
-      resolve()
-    })
-  })
-}
-
-function filesNow(output: string): string {
-  return existsSync(output) ? readdirSync(output).join() : ''
+/** The command is refused with this code, and prints nothing. */
+async function isRefused(args: readonly string[], errorCode: string, exitCode: number): Promise<void> {
+  const { code, stdout, stderr } = await runInside(args)
+  expect(stderr).toMatch(new RegExp(`^shadowllm: [^\\n]+ \\[${errorCode}\\]\\n$`))
+  expect([code, stdout]).toEqual([exitCode, ''])
 }
 
 interface Printed {
@@ -82,25 +58,36 @@ interface Printed {
   readonly cost: { flops: { ratio: number }; seconds: { ratio: number } | null }
 }
 
-describe('killed at a random moment', () => {
-  test('and started again, it ends with the bytes of a run that was left alone', async () => {
-    const random = new Random(runSeed())
-    const [whole, parts] = [join(folder, 'whole'), join(folder, 'parts')]
-    await run(argsTo(whole))
-    for (let i = 0; i < 3; i++) await runAndKill(argsTo(parts), parts, random.below(250))
-    // Not what was being written: that has a name of its own. A part has all examples, some of which may still lie beside it.
-    const names = readdirSync(parts)
-    const single = names.filter((name) => /^example-\d+\.safetensors$/.test(name)).length
-    const there = names.includes('part-00000.safetensors') ? examples : single
+/** The examples that lie in a folder, by themselves or in a part. */
+function examplesIn(output: string): number {
+  const names = readdirSync(output)
+  if (names.includes('part-00000.safetensors')) return examples
+  return names.filter((name) => /^example-\d+\.safetensors$/.test(name)).length
+}
+
+test('continued from any state of its folder, it ends with the bytes of a run that was left alone', async () => {
+  const whole = join(folder, 'whole')
+  const states: string[] = []
+  const keepState = (): boolean => {
+    if (!existsSync(whole) || readdirSync(whole).length === 0) return false
+    states.push(join(folder, `state-${states.length}`))
+    cpSync(whole, states[states.length - 1], { recursive: true })
+    return false
+  }
+  await run(argsTo(whole), { interruptWhen: keepState })
+  expect(Object.keys(filesOf(whole))).toEqual(['calibration.json', 'part-00000.safetensors'])
+  expect(new Set(states.map(examplesIn)).size).toBeGreaterThan(examples / 2)
+  const random = new Random(runSeed())
+  for (const place of random.permutation(states.length).slice(0, 3)) {
+    const parts = states[place]
+    const kept = examplesIn(parts)
     const printed = JSON.parse(await run(argsTo(parts, '--json'))) as Printed
     expect(filesOf(parts)).toEqual(filesOf(whole))
-    expect(Object.keys(filesOf(whole))).toEqual(['calibration.json', 'part-00000.safetensors'])
-    // All that was whole when it was killed is kept: nothing lost, and nothing computed twice.
-    if (there > 0) expect(printed).toMatchObject({ kept: there, computed: examples - there, damaged: [] })
-    expect(printed.kept + printed.computed).toBe(examples)
+    // Nothing is lost, and nothing is computed twice.
+    expect(printed).toMatchObject({ kept, computed: examples - kept, damaged: [] })
     const bytes = Object.values(filesOf(whole)).reduce((total, file) => total + file.length, 0)
     expect(printed.bytes).toBe(bytes)
-  })
+  }
 })
 
 describe('calibrate', () => {
@@ -116,17 +103,14 @@ describe('calibrate', () => {
 
   test('ctrl-C keeps what is finished, and is 130', async () => {
     const output = join(folder, 'stopped')
-    const interruptAt = join(output, 'example-00001.safetensors')
-    const { code, stdout, stderr } = await runCli(argsTo(output), { interruptAt })
+    const interruptWhen = (): boolean => existsSync(join(output, 'example-00001.safetensors'))
+    const { code, stdout, stderr } = await runInside(argsTo(output), { interruptWhen })
     expect([code, stderr]).toEqual([130, 'shadowllm: interrupted [INTERRUPTED]\n'])
     const kept = readdirSync(output).filter((name) => name.startsWith('example')).length
     expect(stdout).toMatch(
       new RegExp(`\\n${kept} examples are kept; the same command goes on from there\\n$`),
     )
-    await expect(run(argsTo(output, '--seed', '1'))).rejects.toMatchObject({
-      code: 'CALIBRATION_DIFFERS',
-      exitCode: 3,
-    })
+    await isRefused(argsTo(output, '--seed', '1'), 'CALIBRATION_DIFFERS', 3)
   })
 
   test('takes tasks, solved ones in front', async () => {
@@ -153,7 +137,7 @@ describe('calibrate', () => {
   ])('%s is refused: %j', async (code, args) => {
     mkdirSync(other, { recursive: true })
     writeFileSync(join(other, 'letters'), 'dear')
-    await expect(run(['calibrate', ...args])).rejects.toMatchObject({ code, exitCode: 2 })
+    await isRefused(['calibrate', ...args], code, 2)
     expect(existsSync(join(root, 'x'))).toBe(false)
   })
 })
@@ -166,7 +150,5 @@ test('scores in a pruned model where it is given a mask, which is part of what t
   await run(['masks', 'The captain', '--planner', 'random', '--sparsity', '0.5', '--output', mask])
   await run(['calibrate', '--output', pruned, ...few, '--mask', mask])
   expect(filesOf(pruned)).not.toEqual(filesOf(dense))
-  await expect(run(['calibrate', '--output', dense, ...few, '--mask', mask])).rejects.toMatchObject({
-    code: 'CALIBRATION_DIFFERS',
-  })
+  await isRefused(['calibrate', '--output', dense, ...few, '--mask', mask], 'CALIBRATION_DIFFERS', 3)
 })

@@ -16,7 +16,8 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { encodeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { P, pickle, torchFile, tuple } from '../../fixtures/hostile/build_torch.ts'
-import { root, runCli, tinyFolder, type CliResult } from './run_cli.ts'
+import { root, tinyFolder, type CliResult } from './run_cli.ts'
+import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cli-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -42,7 +43,7 @@ function expectRefusal({ code, stdout, stderr }: CliResult, exitCode: number, er
   expect(code).toBe(exitCode)
 }
 
-describe.concurrent('help', () => {
+describe('help', () => {
   test.each([
     'reproduce',
     'generate',
@@ -56,25 +57,25 @@ describe.concurrent('help', () => {
     'inspect',
     'doctor',
   ])('of %s shows its usage and examples', async (command) => {
-    const { code, stdout, stderr } = await runCli([...command.split(' '), '--help'])
+    const { code, stdout, stderr } = await runInside([...command.split(' '), '--help'])
     expect(stdout).toContain(`Usage: shadowllm ${command} `)
     expect(stdout).toMatch(new RegExp(`Examples:\\n  \\$ shadowllm ${command}\\b`))
     expect([code, stderr]).toEqual([0, ''])
   })
 
   test.each([[[]], [['--help']], [['help']]])('%j lists every command and the exit codes', async (args) => {
-    const { code, stdout, stderr } = await runCli(args)
+    const { code, stdout, stderr } = await runInside(args)
     for (const name of ['reproduce', 'generate', 'parity', 'inspect', 'doctor', '130 interrupted'])
       expect(stdout).toContain(name)
     expect([code, stderr]).toEqual([0, ''])
   })
 
   test('the version is that of the package', async () => {
-    expect(await runCli(['--version'])).toEqual({ code: 0, stdout: `${about.version}\n`, stderr: '' })
+    expect(await runInside(['--version'])).toEqual({ code: 0, stdout: `${about.version}\n`, stderr: '' })
   })
 })
 
-describe.concurrent('usage ends with 2', () => {
+describe('usage ends with 2', () => {
   test.each<[string, string[], string]>([
     ['--sparsity?', ['generate', 'a', '--sparsty', '0.5'], 'UNKNOWN_OPTION'],
     ['generate?', ['genrate', 'a'], 'UNKNOWN_COMMAND'],
@@ -99,13 +100,13 @@ describe.concurrent('usage ends with 2', () => {
     ['got a folder', ['reproduce', '--save-predictor', folder], 'OUTPUT'],
     ['ENOENT', ['parity', 'export', '-m', tinyFolder, '--cases', cases, '-o', '/proc/none'], 'OUTPUT'],
   ])('saying %j: %j', async (words, args, errorCode) => {
-    const result = await runCli(args)
+    const result = await runInside(args)
     expectRefusal(result, 2, errorCode)
     expect(result.stderr).toContain(words)
   })
 })
 
-describe.concurrent('a file that is refused ends with 3', () => {
+describe('a file that is refused ends with 3', () => {
   const weights = readFileSync(join(good, 'model.safetensors'))
   const torch = readFileSync(join(good, 'pytorch_model.bin'))
   const marker = join(folder, 'the-pickle-ran')
@@ -145,7 +146,7 @@ describe.concurrent('a file that is refused ends with 3', () => {
     ],
     ['a configuration that is cut', 'JSON_SYNTAX', cutConfig],
   ])('%s is %s', async (_, errorCode, make) => {
-    const result = await runCli(['generate', 'a', '--model', make()])
+    const result = await runInside(['generate', 'a', '--model', make()])
     const [found] = /\[\w+\]/.exec(result.stderr) ?? ['none']
     expect(found).toContain(`[${errorCode}`)
     expectRefusal(result, 3, found.slice(1, -1))
@@ -172,31 +173,31 @@ describe.concurrent('a file that is refused ends with 3', () => {
     ['parity export', ['parity', 'export', '--cases', cases + 'x', '-o', join(folder, 'x')], 'FILE_MISSING'],
     ['generate', ['generate', 'a', '-m', tinyFolder], 'TOKENIZER_MISSING'],
   ])('%s says so too', async (_, args, errorCode) => {
-    expectRefusal(await runCli(args), 3, errorCode)
+    expectRefusal(await runInside(args), 3, errorCode)
   })
 })
 
-describe.concurrent('what is missing ends with 4', () => {
+describe('what is missing ends with 4', () => {
   test.each<[string[], string]>([
     [['masks', 'a', '--planner', 'static'], 'CALIBRATION_MISSING'],
     [['generate', 'a', '--planner', 'dejavu'], 'PREDICTOR_MISSING'],
   ])('%j', async (args, errorCode) => {
-    expectRefusal(await runCli(args), 4, errorCode)
+    expectRefusal(await runInside(args), 4, errorCode)
   })
 })
 
-describe.concurrent('what cannot be had from the hub ends with 5', () => {
+describe('what cannot be had from the hub ends with 5', () => {
   test.each<[string[], string]>([
     [['generate', 'a', '--model', 'nobody/nothing', '--offline'], 'HUB_OFFLINE'],
     [['inspect', 'nobody/nothing', '--offline', '--revision', 'v1'], 'HUB_OFFLINE'],
   ])('%j', async (args, errorCode) => {
-    expectRefusal(await runCli(args, { env: { HF_HUB_CACHE: folder } }), 5, errorCode)
+    expectRefusal(await runInside(args, { env: { HF_HUB_CACHE: folder } }), 5, errorCode)
   })
 })
 
-describe.concurrent('--debug', () => {
+describe('--debug', () => {
   test('adds where the error came from; nothing else does', async () => {
-    const { code, stderr } = await runCli(['generate', 'a', '--model', join(folder, 'none'), '--debug'])
+    const { code, stderr } = await runInside(['generate', 'a', '--model', join(folder, 'none'), '--debug'])
     expect(stderr).toMatch(/^shadowllm: .* \[MODEL_MISSING\]\n.*\n {4}at /)
     expect(code).toBe(3)
   })

@@ -1,13 +1,15 @@
 /**
- * `shadowllm convert`: what it prints, and that a ctrl-C, a kill or a refusal leaves nothing half-written.
+ * `shadowllm convert`: what it prints, and that a ctrl-C or a refusal leaves nothing half-written.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, expect, test } from 'vitest'
 import { bytesFlag } from '../../src/cli/values.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
-import { runCli, tinyFolder } from './run_cli.ts'
+import { tinyFolder } from './run_cli.ts'
+import { runInside } from './run_inside.ts'
+import { largeCheckpoint } from './large_checkpoint.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'shadowllm-cli-convert-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -20,17 +22,17 @@ beforeEach(() => {
 
 test('a folder becomes a folder that generates the same', async () => {
   const to = join(folder, 'to')
-  const result = await runCli(['convert', 'embedded', to, '--shard-size', '4MB'])
+  const result = await runInside(['convert', 'embedded', to, '--shard-size', '4MB'])
   expect([result.code, result.stderr]).toEqual([0, ''])
   expect(result.stdout).toContain('model.safetensors.index.json')
   expect(result.stdout).toMatch(new RegExp(`^${to}: \\d+ tensors, \\d+ MiB$`, 'm'))
   const generate = ['generate', 'Once', '--max-tokens', '8', '-m']
-  expect(await runCli([...generate, to])).toEqual(await runCli([...generate, 'embedded']))
+  expect(await runInside([...generate, to])).toEqual(await runInside([...generate, 'embedded']))
 })
 
 test('--json says what was written, left out and repeated', async () => {
   const to = join(folder, 'x.safetensors')
-  const result = await runCli(['convert', `${tinyFolder}/pytorch_model.bin`, to, '--json'])
+  const result = await runInside(['convert', `${tinyFolder}/pytorch_model.bin`, to, '--json'])
   expect(result.code).toBe(0)
   expect(JSON.parse(result.stdout)).toMatchObject({
     output: to,
@@ -50,45 +52,25 @@ test('refusals end with their codes, and leave nothing', async () => {
     [['bad.bin', 'there.safetensors/to'], 2, 'OUTPUT'],
     [['bad.bin', 'no/such/folder'], 2, 'OUTPUT'],
   ] as const) {
-    const result = await runCli(['convert', ...args.map((path) => join(folder, path))])
+    const result = await runInside(['convert', ...args.map((path) => join(folder, path))])
     expect([result.code, result.stdout]).toEqual([code, ''])
     expect(result.stderr).toMatch(new RegExp(`^shadowllm: [^\\n]+ \\[${line}\\]\\n$`))
   }
-  const again = await runCli(['convert', tinyFolder, join(folder, 'there.safetensors')])
+  const again = await runInside(['convert', tinyFolder, join(folder, 'there.safetensors')])
   expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('--force')])
   expect(readdirSync(folder)).toEqual(['bad.bin', 'there.safetensors'])
 })
 
-describe('a checkpoint that takes a while', () => {
-  /** Half a gigabyte of zeros that take no room until they are written. */
-  const large = (): string => {
-    const path = join(folder, 'large.safetensors')
-    const bytes = 2 ** 29
-    const header = `{"x":{"dtype":"U8","shape":[${bytes}],"data_offsets":[0,${bytes}]}}`
-    const length = Buffer.alloc(8)
-    length.writeBigUInt64LE(BigInt(header.length))
-    writeFileSync(path, Buffer.concat([length, Buffer.from(header)]))
-    truncateSync(path, 8 + header.length + bytes)
-    return path
-  }
+test('ctrl-C leaves nothing, and is 130', async () => {
+  // Of several parts, so that one is written and the next is not.
+  const from = largeCheckpoint(folder, 2 ** 24)
   const begun = (): boolean => readdirSync(folder).some((name) => name.endsWith('.tmp'))
-
-  test('ctrl-C leaves nothing, and is 130', async () => {
-    const from = large()
-    const result = await runCli(['convert', from, join(folder, 'to')], { interruptAt: begun })
-    expect(result).toEqual({ code: 130, stdout: '', stderr: 'shadowllm: interrupted [INTERRUPTED]\n' })
-    expect(readdirSync(folder)).toEqual(['large.safetensors'])
-  })
-
-  test('killed, it leaves what the next one removes', async () => {
-    const from = large()
-    await runCli(['convert', from, join(folder, 'to')], { killWhen: begun })
-    expect(begun()).toBe(true)
-    writeFileSync(join(folder, 'mine.tmp'), '')
-    const result = await runCli(['convert', `${tinyFolder}/model.safetensors`, join(folder, 'to')])
-    expect(result.code).toBe(0)
-    expect(readdirSync(folder)).toEqual(['large.safetensors', 'mine.tmp', 'to'])
-  })
+  let wasBegun = false
+  const interruptWhen = (): boolean => (wasBegun ||= begun())
+  const result = await runInside(['convert', from, join(folder, 'to')], { interruptWhen })
+  expect(result).toEqual({ code: 130, stdout: '', stderr: 'shadowllm: interrupted [INTERRUPTED]\n' })
+  expect(wasBegun).toBe(true)
+  expect(readdirSync(folder)).toEqual(['large.safetensors'])
 })
 
 test('bytes are a number and maybe a unit', () => {

@@ -6,14 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { ExperimentResult } from '../../src/eval/experiment.ts'
-import { runCli } from './run_cli.ts'
+import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cost-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-describe.concurrent('cost', () => {
+describe('cost', () => {
   test('counts the models that are named, at the bandwidth that is given', async () => {
-    const { code, stdout, stderr } = await runCli(['cost', '-m', 'opt-13b,70B-like', '--bandwidth', '20'])
+    const { code, stdout, stderr } = await runInside(['cost', '-m', 'opt-13b,70B-like', '--bandwidth', '20'])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/^opt-13b +ShadowLLM, once .* 1\.91 /m)
     expect(stdout).toMatch(/^70b-like +dense .* 1\.00 +-$/m)
@@ -21,13 +21,13 @@ describe.concurrent('cost', () => {
   })
 
   test('measures the bandwidth otherwise, and its command gives the same rows again', async () => {
-    const first = await runCli(['cost', '--model', 'opt-1.3b', '--storage', 'int8', '--json'])
+    const first = await runInside(['cost', '--model', 'opt-1.3b', '--storage', 'int8', '--json'])
     expect([first.code, first.stderr]).toEqual([0, ''])
     const result = JSON.parse(first.stdout) as ExperimentResult
     expect(result.rows).toHaveLength(4)
     expect(result.provenance.argv).toEqual(['cost', '--model', 'opt-1.3b', '--storage', 'int8', '--json'])
     const args = result.command.split(' ').slice(1)
-    const again = JSON.parse((await runCli([...args, '--json'])).stdout) as ExperimentResult
+    const again = JSON.parse((await runInside([...args, '--json'])).stdout) as ExperimentResult
     for (const [i, row] of again.rows.entries())
       // The bandwidth has four digits in the command.
       expect({ ...row, rate: Number(row.rate) / Number(result.rows[i].rate) }).toEqual({
@@ -37,7 +37,7 @@ describe.concurrent('cost', () => {
   })
 
   test('--predictors is the count of the paper', async () => {
-    const { code, stdout } = await runCli(['cost', '--predictors'])
+    const { code, stdout } = await runInside(['cost', '--predictors'])
     expect(code).toBe(0)
     expect(stdout).toMatch(/^opt-175b +6049\.2 +4853\.9 +19\.76 +37\.9$/m)
     expect(stdout).toMatch(/^opt-175b +6050 +4850 +19\.76$/m)
@@ -46,7 +46,7 @@ describe.concurrent('cost', () => {
   test('--html writes a page, figures and all, and the same figures again', async () => {
     const write = async (name: string): Promise<string> => {
       const path = join(folder, name)
-      const { code, stderr } = await runCli(['cost', '-m', 'opt-13b', '--bandwidth', '20', '--html', path])
+      const { code, stderr } = await runInside(['cost', '-m', 'opt-13b', '--bandwidth', '20', '--html', path])
       expect([code, stderr]).toEqual([0, ''])
       return readFileSync(path, 'utf8')
     }
@@ -65,7 +65,7 @@ describe.concurrent('cost', () => {
     [['--storage', 'f64'], /Allowed choices are f32, bf16, f16, int8/],
     [['--html', 'no/such/folder/x.html'], /expected an existing folder to write into, got none \[OUTPUT\]/],
   ])('refuses %j', async (args, message) => {
-    const { code, stdout, stderr } = await runCli(['cost', ...args])
+    const { code, stdout, stderr } = await runInside(['cost', ...args])
     expect([code, stdout]).toEqual([2, ''])
     expect(stderr).toMatch(message)
   })

@@ -1,11 +1,11 @@
 /**
- * `shadowllm eval` as a user runs it.
+ * `shadowllm eval`: the tables and reports it prints and writes, and what it refuses.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { runCli } from './run_cli.ts'
+import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-eval-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -27,10 +27,17 @@ const copa = write('copa.dev.jsonl', {
 })
 const broken = write('broken.jsonl', piqa('Dry a plate.'), { ...piqa('x'), label: 3 })
 
-describe.concurrent('eval', () => {
+describe('eval', () => {
   test('prints a table, a row for each planner, dense first', async () => {
     const args = ['--planner', 'random', '--sparsity', '0.5', '--limit', '2']
-    const { code, stdout, stderr } = await runCli(['eval', '--tasks', 'piqa,copa', '--data', folder, ...args])
+    const { code, stdout, stderr } = await runInside([
+      'eval',
+      '--tasks',
+      'piqa,copa',
+      '--data',
+      folder,
+      ...args,
+    ])
     expect([code, stderr]).toEqual([0, ''])
     const lines = stdout.split('\n')
     expect(lines[0]).toMatch(/^task +planner +asked +heads +neurons +acc % +acc_norm % /)
@@ -43,7 +50,7 @@ describe.concurrent('eval', () => {
   test('--json has the keys of lm-evaluation-harness, and says where everything is from', async () => {
     const output = join(folder, 'report.json')
     const args = ['eval', '--json', '--tasks', 'piqa,copa', '--data', folder, '--rows', `copa=${copa}`]
-    const { code, stdout } = await runCli([...args, '--shots', '0', '-o', output])
+    const { code, stdout } = await runInside([...args, '--shots', '0', '-o', output])
     expect(code).toBe(0)
     const report = JSON.parse(stdout) as { provenance: { argv: string[] }; results: Record<string, object> }
     expect(Object.keys(report.results.piqa)).toEqual([
@@ -79,7 +86,7 @@ describe.concurrent('eval', () => {
       '1',
       '--bos',
     ]
-    const { code, stdout } = await runCli(args)
+    const { code, stdout } = await runInside(args)
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({
       configs: { piqa: { fewshot_rows: 'piqa.train.jsonl', num_fewshot: 1 } },
@@ -94,7 +101,7 @@ describe.concurrent('eval', () => {
     const line = (n: number): string => words.map((word, i) => words[(i * n + n) % 10] + word).join(' ')
     writeFileSync(path, Array.from({ length: 30 }, (_, n) => line(n)).join('. '))
     const sizes = ['--prompt', '12', '--continuation', '8', '--limit', '3']
-    const { code, stdout } = await runCli([
+    const { code, stdout } = await runInside([
       'eval',
       '--tasks',
       'continuation',
@@ -123,7 +130,7 @@ describe.concurrent('eval', () => {
     [['--tasks', 'piqa', '--rows', 'piqa'], 2, '--rows: expected TASK=FILE, got piqa'],
     [['--tasks', 'piqa', '--data', folder, '--shots', '2'], 2, 'shots: expected'],
   ])('%j ends with %i', async (args, expected, words) => {
-    const { code, stdout, stderr } = await runCli(['eval', ...args])
+    const { code, stdout, stderr } = await runInside(['eval', ...args])
     expect([code, stdout]).toEqual([expected, ''])
     expect(stderr).toContain(words)
   })

@@ -1,14 +1,15 @@
 /**
  * A model of the hub, from its name to text, as a user meets it: downloaded, cached, loaded, run; then without the hub.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { ShadowOpt, type OpenProgress } from '../../src/index.ts'
 import { byteCharacters, specialTokens } from '../../src/io/vocabulary.ts'
-import { sha256, type MockHub } from '../io/mock_hub.ts'
-import { commit, golden, repository, startHub, surroundings, vocabulary } from './hub_model.ts'
-import { runCli, type CliResult } from './run_cli.ts'
+import type { MockHub } from '../io/mock_hub.ts'
+import { commit, golden, startHub, surroundings, vocabulary } from './hub_model.ts'
+import type { CliResult } from './run_cli.ts'
+import { runInside } from './run_inside.ts'
 
 let hub: MockHub
 beforeAll(async () => {
@@ -17,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => hub.stop())
 
 const generate = (more: readonly string[], env: Record<string, string>): Promise<CliResult> =>
-  runCli(['generate', 'Once upon', '--max-tokens', '8', '-m', hub.id, ...more], { env })
+  runInside(['generate', 'Once upon', '--max-tokens', '8', '-m', hub.id, ...more], { env })
 
 test('generate -m downloads, caches, loads and runs; --offline does it again without the hub', async () => {
   const first = await startHub()
@@ -70,7 +71,7 @@ test('the revision asked for and its commit are in the report', async () => {
     text,
     '--json',
   ]
-  const { code, stdout, stderr } = await runCli(args, { env })
+  const { code, stdout, stderr } = await runInside(args, { env })
   expect([code, stderr]).toEqual([0, ''])
   expect((JSON.parse(stdout) as { provenance: unknown }).provenance).toMatchObject({
     model: { name: hub.id, hub: { repository: hub.id, revision: 'main', commit } },
@@ -80,7 +81,7 @@ test('the revision asked for and its commit are in the report', async () => {
 test('a folder of that name is taken before the hub is asked', async () => {
   const { env } = surroundings(hub.endpoint)
   const before = hub.asked.length
-  const { code, stderr } = await runCli(['generate', 'a', '-m', 'src/io'], { env })
+  const { code, stderr } = await runInside(['generate', 'a', '-m', 'src/io'], { env })
   expect([code, stderr.includes('[MODEL_CONFIG]'), hub.asked.length]).toEqual([3, true, before])
 })
 
@@ -110,58 +111,17 @@ test('the library downloads, says how far it is, and says where the model came f
   ])
 })
 
-describe('processes', () => {
-  test('two that download at once both end right', async () => {
-    const { cache, env } = surroundings(hub.endpoint)
-    const both = await Promise.all([generate([], env), generate([], env)])
-    expect(both[0]).toMatchObject({ code: 0, stderr: '' })
-    expect(both[1]).toEqual(both[0])
-    const blobs = readdirSync(join(cache, 'models--someone--tiny/blobs'))
-    expect(blobs.toSorted()).toEqual(blobs.filter((name) => /^[0-9a-f]{40,64}$/.test(name)).toSorted())
-    expect(blobs).toHaveLength(4)
+test('ctrl-C ends a download with 130 and one line', async () => {
+  const { env } = surroundings(hub.endpoint)
+  const interrupt = new AbortController()
+  hub.misbehave = ({ at }) => {
+    if (at !== 'store') return false
+    interrupt.abort()
+    return true
+  }
+  onTestFinished(() => {
+    hub.misbehave = () => false
   })
-
-  test('one that is killed leaves what it has to the next one', async () => {
-    const { cache, env } = surroundings(hub.endpoint)
-    const blobs = join(cache, 'models--someone--tiny/blobs')
-    const content = repository.get('pytorch_model.bin') as Buffer
-    const half = content.length >> 1
-    hub.misbehave = ({ at, range, response }) => {
-      if (at !== 'store' || range !== undefined) return false
-      response.writeHead(200, { 'content-length': content.length }).write(content.subarray(0, half))
-      return true
-    }
-    onTestFinished(() => {
-      hub.misbehave = () => false
-    })
-    const partial = (): string | undefined =>
-      existsSync(blobs) ? readdirSync(blobs).find((name) => name.includes('.partial')) : undefined
-    const isHalf = (): boolean => {
-      const name = partial()
-      return name !== undefined && readFileSync(join(blobs, name)).length === half
-    }
-    const args = ['generate', 'a', '--max-tokens', '2', '-m', hub.id]
-    expect(await runCli(args, { env, killWhen: isHalf })).toEqual({ code: null, stdout: '', stderr: '' })
-    expect(partial()).toMatch(/^[0-9a-f]{64}\.partial\.\d+-.*\.tmp$/)
-    const before = hub.asked.length
-    expect((await runCli(args, { env })).code).toBe(0)
-    const ranges = hub.asked
-      .slice(before)
-      .filter(({ at }) => at === 'store')
-      .map(({ range }) => range)
-    expect(ranges).toEqual([`bytes=${half}-`])
-    expect(sha256(readFileSync(join(blobs, sha256(content))))).toBe(sha256(content))
-    expect(partial()).toBe(undefined)
-  })
-
-  test('ctrl-C ends a download with 130 and one line', async () => {
-    const { cache, env } = surroundings(hub.endpoint)
-    hub.misbehave = ({ at }) => at === 'store'
-    onTestFinished(() => {
-      hub.misbehave = () => false
-    })
-    const interruptAt = join(cache, 'models--someone--tiny/snapshots', commit, 'merges.txt')
-    const result = await runCli(['generate', 'a', '-m', hub.id], { env, interruptAt })
-    expect(result).toEqual({ code: 130, stdout: '', stderr: 'shadowllm: interrupted [INTERRUPTED]\n' })
-  })
+  const result = await runInside(['generate', 'a', '-m', hub.id], { env, interrupt })
+  expect(result).toEqual({ code: 130, stdout: '', stderr: 'shadowllm: interrupted [INTERRUPTED]\n' })
 })

@@ -7,12 +7,10 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { formatBlocks, formatMask, formatRuns } from '../../src/cli/mask_picture.ts'
-import { makeProgram } from '../../src/cli/program.ts'
-import type { Session } from '../../src/cli/session.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { runCli } from './run_cli.ts'
+import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-masks-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -24,21 +22,11 @@ interface Summary {
   layers: { layer: number; heads: number[]; neurons: number }[]
 }
 
-/** Runs the command without a process of its own; what it prints. @throws what ends it */
+/** Runs the command, which must succeed; what it prints. */
 async function run(...args: string[]): Promise<string> {
-  let printed = ''
-  const session: Session = {
-    signal: new AbortController().signal,
-    progress: { update: () => {}, clear: () => {} },
-    exitCode: 0,
-    quieten: () => {},
-    async print(text) {
-      printed += text
-    },
-  }
-  const program = await makeProgram(session, '0', () => {})
-  await program.parseAsync(['masks', ...args], { from: 'user' })
-  return printed
+  const { code, stdout, stderr } = await runInside(['masks', ...args])
+  expect([code, stderr]).toEqual([0, ''])
+  return stdout
 }
 
 async function runJson(...args: string[]): Promise<Summary> {
@@ -47,7 +35,7 @@ async function runJson(...args: string[]): Promise<Summary> {
 
 describe('masks', () => {
   test('shows what the predictor keeps of every layer, and how far the oracle agrees', async () => {
-    const { code, stdout, stderr } = await runCli([
+    const { code, stdout, stderr } = await runInside([
       'masks',
       'The captain looked',
       '--continuation',
@@ -116,7 +104,9 @@ describe('masks', () => {
     ['a share in per cent', 2, 'SPARSITY', ['a b', '--head-sparsity', '50']],
     ['an output that cannot be', 2, 'OUTPUT', ['a b', '-o', folder]],
   ])('%s ends with %i', async (_, exitCode, code, args) => {
-    await expect(run(...args)).rejects.toThrow(expect.objectContaining({ code, exitCode }))
+    const result = await runInside(['masks', ...args])
+    expect([result.code, result.stdout]).toEqual([exitCode, ''])
+    expect(result.stderr).toContain(`[${code}]`)
   })
 })
 

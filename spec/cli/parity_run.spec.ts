@@ -9,12 +9,12 @@ import { afterAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { showFindings } from '../../src/cli/commands/parity_run.ts'
-import type { Session } from '../../src/cli/session.ts'
 import { runModel, type ModelOutcome } from '../../src/eval/parity/run_model.ts'
 import { runOp } from '../../src/eval/parity/run_ops.ts'
 import { loadSmallModel } from '../eval/small_model.ts'
 import { mutateKernel } from '../harness/mutate.ts'
-import { runCli, tinyFolder } from './run_cli.ts'
+import { tinyFolder } from './run_cli.ts'
+import { quietSession, runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-parity-run-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -31,13 +31,7 @@ async function shown(
   }: { json?: boolean; complete?: boolean; model?: ModelOutcome | null } = {},
 ): Promise<{ text: string; code: number }> {
   let text = ''
-  const session: Session = {
-    signal: new AbortController().signal,
-    progress: { update: () => {}, clear: () => {} },
-    print: async (words) => void (text += words),
-    quieten: () => {},
-    exitCode: 0,
-  }
+  const session = quietSession((words) => (text += words))
   const ops = [runOp(backend, 'add', { seed: 0, small: true })]
   await showFindings(session, { backend: 'wasm', seed: 0, json }, { ops, model, complete })
   return { text, code: session.exitCode }
@@ -94,18 +88,18 @@ describe('what is printed', () => {
   })
 })
 
-describe.concurrent('the command', () => {
+describe('the command', () => {
   test('compares every op and a model, and certifies them', async () => {
     const certificate = join(folder, 'certificate.json')
     const args = ['parity', 'run', '--small', '-m', tinyFolder, '--certificate', certificate]
-    const { code, stdout, stderr } = await runCli(args)
+    const { code, stdout, stderr } = await runInside(args)
     expect(stdout).toMatch(/\npassed: \d+ ops and the model\n$/)
     expect([code, stderr]).toEqual([0, ''])
     expect(JSON.parse(readFileSync(certificate, 'utf8'))).toMatchObject({
       passed: true,
       model: { passed: true },
     })
-    expect(await runCli(['parity', 'verify-certificate', certificate])).toMatchObject({
+    expect(await runInside(['parity', 'verify-certificate', certificate])).toMatchObject({
       code: 0,
       stderr: '',
       stdout: expect.stringMatching(/\ncovers +(\d+) of \1 ops and a model\n[^]*\nholds: [^\n]+\n$/),
@@ -118,13 +112,20 @@ describe.concurrent('the command', () => {
       code: staleCode,
       stdout: nothing,
       stderr: line,
-    } = await runCli(['parity', 'verify-certificate', stale])
+    } = await runInside(['parity', 'verify-certificate', stale])
     expect([staleCode, nothing]).toEqual([1, ''])
     expect(line).toMatch(/^shadowllm: [^\n]+ run parity again \[CERTIFICATE_STALE\]\n$/)
   })
 
   test('takes ops by name, alone, as one JSON object', async () => {
-    const { code, stdout, stderr } = await runCli(['parity', 'run', '--ops', 'add,relu', '--small', '--json'])
+    const { code, stdout, stderr } = await runInside([
+      'parity',
+      'run',
+      '--ops',
+      'add,relu',
+      '--small',
+      '--json',
+    ])
     expect([code, stderr]).toEqual([0, ''])
     expect(JSON.parse(stdout)).toMatchObject({
       backend: 'wasm',
@@ -139,7 +140,7 @@ describe.concurrent('the command', () => {
     ['a certificate into nowhere', ['run', '--certificate', join(folder, 'none', 'c.json')], 2, 'OUTPUT'],
     ['a certificate that is missing', ['verify-certificate', join(folder, 'none.json')], 3, 'FILE_MISSING'],
   ])('refuses %s', async (_, args, exitCode, errorCode) => {
-    const { code, stdout, stderr } = await runCli(['parity', ...args])
+    const { code, stdout, stderr } = await runInside(['parity', ...args])
     expect(stderr).toMatch(new RegExp(`^shadowllm: [^\\n]+ \\[${errorCode}\\]\\n$`))
     expect([code, stdout]).toEqual([exitCode, ''])
   })

@@ -1,11 +1,11 @@
 /**
- * `shadowllm perplexity` as a user runs it.
+ * `shadowllm perplexity`: the tables and reports it prints and writes, and what it refuses.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { runCli } from './run_cli.ts'
+import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-perplexity-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -28,15 +28,15 @@ interface Report {
 }
 
 async function runJson(...args: string[]): Promise<Report> {
-  const { code, stdout, stderr } = await runCli(['perplexity', '--json', ...args])
+  const { code, stdout, stderr } = await runInside(['perplexity', '--json', ...args])
   expect([code, stderr]).toEqual([0, ''])
   return JSON.parse(stdout) as Report
 }
 
-describe.concurrent('perplexity', () => {
+describe('perplexity', () => {
   test('prints both numbers, and a table where something is skipped', async () => {
     const args = ['--planner', 'shadow,random', '--sparsity', '0.5', '--prompt', '16']
-    const { code, stdout, stderr } = await runCli(['perplexity', '--text', text, ...args])
+    const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, ...args])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/^sea\.txt|^\/.*sea\.txt: 1 pages, 96 words, 464 bytes\n/)
     expect(stdout).toMatch(/\nppl\/token: [\d.]+ dense, .* context 256, stride 256, <\/s> at the start\n/)
@@ -47,7 +47,7 @@ describe.concurrent('perplexity', () => {
   })
 
   test('--cache int8 says how far the rows are from float32', async () => {
-    const { code, stdout, stderr } = await runCli(['perplexity', '--text', text, '--cache', 'int8'])
+    const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, '--cache', 'int8'])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/\ndense +0 % .* \d\.\de-\d +\d+\.\d %/)
     expect(stdout).toContain('Keys and values as int8 in every row')
@@ -91,7 +91,7 @@ describe.concurrent('perplexity', () => {
     [['--text', text, '--stride', '257'], 2, 'stride: expected 1 to 256 tokens, got 257'],
     [['--output', folder], 2, 'expected a file to write, got a folder'],
   ])('%j ends with %i', async (args, expected, words) => {
-    const { code, stdout, stderr } = await runCli(['perplexity', ...args])
+    const { code, stdout, stderr } = await runInside(['perplexity', ...args])
     expect([code, stdout]).toEqual([expected, ''])
     expect(stderr).toContain(words)
   })

@@ -1,107 +1,8 @@
 /**
- * The same commands over a queue: the bytes that one machine gives, from three workers that each are a process of their
- * own; and one line for what is missing.
+ * What the commands that share work over a queue refuse, in one line.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startServer, whyNoServer, type TestServer } from '../jobs/server.ts'
-import { filesOf } from '../eval/small_calibration.ts'
-import { runCli, type CliOptions, type CliResult } from './run_cli.ts'
-
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cli-queue-'))
-let server: TestServer | undefined
-beforeAll(async () => {
-  if (whyNoServer === null) server = await startServer()
-})
-afterAll(async () => {
-  await server?.stop()
-  rmSync(folder, { recursive: true })
-})
-
-const queue = (): string[] => ['--queue', server?.url ?? '', '--shards', join(folder, 'shards')]
-
-/** Works beside three workers, which are told to stop when it is over; and what these said. */
-async function besideWorkers<T>(work: () => Promise<T>): Promise<[T, CliResult[]]> {
-  let isOver = false
-  const worker = (): Promise<CliResult> =>
-    runCli(['worker', ...queue(), '--json'], { interruptAt: () => isOver })
-  const workers = Promise.all([worker(), worker(), worker()])
-  const done = await work().finally(() => (isOver = true))
-  return [done, await workers]
-}
-
-/** What workers say of shards that they have done. */
-function eventsOf(results: readonly CliResult[]): { what: string; kind: string }[] {
-  return results.flatMap(({ stdout }) =>
-    stdout
-      .split('\n')
-      .filter((line) => line.includes('"what"'))
-      .map((line) => JSON.parse(line) as { what: string; kind: string }),
-  )
-}
-
-/** A report without what tells one run from another: when it was, how long it took. */
-function resultOf(text: string): string {
-  const { provenance, seconds, ...report } = JSON.parse(text) as Record<string, unknown>
-  expect(provenance).toBeTypeOf('object')
-  expect(seconds).toBeTypeOf('number')
-  return JSON.stringify(report)
-}
-
-describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: ${whyNoServer}`}`, () => {
-  test(
-    'with three workers: reproduce, calibrate and eval give the bytes of one machine',
-    { timeout: 600_000 },
-    async () => {
-      const reproduce = ['reproduce', '--quick', '--no-speed', '--limit', '3', '--examples', '20']
-      const run = (name: string, more: string[] = []): Promise<CliResult> =>
-        runCli([...reproduce, '--sparsity', '0.5', '--json', '--cache', join(folder, name), ...more])
-      const calibrate = ['calibrate', '--examples', '20', '--prompt', '32', '--continuation', '16']
-      const ask = ['eval', '--tasks', 'continuation', '--limit', '10']
-      const planned = [...ask, '--prompt', '24', '--continuation', '8', '--planner', 'shadow,random,oracle']
-      const evaluate = [...planned, '--json']
-      const [[queued, calibrated, asked], ended] = await besideWorkers(async () => [
-        await run('queued', queue()),
-        await runCli([...calibrate, '--output', join(folder, 'queued traces'), ...queue()]),
-        await runCli([...evaluate, ...queue()]),
-      ])
-      const alone = await run('alone')
-      await runCli([...calibrate, '--output', join(folder, 'traces'), '--threads', '1'])
-      const askedAlone = await runCli(evaluate)
-      for (const result of [queued, alone, calibrated, asked, askedAlone, ...ended])
-        expect(result).toMatchObject({ code: 0, stderr: '' })
-      expect(resultOf(queued.stdout)).toBe(resultOf(alone.stdout))
-      expect(resultOf(asked.stdout)).toBe(resultOf(askedAlone.stdout))
-      expect(filesOf(join(folder, 'queued traces'))).toEqual(filesOf(join(folder, 'traces')))
-      // It was the workers who did it.
-      const kinds = eventsOf(ended).map(({ what, kind }) => `${what} ${kind}`)
-      expect(kinds).toContain('done calibrate')
-      expect(kinds).toContain('done score')
-      expect(kinds).toContain('done ask')
-      expect(kinds.every((kind) => kind.startsWith('done'))).toBe(true)
-      // And the comparison would see another number.
-      const changed = alone.stdout.replace(/"tokenPerplexity": \d/, '"tokenPerplexity": 9$&')
-      expect(() => expect(resultOf(queued.stdout)).toBe(resultOf(changed))).toThrow()
-      const jobs = await runCli(['jobs', '--queue', server?.url ?? '', '--json'])
-      expect(JSON.parse(jobs.stdout)).toMatchObject({
-        queues: [{ counts: { waiting: 0, active: 0, failed: 0 }, failures: [], secondsLeft: 0 }],
-      })
-      const table = await runCli(['jobs', '--queue', server?.url ?? ''])
-      expect(table.stdout).toMatch(/^queue +workers +waiting/)
-    },
-  )
-
-  test.each<[string, string[], CliOptions]>([
-    ['is told to stop', [], { interruptAtOutput: true }],
-    ['has had nothing to do for so long', ['--idle', '0.5'], {}],
-  ])('a worker that %s ends with 0', async (_, more, options) => {
-    const worker = await runCli(['worker', ...queue(), ...more], options)
-    expect(worker.code).toBe(0)
-    expect(worker.stdout).toMatch(/0 done, 0 were done already, 0 failed, 0 given back\n$/)
-  })
-})
+import { expect, test } from 'vitest'
+import { runInside } from './run_inside.ts'
 
 test.each<[string, string[], string]>([
   [
@@ -130,7 +31,7 @@ test.each<[string, string[], string]>([
     'no jacov',
   ],
 ])('%s is refused', async (_, args, words) => {
-  const result = await runCli(args)
+  const result = await runInside(args)
   expect(result.code).toBe(2)
   expect(result.stderr).toContain(words)
   expect(result.stderr.split('\n')).toHaveLength(2)

@@ -6,8 +6,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { formatReport, showVerdict, type Verification } from '../../src/cli/commands/verify.ts'
 import { book, digestOfReports, verifyBackends, type LawReport } from '../../src/verify/index.ts'
 import { mutateKernel } from '../harness/mutate.ts'
-import { runCli } from './run_cli.ts'
-import { quietSession } from './run_inside.ts'
+import { quietSession, runInside } from './run_inside.ts'
 
 const reference = await createBackend('reference')
 
@@ -66,10 +65,10 @@ describe('what is printed', () => {
   })
 })
 
-describe.concurrent('the command', () => {
+describe('the command', () => {
   test('tries laws on the backends named, and says the seed', async () => {
     const args = ['verify', '--law', 'top_k', '--runs', '0.1', '--backend', 'wasm,reference']
-    const { code, stdout, stderr } = await runCli(args)
+    const { code, stdout, stderr } = await runInside(args)
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/^seed (\d+), cases x 0\.1 \(--seed \1 draws the same cases\)\nok {4}wasm /)
     expect(stdout).toMatch(/\nwasm: (5 laws, \d+ cases, digest \w+)\nreference: \1\npassed: all 10\n$/)
@@ -77,7 +76,7 @@ describe.concurrent('the command', () => {
 
   test('--json is one object, with a report per law', async () => {
     const args = ['verify', '--law', 'relu: x', '--backend', 'reference', '--seed', '3', '--json']
-    const { code, stdout, stderr } = await runCli(args)
+    const { code, stdout, stderr } = await runInside(args)
     expect([code, stderr]).toEqual([0, ''])
     const [law] = book.filter(({ sentence }) => sentence.includes('relu: x'))
     expect(JSON.parse(stdout)).toEqual({
@@ -102,8 +101,7 @@ describe.concurrent('the command', () => {
   })
 
   test('a backend that is named and is not here ends it with 4', async () => {
-    const env = { PATH: '', LD_LIBRARY_PATH: '' }
-    const { code, stdout, stderr } = await runCli(['verify', '--backend', 'cuda', '--law', 'relu'], { env })
+    const { code, stdout, stderr } = await runInside(['verify', '--backend', 'cuda', '--law', 'relu'])
     if (code === 0) return void expect(stdout).toMatch(/\ncuda: /)
     expect([code, stdout]).toEqual([4, ''])
     expect(stderr).toMatch(/^shadowllm: [^\n]*cuda[^\n]* \[CUDA_\w+\]\n$/)
@@ -111,7 +109,9 @@ describe.concurrent('the command', () => {
 
   test('ctrl-C keeps the laws it finished, and ends with 130', async () => {
     const args = ['verify', '--backend', 'wasm', '--runs', '20']
-    const { code, stdout, stderr } = await runCli(args, { interruptAtOutput: true })
+    const { code, stdout, stderr } = await runInside(args, {
+      interruptWhen: ({ stdout }) => stdout.includes('\nok '),
+    })
     expect([code, stderr]).toEqual([130, 'shadowllm: interrupted [INTERRUPTED]\n'])
     const lines = stdout.split('\n').filter((line) => line.startsWith('ok ')).length
     expect(stdout).toMatch(

@@ -31,16 +31,26 @@ function run(command: string, args: string[]): Promise<Result> {
 }
 
 /** Type-checks and runs what these examples say may be run. Empty if all hold. */
-export async function checkExamples(examples: readonly Example[]): Promise<string[]> {
-  if (examples.length === 0) return []
-  mkdirSync(join(root, 'build'), { recursive: true })
-  const folder = mkdtempSync(join(root, 'build', 'examples-'))
-  try {
+export function checkExamples(examples: readonly Example[]): Promise<string[]> {
+  return inFolder(async (folder) => {
     const faults = await typeCheck(examples, folder)
     for (const [index, example] of examples.entries()) {
       if (example.run) faults.push(...(await runExample(example, exampleFile(folder, index))))
     }
     return faults
+  })
+}
+
+/** Type-checks these examples, and runs none. Empty if all hold. */
+export function typeCheckExamples(examples: readonly Example[]): Promise<string[]> {
+  return inFolder((folder) => typeCheck(examples, folder))
+}
+
+async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  mkdirSync(join(root, 'build'), { recursive: true })
+  const folder = mkdtempSync(join(root, 'build', 'examples-'))
+  try {
+    return await work(folder)
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -72,7 +82,8 @@ async function typeCheck(examples: readonly Example[], folder: string): Promise<
     /^\S*?example_(\d+)\.ts\((\d+),\d+\)/gm,
     (_, i, line) => `${examples[i].at} +${line}`,
   )
-  return [named.trimEnd()]
+  // An error goes on in lines that are indented.
+  return named.trimEnd().split(/\n(?=\S)/)
 }
 
 async function runExample(example: Example, file: string): Promise<string[]> {
@@ -82,8 +93,28 @@ async function runExample(example: Example, file: string): Promise<string[]> {
       ? await run(process.execPath, ['--conditions=@shadowllm/source', file])
       : await run('bash', ['-euo', 'pipefail', '-c', `${shadowllm}\n${example.code}`])
   if (!ok) return [`${example.at}: the example failed\n${output.trimEnd()}`]
-  if (example.output === null || matches(stdout, example.output)) return []
-  return [`${example.at}: expected the output\n${example.output.trimEnd()}\ngot\n${stdout.trimEnd()}`]
+  return outputFaults(example, stdout)
+}
+
+/** What is wrong with what an example printed. */
+export function outputFaults({ at, output }: Example, stdout: string): string[] {
+  if (output === null || matches(stdout, output)) return []
+  return [`${at}: expected the output\n${output.trimEnd()}\ngot\n${stdout.trimEnd()}`]
+}
+
+/**
+ * The command lines of an example of the shell that has no others: what follows `shadowllm`, word by word. Null if anything in it
+ * needs a shell.
+ */
+export function commandLinesOf({ language, code }: Example): string[][] | null {
+  if (language !== 'sh') return null
+  const lines = code.trim().split('\n')
+  const words = lines.map((line) => [...line.matchAll(/"([^"$`\\]*)"|([\w.,:/@=-]+)/g)])
+  const isPlain = lines.every((line, i) => {
+    const read = words[i].map(([whole]) => whole).join(' ')
+    return read.startsWith('shadowllm ') && read === line.trim()
+  })
+  return isPlain ? words.map((line) => line.slice(1).map(([, quoted, bare]) => quoted ?? bare)) : null
 }
 
 /** Whether a text is the expected one, line by line; a line `...` stands for any number of lines. */

@@ -1,5 +1,5 @@
 /**
- * A worker for chaos.spec.ts: does the shards of test_shards.ts, says when it begins one, and notes in a file each that it
+ * A worker for chaos_law.ts: does the shards of test_shards.ts, says when it begins one, and notes in a file each that it
  * has done.
  */
 import { appendFileSync } from 'node:fs'

@@ -1,12 +1,9 @@
 /**
- * JSR gets the same package as npm: the same doors, version and dependencies, as sources that it accepts.
+ * JSR gets the same package as npm: the same doors, version and dependencies.
  */
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { findDeno } from '../../scripts/deno.ts'
 import { root } from '../harness/syntax.ts'
 
 /** What is read of package.json. A door is a file, or one per condition. */
@@ -73,18 +70,4 @@ describe('jsr.json says what package.json says', () => {
     const { '.': _, ...others } = jsr.exports
     expect(differences({ ...jsr, exports: others }, npm)).toEqual(['export .'])
   })
-})
-
-const deno = findDeno()
-const why = 'missing' in deno ? ` (skipped: ${deno.missing})` : ''
-test.skipIf('missing' in deno)(`JSR would take it: every type is plain to see${why}`, async () => {
-  const program = 'program' in deno ? deno.program : ''
-  const args = ['publish', '--config', 'jsr.json', '--dry-run', '--allow-dirty', '--no-check']
-  const { stderr } = await promisify(execFile)(program, args, {
-    cwd: root,
-    env: { ...process.env, NO_COLOR: '1' },
-    maxBuffer: 2 ** 24,
-  })
-  expect(stderr).toContain('Success Dry run complete')
-  expect(stderr).not.toMatch(/^(warning|error)\[/m)
 })

@@ -1,12 +1,12 @@
 /**
  * The laws hold in the other runtime too, on the same cases: what Deno's command line reports is compared with what this
- * process finds. spec/web/verify_browser.spec.ts does the same with a page.
+ * process finds. spec/web/verify_browser.full.spec.ts does the same with a page.
  */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { book, type LawReport } from '../../src/verify/index.ts'
 import { root } from '../cli/run_cli.ts'
 import { fewCases, inWords, otherCases, runHere } from './same_cases.ts'
@@ -35,17 +35,3 @@ test.skipIf(!existsSync(deno))(
     process.stdout.write(inWords('deno', there))
   },
 )
-
-describe('cases that are not the same are found', () => {
-  const common = { chapter: '', backend: 'wasm', passed: true, milliseconds: 1 }
-  const report = (law: string, digest: string, runs = 100): LawReport => ({ ...common, law, digest, runs })
-  const here = [report('one', '00000001'), report('two', '00000002')]
-
-  test.each<[string, LawReport[], string[]]>([
-    ['nothing', here, []],
-    ['another case', [here[0], report('two', '00000003')], ['two']],
-    ['fewer cases', [report('one', '00000001', 99), here[1]], ['one']],
-    ['a law that was left out', [here[0]], ['two']],
-    ['a law that is not here', [...here, report('three', '00000001')], ['three']],
-  ])('%s', (_, there, found) => expect(otherCases(here, there)).toEqual(found))
-})

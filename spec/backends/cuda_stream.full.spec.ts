@@ -7,7 +7,6 @@ import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import type { CallName } from '../../src/backends/cuda/driver.ts'
-import { createBackend } from '../../src/backends/select.ts'
 import { overCudaBackends } from '../harness/backends.ts'
 import { meddle, withOwnEmulator } from './cuda_emulator.ts'
 
@@ -70,14 +69,6 @@ overCudaBackends((backend) => {
   test('copies of any size arrive in order, as they were when they were given', () => copiesArrive(backend))
 
   test('the device’s clock counts what it computes, and no more than passed', () => clockCounts(backend))
-})
-
-test('a backend without a device has no clock', async () => {
-  for (const name of ['reference', 'wasm'] as const) {
-    const backend = await createBackend(name)
-    expect(backend.deviceTime).toBeUndefined()
-    backend.dispose()
-  }
 })
 
 const missing = await whyNoEmulator()

@@ -2,25 +2,15 @@
  * The fuzzer finds what is wrong, in as many mutants as are said here, and nothing in a reader that is right; what it
  * found can be had again from seed and number, and is kept as small as it gets.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
-import { law } from '../harness/seed.ts'
-import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
 import { runCampaign, type ReaderReport } from './campaign.ts'
 import { Cell, usualLimits, type Limits } from './cell.ts'
-import { readFindings, writeFinding } from './findings.ts'
 import { corpusOf, mutantOf } from './mutate.ts'
 import { inputsOf, readers } from './planted.ts'
-import * as project from './readers.ts'
 
 const module = new URL('./planted.ts', import.meta.url)
 const limits: Limits = { ...usualLimits, megabytes: 64 }
 const isDeno = 'Deno' in globalThis
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-findings-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-
 async function campaign(
   name: string,
   more: { from?: number; to: number; limits?: Limits },
@@ -88,24 +78,6 @@ test('readers share the time', async () => {
     ['right', 200],
     ['poisons', 200],
   ])
-})
-
-law(
-  'a mutant is a function of seed and number',
-  [fc.constantFrom(...project.readers), fc.nat(), fc.nat(1e6)],
-  async (reader, seed, number) => {
-    const corpus = await reader.valid()
-    const once = await mutantOf(reader, corpus, seed, number)
-    expect(await mutantOf(reader, corpus, seed, number)).toEqual(once)
-  },
-  { runs: 50 },
-)
-
-test('a finding comes back from its file', () => {
-  const finding = { reader: 'right', what: 'x', seed: 1, number: 2, bytes: Uint8Array.of(0, 255) }
-  writeFinding(finding, folder)
-  writeFinding(finding, folder)
-  expect(readFindings(folder)).toEqual([finding])
 })
 
 test('a cell that was ended begins again', async () => {

@@ -14,8 +14,9 @@ import { readQueues, retryFailed, type QueueCounts } from '../../src/jobs/queue_
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../src/jobs/queue_worker.ts'
 import { hereRunner } from '../../src/jobs/runner.ts'
 import { shardKey, shardText, type Shard } from '../../src/jobs/shard.ts'
-import { jobIdOf, queueName } from '../../src/jobs/shard_job.ts'
+import { jobIdOf } from '../../src/jobs/shard_job.ts'
 import { ShardStore } from '../../src/jobs/shard_store.ts'
+import { isInOrder } from './order.ts'
 import { startServer, whyNoServer, type TestServer } from './server.ts'
 import { doTestShard, echoShards, testThreads, texts } from './test_shards.ts'
 
@@ -92,23 +93,6 @@ async function countsOf({ queue }: Place): Promise<QueueCounts> {
   const found = (await readQueues(tools)).find(({ name }) => name === queue)
   return found?.counts ?? { waiting: 0, delayed: 0, active: 0, failed: 0 }
 }
-
-/** The results of shards are those that are known, in the order in which they were asked for. */
-const isInOrder = async (
-  run: (shards: readonly Shard[]) => AsyncIterable<Uint8Array>,
-  shards: readonly Shard[],
-  expected: readonly string[],
-): Promise<void> => expect(await texts(run(shards))).toEqual(expected)
-
-test('mutants of the order are killed: as they come, one left out', async () => {
-  const runner = hereRunner(doTestShard)
-  const { shards, expected } = await echoShards(runner.store, 5)
-  await isInOrder((asked) => runner.run(asked), shards, expected)
-  for (const change of [(all: readonly Shard[]) => all.toReversed(), (all: readonly Shard[]) => all.slice(1)])
-    await expect(isInOrder((asked) => runner.run(change(asked)), shards, expected)).rejects.toThrow(
-      'expected',
-    )
-})
 
 describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}` : ''}`, () => {
   test.each([1, 3])('with %i workers gives the results of one thread, in order', async (count) => {
@@ -364,16 +348,5 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
   test('a worker without work stops by itself where it is told to', async () => {
     const worker = await startWorker(newPlace(), { idle: 200 })
     expect(await worker.ended).toEqual({ done: 0, found: 0, failed: 0, returned: 0 })
-  })
-
-  test('only those who agree share a queue', () => {
-    const one = { model: 'a'.repeat(64), method: 'b'.repeat(64), bits: 'exact' }
-    const names = [
-      one,
-      { ...one, model: 'c'.repeat(64) },
-      { ...one, method: 'c'.repeat(64) },
-      { ...one, bits: 'wasm-relaxed' },
-    ].map(queueName)
-    expect(new Set(names).size).toBe(4)
   })
 })

@@ -1,0 +1,94 @@
+/**
+ * The Rust kernels by way of wasm-pack, where it is: the crate it takes compiles to the same kernels, and what it made keeps the
+ * bits.
+ */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { compilePacked, findWasmPack, packedPath, whyNoBindgen } from '../../scripts/rust/pack.ts'
+import { findToolchain, type Toolchain } from '../../scripts/rust/toolchain.ts'
+import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import type { OpName } from '../../src/ops/catalog.ts'
+import { smallSizes } from './wasm_mutant_laws.ts'
+import {
+  exportsTheOps,
+  hasNoData,
+  importsMemoryAnd,
+  numbersOfRust,
+  takesWhatRowsList,
+} from './wasm_module_laws.ts'
+
+/** Ops whose kernels are in their scratch, and one whose is not. */
+const some: readonly OpName[] = ['linear', 'linear_i8', 'attention', 'softmax', 'top_k', 'relu']
+
+async function keepsTheBits(module: WebAssembly.Module): Promise<void> {
+  takesWhatRowsList(module)
+  const backend = new WasmBackend(module, undefined, 'wasm-rust')
+  for (const name of some) await smallSizes(name)(backend)
+  backend.dispose()
+}
+
+const toolchain = await findToolchain()
+const missing = typeof toolchain === 'string' ? `no Rust is here: ${toolchain}` : whyNoBindgen()
+
+test.skipIf(missing !== null)(
+  `the crate for wasm-pack compiles to the same kernels${missing === null ? '' : `: ${missing}`}`,
+  { timeout: 300_000 },
+  async () => {
+    const binary = await compilePacked(toolchain as Toolchain)
+    const module = new WebAssembly.Module(binary)
+    exportsTheOps(module, ['__wasm_apply_data_relocs'])
+    importsMemoryAnd(module, numbersOfRust)
+    hasNoData(binary)
+    await keepsTheBits(module)
+  },
+)
+
+const packed = existsSync(packedPath)
+
+test.skipIf(!packed)(
+  `what wasm-pack made keeps the bits${packed ? '' : ': nothing is here that it made (`npm run build:rust`, where wasm-pack is)'}`,
+  async () => keepsTheBits(new WebAssembly.Module(readFileSync(packedPath))),
+)
+
+/** Writes a program that notes what it was asked. */
+function writeProgram(file: string): void {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, '#!/bin/sh\necho "$@" >>"$0.asked"\n')
+  chmodSync(file, 0o755)
+}
+
+/** The script of npm's package counts by the program it has, and is never asked itself: it would download one. */
+async function findsPrograms(find: typeof findWasmPack): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'wasm-pack-'))
+  const [script, program, other] = ['run.js', 'binary/wasm-pack', 'bin/wasm-pack'].map((name) =>
+    join(folder, name),
+  )
+  try {
+    writeProgram(script)
+    expect(await find([script, other])).toBe(null)
+    writeProgram(other)
+    expect(await find([script, other])).toBe(other)
+    writeProgram(program)
+    expect(await find([script, other])).toBe(program)
+    expect(existsSync(`${script}.asked`)).toBe(false)
+    expect(readFileSync(`${program}.asked`, 'utf8')).toBe('--version\n')
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+const noShell = process.platform === 'win32'
+
+describe.skipIf(noShell)(
+  `which wasm-pack there is${noShell ? ': the programs of these tests are scripts of a shell' : ''}`,
+  () => {
+    test('the script of its package is none, and downloads nothing', () => findsPrograms(findWasmPack))
+
+    test('a mutant that takes whatever has the name: killed', async () => {
+      const mutant: typeof findWasmPack = async (places = []) => places.find(existsSync) ?? null
+      await expect(findsPrograms(mutant)).rejects.toThrow('to be null')
+    })
+  },
+)

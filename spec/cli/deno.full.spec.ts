@@ -1,0 +1,230 @@
+/**
+ * The command line in Deno is the one in Node: the same bytes, the same exit codes, with no more permissions than what is
+ * asked for needs.
+ *
+ * One process of each runtime runs all the command lines that are compared; a set of permissions needs one of its own.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
+import { findDeno } from '../../scripts/deno.ts'
+import { thisRuntime, type Runner } from '../../scripts/steps.ts'
+import { runtime } from '../../src/platform/platform.ts'
+import { root, runCli, tinyFolder, type CliResult } from './run_cli.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-deno-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const text = join(folder, 'page.txt')
+writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(20))
+
+const deno = findDeno()
+/** Deno with some permissions, and nobody to be asked for more. */
+const inDeno = (...permissions: string[]): Runner => ({
+  program: 'program' in deno ? deno.program : '',
+  options: ['run', '--no-prompt', ...permissions],
+})
+/** Where this runs in Deno, Node is to be had by the launcher alone. */
+const node: Runner =
+  runtime.name === 'node' ? thisRuntime : { program: 'node', options: ['scripts/node.mjs'] }
+
+function whyNot(): string | null {
+  if ('missing' in deno) return deno.missing
+  return spawnSync(node.program, ['--version']).error === undefined ? null : 'no node to compare with'
+}
+
+const missing = whyNot()
+const why = missing === null ? '' : ` (skipped: ${missing})`
+
+/** What comes of command lines in a runtime, each with the variables of this file. */
+function runAll({ program, options }: Runner, lines: readonly (readonly string[])[]): CliResult[] {
+  const all = [...options, 'spec/cli/run_many.ts', JSON.stringify(lines)]
+  const env = { ...process.env, HF_HUB_CACHE: folder }
+  const { status, stdout, stderr } = spawnSync(program, all, { cwd: root, env, encoding: 'utf8' })
+  expect([status, stderr]).toEqual([0, ''])
+  return JSON.parse(stdout) as CliResult[]
+}
+
+/** The same end, and the same bytes; the end is the one that is expected. */
+function expectTheSame(
+  lines: readonly (readonly [code: number, args: readonly string[]])[],
+  ours: readonly CliResult[],
+  theirs: readonly CliResult[],
+): void {
+  for (const [i, [code, args]] of lines.entries()) {
+    expect(theirs[i], args.join(' ')).toEqual(ours[i])
+    expect(ours[i].code, args.join(' ')).toBe(code)
+  }
+}
+
+const batch = `${tinyFolder}/cases/batch.safetensors`
+const shadow = ['--planner', 'shadow', '--sparsity', '0.5']
+
+const lines: readonly (readonly [code: number, args: readonly string[]])[] = [
+  [0, ['--version']],
+  [0, ['--help']],
+  [0, ['generate', 'The captain', '--max-tokens', '8']],
+  [0, ['generate', 'The captain', '--max-tokens', '8', '--storage', 'int8', ...shadow]],
+  [
+    0,
+    ['generate', 'a', '--max-tokens', '4', '--temperature', '0.8', '--seed', '3', '--backend', 'reference'],
+  ],
+  [0, ['masks', 'The captain', '--json']],
+  [0, ['inspect', tinyFolder, '--json']],
+  [0, ['help', 'bench']],
+  [0, ['parity', 'check', batch, batch]],
+  [1, ['parity', 'check', batch, `${tinyFolder}/cases/single.safetensors`]],
+  [2, ['generate', 'a', '--sparsity', '1.2']],
+  [2, ['genrate', 'a']],
+  [2, ['masks', 'a', '--output', join(folder, 'none', 'mask')]],
+  [3, ['generate', 'a', '-m', join(folder, 'none')]],
+  [3, ['inspect', 'package.json']],
+  [4, ['generate', 'a', '--planner', 'dejavu']],
+  [5, ['generate', 'a', '-m', 'nobody/nothing', '--offline']],
+]
+
+describe.skipIf(missing !== null)(`Deno prints what Node prints, and ends with its code${why}`, () => {
+  test('all command lines of the table, and files that they write', { timeout: 300_000 }, () => {
+    const written = (runner: string): string[][] => {
+      const into = (name: string): string => join(folder, runner, name)
+      return [
+        ['masks', 'The captain', '-o', into('mask'), ...shadow],
+        ['parity', 'export', '-m', tinyFolder, '--cases', batch, '-o', into('parity')],
+        ['convert', tinyFolder, into('model')],
+      ]
+    }
+    const results = (
+      [
+        ['node', node],
+        ['deno', inDeno('-A')],
+      ] as const
+    ).map(([name, runner]) => {
+      mkdirSync(join(folder, name))
+      return runAll(runner, [...lines.map(([, args]) => args), ...written(name)])
+    })
+    const [ours, theirs] = results
+    expectTheSame(lines, ours, theirs)
+    for (const { code, stderr } of results.flatMap((all) => all.slice(lines.length)))
+      expect([code, stderr]).toEqual([0, ''])
+    const files = (name: string): Record<string, string> =>
+      Object.fromEntries(
+        readdirSync(join(folder, name), { recursive: true, withFileTypes: true })
+          .filter((one) => one.isFile())
+          .map((one) => [one.name, readFileSync(join(one.parentPath, one.name)).toString('base64')]),
+      )
+    expect(Object.keys(files('node'))).toEqual(
+      expect.arrayContaining(['mask', 'parity', 'model.safetensors']),
+    )
+    expect(files('deno')).toEqual(files('node'))
+  })
+
+  test.each<[string, Partial<CliResult>]>([
+    ['prints', { stdout: '0.1.1\n' }],
+    ['complains of', { stderr: 'x' }],
+    ['ends with', { code: 1 }],
+  ])('a mutant in what one of them %s is found', (_, change) => {
+    const right: CliResult = { code: 0, stdout: '0.1.0\n', stderr: '' }
+    const asked = [[0, ['--version']]] as const
+    expectTheSame(asked, [right], [right])
+    expect(() => expectTheSame(asked, [right], [{ ...right, ...change }])).toThrow()
+  })
+
+  test('a process of it ends with the code, and says the same', async () => {
+    for (const args of [['--version'], ['generate', 'a', '--sparsity', '1.2']])
+      expect(await runCli(args, { runner: inDeno('-A') })).toEqual(await runCli(args, { runner: node }))
+  })
+
+  test('ctrl-C keeps the text, ends it with a line, and is 130', async () => {
+    const args = ['generate', 'The captain', '--max-tokens', '240']
+    const { code, stdout, stderr } = await runCli(args, {
+      runner: inDeno('--allow-read'),
+      interruptAtOutput: true,
+    })
+    expect([code, stderr]).toEqual([130, 'shadowllm: interrupted [INTERRUPTED]\n'])
+    expect(stdout).toMatch(/.\n$/)
+  })
+})
+
+interface Needs {
+  /** What it takes. */
+  readonly permissions: readonly string[]
+  readonly args: (output: string) => readonly string[]
+  /** The exit code without the permission at the same place. */
+  readonly without: readonly number[]
+}
+
+const few = ['--quick', '--limit', '1', '--examples', '2', '--sparsity', '0.5']
+const needs: readonly Needs[] = [
+  { permissions: ['--allow-read'], args: () => ['generate', 'a', '--max-tokens', '2'], without: [3] },
+  {
+    permissions: ['--allow-read', '--allow-sys'],
+    args: () => ['perplexity', '--text', text, '--limit', '1'],
+    without: [3, 4],
+  },
+  {
+    permissions: ['--allow-read', '--allow-write'],
+    args: (output) => ['masks', 'a', '-o', join(output, 'mask')],
+    without: [2, 2],
+  },
+  {
+    permissions: ['--allow-read', '--allow-write', '--allow-sys'],
+    args: (output) => [
+      'reproduce',
+      ...few,
+      '--cache',
+      join(output, 'cache'),
+      '-o',
+      join(output, 'report.json'),
+    ],
+    without: [2, 5, 5],
+  },
+]
+
+const noEmulator = await whyNoEmulator()
+const emulated: readonly Needs[] = [
+  {
+    permissions: ['--allow-read', '--allow-ffi'],
+    args: () => ['generate', 'a', '--max-tokens', '1', '--backend', 'cuda-emulated'],
+    without: [3, 4],
+  },
+]
+
+describe.skipIf(missing !== null)(`the least permissions${why}`, () => {
+  const suffice = async ({ permissions, args, without }: Needs): Promise<void> => {
+    const place = (): string => mkdtempSync(join(folder, 'permitted-'))
+    const whole = await runCli(args(place()), { runner: inDeno(...permissions) })
+    expect([whole.code, whole.stderr]).toEqual([0, ''])
+    for (const [i, expected] of without.entries()) {
+      const fewer = permissions.filter((_, at) => at !== i)
+      const { code, stderr } = await runCli(args(place()), { runner: inDeno(...fewer) })
+      expect(code, `without ${permissions[i]}`).toBe(expected)
+      expect(stderr).toMatch(/^shadowllm: [^\n]*Requires [^\n]+ \[[A-Z_]+\]\n$/)
+    }
+  }
+
+  const timeout = 300_000
+  test.each(needs)('$permissions: enough for one command, and none too many', { timeout }, (one) =>
+    suffice(one),
+  )
+
+  test.skipIf(noEmulator !== null).each(emulated)(
+    `$permissions: the same over the CUDA kernels${noEmulator === null ? '' : ` (skipped: ${noEmulator})`}`,
+    (one) => suffice(one),
+  )
+
+  test('the hub asks for its own, one after the other, and says each', async () => {
+    const args = ['generate', 'a', '-m', 'nobody/nothing', '--offline']
+    const permissions = ['--allow-read', '--allow-env', '--allow-sys']
+    for (let count = 1; count < permissions.length; count++) {
+      const { code, stderr } = await runCli(args, { runner: inDeno(...permissions.slice(0, count)) })
+      expect([code, stderr]).toEqual([4, expect.stringContaining(`${permissions[count]} flag [PERMISSION]`)])
+    }
+    const home = join(folder, 'home')
+    mkdirSync(home)
+    const { code } = await runCli(args, { runner: inDeno(...permissions), env: { HF_HUB_CACHE: home } })
+    expect(code).toBe(5)
+  })
+})

@@ -1,0 +1,56 @@
+/**
+ * Commands that write a file, and that each refuses in one line where the system does not let it, and keeps what was there.
+ */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import { tinyFolder, type CliResult } from './run_cli.ts'
+
+/** The arguments of a command that writes a file. */
+export type Writer = (output: string) => string[]
+
+/** The commands, by name. @param text a file with some words */
+export const makeWriters = (text: string): Record<string, Writer> => ({
+  'masks --output': (output) => ['masks', 'a', '--planner', 'random', '-o', output],
+  'perplexity --output': (output) => ['perplexity', '--text', text, '--by', 'stream', '-o', output],
+  'parity export --output': (output) => {
+    const cases = `${tinyFolder}/cases/batch.safetensors`
+    return ['parity', 'export', '-m', tinyFolder, '--cases', cases, '-o', output]
+  },
+  'cost --html': (output) => ['cost', '-m', 'opt-125m', '--bandwidth', '10', '--html', output],
+})
+
+/** Some words, long enough for every writer. */
+export const someText = 'The captain looked at the sea, and the men looked at him. '.repeat(30)
+
+/** Everything below a folder. */
+export const below = (path: string): string[] =>
+  existsSync(path) ? readdirSync(path, { recursive: true, encoding: 'utf8' }) : []
+
+/** A file to be written in a folder of its own, and what is there before. */
+export interface Place {
+  readonly folder: string
+  readonly name: string
+  readonly output: string
+  readonly before: string | null
+}
+
+/** Makes a place. @param before what is in the file; null for no file */
+export function makePlace(inFolder: string, name: string, before: string | null): Place {
+  const folder = mkdtempSync(join(inFolder, 'place-'))
+  const output = join(folder, name)
+  if (before !== null) writeFileSync(output, before)
+  return { folder, name, output, before }
+}
+
+/** The command refused in one line, and there is neither the file nor a part of it, or still the one that was there. */
+export function expectRefusedWhole(
+  { code, stderr }: CliResult,
+  { folder, name, output, before }: Place,
+): void {
+  expect(stderr).toMatch(/^shadowllm: [^\n]*: expected a file that can be written, got E[A-Z]+ \[OUTPUT\]\n$/)
+  expect(stderr).toContain(`${output}: expected`)
+  expect(code).toBe(2)
+  expect(below(folder)).toEqual(before === null ? [] : [name])
+  if (before !== null) expect(readFileSync(output, 'utf8')).toBe(before)
+}

@@ -1,0 +1,12 @@
+/**
+ * A program that runs command lines inside itself, one after the other, and prints what came of each: one start for all of
+ * them, where another runtime or a limit of the system is what is judged.
+ *
+ *   node spec/cli/run_many.ts '[["--version"], ["masks", "a"]]'
+ */
+import { runInside } from './run_inside.ts'
+import type { CliResult } from './run_cli.ts'
+
+const results: CliResult[] = []
+for (const args of JSON.parse(process.argv[2]) as string[][]) results.push(await runInside(args))
+process.stdout.write(JSON.stringify(results))

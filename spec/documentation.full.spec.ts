@@ -1,0 +1,88 @@
+/**
+ * All examples of the documents run in processes of their own, and print what the documents say.
+ *
+ * As everywhere, each check is also given a document that is wrong, and must say so.
+ */
+import { describe, expect, test } from 'vitest'
+import * as documents from './harness/documents.ts'
+import { allExamples, programs } from './harness/all_examples.ts'
+import { checkExamples } from './harness/examples.ts'
+import type { Source } from './harness/syntax.ts'
+
+/** A page made of these lines. */
+function page(...lines: string[]): Source {
+  return { path: 'page.md', text: lines.join('\n') }
+}
+
+describe('what the documents show runs', () => {
+  test(
+    'README, CONTRIBUTING, guides, the law book, examples/, and every @example in src/',
+    { timeout: 600_000 },
+    async () => {
+      expect(programs.length).toBeGreaterThan(2)
+      expect(await checkExamples(allExamples())).toEqual([])
+    },
+  )
+
+  test('a program that is wrong is found: it fails, or prints something else', async () => {
+    const program = (text: string): documents.Example =>
+      documents.exampleOfProgram({ path: 'examples/planted.ts', text })
+    expect(await checkExamples([program("console.log('a')\n\n// prints\n// a\n")])).toEqual([])
+    expect(await checkExamples([program("console.log('a')\n\n// prints\n// b\n")])).toEqual([
+      'examples/planted.ts:1: expected the output\nb\ngot\na',
+    ])
+    expect(await checkExamples([program("throw new Error('planted')")])).toEqual([
+      expect.stringContaining('examples/planted.ts:1: the example failed'),
+    ])
+  })
+
+  test('right examples pass', async () => {
+    const text = page(
+      '```ts',
+      "const words: string[] = ['one', 'two']",
+      'for (const word of words) console.log(word)',
+      '```',
+      '',
+      '```text',
+      'one',
+      '...',
+      '```',
+      '<!-- run -->',
+      '',
+      '```sh',
+      'echo three',
+      '```',
+      '```text',
+      'three',
+      '```',
+    )
+    const examples = documents.examplesOf(text)
+    expect(examples).toHaveLength(2)
+    expect(await checkExamples(examples)).toEqual([])
+  })
+
+  test.each([
+    [
+      'an error thrown',
+      ['text', '```ts', "throw new Error('planted')", '```'],
+      /^page\.md:2: the example failed/,
+    ],
+    [
+      'another output',
+      ['```ts', 'console.log(1)', '```', '```text', '2', '```'],
+      /expected the output\n2\ngot\n1$/,
+    ],
+    [
+      'a command that fails',
+      ['<!-- run -->', '```sh', 'true', 'false', 'true', '```'],
+      /^page\.md:2: the example fa/,
+    ],
+    ['a failure inside a pipe', ['<!-- run -->', '```sh', 'false | true', '```'], /the example failed/],
+    ['no such command', ['<!-- run -->', '```sh', 'shadowllm no-such-command', '```'], /the example failed/],
+    ['other words', ['<!-- run -->', '```sh', 'echo a', '```', '```text', 'b', '```'], /expected the output/],
+  ])('broken by %s', async (_, lines, fault) => {
+    expect(await checkExamples(documents.examplesOf(page(...lines)))).toContainEqual(
+      expect.stringMatching(fault),
+    )
+  })
+})

@@ -1,0 +1,33 @@
+/**
+ * What the fuzzer found can be had again: from seed and number, and from its file.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { law } from '../harness/seed.ts'
+import fc from 'fast-check'
+import { readFindings, writeFinding } from './findings.ts'
+import { mutantOf } from './mutate.ts'
+import * as project from './readers.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-findings-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+law(
+  'a mutant is a function of seed and number',
+  [fc.constantFrom(...project.readers), fc.nat(), fc.nat(1e6)],
+  async (reader, seed, number) => {
+    const corpus = await reader.valid()
+    const once = await mutantOf(reader, corpus, seed, number)
+    expect(await mutantOf(reader, corpus, seed, number)).toEqual(once)
+  },
+  { runs: 50 },
+)
+
+test('a finding comes back from its file', () => {
+  const finding = { reader: 'right', what: 'x', seed: 1, number: 2, bytes: Uint8Array.of(0, 255) }
+  writeFinding(finding, folder)
+  writeFinding(finding, folder)
+  expect(readFindings(folder)).toEqual([finding])
+})

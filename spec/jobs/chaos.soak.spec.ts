@@ -1,0 +1,6 @@
+/**
+ * A run over a queue with many mishaps, within a few minutes.
+ */
+import { stateChaos } from './chaos_law.ts'
+
+stateChaos({ kills: 50, restarts: 5, cuts: 10 })

@@ -1,0 +1,73 @@
+/**
+ * Whatever dies on the way, a run over a queue ends with the results of one thread, each once.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { openShardStore } from '../../src/jobs/open_store.ts'
+import { QueueRunner } from '../../src/jobs/queue_runner.ts'
+import { shardKey } from '../../src/jobs/shard.ts'
+import { runSeed } from '../harness/seed.ts'
+import { doneBy, makeMishaps, spawnWorker, Workers, type Mishaps } from './chaos.ts'
+import { startProxy, startServer, whyNoServer } from './server.ts'
+import { echoShards, texts } from './test_shards.ts'
+
+const count = 3
+const milliseconds = 250
+
+/** States it for so many mishaps. */
+export function stateChaos(mishaps: Mishaps): void {
+  const { kills, restarts, cuts } = mishaps
+  test.skipIf(whyNoServer !== null)(
+    `${kills} kills, ${restarts} restarts and ${cuts} cuts lose nothing${whyNoServer ? `: ${whyNoServer}` : ''}`,
+    { timeout: 1_200_000 },
+    () => losesNothing(mishaps),
+  )
+}
+
+async function losesNothing(mishaps: Mishaps): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-chaos-'))
+  const server = await startServer()
+  const proxy = await startProxy(() => server.port)
+  const shards = join(folder, 'shards')
+  const log = join(folder, 'log')
+  writeFileSync(log, '')
+  const place = { url: `redis://127.0.0.1:${proxy.port}`, queue: 'chaos', shards, log }
+  const workers = new Workers(count, () => spawnWorker(place))
+  const runner = new QueueRunner({
+    tools: await server.tools(),
+    queue: place.queue,
+    store: await openShardStore(shards),
+    attempts: 1000,
+    every: 300,
+  })
+  try {
+    const started = performance.now()
+    // Whatever happens takes longer than the work: there is always something to hit, round after round.
+    const hit = { isOver: false }
+    const scene = { workers, server, proxy, shardTime: milliseconds }
+    const hitting = makeMishaps(mishaps, scene, runSeed()).finally(() => (hit.isOver = true))
+    const wanted: string[] = []
+    for (let round = 0; round === 0 || !hit.isOver; round++) {
+      const work = await echoShards(runner.store, 40, { milliseconds }, 40 * round)
+      expect(await texts(runner.run(work.shards))).toEqual(work.expected)
+      for (const shard of work.shards) wanted.push(await shardKey(shard))
+    }
+    expect(await hitting).toEqual(mishaps)
+    const counts = doneBy(log)
+    // A worker may have died between its result and its note, so some are not noted; none is anybody else's.
+    for (const key of counts.keys()) expect(wanted).toContain(key)
+    const again = [...counts.values()].reduce((total, times) => total + times - 1, 0)
+    const seconds = ((performance.now() - started) / 1000).toFixed(0)
+    console.log(
+      `${wanted.length} shards in ${seconds} s, ${mishaps.kills} kills, ${mishaps.restarts} restarts, ${mishaps.cuts} cuts; ${again} done again`,
+    )
+  } finally {
+    await workers.end()
+    await runner.close()
+    await proxy.close()
+    await server.stop()
+    rmSync(folder, { recursive: true })
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * What is known of queues without a server: what tells them apart, and that results are compared in order.
+ */
+import { expect, test } from 'vitest'
+import { hereRunner } from '../../src/jobs/runner.ts'
+import type { Shard } from '../../src/jobs/shard.ts'
+import { queueName } from '../../src/jobs/shard_job.ts'
+import { isInOrder } from './order.ts'
+import { doTestShard, echoShards } from './test_shards.ts'
+
+test('mutants of the order are killed: as they come, one left out', async () => {
+  const runner = hereRunner(doTestShard)
+  const { shards, expected } = await echoShards(runner.store, 5)
+  await isInOrder((asked) => runner.run(asked), shards, expected)
+  for (const change of [(all: readonly Shard[]) => all.toReversed(), (all: readonly Shard[]) => all.slice(1)])
+    await expect(isInOrder((asked) => runner.run(change(asked)), shards, expected)).rejects.toThrow(
+      'expected',
+    )
+})
+
+test('only those who agree share a queue', () => {
+  const one = { model: 'a'.repeat(64), method: 'b'.repeat(64), bits: 'exact' }
+  const names = [
+    one,
+    { ...one, model: 'c'.repeat(64) },
+    { ...one, method: 'c'.repeat(64) },
+    { ...one, bits: 'wasm-relaxed' },
+  ].map(queueName)
+  expect(new Set(names).size).toBe(4)
+})
