@@ -2,7 +2,7 @@
  * A bucket as a store, over a real service: moto, a server that speaks as S3 does (Debian: python3-moto).
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openShardStore } from '../../src/jobs/open_store.ts'
 import { hereRunner } from '../../src/jobs/runner.ts'
 import { shardKey } from '../../src/jobs/shard.ts'
@@ -30,24 +30,22 @@ function addressOf(moto: ChildProcess): Promise<string> {
 }
 
 let server: ChildProcess | null = null
-const before = { ...process.env }
 beforeAll(async () => {
   if (!command) return
   const [name, ...args] = command
   // It chooses a port that is free, and says which once it listens.
   server = spawn(name, [...args, '-H', '127.0.0.1', '-p', '0'])
   const endpoint = await addressOf(server)
-  Object.assign(process.env, {
-    AWS_ENDPOINT_URL: endpoint,
-    AWS_ACCESS_KEY_ID: 'test',
-    AWS_SECRET_ACCESS_KEY: 'test',
-    AWS_REGION: 'us-east-1',
-  })
+  vi.stubEnv('AWS_ENDPOINT_URL', endpoint)
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'test')
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'test')
+  vi.stubEnv('AWS_REGION', 'us-east-1')
   const made = await fetch(`${endpoint}/bucket`, { method: 'PUT' })
   expect(made.status).toBe(200)
 }, 300_000)
 afterAll(async () => {
-  process.env = before
+  // Another object in its place would not be the environment any more, in which the files that follow are given their folders.
+  vi.unstubAllEnvs()
   if (server === null) return
   const ended = new Promise((resolve) => server?.once('close', resolve))
   server.kill()
