@@ -1,0 +1,108 @@
+/**
+ * Which mutants are planted: a sample of all of them by a seed, spread over the folders of src by their lines, and over the
+ * kinds of changes within a folder.
+ */
+import { type Module } from '../../spec/harness/syntax.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { deriveMutants, type Mutant } from './derive.ts'
+
+/** What is not mutated, by how its path begins, and why. */
+export const excluded: readonly { readonly path: string; readonly why: string }[] = [
+  ...[
+    'src/web/view/',
+    'src/web/app.ts',
+    'src/web/main.ts',
+    'src/web/models_panel.ts',
+    'src/web/verify_panel.ts',
+  ].map((path) => ({ path, why: 'needs a browser' })),
+  ...['cuda/', 'wasm/thread_', 'wasm/threaded_', 'wasm/job_board.ts', 'wasm/shared_import.ts'].map(
+    (path) => ({
+      path: `src/backends/${path}`,
+      why: 'judged in the full tier only',
+    }),
+  ),
+  ...[
+    'src/cli/mask_picture.ts',
+    'src/cli/progress.ts',
+    'src/cli/words.ts',
+    'src/eval/report/figure_words.ts',
+    'src/eval/report/html.ts',
+    'src/eval/report/html_tables.ts',
+    'src/eval/report/style.ts',
+    'src/web/criterion_words.ts',
+  ].map((path) => ({ path, why: 'only makes text for people' })),
+]
+
+/** Why a file is not mutated; null if it is. */
+export function whyExcluded(path: string): string | null {
+  return excluded.find((rule) => path.startsWith(rule.path))?.why ?? null
+}
+
+/** All that can be planted, by folder of src, and how many are left out, by reason. */
+export interface Candidates {
+  readonly folders: ReadonlyMap<string, { readonly lines: number; readonly mutants: readonly Mutant[] }>
+  readonly leftOut: Readonly<Record<string, number>>
+}
+
+/** The folder of src that a file is in; `src` for the files of no folder. */
+export function folderOf(path: string): string {
+  const [, folder, ...rest] = path.split('/')
+  return rest.length > 0 ? `src/${folder}` : 'src'
+}
+
+/** Derives the mutants of all modules. */
+export function candidatesOf(modules: readonly Module[]): Candidates {
+  const folders = new Map<string, { lines: number; mutants: Mutant[] }>()
+  const leftOut: Record<string, number> = {}
+  for (const module of modules) {
+    const mutants = deriveMutants(module)
+    const why = whyExcluded(module.path)
+    if (why !== null) {
+      leftOut[why] = (leftOut[why] ?? 0) + mutants.length
+      continue
+    }
+    const name = folderOf(module.path)
+    const folder = folders.get(name) ?? { lines: 0, mutants: [] }
+    folders.set(name, folder)
+    folder.lines += module.text.split('\n').length
+    folder.mutants.push(...mutants)
+  }
+  return { folders, leftOut }
+}
+
+/** Of each folder its mutants in the order in which they are taken, and how many of them. */
+export interface Draw {
+  readonly folder: string
+  readonly count: number
+  readonly order: readonly Mutant[]
+}
+
+/** Draws mutants. A folder that has any gives at least one. */
+export function drawMutants({ folders }: Candidates, count: number, seed: number): Draw[] {
+  const all = [...folders].filter(([, { mutants }]) => mutants.length > 0)
+  const total = all.reduce((sum, [, { lines }]) => sum + lines, 0)
+  const shares = all.map(([, { lines }]) => (count * lines) / total)
+  const counts = shares.map((share) => Math.max(1, Math.floor(share)))
+  // What rounding down left goes to those that lost most by it.
+  const byLoss = shares.map((share, i) => ({ i, loss: share - counts[i] })).sort((a, b) => b.loss - a.loss)
+  const left = count - counts.reduce((sum, n) => sum + n, 0)
+  for (const { i } of byLoss.slice(0, Math.max(0, left))) counts[i]++
+  const random = new Random(seed)
+  return all.map(([folder, { mutants }], i) => ({
+    folder,
+    count: counts[i],
+    order: byTurns(mutants, random),
+  }))
+}
+
+/** One of each kind in turn, the kinds and those of a kind in random order. */
+function byTurns(mutants: readonly Mutant[], random: Random): Mutant[] {
+  const shuffled = [...random.permutation(mutants.length)].map((i) => mutants[i])
+  const queues = [...Map.groupBy(shuffled, ({ kind }) => kind).values()]
+  const order: Mutant[] = []
+  for (let turn = 0; order.length < mutants.length; turn++) {
+    const turnOf = queues.filter((queue) => turn < queue.length)
+    for (const i of random.permutation(turnOf.length)) order.push(turnOf[i][turn])
+  }
+  return order
+}
