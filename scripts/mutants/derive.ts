@@ -133,7 +133,7 @@ function isKept(node: Node): boolean {
   if (type.startsWith('TS')) return !expressionsWithTypes.includes(type)
   if (/^(ImportDeclaration|ExportAllDeclaration|ImportExpression|ThrowStatement|TemplateLiteral)$/.test(type))
     return true
-  return type === 'NewExpression' && /Error$/.test(String((node.callee as Node).name))
+  return type === 'NewExpression' && String((node.callee as Node).name).endsWith('Error')
 }
 
 function editsOf(node: Node, parent: Node | null, text: string): Edit[] {

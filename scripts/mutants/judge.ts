@@ -46,16 +46,19 @@ export function groupsOf(files: readonly string[]): string[][] {
   return groups
 }
 
+/** What is needed of a checkout. */
+export type Ground = Pick<Checkout, 'folder' | 'with' | 'run'>
+
 /** Plants mutants in one checkout and runs spec files over them. */
 export class Judge {
-  readonly #checkout: Checkout
+  readonly #checkout: Ground
   readonly #seed: number
   /** Seconds that spec files take without a mutant. */
   readonly seconds = new Map<string, number>()
   /** Spec files that fail without a mutant, and tell nothing. */
   readonly broken = new Set<string>()
 
-  constructor(checkout: Checkout, seed: number) {
+  constructor(checkout: Ground, seed: number) {
     this.#checkout = checkout
     this.#seed = seed
   }

@@ -1,0 +1,291 @@
+/**
+ * `npm run mutants` is honest: it derives the changes it names, plants each at its place and nowhere else, draws the same
+ * sample for the same seed, and calls a mutant found only by a test that passes without it.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { deriveMutants, findAgain, kinds, plantMutant, type Mutant } from '../../scripts/mutants/derive.ts'
+import { Judge, type Ground } from '../../scripts/mutants/judge.ts'
+import { nearestSpecs, usersOf } from '../../scripts/mutants/nearest.ts'
+import { candidatesOf, drawMutants, whyExcluded } from '../../scripts/mutants/sample.ts'
+import { chooseValid, summaryOf, tableOf, type Entry } from '../../scripts/mutants/state.ts'
+import { type Module, parseModule, readSources } from './syntax.ts'
+
+const parse = (text: string, path = 'src/ops/add.ts'): Module => parseModule({ path, text })
+
+/** What becomes of a source: every text that a mutant of this kind makes of it. */
+function planted(text: string, kind: string): string[] {
+  return deriveMutants(parse(text))
+    .filter((mutant) => mutant.kind === kind)
+    .map((mutant) => plantMutant(text, mutant))
+}
+
+const examples: Record<(typeof kinds)[number], [text: string, ...mutants: string[]][]> = {
+  boundary: [
+    ['a < b', 'a <= b'],
+    ['a >= b', 'a > b'],
+  ],
+  equality: [['a === b', 'a !== b']],
+  arithmetic: [['a + b * c', 'a - b * c', 'a + b / c'], ['a -= b', 'a += b'], ["'a' + b"]],
+  rounding: [['Math.floor(a)', 'Math.ceil(a)']],
+  extreme: [['Math.max(a, b)', 'Math.min(a, b)']],
+  logic: [['a && b', 'a || b']],
+  negation: [['if (!a) b()', 'if (a) b()']],
+  flag: [['f(true)', 'f(false)']],
+  constant: [['a[1]', 'a[2]'], ['2 ** a'], ['a & 0xff'], ['0.5 * a']],
+  bound: [['a.slice(b, 2)', 'a.slice(b + 1, 2)']],
+  'property dropped': [['f({ a, b: 1 })', 'f({ b: 1 })', 'f({ a })'], ['const a = { b }']],
+  'spread dropped': [
+    ['f({ ...a, b })', 'f({ b })'],
+    ['[a, ...b]', '[a]'],
+  ],
+  'argument dropped': [['f(a, b)', 'f(a)'], ['f(a)', 'f()'], ['Math.min(a)']],
+  'arguments swapped': [
+    ['f(a, b, c)', 'f(b, a, c)', 'f(a, c, b)'],
+    ['Math.min(a, b)'],
+    ['f(a, a)'],
+    ['f(a, () => b)'],
+  ],
+  'default ignored': [['a ?? b', 'b']],
+  'exit removed': [
+    ['for (const a of b) { if (a) continue; c() }', 'for (const a of b) { ; c() }'],
+    ['if (a) { throw new Error(b + 1) }', ';'],
+    ['if (a) b()'],
+    ['if (a) throw b; else c()'],
+    ['function f() { if (a) return `none` }'],
+  ],
+  order: [['a.sort((b, c) => b - c)', 'a.sort()', 'a.sort((c, b) => b - c)']],
+}
+
+describe('a kind of mutants makes of a source', () => {
+  test.each(kinds.flatMap((kind) => examples[kind].map(([text, ...mutants]) => ({ kind, text, mutants }))))(
+    '$kind: $text',
+    ({ kind, text, mutants }) => expect(planted(text, kind).toSorted()).toEqual(mutants.toSorted()),
+  )
+})
+
+test.each([
+  ["import { a } from './b.ts'"],
+  ['type A = 1 | 2'],
+  ['interface A { b: true }'],
+  ['let a: 1'],
+  ["throw new RangeError('a' + (b + 1))"],
+  ['const a = new UsageError(b, c + 1)'],
+  ['const a = `${b + 1}`'],
+  ['// a + b'],
+])('no mutant is derived from %s', (text) => expect(deriveMutants(parse(text))).toEqual([]))
+
+test('every mutant of a real source stands where it says and makes another text that parses', () => {
+  const { path, text } = readSources('src/masks').filter((source) => source.path.endsWith('budget.ts'))[0]
+  const mutants = deriveMutants(parse(text, path))
+  expect(mutants.length).toBeGreaterThan(20)
+  for (const mutant of mutants) {
+    expect(text.split('\n')[mutant.line - 1].trim()).toBe(mutant.context)
+    const changed = plantMutant(text, mutant)
+    expect(changed).not.toBe(text)
+    parse(changed)
+  }
+})
+
+test('a mutant is not planted where its text does not stand', () => {
+  const [mutant] = deriveMutants(parse('a < b'))
+  expect(() => plantMutant('x = a < b', mutant)).toThrow('expected < at 2')
+})
+
+test('a mutant is found again after lines have moved, and not where its line has changed', () => {
+  const [, mutant] = deriveMutants(parse('f(a < b)\n\nif (a < b) c()')).filter(
+    ({ kind }) => kind === 'boundary',
+  )
+  const now = deriveMutants(parse('f(a < b)\n\n\n\nif (a < b) c()'))
+  expect(findAgain(mutant, now)).toMatchObject({ kind: 'boundary', line: 5 })
+  expect(findAgain(mutant, deriveMutants(parse('if (a < c) b()')))).toBeNull()
+})
+
+describe('a sample', () => {
+  const line = 'export const a = f(b < c, d)\n'
+  const modules = [
+    parse(line.repeat(30), 'src/eval/a.ts'),
+    parse(line.repeat(9), 'src/ops/b.ts'),
+    parse(line, 'src/index.ts'),
+    parse(line, 'src/web/view/c.ts'),
+  ]
+  const draw = (seed: number) => drawMutants(candidatesOf(modules), 12, seed)
+
+  test('is spread over folders by their lines, with one at least of each', () => {
+    expect(draw(1).map(({ folder, count }) => [folder, count])).toEqual([
+      ['src/eval', 8],
+      ['src/ops', 3],
+      ['src', 1],
+    ])
+  })
+
+  test('is the same for the same seed only', () => {
+    expect(draw(1)).toEqual(draw(1))
+    expect(draw(1)).not.toEqual(draw(2))
+  })
+
+  test('takes one of each kind in turn', () => {
+    const { order } = draw(1)[0]
+    expect(new Set(order.slice(0, 3).map(({ kind }) => kind)).size).toBe(3)
+    expect(new Set(order.slice(3, 6).map(({ kind }) => kind)).size).toBe(3)
+  })
+
+  test('counts what the rules exclude', () => {
+    expect(candidatesOf(modules).leftOut).toEqual({ 'needs a browser': 3 })
+    expect(whyExcluded('src/masks/budget.ts')).toBeNull()
+  })
+
+  test('has the next mutant in the place of one that the type check refuses', async () => {
+    const draws = draw(1)
+    const refused = draws[0].order[2]
+    const entries = await chooseValid(draws, (mutants) =>
+      Promise.resolve(new Set(mutants.includes(refused) ? [refused.file] : [])),
+    )
+    const of = (verdict: string): Entry[] =>
+      entries.filter((entry) => entry.file === refused.file && entry.verdict === verdict)
+    expect(of('invalid')).toEqual([{ ...refused, verdict: 'invalid' }])
+    expect(of('waiting')).toEqual(
+      draws[0].order
+        .slice(0, 9)
+        .filter((mutant) => mutant !== refused)
+        .map((mutant) => ({ ...mutant, verdict: 'waiting' })),
+    )
+  })
+
+  test('leaves out a mutant that only breaks the types of another file', async () => {
+    const draws = draw(1)
+    const guilty = draws[0].order[0]
+    const entries = await chooseValid(draws, (mutants) =>
+      Promise.resolve(new Set(mutants.includes(guilty) ? ['src/web/view/c.ts'] : [])),
+    )
+    expect(entries.filter(({ verdict }) => verdict === 'invalid')).toEqual([
+      { ...guilty, verdict: 'invalid' },
+    ])
+  })
+})
+
+test('the spec files of a source: its namesake, then by steps and folder; none that cannot tell', () => {
+  const modules = [
+    parse('', 'src/masks/budget.ts'),
+    parse("import './budget.ts'", 'src/masks/index.ts'),
+    parse("import type { A } from './budget.ts'", 'src/masks/types.ts'),
+    parse('', 'spec/masks/budget.spec.ts'),
+    parse("import '../../src/masks/budget.ts'", 'spec/masks/near.spec.ts'),
+    parse("import '../../src/masks/budget.ts'", 'spec/eval/other.spec.ts'),
+    parse("import 'shadowllm/masks'", 'spec/masks/door.spec.ts'),
+    parse("import '../../src/masks/types.ts'", 'spec/masks/types.spec.ts'),
+    parse("start('src/masks/budget.ts')", 'spec/cli/program.spec.ts'),
+  ]
+  const users = usersOf(
+    modules.map((module) =>
+      module.path === 'spec/masks/budget.spec.ts'
+        ? parse("import '../../src/masks/index.ts'", module.path)
+        : module,
+    ),
+    { 'shadowllm/masks': 'src/masks/index.ts' },
+  )
+  const specs = modules.map(({ path }) => path).filter((path) => path.startsWith('spec/'))
+  expect(nearestSpecs('src/masks/budget.ts', specs, users)).toEqual([
+    'spec/masks/budget.spec.ts',
+    'spec/masks/near.spec.ts',
+    'spec/masks/door.spec.ts',
+    'spec/cli/program.spec.ts',
+    'spec/eval/other.spec.ts',
+  ])
+  const slow = new Map([['spec/masks/near.spec.ts', 30]])
+  expect(nearestSpecs('src/masks/budget.ts', specs, users, slow).indexOf('spec/masks/near.spec.ts')).toBe(2)
+})
+
+/** Tests by spec file: whether each passes, hangs or fails, as the number of planted mutants says. */
+type Behaviour = Record<string, (mutants: number) => 'passes' | 'fails' | 'hangs'>
+
+/** A judge over spec files that only behave, and the runs that it made, as the files with the number of mutants planted. */
+function judgeOf(behaviour: Behaviour): { judge: Judge; runs: string[] } {
+  const folder = mkdtempSync(join(tmpdir(), 'judge-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const runs: string[] = []
+  let standing = 0
+  const ground: Ground = {
+    folder,
+    async with(mutants, work) {
+      standing = mutants.length
+      try {
+        return await work()
+      } finally {
+        standing = 0
+      }
+    },
+    run(_script, args) {
+      const specs = args.filter((arg) => arg.endsWith('.spec.ts'))
+      runs.push(`${specs.join('+')} ${standing}`)
+      const became = specs.map((spec) => ({ spec, how: behaviour[spec](standing) }))
+      const timedOut = became.some(({ how }) => how === 'hangs')
+      const output = args.find((arg) => arg.startsWith('--outputFile='))?.split('=')[1] ?? ''
+      const testResults = became.map(({ spec, how }) => {
+        const status = how === 'fails' ? 'failed' : 'passed'
+        const assertionResults = [{ fullName: `law of ${spec}`, status, failureMessages: ['wrong'] }]
+        return { name: join(folder, spec), status, message: '', assertionResults }
+      })
+      mkdirSync(dirname(output), { recursive: true })
+      writeFileSync(output, JSON.stringify({ testResults }))
+      return Promise.resolve({ code: timedOut ? null : 0, output: '', timedOut })
+    },
+  }
+  return { judge: new Judge(ground, 1), runs }
+}
+
+const someMutant: Mutant = deriveMutants(parse('a < b'))[0]
+
+describe('a mutant is judged', () => {
+  test('found, by the test that fails with it and passes without', async () => {
+    const { judge, runs } = judgeOf({
+      'a.spec.ts': () => 'passes',
+      'b.spec.ts': (mutants) => (mutants > 0 ? 'fails' : 'passes'),
+    })
+    expect(await judge.judge(someMutant, ['a.spec.ts', 'b.spec.ts'])).toEqual({
+      verdict: 'found',
+      by: { spec: 'b.spec.ts', test: 'law of b.spec.ts', message: 'wrong' },
+      tried: 2,
+      of: 2,
+    })
+    expect(runs).toEqual(['a.spec.ts+b.spec.ts 1', 'b.spec.ts 0'])
+  })
+
+  test('survived, where the only test that fails does so without it too', async () => {
+    const { judge, runs } = judgeOf({ 'a.spec.ts': () => 'passes', 'b.spec.ts': () => 'fails' })
+    expect(await judge.judge(someMutant, ['a.spec.ts', 'b.spec.ts'])).toMatchObject({
+      verdict: 'survived',
+      by: null,
+    })
+    expect(runs).toEqual(['a.spec.ts+b.spec.ts 1', 'b.spec.ts 0', 'a.spec.ts 1'])
+    expect([...judge.broken]).toEqual(['b.spec.ts'])
+  })
+
+  test('found by its hang, where the tests end without it', async () => {
+    const { judge } = judgeOf({ 'a.spec.ts': (mutants) => (mutants > 0 ? 'hangs' : 'passes') })
+    expect(await judge.judge(someMutant, ['a.spec.ts'])).toMatchObject({ verdict: 'timeout', by: null })
+  })
+
+  test('survived, where the tests hang without it too', async () => {
+    const { judge } = judgeOf({ 'a.spec.ts': () => 'hangs' })
+    expect(await judge.judge(someMutant, ['a.spec.ts'])).toMatchObject({ verdict: 'survived' })
+  })
+
+  test('by all spec files, in growing groups, before it is called a survivor', async () => {
+    const specs = Array.from({ length: 14 }, (_, i) => `${i}.spec.ts`)
+    const { judge, runs } = judgeOf(Object.fromEntries(specs.map((spec) => [spec, () => 'passes'])))
+    expect(await judge.judge(someMutant, specs)).toMatchObject({ verdict: 'survived', tried: 14, of: 14 })
+    expect(runs.map((run) => run.split('+').length)).toEqual([4, 8, 2])
+  })
+})
+
+test('the rate counts a hang as found and leaves out what is equivalent, invalid or gone', () => {
+  const verdicts = ['found', 'found', 'timeout', 'survived', 'equivalent', 'invalid', 'gone'] as const
+  const mutants = verdicts.map((verdict): Entry => ({ ...someMutant, verdict }))
+  expect(summaryOf({ commit: 'c0ffee', seed: 1, leftOut: {}, mutants })).toContain('3 of 4 found (75.0 %)')
+  expect(tableOf([{ ...someMutant, verdict: 'survived', tried: 2, of: 9, seconds: 5 }])).toBe(
+    'src/ops/add.ts:1 | boundary | < -> <= | SURVIVED | 2 of 9 files, 5 s\n',
+  )
+})
