@@ -23,7 +23,7 @@ import { deriveMutants, findAgain, type Mutant } from './mutants/derive.ts'
 import { whyEquivalent } from './mutants/equivalent.ts'
 import { Judge } from './mutants/judge.ts'
 import { nearestSpecs, usersOf } from './mutants/nearest.ts'
-import { candidatesOf, drawMutants } from './mutants/sample.ts'
+import { candidatesOf, drawSlots } from './mutants/sample.ts'
 import { chooseValid, summaryOf, tableOf, type Entry, type State } from './mutants/state.ts'
 
 /** The paths that a package's own doors stand for, by what is written to import them. */
@@ -102,8 +102,12 @@ async function beginning(flags: Flags, judge: Judge, commit: string): Promise<St
     return { commit, seed, leftOut: {}, mutants: entries }
   }
   const candidates = candidatesOf(readSources('src').map(parseModule))
-  const draws = drawMutants(candidates, flags.count, flags.seed)
-  const mutants = await chooseValid(draws, (some) => judge.refusedBy(some))
+  const slots = drawSlots(candidates, flags.count, flags.seed)
+  const mutants = await chooseValid(slots, async (some) => {
+    const files = await judge.refusedBy(some)
+    process.stderr.write(`type check of ${some.length} mutants: ${files.size} files refused\n`)
+    return files
+  })
   return { commit, seed: flags.seed, leftOut: candidates.leftOut, mutants }
 }
 

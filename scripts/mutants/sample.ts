@@ -4,7 +4,7 @@
  */
 import { type Module } from '../../spec/harness/syntax.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { deriveMutants, type Mutant } from './derive.ts'
+import { deriveMutants, kinds, type Kind, type Mutant } from './derive.ts'
 
 /** What is not mutated, by how its path begins, and why. */
 export const excluded: readonly { readonly path: string; readonly why: string }[] = [
@@ -70,15 +70,15 @@ export function candidatesOf(modules: readonly Module[]): Candidates {
   return { folders, leftOut }
 }
 
-/** Of each folder its mutants in the order in which they are taken, and how many of them. */
-export interface Draw {
+/** One place of the sample: the mutants of one kind in one folder, of which the first valid one that is free takes it. */
+export interface Slot {
   readonly folder: string
-  readonly count: number
-  readonly order: readonly Mutant[]
+  readonly kind: Kind
+  readonly queue: readonly Mutant[]
 }
 
-/** Draws mutants. A folder that has any gives at least one. */
-export function drawMutants({ folders }: Candidates, count: number, seed: number): Draw[] {
+/** The places of a sample. A folder that has any mutants has one at least. */
+export function drawSlots({ folders }: Candidates, count: number, seed: number): Slot[] {
   const all = [...folders].filter(([, { mutants }]) => mutants.length > 0)
   const total = all.reduce((sum, [, { lines }]) => sum + lines, 0)
   const shares = all.map(([, { lines }]) => (count * lines) / total)
@@ -88,21 +88,24 @@ export function drawMutants({ folders }: Candidates, count: number, seed: number
   const left = count - counts.reduce((sum, n) => sum + n, 0)
   for (const { i } of byLoss.slice(0, Math.max(0, left))) counts[i]++
   const random = new Random(seed)
-  return all.map(([folder, { mutants }], i) => ({
-    folder,
-    count: counts[i],
-    order: byTurns(mutants, random),
-  }))
+  // Kinds take turns over all folders, so that those of which most mutants are refused are not left out.
+  let turns: Kind[] = []
+  const nextKind = (mutants: readonly Mutant[]): Kind => {
+    for (;;) {
+      const i = turns.findIndex((kind) => mutants.some((mutant) => mutant.kind === kind))
+      if (i >= 0) return turns.splice(i, 1)[0]
+      turns = [...turns, ...shuffled(kinds, random)]
+    }
+  }
+  return all.flatMap(([folder, { mutants }], i) => {
+    const queues = Map.groupBy(shuffled(mutants, random), ({ kind }) => kind)
+    return Array.from({ length: counts[i] }, () => {
+      const kind = nextKind(mutants)
+      return { folder, kind, queue: queues.get(kind) ?? [] }
+    })
+  })
 }
 
-/** One of each kind in turn, the kinds and those of a kind in random order. */
-function byTurns(mutants: readonly Mutant[], random: Random): Mutant[] {
-  const shuffled = [...random.permutation(mutants.length)].map((i) => mutants[i])
-  const queues = [...Map.groupBy(shuffled, ({ kind }) => kind).values()]
-  const order: Mutant[] = []
-  for (let turn = 0; order.length < mutants.length; turn++) {
-    const turnOf = queues.filter((queue) => turn < queue.length)
-    for (const i of random.permutation(turnOf.length)) order.push(turnOf[i][turn])
-  }
-  return order
+function shuffled<T>(values: readonly T[], random: Random): T[] {
+  return [...random.permutation(values.length)].map((i) => values[i])
 }

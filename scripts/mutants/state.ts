@@ -3,7 +3,7 @@
  */
 import type { Mutant } from './derive.ts'
 import type { Verdict } from './judge.ts'
-import type { Draw } from './sample.ts'
+import type { Slot } from './sample.ts'
 
 /** A mutant and what is known of it. `invalid`: the type check refuses it. `gone`: the sources no longer have its line. */
 export interface Entry extends Mutant, Partial<Omit<Verdict, 'verdict'>> {
@@ -23,45 +23,66 @@ export interface State {
   readonly mutants: Entry[]
 }
 
+/** After so many refused mutants a place of the sample stays empty. */
+const MOST_REFUSED = 25
+
 /**
- * Takes the mutants of each draw in their order until there are as many valid ones as it asks for; those refused on the way
- * are in the answer too.
+ * Fills the places of a sample with mutants that the type check accepts; those refused on the way are in the answer too.
  * @param refused the sources that the type check refuses while these mutants, at most one per file, stand in them
  */
 export async function chooseValid(
-  draws: readonly Draw[],
+  slots: readonly Slot[],
   refused: (mutants: readonly Mutant[]) => Promise<ReadonlySet<string>>,
 ): Promise<Entry[]> {
-  const lists = draws.map(({ order, count }) => ({ count, order, next: 0, valid: 0 }))
-  const entries: Entry[] = []
+  const taken = new Set<Mutant>()
+  const chosen = new Map<Slot, Mutant>()
+  const invalid: Mutant[] = []
+  const tries = new Map<Slot, number>()
   for (;;) {
     // As many at once as stand in different files; what the check says of a file is then said of its mutant.
-    const batch = new Map<string, { mutant: Mutant; list: (typeof lists)[number] }>()
-    for (const list of lists) {
-      const missing = Math.min(list.count - list.valid, list.order.length - list.next)
-      for (const mutant of list.order.slice(list.next, list.next + missing)) {
-        if (batch.has(mutant.file)) break
-        batch.set(mutant.file, { mutant, list })
-        list.next++
-      }
+    const batch = new Map<string, { slot: Slot; mutant: Mutant }>()
+    for (const slot of slots) {
+      const mutant = slot.queue.find((one) => !taken.has(one))
+      const open = !chosen.has(slot) && (tries.get(slot) ?? 0) < MOST_REFUSED
+      if (!open || mutant === undefined || batch.has(mutant.file)) continue
+      batch.set(mutant.file, { slot, mutant })
+      taken.add(mutant)
+      tries.set(slot, (tries.get(slot) ?? 0) + 1)
     }
-    if (batch.size === 0) return entries
-    for (;;) {
-      const standing = [...batch.values()].map(({ mutant }) => mutant)
-      const files = standing.length === 0 ? new Set<string>() : await refused(standing)
-      if (files.size === 0) break
-      const guilty = standing.filter(({ file }) => files.has(file))
-      // Where only files without a mutant are refused, no one knows by which: each is tried by itself.
-      for (const mutant of guilty.length > 0 ? guilty : standing) {
-        if (guilty.length === 0 && (await refused([mutant])).size === 0) continue
-        entries.push({ ...mutant, verdict: 'invalid' })
-        batch.delete(mutant.file)
-      }
+    if (batch.size === 0) break
+    const bad = await refusedOf(
+      [...batch.values()].map(({ mutant }) => mutant),
+      refused,
+    )
+    for (const { slot, mutant } of batch.values()) {
+      if (bad.has(mutant)) invalid.push(mutant)
+      else chosen.set(slot, mutant)
     }
-    for (const { mutant, list } of batch.values()) {
-      list.valid++
-      entries.push({ ...mutant, verdict: 'waiting' })
-    }
+  }
+  return [
+    ...slots.flatMap((slot): Entry[] => {
+      const mutant = chosen.get(slot)
+      return mutant ? [{ ...mutant, verdict: 'waiting' }] : []
+    }),
+    ...invalid.map((mutant): Entry => ({ ...mutant, verdict: 'invalid' })),
+  ]
+}
+
+/** Those of some mutants, of different files, that are to be taken away until the type check accepts the others. */
+async function refusedOf(
+  mutants: readonly Mutant[],
+  refused: (mutants: readonly Mutant[]) => Promise<ReadonlySet<string>>,
+): Promise<Set<Mutant>> {
+  const bad = new Set<Mutant>()
+  for (;;) {
+    const standing = mutants.filter((mutant) => !bad.has(mutant))
+    const files = standing.length === 0 ? new Set<string>() : await refused(standing)
+    if (files.size === 0) return bad
+    const guilty = standing.filter(({ file }) => files.has(file))
+    for (const mutant of guilty) bad.add(mutant)
+    if (guilty.length > 0) continue
+    // Only files without a mutant are refused, and nothing says by which: each is tried by itself.
+    for (const mutant of standing) if ((await refused([mutant])).size > 0) bad.add(mutant)
   }
 }
 

@@ -9,7 +9,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { deriveMutants, findAgain, kinds, plantMutant, type Mutant } from '../../scripts/mutants/derive.ts'
 import { Judge, type Ground } from '../../scripts/mutants/judge.ts'
 import { nearestSpecs, usersOf } from '../../scripts/mutants/nearest.ts'
-import { candidatesOf, drawMutants, whyExcluded } from '../../scripts/mutants/sample.ts'
+import { candidatesOf, drawSlots, folderOf, whyExcluded } from '../../scripts/mutants/sample.ts'
 import { chooseValid, summaryOf, tableOf, type Entry } from '../../scripts/mutants/state.ts'
 import { type Module, parseModule, readSources } from './syntax.ts'
 
@@ -111,14 +111,22 @@ describe('a sample', () => {
     parse(line, 'src/index.ts'),
     parse(line, 'src/web/view/c.ts'),
   ]
-  const draw = (seed: number) => drawMutants(candidatesOf(modules), 12, seed)
+  const draw = (seed: number) => drawSlots(candidatesOf(modules), 12, seed)
 
-  test('is spread over folders by their lines, with one at least of each', () => {
-    expect(draw(1).map(({ folder, count }) => [folder, count])).toEqual([
-      ['src/eval', 8],
-      ['src/ops', 3],
-      ['src', 1],
+  /** Which place has which mutant, where the type check refuses some. */
+  const fill = (seed: number, refusedFiles: (mutants: readonly Mutant[]) => string[]): Promise<Entry[]> =>
+    chooseValid(draw(seed), (mutants) => Promise.resolve(new Set(refusedFiles(mutants))))
+
+  test('is spread over folders by their lines, with one at least of each, and over kinds', () => {
+    const slots = draw(1)
+    expect(slots.map(({ folder }) => folder)).toEqual([
+      ...Array.from({ length: 8 }, () => 'src/eval'),
+      ...Array.from({ length: 3 }, () => 'src/ops'),
+      'src',
     ])
+    // The three kinds that these lines have take turns.
+    for (let i = 0; i < 12; i += 3)
+      expect(new Set(slots.slice(i, i + 3).map(({ kind }) => kind)).size).toBe(3)
   })
 
   test('is the same for the same seed only', () => {
@@ -126,40 +134,35 @@ describe('a sample', () => {
     expect(draw(1)).not.toEqual(draw(2))
   })
 
-  test('takes one of each kind in turn', () => {
-    const { order } = draw(1)[0]
-    expect(new Set(order.slice(0, 3).map(({ kind }) => kind)).size).toBe(3)
-    expect(new Set(order.slice(3, 6).map(({ kind }) => kind)).size).toBe(3)
-  })
-
   test('counts what the rules exclude', () => {
     expect(candidatesOf(modules).leftOut).toEqual({ 'needs a browser': 3 })
     expect(whyExcluded('src/masks/budget.ts')).toBeNull()
   })
 
-  test('has the next mutant in the place of one that the type check refuses', async () => {
-    const draws = draw(1)
-    const refused = draws[0].order[2]
-    const entries = await chooseValid(draws, (mutants) =>
-      Promise.resolve(new Set(mutants.includes(refused) ? [refused.file] : [])),
-    )
-    const of = (verdict: string): Entry[] =>
-      entries.filter((entry) => entry.file === refused.file && entry.verdict === verdict)
-    expect(of('invalid')).toEqual([{ ...refused, verdict: 'invalid' }])
-    expect(of('waiting')).toEqual(
-      draws[0].order
-        .slice(0, 9)
-        .filter((mutant) => mutant !== refused)
-        .map((mutant) => ({ ...mutant, verdict: 'waiting' })),
+  test('has no mutant twice, and each in a place of its kind and folder', async () => {
+    const entries = await fill(1, () => [])
+    expect(new Set(entries.map(({ file, start, kind }) => `${file} ${start} ${kind}`)).size).toBe(12)
+    expect(entries.map(({ file, kind }) => [folderOf(file), kind])).toEqual(
+      draw(1).map(({ folder, kind }) => [folder, kind]),
     )
   })
 
+  test('has another mutant of the kind in the place of one that the type check refuses', async () => {
+    const refused = draw(1)[0].queue[0]
+    const entries = await fill(1, (mutants) => (mutants.includes(refused) ? [refused.file] : []))
+    expect(entries.filter(({ verdict }) => verdict === 'waiting')).toHaveLength(12)
+    expect(entries[0]).toMatchObject({ verdict: 'waiting', kind: refused.kind })
+    expect(entries.at(-1)).toEqual({ ...refused, verdict: 'invalid' })
+    expect(
+      entries.filter(
+        ({ start, file, kind }) => start === refused.start && file === refused.file && kind === refused.kind,
+      ),
+    ).toHaveLength(1)
+  })
+
   test('leaves out a mutant that only breaks the types of another file', async () => {
-    const draws = draw(1)
-    const guilty = draws[0].order[0]
-    const entries = await chooseValid(draws, (mutants) =>
-      Promise.resolve(new Set(mutants.includes(guilty) ? ['src/web/view/c.ts'] : [])),
-    )
+    const guilty = draw(1)[0].queue[0]
+    const entries = await fill(1, (mutants) => (mutants.includes(guilty) ? ['src/web/view/c.ts'] : []))
     expect(entries.filter(({ verdict }) => verdict === 'invalid')).toEqual([
       { ...guilty, verdict: 'invalid' },
     ])
@@ -277,7 +280,7 @@ describe('a mutant is judged', () => {
     const specs = Array.from({ length: 14 }, (_, i) => `${i}.spec.ts`)
     const { judge, runs } = judgeOf(Object.fromEntries(specs.map((spec) => [spec, () => 'passes'])))
     expect(await judge.judge(someMutant, specs)).toMatchObject({ verdict: 'survived', tried: 14, of: 14 })
-    expect(runs.map((run) => run.split('+').length)).toEqual([4, 8, 2])
+    expect(runs.map((run) => run.split('+').length)).toEqual([2, 6, 6])
   })
 })
 
