@@ -34,8 +34,13 @@ const HANG_FACTOR = 5
 
 /** What the last check found is kept, as little is changed from one to the next. */
 const typeCheck = [
-  ...['--project', '.', '--pretty', 'false'],
-  ...['--incremental', '--tsBuildInfoFile', 'build/mutants.tsbuildinfo'],
+  '--project',
+  '.',
+  '--pretty',
+  'false',
+  '--incremental',
+  '--tsBuildInfoFile',
+  'build/mutants.tsbuildinfo',
 ]
 
 /** How many spec files run together: few at first, as the nearest find most. */
