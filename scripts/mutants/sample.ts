@@ -75,6 +75,8 @@ export interface Slot {
   readonly folder: string
   readonly kind: Kind
   readonly queue: readonly Mutant[]
+  /** All of the folder, for a place that its kind cannot fill. */
+  readonly others: readonly Mutant[]
 }
 
 /** The places of a sample. A folder that has any mutants has one at least. */
@@ -98,10 +100,11 @@ export function drawSlots({ folders }: Candidates, count: number, seed: number):
     }
   }
   return all.flatMap(([folder, { mutants }], i) => {
-    const queues = Map.groupBy(shuffled(mutants, random), ({ kind }) => kind)
+    const others = shuffled(mutants, random)
+    const queues = Map.groupBy(others, ({ kind }) => kind)
     return Array.from({ length: counts[i] }, () => {
       const kind = nextKind(mutants)
-      return { folder, kind, queue: queues.get(kind) ?? [] }
+      return { folder, kind, queue: queues.get(kind) ?? [], others }
     })
   })
 }

@@ -23,8 +23,11 @@ export interface State {
   readonly mutants: Entry[]
 }
 
-/** After so many refused mutants a place of the sample stays empty. */
-const MOST_REFUSED = 25
+/** After so many refused mutants of its kind a place of the sample is open to the other kinds. */
+const PATIENCE = 8
+
+/** How many mutants are checked together. */
+const CHECKED_TOGETHER = 48
 
 /**
  * Fills the places of a sample with mutants that the type check accepts; those refused on the way are in the answer too.
@@ -39,24 +42,35 @@ export async function chooseValid(
   const invalid: Mutant[] = []
   const tries = new Map<Slot, number>()
   for (;;) {
+    const open = slots.filter((slot) => !chosen.has(slot))
+    const ahead = Math.max(1, Math.floor(CHECKED_TOGETHER / open.length))
     // As many at once as stand in different files; what the check says of a file is then said of its mutant.
-    const batch = new Map<string, { slot: Slot; mutant: Mutant }>()
-    for (const slot of slots) {
-      const mutant = slot.queue.find((one) => !taken.has(one))
-      const open = !chosen.has(slot) && (tries.get(slot) ?? 0) < MOST_REFUSED
-      if (!open || mutant === undefined || batch.has(mutant.file)) continue
-      batch.set(mutant.file, { slot, mutant })
-      taken.add(mutant)
-      tries.set(slot, (tries.get(slot) ?? 0) + 1)
-    }
-    if (batch.size === 0) break
+    const files = new Set<string>()
+    const batch = open.map((slot) => {
+      const patient = (tries.get(slot) ?? 0) < PATIENCE
+      const free = [...(patient ? slot.queue : []), ...slot.others].filter((mutant) => !taken.has(mutant))
+      const mutants: Mutant[] = []
+      for (const mutant of free) {
+        if (mutants.length === ahead || files.has(mutant.file)) break
+        files.add(mutant.file)
+        mutants.push(mutant)
+        taken.add(mutant)
+      }
+      return { slot, mutants }
+    })
+    if (files.size === 0) break
     const bad = await refusedOf(
-      [...batch.values()].map(({ mutant }) => mutant),
+      batch.flatMap(({ mutants }) => mutants),
       refused,
     )
-    for (const { slot, mutant } of batch.values()) {
-      if (bad.has(mutant)) invalid.push(mutant)
-      else chosen.set(slot, mutant)
+    for (const { slot, mutants } of batch) {
+      for (const mutant of mutants) {
+        if (bad.has(mutant)) {
+          invalid.push(mutant)
+          tries.set(slot, (tries.get(slot) ?? 0) + 1)
+        } else if (chosen.has(slot)) taken.delete(mutant)
+        else chosen.set(slot, mutant)
+      }
     }
   }
   return [

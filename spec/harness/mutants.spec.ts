@@ -162,6 +162,17 @@ describe('a sample', () => {
     expect(entries.filter(isSame(refused))).toHaveLength(1)
   })
 
+  test('has one of another kind in a place of which the type check refuses the kind', async () => {
+    const { folder, kind } = draw(1)[0]
+    const entries = await fill(1, (mutants) =>
+      mutants.filter((mutant) => mutant.kind === kind).map(({ file }) => file),
+    )
+    const valid = entries.filter(({ verdict }) => verdict === 'waiting')
+    expect(valid).toHaveLength(12)
+    expect(valid.map((entry) => entry.kind)).not.toContain(kind)
+    expect(folderOf(valid[0].file)).toBe(folder)
+  })
+
   test('leaves out a mutant that only breaks the types of another file', async () => {
     const guilty = draw(1)[0].queue[0]
     const entries = await fill(1, (mutants) => (mutants.some(isSame(guilty)) ? ['src/web/view/c.ts'] : []))
