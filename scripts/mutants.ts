@@ -22,7 +22,7 @@ import { Checkout } from './mutants/checkout.ts'
 import { deriveMutants, findAgain, type Mutant } from './mutants/derive.ts'
 import { whyEquivalent } from './mutants/equivalent.ts'
 import { Judge } from './mutants/judge.ts'
-import { nearestSpecs, usersOf } from './mutants/nearest.ts'
+import { nearestSpecs, rememberedTimes, usersOf } from './mutants/nearest.ts'
 import { candidatesOf, drawSlots } from './mutants/sample.ts'
 import { chooseValid, summaryOf, tableOf, type Entry, type State } from './mutants/state.ts'
 
@@ -134,13 +134,14 @@ async function main(flags: Flags, checkout: Checkout): Promise<void> {
       (file) =>
         file.endsWith('.spec.ts') && !exclude.some((glob) => file.endsWith(glob.split('*').at(-1) ?? '')),
     )
+  const remembered = rememberedTimes()
   const waiting = state.mutants.filter(({ verdict }) => verdict === 'waiting')
   for (const [i, entry] of waiting.entries()) {
     const start = performance.now()
     const why = whyEquivalent(entry)
     if (why !== null) Object.assign(entry, { verdict: 'equivalent', why })
     else if (!flags.list) {
-      const near = nearestSpecs(entry.file, specs, users, judge.seconds)
+      const near = nearestSpecs(entry.file, specs, users, new Map([...remembered, ...judge.seconds]))
       Object.assign(entry, await judge.judge(entry, near, seconds))
     }
     entry.seconds = Math.round((performance.now() - start) / 1000)

@@ -141,7 +141,15 @@ export class Judge {
     rmSync(report, { force: true })
     const { code, output, timedOut } = await this.#checkout.run(
       'vitest/vitest.mjs',
-      ['run', '--maxWorkers=1', '--bail=1', '--reporter=json', `--outputFile=${report}`, ...specs],
+      [
+        'run',
+        '--maxWorkers=1',
+        '--bail=1',
+        '--no-cache',
+        '--reporter=json',
+        `--outputFile=${report}`,
+        ...specs,
+      ],
       { seconds, seed: this.#seed },
     )
     if (timedOut) return { timedOut, failures: [] }

@@ -4,8 +4,9 @@
  * Modules are joined by what they import and by the paths of others in their strings, which is how threads and programs are
  * started. A spec file that no such way leads from cannot tell a mutant of the source.
  */
+import { globSync, readFileSync } from 'node:fs'
 import { basename, posix } from 'node:path'
-import { type Module, walk } from '../../spec/harness/syntax.ts'
+import { type Module, root, walk } from '../../spec/harness/syntax.ts'
 
 /** For each module the modules that use it, types aside. */
 export type Users = ReadonlyMap<string, readonly string[]>
@@ -64,4 +65,17 @@ export function nearestSpecs(
     return (distances.get(spec) ?? 0) + (same ? 0 : 2) + (seconds.get(spec) ?? 0) / SECONDS_PER_STEP
   }
   return specs.filter((spec) => distances.has(spec)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
+}
+
+/** The seconds that spec files took when they last ran in this checkout, as vitest remembers them. */
+export function rememberedTimes(): Map<string, number> {
+  const times = new Map<string, number>()
+  for (const path of globSync(`${root}node_modules/.vite/vitest/*/results.json`)) {
+    const { projects } = JSON.parse(readFileSync(path, 'utf8')) as {
+      projects?: Record<string, { files?: Record<string, { duration?: number }> }>
+    }
+    for (const { files } of Object.values(projects ?? {}))
+      for (const [spec, { duration }] of Object.entries(files ?? {})) times.set(spec, (duration ?? 0) / 1000)
+  }
+  return times
 }
