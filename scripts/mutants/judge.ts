@@ -66,6 +66,8 @@ export class Judge {
   readonly #seed: number
   /** Seconds that spec files take without a mutant. */
   readonly seconds = new Map<string, number>()
+  /** Tests that pass without a mutant. */
+  readonly #passing = new Set<string>()
   /** Spec files that fail without a mutant, and tell nothing. */
   readonly broken = new Set<string>()
 
@@ -114,10 +116,20 @@ export class Judge {
         return { verdict: 'timeout', by: null }
       }
       if (run.failures.length === 0) return null
-      await this.#measure(run.failures.map(({ spec }) => spec))
-      const by = run.failures.find(({ spec }) => !this.broken.has(spec))
-      if (by) return { verdict: 'found', by }
+      for (const by of run.failures) if (await this.#passesWithout(by)) return { verdict: 'found', by }
     }
+  }
+
+  /** Whether what failed passes without a mutant: the test by itself, or else its whole file, which is broken if it does not. */
+  async #passesWithout({ spec, test }: Failure): Promise<boolean> {
+    const key = JSON.stringify([spec, test])
+    if (test !== '' && !this.#passing.has(key)) {
+      const { timedOut, failures } = await this.#run([spec], HANG_FACTOR * HANG_SECONDS, test)
+      if (!timedOut && failures.length === 0) this.#passing.add(key)
+    }
+    if (this.#passing.has(key)) return true
+    await this.#measure([spec])
+    return !this.broken.has(spec)
   }
 
   #limitFor(specs: readonly string[]): number {
@@ -135,10 +147,11 @@ export class Judge {
     }
   }
 
-  /** Runs spec files in one process, one after the other, until a test fails. */
-  async #run(specs: readonly string[], seconds: number): Promise<Run> {
+  /** Runs spec files in one process, one after the other, until a test fails; of one file only a test, if it is named. */
+  async #run(specs: readonly string[], seconds: number, test?: string): Promise<Run> {
     const report = join(this.#checkout.folder, 'build/mutant_report.json')
     rmSync(report, { force: true })
+    const named = test === undefined ? [] : ['-t', `^${test.replace(/[^\w\s]/g, '\\$&')}$`]
     const { code, output, timedOut } = await this.#checkout.run(
       'vitest/vitest.mjs',
       [

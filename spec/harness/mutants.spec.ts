@@ -235,7 +235,7 @@ function judgeOf(behaviour: Behaviour): { judge: Judge; runs: string[] } {
     },
     run(_script, args) {
       const specs = args.filter((arg) => arg.endsWith('.spec.ts'))
-      runs.push(`${specs.join('+')} ${standing}`)
+      runs.push(`${specs.join('+')} ${standing}${args.includes('-t') ? ' alone' : ''}`)
       const became = specs.map((spec) => ({ spec, how: behaviour[spec](standing) }))
       const timedOut = became.some(({ how }) => how === 'hangs')
       const output = args.find((arg) => arg.startsWith('--outputFile='))?.split('=')[1] ?? ''
@@ -266,7 +266,7 @@ describe('a mutant is judged', () => {
       tried: 2,
       of: 2,
     })
-    expect(runs).toEqual(['a.spec.ts+b.spec.ts 1', 'b.spec.ts 0'])
+    expect(runs).toEqual(['a.spec.ts+b.spec.ts 1', 'b.spec.ts 0 alone'])
   })
 
   test('survived, where the only test that fails does so without it too', async () => {
@@ -275,7 +275,7 @@ describe('a mutant is judged', () => {
       verdict: 'survived',
       by: null,
     })
-    expect(runs).toEqual(['a.spec.ts+b.spec.ts 1', 'b.spec.ts 0', 'a.spec.ts 1'])
+    expect(runs).toEqual(['a.spec.ts+b.spec.ts 1', 'b.spec.ts 0 alone', 'b.spec.ts 0', 'a.spec.ts 1'])
     expect([...judge.broken]).toEqual(['b.spec.ts'])
   })
 
