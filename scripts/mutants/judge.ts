@@ -26,6 +26,8 @@ export interface Verdict {
 interface Run {
   readonly timedOut: boolean
   readonly failures: readonly Failure[]
+  /** The names of the tests that passed. */
+  readonly passed: readonly string[]
 }
 
 /** A run that takes this long, and several times as long as without the mutant, hangs. */
@@ -124,8 +126,8 @@ export class Judge {
   async #passesWithout({ spec, test }: Failure): Promise<boolean> {
     const key = JSON.stringify([spec, test])
     if (test !== '' && !this.#passing.has(key)) {
-      const { timedOut, failures } = await this.#run([spec], HANG_FACTOR * HANG_SECONDS, test)
-      if (!timedOut && failures.length === 0) this.#passing.add(key)
+      const { failures, passed } = await this.#run([spec], HANG_FACTOR * HANG_SECONDS, test)
+      if (failures.length === 0 && passed.includes(test)) this.#passing.add(key)
     }
     if (this.#passing.has(key)) return true
     await this.#measure([spec])
@@ -161,19 +163,23 @@ export class Judge {
         '--no-cache',
         '--reporter=json',
         `--outputFile=${report}`,
+        ...named,
         ...specs,
       ],
       { seconds, seed: this.#seed },
     )
-    if (timedOut) return { timedOut, failures: [] }
-    const failures = existsSync(report) ? failuresIn(readFileSync(report, 'utf8'), this.#checkout.folder) : []
-    if (code === 0 || failures.length > 0) return { timedOut, failures }
+    if (timedOut || (code !== 0 && !existsSync(report)))
+      return { timedOut, failures: timedOut ? [] : brokenRun(specs, output), passed: [] }
+    const text = readFileSync(report, 'utf8')
+    const failures = failuresIn(text, this.#checkout.folder)
     // Neither a test nor a file failed, and yet the run did: something broke that belongs to none of them.
-    return {
-      timedOut,
-      failures: specs.slice(0, 1).map((spec) => ({ spec, test: '', message: output.slice(-300) })),
-    }
+    const unnamed = code !== 0 && failures.length === 0
+    return { timedOut, failures: unnamed ? brokenRun(specs, output) : failures, passed: passedIn(text) }
   }
+}
+
+function brokenRun(specs: readonly string[], output: string): Failure[] {
+  return specs.slice(0, 1).map((spec) => ({ spec, test: '', message: output.slice(-300) }))
 }
 
 interface Report {
@@ -202,6 +208,15 @@ export function failuresIn(text: string, folder: string): Failure[] {
         return { spec, test: fullName, message: firstLines(failureMessages?.join('\n') ?? '') }
       })
     })
+}
+
+/** The full names of the tests that passed, of the same report. */
+function passedIn(text: string): string[] {
+  const { testResults } = JSON.parse(text) as Report
+  return testResults
+    .flatMap(({ assertionResults }) => assertionResults)
+    .filter(({ status }) => status === 'passed')
+    .map(({ fullName }) => fullName)
 }
 
 function firstLines(text: string): string {
