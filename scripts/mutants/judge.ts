@@ -45,8 +45,8 @@ const typeCheck = [
   'build/mutants.tsbuildinfo',
 ]
 
-/** How many spec files run together: few at first, as the nearest find most. */
-const groupSizes = [2, 6, 12, 24]
+/** How many spec files run together, in an order that is vitest's: one at first, as the nearest finds most. */
+const groupSizes = [1, 3, 8, 16, 32]
 
 /** Files in groups of growing size. */
 export function groupsOf(files: readonly string[]): string[][] {
