@@ -10,7 +10,8 @@
  *   npm run mutants -- --list                     only says what would be planted
  *
  * A mutant that the type check refuses is none: the next of the sample takes its place. A mutant is found if a test fails
- * that passes without it, or if the tests hang that do not without it. The exit code is 1 if one survived, 2 for a wrong flag.
+ * that passes without it, or if the tests hang that do not without it. The exit code is 1 if one was not found, 2 for a
+ * wrong flag.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
@@ -135,7 +136,7 @@ async function main(flags: Flags, checkout: Checkout): Promise<void> {
         file.endsWith('.spec.ts') && !exclude.some((glob) => file.endsWith(glob.split('*').at(-1) ?? '')),
     )
   const remembered = rememberedTimes()
-  const waiting = state.mutants.filter(({ verdict }) => verdict === 'waiting')
+  const waiting = state.mutants.filter(({ verdict }) => verdict === 'waiting' || verdict === 'undecided')
   for (const [i, entry] of waiting.entries()) {
     const start = performance.now()
     const why = whyEquivalent(entry)
@@ -150,7 +151,9 @@ async function main(flags: Flags, checkout: Checkout): Promise<void> {
   }
   process.stdout.write(`${tableOf(state.mutants)}${summaryOf(state)}`)
   for (const spec of judge.broken) process.stdout.write(`${spec} fails without a mutant, and was left out\n`)
-  process.exitCode = state.mutants.some(({ verdict }) => verdict === 'survived') ? 1 : 0
+  process.exitCode = state.mutants.some(({ verdict }) => verdict === 'survived' || verdict === 'undecided')
+    ? 1
+    : 0
 }
 
 try {

@@ -14,9 +14,9 @@ export interface Failure {
   readonly message: string
 }
 
-/** What became of a mutant. */
+/** What became of a mutant. `undecided`: nothing found it, and there was no time for all spec files. */
 export interface Verdict {
-  readonly verdict: 'found' | 'timeout' | 'survived'
+  readonly verdict: 'found' | 'timeout' | 'survived' | 'undecided'
   readonly by: Failure | null
   /** Spec files that ran, and all that could tell. */
   readonly tried: number
@@ -99,7 +99,7 @@ export class Judge {
       tried += group.length
       if (outcome !== null) return { ...outcome, tried, of }
     }
-    return { verdict: 'survived', by: null, tried, of }
+    return { verdict: tried < of ? 'undecided' : 'survived', by: null, tried, of }
   }
 
   async #judgeGroup(

@@ -124,12 +124,12 @@ export function summaryOf({ commit, seed, leftOut, mutants }: State): string {
   const count = (...verdicts: Entry['verdict'][]): number =>
     mutants.filter(({ verdict }) => verdicts.includes(verdict)).length
   const found = count('found', 'timeout')
-  const judged = found + count('survived')
+  const judged = found + count('survived', 'undecided')
   const rate = judged === 0 ? 'none' : `${((100 * found) / judged).toFixed(1)} %`
   const excluded = Object.entries(leftOut).map(([why, n]) => `${n} ${why}`)
   return [
     `commit ${commit.slice(0, 12)}, seed ${seed}: ${found} of ${judged} found (${rate})`,
-    `${count('timeout')} by a hang; ${count('equivalent')} equivalent, ${count('invalid')} invalid, ${count('gone')} gone, ${count('waiting')} not judged`,
+    `${count('timeout')} by a hang, ${count('undecided')} undecided; ${count('equivalent')} equivalent, ${count('invalid')} invalid, ${count('gone')} gone, ${count('waiting')} not judged`,
     ...(excluded.length > 0 ? [`excluded by rule: ${excluded.join(', ')}`] : []),
     '',
   ].join('\n')
