@@ -94,7 +94,7 @@ export class Judge {
     const of = specs.length
     let tried = 0
     for (const group of groupsOf(specs)) {
-      if (performance.now() - start > seconds * 1000) break
+      if (performance.now() - start >= seconds * 1000) break
       const outcome = await this.#judgeGroup(mutant, group)
       tried += group.length
       if (outcome !== null) return { ...outcome, tried, of }

@@ -218,7 +218,7 @@ test('the spec files of a source: its namesake, then by steps and folder; none t
 type Behaviour = Record<string, (mutants: number) => 'passes' | 'fails' | 'hangs'>
 
 /** A judge over spec files that only behave, and the runs that it made, as the files with the number of mutants planted. */
-function judgeOf(behaviour: Behaviour): { judge: Judge; runs: string[] } {
+function judgeOf(behaviour: Behaviour, { aloneNothingRuns = false } = {}): { judge: Judge; runs: string[] } {
   const folder = mkdtempSync(join(tmpdir(), 'judge-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const runs: string[] = []
@@ -245,7 +245,10 @@ function judgeOf(behaviour: Behaviour): { judge: Judge; runs: string[] } {
         return { name: join(folder, spec), status, message: '', assertionResults }
       })
       mkdirSync(dirname(output), { recursive: true })
-      writeFileSync(output, JSON.stringify({ testResults }))
+      writeFileSync(
+        output,
+        JSON.stringify({ testResults: aloneNothingRuns && args.includes('-t') ? [] : testResults }),
+      )
       return Promise.resolve({ code: timedOut ? null : 0, output: '', timedOut })
     },
   }
@@ -267,6 +270,18 @@ describe('a mutant is judged', () => {
       of: 2,
     })
     expect(runs).toEqual(['a.spec.ts 1', 'b.spec.ts 1', 'b.spec.ts 0 alone'])
+  })
+
+  test('survived, where its test cannot be run by itself and the file fails without it', async () => {
+    const { judge, runs } = judgeOf({ 'a.spec.ts': () => 'fails' }, { aloneNothingRuns: true })
+    expect(await judge.judge(someMutant, ['a.spec.ts'])).toMatchObject({ verdict: 'survived' })
+    expect(runs).toEqual(['a.spec.ts 1', 'a.spec.ts 0 alone', 'a.spec.ts 0'])
+  })
+
+  test('undecided, where there was no time for all spec files', async () => {
+    const { judge } = judgeOf({ 'a.spec.ts': () => 'passes', 'b.spec.ts': () => 'passes' })
+    const verdict = await judge.judge(someMutant, ['a.spec.ts', 'b.spec.ts'], 0)
+    expect(verdict).toEqual({ verdict: 'undecided', by: null, tried: 0, of: 2 })
   })
 
   test('survived, where the only test that fails does so without it too', async () => {
@@ -298,7 +313,7 @@ describe('a mutant is judged', () => {
 })
 
 test('the rate counts a hang as found and leaves out what is equivalent, invalid or gone', () => {
-  const verdicts = ['found', 'found', 'timeout', 'survived', 'equivalent', 'invalid', 'gone'] as const
+  const verdicts = ['found', 'found', 'timeout', 'undecided', 'equivalent', 'invalid', 'gone'] as const
   const mutants = verdicts.map((verdict): Entry => ({ ...someMutant, verdict }))
   expect(summaryOf({ commit: 'c0ffee', seed: 1, leftOut: {}, mutants })).toContain('3 of 4 found (75.0 %)')
   expect(tableOf([{ ...someMutant, verdict: 'survived', tried: 2, of: 9, seconds: 5 }])).toBe(
