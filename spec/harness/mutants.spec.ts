@@ -173,6 +173,13 @@ describe('a sample', () => {
     expect(folderOf(valid[0].file)).toBe(folder)
   })
 
+  test('has the first of its queue, however many are checked together', async () => {
+    const queue = ['a', 'b', 'c', 'd'].flatMap((name) => deriveMutants(parse('a < b', `src/ops/${name}.ts`)))
+    const slot = { folder: 'src/ops', kind: 'boundary', queue, others: [] } as const
+    const one = await chooseValid([slot], () => Promise.resolve(new Set<string>()))
+    expect(one.map(({ file, verdict }) => [file, verdict])).toEqual([['src/ops/a.ts', 'waiting']])
+  })
+
   test('leaves out a mutant that only breaks the types of another file', async () => {
     const guilty = draw(1)[0].queue[0]
     const entries = await fill(1, (mutants) => (mutants.some(isSame(guilty)) ? ['src/web/view/c.ts'] : []))
