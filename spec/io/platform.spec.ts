@@ -8,8 +8,9 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import {
+  canShareMemory,
   crc32,
   exists,
   fileKind,
@@ -159,5 +160,23 @@ test.skipIf(runtime.name !== 'node')(
       0xff41d912,
       'node:fs: expected Node or Deno, got a browser',
     ])
+  },
+)
+
+afterEach(() => vi.unstubAllGlobals())
+
+// Runtimes other than pages do not say whether they are isolated.
+test.each([
+  { shares: true, isolated: undefined, expected: true },
+  { shares: true, isolated: true, expected: true },
+  { shares: true, isolated: false, expected: false },
+  { shares: false, isolated: undefined, expected: false },
+  { shares: false, isolated: false, expected: false },
+])(
+  'threads share memory: $expected, where shared memory is there ($shares) and the page isolated ($isolated)',
+  ({ shares, isolated, expected }) => {
+    if (!shares) vi.stubGlobal('SharedArrayBuffer', undefined)
+    vi.stubGlobal('crossOriginIsolated', isolated)
+    expect(canShareMemory()).toBe(expected)
   },
 )

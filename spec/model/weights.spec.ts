@@ -181,6 +181,23 @@ overBackends((backend) => {
     expect(backend.liveBuffers).toBe(0)
   })
 
+  test.each([
+    ['f32', 4],
+    ['f16', 2],
+    ['bf16', 2],
+  ] as const)(
+    'weights stored as %s take %i bytes a number in matrices, four in vectors and positions',
+    async (storage, bytesPerNumber) => {
+      const model = await OptModel.load(projected, memorySource(weightsOf(projected)), backend, { storage })
+      const expected = [...weightsOf(projected)].map(([name, { shape, values }]) => {
+        const isVector = shape.length === 1 || name === names.positionTable
+        return values.length * (isVector ? 4 : bytesPerNumber)
+      })
+      expect(model.weights.bytes).toBe(expected.reduce((sum, bytes) => sum + bytes, 0))
+      model.dispose()
+    },
+  )
+
   test('progress counts the bytes of every parameter once, and of nothing else', async () => {
     const tensors = weightsOf(plain)
     const expected = [...tensors].map(([name, { values }]) => ({ name, bytes: values.byteLength }))

@@ -1,0 +1,105 @@
+/**
+ * A checkout of its own in which mutants are planted: a clone of what is committed, in the folder of temporary files, with the
+ * packages of this one. The sources of the developer are never touched, and an interruption leaves nothing but that folder.
+ */
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { root } from '../../spec/harness/syntax.ts'
+import { plantMutant, type Mutant } from './derive.ts'
+
+/** How a program ended. */
+export interface Ended {
+  readonly code: number | null
+  readonly output: string
+  /** Whether it was still running at the end of its time, and was killed. */
+  readonly timedOut: boolean
+}
+
+/** A clone that mutants are planted in. */
+export class Checkout {
+  readonly commit: string
+  readonly folder: string
+  readonly #base: string
+  #running: ChildProcess | null = null
+
+  constructor() {
+    this.#base = mkdtempSync(join(tmpdir(), 'shadowllm-mutants-'))
+    this.folder = join(this.#base, 'checkout')
+    mkdirSync(join(this.#base, 'temporary'))
+    execFileSync('git', ['clone', '--quiet', '--shared', root, this.folder])
+    this.commit = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: this.folder, encoding: 'utf8' }).trim()
+    for (const path of ['node_modules', 'docs/node_modules'])
+      if (existsSync(join(root, path))) symlinkSync(join(root, path), join(this.folder, path))
+  }
+
+  /** Does some work while mutants, at most one per file, stand in the sources. */
+  async with<T>(mutants: readonly Mutant[], work: () => Promise<T>): Promise<T> {
+    const before = mutants.map(({ file }) => readFileSync(join(this.folder, file), 'utf8'))
+    try {
+      mutants.forEach((mutant, i) =>
+        writeFileSync(join(this.folder, mutant.file), plantMutant(before[i], mutant)),
+      )
+      return await work()
+    } finally {
+      if (existsSync(this.folder))
+        mutants.forEach(({ file }, i) => writeFileSync(join(this.folder, file), before[i]))
+    }
+  }
+
+  /** Runs a script of a package here, as `npm test` would, and kills it with all that it started when its time is over. */
+  run(script: string, args: readonly string[], options: { seconds: number; seed: number }): Promise<Ended> {
+    const child = spawn(
+      process.execPath,
+      ['--conditions=@shadowllm/source', `node_modules/${script}`, ...args],
+      {
+        cwd: this.folder,
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: {
+          ...process.env,
+          // What a law found in a mutant is no counterexample to keep.
+          CI: '1',
+          SHADOWLLM_SEED: String(options.seed),
+          TMPDIR: join(this.#base, 'temporary'),
+        },
+      },
+    )
+    this.#running = child
+    let output = ''
+    let timedOut = false
+    child.stdout.on('data', (text) => (output += text))
+    child.stderr.on('data', (text) => (output += text))
+    const timer = setTimeout(() => {
+      timedOut = true
+      this.#kill()
+    }, options.seconds * 1000)
+    return new Promise((resolve, reject) => {
+      child.on('error', reject)
+      child.on('exit', () => {
+        clearTimeout(timer)
+        // A program that a mutant started may have outlived its parent.
+        this.#kill()
+        this.#running = null
+      })
+      child.on('close', (code) => resolve({ code, output, timedOut }))
+    })
+  }
+
+  /** Ends what runs and removes the clone. */
+  [Symbol.dispose](): void {
+    this.#kill()
+    rmSync(this.#base, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
+  }
+
+  #kill(): void {
+    const { pid } = this.#running ?? {}
+    if (pid === undefined) return
+    try {
+      process.kill(-pid, 'SIGKILL')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
+  }
+}

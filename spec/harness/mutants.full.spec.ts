@@ -1,0 +1,50 @@
+/**
+ * Mutants are planted in a clone: the checkout they come from stays as it is, and so does the clone once a mutant was judged.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { Checkout } from '../../scripts/mutants/checkout.ts'
+import { deriveMutants } from '../../scripts/mutants/derive.ts'
+import { parseModule, root } from './syntax.ts'
+
+const file = 'src/masks/budget.ts'
+
+test.skipIf(!existsSync(join(root, '.git')))(
+  'a clone holds a mutant for as long as it is judged',
+  async () => {
+    const here = readFileSync(join(root, file), 'utf8')
+    let folder: string
+    {
+      using checkout = new Checkout()
+      folder = checkout.folder
+      const read = (): string => readFileSync(join(folder, file), 'utf8')
+      const clean = read()
+      const [mutant] = deriveMutants(parseModule({ path: file, text: clean }))
+      const inside = await checkout.with([mutant], () => Promise.resolve(read()))
+      expect(inside).not.toBe(clean)
+      expect(read()).toBe(clean)
+      const failing = checkout.with([mutant], () => Promise.reject(new Error('judge broke')))
+      await expect(failing).rejects.toThrow('judge broke')
+      expect(read()).toBe(clean)
+      expect(execFileSync('git', ['status', '--porcelain', 'src'], { cwd: folder, encoding: 'utf8' })).toBe(
+        '',
+      )
+    }
+    expect(readFileSync(join(root, file), 'utf8')).toBe(here)
+    expect(existsSync(folder)).toBe(false)
+  },
+)
+
+test.skipIf(!existsSync(join(root, '.git')))(
+  'what runs in a clone is killed when its time is over',
+  async () => {
+    using checkout = new Checkout()
+    const ended = await checkout.run('vitest/vitest.mjs', ['run', '--maxWorkers=1', 'spec/masks'], {
+      seconds: 0.05,
+      seed: 1,
+    })
+    expect(ended).toMatchObject({ code: null, timedOut: true })
+  },
+)

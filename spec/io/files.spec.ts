@@ -1,0 +1,54 @@
+/**
+ * Files in parts: together the parts are the range, and no more of a file is in memory than two of them, however long it is.
+ */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { readParts, type RangedFile } from '../../src/io/files.ts'
+import { joined } from '../../fixtures/hostile/bytes.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+
+/** A file of these bytes, and the buffers that it was asked to fill. */
+function recordingFile(bytes: Uint8Array<ArrayBuffer>): { file: RangedFile; filled: Set<ArrayBuffer> } {
+  const filled = new Set<ArrayBuffer>()
+  const file: RangedFile = {
+    size: bytes.length,
+    read(offset, length, into = new Uint8Array(length)) {
+      filled.add(into.buffer)
+      into.set(bytes.subarray(offset, offset + length))
+      return Promise.resolve(into.subarray(0, length))
+    },
+    changed: () => Promise.resolve(false),
+    close: () => Promise.resolve(),
+  }
+  return { file, filled }
+}
+
+type Read = typeof readParts
+
+const isReadInParts = lawForAll(
+  'a range in parts is that range, read into two buffers that are no longer than a part',
+  [fc.uint8Array({ minLength: 1, maxLength: 60 }), fc.nat(), fc.nat(), fc.integer({ min: 1, max: 20 })],
+  async (read: Read, drawn, start, end, partLength) => {
+    const bytes = new Uint8Array(drawn)
+    const offset = start % bytes.length
+    const length = end % (bytes.length - offset + 1)
+    const { file, filled } = recordingFile(bytes)
+    const parts: Uint8Array[] = []
+    for await (const part of read(file, offset, length, partLength, 'planted')) {
+      expect(part.length).toBe(Math.min(partLength, length - partLength * parts.length))
+      parts.push(part.slice())
+    }
+    expect(joined(parts)).toEqual(bytes.slice(offset, offset + length))
+    expect(filled.size).toBeLessThanOrEqual(2)
+    for (const { byteLength } of filled) expect(byteLength).toBeLessThanOrEqual(partLength)
+  },
+)
+
+stateLaw(isReadInParts, readParts)
+
+test('a reader that holds the whole range is killed', () =>
+  kills(isReadInParts, async function* (file, offset, length, partLength) {
+    const whole = await file.read(offset, length)
+    for (let done = 0; done < length; done += partLength)
+      yield whole.slice(done, Math.min(length, done + partLength))
+  }))

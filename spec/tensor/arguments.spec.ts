@@ -1,0 +1,34 @@
+/**
+ * What a wrong option is answered with: the nearest name, where one is near.
+ */
+import { describe, expect, test } from 'vitest'
+import { checkOptionNames } from '../../src/tensor/arguments.ts'
+
+/** The name that is suggested for a wrong one; null where none is. */
+function suggestionFor(name: string, known: readonly string[]): string | null {
+  try {
+    checkOptionNames({ [name]: 1 }, known)
+  } catch (error) {
+    return /\(did you mean (.*)\?\)$/.exec((error as Error).message)?.[1] ?? null
+  }
+  throw new Error(`${name} was taken`)
+}
+
+describe('a name that differs from a known one by', () => {
+  test.each([
+    ['two letters, in a short name', 'sded', 'seed', true],
+    ['two letters, in a name of three', 'xop', 'top', true],
+    ['all three letters of a short name', 'abc', 'top', false],
+    ['three letters, in a name of eight', 'xyzrsity', 'sparsity', false],
+    ['three letters, in a name of nine', 'xyzoctave', 'preoctave', true],
+    ['four letters, in a name of twelve', 'wxyzSparsity', 'headSparsity', true],
+    ['five letters, in a name of twelve', 'vwxyzparsity', 'headSparsity', false],
+    ['capitals alone', 'MAXTOKENS', 'maxTokens', true],
+  ])('%s', (_, name, known, isNear) => {
+    expect(suggestionFor(name, ['somethingQuiteDifferent', known])).toBe(isNear ? known : null)
+  })
+})
+
+test('of several near names the nearest is suggested', () => {
+  expect(suggestionFor('topQ', ['stopKs', 'topK', 'top'])).toBe('topK')
+})
