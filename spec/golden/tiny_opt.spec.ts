@@ -10,7 +10,8 @@ import { parseOptConfig } from '../../src/model/opt/config.ts'
 import { generateTokens } from '../../src/model/opt/generate.ts'
 import { meanLoss, shiftLabels } from '../../src/model/opt/loss.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { isQuick, overQuickBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
+import { isQuick } from '../harness/tier.ts'
 import { expectNear, fixtures, tolerance } from './golden.ts'
 
 interface ExpectedText {

@@ -17,7 +17,7 @@ import { backendNames, createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 import { chapterOf, readEmulated } from './emulated.ts'
-import { readTier } from './tier.ts'
+import { isQuick } from './tier.ts'
 
 /** Another emulator than the one `npm run build:cuda-emulator` makes: the one with the address sanitizer. */
 const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
@@ -56,8 +56,6 @@ async function start(name: string): Promise<UnderTest> {
   }
 }
 
-/** Whether this is the quick tier. */
-export const isQuick: boolean = readTier(process.env.SHADOWLLM_TIER) === 'quick'
 const isInQuick = (name: string): boolean => name === 'reference' || name === 'wasm'
 const names = Object.keys(makers)
 

@@ -27,6 +27,9 @@ export function readTier(text: string | undefined): Tier {
   return tier
 }
 
+/** Whether this run is of the quick tier. */
+export const isQuick: boolean = readTier(process.env.SHADOWLLM_TIER) === 'quick'
+
 /** The spec files of a tier, as patterns for vitest. */
 export function specFilesOf(tier: Tier): { include: string[]; exclude: string[] } {
   const [full, soak] = ['spec/**/*.full.spec.ts', 'spec/**/*.soak.spec.ts']
@@ -36,5 +39,5 @@ export function specFilesOf(tier: Tier): { include: string[]; exclude: string[] 
 
 /** How many cases of a law whose cases take long: few in the quick tier, more in the full one. */
 export function casesAtTier(quick: number, full: number): number {
-  return readTier(process.env.SHADOWLLM_TIER) === 'quick' ? quick : full
+  return isQuick ? quick : full
 }
