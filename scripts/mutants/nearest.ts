@@ -47,7 +47,7 @@ const SECONDS_PER_STEP = 20
 
 /**
  * The spec files that can tell a mutant of `file`: that of the same name first, then by steps, where another folder counts
- * as two steps more.
+ * as four steps more.
  * @param specs the spec files of the tier
  * @param seconds what is known of their times
  */
@@ -62,7 +62,7 @@ export function nearestSpecs(
   const rank = (spec: string): number => {
     const same = spec.startsWith(`spec/${folder}/`)
     if (same && basename(spec, '.spec.ts') === basename(file, '.ts')) return 0
-    return (distances.get(spec) ?? 0) + (same ? 0 : 2) + (seconds.get(spec) ?? 0) / SECONDS_PER_STEP
+    return (distances.get(spec) ?? 0) + (same ? 0 : 4) + (seconds.get(spec) ?? 0) / SECONDS_PER_STEP
   }
   return specs.filter((spec) => distances.has(spec)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
 }
