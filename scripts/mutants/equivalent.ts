@@ -5,12 +5,12 @@
 import type { Mutant } from './derive.ts'
 
 /** A mutant that changes nothing anybody could observe. */
-export interface Equivalent extends Pick<Mutant, 'file' | 'context' | 'before' | 'after'> {
+interface Equivalent extends Pick<Mutant, 'file' | 'context' | 'before' | 'after'> {
   readonly why: string
 }
 
 /** All that were argued. */
-export const equivalents: readonly Equivalent[] = [
+const equivalents: readonly Equivalent[] = [
   {
     file: 'src/io/safetensors_writer.ts',
     context:

@@ -196,7 +196,7 @@ interface Report {
 }
 
 /** The tests that failed, of vitest's report in JSON. */
-export function failuresIn(text: string, folder: string): Failure[] {
+function failuresIn(text: string, folder: string): Failure[] {
   const { testResults } = JSON.parse(text) as Report
   return testResults
     .filter(({ status }) => status === 'failed')

@@ -33,7 +33,7 @@ export function usersOf(modules: readonly Module[], doors: Readonly<Record<strin
 }
 
 /** How many steps it is from a module to each that uses it, directly or through others. */
-export function distancesFrom(path: string, users: Users): Map<string, number> {
+function distancesFrom(path: string, users: Users): Map<string, number> {
   const distances = new Map([[path, 0]])
   // The keys of a map are visited in the order in which they came, those that came meanwhile too.
   for (const [module, distance] of distances) {

@@ -8,26 +8,8 @@ import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { compilePacked, findWasmPack, packedPath, whyNoBindgen } from '../../scripts/rust/pack.ts'
 import { findToolchain, type Toolchain } from '../../scripts/rust/toolchain.ts'
-import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
-import { smallSizes } from './wasm_mutant_laws.ts'
-import {
-  exportsTheOps,
-  hasNoData,
-  importsMemoryAnd,
-  numbersOfRust,
-  takesWhatRowsList,
-} from './wasm_module_laws.ts'
-
-/** Ops whose kernels are in their scratch, and one whose is not. */
-const some: readonly OpName[] = ['linear', 'linear_i8', 'attention', 'softmax', 'top_k', 'relu']
-
-async function keepsTheBits(module: WebAssembly.Module): Promise<void> {
-  takesWhatRowsList(module)
-  const backend = new WasmBackend(module, undefined, 'wasm-rust')
-  for (const name of some) await smallSizes(name)(backend)
-  backend.dispose()
-}
+import { keepsTheBits } from './rust_pack_laws.ts'
+import { exportsTheOps, hasNoData, importsMemoryAnd, numbersOfRust } from './wasm_module_laws.ts'
 
 const toolchain = await findToolchain()
 const missing = typeof toolchain === 'string' ? `no Rust is here: ${toolchain}` : whyNoBindgen()

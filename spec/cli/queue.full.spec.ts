@@ -27,7 +27,7 @@ const queue = (): string[] => ['--queue', server?.url ?? '', '--shards', join(fo
 async function besideWorkers<T>(work: () => Promise<T>): Promise<[T, CliResult[]]> {
   let isOver = false
   const worker = (): Promise<CliResult> =>
-    runCli(['worker', ...queue(), '--json'], { interruptAt: () => isOver })
+    runCli(['worker', ...queue(), '--json'], { interruptWhen: () => isOver })
   const workers = Promise.all([worker(), worker(), worker()])
   const done = await work().finally(() => (isOver = true))
   return [done, await workers]

@@ -11,13 +11,12 @@ import type { TaskRun } from '../../src/eval/tasks/asking.ts'
 import type { Asked, Request } from '../../src/eval/tasks/prompts.ts'
 import { runTasks, type RunOptions, type TasksReport } from '../../src/eval/tasks/run.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
-import type { UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { mean, near, nearAll } from './by_hand.ts'
+import { likelihoodByHand, mean, near, nearAll } from './by_hand.ts'
 import { loadSmallModel, smallConfig } from './small_model.ts'
 
 const seed = 11
@@ -106,24 +105,6 @@ function run(more: Partial<RunOptions> = {}): Promise<TasksReport> {
 
 // ---- By hand -------------------------------------------------------------------------------------------------------------
 
-/** The sum of log-probabilities of an answer, and the mask that they were computed under. */
-function likelihoodByHand(
-  { tokens, promptLength }: Request,
-  planner: MaskPlanner | null,
-): { nats: number; mask: UnitMask | null } {
-  const sequence = model.begin({ planner })
-  let logits = sequence.feed(tokens.slice(0, promptLength), 'last')
-  let nats = 0
-  for (let t = promptLength; t < tokens.length; t++) {
-    const row = [...logits]
-    nats += row[tokens[t]] - Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0))
-    if (t < tokens.length - 1) logits = sequence.feed(tokens.slice(t, t + 1), 'last')
-  }
-  const { mask } = sequence
-  sequence.dispose()
-  return { nats, mask }
-}
-
 /** Random masks have the question's own seed; the oracle knows the right answer where the context is its own. */
 function plannerOf(
   row: number,
@@ -152,13 +133,15 @@ const zeros = (table: Float32Array | undefined): number =>
 
 function answerByHand(row: number, asked: Asked, own: number): HandAnswer {
   const { requests, alone = [], lengths, gold } = asked
-  const read = requests.map((request) => likelihoodByHand(request, plannerOf(row, asked, request, own)))
+  const read = requests.map((request) =>
+    likelihoodByHand(model, request, plannerOf(row, asked, request, own)),
+  )
   const nats = read.map((one) => one.nats)
   const first = (values: number[]): number => values.indexOf(Math.max(...values))
   const chosen = {
     acc: first(nats),
     acc_norm: first(nats.map((value, i) => value / lengths[i])),
-    acc_mutual_info: first(nats.map((value, i) => value - likelihoodByHand(alone[i], null).nats)),
+    acc_mutual_info: first(nats.map((value, i) => value - likelihoodByHand(model, alone[i], null).nats)),
   }
   return {
     right: Object.fromEntries(Object.entries(chosen).map(([metric, place]) => [metric, place === gold])),

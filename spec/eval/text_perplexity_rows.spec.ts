@@ -27,7 +27,7 @@ import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { mean, nearAll, ratioByHand } from './by_hand.ts'
+import { mean, nearAll, ratioByHand, readByHand } from './by_hand.ts'
 import { encodeLetters } from './small_model.ts'
 
 const positions = 16
@@ -130,30 +130,6 @@ function windowsOf(protocol: Protocol): HandWindow[] {
   return windows
 }
 
-const logProbabilities = (logits: ArrayLike<number>): number[] => {
-  const row = Array.from(logits)
-  const total = Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0))
-  return row.map((value) => value - total)
-}
-
-/** Log-probabilities after each token from `prompt` on, fed one by one, and the mask they were computed under. */
-function readByHand(
-  tokens: Int32Array,
-  promptLength: number,
-  planner: MaskPlanner | null,
-): { rows: Map<number, number[]>; mask: UnitMask | null } {
-  const sequence = model.begin({ planner, cache: 'f32' })
-  const rows = new Map<number, number[]>()
-  let logits = sequence.feed(tokens.slice(0, promptLength), 'last')
-  for (let t = promptLength; t < tokens.length; t++) {
-    rows.set(t, logProbabilities(logits))
-    if (t < tokens.length - 1) logits = sequence.feed(tokens.slice(t, t + 1), 'last')
-  }
-  const { mask } = sequence
-  sequence.dispose()
-  return { rows, mask }
-}
-
 /** Who decides in a window: the seed is the window's own, and the oracle looks at what follows the prompt. */
 function plannerOf(
   row: number,
@@ -199,9 +175,10 @@ function rowByHand(protocol: Protocol, row: number, shown = prompt): HandRow {
     const { unit, tokens, from } = window
     const start = row < 0 ? from : Math.max(from, shown)
     if (start >= tokens.length) continue
-    const dense = readByHand(tokens, 1, null).rows
+    const dense = readByHand(model, { tokens, promptLength: 1 }, null).rows
     const promptLength = row < 0 ? 1 : shown
-    const { rows, mask } = readByHand(tokens, promptLength, plannerOf(Math.max(row, 0), window, own, shown))
+    const planner = plannerOf(Math.max(row, 0), window, own, shown)
+    const { rows, mask } = readByHand(model, { tokens, promptLength }, planner)
     for (let t = start; t < tokens.length; t++) {
       const [p, q] = [dense.get(t) ?? [], rows.get(t) ?? []]
       found.nll[unit] = (found.nll[unit] ?? 0) - q[tokens[t]]

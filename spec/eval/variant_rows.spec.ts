@@ -19,13 +19,11 @@ import { reproduceExperiment } from '../../src/eval/reproduce_experiment.ts'
 import { quickSettings } from '../../src/eval/settings.ts'
 import type { Window } from '../../src/eval/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
-import type { UnitMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { mean, near, nearAll, ratioByHand } from './by_hand.ts'
+import { likelihoodByHand, mean, near, nearAll, ratioByHand } from './by_hand.ts'
 import { encodeLetters, loadSmallModel, smallConfig } from './small_model.ts'
 
 /** A window of a known cost, that skipped this share of the heads and twice that of the neurons. */
@@ -146,23 +144,6 @@ const documents = Array.from({ length: 20 }, (_, i) => {
   return { name: `page ${i}`, genre: i % 2 ? 'verse' : 'prose', text }
 })
 
-/** Nats of a window's continuation, fed token by token, and the mask of it. */
-function readByHand(
-  { tokens: ids, promptLength }: Window,
-  planner: MaskPlanner | null,
-): { nll: number; mask: UnitMask | null } {
-  const sequence = model.begin({ planner })
-  let logits = sequence.feed(ids.slice(0, promptLength), 'last')
-  let nll = 0
-  for (let t = promptLength; t < ids.length; t++) {
-    nll += Math.log([...logits].reduce((sum, value) => sum + Math.exp(value), 0)) - logits[ids[t]]
-    if (t < ids.length - 1) logits = sequence.feed(ids.slice(t, t + 1), 'last')
-  }
-  const { mask } = sequence
-  sequence.dispose()
-  return { nll, mask }
-}
-
 /** Five digits: these costs are sums of float32. */
 const nearly = (value: number): unknown => expect.closeTo(value, 5 - Math.ceil(Math.log10(value)))
 
@@ -192,10 +173,15 @@ test('a row of reproduce is what its windows cost, each with a seed of its own f
     const sparsity = [0, 0.5, 0.5, 0.8, 0.8][row]
     const budget = makeBudget(sparsity, { scope: 'global' })
     const found = windows.map((window, i) => {
-      if (planner === 'dense') return readByHand(window, null)
-      if (planner === 'random') return readByHand(window, randomPlanner(model.shape, budget, own[i]))
+      if (planner === 'dense') return likelihoodByHand(model, window, null)
+      if (planner === 'random')
+        return likelihoodByHand(model, window, randomPlanner(model.shape, budget, own[i]))
       const labels = window.tokens.map((token, t) => (t < window.promptLength ? -100 : token))
-      return readByHand(window, oraclePlanner(scoreText(model, window.tokens, labels, plainact), budget))
+      return likelihoodByHand(
+        model,
+        window,
+        oraclePlanner(scoreText(model, window.tokens, labels, plainact), budget),
+      )
     })
     const skipped = (kind: 'heads' | 'neurons', units: number): number =>
       mean(
@@ -203,7 +189,7 @@ test('a row of reproduce is what its windows cost, each with a seed of its own f
           ({ mask }) => [...(mask?.[kind] ?? [])].filter((kept) => kept === 0).length / (layers * units),
         ),
       )
-    const nll = found.reduce((sum, one) => sum + one.nll, 0)
+    const nll = found.reduce((sum, one) => sum - one.nats, 0)
     const total = (of: (window: Window) => number): number =>
       windows.reduce((sum, window) => sum + of(window), 0)
     return {

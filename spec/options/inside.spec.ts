@@ -13,14 +13,12 @@ import { textPerplexity, type TextPerplexityOptions } from '../../src/eval/text_
 import { textOfDocuments } from '../../src/eval/texts.ts'
 import { parseRows, type PlacedRow } from '../../src/io/row_file.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
-import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { forwardBatch, type BatchOptions } from '../../src/model/opt/batch.ts'
 import { generateTokens, type GenerateOptions } from '../../src/model/opt/generate.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
-import { Random } from '../../src/tensor/random.ts'
-import { encodeLetters, loadSmallModel } from '../eval/small_model.ts'
+import { encodeLetters, loadSmallModel, someMask } from '../eval/small_model.ts'
 
 let backend: Backend
 let model: OptModel
@@ -33,12 +31,6 @@ afterAll(() => {
   expect(backend.liveBuffers).toBe(0)
 })
 
-const someMask = (seed: number): UnitMask => {
-  const random = new Random(seed)
-  const draw = (units: number): Float32Array =>
-    Float32Array.from({ length: model.shape.layers * units }, () => (random.uniform() < 0.6 ? 1 : 0))
-  return makeMask(model.shape, draw(model.shape.heads), draw(model.shape.neurons))
-}
 const somePlanner = (seed: number): MaskPlanner => randomPlanner(model.shape, makeBudget(0.5), seed)
 
 /** Each gives another result. */
@@ -81,7 +73,7 @@ describe('a batch', () => {
     keyof BatchOptions,
     [BatchOptions, (row: number) => Parameters<OptModel['begin']>[0]][]
   > => {
-    const [first, second] = [someMask(1), someMask(2)]
+    const [first, second] = [1, 2].map((seed) => someMask(model.shape, seed))
     return {
       masks: [
         [{}, () => ({})],
@@ -131,7 +123,7 @@ describe('writing tokens', () => {
     readonly Partial<GenerateOptions>[]
   > => ({
     maxTokens: [{}, { maxTokens: 0 }, { maxTokens: 1 }, { maxTokens: 9 }],
-    mask: [{}, { mask: someMask(1) }, { mask: someMask(2) }],
+    mask: [{}, ...[1, 2].map((seed) => ({ mask: someMask(model.shape, seed) }))],
     planner: [{}, { planner: somePlanner(1) }, { planner: somePlanner(2) }],
     cache: [{ cache: 'f32' }, { cache: 'int8' }],
     sampler: [{}, { sampler: () => 5 }, { sampler: () => 6 }],

@@ -60,9 +60,6 @@ export interface Seen {
 /** What the players of others (a queue) were told in the run at hand. */
 export const told: Record<string, unknown>[] = []
 
-/** Replaces `{name}` by the path of a file of that name. */
-export type FillIn = (argument: string) => string
-
 let runs = 0
 let before: Promise<unknown> = Promise.resolve()
 
@@ -80,7 +77,8 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   const out = join(folder, `out-${runs++}`)
   mkdirSync(out)
   told.length = 0
-  const fillIn: FillIn = (argument) =>
+  /** Replaces `{name}` by the path of a file of that name. */
+  const fillIn = (argument: string): string =>
     argument.replace(/\{([^}]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
   const models: SeenModel[] = []
   const begun: { sequence: Sequence; cache: string }[] = []

@@ -7,7 +7,13 @@ import type { CommandTable, Row } from './table.ts'
 
 const code = ({ code: found }: Seen): unknown => found
 
-/** The two flags that a queue takes, neither of them without the other. */
+/** The values of one name that the stand-ins for a queue were called with. */
+const toldTo =
+  (name: string) =>
+  ({ told }: Seen): unknown =>
+    told.flatMap((one) => (name in one ? [one[name]] : []))
+
+/** The rows of `--queue` and `--shards`; a command takes both or neither. */
 const bothRows: readonly Row[] = [
   {
     flag: '--queue',
@@ -32,42 +38,26 @@ const bothRows: readonly Row[] = [
     shows: (seen) => seen.has('shards'),
     is: [true, false],
   },
+  {
+    flag: '--queue',
+    beside: '--shards {out}/shards',
+    values: ['redis://a:1', 'redis://b:2'],
+    shows: toldTo('address'),
+  },
 ]
-
-/** What the player of the queue was told under a name. */
-const toldTo =
-  (name: string) =>
-  ({ told }: Seen): unknown =>
-    told.flatMap((one) => (name in one ? [one[name]] : []))
 
 export const calibrateQueue: CommandTable = {
   command: 'calibrate',
   always: '-m {model} --output {out}/c --json --text {long.txt} --examples 11 --prompt 12 --continuation 8',
   result: (seen) => seen.file('c/part-00000.safetensors'),
-  rows: [
-    ...bothRows,
-    {
-      flag: '--queue',
-      beside: '--shards {out}/shards',
-      values: ['redis://a:1', 'redis://b:2'],
-      shows: toldTo('address'),
-    },
-  ],
+  rows: bothRows,
 }
 
 export const evalQueue: CommandTable = {
   command: 'eval',
   always: '-m {model} --json --tasks piqa --data {rows} --planner random',
   result: ({ json }) => [json.rows, json.results] as unknown,
-  rows: [
-    ...bothRows,
-    {
-      flag: '--queue',
-      beside: '--shards {out}/shards',
-      values: ['redis://a:1', 'redis://b:2'],
-      shows: toldTo('address'),
-    },
-  ],
+  rows: bothRows,
 }
 
 const workerTable: CommandTable = {

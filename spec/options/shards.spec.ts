@@ -25,7 +25,7 @@ import { askHere, type AskedTasks, type TaskRun } from '../../src/eval/tasks/ask
 import { askElsewhere } from '../../src/eval/tasks/elsewhere.ts'
 import { contextOf, hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
 import { memoryStore } from '../../src/jobs/shard_store.ts'
-import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import { makeMask } from '../../src/masks/mask.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { predictorKinds } from '../../src/predictor/card.ts'
 import { randomScores } from '../../src/predictor/planners.ts'
@@ -34,7 +34,7 @@ import { predictorOf } from '../../src/predictor/suitable.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
 import { filesOf, makeWindows, smallOptions } from '../eval/small_calibration.ts'
-import { loadSmallModel, question, smallConfig } from '../eval/small_model.ts'
+import { loadSmallModel, question, smallConfig, someMask } from '../eval/small_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
 
 /** Changes of options that each give another result, beside the first of them; or why an option gives none. */
@@ -93,14 +93,6 @@ function stateRows<Options>(
 /** Who does shards here, a few examples in each, so that they are told apart inside of a shard too. */
 const fewRunner = (): ShardRunner => ({ ...hereRunner(makeDoShard(model)), examplesPerShard: 2 })
 
-const someMask = (seed: number): UnitMask => {
-  const { shape } = model.model
-  const random = new Random(seed)
-  const draw = (units: number): Float32Array =>
-    Float32Array.from({ length: shape.layers * units }, () => (random.uniform() < 0.6 ? 1 : 0))
-  return makeMask(shape, draw(shape.heads), draw(shape.neurons))
-}
-
 const apart = 'decides where the work is done or who is told, and no byte of it'
 
 const calibrateRows = (): Rows<CalibrateOptions> => ({
@@ -115,7 +107,7 @@ const calibrateRows = (): Rows<CalibrateOptions> => ({
   examples: [{}, { examples: 9 }, { examples: 10 }],
   criteria: [{}, { criteria: ['l2norm'] }, { criteria: ['plainact-signed', 'plainact'] }],
   seed: [undefined, 1, 2 ** 32 - 1].map((seed) => ({ criteria: ['random'], seed })),
-  mask: [{}, { mask: someMask(1) }, { mask: someMask(2) }],
+  mask: [{}, ...[1, 2].map((seed) => ({ mask: someMask(model.model.shape, seed) }))],
   keepSequence: [{}, { keepSequence: true }],
   shardExamples: [{}, { shardExamples: 3 }, { shardExamples: 10 }],
 })

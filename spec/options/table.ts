@@ -61,7 +61,7 @@ async function shown(table: CommandTable, row: Row, run: Run): Promise<unknown[]
 }
 
 /** Whether the flag has the effect that its row says. @throws what is thrown by `expect` and by the run */
-export async function hasItsEffect(table: CommandTable, row: Row, run: Run): Promise<void> {
+async function hasItsEffect(table: CommandTable, row: Row, run: Run): Promise<void> {
   const all = await shown(table, row, run)
   if (row.is) return expect(all, `${table.command} ${row.flag}`).toEqual(row.is)
   const texts = all.map((one) => JSON.stringify(one))

@@ -72,7 +72,7 @@ const generateWords: CommandTable = {
 const keptBy = ({ json }: Seen): unknown => json.layers as unknown
 
 /** What is kept of each layer is the result. */
-export const masksTable: CommandTable = {
+const masksTable: CommandTable = {
   command: 'masks',
   always: 'abcdef -m {model} --json',
   result: keptBy,
