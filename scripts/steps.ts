@@ -1,5 +1,5 @@
 /**
- * The steps of `npm test`, each a process of its own: a tool that passes or fails as one, and the laws, which vitest counts
+ * The steps of `npm test`, each a process of its own: tools that pass or fail as one test, and the laws, which vitest counts
  * one by one.
  */
 import { spawn } from 'node:child_process'
