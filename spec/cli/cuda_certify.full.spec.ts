@@ -1,6 +1,6 @@
 /**
- * cuda/certify, what a GPU is tried with where nothing but its driver is: it finds what is right and what is wrong, over the
- * emulator, and says which.
+ * cuda/certify, the test of a GPU that needs only its driver, run on the emulator: it certifies right kernels and names wrong
+ * ones.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'

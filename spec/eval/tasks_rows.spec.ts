@@ -1,6 +1,6 @@
 /**
- * Each number of a report of tasks is computed again by hand: log-likelihoods from logits that are fed token by token, choices,
- * shares and their errors by plain loops.
+ * Each number of a report of tasks is computed again by hand: log-likelihoods token by token, choices, shares and their errors
+ * by plain loops.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
@@ -36,7 +36,7 @@ afterAll(() => {
   expect(backend.liveBuffers).toBe(0)
 })
 
-/** Questions with answers of three tokens each, so that masks decide which is likeliest, and of 9, 2 and 5 bytes. */
+/** Questions with answers of three tokens each, so that masks decide which is most likely, and of 9, 2 and 5 bytes. */
 const ask = (from: number, count: number, contexts: 1 | 3): Asked[] =>
   Array.from({ length: count }, (_, i) => {
     const random = new Random(from + i)
@@ -105,7 +105,7 @@ function run(more: Partial<RunOptions> = {}): Promise<TasksReport> {
 
 // ---- By hand -------------------------------------------------------------------------------------------------------------
 
-/** Random masks have the question's own seed; the oracle knows the right answer where the context is its own. */
+/** Random masks have the seed of the question. The oracle sees the right answer, or the own one if the contexts differ. */
 function plannerOf(
   row: number,
   { requests, gold }: Asked,
@@ -153,13 +153,13 @@ function answerByHand(row: number, asked: Asked, own: number): HandAnswer {
   }
 }
 
-/** The answers of a task in one row; each task begins with the seed of the run. */
+/** The answers of a task in one row; each task starts from the seed of the run. */
 function answersByHand({ asked }: TaskRun, row: number): HandAnswer[] {
   const seeds = new Random(seed)
   return asked.map((one) => answerByHand(row, one, seeds.uint32()))
 }
 
-/** A share and the standard error of a mean of so many zeros and ones. */
+/** A share and its standard error, as the mean of zeros and ones. */
 function shareByHand(right: readonly boolean[]): { value: number; error: number } {
   const numbers = right.map(Number)
   const value = mean(numbers)
@@ -202,9 +202,9 @@ function isByHand({ rows: found, means }: TasksReport): void {
 }
 
 describe('the rows of a report of tasks', () => {
-  test('are what plain sums over float64 give, each question with a seed of its own', () => isByHand(report))
+  test('equal plain sums in float64, each question with a seed of its own', () => isByHand(report))
 
-  test('are of questions that tell: metrics differ, tasks differ, masks change choices', () => {
+  test('are of informative questions: metrics differ, tasks differ, masks change choices', () => {
     const [dense] = report.rows
 
     expect(
@@ -220,7 +220,7 @@ describe('the rows of a report of tasks', () => {
       { tasks: tasks.map((task) => ({ ...task, asked: task.asked.toReversed() })) },
     ],
     [
-      'bytes that are tokens',
+      'tokens in place of bytes',
       {
         tasks: tasks.map((task) => ({
           ...task,
@@ -233,7 +233,7 @@ describe('the rows of a report of tasks', () => {
     expect(() => isByHand({ ...broken, rows: broken.rows.map((row) => ({ ...row, seed })) })).toThrow('row')
   })
 
-  test('are beside the counts, versions and shots of their tasks', () => {
+  test('come with the counts, versions and shots of their tasks', () => {
     expect(report).toMatchObject({
       versions: { long: 1, short: 3 },
       'n-shot': { long: 2, short: 0 },

@@ -1,6 +1,6 @@
 /**
  * Rows, plots and comparisons of experiments and of `reproduce`, computed by hand: from windows of known costs and unequal
- * sizes, and from windows of a model that are read token by token.
+ * sizes, and from windows of a model that is fed token by token.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,13 +26,13 @@ import { Random } from '../../src/tensor/random.ts'
 import { likelihoodByHand, mean, near, nearAll, ratioByHand } from './by_hand.ts'
 import { encodeLetters, loadSmallModel, smallConfig } from './small_model.ts'
 
-/** A window of a known cost, that skipped this share of the heads and twice that of the neurons. */
+/** A window of a known cost that skipped this share of the heads and twice this share of the neurons. */
 const scored = (nll: number, tokens: number, words: number, share: number): ScoredWindow => {
   const skipped = { heads: share, neurons: 2 * share, weights: 0 }
   return { nll, tokens, words, achieved: { ...skipped, layers: [{ ...skipped, heads: 0 }, skipped] } }
 }
 
-// Three windows of unequal sizes; the second costs least under a mask, as chance may have it.
+// Three windows of unequal sizes. The second costs least under a mask, as may happen by chance.
 const dense = [scored(20, 10, 4, 0), scored(6, 2, 1, 0), scored(9, 6, 3, 0)]
 const first = [scored(25, 10, 4, 0.25), scored(5, 2, 1, 0.5), scored(12, 6, 3, 0)]
 const second = [scored(24, 10, 4, 0.125), scored(8, 2, 1, 0.25), scored(11, 6, 3, 0)]
@@ -84,7 +84,7 @@ describe('variants of known costs', () => {
       rowByHand('one', 0.75, second),
       rowByHand('two', 0.75, first.slice(0, 1)),
     ])
-    // By hand altogether: 42 nats over 18 tokens; windows are 5/3, 1/3 and -2 nats away from their share of it.
+    // All by hand: 42 nats over 18 tokens; windows are 5/3, 1/3 and -2 nats away from their share of it.
     expect(measured.rows()[1]).toMatchObject({
       perplexity: near(Math.exp(7 / 3)),
       error: near((Math.exp(7 / 3) * Math.sqrt(1.5 * (25 / 9 + 1 / 9 + 4))) / 18),
@@ -93,7 +93,7 @@ describe('variants of known costs', () => {
     })
   })
 
-  test('have points with these errors, and none where one window tells nothing', () => {
+  test('have points with these errors, and no error for a single window', () => {
     const [one, two] = measured.plot('any').series
     expect(one.points[0]).toEqual({
       x: 50,
@@ -111,7 +111,7 @@ describe('variants of known costs', () => {
     expect(compareScores(second, first).nats).toBeCloseTo(1 / 18, 12)
   })
 
-  test('say what was skipped layer by layer, and which is best', () => {
+  test('have skipped shares layer by layer, and a ranking', () => {
     expect(measured.layers(0.5)).toEqual([
       { name: 'one, 50 %', heads: [0, 0.25], neurons: [0.5, 0.5] },
       { name: 'two, 50 %', heads: [0, 0.125], neurons: [0.25, 0.25] },
@@ -147,7 +147,7 @@ const documents = Array.from({ length: 20 }, (_, i) => {
 /** Five digits: these costs are sums of float32. */
 const nearly = (value: number): unknown => expect.closeTo(value, 5 - Math.ceil(Math.log10(value)))
 
-test('a row of reproduce is what its windows cost, each with a seed of its own for random masks', async () => {
+test('a row of reproduce has the costs of its windows, each with a seed of its own for random masks', async () => {
   const seed = 5
   const sizes = { prompt: 12, continuation: 10 }
   const settings = {
@@ -163,7 +163,7 @@ test('a row of reproduce is what its windows cost, each with a seed of its own f
   const lab = await Lab.open({ ...base, ...sizes })
   const windows = lab.windows('evaluate', 3, seed)
   await lab.dispose()
-  // Unequal sizes, or sums over sums could be means of means.
+  // With equal sizes a mean of means would equal a sum over a sum.
   expect(new Set(windows.map((window) => window.tokens.length - window.promptLength)).size).toBeGreaterThan(1)
   const seeds = new Random(seed)
   const own = windows.map(() => seeds.uint32())
@@ -206,7 +206,7 @@ test('a row of reproduce is what its windows cost, each with a seed of its own f
   expect(new Set(report.rows.map(({ tokenPerplexity }) => tokenPerplexity)).size).toBe(5)
 })
 
-test('reproduce as an experiment has percents, and speeds as shares of the dense one', () => {
+test('reproduce as an experiment has percentages, and speeds relative to dense', () => {
   const row = (planner: 'dense' | 'shadow', sparsity: number, speed: number | null) => ({
     planner,
     criterion: 'plainact',

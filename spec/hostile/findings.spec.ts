@@ -1,5 +1,5 @@
 /**
- * What the fuzzer found can be had again: from seed and number, and from its file.
+ * A finding of the fuzzer is reproduced from its seed and number, and from its file.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -87,7 +87,7 @@ describe('a reader that gives another answer is found', () => {
     expect(givesTheAnswers(at, name, planted.inputsOf())).rejects.toThrow('to deeply equal'),
   )
   test('that loops', async () => {
-    // Its one input is never read, so that no limit is too short.
+    // Its only input is never read, so no limit is too short.
     const cell = new Cell(module, { ...usualLimits, milliseconds: 0 })
     await expect(givesTheAnswers(cell, 'loops', planted.inputsOf())).rejects.toThrow('no end in time')
     await cell.close()
