@@ -87,7 +87,7 @@ describe('only the session and the entry write to a stream', () => {
       })
       .map(({ path }) => path)
 
-  test('as it is: a reader that leaves, and a full disk, are the same for every command', () => {
+  test('no command writes to a stream itself, so a closed pipe and a full disk have the same effect in all', () => {
     const sources = readSources('src/cli')
     expect(sources.length).toBeGreaterThan(30)
     expect(bypasses(sources)).toEqual([])

@@ -73,8 +73,8 @@ type Cost = typeof tokenCost
 const int8: CostSettings = { sparsity: 0.5, storage: 'int8', prompt: 5, tokens: 4, hidden: 3 }
 const f16: CostSettings = { sparsity: 0.5, storage: 'f16', prompt: 3, tokens: 2, hidden: 3 }
 
-// Half of eight ranked heads and of ten ranked neurons are kept, beside four and five in layer 0. Read are the queries and
-// outputs of 8 heads, the keys and values of 6, three matrices of 10 neurons, and the head; a norm in seven places; a row.
+// Half of eight ranked heads and of ten ranked neurons are kept, and four heads and five neurons of layer 0. The token reads the
+// queries and outputs of 8 heads, the keys and values of 6, three matrices of 10 neurons, the output head, seven norms and a row.
 const gatedMatrix = 2 * 8 * 2 * 8 + 2 * 6 * 2 * 8 + 3 * 10 * 8 + 7 * 8
 const gatedWhole = 2 * 12 * 2 * 8 + 2 * 6 * 2 * 8 + 3 * 15 * 8 + 7 * 8
 const gatedVector = 7 * 8 + 8
@@ -334,7 +334,7 @@ describe('the rows of the cluster experiment', () => {
   test('have work, bytes and hours of the named model', async () => {
     // Two operations a weight and token, and two a channel and earlier token, half of them on average; both ways.
     expect(windowFlops(gated, 10)).toBe(2 * 10 * (2 * gatedWhole + 2 * 3 * 4 * 2 * 10))
-    // Of each layer: what a head gives out, what it sees and the context, and the scores of each criterion.
+    // For each layer: the outputs of heads, the features and the context, and the scores of each criterion.
     expect(resultBytes(gated, 6, 2)).toBe(4 * 6 * 3 * (3 * 8 + 2 * (4 + 5)))
     const options = {
       ...usualCluster,

@@ -77,7 +77,7 @@ test.each([
   ['// a + b'],
 ])('no mutant is derived from %s', (text) => expect(deriveMutants(parse(text))).toEqual([]))
 
-test('every mutant of a real source stands where it says and makes another text that parses', () => {
+test('every mutant of a real source has its line and offset, and makes another text that parses', () => {
   const { path, text } = readSources('src/masks').filter((source) => source.path.endsWith('budget.ts'))[0]
   const mutants = deriveMutants(parse(text, path))
   expect(mutants.length).toBeGreaterThan(20)

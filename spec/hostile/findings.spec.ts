@@ -25,7 +25,7 @@ law(
   { runs: 50 },
 )
 
-test('a finding comes back from its file', () => {
+test('a finding read from its file equals the written one', () => {
   const finding = { reader: 'right', what: 'x', seed: 1, number: 2, bytes: Uint8Array.of(0, 255) }
   writeFinding(finding, folder)
   writeFinding(finding, folder)

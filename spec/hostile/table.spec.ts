@@ -1,8 +1,8 @@
 /**
  * The table of hostile inputs: each reader gives exactly the answer that stands there, in bounded time and memory.
  *
- * Readers run in cells (cell.ts), which end what does not end by itself: a hang or a heap without end is a failed test,
- * not a test run that never comes back. The quick tier leaves out inputs of megabytes.
+ * Readers run in cells (cell.ts) with limits of time and memory, so that a hang or an unbounded heap fails a test and does not
+ * hang the run. The quick tier leaves out inputs of megabytes.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
