@@ -7,11 +7,11 @@ export default defineConfig({
     ...specFilesOf(readTier(process.env.SHADOWLLM_TIER)),
     globalSetup: ['spec/harness/run.ts'],
     sequence: { sequencer: LongestFirst },
-    // The files of a worker share its modules and backends; each has its own folder for temporary files.
+    // The spec files of a worker share modules and backends. Each file has its own folder for temporary files.
     isolate: false,
     maxWorkers: '100%',
     setupFiles: ['spec/harness/setup.ts'],
-    // A minute is a hang, not a slow machine. Where the emulator is given what is too slow for it, so is ten.
+    // A test that takes a minute hangs. With SHADOWLLM_EMULATE, which adds slow chapters, the limit is ten minutes.
     testTimeout: process.env.SHADOWLLM_EMULATE ? 600_000 : 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 60_000,

@@ -1,17 +1,16 @@
 /**
- * `npm run mutants`: plants small changes in the sources, one at a time, in a clone of what is committed, and says which of
+ * `npm run mutants`: plants small changes in the sources, one at a time, in a clone of the last commit, and reports which of
  * them a test of the quick tier finds.
  *
- *   npm run mutants -- --count 60 --seed 1        a sample of 60; the same seed draws the same ones of the same sources
- *   npm run mutants -- --state build/mine.json    where the state is kept; a run that was interrupted goes on from it
- *   npm run mutants -- --from before.json         the mutants of another run again, where their lines still stand
+ *   npm run mutants -- --count 60 --seed 1        a sample of 60; equal seeds and sources give equal samples
+ *   npm run mutants -- --state build/mine.json    the file of the state; an interrupted run resumes from it
+ *   npm run mutants -- --from before.json         tries the mutants of another run again, where their lines are unchanged
  *   npm run mutants -- --from before.json --only survived
- *   npm run mutants -- --seconds 300              begins no more spec files for a mutant after so many seconds
- *   npm run mutants -- --list                     only says what would be planted
+ *   npm run mutants -- --seconds 300              starts no more spec files for a mutant after 300 s
+ *   npm run mutants -- --list                     lists the mutants and judges none
  *
- * A mutant that the type check refuses is none: the next of the sample takes its place. A mutant is found if a test fails
- * that passes without it, or if the tests hang that do not without it. The exit code is 1 if one was not found, 2 for a
- * wrong flag.
+ * A mutant that the type check refuses is replaced by the next of the sample. A mutant is found if a test fails that passes
+ * without it, or if the tests hang only with it. The exit code is 1 if a mutant was not found, 2 for a wrong flag.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
@@ -27,7 +26,7 @@ import { nearestSpecs, rememberedTimes, usersOf } from './mutants/nearest.ts'
 import { candidatesOf, drawSlots } from './mutants/sample.ts'
 import { chooseValid, summaryOf, tableOf, type Entry, type State } from './mutants/state.ts'
 
-/** The paths that a package's own doors stand for, by what is written to import them. */
+/** The source file behind each export of this package, by its import specifier. */
 function doorsOf(): Record<string, string> {
   const { name, exports } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
     name: string
@@ -72,7 +71,7 @@ function readState(path: string): State {
   return JSON.parse(readFileSync(path, 'utf8')) as State
 }
 
-/** The mutants of another run, in the sources as they are now. */
+/** The mutants of another run, located in the current sources. */
 function again(path: string, only: string | undefined): { seed: number; entries: Entry[] } {
   const { seed, mutants } = readState(path)
   const chosen = mutants.filter(({ verdict }) => verdict !== 'invalid' && (!only || verdict === only))
@@ -89,13 +88,13 @@ function again(path: string, only: string | undefined): { seed: number; entries:
   return { seed, entries }
 }
 
-/** The state to go on from: that of the file, or a new one. */
+/** The state to start from: that of the file, or a new one. */
 async function beginning(flags: Flags, judge: Judge, commit: string): Promise<State> {
   if (existsSync(flags.state)) {
     const state = readState(flags.state)
     if (state.commit === commit) return state
     throw new TypeError(
-      `--state: expected a state of ${commit}, got one of ${state.commit}; name another file`,
+      `--state: expected a state of commit ${commit}, got one of ${state.commit}; name another file`,
     )
   }
   if (flags.from !== undefined) {
@@ -112,11 +111,11 @@ async function beginning(flags: Flags, judge: Judge, commit: string): Promise<St
   return { commit, seed: flags.seed, leftOut: candidates.leftOut, mutants }
 }
 
-/** What is judged is what is committed; where the two differ, the sample would be of other sources. */
+/** Mutants are planted in the last commit, so the working tree must not differ from it. */
 function expectCommitted(): void {
   const args = ['status', '--porcelain', '--', 'src', 'spec', 'fixtures', 'scripts']
   const changed = execFileSync('git', args, { cwd: root, encoding: 'utf8' })
-  if (changed !== '') throw new TypeError(`expected all to be committed, got\n${changed}`)
+  if (changed !== '') throw new TypeError(`expected no uncommitted change, got\n${changed}`)
 }
 
 async function main(flags: Flags, checkout: Checkout): Promise<void> {
@@ -150,7 +149,7 @@ async function main(flags: Flags, checkout: Checkout): Promise<void> {
     process.stderr.write(`${i + 1}/${waiting.length}  ${tableOf([entry])}`)
   }
   process.stdout.write(`${tableOf(state.mutants)}${summaryOf(state)}`)
-  for (const spec of judge.broken) process.stdout.write(`${spec} fails without a mutant, and was left out\n`)
+  for (const spec of judge.broken) process.stdout.write(`${spec} fails without a mutant and was left out\n`)
   process.exitCode = state.mutants.some(({ verdict }) => verdict === 'survived' || verdict === 'undecided')
     ? 1
     : 0

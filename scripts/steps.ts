@@ -1,5 +1,5 @@
 /**
- * The steps of `npm test`, each a process of its own: a tool that passes or fails as one, and the laws, which vitest counts
+ * The steps of `npm test`, each a process of its own: tools that pass or fail as one test, and the laws, which vitest counts
  * one by one.
  */
 import { spawn } from 'node:child_process'
@@ -94,7 +94,7 @@ export async function runLaws({ args, runner = thisRuntime, env, live = true }: 
 /** The same in Deno; where there is none this says why, and counts as one test that was skipped. */
 export async function runLawsInDeno(deno: Deno, options: Omit<LawOptions, 'runner'>): Promise<Counts> {
   if ('missing' in deno) {
-    process.stdout.write(`skipped, for want of Deno: ${deno.missing}\n`)
+    process.stdout.write(`skipped: ${deno.missing}\n`)
     return { passed: 0, failed: 0, skipped: 1 }
   }
   return runLaws({ ...options, runner: { program: deno.program, options: ['run', '-A'] } })

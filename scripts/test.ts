@@ -1,10 +1,9 @@
 /**
- * What `npm test`, `npm run test:full` and `npm run test:soak` run: type check, lint, format check, the laws of the tier
- * named first, and, in the full tier, some of the laws once more in Deno.
+ * What `npm test`, `npm run test:full` and `npm run test:soak` run: type check, lint, format check and the laws of the tier,
+ * which is the first argument. The full tier runs some laws once more in Deno.
  *
- * Every step runs whatever became of the ones before it. The last line is `N passed, N failed, N skipped`, where a
- * step before the laws counts as one test; the exit code is 1 if anything failed. Further arguments go to vitest, and
- * then Deno is left out:
+ * Every step runs even if one before it failed. The last line is `N passed, N failed, N skipped`, where a step before the
+ * laws counts as one test. The exit code is 1 if anything failed. Further arguments go to vitest, and Deno is then left out:
  *
  *   npm test -- spec/masks -t 'lower index'
  */
@@ -21,8 +20,8 @@ const steps: readonly Step[] = [
 ]
 
 /**
- * What a runtime could change: how files are read, what users import, and values from outside, in the quick tier. Laws of
- * numbers are drawn and digested in both runtimes by `spec/verify/runtimes.full.spec.ts`; `npm run test:deno` runs them all.
+ * The chapters that depend on the runtime, in the quick tier: reading files, the library, golden values.
+ * `spec/verify/runtimes.full.spec.ts` compares laws of numbers in both runtimes; `npm run test:deno` runs the whole quick tier.
  */
 const inDeno = [
   ...['io', 'library', 'golden'].map((chapter) => `spec/${chapter}/`),

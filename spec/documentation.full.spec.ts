@@ -1,7 +1,7 @@
 /**
- * All examples of the documents run in processes of their own, and print what the documents say.
+ * Every example of the documents runs in a process of its own and prints the output in the document.
  *
- * As everywhere, each check is also given a document that is wrong, and must say so.
+ * Each check also gets a wrong document, and must report it.
  */
 import { describe, expect, test } from 'vitest'
 import * as documents from './harness/documents.ts'
@@ -9,7 +9,7 @@ import { allExamples, programs } from './harness/all_examples.ts'
 import { checkExamples } from './harness/examples.ts'
 import type { Source } from './harness/syntax.ts'
 
-/** A page made of these lines. */
+/** A page of these lines. */
 function page(...lines: string[]): Source {
   return { path: 'page.md', text: lines.join('\n') }
 }
@@ -24,7 +24,7 @@ describe('what the documents show runs', () => {
     },
   )
 
-  test('a program that is wrong is found: it fails, or prints something else', async () => {
+  test('a program that fails or prints something else is found', async () => {
     const program = (text: string): documents.Example =>
       documents.exampleOfProgram({ path: 'examples/planted.ts', text })
     expect(await checkExamples([program("console.log('a')\n\n// prints\n// a\n")])).toEqual([])

@@ -1,5 +1,5 @@
 /**
- * The documentation law: what the documents show compiles, command lines print what they say, and the law book has no dead row.
+ * The documents: examples compile, command lines print the output shown, and the law book has no dead row.
  * spec/documentation.full.spec.ts runs all examples.
  *
  * As everywhere, each check is also given a document that is wrong, and must say so.
@@ -43,7 +43,7 @@ describe('what the documents show compiles', () => {
   )
 
   test(
-    'README, CONTRIBUTING, guides, the law book, examples/, and every @example in src/; and what is wrong is found',
+    'README, CONTRIBUTING, guides, the law book, examples/, and every @example in src/; and a wrong example is found',
     { timeout: 600_000 },
     async () => {
       expect(examples.filter(({ language }) => language === 'ts').length).toBeGreaterThan(10)
@@ -61,7 +61,7 @@ describe('what the documents show compiles', () => {
   })
 })
 
-describe('command lines in documents print what stands there', () => {
+describe('command lines in documents print the output shown', () => {
   const shown = examples.flatMap((example) => {
     const lines = example.run ? commandLinesOf(example) : null
     return lines === null ? [] : [{ example, lines }]
@@ -85,7 +85,7 @@ describe('command lines in documents print what stands there', () => {
   const shell = (...lines: string[]): string[][] | null =>
     commandLinesOf(documents.examplesOf(page('```sh', ...lines, '```'))[0])
 
-  test('words are those of a shell', () => {
+  test('words are split as a shell splits them', () => {
     expect(shell('shadowllm verify --law "soft max" --seed 7', 'shadowllm --version')).toEqual([
       ['verify', '--law', 'soft max', '--seed', '7'],
       ['--version'],

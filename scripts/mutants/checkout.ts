@@ -1,6 +1,6 @@
 /**
- * A checkout of its own in which mutants are planted: a clone of what is committed, in the folder of temporary files, with the
- * packages of this one. The sources of the developer are never touched, and an interruption leaves nothing but that folder.
+ * A clone of the last commit in which mutants are planted. It is in the folder of temporary files and uses the packages of
+ * this checkout. The sources of this checkout are never changed, and an interruption leaves nothing but that folder.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -13,11 +13,11 @@ import { plantMutant, type Mutant } from './derive.ts'
 export interface Ended {
   readonly code: number | null
   readonly output: string
-  /** Whether it was still running at the end of its time, and was killed. */
+  /** Whether it ran past its time limit and was killed. */
   readonly timedOut: boolean
 }
 
-/** A clone that mutants are planted in. */
+/** A clone in which mutants are planted. */
 export class Checkout {
   readonly commit: string
   readonly folder: string
@@ -34,7 +34,7 @@ export class Checkout {
       if (existsSync(join(root, path))) symlinkSync(join(root, path), join(this.folder, path))
   }
 
-  /** Does some work while mutants, at most one per file, stand in the sources. */
+  /** Does some work while the mutants, at most one per file, are planted in the sources. */
   async with<T>(mutants: readonly Mutant[], work: () => Promise<T>): Promise<T> {
     const before = mutants.map(({ file }) => readFileSync(join(this.folder, file), 'utf8'))
     try {
@@ -48,7 +48,7 @@ export class Checkout {
     }
   }
 
-  /** Runs a script of a package here, as `npm test` would, and kills it with all that it started when its time is over. */
+  /** Runs a script of a package in the clone; past the time limit it kills the script and its child processes. */
   run(script: string, args: readonly string[], options: { seconds: number; seed: number }): Promise<Ended> {
     const child = spawn(
       process.execPath,
@@ -59,7 +59,7 @@ export class Checkout {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: {
           ...process.env,
-          // What a law found in a mutant is no counterexample to keep.
+          // With CI set, counterexamples that a mutant caused are not written to fixtures/regressions.
           CI: '1',
           SHADOWLLM_SEED: String(options.seed),
           TMPDIR: join(this.#base, 'temporary'),
@@ -79,7 +79,7 @@ export class Checkout {
       child.on('error', reject)
       child.on('exit', () => {
         clearTimeout(timer)
-        // A program that a mutant started may have outlived its parent.
+        // A child process may have outlived the script.
         this.#kill()
         this.#running = null
       })
@@ -87,7 +87,7 @@ export class Checkout {
     })
   }
 
-  /** Ends what runs and removes the clone. */
+  /** Kills what is running and removes the clone. */
   [Symbol.dispose](): void {
     this.#kill()
     rmSync(this.#base, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })

@@ -1,8 +1,8 @@
 /**
- * Mutants of a source: one small change each, derived from its syntax tree.
+ * Mutants of a source file: one small change each, derived from its syntax tree.
  *
- * Never changed: types, imports, strings and templates, and whatever stands in a `throw` or is given to an error. Whether a
- * mutant is a program at all is for the type check to say.
+ * Types, imports, strings, templates, `throw` statements and arguments of errors are never changed. A mutant may break the
+ * types; the type check decides which ones are valid.
  */
 import { type Module, type Node, place } from '../../spec/harness/syntax.ts'
 
@@ -35,10 +35,10 @@ export interface Mutant {
   /** The path of the source from the root. */
   readonly file: string
   readonly line: number
-  /** That line, without its indentation: with `before` and `after` it finds the mutant again when lines have moved. */
+  /** The text of that line without indentation. With `before` and `after` it locates the mutant when lines have moved. */
   readonly context: string
   readonly kind: Kind
-  /** What is replaced, and where it starts. */
+  /** The offset of `before`, the text that is replaced by `after`. */
   readonly start: number
   readonly before: string
   readonly after: string
@@ -51,7 +51,7 @@ interface Edit {
   readonly after: string
 }
 
-/** Operators, and what each becomes. */
+/** Operators and their replacements. */
 const operators: Readonly<Record<string, readonly [Kind, string]>> = {
   '<': ['boundary', '<='],
   '<=': ['boundary', '<'],
@@ -69,7 +69,7 @@ const operators: Readonly<Record<string, readonly [Kind, string]>> = {
   '||': ['logic', '&&'],
 }
 
-/** Functions of Math, and what each becomes. */
+/** Functions of Math and their replacements. */
 const functions: Readonly<Record<string, readonly [Kind, string]>> = {
   floor: ['rounding', 'ceil'],
   ceil: ['rounding', 'floor'],
@@ -79,10 +79,10 @@ const functions: Readonly<Record<string, readonly [Kind, string]>> = {
   max: ['extreme', 'min'],
 }
 
-/** Functions of which the order of arguments means nothing. */
+/** Functions whose result does not depend on the order of arguments. */
 const commutative = /^(Math\.(min|max|imul|hypot)|Object\.is)$/
 
-/** All mutants of a source, in order of place. */
+/** All mutants of a source file, in the order of their offsets. */
 export function deriveMutants(module: Module): Mutant[] {
   const { path: file, text } = module
   const edits: Edit[] = []
@@ -105,15 +105,15 @@ export function deriveMutants(module: Module): Mutant[] {
 }
 
 /**
- * The source with the mutant in it.
- * @throws Error if what the mutant replaces does not stand at its place
+ * The source text with the mutant planted.
+ * @throws Error if the text that the mutant replaces is not at its offset
  */
 export function plantMutant(text: string, { file, start, before, after }: Mutant): string {
   if (!text.startsWith(before, start)) throw new Error(`${file}: expected ${before} at ${start}`)
   return text.slice(0, start) + after + text.slice(start + before.length)
 }
 
-/** The same mutant among those of a newer source: the nearest one with its change in its line; null if there is none. */
+/** The same mutant in a newer source: the nearest one with the same change in the same line; null if there is none. */
 export function findAgain(mutant: Mutant, now: readonly Mutant[]): Mutant | null {
   const same = now.filter(({ kind, before, after, context }) => {
     return (
@@ -127,7 +127,7 @@ export function findAgain(mutant: Mutant, now: readonly Mutant[]): Mutant | null
 
 const expressionsWithTypes = ['TSAsExpression', 'TSNonNullExpression', 'TSSatisfiesExpression']
 
-/** Whether a node is left as it is, with all that is in it. */
+/** Whether a node and its children are left unchanged. */
 function isKept(node: Node): boolean {
   const { type } = node
   if (type.startsWith('TS')) return !expressionsWithTypes.includes(type)
@@ -185,11 +185,11 @@ function editsOf(node: Node, parent: Node | null, text: string): Edit[] {
   }
 }
 
-/** A number counts one more, a truth value is the other one. */
+/** Increments an integer and inverts a boolean. */
 function literalEdits({ value, start, end }: Node, parent: Node | null, text: string): Edit[] {
   if (typeof value === 'boolean') return [{ kind: 'flag', start, end, after: String(!value) }]
   if (typeof value !== 'number' || !Number.isInteger(value)) return []
-  // The 2 of 2 ** 32 and a hexadecimal mask are no bounds.
+  // The base of a power and a bit mask are not bounds.
   if (parent?.operator === '**' || /^0x/i.test(text.slice(start, end))) return []
   return [{ kind: 'constant', start, end, after: String(value + 1) }]
 }
@@ -224,7 +224,7 @@ function callEdits(call: Node, text: string): Edit[] {
   return edits
 }
 
-/** A comparator that compares the other way round, and none. */
+/** A comparator with swapped parameters, and no comparator. */
 function orderEdits(comparator: Node, text: string): Edit[] {
   const { start, end } = comparator
   const edits: Edit[] = [{ kind: 'order', start, end, after: '' }]
@@ -236,7 +236,7 @@ function orderEdits(comparator: Node, text: string): Edit[] {
   return edits
 }
 
-/** Each of the chosen elements of a list, taken out of it with its comma. */
+/** Removes each of the chosen elements of a list, together with its comma. */
 function dropped(kind: Kind, chosen: readonly Node[], list: Node, elements = elementsOf(list)): Edit[] {
   return chosen.map((element) => {
     const i = elements.indexOf(element)
@@ -250,7 +250,7 @@ function elementsOf(list: Node): Node[] {
   return ((list.elements ?? list.properties) as (Node | null)[]).filter(isNode)
 }
 
-/** Whether a branch does nothing but leave the function, the loop or the turn of it, and not to say something. */
+/** Whether a branch only returns, continues, breaks or throws, and returns no text. */
 function leaves(branch: Node): boolean {
   if (branch.type === 'ReturnStatement' && branch.argument) return !isText(branch.argument as Node)
 

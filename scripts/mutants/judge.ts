@@ -1,5 +1,5 @@
 /**
- * Says what becomes of a mutant: a test fails that passes without it, or none does.
+ * Decides whether a mutant is found: a test fails with it and passes without it.
  */
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -9,16 +9,16 @@ import type { Mutant } from './derive.ts'
 /** A test that failed. */
 export interface Failure {
   readonly spec: string
-  /** Its name; empty for a file that broke outside its tests. */
+  /** Its name; empty if the file failed outside of its tests. */
   readonly test: string
   readonly message: string
 }
 
-/** What became of a mutant. `undecided`: nothing found it, and there was no time for all spec files. */
+/** The verdict on a mutant. `undecided`: no test found it, and not all spec files ran within the time limit. */
 export interface Verdict {
   readonly verdict: 'found' | 'timeout' | 'survived' | 'undecided'
   readonly by: Failure | null
-  /** Spec files that ran, and all that could tell. */
+  /** How many spec files ran, and how many depend on the mutated file. */
   readonly tried: number
   readonly of: number
 }
@@ -30,11 +30,11 @@ interface Run {
   readonly passed: readonly string[]
 }
 
-/** A run that takes this long, and several times as long as without the mutant, hangs. */
+/** A run hangs if it takes this long and several times as long as without the mutant. */
 const HANG_SECONDS = 240
 const HANG_FACTOR = 5
 
-/** What the last check found is kept, as little is changed from one to the next. */
+/** The check is incremental, because little changes from one to the next. */
 const typeCheck = [
   '--project',
   '.',
@@ -45,7 +45,7 @@ const typeCheck = [
   'build/mutants.tsbuildinfo',
 ]
 
-/** How many spec files run together, in an order that is vitest's: one at first, as the nearest finds most. */
+/** How many spec files run together. The first group is one file, because the nearest file finds most mutants. */
 const groupSizes = [1, 3, 8, 16, 32]
 
 /** Files in groups of growing size. */
@@ -59,18 +59,18 @@ export function groupsOf(files: readonly string[]): string[][] {
   return groups
 }
 
-/** What is needed of a checkout. */
+/** The part of a checkout that a judge uses. */
 export type Ground = Pick<Checkout, 'folder' | 'with' | 'run'>
 
-/** Plants mutants in one checkout and runs spec files over them. */
+/** Plants mutants in one checkout and runs spec files on them. */
 export class Judge {
   readonly #checkout: Ground
   readonly #seed: number
-  /** Seconds that spec files take without a mutant. */
+  /** Seconds that each spec file takes without a mutant. */
   readonly seconds = new Map<string, number>()
   /** Tests that pass without a mutant. */
   readonly #passing = new Set<string>()
-  /** Spec files that fail without a mutant, and tell nothing. */
+  /** Spec files that fail without a mutant; they are left out. */
   readonly broken = new Set<string>()
 
   constructor(checkout: Ground, seed: number) {
@@ -78,7 +78,7 @@ export class Judge {
     this.#seed = seed
   }
 
-  /** The sources, by path, that the type check refuses while mutants stand in them. */
+  /** The paths of the source files that the type check refuses while the mutants are planted. */
   async refusedBy(mutants: readonly Mutant[]): Promise<Set<string>> {
     const { code, output } = await this.#checkout.with(mutants, () =>
       this.#checkout.run('typescript/bin/tsc', typeCheck, { seconds: 600, seed: this.#seed }),
@@ -88,7 +88,7 @@ export class Judge {
     return files
   }
 
-  /** Runs spec files, nearest first, until one finds the mutant; begins no group after so many seconds. */
+  /** Runs spec files, nearest first, until one finds the mutant; starts no group after `seconds`. */
   async judge(mutant: Mutant, specs: readonly string[], seconds = Infinity): Promise<Verdict> {
     const start = performance.now()
     const of = specs.length
@@ -122,7 +122,7 @@ export class Judge {
     }
   }
 
-  /** Whether what failed passes without a mutant: the test by itself, or else its whole file, which is broken if it does not. */
+  /** Whether the failed test passes without a mutant, alone or with its whole file. A file that fails then is broken. */
   async #passesWithout({ spec, test }: Failure): Promise<boolean> {
     const key = JSON.stringify([spec, test])
     if (test !== '' && !this.#passing.has(key)) {
@@ -139,7 +139,7 @@ export class Judge {
     return Math.max(HANG_SECONDS, HANG_FACTOR * known)
   }
 
-  /** Runs spec files without a mutant, each once in the life of this. */
+  /** Runs spec files without a mutant, each file once per judge. */
   async #measure(specs: readonly string[]): Promise<void> {
     for (const spec of specs.filter((path) => !this.seconds.has(path))) {
       const start = performance.now()
@@ -149,7 +149,7 @@ export class Judge {
     }
   }
 
-  /** Runs spec files in one process, one after the other, until a test fails; of one file only a test, if it is named. */
+  /** Runs spec files in one process, one after the other, until a test fails. @param test runs only the test of this name */
   async #run(specs: readonly string[], seconds: number, test?: string): Promise<Run> {
     const report = join(this.#checkout.folder, 'build/mutant_report.json')
     rmSync(report, { force: true })
@@ -172,7 +172,7 @@ export class Judge {
       return { timedOut, failures: timedOut ? [] : brokenRun(specs, output), passed: [] }
     const text = readFileSync(report, 'utf8')
     const failures = failuresIn(text, this.#checkout.folder)
-    // Neither a test nor a file failed, and yet the run did: something broke that belongs to none of them.
+    // The run failed outside of all tests and files.
     const unnamed = code !== 0 && failures.length === 0
     return { timedOut, failures: unnamed ? brokenRun(specs, output) : failures, passed: passedIn(text) }
   }
@@ -195,8 +195,8 @@ interface Report {
   }[]
 }
 
-/** The tests that failed, of vitest's report in JSON. */
-export function failuresIn(text: string, folder: string): Failure[] {
+/** The failed tests of vitest's JSON report. */
+function failuresIn(text: string, folder: string): Failure[] {
   const { testResults } = JSON.parse(text) as Report
   return testResults
     .filter(({ status }) => status === 'failed')
@@ -210,7 +210,7 @@ export function failuresIn(text: string, folder: string): Failure[] {
     })
 }
 
-/** The full names of the tests that passed, of the same report. */
+/** The full names of the passed tests of the same report. */
 function passedIn(text: string): string[] {
   const { testResults } = JSON.parse(text) as Report
   return testResults

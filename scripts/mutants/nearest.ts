@@ -1,17 +1,17 @@
 /**
- * Which spec files judge a source, nearest first.
+ * Which spec files judge a source file, nearest first.
  *
- * Modules are joined by what they import and by the paths of others in their strings, which is how threads and programs are
- * started. A spec file that no such way leads from cannot tell a mutant of the source.
+ * A module uses another if it imports it or has its path in a string, since threads and programs are started by path. A spec
+ * file that does not use a source file, directly or through others, cannot find a mutant of it.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { basename, posix } from 'node:path'
 import { type Module, root, walk } from '../../spec/harness/syntax.ts'
 
-/** For each module the modules that use it, types aside. */
+/** For each module the modules that use it; imports of types do not count. */
 export type Users = ReadonlyMap<string, readonly string[]>
 
-/** Who uses whom. @param doors what the package's own name stands for, by specifier */
+/** The users of each module. @param doors the source files behind the exports of this package, by import specifier */
 export function usersOf(modules: readonly Module[], doors: Readonly<Record<string, string>> = {}): Users {
   const users = new Map(modules.map(({ path }) => [path, [] as string[]]))
   for (const module of modules) {
@@ -33,23 +33,23 @@ export function usersOf(modules: readonly Module[], doors: Readonly<Record<strin
 }
 
 /** How many steps it is from a module to each that uses it, directly or through others. */
-export function distancesFrom(path: string, users: Users): Map<string, number> {
+function distancesFrom(path: string, users: Users): Map<string, number> {
   const distances = new Map([[path, 0]])
-  // The keys of a map are visited in the order in which they came, those that came meanwhile too.
+  // The iteration of a map visits the keys that are added meanwhile too.
   for (const [module, distance] of distances) {
     for (const user of users.get(module) ?? []) if (!distances.has(user)) distances.set(user, distance + 1)
   }
   return distances
 }
 
-/** A file that takes this many seconds waits as if it were one step further away. */
+/** Each time a file takes this many seconds it is ranked one step further away. */
 const SECONDS_PER_STEP = 20
 
 /**
- * The spec files that can tell a mutant of `file`: that of the same name first, then by steps, where another folder counts
- * as four steps more.
+ * The spec files that can find a mutant of `file`: that of the same name first, then by steps. Another folder counts as
+ * four steps more.
  * @param specs the spec files of the tier
- * @param seconds what is known of their times
+ * @param seconds the known times of spec files
  */
 export function nearestSpecs(
   file: string,
@@ -67,7 +67,7 @@ export function nearestSpecs(
   return specs.filter((spec) => distances.has(spec)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
 }
 
-/** The seconds that spec files took when they last ran in this checkout, as vitest remembers them. */
+/** The seconds that spec files took in their last run in this checkout, from the cache of vitest. */
 export function rememberedTimes(): Map<string, number> {
   const times = new Map<string, number>()
   for (const path of globSync(`${root}node_modules/.vite/vitest/*/results.json`)) {

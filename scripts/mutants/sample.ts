@@ -1,12 +1,12 @@
 /**
- * Which mutants are planted: a sample of all of them by a seed, spread over the folders of src by their lines, and over the
- * kinds of changes within a folder.
+ * Which mutants are planted: a seeded sample, stratified by the folders of src in proportion to their lines, and by the kinds
+ * of changes.
  */
 import { type Module } from '../../spec/harness/syntax.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { deriveMutants, kinds, type Kind, type Mutant } from './derive.ts'
 
-/** What is not mutated, by how its path begins, and why. */
+/** The files that are not mutated, by the beginning of their paths, and why. */
 export const excluded: readonly { readonly path: string; readonly why: string }[] = [
   ...[
     'src/web/view/',
@@ -18,7 +18,7 @@ export const excluded: readonly { readonly path: string; readonly why: string }[
   ...['cuda/', 'wasm/thread_', 'wasm/threaded_', 'wasm/job_board.ts', 'wasm/shared_import.ts'].map(
     (path) => ({
       path: `src/backends/${path}`,
-      why: 'judged in the full tier only',
+      why: 'tested in the full tier only',
     }),
   ),
   ...[
@@ -33,18 +33,18 @@ export const excluded: readonly { readonly path: string; readonly why: string }[
   ].map((path) => ({ path, why: 'only makes text for people' })),
 ]
 
-/** Why a file is not mutated; null if it is. */
+/** Why a file is not mutated; null if it is mutated. */
 export function whyExcluded(path: string): string | null {
   return excluded.find((rule) => path.startsWith(rule.path))?.why ?? null
 }
 
-/** All that can be planted, by folder of src, and how many are left out, by reason. */
+/** All mutants that can be planted, by folder of src, and how many are left out, by reason. */
 export interface Candidates {
   readonly folders: ReadonlyMap<string, { readonly lines: number; readonly mutants: readonly Mutant[] }>
   readonly leftOut: Readonly<Record<string, number>>
 }
 
-/** The folder of src that a file is in; `src` for the files of no folder. */
+/** The folder of src that a file is in; `src` for a file in none. */
 export function folderOf(path: string): string {
   const [, folder, ...rest] = path.split('/')
   return rest.length > 0 ? `src/${folder}` : 'src'
@@ -70,27 +70,28 @@ export function candidatesOf(modules: readonly Module[]): Candidates {
   return { folders, leftOut }
 }
 
-/** One place of the sample: the mutants of one kind in one folder, of which the first valid one that is free takes it. */
+/** One place of the sample. The first free valid mutant of the queue takes it. */
 export interface Slot {
   readonly folder: string
   readonly kind: Kind
+  /** The mutants of this kind in this folder. */
   readonly queue: readonly Mutant[]
-  /** All of the folder, for a place that its kind cannot fill. */
+  /** All mutants of the folder, for a place that no mutant of this kind can take. */
   readonly others: readonly Mutant[]
 }
 
-/** The places of a sample. A folder that has any mutants has one at least. */
+/** The places of a sample. Each folder that has mutants gets at least one place. */
 export function drawSlots({ folders }: Candidates, count: number, seed: number): Slot[] {
   const all = [...folders].filter(([, { mutants }]) => mutants.length > 0)
   const total = all.reduce((sum, [, { lines }]) => sum + lines, 0)
   const shares = all.map(([, { lines }]) => (count * lines) / total)
   const counts = shares.map((share) => Math.max(1, Math.floor(share)))
-  // What rounding down left goes to those that lost most by it.
+  // Largest remainders get the places that are left.
   const byLoss = shares.map((share, i) => ({ i, loss: share - counts[i] })).sort((a, b) => b.loss - a.loss)
   const left = count - counts.reduce((sum, n) => sum + n, 0)
   for (const { i } of byLoss.slice(0, Math.max(0, left))) counts[i]++
   const random = new Random(seed)
-  // Kinds take turns over all folders, so that those of which most mutants are refused are not left out.
+  // Kinds take turns over all folders, so that kinds whose mutants are often refused are sampled too.
   let turns: Kind[] = []
   const nextKind = (mutants: readonly Mutant[]): Kind => {
     for (;;) {

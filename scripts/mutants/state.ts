@@ -1,11 +1,11 @@
 /**
- * The state of a run, which is written after every mutant, and the table made of it.
+ * The state of a run, which is written after every mutant, and the table of its results.
  */
 import type { Mutant } from './derive.ts'
 import type { Verdict } from './judge.ts'
 import type { Slot } from './sample.ts'
 
-/** A mutant and what is known of it. `invalid`: the type check refuses it. `gone`: the sources no longer have its line. */
+/** A mutant and its verdict. `invalid`: the type check refuses it. `gone`: the sources no longer have its line. */
 export interface Entry extends Mutant, Partial<Omit<Verdict, 'verdict'>> {
   verdict: Verdict['verdict'] | 'waiting' | 'invalid' | 'equivalent' | 'gone'
   /** Why it is equivalent. */
@@ -13,25 +13,26 @@ export interface Entry extends Mutant, Partial<Omit<Verdict, 'verdict'>> {
   seconds?: number
 }
 
-/** All of a run. */
+/** The state of a run. */
 export interface State {
-  /** What was judged. */
+  /** The commit in which the mutants are planted. */
   readonly commit: string
   readonly seed: number
-  /** How many mutants the rules exclude, by reason. */
+  /** How many mutants are excluded by rule, by reason. */
   readonly leftOut: Readonly<Record<string, number>>
   readonly mutants: Entry[]
 }
 
-/** After so many refused mutants of its kind a place of the sample is open to the other kinds. */
+/** After this many refused mutants a place of the sample is open to the other kinds. */
 const PATIENCE = 8
 
-/** How many mutants are checked together. */
+/** How many mutants one type check has at most. */
 const CHECKED_TOGETHER = 48
 
 /**
- * Fills the places of a sample with mutants that the type check accepts; those refused on the way are in the answer too.
- * @param refused the sources that the type check refuses while these mutants, at most one per file, stand in them
+ * Fills the places of a sample with mutants that the type check accepts.
+ * @param refused the files that the type check refuses while these mutants, at most one per file, are planted
+ * @returns the chosen mutants, then the refused ones
  */
 export async function chooseValid(
   slots: readonly Slot[],
@@ -44,7 +45,7 @@ export async function chooseValid(
   for (;;) {
     const open = slots.filter((slot) => !chosen.has(slot))
     const ahead = Math.max(1, Math.floor(CHECKED_TOGETHER / open.length))
-    // As many at once as stand in different files; what the check says of a file is then said of its mutant.
+    // One mutant per file, so that a refusal of the file is a refusal of its mutant.
     const files = new Set<string>()
     const batch = open.map((slot) => {
       const patient = (tries.get(slot) ?? 0) < PATIENCE
@@ -82,7 +83,7 @@ export async function chooseValid(
   ]
 }
 
-/** Those of some mutants, of different files, that are to be taken away until the type check accepts the others. */
+/** The mutants, of different files, without which the type check accepts the others. */
 async function refusedOf(
   mutants: readonly Mutant[],
   refused: (mutants: readonly Mutant[]) => Promise<ReadonlySet<string>>,
@@ -95,18 +96,18 @@ async function refusedOf(
     const guilty = standing.filter(({ file }) => files.has(file))
     for (const mutant of guilty) bad.add(mutant)
     if (guilty.length > 0) continue
-    // Only files without a mutant are refused, and nothing says by which: each is tried by itself.
+    // Only files without a mutant are refused, so each mutant is checked alone.
     for (const mutant of standing) if ((await refused([mutant])).size > 0) bad.add(mutant)
   }
 }
 
-/** A line per mutant that is one. */
+/** A line for each valid mutant. */
 export function tableOf(entries: readonly Entry[]): string {
   return entries
     .filter(({ verdict }) => verdict !== 'invalid')
     .map(({ file, line, kind, before, after, verdict, by, why, tried, of, seconds }) => {
       const change = `${oneLine(before)} -> ${oneLine(after) || '(nothing)'}`
-      const test = by ? `${by.spec}: ${by.test || 'outside of the tests'}` : (why ?? '')
+      const test = by ? `${by.spec}: ${by.test || 'outside of its tests'}` : (why ?? '')
       const files = tried === undefined ? '' : `${tried} of ${of} files, ${seconds} s`
       const said = verdict === 'survived' ? 'SURVIVED' : verdict
       return `${[`${file}:${line}`, kind, change, said, files, test].filter(Boolean).join(' | ')}\n`
@@ -119,7 +120,7 @@ function oneLine(text: string): string {
   return line.length > 70 ? `${line.slice(0, 67)}...` : line
 }
 
-/** The rate, and what it leaves out. */
+/** The rate, and the mutants that it leaves out. */
 export function summaryOf({ commit, seed, leftOut, mutants }: State): string {
   const count = (...verdicts: Entry['verdict'][]): number =>
     mutants.filter(({ verdict }) => verdicts.includes(verdict)).length

@@ -1,6 +1,6 @@
 /**
- * The emulated CUDA backends as keepers of buffers, and what they say where something is missing: an emulator of other kernels, a
- * device that is too old, a call that fails.
+ * The buffers of the emulated CUDA backends, and their errors: an emulator of other kernels, a device that is too old, a call that
+ * fails.
  */
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,10 +24,10 @@ const why = noCompiler === null ? '' : `, which needs g++: ${noCompiler}`
 describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
   const start = (): Promise<CudaBackend> => createBackend('cuda-emulated') as Promise<CudaBackend>
 
-  test('siblings share a device and nothing else; the device outlives the first of them', async () => {
+  test('two backends share a device and nothing else, and the device outlives the first of them', async () => {
     const first = await start()
     const second = first.sibling()
-    // Never taken for a GPU.
+    // The name shows that the device is emulated.
     expect([first.device, second.device]).toEqual(
       Array(2).fill('emulated on this processor, compute capability 8.0, driver for CUDA 12.0'),
     )
@@ -41,7 +41,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     second.dispose()
   })
 
-  test('views read and write the buffer they are views of, and are freed with it', async () => {
+  test('views read and write their buffer, and are freed with it', async () => {
     const backend = await start()
     const whole = backend.upload(Float32Array.of(1, 2, 3, 4, 5))
     const view = backend.slice(backend.slice(whole, 1, 4), 1, 2)
@@ -56,7 +56,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     backend.dispose()
   })
 
-  test('new buffers are zeros, of anything they are not; empty ones are buffers too', async () => {
+  test('new buffers hold zeros, and empty buffers are valid', async () => {
     const backend = await start()
     expect(backend.readF32(backend.allocate('f32', 3))).toEqual(new Float32Array(3))
     expect(backend.readF32(backend.allocate('f32', 1, 'anything'))).toEqual(Float32Array.of(NaN))
@@ -67,7 +67,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     expect(backend.liveBuffers).toBe(0)
   })
 
-  test('a disposed backend does nothing more, and may be disposed of again', async () => {
+  test('a disposed backend refuses every call, and a second disposal does nothing', async () => {
     const backend = await start()
     const buffer = backend.upload(Float32Array.of(1))
     backend.dispose()
@@ -79,7 +79,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     expect(() => backend.sibling()).toThrow(disposed)
   })
 
-  test('no room: BACKEND_MEMORY, and what was there is still there', async () => {
+  test('an allocation without memory throws BACKEND_MEMORY, and other buffers keep their values', async () => {
     const file = 'emulator/driver.cpp'
     const from = 'std::malloc(bytes + 2 * GUARD)'
     const plant = { file, from, to: 'bytes > 100 ? nullptr : std::malloc(bytes + 2 * GUARD)' }
@@ -93,7 +93,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     })
   })
 
-  test('a device that is too old: CUDA_DEVICE, and what it is', async () => {
+  test('a device that is too old throws CUDA_DEVICE with its name', async () => {
     const plant = { file: 'emulator/driver.cpp', from: 'CAPABILITY_MAJOR = 8', to: 'CAPABILITY_MAJOR = 7' }
     const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
     await expect(opened).rejects.toMatchObject({
@@ -112,7 +112,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     await expect(opened).rejects.toMatchObject({ code: 'CUDA_DEVICE', exitCode: 4 })
   })
 
-  test('a driver that does not start for another reason: the call is named', async () => {
+  test('a driver that fails to start is an error that names the call', async () => {
     const plant = { file: 'emulator/driver.cpp', from: 'initialized = true;', to: 'return INVALID_IMAGE;' }
     const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
     await expect(opened).rejects.toMatchObject({
@@ -132,7 +132,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     })
   })
 
-  test('a kernel that fails is named by who waits; nothing runs after it, and giving back is still possible', async () => {
+  test('the next wait names a failed kernel; nothing runs after it, and freeing still works', async () => {
     const plant = { file: 'relu.cu', from: 'y[n] = x[n] > 0', to: '__syncthreads(), y[n] = x[n] > 0' }
     await withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, (backend) => {
       const x = backend.upload(Float32Array.of(1, 2, 3))
@@ -157,7 +157,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     })
   })
 
-  test('every kernel may ask for more shared memory than it gets unasked, or a launch is refused', async () => {
+  test('every kernel may use more shared memory than the default, else its launch is refused', async () => {
     const part = { file: 'attention.cu', ops: ['attention_backward'] as const }
     const file = 'emulator/driver.cpp'
     const run = (from: string, to: string): Promise<void> =>
@@ -171,7 +171,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     )
   })
 
-  test('the slower way to switch between threads, for other processors, gives the same', async () => {
+  test('the portable way to switch between threads gives the same bits', async () => {
     const build = { defines: ['EMULATOR_UCONTEXT'], part: { file: 'top_k.cu', ops: ['top_k'] as const } }
     await withEmulator(build, (backend) => checkOn(agreementLaws('top_k')[0], backend, { record: false }))
   })

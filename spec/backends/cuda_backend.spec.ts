@@ -1,5 +1,5 @@
 /**
- * The CUDA backends without a device: what they say where something is missing, and how kernels are launched.
+ * The CUDA backends without a device: their errors, and how kernels are launched.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -40,12 +40,9 @@ test('here `cuda` works, or says what is missing', async () => {
   }
 })
 
-test.each(backendNames.filter((name) => name.startsWith('cuda')))(
-  '%s: threads of its own are refused',
-  async (name) => {
-    await expect(createBackend(name, { threads: 2 })).rejects.toMatchObject({ code: 'THREADS', exitCode: 2 })
-  },
-)
+test.each(backendNames.filter((name) => name.startsWith('cuda')))('%s refuses threads', async (name) => {
+  await expect(createBackend(name, { threads: 2 })).rejects.toMatchObject({ code: 'THREADS', exitCode: 2 })
+})
 
 /** Whole warps, at most 256 threads, and no more shared memory than is asked for. */
 function launchesAreSound(rules: typeof launchOf): void {

@@ -17,7 +17,7 @@ import { whyMissing } from '../../scripts/tool.ts'
 const committed = readFileSync(modulePath, 'utf8')
 const noNvcc = await whyMissing('nvcc')
 
-describe.skipIf(noNvcc !== null)(`by nvcc${noNvcc === null ? '' : `, which is not here: ${noNvcc}`}`, () => {
+describe.skipIf(noNvcc !== null)(`by nvcc${noNvcc === null ? '' : ` (skipped: ${noNvcc})`}`, () => {
   test('the committed module is what the sources compile to, twice', async () => {
     const [first, second] = await Promise.all([compileModule(), compileModule()])
     expect(first === second, 'two builds are equal').toBe(true)

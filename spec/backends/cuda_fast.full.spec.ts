@@ -1,11 +1,11 @@
 /**
- * The CUDA kernels that trade bits for speed. They owe the bounds of the catalogue (src/ops/relaxed.ts says how those are
- * had), at every small size and offset and past the end of a block; the int8 products and the copies owe bits.
+ * The CUDA kernels that trade bits for speed. They keep the bounds of the catalogue (src/ops/relaxed.ts derives those) at every
+ * small size and offset and past the end of a block. The int8 products and the copies keep the bits.
  *
- * What holds between results of one backend holds exactly for these too: skipped = zeroed, packed = listed, a token alone =
- * among others, a step = the whole pass, half precision = what it stands for. For how a sum is divided follows from the
- * places of its terms, and where terms may be missing, from the order of the definition. Masks, sequences and the golden
- * activations of whole models are stated over these backends in spec/model/laws.spec.ts and spec/golden/forward.spec.ts.
+ * Equalities between results of one backend hold exactly for these kernels too: skipped = zeroed, packed = listed, a token alone =
+ * among others, a step = the whole pass, half precision = its float32 value. The split of a sum depends on the positions of its
+ * terms only, or on the order of the definition where terms may be missing. spec/model/laws.spec.ts and
+ * spec/golden/forward.spec.ts state masks, sequences and golden activations of whole models over these backends.
  */
 import { describe, test } from 'vitest'
 import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
@@ -60,7 +60,7 @@ describe('blocks and wide loads', () => {
 
     test('rows as long as int8 sums may be', () => longRows(backend, runSeed()))
 
-    test.each(attentions)('%s: heads past a tile, and as many positions as there is room for', (op) => {
+    test.each(attentions)('%s: heads past a tile, and as many positions as fit', (op) => {
       longHeads(backend, op, runSeed())
       longestContext(backend, op, runSeed())
     })

@@ -1,5 +1,5 @@
 /**
- * Which CUDA kernels trade bits for speed, and that no other op owes less than bits. cuda_fast.full.spec.ts judges the kernels.
+ * The list of CUDA kernels that trade bits for speed; every other op keeps the bits. cuda_fast.full.spec.ts tests the kernels.
  */
 import { expect, test } from 'vitest'
 import { fastOps, kernelIn } from '../../src/backends/cuda/fast_launch.ts'

@@ -1,6 +1,6 @@
 /**
- * Every backend but `reference` and `wasm`, as the quick tier sees it: each op agrees with its definition, and masked =
- * zeroed. The full tier states all laws over each of them.
+ * The quick tier's test of every backend except `reference` and `wasm`: each op agrees with its definition, and masked = zeroed.
+ * The full tier states all laws over each of them.
  */
 import { test } from 'vitest'
 import { opNames } from '../../src/ops/catalog.ts'

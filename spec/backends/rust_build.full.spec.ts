@@ -1,6 +1,6 @@
 /**
- * The committed module of the Rust kernels is what the sources in rust/ compile to: with the Rust that made it byte for byte, in
- * a folder of its own; with another, what that one makes of the sources must keep the bits of the definitions too.
+ * The committed module of the Rust kernels is what the sources in rust/ compile to. The Rust version that made it gives the same
+ * bytes; the module of another version keeps the bits of the definitions.
  */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
@@ -33,7 +33,7 @@ test.skipIf(whyNot !== null)(
 )
 
 test.skipIf(typeof toolchain === 'string' || whyNot === null)(
-  'what another Rust than the one that made it makes of the sources keeps the bits',
+  'the module that another version of Rust makes keeps the bits',
   async () => {
     const binary = await compileModule(toolchain as Toolchain)
     hasNoData(binary)

@@ -1,6 +1,6 @@
 /**
- * The committed module of the Rust kernels was made from the sources in rust/, nobody changed it by hand, and it has a kernel for
- * every op. rust_build.full.spec.ts compiles it again.
+ * The committed module of the Rust kernels was made from the sources in rust/, is unchanged since, and has a kernel for every op.
+ * rust_build.full.spec.ts compiles it again.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,5 @@
 /**
- * The Rust kernels by way of wasm-pack, where it is: the crate it takes compiles to the same kernels, and what it made keeps the
- * bits.
+ * The Rust kernels through wasm-pack, if it is installed: its crate compiles to the same kernels, and its module keeps the bits.
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,26 +7,8 @@ import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { compilePacked, findWasmPack, packedPath, whyNoBindgen } from '../../scripts/rust/pack.ts'
 import { findToolchain, type Toolchain } from '../../scripts/rust/toolchain.ts'
-import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
-import { smallSizes } from './wasm_mutant_laws.ts'
-import {
-  exportsTheOps,
-  hasNoData,
-  importsMemoryAnd,
-  numbersOfRust,
-  takesWhatRowsList,
-} from './wasm_module_laws.ts'
-
-/** Ops whose kernels are in their scratch, and one whose is not. */
-const some: readonly OpName[] = ['linear', 'linear_i8', 'attention', 'softmax', 'top_k', 'relu']
-
-async function keepsTheBits(module: WebAssembly.Module): Promise<void> {
-  takesWhatRowsList(module)
-  const backend = new WasmBackend(module, undefined, 'wasm-rust')
-  for (const name of some) await smallSizes(name)(backend)
-  backend.dispose()
-}
+import { keepsTheBits } from './rust_pack_laws.ts'
+import { exportsTheOps, hasNoData, importsMemoryAnd, numbersOfRust } from './wasm_module_laws.ts'
 
 const toolchain = await findToolchain()
 const missing = typeof toolchain === 'string' ? `no Rust is here: ${toolchain}` : whyNoBindgen()
@@ -52,14 +33,14 @@ test.skipIf(!packed)(
   async () => keepsTheBits(new WebAssembly.Module(readFileSync(packedPath))),
 )
 
-/** Writes a program that notes what it was asked. */
+/** Writes a program that records its arguments. */
 function writeProgram(file: string): void {
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, '#!/bin/sh\necho "$@" >>"$0.asked"\n')
   chmodSync(file, 0o755)
 }
 
-/** The script of npm's package counts by the program it has, and is never asked itself: it would download one. */
+/** The script of npm's package is never started, because it would download wasm-pack; only its program counts. */
 async function findsPrograms(find: typeof findWasmPack): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'wasm-pack-'))
   const [script, program, other] = ['run.js', 'binary/wasm-pack', 'bin/wasm-pack'].map((name) =>
@@ -84,9 +65,9 @@ const noShell = process.platform === 'win32'
 describe.skipIf(noShell)(
   `which wasm-pack there is${noShell ? ': the programs of these tests are scripts of a shell' : ''}`,
   () => {
-    test('the script of its package is none, and downloads nothing', () => findsPrograms(findWasmPack))
+    test('the script of npm’s package does not count and is not started', () => findsPrograms(findWasmPack))
 
-    test('a mutant that takes whatever has the name: killed', async () => {
+    test('a mutant that takes any program of the name: killed', async () => {
       const mutant: typeof findWasmPack = async (places = []) => places.find(existsSync) ?? null
       await expect(findsPrograms(mutant)).rejects.toThrow('to be null')
     })

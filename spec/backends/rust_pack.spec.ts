@@ -8,21 +8,8 @@ import { readFileSync } from 'node:fs'
 import { expect, test, vi } from 'vitest'
 import { modulePath } from '../../scripts/rust/module.ts'
 import * as instances from '../../src/backends/wasm/instance.ts'
-import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { smallSizes } from './wasm_mutant_laws.ts'
-import { takesWhatRowsList } from './wasm_module_laws.ts'
-
-/** Ops whose kernels are in their scratch, and one whose is not. */
-const some: readonly OpName[] = ['linear', 'linear_i8', 'attention', 'softmax', 'top_k', 'relu']
-
-async function keepsTheBits(module: WebAssembly.Module): Promise<void> {
-  takesWhatRowsList(module)
-  const backend = new WasmBackend(module, undefined, 'wasm-rust')
-  for (const name of some) await smallSizes(name)(backend)
-  backend.dispose()
-}
+import { keepsTheBits } from './rust_pack_laws.ts'
 
 type Instantiate = typeof instances.instantiate
 

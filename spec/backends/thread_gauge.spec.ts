@@ -3,8 +3,8 @@
  * each of them in turns, all calls together take at most 1/0.95 of what one thread takes for them, beyond a start; and
  * where sharing pays, most of what it gains is had. The machine is made of numbers: nothing here looks at a clock.
  *
- * Hiccups are drawn, so that every bound has machines beyond it: these stand so far off that fewer than one run in 10^9
- * meets one, as the tails of some thousand machines go on.
+ * Hiccups are random, so a machine can exceed any bound. The bounds are so wide that fewer than one run in 10^9 has such a
+ * machine, extrapolated from the tails of some thousand machines.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'

@@ -29,10 +29,10 @@ afterEach(() => {
 
 const [T, O, I] = [8, 640, 512]
 const PARTS = 8
-/** A minute is a hang, not a slow machine; milliseconds. */
+/** A test that waits this long hangs; milliseconds. */
 const HANG = 60_000
 
-/** An owner that leaves the last part of each job to a helper, however long the system lets that one wait. */
+/** An owner that leaves the last part of each job to a helper, however late that one is scheduled. */
 class LeavesTheLast extends JobBoard {
   #due = Infinity
 
@@ -52,7 +52,7 @@ class LeavesTheLast extends JobBoard {
   }
 }
 
-/** The same, but for jobs of which a helper has a part already. */
+/** The same, except for jobs of which a helper already has a part. */
 class LeavesOne extends LeavesTheLast {
   /** Parts that the owner did not take. */
   #remaining = 0
@@ -121,7 +121,7 @@ class Bench {
     return this.#numbers(0, T * O).slice()
   }
 
-  /** From now on numbers stand beyond what was the end of the memory. */
+  /** Grows the memory and moves the numbers beyond its former end. */
   move(): void {
     const [from, length] = [this.#place, T * O + T * I + O * I]
     const end = this.#memory.buffer.byteLength
@@ -151,7 +151,7 @@ test.each([
   expect(bench.pool.helped).toBeGreaterThanOrEqual(100)
 })
 
-test('a helper computes beyond what was the end of the memory when it began', async () => {
+test('a helper computes on memory beyond the end at its start', async () => {
   const bench = new Bench({}, (memory) => new LeavesOne(memory))
   await bench.pool.ready
   for (let i = 0; i < 20; i++) {
@@ -170,7 +170,7 @@ test('a mutant that does not wait for helpers: killed', async () => {
   const bench = new Bench({}, (memory) => new NoBarrier(memory))
   await bench.pool.ready
   const isWrong = (): boolean => bench.multiply().some((value, i) => !Object.is(value, bench.expected[i]))
-  // The helper has just begun the last part, unless this thread stood still meanwhile: then once more.
+  // The helper has usually just begun the last part. If this thread was suspended meanwhile, it tries again.
   while (!isWrong()) await new Promise((resolve) => setImmediate(resolve))
 })
 

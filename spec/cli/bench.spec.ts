@@ -21,7 +21,7 @@ interface Printed {
   provenance: object
 }
 
-/** Runs the command, which is interrupted at an update of its progress where that is said. */
+/** Runs the command. @param stopWhen interrupts it at an update of its progress */
 function run(
   args: readonly string[],
   stopWhen: (update: ProgressUpdate) => boolean = () => false,

@@ -1,5 +1,5 @@
 /**
- * `shadowllm bench` on a device: its time stands beside the wall's.
+ * `shadowllm bench` on a device: the time of the device is shown beside wall time.
  */
 import { describe, expect, test } from 'vitest'
 import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
@@ -17,7 +17,7 @@ describe.skipIf(noEmulator !== null)(
   () => {
     const emulated = [...tiny, '--backend', 'cuda-emulated', '--planner', 'dense']
 
-    test('shows its time beside the wall’s, and whose that is', async () => {
+    test('shows the time of the device beside wall time, and names the device', async () => {
       const { stdout, stderr } = await run(emulated)
       expect(stderr).toBe('')
       expect(stdout).toMatch(/ device \(ms per token\) /)
@@ -26,7 +26,7 @@ describe.skipIf(noEmulator !== null)(
       )
     })
 
-    test('--no-graphs says so; the time of the device is no more than the wall’s', async () => {
+    test('--no-graphs is reported; the time of the device is at most wall time', async () => {
       const { stdout } = await run([...emulated, '--no-graphs'])
       expect(stdout).toMatch(/; every launch by itself\.$/m)
       const { rows, provenance } = JSON.parse((await run([...emulated, '--no-graphs', '--json'])).stdout) as {

@@ -1,6 +1,6 @@
 /**
- * `shadowllm calibrate`: continued from any state of its folder it writes the bytes of a run that was left alone, and it says
- * what it will write, what it did and what it cost.
+ * `shadowllm calibrate`: resumed from any state of its folder it writes the bytes of an uninterrupted run, and it reports what
+ * it will write, what it did and what it cost.
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -36,14 +36,14 @@ beforeAll(() => {
   writeFileSync(rows, Array.from({ length: 5 }, (_, i) => row(i)).join('\n'))
 })
 
-/** Runs the command, which must succeed; what it prints. */
+/** Runs the command and expects success. @returns its output */
 async function run(args: readonly string[], options?: InsideOptions): Promise<string> {
   const { code, stdout, stderr } = await runInside(args, options)
   expect([code, stderr]).toEqual([0, ''])
   return stdout
 }
 
-/** The command is refused with this code, and prints nothing. */
+/** Expects the command to be refused with this code and to print nothing. */
 async function isRefused(args: readonly string[], errorCode: string, exitCode: number): Promise<void> {
   const { code, stdout, stderr } = await runInside(args)
   expect(stderr).toMatch(new RegExp(`^shadowllm: [^\\n]+ \\[${errorCode}\\]\\n$`))
@@ -58,14 +58,14 @@ interface Printed {
   readonly cost: { flops: { ratio: number }; seconds: { ratio: number } | null }
 }
 
-/** The examples that lie in a folder, by themselves or in a part. */
+/** The examples in a folder, in files of their own or in parts. */
 function examplesIn(output: string): number {
   const names = readdirSync(output)
   if (names.includes('part-00000.safetensors')) return examples
   return names.filter((name) => /^example-\d+\.safetensors$/.test(name)).length
 }
 
-test('continued from any state of its folder, it ends with the bytes of a run that was left alone', async () => {
+test('resumed from any state of its folder, calibrate ends with the bytes of an uninterrupted run', async () => {
   const whole = join(folder, 'whole')
   const states: string[] = []
   const keepState = (): boolean => {
@@ -83,7 +83,7 @@ test('continued from any state of its folder, it ends with the bytes of a run th
     const kept = examplesIn(parts)
     const printed = JSON.parse(await run(argsTo(parts, '--json'))) as Printed
     expect(filesOf(parts)).toEqual(filesOf(whole))
-    // Nothing is lost, and nothing is computed twice.
+    // No example is lost, and none is computed twice.
     expect(printed).toMatchObject({ kept, computed: examples - kept, damaged: [] })
     const bytes = Object.values(filesOf(whole)).reduce((total, file) => total + file.length, 0)
     expect(printed.bytes).toBe(bytes)

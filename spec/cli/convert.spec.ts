@@ -1,5 +1,5 @@
 /**
- * `shadowllm convert`: what it prints, and that a ctrl-C or a refusal leaves nothing half-written.
+ * `shadowllm convert`: its output, and that a ctrl-C or a refusal leaves no partial file.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -61,8 +61,8 @@ test('refusals end with their codes, and leave nothing', async () => {
   expect(readdirSync(folder)).toEqual(['bad.bin', 'there.safetensors'])
 })
 
-test('ctrl-C leaves nothing, and is 130', async () => {
-  // Of several parts, so that one is written and the next is not.
+test('ctrl-C leaves no file and ends with 130', async () => {
+  // Several parts, so that one is written and the next is not.
   const from = largeCheckpoint(folder, 2 ** 24)
   const begun = (): boolean => readdirSync(folder).some((name) => name.endsWith('.tmp'))
   let wasBegun = false

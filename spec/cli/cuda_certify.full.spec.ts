@@ -1,6 +1,6 @@
 /**
- * cuda/certify, what a GPU is tried with where nothing but its driver is: it finds what is right and what is wrong, over the
- * emulator, and says which.
+ * cuda/certify, the test of a GPU that needs only its driver, run on the emulator: it certifies right kernels and names wrong
+ * ones.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
@@ -71,7 +71,7 @@ describe.skipIf(missing !== null)(
       expect(await runCli(['parity', 'verify-certificate', file])).toMatchObject({ code: 0, stderr: '' })
     })
 
-    test('shapes are timed every way, and their results held together', () => {
+    test('shapes are timed in every mode, and the results of the modes are compared', () => {
       const file = fresh('.json')
       expect(certify('--shapes', file)).toMatchObject({ code: 0, stderr: '' })
       const said = JSON.parse(readFileSync(file, 'utf8')) as { rows: Record<string, unknown>[] }
@@ -98,7 +98,7 @@ describe.skipIf(missing !== null)(
     })
 
     describe('cuBLAS', () => {
-      /** What is said of its rows. */
+      /** The rows of cuBLAS. */
       async function cublasRows(source: string): Promise<Record<string, unknown>[]> {
         const library = await compileLibrary(fresh('-cublas'), source)
         const file = fresh('.json')
@@ -189,7 +189,7 @@ describe.skipIf(missing !== null)(
       expect(code).toBe(1)
     })
 
-    test('a model that goes another way is found, whatever its ops say', () => {
+    test('a model with another result is found, even if its ops are right', () => {
       // Another number is expected where greedy tokens are read: as if a kernel had given it.
       const text = Buffer.from(readBundle()).toString('latin1')
       const start = text.indexOf('part greedy-sparse')

@@ -1,5 +1,5 @@
 /**
- * The cases of cuda/certify: there are some for every op and every kernel. cuda_certify.full.spec.ts makes them again.
+ * The cases of cuda/certify cover every op and every kernel. cuda_certify.full.spec.ts makes them again.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'

@@ -1,8 +1,8 @@
 /**
- * The command line in Deno is the one in Node: the same bytes, the same exit codes, with no more permissions than what is
- * asked for needs.
+ * The command line in Deno has the bytes and exit codes of the one in Node, and each command needs no more permissions than
+ * stated here.
  *
- * One process of each runtime runs all the command lines that are compared; a set of permissions needs one of its own.
+ * One process of each runtime runs all the command lines that are compared. Each set of permissions has a process of its own.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -22,12 +22,12 @@ const text = join(folder, 'page.txt')
 writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(20))
 
 const deno = findDeno()
-/** Deno with some permissions, and nobody to be asked for more. */
+/** Deno with some permissions, and without prompts for more. */
 const inDeno = (...permissions: string[]): Runner => ({
   program: 'program' in deno ? deno.program : '',
   options: ['run', '--no-prompt', ...permissions],
 })
-/** Where this runs in Deno, Node is to be had by the launcher alone. */
+/** If the tests run in Deno, the launcher finds Node. */
 const node: Runner =
   runtime.name === 'node' ? thisRuntime : { program: 'node', options: ['scripts/node.mjs'] }
 
@@ -39,7 +39,7 @@ function whyNot(): string | null {
 const missing = whyNot()
 const why = missing === null ? '' : ` (skipped: ${missing})`
 
-/** What comes of command lines in a runtime, each with the variables of this file. */
+/** The results of command lines in a runtime, with the environment of this file. */
 function runAll({ program, options }: Runner, lines: readonly (readonly string[])[]): CliResult[] {
   const all = [...options, 'spec/cli/run_many.ts', JSON.stringify(lines)]
   const env = { ...process.env, HF_HUB_CACHE: folder }
@@ -48,7 +48,7 @@ function runAll({ program, options }: Runner, lines: readonly (readonly string[]
   return JSON.parse(stdout) as CliResult[]
 }
 
-/** The same end, and the same bytes; the end is the one that is expected. */
+/** Expects the same output and exit codes, and the exit codes of the table. */
 function expectTheSame(
   lines: readonly (readonly [code: number, args: readonly string[]])[],
   ours: readonly CliResult[],
@@ -87,7 +87,7 @@ const lines: readonly (readonly [code: number, args: readonly string[]])[] = [
 ]
 
 describe.skipIf(missing !== null)(`Deno prints what Node prints, and ends with its code${why}`, () => {
-  test('all command lines of the table, and files that they write', { timeout: 300_000 }, () => {
+  test('all command lines of the table and the files they write are the same', { timeout: 300_000 }, () => {
     const written = (runner: string): string[][] => {
       const into = (name: string): string => join(folder, runner, name)
       return [
@@ -123,21 +123,21 @@ describe.skipIf(missing !== null)(`Deno prints what Node prints, and ends with i
 
   test.each<[string, Partial<CliResult>]>([
     ['prints', { stdout: '0.1.1\n' }],
-    ['complains of', { stderr: 'x' }],
+    ['prints as an error', { stderr: 'x' }],
     ['ends with', { code: 1 }],
-  ])('a mutant in what one of them %s is found', (_, change) => {
+  ])('a difference in what a runtime %s is found', (_, change) => {
     const right: CliResult = { code: 0, stdout: '0.1.0\n', stderr: '' }
     const asked = [[0, ['--version']]] as const
     expectTheSame(asked, [right], [right])
     expect(() => expectTheSame(asked, [right], [{ ...right, ...change }])).toThrow()
   })
 
-  test('a process of it ends with the code, and says the same', async () => {
+  test('a process in Deno has the exit code and the output of one in Node', async () => {
     for (const args of [['--version'], ['generate', 'a', '--sparsity', '1.2']])
       expect(await runCli(args, { runner: inDeno('-A') })).toEqual(await runCli(args, { runner: node }))
   })
 
-  test('ctrl-C keeps the text, ends it with a line, and is 130', async () => {
+  test('ctrl-C keeps the text, adds one line, and ends with 130', async () => {
     const args = ['generate', 'The captain', '--max-tokens', '240']
     const { code, stdout, stderr } = await runCli(args, {
       runner: inDeno('--allow-read'),
@@ -149,10 +149,10 @@ describe.skipIf(missing !== null)(`Deno prints what Node prints, and ends with i
 })
 
 interface Needs {
-  /** What it takes. */
+  /** The permissions that the command needs. */
   readonly permissions: readonly string[]
   readonly args: (output: string) => readonly string[]
-  /** The exit code without the permission at the same place. */
+  /** The exit codes without each of the permissions, in their order. */
   readonly without: readonly number[]
 }
 
@@ -206,7 +206,7 @@ describe.skipIf(missing !== null)(`the least permissions${why}`, () => {
   }
 
   const timeout = 300_000
-  test.each(needs)('$permissions: enough for one command, and none too many', { timeout }, (one) =>
+  test.each(needs)('$permissions are sufficient for one command, and each is necessary', { timeout }, (one) =>
     suffice(one),
   )
 
@@ -215,7 +215,7 @@ describe.skipIf(missing !== null)(`the least permissions${why}`, () => {
     (one) => suffice(one),
   )
 
-  test('the hub asks for its own, one after the other, and says each', async () => {
+  test('the hub names each permission it lacks, one after the other', async () => {
     const args = ['generate', 'a', '-m', 'nobody/nothing', '--offline']
     const permissions = ['--allow-read', '--allow-env', '--allow-sys']
     for (let count = 1; count < permissions.length; count++) {

@@ -1,8 +1,8 @@
 /**
- * A full disk: one line and its exit code, nothing half-written, and what was finished is kept.
+ * A full disk: an error of one line with its exit code, no partial file, and finished work is kept.
  *
- * The disk is full by a limit on the size of files, which needs no rights: the system refuses to write beyond it. One process
- * with a limit runs all command lines that are to meet it.
+ * A limit on the size of files stands for a full disk, because setting it needs no rights. One process with a limit runs all
+ * command lines that are to reach it.
  */
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -24,12 +24,12 @@ const writers = Object.entries(makeWriters(text))
 const hasShell = process.platform !== 'win32'
 const why = hasShell ? '' : ' (skipped: this system has no sh)'
 
-/** Runs a script with files of at most so many blocks of 512 bytes, and stdout where it is told to go. */
+/** Runs a script. @param blocks the limit on the size of files, in blocks of 512 bytes */
 function runLimited(
   script: readonly string[],
   { blocks = 'unlimited', stdout = 'pipe', env = {} }: Limits,
 ): Promise<CliResult> {
-  // The signal that comes with such a refusal is ignored, here and in what is run.
+  // The shell and the script ignore SIGXFSZ, so that a write beyond the limit fails with EFBIG.
   const start = `trap '' XFSZ; ulimit -f ${blocks}; exec "$@"`
   const child = spawn('sh', ['-c', start, 'sh', process.execPath, ...script], {
     cwd: root,
@@ -51,7 +51,7 @@ interface Limits {
   readonly env?: Record<string, string>
 }
 
-/** What command lines say whose files may have so many blocks. */
+/** The results of command lines under a limit on the size of files. */
 async function resultsUnder(blocks: number, ...lines: readonly (readonly string[])[]): Promise<CliResult[]> {
   const { code, stdout, stderr } = await runLimited(['spec/cli/run_many.ts', JSON.stringify(lines)], {
     blocks,
@@ -64,7 +64,7 @@ const refusal = (subject: string, error: string): RegExp =>
   new RegExp(`^shadowllm: [^\\n]*${subject}[^\\n]*, got EFBIG \\[${error}\\]\\n$`)
 
 describe.skipIf(!hasShell)(`a full disk${why}`, () => {
-  test('no file is written, and every command keeps what was there', { timeout: 300_000 }, async () => {
+  test('every command leaves no new file and keeps the old one', { timeout: 300_000 }, async () => {
     const wanted = writers.flatMap(([name, args]) =>
       ['an earlier one', null].map((before) => ({ name, args, place: makePlace(folder, 'output', before) })),
     )
@@ -79,7 +79,7 @@ describe.skipIf(!hasShell)(`a full disk${why}`, () => {
     )
     for (const [i, { name, place }] of wanted.entries()) {
       expectRefusedWhole(results[i], place)
-      // What took long was printed before.
+      // Results are printed before the file is written.
       if (!name.startsWith('parity')) expect(results[i].stdout.length).toBeGreaterThan(100)
     }
     const [reproduced, pretrained] = results.slice(wanted.length)
@@ -91,13 +91,13 @@ describe.skipIf(!hasShell)(`a full disk${why}`, () => {
     expect(below(trained).filter((name) => !name.endsWith('config.json'))).toEqual([])
   })
 
-  test('calibrate keeps the examples it has, and goes on once there is room', async () => {
+  test('calibrate keeps finished examples, and resumes once there is space', async () => {
     const [whole, parts] = [join(folder, 'whole'), join(folder, 'parts')]
     const sizes = ['--prompt', '16', '--continuation', '16', '--threads', '1', '--examples', '3']
     const args = (output: string): string[] => ['calibrate', '-o', output, '--text', text, ...sizes]
     expect((await runInside(args(whole))).code).toBe(0)
     const size = readFileSync(join(whole, 'part-00000.safetensors')).length
-    // Room for an example, but not for all of them in one file.
+    // Space for an example, but not for all of them in one file.
     const [refused] = await resultsUnder(Math.floor(size / 2 / 512), args(parts))
     expect(refused.stderr).toMatch(refusal('parts: expected a folder that can be written into', 'OUTPUT'))
     expect(refused.code).toBe(2)
@@ -111,7 +111,7 @@ describe.skipIf(!hasShell)(`a full disk${why}`, () => {
     expect(bytes(parts)).toEqual(bytes(whole))
   })
 
-  test('a download keeps what it has, says so with 5, and goes on from there', async () => {
+  test('a download ends with 5, keeps its partial file, and resumes from it', async () => {
     const hub = await startHub()
     const { cache, env } = surroundings(hub.endpoint)
     const content = repository.get('pytorch_model.bin') as Buffer
@@ -129,7 +129,7 @@ describe.skipIf(!hasShell)(`a full disk${why}`, () => {
   })
 
   test.skipIf(!existsSync('/dev/full'))(
-    `what is printed is refused too${existsSync('/dev/full') ? '' : ' (skipped: no /dev/full here)'}`,
+    `a failed write to stdout is refused too${existsSync('/dev/full') ? '' : ' (skipped: no /dev/full here)'}`,
     async () => {
       for (const args of [['--help'], ['generate', 'a', '--max-tokens', '2']]) {
         const stdout = openSync('/dev/full', 'w')

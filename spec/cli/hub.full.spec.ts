@@ -1,5 +1,5 @@
 /**
- * Processes that download a model of the hub: two at once, and one that is killed.
+ * Processes that download a model of the hub: two in parallel, and one that is killed.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => hub.stop())
 
-test('two that download at once both end right', async () => {
+test('two processes that download the same model in parallel both succeed', async () => {
   const { cache, env } = surroundings(hub.endpoint)
   const args = ['generate', 'Once upon', '--max-tokens', '8', '-m', hub.id]
   const both = await Promise.all([runCli(args, { env }), runCli(args, { env })])
@@ -26,7 +26,7 @@ test('two that download at once both end right', async () => {
   expect(blobs).toHaveLength(4)
 })
 
-test('one that is killed leaves what it has to the next one', async () => {
+test('the next process resumes the download of a killed one', async () => {
   const { cache, env } = surroundings(hub.endpoint)
   const blobs = join(cache, 'models--someone--tiny/blobs')
   const content = repository.get('pytorch_model.bin') as Buffer
@@ -43,7 +43,7 @@ test('one that is killed leaves what it has to the next one', async () => {
     existsSync(blobs) ? readdirSync(blobs).find((name) => name.includes('.partial')) : undefined
   const isHalf = (): boolean => {
     const name = partial()
-    // It may have another name by now.
+    // The file may have been renamed meanwhile.
     return name !== undefined && statSync(join(blobs, name), { throwIfNoEntry: false })?.size === half
   }
   const args = ['generate', 'a', '--max-tokens', '2', '-m', hub.id]

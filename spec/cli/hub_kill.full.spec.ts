@@ -47,7 +47,7 @@ async function resumesFromTheByte({
     const link = join(folder, 'snapshots', commit, weights)
     const partial = (): number => {
       const name = existsSync(blobs) && readdirSync(blobs).find((one) => one.startsWith(`${hash}.partial`))
-      // It may be gone by now: it gets its final name when it is whole.
+      // The file is renamed when it is complete.
       const found = name && statSync(join(blobs, name), { throwIfNoEntry: false })
       return found ? found.size : 0
     }

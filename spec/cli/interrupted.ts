@@ -1,13 +1,13 @@
 /**
- * The command line in a process that interrupts itself: a real signal, at a moment that is an event and no time.
+ * The command line in a process that sends itself a signal at an event, so that no test depends on time.
  *
- * Events are what a run does that can be seen from outside, in the same order in each run: a stage of progress begins, text
- * is printed, a file is moved to its name. At the event of a number the process sends the signal to itself; text and files
- * then wait until it was heard. Progress is counted as on a terminal, and not written.
+ * An event is visible from outside and has the same order in each run: a stage of progress begins, text is printed, a file is
+ * renamed. At the chosen event the process sends itself the signal; text and files then wait until it is handled. Progress
+ * counts as on a terminal, and is not written.
  *
- * SHADOWLLM_INTERRUPT is `{ signal, at, log }`: which signal, at which event (0: none), and the file that all events are
- * written to when the process ends. At `exit` the signals are for others to send: the process writes a line to stderr when
- * none of its code is left to run, and goes on to end when the file `<log>.go` is there.
+ * SHADOWLLM_INTERRUPT is `{ signal, at, log }`: the signal, the number of the event (0: none), and the file to which all events
+ * are written when the process ends. With `exit` another process sends the signals: this process writes a line to stderr in
+ * its exit handler, and ends when the file `<log>.go` exists.
  */
 import { existsSync, promises, writeFileSync, writeSync } from 'node:fs'
 
@@ -21,7 +21,7 @@ export interface Interrupt {
 const { signal, at, log } = JSON.parse(process.env.SHADOWLLM_INTERRUPT ?? '') as Interrupt
 const events: string[] = []
 
-/** Counts an event, sends the signal if it is the one, and resolves when nothing more is to be heard. */
+/** Counts an event. At the chosen one it sends the signal and waits until it is handled. */
 async function happens(event: string): Promise<void> {
   events.push(event)
   if (events.length !== at) return

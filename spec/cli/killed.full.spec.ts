@@ -1,6 +1,6 @@
 /**
- * Processes that are killed while they write: nothing half-written has a final name, and a second run ends as if there had been
- * no first one.
+ * Processes that are killed while they write: no partial file has a final name, and a second run ends like the first run of a
+ * fresh folder.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,11 +16,11 @@ import { runInside } from './run_inside.ts'
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-killed-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-test('convert leaves what the next one removes', async () => {
+test('convert removes the partial output of a killed convert', async () => {
   const place = join(folder, 'convert')
   mkdirSync(place)
   const begun = (): boolean => readdirSync(place).some((name) => name.endsWith('.tmp'))
-  // Half a gigabyte: it is not written before it is killed.
+  // Half a gigabyte, so that the process is killed before the file is complete.
   const from = largeCheckpoint(place, 2 ** 29)
   await runCli(['convert', from, join(place, 'to')], { killWhen: begun })
   expect(begun()).toBe(true)
@@ -30,7 +30,7 @@ test('convert leaves what the next one removes', async () => {
   expect(readdirSync(place)).toEqual(['large.safetensors', 'mine.tmp', 'to'])
 })
 
-test('calibrate keeps every example that was whole, and the next run ends with the same bytes', async () => {
+test('a killed calibrate keeps every complete example, and the next run ends with the same bytes', async () => {
   const text = join(folder, 'page.txt')
   writeFileSync(text, 'The captain looked at his old ship and the sea. '.repeat(90))
   const examples = 24

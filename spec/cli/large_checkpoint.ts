@@ -1,10 +1,10 @@
 /**
- * A checkpoint that takes a while to write: zeros that take no room until they are written.
+ * A large checkpoint of zeros, as a sparse file: it takes no space on the disk, but its conversion takes a while.
  */
 import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Makes it in a folder, with so many bytes of values. @returns its path */
+/** Makes the checkpoint in a folder. @returns its path */
 export function largeCheckpoint(folder: string, bytes: number): string {
   const path = join(folder, 'large.safetensors')
   const header = `{"x":{"dtype":"U8","shape":[${bytes}],"data_offsets":[0,${bytes}]}}`

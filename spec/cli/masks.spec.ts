@@ -22,7 +22,7 @@ interface Summary {
   layers: { layer: number; heads: number[]; neurons: number }[]
 }
 
-/** Runs the command, which must succeed; what it prints. */
+/** Runs the command and expects success. @returns its output */
 async function run(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runInside(['masks', ...args])
   expect([code, stderr]).toEqual([0, ''])

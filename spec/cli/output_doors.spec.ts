@@ -1,6 +1,6 @@
 /**
- * Where output cannot go: a path that is too long, a folder nobody may write into, a place that can hold no file. One line and
- * its exit code, nothing half-written, and what was there is kept.
+ * Output that cannot be written: a path that is too long, a read-only folder, a path that cannot be a file. The command ends
+ * with one line and its exit code, leaves no partial file, and keeps the old one.
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -18,16 +18,16 @@ const text = join(folder, 'text')
 writeFileSync(text, someText.slice(0, 400))
 const writers = makeWriters(text)
 
-/** A name that a file may have, and that leaves no room for that of the file beside it, which is written first. */
+/** A valid file name that is too long for the name of the temporary file beside it, which is written first. */
 const longName = 'x'.repeat(250)
 
-describe('a file beside which none can be written', () => {
+describe('a file whose temporary file cannot be written', () => {
   test.each(Object.entries(writers))('%s keeps what was there', async (name, args) => {
     for (const before of ['an earlier one', null]) {
       const place = makePlace(folder, longName, before)
       const result = await runInside(args(place.output))
       expectRefusedWhole(result, place)
-      // What took long was printed before.
+      // Results are printed before the file is written.
       if (!name.startsWith('parity')) expect(result.stdout.length).toBeGreaterThan(100)
     }
   })
@@ -78,7 +78,7 @@ describe('planted in how output is refused, these are found', () => {
 })
 
 describe('only the session and the entry write to a stream', () => {
-  /** Files of the command line that can write to a stream without the session, which knows what to do where that fails. */
+  /** Files of the command line that write to a stream and not through the session, which handles failed writes. */
   const bypasses = (sources: readonly { path: string; text: string }[]): string[] =>
     sources
       .filter(({ path, text: code }) => {
@@ -87,7 +87,7 @@ describe('only the session and the entry write to a stream', () => {
       })
       .map(({ path }) => path)
 
-  test('as it is: a reader that leaves, and a full disk, are the same for every command', () => {
+  test('no command writes to a stream itself, so a closed pipe and a full disk have the same effect in all', () => {
     const sources = readSources('src/cli')
     expect(sources.length).toBeGreaterThan(30)
     expect(bypasses(sources)).toEqual([])

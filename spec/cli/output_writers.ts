@@ -1,5 +1,5 @@
 /**
- * Commands that write a file, and that each refuses in one line where the system does not let it, and keeps what was there.
+ * Commands that write a file. If the system refuses to, each ends with one line and keeps the old file.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { tinyFolder, type CliResult } from './run_cli.ts'
 /** The arguments of a command that writes a file. */
 export type Writer = (output: string) => string[]
 
-/** The commands, by name. @param text a file with some words */
+/** The commands, by name. @param text the path of a text file */
 export const makeWriters = (text: string): Record<string, Writer> => ({
   'masks --output': (output) => ['masks', 'a', '--planner', 'random', '-o', output],
   'perplexity --output': (output) => ['perplexity', '--text', text, '--by', 'stream', '-o', output],
@@ -20,14 +20,14 @@ export const makeWriters = (text: string): Record<string, Writer> => ({
   'cost --html': (output) => ['cost', '-m', 'opt-125m', '--bandwidth', '10', '--html', output],
 })
 
-/** Some words, long enough for every writer. */
+/** A text that is long enough for every writer. */
 export const someText = 'The captain looked at the sea, and the men looked at him. '.repeat(30)
 
-/** Everything below a folder. */
+/** The paths of everything below a folder. */
 export const below = (path: string): string[] =>
   existsSync(path) ? readdirSync(path, { recursive: true, encoding: 'utf8' }) : []
 
-/** A file to be written in a folder of its own, and what is there before. */
+/** An output file in a folder of its own, and its content before the command. */
 export interface Place {
   readonly folder: string
   readonly name: string
@@ -35,7 +35,7 @@ export interface Place {
   readonly before: string | null
 }
 
-/** Makes a place. @param before what is in the file; null for no file */
+/** Makes a place. @param before the content of the file; null for no file */
 export function makePlace(inFolder: string, name: string, before: string | null): Place {
   const folder = mkdtempSync(join(inFolder, 'place-'))
   const output = join(folder, name)
@@ -43,7 +43,7 @@ export function makePlace(inFolder: string, name: string, before: string | null)
   return { folder, name, output, before }
 }
 
-/** The command refused in one line, and there is neither the file nor a part of it, or still the one that was there. */
+/** Expects a refusal in one line, no new or partial file, and the old file unchanged. */
 export function expectRefusedWhole(
   { code, stderr }: CliResult,
   { folder, name, output, before }: Place,

@@ -1,6 +1,6 @@
 /**
- * `shadowllm pretrain`: a folder every command reads, a loss that falls, and a run that goes on from any state of its folder as
- * if nothing had happened.
+ * `shadowllm pretrain`: its folder is read by every command, its loss falls, and a run that resumes from any state of its folder
+ * ends like an uninterrupted one.
  */
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ const train = (
 
 const often = ['--evaluate-every', '4', '--save-every', '1']
 
-/** Copies of the folder of the run that was left alone, as it was at each moment. */
+/** Copies of the folder of the uninterrupted run at each state. */
 const states: string[] = []
 function keepState(): boolean {
   if (!existsSync(join(folder, 'whole', 'training.safetensors'))) return false
@@ -56,7 +56,7 @@ test('the loss falls, and the folder is a model for every command', async () => 
   expect([written.code, written.stderr]).toEqual([0, ''])
 })
 
-test('resumed from any state of its folder, it ends with the same files', async () => {
+test('resumed from any state of its folder, pretrain ends with the same files', async () => {
   await whole
   expect(new Set(states.map((name) => curveOf(name).length)).size).toBeGreaterThan(steps / 2)
   const random = new Random(runSeed())

@@ -1,6 +1,6 @@
 /**
- * The command line as a shell meets it: the code that its process ends with, its two outputs, threads that do not keep it from
- * ending, and a reader that leaves. What it says in each case is judged without a process of its own.
+ * The command line as a process: its exit code, its two outputs, threads that end with it, and a closed pipe. Specs of the
+ * command line inside this process judge its texts.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,25 +20,25 @@ test.each<[number, string[]]>([
   [3, ['generate', 'a', '-m', join(folder, 'none')]],
   [4, ['generate', 'a', '--planner', 'dejavu']],
   [5, ['generate', 'a', '-m', 'nobody/nothing', '--offline']],
-])('%i is what its process ends with, and both outputs are as inside: %j', async (code, args) => {
+])('a process has exit code %i and the outputs of a run inside this process: %j', async (code, args) => {
   const env = { HF_HUB_CACHE: folder }
   const result = await runCli(args, { env })
   expect(result.code).toBe(code)
   expect(result).toEqual(await runInside(args, { env }))
 })
 
-test('threads end with it', async () => {
+test('a process with threads ends', async () => {
   const args = ['generate', 'Once upon a time', '--max-tokens', '8', '--threads', '2']
   expect(await runCli(args)).toEqual(await runInside(args))
 })
 
-test('generate whose reader leaves ends quietly', async () => {
+test('generate ends with 0 and no error if its pipe is closed', async () => {
   const args = ['generate', 'Once upon a time', '--max-tokens', '240']
   const { code, stderr } = await runCli(args, { closeOutput: true })
   expect([code, stderr]).toEqual([0, ''])
 })
 
-test('perplexity whose reader leaves still writes its report', async () => {
+test('perplexity still writes its report if its pipe is closed', async () => {
   const [text, output] = [join(folder, 'text'), join(folder, 'report')]
   writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(30))
   const args = ['perplexity', '--text', text, '--by', 'stream', '-o', output]

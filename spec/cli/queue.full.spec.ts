@@ -1,6 +1,5 @@
 /**
- * The same commands over a queue: the bytes that one machine gives, from three workers that each are a process of their
- * own.
+ * `reproduce`, `calibrate` and `eval` over a queue: three workers, each a process of its own, give the bytes of one machine.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,17 +22,17 @@ afterAll(async () => {
 
 const queue = (): string[] => ['--queue', server?.url ?? '', '--shards', join(folder, 'shards')]
 
-/** Works beside three workers, which are told to stop when it is over; and what these said. */
+/** Runs some work while three workers run, and stops them after it. @returns the result and the outputs of the workers */
 async function besideWorkers<T>(work: () => Promise<T>): Promise<[T, CliResult[]]> {
   let isOver = false
   const worker = (): Promise<CliResult> =>
-    runCli(['worker', ...queue(), '--json'], { interruptAt: () => isOver })
+    runCli(['worker', ...queue(), '--json'], { interruptWhen: () => isOver })
   const workers = Promise.all([worker(), worker(), worker()])
   const done = await work().finally(() => (isOver = true))
   return [done, await workers]
 }
 
-/** What workers say of shards that they have done. */
+/** The events of shards that workers print. */
 function eventsOf(results: readonly CliResult[]): { what: string; kind: string }[] {
   return results.flatMap(({ stdout }) =>
     stdout
@@ -43,7 +42,7 @@ function eventsOf(results: readonly CliResult[]): { what: string; kind: string }
   )
 }
 
-/** A report without what tells one run from another: when it was, how long it took. */
+/** A report without provenance and times, which differ from run to run. */
 function resultOf(text: string): string {
   const { provenance, seconds, ...report } = JSON.parse(text) as Record<string, unknown>
   expect(provenance).toBeTypeOf('object')
@@ -76,13 +75,13 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: $
       expect(resultOf(queued.stdout)).toBe(resultOf(alone.stdout))
       expect(resultOf(asked.stdout)).toBe(resultOf(askedAlone.stdout))
       expect(filesOf(join(folder, 'queued traces'))).toEqual(filesOf(join(folder, 'traces')))
-      // It was the workers who did it.
+      // The workers computed the shards.
       const kinds = eventsOf(ended).map(({ what, kind }) => `${what} ${kind}`)
       expect(kinds).toContain('done calibrate')
       expect(kinds).toContain('done score')
       expect(kinds).toContain('done ask')
       expect(kinds.every((kind) => kind.startsWith('done'))).toBe(true)
-      // And the comparison would see another number.
+      // The comparison finds another number.
       const changed = alone.stdout.replace(/"tokenPerplexity": \d/, '"tokenPerplexity": 9$&')
       expect(() => expect(resultOf(queued.stdout)).toBe(resultOf(changed))).toThrow()
       const jobs = await runInside(['jobs', '--queue', server?.url ?? '', '--json'])
@@ -96,12 +95,12 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: $
 
   const idle = /0 done, 0 were done already, 0 failed, 0 given back\n$/
 
-  test('a worker that is told to stop ends with 0', async () => {
+  test('a worker that gets a ctrl-C ends with 0', async () => {
     const worker = await runCli(['worker', ...queue()], { interruptAtOutput: true })
     expect(worker).toMatchObject({ code: 0, stdout: expect.stringMatching(idle) as string })
   })
 
-  test('a worker that has had nothing to do for so long ends with 0', async () => {
+  test('a worker that is idle for longer than --idle ends with 0', async () => {
     const worker = await runInside(['worker', ...queue(), '--idle', '0.5'])
     expect(worker).toMatchObject({ code: 0, stdout: expect.stringMatching(idle) as string })
   })

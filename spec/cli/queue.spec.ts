@@ -1,5 +1,5 @@
 /**
- * What the commands that share work over a queue refuse, in one line.
+ * The refusals of the commands that use a queue, in one line each.
  */
 import { expect, test } from 'vitest'
 import { runInside } from './run_inside.ts'

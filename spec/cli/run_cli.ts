@@ -2,7 +2,6 @@
  * Runs the command line as a user does: a process of its own, its two outputs apart, neither of them a terminal.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { thisRuntime, type Runner } from '../../scripts/steps.ts'
@@ -25,9 +24,9 @@ export interface CliResult {
 export interface CliOptions {
   /** Sends a ctrl-C at the first output. */
   readonly interruptAtOutput?: boolean
-  /** Sends a ctrl-C as soon as this file is there, or this is true. */
-  readonly interruptAt?: string | (() => boolean)
-  /** Kills the process, which it cannot hear, as soon as this is true. */
+  /** Sends a ctrl-C as soon as this is true. */
+  readonly interruptWhen?: () => boolean
+  /** Kills the process with SIGKILL as soon as this is true. */
   readonly killWhen?: () => boolean
   /** Closes the reading end of stdout at the first output. */
   readonly closeOutput?: boolean
@@ -69,16 +68,15 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
     if (options.closeOutput) child.stdout.destroy()
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  const { interruptAt, killWhen } = options
-  const interruptWhen = typeof interruptAt === 'function' ? interruptAt : () => existsSync(interruptAt ?? '')
+  const { interruptWhen, killWhen } = options
   return new Promise((resolve, reject) => {
     const look = (): void => {
-      const signal = killWhen?.() ? 'SIGKILL' : interruptWhen() ? 'SIGINT' : null
+      const signal = killWhen?.() ? 'SIGKILL' : interruptWhen?.() ? 'SIGINT' : null
       if (signal === null) return
       sendSignal(child, signal)
       clearInterval(timer)
     }
-    // What a question throws fails the test that asked it.
+    // What a condition throws fails the test that passed it.
     const timer = setInterval(
       () => {
         try {

@@ -1,20 +1,20 @@
 /**
- * A command line that runs inside this process has arguments, environment and ctrl-C of its own, and leaves the process as it
- * was: no test depends on what ran before it.
+ * A command line that runs inside this process has arguments, environment and ctrl-C of its own, and leaves the process
+ * unchanged, so that no test depends on earlier ones.
  */
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { leavingTheProcess, runInside } from './run_inside.ts'
 
 const few = ['cost', '-m', 'opt-125m', '--bandwidth', '20', '--json']
 
-test('the arguments are those of the run, also where two are asked for at once', async () => {
+test('each run has its own arguments, also if two are started in parallel', async () => {
   const runs = [few, [...few, '--tokens', '7']]
   const results = await Promise.all(runs.map((args) => runInside(args)))
   const said = results.map(({ stdout }) => JSON.parse(stdout) as { provenance: { argv: string[] } })
   expect(said.map(({ provenance }) => provenance.argv)).toEqual(runs)
 })
 
-test('the environment of a run is gone after it', async () => {
+test('the environment of a run is restored after it', async () => {
   vi.stubEnv('SHADOWLLM_QUEUE_PASSWORD', 'before')
   const env = { HF_HUB_OFFLINE: '1', SHADOWLLM_QUEUE_PASSWORD: 'during' }
   const { code } = await runInside(['generate', 'a', '-m', 'nobody/nothing'], { env })
@@ -24,7 +24,7 @@ test('the environment of a run is gone after it', async () => {
   vi.unstubAllEnvs()
 })
 
-test('ctrl-C is pressed where the test says, and in no later run', async () => {
+test('ctrl-C is pressed when the test says so, and in no later run', async () => {
   const generate = ['generate', 'The captain', '--max-tokens', '3']
   const whole = await runInside(generate)
   const stopped = await runInside(generate, { interruptWhen: ({ stdout }) => stdout !== '' })
@@ -33,7 +33,7 @@ test('ctrl-C is pressed where the test says, and in no later run', async () => {
   expect(await runInside(generate)).toEqual(whole)
 })
 
-describe('what a run leaves changed is found, by name', () => {
+describe('a change of the process by a run is found, by name', () => {
   const listener = (): void => {}
   afterEach(() => {
     process.exitCode = undefined
@@ -49,12 +49,12 @@ describe('what a run leaves changed is found, by name', () => {
   ])('%s', async (what, plant) => {
     const argv = process.argv
     await expect(leavingTheProcess('planted', async () => plant())).rejects.toThrow(
-      `planted: expected the process as it was, got other: ${what}`,
+      `planted: expected no change of the process, got one of ${what}`,
     )
     process.argv = argv
   })
 
-  test('nothing, and what it gives is passed on', async () => {
+  test('no change, and the result is returned', async () => {
     expect(await leavingTheProcess('nothing', async () => 7)).toBe(7)
   })
 })

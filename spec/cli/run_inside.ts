@@ -1,8 +1,9 @@
 /**
- * Runs the command line inside this process: what a process of its own prints, writes and ends with, a hundred times as fast.
+ * Runs the command line inside this process. Output, files and exit code are those of a process of its own, a hundred times as
+ * fast.
  *
- * Arguments and environment belong to the process, so runs happen one after the other, and each must leave the process as it
- * was: no test depends on what ran before it.
+ * Arguments and environment belong to the process, so runs are sequential, and each must leave the process unchanged: no test
+ * depends on earlier ones.
  */
 import { runCommandLine } from '../../src/cli/run.ts'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
@@ -12,25 +13,25 @@ import type { CliResult } from './run_cli.ts'
 /** What runs a command line. */
 export type Run = (args: readonly string[]) => Promise<CliResult>
 
-/** What a command has done so far. */
+/** The state of a running command. */
 export interface Moment {
-  /** How far it says that it is; null where it prints. */
+  /** Its progress; null if it prints. */
   readonly update: ProgressUpdate | null
-  /** All that it has printed. */
+  /** All of its output so far. */
   readonly stdout: string
 }
 
-/** Of a run inside this process. */
+/** Options of a run inside this process. */
 export interface InsideOptions {
   /** Variables of the environment, beside those of the tests. */
   readonly env?: Readonly<Record<string, string>>
-  /** Whether ctrl-C is pressed now. Asked whenever the command prints or says how far it is. */
+  /** Whether ctrl-C is pressed now. Called whenever the command prints or reports progress. */
   readonly interruptWhen?: (moment: Moment) => boolean
-  /** What presses ctrl-C at any other moment. */
+  /** Aborting it presses ctrl-C at any other moment. */
   readonly interrupt?: AbortController
 }
 
-/** A session whose output is kept, and that nobody interrupts. */
+/** A session that is never interrupted. @param print takes its output */
 export function quietSession(print: (text: string) => void): Session {
   return {
     signal: new AbortController().signal,
@@ -44,8 +45,8 @@ export function quietSession(print: (text: string) => void): Session {
 let last: Promise<unknown> = Promise.resolve()
 
 /**
- * Runs `shadowllm` with these arguments, once earlier runs are over.
- * @throws Error if the run leaves the process other than it was
+ * Runs `shadowllm` with these arguments, once earlier runs have ended.
+ * @throws Error if the run changes the process
  */
 export function runInside(args: readonly string[], options: InsideOptions = {}): Promise<CliResult> {
   const result = last.then(() =>
@@ -84,7 +85,7 @@ async function runAlone(args: readonly string[], options: InsideOptions): Promis
   }
 }
 
-/** What a run may not change of the process, by name. */
+/** The state of the process that a run may not change, by name. */
 function stateOfProcess(): Map<string, unknown> {
   return new Map<string, unknown>([
     ['the arguments', process.argv.join(' ')],
@@ -98,7 +99,7 @@ function stateOfProcess(): Map<string, unknown> {
 }
 
 /**
- * Runs something that must leave the process as it was.
+ * Runs something that must leave the process unchanged.
  * @throws Error that names what it changed
  */
 export async function leavingTheProcess<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -109,6 +110,6 @@ export async function leavingTheProcess<T>(name: string, work: () => Promise<T>)
     (what) => before.get(what) !== after.get(what),
   )
   if (changed.length > 0)
-    throw new Error(`${name}: expected the process as it was, got other: ${changed.join()}`)
+    throw new Error(`${name}: expected no change of the process, got one of ${changed.join()}`)
   return result
 }

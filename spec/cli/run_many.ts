@@ -1,6 +1,6 @@
 /**
- * A program that runs command lines inside itself, one after the other, and prints what came of each: one start for all of
- * them, where another runtime or a limit of the system is what is judged.
+ * A program that runs command lines inside itself, one after the other, and prints their results as JSON. Tests of another
+ * runtime or of a system limit start one process for all command lines.
  *
  *   node spec/cli/run_many.ts '[["--version"], ["masks", "a"]]'
  */

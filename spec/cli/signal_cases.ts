@@ -1,5 +1,5 @@
 /**
- * Commands with some events to be interrupted at, small enough to be run many times, and what is left of them.
+ * Commands to be interrupted, small enough to run many times, and their results.
  */
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -36,15 +36,15 @@ function lasting(value: unknown): unknown {
   return Object.fromEntries(entries.map(([name, one]) => [name, lasting(one)]))
 }
 
-/** A JSON file without what passes; null if there is none. @throws SyntaxError for half a file */
+/** A JSON file without what differs from run to run; null if there is no file. @throws SyntaxError for a partial file */
 function reportAt(path: string): unknown {
   return existsSync(path) ? lasting(JSON.parse(readFileSync(path, 'utf8'))) : null
 }
 
-/** The rows of a curve without what passes; none if there is no file. */
+/** The rows of a loss curve without what differs from run to run; none if there is no file. */
 function curveAt(path: string): unknown[] {
   if (!existsSync(path)) return []
-  // It is empty until the first step.
+  // The file is empty until the first step.
   const lines = readFileSync(path, 'utf8')
     .split('\n')
     .filter((line) => line !== '')

@@ -1,18 +1,18 @@
 /**
- * How a run that was sent a signal has to end: 130 and one line if its work was interrupted, as if there had been no signal
- * if the work was complete, and never by the signal itself.
+ * How a run that got a signal has to end: with 130 and one line if its work was interrupted, like a run without a signal if
+ * the work was complete, and never by the signal itself.
  */
 import { expect } from 'vitest'
 import type { CliResult } from './run_cli.ts'
 import type { Stoppable } from './signal_cases.ts'
 
-/** What a run that nobody stopped is like. */
+/** The output and the result of an uninterrupted run. */
 export interface Whole {
   readonly result: unknown
   readonly stdout: string
 }
 
-/** How a run ended, and what it left. */
+/** The end of a run, and what it left. */
 export interface Ended {
   readonly result: CliResult
   readonly left: unknown

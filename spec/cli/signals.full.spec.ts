@@ -1,6 +1,6 @@
 /**
- * Ctrl-C and the request to end, at any event of a run: 130 and one line if the work was interrupted, 0 if it was complete,
- * nothing half-written, and a second run ends as if there had been no first one. No signal kills the process, however late.
+ * SIGINT and SIGTERM at any event of a run: 130 and one line if the work was interrupted, 0 if it was complete, no partial file,
+ * and a second run ends like an uninterrupted one. No signal kills the process, however late.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -34,7 +34,7 @@ function temporaries(place: string): string[] {
   return names.filter((name) => name.startsWith(basename(place)) && name.endsWith('.tmp'))
 }
 
-/** Runs a command that interrupts itself at an event (0: at none), and says what happened until its end. */
+/** Runs a command that interrupts itself at an event (0: at none). @returns its result and all events */
 async function runUntil(
   args: readonly string[],
   at: number,
@@ -46,7 +46,7 @@ async function runUntil(
 }
 
 describe.each(commands)('$name', ({ name, args, resultOf, prints }: Stoppable) => {
-  test('interrupted at its first event and at a drawn one, it ends as it should and can be run again', async () => {
+  test('interrupted at its first event and at a drawn one, the command ends right and can be run again', async () => {
     const first = newPlace(name)
     const { result, events } = await runUntil(args(first), 0)
     expect([result.code, result.stderr]).toEqual([0, ''])
@@ -63,7 +63,7 @@ describe.each(commands)('$name', ({ name, args, resultOf, prints }: Stoppable) =
     }
     expect(await interruptedAt(1, 'SIGTERM', false), 'interrupted before its work').toBe(true)
     const drawn = 2 + random.below(events.length - 1)
-    // It was done before: the next one begins anew.
+    // The work was complete: the next run starts in another place.
     if (!(await interruptedAt(drawn, 'SIGINT', true))) place = newPlace(name)
     const again = await runCli(args(place, true))
     expect([again.code, again.stderr]).toEqual([0, ''])
@@ -71,7 +71,7 @@ describe.each(commands)('$name', ({ name, args, resultOf, prints }: Stoppable) =
   }, 300_000)
 })
 
-/** Runs to the exit of a process, and sends it signals without a pause from there until it is gone. */
+/** Runs a process to its exit handler, and sends it signals without a pause from there until it is gone. */
 async function stormAtExit(signal: NodeJS.Signals): Promise<CliResult> {
   const log = newPlace('events')
   const env = interruptEnv({ signal, at: 'exit', log })
@@ -102,7 +102,7 @@ async function stormAtExit(signal: NodeJS.Signals): Promise<CliResult> {
 }
 
 test.each(['SIGINT', 'SIGTERM'] as const)(
-  '%s without a pause kills no process that has ended its work',
+  '%s without a pause kills no process that has completed its work',
   async (signal) => {
     const whole = await runCli(['generate', 'The captain', '--max-tokens', '4'])
     expect(await stormAtExit(signal)).toEqual({ ...whole, stderr: 'exit\n' })

@@ -1,5 +1,5 @@
 /**
- * The judge of interrupted runs finds every way to end that is wrong; `signals.full.spec.ts` gives it real ones.
+ * The judge of interrupted runs finds every wrong end; `signals.full.spec.ts` judges real runs.
  */
 import { describe, expect, test } from 'vitest'
 import { judgeEnd, type Ended, type Whole } from './signal_judge.ts'

@@ -1,5 +1,5 @@
 /**
- * A pretraining of a moment: its files, its arguments, and what must not depend on whether it was stopped.
+ * A small pretraining: its files, its arguments, and the results that an interruption must not change.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ export interface CurveRow {
   readonly seconds?: number
 }
 
-/** A pretraining, whose runs are folders of one folder. */
+/** A pretraining. Each run has a folder of its own in a common folder. */
 export interface SmallPretraining {
   readonly config: string
   readonly tokenizer: string
@@ -22,7 +22,7 @@ export interface SmallPretraining {
   /** The arguments of the run of this name. @param from the text; default: `text` */
   args(name: string, more?: readonly string[], from?: string): string[]
   curveOf(name: string): CurveRow[]
-  /** Everything of a run that must not depend on whether it was stopped. */
+  /** The results of a run that an interruption must not change. */
   lastingOf(name: string): unknown
 }
 
@@ -58,7 +58,7 @@ export function makeSmallPretraining(folder: string): SmallPretraining {
     curveOf,
     lastingOf(name) {
       const bytes = (file: string): string => readFileSync(join(folder, name, file)).toString('base64')
-      // undefined: equal to a row that has none.
+      // A row with undefined equals a row without the property.
       const curve = curveOf(name).map((row) => ({ ...row, seconds: undefined }))
       return { model: bytes('model.safetensors'), state: bytes('training.safetensors'), curve }
     },

@@ -1,5 +1,5 @@
 /**
- * What a start of the command line loads: of the engine nothing before a command is called, and then that command alone.
+ * What the command line loads at its start: nothing of the engine before a command is called, and then only that command.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -17,7 +17,7 @@ const modules = new Map(
 const entry = 'src/cli/main.ts'
 const fileOf = (name: string): string => `src/cli/commands/${name}.ts`
 
-/** The sources with one line put before a file. */
+/** The sources with one line added at the top of a file. */
 function planted(path: string, line: string): Map<string, Module> {
   const { text } = modules.get(path) as Module
   return new Map([...modules, [path, parseModule({ path, text: `${line}\n${text}` })]])
@@ -25,10 +25,10 @@ function planted(path: string, line: string): Map<string, Module> {
 
 // ---- What is loaded --------------------------------------------------------------------------------------------------
 
-/** What is loaded at the start beside the command line itself. */
+/** What may be loaded at the start, in addition to src/cli. */
 const atStart = ['src/platform/', 'src/tensor/errors.ts', 'package.json']
 
-/** The start loads no command and nothing of the engine. */
+/** Expects the start to load no command and nothing of the engine. */
 function startsLight(sources: ReadonlyMap<string, Module>): void {
   const { files, packages } = loadedBy(entry, sources)
   const others = [...files].filter((path) => !/^src\/cli\/[^/]+$/.test(path))
@@ -37,7 +37,7 @@ function startsLight(sources: ReadonlyMap<string, Module>): void {
   expect(files.size).toBeLessThanOrEqual(30)
 }
 
-/** What one command loads of the others: parts of its own, and nothing else. */
+/** Expects a command to load no other command. */
 function loadsNoOther(name: string, sources: ReadonlyMap<string, Module>): void {
   const others = [...loadedBy(fileOf(name), sources).files].filter((path) =>
     path.startsWith('src/cli/commands/'),
@@ -49,7 +49,7 @@ function loadsNoOther(name: string, sources: ReadonlyMap<string, Module>): void 
 const rarelyNeeded =
   /^src\/(backends\/(reference|wasm\/|cuda\/)|eval\/|verify\/|jobs\/|io\/(torch_|pickle|hub\.ts|hub\/(download|requests|cache))|predictor\/predictor_file)/
 
-/** `generate` loads what runs a model, and the rest when it is asked for. */
+/** Expects `generate` to load only what runs a model. */
 function generatesLight(sources: ReadonlyMap<string, Module>): void {
   const { files, packages } = loadedBy(fileOf('generate'), sources)
   expect([...files].filter((path) => rarelyNeeded.test(path))).toEqual([])
@@ -72,7 +72,7 @@ describe('modules are loaded when they are needed', () => {
     expect(() => startsLight(planted(path, line))).toThrow('deeply equal')
   })
 
-  test('planted in a command, an import of another one is found', () => {
+  test('an import of another command, planted in a command, is found', () => {
     const line = "import { define as other } from './doctor.ts'"
     expect(() => loadsNoOther('generate', planted(fileOf('generate'), line))).toThrow('deeply equal')
   })
@@ -86,7 +86,7 @@ describe('modules are loaded when they are needed', () => {
     expect(() => generatesLight(planted(path, line))).toThrow('deeply equal')
   })
 
-  test('an import of a type, and one that is called for, load nothing', () => {
+  test('an import of a type and a dynamic import load nothing', () => {
     for (const line of [
       "import type { Op } from '../ops/op.ts'",
       "void (() => import('./commands/doctor.ts'))",
@@ -97,7 +97,7 @@ describe('modules are loaded when they are needed', () => {
 
 // ---- Which command is called -----------------------------------------------------------------------------------------
 
-/** The command that the parser chooses, to run or to print its help; undefined if none. */
+/** The command that the parser chooses, to run or for its help; undefined if none. */
 async function chosenBy(args: readonly string[]): Promise<string | undefined> {
   let chosen: string | undefined
   const program = await makeProgram(
@@ -112,7 +112,7 @@ async function chosenBy(args: readonly string[]): Promise<string | undefined> {
   return chosen
 }
 
-/** Flags of the program, maybe `help`, a command, and whatever may follow. */
+/** Flags of the program, `help` or nothing, a command, and anything after it. */
 const words = fc
   .tuple(
     fc.constantFrom([], ['--debug'], ['--debug', '--debug'], ['--'], ['--no-such']),
@@ -134,7 +134,7 @@ const theChosenIsCalled = lawForAll(
 
 stateLaw(theChosenIsCalled, calledCommand)
 
-describe('planted in how the called command is found, these are found', () => {
+describe('a bug planted in finding the called command is found', () => {
   test.each<[string, typeof calledCommand]>([
     ['only the first word is looked at', ([first]) => first],
     ['`help` is not looked past', (args) => args.find((arg) => !arg.startsWith('-'))],
@@ -148,7 +148,7 @@ describe('planted in how the called command is found, these are found', () => {
 
 // ---- What is listed --------------------------------------------------------------------------------------------------
 
-test('the list of commands says of each what the whole of it does', async () => {
+test('the list of commands has the usage and the description of each loaded command', async () => {
   const listed = await runInside(['--help'])
   let help = ''
   const whole = await makeProgram(

@@ -1,5 +1,5 @@
 /**
- * `shadowllm train`: the file it writes, what it prints of it, what it refuses, and ctrl-C.
+ * `shadowllm train`: the file it writes, its output, its refusals, and ctrl-C.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

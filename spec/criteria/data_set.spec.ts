@@ -21,7 +21,7 @@ import { withPass, type Text } from './passes.ts'
 
 const EPSILON = 1e-5
 
-/** What a token's gradient of a unit is, and what the token is to predict. */
+/** A token: its label, and the gradient of a unit there. */
 interface Row {
   readonly target: number
   readonly row: number[]
@@ -57,7 +57,7 @@ function rowsOf(input: CriterionInput, kind: 'heads' | 'neurons', layer: number,
   })).filter(({ row }) => varies(row))
 }
 
-/** A row whose numbers are all alike, zeros among them, correlates with nothing. */
+/** A constant row correlates with no other. */
 function varies(row: readonly number[]): boolean {
   const sizes = row.map(Math.abs)
   return Math.max(...row) - Math.min(...row) > 1e-6 * Math.max(...sizes)
@@ -71,8 +71,8 @@ function spectrumOf(rows: readonly Row[]): number {
 }
 
 /**
- * jacov of rows: of all of them where they fit into one draw; else the mean over ten draws of N, each a partial shuffle that
- * goes on from the last; of N equal ones where there are less than two.
+ * jacov of rows. If they fit into one draw, it is that of all rows; otherwise the mean over ten draws of N, each a partial
+ * shuffle that continues the last. Fewer than two rows count as N equal ones.
  */
 function jacovOf(rows: readonly Row[], N: number, random: Random): number {
   if (rows.length < 2) return spectrumOf(Array.from({ length: N }, () => ({ target: 0, row: [0, 1] })))
@@ -133,7 +133,7 @@ async function over(
   })
 }
 
-/** Texts of a few tokens; of some positions nothing is scored, and of at least one something is. */
+/** Texts of a few tokens, with at least one scored position. */
 function textsOf(model: ModelCase, count: number, length: number): Text[] {
   const data = new Data(model.seed)
   return Array.from({ length: count }, () => {
@@ -145,12 +145,12 @@ function textsOf(model: ModelCase, count: number, length: number): Text[] {
   })
 }
 
-/** Rows are of the very numbers that the criterion reads: what differs is float64 rounding, and ln in float32. */
+/** The rows have the numbers that the criterion reads, so the difference is rounding of float64 and of ln in float32. */
 function isClose(score: number, expected: number, unit: string): void {
   expect(Math.abs(score - expected) / Math.max(1, Math.abs(expected)), unit).toBeLessThan(1e-4)
 }
 
-/** Heads of one channel, which have no correlations, of two, and of eight, four rows to a draw. */
+/** Heads of one channel (no correlations), of two, and of eight with four rows in a draw. */
 const jacovIsItsDefinition = lawForAll(
   'jacov = its definition by eigenvalues, heads and neurons',
   [roomyModel],
@@ -322,7 +322,7 @@ const ownClass = (input: CriterionInput): Partial<CriterionInput> => ({
   labels: Int32Array.of(-100, ...input.tokens.slice(0, -1)),
 })
 
-/** What is not scored is a word of its own. */
+/** Positions that are not scored count as a class. */
 const oneMoreClass = ({ labels }: CriterionInput): Partial<CriterionInput> => ({
   labels: labels.map((label) => (label === -100 ? 99 : label)),
 })

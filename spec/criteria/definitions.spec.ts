@@ -1,6 +1,6 @@
 /**
- * Every criterion that scores an example = its formula in float64, written out unit by unit over what a pass shows: for
- * any labels, from one scored position to all, in models whose heads have one channel too, under a mask or without.
+ * Every criterion of an example equals its formula in float64, unit by unit over the activations of a pass: for any labels, with
+ * one scored position or all, with heads of one channel too, with and without a mask.
  */
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
@@ -22,7 +22,7 @@ interface Place {
   readonly unit: number
 }
 
-/** A score, and the sum of the sizes of what is added up: rounding is a share of that. */
+/** A score, and the sum of the absolute values of its terms, which bounds its rounding. */
 interface Score {
   readonly score: number
   readonly size: number
@@ -43,7 +43,7 @@ const add = (values: readonly number[]): number => values.reduce((total, value) 
 const sizesOf = (values: readonly number[]): number => add(values.map(Math.abs))
 const root = (squares: number): Score => ({ score: Math.sqrt(squares), size: Math.sqrt(squares) })
 
-/** Activation times gradient after the mask, token by token: their sums over channels, and over sizes of products. */
+/** Activation times gradient after the mask, by token: sums over channels of the products and of their absolute values. */
 function sensitivity(input: CriterionInput, place: Place): { terms: number[]; size: number } {
   const { trace, gradients } = input
   const [activation, gradient] =
@@ -55,7 +55,7 @@ function sensitivity(input: CriterionInput, place: Place): { terms: number[]; si
   return { terms: products.map(add), size: sizesOf(products.flat()) }
 }
 
-/** d loss / d a neuron's incoming weights, input by input, and the sizes of what is added up. */
+/** The gradient of a neuron's incoming weights, by input, and the absolute values of its terms. */
 function weightGradient(input: CriterionInput, { layer, unit }: Place): { grad: number[]; sizes: number[] } {
   const { width: D, neurons: F } = input.model.config
   const x = input.trace.fc1Input(layer)
@@ -140,7 +140,7 @@ const nwot: Definition = (input, place) => {
   return { score, size: 1 + Math.abs(score) }
 }
 
-/** Attention weights of a head: [T][T], zeros ahead of a token. */
+/** Attention weights of a head: [T][T], zeros for later tokens. */
 function attentionOf({ model, trace, tokens }: CriterionInput, layer: number, head: number): number[][] {
   const { heads: H, headSize: K } = model.config
   const T = tokens.length
@@ -163,7 +163,7 @@ const attention: Definition = (input, place) => {
   if (place.kind === 'heads') {
     const weights = attentionOf(input, place.layer, place.unit)
     const score = add(weights.slice(1).map((row) => Math.max(...row.slice(1)))) / (T - 1)
-    // Scores of a hundred are rounded to float32 before their exponential.
+    // Attention scores of about a hundred are rounded to float32 before the exponential.
     return { score, size: 10 }
   }
   const next = place.layer + 1
@@ -188,17 +188,17 @@ const definitions: Readonly<Record<string, Definition>> = {
   attention,
 }
 
-/** Criteria that are estimated or drawn, each with a chapter of its own. */
+/** Criteria that are estimates or random; each has a spec of its own. */
 const elsewhere = ['grasp', 'second-order', 'random']
 
-test('every criterion has its definition here or a chapter of its own', () => {
+test('every criterion has a formula here or a spec of its own', () => {
   expect([...Object.keys(definitions), ...elsewhere].sort()).toEqual(criteria.map(({ name }) => name).sort())
 })
 
 const backend = await createBackend('reference')
 afterAll(() => backend.dispose())
 
-/** Two tokens or more; one position that is scored, some, or all of them. What label the first has does not matter. */
+/** Two tokens or more, with one, some or all positions scored. The label of the first token is ignored. */
 function anyText(model: ModelCase, data: Data): Text {
   const tokens = data.ids(data.integer(2, model.positions), model.vocabulary)
   const known = data.integer(1, tokens.length - 1)
@@ -206,10 +206,10 @@ function anyText(model: ModelCase, data: Data): Text {
   return { tokens, labels: tokens.map((token, t) => (t === known || data.chance(scored) ? token : -100)) }
 }
 
-/** float32 sums of some hundred terms, of exponentials for attention. */
+/** The relative error of float32 sums of some hundred terms; of exponentials for attention. */
 const ERROR = 1e-5
 
-/** Every other neuron reads nothing and every other value is nothing, so that outputs are 0 exactly. */
+/** Weights of every other neuron and value are 0, so that some outputs are exactly 0. */
 function withStillUnits(model: ModelCase): Map<string, HostTensor> {
   const tensors = tensorsOf(model)
   for (const [name, { shape, values }] of tensors)
@@ -251,7 +251,7 @@ const isDefined = (
   return withModel({ backend, load: OptModel.load }, model, work, tensors)
 }
 
-/** The law of each criterion: what is judged is a way to score. */
+/** The law of each criterion, of a function that computes scores. */
 const laws = Object.fromEntries(
   Object.entries(definitions).map(([name, define]) => [
     name,

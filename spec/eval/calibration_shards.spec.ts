@@ -1,6 +1,6 @@
 /**
- * Shards that calibrate: whose they are, and for how many threads there is work. Threads themselves:
- * calibration_threads.full.spec.ts.
+ * Shards of a calibration: shards of another model are refused, and the number of threads follows the work.
+ * calibration_threads.full.spec.ts uses real threads.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
@@ -32,7 +32,7 @@ describe('threads', () => {
     })
   })
 
-  test('are as many as there is work for, and at least one', () => {
+  test('are as many as the work needs, from one to eight', () => {
     expect(usualThreads(smallConfig, 1)).toBe(1)
     expect(usualThreads(smallConfig, 31)).toBe(1)
     const many = usualThreads(smallConfig, 10_000)

@@ -137,7 +137,7 @@ describe('the rows of experiments by the clock', () => {
       const own = cost.forward * forward + cost.backward * back + sum((T) => 2 * T * 3 * (16 + 24))
       const { flops, seconds, milliseconds, own: after } = rows[i]
       expect(flops).toBeCloseTo((forward + back + own) / (forward + loss), 9)
-      // A plain pass takes as long in every row, and so do the two passes that all share.
+      // A plain pass takes equally long in every row, and so do the two passes that all share.
       expect(Number(milliseconds) / Number(seconds)).toBeCloseTo(
         Number(rows[0].milliseconds) / Number(rows[0].seconds),
         9,

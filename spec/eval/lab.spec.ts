@@ -97,7 +97,7 @@ async function measure(options: Partial<LabOptions>, chosen = arms, seed = 3): P
 }
 
 let measured: Promise<MeasuredArm[]> | undefined
-/** Every arm, nothing kept: what the other ways are held to. */
+/** The scores of every arm without a cache, with which the other ways are compared. */
 const plainly = (): Promise<MeasuredArm[]> => (measured ??= measure({}))
 
 /** Every number from shards, done in this thread; a mutant may change their results. */
@@ -238,7 +238,7 @@ test('fewer examples are the first of more, and are not computed again', async (
   await Promise.all([lab.dispose(), other.dispose()])
 })
 
-test('what is remembered has a name of all it depends on: seed, criterion, aggregation', async () => {
+test('the key of a cached part depends on seed, criterion and aggregation', async () => {
   const told: [number, number][] = []
   const lab = await openLab({
     onProgress: ({ stage, done, total }) => void (stage === 'train' && told.push([done, total])),

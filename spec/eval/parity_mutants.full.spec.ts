@@ -1,5 +1,5 @@
 /**
- * Every planted bug of the law book against the cases of `parity run`, the short form first.
+ * `parity run` finds the planted bugs of the law book, in its short form or in full.
  */
 import { expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
@@ -10,7 +10,7 @@ import { unseenBugs } from './unseen_bugs.ts'
 const reference = await createBackend('reference')
 const seed = 0
 
-test('a planted bug of the law book is found by parity run, but for five', () => {
+test('parity run finds every planted bug of the law book, except five', () => {
   const missed = mutants
     .filter(({ op, plant }) => runOp(plant(reference), op, { seed, small: true }).passed)
     .filter(({ op, plant }) => runOp(plant(reference), op, { seed }).passed)

@@ -106,7 +106,7 @@ async function againstReference(backend: Backend): Promise<ModelOutcome> {
 }
 
 describe('a planted bug', () => {
-  test('of the law book is found: one of twelve here, all in parity_mutants.full.spec.ts', () => {
+  test('of the law book is found: one in twelve here, all in parity_mutants.full.spec.ts', () => {
     const some = mutants.filter((_, i) => i % 12 === 5)
     const missed = some
       .filter(({ op, bug }) => !unseenBugs.includes(`${op} ${bug}`))

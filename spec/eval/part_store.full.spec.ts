@@ -1,5 +1,5 @@
 /**
- * A part store that several processes use at once.
+ * A part store that several processes use in parallel.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ const top = mkdtempSync(join(tmpdir(), 'shadowllm-parts-'))
 const folder = join(top, 'store')
 afterAll(() => rmSync(top, { recursive: true }))
 
-test('processes may work at once: all get the part, and one whole entry stays', async () => {
+test('parallel processes all get the part, and one complete entry remains', async () => {
   const script = join(top, 'worker.mjs')
   const code = `
     import { writeFileSync } from 'node:fs'

@@ -4,6 +4,7 @@
 import fc from 'fast-check'
 import type { Backend } from '../../src/backends/backend.ts'
 import type { Asked, Request } from '../../src/eval/tasks/prompts.ts'
+import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
 import { initialWeights } from '../../src/model/opt/initial_weights.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
@@ -23,6 +24,14 @@ export const smallConfig: OptConfig = makeOptConfig({
 export function loadSmallModel(backend: Backend): Promise<OptModel> {
   const weights = initialWeights(smallConfig, { seed: 3, deviation: 0.3, biasDeviation: 0.1 })
   return OptModel.load(smallConfig, memorySource(weights), backend)
+}
+
+/** A mask that keeps each unit with a probability of 0.6. */
+export function someMask(shape: UnitShape, seed: number): UnitMask {
+  const random = new Random(seed)
+  const draw = (units: number): Float32Array =>
+    Float32Array.from({ length: shape.layers * units }, () => (random.uniform() < 0.6 ? 1 : 0))
+  return makeMask(shape, draw(shape.heads), draw(shape.neurons))
 }
 
 /** A letter is a token; none is special. */

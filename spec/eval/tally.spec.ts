@@ -1,5 +1,5 @@
 /**
- * A tally is plain sums over what it was given: by unit for errors, through the text for the first difference.
+ * A tally has plain sums over its scores: by unit for errors, over the whole text for the first difference.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -8,7 +8,7 @@ import { Tally } from '../../src/eval/tally.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { ratioByHand } from './by_hand.ts'
 
-/** A score, in numbers that float64 adds up exactly. */
+/** A score of numbers that float64 adds exactly. */
 const someScore = fc
   .record({
     unit: fc.nat(3),
@@ -24,7 +24,7 @@ const someScore = fc
   })
 
 const addsUp = lawForAll(
-  'adds up windows by unit, and counts differences through the text',
+  'adds up windows by unit, and counts differences over the whole text',
   [fc.array(someScore, { minLength: 1, maxLength: 30 })],
   (make: () => Tally, scores: { unit: number; score: SpanScore }[]) => {
     const tally = make()

@@ -1,5 +1,5 @@
 /**
- * The seven tasks: prompts to the letter, and rows that nobody vouches for. How prompts become tokens: tasks_prompts.spec.ts.
+ * The seven tasks: exact prompts, and rows of untrusted files. tasks_prompts.spec.ts turns prompts into tokens.
  */
 import fc from 'fast-check'
 import { parquetWriteBuffer } from 'hyparquet-writer'

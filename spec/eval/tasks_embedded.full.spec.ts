@@ -1,5 +1,5 @@
 /**
- * The task that the embedded model can do.
+ * The embedded model on the task of continuing a text.
  */
 import { expect, test } from 'vitest'
 import { askContinuations } from '../../src/eval/tasks/continuation.ts'
@@ -8,7 +8,7 @@ import { brownForEvaluation } from '../../src/eval/texts.ts'
 import { makeWordEncoder } from '../../src/eval/windows.ts'
 import { ShadowOpt } from '../../src/shadow_opt.ts'
 
-test('the embedded model goes on with a text better than chance', async () => {
+test('the embedded model chooses the continuation of a text better than chance', async () => {
   const opt = await ShadowOpt.fromPretrained('embedded')
   const asked = askContinuations({
     documents: (await brownForEvaluation()).slice(0, 45),
@@ -23,7 +23,7 @@ test('the embedded model goes on with a text better than chance', async () => {
   const answers = asked.map((one) =>
     answerQuestion(opt.model, one, undefined, 'skip', answersAlone(opt.model, one)),
   )
-  // By chance 6 of 24 are right; 14 or more in one of 1,900 tries.
+  // By chance 6 of 24 are right, and 14 or more only once in 1,900 runs.
   expect(accuracyOf(answers, 'acc_mutual_info').value * 24).toBeGreaterThanOrEqual(14)
   await opt.dispose()
 }, 60_000)

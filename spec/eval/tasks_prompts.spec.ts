@@ -1,6 +1,6 @@
 /**
- * From questions to tokens: examples, context and answer to the letter, and what does not fit a model is cut from the left to
- * exactly one token more than it takes.
+ * From questions to tokens: the exact text of examples, context and answer. A request that does not fit the model is cut from
+ * the left to exactly one token more than the model takes.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -25,7 +25,7 @@ function numbered(count: number): PlacedRow[] {
 type Change = (request: Request) => Request
 const same: Change = (request) => request
 
-/** A whole request spells examples, context, a space and the answer, which begins where the context ends. */
+/** A complete request has examples, context, a space and the answer; the answer begins at the end of the context. */
 const requestsSpell = lawForAll(
   'are examples, context and answer',
   [fc.nat(5), fc.nat()],
@@ -52,8 +52,8 @@ const requestsSpell = lawForAll(
 )
 
 /**
- * A request is the last `positions + 1` tokens of the whole one, since its last token is never fed; so is a window, but for
- * `positions` tokens. A question is left out where an answer alone is longer than what is fed.
+ * A request has the last `positions + 1` tokens of the complete one, because its last token is never fed. A window has the last
+ * `positions` tokens. A question is left out if an answer alone is longer than what is fed.
  */
 const isCutFromTheLeft = lawForAll(
   'that do not fit are cut from the left, to exactly one more than are fed',
@@ -62,7 +62,7 @@ const isCutFromTheLeft = lawForAll(
     const rows = numbered(6)
     const front = bos ? { bosId: 2 } : {}
     const whole = askRows(piqa, rows, { ...options, ...front, shots, seed }).asked
-    // At, below and above the length of an answer of eight tokens, or of a whole request.
+    // At, below and above the length of an answer of eight tokens, or of a complete request.
     const positions = (isNearAnswer ? 8 : whole[0].requests[0].tokens.length - 1) + near
     const { asked, leftOut } = askRows(piqa, rows, { ...options, ...front, shots, seed, positions })
     const windows = taskWindows(piqa, rows, encode, { bosId: 2, shots, seed, positions })
@@ -87,7 +87,7 @@ const isCutFromTheLeft = lawForAll(
 
 const lateAnswer: Change = (request) => ({ ...request, promptLength: request.promptLength + 1 })
 const cutRight: Change = ({ tokens, promptLength }) => ({ tokens: tokens.subarray(0, -1), promptLength })
-/** What a limit one token too low gives. */
+/** A mutant whose limit is one token too low. */
 const shorter: Change = ({ tokens, promptLength }) =>
   promptLength > 1 ? { tokens: tokens.subarray(1), promptLength: promptLength - 1 } : { tokens, promptLength }
 
@@ -110,7 +110,7 @@ describe('tokens', () => {
     await kills(isCutFromTheLeft, mutant)
   })
 
-  test('of examples are another choice for another seed, and the same whatever the limit', () => {
+  test('of examples depend on the seed, and not on the limit', () => {
     const ask = (seed: number, limit?: number): Request[][] =>
       askRows(piqa, numbered(9), { ...options, shots: 3, seed, limit }).asked.map(({ requests }) => [
         ...requests,
@@ -123,7 +123,7 @@ describe('tokens', () => {
     )
   })
 
-  test('of a train file may be all of it', () => {
+  test('of a train file may use every row', () => {
     const { asked } = askRows(piqa, numbered(1), {
       ...options,
       shots: 2,
@@ -133,7 +133,7 @@ describe('tokens', () => {
     expect(text.match(/goal \d/g)?.toSorted()).toEqual(['goal 0', 'goal 2', 'goal 3'])
   })
 
-  test('begin with </s> only if told; a question that fits nowhere is named', () => {
+  test('begin with </s> only on request; a question that does not fit is named', () => {
     const ask = (more: Partial<PromptOptions>) => askRows(piqa, numbered(2), { ...options, ...more })
     expect(ask({ bosId: 2 }).asked[0].requests[0].tokens[0]).toBe(2)
     expect(ask({}).asked[0].requests[0].tokens[0]).not.toBe(2)
@@ -156,7 +156,7 @@ describe('tokens', () => {
     }
   })
 
-  test('of a context that ends in spaces: they belong to the answer', () => {
+  test('of a context that ends in spaces give the spaces to the answer', () => {
     const values = { sentence: 'He saw  _ run.', option1: 'Bo ', option2: 'Al', answer: '1' }
     const row = { place: 'r', values: new Map(Object.entries(values)) }
     const [{ requests }] = askRows(taskByName('winogrande'), [row], options).asked
@@ -166,7 +166,7 @@ describe('tokens', () => {
     ])
   })
 
-  test('as windows go on with the right answer, its words counted', () => {
+  test('as windows contain the right answer and count its words', () => {
     const windows = taskWindows(piqa, numbered(3), encode, { bosId: 2, shots: 1, seed: 0 })
     expect(windows).toHaveLength(3)
     for (const [i, { document, genre, tokens, promptLength, words }] of windows.entries()) {

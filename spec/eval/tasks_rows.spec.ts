@@ -1,6 +1,6 @@
 /**
- * Each number of a report of tasks is computed again by hand: log-likelihoods from logits that are fed token by token, choices,
- * shares and their errors by plain loops.
+ * Each number of a report of tasks is computed again by hand: log-likelihoods token by token, choices, shares and their errors
+ * by plain loops.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
@@ -11,13 +11,12 @@ import type { TaskRun } from '../../src/eval/tasks/asking.ts'
 import type { Asked, Request } from '../../src/eval/tasks/prompts.ts'
 import { runTasks, type RunOptions, type TasksReport } from '../../src/eval/tasks/run.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
-import type { UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { mean, near, nearAll } from './by_hand.ts'
+import { likelihoodByHand, mean, near, nearAll } from './by_hand.ts'
 import { loadSmallModel, smallConfig } from './small_model.ts'
 
 const seed = 11
@@ -37,7 +36,7 @@ afterAll(() => {
   expect(backend.liveBuffers).toBe(0)
 })
 
-/** Questions with answers of three tokens each, so that masks decide which is likeliest, and of 9, 2 and 5 bytes. */
+/** Questions with answers of three tokens each, so that masks decide which is most likely, and of 9, 2 and 5 bytes. */
 const ask = (from: number, count: number, contexts: 1 | 3): Asked[] =>
   Array.from({ length: count }, (_, i) => {
     const random = new Random(from + i)
@@ -106,25 +105,7 @@ function run(more: Partial<RunOptions> = {}): Promise<TasksReport> {
 
 // ---- By hand -------------------------------------------------------------------------------------------------------------
 
-/** The sum of log-probabilities of an answer, and the mask that they were computed under. */
-function likelihoodByHand(
-  { tokens, promptLength }: Request,
-  planner: MaskPlanner | null,
-): { nats: number; mask: UnitMask | null } {
-  const sequence = model.begin({ planner })
-  let logits = sequence.feed(tokens.slice(0, promptLength), 'last')
-  let nats = 0
-  for (let t = promptLength; t < tokens.length; t++) {
-    const row = [...logits]
-    nats += row[tokens[t]] - Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0))
-    if (t < tokens.length - 1) logits = sequence.feed(tokens.slice(t, t + 1), 'last')
-  }
-  const { mask } = sequence
-  sequence.dispose()
-  return { nats, mask }
-}
-
-/** Random masks have the question's own seed; the oracle knows the right answer where the context is its own. */
+/** Random masks have the seed of the question. The oracle sees the right answer, or the own one if the contexts differ. */
 function plannerOf(
   row: number,
   { requests, gold }: Asked,
@@ -152,13 +133,15 @@ const zeros = (table: Float32Array | undefined): number =>
 
 function answerByHand(row: number, asked: Asked, own: number): HandAnswer {
   const { requests, alone = [], lengths, gold } = asked
-  const read = requests.map((request) => likelihoodByHand(request, plannerOf(row, asked, request, own)))
+  const read = requests.map((request) =>
+    likelihoodByHand(model, request, plannerOf(row, asked, request, own)),
+  )
   const nats = read.map((one) => one.nats)
   const first = (values: number[]): number => values.indexOf(Math.max(...values))
   const chosen = {
     acc: first(nats),
     acc_norm: first(nats.map((value, i) => value / lengths[i])),
-    acc_mutual_info: first(nats.map((value, i) => value - likelihoodByHand(alone[i], null).nats)),
+    acc_mutual_info: first(nats.map((value, i) => value - likelihoodByHand(model, alone[i], null).nats)),
   }
   return {
     right: Object.fromEntries(Object.entries(chosen).map(([metric, place]) => [metric, place === gold])),
@@ -170,13 +153,13 @@ function answerByHand(row: number, asked: Asked, own: number): HandAnswer {
   }
 }
 
-/** The answers of a task in one row; each task begins with the seed of the run. */
+/** The answers of a task in one row; each task starts from the seed of the run. */
 function answersByHand({ asked }: TaskRun, row: number): HandAnswer[] {
   const seeds = new Random(seed)
   return asked.map((one) => answerByHand(row, one, seeds.uint32()))
 }
 
-/** A share and the standard error of a mean of so many zeros and ones. */
+/** A share and its standard error, as the mean of zeros and ones. */
 function shareByHand(right: readonly boolean[]): { value: number; error: number } {
   const numbers = right.map(Number)
   const value = mean(numbers)
@@ -219,9 +202,9 @@ function isByHand({ rows: found, means }: TasksReport): void {
 }
 
 describe('the rows of a report of tasks', () => {
-  test('are what plain sums over float64 give, each question with a seed of its own', () => isByHand(report))
+  test('equal plain sums in float64, each question with a seed of its own', () => isByHand(report))
 
-  test('are of questions that tell: metrics differ, tasks differ, masks change choices', () => {
+  test('are of informative questions: metrics differ, tasks differ, masks change choices', () => {
     const [dense] = report.rows
 
     expect(
@@ -237,7 +220,7 @@ describe('the rows of a report of tasks', () => {
       { tasks: tasks.map((task) => ({ ...task, asked: task.asked.toReversed() })) },
     ],
     [
-      'bytes that are tokens',
+      'tokens in place of bytes',
       {
         tasks: tasks.map((task) => ({
           ...task,
@@ -250,7 +233,7 @@ describe('the rows of a report of tasks', () => {
     expect(() => isByHand({ ...broken, rows: broken.rows.map((row) => ({ ...row, seed })) })).toThrow('row')
   })
 
-  test('are beside the counts, versions and shots of their tasks', () => {
+  test('come with the counts, versions and shots of their tasks', () => {
     expect(report).toMatchObject({
       versions: { long: 1, short: 3 },
       'n-shot': { long: 2, short: 0 },

@@ -1,5 +1,5 @@
 /**
- * Choosing answers: by likelihood, under a mask that the context alone decides, once.
+ * Choosing answers: by likelihood, under one mask that depends on the context only.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

@@ -228,7 +228,7 @@ describe('rows', () => {
     expect(atOnce.rows).toEqual([])
   })
 
-  test('name what a planner has learnt, or the criterion it decides by', () => {
+  test('name the criterion that a planner has learnt, or else decides by', () => {
     const mean = { shape: model.shape, heads: new Float32Array(12), neurons: new Float32Array(72) }
     const criteriaOf = (learnt: ConfigurationOptions['learnt']): string[] =>
       configurationsOf({

@@ -1,6 +1,6 @@
 /**
- * Each number of a perplexity report is computed again by hand: windows by their places in the text, logits fed one token at
- * a time, log-probabilities, KL and standard errors by plain loops in float64.
+ * Each number of a perplexity report is computed again by hand: windows by their offsets in the text, logits token by token,
+ * log-probabilities, KL and standard errors by plain loops in float64.
  */
 import { writeFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,7 +27,7 @@ import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { mean, nearAll, ratioByHand } from './by_hand.ts'
+import { mean, nearAll, ratioByHand, readByHand } from './by_hand.ts'
 import { encodeLetters } from './small_model.ts'
 
 const positions = 16
@@ -64,7 +64,7 @@ const text = textOfDocuments(
   texts.map((page, i) => ({ name: `page ${i}`, genre: 'prose', text: page })),
 )
 
-/** The rows that are measured, beside dense. */
+/** The measured rows, without the dense one. */
 const sparse = [
   ['random', 0.05],
   ['oracle', 0.05],
@@ -104,7 +104,7 @@ interface HandWindow {
   readonly from: number
 }
 
-/** Page, first and last token, and where scoring begins: `</s>` and the page's tokens, 17 at most, 16 of them fed. */
+/** Page, first token, end, and where scoring begins: `</s>` and the tokens of the page, 17 at most, of which 16 are fed. */
 const pageTable = [
   [0, 0, 8, 1],
   [1, 0, 17, 1],
@@ -123,38 +123,14 @@ function windowsOf(protocol: Protocol): HandWindow[] {
   const all = [bosId, ...encodeLetters(texts.join('\n\n'))]
   const windows: HandWindow[] = []
   for (let start = 0; start === 0 || start + positions < all.length + stride; start += stride) {
-    // Six tokens of each window but the first are those that the one before has scored.
+    // After the first window, six tokens of each were scored in the one before.
     const tokens = Int32Array.from(all.slice(start, start + positions))
     windows.push({ unit: windows.length, tokens, from: start === 0 ? 1 : positions - stride })
   }
   return windows
 }
 
-const logProbabilities = (logits: ArrayLike<number>): number[] => {
-  const row = Array.from(logits)
-  const total = Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0))
-  return row.map((value) => value - total)
-}
-
-/** Log-probabilities after each token from `prompt` on, fed one by one, and the mask they were computed under. */
-function readByHand(
-  tokens: Int32Array,
-  promptLength: number,
-  planner: MaskPlanner | null,
-): { rows: Map<number, number[]>; mask: UnitMask | null } {
-  const sequence = model.begin({ planner, cache: 'f32' })
-  const rows = new Map<number, number[]>()
-  let logits = sequence.feed(tokens.slice(0, promptLength), 'last')
-  for (let t = promptLength; t < tokens.length; t++) {
-    rows.set(t, logProbabilities(logits))
-    if (t < tokens.length - 1) logits = sequence.feed(tokens.slice(t, t + 1), 'last')
-  }
-  const { mask } = sequence
-  sequence.dispose()
-  return { rows, mask }
-}
-
-/** Who decides in a window: the seed is the window's own, and the oracle looks at what follows the prompt. */
+/** The planner of a window: it has the seed of the window, and the oracle sees the tokens after the prompt. */
 function plannerOf(
   row: number,
   { tokens }: HandWindow,
@@ -171,14 +147,14 @@ function plannerOf(
 }
 
 interface HandRow {
-  /** By unit. */
+  /** Sums by unit. */
   readonly nll: number[]
   readonly kl: number[]
   readonly tokens: number[]
   agreed: number
   first: number | null
   scored: number
-  /** By window, the mask that what it scored was computed under. */
+  /** By window, the mask of its scored tokens. */
   readonly masks: (UnitMask | null)[]
 }
 
@@ -199,9 +175,10 @@ function rowByHand(protocol: Protocol, row: number, shown = prompt): HandRow {
     const { unit, tokens, from } = window
     const start = row < 0 ? from : Math.max(from, shown)
     if (start >= tokens.length) continue
-    const dense = readByHand(tokens, 1, null).rows
+    const dense = readByHand(model, { tokens, promptLength: 1 }, null).rows
     const promptLength = row < 0 ? 1 : shown
-    const { rows, mask } = readByHand(tokens, promptLength, plannerOf(Math.max(row, 0), window, own, shown))
+    const planner = plannerOf(Math.max(row, 0), window, own, shown)
+    const { rows, mask } = readByHand(model, { tokens, promptLength }, planner)
     for (let t = start; t < tokens.length; t++) {
       const [p, q] = [dense.get(t) ?? [], rows.get(t) ?? []]
       found.nll[unit] = (found.nll[unit] ?? 0) - q[tokens[t]]
@@ -217,7 +194,7 @@ function rowByHand(protocol: Protocol, row: number, shown = prompt): HandRow {
   return found
 }
 
-/** Shares skipped of layers `from` to `end`, the mean over windows: a head has 4 K D weights, a neuron 2 D. */
+/** Skipped shares of the layers `from` to `end`, mean over windows: a head has 4 K D weights, a neuron 2 D. */
 function skippedByHand({ masks }: HandRow, from = 0, end = 3): Record<string, unknown> {
   const [K, D] = [4, 8]
   const zeros = (table: Float32Array | undefined, units: number): number =>
@@ -236,7 +213,7 @@ function achievedByHand(row: HandRow): Record<string, unknown> {
   return { ...skippedByHand(row), layers: [0, 1, 2].map((layer) => skippedByHand(row, layer, layer + 1)) }
 }
 
-/** The numbers of the report that are of pages, or of the stream. */
+/** The numbers of the report for pages, or for the stream. */
 function numbersByHand(protocol: Protocol, { nll, tokens }: HandRow): Record<string, number> {
   const per = (counts: readonly number[]): number[] => {
     const below: number[] = []
@@ -257,7 +234,7 @@ function numbersByHand(protocol: Protocol, { nll, tokens }: HandRow): Record<str
   }
 }
 
-/** All rows of a report on both protocols: what is not of pages is of the stream. */
+/** All rows of a report on both protocols, computed by hand. */
 function isByHand({ rows, whole }: TextPerplexityReport, shown = prompt): void {
   expect(rows.map(({ planner, sparsity }) => [planner, sparsity])).toEqual([['dense', 0], ...sparse])
   for (const [i, row] of rows.entries()) {
@@ -284,9 +261,9 @@ function isByHand({ rows, whole }: TextPerplexityReport, shown = prompt): void {
 }
 
 describe('the rows of a perplexity report', () => {
-  test('are what plain sums over float64 give, each window with a seed of its own', () => isByHand(report))
+  test('equal plain sums in float64, each window with a seed of its own', () => isByHand(report))
 
-  test('are of windows and masks that tell: pages of several windows, first differences after the first window', () => {
+  test('are of informative windows: pages have several, and first differences come after the first window', () => {
     expect(windowsOf('page').map(({ unit }) => unit)).toEqual([0, 1, 1, 1, 2, 2])
     expect(windowsOf('stream')).toHaveLength(7)
     // The first window of the stream scores eleven tokens after a prompt of five.
@@ -309,11 +286,11 @@ describe('the rows of a perplexity report', () => {
 
   test.each<[string, (row: TextPerplexityReport['rows'][number]) => object]>([
     [
-      'a first difference is counted in its window',
+      'a first difference that is counted within its window',
       ({ firstDifference: n }) => ({ firstDifference: (n ?? 0) % 10 }),
     ],
     [
-      'an error of nats is shown as one of perplexity',
+      'an error in nats that is shown as one of perplexity',
       (row) => ({ tokenPerplexityError: Number(row.tokenPerplexityError) / Number(row.tokenPerplexity) }),
     ],
     ['bits are nats', ({ bitsPerByte }) => ({ bitsPerByte: Number(bitsPerByte) * Math.LN2 })],
@@ -322,7 +299,7 @@ describe('the rows of a perplexity report', () => {
     expect(() => isByHand({ ...report, rows })).toThrow('row')
   })
 
-  test('of pages alone take KL, agreement and skipped shares from the pages', async () => {
+  test('of pages only take KL, agreement and skipped shares from the pages', async () => {
     const { rows, protocol } = await measure({ protocols: ['page'] })
     const page = rowByHand('page', 3)
     const kl = ratioByHand(page.kl, page.tokens)
@@ -336,7 +313,7 @@ describe('the rows of a perplexity report', () => {
     expect(protocol).toMatchObject({ stride: null, prefix: null, windows: { page: 6 } })
   })
 
-  test('show planners a quarter of the context unless told, at most 128 tokens', async () => {
+  test('by default show planners a quarter of the context, at most 128 tokens', async () => {
     const { protocol, rows } = await measure({ prompt: undefined })
     expect(protocol.prompt).toBe(4)
     isByHand({ ...report, rows }, 4)
@@ -354,7 +331,7 @@ describe('the rows of a perplexity report', () => {
   })
 })
 
-/** Plans of each window under another seed than its own. */
+/** A mutant that plans each window with another seed. */
 function planWith(made: Configurations, change: (own: number) => number): Configurations['planAll'] {
   return (text, own) => made.list.map((_, row) => made.planOne(row, text, change(own)))
 }

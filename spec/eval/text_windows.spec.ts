@@ -33,7 +33,7 @@ const pagesAreRead = lawForAll(
       expect(window.tokens[0] === prefix).toBe(i === 0 || ids.length + 1 <= positions)
       // Only what is fed must fit: the last token is not.
       expect(window.tokens.length - 1).toBeLessThanOrEqual(positions)
-      // All but the last begin anew; the last one reaches back until it is full.
+      // Every window starts at the end of the one before, except the last, which reaches back until it is full.
       if (i < windows.length - 1) expect(window.from).toBe(1)
       else expect(window.tokens.length - 1).toBe(Math.min(positions, ids.length))
     })

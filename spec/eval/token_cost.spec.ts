@@ -1,6 +1,6 @@
 /**
- * Costs counted by hand on two tiny decoders, the cost of several tokens as the mean of one-token costs, and rows of the cost
- * experiments from these numbers.
+ * Costs of two tiny decoders are counted by hand, the cost of several tokens is the mean of one-token costs, and the rows of the
+ * cost experiments follow from these numbers.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -32,7 +32,7 @@ import { storages } from '../../src/model/opt/matrix.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { mean, near, nearAll } from './by_hand.ts'
 
-/** Shares keys and values among heads, has gates, no biases, and a head of its own. */
+/** Shared keys and values, gates, no biases, and an untied output head. */
 const gated: Architecture = {
   name: 'gated',
   layers: 3,
@@ -50,7 +50,7 @@ const gated: Architecture = {
   tied: false,
 }
 
-/** Has biases, positions, a narrow token table that is the head too, and no norm at the end. */
+/** Biases, positions, a narrow token table tied to the output head, and no final norm. */
 const narrow: Architecture = {
   name: 'narrow',
   layers: 2,
@@ -73,8 +73,8 @@ type Cost = typeof tokenCost
 const int8: CostSettings = { sparsity: 0.5, storage: 'int8', prompt: 5, tokens: 4, hidden: 3 }
 const f16: CostSettings = { sparsity: 0.5, storage: 'f16', prompt: 3, tokens: 2, hidden: 3 }
 
-// Half of eight ranked heads and of ten ranked neurons are kept, beside four and five in layer 0. Read are the queries and
-// outputs of 8 heads, the keys and values of 6, three matrices of 10 neurons, and the head; a norm in seven places; a row.
+// Half of eight ranked heads and of ten ranked neurons are kept, and four heads and five neurons of layer 0. The token reads the
+// queries and outputs of 8 heads, the keys and values of 6, three matrices of 10 neurons, the output head, seven norms and a row.
 const gatedMatrix = 2 * 8 * 2 * 8 + 2 * 6 * 2 * 8 + 3 * 10 * 8 + 7 * 8
 const gatedWhole = 2 * 12 * 2 * 8 + 2 * 6 * 2 * 8 + 3 * 15 * 8 + 7 * 8
 const gatedVector = 7 * 8 + 8
@@ -140,7 +140,7 @@ const isCountedByHand = (cost: Cost): void => {
     ).toEqual(costArms.map((arm, i) => ({ arm, ...expected[i] })))
 }
 
-/** A token is asked for alone: the first of a sequence pays for the predictor that is asked once. */
+/** Each token is counted alone. The first of a sequence includes a predictor that runs once. */
 const isTheMeanOfOnes = lawForAll(
   'of a sequence is the mean of what each token costs alone',
   [
@@ -207,7 +207,7 @@ const anyArchitecture = fc
     }
   })
 
-/** A dense token reads every number, but one row of each table in place of the table; the head may be the token table. */
+/** A dense token reads every parameter, but only one row of each table. The output head may be the token table. */
 const readsAll = lawForAll(
   'dense is that of every parameter once',
   [anyArchitecture],
@@ -222,7 +222,7 @@ const readsAll = lawForAll(
 
 describe('the cost of tokens', () => {
   stateLaw(readsAll, weightsRead)
-  test('mutant: a count that takes gates for no neurons: killed', async () => {
+  test('mutant: a count that leaves gates out: killed', async () => {
     const mutant: typeof weightsRead = (model, kept) => {
       const read = weightsRead(model, kept)
       return model.gated && model.biased ? { ...read, vector: read.vector - kept.neurons } : read
@@ -230,12 +230,12 @@ describe('the cost of tokens', () => {
     await kills(readsAll, mutant)
   })
 
-  test('is what counting by hand gives', () => isCountedByHand(tokenCost))
+  test('equals a count by hand', () => isCountedByHand(tokenCost))
   stateLaw(isTheMeanOfOnes, tokenCost)
 
   test.each<[string, Cost]>([
     [
-      'takes the last context but half a token for the mean one',
+      'takes the last context minus half a token for the mean context',
       (model, arm, settings) => {
         const cost = tokenCost(model, arm, settings)
         const cache =
@@ -245,14 +245,14 @@ describe('the cost of tokens', () => {
       },
     ],
     [
-      'holds no cache of the tokens that are generated',
+      'has no cache of the generated tokens',
       (model, arm, settings) => ({
         ...tokenCost(model, arm, settings),
         memory: tokenCost(model, arm, { ...settings, tokens: 1 }).memory,
       }),
     ],
     [
-      'asks for every token',
+      'runs the predictor for every token',
       (model, arm, settings) => ({
         ...tokenCost(model, arm === 'shadow' ? 'shadow-token' : arm, settings),
         arm,
@@ -265,7 +265,7 @@ describe('the cost of tokens', () => {
 })
 
 describe('the rows of the cost experiment', () => {
-  test('are the counts in billions, and ratios of bytes', async () => {
+  test('have counts in billions and ratios of bytes', async () => {
     const { rows, plots, findings } = await costExperiment({ ...int8, models: [gated], bandwidth: 1e6 })
     const bytes = counts[0][2].map((cost) => Number(cost.bytes))
     expect(bytes).toEqual([1968, 1870, 1822, 1745.5])
@@ -299,7 +299,7 @@ describe('the rows of the cost experiment', () => {
     ])
   })
 
-  test('say for which models predictors cost more than they save', async () => {
+  test('name the models whose predictors cost more than they save', async () => {
     const slower = (hidden: number): Promise<string[]> =>
       costExperiment({ ...int8, hidden, models: [gated, narrow], bandwidth: 1e6 }).then(({ findings }) =>
         findings.filter((one) => one.includes('slower')),
@@ -314,7 +314,7 @@ describe('the rows of the cost experiment', () => {
     ])
   })
 
-  test('of predictors are in millions of multiplications with additions', async () => {
+  test('of predictors are in millions of multiply-adds', async () => {
     const { rows } = await predictorCostExperiment()
     const [first, each] = [2048 * 1024, 1024 * (32 + 8192)]
     const [per, one] = [24 * (first + each), first + 24 * each]
@@ -331,10 +331,10 @@ describe('the rows of the cost experiment', () => {
 })
 
 describe('the rows of the cluster experiment', () => {
-  test('are work, bytes and hours of the model they name', async () => {
+  test('have work, bytes and hours of the named model', async () => {
     // Two operations a weight and token, and two a channel and earlier token, half of them on average; both ways.
     expect(windowFlops(gated, 10)).toBe(2 * 10 * (2 * gatedWhole + 2 * 3 * 4 * 2 * 10))
-    // Of each layer: what a head gives out, what it sees and the context, and the scores of each criterion.
+    // For each layer: the outputs of heads, the features and the context, and the scores of each criterion.
     expect(resultBytes(gated, 6, 2)).toBe(4 * 6 * 3 * (3 * 8 + 2 * (4 + 5)))
     const options = {
       ...usualCluster,

@@ -1,8 +1,8 @@
 /**
- * The planted bugs of the law book that `parity run` does not see.
+ * The planted bugs of the law book that `parity run` does not find.
  */
 
-/** A short form sees less than the laws, which see all of them: rare data, and int8 whose rounding must be met. */
+/** The laws find them all. They need rare data, or int8 values at a rounding boundary. */
 export const unseenBugs: readonly string[] = [
   'linear_i8 counts zeros as terms',
   'linear_input_major_i8 counts zeros as terms',

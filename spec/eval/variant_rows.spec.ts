@@ -1,6 +1,6 @@
 /**
  * Rows, plots and comparisons of experiments and of `reproduce`, computed by hand: from windows of known costs and unequal
- * sizes, and from windows of a model that are read token by token.
+ * sizes, and from windows of a model that is fed token by token.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,22 +19,20 @@ import { reproduceExperiment } from '../../src/eval/reproduce_experiment.ts'
 import { quickSettings } from '../../src/eval/settings.ts'
 import type { Window } from '../../src/eval/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
-import type { UnitMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { mean, near, nearAll, ratioByHand } from './by_hand.ts'
+import { likelihoodByHand, mean, near, nearAll, ratioByHand } from './by_hand.ts'
 import { encodeLetters, loadSmallModel, smallConfig } from './small_model.ts'
 
-/** A window of a known cost, that skipped this share of the heads and twice that of the neurons. */
+/** A window of a known cost that skipped this share of the heads and twice this share of the neurons. */
 const scored = (nll: number, tokens: number, words: number, share: number): ScoredWindow => {
   const skipped = { heads: share, neurons: 2 * share, weights: 0 }
   return { nll, tokens, words, achieved: { ...skipped, layers: [{ ...skipped, heads: 0 }, skipped] } }
 }
 
-// Three windows of unequal sizes; the second costs least under a mask, as chance may have it.
+// Three windows of unequal sizes. The second costs least under a mask, as may happen by chance.
 const dense = [scored(20, 10, 4, 0), scored(6, 2, 1, 0), scored(9, 6, 3, 0)]
 const first = [scored(25, 10, 4, 0.25), scored(5, 2, 1, 0.5), scored(12, 6, 3, 0)]
 const second = [scored(24, 10, 4, 0.125), scored(8, 2, 1, 0.25), scored(11, 6, 3, 0)]
@@ -86,7 +84,7 @@ describe('variants of known costs', () => {
       rowByHand('one', 0.75, second),
       rowByHand('two', 0.75, first.slice(0, 1)),
     ])
-    // By hand altogether: 42 nats over 18 tokens; windows are 5/3, 1/3 and -2 nats away from their share of it.
+    // All by hand: 42 nats over 18 tokens; windows are 5/3, 1/3 and -2 nats away from their share of it.
     expect(measured.rows()[1]).toMatchObject({
       perplexity: near(Math.exp(7 / 3)),
       error: near((Math.exp(7 / 3) * Math.sqrt(1.5 * (25 / 9 + 1 / 9 + 4))) / 18),
@@ -95,7 +93,7 @@ describe('variants of known costs', () => {
     })
   })
 
-  test('have points with these errors, and none where one window tells nothing', () => {
+  test('have points with these errors, and no error for a single window', () => {
     const [one, two] = measured.plot('any').series
     expect(one.points[0]).toEqual({
       x: 50,
@@ -113,7 +111,7 @@ describe('variants of known costs', () => {
     expect(compareScores(second, first).nats).toBeCloseTo(1 / 18, 12)
   })
 
-  test('say what was skipped layer by layer, and which is best', () => {
+  test('have skipped shares layer by layer, and a ranking', () => {
     expect(measured.layers(0.5)).toEqual([
       { name: 'one, 50 %', heads: [0, 0.25], neurons: [0.5, 0.5] },
       { name: 'two, 50 %', heads: [0, 0.125], neurons: [0.25, 0.25] },
@@ -146,27 +144,10 @@ const documents = Array.from({ length: 20 }, (_, i) => {
   return { name: `page ${i}`, genre: i % 2 ? 'verse' : 'prose', text }
 })
 
-/** Nats of a window's continuation, fed token by token, and the mask of it. */
-function readByHand(
-  { tokens: ids, promptLength }: Window,
-  planner: MaskPlanner | null,
-): { nll: number; mask: UnitMask | null } {
-  const sequence = model.begin({ planner })
-  let logits = sequence.feed(ids.slice(0, promptLength), 'last')
-  let nll = 0
-  for (let t = promptLength; t < ids.length; t++) {
-    nll += Math.log([...logits].reduce((sum, value) => sum + Math.exp(value), 0)) - logits[ids[t]]
-    if (t < ids.length - 1) logits = sequence.feed(ids.slice(t, t + 1), 'last')
-  }
-  const { mask } = sequence
-  sequence.dispose()
-  return { nll, mask }
-}
-
 /** Five digits: these costs are sums of float32. */
 const nearly = (value: number): unknown => expect.closeTo(value, 5 - Math.ceil(Math.log10(value)))
 
-test('a row of reproduce is what its windows cost, each with a seed of its own for random masks', async () => {
+test('a row of reproduce has the costs of its windows, each with a seed of its own for random masks', async () => {
   const seed = 5
   const sizes = { prompt: 12, continuation: 10 }
   const settings = {
@@ -182,7 +163,7 @@ test('a row of reproduce is what its windows cost, each with a seed of its own f
   const lab = await Lab.open({ ...base, ...sizes })
   const windows = lab.windows('evaluate', 3, seed)
   await lab.dispose()
-  // Unequal sizes, or sums over sums could be means of means.
+  // With equal sizes a mean of means would equal a sum over a sum.
   expect(new Set(windows.map((window) => window.tokens.length - window.promptLength)).size).toBeGreaterThan(1)
   const seeds = new Random(seed)
   const own = windows.map(() => seeds.uint32())
@@ -192,10 +173,15 @@ test('a row of reproduce is what its windows cost, each with a seed of its own f
     const sparsity = [0, 0.5, 0.5, 0.8, 0.8][row]
     const budget = makeBudget(sparsity, { scope: 'global' })
     const found = windows.map((window, i) => {
-      if (planner === 'dense') return readByHand(window, null)
-      if (planner === 'random') return readByHand(window, randomPlanner(model.shape, budget, own[i]))
+      if (planner === 'dense') return likelihoodByHand(model, window, null)
+      if (planner === 'random')
+        return likelihoodByHand(model, window, randomPlanner(model.shape, budget, own[i]))
       const labels = window.tokens.map((token, t) => (t < window.promptLength ? -100 : token))
-      return readByHand(window, oraclePlanner(scoreText(model, window.tokens, labels, plainact), budget))
+      return likelihoodByHand(
+        model,
+        window,
+        oraclePlanner(scoreText(model, window.tokens, labels, plainact), budget),
+      )
     })
     const skipped = (kind: 'heads' | 'neurons', units: number): number =>
       mean(
@@ -203,7 +189,7 @@ test('a row of reproduce is what its windows cost, each with a seed of its own f
           ({ mask }) => [...(mask?.[kind] ?? [])].filter((kept) => kept === 0).length / (layers * units),
         ),
       )
-    const nll = found.reduce((sum, one) => sum + one.nll, 0)
+    const nll = found.reduce((sum, one) => sum - one.nats, 0)
     const total = (of: (window: Window) => number): number =>
       windows.reduce((sum, window) => sum + of(window), 0)
     return {
@@ -220,7 +206,7 @@ test('a row of reproduce is what its windows cost, each with a seed of its own f
   expect(new Set(report.rows.map(({ tokenPerplexity }) => tokenPerplexity)).size).toBe(5)
 })
 
-test('reproduce as an experiment has percents, and speeds as shares of the dense one', () => {
+test('reproduce as an experiment has percentages, and speeds relative to dense', () => {
   const row = (planner: 'dense' | 'shadow', sparsity: number, speed: number | null) => ({
     planner,
     criterion: 'plainact',

@@ -1,5 +1,5 @@
 /**
- * The seconds left of a run are those so far, times the work left over the work done, whatever order stages tell in.
+ * The remaining time of a run is the elapsed time, times the work left over the work done, in any order of stages.
  */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { WorkMeter } from '../../src/eval/work.ts'
@@ -7,7 +7,7 @@ import { WorkMeter } from '../../src/eval/work.ts'
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
 afterEach(() => void vi.useRealTimers())
 
-test('what is left takes as long as what was done, by work', () => {
+test('the remaining work takes as long per unit as the work done', () => {
   const meter = new WorkMeter({ first: 1, second: 3, never: 0 })
   expect(meter.update('first', 0)).toBeNull()
   vi.advanceTimersByTime(2000)
@@ -18,7 +18,7 @@ test('what is left takes as long as what was done, by work', () => {
   meter.update('first', 1)
   expect(meter.update('second', 1 / 3)).toBeCloseTo(6, 9)
   expect(meter.update('never', 1)).toBeCloseTo(6, 9)
-  // A stage that tells of less than before has less behind it.
+  // A stage may report less than before.
   expect(meter.update('second', 0)).toBeCloseTo(18, 9)
   expect(meter.update('second', 1)).toBe(0)
 })

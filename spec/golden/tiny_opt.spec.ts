@@ -40,7 +40,7 @@ async function load(backend: Backend): Promise<OptModel> {
 test('there are texts', () => expect(expected.length).toBeGreaterThan(1))
 
 overQuickBackends((backend) => {
-  // The definitions take seconds for a text of this model: one of them stands for all in the quick tier.
+  // The reference takes seconds for a text of this model, so the quick tier has one text.
   const texts = isQuick && backend.name === 'reference' ? expected.slice(0, 1) : expected
 
   test.each(texts)('loss, best tokens and greedy continuation of "$text"', async (given) => {

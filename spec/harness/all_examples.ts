@@ -1,5 +1,5 @@
 /**
- * All examples there are: of the pages, of the docstrings in src/, and the programs of examples/.
+ * All examples: those of the pages, those of the docstrings in src/, and the programs of examples/.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ export const pages: readonly Source[] = [
   ...['spec', 'docs', 'cuda', 'bench'].flatMap((folder) => readSources(folder, '.md')),
 ]
 
-/** Whole programs; one that needs arguments is run by a guide. */
+/** The programs of examples/. A guide runs those that need arguments. */
 export const programs: readonly Source[] = readSources('examples').filter(
   ({ text }) => !/examples\/\w+\.ts [A-Z]/.test(text),
 )

@@ -1,7 +1,7 @@
 /**
  * The backends that laws are stated over.
  *
- * In the quick tier these are `reference` and `wasm`; `spec/backends/others.spec.ts` looks at the others there. In the full
+ * In the quick tier these are `reference` and `wasm`; `spec/backends/others.spec.ts` checks the others there. In the full
  * tier they are all that this runtime can start. `wasm x2` is wasm on two threads that share every call that can be cut,
  * however small. The emulator of the CUDA kernels is built before the first test of the full tier where g++ is (run.ts).
  * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is judged in the chapters of those ops.
@@ -64,7 +64,7 @@ const underTest: readonly UnderTest[] = await Promise.all(
   names.filter((name) => !isQuick || isInQuick(name)).map(start),
 )
 
-/** Those of some backends or builds that the quick tier judges; all of them in the full tier. The others are visible skips. */
+/** The backends or builds that this tier judges, of those given. The others are visible skips. */
 export function inTier<Name extends string>(these: readonly Name[]): Name[] {
   const isJudged = (name: Name): boolean => !isQuick || isInQuick(name)
   for (const name of these.filter((name) => !isJudged(name)))
@@ -97,7 +97,7 @@ export function overQuickBackends(chapter: (backend: Backend) => void): void {
   stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason }, chapter)
 }
 
-/** States a chapter over the backends that the quick tier leaves out elsewhere, but for those that a compiler has to make. */
+/** States a chapter over the backends that the quick tier leaves out elsewhere and that need no compiler. */
 export async function overOtherBackends(chapter: (backend: Backend) => void): Promise<void> {
   const others = names.filter((name) => !isInQuick(name) && !name.endsWith('emulated'))
   stateOver(await Promise.all(others.map(start)), chapter)

@@ -1,8 +1,9 @@
 /**
- * Which chapters the CUDA emulator is given although they take it minutes: those that SHADOWLLM_EMULATE names.
+ * The chapters that run on the CUDA emulator although they take it minutes: those that SHADOWLLM_EMULATE names. The emulator
+ * runs in the full tier only.
  *
- *   SHADOWLLM_EMULATE=criteria,model npm test -- spec/criteria spec/model
- *   SHADOWLLM_EMULATE=all npm test
+ *   SHADOWLLM_EMULATE=criteria,model npm run test:full -- spec/criteria spec/model
+ *   SHADOWLLM_EMULATE=all npm run test:full
  *
  * A chapter is a folder of the book.
  */

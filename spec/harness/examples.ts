@@ -41,7 +41,7 @@ export function checkExamples(examples: readonly Example[]): Promise<string[]> {
   })
 }
 
-/** Type-checks these examples, and runs none. Empty if all hold. */
+/** Type-checks these examples without running them. Empty if all are right. */
 export function typeCheckExamples(examples: readonly Example[]): Promise<string[]> {
   return inFolder((folder) => typeCheck(examples, folder))
 }
@@ -82,7 +82,7 @@ async function typeCheck(examples: readonly Example[], folder: string): Promise<
     /^\S*?example_(\d+)\.ts\((\d+),\d+\)/gm,
     (_, i, line) => `${examples[i].at} +${line}`,
   )
-  // An error goes on in lines that are indented.
+  // The further lines of an error are indented.
   return named.trimEnd().split(/\n(?=\S)/)
 }
 
@@ -103,8 +103,7 @@ export function outputFaults({ at, output }: Example, stdout: string): string[] 
 }
 
 /**
- * The command lines of an example of the shell that has no others: what follows `shadowllm`, word by word. Null if anything in it
- * needs a shell.
+ * The arguments of each `shadowllm` command line of a shell example. Null if the example has anything else, or needs a shell.
  */
 export function commandLinesOf({ language, code }: Example): string[][] | null {
   if (language !== 'sh') return null

@@ -1,5 +1,5 @@
 /**
- * The rules of how laws are stated hold of the sources, and a small planted source that breaks one is caught.
+ * The sources keep the rules of how laws are stated, and a planted source that breaks one is found.
  */
 import { expect, test } from 'vitest'
 import { limitsAreReached, onlyTheHarnessChecksLaws } from './law_rules.ts'
@@ -7,7 +7,7 @@ import { parseModule, readSources } from './syntax.ts'
 
 const planted = (path: string, text: string) => [parseModule({ path, text })]
 
-test('every arbitrary of src/ that has a limit reaches it', () => {
+test('every arbitrary of src/ with a limit states a size that reaches it', () => {
   const modules = readSources('src/verify').map(parseModule)
   expect(modules.length).toBeGreaterThan(10)
   expect(limitsAreReached(modules)).toEqual([])
@@ -18,7 +18,7 @@ test.each([
   ['const exactly = { minLength: columns, maxLength: columns }', ['maxLength without size']],
   ['fc.dictionary(fc.string(), fc.nat(), { maxKeys: 20, depthSize: "max" })', ['maxKeys without size']],
   ['fc.jsonValue({ maxDepth: 5, size: "max" })', ['maxDepth without depthSize']],
-])('%s may not reach its limit', (text, found) => {
+])('an arbitrary that may not reach its limit is found: %s', (text, found) => {
   expect(limitsAreReached(planted('src/verify/a.ts', text))).toEqual(
     found.map((message) => `src/verify/a.ts:1: ${message}`),
   )
@@ -28,7 +28,7 @@ test.each([
   ['fc.array(fc.nat(), { maxLength: 300, size: "max" })'],
   ['fc.array(fc.nat())'],
   ['const { maxLength } = settings'],
-])('%s reaches its limit, or has none', (text) => {
+])('an arbitrary that reaches its limit or has none is accepted: %s', (text) => {
   expect(limitsAreReached(planted('src/verify/a.ts', text))).toEqual([])
 })
 
@@ -37,7 +37,7 @@ test('no spec checks a law on arbitraries of its own', () => {
   expect(onlyTheHarnessChecksLaws(modules)).toEqual([])
 })
 
-test('a spec that does so, and one that imports it under another name, are caught', () => {
+test('a spec that calls checkLaw is found, also under another name', () => {
   const call = "await checkLaw('mutant', [fc.nat()], isEven(mutant))"
   expect(onlyTheHarnessChecksLaws(planted('spec/a.spec.ts', call))).toEqual([
     'spec/a.spec.ts:1: checkLaw is named outside spec/harness',

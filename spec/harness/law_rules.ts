@@ -1,10 +1,10 @@
 /**
- * Rules of how laws are stated, each a function from sources to the list of its violations, one line each.
+ * Rules of how laws are stated: each is a function from sources to its violations, one line each.
  * `law_rules.spec.ts` applies them, and breaks each of them on purpose.
  */
 import { type Module, type Node, place, walk } from './syntax.ts'
 
-/** How much an arbitrary may hold, and what lets it hold that much. */
+/** The options that limit an arbitrary, and the option that lets it reach each limit. */
 const limits: Readonly<Record<string, string>> = {
   maxLength: 'size',
   maxKeys: 'size',
@@ -14,8 +14,8 @@ const limits: Readonly<Record<string, string>> = {
 }
 
 /**
- * Whoever states a limit states the size, too. Without it fast-check draws at most some ten elements, unless it is configured
- * otherwise for the whole process, which is not for src/ to do.
+ * An arbitrary with a limit states its size too. Without a size fast-check draws about ten elements at most. A global setting
+ * of fast-check changes that, but src/ must not depend on one.
  */
 export function limitsAreReached(modules: readonly Module[]): string[] {
   return modules.flatMap((module) => {
@@ -32,8 +32,8 @@ export function limitsAreReached(modules: readonly Module[]): string[] {
 }
 
 /**
- * `checkLaw` takes any arbitraries, so a mutant could be judged on others than its law's. Only the harness calls it: specs
- * state laws (`law`, `stateLaw`) and judge mutants by them (`kills`).
+ * Only the harness calls `checkLaw`, which takes any arbitraries: a mutant must be judged on the arbitraries of its law. Specs
+ * state laws with `law` and `stateLaw`, and judge mutants with `kills`.
  */
 export function onlyTheHarnessChecksLaws(modules: readonly Module[]): string[] {
   return modules

@@ -1,5 +1,5 @@
 /**
- * Mutants are planted in a clone: the checkout they come from stays as it is, and so does the clone once a mutant was judged.
+ * Mutants are planted in a clone. The checkout is never changed, and the clone is clean after a mutant was judged.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { parseModule, root } from './syntax.ts'
 const file = 'src/masks/budget.ts'
 
 test.skipIf(!existsSync(join(root, '.git')))(
-  'a clone holds a mutant for as long as it is judged',
+  'a clone has a mutant only while it is judged, and the checkout never has it',
   async () => {
     const here = readFileSync(join(root, file), 'utf8')
     let folder: string
@@ -37,14 +37,11 @@ test.skipIf(!existsSync(join(root, '.git')))(
   },
 )
 
-test.skipIf(!existsSync(join(root, '.git')))(
-  'what runs in a clone is killed when its time is over',
-  async () => {
-    using checkout = new Checkout()
-    const ended = await checkout.run('vitest/vitest.mjs', ['run', '--maxWorkers=1', 'spec/masks'], {
-      seconds: 0.05,
-      seed: 1,
-    })
-    expect(ended).toMatchObject({ code: null, timedOut: true })
-  },
-)
+test.skipIf(!existsSync(join(root, '.git')))('a script in a clone is killed at its time limit', async () => {
+  using checkout = new Checkout()
+  const ended = await checkout.run('vitest/vitest.mjs', ['run', '--maxWorkers=1', 'spec/masks'], {
+    seconds: 0.05,
+    seed: 1,
+  })
+  expect(ended).toMatchObject({ code: null, timedOut: true })
+})

@@ -1,6 +1,6 @@
 /**
- * `npm run mutants` is honest: it derives the changes it names, plants each at its place and nowhere else, draws the same
- * sample for the same seed, and calls a mutant found only by a test that passes without it.
+ * `npm run mutants` derives the changes it names, plants each at its offset only, draws the same sample for the same seed, and
+ * counts a mutant as found only if a test fails with it and passes without it.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -15,7 +15,7 @@ import { type Module, parseModule, readSources } from './syntax.ts'
 
 const parse = (text: string, path = 'src/ops/add.ts'): Module => parseModule({ path, text })
 
-/** What becomes of a source: every text that a mutant of this kind makes of it. */
+/** The texts that the mutants of a kind make of a source. */
 function planted(text: string, kind: string): string[] {
   return deriveMutants(parse(text))
     .filter((mutant) => mutant.kind === kind)
@@ -77,7 +77,7 @@ test.each([
   ['// a + b'],
 ])('no mutant is derived from %s', (text) => expect(deriveMutants(parse(text))).toEqual([]))
 
-test('every mutant of a real source stands where it says and makes another text that parses', () => {
+test('every mutant of a real source has its line and offset, and makes another text that parses', () => {
   const { path, text } = readSources('src/masks').filter((source) => source.path.endsWith('budget.ts'))[0]
   const mutants = deriveMutants(parse(text, path))
   expect(mutants.length).toBeGreaterThan(20)
@@ -89,12 +89,12 @@ test('every mutant of a real source stands where it says and makes another text 
   }
 })
 
-test('a mutant is not planted where its text does not stand', () => {
+test('a mutant is not planted at an offset with another text', () => {
   const [mutant] = deriveMutants(parse('a < b'))
   expect(() => plantMutant('x = a < b', mutant)).toThrow('expected < at 2')
 })
 
-test('a mutant is found again after lines have moved, and not where its line has changed', () => {
+test('a mutant is located again after lines have moved, but not after its line has changed', () => {
   const [, mutant] = deriveMutants(parse('f(a < b)\n\nif (a < b) c()')).filter(
     ({ kind }) => kind === 'boundary',
   )
@@ -103,7 +103,7 @@ test('a mutant is found again after lines have moved, and not where its line has
   expect(findAgain(mutant, deriveMutants(parse('if (a < c) b()')))).toBeNull()
 })
 
-/** Whether another is the same mutant. */
+/** Whether another mutant is the same. */
 const isSame =
   (mutant: Mutant) =>
   ({ file, start, kind, after }: Mutant): boolean =>
@@ -119,18 +119,18 @@ describe('a sample', () => {
   ]
   const draw = (seed: number) => drawSlots(candidatesOf(modules), 12, seed)
 
-  /** Which place has which mutant, where the type check refuses some. */
+  /** The mutant of each place, where the type check refuses some. */
   const fill = (seed: number, refusedFiles: (mutants: readonly Mutant[]) => string[]): Promise<Entry[]> =>
     chooseValid(draw(seed), (mutants) => Promise.resolve(new Set(refusedFiles(mutants))))
 
-  test('is spread over folders by their lines, with one at least of each, and over kinds', () => {
+  test('is spread over folders by their lines, with at least one mutant of each, and over kinds', () => {
     const slots = draw(1)
     expect(slots.map(({ folder }) => folder)).toEqual([
       ...Array.from({ length: 8 }, () => 'src/eval'),
       ...Array.from({ length: 3 }, () => 'src/ops'),
       'src',
     ])
-    // The three kinds that these lines have take turns.
+    // The three kinds in these lines take turns.
     for (let i = 0; i < 12; i += 3)
       expect(new Set(slots.slice(i, i + 3).map(({ kind }) => kind)).size).toBe(3)
   })
@@ -145,7 +145,7 @@ describe('a sample', () => {
     expect(whyExcluded('src/masks/budget.ts')).toBeNull()
   })
 
-  test('has no mutant twice, and each in a place of its kind and folder', async () => {
+  test('has no mutant twice, and each mutant is in a place of its kind and folder', async () => {
     const entries = await fill(1, () => [])
     expect(new Set(entries.map(({ file, start, kind }) => `${file} ${start} ${kind}`)).size).toBe(12)
     expect(entries.map(({ file, kind }) => [folderOf(file), kind])).toEqual(
@@ -153,7 +153,7 @@ describe('a sample', () => {
     )
   })
 
-  test('has another mutant of the kind in the place of one that the type check refuses', async () => {
+  test('replaces a mutant that the type check refuses by another of its kind', async () => {
     const refused = draw(1)[0].queue[0]
     const entries = await fill(1, (mutants) => (mutants.some(isSame(refused)) ? [refused.file] : []))
     expect(entries.filter(({ verdict }) => verdict === 'waiting')).toHaveLength(12)
@@ -162,7 +162,7 @@ describe('a sample', () => {
     expect(entries.filter(isSame(refused))).toHaveLength(1)
   })
 
-  test('has one of another kind in a place of which the type check refuses the kind', async () => {
+  test('fills a place with another kind if the type check refuses every mutant of its kind', async () => {
     const { folder, kind } = draw(1)[0]
     const entries = await fill(1, (mutants) =>
       mutants.filter((mutant) => mutant.kind === kind).map(({ file }) => file),
@@ -173,14 +173,14 @@ describe('a sample', () => {
     expect(folderOf(valid[0].file)).toBe(folder)
   })
 
-  test('has the first of its queue, however many are checked together', async () => {
+  test('takes the first valid mutant of a queue, however many mutants are checked together', async () => {
     const queue = ['a', 'b', 'c', 'd'].flatMap((name) => deriveMutants(parse('a < b', `src/ops/${name}.ts`)))
     const slot = { folder: 'src/ops', kind: 'boundary', queue, others: [] } as const
     const one = await chooseValid([slot], () => Promise.resolve(new Set<string>()))
     expect(one.map(({ file, verdict }) => [file, verdict])).toEqual([['src/ops/a.ts', 'waiting']])
   })
 
-  test('leaves out a mutant that only breaks the types of another file', async () => {
+  test('leaves out a mutant that breaks the types of another file only', async () => {
     const guilty = draw(1)[0].queue[0]
     const entries = await fill(1, (mutants) => (mutants.some(isSame(guilty)) ? ['src/web/view/c.ts'] : []))
     expect(entries.filter(({ verdict }) => verdict === 'invalid')).toEqual([
@@ -189,7 +189,7 @@ describe('a sample', () => {
   })
 })
 
-test('the spec files of a source: its namesake, then by steps and folder; none that cannot tell', () => {
+test('the spec files of a source are ordered: the same name first, then by steps and folder; unrelated files are left out', () => {
   const modules = [
     parse('', 'src/masks/budget.ts'),
     parse("import './budget.ts'", 'src/masks/index.ts'),
@@ -221,10 +221,10 @@ test('the spec files of a source: its namesake, then by steps and folder; none t
   expect(nearestSpecs('src/masks/budget.ts', specs, users, slow).indexOf('spec/masks/near.spec.ts')).toBe(2)
 })
 
-/** Tests by spec file: whether each passes, hangs or fails, as the number of planted mutants says. */
+/** For each spec file, whether each test passes, hangs or fails with so many planted mutants. */
 type Behaviour = Record<string, (mutants: number) => 'passes' | 'fails' | 'hangs'>
 
-/** A judge over spec files that only behave, and the runs that it made, as the files with the number of mutants planted. */
+/** A judge over simulated spec files, and its runs: the files, with the number of planted mutants. */
 function judgeOf(behaviour: Behaviour, { aloneNothingRuns = false } = {}): { judge: Judge; runs: string[] } {
   const folder = mkdtempSync(join(tmpdir(), 'judge-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
@@ -265,7 +265,7 @@ function judgeOf(behaviour: Behaviour, { aloneNothingRuns = false } = {}): { jud
 const someMutant: Mutant = deriveMutants(parse('a < b'))[0]
 
 describe('a mutant is judged', () => {
-  test('found, by the test that fails with it and passes without', async () => {
+  test('found by a test that fails with it and passes without it', async () => {
     const { judge, runs } = judgeOf({
       'a.spec.ts': () => 'passes',
       'b.spec.ts': (mutants) => (mutants > 0 ? 'fails' : 'passes'),
@@ -279,19 +279,19 @@ describe('a mutant is judged', () => {
     expect(runs).toEqual(['a.spec.ts 1', 'b.spec.ts 1', 'b.spec.ts 0 alone'])
   })
 
-  test('survived, where its test cannot be run by itself and the file fails without it', async () => {
+  test('survived if its test cannot run alone and the file fails without the mutant', async () => {
     const { judge, runs } = judgeOf({ 'a.spec.ts': () => 'fails' }, { aloneNothingRuns: true })
     expect(await judge.judge(someMutant, ['a.spec.ts'])).toMatchObject({ verdict: 'survived' })
     expect(runs).toEqual(['a.spec.ts 1', 'a.spec.ts 0 alone', 'a.spec.ts 0'])
   })
 
-  test('undecided, where there was no time for all spec files', async () => {
+  test('undecided if the time limit left spec files out', async () => {
     const { judge } = judgeOf({ 'a.spec.ts': () => 'passes', 'b.spec.ts': () => 'passes' })
     const verdict = await judge.judge(someMutant, ['a.spec.ts', 'b.spec.ts'], 0)
     expect(verdict).toEqual({ verdict: 'undecided', by: null, tried: 0, of: 2 })
   })
 
-  test('survived, where the only test that fails does so without it too', async () => {
+  test('survived if the only failing test fails without the mutant too', async () => {
     const { judge, runs } = judgeOf({ 'a.spec.ts': () => 'passes', 'b.spec.ts': () => 'fails' })
     expect(await judge.judge(someMutant, ['a.spec.ts', 'b.spec.ts'])).toMatchObject({
       verdict: 'survived',
@@ -301,17 +301,17 @@ describe('a mutant is judged', () => {
     expect([...judge.broken]).toEqual(['b.spec.ts'])
   })
 
-  test('found by its hang, where the tests end without it', async () => {
+  test('found by a hang if the tests end without the mutant', async () => {
     const { judge } = judgeOf({ 'a.spec.ts': (mutants) => (mutants > 0 ? 'hangs' : 'passes') })
     expect(await judge.judge(someMutant, ['a.spec.ts'])).toMatchObject({ verdict: 'timeout', by: null })
   })
 
-  test('survived, where the tests hang without it too', async () => {
+  test('survived if the tests hang without the mutant too', async () => {
     const { judge } = judgeOf({ 'a.spec.ts': () => 'hangs' })
     expect(await judge.judge(someMutant, ['a.spec.ts'])).toMatchObject({ verdict: 'survived' })
   })
 
-  test('by all spec files, in growing groups, before it is called a survivor', async () => {
+  test('survived only after all spec files ran, in growing groups', async () => {
     const specs = Array.from({ length: 14 }, (_, i) => `${i}.spec.ts`)
     const { judge, runs } = judgeOf(Object.fromEntries(specs.map((spec) => [spec, () => 'passes'])))
     expect(await judge.judge(someMutant, specs)).toMatchObject({ verdict: 'survived', tried: 14, of: 14 })
@@ -319,7 +319,7 @@ describe('a mutant is judged', () => {
   })
 })
 
-test('the rate counts a hang as found and leaves out what is equivalent, invalid or gone', () => {
+test('the rate counts a hang as found and leaves out equivalent, invalid and gone mutants', () => {
   const verdicts = ['found', 'found', 'timeout', 'undecided', 'equivalent', 'invalid', 'gone'] as const
   const mutants = verdicts.map((verdict): Entry => ({ ...someMutant, verdict }))
   expect(summaryOf({ commit: 'c0ffee', seed: 1, leftOut: {}, mutants })).toContain('3 of 4 found (75.0 %)')

@@ -64,9 +64,9 @@ function writeList(backend: Backend, buffer: Buffer, list: Int32Array): void {
   }
 }
 
-/** How a law is broken by a backend; null if it holds. Nothing is shrunk, and nothing written to fixtures/regressions. */
+/** How a backend breaks a law. The case is not shrunk and not written to fixtures/regressions. */
 export interface Breach {
-  /** What the law says. */
+  /** The message of the law. */
   readonly why: string
   /** The case that breaks it; null if the law has no arguments. */
   readonly counterexample: readonly unknown[] | null

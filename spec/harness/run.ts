@@ -1,7 +1,7 @@
 /**
  * Before the first test: chooses the seed of the run and how many cases laws try, says so, and hands both to the
- * workers. `seed.ts` is the other end. Also builds the CUDA emulator for the full tier where g++ is, unless it stands there
- * already, and lends the run a folder for temporary files; after the last test nothing may be left in it.
+ * workers. `seed.ts` is the other end. Also builds the CUDA emulator for the full tier where g++ is, unless it exists
+ * already, and gives the run a folder for temporary files, which must be empty after the last test.
  */
 import { randomInt } from 'node:crypto'
 import type { TestProject } from 'vitest/node'

@@ -1,9 +1,9 @@
 /**
  * One seed for the whole run, and the ways to state a law as a test and to judge mutants by it.
  *
- * `law` states a law of nothing but its arguments. A law that mutants are judged by is an object (`lawForAll`) of one sentence,
- * arbitraries and a predicate of a subject: `stateLaw` states it of the real subject, and `kills` judges a mutant on the same
- * arbitraries. `kills` refuses a law that is stated of nothing.
+ * `law` states a law that depends on its arguments only. `lawForAll` makes a law of a subject: a sentence, arbitraries and a
+ * predicate. `stateLaw` states it of the real subject, and `kills` judges a mutant on the same arbitraries. `kills` refuses a
+ * law that no `stateLaw` of the file states.
  *
  *   SHADOWLLM_SEED=123 npm test     the same cases as the run that printed "seed 123"
  *   SHADOWLLM_RUNS=10 npm test      ten times as many cases per law (0.1: a tenth, at least one)
@@ -39,8 +39,8 @@ export function scaledRuns(runs: number): number {
 }
 
 /**
- * Before each spec file: gives every property the run's seed and number of cases, and every arbitrary the size that it states:
- * otherwise fast-check draws at most some ten elements, whatever `maxLength` says.
+ * Called before each spec file. Every property gets the run's seed and number of cases, and every arbitrary can reach its
+ * `maxLength`: by default fast-check draws about ten elements at most.
  */
 export function configureProperties(): void {
   fc.configureGlobal({
@@ -87,12 +87,12 @@ export function law<Args extends [unknown, ...unknown[]]>(
   })
 }
 
-/** The name of a law that a spec file states: its counterexamples are kept under it. */
+/** The name under which the counterexamples of a law in a spec file are kept. */
 function nameInFile(file: string, name: string): string {
   return `${file.replace(/^spec\//, '')} ${name}`
 }
 
-/** The arbitraries of the laws that this file states; the files of a worker share this module. */
+/** The arbitraries of the laws that the current spec file states. The files of a worker share this module. */
 let stated = new WeakSet<Law<never>['arbitraries']>()
 
 /** States a law of a subject as a test of the file that calls it. Mutants are judged by `kills` with the same law. */
@@ -104,32 +104,32 @@ export function stateLaw<Subject>(law: Law<Subject>, subject: Subject, timeout?:
 }
 
 /**
- * A mutant is judged on cases of this seed, at most ten for each that its law tries. A law may miss a mutant by chance in one
- * run of many; that a mutant is killed may not depend on chance.
+ * A mutant is judged on cases of this fixed seed, at most ten times as many as its law tries. A random seed could miss a mutant
+ * in one run of many.
  */
 const KILLING_SEED = 1
 const CASES_PER_KILL = 10
 
-/** How many cases a mutant is judged on, until one kills it. SHADOWLLM_RUNS does not change it. */
+/** The most cases that a mutant is judged on. SHADOWLLM_RUNS does not change it. */
 export function killingRuns({ runs }: Law<never>): number {
   return CASES_PER_KILL * runs
 }
 
 /**
  * Shows that a law breaks on a mutant, on the law's own arbitraries.
- * @throws Error if no case breaks it, or if this file states the law of nothing
+ * @throws Error if no case breaks it, or if this file does not state the law
  */
 export async function kills<Subject>(law: Law<Subject>, mutant: Subject): Promise<void> {
   if (!stated.has(law.arbitraries))
     throw new Error(
-      `${law.sentence}: expected stateLaw to state the law in this file, got a law for mutants alone`,
+      `${law.sentence}: expected a law that stateLaw states in this file, got a law for mutants alone`,
     )
   const failure = await firstFailure(law, mutant, killingRuns(law))
   if (failure === null)
     throw new Error(`${law.sentence}: expected the mutant to break it, got a mutant that keeps it`)
 }
 
-/** The first case, of those a mutant is judged on, that breaks a law on a subject, as it was drawn; null if none does. */
+/** The first drawn case that breaks a law on a subject, not shrunk; null if none does. */
 export async function firstFailure<Subject>(
   law: Law<Subject>,
   subject: Subject,
@@ -165,7 +165,7 @@ export async function checkLaw<Args extends [unknown, ...unknown[]]>(
 }
 
 /**
- * Checks a law on one subject, under its own name unless told another.
+ * Checks a law on one subject. @param name default: its sentence
  * @throws what `checkLaw` throws; what the predicate of a law without arguments throws
  */
 export async function checkOn<Subject>(

@@ -1,5 +1,5 @@
 /**
- * What starting a module loads: the files and packages that it imports statically, and those that they import.
+ * What a module loads when it starts: the files and packages that it imports statically, directly or through others.
  */
 import { posix } from 'node:path'
 import type { Module, Node } from './syntax.ts'
@@ -12,7 +12,7 @@ export interface Loaded {
   readonly packages: ReadonlySet<string>
 }
 
-/** What a module names in its static imports. `import type` is erased; `import { type A }` still loads the file. */
+/** The specifiers of a module's static imports. `import type` is erased; `import { type A }` still loads the file. */
 function namesIn({ body }: Module): string[] {
   return body
     .filter(({ type, source }) => /^(Import|ExportAll|ExportNamed)Declaration$/.test(type) && source)

@@ -1,5 +1,5 @@
 /**
- * Every spec file is in a tier, by its name alone, and every tier is a command that CI runs.
+ * The name of a spec file decides its tier, and CI runs the command of every tier.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ function filesOf(tier: Tier): string[] {
   return globSync(include, { cwd: root, exclude }).toSorted()
 }
 
-test('the quick tier is part of the full tier, and the soak tier is apart from both', () => {
+test('the full tier contains the quick tier, and the soak tier has no file of either', () => {
   const [quick, full, soak] = tiers.map(filesOf)
   expect(quick.every((path) => full.includes(path))).toBe(true)
   expect(quick.filter((path) => /\.(full|soak)\.spec\.ts$/.test(path))).toEqual([])
@@ -30,7 +30,7 @@ test('a tier has its name, quick is the default, and another name is refused', (
   expect(() => readTier('fast')).toThrow('SHADOWLLM_TIER: expected one of quick, full, soak, got fast')
 })
 
-test('every tier is a script of package.json, and the workflow runs it', () => {
+test('every tier is a script of package.json that the workflow runs', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   const names = { quick: 'test', full: 'test:full', soak: 'test:soak' } satisfies Record<Tier, string>
   for (const [tier, name] of Object.entries(names))

@@ -2,22 +2,22 @@
  * The tiers of the suite. SHADOWLLM_TIER chooses one; `scripts/test.ts` sets it.
  *
  *   quick   npm test             every law on `reference` and `wasm`, in this process
- *   full    npm run test:full    all of that, and what needs other backends, compilers, processes, servers, browsers
- *   soak    npm run test:soak    what runs for as long as it is told to
+ *   full    npm run test:full    all of quick, the other backends, and what needs compilers, processes, servers, browsers
+ *   soak    npm run test:soak    long runs; SHADOWLLM_SOAK scales their length
  *
  * A file named `*.full.spec.ts` is in the full tier only, one named `*.soak.spec.ts` in the soak tier only, every other
  * `*.spec.ts` in quick and full.
  */
 
-/** The tiers, in the order of the time they take. */
+/** The tiers, shortest first. */
 export const tiers = ['quick', 'full', 'soak'] as const
 
 /** A tier of the suite. */
 export type Tier = (typeof tiers)[number]
 
 /**
- * The tier that is named; quick where none is.
- * @throws RangeError for a name that no tier has
+ * The tier of this name; quick for no name.
+ * @throws RangeError for any other name
  */
 export function readTier(text: string | undefined): Tier {
   if (!text) return 'quick'
@@ -37,7 +37,7 @@ export function specFilesOf(tier: Tier): { include: string[]; exclude: string[] 
   return { include: ['spec/**/*.spec.ts'], exclude: tier === 'full' ? [soak] : [full, soak] }
 }
 
-/** How many cases of a law whose cases take long: few in the quick tier, more in the full one. */
+/** The number of cases of a slow law: few in the quick tier, more in the full one. */
 export function casesAtTier(quick: number, full: number): number {
   return isQuick ? quick : full
 }

@@ -37,8 +37,8 @@ export interface Limits {
 }
 
 /**
- * A clock of work, in milliseconds: the time that processors gave to this process, and a tenth of all time, so that one
- * that waits for ever comes to an end too. Where other processes keep the machine busy, it goes as slowly as the readers.
+ * A clock of work, in milliseconds: processor time of this process plus a tenth of wall time, so that a reader that waits for
+ * ever ends too. On a busy machine it slows down with the readers.
  */
 export function workTime(): number {
   const { user, system } = process.cpuUsage()
@@ -60,7 +60,7 @@ export class Cell {
   #worker: Worker | null = null
   #folder = ''
 
-  /** @param now the clock that inputs are timed by */
+  /** @param now the clock for the limits of inputs */
   constructor(module: URL = projectReaders, limits: Limits = usualLimits, now: () => number = workTime) {
     this.#module = module
     this.#limits = limits

@@ -1,5 +1,5 @@
 /**
- * What the fuzzer found can be had again: from seed and number, and from its file.
+ * A finding of the fuzzer is reproduced from its seed and number, and from its file.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -25,7 +25,7 @@ law(
   { runs: 50 },
 )
 
-test('a finding comes back from its file', () => {
+test('a finding read from its file equals the written one', () => {
   const finding = { reader: 'right', what: 'x', seed: 1, number: 2, bytes: Uint8Array.of(0, 255) }
   writeFinding(finding, folder)
   writeFinding(finding, folder)

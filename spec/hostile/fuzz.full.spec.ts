@@ -30,7 +30,7 @@ describe('a planted bug', () => {
     ['changes its input', 'the input was changed'],
   ])('that %s is found in 60 mutants', { timeout: 600_000 }, (name, what) => isFound(name, what, limits))
 
-  // A right mutant that takes so long would be taken for one that loops: the fault is the same.
+  // A slow mutant counts as one that loops, because the fault is the same.
   test('that loops is found in 60 mutants', { timeout: 600_000 }, () =>
     isFound('loops', 'no end in time', { ...limits, milliseconds: 1000 }),
   )
@@ -83,7 +83,7 @@ test('readers share the time', async () => {
 test('a cell that was ended begins again', async () => {
   const outcomes: string[] = []
   const inputs = [Uint8Array.of(65), Uint8Array.of(255), Uint8Array.of(66)]
-  // Time passes while it is at the second, which has no end, and at no other.
+  // The clock advances only during the second input, which loops.
   let time = 0
   const now = (): number => (outcomes.length === 1 ? (time += 2 * limits.milliseconds) : time)
   const cell = new Cell(module, limits, now)

@@ -1,8 +1,8 @@
 /**
  * The table of hostile inputs: each reader gives exactly the answer that stands there, in bounded time and memory.
  *
- * Readers run in cells (cell.ts), which end what does not end by itself: a hang or a heap without end is a failed test,
- * not a test run that never comes back. The quick tier leaves out inputs of megabytes.
+ * Readers run in cells (cell.ts) with limits of time and memory, so that a hang or an unbounded heap fails a test and does not
+ * hang the run. The quick tier leaves out inputs of megabytes.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -87,7 +87,7 @@ describe('a reader that gives another answer is found', () => {
     expect(givesTheAnswers(at, name, planted.inputsOf())).rejects.toThrow('to deeply equal'),
   )
   test('that loops', async () => {
-    // Its one input is never read, so that no limit is too short.
+    // Its only input is never read, so no limit is too short.
     const cell = new Cell(module, { ...usualLimits, milliseconds: 0 })
     await expect(givesTheAnswers(cell, 'loops', planted.inputsOf())).rejects.toThrow('no end in time')
     await cell.close()

@@ -1,5 +1,5 @@
 /**
- * Files in parts: together the parts are the range, and no more of a file is in memory than two of them, however long it is.
+ * Files in parts: the parts together are the range, and at most two parts are in memory, however long the file is.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -7,7 +7,7 @@ import { readParts, type RangedFile } from '../../src/io/files.ts'
 import { joined } from '../../fixtures/hostile/bytes.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
-/** A file of these bytes, and the buffers that it was asked to fill. */
+/** A file of these bytes that records the buffers it fills. */
 function recordingFile(bytes: Uint8Array<ArrayBuffer>): { file: RangedFile; filled: Set<ArrayBuffer> } {
   const filled = new Set<ArrayBuffer>()
   const file: RangedFile = {

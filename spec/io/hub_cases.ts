@@ -66,7 +66,7 @@ export interface HubCase {
   readonly waits: number[]
 }
 
-/** When all cases take place: a whole second, as dates in headers are. */
+/** The time of all cases. Dates in headers have whole seconds. */
 export const NOW: number = Date.UTC(2024, 0, 1)
 
 /** A new case. */

@@ -165,7 +165,7 @@ test.skipIf(runtime.name !== 'node')(
 
 afterEach(() => vi.unstubAllGlobals())
 
-// Runtimes other than pages do not say whether they are isolated.
+// Only pages report whether they are isolated.
 test.each([
   { shares: true, isolated: undefined, expected: true },
   { shares: true, isolated: true, expected: true },

@@ -164,7 +164,7 @@ function partsOf(rows: number, { at, keys }: Cuts): { first: number; count: numb
 }
 
 const anyForm = fc.constantFrom(...formNames)
-/** Those in which rows lie in one piece of a file. */
+/** Formats in which the rows of a tensor are contiguous. */
 const pieceForm = fc.constantFrom('safetensors', 'shards', 'torch')
 
 const rowsAreThoseOfTheWhole = lawForAll(

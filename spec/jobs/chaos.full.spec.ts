@@ -1,5 +1,5 @@
 /**
- * A run over a queue with a few mishaps; chaos.soak.spec.ts makes many more.
+ * A run over a queue with a few failures; chaos.soak.spec.ts causes many more.
  */
 import { stateChaos } from './chaos_law.ts'
 

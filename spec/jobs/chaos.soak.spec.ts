@@ -1,5 +1,5 @@
 /**
- * A run over a queue with many mishaps, within a few minutes.
+ * A run over a queue with many failures, in a few minutes.
  */
 import { stateChaos } from './chaos_law.ts'
 

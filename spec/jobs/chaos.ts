@@ -16,14 +16,14 @@ export class Workers {
   #isOver = false
   #onWork: (child: ChildProcess) => void = () => {}
 
-  /** @param start starts one that says something, anything, whenever it begins to work */
+  /** @param start starts a process that prints something whenever it begins a shard */
   constructor(count: number, start: () => ChildProcess) {
     this.#start = start
     this.#children = Array.from({ length: count }, () => null)
     for (const place of this.#children.keys()) this.#fill(place)
   }
 
-  /** The next one that begins to work. */
+  /** The next process that begins a shard. */
   working(): Promise<ChildProcess> {
     return new Promise((resolve) => (this.#onWork = resolve))
   }
@@ -75,7 +75,7 @@ export interface Mishaps {
   readonly cuts: number
 }
 
-/** What mishaps happen to, and how long a shard takes, in milliseconds. */
+/** The targets of failures, and how long a shard takes, in milliseconds. */
 export interface Scene {
   readonly workers: Workers
   readonly server: TestServer
@@ -83,7 +83,7 @@ export interface Scene {
   readonly shardTime: number
 }
 
-/** Lets mishaps happen in a random order, each while a worker is at a shard that it has just begun. */
+/** Causes failures in a random order, each after a worker has begun a shard. @returns how many of each were caused */
 export async function makeMishaps(
   { kills, restarts, cuts }: Mishaps,
   { workers, server, proxy, shardTime }: Scene,

@@ -1,5 +1,5 @@
 /**
- * Whatever dies on the way, a run over a queue ends with the results of one thread, each once.
+ * A run over a queue ends with the results of one thread, each once, in spite of killed workers, restarts and network cuts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,7 +16,7 @@ import { echoShards, texts } from './test_shards.ts'
 const count = 3
 const milliseconds = 250
 
-/** States it for so many mishaps. */
+/** States the law for so many failures. */
 export function stateChaos(mishaps: Mishaps): void {
   const { kills, restarts, cuts } = mishaps
   test.skipIf(whyNoServer !== null)(
@@ -44,7 +44,7 @@ async function losesNothing(mishaps: Mishaps): Promise<void> {
   })
   try {
     const started = performance.now()
-    // Whatever happens takes longer than the work: there is always something to hit, round after round.
+    // Rounds of work repeat until all failures have happened.
     const hit = { isOver: false }
     const scene = { workers, server, proxy, shardTime: milliseconds }
     const hitting = makeMishaps(mishaps, scene, runSeed()).finally(() => (hit.isOver = true))
@@ -56,7 +56,7 @@ async function losesNothing(mishaps: Mishaps): Promise<void> {
     }
     expect(await hitting).toEqual(mishaps)
     const counts = doneBy(log)
-    // A worker may have died between its result and its note, so some are not noted; none is anybody else's.
+    // A worker may die between its result and its note, so some shards are not noted. Every noted shard is one of this run.
     for (const key of counts.keys()) expect(wanted).toContain(key)
     const again = [...counts.values()].reduce((total, times) => total + times - 1, 0)
     const seconds = ((performance.now() - started) / 1000).toFixed(0)

@@ -1,6 +1,6 @@
 /**
- * A worker for chaos_law.ts: does the shards of test_shards.ts, says when it begins one, and notes in a file each that it
- * has done.
+ * A worker for chaos_law.ts: does the shards of test_shards.ts, prints a line when it begins one, and writes the key of each
+ * finished one into a file.
  */
 import { appendFileSync } from 'node:fs'
 import { openQueue, parseQueueUrl, type QueueTools } from '../../src/jobs/connection.ts'
@@ -24,7 +24,7 @@ async function open(): Promise<QueueTools> {
 }
 
 const { place: files } = await openShardStore(place.shards)
-/** Whoever begins a shard looks first whether its result is there. */
+/** A worker that begins a shard first looks up its result. */
 const read = (name: string): Promise<Uint8Array | null> => {
   process.stdout.write(`${name}\n`)
   return files.read(name)

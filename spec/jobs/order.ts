@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import type { Shard } from '../../src/jobs/shard.ts'
 import { texts } from './test_shards.ts'
 
-/** The results of shards are those that are known, in the order in which they were asked for. */
+/** Expects the known results of shards, in the order of the shards. */
 export const isInOrder = async (
   run: (shards: readonly Shard[]) => AsyncIterable<Uint8Array>,
   shards: readonly Shard[],

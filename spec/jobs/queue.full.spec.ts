@@ -1,6 +1,6 @@
 /**
- * The runner over a real server: the results of one thread, in order, whoever does the work and whatever becomes of them;
- * what fails stops nobody; what is forged is refused; what is lost is asked for again.
+ * The runner over a real server: it gives the results of one thread, in order, with any number of workers and in spite of
+ * stopped ones. A shard that fails stops no other, a forged job is refused, and a lost job is put into the queue again.
  */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -65,7 +65,7 @@ async function startWorker({ queue, store }: Place, more = {}): Promise<TestWork
     concurrency: 1,
     grace: 5000,
     idle: null,
-    // No worker dies here, and one that is slow for a while keeps its shards.
+    // No worker dies here, so a slow one keeps its shards.
     lock: 600_000,
     signal: stop.signal,
     onEvent: (event) => events.push(event),
@@ -79,16 +79,16 @@ async function endWorkers(workers: readonly TestWorker[]): Promise<WorkerReport[
   return Promise.all(workers.map(({ ended }) => ended))
 }
 
-/** Waits until something holds, however long that takes: the limit is the test's. */
+/** Waits until something holds. The test has the time limit. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await wait(20)
 }
 
-/** How many jobs workers have done so far. */
+/** How many jobs the workers have done so far. */
 const doneBy = (workers: readonly TestWorker[]): number =>
   workers.flatMap(({ events }) => events).filter(({ what }) => what === 'done').length
 
-/** What is in a queue. */
+/** The counts of jobs in a queue. */
 async function countsOf({ queue }: Place): Promise<QueueCounts> {
   const found = (await readQueues(tools)).find(({ name }) => name === queue)
   return found?.counts ?? { waiting: 0, delayed: 0, active: 0, failed: 0 }
@@ -108,7 +108,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     } finally {
       await runner.close()
     }
-    // 40 shards in groups of 16: three joins besides, the last of which nobody waits for.
+    // 40 shards in groups of 16 have three joins. The runner does not wait for the last one.
     await until(() => doneBy(workers) >= 43)
     const reports = await endWorkers(workers)
     expect(reports.reduce((total, { done }) => total + done, 0)).toBe(43)
@@ -123,7 +123,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     try {
       const { shards, expected } = await echoShards(runner.store, 5)
       expect(await texts(runner.run(shards))).toEqual(expected)
-      // A result may be in the store a moment before its worker says so. The join is nothing that anybody waits for.
+      // A result may be in the store before its worker reports it. The runner does not wait for the join.
       const echoes = (): number => workers[0].events.filter(({ kind }) => kind === 'echo').length
       await until(() => echoes() >= 5)
       expect(await texts(runner.run(shards))).toEqual(expected)
@@ -153,7 +153,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     })
     for (const [i, shard] of poisoned.entries())
       expect(await runner.store.has(await shardKey(shard)), `${i}`).toBe(i !== 3)
-    // The last shard that was done, and the join that fails, may be under way still.
+    // The last shard and the failing join may still be active.
     await until(async () => {
       const { waiting, active } = await countsOf(place)
       return waiting + active === 0
@@ -206,7 +206,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     expect(report).toMatchObject({ done: 3, returned: 0, failed: 0 })
   })
 
-  test('a shard goes back also where the grace passes while the store is asked for it', async () => {
+  test('a shard is returned too if the grace period ends during its look-up in the store', async () => {
     const place = newPlace()
     const runner = await openRunner(place)
     const stopped = Promise.withResolvers<void>()
@@ -225,7 +225,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     const results = texts(runner.run(shards))
     await until(() => questions === 1)
     first.stop.abort()
-    // Timers of equal length end in the order in which they began: that of the grace goes first.
+    // Timers of equal length fire in the order of their start, so that of the grace fires first.
     await turn()
     await wait(1)
     stopped.resolve()
@@ -252,7 +252,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await endWorkers(workers)
   })
 
-  test('whoever gives up takes back what nobody has begun', async () => {
+  test('a run that is aborted takes back the shards that no worker has begun', async () => {
     const place = newPlace()
     const runner = await openRunner(place)
     const { shards } = await echoShards(runner.store, 30)
@@ -261,12 +261,12 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await until(async () => (await countsOf(place)).waiting >= 30)
     stop.abort(new Error('enough'))
     await expect(results).rejects.toThrow('enough')
-    // A server that is slow is left to it after two seconds.
+    // The runner waits two seconds at most for the server.
     await until(async () => (await countsOf(place)).waiting === 0)
     await runner.close()
   })
 
-  test('whoever gives up while shards are put into the queue takes those back too', async () => {
+  test('a run that is aborted while it adds shards takes those back too', async () => {
     const place = newPlace()
     const answer = Promise.withResolvers<void>()
     class FlowProducer extends tools.bullmq.FlowProducer {
@@ -288,7 +288,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await runner.close()
   })
 
-  test('who still looks for results when a run is given up puts nothing back', async () => {
+  test('a look-up that outlasts an aborted run adds no job again', async () => {
     const place = newPlace()
     const answer = Promise.withResolvers<void>()
     const looks = { held: false, count: 0 }
@@ -308,7 +308,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await expect(results).rejects.toThrow('enough')
     await until(async () => (await countsOf(place)).waiting === 0)
     answer.resolve()
-    // The look goes on over the shards that are left, on the same server.
+    // The look-up continues over the other shards.
     for (let i = 0; i < 20; i++) expect((await countsOf(place)).waiting).toBe(0)
     await runner.close()
   })

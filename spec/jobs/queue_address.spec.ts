@@ -1,5 +1,5 @@
 /**
- * What needs no server of a queue: how its address is read, who does not answer there, and how long work takes at a rate.
+ * What needs no server: the address of a queue, an address without a server, and the remaining time of work at a rate.
  */
 import { describe, expect, test } from 'vitest'
 import { openQueue, parseQueueUrl } from '../../src/jobs/connection.ts'
@@ -11,11 +11,11 @@ describe('an address', () => {
     '%j is none',
     (text) => expect(() => parseQueueUrl(text)).toThrow('expected an address such as redis://host:6379'),
   )
-  test('has no password in it, and the refusal does not repeat it', () => {
+  test('has no password, and the refusal does not repeat it', () => {
     for (const text of ['redis://:secret@host', 'rediss://user:secret@host', 'redis://secret@host'])
       expect(() => parseQueueUrl(text)).toThrow(/^(?!.*secret).*SHADOWLLM_QUEUE_PASSWORD$/)
   })
-  test('says where, and whether it is encrypted', () => {
+  test('has host, port, database and encryption', () => {
     expect(parseQueueUrl('rediss://[::1]:7000/3')).toMatchObject({
       host: '::1',
       port: 7000,
@@ -24,7 +24,7 @@ describe('an address', () => {
     })
     expect(parseQueueUrl('redis://host')).toMatchObject({ host: 'host', port: 6379, tls: false, database: 0 })
   })
-  test('where nobody answers ends with one line', async () => {
+  test('without a server is refused in one line', async () => {
     await withSilentPort(async (port) => {
       await expect(openQueue(parseQueueUrl(`redis://127.0.0.1:${port}`))).rejects.toMatchObject({
         code: 'QUEUE_CONNECTION',
@@ -35,7 +35,7 @@ describe('an address', () => {
   })
 })
 
-test('rates are means since work began, and say how long the rest takes', () => {
+test('rates are means since the start of the work, and give the remaining time', () => {
   expect(rateOf([])).toBeNull()
   expect(rateOf([0, 0])).toBeNull()
   expect(rateOf([4, 0, 8, 0])).toBe(4)

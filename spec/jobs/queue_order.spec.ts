@@ -1,5 +1,5 @@
 /**
- * What is known of queues without a server: what tells them apart, and that results are compared in order.
+ * What needs no server: the names of queues, and that results are compared in order.
  */
 import { expect, test } from 'vitest'
 import { hereRunner } from '../../src/jobs/runner.ts'
@@ -8,7 +8,7 @@ import { queueName } from '../../src/jobs/shard_job.ts'
 import { isInOrder } from './order.ts'
 import { doTestShard, echoShards } from './test_shards.ts'
 
-test('mutants of the order are killed: as they come, one left out', async () => {
+test('results in another order, or with one left out, are found', async () => {
   const runner = hereRunner(doTestShard)
   const { shards, expected } = await echoShards(runner.store, 5)
   await isInOrder((asked) => runner.run(asked), shards, expected)
@@ -18,7 +18,7 @@ test('mutants of the order are killed: as they come, one left out', async () => 
     )
 })
 
-test('only those who agree share a queue', () => {
+test('only runs of the same model, method and bits share a queue', () => {
   const one = { model: 'a'.repeat(64), method: 'b'.repeat(64), bits: 'exact' }
   const names = [
     one,

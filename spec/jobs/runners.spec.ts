@@ -1,7 +1,7 @@
 /**
- * Runners of one machine give results in the order of the shards, however many there are, however many threads do them and
- * whichever is first. Threads are stand-ins here, in this process, so that their order can be chosen; real ones do the shards
- * of spec/eval/calibration_threads.full.spec.ts.
+ * Runners of one machine give results in the order of the shards, for any number of shards and threads and in any order of
+ * completion. Stand-ins in this process replace threads, so that the seed decides their order;
+ * spec/eval/calibration_threads.full.spec.ts uses real threads.
  */
 import { EventEmitter } from 'node:events'
 import fc from 'fast-check'
@@ -19,7 +19,7 @@ interface Told {
   readonly shard?: Shard
 }
 
-/** Stand-ins for threads, and what was seen of them. */
+/** Stand-ins for threads, and counts of their work. */
 class Threads {
   started = 0
   ended = 0
@@ -32,7 +32,7 @@ class Threads {
     this.#random = new Random(seed)
   }
 
-  /** How long a shard takes, in turns of the event loop. */
+  /** The duration of a shard, in turns of the event loop. */
   turns(): number {
     return this.#random.below(6)
   }
@@ -54,7 +54,7 @@ class Threads {
   }
 }
 
-/** Answers a shard by its value after some turns; dies of the kind `death`, and fails those of the kind `poison`. */
+/** Answers a shard with its value after some turns. A shard of kind `death` ends the thread, one of kind `poison` fails. */
 class StandIn extends EventEmitter {
   readonly #threads: Threads
 
@@ -89,7 +89,7 @@ const shardsOf = (count: number, kind = 'echo'): Shard[] =>
 type Make = (threads: Threads, count: number) => ShardRunner
 const overThreads: Make = (threads, count) => threadRunner(threads.source(), count)
 
-/** Results are those of the shards in order; no more are under way than threads, nor ahead than four for each of them. */
+/** Results are in the order of the shards. Each thread runs one shard at a time, and at most four per thread are started ahead. */
 const isInOrder = lawForAll(
   'gives results in the order of the shards',
   [fc.constantFrom(0, 1, 2, 11, 120), fc.integer({ min: 1, max: 5 }), fc.nat(), fc.boolean()],
@@ -100,7 +100,7 @@ const isInOrder = lawForAll(
     const found: string[] = []
     const onShard = (done: number, total: number): void => void told.push(done, total)
     for await (const result of runner.run(shardsOf(shards), { onShard })) {
-      // Whoever takes results slowly is not run ahead of.
+      // A slow consumer limits how many shards are started ahead.
       if (isSlow) for (let turn = 0; turn < 12; turn++) await new Promise(setImmediate)
       expect(threads.given).toBeLessThanOrEqual(found.length + 4 * count)
       found.push(new TextDecoder().decode(result))
@@ -140,7 +140,7 @@ describe('a runner over threads', () => {
   test.each([
     ['death', 'the thread ended'],
     ['poison', 'poison 3'],
-  ])('is told of a %s, and does other shards after it', async (kind, words) => {
+  ])('throws the error of a %s, and does other shards after it', async (kind, words) => {
     const threads = new Threads(1)
     const runner = overThreads(threads, 2)
     const shards = shardsOf(9).map((shard, i) => (i === 3 ? { ...shard, kind } : shard))
@@ -160,7 +160,7 @@ describe('a runner over threads', () => {
     )
   })
 
-  test('ends what is under way when it is closed or stopped', async () => {
+  test('ends running shards when it is closed or aborted', async () => {
     const runner = overThreads(new Threads(2), 1)
     const first = runner.run(shardsOf(2)).next()
     await runner.close()
@@ -193,7 +193,7 @@ describe('a runner in this thread', () => {
     const onShard = (...now: number[]): void => void told.push(...now)
     expect(await texts(runner.run(change(shards), { onShard }))).toEqual(expected)
     expect(told).toEqual(expected.flatMap((_, i) => [i + 1, count]))
-    // The second time all results are in the store.
+    // In the second run all results are in the store.
     expect(await texts(runner.run(shards))).toEqual(expected)
     expect(done).toHaveLength(count)
   }
@@ -204,7 +204,7 @@ describe('a runner in this thread', () => {
   test('a mutant that sorts shards as texts is killed', () =>
     expect(hasResults(11, byText)).rejects.toThrow('expected'))
 
-  test('does again what is damaged in the store', async () => {
+  test('computes again a result that is damaged in the store', async () => {
     const files = new Map<string, Uint8Array>()
     const store: ShardStore = memoryStore()
     const { write } = store.place

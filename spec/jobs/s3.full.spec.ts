@@ -14,7 +14,7 @@ const command = [['moto_server'], ['/usr/bin/python3', '-m', 'moto.server']].fin
 )
 const reason = command ? '' : ': expected moto_server (apt-get install python3-moto python3-flask)'
 
-/** The address that moto says it runs on. @throws Error with what it said if it ends before */
+/** The address that moto prints. @throws Error with its output if it ends before */
 function addressOf(moto: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     let said = ''
@@ -33,7 +33,7 @@ let server: ChildProcess | null = null
 beforeAll(async () => {
   if (!command) return
   const [name, ...args] = command
-  // It chooses a port that is free, and says which once it listens.
+  // It chooses a free port and prints it once it listens.
   server = spawn(name, [...args, '-H', '127.0.0.1', '-p', '0'])
   const endpoint = await addressOf(server)
   vi.stubEnv('AWS_ENDPOINT_URL', endpoint)
@@ -44,7 +44,7 @@ beforeAll(async () => {
   expect(made.status).toBe(200)
 }, 300_000)
 afterAll(async () => {
-  // Another object in its place would not be the environment any more, in which the files that follow are given their folders.
+  // The object must stay the same: the next spec files get their folders through it.
   vi.unstubAllEnvs()
   if (server === null) return
   const ended = new Promise((resolve) => server?.once('close', resolve))

@@ -1,9 +1,9 @@
 /**
- * A queue's server for laws: Valkey or Redis where either is installed, for this machine alone, with a folder of its own.
- * Where neither is, the laws are skipped with the reason.
+ * The server of a queue for tests: Valkey or Redis, if one is installed, on the loopback interface and with a folder of its
+ * own. Otherwise the tests are skipped with the reason.
  *
- * Clients reach it through a proxy, whose port is bound once and stays bound: no other process can take it, not even
- * while the server is started again. The server's own port is chosen anew until the server can bind it.
+ * Clients connect through a proxy whose port stays bound, so that no other process can take it while the server restarts. The
+ * server tries free ports until it can bind one.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -28,7 +28,7 @@ export interface TestServer {
   stop(): Promise<void>
 }
 
-/** A proxy that can be cut: nothing passes, and connections end. */
+/** A proxy that can be cut: connections end, and new ones are refused. */
 export interface Proxy {
   readonly port: number
   cut(): void
@@ -36,7 +36,7 @@ export interface Proxy {
   close(): Promise<void>
 }
 
-/** A proxy to a port of this machine. @param target the port; null while there is none, and then nothing passes */
+/** A proxy to a port of this machine. @param target the port; null refuses connections */
 export async function startProxy(target: () => number | null): Promise<Proxy> {
   const sockets = new Set<Socket>()
   let isCut = false
@@ -86,7 +86,7 @@ const listen = (server: Server): Promise<void> =>
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port
 
-/** A port that is free now; another process may take it at any moment. */
+/** A free port. Another process may take it at any moment. */
 async function freePort(): Promise<number> {
   const probe = createServer()
   await listen(probe)
@@ -95,7 +95,7 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** Lends a port that nobody listens on, and that nobody can take: it is the near end of a connection. */
+/** Provides a port without a server that no other process can take, because it is the local end of a connection. */
 export async function withSilentPort(work: (port: number) => Promise<void>): Promise<void> {
   const server = createServer()
   await listen(server)
@@ -146,7 +146,7 @@ export async function startServer(): Promise<TestServer> {
   }
 }
 
-/** Starts the program on a port that it could bind. */
+/** Starts the server on a port that it can bind. */
 async function launch(folder: string): Promise<Launched> {
   for (;;) {
     const port = await freePort()

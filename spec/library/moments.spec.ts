@@ -48,7 +48,7 @@ const optionsOf = ({ seed, temperature, planner }: Text): GenerateOptions => ({
 })
 
 const someTexts = fc.array(someText, { minLength: 1, maxLength: 3 })
-/** Texts that take turns in any order, each left when it wants to be, are what each is alone; nothing stays. */
+/** Texts that take turns in any order and end at any step are those of each alone, and no buffer remains. */
 const eachAsIfAlone = lawForAll(
   'texts that are written at once are what each is alone',
   [someTexts, someTurns],

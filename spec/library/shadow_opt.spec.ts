@@ -329,7 +329,7 @@ describe('an abort is heard', () => {
     await expect(text()).rejects.toMatchObject({ name: 'AbortError' })
     expect(steps).toHaveLength(2)
     const timed = async (): Promise<void> => {
-      // Whoever reads takes longer than a turn of the loop may, however fast tokens come: timers get their turn.
+      // The reader takes longer than a turn of the loop may, so timers run between tokens, however fast those are.
       for await (const { index } of opt.generate('a', { maxTokens: 200, signal: AbortSignal.timeout(1) }))
         if (index === 0) for (const start = performance.now(); performance.now() - start < 50;);
     }

@@ -89,7 +89,7 @@ describe('budgets', () => {
   const floorOf = (a: number, b: number): number => Number(BigInt(a) / BigInt(b))
 
   type Kept = typeof unitsKept
-  /** Whole numbers only: `skipped` of `parts` equal parts are skipped, as the decimal of that share asks for. */
+  /** The count by integer arithmetic, where `skipped` of `parts` equal parts are skipped. */
   const keepsExactly = (kept: Kept, skipped: number, parts: number, ranked: number): void => {
     const sparsity = Number((skipped / parts).toFixed(4))
     const said = `${ranked} units at ${sparsity}`
@@ -103,7 +103,7 @@ describe('budgets', () => {
   )
   const someCount = fc.nat(400)
   const countIsExact = lawForAll(
-    'the count kept is exact for any decimal share: rounded, halves up; released, whole percents skipped and cut',
+    'the count kept is exact for any decimal share: rounded with halves up; for released, a whole percentage is skipped and rounded down',
     [someDecimal, someCount],
     (kept: Kept, [skipped, parts], ranked) => keepsExactly(kept, skipped, parts, ranked),
     {
@@ -147,7 +147,7 @@ describe('budgets', () => {
     ],
   ])('%s: killed', (_, mutant) => kills(countIsExact, mutant))
 
-  test('a share outside [0, 1] is refused, of either kind; its ends are not', () => {
+  test('a share outside [0, 1] is refused for heads and neurons; 0 and 1 are accepted', () => {
     for (const share of [-1, -1e-9, 1 + 1e-9, 2, NaN, Infinity, '0.5' as unknown as number])
       for (const make of [
         () => makeBudget(share),

@@ -14,7 +14,7 @@ const twoSets = fc
 type Compare = (chosen: Float32Array, truth: Float32Array) => Overlap
 
 describe('overlap', () => {
-  /** By sets of indices. */
+  /** The definition, over sets of indices. */
   const byDefinition = lawForAll(
     'recall, precision and Jaccard are those of the sets',
     [twoSets],

@@ -180,7 +180,7 @@ describe('a generation', async () => {
   const backend = await createBackend('reference')
   afterAll(() => backend.dispose())
 
-  /** What a generation asks of its model: the options of its sequence, and how many tokens each feed has. */
+  /** The options of the sequence of a generation, and the number of tokens of each feed. */
   const watched = async (options: GenerateOptions): Promise<{ begun: unknown[]; fed: number[] }> => {
     const begun: unknown[] = []
     const fed: number[] = []
@@ -206,7 +206,7 @@ describe('a generation', async () => {
     expect((await watched({ maxTokens: 1 })).fed).toEqual([prompt.length])
   })
 
-  test('hands mask, planner, mode and cache to its sequence, with room for its tokens and no more', async () => {
+  test('passes mask, planner, mode and cache to its sequence, with a capacity of exactly its tokens', async () => {
     const mask = denseMask({ layers: model.layers, heads: model.heads, neurons: model.neurons })
     const planner = { name: 'none', beforeLayer: () => null }
     const room = { capacity: prompt.length + 4, expectedTokens: 3 }
@@ -220,7 +220,7 @@ describe('a generation', async () => {
     }
   })
 
-  test('ends at the </s> of its model unless told otherwise, and draws by the sampler it is given', () =>
+  test('by default ends at the </s> of its model, and draws with its sampler', () =>
     withLoaded(backend, async (loaded) => {
       const { eosId } = loaded.config
       const ids = [5, 6, eosId, 7]

@@ -1,6 +1,6 @@
 /**
- * Choosing a token: every draw is that of the definition, whose order is total, whose k is exactly k and whose p is the
- * shortest prefix; and a seed replays.
+ * Choosing a token: every draw is that of the definition, with a total order, exactly k tokens for top-k and the shortest prefix
+ * for top-p. A seed repeats the draws.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -28,7 +28,7 @@ function drawn(logits: Float32Array, options: SamplerOptions, draws = 300): Set<
   return new Set(Array.from({ length: draws }, () => sampler(logits)))
 }
 
-/** Logits as a model may give them: ties, one value for all, tokens ruled out, what is no number. */
+/** Logits as a model may give them: ties, constant values, infinities and NaN. */
 const anyLogits = fc.oneof(
   someLogits,
   fc
@@ -52,7 +52,7 @@ const someOptions: fc.Arbitrary<SamplerOptions> = fc.record(
   { requiredKeys: ['temperature', 'seed'] },
 )
 
-/** Draws one after the other, by the definition: inverse transform over the tokens that are left. */
+/** Draws by the definition: inverse transform over the remaining tokens. */
 function defined(logits: Float32Array, options: SamplerOptions, draws: number): number[] {
   const { temperature = 0, topK = Infinity, topP = 1, seed = 0 } = options
   const value = (id: number): number => (Number.isNaN(logits[id]) ? -Infinity : logits[id])
@@ -64,7 +64,7 @@ function defined(logits: Float32Array, options: SamplerOptions, draws: number): 
   const sumOf = (ids: readonly number[]): number => ids.reduce((total, id) => total + weightOf(id), 0)
   const best = order.slice(0, topK)
   const enough = best.findIndex((_, i) => sumOf(best.slice(0, i + 1)) >= topP * sumOf(best))
-  // Where every token may be drawn they stand in the order of their ids.
+  // Without top-k and top-p the tokens are in the order of their ids.
   const isWhole = topK >= logits.length && topP === 1
   const left = isWhole ? [...logits.keys()] : topP < 1 ? best.slice(0, enough + 1) : best
   const random = new Random(seed)
@@ -78,7 +78,7 @@ function defined(logits: Float32Array, options: SamplerOptions, draws: number): 
 const fourEqual: SamplerOptions = { temperature: 1, topP: 0.5, seed: 0 }
 
 const drawsAsDefined = lawForAll(
-  'is the draw of the definition, token by token: at any temperature, top-k and top-p, whatever the ties',
+  'is the draw of the definition, token by token, at any temperature, top-k and top-p, with ties',
   [anyLogits, someOptions],
   (make: typeof makeSampler, logits, options) => {
     const sampler = make(options)
@@ -150,7 +150,7 @@ describe('drawing', () => {
     ['another temperature', (_, options) => ({ ...options, temperature: 2 * (options.temperature ?? 1) })],
     ['another seed', (_, options) => ({ ...options, seed: (options.seed ?? 0) + 1 })],
   ])('%s: killed', async (_, change) => {
-    // One sampler for each: a stream of random numbers goes on from draw to draw.
+    // Each has its own sampler, because a random stream continues from draw to draw.
     const mutant: typeof makeSampler = (options = {}) => {
       let sampler: Sampler | null = null
       return (logits) => (sampler ??= makeSampler(change(logits, options)))(logits)
@@ -182,7 +182,7 @@ describe('drawing', () => {
     expect(text(seed)).not.toBe(text(seed + 1))
   })
 
-  test('where it falls on a border goes to the token that begins there', () => {
+  test('on a boundary gives the token that begins there', () => {
     // The first uniform numbers of these seeds are exactly 0 and exactly a half.
     const [none, half] = [7_343_654, 361_885]
     expect([none, half].map((seed) => new Random(seed).uniform())).toEqual([0, 0.5])

@@ -2,8 +2,8 @@
  * Planted bugs for the laws of the ops (law 10): each of these mutants is killed by every law that claims to see it, and
  * no law of an op is without a mutant.
  *
- * A mutant is the reference with one op replaced. With the op replaced by itself the law holds on the case that killed the
- * mutant, so it is the bug that kills and not the planting.
+ * A mutant is the reference with one op replaced. With the op replaced by itself, the law holds on the case that killed the
+ * mutant. So the bug kills it, and not the replacement.
  */
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
@@ -16,10 +16,10 @@ import { mutants } from './all.ts'
 import type { Mutant } from './mutant.ts'
 
 const reference = await createBackend('reference')
-/** Verdicts of laws without arguments on backends with nothing planted; several mutants ask for the same. */
+/** Cached verdicts of laws without arguments on backends without a bug, which several mutants need. */
 const soundVerdicts = new Map<string, Promise<void>>()
 
-/** @throws Error if the case that killed the mutant breaks the law without the bug, too */
+/** @throws Error if the case that killed the mutant breaks the law without the bug too */
 async function expectSound(
   law: BackendLaw,
   mutant: Mutant,

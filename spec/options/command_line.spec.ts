@@ -1,5 +1,5 @@
 /**
- * Every flag of every command has an effect that can be seen, and no flag is without a row.
+ * Every flag of every command has a visible effect and a row in a table.
  */
 import { expect, test } from 'vitest'
 import { allFlags } from './commands.ts'
@@ -16,7 +16,7 @@ import { writingTables } from './writing_rows.ts'
 const { run } = useSurroundings()
 const tables = [programTable, ...writingTables, ...measuringTables, ...makingTables, ...readingTables]
 
-test('every flag of every command has a row in a table, and every row is of a flag that there is', async () => {
+test('every flag of every command has a row in a table, and every row is of an existing flag', async () => {
   const known = (await allFlags()).map(({ command, flag }) => `${command} ${flag}`)
   const stated = [...tables, ...slowTables, ...queueTables].flatMap(({ command, rows }) =>
     rows.map(({ flag }) => `${command} ${flag}`),

@@ -1,5 +1,5 @@
 /**
- * Every command of the command line with its flags, as the parser knows them.
+ * The commands of the command line and their flags, read from the parser.
  */
 import type { Command } from 'commander'
 import { makeProgram } from '../../src/cli/program.ts'
@@ -7,13 +7,13 @@ import { quietSession } from '../cli/run_inside.ts'
 
 /** A flag of a command. */
 export interface KnownFlag {
-  /** The command's whole name: `parity run`; empty for the program itself. */
+  /** The full name of the command, such as `parity run`; empty for the program itself. */
   readonly command: string
-  /** `--top-k`. */
+  /** Such as `--top-k`. */
   readonly flag: string
 }
 
-/** All commands that do something, by their whole names; the program itself has none. */
+/** The program and its commands, by their full names; a command that only has subcommands is left out. */
 async function allCommands(): Promise<Map<string, Command>> {
   const program = await makeProgram(
     quietSession(() => {}),

@@ -1,6 +1,6 @@
 /**
- * Options on their way inside the library: a batch, the writing of tokens, questions made from rows, and what windows of a
- * text are measured under. Each has an effect, and where two paths take it, the same one.
+ * Options of the library's inner calls have an effect, and the same one along two paths: a batch, token generation, questions
+ * made from rows, and windows of a text.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
@@ -13,14 +13,12 @@ import { textPerplexity, type TextPerplexityOptions } from '../../src/eval/text_
 import { textOfDocuments } from '../../src/eval/texts.ts'
 import { parseRows, type PlacedRow } from '../../src/io/row_file.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
-import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { forwardBatch, type BatchOptions } from '../../src/model/opt/batch.ts'
 import { generateTokens, type GenerateOptions } from '../../src/model/opt/generate.ts'
 import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
-import { Random } from '../../src/tensor/random.ts'
-import { encodeLetters, loadSmallModel } from '../eval/small_model.ts'
+import { encodeLetters, loadSmallModel, someMask } from '../eval/small_model.ts'
 
 let backend: Backend
 let model: OptModel
@@ -33,15 +31,9 @@ afterAll(() => {
   expect(backend.liveBuffers).toBe(0)
 })
 
-const someMask = (seed: number): UnitMask => {
-  const random = new Random(seed)
-  const draw = (units: number): Float32Array =>
-    Float32Array.from({ length: model.shape.layers * units }, () => (random.uniform() < 0.6 ? 1 : 0))
-  return makeMask(model.shape, draw(model.shape.heads), draw(model.shape.neurons))
-}
 const somePlanner = (seed: number): MaskPlanner => randomPlanner(model.shape, makeBudget(0.5), seed)
 
-/** Each gives another result. */
+/** Expects all results to differ. */
 function expectAllOther(results: readonly unknown[]): void {
   const texts = results.map((result) => JSON.stringify(result))
   expect(new Set(texts).size).toBe(texts.length)
@@ -53,7 +45,7 @@ describe('a batch', () => {
     [11, 12, 13],
   ]
   const V = 40
-  /** Both of them, the second one padded on the left. */
+  /** The logits of both in one batch, where the second is padded on the left. */
   const batch = (options: BatchOptions): Float32Array[] => {
     const logits = forwardBatch(
       model,
@@ -65,7 +57,7 @@ describe('a batch', () => {
     )
     return [logits.slice(0, 5 * V), logits.slice(7 * V)]
   }
-  /** Each by itself. @param of the options of one of them */
+  /** The logits of each in a sequence of its own. @param of the options of a row */
   const alone = (of: (row: number) => Parameters<OptModel['begin']>[0]): Float32Array[] =>
     sequences.map((tokens, row) => {
       const sequence = model.begin(of(row))
@@ -76,12 +68,12 @@ describe('a batch', () => {
       }
     })
 
-  /** Values of each option, beside what one sequence of a batch is begun with for them. */
+  /** Values of each option of a batch, and the options of a single sequence that mean the same. */
   const rows = (): Record<
     keyof BatchOptions,
     [BatchOptions, (row: number) => Parameters<OptModel['begin']>[0]][]
   > => {
-    const [first, second] = [someMask(1), someMask(2)]
+    const [first, second] = [1, 2].map((seed) => someMask(model.shape, seed))
     return {
       masks: [
         [{}, () => ({})],
@@ -89,7 +81,7 @@ describe('a batch', () => {
         [{ masks: [first, second] }, (row) => ({ mask: [first, second][row] })],
         [{ masks: [null, first] }, (row) => ({ mask: [null, first][row] })],
       ],
-      // Asked once for each sequence, in their order.
+      // A batch calls its planner once per sequence, in order.
       planner: [1, 2].map((seed) => {
         const own = somePlanner(seed)
         return [{ planner: somePlanner(seed) }, () => ({ planner: own })]
@@ -102,18 +94,21 @@ describe('a batch', () => {
     }
   }
 
-  test.each(['masks', 'planner', 'mode', 'cache'] as const)('gives what each gives alone: %s', (name) => {
-    const results = rows()[name].map(([options, of]) => {
-      const found = batch(options)
-      expect(found).toEqual(alone(of))
-      return found.map((logits) => [...logits])
-    })
-    // The numbers of every mode are the same.
-    if (name !== 'mode') expectAllOther(results)
-  })
+  test.each(['masks', 'planner', 'mode', 'cache'] as const)(
+    'a batch gives what each of its sequences gives alone, under the option %s',
+    (name) => {
+      const results = rows()[name].map(([options, of]) => {
+        const found = batch(options)
+        expect(found).toEqual(alone(of))
+        return found.map((logits) => [...logits])
+      })
+      // Every mode computes the same numbers.
+      if (name !== 'mode') expectAllOther(results)
+    },
+  )
 })
 
-describe('writing tokens', () => {
+describe('token generation', () => {
   const prompt = Int32Array.of(2, 5, 6, 7)
   const write = async (options: Partial<GenerateOptions>): Promise<unknown> => {
     const logits: number[] = []
@@ -131,7 +126,7 @@ describe('writing tokens', () => {
     readonly Partial<GenerateOptions>[]
   > => ({
     maxTokens: [{}, { maxTokens: 0 }, { maxTokens: 1 }, { maxTokens: 9 }],
-    mask: [{}, { mask: someMask(1) }, { mask: someMask(2) }],
+    mask: [{}, ...[1, 2].map((seed) => ({ mask: someMask(model.shape, seed) }))],
     planner: [{}, { planner: somePlanner(1) }, { planner: somePlanner(2) }],
     cache: [{ cache: 'f32' }, { cache: 'int8' }],
     sampler: [{}, { sampler: () => 5 }, { sampler: () => 6 }],
@@ -185,12 +180,15 @@ describe('questions made from rows', () => {
     },
   )
 
-  test.each([11, 12, 13, 20])('of %i positions keep one token more, the last ones', async (positions) => {
-    const whole = await ask({})
-    const cut = await ask({ positions })
-    expect(cut.flat().map((tokens) => tokens.length)).toEqual(whole.flat().map(() => positions + 1))
-    expect(cut.flat()).toEqual(whole.flat().map((tokens) => tokens.slice(-(positions + 1))))
-  })
+  test.each([11, 12, 13, 20])(
+    'of a model of %i positions keep the last tokens, one more than it has positions',
+    async (positions) => {
+      const whole = await ask({})
+      const cut = await ask({ positions })
+      expect(cut.flat().map((tokens) => tokens.length)).toEqual(whole.flat().map(() => positions + 1))
+      expect(cut.flat()).toEqual(whole.flat().map((tokens) => tokens.slice(-(positions + 1))))
+    },
+  )
 })
 
 describe('the windows of a text', () => {
@@ -217,10 +215,10 @@ describe('the windows of a text', () => {
     return rows[1]
   }
 
-  test('have a random mask each, all of them decided by the seed', async () => {
+  test('have a random mask each, which the seed determines', async () => {
     const page = 'a page of letters'
     const [one, two] = [await measure(page, 1), await measure(page, 2)]
-    // The mean over equal windows is that of one of them, unless their masks differ.
+    // The mean over equal windows differs from that of one window only if their masks differ.
     expect(two.klPerToken).not.toBeCloseTo(one.klPerToken, 6)
     expect((await measure(page, 1, { seed: 0 })).klPerToken).toBe(one.klPerToken)
     expect((await measure(page, 1, { seed: 1 })).klPerToken).not.toBe(one.klPerToken)

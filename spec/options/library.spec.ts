@@ -33,7 +33,7 @@ import { commits, writeSmallFiles } from './small_files.ts'
 
 const prompt = 'abcdef'
 const maxTokens = 12
-/** A hang, not a slow machine: hundreds of commands run in one test. */
+/** One test runs hundreds of commands; a test that takes this long hangs. */
 const hang = 600_000
 let folder = ''
 let opt: ShadowOpt
@@ -53,14 +53,14 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-/** A line to an engine in this thread; what crosses it is copied, as between threads. */
+/** A line to an engine in this thread. Messages are copied, as between threads. */
 function joinedLine(): CallLine {
   const serve = serveCalls(createEngine(), (message) => line.receive(structuredClone(message)))
   const line = new CallLine((message) => serve(structuredClone(message)))
   return line
 }
 
-/** The calls of a model, here or behind a line. */
+/** The calls of a model, local or remote. */
 type Calls = Pick<ShadowOpt, 'generate' | 'forward' | 'mask'> | RemoteOpt
 
 async function tokensOf(from: Calls, options: GenerateOptions): Promise<number[]> {
@@ -78,7 +78,7 @@ async function logitsOf(from: Calls, options: PlanOptions): Promise<number[]> {
   return [...((await from.forward(ids(), options)).logits.data as Float32Array)]
 }
 
-/** The logits of the same tokens as the padded row of a batch. */
+/** The logits of the same tokens as a padded row of a batch. */
 async function batchLogitsOf(from: Calls, options: PlanOptions): Promise<number[]> {
   const own = ids()
   const { logits } = await from.forward(
@@ -88,7 +88,7 @@ async function batchLogitsOf(from: Calls, options: PlanOptions): Promise<number[
   return [...(logits.data as Float32Array)].slice(2 * opt.config.vocabulary)
 }
 
-/** A row's options for one of its values. */
+/** The options of a row for one of its values. */
 const optionsOf = <Options extends object>(
   name: string,
   { beside }: OptionRow<Options>,
@@ -97,7 +97,7 @@ const optionsOf = <Options extends object>(
 
 type Look<Options> = (from: Calls, options: Options) => Promise<unknown>
 
-/** Each value gives something else than the others. @param look may be a mutant's, which drops the option */
+/** Expects a different result for each value. @param look may be a mutant that drops the option */
 async function eachValueShows<Options extends object>(
   name: string,
   row: OptionRow<Options>,
@@ -116,7 +116,7 @@ function stateEffects<Options extends object>(
   describe(`${call}:`, () => {
     for (const [name, rows] of Object.entries<OptionRows<Options>>(table))
       if (typeof rows !== 'string')
-        test(`each value of ${name} gives something else, and a call that drops it does not`, async () => {
+        test(`each value of ${name} gives another result, and a call that drops the option is found`, async () => {
           for (const row of rows) {
             await eachValueShows(name, row, look)
             const dropping: Look<Options> = (from, options) => look(from, { ...options, [name]: undefined })
@@ -139,7 +139,7 @@ stateEffects<PlanOptions>('planner', plannerTable, async (_, options) => {
   return [planner?.every, await logitsOf(opt, { planner: planner ?? 'dense' })]
 })
 
-/** All that a study tells, without its speeds. */
+/** All events of a study, without speeds. */
 const studyOf: Look<StudyOptions> = async (from, options) => {
   const events =
     from instanceof RemoteOpt
@@ -161,7 +161,7 @@ test('study: the planner ranks by the criterion that was asked for', async () =>
     )
 })
 
-/** Every combination that a table lists, by name. */
+/** Every combination in a table, by name. */
 function* casesOf<Options extends object>(table: OptionTable<Options>): Generator<[string, Options]> {
   for (const [name, rows] of Object.entries<OptionRows<Options>>(table))
     if (typeof rows !== 'string')
@@ -169,7 +169,7 @@ function* casesOf<Options extends object>(table: OptionTable<Options>): Generato
         for (const value of row.values) yield [`${name} ${String(value)}`, optionsOf(name, row, value)]
 }
 
-/** What only files of its own let a planner do, and an engine has no call to read. */
+/** Whether a planner needs files of its own, which an engine has no call to read. */
 const needsFiles = ({ planner }: { readonly planner?: unknown }): boolean =>
   ['static', 'dejavu', 'dejavu-style'].includes(planner as string)
 
@@ -201,7 +201,7 @@ describe('along two paths', () => {
     },
   )
 
-  /** The flags of options. */
+  /** The command line flags of options. */
   const flagsOf = (options: object): string[] =>
     Object.entries(options).flatMap(([name, value]) => {
       const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
@@ -253,8 +253,8 @@ describe('along two paths', () => {
   })
 })
 
-describe('what changes no number, or hardly one, arrives where sequences are begun', () => {
-  /** What the sequences of some work were begun with. */
+describe('an option that changes few numbers or none reaches the sequences', () => {
+  /** The mode and cache of each sequence that some work begins. */
   async function begun(work: () => Promise<unknown>): Promise<(string | undefined)[][]> {
     const spy = vi.spyOn(OptModel.prototype, 'begin')
     try {
@@ -300,7 +300,7 @@ describe('fromPretrained', () => {
   })
 
   test.each(['f32', 'bf16', 'f16', 'int8'] as const)(
-    'stores weights as %s, here and behind a line',
+    'stores weights as %s, local and remote',
     async (storage) => {
       const found = await using(
         ShadowOpt.fromPretrained(model(), { storage }),
@@ -313,7 +313,7 @@ describe('fromPretrained', () => {
     },
   )
 
-  test('asks for threads, which the reference does not have, here and behind a line', async () => {
+  test('passes the number of threads on, local and remote: the reference refuses two', async () => {
     const two = { backend: 'reference', threads: 2 } as const
     const one = { ...two, threads: 1 } as const
     await expect(ShadowOpt.fromPretrained(model(), two)).rejects.toMatchObject({ code: 'THREADS' })
@@ -325,7 +325,7 @@ describe('fromPretrained', () => {
     ).toBe('reference')
   })
 
-  test('finds a revision in the cache, asks nobody where it is offline, and tells how far it is', async () => {
+  test('reads a revision from the cache, sends no request if it is offline, and reports its progress', async () => {
     vi.stubEnv('HF_HUB_CACHE', join(folder, 'hub'))
     vi.stubEnv('HF_HUB_OFFLINE', '')
     vi.stubGlobal('fetch', async () => new Response('{}', { status: 404 }))

@@ -1,28 +1,28 @@
 /**
- * The options of the library's calls: values of each that are told apart by what the call gives. The types see to it that
- * no option is without a row.
+ * The options of the library's calls, with values of each that give different results. The types require a row for every
+ * option.
  */
 import type { GenerateOptions, MaskOptions, PlanOptions } from '../../src/index.ts'
 import type { StudyOptions } from '../../src/web/engine/study_types.ts'
 
-/** Values of one option, beside others that let it matter. */
+/** Values of one option, and other options that it needs to have an effect. */
 export interface OptionRow<Options> {
   readonly beside?: Options
-  /** At least two; each gives something else. Undefined is the option left out. */
+  /** At least two, with different results. Undefined leaves the option out. */
   readonly values: readonly unknown[]
 }
 
-/** Rows of an option, or why a call has nothing to show of it. */
+/** Rows of an option, or why it has no effect on the result of a call. */
 export type OptionRows<Options> = readonly OptionRow<Options>[] | string
 
-/** A table: every option of a call. */
+/** A table of every option of a call. */
 export type OptionTable<Options> = Readonly<Record<keyof Required<Options>, OptionRows<Options>>>
 
 const random = { planner: 'random' } as const
 const byPrompt = { planner: 'prompt-plainact' } as const
-const apart = 'not an option of what is computed: stated by a test of its own'
+const apart = 'it does not change what is computed: a test of its own states it'
 
-/** What `forward` takes, and `generate` too. */
+/** The options of `forward`, which `generate` has too. */
 export const planTable: OptionTable<PlanOptions> = {
   planner: [
     { values: [undefined, 'random', 'prompt-plainact', 'shadow', 'static', 'dejavu', 'dejavu-style'] },
@@ -32,26 +32,26 @@ export const planTable: OptionTable<PlanOptions> = {
   neuronSparsity: [{ beside: random, values: [undefined, 0, 1] }],
   scope: [
     { beside: byPrompt, values: [undefined, 'per-layer'] },
-    // Floors are all that stays.
+    // Only the floors are kept.
     { beside: { ...byPrompt, sparsity: 1 }, values: [undefined, 'hybrid'] },
   ],
   criterion: [
     { beside: byPrompt, values: [undefined, 'l2norm', 'gradnorm'] },
     { beside: { planner: 'static' }, values: [undefined, 'l2norm'] },
   ],
-  every: 'all tokens of a pass are its prompt: nothing is asked again',
+  every: 'all tokens of a pass are its prompt, so the planner is called once',
   released: [
     { beside: { ...random, sparsity: 0.7 }, values: [undefined, true] },
     { beside: { planner: 'shadow', sparsity: 0.3 }, values: [false, true] },
   ],
   seed: [{ beside: random, values: [undefined, 1, 2 ** 32 - 1] }],
-  mode: 'the numbers are the same in every mode: stated by what sequences are begun with',
+  mode: 'the numbers are the same in every mode: a test of the options of sequences states it',
   signal: apart,
 }
 
 const drawn = { temperature: 1.5 }
 
-/** What `generate` takes besides. */
+/** The options of `generate`. */
 export const generateTable: OptionTable<GenerateOptions> = {
   ...planTable,
   maxTokens: [{ values: [1, 2, 30] }],
@@ -63,10 +63,10 @@ export const generateTable: OptionTable<GenerateOptions> = {
     { beside: drawn, values: [undefined, 1, 2] },
     { beside: random, values: [undefined, 1, 2 ** 32 - 1] },
   ],
-  cache: 'one token in a hundred differs: stated by what sequences are begun with',
+  cache: 'few tokens differ: a test of the options of sequences states it',
 }
 
-/** What `mask` takes. */
+/** The options of `mask`. */
 export const maskTable: OptionTable<MaskOptions> = {
   planner: [
     { values: [undefined, 'dense', 'random', 'prompt-plainact', 'static'] },
@@ -80,7 +80,7 @@ export const maskTable: OptionTable<MaskOptions> = {
     ...(planTable.criterion as OptionRow<MaskOptions>[]),
     { beside: { planner: 'oracle', continuation: 'ghi' }, values: [undefined, 'l2norm'] },
   ],
-  every: 'the mask is that of the prompt: nothing is asked again',
+  every: 'the mask is that of the prompt, so the planner is called once',
   released: planTable.released as OptionRows<MaskOptions>,
   seed: [
     ...(planTable.seed as OptionRow<MaskOptions>[]),
@@ -89,14 +89,14 @@ export const maskTable: OptionTable<MaskOptions> = {
   continuation: [{ beside: { planner: 'oracle' }, values: ['ghi', 'xyz', [70, 71]] }],
 }
 
-/** What the page's study of a text takes. */
+/** The options of the page's study of a text. */
 export const studyTable: OptionTable<StudyOptions> = {
   planner: [{ values: [undefined, 'dense', 'random', 'prompt-plainact', 'oracle'] }],
   sparsity: [{ beside: random, values: [undefined, 0.25, 1] }],
   scope: [{ beside: byPrompt, values: [undefined, 'per-layer'] }],
   criterion: [
     { beside: byPrompt, values: [undefined, 'l2norm'] },
-    // What the written text turns out to need.
+    // The criterion also scores the generated text.
     { beside: random, values: [undefined, 'l2norm'] },
   ],
   seed: [

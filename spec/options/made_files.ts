@@ -1,5 +1,5 @@
 /**
- * The files of the table that commands make: calibrations, a run of training, a certificate, cases of ops and of models.
+ * The input files of the tables that commands make: calibrations, a training run, a certificate, cases of ops and of models.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ export async function makeFiles(folder: string): Promise<void> {
   await writeCases(folder)
 }
 
-/** What a backend answers that rounds one number otherwise. */
+/** Writes the answers of a backend that rounds one number differently. */
 async function answerOps(expected: string, folder: string): Promise<void> {
   mkdirSync(folder)
   const source = await openSafetensors(expected)

@@ -1,6 +1,6 @@
 /**
- * The flags of the commands that write files for others: `calibrate`, `train`, `pretrain`, `convert`. Their result is what
- * they write.
+ * The flags of the commands that write files for other commands: `calibrate`, `train`, `pretrain`, `convert`. Their result
+ * is what they write.
  */
 import { hubRows, jsonRow, lasting, modelRows, quietRow } from './shared_rows.ts'
 import type { Seen } from './observe.ts'
@@ -44,7 +44,7 @@ const calibrateTable: CommandTable = {
     { flag: '--text', values: ['{a.txt}', '{b.txt}', '{b.txt} {a.txt}'] },
     { flag: '--prompt', values: ['11', '13'], shows: ({ fed }) => fed },
     { flag: '--continuation', values: ['7', '9'], shows: ({ fed }) => fed },
-    // Four prompts of at most so many tokens each: they have not the room of the other flag, which is 8.
+    // The length of the kept sequences follows --prompt, and not --continuation, which is 8.
     {
       flag: '--prompt',
       beside: '--keep-sequence',
@@ -60,7 +60,7 @@ const calibrateTable: CommandTable = {
     { flag: '--seed', beside: '--criteria random', values: [null, '1'] },
     {
       flag: '--threads',
-      // The first eight are measured, which is done here.
+      // The first eight examples are timed in this thread.
       beside: '--examples 11',
       values: [null, '1', '2'],
       shows: ({ workers }) => workers,
@@ -128,7 +128,7 @@ const trainTable: CommandTable = {
     { flag: '--batch', values: [null, '1', '3'] },
     { flag: '--decay', values: [null, '0', '0.5'] },
     { flag: '--spread', values: [null, 'unit'] },
-    // A rate at which the first epoch is the best one; the second is already too many.
+    // At this rate the first epoch is the best one.
     { flag: '--patience', beside: '--epochs 12 --rate 0.3', values: ['1', '11'], shows: progressOf },
     {
       flag: '--held-out',
@@ -155,7 +155,7 @@ const trainTable: CommandTable = {
     },
     { flag: '--scope', beside: '--sparsity 0.25', values: ['global', 'per-layer'], shows: recall },
     { flag: '--seed', values: [null, '1', '2'] },
-    // The mean of the targets depends on nothing but who is held out.
+    // The mean of the targets depends only on which examples are held out.
     {
       flag: '--seed',
       beside: '--held-out 0.5',
@@ -176,7 +176,7 @@ function recall({ json }: Seen): unknown {
   return lasting(json.verdict.qualities)
 }
 
-/** How many epochs were told of. */
+/** How many epochs were reported. */
 function progressOf({ updates }: Seen): unknown {
   return updates.filter(({ stage }) => stage === 'training').length
 }

@@ -1,6 +1,6 @@
 /**
- * The flags of the commands that compare planners: `perplexity` and `eval`. What is seen of a run are its masks and what it
- * fed, because a table of four questions has few numbers.
+ * The flags of the commands that compare planners: `perplexity` and `eval`. Runs are compared by their masks and the tokens
+ * they fed, because a table of four questions has few numbers.
  */
 import {
   deciderRows,
@@ -21,7 +21,7 @@ const plannersOf = ({ json }: Seen): unknown =>
 const sparsitiesOf = ({ json }: Seen): unknown =>
   (json.rows as { sparsity: number }[]).map(({ sparsity }) => sparsity)
 
-/** Which rows there are, and who decides in them. */
+/** The flags that decide which rows a report has, and their planners. */
 function rowRows(): Row[] {
   return [
     {
@@ -85,7 +85,7 @@ const perplexityTable: CommandTable = {
   rows: [
     ...modelRows(),
     ...rowRows(),
-    // Tokens are fed in parts where the planner is asked again.
+    // Tokens are fed in parts if the planner is called again.
     { flag: '--every', beside: '--planner random', values: [null, '1', '60'], shows: masksOf },
     {
       flag: '--text',

@@ -1,7 +1,7 @@
 /**
- * What can be seen of a command that runs inside this process: its output, the files it writes, and what models it loads
- * and sequences it begins. Some options change how a number is computed and not the number (`--threads`, `--mode`); they
- * are seen where they arrive.
+ * Runs a command inside this process and records its output, the files it writes, the models it loads and the sequences it
+ * begins. Options such as `--threads` and `--mode` change how a number is computed and not the number; they are visible in
+ * the models and sequences.
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -23,9 +23,9 @@ export interface SeenModel {
 /** A sequence that was begun. */
 export interface SeenSequence {
   readonly mode: string
-  /** What it was asked to keep keys and values as; `none` for the default. */
+  /** The requested storage of keys and values; `none` for the default. */
   readonly cache: string
-  /** The mask that was in force at its end, as zeros and ones; null is dense. */
+  /** Its last mask, as zeros and ones; null if dense. */
   readonly mask: string | null
 }
 
@@ -34,12 +34,12 @@ export interface Seen {
   readonly code: number
   readonly stdout: string
   readonly stderr: string
-  /** What it printed as JSON. @throws SyntaxError if it is none */
+  /** Its output, parsed as JSON. @throws SyntaxError if it is not JSON */
   // oxlint-disable-next-line typescript/no-explicit-any
   readonly json: any
   readonly models: readonly SeenModel[]
   readonly sequences: readonly SeenSequence[]
-  /** The tokens of each feed and the position of the first, in order. */
+  /** The position and the tokens of each feed, in order. */
   readonly fed: readonly string[]
   /** Whether progress was turned off. */
   readonly isQuiet: boolean
@@ -48,27 +48,25 @@ export interface Seen {
   readonly instances: number
   /** How many threads were started. */
   readonly workers: number
-  /** How often the state of a training was read, which is once for each time it is kept, and once at the end. */
+  /** How often the state of a training was read: at each save and at the end. */
   readonly states: number
-  readonly told: readonly Readonly<Record<string, unknown>>[]
-  /** A file that it wrote into the folder of its outputs; null if it wrote none of the name. */
+  /** The calls of the stand-ins for a queue. */
+  readonly calls: readonly Readonly<Record<string, unknown>>[]
+  /** The content of a file that it wrote into `{out}`; null if there is none of this name. */
   file(name: string): string | null
-  /** Whether it made a file or folder of that name there. */
+  /** Whether it made a file or folder of this name in `{out}`. */
   has(name: string): boolean
 }
 
-/** What the players of others (a queue) were told in the run at hand. */
-export const told: Record<string, unknown>[] = []
-
-/** Replaces `{name}` by the path of a file of that name. */
-export type FillIn = (argument: string) => string
+/** The calls of the stand-ins for a queue in the current run. */
+export const calls: Record<string, unknown>[] = []
 
 let runs = 0
 let before: Promise<unknown> = Promise.resolve()
 
 /**
- * Runs a command line, after those before it: what is seen of two at once could not be told apart.
- * @param folder where `{name}` is looked for; `{out}` is a folder of this run alone
+ * Runs a command line once earlier ones have ended, because records of parallel runs would mix.
+ * @param folder replaces `{name}` in arguments by a path in it; `{out}` is a new folder of this run
  */
 export function observe(args: readonly string[], folder: string): Promise<Seen> {
   const seen = before.then(() => observeAlone(args, folder))
@@ -79,8 +77,9 @@ export function observe(args: readonly string[], folder: string): Promise<Seen> 
 async function observeAlone(args: readonly string[], folder: string): Promise<Seen> {
   const out = join(folder, `out-${runs++}`)
   mkdirSync(out)
-  told.length = 0
-  const fillIn: FillIn = (argument) =>
+  calls.length = 0
+  /** Replaces `{name}` by the path of a file of that name. */
+  const fillIn = (argument: string): string =>
     argument.replace(/\{([^}]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
   const models: SeenModel[] = []
   const begun: { sequence: Sequence; cache: string }[] = []
@@ -118,7 +117,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
       return Reflect.construct(target, given) as WebAssembly.Instance
     },
   })
-  // Threads are made by a class that is looked for in this module each time.
+  // The sources read the class from this module each time they start a thread.
   const threads = process.getBuiltinModule('node:worker_threads')
   const { Worker } = threads
   let workers = 0
@@ -157,7 +156,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
       updates,
       instances,
       workers,
-      told: [...told],
+      calls: [...calls],
       states: reading.mock.calls.length,
       has: (name) => existsSync(join(out, name)),
       file: (name) => {

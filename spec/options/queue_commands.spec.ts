@@ -1,6 +1,6 @@
 /**
- * The flags of the commands that use a queue have an effect that can be seen, and work in shards gives what it gives here. The
- * queue is played: what a worker would be told is kept, and shards are done in this thread.
+ * The flags of the commands that use a queue have a visible effect, and work in shards gives the results of work without a
+ * queue. Stand-ins replace the queue: they record their calls and compute shards in this thread.
  */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { ThreadStart } from '../../src/eval/shards/threads.ts'
@@ -15,12 +15,12 @@ import { argumentsOf, stateTables, type CommandTable } from './table.ts'
 
 let work: DoShard | null = null
 
-/** Modules in the place of those that reach for a server, until this file is through. */
-const players: Readonly<Record<string, (original: () => Promise<object>) => unknown>> = {
+/** Stand-ins for the modules that connect to a server. */
+const standIns: Readonly<Record<string, (original: () => Promise<object>) => unknown>> = {
   '../../src/jobs/connection.ts': async (original) => ({
     ...(await original()),
     openQueue: async ({ host }: QueueAddress) => {
-      told.push({ address: host })
+      calls.push({ address: host })
       return {}
     },
   }),
@@ -40,7 +40,7 @@ const players: Readonly<Record<string, (original: () => Promise<object>) => unkn
   '../../src/jobs/queue_worker.ts': () => ({
     runWorker: async ({ queue, threads, concurrency, grace, idle, lock }: WorkerOptions) => {
       const { path, backend } = threads.start as ThreadStart
-      told.push({ queue, path, backend, concurrency, grace, idle, lock })
+      calls.push({ queue, path, backend, concurrency, grace, idle, lock })
       return { done: 0, found: 0, failed: 0, returned: 0 }
     },
   }),
@@ -50,10 +50,10 @@ const players: Readonly<Record<string, (original: () => Promise<object>) => unkn
   }),
 }
 
-// The files of a worker share modules: this one has its own, and leaves none of them behind.
+// The spec files of a worker share modules. This file loads its own and removes them at its end.
 vi.resetModules()
-for (const [path, player] of Object.entries(players)) vi.doMock(path, player as never)
-const { told } = await import('./observe.ts')
+for (const [path, standIn] of Object.entries(standIns)) vi.doMock(path, standIn as never)
+const { calls } = await import('./observe.ts')
 const { useSurroundings } = await import('./surroundings.ts')
 const { hereRunner } = await import('../../src/jobs/runner.ts')
 const { run, place } = useSurroundings()
@@ -69,7 +69,7 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(async () => {
   await opt.dispose()
-  for (const path of Object.keys(players)) vi.doUnmock(path)
+  for (const path of Object.keys(standIns)) vi.doUnmock(path)
   vi.resetModules()
 })
 
@@ -87,14 +87,17 @@ test.each<[string, CommandTable, string]>([
     evalQueue,
     '--planner static,dejavu --calibration {traces} --predictor {predictors/dejavu.safetensors} --released --leaky',
   ],
-])('%s over a queue gives what it gives here, with every option at once', async (_, table, beside) => {
-  const row = { flag: '--queue', beside, values: [] }
-  const here = await run(argumentsOf(table, row, null))
-  const queued = { ...row, beside: `${beside} --shards {out}/shards` }
-  const there = await run(argumentsOf(table, queued, 'redis://a:1'))
-  expect([here, there].map(({ code, stderr }) => [code, stderr])).toEqual([
-    [0, ''],
-    [0, ''],
-  ])
-  expect(table.result(there)).toEqual(table.result(here))
-})
+])(
+  '%s over a queue gives the results of a run without one, with every option at once',
+  async (_, table, beside) => {
+    const row = { flag: '--queue', beside, values: [] }
+    const here = await run(argumentsOf(table, row, null))
+    const queued = { ...row, beside: `${beside} --shards {out}/shards` }
+    const there = await run(argumentsOf(table, queued, 'redis://a:1'))
+    expect([here, there].map(({ code, stderr }) => [code, stderr])).toEqual([
+      [0, ''],
+      [0, ''],
+    ])
+    expect(table.result(there)).toEqual(table.result(here))
+  },
+)

@@ -1,5 +1,5 @@
 /**
- * The flags by which commands hand work to a queue, take it, or look at it, beside a queue that is played.
+ * The flags of the commands that put work into a queue, take it from there, or show it.
  */
 import { hubRows, jsonRow, quietRow } from './shared_rows.ts'
 import type { Seen } from './observe.ts'
@@ -7,7 +7,13 @@ import type { CommandTable, Row } from './table.ts'
 
 const code = ({ code: found }: Seen): unknown => found
 
-/** The two flags that a queue takes, neither of them without the other. */
+/** The arguments of one name in all calls of the stand-ins for a queue. */
+const callsWith =
+  (name: string) =>
+  ({ calls }: Seen): unknown =>
+    calls.flatMap((one) => (name in one ? [one[name]] : []))
+
+/** The rows of `--queue` and `--shards`; a command takes both or neither. */
 const bothRows: readonly Row[] = [
   {
     flag: '--queue',
@@ -32,42 +38,26 @@ const bothRows: readonly Row[] = [
     shows: (seen) => seen.has('shards'),
     is: [true, false],
   },
+  {
+    flag: '--queue',
+    beside: '--shards {out}/shards',
+    values: ['redis://a:1', 'redis://b:2'],
+    shows: callsWith('address'),
+  },
 ]
-
-/** What the player of the queue was told under a name. */
-const toldTo =
-  (name: string) =>
-  ({ told }: Seen): unknown =>
-    told.flatMap((one) => (name in one ? [one[name]] : []))
 
 export const calibrateQueue: CommandTable = {
   command: 'calibrate',
   always: '-m {model} --output {out}/c --json --text {long.txt} --examples 11 --prompt 12 --continuation 8',
   result: (seen) => seen.file('c/part-00000.safetensors'),
-  rows: [
-    ...bothRows,
-    {
-      flag: '--queue',
-      beside: '--shards {out}/shards',
-      values: ['redis://a:1', 'redis://b:2'],
-      shows: toldTo('address'),
-    },
-  ],
+  rows: bothRows,
 }
 
 export const evalQueue: CommandTable = {
   command: 'eval',
   always: '-m {model} --json --tasks piqa --data {rows} --planner random',
   result: ({ json }) => [json.rows, json.results] as unknown,
-  rows: [
-    ...bothRows,
-    {
-      flag: '--queue',
-      beside: '--shards {out}/shards',
-      values: ['redis://a:1', 'redis://b:2'],
-      shows: toldTo('address'),
-    },
-  ],
+  rows: bothRows,
 }
 
 const workerTable: CommandTable = {
@@ -75,27 +65,32 @@ const workerTable: CommandTable = {
   always: '-m {model} --queue redis://a:1 --shards {out}/shards',
   result: ({ stdout }) => stdout,
   rows: [
-    { flag: '--queue', values: ['redis://b:2', 'redis://c:3'], shows: toldTo('address') },
+    { flag: '--queue', values: ['redis://b:2', 'redis://c:3'], shows: callsWith('address') },
     {
       flag: '--shards',
       values: ['{out}/shards', '{out}/others'],
       shows: (seen) => seen.has('shards'),
       is: [true, false],
     },
-    { flag: '--model', values: ['{model}', '{other}'], shows: toldTo('queue') },
-    { flag: '--model', values: ['{model}', '{other}'], shows: toldTo('path') },
-    ...hubRows('-m tiny/model', toldTo('queue')),
-    { flag: '--backend', values: [null, 'wasm-relaxed'], shows: toldTo('queue') },
+    { flag: '--model', values: ['{model}', '{other}'], shows: callsWith('queue') },
+    { flag: '--model', values: ['{model}', '{other}'], shows: callsWith('path') },
+    ...hubRows('-m tiny/model', callsWith('queue')),
+    { flag: '--backend', values: [null, 'wasm-relaxed'], shows: callsWith('queue') },
     {
       flag: '--backend',
       values: [null, 'reference'],
-      shows: toldTo('backend'),
+      shows: callsWith('backend'),
       is: [['wasm'], ['reference']],
     },
-    { flag: '--concurrency', values: [null, '2', '64'], shows: toldTo('concurrency'), is: [[1], [2], [64]] },
-    { flag: '--grace', values: [null, '0', '1.5'], shows: toldTo('grace'), is: [[30_000], [0], [1500]] },
-    { flag: '--idle', values: [null, '0.5', '60'], shows: toldTo('idle'), is: [[null], [500], [60_000]] },
-    { flag: '--lock', values: [null, '1', '2.5'], shows: toldTo('lock'), is: [[30_000], [1000], [2500]] },
+    {
+      flag: '--concurrency',
+      values: [null, '2', '64'],
+      shows: callsWith('concurrency'),
+      is: [[1], [2], [64]],
+    },
+    { flag: '--grace', values: [null, '0', '1.5'], shows: callsWith('grace'), is: [[30_000], [0], [1500]] },
+    { flag: '--idle', values: [null, '0.5', '60'], shows: callsWith('idle'), is: [[null], [500], [60_000]] },
+    { flag: '--lock', values: [null, '1', '2.5'], shows: callsWith('lock'), is: [[30_000], [1000], [2500]] },
     jsonRow,
     quietRow,
   ],
@@ -107,7 +102,7 @@ const jobsTable: CommandTable = {
   result: ({ stdout }) => stdout,
   rows: [
     jsonRow,
-    { flag: '--queue', values: ['redis://b:2', 'redis://c:3'], shows: toldTo('address') },
+    { flag: '--queue', values: ['redis://b:2', 'redis://c:3'], shows: callsWith('address') },
     {
       flag: '--retry',
       beside: '--json',

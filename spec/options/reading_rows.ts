@@ -1,5 +1,5 @@
 /**
- * The flags of the commands that read and count: `cost`, `inspect`, `verify` and those of `parity`.
+ * The flags of the commands that read files or count: `cost`, `inspect`, `verify` and those of `parity`.
  */
 import { hubRows, jsonResult, jsonRow, modelRows, provenance, quietRow } from './shared_rows.ts'
 import type { Seen } from './observe.ts'

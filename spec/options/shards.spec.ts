@@ -1,6 +1,6 @@
 /**
- * Every option of what shards can do - calibration, questions, windows - has an effect, and the same one in this thread and
- * in shards. The types see to it that no option is without a row.
+ * Every option of the work that shards do (calibration, questions, windows) has an effect, and the same one in this thread
+ * and in shards. The types require a row for every option.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -25,7 +25,7 @@ import { askHere, type AskedTasks, type TaskRun } from '../../src/eval/tasks/ask
 import { askElsewhere } from '../../src/eval/tasks/elsewhere.ts'
 import { contextOf, hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
 import { memoryStore } from '../../src/jobs/shard_store.ts'
-import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import { makeMask } from '../../src/masks/mask.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { predictorKinds } from '../../src/predictor/card.ts'
 import { randomScores } from '../../src/predictor/planners.ts'
@@ -34,10 +34,10 @@ import { predictorOf } from '../../src/predictor/suitable.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
 import { filesOf, makeWindows, smallOptions } from '../eval/small_calibration.ts'
-import { loadSmallModel, question, smallConfig } from '../eval/small_model.ts'
+import { loadSmallModel, question, smallConfig, someMask } from '../eval/small_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
 
-/** Changes of options that each give another result, beside the first of them; or why an option gives none. */
+/** Changes of options, each with another result; or why an option changes no result. */
 type Rows<Options> = Readonly<Record<keyof Required<Options>, readonly Partial<Options>[] | string>>
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-option-shards-'))
@@ -59,10 +59,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-/**
- * Each change gives another result, and the same one here and in shards.
- * @param rows of which the first is what the others are compared with
- */
+/** Expects each change to give another result, and the same one here and in shards. */
 async function holdsInBoth<Options>(
   rows: readonly Partial<Options>[],
   here: (options: Partial<Options>) => Promise<string>,
@@ -71,9 +68,9 @@ async function holdsInBoth<Options>(
   const found = new Set<string>()
   for (const row of rows) {
     const result = await here(row)
-    expect(found.has(result), 'another result than the rows before').toBe(false)
+    expect(found.has(result), 'the result of an earlier row').toBe(false)
     found.add(result)
-    expect((await inShards(row)) === result, 'in shards what it is here').toBe(true)
+    expect((await inShards(row)) === result, 'shards give the same result').toBe(true)
   }
 }
 
@@ -90,18 +87,10 @@ function stateRows<Options>(
   })
 }
 
-/** Who does shards here, a few examples in each, so that they are told apart inside of a shard too. */
+/** A runner in this thread with two examples in each shard, so that a shard has more than one. */
 const fewRunner = (): ShardRunner => ({ ...hereRunner(makeDoShard(model)), examplesPerShard: 2 })
 
-const someMask = (seed: number): UnitMask => {
-  const { shape } = model.model
-  const random = new Random(seed)
-  const draw = (units: number): Float32Array =>
-    Float32Array.from({ length: shape.layers * units }, () => (random.uniform() < 0.6 ? 1 : 0))
-  return makeMask(shape, draw(shape.heads), draw(shape.neurons))
-}
-
-const apart = 'decides where the work is done or who is told, and no byte of it'
+const apart = 'decides where the work is done or what is reported, and changes no byte'
 
 const calibrateRows = (): Rows<CalibrateOptions> => ({
   model: 'what is calibrated; shards refuse another',
@@ -115,13 +104,13 @@ const calibrateRows = (): Rows<CalibrateOptions> => ({
   examples: [{}, { examples: 9 }, { examples: 10 }],
   criteria: [{}, { criteria: ['l2norm'] }, { criteria: ['plainact-signed', 'plainact'] }],
   seed: [undefined, 1, 2 ** 32 - 1].map((seed) => ({ criteria: ['random'], seed })),
-  mask: [{}, { mask: someMask(1) }, { mask: someMask(2) }],
+  mask: [{}, ...[1, 2].map((seed) => ({ mask: someMask(model.model.shape, seed) }))],
   keepSequence: [{}, { keepSequence: true }],
   shardExamples: [{}, { shardExamples: 3 }, { shardExamples: 10 }],
 })
 
 let calibrations = 0
-/** More than are measured, which happens here whoever does the rest. */
+/** More than the eight that are timed, which this thread always computes. */
 const windows = makeWindows(11)
 async function calibrate(options: Partial<CalibrateOptions>): Promise<string> {
   const place = join(folder, `${calibrations++}`)
@@ -140,7 +129,7 @@ describe('a calibration', () => {
     expect(stated.map(([name]) => name).toSorted()).toEqual([...names].toSorted())
   })
 
-  test('in threads has the bytes that it has here, with every option at once', async () => {
+  test('in threads has the bytes of one in this thread, with every option at once', async () => {
     const golden = await OptModel.load(
       goldenConfig('preln'),
       goldenSource('preln'),
@@ -185,7 +174,7 @@ const sourcesOf = (some: readonly Predictor[], seed: number): ConfigurationSourc
   dejavu: predictorOf('dejavu', some),
 })
 
-/** What is asked of configurations, and how. */
+/** The options of configurations and of asking. */
 type Asking = Partial<ConfigurationOptions> & Pick<AskedTasks, 'mode' | 'seed' | 'tasks'>
 
 function askedOf({ mode, seed = 0, tasks: own = tasks, ...options }: Partial<Asking>): AskedTasks {
@@ -240,11 +229,11 @@ const askRows = (): Rows<Asking> => ({
     { planners: [planner] },
     { planners: [planner], sources: sourcesOf(others, 9) },
   ]),
-  learnt: 'a word in a table: no answer depends on it',
-  mode: 'no answer depends on it: stated by what sequences are begun with',
+  learnt: 'is shown in a table, and no answer depends on it',
+  mode: 'no answer depends on it: a test of the options of sequences states it',
   seed: [
     ...[0, 1, 2 ** 32 - 1].map((seed) => ({ seed })),
-    // Other seeds than before: this criterion gives the scores of a random planner.
+    // Other seeds than above, because this criterion gives the scores of a random planner.
     ...[5, 6].map((seed) => ({ planners: ['oracle'] as const, criterion: criterionByName('random'), seed })),
   ],
   tasks: [{}, { tasks: tasks.toReversed() }],
@@ -271,7 +260,7 @@ describe('questions', () => {
   })
 
   test.each(['auto', 'skip', 'pack', 'simulate'] as const)(
-    'mode %s arrives, here and in shards',
+    'mode %s reaches the sequences, here and in shards',
     async (mode) => {
       const spy = vi.spyOn(OptModel.prototype, 'begin')
       try {
@@ -293,7 +282,7 @@ const scored = makeWindows(3).map((window) => ({
   tokens: Int32Array.of(...window.tokens, 3, 4, 5, 6, 7, 8, 9, 10),
 }))
 
-/** What an arm decides by. */
+/** The mean scores or the predictor of an arm. */
 function decidersOf({ planner }: Partial<Arm>): {
   mean?: ConfigurationSources['mean']
   predictor?: Predictor

@@ -4,7 +4,7 @@
 import type { Row } from './table.ts'
 import type { Seen } from './observe.ts'
 
-/** A value without the numbers that differ from run to run, and without the names of files. */
+/** A value without numbers that differ from run to run and without names of files. */
 export function lasting(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(lasting)
   if (typeof value !== 'object' || value === null) return value
@@ -14,16 +14,16 @@ export function lasting(value: unknown): unknown {
   )
 }
 
-/** What a run printed as JSON, without what differs from run to run. */
+/** The JSON output of a run, without what differs from run to run. */
 export const jsonResult = (seen: Seen): unknown => lasting(seen.json)
 
-/** What a run says of where its numbers are from. */
+/** The provenance in the JSON output of a run. */
 export const provenance = (seen: Seen): Record<string, unknown> =>
   seen.json.provenance as Record<string, unknown>
 
 const isJson = ({ stdout }: Seen): boolean => stdout.startsWith('{')
 
-/** No progress. */
+/** `--quiet` turns progress off. */
 export const quietRow: Row = {
   flag: '--quiet',
   values: [null, ''],
@@ -31,10 +31,10 @@ export const quietRow: Row = {
   is: [false, true],
 }
 
-/** One object in place of words; for commands whose other runs do not ask for it. */
+/** `--json` prints one object in place of text; for commands whose other rows print text. */
 export const jsonRow: Row = { flag: '--json', values: [null, ''], shows: isJson, is: [false, true] }
 
-/** Of a model of the hub: which state, and from the cache. @param shows what tells the two states apart */
+/** The revision of a model of the hub, and reading it from the cache. @param shows what differs between the two revisions */
 export function hubRows(model = '-m tiny/model', shows?: Row['shows']): Row[] {
   return [
     { flag: '--revision', beside: `${model} --offline`, values: [null, 'other'], shows },
@@ -49,7 +49,7 @@ export function hubRows(model = '-m tiny/model', shows?: Row['shows']): Row[] {
   ]
 }
 
-/** Which model, which state of it, and what computes. */
+/** The model, its revision and the backend. */
 export function modelRows(): Row[] {
   return [
     { flag: '--model', values: ['{model}', '{other}'] },
@@ -64,7 +64,7 @@ export function modelRows(): Row[] {
   ]
 }
 
-/** How weights are stored. */
+/** The storage of weights. */
 export const storageRow: Row = {
   flag: '--storage',
   values: [null, 'bf16', 'int8'],
@@ -72,7 +72,7 @@ export const storageRow: Row = {
   is: ['f32', 'bf16', 'int8'],
 }
 
-/** How many threads compute, beside this one: no number changes. */
+/** The number of threads. No result changes, so started threads are counted. */
 export const threadsRow: Row = {
   flag: '--threads',
   values: [null, '1', '2'],
@@ -80,7 +80,7 @@ export const threadsRow: Row = {
   is: [0, 0, 1],
 }
 
-/** How masks are carried out: the numbers are the same, so it is the sequences that tell. @param beside a planner */
+/** The mode of masks. No result changes, so the sequences are compared. @param beside a planner */
 export const modeRow = (beside: string): Row => ({
   flag: '--mode',
   beside,
@@ -89,7 +89,7 @@ export const modeRow = (beside: string): Row => ({
   is: ['auto', 'pack', 'simulate'],
 })
 
-/** What planners decide by, whichever command asks them. */
+/** The flags that planners decide by, in all commands. */
 export function deciderRows(): Row[] {
   return [
     {
@@ -98,7 +98,7 @@ export function deciderRows(): Row[] {
       values: [null, 'l2norm', 'gradnorm'],
     },
     { flag: '--scope', beside: '--planner prompt-plainact', values: [null, 'per-layer'] },
-    // Floors are all that stays.
+    // Only the floors are kept.
     { flag: '--scope', beside: '--planner prompt-plainact --sparsity 1', values: [null, 'hybrid'] },
     {
       flag: '--predictor',

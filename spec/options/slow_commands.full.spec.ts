@@ -1,5 +1,5 @@
 /**
- * The flags of the commands that take seconds have an effect that can be seen.
+ * The flags of the commands that take seconds have a visible effect.
  */
 import { slowTables } from './slow_rows.ts'
 import { useSurroundings } from './surroundings.ts'

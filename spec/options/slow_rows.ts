@@ -1,5 +1,5 @@
 /**
- * The flags whose effect takes seconds: `reproduce`, `bench`, the whole of `parity run`, what other storages cost, `doctor`.
+ * The flags whose rows take seconds: those of `reproduce`, `bench`, `parity run` of a model, `inspect --storage` and `doctor`.
  */
 import {
   hubRows,
@@ -100,7 +100,7 @@ const reproduceWhole: CommandTable = {
   always: '-m {model} --no-cache --limit 1 --examples 4 --sparsity 0.5',
   rows: [
     { ...jsonRow, beside: '--quick --no-speed' },
-    // The small model has no room for the windows of the full run.
+    // The windows of the full run are longer than the context of the small model.
     {
       flag: '--quick',
       beside: '--no-speed --json',
@@ -220,7 +220,7 @@ const parityTable: CommandTable = {
   rows: [{ flag: '--model', values: ['{model}', '{other}'] }, ...hubRows()],
 }
 
-/** A backend whose products are not rounded differs by a little, which the cases decide. */
+/** The relaxed backend rounds differently, so the differences depend on the cases. */
 const parityCases: CommandTable = {
   command: 'parity run',
   always: '--backend wasm-relaxed --ops linear --small --json',
@@ -249,8 +249,12 @@ export const slowTables: readonly CommandTable[] = [
   doctorTable,
 ]
 
-/** Flags whose effect cannot be seen on every machine, where it is stated. */
+/** Flags whose effect is not visible on every machine, and the spec that states it. */
 export const statedElsewhere: readonly (KnownFlag & { readonly where: string })[] = [
-  { command: 'bench', flag: '--no-graphs', where: 'spec/cli/bench.spec.ts, on the emulated device' },
-  ...['--queue', '--shards'].map((flag) => ({ command: 'reproduce', flag, where: 'spec/cli/queue.spec.ts' })),
+  { command: 'bench', flag: '--no-graphs', where: 'spec/cli/bench_emulated.full.spec.ts' },
+  ...['--queue', '--shards'].map((flag) => ({
+    command: 'reproduce',
+    flag,
+    where: 'spec/cli/queue.full.spec.ts',
+  })),
 ]

@@ -1,6 +1,6 @@
 /**
- * The files that commands are given in the table of options: two small random models with a token for each byte,
- * predictors, a mask, texts and rows. They take a few milliseconds each, so that a command can run hundreds of times.
+ * The input files of the tables of flags: two small random models with a token for each byte, predictors, a mask, texts and
+ * rows. A command takes milliseconds on them, so it can run hundreds of times.
  */
 import { cpSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,10 +27,10 @@ export const smallConfig: OptConfig = makeOptConfig({
   positions: 160,
 })
 
-/** The commits that the cache of the hub has of `tiny/model`, by the branch that each is at. */
+/** The commits of `tiny/model` in the hub's cache, by branch. */
 export const commits = { main: 'a'.repeat(40), other: 'b'.repeat(40) } as const
 
-/** What says how a model is built and how it reads text. */
+/** Writes the configuration and the tokenizer of a model. */
 function writeDescription(folder: string, layers = smallConfig.layers, vocabulary = tokens): void {
   mkdirSync(folder, { recursive: true })
   const { width, heads, neurons, positions } = smallConfig
@@ -85,7 +85,7 @@ async function writeMask(path: string): Promise<void> {
   )
 }
 
-/** Letters in an order that no other seed gives; words of two to six. */
+/** Random words of two to six letters. */
 function someText(seed: number, words: number): string {
   const random = new Random(seed)
   const letters = (length: number): string =>
@@ -113,7 +113,7 @@ function writeTexts(folder: string): void {
   write('rows/copa.jsonl', `${JSON.stringify(copa)}\n`)
 }
 
-/** A folder of its own with all of them; whoever asked for it removes it. */
+/** Writes all files into a new folder, which the caller removes. */
 export async function writeSmallFiles(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-options-'))
   await writeModel(join(folder, 'model'), 3)
@@ -132,7 +132,7 @@ export async function writeSmallFiles(): Promise<string> {
   return folder
 }
 
-/** Both models as two states of one model of the hub, in the cache that Python has too. */
+/** Writes both models as two revisions of one model into a cache of the hub. */
 function writeHubCache(folder: string): void {
   const own = join(folder, 'hub/models--tiny--model')
   mkdirSync(join(own, 'refs'), { recursive: true })

@@ -1,5 +1,5 @@
 /**
- * The files of the table, and a hub that answers at once: what each file of the table runs its commands in.
+ * The environment of the specs of flags: input files, and a hub that answers at once.
  */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { observe } from './observe.ts'
 import { writeSmallFiles } from './small_files.ts'
 import { remembering, type Run } from './table.ts'
 
-/** A runner, each command line once, and the place of a file. Call it at the top of a file. */
+/** Returns a runner that runs each command line once, and the path of an input file. Call it at the top of a spec file. */
 export function useSurroundings(): { readonly run: Run; readonly place: (name: string) => string } {
   let folder = ''
   beforeAll(async () => {
@@ -20,7 +20,7 @@ export function useSurroundings(): { readonly run: Run; readonly place: (name: s
   beforeEach(() => {
     vi.stubEnv('HF_HUB_CACHE', join(folder, 'hub'))
     vi.stubEnv('HF_HUB_OFFLINE', '')
-    // A hub that has no model: what is asked of it ends at once.
+    // A hub without models: every request ends at once.
     vi.stubGlobal('fetch', async () => new Response('{}', { status: 404 }))
   })
   afterEach(() => {

@@ -1,21 +1,21 @@
 /**
- * The table of flags: for each flag of each command, values that are told apart by something that a run shows. What a row
- * claims is a function of the runner, so that a runner that ignores the flag is judged by it too.
+ * The table of flags: for each flag of each command, values with different visible effects. The check of a row takes a runner,
+ * so that a runner that ignores the flag can be judged too.
  */
 import { describe, expect, test } from 'vitest'
 import type { Seen } from './observe.ts'
 
 /** One flag of a command. */
 export interface Row {
-  /** As it is written: `--top-k`. */
+  /** Such as `--top-k`. */
   readonly flag: string
-  /** Arguments in every run of the row, beside those of its command. */
+  /** Further arguments of every run of the row. */
   readonly beside?: string
-  /** What the flag is given in each run; null leaves it out, and an empty text gives it without a value. */
+  /** The value of the flag in each run; null leaves the flag out, and an empty text gives it without a value. */
   readonly values: readonly (string | null)[]
-  /** What of a run tells them apart; default: the result of its command. */
+  /** What is compared between runs; default: the result of the command. */
   readonly shows?: (seen: Seen) => unknown
-  /** What that is for each value. Default: another thing for each. */
+  /** The expected result of `shows` for each value. Default: different for each value. */
   readonly is?: readonly unknown[]
   /** Whether a run may end with another exit code than 0. */
   readonly mayFail?: boolean
@@ -23,11 +23,11 @@ export interface Row {
 
 /** The flags of one command. */
 export interface CommandTable {
-  /** Its name: `parity check`. */
+  /** Its full name, such as `parity check`. */
   readonly command: string
   /** Arguments of every run. */
   readonly always: string
-  /** What a run of it found, without what differs from run to run. */
+  /** The result of a run, without what differs from run to run. */
   readonly result: (seen: Seen) => unknown
   readonly rows: readonly Row[]
 }
@@ -47,7 +47,7 @@ export function argumentsOf(
   return [...words(command), ...words(always), ...words(beside), ...given]
 }
 
-/** What each value of a row shows. */
+/** The result of `shows` for each value of a row. */
 async function shown(table: CommandTable, row: Row, run: Run): Promise<unknown[]> {
   const { values, shows = table.result, mayFail } = row
   const all: unknown[] = []
@@ -60,19 +60,19 @@ async function shown(table: CommandTable, row: Row, run: Run): Promise<unknown[]
   return all
 }
 
-/** Whether the flag has the effect that its row says. @throws what is thrown by `expect` and by the run */
-export async function hasItsEffect(table: CommandTable, row: Row, run: Run): Promise<void> {
+/** Expects the effect that the row states. @throws Error of `expect` or of the run */
+async function hasItsEffect(table: CommandTable, row: Row, run: Run): Promise<void> {
   const all = await shown(table, row, run)
   if (row.is) return expect(all, `${table.command} ${row.flag}`).toEqual(row.is)
   const texts = all.map((one) => JSON.stringify(one))
   for (const [i, text] of texts.entries())
     expect(
       texts.indexOf(text),
-      `${table.command} ${row.flag}: ${row.values[i]} shows what another does`,
+      `${table.command} ${row.flag}: ${row.values[i]} has the effect of another value`,
     ).toBe(i)
 }
 
-/** A runner that takes the first value of a row for each of them; where that is none, it drops the flag. */
+/** A runner that uses the first value of a row for all of them; if that is null, it drops the flag. */
 const takingTheFirst =
   (table: CommandTable, row: Row, run: Run): Run =>
   (args) => {
@@ -80,14 +80,14 @@ const takingTheFirst =
     return run(ofRow ? argumentsOf(table, row, row.values[0]) : args)
   }
 
-/** States that every flag of these commands has its effect, and that a runner that ignores its value is found. */
+/** States that every flag of these commands has its effect, and that a runner that ignores the value is found. */
 export function stateTables(tables: readonly CommandTable[], run: Run, timeout = 60_000): void {
   for (const table of tables)
     describe(table.command, () => {
       for (const row of table.rows) {
         const title = `${row.flag}${row.beside ? ` beside ${row.beside}` : ''}`
         test(
-          `${title}: each value shows, and a runner that takes the first for all is found`,
+          `${title}: each value has its effect, and a runner that ignores the value is found`,
           { timeout },
           async () => {
             await hasItsEffect(table, row, run)

@@ -5,7 +5,7 @@ import { deciderRows, jsonRow, modelRows, modeRow, storageRow, threadsRow } from
 import type { Seen } from './observe.ts'
 import type { CommandTable, Row } from './table.ts'
 
-/** Shares, by which random and other planners choose how much to skip. */
+/** The planner, its sparsities and its seed. */
 const shareRows: readonly Row[] = [
   { flag: '--planner', values: ['dense', 'random', 'prompt-plainact', 'shadow'] },
   { flag: '--sparsity', beside: '--planner random', values: [null, '0.25', '1'] },
@@ -16,7 +16,7 @@ const shareRows: readonly Row[] = [
 
 const drawn = '--temperature 1.5'
 
-/** Tokens of a prompt and of what follows it are the result. */
+/** The result is the generated tokens. */
 export const generateTable: CommandTable = {
   command: 'generate',
   always: 'abcdef -m {model} --json --max-tokens 12',
@@ -52,13 +52,12 @@ export const generateTable: CommandTable = {
   ],
 }
 
-/** The same command where it prints words. */
+/** The same command without `--json`. */
 const generateWords: CommandTable = {
   ...generateTable,
   always: 'abcdef -m {model} --max-tokens 1',
   rows: [
     jsonRow,
-    // What is left out is a number that the model has room for.
     {
       flag: '--max-tokens',
       beside: '--json',
@@ -71,8 +70,8 @@ const generateWords: CommandTable = {
 
 const keptBy = ({ json }: Seen): unknown => json.layers as unknown
 
-/** What is kept of each layer is the result. */
-export const masksTable: CommandTable = {
+/** The result is the kept units of each layer. */
+const masksTable: CommandTable = {
   command: 'masks',
   always: 'abcdef -m {model} --json',
   result: keptBy,

@@ -75,7 +75,7 @@ async function expectDone(outcome: Promise<Outcome>, what: string): Promise<Outc
   throw new Error(`${what}: expected exit code 0, got ${done.code}\n${done.stdout}${done.stderr}`)
 }
 
-/** What the package is made of and by. */
+/** The sources of the package, and the scripts that build it. */
 const sources = [
   'package.json',
   'tsconfig.json',
@@ -90,7 +90,7 @@ const sources = [
   'scripts/package',
 ]
 
-/** Builds and packs into a folder, from a copy of the sources: another run may do the same, and dist/ is not touched. */
+/** Builds and packs from a copy of the sources into a folder, so that dist/ is not changed and runs can be parallel. */
 export async function pack(folder: string): Promise<Packed> {
   const copy = join(folder, 'copy')
   for (const name of sources) await cp(join(root, name), join(copy, name), { recursive: true })

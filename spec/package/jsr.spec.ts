@@ -1,5 +1,5 @@
 /**
- * JSR gets the same package as npm: the same doors, version and dependencies.
+ * JSR gets the same package as npm: the same exports, version and dependencies.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

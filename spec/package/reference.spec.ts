@@ -1,5 +1,5 @@
 /**
- * The API reference covers all that users can import.
+ * The API reference covers every export of the package.
  */
 import { readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * Spearman's rank correlation, written from its definition: Pearson's correlation of ranks, where a value's rank counts
- * how many are lower and half of those that are equal. 0 where either side is constant.
+ * Spearman's rank correlation by its definition: Pearson's correlation of ranks, where ties share their mean rank. 0 if either
+ * side is constant.
  */
 export function rankCorrelation(a: Float32Array, b: Float32Array): number {
   const rank = (values: Float32Array, i: number): number =>

@@ -1,6 +1,6 @@
 /**
- * What runs for long, each a program of its own that ends with 0 if it found nothing. SHADOWLLM_SOAK=0.1 is a tenth of the
- * usual length, 10 ten times as much.
+ * Long runs, each a program of its own that ends with 0 if it finds nothing. SHADOWLLM_SOAK scales their length: 0.1 is a tenth,
+ * 10 is ten times as long.
  */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'

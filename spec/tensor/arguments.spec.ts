@@ -1,10 +1,10 @@
 /**
- * What a wrong option is answered with: the nearest name, where one is near.
+ * The error for an unknown option suggests the nearest known name, if one is near.
  */
 import { describe, expect, test } from 'vitest'
 import { checkOptionNames } from '../../src/tensor/arguments.ts'
 
-/** The name that is suggested for a wrong one; null where none is. */
+/** The name that is suggested for an unknown one; null if none is. */
 function suggestionFor(name: string, known: readonly string[]): string | null {
   try {
     checkOptionNames({ [name]: 1 }, known)

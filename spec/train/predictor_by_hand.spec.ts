@@ -1,6 +1,6 @@
 /**
- * A predictor's training from examples, and what it is judged by, = the same computed by hand: rows, targets, labels,
- * weights of labels, moments, networks, progress, held-out losses, masks and their qualities.
+ * The training of a predictor from examples and its verdict equal a computation by hand: rows, targets, labels, weights of
+ * labels, moments, networks, progress, held-out losses, masks and their qualities.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -48,7 +48,7 @@ const someChoices: Record<PredictorKind, fc.Arbitrary<PredictorChoices>> = {
   dejavu: fc.record({ ...someFeatures, top: someShares }),
 }
 
-/** Models of one layer to four; scores with ties, and negative ones. */
+/** Models of one to four layers; scores with ties and with negative values. */
 const someCase: fc.Arbitrary<Case> = fc
   .constantFrom<PredictorKind>('shadow', 'shadow', 'dejavu-style', 'dejavu')
   .chain((kind) => fc.tuple(fc.constant(kind), someChoices[kind]))
@@ -104,7 +104,7 @@ function someExample({ shape, width }: PredictorCard, index: number, random: Ran
 
 const options = { epochs: 2, batch: 2, rate: 0.05, decay: 0.01, heldOut: 0.3, patience: 5 } as const
 
-/** The networks of a predictor, in the order they are trained. */
+/** The networks of a predictor, in the order of their training. */
 function networksOf(predictor: Predictor): Network[] {
   const { heads, neurons } = predictor.kind === 'shadow' ? predictor.networks : predictor.layers.networks
   return [heads, neurons].flat() as Network[]
@@ -148,10 +148,10 @@ async function isTrainedByHand(backend: Backend, { card, examples }: Case): Prom
 
 type Judge = typeof judgePredictor
 
-/** Budgets whose counts are whole or halves exactly. */
+/** Budgets whose counts are exact integers or halves. */
 const someSparsities = fc.uniqueArray(fc.constantFrom(0, 0.25, 0.5, 0.75, 1), { maxLength: 3 })
 
-/** Means of float64 in another order: they agree to about 1e-15, and no quality is above 1. */
+/** Sums of float64 in another order agree to about 1e-15, and no quality is above 1. */
 function isNear(found: Record<string, ScoreQuality>, expected: Record<string, ScoreQuality>): void {
   const near = (value: number): unknown => expect.closeTo(value, 9)
   for (const [kind, { spearman, spearmanWithin, at }] of Object.entries(expected))
@@ -167,7 +167,7 @@ function isNear(found: Record<string, ScoreQuality>, expected: Record<string, Sc
     })
 }
 
-/** The qualities alone: what a verdict repeats of the question would give every mutant away. */
+/** Only the qualities are compared; the inputs that a verdict repeats would reveal every mutant. */
 async function isJudgedByHand(
   backend: Backend,
   judge: Judge,
@@ -202,7 +202,7 @@ async function isJudgedByHand(
 }
 
 const isJudged = lawForAll(
-  'is that of masks chosen by hand, in every scope',
+  'has the qualities of masks chosen by hand, in every scope',
   [someCase, someSparsities, fc.constantFrom<Scope>(...scopes)],
   ({ backend, judge }: { backend: Backend; judge: Judge }, given, sparsities, scope) =>
     isJudgedByHand(backend, judge, given, sparsities, scope),
@@ -227,7 +227,7 @@ describe('a verdict', async () => {
 
   stateLaw(isJudged, { backend, judge: judgePredictor })
 
-  test('says what was asked, and is reached by the top-k it is given', async () => {
+  test('repeats its inputs, and uses the top_k it is given', async () => {
     const several = someCase.filter(({ card }) => card.shape.layers > 3)
     const [{ card, examples, unseen }] = fc.sample(several, { seed: runSeed(), numRuns: 1 })
     const { predictor } = await trainByCard(backend, card, examples, { ...options, epochs: 0 })
@@ -253,15 +253,15 @@ describe('a verdict', async () => {
         }),
     ],
     [
-      'whose constants are of the examples it judges',
+      'whose constants are means of the examples it judges',
       (predictor, _, unseen, asked) => judgePredictor(predictor, unseen, unseen, asked),
     ],
     [
-      'on the examples that were trained on',
+      'on the examples of the training',
       (predictor, seen, _, asked) => judgePredictor(predictor, seen, seen, asked),
     ],
     [
-      'that has its budgets in reverse',
+      'with its budgets in reverse order',
       (predictor, seen, unseen, asked) =>
         judgePredictor(predictor, seen, unseen, { ...asked, sparsities: asked.sparsities.toReversed() }),
     ],

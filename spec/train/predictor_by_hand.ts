@@ -1,6 +1,6 @@
 /**
- * What each kind of predictor is trained on, and how a predictor is judged, computed by hand: rows and targets picked by
- * place, masks chosen unit by unit. src/train is held to it.
+ * The training data of each kind of predictor and the verdict on a predictor, computed by hand: rows and targets by index,
+ * masks unit by unit. The laws compare src/train with it.
  */
 import type { Scope } from '../../src/masks/budget.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
@@ -15,7 +15,7 @@ import { rankCorrelation } from '../predictor/rank_correlation.ts'
 
 const { fround } = Math
 
-/** One network of a predictor: what it is for and what it learns from. */
+/** One network of a predictor: its kind, its layer and its training set. */
 export interface NetworkByHand {
   readonly kind: UnitKind
   /** null for one network for the whole model. */
@@ -28,7 +28,7 @@ export interface NetworkByHand {
 
 const kinds = ['heads', 'neurons'] as const
 
-/** How many layers, from the first, run whole. */
+/** How many layers, from the first on, are dense. */
 export function denseOf(card: PredictorCard): number {
   return card.kind === 'shadow' ? card.placement + 1 : 1
 }
@@ -38,7 +38,7 @@ function rowOf(table: Float32Array, layer: number, width: number): Float32Array 
   return table.slice(layer * width, (layer + 1) * width)
 }
 
-/** The scores of an example, from its first layer that is not dense on. */
+/** The scores of an example in the layers that are not dense. */
 function ranked(card: PredictorCard, { scores }: CalibrationExample, kind: UnitKind): Float32Array {
   return (scores.get(card.criterion) as UnitScores)[kind].slice(denseOf(card) * card.shape[kind])
 }
@@ -48,7 +48,7 @@ function bestFirst(scores: Float32Array): number[] {
   return [...scores.keys()].toSorted((a, b) => scores[b] - scores[a] || a - b)
 }
 
-/** To [0, 1] within each `group` neighbours; 0 where all are alike. */
+/** Scales each group of `group` neighbours to [0, 1]; 0 if all of them are equal. */
 function toUnitRange(scores: Float32Array, group: number): Float32Array {
   return scores.map((score, i) => {
     const own = scores.subarray(i - (i % group), i - (i % group) + group)
@@ -69,7 +69,7 @@ function labelsOf(scores: Float32Array, group: number, shares: readonly number[]
   })
 }
 
-/** What is learnt of an example: [(L - dense) U]. */
+/** The targets of an example: [(L - dense) U]. */
 export function targetsByHand(
   card: PredictorCard,
   example: CalibrationExample,
@@ -126,7 +126,7 @@ function scaled(
   return { rows, moments: features === 'dataset' ? { mean, spread } : null }
 }
 
-/** The networks of a card in the order they are trained, each with its examples. */
+/** The networks of a card in the order of their training, each with its examples. */
 export function networksByHand(
   card: PredictorCard,
   examples: readonly CalibrationExample[],
@@ -159,7 +159,7 @@ export function networksByHand(
   )
 }
 
-/** One layer's network of a per-layer predictor. */
+/** The network of one layer of a per-layer predictor. */
 function layerByHand(
   card: DejavuStyleCard | DejavuCard,
   examples: readonly CalibrationExample[],
@@ -187,7 +187,7 @@ function layerByHand(
   }
 }
 
-/** Which units of the ranked layers stay, by hand; `floor` of every layer at least. */
+/** Which units of the ranked layers are kept, by hand; at least `floor` of every layer. */
 function chooseByHand(
   scores: Float32Array, // [(L - dense), U]
   units: number,
@@ -210,7 +210,7 @@ function chooseByHand(
   return chosen
 }
 
-/** How good scores are, by hand: means over examples of what each pair of predicted and true scores comes to. */
+/** The quality of scores, by hand: means over examples, each of a pair of predicted and true scores. */
 export function judgeByHand(
   card: PredictorCard,
   pairs: readonly (readonly [predicted: UnitScores, truth: UnitScores])[],
@@ -283,5 +283,5 @@ export function constantByHand(
   return { shape: card.shape, heads: table('heads'), neurons: table('neurons') }
 }
 
-/** The scores of an example in the layers that are not dense, as they are. */
+/** The unscaled scores of an example in the layers that are not dense. */
 export const rawByHand = ranked

@@ -1,7 +1,6 @@
 /**
- * Training the predictor's networks: their gradients are those of the loss, and a small set can be learnt by heart. On every
- * backend, on strict ones with the same bits. Every number of a training is held to a computation by hand in
- * training_by_hand.spec.ts.
+ * Training the networks of a predictor on every backend: the gradients are those of the loss, a small set can be overfitted, and
+ * strict backends give the same bits. training_by_hand.spec.ts compares every number of a training with a computation by hand.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -152,7 +151,7 @@ const gradientsAgree = lawForAll(
     const names = [...networkParameterShapes(shape).keys()]
     const overall = Math.max(...names.map(largestOf))
     for (const name of names) {
-      // Where one parameter hardly matters, what the others leave by rounding is not held against it.
+      // The gradient of a parameter with little effect may be off by the rounding of the others.
       const largest = Math.max(largestOf(name), overall / 100)
       Array.from(gradients[name]).forEach((gradient, i) => {
         const moved = (by: number): number => {
@@ -168,7 +167,7 @@ const gradientsAgree = lawForAll(
   { runs: 50 },
 )
 
-/** Whatever a trainer measured before, and whether its batches are whole. */
+/** The loss and the gradients depend neither on earlier calls nor on unused rows of a batch. */
 function measuresAnyExamples(backend: Backend, given: Case, batch: number, seed: number): void {
   const { shape, loss, values, set } = given
   const random = new Random(seed)

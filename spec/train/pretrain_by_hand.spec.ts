@@ -1,7 +1,7 @@
 /**
- * A run of training a language model = the same run by hand: which windows each step takes, its rate, loss, norm and
- * clipping, AdamW with betas 0.9 and 0.95 on every parameter, and the held-out losses, bit for bit. The gradient of one
- * window is the model's own, held to finite differences elsewhere.
+ * The training of a language model equals the same run computed by hand, bit for bit: the windows of each step, its rate, loss,
+ * norm and clipping, AdamW with betas 0.9 and 0.95 on every parameter, and the held-out losses. The gradient of one window is
+ * that of the model, which other laws compare with finite differences.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -32,7 +32,7 @@ const config = makeOptConfig({ layers: 1, width: 8, heads: 2, neurons: 5, vocabu
 interface Run {
   readonly settings: PretrainSettings
   readonly training: number
-  /** Above 32 a spread of them is measured. */
+  /** Of more than 32 held-out windows an even selection is measured. */
   readonly heldOut: number
   readonly evaluateEvery: number
 }
@@ -55,7 +55,7 @@ const someRun: fc.Arbitrary<Run> = fc.record({
   evaluateEvery: fc.integer({ min: 1, max: 3 }),
 })
 
-/** Windows of two tokens to six, so that shares of tokens and of windows differ. */
+/** Windows of two to six tokens, so that shares of tokens and of windows differ. */
 function windowsOf({ settings, training, heldOut }: Run): { training: Int32Array[]; heldOut: Int32Array[] } {
   const data = new Data(settings.seed)
   const some = (count: number): Int32Array[] =>
@@ -63,7 +63,7 @@ function windowsOf({ settings, training, heldOut }: Run): { training: Int32Array
   return { training: some(training), heldOut: some(heldOut) }
 }
 
-/** What a run comes to: its reports and, by name, weights and moments. */
+/** The result of a run: its reports, and its weights and moments by name. */
 interface Outcome {
   readonly steps: readonly Omit<StepReport, 'seconds'>[]
   readonly heldOut: readonly HeldOutReport[]
@@ -93,12 +93,12 @@ async function byEngine(run: Run, train: Pretrain): Promise<Outcome> {
   return { steps, heldOut, state }
 }
 
-/** Draw n of a run: every `windows` draws are all windows, in an order of the epoch's own. */
+/** Draw n of a run. Each epoch draws every window once, in its own random order. */
 function drawn(n: number, windows: number, seed: number): number {
   return seededBatches(windows, windows, seed)(Math.floor(n / windows))[n % windows]
 }
 
-/** Straight up over the warm-up, then half a cosine down to the floor. */
+/** The rate: linear over the warm-up, then half a cosine down to the floor. */
 function rateAt(step: number, { rate, warmup, steps, floor }: PretrainSettings): number {
   if (step < warmup) return (rate * (step + 1)) / warmup
   const share = (step - warmup) / (steps - warmup)
@@ -192,7 +192,7 @@ const isByHand = lawForAll(
     expect(found.steps).toEqual(expected.steps)
     expect(found.heldOut.map(({ step }) => step)).toEqual(expected.heldOut.map(({ step }) => step))
     found.heldOut.forEach(({ heldOut }, i) => {
-      // float32 logits of a few units: each token's cost is off by some 1e-6.
+      // Logits are float32, so the loss of a token is off by about 1e-6.
       near('held out', [heldOut], [expected.heldOut[i].heldOut], 1e-5 * (1 + heldOut))
     })
     for (const kind of ['weights', 'means', 'squares'] as const)
@@ -214,7 +214,7 @@ describe('a run', () => {
     ['that warms up longer', misled(({ warmup }) => ({ warmup: warmup + 1 }))],
     ['that falls to nothing', misled(() => ({ floor: 0 }))],
     [
-      'that measures the first held-out windows',
+      'that measures the first held-out windows only',
       (options) =>
         pretrain({
           ...options,

@@ -1,6 +1,6 @@
 /**
- * Training predictors from calibration examples: the same bits on every backend, what is refused, what is freed. The
- * numbers are held to a computation by hand in predictor_by_hand.spec.ts.
+ * Training predictors from calibration examples: the same bits on every backend, refusals, and freed memory.
+ * predictor_by_hand.spec.ts compares the numbers with a computation by hand.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

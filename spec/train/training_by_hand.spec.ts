@@ -1,6 +1,6 @@
 /**
- * Training the networks of predictors = the same training computed by hand: every weight, every reported loss, the kept
- * epoch, bit for bit, over sizes on both sides of every boundary.
+ * The training of the networks of predictors equals a computation by hand, bit for bit: every weight, every reported loss and
+ * the kept epoch, over sizes on both sides of every boundary.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -29,7 +29,7 @@ const someLoss = fc.constantFrom<Loss>(
   { name: 'bce', negativeWeight: 0.25 },
 )
 
-/** Batches that divide the training part, that do not, of one example, and larger than it; nothing held out, or nearly all. */
+/** Batches that divide the training part or do not, of one example or larger than it; no or nearly all examples held out. */
 const someTraining: fc.Arbitrary<Training> = fc
   .record({
     shape: fc.record({
@@ -59,7 +59,7 @@ const someTraining: fc.Arbitrary<Training> = fc
     const targets = Array.from({ length: examples }, () =>
       options.loss.name === 'mse' ? row(shape.outputs) : labels(shape.outputs),
     )
-    // An output that never varies: its deviation is 0, its labels are all alike.
+    // A constant output: its deviation is 0 and its labels are equal.
     if (still && shape.outputs > 0) for (const target of targets) target[0] = 1
     const rows = targets.map(() => row(shape.inputs))
     return { shape, seed, options, set: { rows, targets } }
@@ -128,7 +128,7 @@ describe.each(['reference', 'wasm'] as const)('training a network on %s', async 
   )
 })
 
-/** A training that is given something else than it was asked for. */
+/** A training with one changed input. */
 const misled =
   (change: (options: NetworkOptions, set: TrainingSet) => Partial<NetworkOptions>): Train =>
   (backend, shape, set, seed, options) =>

@@ -1,7 +1,7 @@
 /**
- * The training of a predictor's network, computed a second time: plain loops over numbers, written from the definitions,
- * one example after the other. Rounding is the float contract's, so that src/train owes these bits and no tolerance hides
- * a wrong number. Shared with the engine are that contract (`dot`, `sum`, `exp`, `log`) and the random stream.
+ * The training of a predictor's network, computed a second time: plain loops over numbers, from the definitions, one example
+ * after the other. It rounds by the same float contract, so src/train must have equal bits and needs no tolerance. Only that
+ * contract (`dot`, `sum`, `exp`, `log`) and the random stream are shared with src.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { dot, exp, log, sum } from '../../src/ops/float32.ts'
@@ -12,7 +12,7 @@ import type { EpochReport, NetworkOptions } from '../../src/train/predictor_trai
 
 const { fround } = Math
 
-/** What is trained: its loss over a few examples, one step on them, and its numbers. */
+/** A network in training: its loss over some examples, one step on them, and its parameters. */
 export interface Learner {
   loss(places: readonly number[]): number
   /** @returns the loss before the step */
@@ -20,7 +20,7 @@ export interface Learner {
   read(): NetworkValues
 }
 
-/** Makes what is trained. */
+/** Makes a network in training. */
 export type MakeLearner = (
   shape: NetworkShape,
   start: NetworkValues,
@@ -37,7 +37,7 @@ interface Parameter {
   readonly square: Float32Array
 }
 
-/** Loss and slope of one output: the loss before it is averaged, and d loss / d output likewise. */
+/** The loss of one output and its derivative, before the mean over outputs. */
 function costOf(loss: Loss, output: number, target: number): { cost: number; slope: number } {
   if (loss.name === 'mse') {
     const error = fround(output - target)
@@ -120,7 +120,7 @@ export const plainLearner: MakeLearner = (shape, start, decay, loss, { rows, tar
   }
 }
 
-/** The engine's own network, given the examples of each step: a network that pools is held to its gradients elsewhere. */
+/** The network of src, for pooling networks, whose gradients another law checks. It gets the examples of each step. */
 export const engineLearner =
   (backend: Backend, trainers: NetworkTrainer[]): MakeLearner =>
   (shape, start, decay, loss, set) => {
@@ -155,7 +155,7 @@ export function adamw(
   }
 }
 
-/** Targets of the training part: the mean of each output and how far they are from it, in float64. */
+/** Mean and standard deviation of each output over the training part, in float64. */
 function momentsOf(rows: readonly Float32Array[], outputs: number): { mean: number[]; deviation: number[] } {
   const columns = Array.from({ length: outputs }, (_, o) => rows.map((row) => row[o]))
   const average = (values: readonly number[]): number =>
@@ -168,13 +168,13 @@ function momentsOf(rows: readonly Float32Array[], outputs: number): { mean: numb
   return { mean: mean.map(fround), deviation }
 }
 
-/** What each output is divided by while it is learnt; 1 where it does not vary. */
+/** The divisor of each output during training; 1 for a constant output. */
 function spreadOf(deviation: readonly number[], kind: 'all' | 'unit'): number[] {
   const all = Math.sqrt(deviation.reduce((total, value) => total + value ** 2, 0) / deviation.length)
   return deviation.map((own) => (kind === 'unit' ? own : all) || 1)
 }
 
-/** Log odds of the constant with the least weighted loss, no surer than half an example more of the other label. */
+/** The log odds of the constant with the least weighted loss, clamped to half an example from 0 and 1. */
 function oddsOf(share: number, negativeWeight: number, examples: number): number {
   const weighted = share / (share + negativeWeight * (1 - share))
   const surest = 1 - 0.5 / (examples + 1)
@@ -182,7 +182,7 @@ function oddsOf(share: number, negativeWeight: number, examples: number): number
   return log(fround(p / (1 - p)))
 }
 
-/** The numbers a network starts from: uniform in +-1/sqrt(I), an output layer of zeros with the best constant. */
+/** The initial parameters: uniform in ±1/sqrt(I); zeros and the best constant in the output layer. */
 function startOf(shape: NetworkShape, constant: readonly number[], seed: number): NetworkValues {
   const { inputs: I, hidden: R, outputs: O } = shape
   const random = new Random(seed)
@@ -206,21 +206,21 @@ function startOf(shape: NetworkShape, constant: readonly number[], seed: number)
   }
 }
 
-/** Neighbours taken together, `size` at a time; the last group has what is left. */
+/** Splits a list into groups of `size`; the last group has the rest. */
 function groupsOf<Item>(items: readonly Item[], size: number): Item[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
     items.slice(i * size, (i + 1) * size),
   )
 }
 
-/** What a training comes to. */
+/** The result of a training. */
 export interface TrainedByHand {
   readonly values: NetworkValues
   readonly heldOut: number
   readonly reports: readonly EpochReport[]
 }
 
-/** Trains one network on a set whose rows are scaled already. */
+/** Trains one network on a set of scaled rows. */
 export function trainByHand(
   shape: NetworkShape,
   { rows, targets }: TrainingSet,

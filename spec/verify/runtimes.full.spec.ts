@@ -1,6 +1,6 @@
 /**
- * The laws hold in the other runtime too, on the same cases: what Deno's command line reports is compared with what this
- * process finds. spec/web/verify_browser.full.spec.ts does the same with a page.
+ * The laws hold in Deno too, on the same cases: the report of the command line in Deno is compared with that of this process.
+ * spec/web/verify_browser.full.spec.ts does the same with a page.
  */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { book, type LawReport } from '../../src/verify/index.ts'
 import { root } from '../cli/run_cli.ts'
 import { fewCases, inWords, otherCases, runHere } from './same_cases.ts'
 
-/** Deno as npm brings it: Linux with glibc, macOS and Windows have it. */
+/** Deno from npm, which exists for Linux with glibc, macOS and Windows. */
 const deno = join(root, 'node_modules/deno/bin.cjs')
 
 const run = promisify(execFile)

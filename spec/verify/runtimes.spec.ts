@@ -1,5 +1,5 @@
 /**
- * Two runtimes that tried other cases are told apart; runtimes.full.spec.ts compares this one with Deno.
+ * A difference between the cases of two runtimes is found; runtimes.full.spec.ts compares this runtime with Deno.
  */
 import { describe, expect, test } from 'vitest'
 import type { LawReport } from '../../src/verify/index.ts'

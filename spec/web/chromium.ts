@@ -40,7 +40,7 @@ export interface PageSaid {
   readonly faults: string[]
 }
 
-/** Watches a page from now on. No step of it has a limit of its own: the test has one. */
+/** Watches a page from now on. Only the test has a time limit, and no step of it. */
 export function watchPage(page: Page): PageSaid {
   page.setDefaultTimeout(0)
   const said: PageSaid = { lines: [], faults: [] }

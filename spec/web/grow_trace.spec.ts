@@ -1,5 +1,5 @@
 /**
- * A trace is what a study has told: each token with its KL and what decided it, each event in its place.
+ * A trace holds the events of a study: each token with its KL and its decision, in order.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -28,7 +28,7 @@ const settings = {
   seed: 1,
 } as const satisfies Trace['settings']
 
-/** Scores that are told apart by their first number. */
+/** Scores that differ in their first number. */
 const scoresOf = (first: number): UnitScores => ({
   shape,
   heads: Float32Array.of(0, 0, first, 1),
@@ -69,7 +69,7 @@ const stepsOf = (drawn: { kl: number | null; decides: boolean; wroteDense: boole
 type Grow = typeof growTrace
 
 const hasWhatWasTold = lawForAll(
-  'has what a study has told, token by token',
+  'has every event of a study, token by token',
   [someSteps],
   (grow: Grow, drawn: { kl: number | null; decides: boolean; wroteDense: boolean }[]) => {
     const steps = stepsOf(drawn)
@@ -86,7 +86,7 @@ const hasWhatWasTold = lawForAll(
         token,
         text,
         dense,
-        // What a file keeps: a float32.
+        // A file stores a float32.
         kl: kl === null ? null : Float32Array.of(kl)[0],
       })),
     )
@@ -106,21 +106,21 @@ describe('a trace that grows', () => {
 
   test.each<[string, Grow]>([
     [
-      'keeps the last decision alone',
+      'keeps the last decision only',
       (trace, event) => {
         const grown = growTrace(trace, event)
         return { ...grown, decisions: grown.decisions.slice(-1) }
       },
     ],
     [
-      'takes a KL of 0 for none',
+      'takes a KL of 0 for no KL',
       (trace, event) => {
         const grown = growTrace(trace, event)
         return { ...grown, columns: grown.columns.map((one) => ({ ...one, kl: one.kl || null })) }
       },
     ],
     [
-      'changes the trace before',
+      'changes the earlier trace',
       (trace, event) => {
         const grown = growTrace(trace, event)
         return Object.assign(trace, grown)
@@ -130,7 +130,7 @@ describe('a trace that grows', () => {
     await kills(hasWhatWasTold, grow)
   })
 
-  test('begins with nothing, every layer dense', () => {
+  test('begins without tokens, with every layer dense', () => {
     expect(emptyTrace(model, settings)).toEqual({
       model,
       settings,
@@ -147,7 +147,7 @@ describe('a trace that grows', () => {
   })
 })
 
-/** A trace of so many columns, with these KLs and so many decisions. */
+/** A trace with these KLs and a number of columns and decisions. */
 function traceOf(kls: readonly (number | null)[], decisions: number): Trace {
   return {
     ...emptyTrace(model, settings),
@@ -158,14 +158,14 @@ function traceOf(kls: readonly (number | null)[], decisions: number): Trace {
 }
 
 describe('what is read from a trace', () => {
-  test('the mean KL is over the tokens that were compared', () => {
+  test('the mean KL is over the compared tokens', () => {
     expect(meanDivergence(traceOf([], 0))).toBeNull()
     expect(meanDivergence(traceOf([null, null], 0))).toBeNull()
     expect(meanDivergence(traceOf([0], 0))).toBe(0)
     expect(meanDivergence(traceOf([0.5, null, 0, -0.25, null], 0))).toBe(0.25 / 3)
   })
 
-  test('a column has the decision of its own, or the one there is for all, or none', () => {
+  test('a column has its own decision, or the common one, or none', () => {
     const first = (trace: Trace, column: number): number | undefined => decisionOf(trace, column)?.heads[2]
     const kls = [0, 0, 0]
     expect([0, 1, 2].map((column) => first(traceOf(kls, 3), column))).toEqual([10, 11, 12])
@@ -173,7 +173,7 @@ describe('what is read from a trace', () => {
     expect([0, 2].map((column) => decisionOf(traceOf(kls, 0), column))).toEqual([null, null])
   })
 
-  test('masks of a column are selected from its decision; without one all is kept', () => {
+  test('masks of a column are selected from its decision; without one every unit is kept', () => {
     const trace = traceOf([0, 0], 2)
     const masks = new Masks(trace, settings)
     for (const column of [0, 1])
@@ -185,7 +185,7 @@ describe('what is read from a trace', () => {
     expect(masks.of(null)).toBeNull()
   })
 
-  test('masks are of a selection and of how many layers run whole', () => {
+  test('masks depend on a selection and on the number of dense layers', () => {
     const trace = traceOf([], 0)
     const masks = new Masks(trace, settings)
     expect(masks.areOf(trace, settings)).toBe(true)

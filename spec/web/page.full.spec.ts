@@ -33,7 +33,7 @@ function watchInPage(): void {
   const watch: Watch = { shifts: [], violations: [], firstToken: null }
   Object.assign(globalThis, { watch })
   new PerformanceObserver((list) => {
-    // Also what follows an input at once, which browsers do not count: how soon it follows is the machine's affair.
+    // Includes shifts right after an input, which browsers leave out: how soon they follow depends on the machine.
     for (const { value, sources } of list.getEntries() as Shift[])
       watch.shifts.push(`${value}: ${sources.map(({ node }) => node?.textContent?.slice(0, 40)).join('; ')}`)
   }).observe({ type: 'layout-shift', buffered: true })
@@ -57,7 +57,7 @@ async function written(page: Page, last = 'Kept of what the text needed'): Promi
   )
 }
 
-/** Does what makes the page write anew, and waits for that text: what stood there is replaced, then it is written. */
+/** Does something that makes the page write a text again, and waits for the new text. */
 async function rewritten(page: Page, act: () => Promise<unknown>, last?: string): Promise<void> {
   await page.locator('#sparse-text .given').evaluate((given: HTMLElement) => (given.dataset.before = ''))
   await act()
@@ -70,10 +70,10 @@ const tokensOf = (page: Page, id = 'sparse-text'): Promise<string[]> =>
 const lineOf = (page: Page, id: string): Promise<string> => page.locator(`#${id}`).innerText()
 const barsOf = (page: Page): Promise<string[]> => page.locator('.bars tr').allInnerTexts()
 
-/** When a test is given up: far more than it takes, however busy this machine is. */
+/** The time limit of a test: far more than it takes on a busy machine. */
 const timeout = 300_000
 
-/** What holds in a while. */
+/** Expects something to hold after a while. */
 const eventually = (read: () => unknown): ReturnType<typeof expect.poll> => expect.poll(read, { timeout })
 
 describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }, () => {
@@ -316,7 +316,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
   test('the laws run in the page, with the seed that is shown', async () => {
     await inPage(plain.url, async (page) => {
       await page.locator('#seed').fill('7')
-      // Stopped in the page itself, as soon as three laws hold: from here it might come after the last.
+      // The page itself stops the run after three laws, because a stop from here could come after the last.
       await page.evaluate(() =>
         new MutationObserver(() => {
           if (document.querySelectorAll('#verify-table .held').length > 2)

@@ -7,7 +7,7 @@ import { HubError, InputError, MissingError, UsageError } from '../../src/tensor
 import { CallLine, serveCalls, type CallTable } from '../../src/web/engine/seam.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
-/** A turn of the event loop: all that is on the way has arrived after one. */
+/** A turn of the event loop, after which all sent messages have arrived. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** How far each call of the table got, for those who ask whether it was stopped. */
@@ -94,7 +94,7 @@ const strays = [
   fc.array(strayAnswer, { maxLength: 6 }),
 ] as const
 
-/** A message with a free id could be a call of another's, whose answer is nobody's: that is not what is judged here. */
+/** A message with a free id could be a valid call, so only other messages are judged. */
 function isHarmless(one: unknown): boolean {
   return !(typeof one === 'object' && one !== null && 'kind' in one && one.kind === 'call' && !isAnswer(one))
 }

@@ -19,14 +19,14 @@ const text = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 6 }),
   fc.string({ unit: 'binary', maxLength: 6 }),
 )
-/** Any finite float32, those next to 0 more often than by chance. */
+/** Any finite float32, more often near 0. */
 const finite = fc.oneof(
   fc.float({ noNaN: true, noDefaultInfinity: true }),
   fc.constantFrom(0, -0, 2 ** -149, -(2 ** -149), 2 ** -127, -(2 ** -127), 2 ** -24, -(2 ** -24)),
 )
-/** A KL is 0 or more but for rounding, which goes below 0 too; -1 stands for none. */
+/** A KL is at least 0, except for rounding; -1 stands for no KL. */
 const divergence = finite.filter((value) => value !== -1)
-/** Any id that a token may have. */
+/** Any valid token id. */
 const id = fc.oneof(fc.nat(9999), fc.nat(), fc.constant(2 ** 31 - 1))
 const table = (length: number): fc.Arbitrary<Float32Array> =>
   fc.array(finite, { minLength: length, maxLength: length }).map((values) => Float32Array.from(values))
@@ -104,7 +104,7 @@ test.each<[string, (trace: Trace) => Trace]>([
     }),
   ],
   [
-    'takes a KL below 0 for none',
+    'takes a KL below 0 for no KL',
     (trace) => ({
       ...trace,
       columns: trace.columns.map((one) => ({ ...one, kl: one.kl !== null && one.kl < 0 ? null : one.kl })),
@@ -271,7 +271,7 @@ describe('what no trace can say is refused by name', () => {
     await expect(parseTrace(await forged(change))).rejects.toMatchObject({ code, name: 'InputError' })
   })
 
-  /** The trace with so many tokens before and so many written. */
+  /** The trace with a number of prompt tokens and generated tokens. */
   const ofLength = (prompt: number, columns: number): Trace => ({
     ...trace,
     prompt: new Int32Array(prompt),
@@ -281,7 +281,7 @@ describe('what no trace can say is refused by name', () => {
     divergence: columns,
   })
 
-  test('one token more than the longest, and nothing less', async () => {
+  test('one token more than the limit is refused, and the limit is accepted', async () => {
     const longest = ofLength(4096, 4096)
     expect(await parseTrace(encodeTrace(longest))).toEqual(longest)
     for (const [prompt, columns] of [

@@ -1,13 +1,13 @@
 /**
  * The program: every command, its help and what all of them share.
  *
- * A command is a file in commands/ that is loaded when it is called; the others are only listed, as the table says. It
- * parses nothing by hand and prints through the session.
+ * A command is a file in commands/. Only the command that is called is loaded; the help lists the others from the table
+ * below. A command parses nothing by hand and prints through the session.
  */
 import { Command } from 'commander'
 import type { Session } from './session.ts'
 
-/** A command as the help of the program lists it, and where the whole of it is. */
+/** A command as the help of the program lists it, and how to load it. */
 interface Listed {
   readonly usage: string
   readonly description: string
@@ -124,7 +124,7 @@ export function calledCommand(args: readonly string[]): string | undefined {
 /**
  * The whole command line. Its actions print to `session`; errors are thrown, never printed, and nothing exits.
  * @param print takes help and the version
- * @param isLoaded of a command's name: whether it can be run (default: all); the others are only listed
+ * @param isLoaded whether the command of a name is loaded (default: all); the others are only listed
  */
 export async function makeProgram(
   session: Session,

@@ -2,8 +2,8 @@
  * One run of the command line: where its output goes, what stops it, how it ends.
  *
  * Data goes to `print`, progress to `progress` (stderr, only where a human watches). The first
- * ctrl-C aborts `signal`, and commands then keep what they have; a second one ends the process at once. No signal ends it
- * in another way: the exit code is 130 if the work was interrupted, and that of the work if it was complete by then.
+ * ctrl-C aborts `signal`, and commands then keep what they have; a second one ends the process at once. The exit code is 130
+ * if the work was interrupted, and the code of the work if it was already complete; no signal kills the process.
  * Nothing is ever coloured, so NO_COLOR has nothing to turn off.
  */
 import {
@@ -37,7 +37,7 @@ const sameKeyPress = 300 // ms
 
 /** The session of a process. */
 export interface ProcessSession extends Session {
-  /** Ends the process with this code once it has nothing left to do; its work is over. */
+  /** Called when the work is complete: the process ends with this code once it has nothing left to do. */
   end(code: number): void
 }
 

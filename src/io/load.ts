@@ -111,7 +111,7 @@ export async function openWeights(path: string): Promise<RawTensorSource> {
   )
 }
 
-/** Opens a file of torch. Few models are one, so that its readers are loaded with the first. */
+/** Opens a file of torch. Few models have one, so its reader is loaded on first use. */
 async function openTorch(path: string): Promise<RawTensorSource> {
   const { openTorchCheckpoint } = await import('./torch_checkpoint.ts')
   return openTorchCheckpoint(path)

@@ -68,11 +68,15 @@ export function parseVocabularyFiles(vocab: Uint8Array, merges: Uint8Array): Voc
 function readIds(json: JsonValue | undefined, name: string): Map<string, number> {
   if (!(json instanceof Map)) throw refusal('TOKENIZER_VOCAB', name, 'an object', describeJson(json))
   const ids = new Map<string, number>()
-  for (const [token, id] of json) ids.set(token, checkId(id, () => `${name} ${quote(token)}`))
+  for (const [token, id] of json)
+    ids.set(
+      token,
+      checkId(id, () => `${name} ${quote(token)}`),
+    )
   return ids
 }
 
-/** @param subject what it is the id of; most are right, and need no words */
+/** @param subject names the token in an error; a function, so that valid ids build no text */
 function checkId(id: JsonValue | undefined, subject: () => string): number {
   if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MOST_TOKENS) return id
   throw refusal('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MOST_TOKENS - 1}`, describeJson(id))

@@ -200,7 +200,7 @@ export class QueueRunner implements ShardRunner {
     const isComing = job && !(await job.isCompleted())
     if (isComing || (await this.store.has(key))) return null
     if (job) await job.remove().catch(() => {})
-    // Once nobody waits any more, what is not there was taken back.
+    // After the run is aborted, missing jobs are those that were taken back.
     if (isWanted()) await this.#queue.add(shard.kind, jobData(shard), jobOptions(key, this.#attempts))
     return null
   }
@@ -228,7 +228,7 @@ export class QueueRunner implements ShardRunner {
   /**
    * Takes out of the queue what nobody waits for any more; what is being done is finished, and kept in the store. A server
    * that does not answer is not waited for.
-   * @param asking settled once the last of the groups is in the queue
+   * @param asking settles when the last group is in the queue
    */
   async #takeBack(groups: readonly Group[], done: ReadonlySet<string>, asking: Promise<void>): Promise<void> {
     const remove = async (): Promise<void> => {

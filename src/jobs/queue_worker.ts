@@ -131,7 +131,7 @@ class Taken {
     })
   }
 
-  /** Sends back what is not finished, and what comes to a thread from now on. */
+  /** Returns unfinished shards to the queue, and every shard that would start from now on. */
   giveBack(): void {
     this.#isGivingBack = true
     for (const give of this.#givers) give()
@@ -178,7 +178,7 @@ class Taken {
   }
 
   async #inThread(shard: Shard, job: Job<JobData>): Promise<Uint8Array> {
-    // The grace may have passed while the store was asked.
+    // The grace period may have ended during the look-up in the store.
     if (this.#isGivingBack) throw new GivenBack()
     let give = (): void => {}
     const givenBack = new Promise<never>((_, reject) => (give = () => reject(new GivenBack())))

@@ -99,7 +99,7 @@ export function checkBudget(budget: Budget): void {
 
 /** How many of `ranked` units stay at this sparsity, floors left out. */
 export function unitsKept(ranked: number, sparsity: number, policy: Budget['policy'] = 'exact'): number {
-  // To millionths first, so that a half is one and rounds up: (1 - 0.3) * 45 = 31.499999999999996.
+  // Rounded to millionths first, so that halves round up: (1 - 0.3) * 45 = 31.499999999999996 counts as 31.5.
   if (policy === 'exact') return Math.round(Math.round((1 - sparsity) * ranked * 1e6) / 1e6)
   // The percentage is an integer there; the addend undoes 0.29 * 100 = 28.999999999999996.
   const percent = Math.floor(sparsity * 100 + 1e-9)

@@ -94,7 +94,7 @@ export function endWhenIdle(code: number): void {
   if (hostProcess === null) throw new PlatformError('exit code')
   const host = hostProcess
   host.exitCode = code
-  // Node that ends by itself stops listening to signals before it is gone, and one that comes then would kill it.
+  // Node removes its signal handlers before an idle process ends, and a signal in between would kill the process.
   host.once('beforeExit', () => host.exit(code))
 }
 

@@ -98,7 +98,7 @@ export class NetworkTrainer {
     const T = chosen.length
     const loss = this.#forward(set, chosen)
     const N = T * shape.outputs
-    // A model of one layer has nothing to predict, and so no gradient.
+    // A model of one layer has no unit to predict, so there is no gradient.
     if (N === 0) return loss
     const [yGrad, one, y, target] = [this.#yGrad, this.#one, this.#pass.y, this.#target]
     if (this.#loss.name === 'mse') ops.mse_backward(yGrad, one, y, target, N)

@@ -1,6 +1,5 @@
 /**
- * Tries a law: on its examples, then on cases drawn from a seed, and makes a case that breaks it as small as it can, unless
- * told not to.
+ * Tries a law: on its examples, then on cases drawn from a seed. A case that breaks it is shrunk, unless `shrinks` is false.
  *
  * The test runner, the command line and a page all come through here, so that one seed means the same cases to each of
  * them. Which cases are drawn depends on the arbitraries, the seed and nothing else.
@@ -21,7 +20,7 @@ export interface Trial {
   readonly onCase?: (args: readonly unknown[]) => void
   /** Waited for before every case. `false` ends the trial there. */
   readonly goOn?: () => boolean | Promise<boolean>
-  /** Whether the case that breaks the law is made smaller; default: yes. */
+  /** Whether the case that breaks the law is shrunk; default: true. */
   readonly shrinks?: boolean
 }
 
@@ -37,7 +36,7 @@ export interface Outcome {
 
 /** How a law was broken. */
 export interface Failure {
-  /** The smallest case found that breaks it, the first one where nothing is shrunk; null if the law has no arguments. */
+  /** The smallest case found that breaks it, or the first without shrinking; null if the law has no arguments. */
   readonly counterexample: readonly unknown[] | null
   /** fast-check's way to that case from the seed; null if the law has no arguments. */
   readonly path: string | null

@@ -243,8 +243,8 @@ async function show(session: Session, report: ReproduceReport, flags: ReproduceF
 }
 
 /**
- * Runs experiments one after the other; what is finished is shown at once, and kept whatever becomes of the next.
- * @returns whether all of them were finished
+ * Runs experiments one after the other. Each result is shown at once, and kept if a later experiment fails.
+ * @returns whether all of them are complete
  */
 async function runExperiments(
   session: Session,

@@ -20,7 +20,7 @@ export interface HubSettings {
   readonly offline: boolean
   /** Lets so many milliseconds pass. @throws the signal's reason */
   readonly wait: (milliseconds: number, signal: AbortSignal | undefined) => Promise<void>
-  /** The date, in milliseconds since 1970: servers may say until when to wait. */
+  /** The current time in milliseconds since 1970. A `retry-after` header may be a date. */
   readonly now: () => number
   /** Milliseconds without a byte after which a connection counts as dropped. */
   readonly stallAfter: number

@@ -55,7 +55,7 @@ export const someSparsity: fc.Arbitrary<number> = fc.oneof(
 /** Any scope. */
 export const someScope: fc.Arbitrary<Scope> = fc.constantFrom<Scope>(...scopes)
 
-/** round((1 - s) N), halves up, s being the decimal it is written as: of 45 units at 30 %, 31.5 stay, which is 32. */
+/** round((1 - s) N), halves up, for s as a decimal: at 30 % of 45 units 31.5 stay, rounded to 32. */
 export function roundedShare(ranked: number, sparsity: number): number {
   return Math.round(Number(((1 - sparsity) * ranked).toFixed(6)))
 }
