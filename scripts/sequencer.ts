@@ -6,14 +6,20 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** What takes longest, by how its path ends. */
 const first = [
-  'spec/ops/agreement.spec.ts',
-  'spec/cli/cli.spec.ts',
-  'spec/cli/doors.spec.ts',
+  'spec/options/slow_commands.full.spec.ts',
+  'spec/cli/queue.full.spec.ts',
   'spec/model/laws.spec.ts',
-  'spec/documentation.full.spec.ts',
-  'spec/package/package.full.spec.ts',
-  'spec/cli/full_disk.full.spec.ts',
-  'spec/web/page.full.spec.ts',
+  'spec/cli/signals.full.spec.ts',
+  'spec/options/command_line.spec.ts',
+  'spec/hostile/table.spec.ts',
+  'spec/backends/cuda_fast.full.spec.ts',
+  'spec/backends/cuda_fast_mutants.full.spec.ts',
+  'spec/cli/cuda_certify.full.spec.ts',
+  'spec/cli/cuda_certify_refusals.full.spec.ts',
+  'spec/cli/parity_example.full.spec.ts',
+  'spec/backends/rust_pack.full.spec.ts',
+  'spec/ops/agreement.spec.ts',
+  'spec/cli/doors.spec.ts',
 ]
 
 /** The place of a file in that list; behind all of it where it is in none. */
