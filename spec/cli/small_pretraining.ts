@@ -11,6 +11,7 @@ export interface CurveRow {
   readonly loss?: number
   readonly heldOut?: number
   readonly seconds?: number
+  readonly tokens?: number
 }
 
 /** A pretraining. Each run has a folder of its own in a common folder. */

@@ -183,6 +183,7 @@ async function train(session: Session, flags: PretrainFlags, run: Run): Promise<
   session.progress.clear()
   await show(describeRun(run))
   const taken: StepReport[] = []
+  let told = 0
   let finished = false
   const backend = await createBackend(flags.backend)
   try {
@@ -202,7 +203,8 @@ async function train(session: Session, flags: PretrainFlags, run: Run): Promise<
       },
       onHeldOut: async (report) => {
         await whileWriting(output, () => addToCurve(output, report))
-        await show(describeHeldOut(report, taken.slice(-evaluateEvery), settings.steps))
+        await show(describeHeldOut(report, taken.slice(told), settings.steps))
+        told = taken.length
       },
       save: (state) => whileWriting(output, () => saveCheckpoint(output, state, run.identity)),
     })
