@@ -1,13 +1,16 @@
 /**
  * What each command prints, and that it stops when it is told to.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { BackendName } from '../../src/backends/backend.ts'
 import { backendNames } from '../../src/backends/select.ts'
 import { describeThreads, type ThreadCheck } from '../../src/cli/thread_check.ts'
+import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import { makeOptConfig } from '../../src/model/opt/config.ts'
+import { parameterShapes } from '../../src/model/opt/names.ts'
 import { casesOf, fixtures, variants } from '../golden/golden.ts'
 import { portableNames } from '../harness/strict.ts'
 import { root, tinyFolder } from './run_cli.ts'
@@ -124,6 +127,26 @@ describe('inspect', () => {
     expect(int8.kl).toBeLessThan(0.01)
     const { code, stderr } = await runInside(['inspect', 'fixtures/tiny-opt', '--storage', 'int4'])
     expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected some of f32, bf16')])
+  })
+
+  test.each([true, false])('counts a head of its own, and none that is tied: tied %s', async (tied) => {
+    const sizes = { layers: 1, width: 4, heads: 1, neurons: 8, vocabulary: 16, positions: 8 }
+    const config = { ...makeOptConfig(sizes), tied }
+    const path = join(folder, `tied ${tied}`)
+    mkdirSync(path)
+    const fields = { hidden_size: 4, num_hidden_layers: 1, num_attention_heads: 1, ffn_dim: 8 }
+    const words = { model_type: 'opt', vocab_size: 16, max_position_embeddings: 8, tie_word_embeddings: tied }
+    writeFileSync(join(path, 'config.json'), JSON.stringify({ ...words, ...fields }))
+    // A head is written either way: where it is tied, it is one name more of the same numbers.
+    const shapes = parameterShapes({ ...config, tied: false })
+    const size = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1)
+    const tensors = [...shapes].map(([name, shape]): [string, TensorToWrite] => {
+      return [name, { dtype: 'F32', shape, data: new Float32Array(size(shape)) }]
+    })
+    await writeSafetensors(join(path, 'model.safetensors'), new Map(tensors))
+    const own = [...parameterShapes(config).values()].reduce((sum, shape) => sum + size(shape), 0)
+    expect([...shapes.keys()]).toContain('lm_head.weight')
+    expect(await runJson('inspect', path)).toMatchObject({ parameters: own, config: { tied } })
   })
 
   test('counts tied weights of a .bin once, and names them', async () => {

@@ -4,10 +4,17 @@
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
+import type { ParityTensor } from '../../src/eval/parity/check.ts'
+import { exportParity } from '../../src/eval/parity/export.ts'
+import type { ParityCases } from '../../src/eval/parity/files.ts'
 import { compareTexts, runModel, type ModelOutcome } from '../../src/eval/parity/run_model.ts'
 import { runOp, runOps } from '../../src/eval/parity/run_ops.ts'
 import { casesOf, type OpCase } from '../../src/eval/parity/op_suite.ts'
+import { makeOptConfig } from '../../src/model/opt/config.ts'
+import { initialWeights } from '../../src/model/opt/initial_weights.ts'
+import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
 import { overBackends } from '../harness/backends.ts'
 import { mutateKernel } from '../harness/mutate.ts'
 import { arraysOf, lettersOf } from '../harness/op_case.ts'
@@ -93,6 +100,57 @@ overBackends((backend) => {
     expect(new Set(report.tensors.map(({ kind }) => kind)).size).toBe(7)
     expect(report.tensors.map(({ name }) => name)).toContain('masked.logits')
   })
+})
+
+test.each([
+  [100, 24],
+  [41, 24],
+  [32, 16],
+  [20, 4],
+  [18, 2],
+])(
+  'a model of %d positions is run on two sequences of %d tokens, whose continuations fit',
+  async (positions, T) => {
+    const config = makeOptConfig({ layers: 1, width: 4, heads: 1, neurons: 4, vocabulary: 8, positions })
+    const weights = memorySource(initialWeights(config, { seed: 3 }))
+    const model = await OptModel.load(config, weights, reference)
+    const { report } = await runModel(model, model, { seed, strict: true })
+    model.dispose()
+    const shapes = new Map(report.tensors.map(({ name, shape }) => [name, shape]))
+    expect(shapes.get('input_ids')).toEqual([2, T])
+    expect(shapes.get('logits')).toEqual([2, T, 8])
+  },
+)
+
+test('an export under one mask keeps all units of the other kind', async () => {
+  const model = await loadSmallModel(reference)
+  const { layers, heads, neurons } = model.shape
+  const table = (units: number, value: (i: number) => number): ParityTensor => ({
+    shape: [layers, units],
+    values: Float32Array.from({ length: layers * units }, (_, i) => value(i)),
+  })
+  const cases = (headMask: ParityTensor | null, ffnMask: ParityTensor | null): ParityCases => {
+    const inputIds = Int32Array.of(2, 5, 6, 7)
+    return { B: 1, T: 4, inputIds, attentionMask: new Int32Array(4).fill(1), labels: null, headMask, ffnMask }
+  }
+  const masked = async (...masks: Parameters<typeof cases>): Promise<unknown> =>
+    (await exportParity(model, cases(...masks))).get('masked.logits')
+  const half = (i: number): number => i % 2
+  const [someHeads, someNeurons] = [table(heads, half), table(neurons, half)]
+  const [allHeads, allNeurons] = [table(heads, () => 1), table(neurons, () => 1)]
+  const [onlyHeads, onlyNeurons] = [await masked(someHeads, null), await masked(null, someNeurons)]
+  expect(onlyHeads).toEqual(await masked(someHeads, allNeurons))
+  expect(onlyNeurons).toEqual(await masked(allHeads, someNeurons))
+  expect(onlyHeads).not.toEqual(onlyNeurons)
+  expect(await masked(null, null)).toBeUndefined()
+  const short = table(heads - 1, half)
+  await expect(masked(short, null)).rejects.toThrow(
+    `head_mask: expected [${layers}, ${heads}], got [${layers}, ${heads - 1}]`,
+  )
+  await expect(masked(null, short)).rejects.toThrow(
+    `ffn_mask: expected [${layers}, ${neurons}], got [${layers}, ${heads - 1}]`,
+  )
+  model.dispose()
 })
 
 async function againstReference(backend: Backend): Promise<ModelOutcome> {
