@@ -5,9 +5,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import type { BackendName } from '../../src/backends/backend.ts'
+import type { Backend, BackendName } from '../../src/backends/backend.ts'
 import { backendNames } from '../../src/backends/select.ts'
-import { describeThreads, type ThreadCheck } from '../../src/cli/thread_check.ts'
+import { describeThreads, gainOf, type ThreadCheck } from '../../src/cli/thread_check.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeOptConfig } from '../../src/model/opt/config.ts'
 import { parameterShapes } from '../../src/model/opt/names.ts'
@@ -195,6 +195,22 @@ describe('doctor', () => {
       '4 of 8; by sharing, products of one token are now 1.50 x as fast (shared), of many 0.40 x as fast (left to one thread)',
     ],
   ])('puts it in a line', (found, line) => expect(describeThreads(found)).toBe(line))
+
+  test('multiplies matrices of the sizes it says, by one thread and by several in turns', () => {
+    const calls: [string, ...number[]][] = []
+    const player = (name: string): Backend => {
+      const linear = (...[y, x, weight, bias, rows, T, O, I]: Parameters<Backend['ops']['linear']>): void => {
+        expect([bias, rows]).toEqual([null, null])
+        calls.push([name, y.length, x.length, weight.length, T, O, I])
+      }
+      return { allocate: (_: string, length: number) => new Float32Array(length), ops: { linear } } as never
+    }
+    gainOf(player('one'), player('several'), [2, 3, 5])
+    expect(calls.slice(0, 4)).toEqual(
+      ['one', 'several', 'one', 'several'].map((name) => [name, 6, 10, 15, 2, 3, 5]),
+    )
+    expect(calls.length % 2).toBe(0)
+  })
 })
 
 describe('parity', () => {

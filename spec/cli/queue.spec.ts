@@ -1,7 +1,8 @@
 /**
- * The refusals of the commands that use a queue, in one line each.
+ * What the commands that use a queue refuse, in one line each, and what is printed of queues.
  */
 import { expect, test } from 'vitest'
+import { formatQueues } from '../../src/cli/commands/jobs.ts'
 import { runInside } from './run_inside.ts'
 
 test.each<[string, string[], string]>([
@@ -35,4 +36,44 @@ test.each<[string, string[], string]>([
   expect(result.code).toBe(2)
   expect(result.stderr).toContain(words)
   expect(result.stderr.split('\n')).toHaveLength(2)
+})
+
+const state = {
+  name: 'a',
+  workers: 1000,
+  counts: { waiting: 2, delayed: 3, active: 4, failed: 5 },
+  perMinute: 1.25,
+  secondsLeft: 0,
+  failures: [],
+}
+
+test.each([
+  [0, '0 s'],
+  [1.2, '2 s'],
+  [89.9, '90 s'],
+  [90, '2 min'],
+  [149, '2 min'],
+  [5369, '89 min'],
+  [5370, '1.5 h'],
+  [360000, '100.0 h'],
+  [null, '-'],
+])('that %d seconds are left is written as %s', (secondsLeft, left) => {
+  const [, row] = formatQueues([{ ...state, secondsLeft }]).split('\n')
+  expect(row.split(/ {2,}/).at(-1)).toBe(left)
+})
+
+test('queues are a table, whose numbers stand on the right, and then a line for each job that failed', () => {
+  const failures = [
+    { key: '0123456789abcdef', kind: 'score', attempts: 3, words: 'one\n  two' },
+    { key: 'short', kind: 'score', attempts: 1, words: '' },
+  ]
+  const other = { ...state, name: 'longer', perMinute: null, failures }
+  expect(formatQueues([state, other]).split('\n')).toEqual([
+    'queue   workers  waiting  later  active  failed  per minute  left',
+    'a         1,000        2      3       4       5         1.3   0 s',
+    'longer    1,000        2      3       4       5           -   0 s',
+    'failed score 0123456789ab after 3 tries: one two',
+    'failed score short after 1 tries: ',
+    '',
+  ])
 })

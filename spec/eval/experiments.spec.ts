@@ -13,6 +13,7 @@ import type { ExperimentResult } from '../../src/eval/experiment.ts'
 import type { ExperimentContext } from '../../src/eval/experiments/experiment.ts'
 import { windowsWithShots } from '../../src/eval/experiments/few_shot.ts'
 import { experimentNames, experiments, runByName } from '../../src/eval/experiments/index.ts'
+import { sparsityCurve } from '../../src/eval/experiments/sparsity_curve.ts'
 import {
   Measured,
   measureVariants,
@@ -121,6 +122,21 @@ describe('every experiment', () => {
       expect(new Set(experiments.map((experiment) => experiment[key])).size).toBe(experiments.length)
     expect(() => runByName('magic', contextOf())).toThrow('experiment: expected one of')
   })
+})
+
+test.each([
+  [[0.3], 0.3],
+  [[0.5, 0.9], 0.5],
+  [[0.3, 0.5, 0.8], 0.8],
+  [[0.5, 0.7, 0.8], 0.7],
+])('of the sparsities %j the layers are shown at %d', async (sparsities, shown) => {
+  const small = { ...settings, sparsities, evaluation: 1, training: { ...settings.training, epochs: 1 } }
+  const { layers, findings } = await sparsityCurve.run({ ...contextOf(), settings: small })
+  for (const { name } of layers ?? []) expect(name).toMatch(new RegExp(`, ${100 * shown} %$`))
+  expect(layers?.length).toBeGreaterThan(1)
+  // In words at those that the paper is judged by.
+  const judged = sparsities.filter((share) => [0.5, 0.7, 0.8].includes(share))
+  expect(findings.map((text) => text.split(':')[0])).toEqual(judged.map((share) => `At ${100 * share} %`))
 })
 
 describe('the rows of experiments by the clock', () => {
