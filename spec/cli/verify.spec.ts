@@ -44,6 +44,28 @@ describe('what is printed', () => {
     expect(code).toBe(0)
   })
 
+  test('of several backends stands in columns, as wide as the longest name and that of none', async () => {
+    const [report] = (await shown(reference)).reports
+    const digest = '01234567'
+    const lines = (
+      [
+        ['wasm', 1],
+        ['reference', 1234],
+        ['-', 22],
+      ] as const
+    ).map(([backend, runs]) =>
+      formatReport(
+        { ...report, backend, runs, digest },
+        { seed: 1, runs: 1, expected: 3, reports: [], absent: [], backends: ['wasm', 'reference'] },
+      ),
+    )
+    expect(lines).toEqual([
+      `ok    wasm            1 case   01234567  ${report.law}\n`,
+      `ok    reference   1,234 cases  01234567  ${report.law}\n`,
+      `ok    -              22 cases  01234567  ${report.law}\n`,
+    ])
+  })
+
   test('of one that is broken names the smallest case, the seed and the way there, and ends with 1', async () => {
     const { text, code } = await shown(broken)
     expect(text).toMatch(

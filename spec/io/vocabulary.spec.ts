@@ -28,6 +28,14 @@ describe('vocabulary files', () => {
     }
   })
 
+  test.each(['4.0', '4e0', '-4', '04'])('an id is written in digits, and %s is refused', (id) => {
+    const text = new TextDecoder().decode(vocabText())
+    const with4 = (written: string): Uint8Array => concat(text.replace(/:4([,}])/, `:${written}$1`))
+    expect(with4('4')).toEqual(concat(text))
+    expect(with4(id)).not.toEqual(concat(text))
+    expect(files(with4(id), '')).toThrow(/^vocab\.json.* expected digits, up to 2\^53 - 1, got /)
+  })
+
   law(
     'a vocabulary with any tokens that objects inherit works',
     [fc.constantFrom('__proto__', 'constructor', 'toString')],

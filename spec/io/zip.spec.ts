@@ -64,6 +64,30 @@ describe('what is stored', () => {
   })
 })
 
+describe('an end record that says that 32 bits are not enough', () => {
+  const fields: [string, number, number][] = [
+    ['entries', 8, 4],
+    ['the size of the directory', 12, 4],
+    ['its place', 16, 4],
+  ]
+  const saturated = (zip64: boolean, at: number, length: number): Uint8Array => {
+    const zip = makeZip([{ name: 'x', data: concat('hello') }], zip64)
+    return patched(
+      zip,
+      zip.end + at,
+      Array.from({ length }, () => 0xff),
+    )
+  }
+
+  test.each(fields)('for %s is read where there is a 64-bit one', async (_, at, length) => {
+    expect(await contents(saturated(true, at, length))).toEqual([['x', [...concat('hello')]]])
+  })
+
+  test.each(fields)('for %s is refused where there is none', async (_, at, length) => {
+    expect((await refusalOf(() => open(saturated(false, at, length)))).code).toBe('ZIP_ZIP64')
+  })
+})
+
 describe('damage', () => {
   const sample = makeZip(
     [

@@ -255,6 +255,23 @@ describe('trying a law', () => {
     expect(told).toHaveLength(5)
   })
 
+  test.each([
+    ['drawn', [fc.nat()], 3],
+    ['without arguments', [], 1],
+  ])('%s is interrupted only if it is ended before all cases were tried', async (_, arbitraries, runs) => {
+    const trial = { arbitraries, predicate: () => true, seed: 4, runs: 3 }
+    expect(await tryCases({ ...trial, goOn: () => true })).toEqual({
+      interrupted: false,
+      runs,
+      failure: null,
+    })
+    expect(await tryCases({ ...trial, goOn: () => false })).toEqual({
+      interrupted: true,
+      runs: 0,
+      failure: null,
+    })
+  })
+
   test('without arguments it is tried once, and breaks by throwing or by saying no', async () => {
     const outcome = (check: () => boolean | void): ReturnType<typeof tryCases> =>
       tryCases({ ...lawAlways('once', check), predicate: check, seed: 1, runs: 7 })

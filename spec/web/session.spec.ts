@@ -1,0 +1,144 @@
+/**
+ * What the page holds, over an engine that is played: one model at a time, one text at a time, and nothing is told of a text
+ * that was ended.
+ */
+import { afterAll, beforeEach, expect, test, vi } from 'vitest'
+import type { StudyEnd, StudyEvent } from '../../src/web/engine/study_types.ts'
+import type { Trace, TraceSettings } from '../../src/web/trace/trace.ts'
+
+/** What the engine was asked, in order. */
+const asked: string[] = []
+const patiently = { timeout: 60_000, interval: 1 }
+/** What waits, by name, until it is let. */
+const waiting = new Map<string, () => void>()
+const untilLet = (name: string): Promise<void> => new Promise((resolve) => waiting.set(name, resolve))
+const letGo = async (name: string): Promise<void> => {
+  await vi.waitUntil(() => waiting.has(name), patiently)
+  waiting.get(name)?.()
+  waiting.delete(name)
+}
+
+interface Signalled {
+  readonly signal?: AbortSignal
+}
+
+const config = { layers: 2, heads: 3, neurons: 5, width: 7 }
+const line = {
+  async call(name: string, args: readonly unknown[], { signal }: Signalled = {}): Promise<unknown> {
+    asked.push(`${name} ${JSON.stringify(args)}`)
+    if (name !== 'open') return { id: args[0] }
+    const [source] = args
+    if (source === 'broken') throw new Error('broken')
+    if (source === 'slow') await untilLet('slow')
+    signal?.throwIfAborted()
+    return { name: typeof source === 'string' ? source : 'files', config, handle: source }
+  },
+  /** A text of two tokens, each of which waits until it is let. */
+  async *iterate(name: string, [, prompt]: readonly unknown[]): AsyncGenerator<StudyEvent, StudyEnd> {
+    asked.push(`${name} ${String(prompt)}`)
+    const tokensPerSecond = { sparse: null, dense: null }
+    yield { kind: 'start', prompt: Int32Array.of(2), pieces: ['a'], ranks: null, denseLayers: 1 }
+    for (const index of [0, 1]) {
+      await untilLet(`${String(prompt)} ${index}`)
+      const nothing = { dense: null, divergence: null, kl: null, scores: null, tokensPerSecond }
+      yield { kind: 'step', index, token: index, text: `${index}`, ...nothing }
+    }
+    return { truth: null, tokensPerSecond: { sparse: 5, dense: null } }
+  },
+}
+
+vi.resetModules()
+vi.doMock('../../src/web/engine/start_engine.ts', () => ({ startEngine: () => ({ line }) }))
+const { Session } = await import('../../src/web/session.ts')
+afterAll(() => {
+  vi.doUnmock('../../src/web/engine/start_engine.ts')
+  vi.resetModules()
+})
+beforeEach(() => {
+  asked.length = 0
+  waiting.clear()
+})
+
+const settings: TraceSettings = {
+  sparsity: 0.5,
+  scope: 'global',
+  planner: 'random',
+  criterion: 'plainact',
+  decides: 'once',
+  seed: 1,
+}
+const opened = async (name = 'one'): Promise<InstanceType<typeof Session>> => {
+  const session = new Session()
+  await session.open(name, 'shown', 'f32', () => {})
+  return session
+}
+
+test('a text is told of token by token, and then of its end', async () => {
+  const session = await opened()
+  const traces: Trace[] = []
+  const written = session.write('a', settings, (trace) => traces.push(trace))
+  expect(session.isWriting).toBe(true)
+  await letGo('a 0')
+  await letGo('a 1')
+  await written
+  expect(traces.map(({ columns }) => columns.length)).toEqual([0, 1, 2, 2])
+  expect(traces.at(-1)).toMatchObject({
+    model: { name: 'one', shape: { layers: 2, heads: 3, neurons: 5 }, width: 7 },
+    settings,
+    tokensPerSecond: { sparse: 5 },
+  })
+  expect(session.isWriting).toBe(false)
+})
+
+test('nothing more is told of a text that was ended, by hand or by another', async () => {
+  const session = await opened()
+  const told: string[] = []
+  const write = (prompt: string): Promise<void> =>
+    session.write(prompt, settings, ({ columns }) => told.push(`${prompt} ${columns.length}`))
+  const first = write('a')
+  await letGo('a 0')
+  await vi.waitUntil(() => waiting.has('a 1'), patiently)
+  const second = write('b')
+  await letGo('a 1')
+  await first
+  // The text that ended first is no longer the one that is being written, and leaves the other alone.
+  expect(session.isWriting).toBe(true)
+  await letGo('b 0')
+  await vi.waitUntil(() => waiting.has('b 1'), patiently)
+  session.stop()
+  expect(session.isWriting).toBe(false)
+  await letGo('b 1')
+  await second
+  expect(told).toEqual(['a 0', 'a 1', 'b 0', 'b 1'])
+})
+
+test('without a model nothing is written', async () => {
+  const session = new Session()
+  expect([session.opt, session.model]).toEqual([null, null])
+  await session.write('a', settings, () => expect.fail('nothing to tell'))
+  expect(asked).toEqual([])
+})
+
+test('a model takes the place of another, which is disposed then; one that cannot be opened leaves it', async () => {
+  const session = await opened()
+  await expect(session.open('broken', 'shown', 'f32', () => {})).rejects.toThrow('broken')
+  expect(session.model?.name).toBe('one')
+  await session.open(new Map(), 'shown', 'bf16', () => {})
+  // Files have no name of their own.
+  expect(session.model?.name).toBe('shown')
+  expect(asked.map((text) => text.split(' ')[0])).toEqual(['open', 'open', 'open', 'dispose'])
+  expect(asked[2]).toBe('open [{},{"storage":"bf16","threads":1}]')
+})
+
+test('opening a model ends the opening of another, and then the text that is being written', async () => {
+  const session = await opened()
+  const late = session.open('slow', 'shown', 'f32', () => {})
+  const written = session.write('a', settings, () => {})
+  await session.open('two', 'shown', 'f32', () => {})
+  expect(session.isWriting).toBe(false)
+  await letGo('slow')
+  await expect(late).rejects.toThrow(/abort/i)
+  await letGo('a 0')
+  await written
+  expect(session.model?.name).toBe('two')
+})
