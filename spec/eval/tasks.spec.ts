@@ -220,6 +220,13 @@ describe('a file of rows', () => {
     }
   })
 
+  test('of parquet keeps lists and objects within lists', async () => {
+    const row = { endings: ['a', 'b', 'c'], inner: { text: ['x'], label: [1, null, 2.5, true] } }
+    const [{ values }] = await parseRows(parquetOf('SNAPPY', row), 'f')
+    const [same] = await rowsOf(row)
+    expect(values).toEqual(same.values)
+  })
+
   test('is refused when parquet ends early or was changed, never more', async () => {
     const whole = parquetOf('SNAPPY')
     for (let length = 4; length < whole.length; length += 13)
@@ -248,8 +255,8 @@ describe('a file of rows', () => {
 
 type Codec = 'UNCOMPRESSED' | 'SNAPPY' | 'GZIP' | 'ZSTD' | 'BROTLI'
 
-function parquetOf(codec: Codec): Uint8Array {
-  const columnData = Object.entries(rows.piqa).map(([name, value]) => ({ name, data: Array(40).fill(value) }))
+function parquetOf(codec: Codec, row: Readonly<Record<string, unknown>> = rows.piqa): Uint8Array {
+  const columnData = Object.entries(row).map(([name, value]) => ({ name, data: Array(40).fill(value) }))
   const compressors = { GZIP: gzipSync, ZSTD: zstdCompressSync, BROTLI: brotliCompressSync }
   return new Uint8Array(parquetWriteBuffer({ columnData, codec, compressors }))
 }

@@ -177,6 +177,21 @@ describe('whole texts', () => {
   })
 })
 
+test('pages that end before anything is scored have no numbers, and the stream has its own', async () => {
+  const short = documents.map((document) => ({ ...document, text: 'a b' }))
+  const { rows } = await measure({ text: textOfDocuments('short', [...short, ...short]) })
+  expect(rows.length).toBeGreaterThan(1)
+  for (const row of rows) {
+    expect(row.tokenPerplexity).toBeGreaterThan(1)
+    expect(row).toMatchObject({
+      wordPerplexity: null,
+      wordPerplexityError: null,
+      bytePerplexity: null,
+      bitsPerByte: null,
+    })
+  }
+})
+
 describe('rows', () => {
   test('over a cache of int8 are compared with the dense model over one of float32', async () => {
     const configurations = configurationsOf({ planners: [] })

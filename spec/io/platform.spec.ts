@@ -180,3 +180,17 @@ test.each([
     expect(canShareMemory()).toBe(expected)
   },
 )
+
+test('an output is listened to once it is written to, so that its failure does not end the program, and once only', async () => {
+  vi.resetModules()
+  const { write } = await import('../../src/platform/platform.ts')
+  const before = process.stdout.listeners('error')
+  try {
+    for (const text of ['', '']) await write('stdout', text)
+    expect(process.stdout.listenerCount('error')).toBe(before.length + 1)
+  } finally {
+    for (const listener of process.stdout.listeners('error'))
+      if (!before.includes(listener)) process.stdout.off('error', listener as () => void)
+    vi.resetModules()
+  }
+})

@@ -8,7 +8,7 @@ import type { Trace, TraceSettings } from '../../src/web/trace/trace.ts'
 
 /** What the engine was asked, in order. */
 const asked: string[] = []
-const patiently = { timeout: 60_000, interval: 1 }
+const patiently = { timeout: 20_000, interval: 1 }
 /** What waits, by name, until it is let. */
 const waiting = new Map<string, () => void>()
 const untilLet = (name: string): Promise<void> => new Promise((resolve) => waiting.set(name, resolve))
