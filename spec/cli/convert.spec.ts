@@ -1,11 +1,12 @@
 /**
  * `shadowllm convert`: its output, and that a ctrl-C or a refusal leaves no partial file.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { bytesFlag } from '../../src/cli/values.ts'
+import { openSafetensors } from '../../src/io/safetensors.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 import { tinyFolder } from './run_cli.ts'
 import { runInside } from './run_inside.ts'
@@ -34,9 +35,13 @@ test('--json says what was written, left out and repeated', async () => {
   const to = join(folder, 'x.safetensors')
   const result = await runInside(['convert', `${tinyFolder}/pytorch_model.bin`, to, '--json'])
   expect(result.code).toBe(0)
+  const source = await openSafetensors(to)
+  const bytes = [...source.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
+  await source.close()
   expect(JSON.parse(result.stdout)).toMatchObject({
     output: to,
-    files: [{ name: 'x.safetensors', bytes: expect.any(Number) }],
+    files: [{ name: 'x.safetensors', bytes: statSync(to).size }],
+    bytes,
     tensors: 36,
     repeated: [],
     leftOut: ['lm_head.weight'],

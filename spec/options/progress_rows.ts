@@ -44,6 +44,19 @@ const lines: readonly [line: string, ends: readonly string[]][] = [
   ['parity check-ops {expected-ops} {actual-ops}', ['checking 1 of 1']],
 ]
 
+/** Command lines that measure how long they take, and how many times each reports. */
+const timed: readonly [line: string, counted: number][] = [
+  ['train --calibration {traces} --output {out}/p --epochs 3 --json', 1],
+  [
+    'calibrate -m {model} --output {out}/c --json --text {long.txt} --examples 5 --prompt 12 --continuation 8',
+    1,
+  ],
+  ['parity run --ops top_k,relu --small --json', 4],
+  ['perplexity -m {model} --json --text {a.txt} --by stream --prompt 20', 1],
+  ['eval -m {model} --json --tasks copa --data {rows}', 1],
+  ['generate abc -m {model} --max-tokens 3 --json', 1],
+]
+
 /** Counts that stay within their whole, and never go back within a stage. @returns where each stage ends */
 function endsOf(updates: readonly ProgressUpdate[]): string[] {
   const ends: string[] = []
@@ -127,5 +140,28 @@ export function stateProgress(run: Run, place: (name: string) => string): void {
         }),
       )
     })
+
+    test.each(timed)('of `%s` reports no time that the command did not take', async (line, counted) => {
+      const start = performance.now()
+      const { stderr, json } = await run(line.split(' '))
+      const took = performance.now() - start
+      expect(stderr).toBe('')
+      const times = timesOf(json)
+      expect(times.length).toBe(counted)
+      for (const { name, milliseconds } of times) {
+        expect(milliseconds, name).toBeGreaterThanOrEqual(0)
+        expect(milliseconds, name).toBeLessThanOrEqual(took)
+      }
+    })
   })
+}
+
+/** Every duration in a report, by its name. */
+function timesOf(report: unknown, name = ''): { name: string; milliseconds: number }[] {
+  if (typeof report === 'number') {
+    const unit = /milliseconds$/i.test(name) ? 1 : /seconds$/i.test(name) ? 1000 : 0
+    return unit === 0 ? [] : [{ name, milliseconds: report * unit }]
+  }
+  if (typeof report !== 'object' || report === null) return []
+  return Object.entries(report).flatMap(([key, value]) => timesOf(value, `${name}.${key}`))
 }
