@@ -51,7 +51,11 @@ export async function checkThreads(): Promise<ThreadCheck> {
 const always = { threads: 'auto', sharing: 'always' } as const
 
 /** How many times as fast `several` multiplies as `alone`, at a size. */
-export function gainOf(alone: Backend, several: Backend, [T, O, I]: readonly [number, number, number]): number {
+export function gainOf(
+  alone: Backend,
+  several: Backend,
+  [T, O, I]: readonly [number, number, number],
+): number {
   const [one, shared] = [alone, several].map((backend) => {
     const [y, x, weight] = [T * O, T * I, O * I].map((length) => backend.allocate('f32', length))
     return (): number => {
