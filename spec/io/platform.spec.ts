@@ -182,8 +182,9 @@ test.each([
 )
 
 test('an output is listened to once it is written to, so that its failure does not end the program, and once only', async () => {
-  vi.resetModules()
-  const { write } = await import('../../src/platform/platform.ts')
+  // Another instance of the module, which has written nothing yet.
+  const fresh = '../../src/platform/platform.ts?fresh'
+  const { write } = (await import(fresh)) as { write: (output: string, content: string) => Promise<void> }
   const before = process.stdout.listeners('error')
   try {
     for (const text of ['', '']) await write('stdout', text)
@@ -191,6 +192,5 @@ test('an output is listened to once it is written to, so that its failure does n
   } finally {
     for (const listener of process.stdout.listeners('error'))
       if (!before.includes(listener)) process.stdout.off('error', listener as () => void)
-    vi.resetModules()
   }
 })

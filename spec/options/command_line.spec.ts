@@ -6,7 +6,6 @@ import { allFlags } from './commands.ts'
 import { makingTables } from './making_rows.ts'
 import { measuringTables } from './measuring_rows.ts'
 import { programTable } from './program_rows.ts'
-import { stateProgress } from './progress_rows.ts'
 import { readingTables } from './reading_rows.ts'
 import { queueTables } from './queue_rows.ts'
 import { slowTables, statedElsewhere } from './slow_rows.ts'
@@ -14,7 +13,7 @@ import { useSurroundings } from './surroundings.ts'
 import { stateTables } from './table.ts'
 import { writingTables } from './writing_rows.ts'
 
-const { run, place } = useSurroundings()
+const { run } = useSurroundings()
 const tables = [programTable, ...writingTables, ...measuringTables, ...makingTables, ...readingTables]
 
 test('every flag of every command has a row in a table, and every row is of an existing flag', async () => {
@@ -27,4 +26,3 @@ test('every flag of every command has a row in a table, and every row is of an e
 })
 
 stateTables(tables, run)
-stateProgress(run, place)

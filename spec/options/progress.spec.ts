@@ -3,14 +3,16 @@
  * same counts and from the seconds that were recorded.
  */
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
 import { parameterShapes } from '../../src/model/opt/names.ts'
 import { largeCheckpoint } from '../cli/large_checkpoint.ts'
 import type { CurveRow } from '../cli/small_pretraining.ts'
 import type { Seen } from './observe.ts'
 import { smallConfig } from './small_files.ts'
-import type { Run } from './table.ts'
+import { useSurroundings } from './surroundings.ts'
+
+const { run, place } = useSurroundings()
 
 /** The bytes of the small model. */
 const modelBytes = [...parameterShapes(smallConfig).values()].reduce(
@@ -95,67 +97,6 @@ const rateOf = (rows: readonly { readonly tokens: number; readonly seconds: numb
   sum(rows.map(({ tokens }) => tokens)) / sum(rows.map(({ seconds }) => seconds))
 const words = (rate: number): string => `${Math.round(rate).toLocaleString('en')} tokens/s`
 
-/** States all of it for a runner; `place` finds a file. */
-export function stateProgress(run: Run, place: (name: string) => string): void {
-  describe('progress', () => {
-    test.each(lines)('of `%s` counts each stage up to its whole', async (line, ends) => {
-      const { stderr, updates } = await run(line.split(' '))
-      expect(stderr).toBe('')
-      expect(endsOf(updates)).toEqual(ends)
-    })
-
-    test('in bytes says beside the bar what the bar is drawn from', async () => {
-      const large = largeCheckpoint(join(place('filled'), '..'), 2 ** 24)
-      sharesAgree(await run(['convert', large, '{out}/c']))
-      sharesAgree(await run(['generate', 'a', '-m', 'embedded', '--max-tokens', '1']))
-    })
-
-    test('of a pretraining shows the pace of the last ten steps, as the curve recorded them', async () => {
-      const seen = await run([...training.split(' '), '--json'])
-      const rows = stepsOf(seen)
-      const updates = seen.updates.filter(({ stage }) => stage === 'training')
-      expect(updates).toHaveLength(steps)
-      updates.forEach(({ secondsLeft, note }, i) => {
-        const recent = rows.slice(Math.max(0, i - 9), i + 1)
-        const mean = sum(recent.map(({ seconds }) => seconds)) / recent.length
-        expect(secondsLeft).toBeCloseTo(mean * (steps - i - 1), 9)
-        expect(note).toBe(`loss ${rows[i].loss.toFixed(3)}  ${words(rateOf(recent))}`)
-      })
-      expect(seen.json.tokensPerSecond).toBeCloseTo(rateOf(rows), 6)
-    })
-
-    test('of a pretraining prints the mean loss and the pace since the line before', async () => {
-      const seen = await run([...training.split(' '), '--evaluate-every', '5'])
-      const rows = stepsOf(seen)
-      const printed = [...seen.stdout.matchAll(/^step (\d+) of 12: .* training ([\d.]+), (.*)$/gm)]
-      expect(printed.map(([, step, mean, rate]) => [Number(step), mean, rate])).toEqual(
-        [
-          [0, 5],
-          [5, 10],
-          [10, 12],
-        ].map(([from, to]) => {
-          const since = rows.slice(from, to)
-          const mean = sum(since.map(({ loss }) => loss)) / since.length
-          return [to, mean.toFixed(4), words(rateOf(since))]
-        }),
-      )
-    })
-
-    test.each(timed)('of `%s` reports no time that the command did not take', async (line, counted) => {
-      const start = performance.now()
-      const { stderr, json } = await run(line.split(' '))
-      const took = performance.now() - start
-      expect(stderr).toBe('')
-      const times = timesOf(json)
-      expect(times.length).toBe(counted)
-      for (const { name, milliseconds } of times) {
-        expect(milliseconds, name).toBeGreaterThanOrEqual(0)
-        expect(milliseconds, name).toBeLessThanOrEqual(took)
-      }
-    })
-  })
-}
-
 /** Every duration in a report, by its name. */
 function timesOf(report: unknown, name = ''): { name: string; milliseconds: number }[] {
   if (typeof report === 'number') {
@@ -165,3 +106,59 @@ function timesOf(report: unknown, name = ''): { name: string; milliseconds: numb
   if (typeof report !== 'object' || report === null) return []
   return Object.entries(report).flatMap(([key, value]) => timesOf(value, `${name}.${key}`))
 }
+
+test.each(lines)('progress of `%s` counts each stage up to its whole', async (line, ends) => {
+  const { stderr, updates } = await run(line.split(' '))
+  expect(stderr).toBe('')
+  expect(endsOf(updates)).toEqual(ends)
+})
+
+test('progress in bytes says beside the bar what the bar is drawn from', async () => {
+  const large = largeCheckpoint(join(place('filled'), '..'), 2 ** 24)
+  sharesAgree(await run(['convert', large, '{out}/c']))
+  sharesAgree(await run(['generate', 'a', '-m', 'embedded', '--max-tokens', '1']))
+})
+
+test('progress of a pretraining shows the pace of the last ten steps, as the curve recorded them', async () => {
+  const seen = await run([...training.split(' '), '--json'])
+  const rows = stepsOf(seen)
+  const updates = seen.updates.filter(({ stage }) => stage === 'training')
+  expect(updates).toHaveLength(steps)
+  updates.forEach(({ secondsLeft, note }, i) => {
+    const recent = rows.slice(Math.max(0, i - 9), i + 1)
+    const mean = sum(recent.map(({ seconds }) => seconds)) / recent.length
+    expect(secondsLeft).toBeCloseTo(mean * (steps - i - 1), 9)
+    expect(note).toBe(`loss ${rows[i].loss.toFixed(3)}  ${words(rateOf(recent))}`)
+  })
+  expect(seen.json.tokensPerSecond).toBeCloseTo(rateOf(rows), 6)
+})
+
+test('a pretraining prints the mean loss and the pace since the line before', async () => {
+  const seen = await run([...training.split(' '), '--evaluate-every', '5'])
+  const rows = stepsOf(seen)
+  const printed = [...seen.stdout.matchAll(/^step (\d+) of 12: .* training ([\d.]+), (.*)$/gm)]
+  expect(printed.map(([, step, mean, rate]) => [Number(step), mean, rate])).toEqual(
+    [
+      [0, 5],
+      [5, 10],
+      [10, 12],
+    ].map(([from, to]) => {
+      const since = rows.slice(from, to)
+      const mean = sum(since.map(({ loss }) => loss)) / since.length
+      return [to, mean.toFixed(4), words(rateOf(since))]
+    }),
+  )
+})
+
+test.each(timed)('the report of `%s` has no time that the command did not take', async (line, counted) => {
+  const start = performance.now()
+  const { stderr, json } = await run(line.split(' '))
+  const took = performance.now() - start
+  expect(stderr).toBe('')
+  const times = timesOf(json)
+  expect(times.length).toBe(counted)
+  for (const { name, milliseconds } of times) {
+    expect(milliseconds, name).toBeGreaterThanOrEqual(0)
+    expect(milliseconds, name).toBeLessThanOrEqual(took)
+  }
+})
