@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
 import { parameterShapes } from '../../src/model/opt/names.ts'
-import { largeCheckpoint } from '../cli/large_checkpoint.ts'
-import type { CurveRow } from '../cli/small_pretraining.ts'
-import type { Seen } from './observe.ts'
-import { smallConfig } from './small_files.ts'
-import { useSurroundings } from './surroundings.ts'
+import { largeCheckpoint } from './large_checkpoint.ts'
+import type { CurveRow } from './small_pretraining.ts'
+import type { Seen } from '../options/observe.ts'
+import { smallConfig } from '../options/small_files.ts'
+import { useSurroundings } from '../options/surroundings.ts'
 
 const { run, place } = useSurroundings()
 
