@@ -57,19 +57,22 @@ async function start(name: string): Promise<UnderTest> {
 }
 
 const isInQuick = (name: string): boolean => name === 'reference' || name === 'wasm'
+const isInTier = (name: string): boolean => !isQuick || isInQuick(name)
 const names = Object.keys(makers)
 
 /** The backends of this tier. They are never disposed: they end with the process. */
-const underTest: readonly UnderTest[] = await Promise.all(
-  names.filter((name) => !isQuick || isInQuick(name)).map(start),
-)
+const underTest: readonly UnderTest[] = await Promise.all(names.filter(isInTier).map(start))
+
+/** Shows those backends or builds as skipped that this tier does not judge. */
+function skipOutsideTier(these: readonly string[]): void {
+  for (const name of these.filter((name) => !isInTier(name)))
+    test.skip(`${name} is judged by npm run test:full`, () => {})
+}
 
 /** The backends or builds that this tier judges, of those given. The others are visible skips. */
 export function inTier<Name extends string>(these: readonly Name[]): Name[] {
-  const isJudged = (name: Name): boolean => !isQuick || isInQuick(name)
-  for (const name of these.filter((name) => !isJudged(name)))
-    test.skip(`${name} is judged by npm run test:full`, () => {})
-  return these.filter(isJudged)
+  skipOutsideTier(these)
+  return these.filter(isInTier)
 }
 
 /** Whether SHADOWLLM_EMULATE names the chapter that the file under test is in, and what that chapter is. */
@@ -100,7 +103,8 @@ export function overQuickBackends(chapter: (backend: Backend) => void): void {
 /** States a chapter over the backends that the quick tier leaves out elsewhere and that need no compiler. */
 export async function overOtherBackends(chapter: (backend: Backend) => void): Promise<void> {
   const others = names.filter((name) => !isInQuick(name) && !name.endsWith('emulated'))
-  stateOver(await Promise.all(others.map(start)), chapter)
+  const started = (name: string): UnderTest | undefined => underTest.find((one) => one.name === name)
+  stateOver(await Promise.all(others.map((name) => started(name) ?? start(name))), chapter)
 }
 
 /** The same over those alone that run the exact CUDA kernels. */
@@ -124,7 +128,7 @@ export function overFastBackends(chapter: (backend: Backend) => void): void {
  * names the chapter.
  */
 function stateWithout(reasons: Readonly<Record<string, string>>, chapter: (backend: Backend) => void): void {
-  inTier(names)
+  skipOutsideTier(names)
   const here = chapterHere()
   const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !here.isEmulated
   for (const { name } of underTest.filter(isLeftOut))
