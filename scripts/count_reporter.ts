@@ -1,22 +1,23 @@
 /**
  * A vitest reporter that only counts.
  *
- * Started by `scripts/test.ts` it hands the counts to it; alone it ends the output with the line CI reads,
+ * Started by `scripts/test.ts` it sends the counts to it; alone it ends the output with the line CI reads,
  * `N passed, N failed, N skipped`. It prints nothing else: put it after a reporter that does.
  */
 import type { SerializedError } from 'vitest'
 import type { Reporter, TestModule } from 'vitest/node'
 
-/** What became of the tests of one run. */
+/** The results of the tests of one run. */
 export interface Counts {
   passed: number
-  failed: number
+  /** The name of each failure. */
+  failures: string[]
   skipped: number
 }
 
 /** The closing line. */
-export function countingLine({ passed, failed, skipped }: Counts): string {
-  return `${passed} passed, ${failed} failed, ${skipped} skipped`
+export function countingLine({ passed, failures, skipped }: Counts): string {
+  return `${passed} passed, ${failures.length} failed, ${skipped} skipped`
 }
 
 /**
@@ -27,17 +28,25 @@ export function countTests(
   modules: readonly TestModule[],
   unhandledErrors: readonly SerializedError[],
 ): Counts {
-  const counts: Counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 }
+  const counts: Counts = { passed: 0, failures: unhandledErrors.map(describeError), skipped: 0 }
   for (const module of modules) {
-    for (const group of [module, ...module.children.allSuites()]) {
-      if (group.errors().length > 0) counts.failed++
-    }
+    const file = module.relativeModuleId
+    if (module.errors().length > 0) counts.failures.push(file)
+    for (const suite of module.children.allSuites())
+      if (suite.errors().length > 0) counts.failures.push(`${file} > ${suite.fullName}`)
     for (const test of module.children.allTests()) {
       const { state } = test.result()
-      counts[state === 'pending' ? 'failed' : state]++
+      if (state === 'passed' || state === 'skipped') counts[state]++
+      else counts.failures.push(`${file} > ${test.fullName}${state === 'pending' ? ' (never finished)' : ''}`)
     }
   }
   return counts
+}
+
+/** The first lines of an error outside of tests, and of its causes, in one line. */
+function describeError({ message, cause }: SerializedError): string {
+  const [line] = message.split('\n')
+  return cause === undefined ? line : `${line} ${describeError(cause)}`
 }
 
 /** The reporter vitest loads by path. */

@@ -2,8 +2,9 @@
  * What `npm test`, `npm run test:full` and `npm run test:soak` run: type check, lint, format check and the laws of the tier,
  * which is the first argument. The full tier runs some laws once more in Deno.
  *
- * Every step runs even if one before it failed. The last line is `N passed, N failed, N skipped`, where a step before the
- * laws counts as one test. The exit code is 1 if anything failed. Further arguments go to vitest, and Deno is then left out:
+ * Every step runs even if one before it failed. The output ends with the name of each failure, `failed: <name>`, and the line
+ * `N passed, N failed, N skipped`, where a step before the laws counts as one test. The exit code is 1 if anything failed.
+ * Further arguments go to vitest, and Deno is then left out:
  *
  *   npm test -- spec/masks -t 'lower index'
  */
@@ -28,10 +29,10 @@ const inDeno = [
   '--exclude=spec/io/{convert,hub}*',
 ]
 
-const total: Counts = { passed: 0, failed: 0, skipped: 0 }
+const total: Counts = { passed: 0, failures: [], skipped: 0 }
 function add(counts: Counts): void {
   total.passed += counts.passed
-  total.failed += counts.failed
+  total.failures.push(...counts.failures)
   total.skipped += counts.skipped
 }
 
@@ -50,5 +51,6 @@ if (tier === 'full' && args.length === 0) {
   process.stdout.write('laws in Deno\n')
   add(await runLawsInDeno(findDeno(), { args: inDeno, env: { ...env, SHADOWLLM_TIER: 'quick' } }))
 }
+for (const name of total.failures) process.stdout.write(`failed: ${name}\n`)
 process.stdout.write(`${countingLine(total)}\n`)
-process.exitCode = total.failed > 0 ? 1 : 0
+process.exitCode = total.failures.length > 0 ? 1 : 0

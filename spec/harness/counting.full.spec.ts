@@ -97,30 +97,43 @@ describe('what vitest counts reaches npm test', () => {
 
   test('from this runtime', async () => {
     const counts = await count(mixed, (args) => runLaws({ args, live: false }))
-    expect(counts).toEqual({ passed: 2, failed: 1, skipped: 1 })
+    expect(counts).toEqual({ passed: 2, failures: ['planted.spec.ts > no'], skipped: 1 })
   })
 
   test.skipIf('missing' in deno)(`from Deno${'missing' in deno ? `: ${deno.missing}` : ''}`, async () => {
     const counts = await count(mixed, (args) => runLawsInDeno(deno, { args, live: false }))
-    expect(counts).toEqual({ passed: 2, failed: 1, skipped: 1 })
+    expect(counts).toEqual({ passed: 2, failures: ['planted.spec.ts > no'], skipped: 1 })
+  })
+
+  test('the names of what failed outside of tests, and of a test whose process died', async () => {
+    const broken = `describe('d', () => { beforeAll(() => { throw new Error('planted') }); ${pass} })`
+    const dying = `${pass}test('dies', () => process.kill(process.pid, 'SIGKILL') && new Promise(() => {}))`
+    expect(await count(broken, (args) => runLaws({ args, live: false }))).toEqual({
+      passed: 0,
+      failures: ['planted.spec.ts > d'],
+      skipped: 1,
+    })
+    const { failures } = await count(dying, (args) => runLaws({ args, live: false }))
+    expect(failures).toContain('planted.spec.ts > dies (never finished)')
+    expect(failures).toContainEqual(expect.stringMatching(/signal SIGKILL .*planted\.spec\.ts/))
   })
 
   test('a temporary file that is left behind is a failure', async () => {
     const counts = await count(leaving, (args) => runLaws({ args, live: false }))
-    expect(counts).toEqual({ passed: 1, failed: 1, skipped: 0 })
+    expect(counts).toEqual({ passed: 1, failures: ['the laws ended with exit code 1'], skipped: 0 })
   })
 
   test('no law at all is a failure, and so is a runtime that does not start', async () => {
     const nothing = await count('', (args) => runLaws({ args: [...args, 'none'], live: false }))
-    expect(nothing).toEqual({ passed: 0, failed: 1, skipped: 0 })
+    expect(nothing).toEqual({ passed: 0, failures: ['the laws ended with exit code 1'], skipped: 0 })
     const runner = { ...thisRuntime, program: join(root, 'none') }
     const unstarted = await runLaws({ args: [], runner, live: false })
-    expect(unstarted).toEqual({ passed: 0, failed: 1, skipped: 0 })
+    expect(unstarted).toEqual({ passed: 0, failures: ['the laws ended with exit code 1'], skipped: 0 })
   })
 
   test('without Deno its laws are one that was skipped', async () => {
     const nowhere = findDeno('plan9', 'mips')
     expect(nowhere).toEqual({ missing: expect.stringContaining('@deno/plan9-mips, got none') })
-    expect(await runLawsInDeno(nowhere, { args: [] })).toEqual({ passed: 0, failed: 0, skipped: 1 })
+    expect(await runLawsInDeno(nowhere, { args: [] })).toEqual({ passed: 0, failures: [], skipped: 1 })
   })
 })
