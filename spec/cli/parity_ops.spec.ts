@@ -1,0 +1,118 @@
+/**
+ * `parity export-ops` writes files that `parity check-ops` compares with a backend's answers, and says op by op what it found.
+ */
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openSafetensors } from '../../src/io/safetensors.ts'
+import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import { runInside } from './run_inside.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-parity-ops-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const expected = join(folder, 'expected')
+const ops = ['add', 'relu']
+
+const check = (actual: string, ...flags: string[]) =>
+  runInside(['parity', 'check-ops', expected, join(folder, actual), ...flags])
+
+/** The outputs in the file of an op, all cases after each other, with their names. */
+async function outputsOf(op: string): Promise<{
+  outputs: Map<string, TensorToWrite & { readonly data: Float32Array }>
+  metadata: Record<string, string>
+}> {
+  const source = await openSafetensors(join(expected, `${op}.safetensors`))
+  const outputs = new Map<string, TensorToWrite & { readonly data: Float32Array }>()
+  for (const [name, { shape }] of source.tensors)
+    if (name.includes('.out.'))
+      outputs.set(name, { dtype: 'F32', shape, data: Float32Array.from(await source.read(name)) })
+  await source.close()
+  return { outputs, metadata: Object.fromEntries(source.metadata) }
+}
+
+let cases = 0
+let numbers = 0
+let largest = ''
+
+beforeAll(async () => {
+  const exported = await runInside(['parity', 'export-ops', '-o', expected, '--ops', ops.join(), '--small'])
+  expect(exported).toMatchObject({ code: 0, stderr: '' })
+  expect(exported.stdout).toMatch(/expected: 2 ops, \d/)
+  const { outputs, metadata } = await outputsOf('relu')
+  cases = outputs.size
+  numbers = [...outputs.values()].reduce((total, { data }) => total + data.length, 0)
+  largest = [...outputs].toSorted(([, a], [, b]) => b.data.length - a.data.length)[0][0]
+  // An answer: add as it is, and of relu one number that is off by 8.
+  mkdirSync(join(folder, 'wrong'))
+  cpSync(join(expected, 'add.safetensors'), join(folder, 'wrong/add.safetensors'))
+  const found = outputs.get(largest) as { readonly data: Float32Array }
+  found.data[3] = 8 + found.data[3]
+  await writeSafetensors(join(folder, 'wrong/relu.safetensors'), outputs, metadata)
+})
+
+test('answers with equal bits pass: a row for each op, and the count', async () => {
+  const { code, stdout, stderr } = await check('expected')
+  expect([code, stderr]).toEqual([0, ''])
+  const count = numbers.toLocaleString('en-US')
+  expect(stdout).toMatch(/^ +op +cases +failed +numbers +differ +worst +of bound *\n/)
+  expect(stdout).toMatch(new RegExp(`^ok +relu +${cases} +0 +${count} +0 +0 *$`, 'm'))
+  expect(stdout).toMatch(/^ok +add /m)
+  expect(stdout).toMatch(/\npassed: 2 ops\n$/)
+  expect(stdout).not.toContain('FAIL')
+})
+
+test('an answer with a wrong number fails: the number, its place and its size are named', async () => {
+  const { code, stdout } = await check('wrong')
+  expect(code).toBe(1)
+  expect(stdout).toMatch(new RegExp(`^FAIL +relu +${cases} +1 +\\S+ +1 +8\\.0e\\+0`, 'm'))
+  expect(stdout).toMatch(/^ok +add /m)
+  const [number] = largest.split('.')
+  expect(stdout).toMatch(new RegExp(`\nrelu: case ${number}, y\\[3\\]: expected \\S+, got \\S+ at N=\\d+\n`))
+  expect(stdout).toMatch(/\nfailed: 1 of 2 ops\n$/)
+})
+
+test('a tolerance that allows the difference makes it pass, one that does not is used up more than once', async () => {
+  const wide = await check('wrong', '--tolerance', '1e6')
+  expect(wide).toMatchObject({ code: 0, stdout: expect.stringMatching(/\npassed: 2 ops\n$/) as string })
+  expect(wide.stdout).toMatch(/^ok +relu .* 8\.0e\+0 +\d\.\d+e-\d+ *$/m)
+  const narrow = await check('wrong', '--tolerance', '1e-9')
+  expect(narrow).toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(/\nfailed: 1 of 2 ops\n$/) as string,
+  })
+})
+
+test('an op whose file is in one folder only is listed', async () => {
+  mkdirSync(join(folder, 'one'))
+  cpSync(join(expected, 'add.safetensors'), join(folder, 'one/add.safetensors'))
+  const { code, stdout } = await check('one')
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/\nonly expected: relu.safetensors\npassed: 1 op\n$/)
+  const reversed = await runInside(['parity', 'check-ops', join(folder, 'one'), expected])
+  expect(reversed.stdout).toMatch(/\nonly answered: relu.safetensors\npassed: 1 op\n$/)
+})
+
+test('an answer that lacks a case says so in place of numbers', async () => {
+  const { outputs, metadata } = await outputsOf('relu')
+  outputs.delete(largest)
+  mkdirSync(join(folder, 'fewer'))
+  await writeSafetensors(join(folder, 'fewer/relu.safetensors'), outputs, metadata)
+  const { code, stdout } = await check('fewer')
+  expect(code).toBe(1)
+  expect(stdout).toMatch(new RegExp(`^FAIL +relu +${cases} +- `, 'm'))
+  expect(stdout).toMatch(new RegExp(`\nrelu: .*${largest.replaceAll('.', '\\.')}.*\n`))
+})
+
+test('the JSON object has the same findings', async () => {
+  const { stdout } = await check('wrong', '--json')
+  const report = JSON.parse(stdout) as { ops: { op: string }[] }
+  expect(report).toMatchObject({ passed: false, onlyExpected: [], onlyActual: [] })
+  expect(report.ops.find(({ op }) => op === 'relu')).toMatchObject({
+    passed: false,
+    cases,
+    failedCases: [Number(largest.split('.')[0])],
+    compared: numbers,
+    differing: 1,
+  })
+})
