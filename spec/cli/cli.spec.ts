@@ -70,6 +70,18 @@ describe('help', () => {
     expect([code, stderr]).toEqual([0, ''])
   })
 
+  test.each(['generate', 'masks'])(
+    'of %s lists the planners, with all meanings in one column',
+    async (command) => {
+      const { stdout } = await runInside([command, '--help'])
+      const [, list] = /\nPlanners:\n((?: +\S.*\n)+)/.exec(stdout) ?? []
+      const lines = list.trimEnd().split('\n')
+      const starts = lines.map((line) => /^ {2}\S+ {2,}(?=\S)|^ {3,}(?=\S)/.exec(line)?.[0].length)
+      expect(new Set(starts).size, list).toBe(1)
+      expect(lines.filter((line) => /^ {2}\S/.test(line)).length).toBeGreaterThan(4)
+    },
+  )
+
   test('the version is that of the package', async () => {
     expect(await runInside(['--version'])).toEqual({ code: 0, stdout: `${about.version}\n`, stderr: '' })
   })
