@@ -12,7 +12,7 @@ import type { Owed } from '../../src/eval/parity/op_agreement.ts'
 import { evaluate } from '../../src/eval/parity/op_agreement.ts'
 import { callRaw } from '../../src/eval/parity/op_call.ts'
 import { opFile, opFileName, openOpFile, storedAs, type StoredCase } from '../../src/eval/parity/op_files.ts'
-import { casesOf } from '../../src/eval/parity/op_suite.ts'
+import { casesOf, usualCallsOf } from '../../src/eval/parity/op_suite.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
@@ -74,6 +74,42 @@ function changed<Name extends OpName>(op: Name, change: (definition: Kernel<Name
   const kernel = change(opRow(op).reference as unknown as Kernel<Name>) as unknown as Op['reference']
   return ({ values }) => evaluate(op, values, kernel)
 }
+
+describe('the calls of the sizes of OPT-125m', () => {
+  const [oneToken, prompt] = [1, 9]
+
+  test('are tried by every op: for one token and for a prompt, with every optional array and without any', () => {
+    for (const op of opNames) {
+      const optional = arraysOf(opRow(op)).filter((param) => param.optional)
+      const calls = usualCallsOf(op)
+      for (const tokens of [oneToken, prompt]) {
+        const those = opRow(op).params.some(({ name }) => name === 'T')
+          ? calls.filter(({ sizes }) => sizes.T === tokens)
+          : calls
+        const absent = those.map(({ variant }) => variant.absent.size)
+        expect(absent, `${op}, ${tokens} tokens`).toContain(0)
+        if (optional.length > 0) expect(absent, `${op}, ${tokens} tokens`).toContain(optional.length)
+      }
+      expect(calls.length).toBe(optional.length > 0 ? 4 : 2)
+    }
+  })
+
+  test('have the sizes that the model has, and lists of half of the units', () => {
+    const sizes = usualCallsOf('linear').map((call) => call.sizes)
+    expect(sizes).toEqual([
+      { T: 1, O: 3072, I: 768, R: 1536 },
+      { T: 1, O: 3072, I: 768, R: 1536 },
+      { T: 9, O: 768, I: 768, R: 384 },
+      { T: 9, O: 768, I: 768, R: 384 },
+    ])
+    expect(usualCallsOf('attention').map(({ sizes: { T, S, C, H, K } }) => [T, S, C, H, K])).toEqual([
+      [1, 300, 320, 12, 64],
+      [1, 300, 320, 12, 64],
+      [9, 9, 16, 12, 64],
+      [9, 9, 16, 12, 64],
+    ])
+  })
+})
 
 describe('the files', () => {
   test('hold every array, size and scalar of every case, and what the definition gives', async () => {
