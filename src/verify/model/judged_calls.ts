@@ -1,0 +1,72 @@
+/**
+ * A backend that judges its own calls: each op must give what its catalogue row allows, for the numbers it was given.
+ *
+ * A bound on the result of a whole model would depend on the model: a layer norm over two nearly equal numbers magnifies any
+ * rounding. The bound of a single call is derived (ops/relaxed.ts), so a backend that owes bounds is held to it call by call.
+ */
+import type { Backend, Buffer, Ops } from '../../backends/backend.ts'
+import { compareOutputs, evaluate, owedBy } from '../../eval/parity/op_agreement.ts'
+import type { Value, Values } from '../../eval/parity/op_call.ts'
+import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
+import { elementCount, type ArrayParam, type Numbers, type Sizes } from '../../ops/op.ts'
+
+type Argument = Buffer | number | null
+
+/** The same backend; an op throws an Error that names the first number past its bound. */
+export function judgeCalls(backend: Backend): Backend {
+  const judged = (name: OpName) => {
+    const run = backend.ops[name] as (...args: Argument[]) => void
+    return (...args: Argument[]): void => {
+      const { params } = opRow(name)
+      const sizes = Object.fromEntries(
+        params.flatMap((param, i) => (param.kind === 'size' ? [[param.name, args[i] as number]] : [])),
+      )
+      /** The arrays of these roles, by name. */
+      const read = (...roles: ArrayParam['role'][]): Record<string, Numbers | null> =>
+        Object.fromEntries(
+          params.flatMap((param, i) =>
+            param.kind === 'array' && roles.includes(param.role)
+              ? [[param.name, numbersOf(backend, args[i] as Buffer | null, param, sizes)]]
+              : [],
+          ),
+        )
+      const given: Record<string, Value> = read('in', 'add')
+      params.forEach((param, i) => {
+        if (param.kind !== 'array') given[param.name] = args[i] as number
+        else if (args[i] === null) given[param.name] = null
+      })
+      run(...args)
+      judge(backend, name, given, read('out', 'add'))
+    }
+  }
+  const ops = Object.fromEntries(opNames.map((name) => [name, judged(name)])) as unknown as Ops
+  return new Proxy(backend, {
+    get(target, key) {
+      if (key === 'ops') return ops
+      if (key === 'sibling') return () => judgeCalls(target.sibling())
+      const member: unknown = Reflect.get(target, key, target)
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+}
+
+/** The numbers of an array argument, without those of its buffer past them. */
+function numbersOf(backend: Backend, buffer: Buffer | null, param: ArrayParam, sizes: Sizes): Numbers | null {
+  return buffer && backend.read(backend.slice(buffer, 0, elementCount(param, sizes)))
+}
+
+function judge(
+  backend: Backend,
+  name: OpName,
+  given: Values,
+  outputs: Readonly<Record<string, Numbers | null>>,
+): void {
+  const actual = Object.fromEntries(
+    Object.entries(outputs).filter((entry): entry is [string, Numbers] => entry[1] !== null),
+  )
+  const { passed, worst } = compareOutputs(name, given, evaluate(name, given), actual, owedBy(backend))
+  if (passed || worst === null) return
+  const { output, index, expected, actual: found, tolerance } = worst
+  const allowed = tolerance === null ? '' : ` +- ${tolerance}`
+  throw new Error(`${name}: ${output}[${index}]: expected ${expected}${allowed}, got ${found}`)
+}
