@@ -2,7 +2,7 @@
  * A bench that runs: who is measured, how often, under what; what is kept when it is stopped; where time is said to go.
  * Nothing here says how fast.
  */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { planOf } from '../../src/eval/bench/arms.ts'
 import { Bench, type BenchOptions, type BenchProgress } from '../../src/eval/bench/bench.ts'
 import { Job } from '../../src/eval/bench/job.ts'
@@ -16,6 +16,7 @@ import { makeBudget } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { selectMask } from '../../src/masks/selection.ts'
 import { makeOptConfig } from '../../src/model/opt/config.ts'
+import type { OptModel } from '../../src/model/opt/opt_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 
@@ -215,23 +216,46 @@ test('reading is measured again and again', async () => {
   speed.dispose()
 })
 
+/** A job of a test, under random masks. */
+function jobOf(model: OptModel, name: string): Job {
+  return new Job({
+    subject,
+    storage: 'f32',
+    threads: 1,
+    arm: { planner: 'random', sparsity: 0.5 },
+    test: parseTest(name),
+    predictorBytes: 0,
+    model,
+    makePlan: () => ({ planner: randomPlanner(model.shape, makeBudget(0.5), 1) }),
+    seed: 0,
+  })
+}
+
 describe('jobs and profiles leave nothing behind', () =>
   overQuickBackends((backend) => {
+    test.each(['tg3', 'tg3@9'])('a turn of %s that is under way ends when it is stopped', async (name) => {
+      const model = await loadSubject(subject, 'f32', backend)
+      const job = jobOf(model, name)
+      // Steps take so long that the turn looks after each whether it is stopped.
+      let time = 0
+      const clock = vi.spyOn(performance, 'now').mockImplementation(() => (time += 10_000))
+      try {
+        await expect(job.run(AbortSignal.abort())).rejects.toMatchObject({ name: 'AbortError' })
+        await expect(job.warmUp(AbortSignal.abort())).rejects.toMatchObject({ name: 'AbortError' })
+      } finally {
+        clock.mockRestore()
+      }
+      expect(job.turns).toEqual([])
+      await job.run()
+      expect(job.turns).toHaveLength(1)
+      job.dispose()
+      model.dispose()
+    })
+
     test('jobs of every test', async () => {
       const model = await loadSubject(subject, 'f32', backend)
-      const budget = makeBudget(0.5)
       for (const name of ['pp5', 'tg3', 'tg3@9']) {
-        const job = new Job({
-          subject,
-          storage: 'f32',
-          threads: 1,
-          arm: { planner: 'random', sparsity: 0.5 },
-          test: parseTest(name),
-          predictorBytes: 0,
-          model,
-          makePlan: () => ({ planner: randomPlanner(model.shape, budget, 1) }),
-          seed: 0,
-        })
+        const job = jobOf(model, name)
         await job.warmUp()
         for (let turn = 0; turn < 2; turn++) await job.run()
         expect(job.turns.map(({ tokens }) => tokens)).toEqual(name === 'pp5' ? [5, 5] : [3, 3])

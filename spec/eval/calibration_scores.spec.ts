@@ -120,6 +120,7 @@ describe('an example', () => {
     expect(await takeWindows({ name: 'pages', windows: later() }, 3)).toEqual(windows.slice(0, 3))
     expect(await takeWindows({ name: 'pages', windows }, 9)).toEqual(windows)
     await expect(takeWindows({ name: 'pages', windows: [] }, 1)).rejects.toMatchObject({ code: 'WINDOWS' })
+    await expect(takeWindows({ name: 'pages', windows }, 0)).rejects.toMatchObject({ code: 'WINDOWS' })
   })
 })
 

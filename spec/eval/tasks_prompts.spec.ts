@@ -4,9 +4,12 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { taskSource } from '../../src/eval/calibration/sources.ts'
 import { taskByName } from '../../src/eval/tasks/index.ts'
 import { askRows, taskWindows, type PromptOptions, type Request } from '../../src/eval/tasks/prompts.ts'
+import type { Window } from '../../src/eval/windows.ts'
 import type { PlacedRow } from '../../src/io/row_file.ts'
+import { Random } from '../../src/tensor/random.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 /** A letter is a token, so that tokens can be read. */
@@ -173,5 +176,65 @@ describe('tokens', () => {
       expect([document, genre, words, tokens[0]]).toEqual([`rows:${i + 1}`, 'piqa', 2, 2])
       expect(spell(tokens.subarray(promptLength))).toBe(` towel ${i}`)
     }
+  })
+})
+
+describe('windows of tasks for a calibration', () => {
+  const rows = numbered(7)
+  const tasks = [
+    { task: piqa, rows },
+    { task: { ...piqa, name: 'other' }, rows: numbered(3) },
+  ]
+  const source = (count: number, seed: number, shots: number): Window[] => {
+    const sizes = { name: 'tasks', encode, bosId: 2, positions: 10_000 }
+    return [...(taskSource(tasks, { ...sizes, count, seed, shots }).windows as Iterable<Window>)]
+  }
+  /** The numbers of the solved rows in a window, and that of its own. */
+  const numbersIn = ({ tokens }: Window): string[] =>
+    [...spell(tokens).matchAll(/Question: goal (\d)\n/g)].map(([, number]) => number)
+
+  test('take the tasks in turn until one has no more, each in an order by the seed', () => {
+    const windows = source(20, 5, 0)
+    const genres = windows.map(({ genre }) => genre)
+    expect(genres).toEqual([...Array(3).fill(['piqa', 'other']).flat(), 'piqa', 'piqa', 'piqa', 'piqa'])
+    const first = windows.filter(({ genre }) => genre === 'piqa').flatMap(numbersIn)
+    expect(first.toSorted()).toEqual(['0', '1', '2', '3', '4', '5', '6'])
+    expect(first).toEqual(Array.from(new Random(5).permutation(7), String))
+  })
+
+  test('have solved rows in front, which another seed draws otherwise and which are never the row itself', () => {
+    const drawn = [1, 2, 3].map((seed) => source(20, seed, 2))
+    for (const windows of drawn) for (const window of windows) expect(new Set(numbersIn(window)).size).toBe(3)
+    // Of each row, what stands in front of it.
+    const inFront = drawn.map(
+      (windows) =>
+        new Map(
+          windows
+            .filter(({ genre }) => genre === 'piqa')
+            .map((window) => [numbersIn(window)[2], numbersIn(window).slice(0, 2).join()]),
+        ),
+    )
+    const equal = [...inFront[0]].filter(
+      ([row, front]) => front === inFront[1].get(row) && front === inFront[2].get(row),
+    )
+    expect(equal.length).toBeLessThan(7)
+    const inOrder = taskWindows(
+      piqa,
+      Array.from(new Random(2).permutation(7), (place) => rows[place]),
+      encode,
+      {
+        shots: 2,
+        seed: 2,
+        limit: 20,
+        bosId: 2,
+        positions: 10_000,
+      },
+    )
+    expect(drawn[1].filter(({ genre }) => genre === 'piqa')).toEqual(inOrder)
+  })
+
+  test('are the first of more windows', () => {
+    const all = source(20, 9, 1)
+    for (let count = 1; count <= 10; count++) expect(source(count, 9, 1)).toEqual(all.slice(0, count))
   })
 })

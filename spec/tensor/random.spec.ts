@@ -31,6 +31,26 @@ law('the same seed gives the same stream, another seed another one', [fc.integer
 })
 
 describe('is fair', () => {
+  /** A stream that begins with this number: the generator's output function, inverted. */
+  function beginningWith(first: number): Random {
+    const product = Math.imul(first, 954_437_177) // 1 / 9, modulo 2^32
+    const rotated = (product >>> 7) | (product << 25)
+    return Random.fromState(1, Math.imul(rotated, 3_435_973_837), 2, 3) // 1 / 5, modulo 2^32
+  }
+
+  law(
+    'a number past the last whole round of remainders is drawn again',
+    [fc.integer({ min: 3, max: 2 ** 31 })],
+    (limit) => {
+      const fair = 2 ** 32 - (2 ** 32 % limit)
+      fc.pre(fair < 2 ** 32)
+      expect(beginningWith(fair - 1).below(limit)).toBe(limit - 1)
+      const rest = beginningWith(fair)
+      expect(rest.uint32()).toBe(fair)
+      expect(beginningWith(fair).below(limit)).toBe(rest.below(limit))
+    },
+  )
+
   const draws = 20_000
 
   test('uniform numbers fill [0, 1) evenly, in steps of 2^-24', () => {

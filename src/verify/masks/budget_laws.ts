@@ -127,7 +127,7 @@ export const budgetLaws = {
 
   denseLayers: forAll(
     'dense layers are ones and out of the budget, and their scores decide nothing',
-    [someScores, someSparsity, fc.integer({ min: 0, max: 6 }), fc.float({ noNaN: true })],
+    [someScores, someSparsity, fc.integer({ min: 0, max: 6 }), fc.float()],
     (select, scores, sparsity, denseLayers, value) => {
       const budget: Budget = makeBudget(sparsity, { denseLayers, headFloor: 0 })
       const mask = select(scores, budget)
