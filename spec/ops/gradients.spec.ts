@@ -7,7 +7,14 @@
  */
 import { expect, test } from 'vitest'
 import { opNames, opRow } from '../../src/ops/catalog.ts'
-import { attentionGradient, exempt, gradientLaws, gradientOps } from '../../src/verify/ops/gradients.ts'
+import { Data } from '../../src/eval/parity/seeded_data.ts'
+import {
+  attentionGradient,
+  checkDerivative,
+  exempt,
+  gradientLaws,
+  gradientOps,
+} from '../../src/verify/ops/gradients.ts'
 import { stateLaws } from '../harness/state.ts'
 
 test('every op has a gradient, is one, or is exempt for a reason', () => {
@@ -41,6 +48,23 @@ test('the inputs of an op that learn are covered by its rules', () => {
     const covered = gradients.flatMap(({ of }) => of)
     expect([...covered].sort(), name).toEqual(inputs.filter((input) => !frozen.includes(input)).sort())
   }
+})
+
+test.each([
+  ['the derivative', [2, -1], null],
+  ['a number that is off', [2, -1.1], 'x[1]: expected '],
+  ['no number', [NaN, -1], 'x[0]: expected '],
+  ['a number too many', [2, -1, 0], 'x: expected 2 numbers, got 3'],
+  ['a number too few', [2], 'x: expected 2 numbers, got 1'],
+])('a gradient that is %s is judged by differences and by its length', (_, gradient, message) => {
+  const loss = ({ x }: Readonly<Record<string, unknown>>): number => {
+    const [first, second] = x as Float32Array
+    return first ** 2 - second
+  }
+  const check = (): void =>
+    checkDerivative('x', { x: Float32Array.of(1, 4) }, 'x', Float32Array.from(gradient), new Data(1), loss)
+  if (message === null) expect(check).not.toThrow()
+  else expect(check).toThrow(message)
 })
 
 stateLaws([...gradientLaws(), attentionGradient])
