@@ -65,19 +65,6 @@ describe('a plot', () => {
     )
   })
 
-  test.each<[name: string, values: readonly number[], labels: readonly string[]]>([
-    ['decades', [1, 10, 3000], ['1', '10', '100', '1000']],
-    ['ones and threes where there are few decades', [2, 20, 300], ['3', '10', '30', '100', '300']],
-    ['ones, twos and fives where there are fewer', [11, 40, 90], ['10', '20', '50', '100']],
-    ['steps of fifths where there is one decade', [100, 110, 130], ['100', '120']],
-  ])('has %s along a logarithmic axis', async (_, values, labels) => {
-    const points = values.map((y, x) => ({ x, y }))
-    const plot = linePlot({ series: [{ name: 'a', points }], y: { label: 'y', scale: 'log' } })
-    const { content } = await drawPlot(plot, figureSizes[0])
-    const texts = [...content.matchAll(/<text[^>]*>([^<]+)<\/text>/g)].map(([, text]) => text)
-    expect(texts.slice(texts.indexOf('units skipped (%)') + 1, texts.indexOf('y'))).toEqual(labels)
-  })
-
   // From one part in 1e30 to 1e30, and what is no number.
   const size = fc.double({ min: -30, max: 30, noNaN: true }).map((power) => 10 ** power)
   const numbers = fc.oneof(
