@@ -1,0 +1,30 @@
+/**
+ * What ShadowLLM sees of a model: its units, and what they compute.
+ *
+ * A unit is an attention head or a neuron of a feed-forward network. Every unit contributes one term to a sum that the
+ * next matrix forms. A unit times zero contributes a zero, and a zero changes no sum; so a unit that is skipped and a
+ * unit that is multiplied by zero give the same bits.
+ *
+ * Letters: L layers, H heads, K head size, D = H K width, F neurons, V vocabulary, T tokens.
+ */
+import type { Tensor } from './arrays.ts'
+
+/** One number per unit: a score, or a mask with 1 to compute the unit and 0 to skip it. */
+export interface Units {
+  readonly heads: readonly Float32Array[] // [L] of [H]
+  readonly neurons: readonly Float32Array[] // [L] of [F]
+}
+
+/** The same names for anything else that comes once for heads and once for neurons. */
+export type UnitKind = keyof Units
+
+/** What the units of one layer compute, before any mask. */
+export interface LayerActivations {
+  readonly context: Tensor // [T, H K], softmax(q kᵀ) v of every head
+  readonly activation: Tensor // [T, F]
+}
+
+/** The derivatives of the loss in the same places, but after the mask. */
+export interface LayerGradients extends LayerActivations {
+  readonly preActivation: Tensor // [T, F], before the activation function
+}

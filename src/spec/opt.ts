@@ -1,0 +1,178 @@
+/**
+ * OPT (Zhang et al. 2022, arXiv 2205.01068) with a factor for every unit.
+ *
+ *   x = [projectIn] token[id] + position[t + 2]
+ *   x = x + out(m_h ⊙ attention(q(n), k(n), v(n)))     n = norm(x)
+ *   x = x + fc2(m_f ⊙ relu(fc1(n)))                    n = norm(x)
+ *   logits = head([projectOut] norm(x))
+ *
+ * m_h has one factor per head, m_f one per neuron. OPT-350m is post-norm: n = x, each sum is normalised instead, and there is
+ * no last norm. It is also the one with projections between the token table and the width of its layers.
+ */
+import {
+  add,
+  attention,
+  attentionBackward,
+  embedding,
+  layerNorm,
+  layerNormBackward,
+  linear,
+  linearInputMajor,
+  lossBackward,
+  maskUnits,
+  relu,
+  reluBackward,
+  type CacheStorage,
+  type Matrix,
+  type Norm,
+  type Tensor,
+} from './arrays.ts'
+import type { LayerActivations, LayerGradients, Units } from './model.ts'
+
+/** A matrix and its bias. */
+export interface Linear {
+  readonly weight: Matrix
+  readonly bias: Tensor
+}
+
+/** The weights of a layer. A head is K rows of query, key and value and K rows of out; a neuron is a row of fc1 and one of fc2. */
+export interface OptLayer {
+  readonly attentionNorm: Norm
+  readonly query: Linear // [D, D], [D]
+  readonly key: Linear
+  readonly value: Linear
+  readonly out: Linear // [D, D], a row per input
+  readonly ffnNorm: Norm
+  readonly fc1: Linear // [F, D], [F]
+  readonly fc2: Linear // [F, D], a row per input; [D]
+}
+
+export interface OptModel {
+  readonly heads: number // H
+  readonly preNorm: boolean
+  readonly cache: CacheStorage
+  readonly tokenTable: Matrix // [V, E]
+  readonly projectIn: Matrix | null // [D, E]
+  readonly positionTable: Matrix // [positions + 2, D]
+  readonly layers: readonly OptLayer[] // [L]
+  readonly finalNorm: Norm | null
+  readonly projectOut: Matrix | null // [E, D]
+  readonly head: Matrix // [V, E], the token table itself in most models
+}
+
+/** Everything that a layer computes. */
+export interface OptLayerPass extends LayerActivations {
+  readonly input: Tensor // [T, D]
+  readonly query: Tensor // [T, D]
+  readonly key: Tensor
+  readonly value: Tensor
+  readonly attentionSum: Tensor // [T, D], input + attention
+  readonly middle: Tensor // [T, D], what the feed-forward half is added to
+  readonly ffnInput: Tensor // [T, D]
+  readonly preActivation: Tensor // [T, F]
+  readonly ffnSum: Tensor // [T, D], middle + feed-forward
+  readonly output: Tensor // [T, D]
+}
+
+export interface OptPass {
+  readonly layers: readonly OptLayerPass[] // [L]
+  readonly logits: Tensor // [T, V]
+}
+
+/** The whole model over tokens [T], under a mask; null computes every unit. */
+export function forward(model: OptModel, tokens: Int32Array, mask: Units | null = null): OptPass {
+  const layers: OptLayerPass[] = []
+  let x = embed(model, tokens)
+  model.layers.forEach((_, l) => {
+    layers[l] = finish(model, l, attend(model, l, x), mask)
+    x = layers[l].output
+  })
+  return { layers, logits: logits(model, x) }
+}
+
+/** Tokens [T] and their positions: [T, D]. */
+export function embed({ tokenTable, projectIn, positionTable }: OptModel, tokens: Int32Array): Tensor {
+  const token = embedding(tokenTable, tokens)
+  const position = embedding(
+    positionTable,
+    tokens.map((_, t) => t + 2),
+  )
+  return add(projectIn ? linear(token, projectIn) : token, position)
+}
+
+/** The first part of a layer, up to the context of its heads. A predictor reads the context of layer 0. */
+export function attend(model: OptModel, l: number, input: Tensor) {
+  const { attentionNorm, query, key, value } = model.layers[l]
+  const n = model.preNorm ? layerNorm(input, attentionNorm) : input
+  const q = linear(n, query.weight, query.bias)
+  const k = linear(n, key.weight, key.bias)
+  const v = linear(n, value.weight, value.bias)
+  return { input, query: q, key: k, value: v, context: attention(q, k, v, model.heads, model.cache) }
+}
+
+/** The rest of the layer: heads and neurons, each times its factor, are added to the stream. */
+function finish(
+  { layers, preNorm }: OptModel,
+  l: number,
+  start: ReturnType<typeof attend>,
+  mask: Units | null,
+): OptLayerPass {
+  const { attentionNorm, out, ffnNorm, fc1, fc2 } = layers[l]
+  const { input, context } = start
+  const attended = linearInputMajor(maskUnits(context, mask && mask.heads[l]), out.weight, out.bias)
+  const attentionSum = add(input, attended)
+  const middle = preNorm ? attentionSum : layerNorm(attentionSum, attentionNorm)
+  const ffnInput = preNorm ? layerNorm(middle, ffnNorm) : middle
+  const preActivation = linear(ffnInput, fc1.weight, fc1.bias)
+  const activation = relu(preActivation)
+  const fed = linearInputMajor(maskUnits(activation, mask && mask.neurons[l]), fc2.weight, fc2.bias)
+  const ffnSum = add(middle, fed)
+  const output = preNorm ? ffnSum : layerNorm(ffnSum, ffnNorm)
+  return { ...start, attentionSum, middle, ffnInput, preActivation, activation, ffnSum, output }
+}
+
+/** From the stream [T, D] to the logits [T, V]. */
+function logits({ finalNorm, projectOut, head }: OptModel, x: Tensor): Tensor {
+  const normed = finalNorm ? layerNorm(x, finalNorm) : x
+  return linear(projectOut ? linear(normed, projectOut) : normed, head)
+}
+
+/**
+ * The derivatives of the loss in every head and neuron, for a pass under this mask. They are taken after the mask, so that
+ * a skipped unit has the derivative it would have if it were switched on.
+ * @param labels [T], the token that follows each position, or -100 where none is scored
+ */
+export function backward(
+  model: OptModel,
+  pass: OptPass,
+  labels: Int32Array,
+  mask: Units | null = null,
+): LayerGradients[] {
+  const { layers, preNorm, finalNorm, projectOut, head } = model
+  const gradients: LayerGradients[] = []
+  let grad = linearInputMajor(lossBackward(pass.logits, labels), head)
+  if (projectOut) grad = linearInputMajor(grad, projectOut)
+  if (finalNorm) grad = layerNormBackward(grad, pass.layers[layers.length - 1].output, finalNorm)
+  for (let l = layers.length - 1; l >= 0; l--) {
+    const { attentionNorm, query, key, value, out, ffnNorm, fc1, fc2 } = layers[l]
+    const at = pass.layers[l]
+    // The feed-forward half.
+    if (!preNorm) grad = layerNormBackward(grad, at.ffnSum, ffnNorm)
+    const activation = linear(grad, fc2.weight)
+    const preActivation = reluBackward(maskUnits(activation, mask && mask.neurons[l]), at.preActivation)
+    const ffnInput = linearInputMajor(preActivation, fc1.weight)
+    grad = add(grad, preNorm ? layerNormBackward(ffnInput, at.middle, ffnNorm) : ffnInput)
+    // The attention half.
+    if (!preNorm) grad = layerNormBackward(grad, at.attentionSum, attentionNorm)
+    const context = linear(grad, out.weight)
+    const heads = maskUnits(context, mask && mask.heads[l])
+    const into = attentionBackward(heads, at.query, at.key, at.value, model.heads)
+    const input = add(
+      add(linearInputMajor(into.query, query.weight), linearInputMajor(into.key, key.weight)),
+      linearInputMajor(into.value, value.weight),
+    )
+    grad = add(grad, preNorm ? layerNormBackward(input, at.input, attentionNorm) : input)
+    gradients[l] = { context, preActivation, activation }
+  }
+  return gradients
+}

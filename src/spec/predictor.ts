@@ -1,0 +1,85 @@
+/**
+ * The predictor of ShadowLLM (arXiv 2406.16635): one look at the prompt, and a score for every unit of every later layer.
+ *
+ *   c = context of layer 0 at the last token of the prompt                [D], before out
+ *   f = scale(c)
+ *   scores = relu(f W1ᵀ + b1) W2ᵀ + b2                                    [(L − 1) U], one network per kind of unit
+ *
+ * scale and the targets y of a text's scores s, in the paper's plots and released code:
+ *
+ *   f = (c − min c) / (max c − min c)                                     emnlp_activation_predictor.py
+ *   y = (s − min s) / (max s − min s) within each layer                   "predictorL", the paper's ShadowLLM
+ *   y = (s − min s) / (max s − min s) over all layers                     "predictor"
+ *
+ * This project's defaults, which gave better masks here: f has mean 0 and variance 1, and y = s. Layer 0 has run when
+ * the predictor is asked; it has no outputs and no targets.
+ */
+import { min_max } from '../ops/min_max.ts'
+import { layerNorm, linear, relu, row, tensor, zeros, type Matrix, type Tensor } from './arrays.ts'
+import type { UnitKind, Units } from './model.ts'
+
+/** Two linear layers. */
+export interface Network {
+  readonly inputWeight: Tensor // [R, D]
+  readonly inputBias: Tensor // [R]
+  readonly outputWeight: Tensor // [(L − 1) U, R]
+  readonly outputBias: Tensor // [(L − 1) U]
+}
+
+/** `standard`: to mean 0 and variance 1. `min_max`: to 0 and 1. */
+export type FeatureScaling = 'standard' | 'min_max'
+/** `raw`: as they are. `per_layer` and `global`: to 0 and 1 within a layer or over all of them. */
+export type TargetScaling = 'raw' | 'per_layer' | 'global'
+
+export interface Predictor extends Readonly<Record<UnitKind, Network>> {
+  readonly features: FeatureScaling
+}
+
+/** What the predictor reads of a prompt: [1, D]. @param context of layer 0, [T, D] */
+export function features(context: Tensor, scaling: FeatureScaling): Tensor {
+  const [T, D] = context.shape
+  const last = row(context, T - 1)
+  if (scaling === 'standard')
+    return layerNorm(last, { weight: tensor(new Float32Array(D).fill(1), D), bias: zeros(D) })
+  return minMax(last)
+}
+
+/** The scores of one kind of unit that a network learns: [(L − 1) U]. @param scores [L] of [U] */
+export function targets(scores: readonly Float32Array[], scaling: TargetScaling): Float32Array {
+  const later = scores.slice(1)
+  const flat = Float32Array.from(later.flatMap((layer) => [...layer]))
+  if (scaling === 'raw' || flat.length === 0) return flat
+  const rows = scaling === 'per_layer' ? later.length : 1
+  return minMax(tensor(flat, rows, flat.length / rows)).data
+}
+
+/** Each row of x [T, D] to [0, 1]. */
+function minMax(x: Tensor): Tensor {
+  const [T, D] = x.shape
+  const y = zeros(T, D)
+  min_max(y.data, x.data, T, D)
+  return y
+}
+
+/** y [B, O] of f [B, D], and the values between. */
+export function run({ inputWeight, inputBias, outputWeight, outputBias }: Network, f: Tensor) {
+  const hidden = linear(f, f32(inputWeight), inputBias)
+  const active = relu(hidden)
+  return { hidden, active, y: linear(active, f32(outputWeight), outputBias) }
+}
+
+/** A tensor [rows, columns] as a matrix. */
+export function f32({ data, shape: [rows, columns] }: Tensor): Matrix {
+  return { storage: 'f32', rows, columns, numbers: data }
+}
+
+/** A score for every unit of a model with H heads and F neurons in a layer. Those of layer 0 are zeros, and unused. */
+export function predict(predictor: Predictor, context: Tensor, H: number, F: number): Units {
+  const f = features(context, predictor.features)
+  const byLayer = (network: Network, U: number): Float32Array[] => {
+    const scores = run(network, f).y.data
+    const layers = Array.from({ length: scores.length / U }, (_, l) => scores.slice(l * U, (l + 1) * U))
+    return [new Float32Array(U), ...layers]
+  }
+  return { heads: byLayer(predictor.heads, H), neurons: byLayer(predictor.neurons, F) }
+}

@@ -1,0 +1,82 @@
+/**
+ * ShadowLLM (Akhauri et al. 2024, arXiv 2406.16635), the whole method.
+ *
+ *   calibrate   run texts through the dense model and back; score every unit by plainact
+ *   train       teach a small predictor those scores from the context of layer 0
+ *   plan        run layer 0 over a prompt; predict; keep the best units within the budget
+ *   generate    write text under this one mask
+ *
+ * The predictor is asked once per sequence. Nothing after the prompt is known to it.
+ */
+import type { Tensor } from './arrays.ts'
+import type { Units } from './model.ts'
+import { attend, backward, embed, forward, type OptModel } from './opt.ts'
+import { plainact } from './plainact.ts'
+import { features, predict, targets } from './predictor.ts'
+import type { FeatureScaling, Network, Predictor, TargetScaling } from './predictor.ts'
+import { selectMask, type Budget } from './select.ts'
+import { trainNetwork, type Training } from './training.ts'
+
+/** What one text teaches. */
+export interface Example {
+  readonly context: Tensor // [P, D], layer 0 over the prompt
+  readonly scores: Units // of what followed
+}
+
+/** Scores a text [T] whose first tokens are the prompt: the loss is that of the tokens after it. */
+export function calibrate(model: OptModel, text: Int32Array, promptLength: number): Example {
+  const labels = text.map((_, t) => (t + 1 >= promptLength && t + 1 < text.length ? text[t + 1] : -100))
+  const pass = forward(model, text)
+  const scores = plainact(pass.layers, backward(model, pass, labels), model.heads)
+  return { context: firstContext(model, text.slice(0, promptLength)), scores }
+}
+
+/** The context of layer 0 over a prompt: [P, D]. */
+function firstContext(model: OptModel, prompt: Int32Array): Tensor {
+  return attend(model, 0, embed(model, prompt)).context
+}
+
+/** Trains a predictor on examples, one network for heads and one for neurons. */
+export function train(
+  examples: readonly Example[],
+  scaling: { readonly features: FeatureScaling; readonly targets: TargetScaling },
+  options: Readonly<Record<keyof Units, Training>>,
+): Predictor {
+  const rows = examples.map(({ context }) => features(context, scaling.features).data)
+  const network = (kind: keyof Units): Network =>
+    trainNetwork(
+      rows,
+      examples.map(({ scores }) => targets(scores[kind], scaling.targets)),
+      options[kind],
+    )
+  return { features: scaling.features, heads: network('heads'), neurons: network('neurons') }
+}
+
+/** The mask for a prompt [P]. */
+export function plan(model: OptModel, predictor: Predictor, prompt: Int32Array, budget: Budget): Units {
+  const [F] = [model.layers[0].fc1.weight.rows]
+  return selectMask(predict(predictor, firstContext(model, prompt), model.heads, F), budget)
+}
+
+/** The most likely next tokens after a prompt [P], all under its mask: [count]. */
+export function generate(
+  model: OptModel,
+  predictor: Predictor,
+  prompt: Int32Array,
+  budget: Budget,
+  count: number,
+): Int32Array {
+  const mask = plan(model, predictor, prompt, budget)
+  let text = prompt
+  for (let n = 0; n < count; n++) {
+    const { logits } = forward(model, text, mask)
+    text = Int32Array.of(...text, best(logits))
+  }
+  return text.slice(prompt.length)
+}
+
+/** The token with the highest logit in the last row [T, V]; the lower id of equal ones. */
+function best({ data, shape: [T, V] }: Tensor): number {
+  const last = data.subarray((T - 1) * V)
+  return last.indexOf(last.reduce((most, logit) => Math.max(most, logit)))
+}
