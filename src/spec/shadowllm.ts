@@ -15,7 +15,7 @@ import { plainact } from './plainact.ts'
 import { features, predict, targets } from './predictor.ts'
 import type { FeatureScaling, Network, Predictor, TargetScaling } from './predictor.ts'
 import { selectMask, type Budget } from './select.ts'
-import { trainNetwork, type Training } from './training.ts'
+import { trainNetwork, type TrainingOptions } from './training.ts'
 
 /** What one text teaches. */
 export interface Example {
@@ -40,7 +40,7 @@ function firstContext(model: OptModel, prompt: Int32Array): Tensor {
 export function train(
   examples: readonly Example[],
   scaling: { readonly features: FeatureScaling; readonly targets: TargetScaling },
-  options: Readonly<Record<keyof Units, Training>>,
+  options: Readonly<Record<keyof Units, TrainingOptions>>,
 ): Predictor {
   const rows = examples.map(({ context }) => features(context, scaling.features).data)
   const network = (kind: keyof Units): Network =>

@@ -1,10 +1,10 @@
 /**
- * How a network of the predictor learns (arXiv 2406.16635, emnlp_activation_predictor.py): mean squared error,
+ * How a network of the predictor learns (arXiv 2406.16635, emnlp_activation_predictor.py): AdamW on the mean squared error.
  *
  *   loss = Σ (y − target)² / (B O)                                        over a batch of B texts
  *   m = β1 m + (1 − β1) g     v = β2 v + (1 − β2) g²                      AdamW (Loshchilov and Hutter 2019)
  *   w = w (1 − r d) − r (m / (1 − β1ⁿ)) / (√(v / (1 − β2ⁿ)) + ε)          n the step, from 1
- *   r = rate (1 + cos(π (n − 1) / steps)) / 2                             cosine to 0, every step
+ *   r = rate (1 + cos(π (n − 1) / N)) / 2                                 cosine to 0 over all N steps
  *
  * This project adds: everything is seeded; a part of the texts is held out, and the epoch that does best on it is kept;
  * targets are divided by their spread; and W2 starts at 0 and b2 at the mean of the targets. So the start is the best
@@ -17,24 +17,21 @@ import { Random } from '../tensor/random.ts'
 import { linearInputMajor, reluBackward, tensor, zeros, type Tensor } from './arrays.ts'
 import { f32, run, type Network } from './predictor.ts'
 
-/** The settings of a training. */
-export interface Training {
+export interface TrainingOptions {
   readonly hidden: number // R
   readonly epochs: number
   readonly batch: number
   readonly rate: number
-  /** Weight decay d. */
-  readonly decay: number
-  /** The share of texts held out. */
-  readonly heldOut: number
-  /** Epochs without improvement after which training ends. */
-  readonly patience: number
+  readonly decay: number // d
+  readonly heldOut: number // share of the texts, in [0, 1)
+  readonly patience: number // epochs without improvement on the texts held out before training ends
   readonly seed: number
 }
 
-/** A network during training: its parameters and the two moments of each. */
-interface Moments {
+/** A network and the two moments of each parameter. */
+export interface TrainingState {
   readonly step: number // n
+  readonly network: Network
   readonly mean: Network // m
   readonly square: Network // v
 }
@@ -45,50 +42,45 @@ function mapNetwork(network: Network, change: (x: Tensor) => Tensor): Network {
   return Object.fromEntries(names.map((name) => [name, change(network[name])])) as unknown as Network
 }
 
-/** The moments before the first step. */
-export function noMoments(network: Network): Moments {
-  const nothing = (): Network => mapNetwork(network, ({ shape }) => zeros(...shape))
-  return { step: 0, mean: nothing(), square: nothing() }
-}
+const zerosLike = (network: Network): Network => mapNetwork(network, ({ shape }) => zeros(...shape))
 
-/** Mean squared error of outputs y [B, O]. */
-export function lossOf(y: Tensor, target: Tensor): number {
-  const loss = new Float32Array(1)
-  if (y.size > 0) mse(loss, y.data, target.data, y.size)
-  return loss[0]
+/** The state before the first step. */
+export function beginTraining(network: Network): TrainingState {
+  return { step: 0, network, mean: zerosLike(network), square: zerosLike(network) }
 }
 
 /** One step of AdamW on a batch. f: [B, D]; target: [B, O] */
 export function trainStep(
-  network: Network,
-  moments: Moments,
+  state: TrainingState,
   f: Tensor,
   target: Tensor,
-  { rate, decay }: Pick<Training, 'rate' | 'decay'>,
-): { network: Network; moments: Moments; loss: number } {
-  const { hidden, active, y } = run(network, f)
-  const grads = mapNetwork(network, ({ shape }) => zeros(...shape))
+  { rate, decay }: Pick<TrainingOptions, 'rate' | 'decay'>,
+): TrainingState {
+  const { hidden, active, y } = run(state.network, f)
   const yGrad = zeros(...y.shape)
-  if (y.size > 0) mse_backward(yGrad.data, Float32Array.of(1), y.data, target.data, y.size)
-  addLinearGradients(grads.outputWeight, grads.outputBias, yGrad, active)
-  const hiddenGrad = reluBackward(linearInputMajor(yGrad, f32(network.outputWeight)), hidden)
-  addLinearGradients(grads.inputWeight, grads.inputBias, hiddenGrad, f)
-  const step = moments.step + 1
-  const copy = (x: Tensor): Tensor => tensor(x.data.slice(), ...x.shape)
-  const [next, mean, square] = [network, moments.mean, moments.square].map((one) => mapNetwork(one, copy))
+  mse_backward(yGrad.data, Float32Array.of(1), y.data, target.data, y.size)
+  const hiddenGrad = reluBackward(linearInputMajor(yGrad, f32(state.network.outputWeight)), hidden)
+  const grads = zerosLike(state.network)
+  addGradients(grads.outputWeight, grads.outputBias, yGrad, active)
+  addGradients(grads.inputWeight, grads.inputBias, hiddenGrad, f)
+  const copy = (network: Network): Network =>
+    mapNetwork(network, ({ data, shape }) => tensor(data.slice(), ...shape))
+  const [step, network, mean, square] = [
+    state.step + 1,
+    ...[state.network, state.mean, state.square].map(copy),
+  ]
+  const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8]
+  const settings = [rate, beta1, beta2, epsilon, decay, 1 - beta1 ** step, 1 - beta2 ** step] as const
   for (const name of names) {
-    const arrays = [next[name].data, mean[name].data, square[name].data, grads[name].data] as const
-    const [beta1, beta2] = [0.9, 0.999]
-    const corrections = [1 - beta1 ** step, 1 - beta2 ** step] as const
-    adamw_step(...arrays, rate, beta1, beta2, 1e-8, decay, ...corrections, next[name].size)
+    const arrays = [network[name].data, mean[name].data, square[name].data, grads[name].data] as const
+    adamw_step(...arrays, ...settings, network[name].size)
   }
-  return { network: next, moments: { step, mean, square }, loss: lossOf(y, target) }
+  return { step, network, mean, square }
 }
 
 /** The gradients of y = x weightᵀ + bias in the weight [O, I] and the bias [O]. */
-function addLinearGradients(weightGrad: Tensor, biasGrad: Tensor, yGrad: Tensor, x: Tensor): void {
-  const [T, I] = x.shape
-  const O = yGrad.shape[1]
+function addGradients(weightGrad: Tensor, biasGrad: Tensor, yGrad: Tensor, x: Tensor): void {
+  const [[T, O], I] = [yGrad.shape, x.shape[1]]
   linear_backward_weight(weightGrad.data, yGrad.data, x.data, null, T, O, I, O)
   linear_backward_bias(biasGrad.data, yGrad.data, null, T, O, O)
 }
@@ -97,87 +89,82 @@ function addLinearGradients(weightGrad: Tensor, biasGrad: Tensor, yGrad: Tensor,
 export function trainNetwork(
   rows: readonly Float32Array[],
   targets: readonly Float32Array[],
-  options: Training,
+  options: TrainingOptions,
 ): Network {
-  const { epochs, patience, rate } = options
+  const { epochs, rate, decay, patience } = options
   const random = new Random(options.seed)
   const order = random.permutation(rows.length)
   const held = Math.min(rows.length - 1, Math.round(options.heldOut * rows.length))
   const [heldOut, training] = [order.subarray(0, held), order.subarray(held)]
-  const batch = Math.min(options.batch, training.length)
-  const { mean, spread } = spreadOf(training, targets)
+  const { mean, spread } = momentsOf(training, targets)
   const scaled = targets.map((target) => target.map((value) => value / spread))
-  const take = (texts: Int32Array) => [stack(rows, texts), stack(scaled, texts)] as const
-  let network = start(
-    rows[0].length,
-    options.hidden,
-    mean.map((value) => value / spread),
-    new Random(random.uint32()),
-  )
-  let moments = noMoments(network)
-  const heldOutLoss = (): number => {
+  const batch = Math.min(options.batch, training.length)
+  const batchesOf = (texts: Int32Array): (readonly [f: Tensor, target: Tensor])[] =>
+    Array.from({ length: Math.ceil(texts.length / batch) }, (_, b) => {
+      const chosen = texts.subarray(b * batch, (b + 1) * batch)
+      return [stack(rows, chosen), stack(scaled, chosen)]
+    })
+  const lossOf = (network: Network): number => {
+    const loss = new Float32Array(1)
     let total = 0
-    for (let at = 0; at < held; at += batch) {
-      const [f, target] = take(heldOut.subarray(at, at + batch))
-      total += lossOf(run(network, f).y, target) * f.shape[0]
+    for (const [f, target] of batchesOf(heldOut)) {
+      mse(loss, run(network, f).y.data, target.data, target.size)
+      total += loss[0] * f.shape[0]
     }
-    return held === 0 ? 0 : total / held
+    return total / held
   }
-  let best = { network, loss: heldOutLoss(), epoch: 0 }
+  const start = startOf(rows[0].length, options.hidden, mean, new Random(random.uint32()))
+  let state = beginTraining(start)
+  let best = { network: start, loss: lossOf(start), epoch: 0 }
   const steps = epochs * Math.ceil(training.length / batch)
   for (let epoch = 1; epoch <= epochs && epoch - best.epoch <= patience; epoch++) {
-    const shuffled = random.permutation(training.length).map((place) => training[place])
-    for (let at = 0; at < shuffled.length; at += batch) {
-      const now = (rate * (1 + Math.cos(Math.PI * Math.min(1, moments.step / Math.max(1, steps))))) / 2
-      const [f, target] = take(shuffled.subarray(at, at + batch))
-      ;({ network, moments } = trainStep(network, moments, f, target, { ...options, rate: now }))
+    for (const [f, target] of batchesOf(
+      random.permutation(training.length).map((place) => training[place]),
+    )) {
+      const now = (rate * (1 + Math.cos(Math.PI * (state.step / steps)))) / 2
+      state = trainStep(state, f, target, { rate: now, decay })
     }
-    const loss = heldOutLoss()
-    if (held === 0 || loss < best.loss) best = { network, loss, epoch }
+    const loss = lossOf(state.network)
+    if (held === 0 || loss < best.loss) best = { network: state.network, loss, epoch }
   }
-  const unscale = (x: Tensor): Tensor =>
+  const unscale = ({ data, shape }: Tensor): Tensor =>
     tensor(
-      x.data.map((value) => value * spread),
-      ...x.shape,
+      data.map((value) => value * spread),
+      ...shape,
     )
   const { outputWeight, outputBias } = best.network
   return { ...best.network, outputWeight: unscale(outputWeight), outputBias: unscale(outputBias) }
 }
 
-/** The mean target [O] of these texts, and the root mean square of what is left without it, over texts and outputs. */
-function spreadOf(
-  texts: Int32Array,
-  targets: readonly Float32Array[],
-): { mean: Float32Array; spread: number } {
-  const O = targets[0].length
-  const mean = new Float64Array(O)
-  const squares = new Float64Array(O)
-  for (const text of texts) for (let i = 0; i < O; i++) mean[i] += targets[text][i] / texts.length
-  for (const text of texts) for (let i = 0; i < O; i++) squares[i] += (targets[text][i] - mean[i]) ** 2
-  const deviations = squares.map((total) => Math.sqrt(total / Math.max(1, texts.length)))
-  const total = deviations.reduce((sum, value) => sum + value ** 2, 0)
+/** The mean target [O] of these texts over its spread, the root mean square of what is left without the mean. */
+function momentsOf(texts: Int32Array, targets: readonly Float32Array[]) {
+  const { length } = targets[0]
+  const mean = new Float64Array(length)
+  const squares = new Float64Array(length)
+  for (const text of texts) targets[text].forEach((value, i) => (mean[i] += value / texts.length))
+  for (const text of texts) targets[text].forEach((value, i) => (squares[i] += (value - mean[i]) ** 2))
+  const deviations = squares.map((total) => Math.sqrt(total / texts.length))
+  const total = deviations.reduce((sum, deviation) => sum + deviation ** 2, 0)
   // Targets that are all alike are left as they are.
-  return { mean: Float32Array.from(mean), spread: Math.sqrt(total / Math.max(1, O)) || 1 }
+  const spread = Math.sqrt(total / length) || 1
+  return { mean: Float32Array.from(mean).map((value) => value / spread), spread }
 }
 
 /** W1 and b1 uniform in ±1/√D, as in PyTorch; W2 zero; b2 given. */
-function start(D: number, R: number, outputBias: Float32Array, random: Random): Network {
-  const bound = 1 / Math.sqrt(D)
-  const uniform = (length: number): Float32Array =>
-    Float32Array.from({ length }, () => (2 * random.uniform() - 1) * bound)
-  const O = outputBias.length
-  return {
-    inputWeight: tensor(uniform(R * D), R, D),
-    inputBias: tensor(uniform(R), R),
-    outputWeight: zeros(O, R),
-    outputBias: tensor(outputBias, O),
+function startOf(D: number, R: number, outputBias: Float32Array, random: Random): Network {
+  const uniform = (...shape: number[]): Tensor => {
+    const x = zeros(...shape)
+    x.data.forEach((_, i) => (x.data[i] = (2 * random.uniform() - 1) * (1 / Math.sqrt(D))))
+    return x
   }
+  const O = outputBias.length
+  const [inputWeight, inputBias] = [uniform(R, D), uniform(R)]
+  return { inputWeight, inputBias, outputWeight: zeros(O, R), outputBias: tensor(outputBias, O) }
 }
 
 /** The chosen rows, one under the other. */
 function stack(rows: readonly Float32Array[], chosen: Int32Array): Tensor {
-  const width = rows[0].length
-  const all = zeros(chosen.length, width)
-  chosen.forEach((place, at) => all.data.set(rows[place], at * width))
-  return all
+  const x = zeros(chosen.length, rows[0].length)
+  chosen.forEach((place, at) => x.data.set(rows[place], at * rows[0].length))
+  return x
 }
