@@ -160,12 +160,19 @@ function quantizedRows(x: Tensor, H: number): { numbers: Int8Array; scales: Floa
   return y
 }
 
-/** Each unit's numbers times its factor. x: [T, U K]; factors: [U], null for all 1. */
-export function maskUnits(x: Tensor, factors: Float32Array | null): Tensor {
+/** Factors of U units: the same for all tokens, or [T] of them; null is all ones. */
+export type Factors = Float32Array | readonly Float32Array[] | null
+
+/** Each unit's numbers times its factor. x: [T, U K] */
+export function maskUnits(x: Tensor, factors: Factors): Tensor {
   if (factors === null) return x
   const [T, width] = x.shape
   const y = zeros(T, width)
-  mask_units(y.data, x.data, factors, T, factors.length, width / factors.length)
+  for (let t = 0; t < T; t++) {
+    const own = factors instanceof Float32Array ? factors : factors[t]
+    const [from, to] = [t * width, (t + 1) * width]
+    mask_units(y.data.subarray(from, to), x.data.subarray(from, to), own, 1, own.length, width / own.length)
+  }
   return y
 }
 

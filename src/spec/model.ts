@@ -7,12 +7,21 @@
  *
  * Letters: L layers, H heads, K head size, D = H K width, F neurons, V vocabulary, T tokens.
  */
-import type { Tensor } from './arrays.ts'
+import type { Factors, Tensor } from './arrays.ts'
 
 /** One number per unit: a score, or a mask with 1 to compute the unit and 0 to skip it. */
 export interface Units {
   readonly heads: readonly Float32Array[] // [L] of [H]
   readonly neurons: readonly Float32Array[] // [L] of [F]
+}
+
+/** A mask for a whole text, as ShadowLLM has it, or one for each token [T]; null computes every unit. */
+export type Mask = Units | readonly Units[] | null
+
+/** The factors of a layer's units. */
+export function factorsOf(mask: Mask, kind: UnitKind, l: number): Factors {
+  if (mask === null) return null
+  return 'heads' in mask ? mask[kind][l] : mask.map((own) => own[kind][l])
 }
 
 /** The same names for anything else that comes once for heads and once for neurons. */

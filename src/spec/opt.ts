@@ -27,7 +27,7 @@ import {
   type Norm,
   type Tensor,
 } from './arrays.ts'
-import type { LayerActivations, LayerGradients, Units } from './model.ts'
+import { factorsOf, type LayerActivations, type LayerGradients, type Mask } from './model.ts'
 
 /** A matrix and its bias. */
 export interface Linear {
@@ -80,7 +80,7 @@ export interface OptPass {
 }
 
 /** The whole model over tokens [T], under a mask; null computes every unit. */
-export function forward(model: OptModel, tokens: Int32Array, mask: Units | null = null): OptPass {
+export function forward(model: OptModel, tokens: Int32Array, mask: Mask = null): OptPass {
   const layers: OptLayerPass[] = []
   let x = embed(model, tokens)
   model.layers.forEach((_, l) => {
@@ -115,17 +115,17 @@ function finish(
   { layers, preNorm }: OptModel,
   l: number,
   start: ReturnType<typeof attend>,
-  mask: Units | null,
+  mask: Mask,
 ): OptLayerPass {
   const { attentionNorm, out, ffnNorm, fc1, fc2 } = layers[l]
   const { input, context } = start
-  const attended = linearInputMajor(maskUnits(context, mask && mask.heads[l]), out.weight, out.bias)
+  const attended = linearInputMajor(maskUnits(context, factorsOf(mask, 'heads', l)), out.weight, out.bias)
   const attentionSum = add(input, attended)
   const middle = preNorm ? attentionSum : layerNorm(attentionSum, attentionNorm)
   const ffnInput = preNorm ? layerNorm(middle, ffnNorm) : middle
   const preActivation = linear(ffnInput, fc1.weight, fc1.bias)
   const activation = relu(preActivation)
-  const fed = linearInputMajor(maskUnits(activation, mask && mask.neurons[l]), fc2.weight, fc2.bias)
+  const fed = linearInputMajor(maskUnits(activation, factorsOf(mask, 'neurons', l)), fc2.weight, fc2.bias)
   const ffnSum = add(middle, fed)
   const output = preNorm ? ffnSum : layerNorm(ffnSum, ffnNorm)
   return { ...start, attentionSum, middle, ffnInput, preActivation, activation, ffnSum, output }
@@ -146,7 +146,7 @@ export function backward(
   model: OptModel,
   pass: OptPass,
   labels: Int32Array,
-  mask: Units | null = null,
+  mask: Mask = null,
 ): LayerGradients[] {
   const { layers, preNorm, finalNorm, projectOut, head } = model
   const gradients: LayerGradients[] = []
@@ -159,13 +159,13 @@ export function backward(
     // The feed-forward half.
     if (!preNorm) grad = layerNormBackward(grad, at.ffnSum, ffnNorm)
     const activation = linear(grad, fc2.weight)
-    const preActivation = reluBackward(maskUnits(activation, mask && mask.neurons[l]), at.preActivation)
+    const preActivation = reluBackward(maskUnits(activation, factorsOf(mask, 'neurons', l)), at.preActivation)
     const ffnInput = linearInputMajor(preActivation, fc1.weight)
     grad = add(grad, preNorm ? layerNormBackward(ffnInput, at.middle, ffnNorm) : ffnInput)
     // The attention half.
     if (!preNorm) grad = layerNormBackward(grad, at.attentionSum, attentionNorm)
     const context = linear(grad, out.weight)
-    const heads = maskUnits(context, mask && mask.heads[l])
+    const heads = maskUnits(context, factorsOf(mask, 'heads', l))
     const into = attentionBackward(heads, at.query, at.key, at.value, model.heads)
     const input = add(
       add(linearInputMajor(into.query, query.weight), linearInputMajor(into.key, key.weight)),

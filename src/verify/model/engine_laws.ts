@@ -1,0 +1,240 @@
+/**
+ * The engine equals the specification, bit for bit: the laws between `OptModel` and `src/spec`.
+ *
+ * A case is drawn as what a reader can check by hand: sizes, a short list of numbers that fills all weights, token ids, the
+ * units that are skipped, and where the text is cut into feeds. So a shrunk counterexample shows all of it.
+ */
+import fc from 'fast-check'
+import type { Mask, Units } from '../../spec/model.ts'
+import { backward as plainBackward, forward } from '../../spec/opt.ts'
+import { plainact } from '../../spec/plainact.ts'
+import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
+import { makeMask, type UnitMask } from '../../masks/mask.ts'
+import type { MaskPlanner } from '../../masks/planner.ts'
+import { maskModes } from '../../model/opt/active_block.ts'
+import { backward } from '../../model/opt/backward.ts'
+import { makeOptConfig, type OptConfig } from '../../model/opt/config.ts'
+import { cacheStorages } from '../../model/opt/layer_cache.ts'
+import { storages } from '../../model/opt/matrix.ts'
+import { parameterShapes } from '../../model/opt/names.ts'
+import type { OptModel } from '../../model/opt/opt_model.ts'
+import type { SequenceOptions } from '../../model/opt/sequence.ts'
+import { traceForward } from '../../model/opt/trace.ts'
+import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
+import { sameBits } from '../compare.ts'
+import { forAll, type Subject } from './cases.ts'
+import { plainModel } from './plain_model.ts'
+
+/** A model, drawn. */
+interface EngineCase {
+  readonly layers: number
+  readonly heads: number
+  readonly headSize: number
+  readonly neurons: number
+  readonly vocabulary: number
+  /** Width of the token table; 0 for the model's own. */
+  readonly embeddingWidth: number
+  readonly preNorm: boolean
+  readonly finalNorm: boolean
+  readonly tied: boolean
+  /** Fill the weights, over and over. */
+  readonly numbers: readonly number[]
+  readonly tokens: readonly number[]
+}
+
+const number = fc.oneof(
+  fc.integer({ min: -64, max: 64 }).map((n) => n / 32),
+  fc.float({ min: -2, max: 2, noNaN: true }),
+)
+
+const engineCase: fc.Arbitrary<EngineCase> = fc.record({
+  layers: fc.integer({ min: 1, max: 3 }),
+  heads: fc.integer({ min: 1, max: 4 }),
+  headSize: fc.integer({ min: 1, max: 9 }),
+  neurons: fc.integer({ min: 1, max: 37 }),
+  vocabulary: fc.integer({ min: 1, max: 35 }),
+  embeddingWidth: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 20 })),
+  preNorm: fc.boolean(),
+  finalNorm: fc.boolean(),
+  tied: fc.boolean(),
+  numbers: fc.array(number, { minLength: 1, maxLength: 211, size: 'max' }),
+  tokens: fc.array(fc.nat({ max: 34 }), { minLength: 1, maxLength: 12, size: 'max' }),
+})
+
+/** Which units a mask skips, as shares of the way from the first unit of the model to the last. */
+const skipped = fc.array(fc.integer({ min: 0, max: 999 }), { maxLength: 60, size: 'max' })
+const anyMask = fc.record({ heads: skipped, neurons: skipped })
+type SkippedUnits = Readonly<Record<keyof Units, readonly number[]>>
+
+function configOf(drawn: EngineCase): OptConfig {
+  const width = drawn.heads * drawn.headSize
+  const embeddingWidth = drawn.embeddingWidth || width
+  return makeOptConfig({ ...drawn, width, embeddingWidth, positions: drawn.tokens.length })
+}
+
+function tensorsOf(config: OptConfig, numbers: readonly number[]): Map<string, HostTensor> {
+  const tensors = new Map<string, HostTensor>()
+  let used = 0
+  for (const [name, shape] of parameterShapes(config)) {
+    const length = shape.reduce((product, size) => product * size, 1)
+    const values = Float32Array.from({ length }, () => numbers[used++ % numbers.length])
+    tensors.set(name, { shape, values })
+  }
+  return tensors
+}
+
+function maskOf({ layers, heads, neurons }: EngineCase, skip: SkippedUnits, dense = 0): UnitMask {
+  const table = (kind: keyof Units, units: number): Float32Array => {
+    const mask = new Float32Array(layers * units).fill(1)
+    for (const place of skip[kind]) mask[Math.floor((place / 1000) * mask.length)] = 0
+    return mask.fill(1, 0, dense * units)
+  }
+  return makeMask({ layers, heads, neurons }, table('heads', heads), table('neurons', neurons))
+}
+
+/** A mask of the engine as one of the specification. */
+function unitsOf({ shape, heads, neurons }: UnitMask): Units {
+  const rows = (table: Float32Array, units: number): Float32Array[] =>
+    Array.from({ length: shape.layers }, (_, l) => table.slice(l * units, (l + 1) * units))
+  return { heads: rows(heads, shape.heads), neurons: rows(neurons, shape.neurons) }
+}
+
+/** The logits [T, V] of a text that is fed in parts. */
+function feedInParts(
+  model: OptModel,
+  tokens: Int32Array,
+  cuts: readonly number[],
+  options: SequenceOptions,
+): Float32Array {
+  const { vocabulary } = model.config
+  const logits = new Float32Array(tokens.length * vocabulary)
+  const ends = [...new Set([...cuts.map((cut) => 1 + (cut % tokens.length)), tokens.length])]
+  const sequence = model.begin(options)
+  try {
+    let start = 0
+    for (const end of ends.sort((a, b) => a - b)) {
+      logits.set(sequence.feed(tokens.slice(start, end), 'all'), start * vocabulary)
+      start = end
+    }
+    return logits
+  } finally {
+    sequence.dispose()
+  }
+}
+
+/** Loads the model of a case, and frees it. */
+async function withEngine(
+  { load, backend }: Subject,
+  config: OptConfig,
+  tensors: Map<string, HostTensor>,
+  storage: (typeof storages)[number],
+  work: (model: OptModel) => void | Promise<void>,
+): Promise<void> {
+  const model = await load(config, memorySource(tensors), backend, { storage })
+  try {
+    await work(model)
+  } finally {
+    model.dispose()
+  }
+}
+
+const cuts = fc.array(fc.nat({ max: 11 }), { maxLength: 5, size: 'max' })
+const modes = fc.constantFrom(...maskModes)
+const anyStorage = fc.constantFrom(...storages)
+const anyCache = fc.constantFrom(...cacheStorages)
+
+export const engineLaws = {
+  logits: forAll(
+    'the logits of a masked model, in every storage, mode and cut into feeds, are those of the specification, bit for bit',
+    [engineCase, anyMask, anyStorage, anyCache, modes, cuts, fc.nat({ max: 500 })],
+    async (subject, drawn, skip, storage, cache, mode, parts, expectedTokens) => {
+      const config = configOf(drawn)
+      const tensors = tensorsOf(config, drawn.numbers)
+      const tokens = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
+      const mask = maskOf(drawn, skip)
+      const { logits } = forward(plainModel(config, tensors, storage, cache), tokens, unitsOf(mask))
+      await withEngine(subject, config, tensors, storage, (model) =>
+        sameBits(
+          'logits',
+          feedInParts(model, tokens, parts, { mask, mode, cache, expectedTokens }),
+          logits.data,
+        ),
+      )
+    },
+  ),
+
+  schedule: forAll(
+    'where a planner decides again after every so many tokens, each token has the mask that was decided last',
+    [
+      engineCase,
+      fc.array(anyMask, { minLength: 1, maxLength: 12, size: 'max' }),
+      fc.integer({ min: 1, max: 5 }),
+      anyStorage,
+      anyCache,
+      modes,
+      cuts,
+    ],
+    async (subject, drawn, skips, every, storage, cache, mode, parts) => {
+      const config = configOf(drawn)
+      const tensors = tensorsOf(config, drawn.numbers)
+      const tokens = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
+      const masks = skips.map((skip) => maskOf(drawn, skip, 1))
+      let asked = 0
+      const planner: MaskPlanner = {
+        name: 'drawn',
+        every,
+        afterAttention: () => masks[asked++ % masks.length],
+      }
+      const prompt = Math.min(tokens.length, ...parts.map((cut) => 1 + (cut % tokens.length)))
+      // The first decision falls on the last token of the prompt, and serves the whole prompt.
+      const decided = (t: number): number => Math.max(0, Math.floor((t - (prompt - 1)) / every))
+      const units: Mask = Array.from(tokens, (_, t) => unitsOf(masks[decided(t) % masks.length]))
+      const { logits } = forward(plainModel(config, tensors, storage, cache), tokens, units)
+      await withEngine(subject, config, tensors, storage, (model) =>
+        sameBits('logits', feedInParts(model, tokens, parts, { planner, mode, cache }), logits.data),
+      )
+    },
+  ),
+
+  gradients: forAll(
+    'the activations of a masked model, their gradients and plainact are those of the specification, bit for bit',
+    [engineCase, anyMask, fc.constantFrom('f32', 'bf16', 'f16'), fc.array(fc.boolean(), { minLength: 1 })],
+    async (subject, drawn, skip, storage, scored) => {
+      const config = configOf(drawn)
+      const tensors = tensorsOf(config, drawn.numbers)
+      const tokens = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
+      const labels = tokens.map((id, t) => (t > 0 && scored[t % scored.length] ? id : -100))
+      if (labels.every((label) => label === -100)) return
+      const mask = maskOf(drawn, skip)
+      const plain = plainModel(config, tensors, storage, 'f32')
+      const pass = forward(plain, tokens, unitsOf(mask))
+      const following = labels.map((_, t) => (t + 1 < labels.length ? labels[t + 1] : -100))
+      const expected = plainBackward(plain, pass, following, unitsOf(mask))
+      const scores = plainact(pass.layers, expected, drawn.heads)
+      await withEngine(subject, config, tensors, storage, (model) => {
+        const trace = traceForward(model, tokens, { mask })
+        try {
+          const gradients = backward(model, trace, labels)
+          try {
+            for (let l = 0; l < drawn.layers; l++) {
+              sameBits('context', trace.headOut(l), pass.layers[l].context.data)
+              sameBits('activation', trace.fc1Act(l), pass.layers[l].activation.data)
+              sameBits('gradient of context', gradients.maskedHeadOut(l), expected[l].context.data)
+              sameBits('gradient of activation', gradients.maskedFc1Act(l), expected[l].activation.data)
+              sameBits('gradient before relu', gradients.fc1Pre(l), expected[l].preActivation.data)
+            }
+            const found = unitsOf(plainactCriterion.score({ model, trace, gradients } as never))
+            for (let l = 0; l < drawn.layers; l++) {
+              sameBits('scores of heads', found.heads[l], scores.heads[l])
+              sameBits('scores of neurons', found.neurons[l], scores.neurons[l])
+            }
+          } finally {
+            gradients.dispose()
+          }
+        } finally {
+          trace.dispose()
+        }
+      })
+    },
+  ),
+}
