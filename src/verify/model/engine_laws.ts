@@ -8,20 +8,37 @@ import fc from 'fast-check'
 import type { Mask, Units } from '../../spec/model.ts'
 import { backward as plainBackward, forward } from '../../spec/opt.ts'
 import { plainact } from '../../spec/plainact.ts'
+import type { Network } from '../../spec/predictor.ts'
+import { generate, plan } from '../../spec/shadowllm.ts'
+import { tensor } from '../../spec/arrays.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
+import { makeBudget } from '../../masks/budget.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import { maskModes } from '../../model/opt/active_block.ts'
 import { backward } from '../../model/opt/backward.ts'
 import { makeOptConfig, type OptConfig } from '../../model/opt/config.ts'
+import { generateTokens } from '../../model/opt/generate.ts'
 import { cacheStorages } from '../../model/opt/layer_cache.ts'
 import { storages } from '../../model/opt/matrix.ts'
 import { parameterShapes } from '../../model/opt/names.ts'
 import type { OptModel } from '../../model/opt/opt_model.ts'
 import type { SequenceOptions } from '../../model/opt/sequence.ts'
 import { traceForward } from '../../model/opt/trace.ts'
+import type { LoadOptions } from '../../model/opt/weight_reader.ts'
+import type { ShadowCard } from '../../predictor/card.ts'
+import { makeCard } from '../../predictor/make_card.ts'
+import {
+  mlpParameterLengths,
+  mlpParameterNames,
+  mlpParameterShapes,
+  type MlpShape,
+  type MlpValues,
+} from '../../predictor/mlp.ts'
+import { shadowPlanner } from '../../predictor/planners.ts'
+import { ShadowPredictor } from '../../predictor/shadow.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
-import { sameBits } from '../compare.ts'
+import { same, sameBits } from '../compare.ts'
 import { forAll, type Subject } from './cases.ts'
 import { plainModel } from './plain_model.ts'
 
@@ -127,16 +144,40 @@ async function withEngine(
   { load, backend }: Subject,
   config: OptConfig,
   tensors: Map<string, HostTensor>,
-  storage: (typeof storages)[number],
+  options: LoadOptions,
   work: (model: OptModel) => void | Promise<void>,
 ): Promise<void> {
-  const model = await load(config, memorySource(tensors), backend, { storage })
+  const model = await load(config, memorySource(tensors), backend, options)
   try {
     await work(model)
   } finally {
     model.dispose()
   }
 }
+
+/** A network of a predictor, drawn: numbers that fill its parameters over and over. */
+const networkCase = fc.record({
+  hidden: fc.integer({ min: 1, max: 5 }),
+  numbers: fc.array(number, { minLength: 1, maxLength: 97, size: 'max' }),
+})
+
+function networkValues(shape: MlpShape, numbers: readonly number[]): MlpValues {
+  const lengths = mlpParameterLengths(shape)
+  const values = mlpParameterNames.map((name, p) => [
+    name,
+    Float32Array.from({ length: lengths[name] }, (_, i) => numbers[(i + 31 * p) % numbers.length]),
+  ])
+  return Object.fromEntries(values) as MlpValues
+}
+
+function plainNetwork(shape: MlpShape, values: MlpValues): Network {
+  const shapes = mlpParameterShapes(shape)
+  const tensors = mlpParameterNames.map((name) => [name, tensor(values[name], ...shapes[name])])
+  return Object.fromEntries(tensors) as Network
+}
+
+/** What a card says of a predictor that learnt from nothing. */
+const aboutNothing = { criterion: 'plainact', seed: 0, examples: 0, dataHash: null }
 
 const cuts = fc.array(fc.nat({ max: 11 }), { maxLength: 5, size: 'max' })
 const modes = fc.constantFrom(...maskModes)
@@ -146,19 +187,25 @@ const anyCache = fc.constantFrom(...cacheStorages)
 export const engineLaws = {
   logits: forAll(
     'the logits of a masked model, in every storage, mode and cut into feeds, are those of the specification, bit for bit',
-    [engineCase, anyMask, anyStorage, anyCache, modes, cuts, fc.nat({ max: 500 })],
-    async (subject, drawn, skip, storage, cache, mode, parts, expectedTokens) => {
+    [
+      engineCase,
+      anyMask,
+      anyStorage,
+      anyCache,
+      modes,
+      cuts,
+      // Room for the text at once or not, tokens expected, and one memory for the model or one for each layer.
+      fc.record({ capacity: fc.integer({ min: 1, max: 12 }), expectedTokens: fc.nat({ max: 500 }) }),
+      fc.constantFrom(1, 2 ** 30),
+    ],
+    async (subject, drawn, skip, storage, cache, mode, parts, room, bytesPerBackend) => {
       const config = configOf(drawn)
       const tensors = tensorsOf(config, drawn.numbers)
       const tokens = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
       const mask = maskOf(drawn, skip)
       const { logits } = forward(plainModel(config, tensors, storage, cache), tokens, unitsOf(mask))
-      await withEngine(subject, config, tensors, storage, (model) =>
-        sameBits(
-          'logits',
-          feedInParts(model, tokens, parts, { mask, mode, cache, expectedTokens }),
-          logits.data,
-        ),
+      await withEngine(subject, config, tensors, { storage, bytesPerBackend }, (model) =>
+        sameBits('logits', feedInParts(model, tokens, parts, { mask, mode, cache, ...room }), logits.data),
       )
     },
   ),
@@ -183,16 +230,102 @@ export const engineLaws = {
       const planner: MaskPlanner = {
         name: 'drawn',
         every,
-        afterAttention: () => masks[asked++ % masks.length],
+        afterAttention(view) {
+          // Layer 0 is dense, so that its context depends on no mask.
+          sameBits('context', view.context, context.data.subarray(0, view.tokens * width))
+          sameBits('ids', view.ids, tokens.subarray(0, view.tokens))
+          same('tokens', view.tokens, prompt + asked * every)
+          return masks[asked++ % masks.length]
+        },
       }
       const prompt = Math.min(tokens.length, ...parts.map((cut) => 1 + (cut % tokens.length)))
+      const width = drawn.heads * drawn.headSize
+      const plain = plainModel(config, tensors, storage, cache)
+      const [{ context }] = forward(plain, tokens).layers
       // The first decision falls on the last token of the prompt, and serves the whole prompt.
       const decided = (t: number): number => Math.max(0, Math.floor((t - (prompt - 1)) / every))
       const units: Mask = Array.from(tokens, (_, t) => unitsOf(masks[decided(t) % masks.length]))
-      const { logits } = forward(plainModel(config, tensors, storage, cache), tokens, units)
-      await withEngine(subject, config, tensors, storage, (model) =>
+      const { logits } = forward(plain, tokens, units)
+      await withEngine(subject, config, tensors, { storage }, (model) =>
         sameBits('logits', feedInParts(model, tokens, parts, { planner, mode, cache }), logits.data),
       )
+    },
+  ),
+
+  method: forAll(
+    'a text by ShadowLLM is that of the specification: one prediction, one mask, the same tokens',
+    [
+      engineCase,
+      fc.record({
+        heads: networkCase,
+        neurons: networkCase,
+        features: fc.constantFrom('standard', 'min_max'),
+      }),
+      fc.record({
+        sparsity: fc.double({ min: 0, max: 1, noNaN: true }),
+        scope: fc.constantFrom('global', 'per-layer', 'hybrid'),
+        policy: fc.constantFrom('exact', 'released'),
+      }),
+      anyStorage,
+      anyCache,
+      modes,
+      fc.nat({ max: 6 }),
+    ],
+    async (subject, drawn, networks, budget, storage, cache, mode, count) => {
+      const config = { ...configOf(drawn), positions: drawn.tokens.length + count }
+      const tensors = tensorsOf(config, drawn.numbers)
+      const prompt = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
+      const plain = plainModel(config, tensors, storage, cache)
+      const shapeOf = (kind: keyof Units): MlpShape => ({
+        inputs: config.width,
+        hidden: networks[kind].hidden,
+        outputs: (drawn.layers - 1) * drawn[kind],
+      })
+      const values = {
+        heads: networkValues(shapeOf('heads'), networks.heads.numbers),
+        neurons: networkValues(shapeOf('neurons'), networks.neurons.numbers),
+      }
+      const predictor = {
+        features: networks.features,
+        heads: plainNetwork(shapeOf('heads'), values.heads),
+        neurons: plainNetwork(shapeOf('neurons'), values.neurons),
+      }
+      const expected = plan(plain, predictor, prompt, budget)
+      const text = generate(plain, predictor, prompt, budget, count)
+      const card = makeCard(
+        'shadow',
+        {
+          shape: { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons },
+          width: config.width,
+          ...aboutNothing,
+        },
+        {
+          headHidden: networks.heads.hidden,
+          neuronHidden: networks.neurons.hidden,
+          features: networks.features,
+        },
+      ) as ShadowCard
+      await withEngine(subject, config, tensors, { storage }, async (model) => {
+        const trained = new ShadowPredictor(subject.backend, card, values)
+        try {
+          const { sparsity, ...rest } = budget
+          const planner = shadowPlanner(trained, makeBudget(sparsity, rest))
+          const sequence = model.begin({ planner, mode, cache })
+          sequence.feed(prompt)
+          const mask = unitsOf(sequence.mask as UnitMask)
+          sequence.dispose()
+          for (let l = 0; l < drawn.layers; l++) {
+            sameBits('heads', mask.heads[l], expected.heads[l])
+            sameBits('neurons', mask.neurons[l], expected.neurons[l])
+          }
+          const written: number[] = []
+          const options = { planner, mode, cache, maxTokens: count, stopIds: [] }
+          for await (const { token } of generateTokens(model, prompt, options)) written.push(token)
+          sameBits('text', written, text)
+        } finally {
+          trained.dispose()
+        }
+      })
     },
   ),
 
@@ -211,7 +344,7 @@ export const engineLaws = {
       const following = labels.map((_, t) => (t + 1 < labels.length ? labels[t + 1] : -100))
       const expected = plainBackward(plain, pass, following, unitsOf(mask))
       const scores = plainact(pass.layers, expected, drawn.heads)
-      await withEngine(subject, config, tensors, storage, (model) => {
+      await withEngine(subject, config, tensors, { storage }, (model) => {
         const trace = traceForward(model, tokens, { mask })
         try {
           const gradients = backward(model, trace, labels)
