@@ -9,12 +9,15 @@ import type { Mask, Units } from '../../spec/model.ts'
 import { backward as plainBackward, forward } from '../../spec/opt.ts'
 import { plainact } from '../../spec/plainact.ts'
 import type { Network } from '../../spec/predictor.ts'
+import { selectMask as plainSelectMask } from '../../spec/select.ts'
 import { generate, plan } from '../../spec/shadowllm.ts'
+import { trainNetwork as plainTrainNetwork } from '../../spec/training.ts'
 import { tensor } from '../../spec/arrays.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
 import { makeBudget } from '../../masks/budget.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
+import { backendTopK, selectMask } from '../../masks/selection.ts'
 import { maskModes } from '../../model/opt/active_block.ts'
 import { backward } from '../../model/opt/backward.ts'
 import { makeOptConfig, type OptConfig } from '../../model/opt/config.ts'
@@ -38,6 +41,7 @@ import {
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
+import { trainNetwork } from '../../train/predictor_training.ts'
 import { same, sameBits } from '../compare.ts'
 import { forAll, type Subject } from './cases.ts'
 import { plainModel } from './plain_model.ts'
@@ -176,6 +180,48 @@ function plainNetwork(shape: MlpShape, values: MlpValues): Network {
   return Object.fromEntries(tensors) as Network
 }
 
+const anyBudget = fc.record({
+  sparsity: fc.oneof(
+    fc.integer({ min: 0, max: 40 }).map((n) => n / 40),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+  ),
+  scope: fc.constantFrom('global', 'per-layer', 'hybrid'),
+  policy: fc.constantFrom('exact', 'released'),
+})
+
+/** Rows of equal length. */
+const table = (value: fc.Arbitrary<number>, rows: fc.ArrayConstraints, columns: number) =>
+  fc
+    .tuple(
+      fc.integer({ min: 1, max: columns }),
+      fc.array(fc.array(value, { minLength: columns, maxLength: columns }), rows),
+    )
+    .map(([width, all]) => all.map((row) => row.slice(0, width)))
+
+/** Scores of up to four layers, with ties, zeros of both signs, infinities and NaN. */
+const score = fc.oneof(fc.constantFrom(0, -0, 1, NaN, Infinity, -Infinity), fc.float())
+const scoreTables = fc
+  .tuple(
+    fc.integer({ min: 1, max: 4 }),
+    table(score, { minLength: 4, maxLength: 4 }, 5),
+    table(score, { minLength: 4, maxLength: 4 }, 40),
+  )
+  .map(([layers, heads, neurons]) => ({ heads: heads.slice(0, layers), neurons: neurons.slice(0, layers) }))
+
+/** A training, drawn: what each text shows, what is asked of it, and the settings. */
+const trainingCase = fc.record({
+  rows: table(number, { minLength: 2, maxLength: 9, size: 'max' }, 6),
+  targets: table(number, { minLength: 9, maxLength: 9 }, 7),
+  hidden: fc.integer({ min: 1, max: 5 }),
+  epochs: fc.integer({ min: 0, max: 5 }),
+  batch: fc.integer({ min: 1, max: 6 }),
+  rate: fc.double({ min: 1e-4, max: 0.1, noNaN: true }),
+  decay: fc.double({ min: 0, max: 0.1, noNaN: true }),
+  heldOut: fc.double({ min: 0, max: 0.6, noNaN: true }),
+  patience: fc.integer({ min: 1, max: 3 }),
+  seed: fc.nat(),
+})
+
 /** What a card says of a predictor that learnt from nothing. */
 const aboutNothing = { criterion: 'plainact', seed: 0, examples: 0, dataHash: null }
 
@@ -261,11 +307,7 @@ export const engineLaws = {
         neurons: networkCase,
         features: fc.constantFrom('standard', 'min_max'),
       }),
-      fc.record({
-        sparsity: fc.double({ min: 0, max: 1, noNaN: true }),
-        scope: fc.constantFrom('global', 'per-layer', 'hybrid'),
-        policy: fc.constantFrom('exact', 'released'),
-      }),
+      anyBudget,
       anyStorage,
       anyCache,
       modes,
@@ -327,6 +369,45 @@ export const engineLaws = {
         }
       })
     },
+  ),
+
+  selection: forAll(
+    'the mask that keeps the best units within a budget is that of the specification',
+    [scoreTables, anyBudget],
+    ({ backend }, { heads, neurons }, budget) => {
+      const [layers, H, F] = [heads.length, heads[0].length, neurons[0].length]
+      const flat = (rows: readonly (readonly number[])[]): Float32Array => Float32Array.from(rows.flat())
+      const scores = { shape: { layers, heads: H, neurons: F }, heads: flat(heads), neurons: flat(neurons) }
+      const { sparsity, ...rest } = budget
+      const mask = unitsOf(selectMask(scores, makeBudget(sparsity, rest), backendTopK(backend)))
+      const expected = plainSelectMask(
+        {
+          heads: heads.map((row) => Float32Array.from(row)),
+          neurons: neurons.map((row) => Float32Array.from(row)),
+        },
+        budget,
+      )
+      for (let l = 0; l < layers; l++) {
+        sameBits('heads', mask.heads[l], expected.heads[l])
+        sameBits('neurons', mask.neurons[l], expected.neurons[l])
+      }
+    },
+  ),
+
+  training: forAll(
+    'a network that is trained is that of the specification, bit for bit, after every epoch, batch and stop',
+    [trainingCase],
+    async ({ backend }, { rows, targets, ...options }) => {
+      const set = {
+        rows: rows.map((row) => Float32Array.from(row)),
+        targets: targets.slice(0, rows.length).map((row) => Float32Array.from(row)),
+      }
+      const shape = { inputs: rows[0].length, hidden: options.hidden, outputs: targets[0].length }
+      const { values } = await trainNetwork(backend, shape, set, options.seed, options)
+      const expected = plainTrainNetwork(set.rows, set.targets, options)
+      for (const name of mlpParameterNames) sameBits(name, values[name], expected[name].data)
+    },
+    { runs: 40 },
   ),
 
   gradients: forAll(
