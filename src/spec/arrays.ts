@@ -35,10 +35,11 @@ export function tensor(data: Float32Array, ...shape: number[]): Tensor {
   return ndarray(data, shape)
 }
 
-/** One row of a matrix [T, D]: [1, D]. */
-export function row(x: Tensor, t: number): Tensor {
-  const D = x.shape[1]
-  return ndarray(x.data.slice(t * D, (t + 1) * D), [1, D])
+/** A new tensor that an operation writes. */
+function result(shape: number[], write: (y: Float32Array) => void): Tensor {
+  const y = zeros(...shape)
+  write(y.data)
+  return y
 }
 
 // ---- Stored matrices --------------------------------------------------------------------------------------------
@@ -73,42 +74,35 @@ function widen(matrix: Exclude<Matrix, { storage: 'int8' }>): Float32Array {
 
 /** y = x weightᵀ + bias. The matrix has one row per output: [O, I]. x: [T, I]; bias: [O]; y: [T, O]. */
 export function linear(x: Tensor, weight: Matrix, bias: Tensor | null = null): Tensor {
-  const [T, I] = x.shape
-  const { rows: O } = weight
-  const y = zeros(T, O)
-  const b = bias?.data ?? null
-  if (weight.storage === 'int8') linear_i8(y.data, x.data, weight.numbers, weight.scales, b, null, T, O, I, O)
-  else linearOp(y.data, x.data, widen(weight), b, null, T, O, I, O)
-  return y
+  const [[T, I], O] = [x.shape, weight.rows]
+  const rest = [bias?.data ?? null, null, T, O, I, O] as const
+  return result([T, O], (y) => {
+    if (weight.storage === 'int8') linear_i8(y, x.data, weight.numbers, weight.scales, ...rest)
+    else linearOp(y, x.data, widen(weight), ...rest)
+  })
 }
 
 /** y = x weight + bias. The matrix has one row per input: [I, O]. x: [T, I]; bias: [O]; y: [T, O]. */
 export function linearInputMajor(x: Tensor, weight: Matrix, bias: Tensor | null = null): Tensor {
-  const [T, I] = x.shape
-  const { columns: O } = weight
-  const y = zeros(T, O)
-  const b = bias?.data ?? null
-  if (weight.storage === 'int8')
-    linear_input_major_i8(y.data, x.data, weight.numbers, weight.scales, b, null, T, O, I, I)
-  else linear_input_major(y.data, x.data, widen(weight), b, null, T, O, I, I)
-  return y
+  const [[T, I], O] = [x.shape, weight.columns]
+  const rest = [bias?.data ?? null, null, T, O, I, I] as const
+  return result([T, O], (y) => {
+    if (weight.storage === 'int8') linear_input_major_i8(y, x.data, weight.numbers, weight.scales, ...rest)
+    else linear_input_major(y, x.data, widen(weight), ...rest)
+  })
 }
 
 /** The rows of a table [V, D] that these ids [T] name: [T, D]. */
 export function embedding(table: Matrix, ids: Int32Array): Tensor {
-  const { rows: V, columns: D } = table
-  const T = ids.length
-  const y = zeros(T, D)
-  if (table.storage === 'int8') embedding_i8(y.data, table.numbers, table.scales, ids, T, V, D)
-  else embeddingOp(y.data, widen(table), ids, T, V, D)
-  return y
+  const [T, V, D] = [ids.length, table.rows, table.columns]
+  return result([T, D], (y) => {
+    if (table.storage === 'int8') embedding_i8(y, table.numbers, table.scales, ids, T, V, D)
+    else embeddingOp(y, widen(table), ids, T, V, D)
+  })
 }
 
-/** The weight and the bias of a normalisation. */
-export interface Norm {
-  readonly weight: Tensor // [D]
-  readonly bias: Tensor // [D]
-}
+/** The weight and the bias of a normalisation: [D] each. */
+export type Norm = Readonly<Record<'weight' | 'bias', Tensor>>
 
 /** The constant under the root of layer_norm, as in every OPT. */
 const EPSILON = 1e-5
@@ -116,48 +110,34 @@ const EPSILON = 1e-5
 /** Each row of x [T, D] to mean 0 and variance 1, then times the weight plus the bias. */
 export function layerNorm(x: Tensor, { weight, bias }: Norm): Tensor {
   const [T, D] = x.shape
-  const y = zeros(T, D)
-  layer_norm(y.data, x.data, weight.data, bias.data, EPSILON, T, D)
-  return y
+  return result([T, D], (y) => layer_norm(y, x.data, weight.data, bias.data, EPSILON, T, D))
 }
 
 /** How the key-value cache stores its rows. int8 rows have a scale each. */
 export type CacheStorage = 'f32' | 'int8'
 
-/** Causal attention of H heads, softmax(q kᵀ / √K) v. query, key, value and the result: [T, H K]. */
-export function attention(
-  query: Tensor,
-  key: Tensor,
-  value: Tensor,
-  H: number,
-  cache: CacheStorage = 'f32',
-): Tensor {
-  const [T, D] = query.shape
-  const K = D / H
-  const y = zeros(T, D)
-  const sizes = [null, K ** -0.5, T, T, T, H, K, H] as const
-  if (cache === 'f32') attentionOp(y.data, query.data, headMajor(key, H), headMajor(value, H), ...sizes)
-  else {
-    const [k, v] = [quantizedRows(key, H), quantizedRows(value, H)]
-    attention_i8(y.data, query.data, k.numbers, k.scales, v.numbers, v.scales, ...sizes)
-  }
-  return y
+/** Causal attention of H heads, softmax(q kᵀ / √K) v. q, k, v and the result: [T, H K]. */
+export function attention(q: Tensor, k: Tensor, v: Tensor, H: number, cache: CacheStorage = 'f32'): Tensor {
+  const [T, D] = q.shape
+  const sizes = [null, (D / H) ** -0.5, T, T, T, H, D / H, H] as const
+  return result([T, D], (y) => {
+    if (cache === 'f32') return attentionOp(y, q.data, headMajor(k, H), headMajor(v, H), ...sizes)
+    attention_i8(y, q.data, ...quantizedHeadMajor(k, H), ...quantizedHeadMajor(v, H), ...sizes)
+  })
 }
 
 /** [T, H K] to [H, T, K], the order of the cache. */
 function headMajor(x: Tensor, H: number): Float32Array {
   const [T, D] = x.shape
-  const y = new Float32Array(T * D)
-  cache_append(y, x.data, null, 0, T, T, H, D / H, H)
-  return y
+  return result([H, T, D / H], (y) => cache_append(y, x.data, null, 0, T, T, H, D / H, H)).data
 }
 
-/** The same in int8, with a scale for each head and token. */
-function quantizedRows(x: Tensor, H: number): { numbers: Int8Array; scales: Float32Array } {
+/** The same in int8, and a scale for each head and token [H, T]. */
+function quantizedHeadMajor(x: Tensor, H: number): readonly [numbers: Int8Array, scales: Float32Array] {
   const [T, D] = x.shape
-  const y = { numbers: new Int8Array(T * D), scales: new Float32Array(H * T) }
-  cache_append_i8(y.numbers, y.scales, x.data, null, 0, T, T, H, D / H, H)
-  return y
+  const [numbers, scales] = [new Int8Array(T * D), new Float32Array(H * T)]
+  cache_append_i8(numbers, scales, x.data, null, 0, T, T, H, D / H, H)
+  return [numbers, scales]
 }
 
 /** Factors of U units: the same for all tokens, or [T] of them; null is all ones. */
@@ -167,27 +147,23 @@ export type Factors = Float32Array | readonly Float32Array[] | null
 export function maskUnits(x: Tensor, factors: Factors): Tensor {
   if (factors === null) return x
   const [T, width] = x.shape
-  const y = zeros(T, width)
-  for (let t = 0; t < T; t++) {
-    const own = factors instanceof Float32Array ? factors : factors[t]
-    const [from, to] = [t * width, (t + 1) * width]
-    mask_units(y.data.subarray(from, to), x.data.subarray(from, to), own, 1, own.length, width / own.length)
-  }
-  return y
+  return result([T, width], (y) => {
+    for (let t = 0; t < T; t++) {
+      const own = factors instanceof Float32Array ? factors : factors[t]
+      const [to, from] = [y, x.data].map((all) => all.subarray(t * width, (t + 1) * width))
+      mask_units(to, from, own, 1, own.length, width / own.length)
+    }
+  })
 }
 
 /** max(x, 0). */
 export function relu(x: Tensor): Tensor {
-  const y = zeros(...x.shape)
-  reluOp(y.data, x.data, x.size)
-  return y
+  return result(x.shape, (y) => reluOp(y, x.data, x.size))
 }
 
 /** a + b, of equal shapes. */
 export function add(a: Tensor, b: Tensor): Tensor {
-  const y = zeros(...a.shape)
-  addOp(y.data, a.data, b.data, a.size)
-  return y
+  return result(a.shape, (y) => addOp(y, a.data, b.data, a.size))
 }
 
 // ---- Gradients --------------------------------------------------------------------------------------------------
@@ -197,30 +173,28 @@ export function add(a: Tensor, b: Tensor): Tensor {
 /** Of the mean negative log-likelihood in the logits [T, V]. labels [T]: what follows each token; -100 is not scored. */
 export function lossBackward(logits: Tensor, labels: Int32Array): Tensor {
   const [T, V] = logits.shape
-  const scored = labels.filter((label) => label !== NOT_SCORED).length
-  const grad = zeros(T, V)
-  cross_entropy_backward(grad.data, new Float32Array(T).fill(1 / scored), logits.data, labels, T, V)
-  return grad
+  const share = 1 / labels.filter((label) => label !== NOT_SCORED).length
+  const each = new Float32Array(T).fill(share)
+  return result([T, V], (grad) => cross_entropy_backward(grad, each, logits.data, labels, T, V))
 }
 
 export function layerNormBackward(yGrad: Tensor, x: Tensor, { weight }: Norm): Tensor {
   const [T, D] = x.shape
-  const grad = zeros(T, D)
-  layer_norm_backward(grad.data, null, null, yGrad.data, x.data, weight.data, EPSILON, T, D)
-  return grad
+  return result([T, D], (grad) =>
+    layer_norm_backward(grad, null, null, yGrad.data, x.data, weight.data, EPSILON, T, D),
+  )
 }
 
 export function reluBackward(yGrad: Tensor, x: Tensor): Tensor {
-  const grad = zeros(...x.shape)
-  relu_backward(grad.data, yGrad.data, x.data, x.size)
-  return grad
+  return result(x.shape, (grad) => relu_backward(grad, yGrad.data, x.data, x.size))
 }
 
-export function attentionBackward(yGrad: Tensor, query: Tensor, key: Tensor, value: Tensor, H: number) {
-  const [T, D] = query.shape
-  const grads = { query: zeros(T, D), key: zeros(T, D), value: zeros(T, D) }
-  const outputs = [grads.query.data, grads.key.data, grads.value.data] as const
-  const inputs = [yGrad.data, query.data, headMajor(key, H), headMajor(value, H)] as const
-  attention_backward(...outputs, ...inputs, (D / H) ** -0.5, T, T, H, D / H)
+/** The gradients of q, k and v. */
+export function attentionBackward(yGrad: Tensor, q: Tensor, k: Tensor, v: Tensor, H: number): Tensor[] {
+  const [T, D] = q.shape
+  const grads = [zeros(T, D), zeros(T, D), zeros(T, D)]
+  const [qGrad, kGrad, vGrad] = grads.map(({ data }) => data)
+  const inputs = [yGrad.data, q.data, headMajor(k, H), headMajor(v, H)] as const
+  attention_backward(qGrad, kGrad, vGrad, ...inputs, (D / H) ** -0.5, T, T, H, D / H)
   return grads
 }

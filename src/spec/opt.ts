@@ -166,11 +166,9 @@ export function backward(
     if (!preNorm) grad = layerNormBackward(grad, at.attentionSum, attentionNorm)
     const context = linear(grad, out.weight)
     const heads = maskUnits(context, factorsOf(mask, 'heads', l))
-    const into = attentionBackward(heads, at.query, at.key, at.value, model.heads)
-    const input = add(
-      add(linearInputMajor(into.query, query.weight), linearInputMajor(into.key, key.weight)),
-      linearInputMajor(into.value, value.weight),
-    )
+    const intoHeads = attentionBackward(heads, at.query, at.key, at.value, model.heads)
+    const [q, k, v] = [query, key, value].map(({ weight }, i) => linearInputMajor(intoHeads[i], weight))
+    const input = add(add(q, k), v)
     grad = add(grad, preNorm ? layerNormBackward(input, at.input, attentionNorm) : input)
     gradients[l] = { context, preActivation, activation }
   }

@@ -15,16 +15,11 @@
  * the predictor is asked; it has no outputs and no targets.
  */
 import { min_max } from '../ops/min_max.ts'
-import { layerNorm, linear, relu, row, tensor, zeros, type Matrix, type Tensor } from './arrays.ts'
+import { layerNorm, linear, relu, tensor, zeros, type Matrix, type Tensor } from './arrays.ts'
 import type { UnitKind, Units } from './model.ts'
 
-/** Two linear layers. */
-export interface Network {
-  readonly inputWeight: Tensor // [R, D]
-  readonly inputBias: Tensor // [R]
-  readonly outputWeight: Tensor // [(L − 1) U, R]
-  readonly outputBias: Tensor // [(L − 1) U]
-}
+/** Two linear layers: W1 [R, D], b1 [R], W2 [O, R], b2 [O]; O = (L − 1) U. */
+export type Network = readonly [W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor]
 
 /** `standard`: to mean 0 and variance 1. `min_max`: to 0 and 1. */
 export type FeatureScaling = 'standard' | 'min_max'
@@ -38,7 +33,7 @@ export interface Predictor extends Readonly<Record<UnitKind, Network>> {
 /** What the predictor reads of a prompt: [1, D]. @param context of layer 0, [T, D] */
 export function features(context: Tensor, scaling: FeatureScaling): Tensor {
   const [T, D] = context.shape
-  const last = row(context, T - 1)
+  const last = tensor(context.data.slice((T - 1) * D), 1, D)
   if (scaling === 'standard')
     return layerNorm(last, { weight: tensor(new Float32Array(D).fill(1), D), bias: zeros(D) })
   return minMax(last)
@@ -62,10 +57,10 @@ function minMax(x: Tensor): Tensor {
 }
 
 /** y [B, O] of f [B, D], and the values between. */
-export function run({ inputWeight, inputBias, outputWeight, outputBias }: Network, f: Tensor) {
-  const hidden = linear(f, f32(inputWeight), inputBias)
+export function run([W1, b1, W2, b2]: Network, f: Tensor) {
+  const hidden = linear(f, f32(W1), b1)
   const active = relu(hidden)
-  return { hidden, active, y: linear(active, f32(outputWeight), outputBias) }
+  return { hidden, active, y: linear(active, f32(W2), b2) }
 }
 
 /** A tensor [rows, columns] as a matrix. */

@@ -28,21 +28,13 @@ export interface TrainingOptions {
   readonly seed: number
 }
 
-/** A network and the two moments of each parameter. */
+/** A network and the two moments of each parameter, after some steps. */
 export interface TrainingState {
   readonly step: number // n
   readonly network: Network
   readonly mean: Network // m
   readonly square: Network // v
 }
-
-const names = ['inputWeight', 'inputBias', 'outputWeight', 'outputBias'] as const
-
-function mapNetwork(network: Network, change: (x: Tensor) => Tensor): Network {
-  return Object.fromEntries(names.map((name) => [name, change(network[name])])) as unknown as Network
-}
-
-const zerosLike = (network: Network): Network => mapNetwork(network, ({ shape }) => zeros(...shape))
 
 /** The state before the first step. */
 export function beginTraining(network: Network): TrainingState {
@@ -59,22 +51,17 @@ export function trainStep(
   const { hidden, active, y } = run(state.network, f)
   const yGrad = zeros(...y.shape)
   mse_backward(yGrad.data, Float32Array.of(1), y.data, target.data, y.size)
-  const hiddenGrad = reluBackward(linearInputMajor(yGrad, f32(state.network.outputWeight)), hidden)
+  const hiddenGrad = reluBackward(linearInputMajor(yGrad, f32(state.network[2])), hidden)
   const grads = zerosLike(state.network)
-  addGradients(grads.outputWeight, grads.outputBias, yGrad, active)
-  addGradients(grads.inputWeight, grads.inputBias, hiddenGrad, f)
-  const copy = (network: Network): Network =>
-    mapNetwork(network, ({ data, shape }) => tensor(data.slice(), ...shape))
-  const [step, network, mean, square] = [
-    state.step + 1,
-    ...[state.network, state.mean, state.square].map(copy),
-  ]
+  addGradients(grads[0], grads[1], hiddenGrad, f)
+  addGradients(grads[2], grads[3], yGrad, active)
+  const step = state.step + 1
+  const [network, mean, square] = [copy(state.network), copy(state.mean), copy(state.square)]
   const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8]
   const settings = [rate, beta1, beta2, epsilon, decay, 1 - beta1 ** step, 1 - beta2 ** step] as const
-  for (const name of names) {
-    const arrays = [network[name].data, mean[name].data, square[name].data, grads[name].data] as const
-    adamw_step(...arrays, ...settings, network[name].size)
-  }
+  network.forEach(({ data: w }, p) =>
+    adamw_step(w, mean[p].data, square[p].data, grads[p].data, ...settings, w.length),
+  )
   return { step, network, mean, square }
 }
 
@@ -84,6 +71,11 @@ function addGradients(weightGrad: Tensor, biasGrad: Tensor, yGrad: Tensor, x: Te
   linear_backward_weight(weightGrad.data, yGrad.data, x.data, null, T, O, I, O)
   linear_backward_bias(biasGrad.data, yGrad.data, null, T, O, O)
 }
+
+const each = (network: Network, change: (x: Tensor) => Tensor): Network =>
+  network.map(change) as unknown as Network
+const zerosLike = (network: Network): Network => each(network, ({ shape }) => zeros(...shape))
+const copy = (network: Network): Network => each(network, (x) => tensor(x.data.slice(), ...x.shape))
 
 /** Trains a network. @param rows features [D] of each text @param targets [O] of each text */
 export function trainNetwork(
@@ -127,13 +119,9 @@ export function trainNetwork(
     const loss = lossOf(state.network)
     if (held === 0 || loss < best.loss) best = { network: state.network, loss, epoch }
   }
-  const unscale = ({ data, shape }: Tensor): Tensor =>
-    tensor(
-      data.map((value) => value * spread),
-      ...shape,
-    )
-  const { outputWeight, outputBias } = best.network
-  return { ...best.network, outputWeight: unscale(outputWeight), outputBias: unscale(outputBias) }
+  const [W1, b1, ...scaledLayer] = best.network
+  for (const { data } of scaledLayer) data.forEach((value, i) => (data[i] = value * spread))
+  return [W1, b1, ...scaledLayer]
 }
 
 /** The mean target [O] of these texts over its spread, the root mean square of what is left without the mean. */
@@ -151,15 +139,14 @@ function momentsOf(texts: Int32Array, targets: readonly Float32Array[]) {
 }
 
 /** W1 and b1 uniform in ±1/√D, as in PyTorch; W2 zero; b2 given. */
-function startOf(D: number, R: number, outputBias: Float32Array, random: Random): Network {
+function startOf(D: number, R: number, b2: Float32Array, random: Random): Network {
   const uniform = (...shape: number[]): Tensor => {
     const x = zeros(...shape)
     x.data.forEach((_, i) => (x.data[i] = (2 * random.uniform() - 1) * (1 / Math.sqrt(D))))
     return x
   }
-  const O = outputBias.length
-  const [inputWeight, inputBias] = [uniform(R, D), uniform(R)]
-  return { inputWeight, inputBias, outputWeight: zeros(O, R), outputBias: tensor(outputBias, O) }
+  const O = b2.length
+  return [uniform(R, D), uniform(R), zeros(O, R), tensor(b2, O)]
 }
 
 /** The chosen rows, one under the other. */
