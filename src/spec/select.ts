@@ -13,11 +13,11 @@
  * The released code (lm_eval/models/opt.py) counts otherwise: it ranks layer 0 too, skips ⌊⌊100 s⌋ N / 100⌋ units of all
  * N, makes layer 0 dense after that, and guarantees a layer units in hybrid scope only. `policy: 'released'` does this.
  */
+import { top_k } from '../ops/top_k.ts'
 import type { Units } from './model.ts'
 
 export interface Budget {
-  /** Share of the units that is skipped, in [0, 1]. */
-  readonly sparsity: number
+  readonly sparsity: number // share of the units that is skipped, in [0, 1]
   readonly scope: 'global' | 'per-layer' | 'hybrid'
   readonly policy: 'exact' | 'released'
 }
@@ -36,31 +36,25 @@ export function selectMask(scores: Units, budget: Budget): Units {
 
 /** The mask [L] of [U] of one kind of unit. @param floor how many of its best units every ranked layer keeps */
 function keepBest(scores: readonly Float32Array[], budget: Budget, floor: number): Float32Array[] {
-  const { scope, policy } = budget
-  const mask = scores.map(({ length }, l) => new Float32Array(length).fill(l === 0 ? 1 : 0))
-  const ranked = rank(scores, policy === 'released' ? 0 : 1)
-  const groups =
-    scope === 'per-layer' ? scores.map((_, l) => ranked.filter(({ layer }) => layer === l)) : [ranked]
-  for (const group of groups) {
-    const best = scores.flatMap((_, l) => group.filter(({ layer }) => layer === l).slice(0, floor))
-    const others = group.filter((unit) => !best.includes(unit))
-    const kept = countKept(group.length, budget)
-    for (const { layer, unit } of [...best, ...others.slice(0, Math.max(0, kept - best.length))])
-      mask[layer][unit] = 1
+  const mask = scores.map(({ length }) => new Float32Array(length))
+  const ranked = [...scores.keys()].slice(budget.policy === 'released' ? 0 : 1)
+  for (const layers of budget.scope === 'per-layer' ? ranked.map((l) => [l]) : [ranked]) {
+    for (const l of layers) for (const unit of best(scores[l], floor)) mask[l][unit] = 1
+    const units = layers.flatMap((l) => Array.from(scores[l], (score, unit) => ({ l, unit, score })))
+    const others = units.filter(({ l, unit }) => mask[l][unit] === 0)
+    const left = Math.max(0, countKept(units.length, budget) - floor * layers.length)
+    const theirs = Float32Array.from(others, ({ score }) => score)
+    for (const place of best(theirs, left)) mask[others[place].l][others[place].unit] = 1
   }
+  mask[0].fill(1)
   return mask
 }
 
-/** Every unit from a layer on, from the highest score to the lowest. NaN is below every number. */
-function rank(scores: readonly Float32Array[], first: number) {
-  const units = scores
-    .flatMap((row, layer) => Array.from(row, (score, unit) => ({ layer, unit, score })))
-    .filter(({ layer }) => layer >= first)
-  // The sort is stable, so that equal scores stay in order.
-  return units.sort((a, b) => {
-    const missing = Number(Number.isNaN(a.score)) - Number(Number.isNaN(b.score))
-    return missing || (a.score === b.score ? 0 : b.score - a.score)
-  })
+/** The indices of the highest scores. NaN is below every number. */
+function best(scores: Float32Array, count: number): Int32Array {
+  const indices = new Int32Array(count)
+  top_k(indices, scores, scores.length, count)
+  return indices
 }
 
 /** How many of N units stay. */

@@ -36,26 +36,26 @@ function firstContext(model: OptModel, prompt: Int32Array): Tensor {
   return attend(model, 0, embed(model, prompt)).context
 }
 
+/** What a predictor sees and learns, and how each of its networks is trained. */
+export interface PredictorOptions extends Readonly<Record<keyof Units, TrainingOptions>> {
+  readonly features: FeatureScaling
+  readonly targets: TargetScaling
+}
+
 /** Trains a predictor on examples, one network for heads and one for neurons. */
-export function train(
-  examples: readonly Example[],
-  scaling: { readonly features: FeatureScaling; readonly targets: TargetScaling },
-  options: Readonly<Record<keyof Units, TrainingOptions>>,
-): Predictor {
-  const rows = examples.map(({ context }) => features(context, scaling.features).data)
-  const network = (kind: keyof Units): Network =>
-    trainNetwork(
-      rows,
-      examples.map(({ scores }) => targets(scores[kind], scaling.targets)),
-      options[kind],
-    )
-  return { features: scaling.features, heads: network('heads'), neurons: network('neurons') }
+export function train(examples: readonly Example[], options: PredictorOptions): Predictor {
+  const rows = examples.map(({ context }) => features(context, options.features).data)
+  const network = (kind: keyof Units): Network => {
+    const wanted = examples.map(({ scores }) => targets(scores[kind], options.targets))
+    return trainNetwork(rows, wanted, options[kind])
+  }
+  return { features: options.features, heads: network('heads'), neurons: network('neurons') }
 }
 
 /** The mask for a prompt [P]. */
 export function plan(model: OptModel, predictor: Predictor, prompt: Int32Array, budget: Budget): Units {
-  const [F] = [model.layers[0].fc1.weight.rows]
-  return selectMask(predict(predictor, firstContext(model, prompt), model.heads, F), budget)
+  const context = firstContext(model, prompt)
+  return selectMask(predict(predictor, context, model.heads, model.layers[0].fc1.weight.rows), budget)
 }
 
 /** The most likely next tokens after a prompt [P], all under its mask: [count]. */
