@@ -96,6 +96,24 @@ describe('a room imports only the rooms before it', () => {
   })
 })
 
+describe('the specification imports operations and numbers only', () => {
+  test('in src/', () => expect(rules.specificationIsPlain(modules)).toEqual([]))
+
+  test('broken by an import of the engine, of the platform, and of another package', () => {
+    const files = {
+      'src/spec/opt.ts': "import type { Backend } from '../backends/backend.ts'\nimport fc from 'fast-check'",
+      'src/spec/select.ts': "import { now } from '../platform/platform.ts'",
+      'src/spec/arrays.ts':
+        "import ndarray from 'ndarray'; import '../ops/add.ts'; import '../tensor/random.ts'",
+    }
+    expect(rules.specificationIsPlain(planted(files))).toEqual([
+      'src/spec/opt.ts:1: the specification imports ../backends/backend.ts',
+      'src/spec/opt.ts:2: the specification imports fast-check',
+      'src/spec/select.ts:1: the specification imports ../platform/platform.ts',
+    ])
+  })
+})
+
 describe('the model knows no file format', () => {
   test('in src/', () => expect(rules.modelKnowsNoFiles(modules)).toEqual([]))
 

@@ -12,6 +12,7 @@ export const rooms = [
   'platform',
   'tensor',
   'ops',
+  'spec',
   'io',
   'backends',
   'masks',
@@ -80,6 +81,17 @@ export function importsGoOneWay(modules: readonly Module[]): string[] {
       return allowed ? [] : [`${at}: ${room} imports ${other ?? target}`]
     })
   })
+}
+
+/** The specification is made of definitions: it imports operations and numbers, and the arrays they stand in. */
+export function specificationIsPlain(modules: readonly Module[]): string[] {
+  return modules
+    .filter(({ path }) => roomOf(path) === 'spec')
+    .flatMap(importsOf)
+    .filter(({ specifier, target }) =>
+      target === null ? specifier !== 'ndarray' : !['spec', 'ops', 'tensor'].includes(roomOf(target) ?? ''),
+    )
+    .map(({ specifier, at }) => `${at}: the specification imports ${specifier}`)
 }
 
 /** The model takes tensors by name and knows no file format. */

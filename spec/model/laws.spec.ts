@@ -3,6 +3,7 @@
  * that every one of them can fail.
  */
 import { overEveryBackend, overQuickBackends } from '../harness/backends.ts'
+import { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
 import { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { plannerLaws } from '../../src/verify/model/planner_laws.ts'
@@ -11,6 +12,7 @@ import { storageLaws } from '../../src/verify/model/storage_laws.ts'
 import { outsideLaws } from './outside_laws.ts'
 import { stateLaws } from './cases.ts'
 
+stateLaws('the engine equals the specification', engineLaws, overEveryBackend)
 stateLaws('masks', maskLaws, overEveryBackend)
 stateLaws('sequences', sequenceLaws, overEveryBackend)
 stateLaws('planners', plannerLaws)

@@ -13,6 +13,7 @@ import { choosesAsDefined, selectionLaws, selectOn } from './masks/selection_law
 import type { MaskLaw } from './masks/cases.ts'
 import type { ModelLaw } from './model/cases.ts'
 import { gradientLaws } from './model/gradient_laws.ts'
+import { engineLaws } from './model/engine_laws.ts'
 import { maskLaws } from './model/mask_laws.ts'
 import { plannerLaws } from './model/planner_laws.ts'
 import { sequenceLaws } from './model/sequence_laws.ts'
@@ -53,6 +54,7 @@ const chapters: Readonly<Record<string, readonly Law<Backend>[]>> = {
   masks: ofModels(maskLaws),
   sequences: ofModels(sequenceLaws),
   planners: ofModels(plannerLaws),
+  specification: ofModels(engineLaws),
   storage: ofModels(storageLaws),
   gradients: ofModels(gradientLaws),
   criteria: plainactLaws.map(({ law, criterion }) =>

@@ -27,7 +27,10 @@ export function plainModel(
       const name = moduleName(l, module)
       const weight = find(`${name}.weight`)
       const isInputMajor = module === 'out' || module === 'fc2'
-      return { weight: store(isInputMajor ? transposed(weight) : weight, storage), bias: find(`${name}.bias`) }
+      return {
+        weight: store(isInputMajor ? transposed(weight) : weight, storage),
+        bias: find(`${name}.bias`),
+      }
     }
     return {
       attentionNorm: norm(moduleName(l, 'attentionNorm')),
