@@ -1,12 +1,14 @@
 /**
  * Bugs planted in how weights are held: packed, rounded, spread over several backends. mutants.spec.ts plants them.
  */
+import type { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import type { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { wrongBackend, wrongBegin, wrongOps, type Mutant } from './plant.ts'
 import type { plannerLaws } from '../../src/verify/model/planner_laws.ts'
 import type { storageLaws } from '../../src/verify/model/storage_laws.ts'
 
-type LawName = keyof typeof maskLaws | keyof typeof plannerLaws | keyof typeof storageLaws
+type LawName =
+  keyof typeof engineLaws | keyof typeof maskLaws | keyof typeof plannerLaws | keyof typeof storageLaws
 
 /** The mutants of this page. */
 export const holdingMutants: readonly Mutant<LawName>[] = [
@@ -24,7 +26,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         backend.free(next)
       },
     })),
-    breaks: ['packedIsSkipped'],
+    breaks: ['packedIsSkipped', 'engineLogits'],
   },
   {
     bug: 'packed rows that changed their places are added in the order they stand in',
@@ -45,7 +47,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         backend.free(shrunk)
       },
     })),
-    breaks: ['halfIsRounded'],
+    breaks: ['halfIsRounded', 'engineGradients'],
   },
   {
     bug: 'every int8 row has the scale of the first',
@@ -56,7 +58,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         backend.free(first)
       },
     })),
-    breaks: ['int8IsNearRounded'],
+    breaks: ['int8IsNearRounded', 'engineLogits'],
   },
   {
     bug: 'packing leaves the scales of int8 rows behind',
@@ -70,7 +72,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         copy_rows: (...all) => (copies-- > 0 ? undefined : right.copy_rows(...all)),
       }
     }),
-    breaks: ['masksInEveryStorage'],
+    breaks: ['masksInEveryStorage', 'engineLogits'],
   },
   {
     bug: 'bf16 rows lose their last number where there is one token',
@@ -94,7 +96,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
           return other
         },
       })),
-    breaks: ['splitIsWhole'],
+    breaks: ['splitIsWhole', 'engineLogits'],
   },
   {
     bug: 'packing forgets biases',
@@ -103,6 +105,6 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         if (I !== 1) right.copy_rows(y, x, slots, rows, S, O, I, R)
       },
     })),
-    breaks: ['packedIsSkipped'],
+    breaks: ['packedIsSkipped', 'engineLogits'],
   },
 ]

@@ -11,6 +11,7 @@ import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import { type Load, type ModelLaw, type Subject } from './cases.ts'
+import { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
 import { firstFailure, killingRuns } from '../harness/seed.ts'
 import { holdingMutants } from './holding_mutants.ts'
@@ -32,6 +33,7 @@ import { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
 import { storageLaws } from '../../src/verify/model/storage_laws.ts'
 
 const laws = {
+  ...engineLaws,
   ...maskLaws,
   ...plannerLaws,
   ...sequenceLaws,
@@ -50,7 +52,7 @@ const mutants: readonly Mutant<LawName>[] = [
         ({ mask, ...rest } = {}) =>
           right({ ...rest, mask: mask && shiftLayers(mask) }),
     ),
-    breaks: ['maskedIsZeroed'],
+    breaks: ['maskedIsZeroed', 'engineLogits'],
   },
   {
     bug: 'any mask costs the last head',
@@ -58,14 +60,14 @@ const mutants: readonly Mutant<LawName>[] = [
       const heads = mask?.heads.slice().fill(0, mask.heads.length - 1)
       return right({ ...rest, mask: mask && heads && makeMask(mask.shape, heads, mask.neurons) })
     }),
-    breaks: ['onesAreDense', 'maskedIsZeroed'],
+    breaks: ['onesAreDense', 'maskedIsZeroed', 'engineLogits'],
   },
   {
     bug: 'simulate forgets the mask',
     plant: wrongBegin(
       (right) => (options) => right(options?.mode === 'simulate' ? { ...options, mask: null } : options),
     ),
-    breaks: ['traceIsSequence', 'maskedIsZeroed', 'masks'],
+    breaks: ['traceIsSequence', 'maskedIsZeroed', 'masks', 'engineLogits'],
   },
   {
     bug: 'q, k, v and fc1 run every row and out_proj and fc2 every input, because skipped ones give zero anyway',
@@ -82,7 +84,7 @@ const mutants: readonly Mutant<LawName>[] = [
       linear_input_major: (y, x, weight, bias, inputs, T, O, I, R) =>
         right.linear_input_major(y, x, weight, R === 0 ? null : bias, inputs, T, O, I, R),
     })),
-    breaks: ['noHeadsIsBias', 'maskedIsZeroed'],
+    breaks: ['noHeadsIsBias', 'maskedIsZeroed', 'engineLogits'],
   },
   {
     bug: 'the planner is shown the last token only',
@@ -97,22 +99,22 @@ const mutants: readonly Mutant<LawName>[] = [
       }
       return right({ ...rest, planner: shown })
     }),
-    breaks: ['plannedIsGiven', 'askedWhen'],
+    breaks: ['plannedIsGiven', 'askedWhen', 'engineSchedule'],
   },
   {
     bug: 'a planner is asked again one token late',
     plant: wrongPlanner((planner) => ({ ...planner, every: planner.every && planner.every + 1 })),
-    breaks: ['askedWhen', 'servesItsTokens'],
+    breaks: ['askedWhen', 'servesItsTokens', 'engineSchedule'],
   },
   {
     bug: 'a planner asked again changes nothing: the mask of the prompt stays',
     plant: wrongPlanner((planner) => firstHeard(planner, () => 0)),
-    breaks: ['servesItsTokens'],
+    breaks: ['servesItsTokens', 'engineSchedule'],
   },
   {
     bug: 'a feed is not cut: what the planner says at its first token holds to its end',
     plant: wrongPlanner(firstHeard),
-    breaks: ['partsAreSteps'],
+    breaks: ['partsAreSteps', 'engineSchedule'],
   },
   {
     bug: 'keys and values exist only for the heads whose queries were wanted',
@@ -137,7 +139,7 @@ const mutants: readonly Mutant<LawName>[] = [
       }
       return { backend, load }
     },
-    breaks: ['noHoles'],
+    breaks: ['noHoles', 'engineSchedule'],
   },
   {
     bug: 'fc2 and out_proj leave out their last input',
@@ -149,7 +151,7 @@ const mutants: readonly Mutant<LawName>[] = [
         backend.free(list)
       },
     })),
-    breaks: ['neuronOrder', 'golden', 'parameters'],
+    breaks: ['neuronOrder', 'golden', 'parameters', 'engineLogits'],
   },
   {
     bug: 'a token sees the one after it',
@@ -157,7 +159,7 @@ const mutants: readonly Mutant<LawName>[] = [
       attention: (y, q, k, v, heads, scale, T, S, C, H, K, R) =>
         right.attention(y, q, k, v, heads, scale, T, Math.min(S + 1, C), C, H, K, R),
     })),
-    breaks: ['noFuture', 'cachedIsFull'],
+    breaks: ['noFuture', 'cachedIsFull', 'engineLogits'],
   },
   {
     bug: 'later tokens are cached one position too early',
@@ -165,7 +167,7 @@ const mutants: readonly Mutant<LawName>[] = [
       cache_append: (cache, x, heads, P, T, C, H, K, R) =>
         right.cache_append(cache, x, heads, Math.max(0, P - 1), T, C, H, K, R),
     })),
-    breaks: ['cachedIsFull'],
+    breaks: ['cachedIsFull', 'engineLogits'],
   },
   {
     bug: 'later tokens are cached as int8 one position too early',
@@ -173,7 +175,7 @@ const mutants: readonly Mutant<LawName>[] = [
       cache_append_i8: (cache, scales, x, heads, P, T, C, H, K, R) =>
         right.cache_append_i8(cache, scales, x, heads, Math.max(0, P - 1), T, C, H, K, R),
     })),
-    breaks: ['cachedIsFull'],
+    breaks: ['cachedIsFull', 'engineLogits'],
   },
   {
     bug: 'a cache of int8 that grows leaves its scales behind',
@@ -187,7 +189,7 @@ const mutants: readonly Mutant<LawName>[] = [
         },
       }))
     },
-    breaks: ['cachedIsFull'],
+    breaks: ['cachedIsFull', 'engineLogits'],
   },
   {
     bug: 'positions go on from one sequence to the next',
@@ -204,7 +206,7 @@ const mutants: readonly Mutant<LawName>[] = [
   {
     bug: 'the offset of two positions is forgotten',
     plant: wrongPositions((_model, past) => past),
-    breaks: ['golden', 'agreement'],
+    breaks: ['golden', 'agreement', 'engineLogits'],
   },
   {
     bug: 'queries are not scaled',
@@ -220,7 +222,7 @@ const mutants: readonly Mutant<LawName>[] = [
       (load) => (config, source, backend, options) =>
         load({ ...config, finalNorm: false }, source, backend, options),
     ),
-    breaks: ['golden', 'agreement'],
+    breaks: ['golden', 'agreement', 'engineLogits'],
   },
   {
     bug: 'layer norms stand before each branch whatever the config says',
@@ -250,6 +252,36 @@ const mutants: readonly Mutant<LawName>[] = [
     breaks: ['scoring'],
   },
   {
+    bug: 'relu lets negative numbers pass',
+    plant: wrongOps((right, backend) => ({
+      relu(y, x, N) {
+        const zeros = backend.allocate('f32', N)
+        right.add(y, x, zeros, N)
+        backend.free(zeros)
+      },
+    })),
+    breaks: ['golden', 'engineText'],
+  },
+  {
+    bug: 'of equal scores the last are kept',
+    plant: wrongOps((right, backend) => ({
+      top_k(indices, scores, N, R) {
+        const later = backend.upload(backend.readF32(scores).map((score, i) => score + i * 1e-6))
+        right.top_k(indices, later, N, R)
+        backend.free(later)
+      },
+    })),
+    breaks: ['engineSelection'],
+  },
+  {
+    bug: 'weights do not decay',
+    plant: wrongOps((right) => ({
+      adamw_step: (weight, mean, square, grad, rate, beta1, beta2, epsilon, _decay, ...rest) =>
+        right.adamw_step(weight, mean, square, grad, rate, beta1, beta2, epsilon, 0, ...rest),
+    })),
+    breaks: ['engineTraining'],
+  },
+  {
     bug: 'keys receive no gradient',
     plant: wrongOps((right, backend) => ({
       attention_backward(query, key, ...rest) {
@@ -257,7 +289,7 @@ const mutants: readonly Mutant<LawName>[] = [
         backend.zero(key)
       },
     })),
-    breaks: ['parameters', 'agreement'],
+    breaks: ['parameters', 'agreement', 'engineGradients'],
   },
   {
     bug: 'gradients pass through neurons that are off',
@@ -268,7 +300,7 @@ const mutants: readonly Mutant<LawName>[] = [
         backend.free(zeros)
       },
     })),
-    breaks: ['parameters', 'agreement'],
+    breaks: ['parameters', 'agreement', 'engineGradients'],
   },
   {
     bug: 'gradients do not pass through the mask',
@@ -289,7 +321,7 @@ const mutants: readonly Mutant<LawName>[] = [
         },
       }
     }),
-    breaks: ['masks', 'agreement'],
+    breaks: ['masks', 'agreement', 'engineGradients'],
   },
   {
     bug: 'the embedding of padding is trained like any other',

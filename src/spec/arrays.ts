@@ -178,6 +178,7 @@ export function lossBackward(logits: Tensor, labels: Int32Array): Tensor {
   return result([T, V], (grad) => cross_entropy_backward(grad, each, logits.data, labels, T, V))
 }
 
+/** Of layerNorm in x. */
 export function layerNormBackward(yGrad: Tensor, x: Tensor, { weight }: Norm): Tensor {
   const [T, D] = x.shape
   return result([T, D], (grad) =>
@@ -185,11 +186,12 @@ export function layerNormBackward(yGrad: Tensor, x: Tensor, { weight }: Norm): T
   )
 }
 
+/** Of relu in x. */
 export function reluBackward(yGrad: Tensor, x: Tensor): Tensor {
   return result(x.shape, (grad) => relu_backward(grad, yGrad.data, x.data, x.size))
 }
 
-/** The gradients of q, k and v. */
+/** Of attention in q, k and v. */
 export function attentionBackward(yGrad: Tensor, q: Tensor, k: Tensor, v: Tensor, H: number): Tensor[] {
   const [T, D] = q.shape
   const grads = [zeros(T, D), zeros(T, D), zeros(T, D)]

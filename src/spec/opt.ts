@@ -47,6 +47,7 @@ export interface OptLayer {
   readonly fc2: Linear // [F, D], a row per input; [D]
 }
 
+/** A model. E is the width of the token table, D in most models. */
 export interface OptModel {
   readonly heads: number // H
   readonly preNorm: boolean
@@ -74,6 +75,7 @@ export interface OptLayerPass extends LayerActivations {
   readonly output: Tensor // [T, D]
 }
 
+/** A text [T] through the model. */
 export interface OptPass {
   readonly layers: readonly OptLayerPass[] // [L]
   readonly logits: Tensor // [T, V]

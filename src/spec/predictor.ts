@@ -26,6 +26,7 @@ export type FeatureScaling = 'standard' | 'min_max'
 /** `raw`: as they are. `per_layer` and `global`: to 0 and 1 within a layer or over all of them. */
 export type TargetScaling = 'raw' | 'per_layer' | 'global'
 
+/** A predictor: a network for heads and one for neurons. */
 export interface Predictor extends Readonly<Record<UnitKind, Network>> {
   readonly features: FeatureScaling
 }

@@ -16,6 +16,7 @@
 import { top_k } from '../ops/top_k.ts'
 import type { Units } from './model.ts'
 
+/** How many units stay, and which compete. */
 export interface Budget {
   readonly sparsity: number // share of the units that is skipped, in [0, 1]
   readonly scope: 'global' | 'per-layer' | 'hybrid'

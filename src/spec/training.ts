@@ -17,6 +17,7 @@ import { Random } from '../tensor/random.ts'
 import { linearInputMajor, reluBackward, tensor, zeros, type Tensor } from './arrays.ts'
 import { f32, run, type Network } from './predictor.ts'
 
+/** The settings of a training. */
 export interface TrainingOptions {
   readonly hidden: number // R
   readonly epochs: number
