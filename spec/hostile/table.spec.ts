@@ -77,7 +77,8 @@ describe.each(readers.filter(({ name }) => inputsOf(name).length > 0))('$name', 
 
 describe('a reader that gives another answer is found', () => {
   const module = new URL('./planted.ts', import.meta.url)
-  const at = new Cell(module, { ...usualLimits, megabytes: 64 })
+  // In Deno a thread that has filled its heap ends without a word, so that the limit of time finds it.
+  const at = new Cell(module, { milliseconds: 2000, megabytes: 64 })
   afterAll(() => at.close())
 
   test('and a right one is not', () => givesTheAnswers(at, 'right', planted.inputsOf()))
