@@ -12,6 +12,13 @@ interface Equivalent extends Pick<Mutant, 'file' | 'context' | 'before' | 'after
 /** The mutants that are known to be equivalent. */
 const equivalents: readonly Equivalent[] = [
   {
+    file: 'src/io/zip_directory.ts',
+    context: 'const commentLength = end.getUint16(20, true)',
+    before: 'true',
+    after: 'false',
+    why: 'the length is compared with 0, whose bytes are the same in either order',
+  },
+  {
     file: 'src/masks/selection.ts',
     context: 'if (floor === 0 || layers === 1) return topK(scores, Math.max(count, floor))',
     before: '||',

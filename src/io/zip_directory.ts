@@ -83,7 +83,8 @@ export function readSize64(record: DataView, at: number, name: string): number {
 export async function readEnd(file: RangedFile, name: string): Promise<ZipDirectory> {
   const endOffset = file.size - END_LENGTH
   const end = await viewFile(file, endOffset, END_LENGTH, name)
-  if (end.getUint32(0, true) !== 0x06054b50 || end.getUint16(20, true) !== 0) {
+  const commentLength = end.getUint16(20, true)
+  if (end.getUint32(0, true) !== 0x06054b50 || commentLength !== 0) {
     throw refuseZip(
       'ZIP_END',
       name,
