@@ -196,29 +196,29 @@ export const anyBudget = fc.record({
   policy: fc.constantFrom('exact', 'released'),
 })
 
-/** Rows of equal length. */
-const table = (value: fc.Arbitrary<number>, rows: fc.ArrayConstraints, columns: number) =>
+/** From `least` to `most` rows of equal length, of up to `columns` numbers. */
+const table = (value: fc.Arbitrary<number>, least: number, most: number, columns: number) =>
   fc
     .tuple(
       fc.integer({ min: 1, max: columns }),
-      fc.array(fc.array(value, { minLength: columns, maxLength: columns }), rows),
+      fc.array(fc.array(value, { minLength: columns, maxLength: columns, size: 'max' }), {
+        minLength: least,
+        maxLength: most,
+        size: 'max',
+      }),
     )
-    .map(([width, all]) => all.map((row) => row.slice(0, width)))
+    .map(([width, rows]) => rows.map((row) => row.slice(0, width)))
 
 /** Scores of up to four layers, with ties, zeros of both signs, infinities and NaN. */
 const score = fc.oneof(fc.constantFrom(0, -0, 1, NaN, Infinity, -Infinity), fc.float())
 export const scoreTables = fc
-  .tuple(
-    fc.integer({ min: 1, max: 4 }),
-    table(score, { minLength: 4, maxLength: 4 }, 5),
-    table(score, { minLength: 4, maxLength: 4 }, 40),
-  )
+  .tuple(fc.integer({ min: 1, max: 4 }), table(score, 4, 4, 5), table(score, 4, 4, 40))
   .map(([layers, heads, neurons]) => ({ heads: heads.slice(0, layers), neurons: neurons.slice(0, layers) }))
 
 /** A training, drawn: what each text shows, what is asked of it, and the settings. */
 export const trainingCase = fc.record({
-  rows: table(number, { minLength: 2, maxLength: 9, size: 'max' }, 6),
-  targets: table(number, { minLength: 9, maxLength: 9 }, 7),
+  rows: table(number, 2, 9, 6),
+  targets: table(number, 9, 9, 7),
   hidden: fc.integer({ min: 1, max: 5 }),
   epochs: fc.integer({ min: 0, max: 5 }),
   batch: fc.integer({ min: 1, max: 6 }),
