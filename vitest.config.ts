@@ -10,7 +10,7 @@ export default defineConfig({
     // The spec files of a worker share modules and backends. Each file has its own folder for temporary files.
     isolate: false,
     maxWorkers: '100%',
-    // In Node 24 a process with V8's baseline compiler sometimes dies while it collects garbage (nodejs/node issue 62393).
+    // Node 24 is reported to die in garbage collection under long test runs with V8's baseline compiler (nodejs/node 62393).
     execArgv: 'Deno' in globalThis ? [] : ['--no-sparkplug'],
     setupFiles: ['spec/harness/setup.ts'],
     // The limits are for tests that hang, and no test takes five minutes on a busy machine. SHADOWLLM_EMULATE adds slow chapters.

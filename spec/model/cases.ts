@@ -3,11 +3,26 @@
  */
 import { describe, test } from 'vitest'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import type { ModelLaw, Subject } from '../../src/verify/model/cases.ts'
+import type { ModelCase, ModelLaw, Subject } from '../../src/verify/model/cases.ts'
 import { overBackends } from '../harness/backends.ts'
 import { checkOn } from '../harness/seed.ts'
 
 export * from '../../src/verify/model/cases.ts'
+
+/** A small model for tests that need no other. */
+export const smallCase: ModelCase = {
+  layers: 2,
+  heads: 2,
+  headSize: 3,
+  neurons: 7,
+  vocabulary: 11,
+  positions: 5,
+  embeddingWidth: 0,
+  preNorm: true,
+  finalNorm: true,
+  tied: true,
+  seed: 1,
+}
 
 /** Checks a law of the model on one subject. @throws what `checkOn` throws */
 export function checkModel(law: ModelLaw, subject: Subject): Promise<void> {

@@ -7,50 +7,29 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
 import { judgeCalls } from '../../src/verify/model/judged_calls.ts'
-import { feedOnce, withModel, type ModelCase } from './cases.ts'
-
-const model: ModelCase = {
-  layers: 2,
-  heads: 2,
-  headSize: 3,
-  neurons: 7,
-  vocabulary: 11,
-  positions: 5,
-  embeddingWidth: 0,
-  preNorm: true,
-  finalNorm: true,
-  tied: true,
-  seed: 1,
-}
+import { feedOnce, smallCase, withModel } from './cases.ts'
+import { wrongBackend } from './plant.ts'
 
 /** The reference under the name of a backend that owes bounds; the results of linear are off by a share. */
 function offBy(share: number): Backend {
-  const right = new ReferenceBackend()
-  const { ops } = right
-  const wrong = {
-    ...ops,
-    linear(...args: Parameters<typeof ops.linear>) {
-      ops.linear(...args)
-      const [y] = args
-      right.write(
-        y,
-        right.readF32(y).map((value) => value * (1 + share)),
-      )
+  return wrongBackend((right) => ({
+    name: 'wasm-relaxed',
+    ops: {
+      ...right.ops,
+      linear(y, ...rest) {
+        right.ops.linear(y, ...rest)
+        right.write(
+          y,
+          right.readF32(y).map((value) => value * (1 + share)),
+        )
+      },
     },
-  }
-  return new Proxy<Backend>(right, {
-    get(target, key) {
-      if (key === 'name') return 'wasm-relaxed'
-      if (key === 'ops') return wrong
-      const member: unknown = Reflect.get(target, key, target)
-      return typeof member === 'function' ? member.bind(target) : member
-    },
-  })
+  })).backend
 }
 
 async function run(share: number): Promise<void> {
   const subject = { backend: judgeCalls(offBy(share)), load: OptModel.load.bind(OptModel) }
-  await withModel(subject, model, (loaded) => void feedOnce(loaded, Int32Array.of(1, 2, 3)))
+  await withModel(subject, smallCase, (loaded) => void feedOnce(loaded, Int32Array.of(1, 2, 3)))
 }
 
 test('a call within its bound passes', async () => {
@@ -65,5 +44,5 @@ test('a call past its bound is named, with both numbers and the bound', async ()
 test('a backend that owes bits is held to bits', async () => {
   const backend = judgeCalls(new ReferenceBackend())
   const subject = { backend, load: OptModel.load.bind(OptModel) }
-  await withModel(subject, model, (loaded) => void feedOnce(loaded, Int32Array.of(1, 2, 3)))
+  await withModel(subject, smallCase, (loaded) => void feedOnce(loaded, Int32Array.of(1, 2, 3)))
 })

@@ -7,21 +7,9 @@ import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { watchBackend } from '../../src/backends/watched.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { withModel, type ModelCase } from './cases.ts'
+import { smallCase, withModel } from './cases.ts'
 
-const model: ModelCase = {
-  layers: 2,
-  heads: 2,
-  headSize: 3,
-  neurons: 20,
-  vocabulary: 11,
-  positions: 5,
-  embeddingWidth: 0,
-  preNorm: true,
-  finalNorm: true,
-  tied: true,
-  seed: 1,
-}
+const model = { ...smallCase, neurons: 20 }
 
 /** The most rows that one call copies when the last layer keeps `after` neurons in place of `before`. */
 async function rowsCopied(before: number, after: number): Promise<number> {

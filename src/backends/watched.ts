@@ -15,22 +15,25 @@ export type OpArguments = Parameters<Ops[OpName]>
 /** Told of a call when it has ended. */
 export type OnOp = (name: OpName, args: OpArguments, milliseconds: number) => void
 
+/** An op of any name. */
+export type AnyOp = (...args: OpArguments) => void
+
 /** The backend, watched. It is as alive as the one behind it, and is not disposed of by itself. */
 export function watchBackend(backend: Backend, onOp: OnOp): Backend {
-  const watched = (name: OpName): [OpName, (...args: OpArguments) => void] => {
-    const run = backend.ops[name] as (...args: OpArguments) => void
-    return [
-      name,
-      (...args) => {
-        const start = now()
-        run(...args)
-        // A device may have begun nothing yet.
-        backend.deviceTime?.()
-        onOp(name, args, now() - start)
-      },
-    ]
-  }
-  const ops = Object.fromEntries(opNames.map(watched)) as Ops
+  return wrapOps(backend, (name, run) => (...args) => {
+    const start = now()
+    run(...args)
+    // A device may have begun nothing yet.
+    backend.deviceTime?.()
+    onOp(name, args, now() - start)
+  })
+}
+
+/** The backend with another function around each op. Everything else is that of the backend behind it. */
+export function wrapOps(backend: Backend, wrap: (name: OpName, run: AnyOp) => AnyOp): Backend {
+  const ops = Object.fromEntries(
+    opNames.map((name) => [name, wrap(name, backend.ops[name] as AnyOp)]),
+  ) as unknown as Ops
   return new Proxy(backend, {
     get(target, key) {
       if (key === 'ops') return ops

@@ -11,7 +11,7 @@
  *   y = (s − min s) / (max s − min s) within each layer                   "predictorL", the paper's ShadowLLM
  *   y = (s − min s) / (max s − min s) over all layers                     "predictor"
  *
- * This project's defaults, which gave better masks here: f has mean 0 and variance 1, and y = s. Layer 0 has run when
+ * This project's defaults: f has mean 0 and variance 1, and y = s. Layer 0 has run when
  * the predictor is asked; it has no outputs and no targets.
  */
 import { min_max } from '../ops/min_max.ts'

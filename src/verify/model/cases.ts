@@ -55,7 +55,8 @@ export interface ModelCase {
   readonly seed: number
 }
 
-const sizes = {
+/** What the sizes of a model are drawn from. */
+export const sizes = {
   layers: fc.integer({ min: 1, max: 3 }),
   heads: fc.integer({ min: 1, max: 4 }),
   headSize: fc.integer({ min: 1, max: 9 }),
@@ -86,7 +87,7 @@ export const roomyModel: fc.Arbitrary<ModelCase> = fc.record({
 })
 
 /** The configuration of a case. */
-export function configOf(model: ModelCase): OptConfig {
+export function configOf(model: Omit<ModelCase, 'cache' | 'seed'>): OptConfig {
   const width = model.heads * model.headSize
   return makeOptConfig({ ...model, width, embeddingWidth: model.embeddingWidth || width })
 }

@@ -9,7 +9,7 @@ import type { Backend } from '../../backends/backend.ts'
 import { owesBits } from '../../eval/parity/op_agreement.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { maskModes } from '../../model/opt/active_block.ts'
-import { makeOptConfig, type OptConfig } from '../../model/opt/config.ts'
+import type { OptConfig } from '../../model/opt/config.ts'
 import { cacheStorages } from '../../model/opt/layer_cache.ts'
 import { storages } from '../../model/opt/matrix.ts'
 import { parameterShapes } from '../../model/opt/names.ts'
@@ -28,21 +28,11 @@ import type { Units } from '../../spec/model.ts'
 import type { Network } from '../../spec/predictor.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
 import { sameBits } from '../compare.ts'
-import type { Subject } from './cases.ts'
+import { configOf, sizes, type ModelCase, type Subject } from './cases.ts'
 import { judgeCalls } from './judged_calls.ts'
 
-/** A model, drawn. */
-export interface EngineCase {
-  readonly layers: number
-  readonly heads: number
-  readonly headSize: number
-  readonly neurons: number
-  readonly vocabulary: number
-  /** Width of the token table; 0 for the model's own. */
-  readonly embeddingWidth: number
-  readonly preNorm: boolean
-  readonly finalNorm: boolean
-  readonly tied: boolean
+/** A model and a text, drawn. */
+export interface EngineCase extends Omit<ModelCase, 'positions' | 'cache' | 'seed'> {
   /** Fill the weights, over and over. */
   readonly numbers: readonly number[]
   readonly tokens: readonly number[]
@@ -53,17 +43,12 @@ const number = fc.oneof(
   fc.float({ min: -2, max: 2, noNaN: true }),
 )
 
+const { positions: _positions, seed: _seed, ...modelSizes } = sizes
+
 /** Any small model and text. */
 export const engineCase: fc.Arbitrary<EngineCase> = fc.record({
-  layers: fc.integer({ min: 1, max: 3 }),
-  heads: fc.integer({ min: 1, max: 4 }),
-  headSize: fc.integer({ min: 1, max: 9 }),
-  neurons: fc.integer({ min: 1, max: 37 }),
+  ...modelSizes,
   vocabulary: fc.integer({ min: 1, max: 35 }),
-  embeddingWidth: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 20 })),
-  preNorm: fc.boolean(),
-  finalNorm: fc.boolean(),
-  tied: fc.boolean(),
   numbers: fc.array(number, { minLength: 1, maxLength: 211, size: 'max' }),
   tokens: fc.array(fc.nat({ max: 34 }), { minLength: 1, maxLength: 12, size: 'max' }),
 })
@@ -75,15 +60,22 @@ export const anyMask = fc.record({ heads: skipped, neurons: skipped })
 /** Places of the units that are skipped, in thousandths of the way from the first unit of a kind to the last. */
 export type SkippedUnits = Readonly<Record<keyof Units, readonly number[]>>
 
-/** The configuration of a case. */
-export function configOf(drawn: EngineCase): OptConfig {
-  const width = drawn.heads * drawn.headSize
-  const embeddingWidth = drawn.embeddingWidth || width
-  return makeOptConfig({ ...drawn, width, embeddingWidth, positions: drawn.tokens.length })
+/** The configuration, weights and tokens of a case. @param more positions after those of the text */
+export function made(
+  drawn: EngineCase,
+  more = 0,
+): {
+  readonly config: OptConfig
+  readonly tensors: Map<string, HostTensor>
+  readonly tokens: Int32Array
+} {
+  const config = configOf({ ...drawn, positions: drawn.tokens.length + more })
+  const tokens = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
+  return { config, tensors: tensorsOf(config, drawn.numbers), tokens }
 }
 
 /** The weights of a case by Hugging Face name: its numbers, over and over. */
-export function tensorsOf(config: OptConfig, numbers: readonly number[]): Map<string, HostTensor> {
+function tensorsOf(config: OptConfig, numbers: readonly number[]): Map<string, HostTensor> {
   const tensors = new Map<string, HostTensor>()
   let used = 0
   for (const [name, shape] of parameterShapes(config)) {
@@ -136,6 +128,12 @@ export function feedInParts(
 
 /** Compares numbers of the engine with those of the specification. @throws Error naming the first that differs */
 export type Compare = typeof sameBits
+
+/** Compares a number of each unit. @throws Error as `compare` */
+export function compareUnits(compare: Compare, what: string, found: Units, expected: Units): void {
+  for (const kind of ['heads', 'neurons'] as const)
+    expected[kind].forEach((row, l) => compare(`${what} of ${kind}`, found[kind][l], row))
+}
 
 /**
  * How a backend is held to the specification: bit for bit; or, if it owes bounds, call by call, and then there is nothing to

@@ -31,18 +31,18 @@ import {
   anyCache,
   anyMask,
   anyStorage,
-  configOf,
+  compareUnits,
   cuts,
   engineCase,
   feedInParts,
   heldTo,
+  made,
   maskOf,
   modes,
   networkCase,
   networkValues,
   plainNetwork,
   scoreTables,
-  tensorsOf,
   trainingCase,
   unitsOf,
   withEngine,
@@ -65,9 +65,7 @@ export const engineLaws = {
       fc.constantFrom(1, 2 ** 30),
     ],
     async (subject, drawn, skip, storage, cache, mode, parts, room, bytesPerBackend) => {
-      const config = configOf(drawn)
-      const tensors = tensorsOf(config, drawn.numbers)
-      const tokens = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
+      const { config, tensors, tokens } = made(drawn)
       const mask = maskOf(drawn, skip)
       const { logits } = forward(plainModel(config, tensors, storage, cache), tokens, unitsOf(mask))
       await withEngine(subject, config, tensors, { storage, bytesPerBackend }, (model, compare) =>
@@ -88,9 +86,7 @@ export const engineLaws = {
       cuts,
     ],
     async (subject, drawn, skips, every, storage, cache, mode, parts) => {
-      const config = configOf(drawn)
-      const tensors = tensorsOf(config, drawn.numbers)
-      const tokens = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
+      const { config, tensors, tokens } = made(drawn)
       const masks = skips.map((skip) => maskOf(drawn, skip, 1))
       const prompt = Math.min(tokens.length, ...parts.map((cut) => 1 + (cut % tokens.length)))
       // The first decision falls on the last token of the prompt, and serves the whole prompt.
@@ -131,9 +127,7 @@ export const engineLaws = {
       fc.nat({ max: 6 }),
     ],
     async (subject, drawn, networks, budget, storage, cache, mode, count) => {
-      const config = { ...configOf(drawn), positions: drawn.tokens.length + count }
-      const tensors = tensorsOf(config, drawn.numbers)
-      const prompt = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
+      const { config, tensors, tokens: prompt } = made(drawn, count)
       const plain = plainModel(config, tensors, storage, cache)
       const shapeOf = (kind: keyof Units): MlpShape => ({
         inputs: config.width,
@@ -173,10 +167,7 @@ export const engineLaws = {
           sequence.feed(prompt)
           const mask = unitsOf(sequence.mask as UnitMask)
           sequence.dispose()
-          for (let l = 0; l < drawn.layers; l++) {
-            compare('heads', mask.heads[l], expected.heads[l])
-            compare('neurons', mask.neurons[l], expected.neurons[l])
-          }
+          compareUnits(compare, 'mask', mask, expected)
           const written: number[] = []
           const options = { planner, mode, cache, maxTokens: count, stopIds: [] }
           for await (const { token } of generateTokens(model, prompt, options)) written.push(token)
@@ -204,15 +195,12 @@ export const engineLaws = {
         },
         budget,
       )
-      for (let l = 0; l < layers; l++) {
-        sameBits('heads', mask.heads[l], expected.heads[l])
-        sameBits('neurons', mask.neurons[l], expected.neurons[l])
-      }
+      compareUnits(sameBits, 'mask', mask, expected)
     },
   ),
 
   engineTraining: forAll(
-    'a network that is trained is that of the specification, bit for bit, after every epoch, batch and stop',
+    'a trained network is that of the specification, bit for bit, for any batch, epochs and held-out texts',
     [trainingCase],
     async (subject, { rows, targets, ...options }) => {
       const { backend, compare } = heldTo(subject.backend)
@@ -232,16 +220,15 @@ export const engineLaws = {
     'the activations of a masked model, their gradients and plainact are those of the specification, bit for bit',
     [engineCase, anyMask, fc.constantFrom('f32', 'bf16', 'f16'), fc.array(fc.boolean(), { minLength: 1 })],
     async (subject, drawn, skip, storage, scored) => {
-      const config = configOf(drawn)
-      const tensors = tensorsOf(config, drawn.numbers)
-      const tokens = Int32Array.from(drawn.tokens, (id) => id % drawn.vocabulary)
+      const { config, tensors, tokens } = made(drawn)
       const labels = tokens.map((id, t) => (t > 0 && scored[t % scored.length] ? id : -100))
       if (labels.every((label) => label === -100)) return
       const mask = maskOf(drawn, skip)
+      const units = unitsOf(mask)
       const plain = plainModel(config, tensors, storage, 'f32')
-      const pass = forward(plain, tokens, unitsOf(mask))
+      const pass = forward(plain, tokens, units)
       const following = labels.map((_, t) => (t + 1 < labels.length ? labels[t + 1] : -100))
-      const expected = plainBackward(plain, pass, following, unitsOf(mask))
+      const expected = plainBackward(plain, pass, following, units)
       const scores = plainact(pass.layers, expected, drawn.heads)
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
         const trace = traceForward(model, tokens, { mask })
@@ -256,10 +243,7 @@ export const engineLaws = {
               compare('gradient before relu', gradients.fc1Pre(l), expected[l].preActivation.data)
             }
             const found = unitsOf(plainactCriterion.score({ model, trace, gradients } as never))
-            for (let l = 0; l < drawn.layers; l++) {
-              compare('scores of heads', found.heads[l], scores.heads[l])
-              compare('scores of neurons', found.neurons[l], scores.neurons[l])
-            }
+            compareUnits(compare, 'scores', found, scores)
           } finally {
             gradients.dispose()
           }

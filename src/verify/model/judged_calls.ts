@@ -1,52 +1,43 @@
 /**
- * A backend that judges its own calls: each op must give what its catalogue row allows, for the numbers it was given.
+ * Every call of a backend is checked: an op must give what its catalogue row allows for the numbers it was given.
  *
  * A bound on the result of a whole model would depend on the model: a layer norm over two nearly equal numbers magnifies any
  * rounding. The bound of a single call is derived (ops/relaxed.ts), so a backend that owes bounds is held to it call by call.
  */
-import type { Backend, Buffer, Ops } from '../../backends/backend.ts'
+import type { Backend, Buffer } from '../../backends/backend.ts'
+import { wrapOps } from '../../backends/watched.ts'
 import { compareOutputs, evaluate, owedBy } from '../../eval/parity/op_agreement.ts'
 import type { Value, Values } from '../../eval/parity/op_call.ts'
-import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
+import { opRow, type OpName } from '../../ops/catalog.ts'
 import { elementCount, type ArrayParam, type Numbers, type Sizes } from '../../ops/op.ts'
-
-type Argument = Buffer | number | null
 
 /** The same backend; an op throws an Error that names the first number past its bound. */
 export function judgeCalls(backend: Backend): Backend {
-  const judged = (name: OpName) => {
-    const run = backend.ops[name] as (...args: Argument[]) => void
-    return (...args: Argument[]): void => {
-      const { params } = opRow(name)
-      const sizes = Object.fromEntries(
-        params.flatMap((param, i) => (param.kind === 'size' ? [[param.name, args[i] as number]] : [])),
+  const judged = wrapOps(backend, (name, run) => (...args) => {
+    const { params } = opRow(name)
+    const sizes = Object.fromEntries(
+      params.flatMap((param, i) => (param.kind === 'size' ? [[param.name, args[i] as number]] : [])),
+    )
+    /** The arrays of these roles, by name. */
+    const read = (...roles: ArrayParam['role'][]): Record<string, Numbers | null> =>
+      Object.fromEntries(
+        params.flatMap((param, i) =>
+          param.kind === 'array' && roles.includes(param.role)
+            ? [[param.name, numbersOf(backend, args[i] as Buffer | null, param, sizes)]]
+            : [],
+        ),
       )
-      /** The arrays of these roles, by name. */
-      const read = (...roles: ArrayParam['role'][]): Record<string, Numbers | null> =>
-        Object.fromEntries(
-          params.flatMap((param, i) =>
-            param.kind === 'array' && roles.includes(param.role)
-              ? [[param.name, numbersOf(backend, args[i] as Buffer | null, param, sizes)]]
-              : [],
-          ),
-        )
-      const given: Record<string, Value> = read('in', 'add')
-      params.forEach((param, i) => {
-        if (param.kind !== 'array') given[param.name] = args[i] as number
-        else if (args[i] === null) given[param.name] = null
-      })
-      run(...args)
-      judge(backend, name, given, read('out', 'add'))
-    }
-  }
-  const ops = Object.fromEntries(opNames.map((name) => [name, judged(name)])) as unknown as Ops
-  return new Proxy(backend, {
-    get(target, key) {
-      if (key === 'ops') return ops
-      if (key === 'sibling') return () => judgeCalls(target.sibling())
-      const member: unknown = Reflect.get(target, key, target)
-      return typeof member === 'function' ? member.bind(target) : member
-    },
+    const given: Record<string, Value> = read('in', 'add')
+    params.forEach((param, i) => {
+      if (param.kind !== 'array') given[param.name] = args[i] as number
+      else if (args[i] === null) given[param.name] = null
+    })
+    run(...args)
+    judge(backend, name, given, read('out', 'add'))
+  })
+  return new Proxy(judged, {
+    get: (target, key) =>
+      key === 'sibling' ? () => judgeCalls(backend.sibling()) : Reflect.get(target, key, target),
   })
 }
 

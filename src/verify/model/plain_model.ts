@@ -2,9 +2,11 @@
  * A model of `src/spec` from the tensors of a checkpoint.
  */
 import type { OptConfig } from '../../model/opt/config.ts'
+import { isInputMajor } from '../../model/opt/held_parameters.ts'
 import type { CacheStorage } from '../../model/opt/layer_cache.ts'
 import type { Storage } from '../../model/opt/matrix.ts'
 import { moduleName, names, type modules } from '../../model/opt/names.ts'
+import { transpose } from '../../ops/transpose.ts'
 import { store, tensor, zeros, type Matrix, type Norm, type Tensor } from '../../spec/arrays.ts'
 import type { Linear, OptLayer, OptModel } from '../../spec/opt.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
@@ -26,9 +28,8 @@ export function plainModel(
     const linear = (module: keyof typeof modules): Linear => {
       const name = moduleName(l, module)
       const weight = find(`${name}.weight`)
-      const isInputMajor = module === 'out' || module === 'fc2'
       return {
-        weight: store(isInputMajor ? transposed(weight) : weight, storage),
+        weight: store(isInputMajor(`${name}.weight`) ? transposed(weight) : weight, storage),
         bias: find(`${name}.bias`),
       }
     }
@@ -62,6 +63,6 @@ export function plainModel(
 /** [O, I] to [I, O]. */
 function transposed({ data, shape: [O, I] }: Tensor): Tensor {
   const y = zeros(I, O)
-  for (let o = 0; o < O; o++) for (let i = 0; i < I; i++) y.data[i * O + o] = data[o * I + i]
+  transpose(y.data, data, O, I)
   return y
 }
