@@ -5,8 +5,8 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openSafetensors } from '../../src/io/safetensors.ts'
-import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
+import { readOutputs } from './op_outputs.ts'
 import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-parity-ops-'))
@@ -17,19 +17,7 @@ const ops = ['add', 'relu']
 const check = (actual: string, ...flags: string[]) =>
   runInside(['parity', 'check-ops', expected, join(folder, actual), ...flags])
 
-/** The outputs in the file of an op, all cases after each other, with their names. */
-async function outputsOf(op: string): Promise<{
-  outputs: Map<string, TensorToWrite & { readonly data: Float32Array }>
-  metadata: Record<string, string>
-}> {
-  const source = await openSafetensors(join(expected, `${op}.safetensors`))
-  const outputs = new Map<string, TensorToWrite & { readonly data: Float32Array }>()
-  for (const [name, { shape }] of source.tensors)
-    if (name.includes('.out.'))
-      outputs.set(name, { dtype: 'F32', shape, data: Float32Array.from(await source.read(name)) })
-  await source.close()
-  return { outputs, metadata: Object.fromEntries(source.metadata) }
-}
+const outputsOf = (op: string) => readOutputs(join(expected, `${op}.safetensors`))
 
 let cases = 0
 let numbers = 0

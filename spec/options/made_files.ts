@@ -3,8 +3,8 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { openSafetensors } from '../../src/io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import { readOutputs } from '../cli/op_outputs.ts'
 import { runInside } from '../cli/run_inside.ts'
 
 /** Makes them in the folder of the small files. */
@@ -31,17 +31,13 @@ export async function makeFiles(folder: string): Promise<void> {
 /** Writes the answers of a backend that rounds one number differently. */
 async function answerOps(expected: string, folder: string): Promise<void> {
   mkdirSync(folder)
-  const source = await openSafetensors(expected)
-  const outputs = new Map<string, TensorToWrite>()
-  for (const [name, { shape }] of source.tensors)
-    if (name.includes('.out.'))
-      outputs.set(name, { dtype: 'F32', shape, data: Float32Array.from(await source.read(name)) })
-  const { metadata } = source
-  await source.close()
-  const { data } = [...outputs.values()].find(({ data: { length } }) => length > 100) as TensorToWrite
-  const bits = new Int32Array((data as Float32Array).buffer)
+  const { outputs, metadata } = await readOutputs(expected)
+  const { data } = [...outputs.values()].find(({ data: { length } }) => length > 100) as {
+    readonly data: Float32Array
+  }
+  const bits = new Int32Array(data.buffer)
   bits[7] ^= 1
-  await writeSafetensors(join(folder, 'linear.safetensors'), outputs, Object.fromEntries(metadata))
+  await writeSafetensors(join(folder, 'linear.safetensors'), outputs, metadata)
 }
 
 async function writeCases(folder: string): Promise<void> {
