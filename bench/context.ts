@@ -6,13 +6,13 @@
  * are watched to know their shares, which makes a token longer by a hundredth at most.
  */
 import { createBackend } from '../src/backends/select.ts'
-import { randomIds } from '../src/eval/bench/job.ts'
-import { WatchedModel } from '../src/eval/bench/op_times.ts'
-import { loadSubject, shapeSubject, type BenchSubject } from '../src/eval/bench/subject.ts'
-import { Decoding } from '../src/eval/decode.ts'
-import { median, medianRatio, turnOrder } from '../src/eval/turns.ts'
-import { cacheStorages, type CacheStorage } from '../src/model/opt/layer_cache.ts'
-import type { Storage } from '../src/model/opt/matrix.ts'
+import { randomIds } from '../src/bench/job.ts'
+import { WatchedModel } from '../src/bench/op_times.ts'
+import { loadSubject, shapeSubject, type BenchSubject } from '../src/bench/subject.ts'
+import { Decoding } from '../src/evaluation/decode.ts'
+import { median, medianRatio, turnOrder } from '../src/results/interleaved_rounds.ts'
+import { cacheStorages, type CacheStorage } from '../src/engine/layer_cache.ts'
+import type { Storage } from '../src/engine/matrix.ts'
 import { now, write } from '../src/platform/platform.ts'
 import { table } from './timing.ts'
 

@@ -1,5 +1,5 @@
 /**
- * What a call of an op costs before and after its arithmetic: the checks of src/backends/door.ts and the step into
+ * What a call of an op costs before and after its arithmetic: the checks of src/backends/checked_ops.ts and the step into
  * WebAssembly, on kernels of the smallest size.
  */
 import { write } from '../src/platform/platform.ts'

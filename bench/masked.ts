@@ -15,8 +15,8 @@ import {
   storeRows,
   type Matrix,
   type Storage,
-} from '../src/model/opt/matrix.ts'
-import { every } from '../src/model/opt/unit_lists.ts'
+} from '../src/engine/matrix.ts'
+import { every } from '../src/engine/unit_lists.ts'
 import { write } from '../src/platform/platform.ts'
 import { Random } from '../src/tensor/random.ts'
 import { STREAM_BYTES } from './streams.ts'

@@ -3,7 +3,7 @@
  * the kernels live.
  *
  * "read forward" is the sequential-read bandwidth the goals are stated in, and `sum` the kernel by which `shadowllm bench`
- * measures it (src/eval/bench/read_speed.ts): it should be as fast. The others cross-check it: one stream may not be all
+ * measures it (src/bench/read_speed.ts): it should be as fast. The others cross-check it: one stream may not be all
  * that the memory gives.
  */
 import { write } from '../src/platform/platform.ts'

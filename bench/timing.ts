@@ -1,7 +1,7 @@
 /**
- * Timing of small things that are to be compared, by turns (src/eval/turns.ts), and tables of what was found.
+ * Timing of small things that are to be compared, by turns (src/results/interleaved_rounds.ts), and tables of what was found.
  */
-import { median, medianRatio, turnOrder } from '../src/eval/turns.ts'
+import { median, medianRatio, turnOrder } from '../src/results/interleaved_rounds.ts'
 import { now } from '../src/platform/platform.ts'
 
 /** Something to time. */

@@ -8,7 +8,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const first = [
   'spec/options/slow_commands.full.spec.ts',
   'spec/cli/queue.full.spec.ts',
-  'spec/model/laws.spec.ts',
+  'spec/engine/laws.spec.ts',
   'spec/cli/signals.full.spec.ts',
   'spec/options/command_line.spec.ts',
   'spec/hostile/table.spec.ts',

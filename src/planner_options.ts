@@ -5,13 +5,13 @@
  * shadow planner is first asked for and no other was read.
  */
 import { criterionByName } from './criteria/index.ts'
-import type { Calibration } from './eval/calibration/open.ts'
+import type { Calibration } from './calibration/open.ts'
 import { isThere } from './io/files.ts'
 import { makeBudget, type Budget, type Scope } from './masks/budget.ts'
 import type { MaskPlanner } from './masks/planner.ts'
 import { backendTopK, type UnitScores } from './masks/selection.ts'
-import type { OptModel } from './model/opt/opt_model.ts'
-import type { MaskMode } from './model/opt/active_block.ts'
+import type { OptModel } from './engine/opt_model.ts'
+import type { MaskMode } from './engine/active_block.ts'
 import { joinPath } from './platform/platform.ts'
 import { makePlanner, plannerNames, type PlannerName } from './predictor/planners.ts'
 import type { Predictor } from './predictor/predictor_file.ts'
@@ -175,7 +175,7 @@ export class PlannerFiles {
   }
 
   async #readCalibration(folder: string): Promise<void> {
-    const { openCalibration } = await import('./eval/calibration/open.ts')
+    const { openCalibration } = await import('./calibration/open.ts')
     const calibration = await openCalibration(folder)
     calibration.checkModel({ ...this.#model.shape, width: this.#model.config.width })
     this.#calibration = calibration

@@ -1,15 +1,15 @@
 /**
  * OPT as an ONNX graph, one decoding step: new tokens and the keys and values of the past in, the logits of the last
- * position and the keys and values with the new ones behind them out. The same sums as src/model/opt/forward.ts.
+ * position and the keys and values with the new ones behind them out. The same sums as src/engine/forward.ts.
  *
  * It is written to be easy on onnxruntime: matrices stand [inputs, outputs]; activations have two dimensions, so that a
  * linear layer with its bias is one Gemm, ReLU included (onnxruntime joins them); attention, and each sum with the norm
  * after it, are the fused operators of its CPU kernels (com.microsoft); only the last position meets the lm_head.
  * bench/README.md says what else was tried.
  */
-import type { OptConfig } from '../../src/model/opt/config.ts'
-import { EPSILON } from '../../src/model/opt/forward.ts'
-import { moduleName, names, parameterShapes } from '../../src/model/opt/names.ts'
+import type { OptConfig } from '../../src/engine/config.ts'
+import { EPSILON } from '../../src/engine/forward.ts'
+import { moduleName, names, parameterShapes } from '../../src/engine/names.ts'
 import type {
   Attribute,
   ExternalTensor,

@@ -1,16 +1,16 @@
 /**
- * The arms of this project: models of src/model on a backend. A storage format or a planner that is to be compared is
+ * The arms of this project: models of src/engine on a backend. A storage format or a planner that is to be compared is
  * one more entry of the list.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { planOf } from '../../src/eval/bench/arms.ts'
-import { randomPredictor } from '../../src/eval/bench/predictors.ts'
-import type { Plan } from '../../src/eval/decode.ts'
-import type { OptConfig } from '../../src/model/opt/config.ts'
-import type { Storage } from '../../src/model/opt/matrix.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
-import type { Sequence } from '../../src/model/opt/sequence.ts'
+import { planOf } from '../../src/bench/methods.ts'
+import { randomPredictor } from '../../src/bench/predictors.ts'
+import type { Plan } from '../../src/evaluation/decode.ts'
+import type { OptConfig } from '../../src/engine/config.ts'
+import type { Storage } from '../../src/engine/matrix.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
+import type { Sequence } from '../../src/engine/sequence.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { F32_TOLERANCE, INT8_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
 

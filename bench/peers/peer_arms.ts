@@ -4,8 +4,8 @@
  * Each step hands in the keys and values of the past and takes them back with the new ones behind, as decoding through
  * the public interface does; the copies are part of what is timed.
  */
-import type { OptConfig } from '../../src/model/opt/config.ts'
-import { POSITION_OFFSET } from '../../src/model/opt/names.ts'
+import type { OptConfig } from '../../src/engine/config.ts'
+import { POSITION_OFFSET } from '../../src/engine/names.ts'
 import { F32_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
 import { cacheNames } from './decoder_graph.ts'
 import {

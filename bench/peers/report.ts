@@ -1,7 +1,7 @@
 /**
  * What was measured, as tables and as JSON.
  */
-import { median } from '../../src/eval/turns.ts'
+import { median } from '../../src/results/interleaved_rounds.ts'
 import { figure, ratios, table } from '../timing.ts'
 import type { LoadedArm, Timed } from './measure.ts'
 

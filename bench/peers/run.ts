@@ -9,8 +9,8 @@
 import { Command, Option } from 'commander'
 import { describeFailure } from '../../src/cli/failure.ts'
 import { wholeFlag } from '../../src/cli/values.ts'
-import type { OptConfig } from '../../src/model/opt/config.ts'
-import { initialWeights } from '../../src/model/opt/initial_weights.ts'
+import type { OptConfig } from '../../src/engine/config.ts'
+import { initialWeights } from '../../src/engine/initial_weights.ts'
 import {
   commandArguments,
   exit,

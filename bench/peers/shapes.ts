@@ -1,9 +1,9 @@
 /**
  * The models that are compared: OPT's sizes, random weights.
  */
-import { architectureByName } from '../../src/eval/cost/architectures.ts'
-import { makeOptConfig, type OptConfig } from '../../src/model/opt/config.ts'
-import { POSITION_OFFSET } from '../../src/model/opt/names.ts'
+import { architectureByName } from '../../src/bench/cost/architectures.ts'
+import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { POSITION_OFFSET } from '../../src/engine/names.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 
 /** Shapes by name, and how many rounds they are timed for if nothing is said. */

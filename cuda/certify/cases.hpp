@@ -18,7 +18,7 @@
 
 namespace certify {
 
-// What was found of an op: OpOutcome of src/eval/parity/run_ops.ts.
+// What was found of an op: OpOutcome of src/parity/run_ops.ts.
 struct OpOutcome {
   std::string op;
   bool isBound = false;

@@ -1,6 +1,6 @@
 /**
  * What was found, as JSON: a certificate of the form that `shadowllm parity run` writes and `parity verify-certificate` reads
- * (src/eval/parity/certificate.ts), and the times of shapes. Over the emulator both carry the name of that backend.
+ * (src/parity/certificate.ts), and the times of shapes. Over the emulator both carry the name of that backend.
  */
 
 #pragma once

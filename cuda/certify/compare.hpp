@@ -1,5 +1,5 @@
 /**
- * Numbers against what they should be, and what was found of an op: the words of src/eval/parity/op_agreement.ts.
+ * Numbers against what they should be, and what was found of an op: the words of src/testing/op_agreement.ts.
  */
 
 #pragma once

@@ -15,20 +15,25 @@ export const excluded: readonly { readonly path: string; readonly why: string }[
     'src/web/models_panel.ts',
     'src/web/verify_panel.ts',
   ].map((path) => ({ path, why: 'needs a browser' })),
-  ...['cuda/', 'wasm/thread_', 'wasm/threaded_', 'wasm/job_board.ts', 'wasm/shared_import.ts'].map(
-    (path) => ({
-      path: `src/backends/${path}`,
-      why: 'tested in the full tier only',
-    }),
-  ),
+  ...[
+    'cuda/',
+    'wasm/thread_',
+    'wasm/threaded_',
+    'wasm/work_queue.ts',
+    'wasm/parallel_tuner.ts',
+    'wasm/shared_import.ts',
+  ].map((path) => ({
+    path: `src/backends/${path}`,
+    why: 'tested in the full tier only',
+  })),
   ...[
     'src/cli/mask_picture.ts',
     'src/cli/progress.ts',
     'src/cli/words.ts',
-    'src/eval/report/figure_words.ts',
-    'src/eval/report/html.ts',
-    'src/eval/report/html_tables.ts',
-    'src/eval/report/style.ts',
+    'src/experiments/report/figure_words.ts',
+    'src/experiments/report/html.ts',
+    'src/experiments/report/html_tables.ts',
+    'src/experiments/report/style.ts',
     'src/web/criterion_words.ts',
   ].map((path) => ({ path, why: 'only makes text for people' })),
 ]

@@ -4,7 +4,7 @@
  *
  * Equalities between results of one backend hold exactly for these kernels too: skipped = zeroed, packed = listed, a token alone =
  * among others, a step = the whole pass, half precision = its float32 value. The split of a sum depends on the positions of its
- * terms only, or on the order of the definition where terms may be missing. spec/model/laws.spec.ts and
+ * terms only, or on the order of the definition where terms may be missing. spec/engine/laws.spec.ts and
  * spec/golden/forward.spec.ts state masks, sequences and golden activations of whole models over these backends.
  */
 import { describe, test } from 'vitest'

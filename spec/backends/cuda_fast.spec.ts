@@ -3,7 +3,7 @@
  */
 import { expect, test } from 'vitest'
 import { fastOps, kernelIn } from '../../src/backends/cuda/fast_launch.ts'
-import { boundOf } from '../../src/eval/parity/op_agreement.ts'
+import { boundOf } from '../../src/testing/op_agreement.ts'
 import { opNames, type OpName } from '../../src/ops/catalog.ts'
 
 test('a kernel of its own for the ops that decide the speed of a token, the exact one for every other', () => {

@@ -6,14 +6,14 @@ import fc from 'fast-check'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import type { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
-import { argmax } from '../../src/model/opt/sampling.ts'
-import type { Sequence } from '../../src/model/opt/sequence.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
+import { argmax } from '../../src/engine/sampling.ts'
+import type { Sequence } from '../../src/engine/sequence.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
 import { checkOn, lawForAll } from '../harness/seed.ts'
-import { maskOf, withModel, type ModelCase } from '../model/cases.ts'
+import { maskOf, withModel, type ModelCase } from '../engine/cases.ts'
 
 const BUFFERS = 5
 const LENGTH = 12

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { JobBoard, makeBoardMemory, type Job } from '../../src/backends/wasm/job_board.ts'
+import { JobBoard, makeBoardMemory, type Job } from '../../src/backends/wasm/work_queue.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 /** A thread, a step at a time. */

@@ -3,13 +3,13 @@
  * The full tier states all laws over each of them.
  */
 import { test } from 'vitest'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
 import { opNames } from '../../src/ops/catalog.ts'
 import { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { randomSizes } from '../../src/verify/ops/agreement.ts'
 import { overOtherBackends } from '../harness/backends.ts'
 import { checkOn } from '../harness/seed.ts'
-import { checkModel } from '../model/cases.ts'
+import { checkModel } from '../engine/cases.ts'
 
 await overOtherBackends((backend) => {
   for (const name of opNames) {

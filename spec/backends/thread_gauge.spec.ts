@@ -8,7 +8,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ThreadGauge } from '../../src/backends/wasm/thread_gauge.ts'
+import { ThreadGauge } from '../../src/backends/wasm/parallel_tuner.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { kills, lawForAll, stateLaw, type Law } from '../harness/seed.ts'
 

@@ -1,5 +1,5 @@
 /**
- * Things that are timed take turns; spec/eval/turns.spec.ts says whose turn it is.
+ * Things that are timed take turns; spec/results/interleaved_rounds.spec.ts says whose turn it is.
  */
 import { describe, expect, test } from 'vitest'
 import { takeTurns, takeTurnsWaiting } from '../../bench/timing.ts'

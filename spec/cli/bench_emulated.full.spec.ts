@@ -3,7 +3,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
-import type { BenchRow } from '../../src/eval/bench/rows.ts'
+import type { BenchRow } from '../../src/bench/rows.ts'
 import { tinyFolder, type CliResult } from './run_cli.ts'
 import { runInside } from './run_inside.ts'
 

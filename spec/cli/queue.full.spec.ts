@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startServer, whyNoServer, type TestServer } from '../jobs/server.ts'
-import { filesOf } from '../eval/small_calibration.ts'
+import { filesOf } from '../calibration/small_calibration.ts'
 import { runCli, type CliResult } from './run_cli.ts'
 import { runInside } from './run_inside.ts'
 

@@ -9,7 +9,7 @@ import { attention } from '../../src/criteria/attention.ts'
 import { eachAttention } from '../../src/criteria/attention_weights.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
 import { scoreLayers, sumPerUnit } from '../../src/criteria/unit_scores.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
 import {
   expectNear,
   expectNearRelative,
@@ -23,7 +23,7 @@ import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { anyModel, withModel, type Subject } from '../model/cases.ts'
+import { anyModel, withModel, type Subject } from '../engine/cases.ts'
 import { textOf, withPass } from './passes.ts'
 
 type Score = Criterion['score']

@@ -13,12 +13,12 @@ import {
   type Criterion,
 } from '../../src/criteria/index.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { strictNames } from '../harness/strict.ts'
-import { anyModel, roomyModel, withModel, type ModelCase } from '../model/cases.ts'
+import { anyModel, roomyModel, withModel, type ModelCase } from '../engine/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
 
 /** Scores of a model's text. */

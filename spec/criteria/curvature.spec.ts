@@ -10,11 +10,11 @@ import { plainact, plainactSigned } from '../../src/criteria/plainact.ts'
 import { snip } from '../../src/criteria/snip.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { roomyModel, withModel, type Subject } from '../model/cases.ts'
+import { roomyModel, withModel, type Subject } from '../engine/cases.ts'
 import {
   alone,
   kinds,

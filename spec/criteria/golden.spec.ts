@@ -13,13 +13,13 @@ import { normPerUnit, scoreLayers, sumPerUnit } from '../../src/criteria/unit_sc
 import { fc1WeightGradient } from '../../src/criteria/weight_gradient.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
 import { expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { anyModel, withModel, type Subject } from '../model/cases.ts'
+import { anyModel, withModel, type Subject } from '../engine/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
 
 type Score = Criterion['score']

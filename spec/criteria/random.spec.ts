@@ -5,10 +5,10 @@ import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { random } from '../../src/criteria/random.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { anyModel, withModel, type ModelCase } from '../model/cases.ts'
+import { anyModel, withModel, type ModelCase } from '../engine/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
 
 type Score = Criterion['score']

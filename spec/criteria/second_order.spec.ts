@@ -9,12 +9,12 @@ import { createBackend } from '../../src/backends/select.ts'
 import type { Criterion, CriterionInput } from '../../src/criteria/index.ts'
 import { addCurvature, drawLabels, secondOrder } from '../../src/criteria/second_order.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import { roomyModel, withModel, type ModelCase, type Subject } from '../engine/cases.ts'
 import {
   alone,
   kinds,

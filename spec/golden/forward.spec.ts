@@ -6,10 +6,10 @@
  * of a left-padded sequence's first token, which padding would have to predict.
  */
 import { describe, expect, test } from 'vitest'
-import { forwardBatch } from '../../src/model/opt/batch.ts'
-import { countScored, meanLoss, negativeLogLikelihood } from '../../src/model/opt/loss.ts'
-import type { OptModel } from '../../src/model/opt/opt_model.ts'
-import { traceForward, type Trace } from '../../src/model/opt/trace.ts'
+import { forwardBatch } from '../../src/engine/batch.ts'
+import { countScored, meanLoss, negativeLogLikelihood } from '../../src/engine/loss.ts'
+import type { OptModel } from '../../src/engine/opt_model.ts'
+import { traceForward, type Trace } from '../../src/engine/trace.ts'
 import { softmax } from '../../src/ops/softmax.ts'
 import { overEveryBackend } from '../harness/backends.ts'
 import { casesOf, expectNear, get, getIds, readCase, tolerance, variants, type Case } from './golden.ts'

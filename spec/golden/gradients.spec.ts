@@ -3,11 +3,11 @@
  * every parameter by its own name and layout; and the derivative with respect to a unit's mask.
  */
 import { describe, expect, test } from 'vitest'
-import { backward, type Gradients } from '../../src/model/opt/backward.ts'
-import { countScored } from '../../src/model/opt/loss.ts'
-import { parameterShapes } from '../../src/model/opt/names.ts'
-import type { OptModel } from '../../src/model/opt/opt_model.ts'
-import { traceForward } from '../../src/model/opt/trace.ts'
+import { backward, type Gradients } from '../../src/engine/backward.ts'
+import { countScored } from '../../src/engine/loss.ts'
+import { parameterShapes } from '../../src/engine/names.ts'
+import type { OptModel } from '../../src/engine/opt_model.ts'
+import { traceForward } from '../../src/engine/trace.ts'
 import { overBackends } from '../harness/backends.ts'
 import {
   casesOf,

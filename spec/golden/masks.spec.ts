@@ -5,10 +5,10 @@
 import { describe, expect, test } from 'vitest'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
-import { forwardBatch } from '../../src/model/opt/batch.ts'
-import { generateTokens } from '../../src/model/opt/generate.ts'
-import { countScored, meanLoss, negativeLogLikelihood } from '../../src/model/opt/loss.ts'
-import type { OptModel } from '../../src/model/opt/opt_model.ts'
+import { forwardBatch } from '../../src/engine/batch.ts'
+import { generateTokens } from '../../src/engine/generate.ts'
+import { countScored, meanLoss, negativeLogLikelihood } from '../../src/engine/loss.ts'
+import type { OptModel } from '../../src/engine/opt_model.ts'
 import { overBackends } from '../harness/backends.ts'
 import {
   casesOf,

@@ -16,12 +16,19 @@ export const rooms = [
   'io',
   'backends',
   'masks',
-  'model',
+  'engine',
   'criteria',
   'predictor',
-  'train',
+  'training',
+  'testing',
+  'results',
+  'data',
   'jobs',
-  'eval',
+  'calibration',
+  'evaluation',
+  'parity',
+  'bench',
+  'experiments',
   'verify',
   'door',
   'cli',
@@ -29,7 +36,13 @@ export const rooms = [
 ]
 
 /** The files directly in src/: the public door. */
-const doorFiles = ['src/index.ts', 'src/shadow_opt.ts', 'src/options.ts', 'src/planner_options.ts']
+const doorFiles = [
+  'src/index.ts',
+  'src/eval.ts',
+  'src/shadow_opt.ts',
+  'src/options.ts',
+  'src/planner_options.ts',
+]
 
 interface Import {
   /** What is written between the quotes; null where it is not a literal. */
@@ -94,14 +107,14 @@ export function specificationIsPlain(modules: readonly Module[]): string[] {
     .map(({ specifier, at }) => `${at}: the specification imports ${specifier}`)
 }
 
-/** The model takes tensors by name and knows no file format. */
-export function modelKnowsNoFiles(modules: readonly Module[]): string[] {
+/** The engine takes tensors by name and knows no file format. */
+export function engineKnowsNoFiles(modules: readonly Module[]): string[] {
   return modules.flatMap((module) =>
-    roomOf(module.path) !== 'model'
+    roomOf(module.path) !== 'engine'
       ? []
       : importsOf(module)
           .filter(({ target }) => target !== null && roomOf(target) === 'io')
-          .map(({ target, at }) => `${at}: model imports ${target}`),
+          .map(({ target, at }) => `${at}: engine imports ${target}`),
   )
 }
 
@@ -259,27 +272,4 @@ export function filesOpenWithAComment(sources: readonly Source[]): string[] {
   return sources
     .filter(({ text }) => !text.startsWith('/*', opening(text)))
     .map(({ path }) => `${path}:1: does not open with a block comment`)
-}
-
-/** The most lines a file has before someone must look for the seam. */
-export const longestFile = 400
-
-/** No file is longer, except those listed with a reason; a listed file that became short leaves the list. */
-export function filesAreShort(
-  sources: readonly Source[],
-  excused: Readonly<Record<string, string>> = {},
-): string[] {
-  const long = new Map(
-    sources
-      .map(({ path, text }): [string, number] => [path, text.trimEnd().split('\n').length])
-      .filter(([, lines]) => lines > longestFile),
-  )
-  return [
-    ...[...long]
-      .filter(([path]) => !excused[path])
-      .map(([path, lines]) => `${path}:1: ${lines} lines, expected at most ${longestFile}`),
-    ...Object.keys(excused)
-      .filter((path) => !long.has(path))
-      .map((path) => `${path}:1: excused for its length, but it is not long`),
-  ]
 }

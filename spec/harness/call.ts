@@ -10,4 +10,4 @@ export {
   type Placing,
   type Value,
   type Values,
-} from '../../src/eval/parity/op_call.ts'
+} from '../../src/testing/op_call.ts'

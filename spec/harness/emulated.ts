@@ -2,7 +2,7 @@
  * The chapters that run on the CUDA emulator although they take it minutes: those that SHADOWLLM_EMULATE names. The emulator
  * runs in the full tier only.
  *
- *   SHADOWLLM_EMULATE=criteria,model npm run test:full -- spec/criteria spec/model
+ *   SHADOWLLM_EMULATE=criteria,engine npm run test:full -- spec/criteria spec/engine
  *   SHADOWLLM_EMULATE=all npm run test:full
  *
  * A chapter is a folder of the book.

@@ -4,7 +4,7 @@
  */
 import type { BackendName } from '../../src/backends/backend.ts'
 import { backendNames } from '../../src/backends/select.ts'
-import { owesBits } from '../../src/eval/parity/op_agreement.ts'
+import { owesBits } from '../../src/testing/op_agreement.ts'
 
 export { owesBits }
 

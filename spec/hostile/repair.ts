@@ -5,7 +5,7 @@
 import { crc32 } from '../../src/platform/platform.ts'
 import { parseSafetensors } from '../../src/io/safetensors.ts'
 import type { TensorToWrite } from '../../src/io/safetensors_writer.ts'
-import { storeManifest } from '../../src/eval/calibration/manifest.ts'
+import { storeManifest } from '../../src/calibration/manifest.ts'
 import { manifest, partOf, shardOf } from '../../fixtures/hostile/build_own.ts'
 import { concat, littleEndian } from '../../fixtures/hostile/bytes.ts'
 

@@ -1,7 +1,7 @@
 /**
  * Runners of one machine give results in the order of the shards, for any number of shards and threads and in any order of
  * completion. Stand-ins in this process replace threads, so that the seed decides their order;
- * spec/eval/calibration_threads.full.spec.ts uses real threads.
+ * spec/calibration/calibration_threads.full.spec.ts uses real threads.
  */
 import { EventEmitter } from 'node:events'
 import fc from 'fast-check'

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { plainact } from '../../src/criteria/plainact.ts'
-import { calibrateToFolder } from '../../src/eval/calibration/collect.ts'
-import { openCalibration } from '../../src/eval/calibration/open.ts'
+import { calibrateToFolder } from '../../src/calibration/collect.ts'
+import { openCalibration } from '../../src/calibration/open.ts'
 import {
   achievedSparsity,
   denseMask,
@@ -20,11 +20,16 @@ import {
   ShadowOpt,
   type MaskOptions,
 } from '../../src/index.ts'
-import { argmax } from '../../src/model/opt/sampling.ts'
-import { networkShape, predictorKinds, unitKinds, type UnitKind } from '../../src/predictor/card.ts'
+import { argmax } from '../../src/engine/sampling.ts'
+import {
+  networkShape,
+  predictorKinds,
+  unitKinds,
+  type UnitKind,
+} from '../../src/predictor/predictor_config.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
-import { makeCard } from '../../src/predictor/make_card.ts'
+import { makeCard } from '../../src/predictor/make_predictor_config.ts'
 import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
 import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'

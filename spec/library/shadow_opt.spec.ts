@@ -17,7 +17,7 @@ import {
   type Ids,
   type MaskPlanner,
 } from '../../src/index.ts'
-import { argmax } from '../../src/model/opt/sampling.ts'
+import { argmax } from '../../src/engine/sampling.ts'
 import { fixtures } from '../golden/golden.ts'
 import { law } from '../harness/seed.ts'
 import { strictNames } from '../harness/strict.ts'

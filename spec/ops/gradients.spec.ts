@@ -7,7 +7,7 @@
  */
 import { expect, test } from 'vitest'
 import { opNames, opRow } from '../../src/ops/catalog.ts'
-import { Data } from '../../src/eval/parity/seeded_data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import {
   attentionGradient,
   checkDerivative,

@@ -2,9 +2,9 @@
  * The definitions read and write what their sizes say and nothing behind it, in arrays that go on as in those that end there.
  */
 import { describe, expect, test } from 'vitest'
-import { evaluate } from '../../src/eval/parity/op_agreement.ts'
-import { poison, type Values } from '../../src/eval/parity/op_call.ts'
-import { Data } from '../../src/eval/parity/seeded_data.ts'
+import { evaluate } from '../../src/testing/op_agreement.ts'
+import { poison, type Values } from '../../src/testing/op_call.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
 import { arrayTypes, type Numbers, type Op } from '../../src/ops/op.ts'
 import { fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'

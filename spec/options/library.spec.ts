@@ -12,7 +12,7 @@ import {
   type PlanOptions,
   type UnitMask,
 } from '../../src/index.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
 import { createEngine } from '../../src/web/engine/engine.ts'
 import { RemoteOpt } from '../../src/web/engine/remote_opt.ts'
 import { study } from '../../src/web/engine/study.ts'

@@ -9,9 +9,9 @@ import { vi } from 'vitest'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
 import { runCommandLine } from '../../src/cli/run.ts'
 import type { Session } from '../../src/cli/session.ts'
-import { OptModel } from '../../src/model/opt/opt_model.ts'
-import type { Sequence } from '../../src/model/opt/sequence.ts'
-import { LanguageTrainer } from '../../src/train/pretrain_trainer.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
+import type { Sequence } from '../../src/engine/sequence.ts'
+import { LanguageTrainer } from '../../src/training/pretrain_trainer.ts'
 import { quietSession } from '../cli/run_inside.ts'
 
 /** A model that was loaded. */

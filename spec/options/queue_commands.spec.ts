@@ -3,7 +3,7 @@
  * queue. Stand-ins replace the queue: they record their calls and compute shards in this thread.
  */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import type { ThreadStart } from '../../src/eval/shards/threads.ts'
+import type { ThreadStart } from '../../src/jobs/model_threads.ts'
 import type { QueueAddress } from '../../src/jobs/connection.ts'
 import type { WorkerOptions } from '../../src/jobs/queue_worker.ts'
 import type { ShardRunner } from '../../src/jobs/runner.ts'
@@ -61,9 +61,9 @@ const { run, place } = useSurroundings()
 let opt: ShadowOpt
 beforeAll(async () => {
   const { ShadowOpt: Library } = await import('../../src/shadow_opt.ts')
-  const { makeDoShard } = await import('../../src/eval/shards/do_shard.ts')
-  const { hashFiles } = await import('../../src/eval/provenance.ts')
-  const { methodHash } = await import('../../src/eval/lab/method.ts')
+  const { makeDoShard } = await import('../../src/evaluation/jobs/do_shard.ts')
+  const { hashFiles } = await import('../../src/results/provenance.ts')
+  const { methodHash } = await import('../../src/results/method_hash.ts')
   opt = await Library.fromPretrained(place('model'))
   work = makeDoShard({ model: opt.model, hash: await hashFiles(opt.files), method: await methodHash() })
 }, 60_000)

@@ -3,9 +3,9 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { unitKinds, type PredictorKind } from '../../src/predictor/card.ts'
+import { unitKinds, type PredictorKind } from '../../src/predictor/predictor_config.ts'
 import { featureMoments, lastTokenContext, meanContext, scaleFeatures } from '../../src/predictor/features.ts'
-import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_card.ts'
+import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
 import { makeLabels, targetsOf } from '../../src/predictor/targets.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'

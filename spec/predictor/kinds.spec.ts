@@ -16,12 +16,12 @@ import {
   type DejavuStyleCard,
   type PredictorCard,
   type PredictorKind,
-} from '../../src/predictor/card.ts'
-import { cardEntry } from '../../src/predictor/card_reader.ts'
+} from '../../src/predictor/predictor_config.ts'
+import { cardEntry } from '../../src/predictor/predictor_config_reader.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import type { PromptFeatures } from '../../src/predictor/example.ts'
-import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_card.ts'
+import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
 import { networkParameterShapes, type NetworkValues } from '../../src/predictor/network.ts'
 import { predictScores } from '../../src/predictor/predict.ts'
 import {

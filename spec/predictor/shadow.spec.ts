@@ -13,8 +13,13 @@ import { makeBudget, type Scope } from '../../src/masks/budget.ts'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
 import type { PromptView } from '../../src/masks/planner.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../src/masks/selection.ts'
-import { networkShape, shadowDefaults, unitKinds, type ShadowCard } from '../../src/predictor/card.ts'
-import { cardEntry } from '../../src/predictor/card_reader.ts'
+import {
+  networkShape,
+  shadowDefaults,
+  unitKinds,
+  type ShadowCard,
+} from '../../src/predictor/predictor_config.ts'
+import { cardEntry } from '../../src/predictor/predictor_config_reader.ts'
 import { lastTokenContext, makeTargets, scaleFeatures } from '../../src/predictor/features.ts'
 import { Mlp, mlpParameterLengths, mlpParameterNames, type MlpValues } from '../../src/predictor/mlp.ts'
 import {

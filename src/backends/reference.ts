@@ -19,7 +19,7 @@ import {
   placed,
   PlacedBuffer,
   type Kernel,
-} from './door.ts'
+} from './checked_ops.ts'
 
 type Place = Numbers
 

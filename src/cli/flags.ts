@@ -4,8 +4,8 @@
 import { Option } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
 import { backendNames } from '../backends/select.ts'
-import { cacheStorages } from '../model/opt/layer_cache.ts'
-import { storages, type Storage } from '../model/opt/matrix.ts'
+import { cacheStorages } from '../engine/layer_cache.ts'
+import { storages, type Storage } from '../engine/matrix.ts'
 import { seedFlag, threadsFlag } from './values.ts'
 
 /** What a command that runs a model is given. */

@@ -4,7 +4,7 @@
 import { Option, type Command } from 'commander'
 import { criteria } from '../criteria/index.ts'
 import { scopes, type Scope } from '../masks/budget.ts'
-import { maskModes } from '../model/opt/active_block.ts'
+import { maskModes } from '../engine/active_block.ts'
 import type { PlannerChoice } from '../planner_options.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'

@@ -1,15 +1,15 @@
 /**
  * What `shadowllm pretrain` begins from: a configuration, a tokenizer, and text as windows of tokens.
  */
-import { loadBrown, splitDocuments, type Document } from '../eval/corpus.ts'
-import { readDocuments } from '../eval/texts.ts'
+import { loadBrown, splitDocuments, type Document } from '../data/corpus.ts'
+import { readDocuments } from '../data/texts.ts'
 import { isThere, kindOf, readWhole } from '../io/files.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import { openTokenizer, tokenizerFiles, type Tokenizer } from '../io/tokenizer.ts'
-import { parseOptConfig, type OptConfig } from '../model/opt/config.ts'
+import { parseOptConfig, type OptConfig } from '../engine/config.ts'
 import { folderOf, joinPath, writeFileAtomic } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
-import { pause } from '../train/pause.ts'
+import { pause } from '../platform/pause.ts'
 import {
   checkWindows,
   cutStream,
@@ -17,7 +17,7 @@ import {
   joinDocuments,
   makeTextEncoder,
   type PretrainWindows,
-} from '../train/pretrain_data.ts'
+} from '../training/pretrain_data.ts'
 
 /** Of text without held-out files, every so many windows one is held out. */
 const HOLD_OUT_EVERY = 20

@@ -3,9 +3,9 @@
  */
 import { Option } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
-import { methodHash } from '../eval/lab/method.ts'
-import { hashFiles } from '../eval/provenance.ts'
-import { bitsOf } from '../eval/shards/threads.ts'
+import { methodHash } from '../results/method_hash.ts'
+import { hashFiles } from '../results/provenance.ts'
+import { bitsOf } from '../jobs/model_threads.ts'
 import { openQueue, parseQueueUrl, type QueueAddress } from '../jobs/connection.ts'
 import { openShardStore } from '../jobs/open_store.ts'
 import { QueueRunner } from '../jobs/queue_runner.ts'

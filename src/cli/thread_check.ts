@@ -3,7 +3,7 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import { createBackend } from '../backends/select.ts'
-import { median } from '../eval/turns.ts'
+import { median } from '../results/interleaved_rounds.ts'
 import { canShareMemory, machine, now } from '../platform/platform.ts'
 import { MissingError } from '../tensor/errors.ts'
 
@@ -69,7 +69,7 @@ export function gainOf(
   return median(Array.from({ length: ROUNDS }, () => one() / shared()))
 }
 
-/** What a gauge asks of sharing (src/backends/wasm/thread_gauge.ts). */
+/** What a gauge asks of sharing (src/backends/wasm/parallel_tuner.ts). */
 const WORTHWHILE = 1.04
 
 /** In a line: what `auto` takes, and why. */

@@ -16,7 +16,7 @@
  *
  * The ShadowLLM paper (arXiv 2406.16635) leaves attention scores as a criterion to later work; this definition is ours.
  */
-import type { Trace } from '../model/opt/trace.ts'
+import type { Trace } from '../engine/trace.ts'
 import { eachAttention } from './attention_weights.ts'
 import type { Criterion } from './criterion.ts'
 import { scoreLayers, sumPerUnit } from './unit_scores.ts'

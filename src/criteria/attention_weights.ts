@@ -4,8 +4,8 @@
  * Sums are in float64, exponentials of ops/float32.ts; so the weights are those of the model up to the rounding of
  * float32, and the same bits on every engine.
  */
-import { attentionScale } from '../model/opt/forward.ts'
-import type { Trace } from '../model/opt/trace.ts'
+import { attentionScale } from '../engine/forward.ts'
+import type { Trace } from '../engine/trace.ts'
 import { exp } from '../ops/float32.ts'
 
 /** Called with one query's weights over positions 0..t; the array is used again for the next query. */

@@ -7,9 +7,9 @@
  */
 import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import type { Gradients } from '../model/opt/backward.ts'
-import type { OptModel } from '../model/opt/opt_model.ts'
-import type { Trace } from '../model/opt/trace.ts'
+import type { Gradients } from '../engine/backward.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import type { Trace } from '../engine/trace.ts'
 
 /** One example, dense: its tokens, the forward pass over them, and the backward pass from the loss of its labels. */
 export interface CriterionInput {

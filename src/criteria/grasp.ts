@@ -18,8 +18,8 @@
  */
 import { makeMask, type UnitMask } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import { backward } from '../model/opt/backward.ts'
-import { traceForward } from '../model/opt/trace.ts'
+import { backward } from '../engine/backward.ts'
+import { traceForward } from '../engine/trace.ts'
 import type { Criterion, CriterionInput } from './criterion.ts'
 import { maskGradients } from './plainact.ts'
 

@@ -9,7 +9,7 @@
  * over a whole example. The released code of ShadowLLM (abdelfattah-lab/shadow_llm, lm_eval/base.py) takes a neuron's
  * value before ReLU, so that one which never fires can rank high; `l2norm-pre` is there to be compared with it.
  */
-import type { Trace } from '../model/opt/trace.ts'
+import type { Trace } from '../engine/trace.ts'
 import type { Criterion } from './criterion.ts'
 import { normPerUnit, scoreLayers } from './unit_scores.ts'
 

@@ -19,10 +19,10 @@
  * The ShadowLLM paper (arXiv 2406.16635) leaves second-order criteria to later work; this definition is ours.
  */
 import type { UnitScores } from '../masks/selection.ts'
-import { backward } from '../model/opt/backward.ts'
+import { backward } from '../engine/backward.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { exponentials } from '../ops/softmax.ts'
-import { countScored } from '../model/opt/loss.ts'
+import { countScored } from '../engine/loss.ts'
 import { Random } from '../tensor/random.ts'
 import type { Criterion, CriterionInput } from './criterion.ts'
 import { maskGradients } from './plainact.ts'

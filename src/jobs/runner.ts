@@ -4,7 +4,7 @@
  * how many do the work or who is first.
  */
 import { refusal } from '../io/refusal.ts'
-import { pause } from '../train/pause.ts'
+import { pause } from '../platform/pause.ts'
 import { shardKey, type DoShard, type Shard, type ShardContext } from './shard.ts'
 import { memoryStore, type ShardStore } from './shard_store.ts'
 

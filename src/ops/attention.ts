@@ -7,7 +7,7 @@
  *   y[t, h]   = sum over s of weight[s] * value[h, s]      sequential in s, starting at +0
  * and +0 for heads that are not chosen; their keys and values are never read. OPT scales q after its bias by K^-1/2.
  *
- * Padding never reaches this op: sequences come unpadded (see model/opt/batch.ts), so a row sees real tokens only.
+ * Padding never reaches this op: sequences come unpadded (see engine/batch.ts), so a row sees real tokens only.
  * The cache is head-major, [H, C, K], so that one head at a long context is one sequential stream.
  */
 import { chosen, defineOp, input, output, scalar, size, type Op } from './op.ts'

@@ -10,9 +10,9 @@
  * marked by a criterion, so that methods differ in one thing at a time.
  */
 import type { Backend } from '../backends/backend.ts'
-import type { Storage } from '../model/opt/matrix.ts'
+import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { DejavuCard } from './card.ts'
+import type { DejavuCard } from './predictor_config.ts'
 import { LayerNetworks, type LayerValues } from './layer_networks.ts'
 
 /** Trained predictors of every layer inside a backend. Dispose it. */

@@ -9,10 +9,10 @@
  * `as-shipped` does the same, for the published numbers; `fixed` scales as in training.
  */
 import type { Backend } from '../backends/backend.ts'
-import type { Storage } from '../model/opt/matrix.ts'
+import type { Storage } from '../engine/matrix.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { DejavuStyleCard } from './card.ts'
+import type { DejavuStyleCard } from './predictor_config.ts'
 import { scoresFromOutputs } from './features.ts'
 import { LayerNetworks, type LayerValues } from './layer_networks.ts'
 

@@ -8,13 +8,13 @@ export {
   type PredictorCard,
   type PredictorKind,
   type UnitKind,
-} from './card.ts'
+} from './predictor_config.ts'
 export { DejavuPredictor } from './dejavu.ts'
 export { dejavuPlanner } from './dejavu_planner.ts'
 export { DejavuStylePredictor } from './dejavu_style.ts'
 export type { CalibrationExample, PromptFeatures } from './example.ts'
 export { promptMask } from './leaky.ts'
-export { makeCard, type CardSubject, type PredictorChoices } from './make_card.ts'
+export { makeCard, type CardSubject, type PredictorChoices } from './make_predictor_config.ts'
 export { scoreKept, spearman, type MaskQuality, type ScoreQuality } from './metrics.ts'
 export { dejavuStylePlanner, promptPlanner, scoreText, type PromptPlannerOptions } from './pass_planners.ts'
 export {

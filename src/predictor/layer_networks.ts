@@ -2,8 +2,14 @@
  * Networks layer by layer: a pair for each layer from 1 on. Layer 0 runs whole in every method and has none.
  */
 import type { Backend } from '../backends/backend.ts'
-import type { Storage } from '../model/opt/matrix.ts'
-import { networkShape, unitKinds, type DejavuCard, type DejavuStyleCard, type UnitKind } from './card.ts'
+import type { Storage } from '../engine/matrix.ts'
+import {
+  networkShape,
+  unitKinds,
+  type DejavuCard,
+  type DejavuStyleCard,
+  type UnitKind,
+} from './predictor_config.ts'
 import { scaleFeatures, type FeatureMoments, type FeatureScaling } from './features.ts'
 import { Network, type NetworkValues } from './network.ts'
 

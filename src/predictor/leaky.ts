@@ -6,7 +6,7 @@
  */
 import { denseMask, type UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import type { OptModel } from '../model/opt/opt_model.ts'
+import type { OptModel } from '../engine/opt_model.ts'
 
 /**
  * The mask a planner decides for a prompt.

@@ -16,7 +16,7 @@
 import type { Budget } from '../masks/budget.ts'
 import { setOverlap, type Overlap } from '../masks/overlap.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
-import { unitKinds, type UnitKind } from './card.ts'
+import { unitKinds, type UnitKind } from './predictor_config.ts'
 
 /** How good a mask is at one budget. */
 export interface MaskQuality extends Overlap {

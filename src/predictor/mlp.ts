@@ -9,8 +9,8 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { applyRows, matrixOf, type Matrix, type Storage } from '../model/opt/matrix.ts'
-import { every } from '../model/opt/unit_lists.ts'
+import { applyRows, matrixOf, type Matrix, type Storage } from '../engine/matrix.ts'
+import { every } from '../engine/unit_lists.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Random } from '../tensor/random.ts'
 

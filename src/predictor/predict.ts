@@ -3,7 +3,7 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { ShadowCard } from './card.ts'
+import type { ShadowCard } from './predictor_config.ts'
 import type { DejavuPredictor } from './dejavu.ts'
 import type { PromptFeatures } from './example.ts'
 import { scoresFromOutputs } from './features.ts'

@@ -10,13 +10,13 @@
  * Predictors with networks for every layer have `heads.<layer>.*` with layers from 1, and features.* [L-1, D].
  */
 import type { Backend } from '../backends/backend.ts'
-import type { Storage } from '../model/opt/matrix.ts'
+import type { Storage } from '../engine/matrix.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
-import { networkShape, unitKinds, type PredictorCard, type UnitKind } from './card.ts'
-import { cardEntry, readCard } from './card_reader.ts'
+import { networkShape, unitKinds, type PredictorCard, type UnitKind } from './predictor_config.ts'
+import { cardEntry, readCard } from './predictor_config_reader.ts'
 import { DejavuPredictor } from './dejavu.ts'
 import { DejavuStylePredictor } from './dejavu_style.ts'
 import type { FeatureMoments } from './features.ts'

@@ -3,14 +3,14 @@
  *
  * From the prompt's context in layer `placement` (0 unless told otherwise) one network predicts a score for every head of
  * the layers after it, the other for every neuron. Layers up to `placement` have run by then and are not predicted. It is
- * asked once per sequence; nothing after the prompt is seen. Training is in src/train; the file form in
+ * asked once per sequence; nothing after the prompt is seen. Training is in src/training; the file form in
  * `predictor_file.ts`.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import type { Storage } from '../model/opt/matrix.ts'
+import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { denseLayers, networkShape, unitKinds, type ShadowCard, type UnitKind } from './card.ts'
+import { denseLayers, networkShape, unitKinds, type ShadowCard, type UnitKind } from './predictor_config.ts'
 import {
   lastTokenContext,
   meanContext,

@@ -2,9 +2,9 @@
  * Which predictor is asked: the kinds that planners need, the one of a kind among several, and whether it was made for a
  * model like this.
  */
-import type { OptConfig } from '../model/opt/config.ts'
+import type { OptConfig } from '../engine/config.ts'
 import { InputError } from '../tensor/errors.ts'
-import { predictorKinds, type BaseCard, type PredictorKind } from './card.ts'
+import { predictorKinds, type BaseCard, type PredictorKind } from './predictor_config.ts'
 import type { Predictor } from './predictor_file.ts'
 
 /** The kinds of predictor that planners of these names ask. */

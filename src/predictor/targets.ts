@@ -4,7 +4,7 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { top_k } from '../ops/top_k.ts'
-import { denseLayers, type PredictorCard, type UnitKind } from './card.ts'
+import { denseLayers, type PredictorCard, type UnitKind } from './predictor_config.ts'
 import { makeTargets, type TargetScaling } from './features.ts'
 
 /** The targets of one kind of unit for one example, all layers that are not dense: [(L - dense) U]. */

@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../backends/backend.ts'
-import { OptModel } from '../model/opt/opt_model.ts'
+import { OptModel } from '../engine/opt_model.ts'
 import { plainactLaws } from './criteria/plainact_laws.ts'
 import { lawOf, type Law } from './law.ts'
 import { budgetLaws } from './masks/budget_laws.ts'

@@ -1,7 +1,7 @@
 /**
  * Other models, and traces: from a folder, from what is dropped on the page, from the hub.
  */
-import { storages, type Storage } from '../model/opt/matrix.ts'
+import { storages, type Storage } from '../engine/matrix.ts'
 import type { OpenProgress } from '../options.ts'
 import { isIsolated, offerFile, pageDocument } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'

@@ -10,7 +10,7 @@ import { RemoteOpt, type ModelSource } from './engine/remote_opt.ts'
 import { startEngine } from './engine/start_engine.ts'
 import type { CallLine } from './engine/seam.ts'
 import { emptyTrace, growTrace, type Trace, type TraceModel, type TraceSettings } from './trace/trace.ts'
-import type { Storage } from '../model/opt/matrix.ts'
+import type { Storage } from '../engine/matrix.ts'
 
 /** Tokens that are written. */
 const TOKENS = 48

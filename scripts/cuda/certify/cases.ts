@@ -5,11 +5,11 @@
  * have the sizes of OPT-125m: what they are given follows from a seed, what they must give is a hash.
  */
 import { createHash } from 'node:crypto'
-import { allowancesOf, boundOf, evaluate } from '../../../src/eval/parity/op_agreement.ts'
+import { allowancesOf, boundOf, evaluate } from '../../../src/testing/op_agreement.ts'
 import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
-import { withOneNaN } from '../../../src/eval/parity/op_files.ts'
-import { sizesOf, type Value, type Values } from '../../../src/eval/parity/op_call.ts'
-import { casesOf, usualCallsOf, type OpCall, type OpCase } from '../../../src/eval/parity/op_suite.ts'
+import { withOneNaN } from '../../../src/parity/op_files.ts'
+import { sizesOf, type Value, type Values } from '../../../src/testing/op_call.ts'
+import { casesOf, usualCallsOf, type OpCall, type OpCase } from '../../../src/parity/op_suite.ts'
 import { opRow, type OpName } from '../../../src/ops/catalog.ts'
 import {
   arrayTypes,

@@ -3,15 +3,15 @@
  * mask, and greedy tokens, dense and sparse. What the host decides in between follows from what it reads, and what it reads
  * must be what the definitions give; so a device that passes has gone the same way.
  */
-import { exportParity } from '../../../src/eval/parity/export.ts'
-import type { ParityCases } from '../../../src/eval/parity/files.ts'
+import { exportParity } from '../../../src/parity/export.ts'
+import type { ParityCases } from '../../../src/parity/files.ts'
 import { makeBudget } from '../../../src/masks/budget.ts'
 import type { UnitMask } from '../../../src/masks/mask.ts'
 import { backendTopK, selectMask } from '../../../src/masks/selection.ts'
-import { makeOptConfig } from '../../../src/model/opt/config.ts'
-import { generateTokens } from '../../../src/model/opt/generate.ts'
-import { parameterShapes } from '../../../src/model/opt/names.ts'
-import { OptModel } from '../../../src/model/opt/opt_model.ts'
+import { makeOptConfig } from '../../../src/engine/config.ts'
+import { generateTokens } from '../../../src/engine/generate.ts'
+import { parameterShapes } from '../../../src/engine/names.ts'
+import { OptModel } from '../../../src/engine/opt_model.ts'
 import { NOT_SCORED } from '../../../src/ops/cross_entropy.ts'
 import { memorySource, type HostTensor } from '../../../src/tensor/memory_source.ts'
 import { Random } from '../../../src/tensor/random.ts'

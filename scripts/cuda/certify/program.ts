@@ -7,7 +7,7 @@
 import { arrayTypes, type Dtype, type Numbers } from '../../../src/ops/op.ts'
 import type { TensorToWrite } from '../../../src/io/safetensors_writer.ts'
 import type { Launch } from '../../../src/backends/cuda/launch.ts'
-import { storedAs } from '../../../src/eval/parity/op_files.ts'
+import { storedAs } from '../../../src/parity/op_files.ts'
 
 /** How the numbers of a buffer come about. Of generated ones cuda/certify/numbers.hpp has the same rule as generated.ts. */
 export type Fill =

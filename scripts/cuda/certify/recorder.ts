@@ -11,10 +11,10 @@ import {
   openDoor,
   placed,
   PlacedBuffer,
-} from '../../../src/backends/door.ts'
+} from '../../../src/backends/checked_ops.ts'
 import { opRow, type OpName } from '../../../src/ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../../src/ops/op.ts'
-import { withOneNaN } from '../../../src/eval/parity/op_files.ts'
+import { withOneNaN } from '../../../src/parity/op_files.ts'
 import type { Argument, Fill, Place, ProgramWriter } from './program.ts'
 import type { KernelSet } from './sets.ts'
 

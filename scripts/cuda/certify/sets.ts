@@ -3,7 +3,7 @@
  */
 import type { BackendName } from '../../../src/backends/backend.ts'
 import { fastOps, kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
-import { owedBy, type Owed } from '../../../src/eval/parity/op_agreement.ts'
+import { owedBy, type Owed } from '../../../src/testing/op_agreement.ts'
 import { opNames, type OpName } from '../../../src/ops/catalog.ts'
 
 /** Kernels that a backend of their own runs. */

@@ -24,7 +24,7 @@ import {
   openDoor,
   placed,
   PlacedBuffer,
-} from '../door.ts'
+} from '../checked_ops.ts'
 import { Device, type DeviceOptions } from './device.ts'
 import { Driver } from './driver.ts'
 import type { KernelSet } from './fast_launch.ts'

@@ -5,7 +5,7 @@
 import { opRow, type OpName } from '../../ops/catalog.ts'
 import { readFile } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import type { Kernel } from '../door.ts'
+import type { Kernel } from '../checked_ops.ts'
 import type { Driver } from './driver.ts'
 import { kernelIn, type KernelSet } from './fast_launch.ts'
 import { MOST_DYNAMIC_SHARED } from './launch.ts'

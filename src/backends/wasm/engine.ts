@@ -3,7 +3,7 @@
  */
 import { MissingError } from '../../tensor/errors.ts'
 import type { ThreadReport } from '../backend.ts'
-import type { Kernel } from '../door.ts'
+import type { Kernel } from '../checked_ops.ts'
 import { instantiate } from './instance.ts'
 
 /** Bytes of a page of WebAssembly memory. */

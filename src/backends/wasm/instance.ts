@@ -2,7 +2,7 @@
  * One instance of the kernels over a memory. Several may share a memory, one per thread: each works in a scratch of its
  * own, below every buffer (assembly/scratch.ts, rust/src/scratch.rs).
  */
-import type { Kernel } from '../door.ts'
+import type { Kernel } from '../checked_ops.ts'
 
 /** The kernels as a module exports them, by name; arrays are byte addresses, and null is the null address. */
 export interface Instance {

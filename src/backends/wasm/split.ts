@@ -8,7 +8,7 @@
  */
 import { opRow, type OpName } from '../../ops/catalog.ts'
 import type { Op } from '../../ops/op.ts'
-import type { Launched } from '../door.ts'
+import type { Launched } from '../checked_ops.ts'
 
 /** The arguments of a call, as kernels take them. */
 export type Call = readonly Launched<number>[]

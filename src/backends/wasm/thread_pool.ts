@@ -7,8 +7,8 @@
  */
 import { now, relax, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import type { Kernel } from '../door.ts'
-import { JobBoard, makeBoardMemory, runPart, type Job } from './job_board.ts'
+import type { Kernel } from '../checked_ops.ts'
+import { JobBoard, makeBoardMemory, runPart, type Job } from './work_queue.ts'
 import type { ThreadSetup } from './thread_worker.ts'
 
 /** A part that another thread has begun is given up after this many times what the call has taken so far, and this long. */

@@ -3,7 +3,7 @@
  */
 import { listenAsThread, now, relax } from '../../platform/platform.ts'
 import { instantiate } from './instance.ts'
-import { JobBoard, runPart } from './job_board.ts'
+import { JobBoard, runPart } from './work_queue.ts'
 
 /** What such a thread is told, once. */
 export interface ThreadSetup {

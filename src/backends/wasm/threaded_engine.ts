@@ -6,11 +6,11 @@ import { canShareMemory, machine, now } from '../../platform/platform.ts'
 import type { OpName } from '../../ops/catalog.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import { MOST_THREADS, type CallReport, type ThreadReport } from '../backend.ts'
-import type { Kernel } from '../door.ts'
+import type { Kernel } from '../checked_ops.ts'
 import { makeMemory, type Engine } from './engine.ts'
 import { instantiate } from './instance.ts'
 import { splitOf, splitOps, type Call, type Split } from './split.ts'
-import { ThreadGauge } from './thread_gauge.ts'
+import { ThreadGauge } from './parallel_tuner.ts'
 import { ThreadPool } from './thread_pool.ts'
 
 /** How kernels are shared. */

@@ -23,7 +23,7 @@ import {
   openDoor,
   placed,
   PlacedBuffer,
-} from '../door.ts'
+} from '../checked_ops.ts'
 import { Allocator } from './allocator.ts'
 import { binaries, type WasmName } from './binaries.ts'
 import { MOST_PAGES, PAGE, startAlone, type Engine } from './engine.ts'

@@ -4,20 +4,16 @@
  */
 import { Option, type Command } from 'commander'
 import { criteria, datasetCriteria } from '../../criteria/index.ts'
-import {
-  calibrateToFolder,
-  type CalibrationPlan,
-  type CalibrationReport,
-} from '../../eval/calibration/collect.ts'
-import type { CostParts } from '../../eval/calibration/cost.ts'
-import { checkCalibrationFolder } from '../../eval/calibration/folder.ts'
-import type { CalibrationSource } from '../../eval/calibration/examples.ts'
-import { taskSource, textSource, type TaskRows } from '../../eval/calibration/sources.ts'
-import { loadBrown, splitDocuments } from '../../eval/corpus.ts'
-import { hashFiles } from '../../eval/provenance.ts'
-import { findRows, findTrainRows, readRows } from '../../eval/tasks/find_rows.ts'
-import { taskByName, tasks } from '../../eval/tasks/index.ts'
-import { readDocuments } from '../../eval/texts.ts'
+import { calibrateToFolder, type CalibrationPlan, type CalibrationReport } from '../../calibration/collect.ts'
+import type { CostParts } from '../../calibration/cost.ts'
+import { checkCalibrationFolder } from '../../calibration/folder.ts'
+import type { CalibrationSource } from '../../calibration/examples.ts'
+import { taskSource, textSource, type TaskRows } from '../../calibration/sources.ts'
+import { loadBrown, splitDocuments } from '../../data/corpus.ts'
+import { hashFiles } from '../../results/provenance.ts'
+import { findRows, findTrainRows, readRows } from '../../data/tasks/find_rows.ts'
+import { taskByName, tasks } from '../../data/tasks/index.ts'
+import { readDocuments } from '../../data/texts.ts'
 import type { ShardRunner } from '../../jobs/runner.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import { fileNameOf, systemRefusal } from '../../platform/platform.ts'

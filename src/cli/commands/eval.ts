@@ -2,12 +2,12 @@
  * `shadowllm eval`: choice tasks, asked as lm-evaluation-harness asks them, dense and with units skipped.
  */
 import { Option, type Command } from 'commander'
-import { hashFiles, hashTexts, makeProvenance, modelSource, type Source } from '../../eval/provenance.ts'
-import { continuationName } from '../../eval/tasks/continuation.ts'
-import { tasks } from '../../eval/tasks/index.ts'
-import { prepareTask, type PrepareOptions } from '../../eval/tasks/prepare.ts'
-import { runTasks, type RunOptions, type TaskRow, type TasksReport } from '../../eval/tasks/run.ts'
-import { brownForEvaluation, readDocuments } from '../../eval/texts.ts'
+import { hashFiles, hashTexts, makeProvenance, modelSource, type Source } from '../../results/provenance.ts'
+import { continuationName } from '../../data/tasks/continuation.ts'
+import { tasks } from '../../data/tasks/index.ts'
+import { prepareTask, type PrepareOptions } from '../../evaluation/tasks/prepare.ts'
+import { runTasks, type RunOptions, type TaskRow, type TasksReport } from '../../evaluation/tasks/run.ts'
+import { brownForEvaluation, readDocuments } from '../../data/texts.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'

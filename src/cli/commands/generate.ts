@@ -2,8 +2,8 @@
  * `shadowllm generate`: text on stdout, token by token, with units really skipped.
  */
 import type { Command } from 'commander'
-import type { MaskMode } from '../../model/opt/active_block.ts'
-import { usualCache, type CacheStorage } from '../../model/opt/layer_cache.ts'
+import type { MaskMode } from '../../engine/active_block.ts'
+import { usualCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import { now } from '../../platform/platform.ts'
 import type { GenerateStep } from '../../options.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'

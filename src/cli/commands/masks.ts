@@ -3,7 +3,7 @@
  * continuation turns out to need.
  */
 import type { Command } from 'commander'
-import { readText } from '../../eval/texts.ts'
+import { readText } from '../../data/texts.ts'
 import { writeSafetensors } from '../../io/safetensors_writer.ts'
 import { achievedSparsity } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'

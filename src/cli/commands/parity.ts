@@ -4,10 +4,10 @@
  * `export` writes what the model computes on some cases; `check` compares two such files tensor by tensor.
  */
 import type { Command } from 'commander'
-import { checkParity, describeWorst, type ParityReport } from '../../eval/parity/check.ts'
-import { exportParity } from '../../eval/parity/export.ts'
-import { readParityCases, readParityFile } from '../../eval/parity/files.ts'
-import { describeBound } from '../../eval/parity/kinds.ts'
+import { checkParity, describeWorst, type ParityReport } from '../../parity/check.ts'
+import { exportParity } from '../../parity/export.ts'
+import { readParityCases, readParityFile } from '../../parity/files.ts'
+import { describeBound } from '../../parity/kinds.ts'
 import { encodeSafetensors } from '../../io/safetensors_writer.ts'
 import { exitCodes } from '../failure.ts'
 import {

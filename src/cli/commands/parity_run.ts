@@ -5,19 +5,19 @@
 import type { Command } from 'commander'
 import type { Backend, BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
-import { describeWorst } from '../../eval/parity/check.ts'
+import { describeWorst } from '../../parity/check.ts'
 import {
   checkHolds,
   hasPassed,
   makeCertificate,
   readCertificate,
   renderCertificate,
-} from '../../eval/parity/certificate.ts'
-import { owesBits, shareOfAllowed } from '../../eval/parity/op_agreement.ts'
-import { runModel, type ModelOutcome } from '../../eval/parity/run_model.ts'
-import { runOps, type OpOutcome } from '../../eval/parity/run_ops.ts'
-import { placeOf } from '../../eval/parity/worst.ts'
-import { hashFiles, modelSource, type ModelSource } from '../../eval/provenance.ts'
+} from '../../parity/certificate.ts'
+import { owesBits, shareOfAllowed } from '../../testing/op_agreement.ts'
+import { runModel, type ModelOutcome } from '../../parity/run_model.ts'
+import { runOps, type OpOutcome } from '../../parity/run_ops.ts'
+import { placeOf } from '../../parity/worst.ts'
+import { hashFiles, modelSource, type ModelSource } from '../../results/provenance.ts'
 import { opNames, type OpName } from '../../ops/catalog.ts'
 import type { Sizes } from '../../ops/op.ts'
 import { commandArguments } from '../../platform/platform.ts'

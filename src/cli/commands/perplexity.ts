@@ -10,17 +10,17 @@ import {
   type Prefix,
   type TextPerplexityReport,
   type TextPerplexityRow,
-} from '../../eval/text_perplexity.ts'
+} from '../../evaluation/text_perplexity.ts'
 import {
   brownForEvaluation,
   firstPages,
   readDocuments,
   textOfDocuments,
   type PagedText,
-} from '../../eval/texts.ts'
-import { readWikitext } from '../../eval/wikitext.ts'
+} from '../../data/texts.ts'
+import { readWikitext } from '../../data/wikitext.ts'
 import { commandArguments } from '../../platform/platform.ts'
-import type { CacheStorage } from '../../model/opt/layer_cache.ts'
+import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import {

@@ -4,7 +4,7 @@
 import { Option, type Command } from 'commander'
 import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
-import { parameterShapes } from '../../model/opt/names.ts'
+import { parameterShapes } from '../../engine/names.ts'
 import { joinPath, makeFolder } from '../../platform/platform.ts'
 import { embeddedName, findModel } from '../../io/find_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -17,16 +17,16 @@ import {
   readCurve,
   saveCheckpoint,
   type RunIdentity,
-} from '../../train/checkpoint.ts'
-import { pretrain, type HeldOutReport, type StepReport } from '../../train/pretrain.ts'
-import type { PretrainWindows } from '../../train/pretrain_data.ts'
+} from '../../training/checkpoint.ts'
+import { pretrain, type HeldOutReport, type StepReport } from '../../training/pretrain.ts'
+import type { PretrainWindows } from '../../training/pretrain_data.ts'
 import {
   checkSettings,
   embeddedRecipe,
   settingNames,
   type PretrainSettings,
-} from '../../train/pretrain_settings.ts'
-import type { TrainerState } from '../../train/pretrain_trainer.ts'
+} from '../../training/pretrain_settings.ts'
+import type { TrainerState } from '../../training/pretrain_trainer.ts'
 import { backendOption, quietOption } from '../flags.ts'
 import { outputKind, whileWriting } from '../output.ts'
 import { readPlan, readWindows, writePlan, type ModelPlan } from '../pretrain_inputs.ts'

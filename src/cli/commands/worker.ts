@@ -2,9 +2,9 @@
  * `shadowllm worker`: takes shards from a queue and does them with one model, until it is told to stop.
  */
 import type { Command } from 'commander'
-import { methodHash } from '../../eval/lab/method.ts'
-import { hashFiles } from '../../eval/provenance.ts'
-import { shardThreads } from '../../eval/shards/threads.ts'
+import { methodHash } from '../../results/method_hash.ts'
+import { hashFiles } from '../../results/provenance.ts'
+import { shardThreads } from '../../evaluation/jobs/threads.ts'
 import { embeddedName } from '../../io/find_model.ts'
 import { findModelFiles } from '../../io/load.ts'
 import { openQueue, type QueueAddress } from '../../jobs/connection.ts'

@@ -3,11 +3,11 @@
  */
 import type { CriterionInput } from '../../criteria/index.ts'
 import { denseMask, makeMask, type UnitMask } from '../../masks/mask.ts'
-import { backward } from '../../model/opt/backward.ts'
-import { countScored } from '../../model/opt/loss.ts'
-import type { OptModel } from '../../model/opt/opt_model.ts'
-import { traceForward } from '../../model/opt/trace.ts'
-import type { Data } from '../../eval/parity/seeded_data.ts'
+import { backward } from '../../engine/backward.ts'
+import { countScored } from '../../engine/loss.ts'
+import type { OptModel } from '../../engine/opt_model.ts'
+import { traceForward } from '../../engine/trace.ts'
+import type { Data } from '../../testing/seeded_data.ts'
 import { tensorsOf, type ModelCase } from '../model/cases.ts'
 
 /** The two kinds of units. */

@@ -7,9 +7,9 @@
  */
 import type { Criterion } from '../../criteria/index.ts'
 import { plainact, plainactSigned } from '../../criteria/plainact.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { denseMask, type UnitMask } from '../../masks/mask.ts'
-import type { OptModel } from '../../model/opt/opt_model.ts'
+import type { OptModel } from '../../engine/opt_model.ts'
 import { atLeast, near, sameBits } from '../compare.ts'
 import { lawForAll, type Law } from '../law.ts'
 import { anyModel, roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'

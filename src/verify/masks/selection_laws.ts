@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { makeBudget, unitsKept } from '../../masks/budget.ts'
 import { backendTopK, referenceTopK, selectMask } from '../../masks/selection.ts'
 import { atLeast, same, sameBits } from '../compare.ts'

@@ -6,16 +6,16 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
-import { owesBits } from '../../eval/parity/op_agreement.ts'
+import { owesBits } from '../../testing/op_agreement.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
-import { maskModes } from '../../model/opt/active_block.ts'
-import type { OptConfig } from '../../model/opt/config.ts'
-import { cacheStorages } from '../../model/opt/layer_cache.ts'
-import { storages } from '../../model/opt/matrix.ts'
-import { parameterShapes } from '../../model/opt/names.ts'
-import type { OptModel } from '../../model/opt/opt_model.ts'
-import type { SequenceOptions } from '../../model/opt/sequence.ts'
-import type { LoadOptions } from '../../model/opt/weight_reader.ts'
+import { maskModes } from '../../engine/active_block.ts'
+import type { OptConfig } from '../../engine/config.ts'
+import { cacheStorages } from '../../engine/layer_cache.ts'
+import { storages } from '../../engine/matrix.ts'
+import { parameterShapes } from '../../engine/names.ts'
+import type { OptModel } from '../../engine/opt_model.ts'
+import type { SequenceOptions } from '../../engine/sequence.ts'
+import type { LoadOptions } from '../../engine/weight_reader.ts'
 import {
   mlpParameterLengths,
   mlpParameterNames,

@@ -7,15 +7,15 @@
  */
 import { createBackend } from '../../backends/select.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
-import { backward, type Gradients } from '../../model/opt/backward.ts'
-import { shiftLabels } from '../../model/opt/loss.ts'
-import { moduleName, names } from '../../model/opt/names.ts'
-import { OptModel } from '../../model/opt/opt_model.ts'
-import { traceForward } from '../../model/opt/trace.ts'
+import { backward, type Gradients } from '../../engine/backward.ts'
+import { shiftLabels } from '../../engine/loss.ts'
+import { moduleName, names } from '../../engine/names.ts'
+import { OptModel } from '../../engine/opt_model.ts'
+import { traceForward } from '../../engine/trace.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { near, sameBits } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
-import { owesBits } from '../../eval/parity/op_agreement.ts'
+import { Data } from '../../testing/seeded_data.ts'
+import { owesBits } from '../../testing/op_agreement.ts'
 import {
   anyModel,
   feedOnce,

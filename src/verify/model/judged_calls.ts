@@ -6,8 +6,8 @@
  */
 import type { Backend, Buffer } from '../../backends/backend.ts'
 import { wrapOps } from '../../backends/watched.ts'
-import { compareOutputs, evaluate, owedBy } from '../../eval/parity/op_agreement.ts'
-import type { Value, Values } from '../../eval/parity/op_call.ts'
+import { compareOutputs, evaluate, owedBy } from '../../testing/op_agreement.ts'
+import type { Value, Values } from '../../testing/op_call.ts'
 import { opRow, type OpName } from '../../ops/catalog.ts'
 import { elementCount, type ArrayParam, type Numbers, type Sizes } from '../../ops/op.ts'
 

@@ -2,14 +2,14 @@
  * Laws of masks (design laws 1 and 2, and 4 for neurons): what skipping a unit means.
  */
 import fc from 'fast-check'
-import { maskModes, type MaskMode } from '../../model/opt/active_block.ts'
-import { layerMask } from '../../model/opt/unit_lists.ts'
+import { maskModes, type MaskMode } from '../../engine/active_block.ts'
+import { layerMask } from '../../engine/unit_lists.ts'
 import { denseMask, makeMask, type UnitMask } from '../../masks/mask.ts'
-import { moduleName } from '../../model/opt/names.ts'
-import { traceForward } from '../../model/opt/trace.ts'
+import { moduleName } from '../../engine/names.ts'
+import { traceForward } from '../../engine/trace.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import {
   anyModel,
   anySequence,

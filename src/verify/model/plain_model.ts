@@ -1,11 +1,11 @@
 /**
  * A model of `src/spec` from the tensors of a checkpoint.
  */
-import type { OptConfig } from '../../model/opt/config.ts'
-import { isInputMajor } from '../../model/opt/held_parameters.ts'
-import type { CacheStorage } from '../../model/opt/layer_cache.ts'
-import type { Storage } from '../../model/opt/matrix.ts'
-import { moduleName, names, type modules } from '../../model/opt/names.ts'
+import type { OptConfig } from '../../engine/config.ts'
+import { isInputMajor } from '../../engine/weight_layout.ts'
+import type { CacheStorage } from '../../engine/layer_cache.ts'
+import type { Storage } from '../../engine/matrix.ts'
+import { moduleName, names, type modules } from '../../engine/names.ts'
 import { transpose } from '../../ops/transpose.ts'
 import { store, tensor, zeros, type Matrix, type Norm, type Tensor } from '../../spec/arrays.ts'
 import type { Linear, OptLayer, OptModel } from '../../spec/opt.ts'

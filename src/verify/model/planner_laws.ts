@@ -2,15 +2,15 @@
  * Laws of planners in a sequence: when they are asked, what they are shown, which tokens their mask serves, and that a
  * head chosen late finds its whole past.
  */
-import { layerMask } from '../../model/opt/unit_lists.ts'
+import { layerMask } from '../../engine/unit_lists.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
-import { shiftLabels } from '../../model/opt/loss.ts'
-import type { OptModel } from '../../model/opt/opt_model.ts'
-import type { SequenceOptions } from '../../model/opt/sequence.ts'
-import { traceForward } from '../../model/opt/trace.ts'
+import { shiftLabels } from '../../engine/loss.ts'
+import type { OptModel } from '../../engine/opt_model.ts'
+import type { SequenceOptions } from '../../engine/sequence.ts'
+import { traceForward } from '../../engine/trace.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import {
   anyModel,
   anySequence,

@@ -1,11 +1,11 @@
 /**
  * Laws of sequences (design law 5): time runs one way, and nobody else is in the room.
  */
-import { forwardBatch } from '../../model/opt/batch.ts'
-import { negativeLogLikelihood, shiftLabels, unshiftScores } from '../../model/opt/loss.ts'
-import { traceForward } from '../../model/opt/trace.ts'
+import { forwardBatch } from '../../engine/batch.ts'
+import { negativeLogLikelihood, shiftLabels, unshiftScores } from '../../engine/loss.ts'
+import { traceForward } from '../../engine/trace.ts'
 import { sameBits } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { anyModel, anySequence, feedOnce, forAll, maskOf, tokensOf, withModel } from './cases.ts'
 
 export const sequenceLaws = {

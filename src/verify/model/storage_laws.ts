@@ -6,9 +6,9 @@
  * what they mean, tokens stay apart, and a model in parts is the model.
  */
 import fc from 'fast-check'
-import { parameterShapes } from '../../model/opt/names.ts'
-import { isInputMajor, storageOf } from '../../model/opt/held_parameters.ts'
-import { storages, type Storage } from '../../model/opt/matrix.ts'
+import { parameterShapes } from '../../engine/names.ts'
+import { isInputMajor, storageOf } from '../../engine/weight_layout.ts'
+import { storages, type Storage } from '../../engine/matrix.ts'
 import {
   dequantizeRows,
   narrowToBf16,
@@ -19,7 +19,7 @@ import {
 } from '../../tensor/dtypes.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import {
   anyModel,
   configOf,

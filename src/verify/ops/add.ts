@@ -2,9 +2,9 @@
  * add is one rounded addition.
  */
 import fc from 'fast-check'
-import { call } from '../../eval/parity/op_call.ts'
+import { call } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const N = fc.nat({ max: 200 })

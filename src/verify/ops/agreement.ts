@@ -2,16 +2,16 @@
  * Agreement (law 3): a backend's op gives the numbers of the function in src/ops, as closely as the catalogue row says.
  *
  * What is compared, and how near it must be, is what the parity path holds foreign backends to
- * (src/eval/parity/op_agreement.ts): here it is tried at every size and offset, and on random cases.
+ * (src/testing/op_agreement.ts): here it is tried at every size and offset, and on random cases.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { opRow, type OpName } from '../../ops/catalog.ts'
-import { compareOutputs, evaluate, owedBy } from '../../eval/parity/op_agreement.ts'
+import { compareOutputs, evaluate, owedBy } from '../../testing/op_agreement.ts'
 import type { Op, Sizes } from '../../ops/op.ts'
-import { callRaw, sizesOf, type Placing, type Values } from '../../eval/parity/op_call.ts'
-import { Data, type DataKind } from '../../eval/parity/seeded_data.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../eval/parity/op_case.ts'
+import { callRaw, sizesOf, type Placing, type Values } from '../../testing/op_call.ts'
+import { Data, type DataKind } from '../../testing/seeded_data.ts'
+import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
 import { always, forAll, type BackendLaw } from './law.ts'
 
 /** Twice the lanes of a striped reduction, and one. */

@@ -3,9 +3,9 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
-import { call, type Values } from '../../eval/parity/op_call.ts'
+import { call, type Values } from '../../testing/op_call.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { attention64 } from '../float64.ts'
 import { forAll, type BackendLaw } from './law.ts'
 

@@ -4,9 +4,9 @@
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { quantizeRows } from '../../tensor/dtypes.ts'
-import { callRaw } from '../../eval/parity/op_call.ts'
+import { callRaw } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data, type DataKind } from '../../eval/parity/seeded_data.ts'
+import { Data, type DataKind } from '../../testing/seeded_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const H = fc.integer({ min: 1, max: 3 })

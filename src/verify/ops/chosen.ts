@@ -13,10 +13,10 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
 import type { ArrayParam, Numbers, Op, Sizes } from '../../ops/op.ts'
-import { call, poison, type Value, type Values } from '../../eval/parity/op_call.ts'
+import { call, poison, type Value, type Values } from '../../testing/op_call.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues } from '../../eval/parity/op_case.ts'
+import { Data } from '../../testing/seeded_data.ts'
+import { arraysOf, fitSizes, lettersOf, makeValues } from '../../testing/op_case.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 /** The list of chosen units, null for all of them. */

@@ -4,9 +4,9 @@
 import fc from 'fast-check'
 import type { OpName } from '../../ops/catalog.ts'
 import type { Numbers } from '../../ops/op.ts'
-import { callRaw } from '../../eval/parity/op_call.ts'
+import { callRaw } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const size = fc.integer({ min: 1, max: 40 })

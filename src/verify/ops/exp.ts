@@ -2,7 +2,7 @@
  * exp and log against Math.exp and Math.log in float64, over every exponent of float32.
  */
 import type { Backend } from '../../backends/backend.ts'
-import { call } from '../../eval/parity/op_call.ts'
+import { call } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
 import { always, type BackendLaw } from './law.ts'
 

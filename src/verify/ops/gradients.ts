@@ -11,9 +11,9 @@
 import type { Backend } from '../../backends/backend.ts'
 import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
 import { elementCount, type GradientRule, type Sizes } from '../../ops/op.ts'
-import { call, type Value, type Values } from '../../eval/parity/op_call.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../eval/parity/op_case.ts'
+import { call, type Value, type Values } from '../../testing/op_call.ts'
+import { Data } from '../../testing/seeded_data.ts'
+import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
 import { always, type BackendLaw } from './law.ts'
 
 /** The step of the differences. */

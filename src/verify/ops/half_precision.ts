@@ -6,9 +6,9 @@
 import fc from 'fast-check'
 import type { OpName } from '../../ops/catalog.ts'
 import { widenBf16, widenF16 } from '../../tensor/dtypes.ts'
-import { call } from '../../eval/parity/op_call.ts'
+import { call } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data, type DataKind } from '../../eval/parity/seeded_data.ts'
+import { Data, type DataKind } from '../../testing/seeded_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 type Half = 'bf16' | 'f16'

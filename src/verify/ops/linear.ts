@@ -3,8 +3,8 @@
  * lists skip and that tokens are apart, of chosen.ts and tokens.ts.
  */
 import fc from 'fast-check'
-import { call } from '../../eval/parity/op_call.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { call } from '../../testing/op_call.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { nearProduct, row } from '../product.ts'
 import { forAll, type BackendLaw } from './law.ts'
 

@@ -2,9 +2,9 @@
  * linear_backward_weight and linear_backward_bias against float64 sums over tokens.
  */
 import fc from 'fast-check'
-import { call } from '../../eval/parity/op_call.ts'
+import { call } from '../../testing/op_call.ts'
 import { epsilon32, near } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { dot64, dotSize64 } from '../float64.ts'
 import { column } from '../product.ts'
 import { forAll, type BackendLaw } from './law.ts'

@@ -2,9 +2,9 @@
  * linear_input_major is the same product as linear, of the matrix stored the other way.
  */
 import fc from 'fast-check'
-import { call } from '../../eval/parity/op_call.ts'
+import { call } from '../../testing/op_call.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { column, nearProduct } from '../product.ts'
 import { forAll, type BackendLaw } from './law.ts'
 

@@ -2,9 +2,9 @@
  * mask_units at the two masks that matter, and between them: the derivative that plainact is.
  */
 import fc from 'fast-check'
-import { call } from '../../eval/parity/op_call.ts'
+import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { dot64, dotSize64 } from '../float64.ts'
 import { forAll, type BackendLaw } from './law.ts'
 

@@ -4,9 +4,9 @@
  */
 import fc from 'fast-check'
 import { dequantizeRows, narrowToBf16, narrowToF16, quantizeRows } from '../../tensor/dtypes.ts'
-import { call, callRaw } from '../../eval/parity/op_call.ts'
+import { call, callRaw } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data, type DataKind } from '../../eval/parity/seeded_data.ts'
+import { Data, type DataKind } from '../../testing/seeded_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const seed = fc.nat()

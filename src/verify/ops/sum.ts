@@ -2,9 +2,9 @@
  * sum against float64.
  */
 import fc from 'fast-check'
-import { call } from '../../eval/parity/op_call.ts'
+import { call } from '../../testing/op_call.ts'
 import { epsilon32, near } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const length = fc.integer({ min: 0, max: 300 })

@@ -9,10 +9,10 @@
 import fc from 'fast-check'
 import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
 import type { Numbers, Op } from '../../ops/op.ts'
-import { call, type Value, type Values } from '../../eval/parity/op_call.ts'
+import { call, type Value, type Values } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data } from '../../eval/parity/seeded_data.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../eval/parity/op_case.ts'
+import { Data } from '../../testing/seeded_data.ts'
+import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const mixing = ['attention', 'attention_i8', 'attention_backward', 'cache_append', 'cache_append_i8']

@@ -3,9 +3,9 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
-import { callRaw } from '../../eval/parity/op_call.ts'
+import { callRaw } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data, type DataKind } from '../../eval/parity/seeded_data.ts'
+import { Data, type DataKind } from '../../testing/seeded_data.ts'
 import { always, forAll, type BackendLaw } from './law.ts'
 
 const N = fc.nat({ max: 70 })

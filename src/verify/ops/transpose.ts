@@ -2,7 +2,7 @@
  * transpose moves every element where it belongs.
  */
 import fc from 'fast-check'
-import { call } from '../../eval/parity/op_call.ts'
+import { call } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
 import { forAll, type BackendLaw } from './law.ts'
 

@@ -2,7 +2,7 @@
  * Texts and vocabularies to draw from, and byte-level BPE by its definition.
  */
 import fc from 'fast-check'
-import { Data } from '../../eval/parity/seeded_data.ts'
+import { Data } from '../../testing/seeded_data.ts'
 import { createTokenizer, type Tokenizer } from '../../io/tokenizer.ts'
 import { byteCharacters, specialTokens, type Vocabulary } from '../../io/vocabulary.ts'
 

@@ -3,8 +3,8 @@
  */
 import type { ThreadReport } from '../../backends/backend.ts'
 import type { HubOrigin } from '../../io/hub.ts'
-import type { OptConfig } from '../../model/opt/config.ts'
-import type { Storage } from '../../model/opt/matrix.ts'
+import type { OptConfig } from '../../engine/config.ts'
+import type { Storage } from '../../engine/matrix.ts'
 
 /** An open model, for those who hold it by its number. */
 export interface ModelCard {

@@ -4,15 +4,15 @@
  * Models are named by numbers, which are given out once and never again. Arguments come from another thread and are
  * judged: options by the library's own door, all else here.
  */
-import { architectureOf, countParameters } from '../../eval/cost/architectures.ts'
+import { architectureOf, countParameters } from '../../bench/cost/architectures.ts'
 import { lookUpModel } from '../../io/hub/in_memory.ts'
 import { readHubSettings } from '../../io/hub/settings.ts'
 import { parseJson, toPlain } from '../../io/json.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
-import { parseOptConfig } from '../../model/opt/config.ts'
+import { parseOptConfig } from '../../engine/config.ts'
 import type { BatchInput, GenerateOptions, MaskOptions, OpenOptions } from '../../options.ts'
 import type { PlanOptions } from '../../planner_options.ts'
-import { argmax } from '../../model/opt/sampling.ts'
+import { argmax } from '../../engine/sampling.ts'
 import { mountFolder, unmountFolder } from '../../platform/platform.ts'
 import { ShadowOpt } from '../../shadow_opt.ts'
 import { describeValue, expectKind, isObject, kinds } from '../../tensor/arguments.ts'

@@ -7,7 +7,7 @@
 import type { UnitMask } from '../../masks/mask.ts'
 import type { BatchInput, GenerateOptions, GenerateStep, MaskOptions } from '../../options.ts'
 import type { OpenOptions, OpenProgress, Perplexity } from '../../options.ts'
-import type { GenerateEnd } from '../../model/opt/generate.ts'
+import type { GenerateEnd } from '../../engine/generate.ts'
 import type { PlanOptions } from '../../planner_options.ts'
 import { asNdarray, type FloatArray, type Ids } from '../../tensor/ndarrays.ts'
 import type { ModelCard, NextToken } from './cards.ts'

@@ -13,7 +13,7 @@ import { oraclePlanner } from '../../predictor/planners.ts'
 import { rankingOf } from '../../predictor/ranking.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { pause } from '../../train/pause.ts'
+import { pause } from '../../platform/pause.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 import { Writers } from './writers.ts'
 

@@ -4,11 +4,11 @@
  * As long as they agree, the dense one is also the judge of the other: KL(dense || sparse) is of the distributions after
  * the same tokens. From their first difference on a third sequence, dense over the sparse text, takes that part.
  */
-import { logitsDivergence } from '../../eval/span.ts'
+import { logitsDivergence } from '../../evaluation/scored_logits.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
-import type { OptModel } from '../../model/opt/opt_model.ts'
-import { argmax } from '../../model/opt/sampling.ts'
-import type { Sequence } from '../../model/opt/sequence.ts'
+import type { OptModel } from '../../engine/opt_model.ts'
+import { argmax } from '../../engine/sampling.ts'
+import type { Sequence } from '../../engine/sequence.ts'
 import { now } from '../../platform/platform.ts'
 import type { Speeds } from './study_types.ts'
 

@@ -1,0 +1,43 @@
+/**
+ * Shards of a calibration: shards of another model are refused, and the number of threads follows the work.
+ * calibration_threads.full.spec.ts uses real threads.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createBackend } from '../../src/backends/select.ts'
+import { methodHash } from '../../src/results/method_hash.ts'
+import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
+import type { ShardModel } from '../../src/jobs/shard_model.ts'
+import { usualThreads } from '../../src/jobs/model_threads.ts'
+import { hereRunner } from '../../src/jobs/runner.ts'
+import { makeSmallModel, makeWindows, shardsOf, smallConfig } from './small_calibration.ts'
+
+let model: ShardModel
+beforeAll(async () => {
+  const opened = await makeSmallModel(await createBackend('wasm'))
+  model = { model: opened, hash: 'a'.repeat(64), method: await methodHash() }
+})
+afterAll(() => model.model.dispose())
+
+const windows = makeWindows(3)
+
+describe('threads', () => {
+  test('refuse shards of another model and of another method', async () => {
+    const runner = hereRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
+    const others = await shardsOf(model, windows, runner)
+    await expect(runner.run(others).next()).rejects.toMatchObject({ code: 'SHARD_MODEL' })
+    const method = { calibration: 'c'.repeat(64), all: 'c'.repeat(64) }
+    const older = await shardsOf({ ...model, method }, windows, runner)
+    await expect(hereRunner(makeDoShard(model), runner.store).run(older).next()).rejects.toMatchObject({
+      code: 'SHARD_MODEL',
+    })
+  })
+
+  test('are as many as the work needs, from one to eight', () => {
+    expect(usualThreads(smallConfig, 1)).toBe(1)
+    expect(usualThreads(smallConfig, 31)).toBe(1)
+    const many = usualThreads(smallConfig, 10_000)
+    expect(usualThreads({ ...smallConfig, neurons: 2 ** 40 }, 10_000)).toBe(1)
+    expect(many).toBeLessThanOrEqual(8)
+    expect(many).toBeGreaterThanOrEqual(1)
+  })
+})

@@ -1,0 +1,95 @@
+/**
+ * Threads that calibrate: the bits and the order of one thread, whatever their number, and an end whenever it is wanted.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { calibrateToFolder } from '../../src/calibration/collect.ts'
+import { methodHash } from '../../src/results/method_hash.ts'
+import { shardThreads } from '../../src/evaluation/jobs/threads.ts'
+import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
+import type { ShardModel } from '../../src/jobs/shard_model.ts'
+import { hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
+import { threadRunner } from '../../src/jobs/thread_runner.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
+import { goldenConfig, goldenSource } from '../golden/model.ts'
+import { root, tinyFolder } from '../cli/run_cli.ts'
+import { filesOf, makeWindows, shardsOf, smallOptions } from './small_calibration.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-threads-'))
+const path = join(root, tinyFolder)
+let backend: Backend
+let model: ShardModel
+beforeAll(async () => {
+  backend = await createBackend('wasm')
+  const opened = await OptModel.load(goldenConfig('preln'), goldenSource('preln'), backend)
+  model = { model: opened, hash: 'a'.repeat(64), method: await methodHash() }
+})
+afterAll(() => {
+  model.model.dispose()
+  rmSync(folder, { recursive: true })
+})
+
+/** Windows of very different lengths, so that threads overtake each other. */
+const windows = makeWindows(20)
+
+const inThreads = (count: number, place = path): ShardRunner => {
+  const { hash, method } = model
+  return threadRunner(shardThreads({ path: place, backend: 'wasm', hash, method }), count)
+}
+
+async function resultsOf(runner: ShardRunner): Promise<Uint8Array[]> {
+  try {
+    const results: Uint8Array[] = []
+    for await (const result of runner.run(await shardsOf(model, windows, runner))) results.push(result)
+    return results
+  } finally {
+    await runner.close()
+  }
+}
+
+/** One thread's results, in order. */
+const areThoseOfOne = async (runner: ShardRunner): Promise<void> =>
+  expect(await resultsOf(runner)).toEqual(await resultsOf(hereRunner(makeDoShard(model))))
+
+describe('threads', () => {
+  test.each([1, 2, 3])('%i give the results of one, in order', (count) => areThoseOfOne(inThreads(count)))
+
+  test('mutants are killed: results as they come, a result of another shard', async () => {
+    const swapped = inThreads(2)
+    const asTheyCome: ShardRunner = { ...swapped, run: (shards) => swapped.run(shards.toReversed()) }
+    const plain = inThreads(2)
+    const another: ShardRunner = { ...plain, run: (shards) => plain.run(shards.map(() => shards[0])) }
+    for (const mutant of [asTheyCome, another])
+      await expect(areThoseOfOne(mutant)).rejects.toThrow('expected')
+  })
+
+  test('write the files that one writes', async () => {
+    const [one, two] = [join(folder, 'one'), join(folder, 'two')]
+    const options = smallOptions(model.model, one, windows, { shardExamples: 4 })
+    await calibrateToFolder(options)
+    const threads = { path, backend: 'wasm', count: 2 } as const
+    const report = await calibrateToFolder({ ...options, folder: two, threads })
+    expect(filesOf(two)).toEqual(filesOf(one))
+    expect(report.cost).toMatchObject({ measured: 8, seconds: { plain: expect.any(Number) as number } })
+  })
+
+  test('end when they are told to, with what was finished kept', async () => {
+    const place = join(folder, 'stopped')
+    const stop = new AbortController()
+    const options = smallOptions(model.model, place, windows, {
+      threads: { path, backend: 'wasm', count: 2 },
+    })
+    const stopped = calibrateToFolder(options, ({ done }) => done === 11 && stop.abort('enough'), stop.signal)
+    await expect(stopped).rejects.toBe('enough')
+    const names = Object.keys(filesOf(place)).filter((name) => name.startsWith('example'))
+    expect(names).toHaveLength(11)
+  })
+
+  test('that cannot open their model say so', async () => {
+    await expect(resultsOf(inThreads(2, join(folder, 'none')))).rejects.toThrow(/none: expected a model/)
+  })
+})

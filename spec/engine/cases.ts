@@ -1,0 +1,44 @@
+/**
+ * How the laws of the model, which stand in src/verify/model, are stated here as tests.
+ */
+import { describe, test } from 'vitest'
+import { OptModel } from '../../src/engine/opt_model.ts'
+import type { ModelCase, ModelLaw, Subject } from '../../src/verify/model/cases.ts'
+import { overBackends } from '../harness/backends.ts'
+import { checkOn } from '../harness/seed.ts'
+
+export * from '../../src/verify/model/cases.ts'
+
+/** A small model for tests that need no other. */
+export const smallCase: ModelCase = {
+  layers: 2,
+  heads: 2,
+  headSize: 3,
+  neurons: 7,
+  vocabulary: 11,
+  positions: 5,
+  embeddingWidth: 0,
+  preNorm: true,
+  finalNorm: true,
+  tied: true,
+  seed: 1,
+}
+
+/** Checks a law of the model on one subject. @throws what `checkOn` throws */
+export function checkModel(law: ModelLaw, subject: Subject): Promise<void> {
+  return checkOn(law, subject, { name: `model ${law.sentence}` })
+}
+
+/** States laws, one test each, over every backend, or those named. */
+export function stateLaws(
+  chapter: string,
+  laws: Readonly<Record<string, ModelLaw>>,
+  over: typeof overBackends = overBackends,
+): void {
+  describe(chapter, () =>
+    over((backend) => {
+      for (const law of Object.values(laws))
+        test(law.sentence, () => checkModel(law, { backend, load: OptModel.load }))
+    }),
+  )
+}

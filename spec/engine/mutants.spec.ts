@@ -1,0 +1,361 @@
+/**
+ * Bugs an OPT is likely to have, planted one at a time; each must break the laws named beside it, and every law of the
+ * chapter must be broken by one of them. A law that nothing breaks is no law.
+ *
+ * A bug is planted in an op of the backend or in the loaded model, never by editing code, on the reference backend.
+ */
+import { expect, test } from 'vitest'
+import type { Buffer } from '../../src/backends/backend.ts'
+import { makeMask } from '../../src/masks/mask.ts'
+import type { MaskPlanner } from '../../src/masks/planner.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
+import { ShadowError } from '../../src/tensor/errors.ts'
+import { type Load, type ModelLaw, type Subject } from './cases.ts'
+import { engineLaws } from '../../src/verify/model/engine_laws.ts'
+import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
+import { firstFailure, killingRuns } from '../harness/seed.ts'
+import { holdingMutants } from './holding_mutants.ts'
+import { maskLaws } from '../../src/verify/model/mask_laws.ts'
+import { outsideLaws } from './outside_laws.ts'
+import {
+  firstHeard,
+  type Mutant,
+  shiftLayers,
+  wrongBackend,
+  wrongBegin,
+  wrongLoad,
+  wrongOps,
+  wrongPlanner,
+  wrongPositions,
+} from './plant.ts'
+import { plannerLaws } from '../../src/verify/model/planner_laws.ts'
+import { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
+import { storageLaws } from '../../src/verify/model/storage_laws.ts'
+
+const laws = {
+  ...engineLaws,
+  ...maskLaws,
+  ...plannerLaws,
+  ...sequenceLaws,
+  ...storageLaws,
+  ...gradientLaws,
+  ...outsideLaws,
+}
+type LawName = keyof typeof laws
+
+const mutants: readonly Mutant<LawName>[] = [
+  ...holdingMutants,
+  {
+    bug: 'a mask is carried out one layer too early',
+    plant: wrongBegin(
+      (right) =>
+        ({ mask, ...rest } = {}) =>
+          right({ ...rest, mask: mask && shiftLayers(mask) }),
+    ),
+    breaks: ['maskedIsZeroed', 'engineLogits'],
+  },
+  {
+    bug: 'any mask costs the last head',
+    plant: wrongBegin((right) => ({ mask, ...rest } = {}) => {
+      const heads = mask?.heads.slice().fill(0, mask.heads.length - 1)
+      return right({ ...rest, mask: mask && heads && makeMask(mask.shape, heads, mask.neurons) })
+    }),
+    breaks: ['onesAreDense', 'maskedIsZeroed', 'engineLogits'],
+  },
+  {
+    bug: 'simulate forgets the mask',
+    plant: wrongBegin(
+      (right) => (options) => right(options?.mode === 'simulate' ? { ...options, mask: null } : options),
+    ),
+    breaks: ['traceIsSequence', 'maskedIsZeroed', 'masks', 'engineLogits'],
+  },
+  {
+    bug: 'q, k, v and fc1 run every row and out_proj and fc2 every input, because skipped ones give zero anyway',
+    plant: wrongOps((right) => ({
+      linear: (y, x, weight, bias, _rows, T, O, I) => right.linear(y, x, weight, bias, null, T, O, I, O),
+      linear_input_major: (y, x, weight, bias, _inputs, T, O, I) =>
+        right.linear_input_major(y, x, weight, bias, null, T, O, I, I),
+    })),
+    breaks: ['skippedCannotMatter', 'fixedNeedsNoMore'],
+  },
+  {
+    bug: 'nothing chosen means nothing added, not even the bias',
+    plant: wrongOps((right) => ({
+      linear_input_major: (y, x, weight, bias, inputs, T, O, I, R) =>
+        right.linear_input_major(y, x, weight, R === 0 ? null : bias, inputs, T, O, I, R),
+    })),
+    breaks: ['noHeadsIsBias', 'maskedIsZeroed', 'engineLogits'],
+  },
+  {
+    bug: 'the planner is shown the last token only',
+    plant: wrongBegin((right, { config }) => ({ planner = null, ...rest } = {}) => {
+      const ask = planner?.afterAttention
+      const shown: MaskPlanner | null = planner && {
+        ...planner,
+        afterAttention:
+          ask &&
+          (({ context, tokens, ids }) =>
+            ask({ context: context.subarray((tokens - 1) * config.width), tokens: 1, ids })),
+      }
+      return right({ ...rest, planner: shown })
+    }),
+    breaks: ['plannedIsGiven', 'askedWhen', 'engineSchedule'],
+  },
+  {
+    bug: 'a planner is asked again one token late',
+    plant: wrongPlanner((planner) => ({ ...planner, every: planner.every && planner.every + 1 })),
+    breaks: ['askedWhen', 'servesItsTokens', 'engineSchedule'],
+  },
+  {
+    bug: 'a planner asked again changes nothing: the mask of the prompt stays',
+    plant: wrongPlanner((planner) => firstHeard(planner, () => 0)),
+    breaks: ['servesItsTokens', 'engineSchedule'],
+  },
+  {
+    bug: 'a feed is not cut: what the planner says at its first token holds to its end',
+    plant: wrongPlanner(firstHeard),
+    breaks: ['partsAreSteps', 'engineSchedule'],
+  },
+  {
+    bug: 'keys and values exist only for the heads whose queries were wanted',
+    plant: () => {
+      const queries = new Set<Buffer>()
+      const keysAndValues = new Set<Buffer>()
+      let wanted: { rows: Buffer; R: number } | null = null
+      const { backend } = wrongOps((right) => ({
+        linear(y, x, weight, bias, rows, T, O, I, R) {
+          if (queries.has(weight)) wanted = rows && { rows, R }
+          const chosen = (keysAndValues.has(weight) ? wanted : null) ?? { rows, R }
+          right.linear(y, x, weight, bias, chosen.rows, T, O, I, chosen.R)
+        },
+      }))()
+      const load: Load = async (...args) => {
+        const model = await OptModel.load(...args)
+        for (const { query, key, value } of model.weights.blocks) {
+          queries.add(query.weight)
+          keysAndValues.add(key.weight).add(value.weight)
+        }
+        return model
+      }
+      return { backend, load }
+    },
+    breaks: ['noHoles', 'engineSchedule'],
+  },
+  {
+    bug: 'fc2 and out_proj leave out their last input',
+    plant: wrongOps((right, backend) => ({
+      linear_input_major(y, x, weight, bias, inputs, T, O, I, R) {
+        if (inputs || I < 2) return right.linear_input_major(y, x, weight, bias, inputs, T, O, I, R)
+        const list = backend.upload(Int32Array.from({ length: I - 1 }, (_, i) => i))
+        right.linear_input_major(y, x, weight, bias, list, T, O, I, I - 1)
+        backend.free(list)
+      },
+    })),
+    breaks: ['neuronOrder', 'golden', 'parameters', 'engineLogits'],
+  },
+  {
+    bug: 'a token sees the one after it',
+    plant: wrongOps((right) => ({
+      attention: (y, q, k, v, heads, scale, T, S, C, H, K, R) =>
+        right.attention(y, q, k, v, heads, scale, T, Math.min(S + 1, C), C, H, K, R),
+    })),
+    breaks: ['noFuture', 'cachedIsFull', 'engineLogits'],
+  },
+  {
+    bug: 'later tokens are cached one position too early',
+    plant: wrongOps((right) => ({
+      cache_append: (cache, x, heads, P, T, C, H, K, R) =>
+        right.cache_append(cache, x, heads, Math.max(0, P - 1), T, C, H, K, R),
+    })),
+    breaks: ['cachedIsFull', 'engineLogits'],
+  },
+  {
+    bug: 'later tokens are cached as int8 one position too early',
+    plant: wrongOps((right) => ({
+      cache_append_i8: (cache, scales, x, heads, P, T, C, H, K, R) =>
+        right.cache_append_i8(cache, scales, x, heads, Math.max(0, P - 1), T, C, H, K, R),
+    })),
+    breaks: ['cachedIsFull', 'engineLogits'],
+  },
+  {
+    bug: 'a cache of int8 that grows leaves its scales behind',
+    plant: () => {
+      let rows = 0 // heads whose rows have moved and whose scales have not
+      return wrongBackend((right) => ({
+        write(buffer, values, start) {
+          if (values instanceof Int8Array) rows++
+          else if (rows > 0) return void rows--
+          right.write(buffer, values, start)
+        },
+      }))
+    },
+    breaks: ['cachedIsFull', 'engineLogits'],
+  },
+  {
+    bug: 'positions go on from one sequence to the next',
+    plant: () => {
+      let used = 0
+      return wrongPositions(({ config }, past, T) => {
+        const row = 2 + past + (used % (config.positions - past - T + 1))
+        used += T
+        return row
+      })()
+    },
+    breaks: ['alone', 'cachedIsFull', 'traceIsSequence'],
+  },
+  {
+    bug: 'the offset of two positions is forgotten',
+    plant: wrongPositions((_model, past) => past),
+    breaks: ['golden', 'agreement', 'engineLogits'],
+  },
+  {
+    bug: 'queries are not scaled',
+    plant: wrongOps((right) => ({
+      attention: (y, q, k, v, heads, _scale, T, S, C, H, K, R) =>
+        right.attention(y, q, k, v, heads, 1, T, S, C, H, K, R),
+    })),
+    breaks: ['golden', 'agreement'],
+  },
+  {
+    bug: 'the final norm is forgotten',
+    plant: wrongLoad(
+      (load) => (config, source, backend, options) =>
+        load({ ...config, finalNorm: false }, source, backend, options),
+    ),
+    breaks: ['golden', 'agreement', 'engineLogits'],
+  },
+  {
+    bug: 'layer norms stand before each branch whatever the config says',
+    plant: wrongLoad(
+      (load) => (config, source, backend, options) =>
+        load({ ...config, preNorm: true }, source, backend, options),
+    ),
+    breaks: ['golden', 'agreement'],
+  },
+  {
+    bug: 'what was to be forgotten is remembered',
+    plant: wrongBegin((right) => (options) => Object.assign(right(options), { rewind: () => {} })),
+    breaks: ['rewound'],
+  },
+  {
+    bug: 'scores are shifted twice',
+    plant: wrongBegin((right) => (options) => {
+      const sequence = right(options)
+      const score = sequence.score.bind(sequence)
+      sequence.score = (tokens, targets) =>
+        score(
+          tokens,
+          targets.map((_, t) => targets[t + 1] ?? -100),
+        )
+      return sequence
+    }),
+    breaks: ['scoring'],
+  },
+  {
+    bug: 'relu lets negative numbers pass',
+    plant: wrongOps((right, backend) => ({
+      relu(y, x, N) {
+        const zeros = backend.allocate('f32', N)
+        right.add(y, x, zeros, N)
+        backend.free(zeros)
+      },
+    })),
+    breaks: ['golden', 'engineText'],
+  },
+  {
+    bug: 'of equal scores the last are kept',
+    plant: wrongOps((right, backend) => ({
+      top_k(indices, scores, N, R) {
+        const later = backend.upload(backend.readF32(scores).map((score, i) => score + i * 1e-6))
+        right.top_k(indices, later, N, R)
+        backend.free(later)
+      },
+    })),
+    breaks: ['engineSelection'],
+  },
+  {
+    bug: 'weights do not decay',
+    plant: wrongOps((right) => ({
+      adamw_step: (weight, mean, square, grad, rate, beta1, beta2, epsilon, _decay, ...rest) =>
+        right.adamw_step(weight, mean, square, grad, rate, beta1, beta2, epsilon, 0, ...rest),
+    })),
+    breaks: ['engineTraining'],
+  },
+  {
+    bug: 'keys receive no gradient',
+    plant: wrongOps((right, backend) => ({
+      attention_backward(query, key, ...rest) {
+        right.attention_backward(query, key, ...rest)
+        backend.zero(key)
+      },
+    })),
+    breaks: ['parameters', 'agreement', 'engineGradients'],
+  },
+  {
+    bug: 'gradients pass through neurons that are off',
+    plant: wrongOps((right, backend) => ({
+      relu_backward(x_grad, y_grad, _x, N) {
+        const zeros = backend.allocate('f32', N)
+        right.add(x_grad, y_grad, zeros, N)
+        backend.free(zeros)
+      },
+    })),
+    breaks: ['parameters', 'agreement', 'engineGradients'],
+  },
+  {
+    bug: 'gradients do not pass through the mask',
+    plant: wrongOps((right) => {
+      let forward = true
+      return {
+        cross_entropy_backward(...args) {
+          forward = false
+          right.cross_entropy_backward(...args)
+        },
+        embedding(...args) {
+          forward = true
+          right.embedding(...args)
+        },
+        mask_units(y, x, mask, T, U, K) {
+          if (forward) return right.mask_units(y, x, mask, T, U, K)
+          right.add(y, x, x, T * U * K)
+        },
+      }
+    }),
+    breaks: ['masks', 'agreement', 'engineGradients'],
+  },
+  {
+    bug: 'the embedding of padding is trained like any other',
+    plant: () =>
+      wrongBackend((right) => ({
+        // Loading writes numbers; only that embedding's gradient is overwritten by zeros.
+        write: (to, values, start) => values.every((value) => value === 0) || right.write(to, values, start),
+      })),
+    breaks: ['padding'],
+  },
+]
+
+/** Whether a law finds fault. An error of the project or a crash is no verdict and is handed on. */
+async function breaksLaw(subject: Subject, law: ModelLaw, runs = law.runs): Promise<boolean> {
+  const failure = await firstFailure(law, subject, runs)
+  if (failure === null) return false
+  const { error } = failure
+  if (error instanceof ShadowError || error instanceof TypeError) throw error
+  return true
+}
+
+for (const { bug, plant, breaks } of mutants)
+  test(`${bug}: breaks ${breaks.join(', ')}`, async () => {
+    for (const name of breaks)
+      expect(await breaksLaw(plant(), laws[name], killingRuns(laws[name])), name).toBe(true)
+  })
+
+test('every law of this chapter is broken by a mutant', () => {
+  const broken = new Set(mutants.flatMap(({ breaks }) => breaks))
+  expect(Object.keys(laws).filter((name) => !broken.has(name as LawName))).toEqual([])
+})
+
+test('a backend in which nothing is planted keeps the laws', async () => {
+  const subject = wrongBackend(() => ({}))
+  for (const law of [laws.golden, laws.agreement, laws.maskedIsZeroed])
+    expect(await breaksLaw(subject, law), law.sentence).toBe(false)
+})

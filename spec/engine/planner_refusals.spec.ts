@@ -1,0 +1,151 @@
+/**
+ * What a sequence refuses of a planner, and that a wide vocabulary, whose logits are computed a few rows at a time,
+ * changes nothing.
+ */
+import { describe, expect, test } from 'vitest'
+import { denseMask, makeMask } from '../../src/masks/mask.ts'
+import type { MaskPlanner } from '../../src/masks/planner.ts'
+import { shiftLabels } from '../../src/engine/loss.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
+import { overBackends, overQuickBackends } from '../harness/backends.ts'
+import { sameBits } from '../harness/compare.ts'
+import { withModel, type ModelCase } from './cases.ts'
+import { promptAndSteps } from '../../src/verify/model/mask_laws.ts'
+
+const model: ModelCase = {
+  layers: 3,
+  heads: 2,
+  headSize: 2,
+  neurons: 5,
+  vocabulary: 11,
+  positions: 12,
+  embeddingWidth: 0,
+  preNorm: true,
+  finalNorm: true,
+  tied: true,
+  seed: 1,
+}
+
+describe('refused by name', () =>
+  overBackends((backend) => {
+    const subject = { backend, load: OptModel.load }
+    const shape = { layers: 3, heads: 2, neurons: 5 }
+    const dense = denseMask(shape)
+    const whole = (more: Partial<MaskPlanner>): MaskPlanner => ({
+      name: 'odd',
+      afterAttention: () => dense,
+      ...more,
+    })
+    const without = (kind: 'heads' | 'neurons', layer: number): MaskPlanner['afterAttention'] => {
+      const mask = makeMask(shape, dense.heads.slice(), dense.neurons.slice())
+      mask[kind][layer * shape[kind] + 1] = 0
+      return () => mask
+    }
+
+    test.each<[string, string, MaskPlanner]>([
+      ['two ways of deciding', 'PLANNER', whole({ beforeLayer: () => null })],
+      ['a planner that is to see the answer', 'PLANNER', whole({ leaky: true })],
+      ['a layer that is not there', 'PLACEMENT', whole({ placement: 3 })],
+      ['a layer before the first', 'PLACEMENT', whole({ placement: -1 })],
+      ['half a layer', 'PLACEMENT', whole({ placement: 0.5 })],
+      ['every no tokens', 'EVERY', whole({ every: 0 })],
+      ['every half a token', 'EVERY', whole({ every: 0.5 })],
+    ])('%s', (_, code, planner) =>
+      withModel(subject, model, (loaded) =>
+        expect(() => loaded.begin({ planner })).toThrow(expect.objectContaining({ code, exitCode: 2 })),
+      ),
+    )
+
+    test('a mask that skips what has run dense, when it is planned', () =>
+      withModel(subject, model, (loaded) => {
+        for (const kind of ['heads', 'neurons'] as const)
+          for (const layer of [0, 1, 2]) {
+            const sequence = loaded.begin({
+              planner: whole({ placement: 1, afterAttention: without(kind, layer) }),
+            })
+            const feed = (): unknown => sequence.feed(Int32Array.of(3, 4))
+            if (layer <= 1) expect(feed).toThrow('planner odd: expected ones for layers 0 to 1')
+            else expect(feed).not.toThrow()
+            sequence.dispose()
+          }
+      }))
+
+    test('a planner that fails leaves the sequence as long as it was, and it can go on', () =>
+      withModel(subject, model, (loaded) => {
+        let calls = 0
+        const planner = whole({
+          every: 2,
+          afterAttention() {
+            if (++calls === 2) throw new Error('no idea')
+            return dense
+          },
+        })
+        const sequence = loaded.begin({ planner })
+        sequence.feed(Int32Array.of(3, 4), 'none')
+        expect(() => sequence.feed(Int32Array.of(5, 6, 7), 'none')).toThrow('no idea')
+        // One token was run under the mask of the prompt; the next is the one the planner failed at.
+        expect(sequence.length).toBe(3)
+        const rest = sequence.feed(Int32Array.of(6, 7), 'last')
+        const fresh = loaded.begin()
+        sameBits('logits', rest, fresh.feed(Int32Array.of(3, 4, 5, 6, 7), 'last'))
+        sequence.dispose()
+        fresh.dispose()
+      }))
+  }))
+
+describe('rewinding', () =>
+  overBackends((backend) => {
+    test('is refused into the prompt, past the end and under a planner asked now and then', () =>
+      withModel({ backend, load: OptModel.load }, model, (loaded) => {
+        const planner = (every?: number): MaskPlanner => ({
+          name: 'dense',
+          every,
+          afterAttention: () => denseMask(loaded.shape),
+        })
+        const rewound = (length: number, every?: number): (() => void) => {
+          const sequence = loaded.begin({ planner: planner(every) })
+          sequence.feed(Int32Array.of(3, 4), 'none')
+          sequence.feed(Int32Array.of(5), 'none')
+          return () => {
+            try {
+              sequence.rewind(length)
+            } finally {
+              sequence.dispose()
+            }
+          }
+        }
+        for (const length of [2, 3]) for (const every of [undefined, 1]) rewound(length, every)()
+        for (const length of [1, 4, 2.5]) expect(rewound(length)).toThrow('expected 2 to 3 tokens')
+        expect(rewound(2, 2)).toThrow('got one asked after every 2')
+      }))
+  }))
+
+describe('a vocabulary so wide that logits come a few rows at a time', () =>
+  overQuickBackends((backend) => {
+    const wide: ModelCase = { ...model, layers: 1, headSize: 1, vocabulary: 400_000, positions: 8 }
+
+    test('gives the logits and scores of single tokens', () =>
+      withModel({ backend, load: OptModel.load }, wide, (loaded) => {
+        const tokens = Int32Array.of(399_999, 1, 200_000, 7, 3, 60_000)
+        const targets = shiftLabels(tokens)
+        const planner: MaskPlanner = {
+          name: 'dense',
+          every: 5,
+          afterAttention: () => denseMask(loaded.shape),
+        }
+        const steps = promptAndSteps(loaded, tokens, 1, {})
+        const [once, singly] = [loaded.begin({ planner }), loaded.begin()]
+        once.feed(tokens.slice(0, 1), 'none')
+        sameBits('logits', once.feed(tokens.slice(1), 'all'), steps.subarray(wide.vocabulary))
+        once.dispose()
+        const again = loaded.begin({ planner })
+        again.score(tokens.slice(0, 1), targets.slice(0, 1))
+        const scores = again.score(tokens.slice(1), targets.slice(1))
+        const expected = [...tokens.keys()].map(
+          (t) => singly.score(tokens.slice(t, t + 1), targets.slice(t, t + 1))[0],
+        )
+        sameBits('scores', scores, expected.slice(1))
+        again.dispose()
+        singly.dispose()
+      }))
+  }))

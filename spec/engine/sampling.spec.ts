@@ -1,0 +1,219 @@
+/**
+ * Choosing a token: every draw is that of the definition, with a total order, exactly k tokens for top-k and the shortest prefix
+ * for top-p. A seed repeats the draws.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { argmax, makeSampler, type Sampler, type SamplerOptions } from '../../src/engine/sampling.ts'
+import { exp } from '../../src/ops/float32.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { kills, law, lawForAll, scaledRuns, stateLaw } from '../harness/seed.ts'
+
+/** Logits with many ties. */
+const someLogits = fc
+  .array(fc.oneof(fc.integer({ min: -2, max: 2 }), fc.float({ min: -20, max: 20, noNaN: true })), {
+    minLength: 1,
+    maxLength: 40,
+  })
+  .map((values) => Float32Array.from(values))
+
+/** The ids best first, by the definition: one comparison at a time. */
+function ranking(logits: Float32Array): number[] {
+  return [...logits.keys()].sort((a, b) => (logits[a] === logits[b] ? a - b : logits[a] < logits[b] ? 1 : -1))
+}
+
+/** Every id that occurs in many draws. */
+function drawn(logits: Float32Array, options: SamplerOptions, draws = 300): Set<number> {
+  const sampler = makeSampler({ temperature: 1, ...options })
+  return new Set(Array.from({ length: draws }, () => sampler(logits)))
+}
+
+/** Logits as a model may give them: ties, constant values, infinities and NaN. */
+const anyLogits = fc.oneof(
+  someLogits,
+  fc
+    .tuple(fc.integer({ min: 1, max: 20 }), fc.integer({ min: -3, max: 3 }))
+    .map(([length, value]) => new Float32Array(length).fill(value)),
+  fc
+    .array(fc.constantFrom(0, 1, -1, -200, NaN, -Infinity), { minLength: 1, maxLength: 12 })
+    .filter((values) => values.some(Number.isFinite))
+    .map((values) => Float32Array.from(values)),
+)
+const someOptions: fc.Arbitrary<SamplerOptions> = fc.record(
+  {
+    temperature: fc.constantFrom(0.01, 0.7, 1, 3, 1e6),
+    topK: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 45 })),
+    topP: fc.oneof(
+      fc.constantFrom(1e-9, 0.125, 0.25, 0.5, 0.75, 0.9, 0.999, 1),
+      fc.double({ min: 1e-3, max: 1, noNaN: true }),
+    ),
+    seed: fc.nat(),
+  },
+  { requiredKeys: ['temperature', 'seed'] },
+)
+
+/** Draws by the definition: inverse transform over the remaining tokens. */
+function defined(logits: Float32Array, options: SamplerOptions, draws: number): number[] {
+  const { temperature = 0, topK = Infinity, topP = 1, seed = 0 } = options
+  const value = (id: number): number => (Number.isNaN(logits[id]) ? -Infinity : logits[id])
+  const order = [...logits.keys()].sort((a, b) =>
+    value(a) === value(b) ? a - b : value(a) < value(b) ? 1 : -1,
+  )
+  const most = value(order[0])
+  const weightOf = (id: number): number => exp(Math.fround(Math.fround(value(id) - most) / temperature))
+  const sumOf = (ids: readonly number[]): number => ids.reduce((total, id) => total + weightOf(id), 0)
+  const best = order.slice(0, topK)
+  const enough = best.findIndex((_, i) => sumOf(best.slice(0, i + 1)) >= topP * sumOf(best))
+  // Without top-k and top-p the tokens are in the order of their ids.
+  const isWhole = topK >= logits.length && topP === 1
+  const left = isWhole ? [...logits.keys()] : topP < 1 ? best.slice(0, enough + 1) : best
+  const random = new Random(seed)
+  return Array.from({ length: draws }, () => {
+    const drawn = random.uniform() * sumOf(left)
+    const at = left.findIndex((_, i) => sumOf(left.slice(0, i + 1)) > drawn)
+    return at < 0 ? (left.findLast((id) => weightOf(id) > 0) as number) : left[at]
+  })
+}
+
+const fourEqual: SamplerOptions = { temperature: 1, topP: 0.5, seed: 0 }
+
+const drawsAsDefined = lawForAll(
+  'is the draw of the definition, token by token, at any temperature, top-k and top-p, with ties',
+  [anyLogits, someOptions],
+  (make: typeof makeSampler, logits, options) => {
+    const sampler = make(options)
+    const found = Array.from({ length: 6 }, () => sampler(logits))
+    expect(found).toEqual(defined(logits, options, 6))
+  },
+  { runs: 300, examples: [[new Float32Array(4), fourEqual]] },
+)
+
+/** The probabilities of a softmax, in float64. */
+function probabilities(logits: Float32Array, temperature: number): number[] {
+  const most = Math.max(...logits)
+  const weights = [...logits].map((logit) => Math.exp((logit - most) / temperature))
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  return weights.map((weight) => weight / total)
+}
+
+describe('greedy', () => {
+  law('is the first of the highest', [someLogits], (logits) => {
+    expect(argmax(logits)).toBe(ranking(logits)[0])
+    expect(makeSampler()(logits)).toBe(argmax(logits))
+  })
+
+  law('is what top-k 1, and any top-p that the best token reaches alone, come to', [someLogits], (logits) => {
+    expect([...drawn(logits, { topK: 1 }, 5)]).toEqual([argmax(logits)])
+    expect([...drawn(logits, { topP: 1e-9 }, 5)]).toEqual([argmax(logits)])
+  })
+
+  test('NaN never wins; where nothing is a number the first id does', () => {
+    expect(argmax(Float32Array.of(NaN, -Infinity, -5, NaN))).toBe(2)
+    expect(argmax(Float32Array.of(NaN, NaN))).toBe(0)
+    expect(makeSampler({ temperature: 1 })(Float32Array.of(1, Infinity, NaN))).toBe(1)
+    expect([...drawn(Float32Array.of(NaN, 1, -Infinity, 1), {})].sort()).toEqual([1, 3])
+  })
+})
+
+describe('drawing', () => {
+  stateLaw(drawsAsDefined, makeSampler)
+
+  test.each([
+    [0.25, 1],
+    [0.5, 2],
+    [0.75, 3],
+    [1, 4],
+  ])('of four equal logits a share of %d keeps %d', (topP, count) => {
+    const kept = [...drawn(new Float32Array(4), { topP })].toSorted((a, b) => a - b)
+    expect(kept).toEqual([0, 1, 2, 3].slice(0, count))
+  })
+
+  test.each([
+    [1, [2]],
+    [2, [0, 2]],
+    [3, [0, 2, 3]],
+    [4, [0, 1, 2, 3]],
+    [9, [0, 1, 2, 3]],
+  ])('of 1, 0, 2, 1 the best %d are kept, the lower id of a tie first', (topK, ids) => {
+    const kept = [...drawn(Float32Array.of(1, 0, 2, 1), { topK, temperature: 3 })]
+    expect(kept.toSorted((a, b) => a - b)).toEqual(ids)
+  })
+
+  test.each<[string, (logits: Float32Array, options: SamplerOptions) => SamplerOptions]>([
+    ['one token too many', (_, options) => ({ ...options, topK: (options.topK ?? Infinity) + 1 })],
+    ['a share of what top-k left out too', (_, { topK: _k, ...options }) => options],
+    ['no share', (_, options) => ({ ...options, topP: 1 })],
+    [
+      'a share a little larger',
+      (_, options) => ({ ...options, topP: Math.min(1, (options.topP ?? 1) * (1 + 1e-9)) }),
+    ],
+    ['another temperature', (_, options) => ({ ...options, temperature: 2 * (options.temperature ?? 1) })],
+    ['another seed', (_, options) => ({ ...options, seed: (options.seed ?? 0) + 1 })],
+  ])('%s: killed', async (_, change) => {
+    // Each has its own sampler, because a random stream continues from draw to draw.
+    const mutant: typeof makeSampler = (options = {}) => {
+      let sampler: Sampler | null = null
+      return (logits) => (sampler ??= makeSampler(change(logits, options)))(logits)
+    }
+    await kills(drawsAsDefined, mutant)
+  })
+
+  test('follows the distribution, at any temperature', () => {
+    const logits = Float32Array.of(0, 1, 2, -1, 0.5)
+    const draws = 20_000
+    for (const temperature of [0.5, 1, 2]) {
+      const sampler = makeSampler({ temperature, seed: 11 })
+      const counts = new Array<number>(logits.length).fill(0)
+      for (let i = 0; i < draws; i++) counts[sampler(logits)]++
+      probabilities(logits, temperature).forEach((p, id) => {
+        // Five standard deviations of a binomial count.
+        expect(Math.abs(counts[id] / draws - p)).toBeLessThan(5 * Math.sqrt((p * (1 - p)) / draws))
+      })
+    }
+  })
+
+  law('is replayed by its seed and changed by another', [fc.integer({ min: 0, max: 2 ** 31 })], (seed) => {
+    const logits = new Float32Array(64)
+    const text = (of: number): string => {
+      const sampler = makeSampler({ temperature: 1, seed: of })
+      return Array.from({ length: 16 }, () => sampler(logits)).join()
+    }
+    expect(text(seed)).toBe(text(seed))
+    expect(text(seed)).not.toBe(text(seed + 1))
+  })
+
+  test('on a boundary gives the token that begins there', () => {
+    // The first uniform numbers of these seeds are exactly 0 and exactly a half.
+    const [none, half] = [7_343_654, 361_885]
+    expect([none, half].map((seed) => new Random(seed).uniform())).toEqual([0, 0.5])
+    const draw = (logits: number[], seed: number): number =>
+      makeSampler({ temperature: 1, seed })(Float32Array.from(logits))
+    expect(draw([0, 0], none)).toBe(0)
+    expect(draw([0, 0], half)).toBe(1)
+    expect(draw([-1000, 0], none)).toBe(1)
+  })
+
+  test('never draws a token of probability 0', () => {
+    const logits = Float32Array.of(0, -1000, 0, -1000)
+    expect(
+      [...drawn(logits, { topP: 1, topK: 4 }, scaledRuns(500))].every((id) => id === 0 || id === 2),
+    ).toBe(true)
+  })
+})
+
+test.each([
+  [{ temperature: -1 }, 'TEMPERATURE'],
+  [{ temperature: NaN }, 'TEMPERATURE'],
+  [{ temperature: Infinity }, 'TEMPERATURE'],
+  [{ temperature: -1e-9 }, 'TEMPERATURE'],
+  [{ topK: 0 }, 'TOP_K'],
+  [{ topK: 1.5 }, 'TOP_K'],
+  [{ topK: -1 }, 'TOP_K'],
+  [{ topK: NaN }, 'TOP_K'],
+  [{ topP: 0 }, 'TOP_P'],
+  [{ topP: 1 + 1e-9 }, 'TOP_P'],
+  [{ topP: -0.5 }, 'TOP_P'],
+  [{ topP: NaN }, 'TOP_P'],
+])('%j is refused', (options, code) => {
+  expect(() => makeSampler(options)).toThrow(expect.objectContaining({ code, exitCode: 2 }))
+})

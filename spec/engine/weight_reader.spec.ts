@@ -1,0 +1,333 @@
+/**
+ * Loading by ranges: however a parameter is cut into rows on its way, what a backend holds is what is stored; no more of it
+ * is read at a time than a chunk; what is seen of a tensor on the way counts for all of it.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  decodeFloats,
+  elementSize,
+  narrowToBf16,
+  narrowToF16,
+  quantizeRows,
+} from '../../src/tensor/dtypes.ts'
+import { BufferScope } from '../../src/backends/buffer_scope.ts'
+import { loadParameter } from '../../src/engine/weight_layout.ts'
+import { storages, type Storage } from '../../src/engine/matrix.ts'
+import type { Numbers } from '../../src/ops/op.ts'
+import { moduleName, names } from '../../src/engine/names.ts'
+import { WeightReader, type LoadOptions, type RowChunk } from '../../src/engine/weight_reader.ts'
+import { InputError } from '../../src/tensor/errors.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
+import type { TensorSource } from '../../src/tensor/tensor_source.ts'
+import { overBackends } from '../harness/backends.ts'
+import { sameBits } from '../harness/compare.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+
+const turnedModules = ['out', 'fc2'] as const
+const plainModules = ['query', 'fc1'] as const
+
+/** How numbers come that the file has in the storage they are wanted in, or that it has not. */
+type Coming = 'as stored' | 'as float32'
+
+/** Rows of a matrix whose numbers are their places, cut into chunks. */
+async function* chunksOf(
+  [O, I]: readonly number[],
+  cuts: readonly number[],
+  storage: Storage,
+  coming: Coming,
+): AsyncGenerator<RowChunk> {
+  const ends = [...new Set([...cuts.map((cut) => cut % O), O])].filter((end) => end > 0)
+  let first = 0
+  for (const end of ends.toSorted((a, b) => a - b)) {
+    const values = Float32Array.from({ length: (end - first) * I }, (_, i) => first * I + i)
+    const isHalf = coming === 'as stored' && (storage === 'f16' || storage === 'bf16')
+    yield {
+      start: first * I,
+      values: isHalf ? (storedAs(storage, values, [end - first, I]).values as Uint16Array) : values,
+    }
+    first = end
+  }
+}
+
+overBackends((backend) => {
+  const size = fc.integer({ min: 1, max: 9 })
+  const arbitraries = [
+    fc.constantFrom(...turnedModules, ...plainModules),
+    fc.tuple(size, size),
+    fc.array(fc.nat(8), { maxLength: 3 }),
+    fc.constantFrom(...storages),
+    fc.constantFrom('as stored', 'as float32'),
+  ] as [
+    fc.Arbitrary<'out' | 'fc2' | 'query' | 'fc1'>,
+    fc.Arbitrary<[number, number]>,
+    fc.Arbitrary<number[]>,
+    fc.Arbitrary<Storage>,
+    fc.Arbitrary<Coming>,
+  ]
+
+  const heldIsStored = lawForAll(
+    'what is held is what is stored, however its rows are cut',
+    arbitraries,
+    async (
+      load: typeof loadParameter,
+      module: 'out' | 'fc2' | 'query' | 'fc1',
+      [O, I]: [number, number],
+      cuts: number[],
+      storage: Storage,
+      coming: Coming,
+    ) => {
+      const scope = new BufferScope(backend)
+      try {
+        const before = backend.liveBuffers
+        const name = `${moduleName(1, module)}.weight`
+        const { weight, scales } = await load(
+          scope,
+          name,
+          [O, I],
+          storage,
+          chunksOf([O, I], cuts, storage, coming),
+        )
+        expect(backend.liveBuffers - before, 'buffers made').toBe(storage === 'int8' ? 2 : 1)
+        const isTurned = module === 'out' || module === 'fc2'
+        const expected = Float32Array.from({ length: O * I }, (_, i) =>
+          isTurned ? (i % O) * I + Math.floor(i / O) : i,
+        )
+        const stored = storedAs(storage, expected, isTurned ? [I, O] : [O, I])
+        expect(backend.read(weight)).toEqual(stored.values)
+        expect(scales && backend.readF32(scales)).toEqual(stored.scales)
+      } finally {
+        scope.dispose()
+      }
+    },
+  )
+  stateLaw(heldIsStored, loadParameter)
+
+  test.each<[string, typeof loadParameter]>([
+    [
+      'every chunk at the start',
+      (scope, name, shape, storage, chunks) =>
+        loadParameter(
+          scope,
+          name,
+          shape,
+          storage,
+          mapChunks(chunks, (chunk) => ({ ...chunk, start: 0 })),
+        ),
+    ],
+    [
+      'nothing is turned',
+      (scope, _, shape, storage, chunks) =>
+        loadParameter(scope, `${moduleName(1, 'key')}.weight`, shape, storage, chunks),
+    ],
+    [
+      'turned the other way',
+      (scope, name, [O, I], storage, chunks) => loadParameter(scope, name, [I, O], storage, chunks),
+    ],
+    [
+      'the storage is forgotten',
+      (scope, name, shape, _, chunks) => loadParameter(scope, name, shape, 'f32', chunks),
+    ],
+    [
+      'what waits to be turned is kept',
+      async (scope, name, shape, storage, chunks) => {
+        const held = await loadParameter(scope, name, shape, storage, chunks)
+        scope.allocate(held.weight.length)
+        return held
+      },
+    ],
+  ])('a mutant is killed: %s', (_, mutant) => kills(heldIsStored, mutant))
+})
+
+/** Numbers as a storage holds them. */
+function storedAs(
+  storage: Storage,
+  values: Float32Array,
+  [rows, columns]: readonly [number, number],
+): { values: Numbers; scales: Float32Array | null } {
+  if (storage === 'int8') return quantizeRows(values, rows, columns)
+  const narrow = { f32: (x: Float32Array) => x, bf16: narrowToBf16, f16: narrowToF16 }[storage]
+  return { values: narrow(values), scales: null }
+}
+
+async function* mapChunks(
+  chunks: AsyncIterable<RowChunk>,
+  change: (chunk: RowChunk) => RowChunk,
+): AsyncGenerator<RowChunk> {
+  for await (const chunk of chunks) yield change(chunk)
+}
+
+/** What may pass through the host at a time. */
+const CHUNK_BYTES = 2 * 2 ** 20
+
+/** A source of one tensor, as the token table, that is streamed only; what came of it is noted. */
+function sourceOf(
+  shape: readonly number[],
+  values: Float32Array,
+): { source: TensorSource; came: { first: number; count: number }[] } {
+  const came: { first: number; count: number }[] = []
+  const source = memorySource(new Map([['table', { shape, values }]]))
+  const whole = (): Promise<never> => Promise.reject(new Error('more than a stream was read'))
+  const stream: TensorSource['stream'] = async function* (name, partLength) {
+    for await (const part of source.stream(name, partLength)) {
+      came.push({ first: part.first, count: part.bytes.length / (4 * shape[1]) })
+      yield part
+    }
+  }
+  return { source: { ...source, read: whole, readRows: whole, stream }, came }
+}
+
+const reader = (source: TensorSource, options: LoadOptions = {}): WeightReader =>
+  new WeightReader(source, new Map([[names.tokenTable, 'table']]), options)
+
+describe('a tensor of many chunks', () => {
+  const shape = [130_000, 7] // 3.6 MB
+  const rows = 74_898 // floor(2^21 / 28)
+  const values = Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => i)
+
+  test('is read once, in order, never more than 2 MiB at a time', async () => {
+    const { source, came } = sourceOf(shape, values)
+    let next = 0
+    for await (const { start, values: part } of reader(source).chunks(names.tokenTable, 'f32')) {
+      expect(start).toBe(next)
+      expect(part.byteLength).toBeLessThanOrEqual(CHUNK_BYTES)
+      sameBits('rows', part as Float32Array, values.subarray(start, start + part.length))
+      next += part.length
+    }
+    expect(next).toBe(values.length)
+    expect(came).toEqual([
+      { first: 0, count: rows },
+      { first: rows, count: 130_000 - rows },
+    ])
+  })
+
+  test('is counted chunk by chunk, once the chunk was taken', async () => {
+    const seen: number[] = []
+    const { source } = sourceOf(shape, values)
+    const onProgress: LoadOptions['onProgress'] = ({ loadedBytes, totalBytes, name }) => {
+      expect([totalBytes, name]).toEqual([values.byteLength, 'table'])
+      seen.push(loadedBytes)
+    }
+    const chunks = reader(source, { onProgress }).chunks(names.tokenTable, 'f32')
+    await chunks.next()
+    expect(seen).toEqual([])
+    await chunks.next()
+    expect(seen).toEqual([rows * 7 * 4])
+    await chunks.next()
+    expect(seen).toEqual([rows * 7 * 4, values.byteLength])
+  })
+
+  test('can be left between two chunks', async () => {
+    const stop = new AbortController()
+    const { source } = sourceOf(shape, values)
+    const chunks = reader(source, { signal: stop.signal }).chunks(names.tokenTable, 'f32')
+    await chunks.next()
+    stop.abort(new Error('enough'))
+    await expect(chunks.next()).rejects.toThrow('enough')
+  })
+
+  test('is refused for a number in any of them, by its place in the tensor', async () => {
+    const broken = values.slice()
+    broken[700_000] = NaN
+    const all = async (options: LoadOptions): Promise<void> => {
+      const chunks = reader(sourceOf(shape, broken).source, options).chunks(names.tokenTable, 'f32')
+      for await (const _ of chunks);
+    }
+    const error: unknown = await all({}).catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(InputError)
+    expect(error).toMatchObject({
+      code: 'WEIGHT_NOT_FINITE',
+      message: 'table[700000]: expected a finite number, got NaN',
+    })
+    await all({ allowNonFinite: true })
+  })
+})
+
+test('a row that is longer than a chunk is one', async () => {
+  const length = 2 ** 19 + 1
+  const { source, came } = sourceOf([2, length], new Float32Array(2 * length))
+  for await (const { values: part } of reader(source).chunks(names.tokenTable, 'f32'))
+    expect(part.length).toBe(length)
+  expect(came).toEqual([
+    { first: 0, count: 1 },
+    { first: 1, count: 1 },
+  ])
+})
+
+describe('numbers of a file', () => {
+  const dtypes = ['F64', 'F32', 'F16', 'BF16'] as const
+  const same = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8' } as const
+  type Chunks = WeightReader['chunks']
+
+  const arbitraries = [
+    fc.constantFrom(...dtypes),
+    fc.constantFrom(...storages),
+    fc
+      .uint8Array({ maxLength: 60 })
+      .map((bytes) => bytes.map((byte) => (byte % 5 === 0 ? byte : byte & 0x3b))),
+    fc.nat(8),
+    fc.boolean(),
+  ] as [
+    fc.Arbitrary<(typeof dtypes)[number]>,
+    fc.Arbitrary<Storage>,
+    fc.Arbitrary<Uint8Array>,
+    fc.Arbitrary<number>,
+    fc.Arbitrary<boolean>,
+  ]
+
+  const comeAsTheyAre = lawForAll(
+    'come bit for bit where they are wanted so, else as float32; the first not finite is named',
+    arbitraries,
+    async (
+      change: (chunks: Chunks) => Chunks,
+      dtype: (typeof dtypes)[number],
+      storage: Storage,
+      data: Uint8Array,
+      shift: number,
+      allowNonFinite: boolean,
+    ): Promise<void> => {
+      const size = elementSize(dtype)
+      const bytes = data.slice(0, data.length - (data.length % size))
+      const length = bytes.length / size
+      const info = { name: 'table', dtype, shape: [length], byteLength: bytes.length }
+      const source: TensorSource = {
+        ...memorySource(new Map()),
+        tensors: new Map([['table', info]]),
+        async *stream() {
+          const place = new Uint8Array(shift + bytes.length) // at any address
+          place.set(bytes, shift)
+          if (length > 0) yield { first: 0, bytes: place.subarray(shift) }
+        },
+      }
+      const expected = decodeFloats(dtype, bytes, 'table')
+      const bad = expected.findIndex((value) => !Number.isFinite(value))
+      const one = new WeightReader(source, new Map([[names.tokenTable, 'table']]), { allowNonFinite })
+      const read = async (): Promise<(Float32Array | Uint16Array)[]> => {
+        const parts = []
+        for await (const { values } of change(one.chunks.bind(one))(names.tokenTable, storage))
+          parts.push(values)
+        return parts
+      }
+      if (bad >= 0 && !allowNonFinite) {
+        const error = `table[${bad}]: expected a finite number, got ${expected[bad]}`
+        await expect(read()).rejects.toMatchObject({ code: 'WEIGHT_NOT_FINITE', message: error })
+        return
+      }
+      const [values] = await read()
+      if (length === 0) return expect(values).toBe(undefined)
+      if (dtype === same[storage] && dtype !== 'F32' && shift % 2 === 0)
+        expect(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).toEqual(bytes)
+      else sameBits('values', values as Float32Array, expected)
+    },
+    { runs: 500 },
+  )
+  stateLaw(comeAsTheyAre, (chunks) => chunks)
+
+  test.each<[string, (chunks: Chunks) => Chunks]>([
+    [
+      'f16 where bf16 is wanted',
+      (chunks) => (name, storage) => chunks(name, storage === 'bf16' ? 'f16' : storage),
+    ],
+    ['always float32', (chunks) => (name) => chunks(name, 'int8')],
+  ])('a mutant is killed: %s', (_, mutant) => kills(comeAsTheyAre, mutant))
+})

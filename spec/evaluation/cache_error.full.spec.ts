@@ -1,0 +1,55 @@
+/**
+ * What a cache of int8 costs: on text the embedded model was not trained on, its logits are those over a cache of float32
+ * but for a thousandth of a nat per token. How much exactly is measured by `shadowllm perplexity --cache int8`
+ * (bench/README.md).
+ */
+import { expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { DenseSpan, readSpan } from '../../src/evaluation/scored_logits.ts'
+import { pageWindows } from '../../src/data/text_windows.ts'
+import { brownForEvaluation } from '../../src/data/texts.ts'
+import { findModel } from '../../src/io/find_model.ts'
+import { openModelFolder } from '../../src/io/load.ts'
+import { parseOptConfig } from '../../src/engine/config.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
+import { mutateKernel } from '../harness/mutate.ts'
+
+/** The most a token may cost, in nats, as KL(f32 || int8); and the most its likelihood may change on average. */
+const BOUND = 1e-3
+
+/** Two windows of text are read over both caches. */
+async function isWithinBound(backend: Backend): Promise<void> {
+  const folder = await openModelFolder((await findModel('embedded')).path)
+  const config = parseOptConfig(folder.configJson)
+  const model = await OptModel.load(config, folder.source, backend)
+  await folder.source.close()
+  const [{ text }] = await brownForEvaluation()
+  const ids = Int32Array.from(folder.tokenizer?.encode(text.slice(0, 2500), { prefix: false }) ?? [])
+  const windows = pageWindows(ids, config.positions, config.bosId)
+  expect(windows.length).toBeGreaterThan(1)
+  for (const { tokens, from } of windows) {
+    const dense = new DenseSpan(readSpan(model, tokens, { start: from }), tokens, config.vocabulary)
+    const { kl, nll } = dense.compare(readSpan(model, tokens, { start: from, cache: 'int8' }))
+    const count = tokens.length - from
+    expect(kl / count, 'KL per token').toBeLessThan(BOUND)
+    expect(kl / count, 'KL per token: the caches are two').toBeGreaterThan(0)
+    expect(Math.abs(nll - dense.scoreFrom(from).nll) / count, 'nats per token').toBeLessThan(BOUND)
+  }
+  model.dispose()
+}
+
+test('a cache of int8 costs less than a thousandth of a nat per token', async () => {
+  const backend = await createBackend('wasm')
+  await isWithinBound(backend)
+  expect(backend.liveBuffers).toBe(0)
+})
+
+test('a mutant that keeps five bits of eight: killed', async () => {
+  const right = await createBackend('wasm')
+  const coarse = mutateKernel(right, 'cache_append_i8', (append) => (cache, ...rest) => {
+    append(cache, ...rest)
+    cache.forEach((value, i) => (cache[i] = value & ~7))
+  })
+  await expect(isWithinBound(coarse)).rejects.toThrow('per token')
+})

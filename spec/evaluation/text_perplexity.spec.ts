@@ -1,0 +1,274 @@
+/**
+ * Perplexity of texts: what is printed is what a plain sum gives, every row scores the same tokens, masks see their
+ * prompt only, distances to dense are zero for dense.
+ */
+import { writeFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { plainact } from '../../src/criteria/plainact.ts'
+import { Configurations, type ConfigurationOptions } from '../../src/evaluation/configurations.ts'
+import { scoreWindow } from '../../src/evaluation/perplexity.ts'
+import { ratioOf } from '../../src/results/ratio.ts'
+import { DenseSpan, readSpan, type Span } from '../../src/evaluation/scored_logits.ts'
+import { perplexityOf } from '../../src/evaluation/tally.ts'
+import {
+  textPerplexity,
+  type TextPerplexityOptions,
+  type TextPerplexityReport,
+} from '../../src/evaluation/text_perplexity.ts'
+import { pageWindows, streamWindows } from '../../src/data/text_windows.ts'
+import { textOfDocuments } from '../../src/data/texts.ts'
+import { denseMask } from '../../src/masks/mask.ts'
+import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
+import type { OptModel } from '../../src/engine/opt_model.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { encodeLetters, loadSmallModel, smallConfig } from './small_model.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-text-'))
+const modelFile = join(folder, 'model')
+const { positions, vocabulary, bosId } = smallConfig
+let backend: Backend
+let model: OptModel
+
+beforeAll(async () => {
+  writeFileSync(modelFile, 'weights')
+  backend = await createBackend('reference')
+  model = await loadSmallModel(backend)
+})
+afterAll(() => {
+  model.dispose()
+  expect(backend.liveBuffers).toBe(0)
+  rmSync(folder, { recursive: true })
+})
+
+const documents = Array.from({ length: 3 }, (_, i) => {
+  const random = new Random(i)
+  const words = Array.from({ length: 10 + 5 * i }, () => 'abcdefgh'.slice(0, 1 + random.below(8)))
+  return { name: `page ${i}`, genre: 'prose', text: words.join(' ') }
+})
+const text = textOfDocuments('pages', documents)
+
+/** A prompt and eleven tokens more. */
+const tokens = new Random(5).permutation(20).map((id) => id + 5)
+
+const configurationsOf = (more: Partial<ConfigurationOptions> = {}): Configurations =>
+  new Configurations({
+    planners: ['random', 'oracle'],
+    sparsities: [0.5],
+    scope: 'global',
+    criterion: plainact,
+    learnt: {},
+    sources: { model },
+    ...more,
+  })
+
+const measure = (
+  more: Partial<TextPerplexityOptions> = {},
+  signal?: AbortSignal,
+  onProgress?: () => void,
+): Promise<TextPerplexityReport> =>
+  textPerplexity(
+    {
+      model,
+      modelName: 'small',
+      modelFiles: [modelFile],
+      encode: encodeLetters,
+      text,
+      configurations: configurationsOf(),
+      prompt: 6,
+      ...more,
+    },
+    onProgress,
+    signal,
+  )
+
+/** Nats of tokens from `from` on, by the model's own loss. */
+const natsOf = (window: Int32Array, from: number): number =>
+  scoreWindow(model, { tokens: window, promptLength: from, words: 0 }).nll
+
+describe('a span', () => {
+  const read = (start: number, prompt?: number, planner: MaskPlanner | null = null): Span =>
+    readSpan(model, tokens, { start, prompt, planner })
+  const dense = (start: number): DenseSpan => new DenseSpan(read(start), tokens, vocabulary)
+
+  test('costs what the loss says, wherever it begins', () => {
+    for (const start of [1, 7, 19])
+      expect(dense(start).scoreFrom(start).nll).toBeCloseTo(natsOf(tokens, start), 3)
+    expect(dense(1).scoreFrom(7)).toMatchObject({ nll: dense(7).scoreFrom(7).nll, tokens: 13 })
+  })
+
+  test('of the dense model is at no distance from itself; another one is', () => {
+    expect(dense(4).compare(read(8))).toEqual({ ...dense(4).scoreFrom(8), kl: 0, firstDifference: null })
+    const [, random] = configurationsOf({ planners: ['random'], sparsities: [0.9] }).planAll(
+      { tokens, promptLength: 6 },
+      1,
+    )
+    const score = dense(8).compare(read(8, 6, random))
+    expect(score.kl).toBeGreaterThan(0.1)
+    expect(score.agreed).toBeLessThan(12)
+    expect(score.nll).not.toBe(dense(8).scoreFrom(8).nll)
+  })
+
+  test('is at the distance that its definition says', () => {
+    const V = 3
+    const [p, q] = [
+      [0.7, 0.2, 0.1],
+      [0.1, 0.8, 0.1],
+    ]
+    const spanOf = (rows: number[][]): Span => ({
+      logits: Float32Array.from(rows.flat(), (value) => Math.log(value) + 2),
+      start: 1,
+      mask: null,
+    })
+    const ids = Int32Array.of(0, 0, 1)
+    const score = new DenseSpan(spanOf([p, p]), ids, V).compare(spanOf([p, q]))
+    expect(score.kl).toBeCloseTo(0.7 * Math.log(7) + 0.2 * Math.log(0.25), 5)
+    expect(score.nll).toBeCloseTo(-Math.log(0.7 * 0.8), 5)
+    expect(score).toMatchObject({ agreed: 1, firstDifference: 1, tokens: 2 })
+  })
+
+  test('shows a planner its prompt, and a leaky one all that is fed', () => {
+    const seen: number[][] = []
+    const planner = {
+      name: 'spy',
+      afterAttention({ ids }: PromptView) {
+        seen.push([...ids])
+        return denseMask(model.shape)
+      },
+    }
+    read(8, 6, planner)
+    read(8, 6, { ...planner, leaky: true })
+    expect(seen).toEqual([[...tokens.subarray(0, 6)], [...tokens.subarray(0, -1)]])
+  })
+})
+
+describe('whole texts', () => {
+  test('per word of the page: nats of all its tokens over all its words', async () => {
+    const { whole, rows, protocol } = await measure({ configurations: configurationsOf({ planners: [] }) })
+    let nats = 0
+    for (const page of text.pages)
+      for (const window of pageWindows(Int32Array.from(encodeLetters(page.text)), positions, bosId))
+        nats += natsOf(window.tokens, window.from)
+    const [words, bytes] = [10 + 15 + 20, text.pages.reduce((sum, page) => sum + page.bytes, 0)]
+    expect(Number(whole.wordPerplexity) / Math.exp(nats / words)).toBeCloseTo(1, 4)
+    expect(whole.bytePerplexity).toBeCloseTo(Math.exp(nats / bytes), 4)
+    expect(whole.bitsPerByte).toBeCloseTo(nats / bytes / Math.LN2, 4)
+    // Without planners nothing is kept back for them.
+    expect(rows).toMatchObject([{ planner: 'dense', wordPerplexity: whole.wordPerplexity, klPerToken: 0 }])
+    expect(protocol).toMatchObject({ prompt: null, prefix: 'start', stride: positions })
+  })
+
+  test.each([
+    ['start', 20],
+    ['none', 32],
+    ['window', 9],
+  ] as const)('per token of the stream, </s>: %s, stride %i', async (prefix, stride) => {
+    const configurations = configurationsOf({ planners: [] })
+    const { whole } = await measure({ protocols: ['stream'], prefix, stride, configurations })
+    const ids = [...(prefix === 'start' ? [bosId] : []), ...encodeLetters(text.stream)]
+    const windows = streamWindows(Int32Array.from(ids), positions, stride, prefix === 'window' ? bosId : null)
+    const nats = windows.reduce((sum, window) => sum + natsOf(window.tokens, window.from), 0)
+    const scored = windows.reduce((sum, window) => sum + window.tokens.length - window.from, 0)
+    expect(whole).toMatchObject({ streamTokens: scored, wordPerplexity: null })
+    expect(Number(whole.tokenPerplexity) / Math.exp(nats / scored)).toBeCloseTo(1, 4)
+  })
+})
+
+test('pages that end before anything is scored have no numbers, and the stream has its own', async () => {
+  const short = documents.map((document) => ({ ...document, text: 'a b' }))
+  const { rows } = await measure({ text: textOfDocuments('short', [...short, ...short]) })
+  expect(rows.length).toBeGreaterThan(1)
+  for (const row of rows) {
+    expect(row.tokenPerplexity).toBeGreaterThan(1)
+    expect(row).toMatchObject({
+      wordPerplexity: null,
+      wordPerplexityError: null,
+      bytePerplexity: null,
+      bitsPerByte: null,
+    })
+  }
+})
+
+describe('rows', () => {
+  test('over a cache of int8 are compared with the dense model over one of float32', async () => {
+    const configurations = configurationsOf({ planners: [] })
+    const exact = await measure({ configurations })
+    const { rows, whole, protocol } = await measure({ configurations, cache: 'int8' })
+    expect(whole).toEqual(exact.whole)
+    expect([exact.protocol.cache, protocol.cache]).toEqual(['f32', 'int8'])
+    expect(exact.rows[0].klPerToken).toBe(0)
+    expect(rows[0].klPerToken).toBeGreaterThan(0)
+    expect(rows[0].klPerToken).toBeLessThan(1e-3)
+    expect(rows[0].tokenPerplexity).not.toBe(exact.rows[0].tokenPerplexity)
+  })
+
+  test('score the same tokens, dense first, and say what they skipped', async () => {
+    const { rows, protocol, complete, provenance } = await measure()
+    expect(rows.map(({ planner }) => planner)).toEqual(['dense', 'random', 'oracle'])
+    expect(protocol.prompt).toBe(6)
+    expect(complete).toBe(true)
+    expect(provenance.data.hash).toMatch(/^[0-9a-f]{64}$/)
+    const [dense, random, oracle] = rows
+    expect(dense).toMatchObject({ klPerToken: 0, agreement: 1, firstDifference: null, criterion: 'none' })
+    expect(oracle).toMatchObject({ criterion: 'plainact', sparsity: 0.5 })
+    expect([random.leaky, oracle.leaky]).toEqual([false, false])
+  })
+
+  test('are the same simulated, and other ones for another seed', async () => {
+    const rows = (await measure()).rows
+    expect((await measure({ mode: 'simulate' })).rows).toEqual(rows)
+    const other = (await measure({ seed: 1 })).rows
+    expect(other[1].tokenPerplexity).not.toBe(rows[1].tokenPerplexity)
+    expect(other[2].tokenPerplexity).toBe(rows[2].tokenPerplexity)
+  })
+
+  test('of leaky planners score everything', async () => {
+    const { rows, whole, protocol } = await measure({ configurations: configurationsOf({ leaky: true }) })
+    expect(protocol.prompt).toBe(null)
+    expect(rows[0]).toMatchObject({ leaky: false, tokenPerplexity: whole.tokenPerplexity })
+    expect(rows[1]).toMatchObject({ leaky: true })
+  })
+
+  test('cover what every one of them has scored when the run is stopped', async () => {
+    const stop = new AbortController()
+    let told = 0
+    const report = await measure({}, stop.signal, () => ++told === 3 && stop.abort())
+    expect(report).toMatchObject({ complete: false, protocol: { windows: { page: 2, stream: 0 } } })
+    expect(report.rows).toHaveLength(3)
+    expect(report.rows[0]).toMatchObject({ tokenPerplexity: null, wordPerplexity: expect.any(Number) })
+    const atOnce = await measure({}, AbortSignal.abort())
+    expect(atOnce.rows).toEqual([])
+  })
+
+  test('name the criterion that a planner has learnt, or else decides by', () => {
+    const mean = { shape: model.shape, heads: new Float32Array(12), neurons: new Float32Array(72) }
+    const criteriaOf = (learnt: ConfigurationOptions['learnt']): string[] =>
+      configurationsOf({
+        planners: ['static', 'oracle', 'random'],
+        learnt,
+        sources: { model, mean },
+      }).list.map(({ criterion }) => criterion)
+    expect(criteriaOf({})).toEqual(['none', 'plainact', 'plainact', 'none'])
+    expect(criteriaOf({ static: 'fisher' })).toEqual(['none', 'fisher', 'plainact', 'none'])
+  })
+
+  test('have sizes that fit', async () => {
+    await expect(measure({ prompt: positions })).rejects.toThrow('prompt: expected 1 to 31 tokens, got 32')
+    await expect(measure({ stride: positions + 1 })).rejects.toThrow('stride: expected 1 to 32 tokens')
+    expect(() => configurationsOf({ planners: ['static'] })).toThrow(
+      /^planner static: expected the mean scores/,
+    )
+  })
+})
+
+test('an error bar is that of a ratio of sums: nothing where all units agree, more where they do not', () => {
+  expect(ratioOf([2, 4, 6], [1, 2, 3])).toEqual({ value: 2, error: 0 })
+  // Equal sizes: the standard error of a mean.
+  expect(ratioOf([1, 3], [1, 1])).toEqual({ value: 2, error: 1 })
+  expect(ratioOf([1], [1]).error).toBe(NaN)
+  expect(perplexityOf({ value: 0, error: 0.5 })).toEqual({ value: 1, error: 0.5 })
+  expect(perplexityOf({ value: 0, error: NaN })).toEqual({ value: 1, error: null })
+})

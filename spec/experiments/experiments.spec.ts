@@ -1,0 +1,277 @@
+/**
+ * Experiments: each runs to its end on a small model, says what was measured, and compares like with like.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { criteria } from '../../src/criteria/index.ts'
+import { backwardFlops, forwardFlops, lossFlops } from '../../src/calibration/cost.ts'
+import type { ExperimentResult } from '../../src/results/experiment_result.ts'
+import type { ExperimentContext } from '../../src/experiments/experiment.ts'
+import { windowsWithShots } from '../../src/experiments/few_shot.ts'
+import { experimentNames, experiments, runByName } from '../../src/experiments/index.ts'
+import { sparsityCurve } from '../../src/experiments/sparsity_curve.ts'
+import { Measured, measureVariants, sayDifference, type Variant } from '../../src/experiments/variants.ts'
+import type { ScoredWindow } from '../../src/evaluation/cache/window_evaluator.ts'
+import { denseArm } from '../../src/evaluation/cache/method.ts'
+import { Lab, type LabOptions } from '../../src/evaluation/cache/experiment_cache.ts'
+import { renderHtml } from '../../src/experiments/report/html.ts'
+import { formatExperiment } from '../../src/results/terminal.ts'
+import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
+import type { OptModel } from '../../src/engine/opt_model.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { encodeLetters, loadSmallModel } from '../evaluation/small_model.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-experiments-'))
+const modelFile = join(folder, 'model')
+let backend: Backend
+let model: OptModel
+let lab: Lab
+
+const settings: Settings = {
+  ...quickSettings,
+  prompt: 12,
+  continuation: 10,
+  calibration: 8,
+  evaluation: 2,
+  sparsities: [0.5, 0.75],
+  headHidden: 4,
+  neuronHidden: 4,
+  training: { epochs: 2, batch: 4, rate: 1e-2, decay: 0, heldOut: 0.25, patience: 5 },
+  decode: { prompt: 6, tokens: 3, rounds: 1 },
+}
+
+const openLab = (more: Partial<LabOptions> = {}): Promise<Lab> =>
+  Lab.open({
+    model,
+    modelName: 'small',
+    modelFiles: [modelFile],
+    encode: encodeLetters,
+    documents: Array.from({ length: 20 }, (_, i) => {
+      const random = new Random(i)
+      const words = Array.from({ length: 40 }, () => 'abc'.slice(0, 1 + random.below(3)))
+      return { name: `page ${i}`, genre: i % 2 ? 'verse' : 'prose', text: words.join(' ') }
+    }),
+    prompt: settings.prompt,
+    continuation: settings.continuation,
+    ...more,
+  })
+
+const contextOf = (own = lab, seeds: readonly number[] = [0]): ExperimentContext => ({
+  settings,
+  seeds,
+  lab: own,
+  openLab,
+  command: 'shadowllm reproduce --experiment it',
+})
+
+beforeAll(async () => {
+  writeFileSync(modelFile, 'weights')
+  backend = await createBackend('wasm')
+  model = await loadSmallModel(backend)
+  lab = await openLab()
+})
+afterAll(async () => {
+  await lab.dispose()
+  model.dispose()
+  expect(backend.liveBuffers).toBe(0)
+  rmSync(folder, { recursive: true })
+})
+
+/** What holds of every result: rows fill the columns, points are numbers, nothing is missing that a page shows. */
+function expectWhole(result: ExperimentResult): void {
+  expect(result).toMatchObject({ complete: true, command: expect.stringContaining('shadowllm ') })
+  expect(result.rows.length).toBeGreaterThan(1)
+  expect(result.findings.length).toBeGreaterThan(0)
+  for (const row of result.rows)
+    for (const { key } of result.columns) expect(row, `${result.name} ${key}`).toHaveProperty(key)
+  for (const { series } of result.plots)
+    for (const { points } of series) for (const { y } of points) expect(Number.isFinite(y)).toBe(true)
+}
+
+describe('every experiment', () => {
+  for (const name of experimentNames.filter((one) => one !== 'cost'))
+    test(`${name} runs to its end and can be shown`, async () => {
+      const result = await runByName(name, contextOf())
+      expect(result.name).toBe(name)
+      expectWhole(result)
+      const text = formatExperiment(result)
+      expect(text).toContain(result.title)
+      expect(text).not.toContain('undefined')
+    })
+
+  test('one page shows several', async () => {
+    const results = [
+      await runByName('two-by-two', contextOf()),
+      await runByName('predictor-cost', contextOf()),
+    ]
+    const page = await renderHtml(results, await lab.provenance(0))
+    for (const { title } of results) expect(page).toContain(title)
+  })
+
+  test('has a name, a title and a question of its own', () => {
+    for (const key of ['name', 'title', 'asks'] as const)
+      expect(new Set(experiments.map((experiment) => experiment[key])).size).toBe(experiments.length)
+    expect(() => runByName('magic', contextOf())).toThrow('experiment: expected one of')
+  })
+})
+
+test.each([
+  [[0.3], 0.3],
+  [[0.5, 0.9], 0.5],
+  [[0.3, 0.5, 0.8], 0.8],
+  [[0.5, 0.7, 0.8], 0.7],
+])('of the sparsities %j the layers are shown at %d', async (sparsities, shown) => {
+  const small = { ...settings, sparsities, evaluation: 1, training: { ...settings.training, epochs: 1 } }
+  const { layers, findings } = await sparsityCurve.run({ ...contextOf(), settings: small })
+  for (const { name } of layers ?? []) expect(name).toMatch(new RegExp(`, ${100 * shown} %$`))
+  expect(layers?.length).toBeGreaterThan(1)
+  // In words at those that the paper is judged by.
+  const judged = sparsities.filter((share) => [0.5, 0.7, 0.8].includes(share))
+  expect(findings.map((text) => text.split(':')[0])).toEqual(judged.map((share) => `At ${100 * share} %`))
+})
+
+describe('the rows of experiments by the clock', () => {
+  test('scoring: operations are those of the passes, times those of the parts', async () => {
+    const { rows, plots, findings } = await runByName('calibration-overhead', contextOf())
+    const lengths = lab.windows('calibrate', settings.calibration, 0).map(({ tokens }) => tokens.length)
+    const sum = (of: (T: number) => number): number => lengths.reduce((total, T) => total + of(T), 0)
+    const { config } = lab.model
+    const [forward, back, loss] = [forwardFlops, backwardFlops, lossFlops].map((of) =>
+      sum((T) => of(config, T)),
+    )
+    expect(rows.map(({ criterion }) => criterion)).toEqual(criteria.map(({ name }) => name))
+    for (const [i, { cost }] of criteria.entries()) {
+      const own = cost.forward * forward + cost.backward * back + sum((T) => 2 * T * 3 * (16 + 24))
+      const { flops, seconds, milliseconds, own: after } = rows[i]
+      expect(flops).toBeCloseTo((forward + back + own) / (forward + loss), 9)
+      // A plain pass takes equally long in every row, and so do the two passes that all share.
+      expect(Number(milliseconds) / Number(seconds)).toBeCloseTo(
+        Number(rows[0].milliseconds) / Number(rows[0].seconds),
+        9,
+      )
+      expect(Number(milliseconds) - Number(after)).toBeCloseTo(
+        Number(rows[0].milliseconds) - Number(rows[0].own),
+        9,
+      )
+      expect(plots[0].series[0].points[i]).toEqual({ x: criteria[i].name, y: seconds })
+    }
+    const { flops, seconds } = rows.find(({ criterion }) => criterion === 'plainact') ?? {}
+    const said = `plainact costs ${Number(flops).toFixed(2)} times the operations of a plain forward pass and ${Number(seconds).toFixed(2)} times its time, medians over 8 windows`
+    expect(findings[0]).toContain(said)
+  })
+
+  test('decoding: ratios and plots are speeds over the dense speed', async () => {
+    const { rows, plots, findings } = await runByName('latency', contextOf())
+    const dense = Number(rows[0].speed)
+    expect(rows.map(({ planner, sparsity }) => [planner, sparsity])).toEqual([
+      ['dense', 0],
+      ...[50, 80, 90].flatMap((share) =>
+        ['ShadowLLM', 'DejaVu (l2norm)', 'static'].map((name) => [name, share]),
+      ),
+    ])
+    for (const { speed, ratio } of rows) expect(ratio).toBe(Number(speed) / dense)
+    const [ours, theirs, fixed] = [1, 2, 3].map((row) => Number(rows[row].ratio))
+    expect(plots[0].series.map(({ name, points }) => [name, points[0]])).toEqual([
+      ['ShadowLLM', { x: '50 %', y: ours }],
+      ['DejaVu (l2norm)', { x: '50 %', y: theirs }],
+      ['static', { x: '50 %', y: fixed }],
+    ])
+    expect(findings[0]).toContain(`ShadowLLM decodes at ${ours.toFixed(2)} times the dense speed`)
+    expect(findings[0]).toContain(
+      `${(Number(rows[1].speed) / Number(rows[2].speed)).toFixed(2)} times that of DejaVu`,
+    )
+    expect(findings[0]).toContain(`which predicts nothing, at ${fixed.toFixed(2)}.`)
+  })
+})
+
+describe('variants', () => {
+  const fixed: Variant = {
+    label: 'static',
+    arm: (sparsity) => ({
+      planner: 'static',
+      criterion: 'plainact',
+      scope: 'global',
+      sparsity,
+      examples: { count: 4, shots: null },
+    }),
+  }
+
+  test('are pooled over seeds: perplexity is of all windows together', async () => {
+    const [one, two] = [await measure([1]), await measure([2])]
+    const both = await measure([1, 2])
+    expect(both.scores('static', 0.5)).toEqual([...one.scores('static', 0.5), ...two.scores('static', 0.5)])
+    expect(both.dense).toHaveLength(4)
+
+    function measure(seeds: number[]): Promise<Measured> {
+      return measureVariants(contextOf(lab, seeds), [fixed], [0.5])
+    }
+  })
+
+  test('at sparsity 0 are dense', async () => {
+    const measured = await measureVariants(contextOf(), [fixed], [0])
+    expect(measured.perplexity('static', 0)).toBe(measured.perplexity('dense', 0))
+    expect(denseArm.sparsity).toBe(0)
+  })
+
+  const scored = (nll: number): ScoredWindow => ({
+    nll,
+    tokens: 10,
+    words: 5,
+    achieved: { heads: 0, neurons: 0, weights: 0, layers: [] },
+  })
+
+  test('close the share of the gap that they close', () => {
+    const named = (label: string): Variant => ({ ...fixed, label })
+    const measured = new Measured(
+      [named('oracle'), named('shadow'), named('static')],
+      [0.5],
+      new Map(
+        [
+          ['oracle', 40],
+          ['shadow', 45],
+          ['static', 50],
+        ].map(([label, nll]) => [`${label} 0.5`, [scored(Number(nll)), scored(Number(nll))]]),
+      ),
+    )
+    const [oracle, shadow, statics] = [4, 4.5, 5].map(Math.exp)
+    expect(measured.gapClosed('shadow', 'static', 'oracle', 0.5)).toBeCloseTo(
+      (statics - shadow) / (statics - oracle),
+      10,
+    )
+    expect(measured.gapClosed('static', 'static', 'oracle', 0.5)).toBe(0)
+    expect(measured.gapClosed('shadow', 'oracle', 'static', 0.5)).toBe(null)
+    expect(measured.ranking(0.5)).toEqual(['oracle', 'shadow', 'static'])
+    expect(measured.difference('shadow', 'static', 0.5).nats).toBeCloseTo(-0.5, 12)
+  })
+
+  test('differ, or may differ by chance, in words', () => {
+    expect(sayDifference('a', 'b', { nats: -0.05, error: 0.01 })).toBe(
+      'a is 0.050 +- 0.010 nats per token better than b',
+    )
+    expect(sayDifference('a', 'b', { nats: 0.015, error: 0.01 })).toBe(
+      'a is 0.015 +- 0.010 nats per token worse than b, which chance could do',
+    )
+    expect(sayDifference('a', 'b', { nats: 0.015, error: NaN })).toContain('which chance could do')
+  })
+})
+
+test('shots are whole windows of the genre put before the prompt; the continuation is the same', async () => {
+  const small = await openLab({ prompt: 6, continuation: 4 })
+  const plain = windowsWithShots(small, 6, 1, 0)
+  expect(plain).toEqual(small.windows('calibrate', 6, 1))
+  const shown = windowsWithShots(small, 6, 1, 1)
+  shown.forEach((window, i) => {
+    const before = plain[i]
+    const added = window.tokens.length - before.tokens.length
+    expect(window.promptLength).toBe(before.promptLength + added)
+    expect(window.tokens.slice(window.promptLength)).toEqual(before.tokens.slice(before.promptLength))
+    const solved = window.tokens.slice(1, 1 + added).join()
+    const peers = plain.filter((other) => other !== before && other.genre === before.genre)
+    expect(peers.map(({ tokens }) => tokens.slice(1).join())).toContain(solved)
+  })
+  await small.dispose()
+})

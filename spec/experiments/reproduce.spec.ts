@@ -1,0 +1,395 @@
+/**
+ * The whole experiment on a small random model: what the rows count is what was done, and being stopped loses nothing.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createBackend } from '../../src/backends/select.ts'
+import type { Backend } from '../../src/backends/backend.ts'
+import { plainact } from '../../src/criteria/plainact.ts'
+import { collectExample } from '../../src/calibration/examples.ts'
+import { sparsePlanners } from '../../src/evaluation/methods.ts'
+import { decodeTurn, measureDecode, tokensPerSecond } from '../../src/evaluation/decode.ts'
+import { compareScores, scoreWindow, type WindowScore } from '../../src/evaluation/perplexity.ts'
+import {
+  describe as describeReport,
+  formatTable,
+  gapClosed,
+  judge,
+  type ReproduceReport,
+} from '../../src/results/report.ts'
+import { reproduce, type ReproduceOptions, type ReproduceProgress } from '../../src/experiments/reproduce.ts'
+import { perplexityOf } from '../../src/experiments/report_rows.ts'
+import type { Settings } from '../../src/evaluation/settings.ts'
+import { continuationLabels, type Window } from '../../src/data/windows.ts'
+import { makeBudget } from '../../src/masks/budget.ts'
+import type { MaskPlanner } from '../../src/masks/planner.ts'
+import type { UnitScores } from '../../src/masks/selection.ts'
+import { backward } from '../../src/engine/backward.ts'
+import { makeOptConfig } from '../../src/engine/config.ts'
+import { initialWeights } from '../../src/engine/initial_weights.ts'
+import { OptModel } from '../../src/engine/opt_model.ts'
+import { traceForward } from '../../src/engine/trace.ts'
+import { oraclePlanner } from '../../src/predictor/planners.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { expectNear } from '../golden/golden.ts'
+
+const config = makeOptConfig({ layers: 3, width: 16, heads: 4, neurons: 24, vocabulary: 40, positions: 32 })
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-reproduce-'))
+const modelFile = join(folder, 'model')
+let backend: Backend
+let model: OptModel
+
+beforeAll(async () => {
+  writeFileSync(modelFile, 'weights')
+  backend = await createBackend('reference')
+  const weights = initialWeights(config, { seed: 3, deviation: 0.3, biasDeviation: 0.1 })
+  model = await OptModel.load(config, memorySource(weights), backend)
+})
+afterAll(() => {
+  model.dispose()
+  expect(backend.liveBuffers).toBe(0)
+  rmSync(folder, { recursive: true })
+})
+
+/** A letter is a token. */
+const encode = (text: string): number[] => [...text].map((letter) => 3 + (letter.charCodeAt(0) % 37))
+
+/** Ten documents of two genres: enough that each genre keeps one for evaluation. */
+const documents = Array.from({ length: 10 }, (_, i) => {
+  const random = new Random(i)
+  const words = Array.from({ length: 40 }, () => 'abcdefgh'.slice(0, 1 + random.below(8)))
+  return { name: `page ${i}`, genre: i % 2 ? 'verse' : 'prose', text: words.join(' ') }
+})
+
+const settings: Settings = {
+  prompt: 12,
+  continuation: 10,
+  pruned: [],
+  calibration: 6,
+  evaluation: 3,
+  sparsities: [0.5, 0.75],
+  features: 'standard',
+  targets: 'raw',
+  placement: 0,
+  pooling: 'last',
+  headHidden: 4,
+  neuronHidden: 4,
+  training: { epochs: 3, batch: 4, rate: 1e-2, decay: 0, heldOut: 0.3, patience: 5 },
+  decode: { prompt: 6, tokens: 3, rounds: 2 },
+}
+
+const optionsOf = (more: Partial<ReproduceOptions> = {}): ReproduceOptions => ({
+  model,
+  modelName: 'small',
+  modelFiles: [modelFile],
+  encode,
+  documents,
+  settings,
+  ...more,
+})
+
+const window: Window = {
+  document: 'page',
+  genre: 'prose',
+  tokens: new Random(1).permutation(20).map((id) => id + 5),
+  promptLength: 8,
+  words: 4,
+}
+
+/** The scores of the window's own continuation. */
+const trueScores = (): UnitScores =>
+  collectExample(model, window, [plainact]).scores.get('plainact') ?? expect.unreachable()
+
+describe('a window', () => {
+  test('is scored on its continuation: dense, that is the loss the backward pass has', () => {
+    const trace = traceForward(model, window.tokens)
+    const gradients = backward(model, trace, continuationLabels(window))
+    const score = scoreWindow(model, window)
+    expect(score).toMatchObject({ tokens: 12, words: 4, mask: null })
+    expectNear([score.nll], [gradients.loss * 12], 1e-4, 'nll')
+    gradients.dispose()
+    trace.dispose()
+  })
+
+  test('costs the same skipped or simulated', () => {
+    const planner = oraclePlanner(trueScores(), makeBudget(0.5))
+    const skipped = scoreWindow(model, window, { planner, mode: 'skip' })
+    expect(scoreWindow(model, window, { planner, mode: 'simulate' })).toEqual(skipped)
+    expect(skipped.nll).not.toBe(scoreWindow(model, window).nll)
+  })
+
+  test('counts by its tokens and by its words: perplexities are of sums, not means of perplexities', () => {
+    const scores = [
+      { nll: 12, tokens: 4, words: 2 },
+      { nll: 3, tokens: 1, words: 1 },
+    ]
+    expect(perplexityOf(scores, 'tokens')).toBeCloseTo(Math.exp(3), 10)
+    expect(perplexityOf(scores, 'words')).toBeCloseTo(Math.exp(5), 10)
+  })
+})
+
+test('differences are per token, their error over windows: what windows have in common cancels', () => {
+  const score = (nll: number): WindowScore => ({ nll, tokens: 10, words: 5, mask: null })
+  const first = [score(31), score(52), score(13)]
+  const second = [score(30), score(50), score(10)]
+  const { nats, error } = compareScores(first, second)
+  expect(nats).toBeCloseTo(6 / 30, 12)
+  // Per window 0.1, 0.2 and 0.3: deviation 0.1, over the root of three windows.
+  expect(error).toBeCloseTo(0.1 / Math.sqrt(3), 12)
+  expect(compareScores(first.slice(0, 1), second).error).toBeNaN()
+})
+
+describe('decoding', () => {
+  test('is timed in turns, one figure per arm', async () => {
+    const turns: number[] = []
+    const sizes = { prompt: 4, tokens: 3, rounds: 3 }
+    const planner = oraclePlanner(trueScores(), makeBudget(0.5))
+    const speeds = await measureDecode(model, window.tokens.slice(0, 4), [null, planner], sizes, (done) =>
+      turns.push(done),
+    )
+    expect(turns).toEqual([1, 2, 3, 4, 5, 6])
+    for (const speed of speeds) expect(speed).toBeGreaterThan(0)
+    expect(speeds).toHaveLength(2)
+  })
+
+  test('counts the time a planner takes', async () => {
+    const planner = oraclePlanner(trueScores(), makeBudget(0.5))
+    const slow: MaskPlanner = {
+      name: 'slow',
+      afterAttention(view) {
+        const end = performance.now() + 100
+        while (performance.now() < end);
+        return planner.afterAttention(view)
+      },
+    }
+    // Three tokens in more than a tenth of a second.
+    const turn = await decodeTurn(model, window.tokens.slice(0, 4), 3, { planner: slow })
+    expect(tokensPerSecond(turn)).toBeLessThan(30)
+    expect(turn.planning).toBeGreaterThan(100)
+  })
+})
+
+describe('reproduce', () => {
+  test('has a row for dense and for every planner at every sparsity, all in the form of --json', async () => {
+    const seen: ReproduceProgress[] = []
+    const report = await reproduce(optionsOf({ seed: 4, argv: ['reproduce'] }), (progress) =>
+      seen.push(progress),
+    )
+    expect(report).toMatchObject({ complete: true, calibrationWindows: 6, evaluationWindows: 3 })
+    expect(report.rows.map((row) => [row.planner, row.sparsity])).toEqual([
+      ['dense', 0],
+      ...[0.5, 0.75].flatMap((share) => sparsePlanners.map((name) => [name, share])),
+    ])
+    for (const row of report.rows) {
+      expect(Object.keys(row)).toEqual([
+        'planner',
+        'criterion',
+        'scope',
+        'sparsity',
+        'seed',
+        'achieved',
+        'tokenPerplexity',
+        'wordPerplexity',
+        'decodeTokensPerSecond',
+      ])
+      expect(row).toMatchObject({ scope: 'global', seed: 4 })
+      const baseline = row.planner.startsWith('dejavu') ? 'l2norm' : 'plainact'
+      expect(row.criterion).toBe(['dense', 'random'].includes(row.planner) ? 'none' : baseline)
+      // Two of three layers are ranked: 8 heads and 48 neurons.
+      const kept = { heads: Math.round(8 * (1 - row.sparsity)), neurons: Math.round(48 * (1 - row.sparsity)) }
+      expect(row.achieved.heads).toBeCloseTo((8 - kept.heads) / 12, 10)
+      expect(row.achieved.neurons).toBeCloseTo((48 - kept.neurons) / 72, 10)
+      expect(row.wordPerplexity).toBeGreaterThan(row.tokenPerplexity)
+      expect(row.decodeTokensPerSecond).toBeGreaterThan(0)
+    }
+    expect(new Set(report.rows.map((row) => row.tokenPerplexity)).size).toBeGreaterThan(6)
+    for (const { sparsity, nats, error } of report.shadowAgainstStatic) {
+      const of = (planner: string): number =>
+        Math.log(
+          report.rows.find((row) => row.planner === planner && row.sparsity === sparsity)?.tokenPerplexity ??
+            NaN,
+        )
+      expect(nats).toBeCloseTo(of('shadow') - of('static'), 10)
+      expect(error).toBeGreaterThanOrEqual(0)
+    }
+    expect(report.shadowAgainstStatic).toHaveLength(2)
+    expect(report.provenance).toMatchObject({ backend: 'reference', seed: 4, argv: ['reproduce'] })
+    expect(report.provenance.model).toEqual({
+      name: 'small',
+      hash: '9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c',
+    })
+    expect(new Set(seen.map(({ stage }) => stage))).toEqual(
+      new Set(['prepare', 'calibrate', 'train', 'evaluate', 'decode']),
+    )
+    const last = seen.at(-1)
+    expect(last).toMatchObject({ stage: 'decode', done: 30, total: 30 })
+    expect(last?.secondsLeft).toBeCloseTo(0, 6)
+  })
+
+  test('gives the same numbers for the same seed, speed apart', async () => {
+    const withoutSpeed = ({ rows }: ReproduceReport): unknown[] =>
+      rows.map((row) => ({ ...row, decodeTokensPerSecond: 0 }))
+    const options = optionsOf({ seed: 1 })
+    const first = withoutSpeed(await reproduce(options))
+    expect(withoutSpeed(await reproduce(options))).toEqual(first)
+    expect(withoutSpeed(await reproduce(optionsOf({ seed: 2 })))).not.toEqual(first)
+  })
+
+  test('with targets of a pruned model, has a row for static pruning by such scores too', async () => {
+    const { rows } = await reproduce(
+      optionsOf({
+        settings: { ...settings, pruned: [0.5, 0.9], sparsities: [0.5] },
+        planners: ['static', 'shadow', 'oracle'],
+      }),
+    )
+    expect(rows.map(({ planner, criterion }) => `${planner} ${criterion}`)).toEqual([
+      'dense none',
+      'oracle plainact',
+      'shadow plainact@0.5',
+      'static plainact',
+      'static plainact@0.5',
+    ])
+    expect(rows[3].tokenPerplexity).not.toBe(rows[4].tokenPerplexity)
+  })
+
+  test('does only what the planners asked for need', async () => {
+    const report = await reproduce(optionsOf({ planners: ['oracle'] }))
+    expect(report).toMatchObject({ calibrationWindows: 0, predictorLoss: null })
+    expect(report.rows.map((row) => row.planner)).toEqual(['dense', 'oracle', 'oracle'])
+  })
+
+  test('stopped, reports the windows that every arm has scored', async () => {
+    const stopAfter = async (stage: string, done: number): Promise<ReproduceReport> => {
+      const interrupt = new AbortController()
+      const live = backend.liveBuffers
+      const report = await reproduce(
+        optionsOf(),
+        (progress) => {
+          if (progress.stage === stage && progress.done === done) interrupt.abort()
+        },
+        interrupt.signal,
+      )
+      expect(backend.liveBuffers).toBe(live)
+      expect(report.complete).toBe(false)
+      return report
+    }
+    expect(await stopAfter('calibrate', 2)).toMatchObject({
+      rows: [],
+      calibrationWindows: 2,
+      evaluationWindows: 0,
+    })
+    // Fifteen arms: twenty scores are one window and a part of the next.
+    const report = await stopAfter('evaluate', 20)
+    expect(report.evaluationWindows).toBe(1)
+    expect(report.rows).toHaveLength(15)
+    expect(report.rows[0].decodeTokensPerSecond).toBe(null)
+    expect(formatTable(report)).toContain('The run was stopped')
+  })
+
+  test('hands out the predictor while it lives', async () => {
+    let scored = 0
+    await reproduce(
+      optionsOf({
+        onPredictor: (predictor) => {
+          scored = predictor.predict(new Float32Array(16).fill(1), 1).neurons.length
+          expect(predictor.card).toMatchObject({ examples: 6, criterion: 'plainact', width: 16 })
+        },
+      }),
+    )
+    expect(scored).toBe(72)
+  })
+
+  test('refuses by name what it cannot do', async () => {
+    const refused = (more: Partial<ReproduceOptions>): Promise<unknown> => reproduce(optionsOf(more))
+    await expect(refused({ settings: { ...settings, prompt: 30 } })).rejects.toThrow(
+      'window: expected at most 32 tokens, got 40',
+    )
+    await expect(refused({ criterion: 'magic' })).rejects.toThrow('criterion: expected one of')
+    await expect(refused({ documents: documents.map((one) => ({ ...one, text: 'short' })) })).rejects.toThrow(
+      'text: expected documents of 22 tokens or more in both parts, got none',
+    )
+  })
+})
+
+describe('a report', () => {
+  const row = (
+    planner: 'oracle' | 'shadow' | 'static' | 'random',
+    tokenPerplexity: number,
+  ): ReproduceReport['rows'][0] => ({
+    planner,
+    criterion: 'plainact',
+    scope: 'global',
+    sparsity: 0.5,
+    seed: 0,
+    achieved: { heads: 0.4375, neurons: 0.4375, weights: 0.4375 },
+    tokenPerplexity,
+    wordPerplexity: 10 * tokenPerplexity,
+    decodeTokensPerSecond: 200,
+  })
+  const reportOf = (...rows: ReproduceReport['rows']): ReproduceReport => ({
+    rows,
+    provenance: {} as ReproduceReport['provenance'],
+    complete: true,
+    calibrationWindows: 6,
+    evaluationWindows: 3,
+    predictorLoss: null,
+    shadowAgainstStatic: [],
+    layers: [],
+    seconds: 12,
+  })
+
+  test('says whether the order holds, and says so if it does not', () => {
+    const good = reportOf(row('oracle', 100), row('shadow', 105), row('static', 120), row('random', 180))
+    expect(judge(good)).toEqual({ sparsity: 0.5, oracle: 100, shadow: 105, random: 180, holds: true })
+    expect(describeReport(good)[0]).toBe(
+      'At 50 %: oracle 100.0 <= shadow 105.0 <= random 180.0 holds (perplexity per token).',
+    )
+    expect(gapClosed(good, 0.5)).toBeCloseTo(0.75, 10)
+    const bad = reportOf(row('oracle', 110), row('shadow', 105), row('static', 120), row('random', 180))
+    expect(judge(bad)?.holds).toBe(false)
+    expect(describeReport(bad)[0]).toContain('DOES NOT HOLD')
+    const behind = reportOf(row('oracle', 100), row('shadow', 190), row('static', 100), row('random', 180))
+    expect(judge(behind)?.holds).toBe(false)
+    // Static pruning as good as the oracle leaves no gap to close.
+    expect(gapClosed(behind, 0.5)).toBeNull()
+    const unknown = reportOf(row('oracle', 100), row('shadow', 130), row('static', 120))
+    expect(judge(unknown)).toBe(null)
+  })
+
+  test('says how the predictor stands against static pruning, and when that may be chance', () => {
+    const good = reportOf(row('oracle', 100), row('shadow', 105), row('static', 120))
+    const said = (nats: number, error: number | null): string =>
+      describeReport({ ...good, shadowAgainstStatic: [{ sparsity: 0.5, nats, error }] })[0]
+    expect(said(-0.134, 0.02)).toBe(
+      'At 50.0 % the predictor is 0.134 +- 0.020 nats per token better than static: it closes 75 % of the gap to the oracle in perplexity.',
+    )
+    expect(said(-0.03, 0.02)).toContain('better than static: no difference that can be told from chance.')
+    expect(said(0.1, 0.02)).toContain('0.100 +- 0.020 nats per token WORSE than static')
+    expect(said(0.1, null)).toContain('no difference that can be told')
+    const same = [{ sparsity: 0.5, sameScores: true, nats: -0.134, error: 0.02 }]
+    expect(describeReport({ ...good, shadowAgainstStatic: same })[0]).toBe(
+      'At 50.0 % the predictor is 0.134 +- 0.020 nats per token better than static pruning by the scores it learnt.',
+    )
+  })
+
+  test('does not give a loss that nothing was held out for', () => {
+    const said = (heads: number, neurons: number): string =>
+      describeReport({ ...reportOf(), predictorLoss: { heads, neurons } })[0]
+    expect(said(0.9, 0.95)).toContain('heads 0.900, neurons 0.950')
+    expect(said(NaN, NaN)).toContain('not known')
+    expect(said(0.9, NaN)).not.toContain('NaN')
+  })
+
+  test('is a table of aligned columns', () => {
+    const lines = formatTable(reportOf(row('oracle', 100), row('random', 1234.5))).split('\n')
+    expect(lines[0]).toMatch(
+      /^planner +criterion +asked +heads +neurons +weights +ppl\/token +ppl\/word +tokens\/s +speed$/,
+    )
+    expect(lines[2]).toMatch(/^oracle +plainact +50 % +43\.8 % +43\.8 % +43\.8 % +100\.0 +1000 +200 +-$/)
+    expect(lines[3]).toMatch(/^random +plainact +50 % .* 1235 +12345 +200 +-$/)
+    expect(new Set(lines.slice(0, 4).map((line) => line.length)).size).toBe(1)
+  })
+})

@@ -1,0 +1,109 @@
+/**
+ * A certificate says what was found of which kernels, and is stale as soon as they, or the definitions, are others.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { kernelFile } from '../../src/backends/kernel_files.ts'
+import { backendNames, createBackend } from '../../src/backends/select.ts'
+import {
+  checkHolds,
+  makeCertificate,
+  readCertificate,
+  renderCertificate,
+  type CertificateSummary,
+} from '../../src/parity/certificate.ts'
+import { runOp } from '../../src/parity/run_ops.ts'
+import { readFile, sha256, sha256File } from '../../src/platform/platform.ts'
+import { ShadowError } from '../../src/tensor/errors.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-certificate-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const wasm = await createBackend('wasm')
+afterAll(() => wasm.dispose())
+
+const run = {
+  backend: wasm,
+  source: { name: 'none', hash: '' },
+  seed: 0,
+  argv: [],
+  ops: [runOp(wasm, 'add', { seed: 0, small: true })],
+  model: null,
+}
+const text = renderCertificate(await makeCertificate(run))
+
+let count = 0
+
+/** Writes a file that says this; its path. */
+function fileSaying(content: string): string {
+  const path = join(folder, `${count++}.json`)
+  writeFileSync(path, content)
+  return path
+}
+
+test('every backend has kernels that can be named', async () => {
+  for (const name of backendNames) {
+    const file = kernelFile(name)
+    expect(file, name).not.toBe(undefined)
+    if (file) expect((await readFile(file)).length).toBeGreaterThan(1000)
+  }
+})
+
+test('says what was found, of which kernels, by which version', async () => {
+  const path = fileSaying(text)
+  const certificate = await readCertificate(path)
+  expect(certificate).toMatchObject({ backend: 'wasm', device: null, ops: 1, hasModel: false })
+  expect(certificate.kernels).toBe(await sha256(await readFile(kernelFile('wasm') as URL)))
+  expect(certificate.kernels).toBe(await sha256File(join('src', 'backends', 'wasm', 'kernels.wasm')))
+  await checkHolds(path, certificate)
+  expect(JSON.parse(text)).toMatchObject({
+    provenance: { seed: 0, backend: 'wasm', version: expect.any(String) },
+    ops: [{ op: 'add', passed: true, milliseconds: expect.any(Number) }],
+  })
+})
+
+test('of another device says which', async () => {
+  const made = await makeCertificate({ ...run, backend: { name: 'wasm', device: 'a device, driver 1' } })
+  expect((await readCertificate(fileSaying(renderCertificate(made)))).device).toBe('a device, driver 1')
+})
+
+describe('stale', () => {
+  type Fresh = (path: string, certificate: CertificateSummary) => Promise<void>
+
+  /** That a certificate of something else is told from one of what is here. */
+  async function tellsStale(isFresh: Fresh, part: 'kernels' | 'definitions'): Promise<void> {
+    const certificate = await readCertificate(fileSaying(text))
+    const other = { ...certificate, [part]: certificate[part].replace(/^./, (c) => (c === '0' ? '1' : '0')) }
+    const error: unknown = await isFresh('c.json', other).then(
+      () => null,
+      (reason: unknown) => reason,
+    )
+    expect(error).toBeInstanceOf(ShadowError)
+    expect(error).toMatchObject({ code: 'CERTIFICATE_STALE', exitCode: 1 })
+    expect((error as Error).message).toContain(`a certificate of ${part}`)
+  }
+
+  test.each(['kernels', 'definitions'] as const)('once the %s are others', (part) =>
+    tellsStale(checkHolds, part),
+  )
+
+  test('a mutant that looks at the kernels alone is seen', async () => {
+    const blind: Fresh = async (path, { kernels, ...rest }) => {
+      const { definitions } = await readCertificate(fileSaying(text))
+      await checkHolds(path, { ...rest, kernels, definitions })
+    }
+    await expect(tellsStale(blind, 'definitions')).rejects.toThrow()
+  })
+})
+
+test('of a run that failed does not hold', async () => {
+  const failed = { ...run, ops: [{ ...run.ops[0], passed: false }] }
+  const path = fileSaying(renderCertificate(await makeCertificate(failed)))
+  const certificate = await readCertificate(path)
+  await expect(checkHolds(path, certificate)).rejects.toMatchObject({
+    code: 'CERTIFICATE_FAILED',
+    exitCode: 1,
+  })
+})

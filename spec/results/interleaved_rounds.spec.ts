@@ -1,0 +1,64 @@
+/**
+ * Turns are fair, and what is made of their samples is what it is called.
+ */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { deviation, median, medianRatio, turnOrder } from '../../src/results/interleaved_rounds.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+
+type Order = typeof turnOrder
+
+const sizes = [fc.nat(50), fc.integer({ min: 1, max: 9 })] as const
+
+const everyoneOnce = lawForAll(
+  'in every round each has one turn',
+  [...sizes],
+  (order: Order, round: number, count: number): boolean =>
+    order(round, count)
+      .toSorted((a, b) => a - b)
+      .join() === [...Array(count).keys()].join(),
+)
+stateLaw(everyoneOnce, turnOrder)
+
+/** Over twice as many rounds as there are turns, each has every place twice. */
+const placesAreShared = lawForAll(
+  'every place of a round is shared evenly',
+  [...sizes],
+  (order: Order, from: number, count: number): boolean => {
+    const orders = Array.from({ length: 2 * count }, (_, round) => order(from + round, count))
+    return orders[0].every((_, place) =>
+      orders[0].every((who) => orders.filter((one) => one[place] === who).length === 2),
+    )
+  },
+)
+stateLaw(placesAreShared, turnOrder)
+
+test.each<[string, Order]>([
+  [
+    'has the same one begin twice',
+    (round, count) => turnOrder(round, count).map((who) => (who + count - (round % 2)) % count),
+  ],
+  ['never changes', (_, count) => [...Array(count).keys()]],
+  ['only turns round', (round, count) => turnOrder(round % 2 === 0 ? 0 : 1, count)],
+])('an order that %s is caught', (_, mutant) => kills(placesAreShared, mutant))
+
+test('an order that leaves one out is caught', async () => {
+  const mutant: Order = (round, count) => turnOrder(round, count).slice(1)
+  await kills(everyoneOnce, mutant)
+})
+
+test('medians are middles', () => {
+  expect(median([3, 1, 2])).toBe(2)
+  expect(median([4, 1, 2, 3])).toBe(2.5)
+  expect(median([])).toBeNaN()
+})
+
+test('deviations are those of a sample', () => {
+  expect(deviation([2, 4, 4, 4, 5, 5, 7, 9])).toBeCloseTo(Math.sqrt(32 / 7), 12)
+  expect(deviation([1])).toBeNaN()
+})
+
+test('ratios are taken within a round, where both had a turn', () => {
+  expect(medianRatio([2, 8, 9], [1, 2])).toBe(3)
+  expect(medianRatio([], [1])).toBeNaN()
+})

@@ -1,0 +1,25 @@
+/**
+ * What the chapters on training a language model share.
+ */
+import type { HostTensor } from '../../src/tensor/memory_source.ts'
+import type { ModelCase } from '../engine/cases.ts'
+
+/** A small model. */
+export const someModel: ModelCase = {
+  layers: 1,
+  heads: 2,
+  headSize: 4,
+  neurons: 9,
+  vocabulary: 11,
+  positions: 6,
+  embeddingWidth: 0,
+  preNorm: true,
+  finalNorm: true,
+  tied: true,
+  seed: 1,
+}
+
+/** The values of a matrix with rows and columns exchanged, under the old shape. */
+export function turned({ shape: [rows, columns], values }: HostTensor): Float32Array {
+  return values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)])
+}

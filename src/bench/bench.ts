@@ -1,0 +1,290 @@
+/**
+ * The bench: models in storages, planners at sparsities, tests - all that belong to one model take turns in the same
+ * rounds, and so does the yardstick of reading. Whatever ends it, what was measured stays.
+ */
+import type { Backend, BackendName } from '../backends/backend.ts'
+import { createBackend } from '../backends/select.ts'
+import type { UnitMask, UnitShape } from '../masks/mask.ts'
+import type { TopK } from '../masks/selection.ts'
+import type { MaskMode } from '../engine/active_block.ts'
+import type { CacheStorage } from '../engine/layer_cache.ts'
+import type { Storage } from '../engine/matrix.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import type { PredictorKind } from '../predictor/predictor_config.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
+import { pause } from '../platform/pause.ts'
+import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
+import { turnOrder } from '../results/interleaved_rounds.ts'
+import { makeArms, planOf, type BenchArm, type BenchPlanner, type Deciders } from './methods.ts'
+import { Job, randomIds, type Threads } from './job.ts'
+import { predictorBytes, randomPredictor } from './predictors.ts'
+import { profileDecode, type Profile } from './profile.ts'
+import { ReadSpeed } from './read_speed.ts'
+import { rowsOf, type BenchRow } from './rows.ts'
+import { loadSubject, type BenchSubject } from './subject.ts'
+import { checkFits, parseTest, type BenchTest } from './tests.ts'
+
+/** What is measured, and how. */
+export interface BenchOptions {
+  readonly subjects: readonly BenchSubject[]
+  readonly storages: readonly Storage[]
+  readonly planners: readonly BenchPlanner[]
+  readonly sparsities: readonly number[]
+  readonly tests: readonly BenchTest[]
+  readonly rounds: number
+  readonly backend: BackendName
+  /** How many may compute; each of several has its own rows. */
+  readonly threads: readonly Threads[]
+  readonly mode: MaskMode
+  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
+  readonly cache?: CacheStorage
+  readonly seed: number
+  /** Whether a device is handed launches that come again as graphs; default true. */
+  readonly graphs?: boolean
+  /** Whether to find out where the time of a token goes, too. */
+  readonly profile: boolean
+  /** A mask to replay, where there is one. */
+  readonly readMask?: (shape: UnitShape) => Promise<UnitMask>
+  /** The predictors that were made for a checkpoint, of all these kinds. */
+  readonly readPredictors?: (model: OptModel, kinds: readonly PredictorKind[]) => Promise<Predictor[]>
+  /** Bytes that are read to measure the speed of reading. */
+  readonly readBytes?: number
+}
+
+/** How far the bench is. */
+export interface BenchProgress {
+  readonly stage: string
+  readonly done: number
+  readonly total: number
+  readonly note?: string
+}
+
+/** What it is measured on, where that is not the processor. */
+export interface BenchDevice {
+  readonly name: string
+  readonly graphs: boolean
+}
+
+/** Where the time of one arm goes. */
+export interface ArmProfile extends Profile {
+  readonly model: string
+  readonly storage: Storage
+  readonly threadsAsked: Threads
+  readonly planner: BenchArm['planner']
+  readonly requested: number | null
+  readonly test: string
+}
+
+/** What is profiled where no test decodes. */
+const USUAL_DECODING = 'tg32'
+
+/** Turns of a profile, watched and not. */
+const PROFILE_ROUNDS = 3
+
+/** One run. */
+export class Bench {
+  readonly #options: BenchOptions
+  readonly #onProgress: (progress: BenchProgress) => void
+  readonly #signal: AbortSignal | undefined
+  readonly #finished: BenchRow[] = []
+  readonly #profiles: ArmProfile[] = []
+  readonly #reads: number[] = []
+  #device: BenchDevice | null = null
+  /** Of the subject that is being measured. */
+  #jobs: Job[] = []
+  #readsNow: number[] = []
+
+  constructor(
+    options: BenchOptions,
+    onProgress: (progress: BenchProgress) => void = () => {},
+    signal?: AbortSignal,
+  ) {
+    this.#options = options
+    this.#onProgress = onProgress
+    this.#signal = signal
+  }
+
+  /** What was measured so far. */
+  get rows(): BenchRow[] {
+    return [...this.#finished, ...rowsOf(this.#jobs, this.#readsNow, this.#options)]
+  }
+
+  /** What it is measured on; null where that is the processor, and before anything is loaded. */
+  get device(): BenchDevice | null {
+    return this.#device
+  }
+
+  get profiles(): readonly ArmProfile[] {
+    return this.#profiles
+  }
+
+  /** How fast memory was read, in bytes per second, a number per round. */
+  get reads(): number[] {
+    return [...this.#reads, ...this.#readsNow]
+  }
+
+  /**
+   * Measures everything, one subject after the other.
+   * @throws UsageError THREADS; MissingError THREADS_MISSING, PREDICTOR_MISSING, BACKEND_MISSING, BACKEND_MEMORY; UsageError
+   *   CONTEXT_LENGTH, before anything is loaded where it can be known; the signal's reason; what reading files throws
+   */
+  async run(): Promise<void> {
+    const { subjects, tests, readBytes } = this.#options
+    for (const { config } of subjects) for (const test of tests) checkFits(test, config.positions)
+    const speed = await ReadSpeed.open(readBytes)
+    try {
+      for (const subject of subjects) {
+        await this.#measure(subject, speed)
+        this.#finished.push(...rowsOf(this.#jobs, this.#readsNow, this.#options))
+        this.#reads.push(...this.#readsNow)
+        this.#jobs = []
+        this.#readsNow = []
+      }
+    } finally {
+      speed.dispose()
+    }
+  }
+
+  /** Where the numbers come from. @param argv the command line */
+  async provenance(argv: readonly string[]): Promise<Provenance> {
+    const { subjects, backend, seed } = this.#options
+    const hashes: { name: string; text: string }[] = []
+    for (const subject of subjects) hashes.push({ name: subject.model, text: await subject.hash() })
+    const [{ text: only }] = hashes
+    const [{ origin }] = subjects
+    const names = hashes.map(({ name }) => name).join(', ')
+    return makeProvenance({
+      backend: { name: backend, device: this.#device?.name },
+      model: modelSource(names, hashes.length === 1 ? only : await hashTexts(hashes), origin),
+      data: { name: 'random prompts', hash: await hashTexts([]) },
+      seed,
+      argv,
+    })
+  }
+
+  async #measure(subject: BenchSubject, speed: ReadSpeed): Promise<void> {
+    const held: { dispose(): void }[] = []
+    try {
+      const { storages, threads } = this.#options
+      for (const storage of storages)
+        for (const count of threads) await this.#prepare(subject, storage, count, held)
+      await this.#takeTurns(subject, speed)
+      if (this.#options.profile) await this.#profile(subject)
+    } finally {
+      for (const job of this.#jobs) job.dispose()
+      for (const one of held.toReversed()) one.dispose()
+    }
+  }
+
+  /** Loads a subject in one storage, for so many threads, and makes its jobs; the arms of a test stand side by side. */
+  async #prepare(
+    subject: BenchSubject,
+    storage: Storage,
+    threads: Threads,
+    held: { dispose(): void }[],
+  ): Promise<void> {
+    const {
+      backend: name,
+      planners,
+      sparsities,
+      tests,
+      readMask,
+      mode,
+      cache,
+      seed,
+      graphs = true,
+    } = this.#options
+    const { layers, heads, neurons } = subject.config
+    const mask = readMask ? await readMask({ layers, heads, neurons }) : null
+    const backend: Backend = await createBackend(name, { threads, graphs })
+    held.push(backend)
+    this.#device = backend.device === undefined ? null : { name: backend.device, graphs }
+    const model = await loadSubject(subject, storage, backend, {
+      signal: this.#signal,
+      onProgress: ({ loadedBytes: done, totalBytes: total }) =>
+        this.#onProgress({ stage: `loading ${subject.shape}`, done, total }),
+    })
+    held.push(model)
+    const predictors = await this.#predictors(subject, model)
+    held.push(...predictors)
+    const deciders: Deciders = { predictors, mask, mode, cache, seed }
+    const arms = makeArms({ planners, sparsities, hasMask: mask !== null })
+    for (const test of tests)
+      for (const arm of arms) {
+        const predictor = kindsNeeded([arm.planner]).map((kind) => predictorOf(kind, predictors))[0]
+        this.#jobs.push(
+          new Job({
+            subject,
+            storage,
+            threads,
+            arm,
+            test,
+            predictorBytes: predictor ? predictorBytes(predictor, storage) : 0,
+            model,
+            makePlan: (topK?: TopK) => planOf(arm, model, { ...deciders, topK }),
+            seed,
+          }),
+        )
+      }
+    this.#jobs = tests.flatMap((test) => this.#jobs.filter((job) => job.test === test))
+  }
+
+  /** The predictors that the planners ask: from files beside a checkpoint, else random. */
+  #predictors(subject: BenchSubject, model: OptModel): Promise<Predictor[]> | Predictor[] {
+    const { planners, readPredictors, seed } = this.#options
+    const kinds = kindsNeeded(planners)
+    if (subject.weights === 'checkpoint') return readPredictors?.(model, kinds) ?? []
+    const made: Predictor[] = []
+    try {
+      for (const kind of kinds)
+        made.push(randomPredictor(kind, model.config, model.backend, model.weights.storage, seed))
+      return made
+    } catch (error) {
+      for (const predictor of made) predictor.dispose()
+      throw error
+    }
+  }
+
+  async #takeTurns(subject: BenchSubject, speed: ReadSpeed): Promise<void> {
+    const { rounds } = this.#options
+    const turns = [
+      { name: 'reading', run: async () => void this.#readsNow.push(speed.measure()) },
+      ...this.#jobs.map((job) => ({ name: job.name, run: () => job.run(this.#signal) })),
+    ]
+    speed.measure()
+    for (const [done, job] of this.#jobs.entries()) {
+      this.#onProgress({ stage: `warming up ${subject.shape}`, done, total: this.#jobs.length })
+      await pause(this.#signal)
+      await job.warmUp(this.#signal)
+    }
+    let done = 0
+    for (let round = 0; round < rounds; round++)
+      for (const turn of turnOrder(round, turns.length)) {
+        const { name, run } = turns[turn]
+        this.#onProgress({ stage: subject.shape, done, total: rounds * turns.length, note: name })
+        await pause(this.#signal)
+        await run()
+        done++
+      }
+  }
+
+  /** Profiles every arm under the first test that decodes. */
+  async #profile(subject: BenchSubject): Promise<void> {
+    const { tests, seed } = this.#options
+    const test = tests.find(({ kind }) => kind === 'decode') ?? parseTest(USUAL_DECODING)
+    const jobs = this.#jobs.filter((job) => job.test === tests[0])
+    // What they kept open for their turns makes room.
+    for (const job of this.#jobs) job.dispose()
+    for (const [done, { model, storage, threads: threadsAsked, arm, makePlan }] of jobs.entries()) {
+      this.#onProgress({ stage: `profiling ${subject.shape}`, done, total: jobs.length })
+      await pause(this.#signal)
+      const prompt = randomIds(test.context, model.config.vocabulary, seed)
+      const sizes = { tokens: test.tokens, rounds: PROFILE_ROUNDS }
+      const profile = await profileDecode(model, prompt, makePlan, sizes, this.#signal)
+      const { planner, sparsity: requested } = arm
+      const about = { model: subject.model, storage, threadsAsked, planner, requested, test: test.name }
+      this.#profiles.push({ ...about, ...profile })
+    }
+  }
+}

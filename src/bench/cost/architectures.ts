@@ -1,0 +1,130 @@
+/**
+ * The models whose cost is counted: sizes alone, from the configurations on Hugging Face. None of them is loaded.
+ *
+ * `70b-like` has the sizes of Llama-2-70B. The paper gives results for Llama-2 without saying what its units are; here
+ * neuron j is row j of the gate and up projections and column j of the down projection, and a head is a query head with
+ * its channels of the output projection. Keys and values belong to groups of heads and stay whole.
+ */
+import { makeOptConfig, type OptConfig } from '../../engine/config.ts'
+import { POSITION_OFFSET } from '../../engine/names.ts'
+import { UsageError } from '../../tensor/errors.ts'
+
+/** The sizes of a decoder that costs depend on. */
+export interface Architecture {
+  readonly name: string
+  readonly layers: number // L
+  readonly width: number // D
+  readonly heads: number // H
+  /** Fewer than `heads` where several heads share keys and values. */
+  readonly keyValueHeads: number
+  readonly headSize: number // K
+  readonly neurons: number // F
+  readonly vocabulary: number // V
+  /** Width of the token table; projected to D and back where it differs. */
+  readonly embeddingWidth: number // E
+  /** Rows of the position table; 0 for rotary positions. */
+  readonly positionRows: number
+  /** Three matrices per neuron (gate, up, down) in the place of two. */
+  readonly gated: boolean
+  /** Biases in every linear layer and in the norms. */
+  readonly biased: boolean
+  readonly finalNorm: boolean
+  /** The lm_head is the token table. */
+  readonly tied: boolean
+}
+
+/** An OPT model by its configuration. */
+export function architectureOf(name: string, config: OptConfig): Architecture {
+  const { layers, width, heads, headSize, neurons, vocabulary, embeddingWidth, finalNorm, tied } = config
+  const sizes = { layers, width, heads, headSize, neurons, vocabulary, embeddingWidth, finalNorm, tied }
+  return {
+    name,
+    ...sizes,
+    keyValueHeads: heads,
+    positionRows: config.positions + POSITION_OFFSET,
+    gated: false,
+    biased: true,
+  }
+}
+
+/**
+ * The configuration of an OPT model by its sizes. Of the OPT models all but opt-350m have a norm after the last block, and
+ * those are the ones with a norm before each branch.
+ * @throws UsageError COST_MODEL for a decoder that is no OPT
+ */
+export function optConfigOf(model: Architecture): OptConfig {
+  const { name, layers, width, heads, neurons, vocabulary, embeddingWidth, positionRows, tied } = model
+  if (model.gated || !model.biased || model.keyValueHeads !== heads || positionRows === 0)
+    throw new UsageError('COST_MODEL', `model: expected an OPT, got ${name}`)
+  const positions = positionRows - POSITION_OFFSET
+  const sizes = { layers, width, heads, neurons, vocabulary, embeddingWidth, positions, tied }
+  return makeOptConfig({ ...sizes, preNorm: model.finalNorm })
+}
+
+function opt(
+  name: string,
+  layers: number,
+  width: number,
+  heads: number,
+  more: Partial<Architecture> = {},
+): Architecture {
+  return {
+    name,
+    layers,
+    width,
+    heads,
+    keyValueHeads: heads,
+    headSize: width / heads,
+    neurons: 4 * width,
+    vocabulary: 50272,
+    embeddingWidth: width,
+    positionRows: 2048 + POSITION_OFFSET,
+    gated: false,
+    biased: true,
+    finalNorm: true,
+    tied: true,
+    ...more,
+  }
+}
+
+/** Every model that can be asked for, the smallest first. */
+export const architectures: readonly Architecture[] = [
+  opt('opt-125m', 12, 768, 12),
+  opt('opt-350m', 24, 1024, 16, { embeddingWidth: 512, finalNorm: false }),
+  opt('opt-1.3b', 24, 2048, 32),
+  opt('opt-2.7b', 32, 2560, 32),
+  opt('opt-6.7b', 32, 4096, 32),
+  opt('opt-13b', 40, 5120, 40),
+  opt('opt-30b', 48, 7168, 56),
+  opt('opt-66b', 64, 9216, 72),
+  opt('70b-like', 80, 8192, 64, {
+    keyValueHeads: 8,
+    neurons: 28672,
+    vocabulary: 32000,
+    positionRows: 0,
+    gated: true,
+    biased: false,
+    tied: false,
+  }),
+  opt('opt-175b', 96, 12288, 96),
+]
+
+/** A model by its name. @throws UsageError COST_MODEL */
+export function architectureByName(name: string): Architecture {
+  const found = architectures.find((one) => one.name === name)
+  if (found) return found
+  const names = architectures.map((one) => one.name).join(', ')
+  throw new UsageError('COST_MODEL', `model: expected one of ${names}, got ${name}`)
+}
+
+/** How many numbers a model is made of, tied ones counted once. */
+export function countParameters(model: Architecture): number {
+  const { layers: L, width: D, headSize: K, vocabulary: V, embeddingWidth: E, gated, biased, tied } = model
+  const linear = (inputs: number, outputs: number): number => inputs * outputs + (biased ? outputs : 0)
+  const norm = biased ? 2 * D : D
+  const channels = model.heads * K
+  const attention = linear(D, channels) + 2 * linear(D, model.keyValueHeads * K) + linear(channels, D)
+  const ffn = (gated ? 2 : 1) * linear(D, model.neurons) + linear(model.neurons, D)
+  const tables = (tied ? 1 : 2) * V * E + model.positionRows * D + (E === D ? 0 : 2 * D * E)
+  return tables + L * (attention + ffn + 2 * norm) + (model.finalNorm ? norm : 0)
+}

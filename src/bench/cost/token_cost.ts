@@ -1,0 +1,149 @@
+/**
+ * What one generated token costs: weights, cache and predictor read, multiplications and additions done.
+ *
+ * A cost model, not a measurement. Decoding one token at a time reads every weight it uses once and waits for memory, so
+ * tokens per second are the bandwidth divided by the bytes. It assumes that skipped weights are not read and that what
+ * is left streams at full speed (kept units lie together); what a kernel misses of that is its own.
+ *
+ * All sparse arms skip the same units, K and V of skipped heads included, so that they differ in their predictors alone:
+ *
+ *   dejavu        two predictors per layer, asked for every token
+ *   shadow-token  one pair of predictors for the whole model, asked for every token, as the released timing code does
+ *   shadow        the same pair, asked once per sequence: its cost is shared by the tokens generated
+ *
+ * DejaVu's look-ahead may hide part of its predictors behind other work; nothing here is hidden. The first layer runs
+ * whole in all arms and has no predictor. Left out: norms and softmax (in operations), writing to the cache.
+ */
+import { unitsKept } from '../../masks/budget.ts'
+import type { Storage } from '../../engine/matrix.ts'
+import { countParameters, type Architecture } from './architectures.ts'
+
+/** Bytes per number of matrices, of biases and norms, and of the cache. The scales of int8 rows are left out. */
+const bytesOf: Readonly<Record<Storage, { matrix: number; vector: number; cache: number }>> = {
+  f32: { matrix: 4, vector: 4, cache: 4 },
+  bf16: { matrix: 2, vector: 4, cache: 4 },
+  f16: { matrix: 2, vector: 4, cache: 4 },
+  int8: { matrix: 1, vector: 4, cache: 4 },
+}
+
+/** Who decides what is skipped, and how often. */
+export const costArms = ['dense', 'dejavu', 'shadow-token', 'shadow'] as const
+export type CostArm = (typeof costArms)[number]
+
+/** What is to be counted. */
+export interface CostSettings {
+  /** Share of the ranked heads and neurons that is skipped. */
+  readonly sparsity: number
+  readonly storage: Storage
+  /** Tokens of the prompt, and tokens generated after it. */
+  readonly prompt: number
+  readonly tokens: number
+  /** Hidden units of each predictor network. */
+  readonly hidden: number
+}
+
+/** How many units of the whole model are computed. */
+export interface UnitsKept {
+  readonly heads: number
+  readonly neurons: number
+}
+
+/** The units a global budget of this sparsity keeps, the first layer whole. */
+export function keptUnits({ layers, heads, neurons }: Architecture, sparsity: number): UnitsKept {
+  const ranked = layers - 1
+  return {
+    heads: heads + unitsKept(ranked * heads, sparsity),
+    neurons: neurons + unitsKept(ranked * neurons, sparsity),
+  }
+}
+
+/** Numbers of weight matrices that one token reads, and of biases, norms and rows of tables. */
+export interface NumbersRead {
+  readonly matrix: number
+  readonly vector: number
+}
+
+/** What a token reads of the model when these units are kept. */
+export function weightsRead(model: Architecture, kept: UnitsKept): NumbersRead {
+  const { layers: L, width: D, headSize: K, vocabulary: V, embeddingWidth: E, gated, biased } = model
+  const keyValueHeads = keptKeyValueHeads(model, kept)
+  const attention = 2 * kept.heads * K * D + 2 * keyValueHeads * K * D
+  const ffn = (gated ? 3 : 2) * kept.neurons * D
+  const ends = V * E + (E === D ? 0 : 2 * D * E)
+  const biases = biased
+    ? (kept.heads + 2 * keyValueHeads) * K + L * D + (gated ? 2 : 1) * kept.neurons + L * D
+    : 0
+  const norms = (2 * L + (model.finalNorm ? 1 : 0)) * D * (biased ? 2 : 1)
+  const rows = E + (model.positionRows > 0 ? D : 0)
+  return { matrix: attention + ffn + ends, vector: biases + norms + rows }
+}
+
+/** Heads whose K and V are computed and read: with their own head, or all of them where heads share them. */
+function keptKeyValueHeads({ layers, heads, keyValueHeads }: Architecture, kept: UnitsKept): number {
+  return keyValueHeads === heads ? kept.heads : layers * keyValueHeads
+}
+
+/** Bytes of these numbers as they are stored. */
+export function weightBytes({ matrix, vector }: NumbersRead, storage: Storage): number {
+  return matrix * bytesOf[storage].matrix + vector * bytesOf[storage].vector
+}
+
+/** Weights of an arm's predictors, biases left out. */
+export function predictorWeights(model: Architecture, arm: CostArm, hidden: number): number {
+  const { layers, width, heads, neurons } = model
+  const outputs = hidden * (layers - 1) * (heads + neurons)
+  const inputs = 2 * width * hidden
+  if (arm === 'dense') return 0
+  return outputs + (arm === 'dejavu' ? (layers - 1) * inputs : inputs)
+}
+
+/** What one token of one arm costs, on average over the tokens generated. */
+export interface TokenCost {
+  readonly arm: CostArm
+  /** Bytes read. */
+  readonly weights: number
+  readonly cache: number
+  readonly predictor: number
+  readonly bytes: number
+  /** Multiplications and additions. */
+  readonly flops: number
+  /** Bytes that must be held: all weights, whoever is skipped, the full cache and the predictors. */
+  readonly memory: number
+}
+
+/** Counts one arm. */
+export function tokenCost(model: Architecture, arm: CostArm, settings: CostSettings): TokenCost {
+  const { storage, prompt, tokens, hidden } = settings
+  const width = bytesOf[storage]
+  const kept = keptUnits(model, arm === 'dense' ? 0 : settings.sparsity)
+  const read = weightsRead(model, kept)
+  // Of the sequence so far, the new token included, the mean over the tokens generated.
+  const context = prompt + (tokens + 1) / 2
+  const asked = arm === 'shadow' ? 1 / tokens : 1
+  const predicted = predictorWeights(model, arm, hidden)
+  const weights = weightBytes(read, storage)
+  const cache = 2 * keptKeyValueHeads(model, kept) * model.headSize * context * width.cache
+  const predictor = asked * predicted * width.matrix
+  return {
+    arm,
+    weights,
+    cache,
+    predictor,
+    bytes: weights + cache + predictor,
+    flops: 2 * read.matrix + 4 * kept.heads * model.headSize * context + 2 * asked * predicted,
+    memory: modelBytes(model, storage) + cacheBytes(model, settings) + predicted * width.matrix,
+  }
+}
+
+function modelBytes(model: Architecture, storage: Storage): number {
+  const { matrix, vector } = bytesOf[storage]
+  const all = countParameters(model)
+  const { vector: read } = weightsRead(model, keptUnits(model, 0))
+  const vectors = read - model.embeddingWidth - (model.positionRows > 0 ? model.width : 0)
+  return (all - vectors) * matrix + vectors * vector
+}
+
+function cacheBytes(model: Architecture, { storage, prompt, tokens }: CostSettings): number {
+  const numbers = 2 * model.layers * model.keyValueHeads * model.headSize * (prompt + tokens)
+  return numbers * bytesOf[storage].cache
+}

@@ -1,0 +1,117 @@
+/**
+ * One row of a bench in the making: an arm on a model under a test, run turn by turn.
+ */
+import type { TopK } from '../masks/selection.ts'
+import type { Storage } from '../engine/matrix.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import { Random } from '../tensor/random.ts'
+import { Decoding, decodeTurn, promptTurn, type Plan, type Turn } from '../evaluation/decode.ts'
+import { armName, type BenchArm } from './methods.ts'
+import type { BenchSubject } from './subject.ts'
+import { USUAL_PROMPT, type BenchTest } from './tests.ts'
+
+/** How many threads may compute. */
+export type Threads = number | 'auto'
+
+/** What was measured of one row. */
+export interface Measured {
+  readonly subject: BenchSubject
+  readonly storage: Storage
+  /** How many may compute. */
+  readonly threads: Threads
+  /** How many there were by the last turn. */
+  readonly threadsUsed: number
+  readonly arm: BenchArm
+  readonly test: BenchTest
+  /** Bytes of the arm's predictor; 0 for none. */
+  readonly predictorBytes: number
+  /** Ask again after every so many tokens; null for once. */
+  readonly every: number | null
+  /** One for each round that was finished. */
+  readonly turns: readonly Turn[]
+}
+
+/** What a job runs. */
+export interface JobParts extends Omit<Measured, 'turns' | 'every' | 'threadsUsed'> {
+  readonly model: OptModel
+  /** How the model is run by the arm, units chosen by what is given here, or as the arm does. */
+  readonly makePlan: (topK?: TopK) => Plan
+  readonly seed: number
+}
+
+/** Tokens generated before the clock runs: what compiles kernels while they run has done so then. */
+const WARM_UP = 4
+
+/** A row that has turns. Dispose it before its model. */
+export class Job implements Measured {
+  readonly subject: BenchSubject
+  readonly storage: Storage
+  readonly threads: Threads
+  readonly arm: BenchArm
+  readonly test: BenchTest
+  readonly predictorBytes: number
+  readonly every: number | null
+  readonly turns: Turn[] = []
+  threadsUsed = 1
+  readonly model: OptModel
+  readonly makePlan: (topK?: TopK) => Plan
+  readonly #plan: Plan
+  readonly #prompt: Int32Array
+  #kept: Decoding | null = null
+
+  constructor({ subject, storage, threads, arm, test, predictorBytes, model, makePlan, seed }: JobParts) {
+    this.subject = subject
+    this.storage = storage
+    this.threads = threads
+    this.arm = arm
+    this.test = test
+    this.predictorBytes = predictorBytes
+    this.model = model
+    this.makePlan = makePlan
+    this.#plan = makePlan()
+    this.every = this.#plan.planner?.every ?? null
+    const length = test.kind === 'prompt' ? test.tokens : test.context
+    this.#prompt = randomIds(length, model.config.vocabulary, seed)
+  }
+
+  /** For people who wait. */
+  get name(): string {
+    const { arm, storage, test, threads } = this
+    return `${test.name} ${storage} ${threads === 1 ? '' : `${threads} threads `}${armName(arm)}`
+  }
+
+  /** Runs what the turns will run, if only a little of it. */
+  async warmUp(signal?: AbortSignal): Promise<void> {
+    const { model, test } = this
+    if (test.kind === 'prompt') promptTurn(model, this.#prompt, this.#plan)
+    else {
+      const prompt = this.#prompt.subarray(0, USUAL_PROMPT)
+      await decodeTurn(model, prompt, Math.min(WARM_UP, test.tokens), this.#plan, signal)
+    }
+  }
+
+  /** One turn. @throws the signal's reason if it is aborted; the turn does not count then */
+  async run(signal?: AbortSignal): Promise<void> {
+    this.turns.push(await this.#turn(signal))
+    this.threadsUsed = this.model.backend.threads.threads
+  }
+
+  dispose(): void {
+    this.#kept?.dispose()
+    this.#kept = null
+  }
+
+  #turn(signal?: AbortSignal): Turn | Promise<Turn> {
+    const { model, test } = this
+    if (test.kind === 'prompt') return promptTurn(model, this.#prompt, this.#plan)
+    if (!test.keepsPrompt) return decodeTurn(model, this.#prompt, test.tokens, this.#plan, signal)
+    this.#kept ??= new Decoding(model, this.#prompt, test.tokens, this.#plan)
+    return this.#kept.decode(signal)
+  }
+}
+
+/** A prompt of any words. */
+export function randomIds(length: number, vocabulary: number, seed: number): Int32Array {
+  const random = new Random(seed)
+  return Int32Array.from({ length }, () => random.below(vocabulary))
+}

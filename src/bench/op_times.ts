@@ -1,0 +1,108 @@
+/**
+ * What the ops of a model take, told apart by the matrix they read: a model like another one, over the same weights, whose
+ * calls are watched (backends/watched.ts).
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import { watchBackend, type OpArguments } from '../backends/watched.ts'
+import { OptModel } from '../engine/opt_model.ts'
+import type { OptWeights } from '../engine/weights.ts'
+import { opRow, type OpName } from '../ops/catalog.ts'
+import type { Op, Sizes } from '../ops/op.ts'
+
+/** What the calls of one op on one kind of matrix came to. */
+export interface OpTime {
+  /** Which matrices; `attention`, `norms` or `rest` where it is none. */
+  readonly what: string
+  readonly op: OpName
+  calls: number
+  milliseconds: number
+  /** That had to be touched. */
+  bytes: number
+}
+
+/** A model whose ops are timed while `recording`. Dispose it; the weights are those of the model it was made from. */
+export class WatchedModel {
+  readonly model: OptModel
+  recording = false
+  readonly #times = new Map<string, OpTime>()
+  readonly #matrices = new WeakMap<Buffer, string>()
+
+  constructor(model: OptModel) {
+    const { weights } = model
+    this.#name(weights)
+    const watched = new Map<Backend, Backend>()
+    const watch = (backend: Backend): Backend => {
+      const known = watched.get(backend) ?? watchBackend(backend, (...call) => this.#onOp(...call))
+      watched.set(backend, known)
+      return known
+    }
+    this.model = new OptModel(model.config, watch(model.backend), {
+      ...weights,
+      blocks: weights.blocks.map((block) => ({ ...block, backend: watch(block.backend) })),
+      dispose: () => {},
+    })
+  }
+
+  /** What was recorded. */
+  get times(): OpTime[] {
+    return [...this.#times.values()]
+  }
+
+  dispose(): void {
+    this.model.dispose()
+  }
+
+  #name({ blocks, head, projectIn, projectOut }: OptWeights): void {
+    for (const { query, key, value, out, fc1, fc2 } of blocks) {
+      for (const { weight } of [query, key, value]) this.#matrices.set(weight, 'q/k/v')
+      this.#matrices.set(out.weight, 'out_proj')
+      this.#matrices.set(fc1.weight, 'fc1')
+      this.#matrices.set(fc2.weight, 'fc2')
+    }
+    for (const projection of [projectIn, projectOut])
+      if (projection) this.#matrices.set(projection.weight, 'projections')
+    this.#matrices.set(head.weight, 'lm_head')
+  }
+
+  #onOp(op: OpName, args: OpArguments, milliseconds: number): void {
+    // Packing: rows keep the name of the matrix they come from. Its time is known as a whole.
+    if (op.startsWith('copy_rows')) return this.#inherit(op, args)
+    if (!this.recording) return
+    const what = this.#what(op, args)
+    const key = `${what} ${op}`
+    const time = this.#times.get(key) ?? { what, op, calls: 0, milliseconds: 0, bytes: 0 }
+    this.#times.set(key, time)
+    time.calls++
+    time.milliseconds += milliseconds
+    time.bytes += bytesOf(opRow(op), args)
+  }
+
+  #inherit(op: OpName, args: OpArguments): void {
+    const of = this.#matrices.get(argument(opRow(op), 'x', args) as Buffer)
+    if (of !== undefined) this.#matrices.set(args[0] as Buffer, of)
+  }
+
+  #what(op: OpName, args: OpArguments): string {
+    if (op.startsWith('linear'))
+      return this.#matrices.get(argument(opRow(op), 'weight', args) as Buffer) ?? 'rest'
+    if (op.startsWith('attention') || op.startsWith('cache_append')) return 'attention'
+    return op === 'layer_norm' ? 'norms' : 'rest'
+  }
+}
+
+function argument({ params }: Op, name: string, args: OpArguments): unknown {
+  return args[params.findIndex((param) => param.name === name)]
+}
+
+/** Bytes a call must touch; without a list of units all of them count. */
+function bytesOf(row: Op, args: OpArguments): number {
+  const sizes: Record<string, number> = {}
+  row.params.forEach((param, i) => {
+    if (param.kind === 'size') sizes[param.name] = args[i] as number
+  })
+  row.params.forEach((param, i) => {
+    if (param.kind === 'array' && param.holds === 'ascending' && param.below !== null && args[i] === null)
+      sizes[param.shape[0]] = sizes[param.below]
+  })
+  return row.bytes(sizes satisfies Sizes)
+}

@@ -1,0 +1,88 @@
+/**
+ * The predictors of a bench. Beside a checkpoint they come from files; beside random weights they are random too, in the
+ * sizes they are published with:
+ *
+ *   shadow         2048 hidden units for heads, 1024 for neurons, one pair for the model (arXiv 2406.16635, released code)
+ *   dejavu         rank 512 for heads, 1000 for neurons, a pair for every layer (arXiv 2310.17157, released code)
+ *   dejavu-style   the same sizes, so that the two per-layer methods differ in when they are asked
+ */
+import type { Backend } from '../backends/backend.ts'
+import {
+  networkShape,
+  unitKinds,
+  type PredictorCard,
+  type PredictorKind,
+  type UnitKind,
+} from '../predictor/predictor_config.ts'
+import { DejavuPredictor } from '../predictor/dejavu.ts'
+import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
+import { makeCard, type PredictorChoices } from '../predictor/make_predictor_config.ts'
+import { mlpParameterLengths } from '../predictor/mlp.ts'
+import { networkParameterShapes, type Network, type NetworkValues } from '../predictor/network.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import { ShadowPredictor } from '../predictor/shadow.ts'
+import type { OptConfig } from '../engine/config.ts'
+import { storedBytes, type Storage } from '../engine/matrix.ts'
+import { RandomBlock } from './random_weights.ts'
+
+/** Hidden units of each kind. */
+export const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
+  shadow: { headHidden: 2048, neuronHidden: 1024, features: 'min_max' },
+  'dejavu-style': { headHidden: 512, neuronHidden: 1000, features: 'min_max' },
+  dejavu: { headHidden: 512, neuronHidden: 1000, features: 'none' },
+}
+
+/**
+ * A predictor of random numbers for models of this configuration. Dispose it.
+ * @param storage what its matrices are stored as
+ */
+export function randomPredictor(
+  kind: PredictorKind,
+  { layers, heads, neurons, width }: OptConfig,
+  backend: Backend,
+  storage: Storage,
+  seed: number,
+): Predictor {
+  const shape = { layers, heads, neurons }
+  const about = { shape, width, criterion: 'none', seed, examples: 0, dataHash: null }
+  const card = makeCard(kind, about, publishedSizes[kind])
+  const block = new RandomBlock(seed)
+  const [ofHeads, ofNeurons] = unitKinds.map((unit) => randomNetwork(card, unit, block))
+  if (card.kind === 'shadow')
+    return new ShadowPredictor(backend, card, { heads: ofHeads, neurons: ofNeurons }, storage)
+  // The same numbers in every layer, each layer with a copy of its own to read.
+  const ranked = Math.max(0, layers - 1)
+  const values = {
+    heads: Array.from({ length: ranked }, () => ofHeads),
+    neurons: Array.from({ length: ranked }, () => ofNeurons),
+  }
+  if (card.kind === 'dejavu') return new DejavuPredictor(backend, card, values, storage)
+  return new DejavuStylePredictor(backend, card, values, storage)
+}
+
+function randomNetwork(card: PredictorCard, unit: UnitKind, block: RandomBlock): NetworkValues {
+  const lengths = mlpParameterLengths(networkShape(card, unit))
+  return {
+    inputWeight: block.take(0, lengths.inputWeight),
+    inputBias: block.take(1, lengths.inputBias),
+    outputWeight: block.take(2, lengths.outputWeight),
+    outputBias: block.take(3, lengths.outputBias),
+  }
+}
+
+/**
+ * Bytes of a predictor's numbers, all of which are read when it is asked.
+ * @param storage what its matrices are stored as; its biases are float32
+ */
+export function predictorBytes(predictor: Predictor, storage: Storage): number {
+  const networks: readonly Network[] = unitKinds.flatMap((unit) =>
+    predictor.kind === 'shadow' ? [predictor.networks[unit]] : predictor.layers.networks[unit],
+  )
+  return networks
+    .flatMap(({ shape }) => [...networkParameterShapes(shape).values()])
+    .reduce((bytes, [rows, columns]) => {
+      return (
+        bytes + (columns === undefined ? storedBytes('f32', rows, 1) : storedBytes(storage, rows, columns))
+      )
+    }, 0)
+}

@@ -1,0 +1,51 @@
+/**
+ * What a generated token must read, which decides how fast it can come: decoding waits for memory.
+ *
+ * Counted are the model's weights that are not skipped, with the first layer and the lm_head whole, and the predictor's,
+ * shared by the tokens it is asked for. The cache of keys and values is left out, and what an engine reads besides.
+ */
+import type { UnitMask } from '../masks/mask.ts'
+import type { Storage } from '../engine/matrix.ts'
+import type { Architecture } from './cost/architectures.ts'
+import { weightBytes, weightsRead, type UnitsKept } from './cost/token_cost.ts'
+
+/** Bytes that one token reads. */
+export interface TokenReads {
+  readonly weights: number
+  readonly predictor: number
+}
+
+/** How often a predictor is asked, and what that reads. */
+export interface Asked {
+  readonly bytes: number
+  /** Ask again after every so many tokens; null for once. */
+  readonly every: number | null
+  /** Tokens generated under the first answer, where it stays. */
+  readonly tokens: number
+}
+
+/** What one token reads of a model under a mask; null is dense. */
+export function tokenReads(
+  model: Architecture,
+  storage: Storage,
+  mask: UnitMask | null,
+  { bytes, every, tokens }: Asked,
+): TokenReads {
+  return {
+    weights: weightBytes(weightsRead(model, keptBy(model, mask)), storage),
+    predictor: bytes / Math.min(every ?? Infinity, tokens),
+  }
+}
+
+/** The units of a model that a mask keeps. */
+export function keptBy({ layers, heads, neurons }: Architecture, mask: UnitMask | null): UnitsKept {
+  const kept = (table: Float32Array): number => table.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0)
+  return mask
+    ? { heads: kept(mask.heads), neurons: kept(mask.neurons) }
+    : { heads: layers * heads, neurons: layers * neurons }
+}
+
+/** How many times as fast as dense decoding would be, did it cost nothing but what is read. */
+export function idealRatio(dense: TokenReads, sparse: TokenReads): number {
+  return (dense.weights + dense.predictor) / (sparse.weights + sparse.predictor)
+}

@@ -1,0 +1,174 @@
+/**
+ * The figures of a bench, a row for each arm of each model under each test: medians over rounds, ratios inside rounds.
+ */
+import type { BackendName } from '../backends/backend.ts'
+import type { Sparsity } from '../masks/achieved.ts'
+import { usualCache, type CacheStorage } from '../engine/layer_cache.ts'
+import type { Storage } from '../engine/matrix.ts'
+import type { WayCounts } from '../engine/sequence.ts'
+import { achievedBy } from '../evaluation/achieved_mean.ts'
+import { countParameters } from './cost/architectures.ts'
+import { tokensPerSecond } from '../evaluation/decode.ts'
+import { deviation, median, medianRatio } from '../results/interleaved_rounds.ts'
+import type { BenchArm } from './methods.ts'
+import type { Measured, Threads } from './job.ts'
+import { idealRatio, tokenReads, type TokenReads } from './reads.ts'
+
+/** What rows have in common. */
+export interface RowContext {
+  readonly backend: BackendName
+  /** Where it was not left to the storage of the weights. */
+  readonly cache?: CacheStorage
+}
+
+/** One row. What is not known is null. */
+export interface BenchRow {
+  /** Its name; random weights and left out layers are part of it. */
+  readonly model: string
+  readonly shape: string
+  readonly weights: 'random' | 'checkpoint'
+  readonly parameters: number
+  readonly storage: Storage
+  readonly backend: BackendName
+  /** How many computed by the end. */
+  readonly threads: number
+  readonly threadsAsked: Threads
+  /** What keys and values are stored as. */
+  readonly cache: CacheStorage
+  readonly planner: BenchArm['planner']
+  /** The share of ranked units that was to be skipped, and what was skipped of the whole model. */
+  readonly sparsity: { readonly requested: number | null } & Sparsity
+  /** How many halves of blocks carried out the mask in each way, at the end. */
+  readonly ways: WayCounts
+  readonly test: string
+  /** The median over rounds. */
+  readonly tokensPerSecond: number
+  readonly deviation: number | null
+  /** Tokens per second, a number per round. */
+  readonly samples: readonly number[]
+  /** Times the dense arm of the same model, storage, number of threads and test. */
+  readonly timesDense: number | null
+  /** Times the dense arm of the first storage and the first number of threads. */
+  readonly timesFirst: number | null
+  /** What `timesDense` would be, did decoding cost nothing but what a token reads; null for prompts. */
+  readonly ideal: number | null
+  readonly shareOfIdeal: number | null
+  /** Shares of the time. */
+  readonly predictorShare: number
+  readonly packingShare: number
+  /** What the device computed for a token, in milliseconds of its own clock; null where there is none. */
+  readonly deviceMilliseconds: number | null
+  /** Bytes of weights, predictors included, that a token reads; null for prompts. */
+  readonly bytesPerToken: number | null
+  /** Those times the rate, over the speed at which memory is read forward; null for prompts. */
+  readonly bandwidthFraction: number | null
+}
+
+/**
+ * The rows of one subject, of those that had a turn.
+ * @param reads how fast memory was read in each round, in bytes per second
+ */
+export function rowsOf(
+  measured: readonly Measured[],
+  reads: readonly number[],
+  context: RowContext,
+): BenchRow[] {
+  return measured.filter(({ turns }) => turns.length > 0).map((one) => rowOf(one, measured, reads, context))
+}
+
+function rowOf(
+  one: Measured,
+  all: readonly Measured[],
+  reads: readonly number[],
+  { backend, cache }: RowContext,
+): BenchRow {
+  const { subject, storage, arm, test, turns } = one
+  const { mask, ways } = turns[turns.length - 1]
+  const { layers: _, ...achieved } = achievedBy(mask, shapeOf(one), subject.config.width)
+  const samples = turns.map(tokensPerSecond)
+  const dense = denseOf(all, one, one)
+  const timesDense = ratioTo(samples, dense)
+  const read = readsOf(one)
+  const ideal = read && dense ? idealRatio(readsOf(dense) as TokenReads, read) : null
+  const bytes = read && read.weights + read.predictor
+  return {
+    model: subject.model,
+    shape: subject.shape,
+    weights: subject.weights,
+    parameters: countParameters(subject.architecture),
+    storage,
+    backend,
+    threads: one.threadsUsed,
+    threadsAsked: one.threads,
+    cache: cache ?? usualCache(storage),
+    planner: arm.planner,
+    sparsity: { requested: arm.sparsity, ...achieved },
+    ways,
+    test: test.name,
+    tokensPerSecond: median(samples),
+    deviation: finite(deviation(samples)),
+    samples,
+    timesDense,
+    timesFirst: ratioTo(samples, denseOf(all, one, all[0])),
+    ideal,
+    shareOfIdeal: ideal === null || timesDense === null ? null : timesDense / ideal,
+    predictorShare: median(turns.map(({ planning, milliseconds }) => planning / milliseconds)),
+    packingShare: median(turns.map(({ preparing, milliseconds }) => preparing / milliseconds)),
+    deviceMilliseconds: deviceTime(turns),
+    bytesPerToken: bytes,
+    bandwidthFraction:
+      bytes === null
+        ? null
+        : finite(
+            medianRatio(
+              samples.map((rate) => rate * bytes),
+              reads,
+            ),
+          ),
+  }
+}
+
+/** The median over turns, per token. */
+function deviceTime(turns: Measured['turns']): number | null {
+  const known = turns.flatMap(({ device, tokens }) => (device === null ? [] : [device / tokens]))
+  return known.length === 0 ? null : median(known)
+}
+
+function shapeOf({ subject }: Measured): { layers: number; heads: number; neurons: number } {
+  const { layers, heads, neurons } = subject.config
+  return { layers, heads, neurons }
+}
+
+/** What a token of a row reads; null where a pass over many tokens shares what it reads. */
+function readsOf({
+  subject,
+  storage,
+  test,
+  turns,
+  predictorBytes: bytes,
+  every,
+}: Measured): TokenReads | null {
+  if (test.kind === 'prompt') return null
+  const mask = turns.at(-1)?.mask ?? null
+  return tokenReads(subject.architecture, storage, mask, { bytes, every, tokens: test.tokens })
+}
+
+/** The dense arm under the test of one row, in the storage and with the threads of another. */
+function denseOf(
+  all: readonly Measured[],
+  { test }: Measured,
+  { storage, threads }: Measured,
+): Measured | undefined {
+  return all.find(
+    (one) =>
+      one.arm.planner === 'dense' && one.test === test && one.storage === storage && one.threads === threads,
+  )
+}
+
+function ratioTo(samples: readonly number[], base: Measured | undefined): number | null {
+  return finite(medianRatio(samples, base?.turns.map(tokensPerSecond) ?? []))
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null
+}

@@ -1,0 +1,127 @@
+/**
+ * The models that are measured: a checkpoint, or the sizes of one with random weights.
+ */
+import type { Backend } from '../backends/backend.ts'
+import type { HubOrigin } from '../io/hub.ts'
+import { openModelFolder } from '../io/load.ts'
+import { parseOptConfig, type OptConfig } from '../engine/config.ts'
+import type { Storage } from '../engine/matrix.ts'
+import { parameterShapes } from '../engine/names.ts'
+import { OptModel } from '../engine/opt_model.ts'
+import type { LoadOptions } from '../engine/weight_reader.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { TensorSource } from '../tensor/tensor_source.ts'
+import {
+  architectureByName,
+  architectureOf,
+  architectures,
+  optConfigOf,
+  type Architecture,
+} from './cost/architectures.ts'
+import { hashFiles, hashTexts } from '../results/provenance.ts'
+import { RandomSource } from './random_weights.ts'
+
+/** The shapes that can be asked for by name, the smallest first. */
+export const benchShapes = ['opt-125m', 'opt-350m', 'opt-1.3b', 'opt-2.7b', 'opt-6.7b'] as const
+
+/** A model to be measured, in any storage. */
+export interface BenchSubject {
+  /** What it is called in a table: random weights and left out layers are part of its name. */
+  readonly model: string
+  /** The model whose sizes it has; layers by width where it is none that is known. */
+  readonly shape: string
+  readonly weights: 'random' | 'checkpoint'
+  readonly config: OptConfig
+  readonly architecture: Architecture
+  /** SHA-256 of what it is made from. */
+  hash(): Promise<string>
+  /** Where on the hub it came from; null if it did not. */
+  readonly origin: HubOrigin | null
+  /** The weights; to be closed. */
+  open(): Promise<TensorSource>
+}
+
+/** How a shape is filled. */
+export interface ShapeOptions {
+  readonly seed: number
+  /** Only the first so many; default all. */
+  readonly layers?: number
+}
+
+/**
+ * Random weights in the sizes of a known model.
+ * @throws UsageError SHAPE for an unknown name, LAYERS for more layers than it has
+ */
+export function shapeSubject(shape: string, { seed, layers }: ShapeOptions): BenchSubject {
+  if (!benchShapes.some((name) => name === shape))
+    throw new UsageError(
+      'SHAPE',
+      `shape: expected one of ${benchShapes.join(', ')}, got ${shape || 'nothing'}`,
+    )
+  const whole = optConfigOf(architectureByName(shape))
+  if (layers !== undefined && layers > whole.layers)
+    throw new UsageError('LAYERS', `layers: expected 1 to ${whole.layers} of ${shape}, got ${layers}`)
+  const config = { ...whole, layers: layers ?? whole.layers }
+  const part = config.layers < whole.layers ? `, ${config.layers} of ${whole.layers} layers` : ''
+  return randomSubject(`${shape}${part}`, config, seed)
+}
+
+/** Random weights in any sizes. */
+export function randomSubject(name: string, config: OptConfig, seed: number): BenchSubject {
+  const model = `${name} (random weights)`
+  return {
+    model,
+    ...sizesOf(model, config),
+    weights: 'random',
+    origin: null,
+    hash: () => hashTexts([{ name: model, text: JSON.stringify([config, seed]) }]),
+    open: async () => new RandomSource(parameterShapes(config), seed),
+  }
+}
+
+/**
+ * A checkpoint.
+ * @param folder of a model in Hugging Face form
+ * @param origin where on the hub it came from, if it did
+ * @throws what `openModelFolder` and `parseOptConfig` throw
+ */
+export async function checkpointSubject(
+  model: string,
+  folder: string,
+  origin: HubOrigin | null = null,
+): Promise<BenchSubject> {
+  const { configJson, files, source } = await openModelFolder(folder)
+  await source.close()
+  return {
+    model,
+    ...sizesOf(model, parseOptConfig(configJson)),
+    weights: 'checkpoint',
+    origin,
+    hash: () => hashFiles([files.config, files.weights]),
+    open: async () => (await openModelFolder(folder)).source,
+  }
+}
+
+function sizesOf(model: string, config: OptConfig): Pick<BenchSubject, 'config' | 'architecture' | 'shape'> {
+  const architecture = architectureOf(model, config)
+  const { layers, width, heads, neurons } = config
+  const known = architectures.find(
+    (one) => one.layers >= layers && one.width === width && one.heads === heads && one.neurons === neurons,
+  )
+  return { config, architecture, shape: known?.name ?? `${layers}x${width}` }
+}
+
+/** Loads a subject into a backend. @throws what `OptModel.load` and opening the weights throw */
+export async function loadSubject(
+  subject: BenchSubject,
+  storage: Storage,
+  backend: Backend,
+  options: Pick<LoadOptions, 'signal' | 'onProgress'> = {},
+): Promise<OptModel> {
+  const source = await subject.open()
+  try {
+    return await OptModel.load(subject.config, source, backend, { ...options, storage })
+  } finally {
+    await source.close()
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * The rows of a bench as people read them, and what they come to in a few sentences.
+ */
+import type { Column, Row } from '../results/experiment_result.ts'
+import { cell } from '../results/cells.ts'
+import { formatTable } from '../results/terminal.ts'
+import { median, medianRatio } from '../results/interleaved_rounds.ts'
+import { armName } from './methods.ts'
+import type { ArmProfile, BenchDevice } from './bench.ts'
+import type { Threads } from './job.ts'
+import type { BenchRow } from './rows.ts'
+import { parseTest } from './tests.ts'
+
+/** What is often the same in all rows, and is said once then. */
+const subjectColumns: readonly Column[] = [
+  { key: 'model', label: 'model' },
+  { key: 'parameters', label: 'params', unit: 'M', digits: 1 },
+  { key: 'storage', label: 'storage' },
+  { key: 'backend', label: 'backend' },
+  { key: 'threads', label: 'threads' },
+  { key: 'cache', label: 'cache' },
+]
+
+/** Values that say what they are. */
+const selfEvident: readonly string[] = ['model', 'storage', 'backend']
+
+/** The figures of a row. @param first what rows are compared with @param hasDevice whether one took the time */
+function figureColumns(first: string | null, hasDevice: boolean): Column[] {
+  return [
+    { key: 'test', label: 'test' },
+    { key: 'planner', label: 'planner' },
+    { key: 'asked', label: 'asked', unit: '%', digits: 1 },
+    { key: 'heads', label: 'heads', unit: '%', digits: 1 },
+    { key: 'neurons', label: 'neurons', unit: '%', digits: 1 },
+    { key: 'weights', label: 'weights', unit: '%', digits: 1 },
+    { key: 'ways', label: 'd/g/p' },
+    { key: 'rate', label: 't/s' },
+    { key: 'deviation', label: '+-' },
+    ...(hasDevice ? [{ key: 'device', label: 'device', unit: 'ms per token', digits: 3 }] : []),
+    { key: 'timesDense', label: 'x dense', digits: 2 },
+    ...(first === null ? [] : [{ key: 'timesFirst', label: `x ${first}`, digits: 2 }]),
+    { key: 'ideal', label: 'ideal', digits: 2 },
+    { key: 'shareOfIdeal', label: 'of ideal', unit: '%', digits: 0 },
+    { key: 'predictor', label: 'predictor', unit: '%', digits: 1 },
+    { key: 'packing', label: 'packing', unit: '%', digits: 1 },
+    { key: 'bandwidth', label: 'of read', unit: '%', digits: 0 },
+  ]
+}
+
+/**
+ * The table, and what is to be said of it, ending with a line break.
+ * @param reads bytes per second, all rounds
+ * @param device what took the time of the column `device`
+ */
+export function formatBench(
+  rows: readonly BenchRow[],
+  reads: readonly number[],
+  device: BenchDevice | null = null,
+): string {
+  if (rows.length === 0) return 'Nothing was measured.\n'
+  const cells = rows.map(cellsOf)
+  const isCommon = ({ key }: Column): boolean => cells.every((row) => row[key] === cells[0][key])
+  const common = subjectColumns.filter(isCommon).map((column) => describeCell(cells[0], column))
+  const columns = [
+    ...subjectColumns.filter((column) => !isCommon(column)),
+    ...figureColumns(firstOf(rows), device !== null),
+  ]
+  const parts = [
+    common.join(', '),
+    formatTable(columns, cells),
+    ...(device === null ? [] : [describeDevice(device)]),
+    ...findingsOf(rows, reads),
+  ]
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`
+}
+
+function describeDevice({ name, graphs }: BenchDevice): string {
+  const how = graphs ? 'launches that come again as graphs' : 'every launch by itself'
+  return `Device: ${name}; its own clock, from the first kernel to the last before somebody waits; ${how}.`
+}
+
+/** What rows are compared with that differ in storage or threads; null where they do not. */
+function firstOf(rows: readonly BenchRow[]): string | null {
+  const [{ storage, threadsAsked }] = rows
+  const words = [
+    ...(rows.some((row) => row.storage !== storage) ? [storage] : []),
+    ...(rows.some((row) => row.threadsAsked !== threadsAsked) ? [threadWords(threadsAsked)] : []),
+  ]
+  return words.length === 0 ? null : words.join(', ')
+}
+
+/** A value and what it is of. */
+function describeCell(row: Row, column: Column): string {
+  const text = cell(row, column)
+  if (selfEvident.includes(column.key)) return text
+  return `${column.label} ${text}${column.unit === undefined ? '' : ` ${column.unit}`}`
+}
+
+function cellsOf(row: BenchRow): Row {
+  const percent = (share: number | null): number | null => (share === null ? null : 100 * share)
+  const { sparsity, ways } = row
+  return {
+    model: row.model,
+    parameters: row.parameters / 1e6,
+    storage: row.storage,
+    backend: row.backend,
+    threads: row.threadsAsked === 'auto' ? `auto: ${row.threads}` : String(row.threadsAsked),
+    cache: row.cache,
+    test: row.test,
+    planner: row.planner,
+    asked: percent(sparsity.requested),
+    heads: percent(sparsity.heads),
+    neurons: percent(sparsity.neurons),
+    weights: percent(sparsity.weights),
+    ways: `${ways.dense}/${ways.gather}/${ways.packed}`,
+    rate: row.tokensPerSecond,
+    deviation: row.deviation,
+    device: row.deviceMilliseconds,
+    timesDense: row.timesDense,
+    timesFirst: row.timesFirst,
+    ideal: row.ideal,
+    shareOfIdeal: percent(row.shareOfIdeal),
+    predictor: percent(row.predictorShare),
+    packing: percent(row.packingShare),
+    bandwidth: percent(row.bandwidthFraction),
+  }
+}
+
+/** Comparisons that no column makes, and what the columns are relative to. */
+export function findingsOf(rows: readonly BenchRow[], reads: readonly number[]): string[] {
+  const found = [...againstDejavu(rows), ...acrossContexts(rows)]
+  const read =
+    reads.length === 0 ? [] : [`Memory is read forward at ${(median(reads) / 1e9).toFixed(1)} GB/s here.`]
+  const notes = [...read, 'Figures of one run can be compared, those of two cannot.']
+  return [...(found.length > 0 ? [found.join('\n')] : []), notes.join(' ')]
+}
+
+/** What is the same of two rows, all but these. */
+function sameBut(row: BenchRow, ...but: ('planner' | 'test')[]): string {
+  const { model, storage, threadsAsked, planner, test, sparsity } = row
+  const all = { model, storage, threadsAsked, planner, test, requested: sparsity.requested }
+  return JSON.stringify({ ...all, ...Object.fromEntries(but.map((key) => [key, null])) })
+}
+
+/** What a sentence or a profile is about. */
+function subjectName({
+  model,
+  storage,
+  threadsAsked,
+}: Pick<BenchRow, 'model' | 'storage' | 'threadsAsked'>): string {
+  return [model, storage, ...(threadsAsked === 1 ? [] : [threadWords(threadsAsked)])].join(', ')
+}
+
+function threadWords(threads: Threads): string {
+  return threads === 1 ? '1 thread' : `${threads} threads`
+}
+
+/** ShadowLLM against each kind of predictors per layer, all else equal. */
+function againstDejavu(rows: readonly BenchRow[]): string[] {
+  return rows
+    .filter(({ planner, test }) => planner === 'shadow' && test.startsWith('tg'))
+    .flatMap((shadow) =>
+      rows
+        .filter(({ planner }) => planner === 'dejavu' || planner === 'dejavu-style')
+        .filter((other) => sameBut(other, 'planner') === sameBut(shadow, 'planner'))
+        .map((other) => {
+          const ratio = medianRatio(shadow.samples, other.samples).toFixed(2)
+          const { test, planner, sparsity } = shadow
+          const name = armName({ planner, sparsity: sparsity.requested })
+          return `${subjectName(shadow)}, ${test}: ${name} is ${ratio} times as fast as ${other.planner}.`
+        }),
+    )
+}
+
+/** The time of a token at a long context against that at the shortest one under which as many were generated. */
+function acrossContexts(rows: readonly BenchRow[]): string[] {
+  const at = ({ test }: BenchRow): number => parseTest(test).context
+  const tokens = ({ test }: BenchRow): string => test.split('@')[0]
+  return rows.flatMap((long) => {
+    const [short] = rows
+      .filter((row) => sameBut(row, 'test') === sameBut(long, 'test') && tokens(row) === tokens(long))
+      .filter((row) => at(row) < at(long))
+      .toSorted((a, b) => at(a) - at(b))
+    if (short === undefined) return []
+    const ratio = medianRatio(short.samples, long.samples).toFixed(2)
+    const { planner, sparsity } = long
+    const name = armName({ planner, sparsity: sparsity.requested })
+    return [
+      `${subjectName(long)}, ${name}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
+    ]
+  })
+}
+
+const profileColumns: readonly Column[] = [
+  { key: 'what', label: 'what' },
+  { key: 'calls', label: 'calls', unit: 'per token' },
+  { key: 'milliseconds', label: 'time', unit: 'ms per token', digits: 3 },
+  { key: 'share', label: 'share', unit: '%', digits: 1 },
+  { key: 'gigabytes', label: 'touched', unit: 'GB/s', digits: 1 },
+]
+
+/** Where the time of an arm goes, ending with a line break. */
+export function formatProfile(profile: ArmProfile): string {
+  const { planner, requested, test, lines, milliseconds, overhead } = profile
+  const rows = lines.map((line): Row => ({
+    what: line.op === null ? line.what : `${line.what} (${line.op})`,
+    calls: line.calls,
+    milliseconds: line.milliseconds,
+    share: 100 * line.share,
+    gigabytes: line.bytesPerSecond === null ? null : line.bytesPerSecond / 1e9,
+  }))
+  const name = armName({ planner, sparsity: requested })
+  const title = `${subjectName(profile)}, ${test}, ${name}`
+  const whole = `a watched token takes ${milliseconds.toFixed(2)} ms, ${(1 + overhead).toFixed(2)} times an unwatched one`
+  return `${title}: ${whole}\n\n${formatTable(profileColumns, rows)}\n`
+}

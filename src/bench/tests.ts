@@ -1,0 +1,54 @@
+/**
+ * What is timed, by the names llama-bench gave it:
+ *
+ *   pp128         a prompt of 128 tokens is read
+ *   tg128         128 tokens are generated one by one, after a prompt of 32
+ *   tg32@2000     32 tokens are generated at a context of 2000, that is after a prompt of 2000
+ */
+import { UsageError } from '../tensor/errors.ts'
+
+/** One thing to time. */
+export interface BenchTest {
+  readonly name: string
+  readonly kind: 'prompt' | 'decode'
+  /** Tokens under the clock. */
+  readonly tokens: number
+  /** Tokens before them. */
+  readonly context: number
+  /**
+   * Whether the prompt is read once and every turn goes on from it, because reading it takes far longer than what is
+   * timed; what planning and packing took is then the same in every turn.
+   */
+  readonly keepsPrompt: boolean
+}
+
+/** Tokens before those that are generated where nothing else is said. */
+export const USUAL_PROMPT = 32
+
+/** Reads a test's name. @throws UsageError TEST */
+export function parseTest(name: string): BenchTest {
+  const [, kind, tokens, context] = /^(pp|tg)([1-9]\d{0,5})(?:@([1-9]\d{0,5}))?$/.exec(name) ?? []
+  if (kind === 'pp' && context === undefined)
+    return { name, kind: 'prompt', tokens: Number(tokens), context: 0, keepsPrompt: false }
+  if (kind === 'tg')
+    return {
+      name,
+      kind: 'decode',
+      tokens: Number(tokens),
+      context: Number(context ?? USUAL_PROMPT),
+      keepsPrompt: context !== undefined,
+    }
+  throw new UsageError(
+    'TEST',
+    `test: expected such as pp128, tg128 or tg32@2000, got ${name === '' ? 'nothing' : name}`,
+  )
+}
+
+/** @throws UsageError CONTEXT_LENGTH if a model has too few positions for a test */
+export function checkFits({ name, tokens, context }: BenchTest, positions: number): void {
+  if (tokens + context > positions)
+    throw new UsageError(
+      'CONTEXT_LENGTH',
+      `test ${name}: expected at most ${positions} positions, got ${context} + ${tokens}`,
+    )
+}

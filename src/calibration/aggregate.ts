@@ -1,0 +1,103 @@
+/**
+ * From the scores of many examples to one ranking of all units: what static pruning keeps.
+ *
+ *   mean        the mean over examples
+ *   sum         ShadowLLM's released code: the sum over the examples of each task, then the mean over tasks. Units are
+ *               in the order of the mean, so masks are the same; the numbers are there to be compared with.
+ *   rank        the mean over examples of a unit's rank among all units of its kind, from 0 for the lowest; ties share
+ *               their mean rank. An example with a large loss counts no more than another.
+ *   per-layer   the mean over examples of scores scaled to [0, 1] within each layer
+ *
+ * Examples are taken in one by one and not kept. Sums are float64.
+ */
+import type { UnitShape } from '../masks/mask.ts'
+import type { UnitScores } from '../masks/selection.ts'
+import { min_max } from '../ops/min_max.ts'
+import { UsageError } from '../tensor/errors.ts'
+
+export const aggregations = ['mean', 'sum', 'rank', 'per-layer'] as const
+/** How examples are added up. */
+export type Aggregation = (typeof aggregations)[number]
+
+/** What is added up: scores, and the group (task, genre) they belong to. */
+export interface ScoredExample {
+  readonly scores: UnitScores
+  readonly group?: string
+}
+
+/** All examples in one ranking. @throws UsageError EXAMPLES if there is none, AGGREGATION */
+export function aggregateScores(examples: Iterable<ScoredExample>, how: Aggregation = 'mean'): UnitScores {
+  const sum = new ScoreAggregate(how)
+  for (const { scores, group } of examples) sum.add(scores, group)
+  return sum.finish()
+}
+
+/** Examples being added up. */
+export class ScoreAggregate {
+  readonly #how: Aggregation
+  readonly #groups = new Set<string>()
+  #count = 0
+  #sums: { shape: UnitShape; heads: Float64Array; neurons: Float64Array } | null = null
+
+  /** @throws UsageError AGGREGATION for another word */
+  constructor(how: Aggregation = 'mean') {
+    this.#how = how
+    if (!aggregations.includes(how))
+      throw new UsageError(
+        'AGGREGATION',
+        `how: expected one of ${aggregations.join(', ')}, got ${String(how)}`,
+      )
+  }
+
+  /** Takes in one example. @param group only `sum` asks for it */
+  add({ shape, heads, neurons }: UnitScores, group = ''): void {
+    this.#sums ??= {
+      shape,
+      heads: new Float64Array(heads.length),
+      neurons: new Float64Array(neurons.length),
+    }
+    addTo(this.#sums.heads, this.#shown(heads, shape.layers))
+    addTo(this.#sums.neurons, this.#shown(neurons, shape.layers))
+    this.#groups.add(group)
+    this.#count++
+  }
+
+  /** What was added so far. @throws UsageError EXAMPLES if nothing was */
+  finish(): UnitScores {
+    if (!this.#sums) throw new UsageError('EXAMPLES', 'examples: expected at least one, got none')
+    const { shape, heads, neurons } = this.#sums
+    const parts = this.#how === 'sum' ? this.#groups.size : this.#count
+    return {
+      shape,
+      heads: Float32Array.from(heads, (total) => total / parts),
+      neurons: Float32Array.from(neurons, (total) => total / parts),
+    }
+  }
+
+  /** The numbers of one example that are added. */
+  #shown(scores: Float32Array, layers: number): Float32Array {
+    if (this.#how === 'rank') return ranks(scores)
+    if (this.#how !== 'per-layer') return scores
+    const scaled = new Float32Array(scores.length)
+    min_max(scaled, scores, layers, scores.length / layers)
+    return scaled
+  }
+}
+
+function addTo(sums: Float64Array, values: Float32Array): void {
+  for (let i = 0; i < sums.length; i++) sums[i] += values[i]
+}
+
+/** Ranks from 0 for the lowest; equal values share their mean rank. NaN ranks below every number. */
+export function ranks(values: Float32Array): Float32Array {
+  const keys = values.map((value) => (Number.isNaN(value) ? -Infinity : value))
+  const order = Uint32Array.from(values.keys()).sort((a, b) => keys[a] - keys[b] || 0)
+  const result = new Float32Array(values.length)
+  for (let start = 0; start < order.length;) {
+    let end = start + 1
+    while (end < order.length && keys[order[end]] === keys[order[start]]) end++
+    for (let i = start; i < end; i++) result[order[i]] = (start + end - 1) / 2
+    start = end
+  }
+  return result
+}

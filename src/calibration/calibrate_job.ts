@@ -1,0 +1,86 @@
+/**
+ * Calibration as shards: some neighbouring examples of one calibration. The result is a file of these examples as the
+ * calibration's own folder has them (calibration/shards.ts), which carries the calibration's identity and a checksum.
+ *
+ *   settings   first, end      places in the set
+ *              model, ...      what both sides agree on, see shard_model.ts
+ *   files      manifest        what the calibration is of, as it stands in its folder
+ *              windows         those from `first` on
+ *              mask            where the passes run under one
+ */
+import { criterionByName } from '../criteria/index.ts'
+import { refusal } from '../io/refusal.ts'
+import type { Shard, ShardContext } from '../jobs/shard.ts'
+import type { ShardStore } from '../jobs/shard_store.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import { pause } from '../platform/pause.ts'
+import { collectExample, type GroupedExample } from './examples.ts'
+import { parseStored, type StoredManifest } from './manifest.ts'
+import { encodeExamples, type Range } from './shards.ts'
+import type { Window } from '../data/windows.ts'
+import { encodeUnits, encodeWindows, parseUnits, parseWindows } from './job_inputs.ts'
+import { rangeOf } from './job_settings.ts'
+import { agreementOf, checkAgreed, checkAgreement, type ShardModel } from '../jobs/shard_model.ts'
+
+export const calibrateKind = 'calibrate'
+
+/** A calibration to be cut into shards. */
+export interface ShardedCalibration {
+  readonly stored: StoredManifest
+  readonly windows: readonly Window[]
+  readonly mask: UnitMask | null
+}
+
+/** The shards of these ranges, whose files are put into the store. */
+export async function calibrateShards(
+  { stored, windows, mask }: ShardedCalibration,
+  ranges: readonly Range[],
+  model: ShardModel,
+  store: ShardStore,
+): Promise<Shard[]> {
+  const manifest = await store.add(new TextEncoder().encode(stored.text))
+  const masked = mask && (await store.add(encodeUnits(mask)))
+  const shards: Shard[] = []
+  for (const { first, end } of ranges) {
+    const own = await store.add(encodeWindows(windows.slice(first, end)))
+    const files = { manifest, windows: own, ...(masked && { mask: masked }) }
+    const settings = { first, end, ...agreementOf(model, 'calibration') }
+    shards.push({ kind: calibrateKind, settings, files })
+  }
+  return shards
+}
+
+/**
+ * Does such a shard.
+ * @throws InputError SHARD_MODEL for a calibration of another model, SHARD_FORMAT, CALIBRATION_FORMAT and the like for
+ *   files that are not what they should be; the signal's reason
+ */
+export async function doCalibrate(
+  { settings, files }: Shard,
+  { read, onProgress, signal }: ShardContext,
+  ours: ShardModel,
+): Promise<Uint8Array> {
+  checkAgreement(ours, 'calibration', settings)
+  const { model, hash } = ours
+  const stored = await parseStored(await read('manifest'), 'shard manifest')
+  const { manifest } = stored
+  const range = rangeOf(settings, manifest.data.windows)
+  checkAgreed('model', hash, manifest.model.hash)
+  const criteria = manifest.criteria.map(({ name }) => criterionByName(name))
+  const windows = parseWindows(await read('windows'))
+  const total = range.end - range.first
+  if (windows.length !== total)
+    throw refusal('SHARD_FORMAT', 'shard windows', `${total}`, `${windows.length}`)
+  const mask = 'mask' in files ? await parseUnits(await read('mask'), model.shape) : null
+  const { seed, keepSequence } = manifest
+  const examples: GroupedExample[] = []
+  for (const [i, window] of windows.entries()) {
+    await pause(signal)
+    examples.push(
+      collectExample(model, window, criteria, { index: range.first + i, seed, keepSequence, mask }),
+    )
+    onProgress?.({ done: i + 1, total })
+  }
+  const lengths = windows.map(({ promptLength }) => promptLength)
+  return encodeExamples(stored, examples, lengths)
+}

@@ -1,0 +1,348 @@
+/**
+ * Calibration into a folder, example by example, so that nothing has to be computed twice: after ctrl-C, a crash or a
+ * power cut the same call goes on where it stopped, and ends with the same bytes as if nothing had happened.
+ *
+ * Each example is a file as soon as it is known; a shard takes the place of its examples' files once all are there.
+ * Files appear whole or not at all, and vouch for themselves (shards.ts). On start the manifest must be the one of this
+ * call, what is valid is kept, and the rest is computed: examples depend on nothing but their place.
+ *
+ * Criteria of a whole data set cannot be kept in part. Where they are asked for and `dataset.safetensors` is not there
+ * yet, every window runs once more, in order, for them alone; the files of examples stay as they are.
+ */
+import {
+  criterionByName,
+  datasetCriteria,
+  type Criterion,
+  type DatasetCriterion,
+  type DatasetScores,
+} from '../criteria/index.ts'
+import { safetensorsSize } from '../io/safetensors_writer.ts'
+import type { ShardRunner } from '../jobs/runner.ts'
+import { threadRunner } from '../jobs/thread_runner.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import { now } from '../platform/platform.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { pause } from '../platform/pause.ts'
+import { methodHash, type MethodHash } from '../results/method_hash.ts'
+import { calibrateShards } from './calibrate_job.ts'
+import type { ShardModel } from '../jobs/shard_model.ts'
+import { usualThreads, type ThreadModel, type ThreadStart } from '../jobs/model_threads.ts'
+import type { ThreadSource } from '../jobs/shard_threads.ts'
+import type { Window } from '../data/windows.ts'
+import { calibrationCost, windowsToMeasure, type CalibrationCost } from './cost.ts'
+import {
+  collectExample,
+  newTimes,
+  takeWindows,
+  type CalibrationSource,
+  type CollectTimes,
+  type GroupedExample,
+} from './examples.ts'
+import { CalibrationFolder } from './folder.ts'
+import {
+  hashMask,
+  hashWindows,
+  storeManifest,
+  type CalibrationManifest,
+  type StoredManifest,
+} from './manifest.ts'
+import {
+  datasetForms,
+  exampleForms,
+  parseExamples,
+  shardCount,
+  shardMetadata,
+  shardRange,
+  type Range,
+} from './shards.ts'
+
+/** What is calibrated, and where to. */
+export interface CalibrateOptions {
+  readonly model: OptModel
+  /** SHA-256 of the model's files. */
+  readonly modelHash: string
+  readonly source: CalibrationSource
+  /** How many windows of the source; fewer where it has fewer. */
+  readonly examples: number
+  /** Made where there is none. */
+  readonly folder: string
+  /** Names of criteria, of examples and of data sets. */
+  readonly criteria: readonly string[]
+  /** Default: 0. */
+  readonly seed?: number
+  /** Every pass runs under this mask, so that scores are those of a pruned model. Default: none. */
+  readonly mask?: UnitMask | null
+  /** Also keep what layer 0 shows of every prompt token. Default: no. */
+  readonly keepSequence?: boolean
+  /** Examples in a shard; default: as many as fit into 16 MiB, 64 at most. */
+  readonly shardExamples?: number
+  /** Where other threads find the same model; without it all runs in this one. Default count: `usualThreads`. */
+  readonly threads?: ThreadModel & { readonly count?: number }
+  /** Who collects in place of threads; whoever made it closes it. */
+  readonly runner?: ShardRunner | null
+  /** By which sources numbers are decided; default: this program's. */
+  readonly method?: MethodHash
+  /** Told what will be written, before the first window runs. */
+  readonly onPlan?: (plan: CalibrationPlan) => void | Promise<void>
+}
+
+/** What a calibration will write. */
+export interface CalibrationPlan {
+  readonly manifest: CalibrationManifest
+  readonly shards: number
+  /** Of all files of the finished calibration. */
+  readonly bytes: number
+  /** Examples that are there already. */
+  readonly kept: number
+}
+
+/** How far a calibration is. */
+export interface CalibrateProgress {
+  readonly stage: 'check' | 'calibrate'
+  readonly done: number
+  readonly total: number
+}
+
+/** What a calibration did. */
+export interface CalibrationReport extends CalibrationPlan {
+  /** Examples computed now. */
+  readonly computed: number
+  /** Files that were not what was written, and were made again. */
+  readonly damaged: readonly string[]
+  readonly cost: CalibrationCost
+  readonly seconds: number
+}
+
+/**
+ * Calibrates into a folder, or completes what stands there.
+ * @throws UsageError CRITERION_NAME, CRITERIA for none or one twice, WINDOWS, CONTEXT_LENGTH, OUTPUT for a folder with
+ *   other things in it; InputError CALIBRATION_DIFFERS for another calibration, CALIBRATION_FORMAT for what is none; the
+ *   signal's reason, with all that was finished kept; the system's own error where a file cannot be written
+ */
+export async function calibrateToFolder(
+  options: CalibrateOptions,
+  onProgress: (progress: CalibrateProgress) => void = () => {},
+  signal?: AbortSignal,
+): Promise<CalibrationReport> {
+  const started = now()
+  const job = await prepare(options)
+  const folder = await CalibrationFolder.open(options.folder, job.stored, job.windows)
+  await folder.scan((done, total) => onProgress({ stage: 'check', done, total }), signal)
+  const plan = planOf(job, folder.kept.size)
+  await options.onPlan?.(plan)
+  const times = await run(job, folder, onProgress, signal)
+  const { windows, criteria, sets, model } = job
+  const lengths = windows.map(({ tokens }) => tokens.length)
+  return {
+    ...plan,
+    computed: windows.length - plan.kept,
+    damaged: folder.damaged,
+    cost: calibrationCost(model.config, lengths, [...criteria, ...sets], times),
+    seconds: (now() - started) / 1000,
+  }
+}
+
+/** Computes what is missing, in order; returns what the first windows took. */
+async function run(
+  job: Job,
+  folder: CalibrationFolder,
+  onProgress: (progress: CalibrateProgress) => void,
+  signal?: AbortSignal,
+): Promise<CollectTimes[]> {
+  const { stored, windows, sets, model } = job
+  const dataset = new Map<string, DatasetScores>()
+  if (!folder.hasDataset)
+    for (const set of sets) dataset.set(set.name, set.begin(model.shape, stored.manifest.seed))
+  const todo = [...windows.keys()].filter((index) => dataset.size > 0 || !folder.kept.has(index))
+  const times: CollectTimes[] = []
+  let done = 0
+  onProgress({ stage: 'calibrate', done, total: todo.length })
+  for await (const { example, times: own } of produce(job, folder.kept, todo, dataset, signal)) {
+    if (own) times.push(own)
+    if (!folder.kept.has(example.index)) await folder.add(example)
+    onProgress({ stage: 'calibrate', done: ++done, total: todo.length })
+  }
+  if (dataset.size > 0)
+    await folder.addDataset(new Map([...dataset].map(([name, set]) => [name, set.finish()])))
+  return times
+}
+
+/** An example, and what its parts took where that was measured. */
+interface Collected {
+  readonly example: GroupedExample
+  readonly times?: CollectTimes
+}
+
+/** Examples that have to run, those of a data set in order; a kept one runs for the data set's sake only. */
+async function* produce(
+  job: Job,
+  kept: ReadonlySet<number>,
+  todo: readonly number[],
+  dataset: ReadonlyMap<string, DatasetScores>,
+  signal?: AbortSignal,
+): AsyncGenerator<Collected, void, void> {
+  const measured = new Set(todo.filter((index) => !kept.has(index)).slice(0, windowsToMeasure))
+  const here = (index: number): Collected =>
+    collectHere(job, index, { dataset, isKept: kept.has(index), isMeasured: measured.has(index) })
+  const runner = dataset.size > 0 ? null : runnerOf(job, todo.length)
+  if (!runner) {
+    for (const index of todo) {
+      await pause(signal)
+      yield here(index)
+    }
+    return
+  }
+  const others = todo.filter((index) => !measured.has(index))
+  const rest = collectElsewhere(job, runner, others, signal)
+  try {
+    // Others begin while the cost is measured in this thread.
+    const first = rest.next()
+    first.catch(() => {})
+    for (const index of measured) {
+      await pause(signal)
+      yield here(index)
+    }
+    for (let next = await first; !next.done; next = await rest.next()) yield { example: next.value }
+  } finally {
+    if (runner !== job.runner) await runner.close()
+    await rest.return().catch(() => {})
+  }
+}
+
+/** Collects an example in this thread. */
+function collectHere(
+  { model, windows, criteria, stored, mask }: Job,
+  index: number,
+  {
+    dataset,
+    isKept,
+    isMeasured,
+  }: { dataset: ReadonlyMap<string, DatasetScores>; isKept: boolean; isMeasured: boolean },
+): Collected {
+  const { seed, keepSequence } = stored.manifest
+  const times = isMeasured ? newTimes() : undefined
+  const options = { index, seed, keepSequence, mask, dataset, times }
+  return { example: collectExample(model, windows[index], isKept ? [] : criteria, options), times }
+}
+
+/** Who collects in place of this thread, if somebody does. */
+function runnerOf({ runner, threads, model, shardModel }: Job, examples: number): ShardRunner | null {
+  if (runner || !threads) return runner
+  const { count = usualThreads(model.config, examples), ...place } = threads
+  const { hash, method } = shardModel
+  const most = Math.min(count, examples)
+  return most > 1 ? threadRunner(calibrateThreads({ ...place, hash, method }), most) : null
+}
+
+/** Threads that run calibration jobs with the model of `start`. */
+function calibrateThreads(start: ThreadStart): ThreadSource {
+  return {
+    code: (Worker) => new Worker(new URL('./calibrate_thread.ts', import.meta.url), { type: 'module' }),
+    start,
+  }
+}
+
+/**
+ * Examples from shards. These lie where they would in any run, so that one that goes on asks for the same shards, whose
+ * results may be there.
+ */
+async function* collectElsewhere(
+  { stored, windows, mask, shardModel }: Job,
+  runner: ShardRunner,
+  todo: readonly number[],
+  signal?: AbortSignal,
+): AsyncGenerator<GroupedExample, void, void> {
+  const size = runner.examplesPerShard
+  const asked = new Set(todo)
+  const ranges = [...new Set(todo.map((index) => Math.floor(index / size)))].map((place): Range => {
+    return { first: place * size, end: Math.min(windows.length, (place + 1) * size) }
+  })
+  const calibration = { stored, windows, mask }
+  const shards = await calibrateShards(calibration, ranges, shardModel, runner.store)
+  let next = 0
+  for await (const result of runner.run(shards, { signal }))
+    for (const example of await parseExamples(result, stored, ranges[next++]))
+      if (asked.has(example.index)) yield example
+}
+
+/** A calibration that is about to begin. */
+interface Job {
+  readonly model: OptModel
+  readonly shardModel: ShardModel
+  readonly threads: CalibrateOptions['threads']
+  readonly runner: ShardRunner | null
+  readonly stored: StoredManifest
+  readonly windows: readonly Window[]
+  readonly criteria: readonly Criterion[]
+  readonly sets: readonly DatasetCriterion[]
+  readonly mask: UnitMask | null
+}
+
+async function prepare(options: CalibrateOptions): Promise<Job> {
+  const { model, modelHash, source, seed = 0, keepSequence = false, mask = null } = options
+  const { criteria, sets } = splitCriteria(options.criteria)
+  const windows = await takeWindows(source, options.examples)
+  for (const { tokens } of windows) model.checkTokens(tokens, 0)
+  const named = ({ name, formula }: Criterion | DatasetCriterion): { name: string; formula: string } => ({
+    name,
+    formula,
+  })
+  const manifest: CalibrationManifest = {
+    model: { hash: modelHash, ...model.shape, width: model.config.width },
+    data: {
+      name: source.name,
+      hash: await hashWindows(windows),
+      windows: windows.length,
+      groups: [...new Set(windows.map(({ genre }) => genre))],
+    },
+    criteria: criteria.map(named),
+    datasetCriteria: sets.map(named),
+    seed,
+    keepSequence,
+    mask: mask && (await hashMask(mask)),
+    shardExamples: 1,
+  }
+  const longest = windows.reduce((length, { promptLength }) => Math.max(length, promptLength), 0)
+  const shardExamples = options.shardExamples ?? usualShard(manifest, longest)
+  return {
+    model,
+    shardModel: { model, hash: modelHash, method: options.method ?? (await methodHash()) },
+    threads: options.threads,
+    runner: options.runner ?? null,
+    stored: await storeManifest({ ...manifest, shardExamples }),
+    windows,
+    criteria,
+    sets,
+    mask,
+  }
+}
+
+/** Names told apart. */
+function splitCriteria(names: readonly string[]): { criteria: Criterion[]; sets: DatasetCriterion[] } {
+  const sets = datasetCriteria.filter(({ name }) => names.includes(name))
+  const criteria = names.filter((name) => !sets.some((set) => set.name === name)).map(criterionByName)
+  if (names.length > 0 && new Set(names).size === names.length) return { criteria, sets }
+  const got = names.length === 0 ? 'none' : names.join(', ')
+  throw new UsageError('CRITERIA', `criteria: expected at least one, and none twice, got ${got}`)
+}
+
+function usualShard(manifest: CalibrationManifest, promptLength: number): number {
+  const bytes = safetensorsSize(exampleForms(manifest, [promptLength]))
+  return Math.max(1, Math.min(64, Math.floor(2 ** 24 / bytes)))
+}
+
+/** What will stand in the folder at the end, to the byte. */
+function planOf({ stored, windows }: Job, kept: number): CalibrationPlan {
+  const { manifest, text, identity } = stored
+  const metadata = shardMetadata(identity, '0'.repeat(64))
+  let bytes = new TextEncoder().encode(text).length
+  const shards = shardCount(manifest)
+  for (let shard = 0; shard < shards; shard++) {
+    const { first, end } = shardRange(manifest, shard)
+    const lengths = windows.slice(first, end).map(({ promptLength }) => promptLength)
+    bytes += safetensorsSize(exampleForms(manifest, lengths), metadata)
+  }
+  if (manifest.datasetCriteria.length > 0) bytes += safetensorsSize(datasetForms(manifest), metadata)
+  return { manifest, shards, bytes, kept }
+}

@@ -1,0 +1,146 @@
+/**
+ * What calibration costs, against a plain forward pass over the same tokens: the paper leaves the overhead of plainact
+ * open (arXiv 2406.16635).
+ *
+ * Operations are counted from the configuration and the number of tokens: every op of a pass, as the catalogue counts
+ * it. Seconds are measured in the run itself, on its first windows, part by part. The backward pass goes through
+ * activations and never to the weights, so it has as many matrix products as the forward pass.
+ */
+import type { CriterionCost } from '../criteria/index.ts'
+import type { OptConfig } from '../engine/config.ts'
+import { catalog, type OpName } from '../ops/catalog.ts'
+import type { Sizes } from '../ops/op.ts'
+import { median } from '../results/interleaved_rounds.ts'
+import type { CollectTimes } from './examples.ts'
+
+/** What the parts of a calibration cost, of all windows in operations or of one window in seconds. */
+export interface CostParts {
+  /** A plain forward pass with its loss: what the rest is held against. */
+  readonly plain: number
+  readonly forward: number
+  readonly backward: number
+  /** By criterion: passes it runs besides the shared ones, and reading their results. */
+  readonly criteria: Readonly<Record<string, number>>
+  /** Forward, backward and criteria over plain. */
+  readonly ratio: number
+}
+
+/** The cost of a calibration. */
+export interface CalibrationCost {
+  readonly windows: number
+  readonly tokens: number
+  /** Floating-point operations over all windows. */
+  readonly flops: CostParts
+  /** Medians per window; null where nothing was computed. */
+  readonly seconds: CostParts | null
+  /** How many windows were measured. */
+  readonly measured: number
+}
+
+/** A criterion, as far as its cost goes. */
+export interface Costly {
+  readonly name: string
+  readonly cost: CriterionCost
+}
+
+/** Windows are measured until there are this many: enough for a median. */
+export const windowsToMeasure = 8
+
+/** The cost of a calibration over windows of these lengths. */
+export function calibrationCost(
+  config: OptConfig,
+  lengths: readonly number[],
+  criteria: readonly Costly[],
+  times: readonly CollectTimes[] = [],
+): CalibrationCost {
+  const sum = (cost: (T: number) => number): number => lengths.reduce((total, T) => total + cost(T), 0)
+  const byCriterion = (cost: (criterion: Costly) => number): Record<string, number> =>
+    Object.fromEntries(criteria.map((criterion) => [criterion.name, cost(criterion)]))
+  const middle = (part: (of: CollectTimes) => number): number => median(times.map(part))
+  return {
+    windows: lengths.length,
+    tokens: sum((T) => T),
+    flops: withRatio({
+      plain: sum((T) => forwardFlops(config, T) + lossFlops(config, T)),
+      forward: sum((T) => forwardFlops(config, T)),
+      backward: sum((T) => backwardFlops(config, T)),
+      criteria: byCriterion(({ cost }) => sum((T) => criterionFlops(cost, config, T))),
+    }),
+    seconds:
+      times.length === 0
+        ? null
+        : withRatio({
+            plain: middle((of) => of.plain),
+            forward: middle((of) => of.forward),
+            backward: middle((of) => of.backward),
+            criteria: byCriterion(({ name }) => middle((of) => of.criteria.get(name) ?? 0)),
+          }),
+    measured: times.length,
+  }
+}
+
+function withRatio(parts: Omit<CostParts, 'ratio'>): CostParts {
+  const { plain, forward, backward, criteria } = parts
+  const all = Object.values(criteria).reduce((total, value) => total + value, forward + backward)
+  return { ...parts, ratio: all / plain }
+}
+
+/** Floating-point operations of a forward pass over T tokens, the logits of every position included. */
+export function forwardFlops(config: OptConfig, T: number): number {
+  const { layers, width: D, neurons: F, heads: H, headSize: K, embeddingWidth: E, vocabulary: V } = config
+  const block =
+    3 * linear(T, D, D) + // query, key, value
+    flops('attention', { T, S: T, R: H, K }) +
+    linear(T, D, D) + // out_proj
+    linear(T, F, D) + // fc1
+    flops('relu', { N: T * F }) +
+    linear(T, D, F) + // fc2
+    2 * flops('add', { N: T * D }) +
+    2 * flops('layer_norm', { T, D })
+  const ends = flops('add', { N: T * D }) + linear(T, V, E)
+  const projections = E === D ? 0 : linear(T, D, E) + linear(T, E, D)
+  const finalNorm = config.finalNorm ? flops('layer_norm', { T, D }) : 0
+  return layers * block + ends + projections + finalNorm
+}
+
+/** Floating-point operations of the loss of every position. */
+export function lossFlops({ vocabulary: V }: OptConfig, T: number): number {
+  return flops('cross_entropy', { T, V })
+}
+
+/** Floating-point operations of the loss and of the way back to every activation; no gradient of a parameter. */
+export function backwardFlops(config: OptConfig, T: number): number {
+  const { layers, width: D, neurons: F, heads: H, headSize: K, embeddingWidth: E, vocabulary: V } = config
+  const block =
+    linear(T, F, D) + // fc2
+    flops('relu_backward', { N: T * F }) +
+    linear(T, D, F) + // fc1
+    linear(T, D, D) + // out_proj
+    flops('attention_backward', { T, H, K }) +
+    3 * linear(T, D, D) + // query, key, value
+    4 * flops('add', { N: T * D }) +
+    2 * flops('layer_norm_backward', { T, D })
+  const start = lossFlops(config, T) + flops('cross_entropy_backward', { T, V }) + linear(T, E, V)
+  const projection = E === D ? 0 : linear(T, D, E)
+  const finalNorm = config.finalNorm ? flops('layer_norm_backward', { T, D }) : 0
+  return layers * block + start + projection + finalNorm
+}
+
+/**
+ * Floating-point operations of a criterion besides the passes that all share: passes of its own, and one product and
+ * one sum for each activation of heads and neurons that it reads.
+ */
+export function criterionFlops(cost: CriterionCost, config: OptConfig, T: number): number {
+  const { layers, width: D, neurons: F } = config
+  const passes = cost.forward * forwardFlops(config, T) + cost.backward * backwardFlops(config, T)
+  return passes + 2 * T * layers * (D + F)
+}
+
+/** A matrix product [T, I] x [I, O], whichever way the matrix is stored. */
+function linear(T: number, O: number, I: number): number {
+  return flops('linear', { T, R: O, I })
+}
+
+function flops(name: OpName, sizes: Sizes): number {
+  return catalog[name].flops(sizes)
+}

@@ -1,0 +1,190 @@
+/**
+ * The folder of a calibration while it is made: what is there, what is valid, and what comes in.
+ *
+ * An example is a file of its own until all of its shard are there. Nothing is believed that does not vouch for itself
+ * (shards.ts). Two processes may fill the same folder: they write the same bytes.
+ */
+import type { UnitScores } from '../masks/selection.ts'
+import {
+  exists,
+  joinPath,
+  list,
+  makeFolder,
+  remove,
+  removeAbandoned,
+  writeFileAtomic,
+} from '../platform/platform.ts'
+import { InputError, UsageError } from '../tensor/errors.ts'
+import { pause } from '../platform/pause.ts'
+import type { Window } from '../data/windows.ts'
+import type { GroupedExample } from './examples.ts'
+import { checkSame, manifestName, readManifest, type StoredManifest } from './manifest.ts'
+import {
+  datasetName,
+  exampleName,
+  readDataset,
+  readExamples,
+  shardCount,
+  shardName,
+  shardRange,
+  writeDataset,
+  writeExamples,
+  type Range,
+} from './shards.ts'
+
+/**
+ * Refuses a folder that holds other things than a calibration; one that is not there yet is none.
+ * @throws UsageError OUTPUT
+ */
+export async function checkCalibrationFolder(folder: string): Promise<void> {
+  if (!(await exists(folder)) || (await exists(joinPath(folder, manifestName)))) return
+  // What is left half written of a manifest is no other thing.
+  if ((await list(folder)).every((name) => name.endsWith('.tmp'))) return
+  throw new UsageError(
+    'OUTPUT',
+    `${folder}: expected an empty folder or a calibration, got a folder with other files`,
+  )
+}
+
+/** See the head of this file. */
+export class CalibrationFolder {
+  readonly path: string
+  /** Examples that are there, in a shard or in a file of their own. */
+  readonly kept = new Set<number>()
+  /** Files that were not what was written. */
+  readonly damaged: string[] = []
+  readonly #stored: StoredManifest
+  readonly #windows: readonly Window[]
+  readonly #sealed = new Set<number>()
+  #hasDataset = false
+
+  private constructor(path: string, stored: StoredManifest, windows: readonly Window[]) {
+    this.path = path
+    this.#stored = stored
+    this.#windows = windows
+  }
+
+  /**
+   * Makes the folder and its manifest, or sees that they are those of this calibration.
+   * @throws UsageError OUTPUT; InputError CALIBRATION_DIFFERS, CALIBRATION_FORMAT
+   */
+  static async open(
+    path: string,
+    stored: StoredManifest,
+    windows: readonly Window[],
+  ): Promise<CalibrationFolder> {
+    await checkCalibrationFolder(path)
+    await makeFolder(path)
+    await removeAbandoned(path)
+    const folder = new CalibrationFolder(path, stored, windows)
+    const manifest = joinPath(path, manifestName)
+    if (await exists(manifest)) {
+      const found = await readManifest(path)
+      checkSame(found.manifest, stored.manifest, manifest)
+      if (found.identity === stored.identity) return folder
+    }
+    await writeFileAtomic(manifest, stored.text)
+    return folder
+  }
+
+  /** Whether the data set's scores are there, or there are none to have. */
+  get hasDataset(): boolean {
+    return this.#hasDataset || this.#stored.manifest.datasetCriteria.length === 0
+  }
+
+  /** Looks at every file; what is not as it was written is removed, what is complete is put together. */
+  async scan(onProgress: (done: number, total: number) => void, signal?: AbortSignal): Promise<void> {
+    const there = new Set(await list(this.path))
+    const total = shardCount(this.#stored.manifest)
+    for (let shard = 0; shard < total; shard++) {
+      onProgress(shard, total)
+      await pause(signal)
+      await this.#scanShard(shard, there)
+      await this.#seal(shard)
+    }
+    if (this.hasDataset) return
+    const read = (path: string): Promise<unknown> => readDataset(path, this.#stored)
+    this.#hasDataset = await this.#isValid(datasetName, there, read)
+  }
+
+  /** Takes in an example that is not there yet. */
+  async add(example: GroupedExample): Promise<void> {
+    const { index } = example
+    const lengths = [this.#windows[index].promptLength]
+    await writeExamples(this.#pathOf(exampleName(index)), this.#stored, [example], lengths)
+    this.kept.add(index)
+    await this.#seal(Math.floor(index / this.#stored.manifest.shardExamples))
+  }
+
+  /** Takes in the data set's scores. */
+  async addDataset(scores: ReadonlyMap<string, UnitScores>): Promise<void> {
+    await writeDataset(this.#pathOf(datasetName), this.#stored, scores)
+    this.#hasDataset = true
+  }
+
+  async #scanShard(shard: number, there: ReadonlySet<string>): Promise<void> {
+    const range = shardRange(this.#stored.manifest, shard)
+    const reads =
+      (places: Range) =>
+      (path: string): Promise<unknown> =>
+        readExamples(path, this.#stored, places)
+    if (await this.#isValid(shardName(shard), there, reads(range))) this.#sealed.add(shard)
+    for (const index of placesOf(range)) {
+      const name = exampleName(index)
+      if (this.#sealed.has(shard)) {
+        this.kept.add(index)
+        if (there.has(name)) await remove(this.#pathOf(name))
+      } else if (await this.#isValid(name, there, reads(oneOf(index)))) this.kept.add(index)
+    }
+  }
+
+  async #isValid(
+    name: string,
+    there: ReadonlySet<string>,
+    read: (path: string) => Promise<unknown>,
+  ): Promise<boolean> {
+    if (!there.has(name)) return false
+    try {
+      await read(this.#pathOf(name))
+      return true
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error
+      this.damaged.push(name)
+      await remove(this.#pathOf(name))
+      return false
+    }
+  }
+
+  /** Puts the examples of a shard together once all of them are there. */
+  async #seal(shard: number): Promise<void> {
+    const range = shardRange(this.#stored.manifest, shard)
+    const places = placesOf(range)
+    if (this.#sealed.has(shard) || !places.every((index) => this.kept.has(index))) return
+    const path = this.#pathOf(shardName(shard))
+    const lengths = places.map((index) => this.#windows[index].promptLength)
+    try {
+      const examples: GroupedExample[] = []
+      for (const index of places)
+        examples.push(...(await readExamples(this.#pathOf(exampleName(index)), this.#stored, oneOf(index))))
+      await writeExamples(path, this.#stored, examples, lengths)
+    } catch (error) {
+      // Another process that does the same may have been first, and taken its examples' files away.
+      if (!(error instanceof InputError) || !(await exists(path))) throw error
+      await readExamples(path, this.#stored, range)
+    }
+    this.#sealed.add(shard)
+    for (const index of places) await remove(this.#pathOf(exampleName(index)))
+  }
+
+  #pathOf(name: string): string {
+    return joinPath(this.path, name)
+  }
+}
+
+function oneOf(index: number): Range {
+  return { first: index, end: index + 1 }
+}
+
+function placesOf({ first, end }: Range): number[] {
+  return Array.from({ length: end - first }, (_, i) => first + i)
+}

@@ -1,0 +1,105 @@
+/**
+ * A finished calibration, read back: example by example, all of it, or as one ranking.
+ *
+ * What is read is what was written: every file is held against the manifest and its own checksum.
+ */
+import type { UnitScores } from '../masks/selection.ts'
+import { joinPath } from '../platform/platform.ts'
+import { isThere } from '../io/files.ts'
+import { refusal } from '../io/refusal.ts'
+import { InputError, UsageError } from '../tensor/errors.ts'
+import { ScoreAggregate, type Aggregation } from './aggregate.ts'
+import type { GroupedExample } from './examples.ts'
+import { readManifest, type CalibrationManifest, type StoredManifest } from './manifest.ts'
+import { datasetName, readDataset, readExamples, shardCount, shardName, shardRange } from './shards.ts'
+
+/**
+ * Opens the folder that `calibrateToFolder` made. Nothing stays open.
+ * @throws InputError CALIBRATION_FORMAT, JSON_*, FILE_* for a manifest that is none, CALIBRATION_INCOMPLETE if the
+ *   calibration was not finished
+ */
+export async function openCalibration(folder: string): Promise<Calibration> {
+  const stored = await readManifest(folder)
+  const { manifest } = stored
+  const expect = async (name: string): Promise<void> => {
+    if (await isThere(joinPath(folder, name))) return
+    const expected = `a finished calibration with ${name} (the same "calibrate" command goes on where it stopped)`
+    throw refusal('CALIBRATION_INCOMPLETE', folder, expected, 'none')
+  }
+  for (let shard = 0; shard < shardCount(manifest); shard++) await expect(shardName(shard))
+  if (manifest.datasetCriteria.length > 0) await expect(datasetName)
+  return new Calibration(folder, stored)
+}
+
+/** See the head of this file; `openCalibration` makes one. */
+export class Calibration {
+  readonly path: string
+  readonly manifest: CalibrationManifest
+  readonly #stored: StoredManifest
+
+  /** @param stored the manifest in the folder */
+  constructor(path: string, stored: StoredManifest) {
+    this.path = path
+    this.manifest = stored.manifest
+    this.#stored = stored
+  }
+
+  /** SHA-256 of the manifest: names the calibration wherever its results go. */
+  get identity(): string {
+    return this.#stored.identity
+  }
+
+  /** The criteria that there are scores of: of examples, then of the data set. */
+  get criteria(): string[] {
+    return [...this.manifest.criteria, ...this.manifest.datasetCriteria].map(({ name }) => name)
+  }
+
+  /**
+   * Refuses a model of another shape.
+   * @throws InputError CALIBRATION_MODEL
+   */
+  checkModel(model: Omit<CalibrationManifest['model'], 'hash'>): void {
+    const words = ({ layers, heads, neurons, width }: typeof model): string =>
+      `${layers} layers of ${heads} heads and ${neurons} neurons, width ${width}`
+    const [expected, got] = [words(model), words(this.manifest.model)]
+    if (expected === got) return
+    throw new InputError(
+      'CALIBRATION_MODEL',
+      `${this.path}: expected a calibration of ${expected}, got one of ${got}`,
+    )
+  }
+
+  /** Every example in order, a shard in memory at a time. @throws InputError CALIBRATION_SHARD and others of `readExamples` */
+  async *examples(): AsyncGenerator<GroupedExample, void, void> {
+    for (let shard = 0; shard < shardCount(this.manifest); shard++)
+      yield* await readExamples(
+        joinPath(this.path, shardName(shard)),
+        this.#stored,
+        shardRange(this.manifest, shard),
+      )
+  }
+
+  /** Every example at once. @throws InputError as `examples` */
+  async readAll(): Promise<GroupedExample[]> {
+    const all: GroupedExample[] = []
+    for await (const example of this.examples()) all.push(example)
+    return all
+  }
+
+  /**
+   * One ranking of all units: the examples' scores added up, or the data set's own where the criterion is of that kind.
+   * @throws UsageError CRITERION_NAME if the calibration has no such scores, AGGREGATION; InputError as `examples`
+   */
+  async aggregate(criterion: string, how: Aggregation = 'mean'): Promise<UnitScores> {
+    const sum = new ScoreAggregate(how)
+    if (!this.criteria.includes(criterion))
+      throw new UsageError(
+        'CRITERION_NAME',
+        `criterion: expected one that ${this.path} has (${this.criteria.join(', ')}), got ${criterion}`,
+      )
+    if (!this.manifest.criteria.some(({ name }) => name === criterion))
+      return (await readDataset(joinPath(this.path, datasetName), this.#stored)).get(criterion) as UnitScores
+    for await (const { scores, group } of this.examples()) sum.add(scores.get(criterion) as UnitScores, group)
+    return sum.finish()
+  }
+}

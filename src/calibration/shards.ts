@@ -1,0 +1,324 @@
+/**
+ * The files of a calibration: safetensors whose tensors stack N examples.
+ *
+ *   index, group, lengths       [N] I32   place in the set, place in the manifest's groups, tokens of the prompt
+ *   loss                        [N]
+ *   last, mean, stream          [N, L, D] see `PromptFeatures`
+ *   heads.<criterion>           [N, L, H]
+ *   neurons.<criterion>         [N, L, F]
+ *   sequence                    [sum of lengths, D], only where it was kept
+ *
+ *   part-00000.safetensors      a shard: examples in order, as many as the manifest says
+ *   example-00000.safetensors   one example of a shard that is not complete yet
+ *   dataset.safetensors         heads.<criterion> [L, H], neurons.<criterion> [L, F] of the whole set
+ *
+ * A file says which calibration it belongs to and carries a checksum of its tensors, so it vouches for itself.
+ */
+import type { UnitScores } from '../masks/selection.ts'
+import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
+import {
+  encodeSafetensors,
+  writeSafetensors,
+  type TensorForm,
+  type TensorsToWrite,
+} from '../io/safetensors_writer.ts'
+import { quote, refusal } from '../io/refusal.ts'
+import { sha256 } from '../platform/platform.ts'
+import { decodeFloats, decodeIntegers } from '../tensor/dtypes.ts'
+import type { RawTensorSource } from '../tensor/tensor_source.ts'
+import type { GroupedExample } from './examples.ts'
+import type { CalibrationManifest, StoredManifest } from './manifest.ts'
+
+export const datasetName = 'dataset.safetensors'
+
+/** The file of a shard. */
+export function shardName(shard: number): string {
+  return `part-${String(shard).padStart(5, '0')}.safetensors`
+}
+
+/** The file of a single example. */
+export function exampleName(index: number): string {
+  return `example-${String(index).padStart(5, '0')}.safetensors`
+}
+
+/** Places in the set: from `first` up to `end`, which is not among them. */
+export interface Range {
+  readonly first: number
+  readonly end: number
+}
+
+/** How many shards there are. */
+export function shardCount({ data, shardExamples }: CalibrationManifest): number {
+  return Math.ceil(data.windows / shardExamples)
+}
+
+/** The examples of a shard. */
+export function shardRange({ data, shardExamples }: CalibrationManifest, shard: number): Range {
+  return { first: shard * shardExamples, end: Math.min(data.windows, (shard + 1) * shardExamples) }
+}
+
+type Values = Float32Array | Int32Array
+type Tensors = Map<string, TensorForm & { readonly data: Values }>
+
+/** What the tensors of these examples look like. @param lengths of their prompts */
+export function exampleForms(
+  manifest: CalibrationManifest,
+  lengths: readonly number[],
+): Map<string, TensorForm> {
+  const { layers: L, heads: H, neurons: F, width: D } = manifest.model
+  const N = lengths.length
+  const forms = new Map<string, TensorForm>()
+  for (const name of ['index', 'group', 'lengths']) forms.set(name, { dtype: 'I32', shape: [N] })
+  const floats = (name: string, ...shape: number[]): unknown => forms.set(name, { dtype: 'F32', shape })
+  floats('loss', N)
+  for (const name of ['last', 'mean', 'stream']) floats(name, N, L, D)
+  for (const { name } of manifest.criteria) {
+    floats(`heads.${name}`, N, L, H)
+    floats(`neurons.${name}`, N, L, F)
+  }
+  if (manifest.keepSequence)
+    floats(
+      'sequence',
+      lengths.reduce((total, length) => total + length, 0),
+      D,
+    )
+  return forms
+}
+
+/** What the tensors of a data set's scores look like. */
+export function datasetForms({ model, datasetCriteria }: CalibrationManifest): Map<string, TensorForm> {
+  const forms = new Map<string, TensorForm>()
+  for (const { name } of datasetCriteria) {
+    forms.set(`heads.${name}`, { dtype: 'F32', shape: [model.layers, model.heads] })
+    forms.set(`neurons.${name}`, { dtype: 'F32', shape: [model.layers, model.neurons] })
+  }
+  return forms
+}
+
+/** The text in a file's header. */
+export function shardMetadata(identity: string, checksum: string): Record<string, string> {
+  return { format: 'shadowllm-calibration', calibration: identity, checksum }
+}
+
+/** Writes examples, complete or not at all. @param examples in order */
+export async function writeExamples(
+  path: string,
+  stored: StoredManifest,
+  examples: readonly GroupedExample[],
+  lengths: readonly number[],
+): Promise<void> {
+  await writeTensors(path, exampleTensors(stored, examples, lengths), stored.identity)
+}
+
+/** The same file in memory. */
+export async function encodeExamples(
+  stored: StoredManifest,
+  examples: readonly GroupedExample[],
+  lengths: readonly number[],
+): Promise<Uint8Array> {
+  const tensors = exampleTensors(stored, examples, lengths)
+  return encodeSafetensors(tensors, shardMetadata(stored.identity, await checksumOf(tensors)))
+}
+
+function exampleTensors(
+  { manifest }: StoredManifest,
+  examples: readonly GroupedExample[],
+  lengths: readonly number[],
+): Tensors {
+  const values = (name: string): Values => {
+    const stack = (part: (example: GroupedExample) => Float32Array | null): Float32Array =>
+      concatenate(examples.map((example) => part(example) ?? new Float32Array()))
+    const scores = (of: GroupedExample, criterion: string): UnitScores =>
+      of.scores.get(criterion) as UnitScores
+    const [kind, criterion] = splitOnce(name)
+    if (kind === 'heads' || kind === 'neurons') return stack((example) => scores(example, criterion)[kind])
+    if (name === 'index') return Int32Array.from(examples, ({ index }) => index)
+    if (name === 'group') return Int32Array.from(examples, ({ group }) => manifest.data.groups.indexOf(group))
+    if (name === 'lengths') return Int32Array.from(lengths)
+    if (name === 'loss') return Float32Array.from(examples, ({ loss }) => loss)
+    return stack(({ features }) => features[name as keyof typeof features])
+  }
+  const tensors: Tensors = new Map()
+  for (const [name, form] of exampleForms(manifest, lengths))
+    tensors.set(name, { ...form, data: values(name) })
+  return tensors
+}
+
+/** Writes the scores of a data set, complete or not at all. */
+export async function writeDataset(
+  path: string,
+  { manifest, identity }: StoredManifest,
+  scores: ReadonlyMap<string, UnitScores>,
+): Promise<void> {
+  const tensors: Tensors = new Map()
+  for (const [name, form] of datasetForms(manifest)) {
+    const [kind, criterion] = splitOnce(name)
+    const data = (scores.get(criterion) as UnitScores)[kind as 'heads' | 'neurons']
+    tensors.set(name, { ...form, data })
+  }
+  await writeTensors(path, tensors, identity)
+}
+
+async function writeTensors(
+  path: string,
+  tensors: Tensors & TensorsToWrite,
+  identity: string,
+): Promise<void> {
+  await writeSafetensors(path, tensors, shardMetadata(identity, await checksumOf(tensors)))
+}
+
+/** One hash for names, types, shapes and values. */
+async function checksumOf(
+  tensors: ReadonlyMap<string, TensorForm & { data: ArrayBufferView }>,
+): Promise<string> {
+  const lines: string[] = []
+  for (const name of [...tensors.keys()].toSorted()) {
+    const { dtype, shape, data } = tensors.get(name) as TensorForm & { data: ArrayBufferView<ArrayBuffer> }
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    lines.push(`${name} ${dtype} [${shape.join(', ')}] ${await sha256(bytes)}`)
+  }
+  return sha256(new TextEncoder().encode(lines.join('\n')))
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((total, part) => total + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
+/** "heads.plainact" is heads and plainact. */
+function splitOnce(name: string): [string, string] {
+  const dot = name.indexOf('.')
+  return dot < 0 ? [name, ''] : [name.slice(0, dot), name.slice(dot + 1)]
+}
+
+/**
+ * The examples of a file.
+ * @throws InputError CALIBRATION_SHARD for a file of another calibration, of other examples, or with other values than
+ *   were written; SAFETENSORS_*, FILE_* and the like
+ */
+export async function readExamples(
+  path: string,
+  stored: StoredManifest,
+  range: Range,
+): Promise<GroupedExample[]> {
+  return examplesOf(await openSafetensors(path), path, stored, range)
+}
+
+/** The examples of a file in memory. @throws InputError as `readExamples` */
+export async function parseExamples(
+  bytes: Uint8Array,
+  stored: StoredManifest,
+  range: Range,
+): Promise<GroupedExample[]> {
+  const name = 'examples'
+  return examplesOf(await parseSafetensors(bytes, name), name, stored, range)
+}
+
+/** @param path what the file is called in errors; it is closed */
+async function examplesOf(
+  source: RawTensorSource,
+  path: string,
+  stored: StoredManifest,
+  { first, end }: Range,
+): Promise<GroupedExample[]> {
+  const { manifest } = stored
+  const N = end - first
+  const tensors = await readTensors(source, path, stored, () => lengthsForms(source, manifest, N))
+  const ids = (name: string): Int32Array => tensors.get(name) as Int32Array
+  if (ids('index').some((index, i) => index !== first + i))
+    throw refusal('CALIBRATION_SHARD', path, `examples ${first} to ${end - 1}`, 'others')
+  const { layers: L, width: D, heads: H, neurons: F } = manifest.model
+  const shape = { layers: L, heads: H, neurons: F }
+  const row = (name: string, i: number, width: number): Float32Array =>
+    (tensors.get(name) as Float32Array).slice(i * width, (i + 1) * width)
+  let start = 0
+  return Array.from({ length: N }, (_, i) => {
+    const group = manifest.data.groups[ids('group')[i]]
+    if (group === undefined) throw refusal('CALIBRATION_SHARD', path, 'groups of the manifest', 'another')
+    const from = start
+    start += ids('lengths')[i] * D
+    const scores = manifest.criteria.map(({ name }): [string, UnitScores] => [
+      name,
+      { shape, heads: row(`heads.${name}`, i, L * H), neurons: row(`neurons.${name}`, i, L * F) },
+    ])
+    const sequence = (tensors.get('sequence') as Float32Array | undefined)?.slice(from, start) ?? null
+    const [last, mean, stream] = ['last', 'mean', 'stream'].map((name) => row(name, i, L * D))
+    return {
+      index: first + i,
+      group,
+      features: { last, mean, stream, sequence },
+      scores: new Map(scores),
+      loss: (tensors.get('loss') as Float32Array)[i],
+    }
+  })
+}
+
+/** The scores of a data set, by criterion. @throws InputError as `readExamples` */
+export async function readDataset(path: string, stored: StoredManifest): Promise<Map<string, UnitScores>> {
+  const { manifest } = stored
+  const source = await openSafetensors(path)
+  const tensors = await readTensors(source, path, stored, async () => datasetForms(manifest))
+  const { layers, heads, neurons } = manifest.model
+  return new Map(
+    manifest.datasetCriteria.map(({ name }): [string, UnitScores] => [
+      name,
+      {
+        shape: { layers, heads, neurons },
+        heads: tensors.get(`heads.${name}`) as Float32Array,
+        neurons: tensors.get(`neurons.${name}`) as Float32Array,
+      },
+    ]),
+  )
+}
+
+/** The tensors of a file, which must be these and carry the right checksum. The file is closed. */
+async function readTensors(
+  source: RawTensorSource,
+  path: string,
+  { identity }: StoredManifest,
+  formsOf: () => Promise<Map<string, TensorForm>>,
+): Promise<Map<string, Values>> {
+  try {
+    const found = source.metadata.get('calibration') ?? 'none'
+    if (found !== identity)
+      throw refusal('CALIBRATION_SHARD', path, `a file of calibration ${identity}`, quote(found))
+    const forms = await formsOf()
+    const describe = (of: ReadonlyMap<string, TensorForm>): string =>
+      [...of]
+        .map(([name, { dtype, shape }]) => `${name} ${dtype} [${shape.join(', ')}]`)
+        .toSorted()
+        .join('; ')
+    if (describe(source.tensors) !== describe(forms))
+      throw refusal('CALIBRATION_SHARD', path, 'the tensors of the manifest', 'others')
+    const stored = new Map<string, TensorForm & { data: Uint8Array<ArrayBuffer> }>()
+    for (const [name, form] of forms) stored.set(name, { ...form, data: await source.readRaw(name) })
+    if ((await checksumOf(stored)) !== source.metadata.get('checksum'))
+      throw refusal('CALIBRATION_SHARD', path, 'the values that were written', 'others: the checksum differs')
+    const values = new Map<string, Values>()
+    for (const [name, { dtype, data }] of stored)
+      values.set(name, dtype === 'I32' ? decodeIntegers(dtype, data, name) : decodeFloats(dtype, data, name))
+    return values
+  } finally {
+    await source.close()
+  }
+}
+
+/** The forms of a file whose own `lengths` say how long its sequences are. */
+async function lengthsForms(
+  source: RawTensorSource,
+  manifest: CalibrationManifest,
+  N: number,
+): Promise<Map<string, TensorForm>> {
+  const found = source.tensors.get('lengths')
+  if (found?.dtype !== 'I32' || found.shape.join() !== `${N}`)
+    throw refusal('CALIBRATION_SHARD', 'lengths', `I32 [${N}]`, found ? 'another tensor' : 'none')
+  const lengths = [...decodeIntegers('I32', await source.readRaw('lengths'), 'lengths')]
+  const least = lengths.reduce((a, b) => Math.min(a, b), Infinity)
+  if (least >= 1) return exampleForms(manifest, lengths)
+  throw refusal('CALIBRATION_SHARD', 'lengths', 'prompts of at least one token', `${least}`)
+}

@@ -1,0 +1,171 @@
+/**
+ * The backward pass of OPT: gradients of the loss with respect to every activation a criterion asks for and, when
+ * wanted, every parameter.
+ *
+ * Gradients of parameters are added to buffers that stand beside the weights, in the layout weights are held in: a
+ * trainer gives its own and nothing leaves the backend; without, there are some for this one sequence, and they are read,
+ * with the names and in the layout of Hugging Face, out_proj and fc2 included.
+ *
+ * As in PyTorch, the row of the padding id in the token table receives nothing from the embedding; where the head is
+ * tied it still receives its share as an output row.
+ */
+import type { Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+import { dot } from '../ops/float32.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { HostTensor } from '../tensor/memory_source.ts'
+import { BackwardRun, type BlockGradients } from './backward_run.ts'
+import { checkParameters, readParameters, zeroParameters } from './weight_layout.ts'
+import { countScored, meanLoss } from './loss.ts'
+import type { OptModel } from './opt_model.ts'
+import type { Trace } from './trace.ts'
+
+/** What to take gradients of, and of what mean. */
+export interface BackwardOptions {
+  /**
+   * Also take gradients of every parameter: `true` reads them, buffers by Hugging Face name are added to and not read.
+   * Default: activations only.
+   */
+  readonly parameters?: boolean | ReadonlyMap<string, Buffer>
+  /**
+   * How many positions the mean of the loss is over. Default: those scored in this sequence; in a batch, those scored
+   * in all of it, and then losses and gradients of the sequences add up to the batch's.
+   */
+  readonly scored?: number
+}
+
+/**
+ * Gradients of the mean loss of one traced sequence. Give them back with `dispose`.
+ * @param labels [T], the sequence's own tokens or -100 where a position is not scored; the shift happens inside
+ * @throws UsageError TRACE for another model's trace, STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
+ *   label outside the vocabulary, PARAMETERS for accumulators that are not there or not as long as their parameter
+ */
+export function backward(
+  model: OptModel,
+  trace: Trace,
+  labels: Int32Array,
+  options: BackwardOptions = {},
+): Gradients {
+  if (trace.model !== model)
+    throw new UsageError('TRACE', "trace: expected one of this model, got another model's")
+  if (model.weights.storage === 'int8')
+    throw new UsageError(
+      'STORAGE',
+      'gradients: expected weights in f32, bf16 or f16, got int8, which rounds activations in steps',
+    )
+  if (labels.length !== trace.length)
+    throw new UsageError('LABELS', `labels: expected ${trace.length}, got ${labels.length}`)
+  return new Gradients(trace, labels, options)
+}
+
+/** Gradients of the loss. Every reader returns a host copy. */
+export class Gradients {
+  /** Mean negative log-likelihood over the scored positions, in nats. */
+  readonly loss: number
+  /** Of each position, 0 where not scored: [T]. */
+  readonly nll: Float32Array
+  /** By Hugging Face name, in Hugging Face layout; empty unless `parameters` was `true`. */
+  readonly parameters: ReadonlyMap<string, Float32Array>
+  readonly #trace: Trace
+  readonly #scope: BufferScope
+  readonly #blocks: readonly BlockGradients[] // [L]
+
+  /** See `backward`. */
+  constructor(trace: Trace, labels: Int32Array, options: BackwardOptions) {
+    this.#trace = trace
+    this.#scope = new BufferScope(trace.model.backend)
+    const { backend, config } = trace.model
+    const own = new BufferScope(backend)
+    try {
+      const read = options.parameters === true
+      const given = typeof options.parameters === 'object' ? options.parameters : null
+      if (given) checkParameters(config, given)
+      const into = read ? zeroParameters(config, own) : given
+      const run = new BackwardRun(trace, this.#scope, own, into)
+      const scored = options.scored ?? countScored(labels)
+      this.nll = run.score(labels)
+      this.loss = meanLoss(this.nll, scored)
+      this.#blocks = run.propagate(labels, scored)
+      this.parameters = into && read ? valuesOf(readParameters(config, backend, into)) : new Map()
+    } catch (error) {
+      this.#scope.dispose()
+      throw error
+    } finally {
+      own.dispose()
+    }
+  }
+
+  /** d loss / d head outputs (before any mask), heads side by side: [T, D]. */
+  headOut(layer: number): Float32Array {
+    return this.#read(this.#block(layer).context)
+  }
+
+  /** d loss / d activations after ReLU (before any mask): [T, F]. Not zero where the activation is. */
+  fc1Act(layer: number): Float32Array {
+    return this.#read(this.#block(layer).activation)
+  }
+
+  /**
+   * d loss / d head outputs after the mask: [T, D]. Not zero where the mask is: what the loss would do if a skipped head
+   * were switched on. The same as `headOut` where the trace had no mask.
+   */
+  maskedHeadOut(layer: number): Float32Array {
+    return this.#read(this.#block(layer).maskedContext)
+  }
+
+  /** d loss / d activations after the mask: [T, F]; see `maskedHeadOut`. */
+  maskedFc1Act(layer: number): Float32Array {
+    return this.#read(this.#block(layer).maskedActivation)
+  }
+
+  /** d loss / d fc1's output before ReLU: [T, F]. */
+  fc1Pre(layer: number): Float32Array {
+    return this.#read(this.#block(layer).preActivation)
+  }
+
+  /** d loss / d mask of each head, at the mask of the trace (1 if it had none): [H]. */
+  headMask(layer: number): Float32Array {
+    const { heads, headSize } = this.#trace.model.config
+    return perUnit(this.#trace.headOut(layer), this.maskedHeadOut(layer), heads, headSize)
+  }
+
+  /** d loss / d mask of each neuron, at the mask of the trace (1 if it had none): [F]. */
+  neuronMask(layer: number): Float32Array {
+    const { neurons } = this.#trace.model.config
+    return perUnit(this.#trace.fc1Act(layer), this.maskedFc1Act(layer), neurons, 1)
+  }
+
+  /** Frees the gradients. Safe to call twice. The trace stays. */
+  dispose(): void {
+    this.#scope.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  #block(layer: number): BlockGradients {
+    const block = this.#blocks[layer]
+    if (!block) throw new UsageError('LAYER', `layer: expected 0 to ${this.#blocks.length - 1}, got ${layer}`)
+    return block
+  }
+
+  #read(buffer: Buffer): Float32Array {
+    return this.#trace.model.backend.readF32(buffer)
+  }
+}
+
+function valuesOf(tensors: ReadonlyMap<string, HostTensor>): Map<string, Float32Array> {
+  return new Map([...tensors].map(([name, { values }]) => [name, values]))
+}
+
+/** Sum over tokens of <a[t, u], g[t, u]>: striped over K, sequential over t. */
+function perUnit(a: Float32Array, g: Float32Array, units: number, K: number): Float32Array {
+  const sums = new Float32Array(units) // [U]
+  for (let start = 0; start < a.length; start += units * K)
+    for (let u = 0; u < units; u++) {
+      const at = start + u * K
+      sums[u] += K === 1 ? Math.fround(a[at] * g[at]) : dot(a, at, g, at, K)
+    }
+  return sums
+}

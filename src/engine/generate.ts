@@ -1,0 +1,99 @@
+/**
+ * Text, token by token.
+ *
+ * The mask is decided while the prompt runs and, where the planner wants it, again now and then (see Sequence); every
+ * later token costs one cached step under it. The loop gives the event loop a turn now and then, so that timers, input
+ * and an abort get through while it works.
+ */
+import type { MaskPlanner } from '../masks/planner.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { CacheStorage } from './layer_cache.ts'
+import type { OptModel } from './opt_model.ts'
+import { argmax, type Sampler } from './sampling.ts'
+import type { MaskMode } from './active_block.ts'
+
+/** How a text is written and when it ends. */
+export interface GenerateOptions {
+  /** How many tokens at most. */
+  readonly maxTokens: number
+  readonly mask?: UnitMask | null
+  readonly planner?: MaskPlanner | null
+  /** Default `auto`. */
+  readonly mode?: MaskMode
+  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
+  readonly cache?: CacheStorage
+  /** Default greedy. */
+  readonly sampler?: Sampler
+  /** Ids that end the text; they are not handed out. Default: the model's `</s>`. */
+  readonly stopIds?: Iterable<number>
+  readonly signal?: AbortSignal
+}
+
+/** One token of the text. */
+export interface GeneratedToken {
+  readonly token: number
+  /** 0 for the first token after the prompt. */
+  readonly index: number
+  /** What it was chosen from: [V]. */
+  readonly logits: Float32Array
+}
+
+/** Why a text ended. */
+export type GenerateEnd = 'stop' | 'length'
+
+/** Milliseconds of work before the event loop gets a turn. */
+const TURN = 25
+
+/**
+ * Writes on from a prompt. Leaving the loop early frees everything, as does an error.
+ * @param prompt [T], at least one token
+ * @returns (when exhausted) whether a stop id or the length ended the text
+ * @throws UsageError CONTEXT_LENGTH if prompt and maxTokens together exceed the model's positions, MAX_TOKENS, TOKENS,
+ *   and what `OptModel.begin` throws; the signal's reason if it is aborted
+ */
+export async function* generateTokens(
+  model: OptModel,
+  prompt: Int32Array,
+  options: GenerateOptions,
+): AsyncGenerator<GeneratedToken, GenerateEnd, void> {
+  const { maxTokens, signal, sampler = argmax } = options
+  const stops = new Set(options.stopIds ?? [model.config.eosId])
+  checkLength(model, prompt.length, maxTokens)
+  signal?.throwIfAborted()
+  const capacity = prompt.length + maxTokens
+  const sequence = model.begin({ ...options, capacity, expectedTokens: maxTokens - 1 })
+  try {
+    let turnStarted = performance.now()
+    let logits = sequence.feed(prompt, 'last')
+    for (let index = 0; index < maxTokens; index++) {
+      if (performance.now() - turnStarted > TURN) {
+        await nextTurn()
+        turnStarted = performance.now()
+      }
+      signal?.throwIfAborted()
+      const token = sampler(logits)
+      if (stops.has(token)) return 'stop'
+      yield { token, index, logits }
+      if (index + 1 < maxTokens) logits = sequence.feed(Int32Array.of(token), 'last')
+    }
+    return 'length'
+  } finally {
+    sequence.dispose()
+  }
+}
+
+function checkLength(model: OptModel, promptLength: number, maxTokens: number): void {
+  const { positions } = model.config
+  if (!Number.isInteger(maxTokens) || maxTokens < 0)
+    throw new UsageError('MAX_TOKENS', `maxTokens: expected a whole number from 0, got ${maxTokens}`)
+  if (promptLength + maxTokens > positions)
+    throw new UsageError(
+      'CONTEXT_LENGTH',
+      `prompt and maxTokens: expected at most ${positions} positions together, got ${promptLength} + ${maxTokens}`,
+    )
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0))
+}

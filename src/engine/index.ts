@@ -1,0 +1,19 @@
+/**
+ * shadowllm/model: OPT inside a backend: weights, forward and backward passes, sequences, sampling.
+ */
+export type { MaskMode } from './active_block.ts'
+export { backward, type BackwardOptions, type Gradients } from './backward.ts'
+export { forwardBatch, type BatchOptions } from './batch.ts'
+export { makeOptConfig, parseOptConfig, type OptConfig, type OptSizes } from './config.ts'
+export { generateTokens, type GeneratedToken, type GenerateEnd, type GenerateOptions } from './generate.ts'
+export { initialWeights, type InitialWeightsOptions } from './initial_weights.ts'
+export type { CacheStorage } from './layer_cache.ts'
+export { meanLoss, negativeLogLikelihood, shiftLabels } from './loss.ts'
+export { storages, type Storage } from './matrix.ts'
+export { OptModel } from './opt_model.ts'
+export { argmax, makeSampler, type Sampler, type SamplerOptions } from './sampling.ts'
+export type { Sequence, SequenceOptions } from './sequence.ts'
+export { traceForward, type Trace, type TraceOptions } from './trace.ts'
+export type { LoadOptions, LoadProgress } from './weight_reader.ts'
+export { memorySource, type HostTensor } from '../tensor/memory_source.ts'
+export type { TensorInfo, TensorSource } from '../tensor/tensor_source.ts'

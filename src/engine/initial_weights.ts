@@ -1,0 +1,46 @@
+/**
+ * Weights for a model that was never trained, as OPT initialises them: matrices and tables normal with deviation 0.02,
+ * biases 0, layer norms 1 and 0. Benches and training begin here; laws ask for livelier numbers.
+ *
+ * out_proj and fc2 add to the stream once per layer and half; drawn smaller by 1/sqrt(2 L) (GPT-2, Radford et al. 2019),
+ * all of them together leave the stream as wide at the last layer of a deep model as of a shallow one.
+ */
+import type { HostTensor } from '../tensor/memory_source.ts'
+import { Random } from '../tensor/random.ts'
+import type { OptConfig } from './config.ts'
+import { isInputMajor } from './weight_layout.ts'
+import { parameterShapes } from './names.ts'
+
+/** How weights are drawn. */
+export interface InitialWeightsOptions {
+  readonly seed?: number
+  /** Deviation of matrices and tables; default 0.02. */
+  readonly deviation?: number
+  /** What the deviation of out_proj and fc2 is multiplied by; default 1. `residualScale` is what training takes. */
+  readonly residual?: number
+  /** Deviation of biases around 0 and of layer norm weights around 1; default 0. */
+  readonly biasDeviation?: number
+}
+
+/** Every parameter by its Hugging Face name. The same seed gives the same numbers on every engine. */
+export function initialWeights(
+  config: OptConfig,
+  options: InitialWeightsOptions = {},
+): Map<string, HostTensor> {
+  const { seed = 0, deviation = 0.02, residual = 1, biasDeviation = 0 } = options
+  const random = new Random(seed)
+  const tensors = new Map<string, HostTensor>()
+  for (const [name, shape] of parameterShapes(config)) {
+    const spread = shape.length === 1 ? biasDeviation : deviation * (isInputMajor(name) ? residual : 1)
+    const centre = name.endsWith('norm.weight') ? 1 : 0
+    const length = shape.reduce((product, size) => product * size, 1)
+    const draw = spread === 0 ? () => centre : () => centre + spread * random.normal()
+    tensors.set(name, { shape, values: Float32Array.from({ length }, draw) })
+  }
+  return tensors
+}
+
+/** By how much smaller the matrices are drawn that add to the stream: 1/sqrt(2 L). */
+export function residualScale(config: OptConfig): number {
+  return 1 / Math.sqrt(2 * config.layers)
+}

@@ -1,0 +1,112 @@
+/**
+ * The keys and values of one sequence, layer by layer.
+ *
+ * A layer's part is made when it is first asked for, for the heads its block holds then: a packed block has no room for
+ * heads that are skipped. Heads that are skipped in place are never written, and nobody reads them. The cache doubles
+ * when it is full: then every buffer is laid out anew through the host, which happens log2(positions / start) times in
+ * a sequence at most.
+ */
+import type { Backend } from '../backends/backend.ts'
+import type { OptConfig } from './config.ts'
+import {
+  allocateRows,
+  freeRows,
+  moveRows,
+  type CachedRows,
+  type CacheShape,
+  type CacheStorage,
+  type LayerCache,
+} from './layer_cache.ts'
+
+/** A layer's part, and whose it is. */
+interface HeldCache extends LayerCache {
+  readonly backend: Backend
+  readonly heads: number // H
+}
+
+/** The cache of all layers. */
+export class KeyValueCache {
+  readonly #config: OptConfig
+  readonly #storage: CacheStorage
+  readonly #layers: (HeldCache | null)[]
+  #capacity = 0
+
+  constructor(config: OptConfig, storage: CacheStorage) {
+    this.#config = config
+    this.#storage = storage
+    this.#layers = new Array<HeldCache | null>(config.layers).fill(null)
+  }
+
+  /** C, the positions there is room for. */
+  get capacity(): number {
+    return this.#capacity
+  }
+
+  /** Whether a layer has a part already. */
+  has(layer: number): boolean {
+    return this.#layers[layer] !== null
+  }
+
+  /** A layer's part, made for `heads` heads if it has none yet. */
+  layer(layer: number, backend: Backend, heads: number): LayerCache {
+    return (this.#layers[layer] ??= this.#allocate(backend, heads, this.#capacity))
+  }
+
+  /** Makes room for `needed` positions, `filled` of which are kept. `atLeast` is a hint for the first time. */
+  reserve(needed: number, filled: number, atLeast: number): void {
+    // A first feed that failed may have left parts of heads that another mask skips.
+    if (filled === 0) this.#drop()
+    if (needed <= this.#capacity) return
+    const wanted = this.#capacity === 0 ? Math.max(needed, atLeast) : Math.max(needed, 2 * this.#capacity)
+    const capacity = Math.max(needed, Math.min(wanted, this.#config.positions))
+    const fresh: HeldCache[] = []
+    try {
+      for (const old of this.#layers) if (old) fresh.push(this.#allocate(old.backend, old.heads, capacity))
+    } catch (error) {
+      for (const held of fresh) free(held)
+      throw error
+    }
+    this.#layers.forEach((old, layer) => {
+      if (!old) return
+      const next = fresh.shift() as HeldCache
+      const shape = this.#shape(old.heads, this.#capacity)
+      const move = (from: CachedRows, to: CachedRows): void =>
+        moveRows(old.backend, from, to, shape, capacity, filled)
+      move(old.key, next.key)
+      move(old.value, next.value)
+      free(old)
+      this.#layers[layer] = next
+    })
+    this.#capacity = capacity
+  }
+
+  dispose(): void {
+    this.#drop()
+    this.#capacity = 0
+  }
+
+  #drop(): void {
+    for (const held of this.#layers) if (held) free(held)
+    this.#layers.fill(null)
+  }
+
+  #shape(heads: number, capacity: number): CacheShape {
+    return { H: heads, C: capacity, K: this.#config.headSize }
+  }
+
+  #allocate(backend: Backend, heads: number, capacity: number): HeldCache {
+    const allocate = (): CachedRows => allocateRows(backend, this.#storage, this.#shape(heads, capacity))
+    const key = allocate()
+    try {
+      return { backend, heads, key, value: allocate() }
+    } catch (error) {
+      freeRows(backend, key)
+      throw error
+    }
+  }
+}
+
+function free({ backend, key, value }: HeldCache): void {
+  freeRows(backend, key)
+  freeRows(backend, value)
+}

@@ -1,0 +1,25 @@
+/**
+ * What a sequence needs of the model it runs: its weights and what all its sequences share. `OptModel` is it.
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import type { UnitShape } from '../masks/mask.ts'
+import type { OptConfig } from './config.ts'
+import type { OptWeights } from './weights.ts'
+
+/** A model whose weights are in a backend. */
+export interface LoadedModel {
+  readonly config: OptConfig
+  readonly backend: Backend
+  readonly weights: OptWeights
+  /** How many heads and neurons can be masked. */
+  readonly shape: UnitShape
+
+  /**
+   * Whether tokens can follow `past` others.
+   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position
+   */
+  checkTokens(tokens: Int32Array, past: number): void
+
+  /** Rows of the position table for T tokens from position `past` on: a view, never freed by itself. */
+  positionRows(past: number, T: number): Buffer
+}

@@ -1,0 +1,89 @@
+/**
+ * An OPT model inside a backend: where its users begin.
+ *
+ * It owns the weights and knows no sequence; `begin` starts one. Any number of sequences may be open at a time. It
+ * knows no file format either: tensors come from a TensorSource.
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import type { UnitShape } from '../masks/mask.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { TensorSource } from '../tensor/tensor_source.ts'
+import type { OptConfig } from './config.ts'
+import type { LoadedModel } from './loaded_model.ts'
+import { POSITION_OFFSET } from './names.ts'
+import { Sequence, type SequenceOptions } from './sequence.ts'
+import type { LoadOptions } from './weight_reader.ts'
+import { loadWeights, type OptWeights } from './weights.ts'
+
+/** A loaded model. */
+export class OptModel implements LoadedModel {
+  readonly config: OptConfig
+  readonly backend: Backend
+  readonly weights: OptWeights
+  readonly shape: UnitShape
+  /** Rows of the position table in order, so that a pass takes a slice instead of uploading a list. */
+  readonly #positions: Buffer // [positions] i32
+  #disposed = false
+
+  /** Takes over the weights; `load` is the usual way here. */
+  constructor(config: OptConfig, backend: Backend, weights: OptWeights) {
+    this.config = config
+    this.backend = backend
+    this.weights = weights
+    this.shape = { layers: config.layers, heads: config.heads, neurons: config.neurons }
+    this.#positions = backend.upload(
+      Int32Array.from({ length: config.positions }, (_, p) => p + POSITION_OFFSET),
+    )
+  }
+
+  /**
+   * Loads a model. The source stays open; its owner closes it.
+   * @throws InputError TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DUPLICATE, TENSOR_EXTRA, WEIGHT_NOT_FINITE and what the
+   *   source throws; the signal's reason if it is aborted. Nothing stays allocated then.
+   */
+  static async load(
+    config: OptConfig,
+    source: TensorSource,
+    backend: Backend,
+    options: LoadOptions = {},
+  ): Promise<OptModel> {
+    return new OptModel(config, backend, await loadWeights(config, source, backend, options))
+  }
+
+  /**
+   * Starts a sequence at position 0.
+   * @throws UsageError MASK_SHAPE, MASK_VALUE, PLANNER
+   */
+  begin(options: SequenceOptions = {}): Sequence {
+    return new Sequence(this, options)
+  }
+
+  /** See `LoadedModel`. */
+  checkTokens(tokens: Int32Array, past: number): void {
+    const { positions, vocabulary } = this.config
+    if (tokens.length === 0) throw new UsageError('TOKENS', 'tokens: expected at least one, got none')
+    const outside = tokens.find((id) => id < 0 || id >= vocabulary)
+    if (outside !== undefined)
+      throw new UsageError('TOKENS', `tokens: expected ids from 0 to ${vocabulary - 1}, got ${outside}`)
+    const end = past + tokens.length
+    if (end > positions)
+      throw new UsageError('CONTEXT_LENGTH', `tokens: expected at most ${positions} positions, got ${end}`)
+  }
+
+  /** See `LoadedModel`. */
+  positionRows(past: number, T: number): Buffer {
+    return this.backend.slice(this.#positions, past, T)
+  }
+
+  /** Frees the weights. Sequences of this model cannot be fed afterwards. Safe to call twice. */
+  dispose(): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    this.weights.dispose()
+    this.backend.free(this.#positions)
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * Packing: the weights of the units a mask keeps, copied side by side.
+ *
+ * Scattered rows are slow to read, token after token: each jump loses what was fetched ahead. A mask that stays is worth
+ * one walk over them. What is packed has the storage of what it was packed from, and is used like any matrix.
+ *
+ * When the mask changes, only rows that changed are written (packed_slots.ts). Rows are then out of order, and `terms`
+ * says in which order the input-major matrix is to be added up; when that is true of too many, all are packed anew.
+ */
+import type { Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+import { copyNumbers, copyRows, likeMatrix, type Linear } from './matrix.ts'
+import { PackedSlots, type SlotChange } from './packed_slots.ts'
+import { every, rowsOfUnits, type UnitList } from './unit_lists.ts'
+import type { BlockWeights } from './weights.ts'
+
+/** The matrices of one half of a block, and what a unit is in them. */
+export interface HalfShape {
+  /** Rows of a matrix that belong to a unit. */
+  readonly size: number
+  /** Stored one row per output: a unit's rows and their biases. */
+  readonly byRow: readonly ('query' | 'key' | 'value' | 'fc1')[]
+  /** Stored one row per input: a unit's rows; its bias is no unit's. */
+  readonly byInput: 'out' | 'fc2'
+}
+
+/** The share of rows that may be out of order before all are packed anew. */
+const MOST_OUT_OF_ORDER = 0.25
+
+/** The packed matrices of one half of a block. Dispose it. */
+export class PackedHalf {
+  readonly weights: Partial<BlockWeights>
+  readonly #half: HalfShape
+  readonly #from: BlockWeights
+  readonly #width: number
+  readonly #capacity: number
+  readonly #scope: BufferScope
+  #slots: PackedSlots
+  #terms: Buffer | null = null
+
+  /**
+   * @param width D
+   * @param units ascending
+   * @param capacity units there is to be room for
+   * @throws MissingError BACKEND_MEMORY
+   */
+  constructor(from: BlockWeights, half: HalfShape, width: number, units: Int32Array, capacity: number) {
+    this.#from = from
+    this.#half = half
+    this.#width = width
+    this.#capacity = Math.max(capacity, units.length)
+    this.#scope = new BufferScope(from.backend)
+    try {
+      this.weights = this.#allocate()
+      this.#slots = new PackedSlots(units)
+      this.#copy({ slots: null, units })
+    } catch (error) {
+      this.#scope.dispose()
+      throw error
+    }
+  }
+
+  /** Units held. */
+  get count(): number {
+    return this.#slots.count
+  }
+
+  /** How many of these units it does not hold. */
+  countFresh(units: Int32Array): number {
+    return this.#slots.countFresh(units)
+  }
+
+  /** The rows of the input-major matrix in the order they are to be added. */
+  get terms(): UnitList {
+    const rows = this.count * this.#half.size
+    return this.#terms ? { list: this.#terms, count: rows } : every(rows)
+  }
+
+  /** Follows a mask that changed; false if there is no room for so many units. @param units ascending */
+  follow(units: Int32Array): boolean {
+    if (units.length > this.#capacity) return false
+    const change = this.#slots.change(units)
+    const order = this.#slots.order()
+    if (order && countJumps(order) > MOST_OUT_OF_ORDER * units.length) {
+      this.#slots = new PackedSlots(units)
+      this.#copy({ slots: null, units })
+      this.#setTerms(null)
+    } else {
+      this.#copy(change)
+      this.#setTerms(order)
+    }
+    return true
+  }
+
+  dispose(): void {
+    this.#scope.dispose()
+  }
+
+  #allocate(): Partial<BlockWeights> {
+    const { byRow, byInput, size } = this.#half
+    const from = this.#from
+    const rows = this.#capacity * size
+    const like = (name: (typeof byRow)[number] | typeof byInput): Linear => ({
+      ...likeMatrix(this.#scope, from[name], rows, this.#width),
+      bias: name === byInput ? from[name].bias : this.#scope.allocate(rows, 'f32', 'anything'),
+    })
+    return Object.fromEntries([...byRow, byInput].map((name) => [name, like(name)]))
+  }
+
+  #copy({ slots, units }: Omit<SlotChange, 'slots'> & { readonly slots: Int32Array | null }): void {
+    const { byRow, byInput, size } = this.#half
+    const from = this.#from
+    const lists = new BufferScope(from.backend)
+    try {
+      const moves = {
+        slots: slots && lists.upload(rowsOfUnits(slots, size)),
+        rows: lists.upload(rowsOfUnits(units, size)),
+      }
+      for (const name of [...byRow, byInput]) {
+        const to = this.weights[name] as Linear
+        copyRows(from.backend, to, from[name], moves, this.#width)
+        if (name !== byInput) copyNumbers(from.backend, to.bias, from[name].bias, moves, 1)
+      }
+    } finally {
+      lists.dispose()
+    }
+  }
+
+  #setTerms(order: Int32Array | null): void {
+    if (this.#terms) this.#scope.free(this.#terms)
+    this.#terms = order && this.#scope.upload(rowsOfUnits(order, this.#half.size))
+  }
+}
+
+/** How often a list does not go on with the next number. */
+function countJumps(list: Int32Array): number {
+  let jumps = 0
+  for (let i = 1; i < list.length; i++) if (list[i] !== list[i - 1] + 1) jumps++
+  return jumps
+}

@@ -1,0 +1,152 @@
+/**
+ * When a sequence asks its planner, and what it shows it (the rules are in masks/planner.ts).
+ *
+ * The first feed is the prompt and is never cut. A later feed is cut where the planner is asked again, so that each piece
+ * runs under one mask whoever feeds it, token by token or at once.
+ */
+import { expectMask, type UnitMask } from '../masks/mask.ts'
+import type { LayerMask, MaskPlanner } from '../masks/planner.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { OptConfig } from './config.ts'
+
+/** A run of tokens under one mask. */
+export interface Piece {
+  /** Where it begins in the sequence. */
+  readonly past: number
+  /** Tokens. */
+  readonly T: number
+  /** Whether the planner is asked in it. */
+  readonly asks: boolean
+}
+
+/** The planner of one sequence, and what it is yet to be shown. */
+export class Plan {
+  readonly planner: MaskPlanner
+  /** The layer after whose attention the planner is asked; null where it is asked before each layer. */
+  readonly placement: number | null
+  readonly #width: number
+  /** Ids so far, as far as the planner may be shown them. */
+  readonly #ids: number[] = []
+  /** Heads' outputs of layer `placement` so far: [S, D], and room. */
+  #contexts: Float32Array = new Float32Array(0)
+  #prompt = 0
+
+  /** @throws UsageError PLANNER for one that decides both ways or neither, or is to be shown the answer; PLACEMENT, EVERY */
+  constructor(planner: MaskPlanner, { layers, width }: OptConfig) {
+    const { name, placement = 0, every, afterAttention, beforeLayer } = planner
+    if (afterAttention && beforeLayer)
+      throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got two`)
+    if (typeof (afterAttention ?? beforeLayer) !== 'function')
+      throw new UsageError(
+        'PLANNER',
+        `planner ${name}: expected afterAttention or beforeLayer to decide by, got neither`,
+      )
+    if (planner.leaky)
+      throw new UsageError(
+        'PLANNER',
+        `planner ${name}: expected one that sees the prompt only, got a leaky one`,
+      )
+    if (!Number.isInteger(placement) || placement < 0 || placement >= layers)
+      throw new UsageError(
+        'PLACEMENT',
+        `planner ${name}: expected a placement from 0 to ${layers - 1}, got ${placement}`,
+      )
+    if (every !== undefined && (!Number.isInteger(every) || every < 1))
+      throw new UsageError('EVERY', `planner ${name}: expected a whole number of tokens from 1, got ${every}`)
+    this.planner = planner
+    this.placement = afterAttention ? placement : null
+    this.#width = width
+  }
+
+  /** Whether keys and values of all heads are kept: one that is skipped now may be chosen later. */
+  get keepsEveryKey(): boolean {
+    return this.planner.every !== undefined
+  }
+
+  /** The pieces of T tokens fed after `past`. */
+  *pieces(past: number, T: number): Generator<Piece, void, void> {
+    if (past === 0) {
+      this.#prompt = T
+      yield { past, T, asks: true }
+      return
+    }
+    const { every = Infinity } = this.planner
+    for (let start = past; start < past + T;) {
+      // Tokens since the last of the prompt, at which the first mask was decided.
+      const age = start - (this.#prompt - 1)
+      const next = start + every - (age % every)
+      const end = Math.min(past + T, next)
+      yield { past: start, T: end - start, asks: age % every === 0 }
+      start = end
+    }
+  }
+
+  /**
+   * The heads' outputs of a piece have left layer `placement`: remembers what may be shown later, and asks if it is time.
+   * @param context [T, D], read when it is needed
+   * @throws UsageError MASK_SHAPE for what is no mask, PLANNER_MASK if a layer that has run dense is not dense in it
+   */
+  afterAttention(piece: Piece, tokens: Int32Array, context: () => Float32Array): UnitMask | null {
+    const { planner } = this
+    if (!piece.asks && !this.keepsEveryKey) return null
+    this.#remember(piece, tokens, context())
+    if (!piece.asks) return null
+    const count = this.#asked(piece)
+    const mask = planner.afterAttention?.({
+      context: this.#contexts.subarray(0, count * this.#width),
+      tokens: count,
+      ids: Int32Array.from(this.#ids.slice(0, count)),
+    })
+    // One that is asked once is shown nothing more.
+    if (!this.keepsEveryKey) this.#contexts = new Float32Array(0)
+    if (!mask) return null
+    expectMask(mask)
+    this.#expectDense(mask)
+    return mask
+  }
+
+  /** The decision for one layer, or undefined where none is made. @param stream [T, D], read when it is needed */
+  beforeLayer(
+    piece: Piece,
+    layer: number,
+    stream: (rows: number) => Float32Array,
+  ): LayerMask | null | undefined {
+    if (!piece.asks || !this.planner.beforeLayer) return undefined
+    const rows = this.#asked(piece) - piece.past
+    return this.planner.beforeLayer(layer, stream(rows), rows)
+  }
+
+  /** Tokens up to the one at which the planner is asked: the whole prompt, or the first of a later piece. */
+  #asked({ past, T }: Piece): number {
+    return past === 0 ? T : past + 1
+  }
+
+  #remember({ past, T }: Piece, tokens: Int32Array, context: Float32Array): void {
+    const used = past * this.#width
+    if (past === 0) this.#contexts = context
+    else {
+      if (this.#contexts.length < used + context.length) {
+        const wider = new Float32Array(2 * (used + context.length))
+        wider.set(this.#contexts.subarray(0, used))
+        this.#contexts = wider
+      }
+      this.#contexts.set(context, used)
+    }
+    this.#ids.length = past
+    for (let t = 0; t < T; t++) this.#ids.push(tokens[t])
+  }
+
+  #expectDense({ shape, heads, neurons }: UnitMask): void {
+    const rows = (this.placement ?? -1) + 1
+    const isOne = (value: number): boolean => value === 1
+    if (
+      heads.subarray(0, rows * shape.heads).every(isOne) &&
+      neurons.subarray(0, rows * shape.neurons).every(isOne)
+    )
+      return
+    throw new UsageError(
+      'PLANNER_MASK',
+      `planner ${this.planner.name}: expected ones for layers 0 to ${rows - 1}, which run dense, got others`,
+    )
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * From logits to the next token: greedy, or drawn at a temperature from the top-k and top-p tokens.
+ *
+ * The order of tokens is total: higher logit first, then lower id; NaN ranks below everything. So greedy ties go to the
+ * lower id, top-k keeps exactly k, and top-p keeps the shortest prefix whose probability reaches p. Probabilities use
+ * this project's own `exp`: a seed draws the same tokens on every engine and backend.
+ */
+import { exp } from '../ops/float32.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { Random } from '../tensor/random.ts'
+
+const { fround } = Math
+
+/** Chooses a token from the logits [V] of the last position. */
+export type Sampler = (logits: Float32Array) => number
+
+/** How a token is chosen. */
+export interface SamplerOptions {
+  /** 0 is greedy, and the default; 1 draws from the model's own distribution. */
+  readonly temperature?: number
+  /** Draw among this many tokens only; default all. */
+  readonly topK?: number
+  /** Draw among the likeliest tokens that hold this share of the probability together; default 1. */
+  readonly topP?: number
+  /** Default 0. */
+  readonly seed?: number
+}
+
+/**
+ * Makes a sampler with a random stream of its own.
+ * @throws UsageError TEMPERATURE, TOP_K, TOP_P for a number outside its range
+ */
+export function makeSampler(options: SamplerOptions = {}): Sampler {
+  const { temperature = 0, topK = Infinity, topP = 1, seed = 0 } = options
+  if (!(temperature >= 0 && temperature < Infinity))
+    throw new UsageError('TEMPERATURE', `temperature: expected 0 or more, got ${temperature}`)
+  if (!(topK >= 1 && (Number.isInteger(topK) || topK === Infinity)))
+    throw new UsageError('TOP_K', `topK: expected a whole number from 1, got ${topK}`)
+  if (!(topP > 0 && topP <= 1))
+    throw new UsageError('TOP_P', `topP: expected a share above 0 and up to 1, got ${topP}`)
+  if (temperature === 0) return argmax
+  const random = new Random(seed)
+  return (logits) => draw(logits, temperature, topK, topP, random)
+}
+
+/** The token of the highest logit; ties go to the lower id. */
+export function argmax(logits: Float32Array): number {
+  let best = 0
+  let most = rank(logits[0])
+  for (let id = 1; id < logits.length; id++)
+    if (logits[id] > most) {
+      best = id
+      most = logits[id]
+    }
+  return best
+}
+
+function rank(logit: number): number {
+  return logit === logit ? logit : -Infinity
+}
+
+function draw(logits: Float32Array, temperature: number, topK: number, topP: number, random: Random): number {
+  const most = rank(logits[argmax(logits)])
+  if (!Number.isFinite(most)) return argmax(logits)
+  const weights = Float32Array.from(logits, (logit) => exp(fround(fround(rank(logit) - most) / temperature))) // [V]
+  const kept = keepTop(logits, weights, topK, topP)
+  let total = 0
+  for (const id of kept) total += weights[id]
+  let left = random.uniform() * total
+  for (const id of kept) {
+    left -= weights[id]
+    if (left < 0) return id
+  }
+  return kept.findLast((id) => weights[id] > 0) as number
+}
+
+/** The ids that may be drawn, best first wherever some are left out. */
+function keepTop(logits: Float32Array, weights: Float32Array, topK: number, topP: number): Int32Array {
+  const ids = Int32Array.from(logits.keys())
+  if (topK >= ids.length && topP === 1) return ids
+  const best = topK < ids.length ? keepHighest(ids, logits, topK) : ids
+  return topP < 1 ? keepNucleus(best, logits, weights, topP) : best
+}
+
+/** Unlike a difference, it also compares two infinities. */
+function compare(a: number, b: number): number {
+  return a === b ? 0 : a < b ? -1 : 1
+}
+
+/** Sorts ids by logit, highest first, then by id. */
+function sortByLogit(ids: Int32Array, logits: Float32Array): Int32Array {
+  return ids.sort((a, b) => compare(rank(logits[b]), rank(logits[a])) || a - b)
+}
+
+/** The `count` highest. Sorting the logits as plain numbers first leaves few ids to compare. */
+function keepHighest(ids: Int32Array, logits: Float32Array, count: number): Int32Array {
+  const threshold = logits.map(rank).sort()[logits.length - count]
+  return sortByLogit(
+    ids.filter((id) => rank(logits[id]) >= threshold),
+    logits,
+  ).subarray(0, count)
+}
+
+/** The shortest best-first prefix that holds `share` of the weight. */
+function keepNucleus(
+  ids: Int32Array,
+  logits: Float32Array,
+  weights: Float32Array,
+  share: number,
+): Int32Array {
+  let total = 0
+  for (const id of ids) total += weights[id]
+  // All ids under this weight together hold less than what may be left out: they need no sorting.
+  const least = ((1 - share) * total) / ids.length
+  const likely = sortByLogit(
+    ids.filter((id) => weights[id] >= least),
+    logits,
+  )
+  let reached = 0
+  let count = 0
+  while (count < likely.length && reached < share * total) reached += weights[likely[count++]]
+  return likely.subarray(0, count)
+}

@@ -1,0 +1,356 @@
+/**
+ * One sequence being read or written: its cache, its mask, its position.
+ *
+ * A feed runs new tokens after those already fed. Feeding a text at once, token by token or in any parts gives the same
+ * bits. The first feed is the prompt: a planner is asked during it, and the mask it gives holds from that point on, for
+ * the rest of the sequence or until the planner is asked again (`every`, see masks/planner.ts). In the latter case the
+ * keys and values of all heads are kept, so that a head chosen later finds no holes in its past: it reads what it would
+ * have written had only its own output been skipped, that is, keys and values of the masked stream of their time.
+ *
+ * Sequences are unpadded and start at position 0 (batch.ts takes padding away).
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import { checkTable, denseMask, makeMask, type UnitMask } from '../masks/mask.ts'
+import type { LayerMask, MaskPlanner } from '../masks/planner.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { activateBlock, denseBlock, type ActiveBlock, type MaskMode } from './active_block.ts'
+import {
+  attend,
+  embed,
+  feedForward,
+  finish,
+  logitsOf,
+  project,
+  type BlockBuffers,
+  type Pass,
+} from './forward.ts'
+import { KeyValueCache } from './kv_cache.ts'
+import { usualCache, type CacheStorage } from './layer_cache.ts'
+import type { Way } from './mask_cost.ts'
+import type { LoadedModel } from './loaded_model.ts'
+import { Plan, type Piece } from './plan.ts'
+import { RunState, type Scratch } from './run_state.ts'
+import { checkMask, checkSwitches, layerMask } from './unit_lists.ts'
+
+/** How a sequence begins. */
+export interface SequenceOptions {
+  /** Positions to make room for at once; the cache grows by itself. Default: twice the prompt, at least 64. */
+  readonly capacity?: number
+  /** A mask known beforehand. Not together with a planner. */
+  readonly mask?: UnitMask | null
+  /** Who decides the mask during the first feed. */
+  readonly planner?: MaskPlanner | null
+  /** How a mask is carried out; default `auto`. Every mode gives the same numbers. */
+  readonly mode?: MaskMode
+  /**
+   * What keys and values are stored as; default `int8` where weights are, else `f32`. Every law of sequences holds exactly for either; the numbers of
+   * `int8` are near those of `f32`, not equal.
+   */
+  readonly cache?: CacheStorage
+  /** Tokens expected after the first feed, one at a time: what `auto` weighs packing against. Default 0. */
+  readonly expectedTokens?: number
+}
+
+/** How many halves of blocks (heads of a layer, neurons of a layer) carry out the mask in each way. */
+export type WayCounts = Readonly<Record<Way, number>>
+
+/** Which positions' logits a feed hands back. */
+export type LogitsWanted = 'all' | 'last' | 'none'
+
+/** A sequence in the making. Made by `OptModel.begin`; give it back with `dispose`. */
+export class Sequence {
+  readonly model: LoadedModel
+  readonly mode: MaskMode
+  readonly #plan: Plan | null
+  readonly #capacity: number | undefined
+  readonly #cache: KeyValueCache
+  /** Scratch, in each backend that holds a part of the model. */
+  readonly #states = new Map<Backend, RunState>()
+  readonly #expectedTokens: number
+  readonly #blocks: ActiveBlock[] // [L]
+  #mask: UnitMask | null = null
+  #length = 0
+  /** Tokens of the first feed. */
+  #prompt = 0
+  #preparing = 0
+  #disposed = false
+
+  /** @throws UsageError MASK_SHAPE, MASK_VALUE, PLACEMENT, EVERY, or PLANNER if both a mask and a planner are given */
+  constructor(model: LoadedModel, options: SequenceOptions = {}) {
+    const { mask = null, planner = null, mode = 'auto' } = options
+    if (mask && planner) throw new UsageError('PLANNER', 'sequence: expected a mask or a planner, got both')
+    this.model = model
+    this.mode = mode
+    this.#plan = planner && new Plan(planner, model.config)
+    this.#capacity = options.capacity
+    this.#expectedTokens = options.expectedTokens ?? 0
+    this.#cache = new KeyValueCache(model.config, options.cache ?? usualCache(model.weights.storage))
+    this.#blocks = model.weights.blocks.map((block) => denseBlock(block, model.config))
+    if (mask) this.#adopt(mask, 1)
+  }
+
+  /** Tokens fed so far. */
+  get length(): number {
+    return this.#length
+  }
+
+  /** The mask in force: given, or what the planner decided last; null is dense. */
+  get mask(): UnitMask | null {
+    return this.#mask
+  }
+
+  /** How the mask in force is carried out. */
+  get ways(): WayCounts {
+    const counts: Record<Way, number> = { dense: 0, gather: 0, packed: 0 }
+    for (const { ways } of this.#blocks) {
+      counts[ways.heads]++
+      counts[ways.neurons]++
+    }
+    return counts
+  }
+
+  /** Milliseconds spent so far on making masks ready: lists of units, and packing. */
+  get preparing(): number {
+    return this.#preparing
+  }
+
+  /**
+   * Runs tokens after those already fed.
+   * @param tokens [T], at least one
+   * @returns logits [T, V], or of the last position [V], or nothing
+   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position;
+   *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Pieces that ran before the planner failed stay fed.
+   */
+  feed(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
+    const { vocabulary: V } = this.model.config
+    const T = tokens.length
+    let rows: Float32Array = new Float32Array(logits === 'all' ? T * V : 0)
+    this.#run(tokens, (stream, start, count) => {
+      if (logits === 'all')
+        this.#eachChunk(count, (at, some) => rows.set(this.#logits(stream, at, some), (start + at) * V))
+      else if (logits === 'last' && start + count === T) rows = this.#logits(stream, count - 1, 1)
+    })
+    return rows
+  }
+
+  /**
+   * Runs tokens and scores what follows each of them, without handing logits to the host.
+   * @param tokens [T]
+   * @param targets [T], the id that follows each token, or -100 for "not scored"
+   * @returns negative log-likelihoods in nats [T], 0 where not scored
+   * @throws UsageError as `feed`; LABELS if the lists differ in length
+   */
+  score(tokens: Int32Array, targets: Int32Array): Float32Array {
+    if (targets.length !== tokens.length)
+      throw new UsageError('LABELS', `targets: expected ${tokens.length}, got ${targets.length}`)
+    const { backend, config } = this.model
+    const scores = new Float32Array(tokens.length)
+    const scoreChunk = (stream: Buffer, from: number, rows: number, start: number): void => {
+      const logits = this.#headOf(stream, from, rows)
+      const labels = backend.upload(targets.slice(start, start + rows))
+      const nll = backend.allocate('f32', rows)
+      try {
+        backend.ops.cross_entropy(nll, logits, labels, rows, config.vocabulary)
+        scores.set(backend.readF32(nll), start)
+      } finally {
+        backend.free(labels)
+        backend.free(nll)
+      }
+    }
+    this.#run(tokens, (stream, start, count) =>
+      this.#eachChunk(count, (from, rows) => scoreChunk(stream, from, rows, start + from)),
+    )
+    return scores
+  }
+
+  /**
+   * Forgets what was fed after the first `length` tokens, so that a text can go on from there in another way. The mask in
+   * force stays; a planner that decides at every token is asked again as ever.
+   * @throws UsageError REWIND for a length inside the first feed, by which masks are decided, or past what was fed, and
+   *   under a planner that is asked now and then: its earlier masks are gone
+   */
+  rewind(length: number): void {
+    const { every = 1, name } = this.#plan?.planner ?? {}
+    if (every > 1)
+      throw new UsageError(
+        'REWIND',
+        `planner ${name}: expected one that decides once or at every token, got one asked after every ${every}`,
+      )
+    if (!Number.isInteger(length) || length < this.#prompt || length > this.#length)
+      throw new UsageError(
+        'REWIND',
+        `rewind: expected ${this.#prompt} to ${this.#length} tokens, got ${length}`,
+      )
+    this.#length = length
+  }
+
+  /** Frees the cache, the scratch and the mask. Safe to call twice. */
+  dispose(): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    this.#cache.dispose()
+    for (const state of this.#states.values()) state.dispose()
+    for (const block of this.#blocks) block.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  /** Runs new tokens piece by piece; `each` is given a piece's stream [count, D], which stays in scratch, and its place. */
+  #run(tokens: Int32Array, each: (stream: Buffer, start: number, count: number) => void): void {
+    const T = tokens.length
+    const past = this.#length
+    if (this.#disposed) throw new UsageError('DISPOSED', 'sequence: expected a live one, got one disposed of')
+    this.model.checkTokens(tokens, past)
+    this.#cache.reserve(past + T, past, this.#capacity ?? Math.max(64, 2 * T))
+    for (const piece of this.#plan?.pieces(past, T) ?? [{ past, T, asks: false }]) {
+      const start = piece.past - past
+      each(this.#runPiece(piece, tokens.subarray(start, start + piece.T)), start, piece.T)
+    }
+    if (past === 0) this.#prompt = T
+  }
+
+  /** The blocks over a piece; returns the stream leaving the last one, in the model's first backend. */
+  #runPiece(piece: Piece, tokens: Int32Array): Buffer {
+    const { model } = this
+    const { config, weights } = model
+    const { past, T } = piece
+    const { backend: home } = model
+    const passIn = (backend: Backend): Pass => ({ backend, config, T, past, capacity: this.#cache.capacity })
+    const { embedding, block: first } = this.#scratch(home, T)
+    const ids = home.upload(tokens)
+    try {
+      embed(passIn(home), weights, ids, model.positionRows(past, T), embedding)
+    } finally {
+      home.free(ids)
+    }
+    const everyKey = this.#plan?.keepsEveryKey ?? false
+    let backend = home
+    for (let layer = 0; layer < config.layers; layer++) {
+      const next = weights.blocks[layer].backend
+      this.#moveStream(backend, next, T)
+      backend = next
+      const pass = passIn(backend)
+      const { block } = this.#scratch(backend, T)
+      this.#askBefore(piece, layer, block)
+      const { heads } = this.#blocks[layer]
+      attend(pass, this.#blocks[layer], this.#cache.layer(layer, backend, heads), block, everyKey)
+      if (layer === this.#plan?.placement) this.#askAfter(piece, tokens, block)
+      project(pass, this.#blocks[layer], block)
+      feedForward(pass, this.#blocks[layer], block)
+    }
+    this.#moveStream(backend, home, T)
+    this.#length = past + T
+    return first.output
+  }
+
+  #scratch(backend: Backend, T: number): Scratch {
+    return this.#stateIn(backend).reserve(T)
+  }
+
+  #stateIn(backend: Backend): RunState {
+    let state = this.#states.get(backend)
+    if (!state) this.#states.set(backend, (state = new RunState(backend, this.model.config)))
+    return state
+  }
+
+  /** The stream goes where the next block's weights are: T rows, through the host. */
+  #moveStream(from: Backend, to: Backend, T: number): void {
+    if (from === to) return
+    const stream = this.#scratch(from, T).block.output
+    const rows = from.readF32(from.slice(stream, 0, T * this.model.config.width))
+    to.write(this.#scratch(to, T).block.input, rows)
+  }
+
+  /** Brings one layer under its row of a mask; null is dense. @param T tokens of the pass it is decided in */
+  #activate(layer: number, mask: LayerMask | null, T: number): void {
+    const { config, weights } = this.model
+    const last = this.#blocks[layer]
+    this.#blocks[layer] = denseBlock(weights.blocks[layer], config)
+    if (!mask) return last.dispose()
+    const { every = Infinity } = this.#plan?.planner ?? {}
+    const changes = this.#plan?.keepsEveryKey ?? false
+    this.#blocks[layer] = activateBlock(
+      weights.blocks[layer],
+      config,
+      mask,
+      {
+        mode: this.mode,
+        T,
+        steps: Math.min(every - 1, this.#expectedTokens),
+        changes,
+        packsHeads: !changes && !this.#cache.has(layer),
+      },
+      last,
+    )
+  }
+
+  #adopt(mask: UnitMask, T: number): void {
+    checkMask(mask, this.model.shape, this.mode !== 'simulate')
+    const start = performance.now()
+    for (let layer = 0; layer < this.model.config.layers; layer++)
+      this.#activate(layer, layerMask(mask, layer), T)
+    this.#mask = mask
+    this.#preparing += performance.now() - start
+  }
+
+  /** The whole-model decision, from the heads' outputs of the layer it is made after. */
+  #askAfter(piece: Piece, tokens: Int32Array, block: BlockBuffers): void {
+    const { backend } = this.model.weights.blocks[this.#plan?.placement ?? 0]
+    const mask = this.#plan?.afterAttention(piece, tokens, () => this.#host(backend, block.context, piece.T))
+    if (mask) this.#adopt(mask, piece.T)
+  }
+
+  /** One layer's decision, from the stream entering it. */
+  #askBefore(piece: Piece, layer: number, block: BlockBuffers): void {
+    const { shape, weights } = this.model
+    const { backend } = weights.blocks[layer]
+    const decided = this.#plan?.beforeLayer(piece, layer, (rows) => this.#host(backend, block.input, rows))
+    if (decided === undefined) return
+    if (layer === 0 || !this.#mask) this.#mask = copyMask(this.#mask ?? denseMask(shape))
+    if (decided) {
+      checkTable(decided.heads, 'head mask', 1, shape.heads)
+      checkTable(decided.neurons, 'neuron mask', 1, shape.neurons)
+    }
+    const kept = layerMask(this.#mask, layer)
+    kept.heads.set(decided?.heads ?? new Float32Array(shape.heads).fill(1))
+    kept.neurons.set(decided?.neurons ?? new Float32Array(shape.neurons).fill(1))
+    if (this.mode !== 'simulate') checkSwitches(kept)
+    const start = performance.now()
+    this.#activate(layer, decided && kept, piece.T)
+    this.#preparing += performance.now() - start
+  }
+
+  /** A copy of T rows of the model's width. */
+  #host(backend: Backend, buffer: Buffer, T: number): Float32Array {
+    return backend.readF32(backend.slice(buffer, 0, T * this.model.config.width))
+  }
+
+  #eachChunk(T: number, work: (start: number, rows: number) => void): void {
+    const most = this.#stateIn(this.model.backend).logitsRows
+    for (let start = 0; start < T; start += most) work(start, Math.min(most, T - start))
+  }
+
+  #logits(stream: Buffer, start: number, rows: number): Float32Array {
+    const { backend, config } = this.model
+    const logits = this.#headOf(stream, start, rows)
+    return backend.readF32(backend.slice(logits, 0, rows * config.vocabulary))
+  }
+
+  /** The logits of some rows of the stream, in scratch. */
+  #headOf(stream: Buffer, start: number, rows: number): Buffer {
+    const { backend, config, weights } = this.model
+    const { width: D } = config
+    const pass: Pass = { backend, config, T: rows, past: 0, capacity: 0 }
+    const chosen = backend.slice(stream, start * D, rows * D)
+    const state = this.#stateIn(backend)
+    const logits = state.logits(rows)
+    logitsOf(pass, weights, logits, finish(pass, weights, chosen, state.reserve(rows).end))
+    return logits
+  }
+}
+
+function copyMask({ shape, heads, neurons }: UnitMask): UnitMask {
+  return makeMask(shape, heads.slice(), neurons.slice())
+}

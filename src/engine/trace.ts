@@ -1,0 +1,248 @@
+/**
+ * A forward pass that keeps everything the backward pass and the criteria look at.
+ *
+ * It runs the same steps as a sequence, in the same order, so its numbers are the same bits; only its buffers are fresh
+ * for each layer. A mask is simulated (multiplied), never skipped: derivatives with respect to a mask need what a
+ * skipped unit would have computed.
+ */
+import type { Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import { UsageError } from '../tensor/errors.ts'
+import {
+  attend,
+  embed,
+  feedForward,
+  finish,
+  logitsOf,
+  project,
+  type BlockBuffers,
+  type Pass,
+} from './forward.ts'
+import { activateBlock, denseBlock, type ActiveBlock } from './active_block.ts'
+import type { CachedRows, LayerCache } from './layer_cache.ts'
+import type { OptModel } from './opt_model.ts'
+import { checkMask, layerMask, type LayerUnits } from './unit_lists.ts'
+
+/** One layer of a trace. */
+export interface TracedBlock {
+  readonly buffers: BlockBuffers
+  readonly cache: LayerCache // float32, [H, T, K]
+  readonly units: LayerUnits
+}
+
+/** What a trace may be run under. */
+export interface TraceOptions {
+  /** Multiplied into the heads' outputs and the activations; any numbers. */
+  readonly mask?: UnitMask | null
+}
+
+/** What `backward` reads of the ends of a pass. */
+export interface TracedEnds {
+  readonly tokens: Buffer // [T] i32
+  readonly embedded: Buffer | null // [T, E], only with project_in
+  readonly embeddings: Buffer // [T, D]
+  readonly normed: Buffer | null // [T, D], only with a final norm
+  readonly last: Buffer // [T, E], what the head reads
+  readonly logits: Buffer // [T, V]
+}
+
+/**
+ * Runs one unpadded sequence and keeps its activations. Give the trace back with `dispose`.
+ * @param tokens [T], at least one
+ * @throws UsageError TOKENS, CONTEXT_LENGTH, MASK_SHAPE, TRACE_SPLIT for a model that is held in several backends
+ */
+export function traceForward(model: OptModel, tokens: Int32Array, options: TraceOptions = {}): Trace {
+  return new Trace(model, tokens, options.mask ?? null)
+}
+
+/** The activations of one pass. Every reader returns a host copy. */
+export class Trace {
+  readonly model: OptModel
+  readonly tokens: Int32Array // [T]
+  readonly pass: Pass
+  readonly blocks: readonly TracedBlock[] // [L]
+  readonly ends: TracedEnds
+  readonly #scope: BufferScope
+  readonly #active: ActiveBlock[] = []
+
+  /** See `traceForward`. */
+  constructor(model: OptModel, tokens: Int32Array, mask: UnitMask | null) {
+    model.checkTokens(tokens, 0)
+    if (model.weights.blocks.some(({ backend }) => backend !== model.backend))
+      throw new UsageError(
+        'TRACE_SPLIT',
+        'model: expected one whose blocks are all in one backend, got one in several; load it in fewer bits, or with more bytesPerBackend',
+      )
+    if (mask) checkMask(mask, model.shape)
+    const { backend, config } = model
+    const T = tokens.length
+    this.model = model
+    this.tokens = tokens.slice()
+    this.pass = { backend, config, T, past: 0, capacity: T }
+    this.#scope = new BufferScope(backend)
+    try {
+      const start = this.#embed()
+      this.blocks = this.#runBlocks(start.embeddings, mask)
+      this.ends = { ...start, ...this.#finish() }
+    } catch (error) {
+      this.dispose()
+      throw error
+    }
+  }
+
+  /** T. */
+  get length(): number {
+    return this.tokens.length
+  }
+
+  /** Logits of every position: [T, V]. */
+  logits(): Float32Array {
+    return this.#read(this.ends.logits)
+  }
+
+  /** The stream in Hugging Face's order: 0 the embeddings, l after block l; L after the final norm and projection. */
+  hidden(index: number): Float32Array {
+    if (index === this.model.config.layers) return this.#read(this.ends.last) // [T, E]
+    return this.#read(this.#block(index).buffers.input) // [T, D]
+  }
+
+  /** softmax(QK)V before out_proj and before any mask, heads side by side: [T, D]. */
+  headOut(layer: number): Float32Array {
+    return this.#read(this.#block(layer).buffers.context)
+  }
+
+  /** Queries, not yet scaled: [T, H, K]. */
+  query(layer: number): Float32Array {
+    return this.#read(this.#block(layer).buffers.query)
+  }
+
+  /** Keys, head-major: [H, T, K]. */
+  key(layer: number): Float32Array {
+    return this.#read(this.#block(layer).cache.key.numbers)
+  }
+
+  /** fc1's output before ReLU: [T, F]. */
+  fc1Pre(layer: number): Float32Array {
+    return this.#read(this.#block(layer).buffers.preActivation)
+  }
+
+  /** After ReLU and before any mask: [T, F]. */
+  fc1Act(layer: number): Float32Array {
+    return this.#read(this.#block(layer).buffers.activation)
+  }
+
+  /** What fc1 reads, the output of its layer norm: [T, D]. */
+  fc1Input(layer: number): Float32Array {
+    return this.#read(this.#block(layer).buffers.ffnInput)
+  }
+
+  /** Frees the activations. Safe to call twice. */
+  dispose(): void {
+    for (const active of this.#active) active.dispose()
+    this.#scope.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  #block(layer: number): TracedBlock {
+    const block = this.blocks[layer]
+    if (!block) throw new UsageError('LAYER', `layer: expected 0 to ${this.blocks.length - 1}, got ${layer}`)
+    return block
+  }
+
+  #read(buffer: Buffer): Float32Array {
+    return this.model.backend.readF32(buffer)
+  }
+
+  #embed(): Pick<TracedEnds, 'tokens' | 'embedded' | 'embeddings'> {
+    const { model, pass } = this
+    const { T } = pass
+    const { width: D, embeddingWidth: E } = model.config
+    const tokens = this.#scope.upload(this.tokens)
+    const embedded = E === D ? null : this.#scope.allocate(T * E)
+    const position = this.#scope.allocate(T * D)
+    const embeddings = this.#scope.allocate(T * D)
+    embed(pass, model.weights, tokens, model.positionRows(0, T), { embedded, position, output: embeddings })
+    return { tokens, embedded, embeddings }
+  }
+
+  #runBlocks(embeddings: Buffer, mask: UnitMask | null): TracedBlock[] {
+    const { pass } = this
+    const { T } = pass
+    const { layers, width: D } = this.model.config
+    const blocks: TracedBlock[] = []
+    let stream = embeddings
+    for (let layer = 0; layer < layers; layer++) {
+      const active = this.#activate(layer, mask)
+      const buffers = this.#allocateBlock(stream, mask)
+      const rows = (): CachedRows => ({ numbers: this.#scope.allocate(T * D), scales: null })
+      const cache = { key: rows(), value: rows() }
+      attend(pass, active, cache, buffers, false)
+      project(pass, active, buffers)
+      feedForward(pass, active, buffers)
+      blocks.push({ buffers, cache, units: active.units })
+      stream = buffers.output
+    }
+    return blocks
+  }
+
+  #activate(layer: number, mask: UnitMask | null): ActiveBlock {
+    const { config, weights } = this.model
+    if (!mask) return denseBlock(weights.blocks[layer], config)
+    const prospects = {
+      mode: 'simulate',
+      T: this.length,
+      steps: 0,
+      changes: false,
+      packsHeads: false,
+    } as const
+    const active = activateBlock(weights.blocks[layer], config, layerMask(mask, layer), prospects)
+    this.#active.push(active)
+    return active
+  }
+
+  #allocateBlock(stream: Buffer, mask: UnitMask | null): BlockBuffers {
+    const { width: D, neurons: F, preNorm } = this.model.config
+    const { T } = this.pass
+    const wide = (): Buffer => this.#scope.allocate(T * D)
+    const context = wide()
+    const middle = wide()
+    const output = wide()
+    const activation = this.#scope.allocate(T * F)
+    return {
+      input: stream,
+      attentionInput: preNorm ? wide() : stream,
+      query: wide(),
+      key: wide(),
+      value: wide(),
+      context,
+      maskedContext: mask ? wide() : context,
+      branch: wide(),
+      attentionSum: preNorm ? middle : wide(),
+      middle,
+      ffnInput: preNorm ? wide() : middle,
+      preActivation: this.#scope.allocate(T * F),
+      activation,
+      maskedActivation: mask ? this.#scope.allocate(T * F) : activation,
+      ffnSum: preNorm ? output : wide(),
+      output,
+    }
+  }
+
+  #finish(): Pick<TracedEnds, 'normed' | 'last' | 'logits'> {
+    const { pass } = this
+    const { T } = pass
+    const { config, weights } = this.model
+    const { width: D, embeddingWidth: E, vocabulary: V } = config
+    const stream = this.blocks[this.blocks.length - 1].buffers.output
+    const normed = config.finalNorm ? this.#scope.allocate(T * D) : null
+    const projected = E === D ? null : this.#scope.allocate(T * E)
+    const last = finish(pass, weights, stream, { normed, projected })
+    const logits = this.#scope.allocate(T * V)
+    logitsOf(pass, weights, logits, last)
+    return { normed, last, logits }
+  }
+}

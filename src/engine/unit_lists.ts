@@ -1,0 +1,104 @@
+/**
+ * Units as kernels take them: lists of those that are computed, or factors that all are multiplied by.
+ */
+import type { Buffer } from '../backends/backend.ts'
+import type { BufferScope } from '../backends/buffer_scope.ts'
+import { expectMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
+import type { LayerMask } from '../masks/planner.ts'
+import { UsageError } from '../tensor/errors.ts'
+
+/** Chosen units in ascending order; no list means all of them. */
+export interface UnitList {
+  readonly list: Buffer | null // [R]
+  readonly count: number // R
+}
+
+/** All of `count` units. */
+export function every(count: number): UnitList {
+  return { list: null, count }
+}
+
+/** One layer's mask as its kernels take it. */
+export interface LayerUnits {
+  readonly heads: UnitList // below H
+  /** The channels of the chosen heads, K each. */
+  readonly channels: UnitList // below D
+  readonly neurons: UnitList // rows of fc1, below F
+  /** The inputs of fc2: the neurons, in the order in which they are added. */
+  readonly terms: UnitList // below F
+  /** What head outputs are multiplied by where all are computed under a mask. */
+  readonly headFactors: Buffer | null // [H]
+  /** What activations are multiplied by there. */
+  readonly neuronFactors: Buffer | null // [F]
+}
+
+/** Every unit of a layer. */
+export function allUnits(heads: number, headSize: number, neurons: number): LayerUnits {
+  return {
+    heads: every(heads),
+    channels: every(heads * headSize),
+    neurons: every(neurons),
+    terms: every(neurons),
+    headFactors: null,
+    neuronFactors: null,
+  }
+}
+
+/**
+ * Checks that a mask is one of a model of this shape and, where units are to be skipped by it, that it can be.
+ * @throws UsageError MASK_SHAPE, MASK_VALUE
+ */
+export function checkMask(mask: UnitMask, shape: UnitShape, skips = false): void {
+  expectMask(mask)
+  const words = ({ layers, heads, neurons }: UnitShape): string =>
+    `${layers} layers of ${heads} heads and ${neurons} neurons`
+  if (words(mask.shape) !== words(shape))
+    throw new UsageError('MASK_SHAPE', `mask: expected ${words(shape)}, got ${words(mask.shape)}`)
+  if (skips) checkSwitches(mask)
+}
+
+/** @throws UsageError MASK_VALUE for a number other than 0 and 1, which units cannot be skipped by */
+export function checkSwitches({ heads, neurons }: LayerMask): void {
+  for (const [kind, mask] of [
+    ['head', heads],
+    ['neuron', neurons],
+  ] as const) {
+    // Not findIndex: a planner that decides for every token has every mask checked as often.
+    for (let wrong = 0; wrong < mask.length; wrong++)
+      if (mask[wrong] !== 0 && mask[wrong] !== 1)
+        throw new UsageError(
+          'MASK_VALUE',
+          `${kind} mask[${wrong}]: expected 0 or 1 to skip by, got ${mask[wrong]}`,
+        )
+  }
+}
+
+/** One row of a mask. */
+export function layerMask(mask: UnitMask, layer: number): LayerMask {
+  const { heads, neurons } = mask.shape
+  return {
+    heads: mask.heads.subarray(layer * heads, (layer + 1) * heads),
+    neurons: mask.neurons.subarray(layer * neurons, (layer + 1) * neurons),
+  }
+}
+
+/** The units a mask keeps, ascending. */
+export function chosenUnits(mask: Float32Array): Int32Array {
+  const chosen = new Int32Array(mask.length)
+  let count = 0
+  for (let unit = 0; unit < mask.length; unit++) if (mask[unit] !== 0) chosen[count++] = unit
+  return chosen.slice(0, count)
+}
+
+/** The rows of units that have `size` rows each, ascending. */
+export function rowsOfUnits(units: Int32Array, size: number): Int32Array {
+  if (size === 1) return units
+  const rows = new Int32Array(units.length * size)
+  for (let i = 0; i < rows.length; i++) rows[i] = units[Math.floor(i / size)] * size + (i % size)
+  return rows
+}
+
+/** A list of units inside a backend, as long as the scope lives. */
+export function uploadList(scope: BufferScope, list: Int32Array): UnitList {
+  return { list: scope.upload(list), count: list.length }
+}

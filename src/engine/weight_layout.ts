@@ -1,0 +1,161 @@
+/**
+ * How parameters lie inside a backend, and the way there and back.
+ *
+ * A parameter has the layout Hugging Face stores it in, but for out_proj and fc2: these are held input-major, one row
+ * per input, so that a head's channels and a neuron's weights are each contiguous and skipping them skips their bytes.
+ * What belongs to a parameter - its gradient, the moments of an optimiser - lies as the parameter does. Turning a matrix
+ * moves numbers and changes none, so values come back bit for bit.
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { HostTensor } from '../tensor/memory_source.ts'
+import type { OptConfig } from './config.ts'
+import { makeMatrix, storedBytes, storeRows, transpose, type Matrix, type Storage } from './matrix.ts'
+import { modules, names, parameterShapes } from './names.ts'
+import type { RowChunk } from './weight_reader.ts'
+
+/** Whether a parameter is held input-major, that is turned on its way into a backend. */
+export function isInputMajor(name: string): boolean {
+  return name.endsWith(`.${modules.out}.weight`) || name.endsWith(`.${modules.fc2}.weight`)
+}
+
+/**
+ * The storage of a parameter in a model whose matrices are stored as `storage`: vectors and the position table, which are
+ * few and read once, stay float32.
+ */
+export function storageOf(name: string, shape: readonly number[], storage: Storage): Storage {
+  return shape.length === 1 || name === names.positionTable ? 'f32' : storage
+}
+
+/** Bytes a parameter takes in a storage. */
+export function parameterBytes(name: string, shape: readonly number[], storage: Storage): number {
+  const [rows, columns = 1] = isInputMajor(name) ? shape.toReversed() : shape
+  return storedBytes(storage, rows, columns)
+}
+
+/**
+ * Makes what a parameter is held in, and fills it from its rows as Hugging Face stores them: a chunk at a time, but for
+ * a matrix that is turned, which takes all rows.
+ */
+export async function loadParameter(
+  scope: BufferScope,
+  name: string,
+  shape: readonly number[],
+  storage: Storage,
+  chunks: AsyncIterable<RowChunk>,
+): Promise<Matrix> {
+  const [rows, columns = 1] = shape
+  if (isInputMajor(name)) return loadTurned(scope, rows, columns, storage, chunks)
+  const { backend } = scope
+  const matrix = makeMatrix(scope, storage, rows, columns, 'anything')
+  for await (const { start, values } of chunks)
+    if (storage === 'f32' || values instanceof Uint16Array) backend.write(matrix.weight, values, start)
+    else {
+      const x = backend.upload(values)
+      try {
+        storeRows(backend, matrix, x, start / columns, values.length / columns, columns)
+      } finally {
+        backend.free(x)
+      }
+    }
+  return matrix
+}
+
+/** A matrix [O, I] held as [I, O]. Its rows wait in a buffer of their own, and where they are rounded in two. */
+async function loadTurned(
+  scope: BufferScope,
+  O: number,
+  I: number,
+  storage: Storage,
+  chunks: AsyncIterable<RowChunk>,
+): Promise<Matrix> {
+  const { backend } = scope
+  const matrix = makeMatrix(scope, storage, I, O, 'anything')
+  const waiting = new BufferScope(backend)
+  try {
+    let asStored: Buffer | null = null // [O, I]
+    for await (const { start, values } of chunks) {
+      const dtype = values instanceof Uint16Array ? matrix.weight.dtype : 'f32'
+      asStored ??= waiting.allocate(O * I, dtype, 'anything')
+      backend.write(asStored, values, start)
+    }
+    if (asStored === null) return matrix
+    const isAsHeld = asStored.dtype === matrix.weight.dtype
+    const turned = isAsHeld ? matrix.weight : waiting.allocate(O * I, 'f32', 'anything')
+    transpose(backend, turned, asStored, O, I)
+    if (!isAsHeld) storeRows(backend, matrix, turned, 0, I, O)
+    return matrix
+  } finally {
+    waiting.dispose()
+  }
+}
+
+/** Overwrites what is held for a parameter by values as Hugging Face stores them. */
+export function writeParameter(
+  backend: Backend,
+  held: Buffer,
+  name: string,
+  { values, shape }: HostTensor,
+): void {
+  if (!isInputMajor(name)) return backend.write(held, values)
+  const scope = new BufferScope(backend)
+  try {
+    backend.ops.transpose(held, scope.upload(values), shape[0], shape[1])
+  } finally {
+    scope.dispose()
+  }
+}
+
+/** A buffer of zeros for every parameter: [as many as it has numbers], by Hugging Face name. */
+export function zeroParameters(config: OptConfig, scope: BufferScope): Map<string, Buffer> {
+  const zeros = new Map<string, Buffer>()
+  for (const [name, shape] of parameterShapes(config)) zeros.set(name, scope.allocate(lengthOf(shape)))
+  return zeros
+}
+
+/** Reads what is held for every parameter into Hugging Face's layout. The buffers stay as they are. */
+export function readParameters(
+  config: OptConfig,
+  backend: Backend,
+  held: ReadonlyMap<string, Buffer>,
+): Map<string, HostTensor> {
+  checkParameters(config, held)
+  const tensors = new Map<string, HostTensor>()
+  for (const [name, shape] of parameterShapes(config)) {
+    const buffer = held.get(name) as Buffer
+    const values = isInputMajor(name) ? readTurned(backend, buffer, shape) : backend.readF32(buffer)
+    tensors.set(name, { shape, values })
+  }
+  return tensors
+}
+
+function readTurned(backend: Backend, buffer: Buffer, [rows, columns]: readonly number[]): Float32Array {
+  const scope = new BufferScope(backend)
+  try {
+    const turned = scope.allocate(buffer.length)
+    backend.ops.transpose(turned, buffer, columns, rows)
+    return backend.readF32(turned)
+  } finally {
+    scope.dispose()
+  }
+}
+
+/**
+ * Checks that there is a buffer of the right length for every parameter.
+ * @throws UsageError PARAMETERS naming the first there is none for
+ */
+export function checkParameters(config: OptConfig, held: ReadonlyMap<string, Buffer>): void {
+  for (const [name, shape] of parameterShapes(config)) {
+    const got = held.get(name)?.length
+    if (got !== lengthOf(shape))
+      throw new UsageError(
+        'PARAMETERS',
+        `${name}: expected a buffer of ${lengthOf(shape)} numbers, got ${got ?? 'none'}`,
+      )
+  }
+}
+
+function lengthOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
+}

@@ -1,0 +1,404 @@
+/**
+ * Where experiments are run: a model, a text, and everything made from them on the way, each part once.
+ *
+ * Windows, calibrations and predictors are made when they are first asked for and remembered. With a part store, what
+ * costs minutes (traces, predictors, scored windows) is kept under a hash of all it depends on, the sources of the
+ * method included; another run reuses it, and a run that was stopped goes on.
+ *
+ * Every genre of the text is split into documents to calibrate on and others to evaluate on. A seed decides which
+ * windows are drawn from each part, where training starts and what is random; the split itself is always the same.
+ */
+import { datasetCriteria } from '../../criteria/index.ts'
+import { makeBudget } from '../../masks/budget.ts'
+import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
+import type { OptModel } from '../../engine/opt_model.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { pause } from '../../platform/pause.ts'
+import type { TrainedPredictor } from '../../training/train_predictor.ts'
+import { ScoreAggregate, type Aggregation } from '../../calibration/aggregate.ts'
+import type { GroupedExample } from '../../calibration/examples.ts'
+import { hashWindows } from '../../calibration/manifest.ts'
+import { loadBrown, splitDocuments, type Document, type Split } from '../../data/corpus.ts'
+import type { PartStore } from '../../results/part_store.ts'
+import type { HubOrigin } from '../../io/hub.ts'
+import {
+  hashFiles,
+  hashTexts,
+  makeProvenance,
+  modelSource,
+  type Provenance,
+} from '../../results/provenance.ts'
+import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../../data/windows.ts'
+import { predictorKindOf, type Arm, type ExampleSettings } from './method.ts'
+import type { ShardRunner } from '../../jobs/runner.ts'
+import type { ShardModel } from '../../jobs/shard_model.ts'
+import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
+import { collectDataset, collectWindows, type Ground } from './collect_windows.ts'
+import { methodHash, type MethodHash } from '../../results/method_hash.ts'
+import { openTrained, saveTrained, trainArm } from './trained.ts'
+
+/** What a lab works on. */
+export interface LabOptions {
+  readonly model: OptModel
+  /** What the model is called in reports, and the files it was read from. */
+  readonly modelName: string
+  readonly modelFiles: readonly string[]
+  /** Where on the hub they came from, if they did. */
+  readonly modelOrigin?: HubOrigin | null
+  /** Text to ids, nothing added. */
+  readonly encode: Encode
+  /** Default: the Brown corpus. */
+  readonly documents?: readonly Document[]
+  readonly dataName?: string
+  /** Most tokens of a window's prompt and of its continuation. */
+  readonly prompt: number
+  readonly continuation: number
+  /** What examples with shots are made of; without it there are none. */
+  readonly shotWindows?: ShotWindows
+  /** Where parts are kept; without one, in memory only. */
+  readonly store?: PartStore | null
+  /** Where other threads find the same model, to calibrate with; without it, one thread does all. */
+  readonly threads?: ThreadModel | null
+  /** Who calibrates and evaluates in place of this process, and is closed by whoever made it. */
+  readonly runner?: ShardRunner | null
+  readonly signal?: AbortSignal
+  /** How far the part is that is being made. */
+  readonly onProgress?: (progress: LabProgress) => void
+  /** The command line, for the provenance. */
+  readonly argv?: readonly string[]
+}
+
+export type LabStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
+
+/** How far one part is. */
+export interface LabProgress {
+  readonly stage: LabStage
+  readonly done: number
+  readonly total: number
+}
+
+/** Windows of a document's text, or rows of a task, for one number of shots. */
+export type ShotWindows = (lab: Lab, count: number, seed: number, shots: number) => Window[]
+
+/** Examples, what was asked for, and the criteria that they have scores of. */
+interface ExampleSet {
+  readonly settings: ExampleSettings
+  readonly seed: number
+  readonly keepSequence: boolean
+  readonly criteria: Set<string>
+  examples: readonly GroupedExample[]
+}
+
+type LabHashes = { readonly model: string; readonly data: string; readonly method: MethodHash }
+
+/** See the head of this file; `Lab.open` makes one. */
+export class Lab {
+  readonly model: OptModel
+  readonly options: LabOptions
+  readonly split: Split
+  readonly modelHash: string
+  readonly dataHash: string
+  readonly #method: MethodHash
+  readonly #encodeWords: (text: string) => Int32Array[]
+  readonly #windows = new Map<string, Window[]>()
+  readonly #examples = new Map<string, ExampleSet>()
+  readonly #predictors = new Map<string, Promise<TrainedPredictor>>()
+  readonly #means = new Map<string, UnitScores>()
+  readonly #pruned = new Map<string, readonly UnitScores[]>()
+
+  private constructor(options: LabOptions, split: Split, hashes: LabHashes) {
+    this.options = options
+    this.model = options.model
+    this.split = split
+    this.modelHash = hashes.model
+    this.dataHash = hashes.data
+    this.#method = hashes.method
+    this.#encodeWords = makeWordEncoder(options.encode)
+  }
+
+  /** Reads and splits the text. @throws MissingError CORPUS_MISSING; UsageError SETTINGS for windows the model has no room for */
+  static async open(options: LabOptions): Promise<Lab> {
+    const { prompt, continuation, modelFiles } = options
+    const { positions } = options.model.config
+    if (prompt + continuation > positions)
+      throw new UsageError(
+        'SETTINGS',
+        `window: expected at most ${positions} tokens, got ${prompt + continuation}`,
+      )
+    const documents = options.documents ?? (await loadBrown())
+    const hashes = {
+      model: await hashFiles(modelFiles),
+      data: await hashTexts(documents),
+      method: await methodHash(),
+    }
+    return new Lab(options, splitDocuments(documents), hashes)
+  }
+
+  /** Lets ctrl-C be heard. @throws the signal's reason */
+  pause(): Promise<void> {
+    return pause(this.options.signal)
+  }
+
+  /** Says how far a part is. */
+  tell(stage: LabStage, done: number, total: number): void {
+    this.options.onProgress?.({ stage, done, total })
+  }
+
+  /**
+   * The first `count` windows of a part in the order of a seed; fewer where there are fewer.
+   * @throws UsageError WINDOWS if there is none
+   */
+  windows(part: keyof Split, count: number, seed: number): Window[] {
+    const key = `${part} ${seed} ${count}`
+    let windows = this.#windows.get(key)
+    if (windows) return windows
+    const { prompt, continuation, model } = this.options
+    const sizes = { prompt, continuation, bosId: model.config.bosId }
+    windows = drawWindows(this.split[part], count, seed, (document) =>
+      cutWindows(document, this.#encodeWords, sizes),
+    )
+    if (windows.length === 0)
+      throw new UsageError(
+        'WINDOWS',
+        `text: expected documents of ${prompt + continuation} tokens or more in both parts, got none`,
+      )
+    this.#windows.set(key, windows)
+    return windows
+  }
+
+  /** What shards of this lab are done with. */
+  get shardModel(): ShardModel {
+    return { model: this.model, hash: this.modelHash, method: this.#method }
+  }
+
+  /** Whatever a result of this lab depends on besides its own settings: part of the name it is kept under. */
+  identity(part: string): Record<string, unknown> {
+    const { prompt, continuation } = this.options
+    return {
+      part,
+      method: part === 'calibration' ? this.#method.calibration : this.#method.all,
+      model: this.modelHash,
+      bits: bitsOf(this.model.backend.name),
+      data: this.dataHash,
+      prompt,
+      continuation,
+      bosId: this.model.config.bosId,
+    }
+  }
+
+  /**
+   * Examples with scores of at least these criteria. Only the criteria that are still missing are computed.
+   * @param keepSequence whether layer 0's context of every prompt token is needed
+   */
+  async examples(
+    settings: ExampleSettings,
+    seed: number,
+    criteria: readonly string[],
+    keepSequence = false,
+  ): Promise<readonly GroupedExample[]> {
+    const { pruned, ...dense } = settings
+    if (pruned !== undefined) return this.#prunedExamples(dense, pruned, seed, criteria, keepSequence)
+    const key = JSON.stringify([settings, seed, keepSequence])
+    const known = this.#examples.get(key) ?? this.#fewerExamples(settings, seed, criteria, keepSequence)
+    const missing = criteria.filter((name) => !known?.criteria.has(name))
+    if (known && missing.length === 0) return known.examples
+    const windows = this.#calibrationWindows(settings, seed)
+    const found = await collectWindows(this.#ground(), { windows, seed, criteria: missing, keepSequence })
+    if (!known) {
+      this.#examples.set(key, { settings, seed, keepSequence, criteria: new Set(criteria), examples: found })
+      return found
+    }
+    known.examples = known.examples.map((example, i) => ({
+      ...example,
+      scores: new Map([...example.scores, ...found[i].scores]),
+    }))
+    for (const name of missing) known.criteria.add(name)
+    return known.examples
+  }
+
+  /** The first of a larger set, which they are: fewer windows of a seed are the first of more. */
+  #fewerExamples(
+    settings: ExampleSettings,
+    seed: number,
+    criteria: readonly string[],
+    keepSequence: boolean,
+  ): ExampleSet | undefined {
+    // Shots are drawn from the set, so they are others in a larger one.
+    if (settings.shots !== null) return undefined
+    for (const set of this.#examples.values()) {
+      const { count, shots } = set.settings
+      const isSame = shots === null && set.seed === seed && set.keepSequence === keepSequence
+      if (isSame && count > settings.count && criteria.every((name) => set.criteria.has(name)))
+        return { ...set, examples: set.examples.slice(0, settings.count) }
+    }
+    return undefined
+  }
+
+  /**
+   * Examples whose neurons are scored in a pruned model; features, and the scores of heads, stay those of the dense one.
+   * There are few heads: under a mask that skips most of them what is left is each other's substitute, and a ranking made
+   * from that does worse than the dense one.
+   */
+  async #prunedExamples(
+    settings: ExampleSettings,
+    pruned: number,
+    seed: number,
+    criteria: readonly string[],
+    keepSequence: boolean,
+  ): Promise<readonly GroupedExample[]> {
+    const dense = await this.examples(settings, seed, criteria, keepSequence)
+    const scores = dense.map((): Map<string, UnitScores> => new Map())
+    for (const criterion of criteria) {
+      const key = JSON.stringify([settings, pruned, seed, criterion])
+      let known = this.#pruned.get(key)
+      if (!known) {
+        known = await this.#prunedScores(settings, pruned, seed, criterion)
+        this.#pruned.set(key, known)
+      }
+      known.forEach(({ neurons }, i) =>
+        scores[i].set(criterion, { ...(dense[i].scores.get(criterion) as UnitScores), neurons }),
+      )
+    }
+    return dense.map((example, i) => ({ ...example, scores: scores[i] }))
+  }
+
+  /** The scores of each example under the static mask of the dense ones. */
+  async #prunedScores(
+    settings: ExampleSettings,
+    pruned: number,
+    seed: number,
+    criterion: string,
+  ): Promise<UnitScores[]> {
+    const mean = await this.#aggregate(criterion, 'mean', settings, seed)
+    const mask = selectMask(mean, makeBudget(pruned), backendTopK(this.model.backend))
+    const windows = this.#calibrationWindows(settings, seed)
+    const found = await collectWindows(this.#ground(), { windows, seed, criteria: [criterion], mask })
+    return found.map(({ scores }) => scores.get(criterion) as UnitScores)
+  }
+
+  /** One ranking of all units from an arm's examples. */
+  async mean(arm: Arm, seed: number): Promise<UnitScores> {
+    const { criterion, aggregation = 'mean' } = arm
+    const settings = needExamples(arm)
+    const key = JSON.stringify([criterion, aggregation, settings, seed])
+    let mean = this.#means.get(key)
+    if (!mean) {
+      mean = datasetCriteria.some(({ name }) => name === criterion)
+        ? await collectDataset(this.#ground(), this.#calibrationWindows(settings, seed), seed, criterion)
+        : await this.#aggregate(criterion, aggregation, settings, seed)
+      this.#means.set(key, mean)
+    }
+    return mean
+  }
+
+  async #aggregate(
+    criterion: string,
+    aggregation: Aggregation,
+    settings: ExampleSettings,
+    seed: number,
+  ): Promise<UnitScores> {
+    const sum = new ScoreAggregate(aggregation)
+    for (const { scores, group } of await this.examples(settings, seed, [criterion]))
+      sum.add(scores.get(criterion) as UnitScores, group)
+    return sum.finish()
+  }
+
+  /** The trained predictor of an arm. It lives as long as the lab. */
+  predictor(arm: Arm, seed: number): Promise<TrainedPredictor> {
+    const { criterion, examples, predictor } = arm
+    const description = { kind: predictorKindOf(arm), criterion, examples, predictor, seed }
+    const key = JSON.stringify(description)
+    let made = this.#predictors.get(key)
+    if (!made) this.#predictors.set(key, (made = this.#makePredictor(arm, seed, description)))
+    return made
+  }
+
+  /** Where the numbers of a report come from. */
+  provenance(seed: number): Promise<Provenance> {
+    const { model, modelName, modelOrigin, argv = [] } = this.options
+    return makeProvenance({
+      backend: model.backend,
+      model: modelSource(modelName, this.modelHash, modelOrigin),
+      data: { name: this.#dataName, hash: this.dataHash },
+      seed,
+      argv,
+    })
+  }
+
+  /** Frees the predictors. */
+  async dispose(): Promise<void> {
+    for (const made of this.#predictors.values()) {
+      const trained = await made.catch(() => null)
+      trained?.predictor.dispose()
+    }
+    this.#predictors.clear()
+  }
+
+  /** One hash for the windows that are calibrated on. */
+  examplesHash(settings: ExampleSettings, seed: number): Promise<string> {
+    return hashWindows(this.#calibrationWindows(settings, seed))
+  }
+
+  /** Windows to calibrate on. */
+  #calibrationWindows({ count, shots }: ExampleSettings, seed: number): Window[] {
+    if (shots === null) return this.windows('calibrate', count, seed)
+    const { shotWindows } = this.options
+    if (shotWindows) return shotWindows(this, count, seed, shots)
+    throw new UsageError('SETTINGS', 'examples: expected a task to take shots of, got none')
+  }
+
+  #ground(): Ground {
+    const { model, store = null, threads, runner, signal } = this.options
+    return {
+      model,
+      modelHash: this.modelHash,
+      dataName: this.#dataName,
+      store,
+      threads: threads ?? undefined,
+      runner: runner ?? undefined,
+      method: this.#method,
+      signal,
+      identity: this.identity('calibration'),
+      onWindow: (done, total) => this.tell('calibrate', done, total),
+    }
+  }
+
+  get #dataName(): string {
+    const { dataName, documents } = this.options
+    return dataName ?? (documents ? 'documents' : 'Brown corpus')
+  }
+
+  async #makePredictor(arm: Arm, seed: number, description: object): Promise<TrainedPredictor> {
+    const { store } = this.options
+    if (!store) return this.#train(arm, seed)
+    const windows = await this.examplesHash(needExamples(arm), seed)
+    const folder = await store.files(
+      { ...this.identity('predictor'), windows, ...description },
+      async (to) => {
+        const trained = await this.#train(arm, seed)
+        await saveTrained(to, trained)
+        trained.predictor.dispose()
+      },
+    )
+    return openTrained(folder, this.model.backend)
+  }
+
+  async #train(arm: Arm, seed: number): Promise<TrainedPredictor> {
+    const { criterion, predictor } = arm
+    const examples = await this.examples(
+      needExamples(arm),
+      seed,
+      [criterion],
+      predictor?.pooling === 'attention',
+    )
+    return trainArm(this.model, arm, examples, seed, this.dataHash, {
+      signal: this.options.signal,
+      onEpoch: (done, total) => this.tell('train', done, total),
+    })
+  }
+}
+
+function needExamples({ planner, examples }: Arm): ExampleSettings {
+  if (examples) return examples
+  throw new TypeError(`${planner}: expected examples to learn from, got none`)
+}

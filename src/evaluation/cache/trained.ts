@@ -1,0 +1,84 @@
+/**
+ * The predictor of an arm: trained from examples, or read back from where an earlier run left it, together with how
+ * well it did on the examples that training held out.
+ */
+import type { Backend } from '../../backends/backend.ts'
+import type { OptModel } from '../../engine/opt_model.ts'
+import { joinPath, readFile, writeFileAtomic } from '../../platform/platform.ts'
+import {
+  unitKinds,
+  type BaseCard,
+  type PredictorCard,
+  type PredictorKind,
+  type UnitKind,
+} from '../../predictor/predictor_config.ts'
+import type { CalibrationExample } from '../../predictor/example.ts'
+import { openPredictor, savePredictor } from '../../predictor/predictor_file.ts'
+import { trainByCard, type PredictorTraining, type TrainedPredictor } from '../../training/train_predictor.ts'
+import { predictorKindOf, type Arm } from './method.ts'
+
+const predictorName = 'predictor.safetensors'
+const reportName = 'held_out.json'
+
+/** What a training listens to and tells. */
+export interface TrainArmOptions {
+  readonly signal?: AbortSignal
+  /** Epochs done, of all networks. */
+  readonly onEpoch?: (done: number, total: number) => void
+}
+
+/** Trains the predictor an arm asks for. @throws UsageError EXAMPLES; the signal's reason */
+export function trainArm(
+  model: OptModel,
+  arm: Arm,
+  examples: readonly CalibrationExample[],
+  seed: number,
+  dataHash: string,
+  { signal, onEpoch }: TrainArmOptions = {},
+): Promise<TrainedPredictor> {
+  const { criterion, predictor: settings } = arm
+  const kind = predictorKindOf(arm)
+  if (!kind || !settings) throw new TypeError(`${arm.planner}: expected settings of a predictor, got none`)
+  const { training, headHidden, neuronHidden, features, targets, placement, pooling, loss, top } = settings
+  const base: BaseCard = {
+    shape: model.shape,
+    width: model.config.width,
+    headHidden,
+    neuronHidden,
+    features,
+    criterion,
+    seed,
+    examples: examples.length,
+    dataHash,
+  }
+  const options: PredictorTraining = {
+    ...training,
+    signal,
+    onEpoch: ({ epoch, network, networks }) =>
+      onEpoch?.(network * training.epochs + epoch, networks * training.epochs),
+  }
+  const cards = {
+    shadow: { ...base, kind: 'shadow', placement, pooling, targets, loss, top },
+    'dejavu-style': { ...base, kind: 'dejavu-style', targets },
+    dejavu: { ...base, kind: 'dejavu', top },
+  } as const satisfies Record<PredictorKind, PredictorCard>
+  return trainByCard(model.backend, cards[kind], examples, options)
+}
+
+/** Writes a predictor and its held-out losses into a folder. */
+export async function saveTrained(folder: string, { predictor, heldOut }: TrainedPredictor): Promise<void> {
+  await savePredictor(joinPath(folder, predictorName), predictor)
+  // JSON has no NaN: nothing held out is null.
+  await writeFileAtomic(joinPath(folder, reportName), JSON.stringify(heldOut))
+}
+
+/** Reads what `saveTrained` wrote; whoever calls vouches for the folder. */
+export async function openTrained(folder: string, backend: Backend): Promise<TrainedPredictor> {
+  const text = new TextDecoder().decode(await readFile(joinPath(folder, reportName)))
+  const stored = JSON.parse(text) as Record<UnitKind, number | null>
+  const heldOut = Object.fromEntries(unitKinds.map((kind) => [kind, stored[kind] ?? NaN]))
+  return {
+    predictor: await openPredictor(joinPath(folder, predictorName), backend),
+    heldOut: heldOut as Record<UnitKind, number>,
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * How fast text comes out, and how fast a prompt goes in: one sequence at a time, units really skipped.
+ *
+ * Decoding is greedy, one token at a time. Tokens per second are N generated tokens over the time of their N steps plus
+ * whatever the planner and the packing of what it keeps took. The prompt's own pass, which every arm pays, is left out.
+ * Arms take turns (turns.ts); an arm's figure is the median of its turns. Only figures of one run can be compared.
+ */
+import type { UnitMask } from '../masks/mask.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import { argmax } from '../engine/sampling.ts'
+import type { Sequence, SequenceOptions, WayCounts } from '../engine/sequence.ts'
+import { now } from '../platform/platform.ts'
+import { pause } from '../platform/pause.ts'
+import { median, turnOrder } from '../results/interleaved_rounds.ts'
+
+/** How much is decoded. */
+export interface DecodeSizes {
+  /** Tokens of the prompt. */
+  readonly prompt: number
+  /** Tokens generated after it. */
+  readonly tokens: number
+  /** Turns of each arm. */
+  readonly rounds: number
+}
+
+/** A planner under the clock; null is dense. */
+export type DecodeArm = MaskPlanner | null
+
+/** Who decides what is skipped, or what is, how that is carried out, and what the past is stored as. */
+export type Plan = Pick<SequenceOptions, 'planner' | 'mask' | 'mode' | 'cache'>
+
+/** What some tokens took, and under which mask. */
+export interface Turn {
+  readonly tokens: number
+  /** All of it. */
+  readonly milliseconds: number
+  /** Of that, in the planner: its predictors, what they are shown and the choice of units. */
+  readonly planning: number
+  /** Of that, making masks ready: lists of units, and packing. */
+  readonly preparing: number
+  /** What a device computed meanwhile, by its own clock, a planner's prompt left out; null where there is none. */
+  readonly device: number | null
+  /** In force at the end; null is dense. */
+  readonly mask: UnitMask | null
+  readonly ways: WayCounts
+}
+
+/** The rate of a turn. */
+export function tokensPerSecond({ tokens, milliseconds }: Turn): number {
+  return (1000 * tokens) / milliseconds
+}
+
+/** Milliseconds of steps between two turns of the event loop, which are off the clock. */
+const STEPS_BETWEEN_PAUSES = 250
+
+/** A sequence whose planner's time is known. */
+class TimedSequence {
+  readonly sequence: Sequence
+  /** Milliseconds so far. */
+  planning = 0
+
+  constructor(model: OptModel, { planner, ...plan }: Plan, capacity: number, expectedTokens: number) {
+    const timedPlanner = planner && timed(planner, (milliseconds) => (this.planning += milliseconds))
+    this.sequence = model.begin({ ...plan, planner: timedPlanner, capacity, expectedTokens })
+  }
+
+  turn(times: Omit<Turn, 'mask' | 'ways'>): Turn {
+    const { mask, ways } = this.sequence
+    return { ...times, mask, ways }
+  }
+
+  /** Milliseconds that a device computed since this was asked last; null where there is none. */
+  deviceTime(): number | null {
+    return this.sequence.model.backend.deviceTime?.() ?? null
+  }
+}
+
+/** A prompt that was read, from which tokens are generated under the clock, as often as one likes. Dispose it. */
+export class Decoding {
+  readonly #timed: TimedSequence
+  readonly #prompt: number
+  readonly #tokens: number
+  readonly #first: number
+  readonly #planning: number
+  readonly #preparing: number
+
+  /** Reads the prompt. @param prompt at least one token @throws what `OptModel.begin` and `Sequence.feed` throw */
+  constructor(model: OptModel, prompt: Int32Array, tokens: number, plan: Plan) {
+    this.#timed = new TimedSequence(model, plan, prompt.length + tokens, tokens)
+    this.#prompt = prompt.length
+    this.#tokens = tokens
+    const { sequence } = this.#timed
+    try {
+      this.#first = argmax(sequence.feed(prompt, 'last'))
+    } catch (error) {
+      sequence.dispose()
+      throw error
+    }
+    this.#planning = this.#timed.planning
+    this.#preparing = sequence.preparing
+  }
+
+  /**
+   * Generates the tokens; what planning and packing took in the prompt is theirs.
+   * @throws the signal's reason if it is aborted; UsageError REWIND the second time, as `Sequence.rewind`
+   */
+  async decode(signal?: AbortSignal): Promise<Turn> {
+    const { sequence } = this.#timed
+    if (sequence.length > this.#prompt) sequence.rewind(this.#prompt)
+    const { planning } = this.#timed
+    const { preparing } = sequence
+    let token = this.#first
+    let stepping = 0
+    let pausedAt = now()
+    this.#timed.deviceTime()
+    for (let n = 0; n < this.#tokens; n++) {
+      const start = now()
+      token = argmax(sequence.feed(Int32Array.of(token), 'last'))
+      stepping += now() - start
+      if (now() - pausedAt < STEPS_BETWEEN_PAUSES) continue
+      await pause(signal)
+      pausedAt = now()
+    }
+    // A planner that is asked again is on the clock of the steps anyway.
+    return this.#timed.turn({
+      tokens: this.#tokens,
+      milliseconds: stepping + this.#planning + this.#preparing,
+      planning: this.#planning + this.#timed.planning - planning,
+      preparing: this.#preparing + sequence.preparing - preparing,
+      device: this.#timed.deviceTime(),
+    })
+  }
+
+  dispose(): void {
+    this.#timed.sequence.dispose()
+  }
+}
+
+/** One turn of decoding. @param prompt at least one token @throws the signal's reason if it is aborted */
+export async function decodeTurn(
+  model: OptModel,
+  prompt: Int32Array,
+  tokens: number,
+  plan: Plan,
+  signal?: AbortSignal,
+): Promise<Turn> {
+  const decoding = new Decoding(model, prompt, tokens, plan)
+  try {
+    return await decoding.decode(signal)
+  } finally {
+    decoding.dispose()
+  }
+}
+
+/** One turn of reading a prompt, up to the logits of what follows it. @param prompt at least one token */
+export function promptTurn(model: OptModel, prompt: Int32Array, plan: Plan): Turn {
+  model.backend.deviceTime?.()
+  const start = now()
+  const timedSequence = new TimedSequence(model, plan, prompt.length, 0)
+  const { sequence } = timedSequence
+  try {
+    sequence.feed(prompt, 'last')
+    return timedSequence.turn({
+      tokens: prompt.length,
+      milliseconds: now() - start,
+      planning: timedSequence.planning,
+      preparing: sequence.preparing,
+      device: timedSequence.deviceTime(),
+    })
+  } finally {
+    sequence.dispose()
+  }
+}
+
+/** The same planner, its time reported. */
+function timed(planner: MaskPlanner, report: (milliseconds: number) => void): MaskPlanner {
+  const onClock = <Result>(work: () => Result): Result => {
+    const start = now()
+    const result = work()
+    report(now() - start)
+    return result
+  }
+  const { name, placement, every } = planner
+  const { afterAttention, beforeLayer } = planner
+  return {
+    name,
+    placement,
+    every,
+    ...(afterAttention && { afterAttention: (view) => onClock(() => afterAttention.call(planner, view)) }),
+    ...(beforeLayer && {
+      beforeLayer: (layer, x, count) => onClock(() => beforeLayer.call(planner, layer, x, count)),
+    }),
+  }
+}
+
+/**
+ * The median tokens per second of each arm, after one untimed turn.
+ * @throws the signal's reason if it is aborted
+ */
+export async function measureDecode(
+  model: OptModel,
+  prompt: Int32Array,
+  arms: readonly DecodeArm[],
+  sizes: DecodeSizes,
+  onTurn: (done: number, total: number) => void = () => {},
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const samples = arms.map((): number[] => [])
+  await decodeTurn(model, prompt, sizes.tokens, {}, signal)
+  const total = sizes.rounds * arms.length
+  let done = 0
+  for (let round = 0; round < sizes.rounds; round++)
+    for (const arm of turnOrder(round, arms.length)) {
+      await pause(signal)
+      const turn = await decodeTurn(model, prompt, sizes.tokens, { planner: arms[arm] }, signal)
+      samples[arm].push(tokensPerSecond(turn))
+      onTurn(++done, total)
+    }
+  return samples.map(median)
+}

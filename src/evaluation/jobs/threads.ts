@@ -1,0 +1,13 @@
+/**
+ * Threads that run jobs of every kind.
+ */
+import type { ThreadStart } from '../../jobs/model_threads.ts'
+import type { ThreadSource } from '../../jobs/shard_threads.ts'
+
+/** Threads that run calibration, scoring and question jobs with the model of `start`. */
+export function shardThreads(start: ThreadStart): ThreadSource {
+  return {
+    code: (Worker) => new Worker(new URL('./shard_thread.ts', import.meta.url), { type: 'module' }),
+    start,
+  }
+}

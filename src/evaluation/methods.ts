@@ -1,0 +1,124 @@
+/**
+ * The arms of the main comparison: every planner at every sparsity, each with what it learns from.
+ *
+ * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. Its scores are of the dense model, as in
+ * the paper, but for ShadowLLM's: those are measured under static masks (`plainact@0.7`), because what a unit is worth
+ * changes once others are gone; static pruning by such scores is beside it, to tell that gain from the predictor's. The two DejaVu baselines have their
+ * own, by default the norm of activations (`l2norm`), as in the paper; the DejaVu-style one learns scores scaled within
+ * each layer from inputs scaled to [0, 1], as its authors built it.
+ */
+import type { Scope } from '../masks/budget.ts'
+import { plannerNames, type PlannerName } from '../predictor/planners.ts'
+import { denseArm, type Arm, type ExampleSettings, type PredictorSettings } from './cache/method.ts'
+import type { Settings } from './settings.ts'
+
+/** The planners that skip something, best first where the method works as its paper says. */
+export const sparsePlanners: readonly PlannerName[] = [
+  'oracle',
+  'prompt-plainact',
+  'shadow',
+  'dejavu-style',
+  'dejavu',
+  'static',
+  'random',
+] satisfies Exclude<PlannerName, 'dense'>[]
+
+/** What arms have in common. */
+export interface ArmOptions {
+  readonly planners?: readonly PlannerName[]
+  readonly criterion: string
+  readonly baselineCriterion: string
+  readonly scope: Scope
+}
+
+/** Dense first, then every planner at every sparsity. */
+export function makeArms(settings: Settings, options: ArmOptions): Arm[] {
+  const asked = options.planners ?? plannerNames
+  const planners = sparsePlanners.filter((planner) => asked.includes(planner))
+  return [
+    { ...denseArm, scope: options.scope },
+    ...settings.sparsities.flatMap((sparsity) =>
+      planners.flatMap((planner) => {
+        const arm = makeArm(settings, options, planner, sparsity)
+        const isTwice = planner === 'static' && settings.pruned.length > 0
+        return isTwice ? [arm, { ...arm, examples: prunedExamples(settings, sparsity) }] : [arm]
+      }),
+    ),
+  ]
+}
+
+/** The examples ShadowLLM learns from: scored at the nearest of the sparsities that the settings have for that. */
+export function prunedExamples({ calibration: count, pruned }: Settings, sparsity: number): ExampleSettings {
+  const [nearest] = pruned.toSorted((a, b) => Math.abs(a - sparsity) - Math.abs(b - sparsity))
+  return { count, shots: null, ...(nearest !== undefined && { pruned: nearest }) }
+}
+
+/** A criterion and where it was measured, such as `plainact@0.7`. */
+export function criterionName({ criterion, examples }: Arm): string {
+  return examples?.pruned === undefined ? criterion : `${criterion}@${examples.pruned}`
+}
+
+/** One planner at one sparsity. */
+export function makeArm(
+  settings: Settings,
+  { criterion, baselineCriterion, scope }: ArmOptions,
+  planner: PlannerName,
+  sparsity: number,
+): Arm {
+  const examples = { count: settings.calibration, shots: null }
+  const base = { planner, sparsity, scope }
+  switch (planner) {
+    case 'dense':
+    case 'random':
+      return { ...base, criterion: 'none' }
+    case 'oracle':
+    case 'prompt-plainact':
+      return { ...base, criterion }
+    case 'static':
+      return { ...base, criterion, examples }
+    case 'shadow':
+      return {
+        ...base,
+        criterion,
+        examples: prunedExamples(settings, sparsity),
+        predictor: shadowSettings(settings),
+      }
+    case 'dejavu-style':
+      return { ...base, criterion: baselineCriterion, examples, predictor: dejavuStyleSettings(settings) }
+    case 'dejavu':
+      return { ...base, criterion: baselineCriterion, examples, predictor: dejavuSettings(settings) }
+  }
+}
+
+/** ShadowLLM's predictor as the settings have it. */
+export function shadowSettings(settings: Settings): PredictorSettings {
+  const { headHidden, neuronHidden, features, targets, training } = settings
+  const { placement, pooling } = settings
+  return {
+    headHidden,
+    neuronHidden,
+    features,
+    targets,
+    placement,
+    pooling,
+    loss: 'mse',
+    top: [],
+    training,
+  }
+}
+
+/** The per-layer baseline of the released code. */
+export function dejavuStyleSettings(settings: Settings): PredictorSettings {
+  return {
+    ...shadowSettings(settings),
+    placement: 0,
+    pooling: 'last',
+    features: 'min_max',
+    targets: 'per_layer',
+  }
+}
+
+/** DejaVu's predictors: labels are the best half of a layer's units. */
+export function dejavuSettings(settings: Settings): PredictorSettings {
+  return { ...dejavuStyleSettings(settings), features: 'standard', loss: 'bce', top: [0.5] }
+}

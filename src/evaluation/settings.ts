@@ -1,0 +1,84 @@
+/**
+ * How large an experiment is. `full` answers within minutes on two cores, `quick` within one; both run on any OPT.
+ *
+ * Features are standardised and targets are raw scores, where the released code scales both to [0, 1]. On the embedded
+ * model raw targets matter most: a global budget compares layers, and scaling each layer to [0, 1] throws away by how
+ * much one layer matters more than another. Standardised features learn more from the same examples, and so do errors
+ * that are measured in each unit's own deviation. Networks wider than this brought nothing.
+ */
+import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
+import type { TrainingOptions } from '../training/predictor_training.ts'
+import type { DecodeSizes } from './decode.ts'
+
+/** The sizes of an experiment. */
+export interface Settings {
+  /** Most tokens of a window's prompt and of its continuation. */
+  readonly prompt: number
+  readonly continuation: number
+  /**
+   * The sparsities at which ShadowLLM's targets are measured, under static masks; an arm takes the nearest to its own.
+   * None: in the dense model, as in the paper.
+   */
+  readonly pruned: readonly number[]
+  /** How many windows are calibrated on. */
+  readonly calibration: number
+  /** How many windows are scored. */
+  readonly evaluation: number
+  readonly sparsities: readonly number[]
+  readonly features: FeatureScaling
+  readonly targets: TargetScaling
+  /** The layer whose heads the predictor sees, and how it sees a whole prompt. */
+  readonly placement: number
+  readonly pooling: Pooling
+  /** Hidden units of the two networks. */
+  readonly headHidden: number
+  readonly neuronHidden: number
+  readonly training: Omit<TrainingOptions, 'signal' | 'onEpoch'>
+  readonly decode: DecodeSizes
+}
+
+const training = {
+  epochs: 40,
+  batch: 32,
+  rate: 1e-3,
+  decay: 0.01,
+  heldOut: 0.1,
+  patience: 8,
+  spread: 'unit',
+} as const
+
+/** Minutes on the embedded model. */
+export const fullSettings: Settings = {
+  prompt: 128,
+  continuation: 128,
+  pruned: [0.5, 0.7, 0.8],
+  calibration: 480,
+  evaluation: 64,
+  sparsities: [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
+  features: 'standard',
+  targets: 'raw',
+  placement: 0,
+  pooling: 'last',
+  headHidden: 64,
+  neuronHidden: 32,
+  training,
+  decode: { prompt: 64, tokens: 64, rounds: 5 },
+}
+
+/** Less than a minute on the embedded model. */
+export const quickSettings: Settings = {
+  prompt: 96,
+  continuation: 64,
+  pruned: [0.5, 0.8],
+  calibration: 40,
+  evaluation: 10,
+  sparsities: [0.5, 0.8],
+  features: 'standard',
+  targets: 'raw',
+  placement: 0,
+  pooling: 'last',
+  headHidden: 32,
+  neuronHidden: 32,
+  training,
+  decode: { prompt: 32, tokens: 16, rounds: 3 },
+}

@@ -1,0 +1,98 @@
+/**
+ * What storing weights in fewer bits costs: the same texts read by the same model in each storage, beside float32.
+ *
+ * Keys and values are float32 in all, so that weights alone differ. One model is in memory at a time. Of the first, the float32 one, the logits are kept; of the others only what each
+ * text costs and how far its logits are away.
+ */
+import type { OptConfig } from '../engine/config.ts'
+import type { Storage } from '../engine/matrix.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import type { Document } from '../data/corpus.ts'
+import { DenseSpan, readSpan } from './scored_logits.ts'
+import type { Encode } from '../data/windows.ts'
+
+/** Tokens of a text at most. */
+const TEXT_TOKENS = 128
+
+/** The beginnings of some documents, `</s>` first, spread over all of them; short ones are passed over. */
+export function storageTexts(
+  documents: readonly Document[],
+  encode: Encode,
+  { bosId, positions }: OptConfig,
+  count: number,
+): Int32Array[] {
+  const length = Math.min(TEXT_TOKENS, positions)
+  const step = Math.max(1, Math.floor(documents.length / count))
+  const texts: Int32Array[] = []
+  for (let i = 0; i < documents.length && texts.length < count; i += step) {
+    // A token is at least a character, and seldom more than sixteen.
+    const tokens = encode(documents[i].text.slice(0, 16 * length))
+    if (tokens.length >= length - 1)
+      texts.push(Int32Array.of(bosId, ...Array.from(tokens).slice(0, length - 1)))
+  }
+  return texts
+}
+
+/** How one storage does, over all texts. */
+export interface StorageError {
+  readonly storage: Storage
+  /** Bytes of all weights as they are held. */
+  readonly bytes: number
+  /** Tokens scored: all but the first of each text. */
+  readonly tokens: number
+  /** Mean over tokens of KL(float32 || this), in nats. */
+  readonly kl: number
+  readonly tokenPerplexity: number
+  /** Share of tokens at which the likeliest token is that of float32. */
+  readonly agreed: number
+}
+
+/**
+ * Reads every text in float32 and in each storage.
+ * @param texts token ids, at least two each
+ * @param open loads the model in a storage, into a backend of its own; both are disposed of here
+ * @returns float32 first, then the others in the order given
+ * @throws what `open` throws
+ */
+export async function measureStorages(
+  texts: readonly Int32Array[],
+  storages: readonly Storage[],
+  open: (storage: Storage) => Promise<OptModel>,
+): Promise<StorageError[]> {
+  const exact: DenseSpan[] = []
+  const errors: StorageError[] = []
+  for (const storage of ['f32' as const, ...storages.filter((one) => one !== 'f32')]) {
+    const model = await open(storage)
+    try {
+      errors.push(errorOf(storage, model, texts, exact))
+    } finally {
+      model.dispose()
+      model.backend.dispose()
+    }
+  }
+  return errors
+}
+
+function errorOf(
+  storage: Storage,
+  model: OptModel,
+  texts: readonly Int32Array[],
+  exact: DenseSpan[],
+): StorageError {
+  const scores = texts.map((tokens, i) => {
+    const span = readSpan(model, tokens, { start: 1, cache: 'f32' })
+    exact[i] ??= new DenseSpan(span, tokens, model.config.vocabulary)
+    return exact[i].compare(span)
+  })
+  const sum = (of: 'tokens' | 'kl' | 'nll' | 'agreed'): number =>
+    scores.reduce((total, score) => total + score[of], 0)
+  const tokens = sum('tokens')
+  return {
+    storage,
+    bytes: model.weights.bytes,
+    tokens,
+    kl: sum('kl') / tokens,
+    tokenPerplexity: Math.exp(sum('nll') / tokens),
+    agreed: sum('agreed') / tokens,
+  }
+}

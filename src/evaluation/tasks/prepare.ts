@@ -1,0 +1,142 @@
+/**
+ * Tasks made ready to run: rows found, questions asked, limits kept, sources noted.
+ */
+import type { OptConfig } from '../../engine/config.ts'
+import { fileNameOf } from '../../platform/platform.ts'
+import { InputError, UsageError } from '../../tensor/errors.ts'
+import type { Document } from '../../data/corpus.ts'
+import { hashFiles, hashTexts, type Source } from '../../results/provenance.ts'
+import { makeWordEncoder, type Encode } from '../../data/windows.ts'
+import {
+  askContinuations,
+  continuationMetrics,
+  continuationName,
+  continuationVersion,
+} from '../../data/tasks/continuation.ts'
+import { findRows, findTrainRows, readRows } from '../../data/tasks/find_rows.ts'
+import { taskByName } from '../../data/tasks/index.ts'
+import { askRows } from '../../data/tasks/prompts.ts'
+import type { TaskRun } from './asking.ts'
+
+/** What tasks are made from. */
+export interface PrepareOptions {
+  readonly config: OptConfig
+  readonly encode: Encode
+  readonly decode: (tokens: Int32Array) => string
+  /** Folder of row files. */
+  readonly data?: string
+  /** Files of rows by task; they come before the folder. */
+  readonly rows: ReadonlyMap<string, string>
+  readonly shots: number
+  readonly seed: number
+  /** Questions of each task at most; null for all. */
+  readonly limit: number | null
+  /** Whether `</s>` comes before each context of a task of rows. */
+  readonly bos: boolean
+  /** Text of the continuation task. */
+  readonly documents: () => Promise<{ name: string; documents: readonly Document[] }>
+  /** Most tokens of its contexts and answers. */
+  readonly prompt: number
+  readonly continuation: number
+}
+
+/** Questions of the continuation task unless told. */
+const usualContinuations = 200
+
+/**
+ * One task made ready, and where its questions are from.
+ * @throws UsageError TASK_NAME, SHOTS, DATA if a task has no rows named; those of `findRows` and `askRows`;
+ *   InputError TASK_LENGTH if every answer is too long for the model
+ */
+export async function prepareTask(
+  name: string,
+  options: PrepareOptions,
+): Promise<{ task: TaskRun; source: Source }> {
+  return name === continuationName ? prepareContinuation(options) : prepareRows(name, options)
+}
+
+async function prepareRows(
+  name: string,
+  options: PrepareOptions,
+): Promise<{ task: TaskRun; source: Source }> {
+  const { config, encode, data, rows: named, shots, seed, limit, bos } = options
+  const task = taskByName(name)
+  const file = named.get(name)
+  if (file === undefined && data === undefined)
+    throw new UsageError('DATA', `task ${name}: expected --data or --rows ${name}=FILE, got neither`)
+  const found = file === undefined ? await findRows(data as string, name) : await readRows(file)
+  const train = shots > 0 && data !== undefined ? await findTrainRows(data, name) : null
+  const { asked, leftOut } = askRows(task, found.rows, {
+    encode,
+    shots,
+    shotRows: train?.rows,
+    seed,
+    limit,
+    bosId: bos ? config.bosId : null,
+    emptyId: config.bosId,
+    positions: config.positions,
+  })
+  if (asked.length === 0)
+    throw new InputError(
+      'TASK_LENGTH',
+      `${found.path}: expected answers that fit ${config.positions} tokens, got none`,
+    )
+  const paths = [found.path, ...(train ? [train.path] : [])]
+  return {
+    task: {
+      name,
+      version: task.version,
+      metrics: task.metrics,
+      shots,
+      original: found.rows.length,
+      asked,
+      leftOut,
+      config: {
+        task: name,
+        output_type: 'multiple_choice',
+        rows: fileNameOf(found.path),
+        fewshot_rows: train ? fileNameOf(train.path) : shots > 0 ? fileNameOf(found.path) : null,
+        num_fewshot: shots,
+        target_delimiter: ' ',
+        fewshot_delimiter: '\n\n',
+      },
+    },
+    source: { name: paths.map(fileNameOf).join(' + '), hash: await hashFiles(paths) },
+  }
+}
+
+async function prepareContinuation(options: PrepareOptions): Promise<{ task: TaskRun; source: Source }> {
+  const { config, encode, decode, seed, limit, prompt, continuation } = options
+  const { name, documents } = await options.documents()
+  const { bosId } = config
+  const asked = askContinuations({
+    documents,
+    count: limit ?? usualContinuations,
+    seed,
+    prompt,
+    continuation,
+    bosId,
+    encodeWords: makeWordEncoder(encode),
+    bytesOf: (tokens) => new TextEncoder().encode(decode(tokens)).length,
+  })
+  return {
+    task: {
+      name: continuationName,
+      version: continuationVersion,
+      metrics: continuationMetrics,
+      shots: 0,
+      original: asked.length,
+      asked,
+      leftOut: [],
+      config: {
+        task: continuationName,
+        output_type: 'multiple_choice',
+        text: name,
+        prompt,
+        continuation,
+        seed,
+      },
+    },
+    source: { name, hash: await hashTexts(documents) },
+  }
+}

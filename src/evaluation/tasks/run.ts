@@ -1,0 +1,148 @@
+/**
+ * Tasks under several configurations at once, and a report with the keys of lm-evaluation-harness.
+ *
+ * `results` is the dense model's, key by key what the harness writes (`acc,none`, `acc_stderr,none`, ...). `rows` has
+ * the same numbers for every configuration, dense included, with what each really skipped and how often its choice is
+ * the dense one's. A question counts when every row has answered it.
+ */
+import type { ShardRunner } from '../../jobs/runner.ts'
+import type { AchievedSparsity } from '../../masks/achieved.ts'
+import { now } from '../../platform/platform.ts'
+import { meanAchieved } from '../achieved_mean.ts'
+import type { Configuration } from '../configurations.ts'
+import type { Provenance } from '../../results/provenance.ts'
+import { askHere, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
+import { askElsewhere } from './distributed.ts'
+import { accuracyOf, type Answer } from './score.ts'
+
+/** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
+export type TaskScores = Readonly<Record<string, number | string>>
+
+/** One task under one configuration. */
+export interface TaskRow extends Configuration {
+  readonly task: string
+  readonly seed: number
+  /** Skipped shares of the whole model and of each layer, averaged over questions. */
+  readonly achieved: AchievedSparsity
+  readonly scores: TaskScores
+  /** Share of questions in which the choice of `acc` is the dense one's. */
+  readonly agreement: number
+  readonly questions: number
+}
+
+/** What was found, finished or not. */
+export interface TasksReport {
+  readonly results: Readonly<Record<string, TaskScores>>
+  readonly rows: readonly TaskRow[]
+  /** Mean of `acc` over tasks, by row: planner and sparsity. */
+  readonly means: readonly { readonly planner: string; readonly sparsity: number; readonly acc: number }[]
+  readonly configs: Readonly<Record<string, TaskRun['config']>>
+  readonly versions: Readonly<Record<string, number>>
+  readonly 'n-shot': Readonly<Record<string, number>>
+  readonly higher_is_better: Readonly<Record<string, Readonly<Record<string, boolean>>>>
+  readonly 'n-samples': Readonly<
+    Record<string, { readonly original: number; readonly effective: number; readonly left_out: number }>
+  >
+  readonly config: Readonly<Record<string, string | number | boolean | null>>
+  readonly provenance: Provenance
+  readonly complete: boolean
+  readonly seconds: number
+}
+
+/** How tasks are run. */
+export interface RunOptions extends AskedTasks {
+  /** Of the whole run, for the report. */
+  readonly config: TasksReport['config']
+  /** Its model's hash is what shards ask for. */
+  readonly provenance: Provenance
+  /** Asks in place of this thread, and changes no number. */
+  readonly runner?: ShardRunner | null
+}
+
+/**
+ * Asks every question in every configuration.
+ * @param signal stops it; what was finished is reported
+ * @throws what the runner throws, if one asks
+ */
+export async function runTasks(
+  options: RunOptions,
+  onProgress: TaskProgress = () => {},
+  signal?: AbortSignal,
+): Promise<TasksReport> {
+  const started = now()
+  const answers = options.tasks.map(() => options.configurations.list.map((): Answer[] => []))
+  let complete = false
+  try {
+    const { runner, provenance } = options
+    const listener = { tell: onProgress, signal }
+    const answered = runner
+      ? askElsewhere(options, { runner, hash: provenance.model.hash }, listener)
+      : askHere(options, listener)
+    for await (const question of answered)
+      answers[question.task].forEach((row, i) => row.push(question.answers[i]))
+    complete = true
+  } catch (error) {
+    if (!signal?.aborted || error !== signal.reason) throw error
+  }
+  return makeReport(options, answers, complete, (now() - started) / 1000)
+}
+
+function makeReport(
+  { tasks, configurations, seed, config, provenance }: RunOptions,
+  answers: readonly (readonly Answer[][])[],
+  complete: boolean,
+  seconds: number,
+): TasksReport {
+  const begun = tasks.flatMap((task, i) => (answers[i][0].length > 0 ? [{ task, rows: answers[i] }] : []))
+  const rows = begun.flatMap(({ task, rows: all }) =>
+    configurations.list.map((configuration, i): TaskRow => {
+      const mine = all[i]
+      const agreed = mine.filter(({ chosen }, question) => chosen.acc === all[0][question].chosen.acc).length
+      return {
+        task: task.name,
+        ...configuration,
+        seed,
+        achieved: meanAchieved(mine.map(({ achieved }) => achieved)),
+        scores: scoresOf(task, mine),
+        agreement: agreed / mine.length,
+        questions: mine.length,
+      }
+    }),
+  )
+  const byTask = <T>(value: (task: TaskRun, count: number) => T): Record<string, T> =>
+    Object.fromEntries(begun.map(({ task, rows: all }) => [task.name, value(task, all[0].length)]))
+  return {
+    results: Object.fromEntries(
+      rows.filter(({ planner }) => planner === 'dense').map(({ task, scores }) => [task, scores]),
+    ),
+    rows,
+    means: configurations.list.flatMap(({ planner, sparsity }) => {
+      const mine = rows.filter((row) => row.planner === planner && row.sparsity === sparsity)
+      const total = mine.reduce((sum, row) => sum + Number(row.scores['acc,none']), 0)
+      return mine.length > 0 ? [{ planner, sparsity, acc: total / mine.length }] : []
+    }),
+    configs: byTask(({ config: one }) => one),
+    versions: byTask(({ version }) => version),
+    'n-shot': byTask(({ shots }) => shots),
+    higher_is_better: byTask(({ metrics }) => Object.fromEntries(metrics.map((metric) => [metric, true]))),
+    'n-samples': byTask(({ original, leftOut }, effective) => ({
+      original,
+      effective,
+      left_out: leftOut.length,
+    })),
+    config,
+    provenance,
+    complete,
+    seconds,
+  }
+}
+
+function scoresOf({ name, metrics }: TaskRun, answers: readonly Answer[]): TaskScores {
+  const scores: Record<string, number | string> = { alias: name }
+  for (const metric of metrics) {
+    const { value, error } = accuracyOf(answers, metric)
+    scores[`${metric},none`] = value
+    scores[`${metric}_stderr,none`] = error ?? 'N/A'
+  }
+  return scores
+}

@@ -1,0 +1,356 @@
+/**
+ * Perplexity of a text, both ways, dense and under masks: per word of its pages as lm-evaluation-harness counts, and per
+ * token of its stream as Hugging Face's guide does (text_windows.ts). Numbers of the two are never comparable.
+ *
+ * A planner sees the first `prompt` tokens of each window, and only what comes after them is scored - in every row, so
+ * that all score the same. A page's words and bytes are shared evenly among its tokens: where all of them are scored,
+ * that is the harness's own count. `whole` has the dense numbers over everything, as others publish them.
+ *
+ * A leaky planner sees all that is fed; then everything is scored.
+ */
+import type { AchievedSparsity } from '../masks/achieved.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import type { MaskMode } from '../engine/active_block.ts'
+import { usualCache, type CacheStorage } from '../engine/layer_cache.ts'
+import { now } from '../platform/platform.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { Random } from '../tensor/random.ts'
+import { pause } from '../platform/pause.ts'
+import { achievedBy } from './achieved_mean.ts'
+import type { Configuration, Configurations } from './configurations.ts'
+import type { HubOrigin } from '../io/hub.ts'
+import { hashFiles, hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
+import { DenseSpan, readSpan, type Span, type SpanScore } from './scored_logits.ts'
+import { perplexityOf, Tally, type Measured } from './tally.ts'
+import type { PagedText } from '../data/texts.ts'
+import { pageWindows, streamWindows, withPrefix, type TextWindow } from '../data/text_windows.ts'
+import type { Encode } from '../data/windows.ts'
+
+export const protocols = ['page', 'stream'] as const
+/** Per word of a page, or per token of the stream. */
+export type Protocol = (typeof protocols)[number]
+
+export const prefixes = ['start', 'window', 'none'] as const
+/** Where the stream has a `</s>`: at its start, at that of every window, or nowhere. */
+export type Prefix = (typeof prefixes)[number]
+
+/** What is measured. */
+export interface TextPerplexityOptions {
+  readonly model: OptModel
+  readonly modelName: string
+  /** Hashed for the provenance. */
+  readonly modelFiles: readonly string[]
+  /** Where on the hub they came from, if they did. */
+  readonly modelOrigin?: HubOrigin | null
+  /** Text to ids, nothing added. */
+  readonly encode: Encode
+  readonly text: PagedText
+  readonly configurations: Configurations
+  /** Default: both. */
+  readonly protocols?: readonly Protocol[]
+  /** Of the stream's windows; default the model's context. */
+  readonly stride?: number
+  /** Default: start, which is what Hugging Face's tokenizer of OPT does. */
+  readonly prefix?: Prefix
+  /** How many tokens planners see; default a quarter of the context, at most 128. */
+  readonly prompt?: number
+  readonly mode?: MaskMode
+  /** What keys and values are stored as in every row; what rows are compared with keeps them as `f32`. Default: `int8` where weights are, else `f32`. */
+  readonly cache?: CacheStorage
+  readonly seed?: number
+  readonly argv?: readonly string[]
+}
+
+/** One configuration. What was not measured is null. */
+export interface TextPerplexityRow extends Configuration {
+  readonly seed: number
+  /** What was skipped of the whole model and of each layer, the dense ones counted, averaged over windows. */
+  readonly achieved: AchievedSparsity
+  /** Of the stream. */
+  readonly tokenPerplexity: number | null
+  readonly tokenPerplexityError: number | null
+  /** Of the pages. */
+  readonly wordPerplexity: number | null
+  readonly wordPerplexityError: number | null
+  readonly bytePerplexity: number | null
+  readonly bitsPerByte: number | null
+  /** KL(dense over an f32 cache || this) in nats per token; of the stream, or of the pages if they alone were read. */
+  readonly klPerToken: number
+  readonly klPerTokenError: number | null
+  /** Share of tokens whose likeliest successor is the dense one. */
+  readonly agreement: number
+  /** Which scored token is the first where it is not, counted from 0 through the text; null if none is. */
+  readonly firstDifference: number | null
+}
+
+/** The dense model on everything, the way others publish it. */
+export interface WholeText {
+  readonly tokenPerplexity: number | null
+  readonly tokenPerplexityError: number | null
+  readonly wordPerplexity: number | null
+  readonly wordPerplexityError: number | null
+  readonly bytePerplexity: number | null
+  readonly bitsPerByte: number | null
+  /** Tokens scored in the stream and in the pages. */
+  readonly streamTokens: number
+  readonly pageTokens: number
+}
+
+/** What was found, finished or not. */
+export interface TextPerplexityReport {
+  readonly rows: readonly TextPerplexityRow[]
+  readonly whole: WholeText
+  readonly text: {
+    readonly name: string
+    readonly pages: number
+    readonly words: number
+    readonly bytes: number
+  }
+  readonly protocol: {
+    readonly context: number
+    readonly stride: number | null
+    readonly prefix: Prefix | null
+    /** What keys and values were stored as in the rows. */
+    readonly cache: CacheStorage
+    /** Null where nothing was planned, or a planner saw everything. */
+    readonly prompt: number | null
+    /** Windows that every row has scored. */
+    readonly windows: Readonly<Partial<Record<Protocol, number>>>
+  }
+  readonly provenance: Provenance
+  /** False if the run was stopped; the rows then cover the windows that all of them have scored. */
+  readonly complete: boolean
+  readonly seconds: number
+}
+
+/** How far a run is, in windows read. */
+export type TextProgress = (protocol: Protocol, done: number, total: number) => void
+
+/**
+ * Measures.
+ * @param signal stops it; what was finished is reported
+ * @throws UsageError STRIDE, PROMPT; what planners throw
+ */
+export async function textPerplexity(
+  options: TextPerplexityOptions,
+  onProgress: TextProgress = () => {},
+  signal?: AbortSignal,
+): Promise<TextPerplexityReport> {
+  const run = new Run(options, onProgress, signal)
+  for (const protocol of protocols)
+    if ((options.protocols ?? protocols).includes(protocol)) run.prepare(protocol)
+  let complete = false
+  try {
+    for (const part of run.parts) await run.read(part)
+    complete = true
+  } catch (error) {
+    if (!signal?.aborted || error !== signal.reason) throw error
+  }
+  return run.report(complete)
+}
+
+/** The windows of one protocol, and what each row has scored in them. */
+interface Part {
+  readonly protocol: Protocol
+  readonly windows: readonly (TextWindow & { readonly unit: number })[]
+  /** Tokens of each unit. */
+  readonly sizes: readonly number[]
+  readonly rows: readonly Tally[]
+  readonly whole: Tally
+  done: number
+}
+
+class Run {
+  readonly parts: Part[] = []
+  readonly #options: TextPerplexityOptions
+  readonly #tell: TextProgress
+  readonly #signal: AbortSignal | undefined
+  readonly #started = now()
+  readonly #positions: number
+  readonly #stride: number
+  readonly #prefix: Prefix
+  /** Null where everything is scored. */
+  readonly #prompt: number | null
+  readonly #cache: CacheStorage
+
+  constructor(options: TextPerplexityOptions, tell: TextProgress, signal: AbortSignal | undefined) {
+    const { positions } = options.model.config
+    const { list, hasSparse } = options.configurations
+    const { prompt = Math.max(1, Math.min(128, positions >> 2)), stride, prefix = 'start' } = options
+    this.#options = options
+    this.#cache = options.cache ?? usualCache(options.model.weights.storage)
+    this.#tell = tell
+    this.#signal = signal
+    this.#positions = positions
+    this.#prefix = prefix
+    this.#stride = stride ?? positions - (prefix === 'window' ? 1 : 0)
+    this.#prompt = hasSparse && !list.some(({ leaky }) => leaky) ? prompt : null
+    if (!(prompt >= 1 && prompt < positions))
+      throw new UsageError('PROMPT', `prompt: expected 1 to ${positions - 1} tokens, got ${prompt}`)
+  }
+
+  /** Encodes and cuts. @throws UsageError STRIDE */
+  prepare(protocol: Protocol): void {
+    const { text, encode, model, configurations } = this.#options
+    const ids = (part: string): Int32Array => Int32Array.from(encode(part))
+    const pages = protocol === 'page' ? text.pages.map((page) => ids(page.text)) : []
+    const windows =
+      protocol === 'page'
+        ? pages.flatMap((page, unit) =>
+            pageWindows(page, this.#positions, model.config.bosId).map((window) => ({ ...window, unit })),
+          )
+        : this.#streamWindows(ids(text.stream)).map((window, unit) => ({ ...window, unit }))
+    this.parts.push({
+      protocol,
+      windows,
+      sizes: pages.map((page) => page.length),
+      rows: configurations.list.map(() => new Tally()),
+      whole: new Tally(),
+      done: 0,
+    })
+  }
+
+  #streamWindows(ids: Int32Array): TextWindow[] {
+    const bos = this.#options.model.config.bosId
+    const all = this.#prefix === 'start' ? withPrefix(bos, ids) : ids
+    return streamWindows(all, this.#positions, this.#stride, this.#prefix === 'window' ? bos : null)
+  }
+
+  /** Every row on every window. */
+  async read(part: Part): Promise<void> {
+    const seeds = new Random(this.#options.seed ?? 0)
+    const total = part.windows.length
+    this.#tell(part.protocol, 0, total)
+    for (const window of part.windows) {
+      await this.#readWindow(part, window, seeds.uint32())
+      this.#tell(part.protocol, ++part.done, total)
+    }
+  }
+
+  async #readWindow(
+    part: Part,
+    { tokens, from, unit }: Part['windows'][number],
+    seed: number,
+  ): Promise<void> {
+    const { model, mode, configurations } = this.#options
+    const { shape, config } = model
+    const achieved = (span: Span): AchievedSparsity => achievedBy(span.mask, shape, config.width)
+    await pause(this.#signal)
+    const dense = new DenseSpan(
+      readSpan(model, tokens, { start: from, cache: 'f32' }),
+      tokens,
+      config.vocabulary,
+    )
+    const prompt = this.#prompt ?? from
+    const start = Math.max(from, prompt)
+    const scores: [SpanScore, AchievedSparsity][] = []
+    if (start < tokens.length) {
+      const promptLength = Math.min(prompt, start)
+      const planners = configurations.planAll({ tokens, promptLength }, seed)
+      for (const planner of planners) {
+        await pause(this.#signal)
+        if (planner === null && this.#cache === 'f32')
+          scores.push([dense.scoreFrom(start), achieved(dense.span)])
+        else {
+          const span = readSpan(model, tokens, {
+            start,
+            prompt: promptLength,
+            planner,
+            mode,
+            cache: this.#cache,
+          })
+          scores.push([dense.compare(span), achieved(span)])
+        }
+      }
+    }
+    // Counted only now, when every row has its score.
+    part.whole.add(unit, dense.scoreFrom(from), achieved(dense.span))
+    scores.forEach(([score, skipped], i) => part.rows[i].add(unit, score, skipped))
+  }
+
+  async report(complete: boolean): Promise<TextPerplexityReport> {
+    const {
+      model,
+      modelName,
+      modelFiles,
+      modelOrigin,
+      text,
+      configurations,
+      seed = 0,
+      argv = [],
+    } = this.#options
+    const part = (protocol: Protocol): Part | undefined => this.parts.find((one) => one.protocol === protocol)
+    const hasStream = part('stream') !== undefined
+    const sum = (kind: 'words' | 'bytes'): number => text.pages.reduce((total, page) => total + page[kind], 0)
+    return {
+      rows: configurations.list.flatMap((configuration, i) => this.#row(configuration, i)),
+      whole: {
+        ...this.#numbers(part('page')?.whole, part('stream')?.whole),
+        streamTokens: part('stream')?.whole.tokens ?? 0,
+        pageTokens: part('page')?.whole.tokens ?? 0,
+      },
+      text: { name: text.name, pages: text.pages.length, words: sum('words'), bytes: sum('bytes') },
+      protocol: {
+        context: this.#positions,
+        stride: hasStream ? this.#stride : null,
+        prefix: hasStream ? this.#prefix : null,
+        cache: this.#cache,
+        prompt: this.#prompt,
+        windows: Object.fromEntries(this.parts.map(({ protocol, done }) => [protocol, done])),
+      },
+      provenance: await makeProvenance({
+        backend: model.backend,
+        model: modelSource(modelName, await hashFiles(modelFiles), modelOrigin),
+        data: { name: text.name, hash: await hashTexts(text.pages) },
+        seed,
+        argv,
+      }),
+      complete,
+      seconds: (now() - this.#started) / 1000,
+    }
+  }
+
+  /** A row, or none if it has scored nothing. */
+  #row(configuration: Configuration, i: number): TextPerplexityRow[] {
+    const tallies = this.parts.map(({ rows }) => rows[i]).filter(({ tokens }) => tokens > 0)
+    const main = tallies.at(-1)
+    if (!main) return []
+    const tallyOf = (protocol: Protocol): Tally | undefined =>
+      this.parts.find((part) => part.protocol === protocol)?.rows[i]
+    const page = tallyOf('page')
+    const { tokenPerplexityError, wordPerplexityError, ...numbers } = this.#numbers(page, tallyOf('stream'))
+    return [
+      {
+        ...configuration,
+        seed: this.#options.seed ?? 0,
+        achieved: main.achieved,
+        ...numbers,
+        tokenPerplexityError,
+        wordPerplexityError,
+        klPerToken: main.kl.value,
+        klPerTokenError: main.kl.error,
+        agreement: main.agreement,
+        firstDifference: main.firstDifference,
+      },
+    ]
+  }
+
+  #numbers(page: Tally | undefined, stream: Tally | undefined) {
+    const { pages } = this.#options.text
+    const sizes = this.parts.find(({ protocol }) => protocol === 'page')?.sizes ?? []
+    const per = (kind: 'words' | 'bytes') => (unit: number) => pages[unit][kind] / sizes[unit]
+    const hasPages = page !== undefined && page.tokens > 0
+    const nothing = { value: null, error: null }
+    const word: Measured | typeof nothing = hasPages ? perplexityOf(page.natsPer(per('words'))) : nothing
+    const token: Measured | typeof nothing = stream?.tokens ? perplexityOf(stream.natsPer()) : nothing
+    const nats = hasPages ? page.natsPer(per('bytes')).value : null
+    return {
+      tokenPerplexity: token.value,
+      tokenPerplexityError: token.error,
+      wordPerplexity: word.value,
+      wordPerplexityError: word.error,
+      bytePerplexity: nats === null ? null : Math.exp(nats),
+      bitsPerByte: nats === null ? null : nats / Math.LN2,
+    }
+  }
+}

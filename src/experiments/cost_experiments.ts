@@ -1,0 +1,150 @@
+/**
+ * What the method costs and what it saves, by the clock: scoring units against a plain pass, and decoding with units
+ * really skipped. Clocks are read in the run itself and never kept.
+ */
+import { criteria } from '../criteria/index.ts'
+import { collectExample, newTimes } from '../calibration/examples.ts'
+import { calibrationCost } from '../calibration/cost.ts'
+import { measureDecode } from '../evaluation/decode.ts'
+import { publishedLatency } from '../bench/cost/published.ts'
+import type { Row } from '../results/experiment_result.ts'
+import { denseArm } from '../evaluation/cache/method.ts'
+import { prepareArm } from '../evaluation/cache/prepare.ts'
+import { Subject } from '../evaluation/cache/window_evaluator.ts'
+import type { Experiment, Finding } from './experiment.ts'
+import { plannerVariants } from './sparsity_curve.ts'
+import { percent } from './variants.ts'
+
+/** What scoring costs, criterion by criterion. */
+export const calibrationOverhead: Experiment = {
+  name: 'calibration-overhead',
+  title: 'What scoring units costs',
+  asks: 'How much dearer is a criterion than a plain forward pass over the same text? (The paper leaves the computational overhead of plainact open.)',
+  async run({ lab, settings, seeds }): Promise<Finding> {
+    const windows = lab.windows('calibrate', Math.min(12, settings.calibration), seeds[0])
+    const times = []
+    for (const [index, window] of windows.entries()) {
+      lab.tell('calibrate', index, windows.length)
+      await lab.pause()
+      const time = newTimes()
+      collectExample(lab.model, window, criteria, { index, times: time })
+      times.push(time)
+    }
+    const lengths = windows.map(({ tokens }) => tokens.length)
+    const { flops, seconds } = calibrationCost(lab.model.config, lengths, criteria, times)
+    const rows = criteria.map(({ name }): Row => {
+      const work = flops.forward + flops.backward + flops.criteria[name]
+      const time = seconds && seconds.forward + seconds.backward + seconds.criteria[name]
+      return {
+        criterion: name,
+        flops: work / flops.plain,
+        seconds: time && seconds ? time / seconds.plain : null,
+        milliseconds: time && 1000 * time,
+        own: seconds && 1000 * seconds.criteria[name],
+      }
+    })
+    const plainact = rows.find(({ criterion }) => criterion === 'plainact')
+    return {
+      columns: [
+        { key: 'criterion', label: 'criterion' },
+        { key: 'flops', label: 'operations, forward pass = 1', digits: 2 },
+        { key: 'seconds', label: 'time, forward pass = 1', digits: 2 },
+        { key: 'milliseconds', label: 'time per example', unit: 'ms', digits: 0 },
+        { key: 'own', label: 'of it after the shared passes', unit: 'ms', digits: 1 },
+      ],
+      rows,
+      plots: [
+        {
+          title: 'Time of scoring one example',
+          kind: 'bar',
+          x: { label: 'criterion' },
+          y: { label: 'time (plain forward passes)' },
+          series: [
+            {
+              name: 'time',
+              points: rows.map(({ criterion, seconds: y }) => ({ x: String(criterion), y: Number(y) })),
+            },
+          ],
+        },
+      ],
+      paper: null,
+      findings: [
+        `plainact costs ${figure(plainact?.flops)} times the operations of a plain forward pass and ${figure(plainact?.seconds)} times its time, medians over ${windows.length} windows: a backward pass to the activations, none to the weights.`,
+      ],
+    }
+  },
+}
+
+function figure(value: string | number | null | undefined): string {
+  return typeof value === 'number' ? value.toFixed(2) : 'an unknown number of'
+}
+
+/** How fast text comes out. */
+export const latency: Experiment = {
+  name: 'latency',
+  title: 'Decode speed with units skipped',
+  asks: 'How much faster does the model decode when the units are really skipped, the planner included? (The latency figures of the paper, which are of random weights.)',
+  async run(context): Promise<Finding> {
+    const { lab, settings, seeds } = context
+    const [seed] = seeds
+    const { decode, evaluation } = settings
+    const [window] = lab.windows('evaluate', evaluation, seed)
+    const prompt = window.tokens.slice(0, decode.prompt)
+    const subject = new Subject(lab.model, window, seed)
+    const variants = plannerVariants(context, ['shadow', 'dejavu', 'static'])
+    const arms = [
+      { label: 'dense', sparsity: 0, arm: denseArm },
+      ...[0.5, 0.8, 0.9].flatMap((sparsity) =>
+        variants.map(({ label, arm }) => ({ label, sparsity, arm: arm(sparsity) })),
+      ),
+    ]
+    const planners = []
+    for (const { arm } of arms) planners.push(subject.plan(arm, await prepareArm(lab, arm, seed), true))
+    const speeds = await measureDecode(
+      lab.model,
+      prompt,
+      planners,
+      decode,
+      (done, total) => lab.tell('decode', done, total),
+      lab.options.signal,
+    )
+    const rows = arms.map(({ label, sparsity }, i): Row => ({
+      planner: label,
+      sparsity: 100 * sparsity,
+      speed: speeds[i],
+      ratio: speeds[i] / speeds[0],
+    }))
+    const speedOf = (label: string, share: number): number =>
+      Number(rows.find(({ planner, sparsity }) => planner === label && sparsity === 100 * share)?.speed)
+    const dejavu = 'DejaVu (l2norm)'
+    return {
+      columns: [
+        { key: 'planner', label: 'planner' },
+        { key: 'sparsity', label: 'asked', unit: '%', digits: 0 },
+        { key: 'speed', label: 'decode speed', unit: 'tokens/s', digits: 0 },
+        { key: 'ratio', label: 'dense = 1', digits: 2 },
+      ],
+      rows,
+      plots: [
+        {
+          title: `Decode speed after a prompt of ${decode.prompt} tokens`,
+          kind: 'bar',
+          x: { label: 'sparsity of the ranked units' },
+          y: { label: 'decode speed (dense = 1)' },
+          series: variants.map(({ label }) => ({
+            name: label,
+            points: [0.5, 0.8, 0.9].map((share) => ({
+              x: percent(share),
+              y: speedOf(label, share) / speeds[0],
+            })),
+          })),
+        },
+      ],
+      paper: publishedLatency,
+      findings: [0.5, 0.8, 0.9].map(
+        (share) =>
+          `At ${percent(share)}: ShadowLLM decodes at ${(speedOf('ShadowLLM', share) / speeds[0]).toFixed(2)} times the dense speed and ${(speedOf('ShadowLLM', share) / speedOf(dejavu, share)).toFixed(2)} times that of DejaVu, which predicts for every layer and token; static pruning, which predicts nothing, at ${(speedOf('static', share) / speeds[0]).toFixed(2)}.`,
+      ),
+    }
+  },
+}

@@ -1,0 +1,57 @@
+/**
+ * What an experiment is to whoever runs it: a question with a name, answered in a lab.
+ *
+ * An experiment says what was measured and what the numbers say; the runner adds the command, the provenance and the
+ * time. Numbers are of all seeds together, so an experiment never looks at one seed alone.
+ */
+import { now } from '../platform/platform.ts'
+import type { ExperimentResult } from '../results/experiment_result.ts'
+import type { Lab, LabOptions } from '../evaluation/cache/experiment_cache.ts'
+import type { Settings } from '../evaluation/settings.ts'
+
+/** What an experiment may use. */
+export interface ExperimentContext {
+  readonly settings: Settings
+  readonly seeds: readonly number[]
+  /** The lab of this run; another one, for windows of another size, is the experiment's own to dispose. */
+  readonly lab: Lab
+  /** Opens a lab that differs in some options. */
+  readonly openLab: (options: Partial<LabOptions>) => Promise<Lab>
+  /** What makes this result again. */
+  readonly command: string
+}
+
+/** What an experiment finds. */
+export type Finding = Omit<
+  ExperimentResult,
+  'name' | 'title' | 'asks' | 'command' | 'provenance' | 'complete' | 'seconds'
+>
+
+/** One question of the paper, or one it leaves open. */
+export interface Experiment {
+  readonly name: string
+  readonly title: string
+  /** The question, and where the paper asks it. */
+  readonly asks: string
+  run(context: ExperimentContext): Promise<Finding>
+}
+
+/** Runs an experiment to its end. @throws what it throws; the reason of an aborted signal: what was scored stays in the store */
+export async function runExperiment(
+  experiment: Experiment,
+  context: ExperimentContext,
+): Promise<ExperimentResult> {
+  const started = now()
+  const { name, title, asks } = experiment
+  const found = await experiment.run(context)
+  return {
+    name,
+    title,
+    asks,
+    command: context.command,
+    ...found,
+    provenance: await context.lab.provenance(context.seeds[0]),
+    complete: true,
+    seconds: (now() - started) / 1000,
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * The report as one HTML file that needs nothing else: no script, no font, no image, no request. A content security
+ * policy in it forbids all of them, so that this holds whatever it shows.
+ *
+ * The same results give the same bytes. Text from outside (names of models, files, commands) is escaped by `markup`.
+ */
+import { sha256 } from '../../platform/platform.ts'
+import type { ExperimentResult, LayerSparsity, Plot } from '../../results/experiment_result.ts'
+import type { HubOrigin } from '../../io/hub.ts'
+import type { Provenance } from '../../results/provenance.ts'
+import { figure } from '../../results/cells.ts'
+import { drawPlot } from './draw.ts'
+import { countMissing, describePlot } from './figure_words.ts'
+import { markup, trusted, type Content, type Markup } from './markup.ts'
+import { figureSizes } from './plot_spec.ts'
+import { seriesStyles } from './series.ts'
+import { pageStyle } from './style.ts'
+import { htmlTable, layerTable, pointsTable } from './html_tables.ts'
+
+/** The page, ready to be written to a file. */
+export async function renderHtml(
+  results: readonly ExperimentResult[],
+  provenance: Provenance,
+): Promise<string> {
+  const sections: Markup[] = []
+  const single = results.length === 1
+  for (const [i, result] of results.entries()) {
+    const id = `experiment-${i + 1}`
+    const head = single ? null : markup`<h2 id="${id}">${result.title}</h2>`
+    sections.push(await section(result, id, head))
+  }
+  const title = single ? results[0].title : 'ShadowLLM, measured'
+  const page = markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${await policy()}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title}</title>
+<style>${trusted(pageStyle)}</style>
+</head>
+<body>
+<header>
+<h1${single ? markup` id="experiment-1"` : null}>${title}</h1>
+<p class="lead">${lead(results, provenance)}</p>
+${results.length > 1 ? contents(results) : null}
+</header>
+<main>
+${sections}
+</main>
+<footer>
+<section>
+<h2 id="provenance">Where these numbers come from</h2>
+${provenanceList(provenance)}
+</section>
+</footer>
+</body>
+</html>
+`
+  return page.html
+}
+
+/** Nothing but the one style sheet of the page. */
+async function policy(): Promise<string> {
+  const hex = await sha256(new TextEncoder().encode(pageStyle))
+  const bytes = hex.match(/../g) ?? []
+  const hash = btoa(String.fromCharCode(...bytes.map((byte) => Number.parseInt(byte, 16))))
+  return `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`
+}
+
+function lead(results: readonly ExperimentResult[], { model, processor, date }: Provenance): string {
+  const what = results.length === 1 ? 'An experiment' : `${results.length} experiments`
+  return `${what} of ShadowLLM (arXiv 2406.16635) on ${model.name}, ${processor}, ${date.slice(0, 10)}.`
+}
+
+function contents(results: readonly ExperimentResult[]): Markup {
+  const items = results.map(
+    ({ title }, i) => markup`<li><a href="#experiment-${i + 1}">${title}</a></li>
+`,
+  )
+  return markup`<nav aria-label="Experiments"><ol>
+${items}</ol></nav>`
+}
+
+/** One experiment; alone on the page, its heading is that of the page. */
+async function section(result: ExperimentResult, id: string, head: Markup | null): Promise<Markup> {
+  const { asks, columns, rows, paper, findings, plots, layers, command, complete } = result
+  const figures: Markup[] = []
+  for (const [i, plot] of plots.entries())
+    figures.push(await plotFigure(plot, `${id}-figure-${i + 1}`, command))
+  return markup`<section aria-labelledby="${id}">
+${head}
+<p class="asks">${asks}</p>
+${complete ? null : markup`<p class="stopped">The run was stopped: this is what was finished.</p>`}
+${findings.length > 0 ? markup`<ul class="findings">${findings.map((one) => markup`<li>${one}</li>`)}</ul>` : null}
+${figures}
+<div class="tables">
+${rows.length > 0 ? htmlTable(columns, rows, 'This run', null) : markup`<p>Nothing was measured.</p>`}
+${paper === null ? null : htmlTable(paper.columns, paper.rows, 'Published', paper.source)}</div>
+${(layers ?? []).length > 0 ? layerDetails(layers ?? []) : null}
+<code class="command">${command}</code>
+${origin(result)}
+</section>
+`
+}
+
+async function plotFigure(plot: Plot, id: string, command: string): Promise<Markup> {
+  const drawings: Markup[] = []
+  for (const size of figureSizes) {
+    const { width, height, content } = await drawPlot(plot, size)
+    const own = `${id}-${size.name}`
+    drawings.push(markup`<svg class="plot ${size.name}" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="${own}-title" aria-describedby="${own}-text" xmlns="http://www.w3.org/2000/svg"><title id="${own}-title">${plot.title}</title><desc id="${own}-text">${describePlot(plot)}</desc>${trusted(content)}</svg>
+`)
+  }
+  const missing = countMissing(plot)
+  return markup`<figure>
+<h3>${plot.title}</h3>
+${plot.series.length > 1 ? legend(plot) : null}${drawings}<figcaption>
+${caption(plot, missing)}
+<details><summary>The figure in numbers</summary>${pointsTable(plot)}</details>
+<code class="made-by">${command}</code>
+</figcaption>
+</figure>
+`
+}
+
+/** What the drawing does not say by itself; nothing where it says it all. */
+function caption(plot: Plot, missing: number): Content {
+  const bars = plot.series.some(({ points }) => points.some(({ error }) => error !== undefined))
+  const words = [
+    bars ? 'Error bars are one standard error to each side.' : '',
+    plot.y.scale === 'log' ? 'The scale is logarithmic.' : '',
+    missing > 0 ? `${missing} ${missing === 1 ? 'point has' : 'points have'} no place on it.` : '',
+  ].filter((word) => word !== '')
+  return words.length > 0 ? words.join(' ') : null
+}
+
+function legend(plot: Plot): Markup {
+  const styles = seriesStyles(plot.series.map(({ name }) => name))
+  const items = plot.series.map(({ name }, i) => {
+    const { colour, mark, dash } = styles[i]
+    const width = plot.kind === 'line' ? 28 : 14
+    const line = markup`<path d="M0,7H28" fill="none" stroke="${colour}" stroke-width="2" stroke-dasharray="${dash.join(',')}"/>`
+    return markup`<li><svg width="${width}" height="14" viewBox="0 0 ${width} 14" aria-hidden="true" xmlns="http://www.w3.org/2000/svg">${plot.kind === 'line' ? line : null}<path transform="translate(${width / 2},7) scale(4)" d="${mark}" fill="${colour}"/></svg>${name}</li>
+`
+  })
+  return markup`<ul class="legend">
+${items}</ul>
+`
+}
+
+function layerDetails(layers: readonly LayerSparsity[]): Markup {
+  return markup`<details><summary>Units skipped, layer by layer</summary>${layers.map(layerTable)}</details>`
+}
+
+/** Whose numbers a section holds, in one line. */
+function origin({ provenance, seconds }: ExperimentResult): Markup {
+  const { model, data, seed, backend } = provenance
+  return markup`<p class="origin">${model.name}; ${data.name}; seed ${seed}; backend ${backend}; ${figure(seconds, seconds < 10 ? 1 : 0)} s</p>`
+}
+
+function provenanceList(provenance: Provenance): Markup {
+  const {
+    version,
+    commit,
+    runtime,
+    system,
+    processor,
+    threads,
+    backend,
+    device,
+    model,
+    data,
+    seed,
+    argv,
+    date,
+  } = provenance
+  const rows: readonly (readonly [string, Content])[] = [
+    ['shadowllm', commit === null ? version : markup`${version}, commit <code>${commit}</code>`],
+    ['runs on', `${runtime}, ${system}`],
+    ['processor', `${processor}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`],
+    ['backend', device === null ? backend : `${backend} on ${device}`],
+    ['model', markup`${model.name}, SHA-256 <code>${model.hash}</code>`],
+    ...(model.hub ? [revisionRow(model.hub)] : []),
+    ['data', markup`${data.name}, SHA-256 <code>${data.hash}</code>`],
+    ['seed', seed],
+    ['command', markup`<code>shadowllm ${argv.join(' ')}</code>`],
+    ['begun', date],
+  ]
+  return markup`<dl>
+${rows.map(
+  ([name, value]) => markup`<dt>${name}</dt><dd>${value}</dd>
+`,
+)}</dl>`
+}
+
+function revisionRow({ repository, revision, commit }: HubOrigin): readonly [string, Content] {
+  return ['revision', markup`${revision} of ${repository}, commit <code>${commit}</code>`]
+}

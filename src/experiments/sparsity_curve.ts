@@ -1,0 +1,93 @@
+/**
+ * The main figure: perplexity over sparsity for every planner, and whether the order is the one the method promises.
+ */
+import type { PlannerName } from '../predictor/planners.ts'
+import { makeArm, prunedExamples, sparsePlanners } from '../evaluation/methods.ts'
+import type { Settings } from '../evaluation/settings.ts'
+import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
+import { publishedCurve } from './published.ts'
+import {
+  measureVariants,
+  percent,
+  sayDifference,
+  shareExamples,
+  variantColumns,
+  type Measured,
+  type Variant,
+} from './variants.ts'
+
+const labels: Partial<Record<PlannerName, string>> = {
+  shadow: 'ShadowLLM',
+  'dejavu-style': 'DejaVu-style (l2norm)',
+  dejavu: 'DejaVu (l2norm)',
+}
+
+/** The variants of the main comparison, by planner. */
+export function plannerVariants(
+  { settings }: ExperimentContext,
+  planners: readonly PlannerName[] = sparsePlanners,
+): Variant[] {
+  const options = { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' } as const
+  return planners.map((planner) => ({
+    label: labels[planner] ?? planner,
+    arm: (sparsity) => makeArm(settings, options, planner, sparsity),
+  }))
+}
+
+/** Static pruning by the scores that ShadowLLM learns: what of its lead is the scores', not the predictor's. */
+function sameScores(settings: Settings): Variant {
+  return {
+    label: 'static, ShadowLLM\u2019s scores',
+    arm: (sparsity) => ({
+      planner: 'static',
+      criterion: 'plainact',
+      scope: 'global',
+      sparsity,
+      examples: prunedExamples(settings, sparsity),
+    }),
+  }
+}
+
+/** Whether each step of an order holds at a sparsity, in words. */
+function sayOrder(measured: Measured, sparsity: number): string[] {
+  const steps = [
+    ['oracle', 'ShadowLLM'],
+    ['ShadowLLM', 'static'],
+    ['ShadowLLM', 'static, ShadowLLM\u2019s scores'],
+    ['ShadowLLM', 'DejaVu-style (l2norm)'],
+    ['ShadowLLM', 'random'],
+  ] as const
+  const said = steps.map(([first, second]) =>
+    sayDifference(first, second, measured.difference(first, second, sparsity)),
+  )
+  const closed = measured.gapClosed('ShadowLLM', 'static', 'oracle', sparsity)
+  const gap =
+    closed === null
+      ? []
+      : [`it closes ${Math.round(100 * closed)} % of the gap in perplexity between static and oracle`]
+  return [`At ${percent(sparsity)}: ${[...said, ...gap].join('; ')}.`]
+}
+
+export const sparsityCurve: Experiment = {
+  name: 'sparsity-curve',
+  title: 'Perplexity over sparsity',
+  asks: 'How much perplexity does each way of choosing cost, from prompt alone, heads and neurons pruned together? (The perplexity figures of the paper, which are of attention heads alone and let the predictor see the answer.)',
+  async run(context): Promise<Finding> {
+    await shareExamples(context)
+    const measured = await measureVariants(context, [
+      ...plannerVariants(context),
+      sameScores(context.settings),
+    ])
+    const { sparsities } = measured
+    const judged = sparsities.filter((share) => [0.5, 0.7, 0.8].includes(share))
+    const middle = judged[Math.floor(judged.length / 2)] ?? sparsities[0]
+    return {
+      columns: variantColumns,
+      rows: measured.rows(),
+      plots: [measured.plot('Perplexity of continuations under masks decided by the prompt')],
+      paper: publishedCurve,
+      findings: judged.flatMap((sparsity) => sayOrder(measured, sparsity)),
+      layers: measured.layers(middle),
+    }
+  },
+}

@@ -1,0 +1,181 @@
+/**
+ * The work that most experiments share: variants of a method at several sparsities, all on the same windows, over all
+ * seeds; a row and a point for each.
+ *
+ * Perplexities are of all windows of all seeds together; their errors, one standard error, are over windows. Two
+ * variants are compared window by window, so what windows have in common cancels. Seeds draw windows from the same
+ * documents, so windows of different seeds may overlap and errors are a little too small.
+ */
+import type { Column, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
+import type { Arm } from '../evaluation/cache/method.ts'
+import { measureArms } from '../evaluation/cache/measure.ts'
+import type { ScoredWindow } from '../evaluation/cache/window_evaluator.ts'
+import { compareScores, type Difference } from '../evaluation/perplexity.ts'
+import { ratioOf } from '../results/ratio.ts'
+import { layersOf, perplexityOf, skippedBy } from './report_rows.ts'
+import type { ExperimentContext } from './experiment.ts'
+import { denseArm } from '../evaluation/cache/method.ts'
+
+/** A method with a name, at any sparsity. */
+export interface Variant {
+  readonly label: string
+  readonly arm: (sparsity: number) => Arm
+}
+
+/** Everything that was scored, by variant and sparsity. */
+export class Measured {
+  readonly sparsities: readonly number[]
+  readonly variants: readonly Variant[]
+  /** Dense, on the same windows. */
+  readonly dense: readonly ScoredWindow[]
+  readonly #scores: ReadonlyMap<string, readonly ScoredWindow[]>
+
+  constructor(
+    variants: readonly Variant[],
+    sparsities: readonly number[],
+    scores: ReadonlyMap<string, readonly ScoredWindow[]>,
+  ) {
+    this.variants = variants
+    this.sparsities = sparsities
+    this.#scores = scores
+    this.dense = scores.get(keyOf('dense', 0)) ?? []
+  }
+
+  /** The windows of a variant. @throws TypeError for one that was not measured */
+  scores(label: string, sparsity: number): readonly ScoredWindow[] {
+    const found = this.#scores.get(keyOf(label, sparsity))
+    if (found) return found
+    throw new TypeError(`${label} at ${sparsity}: expected a measured variant`)
+  }
+
+  /** Perplexity per token. */
+  perplexity(label: string, sparsity: number): number {
+    return perplexityOf(this.scores(label, sparsity))
+  }
+
+  /** Nats per token by which the first costs more than the second: below 0 it is better. */
+  difference(first: string, second: string, sparsity: number): Difference {
+    return compareScores(this.scores(first, sparsity), this.scores(second, sparsity))
+  }
+
+  /** The share of the perplexity from `from` down to `to` that a variant takes away; null where there is no gap. */
+  gapClosed(label: string, from: string, to: string, sparsity: number): number | null {
+    const [value, start, end] = [label, from, to].map((name) => this.perplexity(name, sparsity))
+    return start > end ? (start - value) / (start - end) : null
+  }
+
+  /** A row for dense, and one for each variant at each sparsity. */
+  rows(): Row[] {
+    const rows: Row[] = this.dense.length > 0 ? [rowOf('dense', 0, this.dense)] : []
+    for (const sparsity of this.sparsities)
+      for (const { label } of this.variants) rows.push(rowOf(label, sparsity, this.scores(label, sparsity)))
+    return rows
+  }
+
+  /** Perplexity over sparsity, a line for each variant. */
+  plot(title: string): Plot {
+    return {
+      title,
+      kind: 'line',
+      x: { label: 'sparsity of the ranked units (%)' },
+      y: { label: 'perplexity per token', scale: 'log' },
+      series: this.variants.map(({ label }) => ({
+        name: label,
+        points: this.sparsities.map((sparsity) => {
+          const scores = this.scores(label, sparsity)
+          const { error } = natsOf(scores)
+          const y = perplexityOf(scores)
+          return { x: 100 * sparsity, y, ...(Number.isFinite(error) && { error: y * error }) }
+        }),
+      })),
+    }
+  }
+
+  /** What each variant skipped, layer by layer, at one sparsity. */
+  layers(sparsity: number): LayerSparsity[] {
+    return this.variants.map(({ label }) =>
+      layersOf(`${label}, ${percent(sparsity)}`, this.scores(label, sparsity)),
+    )
+  }
+
+  /** The variants in order of perplexity at one sparsity, best first. */
+  ranking(sparsity: number): string[] {
+    return this.variants
+      .map(({ label }) => label)
+      .toSorted((a, b) => this.perplexity(a, sparsity) - this.perplexity(b, sparsity))
+  }
+}
+
+const keyOf = (label: string, sparsity: number): string => `${label} ${sparsity}`
+
+/** The columns of `Measured.rows`. */
+export const variantColumns: readonly Column[] = [
+  { key: 'variant', label: 'variant' },
+  { key: 'sparsity', label: 'asked', unit: '%', digits: 0 },
+  { key: 'heads', label: 'heads skipped', unit: '%', digits: 1 },
+  { key: 'neurons', label: 'neurons skipped', unit: '%', digits: 1 },
+  { key: 'perplexity', label: 'perplexity per token' },
+  { key: 'error', label: 'standard error' },
+  { key: 'word', label: 'perplexity per word' },
+]
+
+function rowOf(label: string, sparsity: number, scores: readonly ScoredWindow[]): Row {
+  const { heads, neurons } = skippedBy(scores)
+  const perplexity = perplexityOf(scores)
+  const { error } = natsOf(scores)
+  return {
+    variant: label,
+    sparsity: 100 * sparsity,
+    heads: 100 * heads,
+    neurons: 100 * neurons,
+    perplexity,
+    error: Number.isFinite(error) ? perplexity * error : null,
+    word: perplexityOf(scores, 'words'),
+  }
+}
+
+/** Nats per token and the error of that. */
+function natsOf(scores: readonly ScoredWindow[]): { value: number; error: number } {
+  return ratioOf(
+    scores.map(({ nll }) => nll),
+    scores.map(({ tokens }) => tokens),
+  )
+}
+
+/** The examples of the main comparison, with its criteria, so that both read the same traces. */
+export async function shareExamples({ lab, settings, seeds }: ExperimentContext): Promise<void> {
+  for (const seed of seeds)
+    await lab.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
+}
+
+/** Scores variants at sparsities, and dense, over every seed. */
+export async function measureVariants(
+  { lab, seeds, settings }: ExperimentContext,
+  variants: readonly Variant[],
+  sparsities: readonly number[] = settings.sparsities,
+  windows = settings.evaluation,
+): Promise<Measured> {
+  const keys = [
+    keyOf('dense', 0),
+    ...sparsities.flatMap((share) => variants.map(({ label }) => keyOf(label, share))),
+  ]
+  const arms = [denseArm, ...sparsities.flatMap((share) => variants.map(({ arm }) => arm(share)))]
+  const scores = new Map<string, ScoredWindow[]>(keys.map((key) => [key, []]))
+  for (const seed of seeds)
+    for (const [i, measured] of (await measureArms(lab, arms, windows, seed)).entries())
+      scores.get(keys[i])?.push(...measured.scores)
+  return new Measured(variants, sparsities, scores)
+}
+
+/** A share as people say it. */
+export function percent(share: number): string {
+  return `${Math.round(1000 * share) / 10} %`
+}
+
+/** "0.031 +- 0.006 nats better than static", or that it cannot be told. */
+export function sayDifference(first: string, second: string, { nats, error }: Difference): string {
+  const size = `${Math.abs(nats).toFixed(3)} +- ${Number.isFinite(error) ? error.toFixed(3) : '?'} nats per token`
+  const told = Math.abs(nats) >= 2 * error
+  const way = nats <= 0 ? 'better' : 'worse'
+  return `${first} is ${size} ${way} than ${second}${told ? '' : ', which chance could do'}`
+}

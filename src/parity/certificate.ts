@@ -1,0 +1,159 @@
+/**
+ * Certificates: what `parity run` found of a backend, kept with the hashes of what it was found of.
+ *
+ * A certificate holds for the kernels and for the definitions it names, byte for byte. Once either has changed it is
+ * stale: it says nothing of what computes now.
+ */
+import type { Backend, BackendName } from '../backends/backend.ts'
+import { kernelFile } from '../backends/kernel_files.ts'
+import { backendNames } from '../backends/select.ts'
+import { readWhole } from '../io/files.ts'
+import { describeJson, parseJson, type JsonValue } from '../io/json.ts'
+import { quote, refusal } from '../io/refusal.ts'
+import { pathOfUrl, sha256File } from '../platform/platform.ts'
+import { ShadowError } from '../tensor/errors.ts'
+import { hashPlaces } from '../results/method_hash.ts'
+import { makeProvenance, type ModelSource, type Provenance } from '../results/provenance.ts'
+import type { ModelOutcome } from './run_model.ts'
+import type { OpOutcome } from './run_ops.ts'
+
+const format = 'shadowllm-parity-certificate 1'
+
+/** What a certificate holds. */
+export interface Certificate {
+  readonly format: typeof format
+  /** Its data is the definitions that were compared with. */
+  readonly provenance: Provenance
+  /** SHA-256 of the file of the kernels, or that of the definitions where the kernels are those. */
+  readonly kernels: string
+  readonly passed: boolean
+  readonly ops: readonly OpOutcome[]
+  /** Null where only ops were tried. */
+  readonly model: ModelOutcome | null
+}
+
+/** What a run knows that a certificate is made of. */
+export interface CertifiedRun {
+  readonly backend: Pick<Backend, 'name' | 'device'>
+  readonly source: ModelSource
+  readonly seed: number
+  readonly argv: readonly string[]
+  readonly ops: readonly OpOutcome[]
+  readonly model: ModelOutcome | null
+}
+
+/** Whether everything that was tried agrees. */
+export function hasPassed({ ops, model }: Pick<CertifiedRun, 'ops' | 'model'>): boolean {
+  return ops.every(({ passed }) => passed) && (model?.passed ?? true)
+}
+
+/** Makes the certificate of a run. */
+export async function makeCertificate(run: CertifiedRun): Promise<Certificate> {
+  const { backend, source, seed, argv, ops, model } = run
+  const { definitions, kernels } = await hashesOf(backend.name)
+  const provenance = await makeProvenance({
+    backend,
+    model: source,
+    data: { name: 'src/ops', hash: definitions },
+    seed,
+    argv,
+  })
+  return { format, provenance, kernels, passed: hasPassed(run), ops, model }
+}
+
+/** A certificate as text. What is not a finite number becomes null, as JSON has no other word for it. */
+export function renderCertificate(certificate: Certificate): string {
+  return `${JSON.stringify(certificate, null, 2)}\n`
+}
+
+interface Hashes {
+  readonly definitions: string
+  readonly kernels: string
+}
+
+async function hashesOf(backend: BackendName): Promise<Hashes> {
+  const file = kernelFile(backend)
+  const definitions = await hashPlaces(['ops'])
+  return { definitions, kernels: file === null ? definitions : await sha256File(pathOfUrl(file)) }
+}
+
+/** What is read of a certificate. */
+export interface CertificateSummary extends Hashes {
+  readonly backend: BackendName
+  readonly version: string
+  readonly date: string
+  /** Null where backends of this kind have none but the processor. */
+  readonly device: string | null
+  readonly passed: boolean
+  /** How many ops it is of. */
+  readonly ops: number
+  readonly hasModel: boolean
+}
+
+/**
+ * Reads a certificate.
+ * @throws InputError CERTIFICATE if it is none, JSON_*, FILE_*
+ */
+export async function readCertificate(path: string): Promise<CertificateSummary> {
+  const root = parseJson(await readWhole(path), path)
+  const field = (...keys: string[]): JsonValue | undefined =>
+    keys.reduce<JsonValue | undefined>((at, key) => (at instanceof Map ? at.get(key) : undefined), root)
+  const text = (...keys: string[]): string => {
+    const value = field(...keys)
+    if (typeof value === 'string') return value
+    throw refusal('CERTIFICATE', `${path} ${keys.join('.')}`, 'text', describeJson(value))
+  }
+  if (text('format') !== format) throw refusal('CERTIFICATE', `${path} format`, format, quote(text('format')))
+  const name = text('provenance', 'backend')
+  const backend = backendNames.find((known) => known === name)
+  if (backend === undefined)
+    throw refusal(
+      'CERTIFICATE',
+      `${path} provenance.backend`,
+      `one of ${backendNames.join(', ')}`,
+      quote(name),
+    )
+  const hash = (...keys: string[]): string => {
+    const value = text(...keys)
+    if (/^[0-9a-f]{64}$/.test(value)) return value
+    throw refusal('CERTIFICATE', `${path} ${keys.join('.')}`, '64 hexadecimal digits', quote(value))
+  }
+  const ops = field('ops')
+  if (!Array.isArray(ops)) throw refusal('CERTIFICATE', `${path} ops`, 'a list', describeJson(ops))
+  const passed = field('passed')
+  if (typeof passed !== 'boolean')
+    throw refusal('CERTIFICATE', `${path} passed`, 'true or false', describeJson(passed))
+  const device = field('provenance', 'device')
+  return {
+    backend,
+    version: text('provenance', 'version'),
+    date: text('provenance', 'date'),
+    device: typeof device === 'string' ? device : null,
+    definitions: hash('provenance', 'data', 'hash'),
+    kernels: hash('kernels'),
+    passed,
+    ops: ops.length,
+    hasModel: field('model') instanceof Map,
+  }
+}
+
+/**
+ * Checks that a certificate is of a run that passed, and still holds for what is here.
+ * @throws ShadowError CERTIFICATE_FAILED, or CERTIFICATE_STALE if kernels or definitions have changed since (exit code 1)
+ */
+export async function checkHolds(path: string, certificate: CertificateSummary): Promise<void> {
+  if (!certificate.passed)
+    throw new ShadowError('CERTIFICATE_FAILED', `${path}: expected a run that passed, got one that failed`, 1)
+  const here = await hashesOf(certificate.backend)
+  for (const part of ['kernels', 'definitions'] as const)
+    if (certificate[part] !== here[part])
+      throw new ShadowError(
+        'CERTIFICATE_STALE',
+        `${path}: expected a certificate of ${part} ${short(here[part])}, which are here, got one of ${short(certificate[part])}; run parity again`,
+        1,
+      )
+}
+
+function short(hash: string): string {
+  return `${hash.slice(0, 12)}...`
+}

@@ -1,0 +1,150 @@
+/**
+ * Compares what a backend answered, op by op, with what the definitions gave: two folders of the files of op_files.ts.
+ *
+ * Of an answer only the outputs are read, `3.out.y`. An op whose file is in one folder only is listed, never an error; of an
+ * op that is there every case must be.
+ */
+import { kindOf } from '../io/files.ts'
+import { refusal } from '../io/refusal.ts'
+import { openSafetensors } from '../io/safetensors.ts'
+import { opRow, type OpName } from '../ops/catalog.ts'
+import type { Numbers } from '../ops/op.ts'
+import { joinPath, list } from '../platform/platform.ts'
+import type { RawTensorSource } from '../tensor/tensor_source.ts'
+import { InputError } from '../tensor/errors.ts'
+import { pause } from '../platform/pause.ts'
+import { compareOutputs, type Owed } from '../testing/op_agreement.ts'
+import { arraysOf } from '../testing/op_case.ts'
+import { openOpFile, opFileName, opsOfFiles, readNumbers, type StoredCase } from './op_files.ts'
+import { hintOf, type AnsweredCase } from './op_hints.ts'
+import { worseOf, type PlacedDifference } from './worst.ts'
+
+/** What was found of one op's file. */
+export interface OpCheck {
+  readonly op: OpName
+  readonly passed: boolean
+  readonly cases: number
+  /** Cases in which a number is past what is allowed. */
+  readonly failedCases: readonly number[]
+  readonly compared: number
+  readonly differing: number
+  readonly worst: PlacedDifference | null
+  /** Why there are no numbers to compare, or null. */
+  readonly mismatch: string | null
+  /** What the failure usually means, where that could be told; null otherwise. */
+  readonly hint: string | null
+}
+
+/** What was found of two folders. */
+export interface OpsReport {
+  readonly passed: boolean
+  readonly ops: readonly OpCheck[]
+  readonly onlyExpected: readonly string[]
+  readonly onlyActual: readonly string[]
+}
+
+/** How folders are compared, and what watches it. */
+export interface CheckOpsOptions {
+  readonly owed: Owed
+  readonly signal?: AbortSignal
+  /** Called before each op and at the end. */
+  readonly onProgress?: (done: number, total: number, op: OpName | null) => void
+}
+
+/**
+ * Compares the files that both folders have.
+ * @throws InputError FILE_MISSING, FILE_KIND, FILE_READ for what is no folder, PARITY_NOTHING if they have none in common,
+ *   PARITY_OP_FILE and what `openSafetensors` throws for a
+ *   file of expected numbers that is not one; the signal's reason
+ */
+export async function checkOps(
+  expectedFolder: string,
+  actualFolder: string,
+  { owed, signal, onProgress }: CheckOpsOptions,
+): Promise<OpsReport> {
+  const [expected, actual] = await Promise.all([listFiles(expectedFolder), listFiles(actualFolder)])
+  const common = opsOfFiles(expected.filter((name) => actual.includes(name)))
+  if (common.length === 0)
+    throw new InputError(
+      'PARITY_NOTHING',
+      'parity check-ops: expected files <op>.safetensors that both folders have, got none',
+    )
+  const ops: OpCheck[] = []
+  for (const [index, op] of common.entries()) {
+    onProgress?.(index, common.length, op)
+    await pause(signal)
+    const file = opFileName(op)
+    ops.push(await checkOp(op, joinPath(expectedFolder, file), joinPath(actualFolder, file), owed))
+  }
+  onProgress?.(common.length, common.length, null)
+  const others = (names: readonly string[]): string[] =>
+    names.filter((name) => name.endsWith('.safetensors') && !common.some((op) => opFileName(op) === name))
+  return {
+    passed: ops.every(({ passed }) => passed),
+    ops,
+    onlyExpected: others(expected),
+    onlyActual: others(actual),
+  }
+}
+
+async function listFiles(folder: string): Promise<string[]> {
+  const kind = await kindOf(folder)
+  if (kind === 'missing') throw refusal('FILE_MISSING', folder, 'a folder', 'nothing')
+  if (kind !== 'directory')
+    throw refusal('FILE_KIND', folder, 'a folder', kind === 'file' ? 'a file' : 'a device')
+  return list(folder)
+}
+
+/** One op's files. */
+async function checkOp(op: OpName, expectedPath: string, actualPath: string, owed: Owed): Promise<OpCheck> {
+  const stored = await openOpFile(expectedPath, op)
+  try {
+    const answers = await openSafetensors(actualPath)
+    try {
+      const cases: AnsweredCase[] = []
+      let mismatch: string | null = null
+      const found = { compared: 0, differing: 0, worst: null as PlacedDifference | null }
+      for (let index = 0; index < stored.count && mismatch === null; index++) {
+        const one = await stored.read(index)
+        try {
+          const actual = await readAnswer(actualPath, answers, op, one)
+          const comparison = compareOutputs(op, one.values, one.expected, actual, owed)
+          found.compared += comparison.compared
+          found.differing += comparison.differing
+          found.worst = worseOf(found.worst, comparison.worst, one)
+          cases.push({ ...one, actual, passed: comparison.passed })
+        } catch (error) {
+          if (!(error instanceof InputError)) throw error
+          mismatch = error.message
+        }
+      }
+      const failedCases = cases.filter(({ passed }) => !passed).map(({ index }) => index)
+      return {
+        op,
+        passed: failedCases.length === 0 && mismatch === null,
+        cases: stored.count,
+        failedCases,
+        ...found,
+        mismatch,
+        hint: mismatch === null ? hintOf(op, cases, owed) : null,
+      }
+    } finally {
+      await answers.close()
+    }
+  } finally {
+    await stored.close()
+  }
+}
+
+async function readAnswer(
+  path: string,
+  answers: RawTensorSource,
+  op: OpName,
+  { index, sizes, expected }: StoredCase,
+): Promise<Record<string, Numbers>> {
+  const actual: Record<string, Numbers> = {}
+  for (const param of arraysOf(opRow(op)))
+    if (expected[param.name])
+      actual[param.name] = await readNumbers(path, answers, `${index}.out.${param.name}`, param, sizes)
+  return actual
+}

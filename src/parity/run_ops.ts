@@ -1,0 +1,149 @@
+/**
+ * `parity run`, kernel by kernel: a backend's ops on the cases of op_suite.ts, against their definitions.
+ *
+ * Every call stands between guard words and must leave its inputs alone (op_call.ts). A call that fails is a finding of
+ * its op, not the end of the run.
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+import { opRow, type OpName } from '../ops/catalog.ts'
+import { elementCount, type Op, type Sizes } from '../ops/op.ts'
+import { now } from '../platform/platform.ts'
+import { pause } from '../platform/pause.ts'
+import { aligned, callRaw, sizesOf, type Values } from '../testing/op_call.ts'
+import { boundOf, compareOutputs, evaluate, owedBy } from '../testing/op_agreement.ts'
+import { casesOf, type OpCase, type SuiteOptions } from './op_suite.ts'
+import { worseOf, type PlacedDifference } from './worst.ts'
+
+/** What was found of one op. */
+export interface OpOutcome {
+  readonly op: OpName
+  readonly passed: boolean
+  /** What it owes: equal bits, or to be within the bound of its row. */
+  readonly owes: 'bits' | 'bound'
+  /** Calls made. */
+  readonly cases: number
+  /** Numbers compared, and how many of them have other bits than the definition's. */
+  readonly compared: number
+  readonly differing: number
+  /** The number that is furthest past what is allowed, else furthest off, and the call it was seen in. */
+  readonly worst: PlacedDifference | null
+  /** What the first call that failed said, or null. */
+  readonly fault: string | null
+  /** A call of the last case, the largest: its sizes, and the time of the backend and of the definition. */
+  readonly timedSizes: Sizes
+  readonly milliseconds: number | null
+  readonly referenceMilliseconds: number
+}
+
+/** Which ops on which cases, and what watches them. */
+export interface RunOpsOptions extends SuiteOptions {
+  readonly ops: readonly OpName[]
+  readonly signal?: AbortSignal
+  /** Called before each op and at the end. */
+  readonly onProgress?: (done: number, total: number, op: OpName | null) => void
+}
+
+/**
+ * Runs ops, one outcome after the other.
+ * @throws the signal's reason
+ */
+export async function* runOps(backend: Backend, options: RunOpsOptions): AsyncGenerator<OpOutcome> {
+  const { ops, signal, onProgress } = options
+  for (const [index, op] of ops.entries()) {
+    onProgress?.(index, ops.length, op)
+    await pause(signal)
+    yield runOp(backend, op, options)
+  }
+  onProgress?.(ops.length, ops.length, null)
+}
+
+/** One op on all of its cases. */
+export function runOp(backend: Backend, op: OpName, options: SuiteOptions): OpOutcome {
+  const owed = owedBy(backend)
+  const found = { cases: 0, compared: 0, differing: 0 }
+  let worst: PlacedDifference | null = null
+  let fault: string | null = null
+  let last = null as OpCase | null
+  for (const one of casesOf(op, options)) {
+    found.cases++
+    last = one
+    try {
+      const placing = one.index % 2 === 0 ? aligned : { offset: one.index % 4 }
+      const actual = callRaw(backend, op, one.values, { ...placing, aliased: one.aliased })
+      const comparison = compareOutputs(op, one.values, evaluate(op, one.values), actual, owed)
+      found.compared += comparison.compared
+      found.differing += comparison.differing
+      worst = worseOf(worst, comparison.worst, one)
+    } catch (error) {
+      fault ??= messageOf(error)
+    }
+  }
+  let milliseconds: number | null = null
+  try {
+    if (last !== null) milliseconds = timeOn(backend, op, last.values)
+  } catch (error) {
+    fault ??= messageOf(error)
+  }
+  return {
+    op,
+    passed: fault === null && (worst?.passed ?? true),
+    owes: boundOf(op, owed) === null ? 'bits' : 'bound',
+    ...found,
+    worst,
+    fault,
+    timedSizes: last?.sizes ?? {},
+    milliseconds,
+    referenceMilliseconds: last === null ? 0 : quickest(() => void evaluate(op, last.values)),
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** A call is repeated for this long, but not more often than so; the quickest counts. */
+const ENOUGH = 4 // ms
+const MOST_CALLS = 64
+
+/** Milliseconds of a call, its arrays being there already; reading a number waits for a backend that works on its own. */
+function timeOn(backend: Backend, op: OpName, values: Values): number {
+  const row = opRow(op)
+  const scope = new BufferScope(backend)
+  try {
+    const args = argumentsOn(scope, row, values)
+    const kernel = backend.ops[op] as (...args: (Buffer | number | null)[]) => void
+    const output = args[row.params.findIndex((param) => param.kind === 'array' && param.role !== 'in')]
+    const first = backend.slice(output as Buffer, 0, Math.min(1, (output as Buffer).length))
+    return quickest(() => {
+      kernel(...args)
+      backend.read(first)
+    })
+  } finally {
+    scope.dispose()
+  }
+}
+
+/** The arguments of a call as buffers of a scope, by the names of the op's row; outputs that are only written are made. */
+export function argumentsOn(scope: BufferScope, row: Op, values: Values): (Buffer | number | null)[] {
+  const sizes = sizesOf(row, values)
+  return row.params.map((param) => {
+    const value = values[param.name] ?? null
+    if (param.kind !== 'array' || typeof value === 'number') return value as number
+    if (value !== null) return scope.upload(value, param.dtype)
+    return param.role === 'out' ? scope.allocate(elementCount(param, sizes), param.dtype) : null
+  })
+}
+
+/** Milliseconds of a piece of work, the first time left out. */
+function quickest(work: () => void): number {
+  work()
+  const start = now()
+  let least = Infinity
+  for (let calls = 0; calls < MOST_CALLS && (calls === 0 || now() - start < ENOUGH); calls++) {
+    const before = now()
+    work()
+    least = Math.min(least, now() - before)
+  }
+  return least
+}

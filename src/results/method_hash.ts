@@ -1,0 +1,70 @@
+/**
+ * One hash for the method: the sources that decide what a number is. Results kept from earlier runs are told apart by
+ * it, so that no change of the code is ever answered with a number from before.
+ *
+ * Calibration depends on less than the rest: a change of predictors or planners leaves traces as they are.
+ */
+import { fileKind, joinPath, list, pathOfUrl, sha256, sha256File } from '../platform/platform.ts'
+
+/** What traces depend on. */
+const calibrationPlaces = [
+  'tensor',
+  'ops',
+  'backends',
+  'masks',
+  'engine',
+  'criteria',
+  'calibration',
+  'evaluation/jobs',
+  'jobs/shard_model.ts',
+  'data/corpus.ts',
+  'data/windows.ts',
+]
+
+/** What else scores and predictors depend on; what only shows numbers, reads commands or opens files is left out. */
+const otherPlaces = [
+  'predictor',
+  'training',
+  'evaluation/achieved_mean.ts',
+  'evaluation/configurations.ts',
+  'evaluation/cache',
+  'evaluation/perplexity.ts',
+  'evaluation/tasks/score.ts',
+]
+
+/** Both hashes: 64 hexadecimal digits each. */
+export interface MethodHash {
+  readonly calibration: string
+  readonly all: string
+}
+
+let known: Promise<MethodHash> | null = null
+
+/** SHA-256 of names and contents of those sources; worked out once. */
+export function methodHash(): Promise<MethodHash> {
+  return (known ??= hashMethod())
+}
+
+async function hashMethod(): Promise<MethodHash> {
+  const calibration = await hashPlaces(calibrationPlaces)
+  return { calibration, all: await hashText([calibration, await hashPlaces(otherPlaces)]) }
+}
+
+/** SHA-256 of names and contents of sources: files and folders by their path under src/. */
+export async function hashPlaces(places: readonly string[]): Promise<string> {
+  // The sources themselves, also where the program runs from what was compiled of them: one method, one hash.
+  const root = pathOfUrl(new URL('../../src/', import.meta.url))
+  const lines: string[] = []
+  for (const place of places) await addHashes(lines, root, place)
+  return hashText(lines)
+}
+
+function hashText(lines: readonly string[]): Promise<string> {
+  return sha256(new TextEncoder().encode(lines.join('\n')))
+}
+
+async function addHashes(lines: string[], root: string, place: string): Promise<void> {
+  const path = joinPath(root, place)
+  if ((await fileKind(path)) !== 'directory') lines.push(`${place} ${await sha256File(path)}`)
+  else for (const name of (await list(path)).toSorted()) await addHashes(lines, root, joinPath(place, name))
+}

@@ -1,0 +1,174 @@
+/**
+ * What a run of `reproduce` found: rows for machines, a table and plain sentences for people.
+ */
+import type { Sparsity } from '../masks/achieved.ts'
+import type { Scope } from '../masks/budget.ts'
+import type { PlannerName } from '../predictor/planners.ts'
+import type { UnitKind } from '../predictor/predictor_config.ts'
+import type { LayerSparsity } from './experiment_result.ts'
+import type { Provenance } from './provenance.ts'
+
+/** One configuration. */
+export interface ReproduceRow {
+  readonly planner: PlannerName
+  /** `none` where no criterion decides: dense and random. */
+  readonly criterion: string
+  readonly scope: Scope
+  /** Share of the ranked units that was to be skipped; 0 for dense. */
+  readonly sparsity: number
+  readonly seed: number
+  /** What was skipped of the whole model, the dense first layer counted, averaged over windows. */
+  readonly achieved: Sparsity
+  readonly tokenPerplexity: number
+  readonly wordPerplexity: number
+  /** Null if the run was stopped before it was measured. */
+  readonly decodeTokensPerSecond: number | null
+}
+
+/** The predictor against static pruning at one sparsity. */
+export interface Comparison {
+  readonly sparsity: number
+  /** Whether static pruning went by the scores that the predictor learnt, measured in a pruned model. */
+  readonly sameScores?: boolean
+  /** Nats per token by which shadow costs more than static on the same windows: below 0 it is better. */
+  readonly nats: number
+  /** Standard error of that over windows; null for fewer than two windows. */
+  readonly error: number | null
+}
+
+/** What a run found, finished or not. */
+export interface ReproduceReport {
+  readonly rows: readonly ReproduceRow[]
+  readonly provenance: Provenance
+  /** False if the run was stopped; the rows then cover the windows that every arm has scored. */
+  readonly complete: boolean
+  readonly calibrationWindows: number
+  readonly evaluationWindows: number
+  /** Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. */
+  readonly predictorLoss: Readonly<Record<UnitKind, number>> | null
+  readonly shadowAgainstStatic: readonly Comparison[]
+  /** What each row skipped, layer by layer. */
+  readonly layers: readonly LayerSparsity[]
+  readonly seconds: number
+}
+
+/** Whether perplexities are ordered as a working method orders them. */
+export interface Verdict {
+  readonly sparsity: number
+  readonly oracle: number
+  readonly shadow: number
+  readonly random: number
+  readonly holds: boolean
+}
+
+function find(report: ReproduceReport, planner: PlannerName, sparsity: number): number | null {
+  const row = report.rows.find((one) => one.planner === planner && one.sparsity === sparsity)
+  return row?.tokenPerplexity ?? null
+}
+
+/** Whether oracle <= shadow <= random holds in token perplexity; null if one of them was not measured there. */
+export function judge(report: ReproduceReport, sparsity = 0.5): Verdict | null {
+  const oracle = find(report, 'oracle', sparsity)
+  const shadow = find(report, 'shadow', sparsity)
+  const random = find(report, 'random', sparsity)
+  if (oracle === null || shadow === null || random === null) return null
+  return { sparsity, oracle, shadow, random, holds: oracle <= shadow && shadow <= random }
+}
+
+/** The share of the perplexity between static pruning and the oracle that the predictor takes away; null if unknown. */
+export function gapClosed(report: ReproduceReport, sparsity: number): number | null {
+  const oracle = find(report, 'oracle', sparsity)
+  const shadow = find(report, 'shadow', sparsity)
+  const fixed = find(report, 'static', sparsity)
+  if (oracle === null || shadow === null || fixed === null || fixed <= oracle) return null
+  return (fixed - shadow) / (fixed - oracle)
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+
+/** Four significant digits, never an exponent. */
+function perplexity(value: number): string {
+  if (!Number.isFinite(value)) return String(value)
+  return value >= 1000 ? value.toFixed(0) : value.toPrecision(4)
+}
+
+const HEADINGS = [
+  'planner',
+  'criterion',
+  'asked',
+  'heads',
+  'neurons',
+  'weights',
+  'ppl/token',
+  'ppl/word',
+  'tokens/s',
+  'speed',
+]
+
+/** The table of a report and what it says, in lines of plain text. */
+export function formatTable(report: ReproduceReport): string {
+  const dense = report.rows.find((row) => row.planner === 'dense')?.decodeTokensPerSecond ?? null
+  const cells = report.rows.map((row) => {
+    const speed = row.decodeTokensPerSecond
+    return [
+      row.planner,
+      row.criterion,
+      `${Math.round(1000 * row.sparsity) / 10} %`,
+      percent(row.achieved.heads),
+      percent(row.achieved.neurons),
+      percent(row.achieved.weights),
+      perplexity(row.tokenPerplexity),
+      perplexity(row.wordPerplexity),
+      speed === null ? '-' : speed.toFixed(0),
+      speed === null || dense === null ? '-' : `${(speed / dense).toFixed(2)}x`,
+    ]
+  })
+  const widths = HEADINGS.map((heading, i) => Math.max(heading.length, ...cells.map((row) => row[i].length)))
+  const line = (row: readonly string[]): string =>
+    row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')
+  const lines = [line(HEADINGS), widths.map((width) => '-'.repeat(width)).join('  ')]
+  report.rows.forEach((row, i) => {
+    if (i > 0 && row.sparsity !== report.rows[i - 1].sparsity) lines.push('')
+    lines.push(line(cells[i]))
+  })
+  return [...lines, '', ...describe(report)].join('\n')
+}
+
+/** The findings of a report, a sentence each. */
+export function describe(report: ReproduceReport): string[] {
+  const sentences: string[] = []
+  const verdict = judge(report)
+  if (verdict) {
+    const { oracle, shadow, random, holds } = verdict
+    const order = `oracle ${perplexity(oracle)} <= shadow ${perplexity(shadow)} <= random ${perplexity(random)}`
+    sentences.push(`At 50 %: ${order} ${holds ? 'holds' : 'DOES NOT HOLD'} (perplexity per token).`)
+  }
+  for (const comparison of report.shadowAgainstStatic) sentences.push(describeComparison(report, comparison))
+  if (report.predictorLoss) {
+    const { heads, neurons } = report.predictorLoss
+    sentences.push(
+      Number.isFinite(heads) && Number.isFinite(neurons)
+        ? `Held-out loss of the predictor, 1 being the mean of its targets: heads ${heads.toFixed(3)}, neurons ${neurons.toFixed(3)}.`
+        : 'Held-out loss of the predictor: not known, too few windows to hold any out.',
+    )
+  }
+  const { calibrationWindows, evaluationWindows, seconds } = report
+  sentences.push(
+    `${calibrationWindows} windows calibrated on, ${evaluationWindows} scored, ${seconds.toFixed(0)} s.`,
+  )
+  if (!report.complete) sentences.push('The run was stopped: the rows cover what was finished.')
+  return sentences
+}
+
+/** A difference within two standard errors is called what it is: none that can be told. */
+function describeComparison(report: ReproduceReport, comparison: Comparison): string {
+  const { sparsity, nats, error, sameScores = false } = comparison
+  const other = sameScores ? 'static pruning by the scores it learnt' : 'static'
+  const size = `${Math.abs(nats).toFixed(3)}${error === null ? '' : ` +- ${error.toFixed(3)}`} nats per token`
+  const found = `At ${percent(sparsity)} the predictor is ${size} ${nats <= 0 ? 'better' : 'WORSE'} than ${other}`
+  if (error === null || Math.abs(nats) < 2 * error)
+    return `${found}: no difference that can be told from chance.`
+  const closed = sameScores ? null : gapClosed(report, sparsity)
+  if (closed === null || closed < 0) return `${found}.`
+  return `${found}: it closes ${Math.round(100 * closed)} % of the gap to the oracle in perplexity.`
+}

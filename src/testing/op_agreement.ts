@@ -1,0 +1,207 @@
+/**
+ * How near the numbers of a call must be to those of the op's definition, and how near they are.
+ *
+ * What is owed is one of four things:
+ *   row       what the catalogue row says: equal bits, unless it states a bound
+ *   relaxed   the same, or what the row allows a backend that leaves products of multiply-adds unrounded (ops/relaxed.ts)
+ *   fast      the same, or what the row allows a backend that also adds in an order of its own
+ *   a share   of the largest expected number of an output; 0 asks for equal bits
+ */
+import type { BackendName } from '../backends/backend.ts'
+import { opRow, type OpName } from '../ops/catalog.ts'
+import { arrayTypes, elementCount, type Numbers, type Op, type Relaxed } from '../ops/op.ts'
+import { ROUNDING, TINY } from '../ops/relaxed.ts'
+import { arraysOf } from './op_case.ts'
+import { sizesOf, type Values } from './op_call.ts'
+
+/** What a backend is held to. */
+export type Owed = 'row' | 'relaxed' | 'fast' | { readonly share: number }
+
+/** The backends that owe bounds of the catalogue in place of bits. */
+const bounded: Partial<Record<BackendName, 'relaxed' | 'fast'>> = {
+  'wasm-relaxed': 'relaxed',
+  'cuda-fast': 'fast',
+  'cuda-fast-emulated': 'fast',
+}
+
+/** Whether a backend owes the bits of the reference; the others owe bounds of the catalogue instead. */
+export function owesBits(backend: { readonly name: BackendName }): boolean {
+  return owedBy(backend) === 'row'
+}
+
+/** What a backend of this project owes. */
+export function owedBy({ name }: { readonly name: BackendName }): Owed {
+  return bounded[name] ?? 'row'
+}
+
+/** The bound of an op for who owes this; null if its bits must be equal, or what is owed is no affair of the row. */
+export function boundOf(name: OpName, owed: Owed): Relaxed<readonly never[]> | null {
+  return owed === 'relaxed' || owed === 'fast' ? opRow(name)[owed] : null
+}
+
+/** A number that is not the definition's. */
+export interface Difference {
+  readonly output: string
+  /** Its place in the output, counted row-major from 0. */
+  readonly index: number
+  readonly expected: number
+  readonly actual: number
+  /** |actual - expected|; Infinity where one of them is not finite and the other is something else. */
+  readonly error: number
+  /** How large that may be; null if the bits must be equal. */
+  readonly tolerance: number | null
+  readonly passed: boolean
+}
+
+/** What was found of one call. */
+export interface Comparison {
+  readonly passed: boolean
+  /** How many numbers were compared. */
+  readonly compared: number
+  /** How many have other bits than the definition's (NaN is NaN). */
+  readonly differing: number
+  /** The one that is furthest past what is allowed, else furthest off; null if all bits are equal. */
+  readonly worst: Difference | null
+}
+
+/**
+ * Calls the reference function, or another of the same arguments, on copies of the arguments. Outputs start as 12345, so
+ * that what is never written shows.
+ * @returns the outputs and accumulators by name
+ */
+export function evaluate(
+  name: OpName,
+  values: Values,
+  run: Op['reference'] = opRow(name).reference,
+): Record<string, Numbers> {
+  const row = opRow(name)
+  const sizes = sizesOf(row, values)
+  const results: Record<string, Numbers> = {}
+  const args = row.params.map((param) => {
+    const value = values[param.name]
+    if (param.kind !== 'array' || param.role === 'in' || value === null) return value
+    const fresh = new arrayTypes[param.dtype](elementCount(param, sizes))
+    return (results[param.name] = value === undefined ? fresh.fill(12345) : (value as Numbers).slice())
+  })
+  run(...(args as never[]))
+  return results
+}
+
+/**
+ * Compares a call's outputs with the expected ones.
+ * @param values the arguments of the call, from which bounds come
+ */
+export function compareOutputs(
+  name: OpName,
+  values: Values,
+  expected: Readonly<Record<string, Numbers>>,
+  actual: Readonly<Record<string, Numbers>>,
+  owed: Owed,
+): Comparison {
+  const allowances = allowancesOf(name, values, expected, owed)
+  let compared = 0
+  let differing = 0
+  let worst: Difference | null = null
+  for (const [output, numbers] of Object.entries(expected)) {
+    const others = actual[output]
+    const allowed = allowances[output] ?? null
+    compared += numbers.length
+    for (let i = 0; i < numbers.length; i++) {
+      if (Object.is(others[i], numbers[i])) continue
+      differing++
+      const found = differenceOf(output, i, numbers[i], others[i], allowed === null ? null : allowed[i])
+      if (worst === null || isWorse(found, worst)) worst = found
+    }
+  }
+  return { passed: worst?.passed ?? true, compared, differing, worst }
+}
+
+function differenceOf(
+  output: string,
+  index: number,
+  expected: number,
+  actual: number,
+  tolerance: number | null,
+): Difference {
+  const distance = Math.abs(actual - expected)
+  const error = actual === expected ? 0 : Number.isFinite(distance) ? distance : Infinity
+  const passed = tolerance !== null && isWithin(tolerance, actual, expected)
+  return { output, index, expected, actual, error, tolerance, passed }
+}
+
+/**
+ * Whether two numbers are as near as a tolerance says. One that is NaN, where a term is, allows NaN for NaN; an infinite
+ * one, where a product overflows that may stay unrounded, allows anything.
+ */
+function isWithin(tolerance: number, actual: number, expected: number): boolean {
+  if (Number.isNaN(tolerance)) return Number.isNaN(actual) === Number.isNaN(expected)
+  return tolerance === Infinity || Math.abs(actual - expected) <= tolerance
+}
+
+/** Whether one difference is further past what is allowed than another, or further off where both are allowed. */
+export function isWorse(a: Difference, b: Difference): boolean {
+  if (a.passed !== b.passed) return b.passed
+  return shareOfAllowed(a) > shareOfAllowed(b)
+}
+
+/** The error as a share of what is allowed; the error itself where nothing is. */
+export function shareOfAllowed({ error, tolerance }: Difference): number {
+  if (tolerance === null || tolerance === 0) return error
+  return Number.isNaN(tolerance) || tolerance === Infinity ? 0 : error / tolerance
+}
+
+/** How far each number of each output of a call may be off; an output that is not listed owes its bits. */
+export function allowancesOf(
+  name: OpName,
+  values: Values,
+  expected: Readonly<Record<string, Numbers>>,
+  owed: Owed,
+): Record<string, ArrayLike<number>> {
+  if (typeof owed === 'object') return owed.share === 0 ? {} : sharesOf(expected, owed.share)
+  const bound = boundOf(name, owed)
+  if (bound !== null) return boundedAllowances(name, values, bound)
+  const { agreement } = opRow(name)
+  if (agreement === 'bitwise') return {}
+  return mapOutputs(expected, (numbers) => Float64Array.from(numbers, (x) => agreement.bound * Math.abs(x)))
+}
+
+function sharesOf(expected: Readonly<Record<string, Numbers>>, share: number): Record<string, Float64Array> {
+  return mapOutputs(expected, (numbers) => {
+    let largest = 0
+    for (const x of numbers) if (Number.isFinite(x)) largest = Math.max(largest, Math.abs(x))
+    return new Float64Array(numbers.length).fill(share * largest)
+  })
+}
+
+function mapOutputs(
+  outputs: Readonly<Record<string, Numbers>>,
+  allowed: (numbers: Numbers) => Float64Array,
+): Record<string, Float64Array> {
+  return Object.fromEntries(Object.entries(outputs).map(([output, numbers]) => [output, allowed(numbers)]))
+}
+
+/** bound(sizes) * 2^-24 * (magnitude + 2^-102), number by number. */
+function boundedAllowances(
+  name: OpName,
+  values: Values,
+  { bound, magnitude }: Relaxed<readonly never[]>,
+): Record<string, Float64Array> {
+  const magnitudes =
+    typeof magnitude === 'function'
+      ? evaluate(name, values, magnitude)
+      : evaluate(name, { ...values, ...sizesOfNumbers(name, values, magnitude) })
+  const unit = bound(sizesOf(opRow(name), values)) * ROUNDING
+  return mapOutputs(magnitudes, (sizes) => Float64Array.from(sizes, (size) => unit * (size + TINY)))
+}
+
+/** Those of the arrays that are there, without signs. */
+function sizesOfNumbers(name: OpName, values: Values, arrays: readonly string[]): Values {
+  const present = arraysOf(opRow(name)).filter(({ name }) => arrays.includes(name) && values[name])
+  return Object.fromEntries(
+    present.map(({ name, dtype }) => {
+      const numbers = values[name] as Numbers
+      const isHalf = dtype === 'bf16' || dtype === 'f16'
+      return [name, numbers.map((value) => (isHalf ? value & 0x7fff : Math.abs(value)))]
+    }),
+  )
+}

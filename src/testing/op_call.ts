@@ -1,0 +1,216 @@
+/**
+ * One call of one op on one backend, with the care every call of the law book and of the parity path gets.
+ *
+ * Arguments are given by the names of the catalogue row, and read back by name. Around each array stand guard words
+ * that must survive; behind and before an input they are NaN, so a kernel that reads past an end shows it. Outputs
+ * start as NaN, so an element that is not written shows too. Inputs must come out unchanged, and every buffer is freed.
+ *
+ * Lists are the exception: a list is uploaded, and made, as a whole buffer (door.ts says why), so what stands around
+ * it are separate buffers. What NaN is to float32, `poison` is to the other kinds.
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+import { opRow, type OpName } from '../ops/catalog.ts'
+import {
+  arrayTypes,
+  elementCount,
+  type ArrayParam,
+  type Dtype,
+  type Numbers,
+  type Op,
+  type Sizes,
+} from '../ops/op.ts'
+
+/** An argument of an op by its reference function: numbers, a size or scalar, or an optional array that is absent. */
+export type Value = Numbers | number | null
+/** Arguments by the names of the catalogue row. */
+export type Values = Readonly<Record<string, Value>>
+
+/** Where the arrays of a call stand. */
+export interface Placing {
+  /** How many words past an aligned place the first array starts. */
+  readonly offset?: number
+  /** How many words further each of the next arrays starts; default 1. */
+  readonly spread?: number
+  /** Whether an output that may be the same buffer as an input is. */
+  readonly aliased?: boolean
+}
+
+const guardWords = 4
+
+/** Every array at a multiple of 16 bytes, whatever kind of numbers it holds: where kernels may read several at once. */
+export const aligned: Placing = { offset: 16 - guardWords, spread: 0 }
+
+const guards: Readonly<Record<Dtype, number>> = {
+  f32: -1.2345e20,
+  i32: -7,
+  bf16: 0xe0d6,
+  f16: 0xfb87,
+  i8: -77,
+}
+
+/** What no array of a kind holds by contract, so that it shows where it was read: NaN, or beyond the range. */
+export const poison: Readonly<Record<Exclude<Dtype, 'i32'>, number>> = {
+  f32: NaN,
+  bf16: 0x7fc0,
+  f16: 0x7e00,
+  i8: -128,
+}
+
+/** A buffer whose numbers outside `from..to` an op must leave alone. */
+interface Watched {
+  readonly buffer: Buffer
+  readonly before: Numbers
+  readonly from: number
+  readonly to: number
+}
+
+/** An array argument in its surroundings. */
+interface Seat {
+  readonly param: ArrayParam
+  /** What the op is given. */
+  readonly buffer: Buffer
+  readonly watched: readonly Watched[]
+}
+
+type Seats = Map<string, Seat | null>
+
+/**
+ * Runs an op and gives back its outputs and accumulators.
+ * @throws Error if the call touched what it must not, and whatever the backend throws.
+ */
+export function callRaw(
+  backend: Backend,
+  name: OpName,
+  given: Values,
+  placing: Placing = {},
+): Record<string, Numbers> {
+  const row = opRow(name)
+  const values = completeValues(row, given)
+  const sizes = sizesOf(row, values)
+  const scope = new BufferScope(backend)
+  try {
+    const seats: Seats = new Map()
+    const { spread = 1 } = placing
+    let offset = placing.offset ?? 0
+    for (const param of row.params)
+      if (param.kind === 'array') {
+        seats.set(param.name, seat(scope, param, values[param.name], sizes, offset))
+        offset += spread
+      }
+    if (placing.aliased) aliasOutputs(row, seats)
+    const kernel = backend.ops[name] as (...args: (Buffer | number | null)[]) => void
+    kernel(
+      ...row.params.map(({ kind, name }) =>
+        kind === 'array' ? (seats.get(name)?.buffer ?? null) : (values[name] as number),
+      ),
+    )
+    return readBack(backend, row, seats)
+  } finally {
+    scope.dispose()
+  }
+}
+
+/** `callRaw` for ops whose outputs are float32. */
+export function call(
+  backend: Backend,
+  name: OpName,
+  given: Values,
+  placing: Placing = {},
+): Record<string, Float32Array> {
+  return callRaw(backend, name, given, placing) as Record<string, Float32Array>
+}
+
+/** What a caller may leave out: optional arrays are null, and the count of a list is its length (0 if it is null). */
+function completeValues(row: Op, given: Values): Values {
+  const values: Record<string, Value> = { ...given }
+  for (const param of row.params)
+    if (param.kind === 'array' && param.role !== 'out') {
+      if (param.optional) values[param.name] ??= null
+      const list = values[param.name] as Int32Array | null
+      if (param.holds === 'ascending') values[param.shape[0]] ??= list?.length ?? 0
+    }
+  return values
+}
+
+/** The sizes among the values. @throws Error if a scalar or a size has no value. */
+export function sizesOf(row: Op, values: Values): Sizes {
+  const sizes: Record<string, number> = {}
+  for (const param of row.params) {
+    if (param.kind === 'array') continue
+    if (typeof values[param.name] !== 'number') throw new Error(`${row.name}: no value for ${param.name}`)
+    if (param.kind === 'size') sizes[param.name] = values[param.name] as number
+  }
+  return sizes
+}
+
+function seat(
+  scope: BufferScope,
+  param: ArrayParam,
+  value: Value | undefined,
+  sizes: Sizes,
+  offset: number,
+): Seat | null {
+  if (value === null) return null
+  const length = elementCount(param, sizes)
+  const { dtype } = param
+  if (dtype === 'i32') return seatList(scope, param, value as Int32Array | undefined, length)
+  if (value === undefined && param.role === 'in') throw new Error(`no value for ${param.name}`)
+  const from = offset + guardWords
+  const before = new arrayTypes[dtype](from + length + guardWords)
+  before.fill(param.role === 'in' ? poison[dtype] : guards[dtype])
+  if (value === undefined) before.fill(param.role === 'add' ? 0 : poison[dtype], from, from + length)
+  else before.set((value as Numbers).subarray(0, length), from)
+  const whole = scope.upload(before, dtype)
+  const to = param.role === 'in' ? from : from + length
+  const watched = [{ buffer: whole, before, from, to }]
+  return { param, buffer: scope.backend.slice(whole, from, length), watched }
+}
+
+function seatList(
+  scope: BufferScope,
+  param: ArrayParam,
+  value: Int32Array | undefined,
+  length: number,
+): Seat {
+  const watch = (before: Int32Array, to: number): Watched => ({
+    buffer: scope.upload(before),
+    before,
+    from: 0,
+    to,
+  })
+  const garbage = (count: number): Int32Array => new Int32Array(count).fill(guards.i32)
+  const left = watch(garbage(guardWords), 0)
+  const list = value === undefined ? watch(garbage(length), length) : watch(value, 0)
+  const right = watch(garbage(guardWords), 0)
+  return { param, buffer: list.buffer, watched: [list, left, right] }
+}
+
+function aliasOutputs(row: Op, seats: Seats): void {
+  for (const param of row.params) {
+    if (param.kind !== 'array' || param.mayAlias === null) continue
+    const input = seats.get(param.mayAlias)
+    if (!input) continue
+    const [{ buffer, before, from }] = input.watched
+    const watched = [{ buffer, before, from, to: from + input.buffer.length }]
+    seats.set(param.name, { param, buffer: input.buffer, watched })
+    seats.set(param.mayAlias, { ...input, watched: [] })
+  }
+}
+
+function readBack(backend: Backend, row: Op, seats: Seats): Record<string, Numbers> {
+  const results: Record<string, Numbers> = {}
+  for (const [name, seated] of seats) {
+    if (seated === null) continue
+    for (const { buffer, before, from, to } of seated.watched) {
+      const after = backend.read(buffer)
+      for (let i = 0; i < before.length; i++)
+        if ((i < from || i >= to) && !Object.is(after[i], before[i]))
+          throw new Error(
+            `${row.name}.${name}: expected number ${i - from} of 0..${seated.buffer.length} untouched, got ${after[i]}`,
+          )
+      if (seated.param.role !== 'in') results[name] ??= after.slice(from, to)
+    }
+  }
+  return results
+}

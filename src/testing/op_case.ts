@@ -1,0 +1,131 @@
+/**
+ * Cases of any op, made from its catalogue row: sizes that fit together, and arguments of those sizes.
+ *
+ * A row says which letters there are, how small each may be (a number, another letter, a sum), how long a list may be
+ * and what each array holds; nothing here knows an op by name.
+ */
+import { opRow, type OpName } from '../ops/catalog.ts'
+import { elementCount, type ArrayParam, type Op, type Sizes } from '../ops/op.ts'
+import { NOT_SCORED } from '../ops/cross_entropy.ts'
+import type { Data, DataKind } from './seeded_data.ts'
+import type { Value, Values } from './op_call.ts'
+
+/** The size letters of a row, in its order. */
+export function lettersOf(row: Op): string[] {
+  return row.params.filter(({ kind }) => kind === 'size').map(({ name }) => name)
+}
+
+/** The arrays of a row, in its order. */
+export function arraysOf(row: Op): ArrayParam[] {
+  return row.params.filter((param) => param.kind === 'array')
+}
+
+/** The shape of an array in a call. */
+export function shapeOf(param: ArrayParam, sizes: Sizes): number[] {
+  return param.shape.map((letter) => (letter === '1' ? 1 : sizes[letter]))
+}
+
+/** `larger` is at least the sum of `smaller`. */
+interface Constraint {
+  readonly larger: string
+  readonly smaller: readonly string[]
+}
+
+function constraintsOf(row: Op): Constraint[] {
+  const constraints: Constraint[] = []
+  for (const param of row.params)
+    if (param.kind === 'size' && typeof param.least === 'string')
+      constraints.push({ larger: param.name, smaller: param.least.split(' + ') })
+    else if (param.kind === 'array' && param.holds === 'ascending')
+      constraints.push({ larger: param.below as string, smaller: param.shape })
+  return constraints
+}
+
+function leastOf(row: Op, letter: string): number {
+  const param = row.params.find(({ kind, name }) => kind === 'size' && name === letter)
+  return param?.kind === 'size' && typeof param.least === 'number' ? param.least : 0
+}
+
+/**
+ * Sizes that the row allows, as near to `wanted` as they can be: a letter that is too small for another is raised,
+ * unless it is `pinned`; then the others are lowered.
+ */
+export function fitSizes(row: Op, wanted: Sizes, pinned: string | null = null): Sizes {
+  const sizes: Record<string, number> = {}
+  for (const letter of lettersOf(row)) sizes[letter] = Math.max(wanted[letter], leastOf(row, letter))
+  const frozen = new Set([pinned])
+  const constraints = constraintsOf(row)
+  for (let settled = false; !settled;) {
+    settled = true
+    for (const { larger, smaller } of constraints) {
+      const needed = smaller.reduce((total, letter) => total + sizes[letter], 0)
+      if (sizes[larger] >= needed) continue
+      settled = false
+      if (frozen.has(larger)) lower(sizes, smaller, needed - sizes[larger], frozen)
+      else sizes[larger] = needed
+    }
+  }
+  return sizes
+}
+
+/** Takes `excess` from the letters; one that was lowered stays where it is. */
+function lower(
+  sizes: Record<string, number>,
+  letters: readonly string[],
+  excess: number,
+  frozen: Set<string | null>,
+): void {
+  for (const letter of letters) {
+    const taken = Math.min(excess, sizes[letter])
+    sizes[letter] -= taken
+    excess -= taken
+    if (taken > 0) frozen.add(letter)
+  }
+}
+
+/** Which optional arrays are absent, and whether outputs share a buffer with an input. */
+export interface Variant {
+  readonly absent: ReadonlySet<string>
+  readonly aliased: boolean
+}
+
+/** Every way to call an op: each optional array there or not, each permitted aliasing used or not. */
+export function variantsOf(row: Op): Variant[] {
+  let absences: string[][] = [[]]
+  for (const { name, optional } of arraysOf(row))
+    if (optional) absences = absences.flatMap((names) => [names, [...names, name]])
+  const aliasings = arraysOf(row).some(({ mayAlias }) => mayAlias !== null) ? [false, true] : [false]
+  return absences.flatMap((names) => aliasings.map((aliased) => ({ absent: new Set(names), aliased })))
+}
+
+/** Arguments for every parameter that is not an output; what is no list is of this kind. */
+export function makeValues(
+  name: OpName,
+  sizes: Sizes,
+  data: Data,
+  kind: DataKind = 'plain',
+  absent: ReadonlySet<string> = new Set(),
+): Values {
+  const values: Record<string, Value> = {}
+  for (const param of opRow(name).params)
+    if (param.kind === 'size') values[param.name] = sizes[param.name]
+    else if (param.kind === 'scalar')
+      values[param.name] = Math.fround(param.from + (param.to - param.from) * data.uniform())
+    else if (absent.has(param.name)) values[param.name] = null
+    else if (param.role !== 'out') values[param.name] = makeArray(param, sizes, data, kind)
+  return values
+}
+
+function makeArray(param: ArrayParam, sizes: Sizes, data: Data, kind: DataKind): Value {
+  const length = elementCount(param, sizes)
+  const limit = param.below === null ? 0 : sizes[param.below]
+  if (param.holds === 'ascending') return data.ascending(length, limit)
+  if (param.holds === 'ids') return data.ids(length, limit)
+  if (param.holds === 'labels')
+    return data.ids(length, limit).map((label) => (data.chance(0.2) ? NOT_SCORED : label))
+  if (param.dtype === 'i8') return data.int8s(length, kind)
+  if (param.dtype === 'bf16' || param.dtype === 'f16') return data.halves(param.dtype, length, kind)
+  const values = data.floats(length, kind)
+  // A zero that is kept out of the negative numbers is +0.
+  return param.least === null ? values : values.map((value) => Math.abs(value))
+}

@@ -1,0 +1,90 @@
+/**
+ * Seeded data for laws and for the parity path: equal seeds give equal data on every engine.
+ *
+ * Kinds of float32 data:
+ * - smooth: multiples of 2^-10 whose size lies in [0.25, 1.75]. Sums and differences with small powers of two are
+ *   exact, and no value is near zero: what finite differences and exact shifts need.
+ * - plain: uniform in [-2, 2).
+ * - steep: any sign, sizes spread evenly over the exponents from 2^-10 to 2^7: what spans the whole range of exp.
+ * - ties: a handful of values, both zeros among them, so that comparisons meet equals.
+ * - wild: plain, with zeros of both signs, subnormals and numbers up to 1e30 mixed in.
+ * - broken: wild, with infinities and NaN.
+ */
+import { narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
+import { Random } from '../tensor/random.ts'
+
+/** What float32 data is like; the page above says how. */
+export type DataKind = 'smooth' | 'plain' | 'steep' | 'ties' | 'wild' | 'broken'
+
+const tied = [-1, -0, 0, 0.5, 1, 1, 2]
+const special = [0, -0, 1.4e-45, -1.4e-45, 1.17549421e-38, 1.17549435e-38, 1e30, -1e30, 1, -1, 16777216]
+const beyond = [Infinity, -Infinity, NaN]
+
+/** A stream of random numbers that also deals arrays. */
+export class Data extends Random {
+  /** A whole number from least to most, both included. */
+  integer(least: number, most: number): number {
+    return least + this.below(most - least + 1)
+  }
+
+  /** One of the values. */
+  pick<Value>(values: readonly Value[]): Value {
+    return values[this.below(values.length)]
+  }
+
+  /** True with this probability. */
+  chance(probability: number): boolean {
+    return this.uniform() < probability
+  }
+
+  /** Float32 data of a kind. */
+  floats(length: number, kind: DataKind = 'plain'): Float32Array {
+    const values = new Float32Array(length)
+    for (let i = 0; i < length; i++) values[i] = this.#float(kind)
+    return values
+  }
+
+  #float(kind: DataKind): number {
+    if (kind === 'ties') return this.pick(tied)
+    if (kind === 'smooth') return (this.chance(0.5) ? 1 : -1) * (this.integer(256, 1792) / 1024)
+    if (kind === 'steep') return (this.chance(0.5) ? 1 : -1) * 2 ** (this.uniform() * 17 - 10)
+    if (kind === 'broken' && this.chance(0.05)) return this.pick(beyond)
+    if (kind !== 'plain' && this.chance(0.2)) return this.pick(special)
+    return this.uniform() * 4 - 2
+  }
+
+  /**
+   * Half precision of a kind, as bit patterns: floats rounded; among wild ones any pattern, subnormals included. All of
+   * them are finite.
+   */
+  halves(dtype: 'bf16' | 'f16', length: number, kind: DataKind = 'plain'): Uint16Array {
+    const [narrow, infinite] = dtype === 'bf16' ? [narrowToBf16, 0x7f80] : [narrowToF16, 0x7c00]
+    const isWild = kind === 'wild' || kind === 'broken'
+    return narrow(this.floats(length, kind)).map((pattern) => {
+      const isKept = (pattern & 0x7fff) < infinite && !(isWild && this.chance(0.2))
+      return isKept ? pattern : (this.below(2) << 15) | this.below(infinite)
+    })
+  }
+
+  /** Numbers of int8 weights: -127 to 127, or a handful of them for `ties`. */
+  int8s(length: number, kind: DataKind = 'plain'): Int8Array {
+    return Int8Array.from({ length }, () =>
+      kind === 'ties' ? this.pick([-127, -1, 0, 1, 127]) : this.integer(-127, 127),
+    )
+  }
+
+  /** Values in [0, limit), in any order. */
+  ids(length: number, limit: number): Int32Array {
+    return Int32Array.from({ length }, () => this.below(limit))
+  }
+
+  /** A list of `length` distinct values in [0, limit), ascending. */
+  ascending(length: number, limit: number): Int32Array {
+    return this.permutation(limit).slice(0, length).sort()
+  }
+
+  /** A list of some distinct values in [0, limit), ascending; any number of them, none and all included. */
+  someOf(limit: number): Int32Array {
+    return this.ascending(this.integer(0, limit), limit)
+  }
+}

@@ -1,0 +1,224 @@
+/**
+ * A training run on disk: its folder is a model's folder in which the run can be taken up again.
+ *
+ *   config.json, vocab.json, merges.txt   the model's, written by whoever begins the run
+ *   model.safetensors                     the weights in Hugging Face names, float32: every command loads the folder
+ *   training.safetensors                  weights and both moments of the last state kept, with step and settings
+ *   loss.jsonl                            the loss curve, one JSON object a line: steps, and held-out losses
+ *
+ * A state is kept by one rename of one file, `training.safetensors`, that holds all of it; `model.safetensors` is written
+ * after it and only ever read by others. So a run can be killed at any moment. The curve is added to step by step; what it
+ * has beyond the state is cut off when the run goes on, because those steps are taken again.
+ */
+import { openSafetensors } from '../io/safetensors.ts'
+import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
+import { isThere, readWhole } from '../io/files.ts'
+import { describeJson, parseJson, toPlain, type JsonValue } from '../io/json.ts'
+import type { OptConfig } from '../engine/config.ts'
+import { parameterShapes } from '../engine/names.ts'
+import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
+import { InputError, UsageError } from '../tensor/errors.ts'
+import type { HostTensor } from '../tensor/memory_source.ts'
+import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
+import type { HeldOutReport, StepReport } from './pretrain.ts'
+import { settingNames, type PretrainSettings } from './pretrain_settings.ts'
+import type { TrainerState } from './pretrain_trainer.ts'
+
+const stateFile = 'training.safetensors'
+const modelFile = 'model.safetensors'
+const curveFile = 'loss.jsonl'
+
+/** What a run must have in common with the state it goes on from. */
+export interface RunIdentity {
+  readonly settings: PretrainSettings
+  readonly config: OptConfig
+  /** SHA-256 of the windows that are learnt from. */
+  readonly data: string
+}
+
+/** SHA-256 of windows: of their tokens as int32, one after the other. */
+export function hashWindows(windows: readonly Int32Array[]): Promise<string> {
+  const length = windows.reduce((sum, window) => sum + window.length, 0)
+  const all = new Int32Array(length)
+  let at = 0
+  for (const window of windows) {
+    all.set(window, at)
+    at += window.length
+  }
+  return sha256(new Uint8Array(all.buffer))
+}
+
+/** Whether a folder holds a run. */
+export function hasCheckpoint(folder: string): Promise<boolean> {
+  return isThere(joinPath(folder, stateFile))
+}
+
+const kinds = ['weights', 'means', 'squares'] as const
+
+/** Keeps a state, then the model as others read it. */
+export async function saveCheckpoint(
+  folder: string,
+  state: TrainerState,
+  identity: RunIdentity,
+): Promise<void> {
+  const tensors = kinds.flatMap((kind) =>
+    [...state[kind]].map(([name, tensor]) => [`${kind}.${name}`, tensor] as const),
+  )
+  await writeSafetensors(joinPath(folder, stateFile), floats(tensors), {
+    step: String(state.step),
+    settings: JSON.stringify(identity.settings),
+    config: JSON.stringify(identity.config),
+    data: identity.data,
+  })
+  // Transformers takes no file that does not say what wrote it; "pt" is its word for plain row-major tensors.
+  await writeSafetensors(joinPath(folder, modelFile), floats([...state.weights]), { format: 'pt' })
+}
+
+function floats(tensors: readonly (readonly [string, HostTensor])[]): Map<string, TensorToWrite> {
+  return new Map(tensors.map(([name, { shape, values }]) => [name, { dtype: 'F32', shape, data: values }]))
+}
+
+/** A state on disk. Nothing of its tensors is read before it is known to fit. */
+export interface Checkpoint {
+  /** Those it was made with. */
+  readonly settings: PretrainSettings
+  /**
+   * The state, for a run like the one that kept it.
+   * @throws UsageError RESUME naming what the run has not in common with it; InputError TENSOR_MISSING, TENSOR_SHAPE
+   */
+  read(identity: RunIdentity): Promise<TrainerState>
+  close(): Promise<void>
+}
+
+/**
+ * Opens the state of a folder. Close it.
+ * @throws UsageError RESUME if there is none; InputError CHECKPOINT for one that does not say what it is, and as
+ *   `openSafetensors`
+ */
+export async function openCheckpoint(folder: string): Promise<Checkpoint> {
+  const path = joinPath(folder, stateFile)
+  if (!(await isThere(path)))
+    throw new UsageError('RESUME', `${folder}: expected a run to go on with (${stateFile}), got none`)
+  const source = await openSafetensors(path)
+  try {
+    const kept = readAbout(source, path)
+    return {
+      settings: kept.settings,
+      async read(identity) {
+        checkIdentity(path, kept, identity)
+        const [weights, means, squares] = await Promise.all(
+          kinds.map((kind) => readKind(source, kind, identity.config)),
+        )
+        return { step: kept.step, weights, means, squares }
+      },
+      close: () => source.close(),
+    }
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+async function readKind(
+  source: TensorSource,
+  kind: (typeof kinds)[number],
+  config: OptConfig,
+): Promise<Map<string, HostTensor>> {
+  const tensors = new Map<string, HostTensor>()
+  for (const [name, shape] of parameterShapes(config)) {
+    const stored = `${kind}.${name}`
+    const got = source.tensors.get(stored)?.shape ?? shape
+    if (got.join() !== shape.join())
+      throw new InputError(
+        'TENSOR_SHAPE',
+        `${stored}: expected [${shape.join(', ')}], got [${got.join(', ')}]`,
+      )
+    tensors.set(name, { shape, values: await source.read(stored) })
+  }
+  return tensors
+}
+
+interface About {
+  readonly step: number
+  readonly settings: PretrainSettings
+  /** As JSON. */
+  readonly config: string
+  readonly data: string
+}
+
+function readAbout({ metadata }: RawTensorSource, path: string): About {
+  const refuse = (what: string, got: JsonValue | undefined): never => {
+    throw new InputError('CHECKPOINT', `${path}: expected ${what} of a run, got ${describeJson(got)}`)
+  }
+  const said = (key: string): string => metadata.get(key) ?? refuse(`the ${key}`, undefined)
+  const step = /^\d+$/.test(said('step')) ? Number(said('step')) : NaN
+  if (!Number.isSafeInteger(step)) refuse('the step', metadata.get('step'))
+  const settings = parseJson(new TextEncoder().encode(said('settings')), `${path} settings`)
+  if (!(settings instanceof Map)) return refuse('the settings', settings)
+  for (const name of settingNames)
+    if (typeof settings.get(name) !== 'number') refuse(`the setting ${name}`, settings.get(name))
+  return { step, settings: toPlain(settings) as PretrainSettings, config: said('config'), data: said('data') }
+}
+
+function checkIdentity(path: string, kept: About, { settings, config, data }: RunIdentity): void {
+  const refuse = (what: string, expected: string, got: string): never => {
+    throw new UsageError('RESUME', `${what}: expected ${expected}, as in ${path}, got ${got}`)
+  }
+  for (const name of settingNames)
+    if (settings[name] !== kept.settings[name]) refuse(name, `${kept.settings[name]}`, `${settings[name]}`)
+  if (JSON.stringify(config) !== kept.config) refuse('config', 'the same model', 'another')
+  if (data !== kept.data) refuse('text', 'the same tokens to learn from', 'others')
+}
+
+/** A line of the loss curve. */
+export type CurveRow = StepReport | HeldOutReport
+
+/** The largest curve that is read: two million steps. */
+const CURVE_LIMIT = 2 ** 28
+
+/**
+ * The loss curve of a folder; empty if there is none. A line that was cut off by a crash, or is no step's for whatever
+ * reason, is left out, with what follows: those steps are taken again.
+ * @throws InputError FILE_KIND, FILE_LIMIT, FILE_READ
+ */
+export async function readCurve(folder: string): Promise<CurveRow[]> {
+  const path = joinPath(folder, curveFile)
+  if (!(await isThere(path))) return []
+  const text = new TextDecoder().decode(await readWhole(path, CURVE_LIMIT))
+  const rows: CurveRow[] = []
+  // The last piece has no line break behind it: it is empty, or was cut off.
+  for (const line of text.split('\n').slice(0, -1)) {
+    const row = rowOf(line)
+    if (row === null) break
+    rows.push(row)
+  }
+  return rows
+}
+
+function rowOf(line: string): CurveRow | null {
+  try {
+    const row = parseJson(new TextEncoder().encode(line), curveFile, { maxDepth: 1 })
+    if (!(row instanceof Map) || !Number.isSafeInteger(row.get('step'))) return null
+    return toPlain(row) as CurveRow
+  } catch (error) {
+    if (error instanceof InputError) return null
+    throw error
+  }
+}
+
+/** Cuts the curve back to what a state of `step` steps had seen; what comes next is measured, or taken, again. */
+export async function cutCurve(folder: string, step: number): Promise<void> {
+  const rows = (await readCurve(folder)).filter(
+    (row) => row.step < step || (row.step === step && 'loss' in row),
+  )
+  await writeFileAtomic(joinPath(folder, curveFile), rows.map(lineOf).join(''))
+}
+
+/** Adds a line to the curve. */
+export function addToCurve(folder: string, row: CurveRow): Promise<void> {
+  return appendFile(joinPath(folder, curveFile), lineOf(row))
+}
+
+function lineOf(row: CurveRow): string {
+  return `${JSON.stringify(row)}\n`
+}

@@ -1,0 +1,93 @@
+/**
+ * Judges a predictor on examples it never saw, beside what needs no predictor.
+ *
+ *   predictor        what it says of each prompt
+ *   mean-target      the mean of the targets it was trained on, the same for every prompt
+ *   mean-score       the mean of the criterion's scores as they are: what static pruning ranks by. The same as the one
+ *                    before where targets are raw
+ *
+ * All are held against the true scores, from which the oracle's masks are made.
+ */
+import { makeBudget, type Scope } from '../masks/budget.ts'
+import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
+import { denseLayers, unitKinds, type PredictorCard, type UnitKind } from '../predictor/predictor_config.ts'
+import type { CalibrationExample } from '../predictor/example.ts'
+import { scoresFromOutputs } from '../predictor/features.ts'
+import { QualityMeter, type ScoreQuality } from '../predictor/metrics.ts'
+import { predictScores } from '../predictor/predict.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import { targetsOf } from '../predictor/targets.ts'
+import { scoresOf } from './train_predictor.ts'
+
+/** What is judged. */
+export const contestants = ['predictor', 'mean-target', 'mean-score'] as const
+export type Contestant = (typeof contestants)[number]
+
+/** How a predictor does, and what it is measured against. */
+export interface Verdict {
+  /** How many examples were looked at. */
+  readonly examples: number
+  readonly scope: Scope
+  /** The budgets of `at`. */
+  readonly sparsities: readonly number[]
+  readonly qualities: Readonly<Record<Contestant, Readonly<Record<UnitKind, ScoreQuality>>>>
+}
+
+/** What masks are compared. */
+export interface JudgeOptions {
+  readonly sparsities: readonly number[]
+  readonly scope: Scope
+  readonly topK?: TopK
+}
+
+/**
+ * Judges a predictor.
+ * @param seen the examples it was trained on, for the constants
+ * @param unseen examples it was not trained on
+ * @throws UsageError EXAMPLES for one that lacks scores or features
+ */
+export function judgePredictor(
+  predictor: Predictor,
+  seen: readonly CalibrationExample[],
+  unseen: readonly CalibrationExample[],
+  { sparsities, scope, topK = referenceTopK }: JudgeOptions,
+): Verdict {
+  const { card } = predictor
+  const dense = denseLayers(card)
+  const budgets = sparsities.map((sparsity) => makeBudget(sparsity, { scope }))
+  const constants = {
+    'mean-target': meanOf(card, seen, (scores, kind) => targetsOf(card, scores, kind)),
+    'mean-score': meanOf(card, seen, (scores, kind) => scores[kind].subarray(dense * card.shape[kind])),
+  }
+  const measure = (predict: (example: CalibrationExample) => UnitScores): Record<UnitKind, ScoreQuality> => {
+    const meter = new QualityMeter(budgets, dense, topK)
+    for (const example of unseen) meter.add(predict(example), scoresOf(card, example))
+    return meter.read()
+  }
+  return {
+    examples: unseen.length,
+    scope,
+    sparsities,
+    qualities: {
+      predictor: measure(({ features }) => predictScores(predictor, features)),
+      'mean-target': measure(() => constants['mean-target']),
+      'mean-score': measure(() => constants['mean-score']),
+    },
+  }
+}
+
+/** The mean over examples, as scores of the whole model. @param read [(L - dense) U] of an example */
+function meanOf(
+  card: PredictorCard,
+  examples: readonly CalibrationExample[],
+  read: (scores: UnitScores, kind: UnitKind) => Float32Array,
+): UnitScores {
+  const dense = denseLayers(card)
+  const [heads, neurons] = unitKinds.map((kind) => {
+    const sums = new Float64Array(Math.max(0, card.shape.layers - dense) * card.shape[kind])
+    for (const example of examples)
+      read(scoresOf(card, example), kind).forEach((value, i) => (sums[i] += value))
+    return Float32Array.from(sums, (total) => total / examples.length)
+  })
+  return scoresFromOutputs(card.shape, heads, neurons, dense)
+}

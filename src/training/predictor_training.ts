@@ -1,0 +1,165 @@
+/**
+ * Training the networks of predictors: AdamW along a cosine to 0, as the released codes do, and three things they do not
+ * do. Everything is seeded. A part of the examples is held out, and the values of the epoch that did best on it are kept.
+ * Training by squared error starts at the mean of the targets, so the result is never worse on the held-out part than the
+ * best constant - which is what static pruning uses.
+ */
+import type { Backend } from '../backends/backend.ts'
+import { log } from '../ops/float32.ts'
+import { startingNetwork, type NetworkShape, type NetworkValues } from '../predictor/network.ts'
+import { Random } from '../tensor/random.ts'
+import { NetworkTrainer, type Loss, type TrainingSet } from './network_trainer.ts'
+import { pause } from '../platform/pause.ts'
+import { cosineSchedule } from './schedule.ts'
+
+/** How networks are trained. */
+export interface TrainingOptions {
+  readonly epochs: number
+  readonly batch: number
+  /** The highest learning rate. */
+  readonly rate: number
+  /** Decoupled weight decay. */
+  readonly decay: number
+  /** Share of the examples that is not trained on and chooses the epoch. */
+  readonly heldOut: number
+  /** Epochs without improvement on the held-out part after which training stops. */
+  readonly patience: number
+  /**
+   * What a squared error is measured in. `all` (default): the same for all outputs, so that units whose scores vary most
+   * are what is learnt. `unit`: each output's own deviation over the training part, so that every unit counts alike.
+   */
+  readonly spread?: 'all' | 'unit'
+  readonly signal?: AbortSignal
+}
+
+/** Losses are relative: 1 is the loss of the best constant, the mean of the training targets. */
+export interface EpochReport {
+  readonly epoch: number // from 1
+  readonly epochs: number
+  readonly trained: number
+  readonly heldOut: number
+}
+
+/** One network and how well it does. */
+export interface TrainedNetwork {
+  readonly values: NetworkValues
+  /** Held-out loss of the kept epoch, relative to the best constant's; NaN where nothing was held out. */
+  readonly heldOut: number
+}
+
+/** Options of one network. */
+export type NetworkOptions = TrainingOptions & {
+  /** Default: mean squared error. */
+  readonly loss?: Loss
+  readonly onEpoch?: (report: EpochReport) => void
+}
+
+/** Trains one network. @throws the signal's reason if it is aborted; nothing stays allocated then */
+export async function trainNetwork(
+  backend: Backend,
+  shape: NetworkShape,
+  { rows, targets }: TrainingSet,
+  seed: number,
+  options: NetworkOptions,
+): Promise<TrainedNetwork> {
+  const random = new Random(seed)
+  const order = random.permutation(rows.length)
+  const held = Math.min(rows.length - 1, Math.round(options.heldOut * rows.length))
+  const heldOut = order.subarray(0, held)
+  const training = order.subarray(held)
+  const { loss = { name: 'mse' } } = options
+  const { start, spread } = startOf(targets, training, shape.outputs, loss, options.spread ?? 'all')
+  const scaled = spread === null ? targets : targets.map((row) => row.map((y, i) => y / spread[i]))
+  const set = { rows, targets: scaled }
+  const batch = Math.min(options.batch, training.length)
+  const values = startingNetwork(shape, start, new Random(random.uint32()))
+  const longest = rows.reduce((most, row) => Math.max(most, row.length / shape.inputs), 0)
+  const trainer = new NetworkTrainer(backend, shape, values, batch, options.decay, loss, longest)
+  try {
+    const constant = trainer.loss(set, heldOut)
+    // Targets of a squared error were scaled so that the best constant has a training loss of 1.
+    const unit = loss.name === 'mse' ? 1 : trainer.loss(set, training)
+    let kept = { values: trainer.network.read(), heldOut: constant, epoch: 0 }
+    const stepsPerEpoch = Math.ceil(training.length / batch)
+    const schedule = cosineSchedule(options.rate, options.epochs * stepsPerEpoch)
+    let step = 0
+    for (let epoch = 1; epoch <= options.epochs && epoch - kept.epoch <= options.patience; epoch++) {
+      const shuffled = random.permutation(training.length).map((place) => training[place])
+      let total = 0
+      for (let at = 0; at < shuffled.length; at += batch) {
+        const chosen = shuffled.subarray(at, at + batch)
+        total += trainer.step(set, chosen, schedule(step++)) * chosen.length
+        // An epoch over whole prompts takes long.
+        if (shape.pools) await pause(options.signal)
+      }
+      const found = trainer.loss(set, heldOut)
+      if (held === 0 || found < kept.heldOut) kept = { values: trainer.network.read(), heldOut: found, epoch }
+      const { epochs } = options
+      const trained = total / training.length / unit
+      options.onEpoch?.({ epoch, epochs, trained, heldOut: found / constant })
+      await pause(options.signal)
+    }
+    return { values: spread ? unscale(kept.values, spread) : kept.values, heldOut: kept.heldOut / constant }
+  } finally {
+    trainer.dispose()
+  }
+}
+
+/** What a network starts by predicting, and what its targets are divided by. */
+function startOf(
+  rows: readonly Float32Array[],
+  chosen: Int32Array,
+  length: number,
+  loss: Loss,
+  kind: 'all' | 'unit',
+): { start: Float32Array; spread: Float64Array | null } {
+  const { mean, deviations } = momentsOf(rows, chosen, length)
+  if (loss.name === 'mse') {
+    const spread = kind === 'unit' ? deviations : deviations.fill(rootMeanSquare(deviations))
+    // What does not vary is not learnt; 1 keeps it as it is.
+    for (let i = 0; i < length; i++) if (spread[i] === 0) spread[i] = 1
+    return { start: mean.map((value, i) => value / spread[i]), spread }
+  }
+  const { negativeWeight } = loss
+  // Log odds, which are infinite where all labels are alike: then as if one more example had been half.
+  const most = 1 - 0.5 / (chosen.length + 1)
+  const start = mean.map((share) => {
+    // The constant that costs least, labels of 0 counting by their weight.
+    const weighted = share / (share + negativeWeight * (1 - share))
+    const p = Math.min(most, Math.max(1 - most, weighted))
+    return log(Math.fround(p / (1 - p)))
+  })
+  return { start, spread: null }
+}
+
+/** The mean of the chosen rows, and of each column the root mean square of what is left when it is subtracted. */
+function momentsOf(
+  rows: readonly Float32Array[],
+  chosen: Int32Array,
+  length: number,
+): { mean: Float32Array; deviations: Float64Array } {
+  const mean = new Float64Array(length)
+  const squares = new Float64Array(length)
+  for (const place of chosen) for (let i = 0; i < length; i++) mean[i] += rows[place][i] / chosen.length
+  for (const place of chosen) for (let i = 0; i < length; i++) squares[i] += (rows[place][i] - mean[i]) ** 2
+  return {
+    mean: Float32Array.from(mean),
+    deviations: squares.map((total) => Math.sqrt(total / Math.max(1, chosen.length))),
+  }
+}
+
+function rootMeanSquare(values: Float64Array): number {
+  const total = values.reduce((sum, value) => sum + value ** 2, 0)
+  return Math.sqrt(total / Math.max(1, values.length))
+}
+
+/** Turns a network that predicts targets / spread into one that predicts targets. */
+function unscale(values: NetworkValues, spread: Float64Array): NetworkValues {
+  const { outputWeight, outputBias } = values
+  const width = outputWeight.length / Math.max(1, spread.length)
+  return {
+    ...values,
+    outputWeight: outputWeight.map((value, n) => value * spread[Math.floor(n / width)]),
+    outputBias: outputBias.map((value, i) => value * spread[i]),
+  }
+}
