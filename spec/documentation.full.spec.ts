@@ -16,7 +16,7 @@ function page(...lines: string[]): Source {
 
 describe('what the documents show runs', () => {
   test(
-    'README, CONTRIBUTING, guides, the law book, examples/, and every @example in src/',
+    'README, CONTRIBUTING, guides, spec/README, examples/, and every @example in src/',
     { timeout: 600_000 },
     async () => {
       expect(programs.length).toBeGreaterThan(2)

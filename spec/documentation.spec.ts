@@ -1,8 +1,8 @@
 /**
- * The documents: examples compile, command lines print the output shown, and the law book has no dead row.
- * spec/documentation.full.spec.ts runs all examples.
+ * The documents: examples compile, command lines print the output shown, and every row of a law table names files and
+ * titles that exist. spec/documentation.full.spec.ts runs all examples.
  *
- * As everywhere, each check is also given a document that is wrong, and must say so.
+ * Each check also gets a wrong document, and must report it.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -43,7 +43,7 @@ describe('what the documents show compiles', () => {
   )
 
   test(
-    'README, CONTRIBUTING, guides, the law book, examples/, and every @example in src/; and a wrong example is found',
+    'README, CONTRIBUTING, guides, spec/README, examples/, and every @example in src/; and a wrong example is found',
     { timeout: 600_000 },
     async () => {
       expect(examples.filter(({ language }) => language === 'ts').length).toBeGreaterThan(10)
@@ -169,28 +169,53 @@ describe('what the documents name exists', () => {
   })
 })
 
-describe('the law book has no dead row', () => {
-  const book = pages.find(({ path }) => path === 'spec/README.md')
-  const row = (code: string, law: string): string[] =>
+describe('every row of a law table names files and titles that exist', () => {
+  const laws = pages.find(({ path }) => path === 'spec/README.md')
+  const row = (code: string, law: string, ...before: string[]): string[] =>
     documents.deadRows(
-      page('| statement | code | law |', '|---|:--|---|', `| Words. | ${code} | ${law} |`),
+      page(...before, '| statement | code | law |', '|---|:--|---|', `| Words. | ${code} | ${law} |`),
       read,
     )
   const here = '`spec/documentation.spec.ts`'
 
-  test('in spec/README.md', () => {
-    expect(book?.text.split('\n').filter((line) => line.startsWith('| ')).length).toBeGreaterThan(5)
-    expect(documents.deadRows(book ?? page(), read)).toEqual([])
+  test('spec/README.md has no row that names a missing file or title', () => {
+    expect(laws?.text.split('\n').filter((line) => line.startsWith('| ')).length).toBeGreaterThan(5)
+    expect(documents.deadRows(laws ?? page(), read)).toEqual([])
   })
 
-  test('and no promise of SECURITY.md is without one', () => {
+  test('SECURITY.md has no promise without code and law', () => {
     const promises = pages.find(({ path }) => path === 'SECURITY.md')
     expect(promises?.text.split('\n').filter((line) => line.startsWith('| **')).length).toBeGreaterThan(5)
     expect(documents.deadRows(promises ?? page(), read)).toEqual([])
   })
 
-  test('kept by files and titles that exist', () => {
-    expect(row(here, `${here} "the law book has no dead row"`)).toEqual([])
+  test('a row with an existing file and title passes', () => {
+    expect(row(here, `${here} "every row of a law table names files"`)).toEqual([])
+  })
+
+  test('file names are looked up in the folders of the line above, until the next heading', () => {
+    const folders = 'Code in `spec/io` and `spec/harness`, laws in `spec`, `spec/harness` and `spec/io`.'
+    expect(row('`documents.ts`', '`documentation.spec.ts` "law table"', folders)).toEqual([])
+    expect(row('`src/index.ts`', '`tier.spec.ts`', folders)).toEqual([])
+    expect(row('`gone.ts`', '`tier.spec.ts`', folders)).toEqual(['page.md:4: gone.ts does not exist'])
+    expect(row('`documents.ts`', here, folders, '## Next')).toEqual([
+      'page.md:5: documents.ts does not exist',
+    ])
+  })
+
+  test('a statement of spec/README.md has at most 20 words, and a longer one is found', () => {
+    expect(documents.longStatements(laws ?? page(), 20)).toEqual([])
+    const table = page(
+      '| paper | statement | code | law |',
+      '|---|---|---|---|',
+      '| One two three. | One two. | a b c | d e f |',
+      '| One. | One two three. | a | b |',
+      '',
+      '| One | Two words here | three |',
+    )
+    expect(documents.longStatements(table, 2)).toEqual([
+      'page.md:4: expected at most 2 words in a statement, got 3',
+    ])
   })
 
   test('in a table of more columns too; other tables say nothing of laws', () => {

@@ -1,6 +1,6 @@
 /**
  * What documents promise, taken out of them so that it can be held against the code: code blocks, TSDoc examples,
- * the rows of the law book's tables, links and npm scripts. Pure functions over text; `examples.ts` runs things.
+ * the rows of law tables, links and npm scripts. Pure functions over text; `examples.ts` runs things.
  *
  * How a block is read:
  *   ```ts            type-checked and executed; imports the library as 'shadowllm'
@@ -142,14 +142,18 @@ export function deadLinks({ path, text }: Source, exists: (path: string) => bool
 }
 
 /**
- * The rows of a law book (tables whose last columns are `code` and `law`) that do not hold what they say: every file named between
- * backticks exists, code and law each name at least one, and a law's title in double quotes is a title in one of
- * its files. `read` gives a file's text by its path from the root, null if there is none.
+ * Faults in the rows of law tables (tables whose last columns are `code` and `law`): every file named between backticks
+ * exists, code and law each name at least one, and a law's title in double quotes is part of a title in one of its files.
+ * A line "Code in `FOLDER`, laws in `FOLDER`." says where the file names below it are looked up, up to the next such line
+ * or heading `##`; other names start at the root. `read` gives a file's text by its path from the root, null if there is
+ * none.
  */
 export function deadRows({ path, text }: Source, read: (path: string) => string | null): string[] {
   let columns = 0
+  let folders: [code: string[], law: string[]] = [[], []]
   return text.split('\n').flatMap((line, index) => {
-    const cells = line.split(/(?<!\\)\|/).slice(1, -1)
+    folders = foldersOf(line) ?? folders
+    const cells = cellsOf(line)
     if (cells.length === 0) columns = 0
     if (cells.at(-1)?.trim() === 'law') {
       columns = cells.length
@@ -159,7 +163,9 @@ export function deadRows({ path, text }: Source, read: (path: string) => string 
     if (cells.length !== columns)
       return [`${path}:${index + 1}: expected ${columns} cells, got ${cells.length}`]
     const lawCell = cells[columns - 1]
-    const [code, law] = cells.slice(-2).map(namedFiles)
+    const [code, law] = cells
+      .slice(-2)
+      .map((cell, i) => namedFiles(cell).map((name) => lookUp(name, folders[i], read)))
     const specs = law.filter((file) => file.endsWith('.spec.ts'))
     const faults = [
       ...(code.length === 0 ? ['names no code'] : []),
@@ -173,6 +179,38 @@ export function deadRows({ path, text }: Source, read: (path: string) => string 
     ]
     return faults.map((fault) => `${path}:${index + 1}: ${fault}`)
   })
+}
+
+/** Statements of law tables that have more words than a reader takes in at once. */
+export function longStatements({ path, text }: Source, mostWords: number): string[] {
+  let statement = -1
+  return text.split('\n').flatMap((line, index) => {
+    const cells = cellsOf(line).map((cell) => cell.trim())
+    if (cells.length === 0) statement = -1
+    if (cells.at(-1) === 'law') statement = cells.indexOf('statement')
+    const words = cells[statement]?.split(/\s+/).length ?? 0
+    return words > mostWords
+      ? [`${path}:${index + 1}: expected at most ${mostWords} words in a statement, got ${words}`]
+      : []
+  })
+}
+
+function cellsOf(line: string): string[] {
+  return line.split(/(?<!\\)\|/).slice(1, -1)
+}
+
+/** The folders that a line sets for code and laws; null if it sets none. A heading sets the root. */
+function foldersOf(line: string): [code: string[], law: string[]] | null {
+  if (/^##? /.test(line)) return [[], []]
+  const said = /^Code in (.*), laws in (`[^,]*(?:, `[^,]*)*)\.$/.exec(line)
+  const named = (part: string): string[] => [...part.matchAll(/`([^`]+)`/g)].map(([, name]) => name)
+  return said && [named(said[1]), named(said[2])]
+}
+
+/** A file's path from the root: in the first of the folders that has it, else the name itself. */
+function lookUp(name: string, folders: readonly string[], read: (path: string) => string | null): string {
+  const paths = folders.map((folder) => posix.join(folder, name))
+  return paths.find((file) => read(file) !== null) ?? name
 }
 
 function namedFiles(cell: string): string[] {
