@@ -1,6 +1,6 @@
 /**
- * The parts of spec/parity.md that are made from the code: the table of ops, the table of a model's tensors, a file byte by
- * byte, and one case in numbers. `spec/parity_page.spec.ts` holds the page to them; run as a program, this writes them:
+ * The generated parts of spec/parity.md: the table of ops, the table of a model's tensors, a file byte by byte, and one case
+ * in numbers. `spec/parity_page.spec.ts` compares the page with them; run as a program, this writes them:
  *
  *   node scripts/node.mjs scripts/parity_page.ts
  */
@@ -39,13 +39,8 @@ const row = (name: string, dtype: TensorRow['dtype'], shape: string, meaning: st
 export const tensorRows: readonly TensorRow[] = [
   row('input_ids', 'I64', 'B T', 'tokens, as given'),
   row('attention_mask', 'I64', 'B T', '1 at a token, 0 at padding; each row is one run of ones'),
-  row(
-    'labels',
-    'I64',
-    'B T',
-    'what is to be predicted at a position, by the one before it; -100: not scored',
-  ),
-  row('head_mask', 'F32', 'L H', 'a factor for what each head gives out: 1 kept, 0 skipped'),
+  row('labels', 'I64', 'B T', 'the token to predict at a position, from the one before; -100: not scored'),
+  row('head_mask', 'F32', 'L H', 'a factor for the output of each head: 1 kept, 0 skipped'),
   row('ffn_mask', 'F32', 'L F', 'the same for each neuron, after ReLU'),
   row('logits', 'F32', 'B T V', 'of the token after each position'),
   row(
@@ -59,12 +54,12 @@ export const tensorRows: readonly TensorRow[] = [
     'hidden.<l>',
     'F32',
     'B T D',
-    '0: what enters block 0; l: what leaves block l - 1; the last: what lm_head reads, so after the final norm',
+    '0: input of layer 0; l: output of layer l - 1; the last: input of lm_head, after the final norm',
   ),
   row('head_out', 'F32', 'L B T D', 'softmax(q k) v before out_proj; head h in columns h K to (h + 1) K - 1'),
   row('fc1_act', 'F32', 'L B T F', 'neurons after ReLU'),
   row('head_out_grad', 'F32', 'L B T D', 'derivative of loss with respect to head_out'),
-  row('fc1_act_grad', 'F32', 'L B T F', 'derivative of loss with respect to fc1_act, where it is 0 too'),
+  row('fc1_act_grad', 'F32', 'L B T F', 'derivative of loss with respect to fc1_act, also where it is 0'),
   row('crit.<name>_head', 'F32', 'L H', 'score of each head, over the batch'),
   row('crit.<name>_ffn', 'F32', 'L F', 'score of each neuron, over the batch'),
   row('masked.logits', 'F32', 'B T V', 'logits under head_mask and ffn_mask'),
@@ -134,13 +129,13 @@ function opTable(): string {
       arrays(['in', 'add']),
       [...scalars, ...sizes].join(' '),
       `\`${op.formula}\``,
-      owedBy(name, op),
+      toleranceOf(name, op),
     ]
   })
-  return table(['op', 'writes', 'reads', 'scalars, sizes', 'formula', 'owes'], rows)
+  return table(['op', 'writes', 'reads', 'scalars, sizes', 'formula', 'tolerance'], rows)
 }
 
-/** "`rows`? i32 [R] < O, ascending": what a `?` follows may be absent. */
+/** "`rows`? i32 [R] < O, ascending": a `?` follows an optional array. */
 function describeArray({ name, dtype, shape, optional, below, holds, anyOrder }: ArrayParam): string {
   const orders = {
     numbers: '',
@@ -152,8 +147,8 @@ function describeArray({ name, dtype, shape, optional, below, holds, anyOrder }:
   return `\`${name}\`${optional ? '?' : ''} ${dtype} [${shape.join(', ')}]${values}`
 }
 
-/** What a row owes, and the roundings it allows a relaxed backend at the sizes of a prompt. */
-function owedBy(name: OpName, { agreement, relaxed }: Op): string {
+/** The tolerance of a row, and the roundings it allows a relaxed backend at the sizes of a prompt. */
+function toleranceOf(name: OpName, { agreement, relaxed }: Op): string {
   const strict = agreement === 'bitwise' ? 'bits' : `within ${agreement.bound}`
   if (relaxed === null) return strict
   const sizes = [...casesOf(name, { seed: 0 })].at(-1)?.sizes ?? {}
@@ -188,7 +183,7 @@ function dumpExample(): string {
   const header = Number(new DataView(exampleFile.buffer).getBigUint64(0, true))
   const stretches: [number, number, string][] = [
     [0, 8, `length of the header, little-endian: ${header}`],
-    [8, 8 + header, 'the header: JSON, filled up with spaces'],
+    [8, 8 + header, 'the header: JSON, padded with spaces'],
     [8 + header, 16 + header, '0.in.x: 1, -2.5'],
     [16 + header, 24 + header, '0.out.y: 1, 0'],
   ]
