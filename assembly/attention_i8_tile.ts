@@ -1,7 +1,7 @@
 /**
- * attention_i8 for many tokens: a block of queries of one head at a time, as attention_tile.ts does it. The inner products
- * are exact integers, so their tiles need no order, and neither do the sums over a block of positions. A position that a
- * query does not see has the factor 0 among those of its block.
+ * attention_i8 for many tokens: a block of queries of one head at a time, like attention_tile.ts. The inner products are
+ * exact integers, so tiles and the sums over a block of positions may be added in any order. A position after the query
+ * has the factor 0 in its block.
  */
 import { MOST_QUERIES, queriesPerBlock, weightStride } from './attention_tile'
 import { addLanes } from './byte_rows'

@@ -1,6 +1,6 @@
 /**
- * attention for few tokens, where memory is waited for: keys and values are read in several streams at once, which is
- * faster than in one (bench/README.md).
+ * attention for few tokens, which is memory-bound: keys and values are read in several streams at once, which is faster
+ * than one (bench/README.md).
  *
  * The scores of a query are independent of each other, so the keys of a head are read from four places, a quarter of the
  * positions apart. Values must be added in order, so there the streams are those of four heads, two positions in turn.

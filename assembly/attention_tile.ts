@@ -1,9 +1,9 @@
 /**
- * attention for many tokens, where arithmetic is waited for: a block of queries of one head at a time, its scores and its
+ * attention for many tokens, which is compute-bound: a block of queries of one head at a time, its scores and its
  * sums by the tiles of the matrix products (linear_tile.ts, outer_product.ts), which give the bits of one query alone.
  *
- * The positions that all queries of a block see are multiplied as one matrix; what a later query sees besides is added
- * row by row. Scores of positions a query does not see are computed, to fill the tiles, and never looked at.
+ * The positions that all queries of a block attend to are multiplied as one matrix; further positions of later queries are
+ * added row by row. Scores of later positions are computed, to fill the tiles, and never read.
  */
 import { scaleArray } from './elementwise'
 import { bytes } from './float32'

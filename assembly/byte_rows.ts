@@ -2,7 +2,7 @@
  * Rows of int8 numbers in a head-major cache: their inner products with a query of int16.
  *
  * The products are exact, so they may be added in any order, and rows are read from four places at once, which is faster
- * than from one (bench/README.md). A row is `K` bytes long; its scale stands elsewhere.
+ * than from one (bench/README.md). A row is `K` bytes long; its scale is stored elsewhere.
  */
 import { bytes } from './float32'
 

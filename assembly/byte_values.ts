@@ -1,6 +1,6 @@
 /**
- * Values held as int8, weighed by factors rounded to int16 and added as whole numbers, a block of positions at a time
- * (src/ops/attention_i8.ts). Within a block nothing has an order.
+ * Values stored as int8, weighted by factors rounded to int16 and added as integers, a block of positions at a time
+ * (src/ops/attention_i8.ts). Within a block any order gives the same sum.
  */
 import { largerSizes, largestLane } from './elementwise'
 import { bytes } from './float32'

@@ -1,5 +1,5 @@
 /**
- * cache_append: cache[h, P + t] = x[t, h] for chosen heads; the others are left alone.
+ * cache_append: cache[h, P + t] = x[t, h] for chosen heads; the others are unchanged.
  */
 import { bytes } from './float32'
 import { rowAt, unitAt } from './units'

@@ -1,5 +1,5 @@
 /**
- * cache_append_i8: the rows of new tokens as int8 with a scale each, for chosen heads; the others are left alone.
+ * cache_append_i8: the rows of new tokens as int8 with a scale each, for chosen heads; the others are unchanged.
  */
 import { bytes } from './float32'
 import { quantizeRow } from './quantize_rows'

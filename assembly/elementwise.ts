@@ -1,5 +1,5 @@
 /**
- * Arithmetic on arrays, element by element: nothing here has an order.
+ * Arithmetic on arrays, element by element; elements may be computed in any order.
  */
 import { bytes, madd, madd1, STRIPE, wholeQuads, wholeStripes } from './float32'
 import { fitsUnits, inUnits, one, quad0, quad1, quad2, quad3, unit } from './storage'

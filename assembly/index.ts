@@ -1,7 +1,7 @@
 /**
  * The module: every op of the catalogue, in its order, under its name. Arguments are those of the reference function:
- * arrays as byte addresses (0 for null), sizes as i32, scalars as f32. The memory is imported, and where in it this instance has
- * its scratch (scratch.ts); nothing here allocates.
+ * arrays as byte addresses (0 for null), sizes as i32, scalars as f32. The memory and the address of this instance's scratch
+ * (scratch.ts) are imported. Nothing allocates.
  */
 export { embedding, embedding_bf16, embedding_f16, embedding_i8, embedding_backward } from './embedding'
 export { linear, linear_bf16, linear_f16 } from './linear'

@@ -3,8 +3,8 @@
  *
  * linear_bf16, linear_f16: the same over weights in half precision.
  *
- * Few tokens: the rows stream past, from three places of the matrix at once, a third of the way apart: on the machines
- * tried that is faster than one stream, and than rows that are neighbours (bench/README.md). Several: linear_tile.ts.
+ * Few tokens: rows are read in three streams at once, a third of the matrix apart. On the tested machines that is faster
+ * than one stream, and than neighbouring rows (bench/README.md). Several: linear_tile.ts.
  */
 import { addArrays, allFitUnits } from './elementwise'
 import { bytes, dot, dotThree } from './float32'

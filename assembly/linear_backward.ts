@@ -1,6 +1,6 @@
 /**
  * linear_backward_weight: weight_grad[o, i] += sum over t of y_grad[t, o] * x[t, i] for chosen rows o.
- * linear_backward_bias: bias_grad[o] += sum over t of y_grad[t, o]. Both sequential in t, onto what is there.
+ * linear_backward_bias: bias_grad[o] += sum over t of y_grad[t, o]. Both sequential in t, added to the present values.
  */
 import { addArrays, addScaled } from './elementwise'
 import { bytes } from './float32'

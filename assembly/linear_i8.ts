@@ -1,7 +1,7 @@
 /**
  * linear_i8: y[t, o] = (step[t] scales[o]) <q[t], weight[o]> + bias[o] for chosen rows o, +0 for the others.
  *
- * The inner products are exact, so rows and tokens are taken as it suits the machine: four rows at a time, from four
+ * The inner products are exact, so rows and tokens are read in the fastest order: four rows at a time, from four
  * places of the matrix a quarter of the way apart (bench/README.md), for one token or for two. At the ends some rows and
  * tokens are computed twice.
  */

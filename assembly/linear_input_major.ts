@@ -2,7 +2,7 @@
  * linear_input_major: y[t, o] = sum over chosen inputs i of x[t, i] * weight[i, o], + bias[o]; sequential in i.
  * linear_input_major_bf16, linear_input_major_f16: the same over weights in half precision.
  *
- * Few tokens: rows of the weights stream past (weighted_rows.ts). Many: register tiles (outer_product.ts).
+ * Few tokens: streams of weight rows (weighted_rows.ts). Many: register tiles (outer_product.ts).
  */
 import { addArrays } from './elementwise'
 import { bytes } from './float32'

@@ -2,8 +2,8 @@
  * linear_input_major_i8: y[t, o] = step[t] (sum over chosen inputs i of q[t, i] weight[i, o]) + bias[o], where q[t] are the
  * chosen x[t, i] scales[i] in steps.
  *
- * The sums are exact, so the inputs are taken as it suits the machine. They gather in y, as integers, and become numbers
- * at the end. Few tokens: four rows at a time, from four places of the matrix. Many: register tiles (outer_product.ts).
+ * The sums are exact, so the inputs are read in the fastest order. They are summed in y as integers and scaled at the
+ * end. Few tokens: four rows at a time, from four places of the matrix. Many: register tiles (outer_product.ts).
  */
 import { bytes, wholeQuads } from './float32'
 import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'

@@ -1,6 +1,6 @@
 /**
- * What the int8 ops make of numbers: whole steps of one size (src/ops/quantized_steps.ts). Nothing here has an order, and
- * sums of whole numbers have none either.
+ * Numbers as integer multiples of a step, as int8 ops use them (src/ops/quantized_steps.ts). Integer sums may be added in any
+ * order.
  */
 import { largestSize } from './elementwise'
 import { bytes, wholeQuads } from './float32'

@@ -1,9 +1,9 @@
 /**
  * The memory kernels work in: a range below every buffer. A kernel owns its piece while it runs and leaves nothing in it
- * for the next call. The module has no data of its own that could stand here (a law looks).
+ * for the next call. The module has no data of its own that could be stored here (a law checks it).
  *
- * Where the range begins is given to each instance, so that instances which share a memory, one per thread, do not work
- * in each other's. (memory.data would reserve the same, but at one place for all, and stores as many zeros in the binary.)
+ * Each instance is given the start of its range, so that instances that share a memory, one per thread, have separate
+ * ranges. (memory.data would reserve the same, but at one place for all, and stores as many zeros in the binary.)
  */
 
 /** Imported as `scratch.start`: a multiple of 64, the first byte of this instance's range. */

@@ -1,12 +1,12 @@
 /**
- * Exponentials of a row, each shifted by the row's largest number: what softmax, log-sum-exp and attention are made of.
+ * Exponentials of a row, each shifted by the row's largest number: the common part of softmax, log-sum-exp and attention.
  *
  * No number is above the largest, so e^x is needed for x <= 0 and NaN only, which takes half the steps of `exp4`
  * (float32.ts) to the same bits: a number below -104, whose power is 0, is raised to it, and the power of two is one
  * product with what is near enough to 1, then one with 2^-32, which alone may round.
  *
- * The constants are read from memory. Engines build a constant vector anew wherever the code names it, and a loop that
- * names fourteen spends more time on them than on its arithmetic (bench/README.md).
+ * The constants are read from memory. Engines materialise a constant vector at each use, and a loop with fourteen
+ * spends more time on them than on its arithmetic (bench/README.md).
  */
 import { divideArray } from './elementwise'
 import { bytes, combine, largest, STRIPE, sum, wholeQuads, wholeStripes } from './float32'

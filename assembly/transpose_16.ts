@@ -1,8 +1,8 @@
 /**
- * transpose_bf16, transpose_f16: y[i, o] = x[o, i] of numbers of two bytes, whatever they are, in 8 x 8 blocks of shuffles.
+ * transpose_bf16, transpose_f16: y[i, o] = x[o, i] of two-byte elements in 8 x 8 blocks of shuffles.
  *
- * Blocks go down the rows of x, few enough rows that what is read of each stays in a cache until the block beside it needs
- * the rest: rows of weights are often a power of two apart, which is the worst there is for one.
+ * Blocks go down few enough rows of x that their lines stay in a cache until the next block needs the rest: rows of weights
+ * are often a power of two apart, the worst case for a cache.
  */
 
 /** Rows of x that are gone through side by side. */

@@ -1,5 +1,5 @@
 /**
- * Lists of chosen units, as every op that skips work takes them: a pointer to ascending i32 indices, or null for all.
+ * Lists of chosen units for every op that skips work: a pointer to ascending i32 indices, or null for all.
  */
 import { bytes } from './float32'
 

@@ -1,11 +1,10 @@
 /**
- * y += sum over rows r of factors[r] * matrix[r], sequential in r: what linear_input_major does for a few tokens, and
- * attention with the values of the past.
+ * y += sum over rows r of factors[r] * matrix[r], sequential in r: linear_input_major for few tokens, and attention
+ * over the values of the cache.
  *
- * Two ways with the same order of additions. With eight rows side by side, a line of each after the other, y is read and
- * written an eighth as often, and memory is read in eight streams, which is faster than one. Short rows that follow each
- * other in memory are the exception: there the streams share pages, and one row after the other is faster
- * (bench/README.md).
+ * Two strategies with the same order of additions. With eight rows at once, a line of each in turn, y is read and written an
+ * eighth as often, and memory is read in eight streams, which is faster than one. Short neighbouring rows are the
+ * exception: their streams share pages, and one row after the other is faster (bench/README.md).
  */
 import { addScaled } from './elementwise'
 import { bytes, madd, madd1, STRIPE, wholeStripes } from './float32'
