@@ -13,7 +13,7 @@ export default defineConfig({
     // Node 24 is reported to die in garbage collection under long test runs with V8's baseline compiler (nodejs/node 62393).
     execArgv: 'Deno' in globalThis ? [] : ['--no-sparkplug'],
     setupFiles: ['spec/harness/setup.ts'],
-    // The limits are for tests that hang, and no test takes five minutes on a busy machine. SHADOWLLM_EMULATE adds slow chapters.
+    // The limits are for tests that hang, and no test takes five minutes on a busy machine. SHADOWLLM_EMULATE adds slow sections.
     testTimeout: process.env.SHADOWLLM_EMULATE ? 600_000 : 300_000,
     hookTimeout: 300_000,
     teardownTimeout: 60_000,

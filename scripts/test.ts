@@ -21,11 +21,11 @@ const steps: readonly Step[] = [
 ]
 
 /**
- * The chapters that depend on the runtime, in the quick tier: reading files, the library, golden values.
+ * The sections that depend on the runtime, in the quick tier: reading files, the library, golden values.
  * `spec/verify/runtimes.full.spec.ts` compares laws of numbers in both runtimes; `npm run test:deno` runs the whole quick tier.
  */
 const inDeno = [
-  ...['io', 'library', 'golden'].map((chapter) => `spec/${chapter}/`),
+  ...['io', 'library', 'golden'].map((section) => `spec/${section}/`),
   '--exclude=spec/io/{convert,hub}*',
 ]
 

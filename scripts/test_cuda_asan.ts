@@ -1,7 +1,7 @@
 /**
  * `npm run test:cuda-asan`: the laws of the ops, and those of streams and graphs, over the CUDA kernels, emulated with the
  * address sanitizer watching: it stops at the first number read or written outside a buffer. Arguments go to vitest in
- * place of these chapters.
+ * place of these files.
  */
 import { spawn } from 'node:child_process'
 import { buildEmulator, emulatorPath } from './cuda/emulator.ts'
@@ -13,10 +13,8 @@ if (missing !== null) throw new Error(`address sanitizer: expected g++ with liba
 const output = emulatorPath(true)
 await buildEmulator({ output, asan: true })
 const given = process.argv.slice(2)
-const chapters = ['blocks', 'fast', 'graphs', 'stream'].map(
-  (name) => `spec/backends/cuda_${name}.full.spec.ts`,
-)
-const files = given.length > 0 ? given : ['spec/ops', ...chapters]
+const names = ['blocks', 'fast', 'graphs', 'stream'].map((name) => `spec/backends/cuda_${name}.full.spec.ts`)
+const files = given.length > 0 ? given : ['spec/ops', ...names]
 // Watched memory is several times as slow.
 const options = ['--testTimeout=600000', '-t', 'cuda-(fast-)?emulated']
 const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...files, ...options], {

@@ -1,8 +1,7 @@
 /**
- * The architecture law: what CONTRIBUTING says about the shape of the sources is true of them.
+ * The sources keep the architecture rules of CONTRIBUTING.
  *
- * Every rule is stated twice: the sources keep it, and a small planted source that breaks it is caught. A rule that
- * no planted source breaks would be no rule.
+ * Every rule is tested twice: the sources keep it, and small planted sources that break it are found.
  */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
@@ -27,7 +26,7 @@ function planted(files: Record<string, string>): Module[] {
   return Object.entries(files).map(([path, text]) => parseModule({ path, text }))
 }
 
-/** One file of the ops room with this text. */
+/** One file of the ops module with this text. */
 function op(text: string): Module[] {
   return planted({ 'src/ops/add.ts': text })
 }
@@ -59,10 +58,10 @@ describe('imports are seen in every form', () => {
   })
 })
 
-describe('a room imports only the rooms before it', () => {
+describe('a module imports only modules before it', () => {
   test('in src/', () => expect(rules.importsGoOneWay(modules)).toEqual([]))
 
-  test('broken by a step up, a file outside the rooms, and cli seen from web', () => {
+  test('an upward import, a file outside the modules, and an import of cli by web are found', () => {
     const files = {
       'src/ops/add.ts': "\nimport '../masks/mask.ts'",
       'src/helpers/text.ts': '',
@@ -73,15 +72,15 @@ describe('a room imports only the rooms before it', () => {
     }
     expect(rules.importsGoOneWay(planted(files))).toEqual([
       'src/ops/add.ts:2: ops imports masks',
-      expect.stringContaining('src/helpers/text.ts:1: in none of the rooms platform, tensor'),
-      expect.stringContaining('src/stray.ts:1: in none of the rooms'),
+      expect.stringContaining('src/helpers/text.ts:1: in none of the modules platform, tensor'),
+      expect.stringContaining('src/stray.ts:1: in none of the modules'),
       'src/platform/files.ts:1: platform imports spec/harness/seed.ts',
       'src/web/page.ts:1: web imports cli',
-      'src/evaluation/perplexity.ts:1: evaluation imports door',
+      'src/evaluation/perplexity.ts:1: evaluation imports library',
     ])
   })
 
-  test('kept by steps down, and by the door and the two rooms behind it', () => {
+  test('downward imports pass, as do those of the library, cli and web', () => {
     const files = {
       'src/masks/mask.ts': "import '../tensor/errors.ts'; import './budget.ts'",
       'src/index.ts': "export * from './shadow_opt.ts'; export * from './ops/add.ts'",

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { exampleOfProgram, examplesInDocstrings, examplesOf, type Example } from './documents.ts'
 import { parseModule, readSources, root, type Source } from './syntax.ts'
 
-/** The pages: README and its neighbours, the law book, the guides. */
+/** The pages: README and its neighbours, spec/README, the guides. */
 export const pages: readonly Source[] = [
   ...readdirSync(root)
     .filter((name) => name.endsWith('.md'))

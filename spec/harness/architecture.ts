@@ -1,14 +1,14 @@
 /**
- * The rules of the house, each a function from sources to the list of its violations, one line each
- * (`path:line: what is wrong`). `architecture.spec.ts` applies them to src/ and breaks each of them on purpose.
+ * The architecture rules. Each is a function from sources to a list of violations, one line each (`path:line: fault`).
+ * `architecture.spec.ts` applies them to src/ and to planted violations.
  */
 import { builtinModules } from 'node:module'
 import { posix } from 'node:path'
 import { freeNames } from './scopes.ts'
 import { type Module, type Node, place, type Source, walk } from './syntax.ts'
 
-/** The rooms of src/, from the foundation up: a room imports itself and what stands before it. */
-export const rooms = [
+/** The modules of src/ in order: a module imports itself and modules before it. */
+export const moduleNames = [
   'platform',
   'tensor',
   'ops',
@@ -30,13 +30,13 @@ export const rooms = [
   'bench',
   'experiments',
   'verify',
-  'door',
+  'library',
   'cli',
   'web',
 ]
 
-/** The files directly in src/: the public door. */
-const doorFiles = [
+/** The files directly in src/: the library. */
+const libraryFiles = [
   'src/index.ts',
   'src/eval.ts',
   'src/shadow_opt.ts',
@@ -73,25 +73,25 @@ export function importsOf(module: Module): Import[] {
   return found
 }
 
-/** The room a file of src/ is in; null if it is in none. */
-export function roomOf(path: string): string | null {
-  if (doorFiles.includes(path)) return 'door'
-  const [, room, ...rest] = path.split('/')
-  return rest.length > 0 && room !== 'door' && rooms.includes(room) ? room : null
+/** The module of a file of src/; null if it is in none. */
+export function moduleOf(path: string): string | null {
+  if (libraryFiles.includes(path)) return 'library'
+  const [, name, ...rest] = path.split('/')
+  return rest.length > 0 && name !== 'library' && moduleNames.includes(name) ? name : null
 }
 
-/** Every file is in a room, and a room imports only rooms before it. cli and web do not know each other. */
+/** Every file is in a module, and a module imports only modules before it. cli and web do not import each other. */
 export function importsGoOneWay(modules: readonly Module[]): string[] {
   return modules.flatMap((module) => {
-    const room = roomOf(module.path)
-    if (room === null) return [`${module.path}:1: in none of the rooms ${rooms.join(', ')}`]
+    const own = moduleOf(module.path)
+    if (own === null) return [`${module.path}:1: in none of the modules ${moduleNames.join(', ')}`]
     return importsOf(module).flatMap(({ target, at }) => {
-      // What the package says of itself is data, and no room's.
+      // package.json is data and belongs to no module.
       if (target === null || target === 'package.json') return []
-      const other = roomOf(target)
-      const apart = room === 'web' && other === 'cli'
-      const allowed = other !== null && rooms.indexOf(other) <= rooms.indexOf(room) && !apart
-      return allowed ? [] : [`${at}: ${room} imports ${other ?? target}`]
+      const other = moduleOf(target)
+      const apart = own === 'web' && other === 'cli'
+      const allowed = other !== null && moduleNames.indexOf(other) <= moduleNames.indexOf(own) && !apart
+      return allowed ? [] : [`${at}: ${own} imports ${other ?? target}`]
     })
   })
 }
@@ -99,10 +99,10 @@ export function importsGoOneWay(modules: readonly Module[]): string[] {
 /** The specification is made of definitions: it imports operations and numbers, and the arrays they stand in. */
 export function specificationIsPlain(modules: readonly Module[]): string[] {
   return modules
-    .filter(({ path }) => roomOf(path) === 'spec')
+    .filter(({ path }) => moduleOf(path) === 'spec')
     .flatMap(importsOf)
     .filter(({ specifier, target }) =>
-      target === null ? specifier !== 'ndarray' : !['spec', 'ops', 'tensor'].includes(roomOf(target) ?? ''),
+      target === null ? specifier !== 'ndarray' : !['spec', 'ops', 'tensor'].includes(moduleOf(target) ?? ''),
     )
     .map(({ specifier, at }) => `${at}: the specification imports ${specifier}`)
 }
@@ -110,10 +110,10 @@ export function specificationIsPlain(modules: readonly Module[]): string[] {
 /** The engine takes tensors by name and knows no file format. */
 export function engineKnowsNoFiles(modules: readonly Module[]): string[] {
   return modules.flatMap((module) =>
-    roomOf(module.path) !== 'engine'
+    moduleOf(module.path) !== 'engine'
       ? []
       : importsOf(module)
-          .filter(({ target }) => target !== null && roomOf(target) === 'io')
+          .filter(({ target }) => target !== null && moduleOf(target) === 'io')
           .map(({ target, at }) => `${at}: engine imports ${target}`),
   )
 }
@@ -141,7 +141,7 @@ const hostNames = ['process', 'Deno', 'window', 'document']
 /** Only src/platform names the host: Node's modules, and the globals of Node, Deno and the page. */
 export function onlyPlatformNamesTheHost(modules: readonly Module[]): string[] {
   return modules
-    .filter(({ path }) => roomOf(path) !== 'platform')
+    .filter(({ path }) => moduleOf(path) !== 'platform')
     .flatMap((module) => [
       ...importsOf(module)
         .filter(({ specifier }) => specifier?.startsWith('node:') || builtinModules.includes(specifier ?? ''))

@@ -1,10 +1,10 @@
 /**
- * The backends that laws are stated over.
+ * The backends that tests run on.
  *
  * In the quick tier these are `reference` and `wasm`; `spec/backends/others.spec.ts` checks the others there. In the full
  * tier they are all that this runtime can start. `wasm x2` is wasm on two threads that share every call that can be cut,
  * however small. The emulator of the CUDA kernels is built before the first test of the full tier where g++ is (run.ts).
- * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is judged in the chapters of those ops.
+ * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is tested in the sections of those ops.
  *
  * A backend that is left out, or that this runtime cannot start, is a visible skip with its reason.
  * SHADOWLLM_BACKENDS names those that must be here, separated by commas: with `reference,wasm` a missing wasm fails.
@@ -16,7 +16,7 @@ import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
-import { chapterOf, readEmulated } from './emulated.ts'
+import { sectionOf, readEmulated } from './emulated.ts'
 import { isQuick } from './tier.ts'
 
 /** Another emulator than the one `npm run build:cuda-emulator` makes: the one with the address sanitizer. */
@@ -75,71 +75,71 @@ export function inTier<Name extends string>(these: readonly Name[]): Name[] {
   return these.filter(isInTier)
 }
 
-/** Whether SHADOWLLM_EMULATE names the chapter that the file under test is in, and what that chapter is. */
-function chapterHere(): { chapter: string; isEmulated: boolean } {
-  const chapter = chapterOf(expect.getState().testPath ?? '')
-  return { chapter, isEmulated: readEmulated(process.env.SHADOWLLM_EMULATE).includes(chapter) }
+/** The section of the file under test, and whether SHADOWLLM_EMULATE names it. */
+function sectionHere(): { section: string; isEmulated: boolean } {
+  const section = sectionOf(expect.getState().testPath ?? '')
+  return { section, isEmulated: readEmulated(process.env.SHADOWLLM_EMULATE).includes(section) }
 }
 
-/** States what `chapter` states once for every backend of the tier. */
-export function overEveryBackend(chapter: (backend: Backend) => void): void {
-  stateWithout({}, chapter)
+/** Declares the tests once for every backend of the tier. */
+export function overEveryBackend(declare: (backend: Backend) => void): void {
+  stateWithout({}, declare)
 }
 
-/** The same without the fast kernels emulated: most chapters would have them do again what the exact ones do. */
-export function overBackends(chapter: (backend: Backend) => void): void {
-  stateWithout({ 'cuda-fast-emulated': 'has chapters of its own' }, chapter)
+/** The same without the emulated fast kernels: most tests would repeat those of the exact kernels. */
+export function overBackends(declare: (backend: Backend) => void): void {
+  stateWithout({ 'cuda-fast-emulated': 'has tests of its own' }, declare)
 }
 
 /**
- * The same without the emulator, for chapters that would take it minutes. It is there to judge kernels, on ops and small
- * models; what is built of them computes nothing else.
+ * The same without the emulator, for tests that would take minutes there. The emulator exists to test kernels, on ops and
+ * small models.
  */
-export function overQuickBackends(chapter: (backend: Backend) => void): void {
-  const reason = 'is too slow for this chapter'
-  stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason }, chapter)
+export function overQuickBackends(declare: (backend: Backend) => void): void {
+  const reason = 'is too slow for this section'
+  stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason }, declare)
 }
 
-/** States a chapter over the backends that the quick tier leaves out elsewhere and that need no compiler. */
-export async function overOtherBackends(chapter: (backend: Backend) => void): Promise<void> {
+/** Declares tests for the backends that the quick tier omits elsewhere and that need no compiler. */
+export async function overOtherBackends(declare: (backend: Backend) => void): Promise<void> {
   const others = names.filter((name) => !isInQuick(name) && !name.endsWith('emulated'))
   const started = (name: string): UnderTest | undefined => underTest.find((one) => one.name === name)
-  stateOver(await Promise.all(others.map((name) => started(name) ?? start(name))), chapter)
+  stateOver(await Promise.all(others.map((name) => started(name) ?? start(name))), declare)
 }
 
 /** The same over those alone that run the exact CUDA kernels. */
-export function overCudaBackends(chapter: (backend: Backend) => void): void {
+export function overCudaBackends(declare: (backend: Backend) => void): void {
   stateOver(
     underTest.filter(({ name }) => /^cuda(-emulated)?$/.test(name)),
-    chapter,
+    declare,
   )
 }
 
 /** The same over those alone that run the fast CUDA kernels. */
-export function overFastBackends(chapter: (backend: Backend) => void): void {
+export function overFastBackends(declare: (backend: Backend) => void): void {
   stateOver(
     underTest.filter(({ name }) => name.startsWith('cuda-fast')),
-    chapter,
+    declare,
   )
 }
 
 /**
- * States a chapter without some backends, which are shown as skipped for a reason; with all of them if SHADOWLLM_EMULATE
- * names the chapter.
+ * Declares tests without some backends, which are shown as skipped with a reason; with all of them if SHADOWLLM_EMULATE
+ * names the section.
  */
-function stateWithout(reasons: Readonly<Record<string, string>>, chapter: (backend: Backend) => void): void {
+function stateWithout(reasons: Readonly<Record<string, string>>, declare: (backend: Backend) => void): void {
   skipOutsideTier(names)
-  const here = chapterHere()
+  const here = sectionHere()
   const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !here.isEmulated
   for (const { name } of underTest.filter(isLeftOut))
-    test.skip(`${name} ${reasons[name]}: SHADOWLLM_EMULATE=${here.chapter} runs it`, () => {})
+    test.skip(`${name} ${reasons[name]}: SHADOWLLM_EMULATE=${here.section} runs it`, () => {})
   stateOver(
     underTest.filter((one) => !isLeftOut(one)),
-    chapter,
+    declare,
   )
 }
 
-function stateOver(backends: readonly UnderTest[], chapter: (backend: Backend) => void): void {
+function stateOver(backends: readonly UnderTest[], declare: (backend: Backend) => void): void {
   for (const { name, backend, reason } of backends) {
     if (backend === null) {
       test.skip(`${name} is not here: ${reason}`, () => {})
@@ -147,7 +147,7 @@ function stateOver(backends: readonly UnderTest[], chapter: (backend: Backend) =
     }
     describe(name, () => {
       afterEach(() => expect(backend.liveBuffers, 'buffers left behind').toBe(0))
-      chapter(backend)
+      declare(backend)
     })
   }
 }

@@ -1,13 +1,13 @@
 /**
- * SHADOWLLM_EMULATE names chapters of the book, or is refused.
+ * SHADOWLLM_EMULATE takes names of sections; unknown names are refused.
  */
 import { expect, test } from 'vitest'
-import { chapterNames, chapterOf, readEmulated } from './emulated.ts'
+import { sectionNames, sectionOf, readEmulated } from './emulated.ts'
 
-test('the chapters are the folders of the book, and a file is in one of them', () => {
-  expect(chapterNames()).toEqual(expect.arrayContaining(['golden', 'harness', 'model', 'ops']))
-  expect(chapterNames()).not.toContain('README.md')
-  expect(chapterOf(expect.getState().testPath ?? '')).toBe('harness')
+test('the sections are the folders of spec, and a spec file belongs to its folder', () => {
+  expect(sectionNames()).toEqual(expect.arrayContaining(['golden', 'harness', 'engine', 'ops']))
+  expect(sectionNames()).not.toContain('README.md')
+  expect(sectionOf(expect.getState().testPath ?? '')).toBe('harness')
 })
 
 test.each([
@@ -15,13 +15,13 @@ test.each([
   ['', []],
   ['ops', ['ops']],
   ['golden,ops', ['golden', 'ops']],
-  ['all', ['golden', 'model', 'ops']],
-  ['ops,all', ['golden', 'model', 'ops']],
-])('%j names %j', (text, names) => {
-  expect(readEmulated(text, ['golden', 'model', 'ops'])).toEqual(names)
+  ['all', ['golden', 'engine', 'ops']],
+  ['ops,all', ['golden', 'engine', 'ops']],
+])('SHADOWLLM_EMULATE=%j selects the sections %j', (text, names) => {
+  expect(readEmulated(text, ['golden', 'engine', 'ops'])).toEqual(names)
 })
 
-test.each(['opps', 'ops,All', 'spec/ops'])('%j is refused', (text) => {
+test.each(['opps', 'ops,All', 'spec/ops'])('SHADOWLLM_EMULATE=%j is refused', (text) => {
   expect(() => readEmulated(text, ['golden', 'ops'])).toThrow(
     `SHADOWLLM_EMULATE: expected all, or names from golden, ops, got ${text.split(',').at(-1)}`,
   )

@@ -1,15 +1,15 @@
 /**
- * The memory of the law book: shrunk counterexamples, kept as JSON under fixtures/regressions.
+ * Counterexamples of laws, shrunk, kept as JSON under fixtures/regressions.
  *
- * One file per law: `{ law, examples }`, an example being the list of the law's arguments, written as
- * src/verify/values.ts says.
+ * One file per law: `{ law, examples }`. An example is the list of the law's arguments in the form of
+ * src/verify/values.ts.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { decode, encode, type Json } from '../../src/verify/values.ts'
 
-/** Where counterexamples live. */
+/** The folder of counterexamples. */
 export const regressionsFolder: string = fileURLToPath(new URL('../../fixtures/regressions', import.meta.url))
 
 /** A law's name as a file name: lower case, words joined by dashes. */
@@ -37,7 +37,7 @@ export function readRegressions(file: string): unknown[][] {
 }
 
 /**
- * Puts a counterexample at the front of the law's file, unless it is there already.
+ * Puts a counterexample at the front of the law's file, unless the file has it.
  * @throws TypeError if it cannot be stored faithfully; the file is then left as it was.
  */
 export function writeRegression(file: string, law: string, counterexample: readonly unknown[]): void {

@@ -1,33 +1,32 @@
 /**
- * Folders of their own for everything a run writes to the system's folder of temporary files, one in it per file of the
- * book, so that what tests leave behind can be seen, and fails the run.
+ * A temporary folder for each run, with a folder in it for each spec file, so that files left behind by tests are found and
+ * fail the run.
  *
- * Nothing is said of a file none of whose tests ran for want of a tool, nor where tests are chosen by name: what did not run
- * was not let clean up.
- * What it left is removed all the same.
+ * A spec file whose tests all were skipped is not checked, nor is a run with tests chosen by name: tests that did not run
+ * could not clean up. Its files are removed all the same.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const book = fileURLToPath(new URL('..', import.meta.url))
+const suite = fileURLToPath(new URL('..', import.meta.url))
 
-/** What systems look at to find that folder: the first on Linux and macOS, the others on Windows. */
+/** The variables that name the temporary folder: the first on Linux and macOS, the others on Windows. */
 const variables = ['TMPDIR', 'TEMP', 'TMP']
 
 /** The folder of a run. */
 export interface TemporaryFolder {
   readonly path: string
   /**
-   * Takes it away again.
-   * @param idle files of the book of which no test ran
-   * @throws Error with the names of what the others left in it
+   * Removes the folder.
+   * @param idle spec files of which no test ran
+   * @throws Error with the names of files that the others left in it
    */
   giveBack(idle?: readonly string[]): void
 }
 
-/** From now on this process and those it starts have a new folder, in the old one, as theirs for temporary files. */
+/** Gives this process and its children a new temporary folder inside the old one. */
 export function lendTemporaryFolder(): TemporaryFolder {
   const path = mkdtempSync(join(tmpdir(), 'shadowllm-run-'))
   const before = variables.map((name) => [name, process.env[name]] as const)
@@ -47,7 +46,7 @@ export function lendTemporaryFolder(): TemporaryFolder {
   }
 }
 
-/** Gives a file of the book a folder in that of the run. */
+/** Gives a spec file a folder in that of the run. */
 export function useOwnFolder(runFolder: string, file: string): void {
   const folder = join(runFolder, folderName(file))
   mkdirSync(folder, { recursive: true })
@@ -60,12 +59,12 @@ function useFolder(path: string): void {
 
 const folderEnding = '.spec.ts'
 
-/** The name of a file's folder. */
+/** The name of a spec file's folder. */
 function folderName(file: string): string {
-  return relative(book, file).replace(/[\\/]/g, '-')
+  return relative(suite, file).replace(/[\\/]/g, '-')
 }
 
-/** What is in the folder of a run, and in those of its files but for some. */
+/** The files in the folder of a run and in those of its spec files, except idle ones. */
 function leftIn(path: string, idle: readonly string[]): string[] {
   return readdirSync(path)
     .sort()

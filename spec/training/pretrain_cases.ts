@@ -1,5 +1,5 @@
 /**
- * What the chapters on training a language model share.
+ * What the tests of training a language model share.
  */
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
 import type { ModelCase } from '../engine/cases.ts'
