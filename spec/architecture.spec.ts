@@ -31,12 +31,12 @@ function op(text: string): Module[] {
   return planted({ 'src/ops/add.ts': text })
 }
 
-test('there are sources to judge', () => {
+test('there are sources to check', () => {
   expect(sources.length).toBeGreaterThan(10)
   expect(modules.flatMap(rules.importsOf).length).toBeGreaterThan(sources.length)
 })
 
-describe('imports are seen in every form', () => {
+describe('imports of every form are found', () => {
   test.each([
     ["import '../io/zip.ts'"],
     ["import { a } from '../io/zip.ts'"],
@@ -51,7 +51,7 @@ describe('imports are seen in every form', () => {
     ])
   })
 
-  test('and not where there is none', () => {
+  test('an import in a comment or a string is not one', () => {
     expect(
       rules.importsOf(op(`// import '../io/zip.ts'\nconst a = "import '../io/zip.ts'"; export { a }`)[0]),
     ).toEqual([])
@@ -95,7 +95,7 @@ describe('a module imports only modules before it', () => {
 describe('the specification imports operations and numbers only', () => {
   test('in src/', () => expect(rules.specificationIsPlain(modules)).toEqual([]))
 
-  test('broken by an import of the engine, of the platform, and of another package', () => {
+  test('imports of the engine, the platform and another package are found', () => {
     const files = {
       'src/spec/opt.ts': "import type { Backend } from '../backends/backend.ts'\nimport fc from 'fast-check'",
       'src/spec/select.ts': "import { now } from '../platform/platform.ts'",
@@ -113,7 +113,7 @@ describe('the specification imports operations and numbers only', () => {
 describe('the engine knows no file format', () => {
   test('in src/', () => expect(rules.engineKnowsNoFiles(modules)).toEqual([]))
 
-  test('broken by an import of io', () => {
+  test('an import of io is found', () => {
     const files = { 'src/engine/weights.ts': "import { open } from '../io/safetensors.ts'" }
     expect(rules.engineKnowsNoFiles(planted(files))).toEqual([
       'src/engine/weights.ts:1: engine imports src/io/safetensors.ts',
@@ -124,7 +124,7 @@ describe('the engine knows no file format', () => {
 describe('a concrete backend is named only in select.ts', () => {
   test('in src/', () => expect(rules.backendsAreChosenInOnePlace(modules)).toEqual([]))
 
-  test('broken by naming one elsewhere, other backends included', () => {
+  test('a backend named elsewhere is found, also in another backend', () => {
     const files = {
       'src/evaluation/perplexity.ts': "import '../backends/wasm/backend.ts'",
       'src/backends/wasm/memory.ts': "import '../reference.ts'",
@@ -137,7 +137,7 @@ describe('a concrete backend is named only in select.ts', () => {
     ])
   })
 
-  test('kept by select.ts, by a backend itself, and by the common files', () => {
+  test('select.ts, a backend itself and the common files pass', () => {
     const files = {
       'src/backends/select.ts': "import './reference.ts'; import './wasm/backend.ts'",
       'src/backends/wasm/backend.ts': "import './memory.ts'; import '../backend.ts'; import '../door.ts'",
@@ -162,7 +162,7 @@ describe('only platform names the host', () => {
     ['{ const window = 1 }\nexport const a = window'],
     ['export const a = (b = document) => b'],
     ['export const { b = process } = {}'],
-  ])('broken by %s', (text) => {
+  ])('%s is found', (text) => {
     expect(rules.onlyPlatformNamesTheHost(op(text))).toHaveLength(1)
     expect(rules.onlyPlatformNamesTheHost(planted({ 'src/platform/host.ts': text }))).toEqual([])
   })
@@ -180,16 +180,16 @@ describe('only platform names the host', () => {
     ['export interface A { process(document: string): void }'],
     ['try { b() } catch (process) { c(process) }'],
     ['export const a = () => { go(); function go() { return window } const window = 1 }'],
-  ])('kept by %s', (text) => expect(rules.onlyPlatformNamesTheHost(op(text))).toEqual([]))
+  ])('%s passes', (text) => expect(rules.onlyPlatformNamesTheHost(op(text))).toEqual([]))
 })
 
-describe('what is imported is written down', () => {
+describe('imports are literals and of declared dependencies', () => {
   test('in src/', () => {
     expect(rules.importsAreLiterals(modules)).toEqual([])
     expect(rules.packagesAreDependencies(modules, packages)).toEqual([])
   })
 
-  test('broken by a computed import, and by a package that users do not get', () => {
+  test('a computed import, and a package that is no dependency, are found', () => {
     expect(rules.importsAreLiterals(op('export const a = (b: string) => import(b)'))).toEqual([
       'src/ops/add.ts:1: an import that is not a literal',
     ])
@@ -205,7 +205,7 @@ describe('what is imported is written down', () => {
 describe('imports make no cycle', () => {
   test('in src/', () => expect(rules.noCycles(modules)).toEqual([]))
 
-  test('broken by a circle of three, types included, and by a file that imports itself', () => {
+  test('a cycle of two with a type import, and a file that imports itself, are found', () => {
     const files = {
       'src/ops/a.ts': "import './b.ts'",
       'src/ops/b.ts': "import type { C } from './c.ts'",
@@ -218,7 +218,7 @@ describe('imports make no cycle', () => {
     ])
   })
 
-  test('kept by two ways to one file', () => {
+  test('two paths to one file pass', () => {
     const files = {
       'src/ops/a.ts': "import './b.ts'; import './c.ts'",
       'src/ops/b.ts': "import './c.ts'",
@@ -228,7 +228,7 @@ describe('imports make no cycle', () => {
   })
 })
 
-describe('what is exported is documented', () => {
+describe('exports have docstrings', () => {
   test('in src/', () => expect(rules.exportsAreDocumented(modules)).toEqual([]))
 
   test.each([
@@ -241,7 +241,7 @@ describe('what is exported is documented', () => {
     ['// a line\nexport function f() {}'],
     ['/* no docstring */\nexport function f() {}'],
     ['/** Of another. */\nconst x = 0\nexport function f() { return x }'],
-  ])('broken by %s', (text) => {
+  ])('%s is found', (text) => {
     const violations = rules.exportsAreDocumented(op(`/* The file. */\n${text}`))
     expect(violations).toEqual([
       expect.stringMatching(/^src\/ops\/add\.ts:\d: f is exported without a docstring$/),
@@ -259,17 +259,17 @@ describe('what is exported is documented', () => {
     ['/** Doc. */\nfunction f() {}\nexport { f }'],
     ['function f() {}\nexport const limit = f()'],
     ['export type f = () => void'],
-  ])('kept by %s', (text) => expect(rules.exportsAreDocumented(op(`/* The file. */\n${text}`))).toEqual([]))
+  ])('%s passes', (text) => expect(rules.exportsAreDocumented(op(`/* The file. */\n${text}`))).toEqual([]))
 })
 
-describe('a file says what it is', () => {
+describe('a file opens with a comment', () => {
   test('in src/, assembly/, fixtures/ and cuda/, every file opens with a block comment', () => {
     const judged = everything.filter(({ path }) => /^(src|assembly|fixtures|cuda)\//.test(path))
     expect(new Set(judged.map(({ path }) => path.split('/')[0])).size).toBe(4)
     expect(rules.filesOpenWithAComment(judged)).toEqual([])
   })
 
-  test('broken by a file that opens with code or a line comment, kept after a line for the shell', () => {
+  test('a file that opens with code or a line comment is found; a shell line may come first', () => {
     const opens = (text: string): string[] => rules.filesOpenWithAComment([{ path: 'src/ops/add.ts', text }])
     expect(opens('import a from "a"\n/* late */')).toEqual([
       'src/ops/add.ts:1: does not open with a block comment',

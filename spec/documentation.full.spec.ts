@@ -14,7 +14,7 @@ function page(...lines: string[]): Source {
   return { path: 'page.md', text: lines.join('\n') }
 }
 
-describe('what the documents show runs', () => {
+describe('examples of the documents run', () => {
   test(
     'README, CONTRIBUTING, guides, spec/README, examples/, and every @example in src/',
     { timeout: 600_000 },
@@ -36,7 +36,7 @@ describe('what the documents show runs', () => {
     ])
   })
 
-  test('right examples pass', async () => {
+  test('correct examples pass', async () => {
     const text = page(
       '```ts',
       "const words: string[] = ['one', 'two']",
@@ -80,7 +80,7 @@ describe('what the documents show runs', () => {
     ['a failure inside a pipe', ['<!-- run -->', '```sh', 'false | true', '```'], /the example failed/],
     ['no such command', ['<!-- run -->', '```sh', 'shadowllm no-such-command', '```'], /the example failed/],
     ['other words', ['<!-- run -->', '```sh', 'echo a', '```', '```text', 'b', '```'], /expected the output/],
-  ])('broken by %s', async (_, lines, fault) => {
+  ])('%s is found', async (_, lines, fault) => {
     expect(await checkExamples(documents.examplesOf(page(...lines)))).toContainEqual(
       expect.stringMatching(fault),
     )

@@ -27,7 +27,7 @@ function page(...lines: string[]): Source {
   return { path: 'page.md', text: lines.join('\n') }
 }
 
-describe('what the documents show compiles', () => {
+describe('examples of the documents compile', () => {
   const planted = documents.examplesOf(
     page(
       '```ts',
@@ -67,7 +67,7 @@ describe('command lines in documents print the output shown', () => {
     return lines === null ? [] : [{ example, lines }]
   })
 
-  test('there are some', () => expect(shown.length).toBeGreaterThan(2))
+  test('there are command lines with output', () => expect(shown.length).toBeGreaterThan(2))
 
   test.each(shown.map(({ example, lines }) => [example.at, example, lines] as const))(
     'of %s',
@@ -100,9 +100,11 @@ describe('command lines in documents print the output shown', () => {
     "shadowllm 'a'",
     'rm a',
     'shadowllm a \\',
-  ])('what needs a shell is left to one: %s', (line) => expect(shell('shadowllm --version', line)).toBe(null))
+  ])('a line that needs a shell is not run here: %s', (line) =>
+    expect(shell('shadowllm --version', line)).toBe(null),
+  )
 
-  test('another output is found', () => {
+  test('a different output is found', () => {
     const [example] = documents.examplesOf(
       page('<!-- run -->', '```sh', 'shadowllm --version', '```', '```text', '9', '```'),
     )
@@ -111,7 +113,7 @@ describe('command lines in documents print the output shown', () => {
   })
 })
 
-describe('what the documents show is found', () => {
+describe('examples are found in documents', () => {
   test('a command without <!-- run --> is not run', () => {
     expect(documents.examplesOf(page('```sh', 'false', '```'))).toMatchObject([{ run: false }])
     expect(documents.examplesOf(page('<!-- run -->', 'words', '```sh', 'false', '```'))).toMatchObject([
@@ -130,7 +132,7 @@ describe('what the documents show is found', () => {
     expect(documents.examplesInDocstrings(comment)).toEqual([])
   })
 
-  test('broken by a block without an end, and by an @example without a block', () => {
+  test('a block without an end, and an @example without a block, are found', () => {
     expect(documents.openFences(page('', '```ts', 'one()'))).toEqual([
       'page.md:2: a code block that is never closed',
     ])
@@ -138,7 +140,7 @@ describe('what the documents show is found', () => {
     expect(documents.emptyExamples(module)).toEqual(['src/a.ts:2: an @example without a code block'])
   })
 
-  test('a line of three dots stands for any lines, and nothing else does', () => {
+  test('only a line of three dots stands for any lines', () => {
     expect(matches('a\nb\nc\n', 'a\n...\nc')).toBe(true)
     expect(matches('a\nc', 'a\n...\nc')).toBe(true)
     expect(matches('a  \nb', 'a\nb\n\n')).toBe(true)
@@ -148,13 +150,13 @@ describe('what the documents show is found', () => {
   })
 })
 
-describe('what the documents name exists', () => {
-  test('npm scripts and links', () => {
+describe('scripts and links in the documents exist', () => {
+  test('npm scripts and links exist', () => {
     expect(pages.flatMap((source) => documents.deadScripts(source, Object.keys(scripts)))).toEqual([])
     expect(pages.flatMap((source) => documents.deadLinks(source, exists))).toEqual([])
   })
 
-  test('broken by a script and by a link that are not there', () => {
+  test('a missing script and a missing link are found', () => {
     const text = page(
       '```sh',
       'npm ci && npm run gone && npm test',
@@ -218,7 +220,7 @@ describe('every row of a law table names files and titles that exist', () => {
     ])
   })
 
-  test('in a table of more columns too; other tables say nothing of laws', () => {
+  test('tables with more columns are checked too; tables without laws are not', () => {
     const table = (header: string, cells: string): string[] =>
       documents.deadRows(page(header, '|---|---|---|---|', cells), read)
     const gone = `| The paper. | Words. | \`src/gone.ts\` | ${here} |`
@@ -238,5 +240,5 @@ describe('every row of a law table names files and titles that exist', () => {
     ['no law', here, 'a law to come', 'names no law'],
     ['a file that is no law', here, '`package.json`', 'names no law'],
     ['a title that is gone', here, `${here} "not a title"`, 'no law is titled "not a title"'],
-  ])('broken by %s', (_, code, law, fault) => expect(row(code, law)).toEqual([`page.md:3: ${fault}`]))
+  ])('%s is found', (_, code, law, fault) => expect(row(code, law)).toEqual([`page.md:3: ${fault}`]))
 })

@@ -34,8 +34,8 @@ function staleParts(text: string): string[] {
   return [...parts].filter(([name, made]) => partOf(text, name) !== made).map(([name]) => name)
 }
 
-describe('the parts that are made from the code', () => {
-  test('are on the page; `node scripts/node.mjs scripts/parity_page.ts` writes them', () => {
+describe('the generated parts', () => {
+  test('are up to date; `node scripts/node.mjs scripts/parity_page.ts` writes them', () => {
     expect(staleParts(page)).toEqual([])
     expect([...parts.keys()]).toEqual(['ops', 'tensors', 'bytes', 'case'])
   })
@@ -50,13 +50,13 @@ describe('the parts that are made from the code', () => {
     ['a byte', '00 00 80 3f', '00 00 80 4f', 'bytes'],
     ['a size of the case', '.T = "', '.S = "', 'case'],
     ['its marks', '<!-- made: case -->', '', 'case'],
-  ])('a page with another %s is seen', (_, from, to, part) => {
+  ])('a page with another %s is found', (_, from, to, part) => {
     expect(page).toContain(from)
     expect(staleParts(page.replace(from, to))).toEqual([part])
   })
 })
 
-test('the example file is read as the page lays it out', async () => {
+test('the example file has the bytes on the page', async () => {
   const shown = /```json\n([^]*?)\n```/.exec(page)?.[1] ?? ''
   const length = Number(new DataView(exampleFile.buffer).getBigUint64(0, true))
   const header = new TextDecoder().decode(exampleFile.subarray(8, 8 + length))
@@ -101,7 +101,7 @@ describe('the tensors of a model', () => {
     return { written, letters }
   }
 
-  test('are those that are written, and are all of them', async () => {
+  test('are exactly the written ones', async () => {
     const { written, letters } = await exported()
     expect(faults(tensorRows, written, letters)).toEqual([])
     const criteria = [...written.keys()].flatMap((name) => /^crit\.([a-z0-9-]+)_ffn$/.exec(name)?.[1] ?? [])
@@ -112,7 +112,7 @@ describe('the tensors of a model', () => {
     expect(criteria.filter((name) => !listed.includes(`\`${name}\``))).toEqual([])
   })
 
-  test('a row that is missing, and one of another shape, are seen', async () => {
+  test('a missing row, and one of another shape, are found', async () => {
     const { written, letters } = await exported()
     const fewer = tensorRows.filter(({ name }) => name !== 'nll')
     expect(faults(fewer, written, letters)).toEqual([expect.stringMatching(/^nll F32/)])
@@ -125,7 +125,7 @@ describe('the tensors of a model', () => {
   })
 })
 
-describe('what the page says in words', () => {
+describe('the prose of the page', () => {
   const definitions = readFileSync(new URL('../src/ops/float32.ts', import.meta.url), 'utf8')
 
   /** Numbers with a point in the blocks about exp and log that the definitions do not have. */
@@ -141,12 +141,12 @@ describe('what the page says in words', () => {
     expect(unknownConstants(page.replace('1.98756915e-4', '1.98756916e-4'))).toEqual(['1.98756916e-4'])
   })
 
-  test('kinds of numbers and the format are those of the files', () => {
+  test('element types and the format are those of the files', () => {
     expect(inOneLine).toContain(describeKinds())
     expect(inOneLine).toContain(`\`${opFormat}\``)
   })
 
-  test('a model calls the ops of the page, as often', async () => {
+  test('a model calls the ops of the page, equally often', async () => {
     const block = /\nblock \([^]*?\n\n/.exec(page)?.[0] ?? ''
     const start = page.lastIndexOf('```text', page.indexOf(block))
     const account = page.slice(start, page.indexOf('```', start + 7))

@@ -77,9 +77,9 @@ overBackends((backend) => {
     const row = opRow(name)
     const run = kernelOf(backend, name)
 
-    test('a call in order is let through', () => inScope((scope) => run(...goodCall(scope, name).args)))
+    test('a valid call is accepted', () => inScope((scope) => run(...goodCall(scope, name).args)))
 
-    test('too few and too many arguments: SIZE', () => {
+    test('too few or too many arguments throw SIZE', () => {
       inScope((scope) => {
         const { args } = goodCall(scope, name)
         expect(codeOf(() => run(...args.slice(1)))).toBe('SIZE')
@@ -88,7 +88,7 @@ overBackends((backend) => {
       })
     })
 
-    test('a size that is negative, fractional, too small, too large or not a number: SIZE', () => {
+    test('a negative, fractional, too small, too large or non-numeric size throws SIZE', () => {
       inScope((scope) => {
         const { args } = goodCall(scope, name)
         row.params.forEach((param, i) => {
@@ -101,7 +101,7 @@ overBackends((backend) => {
       })
     })
 
-    test('a buffer that is too short, foreign, freed, of the other kind, or none: its code', () => {
+    test('a short, foreign, freed, missing or wrong-kind buffer throws its code', () => {
       inScope((scope) => {
         const { args, sizes } = goodCall(scope, name)
         row.params.forEach((param, i) => {
@@ -125,7 +125,7 @@ overBackends((backend) => {
       })
     })
 
-    test('a list with a value out of range, out of order, or never written: INDEX_RANGE', () => {
+    test('a list with a value out of range, unordered or unwritten throws INDEX_RANGE', () => {
       inScope((scope) => {
         const { args, sizes } = goodCall(scope, name)
         row.params.forEach((param, i) => {
@@ -153,7 +153,7 @@ overBackends((backend) => {
       })
     })
 
-    test('an output that overlaps another array, unless it may be the same one: BUFFER_ALIAS', () => {
+    test('an output that overlaps another array throws BUFFER_ALIAS, unless it may alias', () => {
       inScope((scope) => {
         const { args, sizes } = goodCall(scope, name)
         const arrays = row.params.flatMap((param, i) => (param.kind === 'array' ? [{ param, i }] : []))
@@ -180,7 +180,7 @@ overBackends((backend) => {
       })
     })
 
-    test('an argument that should be a number and is not: SIZE', () => {
+    test('an argument that is not a number throws SIZE', () => {
       inScope((scope) => {
         const { args } = goodCall(scope, name)
         row.params.forEach((param, i) => {
@@ -241,7 +241,7 @@ overBackends((backend) => {
   })
 
   describe('a buffer', () => {
-    test('of a length that is negative or fractional: SIZE', () => {
+    test('of negative or fractional length throws SIZE', () => {
       for (const length of [-1, 0.5, NaN, Infinity])
         expect(
           codeOf(() => backend.allocate('f32', length)),
@@ -249,7 +249,7 @@ overBackends((backend) => {
         ).toBe('SIZE')
     })
 
-    test('starts as zeros, even where another one was', () => {
+    test('starts as zeros, also in reused memory', () => {
       const old = backend.upload(new Float32Array(100).fill(7))
       backend.free(old)
       inScope((scope) => expect([...backend.readF32(scope.allocate(100))]).toEqual(Array(100).fill(0)))
@@ -301,7 +301,7 @@ overBackends((backend) => {
       })
     })
 
-    test.each(Object.keys(arrayTypes) as Dtype[])('of %s holds what it was given, byte for byte', (dtype) => {
+    test.each(Object.keys(arrayTypes) as Dtype[])('of %s holds its values, byte for byte', (dtype) => {
       inScope((scope) => {
         const values = new arrayTypes[dtype](5)
         values.set([1, 2, 3, 4, 5])
@@ -327,14 +327,14 @@ overBackends((backend) => {
       })
     })
 
-    test('of a kind that the array does not have, or that nobody named: BUFFER_KIND', () => {
+    test('of a wrong or unknown kind throws BUFFER_KIND', () => {
       expect(codeOf(() => backend.upload(Uint16Array.of(1)))).toBe('BUFFER_KIND')
       expect(codeOf(() => backend.upload(Uint16Array.of(1), 'f32'))).toBe('BUFFER_KIND')
       expect(codeOf(() => backend.upload(Float32Array.of(1), 'bf16'))).toBe('BUFFER_KIND')
       expect(backend.liveBuffers).toBe(0)
     })
 
-    test('is read and written as what it holds, else BUFFER_KIND', () => {
+    test('is read and written as its own kind, else BUFFER_KIND', () => {
       inScope((scope) => {
         const list = scope.upload(Int32Array.of(1))
         const floats = scope.upload(Float32Array.of(1))
@@ -349,7 +349,7 @@ overBackends((backend) => {
       })
     })
 
-    test('is freed once, and by itself: else BUFFER_FREED, BUFFER_VIEW', () => {
+    test('is freed once and not through a view, else BUFFER_FREED or BUFFER_VIEW', () => {
       const buffer = backend.allocate('f32', 4)
       const view = backend.slice(buffer, 0, 2)
       expect(codeOf(() => backend.free(view))).toBe('BUFFER_VIEW')
@@ -377,7 +377,7 @@ overBackends((backend) => {
     })
   })
 
-  test('a backend that was disposed of holds nothing and does nothing: BACKEND_DISPOSED', async () => {
+  test('a disposed backend holds no buffer and throws BACKEND_DISPOSED', async () => {
     const gone = await createBackend(backend.name)
     const buffer = gone.allocate('f32', 3)
     gone.dispose()
@@ -392,7 +392,7 @@ overBackends((backend) => {
   })
 })
 
-test('a backend nobody knows is refused by name', async () => {
+test('an unknown backend is refused by name', async () => {
   const attempt = createBackend('abacus' as 'wasm')
   await expect(attempt).rejects.toThrow(ShadowError)
   await expect(attempt).rejects.toMatchObject({ code: 'BACKEND_NAME', exitCode: 2 })

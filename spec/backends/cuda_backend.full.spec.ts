@@ -121,7 +121,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     })
   })
 
-  test('an emulator of other kernels than the module is refused', async () => {
+  test('an emulator built from other kernels is refused', async () => {
     const plant = { file: 'emulator/kernels.cpp', from: '= SOURCES;', to: '= "0";' }
     const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
     await expect(opened).rejects.toMatchObject({
@@ -176,7 +176,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     await withEmulator(build, (backend) => checkOn(agreementLaws('top_k')[0], backend, { record: false }))
   })
 
-  test('two copies of the emulator in one process do not see each other', async () => {
+  test('two copies of the emulator in one process share nothing', async () => {
     const copy = join(folder, 'copy.so')
     copyFileSync(emulatorPath(), copy)
     const [one, two] = await Promise.all([emulatorPath(), copy].map((path) => Driver.open(path, path)))

@@ -17,7 +17,7 @@ import { MissingError } from '../../src/tensor/errors.ts'
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cuda-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-test('without a driver the backend is missing: exit code 4, one line that says what', async () => {
+test('without a driver the backend is missing, with exit code 4 and one line', async () => {
   const nowhere = Driver.open(join(folder, 'none.so'), 'backend cuda: expected the NVIDIA driver')
   await expect(nowhere).rejects.toMatchObject({
     code: 'CUDA_DRIVER',
@@ -26,12 +26,12 @@ test('without a driver the backend is missing: exit code 4, one line that says w
   })
 })
 
-test('a library that is no driver is not taken for one', async () => {
+test('a library that is no driver is refused', async () => {
   const other = Driver.open('libc.so.6', 'backend cuda: expected the NVIDIA driver')
   await expect(other).rejects.toMatchObject({ code: 'CUDA_DRIVER', exitCode: 4 })
 })
 
-test('here `cuda` works, or says what is missing', async () => {
+test('`cuda` works on this machine, or names what is missing', async () => {
   const backend = await createBackend('cuda').catch((error: unknown) => error)
   if (backend instanceof CudaBackend) backend.dispose()
   else {

@@ -28,7 +28,7 @@ function typesOf(row: Op): string[] {
   return row.params.map(({ kind }) => types[kind])
 }
 
-test('the module was made from these sources, and is as it was made', () => {
+test('the module was made from these sources and is unchanged', () => {
   expect(JSON.parse(readFileSync(manifestPath, 'utf8')), 'run `npm run build:cuda`').toEqual(
     manifestOf(committed),
   )
@@ -40,7 +40,7 @@ test('the cases of cuda/certify.sh are for this module', () => {
   expect(said, 'run `npm run build:cuda-certify`').toBe(manifestOf(committed).module)
 })
 
-test('one digit changed in one kernel would be seen, one in the emulator is not the module’s', () => {
+test('a changed digit in a kernel is found; one in the emulator does not concern the module', () => {
   const plant = { file: 'float32.cuh', from: '8388608', to: '8388609' }
   expect(kernelsHash(readSources(plant))).not.toBe(kernelsHash())
   const emulators = { file: 'emulator/fiber.cpp', from: '256 * 1024', to: '128 * 1024' }
@@ -56,7 +56,7 @@ test('a file of kernels has the name of the file that defines its ops', () => {
   expect(named.filter((name) => !definitions.has(name.replace('.cu', '.ts')))).toEqual([])
 })
 
-test('a plant that is nowhere, or in two places, is refused', () => {
+test('a planted bug that matches nowhere, or twice, is refused', () => {
   expect(() => readSources({ file: 'add.cu', from: 'sub(', to: '' })).toThrow('expected "sub(" once')
   expect(() => readSources({ file: 'relu.cu', from: 'size_t', to: '' })).toThrow('expected "size_t" once')
   expect(() => readSources({ file: 'none.cu', from: '', to: '' })).toThrow('expected a source of this name')
@@ -83,14 +83,14 @@ function arithmeticIsExact(module: string): void {
   for (const text of [before, ...exact]) expect(text).not.toMatch(/\b(fma|mad)\.\S*f32/)
 }
 
-test('every op of the catalogue has a kernel that takes what its row lists, some a fast one too, and there are no others', () => {
+test('every op has a kernel with the parameters of its row, some a fast one too, and there are no others', () => {
   kernelsAreTheOps(committed)
   expect(() => kernelsAreTheOps(committed.replace('.entry add_exact(', '.entry sub_exact('))).toThrow()
   const scalar = '.param .f32 adamw_step_exact_param_4'
   expect(() => kernelsAreTheOps(committed.replace(scalar, scalar.replace('f32', 'u32')))).toThrow()
 })
 
-test('nothing in it is approximate or flushed to zero, and nothing fused but in the fast kernels', () => {
+test('no instruction is approximate or flushes to zero, and only fast kernels fuse', () => {
   arithmeticIsExact(committed)
   const into = (kernel: string, line: string): string =>
     committed.replace(new RegExp(`\\.entry ${kernel}\\([^{]*{\n`), (start) => `${start}\t${line} \t%f1;\n`)
@@ -101,13 +101,13 @@ test('nothing in it is approximate or flushed to zero, and nothing fused but in 
       expect(() => arithmeticIsExact(into(kernel, other)), `${other} in ${kernel}`).toThrow()
 })
 
-test('it is for devices from compute capability 8.0 on, and names no place of the machine that made it', () => {
+test('it targets compute capability 8.0 and contains no path of the build machine', () => {
   expect(committed).toMatch(/^\.version 7\.0\n\.target sm_80\n/m)
   expect(committed).not.toContain(root)
   expect(committed).not.toMatch(/\.file|\.loc|\/(home|tmp|usr|work)\//)
 })
 
-test('what ptxas prints is read, spills too', () => {
+test('the output of ptxas is parsed, spills included', () => {
   const text = `ptxas info    : Compiling entry function 'add_exact' for 'sm_80'
 ptxas info    : Function properties for add_exact
     16 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads

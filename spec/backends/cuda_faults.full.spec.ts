@@ -115,7 +115,7 @@ const missing = await whyNoEmulator()
 describe.skipIf(missing !== null)(
   `emulated${missing === null ? '' : `, which needs g++: ${missing}`}`,
   () => {
-    test('nothing is held after the end, whichever call failed', { timeout: 120_000 }, async () => {
+    test('every resource is released, whichever call failed', { timeout: 120_000 }, async () => {
       await withOwnEmulator(async (emulator) => {
         const named = await nothingStays(emulator)
         const expected: CallName[] = [
@@ -173,7 +173,7 @@ describe.skipIf(missing !== null)(
       })
     })
 
-    test('room that there is once work has ended is found', async () => {
+    test('memory that is released when work ends is used', async () => {
       await withOwnEmulator(async (emulator) => {
         const backend = await CudaBackend.on(await emulator.driver(), 'cuda-emulated')
         const x = backend.upload(Float32Array.of(-1))

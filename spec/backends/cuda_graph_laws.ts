@@ -120,7 +120,7 @@ export async function graphsAreInvisible(
     })
   }
   const examples = programs.map((program): [Program] => [program])
-  const law = lawForAll('graphs are invisible', [anyProgram], (_: null, program) => isInvisible(program), {
+  const law = lawForAll('graphs change no bit', [anyProgram], (_: null, program) => isInvisible(program), {
     examples,
     runs: 100 + examples.length,
   })

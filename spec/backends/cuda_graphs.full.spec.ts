@@ -15,10 +15,10 @@ import { meddle, withOwnEmulator, type OwnEmulator } from './cuda_emulator.ts'
 import { graphsAreInvisible, inTurnIsAlone } from './cuda_graph_laws.ts'
 
 overCudaBackends((backend) => {
-  test('what is computed by graphs has the bits of the reference', () =>
+  test('results of graphs have the bits of the reference', () =>
     graphsAreInvisible((work) => work(backend as CudaBackend)))
 
-  test.each([1, 2, 3, 4, 5, 6, 7, 8])('%i texts in turn are what each is alone', async (texts) => {
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])('%i interleaved texts equal each text alone', async (texts) => {
     const before = (backend as CudaBackend).graphCounts?.launched ?? 0
     // What owes no bits of the reference owes its own.
     const alone = await createBackend(backend.name.includes('fast') ? backend.name : 'reference', {
@@ -149,7 +149,7 @@ describe.skipIf(missing !== null)(
       })
     })
 
-    test('texts in turn are what each is alone: a mutant with a parameter that stays is killed', async () => {
+    test('interleaved texts equal each text alone: a mutant that keeps an old parameter is killed', async () => {
       await withOwnEmulator(async (emulator) => {
         const driver = meddle(await emulator.driver(), 'cuGraphExecKernelNodeSetParams_v2', () => {})
         const backend = await CudaBackend.on(driver, 'cuda-emulated')
@@ -168,7 +168,7 @@ describe.skipIf(missing !== null)(
 
     const run = (length: number): 'relu'[] => Array.from({ length }, () => 'relu')
 
-    test('what comes once goes one by one, what comes again as a graph, and only what changed is changed', async () => {
+    test('a new row of launches runs one by one, a repeated one as a graph, and only changed nodes are updated', async () => {
       const backend = (await createBackend('cuda-emulated')) as CudaBackend
       launchAndRead(backend, run(FEWEST_NODES))
       expect(backend.graphCounts).toEqual({ built: 0, launched: 0, updated: 0 })
@@ -186,7 +186,7 @@ describe.skipIf(missing !== null)(
       backend.dispose()
     })
 
-    test('a long row of launches is cut, and begun before it is whole', async () => {
+    test('a long row of launches is cut and started before it is complete', async () => {
       const backend = (await createBackend('cuda-emulated')) as CudaBackend
       for (let round = 0; round < 2; round++) launchAndRead(backend, run(2 * MOST_NODES + FEWEST_NODES - 1))
       // Both whole parts are the same row; the rest is too short for one.
@@ -202,7 +202,7 @@ describe.skipIf(missing !== null)(
       backend.dispose()
     })
 
-    test('of very many rows of launches the latest are kept, and no more', async () => {
+    test('only the latest rows of launches are kept', async () => {
       await withOwnEmulator(async (emulator) => {
         const backend = await CudaBackend.on(await emulator.driver(), 'cuda-emulated')
         const kindsOf = (n: number): ('relu' | 'exp')[] =>

@@ -118,7 +118,7 @@ async function isWhatTheHeaderSays(claims: Spoken): Promise<void> {
 describe.skipIf(missing !== null)(
   `beside cuda.h${missing === null ? '' : `, which is not here: ${missing}`}`,
   () => {
-    test('the structure of a node, the arguments of calls and all numbers are the header’s', () =>
+    test('structures, call arguments and constants are those of the header', () =>
       isWhatTheHeaderSays(spoken))
 
     const { node, numbers } = spoken

@@ -72,9 +72,10 @@ function clockCounts(backend: Backend): void {
 }
 
 overCudaBackends((backend) => {
-  test('copies of any size arrive in order, as they were when they were given', () => copiesArrive(backend))
+  test('copies of any size arrive in order, with the values at the time of the call', () =>
+    copiesArrive(backend))
 
-  test('the device’s clock counts what it computes, and no more than passed', () => clockCounts(backend))
+  test('the clock of the device counts computation, and at most the elapsed time', () => clockCounts(backend))
 })
 
 const missing = await whyNoEmulator()
@@ -116,12 +117,12 @@ describe.skipIf(missing !== null)(
       await expect(broken).rejects.toThrow(/^clock: expected 0 to/)
     })
 
-    test('a mutant that takes the time before it waited: killed', async () => {
+    test('a mutant that reads the time before it waits: killed', async () => {
       const broken = without('cuStreamSynchronize', clockCounts, () => true)
       await expect(broken).rejects.toThrow(/^cuEventElapsedTime: .*CUDA_ERROR_NOT_READY/)
     })
 
-    test('a mutant that writes over what is on its way: killed', async () => {
+    test('a mutant that overwrites a pending copy: killed', async () => {
       let waits = 0
       // The large copies, and reading, still wait.
       const broken = without('cuStreamSynchronize', copiesArrive, () => ++waits > 2 && waits < 6)

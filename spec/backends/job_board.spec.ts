@@ -83,7 +83,7 @@ const MOST_STEPS = 100_000
 
 /** Threads take steps in the order drawn, then in turns until all have ended. */
 const eachPartOnce = lawForAll(
-  'each part is computed once, and no job is over before',
+  'each part is computed once, and a job ends after its last part',
   [
     fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 5 }),
     fc.integer({ min: 1, max: 3 }),
@@ -152,7 +152,7 @@ const mutants: [string, Threads][] = [
 
 test.each(mutants)('a mutant is killed: %s', (_, threads) => kills(eachPartOnce, threads))
 
-test('a job comes back as it was written, with null as the null address', () => {
+test('a job round-trips, with null as the null address', () => {
   const board = new JobBoard(makeBoardMemory())
   const job = { kernel: 3, parts: 4, units: 50, grain: 16, call: [2 ** 31 + 64, null, 0.125, 7] }
   board.write(job)

@@ -18,12 +18,12 @@ import {
 const committed = readFileSync(modulePath)
 const module = new WebAssembly.Module(committed)
 
-test('the module was made from these sources, and is as it was made', () => {
+test('the module was made from these sources and is unchanged', () => {
   const manifest = readManifest()
   expect(manifestOf(committed, manifest.toolchain), 'run `npm run build:rust`').toEqual(manifest)
 })
 
-test('one digit changed in one kernel would be seen, and one byte of the module', () => {
+test('a changed digit in a kernel, and a changed byte of the module, are found', () => {
   const { sources, module } = readManifest()
   const plant = { file: 'src/float32.rs', from: '8388608.0', to: '8388609.0' }
   expect(hashOf(readSources([plant]))).not.toBe(sources)
@@ -32,7 +32,7 @@ test('one digit changed in one kernel would be seen, and one byte of the module'
   expect(manifestOf(changed, '').module).not.toBe(module)
 })
 
-test('a kernel has the name of the file that has it in AssemblyScript, and no file goes without the other', () => {
+test('every kernel file has the name of its AssemblyScript file, and the reverse', () => {
   const names = (folder: string, ending: string): string[] =>
     readdirSync(join(root, folder))
       .filter((name) => name.endsWith(ending))
@@ -47,7 +47,7 @@ test('every op of the catalogue is exported, parts of those that can be shared, 
 
 test('a kernel takes as many arguments as its row lists', () => takesWhatRowsList(module))
 
-test('it has no data of its own, which would stand where kernels work', () => hasNoData(committed))
+test('it has no static data, which would overlap the scratch', () => hasNoData(committed))
 
-test('it imports a memory, where its scratch is, and nothing else: no clock, no file, no stack', () =>
+test('it imports a memory and the address of its scratch, and nothing else', () =>
   importsMemoryAnd(module, numbersOfRust))

@@ -65,9 +65,9 @@ const noShell = process.platform === 'win32'
 describe.skipIf(noShell)(
   `which wasm-pack there is${noShell ? ': the programs of these tests are scripts of a shell' : ''}`,
   () => {
-    test('the script of npm’s package does not count and is not started', () => findsPrograms(findWasmPack))
+    test('the script of the npm package is not taken for the program', () => findsPrograms(findWasmPack))
 
-    test('a mutant that takes any program of the name: killed', async () => {
+    test('a mutant that accepts any program of that name: killed', async () => {
       const mutant: typeof findWasmPack = async (places = []) => places.find(existsSync) ?? null
       await expect(findsPrograms(mutant)).rejects.toThrow('to be null')
     })

@@ -120,7 +120,7 @@ const easedMachine = machine(
 )
 
 const neverHurts = lawForAll(
-  'what sharing loses stays below a twentieth',
+  'sharing costs at most 5 % of the time of one thread',
   [fc.oneof(anyMachine, easedMachine)],
   (make: () => Gauge, given) => {
     const accounts = run(make(), given)
@@ -137,7 +137,7 @@ const gains = lawForAll('where sharing pays, calls are shared', [goodMachine], (
 })
 
 const noticesAtOnce = lawForAll(
-  'a change is noticed at once, and a change back too',
+  'a change of speed is detected at once, in both directions',
   [turningMachine],
   (make: () => Gauge, given) => {
     const [good, bad, goodAgain] = run(make(), given)
@@ -208,7 +208,7 @@ const mutants: [string, () => Gauge, Law<() => Gauge>][] = [
 
 test.each(mutants)('a mutant that %s: killed', (_, make, law) => kills(law, make))
 
-test('says what it found', () => {
+test('reports its findings', () => {
   const gauge = new ThreadGauge()
   expect(gauge.finding).toEqual({ shared: false, gain: null })
   for (let i = 0; i < 3; i++) gauge.record(gauge.choose(), 10, 1)

@@ -58,7 +58,7 @@ law('live pieces are aligned, inside the range and never overlap', [fc.array(ste
 })
 
 law(
-  'when all is given back, all that was reached is one piece again',
+  'when all is freed, the used range is one piece again',
   [fc.array(step), fc.boolean()],
   (steps, atOnce) => {
     const { allocator, reached } = bounded()
@@ -75,7 +75,7 @@ law(
   },
 )
 
-law('taking and giving back the same sizes again reaches no further', [fc.array(fc.nat(3000))], (sizes) => {
+law('allocating and freeing the same sizes again uses no more memory', [fc.array(fc.nat(3000))], (sizes) => {
   const { allocator, reached } = bounded()
   const round = (): void => {
     const taken = sizes.map((size) => allocator.allocate(size))
@@ -88,7 +88,7 @@ law('taking and giving back the same sizes again reaches no further', [fc.array(
   expect(reached()).toBe(end)
 })
 
-test('a full range gives null, and gives again once something came back', () => {
+test('a full range gives null, and allocates again after a free', () => {
   const { allocator } = bounded()
   const half = allocator.allocate(ROOM / 2)
   const other = allocator.allocate(ROOM / 4)

@@ -23,7 +23,7 @@ afterEach(() => {
 })
 
 law(
-  'buffers keep their numbers while others come, go and make the memory grow',
+  'buffers keep their values while others are allocated, freed and grow the memory',
   [fc.array(fc.record({ length: fc.nat(40_000), keep: fc.boolean() }), { minLength: 1, maxLength: 30 })],
   async (pieces) => {
     const own = await WasmBackend.create()
@@ -43,7 +43,7 @@ law(
   { runs: 10 },
 )
 
-test('a new buffer is zeros, also where another one was', () => {
+test('a new buffer is zeros, also in reused memory', () => {
   const first = backend.upload(new Float32Array(100).fill(7))
   const place = addressOf(first)
   backend.free(first)
@@ -75,7 +75,7 @@ test('two backends share nothing, though they share the compiled module', async 
   other.dispose()
 })
 
-test('more than 4 GiB is refused, and what was there is still there', () => {
+test('more than 4 GiB is refused, and other buffers keep their values', () => {
   const kept = backend.upload(Float32Array.of(3))
   expect(() => backend.allocate('f32', 2 ** 30)).toThrow(
     expect.objectContaining({ code: 'BACKEND_MEMORY', exitCode: 4 }),
@@ -84,7 +84,7 @@ test('more than 4 GiB is refused, and what was there is still there', () => {
   backend.free(kept)
 })
 
-test('a disposed backend does nothing more', async () => {
+test('a disposed backend refuses every call', async () => {
   const own = await WasmBackend.create()
   const buffer = own.upload(Float32Array.of(1))
   own.dispose()
@@ -96,7 +96,7 @@ test('a disposed backend does nothing more', async () => {
 })
 
 describe('without SIMD', () => {
-  test('the probe says what WebAssembly.validate says of it', () => {
+  test('the probe agrees with WebAssembly.validate', () => {
     expect(probeWasm()).toMatchObject({ simd: true, relaxedSimd: true })
     vi.spyOn(WebAssembly, 'validate').mockReturnValue(false)
     expect(probeWasm()).toMatchObject({ simd: false, relaxedSimd: false })
@@ -111,7 +111,7 @@ describe('without SIMD', () => {
     },
   )
 
-  test('where it is only the relaxed one that lacks, wasm starts and wasm-relaxed is missing', async () => {
+  test('without relaxed SIMD only, wasm starts and wasm-relaxed is missing', async () => {
     const relaxedSwizzle = Buffer.of(0xfd, 0x80, 0x02)
     vi.spyOn(WebAssembly, 'validate').mockImplementation(
       (bytes) => !Buffer.from(bytes as Uint8Array).includes(relaxedSwizzle),

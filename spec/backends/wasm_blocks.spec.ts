@@ -37,7 +37,7 @@ describe.each(backends)('$name', (backend) => {
     test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
   })
 
-  test('rows as long as are packed, and longer; the longest of int8', () => longRows(backend, runSeed()))
+  test('rows up to the packed length and longer, and the longest of int8', () => longRows(backend, runSeed()))
 
   describe.each(attentions)('%s', (name) => {
     law(
@@ -47,7 +47,7 @@ describe.each(backends)('$name', (backend) => {
       { runs: 100 },
     )
 
-    test('heads longer than the scratch has room for', () => longHeads(backend, name, runSeed()))
+    test('heads longer than the scratch', () => longHeads(backend, name, runSeed()))
 
     test('the longest context', () => longestContext(backend, name, runSeed()))
   })

@@ -15,9 +15,9 @@ describe.each(Object.keys(builds) as Build[])('%s', async (build) => {
 
   test('a kernel takes as many arguments as its row lists', () => takesWhatRowsList(module))
 
-  test('it has no data of its own, which would stand where kernels work', () => hasNoData(committed))
+  test('it has no static data, which would overlap the scratch', () => hasNoData(committed))
 
-  test('it imports a memory, a number, and nothing else: no clock, no file, no abort', () =>
+  test('it imports a memory and a number, and nothing else', () =>
     importsMemoryAnd(module, [{ module: 'scratch', name: 'start' }]))
 })
 

@@ -51,7 +51,7 @@ describe.each(splitOps)('%s', (name) => {
   for (const by of builds.filter((one) => one.name !== 'wasm-relaxed'))
     stateLaw({ ...apart, sentence: `${name}: no number is written by two parts of ${by.name}` }, by)
 
-  test('the kernel of a part takes the arguments of the op, and which part', () => {
+  test('the kernel of a part takes the arguments of the op and the part', () => {
     const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536 })
     const { kernels } = instantiate(committed, memory, 0)
     expect(kernels[(splitOf(name) as Split).kernel].length).toBe(opRow(name).params.length + 2)
@@ -81,7 +81,7 @@ law('a call is cut into parts that are not empty', [fc.nat({ max: 99 }), sizes, 
   expect(split.worthwhileParts(call)).toBeLessThanOrEqual(split.allParts(call))
 })
 
-test('of a list the chosen units count, of no list all of them', () => {
+test('a list counts its chosen units, no list counts all units', () => {
   const split = splitOf('linear_input_major') as Split
   expect(split.work([1, 1, 1, null, 7, 2, 10, 100, 3])).toBe(2 * 10 * 3)
   expect(split.work([1, 1, 1, null, null, 2, 10, 100, 3])).toBe(2 * 10 * 100)

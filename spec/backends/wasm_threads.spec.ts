@@ -174,7 +174,7 @@ test('a mutant that does not wait for helpers: killed', async () => {
   while (!isWrong()) await new Promise((resolve) => setImmediate(resolve))
 })
 
-test('before helpers are there, and after they have ended, there are none', async () => {
+test('before helpers start and after they end, the caller computes alone', async () => {
   const bench = new Bench()
   expect(bench.pool.helpers).toBe(0)
   await bench.pool.ready
@@ -184,7 +184,7 @@ test('before helpers are there, and after they have ended, there are none', asyn
 })
 
 describe('a helper that fails', () => {
-  test('in a part ends the call with its code, and there are no helpers any more', async () => {
+  test('in a part ends the call with its code, and all helpers end', async () => {
     // It knows no kernel by the number that jobs have.
     const bench = new Bench({ kernels: [] }, (memory) => new LeavesOne(memory))
     await bench.pool.ready
@@ -194,7 +194,7 @@ describe('a helper that fails', () => {
     expect(bench.pool.helpers).toBe(0)
   })
 
-  test('or a caller that does: helpers are ended with the call', async () => {
+  test('or a caller that fails: helpers end with the call', async () => {
     const bench = new Bench()
     await bench.pool.ready
     const job: Job = { kernel: 0, parts: 2, units: 2, grain: 1, call: [] }
@@ -208,7 +208,7 @@ describe('a helper that fails', () => {
     expect(bench.pool.helpers).toBe(0)
   })
 
-  test('at its start leaves the caller alone', async () => {
+  test('at its start leaves one thread', async () => {
     const bench = new Bench({ module: new WebAssembly.Module(binary) })
     await bench.pool.ready
     expect(bench.pool.helpers).toBe(0)
@@ -222,7 +222,7 @@ async function create(...args: Parameters<typeof createBackend>): Promise<Backen
   return backend
 }
 
-test('memory may grow between calls: helpers find what is beyond its old end', async () => {
+test('helpers use memory that grew between calls', async () => {
   const one = await create('wasm')
   const two = await WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true })
   ended.push(two)
@@ -239,7 +239,7 @@ test('memory may grow between calls: helpers find what is beyond its old end', a
   for (let round = 0; round < 60; round++) sameBits('product', product(two), product(one))
 })
 
-test('a sibling has a memory and threads of its own, and outlives the backend', async () => {
+test('a sibling has its own memory and threads, and outlives the backend', async () => {
   const two = await WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true })
   const sibling = two.sibling()
   ended.push(sibling)
@@ -258,8 +258,8 @@ test('a sibling has a memory and threads of its own, and outlives the backend', 
   sameBits('product', product(sibling), expected)
 })
 
-describe('how many threads', () => {
-  test('one unless asked, and then as many as asked', async () => {
+describe('the number of threads', () => {
+  test('is one by default, else the requested number', async () => {
     expect((await create('wasm')).threads).toEqual({ threads: 1, calls: [] })
     expect((await create('wasm', { threads: 3, sharing: 'always' })).threads).toEqual({
       threads: 3,
@@ -272,7 +272,7 @@ describe('how many threads', () => {
     await expect(createBackend('wasm', { threads })).rejects.toMatchObject({ code: 'THREADS', exitCode: 2 })
   })
 
-  test('the reference has one', async () => {
+  test('is one for the reference', async () => {
     await expect(createBackend('reference', { threads: 2 })).rejects.toMatchObject({ code: 'THREADS' })
   })
 
@@ -284,7 +284,7 @@ describe('how many threads', () => {
     expect(end).toHaveBeenCalledOnce()
   })
 
-  test('where memory cannot be shared several are refused by name, and auto is one', async () => {
+  test('without shared memory several threads are refused by name, and auto is one', async () => {
     vi.stubGlobal('SharedArrayBuffer', undefined)
     await expect(createBackend('wasm', { threads: 2 })).rejects.toMatchObject({
       code: 'THREADS_MISSING',
@@ -294,7 +294,7 @@ describe('how many threads', () => {
   })
 })
 
-test('calls that are measured are reported: what kind, whether shared, what it gained', async () => {
+test('measured calls are reported with kind, sharing and gain', async () => {
   const backend = await create('wasm', { threads: 2 })
   const [O, I] = [1024, 1024]
   const [y, x, weight] = [O, I, O * I].map((length) => backend.allocate('f32', length))

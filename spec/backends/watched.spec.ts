@@ -7,7 +7,7 @@ import { watchBackend } from '../../src/backends/watched.ts'
 import { overBackends } from '../harness/backends.ts'
 
 overBackends((backend) => {
-  test('the numbers are the same, and every call is told with its arguments and its time', () => {
+  test('results are unchanged, and every call is reported with its arguments and its time', () => {
     const calls: [string, readonly unknown[], number][] = []
     const watched = watchBackend(backend, (...call) => calls.push(call))
     const x = watched.upload(Float32Array.of(-1, 2, -3))
@@ -34,7 +34,7 @@ overBackends((backend) => {
   })
 })
 
-test('a call that is refused is refused as ever, and not told', async () => {
+test('a refused call is refused alike, and not reported', async () => {
   const backend = await createBackend('reference')
   const told: string[] = []
   const watched = watchBackend(backend, (name) => told.push(name))

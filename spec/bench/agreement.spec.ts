@@ -21,7 +21,7 @@ describe('agreement', () => {
     expect(checkAgreement(arm, [f32(100, -400)], [f32(101, -400)])).toBe(0.0025)
   })
 
-  test('an arm that computes something else on purpose is not compared, and says so', () => {
+  test('a method that computes something else on purpose is not compared, and says so', () => {
     expect(checkAgreement({ ...arm, tolerance: null }, [f32(1, 2)], [f32(3, 4)])).toBeNull()
   })
 
@@ -72,7 +72,7 @@ const armOf = (name: string, decoder: Decoder) => ({
   make: async (): Promise<Decoder> => decoder,
 })
 
-describe('what is looked at before the clock starts', () => {
+describe('the comparison before timing', () => {
   test('the same logits are accepted', async () => {
     const roster = new Roster(VOCABULARY)
     const loaded = await roster.load([armOf('ours', new Adding()), armOf('peer', new Adding())], null)
@@ -116,7 +116,7 @@ describe('what is looked at before the clock starts', () => {
     await expect(roster.load([armOf('peer', broken)], null)).rejects.toMatchObject({ code: 'PEER_DISAGREES' })
   })
 
-  test('an arm without memory is left out and named; anything else is an error, and so is the first arm', async () => {
+  test('a method without memory is left out and named; other errors, and those of the first method, are thrown', async () => {
     const failing = (error: Error) => ({
       ...armOf('large', new Adding()),
       make: async (): Promise<Decoder> => {
@@ -133,7 +133,7 @@ describe('what is looked at before the clock starts', () => {
     await expect(roster.load([failing(missing)], null)).rejects.toBeInstanceOf(ShadowError)
   })
 
-  test('there is something to look at: a prompt, cached steps, another prompt', async () => {
+  test('covers a prompt, cached steps and another prompt', async () => {
     const samples = await samplesOf(new Adding(), VOCABULARY)
     expect(samples.map(([, length]) => length)).toEqual([8, 9, 10, 11, 12, 24])
     expect(new Set(promptOf(24, VOCABULARY)).size).toBeGreaterThan(12)

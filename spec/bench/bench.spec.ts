@@ -48,7 +48,7 @@ async function run(options: Partial<BenchOptions>): Promise<BenchRow[]> {
 const names = (rows: readonly BenchRow[]): unknown[] =>
   rows.map(({ test: name, planner, sparsity }) => [name, planner, sparsity.requested])
 
-describe('every arm', () => {
+describe('every method', () => {
   const planners = ['random', 'shadow', 'dejavu-style', 'dejavu'] as const
   // Of 12 heads and 72 neurons 8 and 48 are ranked; each ranked layer keeps a head.
   const skipped = {
@@ -78,7 +78,7 @@ describe('every arm', () => {
     },
   )
 
-  test('reads what is left of the model, and its predictor', async () => {
+  test('reads the kept weights and its predictor', async () => {
     const rows = await run({ planners, tests: [parseTest('tg4')], rounds: 1 })
     const bytes = Object.fromEntries(
       rows.map(({ planner, bytesPerToken }) => [planner, Number(bytesPerToken)]),
@@ -93,7 +93,7 @@ describe('every arm', () => {
     expect(bytes.dejavu - bytes.random).toBe(dejavu)
   })
 
-  test('is measured in every storage, the arms of a test side by side', async () => {
+  test('is measured in every storage, the methods of a test side by side', async () => {
     const storages = ['f32', 'bf16', 'f16', 'int8'] as const
     const rows = await run({ storages, planners: ['shadow'], tests: [parseTest('pp3'), parseTest('tg2')] })
     expect(rows.map(({ test: name, storage, planner }) => [name, storage, planner])).toEqual(
@@ -120,7 +120,7 @@ describe('every arm', () => {
     expect(rows[0].threads).toBe(1)
   })
 
-  test('carries a mask out as it is told', async () => {
+  test('executes a mask with the requested strategy', async () => {
     const ways = async (mode: BenchOptions['mode']): Promise<unknown> =>
       (await run({ mode, rounds: 1 })).map((row) => row.ways)
     const dense = { dense: 6, gather: 0, packed: 0 }
@@ -129,7 +129,7 @@ describe('every arm', () => {
   })
 })
 
-test('a mask is replayed as it is, layer 0 too', async () => {
+test('a mask file is replayed unchanged, layer 0 included', async () => {
   const readMask = async ({ layers, heads, neurons }: UnitShape): Promise<UnitMask> =>
     makeMask(
       { layers, heads, neurons },
@@ -144,7 +144,7 @@ test('a mask is replayed as it is, layer 0 too', async () => {
   })
 })
 
-describe('what was measured stays', () => {
+describe('measurements are kept', () => {
   /** A bench that is stopped where `when` says so. */
   async function stopped(
     options: Partial<BenchOptions>,
@@ -159,7 +159,7 @@ describe('what was measured stays', () => {
     return bench
   }
 
-  test('when it is stopped: the rounds that were finished', async () => {
+  test('when stopped: the finished rounds', async () => {
     // In turns: reading, dense, random; dense, reading, random; the seventh is not begun.
     const bench = await stopped({ rounds: 9 }, ({ stage, done }) => stage === '3x16' && done === 6)
     expect(bench.rows.map(({ planner, samples }) => [planner, samples.length])).toEqual([
@@ -169,12 +169,12 @@ describe('what was measured stays', () => {
     expect(bench.reads).toHaveLength(2)
   })
 
-  test('when it is stopped inside a round: what had its turn', async () => {
+  test('when stopped inside a round: the methods that had run', async () => {
     const bench = await stopped({}, ({ stage, done }) => stage === '3x16' && done === 2)
     expect(names(bench.rows)).toEqual([['tg3', 'dense', 0]])
   })
 
-  test('when it is stopped while loading: nothing', async () => {
+  test('when stopped while loading: none', async () => {
     const bench = await stopped({}, ({ stage }) => stage.startsWith('loading'))
     expect([bench.rows, bench.reads]).toEqual([[], []])
   })
@@ -187,7 +187,7 @@ describe('what was measured stays', () => {
   })
 })
 
-describe('what cannot be measured is refused before anything is', () => {
+describe('an impossible bench is refused before anything is measured', () => {
   test.each<[Partial<BenchOptions>, string]>([
     [{ tests: [parseTest('tg33')] }, 'CONTEXT_LENGTH'],
     [{ threads: [2], backend: 'reference' }, 'THREADS'],
@@ -210,7 +210,7 @@ test('the provenance names what was measured', async () => {
   })
 })
 
-test('reading is measured again and again', async () => {
+test('the read speed is measured in every round', async () => {
   const speed = await ReadSpeed.open(2 ** 16)
   for (let turn = 0; turn < 2; turn++) expect(speed.measure()).toBeGreaterThan(0)
   speed.dispose()
@@ -233,7 +233,7 @@ function jobOf(model: OptModel, name: string): Job {
 
 describe('jobs and profiles leave nothing behind', () =>
   overQuickBackends((backend) => {
-    test.each(['tg3', 'tg3@9'])('a turn of %s that is under way ends when it is stopped', async (name) => {
+    test.each(['tg3', 'tg3@9'])('a running turn of %s ends when it is stopped', async (name) => {
       const model = await loadSubject(subject, 'f32', backend)
       const job = jobOf(model, name)
       // Steps take so long that the turn looks after each whether it is stopped.
@@ -264,7 +264,7 @@ describe('jobs and profiles leave nothing behind', () =>
       model.dispose()
     })
 
-    test('an arm is run as it was asked for', async () => {
+    test('a method runs with its requested settings', async () => {
       const model = await loadSubject(subject, 'f32', backend)
       const deciders = { predictors: [], mask: null, mode: 'skip', cache: 'int8', seed: 0 } as const
       for (const planner of ['dense', 'random', 'mask'] as const)
@@ -278,7 +278,7 @@ describe('jobs and profiles leave nothing behind', () =>
       model.dispose()
     })
 
-    test('a profile tells the ops of a storage', async () => {
+    test('a profile names the ops of a storage', async () => {
       const model = await loadSubject(subject, 'int8', backend)
       const sizesOfIt = { tokens: 2, rounds: 1 }
       const plan = { cache: 'int8' } as const
@@ -344,7 +344,7 @@ describe('jobs and profiles leave nothing behind', () =>
     })
   }))
 
-test('a profile is made of every arm, under the first test that decodes', async () => {
+test('every method has a profile, for the first test that decodes', async () => {
   const tests = ['pp4', 'tg2', 'tg3'].map(parseTest)
   const bench = new Bench({ ...usual, tests, profile: true, rounds: 1 })
   await bench.run()

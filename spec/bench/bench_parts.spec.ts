@@ -21,7 +21,9 @@ describe('the name of a test', () => {
     ['pp128', { kind: 'prompt', tokens: 128, context: 0, keepsPrompt: false }],
     ['tg128', { kind: 'decode', tokens: 128, context: 32, keepsPrompt: false }],
     ['tg32@2000', { kind: 'decode', tokens: 32, context: 2000, keepsPrompt: true }],
-  ])('%s says what is timed', (name, expected) => expect(parseTest(name)).toEqual({ name, ...expected }))
+  ])('%s determines the timed work', (name, expected) =>
+    expect(parseTest(name)).toEqual({ name, ...expected }),
+  )
 
   test.each(['', 'tg', 'tg0', 'pp1.5', 'tg-1', 'pp64@32', 'tg8@', 'tg8@0', 'xtg8', 'tg8 '])(
     '%j is refused',
@@ -126,7 +128,7 @@ describe('subjects', () => {
     expect(forms).toEqual([[true, true, 0], [false, false, 512], ...[1, 2, 3].map(() => [true, true, 0])])
   })
 
-  test('a part of a shape says so, in its name and in its hash', async () => {
+  test('a part of a shape is marked in its name and its hash', async () => {
     const whole = shapeSubject('opt-125m', { seed: 0 })
     const part = shapeSubject('opt-125m', { seed: 0, layers: 2 })
     expect(part).toMatchObject({
@@ -149,14 +151,14 @@ describe('subjects', () => {
     await source.close()
   })
 
-  test('what is no shape is refused', () => {
+  test('an invalid shape is refused', () => {
     expect(() => shapeSubject('opt-13b', { seed: 0 })).toThrow('expected one of opt-125m, ')
     expect(() => shapeSubject('opt-125m', { seed: 0, layers: 13 })).toThrow('expected 1 to 12 of opt-125m')
     expect(() => optConfigOf(architectureByName('70b-like'))).toThrow('expected an OPT, got 70b-like')
   })
 })
 
-test('arms are dense, then every planner at every sparsity, then the mask', () => {
+test('methods are dense, then every planner at every sparsity, then the mask', () => {
   const settings = { planners: ['dejavu', 'dense', 'random'], sparsities: [0.5, 0.9], hasMask: true } as const
   expect(makeArms(settings).map(({ planner, sparsity }) => [planner, sparsity])).toEqual([
     ['dense', 0],
@@ -195,7 +197,7 @@ test.each([
   },
 )
 
-describe('what a token reads', () => {
+describe('the bytes a token reads', () => {
   const model = architectureByName('opt-125m')
   const never: Asked = { bytes: 0, every: null, tokens: 128 }
 
@@ -229,7 +231,7 @@ describe('what a token reads', () => {
     expect(reads(model, 'int8', null, never).weights).toBeLessThan(denseBytes / 3.9)
   }
 
-  test('is what counting by hand gives', () => isCountedByHand(tokenReads))
+  test('equals a count by hand', () => isCountedByHand(tokenReads))
 
   test.each<[string, typeof tokenReads]>([
     ['forgets the predictor', (...args) => ({ ...tokenReads(...args), predictor: 0 })],

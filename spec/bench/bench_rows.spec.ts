@@ -117,7 +117,7 @@ describe('rows', () => {
     })
   })
 
-  test('say what the past is kept as: what was asked for, or what goes with the weights', () => {
+  test('state the storage of the cache: the requested one, or the default of the weights', () => {
     const both = [measured(tg, 'dense', [1]), measured(tg, 'dense', [1], { storage: 'int8' })]
     const caches = (asked: typeof context | { backend: 'wasm' }): string[] =>
       rowsOf(both, [1], asked).map(({ cache }) => cache)
@@ -125,16 +125,16 @@ describe('rows', () => {
     expect(caches(context)).toEqual(['f32', 'f32'])
   })
 
-  test('a predictor that is asked for every token is read by every token', () => {
+  test('count a predictor that runs for every token in every token', () => {
     expect(rows[4]).toMatchObject({ bytesPerToken: maskedBytes + 800 })
   })
 
-  test('dense is what it is compared with', () => {
+  test('are compared with dense', () => {
     expect(rows[2]).toMatchObject({ timesDense: 1, ideal: 1, shareOfIdeal: 1, predictorShare: 0 })
     expect(rows[2].bandwidthFraction).toBeCloseTo(1, 9)
   })
 
-  test('a prompt shares what it reads: no ideal and no bandwidth', () => {
+  test('of a prompt have no ideal and no bandwidth', () => {
     expect(rows[1]).toMatchObject({
       test: 'pp16',
       timesDense: 1.5,
@@ -145,7 +145,7 @@ describe('rows', () => {
     })
   })
 
-  test('ratios are to the dense arm of the same storage, and to that of the first', () => {
+  test('have ratios to dense in the same storage and in the first', () => {
     const fast = { storage: 'int8' as Storage }
     const both = [
       ...arms.slice(2, 4),
@@ -157,7 +157,7 @@ describe('rows', () => {
     expect([shadow.timesDense, shadow.timesFirst]).toEqual([1.5, 6].map((r) => expect.closeTo(r, 9)))
   })
 
-  test('are to the dense arm with as many threads', () => {
+  test('have ratios to dense with as many threads', () => {
     const more = { threads: 'auto', threadsUsed: 2 } as const
     const both = [
       ...arms.slice(2, 4),
@@ -169,7 +169,7 @@ describe('rows', () => {
     expect([shadow.timesDense, shadow.timesFirst]).toEqual([1.5, 3].map((r) => expect.closeTo(r, 9)))
   })
 
-  test('are of what had a turn: a round that was stopped counts where it can be compared', () => {
+  test('include an interrupted round where it can be compared', () => {
     const stopped = [
       measured(tg, 'dense', [10, 20]),
       measured(tg, 'shadow', [20]),
@@ -186,7 +186,7 @@ describe('rows', () => {
 })
 
 describe('the table', () => {
-  test('says once what all rows share, then the figures and what they come to', () => {
+  test('states common facts once, then figures and summary', () => {
     expect(formatBench(rowsOf(arms, reads, context), [5e9, 6e9, 7e9])).toBe(
       `tiny (random weights), params 0.0 M, f32, wasm, threads 1, cache f32
 
@@ -206,7 +206,7 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     )
   })
 
-  test('has a column for what differs, and for the first of several storages', () => {
+  test('has a column for each fact that differs, and for the first of several storages', () => {
     const both = [measured(tg, 'dense', [10]), measured(tg, 'dense', [20], { storage: 'bf16' })]
     const [head, , heading, , ...lines] = formatBench(rowsOf(both, [], context), []).split('\n')
     expect(head).toBe('tiny (random weights), params 0.0 M, wasm, threads 1, cache f32')
@@ -215,7 +215,7 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     expect(lines.find((line) => line.startsWith('bf16'))).toMatch(/ 1\.00 +2\.00 +1\.00/)
   })
 
-  test('tells threads apart, those asked for and those there were', () => {
+  test('distinguishes requested and actual threads', () => {
     const auto = { threads: 'auto', threadsUsed: 2 } as const
     const both = [measured(tg, 'dense', [10]), measured(tg, 'dense', [20], auto)]
     const [head, , heading, , ...lines] = formatBench(rowsOf(both, [], context), []).split('\n')
@@ -224,7 +224,7 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     expect(lines.find((line) => line.startsWith('auto: 2'))).toMatch(/ 1\.00 +2\.00 +1\.00/)
   })
 
-  test('has a column for the time of a device, the median of what a token took, and says whose it is', () => {
+  test('has a column for the median device time of a token, and names the device', () => {
     const times = [8, 24, 16].map((device) => turn(10, 8, { device }))
     const rows = rowsOf([measured(tg, 'dense', [], { turns: times })], [], context)
     expect(rows[0].deviceMilliseconds).toBe(2)
@@ -238,13 +238,13 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     )
   })
 
-  test('of nothing says so', () => expect(formatBench([], [])).toBe('Nothing was measured.\n'))
+  test('without rows says so', () => expect(formatBench([], [])).toBe('Nothing was measured.\n'))
 })
 
-describe('what is found', () => {
+describe('findings', () => {
   const sentences = (all: readonly Measured[]): string[] => findingsOf(rowsOf(all, reads, context), [])
 
-  test('compares contexts under which as many tokens were generated, by the shortest', () => {
+  test('compare contexts with equally many tokens against the shortest', () => {
     const at = (name: string, rate: number, more?: Partial<Measured>): Measured =>
       measured(parseTest(name), 'dense', [rate], more)
     const [found] = sentences([at('tg8', 12), at('tg8@48', 10), at('tg8@16', 15), at('tg4@50', 1)])
@@ -254,7 +254,7 @@ describe('what is found', () => {
     ])
   })
 
-  test('compares predictors at the same sparsity, storage and test only', () => {
+  test('compare predictors at the same sparsity, storage and test only', () => {
     const other = { arm: { planner: 'dejavu', sparsity: 0.9 } } as const
     const all = [
       measured(tg, 'shadow', [10]),
@@ -275,7 +275,7 @@ describe('a profile', () => {
   ] as const
   const turns = [turn(200, 2, { planning: 2, preparing: 0.5 }), turn(200, 2, { planning: 1, preparing: 0.5 })]
 
-  test('is the ops, the planner and its choice, packing, and what is left for the host', () => {
+  test('consists of ops, planner, selection, packing and host', () => {
     const { lines, milliseconds } = profileOf(times, turns, 0.8)
     expect(milliseconds).toBe(5)
     expect(lines.map(({ what, milliseconds: each }) => [what, +each.toFixed(9)])).toEqual([
@@ -294,7 +294,7 @@ describe('a profile', () => {
     })
   })
 
-  test('is shown with what watching cost', () => {
+  test('is shown with the cost of profiling', () => {
     const profile = {
       model: 'tiny',
       storage: 'f32',

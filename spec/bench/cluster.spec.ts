@@ -19,7 +19,7 @@ const agrees = (count: typeof windowFlops): void => {
 }
 
 describe('a cluster', () => {
-  test('works as much per window as the ops of a calibration do, within 3 %', () => agrees(windowFlops))
+  test('counts the operations of a calibration per window within 3 %', () => agrees(windowFlops))
   test('mutants are killed: one pass, no attention', () => {
     expect(() => agrees((model, T) => windowFlops(model, T) / 2)).toThrow('opt-125m')
     expect(() =>

@@ -102,9 +102,9 @@ async function countReads(work: (backend: Backend, reset: () => void) => Promise
   return read
 }
 
-describe('what a token reads', () => {
+describe('the bytes a token reads', () => {
   const sameAsTheEngine = lawForAll(
-    'is what the kernels of the engine read under a mask that keeps as much',
+    'equals the reads of the engine under a mask with the same share',
     [anyModel],
     async (count: typeof weightsRead, model: ModelCase): Promise<boolean> => {
       const mask = maskOf(model, new Data(model.seed))
@@ -130,7 +130,7 @@ describe('what a token reads', () => {
     await kills(sameAsTheEngine, mutant)
   })
 
-  law('shrinks by the share of weights that the mask is said to skip', [anyModel], (model) => {
+  law('shrinks by the share of weights that the mask skips', [anyModel], (model) => {
     const mask = maskOf(model, new Data(model.seed))
     const architecture = architectureOf('any', configOf(model))
     const { layers, heads, neurons } = model
@@ -297,7 +297,7 @@ describe("the paper's count of predictors", () => {
     }
   }
 
-  test('is what is published, for every model it is published for', () => {
+  test('is the published one for every published model', () => {
     expect(publishedPredictorCost.rows.map(({ saved }) => saved)).toEqual([
       19.11, 19.34, 19.47, 19.55, 19.66, 19.76,
     ])
@@ -308,11 +308,11 @@ describe("the paper's count of predictors", () => {
     ['of another width', (model) => predictorCost(model, 2048)],
     ['without the first layer', (model) => predictorCost({ ...model, layers: model.layers - 1 })],
     ['without the heads', (model) => predictorCost({ ...model, heads: 0 })],
-  ])('and a count %s is not', (_, mutant) => expect(() => asPublished(mutant)).toThrow(/expected/))
+  ])('a count %s is not', (_, mutant) => expect(() => asPublished(mutant)).toThrow(/expected/))
 })
 
 describe('the experiments', () => {
-  test('stand beside the published figures, under the same columns', async () => {
+  test('have the columns of the published figures', async () => {
     const result = await predictorCostExperiment({ argv: ['cost', '--predictors'] })
     expect(result).toMatchObject({
       name: 'predictor-cost',
@@ -336,7 +336,7 @@ describe('the experiments', () => {
     expect(result.plots.map(({ kind }) => kind)).toEqual(['line'])
   })
 
-  test('what is published is set against what was counted only where the settings agree', async () => {
+  test('published figures are compared with counts only for equal settings', async () => {
     const about = async (options: Partial<CostSettings>): Promise<boolean> =>
       (await costExperiment({ ...options, bandwidth: 1e9 })).findings.some((one) =>
         one.includes('published timings'),
@@ -346,7 +346,7 @@ describe('the experiments', () => {
     expect(await about({ hidden: 64 })).toBe(false)
   })
 
-  test('a bandwidth is measured where none is given, and nothing is left behind', async () => {
+  test('the bandwidth is measured if none is given, and no buffer remains', async () => {
     const bandwidth = await measureBandwidth()
     expect(bandwidth).toBeGreaterThan(0)
     expect(bandwidth).toBeLessThan(1e15)

@@ -33,7 +33,7 @@ type Build = (config: OptConfig) => DecoderGraph
 
 /** Values are made once and before they are used, all that is given is used, and what is asked for is made. */
 const isAGraph = lawForAll(
-  'the decoder is a graph: values are made once and before they are used',
+  'the decoder is a valid graph: values are defined once, before their use',
   [config],
   (build: Build, config) => {
     const { model } = build(config)

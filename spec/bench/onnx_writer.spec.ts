@@ -135,14 +135,14 @@ function readModel(bytes: Uint8Array): OnnxModel {
 }
 
 const comesBack = lawForAll(
-  'a model comes back from its bytes as it was described',
+  'an ONNX model round-trips through its bytes',
   [model],
   (write: (model: OnnxModel) => Uint8Array, model: OnnxModel): boolean =>
     isDeepStrictEqual(readModel(write(model)), structuredClone(model)),
 )
 stateLaw(comesBack, writeModel)
 
-test('the file says which version it has, and a node is called after its first output', () => {
+test('the file states its version, and a node has the name of its first output', () => {
   const nodes = [{ operator: 'Relu', inputs: ['x'], outputs: ['y'] }]
   const bytes = writeModel({ name: 'm', operatorSets: [], nodes, parameters: [], inputs: [], outputs: [] })
   expect(integersOf(bytes, 1)).toEqual([8])

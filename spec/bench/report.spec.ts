@@ -26,7 +26,7 @@ const group: Group = {
   ],
 }
 
-test('every arm has a row for each test, in tokens per second', () => {
+test('every method has a row for each test, in tokens per second', () => {
   expect(rowsOf(group)).toHaveLength(6)
   expect(rowsOf(group)[0]).toEqual({
     arm: 'dense',
@@ -39,7 +39,7 @@ test('every arm has a row for each test, in tokens per second', () => {
   expect(rowsOf(group)[5]).toMatchObject({ arm: 'peer', threads: 2, test: 'tg32', error: 1e-6 })
 })
 
-test('every arm of ours is held against every peer, round by round', () => {
+test('each of our methods is compared with every peer, round by round', () => {
   const pair = { peer: 'peer', peerThreads: 2 }
   expect(ratiosOf(group)).toEqual([
     { ...pair, ours: 'dense', test: 'pp128', median: 2, lower: 2, upper: 2 },
@@ -49,7 +49,7 @@ test('every arm of ours is held against every peer, round by round', () => {
   ])
 })
 
-test('the tables say the same', () => {
+test('the tables have the same numbers', () => {
   const text = tablesOf(group)
   expect(text).toMatch(/dense +1 +4000\.0 \(6000\.0\) +2000\.0 \(3000\.0\) +0\.0e\+0/)
   expect(text).toMatch(/packed +1 .*not compared/)

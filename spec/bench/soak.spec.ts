@@ -20,7 +20,7 @@ const run = (add: (cycle: number) => Partial<Record<Held, number>>): Sample[] =>
 
 const someNoise = fc.array(fc.nat({ max: 4 }), { minLength: 50, maxLength: 50 })
 
-law('what is held for a moment is no leak', [someNoise], (noise) => {
+law('temporary memory is no leak', [someNoise], (noise) => {
   const samples = run((cycle) => {
     const more = cycle % 600 === 0 ? 0 : noise[cycle / 200 - 1]
     return { resident: 40 * MIB * more, heap: MIB * more, pages: 528 * more, threads: more, buffers: more }
@@ -40,6 +40,6 @@ test.each<[Held, number]>([
   expect(floorsOf(samples, held)[3]).toBeGreaterThan(base[held])
 })
 
-test('what settles in the first half is no leak', () => {
+test('growth that ends in the first half is no leak', () => {
   expect(faultsOf(run((cycle) => ({ resident: 80 * MIB * Math.min(1, cycle / 5000) })))).toEqual([])
 })

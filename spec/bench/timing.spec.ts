@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest'
 import { takeTurns, takeTurnsWaiting } from '../../bench/timing.ts'
 
-describe('turns', () => {
+describe('interleaved rounds', () => {
   test('every job runs once untimed, then has its turns', () => {
     const log: string[] = []
     const job = (name: string, work: number) => ({ name, work, run: () => void log.push(name) })

@@ -364,7 +364,7 @@ describe('the rows of the cluster experiment', () => {
     }
   })
 
-  test('simulate shards of about a minute, behind the loading of the weights', () => {
+  test('simulate jobs of about a minute, after the loading of the weights', () => {
     const model = architectureByName('opt-125m')
     const loading = (4 * countParameters(model)) / 1000
     const one = { ...usualCluster, machines: 1, loading, deathsPerHour: 0 }

@@ -13,7 +13,7 @@ import { contentsOf } from '../io/hostile.ts'
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-torch-writer-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-test('a file comes back from its bytes as it was described', async () => {
+test('a torch file round-trips through its bytes', async () => {
   const forms = new Map<string, TorchForm>([
     ['a', { dtype: 'F32', shape: [3, 2] }],
     ['model.decoder.layers.10.fc1.weight', { dtype: 'F16', shape: [70, 300] }],

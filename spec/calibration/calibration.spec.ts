@@ -136,24 +136,19 @@ const someDamage = [
   fc.constantFrom('change' as const, 'cut' as const, 'remove' as const),
 ] as const satisfies readonly fc.Arbitrary<unknown>[]
 
-describe('a calibration that was stopped', () => {
-  law(
-    'goes on where it was, loses nothing and does nothing twice',
-    [...someStops],
-    resumes(calibrateToFolder),
-    {
-      runs: casesAtTier(2, 25),
-      examples: [
-        [3, [2, 2], false, false],
-        [3, [1, 4], true, true],
-      ],
-    },
-  )
+describe('an interrupted calibration', () => {
+  law('resumes with no example lost or repeated', [...someStops], resumes(calibrateToFolder), {
+    runs: casesAtTier(2, 25),
+    examples: [
+      [3, [2, 2], false, false],
+      [3, [1, 4], true, true],
+    ],
+  })
   law('is repaired where a file was damaged', [...someDamage], repairs(calibrateToFolder), {
     runs: casesAtTier(2, 6),
   })
 
-  test('mutants are killed: single examples lost, a shard begun again, a damaged shard believed', async () => {
+  test('mutants are killed: lost examples, a repeated file, a damaged file accepted', async () => {
     const removing =
       (pattern: RegExp): Calibrate =>
       (options, ...rest) => {
@@ -174,14 +169,14 @@ describe('a calibration that was stopped', () => {
     await expect(repairs(believing)(0, 999, 0, 'change')).rejects.toThrow('expected')
   })
 
-  test('is told from a finished one', async () => {
+  test('is distinguished from a finished one', async () => {
     const folder = newFolder()
     await calibrateSome(calibrateToFolder, smallOptions(model, folder, windows, { shardExamples: 2 }), 3)
     expect(await refusalOf(() => openCalibration(folder))).toMatchObject({ code: 'CALIBRATION_INCOMPLETE' })
     expect(readdirSync(folder)).toEqual([manifestName, 'example-00002.safetensors', 'part-00000.safetensors'])
   })
 
-  test('may run in two at once', async () => {
+  test('may run in two processes at once', async () => {
     const [folder, alone] = [newFolder(), newFolder()]
     const options = smallOptions(model, folder, windows, { shardExamples: 2 })
     await Promise.all([calibrateToFolder(options), calibrateToFolder(options)])
@@ -213,7 +208,7 @@ describe('another calibration is not mixed in', () => {
     expect(filesOf(folder)).toEqual(before)
   })
 
-  test('and a folder with other files is left alone', async () => {
+  test('a folder with other files is unchanged', async () => {
     const folder = newFolder()
     mkdirSync(folder)
     writeFileSync(join(folder, 'letters'), 'dear')
@@ -240,7 +235,7 @@ describe('another calibration is not mixed in', () => {
   })
 })
 
-describe('what is read back', () => {
+describe('a calibration that is read', () => {
   const options = (folder: string): CalibrateOptions =>
     smallOptions(model, folder, windows, {
       shardExamples: 3,
@@ -252,7 +247,7 @@ describe('what is read back', () => {
       collectExample(model, window, [criterionByName('plainact')], { index, keepSequence: true }),
     )
 
-  test('is what was computed, example by example and as one ranking', async () => {
+  test('equals the computed one, by example and as one ranking', async () => {
     const folder = newFolder()
     await calibrateToFolder(options(folder))
     const calibration = await openCalibration(folder)
@@ -283,7 +278,7 @@ describe('what is read back', () => {
     }
   })
 
-  test('is refused where a shard is another calibration’s, or was changed', async () => {
+  test('is refused if a file is of another calibration, or was changed', async () => {
     const [folder, other] = [newFolder(), newFolder()]
     await calibrateToFolder(options(folder))
     await calibrateToFolder({ ...options(other), seed: 1 })
@@ -306,7 +301,7 @@ async function aManifest(): Promise<{ folder: string; json: Record<string, unkno
   }
 }
 
-describe('a manifest nobody vouches for', () => {
+describe('an untrusted manifest', () => {
   const places = [
     ['format'],
     ['version'],
@@ -349,7 +344,7 @@ describe('a manifest nobody vouches for', () => {
   beforeAll(async () => (known = await aManifest()))
 
   law(
-    'is refused, or is read as it stands: no other error, no file outside, no memory for what it claims',
+    'is refused or read as written: no other error, no file outside, no memory for its claims',
     [fc.constantFrom(...places), fc.constantFrom<unknown>(undefined, ...values)],
     async (place, value) => {
       const { folder, json } = known

@@ -38,7 +38,7 @@ describe('an example', () => {
 
   /** Everything a predictor may see is what the prompt shows when there is nothing after it. */
   const seesThePrompt = lawForAll(
-    'shows what the prompt alone shows, bit for bit',
+    'holds what the prompt alone shows, bit for bit',
     [fc.nat()],
     (collect: Collect, seed: number) => {
       const [window] = makeWindows(1, seed)
@@ -104,7 +104,7 @@ describe('an example', () => {
     }
   })
 
-  test('draws at random by its place and the seed, and by nothing else', () => {
+  test('draws random numbers from its index and the seed only', () => {
     const seeds = new Set<number>()
     for (let seed = 0; seed < 20; seed++)
       for (let index = 0; index < 50; index++) seeds.add(exampleSeed(seed, index))
@@ -112,7 +112,7 @@ describe('an example', () => {
     expect(exampleSeed(3, 7)).toBe(exampleSeed(3, 7))
   })
 
-  test('comes from a source that gives as many as it has', async () => {
+  test('comes from a source that may have fewer than requested', async () => {
     const windows = makeWindows(4)
     async function* later(): AsyncGenerator<Window> {
       yield* windows
@@ -185,7 +185,7 @@ const isItsDefinition = lawForAll(
 
 /** However an example's scores are stretched, its order is all that counts; and ranks are shared out completely. */
 const countsOrderOnly = lawForAll(
-  'rank looks at the order within an example only',
+  'rank depends on the order within an example only',
   [someExamples],
   (aggregate: Aggregate, examples) => {
     const ranked = aggregate(examples, 'rank')
@@ -205,7 +205,7 @@ const countsOrderOnly = lawForAll(
 
 /** However each layer of each example is scaled and moved, its shape within the layer is all that counts. */
 const forgetsTheScaleOfLayers = lawForAll(
-  'per-layer looks at each layer by itself',
+  'per-layer scales each layer separately',
   [someExamples],
   (aggregate: Aggregate, examples) => {
     const scaled = changed(examples, (values, i) =>
@@ -230,7 +230,7 @@ const forgetsTheScaleOfLayers = lawForAll(
   },
 )
 
-describe('adding examples up', () => {
+describe('aggregation over examples', () => {
   const laws = { isItsDefinition, countsOrderOnly, forgetsTheScaleOfLayers }
   for (const law of Object.values(laws)) stateLaw(law, aggregateScores)
 
@@ -297,7 +297,7 @@ describe('adding examples up', () => {
     ],
   ])('%s kills: %s', (name, _, mutant) => kills(laws[name], mutant))
 
-  test('NaN ranks below every number, and nothing is no ranking', () => {
+  test('NaN ranks below every number, and no example gives no ranking', () => {
     const scores = {
       shape: { layers: 1, heads: 3, neurons: 1 },
       heads: Float32Array.of(1, NaN, -5),

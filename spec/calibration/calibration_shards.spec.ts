@@ -21,7 +21,7 @@ afterAll(() => model.model.dispose())
 const windows = makeWindows(3)
 
 describe('threads', () => {
-  test('refuse shards of another model and of another method', async () => {
+  test('refuse jobs of another model and of another method', async () => {
     const runner = hereRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
     const others = await shardsOf(model, windows, runner)
     await expect(runner.run(others).next()).rejects.toMatchObject({ code: 'SHARD_MODEL' })

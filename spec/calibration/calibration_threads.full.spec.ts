@@ -58,7 +58,7 @@ const areThoseOfOne = async (runner: ShardRunner): Promise<void> =>
 describe('threads', () => {
   test.each([1, 2, 3])('%i give the results of one, in order', (count) => areThoseOfOne(inThreads(count)))
 
-  test('mutants are killed: results as they come, a result of another shard', async () => {
+  test('mutants are killed: results in order of arrival, a result of another job', async () => {
     const swapped = inThreads(2)
     const asTheyCome: ShardRunner = { ...swapped, run: (shards) => swapped.run(shards.toReversed()) }
     const plain = inThreads(2)
@@ -67,7 +67,7 @@ describe('threads', () => {
       await expect(areThoseOfOne(mutant)).rejects.toThrow('expected')
   })
 
-  test('write the files that one writes', async () => {
+  test('write the files of one thread', async () => {
     const [one, two] = [join(folder, 'one'), join(folder, 'two')]
     const options = smallOptions(model.model, one, windows, { shardExamples: 4 })
     await calibrateToFolder(options)
@@ -77,7 +77,7 @@ describe('threads', () => {
     expect(report.cost).toMatchObject({ measured: 8, seconds: { plain: expect.any(Number) as number } })
   })
 
-  test('end when they are told to, with what was finished kept', async () => {
+  test('stop when told to, and keep finished examples', async () => {
     const place = join(folder, 'stopped')
     const stop = new AbortController()
     const options = smallOptions(model.model, place, windows, {
@@ -89,7 +89,7 @@ describe('threads', () => {
     expect(names).toHaveLength(11)
   })
 
-  test('that cannot open their model say so', async () => {
+  test('report a model that cannot be opened', async () => {
     await expect(resultsOf(inThreads(2, join(folder, 'none')))).rejects.toThrow(/none: expected a model/)
   })
 })

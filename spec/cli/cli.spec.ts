@@ -87,7 +87,7 @@ describe('help', () => {
   })
 })
 
-describe('usage ends with 2', () => {
+describe('wrong usage exits with code 2', () => {
   test.each<[string, string[], string]>([
     ['--sparsity?', ['generate', 'a', '--sparsty', '0.5'], 'UNKNOWN_OPTION'],
     ['generate?', ['genrate', 'a'], 'UNKNOWN_COMMAND'],
@@ -111,14 +111,14 @@ describe('usage ends with 2', () => {
     ['got a device', ['reproduce', '--output', '/dev/null'], 'OUTPUT'],
     ['got a folder', ['reproduce', '--save-predictor', folder], 'OUTPUT'],
     ['ENOENT', ['parity', 'export', '-m', tinyFolder, '--cases', cases, '-o', '/proc/none'], 'OUTPUT'],
-  ])('saying %j: %j', async (words, args, errorCode) => {
+  ])('with %j: %j', async (words, args, errorCode) => {
     const result = await runInside(args)
     expectRefusal(result, 2, errorCode)
     expect(result.stderr).toContain(words)
   })
 })
 
-describe('a file that is refused ends with 3', () => {
+describe('a refused file exits with code 3', () => {
   const weights = readFileSync(join(good, 'model.safetensors'))
   const torch = readFileSync(join(good, 'pytorch_model.bin'))
   const marker = join(folder, 'the-pickle-ran')
@@ -164,7 +164,7 @@ describe('a file that is refused ends with 3', () => {
     expectRefusal(result, 3, found.slice(1, -1))
   })
 
-  test('os.system was never called', () => expect(existsSync(marker)).toBe(false))
+  test('no pickle called os.system', () => expect(existsSync(marker)).toBe(false))
 
   function wrongShape(): string {
     const path = modelWith('wrong-shape', 'model.safetensors', weights)
@@ -189,7 +189,7 @@ describe('a file that is refused ends with 3', () => {
   })
 })
 
-describe('what is missing ends with 4', () => {
+describe('something missing exits with code 4', () => {
   test.each<[string[], string]>([
     [['masks', 'a', '--planner', 'static'], 'CALIBRATION_MISSING'],
     [['generate', 'a', '--planner', 'dejavu'], 'PREDICTOR_MISSING'],
@@ -198,7 +198,7 @@ describe('what is missing ends with 4', () => {
   })
 })
 
-describe('what cannot be had from the hub ends with 5', () => {
+describe('a failed download exits with code 5', () => {
   test.each<[string[], string]>([
     [['generate', 'a', '--model', 'nobody/nothing', '--offline'], 'HUB_OFFLINE'],
     [['inspect', 'nobody/nothing', '--offline', '--revision', 'v1'], 'HUB_OFFLINE'],
@@ -208,7 +208,7 @@ describe('what cannot be had from the hub ends with 5', () => {
 })
 
 describe('--debug', () => {
-  test('adds where the error came from; nothing else does', async () => {
+  test('adds the origin of the error, and no other flag does', async () => {
     const { code, stderr } = await runInside(['generate', 'a', '--model', join(folder, 'none'), '--debug'])
     expect(stderr).toMatch(/^shadowllm: .* \[MODEL_MISSING\]\n.*\n {4}at /)
     expect(code).toBe(3)

@@ -113,7 +113,7 @@ test.each(lines)('progress of `%s` counts each stage up to its whole', async (li
   expect(endsOf(updates)).toEqual(ends)
 })
 
-test('progress in bytes says beside the bar what the bar is drawn from', async () => {
+test('progress in bytes states the numbers of its bar', async () => {
   const large = largeCheckpoint(join(place('filled'), '..'), 2 ** 24)
   sharesAgree(await run(['convert', large, '{out}/c']))
   sharesAgree(await run(['generate', 'a', '-m', 'embedded', '--max-tokens', '1']))

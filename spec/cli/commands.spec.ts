@@ -58,14 +58,14 @@ describe('generate', () => {
     })
   })
 
-  test('keys and values are int8 where weights are, unless --cache says otherwise', async () => {
+  test('keys and values are int8 by default if weights are; --cache overrides it', async () => {
     const args = ['--max-tokens', '1', '--storage', 'int8']
     expect(await runJson('generate', known.text, ...args)).toMatchObject({ cache: 'int8' })
     expect(await runJson('generate', known.text, ...args, '--cache', 'f32')).toMatchObject({ cache: 'f32' })
     expect(await runJson('generate', known.text, '--max-tokens', '1')).toMatchObject({ cache: 'f32' })
   })
 
-  test('a seed repeats a text, and another one writes another', async () => {
+  test('a seed repeats a text, and another seed gives another', async () => {
     const run = async (seed: string): Promise<string> =>
       (await runInside(['generate', 'The', '--temperature', '1', '--max-tokens', '16', '--seed', seed]))
         .stdout
@@ -119,7 +119,7 @@ describe('inspect', () => {
     })
   })
 
-  test('measures what fewer bits cost, and refuses a storage that is none', async () => {
+  test('measures the error of each storage, and refuses an unknown one', async () => {
     const report = await runJson('inspect', 'fixtures/tiny-opt', '--storage', 'int8', '--texts', '1')
     const [exact, int8] = report.storages as { storage: string; kl: number; tokens: number }[]
     expect(exact).toMatchObject({ storage: 'f32', kl: 0, tokens: 127 })
@@ -129,7 +129,7 @@ describe('inspect', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected some of f32, bf16')])
   })
 
-  test.each([true, false])('counts a head of its own, and none that is tied: tied %s', async (tied) => {
+  test.each([true, false])('counts an own head and no tied one: tied %s', async (tied) => {
     const sizes = { layers: 1, width: 4, heads: 1, neurons: 8, vocabulary: 16, positions: 8 }
     const config = { ...makeOptConfig(sizes), tied }
     const path = join(folder, `tied ${tied}`)
@@ -158,7 +158,7 @@ describe('inspect', () => {
 })
 
 describe('doctor', () => {
-  test('says that every backend works here, or that what it needs is not here', async () => {
+  test('reports every backend as working, or names what is missing', async () => {
     const report = await runJson('doctor')
     expect(report).toMatchObject({ runtime: { name: expect.any(String) }, wasm: { simd: true } })
     const states = report.backends as {
@@ -178,7 +178,7 @@ describe('doctor', () => {
     }
   })
 
-  test('measures whether threads pay, or says why there is one', async () => {
+  test('measures whether threads pay, or states why there is one', async () => {
     const { available, auto, gain, reason } = (await runJson('doctor')).threads as ThreadCheck
     expect(auto).toBe(Math.min(available, 4))
     if (auto > 1) expect(Math.min(...Object.values(gain ?? {}))).toBeGreaterThan(0)
@@ -194,7 +194,7 @@ describe('doctor', () => {
       { available: 8, auto: 4, gain: { oneToken: 1.5, manyTokens: 0.4 }, reason: null },
       '4 of 8; by sharing, products of one token are now 1.50 x as fast (shared), of many 0.40 x as fast (left to one thread)',
     ],
-  ])('puts it in a line', (found, line) => expect(describeThreads(found)).toBe(line))
+  ])('is one line', (found, line) => expect(describeThreads(found)).toBe(line))
 
   test('multiplies matrices of the sizes it says, by one thread and by several in turns', () => {
     const calls: [string, ...number[]][] = []
@@ -236,7 +236,7 @@ describe('parity', () => {
     })
   })
 
-  test('one wrong number fails with 1, and the tensor and the place are named', async () => {
+  test('one wrong number exits with code 1, naming the tensor and the index', async () => {
     const path = await exportTo('corrupted.safetensors', 'wasm')
     const bytes = readFileSync(path)
     const length = Number(bytes.readBigUInt64LE(0))
@@ -254,7 +254,7 @@ describe('parity', () => {
   })
 })
 
-test('nothing was left in the checkout or beside an output', () => {
+test('no file is left in the checkout or beside an output', () => {
   expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([])
   expect(readdirSync(root)).not.toContain('x')
 })

@@ -43,7 +43,7 @@ describe('cost', () => {
     expect(stdout).toMatch(/^opt-175b +6050 +4850 +19\.76$/m)
   })
 
-  test('--html writes a page, figures and all, and the same figures again', async () => {
+  test('--html writes a page with figures, equal on each run', async () => {
     const write = async (name: string): Promise<string> => {
       const path = join(folder, name)
       const { code, stderr } = await runInside(['cost', '-m', 'opt-13b', '--bandwidth', '20', '--html', path])

@@ -52,7 +52,7 @@ describe.skipIf(missing !== null)(
       expect(verdict.stdout).toMatch(/^covers +53 of 53 ops and a model$/m)
     })
 
-    test('fast kernels are within their bounds, which are theirs to say', async () => {
+    test('fast kernels are within the bounds of their rows', async () => {
       const file = fresh('.json')
       const ended = certify('--set', 'fast', '--certificate', file, '--shapes', fresh('.json'))
       expect(ended, ended.stdout).toMatchObject({ code: 0, stderr: '' })
@@ -114,7 +114,7 @@ describe.skipIf(missing !== null)(
           expect(row).toMatchObject({ absent: null, fault: null, compared: expect.any(Number) })
       })
 
-      test('is shown wrong where a matrix is taken for its transpose', async () => {
+      test('is found wrong if a matrix is transposed', async () => {
         const rows = await cublasRows(plainCublas.replace('a[l + i * lda]', 'a[i + l * m]'))
         expect(rows.map(({ fault }) => fault)).toEqual([expect.stringMatching(/^number \d+: expected/), null])
       })
@@ -189,7 +189,7 @@ describe.skipIf(missing !== null)(
       expect(code).toBe(1)
     })
 
-    test('a model with another result is found, even if its ops are right', () => {
+    test('a model with a wrong result is found, even if its ops are right', () => {
       // Another number is expected where greedy tokens are read: as if a kernel had given it.
       const text = Buffer.from(readBundle()).toString('latin1')
       const start = text.indexOf('part greedy-sparse')
@@ -205,7 +205,7 @@ describe.skipIf(missing !== null)(
       expect(stdout).toMatch(/^ok +model greedy-dense/m)
     })
 
-    test('what is written here of cuda.h is what cuda.h says, where there is one', async (context) => {
+    test('our copies of declarations equal cuda.h, where it is installed', async (context) => {
       const header = ['/usr/local/cuda/include/cuda.h', '/opt/cuda/include/cuda.h'].find((path) =>
         existsSync(path),
       )

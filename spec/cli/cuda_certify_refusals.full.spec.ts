@@ -35,7 +35,7 @@ describe.skipIf(missing !== null)(
   () => {
     const certificate = join(folder, 'never.json')
 
-    test('a bundle for other kernels, and kernels of another build', () => {
+    test('a bundle for other kernels, and kernels of another build, are refused', () => {
       const text = Buffer.from(readBundle()).toString('latin1')
       const other = text.replace(/"kernels":"./, (said) => `"kernels":"${said.endsWith('0') ? '1' : '0'}`)
       const stale = fileOf(seal(Buffer.from(other, 'latin1')))
@@ -131,7 +131,7 @@ describe.skipIf(missing !== null)(
       expect(existsSync(certificate)).toBe(false)
     })
 
-    test('a driver without a device, and a library that is no driver', async () => {
+    test('a driver without a device, and a library that is no driver, are refused', async () => {
       const without = await compileLibrary(fresh('-without'), noDevice)
       expectRefused(
         certify('--driver', without, '--certificate', certificate),
@@ -153,7 +153,7 @@ describe.skipIf(missing !== null)(
   () => {
     const script = join(root, 'cuda/certify.sh')
 
-    test('does all over the emulator, says so, and does nothing twice', () => {
+    test('runs every step on the emulator, labels it, and repeats no finished step', () => {
       const output = join(folder, 'certificate')
       const args = ['--emulated', '--without-node', '--program', program, '--output', output]
       const first = runProgram(script, args)
@@ -175,7 +175,7 @@ describe.skipIf(missing !== null)(
       )
     })
 
-    test('ends with 1 where a kernel is wrong, with 4 where there is no driver, with 2 for a wrong flag', async () => {
+    test('exits with 1 for a wrong kernel, 4 without a driver, 2 for a wrong flag', async () => {
       const driver = fresh('.so')
       // The first op of the catalogue alone, wrong: what comes after it fails too.
       const plant = { file: 'embedding.cu', from: 'y[n] = widen', to: 'y[n] = -widen' }

@@ -191,18 +191,18 @@ for (const named of all) {
       },
     )
 
-    test('names the flag that was meant', async () => {
+    test('suggests the flag that was meant', async () => {
       for (const { long } of named.command.options)
         await namesTheNearOne(runInside, [...words, ...least[named.name]], long as string, 'UNKNOWN_OPTION')
     })
 
     if (named.command.commands.length > 0)
-      test('names the command that was meant', async () => {
+      test('suggests the command that was meant', async () => {
         for (const one of named.command.commands)
           await namesTheNearOne(runInside, words, one.name(), 'UNKNOWN_COMMAND')
       })
 
-    test('says what is missing, and what is too much', async () => {
+    test('names missing and excess arguments', async () => {
       for (const option of named.command.options.filter(takesValue))
         expectRefusal(await runInside([...words, option.long as string]), {
           exitCode: 2,
@@ -220,7 +220,7 @@ for (const named of all) {
   })
 }
 
-describe('--debug adds where the error came from, and changes nothing else', () => {
+describe('--debug adds the origin of an error and changes nothing else', () => {
   const examples = all.flatMap((named) => casesOf(named).slice(-1))
   test.each(examples.map((one) => [`${one.name} ${one.key}`, one] as const))('%s', async (_, one) => {
     const [wrong] = one.door.wrong
@@ -231,7 +231,7 @@ describe('--debug adds where the error came from, and changes nothing else', () 
   })
 })
 
-describe('planted in the way errors end, these are found', () => {
+describe('bugs planted in error handling are found', () => {
   const [door] = casesOf(all.find(({ name }) => name === 'generate') as Named).filter(({ key }) =>
     key.startsWith('--sparsity'),
   )
@@ -256,7 +256,7 @@ describe('planted in the way errors end, these are found', () => {
     await expect(isRefused(mutant, door, wrong)).rejects.toThrow(/expected/)
   })
 
-  test('a suggestion that is left out', async () => {
+  test('a missing suggestion', async () => {
     const mutant = changed(({ stderr }) => ({ stderr: stderr.replace(/ \(Did.*\)/, '') }))
     await expect(namesTheNearOne(mutant, ['generate', 'a'], '--sparsity', 'UNKNOWN_OPTION')).rejects.toThrow(
       'to match',

@@ -47,7 +47,7 @@ describe('eval', () => {
     expect(stdout).toMatch(/\nMean acc of all tasks, random at 50 %: [\d.]+ %\n/)
   })
 
-  test('--json has the keys of lm-evaluation-harness, and says where everything is from', async () => {
+  test('--json has the keys of lm-evaluation-harness, and the provenance', async () => {
     const output = join(folder, 'report.json')
     const args = ['eval', '--json', '--tasks', 'piqa,copa', '--data', folder, '--rows', `copa=${copa}`]
     const { code, stdout } = await runInside([...args, '--shots', '0', '-o', output])
@@ -95,7 +95,7 @@ describe('eval', () => {
     })
   })
 
-  test('makes the continuation task from any text', async () => {
+  test('builds the continuation task from any text', async () => {
     const path = join(folder, 'sea.txt')
     const words = 'sea ship men wind sail rope rain night star deck'.split(' ')
     const line = (n: number): string => words.map((word, i) => words[(i * n + n) % 10] + word).join(' ')

@@ -24,7 +24,7 @@ describe('a failure is one line and an exit code', () => {
     )
   })
 
-  test('an unknown flag is a usage error with the near flag named', () => {
+  test('an unknown flag is a usage error that suggests the nearest flag', () => {
     const error = new CommanderError(
       1,
       'commander.unknownOption',
@@ -41,7 +41,7 @@ describe('a failure is one line and an exit code', () => {
     expect(describeFailure(error, false)).toEqual({ line: '', exitCode: 0 })
   })
 
-  test('an abort is 130, whoever threw it; anything unforeseen is called a bug', () => {
+  test('an abort is 130 whatever its source, and an unexpected error is called a bug', () => {
     expect(describeFailure(new DOMException('stop', 'AbortError'), false).exitCode).toBe(130)
     expect(describeFailure(new Error('x'), true).exitCode).toBe(130)
     expect(describeFailure(new RangeError('odd'), false)).toEqual({
@@ -50,7 +50,7 @@ describe('a failure is one line and an exit code', () => {
     })
   })
 
-  test('a permission that the runtime was not given is missing, and named', () => {
+  test('a missing permission of the runtime is named', () => {
     const wanted = 'Requires sys access to "cpus", run again with the --allow-sys flag'
     const error = Object.assign(new Error(wanted), { name: 'NotCapable' })
     expect(describeFailure(error, false)).toEqual({

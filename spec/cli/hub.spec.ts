@@ -55,7 +55,7 @@ test('generate -m downloads, caches, loads and runs; --offline does it again wit
   expect(unknown.stderr).toMatch(/^shadowllm: someone\/tiny at v2: expected [^\n]+ \[HUB_OFFLINE\]\n$/)
 })
 
-test('the revision asked for and its commit are in the report', async () => {
+test('the requested revision and its commit are in the report', async () => {
   const { env } = surroundings(hub.endpoint)
   const text = join(surroundings(hub.endpoint).cache, '..', 'text')
   writeFileSync(text, 'Once upon a time there was a text.')
@@ -78,14 +78,14 @@ test('the revision asked for and its commit are in the report', async () => {
   })
 })
 
-test('a folder of that name is taken before the hub is asked', async () => {
+test('a folder of that name is used before the hub is asked', async () => {
   const { env } = surroundings(hub.endpoint)
   const before = hub.asked.length
   const { code, stderr } = await runInside(['generate', 'a', '-m', 'src/io'], { env })
   expect([code, stderr.includes('[MODEL_CONFIG]'), hub.asked.length]).toEqual([3, true, before])
 })
 
-test('the library downloads, says how far it is, and says where the model came from', async () => {
+test('the library downloads, reports progress and names the origin of the model', async () => {
   const { env } = surroundings(hub.endpoint)
   const before = Object.fromEntries(Object.keys(env).map((name) => [name, process.env[name]]))
   Object.assign(process.env, env)

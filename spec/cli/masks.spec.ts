@@ -34,7 +34,7 @@ async function runJson(...args: string[]): Promise<Summary> {
 }
 
 describe('masks', () => {
-  test('shows what the predictor keeps of every layer, and how far the oracle agrees', async () => {
+  test('shows the kept units of every layer, and the overlap with the oracle', async () => {
     const { code, stdout, stderr } = await runInside([
       'masks',
       'The captain looked',
@@ -71,7 +71,7 @@ describe('masks', () => {
     expect(achieved.neurons).toBe(Math.floor(0.8 * 7 * 1024) / 8192)
   })
 
-  test('the oracle agrees with itself; dense misses nothing', async () => {
+  test('the oracle overlaps itself fully, and dense misses no unit', async () => {
     const text = ['The captain looked', '--continuation', ' at the sea']
     const [oracle, dense] = await Promise.all(
       ['oracle', 'dense'].map((name) => runJson(...text, '--planner', name)),
@@ -82,7 +82,7 @@ describe('masks', () => {
     }
   })
 
-  test('a file is a prompt, cut where it is asked for and where the context ends', async () => {
+  test('a file is a prompt, cut at --tokens and at the context length', async () => {
     const path = join(folder, 'long.txt')
     writeFileSync(path, 'The captain looked at the sea. '.repeat(60))
     const all = await runJson('--text', path)
@@ -121,7 +121,7 @@ describe('the picture', () => {
   const numbers = fc.uniqueArray(fc.nat(30)).map((list) => list.toSorted((a, b) => a - b))
 
   const readsBack = lawForAll(
-    'numbers in runs read back as they were',
+    'run-length encoded numbers round-trip',
     [numbers],
     (format: typeof formatRuns, list: number[]) => void expect(readRuns(format(list))).toEqual(list),
   )
@@ -133,7 +133,7 @@ describe('the picture', () => {
     await kills(readsBack, mutant)
   })
 
-  test('a block is full or empty only where all or nothing stays', () => {
+  test('a block is drawn full or empty only if all or none of its units are kept', () => {
     expect(formatBlocks(Float32Array.of(1, 0, 1))).toBe('█·█')
     const units = new Float32Array(64).fill(1)
     units[0] = 0

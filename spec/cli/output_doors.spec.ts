@@ -21,7 +21,7 @@ const writers = makeWriters(text)
 /** A valid file name that is too long for the name of the temporary file beside it, which is written first. */
 const longName = 'x'.repeat(250)
 
-describe('a file whose temporary file cannot be written', () => {
+describe('no temporary file can be written: every command reports it', () => {
   test.each(Object.entries(writers))('%s keeps what was there', async (name, args) => {
     for (const before of ['an earlier one', null]) {
       const place = makePlace(folder, longName, before)
@@ -45,7 +45,7 @@ describe.skipIf(isRoot)(`a folder nobody may write into${isRoot ? ' (skipped: ro
   })
 })
 
-describe('a place that can hold no file, whoever asks', () => {
+describe('no file can exist at the path: every command reports it', () => {
   test.skipIf(!existsSync('/proc/sys'))(
     `writing is refused by the system${existsSync('/proc/sys') ? '' : ' (skipped: no /proc here)'}`,
     async () => {
@@ -60,7 +60,7 @@ describe('a place that can hold no file, whoever asks', () => {
   )
 })
 
-describe('planted in how output is refused, these are found', () => {
+describe('bugs planted in the refusal of output are found', () => {
   test.each<[string, (result: CliResult, place: Place) => Partial<CliResult> | void]>([
     ['half a file under the final name', (_, { output }) => writeFileSync(output, '{')],
     ['a part beside it', (_, { folder: beside }) => writeFileSync(join(beside, 'x.1-0.tmp'), '{')],
@@ -77,7 +77,7 @@ describe('planted in how output is refused, these are found', () => {
   })
 })
 
-describe('only the session and the entry write to a stream', () => {
+describe('only the session and the entry point write to a stream', () => {
   /** Files of the command line that write to a stream and not through the session, which handles failed writes. */
   const bypasses = (sources: readonly { path: string; text: string }[]): string[] =>
     sources
@@ -97,7 +97,7 @@ describe('only the session and the entry write to a stream', () => {
     "import { readFile, write } from '../../platform/platform.ts'",
     'process.stdout.write(text)',
     'console.log(text)',
-  ])('broken by %s', (code) => {
+  ])('%s is found', (code) => {
     expect(bypasses([{ path: 'src/cli/commands/planted.ts', text: code }])).toEqual([
       'src/cli/commands/planted.ts',
     ])

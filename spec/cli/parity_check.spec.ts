@@ -89,27 +89,27 @@ describe('the check', () => {
     ['attention_mask', 1, 0, [0, 1]],
     ['logits', 0, NaN, [0, 0, 0]],
     ['logits', 0, Infinity, [0, 0, 0]],
-  ])('catches %s[%d] = %d and names the place', (name, index, value, place) => {
+  ])('finds %s[%d] = %d and names the index', (name, index, value, place) => {
     const report = checkParity(good, changed(name, index, value))
     expect(report.passed).toBe(false)
     expect(report.worst).toMatchObject({ name, place: { index: place, b: value } })
   })
 
-  test('lets through what is within the tolerance of its kind, and --tolerance replaces that', () => {
+  test('accepts values within the tolerance of their kind, which --tolerance replaces', () => {
     const near = changed('logits', 3, 4.0001)
     expect(checkParity(good, near).passed).toBe(true)
     expect(checkParity(good, near, 1e-6).passed).toBe(false)
     expect(checkParity(good, changed('logits', 3, 4.1), 0.1).passed).toBe(true)
   })
 
-  test('leaves out rows that either file calls padding', () => {
+  test('ignores rows that either file marks as padding', () => {
     expect(checkParity(good, changed('logits', 5, 99)).passed).toBe(true)
     expect(checkParity(good, changed('logits', 5, NaN), 0).passed).toBe(true)
     const unmasked = new Map([...good].filter(([name]) => name !== 'attention_mask'))
     expect(checkParity(unmasked, changed('logits', 5, 99)).passed).toBe(true)
   })
 
-  test('an nll after padding was scored by it, so it is left out', () => {
+  test('ignores an nll directly after padding, which padding scored', () => {
     const left = {
       attention_mask: [
         [1, 3],
@@ -149,7 +149,7 @@ describe('the check', () => {
     ).toBe(false)
   })
 
-  test('another shape fails, a tensor in one file only is listed, nothing in common is refused', () => {
+  test('fails for another shape, lists a tensor of one file only, and refuses files with nothing in common', () => {
     const shape = new Map(good).set('loss', { shape: [2], values: [2, 2] })
     expect(checkParity(good, shape).worst).toMatchObject({ mismatch: 'shapes differ: [1] and [2]' })
     const fewer = new Map([...good].filter(([name]) => name !== 'loss'))
@@ -159,7 +159,7 @@ describe('the check', () => {
   })
 
   law(
-    'any single value moved by more than its tolerance is found where it is',
+    'any single value moved by more than its tolerance is found at its index',
     [fc.nat({ max: 3 }), fc.double({ min: 3e-4, max: 1e6, noNaN: true }), fc.boolean()],
     (index, by, up) => {
       const value = (good.get('logits')?.values[index] ?? 0) + (up ? by : -by)

@@ -125,14 +125,14 @@ describe.skipIf(!hasCompiler)(`the example on the CPU${hasCompiler ? '' : ' (ski
     expect(stdout).toContain(`${op}: the numbers are those of the definition as if ${hint}\n`)
   }
 
-  test('with a bug in each op is told which, op by op', async () => {
+  test('with a bug in an op fails in that op', async () => {
     const verdict = await verdictOn(await compile(bugs.map(({ edit }) => edit)))
     for (const { op, hint } of bugs) expectTold(verdict, op, hint)
     expect(verdict.stdout).toMatch(/^ok +relu /m)
     expect(verdict.stdout).toMatch(/\nfailed: 4 of 5 ops\n$/)
   })
 
-  test('that takes an empty list for none is told so', async () => {
+  test('that takes an empty list for no list is told that cause', async () => {
     const edit = { file: 'parity_main.hpp', from: 'values.reserve(1);', to: ';' }
     expectTold(await verdictOn(await compile([edit])), 'linear', 'rows were not there')
   })
@@ -232,7 +232,7 @@ describe.skipIf(!hasCompiler)(
       expect([code, stderr]).toEqual([0, ''])
     })
 
-    test('of which one takes the wrong token are told wrong', async () => {
+    test('with one that reads the wrong token fail', async () => {
       const from = 'const int t = static_cast<int>(thread / chosen);'
       const wrong = await compileKernels(from, 'const int t = static_cast<int>(thread % T);')
       const stdout: unknown = expect.stringMatching(/^FAIL +attention /m)

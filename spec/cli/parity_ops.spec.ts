@@ -50,7 +50,7 @@ test('answers with equal bits pass: a row for each op, and the count', async () 
   expect(stdout).not.toContain('FAIL')
 })
 
-test('an answer with a wrong number fails: the number, its place and its size are named', async () => {
+test('an answer with a wrong number fails, naming the number, its index and its error', async () => {
   const { code, stdout } = await check('wrong')
   expect(code).toBe(1)
   expect(stdout).toMatch(new RegExp(`^FAIL +relu +${cases} +1 +\\S+ +1 +8\\.0e\\+0`, 'm'))
@@ -60,7 +60,7 @@ test('an answer with a wrong number fails: the number, its place and its size ar
   expect(stdout).toMatch(/\nfailed: 1 of 2 ops\n$/)
 })
 
-test('a tolerance that allows the difference makes it pass, one that does not is used up more than once', async () => {
+test('a tolerance above the difference passes, and one below it is exceeded', async () => {
   const wide = await check('wrong', '--tolerance', '1e6')
   expect(wide).toMatchObject({ code: 0, stdout: expect.stringMatching(/\npassed: 2 ops\n$/) as string })
   expect(wide.stdout).toMatch(/^ok +relu .* 8\.0e\+0 +\d\.\d+e-\d+ *$/m)
@@ -81,7 +81,7 @@ test('an op whose file is in one folder only is listed', async () => {
   expect(reversed.stdout).toMatch(/\nonly answered: relu.safetensors\npassed: 1 op\n$/)
 })
 
-test('an answer that lacks a case says so in place of numbers', async () => {
+test('an answer that lacks a case is reported as incomplete', async () => {
   const { outputs, metadata } = await outputsOf('relu')
   outputs.delete(largest)
   mkdirSync(join(folder, 'fewer'))

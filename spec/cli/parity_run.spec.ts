@@ -50,7 +50,7 @@ describe('what is printed', () => {
     expect(code).toBe(0)
   })
 
-  test('of one that does not names op, number and sizes, and ends with 1', async () => {
+  test('of one that disagrees names op, number and sizes, and exits with code 1', async () => {
     const { text, code } = await shown(wrongSum)
     expect(text).toMatch(/^FAIL +add +bits .* N=5 /m)
     expect(text).toMatch(/\nfailed: add: y\[4\] is 99, expected -?[\d.e-]+, at N=5\n$/)
@@ -58,7 +58,7 @@ describe('what is printed', () => {
     expect(JSON.parse((await shown(wrongSum, { json: true })).text)).toMatchObject({ passed: false })
   })
 
-  test('of a model that differs names the tensor, its place and both numbers', async () => {
+  test('of a model that differs names the tensor, its index and both numbers', async () => {
     const broken = mutateKernel(reference, 'relu', (relu) => (y, x, N) => {
       relu(y, x, N)
       if (N > 0) y[0] += 1
@@ -73,12 +73,12 @@ describe('what is printed', () => {
     expect(code).toBe(1)
   })
 
-  test('of one that was stopped does not say that it passed', async () => {
+  test('of an interrupted run does not report success', async () => {
     expect((await shown(reference, { complete: false })).text).toMatch(/\nstopped: 1 op passed, [^\n]+\n$/)
     expect((await shown(wrongSum, { complete: false })).text).toMatch(/\nfailed: add: /)
   })
 
-  test('of one that throws says what it said', async () => {
+  test('of one that throws has its message', async () => {
     const broken = mutateKernel(reference, 'add', () => () => {
       throw new Error('no such kernel')
     })

@@ -34,7 +34,7 @@ async function runJson(...args: string[]): Promise<Report> {
 }
 
 describe('perplexity', () => {
-  test('prints both numbers, and a table where something is skipped', async () => {
+  test('prints perplexity per word and per token, and a table if units are skipped', async () => {
     const args = ['--planner', 'shadow,random', '--sparsity', '0.5', '--prompt', '16']
     const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, ...args])
     expect([code, stderr]).toEqual([0, ''])
@@ -46,7 +46,7 @@ describe('perplexity', () => {
     expect(stdout).toContain('Masks from the first 16 tokens of each window')
   })
 
-  test('--cache int8 says how far the rows are from float32', async () => {
+  test('--cache int8 reports the distance from float32', async () => {
     const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, '--cache', 'int8'])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/\ndense +0 % .* \d\.\de-\d +\d+\.\d %/)
@@ -54,7 +54,7 @@ describe('perplexity', () => {
     expect(stdout).not.toContain('Leaky')
   })
 
-  test('--json says how it was measured, and --output is the same file', async () => {
+  test('--json states how it was measured, and --output writes the same', async () => {
     const output = join(folder, 'report.json')
     const args = ['--wikitext', wikitext, '--stride', '32', '--prefix', 'window', '-o', output]
     const report = await runJson(...args)

@@ -36,7 +36,7 @@ function keepState(): boolean {
 }
 const whole = train('whole', often, { interruptWhen: keepState })
 
-test('the loss falls, and the folder is a model for every command', async () => {
+test('the loss falls, and every command accepts the folder as a model', async () => {
   const { code, stdout, stderr } = await whole
   expect([code, stderr]).toEqual([0, ''])
   expect(stdout).toMatch(/^step 10 of 10: held out \d\.\d{4}, training \d\.\d{4}, [\d,]+ tokens\/s$/m)
@@ -87,7 +87,7 @@ describe('refuses', () => {
     expect([result.code, result.stdout]).toEqual([code, ''])
   }
 
-  test('a folder that holds a run or a model, and to resume what is not there', async () => {
+  test('a folder that holds a run or a model, and a resume without a run', async () => {
     await whole
     await refused(train('whole'), 2, /expected no run in it, got one; --resume goes on with it \[OUTPUT\]/)
     await refused(runInside(['pretrain', '-o', tokenizer]), 2, /got model\.safetensors in it \[OUTPUT\]/)
@@ -95,7 +95,7 @@ describe('refuses', () => {
     expect(existsSync(join(folder, 'nowhere'))).toBe(false)
   })
 
-  test('to resume with other settings or another text', async () => {
+  test('a resume with other settings or another text', async () => {
     await whole
     const another = join(folder, 'another.txt')
     writeFileSync(another, 'Another text altogether, long enough for a window or two of it. '.repeat(20))
@@ -111,7 +111,7 @@ describe('refuses', () => {
     )
   })
 
-  test('what cannot be trained', async () => {
+  test('settings that cannot be trained', async () => {
     await refused(train('x', ['--length', '33']), 2, /length: expected at most the model's 32 positions/)
     const short = join(folder, 'short.txt')
     writeFileSync(short, 'A few words.')

@@ -6,24 +6,24 @@ import { formatProgress, formatSeconds, makeProgressLine } from '../../src/cli/p
 import { formatShare } from '../../src/cli/words.ts'
 
 describe('the line', () => {
-  test('shows the stage, the share done and the time left', () => {
+  test('shows the stage, the share done and the remaining time', () => {
     expect(formatProgress({ stage: 'calibrating', done: 25, total: 100 }, 30_000)).toBe(
       'calibrating  [######------------------]  25 %  1:30 left',
     )
   })
 
-  test('promises nothing before the first step and after the last', () => {
+  test('states no remaining time before the first step and after the last', () => {
     expect(formatProgress({ stage: 'loading', done: 0, total: 4 }, 900)).toMatch(/ 0 %$/)
     expect(formatProgress({ stage: 'loading', done: 4, total: 4 }, 900)).toMatch(/#] 100 %$/)
     expect(formatProgress({ stage: 'loading', done: 0, total: 0 }, 900)).toMatch(/ 0 %$/)
   })
 
-  test('takes the work at its word where it knows the time left', () => {
+  test('uses the remaining time that the work reports', () => {
     const update = { stage: 'training', done: 1, total: 4, secondsLeft: 200 }
     expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left$/)
   })
 
-  test('ends with what else there is to see', () => {
+  test('ends with the further facts of the work', () => {
     const update = { stage: 'training', done: 1, total: 4, secondsLeft: 200, note: 'loss 4.321' }
     expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left  loss 4\.321$/)
   })
@@ -55,7 +55,7 @@ describe('the screen', () => {
     return { line, written, wait: (ms: number) => (clock += ms) }
   }
 
-  test('stays untouched where nobody watches', () => {
+  test('is not written if stderr is no terminal', () => {
     const { line, written } = watch(false)
     line.update({ stage: 'a', done: 1, total: 2 })
     line.clear()
@@ -74,7 +74,7 @@ describe('the screen', () => {
     for (const text of written) expect(text.replace('\r\x1b[K', '').length).toBeLessThan(40)
   })
 
-  test('is wiped once, and only if something was drawn', () => {
+  test('is cleared once, and only if something was drawn', () => {
     const { line, written } = watch(true)
     line.clear()
     line.update({ stage: 'a', done: 1, total: 2 })

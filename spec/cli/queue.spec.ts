@@ -57,12 +57,12 @@ test.each([
   [5370, '1.5 h'],
   [360000, '100.0 h'],
   [null, '-'],
-])('that %d seconds are left is written as %s', (secondsLeft, left) => {
+])('a remaining time of %d seconds is written as %s', (secondsLeft, left) => {
   const [, row] = formatQueues([{ ...state, secondsLeft }]).split('\n')
   expect(row.split(/ {2,}/).at(-1)).toBe(left)
 })
 
-test('queues are a table, whose numbers stand on the right, and then a line for each job that failed', () => {
+test('queues are a table with numbers on the right, then a line for each failed job', () => {
   const failures = [
     { key: '0123456789abcdef', kind: 'score', attempts: 3, words: 'one\n  two' },
     { key: 'short', kind: 'score', attempts: 1, words: '' },

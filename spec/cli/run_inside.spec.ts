@@ -54,7 +54,7 @@ describe('a change of the process by a run is found, by name', () => {
     process.argv = argv
   })
 
-  test('no change, and the result is returned', async () => {
+  test('without a change the result is returned', async () => {
     expect(await leavingTheProcess('nothing', async () => 7)).toBe(7)
   })
 })

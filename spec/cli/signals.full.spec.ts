@@ -46,7 +46,7 @@ async function runUntil(
 }
 
 describe.each(commands)('$name', ({ name, args, resultOf, prints }: Stoppable) => {
-  test('interrupted at its first event and at a drawn one, the command ends right and can be run again', async () => {
+  test('interrupted at its first event and at a random one, the command ends correctly and can be run again', async () => {
     const first = newPlace(name)
     const { result, events } = await runUntil(args(first), 0)
     expect([result.code, result.stderr]).toEqual([0, ''])

@@ -12,13 +12,13 @@ const stopped: Ended = {
 }
 const complete: Ended = { result: { code: 0, stdout: 'a text\n', stderr: '' }, left: 'all', files: [] }
 
-describe('a right end is accepted', () => {
-  test('130 with a beginning of the text and one line', () =>
+describe('a correct end is accepted', () => {
+  test('130 with a prefix of the text and one line', () =>
     expect(judgeEnd(stopped, whole, 'beginning')).toBe(true))
   test('0 with the whole result', () => expect(judgeEnd(complete, whole, 'beginning')).toBe(false))
 })
 
-describe('planted in how a command ends, these are found', () => {
+describe('bugs planted in how a command ends are found', () => {
   const { result } = stopped
   test.each<[string, Ended]>([
     ['another exit code', { ...stopped, result: { ...result, code: 1 } }],

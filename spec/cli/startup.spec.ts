@@ -59,8 +59,7 @@ function generatesLight(sources: ReadonlyMap<string, Module>): void {
 describe('modules are loaded when they are needed', () => {
   test('--version and --help load no command and nothing of the engine', () => startsLight(modules))
   test.each(commandNames)('%s loads no other command', (name) => loadsNoOther(name, modules))
-  test('generate loads neither other backends nor formats, the hub, reports and laws', () =>
-    generatesLight(modules))
+  test('generate loads no other backends or formats, no hub, reports or laws', () => generatesLight(modules))
 
   test.each([
     ['src/cli/program.ts', "import './commands/generate.ts'"],
@@ -124,7 +123,7 @@ const words = fc
   .map(([before, help, between, name, after]) => [...before, ...help, ...between, name, ...after])
 
 const theChosenIsCalled = lawForAll(
-  'the command that is loaded is the one that the parser chooses',
+  'the loaded command is the one the parser chooses',
   [words],
   async (called: typeof calledCommand, args) => {
     const chosen = await chosenBy(args)

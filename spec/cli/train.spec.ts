@@ -45,7 +45,7 @@ describe('train', () => {
     ['dejavu-style', ['--criterion', 'l2norm', '--width', '8'], 'per-layer'],
     ['dejavu', ['--head-width', '4', '--top', '0.3'], 'per-layer'],
   ])(
-    '%s: the file is a predictor as its card says, judged beside the constants',
+    '%s: the file is a predictor as its configuration says, compared with constant scores',
     async (kind, args, scope) => {
       const file = `${kind}.safetensors`
       const report = await trainJson(file, '--kind', kind, '--epochs', '2', '--sparsity', '0.5,0.9', ...args)
@@ -72,7 +72,7 @@ describe('train', () => {
     expect((await bytes('other', '--seed', '1')).equals(first)).toBe(false)
   })
 
-  test('a table says how good orders and masks are, and that generate takes the file', async () => {
+  test('a table shows the quality of orders and masks, and generate accepts the file', async () => {
     const file = join(folder, 'table.safetensors')
     const args = ['--calibration', traces, '--output', file, '--epochs', '1', '--held-out', '0.25']
     const { code, stdout, stderr } = await runInside(['train', ...args])
@@ -108,7 +108,7 @@ describe('train', () => {
   })
 
   test.each(['reading', 'training', 'judging'])(
-    'ctrl-C while %s leaves no file, and an older one as it was',
+    'ctrl-C while %s leaves no new file and an old one unchanged',
     async (stage) => {
       const older = readFileSync(join(folder, 'first'))
       for (const file of ['stopped', 'first']) {

@@ -17,7 +17,7 @@ import { law } from '../harness/seed.ts'
 describe('a number', () => {
   const temperature = numberFlag('temperature', { least: 0, most: 10 })
 
-  law('inside its range is read as it is written', [fc.double({ min: 0, max: 10, noNaN: true })], (value) => {
+  law('inside its range is read exactly', [fc.double({ min: 0, max: 10, noNaN: true })], (value) => {
     expect(temperature(String(value))).toBe(value)
   })
 
@@ -27,7 +27,7 @@ describe('a number', () => {
     )
   })
 
-  test.each(['', ' ', '1x', '0x10', 'NaN', 'Infinity', '1,5', '1e', '--1'])('is not %j', (text) => {
+  test.each(['', ' ', '1x', '0x10', 'NaN', 'Infinity', '1,5', '1e', '--1'])('rejects %j', (text) => {
     expect(() => temperature(text)).toThrow(UsageError)
   })
 })
@@ -35,9 +35,9 @@ describe('a number', () => {
 describe('a whole number', () => {
   const tokens = wholeFlag('max-tokens', { least: 1, most: Infinity })
 
-  law('is read as it is written', [fc.integer({ min: 1 })], (value) => tokens(String(value)) === value)
+  law('is read exactly', [fc.integer({ min: 1 })], (value) => tokens(String(value)) === value)
 
-  test.each(['0', '-1', '1.0', '1e3', 'ten', ''])('is not %j', (text) => {
+  test.each(['0', '-1', '1.0', '1e3', 'ten', ''])('rejects %j', (text) => {
     expect(() => tokens(text)).toThrow(/^--max-tokens: expected a whole number, 1 or more, got/)
   })
 
@@ -52,7 +52,7 @@ describe('a number of threads', () => {
     expect([threadsFlag('1'), threadsFlag('32'), threadsFlag('auto')]).toEqual([1, 32, 'auto'])
   })
 
-  test.each(['0', '33', '1.5', '-2', 'all', ''])('is not %j', (text) => {
+  test.each(['0', '33', '1.5', '-2', 'all', ''])('rejects %j', (text) => {
     expect(() => threadsFlag(text)).toThrow('--threads: expected auto or a whole number from 1 to 32, got')
   })
 })
@@ -64,13 +64,13 @@ describe('a sparsity', () => {
     (value) => sparsityFlag(String(value)) === value,
   )
 
-  test('outside is refused, and a percentage is understood but not taken', () => {
+  test('outside [0, 1] is refused, a percentage with a hint', () => {
     expect(() => sparsityFlag('1.2')).toThrow('--sparsity: expected a share from 0 to 1, got 1.2')
     expect(() => sparsityFlag('-0.1')).toThrow('--sparsity: expected a share from 0 to 1, got -0.1')
     expect(() => sparsityFlag('50')).toThrow('got 50 (50 % is 0.5)')
   })
 
-  test('lists are sorted and have no doubles', () => {
+  test('lists are sorted and have no duplicates', () => {
     expect(sparsityListFlag('0.8, 0.5,0.8')).toEqual([0.5, 0.8])
     expect(() => sparsityListFlag('0.5,,0.7')).toThrow('got nothing')
   })

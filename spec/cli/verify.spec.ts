@@ -35,7 +35,7 @@ async function shown(
 }
 
 describe('what is printed', () => {
-  test('of a law that holds is a line with its cases, their checksum and its words', async () => {
+  test('for a law that holds is a line with its cases, their checksum and its name', async () => {
     const { text, code, reports } = await shown(reference)
     expect(text).toBe(
       `ok    reference     150 cases  ${reports[0].digest}  relu: random sizes, lists and data\n` +
@@ -44,7 +44,7 @@ describe('what is printed', () => {
     expect(code).toBe(0)
   })
 
-  test('of several backends stands in columns, as wide as the longest name and that of none', async () => {
+  test('for several backends is in columns as wide as the longest name', async () => {
     const [report] = (await shown(reference)).reports
     const digest = '01234567'
     const lines = (
@@ -66,7 +66,7 @@ describe('what is printed', () => {
     ])
   })
 
-  test('of one that is broken names the smallest case, the seed and the way there, and ends with 1', async () => {
+  test('for a broken law has the smallest case, the seed and the path, and exit code 1', async () => {
     const { text, code } = await shown(broken)
     expect(text).toMatch(
       /^FAIL {2}reference +\d+ cases? +[0-9a-f]{8} {2}relu: random sizes, lists and data\n/,
@@ -77,7 +77,7 @@ describe('what is printed', () => {
     expect(code).toBe(1)
   })
 
-  test('of a run that was stopped does not say that it passed', async () => {
+  test('for an interrupted run does not report success', async () => {
     expect((await shown(reference, { expected: 3 })).text).toMatch(
       /\nstopped: 1 passed, and nothing is known of the other 2\n$/,
     )
@@ -88,7 +88,7 @@ describe('what is printed', () => {
 })
 
 describe('the command', () => {
-  test('tries laws on the backends named, and says the seed', async () => {
+  test('tries laws on the named backends and prints the seed', async () => {
     const args = ['verify', '--law', 'top_k', '--runs', '0.1', '--backend', 'wasm,reference']
     const { code, stdout, stderr } = await runInside(args)
     expect([code, stderr]).toEqual([0, ''])
@@ -122,7 +122,7 @@ describe('the command', () => {
     })
   })
 
-  test('a backend that is named and is not here ends it with 4', async () => {
+  test('a named backend that is missing exits with code 4', async () => {
     const { code, stdout, stderr } = await runInside(['verify', '--backend', 'cuda', '--law', 'relu'])
     if (code === 0) return void expect(stdout).toMatch(/\ncuda: /)
     expect([code, stdout]).toEqual([4, ''])

@@ -218,7 +218,7 @@ describe('the spectral score', () => {
   })
 
   law(
-    'does not see the sign of a row',
+    'is independent of the sign of a row',
     [fc.integer({ min: 2, max: 6 }), fc.integer()],
     (N, seed) => {
       const data = new Data(seed)
@@ -272,7 +272,7 @@ function isFair(make: typeof TokenSample): void {
 
 describe('the sample of tokens', () => {
   test('keeps every token as often as any other', () => isFair(TokenSample))
-  test('keeps all of them where there is room', () =>
+  test('keeps all of them if they fit', () =>
     expect(timesKept(20, 20, 3, TokenSample)).toEqual(new Array(20).fill(3)))
 
   test('a mutant that keeps the first: killed', () => {

@@ -14,7 +14,7 @@ import { kinds, textOf, withPass } from './passes.ts'
 type Score = Criterion['score']
 
 const knowsItsSeedOnly = lawForAll(
-  'random knows its seed only',
+  'random depends on its seed only',
   [anyModel],
   async (score: Score, model) => {
     const backend = await createBackend('reference')

@@ -181,7 +181,7 @@ overQuickBackends((backend) => {
 
 test('labels are drawn from the model', () => drawsFromTheModel(drawLabels))
 
-test('a word of probability 0 is never drawn', () => {
+test('a token of probability 0 is never drawn', () => {
   const random = new Random(1)
   const logits = Float32Array.of(-Infinity, 0, 0, -Infinity, 0, 0)
   for (let run = 0; run < 200; run++)

@@ -30,7 +30,7 @@ describe('untag', () => {
 })
 
 describe('the Brown corpus', () => {
-  test('is 500 samples of 15 genres, about a million words, without a tag left', async () => {
+  test('is 500 samples of 15 genres, about a million words, without tags', async () => {
     const documents = await loadBrown()
     expect(documents).toHaveLength(500)
     expect(new Set(documents.map(({ genre }) => genre)).size).toBe(15)

@@ -97,7 +97,7 @@ describe('a prompt', () => {
     expect(contexts[1]).toBe('The plate did not fit on the shelf because the shelf')
   })
 
-  test('takes the other names of fields there are', async () => {
+  test('accepts the alternative names of fields', async () => {
     const superGlue = {
       premise: 'Ann broke the plate.',
       hypothesis: 'The plate is whole.',
@@ -128,12 +128,12 @@ const someMarked = fc
   .map((parts) => parts.join(''))
 
 describe("Python's text", () => {
-  law('brackets go as a regular expression takes them', [someMarked], (text) => {
+  law('brackets are removed as by the regular expression', [someMarked], (text) => {
     const step = strip(text).replaceAll(' [title]', '. ')
     expect(clean(text)).toBe(step.replace(/\[[^\n]*?\]/g, '').replaceAll('  ', ' '))
   })
 
-  test('has its own white space and its own capitals', () => {
+  test('has its own white space and capitals', () => {
     expect(strip('\u0085\x1c a\ufeff \u3000')).toBe('a\ufeff')
     expect(countPieces(' a \x1f b\n')).toBe(4)
     expect(['', 'aBC', 'éA b'].map(capitalize)).toEqual(['', 'Abc', 'Éa b'])
@@ -175,7 +175,7 @@ describe('a row', () => {
   })
 
   law(
-    'of anything at all is asked or refused, never a bug',
+    'of any content is asked or refused by a typed error',
     [
       fc.constantFrom(...tasks.map(({ name }) => name)),
       fc.dictionary(fc.constantFrom(...fieldNames()), fc.jsonValue()),
@@ -210,7 +210,7 @@ describe('a file of rows', () => {
     })
   })
 
-  test('says the same as parquet, in every compression there is', async () => {
+  test('gives the rows of the parquet file, in every compression', async () => {
     const lines = await rowsOf(...Array.from({ length: 40 }, () => rows.piqa))
     for (const codec of ['UNCOMPRESSED', 'SNAPPY', 'GZIP', 'ZSTD', 'BROTLI'] as const) {
       const file = parquetOf(codec)
@@ -227,7 +227,7 @@ describe('a file of rows', () => {
     expect(values).toEqual(same.values)
   })
 
-  test('is refused when parquet ends early or was changed, never more', async () => {
+  test('is refused if parquet is truncated or changed, by a typed error', async () => {
     const whole = parquetOf('SNAPPY')
     for (let length = 4; length < whole.length; length += 13)
       await expect(parseRows(whole.subarray(0, length), 'f')).rejects.toBeInstanceOf(InputError)

@@ -59,7 +59,7 @@ const requestsSpell = lawForAll(
  * `positions` tokens. A question is left out if an answer alone is longer than what is fed.
  */
 const isCutFromTheLeft = lawForAll(
-  'that do not fit are cut from the left, to exactly one more than are fed',
+  'that do not fit are cut from the left to one token more than is fed',
   [fc.nat(5), fc.nat(), fc.integer({ min: -3, max: 3 }), fc.boolean(), fc.boolean()],
   (change: Change, shots: number, seed: number, near: number, isNearAnswer: boolean, bos: boolean) => {
     const rows = numbered(6)
@@ -193,7 +193,7 @@ describe('windows of tasks for a calibration', () => {
   const numbersIn = ({ tokens }: Window): string[] =>
     [...spell(tokens).matchAll(/Question: goal (\d)\n/g)].map(([, number]) => number)
 
-  test('take the tasks in turn until one has no more, each in an order by the seed', () => {
+  test('take the tasks in turn until one is exhausted, each in a seeded order', () => {
     const windows = source(20, 5, 0)
     const genres = windows.map(({ genre }) => genre)
     expect(genres).toEqual([...'popopopppp'].map((letter) => (letter === 'p' ? 'piqa' : 'other')))
@@ -202,7 +202,7 @@ describe('windows of tasks for a calibration', () => {
     expect(first).toEqual(Array.from(new Random(5).permutation(7), String))
   })
 
-  test('have solved rows in front, which another seed draws otherwise and which are never the row itself', () => {
+  test('have solved rows in front, drawn by the seed and never the row itself', () => {
     const drawn = [1, 2, 3].map((seed) => source(20, seed, 2))
     for (const windows of drawn) for (const window of windows) expect(new Set(numbersIn(window)).size).toBe(3)
     // Of each row, what stands in front of it.

@@ -41,7 +41,7 @@ const pagesAreRead = lawForAll(
 )
 
 const streamIsRead = lawForAll(
-  'is scored once, but for tokens with nothing before them',
+  'is scored once, except tokens without context',
   [someIds, someRoom, fc.nat(), fc.boolean()],
   (cut: typeof streamWindows, ids, positions, share, perWindow) => {
     const room = positions - (perWindow ? 1 : 0)

@@ -82,7 +82,7 @@ const followsTheRules = lawForAll(
 describe('a page', () => {
   stateLaw(followsTheRules, detokenise)
 
-  test('is what somebody might have typed', () => {
+  test('is detokenised to plain text', () => {
     const page =
       ' = The Owl = \n \n It sold 1 @,@ 200 copies ( in 1961 @-@ 62 ) , " a lot " , Owl \'s fans say . \n'
     expect(detokenise(page)).toBe(
@@ -90,7 +90,7 @@ describe('a page', () => {
     )
   })
 
-  test('of nothing but brackets takes no longer than its length', () => {
+  test('of brackets only takes linear time', () => {
     expect(detokenise('( '.repeat(200_000))).toHaveLength(400_000)
   })
 
@@ -158,7 +158,7 @@ describe('the stream', () => {
 })
 
 describe('a file', () => {
-  test('says the same raw, as parquet of lines, and as parquet of pages', async () => {
+  test('gives the same text raw, as parquet of lines, and as parquet of pages', async () => {
     const raw = join(folder, 'raw')
     writeFileSync(raw, lines.join('\n'))
     const write = (name: string, column: string, data: string[]): string => {
@@ -204,7 +204,7 @@ const mutants: [string, (page: string) => string][] = [
 describe('mutants', () => {
   test.each(mutants)('%s: killed', (_, mutant) => kills(followsTheRules, mutant))
 
-  test('sections cut pages, too: killed', async () => {
+  test('a mutant that cuts pages at sections is killed', async () => {
     const mutant: typeof splitPages = (all) => splitPages(all.map((line) => line.replaceAll('= =', '=')))
     await kills(splitsWhole, mutant)
   })

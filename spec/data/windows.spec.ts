@@ -99,7 +99,7 @@ describe('windows', () => {
     },
   )
 
-  test('need room', () => {
+  test('need a prompt and a continuation of at least one token', () => {
     const sizes = { prompt: 1, continuation: 4, bosId }
     expect(() => cutWindows(documentOf('a b'), makeWordEncoder(encode), sizes)).toThrow(
       'window: expected a prompt of 2 tokens or more and a continuation, got 1 + 4',

@@ -30,15 +30,15 @@ describe('questions as bytes', () => {
           gold,
         })),
       )
-  law('are the questions, but for where they are from', [fc.array(someAsked)], keepsQuestions(parseQuestions))
+  law('round-trip, except for their origin', [fc.array(someAsked)], keepsQuestions(parseQuestions))
 
-  test('a mutant that forgets answers alone is killed', () => {
+  test('a mutant that drops the answers alone is killed', () => {
     const mutant: typeof parseQuestions = (...args) =>
       parseQuestions(...args).map((asked) => ({ ...asked, alone: undefined }))
     expect(() => keepsQuestions(mutant)([question(1)])).toThrow('expected')
   })
 
-  law('of anything are refused, or are those bytes', [fc.json(), fc.nat(), fc.nat(255)], (text, at, byte) => {
+  law('of any content round-trip or are refused', [fc.json(), fc.nat(), fc.nat(255)], (text, at, byte) => {
     const whole = encodeQuestions([question(1)])
     const broken = whole.with(at % whole.length, byte)
     for (const bytes of [new TextEncoder().encode(text), broken])
@@ -103,7 +103,7 @@ describe('answers as bytes', () => {
     achieved: { ...sparsity, layers: [sparsity] },
   }
 
-  test('are what was answered', () => {
+  test('round-trip', () => {
     expect(parseAnswers(encodeAnswers([[answer]]), expected)).toEqual([[answer]])
   })
 
@@ -123,7 +123,7 @@ describe('answers as bytes', () => {
     expect(() => parseAnswers(bytes, expected)).toThrow(/^answers: expected those to 1 questions/)
   })
 
-  test('are refused where JSON has no word for them', () => {
+  test('are refused if JSON cannot hold them', () => {
     const wrong = [[{ ...answer, logLikelihoods: [NaN, -2, -3] }]]
     expect(() => encodeAnswers(wrong)).toThrow(
       'answers: expected finite log-likelihoods of the model, got NaN',

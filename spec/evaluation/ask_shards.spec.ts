@@ -165,9 +165,9 @@ const withSettings = (more: (settings: Shard['settings']) => Shard['settings']) 
     (shard) => ({ ...shard, settings: { ...shard.settings, ...more(shard.settings) } }),
   )
 
-describe('tasks asked by shards', () => {
+describe('tasks asked by jobs', () => {
   law(
-    'have the answers of tasks asked here, whatever is compared and however the questions are cut',
+    'have the answers of tasks asked in this process, for any methods and any cut of the questions',
     [someCase],
     givesTheAnswersOfNone((one) => inShards(one)),
     { runs: casesAtTier(3, 12), examples: [[wholeCase]], timeout: 120_000 },
@@ -222,12 +222,12 @@ describe('tasks asked by shards', () => {
     await expect(givesTheAnswersOfNone(mutant)(wholeCase)).rejects.toThrow(words)
   })
 
-  test('a change that changes nothing is no mutant', async () => {
+  test('a change without effect is no mutant', async () => {
     await givesTheAnswersOfNone(changed((answers) => answers))(wholeCase)
     await givesTheAnswersOfNone(withSettings(() => ({ configurations: describedOf(wholeCase) })))(wholeCase)
   })
 
-  test('a run that is stopped reports what was finished, in order', async () => {
+  test('an interrupted run reports finished questions, in order', async () => {
     const stop = new AbortController()
     let done = 0
     const work = makeDoShard(model)
@@ -242,7 +242,7 @@ describe('tasks asked by shards', () => {
     expect(resultOf({ ...report, complete: true })).toBe(resultOf(finished))
   })
 
-  test('tell how far they are, to the end of each task', async () => {
+  test('report progress to the end of each task', async () => {
     const told: string[] = []
     const tell: TaskProgress = (...progress) => void told.push(progress.join(' '))
     const place = { runner: inShards(wholeCase), hash: model.hash }
@@ -268,8 +268,8 @@ async function oneShard(more: Partial<Case> = {}): Promise<{ shard: Shard; store
 const doOne = (shard: Shard, store: ShardRunner['store'], ours = model): Promise<Uint8Array> =>
   makeDoShard(ours)(shard, contextOf(shard, store))
 
-describe('a shard of questions', () => {
-  test('says which bits and which storage it is for, so that stores may be shared', () => {
+describe('a job of questions', () => {
+  test('states its bits and storage, so that stores may be shared', () => {
     const { backend: own, weights } = model.model
     const of = (name: string, storage: string): unknown => {
       const other = { backend: { ...own, name }, weights: { ...weights, storage } } as never
@@ -296,7 +296,7 @@ describe('a shard of questions', () => {
     }
   })
 
-  test('carries only what its planners decide by', async () => {
+  test('contains only the inputs of its planners', async () => {
     const filesOf = async (planners: PlannerName[]): Promise<string[]> =>
       Object.keys((await oneShard({ planners })).shard.files).toSorted()
     expect(await filesOf(['random', 'dense', 'oracle'])).toEqual(['questions'])

@@ -114,8 +114,8 @@ async function inShards(
 let stores = 0
 const newStore = (): Promise<PartStore> => openPartStore(join(folder, `store ${stores++}`))
 
-describe('shards', () => {
-  test('change no number: with a store, with a half-filled one, without', async () => {
+describe('jobs', () => {
+  test('change no number, with a full, a partial or no store', async () => {
     const alone = await plainly()
     expect(await inShards()).toEqual(alone)
     const store = await newStore()
@@ -127,7 +127,7 @@ describe('shards', () => {
     expect(await inShards({ store }, refuse)).toEqual(alone)
   })
 
-  test('mutants are killed: windows of a shard swapped, arms in another order', async () => {
+  test('mutants are killed: swapped windows of a job, methods in another order', async () => {
     const alone = await plainly()
     const mutate = async (change: (rows: unknown[][]) => unknown): Promise<MeasuredArm[]> =>
       inShards({}, (result, { kind }) => {
@@ -142,14 +142,14 @@ describe('shards', () => {
 })
 
 describe('parts', () => {
-  test('a store changes no number: made in memory, made into it, taken from it', async () => {
+  test('a store changes no number: computed in memory, written to it, read from it', async () => {
     const store = await newStore()
     const plain = await plainly()
     expect(await measure({ store })).toEqual(plain)
     expect(await measure({ store })).toEqual(plain)
   })
 
-  test('what is kept is not computed again', async () => {
+  test('a stored part is not computed again', async () => {
     const store = await newStore()
     const stages: string[] = []
     const onProgress: LabOptions['onProgress'] = ({ stage, done, total }) => {
@@ -166,7 +166,7 @@ describe('parts', () => {
     expect(readdirSync(store.path)).toHaveLength(files)
   })
 
-  test('another seed, another model, another text: another part', async () => {
+  test('another seed, model or text is another part', async () => {
     const store = await newStore()
     const [fixed] = arms.filter(({ planner }) => planner === 'static')
     const count = async (options: Partial<LabOptions>, seed: number): Promise<number> => {
@@ -192,7 +192,7 @@ describe('parts', () => {
     expect(await measure({}, random, 2)).not.toEqual(first)
   })
 
-  test('stopped, it goes on where it was', async () => {
+  test('an interrupted run resumes', async () => {
     const store = await newStore()
     const interrupt = new AbortController()
     const onProgress: LabOptions['onProgress'] = ({ stage, done }) => {
@@ -211,7 +211,7 @@ describe('parts', () => {
     expect(computed[0]).toBeLessThanOrEqual(settings.calibration - 3)
   })
 
-  test('the method is part of every name: traces depend on fewer sources', async () => {
+  test('the method is part of every key; traces depend on fewer sources', async () => {
     const { calibration, all } = await methodHash()
     expect(calibration).toMatch(/^[0-9a-f]{64}$/)
     expect(all).not.toBe(calibration)
@@ -266,8 +266,8 @@ test('the key of a cached part depends on seed, criterion and aggregation', asyn
   await Promise.all([lab.dispose(), other.dispose()])
 })
 
-describe('arms', () => {
-  test('shared passes give what each planner decides by itself', async () => {
+describe('methods', () => {
+  test('shared passes give the decision of each planner alone', async () => {
     const lab = await openLab()
     const [oracle] = arms.filter(({ planner }) => planner === 'prompt-plainact')
     const [measured] = await measureArms(lab, [oracle], 1, 3)
@@ -298,7 +298,7 @@ describe('arms', () => {
     await lab.dispose()
   })
 
-  test('a leaky planner sees the answer; one that does not, does not', async () => {
+  test('only a leaky planner sees the answer', async () => {
     const base = arms.filter(({ planner }) => planner === 'prompt-plainact')[0]
     const lab = await openLab()
     const [plain, leaky] = await measureArms(lab, [base, { ...base, leaky: true }], 4, 3)
@@ -308,7 +308,7 @@ describe('arms', () => {
 })
 
 describe('expected scores', () => {
-  test('are the mean over samples, begin with those of fewer, and never look at the answer', async () => {
+  test('are means over samples, extend those of fewer samples, and do not depend on the answer', async () => {
     const lab = await openLab()
     const [window] = lab.windows('evaluate', 1, 0)
     const changed = { ...window, tokens: window.tokens.slice().fill(5, window.promptLength) }
@@ -325,7 +325,7 @@ describe('expected scores', () => {
   })
 })
 
-test('windows without room are refused by name', async () => {
+test('windows longer than the context are refused by name', async () => {
   await expect(openLab({ prompt: 30 })).rejects.toThrow('window: expected at most 32 tokens, got 40')
   const lab = await openLab({ documents: documents.map((one) => ({ ...one, text: 'short' })) })
   expect(() => lab.windows('evaluate', 1, 0)).toThrow('text: expected documents of 22 tokens or more')

@@ -166,7 +166,7 @@ const changes: readonly [what: string, inputs: () => Inputs, parts: readonly Par
 ]
 
 describe('a part', () => {
-  test('has the name of its inputs, again and again', async () => {
+  test('has a key that depends on its inputs only', async () => {
     const keys = await keysOf(base)
     expect(await keysOf(base)).toEqual(keys)
     for (const part of all) expect(keys[part]).toMatch(/^[0-9a-f]{64}$/)
@@ -180,7 +180,7 @@ describe('a part', () => {
     },
   )
 
-  test('has names of its own by each of these', async () => {
+  test('has another key for each of these changes', async () => {
     const keys = await Promise.all(
       [() => base, ...changes.map(([, inputs]) => inputs)].map((inputs) => keysOf(inputs())),
     )
@@ -188,7 +188,7 @@ describe('a part', () => {
     expect(new Set(scores).size).toBe(scores.length)
   })
 
-  test('of scores depends on a seed only where something is drawn or learnt', async () => {
+  test('of scores depends on a seed only if something is drawn or learnt', async () => {
     const scores = async (asked: Arm, seed: number): Promise<string> =>
       (await keysOf({ ...base, arm: asked, seed })).scores
     const oracle: Arm = { ...denseArm, planner: 'oracle', criterion: 'plainact', sparsity: 0.5 }
@@ -196,7 +196,7 @@ describe('a part', () => {
   })
 })
 
-test('scores under random masks are kept by the seeds of their windows, and others are not', async () => {
+test('scores under random masks depend on the seeds of their windows, other scores do not', async () => {
   const lab = await openLab()
   const windows = lab.windows('evaluate', 2, 0)
   const [[one], [two]] = [1, 2].map((seed) => makeBlocks(windows, 2, seed))

@@ -57,7 +57,7 @@ async function isWhatLogitsSay(errors: readonly StorageError[]): Promise<void> {
   }
 }
 
-test('every storage is held against float32, which comes first', async () => {
+test('every storage is compared with float32, which comes first', async () => {
   const errors = await measureStorages(texts, ['int8', 'bf16'], open)
   expect(errors.map(({ storage }) => storage)).toEqual(['f32', 'int8', 'bf16'])
   expect(errors[0]).toMatchObject({ kl: 0, agreed: 1 })
@@ -75,7 +75,7 @@ test('mutants that swap two storages, or forget a token: killed', async () => {
   )
 })
 
-test('texts are spread over the documents, of one length, and begin as every text does', () => {
+test('texts are spread over the documents, have one length, and begin with </s>', () => {
   const lengths = [100, 100, 31, 100, 30, 100, 100, 100, 100, 100, 100]
   const documents = lengths.map((length, i) => ({
     name: `d${i}`,

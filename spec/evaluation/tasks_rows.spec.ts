@@ -233,7 +233,7 @@ describe('the rows of a report of tasks', () => {
     expect(() => isByHand({ ...broken, rows: broken.rows.map((row) => ({ ...row, seed })) })).toThrow('row')
   })
 
-  test('come with the counts, versions and shots of their tasks', () => {
+  test('have the counts, versions and shots of their tasks', () => {
     expect(report).toMatchObject({
       versions: { long: 1, short: 3 },
       'n-shot': { long: 2, short: 0 },

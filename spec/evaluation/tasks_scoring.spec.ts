@@ -94,11 +94,12 @@ const changed =
   }
 
 describe('an answer', () => {
-  test('is chosen by its likelihood, per byte, and beside itself alone', () => choosesTheBest(answerQuestion))
+  test('is chosen by likelihood, by likelihood per byte, and by likelihood relative to the answer alone', () =>
+    choosesTheBest(answerQuestion))
 
   test('is scored under the mask of its context', () => masksOncePerContext(answerQuestion))
 
-  test('of a leaky planner has a mask of its own, from all that is fed', () => {
+  test('of a leaky planner has its own mask, from all fed tokens', () => {
     const asked = question(2)
     const seen: number[] = []
     const plan: PlanContext = () => ({
@@ -115,7 +116,7 @@ describe('an answer', () => {
     expect(seen).toEqual([11, 8, 13])
   })
 
-  test('among equals is the first', () => {
+  test('among equal ones is the first', () => {
     const asked = question(0)
     const same = {
       ...asked,
@@ -226,7 +227,7 @@ describe('a report', () => {
     expect((await run({ mode: 'simulate' })).rows).toEqual(report.rows)
   })
 
-  test('of a run that was stopped has what was finished', async () => {
+  test('of an interrupted run has the finished questions', async () => {
     expect(await run({}, AbortSignal.abort())).toMatchObject({ complete: false, results: {}, rows: [] })
   })
 })
@@ -269,7 +270,7 @@ describe('continuation', () => {
     }
   })
 
-  test('is the same for a seed, another for another, and a part of a longer one', () => {
+  test('depends on the seed, and is a prefix of a longer one', () => {
     const asked = askContinuations(optionsOf())
     expect(askContinuations(optionsOf({ count: 3 }))).toEqual(asked.slice(0, 3))
     expect(askContinuations(optionsOf({ seed: 2 }))).not.toEqual(asked)

@@ -89,18 +89,18 @@ const measure = (
 const natsOf = (window: Int32Array, from: number): number =>
   scoreWindow(model, { tokens: window, promptLength: from, words: 0 }).nll
 
-describe('a span', () => {
+describe('scored logits', () => {
   const read = (start: number, prompt?: number, planner: MaskPlanner | null = null): Span =>
     readSpan(model, tokens, { start, prompt, planner })
   const dense = (start: number): DenseSpan => new DenseSpan(read(start), tokens, vocabulary)
 
-  test('costs what the loss says, wherever it begins', () => {
+  test('have the negative log-likelihood of the loss, from any position', () => {
     for (const start of [1, 7, 19])
       expect(dense(start).scoreFrom(start).nll).toBeCloseTo(natsOf(tokens, start), 3)
     expect(dense(1).scoreFrom(7)).toMatchObject({ nll: dense(7).scoreFrom(7).nll, tokens: 13 })
   })
 
-  test('of the dense model is at no distance from itself; another one is', () => {
+  test('of the dense model have KL 0 to themselves, others do not', () => {
     expect(dense(4).compare(read(8))).toEqual({ ...dense(4).scoreFrom(8), kl: 0, firstDifference: null })
     const [, random] = configurationsOf({ planners: ['random'], sparsities: [0.9] }).planAll(
       { tokens, promptLength: 6 },
@@ -112,7 +112,7 @@ describe('a span', () => {
     expect(score.nll).not.toBe(dense(8).scoreFrom(8).nll)
   })
 
-  test('is at the distance that its definition says', () => {
+  test('have the KL of its definition', () => {
     const V = 3
     const [p, q] = [
       [0.7, 0.2, 0.1],
@@ -130,7 +130,7 @@ describe('a span', () => {
     expect(score).toMatchObject({ agreed: 1, firstDifference: 1, tokens: 2 })
   })
 
-  test('shows a planner its prompt, and a leaky one all that is fed', () => {
+  test('show a planner its prompt, and a leaky one all fed tokens', () => {
     const seen: number[][] = []
     const planner = {
       name: 'spy',
@@ -177,7 +177,7 @@ describe('whole texts', () => {
   })
 })
 
-test('pages that end before anything is scored have no numbers, and the stream has its own', async () => {
+test('pages too short to be scored have no numbers, and the stream has its own', async () => {
   const short = documents.map((document) => ({ ...document, text: 'a b' }))
   const { rows } = await measure({ text: textOfDocuments('short', [...short, ...short]) })
   expect(rows.length).toBeGreaterThan(1)
@@ -217,7 +217,7 @@ describe('rows', () => {
     expect([random.leaky, oracle.leaky]).toEqual([false, false])
   })
 
-  test('are the same simulated, and other ones for another seed', async () => {
+  test('are equal when simulated, and differ for another seed', async () => {
     const rows = (await measure()).rows
     expect((await measure({ mode: 'simulate' })).rows).toEqual(rows)
     const other = (await measure({ seed: 1 })).rows
@@ -225,14 +225,14 @@ describe('rows', () => {
     expect(other[2].tokenPerplexity).toBe(rows[2].tokenPerplexity)
   })
 
-  test('of leaky planners score everything', async () => {
+  test('of leaky planners score all tokens', async () => {
     const { rows, whole, protocol } = await measure({ configurations: configurationsOf({ leaky: true }) })
     expect(protocol.prompt).toBe(null)
     expect(rows[0]).toMatchObject({ leaky: false, tokenPerplexity: whole.tokenPerplexity })
     expect(rows[1]).toMatchObject({ leaky: true })
   })
 
-  test('cover what every one of them has scored when the run is stopped', async () => {
+  test('of an interrupted run cover the windows that all of them scored', async () => {
     const stop = new AbortController()
     let told = 0
     const report = await measure({}, stop.signal, () => ++told === 3 && stop.abort())
@@ -243,7 +243,7 @@ describe('rows', () => {
     expect(atOnce.rows).toEqual([])
   })
 
-  test('name the criterion that a planner has learnt, or else decides by', () => {
+  test('name the criterion that a planner learnt or uses', () => {
     const mean = { shape: model.shape, heads: new Float32Array(12), neurons: new Float32Array(72) }
     const criteriaOf = (learnt: ConfigurationOptions['learnt']): string[] =>
       configurationsOf({
@@ -255,7 +255,7 @@ describe('rows', () => {
     expect(criteriaOf({ static: 'fisher' })).toEqual(['none', 'fisher', 'plainact', 'none'])
   })
 
-  test('have sizes that fit', async () => {
+  test('refuse sizes that do not fit', async () => {
     await expect(measure({ prompt: positions })).rejects.toThrow('prompt: expected 1 to 31 tokens, got 32')
     await expect(measure({ stride: positions + 1 })).rejects.toThrow('stride: expected 1 to 32 tokens')
     expect(() => configurationsOf({ planners: ['static'] })).toThrow(
@@ -264,7 +264,7 @@ describe('rows', () => {
   })
 })
 
-test('an error bar is that of a ratio of sums: nothing where all units agree, more where they do not', () => {
+test('an error bar is that of a ratio of sums: 0 if all units agree, more if not', () => {
   expect(ratioOf([2, 4, 6], [1, 2, 3])).toEqual({ value: 2, error: 0 })
   // Equal sizes: the standard error of a mean.
   expect(ratioOf([1, 3], [1, 1])).toEqual({ value: 2, error: 1 })

@@ -313,7 +313,7 @@ describe('the rows of a perplexity report', () => {
     expect(protocol).toMatchObject({ stride: null, prefix: null, windows: { page: 6 } })
   })
 
-  test('by default show planners a quarter of the context, at most 128 tokens', async () => {
+  test('show planners a quarter of the context by default, at most 128 tokens', async () => {
     const { protocol, rows } = await measure({ prompt: undefined })
     expect(protocol.prompt).toBe(4)
     isByHand({ ...report, rows }, 4)

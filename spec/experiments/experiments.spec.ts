@@ -94,7 +94,7 @@ function expectWhole(result: ExperimentResult): void {
 
 describe('every experiment', () => {
   for (const name of experimentNames.filter((one) => one !== 'cost'))
-    test(`${name} runs to its end and can be shown`, async () => {
+    test(`${name} runs to its end and can be printed`, async () => {
       const result = await runByName(name, contextOf())
       expect(result.name).toBe(name)
       expectWhole(result)
@@ -103,7 +103,7 @@ describe('every experiment', () => {
       expect(text).not.toContain('undefined')
     })
 
-  test('one page shows several', async () => {
+  test('one page shows several experiments', async () => {
     const results = [
       await runByName('two-by-two', contextOf()),
       await runByName('predictor-cost', contextOf()),
@@ -134,7 +134,7 @@ test.each([
   expect(findings.map((text) => text.split(':')[0])).toEqual(judged.map((share) => `At ${100 * share} %`))
 })
 
-describe('the rows of experiments by the clock', () => {
+describe('the rows of timed experiments', () => {
   test('scoring: operations are those of the passes, times those of the parts', async () => {
     const { rows, plots, findings } = await runByName('calibration-overhead', contextOf())
     const lengths = lab.windows('calibrate', settings.calibration, 0).map(({ tokens }) => tokens.length)
@@ -224,7 +224,7 @@ describe('variants', () => {
     achieved: { heads: 0, neurons: 0, weights: 0, layers: [] },
   })
 
-  test('close the share of the gap that they close', () => {
+  test('state the share of the gap that they close', () => {
     const named = (label: string): Variant => ({ ...fixed, label })
     const measured = new Measured(
       [named('oracle'), named('shadow'), named('static')],
@@ -248,7 +248,7 @@ describe('variants', () => {
     expect(measured.difference('shadow', 'static', 0.5).nats).toBeCloseTo(-0.5, 12)
   })
 
-  test('differ, or may differ by chance, in words', () => {
+  test('are described as different, or as possibly different by chance', () => {
     expect(sayDifference('a', 'b', { nats: -0.05, error: 0.01 })).toBe(
       'a is 0.050 +- 0.010 nats per token better than b',
     )

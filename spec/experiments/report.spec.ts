@@ -21,7 +21,7 @@ describe('a figure', () => {
   const read = (text: string): number => Number(text.replaceAll(',', ''))
 
   const isClose = lawForAll(
-    'reads as the number to the digits it shows, four where nobody says how many',
+    'is the number to its digits, four by default',
     [numbers, decimals],
     (format: typeof figure, value: number, digits: number) => {
       const fixed = read(format(value, digits))
@@ -32,7 +32,7 @@ describe('a figure', () => {
   )
   stateLaw(isClose, figure)
 
-  test('cut off in the place of rounded, or by a thousand off, is caught', async () => {
+  test('truncated instead of rounded, or off by a thousand, is found', async () => {
     const cut: typeof figure = (value, digits) => figure(Math.trunc(value * 10) / 10, digits)
     const short: typeof figure = (value, digits) => figure(value, digits).replace(/,\d{3}/, '')
     for (const mutant of [cut, short]) await kills(isClose, mutant)
@@ -94,13 +94,13 @@ describe('a table', () => {
     ],
   ])('a table that %s is caught', (_, mutant) => kills(linesUp, mutant))
 
-  test('leans numbers to the right, and words to the left', () => {
+  test('aligns numbers right and words left', () => {
     const rows = [{ name: 'a', value: null }]
     expect(columns.map((column) => isNumeric(column, rows))).toEqual([false, true, true])
     expect(isNumeric(columns[1], [{ value: 'n/a' }, { value: 3 }])).toBe(false)
   })
 
-  test('sets rows of one name apart from those of the next, where there are such', () => {
+  test('separates groups of rows with equal names', () => {
     const rowsOf = (...names: string[]): Row[] => names.map((name) => ({ name }))
     expect(groupStarts(columns, rowsOf('a', 'a', 'b', 'b', 'a'))).toEqual([false, false, true, false, true])
     expect(groupStarts(columns, rowsOf('a', 'b', 'a'))).toEqual([false, false, false])
@@ -109,7 +109,7 @@ describe('a table', () => {
 })
 
 describe('on the terminal', () => {
-  test('an experiment is what it asks, its rows, the published figures, the findings and the command', () => {
+  test('an experiment shows its question, rows, published figures, findings and command', () => {
     const text = formatExperiment(resultOf())
     expect(text).toBe(
       [
@@ -136,7 +136,7 @@ describe('on the terminal', () => {
     )
   })
 
-  test('a run that was stopped, and one without rows, says so', () => {
+  test('an interrupted run, and one without rows, say so', () => {
     const text = formatExperiment(resultOf({ complete: false, rows: [], paper: null }))
     expect(text).toContain('Nothing was measured.')
     expect(text).toContain('The run was stopped')
@@ -150,7 +150,7 @@ describe('on the terminal', () => {
   )
 
   const steersNothing = lawForAll(
-    'nothing that is shown can steer the terminal',
+    'no output contains a terminal control character',
     [binary],
     (format: typeof formatExperiment, hostile: string) => {
       const rows = [{ planner: hostile, ppl: 1, speed: 2 }]
@@ -161,14 +161,14 @@ describe('on the terminal', () => {
   )
   stateLaw(steersNothing, formatExperiment)
 
-  test('a text that lets one control character through is caught', async () => {
+  test('a text that lets one control character through is found', async () => {
     const mutant: typeof formatExperiment = (result) =>
       formatExperiment(result) + (result.title.includes('\u009b') ? '\u009b' : '')
     await kills(steersNothing, mutant)
   })
 })
 
-test('as JSON, a result is itself; what is not a number is null', () => {
+test('a result is its own JSON, with null for NaN and infinities', () => {
   const result = resultOf({ rows: [{ planner: 'dense', ppl: Infinity, speed: 1 }] })
   const read = JSON.parse(renderJson([result], provenance)) as { experiments: ExperimentResult[] }
   expect(read).toMatchObject({

@@ -34,13 +34,13 @@ describe('series', () => {
     expect(seriesStyles(['a', 'shadow'])[1]).toEqual(seriesStyles(['shadow', 'b', 'c'])[0])
   })
 
-  test('names that objects have by themselves are names like others', () => {
+  test('names of inherited object members are names like others', () => {
     expect(seriesStyles(['constructor', '__proto__'])[0]).toEqual(seriesStyles(['a'])[0])
   })
 })
 
 describe('a plot', () => {
-  test('in words names its axes and follows each series from end to end', () => {
+  test('has a description that names its axes and each series from end to end', () => {
     const [shadow] = linePlot().series
     const points = [...shadow.points, { x: 90, y: 90 }]
     expect(describePlot(linePlot({ series: [{ name: 'shadow', points }] }))).toBe(
@@ -48,7 +48,7 @@ describe('a plot', () => {
     )
   })
 
-  test('leaves out what has no place on it, and counts that', async () => {
+  test('omits points without a position, and counts them', async () => {
     const points = [
       { x: 1, y: NaN },
       { x: 2, y: Infinity },
@@ -101,14 +101,14 @@ describe('a plot', () => {
   }
 
   law(
-    'of any data is drawn, in the room it has, without a coordinate that is no number',
+    'of any data is drawn inside its frame with finite coordinates',
     [anyPlot, fc.constantFrom(...figureSizes)],
     isDrawn(drawPlot),
     { runs: casesAtTier(8, 25), timeout: 60_000 },
   )
 
   test.each(['toString', 'constructor', '__proto__', 'datum', "a.b['c']"])(
-    'that says %s is drawn',
+    'with %s is drawn',
     async (text) => {
       const points = [
         { x: text, y: 1 },
@@ -174,9 +174,9 @@ describe('markup', () => {
     ['quotes', (text) => escapeText(text).replaceAll('&quot;', '"')],
     ['ampersands', (text) => text.replaceAll('<', '&lt;').replaceAll('>', '&gt;').replace(/["']/g, '')],
     ['all but the first bracket', (text) => text.replace('<', '&lt;').replace(/[>"'&]/g, '')],
-  ])('an escape that forgets %s is caught', (_, mutant) => kills(isText, mutant))
+  ])('an escape that omits %s is found', (_, mutant) => kills(isText, mutant))
 
-  test('pieces stay what they are, and text inside them was escaped', () => {
+  test('markup stays as it is, with escaped text inside', () => {
     const piece = markup`<b>${'<'}</b>`
     expect(markup`<p title="${'"'}">${[piece, piece]}${null}${0}</p>`.html).toBe(
       '<p title="&quot;"><b>&lt;</b><b>&lt;</b>0</p>',
@@ -284,7 +284,7 @@ describe('the page', () => {
     expect(tags.filter((tag) => /\son\w*=/.test(tag))).toEqual([])
   }
 
-  law('has the same tags whatever is written in the results', [words], isTame(renderHtml), {
+  law('has the same tags for any text in the results', [words], isTame(renderHtml), {
     runs: casesAtTier(1, 3),
     timeout: 60_000,
     examples: attacks,
@@ -305,13 +305,13 @@ describe('the page', () => {
     expect.unreachable('no attack was caught')
   })
 
-  test('says which commit of the hub a model was, and nothing of the hub where it was here', async () => {
+  test('names the commit of a hub model, and no hub for a local one', async () => {
     const html = await renderHtml([saying('word')], { ...provenance, model: fromHub('abc') })
     expect(html).toContain('<dt>revision</dt><dd>abc of abc, commit <code>abc</code></dd>')
     expect(await renderHtml([saying('word')], provenance)).not.toContain('<dt>revision</dt>')
   })
 
-  test('asks for nothing: no script, no link out, no import, no style that its policy does not name', async () => {
+  test('makes no request: no script, no external link, no import, no style outside its policy', async () => {
     const html = await renderHtml([saying('word'), resultOf()], provenance)
     expect(tagsOf(html)).not.toEqual(expect.arrayContaining(['script']))
     expect(html).not.toMatch(/<(?:script|link|img|iframe|object|embed|base|form|image|use|foreignObject)\b/i)
@@ -328,7 +328,7 @@ describe('the page', () => {
     )
   })
 
-  test('is the same for the same results, whatever was drawn in between', async () => {
+  test('is the same for the same results, after any other drawing', async () => {
     const results = [saying('word'), resultOf()]
     const first = await renderHtml(results, provenance)
     await renderHtml([saying('other'), saying('other')], provenance)
@@ -339,7 +339,7 @@ describe('the page', () => {
     expect((await renderHtml([results[0], another], provenance)) === first).toBe(false)
   })
 
-  test('can be heard: every figure has a title and a description, every heading a scope, every id is one', async () => {
+  test('is accessible: every figure has a title and a description, every heading a scope, ids are unique', async () => {
     const html = await renderHtml([resultOf(), saying('word')], provenance)
     const ids = [...html.matchAll(/\sid="([^"]*)"/g)].map(([, id]) => id)
     expect(new Set(ids).size).toBe(ids.length)
@@ -355,7 +355,7 @@ describe('the page', () => {
     expect(html).toContain('<html lang="en">')
   })
 
-  test('gives the command under every figure, the published figures, and where all of it comes from', async () => {
+  test('has the command under every figure, the published figures, and the provenance', async () => {
     const html = await renderHtml([resultOf()], provenance)
     expect(html).toMatch(/<figure>[^]*shadowllm reproduce --experiment curve[^]*<\/figure>/)
     expect(html).toMatch(/Published<small>a paper<\/small>[^]*30\.75/)
@@ -371,7 +371,7 @@ describe('the page', () => {
       expect(html.slice(html.indexOf('id="provenance"'))).toContain(text)
   })
 
-  test('shades what is skipped, layer by layer', async () => {
+  test('shades skipped shares, layer by layer', async () => {
     const layers = [{ name: 'shadow', heads: [0, 0.5, 1], neurons: [0.25, 0.449, 0.96] }]
     const html = await renderHtml([resultOf({ layers })], provenance)
     const cells = [...html.matchAll(/<td class="share-(\d+)">(\d+)<\/td>/g)].map(
@@ -380,7 +380,7 @@ describe('the page', () => {
     expect(cells).toEqual(['0:0', '5:50', '10:100', '3:25', '4:45', '10:96'])
   })
 
-  test('has a colour for dark paper in the place of every colour that is drawn', async () => {
+  test('has a dark-mode colour for every colour', async () => {
     const html = await renderHtml([saying('word'), resultOf()], provenance)
     const used = new Set([...html.matchAll(/(?:fill|stroke)="(#[0-9a-f]+)"/gi)].map(([, colour]) => colour))
     expect(used.size).toBeGreaterThan(4)

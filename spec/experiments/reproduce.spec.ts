@@ -104,7 +104,7 @@ const trueScores = (): UnitScores =>
   collectExample(model, window, [plainact]).scores.get('plainact') ?? expect.unreachable()
 
 describe('a window', () => {
-  test('is scored on its continuation: dense, that is the loss the backward pass has', () => {
+  test('is scored on its continuation: dense, that equals the loss of the backward pass', () => {
     const trace = traceForward(model, window.tokens)
     const gradients = backward(model, trace, continuationLabels(window))
     const score = scoreWindow(model, window)
@@ -131,7 +131,7 @@ describe('a window', () => {
   })
 })
 
-test('differences are per token, their error over windows: what windows have in common cancels', () => {
+test('differences are per token with errors over windows, so common variation cancels', () => {
   const score = (nll: number): WindowScore => ({ nll, tokens: 10, words: 5, mask: null })
   const first = [score(31), score(52), score(13)]
   const second = [score(30), score(50), score(10)]
@@ -143,7 +143,7 @@ test('differences are per token, their error over windows: what windows have in 
 })
 
 describe('decoding', () => {
-  test('is timed in turns, one figure per arm', async () => {
+  test('is timed in interleaved rounds, one figure per method', async () => {
     const turns: number[] = []
     const sizes = { prompt: 4, tokens: 3, rounds: 3 }
     const planner = oraclePlanner(trueScores(), makeBudget(0.5))
@@ -155,7 +155,7 @@ describe('decoding', () => {
     expect(speeds).toHaveLength(2)
   })
 
-  test('counts the time a planner takes', async () => {
+  test('includes the time of the planner', async () => {
     const planner = oraclePlanner(trueScores(), makeBudget(0.5))
     const slow: MaskPlanner = {
       name: 'slow',
@@ -229,7 +229,7 @@ describe('reproduce', () => {
     expect(last?.secondsLeft).toBeCloseTo(0, 6)
   })
 
-  test('gives the same numbers for the same seed, speed apart', async () => {
+  test('gives the same numbers for the same seed, except speed', async () => {
     const withoutSpeed = ({ rows }: ReproduceReport): unknown[] =>
       rows.map((row) => ({ ...row, decodeTokensPerSecond: 0 }))
     const options = optionsOf({ seed: 1 })
@@ -255,13 +255,13 @@ describe('reproduce', () => {
     expect(rows[3].tokenPerplexity).not.toBe(rows[4].tokenPerplexity)
   })
 
-  test('does only what the planners asked for need', async () => {
+  test('computes only what the requested planners need', async () => {
     const report = await reproduce(optionsOf({ planners: ['oracle'] }))
     expect(report).toMatchObject({ calibrationWindows: 0, predictorLoss: null })
     expect(report.rows.map((row) => row.planner)).toEqual(['dense', 'oracle', 'oracle'])
   })
 
-  test('stopped, reports the windows that every arm has scored', async () => {
+  test('interrupted, reports the windows that every method has scored', async () => {
     const stopAfter = async (stage: string, done: number): Promise<ReproduceReport> => {
       const interrupt = new AbortController()
       const live = backend.liveBuffers
@@ -289,7 +289,7 @@ describe('reproduce', () => {
     expect(formatTable(report)).toContain('The run was stopped')
   })
 
-  test('hands out the predictor while it lives', async () => {
+  test('gives access to the predictor before it is disposed', async () => {
     let scored = 0
     await reproduce(
       optionsOf({
@@ -302,7 +302,7 @@ describe('reproduce', () => {
     expect(scored).toBe(72)
   })
 
-  test('refuses by name what it cannot do', async () => {
+  test('refuses impossible settings by name', async () => {
     const refused = (more: Partial<ReproduceOptions>): Promise<unknown> => reproduce(optionsOf(more))
     await expect(refused({ settings: { ...settings, prompt: 30 } })).rejects.toThrow(
       'window: expected at most 32 tokens, got 40',
@@ -341,7 +341,7 @@ describe('a report', () => {
     seconds: 12,
   })
 
-  test('says whether the order holds, and says so if it does not', () => {
+  test('states whether the order holds', () => {
     const good = reportOf(row('oracle', 100), row('shadow', 105), row('static', 120), row('random', 180))
     expect(judge(good)).toEqual({ sparsity: 0.5, oracle: 100, shadow: 105, random: 180, holds: true })
     expect(describeReport(good)[0]).toBe(
@@ -359,7 +359,7 @@ describe('a report', () => {
     expect(judge(unknown)).toBe(null)
   })
 
-  test('says how the predictor stands against static pruning, and when that may be chance', () => {
+  test('compares the predictor with static pruning, and says when it may be chance', () => {
     const good = reportOf(row('oracle', 100), row('shadow', 105), row('static', 120))
     const said = (nats: number, error: number | null): string =>
       describeReport({ ...good, shadowAgainstStatic: [{ sparsity: 0.5, nats, error }] })[0]
@@ -375,7 +375,7 @@ describe('a report', () => {
     )
   })
 
-  test('does not give a loss that nothing was held out for', () => {
+  test('has no held-out loss without held-out examples', () => {
     const said = (heads: number, neurons: number): string =>
       describeReport({ ...reportOf(), predictorLoss: { heads, neurons } })[0]
     expect(said(0.9, 0.95)).toContain('heads 0.900, neurons 0.950')

@@ -86,7 +86,7 @@ test.each([
   expect(await runPlanted(body)).toEqual({ lastLine: line, code })
 })
 
-describe('what vitest counts reaches npm test', () => {
+describe('npm test prints the counts of vitest', () => {
   const deno = findDeno()
   const mixed = `${pass}${pass}test('no', () => expect(1).toBe(2)); test.skip('s', () => {})`
   const leaving = `import { mkdtempSync } from 'node:fs'
@@ -105,7 +105,7 @@ describe('what vitest counts reaches npm test', () => {
     expect(counts).toEqual({ passed: 2, failures: ['planted.spec.ts > no'], skipped: 1 })
   })
 
-  test('the names of what failed outside of tests, and of a test whose process died', async () => {
+  test('failures outside of tests, and a test whose process died, are named', async () => {
     const broken = `describe('d', () => { beforeAll(() => { throw new Error('planted') }); ${pass} })`
     const dying = `${pass}test('dies', () => process.kill(process.pid, 'SIGKILL') && new Promise(() => {}))`
     expect(await count(broken, (args) => runLaws({ args, live: false }))).toEqual({
@@ -118,12 +118,12 @@ describe('what vitest counts reaches npm test', () => {
     expect(failures).toContainEqual(expect.stringMatching(/signal SIGKILL .*planted\.spec\.ts/))
   })
 
-  test('a temporary file that is left behind is a failure', async () => {
+  test('a temporary file left behind is a failure', async () => {
     const counts = await count(leaving, (args) => runLaws({ args, live: false }))
     expect(counts).toEqual({ passed: 1, failures: ['the laws ended with exit code 1'], skipped: 0 })
   })
 
-  test('no law at all is a failure, and so is a runtime that does not start', async () => {
+  test('a run without tests is a failure, and so is a runtime that does not start', async () => {
     const nothing = await count('', (args) => runLaws({ args: [...args, 'none'], live: false }))
     expect(nothing).toEqual({ passed: 0, failures: ['the laws ended with exit code 1'], skipped: 0 })
     const runner = { ...thisRuntime, program: join(root, 'none') }
@@ -131,7 +131,7 @@ describe('what vitest counts reaches npm test', () => {
     expect(unstarted).toEqual({ passed: 0, failures: ['the laws ended with exit code 1'], skipped: 0 })
   })
 
-  test('without Deno its laws are one that was skipped', async () => {
+  test('without Deno its tests count as one skipped test', async () => {
     const nowhere = findDeno('plan9', 'mips')
     expect(nowhere).toEqual({ missing: expect.stringContaining('@deno/plan9-mips, got none') })
     expect(await runLawsInDeno(nowhere, { args: [] })).toEqual({ passed: 0, failures: [], skipped: 1 })

@@ -153,7 +153,7 @@ describe('a sample', () => {
     )
   })
 
-  test('replaces a mutant that the type check refuses by another of its kind', async () => {
+  test('replaces a mutant that the type check refuses with another of its kind', async () => {
     const refused = draw(1)[0].queue[0]
     const entries = await fill(1, (mutants) => (mutants.some(isSame(refused)) ? [refused.file] : []))
     expect(entries.filter(({ verdict }) => verdict === 'waiting')).toHaveLength(12)

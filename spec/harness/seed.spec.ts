@@ -103,7 +103,7 @@ describe('a law of a subject', () => {
     expect([lengths.length, killingRuns(keepsAll)]).toEqual([1000, 1000])
   })
 
-  test('that is stated of nothing, or has other arbitraries than the one stated, judges no mutant', async () => {
+  test('that is not stated, or has other arbitraries than the stated one, judges no mutant', async () => {
     const none = () => []
     const other = lawForAll('ascends', [lists], () => false)
     for (const law of [other, lawAlways('never', () => false)])
@@ -126,7 +126,7 @@ describe('a counterexample', () => {
     expect(tried[0]).toBe(1000)
   })
 
-  test('makes the law fail even where chance would never find it', async () => {
+  test('makes the law fail even if random cases never would', async () => {
     writeRegression(join(folder, 'rare.json'), 'rare', [123_456.5])
     await expect(checkLaw('rare', [int], (x) => x !== 123_456.5, { folder, record: false })).rejects.toThrow(
       '123456.5',
@@ -141,7 +141,7 @@ describe('a counterexample', () => {
     expect(tried.slice(0, 2)).toEqual([7, 8])
   })
 
-  test('is not written when it is not wanted, or when JSON cannot carry it', async () => {
+  test('is not written if told not to, or if JSON cannot hold it', async () => {
     await expect(checkLaw('quiet', [int], () => false, { folder, record: false })).rejects.toThrow(
       'not written',
     )
@@ -164,7 +164,7 @@ describe('a counterexample', () => {
 describe('stored values', () => {
   const float32s = fc.float32Array({ maxLength: 40 })
   law(
-    'come back equal: numbers of every kind, text, nesting, typed arrays',
+    'round-trip: numbers of every kind, text, nesting, typed arrays',
     [
       fc.anything({ withBigInt: true, withTypedArray: false, withNullPrototype: false }),
       float32s,
@@ -183,7 +183,7 @@ describe('stored values', () => {
     },
   )
 
-  test('that JSON would change silently are refused by name', () => {
+  test('that JSON would change are refused by name', () => {
     expect(() => encode({ a: [() => 0] })).toThrow(
       'value.a[0]: expected plain data or a typed array, got a function',
     )

@@ -8,12 +8,12 @@ import { expect, test } from 'vitest'
 import { lendTemporaryFolder } from './temporary.ts'
 import { root } from './syntax.ts'
 
-test('this file has a folder of its own for temporary files, in that of the run', () => {
+test('this spec file has its own temporary folder inside that of the run', () => {
   expect(basename(tmpdir())).toBe('harness-temporary.spec.ts')
   expect(basename(dirname(tmpdir()))).toMatch(/^shadowllm-run-/)
 })
 
-test('the folder is lent, and taken away again', () => {
+test('the temporary folder is set and restored', () => {
   const before = tmpdir()
   const lent = lendTemporaryFolder()
   expect([tmpdir(), dirname(lent.path)]).toEqual([lent.path, before])
@@ -21,7 +21,7 @@ test('the folder is lent, and taken away again', () => {
   expect([tmpdir(), existsSync(lent.path)]).toEqual([before, false])
 })
 
-test('what is left in it is named, and removed', () => {
+test('files left in it are named and removed', () => {
   const lent = lendTemporaryFolder()
   for (const name of ['io-a.spec.ts', 'io-b.spec.ts']) mkdirSync(join(lent.path, name))
   for (const name of ['io-b.spec.ts/c', 'z']) writeFileSync(join(lent.path, name), '')
@@ -31,7 +31,7 @@ test('what is left in it is named, and removed', () => {
   expect(existsSync(lent.path)).toBe(false)
 })
 
-test('a file none of whose tests ran may leave what it likes, and it is removed', () => {
+test('a spec file without a run test is not checked, and its files are removed', () => {
   const lent = lendTemporaryFolder()
   mkdirSync(join(lent.path, 'io-a.spec.ts'))
   writeFileSync(join(lent.path, 'io-a.spec.ts', 'left'), '')

@@ -99,14 +99,14 @@ describe('mutants are killed', () => {
   /** A file with the byte in it twice, so that neither chance nor a change of one place decides. */
   const twoWrong = async (): Promise<Uint8Array[]> => [Uint8Array.of(65, 0xff, 66, 0xff)]
 
-  test('one that reads what is cut off', () =>
+  test('a reader that accepts a truncated file', () =>
     expect(cutIsRefused(at, mutant('right'))).rejects.toThrow('to deeply equal'))
 
   test.each([
     ['changeIsReadOrRefused', changeIsReadOrRefused],
     ['spliceIsReadOrRefused', spliceIsReadOrRefused],
     ['mutantsAreReadOrRefused', mutantsAreReadOrRefused],
-  ])('one that throws: by %s', (_, holds) =>
+  ])('a reader that throws: by %s', (_, holds) =>
     expect(holds(at, { ...mutant('throws on a byte'), valid: twoWrong })).rejects.toThrow('to deeply equal'),
   )
 })

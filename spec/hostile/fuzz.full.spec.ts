@@ -51,14 +51,14 @@ describe('a planted bug', () => {
     else expect(finding.bytes.length).toBeLessThanOrEqual(2)
   }
 
-  test('is not seen where there is none', async () => {
+  test('is not reported in a correct reader', async () => {
     const report = await campaign('right', { to: 500 })
     expect(report).toMatchObject({ findings: [], executions: 500, next: 500 })
     expect([...report.answers.keys()].toSorted()).toEqual(['PLANTED', 'read'])
   })
 })
 
-test('a campaign goes on at a number with what it would have tried there', async () => {
+test('a campaign resumes at a number with the same cases', async () => {
   const whole = await campaign('right', { to: 80 })
   const [first, second] = [await campaign('right', { to: 30 }), await campaign('right', { from: 30, to: 80 })]
   for (const [answer, count] of whole.answers)
@@ -80,7 +80,7 @@ test('readers share the time', async () => {
   ])
 })
 
-test('a cell that was ended begins again', async () => {
+test('a cell that was stopped starts again', async () => {
   const outcomes: string[] = []
   const inputs = [Uint8Array.of(65), Uint8Array.of(255), Uint8Array.of(66)]
   // The clock advances only during the second input, which loops.

@@ -23,14 +23,14 @@ const numbers = Object.entries(list).flatMap(([letters, last]) =>
   Array.from({ length: last }, (_, i) => `${letters}${String(i + 1).padStart(2, '0')}`),
 )
 
-test('every number of the list is in the table, or tried elsewhere under a name that is there', () => {
+test('every numbered case is in the table, or in a named test elsewhere', () => {
   const inTable = new Set(hostileInputs.flatMap(({ ids }) => ids))
   expect(numbers.filter((id) => !inTable.has(id) && !Object.hasOwn(triedElsewhere, id))).toEqual([])
   for (const { file, law } of Object.values(triedElsewhere))
     expect(readFileSync(join(root, file), 'utf8')).toContain(law)
 })
 
-test('every reader has inputs, and every input a reader; no input stands there twice', () => {
+test('every reader has inputs, every input has a reader, and no input occurs twice', () => {
   const names = readers.map(({ name }) => name)
   expect(hostileInputs.filter(({ reader }) => !names.includes(reader))).toEqual([])
   expect(names.filter((name) => inputsOf(name).length === 0)).toEqual(['json'])
@@ -38,7 +38,7 @@ test('every reader has inputs, and every input a reader; no input stands there t
   expect(titles.filter((title, i) => titles.indexOf(title) !== i)).toEqual([])
 })
 
-test('SECURITY.md says how many inputs of each reader there are', () => {
+test('SECURITY.md states the number of inputs of each reader', () => {
   const page = readFileSync(join(root, 'SECURITY.md'), 'utf8')
   const said = [...page.matchAll(/^\| ([a-z-]+) +\| +(\d+) +\|$/gm)].map(([, name, count]) => [
     name,
@@ -75,25 +75,25 @@ describe.each(readers.filter(({ name }) => inputsOf(name).length > 0))('$name', 
     test.skip(`${what} is tried by npm run test:full`, () => {})
 })
 
-describe('a reader that gives another answer is found', () => {
+describe('a reader with another answer is found', () => {
   const module = new URL('./planted.ts', import.meta.url)
   // In Deno a thread that has filled its heap ends without a word, so that the limit of time finds it.
   const at = new Cell(module, { milliseconds: 2000, megabytes: 64 })
   afterAll(() => at.close())
 
-  test('and a right one is not', () => givesTheAnswers(at, 'right', planted.inputsOf()))
+  test('a correct reader is not', () => givesTheAnswers(at, 'right', planted.inputsOf()))
   test.each(
     planted.readers.filter(({ name }) => !['right', 'loops'].includes(name)).map(({ name }) => [name]),
   )('that %s', (name) =>
     expect(givesTheAnswers(at, name, planted.inputsOf())).rejects.toThrow('to deeply equal'),
   )
-  test('that loops', async () => {
+  test('a reader that loops', async () => {
     // Its only input is never read, so no limit is too short.
     const cell = new Cell(module, { ...usualLimits, milliseconds: 0 })
     await expect(givesTheAnswers(cell, 'loops', planted.inputsOf())).rejects.toThrow('no end in time')
     await cell.close()
   })
-  test('that says other words', () =>
+  test('a reader with another message', () =>
     expect(
       givesTheAnswers(
         at,

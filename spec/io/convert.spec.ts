@@ -153,7 +153,7 @@ const edited =
 
 describe('checkpoints at random', () => {
   const nothingIsLost = lawForAll(
-    'have the same tensors afterwards, in files of at most a size, and a second time the same files',
+    'have the same tensors afterwards, in files of limited size, and repeat to the same files',
     arbitraries,
     async (convert: Convert, made: Made[], legacy: boolean, shardSize: number): Promise<void> => {
       const [from, once, twice] = [fresh(), fresh(), fresh()]
@@ -239,7 +239,7 @@ describe('parts', () => {
     )
 
   const isSplit = lawForAll(
-    'hold layers in their order, as many as there is room for',
+    'hold as many layers as fit, in order',
     [tensors, fc.integer({ min: 1, max: 120 })],
     (split: typeof splitTensors, infos: TensorInfo[], size: number): void => {
       const parts = split(infos, size)
@@ -263,7 +263,7 @@ describe('parts', () => {
   ])('a mutant is killed: %s', (_, mutant) => kills(isSplit, mutant))
 })
 
-test('a stream of another length than its tensor is refused, and nothing stays', async () => {
+test('a stream of another length than its tensor is refused, and no file remains', async () => {
   const folder = fresh()
   mkdirSync(folder)
   const forms = new Map([['x', { dtype: 'U8', shape: [3] } as const]])
@@ -341,7 +341,7 @@ describe('golden models', () => {
     expect([none, repeated]).toEqual([[], ['lm_head.weight']])
   })
 
-  test('what the file says about itself stays, and its framework is named', async () => {
+  test('the metadata of the file is kept, and its framework is named', async () => {
     const [from, to] = [join(fresh()), `${fresh()}.safetensors`]
     mkdirSync(from)
     const x = { dtype: 'U8', shape: [1], data: Uint8Array.of(7) } as const

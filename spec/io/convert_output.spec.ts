@@ -37,8 +37,8 @@ const codeOf = async (action: Promise<unknown>): Promise<string> => {
   throw error instanceof Error ? error : new Error('expected a refusal, but it went well')
 }
 
-describe('what is there', () => {
-  test('a folder is made, and gets what a model needs', async () => {
+describe('existing output', () => {
+  test('a folder is created with all files of a model', async () => {
     put(join(folder, 'a'), 'config.json', 'pytorch_model.bin')
     for (const name of ['vocab.json', 'merges.txt', 'README.md']) writeFileSync(join(folder, 'a', name), name)
     const { files } = await convertCheckpoint(join(folder, 'a'), join(folder, 'b'))
@@ -48,7 +48,7 @@ describe('what is there', () => {
     expect(readdirSync(folder)).toEqual(['a', 'b'])
   })
 
-  test('one file gets the weights alone', async () => {
+  test('one file holds the weights alone', async () => {
     const to = join(folder, 'x.safetensors')
     const { files } = await convertCheckpoint(join(golden, 'pytorch_model.bin'), to)
     expect(files.map(({ name }) => name)).toEqual(['x.safetensors'])
@@ -58,7 +58,7 @@ describe('what is there', () => {
     )
   })
 
-  test('files that would be replaced, or be read in place of the result, stay without --force', async () => {
+  test('files that would be replaced, or read instead of the result, are kept without --force', async () => {
     const to = join(folder, 'to')
     put(to, 'model.safetensors')
     writeFileSync(join(to, 'notes'), 'mine')
@@ -75,7 +75,7 @@ describe('what is there', () => {
     expect(readdirSync(folder)).toEqual(['to'])
   })
 
-  test('safetensors may come to stand beside the .bin they are of, and are read first', async () => {
+  test('safetensors may be written beside their .bin, and are read first', async () => {
     put(folder, 'config.json', 'pytorch_model.bin')
     const { files } = await convertCheckpoint(folder, folder)
     expect(files.map(({ name }) => name)).toEqual(['model.safetensors'])
@@ -92,7 +92,7 @@ describe('what is there', () => {
       )
   })
 
-  test('a folder in the place of a file is refused, whatever may be replaced', async () => {
+  test('a folder in the place of a file is refused, also with --force', async () => {
     mkdirSync(join(folder, 'model.safetensors'))
     expect(await codeOf(convertCheckpoint(golden, folder, { force: true }))).toBe('OUTPUT')
   })
@@ -107,7 +107,7 @@ describe('a conversion that ends early', () => {
 
   /** Stops a conversion after some parts; what is then in the folder it would go to. */
   const leavesNothing = lawForAll(
-    'leaves what was there, and nothing else',
+    'leaves the old files and nothing else',
     arbitraries,
     async (
       convert: typeof convertCheckpoint,
@@ -156,7 +156,7 @@ describe('a conversion that ends early', () => {
     ],
   ])('a mutant that %s is killed', (_, mutant) => kills(leavesNothing, mutant))
 
-  test('a source that turns out to be broken leaves nothing', async () => {
+  test('a source that proves broken leaves nothing', async () => {
     put(folder, 'config.json', 'pytorch_model.bin')
     const path = join(folder, 'pytorch_model.bin')
     const bytes = readFileSync(path)

@@ -80,7 +80,7 @@ describe.each(rows)('%s', (_, reader, good, bad, expected) => {
     for (const value of good) expect(answerOf(() => reader(withField(value).fields('inner')))).toEqual(value)
   })
 
-  test('is refused by name where it is anything else', () => {
+  test('is refused by name for any other value', () => {
     for (const value of bad) {
       const words = answerOf(() => reader(withField(value)))
       expect(words).toMatch(/^card\.x: expected .*, got ./)
@@ -89,7 +89,7 @@ describe.each(rows)('%s', (_, reader, good, bad, expected) => {
   })
 })
 
-test('what is missing is its fallback, or null where it may be, and else refused', () => {
+test('a missing field is its fallback, null if optional, and refused otherwise', () => {
   const none = withField(undefined)
   expect(none.whole('x', 2, 5, 4)).toBe(4)
   expect(none.oneOf('x', ['a', 'b'], 'b')).toBe('b')
@@ -108,7 +108,7 @@ test('what is missing is its fallback, or null where it may be, and else refused
     ).toContain(`card.x: expected ${expected}, got `)
 })
 
-test('what is no object is refused, and so is no card at all', () => {
+test('a value that is no object, and a missing configuration, are refused', () => {
   expect(answerOf(() => withField(1).fields('x'))).toMatch(/^card\.x: expected an object, got /)
   const name = { code: 'CODE', subject: 'card' }
   expect(answerOf(() => Fields.parse('[]', name))).toMatch(/^card\.card: expected an object, got /)

@@ -232,7 +232,7 @@ describe('mutants are killed', () => {
   ])('%s', (_, law, ...change) => expectKilled(law, ...change))
 })
 
-test('where links cannot be made there are copies, of which all the same holds', async () => {
+test('without links there are copies, with the same properties', async () => {
   const refuse = vi.spyOn(promises, 'symlink')
   onTestFinished(() => refuse.mockRestore())
   refuse.mockRejectedValue(Object.assign(new Error('no links here'), { code: 'EPERM', syscall: 'symlink' }))
@@ -248,7 +248,7 @@ test('where links cannot be made there are copies, of which all the same holds',
   await openHubModel(one.hub.id, { offline: true }, one.settings)
 })
 
-test('another failure to make a link is one of the cache', async () => {
+test('any other failure to link is an error of the cache', async () => {
   const refuse = vi.spyOn(promises, 'symlink')
   onTestFinished(() => refuse.mockRestore())
   refuse.mockRejectedValue(Object.assign(new Error('no room'), { code: 'ENOSPC', syscall: 'symlink' }))

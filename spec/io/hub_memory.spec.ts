@@ -15,8 +15,8 @@ async function bytesOf(blobs: ReadonlyMap<string, Blob>): Promise<Map<string, Bu
   return new Map(await Promise.all(read))
 }
 
-describe('a model that is looked up', () => {
-  test('has the files that loading needs, and no large one was asked for', async () => {
+describe('a look-up of a model', () => {
+  test('lists the files that loading needs, without downloading a large one', async () => {
     const files = torchRepository().set('predictor.safetensors', noise(20_000, 'predictor'))
     const { hub, settings } = await hubCase(files)
     const listing = await lookUpModel(hub.id, settings)
@@ -38,12 +38,12 @@ describe('a model that is looked up', () => {
       'JSON_SYNTAX',
       new Map([...repository(['config.json']), ['model.safetensors.index.json', Buffer.from('{')]]),
     ],
-  ])('without what it needs it is refused: %s', async (code, files) => {
+  ])('is refused if something is missing: %s', async (code, files) => {
     const { hub, settings } = await hubCase(files)
     expect(await codeOf(() => lookUpModel(hub.id, settings))).toBe(code)
   })
 
-  test('and names that are none, and models that are none', async () => {
+  test('refuses invalid names and missing models', async () => {
     const { hub, settings } = await hubCase()
     expect(await codeOf(() => lookUpModel('../etc/passwd', settings))).toBe('HUB_ID')
     expect(await codeOf(() => lookUpModel(hub.id, settings, { revision: 'nowhere' }))).toBe('HUB_NOT_FOUND')
@@ -51,7 +51,7 @@ describe('a model that is looked up', () => {
   })
 })
 
-describe('what is downloaded', () => {
+describe('a download', () => {
   /** Every byte is that of the list, whatever the servers send. */
   const isWhatTheListSays = async (download: Download, change: (body: Buffer) => Buffer): Promise<string> => {
     const { hub, settings } = await hubCase()
@@ -67,7 +67,7 @@ describe('what is downloaded', () => {
   }
   const flipped = (body: Buffer): Buffer => Buffer.concat([Buffer.of(body[0] ^ 1), body.subarray(1)])
 
-  test('is what the list says, or refused', async () => {
+  test('matches the list, or is refused', async () => {
     expect(await isWhatTheListSays(downloadModel, (body) => body)).toBe('the same')
     expect(await codeOf(() => isWhatTheListSays(downloadModel, flipped))).toBe('HUB_HASH')
     expect(await codeOf(() => isWhatTheListSays(downloadModel, (body) => body.subarray(1)))).toBe('HUB_SIZE')
@@ -88,7 +88,7 @@ describe('what is downloaded', () => {
     expect(await isWhatTheListSays(trusting, flipped)).toBe('another')
   })
 
-  test('is told of on the way, and asked for again where a server is busy', async () => {
+  test('reports progress, and retries a busy server', async () => {
     const { hub, settings, waits } = await hubCase()
     const listing = await lookUpModel(hub.id, settings)
     let refusals = 2
@@ -106,7 +106,7 @@ describe('what is downloaded', () => {
     expect(waits).toHaveLength(2)
   })
 
-  test('is not begun where a file is larger than an array, and ends when it is given up', async () => {
+  test('is not begun for a file larger than an array, and ends when aborted', async () => {
     const { hub, settings } = await hubCase()
     const listing = await lookUpModel(hub.id, settings)
     const huge = { ...listing, files: listing.files.map((file) => ({ ...file, size: 2 ** 31 })) }

@@ -11,7 +11,7 @@ import { law } from '../harness/seed.ts'
 import { codeOf, temporary } from './hub_cases.ts'
 
 law(
-  'a name of two plain parts is a model id, and its folder in the cache says which',
+  'a name of two plain parts is a model id, which its cache folder contains',
   [fc.stringMatching(/^[A-Za-z0-9]{1,20}$/), fc.stringMatching(/^[a-z0-9]([a-z0-9_]|[.-][a-z0-9]){0,30}$/)],
   (organisation, name) => {
     expect(isModelId(`${organisation}/${name}`)).toBe(true)
@@ -20,7 +20,7 @@ law(
   },
 )
 
-describe('the surroundings', () => {
+describe('the environment', () => {
   const names = [
     'HF_ENDPOINT',
     'HF_HUB_CACHE',
@@ -59,7 +59,7 @@ describe('the surroundings', () => {
     expect(await cacheIn({ HOME: '/d', HF_HOME: '~/models' })).toBe('/d/models/hub')
   })
 
-  test('the token is that of the variable, else that of the file, and none without a network', async () => {
+  test('the token is that of the variable, else of the file, and absent offline', async () => {
     const home = temporary()
     writeFileSync(join(home, 'token'), 'hf_file\n')
     const tokenIn = async (variables: Record<string, string>): Promise<string | null> =>

@@ -22,7 +22,7 @@ function shown(value: unknown): unknown {
   return value
 }
 
-describe('what is accepted', () => {
+describe('accepted JSON', () => {
   const words = fc.constantFrom(
     ...'{}[]:,"\\ \n-+.0123456789eEuabdfnrtlsx\ud83d\ude00é',
     'true',
@@ -43,7 +43,7 @@ describe('what is accepted', () => {
   )
 
   law(
-    'nothing is accepted that JSON.parse refuses, and nothing is read differently',
+    'accepted text is accepted by JSON.parse with the same value',
     [almostJson],
     async (text) => {
       fc.pre(text.isWellFormed())
@@ -67,7 +67,7 @@ function hasWideInteger(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.values(value).some(hasWideInteger)
 }
 
-describe('what is refused', () => {
+describe('refused JSON', () => {
   test.each([
     ['JSON_DUPLICATE', '{"a":1,"a":1}', 7],
     ['JSON_DUPLICATE', '{"\\u0061":1,"a":1}', 12],
@@ -97,7 +97,7 @@ describe('what is refused', () => {
     expect(error.message).toContain(`file.json at byte ${byteOffset}: expected`)
   })
 
-  test('bytes that are not UTF-8, and a byte order mark', async () => {
+  test('invalid UTF-8 and a byte order mark are refused', async () => {
     expect((await refusalOf(() => parseJson(Uint8Array.of(0x22, 0xff, 0x22), 'x'))).code).toBe(
       'JSON_ENCODING',
     )

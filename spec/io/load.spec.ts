@@ -98,7 +98,7 @@ describe('a model', () => {
   })
 })
 
-describe('what is missing or broken is said', () => {
+describe('a missing or broken file is named', () => {
   let root: string
   let folder: string
   let count = 0
@@ -113,7 +113,7 @@ describe('what is missing or broken is said', () => {
   const code = async (path = folder): Promise<string> => (await refusalOf(() => openModelFolder(path))).code
   const copy = (name: string, as = name): void => copyFileSync(join(golden, 'preln', name), join(folder, as))
 
-  test('in turn: the folder, the configuration, the weights', async () => {
+  test('the folder, the configuration and the weights, in this order', async () => {
     expect(await code(join(folder, 'none'))).toBe('MODEL_MISSING')
     expect(await code()).toBe('MODEL_CONFIG')
     writeFileSync(join(folder, 'config.json'), '{"a":')
@@ -129,7 +129,7 @@ describe('what is missing or broken is said', () => {
     expect(await code(join(folder, 'config.json'))).toBe('MODEL_FORMAT')
   })
 
-  test('a broken file is not passed over for a good one', async () => {
+  test('a broken file is not replaced by another file', async () => {
     copy('config.json')
     copy('pytorch_model.bin')
     writeFileSync(join(folder, 'model.safetensors'), 'broken')
@@ -140,7 +140,7 @@ describe('what is missing or broken is said', () => {
     expect(await code()).toBe('FILE_KIND')
   })
 
-  test('shards of torch, and an index that mixes formats', async () => {
+  test('parts of torch, and an index that mixes formats', async () => {
     copy('config.json')
     copy('pytorch_model.bin', 'part.bin')
     const { source } = await openModelFolder(join(golden, 'preln/pytorch_model.bin'))
@@ -160,7 +160,7 @@ describe('what is missing or broken is said', () => {
     expect(await code()).toBe('SHARD_FORMAT')
   })
 
-  test('a pickle that names os.system ends with one line that says so', async () => {
+  test('a pickle that names os.system is refused in one line that names it', async () => {
     copy('config.json')
     const { bytes } = torchFile(pickle(P.global('os', 'system'), '(', P.text('touch /tmp/owned'), 'tR'))
     writeFileSync(join(folder, 'pytorch_model.bin'), bytes)

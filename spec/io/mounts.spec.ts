@@ -56,7 +56,7 @@ const someFiles = [files, fileName, fc.nat(50), fc.nat(50)] as const
 
 /** The same files on a disk answer the same. */
 const readsAsADisk = lawForAll(
-  'a mounted folder reads as one on a disk',
+  'a mounted folder reads like a folder on a disk',
   [...someFiles],
   async (
     mount: Mount,
@@ -112,7 +112,7 @@ test.each<[string, (table: ReadonlyMap<string, Blob>) => ReadonlyMap<string, Blo
   await kills(readsAsADisk, mount)
 })
 
-test('a model from files in memory writes what it writes from a disk', async () => {
+test('a model from files in memory generates the text of the model on a disk', async () => {
   const folder = await embeddedFolder()
   const names = ['config.json', 'model.safetensors', 'predictor.safetensors', 'vocab.json', 'merges.txt']
   const blobs = names.map((name): [string, Blob] => [name, new Blob([readFileSync(join(folder, name))])])

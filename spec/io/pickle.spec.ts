@@ -23,7 +23,7 @@ import {
 const read = (bytes: Uint8Array): PickleValue => unpickle(bytes, 'data.pkl')
 const f32 = storage('FloatStorage', '0', P.int(6))
 
-describe('what torch.save writes is read', () => {
+describe('files of torch.save are read', () => {
   test('a state dict with everything torch puts into it', () => {
     const metadata = dict([
       P.text('_metadata'),
@@ -113,8 +113,8 @@ describe('what torch.save writes is read', () => {
   )
 })
 
-describe('odd pickles', () => {
-  test('PK14 a list that contains itself is a value like another', () => {
+describe('unusual pickles', () => {
+  test('PK14 a list that contains itself is read', () => {
     const value = read(pickle(']', P.put(0), P.get(0), 'a'))
     expect(isKind(value, 'list') && value.items[0]).toBe(value)
   })

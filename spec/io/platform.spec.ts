@@ -49,7 +49,7 @@ law(
   },
 )
 
-test('a file that is written to while it is open says so', async () => {
+test('a file that changes while it is open is reported', async () => {
   const path = join(folder, 'changing')
   writeFileSync(path, 'abc')
   const file = await openRange(path)
@@ -64,7 +64,7 @@ test('a file that is written to while it is open says so', async () => {
   await same.close()
 })
 
-test('a write that fails half way leaves the old file, and nothing beside it', async () => {
+test('a write that fails half way leaves the old file and no other', async () => {
   const place = join(folder, 'atomic')
   await makeFolder(place)
   const path = join(place, 'file')
@@ -82,7 +82,7 @@ test('a write that fails half way leaves the old file, and nothing beside it', a
   expect(readdirSync(place)).toEqual(['file'])
 })
 
-test('a temporary name is removed when its process is no more, and not before', async () => {
+test('a temporary file is removed once its process has ended, and not before', async () => {
   const place = join(folder, 'abandoned')
   await makeFolder(place)
   const { pid } = spawnSync(process.execPath, ['--version'])
@@ -122,7 +122,7 @@ test('checksums have their published values', async () => {
 })
 
 law(
-  'CRC-32 may be taken in two parts, and the portable form agrees with the native one',
+  'CRC-32 can be computed in two parts, and the portable form equals the native one',
   [fc.uint8Array({ maxLength: 100 }), fc.uint8Array({ maxLength: 100 })],
   (a, b) => {
     const whole = new Uint8Array([...a, ...b])
@@ -181,7 +181,7 @@ test.each([
   },
 )
 
-test('an output is listened to once it is written to, so that its failure does not end the program, and once only', async () => {
+test('a written output has one error listener, so its failure does not end the program', async () => {
   // Another instance of the module, which has written nothing yet.
   const fresh = '../../src/platform/platform.ts?fresh'
   const { write } = (await import(fresh)) as { write: (output: string, content: string) => Promise<void> }

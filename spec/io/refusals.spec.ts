@@ -37,13 +37,13 @@ test.each([
   ['a bug', new TypeError('x is not a function')],
   ['a text', 'ENOSPC'],
   ['a code that is a number', Object.assign(new Error('words'), { code: 28 })],
-])('%s is none', (_, error) => expect(systemRefusal(error)).toBe(null))
+])('%s is not a refusal', (_, error) => expect(systemRefusal(error)).toBe(null))
 
-test('a real one is found', () => {
+test('a real refusal is found', () => {
   expect(refusalOf(() => statSync(join(import.meta.filename, 'below a file')))).toBe('ENOTDIR')
 })
 
-test('only a missing permission is one', () => {
+test('only a missing permission is a refusal', () => {
   expect(missingPermission(denied)).toBe(denied.message)
   expect(missingPermission(withCode('EACCES'))).toBe(null)
 })

@@ -168,7 +168,7 @@ const anyForm = fc.constantFrom(...formNames)
 const pieceForm = fc.constantFrom('safetensors', 'shards', 'torch')
 
 const rowsAreThoseOfTheWhole = lawForAll(
-  'put together are the tensor',
+  'together are the tensor',
   [anyForm, sample, cuts],
   async (readRows: ReadRows, form, given, cut) => {
     const { source } = await forms[form](given)
@@ -299,7 +299,7 @@ describe.each(formNames)('refusals: %s', (form) => {
 })
 
 describe('hostile files', () => {
-  test('integers have no rows of floats, and that is known before any are read', async () => {
+  test('rows of floats of an integer tensor are refused before reading', async () => {
     const data = new Uint8Array(16)
     const one = new CountedFile(encodeSafetensors(new Map([['x', { dtype: 'I32', shape: [4], data }]])))
     const ints = tensor(storage('IntStorage', '0', P.int(4)), P.int(0), sizes(4), sizes(1))
@@ -341,7 +341,7 @@ describe('hostile files', () => {
   ]
 
   const damageIsSeen = lawForAll(
-    'ZP09 a byte of a storage that was changed is seen whichever rows are asked for',
+    'ZP09 a changed byte of a storage is found for any rows',
     placeAndRows,
     async (readRows: ReadRows, place: number, a: number, b: number): Promise<void> => {
       const bytes = torchOf(matrix)
@@ -355,7 +355,7 @@ describe('hostile files', () => {
   )
   stateLaw(damageIsSeen, real)
 
-  test('a mutant that checks only when it comes to the last row is killed', async () => {
+  test('a mutant that checks only at the last row is killed', async () => {
     const mutant: ReadRows = async (source, first, count) =>
       first + count === 4 ? source.readRows('x', first, count) : new Float32Array(3 * count)
     await kills(damageIsSeen, mutant)

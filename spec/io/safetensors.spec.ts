@@ -57,9 +57,9 @@ const metadata = fc.dictionary(fc.string({ unit: 'grapheme' }), fc.string({ unit
   maxKeys: 3,
 })
 
-describe('what is written', () => {
+describe('a written file', () => {
   law(
-    'comes back: names, types, shapes, every bit, and the text',
+    'round-trips: names, types, shapes, every bit, and the metadata',
     [tensors, metadata],
     async (list, text) => {
       const bytes = encodeSafetensors(new Map(list), text)
@@ -72,7 +72,7 @@ describe('what is written', () => {
     },
   )
 
-  law('does not depend on the order it was given in', [tensors], (list) => {
+  law('does not depend on the order of its tensors', [tensors], (list) => {
     expect(encodeSafetensors(new Map(list.toReversed()))).toEqual(encodeSafetensors(new Map(list)))
   })
 
@@ -131,7 +131,7 @@ describe('what is written', () => {
 })
 
 describe('hostile files are refused', () => {
-  test('the error says where: the byte of the file, the tensor', async () => {
+  test('the error names the byte of the file and the tensor', async () => {
     const twice = await refusalOf(() => parseSafetensors(rawSafetensors({ header: '{"é":1,"é":2}' })))
     expect(twice.byteOffset).toBe(8 + '{"é":1,'.length + 1) // é takes two bytes
     const span = await refusalOf(() =>
@@ -140,7 +140,7 @@ describe('hostile files are refused', () => {
     expect(span.tensor).toBe('w')
   })
 
-  test('ST25 a file that is cut, or written to, between header and values', async () => {
+  test('ST25 a file truncated or changed between header and values', async () => {
     const path = join(folder, 'changing.safetensors')
     const bytes = encodeSafetensors(new Map([['x', { dtype: 'F32', shape: [4], data: new Float32Array(4) }]]))
     writeFileSync(path, bytes)
@@ -155,7 +155,7 @@ describe('hostile files are refused', () => {
     await grown.close()
   })
 
-  test('what is not there or not a file has its own code', async () => {
+  test('a missing file and a path that is no file have their own codes', async () => {
     expect((await refusalOf(() => openSafetensors(join(folder, 'none')))).code).toBe('FILE_MISSING')
     expect((await refusalOf(() => openSafetensors(folder))).code).toBe('FILE_KIND')
     const source = await parseSafetensors(
@@ -167,7 +167,7 @@ describe('hostile files are refused', () => {
   })
 })
 
-describe('legal files that look odd are read', () => {
+describe('legal but unusual files are read', () => {
   test('ST19 float32 at an odd address', async () => {
     const header = `{${headerField('b', 'U8', '[1]', 0, 1)},${headerField('x', 'F32', '[1]', 1, 5)}}`
     const source = await parseSafetensors(
@@ -176,7 +176,7 @@ describe('legal files that look odd are read', () => {
     expect([...(await source.read('x'))]).toEqual([1.5])
   })
 
-  test('ST24 NaN and infinity are values like others', async () => {
+  test('ST24 NaN and infinity are read', async () => {
     const data = new Float32Array(Uint32Array.of(0x7fc01234, 0x7f800001, 0xff800000).buffer)
     const source = await parseSafetensors(
       encodeSafetensors(new Map([['x', { dtype: 'F32', shape: [3], data }]])),
@@ -206,7 +206,7 @@ describe('damage', () => {
     await refusalOf(() => parseSafetensors(bytes.slice(0, seed % bytes.length)))
   })
 
-  test('any change of any byte of the header is refused, or changes only a word that it stands in', async () => {
+  test('any changed byte of the header is refused, or changes only its own field', async () => {
     const whole = await contentsOf(parseSafetensors(sample))
     const headerEnd = 8 + Number(new DataView(sample.buffer).getBigUint64(0, true))
     let survivors = 0
@@ -225,7 +225,7 @@ describe('damage', () => {
   })
 
   law(
-    'bytes after a well-formed start never end in anything but tensors or a typed error',
+    'any bytes after a well-formed start give tensors or a typed error',
     [
       fc.uint8Array({ maxLength: 60 }),
       fc.string({

@@ -48,7 +48,7 @@ describe('names of files', () => {
 
   const marks = fc.constantFrom('.', '..', '/', '\\', ':', '%', 'a', 'b', ' ', '\0', 'C:', '~', '$', 'é')
   law(
-    'whatever is accepted stays below the folder, and comes to lie where it says',
+    'an accepted name stays below the folder, at its own path',
     [fc.array(marks, { maxLength: 8 }).map((list) => list.join(''))],
     async (name) => {
       const path = await answerOf(() => joinSafely('/cache/model', name, 'index'))
@@ -84,7 +84,7 @@ describe('an index', () => {
   })
 })
 
-describe('shards', () => {
+describe('parts', () => {
   const write = (place: string, file: string, names: string[]): Promise<void> =>
     writeSafetensors(
       join(place, file),

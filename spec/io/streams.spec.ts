@@ -167,11 +167,11 @@ describe('a file is read once', () => {
     expect(await bytesStreamed(form, real)).toBe(48)
   })
 
-  test('but for part of a storage, whose checksum takes all of it', async () => {
+  test('except for a part of a storage, whose checksum covers all of it', async () => {
     expect(await bytesStreamed('torch, part of a storage', real)).toBe(48 + 2 * 12 + 48)
   })
 
-  test('a mutant that checks it first is seen', async () => {
+  test('a mutant that checks it first is killed', async () => {
     const mutant: Stream = async function* (source, partLength) {
       await source.readRows('x', 0, 0)
       yield* real(source, partLength)
@@ -188,7 +188,7 @@ describe('damage', () => {
   ]
 
   const damageIsSeen = lawForAll(
-    'ZP09 a byte that was changed is seen before the last part',
+    'ZP09 a changed byte is found before the last part',
     arbitraries,
     async (stream: Stream, form: string, place: number, partLength: number): Promise<void> => {
       const bytes = files[form](matrix)

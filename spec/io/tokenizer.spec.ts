@@ -86,7 +86,7 @@ describe('decode(encode(text)) = text', () => {
 describe('a stream', () => {
   state(tokenizerLaws.streamIsDecode, tokenizerLaws.streamIsWhole)
 
-  test('that ends inside a character says so once, and can be used again', () => {
+  test('that ends inside a character reports it once, and can be reused', () => {
     const [first] = tokenizer.encode('😀', { prefix: false })
     const stream = tokenizer.stream()
     expect([stream.push(first), stream.end()]).toEqual(['', '\ufffd'])
@@ -107,7 +107,7 @@ describe('hostile text', () => {
   })
 })
 
-test('a folder has the pair of files, or the one file, or none, but not half a pair', async () => {
+test('a folder has both files, or the single file, or none, but not one of the pair', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-tokenizer-'))
   try {
     expect(await openTokenizer(folder)).toBeNull()
@@ -192,7 +192,7 @@ describe.skipIf(!existsSync(published))('the published tokenizer of OPT', () => 
     },
   )
 
-  test('decodes as the library does', async () => {
+  test('decodes like the library', async () => {
     const made = await open()
     const merges = readFileSync(join(published, 'merges.txt'), 'utf8').split('\n').slice(1, -1)
     const vocab = JSON.parse(readFileSync(join(published, 'vocab.json'), 'utf8')) as Record<string, number>

@@ -97,7 +97,7 @@ describe('views of storages', () => {
     expect([...(await source.read('x'))]).toEqual(values)
   })
 
-  test('PK21 a storage may have two names: tied weights say so', async () => {
+  test('PK21 a storage may have two names: tied weights', async () => {
     const source = await open(
       pickle(
         dict(
@@ -114,7 +114,7 @@ describe('views of storages', () => {
     expect([...(await source.read('b')), ...(await source.read('c'))]).toEqual([5, 6, 6])
   })
 
-  test('a tensor that is not there has no value, and integers are no floats', async () => {
+  test('a missing tensor and an integer tensor read as floats are refused', async () => {
     const source = await open(
       one(tensor(storage('LongStorage', '0', P.int(1)), P.int(0), sizes(1), sizes(1))),
       { 0: littleEndian(7, 8) },

@@ -58,7 +58,7 @@ async function valuesOf(parts: LegacyParts): Promise<number[][]> {
   return tensors.map(({ bytes }) => [...new Float32Array(bytes.buffer)])
 }
 
-describe('what torch wrote is read', () => {
+describe('files of torch before 1.6 are read', () => {
   const sameAsZip = async (readLegacy: Read): Promise<void> => {
     const expected = await read(golden('pytorch_model.bin'))
     expect(expected.tensors.length).toBeGreaterThan(30)
@@ -82,7 +82,7 @@ describe('what torch wrote is read', () => {
     await expect(sameAsZip(mutant)).rejects.toThrow('expected')
   })
 
-  test('storages follow in the order of the list, whatever it is', async () => {
+  test('storages follow in the order of the list, for any order', async () => {
     expect(await valuesOf(plain)).toEqual([
       [1, 2, 3, 4, 5, 6],
       [7, 8],
@@ -91,7 +91,7 @@ describe('what torch wrote is read', () => {
     expect(await valuesOf(turned)).toEqual(await valuesOf(plain))
   })
 
-  test('parts of a storage, which have keys of their own, and parts of those', async () => {
+  test('views of a storage, with keys of their own, and views of those', async () => {
     const parts = state(
       row('0', 6),
       row('0', 6, 0, 3, view('71', 2, 3)),
@@ -113,7 +113,7 @@ describe('what torch wrote is read', () => {
     ])
   })
 
-  test('no tensors, empty storages, no word about the version of the machine', async () => {
+  test('no tensors, empty storages and no system information are accepted', async () => {
     expect(await valuesOf({ tensors: dict() })).toEqual([])
     expect(await valuesOf({ tensors: state(row('0', 0)), storages: [[0, new Uint8Array(0)]] })).toEqual([[]])
     const about = dict([P.text('little_endian'), P.true])
@@ -121,7 +121,7 @@ describe('what torch wrote is read', () => {
   })
 
   law(
-    'pickles of any length are read whole, and no more of the file for them than twice as much',
+    'pickles of any length are read, with at most twice their bytes',
     [fc.integer({ min: 0, max: 6000 }), fc.nat(40)],
     async (tensors, more) => {
       const data = new Uint8Array(24 * 6000)
@@ -150,7 +150,7 @@ function edited(contents: Contents, change: (tensors: Contents['tensors']) => Co
   return { ...contents, tensors: change(contents.tensors) }
 }
 
-describe('what has no meaning, or two, is refused', () => {
+describe('bytes without one meaning are refused', () => {
   test.each<[string, string, Partial<LegacyParts>]>([
     ['another number at the start', 'TORCH_FORMAT', { start: P.long(0x1950a86a20f9469cfc6dn, 10) }],
     ['another version', 'TORCH_LEGACY_VERSION', { version: P.int(1000) }],
@@ -341,7 +341,7 @@ describe('damage', () => {
     return refusalOf(() => read(file.slice(0, at % file.length))).then(() => true)
   })
 
-  test('a mutant that fills up what is cut with zeros is killed', async () => {
+  test('a mutant that fills truncated bytes with zeros is killed', async () => {
     const mutant: Read = (bytes) =>
       read(concat(bytes, new Uint8Array(Math.max(0, sample.length - bytes.length))))
     await expect(prefixesAreRefused(mutant)(sample)).rejects.toThrow('accepted')
@@ -371,7 +371,7 @@ describe('damage', () => {
       }
   }
 
-  test('any change of any byte is refused, or is one of a value, a name or a place', damageIsSeen(read))
+  test('any changed byte is refused, or changes a value, a name or a location', damageIsSeen(read))
 
   test.each<[string, (bytes: Uint8Array) => Uint8Array]>([
     [

@@ -37,7 +37,7 @@ describe('vocabulary files', () => {
   })
 
   law(
-    'a vocabulary with any tokens that objects inherit works',
+    'a vocabulary may hold any names that objects inherit',
     [fc.constantFrom('__proto__', 'constructor', 'toString')],
     (token) => {
       const made = createTokenizer(files(vocabText([[token, 900]]), '')())
@@ -63,7 +63,7 @@ describe('vocabulary files', () => {
 describe('tokenizer.json', () => {
   const parse = (json: unknown): Vocabulary => parseTokenizerJson(concat(JSON.stringify(json)))
 
-  test('says the same as the two files, with merges in either form', () => {
+  test('equals the two files, with merges in either form', () => {
     const both = files(vocabText(), 'a b\nab c\n')()
     expect(parse(base)).toEqual(both)
     expect(

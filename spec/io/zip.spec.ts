@@ -32,7 +32,7 @@ const entry = fc.record({
 })
 const entries = fc.uniqueArray(entry, { maxLength: 4, selector: ({ name }) => name })
 
-describe('what is stored', () => {
+describe('a stored entry', () => {
   law('is read, with every form of sizes', [entries, fc.boolean()], async (list, zip64) => {
     const expected = list.map(({ name, data }) => [name, [...data]])
     expect(await contents(makeZip(list, zip64).bytes)).toEqual(expected)
@@ -53,7 +53,7 @@ describe('what is stored', () => {
     },
   )
 
-  test('64-bit sizes are read where 32 bits are marked as not enough', async () => {
+  test('64-bit sizes are read if the 32-bit ones are marked', async () => {
     const data = concat('hello')
     const wide = concat(littleEndian(1, 2), littleEndian(16, 2), littleEndian(5, 8), littleEndian(5, 8))
     const plain = makeZip([{ name: 'x', data, localExtra: wide, centralExtra: wide }])
@@ -64,7 +64,7 @@ describe('what is stored', () => {
   })
 })
 
-describe('an end record that says that 32 bits are not enough', () => {
+describe('an end record marked as 64-bit', () => {
   const fields: [string, number, number][] = [
     ['entries', 8, 4],
     ['the size of the directory', 12, 4],
@@ -118,7 +118,7 @@ describe('damage', () => {
   })
 
   law(
-    'two archives spliced are one of them, or refused',
+    'two spliced archives read as one of them, or are refused',
     [entries, entries, fc.nat(), fc.nat()],
     async (a, b, cut, from) => {
       const [first, second] = [makeZip(a).bytes, makeZip(b).bytes]

@@ -116,7 +116,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     expect(told).toEqual(told.toSorted((a, b) => a - b))
   })
 
-  test('asks for nothing that is in the store, and makes again what is damaged there', async () => {
+  test('requests no stored result, and computes damaged ones again', async () => {
     const place = newPlace()
     const runner = await openRunner(place)
     const workers = [await startWorker(place)]
@@ -140,7 +140,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await endWorkers(workers)
   })
 
-  test('a shard that fails each time stays in the failed set, and the others are done', async () => {
+  test('a job that fails each time stays in the failed set, and the others are done', async () => {
     const place = newPlace()
     const runner = await openRunner(place, { attempts: 2 })
     const workers = [await startWorker(place)]
@@ -175,7 +175,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await endWorkers(workers)
   })
 
-  test('a shard that fails once is done by another try', async () => {
+  test('a job that fails once succeeds on a retry', async () => {
     const place = newPlace()
     const runner = await openRunner(place)
     const workers = [await startWorker(place)]
@@ -187,7 +187,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await endWorkers(workers)
   })
 
-  test('a worker told to stop finishes; what takes longer than its grace goes to another', async () => {
+  test('a worker told to stop finishes; jobs beyond its grace period go to another', async () => {
     const place = newPlace()
     const runner = await openRunner(place)
     const first = await startWorker(place, { grace: 100 })
@@ -206,7 +206,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     expect(report).toMatchObject({ done: 3, returned: 0, failed: 0 })
   })
 
-  test('a shard is returned too if the grace period ends during its look-up in the store', async () => {
+  test('a job is returned too if the grace period ends during its look-up in the store', async () => {
     const place = newPlace()
     const runner = await openRunner(place)
     const stopped = Promise.withResolvers<void>()
@@ -252,7 +252,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await endWorkers(workers)
   })
 
-  test('a run that is aborted takes back the shards that no worker has begun', async () => {
+  test('an aborted run removes the jobs that no worker has begun', async () => {
     const place = newPlace()
     const runner = await openRunner(place)
     const { shards } = await echoShards(runner.store, 30)
@@ -266,7 +266,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await runner.close()
   })
 
-  test('a run that is aborted while it adds shards takes those back too', async () => {
+  test('a run that is aborted while it adds jobs removes those too', async () => {
     const place = newPlace()
     const answer = Promise.withResolvers<void>()
     class FlowProducer extends tools.bullmq.FlowProducer {
@@ -313,7 +313,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await runner.close()
   })
 
-  test('forged jobs are refused for good, and lead nowhere', async () => {
+  test('forged jobs are refused for good, and access no file', async () => {
     const place = newPlace()
     const workers = [await startWorker(place)]
     const before = readdirSync(folder)
@@ -345,7 +345,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await endWorkers(workers)
   })
 
-  test('a worker without work stops by itself where it is told to', async () => {
+  test('a worker without work stops by itself if told to', async () => {
     const worker = await startWorker(newPlace(), { idle: 200 })
     expect(await worker.ended).toEqual({ done: 0, found: 0, failed: 0, returned: 0 })
   })

@@ -8,7 +8,7 @@ import { withSilentPort } from './server.ts'
 
 describe('an address', () => {
   test.each(['', 'host', 'http://host', 'redis://', 'redis://host/a', 'redis://host/0?x=1', 'redis:///0'])(
-    '%j is none',
+    '%j is refused',
     (text) => expect(() => parseQueueUrl(text)).toThrow('expected an address such as redis://host:6379'),
   )
   test('has no password, and the refusal does not repeat it', () => {

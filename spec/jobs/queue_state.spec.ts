@@ -67,7 +67,7 @@ function play(queues: Readonly<Record<string, Played>>, pages: readonly (readonl
 
 const idle: Played = { counts: {}, workers: 0, minutes: [], failed: [] }
 
-test('queues are ours of every page of keys, each once, by name', async () => {
+test('our queues on every page of keys are listed once, by name', async () => {
   const { tools, open } = play({ 'b:2': idle, a: idle, c: idle }, [
     ['shadowllm:c:meta', 'shadowllm:b:2:meta', 'shadowllm:a:id', 'other:d:meta'],
     [],
@@ -77,7 +77,7 @@ test('queues are ours of every page of keys, each once, by name', async () => {
   expect(open()).toBe(0)
 })
 
-test('jobs are counted by what becomes of them; the rate is of ten minutes, and of failures there are ten', async () => {
+test('jobs are counted by state; the rate is over ten minutes, and ten failures are listed', async () => {
   const counts = { waiting: 1, prioritized: 2, delayed: 4, 'waiting-children': 8, active: 16, failed: 32 }
   const failed = Array.from({ length: 12 }, (_, i) => ({
     id: `shard-${i}`,
@@ -106,7 +106,7 @@ test('jobs are counted by what becomes of them; the rate is of ten minutes, and 
   ])
 })
 
-test('what a server does not say of a job that failed is empty', async () => {
+test('facts that the server lacks about a failed job are empty', async () => {
   const failed = [{ name: 'score', attemptsMade: 1 }]
   const { tools } = play({ a: { ...idle, failed } }, [['shadowllm:a:meta']])
   const [{ failures, counts, perMinute, secondsLeft }] = await readQueues(tools)
@@ -115,7 +115,7 @@ test('what a server does not say of a job that failed is empty', async () => {
   expect([perMinute, secondsLeft]).toEqual([null, 0])
 })
 
-test('only jobs that failed are tried again, and only where there are any', async () => {
+test('only failed jobs are retried, and only if there are any', async () => {
   const { tools, retried, open } = play({ a: { ...idle, counts: { failed: 1 } }, b: idle }, [[]])
   expect([await retryFailed(tools, 'a'), await retryFailed(tools, 'b')]).toEqual([1, 0])
   expect(retried).toEqual(['a failed'])

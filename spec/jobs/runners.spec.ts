@@ -91,7 +91,7 @@ const overThreads: Make = (threads, count) => threadRunner(threads.source(), cou
 
 /** Results are in the order of the shards. Each thread runs one shard at a time, and at most four per thread are started ahead. */
 const isInOrder = lawForAll(
-  'gives results in the order of the shards',
+  'gives results in the order of the jobs',
   [fc.constantFrom(0, 1, 2, 11, 120), fc.integer({ min: 1, max: 5 }), fc.nat(), fc.boolean()],
   async (make: Make, shards: number, count: number, seed: number, isSlow: boolean) => {
     const threads = new Threads(seed)
@@ -140,7 +140,7 @@ describe('a runner over threads', () => {
   test.each([
     ['death', 'the thread ended'],
     ['poison', 'poison 3'],
-  ])('throws the error of a %s, and does other shards after it', async (kind, words) => {
+  ])('throws the error of a %s, and does other jobs after it', async (kind, words) => {
     const threads = new Threads(1)
     const runner = overThreads(threads, 2)
     const shards = shardsOf(9).map((shard, i) => (i === 3 ? { ...shard, kind } : shard))
@@ -160,7 +160,7 @@ describe('a runner over threads', () => {
     )
   })
 
-  test('ends running shards when it is closed or aborted', async () => {
+  test('ends running jobs when it is closed or aborted', async () => {
     const runner = overThreads(new Threads(2), 1)
     const first = runner.run(shardsOf(2)).next()
     await runner.close()
@@ -197,14 +197,12 @@ describe('a runner in this thread', () => {
     expect(await texts(runner.run(shards))).toEqual(expected)
     expect(done).toHaveLength(count)
   }
-  test.each([0, 1, 11, 120])('gives %i results in order, and does no shard twice', (count) =>
-    hasResults(count),
-  )
+  test.each([0, 1, 11, 120])('gives %i results in order, and does no job twice', (count) => hasResults(count))
 
-  test('a mutant that sorts shards as texts is killed', () =>
+  test('a mutant that sorts jobs as texts is killed', () =>
     expect(hasResults(11, byText)).rejects.toThrow('expected'))
 
-  test('computes again a result that is damaged in the store', async () => {
+  test('computes a damaged stored result again', async () => {
     const files = new Map<string, Uint8Array>()
     const store: ShardStore = memoryStore()
     const { write } = store.place

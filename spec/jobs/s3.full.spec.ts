@@ -69,7 +69,7 @@ describe.skipIf(!command)(`a bucket${reason}`, () => {
     await store.close()
   })
 
-  test('leaves what is there to whoever was first, and takes away what is damaged', async () => {
+  test('keeps the first result, and removes a damaged one', async () => {
     const store = await openShardStore('s3://bucket/twice')
     const name = 'ef'.repeat(32)
     await store.place.write(name, Uint8Array.of(1))
@@ -81,7 +81,7 @@ describe.skipIf(!command)(`a bucket${reason}`, () => {
     await store.close()
   })
 
-  test('is a store for shards like any other', async () => {
+  test('is a store for jobs like any other', async () => {
     const runner = hereRunner(doTestShard, await openShardStore('s3://bucket/run'))
     const { shards, expected } = await echoShards(runner.store, 5)
     expect(await texts(runner.run(shards))).toEqual(expected)
@@ -91,7 +91,7 @@ describe.skipIf(!command)(`a bucket${reason}`, () => {
     await runner.close()
   })
 
-  test('that is not there is refused with one line', async () => {
+  test('that is missing is refused in one line', async () => {
     await expect(openShardStore('s3://no-such-bucket')).rejects.toMatchObject({
       code: 'SHARD_STORE',
       exitCode: 5,

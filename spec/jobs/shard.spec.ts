@@ -43,11 +43,14 @@ const isWhole = (value: Shard): boolean => {
 }
 const wholeShard = shard.filter(isWhole)
 
-describe('a shard', () => {
+describe('a job', () => {
   type Parse = typeof parseShard
 
-  const isItsText = lawForAll('is what its text says', [wholeShard], (parse: Parse, one: Shard): void =>
-    expect(shardText(parse(shardText(one), 'shard'))).toBe(shardText(one)),
+  const isItsText = lawForAll(
+    'round-trips through its text',
+    [wholeShard],
+    (parse: Parse, one: Shard): void =>
+      expect(shardText(parse(shardText(one), 'shard'))).toBe(shardText(one)),
   )
   stateLaw(isItsText, parseShard)
 
@@ -57,7 +60,7 @@ describe('a shard', () => {
   })
 
   const isOfEquals = lawForAll(
-    'has the key of its equals and of no other',
+    'has the key of equal jobs and of no other',
     [wholeShard, wholeShard],
     async (key: typeof shardKey, one: Shard, other: Shard) => {
       const same = shardText(one) === shardText(other)
@@ -72,7 +75,7 @@ describe('a shard', () => {
   )
   stateLaw(isOfEquals, shardKey)
 
-  test('a mutant that minds the order of settings is killed', async () => {
+  test('a mutant that depends on the order of settings is killed', async () => {
     const mutant: typeof shardKey = async (one) =>
       JSON.stringify(Object.entries(one.settings)) + shardText(one)
     await kills(isOfEquals, mutant)
@@ -92,7 +95,7 @@ describe('a shard', () => {
   )
   stateLaw(keepsFiles, shardKey)
 
-  test('a mutant whose key leaves the files out is killed', async () => {
+  test('a mutant whose key omits the files is killed', async () => {
     const mutant = (one: Shard): Promise<string> => shardKey({ ...one, files: {} })
     await kills(keepsFiles, mutant)
   })
@@ -115,7 +118,7 @@ describe('a shard', () => {
   })
 
   const isRefusedOrItself = lawForAll(
-    'from any text is refused with one line, or is the shard of that text',
+    'from any text is refused in one line, or is the job of that text',
     [fc.string()],
     (parse: Parse, text: string): void => {
       let found: Shard
@@ -136,7 +139,7 @@ describe('a shard', () => {
     ['lets the engine parse', (text) => JSON.parse(String(text)) as Shard],
   ])('a mutant that %s is killed', (_, mutant) => kills(isRefusedOrItself, mutant))
 
-  test('of a job is the one that the id promises', async () => {
+  test('of the queue must match its id', async () => {
     const one: Shard = { kind: 'join', settings: {}, files: {} }
     const id = jobIdOf(await shardKey(one))
     expect(await shardOfJob(id, { shard: shardText(one) })).toMatchObject({ shard: one })
@@ -151,7 +154,7 @@ describe('a shard', () => {
       await expect(shardOfJob(badId, data)).rejects.toThrow(InputError)
   })
 
-  test('has no name but a hash', () => {
+  test('has a hash as its only name', () => {
     for (const name of [
       '',
       '..',
@@ -173,7 +176,7 @@ const stores = {
 
 describe.each(Object.entries(stores))('a store in %s', (_, open) => {
   const givesBack = lawForAll(
-    'gives back what was written, and nothing under other names',
+    'returns what was written, and nothing under other names',
     [fc.uint8Array(), hash, hash],
     async (
       change: (store: ShardStore) => ShardStore,
@@ -196,7 +199,7 @@ describe.each(Object.entries(stores))('a store in %s', (_, open) => {
   )
   stateLaw(givesBack, (store) => store)
 
-  test('a mutant with one name for all is killed', async () => {
+  test('a mutant with one name for all results is killed', async () => {
     const one = '0'.repeat(64)
     const nameless = ({ place }: ShardStore): ShardStore =>
       new ShardStore({
@@ -208,7 +211,7 @@ describe.each(Object.entries(stores))('a store in %s', (_, open) => {
     await kills(givesBack, nameless)
   })
 
-  test('has no names that are paths', async () => {
+  test('refuses names that are paths', async () => {
     const store = await open()
     for (const name of ['../a', '/etc/passwd', 'a'.repeat(63)]) {
       await expect(store.has(name)).rejects.toThrow(InputError)
@@ -217,7 +220,7 @@ describe.each(Object.entries(stores))('a store in %s', (_, open) => {
     }
   })
 
-  test('believes no file that is cut off or changed anywhere, and makes room for a whole one', async () => {
+  test('rejects a truncated or changed file, and replaces it', async () => {
     const name = 'ab'.repeat(32)
     const bytes = Uint8Array.of(1, 2, 3, 4, 5)
     const whole = await fileOf(bytes)
@@ -252,8 +255,8 @@ async function fileOf(bytes: Uint8Array): Promise<Uint8Array> {
   return files[0]
 }
 
-describe('a folder of shards', () => {
-  test('is swept of what was half written a day ago, and of nothing else', async () => {
+describe('a folder of results', () => {
+  test('is cleared of partial files older than a day, and of nothing else', async () => {
     const root = join(folder, 'swept')
     mkdirSync(join(root, 'ab'), { recursive: true })
     const place = (name: string, hours: number): void => {
@@ -269,7 +272,7 @@ describe('a folder of shards', () => {
     expect(readdirSync(join(root, 'ab'))).toEqual(['cd'.repeat(32), 'new.1-00000000-0.tmp'])
   })
 
-  test('that cannot be one is refused with one line', async () => {
+  test('that cannot be created is refused in one line', async () => {
     const path = join(folder, 'a file')
     writeFileSync(path, 'here')
     await expect(folderPlace(path)).rejects.toMatchObject({ code: 'SHARD_STORE', exitCode: 5 })
@@ -277,7 +280,7 @@ describe('a folder of shards', () => {
   })
 
   test.each(['s3://', 's3://A', 's3://bucket/../other', 's3://bucket/a b', 's3://bucket/./a', 's3:bucket'])(
-    '%s is no address',
+    '%s is not an address',
     (text) => expect(() => parseS3Url(text)).toThrow('expected an address such as s3://bucket/prefix'),
   )
   test('addresses', () => {

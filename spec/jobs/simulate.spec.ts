@@ -54,7 +54,7 @@ describe('a cluster', () => {
     ['a second result counts too', { handsOutAgain: true, countsOnce: false }],
   ])('a mutant is killed: %s', (_, rules) => kills(losesNothing, rules))
 
-  test('without failures takes rounds of equal shards, and the time to load', () => {
+  test('without failures takes rounds of equal jobs, plus loading', () => {
     expect(simulateCluster(quiet)).toEqual({
       makespan: 600,
       done: 100,
@@ -67,7 +67,7 @@ describe('a cluster', () => {
     expect(simulateCluster({ ...quiet, workers: 1000 }).makespan).toBe(60)
   })
 
-  test('with failures hands out again, does some shards twice, and takes longer', () => {
+  test('with failures repeats some jobs and takes longer', () => {
     const found = simulateCluster(failing)
     expect(found.deaths).toBeGreaterThan(100)
     expect(found.again).toBeGreaterThanOrEqual(found.deaths)
@@ -77,7 +77,7 @@ describe('a cluster', () => {
     )
   })
 
-  test.each([100, 1000, 10_000])('of %i workers ends, by the same seed the same way', (workers) => {
+  test.each([100, 1000, 10_000])('of %i workers ends, equally for equal seeds', (workers) => {
     const large = { ...failing, workers, shards: 20 * workers, deathsPerHour: 1, cutsPerHour: 1 }
     const found = simulateCluster(large)
     expect(found.done).toBe(large.shards)

@@ -104,7 +104,7 @@ describe('options from JavaScript', () => {
       : leavesNothing(tiny, () => judgesItsOptions(call, known)),
   )
 
-  test('seeds are whole and have 32 bits', async () => {
+  test('seeds are 32-bit integers', async () => {
     for (const seed of [-1, 0.5, NaN, 2 ** 32, Infinity])
       expect(await outcome(() => write(tiny, [5], { seed, maxTokens: 1 }))).toBe('OPTION_TYPE')
     for (const seed of [0, 2 ** 32 - 1])
@@ -193,7 +193,7 @@ law(
   { runs: 60 },
 )
 
-describe('planted in how ids are judged, these are found', () => {
+describe('bugs planted in the checks of ids are found', () => {
   const generate = withIds.generate
   const mutants: Record<string, CallWithIds> = {
     'wrong ids are made right': (ids) =>
@@ -211,7 +211,7 @@ describe('planted in how ids are judged, these are found', () => {
   test.each(Object.entries(mutants))('%s', (_, mutant) => kills(promptIsJudged, mutant))
 })
 
-describe('what is no prompt', () => {
+describe('an invalid prompt', () => {
   test.each<[string, () => unknown]>([
     ['PROMPT', () => write(tiny, null as never)],
     ['PROMPT', () => write(tiny, 5 as never)],
@@ -275,7 +275,7 @@ describe('a planner of your own', () => {
     expect(await leavesNothing(tiny, () => outcome(call))).toBe(code)
   })
 
-  test('whose own error comes through as it is', async () => {
+  test('whose own error is passed on unchanged', async () => {
     const odd = new RangeError('mine')
     const planner = {
       name: 'mine',

@@ -96,7 +96,7 @@ describe('masks, budgets and scores', () => {
 
   /** It answers, or refuses; it never trips over what it was given. */
   const neverTrips = lawForAll(
-    'answers or refuses, whatever it is given',
+    'gives a result or a typed error for any argument',
     [someArguments],
     async (work: Work, args) => {
       await outcome(() => work(...args))
@@ -120,9 +120,9 @@ describe('masks, budgets and scores', () => {
   })
 
   for (const [name, work] of functions)
-    stateLaw({ ...neverTrips, sentence: `${name} answers or refuses, whatever it is given` }, work)
+    stateLaw({ ...neverTrips, sentence: `${name} gives a result or a typed error for any argument` }, work)
 
-  test('one that trips is found', async () => {
+  test('one with another error is found', async () => {
     const careless = (chosen: unknown): unknown => (chosen as UnitMask).heads.subarray(1)
     await kills(neverTrips, careless)
   })

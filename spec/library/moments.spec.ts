@@ -50,7 +50,7 @@ const optionsOf = ({ seed, temperature, planner }: Text): GenerateOptions => ({
 const someTexts = fc.array(someText, { minLength: 1, maxLength: 3 })
 /** Texts that take turns in any order and end at any step are those of each alone, and no buffer remains. */
 const eachAsIfAlone = lawForAll(
-  'texts that are written at once are what each is alone',
+  'texts generated at once equal each text alone',
   [someTexts, someTurns],
   (of: Write, texts: Text[], turns: number[]) =>
     leavesNothing(tiny, async () => {
@@ -87,7 +87,7 @@ test('asking twice before the first answer gives the first two tokens', async ()
   ])
 })
 
-describe('planted in how texts share a model, these are found', () => {
+describe('bugs planted in how texts share a model are found', () => {
   let last: number | undefined
   const mutants: Record<string, Write> = {
     'one goes on where another is': async function* (prompt, options) {
@@ -155,9 +155,9 @@ async function loadIsStoppedAnywhere(of: Load): Promise<void> {
   }
 }
 
-test('a load that is aborted at any word of progress holds nothing', () => loadIsStoppedAnywhere(load))
+test('a load aborted at any progress report frees all memory', () => loadIsStoppedAnywhere(load))
 
-describe('planted in how a load ends, these are found', () => {
+describe('bugs planted in how a load ends are found', () => {
   const mutants: Record<string, Load> = {
     'a backend that is kept': async (name, options) => {
       const kept = await WasmBackend.create()
@@ -175,10 +175,10 @@ describe('planted in how a load ends, these are found', () => {
   })
 })
 
-describe('an abort of a text', () => {
+describe('aborting a text', () => {
   const reason = new Error('enough')
 
-  test('before it, in its prompt, and between any two tokens', () =>
+  test('works before it, in its prompt, and between any two tokens', () =>
     leavesNothing(tiny, async () => {
       for (let at = 0; at <= 4; at++) {
         const stop = new AbortController()
@@ -204,7 +204,7 @@ describe('an abort of a text', () => {
       await expect(write(tiny, [2, 5], { planner, signal: stop.signal })).rejects.toBe(reason)
     }))
 
-  test('and of what reads one', () =>
+  test('works for calls that read one', () =>
     leavesNothing(tiny, async () => {
       const opt = await ShadowOpt.fromPretrained()
       const stop = new AbortController()
@@ -218,7 +218,7 @@ describe('an abort of a text', () => {
       await opt.dispose()
     }))
 
-  test('does not stop the others', () =>
+  test('leaves other texts running', () =>
     leavesNothing(tiny, async () => {
       const known = await write(tiny, [2, 7], { maxTokens: 4 })
       const stop = new AbortController()
@@ -253,7 +253,7 @@ describe('after dispose', () => {
     dispose: ['done', (opt) => opt.dispose()],
   }
 
-  test('every method says so, however it is called', async () => {
+  test('every method throws DISPOSED, however it is called', async () => {
     const methods = Object.getOwnPropertyNames(ShadowOpt.prototype).filter((name) => name !== 'constructor')
     expect(Object.keys(calls).toSorted()).toEqual(methods.toSorted())
     const opt = await ShadowOpt.fromPretrained()
@@ -263,7 +263,7 @@ describe('after dispose', () => {
     expect(opt.model.backend.liveBuffers).toBe(0)
   })
 
-  test('what was under way ends with DISPOSED, at whatever step, and holds nothing', async () => {
+  test('running calls end with DISPOSED at any step, and free all memory', async () => {
     for (const name of ['generate', 'forward', 'mask', 'perplexity', 'loadPredictor', 'loadCalibration']) {
       const opt = await ShadowOpt.fromPretrained()
       const predictor = `${fixtures}tiny-opt/predictor.safetensors`
@@ -275,7 +275,7 @@ describe('after dispose', () => {
     }
   })
 
-  test('disposing twice at once is disposing once', async () => {
+  test('a second disposal in parallel has no effect', async () => {
     const opt = await ShadowOpt.fromPretrained(folder)
     const text = opt.generate([5], { maxTokens: 3 })
     await text.next()

@@ -108,7 +108,7 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
 }
 
 describe('before anything is read', () => {
-  test('what a planner lacks is named', async () => {
+  test('a missing input of a planner is named', async () => {
     for (const planner of predictorKinds)
       expect(await codeOf(opt.mask(prompt, { planner })), planner).toBe('PREDICTOR_MISSING')
     expect(await codeOf(opt.mask(prompt, { planner: 'static' }))).toBe('CALIBRATION_MISSING')
@@ -123,7 +123,7 @@ describe('once predictors and a calibration are read', () => {
     await opt.loadCalibration(calibration)
   })
 
-  test('every planner keeps its share, and writes: skipped = simulated', async () => {
+  test('every planner keeps its share, and skipped text = simulated text', async () => {
     for (const planner of plannerNames) {
       const options = { planner, continuation: [3, 4], sparsity: 0.5 }
       const mask = await opt.mask(prompt, options)
@@ -137,7 +137,7 @@ describe('once predictors and a calibration are read', () => {
     }
   })
 
-  test('static keeps what the calibration says, by any criterion it has', async () => {
+  test('static keeps the units the calibration ranks highest, by any of its criteria', async () => {
     const opened = await openCalibration(calibration)
     for (const criterion of ['plainact', 'fisher'])
       expect(await opt.mask(prompt, { planner: 'static', criterion, sparsity: 0.75 })).toEqual(
@@ -157,7 +157,7 @@ describe('once predictors and a calibration are read', () => {
     expect(other).not.toEqual(expected)
   })
 
-  test('heads and neurons have shares of their own; scope, seed and policy are heard', async () => {
+  test('head and neuron budgets, scope, seed and policy have their effect', async () => {
     const mask = (options: MaskOptions): ReturnType<typeof opt.mask> =>
       opt.mask(prompt, { planner: 'random', sparsity: 0.5, ...options })
     const own = await mask({ headSparsity: 0, neuronSparsity: 0.25 })
@@ -170,7 +170,7 @@ describe('once predictors and a calibration are read', () => {
     expect(await codeOf(mask({ scope: 'local' as 'global' }))).toBe('SCOPE')
   })
 
-  test('a text asked again every R tokens is that of a sequence whose planner is', async () => {
+  test('a text with a decision every R tokens equals that of the sequence', async () => {
     const planner = { ...promptPlanner(opt.model, makeBudget(0.9)), every: 2 }
     const sequence = opt.model.begin({ planner })
     const expected: number[] = []
@@ -181,14 +181,14 @@ describe('once predictors and a calibration are read', () => {
     expect(await write({ ...options, every: 2 })).toEqual(expected)
   })
 
-  test('dense is dense, and a planner of your own decides by itself', async () => {
+  test('dense keeps every unit, and a custom planner decides by itself', async () => {
     expect(await opt.mask(prompt, { planner: 'dense' })).toEqual(denseMask(opt.model.shape))
     const mine = denseMask(opt.model.shape)
     mine.heads.fill(0, opt.model.shape.heads)
     expect(await opt.mask(prompt, { planner: { name: 'mine', afterAttention: () => mine } })).toEqual(mine)
   })
 
-  test('what was made for another model is refused', async () => {
+  test('a predictor or calibration for another model is refused', async () => {
     const other = await ShadowOpt.fromPretrained()
     const before = other.model.backend.liveBuffers
     expect(await codeOf(other.loadCalibration(calibration))).toBe('CALIBRATION_MODEL')

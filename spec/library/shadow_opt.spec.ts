@@ -70,7 +70,7 @@ describe('the embedded model', () => {
     expect(Math.log(found.wordPerplexity) * found.words).toBeCloseTo(found.nll, 6)
   })
 
-  test('has a predictor whose masks hurt less than random ones', async () => {
+  test('has a predictor whose masks raise the loss less than random ones', async () => {
     const nll = async (planner: 'shadow' | 'random'): Promise<number> => {
       let total = 0
       for (const { input_ids: ids } of known) {
@@ -111,20 +111,20 @@ describe('the embedded model', () => {
 })
 
 describe('generate', () => {
-  test('counts its steps, and says why it ended', async () => {
+  test('counts its steps, and states why it ended', async () => {
     const text = opt.generate('The captain', { maxTokens: 3 })
     for (let index = 0; index < 3; index++)
       expect((await text.next()).value).toMatchObject({ index, token: expect.any(Number) })
     expect(await text.next()).toEqual({ done: true, value: 'length' })
   })
 
-  test('ends where the context does when no length is asked for', async () => {
+  test('ends at the context length by default', async () => {
     const prompt = new Int32Array(opt.config.positions - 5).fill(300)
     expect((await collect(opt, prompt)).tokens).toHaveLength(5)
   })
 
   law(
-    'a seed writes the same text again, and its pieces are the text of its tokens',
+    'a seed generates the same text again, and its pieces are the text of its tokens',
     [fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.double({ min: 0.1, max: 3, noNaN: true })],
     async (seed, temperature) => {
       const options = { seed, temperature, topK: 500, topP: 0.98, maxTokens: 6 }
@@ -135,7 +135,7 @@ describe('generate', () => {
     { runs: 12 },
   )
 
-  test('any number may run at once, each as if alone', async () => {
+  test('several generations at once equal each alone', async () => {
     const prompts = known.map(({ text }) => text)
     const options = { maxTokens: 10, planner: 'random', seed: 3, sparsity: 0.4 } as const
     const alone: number[][] = []
@@ -162,7 +162,7 @@ describe('generate', () => {
       }
   })
 
-  test('over a cache of int8 is what the model says over one', async () => {
+  test('over an int8 cache equals the model over one', async () => {
     const { tokens } = await collect(opt, known[0].text, { cache: 'int8', maxTokens: 8 })
     const ids = Int32Array.of(...known[0].input_ids, ...tokens)
     const sequence = opt.model.begin({ cache: 'int8' })
@@ -175,7 +175,7 @@ describe('generate', () => {
     })
   })
 
-  test('asks a planner of your own once, about the prompt', async () => {
+  test('calls a custom planner once, with the prompt', async () => {
     const asked: number[] = []
     const planner: MaskPlanner = {
       name: 'mine',
@@ -189,7 +189,7 @@ describe('generate', () => {
     expect(asked).toEqual([known[0].input_ids.length, known[0].input_ids.length * opt.config.width])
   })
 
-  test('leaving early frees its sequence', async () => {
+  test('leaving the loop early frees the sequence', async () => {
     const before = opt.model.backend.liveBuffers
     for await (const step of opt.generate('The captain')) if (step.index === 2) break
     expect(opt.model.backend.liveBuffers).toBe(before)
@@ -214,7 +214,7 @@ describe('forward', () => {
   })
 })
 
-describe('every argument is checked at the door', () => {
+describe('every argument is checked', () => {
   const generate = (prompt: string | Ids, options?: GenerateOptions) => () => collect(opt, prompt, options)
   test.each<[string, string, () => Promise<unknown>]>([
     ['an empty prompt', 'PROMPT', generate('')],
@@ -284,7 +284,7 @@ describe('every argument is checked at the door', () => {
     expect(opt.model.backend.liveBuffers, 'buffers left behind').toBe(before)
   })
 
-  test('refusals are of the kind their exit code says', async () => {
+  test('refusals have the error class of their exit code', async () => {
     await expect(collect(opt, '')).rejects.toThrow(UsageError)
     await expect(ShadowOpt.fromPretrained(fixtures)).rejects.toThrow(InputError)
     await expect(collect(tiny, [5], { planner: 'shadow' })).rejects.toThrow(MissingError)
@@ -293,7 +293,7 @@ describe('every argument is checked at the door', () => {
   })
 })
 
-describe('an abort is heard', () => {
+describe('an abort signal is obeyed', () => {
   test('before and while loading', async () => {
     await expect(ShadowOpt.fromPretrained('embedded', { signal: AbortSignal.abort() })).rejects.toMatchObject(
       { name: 'AbortError' },
@@ -339,7 +339,7 @@ describe('an abort is heard', () => {
 })
 
 describe('after dispose', () => {
-  test('every call says so, and a second dispose does nothing', async () => {
+  test('every call throws DISPOSED, and a second disposal has no effect', async () => {
     const one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
     await one.dispose()
     await one.dispose()
@@ -352,7 +352,7 @@ describe('after dispose', () => {
       expect(await codeOf(work())).toBe('DISPOSED')
   })
 
-  test('a generation that still ran ends with DISPOSED, and nothing stays allocated', async () => {
+  test('a running generation ends with DISPOSED, and all memory is freed', async () => {
     const one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
     const { backend } = one.model
     const running = one.generate([5, 6], { maxTokens: 10 })
@@ -364,7 +364,7 @@ describe('after dispose', () => {
     expect(await codeOf(waiting.next())).toBe('DISPOSED')
   })
 
-  test('what `await using` calls disposes', async () => {
+  test('`await using` disposes', async () => {
     const one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
     await one[Symbol.asyncDispose]()
     expect(await codeOf(one.forward([5]))).toBe('DISPOSED')

@@ -37,7 +37,7 @@ function unreadWeights(mask: UnitMask, headSize: number): number {
 const headSizes = fc.integer({ min: 1, max: 8 })
 
 const agrees = lawForAll(
-  'of weights is the share of block weights that stay unread',
+  'of weights is the share of layer weights that are not read',
   [someMask, headSizes],
   (measure: typeof achievedSparsity, mask, headSize) => {
     const achieved = measure(mask, mask.shape.heads * headSize)
@@ -50,7 +50,7 @@ const agrees = lawForAll(
 describe('achieved sparsity', () => {
   stateLaw(agrees, achievedSparsity)
 
-  test('of the dense mask is 0, of a known mask is known, layer by layer', () => {
+  test('is 0 for the dense mask, and the known share for a known mask, layer by layer', () => {
     const shape = { layers: 2, heads: 2, neurons: 4 }
     expect(achievedSparsity(denseMask(shape), 8)).toMatchObject({ heads: 0, neurons: 0, weights: 0 })
     const mask = makeMask(shape, Float32Array.of(1, 1, 0, 1), Float32Array.of(1, 1, 1, 1, 0, 0, 0, 1))

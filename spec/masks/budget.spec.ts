@@ -72,7 +72,7 @@ describe('budgets', () => {
     expect(kept('hybrid')).toEqual([64, 2, 62])
   })
 
-  test('budgets with other floors need not nest', () => {
+  test('budgets with different floors need not nest', () => {
     const scores: UnitScores = {
       shape: { layers: 3, heads: 4, neurons: 1 },
       heads: Float32Array.of(0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8),
@@ -158,7 +158,7 @@ describe('budgets', () => {
     for (const share of [0, 1]) expect(makeBudget(share).neuronSparsity).toBe(share)
   })
 
-  test('what cannot be a budget is refused by name', () => {
+  test('an invalid budget is refused by name', () => {
     for (const floor of ['headFloor', 'neuronFloor'] as const)
       for (const value of [-1, 0.5]) {
         const make = (): Budget => makeBudget(0.5, { [floor]: value })

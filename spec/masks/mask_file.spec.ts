@@ -29,7 +29,7 @@ function write(tables: Readonly<Record<string, Table>>): Promise<void> {
 
 const whole = { head_mask: { shape: [2, 2], data: heads }, ffn_mask: { shape: [2, 3], data: neurons } }
 
-test('is read as it was written', async () => {
+test('round-trips', async () => {
   await write(whole)
   expect(await readMask(path, shape)).toEqual({ shape, heads, neurons })
 })
@@ -43,7 +43,7 @@ test.each([
   await expect(readMask(path, shape)).rejects.toMatchObject({ code } satisfies Partial<InputError>)
 })
 
-test('a file that is no such file is refused', async () => {
+test('a file that is no mask is refused', async () => {
   writeFileSync(path, 'ones and zeros')
   await expect(readMask(path, shape)).rejects.toMatchObject({ exitCode: 3 })
 })

@@ -33,15 +33,11 @@ describe('overlap', () => {
   )
   stateLaw(byDefinition, setOverlap)
 
-  law(
-    'sets of one size have one recall and precision; the other way round they change places',
-    [twoSets],
-    ([a, b]) => {
-      const [there, back] = [setOverlap(a, b), setOverlap(b, a)]
-      expect(back).toEqual({ recall: there.precision, precision: there.recall, jaccard: there.jaccard })
-      if (a.filter(Boolean).length === b.filter(Boolean).length) expect(there.recall).toBe(there.precision)
-    },
-  )
+  law('recall equals precision for sets of one size, and they swap with the sets', [twoSets], ([a, b]) => {
+    const [there, back] = [setOverlap(a, b), setOverlap(b, a)]
+    expect(back).toEqual({ recall: there.precision, precision: there.recall, jaccard: there.jaccard })
+    if (a.filter(Boolean).length === b.filter(Boolean).length) expect(there.recall).toBe(there.precision)
+  })
 
   const mutants: [string, Compare][] = [
     ['recall and precision change places', (chosen, truth) => setOverlap(truth, chosen)],
@@ -55,7 +51,7 @@ describe('overlap', () => {
   ]
   for (const [name, mutant] of mutants) test(`${name}: killed`, () => kills(byDefinition, mutant))
 
-  test('of masks, dense layers are left out', () => {
+  test('dense layers are excluded', () => {
     const shape = { layers: 2, heads: 2, neurons: 3 }
     const mask = makeMask(shape, Float32Array.of(1, 1, 1, 0), Float32Array.of(1, 1, 1, 1, 1, 0))
     const truth = makeMask(shape, Float32Array.of(1, 1, 0, 1), Float32Array.of(1, 1, 1, 1, 0, 0))

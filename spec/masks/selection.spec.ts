@@ -33,7 +33,7 @@ describe('selectMask', () => {
     expect(unitsKept(100, 0.29, 'released')).toBe(71)
   })
 
-  test('what cannot be a budget is refused by name', () => {
+  test('an invalid budget is refused by name', () => {
     expect(() => makeBudget(1.5)).toThrow('sparsity: expected a share from 0 to 1, got 1.5')
     expect(() => makeBudget(NaN)).toThrow('got NaN')
     expect(() => makeBudget(0.5, { headFloor: -1 })).toThrow('floor: expected a whole number')

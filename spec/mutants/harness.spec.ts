@@ -31,14 +31,14 @@ async function why(backend: Backend): Promise<string | null> {
   return verdict(agreementLaws('relu')[0], backend)
 }
 
-test('a relu that does nothing else passes', async () => {
+test('a correct relu passes', async () => {
   expect(await why(reluThen(() => {}))).toBeNull()
 })
 
 test.each([
   ['behind', (N: number) => N],
   ['before', () => -1],
-])('a number written %s the output', async (_, place) => {
+])('a number written %s the output is found', async (_, place) => {
   const spoilt = reluThen((y, _x, N) => {
     const { words, start } = memory(y)
     words[start + place(N)] = 0
@@ -46,19 +46,19 @@ test.each([
   expect(await why(spoilt)).toMatch(/relu\.y: expected number .* untouched, got 0/)
 })
 
-test('a number of the output left as it was', async () => {
+test('an unwritten number of the output is found', async () => {
   const spoilt = mutate(reference, 'relu', (relu) => (y, x, N) => relu(y, x, Math.max(0, N - 1)))
   expect(await why(spoilt)).toMatch(/relu\.y\[.*got NaN/)
 })
 
-test('an input written to', async () => {
+test('a write to an input is found', async () => {
   const spoilt = reluThen((_y, x, N) => {
     if (N > 0 && _y !== x) memory(x).words[memory(x).start] = 7
   })
   expect(await why(spoilt)).toMatch(/relu\.x: expected number 0 .* untouched, got 7/)
 })
 
-test('an input read past its end', async () => {
+test('a read past the end of an input is found', async () => {
   const spoilt = reluThen((y, x, N) => {
     const { words, start } = memory(x)
     if (N > 0 && Number.isNaN(words[start + N])) memory(y).words[memory(y).start] = NaN
@@ -66,7 +66,7 @@ test('an input read past its end', async () => {
   expect(await why(spoilt)).toMatch(/relu\.y\[0\].*got NaN/)
 })
 
-test('a buffer kept', () => {
+test('a leaked buffer is found', () => {
   const kept: Buffer[] = []
   const spoilt = reluThen(() => kept.push(reference.allocate('f32', 1)))
   call(spoilt, 'relu', { x: new Float32Array(3), N: 3 })

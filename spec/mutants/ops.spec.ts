@@ -54,7 +54,7 @@ test('every law of an op is broken by a mutant', () => {
   expect(sentences.filter((sentence) => !broken.has(sentence))).toEqual([])
 })
 
-test('every law that a mutant is judged by is in the book', () => {
+test('every law that judges a mutant is in the suite of src/verify', () => {
   const sentences = new Set([...sharedLaws, ...pageLaws].map(({ sentence }) => sentence))
   const judges = mutants.flatMap(({ laws }) => laws.map(({ sentence }) => sentence))
   expect(judges.filter((sentence) => !sentences.has(sentence))).toEqual([])

@@ -10,7 +10,7 @@ import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)
 
-test('a fast kernel may differ by a rounding for each position and for each block that was begun, and one for each sum', () => {
+test('a fast kernel may differ by a rounding for each position, each started block and each sum', () => {
   const { fast } = opRow('attention_i8')
   const bounds = [1, VALUE_BLOCK - 1, VALUE_BLOCK, VALUE_BLOCK + 1, 3 * VALUE_BLOCK + 1].map((S) =>
     fast?.bound({ S }),

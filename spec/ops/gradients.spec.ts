@@ -26,7 +26,7 @@ test('every op has a gradient, is one, or is exempt for a reason', () => {
   }
 })
 
-test('every rule binds every parameter of its op, and only those', () => {
+test('every gradient rule binds exactly the parameters of its op', () => {
   for (const name of opNames)
     for (const rule of opRow(name).gradients)
       expect(Object.keys(rule.bind).sort(), `${name} -> ${rule.op}`).toEqual(
@@ -36,7 +36,7 @@ test('every rule binds every parameter of its op, and only those', () => {
       )
 })
 
-test('the inputs of an op that learn are covered by its rules', () => {
+test('the trainable inputs of an op are covered by its rules', () => {
   const frozen = ['target', 'mask']
   for (const name of opNames) {
     const { gradients, params } = opRow(name)
@@ -56,7 +56,7 @@ test.each([
   ['no number', [NaN, -1], 'x[0]: expected '],
   ['a number too many', [2, -1, 0], 'x: expected 2 numbers, got 3'],
   ['a number too few', [2], 'x: expected 2 numbers, got 1'],
-])('a gradient that is %s is judged by differences and by its length', (_, gradient, message) => {
+])('a gradient that is %s is found by differences and by its length', (_, gradient, message) => {
   const loss = ({ x }: Readonly<Record<string, unknown>>): number => {
     const [first, second] = x as Float32Array
     return first ** 2 - second

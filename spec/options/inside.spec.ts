@@ -181,7 +181,7 @@ describe('questions made from rows', () => {
   )
 
   test.each([11, 12, 13, 20])(
-    'of a model of %i positions keep the last tokens, one more than it has positions',
+    'of a model of %i positions keep the last tokens, one more than its positions',
     async (positions) => {
       const whole = await ask({})
       const cut = await ask({ positions })

@@ -23,21 +23,22 @@ function filesOf(...paths: string[]): contents.Files {
 }
 
 describe('what package.json names is packed, and nothing else', () => {
-  test('kept', () => expect(contents.namedFilesArePacked(right, filesOf(...packed))).toEqual([]))
+  test('of this package passes', () =>
+    expect(contents.namedFilesArePacked(right, filesOf(...packed))).toEqual([]))
 
   test.each([
     ['an export that is not there', { exports: { './ops': { default: './dist/ops.js' } } }, './dist/ops.js'],
     ['types that are not there', { exports: { '.': { types: './dist/a.d.ts' } } }, './dist/a.d.ts'],
     ['a command that is not there', { bin: { shadowllm: 'src/cli/main.ts' } }, 'src/cli/main.ts'],
     ['an effect that is not there', { sideEffects: ['./dist/gone.js'] }, './dist/gone.js'],
-  ])('broken by %s', (_, wrong, name) => {
+  ])('%s is found', (_, wrong, name) => {
     expect(contents.namedFilesArePacked({ ...right, ...wrong }, filesOf(...packed))).toEqual([
       `package.json names ${name}, which is not packed`,
     ])
   })
 
   test.each(['spec/a.spec.ts', 'tools/node/package.json', 'fixtures/golden/a', '.npmrc'])(
-    'broken by %s',
+    '%s is found',
     (path) => {
       expect(contents.namedFilesArePacked(right, filesOf(...packed, path))).toEqual([
         `${path} has no place here`,
@@ -46,8 +47,8 @@ describe('what package.json names is packed, and nothing else', () => {
   )
 })
 
-describe('installing is plain', () => {
-  test('kept', () => expect(contents.installationIsPlain(right)).toEqual([]))
+describe('installation runs nothing', () => {
+  test('of this package passes', () => expect(contents.installationIsPlain(right)).toEqual([]))
 
   test.each([
     ['a script', { scripts: { postinstall: 'node fetch.js' } }, 'a script runs at installation: postinstall'],
@@ -59,12 +60,12 @@ describe('installing is plain', () => {
     ],
     ['the package node', { dependencies: { node: '24' } }, 'node is a Node'],
     ['packages inside', { bundleDependencies: ['ndarray'] }, 'dependencies are bundled'],
-  ])('broken by %s', (_, wrong, fault) => {
+  ])('%s is found', (_, wrong, fault) => {
     expect(contents.installationIsPlain({ ...right, ...wrong })).toEqual([fault])
   })
 })
 
-test('size is bounded: of the archive, and of what is not the model', () => {
+test('the size of the archive, and of its files without the model, is bounded', () => {
   const { archive, unpacked } = contents.limits
   const files = new Map([
     ['dist/index.js', unpacked],
@@ -84,7 +85,7 @@ describe('what a module names is packed', () => {
     ["const a = import('./b.js')"],
     ["const a = new URL('k.wasm', import.meta.url), b = new URL('../../src/ops/', import.meta.url)"],
     ["const a = new URL('../../cuda/build/libcuda_emulated.so', import.meta.url)"],
-  ])('kept by %s', (text) => expect(faults(text)).toEqual([]))
+  ])('%s passes', (text) => expect(faults(text)).toEqual([]))
 
   test.each([
     ["import './gone.js'", 'dist/a/a.js imports ./gone.js, which is not packed'],
@@ -96,10 +97,10 @@ describe('what a module names is packed', () => {
       "const a = new URL('../../spec/', import.meta.url)",
       'dist/a/a.js names ../../spec/, which is not packed',
     ],
-  ])('broken by %s', (text, fault) => expect(faults(text)).toEqual([fault]))
+  ])('%s is found', (text, fault) => expect(faults(text)).toEqual([fault]))
 })
 
-describe('what the build rewrites', () => {
+describe('the build rewrites', () => {
   test('modules that are named by URL, and nothing else', () => {
     const text = "new URL('./a.ts', import.meta.url); new URL('k.wasm', import.meta.url); './b.ts'"
     expect(renameThreads(text)).toBe(text.replace('./a.ts', './a.js'))
@@ -114,7 +115,7 @@ describe('what the build rewrites', () => {
     expect(() => askModules(`${table}\nnew URL('other.wasm', import.meta.url)`)).toThrow('expected a table')
   })
 
-  test('bytes into text and back', async () => {
+  test('bytes into text, which decodes to the same bytes', async () => {
     const bytes = Uint8Array.from({ length: 256 }, (_, i) => i)
     const url = `data:text/javascript,${encodeURIComponent(textModule('k.wasm', bytes))}`
     const module = (await import(/* @vite-ignore */ url)) as { bytes: () => Uint8Array }

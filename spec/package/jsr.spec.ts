@@ -51,8 +51,8 @@ function differences(ours: JsrPackage, theirs: Package): string[] {
   ]
 }
 
-describe('jsr.json says what package.json says', () => {
-  test('as it is', () => {
+describe('jsr.json agrees with package.json', () => {
+  test('in this package', () => {
     expect(Object.keys(jsr.exports)).toContain('.')
     expect(differences(jsr, npm)).toEqual([])
   })
@@ -62,11 +62,11 @@ describe('jsr.json says what package.json says', () => {
     ['export ./masks', { exports: { ...jsr.exports, './masks': './src/masks/mask.ts' } }],
     ['export ./none', { exports: { ...jsr.exports, './none': './src/none.ts' } }],
     ['import koffi', { imports: { ...jsr.imports, koffi: 'npm:koffi@1' } }],
-  ])('broken by another %s', (name, change) => {
+  ])('another %s is found', (name, change) => {
     expect(differences({ ...jsr, ...change }, npm)).toEqual([name])
   })
 
-  test('broken by a door that is left out', () => {
+  test('a missing entry point is found', () => {
     const { '.': _, ...others } = jsr.exports
     expect(differences({ ...jsr, exports: others }, npm)).toEqual(['export .'])
   })

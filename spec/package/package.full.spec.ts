@@ -114,7 +114,7 @@ describeInNode(`what is packed${why}`, () => {
     expect(Object.keys(manifest.exports).length).toBeGreaterThan(9)
   })
 
-  test('brings no Node and runs nothing at installation', () => {
+  test('installs no Node and runs nothing at installation', () => {
     expect(contents.installationIsPlain(manifest)).toEqual([])
   })
 
@@ -122,7 +122,7 @@ describeInNode(`what is packed${why}`, () => {
     expect(contents.sizeIsBounded(project.packed.size, files)).toEqual([])
   })
 
-  test('names no module, type or file that is not there', async () => {
+  test('names no missing module, type or file', async () => {
     const modules = [...files.keys()].filter((path) => /^dist\/.*\.js$/.test(path))
     expect(modules.length).toBeGreaterThan(300)
     const texts = await Promise.all(modules.map(async (path) => [path, await packedText(path)] as const))
@@ -130,7 +130,7 @@ describeInNode(`what is packed${why}`, () => {
     expect(faults).toEqual([])
   })
 
-  test('does something when imported only where sideEffects says so', { timeout: patience }, async () => {
+  test('has effects on import only where sideEffects says so', { timeout: patience }, async () => {
     const modules = [...files.keys()].filter((path) => /^dist\/.*\.js$/.test(path))
     const finder = join(root, 'spec/package/find_effects.ts')
     const folder = join(project.folder, 'node_modules/shadowllm')
@@ -141,12 +141,16 @@ describeInNode(`what is packed${why}`, () => {
 })
 
 describeInNode(`in a clean project${why}`, () => {
-  test('of Node: the library and its subpaths say what the sources say', { timeout: patience }, async () => {
-    await project.write('main.js', program)
-    expect(saidIn(await project.run('node', 'main.js'))).toEqual(expected)
-  })
+  test(
+    'in Node: the library and its subpaths give the results of the sources',
+    { timeout: patience },
+    async () => {
+      await project.write('main.js', program)
+      expect(saidIn(await project.run('node', 'main.js'))).toEqual(expected)
+    },
+  )
 
-  test('of Node: the command', { timeout: patience }, async () => {
+  test('in Node: the command', { timeout: patience }, async () => {
     const choices = ['--planner', 'shadow', '--sparsity', '0.5', '--max-tokens', '12']
     const { code, stdout, stderr } = await project.run(
       'npx',

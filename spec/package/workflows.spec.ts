@@ -33,7 +33,7 @@ function publishingFaults(text: string): string[] {
   ]
 }
 
-test('there are workflows to judge', () => expect(workflows.length).toBeGreaterThan(1))
+test('there are workflows to check', () => expect(workflows.length).toBeGreaterThan(1))
 
 describe('actions are pinned to a commit, the version beside it', () => {
   test.each(workflows)('in %s', (_, text) => {
@@ -45,7 +45,7 @@ describe('actions are pinned to a commit, the version beside it', () => {
     'uses: actions/checkout@v6',
     'uses: actions/checkout@main',
     'uses: a/b@de0fac2e4500dabe0009e67214ff5f5447ce83dd',
-  ])('broken by %s', (line) => expect(unpinned(`- ${line}`)).toEqual([`- ${line}`]))
+  ])('%s is found', (line) => expect(unpinned(`- ${line}`)).toEqual([`- ${line}`]))
 })
 
 describe('a release is tested, built and published with provenance', () => {
@@ -58,7 +58,7 @@ describe('a release is tested, built and published with provenance', () => {
     ['a package of unknown origin', ' --provenance', '', 'without provenance'],
     ['rights of all jobs', 'permissions:\n  contents: read', 'permissions: write-all', 'every job may write'],
     ['a tag of another version', '"$GITHUB_REF_NAME"', '"v0"', 'the tag is not held'],
-  ])('broken by %s', (_, from, to, fault) => {
+  ])('%s is found', (_, from, to, fault) => {
     expect(publishingFaults(release.replace(from, to))).toEqual([expect.stringContaining(fault)])
   })
 })

@@ -43,7 +43,7 @@ function fileSaying(content: string): string {
   return path
 }
 
-test('every backend has kernels that can be named', async () => {
+test('every backend names its kernels', async () => {
   for (const name of backendNames) {
     const file = kernelFile(name)
     expect(file, name).not.toBe(undefined)
@@ -51,7 +51,7 @@ test('every backend has kernels that can be named', async () => {
   }
 })
 
-test('says what was found, of which kernels, by which version', async () => {
+test('states results, kernels and version', async () => {
   const path = fileSaying(text)
   const certificate = await readCertificate(path)
   expect(certificate).toMatchObject({ backend: 'wasm', device: null, ops: 1, hasModel: false })
@@ -64,12 +64,12 @@ test('says what was found, of which kernels, by which version', async () => {
   })
 })
 
-test('of another device says which', async () => {
+test('names another device', async () => {
   const made = await makeCertificate({ ...run, backend: { name: 'wasm', device: 'a device, driver 1' } })
   expect((await readCertificate(fileSaying(renderCertificate(made)))).device).toBe('a device, driver 1')
 })
 
-describe('stale', () => {
+describe('a stale certificate', () => {
   type Fresh = (path: string, certificate: CertificateSummary) => Promise<void>
 
   /** That a certificate of something else is told from one of what is here. */
@@ -89,7 +89,7 @@ describe('stale', () => {
     tellsStale(checkHolds, part),
   )
 
-  test('a mutant that looks at the kernels alone is seen', async () => {
+  test('a mutant that checks the kernels alone is killed', async () => {
     const blind: Fresh = async (path, { kernels, ...rest }) => {
       const { definitions } = await readCertificate(fileSaying(text))
       await checkHolds(path, { ...rest, kernels, definitions })
@@ -98,7 +98,7 @@ describe('stale', () => {
   })
 })
 
-test('of a run that failed does not hold', async () => {
+test('of a failed run does not hold', async () => {
   const failed = { ...run, ops: [{ ...run.ops[0], passed: false }] }
   const path = fileSaying(renderCertificate(await makeCertificate(failed)))
   const certificate = await readCertificate(path)

@@ -75,10 +75,10 @@ function changed<Name extends OpName>(op: Name, change: (definition: Kernel<Name
   return ({ values }) => evaluate(op, values, kernel)
 }
 
-describe('the calls of the sizes of OPT-125m', () => {
+describe('calls with the sizes of OPT-125m', () => {
   const [oneToken, prompt] = [1, 9]
 
-  test('are tried by every op: for one token and for a prompt, with every optional array and without any', () => {
+  test('exist for every op: one token and a prompt, with all optional arrays and with none', () => {
     for (const op of opNames) {
       const optional = arraysOf(opRow(op)).filter((param) => param.optional)
       const calls = usualCallsOf(op)
@@ -94,7 +94,7 @@ describe('the calls of the sizes of OPT-125m', () => {
     }
   })
 
-  test('have the sizes that the model has, and lists of half of the units', () => {
+  test('have the sizes of the model, and lists of half of the units', () => {
     const sizes = usualCallsOf('linear').map((call) => call.sizes)
     expect(sizes).toEqual([
       { T: 1, O: 3072, I: 768, R: 1536 },
@@ -112,7 +112,7 @@ describe('the calls of the sizes of OPT-125m', () => {
 })
 
 describe('the files', () => {
-  test('hold every array, size and scalar of every case, and what the definition gives', async () => {
+  test('hold every array, size and scalar of every case, and the results of the definition', async () => {
     for (const op of opNames) {
       const stored = await openOpFile(join(expected, opFileName(op)), op)
       const cases = [...casesOf(op, options)]
@@ -135,7 +135,7 @@ describe('the files', () => {
   })
 })
 
-describe('an answer', () => {
+describe('a set of results', () => {
   test('of the definitions passes, and so does that of every op at once', async () => {
     const actual = newFolder()
     for (const op of opNames) await answerInto(actual, op, ({ values }) => evaluate(op, values))
@@ -145,7 +145,7 @@ describe('an answer', () => {
     expect(report.ops.every(({ differing, worst, hint }) => differing === 0 && !worst && !hint)).toBe(true)
   })
 
-  test('to some ops passes, and the others are listed', async () => {
+  test('for some ops passes, and the others are listed', async () => {
     const actual = newFolder()
     await answerInto(actual, 'add', ({ values }) => evaluate('add', values))
     await writeSafetensors(join(actual, 'other.safetensors'), new Map())
@@ -155,7 +155,7 @@ describe('an answer', () => {
     expect(report.onlyActual).toEqual(['other.safetensors'])
   })
 
-  test('to nothing that was asked is refused', async () => {
+  test('for no requested op is refused', async () => {
     await expect(checkOps(expected, newFolder(), { owed: 'row' })).rejects.toMatchObject({
       code: 'PARITY_NOTHING',
     })
@@ -164,13 +164,13 @@ describe('an answer', () => {
     })
   })
 
-  test('that is not complete fails, and what is missing is named', async () => {
+  test('that is incomplete fails, naming the missing arrays', async () => {
     const forgetful = await verdictOn('linear', (one) => (one.index === 4 ? {} : one.expected))
     expect(forgetful.passed).toBe(false)
     expect(forgetful.mismatch).toMatch(/linear\.safetensors 4\.out\.y: expected F32 \[\d+, \d+\], got none$/)
   })
 
-  test('of another type fails, and both are named', async () => {
+  test('of another type fails, naming both types', async () => {
     const actual = newFolder()
     const tensors = new Map<string, TensorToWrite>([
       ['0.out.y', { dtype: 'F64', shape: [2], data: new Float64Array(2) }],
@@ -183,7 +183,7 @@ describe('an answer', () => {
     })
   })
 
-  test('from the relaxed build needs --relaxed, and is told so', async (context) => {
+  test('from the relaxed build needs --relaxed, which the message says', async (context) => {
     const relaxed = await createBackend('wasm-relaxed').catch((error: unknown) => {
       if (error instanceof MissingError) return null
       throw error
@@ -198,7 +198,7 @@ describe('an answer', () => {
   })
 
   law(
-    'with any one number wrong fails, names it, and blames nothing it is not',
+    'with any one wrong number fails, names it, and states no wrong cause',
     [fc.nat(), fc.nat(), fc.constantFrom('linear', 'attention', 'cache_append', 'top_k', 'layer_norm')],
     async (which, where, op) => {
       let spoilt = { index: -1, output: '', place: -1 }
@@ -220,7 +220,7 @@ describe('an answer', () => {
   )
 })
 
-describe('a usual mistake is told', () => {
+describe('a common mistake is named', () => {
   test.each<[OpName, Answer, RegExp]>([
     [
       'linear',
@@ -338,7 +338,7 @@ describe('a usual mistake is told', () => {
     expect(found.hint).toMatch(hint)
   })
 
-  test('and nothing where nothing fits', async () => {
+  test('no cause is named if none fits', async () => {
     const odd = changed('relu', (relu) => (y, x, N) => {
       relu(y, x, N)
       if (N === 5) y[0] = 77

@@ -60,17 +60,17 @@ describe('the cases of an op', () => {
     ['no odd tail', ({ sizes }) => sizes.I !== 33, 'linear', 'linear: I = 33'],
     ['no bias absent', ({ values }) => values.bias !== null, 'linear', 'linear: bias there and not'],
     ['nothing aliased', ({ aliased }) => !aliased, 'relu', 'relu: y in the place of x and not'],
-  ])('a mutant with %s is seen', (_, keeps, op, missing) => {
+  ])('a mutant with %s is found', (_, keeps, op, missing) => {
     expect(untried(op, (name) => [...small(name)].filter(keeps))).toContain(missing)
   })
 
-  test('are the same for the same seed, and others for another', () => {
+  test('depend on the seed only', () => {
     const values = (of: number): unknown => [...casesOf('attention', { seed: of, small: true })]
     expect(values(1)).toEqual(values(1))
     expect(values(1)).not.toEqual(values(2))
   })
 
-  test('hold the sizes of OPT-125m, unless they are left out', () => {
+  test('include the sizes of OPT-125m, unless --small is given', () => {
     const largest = (suite: Iterable<OpCase>): number => Math.max(...[...suite].map(({ sizes }) => sizes.I))
     expect(largest(casesOf('linear', { seed }))).toBe(768)
     expect(largest(small('linear'))).toBe(33)
@@ -164,7 +164,7 @@ async function againstReference(backend: Backend): Promise<ModelOutcome> {
 }
 
 describe('a planted bug', () => {
-  test('of the law book is found: one in twelve here, all in parity_mutants.full.spec.ts', () => {
+  test('of the suite is found: one in twelve here, all in parity_mutants.full.spec.ts', () => {
     const some = mutants.filter((_, i) => i % 12 === 5)
     const missed = some
       .filter(({ op, bug }) => !unseenBugs.includes(`${op} ${bug}`))
@@ -174,7 +174,7 @@ describe('a planted bug', () => {
     expect(some.length).toBeGreaterThan(12)
   })
 
-  test('is named by op, number and sizes, and the furthest off is told of several', () => {
+  test('is named by op, number and sizes, with the largest error', () => {
     const broken = mutateKernel(reference, 'add', (add) => (y, a, b, N) => {
       add(y, a, b, N)
       if (N === 33) y[32] += 1
@@ -185,7 +185,7 @@ describe('a planted bug', () => {
     expect((worst?.actual ?? 0) - (worst?.expected ?? 0)).toBeCloseTo(1, 5)
   })
 
-  test('that throws is a finding, not the end', () => {
+  test('that throws is a finding and does not end the run', () => {
     const broken = mutateKernel(reference, 'add', () => (_y, _a, _b, N) => {
       throw new Error(`no kernel for ${N}`)
     })
@@ -197,7 +197,7 @@ describe('a planted bug', () => {
     expect(reference.liveBuffers).toBe(0)
   })
 
-  test('past a bound fails where bits are not owed, too', () => {
+  test('past a bound fails, where a bound is allowed', () => {
     const relaxed = (error: number): Backend => {
       const broken = mutateKernel(reference, 'linear', (linear) => (y, ...rest) => {
         linear(y, ...rest)
@@ -253,7 +253,7 @@ describe('a planted bug', () => {
     if (tensor === 'masked.logits') expect(failed).toEqual([tensor])
   })
 
-  test('in ranking shows in masks', async () => {
+  test('in ranking appears in masks', async () => {
     const broken = mutateKernel(reference, 'top_k', () => (indices, _scores, N, R) => {
       for (let i = 0; i < R; i++) indices[i] = N - R + i
     })
@@ -283,7 +283,7 @@ describe('greedy texts', () => {
   })
 })
 
-test('a run that is told to stop does', async () => {
+test('a run that is told to stop stops', async () => {
   const stop = new AbortController()
   const outcomes: string[] = []
   const run = async (): Promise<void> => {

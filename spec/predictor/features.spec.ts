@@ -42,7 +42,7 @@ describe('features', () => {
   )
   stateLaw(isStandard, scaleFeatures)
 
-  test('mutant, scaled each on its own: killed', async () => {
+  test('a mutant that scales each feature alone is killed', async () => {
     const mutant: Scaling = (row) => scaleFeatures(row, 'standard')
     await kills(isStandard, mutant)
   })
@@ -56,7 +56,7 @@ describe('features', () => {
     }
   })
 
-  test('that never change are scaled to 0, and moments that are needed must be there', () => {
+  test('that are constant are scaled to 0, and required moments must be present', () => {
     const moments = featureMoments([Float32Array.of(2, 1), Float32Array.of(2, 3)], 2)
     expect(scaleFeatures(Float32Array.of(9, 3), 'dataset', moments)).toEqual(Float32Array.of(0, 1))
     expect(() => scaleFeatures(Float32Array.of(9, 3), 'dataset')).toThrow('moments: expected mean and spread')
@@ -105,7 +105,7 @@ describe('targets', () => {
   const distinct = fc.uniqueArray(fc.integer({ min: -99, max: 99 }), { minLength: 1, maxLength: 30 })
 
   const countBudgets = lawForAll(
-    'averaged over shares say how many budgets keep a unit',
+    'averaged over budgets count the budgets that keep a unit',
     [distinct],
     (label: typeof makeLabels, values: number[]): void => {
       const table = Float32Array.from(values)
@@ -119,7 +119,7 @@ describe('targets', () => {
   )
   stateLaw(countBudgets, makeLabels)
 
-  test('mutant, the worst labelled: killed', async () => {
+  test('a mutant that labels the worst units is killed', async () => {
     const mutant: typeof makeLabels = (scores, group, shares) =>
       makeLabels(
         scores.map((score) => -score),

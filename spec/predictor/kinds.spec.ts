@@ -93,7 +93,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const path = join(folder, 'predictor.safetensors')
 
 describe.each(choices)('%s', (_, kind, chosen) => {
-  test('comes back from its file with the same card and the same bits, on every backend', async () => {
+  test('round-trips through its file with the same configuration and bits, on every backend', async () => {
     const reference = await createBackend('reference')
     const predictor = somePredictor(reference, kind, chosen)
     await savePredictor(path, predictor)
@@ -149,7 +149,7 @@ describe.each(choices)('%s', (_, kind, chosen) => {
   })
 })
 
-describe('what each kind sees', async () => {
+describe('the inputs of each kind', async () => {
   const backend = await createBackend('reference')
   const moved = (values: Float32Array, row: number): Float32Array =>
     values.map((value, i) => (Math.floor(i / width) === row ? value + 1 + (i % 3) : value))
@@ -170,20 +170,20 @@ describe('what each kind sees', async () => {
     })
   }
 
-  test('ShadowLLM one layer, for all layers behind it', () => {
+  test('ShadowLLM reads one layer, for all later layers', () => {
     const predictor = somePredictor(backend, 'shadow', { placement: 1, pooling: 'mean', features: 'none' })
     expect([0, 1, 2, 3].map((row) => touched(predictor, 'mean', row))).toEqual([[], [2, 3], [], []])
     expect([0, 1, 2, 3].map((row) => touched(predictor, 'last', row))).toEqual([[], [], [], []])
     predictor.dispose()
   })
 
-  test("the per-layer baseline each layer's own heads", () => {
+  test('the per-layer baseline reads the heads of each layer', () => {
     const predictor = somePredictor(backend, 'dejavu-style', { features: 'none' })
     expect([0, 1, 2, 3].map((row) => touched(predictor, 'last', row))).toEqual([[], [1], [2], [3]])
     predictor.dispose()
   })
 
-  test('DejaVu the stream that enters the layer before: one layer ahead', () => {
+  test('DejaVu reads the stream that enters the layer before: one layer ahead', () => {
     const predictor = somePredictor(backend, 'dejavu', {})
     const expected = [[1], [2], [3], []]
     expect([0, 1, 2, 3].map((row) => touched(predictor, 'stream', row))).toEqual(expected)
@@ -197,7 +197,7 @@ describe('what each kind sees', async () => {
     predictor.dispose()
   })
 
-  test('pooling: the last token alone, the mean whatever the order, attention every token in its own way', () => {
+  test('pooling: the last token alone, the mean in any order, attention with weights for every token', () => {
     const prompt = table(3 * width)
     const turned = Float32Array.from([...prompt.subarray(width), ...prompt.subarray(0, width)])
     for (const pooling of ['last', 'mean', 'attention'] as const) {
@@ -214,7 +214,7 @@ describe('what each kind sees', async () => {
     }
   })
 
-  test('as shipped, the per-layer baseline forgets the scaling it was trained with; fixed, it does not', () => {
+  test('the released per-layer baseline omits its training-time scaling; the fixed one applies it', () => {
     const plain = somePredictor(backend, 'dejavu-style', {}) as DejavuStylePredictor
     const { card } = plain
     const { networks } = plain.layers
@@ -248,8 +248,8 @@ describe('what each kind sees', async () => {
   })
 })
 
-describe('a card', () => {
-  test('of a file from before there were kinds is ShadowLLM, the last token of layer 0', async () => {
+describe('a configuration', () => {
+  test('of a file without a kind is ShadowLLM with the last token of layer 0', async () => {
     const backend = await createBackend('reference')
     const today = await openPredictorOf('shadow', `${fixtures}tiny-opt/predictor.safetensors`, backend)
     const { kind, placement, pooling, loss, top, ...written } = today.card
@@ -306,7 +306,7 @@ describe('a card', () => {
     expect(backend.liveBuffers).toBe(0)
   })
 
-  test('of another kind than was asked for is refused', async () => {
+  test('of another kind than requested is refused', async () => {
     const backend = await createBackend('reference')
     const predictor = somePredictor(backend, 'dejavu', {})
     await savePredictor(path, predictor)
@@ -327,7 +327,7 @@ describe('a card', () => {
     expect(() => makeCard(kind, subject, chosen)).toThrow(message)
   })
 
-  test('says what was chosen and for the rest what is usual', () => {
+  test('holds the choices, and defaults for the rest', () => {
     for (const kind of predictorKinds)
       expect(makeCard(kind, subject, { headHidden: 7, neuronHidden: undefined })).toMatchObject({
         kind,

@@ -21,7 +21,7 @@ const somePair = fc
 type Correlation = typeof spearman
 
 const isByDefinition = lawForAll(
-  "is Pearson's correlation of ranks, ties having the mean of theirs",
+  "is Pearson's correlation of ranks, ties having their mean rank",
   [somePair],
   (measure: Correlation, [a, b]) => expect(measure(a, b)).toBeCloseTo(rankCorrelation(a, b), 10),
 )
@@ -29,7 +29,7 @@ const isByDefinition = lawForAll(
 describe('spearman', () => {
   stateLaw(isByDefinition, spearman)
 
-  law('minds the order only, and turns its sign with it', [somePair], ([a, b]) => {
+  law('depends on the order only, and reverses its sign with it', [somePair], ([a, b]) => {
     const curved = a.map((value) => value ** 3 + 7)
     expect(spearman(curved, b)).toBe(spearman(a, b))
     expect(
@@ -41,7 +41,7 @@ describe('spearman', () => {
     expect(spearman(a, b)).toBe(spearman(b, a))
   })
 
-  test('is 1 for the same order, -1 for its reverse, 0 where nothing is ordered', () => {
+  test('is 1 for the same order, -1 for the reverse, 0 without an order', () => {
     const order = Float32Array.of(5, 1, 9, 2)
     expect(spearman(order, order)).toBe(1)
     expect(
@@ -54,7 +54,7 @@ describe('spearman', () => {
     expect(averageRanks(Float32Array.of(4, 7, 4, 1))).toEqual(Float64Array.of(2.5, 4, 2.5, 1))
   })
 
-  test('mutant, ties ranked as they come: killed', async () => {
+  test('a mutant that ranks ties by position is killed', async () => {
     const mutant: Correlation = (a, b) => {
       const apart = (values: Float32Array): Float32Array => values.map((value, i) => value + i * 1e-3)
       return spearman(apart(a), apart(b))
@@ -75,7 +75,7 @@ const someScores = fc
 
 describe('a mask', () => {
   law(
-    'keeps no more score than the best one, which keeps all there is to keep',
+    'keeps at most the score of the best mask, which keeps all it can',
     [someScores, someScores, fc.constantFrom(0, 0.2, 0.5, 0.8)],
     (predicted, truth, sparsity) => {
       const budget = makeBudget(sparsity, { headFloor: 0 })
@@ -131,10 +131,9 @@ function averages(meterOf: Meter): void {
 }
 
 describe('a meter', () => {
-  test('gives means over examples, leaves dense layers out, and looks at each budget', () =>
-    averages(QualityMeter))
+  test('gives means over examples for each budget, without dense layers', () => averages(QualityMeter))
 
-  test('tells layers apart: right between them and wrong within them is seen', () => {
+  test('distinguishes layers: a wrong order within layers is found', () => {
     // Layer 2 is above layer 1 in both; within each layer the order is reversed.
     const truth: UnitScores = {
       shape,
@@ -148,7 +147,7 @@ describe('a meter', () => {
     expect(meter.read().neurons.spearman).toBeGreaterThan(0.5)
   })
 
-  test('mutant, dense layers counted: killed', () => {
+  test('a mutant that counts dense layers is killed', () => {
     class Mutant extends QualityMeter {
       constructor(...[budgets]: ConstructorParameters<Meter>) {
         super(budgets, 0)

@@ -293,7 +293,7 @@ describe('by name', () =>
     const withModelOf = (work: (model: OptModel) => void, on: Backend = backend): Promise<void> =>
       withGolden('preln', on, work)
 
-    test('every planner is made, carries its name and decides; dense needs none', () =>
+    test('every planner can be created, has its name and decides; dense needs no input', () =>
       withModelOf((model) => {
         const prompt = getIds(golden, 'input_ids')
         for (const name of plannerNames) {
@@ -310,7 +310,7 @@ describe('by name', () =>
         }
       }))
 
-    test('what is missing is named', () =>
+    test('a missing input is named', () =>
       withModelOf((model) => {
         for (const name of plannerNames)
           if (!['dense', 'random', 'prompt-plainact'].includes(name))
@@ -323,7 +323,7 @@ describe('by name', () =>
         expect(model.backend.liveBuffers).toBeGreaterThan(0)
       }))
 
-    test('options: asked again or once, shown the answer', () =>
+    test('options choose one or repeated decisions, and whether the answer is shown', () =>
       withModelOf((model) => {
         const sources = sourcesOf(model)
         const budget = makeBudget(0.5)
@@ -356,7 +356,7 @@ describe('by name', () =>
         expectNear(logits, get(golden, 'global50_layer0kept.logits').values, tolerance.logits, 'logits')
       }))
 
-    test('the released dejavu-style forgets its scaling where units compete over the model', () =>
+    test('the released dejavu-style omits its scaling in global scope', () =>
       withModelOf((model) => {
         const seen: unknown[] = []
         const dejavuStyle: PlannerSources['dejavuStyle'] = {
@@ -375,7 +375,7 @@ describe('by name', () =>
       }))
   }))
 
-test('layers up to the placement of a predictor are dense, whatever the budget says', () => {
+test('layers up to the source layer of a predictor are dense, for any budget', () => {
   const units = { layers: 4, heads: 3, neurons: 5 }
   const scores = scoresOf(units, 3)
   const planned = (placement: number, budget: Budget): number[] => {
@@ -391,7 +391,7 @@ test('layers up to the placement of a predictor are dense, whatever the budget s
   expect(planned(0, makeBudget(1, { headFloor: 0, denseLayers: 2 }))).toEqual([5, 5, 0, 0])
 })
 
-test('a random planner asked again draws anew', () => {
+test('a random planner draws again for each decision', () => {
   const planner = randomPlanner({ layers: 3, heads: 8, neurons: 64 }, makeBudget(0.5), 3)
   const view = { context: new Float32Array(6), tokens: 1, ids: Int32Array.of(1) }
   expect(planner.afterAttention?.(view)).not.toEqual(planner.afterAttention?.(view))

@@ -72,7 +72,7 @@ function goldenScores(backend: Backend): UnitScores {
 
 describe('the released predictor', () =>
   overQuickBackends((backend) => {
-    test('sees the layer-0 context of the last token, scaled to [0, 1]', () =>
+    test('reads the layer-0 context of the last token, scaled to [0, 1]', () =>
       withGolden('preln', backend, (model) => {
         let seen: Float32Array = new Float32Array(0)
         const sequence = model.begin({
@@ -104,7 +104,7 @@ describe('the released predictor', () =>
         test(`gives the golden ${name} masks at ${percent} %`, () =>
           goldenMasks(golden, goldenScores(backend), name, scope, percent, backend))
 
-    test('and its mask the golden logits', () =>
+    test('its mask gives the golden logits', () =>
       withGolden('preln', backend, (model) => {
         const scores = goldenScores(backend)
         const planner = oraclePlanner(scores, makeBudget(0.5, { policy: 'released' }))
@@ -179,7 +179,7 @@ describe('a predictor', () =>
       predictor.dispose()
     })
 
-    test('does not mind the scale of what it sees, only its pattern', () => {
+    test('is independent of the scale of its input', () => {
       const predictor = makePredictor(backend)
       const loud = predictor.predict(
         context.map((value) => 8 * value),
@@ -211,7 +211,7 @@ describe('a predictor as a file', async () => {
   const path = join(folder, 'predictor.safetensors')
   const backend = await createBackend('reference')
 
-  test('comes back with the same card and the same bits', async () => {
+  test('round-trips with the same configuration and bits', async () => {
     const predictor = makePredictor(backend)
     await savePredictor(path, predictor)
     const again = await openPredictorOf('shadow', path, backend)
@@ -268,7 +268,7 @@ describe('planners', async () => {
   })
   const seen = viewOf(2)
 
-  test('dense keeps everything, static and oracle keep what their scores say, whatever they see', () => {
+  test('dense keeps everything, and static and oracle keep their highest scores for any input', () => {
     const dense = densePlanner(units)
     expect(dense.afterAttention?.(seen)).toEqual(denseMask(units))
     for (const planner of [staticPlanner(scores, budget), oraclePlanner(scores, budget)])
@@ -276,7 +276,7 @@ describe('planners', async () => {
         expect(planner.afterAttention?.(viewOf(tokens))).toEqual(selectMask(scores, budget))
   })
 
-  test('random draws anew for each sequence, by its seed, and nests over sparsities', () => {
+  test('random draws for each sequence from its seed, nested over sparsities', () => {
     const one = randomPlanner(units, budget, 5)
     const masks = [1, 2, 3].map(() => one.afterAttention?.(seen))
     expect(masks[1]).not.toEqual(masks[0])
@@ -285,7 +285,7 @@ describe('planners', async () => {
     narrow?.neurons.forEach((value, unit) => expect(masks[0]?.neurons[unit]).toBeGreaterThanOrEqual(value))
   })
 
-  test('shadow looks at the last prompt token, and at nothing else', () => {
+  test('shadow depends on the last prompt token only', () => {
     const predictor = makePredictor(backend)
     const planner = shadowPlanner(predictor, budget)
     const mask = planner.afterAttention?.(seen)
@@ -295,7 +295,7 @@ describe('planners', async () => {
     predictor.dispose()
   })
 
-  test('each is known by its name', () => {
+  test('each has its name', () => {
     const predictor = makePredictor(backend)
     const made = [
       densePlanner(units),
@@ -309,7 +309,7 @@ describe('planners', async () => {
     predictor.dispose()
   })
 
-  test('what a planner says holds: the mask of a sequence is the one planned', () =>
+  test('the mask of a sequence is the planned one', () =>
     withGolden('preln', backend, (model) => {
       const planned = selectMask(randomScores(shape, new Random(2)), budget)
       const sequence = model.begin({ planner: { name: 'fixed', afterAttention: () => planned } })

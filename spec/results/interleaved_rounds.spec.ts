@@ -11,7 +11,7 @@ type Order = typeof turnOrder
 const sizes = [fc.nat(50), fc.integer({ min: 1, max: 9 })] as const
 
 const everyoneOnce = lawForAll(
-  'in every round each has one turn',
+  'each has one turn in every round',
   [...sizes],
   (order: Order, round: number, count: number): boolean =>
     order(round, count)
@@ -22,7 +22,7 @@ stateLaw(everyoneOnce, turnOrder)
 
 /** Over twice as many rounds as there are turns, each has every place twice. */
 const placesAreShared = lawForAll(
-  'every place of a round is shared evenly',
+  'each has every position of a round equally often',
   [...sizes],
   (order: Order, from: number, count: number): boolean => {
     const orders = Array.from({ length: 2 * count }, (_, round) => order(from + round, count))
@@ -40,25 +40,25 @@ test.each<[string, Order]>([
   ],
   ['never changes', (_, count) => [...Array(count).keys()]],
   ['only turns round', (round, count) => turnOrder(round % 2 === 0 ? 0 : 1, count)],
-])('an order that %s is caught', (_, mutant) => kills(placesAreShared, mutant))
+])('an order that %s is found', (_, mutant) => kills(placesAreShared, mutant))
 
-test('an order that leaves one out is caught', async () => {
+test('an order that omits one is found', async () => {
   const mutant: Order = (round, count) => turnOrder(round, count).slice(1)
   await kills(everyoneOnce, mutant)
 })
 
-test('medians are middles', () => {
+test('medians are the middle values', () => {
   expect(median([3, 1, 2])).toBe(2)
   expect(median([4, 1, 2, 3])).toBe(2.5)
   expect(median([])).toBeNaN()
 })
 
-test('deviations are those of a sample', () => {
+test('deviations are sample deviations', () => {
   expect(deviation([2, 4, 4, 4, 5, 5, 7, 9])).toBeCloseTo(Math.sqrt(32 / 7), 12)
   expect(deviation([1])).toBeNaN()
 })
 
-test('ratios are taken within a round, where both had a turn', () => {
+test('ratios are taken within rounds in which both ran', () => {
   expect(medianRatio([2, 8, 9], [1, 2])).toBe(3)
   expect(medianRatio([], [1])).toBeNaN()
 })

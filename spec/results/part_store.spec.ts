@@ -36,7 +36,7 @@ describe('canonical JSON', () => {
   type Write = (value: unknown) => string
 
   const saysTheValue = lawForAll(
-    'is the value, so that different values have different texts',
+    'round-trips, so that different values have different texts',
     [someValue],
     (write: Write, value: unknown) => expect(JSON.parse(write(value))).toEqual(value),
   )
@@ -76,7 +76,7 @@ describe('canonical JSON', () => {
     [new Map()],
     [[undefined]],
     [1n],
-  ])('has no word for %s', (value) => expect(() => canonicalJson({ value })).toThrow(TypeError))
+  ])('refuses %s', (value) => expect(() => canonicalJson({ value })).toThrow(TypeError))
 
   test('mutants are killed: order kept, keys joined by hand', async () => {
     await kills(ignoresOrder, JSON.stringify as Write)
@@ -172,7 +172,7 @@ describe('values', () => {
   )
   stateLaw(damageIsNoticed, openPartStore)
 
-  test('mutants are killed: names that say too little, entries that are believed', async () => {
+  test('mutants are killed: incomplete keys, unchecked entries', async () => {
     await kills(computesOnce, openHasty)
     await kills(damageIsNoticed, openTrusting)
   })
@@ -187,7 +187,7 @@ describe('values', () => {
     expect(await list(folder)).toEqual([])
   })
 
-  test('of one description are not read under the name of another', async () => {
+  test('of one description are not read under the key of another', async () => {
     const store = await openPartStore(folder)
     await store.json({ a: 1 }, () => 'first')
     const [name] = readdirSync(folder)
@@ -204,7 +204,7 @@ describe('files', () => {
   const kinds = ['none', 'change', 'more', 'less', 'folder'] as const
   /** Whatever happens to one file of a folder, the folder is filled again, and holds what was written into it. */
   const filesAreWhole = lawForAll(
-    'come back as they were written, or are written again',
+    'round-trip, or are written again',
     [fc.constantFrom(...kinds)],
     async (open: OpenStore, damage: 'none' | 'change' | 'more' | 'less' | 'folder'): Promise<void> => {
       const place = join(folder, `${count++}`)
@@ -235,7 +235,7 @@ describe('files', () => {
   )
   stateLaw(filesAreWhole, openPartStore)
 
-  test('mutants are killed: every call fills, no call looks', async () => {
+  test('mutants are killed: every call fills, no call checks', async () => {
     class Forgetful extends PartStore {
       override files(_: PartDescription, fill: (folder: string) => void): Promise<string> {
         return super.files({ never: count++ }, fill)
@@ -266,7 +266,7 @@ describe('files', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
-  test('a place keeps what is put there, and is the same for the same description', async () => {
+  test('a path keeps its content, and is the same for the same description', async () => {
     const path = await (await openPartStore(folder)).folder({ a: 1, b: 2 })
     writeFileSync(join(path, 'half'), 'x')
     expect(await (await openPartStore(folder)).folder({ b: 2, a: 1 })).toBe(path)
@@ -274,12 +274,12 @@ describe('files', () => {
   })
 })
 
-test('a cache the system refuses is an error of its own kind', async () => {
+test('a cache that the system refuses is an error with its own code', async () => {
   writeFileSync(folder, 'a file')
   await expect(openPartStore(folder)).rejects.toMatchObject({ code: 'CACHE', exitCode: 5 })
 })
 
-test('the usual place is in the cache folder of the user', () => {
+test('the default is in the cache folder of the user', () => {
   const kept = process.env.XDG_CACHE_HOME
   try {
     process.env.XDG_CACHE_HOME = top

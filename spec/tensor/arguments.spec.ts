@@ -29,6 +29,6 @@ describe('a name that differs from a known one by', () => {
   })
 })
 
-test('of several near names the nearest is suggested', () => {
+test('the nearest of several near names is suggested', () => {
   expect(suggestionFor('topQ', ['stopKs', 'topK', 'top'])).toBe('topK')
 })

@@ -50,7 +50,7 @@ describe.each(formats)('$name', ({ exponentBits, fractionBits, widen, narrow }) 
     }
   })
 
-  test('every pattern comes back, NaN payloads and signalling NaNs included', () => {
+  test('every pattern round-trips, NaN payloads and signalling NaNs included', () => {
     expect(narrow(widen(everyPattern))).toEqual(everyPattern)
   })
 
@@ -116,7 +116,7 @@ describe('stored bytes', () => {
     }
   })
 
-  test('what does not fit, and what is not of the kind, is refused by name', () => {
+  test('a value that does not fit, or is of another kind, is refused by name', () => {
     const wide = new Uint8Array(BigInt64Array.of(0n, 2n ** 31n).buffer)
     expect(() => decodeIntegers('I64', wide, 'ids')).toThrow(
       'ids[1]: expected a 32-bit integer, got 2147483648',
@@ -129,7 +129,7 @@ describe('stored bytes', () => {
   })
 })
 
-describe('what is not finite', () => {
+describe('a value that is not finite', () => {
   const pattern = fc.oneof(
     fc.constantFrom(0x7f800000, 0x7c000000, 0xfc000000, 0x7f7fffff, 0x7bff7bff),
     fc.integer({ min: 0, max: 2 ** 32 - 1 }),
@@ -213,7 +213,7 @@ describe('int8 rows', () => {
     )
 
   law(
-    'a value is off by at most half a step, and the largest of a row is ±127',
+    'a value has an error of at most half a step, and the largest of a row is ±127',
     [matrix],
     ([rows, columns, list]) => {
       const x = Float32Array.from(list)
@@ -236,7 +236,7 @@ describe('int8 rows', () => {
     },
   )
 
-  law('a row depends on no other row', [matrix, fc.nat(3)], ([rows, columns, list], row) => {
+  law('a row is independent of other rows', [matrix, fc.nat(3)], ([rows, columns, list], row) => {
     fc.pre(row < rows)
     const x = Float32Array.from(list)
     const alone = quantizeRows(x.slice(row * columns, (row + 1) * columns), 1, columns)

@@ -15,7 +15,7 @@ test('is xoshiro128**: what the C reference gives from this state', () => {
   ])
 })
 
-test('these seeds gave these numbers before, and always will', () => {
+test('these seeds always give these numbers', () => {
   expect([0, 1, -1, 2 ** 31].map((seed) => new Random(seed).uint32())).toEqual([
     3809008728, 2442144158, 835879718, 3777240597,
   ])
@@ -30,7 +30,7 @@ law('the same seed gives the same stream, another seed another one', [fc.integer
   expect(stream(seed)).not.toEqual(stream(seed + 1))
 })
 
-describe('is fair', () => {
+describe('is uniform', () => {
   /** A stream that begins with this number: the generator's output function, inverted. */
   function beginningWith(first: number): Random {
     const product = Math.imul(first, 954_437_177) // 1 / 9, modulo 2^32
@@ -77,7 +77,7 @@ describe('is fair', () => {
   })
 
   law(
-    'whole numbers stay below their limit and reach all of it',
+    'integers are below their limit and reach every value',
     [fc.integer({ min: 1, max: 12 }), fc.integer()],
     (limit, seed) => {
       const random = new Random(seed)

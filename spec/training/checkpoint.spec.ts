@@ -65,7 +65,7 @@ async function read(identity: RunIdentity): Promise<TrainerState> {
 }
 
 const comesBack = lawForAll(
-  'comes back bit for bit, and its weights as a model',
+  'round-trips bit for bit, and its weights load as a model',
   [fc.nat()],
   async (save: Save, seed) => {
     const model = { ...someModel, seed }
@@ -85,7 +85,7 @@ const comesBack = lawForAll(
 
 beforeEach(() => writeFileSync(join(folder, 'config.json'), '{}'))
 
-describe('a state', () => {
+describe('a checkpoint', () => {
   stateLaw(comesBack, saveCheckpoint)
 
   const rounded = (tensors: ReadonlyMap<string, HostTensor>): Map<string, HostTensor> =>
@@ -102,7 +102,7 @@ describe('a state', () => {
       (to, state, of) => saveCheckpoint(to, { ...state, squares: state.means }, of),
     ],
     ['counts from 1', (to, state, of) => saveCheckpoint(to, { ...state, step: state.step + 1 }, of)],
-  ])('kept by what %s is found', (_, mutant) => kills(comesBack, mutant))
+  ])('written by code that %s is found', (_, mutant) => kills(comesBack, mutant))
 
   test('is for a run of its own kind only', async () => {
     const identity = identityOf(someModel)
@@ -115,7 +115,7 @@ describe('a state', () => {
     await refused({ ...identity, data: 'beef' }, /^text: /)
   })
 
-  test('that is broken is refused by what it is', async () => {
+  test('that is broken is refused by its fault', async () => {
     const identity = identityOf(someModel)
     await saveCheckpoint(folder, stateOf(someModel), identity)
     const path = join(folder, 'training.safetensors')
@@ -148,7 +148,7 @@ describe('a state', () => {
   })
 })
 
-test('the curve is cut back to what a state had seen, a line broken off by a crash with it', async () => {
+test('the curve is cut back to the steps of the checkpoint, including a line cut by a crash', async () => {
   const step = (step: number) => ({ step, loss: 5 - step, norm: 1, rate: 0.1, tokens: 8, seconds: 1 })
   const heldOut = (step: number) => ({ step, heldOut: 6 - step })
   const rows = [heldOut(0), step(1), step(2), heldOut(2), step(3)]

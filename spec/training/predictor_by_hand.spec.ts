@@ -214,20 +214,20 @@ describe.each(['reference', 'wasm'] as const)('a predictor trained on %s', async
   afterAll(() => backend.dispose())
 
   law(
-    'has the networks trained by hand on what its kind sees, bit for bit',
+    'has the networks trained by hand on the inputs of its kind, bit for bit',
     [someCase],
     (given) => isTrainedByHand(backend, given),
     { runs: name === 'reference' ? 60 : 20 },
   )
 })
 
-describe('a verdict', async () => {
+describe('a comparison with constants', async () => {
   const backend = await createBackend('wasm')
   afterAll(() => backend.dispose())
 
   stateLaw(isJudged, { backend, judge: judgePredictor })
 
-  test('repeats its inputs, and uses the top_k it is given', async () => {
+  test('states its inputs, and uses the given top_k', async () => {
     const several = someCase.filter(({ card }) => card.shape.layers > 3)
     const [{ card, examples, unseen }] = fc.sample(several, { seed: runSeed(), numRuns: 1 })
     const { predictor } = await trainByCard(backend, card, examples, { ...options, epochs: 0 })

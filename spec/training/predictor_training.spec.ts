@@ -205,7 +205,7 @@ describe.each(inTier(portableNames))('a network on %s', (name) => {
   stateLaw(gradientsAgree, { name, trainer: NetworkTrainer })
 
   law(
-    'measures the mean loss of any examples, and the gradients of a batch with room to spare',
+    'measures the mean loss of any examples, and the gradients of a batch in larger buffers',
     [someCase, fc.integer({ min: 1, max: 9 }), fc.nat()],
     async (given, batch, seed) => {
       const backend = await createBackend(name)
@@ -226,7 +226,7 @@ describe.each(inTier(portableNames))('a network on %s', (name) => {
     backend.dispose()
   })
 
-  test('stops when it is told to, and frees what it holds', async () => {
+  test('stops when it is told to, and frees its memory', async () => {
     const { shape, set } = smallSet()
     const backend = await createBackend(name)
     const interrupt = new AbortController()
@@ -272,7 +272,7 @@ describe('labels and whole prompts', () => {
   }
   const bce: Loss = { name: 'bce', negativeWeight: 0.5 }
 
-  test('nothing learnt is the odds of the labels, those of 0 counted by their weight', async () => {
+  test('an untrained output gives the odds of the labels, labels of 0 weighted', async () => {
     const { shape, set } = labels()
     const backend = await createBackend('reference')
     const options = { ...plain, epochs: 0, loss: bce }
@@ -286,7 +286,7 @@ describe('labels and whole prompts', () => {
     backend.dispose()
   })
 
-  test('a pool learns which token matters', async () => {
+  test('an attention pool learns which token matters', async () => {
     const random = new Random(8)
     const shape: NetworkShape = { inputs: 4, hidden: 8, outputs: 1, pools: true }
     // The token marked by its first feature says what the target is; where it stands changes.
@@ -308,7 +308,7 @@ describe('labels and whole prompts', () => {
     backend.dispose()
   })
 
-  test('a pool starts as nearly the mean of the tokens', async () => {
+  test('an attention pool starts near the mean of the tokens', async () => {
     const backend = await createBackend('reference')
     const shape: NetworkShape = { inputs: 3, hidden: 2, outputs: 1, pools: true }
     const values = startingNetwork(shape, new Float32Array(1), new Random(1)) as unknown as Tables

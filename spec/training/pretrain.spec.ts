@@ -15,7 +15,7 @@ import { configOf, roomyModel, type ModelCase } from '../engine/cases.ts'
 import { someModel, turned } from './pretrain_cases.ts'
 
 overQuickBackends((backend) => {
-  describe('a run that was stopped', () => {
+  describe('an interrupted run', () => {
     const settings = { ...embeddedRecipe, steps: 7, batch: 2, warmup: 2, rate: 0.01 }
 
     function optionsFor(given: ModelCase): PretrainOptions {
@@ -60,7 +60,7 @@ overQuickBackends((backend) => {
     }
 
     const goesOnAsIfNot = lawForAll(
-      'goes on to the same weights, bit for bit',
+      'resumes to the same weights, bit for bit',
       [roomyModel, fc.integer({ min: 0, max: 7 })],
       async (carry: (state: TrainerState) => TrainerState, given, steps) => {
         const options = optionsFor(given)
@@ -88,9 +88,9 @@ overQuickBackends((backend) => {
           return { ...state, weights }
         },
       ],
-    ])('and forgot %s is found', (_, carry) => kills(goesOnAsIfNot, carry))
+    ])('that lost %s is found', (_, carry) => kills(goesOnAsIfNot, carry))
 
-    test('stops where it stands when the loss is no number any more, and keeps nothing of that', async () => {
+    test('stops when the loss is NaN, and keeps the state before it', async () => {
       const options = optionsFor(someModel)
       const kept: TrainerState[] = []
       const run = pretrain({
@@ -104,7 +104,7 @@ overQuickBackends((backend) => {
       expect(kept.length).toBeLessThan(7)
     })
 
-    test('reports each step, and held-out losses where they are due', async () => {
+    test('reports each step, and held-out losses when due', async () => {
       const rows: string[] = []
       await pretrain({
         ...optionsFor(someModel),

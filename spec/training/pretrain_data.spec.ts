@@ -33,10 +33,10 @@ const encodesText = lawForAll(
   (make: typeof makeTextEncoder, text) => expect([...make(encode)(text)]).toEqual(encode(text)),
 )
 
-describe('an encoder that remembers words', () => {
+describe('an encoder with a cache of words', () => {
   stateLaw(encodesText, makeTextEncoder)
 
-  test('one that takes white space for a border only is found', () => {
+  test('one that drops white space at borders is found', () => {
     const mutant: typeof makeTextEncoder = (one) => (text) =>
       Int32Array.from((text.match(/\s?\S+/g) ?? []).flatMap((word) => Array.from(one(word))))
     return kills(encodesText, mutant)
@@ -50,7 +50,7 @@ describe('windows', () => {
   const length = fc.integer({ min: 2, max: 9 })
 
   const coverTheStream = lawForAll(
-    'begin with </s> and hold the stream once, but for a rest',
+    'begin with </s> and hold the stream once, except a remainder',
     [stream, length],
     (cut: typeof cutStream, tokens, length) => {
       const windows = cut(tokens, length, 2)
@@ -71,7 +71,7 @@ describe('windows', () => {
     return kills(coverTheStream, mutant)
   })
 
-  test('documents stand one after the other with a separator between', () => {
+  test('documents follow each other with a separator between', () => {
     const documents = [Int32Array.of(5, 6), new Int32Array(0), Int32Array.of(7)]
     expect([...joinDocuments(documents, 2)]).toEqual([5, 6, 2, 2, 7])
     expect([...joinDocuments([], 2)]).toEqual([])
@@ -82,7 +82,7 @@ describe('windows', () => {
   const numbersOf = (windows: readonly Int32Array[]): number[] => windows.map((window) => window[1])
 
   law(
-    'are each learnt from or held out, by their place',
+    'are each trained on or held out, by their index',
     [fc.nat(40), fc.integer({ min: 1, max: 9 })],
     (count, every) => {
       const { training, heldOut } = holdOut(numbered(count), every)
@@ -106,7 +106,7 @@ describe('windows', () => {
     },
   )
 
-  test('of one token are refused: there is nothing to predict', () => {
+  test('of one token are refused, as there is nothing to predict', () => {
     expect(() => cutStream(Int32Array.of(1), 1, 2)).toThrow(/^window: expected 2 tokens or more, got 1$/)
     expect(() => seededBatches(0, 1, 0)).toThrow(/expected at least one whole window/)
   })
@@ -164,5 +164,5 @@ describe('batches', () => {
         return () => seededBatches(windows, batch, seed)(step++)
       },
     ],
-  ])('ones that %s are found', (_, mutant) => kills(goThroughAll, mutant))
+  ])('batches that %s are found', (_, mutant) => kills(goThroughAll, mutant))
 })

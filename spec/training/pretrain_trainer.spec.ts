@@ -128,7 +128,7 @@ overQuickBackends((backend) => {
       ],
     ])('one that %s is found', (_, mutant) => kills(isOfTheMean, { ...right, ...mutant }))
 
-    test('is not added to what is not there, or to what is too short', () =>
+    test('is refused for missing or too short buffers', () =>
       withModel(subject(backend), someModel, (model) => {
         const tokens = Int32Array.of(2, 3)
         const trace = traceForward(model, tokens)
@@ -144,7 +144,7 @@ overQuickBackends((backend) => {
         trace.dispose()
       }))
 
-    test('leaves nothing behind when it is stopped', () =>
+    test('frees all memory when it is stopped', () =>
       withModel(subject(backend), someModel, async (model) => {
         const trainer = new LanguageTrainer(model, 0)
         const stop = new AbortController()
@@ -224,7 +224,7 @@ overQuickBackends((backend) => {
       ],
     ])('a bug that %s is found', (_, mutant) => kills(capsTheNorm, mutant))
 
-    test('leaves what is no number alone, and says so', () => {
+    test('leaves NaN unchanged, and reports it', () => {
       const scope = new BufferScope(backend)
       const gradient = scope.upload(Float32Array.of(1, Infinity))
       expect(clipGradients(backend, [gradient], 1)).toBe(Infinity)
@@ -238,7 +238,7 @@ overQuickBackends((backend) => {
 
     /** Without a gradient a matrix is multiplied by 1 - rate decay, and nothing else changes a bit. */
     const isForMatrices = lawForAll(
-      'is for matrices only',
+      'applies to matrices only',
       [roomyModel, fc.double({ min: 0, max: 0.5, noNaN: true })],
       (step: Step, given, decay) =>
         withModel(subject(backend), given, (model) => {
@@ -280,7 +280,7 @@ overQuickBackends((backend) => {
     ])('%s is found', (_, mutant) => kills(isForMatrices, mutant))
   })
 
-  describe('one sequence seen again and again', () => {
+  describe('one repeated sequence', () => {
     /** The loss before and after. */
     async function learn(learnFrom: LanguageTrainer['accumulate'] | null): Promise<[number, number]> {
       const config = makeOptConfig({
@@ -313,7 +313,7 @@ overQuickBackends((backend) => {
       return losses
     }
 
-    test('is learnt by heart, from the loss of a guess on', async () => {
+    test('is learnt by heart, starting from the loss of a guess', async () => {
       const [before, after] = await learn(LanguageTrainer.prototype.accumulate)
       expect(before).toBeCloseTo(Math.log(50), 1)
       expect(after).toBeLessThan(0.1)

@@ -95,7 +95,7 @@ describe.each(kinds)('%s %o', (kind, choices, source) => {
 })
 
 describe('a training', () => {
-  test('over whole prompts needs examples that keep them', async () => {
+  test('over whole prompts needs examples with whole prompts', async () => {
     const backend = await createBackend('reference')
     const choices: PredictorChoices = { pooling: 'attention', features: 'dataset' }
     const examples = makeExamples(4, ({ last }) => row(last, 0))
@@ -105,7 +105,7 @@ describe('a training', () => {
     backend.dispose()
   })
 
-  test('that learns nothing is as good as the constant, in every measure', async () => {
+  test('that learns nothing equals the constant in every measure', async () => {
     const backend = await createBackend('reference')
     const source: Source = ({ last }) => row(last, 0)
     const examples = makeExamples(10, source)
@@ -118,7 +118,7 @@ describe('a training', () => {
     backend.dispose()
   })
 
-  test('stops when it is told to, and frees what it holds', async () => {
+  test('stops when it is told to, and frees its memory', async () => {
     const backend = await createBackend('reference')
     for (const [kind, choices, source] of kinds) {
       const interrupt = new AbortController()
@@ -146,10 +146,10 @@ describe('a training', () => {
   })
 })
 
-describe('examples held out', () => {
+describe('held-out examples', () => {
   const examples = Array.from({ length: 20 }, (_, i) => i)
 
-  test('and those trained on are all of them, in order, by the seed', () => {
+  test('and training examples are all examples, in order, chosen by the seed', () => {
     const { trained, heldOut } = splitExamples(examples, 0.25, 3)
     expect([...trained, ...heldOut].toSorted((a, b) => a - b)).toEqual(examples)
     expect(heldOut).toHaveLength(5)
@@ -158,7 +158,7 @@ describe('examples held out', () => {
     expect(splitExamples(examples, 0.25, 4).heldOut).not.toEqual(heldOut)
   })
 
-  test('leave two to train on', () => {
+  test('leave at least two training examples', () => {
     expect(splitExamples(examples, 0.9, 1).trained).toHaveLength(2)
     expect(() => splitExamples(examples, 0.95, 1)).toThrow('expected at least 2 to train on, got 1 of 20')
     expect(splitExamples(examples, 0.02, 1).heldOut).toHaveLength(0)

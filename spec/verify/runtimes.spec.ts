@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { LawReport } from '../../src/verify/index.ts'
 import { otherCases } from './same_cases.ts'
 
-describe('cases that are not the same are found', () => {
+describe('different cases are found', () => {
   const common = { chapter: '', backend: 'wasm', passed: true, milliseconds: 1 }
   const report = (law: string, digest: string, runs = 100): LawReport => ({ ...common, law, digest, runs })
   const here = [report('one', '00000001'), report('two', '00000002')]

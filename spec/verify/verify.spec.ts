@@ -36,13 +36,13 @@ async function brokenLaws(backend: Backend, laws: TryOptions['laws']): Promise<s
   return reports.filter(({ passed }) => !passed).map((report) => report.law)
 }
 
-describe('the book', () => {
-  test('names each law once', () => {
+describe('the list of laws', () => {
+  test('has each law once', () => {
     const sentences = book.map(({ sentence }) => sentence)
     expect(new Set(sentences).size).toBe(sentences.length)
   })
 
-  test('has only laws whose arguments can be written down, so that their cases have a digest', () => {
+  test('has only laws with serialisable arguments, so that their cases have a digest', () => {
     for (const { sentence, arbitraries, examples } of book) {
       const drawn = arbitraries.map((arbitrary) => fc.sample(arbitrary, 3))
       expect(
@@ -52,7 +52,7 @@ describe('the book', () => {
     }
   })
 
-  test('holds on wasm, every law of it, and says how often each was tried', async () => {
+  test('holds on wasm, with the number of cases of each law', async () => {
     const reports = await collect(verify({ backends: ['wasm'], ...few }))
     expect(reports.filter(({ passed }) => !passed)).toEqual([])
     expect(reports.map((report) => report.law)).toEqual(book.map(({ sentence }) => sentence))
@@ -98,7 +98,7 @@ describe('the digest', () => {
     maxLength: 5,
   })
 
-  law('of other cases is another', [cases, cases], (one, two) => {
+  law('of different cases differs', [cases, cases], (one, two) => {
     fc.pre(!isSame(one, two))
     expect(digestOf(one)).not.toBe(digestOf(two))
   })
@@ -112,7 +112,7 @@ describe('the digest', () => {
     }
   }
 
-  test('sees one bit, the sign of a zero, the kind of an array, and where a case ends', () => {
+  test('depends on every bit, the sign of a zero, the kind of an array, and the end of a case', () => {
     const digests = [
       [[1]],
       [[1 + 2 ** -52]],
@@ -144,7 +144,7 @@ describe('a planted bug', () => {
     expect(await brokenLaws(lateTies, lawsAbout('relu'))).toEqual([])
   })
 
-  test('in how masks are carried out breaks "masked = zeroed" and not "ones = dense"', async () => {
+  test('in how masks are executed breaks "masked = zeroed" and not "ones = dense"', async () => {
     const unmasked = mutate(reference, 'linear_input_major', (op) => (y, x, w, bias, inputs, T, O, I, R) => {
       op(y, x, w, R === 0 ? null : bias, inputs, T, O, I, R)
     })
@@ -155,7 +155,7 @@ describe('a planted bug', () => {
     expect(await brokenLaws(unmasked, laws)).toEqual([laws[0].sentence])
   })
 
-  test('is reported with the smallest case, the way to it, and what is wrong there', async () => {
+  test('is reported with the smallest case, its path and the error', async () => {
     const bad = mutateKernel(reference, 'relu', (relu) => (y, x, N) => {
       relu(y, x, N)
       if (N >= 3) y[2] = 7
@@ -170,7 +170,7 @@ describe('a planted bug', () => {
     expect(report.path).toMatch(/^\d+(:\d+)*$/)
   })
 
-  test('that keeps a buffer fails the law it is seen in, and not the next one', async () => {
+  test('that leaks a buffer fails its law, and not the next one', async () => {
     const kept: Buffer[] = []
     const leaky = mutate(reference, 'relu', (relu) => (y, x, N) => {
       relu(y, x, N)
@@ -219,7 +219,7 @@ describe('a run', () => {
     expect(await collect(verifyBackends([reference], { seed: 1, laws, signal: stop.signal }))).toEqual([])
   })
 
-  test('refuses a seed or a number of cases that is none, and backends that are none', async () => {
+  test('refuses an invalid seed, number of cases or backend', async () => {
     const refused = async (options: object): Promise<unknown> =>
       collect(verify({ backends: ['reference'], seed: 1, ...options })).catch(({ code }) => code as unknown)
     expect(await refused({ seed: 0.5 })).toBe('SEED')
@@ -232,7 +232,7 @@ describe('a run', () => {
 })
 
 describe('trying a law', () => {
-  test('tells of every case until one breaks it, and of none that shrinking makes', async () => {
+  test('reports every case until one breaks it, and none of those from shrinking', async () => {
     const told: unknown[] = []
     const { failure, runs } = await tryCases({
       arbitraries: [fc.integer({ min: 0, max: 1000 })],
@@ -247,7 +247,7 @@ describe('trying a law', () => {
     expect(told.at(-1)).toBeGreaterThanOrEqual(10)
   })
 
-  test('its examples come first', async () => {
+  test('tries its examples first', async () => {
     const told: unknown[] = []
     const trial = { arbitraries: [fc.nat(3)], predicate: () => true, seed: 4, runs: 5, examples: [[99]] }
     await tryCases({ ...trial, onCase: ([x]) => told.push(x) })
@@ -272,7 +272,7 @@ describe('trying a law', () => {
     })
   })
 
-  test('without arguments it is tried once, and breaks by throwing or by saying no', async () => {
+  test('without arguments is tried once, and fails by throwing or returning false', async () => {
     const outcome = (check: () => boolean | void): ReturnType<typeof tryCases> =>
       tryCases({ ...lawAlways('once', check), predicate: check, seed: 1, runs: 7 })
     expect(await outcome(() => {})).toEqual({ interrupted: false, runs: 1, failure: null })

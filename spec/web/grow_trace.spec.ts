@@ -101,7 +101,7 @@ const hasWhatWasTold = lawForAll(
   },
 )
 
-describe('a trace that grows', () => {
+describe('a growing trace', () => {
   stateLaw(hasWhatWasTold, growTrace)
 
   test.each<[string, Grow]>([
@@ -157,7 +157,7 @@ function traceOf(kls: readonly (number | null)[], decisions: number): Trace {
   }
 }
 
-describe('what is read from a trace', () => {
+describe('values derived from a trace', () => {
   test('the mean KL is over the compared tokens', () => {
     expect(meanDivergence(traceOf([], 0))).toBeNull()
     expect(meanDivergence(traceOf([null, null], 0))).toBeNull()

@@ -124,7 +124,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
   test.each([
     ['isolated', true],
     ['not isolated', false],
-  ])('%s, it writes both texts from a cold start, and says on how many threads', async (_, isIsolated) => {
+  ])('%s, it generates both texts from a cold start, and states its threads', async (_, isIsolated) => {
     await inPage(isIsolated ? isolated.url : plain.url, async (page) => {
       const { firstToken } = await watched(page)
       process.stdout.write(`first token after ${Math.round(firstToken ?? NaN)} ms, isolated: ${isIsolated}\n`)
@@ -142,7 +142,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
     })
   })
 
-  test('a slider selects at once and writes anew when it is let go; a prompt is typed', async () => {
+  test('a slider selects at once and generates again on release', async () => {
     await inPage(isolated.url, async (page) => {
       const before = { text: await tokensOf(page), words: await lineOf(page, 'achieved') }
       const slider = page.locator('#sparsity')
@@ -167,7 +167,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
     })
   })
 
-  test('by keyboard: a token is chosen, a unit is walked to and switched off, and the bars move', async () => {
+  test('by keyboard, a token and a unit are selected and the unit is switched off', async () => {
     await inPage(isolated.url, async (page) => {
       const timeline = page.locator('#timeline')
       await timeline.focus()
@@ -202,7 +202,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
     })
   })
 
-  test('a trace is saved and opens again with all that was seen; a hostile one is refused in one line', async () => {
+  test('a trace is saved and opens again unchanged; a hostile one is refused in one line', async () => {
     await inPage(isolated.url, async (page) => {
       const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#save').click()])
       const file = join(folder, download.suggestedFilename())
@@ -232,7 +232,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
     })
   })
 
-  test('a folder is opened as a model, a broken one is refused and the other stays', async () => {
+  test('a folder opens as a model; a broken one is refused and the model stays', async () => {
     await inPage(isolated.url, async (page) => {
       await rewritten(page, () => page.locator('#folder').setInputFiles(path('fixtures/tiny-opt')))
       await eventually(() => lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
@@ -313,7 +313,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
     }
   })
 
-  test('the laws run in the page, with the seed that is shown', async () => {
+  test('the laws run in the page, with the shown seed', async () => {
     await inPage(plain.url, async (page) => {
       await page.locator('#seed').fill('7')
       // The page itself stops the run after three laws, because a stop from here could come after the last.

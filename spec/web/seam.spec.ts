@@ -170,15 +170,15 @@ test.each<[string, () => Wire]>([
   ],
 ])('%s: killed', (_, make) => kills(unmoved, make))
 
-describe('one call', () => {
-  test('hears of progress on the way', async () => {
+describe('a call', () => {
+  test('receives progress', async () => {
     const heard: unknown[] = []
     expect(await makeWire().line.call('slow', [5], { onProgress: (value) => heard.push(value) })).toBe(5)
     expect(heard).toEqual(['half'])
   })
 
   test.each([UsageError, InputError, MissingError, HubError])(
-    'fails with the error it was: %o',
+    'fails with the error of the other side: %o',
     async (Family) => {
       const error = await makeWire()
         .line.call('fail', [Family.name])
@@ -188,14 +188,14 @@ describe('one call', () => {
     },
   )
 
-  test('fails with an error of another kind, too', async () => {
+  test('fails with an untyped error of the other side, too', async () => {
     await expect(makeWire().line.call('fail', ['other'])).rejects.toMatchObject({
       name: 'RangeError',
       message: 'too far',
     })
   })
 
-  test('given up, it fails at once with the reason, and the other side stops', async () => {
+  test('that is aborted fails at once with the reason, and the other side stops', async () => {
     const { line, ended } = makeWire()
     const controller = new AbortController()
     const call = line.call('forever', [], { signal: controller.signal })
@@ -208,7 +208,7 @@ describe('one call', () => {
     await expect(line.call('double', [1], { signal: controller.signal })).rejects.toThrow('enough')
   })
 
-  test('left early, its steps end on the other side', async () => {
+  test('that is left early ends its steps on the other side', async () => {
     const { line, ended } = makeWire()
     for await (const step of line.iterate('count', [1e9])) if (step === 2) break
     for (let i = 0; i < 5; i++) await turn()
@@ -216,13 +216,13 @@ describe('one call', () => {
     expect(line.waiting).toBe(0)
   })
 
-  test('what cannot be sent fails here, and leaves nothing behind', async () => {
+  test('with arguments that cannot be sent fails on this side, and leaves no state', async () => {
     const { line } = makeWire()
     await expect(line.call('double', [() => 1])).rejects.toThrow()
     expect(line.waiting).toBe(0)
   })
 
-  test('when the other side is gone all calls fail, and those to come', async () => {
+  test('fails if the other side has ended, as do later calls', async () => {
     const { line } = makeWire()
     const call = line.call('forever', [])
     await turn()

@@ -73,7 +73,7 @@ const opened = async (name = 'one'): Promise<InstanceType<typeof Session>> => {
   return session
 }
 
-test('a text is told of token by token, and then of its end', async () => {
+test('a text is reported token by token, then its end', async () => {
   const session = await opened()
   const traces: Trace[] = []
   const written = session.write('a', settings, (trace) => traces.push(trace))
@@ -90,7 +90,7 @@ test('a text is told of token by token, and then of its end', async () => {
   expect(session.isWriting).toBe(false)
 })
 
-test('nothing more is told of a text that was ended, by hand or by another', async () => {
+test('a stopped or replaced text is not reported any more', async () => {
   const session = await opened()
   const told: string[] = []
   const write = (prompt: string): Promise<void> =>
@@ -112,14 +112,14 @@ test('nothing more is told of a text that was ended, by hand or by another', asy
   expect(told).toEqual(['a 0', 'a 1', 'b 0', 'b 1'])
 })
 
-test('without a model nothing is written', async () => {
+test('without a model no text is generated', async () => {
   const session = new Session()
   expect([session.opt, session.model]).toEqual([null, null])
   await session.write('a', settings, () => expect.fail('nothing to tell'))
   expect(asked).toEqual([])
 })
 
-test('a model takes the place of another, which is disposed then; one that cannot be opened leaves it', async () => {
+test('a new model replaces the old one, which is disposed; a broken one does not', async () => {
   const session = await opened()
   await expect(session.open('broken', 'shown', 'f32', () => {})).rejects.toThrow('broken')
   expect(session.model?.name).toBe('one')
@@ -130,7 +130,7 @@ test('a model takes the place of another, which is disposed then; one that canno
   expect(asked[2]).toBe('open [{},{"storage":"bf16","threads":1}]')
 })
 
-test('opening a model ends the opening of another, and then the text that is being written', async () => {
+test('opening a model stops the opening of another, and then the running text', async () => {
   const session = await opened()
   const late = session.open('slow', 'shown', 'f32', () => {})
   const written = session.write('a', settings, () => {})

@@ -49,7 +49,7 @@ async function writes(
 const half = { sparsity: 0.5, seed: 3 } as const
 
 describe.each(['shadow', 'prompt-plainact', 'random', 'dense'] as const)('with the %s planner', (planner) => {
-  test('both texts are those that generate writes', async () => {
+  test('both texts are those of generate', async () => {
     const { start, steps } = await tell({ planner, ...half })
     const sparse = await writes({ planner, ...half })
     const dense = await writes({})
@@ -62,7 +62,7 @@ describe.each(['shadow', 'prompt-plainact', 'random', 'dense'] as const)('with t
     expect(steps.findIndex(({ divergence }) => divergence !== null)).toBe(first)
   })
 
-  test('the scores it tells select the mask that it runs under', async () => {
+  test('the reported scores select the mask of the text', async () => {
     const { start, steps } = await tell({ planner, ...half })
     const scores = steps.flatMap((step) => step.scores ?? [])
     expect(scores).toHaveLength(planner === 'dense' ? 0 : 1)
@@ -72,7 +72,7 @@ describe.each(['shadow', 'prompt-plainact', 'random', 'dense'] as const)('with t
   })
 })
 
-test('the oracle is the one that is told the dense text', async () => {
+test('the oracle is the one given the dense text', async () => {
   const { steps, end } = await tell({ planner: 'oracle', ...half })
   const { ids } = await writes({})
   const mask = await opt.mask(prompt, { planner: 'oracle', continuation: ids, ...half })
@@ -83,14 +83,14 @@ test('the oracle is the one that is told the dense text', async () => {
   expect(maskOverlap(truth, mask).neurons.jaccard).toBeGreaterThan(0.8)
 })
 
-test('a planner that decides always is asked at every token, and writes what generate writes', async () => {
+test('a planner with a decision at every token gives the text of generate', async () => {
   const options = { planner: 'shadow', ...half } as const
   const { steps } = await tell({ ...options, decides: 'always' })
   expect(steps.every(({ scores }) => scores !== null)).toBe(true)
   expect(steps.map(({ token }) => token)).toEqual((await writes({ ...options, every: 1 })).ids)
 })
 
-test('KL is that of the distributions after the sparse text; 0 where nothing is skipped', async () => {
+test('KL is that of the distributions after the sparse text, and 0 if nothing is skipped', async () => {
   const { start, steps } = await tell({ planner: 'random', sparsity: 0.7, seed: 1 })
   const mask = await opt.mask(prompt, { planner: 'random', sparsity: 0.7, seed: 1 })
   const ids = Int32Array.of(...start.prompt, ...steps.map(({ token }) => token))
@@ -121,7 +121,7 @@ test('KL is that of the distributions after the sparse text; 0 where nothing is 
   for (const { kl } of (await tell({ planner: 'dense' })).steps) expect(kl).toBe(0)
 })
 
-test('weights in int8 are written with, and have no truth', async () => {
+test('int8 weights generate text, and have no oracle scores', async () => {
   const small = await ShadowOpt.fromPretrained('embedded', { storage: 'int8' })
   const events = study(small, prompt, { maxTokens: 3 })
   for (;;) {
@@ -133,7 +133,7 @@ test('weights in int8 are written with, and have no truth', async () => {
   await small.dispose()
 })
 
-test('given up or left early, it leaves nothing behind', async () => {
+test('aborted or left early, it frees all memory', async () => {
   await opt.mask(prompt, half) // the predictor is read once and stays
   const before = opt.model.backend.liveBuffers
   for await (const event of study(opt, prompt, { maxTokens }))

@@ -43,7 +43,7 @@ const denseLayers = fc.nat(2)
 const lists = [fc.array(score, { maxLength: 20 }), fc.nat(20)] as const
 
 const isTopK = lawForAll(
-  'the quick top_k is the op',
+  'the fast top_k equals the op',
   [...lists],
   (topK: TopK, values: number[], count: number): void => {
     const table = Float32Array.from(values)
@@ -119,7 +119,7 @@ test.each<[string, Select]>([
 const sizes = [fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 80 })] as const
 
 const partition = lawForAll(
-  'bins hold every unit once, in order, and none is much larger',
+  'bins hold every unit once, in order, in similar sizes',
   [...sizes],
   (bins: typeof binsOf, units: number, most: number): void => {
     const spans = bins(units, most)
@@ -166,7 +166,7 @@ const masksOfOneShape = shapes.chain((shape) => {
 const tallied = [masksOfOneShape, fc.integer({ min: 1, max: 5 })] as const
 
 const countsUnits = lawForAll(
-  'a bin is counted by who keeps what is in it',
+  'a bin counts its units by which mask keeps them',
   [...tallied],
   (count: typeof tallySpan, [mask, truth]: [UnitMask, UnitMask | null], bins: number): void => {
     for (const kind of ['heads', 'neurons'] as const)
@@ -286,9 +286,9 @@ function change(
 
 // ---- The oracle, and switches ---------------------------------------------------------------------------------------------
 
-describe('what the oracle needs', () => {
+describe('the units only the oracle keeps', () => {
   law(
-    'is what it keeps, without what is worth 0 in ranked layers',
+    'are its kept units, without units of score 0 in ranked layers',
     [scores, denseLayers, selection],
     (truth, dense, chosen) => {
       const masks = new Masks({ denseLayers: dense }, chosen)
@@ -303,7 +303,7 @@ describe('what the oracle needs', () => {
     },
   )
 
-  test('is nothing where no truth is known', () => {
+  test('are none without oracle scores', () => {
     expect(
       new Masks({ denseLayers: 1 }, { sparsity: 0.5, scope: 'global' }).needed({ truth: null }),
     ).toBeNull()
@@ -314,7 +314,7 @@ describe('switches', () => {
   const shape = { layers: 2, heads: 2, neurons: 3 }
   const unit: Unit = { kind: 'neurons', layer: 1, index: 2 }
 
-  test('change the units that were switched and no other, in a copy', () => {
+  test('change the switched units only, in a copy', () => {
     const switches = new Switches()
     const mask = denseMask(shape)
     switches.set(unit, false)
@@ -326,7 +326,7 @@ describe('switches', () => {
     expect([switches.get(unit), switches.size]).toEqual([false, 2])
   })
 
-  test('are taken back one by one, or all', () => {
+  test('are undone one by one, or all at once', () => {
     const switches = new Switches()
     switches.set(unit, false)
     switches.set(unit, null)

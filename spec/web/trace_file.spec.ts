@@ -87,7 +87,7 @@ const traces: fc.Arbitrary<Trace> = fc
 type Encode = typeof encodeTrace
 
 const comesBack = lawForAll(
-  'a trace comes back from its file as it was',
+  'a trace round-trips through its file',
   [traces],
   async (encode: Encode, trace: Trace): Promise<void> =>
     expect(await parseTrace(encode(trace))).toEqual(trace),
@@ -169,7 +169,7 @@ async function readOrRefused(read: Read, bytes: Uint8Array): Promise<void> {
 const damages = [traces, fc.nat(), fc.nat(255), fc.boolean()] as const
 
 const damaged = lawForAll(
-  'a file that is cut off is refused, one with any byte changed is read or refused',
+  'a truncated file is refused, and one with any byte changed is read or refused',
   [...damages],
   async (read: Read, trace: Trace, at: number, byte: number, cut: boolean): Promise<void> => {
     const bytes = encodeTrace(trace)
@@ -182,7 +182,7 @@ const damaged = lawForAll(
 )
 stateLaw(damaged, parseTrace)
 
-test('a reader that trusts is found by it', async () => {
+test('a reader without checks is found by it', async () => {
   const trusting: Read = async (bytes) => {
     const source = await parseSafetensors(bytes)
     const card = JSON.parse(source.metadata.get(traceEntry) ?? '{}') as Trace
@@ -191,7 +191,7 @@ test('a reader that trusts is found by it', async () => {
   await kills(damaged, trusting)
 })
 
-describe('what no trace can say is refused by name', () => {
+describe('impossible traces are refused by name', () => {
   const trace = fc.sample(
     traces.filter(
       ({ columns, decisions, prompt, truth }) =>
@@ -307,13 +307,13 @@ describe('what no trace can say is refused by name', () => {
       { denseLayers: trace.model.shape.layers },
       { denseLayers: trace.model.shape.layers + 1 },
     ],
-  ])('a %s past its bound; the bound itself is read', async (_, within, past) => {
+  ])('a %s past its bound is refused, and the bound is accepted', async (_, within, past) => {
     await parseTrace(await forged((card) => Object.assign(card, within)))
     const broken = parseTrace(await forged((card) => Object.assign(card, past)))
     await expect(broken).rejects.toMatchObject({ code: 'TRACE_CARD' })
   })
 
-  test('a file of something else', async () => {
+  test('a file of another format is refused', async () => {
     await expect(parseTrace(encodeSafetensors(new Map([['a', long(1)]])))).rejects.toMatchObject({
       code: 'TRACE_CARD',
     })

@@ -87,7 +87,7 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
     },
   )
 
-  test('a page names the backends that it cannot run', { timeout: 300_000 }, async () => {
+  test('a page names the backends it cannot run', { timeout: 300_000 }, async () => {
     const server = await serveFolder(folder, false)
     try {
       const broken = runInPage(browser, server.url, { backends: ['cuda'], seed: 1 })

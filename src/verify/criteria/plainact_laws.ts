@@ -130,7 +130,7 @@ export const signedLaws = {
   ),
 
   slopeAtMask: lawForAll(
-    'plainact-signed in a pruned model = the derivative at its mask, for units that are skipped too',
+    'plainact-signed in a pruned model = the derivative at its mask, also for skipped units',
     [roomyModel],
     (subject: ScoredSubject, model) => isTheSlope(subject, model, true),
     { runs: 40 },
@@ -146,7 +146,7 @@ export const signedLaws = {
 /** Laws of plainact. */
 export const sizeLaws = {
   size: lawForAll(
-    'plainact = its size where one token contributes, and at least that otherwise',
+    'plainact = the absolute derivative where one token contributes, and at least that otherwise',
     [roomyModel],
     isItsSize,
     { runs: 40 },

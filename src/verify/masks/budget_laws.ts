@@ -81,7 +81,7 @@ function floorOf(kind: 'heads' | 'neurons', floors: ReturnType<typeof floorsFor>
 
 export const budgetLaws = {
   hybridIsRepaired: forAll(
-    'hybrid = the best of all, then layers below their floor brought up to it, paid for by the lowest that can be spared',
+    'hybrid = the global choice, with layers below their floor raised to it in exchange for the lowest other units',
     [someScores, someSparsity, someFloor, someFloor],
     (select, scores, sparsity, heads, neurons) => {
       const floors = floorsFor(scores, heads, neurons)
@@ -95,7 +95,7 @@ export const budgetLaws = {
   ),
 
   floorsArePaid: forAll(
-    'floors are paid out of the budget: the count is exact, or that of the floors where they are more',
+    'floors are paid out of the budget: the count is exact, or that of the floors if it is larger',
     [someScores, someSparsity, someFloor, someFloor, fc.constantFrom<Scope>('global', 'hybrid')],
     (select, scores, sparsity, heads, neurons, scope) => {
       const floors = floorsFor(scores, heads, neurons)
@@ -115,7 +115,7 @@ export const budgetLaws = {
   ),
 
   floorsNest: forAll(
-    'whatever the floors, of two budgets that differ in sparsity the bigger keeps a superset',
+    'for any floors, the larger of two budgets that differ in sparsity keeps a superset',
     [someScores, someSparsity, someSparsity, someFloor, someFloor, someScope],
     (select, scores, one, two, heads, neurons, scope) => {
       const floors = floorsFor(scores, heads, neurons)
@@ -126,7 +126,7 @@ export const budgetLaws = {
   ),
 
   denseLayers: forAll(
-    'dense layers are ones and out of the budget, and their scores decide nothing',
+    'dense layers are all ones, outside the budget, and their scores have no effect',
     [someScores, someSparsity, fc.integer({ min: 0, max: 6 }), fc.float()],
     (select, scores, sparsity, denseLayers, value) => {
       const budget: Budget = makeBudget(sparsity, { denseLayers, headFloor: 0 })
@@ -145,7 +145,7 @@ export const budgetLaws = {
   ),
 
   sharesApart: forAll(
-    'heads and neurons have shares of their own, and neither looks at the other',
+    'heads and neurons have separate budgets, each independent of the other kind',
     [someScores, someSparsity, someSparsity, someScope],
     (select, scores, headSparsity, neuronSparsity, scope) => {
       const mask = select(scores, makeBudget(0.5, { scope, headSparsity, neuronSparsity }))

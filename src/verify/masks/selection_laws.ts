@@ -79,7 +79,7 @@ export const selectionLaws = {
   ),
 
   firstDecidesNothing: forAll(
-    'the scores of the first layer decide nothing',
+    'the scores of the first layer have no effect',
     [someScores, someSparsity, fc.float()],
     (select, scores, sparsity, value) => {
       const budget = makeBudget(sparsity)
@@ -91,7 +91,7 @@ export const selectionLaws = {
   ),
 
   bestStay: forAll(
-    'a unit that stays beats one that goes, ties to the lower index',
+    'a kept unit scores at least as high as a skipped one, and ties go to the lower index',
     [someScores, someSparsity],
     (select, scores, sparsity) => {
       const mask = select(scores, makeBudget(sparsity, noFloor))
@@ -115,7 +115,7 @@ export const selectionLaws = {
   ),
 
   floorIsBest: forAll(
-    'a floor gives every ranked layer its best units, within the budget where it can',
+    'a floor keeps the best units of every ranked layer, within the budget if possible',
     [someScores, someSparsity, fc.integer({ min: 1, max: 3 })],
     (select, scores, sparsity, floor) => {
       const { layers, heads } = scores.shape

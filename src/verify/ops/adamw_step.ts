@@ -34,7 +34,7 @@ function fresh(weight: Float32Array): State {
 }
 
 export const followsFloat64: BackendLaw = forAll(
-  'adamw_step: thirty steps stay with AdamW in float64',
+  'adamw_step: thirty steps stay near AdamW in float64',
   [fc.integer({ min: 1, max: 40 }), fc.nat()],
   (backend, N, seed) => {
     const data = new Data(seed)

@@ -85,7 +85,7 @@ export const futureIsUnseen: BackendLaw = forAll(
 )
 
 export const pastIsSeen: BackendLaw = forAll(
-  'attention: every position up to its own is seen',
+  'attention: a token attends to every position up to its own',
   [T, H, K, seed],
   (backend, T, H, K, seed) => {
     const data = new Data(seed)
@@ -115,7 +115,7 @@ export const stepIsPass: BackendLaw = forAll(
 )
 
 export const capacityIsRoom: BackendLaw = forAll(
-  'attention: the capacity of the cache is room and nothing else',
+  'attention: the capacity of the cache changes no bit',
   [T, H, K, seed],
   (backend, T, H, K, seed) => {
     const data = new Data(seed)
@@ -129,7 +129,7 @@ export const capacityIsRoom: BackendLaw = forAll(
 )
 
 export const oneToken: BackendLaw = forAll(
-  'attention: a lone token attends to itself: its value comes back, and only the value gets a gradient',
+  'attention: a single token attends to itself: the output is its value, and only the value gets a gradient',
   [H, K, seed],
   (backend, H, K, seed) => {
     const data = new Data(seed)
@@ -145,7 +145,7 @@ export const oneToken: BackendLaw = forAll(
 )
 
 export const equalScores: BackendLaw = forAll(
-  'attention: a zero query sees the mean of the values',
+  'attention: a zero query gives the mean of the values',
   [T, H, K, seed],
   (backend, T, H, K, seed) => {
     const { values, C } = sequence(backend, T, H, K, new Data(seed))

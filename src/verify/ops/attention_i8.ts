@@ -125,7 +125,7 @@ function nearAttention(
 }
 
 export const isNearAttention: BackendLaw = forAll(
-  'attention_i8: attention in float64 over what the cache stands for, within what rounding query and factors can do',
+  'attention_i8: attention in float64 over the dequantized cache, within the rounding of query and factors',
   [T, H, K, seed],
   (backend, T, H, K, seed) => nearAttention(backend, sequence(backend, T, H, K, new Data(seed)), 0, T, H, K),
 )
@@ -151,7 +151,7 @@ export const futureIsUnseen: BackendLaw = forAll(
 )
 
 export const pastIsSeen: BackendLaw = forAll(
-  'attention_i8: every position up to its own is seen: a scale of NaN shows in each later token',
+  'attention_i8: a token attends to every position up to its own: a scale of NaN appears in each later token',
   [T, H, K, seed],
   (backend, T, H, K, seed) => {
     const data = new Data(seed)
@@ -196,7 +196,7 @@ export const stepIsPass: BackendLaw = forAll(
 )
 
 export const capacityIsRoom: BackendLaw = forAll(
-  'attention_i8: the capacity of the cache is room and nothing else',
+  'attention_i8: the capacity of the cache changes no bit',
   [T, H, K, seed],
   (backend, T, H, K, seed) => {
     const data = new Data(seed)
@@ -210,7 +210,7 @@ export const capacityIsRoom: BackendLaw = forAll(
 )
 
 export const oneToken: BackendLaw = forAll(
-  'attention_i8: a lone token attends to itself: what its value stands for comes back, rounded twice',
+  'attention_i8: a single token attends to itself: the output is its dequantized value, rounded twice',
   [H, K, seed],
   (backend, H, K, seed) => {
     const { values, value, C } = sequence(backend, 1, H, K, new Data(seed))
@@ -225,7 +225,7 @@ export const oneToken: BackendLaw = forAll(
 )
 
 export const equalScores: BackendLaw = forAll(
-  'attention_i8: a zero query sees the mean of what the values stand for',
+  'attention_i8: a zero query gives the mean of the dequantized values',
   [T, H, K, seed],
   (backend, T, H, K, seed) => {
     const { values, value, C } = sequence(backend, T, H, K, new Data(seed))

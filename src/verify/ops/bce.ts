@@ -17,7 +17,7 @@ function costOf(logit: number, target: number): number {
 }
 
 export const isWeightedMean: BackendLaw = forAll(
-  'bce: the weighted mean of -y log p - (1 - y) log(1 - p), as in float64, however far the log odds',
+  'bce: the weighted mean of -y log p - (1 - y) log(1 - p), as in float64, for any log odds',
   [size, seed],
   (backend, N, seed) => {
     const data = new Data(seed)
@@ -35,7 +35,7 @@ export const isWeightedMean: BackendLaw = forAll(
 )
 
 export const evenOdds: BackendLaw = forAll(
-  'bce: even odds cost ln 2 whatever the label, and pull by half',
+  'bce: log odds of 0 cost ln 2 for any label, with the gradient 1/2 - label',
   [size],
   (backend, N) => {
     const given = {

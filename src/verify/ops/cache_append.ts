@@ -12,7 +12,7 @@ const K = fc.integer({ min: 1, max: 36 })
 const seed = fc.nat()
 
 export const movesTokens: BackendLaw = forAll(
-  'cache_append: puts [T, H, K] at positions P.. of [H, C, K] and touches no other place',
+  'cache_append: writes [T, H, K] to positions P.. of [H, C, K] and nothing else',
   [fc.nat({ max: 9 }), fc.nat({ max: 5 }), H, K, seed],
   (backend, P, T, H, K, seed) => {
     const data = new Data(seed)

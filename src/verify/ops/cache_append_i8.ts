@@ -33,7 +33,7 @@ export function append(
 }
 
 export const quantizesTokens: BackendLaw = forAll(
-  'cache_append_i8: puts each row of [T, H, K] at positions P.., as a checkpoint is quantised, and touches no other place',
+  'cache_append_i8: writes each row of [T, H, K] to positions P.., quantized as a checkpoint is, and nothing else',
   [fc.nat({ max: 9 }), fc.nat({ max: 5 }), H, K, fc.constantFrom<DataKind>('plain', 'ties', 'wild'), seed],
   (backend, P, T, H, K, kind, seed) => {
     const data = new Data(seed)

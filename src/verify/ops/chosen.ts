@@ -139,7 +139,7 @@ export function chosenIsZeroed(name: OpName): BackendLaw {
 
 /** Nothing of the others is looked at. */
 export function othersAreUnseen(name: OpName): BackendLaw {
-  return choiceLaw(name, 'what is not chosen cannot influence anything, NaN included', (backend, choice) => {
+  return choiceLaw(name, 'units that are not chosen change no bit, NaN included', (backend, choice) => {
     const { row, letter, sizes, list, choosing } = choice
     const poisoned: Record<string, Value> = { ...choosing(list) }
     for (const param of arraysOf(row))

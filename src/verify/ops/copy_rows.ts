@@ -16,7 +16,7 @@ function movesRows<Name extends OpName & `copy_rows${string}`>(
   make: (data: Data, length: number) => Numbers,
 ): BackendLaw {
   return forAll(
-    `${name}: row by row what it says, the last of those that meet in a slot`,
+    `${name}: copies the listed rows; of rows copied to one slot the last stays`,
     [size, size, size, fc.boolean(), fc.nat()],
     (backend, wanted, O, I, listed, seed) => {
       const data = new Data(seed)

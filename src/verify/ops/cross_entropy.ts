@@ -64,7 +64,7 @@ export const gradientIsClosedForm: BackendLaw = forAll(
 )
 
 export const notScored: BackendLaw = forAll(
-  'cross_entropy: a position labelled -100 costs nothing and gets no gradient, whatever its logits are',
+  'cross_entropy: a position labelled -100 costs nothing and gets no gradient, for any logits',
   [fc.integer({ min: 1, max: 9 }), V, seed],
   (backend, T, V, seed) => {
     const data = new Data(seed)

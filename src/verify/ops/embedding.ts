@@ -11,7 +11,7 @@ const T = fc.nat({ max: 9 })
 const seed = fc.nat()
 
 export const copiesRows: BackendLaw = forAll(
-  'embedding: row t is the row of its id, and that row alone receives what row t gets',
+  'embedding: row t is the row of its id, and only that row receives its gradient',
   [T, fc.integer({ min: 1, max: 12 }), fc.nat({ max: 40 }), seed],
   (backend, T, V, D, seed) => {
     const data = new Data(seed)

@@ -77,7 +77,7 @@ function isProduct(op: Int8Op): BackendLaw {
 /** Where steps are exact, so is everything. */
 function isExact(op: Int8Op): BackendLaw {
   return forAll(
-    `${op}: whole numbers whose largest is the last level are multiplied exactly`,
+    `${op}: integers whose largest is the last level are multiplied exactly`,
     [T, fc.nat({ max: 20 }), fc.integer({ min: 1, max: 60 }), seed],
     (backend, T, O, I, seed) => {
       const data = new Data(seed)
@@ -100,7 +100,7 @@ function isExact(op: Int8Op): BackendLaw {
 /** Levels shrink as terms grow, so no sum leaves 32 bits. */
 function isLarge(op: Int8Op): BackendLaw {
   return forAll(
-    `${op}: as many of the largest products as there may be do not overflow`,
+    `${op}: the longest sum of largest products does not overflow`,
     [fc.integer({ min: 500, max: 32_768 }), fc.boolean(), fc.boolean()],
     (backend, I, isNegative, isMany) => {
       const sign = isNegative ? -1 : 1
@@ -119,7 +119,7 @@ function isLarge(op: Int8Op): BackendLaw {
 /** Zeros are no terms. */
 function zerosAreNoTerms(op: Int8Op): BackendLaw {
   return forAll(
-    `${op}: activations of zero put between the others change no bit`,
+    `${op}: inserted zero activations change no bit`,
     [T, fc.integer({ min: 1, max: 12 }), fc.nat({ max: 900 }), fc.integer({ min: 500, max: 1500 }), seed],
     (backend, T, O, few, I, seed) => {
       const data = new Data(seed)
@@ -144,7 +144,7 @@ function zerosAreNoTerms(op: Int8Op): BackendLaw {
 /** Nothing but zeros, and NaN. */
 function isPlain(op: Int8Op): BackendLaw {
   return forAll(
-    `${op}: of zeros it makes the bias, or +0; a NaN makes all of its token NaN, and no other`,
+    `${op}: a row of zeros gives the bias or +0; a NaN makes its token NaN and no other`,
     [fc.integer({ min: 2, max: 10 }), fc.nat({ max: 20 }), fc.integer({ min: 1, max: 70 }), seed],
     (backend, T, O, I, seed) => {
       const data = new Data(seed)

@@ -68,7 +68,7 @@ export const constantRow: BackendLaw = forAll(
 )
 
 export const gradientIsOrthogonal: BackendLaw = forAll(
-  'layer_norm_backward: x_grad sums to 0, and its product with x is what epsilon leaves',
+  'layer_norm_backward: x_grad sums to 0, and <x_grad, x - mean> is the term of epsilon',
   [D, seed],
   (backend, D, seed) => {
     const data = new Data(seed)

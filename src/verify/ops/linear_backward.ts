@@ -13,7 +13,7 @@ const size = fc.nat({ max: 90 })
 const seed = fc.nat()
 
 export const weightGradientIsProduct: BackendLaw = forAll(
-  'linear_backward_weight: what was there plus y_gradᵀ x, as in float64',
+  'linear_backward_weight: the previous value plus y_gradᵀ x, as in float64',
   [fc.nat({ max: 19 }), size, size, seed],
   (backend, T, O, I, seed) => {
     const data = new Data(seed)
@@ -31,7 +31,7 @@ export const weightGradientIsProduct: BackendLaw = forAll(
 )
 
 export const biasGradientIsSum: BackendLaw = forAll(
-  'linear_backward_bias: what was there plus the sum of y_grad over tokens, as in float64',
+  'linear_backward_bias: the previous value plus the sum of y_grad over tokens, as in float64',
   [fc.nat({ max: 19 }), size, seed],
   (backend, T, O, seed) => {
     const data = new Data(seed)

@@ -25,7 +25,7 @@ export const isProduct: BackendLaw = forAll(
 )
 
 export const addsInOrder: BackendLaw = forAll(
-  'linear_input_major: a list in any order adds in that order: the rows moved there, bit for bit',
+  'linear_input_major: a list in any order adds its rows in that order, bit for bit',
   [T, size, size, seed],
   (backend, T, O, I, seed) => {
     const data = new Data(seed)

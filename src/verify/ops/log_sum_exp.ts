@@ -33,7 +33,7 @@ export const isExact: BackendLaw = forAll(
 )
 
 export const bounds: BackendLaw = forAll(
-  'log_sum_exp: no less than the largest, and no more than that plus log V; of one number, that number',
+  'log_sum_exp: between the largest number and that plus log V; of one number, that number',
   [V, seed],
   (backend, V, seed) => {
     const x = logits(seed, V)

@@ -12,7 +12,7 @@ const T = fc.nat({ max: 9 })
 const seed = fc.nat()
 
 export const maskOfOnes: BackendLaw = forAll(
-  'mask_units: ones change nothing, a zero silences its unit and no other',
+  'mask_units: a mask of 1 changes nothing, and a mask of 0 zeroes its unit only',
   [T, fc.nat({ max: 12 }), fc.nat({ max: 20 }), seed],
   (backend, T, U, K, seed) => {
     const data = new Data(seed)

@@ -10,7 +10,7 @@ import { forAll, type BackendLaw } from './law.ts'
 const seed = fc.nat()
 
 export const spansZeroToOne: BackendLaw = forAll(
-  'min_max: the least becomes 0, the largest 1, the others keep their proportions; a constant row becomes 0',
+  'min_max: the smallest becomes 0, the largest 1, the others keep their proportions; a constant row becomes 0',
   [fc.integer({ min: 1, max: 200 }), seed],
   (backend, D, seed) => {
     const x = new Data(seed).floats(D, 'smooth')

@@ -32,7 +32,7 @@ export const splitsInTwo: BackendLaw = forAll(
 )
 
 export const gradientIsGate: BackendLaw = forAll(
-  'relu_backward: lets y_grad through where relu lets x through; at 0 and at NaN it is closed',
+  'relu_backward: passes y_grad where x > 0; at 0 and at NaN it gives 0',
   [N, seed],
   (backend, N, seed) => {
     const data = new Data(seed)

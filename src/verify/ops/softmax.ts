@@ -61,7 +61,7 @@ export const shifts: BackendLaw = forAll(
 )
 
 export const gradientSumsToZero: BackendLaw = forAll(
-  'softmax_backward: each row sums to 0, for the outputs sum to a constant',
+  'softmax_backward: each row sums to 0, because the outputs sum to a constant',
   [V, seed],
   (backend, V, seed) => {
     const data = new Data(seed)

@@ -39,7 +39,7 @@ export const narrowsToBf16: BackendLaw = narrows('bf16', narrowToBf16)
 export const narrowsToF16: BackendLaw = narrows('f16', narrowToF16)
 
 export const quantizes: BackendLaw = forAll(
-  'quantize_rows: each row in steps of its largest size / 127; a row of zeros has scale 0',
+  'quantize_rows: each row in steps of its largest absolute value / 127; a row of zeros has scale 0',
   [fc.nat({ max: 7 }), size, kind, seed],
   (backend, O, I, kind, seed) => {
     const data = new Data(seed)

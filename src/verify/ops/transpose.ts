@@ -10,7 +10,7 @@ const kinds = { transpose: Float32Array, transpose_bf16: Uint16Array, transpose_
 const ops = ['transpose', 'transpose_bf16', 'transpose_f16'] as const
 
 export const movesElements: BackendLaw = forAll(
-  'transpose: element [o, i] goes to [i, o], and twice is never, whatever it is',
+  'transpose: element [o, i] goes to [i, o], and transposing twice gives the input, in every storage',
   [fc.constantFrom(...ops), fc.nat({ max: 80 }), fc.nat({ max: 40 })],
   (backend, op, O, I) => {
     const x = new kinds[op](O * I).map((_, n) => n)
