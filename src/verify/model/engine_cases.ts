@@ -23,7 +23,7 @@ import {
   type MlpShape,
   type MlpValues,
 } from '../../predictor/mlp.ts'
-import { tensor } from '../../spec/arrays.ts'
+import { tensor, type Tensor } from '../../spec/arrays.ts'
 import type { Units } from '../../spec/model.ts'
 import type { Network } from '../../spec/predictor.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
@@ -180,8 +180,12 @@ export function networkValues(shape: MlpShape, numbers: readonly number[]): MlpV
 /** The same for the specification. */
 export function plainNetwork(shape: MlpShape, values: MlpValues): Network {
   const shapes = mlpParameterShapes(shape)
-  const tensors = mlpParameterNames.map((name) => tensor(values[name], ...shapes[name]))
-  return tensors as unknown as Network
+  return mlpParameterNames.map((name) => tensor(values[name], ...shapes[name]))
+}
+
+/** Rows of equal length as a tensor. */
+export function tensorOf(rows: readonly (readonly number[])[]): Tensor {
+  return tensor(Float32Array.from(rows.flat()), rows.length, rows[0].length)
 }
 
 /** Any budget. */

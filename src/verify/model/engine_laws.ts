@@ -43,6 +43,7 @@ import {
   networkValues,
   plainNetwork,
   scoreTables,
+  tensorOf,
   trainingCase,
   unitsOf,
   withEngine,
@@ -144,7 +145,7 @@ export const engineLaws = {
         neurons: plainNetwork(shapeOf('neurons'), values.neurons),
       }
       const expected = plan(plain, predictor, prompt, budget)
-      const text = generate(plain, predictor, prompt, budget, count)
+      const text = generate(plain, prompt, expected, count)
       const card = makeCard(
         'shadow',
         {
@@ -210,7 +211,7 @@ export const engineLaws = {
       }
       const shape = { inputs: rows[0].length, hidden: options.hidden, outputs: targets[0].length }
       const { values } = await trainNetwork(backend, shape, set, options.seed, options)
-      const expected = plainTrainNetwork(set.rows, set.targets, options)
+      const expected = plainTrainNetwork(tensorOf(rows), tensorOf(targets.slice(0, rows.length)), options)
       mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[p].data))
     },
     { runs: 40 },
@@ -228,7 +229,7 @@ export const engineLaws = {
       const plain = plainModel(config, tensors, storage, 'f32')
       const pass = forward(plain, tokens, units)
       const following = labels.map((_, t) => (t + 1 < labels.length ? labels[t + 1] : -100))
-      const expected = plainBackward(plain, pass, following, units)
+      const expected = plainBackward(plain, pass, following)
       const scores = plainact(pass.layers, expected, drawn.heads)
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
         const trace = traceForward(model, tokens, { mask })
