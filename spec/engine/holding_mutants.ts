@@ -3,9 +3,10 @@
  */
 import type { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { wrongBackend, wrongBegin, wrongOps, type Mutant } from './plant.ts'
+import type { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
 import type { storageLaws } from '../../src/verify/model/storage_laws.ts'
 
-type LawName = keyof typeof engineLaws | keyof typeof storageLaws
+type LawName = keyof typeof engineLaws | keyof typeof sequenceLaws | keyof typeof storageLaws
 
 /** The mutants of this page. */
 export const holdingMutants: readonly Mutant<LawName>[] = [
@@ -23,7 +24,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         backend.free(next)
       },
     })),
-    breaks: ['engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'packed rows that changed their places are added in the order they stand in',
@@ -33,7 +34,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         right.linear_input_major(y, x, weight, bias, packed ? null : inputs, T, O, I, R)
       },
     })),
-    breaks: ['engineSchedule'],
+    breaks: ['engineSchedule', 'anyRun'],
   },
   {
     bug: 'half precision is cut off, not rounded',
@@ -69,7 +70,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         copy_rows: (...all) => (copies-- > 0 ? undefined : right.copy_rows(...all)),
       }
     }),
-    breaks: ['engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'bf16 rows lose their last number where there is one token',
@@ -81,7 +82,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         backend.free(cut)
       },
     })),
-    breaks: ['engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'the stream does not reach a second backend',
@@ -93,7 +94,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
           return other
         },
       })),
-    breaks: ['engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'packing forgets biases',
@@ -102,6 +103,6 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         if (I !== 1) right.copy_rows(y, x, slots, rows, S, O, I, R)
       },
     })),
-    breaks: ['engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
 ]

@@ -183,7 +183,7 @@ const mutants: readonly Mutant<LawName>[] = [
       attention: (y, q, k, v, heads, scale, T, S, C, H, K, R) =>
         right.attention(y, q, k, v, heads, scale, T, Math.min(S + 1, C), C, H, K, R),
     })),
-    breaks: ['engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'later tokens are cached one position too early',
@@ -191,7 +191,7 @@ const mutants: readonly Mutant<LawName>[] = [
       cache_append: (cache, x, heads, P, T, C, H, K, R) =>
         right.cache_append(cache, x, heads, Math.max(0, P - 1), T, C, H, K, R),
     })),
-    breaks: ['engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'later tokens are cached as int8 one position too early',
@@ -199,7 +199,7 @@ const mutants: readonly Mutant<LawName>[] = [
       cache_append_i8: (cache, scales, x, heads, P, T, C, H, K, R) =>
         right.cache_append_i8(cache, scales, x, heads, Math.max(0, P - 1), T, C, H, K, R),
     })),
-    breaks: ['engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'a cache of int8 that grows leaves its scales behind',
@@ -213,7 +213,7 @@ const mutants: readonly Mutant<LawName>[] = [
         },
       }))
     },
-    breaks: ['engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'positions go on from one sequence to the next',

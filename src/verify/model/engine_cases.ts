@@ -99,17 +99,17 @@ export function maskOf({ layers, heads, neurons }: EngineCase, skip: SkippedUnit
 }
 
 /** Masks one after the other: each drawn anew, or the one before with up to two units of each kind switched. */
-export const maskSchedule = fc.record({
+export interface Schedule {
+  readonly drifts: boolean
+  readonly skips: readonly SkippedUnits[]
+}
+export const maskSchedule: fc.Arbitrary<Schedule> = fc.record({
   drifts: fc.boolean(),
   skips: fc.array(anyMask, { minLength: 1, maxLength: 12, size: 'max' }),
 })
 
 /** The masks of a schedule. @param dense layers, from the first, in which nothing is skipped */
-export function masksOf(
-  drawn: EngineCase,
-  { drifts, skips }: { readonly drifts: boolean; readonly skips: readonly SkippedUnits[] },
-  dense: number,
-): UnitMask[] {
+export function masksOf(drawn: EngineCase, { drifts, skips }: Schedule, dense: number): UnitMask[] {
   const masks = [maskOf(drawn, skips[0], dense)]
   for (const { heads, neurons } of skips.slice(1)) {
     const few = { heads: heads.slice(0, 2), neurons: neurons.slice(0, 2) }

@@ -1,20 +1,24 @@
 /**
- * Laws of sequences that the specification, which knows one text without padding, does not state: batches, and scores that
- * are taken inside the backend.
+ * Laws of sequences that the specification, which knows one text without padding, does not state: batches, scores that are
+ * taken inside the backend, and what holds between the runs of a backend that owes bounds and not the bits of the
+ * specification.
  */
 import fc from 'fast-check'
 import { forwardBatch } from '../../engine/batch.ts'
 import { negativeLogLikelihood, shiftLabels, unshiftScores } from '../../engine/loss.ts'
 import type { SequenceOptions } from '../../engine/sequence.ts'
-import { sameBits } from '../compare.ts'
+import { sameBits, sameNumbers } from '../compare.ts'
 import { feedOnce, forAll } from './cases.ts'
 import {
   anyCache,
   anyMask,
+  anyMemory,
+  anyStorage,
   askedSomehow,
   cuts,
   denseLayers,
   eachPart,
+  endsOf,
   engineCase,
   feedInParts,
   made,
@@ -24,9 +28,47 @@ import {
   modes,
   plannerOf,
   withLoaded,
+  type Asked,
+  type EngineCase,
+  type Schedule,
 } from './engine_cases.ts'
 
+/** A mask, a planner, or neither. */
+const anySkipping = [fc.option(maskSchedule), fc.option(askedSomehow)] as const
+
+/** What a sequence begins with: nothing, the first mask of a schedule, or a planner that gives its masks in turn. */
+function skippingOf(
+  drawn: EngineCase,
+  schedule: Schedule | null,
+  how: Asked | null,
+): Pick<SequenceOptions, 'mask' | 'planner'> {
+  if (schedule === null) return {}
+  const masks = masksOf(drawn, schedule, how ? denseLayers(drawn, how) : 0)
+  if (how === null) return { mask: masks[0] }
+  let asked = 0
+  return { planner: plannerOf(drawn, how, () => masks[asked++ % masks.length]) }
+}
+
 export const sequenceLaws = {
+  anyRun: forAll(
+    'a text has the same logits however it is fed, packed and held, bit for bit; simulated or run by cost, as numbers',
+    [engineCase, ...anySkipping, anyStorage, anyCache, modes, cuts, anyMemory],
+    async (subject, drawn, schedule, how, storage, cache, mode, parts, bytesPerBackend) => {
+      const { config, tensors, tokens } = made(drawn)
+      const [prompt] = endsOf(tokens, parts)
+      let expected: Float32Array = new Float32Array(0)
+      await withLoaded(subject, config, tensors, { storage }, (model) => {
+        const options = { ...skippingOf(drawn, schedule, how), mode: 'skip', cache } as const
+        expected = feedInParts(model, tokens, [prompt - 1], options)
+      })
+      const same = mode === 'skip' || mode === 'pack' ? sameBits : sameNumbers
+      await withLoaded(subject, config, tensors, { storage, bytesPerBackend }, (model) => {
+        const options = { ...skippingOf(drawn, schedule, how), mode, cache, capacity: 1 }
+        same(mode, feedInParts(model, tokens, parts, options), expected)
+      })
+    },
+  ),
+
   alone: forAll(
     'a sequence gets the same bits alone and in a batch, padded left, right or both; padding gets 0',
     [
@@ -66,24 +108,11 @@ export const sequenceLaws = {
 
   scoring: forAll(
     'scores taken inside the backend = those of the logits, bit for bit, in any parts, under a mask or a planner',
-    [
-      engineCase,
-      fc.array(fc.boolean(), { minLength: 1 }),
-      fc.option(maskSchedule),
-      fc.option(askedSomehow),
-      anyCache,
-      modes,
-      cuts,
-    ],
+    [engineCase, fc.array(fc.boolean(), { minLength: 1 }), ...anySkipping, anyCache, modes, cuts],
     async (subject, drawn, scored, schedule, how, cache, mode, parts) => {
       const { config, tensors, tokens } = made(drawn)
       const labels = tokens.map((id, t) => (scored[t % scored.length] ? id : -100))
-      const masks = schedule && masksOf(drawn, schedule, how ? denseLayers(drawn, how) : 0)
-      const options = (): SequenceOptions => {
-        if (masks === null || how === null) return { mask: masks && masks[0], mode, cache }
-        let asked = 0
-        return { planner: plannerOf(drawn, how, () => masks[asked++ % masks.length]), mode, cache }
-      }
+      const options = (): SequenceOptions => ({ ...skippingOf(drawn, schedule, how), mode, cache })
       await withLoaded(subject, config, tensors, {}, (model) => {
         const logits = feedInParts(model, tokens, parts, options())
         const targets = shiftLabels(labels)
