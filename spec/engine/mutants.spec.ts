@@ -303,7 +303,7 @@ const mutants: readonly Mutant<LawName>[] = [
       adamw_step: (weight, mean, square, grad, rate, beta1, beta2, epsilon, _decay, ...rest) =>
         right.adamw_step(weight, mean, square, grad, rate, beta1, beta2, epsilon, 0, ...rest),
     })),
-    breaks: ['engineTraining'],
+    breaks: ['engineTraining', 'engineLearning'],
   },
   {
     bug: 'keys receive no gradient',
@@ -313,7 +313,7 @@ const mutants: readonly Mutant<LawName>[] = [
         backend.zero(key)
       },
     })),
-    breaks: ['parameters', 'agreement', 'engineGradients'],
+    breaks: ['parameters', 'agreement', 'engineGradients', 'engineLearning'],
   },
   {
     bug: 'gradients pass through neurons that are off',

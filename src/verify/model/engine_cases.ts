@@ -327,10 +327,8 @@ export const scoreTables = fc
   .tuple(fc.integer({ min: 1, max: 4 }), table(score, 4, 4, 5), table(score, 4, 4, 40))
   .map(([layers, heads, neurons]) => ({ heads: heads.slice(0, layers), neurons: neurons.slice(0, layers) }))
 
-/** A training, drawn: what each text shows, what is asked of it, and the settings. */
-export const trainingCase = fc.record({
-  rows: table(number, 2, 9, 6),
-  targets: table(number, 9, 9, 7),
+/** Settings of a training. */
+const trainingSettings = {
   hidden: fc.integer({ min: 1, max: 5 }),
   epochs: fc.integer({ min: 0, max: 5 }),
   batch: fc.integer({ min: 1, max: 6 }),
@@ -339,8 +337,22 @@ export const trainingCase = fc.record({
   heldOut: fc.double({ min: 0, max: 0.6, noNaN: true }),
   patience: fc.integer({ min: 1, max: 3 }),
   seed: fc.nat(),
+}
+export const anyTraining = fc.record(trainingSettings)
+/** A training, drawn: what each text shows, what is asked of it, and the settings. */
+export const trainingCase = fc.record({
+  rows: table(number, 2, 9, 6),
+  targets: table(number, 9, 9, 7),
+  ...trainingSettings,
+})
+/** Texts to learn from: how much of the text of a case each is, and how much of that is its prompt. */
+export const anyTexts = fc.array(fc.record({ length: fc.nat({ max: 11 }), prompt: fc.nat({ max: 11 }) }), {
+  minLength: 2,
+  maxLength: 6,
 })
 
+/** What a window says of a text that is from no corpus. */
+export const ofNoCorpus = { document: '', genre: '', words: 0 }
 /** What a card says of a predictor that learnt from nothing. */
 export const aboutNothing = { criterion: 'plainact', seed: 0, examples: 0, dataHash: null }
 

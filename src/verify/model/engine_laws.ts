@@ -3,14 +3,15 @@
  * held to them call by call.
  */
 import fc from 'fast-check'
+import { collectExample } from '../../calibration/examples.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
 import { makeBudget } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
-import { backendTopK, selectMask } from '../../masks/selection.ts'
+import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
-import type { ShadowCard } from '../../predictor/predictor_config.ts'
+import { unitKinds, type ShadowCard } from '../../predictor/predictor_config.ts'
 import { makeCard } from '../../predictor/make_predictor_config.ts'
 import { mlpParameterNames, type MlpShape } from '../../predictor/mlp.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
@@ -19,9 +20,10 @@ import type { Mask, Units } from '../../spec/model.ts'
 import { backward as plainBackward, forward } from '../../spec/opt.ts'
 import { plainact } from '../../spec/plainact.ts'
 import { selectMask as plainSelectMask } from '../../spec/select.ts'
-import { generate, plan } from '../../spec/shadowllm.ts'
+import { calibrate, generate, plan, train } from '../../spec/shadowllm.ts'
 import { trainNetwork as plainTrainNetwork } from '../../spec/training.ts'
 import { trainNetwork } from '../../training/predictor_training.ts'
+import { trainShadow } from '../../training/train_predictor.ts'
 import { same, sameBits } from '../compare.ts'
 import { forAll } from './cases.ts'
 import {
@@ -31,6 +33,8 @@ import {
   anyMask,
   anyMemory,
   anyStorage,
+  anyTexts,
+  anyTraining,
   askedSomehow,
   compareUnits,
   cuts,
@@ -46,6 +50,7 @@ import {
   maskSchedule,
   masksOf,
   modes,
+  ofNoCorpus,
   networkCase,
   networkValues,
   plainNetwork,
@@ -226,6 +231,51 @@ export const engineLaws = {
       const { values } = await trainNetwork(backend, shape, set, options.seed, options)
       const expected = plainTrainNetwork(tensorOf(rows), tensorOf(targets.slice(0, rows.length)), options)
       mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[p].data))
+    },
+    { runs: 40 },
+  ),
+
+  engineLearning: forAll(
+    'what a text teaches, and the predictor that learns it, are those of the specification, bit for bit',
+    [
+      engineCase,
+      anyTexts,
+      fc.constantFrom('standard', 'min_max'),
+      fc.constantFrom('raw', 'per_layer', 'global'),
+      anyTraining,
+    ],
+    async (subject, drawn, texts, features, targets, settings) => {
+      const { config, tensors, tokens } = made(drawn)
+      if (tokens.length < 2) return
+      const windows = texts.map(({ length, prompt }) => {
+        const text = tokens.slice(0, 2 + (length % (tokens.length - 1)))
+        return { tokens: text, promptLength: 1 + (prompt % (text.length - 1)), ...ofNoCorpus }
+      })
+      const plain = plainModel(config, tensors, 'f32', 'f32')
+      const taught = windows.map((window) => calibrate(plain, window.tokens, window.promptLength))
+      const expected = train(taught, { features, targets, heads: settings, neurons: settings })
+      const { hidden, seed, ...options } = settings
+      const shape = { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons }
+      const card = makeCard(
+        'shadow',
+        { shape, width: config.width, ...aboutNothing, seed },
+        { headHidden: hidden, neuronHidden: hidden, features, targets },
+      ) as ShadowCard
+      await withEngine(subject, config, tensors, {}, async (model, compare) => {
+        const examples = windows.map((window) => collectExample(model, window, [plainactCriterion]))
+        examples.forEach((example, i) => {
+          const { context, scores } = taught[i]
+          compareUnits(compare, 'scores', unitsOf(example.scores.get('plainact') as UnitScores), scores)
+          const last = context.data.subarray(context.size - config.width)
+          compare('context', example.features.last.subarray(0, config.width), last)
+        })
+        const { predictor } = await trainShadow(model.backend, card, examples, options)
+        for (const kind of unitKinds) {
+          const values = predictor.networks[kind].read()
+          mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[kind][p].data))
+        }
+        predictor.dispose()
+      })
     },
     { runs: 40 },
   ),
