@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { chapterNames, chapterOf, readEmulated } from './emulated.ts'
 
 test('the chapters are the folders of the book, and a file is in one of them', () => {
-  expect(chapterNames()).toEqual(expect.arrayContaining(['golden', 'harness', 'model', 'ops']))
+  expect(chapterNames()).toEqual(expect.arrayContaining(['engine', 'golden', 'harness', 'ops']))
   expect(chapterNames()).not.toContain('README.md')
   expect(chapterOf(expect.getState().testPath ?? '')).toBe('harness')
 })

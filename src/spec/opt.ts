@@ -7,8 +7,9 @@
  *   logits = head([projectOut] norm(x))
  *   loss = −(1 / N) Σ log softmax(logits[t])[label[t]]     over the N tokens t that have a label
  *
- * m_h has one factor per head, m_f one per neuron. OPT-350m is post-norm: n = x, each sum is normalised instead, and there is
- * no last norm. It is also the one with projections between the token table and the width of its layers.
+ * m_h has one factor per head, m_f one per neuron. The first two rows of the position table are for padding. OPT-350m is
+ * post-norm: n = x, each sum is normalised instead, and there is no last norm. It is also the one with projections between
+ * the token table and the width of its layers.
  *
  * The released code of ShadowLLM (abdelfattah-lab/shadow_llm at bdc5ad5, modeling_opt.py:365) never applies m_f: the
  * product goes into an attribute for inspection, and the dense activations go on. Its masks of heads are applied.
@@ -24,7 +25,7 @@ export interface Linear {
   readonly bias: Tensor
 }
 
-/** The weights of a layer. A head is K rows of query, key and value and K rows of out; a neuron is a row of fc1 and one of fc2. */
+/** The weights of a layer. A head is K rows of query, key, value and out; a neuron is a row of fc1 and a row of fc2. */
 export interface OptLayer {
   readonly attentionNorm: Norm
   readonly query: Linear // [D, D], [D]
@@ -40,7 +41,7 @@ export interface OptLayer {
 export interface OptModel {
   readonly heads: number // H
   readonly preNorm: boolean
-  readonly cache: CacheStorage
+  readonly cache: CacheStorage // of keys and values
   readonly tokenTable: Matrix // [V, E]
   readonly projectIn: Matrix | null // [D, E]
   readonly positionTable: Matrix // [positions + 2, D]
@@ -125,7 +126,7 @@ export interface OptGradients extends UnitOutputs {
 
 /**
  * The derivatives of the loss in every head and neuron of a pass. They are taken after the mask, so that a skipped unit has
- * the derivative it would have if it were switched on.
+ * the derivative it would have if it were switched on. `linear` and `linearInputMajor` are the gradients of each other.
  * @param labels [T], the token that follows each position, or -100 where none is scored
  */
 export function backward(model: OptModel, pass: OptPass, labels: Int32Array): OptGradients[] {

@@ -5,8 +5,8 @@
  *   head h:    score = Σ_t | Σ_i a[t, h, i] g[t, h, i] |     a = softmax(q kᵀ) v, before out
  *   neuron j:  score = Σ_t | a[t, j] g[t, j] |               a = relu(fc1(n))
  *
- * The paper's figures name both by (A, dL/dA). Nothing is divided by the length of the text. Relu kills the activation and
- * its gradient alike, so a neuron's score is also Σ_t | z g_z |, where z = fc1(n) and g_z is the derivative in z.
+ * The paper's figures name both by (A, dL/dA). Nothing is divided by the length of the text. The score of a neuron is also
+ * Σ_t | z g_z |, with z = fc1(n) and g_z the derivative in z: where relu gives zero, g_z is zero, and elsewhere a = z, g = g_z.
  *
  * The released code (abdelfattah-lab/shadow_llm at bdc5ad5, lm_eval/base.py:690) does the same for heads. It scores neurons
  * by their weights instead, which is the saliency of SNIP (Lee et al. 2019):
@@ -16,7 +16,7 @@
  * The two differ: without the absolute values the second is Σ_t g_z (z − b1). It leaves out the bias b1, and tokens of
  * opposite sign cancel in dW1. `src/criteria` has it as plainact-weight.
  *
- * Sums over a head are striped and sums over tokens sequential, in float32.
+ * Sums over a head are striped (`src/ops/float32.ts`) and sums over tokens sequential, in float32.
  */
 import { dot } from '../ops/float32.ts'
 import type { Tensor } from './arrays.ts'

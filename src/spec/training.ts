@@ -5,7 +5,7 @@
  *   loss = Σ (y − target)² / (B O)                                        over a batch of B texts
  *   m = β1 m + (1 − β1) g     v = β2 v + (1 − β2) g²                      AdamW (Loshchilov and Hutter 2019)
  *   w = w (1 − r d) − r (m / (1 − β1ⁿ)) / (√(v / (1 − β2ⁿ)) + ε)          n the step, from 1
- *   r = rate (1 + cos(π (n − 1) / N)) / 2                                 cosine to 0 over all N steps
+ *   r = rate (1 + cos(π (n − 1) / S)) / 2                                 cosine to 0 over all S steps
  *
  *   released code: rate 1e-3, d = 0.01; heads: R = 2048, B = 32, 100 epochs; neurons: R = 1024, B = 16, 20 epochs
  *
@@ -54,11 +54,11 @@ export function trainNetwork(f: Tensor, targets: Tensor, options: TrainingOption
   const zero = start.map((x) => mapped(x, () => 0))
   let state: TrainingState = { step: 0, network: start, mean: zero, square: zero }
   let best = { network: start, loss: lossOf(start, heldOut), epoch: 0 }
-  const steps = epochs * Math.ceil(training.length / B)
+  const S = epochs * Math.ceil(training.length / B)
   for (let epoch = 1; epoch <= epochs && epoch - best.epoch <= patience; epoch++) {
     const shuffled = random.permutation(training.length).map((place) => training[place])
     for (const batch of batchesOf(shuffled)) {
-      const r = (rate * (1 + Math.cos(Math.PI * (state.step / steps)))) / 2
+      const r = (rate * (1 + Math.cos(Math.PI * (state.step / S)))) / 2
       state = trainStep(state, batch, r, decay)
     }
     const loss = lossOf(state.network, heldOut)

@@ -349,6 +349,7 @@ export const trainingCase = fc.record({
 export const anyTexts = fc.array(fc.record({ length: fc.nat({ max: 11 }), prompt: fc.nat({ max: 11 }) }), {
   minLength: 2,
   maxLength: 6,
+  size: 'max',
 })
 
 /** What a window says of a text that is from no corpus. */

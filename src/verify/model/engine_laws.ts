@@ -74,7 +74,7 @@ export const engineLaws = {
       anyCache,
       modes,
       cuts,
-      fc.array(logitsWanted, { minLength: 1, maxLength: 4 }),
+      fc.array(logitsWanted, { minLength: 1, maxLength: 4, size: 'max' }),
       // Room for the text at once or not, and tokens expected.
       fc.record({ capacity: fc.integer({ min: 1, max: 12 }), expectedTokens: fc.nat({ max: 500 }) }),
       anyMemory,

@@ -70,7 +70,7 @@ export const plannerLaws = {
       // The prompt, where it is rewound to, and what is forgotten.
       fc.nat({ max: 11 }),
       fc.nat({ max: 11 }),
-      fc.array(fc.nat({ max: 34 }), { maxLength: 4 }),
+      fc.array(fc.nat({ max: 34 }), { maxLength: 4, size: 'max' }),
     ],
     async (subject, drawn, schedule, how, cache, first, more, wrong) => {
       const { config, tensors, tokens } = made(drawn, wrong.length)

@@ -80,7 +80,7 @@ export const sequenceLaws = {
           before: fc.nat({ max: 3 }),
           skip: fc.option(anyMask),
         }),
-        { minLength: 1, maxLength: 4 },
+        { minLength: 1, maxLength: 4, size: 'max' },
       ),
       anyCache,
     ],
