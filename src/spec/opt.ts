@@ -141,10 +141,8 @@ export function backward(model: OptModel, pass: OptPass, labels: Int32Array): Op
     // The feed-forward half.
     if (!preNorm) grad = layerNormBackward(grad, at.ffnSum, ffnNorm)
     const activation = linear(grad, fc2.weight)
-    const preActivation = reluBackward(
-      maskUnits(activation, factorsOf(pass.mask, 'neurons', l)),
-      at.preActivation,
-    )
+    const neurons = maskUnits(activation, factorsOf(pass.mask, 'neurons', l))
+    const preActivation = reluBackward(neurons, at.preActivation)
     const ffnInput = linearInputMajor(preActivation, fc1.weight)
     grad = add(grad, preNorm ? layerNormBackward(ffnInput, at.middle, ffnNorm) : ffnInput)
     // The attention half.
