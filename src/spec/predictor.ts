@@ -5,6 +5,8 @@
  *   f = scale(c)
  *   scores = relu(f W1ᵀ + b1) W2ᵀ + b2                                    [(L − 1) U], one network per kind of unit
  *
+ * That takes D R + R (L − 1) U multiplications. A network for each layer, as in DejaVu, takes (L − 1) (D R + R U).
+ *
  * It learns y, the scores s of what followed. Here scale gives f mean 0 and variance 1, y = s, and layer 0, which has run
  * when the predictor is asked, has no outputs and no targets. The released code (abdelfattah-lab/shadow_llm at bdc5ad5,
  * emnlp_activation_predictor.py for heads, emnlp_activation_ffn_predictor.py for neurons):

@@ -122,25 +122,25 @@ export function masksOf(drawn: EngineCase, { drifts, skips }: Schedule, dense: n
   return masks
 }
 
-/** What a planner is asked for. */
-export const howAsked = { byLayer: fc.boolean(), placement: fc.nat({ max: 2 }) }
-/** How a planner is asked. */
-export const askedSomehow = fc.record({
-  ...howAsked,
-  every: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
-})
-/** Layer by layer, or for the whole model after the attention of layer `placement`; again after every so many tokens. */
+/** How a planner is asked: layer by layer, or for the whole model after the attention of layer `placement`. */
 export interface Asked {
   readonly byLayer: boolean
   readonly placement: number
+  /** Again after every so many tokens. */
   readonly every?: number
 }
+export const askedOnce = { byLayer: fc.boolean(), placement: fc.nat({ max: 2 }) }
+export const askedSomehow: fc.Arbitrary<Asked> = fc.record({
+  ...askedOnce,
+  every: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
+})
 
 /** Layers, from the first, that are dense in every mask of a planner that is asked so. */
 export function denseLayers({ layers }: EngineCase, { byLayer, placement }: Asked): number {
   return byLayer ? 0 : 1 + (placement % layers)
 }
 
+/** What a planner is shown: the context [T, D] of a layer, or the stream [T, D] entering it. */
 type Shown = (what: 'context' | 'stream', layer: number, rows: Float32Array) => void
 
 /**

@@ -10,8 +10,17 @@ import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
-import * as lively from './cases.ts'
-import { configOf, feedOnce, forAll, roomyModel, withModel, type ModelCase } from './cases.ts'
+import {
+  configOf,
+  feedOnce,
+  forAll,
+  maskOf as seededMaskOf,
+  roomyModel,
+  tensorsOf,
+  tokensOf,
+  withModel,
+  type ModelCase,
+} from './cases.ts'
 import {
   anyCache,
   anyMask,
@@ -144,8 +153,8 @@ export const maskLaws = {
     [roomyModel],
     async (subject, model) => {
       const data = new Data(model.seed)
-      const tokens = lively.tokensOf(model, data)
-      const mask = lively.maskOf(model, data)
+      const tokens = tokensOf(model, data)
+      const mask = seededMaskOf(model, data)
       const order = data.permutation(model.neurons)
       const { tensors, permuted } = permuteNeurons(model, mask, order)
       let expected = new Float32Array(0)
@@ -171,7 +180,7 @@ function permuteNeurons(
   mask: UnitMask,
   order: Int32Array,
 ): { tensors: Map<string, HostTensor>; permuted: UnitMask } {
-  const tensors = lively.tensorsOf(model)
+  const tensors = tensorsOf(model)
   const { width: D } = configOf(model)
   const F = model.neurons
   const neurons = mask.neurons.slice()

@@ -12,11 +12,11 @@ import { poisoned } from './mask_laws.ts'
 import {
   anyCache,
   anyMask,
+  askedOnce,
   cuts,
   denseLayers,
   engineCase,
   feedInParts,
-  howAsked,
   made,
   maskOf,
   maskSchedule,
@@ -65,7 +65,7 @@ export const plannerLaws = {
       engineCase,
       fc.option(maskSchedule),
       // Asked once or at every token: one that is asked now and then cannot be rewound.
-      fc.option(fc.record({ ...howAsked, every: fc.constantFrom(undefined, 1) })),
+      fc.option(fc.record({ ...askedOnce, every: fc.constantFrom(undefined, 1) })),
       anyCache,
       // The prompt, where it is rewound to, and what is forgotten.
       fc.nat({ max: 11 }),
