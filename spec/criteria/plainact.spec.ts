@@ -8,12 +8,11 @@ import type { Criterion } from '../../src/criteria/index.ts'
 import { addSensitivity, plainact, plainactSigned } from '../../src/criteria/plainact.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import type { Gradients } from '../../src/engine/backward.ts'
-import { countScored } from '../../src/engine/loss.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
 import type { Trace } from '../../src/engine/trace.ts'
 import { plainactLaws, signedLaws, sizeLaws } from '../../src/verify/criteria/plainact_laws.ts'
 import { casesOf, expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
-import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
+import { labelsOf, rowsOf, scoredIn, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { kills, stateLaw } from '../harness/seed.ts'
 import { withPass, type Kind } from './passes.ts'
@@ -30,7 +29,7 @@ overQuickBackends((backend) => {
         withGolden(variant, backend, (model) => {
           const tensors = readCase(variant, name)
           const rows = rowsOf(tensors)
-          const scored = rows.sequences.reduce((sum, row) => sum + countScored(labelsOf(rows, row)), 0)
+          const scored = scoredIn(rows)
           for (const [criterion, suffix] of [
             [plainact, ''],
             [plainactSigned, '_signed'],

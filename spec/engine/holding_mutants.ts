@@ -2,13 +2,11 @@
  * Bugs planted in how weights are held: packed, rounded, spread over several backends. mutants.spec.ts plants them.
  */
 import type { engineLaws } from '../../src/verify/model/engine_laws.ts'
-import type { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { wrongBackend, wrongBegin, wrongOps, type Mutant } from './plant.ts'
-import type { plannerLaws } from '../../src/verify/model/planner_laws.ts'
+import type { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
 import type { storageLaws } from '../../src/verify/model/storage_laws.ts'
 
-type LawName =
-  keyof typeof engineLaws | keyof typeof maskLaws | keyof typeof plannerLaws | keyof typeof storageLaws
+type LawName = keyof typeof engineLaws | keyof typeof sequenceLaws | keyof typeof storageLaws
 
 /** The mutants of this page. */
 export const holdingMutants: readonly Mutant<LawName>[] = [
@@ -26,7 +24,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         backend.free(next)
       },
     })),
-    breaks: ['packedIsSkipped', 'engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'packed rows that changed their places are added in the order they stand in',
@@ -36,7 +34,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         right.linear_input_major(y, x, weight, bias, packed ? null : inputs, T, O, I, R)
       },
     })),
-    breaks: ['packedFollows'],
+    breaks: ['engineSchedule', 'anyRun'],
   },
   {
     bug: 'half precision is cut off, not rounded',
@@ -47,7 +45,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         backend.free(shrunk)
       },
     })),
-    breaks: ['halfIsRounded', 'engineGradients'],
+    breaks: ['engineLogits', 'engineGradients'],
   },
   {
     bug: 'every int8 row has the scale of the first',
@@ -72,7 +70,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         copy_rows: (...all) => (copies-- > 0 ? undefined : right.copy_rows(...all)),
       }
     }),
-    breaks: ['masksInEveryStorage', 'engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'bf16 rows lose their last number where there is one token',
@@ -84,7 +82,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         backend.free(cut)
       },
     })),
-    breaks: ['stepsInEveryStorage'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'the stream does not reach a second backend',
@@ -96,7 +94,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
           return other
         },
       })),
-    breaks: ['splitIsWhole', 'engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
   {
     bug: 'packing forgets biases',
@@ -105,6 +103,6 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
         if (I !== 1) right.copy_rows(y, x, slots, rows, S, O, I, R)
       },
     })),
-    breaks: ['packedIsSkipped', 'engineLogits'],
+    breaks: ['engineLogits', 'anyRun'],
   },
 ]

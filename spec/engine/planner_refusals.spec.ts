@@ -10,7 +10,7 @@ import { OptModel } from '../../src/engine/opt_model.ts'
 import { overBackends, overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { withModel, type ModelCase } from './cases.ts'
-import { promptAndSteps } from '../../src/verify/model/mask_laws.ts'
+import { feedInParts } from '../../src/verify/model/engine_cases.ts'
 
 const model: ModelCase = {
   layers: 3,
@@ -133,7 +133,7 @@ describe('a vocabulary so wide that logits come a few rows at a time', () =>
           every: 5,
           afterAttention: () => denseMask(loaded.shape),
         }
-        const steps = promptAndSteps(loaded, tokens, 1, {})
+        const steps = feedInParts(loaded, tokens, [...tokens.keys()])
         const [once, singly] = [loaded.begin({ planner }), loaded.begin()]
         once.feed(tokens.slice(0, 1), 'none')
         sameBits('logits', once.feed(tokens.slice(1), 'all'), steps.subarray(wide.vocabulary))

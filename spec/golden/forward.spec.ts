@@ -5,15 +5,15 @@
  * Values at padded positions are implementation-defined there and 0 here; only real tokens are compared. So is the score
  * of a left-padded sequence's first token, which padding would have to predict.
  */
-import { describe, expect, test } from 'vitest'
+import { describe, test } from 'vitest'
 import { forwardBatch } from '../../src/engine/batch.ts'
-import { countScored, meanLoss, negativeLogLikelihood } from '../../src/engine/loss.ts'
+import { negativeLogLikelihood } from '../../src/engine/loss.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
 import { traceForward, type Trace } from '../../src/engine/trace.ts'
 import { softmax } from '../../src/ops/softmax.ts'
 import { overEveryBackend } from '../harness/backends.ts'
 import { casesOf, expectNear, get, getIds, readCase, tolerance, variants, type Case } from './golden.ts'
-import { labelsOf, layerOf, rowsOf, withGolden, type Rows } from './model.ts'
+import { expectLogits, expectLoss, layerOf, rowsOf, withGolden, type LogitsOf, type Rows } from './model.ts'
 
 /** Activations are held to the tolerance of the logits. */
 const { logits: near } = tolerance
@@ -41,15 +41,15 @@ overEveryBackend((backend) => {
         test(`${name}: the batch's logits, negative log-likelihoods and loss`, () =>
           withGolden(variant, backend, (model) => {
             const { B, T } = rows
-            const V = model.config.vocabulary
             const ids = getIds(tensors, 'input_ids')
             const logits = forwardBatch(model, ids, getIds(tensors, 'attention_mask'), B, T)
-            compareLosses(model, tensors, rows, logits)
+            const logitsOf: LogitsOf = (sequence) => rows.cut(logits, sequence, model.config.vocabulary)
+            expectLogits(tensors, 'logits', logitsOf)
+            expectLoss(backend, tensors, 'loss', logitsOf)
             for (const sequence of rows.sequences) {
-              const mine = logits
-                .subarray((sequence.row * T + sequence.start) * V)
-                .subarray(0, sequence.tokens.length * V)
-              expectNear(mine, rows.cut(get(tensors, 'logits').values, sequence, V), near, 'logits')
+              const nll = negativeLogLikelihood(backend, logitsOf(sequence), sequence.tokens)
+              const expected = rows.cut(get(tensors, 'nll').values, sequence, 1)
+              expectNear(nll.subarray(1), expected.subarray(1), near, 'nll')
             }
           }))
       }
@@ -107,25 +107,4 @@ function compareAttention(
         expectNear(weights, values.subarray(from, from + t + 1), near, `attn.${layer}`)
       }
   }
-}
-
-function compareLosses(model: OptModel, tensors: Case, rows: Rows, logits: Float32Array): void {
-  const { T } = rows
-  const V = model.config.vocabulary
-  let scored = 0
-  const all: number[] = []
-  for (const sequence of rows.sequences) {
-    const { row, start, tokens } = sequence
-    const from = row * T + start
-    const mine = logits.subarray(from * V, (from + tokens.length) * V)
-    const everyToken = negativeLogLikelihood(model.backend, mine, tokens)
-    const expectedNll = rows.cut(get(tensors, 'nll').values, sequence, 1)
-    expectNear(everyToken.subarray(1), expectedNll.subarray(1), near, 'nll')
-    const labels = labelsOf(rows, sequence)
-    scored += countScored(labels)
-    all.push(...negativeLogLikelihood(model.backend, mine, labels))
-  }
-  const expected = get(tensors, 'loss').values[0]
-  const loss = meanLoss(Float32Array.from(all), scored)
-  expect(Math.abs(loss - expected) / expected).toBeLessThanOrEqual(tolerance.loss)
 }

@@ -4,7 +4,6 @@
  */
 import { describe, expect, test } from 'vitest'
 import { backward, type Gradients } from '../../src/engine/backward.ts'
-import { countScored } from '../../src/engine/loss.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
@@ -19,7 +18,7 @@ import {
   tolerance,
   variants,
 } from './golden.ts'
-import { labelsOf, layerOf, rowsOf, withGolden, type Rows } from './model.ts'
+import { labelsOf, layerOf, rowsOf, scoredIn, withGolden, type Rows } from './model.ts'
 
 /** Gradients of a whole case: its sequences add up, activations stay per sequence. */
 function eachSequence(
@@ -28,7 +27,7 @@ function eachSequence(
   parameters: boolean,
   visit: (gradients: Gradients, index: number) => void,
 ): void {
-  const scored = rows.sequences.reduce((sum, sequence) => sum + countScored(labelsOf(rows, sequence)), 0)
+  const scored = scoredIn(rows)
   rows.sequences.forEach((sequence, index) => {
     const trace = traceForward(model, sequence.tokens)
     const gradients = backward(model, trace, labelsOf(rows, sequence), { parameters, scored })

@@ -2,28 +2,43 @@
  * The golden models, loaded from float32 through the plain reader, and the way a batch case is run: each row alone.
  */
 import { readFileSync } from 'node:fs'
+import { expect } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { unpad, type Unpadded } from '../../src/engine/batch.ts'
 import { parseOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { countScored, meanLoss, negativeLogLikelihood } from '../../src/engine/loss.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
-import { memorySource } from '../../src/tensor/memory_source.ts'
+import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
-import { fixtures, get, getFloats, getIds, readTensors, type Case, type Variant } from './golden.ts'
+import {
+  expectNear,
+  fixtures,
+  get,
+  getFloats,
+  getIds,
+  readTensors,
+  tolerance,
+  type Case,
+  type Variant,
+} from './golden.ts'
 
 /** The configuration of a variant. */
 export function goldenConfig(variant: Variant): OptConfig {
   return parseOptConfig(JSON.parse(readFileSync(`${fixtures}golden/${variant}/config.json`, 'utf8')))
 }
 
-/** The float32 weights of a variant. */
-export function goldenSource(variant: Variant): TensorSource {
+/** The float32 weights of a variant, by name. */
+export function goldenTensors(variant: Variant): Map<string, HostTensor> {
   const tensors = readTensors(`${fixtures}golden/${variant}/model.safetensors`)
-  return memorySource(
-    new Map(
-      [...tensors].map(([name, { shape, values }]) => [name, { shape, values: Float32Array.from(values) }]),
-    ),
+  return new Map(
+    [...tensors].map(([name, { shape, values }]) => [name, { shape, values: Float32Array.from(values) }]),
   )
+}
+
+/** The float32 weights of a variant as a source. */
+export function goldenSource(variant: Variant): TensorSource {
+  return memorySource(goldenTensors(variant))
 }
 
 /** Loads a variant, gives it to `work`, and frees it. */
@@ -48,7 +63,7 @@ export interface Rows {
   readonly sequences: readonly Unpadded[]
   readonly labels: Int32Array // [B, T]
   /** Columns of a row that hold tokens, of a [B, T, width] tensor: the part of an expected tensor that counts. */
-  cut(values: Float64Array, sequence: Unpadded, width: number): Float64Array
+  cut<Values extends Float32Array | Float64Array>(values: Values, sequence: Unpadded, width: number): Values
 }
 
 /** Reads ids, mask and labels of a case. */
@@ -59,8 +74,11 @@ export function rowsOf(tensors: Case): Rows {
     T,
     sequences: unpad(getIds(tensors, 'input_ids'), getIds(tensors, 'attention_mask'), B, T),
     labels: getIds(tensors, 'labels'),
-    cut: (values, { row, start, tokens }, width) =>
-      values.subarray((row * T + start) * width, (row * T + start + tokens.length) * width),
+    cut: <Values extends Float32Array | Float64Array>(
+      values: Values,
+      { row, start, tokens }: Unpadded,
+      width: number,
+    ) => values.subarray((row * T + start) * width, (row * T + start + tokens.length) * width) as Values,
   }
 }
 
@@ -69,13 +87,48 @@ export function labelsOf({ T, labels }: Rows, { row, start, tokens }: Unpadded):
   return labels.slice(row * T + start, row * T + start + tokens.length)
 }
 
+/** How many labels of a case are scored. */
+export function scoredIn(rows: Rows): number {
+  return rows.sequences.reduce((sum, sequence) => sum + countScored(labelsOf(rows, sequence)), 0)
+}
+
+/** The logits [T, V] of one row. */
+export type LogitsOf = (sequence: Unpadded) => Float32Array
+
+/** Compares the logits of every row with the tensor of this name. */
+export function expectLogits(tensors: Case, name: string, logitsOf: LogitsOf): void {
+  const rows = rowsOf(tensors)
+  const expected = get(tensors, name)
+  const [, , V] = expected.shape
+  for (const sequence of rows.sequences)
+    expectNear(logitsOf(sequence), rows.cut(expected.values, sequence, V), tolerance.logits, name)
+}
+
+/** Compares the mean loss over all labels of a case with the tensor of this name. */
+export function expectLoss(backend: Backend, tensors: Case, name: string, logitsOf: LogitsOf): void {
+  const rows = rowsOf(tensors)
+  const all = rows.sequences.flatMap((sequence) => [
+    ...negativeLogLikelihood(backend, logitsOf(sequence), labelsOf(rows, sequence)),
+  ])
+  const loss = meanLoss(Float32Array.from(all), scoredIn(rows))
+  const expected = get(tensors, name).values[0]
+  expect(Math.abs(loss - expected) / expected, name).toBeLessThanOrEqual(tolerance.loss)
+}
+
+/** The masks of a case, by the name of what was computed under them. */
+export const maskedKinds = { masked: 'both', masked_head_only: 'heads', masked_ffn_only: 'neurons' } as const
+
 /** The mask of a case; one kind may be left dense. */
-export function maskOf(model: OptModel, tensors: Case, kinds: 'both' | 'heads' | 'neurons'): UnitMask {
+export function maskOf(
+  { shape }: Pick<OptModel, 'shape'>,
+  tensors: Case,
+  kinds: 'both' | 'heads' | 'neurons',
+): UnitMask {
   const heads = getFloats(tensors, 'head_mask')
   const neurons = getFloats(tensors, 'ffn_mask')
   if (kinds === 'heads') neurons.fill(1)
   if (kinds === 'neurons') heads.fill(1)
-  return makeMask(model.shape, heads, neurons)
+  return makeMask(shape, heads, neurons)
 }
 
 /** One layer of an expected [L, ...] tensor. */

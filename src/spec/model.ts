@@ -1,5 +1,5 @@
 /**
- * What ShadowLLM sees of a model: its units, and what they compute.
+ * What ShadowLLM sees of a model: its units, and what they compute. Every family of models has these; `opt.ts` is one.
  *
  * A unit is an attention head or a neuron of a feed-forward network. Every unit contributes one term to a sum that the
  * next matrix forms. A unit times zero contributes a zero, and a zero changes no sum; so a unit that is skipped and a
@@ -14,6 +14,7 @@ export interface Units {
   readonly heads: readonly Float32Array[] // [L] of [H]
   readonly neurons: readonly Float32Array[] // [L] of [F]
 }
+export type UnitKind = keyof Units
 
 /** A mask for a whole text, as ShadowLLM has it, or one for each token [T]; null computes every unit. */
 export type Mask = Units | readonly Units[] | null
@@ -24,16 +25,8 @@ export function factorsOf(mask: Mask, kind: UnitKind, l: number): Factors {
   return 'heads' in mask ? mask[kind][l] : mask.map((own) => own[kind][l])
 }
 
-/** The same names for anything else that comes once for heads and once for neurons. */
-export type UnitKind = keyof Units
-
-/** What the units of one layer compute, before any mask. */
-export interface LayerActivations {
+/** What the units of one layer compute, before any mask; or the derivatives of the loss in that, after the mask. */
+export interface UnitOutputs {
   readonly context: Tensor // [T, H K], softmax(q kᵀ) v of every head
   readonly activation: Tensor // [T, F]
-}
-
-/** The derivatives of the loss in the same places, but after the mask. */
-export interface LayerGradients extends LayerActivations {
-  readonly preActivation: Tensor // [T, F], before the activation function
 }

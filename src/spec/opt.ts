@@ -5,29 +5,19 @@
  *   x = x + out(m_h ⊙ attention(q(n), k(n), v(n)))     n = norm(x)
  *   x = x + fc2(m_f ⊙ relu(fc1(n)))                    n = norm(x)
  *   logits = head([projectOut] norm(x))
+ *   loss = −(1 / N) Σ log softmax(logits[t])[label[t]]     over the N tokens t that have a label
  *
- * m_h has one factor per head, m_f one per neuron. OPT-350m is post-norm: n = x, each sum is normalised instead, and there is
- * no last norm. It is also the one with projections between the token table and the width of its layers.
+ * m_h has one factor per head, m_f one per neuron. The first two rows of the position table are for padding. OPT-350m is
+ * post-norm: n = x, each sum is normalised instead, and there is no last norm. It is also the one with projections between
+ * the token table and the width of its layers.
+ *
+ * The released code of ShadowLLM (abdelfattah-lab/shadow_llm at bdc5ad5, modeling_opt.py:365) never applies m_f: the
+ * product goes into an attribute for inspection, and the dense activations go on. Its masks of heads are applied.
  */
-import {
-  add,
-  attention,
-  attentionBackward,
-  embedding,
-  layerNorm,
-  layerNormBackward,
-  linear,
-  linearInputMajor,
-  lossBackward,
-  maskUnits,
-  relu,
-  reluBackward,
-  type CacheStorage,
-  type Matrix,
-  type Norm,
-  type Tensor,
-} from './arrays.ts'
-import { factorsOf, type LayerActivations, type LayerGradients, type Mask } from './model.ts'
+import { add, attention, embedding, layerNorm, linear, linearInputMajor, maskUnits, relu } from './arrays.ts'
+import { attentionBackward, layerNormBackward, lossBackward, reluBackward } from './arrays.ts'
+import type { CacheStorage, Matrix, Norm, Tensor } from './arrays.ts'
+import { factorsOf, type Mask, type UnitOutputs } from './model.ts'
 
 /** A matrix and its bias. */
 export interface Linear {
@@ -35,13 +25,13 @@ export interface Linear {
   readonly bias: Tensor
 }
 
-/** The weights of a layer. A head is K rows of query, key and value and K rows of out; a neuron is a row of fc1 and one of fc2. */
+/** The weights of a layer. A head is K rows of query, key, value and out; a neuron is a row of fc1 and a row of fc2. */
 export interface OptLayer {
   readonly attentionNorm: Norm
   readonly query: Linear // [D, D], [D]
   readonly key: Linear
   readonly value: Linear
-  readonly out: Linear // [D, D], a row per input
+  readonly out: Linear // [D, D], a row per input; [D]
   readonly ffnNorm: Norm
   readonly fc1: Linear // [F, D], [F]
   readonly fc2: Linear // [F, D], a row per input; [D]
@@ -51,7 +41,7 @@ export interface OptLayer {
 export interface OptModel {
   readonly heads: number // H
   readonly preNorm: boolean
-  readonly cache: CacheStorage
+  readonly cache: CacheStorage // of keys and values
   readonly tokenTable: Matrix // [V, E]
   readonly projectIn: Matrix | null // [D, E]
   readonly positionTable: Matrix // [positions + 2, D]
@@ -62,14 +52,13 @@ export interface OptModel {
 }
 
 /** Everything that a layer computes. */
-export interface OptLayerPass extends LayerActivations {
+export interface OptLayerPass extends UnitOutputs {
   readonly input: Tensor // [T, D]
   readonly query: Tensor // [T, D]
   readonly key: Tensor
   readonly value: Tensor
   readonly attentionSum: Tensor // [T, D], input + attention
   readonly middle: Tensor // [T, D], what the feed-forward half is added to
-  readonly ffnInput: Tensor // [T, D]
   readonly preActivation: Tensor // [T, F]
   readonly ffnSum: Tensor // [T, D], middle + feed-forward
   readonly output: Tensor // [T, D]
@@ -77,6 +66,7 @@ export interface OptLayerPass extends LayerActivations {
 
 /** A text [T] through the model. */
 export interface OptPass {
+  readonly mask: Mask
   readonly layers: readonly OptLayerPass[] // [L]
   readonly logits: Tensor // [T, V]
 }
@@ -85,73 +75,63 @@ export interface OptPass {
 export function forward(model: OptModel, tokens: Int32Array, mask: Mask = null): OptPass {
   const layers: OptLayerPass[] = []
   let x = embed(model, tokens)
-  model.layers.forEach((_, l) => {
-    layers[l] = finish(model, l, attend(model, l, x), mask)
+  for (const l of model.layers.keys()) {
+    layers[l] = runLayer(model, l, x, mask)
     x = layers[l].output
-  })
-  return { layers, logits: logits(model, x) }
+  }
+  return { mask, layers, logits: logitsOf(model, x) }
 }
 
 /** Tokens [T] and their positions: [T, D]. */
 export function embed({ tokenTable, projectIn, positionTable }: OptModel, tokens: Int32Array): Tensor {
   const token = embedding(tokenTable, tokens)
-  const position = embedding(
-    positionTable,
-    tokens.map((_, t) => t + 2),
-  )
-  return add(projectIn ? linear(token, projectIn) : token, position)
+  const rows = tokens.map((_, t) => t + 2)
+  return add(projectIn ? linear(token, projectIn) : token, embedding(positionTable, rows))
 }
 
 /** The first part of a layer, up to the context of its heads. A predictor reads the context of layer 0. */
 export function attend(model: OptModel, l: number, input: Tensor) {
   const { attentionNorm, query, key, value } = model.layers[l]
   const n = model.preNorm ? layerNorm(input, attentionNorm) : input
-  const q = linear(n, query.weight, query.bias)
-  const k = linear(n, key.weight, key.bias)
-  const v = linear(n, value.weight, value.bias)
+  const [q, k, v] = [query, key, value].map(({ weight, bias }) => linear(n, weight, bias))
   return { input, query: q, key: k, value: v, context: attention(q, k, v, model.heads, model.cache) }
 }
 
-/** The rest of the layer: heads and neurons, each times its factor, are added to the stream. */
-function finish(
-  { layers, preNorm }: OptModel,
-  l: number,
-  start: ReturnType<typeof attend>,
-  mask: Mask,
-): OptLayerPass {
+/** A layer: its heads and its neurons, each times its factor, are added to the stream [T, D]. */
+function runLayer(model: OptModel, l: number, input: Tensor, mask: Mask): OptLayerPass {
+  const { preNorm, layers } = model
   const { attentionNorm, out, ffnNorm, fc1, fc2 } = layers[l]
-  const { input, context } = start
-  const attended = linearInputMajor(maskUnits(context, factorsOf(mask, 'heads', l)), out.weight, out.bias)
-  const attentionSum = add(input, attended)
+  const attended = attend(model, l, input)
+  const heads = maskUnits(attended.context, factorsOf(mask, 'heads', l))
+  const attentionSum = add(input, linearInputMajor(heads, out.weight, out.bias))
   const middle = preNorm ? attentionSum : layerNorm(attentionSum, attentionNorm)
-  const ffnInput = preNorm ? layerNorm(middle, ffnNorm) : middle
-  const preActivation = linear(ffnInput, fc1.weight, fc1.bias)
+  const preActivation = linear(preNorm ? layerNorm(middle, ffnNorm) : middle, fc1.weight, fc1.bias)
   const activation = relu(preActivation)
-  const fed = linearInputMajor(maskUnits(activation, factorsOf(mask, 'neurons', l)), fc2.weight, fc2.bias)
-  const ffnSum = add(middle, fed)
+  const neurons = maskUnits(activation, factorsOf(mask, 'neurons', l))
+  const ffnSum = add(middle, linearInputMajor(neurons, fc2.weight, fc2.bias))
   const output = preNorm ? ffnSum : layerNorm(ffnSum, ffnNorm)
-  return { ...start, attentionSum, middle, ffnInput, preActivation, activation, ffnSum, output }
+  return { ...attended, attentionSum, middle, preActivation, activation, ffnSum, output }
 }
 
 /** From the stream [T, D] to the logits [T, V]. */
-function logits({ finalNorm, projectOut, head }: OptModel, x: Tensor): Tensor {
+function logitsOf({ finalNorm, projectOut, head }: OptModel, x: Tensor): Tensor {
   const normed = finalNorm ? layerNorm(x, finalNorm) : x
   return linear(projectOut ? linear(normed, projectOut) : normed, head)
 }
 
+/** The derivatives of the loss in the units of a layer, and before relu: [T, F]. */
+export interface OptGradients extends UnitOutputs {
+  readonly preActivation: Tensor
+}
+
 /**
- * The derivatives of the loss in every head and neuron, for a pass under this mask. They are taken after the mask, so that
- * a skipped unit has the derivative it would have if it were switched on.
+ * The derivatives of the loss in every head and neuron of a pass. They are taken after the mask, so that a skipped unit has
+ * the derivative it would have if it were switched on. `linear` and `linearInputMajor` are the gradients of each other.
  * @param labels [T], the token that follows each position, or -100 where none is scored
  */
-export function backward(
-  model: OptModel,
-  pass: OptPass,
-  labels: Int32Array,
-  mask: Mask = null,
-): LayerGradients[] {
+export function backward(model: OptModel, pass: OptPass, labels: Int32Array): OptGradients[] {
   const { layers, preNorm, finalNorm, projectOut, head } = model
-  const gradients: LayerGradients[] = []
+  const gradients: OptGradients[] = []
   let grad = linearInputMajor(lossBackward(pass.logits, labels), head)
   if (projectOut) grad = linearInputMajor(grad, projectOut)
   if (finalNorm) grad = layerNormBackward(grad, pass.layers[layers.length - 1].output, finalNorm)
@@ -161,13 +141,14 @@ export function backward(
     // The feed-forward half.
     if (!preNorm) grad = layerNormBackward(grad, at.ffnSum, ffnNorm)
     const activation = linear(grad, fc2.weight)
-    const preActivation = reluBackward(maskUnits(activation, factorsOf(mask, 'neurons', l)), at.preActivation)
+    const neurons = maskUnits(activation, factorsOf(pass.mask, 'neurons', l))
+    const preActivation = reluBackward(neurons, at.preActivation)
     const ffnInput = linearInputMajor(preActivation, fc1.weight)
     grad = add(grad, preNorm ? layerNormBackward(ffnInput, at.middle, ffnNorm) : ffnInput)
     // The attention half.
     if (!preNorm) grad = layerNormBackward(grad, at.attentionSum, attentionNorm)
     const context = linear(grad, out.weight)
-    const heads = maskUnits(context, factorsOf(mask, 'heads', l))
+    const heads = maskUnits(context, factorsOf(pass.mask, 'heads', l))
     const intoHeads = attentionBackward(heads, at.query, at.key, at.value, model.heads)
     const [q, k, v] = [query, key, value].map(({ weight }, i) => linearInputMajor(intoHeads[i], weight))
     const input = add(add(q, k), v)

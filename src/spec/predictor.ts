@@ -5,21 +5,24 @@
  *   f = scale(c)
  *   scores = relu(f W1ᵀ + b1) W2ᵀ + b2                                    [(L − 1) U], one network per kind of unit
  *
- * scale and the targets y of a text's scores s, in the paper's plots and released code:
+ * That takes D R + R (L − 1) U multiplications. A network for each layer, as in DejaVu, takes (L − 1) (D R + R U).
  *
- *   f = (c − min c) / (max c − min c)                                     emnlp_activation_predictor.py
- *   y = (s − min s) / (max s − min s) within each layer                   "predictorL", the paper's ShadowLLM
- *   y = (s − min s) / (max s − min s) over all layers                     "predictor"
+ * It learns y, the scores s of what followed. Here scale gives f mean 0 and variance 1, y = s, and layer 0, which has run
+ * when the predictor is asked, has no outputs and no targets. The released code (abdelfattah-lab/shadow_llm at bdc5ad5,
+ * emnlp_activation_predictor.py for heads, emnlp_activation_ffn_predictor.py for neurons):
  *
- * This project's defaults: f has mean 0 and variance 1, and y = s. Layer 0 has run when
- * the predictor is asked; it has no outputs and no targets.
+ *   f = (c − min c) / (max c − min c)                 `min_max`; c at the last token of all input, the answer included
+ *   y = (s − min s) / (max s − min s) in each layer   `per_layer`; "predictorL", what the paper's plots call ShadowLLM
+ *   y = (s − min s) / (max s − min s) over all layers `global`; "predictor"
+ *
+ * It predicts layer 0 too. It drops an example with a row of equal numbers, which gives y = 0 here.
  */
 import { min_max } from '../ops/min_max.ts'
-import { layerNorm, linear, relu, tensor, zeros, type Matrix, type Tensor } from './arrays.ts'
+import { layerNorm, linear, relu, store, tensor, zeros, type Tensor } from './arrays.ts'
 import type { UnitKind, Units } from './model.ts'
 
 /** Two linear layers: W1 [R, D], b1 [R], W2 [O, R], b2 [O]; O = (L − 1) U. */
-export type Network = readonly [W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor]
+export type Network = readonly Tensor[]
 
 /** `standard`: to mean 0 and variance 1. `min_max`: to 0 and 1. */
 export type FeatureScaling = 'standard' | 'min_max'
@@ -31,25 +34,23 @@ export interface Predictor extends Readonly<Record<UnitKind, Network>> {
   readonly features: FeatureScaling
 }
 
-/** What the predictor reads of a prompt: [1, D]. @param context of layer 0, [T, D] */
+/** What the predictor reads of a prompt: f [1, D]. @param context of layer 0, [T, D] */
 export function features(context: Tensor, scaling: FeatureScaling): Tensor {
   const [T, D] = context.shape
   const last = tensor(context.data.slice((T - 1) * D), 1, D)
-  if (scaling === 'standard')
-    return layerNorm(last, { weight: tensor(new Float32Array(D).fill(1), D), bias: zeros(D) })
-  return minMax(last)
+  if (scaling === 'min_max') return minMax(last)
+  return layerNorm(last, { weight: tensor(new Float32Array(D).fill(1), D), bias: zeros(D) })
 }
 
-/** The scores of one kind of unit that a network learns: [(L − 1) U]. @param scores [L] of [U] */
-export function targets(scores: readonly Float32Array[], scaling: TargetScaling): Float32Array {
-  const later = scores.slice(1)
+/** What the network of one kind of unit learns: y [(L - 1) U]. @param scores [L] of [U] */
+export function targets([, ...later]: readonly Float32Array[], scaling: TargetScaling): Float32Array {
   const flat = Float32Array.from(later.flatMap((layer) => [...layer]))
   if (scaling === 'raw' || flat.length === 0) return flat
   const rows = scaling === 'per_layer' ? later.length : 1
   return minMax(tensor(flat, rows, flat.length / rows)).data
 }
 
-/** Each row of x [T, D] to [0, 1]. */
+/** Each row of x [T, D] to 0 and 1. */
 function minMax(x: Tensor): Tensor {
   const [T, D] = x.shape
   const y = zeros(T, D)
@@ -57,16 +58,11 @@ function minMax(x: Tensor): Tensor {
   return y
 }
 
-/** y [B, O] of f [B, D], and the values between. */
+/** y [B, O] of f [B, D], and the values between: [B, R]. */
 export function run([W1, b1, W2, b2]: Network, f: Tensor) {
-  const hidden = linear(f, f32(W1), b1)
+  const hidden = linear(f, store(W1, 'f32'), b1)
   const active = relu(hidden)
-  return { hidden, active, y: linear(active, f32(W2), b2) }
-}
-
-/** A tensor [rows, columns] as a matrix. */
-export function f32({ data, shape: [rows, columns] }: Tensor): Matrix {
-  return { storage: 'f32', rows, columns, numbers: data }
+  return { hidden, active, y: linear(active, store(W2, 'f32'), b2) }
 }
 
 /** A score for every unit of a model with H heads and F neurons in a layer. Those of layer 0 are zeros, and unused. */

@@ -10,52 +10,53 @@
  * A global budget also keeps the best head of every layer. What a layer keeps in this way is paid for out of the budget.
  * Layer 0 is dense: it has run when the predictor is asked. Ties go to the lower layer, then to the lower index.
  *
- * The released code (lm_eval/models/opt.py) counts otherwise: it ranks layer 0 too, skips ⌊⌊100 s⌋ N / 100⌋ units of all
- * N, makes layer 0 dense after that, and guarantees a layer units in hybrid scope only. `policy: 'released'` does this.
+ * The released code (abdelfattah-lab/shadow_llm at bdc5ad5, lm_eval/models/opt.py:316) counts otherwise:
+ *
+ *   skipped = ⌊⌊100 s⌋ N / 100⌋         of the N units of all layers; ties in any order
+ *
+ * It makes layer 0 dense after that, so that per-layer scope skips s (1 − 1/L) of the units. It guarantees a layer units in
+ * hybrid scope only: 1 head and 256 neurons. `policy: 'released'` does this, with the ties and the 256 of above.
  */
 import { top_k } from '../ops/top_k.ts'
 import type { Units } from './model.ts'
 
 /** How many units stay, and which compete. */
 export interface Budget {
-  readonly sparsity: number // share of the units that is skipped, in [0, 1]
+  readonly sparsity: number // s, in [0, 1]
   readonly scope: 'global' | 'per-layer' | 'hybrid'
   readonly policy: 'exact' | 'released'
 }
 
 /** The mask that keeps the best units. */
-export function selectMask(scores: Units, budget: Budget): Units {
+export function selectMask({ heads, neurons }: Units, budget: Budget): Units {
   const { scope, policy } = budget
-  const F = scores.neurons[0].length
-  const bestHeads = policy === 'released' && scope !== 'hybrid' ? 0 : 1
-  const bestNeurons = scope === 'hybrid' ? Math.min(256, Math.ceil(F / 32)) : 0
-  return {
-    heads: keepBest(scores.heads, budget, bestHeads),
-    neurons: keepBest(scores.neurons, budget, bestNeurons),
-  }
+  const leastHeads = policy === 'released' && scope !== 'hybrid' ? 0 : 1
+  const leastNeurons = scope === 'hybrid' ? Math.min(256, Math.ceil(neurons[0].length / 32)) : 0
+  return { heads: keepBest(heads, budget, leastHeads), neurons: keepBest(neurons, budget, leastNeurons) }
 }
 
-/** The mask [L] of [U] of one kind of unit. @param floor how many of its best units every ranked layer keeps */
-function keepBest(scores: readonly Float32Array[], budget: Budget, floor: number): Float32Array[] {
+type Unit = readonly [l: number, unit: number]
+
+/** The mask [L] of [U] of one kind of unit. @param least how many of its best units every ranked layer keeps */
+function keepBest(scores: readonly Float32Array[], budget: Budget, least: number): Float32Array[] {
   const mask = scores.map(({ length }) => new Float32Array(length))
+  const unitsOf = (l: number): Unit[] => Array.from(scores[l].keys(), (unit) => [l, unit])
+  const keep = (units: readonly Unit[], count: number): void => {
+    const theirs = Float32Array.from(units, ([l, unit]) => scores[l][unit])
+    const places = new Int32Array(count)
+    // Ties go to the first. NaN is below every number.
+    top_k(places, theirs, units.length, count)
+    for (const [l, unit] of Array.from(places, (place) => units[place])) mask[l][unit] = 1
+  }
   const ranked = [...scores.keys()].slice(budget.policy === 'released' ? 0 : 1)
   for (const layers of budget.scope === 'per-layer' ? ranked.map((l) => [l]) : [ranked]) {
-    for (const l of layers) for (const unit of best(scores[l], floor)) mask[l][unit] = 1
-    const units = layers.flatMap((l) => Array.from(scores[l], (score, unit) => ({ l, unit, score })))
-    const others = units.filter(({ l, unit }) => mask[l][unit] === 0)
-    const left = Math.max(0, countKept(units.length, budget) - floor * layers.length)
-    const theirs = Float32Array.from(others, ({ score }) => score)
-    for (const place of best(theirs, left)) mask[others[place].l][others[place].unit] = 1
+    for (const l of layers) keep(unitsOf(l), least)
+    const units = layers.flatMap(unitsOf)
+    const others = units.filter(([l, unit]) => mask[l][unit] === 0)
+    keep(others, Math.max(0, countKept(units.length, budget) - least * layers.length))
   }
   mask[0].fill(1)
   return mask
-}
-
-/** The indices of the highest scores. NaN is below every number. */
-function best(scores: Float32Array, count: number): Int32Array {
-  const indices = new Int32Array(count)
-  top_k(indices, scores, scores.length, count)
-  return indices
 }
 
 /** How many of N units stay. */

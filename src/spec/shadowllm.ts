@@ -1,15 +1,17 @@
 /**
  * ShadowLLM (Akhauri et al. 2024, arXiv 2406.16635), the whole method.
  *
- *   calibrate   run texts through the dense model and back; score every unit by plainact
+ *   calibrate   run texts through the dense model, and back from the loss after the prompt; score units by plainact
  *   train       teach a small predictor those scores from the context of layer 0
  *   plan        run layer 0 over a prompt; predict; keep the best units within the budget
  *   generate    write text under this one mask
  *
- * The predictor is asked once per sequence. Nothing after the prompt is known to it.
+ * The predictor is asked once per sequence, and sees the prompt only. The released code (abdelfattah-lab/shadow_llm at
+ * bdc5ad5, lm_eval/models/opt.py) asks it once per scored text too, at the last token of the text: it has seen the answer.
  */
-import type { Tensor } from './arrays.ts'
-import type { Units } from './model.ts'
+import { NOT_SCORED } from '../ops/cross_entropy.ts'
+import { tensor, type Tensor } from './arrays.ts'
+import type { Mask, UnitKind, Units } from './model.ts'
 import { attend, backward, embed, forward, type OptModel } from './opt.ts'
 import { plainact } from './plainact.ts'
 import { features, predict, targets } from './predictor.ts'
@@ -25,58 +27,51 @@ export interface Example {
 
 /** Scores a text [T] whose first tokens are the prompt: the loss is that of the tokens after it. */
 export function calibrate(model: OptModel, text: Int32Array, promptLength: number): Example {
-  const labels = text.map((_, t) => (t + 1 >= promptLength && t + 1 < text.length ? text[t + 1] : -100))
+  const labels = new Int32Array(text.length).fill(NOT_SCORED)
+  labels.set(text.subarray(promptLength), promptLength - 1)
   const pass = forward(model, text)
   const scores = plainact(pass.layers, backward(model, pass, labels), model.heads)
-  return { context: firstContext(model, text.slice(0, promptLength)), scores }
-}
-
-/** The context of layer 0 over a prompt: [P, D]. */
-function firstContext(model: OptModel, prompt: Int32Array): Tensor {
-  return attend(model, 0, embed(model, prompt)).context
+  const { context } = attend(model, 0, embed(model, text.slice(0, promptLength)))
+  return { context, scores }
 }
 
 /** What a predictor sees and learns, and how each of its networks is trained. */
-export interface PredictorOptions extends Readonly<Record<keyof Units, TrainingOptions>> {
+export interface PredictorOptions extends Readonly<Record<UnitKind, TrainingOptions>> {
   readonly features: FeatureScaling
   readonly targets: TargetScaling
 }
 
 /** Trains a predictor on examples, one network for heads and one for neurons. */
 export function train(examples: readonly Example[], options: PredictorOptions): Predictor {
-  const rows = examples.map(({ context }) => features(context, options.features).data)
-  const network = (kind: keyof Units): Network => {
-    const wanted = examples.map(({ scores }) => targets(scores[kind], options.targets))
+  const rows = stack(examples.map(({ context }) => features(context, options.features).data))
+  const network = (kind: UnitKind): Network => {
+    const wanted = stack(examples.map(({ scores }) => targets(scores[kind], options.targets)))
     return trainNetwork(rows, wanted, options[kind])
   }
   return { features: options.features, heads: network('heads'), neurons: network('neurons') }
 }
 
+/** Rows of equal length, one under the other. */
+function stack(rows: readonly Float32Array[]): Tensor {
+  return tensor(Float32Array.from(rows.flatMap((row) => [...row])), rows.length, rows[0].length)
+}
+
 /** The mask for a prompt [P]. */
 export function plan(model: OptModel, predictor: Predictor, prompt: Int32Array, budget: Budget): Units {
-  const context = firstContext(model, prompt)
+  const { context } = attend(model, 0, embed(model, prompt))
   return selectMask(predict(predictor, context, model.heads, model.layers[0].fc1.weight.rows), budget)
 }
 
 /** The most likely next tokens after a prompt [P], all under its mask: [count]. */
-export function generate(
-  model: OptModel,
-  predictor: Predictor,
-  prompt: Int32Array,
-  budget: Budget,
-  count: number,
-): Int32Array {
-  const mask = plan(model, predictor, prompt, budget)
+export function generate(model: OptModel, prompt: Int32Array, mask: Mask, count: number): Int32Array {
   let text = prompt
-  for (let n = 0; n < count; n++) {
-    const { logits } = forward(model, text, mask)
-    text = Int32Array.of(...text, best(logits))
-  }
+  while (text.length < prompt.length + count)
+    text = Int32Array.of(...text, mostLikely(forward(model, text, mask).logits))
   return text.slice(prompt.length)
 }
 
 /** The token with the highest logit in the last row [T, V]; the lower id of equal ones. */
-function best({ data, shape: [T, V] }: Tensor): number {
+function mostLikely({ data, shape: [T, V] }: Tensor): number {
   const last = data.subarray((T - 1) * V)
   return last.indexOf(last.reduce((most, logit) => Math.max(most, logit)))
 }

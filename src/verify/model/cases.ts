@@ -12,7 +12,7 @@ import type { Data } from '../../testing/seeded_data.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { makeOptConfig, type OptConfig } from '../../engine/config.ts'
 import { initialWeights } from '../../engine/initial_weights.ts'
-import { cacheStorages, type CacheStorage } from '../../engine/layer_cache.ts'
+import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
@@ -72,12 +72,6 @@ export const sizes = {
 
 /** Any small model. */
 export const anyModel: fc.Arbitrary<ModelCase> = fc.record(sizes)
-
-/** Any small model, its past kept in any way: for laws that hold exactly in each. */
-export const anySequence: fc.Arbitrary<ModelCase> = fc.record({
-  ...sizes,
-  cache: fc.constantFrom(...cacheStorages),
-})
 
 /** Models wide enough that a layer norm does not magnify rounding: for laws with a bound. */
 export const roomyModel: fc.Arbitrary<ModelCase> = fc.record({

@@ -1,5 +1,5 @@
 /**
- * Cases of the laws between the engine and the specification.
+ * Cases of the laws of the engine that are drawn whole.
  *
  * A case is drawn as what a reader can check by hand: sizes, a short list of numbers that fills all weights, token ids, the
  * units that are skipped, and where the text is cut into feeds. So a shrunk counterexample shows all of it.
@@ -8,13 +8,15 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { owesBits } from '../../testing/op_agreement.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
+import type { MaskPlanner } from '../../masks/planner.ts'
 import { maskModes } from '../../engine/active_block.ts'
 import type { OptConfig } from '../../engine/config.ts'
 import { cacheStorages } from '../../engine/layer_cache.ts'
 import { storages } from '../../engine/matrix.ts'
 import { parameterShapes } from '../../engine/names.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
-import type { SequenceOptions } from '../../engine/sequence.ts'
+import type { LogitsWanted, Sequence, SequenceOptions } from '../../engine/sequence.ts'
+import { layerMask } from '../../engine/unit_lists.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import {
   mlpParameterLengths,
@@ -23,7 +25,7 @@ import {
   type MlpShape,
   type MlpValues,
 } from '../../predictor/mlp.ts'
-import { tensor } from '../../spec/arrays.ts'
+import { tensor, type Tensor } from '../../spec/arrays.ts'
 import type { Units } from '../../spec/model.ts'
 import type { Network } from '../../spec/predictor.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
@@ -96,6 +98,88 @@ export function maskOf({ layers, heads, neurons }: EngineCase, skip: SkippedUnit
   return makeMask({ layers, heads, neurons }, table('heads', heads), table('neurons', neurons))
 }
 
+/** Masks one after the other: each drawn anew, or the one before with up to two units of each kind switched. */
+export interface Schedule {
+  readonly drifts: boolean
+  readonly skips: readonly SkippedUnits[]
+}
+export const maskSchedule: fc.Arbitrary<Schedule> = fc.record({
+  drifts: fc.boolean(),
+  skips: fc.array(anyMask, { minLength: 1, maxLength: 12, size: 'max' }),
+})
+
+/** The masks of a schedule. @param dense layers, from the first, in which nothing is skipped */
+export function masksOf(drawn: EngineCase, { drifts, skips }: Schedule, dense: number): UnitMask[] {
+  const masks = [maskOf(drawn, skips[0], dense)]
+  for (const { heads, neurons } of skips.slice(1)) {
+    const few = { heads: heads.slice(0, 2), neurons: neurons.slice(0, 2) }
+    const changed = maskOf(drawn, drifts ? few : { heads, neurons }, dense)
+    const before = masks[masks.length - 1]
+    const switched = (kind: keyof Units): Float32Array =>
+      before[kind].map((kept, i) => (changed[kind][i] === 0 ? 1 - kept : kept))
+    masks.push(drifts ? makeMask(before.shape, switched('heads'), switched('neurons')) : changed)
+  }
+  return masks
+}
+
+/** How a planner is asked: layer by layer, or for the whole model after the attention of layer `placement`. */
+export interface Asked {
+  readonly byLayer: boolean
+  readonly placement: number
+  /** Again after every so many tokens. */
+  readonly every?: number
+}
+export const askedOnce = { byLayer: fc.boolean(), placement: fc.nat({ max: 2 }) }
+export const askedSomehow: fc.Arbitrary<Asked> = fc.record({
+  ...askedOnce,
+  every: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
+})
+
+/** Layers, from the first, that are dense in every mask of a planner that is asked so. */
+export function denseLayers({ layers }: EngineCase, { byLayer, placement }: Asked): number {
+  return byLayer ? 0 : 1 + (placement % layers)
+}
+
+/** What a planner is shown: the context [T, D] of a layer, or the stream [T, D] entering it. */
+type Shown = (what: 'context' | 'stream', layer: number, rows: Float32Array) => void
+
+/**
+ * A planner whose masks are chosen when it is asked.
+ * @param choose called once for each time it is asked, before `shown`, with the first of what it is shown
+ */
+export function plannerOf(
+  drawn: EngineCase,
+  asked: Asked,
+  choose: (rows: number, first: Float32Array, ids: Int32Array | null) => UnitMask,
+  shown: Shown = () => {},
+): MaskPlanner {
+  const { byLayer, every } = asked
+  if (!byLayer) {
+    const placement = asked.placement % drawn.layers
+    return {
+      name: 'drawn',
+      placement,
+      every,
+      afterAttention(view) {
+        const mask = choose(view.tokens, view.context, view.ids)
+        shown('context', placement, view.context)
+        return mask
+      },
+    }
+  }
+  let mask: UnitMask
+  return {
+    name: 'drawn',
+    every,
+    beforeLayer(layer, x, rows) {
+      if (layer === 0) mask = choose(rows, x, null)
+      shown('stream', layer, x)
+      const own = layerMask(mask, layer)
+      return [own.heads, own.neurons].every((units) => units.every((kept) => kept === 1)) ? null : own
+    },
+  }
+}
+
 /** A mask of the engine as one of the specification. */
 export function unitsOf({ shape, heads, neurons }: UnitMask): Units {
   const rows = (table: Float32Array, units: number): Float32Array[] =>
@@ -103,27 +187,41 @@ export function unitsOf({ shape, heads, neurons }: UnitMask): Units {
   return { heads: rows(heads, shape.heads), neurons: rows(neurons, shape.neurons) }
 }
 
+/** Where the parts of a text end. The first part is the prompt. */
+export function endsOf(tokens: Int32Array, cuts: readonly number[]): number[] {
+  const ends = new Set([...cuts.map((cut) => 1 + (cut % tokens.length)), tokens.length])
+  return [...ends].sort((a, b) => a - b)
+}
+
+/** Begins a sequence and gives it to `feed` once for each part of a text, tokens `start` to `end`. */
+export function eachPart(
+  model: OptModel,
+  tokens: Int32Array,
+  cuts: readonly number[],
+  options: SequenceOptions,
+  feed: (sequence: Sequence, start: number, end: number) => void,
+): void {
+  const sequence = model.begin(options)
+  try {
+    for (const end of endsOf(tokens, cuts)) feed(sequence, sequence.length, end)
+  } finally {
+    sequence.dispose()
+  }
+}
+
 /** The logits [T, V] of a text that is fed in parts. */
 export function feedInParts(
   model: OptModel,
   tokens: Int32Array,
   cuts: readonly number[],
-  options: SequenceOptions,
+  options: SequenceOptions = {},
 ): Float32Array {
-  const { vocabulary } = model.config
-  const logits = new Float32Array(tokens.length * vocabulary)
-  const ends = [...new Set([...cuts.map((cut) => 1 + (cut % tokens.length)), tokens.length])]
-  const sequence = model.begin(options)
-  try {
-    let start = 0
-    for (const end of ends.sort((a, b) => a - b)) {
-      logits.set(sequence.feed(tokens.slice(start, end), 'all'), start * vocabulary)
-      start = end
-    }
-    return logits
-  } finally {
-    sequence.dispose()
-  }
+  const { vocabulary: V } = model.config
+  const logits = new Float32Array(tokens.length * V)
+  eachPart(model, tokens, cuts, options, (sequence, start, end) =>
+    logits.set(sequence.feed(tokens.slice(start, end), 'all'), start * V),
+  )
+  return logits
 }
 
 /** Compares numbers of the engine with those of the specification. @throws Error naming the first that differs */
@@ -145,20 +243,32 @@ export function heldTo(backend: Backend): { readonly backend: Backend; readonly 
 }
 
 /** Loads the model of a case, gives it to `work`, and frees it. */
+export async function withLoaded(
+  { load, backend }: Subject,
+  config: OptConfig,
+  tensors: Map<string, HostTensor>,
+  options: LoadOptions,
+  work: (model: OptModel) => void | Promise<void>,
+): Promise<void> {
+  const model = await load(config, memorySource(tensors), backend, options)
+  try {
+    await work(model)
+  } finally {
+    model.dispose()
+  }
+}
+
+/** The same, and `work` compares with the specification as the backend owes. */
 export async function withEngine(
-  subject: Subject,
+  { load, backend }: Subject,
   config: OptConfig,
   tensors: Map<string, HostTensor>,
   options: LoadOptions,
   work: (model: OptModel, compare: Compare) => void | Promise<void>,
 ): Promise<void> {
-  const { backend, compare } = heldTo(subject.backend)
-  const model = await subject.load(config, memorySource(tensors), backend, options)
-  try {
-    await work(model, compare)
-  } finally {
-    model.dispose()
-  }
+  const held = heldTo(backend)
+  const subject = { load, backend: held.backend }
+  await withLoaded(subject, config, tensors, options, (model) => work(model, held.compare))
 }
 
 /** A network of a predictor, drawn: numbers that fill its parameters over and over. */
@@ -180,8 +290,12 @@ export function networkValues(shape: MlpShape, numbers: readonly number[]): MlpV
 /** The same for the specification. */
 export function plainNetwork(shape: MlpShape, values: MlpValues): Network {
   const shapes = mlpParameterShapes(shape)
-  const tensors = mlpParameterNames.map((name) => tensor(values[name], ...shapes[name]))
-  return tensors as unknown as Network
+  return mlpParameterNames.map((name) => tensor(values[name], ...shapes[name]))
+}
+
+/** Rows of equal length as a tensor. */
+export function tensorOf(rows: readonly (readonly number[])[]): Tensor {
+  return tensor(Float32Array.from(rows.flat()), rows.length, rows[0].length)
 }
 
 /** Any budget. */
@@ -213,10 +327,8 @@ export const scoreTables = fc
   .tuple(fc.integer({ min: 1, max: 4 }), table(score, 4, 4, 5), table(score, 4, 4, 40))
   .map(([layers, heads, neurons]) => ({ heads: heads.slice(0, layers), neurons: neurons.slice(0, layers) }))
 
-/** A training, drawn: what each text shows, what is asked of it, and the settings. */
-export const trainingCase = fc.record({
-  rows: table(number, 2, 9, 6),
-  targets: table(number, 9, 9, 7),
+/** Settings of a training. */
+const trainingSettings = {
   hidden: fc.integer({ min: 1, max: 5 }),
   epochs: fc.integer({ min: 0, max: 5 }),
   batch: fc.integer({ min: 1, max: 6 }),
@@ -225,13 +337,32 @@ export const trainingCase = fc.record({
   heldOut: fc.double({ min: 0, max: 0.6, noNaN: true }),
   patience: fc.integer({ min: 1, max: 3 }),
   seed: fc.nat(),
+}
+export const anyTraining = fc.record(trainingSettings)
+/** A training, drawn: what each text shows, what is asked of it, and the settings. */
+export const trainingCase = fc.record({
+  rows: table(number, 2, 9, 6),
+  targets: table(number, 9, 9, 7),
+  ...trainingSettings,
+})
+/** Texts to learn from: how much of the text of a case each is, and how much of that is its prompt. */
+export const anyTexts = fc.array(fc.record({ length: fc.nat({ max: 11 }), prompt: fc.nat({ max: 11 }) }), {
+  minLength: 2,
+  maxLength: 6,
+  size: 'max',
 })
 
+/** What a window says of a text that is from no corpus. */
+export const ofNoCorpus = { document: '', genre: '', words: 0 }
 /** What a card says of a predictor that learnt from nothing. */
 export const aboutNothing = { criterion: 'plainact', seed: 0, examples: 0, dataHash: null }
 
 /** Where a text is cut into feeds. */
 export const cuts = fc.array(fc.nat({ max: 11 }), { maxLength: 5, size: 'max' })
+/** Which logits a feed is asked for. */
+export const logitsWanted = fc.constantFrom<LogitsWanted>('all', 'last', 'none')
+/** Bytes that one backend may hold: the whole model, or any part of it. */
+export const anyMemory = fc.oneof(fc.constant(2 ** 30), fc.nat({ max: 3000 }))
 /** Any way to carry out a mask. */
 export const modes = fc.constantFrom(...maskModes)
 /** Any storage of weights. */

@@ -3,15 +3,15 @@
  * held to them call by call.
  */
 import fc from 'fast-check'
+import { collectExample } from '../../calibration/examples.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
 import { makeBudget } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
-import type { MaskPlanner } from '../../masks/planner.ts'
-import { backendTopK, selectMask } from '../../masks/selection.ts'
+import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
-import type { ShadowCard } from '../../predictor/predictor_config.ts'
+import { unitKinds, type ShadowCard } from '../../predictor/predictor_config.ts'
 import { makeCard } from '../../predictor/make_predictor_config.ts'
 import { mlpParameterNames, type MlpShape } from '../../predictor/mlp.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
@@ -20,9 +20,10 @@ import type { Mask, Units } from '../../spec/model.ts'
 import { backward as plainBackward, forward } from '../../spec/opt.ts'
 import { plainact } from '../../spec/plainact.ts'
 import { selectMask as plainSelectMask } from '../../spec/select.ts'
-import { generate, plan } from '../../spec/shadowllm.ts'
+import { calibrate, generate, plan, train } from '../../spec/shadowllm.ts'
 import { trainNetwork as plainTrainNetwork } from '../../spec/training.ts'
 import { trainNetwork } from '../../training/predictor_training.ts'
+import { trainShadow } from '../../training/train_predictor.ts'
 import { same, sameBits } from '../compare.ts'
 import { forAll } from './cases.ts'
 import {
@@ -30,19 +31,32 @@ import {
   anyBudget,
   anyCache,
   anyMask,
+  anyMemory,
   anyStorage,
+  anyTexts,
+  anyTraining,
+  askedSomehow,
   compareUnits,
   cuts,
+  denseLayers,
+  eachPart,
+  endsOf,
   engineCase,
   feedInParts,
   heldTo,
+  logitsWanted,
   made,
   maskOf,
+  maskSchedule,
+  masksOf,
   modes,
+  ofNoCorpus,
   networkCase,
   networkValues,
   plainNetwork,
+  plannerOf,
   scoreTables,
+  tensorOf,
   trainingCase,
   unitsOf,
   withEngine,
@@ -52,63 +66,68 @@ import { plainModel } from './plain_model.ts'
 /** The laws. */
 export const engineLaws = {
   engineLogits: forAll(
-    'the logits of a masked model, in every storage, mode and cut into feeds, are those of the specification, bit for bit',
+    'logits are those of the specification, bit for bit: any mask or none, storage, cache, mode, cut into feeds and memory',
     [
       engineCase,
-      anyMask,
+      fc.option(anyMask),
       anyStorage,
       anyCache,
       modes,
       cuts,
-      // Room for the text at once or not, tokens expected, and one memory for the model or one for each layer.
+      fc.array(logitsWanted, { minLength: 1, maxLength: 4, size: 'max' }),
+      // Room for the text at once or not, and tokens expected.
       fc.record({ capacity: fc.integer({ min: 1, max: 12 }), expectedTokens: fc.nat({ max: 500 }) }),
-      fc.constantFrom(1, 2 ** 30),
+      anyMemory,
     ],
-    async (subject, drawn, skip, storage, cache, mode, parts, room, bytesPerBackend) => {
+    async (subject, drawn, skip, storage, cache, mode, parts, wanted, room, bytesPerBackend) => {
       const { config, tensors, tokens } = made(drawn)
-      const mask = maskOf(drawn, skip)
-      const { logits } = forward(plainModel(config, tensors, storage, cache), tokens, unitsOf(mask))
-      await withEngine(subject, config, tensors, { storage, bytesPerBackend }, (model, compare) =>
-        compare('logits', feedInParts(model, tokens, parts, { mask, mode, cache, ...room }), logits.data),
-      )
+      const mask = skip && maskOf(drawn, skip)
+      const { logits } = forward(plainModel(config, tensors, storage, cache), tokens, mask && unitsOf(mask))
+      const V = config.vocabulary
+      await withEngine(subject, config, tensors, { storage, bytesPerBackend }, (model, compare) => {
+        let feeds = 0
+        eachPart(model, tokens, parts, { mask, mode, cache, ...room }, (sequence, start, end) => {
+          const want = wanted[feeds++ % wanted.length]
+          const from = { all: start, last: end - 1, none: end }[want]
+          const found = sequence.feed(tokens.slice(start, end), want)
+          compare(`logits ${from} to ${end}`, found, logits.data.subarray(from * V, end * V))
+        })
+      })
     },
+    { runs: 200 },
   ),
 
   engineSchedule: forAll(
-    'where a planner decides again after every so many tokens, each token has the mask that was decided last',
-    [
-      engineCase,
-      fc.array(anyMask, { minLength: 1, maxLength: 12, size: 'max' }),
-      fc.integer({ min: 1, max: 5 }),
-      anyStorage,
-      anyCache,
-      modes,
-      cuts,
-    ],
-    async (subject, drawn, skips, every, storage, cache, mode, parts) => {
+    'a planner, however it is asked, is shown what the specification computes, and each token has the mask that was decided last',
+    [engineCase, maskSchedule, askedSomehow, anyStorage, anyCache, modes, cuts],
+    async (subject, drawn, schedule, how, storage, cache, mode, parts) => {
       const { config, tensors, tokens } = made(drawn)
-      const masks = skips.map((skip) => maskOf(drawn, skip, 1))
-      const prompt = Math.min(tokens.length, ...parts.map((cut) => 1 + (cut % tokens.length)))
+      const masks = masksOf(drawn, schedule, denseLayers(drawn, how))
+      const [prompt] = endsOf(tokens, parts)
+      const { every = Infinity } = how
       // The first decision falls on the last token of the prompt, and serves the whole prompt.
       const decided = (t: number): number => Math.max(0, Math.floor((t - (prompt - 1)) / every))
       const units: Mask = Array.from(tokens, (_, t) => unitsOf(masks[decided(t) % masks.length]))
       const { logits, layers } = forward(plainModel(config, tensors, storage, cache), tokens, units)
-      const context = layers[0].context.data
+      const D = config.width
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
         let asked = 0
-        const planner: MaskPlanner = {
-          name: 'drawn',
-          every,
-          afterAttention(view) {
-            same('tokens', view.tokens, prompt + asked * every)
-            sameBits('ids', view.ids, tokens.subarray(0, view.tokens))
-            compare('context', view.context, context.subarray(0, view.tokens * config.width))
-            return masks[asked++ % masks.length]
-          },
+        let last = 0 // the token it is asked at, plus 1
+        const choose = (rows: number, _: Float32Array, ids: Int32Array | null): UnitMask => {
+          last = asked === 0 ? prompt : prompt + asked * every
+          if (ids) sameBits('ids', ids, tokens.subarray(0, last))
+          same('rows', rows, how.byLayer && asked > 0 ? 1 : last)
+          return masks[asked++ % masks.length]
         }
+        const planner = plannerOf(drawn, how, choose, (what, layer, rows) => {
+          const { data } = what === 'context' ? layers[layer].context : layers[layer].input
+          compare(what, rows, data.subarray(last * D - rows.length, last * D))
+        })
         compare('logits', feedInParts(model, tokens, parts, { planner, mode, cache }), logits.data)
+        same('asked', asked, decided(tokens.length - 1) + 1)
       })
     },
+    { runs: 200 },
   ),
 
   engineText: forAll(
@@ -144,7 +163,7 @@ export const engineLaws = {
         neurons: plainNetwork(shapeOf('neurons'), values.neurons),
       }
       const expected = plan(plain, predictor, prompt, budget)
-      const text = generate(plain, predictor, prompt, budget, count)
+      const text = generate(plain, prompt, expected, count)
       const card = makeCard(
         'shadow',
         {
@@ -210,29 +229,79 @@ export const engineLaws = {
       }
       const shape = { inputs: rows[0].length, hidden: options.hidden, outputs: targets[0].length }
       const { values } = await trainNetwork(backend, shape, set, options.seed, options)
-      const expected = plainTrainNetwork(set.rows, set.targets, options)
+      const expected = plainTrainNetwork(tensorOf(rows), tensorOf(targets.slice(0, rows.length)), options)
       mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[p].data))
     },
     { runs: 40 },
   ),
 
+  engineLearning: forAll(
+    'what a text teaches, and the predictor that learns it, are those of the specification, bit for bit',
+    [
+      engineCase,
+      anyTexts,
+      fc.constantFrom('standard', 'min_max'),
+      fc.constantFrom('raw', 'per_layer', 'global'),
+      anyTraining,
+    ],
+    async (subject, drawn, texts, features, targets, settings) => {
+      const { config, tensors, tokens } = made(drawn)
+      if (tokens.length < 2) return
+      const windows = texts.map(({ length, prompt }) => {
+        const text = tokens.slice(0, 2 + (length % (tokens.length - 1)))
+        return { tokens: text, promptLength: 1 + (prompt % (text.length - 1)), ...ofNoCorpus }
+      })
+      const plain = plainModel(config, tensors, 'f32', 'f32')
+      const taught = windows.map((window) => calibrate(plain, window.tokens, window.promptLength))
+      const expected = train(taught, { features, targets, heads: settings, neurons: settings })
+      const { hidden, seed, ...options } = settings
+      const shape = { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons }
+      const card = makeCard(
+        'shadow',
+        { shape, width: config.width, ...aboutNothing, seed },
+        { headHidden: hidden, neuronHidden: hidden, features, targets },
+      ) as ShadowCard
+      await withEngine(subject, config, tensors, {}, async (model, compare) => {
+        const examples = windows.map((window) => collectExample(model, window, [plainactCriterion]))
+        examples.forEach((example, i) => {
+          const { context, scores } = taught[i]
+          compareUnits(compare, 'scores', unitsOf(example.scores.get('plainact') as UnitScores), scores)
+          const last = context.data.subarray(context.size - config.width)
+          compare('context', example.features.last.subarray(0, config.width), last)
+        })
+        const { predictor } = await trainShadow(model.backend, card, examples, options)
+        for (const kind of unitKinds) {
+          const values = predictor.networks[kind].read()
+          mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[kind][p].data))
+        }
+        predictor.dispose()
+      })
+    },
+    { runs: 40 },
+  ),
+
   engineGradients: forAll(
-    'the activations of a masked model, their gradients and plainact are those of the specification, bit for bit',
-    [engineCase, anyMask, fc.constantFrom('f32', 'bf16', 'f16'), fc.array(fc.boolean(), { minLength: 1 })],
+    'activations, logits, gradients and plainact of a pass are those of the specification, bit for bit, under any mask or none',
+    [
+      engineCase,
+      fc.option(anyMask),
+      fc.constantFrom('f32', 'bf16', 'f16'),
+      fc.array(fc.boolean(), { minLength: 1 }),
+    ],
     async (subject, drawn, skip, storage, scored) => {
       const { config, tensors, tokens } = made(drawn)
       const labels = tokens.map((id, t) => (t > 0 && scored[t % scored.length] ? id : -100))
       if (labels.every((label) => label === -100)) return
-      const mask = maskOf(drawn, skip)
-      const units = unitsOf(mask)
+      const mask = skip && maskOf(drawn, skip)
       const plain = plainModel(config, tensors, storage, 'f32')
-      const pass = forward(plain, tokens, units)
+      const pass = forward(plain, tokens, mask && unitsOf(mask))
       const following = labels.map((_, t) => (t + 1 < labels.length ? labels[t + 1] : -100))
-      const expected = plainBackward(plain, pass, following, units)
+      const expected = plainBackward(plain, pass, following)
       const scores = plainact(pass.layers, expected, drawn.heads)
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
         const trace = traceForward(model, tokens, { mask })
         try {
+          compare('logits', trace.logits(), pass.logits.data)
           const gradients = backward(model, trace, labels)
           try {
             for (let l = 0; l < drawn.layers; l++) {

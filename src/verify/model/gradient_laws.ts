@@ -15,19 +15,8 @@ import { traceForward } from '../../engine/trace.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { near, sameBits } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
-import { owesBits } from '../../testing/op_agreement.ts'
-import {
-  anyModel,
-  feedOnce,
-  forAll,
-  maskOf,
-  roomyModel,
-  tensorsOf,
-  withModel,
-  type ModelCase,
-  type Subject,
-} from './cases.ts'
-import { judgeCalls } from './judged_calls.ts'
+import { feedOnce, forAll, roomyModel, tensorsOf, withModel, type ModelCase, type Subject } from './cases.ts'
+import { anyMask, engineCase, heldTo, made, maskOf, withLoaded } from './engine_cases.ts'
 
 type Tensors = Map<string, HostTensor>
 
@@ -297,40 +286,35 @@ export const gradientLaws = {
 
   padding: forAll(
     'the padding id receives no gradient from the embedding',
-    [anyModel],
-    (subject, model) =>
-      withModel(
-        subject,
-        { ...model, tied: false },
-        (loaded) => {
-          const data = new Data(model.seed)
-          const tokens = data.ids(data.integer(2, model.positions), model.vocabulary).fill(1, 0, 1)
-          withGradients(loaded, tokens, tokens, { parameters: true }, ({ parameters }) => {
-            const E = loaded.config.embeddingWidth
-            const table = parameters.get(names.tokenTable) as Float32Array
-            sameBits('row', table.subarray(E, 2 * E), new Float32Array(E))
-          })
-        },
-        tensorsOf({ ...model, tied: false }),
-      ),
+    [engineCase],
+    async (subject, drawn) => {
+      const { config, tensors, tokens } = made({ ...drawn, vocabulary: drawn.vocabulary + 1, tied: false })
+      if (tokens.length < 2) return
+      tokens[0] = 1
+      await withLoaded(subject, config, tensors, {}, (model) =>
+        withGradients(model, tokens, tokens, { parameters: true }, ({ parameters }) => {
+          const E = config.embeddingWidth
+          const table = parameters.get(names.tokenTable) as Float32Array
+          sameBits('row', table.subarray(E, 2 * E), new Float32Array(E))
+        }),
+      )
+    },
     { runs: 30 },
   ),
 
   agreement: forAll(
     'strict backends give the logits and gradients of the reference, bit for bit; each call of the others keeps its bound',
-    [anyModel],
-    async (subject, model) => {
-      const data = new Data(model.seed)
-      const tokens = data.ids(data.integer(2, model.positions), model.vocabulary)
-      const mask = maskOf(model, data)
-      const reference = { backend: await createBackend('reference'), load: OptModel.load.bind(OptModel) }
-      const expected = new Map<string, Float32Array>()
-      const eachResult = (loaded: OptModel, visit: (name: string, values: Float32Array) => void): void => {
-        visit('logits', feedOnce(loaded, tokens))
-        visit('skipped', feedOnce(loaded, tokens, { mask }))
-        withGradients(loaded, tokens, tokens, { mask, parameters: true }, (gradients) => {
+    [engineCase, anyMask],
+    async ({ backend, load }, drawn, skip) => {
+      const { config, tensors, tokens } = made(drawn)
+      if (tokens.length < 2) return
+      const mask = maskOf(drawn, skip)
+      const eachResult = (model: OptModel, visit: (name: string, values: Float32Array) => void): void => {
+        visit('logits', feedOnce(model, tokens))
+        visit('skipped', feedOnce(model, tokens, { mask }))
+        withGradients(model, tokens, tokens, { mask, parameters: true }, (gradients) => {
           visit('loss', Float32Array.of(gradients.loss))
-          for (let layer = 0; layer < model.layers; layer++) {
+          for (let layer = 0; layer < drawn.layers; layer++) {
             visit(`headOut ${layer}`, gradients.headOut(layer))
             visit(`fc1Act ${layer}`, gradients.fc1Act(layer))
             visit(`fc1Pre ${layer}`, gradients.fc1Pre(layer))
@@ -340,15 +324,14 @@ export const gradientLaws = {
           gradients.parameters.forEach((values, name) => visit(name, values))
         })
       }
-      if (!owesBits(subject.backend)) {
-        const judged = { ...subject, backend: judgeCalls(subject.backend) }
-        return withModel(judged, model, (loaded) => eachResult(loaded, () => {}))
-      }
-      await withModel(reference, model, (loaded) =>
-        eachResult(loaded, (name, values) => expected.set(name, values.slice())),
+      const held = heldTo(backend)
+      const reference = { backend: await createBackend('reference'), load: OptModel.load }
+      const expected = new Map<string, Float32Array>()
+      await withLoaded(reference, config, tensors, {}, (model) =>
+        eachResult(model, (name, values) => expected.set(name, values.slice())),
       )
-      await withModel(subject, model, (loaded) =>
-        eachResult(loaded, (name, values) => sameBits(name, values, expected.get(name) as Float32Array)),
+      await withLoaded({ load, backend: held.backend }, config, tensors, {}, (model) =>
+        eachResult(model, (name, values) => held.compare(name, values, expected.get(name) as Float32Array)),
       )
     },
     { runs: 60 },

@@ -1,39 +1,65 @@
 /**
- * Laws of masks (design laws 1 and 2, and 4 for neurons): what skipping a unit means.
+ * Laws of masks (design laws 1 and 2, and 4 for neurons): what skipping a unit means. That every way of carrying out a mask
+ * gives the bits of the specification is a law of engine_laws.ts.
  */
 import fc from 'fast-check'
-import { maskModes, type MaskMode } from '../../engine/active_block.ts'
-import { layerMask } from '../../engine/unit_lists.ts'
-import { denseMask, makeMask, type UnitMask } from '../../masks/mask.ts'
+import type { OptConfig } from '../../engine/config.ts'
 import { moduleName } from '../../engine/names.ts'
-import { traceForward } from '../../engine/trace.ts'
+import { layerMask } from '../../engine/unit_lists.ts'
+import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
-import { near, sameBits, sameNumbers } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
+import { near, sameBits, sameNumbers } from '../compare.ts'
 import {
-  anyModel,
-  anySequence,
   configOf,
   feedOnce,
   forAll,
-  maskOf,
+  maskOf as seededMaskOf,
   roomyModel,
   tensorsOf,
   tokensOf,
   withModel,
   type ModelCase,
 } from './cases.ts'
+import {
+  anyCache,
+  anyMask,
+  anyStorage,
+  cuts,
+  engineCase,
+  feedInParts,
+  made,
+  maskOf,
+  withLoaded,
+} from './engine_cases.ts'
 
-type Tensors = Map<string, HostTensor>
+type Tensors = ReadonlyMap<string, HostTensor>
+
+/** A copy of the weights, to be changed. */
+function copyOf(tensors: Tensors): Map<string, HostTensor> {
+  return new Map([...tensors].map(([name, { shape, values }]) => [name, { shape, values: values.slice() }]))
+}
 
 /** Overwrites columns of a weight [O, I], as Hugging Face stores it. */
-function fillColumns(tensors: Tensors, name: string, from: number, to: number, value: number): void {
+function fillColumns(
+  tensors: Map<string, HostTensor>,
+  name: string,
+  from: number,
+  to: number,
+  value: number,
+): void {
   const { shape, values } = tensors.get(`${name}.weight`) as HostTensor
   for (let row = 0; row < shape[0]; row++) values.fill(value, row * shape[1] + from, row * shape[1] + to)
 }
 
 /** Overwrites rows of a weight [O, I] and their biases. */
-function fillRows(tensors: Tensors, name: string, from: number, to: number, value: number): void {
+function fillRows(
+  tensors: Map<string, HostTensor>,
+  name: string,
+  from: number,
+  to: number,
+  value: number,
+): void {
   const { shape, values } = tensors.get(`${name}.weight`) as HostTensor
   values.fill(value, from * shape[1], to * shape[1])
   tensors.get(`${name}.bias`)?.values.fill(value, from, to)
@@ -52,153 +78,74 @@ function eachSkipped(
   }
 }
 
-/** The same model with what skipped units hand on set to zero: columns of out_proj and fc2. */
-export function zeroed(model: ModelCase, mask: UnitMask): Tensors {
-  const tensors = tensorsOf(model)
-  const K = model.headSize
+/** The same weights with what skipped units hand on set to zero: columns of out_proj and fc2. */
+function zeroed(tensors: Tensors, { headSize: K }: OptConfig, mask: UnitMask): Map<string, HostTensor> {
+  const changed = copyOf(tensors)
   eachSkipped(
     mask,
-    (layer, head) => fillColumns(tensors, moduleName(layer, 'out'), head * K, (head + 1) * K, 0),
-    (layer, neuron) => fillColumns(tensors, moduleName(layer, 'fc2'), neuron, neuron + 1, 0),
+    (layer, head) => fillColumns(changed, moduleName(layer, 'out'), head * K, (head + 1) * K, 0),
+    (layer, neuron) => fillColumns(changed, moduleName(layer, 'fc2'), neuron, neuron + 1, 0),
   )
-  return tensors
+  return changed
 }
 
-/** The same model with NaN in every weight that belongs to a skipped unit. */
-export function poisoned(model: ModelCase, mask: UnitMask): Tensors {
-  const tensors = tensorsOf(model)
-  const K = model.headSize
+/** The same weights with NaN in all that belong to a skipped unit. */
+export function poisoned(
+  tensors: Tensors,
+  { headSize: K }: OptConfig,
+  mask: UnitMask,
+): Map<string, HostTensor> {
+  const changed = copyOf(tensors)
   eachSkipped(
     mask,
     (layer, head) => {
       for (const module of ['query', 'key', 'value'] as const)
-        fillRows(tensors, moduleName(layer, module), head * K, (head + 1) * K, NaN)
-      fillColumns(tensors, moduleName(layer, 'out'), head * K, (head + 1) * K, NaN)
+        fillRows(changed, moduleName(layer, module), head * K, (head + 1) * K, NaN)
+      fillColumns(changed, moduleName(layer, 'out'), head * K, (head + 1) * K, NaN)
     },
     (layer, neuron) => {
-      fillRows(tensors, moduleName(layer, 'fc1'), neuron, neuron + 1, NaN)
-      fillColumns(tensors, moduleName(layer, 'fc2'), neuron, neuron + 1, NaN)
+      fillRows(changed, moduleName(layer, 'fc1'), neuron, neuron + 1, NaN)
+      fillColumns(changed, moduleName(layer, 'fc2'), neuron, neuron + 1, NaN)
     },
   )
-  return tensors
-}
-
-/** The prompt, then one token at a time. */
-export function promptAndSteps(
-  model: Parameters<typeof feedOnce>[0],
-  tokens: Int32Array,
-  prompt: number,
-  options: Parameters<typeof feedOnce>[2],
-): Float32Array {
-  const { vocabulary: V } = model.config
-  const logits = new Float32Array(tokens.length * V)
-  const sequence = model.begin(options)
-  try {
-    logits.set(sequence.feed(tokens.slice(0, prompt), 'all'))
-    for (let t = prompt; t < tokens.length; t++) logits.set(sequence.feed(tokens.slice(t, t + 1)), t * V)
-    return logits
-  } finally {
-    sequence.dispose()
-  }
+  return changed
 }
 
 export const maskLaws = {
   maskedIsZeroed: forAll(
-    "skipped = simulated = dense with those units' weights zeroed, as numbers, for any mask",
-    [anySequence],
-    async (subject, model) => {
-      const data = new Data(model.seed)
-      const tokens = tokensOf(model, data)
-      const mask = maskOf(model, data)
+    "skipped = simulated = dense with those units' weights zeroed, as numbers, for any mask, in every storage",
+    [engineCase, anyMask, anyStorage, anyCache],
+    async (subject, drawn, skip, storage, cache) => {
+      const { config, tensors, tokens } = made(drawn)
+      const mask = maskOf(drawn, skip)
       let expected = new Float32Array(0)
-      await withModel(
-        subject,
-        model,
-        (dense) => void (expected = feedOnce(dense, tokens).slice()),
-        zeroed(model, mask),
-      )
-      await withModel(subject, model, (loaded) => {
-        sameNumbers('skipped', feedOnce(loaded, tokens, { mask, mode: 'skip' }), expected)
-        sameNumbers('simulated', feedOnce(loaded, tokens, { mask, mode: 'simulate' }), expected)
+      await withLoaded(subject, config, zeroed(tensors, config, mask), { storage }, (dense) => {
+        expected = feedOnce(dense, tokens, { cache }).slice()
+      })
+      await withLoaded(subject, config, tensors, { storage }, (model) => {
+        for (const mode of ['skip', 'simulate'] as const)
+          sameNumbers(mode, feedOnce(model, tokens, { mask, mode, cache }), expected)
       })
     },
   ),
 
-  packedIsSkipped: forAll(
-    'packed = skipped, bit for bit, for a prompt and for steps after it; what is chosen by cost = both, as numbers',
-    [anySequence, fc.nat({ max: 500 })],
-    (subject, model, expectedTokens) =>
-      withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
-        const tokens = tokensOf(model, data)
-        const prompt = data.integer(1, tokens.length)
-        const mask = maskOf(model, data)
-        const run = (mode: MaskMode): Float32Array =>
-          promptAndSteps(loaded, tokens, prompt, { mask, mode, expectedTokens })
-        const skipped = run('skip')
-        sameBits('packed', run('pack'), skipped)
-        sameNumbers('auto', run('auto'), skipped)
-      }),
-  ),
-
-  onesAreDense: forAll(
-    'a mask of ones = dense, bit for bit, in every mode',
-    [anySequence],
-    (subject, model) =>
-      withModel(subject, model, (loaded) => {
-        const tokens = tokensOf(model, new Data(model.seed))
-        const dense = feedOnce(loaded, tokens)
-        for (const mode of maskModes)
-          sameBits(mode, feedOnce(loaded, tokens, { mask: denseMask(loaded.shape), mode }), dense)
-      }),
-  ),
-
   skippedCannotMatter: forAll(
     'NaN in the weights of skipped units, and so in their keys and values, changes no bit',
-    [anySequence],
-    async (subject, model) => {
-      const data = new Data(model.seed)
-      const tokens = tokensOf(model, data)
-      const mask = maskOf(model, data)
-      const prompt = data.integer(1, tokens.length)
-      const mode = data.pick(['skip', 'pack'] as const)
-      const run = (loaded: Parameters<typeof feedOnce>[0]): Float32Array =>
-        promptAndSteps(loaded, tokens, prompt, { mask, mode })
-      let clean = new Float32Array(0)
-      await withModel(subject, model, (loaded) => void (clean = run(loaded).slice()))
-      if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
-      await withModel(
-        subject,
-        model,
-        (loaded) => sameBits('poisoned', run(loaded), clean),
-        poisoned(model, mask),
-      )
-    },
-  ),
-
-  noHeadsIsBias: forAll(
-    'a layer without heads adds exactly the bias of out_proj to the stream',
-    [anyModel],
-    (subject, model) =>
-      withModel(subject, { ...model, preNorm: true }, (loaded) => {
-        const tokens = tokensOf(model, new Data(model.seed))
-        const { layers, heads, neurons } = loaded.shape
-        const mask = makeMask(
-          loaded.shape,
-          new Float32Array(layers * heads),
-          new Float32Array(layers * neurons).fill(1),
-        )
-        const trace = traceForward(loaded, tokens, { mask })
-        const { backend } = loaded
-        trace.blocks.forEach(({ buffers }, layer) => {
-          const bias = backend.readF32(loaded.weights.blocks[layer].out.bias)
-          const input = backend.readF32(buffers.input)
-          const expected = input.map((value, i) => Math.fround(value + bias[i % bias.length]))
-          sameNumbers(`middle of block ${layer}`, backend.readF32(buffers.middle), expected)
+    [engineCase, anyMask, anyCache, fc.constantFrom('skip', 'pack'), cuts],
+    async (subject, drawn, skip, cache, mode, parts) => {
+      const { config, tensors, tokens } = made(drawn)
+      const mask = maskOf(drawn, skip)
+      const run = async (weights: Map<string, HostTensor>): Promise<Float32Array> => {
+        let logits = new Float32Array(0)
+        await withLoaded(subject, config, weights, { allowNonFinite: true }, (model) => {
+          logits = feedInParts(model, tokens, parts, { mask, mode, cache }).slice()
         })
-        sameNumbers('skipped', feedOnce(loaded, tokens, { mask, mode: 'skip' }), trace.logits())
-        trace.dispose()
-      }),
+        return logits
+      }
+      const clean = await run(tensors)
+      if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
+      sameBits('poisoned', await run(poisoned(tensors, config, mask)), clean)
+    },
   ),
 
   neuronOrder: forAll(
@@ -207,7 +154,7 @@ export const maskLaws = {
     async (subject, model) => {
       const data = new Data(model.seed)
       const tokens = tokensOf(model, data)
-      const mask = maskOf(model, data)
+      const mask = seededMaskOf(model, data)
       const order = data.permutation(model.neurons)
       const { tensors, permuted } = permuteNeurons(model, mask, order)
       let expected = new Float32Array(0)
@@ -232,7 +179,7 @@ function permuteNeurons(
   model: ModelCase,
   mask: UnitMask,
   order: Int32Array,
-): { tensors: Tensors; permuted: UnitMask } {
+): { tensors: Map<string, HostTensor>; permuted: UnitMask } {
   const tensors = tensorsOf(model)
   const { width: D } = configOf(model)
   const F = model.neurons

@@ -1,105 +1,127 @@
 /**
- * Laws of sequences (design law 5): time runs one way, and nobody else is in the room.
+ * Laws of sequences that the specification, which knows one text without padding, does not state: batches, scores that are
+ * taken inside the backend, and what holds between the runs of a backend that owes bounds and not the bits of the
+ * specification.
  */
+import fc from 'fast-check'
 import { forwardBatch } from '../../engine/batch.ts'
 import { negativeLogLikelihood, shiftLabels, unshiftScores } from '../../engine/loss.ts'
-import { traceForward } from '../../engine/trace.ts'
-import { sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
-import { anyModel, anySequence, feedOnce, forAll, maskOf, tokensOf, withModel } from './cases.ts'
+import type { SequenceOptions } from '../../engine/sequence.ts'
+import { sameBits, sameNumbers } from '../compare.ts'
+import { feedOnce, forAll } from './cases.ts'
+import {
+  anyCache,
+  anyMask,
+  anyMemory,
+  anyStorage,
+  askedSomehow,
+  cuts,
+  denseLayers,
+  eachPart,
+  endsOf,
+  engineCase,
+  feedInParts,
+  made,
+  maskOf,
+  maskSchedule,
+  masksOf,
+  modes,
+  plannerOf,
+  withLoaded,
+  type Asked,
+  type EngineCase,
+  type Schedule,
+} from './engine_cases.ts'
+
+/** A mask, a planner, or neither. */
+const anySkipping = [fc.option(maskSchedule), fc.option(askedSomehow)] as const
+
+/** What a sequence begins with: nothing, the first mask of a schedule, or a planner that gives its masks in turn. */
+function skippingOf(
+  drawn: EngineCase,
+  schedule: Schedule | null,
+  how: Asked | null,
+): Pick<SequenceOptions, 'mask' | 'planner'> {
+  if (schedule === null) return {}
+  const masks = masksOf(drawn, schedule, how ? denseLayers(drawn, how) : 0)
+  if (how === null) return { mask: masks[0] }
+  let asked = 0
+  return { planner: plannerOf(drawn, how, () => masks[asked++ % masks.length]) }
+}
 
 export const sequenceLaws = {
-  noFuture: forAll(
-    'later tokens cannot change earlier logits, bit for bit',
-    [anySequence],
-    (subject, model) =>
-      withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
-        const tokens = tokensOf(model, data)
-        const mask = data.chance(0.5) ? maskOf(model, data) : null
-        const kept = data.integer(1, tokens.length)
-        const other = tokens.map((id, t) => (t < kept ? id : data.below(model.vocabulary)))
-        const upTo = kept * model.vocabulary
-        const logits = feedOnce(loaded, tokens, { mask }).subarray(0, upTo)
-        sameBits('another future', feedOnce(loaded, other, { mask }).subarray(0, upTo), logits)
-        sameBits('no future', feedOnce(loaded, tokens.slice(0, kept), { mask }), logits)
-      }),
-  ),
-
-  cachedIsFull: forAll(
-    'feeding a text in any parts = feeding it at once, bit for bit, wherever the cache has to grow',
-    [anySequence],
-    (subject, model) =>
-      withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
-        const tokens = tokensOf(model, data)
-        const mask = data.chance(0.5) ? maskOf(model, data) : null
-        const V = model.vocabulary
-        const full = feedOnce(loaded, tokens, { mask })
-        const sequence = loaded.begin({ mask, capacity: data.integer(1, 3) })
-        try {
-          while (sequence.length < tokens.length) {
-            const start = sequence.length
-            const end = data.integer(start + 1, Math.min(tokens.length, start + 4))
-            const wanted = data.pick(['all', 'last', 'none'] as const)
-            const part = sequence.feed(tokens.slice(start, end), wanted)
-            const from = wanted === 'all' ? start : wanted === 'last' ? end - 1 : end
-            sameBits(`tokens ${start} to ${end}`, part, full.subarray(from * V, end * V))
-          }
-        } finally {
-          sequence.dispose()
-        }
-      }),
+  anyRun: forAll(
+    'a text has the same logits however it is fed, packed and held, bit for bit; simulated or run by cost, as numbers',
+    [engineCase, ...anySkipping, anyStorage, anyCache, modes, cuts, anyMemory],
+    async (subject, drawn, schedule, how, storage, cache, mode, parts, bytesPerBackend) => {
+      const { config, tensors, tokens } = made(drawn)
+      const [prompt] = endsOf(tokens, parts)
+      let expected: Float32Array = new Float32Array(0)
+      await withLoaded(subject, config, tensors, { storage }, (model) => {
+        const options = { ...skippingOf(drawn, schedule, how), mode: 'skip', cache } as const
+        expected = feedInParts(model, tokens, [prompt - 1], options)
+      })
+      const same = mode === 'skip' || mode === 'pack' ? sameBits : sameNumbers
+      await withLoaded(subject, config, tensors, { storage, bytesPerBackend }, (model) => {
+        const options = { ...skippingOf(drawn, schedule, how), mode, cache, capacity: 1 }
+        same(mode, feedInParts(model, tokens, parts, options), expected)
+      })
+    },
   ),
 
   alone: forAll(
     'a sequence gets the same bits alone and in a batch, padded left, right or both; padding gets 0',
-    [anySequence],
-    (subject, model) =>
-      withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
-        const V = model.vocabulary
-        const sequences = Array.from({ length: data.integer(1, 4) }, () => tokensOf(model, data))
-        const masks = sequences.map(() => (data.chance(0.5) ? maskOf(model, data) : null))
-        const B = sequences.length
-        const T = data.integer(0, 3) + Math.max(...sequences.map(({ length }) => length))
-        const ids = new Int32Array(B * T).fill(1)
-        const attention = new Int32Array(B * T)
-        const expected = new Float32Array(B * T * V)
-        sequences.forEach((tokens, row) => {
-          const start = row * T + data.integer(0, T - tokens.length)
-          ids.set(tokens, start)
-          attention.fill(1, start, start + tokens.length)
-          expected.set(feedOnce(loaded, tokens, { mask: masks[row] }), start * V)
+    [
+      engineCase,
+      // The rows of the batch: how much of the text, the padding before and after it, and a mask or none.
+      fc.array(
+        fc.record({
+          tokens: fc.nat({ max: 11 }),
+          before: fc.nat({ max: 3 }),
+          skip: fc.option(anyMask),
+        }),
+        { minLength: 1, maxLength: 4, size: 'max' },
+      ),
+      anyCache,
+    ],
+    async (subject, drawn, rows, cache) => {
+      const { config, tensors, tokens } = made(drawn)
+      const V = config.vocabulary
+      const texts = rows.map((row) => tokens.slice(row.tokens % tokens.length))
+      const masks = rows.map(({ skip }) => skip && maskOf(drawn, skip))
+      const B = rows.length
+      const T = Math.max(...rows.map(({ before }, b) => before + texts[b].length))
+      const ids = new Int32Array(B * T)
+      const attention = new Int32Array(B * T)
+      const expected = new Float32Array(B * T * V)
+      await withLoaded(subject, config, tensors, {}, (model) => {
+        texts.forEach((text, b) => {
+          const start = b * T + rows[b].before
+          ids.set(text, start)
+          attention.fill(1, start, start + text.length)
+          expected.set(feedOnce(model, text, { mask: masks[b], cache }), start * V)
         })
-        sameBits('batch', forwardBatch(loaded, ids, attention, B, T, { masks }), expected)
-      }),
-  ),
-
-  traceIsSequence: forAll('a trace has the logits of a sequence, bit for bit', [anyModel], (subject, model) =>
-    withModel(subject, model, (loaded) => {
-      const data = new Data(model.seed)
-      const tokens = tokensOf(model, data)
-      const mask = data.chance(0.5) ? maskOf(model, data) : null
-      const trace = traceForward(loaded, tokens, { mask })
-      sameBits('logits', trace.logits(), feedOnce(loaded, tokens, { mask, mode: 'simulate' }))
-      trace.dispose()
-    }),
+        sameBits('batch', forwardBatch(model, ids, attention, B, T, { masks, cache }), expected)
+      })
+    },
   ),
 
   scoring: forAll(
-    'scores taken inside the backend = those of the logits, bit for bit',
-    [anySequence],
-    (subject, model) =>
-      withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
-        const tokens = tokensOf(model, data)
-        const labels = tokens.map((id) => (data.chance(0.3) ? -100 : id))
-        const sequence = loaded.begin()
-        const scores = sequence.score(tokens, shiftLabels(labels))
-        sequence.dispose()
-        const expected = negativeLogLikelihood(loaded.backend, feedOnce(loaded, tokens), labels)
-        sameBits('nll', unshiftScores(scores), expected)
-      }),
+    'scores taken inside the backend = those of the logits, bit for bit, in any parts, under a mask or a planner',
+    [engineCase, fc.array(fc.boolean(), { minLength: 1 }), ...anySkipping, anyCache, modes, cuts],
+    async (subject, drawn, scored, schedule, how, cache, mode, parts) => {
+      const { config, tensors, tokens } = made(drawn)
+      const labels = tokens.map((id, t) => (scored[t % scored.length] ? id : -100))
+      const options = (): SequenceOptions => ({ ...skippingOf(drawn, schedule, how), mode, cache })
+      await withLoaded(subject, config, tensors, {}, (model) => {
+        const logits = feedInParts(model, tokens, parts, options())
+        const targets = shiftLabels(labels)
+        const scores = new Float32Array(tokens.length)
+        eachPart(model, tokens, parts, options(), (sequence, start, end) =>
+          scores.set(sequence.score(tokens.slice(start, end), targets.slice(start, end)), start),
+        )
+        sameBits('nll', unshiftScores(scores), negativeLogLikelihood(model.backend, logits, labels))
+      })
+    },
   ),
 }
