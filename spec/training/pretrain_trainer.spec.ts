@@ -128,7 +128,7 @@ overQuickBackends((backend) => {
       ],
     ])('one that %s is found', (_, mutant) => kills(isOfTheMean, { ...right, ...mutant }))
 
-    test('is not added to what is not there, or to what is too short', () =>
+    test('is not added to what is not there, or to what has another shape', () =>
       withModel(subject(backend), someModel, (model) => {
         const tokens = Int32Array.of(2, 3)
         const trace = traceForward(model, tokens)
@@ -136,10 +136,10 @@ overQuickBackends((backend) => {
         const [first] = parameters.keys()
         const without = new Map(parameters)
         without.delete(first)
-        const short = new Map(parameters).set(first, backend.slice(parameters.get(first) as Buffer, 0, 1))
+        const short = new Map(parameters).set(first, backend.view(parameters.get(first) as Buffer, [1]))
         for (const bent of [without, short])
           expect(() => backward(model, trace, tokens, { parameters: bent })).toThrow(
-            /^model\.decoder\.embed_tokens\.weight: expected a buffer of 88 numbers, got (none|1)$/,
+            /^model\.decoder\.embed_tokens\.weight: expected a buffer of \[11, 8\], got (none|\[1\])$/,
           )
         trace.dispose()
       }))

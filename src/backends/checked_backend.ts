@@ -5,34 +5,36 @@
  * A concrete backend adds memory and kernels: the abstract methods below, which trust their arguments, and the function
  * that gives the kernel of each op.
  */
-import type { OpName } from '../ops/catalog.ts'
+import type { KernelName } from '../ops/catalog.ts'
 import type { Dtype, Numbers } from '../ops/op.ts'
+import { UsageError } from '../tensor/errors.ts'
 import type { Backend, BackendName, Buffer, Ops, ThreadReport } from './backend.ts'
 import {
   boundsOf,
   checkFreeable,
   checkKind,
-  checkLength,
+  checkShape,
   checkRange,
   checkWritable,
   disposedError,
   kindOf,
-  openDoor,
-  placed,
-  PlacedBuffer,
-  type Kernel,
+  lengthOf,
+  makeCheckedOps,
+  ownedBuffer,
+  OwnedBuffer,
+  type KernelFunction,
 } from './checked_ops.ts'
 
 /** A backend whose buffers stand at addresses: typed arrays, pointers, device addresses. */
-export abstract class CheckedBackend<Place> implements Backend {
+export abstract class CheckedBackend<Address> implements Backend {
   abstract readonly name: BackendName
-  readonly #buffers = new Set<PlacedBuffer<Place>>()
+  readonly #buffers = new Set<OwnedBuffer<Address>>()
   /** Null once the backend is disposed. */
   #ops: Ops | null
 
   /** @param kernelOf the kernel of each op, which takes addresses for buffers */
-  constructor(kernelOf: (name: OpName) => Kernel<Place>) {
-    this.#ops = openDoor<Place>(this, kernelOf)
+  constructor(kernelOf: (name: KernelName) => KernelFunction<Address>) {
+    this.#ops = makeCheckedOps<Address>(this, kernelOf)
   }
 
   // ---- What a backend adds ----------------------------------------------------------------------------------------
@@ -40,25 +42,30 @@ export abstract class CheckedBackend<Place> implements Backend {
   abstract sibling(): Backend
 
   /** Memory for `length` numbers, uninitialised. @throws MissingError BACKEND_MEMORY */
-  protected abstract reserve(dtype: Dtype, length: number): Place
+  protected abstract reserve(dtype: Dtype, length: number): Address
 
   /** Gives back what `reserve` gave. */
-  protected abstract release(buffer: PlacedBuffer<Place>): void
+  protected abstract release(buffer: OwnedBuffer<Address>): void
 
   /** The address of numbers start..start+length of a buffer. */
-  protected abstract addressIn(buffer: PlacedBuffer<Place>, start: number, length: number): Place
+  protected abstract addressIn(buffer: OwnedBuffer<Address>, start: number, length: number): Address
 
   /** Sets a buffer to zeros. @param isNew whether nothing has used it since it was reserved */
-  protected abstract clear(buffer: PlacedBuffer<Place>, isNew: boolean): void
+  protected abstract clear(buffer: OwnedBuffer<Address>, isNew: boolean): void
 
   /** Copies numbers into a buffer, from `start` on. @param isNew as in `clear` */
-  protected abstract copyIn(buffer: PlacedBuffer<Place>, values: Numbers, start: number, isNew: boolean): void
+  protected abstract copyIn(
+    buffer: OwnedBuffer<Address>,
+    values: Numbers,
+    start: number,
+    isNew: boolean,
+  ): void
 
   /** A copy of what a buffer holds. */
-  protected abstract copyOut(buffer: PlacedBuffer<Place>): Numbers
+  protected abstract copyOut(buffer: OwnedBuffer<Address>): Numbers
 
   /** Ends what the backend started. @param buffers those not freed */
-  protected abstract shutDown(buffers: readonly PlacedBuffer<Place>[]): void
+  protected abstract shutDown(buffers: readonly OwnedBuffer<Address>[]): void
 
   // ---- What is checked --------------------------------------------------------------------------------------------
 
@@ -74,14 +81,20 @@ export abstract class CheckedBackend<Place> implements Backend {
     return { threads: 1, calls: [] }
   }
 
-  allocate(dtype: Dtype, length: number, contents: 'zeros' | 'anything' = 'zeros'): Buffer {
-    const buffer = this.#make(dtype, length)
+  allocate(dtype: Dtype, shape: readonly number[], contents: 'zeros' | 'anything' = 'zeros'): Buffer {
+    const buffer = this.#make('allocate', dtype, shape)
     if (contents === 'zeros') this.clear(buffer, true)
     return buffer
   }
 
-  upload(values: Numbers, dtype?: Dtype): Buffer {
-    const buffer = this.#make(kindOf(values, dtype), values.length)
+  upload(values: Numbers, shape: readonly number[] = [values.length], dtype?: Dtype): Buffer {
+    const kind = kindOf(values, dtype)
+    if (lengthOf(shape) !== values.length)
+      throw new UsageError(
+        'SIZE',
+        `upload: expected numbers for [${shape.join(', ')}], got ${values.length} of them`,
+      )
+    const buffer = this.#make('upload', kind, shape)
     this.copyIn(buffer, values, 0, true)
     if (values instanceof Int32Array) buffer.bounds = boundsOf(values)
     return buffer
@@ -100,10 +113,12 @@ export abstract class CheckedBackend<Place> implements Backend {
     this.clear(own, false)
   }
 
-  slice(buffer: Buffer, start: number, length: number): Buffer {
-    const whole = placed<Place>(this, buffer, 'slice')
-    checkRange('slice', start, length, whole.length)
-    return whole.view(start, length, this.addressIn(whole, start, length))
+  view(buffer: Buffer, shape: readonly number[], start = 0): Buffer {
+    const whole = ownedBuffer<Address>(this, buffer, 'view')
+    checkShape('view', shape)
+    const length = lengthOf(shape)
+    checkRange('view', start, length, whole.length)
+    return whole.view(shape, start, this.addressIn(whole, start, length))
   }
 
   read(buffer: Buffer): Numbers {
@@ -143,9 +158,9 @@ export abstract class CheckedBackend<Place> implements Backend {
     throw disposedError(this.name)
   }
 
-  #own(buffer: Buffer, name: string): PlacedBuffer<Place> {
+  #own(buffer: Buffer, name: string): OwnedBuffer<Address> {
     this.expectLive()
-    return placed<Place>(this, buffer, name)
+    return ownedBuffer<Address>(this, buffer, name)
   }
 
   #readAs(buffer: Buffer, dtype: Dtype, name: string): Numbers {
@@ -154,10 +169,10 @@ export abstract class CheckedBackend<Place> implements Backend {
     return this.copyOut(own)
   }
 
-  #make(dtype: Dtype, length: number): PlacedBuffer<Place> {
+  #make(name: string, dtype: Dtype, shape: readonly number[]): OwnedBuffer<Address> {
     this.expectLive()
-    checkLength(length)
-    const buffer = new PlacedBuffer(this, dtype, length, this.reserve(dtype, length), null)
+    checkShape(name, shape)
+    const buffer = new OwnedBuffer(this, dtype, shape, this.reserve(dtype, lengthOf(shape)), null)
     this.#buffers.add(buffer)
     return buffer
   }

@@ -2,11 +2,11 @@
  * The reference backend: the functions of src/ops on plain typed arrays. It is the definition the others are held to,
  * and makes no attempt to be fast.
  */
-import { opRow } from '../ops/catalog.ts'
+import { kernels } from '../ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
 import type { Backend, BackendOptions } from './backend.ts'
 import { CheckedBackend } from './checked_backend.ts'
-import { checkOneThread, type Kernel, type PlacedBuffer } from './checked_ops.ts'
+import { checkOneThread, type KernelFunction, type OwnedBuffer } from './checked_ops.ts'
 
 /** A byte of numbers that nobody wrote: floats of such are NaN. */
 const NOISE = 0xff
@@ -22,7 +22,7 @@ export class ReferenceBackend extends CheckedBackend<Numbers> {
   }
 
   constructor() {
-    super((name) => opRow(name).reference as Kernel<Numbers>)
+    super((name) => kernels[name].reference as KernelFunction<Numbers>)
   }
 
   sibling(): Backend {
@@ -39,20 +39,20 @@ export class ReferenceBackend extends CheckedBackend<Numbers> {
 
   protected release(): void {}
 
-  protected addressIn({ place }: PlacedBuffer<Numbers>, start: number, length: number): Numbers {
-    return place.subarray(start, start + length)
+  protected addressIn({ address }: OwnedBuffer<Numbers>, start: number, length: number): Numbers {
+    return address.subarray(start, start + length)
   }
 
-  protected clear({ place }: PlacedBuffer<Numbers>): void {
-    place.fill(0)
+  protected clear({ address }: OwnedBuffer<Numbers>): void {
+    address.fill(0)
   }
 
-  protected copyIn({ place }: PlacedBuffer<Numbers>, values: Numbers, start: number): void {
-    place.set(values, start)
+  protected copyIn({ address }: OwnedBuffer<Numbers>, values: Numbers, start: number): void {
+    address.set(values, start)
   }
 
-  protected copyOut({ place }: PlacedBuffer<Numbers>): Numbers {
-    return place.slice()
+  protected copyOut({ address }: OwnedBuffer<Numbers>): Numbers {
+    return address.slice()
   }
 
   protected shutDown(): void {}

@@ -12,7 +12,7 @@ import { pathOfUrl, runtime } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { Backend, BackendName, BackendOptions } from '../backend.ts'
 import { CheckedBackend } from '../checked_backend.ts'
-import { checkOneThread, type PlacedBuffer } from '../checked_ops.ts'
+import { checkOneThread, type OwnedBuffer } from '../checked_ops.ts'
 import { Device, type DeviceOptions } from './device.ts'
 import { Driver } from './driver.ts'
 import type { KernelSet } from './fast_launch.ts'
@@ -114,30 +114,30 @@ export class CudaBackend extends CheckedBackend<number> {
     return address
   }
 
-  protected release(buffer: PlacedBuffer<number>): void {
+  protected release(buffer: OwnedBuffer<number>): void {
     this.#stream.giveBack(memoryOf(buffer))
   }
 
-  protected addressIn({ dtype, place }: PlacedBuffer<number>, start: number): number {
-    return place + arrayTypes[dtype].BYTES_PER_ELEMENT * start
+  protected addressIn({ dtype, address }: OwnedBuffer<number>, start: number): number {
+    return address + arrayTypes[dtype].BYTES_PER_ELEMENT * start
   }
 
-  protected clear(buffer: PlacedBuffer<number>, isNew: boolean): void {
-    const { place, bytes } = memoryOf(buffer)
-    this.#stream.clear(place, bytes, isNew)
+  protected clear(buffer: OwnedBuffer<number>, isNew: boolean): void {
+    const { address, bytes } = memoryOf(buffer)
+    this.#stream.clear(address, bytes, isNew)
   }
 
-  protected copyIn({ place }: PlacedBuffer<number>, values: Numbers, start: number, isNew: boolean): void {
-    this.#stream.copyIn(place + start * values.BYTES_PER_ELEMENT, values, isNew)
+  protected copyIn({ address }: OwnedBuffer<number>, values: Numbers, start: number, isNew: boolean): void {
+    this.#stream.copyIn(address + start * values.BYTES_PER_ELEMENT, values, isNew)
   }
 
-  protected copyOut({ dtype, length, place }: PlacedBuffer<number>): Numbers {
+  protected copyOut({ dtype, length, address }: OwnedBuffer<number>): Numbers {
     const values = new arrayTypes[dtype](length)
-    this.#stream.copyOut(values, place)
+    this.#stream.copyOut(values, address)
     return values
   }
 
-  protected shutDown(buffers: readonly PlacedBuffer<number>[]): void {
+  protected shutDown(buffers: readonly OwnedBuffer<number>[]): void {
     try {
       this.#stream.giveBack(...buffers.map(memoryOf))
       // What was launched may still use them. After a failure nobody can wait: the error that counts was thrown.
@@ -152,6 +152,6 @@ export class CudaBackend extends CheckedBackend<number> {
   }
 }
 
-function memoryOf({ dtype, length, place }: PlacedBuffer<number>): DeviceMemory {
-  return { place, bytes: arrayTypes[dtype].BYTES_PER_ELEMENT * length }
+function memoryOf({ dtype, length, address }: OwnedBuffer<number>): DeviceMemory {
+  return { address, bytes: arrayTypes[dtype].BYTES_PER_ELEMENT * length }
 }

@@ -12,7 +12,7 @@ import { probeWasm } from '../../platform/wasm_features.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import type { Backend, BackendOptions, ThreadReport } from '../backend.ts'
 import { CheckedBackend } from '../checked_backend.ts'
-import type { PlacedBuffer } from '../checked_ops.ts'
+import type { OwnedBuffer } from '../checked_ops.ts'
 import { Allocator } from './allocator.ts'
 import { binaries, type WasmName } from './binaries.ts'
 import { MOST_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
@@ -122,23 +122,23 @@ export class WasmBackend extends CheckedBackend<number> {
     return address
   }
 
-  protected release({ place }: PlacedBuffer<number>): void {
-    this.#allocator.free(place)
+  protected release({ address }: OwnedBuffer<number>): void {
+    this.#allocator.free(address)
   }
 
-  protected addressIn({ dtype, place }: PlacedBuffer<number>, start: number): number {
-    return place + arrayTypes[dtype].BYTES_PER_ELEMENT * start
+  protected addressIn({ dtype, address }: OwnedBuffer<number>, start: number): number {
+    return address + arrayTypes[dtype].BYTES_PER_ELEMENT * start
   }
 
-  protected clear(buffer: PlacedBuffer<number>): void {
+  protected clear(buffer: OwnedBuffer<number>): void {
     this.#numbers(buffer).fill(0)
   }
 
-  protected copyIn(buffer: PlacedBuffer<number>, values: Numbers, start: number): void {
+  protected copyIn(buffer: OwnedBuffer<number>, values: Numbers, start: number): void {
     this.#numbers(buffer).set(values, start)
   }
 
-  protected copyOut(buffer: PlacedBuffer<number>): Numbers {
+  protected copyOut(buffer: OwnedBuffer<number>): Numbers {
     return this.#numbers(buffer).slice()
   }
 
@@ -163,8 +163,8 @@ export class WasmBackend extends CheckedBackend<number> {
     return grow(memory, step) || (step > missing && grow(memory, missing))
   }
 
-  #numbers({ dtype, place, length }: PlacedBuffer<number>): Numbers {
-    return new arrayTypes[dtype](this.#live().memory.buffer as ArrayBuffer, place, length)
+  #numbers({ dtype, address, length }: OwnedBuffer<number>): Numbers {
+    return new arrayTypes[dtype](this.#live().memory.buffer as ArrayBuffer, address, length)
   }
 }
 

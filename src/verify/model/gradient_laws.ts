@@ -28,6 +28,7 @@ import {
   type Subject,
 } from './cases.ts'
 import { judgeCalls } from './judged_calls.ts'
+import { headMaskGradient, neuronMaskGradient, type TracedGradients } from './mask_gradients.ts'
 
 type Tensors = Map<string, HostTensor>
 
@@ -103,12 +104,12 @@ function withGradients(
   tokens: Int32Array,
   labels: Int32Array,
   options: { mask?: UnitMask; parameters?: boolean },
-  work: (gradients: Gradients) => void,
+  work: (gradients: Gradients, traced: TracedGradients) => void,
 ): void {
   const trace = traceForward(model, tokens, options)
   const gradients = backward(model, trace, labels, options)
   try {
-    work(gradients)
+    work(gradients, { trace, gradients })
   } finally {
     gradients.dispose()
     trace.dispose()
@@ -268,17 +269,17 @@ export const gradientLaws = {
           const labels = labelsOf(tokens, data)
           const mask = softMask(model, data)
           const gradient = new Map<string, Float32Array>()
-          withGradients(loaded, tokens, labels, { mask }, (gradients) => {
+          withGradients(loaded, tokens, labels, { mask }, (_, traced) => {
             const layers = Array.from({ length: model.layers }, (_, layer) => layer)
             const whole = (of: (layer: number) => Float32Array): Float32Array =>
               Float32Array.from(layers.flatMap((layer) => [...of(layer)]))
             gradient.set(
               'heads',
-              whole((layer) => gradients.headMask(layer)),
+              whole((layer) => headMaskGradient(traced, layer)),
             )
             gradient.set(
               'neurons',
-              whole((layer) => gradients.neuronMask(layer)),
+              whole((layer) => neuronMaskGradient(traced, layer)),
             )
           })
           const length = lengthOf(gradient)
@@ -328,14 +329,14 @@ export const gradientLaws = {
       const eachResult = (loaded: OptModel, visit: (name: string, values: Float32Array) => void): void => {
         visit('logits', feedOnce(loaded, tokens))
         visit('skipped', feedOnce(loaded, tokens, { mask }))
-        withGradients(loaded, tokens, tokens, { mask, parameters: true }, (gradients) => {
+        withGradients(loaded, tokens, tokens, { mask, parameters: true }, (gradients, traced) => {
           visit('loss', Float32Array.of(gradients.loss))
           for (let layer = 0; layer < model.layers; layer++) {
             visit(`headOut ${layer}`, gradients.headOut(layer))
             visit(`fc1Act ${layer}`, gradients.fc1Act(layer))
             visit(`fc1Pre ${layer}`, gradients.fc1Pre(layer))
-            visit(`headMask ${layer}`, gradients.headMask(layer))
-            visit(`neuronMask ${layer}`, gradients.neuronMask(layer))
+            visit(`headMask ${layer}`, headMaskGradient(traced, layer))
+            visit(`neuronMask ${layer}`, neuronMaskGradient(traced, layer))
           }
           gradients.parameters.forEach((values, name) => visit(name, values))
         })
