@@ -2,18 +2,19 @@
  * The same kernels from two compilers: those of assembly/ by AssemblyScript, those of rust/ by rustc.
  *
  * Every op of the catalogue is called at the sizes of OPT-125m, for one token and for many, all its units chosen, by both
- * backends in turns of the same round. Calls go through the backend's door, which takes its part of short ones from both.
+ * backends in turns of the same round. Calls go through the backend's checks, which take their part of short ones from both.
  */
 import { write } from '../src/platform/platform.ts'
-import type { Backend, Buffer } from '../src/backends/backend.ts'
+import type { Backend } from '../src/backends/backend.ts'
 import { BufferScope } from '../src/backends/buffer_scope.ts'
+import { opCall, type Argument } from '../src/backends/calls.ts'
 import { createBackend } from '../src/backends/select.ts'
 import { argumentsOn } from '../src/parity/run_ops.ts'
 import { arraysOf, fitSizes, makeValues } from '../src/testing/op_case.ts'
 import { Data } from '../src/testing/seeded_data.ts'
 import type { Values } from '../src/testing/op_call.ts'
 import { median } from '../src/results/interleaved_rounds.ts'
-import { opNames, opRow, type OpName } from '../src/ops/catalog.ts'
+import { kernelNames, kernels, type KernelName } from '../src/ops/catalog.ts'
 import type { Sizes } from '../src/ops/op.ts'
 import { now } from '../src/platform/platform.ts'
 import { ratio, table, takeTurns, type Job } from './timing.ts'
@@ -31,8 +32,8 @@ const ROUNDS = 25
 const TURN = 2 // ms
 
 /** Arguments of an op for so many tokens, without what may be left out. */
-function valuesOf(op: OpName, wanted: Sizes): Values {
-  const row = opRow(op)
+function valuesOf(op: KernelName, wanted: Sizes): Values {
+  const row = kernels[op]
   const absent = new Set(arraysOf(row).flatMap((param) => (param.optional ? [param.name] : [])))
   return makeValues(op, fitSizes(row, wanted), new Data(1), 'plain', absent)
 }
@@ -50,21 +51,22 @@ function repeatsOf(call: () => void): number {
 }
 
 /** The op on one backend: its rate is calls per millisecond. */
-function jobOf(scope: BufferScope, op: OpName, values: Values, repeats: number | null): Job {
-  const args = argumentsOn(scope, opRow(op), values)
-  const kernel = scope.backend.ops[op] as (...args: (Buffer | number | null)[]) => void
-  const work = repeats ?? repeatsOf(() => kernel(...args))
+function jobOf(scope: BufferScope, op: KernelName, values: Values, repeats: number | null): Job {
+  const args = argumentsOn(scope, kernels[op], values)
+  const call = opCall(op, args)
+  const run = scope.backend.ops[call.op] as (...all: Argument[]) => void
+  const work = repeats ?? repeatsOf(() => run(...call.args))
   return {
     name: scope.backend.name,
     work,
     run: () => {
-      for (let i = 0; i < work; i++) kernel(...args)
+      for (let i = 0; i < work; i++) run(...call.args)
     },
   }
 }
 
 /** Microseconds of a call of the first backend, and how many times as fast the second is. */
-function compare(backends: readonly Backend[], op: OpName, sizes: Sizes): { time: number; gain: number } {
+function compare(backends: readonly Backend[], op: KernelName, sizes: Sizes): { time: number; gain: number } {
   const scopes = backends.map((backend) => new BufferScope(backend))
   try {
     const values = valuesOf(op, sizes)
@@ -80,7 +82,7 @@ export async function run(): Promise<void> {
   const backends = [await createBackend('wasm'), await createBackend('wasm-rust')]
   const rows = [['op', ...sizesOfTokens.flatMap(([name]) => [`${name}, us`, 'Rust x'])]]
   const gains: number[] = []
-  for (const op of opNames) {
+  for (const op of kernelNames) {
     const found = sizesOfTokens.map(([, sizes]) => compare(backends, op, sizes))
     gains.push(...found.map(({ gain }) => gain))
     rows.push([op, ...found.flatMap(({ time, gain }) => [time.toFixed(1), gain.toFixed(2)])])

@@ -3,6 +3,7 @@
  * WebAssembly, on kernels of the smallest size.
  */
 import { write } from '../src/platform/platform.ts'
+import type { Buffer } from '../src/backends/backend.ts'
 import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
 import { figure, table, takeTurns, type Job } from './timing.ts'
 
@@ -10,7 +11,10 @@ const CALLS = 10_000
 
 export async function run(): Promise<void> {
   const backend = await WasmBackend.create()
-  const [y, x, w, b] = Array.from({ length: 4 }, () => backend.allocate('f32', 64))
+  const make = (...shape: number[]): Buffer => backend.allocate('f32', shape)
+  const [y4, x4, w4, b4] = [make(1, 4), make(1, 4), make(4), make(4)]
+  const [y2, b2, weight, square] = [make(1, 2), make(2), make(2, 4), make(4, 4)]
+  const [keys, values] = [make(2, 2, 2), make(2, 2, 2)]
   const rows = backend.upload(Int32Array.of(0, 1))
   const { add, layer_norm, linear, attention, cache_append } = backend.ops
   const job = (name: string, call: () => void): Job => ({
@@ -21,12 +25,12 @@ export async function run(): Promise<void> {
     },
   })
   const jobs = [
-    job('add', () => add(y, x, b, 4)),
-    job('layer_norm', () => layer_norm(y, x, w, b, 1e-5, 1, 4)),
-    job('cache_append', () => cache_append(y, x, null, 0, 1, 2, 2, 2, 0)),
-    job('linear', () => linear(y, x, w, b, null, 1, 2, 4, 0)),
-    job('linear, chosen rows', () => linear(y, x, w, b, rows, 1, 4, 4, 2)),
-    job('attention', () => attention(y, x, w, b, null, 0.5, 1, 1, 2, 2, 2, 0)),
+    job('add', () => add(y4, x4, b4)),
+    job('layer_norm', () => layer_norm(y4, x4, w4, b4, 1e-5)),
+    job('cache_append', () => cache_append(keys, x4, null, 0)),
+    job('linear', () => linear(y2, x4, weight, b2, null)),
+    job('linear, chosen rows', () => linear(y4, x4, square, b4, rows)),
+    job('attention', () => attention(y4, x4, keys, values, null, 0.5, 1)),
   ]
   const cells = takeTurns(jobs, 50).map((rates) => {
     const nanoseconds = (1e6 / Math.max(...rates.samples)).toFixed(0)

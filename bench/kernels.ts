@@ -3,7 +3,7 @@
  *
  * One token: the weights of each shape are repeated until they fill STREAM_BYTES, so that every matrix comes from memory;
  * the figure is bytes of weights per second, beside what the machine reads in the same round; then tokens per second of
- * each storage, beside f32 in the same round. Many tokens, through the backend's door: arithmetic per second, of the strict
+ * each storage, beside f32 in the same round. Many tokens, through the backend's checks: arithmetic per second, of the strict
  * build and, where the runtime has it, of the relaxed one.
  */
 import { write } from '../src/platform/platform.ts'
@@ -146,9 +146,10 @@ async function storages(): Promise<void> {
 
 /** The ops that multiply a matrix by many tokens, as jobs of one backend on one shape. */
 function productsOf(backend: Backend, [T, I, O]: (typeof MULTIPLIED)[number], scope: BufferScope): Job[] {
-  const x = scope.upload(randomNumbers(T * I))
-  const y = scope.upload(randomNumbers(T * O))
-  const w = scope.upload(randomNumbers(O * I))
+  const x = scope.upload(randomNumbers(T * I), [T, I])
+  const y = scope.upload(randomNumbers(T * O), [T, O])
+  const w = scope.upload(randomNumbers(O * I), [O, I])
+  const turned = scope.backend.view(w, [I, O])
   const repeats = Math.ceil(1e8 / (2 * T * I * O))
   const { linear, linear_input_major, linear_backward_weight } = backend.ops
   const job = (name: string, call: () => void): Job => ({
@@ -159,10 +160,10 @@ function productsOf(backend: Backend, [T, I, O]: (typeof MULTIPLIED)[number], sc
     },
   })
   return [
-    job('linear', () => linear(y, x, w, null, null, T, O, I, 0)),
-    job('linear_input_major', () => linear_input_major(y, x, w, null, null, T, O, I, 0)),
+    job('linear', () => linear(y, x, w, null, null)),
+    job('linear_input_major', () => linear_input_major(y, x, turned, null, null)),
     // x stands in for both, so that sums do not grow from call to call.
-    job('linear_backward_weight', () => linear_backward_weight(w, y, x, null, T, O, I, 0)),
+    job('linear_backward_weight', () => linear_backward_weight(w, y, x, null)),
   ]
 }
 

@@ -7,16 +7,15 @@
 import { createBackend } from '../src/backends/select.ts'
 import type { Backend, Buffer } from '../src/backends/backend.ts'
 import { BufferScope } from '../src/backends/buffer_scope.ts'
+import { firstRows } from '../src/backends/rows.ts'
 import {
-  applyInputs,
-  applyRows,
   makeMatrix,
+  matrixRows,
   storages,
   storeRows,
   type Matrix,
   type Storage,
 } from '../src/engine/matrix.ts'
-import { every } from '../src/engine/unit_lists.ts'
 import { write } from '../src/platform/platform.ts'
 import { Random } from '../src/tensor/random.ts'
 import { STREAM_BYTES } from './streams.ts'
@@ -46,21 +45,13 @@ interface Blocks {
 
 const names = ['query', 'key', 'value', 'out', 'fc1', 'fc2'] as const
 
-/** Rows from..from + rows of a matrix. */
-function part(backend: Backend, { weight, scales }: Matrix, from: number, rows: number, D: number): Matrix {
-  return {
-    weight: backend.slice(weight, from * D, rows * D),
-    scales: scales && backend.slice(scales, from, rows),
-  }
-}
-
 function fill(scope: BufferScope, storage: Storage, rows: number, D: number): Matrix {
   const random = new Random(1)
-  const matrix = makeMatrix(scope, storage, rows, D)
+  const matrix = makeMatrix(scope, storage, [rows, D])
   const some = Float32Array.from({ length: 64 * D }, () => random.uniform() - 0.5)
-  const x = scope.upload(some)
+  const x = scope.upload(some, [64, D])
   for (let row = 0; row < rows; row += 64)
-    storeRows(scope.backend, matrix, x, row, Math.min(64, rows - row), D)
+    storeRows(scope.backend, matrix, firstRows(scope.backend, x, Math.min(64, rows - row)), row)
   scope.free(x)
   return matrix
 }
@@ -72,20 +63,19 @@ function walk(backend: Backend, shape: Shape, held: Blocks, count: number, kept:
   const blocks = Array.from({ length: times }, (_, i): Blocks => {
     const parts = names.map((name) => {
       const rows = name.startsWith('fc') ? kept.neurons : kept.channels
-      return [name, part(backend, held[name], i * rows, rows, D)] as const
+      return [name, matrixRows(backend, held[name], rows, i * rows)] as const
     })
     return Object.fromEntries(parts) as unknown as Blocks
   })
-  const channels = every(kept.channels)
-  const neurons = every(kept.neurons)
-  const { x, inner, y } = to
+  const { ops } = backend
+  const { x, y } = to
+  const [context, hidden] = [kept.channels, kept.neurons].map((width) => backend.view(to.inner, [1, width]))
   const run = (): void => {
     for (const { query, key, value, out, fc1, fc2 } of blocks) {
-      for (const matrix of [query, key, value])
-        applyRows(backend, inner, x, matrix, null, channels, 1, kept.channels, D)
-      applyInputs(backend, y, inner, out, null, channels, 1, D, kept.channels)
-      applyRows(backend, inner, x, fc1, null, neurons, 1, kept.neurons, D)
-      applyInputs(backend, y, inner, fc2, null, neurons, 1, D, kept.neurons)
+      for (const matrix of [query, key, value]) ops.linear(context, x, matrix, null, null)
+      ops.linear_input_major(y, context, out, null, null)
+      ops.linear(hidden, x, fc1, null, null)
+      ops.linear_input_major(y, hidden, fc2, null, null)
     }
   }
   return { name: `${kept.neurons} of ${F}`, work: times, run }
@@ -97,9 +87,9 @@ interface Kept {
 }
 
 interface Buffers {
-  readonly x: Buffer // [D]
+  readonly x: Buffer // [1, D]
   readonly inner: Buffer // [F]
-  readonly y: Buffer // [D]
+  readonly y: Buffer // [1, D]
 }
 
 export async function run(): Promise<void> {
@@ -111,7 +101,11 @@ export async function run(): Promise<void> {
       const scope = new BufferScope(backend)
       const { width: D, neurons: F, heads } = shape
       const ones = new Float32Array(F).fill(0.5)
-      const to = { x: scope.upload(ones.slice(0, D)), inner: scope.upload(ones), y: scope.allocate(D) }
+      const to = {
+        x: scope.upload(ones.slice(0, D), [1, D]),
+        inner: scope.upload(ones),
+        y: scope.allocate('f32', [1, D]),
+      }
       const block = 4 * D * D + 2 * F * D
       const bytes = { f32: 4, bf16: 2, f16: 2, int8: 1 }[storage] * block
       const count = Math.max(2, Math.ceil(STREAM_BYTES / bytes))

@@ -59,13 +59,14 @@ function productBench(backends: Backends, [op, T, O, I]: (typeof PRODUCTS)[numbe
   const times = T === 1 ? TIMES : 1
   const scopes = kinds.map((kind) => new BufferScope(backends[kind]))
   const jobs = scopes.map((scope, i): Job => {
-    const numbers = (length: number) => scope.upload(new Float32Array(length).fill(0.01))
-    const weights = Array.from({ length: count }, () => numbers(O * I))
-    const [y, x] = [numbers(T * O), numbers(T * I)]
+    const numbers = (rows: number, columns: number) =>
+      scope.upload(new Float32Array(rows * columns).fill(0.01), [rows, columns])
+    const [rows, columns] = op === 'linear' ? [O, I] : [I, O]
+    const weights = Array.from({ length: count }, () => numbers(rows, columns))
+    const [y, x] = [numbers(T, O), numbers(T, I)]
     const multiply = scope.backend.ops[op]
     const run = (): void => {
-      for (let i = 0; i < times; i++)
-        for (const weight of weights) multiply(y, x, weight, null, null, T, O, I, 0)
+      for (let i = 0; i < times; i++) for (const weight of weights) multiply(y, x, weight, null, null)
     }
     return { name: kinds[i], work: times * count, run }
   })

@@ -12,8 +12,8 @@ import { arraysOf, shapeOf } from '../src/testing/op_case.ts'
 import { opFile, storedAs } from '../src/parity/op_files.ts'
 import { casesOf, type OpCase } from '../src/parity/op_suite.ts'
 import { encodeSafetensors, type TensorToWrite } from '../src/io/safetensors_writer.ts'
-import { opNames, opRow, type OpName } from '../src/ops/catalog.ts'
-import type { ArrayParam, Op, Sizes } from '../src/ops/op.ts'
+import { kernelNames, kernels, type KernelName } from '../src/ops/catalog.ts'
+import type { ArrayParam, Kernel, Sizes } from '../src/ops/op.ts'
 
 /** Where the page is. */
 export const pagePath: string = fileURLToPath(new URL('../spec/parity.md', import.meta.url))
@@ -114,8 +114,8 @@ function table(heading: readonly string[], rows: readonly (readonly string[])[])
 }
 
 function opTable(): string {
-  const rows = opNames.map((name) => {
-    const op = opRow(name)
+  const rows = kernelNames.map((name) => {
+    const op = kernels[name]
     const arrays = (roles: readonly ArrayParam['role'][]): string =>
       arraysOf(op)
         .filter(({ role }) => roles.includes(role))
@@ -148,7 +148,7 @@ function describeArray({ name, dtype, shape, optional, below, holds, anyOrder }:
 }
 
 /** The tolerance of a row, and the roundings it allows a relaxed backend at the sizes of a prompt. */
-function toleranceOf(name: OpName, { agreement, relaxed }: Op): string {
+function toleranceOf(name: KernelName, { agreement, relaxed }: Kernel): string {
   const strict = agreement === 'bitwise' ? 'bits' : `within ${agreement.bound}`
   if (relaxed === null) return strict
   const sizes = [...casesOf(name, { seed: 0 })].at(-1)?.sizes ?? {}
@@ -202,7 +202,7 @@ function dump(from: number, to: number): string[] {
 }
 
 /** A small case of an op with everything that is optional, in numbers. */
-function describeCase(op: OpName): string {
+function describeCase(op: KernelName): string {
   const found = [...casesOf(op, { seed: 0, small: true })].find(isTelling)
   if (found === undefined) throw new Error(`${op}: expected a case to show, got none`)
   const { index, sizes } = found
@@ -225,7 +225,7 @@ function describeNumbers(data: TensorToWrite['data']): string {
 
 /** Small, whole, with some units chosen and some not, and numbers that are quick to read. */
 function isTelling({ op, sizes, values }: OpCase): boolean {
-  const arrays = arraysOf(opRow(op)).filter(({ role }) => role !== 'out')
+  const arrays = arraysOf(kernels[op]).filter(({ role }) => role !== 'out')
   const lengths = arrays.map((param) => shapeOf(param, sizes).reduce((product, n) => product * n, 1))
   if (arrays.some(({ name }) => values[name] === null) || lengths.some((n) => n < 1 || n > 25)) return false
   const floats = arrays.filter(({ dtype }) => dtype === 'f32')

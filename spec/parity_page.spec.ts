@@ -19,7 +19,7 @@ import { readParityCases } from '../src/parity/files.ts'
 import { opFormat } from '../src/parity/op_files.ts'
 import { parseSafetensors } from '../src/io/safetensors.ts'
 import type { TensorsToWrite } from '../src/io/safetensors_writer.ts'
-import { opNames } from '../src/ops/catalog.ts'
+import { kernelNames } from '../src/ops/catalog.ts'
 import { loadSmallModel, smallConfig } from './evaluation/small_model.ts'
 import { fixtures } from './golden/golden.ts'
 import { withGolden } from './golden/model.ts'
@@ -41,7 +41,7 @@ describe('the generated parts', () => {
   })
 
   test('name every op', () => {
-    for (const op of opNames) expect(parts.get('ops')).toMatch(new RegExp(`^\\| \`${op}\` +\\|`, 'm'))
+    for (const op of kernelNames) expect(parts.get('ops')).toMatch(new RegExp(`^\\| \`${op}\` +\\|`, 'm'))
   })
 
   test.each([

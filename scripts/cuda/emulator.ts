@@ -13,10 +13,10 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { kernelIn, type KernelSet } from '../../src/backends/cuda/fast_launch.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
+import type { KernelName } from '../../src/ops/catalog.ts'
 import { hashOf, root, type Plant, type Sources } from '../sources.ts'
 import { compile, whyMissing } from '../tool.ts'
-import { kernelNames } from './module.ts'
+import { symbols } from './module.ts'
 import { kernelsHash, readSources } from './sources.ts'
 
 const buildFolder = join(root, 'cuda/build')
@@ -40,7 +40,7 @@ export interface EmulatorBuild {
   /** A bug to be planted first. It is not seen in what the library says it was made from. */
   readonly plant?: Plant
   /** One file of kernels, the ops it has and in which set (exact unless it says), instead of all. */
-  readonly part?: { readonly file: string; readonly ops: readonly OpName[]; readonly set?: KernelSet }
+  readonly part?: { readonly file: string; readonly ops: readonly KernelName[]; readonly set?: KernelSet }
   /** With the address sanitizer in it, whose library must then be loaded first. */
   readonly asan?: boolean
   /** Defined in every file, such as EMULATOR_UCONTEXT. */
@@ -69,7 +69,7 @@ export async function buildEmulator({
     ...(asan ? ['-O1', '-g', '-fsanitize=address'] : ['-O2']),
     ...defines.map((name) => `-D${name}`),
   ]
-  const names = part?.ops.map((op) => kernelIn(part.set ?? 'exact', op).symbol) ?? kernelNames
+  const names = part?.ops.map((op) => kernelIn(part.set ?? 'exact', op).symbol) ?? symbols
   const kernels = names.map((name) => `KERNEL(${name})`).join(' ')
   const named = [
     `-DMODULE="../${part?.file ?? 'kernels.cu'}"`,

@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
-import { opNames } from '../../src/ops/catalog.ts'
+import { kernelNames } from '../../src/ops/catalog.ts'
 import { root } from '../sources.ts'
 import { compile } from '../tool.ts'
 import { kernelsHash } from './sources.ts'
@@ -16,8 +16,8 @@ export const modulePath: string = join(root, 'src/backends/cuda/kernels.ptx')
 export const manifestPath: string = join(root, 'src/backends/cuda/kernels.json')
 
 /** The kernels of the module: every op's, then those of the fast set. */
-export const kernelNames: readonly string[] = [
-  ...opNames.map((name) => `${name}_exact`),
+export const symbols: readonly string[] = [
+  ...kernelNames.map((name) => `${name}_exact`),
   ...fastOps.map((name) => `${name}_fast`),
 ]
 

@@ -4,7 +4,7 @@
  * kernel may read several numbers at once: a result must not show that it did.
  */
 import type { Backend } from '../../src/backends/backend.ts'
-import { opRow, type OpName } from '../../src/ops/catalog.ts'
+import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { aligned, callRaw } from '../harness/call.ts'
@@ -21,8 +21,8 @@ const edgesOfTokens = [15, 16, 17, 35]
  * Each letter of an op at each edge, the others small, with everything optional and with nothing.
  * @throws Error naming the first number that is not the reference's
  */
-export function pastABlock(backend: Backend, name: OpName, seed: number): void {
-  const row = opRow(name)
+export function pastABlock(backend: Backend, name: KernelName, seed: number): void {
+  const row = kernels[name]
   const data = new Data(seed)
   const variants = variantsOf(row)
   for (const letter of lettersOf(row))
@@ -48,8 +48,8 @@ const wholeInputs = [...wholeRows, 2064]
  * what the row says, and the bits that they give elsewhere.
  * @throws Error naming the first number that is not so
  */
-export function whereverItStands(backend: Backend, name: OpName, seed: number): void {
-  const row = opRow(name)
+export function whereverItStands(backend: Backend, name: KernelName, seed: number): void {
+  const row = kernels[name]
   const data = new Data(seed)
   const variants = variantsOf(row)
   for (const letter of lettersOf(row))

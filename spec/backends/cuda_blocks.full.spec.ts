@@ -2,14 +2,14 @@
  * Every CUDA kernel gives the reference's bits past the end of a block, too, up to the longest rows and contexts.
  */
 import { test } from 'vitest'
-import { opNames } from '../../src/ops/catalog.ts'
+import { kernelNames } from '../../src/ops/catalog.ts'
 import { overCudaBackends } from '../harness/backends.ts'
 import { runSeed } from '../harness/seed.ts'
 import { pastABlock } from './cuda_block_laws.ts'
 import { attentions, longestContext, longHeads, longRows } from './wasm_block_laws.ts'
 
 overCudaBackends((backend) => {
-  test.each(opNames)('%s: every letter around the edges of a block', (op) => {
+  test.each(kernelNames)('%s: every letter around the edges of a block', (op) => {
     pastABlock(backend, op, runSeed())
   })
 

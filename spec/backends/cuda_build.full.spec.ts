@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import {
   architectures,
   compileModule,
-  kernelNames,
+  symbols,
   modulePath,
   usageOn,
   usageTable,
@@ -30,7 +30,7 @@ describe.skipIf(noNvcc !== null)(`by nvcc${noNvcc === null ? '' : ` (skipped: ${
 
   test.each(architectures)('on %s no kernel keeps registers in memory', async (architecture) => {
     const usage = await usageOn(architecture)
-    expect(usage.map(({ kernel }) => kernel).sort()).toEqual([...kernelNames].sort())
+    expect(usage.map(({ kernel }) => kernel).sort()).toEqual([...symbols].sort())
     for (const { kernel, registers, stack, spilled } of usage) {
       expect([stack, spilled], kernel).toEqual([0, 0])
       expect(registers, kernel).toBeGreaterThan(0)

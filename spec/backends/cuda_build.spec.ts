@@ -10,8 +10,8 @@ import { manifestOf, manifestPath, modulePath, parseUsage } from '../../scripts/
 import { kernelsHash, readSources } from '../../scripts/cuda/sources.ts'
 import { hashOf, root } from '../../scripts/sources.ts'
 import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
-import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
-import type { Op } from '../../src/ops/op.ts'
+import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
+import type { Kernel } from '../../src/ops/op.ts'
 
 const committed = readFileSync(modulePath, 'utf8')
 
@@ -23,7 +23,7 @@ function kernelsOf(module: string): Record<string, string[]> {
   )
 }
 
-function typesOf(row: Op): string[] {
+function typesOf(row: Kernel): string[] {
   const types = { array: '.u64', size: '.u32', scalar: '.f32' } as const
   return row.params.map(({ kind }) => types[kind])
 }
@@ -64,9 +64,9 @@ test('a planted bug that matches nowhere, or twice, is refused', () => {
 
 /** Every op of the catalogue has a kernel that takes what its row lists, some a fast one too, and there are no others. */
 function kernelsAreTheOps(module: string): void {
-  const typed = (set: string, names: readonly OpName[]): [string, string[]][] =>
-    names.map((name) => [`${name}_${set}`, typesOf(opRow(name))])
-  const expected = [...typed('exact', opNames), ...typed('fast', fastOps)]
+  const typed = (set: string, names: readonly KernelName[]): [string, string[]][] =>
+    names.map((name) => [`${name}_${set}`, typesOf(kernels[name])])
+  const expected = [...typed('exact', kernelNames), ...typed('fast', fastOps)]
   expect(kernelsOf(module)).toEqual(Object.fromEntries(expected))
 }
 
@@ -79,7 +79,7 @@ function arithmeticIsExact(module: string): void {
   expect(module).not.toMatch(/\.approx|\.ftz|\.f64|\b(atom|red)\./)
   const [before, ...kernels] = module.split('.visible .entry ')
   const exact = kernels.filter((text) => !/^\w+_fast\(/.test(text))
-  expect(exact).toHaveLength(opNames.length)
+  expect(exact).toHaveLength(kernelNames.length)
   for (const text of [before, ...exact]) expect(text).not.toMatch(/\b(fma|mad)\.\S*f32/)
 }
 

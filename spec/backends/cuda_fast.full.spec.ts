@@ -9,7 +9,7 @@
  */
 import { describe, test } from 'vitest'
 import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
+import type { KernelName } from '../../src/ops/catalog.ts'
 import { overFastBackends } from '../harness/backends.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import * as attention from '../../src/verify/ops/attention.ts'
@@ -29,7 +29,7 @@ import { runSeed } from '../harness/seed.ts'
 import { pastABlock, whereverItStands } from './cuda_block_laws.ts'
 import { attentions, longestContext, longHeads, longRows } from './wasm_block_laws.ts'
 
-const isFast = (op: OpName): boolean => fastOps.includes(op)
+const isFast = (op: KernelName): boolean => fastOps.includes(op)
 const choosing = choosingOps().filter(isFast)
 
 const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<string, BackendLaw>>>> = {

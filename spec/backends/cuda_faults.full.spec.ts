@@ -11,7 +11,7 @@ import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import type { CallName, Driver } from '../../src/backends/cuda/driver.ts'
 import { FEWEST_NODES } from '../../src/backends/cuda/graphs.ts'
 import { LaunchMemory, nodeParameters, type Task } from '../../src/backends/cuda/launch_memory.ts'
-import { opRow } from '../../src/ops/catalog.ts'
+import { kernels } from '../../src/ops/catalog.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 import { meddle, nothing, withOwnEmulator, type OwnEmulator } from './cuda_emulator.ts'
 
@@ -19,22 +19,24 @@ import { meddle, nothing, withOwnEmulator, type OwnEmulator } from './cuda_emula
 function work(backend: Backend, sibling: Backend): void {
   backend.deviceTime?.()
   const x = backend.upload(Float32Array.of(-1, 2, 3))
-  const y = backend.allocate('f32', 3)
+  const y = backend.allocate('f32', [3])
   sibling.upload(Int32Array.of(1))
   for (let round = 0; round < 4; round++) {
     const lent = backend.upload(Float32Array.of(round))
-    for (let i = 0; i < FEWEST_NODES; i++) backend.ops.add(y, i % 2 === 0 ? x : y, x, 1 + (round % 3))
-    backend.ops.add(x, x, lent, 1)
+    const [to, from] = [y, x].map((buffer) => backend.view(buffer, [1 + (round % 3)]))
+    for (let i = 0; i < FEWEST_NODES; i++) backend.ops.add(to, i % 2 === 0 ? from : to, from)
+    const first = backend.view(x, [1])
+    backend.ops.add(first, first, lent)
     backend.free(lent)
     backend.readF32(y)
   }
   // Large enough to be waited for at once.
   backend.free(backend.upload(new Float32Array(2 ** 17)))
   backend.write(x, Float32Array.of(1))
-  backend.ops.relu(x, x, 3)
+  backend.ops.relu(x, x)
   backend.zero(y)
   backend.deviceTime?.()
-  backend.ops.relu(x, x, 3)
+  backend.ops.relu(x, x)
 }
 
 /** What becomes of the work. */
@@ -178,15 +180,17 @@ describe.skipIf(missing !== null)(
         const backend = await CudaBackend.on(await emulator.driver(), 'cuda-emulated')
         const x = backend.upload(Float32Array.of(-1))
         const y = backend.upload(Float32Array.of(2))
-        backend.ops.relu(y, x, 1)
+        backend.ops.relu(y, x)
         backend.free(x)
         expect(emulator.held().allocations, 'still in use').toBe(2)
         emulator.failAfter(0, 2)
-        const z = backend.allocate('f32', 1)
+        const z = backend.allocate('f32', [1])
         expect(emulator.held().allocations, 'given back for it').toBe(2)
         expect([...backend.readF32(y), ...backend.readF32(z)]).toEqual([0, 0])
         emulator.failAfter(0, 2)
-        expect(() => backend.allocate('f32', 1)).toThrow(expect.objectContaining({ code: 'BACKEND_MEMORY' }))
+        expect(() => backend.allocate('f32', [1])).toThrow(
+          expect.objectContaining({ code: 'BACKEND_MEMORY' }),
+        )
         expect([...backend.readF32(y)], 'no failure of the device').toEqual([0])
         backend.dispose()
       })
@@ -201,7 +205,7 @@ describe.skipIf(missing !== null)(
       }
 
       const relu = (kernel: number): Task => ({
-        kernel: { row: opRow('relu'), handle: kernel, id: 0 },
+        kernel: { row: kernels['relu'], handle: kernel, id: 0 },
         launch: { blocks: 1, threads: 32, shared: 0 },
         args: [0, 0, 0],
       })
@@ -214,7 +218,7 @@ describe.skipIf(missing !== null)(
         let kernel = 0
         meddle(driver, 'cuLaunchKernel', ([handle]) => void (kernel = handle as number))
         const x = backend.upload(Float32Array.of(1))
-        backend.ops.relu(x, x, 1)
+        backend.ops.relu(x, x)
         backend.readF32(x)
         return {
           driver,
@@ -368,7 +372,7 @@ describe.skipIf(missing !== null)(
         const repeat = (): void => {
           for (let round = 0; round < 2; round++) {
             const x = backend.upload(Float32Array.of(1))
-            for (let i = 0; i < FEWEST_NODES; i++) backend.ops.relu(x, x, 1)
+            for (let i = 0; i < FEWEST_NODES; i++) backend.ops.relu(x, x)
             backend.readF32(x)
           }
         }

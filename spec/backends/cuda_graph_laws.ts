@@ -83,17 +83,17 @@ function runProgram(backend: Backend, { steps, rounds, turns, grows, reads }: Pr
       for (const { does, y, a = 0, b = 0, start, count } of steps) {
         const N = grows ? 1 + ((count + round) % (LENGTH - 4)) : count
         const at = (i: number, from: number, moves: boolean): Buffer =>
-          backend.slice(buffers[(i + (moves ? round : 0)) % BUFFERS], from, LENGTH - from)
+          backend.view(buffers[(i + (moves ? round : 0)) % BUFFERS], [N], from)
         const to = at(y, start, turns === 'all')
         const source = (i: number, from: number): Buffer => at(i, from, turns !== 'none')
         const values = Float32Array.from({ length: N }, (_, n) => round - n / 4)
-        if (does === 'add') unlessRefused(() => backend.ops.add(to, source(a, 0), source(b, start), N))
-        else if (does === 'relu') unlessRefused(() => backend.ops.relu(to, source(a, start), N))
+        if (does === 'add') unlessRefused(() => backend.ops.add(to, source(a, 0), source(b, start)))
+        else if (does === 'relu') unlessRefused(() => backend.ops.relu(to, source(a, start)))
         else if (does === 'write') backend.write(to, values)
-        else if (does === 'zero') backend.zero(backend.slice(to, 0, N))
+        else if (does === 'zero') backend.zero(to)
         else {
           const lent = backend.upload(values)
-          unlessRefused(() => backend.ops.add(to, lent, source(a, start), N))
+          unlessRefused(() => backend.ops.add(to, lent, source(a, start)))
           backend.free(lent)
         }
       }

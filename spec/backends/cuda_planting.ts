@@ -9,7 +9,7 @@ import type { Backend } from '../../src/backends/backend.ts'
 import type { EmulatedName } from '../../src/backends/cuda/cuda_backend.ts'
 import type { KernelSet } from '../../src/backends/cuda/fast_launch.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
+import type { KernelName } from '../../src/ops/catalog.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { verdict } from '../harness/mutate.ts'
@@ -22,7 +22,7 @@ export interface Mutant extends Plant {
   readonly bug: string
   /** The file that is compiled; the file with the bug, unless that is a header. */
   readonly unit?: string
-  readonly ops: readonly OpName[]
+  readonly ops: readonly KernelName[]
   /** What finds it: throws. Default: every small size of the first op. */
   readonly law?: (backend: Backend) => void | Promise<void>
   /** What is said; default: that numbers differ. */
@@ -41,13 +41,13 @@ const lawOf = ({ law, ops }: Mutant): NonNullable<Mutant['law']> => law ?? keeps
 
 /** Seen where a block is full. */
 export const edges =
-  (name: OpName): Mutant['law'] =>
+  (name: KernelName): Mutant['law'] =>
   (backend) =>
     pastABlock(backend, name, runSeed())
 
 /** Seen where a kernel reads several numbers at once. */
 export const wide =
-  (name: OpName): Mutant['law'] =>
+  (name: KernelName): Mutant['law'] =>
   (backend) =>
     whereverItStands(backend, name, runSeed())
 

@@ -5,9 +5,9 @@
 import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 
 const backend = await CudaBackend.emulatedBy(process.argv[2])
-const y = backend.allocate('f32', 2)
-const x = backend.upload(Float32Array.of(1, 2, 3)) // [1, 3]
-const weight = backend.upload(Float32Array.of(1, 2, 3, 4, 5, 6)) // [3, 2]
-backend.ops.linear_input_major(y, x, weight, null, null, 1, 2, 3, 0)
+const y = backend.allocate('f32', [1, 2])
+const x = backend.upload(Float32Array.of(1, 2, 3), [1, 3])
+const weight = backend.upload(Float32Array.of(1, 2, 3, 4, 5, 6), [3, 2])
+backend.ops.linear_input_major(y, x, weight, null, null)
 process.stdout.write(`${backend.readF32(y).join(' ')}\n`)
 backend.dispose()

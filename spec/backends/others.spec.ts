@@ -4,7 +4,7 @@
  */
 import { test } from 'vitest'
 import { OptModel } from '../../src/engine/opt_model.ts'
-import { opNames } from '../../src/ops/catalog.ts'
+import { kernelNames } from '../../src/ops/catalog.ts'
 import { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { randomSizes } from '../../src/verify/ops/agreement.ts'
 import { overOtherBackends } from '../harness/backends.ts'
@@ -12,7 +12,7 @@ import { checkOn } from '../harness/seed.ts'
 import { checkModel } from '../engine/cases.ts'
 
 await overOtherBackends((backend) => {
-  for (const name of opNames) {
+  for (const name of kernelNames) {
     const law = { ...randomSizes(name), runs: 20 }
     test(law.sentence, () => checkOn(law, backend))
   }

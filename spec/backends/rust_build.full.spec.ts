@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { compileModule, modulePath, readManifest } from '../../scripts/rust/module.ts'
 import { findToolchain, type Toolchain } from '../../scripts/rust/toolchain.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import { opNames } from '../../src/ops/catalog.ts'
+import { kernelNames } from '../../src/ops/catalog.ts'
 import { smallSizes } from './wasm_mutant_laws.ts'
 import { hasNoData } from './wasm_module_laws.ts'
 
@@ -38,7 +38,7 @@ test.skipIf(typeof toolchain === 'string' || whyNot === null)(
     const binary = await compileModule(toolchain as Toolchain)
     hasNoData(binary)
     const backend = new WasmBackend(new WebAssembly.Module(binary), undefined, 'wasm-rust')
-    for (const name of opNames) await smallSizes(name)(backend)
+    for (const name of kernelNames) await smallSizes(name)(backend)
     backend.dispose()
   },
 )

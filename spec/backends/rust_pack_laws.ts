@@ -2,12 +2,12 @@
  * What a module that wasm-pack made of the Rust kernels has to do: take what its rows list, and keep the bits of some ops.
  */
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
+import type { KernelName } from '../../src/ops/catalog.ts'
 import { takesWhatRowsList } from './wasm_module_laws.ts'
 import { smallSizes } from './wasm_mutant_laws.ts'
 
 /** Ops whose kernels are in their scratch, and one whose is not. */
-const some: readonly OpName[] = ['linear', 'linear_i8', 'attention', 'softmax', 'top_k', 'relu']
+const some: readonly KernelName[] = ['linear', 'linear_i8', 'attention', 'softmax', 'top_k', 'relu']
 
 /** @throws Error of the law that the module breaks */
 export async function keepsTheBits(module: WebAssembly.Module): Promise<void> {

@@ -7,7 +7,7 @@ import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { partStart, splitOf, splitOps, type Call, type Split } from '../../src/backends/wasm/split.ts'
 import type { WasmName } from '../../src/backends/wasm/binaries.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import { opRow, type OpName } from '../../src/ops/catalog.ts'
+import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
 import { call, callRaw } from '../harness/call.ts'
 import { sameBits } from '../harness/compare.ts'
@@ -57,8 +57,8 @@ function enginePartByPart(module: WebAssembly.Module, plan: Plan, cut: Cut): Eng
 }
 
 /** Sizes of a call: from one unit to many grains of them. */
-function sizesOf(name: OpName, data: Data): Sizes {
-  const row = opRow(name)
+function sizesOf(name: KernelName, data: Data): Sizes {
+  const row = kernels[name]
   const sizes: Record<string, number> = {}
   const { grain } = splitOf(name) as Split
   for (const letter of lettersOf(row))
@@ -72,9 +72,9 @@ function sizesOf(name: OpName, data: Data): Sizes {
 }
 
 /** The parts, in a random order, give what the definition does and write nothing else; and the bits of one call. */
-export function partsAreTheWhole(backend: PartByPart, name: OpName, seed: number, parts: number): void {
+export function partsAreTheWhole(backend: PartByPart, name: KernelName, seed: number, parts: number): void {
   const data = new Data(seed)
-  const { absent } = data.pick(variantsOf(opRow(name)))
+  const { absent } = data.pick(variantsOf(kernels[name]))
   const values = makeValues(name, sizesOf(name, data), data, data.pick(['plain', 'wild', 'broken']), absent)
   const placing = { offset: data.pick([0, 1, 3]), aliased: false }
   backend.plan.parts = 1
@@ -88,9 +88,9 @@ export function partsAreTheWhole(backend: PartByPart, name: OpName, seed: number
 }
 
 /** No number is written by two parts: each alone leaves what belongs to the others as it was. */
-export function partsWriteApart(backend: PartByPart, name: OpName, seed: number, parts: number): void {
+export function partsWriteApart(backend: PartByPart, name: KernelName, seed: number, parts: number): void {
   const data = new Data(seed)
-  const row = opRow(name)
+  const row = kernels[name]
   const [written] = arraysOf(row)
   backend.plan.parts = parts
   const { absent } = data.pick(variantsOf(row))

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Buffer } from '../../src/backends/backend.ts'
-import type { PlacedBuffer } from '../../src/backends/checked_ops.ts'
+import type { OwnedBuffer } from '../../src/backends/checked_ops.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { probeWasm } from '../../src/platform/wasm_features.ts'
 import { sameBits } from '../harness/compare.ts'
@@ -14,7 +14,7 @@ import { law } from '../harness/seed.ts'
 const backend = await WasmBackend.create()
 
 function addressOf(buffer: Buffer): number {
-  return (buffer as PlacedBuffer<number>).place
+  return (buffer as OwnedBuffer<number>).address
 }
 
 afterEach(() => {
@@ -47,7 +47,7 @@ test('a new buffer is zeros, also in reused memory', () => {
   const first = backend.upload(new Float32Array(100).fill(7))
   const place = addressOf(first)
   backend.free(first)
-  const second = backend.allocate('f32', 100)
+  const second = backend.allocate('f32', [100])
   expect(addressOf(second)).toBe(place)
   expect(backend.readF32(second)).toEqual(new Float32Array(100))
   backend.free(second)
@@ -55,7 +55,7 @@ test('a new buffer is zeros, also in reused memory', () => {
 
 test('views read and write the buffer they are views of, and are freed with it', () => {
   const whole = backend.upload(Float32Array.of(1, 2, 3, 4, 5))
-  const view = backend.slice(backend.slice(whole, 1, 4), 1, 2)
+  const view = backend.view(backend.view(whole, [4], 1), [2], 1)
   backend.write(view, Float32Array.of(8), 1)
   expect(backend.readF32(whole)).toEqual(Float32Array.of(1, 2, 3, 8, 5))
   expect(() => backend.free(view)).toThrow(expect.objectContaining({ code: 'BUFFER_VIEW' }))
@@ -67,7 +67,7 @@ test('two backends share nothing, though they share the compiled module', async 
   const other = await WasmBackend.create()
   const [here, there] = [backend, other].map((one) => one.upload(Float32Array.of(-1, 2)))
   expect(addressOf(here)).toBe(addressOf(there))
-  backend.ops.relu(here, here, 2)
+  backend.ops.relu(here, here)
   expect(backend.readF32(here)).toEqual(Float32Array.of(0, 2))
   expect(other.readF32(there)).toEqual(Float32Array.of(-1, 2))
   expect(() => other.readF32(here)).toThrow(expect.objectContaining({ code: 'BUFFER_FOREIGN' }))
@@ -77,7 +77,7 @@ test('two backends share nothing, though they share the compiled module', async 
 
 test('more than 4 GiB is refused, and other buffers keep their values', () => {
   const kept = backend.upload(Float32Array.of(3))
-  expect(() => backend.allocate('f32', 2 ** 30)).toThrow(
+  expect(() => backend.allocate('f32', [2 ** 30])).toThrow(
     expect.objectContaining({ code: 'BACKEND_MEMORY', exitCode: 4 }),
   )
   expect(backend.readF32(kept)).toEqual(Float32Array.of(3))
@@ -90,9 +90,9 @@ test('a disposed backend refuses every call', async () => {
   own.dispose()
   expect(own.liveBuffers).toBe(0)
   const disposed = expect.objectContaining({ code: 'BACKEND_DISPOSED' })
-  expect(() => own.allocate('f32', 1)).toThrow(disposed)
+  expect(() => own.allocate('f32', [1])).toThrow(disposed)
   expect(() => own.readF32(buffer)).toThrow(disposed)
-  expect(() => own.ops.relu(buffer, buffer, 1)).toThrow(disposed)
+  expect(() => own.ops.relu(buffer, buffer)).toThrow(disposed)
 })
 
 describe('without SIMD', () => {

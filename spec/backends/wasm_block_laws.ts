@@ -6,7 +6,7 @@
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
+import type { KernelName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
 import { Data } from '../harness/data.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
@@ -36,7 +36,7 @@ const small = [1, 3, 4, 5, 8, 9, 17, 33]
 
 function check(
   backend: Backend,
-  name: OpName,
+  name: KernelName,
   sizes: Sizes,
   data: Data,
   absent: readonly string[] = [],

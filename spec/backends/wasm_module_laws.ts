@@ -4,7 +4,7 @@
 import { expect } from 'vitest'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { splitOf, splitOps } from '../../src/backends/wasm/split.ts'
-import { opNames, opRow } from '../../src/ops/catalog.ts'
+import { kernelNames, kernels as definitions } from '../../src/ops/catalog.ts'
 
 const START_SECTION = 8
 const DATA_SECTION = 11
@@ -32,14 +32,14 @@ function sectionsOf(bytes: Uint8Array): number[] {
 export function exportsTheOps(module: WebAssembly.Module, others: readonly string[] = []): void {
   const exported = WebAssembly.Module.exports(module).map(({ name }) => name)
   const parts = splitOps.map((name) => splitOf(name)?.kernel)
-  expect(exported.sort()).toEqual([...opNames, ...parts, 'scratch_size', ...others].sort())
+  expect(exported.sort()).toEqual([...kernelNames, ...parts, 'scratch_size', ...others].sort())
 }
 
 /** A kernel takes as many arguments as its row lists. */
 export function takesWhatRowsList(module: WebAssembly.Module): void {
   const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536 })
   const { kernels } = instantiate(module, memory, 0)
-  for (const name of opNames) expect(kernels[name].length, name).toBe(opRow(name).params.length)
+  for (const name of kernelNames) expect(kernels[name].length, name).toBe(definitions[name].params.length)
 }
 
 /** It has no data of its own, which would stand where kernels work, and does nothing by itself when it is made. */

@@ -2,7 +2,7 @@
  * The laws that find bugs planted in sources of wasm kernels: each is given the backend of the broken kernels, and throws.
  */
 import type { Backend } from '../../src/backends/backend.ts'
-import type { OpName } from '../../src/ops/catalog.ts'
+import type { KernelName } from '../../src/ops/catalog.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import type { Plant } from '../../scripts/sources.ts'
@@ -25,12 +25,12 @@ export function common(law: BackendLaw): Mutant['law'] {
 }
 
 /** Every small size of an op. */
-export function smallSizes(name: OpName): Mutant['law'] {
+export function smallSizes(name: KernelName): Mutant['law'] {
   return common(agreementLaws(name)[0])
 }
 
 /** Random sizes of an op, up to several tiles. */
-export function randomSizes(name: OpName): Mutant['law'] {
+export function randomSizes(name: KernelName): Mutant['law'] {
   return common(agreementLaws(name)[1])
 }
 

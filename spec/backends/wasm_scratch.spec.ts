@@ -7,7 +7,7 @@ import { PAGE, startAlone } from '../../src/backends/wasm/engine.ts'
 import { binaries } from '../../src/backends/wasm/binaries.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import { opNames, opRow } from '../../src/ops/catalog.ts'
+import { kernelNames, kernels as definitions } from '../../src/ops/catalog.ts'
 import { Data } from '../harness/data.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
 import { fitSizes, lettersOf, makeValues } from '../harness/op_case.ts'
@@ -32,8 +32,8 @@ function staysInItsScratch(module: WebAssembly.Module): void {
   for (const guard of guards()) guard.fill(FILL)
   const backend = new WasmBackend(module, () => ({ ...alone, kernels, heapBase: end + 64 }))
   const data = new Data(runSeed())
-  for (const name of opNames) {
-    const row = opRow(name)
+  for (const name of kernelNames) {
+    const row = definitions[name]
     const sizes = fitSizes(row, Object.fromEntries(lettersOf(row).map((letter) => [letter, 19])))
     checkAgreement(backend, name, makeValues(name, sizes, data), { offset: 0, aliased: false })
   }

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { binaries } from '../../src/backends/wasm/binaries.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { partStart, splitOf, splitOps, type Split } from '../../src/backends/wasm/split.ts'
-import { opRow, type OpName } from '../../src/ops/catalog.ts'
+import { kernels as definitions, type KernelName } from '../../src/ops/catalog.ts'
 import type { Plant } from '../../scripts/sources.ts'
 import { inTier } from '../harness/backends.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -29,7 +29,7 @@ afterEach(() => {
 const parts = fc.integer({ min: 1, max: 9 })
 
 /** The laws of an op that is computed part by part. */
-const partLaws = (name: OpName) => ({
+const partLaws = (name: KernelName) => ({
   whole: lawForAll(
     `${name}: parts in any order are the whole`,
     [fc.nat(), parts],
@@ -54,7 +54,7 @@ describe.each(splitOps)('%s', (name) => {
   test('the kernel of a part takes the arguments of the op and the part', () => {
     const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536 })
     const { kernels } = instantiate(committed, memory, 0)
-    expect(kernels[(splitOf(name) as Split).kernel].length).toBe(opRow(name).params.length + 2)
+    expect(kernels[(splitOf(name) as Split).kernel].length).toBe(definitions[name].params.length + 2)
   })
 })
 
@@ -90,7 +90,7 @@ test('a list counts its chosen units, no list counts all units', () => {
 
 describe('mutants are killed:', () => {
   type LawName = keyof ReturnType<typeof partLaws>
-  const isFound = (mutant: PartByPart, name: OpName, by: LawName): Promise<void> =>
+  const isFound = (mutant: PartByPart, name: KernelName, by: LawName): Promise<void> =>
     kills((lawsOf.get(name) as ReturnType<typeof partLaws>)[by], mutant)
 
   const cuts: [string, LawName, Cut][] = [
@@ -112,7 +112,7 @@ describe('mutants are killed:', () => {
     test.each(cuts)('%s', (_, by, cut) => isFound(new PartByPart(committed, cut), name, by))
   })
 
-  const plants: [string, OpName, Plant][] = [
+  const plants: [string, KernelName, Plant][] = [
     [
       'the bias of all columns added by every part',
       'linear_input_major',

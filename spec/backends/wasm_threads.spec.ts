@@ -230,11 +230,11 @@ test('helpers use memory that grew between calls', async () => {
   const rows = data.someOf(64)
   const [x, weight] = [data.floats(32), data.floats(64 * 32)]
   const product = (backend: Backend): Float32Array => {
-    const given = [x, weight, rows].map((values) => backend.upload(values))
+    const list = backend.upload(rows)
     // About a mebibyte at each round, far above what the memory begins with at the end.
-    const y = backend.allocate('f32', 2 ** 18)
-    backend.ops.linear(y, given[0], given[1], null, given[2], 1, 64, 32, rows.length)
-    return backend.readF32(backend.slice(y, 0, 64))
+    const y = backend.view(backend.allocate('f32', [2 ** 18]), [1, 64])
+    backend.ops.linear(y, backend.upload(x, [1, 32]), backend.upload(weight, [64, 32]), null, list)
+    return backend.readF32(y)
   }
   for (let round = 0; round < 60; round++) sameBits('product', product(two), product(one))
 })
@@ -247,8 +247,8 @@ test('a sibling has its own memory and threads, and outlives the backend', async
   const data = new Data(runSeed())
   const [x, weight] = [data.floats(32), data.floats(64 * 32)]
   const product = (backend: Backend): Float32Array => {
-    const y = backend.allocate('f32', 64)
-    backend.ops.linear(y, backend.upload(x), backend.upload(weight), null, null, 1, 64, 32, 0)
+    const y = backend.allocate('f32', [1, 64])
+    backend.ops.linear(y, backend.upload(x, [1, 32]), backend.upload(weight, [64, 32]), null, null)
     return backend.readF32(y)
   }
   const held = sibling.upload(x)
@@ -297,11 +297,16 @@ describe('the number of threads', () => {
 test('measured calls are reported with kind, sharing and gain', async () => {
   const backend = await create('wasm', { threads: 2 })
   const [O, I] = [1024, 1024]
-  const [y, x, weight] = [O, I, O * I].map((length) => backend.allocate('f32', length))
+  const shapes = [
+    [1, O],
+    [1, I],
+    [O, I],
+  ]
+  const [y, x, weight] = shapes.map((shape) => backend.allocate('f32', shape))
   const { linear, relu } = backend.ops
   await vi.waitFor(() => expect(backend.threads.threads).toBe(2), HANG)
-  for (let i = 0; i < 20; i++) linear(y, x, weight, null, null, 1, O, I, 0)
-  relu(y, y, O)
+  for (let i = 0; i < 20; i++) linear(y, x, weight, null, null)
+  relu(y, y)
   const { calls } = backend.threads
   expect(calls).toHaveLength(1)
   expect(calls[0]).toMatchObject({ op: 'linear', work: O * I })

@@ -3,7 +3,6 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { criterionByName } from '../../src/criteria/index.ts'
 import {
@@ -16,7 +15,8 @@ import {
 import { backward } from '../../src/engine/backward.ts'
 import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
 import { traceForward } from '../../src/engine/trace.ts'
-import { catalog, opNames, type OpName } from '../../src/ops/catalog.ts'
+import { watchBackend } from '../../src/backends/watched.ts'
+import { kernels } from '../../src/ops/catalog.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { makeSmallModel, smallConfig } from './small_calibration.ts'
 
@@ -46,24 +46,13 @@ const someConfig: fc.Arbitrary<OptConfig> = fc
 async function countFlops(config: OptConfig, T: number): Promise<{ forward: number; backward: number }> {
   const plain = await createBackend('reference')
   let total = 0
-  const counted = (name: OpName): unknown => {
-    const { params, flops } = catalog[name]
-    return (...args: unknown[]): void => {
-      const sizes: Record<string, number> = {}
-      params.forEach((param, i) => {
-        if (param.kind === 'size') sizes[param.name] = args[i] as number
-      })
-      total += flops(sizes)
-      ;(plain.ops[name] as (...all: unknown[]) => void)(...args)
-    }
-  }
-  const ops = Object.fromEntries(opNames.map((name) => [name, counted(name)])) as unknown as Backend['ops']
-  const counting = new Proxy(plain, {
-    get(target, key) {
-      if (key === 'ops') return ops
-      const value: unknown = Reflect.get(target, key, target)
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value
-    },
+  const counting = watchBackend(plain, (name, args) => {
+    const { params, flops } = kernels[name]
+    const sizes: Record<string, number> = {}
+    params.forEach((param, i) => {
+      if (param.kind === 'size') sizes[param.name] = args[i] as number
+    })
+    total += flops(sizes)
   })
   const own = await makeSmallModel(counting, config)
   const tokens = Int32Array.from({ length: T }, (_, t) => t % config.vocabulary)

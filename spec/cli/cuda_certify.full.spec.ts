@@ -9,7 +9,7 @@ import type { ProgramWriter } from '../../scripts/cuda/certify/program.ts'
 import { kernelSets } from '../../scripts/cuda/certify/sets.ts'
 import { buildEmulator, whyNoEmulator, type EmulatorBuild } from '../../scripts/cuda/emulator.ts'
 import { root } from '../../scripts/sources.ts'
-import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
+import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
 import { bundleOf, compileLibrary, plainCublas, workshop, type Ended } from './cuda_certify.ts'
 import { runCli } from './run_cli.ts'
 
@@ -40,7 +40,7 @@ describe.skipIf(missing !== null)(
         model: { passed: true, checks: checks.map((name) => ({ name, passed: true })) },
       })
       const { ops } = said as { ops: { op: string; cases: number; compared: number; differing: number }[] }
-      expect(ops.map(({ op }) => op)).toEqual(opNames)
+      expect(ops.map(({ op }) => op)).toEqual(kernelNames)
       for (const { op, cases, compared, differing } of ops) {
         expect([cases, compared], op).toEqual([expect.any(Number), expect.any(Number)])
         expect(cases, op).toBeGreaterThan(10)
@@ -62,10 +62,10 @@ describe.skipIf(missing !== null)(
         model: null,
         provenance: { backend: 'cuda-fast-emulated' },
       })
-      const { ops } = said as { ops: { op: OpName; owes: string; compared: number }[] }
+      const { ops } = said as { ops: { op: KernelName; owes: string; compared: number }[] }
       expect(ops.map(({ op }) => op)).toEqual(kernelSets[1].ops)
       for (const { op, owes, compared } of ops) {
-        expect(owes, op).toBe(opRow(op).fast === null ? 'bits' : 'bound')
+        expect(owes, op).toBe(kernels[op].fast === null ? 'bits' : 'bound')
         expect(compared, op).toBeGreaterThan(10)
       }
       expect(await runCli(['parity', 'verify-certificate', file])).toMatchObject({ code: 0, stderr: '' })

@@ -65,7 +65,7 @@ describe('modules are loaded when they are needed', () => {
     ['src/cli/program.ts', "import './commands/generate.ts'"],
     ['src/cli/program.ts', "export { define } from './commands/doctor.ts'"],
     ['src/cli/failure.ts', "import { backendNames } from '../backends/select.ts'"],
-    ['src/platform/files.ts', "import { type Op } from '../ops/op.ts'"],
+    ['src/platform/files.ts', "import { type Kernel } from '../ops/op.ts'"],
     ['src/cli/run.ts', "import fc from 'fast-check'"],
   ])('planted in %s, a static import is found: %s', (path, line) => {
     expect(() => startsLight(planted(path, line))).toThrow('deeply equal')
@@ -87,7 +87,7 @@ describe('modules are loaded when they are needed', () => {
 
   test('an import of a type and a dynamic import load nothing', () => {
     for (const line of [
-      "import type { Op } from '../ops/op.ts'",
+      "import type { Kernel } from '../ops/op.ts'",
       "void (() => import('./commands/doctor.ts'))",
     ])
       startsLight(planted('src/cli/program.ts', line))

@@ -68,7 +68,7 @@ function counting(backend: Backend): { backend: Backend; calls: (op: keyof Ops) 
     ]),
   ) as unknown as Ops
   const bound = Object.fromEntries(
-    (['allocate', 'upload', 'write', 'zero', 'slice', 'readF32', 'readI32', 'free', 'dispose'] as const).map(
+    (['allocate', 'upload', 'write', 'zero', 'view', 'readF32', 'readI32', 'free', 'dispose'] as const).map(
       (name) => [name, (backend[name] as (...args: never[]) => unknown).bind(backend)],
     ),
   ) as unknown as Backend

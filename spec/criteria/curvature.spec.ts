@@ -11,6 +11,7 @@ import { snip } from '../../src/criteria/snip.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
+import { headMaskGradient, neuronMaskGradient } from '../../src/verify/model/mask_gradients.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -117,8 +118,8 @@ const isTheSizeOfTheSlope = lawForAll(
         const layers = Array.from({ length: model.layers }, (_, layer) => layer)
         const sizes = (of: (layer: number) => Float32Array): number[] =>
           layers.flatMap((layer) => Array.from(of(layer), Math.abs))
-        expect([...scores.heads]).toEqual(sizes((layer) => input.gradients.headMask(layer)))
-        expect([...scores.neurons]).toEqual(sizes((layer) => input.gradients.neuronMask(layer)))
+        expect([...scores.heads]).toEqual(sizes((layer) => headMaskGradient(input, layer)))
+        expect([...scores.neurons]).toEqual(sizes((layer) => neuronMaskGradient(input, layer)))
       })
     })
   },

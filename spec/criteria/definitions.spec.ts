@@ -2,6 +2,7 @@
  * Every criterion of an example equals its formula in float64, unit by unit over the activations of a pass: for any labels, with
  * one scored position or all, with heads of one channel too, with and without a mask.
  */
+import { valuesOf } from '../../src/backends/calls.ts'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
@@ -83,7 +84,7 @@ const snip: Definition = (input, place) => {
 const plainactWeight: Definition = (input, place) => {
   if (place.kind === 'heads') return plainact(input, place)
   const { width: D } = input.model.config
-  const weights = input.model.backend.readF32(input.model.weights.blocks[place.layer].fc1.weight)
+  const weights = input.model.backend.readF32(valuesOf(input.model.weights.blocks[place.layer].fc1.weight))
   const { grad, sizes } = weightGradient(input, place)
   const own = weights.subarray(place.unit * D, (place.unit + 1) * D)
   return {

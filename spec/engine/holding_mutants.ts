@@ -1,6 +1,7 @@
 /**
  * Bugs planted in how weights are held: packed, rounded, spread over several backends. mutants.spec.ts plants them.
  */
+import { valuesOf } from '../../src/backends/calls.ts'
 import type { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { wrongBackend, wrongBegin, wrongOps, type Mutant } from './plant.ts'
 import type { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
@@ -18,9 +19,10 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
   {
     bug: 'packing copies the row after the one that is wanted',
     plant: wrongOps((right, backend) => ({
-      copy_rows(y, x, slots, rows, S, O, I, R) {
-        const next = backend.upload(backend.readI32(rows).map((row) => Math.min(row + 1, O - 1)))
-        right.copy_rows(y, x, slots, next, S, O, I, R)
+      copy_rows(y, x, slots, rows) {
+        const last = x.shape[0] - 1
+        const next = backend.upload(backend.readI32(rows).map((row) => Math.min(row + 1, last)))
+        right.copy_rows(y, x, slots, next)
         backend.free(next)
       },
     })),
@@ -29,9 +31,9 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
   {
     bug: 'packed rows that changed their places are added in the order they stand in',
     plant: wrongOps((right) => ({
-      linear_input_major(y, x, weight, bias, inputs, T, O, I, R) {
-        const packed = inputs !== null && R === I
-        right.linear_input_major(y, x, weight, bias, packed ? null : inputs, T, O, I, R)
+      linear_input_major(y, x, weight, bias, inputs) {
+        const packed = inputs?.length === x.shape[1]
+        right.linear_input_major(y, x, weight, bias, packed ? null : inputs)
       },
     })),
     breaks: ['engineSchedule', 'anyRun'],
@@ -39,9 +41,10 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
   {
     bug: 'half precision is cut off, not rounded',
     plant: wrongOps((right, backend) => ({
-      narrow_bf16(y, x, N) {
-        const shrunk = backend.upload(backend.readF32(x).map((value) => Math.fround(value * 0.996)))
-        right.narrow_bf16(y, shrunk, N)
+      narrow(y, x) {
+        const by = y.dtype === 'bf16' ? 0.996 : 1
+        const shrunk = backend.upload(backend.readF32(x).map((value) => Math.fround(value * by)))
+        right.narrow(y, shrunk)
         backend.free(shrunk)
       },
     })),
@@ -50,9 +53,10 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
   {
     bug: 'every int8 row has the scale of the first',
     plant: wrongOps((right, backend) => ({
-      linear_i8(y, x, weight, scales, ...rest) {
-        const first = backend.upload(backend.readF32(scales).map((_, __, all) => all[0]))
-        right.linear_i8(y, x, weight, first, ...rest)
+      linear(y, x, weight, ...rest) {
+        if (!('scales' in weight)) return right.linear(y, x, weight, ...rest)
+        const first = backend.upload(backend.readF32(weight.scales).map((_, __, all) => all[0]))
+        right.linear(y, x, { ...weight, scales: first }, ...rest)
         backend.free(first)
       },
     })),
@@ -63,11 +67,11 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     plant: wrongOps((right) => {
       let copies = 0
       return {
-        copy_rows_i8: (...all) => {
-          copies = 1
-          right.copy_rows_i8(...all)
+        copy_rows: (y, ...rest) => {
+          const isScales = copies-- > 0
+          if (y.dtype === 'i8') copies = 1
+          if (!isScales) right.copy_rows(y, ...rest)
         },
-        copy_rows: (...all) => (copies-- > 0 ? undefined : right.copy_rows(...all)),
       }
     }),
     breaks: ['engineLogits', 'anyRun'],
@@ -75,10 +79,11 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
   {
     bug: 'bf16 rows lose their last number where there is one token',
     plant: wrongOps((right, backend) => ({
-      linear_bf16(y, x, weight, bias, rows, T, O, I, R) {
-        if (T > 1 || I < 2) return right.linear_bf16(y, x, weight, bias, rows, T, O, I, R)
-        const cut = backend.upload(backend.readF32(x).fill(0, I - 1))
-        right.linear_bf16(y, cut, weight, bias, rows, T, O, I, R)
+      linear(y, x, weight, bias, rows) {
+        const [T, I] = x.shape
+        if (valuesOf(weight).dtype !== 'bf16' || T > 1 || I < 2) return right.linear(y, x, weight, bias, rows)
+        const cut = backend.upload(backend.readF32(x).fill(0, I - 1), x.shape)
+        right.linear(y, cut, weight, bias, rows)
         backend.free(cut)
       },
     })),
@@ -99,8 +104,8 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
   {
     bug: 'packing forgets biases',
     plant: wrongOps((right) => ({
-      copy_rows(y, x, slots, rows, S, O, I, R) {
-        if (I !== 1) right.copy_rows(y, x, slots, rows, S, O, I, R)
+      copy_rows(y, x, slots, rows) {
+        if (x.shape[1] !== 1) right.copy_rows(y, x, slots, rows)
       },
     })),
     breaks: ['engineLogits', 'anyRun'],

@@ -88,7 +88,7 @@ export function wrongPositions(wrong: (model: OptModel, past: number, T: number)
   return wrongLoad((load) => async (config, source, backend, options) => {
     const model = await load(config, source, backend, options)
     const rows = backend.upload(Int32Array.from({ length: config.positions + 2 }, (_, row) => row))
-    model.positionRows = (past, T) => backend.slice(rows, wrong(model, past, T), T)
+    model.positionRows = (past, T) => backend.view(rows, [T], wrong(model, past, T))
     const dispose = model.dispose.bind(model)
     model.dispose = () => {
       backend.free(rows)

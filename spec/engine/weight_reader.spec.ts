@@ -11,6 +11,7 @@ import {
   narrowToF16,
   quantizeRows,
 } from '../../src/tensor/dtypes.ts'
+import { scalesOf, valuesOf } from '../../src/backends/calls.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { loadParameter } from '../../src/engine/weight_layout.ts'
 import { storages, type Storage } from '../../src/engine/matrix.ts'
@@ -81,20 +82,15 @@ overBackends((backend) => {
       try {
         const before = backend.liveBuffers
         const name = `${moduleName(1, module)}.weight`
-        const { weight, scales } = await load(
-          scope,
-          name,
-          [O, I],
-          storage,
-          chunksOf([O, I], cuts, storage, coming),
-        )
+        const held = await load(scope, name, [O, I], storage, chunksOf([O, I], cuts, storage, coming))
         expect(backend.liveBuffers - before, 'buffers made').toBe(storage === 'int8' ? 2 : 1)
         const isTurned = module === 'out' || module === 'fc2'
         const expected = Float32Array.from({ length: O * I }, (_, i) =>
           isTurned ? (i % O) * I + Math.floor(i / O) : i,
         )
         const stored = storedAs(storage, expected, isTurned ? [I, O] : [O, I])
-        expect(backend.read(weight)).toEqual(stored.values)
+        expect(backend.read(valuesOf(held))).toEqual(stored.values)
+        const scales = scalesOf(held)
         expect(scales && backend.readF32(scales)).toEqual(stored.scales)
       } finally {
         scope.dispose()
@@ -132,7 +128,7 @@ overBackends((backend) => {
       'what waits to be turned is kept',
       async (scope, name, shape, storage, chunks) => {
         const held = await loadParameter(scope, name, shape, storage, chunks)
-        scope.allocate(held.weight.length)
+        scope.allocate('f32', valuesOf(held).shape)
         return held
       },
     ],

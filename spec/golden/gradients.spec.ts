@@ -7,6 +7,11 @@ import { backward, type Gradients } from '../../src/engine/backward.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
+import {
+  headMaskGradient,
+  neuronMaskGradient,
+  type TracedGradients,
+} from '../../src/verify/model/mask_gradients.ts'
 import { overBackends } from '../harness/backends.ts'
 import {
   casesOf,
@@ -25,13 +30,13 @@ function eachSequence(
   model: OptModel,
   rows: Rows,
   parameters: boolean,
-  visit: (gradients: Gradients, index: number) => void,
+  visit: (gradients: Gradients, index: number, traced: TracedGradients) => void,
 ): void {
   const scored = scoredIn(rows)
   rows.sequences.forEach((sequence, index) => {
     const trace = traceForward(model, sequence.tokens)
     const gradients = backward(model, trace, labelsOf(rows, sequence), { parameters, scored })
-    visit(gradients, index)
+    visit(gradients, index, { trace, gradients })
     gradients.dispose()
     trace.dispose()
   })
@@ -81,9 +86,9 @@ overBackends((backend) => {
             const { layers, heads, neurons } = model.config
             const headSums = Array.from({ length: layers }, () => new Float64Array(heads))
             const neuronSums = Array.from({ length: layers }, () => new Float64Array(neurons))
-            eachSequence(model, rows, false, (gradients) => {
-              headSums.forEach((sum, layer) => addTo(sum, gradients.headMask(layer)))
-              neuronSums.forEach((sum, layer) => addTo(sum, gradients.neuronMask(layer)))
+            eachSequence(model, rows, false, (_, __, traced) => {
+              headSums.forEach((sum, layer) => addTo(sum, headMaskGradient(traced, layer)))
+              neuronSums.forEach((sum, layer) => addTo(sum, neuronMaskGradient(traced, layer)))
             })
             for (let layer = 0; layer < layers; layer++) {
               const of = (kind: string): Float64Array =>

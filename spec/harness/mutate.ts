@@ -3,13 +3,27 @@
  */
 import type { Backend, Buffer, Ops } from '../../src/backends/backend.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
-import { catalog, opRow, type OpName } from '../../src/ops/catalog.ts'
-import type { Numbers } from '../../src/ops/op.ts'
+import { flatCall } from '../../src/backends/calls.ts'
+import type { AnyOp } from '../../src/backends/watched.ts'
+import { kernels, type catalog, type KernelName, type OpName } from '../../src/ops/catalog.ts'
+import type { Kernel, Numbers } from '../../src/ops/op.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { firstFailure } from './seed.ts'
 
-/** An op as its definition: a function of typed arrays. */
-export type Kernel<Name extends OpName> = (typeof catalog)[Name]['reference']
+type Catalog = typeof catalog
+
+/** A kernel as its definition: a function of typed arrays. */
+export type Definition<Name extends KernelName> = {
+  [Op in OpName]: {
+    [Storage in keyof Catalog[Op]['kernels']]: Name extends (
+      Storage extends 'f32' ? Op : `${Op}_${Storage & string}`
+    )
+      ? Catalog[Op]['kernels'][Storage] extends Kernel<infer Args>
+        ? (...args: Args) => void
+        : never
+      : never
+  }[keyof Catalog[Op]['kernels']]
+}[OpName]
 
 /** The backend with one op, a function of buffers, replaced by what `wrap` makes of it. All else is the backend's. */
 export function mutate<Name extends OpName>(
@@ -27,28 +41,31 @@ export function mutate<Name extends OpName>(
   })
 }
 
-/** The backend with one op replaced by another function of typed arrays; `change` is given the definition. */
-export function mutateKernel<Name extends OpName>(
+/** The backend with one kernel replaced by another function of typed arrays; `change` is given the definition. */
+export function mutateKernel<Name extends KernelName>(
   backend: Backend,
   name: Name,
-  change: (definition: Kernel<Name>) => Kernel<Name>,
+  change: (definition: Definition<Name>) => Definition<Name>,
 ): Backend {
-  const row = opRow(name)
-  const kernel = change(catalog[name].reference as Kernel<Name>) as (...args: unknown[]) => void
-  const run = (...args: (Buffer | number | null)[]): void => {
-    const values = args.map((argument) => {
-      if (argument === null || typeof argument === 'number') return argument
-      return backend.read(argument)
-    })
-    kernel(...values)
-    row.params.forEach((param, i) => {
-      if (param.kind !== 'array' || param.role === 'in' || args[i] === null) return
-      const [buffer, numbers] = [args[i] as Buffer, values[i] as Numbers]
-      if (numbers instanceof Int32Array) writeList(backend, buffer, numbers)
-      else backend.write(buffer, numbers)
-    })
-  }
-  return mutate(backend, name, () => run as unknown as Ops[Name])
+  const { op, params, reference } = kernels[name]
+  const kernel = change(reference as unknown as Definition<Name>) as unknown as (...args: unknown[]) => void
+  const wrap =
+    (right: AnyOp): AnyOp =>
+    (...args) => {
+      const call = flatCall(op as OpName, args)
+      if (call.kernel !== name) return right(...args)
+      const values = call.args.map((argument) =>
+        argument === null || typeof argument === 'number' ? argument : backend.read(argument),
+      )
+      kernel(...values)
+      params.forEach((param, i) => {
+        if (param.kind !== 'array' || param.role === 'in' || call.args[i] === null) return
+        const [buffer, numbers] = [call.args[i] as Buffer, values[i] as Numbers]
+        if (numbers instanceof Int32Array) writeList(backend, buffer, numbers)
+        else backend.write(buffer, numbers)
+      })
+    }
+  return mutate(backend, op as OpName, (right) => wrap(right as AnyOp) as Ops[OpName])
 }
 
 /** A list can be made by top_k alone: of scores that are 1 at its units. */
@@ -58,7 +75,7 @@ function writeList(backend: Backend, buffer: Buffer, list: Int32Array): void {
   for (const unit of list) scores[unit] = 1
   const scope = new BufferScope(backend)
   try {
-    backend.ops.top_k(buffer, scope.upload(scores), scores.length, list.length)
+    backend.ops.top_k(buffer, scope.upload(scores))
   } finally {
     scope.dispose()
   }

@@ -200,7 +200,7 @@ describe('bugs planted in the checks of ids are found', () => {
       generate(ids.map((id) => (Number.isInteger(id) && id >= 0 ? id : 0))),
     'a long prompt is cut': (ids) => generate(ids.slice(0, positions - 1)),
     'a buffer is kept': async (ids) => {
-      tiny.model.backend.allocate('f32', 1)
+      tiny.model.backend.allocate('f32', [1])
       return generate(ids)
     },
     'a TypeError comes through': async (ids) => {

@@ -161,7 +161,7 @@ describe('bugs planted in how a load ends are found', () => {
   const mutants: Record<string, Load> = {
     'a backend that is kept': async (name, options) => {
       const kept = await WasmBackend.create()
-      kept.allocate('f32', 1)
+      kept.allocate('f32', [1])
       return load(name, options)
     },
     'an abort that is not heard': (name, { onProgress } = {}) => load(name, { onProgress }),

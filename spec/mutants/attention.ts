@@ -5,14 +5,14 @@ import * as attentionLaws from '../../src/verify/ops/attention.ts'
 import * as cacheLaws from '../../src/verify/ops/cache_append.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { attentionGradient } from '../../src/verify/ops/gradients.ts'
-import type { Kernel } from '../harness/mutate.ts'
+import type { Definition } from '../harness/mutate.ts'
 import { agree, mutant, type Mutant } from './mutant.ts'
 
 /** Attention, token by token, over as many positions as `seen` says. */
 function attentionSeeing(
-  attention: Kernel<'attention'>,
+  attention: Definition<'attention'>,
   seen: (position: number, S: number) => number,
-): Kernel<'attention'> {
+): Definition<'attention'> {
   return (y, query, key, value, heads, scale, T, S, C, H, K, R) => {
     for (let t = 0; t < T; t++) {
       const part = (x: Float32Array): Float32Array => x.subarray(t * H * K, (t + 1) * H * K)

@@ -6,16 +6,16 @@ import { quantizeRow } from '../../src/tensor/dtypes.ts'
 import * as attentionLaws from '../../src/verify/ops/attention_i8.ts'
 import { brokenRowsShow, quantizesTokens } from '../../src/verify/ops/cache_append_i8.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
-import type { Kernel } from '../harness/mutate.ts'
+import type { Definition } from '../harness/mutate.ts'
 import { agree, mutant, type Mutant } from './mutant.ts'
 
 const { fround } = Math
 
 /** Attention, token by token, over as many positions as `seen` says. */
 function attentionSeeing(
-  attention: Kernel<'attention_i8'>,
+  attention: Definition<'attention_i8'>,
   seen: (position: number, S: number) => number,
-): Kernel<'attention_i8'> {
+): Definition<'attention_i8'> {
   return (y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R) => {
     for (let t = 0; t < T; t++) {
       const part = (x: Float32Array): Float32Array => x.subarray(t * H * K, (t + 1) * H * K)

@@ -2,14 +2,14 @@
  * Bugs that can be planted in any op, made from its catalogue row: whole families of mutants, for whole families of laws.
  */
 import type { Backend } from '../../src/backends/backend.ts'
-import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
-import type { Numbers, Op } from '../../src/ops/op.ts'
+import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
+import type { Numbers, Kernel } from '../../src/ops/op.ts'
 import { poison } from '../harness/call.ts'
 import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { gradientLaw } from '../../src/verify/ops/gradients.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
-import { mutateKernel, type Kernel } from '../harness/mutate.ts'
+import { mutateKernel, type Definition } from '../harness/mutate.ts'
 import { arraysOf } from '../harness/op_case.ts'
 import { agree, type Mutant } from './mutant.ts'
 
@@ -21,12 +21,12 @@ type AnyKernel = (...args: unknown[]) => void
 
 /** A mutant that runs the definition, then spoils what it wrote. */
 function spoilt(
-  op: OpName,
+  op: KernelName,
   bug: string,
   laws: readonly BackendLaw[],
-  spoil: (given: Named, row: Op) => void,
+  spoil: (given: Named, row: Kernel) => void,
 ): Mutant {
-  const row = opRow(op)
+  const row = kernels[op]
   const change =
     (definition: AnyKernel): AnyKernel =>
     (...args) => {
@@ -34,7 +34,7 @@ function spoilt(
       spoil(Object.fromEntries(row.params.map(({ name }, i) => [name, args[i]])) as Named, row)
     }
   const plantWith = (backend: Backend, by: (definition: AnyKernel) => AnyKernel): Backend =>
-    mutateKernel(backend, op, by as unknown as (definition: Kernel<OpName>) => Kernel<OpName>)
+    mutateKernel(backend, op, by as unknown as (definition: Definition<KernelName>) => Definition<KernelName>)
   return {
     op,
     bug,
@@ -45,7 +45,7 @@ function spoilt(
 }
 
 /** The arrays an op writes, without those that are absent. */
-function written(given: Named, row: Op): Numbers[] {
+function written(given: Named, row: Kernel): Numbers[] {
   return arraysOf(row)
     .filter(({ role }) => role !== 'in')
     .map(({ name }) => given[name] as Numbers | null)
@@ -53,20 +53,20 @@ function written(given: Named, row: Op): Numbers[] {
 }
 
 /** Adds to everything an op wrote. */
-function nudge(given: Named, row: Op, by: number): void {
+function nudge(given: Named, row: Kernel, by: number): void {
   for (const numbers of written(given, row)) for (let i = 0; i < numbers.length; i++) numbers[i] += by
 }
 
 /** The laws of gradient rules that `op` computes, for another op: one that is its own gradient stays so. */
-function rulesOf(op: OpName): BackendLaw[] {
-  return opNames.flatMap((name) =>
-    opRow(name)
-      .gradients.filter((rule) => rule.op === op && rule.op !== name)
+function rulesOf(op: KernelName): BackendLaw[] {
+  return kernelNames.flatMap((name) =>
+    kernels[name].gradients
+      .filter((rule) => rule.op === op && rule.op !== name)
       .map((rule) => gradientLaw(name, rule)),
   )
 }
 
-const floatOps = opNames.filter((name) => name !== 'top_k')
+const floatOps = kernelNames.filter((name) => name !== 'top_k')
 
 const doubled = floatOps.map((op) =>
   spoilt(op, 'gives twice what it should', [...agree(op), ...rulesOf(op)], (given, row) => {
@@ -81,7 +81,7 @@ const crowded = tokenOps().map((op) =>
 )
 
 /** The list of a call. */
-function listOf(given: Named, row: Op): Int32Array | null {
+function listOf(given: Named, row: Kernel): Int32Array | null {
   const param = arraysOf(row).find(({ holds }) => holds === 'ascending')
   return param ? (given[param.name] as Int32Array | null) : null
 }

@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
-import type { PlacedBuffer } from '../../src/backends/checked_ops.ts'
+import type { OwnedBuffer } from '../../src/backends/checked_ops.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { call } from '../harness/call.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
@@ -14,15 +14,15 @@ const reference = await createBackend('reference')
 
 /** What really stands behind a buffer of the reference. */
 function memory(buffer: Buffer): { words: Float32Array; start: number } {
-  const { place } = buffer as PlacedBuffer<Float32Array>
-  return { words: new Float32Array(place.buffer), start: place.byteOffset / 4 }
+  const { address } = buffer as OwnedBuffer<Float32Array>
+  return { words: new Float32Array(address.buffer), start: address.byteOffset / 4 }
 }
 
 /** relu with something done to the buffers after the call. */
 function reluThen(spoil: (y: Buffer, x: Buffer, N: number) => void): Backend {
-  return mutate(reference, 'relu', (relu) => (y, x, N) => {
-    relu(y, x, N)
-    spoil(y, x, N)
+  return mutate(reference, 'relu', (relu) => (y, x) => {
+    relu(y, x)
+    spoil(y, x, x.length)
   })
 }
 
@@ -47,7 +47,10 @@ test.each([
 })
 
 test('an unwritten number of the output is found', async () => {
-  const spoilt = mutate(reference, 'relu', (relu) => (y, x, N) => relu(y, x, Math.max(0, N - 1)))
+  const spoilt = mutate(reference, 'relu', (relu) => (y, x) => {
+    const most = [Math.max(0, x.length - 1)]
+    relu(reference.view(y, most), reference.view(x, most))
+  })
   expect(await why(spoilt)).toMatch(/relu\.y\[.*got NaN/)
 })
 
@@ -68,7 +71,7 @@ test('a read past the end of an input is found', async () => {
 
 test('a leaked buffer is found', () => {
   const kept: Buffer[] = []
-  const spoilt = reluThen(() => kept.push(reference.allocate('f32', 1)))
+  const spoilt = reluThen(() => kept.push(reference.allocate('f32', [1])))
   call(spoilt, 'relu', { x: new Float32Array(3), N: 3 })
   // What overBackends expects to be 0 after every test.
   expect(spoilt.liveBuffers).toBe(1)

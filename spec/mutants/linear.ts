@@ -1,7 +1,7 @@
 /**
  * Bugs planted in linear layers, embeddings and the transpose.
  */
-import { opRow } from '../../src/ops/catalog.ts'
+import { kernels } from '../../src/ops/catalog.ts'
 import { dot } from '../../src/ops/float32.ts'
 import * as embeddingLaws from '../../src/verify/ops/embedding.ts'
 import * as linearLaws from '../../src/verify/ops/linear.ts'
@@ -107,7 +107,7 @@ export const linearMutants: readonly Mutant[] = [
       ...agree('linear_input_major'),
       inputMajorLaws.isProduct,
       inputMajorLaws.oneStoredTwice,
-      gradientLaw('linear', opRow('linear').gradients[0]),
+      gradientLaw('linear', kernels['linear'].gradients[0]),
     ],
     () => (y, x, weight, bias, inputs, T, O, I, R) => {
       for (let t = 0; t < T; t++)

@@ -2,14 +2,14 @@
  * What a mutant is: an op, the bug planted in it, and the laws that claim to see it.
  */
 import type { Backend } from '../../src/backends/backend.ts'
-import { opRow, type OpName } from '../../src/ops/catalog.ts'
+import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import { gradientLaw } from '../../src/verify/ops/gradients.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
-import { mutateKernel, type Kernel } from '../harness/mutate.ts'
+import { mutateKernel, type Definition } from '../harness/mutate.ts'
 
 export interface Mutant {
-  readonly op: OpName
+  readonly op: KernelName
   /** What is wrong with it; reads on after the op's name. */
   readonly bug: string
   readonly laws: readonly BackendLaw[]
@@ -20,11 +20,11 @@ export interface Mutant {
 }
 
 /** A mutant; `change` makes the wrong function of typed arrays from the right one. */
-export function mutant<Name extends OpName>(
+export function mutant<Name extends KernelName>(
   op: Name,
   bug: string,
   laws: readonly BackendLaw[],
-  change: (definition: Kernel<Name>) => Kernel<Name>,
+  change: (definition: Definition<Name>) => Definition<Name>,
 ): Mutant {
   return {
     op,
@@ -36,9 +36,9 @@ export function mutant<Name extends OpName>(
 }
 
 /** Both agreement laws of an op. */
-export const agree: (name: OpName) => BackendLaw[] = agreementLaws
+export const agree: (name: KernelName) => BackendLaw[] = agreementLaws
 
 /** The law of every gradient rule of an op. */
-export function gradients(name: OpName): BackendLaw[] {
-  return opRow(name).gradients.map((rule) => gradientLaw(name, rule))
+export function gradients(name: KernelName): BackendLaw[] {
+  return kernels[name].gradients.map((rule) => gradientLaw(name, rule))
 }

@@ -7,7 +7,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
-import { opNames } from '../../src/ops/catalog.ts'
+import { kernelNames } from '../../src/ops/catalog.ts'
 import { pageLaws, sharedLaws } from '../../src/verify/ops/index.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { breachOf } from '../harness/mutate.ts'
@@ -45,7 +45,7 @@ describe.each(mutants.map((mutant) => [`${mutant.op} ${mutant.bug}`, mutant] as 
 
 test('every op has a mutant', () => {
   const mutated = new Set(mutants.map(({ op }) => op))
-  expect(opNames.filter((name) => !mutated.has(name))).toEqual([])
+  expect(kernelNames.filter((name) => !mutated.has(name))).toEqual([])
 })
 
 test('every law of an op is broken by a mutant', () => {

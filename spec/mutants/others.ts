@@ -10,13 +10,13 @@ import * as reluLaws from '../../src/verify/ops/relu.ts'
 import * as sumLaws from '../../src/verify/ops/sum.ts'
 import * as sumSquaresLaws from '../../src/verify/ops/sum_squares.ts'
 import * as topKLaws from '../../src/verify/ops/top_k.ts'
-import type { Kernel } from '../harness/mutate.ts'
+import type { Definition } from '../harness/mutate.ts'
 import { agree, gradients, mutant, type Mutant } from './mutant.ts'
 
 const { fround } = Math
 
 /** top_k on scores in another order. */
-function topKBy(better: (a: number, b: number) => number): Kernel<'top_k'> {
+function topKBy(better: (a: number, b: number) => number): Definition<'top_k'> {
   return (indices, scores, N, R) => {
     const order = Array.from({ length: N }, (_, n) => n).sort((a, b) => better(scores[a], scores[b]) || b - a)
     indices.set(order.slice(0, R).sort((a, b) => a - b))

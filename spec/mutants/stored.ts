@@ -9,7 +9,7 @@ import * as copyRowsLaws from '../../src/verify/ops/copy_rows.ts'
 import * as storedLaws from '../../src/verify/ops/stored_weights.ts'
 import { allIsDense, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { tokensApart } from '../../src/verify/ops/tokens.ts'
-import type { Kernel } from '../harness/mutate.ts'
+import type { Definition } from '../harness/mutate.ts'
 import { agree, gradients, mutant, type Mutant } from './mutant.ts'
 
 const { abs, fround, max, min } = Math
@@ -29,7 +29,7 @@ interface Rounding {
 const termsOf = (x: Float32Array): number => x.filter((value) => value !== 0).length
 
 /** linear_i8 from its parts, some of them replaced. */
-function linearI8With({ levels, nearest = nearestStep, sum }: Rounding): Kernel<'linear_i8'> {
+function linearI8With({ levels, nearest = nearestStep, sum }: Rounding): Definition<'linear_i8'> {
   const levelsOf = levels ?? ((x) => min(32767, Math.floor((2 ** 31 - 1) / (127 * termsOf(x)))))
   const total = sum ?? ((products) => products.reduce((all, product) => all + product, 0))
   return (y, x, weight, scales, bias, rows, T, O, I, R) => {
@@ -49,9 +49,9 @@ function linearI8With({ levels, nearest = nearestStep, sum }: Rounding): Kernel<
 
 /** linear_input_major_i8 as linear_i8 over its scaled inputs: what is wrong with that is wrong with this. */
 function inputMajorI8With(
-  linear: Kernel<'linear_i8'>,
+  linear: Definition<'linear_i8'>,
   scale = (value: number, of: number): number => value * of,
-): Kernel<'linear_input_major_i8'> {
+): Definition<'linear_input_major_i8'> {
   return (y, x, weight, scales, bias, inputs, T, O, I, R) => {
     const kept = inputs ? inputs.subarray(0, R) : Int32Array.from({ length: I }, (_, i) => i)
     const K = kept.length
@@ -261,7 +261,7 @@ const int8Mutants: readonly Mutant[] = [
 ]
 
 /** linear_i8 that does not see NaN. */
-function linearOfNumbers(linear: Kernel<'linear_i8'>): Kernel<'linear_i8'> {
+function linearOfNumbers(linear: Definition<'linear_i8'>): Definition<'linear_i8'> {
   return (y, x, ...more) =>
     linear(
       y,

@@ -7,8 +7,8 @@
  * random sizes that cross the tiles of a blocked GEMM. It must give the reference's bits, or stay within the bound the
  * catalogue row states, and touch nothing else (harness/call.ts).
  */
-import { opNames } from '../../src/ops/catalog.ts'
+import { kernelNames } from '../../src/ops/catalog.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import { stateLaws } from '../harness/state.ts'
 
-stateLaws(opNames.flatMap(agreementLaws))
+stateLaws(kernelNames.flatMap(agreementLaws))

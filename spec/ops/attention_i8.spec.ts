@@ -4,14 +4,14 @@
  */
 import { expect, test } from 'vitest'
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
-import { opRow } from '../../src/ops/catalog.ts'
+import { kernels } from '../../src/ops/catalog.ts'
 import * as laws from '../../src/verify/ops/attention_i8.ts'
 import { stateLaws } from '../harness/state.ts'
 
 stateLaws(laws)
 
 test('a fast kernel may differ by a rounding for each position, each started block and each sum', () => {
-  const { fast } = opRow('attention_i8')
+  const { fast } = kernels['attention_i8']
   const bounds = [1, VALUE_BLOCK - 1, VALUE_BLOCK, VALUE_BLOCK + 1, 3 * VALUE_BLOCK + 1].map((S) =>
     fast?.bound({ S }),
   )

@@ -6,7 +6,7 @@
  * only, is tried by hand. An op without a gradient is an exemption with a reason, and nothing is both.
  */
 import { expect, test } from 'vitest'
-import { opNames, opRow } from '../../src/ops/catalog.ts'
+import { kernelNames, kernels } from '../../src/ops/catalog.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import {
   attentionGradient,
@@ -19,27 +19,25 @@ import { stateLaws } from '../harness/state.ts'
 
 test('every op has a gradient, is one, or is exempt for a reason', () => {
   const gradients = gradientOps()
-  for (const name of opNames) {
-    const hasRule = opRow(name).gradients.length > 0
+  for (const name of kernelNames) {
+    const hasRule = kernels[name].gradients.length > 0
     // An op may be both: linear and linear_input_major are each other's gradient.
     expect(hasRule || gradients.has(name), name).toBe(!(name in exempt))
   }
 })
 
 test('every gradient rule binds exactly the parameters of its op', () => {
-  for (const name of opNames)
-    for (const rule of opRow(name).gradients)
+  for (const name of kernelNames)
+    for (const rule of kernels[name].gradients)
       expect(Object.keys(rule.bind).sort(), `${name} -> ${rule.op}`).toEqual(
-        opRow(rule.op as (typeof opNames)[number])
-          .params.map((param) => param.name)
-          .sort(),
+        kernels[rule.op as (typeof kernelNames)[number]].params.map((param) => param.name).sort(),
       )
 })
 
 test('the trainable inputs of an op are covered by its rules', () => {
   const frozen = ['target', 'mask']
-  for (const name of opNames) {
-    const { gradients, params } = opRow(name)
+  for (const name of kernelNames) {
+    const { gradients, params } = kernels[name]
     if (gradients.length === 0) continue
     // What is stored in another kind of numbers does not learn.
     const inputs = params

@@ -5,16 +5,16 @@ import { describe, expect, test } from 'vitest'
 import { evaluate } from '../../src/testing/op_agreement.ts'
 import { poison, type Values } from '../../src/testing/op_call.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
-import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
-import { arrayTypes, type Numbers, type Op } from '../../src/ops/op.ts'
+import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
+import { arrayTypes, type Numbers, type Kernel } from '../../src/ops/op.ts'
 import { fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
 
 /** Numbers behind the end of each array. */
 const BEHIND = 9
 
 /** A definition that is given longer arrays. @throws Error if it writes behind the end of one */
-function inLongerArrays(name: OpName, definition: Op['reference']): Op['reference'] {
-  const { params } = opRow(name)
+function inLongerArrays(name: KernelName, definition: Kernel['reference']): Kernel['reference'] {
+  const { params } = kernels[name]
   return ((...args: (Numbers | number | null)[]) => {
     const longer = args.map((value, i) => {
       const param = params[i]
@@ -33,12 +33,12 @@ function inLongerArrays(name: OpName, definition: Op['reference']): Op['referenc
       expect(after.subarray(value.length), `${name}.${params[i].name}`).toEqual(was.subarray(value.length))
       value.set(after.subarray(0, value.length))
     })
-  }) as Op['reference']
+  }) as Kernel['reference']
 }
 
 /** Cases of an op: each size from none to a few, and lists there and not. */
-function* casesOf(name: OpName): Generator<Values> {
-  const row = opRow(name)
+function* casesOf(name: KernelName): Generator<Values> {
+  const row = kernels[name]
   const data = new Data(1)
   for (const { absent } of variantsOf(row))
     for (const size of [0, 1, 3, 5]) {
@@ -47,14 +47,14 @@ function* casesOf(name: OpName): Generator<Values> {
     }
 }
 
-const isKept = (name: OpName, definition: Op['reference']): void => {
+const isKept = (name: KernelName, definition: Kernel['reference']): void => {
   for (const values of casesOf(name))
     expect(evaluate(name, values, inLongerArrays(name, definition)), name).toEqual(evaluate(name, values))
 }
 
 describe('in longer arrays', () => {
-  test.each(opNames)('%s gives the same, and writes nothing behind their ends', (name) =>
-    isKept(name, opRow(name).reference),
+  test.each(kernelNames)('%s gives the same, and writes nothing behind their ends', (name) =>
+    isKept(name, kernels[name].reference),
   )
 
   test('mutants are killed: one element more is written, one element more is added', () => {
@@ -63,7 +63,7 @@ describe('in longer arrays', () => {
     }
     expect(() => isKept('relu', written)).toThrow('relu.y')
     const added = (y: Float32Array, x: Float32Array, N: number): void => {
-      opRow('sum').reference(...([y, x, N] as never[]))
+      kernels['sum'].reference(...([y, x, N] as never[]))
       if (x[N] !== undefined) y[0] += x[N]
     }
     expect(() => isKept('sum', added)).toThrow('sum')

@@ -62,7 +62,7 @@ import { reproduce, type ReproduceOptions } from 'shadowllm/eval'
 import { parseSafetensors, type RawTensorSource } from 'shadowllm/io/safetensors'
 import { makeBudget, selectMask, type UnitMask, type UnitScores } from 'shadowllm/masks'
 import { OptModel, type OptConfig } from 'shadowllm/model'
-import { catalog, type OpName } from 'shadowllm/ops'
+import { catalog, type KernelName } from 'shadowllm/ops'
 import { openPredictor, type Predictor } from 'shadowllm/predictor'
 import { trainShadow, type TrainingOptions } from 'shadowllm/train'
 import { verify, type LawReport } from 'shadowllm/verify'
@@ -71,7 +71,7 @@ import { RemoteOpt, startEngine, type Engine } from 'shadowllm/worker'
 const options: OpenOptions = { backend: 'wasm', storage: 'int8' }
 const opening: Promise<ShadowOpt> = ShadowOpt.fromPretrained('embedded', options)
 const backend: Promise<Backend> = createBackend('wasm')
-const names: OpName[] = Object.keys(catalog) as OpName[]
+const names: KernelName[] = Object.keys(catalog) as KernelName[]
 const mask = (scores: UnitScores): UnitMask => selectMask(scores, makeBudget(0.5))
 const planner: MaskPlanner = { name: 'mine', afterAttention: () => mask({ layers: 1, heads: [], neurons: [] } as never) }
 const first: Criterion = criteria[0]

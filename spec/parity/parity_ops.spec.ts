@@ -15,11 +15,11 @@ import { opFile, opFileName, openOpFile, storedAs, type StoredCase } from '../..
 import { casesOf, usualCallsOf } from '../../src/parity/op_suite.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
-import type { Numbers, Op } from '../../src/ops/op.ts'
+import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
+import type { Numbers, Kernel } from '../../src/ops/op.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 import { arraysOf } from '../harness/op_case.ts'
-import type { Kernel } from '../harness/mutate.ts'
+import type { Definition } from '../harness/mutate.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 
@@ -29,7 +29,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const options = { seed: 0, small: true }
 const expected = join(folder, 'expected')
 mkdirSync(expected)
-for (const op of opNames) {
+for (const op of kernelNames) {
   const { tensors, metadata } = opFile(op, options)
   await writeSafetensors(join(expected, opFileName(op)), tensors, metadata)
 }
@@ -45,13 +45,13 @@ function newFolder(): string {
 type Answer = (one: StoredCase) => Readonly<Record<string, Numbers>>
 
 /** Answers an op's cases as a foreign backend would, into a folder. */
-async function answerInto(actual: string, op: OpName, answer: Answer): Promise<void> {
+async function answerInto(actual: string, op: KernelName, answer: Answer): Promise<void> {
   const cases = await openOpFile(join(expected, opFileName(op)), op)
   const tensors = new Map<string, TensorToWrite>()
   for (let index = 0; index < cases.count; index++) {
     const one = await cases.read(index)
     for (const [name, data] of Object.entries(answer(one))) {
-      const param = arraysOf(opRow(op)).find((array) => array.name === name)
+      const param = arraysOf(kernels[op]).find((array) => array.name === name)
       const shape = param?.shape.map((letter) => (letter === '1' ? 1 : one.sizes[letter])) ?? []
       tensors.set(`${index}.out.${name}`, { dtype: storedAs[param?.dtype ?? 'f32'], shape, data })
     }
@@ -61,7 +61,7 @@ async function answerInto(actual: string, op: OpName, answer: Answer): Promise<v
 }
 
 /** What is found of an answer to one op. */
-async function verdictOn(op: OpName, answer: Answer, owed: Owed = 'row'): Promise<OpCheck> {
+async function verdictOn(op: KernelName, answer: Answer, owed: Owed = 'row'): Promise<OpCheck> {
   const actual = newFolder()
   await answerInto(actual, op, answer)
   const { ops } = await checkOps(expected, actual, { owed })
@@ -70,8 +70,13 @@ async function verdictOn(op: OpName, answer: Answer, owed: Owed = 'row'): Promis
 }
 
 /** The definition with something changed. */
-function changed<Name extends OpName>(op: Name, change: (definition: Kernel<Name>) => Kernel<Name>): Answer {
-  const kernel = change(opRow(op).reference as unknown as Kernel<Name>) as unknown as Op['reference']
+function changed<Name extends KernelName>(
+  op: Name,
+  change: (definition: Definition<Name>) => Definition<Name>,
+): Answer {
+  const kernel = change(
+    kernels[op].reference as unknown as Definition<Name>,
+  ) as unknown as Kernel['reference']
   return ({ values }) => evaluate(op, values, kernel)
 }
 
@@ -79,11 +84,11 @@ describe('calls with the sizes of OPT-125m', () => {
   const [oneToken, prompt] = [1, 9]
 
   test('exist for every op: one token and a prompt, with all optional arrays and with none', () => {
-    for (const op of opNames) {
-      const optional = arraysOf(opRow(op)).filter((param) => param.optional)
+    for (const op of kernelNames) {
+      const optional = arraysOf(kernels[op]).filter((param) => param.optional)
       const calls = usualCallsOf(op)
       for (const tokens of [oneToken, prompt]) {
-        const those = opRow(op).params.some(({ name }) => name === 'T')
+        const those = kernels[op].params.some(({ name }) => name === 'T')
           ? calls.filter(({ sizes }) => sizes.T === tokens)
           : calls
         const absent = those.map(({ variant }) => variant.absent.size)
@@ -113,7 +118,7 @@ describe('calls with the sizes of OPT-125m', () => {
 
 describe('the files', () => {
   test('hold every array, size and scalar of every case, and the results of the definition', async () => {
-    for (const op of opNames) {
+    for (const op of kernelNames) {
       const stored = await openOpFile(join(expected, opFileName(op)), op)
       const cases = [...casesOf(op, options)]
       expect(stored.count).toBe(cases.length)
@@ -138,10 +143,10 @@ describe('the files', () => {
 describe('a set of results', () => {
   test('of the definitions passes, and so does that of every op at once', async () => {
     const actual = newFolder()
-    for (const op of opNames) await answerInto(actual, op, ({ values }) => evaluate(op, values))
+    for (const op of kernelNames) await answerInto(actual, op, ({ values }) => evaluate(op, values))
     const report = await checkOps(expected, actual, { owed: 'row' })
     expect(report).toMatchObject({ passed: true, onlyExpected: [], onlyActual: [] })
-    expect(report.ops.map(({ op }) => op)).toEqual(opNames)
+    expect(report.ops.map(({ op }) => op)).toEqual(kernelNames)
     expect(report.ops.every(({ differing, worst, hint }) => differing === 0 && !worst && !hint)).toBe(true)
   })
 
@@ -151,7 +156,7 @@ describe('a set of results', () => {
     await writeSafetensors(join(actual, 'other.safetensors'), new Map())
     const report = await checkOps(expected, actual, { owed: 'row' })
     expect(report.passed).toBe(true)
-    expect(report.onlyExpected).toHaveLength(opNames.length - 1)
+    expect(report.onlyExpected).toHaveLength(kernelNames.length - 1)
     expect(report.onlyActual).toEqual(['other.safetensors'])
   })
 
@@ -202,7 +207,7 @@ describe('a set of results', () => {
     [fc.nat(), fc.nat(), fc.constantFrom('linear', 'attention', 'cache_append', 'top_k', 'layer_norm')],
     async (which, where, op) => {
       let spoilt = { index: -1, output: '', place: -1 }
-      const found = await verdictOn(op as OpName, ({ index, expected }) => {
+      const found = await verdictOn(op as KernelName, ({ index, expected }) => {
         const outputs = Object.fromEntries(Object.entries(expected).map(([k, v]) => [k, v.slice()]))
         const [output, numbers] = Object.entries(outputs)[0]
         if (index < which % 20 || spoilt.index >= 0 || numbers.length < 2) return outputs
@@ -221,7 +226,7 @@ describe('a set of results', () => {
 })
 
 describe('a common mistake is named', () => {
-  test.each<[OpName, Answer, RegExp]>([
+  test.each<[KernelName, Answer, RegExp]>([
     [
       'linear',
       changed(

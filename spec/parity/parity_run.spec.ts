@@ -13,7 +13,7 @@ import { casesOf, type OpCase } from '../../src/parity/op_suite.ts'
 import { makeOptConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
-import { opNames, opRow, type OpName } from '../../src/ops/catalog.ts'
+import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { overBackends } from '../harness/backends.ts'
 import { mutateKernel } from '../harness/mutate.ts'
@@ -27,12 +27,12 @@ const reference = await createBackend('reference')
 const seed = 0
 
 describe('the cases of an op', () => {
-  type Suite = (op: OpName) => Iterable<OpCase>
+  type Suite = (op: KernelName) => Iterable<OpCase>
   const small: Suite = (op) => casesOf(op, { seed, small: true })
 
   /** What an op's cases do not try, one line each. */
-  function untried(op: OpName, suite: Suite): string[] {
-    const row = opRow(op)
+  function untried(op: KernelName, suite: Suite): string[] {
+    const row = kernels[op]
     const cases = [...suite(op)]
     const missing: string[] = []
     for (const letter of lettersOf(row)) {
@@ -52,10 +52,10 @@ describe('the cases of an op', () => {
   }
 
   test('try each size, with and without each optional array, aliased and not', () => {
-    expect(opNames.flatMap((op) => untried(op, small))).toEqual([])
+    expect(kernelNames.flatMap((op) => untried(op, small))).toEqual([])
   })
 
-  test.each<[string, (one: OpCase) => boolean, OpName, string]>([
+  test.each<[string, (one: OpCase) => boolean, KernelName, string]>([
     ['no size 0', ({ sizes }) => sizes.T !== 0, 'linear', 'linear: T = 0'],
     ['no odd tail', ({ sizes }) => sizes.I !== 33, 'linear', 'linear: I = 33'],
     ['no bias absent', ({ values }) => values.bias !== null, 'linear', 'linear: bias there and not'],
@@ -80,9 +80,10 @@ describe('the cases of an op', () => {
 overBackends((backend) => {
   test('every op passes, with equal bits or within its bound', async () => {
     const outcomes = []
-    for await (const outcome of runOps(backend, { ops: opNames, seed, small: true })) outcomes.push(outcome)
+    for await (const outcome of runOps(backend, { ops: kernelNames, seed, small: true }))
+      outcomes.push(outcome)
     expect(outcomes.filter(({ passed }) => !passed)).toEqual([])
-    expect(outcomes.map(({ op }) => op)).toEqual(opNames)
+    expect(outcomes.map(({ op }) => op)).toEqual(kernelNames)
     const differing = outcomes.filter(({ differing }) => differing > 0)
     if (owesBits(backend)) expect(differing).toEqual([])
     else for (const { owes } of differing) expect(owes).toBe('bound')

@@ -55,7 +55,7 @@ function goldenNetwork(backend: Backend, kind: 'head' | 'ffn'): Mlp {
 function runOnce(network: Mlp, row: Float32Array): Float32Array {
   const scope = new BufferScope(network.backend)
   const pass = network.makePass(scope, 1)
-  network.forward(pass, scope.upload(row), 1)
+  network.forward(pass, scope.upload(row, [1, row.length]))
   const y = network.backend.readF32(pass.y)
   scope.dispose()
   return y

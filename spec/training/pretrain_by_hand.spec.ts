@@ -129,7 +129,7 @@ async function byHand(run: Run): Promise<Outcome> {
   const scope = new BufferScope(backend)
   const held = [...model.weights.parameters].map(([name, buffer]) => {
     const zeros = (): Float32Array => new Float32Array(buffer.length)
-    const gradient = scope.allocate(buffer.length)
+    const gradient = scope.allocate('f32', buffer.shape)
     return { name, buffer, gradient, mean: zeros(), square: zeros() }
   })
   const steps: Omit<StepReport, 'seconds'>[] = []
@@ -175,8 +175,8 @@ async function byHand(run: Run): Promise<Outcome> {
     readParameters(config, backend, new Map(held.map((one) => [one.name, bufferOf(one)])))
   const state = {
     weights: asStored(({ buffer }) => buffer),
-    means: asStored(({ mean }) => scope.upload(mean)),
-    squares: asStored(({ square }) => scope.upload(square)),
+    means: asStored(({ mean, buffer }) => scope.upload(mean, buffer.shape)),
+    squares: asStored(({ square, buffer }) => scope.upload(square, buffer.shape)),
   }
   scope.dispose()
   model.dispose()

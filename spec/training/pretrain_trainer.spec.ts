@@ -136,10 +136,10 @@ overQuickBackends((backend) => {
         const [first] = parameters.keys()
         const without = new Map(parameters)
         without.delete(first)
-        const short = new Map(parameters).set(first, backend.slice(parameters.get(first) as Buffer, 0, 1))
+        const short = new Map(parameters).set(first, backend.view(parameters.get(first) as Buffer, [1]))
         for (const bent of [without, short])
           expect(() => backward(model, trace, tokens, { parameters: bent })).toThrow(
-            /^model\.decoder\.embed_tokens\.weight: expected a buffer of 88 numbers, got (none|1)$/,
+            /^model\.decoder\.embed_tokens\.weight: expected a buffer of \[11, 8\], got (none|\[1\])$/,
           )
         trace.dispose()
       }))

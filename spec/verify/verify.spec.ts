@@ -145,8 +145,8 @@ describe('a planted bug', () => {
   })
 
   test('in how masks are executed breaks "masked = zeroed" and not "rewound"', async () => {
-    const unmasked = mutate(reference, 'linear_input_major', (op) => (y, x, w, bias, inputs, T, O, I, R) => {
-      op(y, x, w, R === 0 ? null : bias, inputs, T, O, I, R)
+    const unmasked = mutate(reference, 'linear_input_major', (op) => (y, x, w, bias, inputs) => {
+      op(y, x, w, (inputs?.length ?? x.shape[1]) === 0 ? null : bias, inputs)
     })
     const laws = [
       ...(lawsAbout("those units' weights zeroed, as numbers") ?? []),
@@ -172,9 +172,9 @@ describe('a planted bug', () => {
 
   test('that leaks a buffer fails its law, and not the next one', async () => {
     const kept: Buffer[] = []
-    const leaky = mutate(reference, 'relu', (relu) => (y, x, N) => {
-      relu(y, x, N)
-      if (kept.length === 0) kept.push(reference.allocate('f32', 1))
+    const leaky = mutate(reference, 'relu', (relu) => (y, x) => {
+      relu(y, x)
+      if (kept.length === 0) kept.push(reference.allocate('f32', [1]))
     })
     const reports = await collect(verifyBackends([leaky], { ...few, laws: lawsAbout('relu: ') }))
     kept.forEach((buffer) => reference.free(buffer))

@@ -1,16 +1,17 @@
 /**
- * The door every backend stands behind.
+ * What every backend is.
  *
- * A backend owns buffers of numbers and runs the ops of the catalogue on them. `ops.<name>` takes the arguments of the
- * reference function in src/ops/<name>.ts with arrays replaced by buffers, in the same order. Calls happen in order; only
- * `read`, `readF32` and `readI32` wait. Sizes, kinds of numbers and index ranges are checked before a kernel runs
- * (door.ts); inside, kernels trust them.
+ * A backend owns buffers of numbers and runs the ops of the catalogue on them. `ops.<name>` takes the arrays and scalars of
+ * the definition in src/ops/<name>.ts, in the same order, with buffers for arrays. Sizes follow from the shapes of the
+ * buffers; a size that no array has is the last argument. Where weights may be stored in several ways, their storage
+ * chooses the kernel. Calls happen in order; only `read`, `readF32` and `readI32` wait. Shapes, kinds of numbers and index
+ * ranges are checked before a kernel runs (checked_ops.ts); inside, kernels trust them.
  *
  * What holds buffers is disposed of, if wanted by `using`; the line below gives that to the compilers of those who have
  * asked for less.
  */
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { catalog, OpName } from '../ops/catalog.ts'
+import type { catalog, KernelName, OpName } from '../ops/catalog.ts'
 import type { Dtype, Numbers } from '../ops/op.ts'
 
 /**
@@ -31,7 +32,7 @@ export type BackendName =
   | 'cuda-fast-emulated'
 
 /** More threads than this have nothing to share. */
-export const MOST_THREADS = 32
+export const MAX_THREADS = 32
 
 /** How a backend is started. */
 export interface BackendOptions {
@@ -54,9 +55,9 @@ export interface ThreadReport {
   readonly calls: readonly CallReport[]
 }
 
-/** What was found about calls of one op and about one size. */
+/** What was found about calls of one kernel and about one size. */
 export interface CallReport {
-  readonly op: OpName
+  readonly op: KernelName
   /** Multiply-adds of a call, about. */
   readonly work: number
   /** Whether threads share such calls now. */
@@ -65,27 +66,44 @@ export interface CallReport {
   readonly gain: number | null
 }
 
-/** A block of numbers inside a backend. Opaque: only its backend can look into it. */
+/** A block of numbers inside a backend, row-major. Opaque: only its backend can look into it. */
 export interface Buffer {
   readonly dtype: Dtype
-  /** How many numbers it holds. */
+  readonly shape: readonly number[]
+  /** How many numbers it holds: the product of its dimensions. */
   readonly length: number
 }
 
-/** The arguments of a reference function, with arrays replaced by buffers. */
-export type KernelArguments<Args extends readonly unknown[]> = {
+/** Numbers of int8, and what those of each row are multiplied by. */
+export interface ScaledBuffer {
+  readonly values: Buffer
+  readonly scales: Buffer
+}
+
+/** An array in any storage. int8 has its scales with it. */
+export type StoredBuffer = Buffer | ScaledBuffer
+
+/** The arguments of an op, with arrays replaced by buffers. */
+export type CallArguments<Args extends readonly unknown[]> = {
   [I in keyof Args]: Args[I] extends Numbers
-    ? Buffer
+    ? BufferOf<Args[I]>
     : Args[I] extends Numbers | null
       ? Buffer | null
       : Args[I]
 }
 
+/** What takes the place of `Numbers` of any kind, of `Stored` ones, and of those of one kind. */
+type BufferOf<Array extends Numbers> = Int32Array extends Array
+  ? Buffer
+  : Int8Array extends Array
+    ? StoredBuffer
+    : Buffer
+
 /** Every op of the catalogue as a function of buffers. */
 export type Ops = {
-  readonly [Name in OpName]: (
-    ...args: KernelArguments<Parameters<(typeof catalog)[Name]['reference']>>
-  ) => void
+  readonly [Name in OpName]: (typeof catalog)[Name] extends { readonly call?: (...args: infer Args) => void }
+    ? (...args: CallArguments<Args>) => void
+    : never
 }
 
 /** What computes: buffers, and every op of the catalogue on them. */
@@ -105,23 +123,29 @@ export interface Backend {
    */
   sibling(): Backend
   /**
-   * A new buffer of `length` zeros, or of `anything`, for who writes a number before it is read: clearing takes as long as
+   * A new buffer of zeros, or of `anything`, for callers that write a number before it is read: clearing takes as long as
    * half of a copy.
-   * @throws MissingError BACKEND_MEMORY if there is no room
+   * @throws MissingError BACKEND_MEMORY if there is no room; UsageError SIZE for a dimension that is no whole number from 0
    */
-  allocate(dtype: Dtype, length: number, contents?: 'zeros' | 'anything'): Buffer
+  allocate(dtype: Dtype, shape: readonly number[], contents?: 'zeros' | 'anything'): Buffer
   /**
    * A new buffer holding these numbers. Int32 buffers never change afterwards, except as outputs of an op.
+   * @param shape default: one dimension
    * @param dtype what a Uint16Array holds, bf16 or f16; the other arrays say it themselves
-   * @throws UsageError BUFFER_KIND if that is missing or not so.
+   * @throws UsageError BUFFER_KIND if that is missing or not so, SIZE for a shape of another count; MissingError
+   *   BACKEND_MEMORY
    */
-  upload(values: Numbers, dtype?: Dtype): Buffer
+  upload(values: Numbers, shape?: readonly number[], dtype?: Dtype): Buffer
   /** Overwrites part of a buffer with numbers of its kind, which is not int32, from `start` on. */
   write(buffer: Buffer, values: Numbers, start?: number): void
   /** Sets a buffer, which is not of int32, to +0. */
   zero(buffer: Buffer): void
-  /** A view of part of a buffer; it lives as long as the buffer and is never freed by itself. */
-  slice(buffer: Buffer, start: number, length: number): Buffer
+  /**
+   * The numbers of a buffer from `start` on, in another shape: a view, which lives as long as the buffer and is never freed
+   * by itself. Default: from the first on.
+   * @throws UsageError SIZE if they do not lie inside the buffer
+   */
+  view(buffer: Buffer, shape: readonly number[], start?: number): Buffer
   /** A copy of what a buffer holds: bit patterns where that is half precision. */
   read(buffer: Buffer): Numbers
   /** A copy of the numbers of a float32 buffer. */

@@ -13,14 +13,14 @@ export class BufferScope {
     this.backend = backend
   }
 
-  /** A new buffer that lives as long as the scope; `contents` as in `Backend.allocate`. */
-  allocate(length: number, dtype: Dtype = 'f32', contents?: 'zeros' | 'anything'): Buffer {
-    return this.adopt(this.backend.allocate(dtype, length, contents))
+  /** A new buffer that lives as long as the scope; as `Backend.allocate`. */
+  allocate(dtype: Dtype, shape: readonly number[], contents?: 'zeros' | 'anything'): Buffer {
+    return this.adopt(this.backend.allocate(dtype, shape, contents))
   }
 
-  /** A new buffer holding these numbers that lives as long as the scope; `dtype` as in `Backend.upload`. */
-  upload(values: Numbers, dtype?: Dtype): Buffer {
-    return this.adopt(this.backend.upload(values, dtype))
+  /** A new buffer holding these numbers that lives as long as the scope; as `Backend.upload`. */
+  upload(values: Numbers, shape?: readonly number[], dtype?: Dtype): Buffer {
+    return this.adopt(this.backend.upload(values, shape, dtype))
   }
 
   /** Takes over a buffer. */

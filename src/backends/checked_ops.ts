@@ -1,17 +1,28 @@
 /**
  * What stands between a caller and a kernel: one check, driven by the catalogue, the same for every backend.
  *
- * For each op it makes a function that verifies sizes against the row's ranges, each buffer's owner, kind and length
- * against the row's shape, each index list's range, and that no output overlaps another array unless the row says it
- * may be the same one; then it launches the kernel. A list's contents are looked at
- * once, when it is uploaded; the door only compares its bounds, so a check costs the same for any number of units.
- * For that to be safe a list is always written whole: an op that makes one takes a buffer of exactly its length.
+ * For each op it makes a function that chooses the kernel by the storage of its arrays, reads the sizes off their shapes
+ * (calls.ts), and checks sizes against their ranges, each buffer's owner, kind and shape against the definition, each index
+ * list's range, and that no output overlaps another array unless the definition allows it to be the same one. Then it runs
+ * the kernel. Nothing is allocated for that.
+ *
+ * A list's contents are looked at once, when it is uploaded; a call only compares its bounds, so a check costs the same for
+ * any number of units. For that to be safe a list is always written whole: an op that makes one takes no view.
  */
-import { opNames, opRow, type OpName } from '../ops/catalog.ts'
-import { arrayTypes, type ArrayParam, type Dtype, type Numbers, type Op, type SizeParam } from '../ops/op.ts'
+import { opNames, type KernelName, type OpName } from '../ops/catalog.ts'
+import { arrayTypes, type ArrayParam, type Dtype, type Numbers, type SizeParam } from '../ops/op.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { BackendName, BackendOptions, Buffer, Ops } from './backend.ts'
+import type { BackendName, BackendOptions, Buffer, Ops, ScaledBuffer, StoredBuffer } from './backend.ts'
+import {
+  formsOf,
+  sizeFrom,
+  storedArgument,
+  valuesOf,
+  type Argument,
+  type ArrayForm,
+  type CallForm,
+} from './calls.ts'
 
 /** What is known of an int32 buffer's contents. */
 export interface ListBounds {
@@ -23,14 +34,15 @@ export interface ListBounds {
   ascending: boolean
 }
 
-/** A buffer as its backend sees it: `Place` is a typed array, a pointer, a device address. */
-export class PlacedBuffer<Place> implements Buffer {
+/** A buffer as its backend sees it: `Address` is a typed array, a pointer, a device address. */
+export class OwnedBuffer<Address> implements Buffer {
   readonly owner: object
   readonly dtype: Dtype
+  readonly shape: readonly number[]
   readonly length: number
-  readonly place: Place
+  readonly address: Address
   /** The buffer this one is a view of, or null. */
-  readonly parent: PlacedBuffer<Place> | null
+  readonly parent: OwnedBuffer<Address> | null
   /** Where it starts in the buffer it is a view of, in numbers. */
   readonly start: number
   /** Of an int32 buffer, once it was written; a view's are those of the buffer behind it. */
@@ -40,23 +52,31 @@ export class PlacedBuffer<Place> implements Buffer {
   constructor(
     owner: object,
     dtype: Dtype,
-    length: number,
-    place: Place,
-    parent: PlacedBuffer<Place> | null,
+    shape: readonly number[],
+    address: Address,
+    parent: OwnedBuffer<Address> | null,
     start = 0,
   ) {
     this.owner = owner
     this.dtype = dtype
-    this.length = length
-    this.place = place
+    this.shape = shape
+    this.length = lengthOf(shape)
+    this.address = address
     this.parent = parent
     this.start = start
   }
 
-  /** Part of this buffer, which stands at `place`; a view of a view is a view of the buffer behind both. */
-  view(start: number, length: number, place: Place): PlacedBuffer<Place> {
-    return new PlacedBuffer(this.owner, this.dtype, length, place, this.parent ?? this, this.start + start)
+  /** Part of this buffer, which stands at `address`; a view of a view is a view of the buffer behind both. */
+  view(shape: readonly number[], start: number, address: Address): OwnedBuffer<Address> {
+    return new OwnedBuffer(this.owner, this.dtype, shape, address, this.parent ?? this, this.start + start)
   }
+}
+
+/** How many numbers there are in a shape. */
+export function lengthOf(shape: readonly number[]): number {
+  let length = 1
+  for (const size of shape) length *= size
+  return length
 }
 
 /** Reads a list once and remembers its range. */
@@ -78,12 +98,12 @@ export function boundsOf(values: Int32Array): ListBounds {
  * The buffer behind an opaque handle.
  * @throws UsageError BUFFER_FOREIGN for another backend's, BUFFER_FREED for one given back.
  */
-export function placed<Place>(owner: object, buffer: Buffer, name: string): PlacedBuffer<Place> {
-  if (!(buffer instanceof PlacedBuffer) || buffer.owner !== owner)
+export function ownedBuffer<Address>(owner: object, buffer: Buffer, name: string): OwnedBuffer<Address> {
+  if (!(buffer instanceof OwnedBuffer) || buffer.owner !== owner)
     throw new UsageError('BUFFER_FOREIGN', `${name}: expected a buffer of this backend, got another one`)
   if ((buffer.parent ?? buffer).freed)
     throw new UsageError('BUFFER_FREED', `${name}: expected a live buffer, got one that was freed`)
-  return buffer as PlacedBuffer<Place>
+  return buffer as OwnedBuffer<Address>
 }
 
 /**
@@ -105,12 +125,13 @@ export function checkRange(name: string, start: number, length: number, whole: n
 }
 
 /**
- * Checks the length of a buffer to be made.
+ * Checks the shape of a buffer to be made.
  * @throws UsageError SIZE
  */
-export function checkLength(length: number): void {
-  if (!Number.isInteger(length) || length < 0)
-    throw new UsageError('SIZE', `allocate: expected a whole number of at least 0, got ${length}`)
+export function checkShape(name: string, shape: readonly number[]): void {
+  for (const size of shape)
+    if (!Number.isInteger(size) || size < 0)
+      throw new UsageError('SIZE', `${name}: expected whole numbers of at least 0, got [${shape.join(', ')}]`)
 }
 
 /**
@@ -148,7 +169,7 @@ export function checkKind(name: string, buffer: Buffer, dtype: Dtype): void {
  * Checks that a buffer can be given back: it is not a view.
  * @throws UsageError BUFFER_VIEW
  */
-export function checkFreeable({ parent }: PlacedBuffer<unknown>): void {
+export function checkFreeable({ parent }: OwnedBuffer<unknown>): void {
   if (parent) throw new UsageError('BUFFER_VIEW', 'free: expected a buffer, got a view of one')
 }
 
@@ -167,169 +188,236 @@ export function disposedError(name: BackendName): UsageError {
 }
 
 /** An argument as a kernel receives it. */
-export type Launched<Place> = Place | number | null
+export type KernelArgument<Address> = Address | number | null
 
-/** An op behind the door: it trusts what it is given. */
-export type Kernel<Place> = (...args: Launched<Place>[]) => void
+/** A kernel: it trusts what it is given. */
+export type KernelFunction<Address> = (...args: KernelArgument<Address>[]) => void
 
 /**
- * Makes the checked ops of a backend from the function that gives each op's kernel.
+ * Makes the checked ops of a backend from the function that gives each kernel.
  * @throws UsageError from each op: SIZE, BUFFER_KIND, BUFFER_LENGTH, BUFFER_VIEW, BUFFER_FOREIGN, BUFFER_FREED,
  *   BUFFER_ALIAS, INDEX_RANGE.
  */
-export function openDoor<Place>(owner: object, kernelOf: (name: OpName) => Kernel<Place>): Ops {
-  const entries = opNames.map((name) => [name, checkedOp<Place>(owner, opRow(name), kernelOf(name))])
-  return Object.fromEntries(entries) as Ops
+export function makeCheckedOps<Address>(
+  owner: object,
+  kernelOf: (name: KernelName) => KernelFunction<Address>,
+): Ops {
+  return Object.fromEntries(opNames.map((op) => [op, checkedOp(owner, op, kernelOf)])) as Ops
 }
 
-type Argument = Buffer | number | null
+function checkedOp<Address>(
+  owner: object,
+  op: OpName,
+  kernelOf: (name: KernelName) => KernelFunction<Address>,
+): (...args: Argument[]) => void {
+  const checks = formsOf(op).map(
+    (form) => new CheckedKernel<Address>(owner, form, kernelOf(form.kernel.name as KernelName)),
+  )
+  const [first] = checks
+  const { count } = first.form
+  const at = storedArgument(op)
+  return (...args) => {
+    if (args.length !== count)
+      throw new UsageError('SIZE', `${op}: expected ${count} arguments, got ${args.length}`)
+    if (at < 0) return first.run(args)
+    const dtype = storageIn(args[at])
+    for (const check of checks) if (check.form.kernel.storage === dtype) return check.run(args)
+    refuseStorage(owner, op, at, args[at])
+  }
+}
 
-/** A parameter of an op with every letter replaced by its place in the argument list: a call reads no table. */
+function storageIn(argument: Argument): Dtype | undefined {
+  return typeof argument === 'object' && argument !== null ? valuesOf(argument)?.dtype : undefined
+}
+
+/** @throws UsageError BUFFER_KIND for an array in a storage that the op has no kernel for, or what else is wrong with it */
+function refuseStorage(owner: object, op: OpName, at: number, argument: Argument): never {
+  const forms = formsOf(op)
+  const { param } = forms[0].arrays.find(({ from }) => from === at) as ArrayForm
+  const name = `${op}.${param.name}`
+  const values = argument === null ? null : (valuesOf(Object(argument) as StoredBuffer) as Buffer | null)
+  const got = values === null ? 'null' : ownedBuffer(owner, values, name).dtype
+  const storages = forms.map(({ kernel }) => kernel.storage).join(', ')
+  throw new UsageError('BUFFER_KIND', `${name}: expected one of ${storages}, got ${got}`)
+}
+
+/** A size of a kernel and its range: its least value is `least` plus the sizes at these places. */
 interface SizeCheck {
   readonly at: number
-  readonly name: string
   readonly param: SizeParam
-  /** The least value is this plus the sizes at these places. */
   readonly least: number
   readonly leastAt: readonly number[]
 }
 
-interface ArrayCheck {
-  readonly at: number
-  readonly name: string
-  readonly param: ArrayParam
-  /** Where the sizes stand whose product is the element count. */
-  readonly shapeAt: readonly number[]
-  /** Where the limit of its values stands; -1 if they have none. */
-  readonly belowAt: number
-  readonly isListOutput: boolean
-}
-
-function sizeChecks(row: Op): SizeCheck[] {
-  return row.params.flatMap((param, at) => {
-    if (param.kind !== 'size') return []
-    const name = `${row.name}.${param.name}`
-    if (typeof param.least === 'number') return [{ at, name, param, least: param.least, leastAt: [] }]
-    return [
-      { at, name, param, least: 0, leastAt: param.least.split(' + ').map((letter) => placeOf(row, letter)) },
-    ]
-  })
-}
-
-function arrayChecks(row: Op): ArrayCheck[] {
-  return row.params.flatMap((param, at) => {
-    if (param.kind !== 'array') return []
-    const shapeAt = param.shape.filter((letter) => letter !== '1').map((letter) => placeOf(row, letter))
-    const belowAt = param.below === null ? -1 : placeOf(row, param.below)
-    const isListOutput = param.dtype === 'i32' && param.role === 'out'
-    return [{ at, name: `${row.name}.${param.name}`, param, shapeAt, belowAt, isListOutput }]
-  })
-}
-
-/** Two arrays of an op, the first of which it writes. */
+/** Two arrays of a kernel, the first of which it writes, and whether they may be the same numbers. */
 interface PairCheck {
-  readonly written: ArrayCheck
-  readonly other: ArrayCheck
-  /** Whether they may be the same numbers. */
+  readonly written: number
+  readonly other: number
   readonly mayShare: boolean
 }
 
-function pairChecks(arrays: readonly ArrayCheck[]): PairCheck[] {
-  return arrays.flatMap((written, i) => {
-    if (written.param.role === 'in') return []
-    const others = arrays.filter(
-      (other, j) => other.param.dtype === written.param.dtype && (other.param.role === 'in' || j > i),
+/** A kernel behind its checks. */
+class CheckedKernel<Address> {
+  readonly form: CallForm
+  readonly #owner: object
+  readonly #kernel: KernelFunction<Address>
+  readonly #sizes: readonly SizeCheck[]
+  readonly #pairs: readonly PairCheck[]
+  /** Those that make a list. */
+  readonly #lists: readonly number[]
+  /** What a call is made of, the same arrays for each: a kernel calls no op. */
+  readonly #buffers: (OwnedBuffer<Address> | null)[]
+  readonly #flat: KernelArgument<Address>[]
+
+  constructor(owner: object, form: CallForm, kernel: KernelFunction<Address>) {
+    this.#owner = owner
+    this.form = form
+    this.#kernel = kernel
+    const { params } = form.kernel
+    this.#sizes = params.flatMap((param, at) => (param.kind === 'size' ? [sizeCheck(form, param, at)] : []))
+    this.#pairs = pairChecks(form.arrays)
+    this.#lists = form.arrays.flatMap(({ param }, i) => (isListOutput(param) ? [i] : []))
+    this.#buffers = form.arrays.map(() => null)
+    this.#flat = params.map(() => null)
+  }
+
+  run(args: readonly Argument[]): void {
+    const { arrays, numbers, sizes } = this.form
+    const [buffers, flat] = [this.#buffers, this.#flat]
+    for (let i = 0; i < numbers.length; i++) flat[numbers[i].to] = this.#number(i, args)
+    for (let i = 0; i < arrays.length; i++) buffers[i] = this.#buffer(arrays[i], args)
+    for (const size of sizes) flat[size.to] = sizeFrom(size, buffers[size.array], flat)
+    for (const size of this.#sizes) this.#checkSize(size)
+    for (let i = 0; i < arrays.length; i++) {
+      const buffer = buffers[i]
+      if (buffer !== null) this.#checkArray(arrays[i], buffer)
+      flat[arrays[i].to] = buffer === null ? null : buffer.address
+    }
+    for (const pair of this.#pairs) this.#checkApart(pair)
+    this.#kernel(...flat)
+    for (const i of this.#lists) {
+      const most = (flat[arrays[i].below] as number) - 1
+      ;(buffers[i] as OwnedBuffer<Address>).bounds = { least: 0, most, hasNotScored: false, ascending: true }
+    }
+    // What was given is not kept alive.
+    for (let i = 0; i < arrays.length; i++) buffers[i] = flat[arrays[i].to] = null
+  }
+
+  #nameOf(place: number): string {
+    const { name, params } = this.form.kernel
+    return `${name}.${params[place].name}`
+  }
+
+  #number(i: number, args: readonly Argument[]): number {
+    const { from, to, isSize } = this.form.numbers[i]
+    const value = args[from]
+    if (typeof value === 'number') return value
+    const expected = isSize ? 'a whole number' : 'a number'
+    throw new UsageError('SIZE', `${this.#nameOf(to)}: expected ${expected}, got ${typeof value}`)
+  }
+
+  #buffer(
+    { param, from, to, part, dims }: ArrayForm,
+    args: readonly Argument[],
+  ): OwnedBuffer<Address> | null {
+    let argument = args[from] as Buffer | null
+    if (part !== null && argument instanceof OwnedBuffer) argument = part === 'values' ? argument : null
+    else if (part !== null && typeof argument === 'object' && argument !== null)
+      argument = (argument as unknown as ScaledBuffer)[part]
+    if (argument === null) {
+      if (param.optional) return null
+      throw new UsageError('BUFFER_KIND', `${this.#nameOf(to)}: expected a buffer, got null`)
+    }
+    const buffer =
+      argument instanceof OwnedBuffer &&
+      argument.owner === this.#owner &&
+      !(argument.parent ?? argument).freed
+        ? (argument as OwnedBuffer<Address>)
+        : ownedBuffer<Address>(this.#owner, argument as Buffer, this.#nameOf(to))
+    if (buffer.dtype !== param.dtype)
+      throw new UsageError('BUFFER_KIND', `${this.#nameOf(to)}: expected ${param.dtype}, got ${buffer.dtype}`)
+    if (dims.length > 1 && buffer.shape.length !== dims.length)
+      throw new UsageError(
+        'BUFFER_LENGTH',
+        `${this.#nameOf(to)}: expected ${dims.length} dimensions, got [${buffer.shape.join(', ')}]`,
+      )
+    return buffer
+  }
+
+  #checkSize({ at, param, least, leastAt }: SizeCheck): void {
+    const value = this.#flat[at] as number
+    for (const place of leastAt) least += this.#flat[place] as number
+    if (!Number.isInteger(value) || value < least || value > param.most)
+      throw new UsageError(
+        'SIZE',
+        `${this.#nameOf(at)}: expected a whole number from ${least} to ${param.most}, got ${value}`,
+      )
+  }
+
+  #checkArray(form: ArrayForm, buffer: OwnedBuffer<Address>): void {
+    const { dims, param, below, to } = form
+    const { shape } = buffer
+    if (dims.length === 1) {
+      if (buffer.length !== this.#product(dims[0])) this.#refuseShape(form, buffer)
+    } else {
+      for (let i = 0; i < dims.length; i++)
+        if (shape[i] !== this.#product(dims[i])) this.#refuseShape(form, buffer)
+    }
+    if (isListOutput(param)) {
+      if (buffer.parent !== null)
+        throw new UsageError('BUFFER_VIEW', `${this.#nameOf(to)}: expected a whole buffer, got a view of one`)
+    } else if (below >= 0)
+      checkList(this.#nameOf(to), param, (buffer.parent ?? buffer).bounds, this.#flat[below] as number)
+  }
+
+  #product(places: readonly number[]): number {
+    let product = 1
+    for (let i = 0; i < places.length; i++) product *= this.#flat[places[i]] as number
+    return product
+  }
+
+  #refuseShape({ dims, to }: ArrayForm, { shape }: Buffer): never {
+    const expected = dims.map((places) => this.#product(places))
+    throw new UsageError(
+      'BUFFER_LENGTH',
+      `${this.#nameOf(to)}: expected [${expected.join(', ')}], got [${shape.join(', ')}]`,
     )
-    return others.map((other) => ({ written, other, mayShare: written.param.mayAlias === other.param.name }))
-  })
-}
+  }
 
-function placeOf(row: Op, name: string): number {
-  return row.params.findIndex((param) => param.name === name)
-}
-
-function checkedOp<Place>(owner: object, row: Op, kernel: Kernel<Place>): (...args: Argument[]) => void {
-  const sizes = sizeChecks(row)
-  const arrays = arrayChecks(row)
-  const scalars = row.params.flatMap((param, at) => (param.kind === 'scalar' ? [at] : []))
-  const pairs = pairChecks(arrays)
-  const listOutputs = arrays.filter((check) => check.isListOutput)
-  return (...args) => {
-    if (args.length !== row.params.length)
-      throw new UsageError('SIZE', `${row.name}: expected ${row.params.length} arguments, got ${args.length}`)
-    for (const check of sizes) checkSize(check, args)
-    for (const at of scalars) checkScalar(row, at, args[at])
-    const launched = args.slice() as Launched<Place>[]
-    for (const check of arrays) launched[check.at] = checkArray<Place>(owner, check, args)
-    for (const pair of pairs) checkApart(pair, args)
-    kernel(...launched)
-    for (const { at, belowAt } of listOutputs) {
-      const most = (args[belowAt] as number) - 1
-      ;(args[at] as PlacedBuffer<Place>).bounds = { least: 0, most, hasNotScored: false, ascending: true }
+  #checkApart({ written, other, mayShare }: PairCheck): void {
+    const [a, b] = [this.#buffers[written], this.#buffers[other]]
+    if (a === null || b === null || (a.parent ?? a) !== (b.parent ?? b)) return
+    if (mayShare && a.start === b.start) return
+    if (a.start < b.start + b.length && b.start < a.start + a.length) {
+      const { arrays } = this.form
+      throw new UsageError(
+        'BUFFER_ALIAS',
+        `${this.#nameOf(arrays[written].to)}: expected numbers apart from those of ${arrays[other].param.name}, got some of the same`,
+      )
     }
   }
 }
 
-function checkSize({ at, name, param, least, leastAt }: SizeCheck, args: readonly Argument[]): void {
-  const value = args[at] as number
-  for (const place of leastAt) least += args[place] as number
-  if (!Number.isInteger(value) || value < least || value > param.most)
-    throw new UsageError(
-      'SIZE',
-      `${name}: expected a whole number from ${least} to ${param.most}, got ${String(value)}`,
+function sizeCheck({ kernel }: CallForm, param: SizeParam, at: number): SizeCheck {
+  if (typeof param.least === 'number') return { at, param, least: param.least, leastAt: [] }
+  const letters = param.least.split(' + ')
+  const leastAt = letters.map((letter) => kernel.params.findIndex(({ name }) => name === letter))
+  return { at, param, least: 0, leastAt }
+}
+
+function pairChecks(arrays: readonly ArrayForm[]): PairCheck[] {
+  return arrays.flatMap(({ param }, written) => {
+    if (param.role === 'in') return []
+    return arrays.flatMap(({ param: other }, i) =>
+      other.dtype === param.dtype && (other.role === 'in' || i > written)
+        ? [{ written, other: i, mayShare: param.mayAlias === other.name }]
+        : [],
     )
+  })
 }
 
-function checkScalar(row: Op, at: number, value: Argument): void {
-  if (typeof value !== 'number')
-    throw new UsageError('SIZE', `${row.name}.${row.params[at].name}: expected a number, got ${typeof value}`)
-}
-
-function checkArray<Place>(owner: object, check: ArrayCheck, args: readonly Argument[]): Place | null {
-  const { name, param } = check
-  const argument = args[check.at]
-  if (argument === null) {
-    if (param.optional) return null
-    throw new UsageError('BUFFER_KIND', `${name}: expected a buffer, got null`)
-  }
-  const buffer = placed<Place>(owner, argument as Buffer, name)
-  if (buffer.dtype !== param.dtype)
-    throw new UsageError('BUFFER_KIND', `${name}: expected ${param.dtype}, got ${buffer.dtype}`)
-  const needed = elementsOf(check, args)
-  if (buffer.length < needed)
-    throw new UsageError(
-      'BUFFER_LENGTH',
-      `${name}: expected at least ${needed} numbers [${param.shape.join(', ')}], got ${buffer.length}`,
-    )
-  if (check.isListOutput) checkListOutput(name, buffer, needed)
-  else if (check.belowAt >= 0)
-    checkList(name, param, (buffer.parent ?? buffer).bounds, args[check.belowAt] as number)
-  return buffer.place
-}
-
-function elementsOf(check: ArrayCheck, args: readonly Argument[]): number {
-  let count = 1
-  for (const place of check.shapeAt) count *= args[place] as number
-  return count
-}
-
-function checkApart({ written, other, mayShare }: PairCheck, args: readonly Argument[]): void {
-  const a = args[written.at] as PlacedBuffer<unknown> | null
-  const b = args[other.at] as PlacedBuffer<unknown> | null
-  if (a === null || b === null || (a.parent ?? a) !== (b.parent ?? b)) return
-  if (mayShare && a.start === b.start) return
-  if (a.start < b.start + elementsOf(other, args) && b.start < a.start + elementsOf(written, args))
-    throw new UsageError(
-      'BUFFER_ALIAS',
-      `${written.name}: expected numbers apart from those of ${other.param.name}, got some of the same`,
-    )
-}
-
-function checkListOutput(name: string, buffer: PlacedBuffer<unknown>, needed: number): void {
-  if (buffer.parent !== null)
-    throw new UsageError('BUFFER_VIEW', `${name}: expected a whole buffer, got a view of one`)
-  if (buffer.length > needed)
-    throw new UsageError('BUFFER_LENGTH', `${name}: expected exactly ${needed} numbers, got ${buffer.length}`)
+function isListOutput({ dtype, role }: ArrayParam): boolean {
+  return dtype === 'i32' && role === 'out'
 }
 
 function checkList(name: string, param: ArrayParam, bounds: ListBounds | null, limit: number): void {

@@ -7,9 +7,12 @@ export type {
   BackendName,
   BackendOptions,
   Buffer,
+  CallArguments,
   CallReport,
-  KernelArguments,
   Ops,
+  ScaledBuffer,
+  StoredBuffer,
   ThreadReport,
 } from './backend.ts'
-export { watchBackend, type OnOp, type OpArguments } from './watched.ts'
+export type { FlatArgument } from './calls.ts'
+export { watchBackend, type OnOp } from './watched.ts'

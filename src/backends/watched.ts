@@ -1,38 +1,38 @@
 /**
- * A backend that is looked over the shoulder: every op runs as it would, and is then reported with its arguments and its
+ * A backend whose calls are observed: every op runs as it would, and is then reported as the call of its kernel, with its
  * time. Buffers are those of the backend behind it, so a model that is loaded there can be run here.
  *
- * Looking costs a microsecond or so per call, and a device is waited for after each; it is for finding out where time goes,
- * not for figures.
+ * Observing costs a microsecond or so per call, and a device is waited for after each; it is for finding out where time
+ * goes, not for figures.
  */
 import { now } from '../platform/platform.ts'
-import { opNames, type OpName } from '../ops/catalog.ts'
+import { opNames, type KernelName, type OpName } from '../ops/catalog.ts'
 import type { Backend, Ops } from './backend.ts'
+import { flatCall, type Argument, type FlatArgument } from './calls.ts'
 
-/** The arguments of an op, as its caller gave them. */
-export type OpArguments = Parameters<Ops[OpName]>
+/** Told of a call when it has ended: its kernel, and what that was given, sizes included. */
+export type OnOp = (name: KernelName, args: readonly FlatArgument[], milliseconds: number) => void
 
-/** Told of a call when it has ended. */
-export type OnOp = (name: OpName, args: OpArguments, milliseconds: number) => void
-
-/** An op of any name. */
-export type AnyOp = (...args: OpArguments) => void
-
-/** The backend, watched. It is as alive as the one behind it, and is not disposed of by itself. */
+/** The backend, observed. It is as alive as the one behind it, and is not disposed of by itself. */
 export function watchBackend(backend: Backend, onOp: OnOp): Backend {
-  return wrapOps(backend, (name, run) => (...args) => {
+  return wrapOps(backend, (op, run) => (...args) => {
     const start = now()
     run(...args)
     // A device may have begun nothing yet.
     backend.deviceTime?.()
-    onOp(name, args, now() - start)
+    const milliseconds = now() - start
+    const call = flatCall(op, args)
+    onOp(call.kernel, call.args, milliseconds)
   })
 }
 
+/** An op of any name. */
+export type AnyOp = (...args: Argument[]) => void
+
 /** The backend with another function around each op. Everything else is that of the backend behind it. */
-export function wrapOps(backend: Backend, wrap: (name: OpName, run: AnyOp) => AnyOp): Backend {
+export function wrapOps(backend: Backend, wrap: (op: OpName, run: AnyOp) => AnyOp): Backend {
   const ops = Object.fromEntries(
-    opNames.map((name) => [name, wrap(name, backend.ops[name] as AnyOp)]),
+    opNames.map((op) => [op, wrap(op, backend.ops[op] as AnyOp)]),
   ) as unknown as Ops
   return new Proxy(backend, {
     get(target, key) {

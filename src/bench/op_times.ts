@@ -3,17 +3,18 @@
  * calls are watched (backends/watched.ts).
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
-import { watchBackend, type OpArguments } from '../backends/watched.ts'
+import { valuesOf, type FlatArgument } from '../backends/calls.ts'
+import { watchBackend } from '../backends/watched.ts'
 import { OptModel } from '../engine/opt_model.ts'
 import type { OptWeights } from '../engine/weights.ts'
-import { opRow, type OpName } from '../ops/catalog.ts'
-import type { Op, Sizes } from '../ops/op.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
+import type { Kernel } from '../ops/op.ts'
 
 /** What the calls of one op on one kind of matrix came to. */
 export interface OpTime {
   /** Which matrices; `attention`, `norms` or `rest` where it is none. */
   readonly what: string
-  readonly op: OpName
+  readonly op: KernelName
   calls: number
   milliseconds: number
   /** That had to be touched. */
@@ -54,17 +55,17 @@ export class WatchedModel {
 
   #name({ blocks, head, projectIn, projectOut }: OptWeights): void {
     for (const { query, key, value, out, fc1, fc2 } of blocks) {
-      for (const { weight } of [query, key, value]) this.#matrices.set(weight, 'q/k/v')
-      this.#matrices.set(out.weight, 'out_proj')
-      this.#matrices.set(fc1.weight, 'fc1')
-      this.#matrices.set(fc2.weight, 'fc2')
+      for (const { weight } of [query, key, value]) this.#matrices.set(valuesOf(weight), 'q/k/v')
+      this.#matrices.set(valuesOf(out.weight), 'out_proj')
+      this.#matrices.set(valuesOf(fc1.weight), 'fc1')
+      this.#matrices.set(valuesOf(fc2.weight), 'fc2')
     }
     for (const projection of [projectIn, projectOut])
-      if (projection) this.#matrices.set(projection.weight, 'projections')
-    this.#matrices.set(head.weight, 'lm_head')
+      if (projection) this.#matrices.set(valuesOf(projection), 'projections')
+    this.#matrices.set(valuesOf(head), 'lm_head')
   }
 
-  #onOp(op: OpName, args: OpArguments, milliseconds: number): void {
+  #onOp(op: KernelName, args: readonly FlatArgument[], milliseconds: number): void {
     // Packing: rows keep the name of the matrix they come from. Its time is known as a whole.
     if (op.startsWith('copy_rows')) return this.#inherit(op, args)
     if (!this.recording) return
@@ -74,35 +75,30 @@ export class WatchedModel {
     this.#times.set(key, time)
     time.calls++
     time.milliseconds += milliseconds
-    time.bytes += bytesOf(opRow(op), args)
+    time.bytes += bytesOf(kernels[op], args)
   }
 
-  #inherit(op: OpName, args: OpArguments): void {
-    const of = this.#matrices.get(argument(opRow(op), 'x', args) as Buffer)
+  #inherit(op: KernelName, args: readonly FlatArgument[]): void {
+    const of = this.#matrices.get(argument(kernels[op], 'x', args) as Buffer)
     if (of !== undefined) this.#matrices.set(args[0] as Buffer, of)
   }
 
-  #what(op: OpName, args: OpArguments): string {
+  #what(op: KernelName, args: readonly FlatArgument[]): string {
     if (op.startsWith('linear'))
-      return this.#matrices.get(argument(opRow(op), 'weight', args) as Buffer) ?? 'rest'
+      return this.#matrices.get(argument(kernels[op], 'weight', args) as Buffer) ?? 'rest'
     if (op.startsWith('attention') || op.startsWith('cache_append')) return 'attention'
     return op === 'layer_norm' ? 'norms' : 'rest'
   }
 }
 
-function argument({ params }: Op, name: string, args: OpArguments): unknown {
+function argument({ params }: Kernel, name: string, args: readonly FlatArgument[]): unknown {
   return args[params.findIndex((param) => param.name === name)]
 }
 
-/** Bytes a call must touch; without a list of units all of them count. */
-function bytesOf(row: Op, args: OpArguments): number {
-  const sizes: Record<string, number> = {}
-  row.params.forEach((param, i) => {
-    if (param.kind === 'size') sizes[param.name] = args[i] as number
-  })
-  row.params.forEach((param, i) => {
-    if (param.kind === 'array' && param.holds === 'ascending' && param.below !== null && args[i] === null)
-      sizes[param.shape[0]] = sizes[param.below]
-  })
-  return row.bytes(sizes satisfies Sizes)
+/** Bytes a call must touch. */
+function bytesOf({ params, bytes }: Kernel, args: readonly FlatArgument[]): number {
+  const sizes = params.flatMap(({ kind, name }, i): [string, number][] =>
+    kind === 'size' ? [[name, args[i] as number]] : [],
+  )
+  return bytes(Object.fromEntries(sizes))
 }

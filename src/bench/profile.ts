@@ -7,7 +7,7 @@
 import { backendTopK, type TopK } from '../masks/selection.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import { now } from '../platform/platform.ts'
-import type { OpName } from '../ops/catalog.ts'
+import type { KernelName } from '../ops/catalog.ts'
 import { Decoding, type Plan, type Turn } from '../evaluation/decode.ts'
 import { median, turnOrder } from '../results/interleaved_rounds.ts'
 import { WatchedModel, type OpTime } from './op_times.ts'
@@ -17,7 +17,7 @@ export interface ProfileLine {
   /** Which matrices, or what else takes time. */
   readonly what: string
   /** The op; null where time is not spent in one of the model's. */
-  readonly op: OpName | null
+  readonly op: KernelName | null
   readonly calls: number | null
   readonly milliseconds: number
   /** Of the whole token. */

@@ -38,8 +38,8 @@ export class ReadSpeed {
 
   private constructor(backend: Backend, bytes: number) {
     this.#backend = backend
-    this.#numbers = backend.allocate('f32', bytes / 4)
-    this.#total = backend.allocate('f32', 1)
+    this.#numbers = backend.allocate('f32', [bytes / 4])
+    this.#total = backend.allocate('f32', [1])
   }
 
   /** One turn: bytes per second, the median of a few readings. */
@@ -47,7 +47,7 @@ export class ReadSpeed {
     const { length } = this.#numbers
     const read = (): number => {
       const start = now()
-      this.#backend.ops.sum(this.#total, this.#numbers, length)
+      this.#backend.ops.sum(this.#total, this.#numbers)
       return (4000 * length) / (now() - start)
     }
     return median(Array.from({ length: READINGS }, read))

@@ -8,7 +8,7 @@
  */
 import type { CriterionCost } from '../criteria/index.ts'
 import type { OptConfig } from '../engine/config.ts'
-import { catalog, type OpName } from '../ops/catalog.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Sizes } from '../ops/op.ts'
 import { median } from '../results/interleaved_rounds.ts'
 import type { CollectTimes } from './examples.ts'
@@ -141,6 +141,6 @@ function linear(T: number, O: number, I: number): number {
   return flops('linear', { T, R: O, I })
 }
 
-function flops(name: OpName, sizes: Sizes): number {
-  return catalog[name].flops(sizes)
+function flops(name: KernelName, sizes: Sizes): number {
+  return kernels[name].flops(sizes)
 }

@@ -57,10 +57,15 @@ export function gainOf(
   [T, O, I]: readonly [number, number, number],
 ): number {
   const [one, shared] = [alone, several].map((backend) => {
-    const [y, x, weight] = [T * O, T * I, O * I].map((length) => backend.allocate('f32', length))
+    const shapes = [
+      [T, O],
+      [T, I],
+      [O, I],
+    ]
+    const [y, x, weight] = shapes.map((shape) => backend.allocate('f32', shape))
     return (): number => {
       const start = now()
-      backend.ops.linear(y, x, weight, null, null, T, O, I, 0)
+      backend.ops.linear(y, x, weight, null, null)
       return now() - start
     }
   })

@@ -3,7 +3,7 @@
  *
  * Each maker returns a parser for commander. What a parser refuses is a UsageError that names the flag.
  */
-import { MOST_THREADS } from '../backends/backend.ts'
+import { MAX_THREADS } from '../backends/backend.ts'
 import { UsageError } from '../tensor/errors.ts'
 
 interface Range {
@@ -77,10 +77,10 @@ export function namesFlag<Name extends string>(
 export function threadsFlag(text: string): number | 'auto' {
   if (text === 'auto') return text
   const count = /^\d+$/.test(text) ? Number(text) : NaN
-  if (count >= 1 && count <= MOST_THREADS) return count
+  if (count >= 1 && count <= MAX_THREADS) return count
   throw new UsageError(
     'VALUE',
-    `--threads: expected auto or ${describe('a whole number', { least: 1, most: MOST_THREADS })}, got ${quote(text)}`,
+    `--threads: expected auto or ${describe('a whole number', { least: 1, most: MAX_THREADS })}, got ${quote(text)}`,
   )
 }
 

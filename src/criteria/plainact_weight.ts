@@ -9,6 +9,7 @@
  * plainact: without sizes it is the sum over tokens of gz (z - b1), so it leaves out the bias, and terms of different
  * tokens cancel where plainact adds them.
  */
+import { valuesOf } from '../backends/calls.ts'
 import type { Criterion } from './criterion.ts'
 import { plainactHeads } from './plainact.ts'
 import { scoreLayers, sumPerUnit } from './unit_scores.ts'
@@ -36,7 +37,7 @@ export const plainactWeight: Criterion = {
       (layer) => plainactHeads(input, layer, false),
       (layer) =>
         weightSensitivity(
-          backend.readF32(weights.blocks[layer].fc1.weight),
+          backend.readF32(valuesOf(weights.blocks[layer].fc1.weight)),
           fc1WeightGradient(input, layer),
           shape.neurons,
         ),

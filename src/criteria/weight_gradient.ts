@@ -22,10 +22,10 @@ export function fc1WeightGradient(
   const { neurons: F, width: D } = config
   const scope = new BufferScope(backend)
   try {
-    const weightGrad = scope.allocate(F * D)
-    const preGrad = scope.upload(gradients.fc1Pre(layer)) // [T, F]
-    const input = scope.upload(trace.fc1Input(layer)) // [T, D]
-    backend.ops.linear_backward_weight(weightGrad, preGrad, input, null, trace.length, F, D, F)
+    const weightGrad = scope.allocate('f32', [F, D])
+    const preGrad = scope.upload(gradients.fc1Pre(layer), [trace.length, F])
+    const input = scope.upload(trace.fc1Input(layer), [trace.length, D])
+    backend.ops.linear_backward_weight(weightGrad, preGrad, input, null)
     return backend.readF32(weightGrad)
   } finally {
     scope.dispose()

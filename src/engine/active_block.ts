@@ -17,15 +17,7 @@ import type { OptConfig } from './config.ts'
 import { cheapestWay, countRuns, type Way } from './mask_cost.ts'
 import { rowBytes } from './matrix.ts'
 import { PackedHalf, type HalfShape } from './packing.ts'
-import {
-  allUnits,
-  chosenUnits,
-  every,
-  rowsOfUnits,
-  uploadList,
-  type LayerUnits,
-  type UnitList,
-} from './unit_lists.ts'
+import { allUnits, chosenUnits, rowsOfUnits, type LayerUnits } from './unit_lists.ts'
 import type { BlockWeights } from './weights.ts'
 
 /**
@@ -66,12 +58,12 @@ export interface Prospects {
 }
 
 /** The whole block. */
-export function denseBlock(weights: BlockWeights, { heads, headSize, neurons }: OptConfig): ActiveBlock {
+export function denseBlock(weights: BlockWeights, { heads, neurons }: OptConfig): ActiveBlock {
   return {
     weights,
     heads,
     neurons,
-    units: allUnits(heads, headSize, neurons),
+    units: allUnits,
     ways: { heads: 'dense', neurons: 'dense' },
     packedNeurons: null,
     dispose: () => {},
@@ -86,7 +78,7 @@ export function denseBlock(weights: BlockWeights, { heads, headSize, neurons }: 
  */
 export function activateBlock(
   weights: BlockWeights,
-  { width: D, headSize: K }: OptConfig,
+  { headSize: K }: OptConfig,
   mask: LayerMask,
   prospects: Prospects,
   last: ActiveBlock | null = null,
@@ -105,9 +97,9 @@ export function activateBlock(
     scope.dispose()
   }
   try {
-    const heads = keep(activateHalf(scope, weights, attention, D, mask.heads, prospects, packsHeads, null))
+    const heads = keep(activateHalf(scope, weights, attention, mask.heads, prospects, packsHeads, null))
     const { packedNeurons = null } = last ?? {}
-    const neurons = keep(activateHalf(scope, weights, ffn, D, mask.neurons, prospects, true, packedNeurons))
+    const neurons = keep(activateHalf(scope, weights, ffn, mask.neurons, prospects, true, packedNeurons))
     return {
       weights: { ...weights, ...heads.packed?.weights, ...neurons.packed?.weights },
       heads: heads.held,
@@ -139,11 +131,11 @@ interface ActiveHalf {
   readonly packed: PackedHalf | null
   /** Units its matrices hold. */
   readonly held: number
-  readonly units: UnitList
+  readonly units: Buffer | null
   /** The rows of the units. */
-  readonly rows: UnitList
+  readonly rows: Buffer | null
   /** The same in the order in which the input-major matrix adds them. */
-  readonly terms: UnitList
+  readonly terms: Buffer | null
   readonly factors: Buffer | null
 }
 
@@ -154,7 +146,6 @@ function activateHalf(
   scope: BufferScope,
   weights: BlockWeights,
   half: HalfShape,
-  D: number,
   mask: Float32Array, // [U]
   prospects: Prospects,
   mayPack: boolean,
@@ -166,9 +157,9 @@ function activateHalf(
   const all = {
     packed: null,
     held: U,
-    units: every(U),
-    rows: every(U * size),
-    terms: every(U * size),
+    units: null,
+    rows: null,
+    terms: null,
     factors: null,
   }
   if (mode === 'simulate') return { ...all, way: 'dense', factors: scope.upload(mask.slice()) }
@@ -180,20 +171,18 @@ function activateHalf(
     chosen: chosen.length * size,
     runs: countRuns(chosen),
     fresh: last ? last.countFresh(chosen) / Math.max(1, chosen.length) : 1,
-    rowBytes: rowBytes(weights[byInput], D),
+    rowBytes: rowBytes(weights[byInput].weight),
     T,
     steps,
   }
   const way = mode === 'auto' ? cheapestWay(work) : mode === 'pack' ? 'packed' : 'gather'
   if (way === 'dense') return { ...all, way, factors: scope.upload(mask.slice()) }
-  const packed = way === 'packed' && mayPack ? pack(weights, half, D, chosen, mode, changes, last) : null
+  const packed = way === 'packed' && mayPack ? pack(weights, half, chosen, mode, changes, last) : null
   if (packed) {
-    const held = chosen.length
-    const { terms } = packed
-    return { way, packed, held, units: every(held), rows: every(held * size), terms, factors: null }
+    return { ...all, way, packed, held: chosen.length, terms: packed.terms }
   }
-  const rows = uploadList(scope, rowsOfUnits(chosen, size))
-  const units = size === 1 ? rows : uploadList(scope, chosen)
+  const rows = scope.upload(rowsOfUnits(chosen, size))
+  const units = size === 1 ? rows : scope.upload(chosen)
   return { ...all, way: 'gather', units, rows, terms: rows }
 }
 
@@ -205,7 +194,6 @@ function activateHalf(
 function pack(
   weights: BlockWeights,
   half: HalfShape,
-  D: number,
   units: Int32Array,
   mode: MaskMode,
   changes: boolean,
@@ -214,7 +202,7 @@ function pack(
   if (last?.follow(units)) return last
   try {
     const capacity = changes ? Math.ceil(units.length * SPARE_ROOM) : units.length
-    return new PackedHalf(weights, half, D, units, capacity)
+    return new PackedHalf(weights, half, units, capacity)
   } catch (error) {
     if (mode === 'auto' && error instanceof MissingError && error.code === 'BACKEND_MEMORY') return null
     throw error

@@ -11,7 +11,6 @@
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { dot } from '../ops/float32.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { BackwardRun, type BlockGradients } from './backward_run.ts'
@@ -38,7 +37,7 @@ export interface BackwardOptions {
  * Gradients of the mean loss of one traced sequence. Give them back with `dispose`.
  * @param labels [T], the sequence's own tokens or -100 where a position is not scored; the shift happens inside
  * @throws UsageError TRACE for another model's trace, STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
- *   label outside the vocabulary, PARAMETERS for accumulators that are not there or not as long as their parameter
+ *   label outside the vocabulary, PARAMETERS for accumulators that are not there or not of their parameter's shape
  */
 export function backward(
   model: OptModel,
@@ -123,18 +122,6 @@ export class Gradients {
     return this.#read(this.#block(layer).preActivation)
   }
 
-  /** d loss / d mask of each head, at the mask of the trace (1 if it had none): [H]. */
-  headMask(layer: number): Float32Array {
-    const { heads, headSize } = this.#trace.model.config
-    return perUnit(this.#trace.headOut(layer), this.maskedHeadOut(layer), heads, headSize)
-  }
-
-  /** d loss / d mask of each neuron, at the mask of the trace (1 if it had none): [F]. */
-  neuronMask(layer: number): Float32Array {
-    const { neurons } = this.#trace.model.config
-    return perUnit(this.#trace.fc1Act(layer), this.maskedFc1Act(layer), neurons, 1)
-  }
-
   /** Frees the gradients. Safe to call twice. The trace stays. */
   dispose(): void {
     this.#scope.dispose()
@@ -157,15 +144,4 @@ export class Gradients {
 
 function valuesOf(tensors: ReadonlyMap<string, HostTensor>): Map<string, Float32Array> {
   return new Map([...tensors].map(([name, { values }]) => [name, values]))
-}
-
-/** Sum over tokens of <a[t, u], g[t, u]>: striped over K, sequential over t. */
-function perUnit(a: Float32Array, g: Float32Array, units: number, K: number): Float32Array {
-  const sums = new Float32Array(units) // [U]
-  for (let start = 0; start < a.length; start += units * K)
-    for (let u = 0; u < units; u++) {
-      const at = start + u * K
-      sums[u] += K === 1 ? Math.fround(a[at] * g[at]) : dot(a, at, g, at, K)
-    }
-  return sums
 }

@@ -11,10 +11,8 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 import { attentionScale, EPSILON } from './forward.ts'
 import { isInputMajor } from './weight_layout.ts'
 import { shiftLabels, unshiftScores } from './loss.ts'
-import { applyInputs, applyRows } from './matrix.ts'
-import { moduleName, names, POSITION_OFFSET, type modules } from './names.ts'
+import { moduleName, names, type modules } from './names.ts'
 import type { Trace, TracedBlock } from './trace.ts'
-import { every } from './unit_lists.ts'
 import type { Affine, BlockWeights } from './weights.ts'
 
 /** What is kept of one layer. Where the trace had no mask, masked and unmasked are the same buffer. */
@@ -50,10 +48,9 @@ export class BackwardRun {
     this.#kept = kept
     this.#scope = scope
     this.#parameters = parameters
-    const wide = trace.length * trace.model.config.width
-    this.#stream = this.#scope.allocate(wide)
-    this.#branch = this.#scope.allocate(wide)
-    this.#term = this.#scope.allocate(wide)
+    this.#stream = this.#wide(this.#scope)
+    this.#branch = this.#wide(this.#scope)
+    this.#term = this.#wide(this.#scope)
   }
 
   /** Negative log-likelihood of each position. */
@@ -62,9 +59,8 @@ export class BackwardRun {
     const { logits } = this.#trace.ends
     const scope = new BufferScope(backend)
     try {
-      const scores = scope.allocate(labels.length)
-      const targets = scope.upload(shiftLabels(labels))
-      backend.ops.cross_entropy(scores, logits, targets, labels.length, this.#trace.model.config.vocabulary)
+      const scores = scope.allocate('f32', [labels.length])
+      backend.ops.cross_entropy(scores, logits, scope.upload(shiftLabels(labels)))
       return unshiftScores(backend.readF32(scores))
     } finally {
       scope.dispose()
@@ -90,26 +86,20 @@ export class BackwardRun {
   #fromLoss(labels: Int32Array, scored: number): void {
     const { ends, length: T, model, blocks } = this.#trace
     const { backend, weights, config } = model
-    const { width: D, embeddingWidth: E, vocabulary: V } = config
+    const { ops } = backend
+    const { embeddingWidth: E, vocabulary: V } = config
     const scope = new BufferScope(backend)
     try {
-      const logitsGrad = scope.allocate(T * V)
+      const logitsGrad = scope.allocate('f32', [T, V])
       const each = scope.upload(new Float32Array(T).fill(1 / scored))
-      backend.ops.cross_entropy_backward(
-        logitsGrad,
-        each,
-        ends.logits,
-        scope.upload(shiftLabels(labels)),
-        T,
-        V,
-      )
-      this.#weightGradient(config.tied ? names.tokenTable : names.head, logitsGrad, ends.last, V, E)
-      const narrow = weights.projectOut ? scope.allocate(T * E) : this.#stream
-      applyInputs(backend, narrow, logitsGrad, weights.head, null, every(V), T, E, V)
+      ops.cross_entropy_backward(logitsGrad, each, ends.logits, scope.upload(shiftLabels(labels)))
+      this.#weightGradient(config.tied ? names.tokenTable : names.head, logitsGrad, ends.last)
+      const narrow = weights.projectOut ? scope.allocate('f32', [T, E]) : this.#stream
+      ops.linear_input_major(narrow, logitsGrad, weights.head, null, null)
       const last = blocks[blocks.length - 1].buffers.output
       if (weights.projectOut) {
-        this.#weightGradient(names.projectOut, narrow, ends.normed ?? last, E, D)
-        applyInputs(backend, this.#stream, narrow, weights.projectOut, null, every(E), T, D, E)
+        this.#weightGradient(names.projectOut, narrow, ends.normed ?? last)
+        ops.linear_input_major(this.#stream, narrow, weights.projectOut, null, null)
       }
       if (weights.finalNorm) this.#normStream(names.finalNorm, weights.finalNorm, last)
     } finally {
@@ -124,22 +114,21 @@ export class BackwardRun {
     weights: BlockWeights,
   ): Pick<BlockGradients, 'preActivation' | 'activation' | 'maskedActivation'> {
     const { length: T, model } = this.#trace
-    const { backend } = model
-    const { ops } = backend
-    const { width: D, neurons: F, preNorm } = model.config
-    const wide = (): Buffer => this.#kept.allocate(T * F)
+    const { ops } = model.backend
+    const { neurons: F, preNorm } = model.config
+    const hidden = (): Buffer => this.#kept.allocate('f32', [T, F])
     if (!preNorm) this.#normStream(moduleName(layer, 'ffnNorm'), weights.ffnNorm, buffers.ffnSum)
-    this.#affineGradient(layer, 'fc2', this.#stream, buffers.maskedActivation, D, F)
-    const maskedActivation = wide()
-    applyRows(backend, maskedActivation, this.#stream, weights.fc2, null, every(F), T, F, D)
-    const activation = units.neuronFactors ? wide() : maskedActivation
-    if (units.neuronFactors) ops.mask_units(activation, maskedActivation, units.neuronFactors, T, F, 1)
-    const preActivation = wide()
-    ops.relu_backward(preActivation, activation, buffers.preActivation, T * F)
-    this.#affineGradient(layer, 'fc1', preActivation, buffers.ffnInput, F, D)
-    applyInputs(backend, this.#branch, preActivation, weights.fc1, null, every(F), T, D, F)
+    this.#affineGradient(layer, 'fc2', this.#stream, buffers.maskedActivation)
+    const maskedActivation = hidden()
+    ops.linear(maskedActivation, this.#stream, weights.fc2.weight, null, null)
+    const activation = units.neuronFactors ? hidden() : maskedActivation
+    if (units.neuronFactors) ops.mask_units(activation, maskedActivation, units.neuronFactors)
+    const preActivation = hidden()
+    ops.relu_backward(preActivation, activation, buffers.preActivation)
+    this.#affineGradient(layer, 'fc1', preActivation, buffers.ffnInput)
+    ops.linear_input_major(this.#branch, preActivation, weights.fc1.weight, null, null)
     if (preNorm) this.#normBranch(moduleName(layer, 'ffnNorm'), weights.ffnNorm, buffers.middle)
-    ops.add(this.#stream, this.#stream, this.#branch, T * D)
+    ops.add(this.#stream, this.#stream, this.#branch)
     return { preActivation, activation, maskedActivation }
   }
 
@@ -149,20 +138,19 @@ export class BackwardRun {
     { buffers, units, cache }: TracedBlock,
     weights: BlockWeights,
   ): Pick<BlockGradients, 'context' | 'maskedContext'> {
-    const { length: T, model } = this.#trace
-    const { backend } = model
+    const { backend, config } = this.#trace.model
     const { ops } = backend
-    const { width: D, heads: H, headSize: K, preNorm } = model.config
+    const { preNorm } = config
     const normName = moduleName(layer, 'attentionNorm')
     if (!preNorm) this.#normStream(normName, weights.attentionNorm, buffers.attentionSum)
-    this.#affineGradient(layer, 'out', this.#stream, buffers.maskedContext, D, D)
-    const maskedContext = this.#kept.allocate(T * D)
-    applyRows(backend, maskedContext, this.#stream, weights.out, null, every(D), T, D, D)
-    const context = units.headFactors ? this.#kept.allocate(T * D) : maskedContext
-    if (units.headFactors) ops.mask_units(context, maskedContext, units.headFactors, T, H, K)
+    this.#affineGradient(layer, 'out', this.#stream, buffers.maskedContext)
+    const maskedContext = this.#wide(this.#kept)
+    ops.linear(maskedContext, this.#stream, weights.out.weight, null, null)
+    const context = units.headFactors ? this.#wide(this.#kept) : maskedContext
+    if (units.headFactors) ops.mask_units(context, maskedContext, units.headFactors)
     this.#queryKeyValue(layer, { buffers, units, cache }, weights, context)
     if (preNorm) this.#normBranch(normName, weights.attentionNorm, buffers.input)
-    ops.add(this.#stream, this.#stream, this.#branch, T * D)
+    ops.add(this.#stream, this.#stream, this.#branch)
     return { context, maskedContext }
   }
 
@@ -173,38 +161,22 @@ export class BackwardRun {
     weights: BlockWeights,
     context: Buffer,
   ): void {
-    const { length: T, model } = this.#trace
-    const { backend, config } = model
-    const { width: D, heads: H, headSize: K } = config
+    const { backend, config } = this.#trace.model
+    const { ops } = backend
     const scope = new BufferScope(backend)
     try {
-      const query = scope.allocate(T * D)
-      const key = scope.allocate(T * D)
-      const value = scope.allocate(T * D)
+      const [query, key, value] = [this.#wide(scope), this.#wide(scope), this.#wide(scope)]
       const scale = attentionScale(config)
-      backend.ops.attention_backward(
-        query,
-        key,
-        value,
-        context,
-        buffers.query,
-        cache.key.numbers,
-        cache.value.numbers,
-        scale,
-        T,
-        T,
-        H,
-        K,
-      )
+      ops.attention_backward(query, key, value, context, buffers.query, cache.key, cache.value, scale)
       const input = buffers.attentionInput
-      this.#affineGradient(layer, 'query', query, input, D, D)
-      this.#affineGradient(layer, 'key', key, input, D, D)
-      this.#affineGradient(layer, 'value', value, input, D, D)
-      applyInputs(backend, this.#branch, query, weights.query, null, every(D), T, D, D)
-      applyInputs(backend, this.#term, key, weights.key, null, every(D), T, D, D)
-      backend.ops.add(this.#branch, this.#branch, this.#term, T * D)
-      applyInputs(backend, this.#term, value, weights.value, null, every(D), T, D, D)
-      backend.ops.add(this.#branch, this.#branch, this.#term, T * D)
+      this.#affineGradient(layer, 'query', query, input)
+      this.#affineGradient(layer, 'key', key, input)
+      this.#affineGradient(layer, 'value', value, input)
+      ops.linear_input_major(this.#branch, query, weights.query.weight, null, null)
+      ops.linear_input_major(this.#term, key, weights.key.weight, null, null)
+      ops.add(this.#branch, this.#branch, this.#term)
+      ops.linear_input_major(this.#term, value, weights.value.weight, null, null)
+      ops.add(this.#branch, this.#branch, this.#term)
     } finally {
       scope.dispose()
     }
@@ -215,29 +187,22 @@ export class BackwardRun {
     if (this.#parameters === null) return
     const { ends, length: T, model, tokens } = this.#trace
     const { backend, weights, config } = model
-    const { width: D, embeddingWidth: E, vocabulary: V, padId } = config
-    const positions = model.positionRows(0, T)
+    const { ops } = backend
+    const { embeddingWidth: E, padId } = config
     const positionTable = this.#parameters.get(names.positionTable) as Buffer
-    backend.ops.embedding_backward(
-      positionTable,
-      this.#stream,
-      positions,
-      T,
-      config.positions + POSITION_OFFSET,
-      D,
-    )
+    ops.embedding_backward(positionTable, this.#stream, model.positionRows(0, T))
     let token = this.#stream
     if (weights.projectIn && ends.embedded) {
-      this.#weightGradient(names.projectIn, this.#stream, ends.embedded, D, E)
-      token = this.#scope.allocate(T * E)
-      applyInputs(backend, token, this.#stream, weights.projectIn, null, every(D), T, E, D)
+      this.#weightGradient(names.projectIn, this.#stream, ends.embedded)
+      token = this.#scope.allocate('f32', [T, E])
+      ops.linear_input_major(token, this.#stream, weights.projectIn, null, null)
     }
     const nothing = new Float32Array(E)
     tokens.forEach((id, t) => {
       if (id === padId) backend.write(token, nothing, t * E)
     })
     const tokenTable = this.#parameters.get(names.tokenTable) as Buffer
-    backend.ops.embedding_backward(tokenTable, token, ends.tokens, T, V, E)
+    ops.embedding_backward(tokenTable, token, ends.tokens)
   }
 
   /** The stream's gradient goes back through a layer norm that stands on the stream. */
@@ -256,43 +221,29 @@ export class BackwardRun {
 
   /** Writes the gradient of a layer norm's input into the spare buffer and returns that. */
   #norm(name: string, { weight }: Affine, input: Buffer, yGrad: Buffer): Buffer {
-    const { length: T, model } = this.#trace
-    const { width: D } = model.config
+    const { ops } = this.#trace.model.backend
     const weightGrad = this.#parameters?.get(`${name}.weight`) ?? null
     const biasGrad = this.#parameters?.get(`${name}.bias`) ?? null
-    const { ops } = model.backend
-    ops.layer_norm_backward(this.#term, weightGrad, biasGrad, yGrad, input, weight, EPSILON, T, D)
+    ops.layer_norm_backward(this.#term, weightGrad, biasGrad, yGrad, input, weight, EPSILON)
     return this.#term
   }
 
-  /** weight ([O, I] or, held input-major, [I, O]) and bias [O] of a block's linear layer, from the gradient of its output [T, O] and its input. */
-  #affineGradient(
-    layer: number,
-    module: keyof typeof modules,
-    yGrad: Buffer,
-    x: Buffer,
-    O: number,
-    I: number,
-  ): void {
+  /** Weight and bias of a block's linear layer, from the gradient of its output [T, O] and its input [T, I]. */
+  #affineGradient(layer: number, module: keyof typeof modules, yGrad: Buffer, x: Buffer): void {
     const name = moduleName(layer, module)
-    if (isInputMajor(`${name}.weight`)) this.#weightGradient(`${name}.weight`, x, yGrad, I, O)
-    else this.#weightGradient(`${name}.weight`, yGrad, x, O, I)
+    if (isInputMajor(`${name}.weight`)) this.#weightGradient(`${name}.weight`, x, yGrad)
+    else this.#weightGradient(`${name}.weight`, yGrad, x)
     const bias = this.#parameters?.get(`${name}.bias`)
-    if (bias) this.#trace.model.backend.ops.linear_backward_bias(bias, yGrad, null, this.#trace.length, O, O)
+    if (bias) this.#trace.model.backend.ops.linear_backward_bias(bias, yGrad, null)
   }
 
-  #weightGradient(name: string, yGrad: Buffer, x: Buffer, O: number, I: number): void {
+  /** weight [O, I], or held input-major [I, O] with its input and the gradient of its output exchanged. */
+  #weightGradient(name: string, yGrad: Buffer, x: Buffer): void {
     const weight = this.#parameters?.get(name)
-    if (weight)
-      this.#trace.model.backend.ops.linear_backward_weight(
-        weight,
-        yGrad,
-        x,
-        null,
-        this.#trace.length,
-        O,
-        I,
-        O,
-      )
+    if (weight) this.#trace.model.backend.ops.linear_backward_weight(weight, yGrad, x, null)
+  }
+
+  #wide(scope: BufferScope): Buffer {
+    return scope.allocate('f32', [this.#trace.length, this.#trace.model.config.width])
   }
 }

@@ -14,10 +14,7 @@
 import type { Backend, Buffer } from '../backends/backend.ts'
 import type { ActiveBlock } from './active_block.ts'
 import type { OptConfig } from './config.ts'
-import { appendRows, attendOver, type CachedRows, type LayerCache } from './layer_cache.ts'
-import { applyInputs, applyRows, lookUp, type Linear } from './matrix.ts'
-import { POSITION_OFFSET } from './names.ts'
-import { every, type UnitList } from './unit_lists.ts'
+import type { LayerCache } from './layer_cache.ts'
 import type { Affine, OptWeights } from './weights.ts'
 
 /** OPT's layer norm constant. */
@@ -31,8 +28,6 @@ export interface Pass {
   readonly T: number
   /** Tokens already in the cache. */
   readonly past: number
-  /** C, positions the cache has room for. */
-  readonly capacity: number
 }
 
 /**
@@ -42,16 +37,16 @@ export interface Pass {
 export interface BlockBuffers {
   readonly input: Buffer // [T, D] the stream entering the block
   readonly attentionInput: Buffer // [T, D] what q, k, v read
-  readonly query: Buffer // [T, D]
-  readonly key: Buffer // [T, D]
-  readonly value: Buffer // [T, D]
-  readonly context: Buffer // [T, D] softmax(q k) v, heads side by side, before any mask
-  readonly maskedContext: Buffer // [T, D] what out_proj reads
+  readonly query: Buffer // [T, H K] of the heads the block holds, side by side
+  readonly key: Buffer // [T, H K]
+  readonly value: Buffer // [T, H K]
+  readonly context: Buffer // [T, H K] softmax(q k) v, before any mask
+  readonly maskedContext: Buffer // [T, H K] what out_proj reads
   readonly branch: Buffer // [T, D] output of out_proj, then of fc2
   readonly attentionSum: Buffer // [T, D] stream + attention
   readonly middle: Buffer // [T, D] the stream between the halves
   readonly ffnInput: Buffer // [T, D] what fc1 reads
-  readonly preActivation: Buffer // [T, F]
+  readonly preActivation: Buffer // [T, F] of the neurons the block holds
   readonly activation: Buffer // [T, F] after ReLU, before any mask
   readonly maskedActivation: Buffer // [T, F] what fc2 reads
   readonly ffnSum: Buffer // [T, D] stream + feed-forward
@@ -63,9 +58,8 @@ export function attentionScale(config: OptConfig): number {
   return config.headSize ** -0.5
 }
 
-/** Layer norm of the model's width. */
-function norm({ backend, config, T }: Pass, y: Buffer, x: Buffer, { weight, bias }: Affine): void {
-  backend.ops.layer_norm(y, x, weight, bias, EPSILON, T, config.width)
+function norm({ backend }: Pass, y: Buffer, x: Buffer, { weight, bias }: Affine): void {
+  backend.ops.layer_norm(y, x, weight, bias, EPSILON)
 }
 
 /** Where the embedding works; `embedded` is only there when the token table has a width of its own. */
@@ -83,15 +77,14 @@ export function embed(
   positions: Buffer, // [T] i32, rows of the position table
   buffers: EmbeddingBuffers,
 ): void {
-  const { backend, config, T } = pass
-  const { width: D, vocabulary: V, embeddingWidth: E } = config
+  const { ops } = pass.backend
   const { embedded, position, output } = buffers
   if (embedded && weights.projectIn) {
-    lookUp(backend, embedded, weights.tokenTable, tokens, T, V, E)
-    applyRows(backend, output, embedded, weights.projectIn, null, every(D), T, D, E)
-  } else lookUp(backend, output, weights.tokenTable, tokens, T, V, D)
-  backend.ops.embedding(position, weights.positionTable, positions, T, config.positions + POSITION_OFFSET, D)
-  backend.ops.add(output, output, position, T * D)
+    ops.embedding(embedded, weights.tokenTable, tokens)
+    ops.linear(output, embedded, weights.projectIn, null, null)
+  } else ops.embedding(output, weights.tokenTable, tokens)
+  ops.embedding(position, weights.positionTable, positions)
+  ops.add(output, output, position)
 }
 
 /**
@@ -102,58 +95,56 @@ export function embed(
  */
 export function attend(
   pass: Pass,
-  { weights, heads: H, units }: ActiveBlock,
+  { weights, units }: ActiveBlock,
   cache: LayerCache,
   b: BlockBuffers,
   everyKey: boolean,
 ): void {
-  const { backend, config, T, past, capacity: C } = pass
-  const { width: D, headSize: K } = config
+  const { backend, config, T, past } = pass
+  const { ops } = backend
+  const { query, key, value } = weights
   const { heads, channels } = units
   if (config.preNorm) norm(pass, b.attentionInput, b.input, weights.attentionNorm)
-  const stored = everyKey ? every(H) : heads
-  const storedChannels = everyKey ? every(H * K) : channels
-  const apply = (y: Buffer, linear: Linear, rows: UnitList): void =>
-    applyRows(backend, y, b.attentionInput, linear, linear.bias, rows, T, H * K, D)
-  apply(b.query, weights.query, channels)
-  apply(b.key, weights.key, storedChannels)
-  apply(b.value, weights.value, storedChannels)
-  const append = (rows: CachedRows, x: Buffer): void =>
-    appendRows(backend, rows, x, stored, past, T, { H, C, K })
-  append(cache.key, b.key)
-  append(cache.value, b.value)
-  attendOver(backend, b.context, b.query, cache, heads, attentionScale(config), T, past + T, { H, C, K })
+  const stored = everyKey ? null : heads
+  const storedChannels = everyKey ? null : channels
+  ops.linear(b.query, b.attentionInput, query.weight, query.bias, channels)
+  ops.linear(b.key, b.attentionInput, key.weight, key.bias, storedChannels)
+  ops.linear(b.value, b.attentionInput, value.weight, value.bias, storedChannels)
+  ops.cache_append(cache.key, b.key, stored, past)
+  ops.cache_append(cache.value, b.value, stored, past)
+  ops.attention(b.context, b.query, cache.key, cache.value, heads, attentionScale(config), past + T)
 }
 
 /** Second step of a block: the chosen heads' outputs join the stream. */
-export function project(pass: Pass, { weights, heads: H, units }: ActiveBlock, b: BlockBuffers): void {
-  const { backend, config, T } = pass
-  const { width: D, headSize: K } = config
+export function project(pass: Pass, { weights, units }: ActiveBlock, b: BlockBuffers): void {
+  const { backend, config } = pass
+  const { ops } = backend
+  const { weight, bias } = weights.out
   let context = b.context
   if (units.headFactors) {
-    backend.ops.mask_units(b.maskedContext, b.context, units.headFactors, T, H, K)
+    ops.mask_units(b.maskedContext, b.context, units.headFactors)
     context = b.maskedContext
   }
-  applyInputs(backend, b.branch, context, weights.out, weights.out.bias, units.channels, T, D, H * K)
-  backend.ops.add(b.attentionSum, b.input, b.branch, T * D)
+  ops.linear_input_major(b.branch, context, weight, bias, units.channels)
+  ops.add(b.attentionSum, b.input, b.branch)
   if (!config.preNorm) norm(pass, b.middle, b.attentionSum, weights.attentionNorm)
 }
 
 /** Third step of a block: the feed-forward branch over the chosen neurons. */
-export function feedForward(pass: Pass, { weights, neurons: F, units }: ActiveBlock, b: BlockBuffers): void {
-  const { backend, config, T } = pass
-  const { width: D } = config
+export function feedForward(pass: Pass, { weights, units }: ActiveBlock, b: BlockBuffers): void {
+  const { backend, config } = pass
+  const { ops } = backend
   const { fc1, fc2 } = weights
   if (config.preNorm) norm(pass, b.ffnInput, b.middle, weights.ffnNorm)
-  applyRows(backend, b.preActivation, b.ffnInput, fc1, fc1.bias, units.neurons, T, F, D)
-  backend.ops.relu(b.activation, b.preActivation, T * F)
+  ops.linear(b.preActivation, b.ffnInput, fc1.weight, fc1.bias, units.neurons)
+  ops.relu(b.activation, b.preActivation)
   let activation = b.activation
   if (units.neuronFactors) {
-    backend.ops.mask_units(b.maskedActivation, b.activation, units.neuronFactors, T, F, 1)
+    ops.mask_units(b.maskedActivation, b.activation, units.neuronFactors)
     activation = b.maskedActivation
   }
-  applyInputs(backend, b.branch, activation, fc2, fc2.bias, units.terms, T, D, F)
-  backend.ops.add(b.ffnSum, b.middle, b.branch, T * D)
+  ops.linear_input_major(b.branch, activation, fc2.weight, fc2.bias, units.terms)
+  ops.add(b.ffnSum, b.middle, b.branch)
   if (!config.preNorm) norm(pass, b.output, b.ffnSum, weights.ffnNorm)
 }
 
@@ -165,22 +156,19 @@ export interface EndBuffers {
 
 /** From the last block's stream to what the head reads: returns that buffer, [T, E]. */
 export function finish(pass: Pass, weights: OptWeights, stream: Buffer, buffers: EndBuffers): Buffer {
-  const { width: D, embeddingWidth: E } = pass.config
   let last = stream
   if (weights.finalNorm && buffers.normed) {
     norm(pass, buffers.normed, last, weights.finalNorm)
     last = buffers.normed
   }
   if (weights.projectOut && buffers.projected) {
-    applyRows(pass.backend, buffers.projected, last, weights.projectOut, null, every(E), pass.T, E, D)
+    pass.backend.ops.linear(buffers.projected, last, weights.projectOut, null, null)
     last = buffers.projected
   }
   return last
 }
 
 /** The lm_head: no bias, one row per entry of the vocabulary. */
-export function logitsOf(pass: Pass, weights: OptWeights, logits: Buffer, last: Buffer): void {
-  const { backend, config, T } = pass
-  const { vocabulary: V, embeddingWidth: E } = config
-  applyRows(backend, logits, last, weights.head, null, every(V), T, V, E)
+export function logitsOf({ backend }: Pass, weights: OptWeights, logits: Buffer, last: Buffer): void {
+  backend.ops.linear(logits, last, weights.head, null, null)
 }

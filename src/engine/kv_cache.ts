@@ -6,17 +6,9 @@
  * when it is full: then every buffer is laid out anew through the host, which happens log2(positions / start) times in
  * a sequence at most.
  */
-import type { Backend } from '../backends/backend.ts'
+import type { Backend, StoredBuffer } from '../backends/backend.ts'
 import type { OptConfig } from './config.ts'
-import {
-  allocateRows,
-  freeRows,
-  moveRows,
-  type CachedRows,
-  type CacheShape,
-  type CacheStorage,
-  type LayerCache,
-} from './layer_cache.ts'
+import { allocateRows, freeRows, moveRows, type CacheStorage, type LayerCache } from './layer_cache.ts'
 
 /** A layer's part, and whose it is. */
 interface HeldCache extends LayerCache {
@@ -69,11 +61,8 @@ export class KeyValueCache {
     this.#layers.forEach((old, layer) => {
       if (!old) return
       const next = fresh.shift() as HeldCache
-      const shape = this.#shape(old.heads, this.#capacity)
-      const move = (from: CachedRows, to: CachedRows): void =>
-        moveRows(old.backend, from, to, shape, capacity, filled)
-      move(old.key, next.key)
-      move(old.value, next.value)
+      moveRows(old.backend, old.key, next.key, filled)
+      moveRows(old.backend, old.value, next.value, filled)
       free(old)
       this.#layers[layer] = next
     })
@@ -90,12 +79,9 @@ export class KeyValueCache {
     this.#layers.fill(null)
   }
 
-  #shape(heads: number, capacity: number): CacheShape {
-    return { H: heads, C: capacity, K: this.#config.headSize }
-  }
-
   #allocate(backend: Backend, heads: number, capacity: number): HeldCache {
-    const allocate = (): CachedRows => allocateRows(backend, this.#storage, this.#shape(heads, capacity))
+    const allocate = (): StoredBuffer =>
+      allocateRows(backend, this.#storage, [heads, capacity, this.#config.headSize])
     const key = allocate()
     try {
       return { backend, heads, key, value: allocate() }

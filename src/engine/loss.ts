@@ -64,8 +64,8 @@ export function negativeLogLikelihood(
     )
   const scope = new BufferScope(backend)
   try {
-    const scores = scope.allocate(T)
-    backend.ops.cross_entropy(scores, scope.upload(logits), scope.upload(shiftLabels(labels)), T, V)
+    const scores = scope.allocate('f32', [T])
+    backend.ops.cross_entropy(scores, scope.upload(logits, [T, V]), scope.upload(shiftLabels(labels)))
     return unshiftScores(backend.readF32(scores))
   } finally {
     scope.dispose()

@@ -72,7 +72,7 @@ export class OptModel implements LoadedModel {
 
   /** See `LoadedModel`. */
   positionRows(past: number, T: number): Buffer {
-    return this.backend.slice(this.#positions, past, T)
+    return this.backend.view(this.#positions, [T], past)
   }
 
   /** Frees the weights. Sequences of this model cannot be fed afterwards. Safe to call twice. */

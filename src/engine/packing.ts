@@ -9,9 +9,9 @@
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { copyNumbers, copyRows, likeMatrix, type Linear } from './matrix.ts'
+import { copyRows, likeMatrix, matrixRows, type Linear } from './matrix.ts'
 import { PackedSlots, type SlotChange } from './packed_slots.ts'
-import { every, rowsOfUnits, type UnitList } from './unit_lists.ts'
+import { rowsOfUnits } from './unit_lists.ts'
 import type { BlockWeights } from './weights.ts'
 
 /** The matrices of one half of a block, and what a unit is in them. */
@@ -29,29 +29,28 @@ const MOST_OUT_OF_ORDER = 0.25
 
 /** The packed matrices of one half of a block. Dispose it. */
 export class PackedHalf {
-  readonly weights: Partial<BlockWeights>
   readonly #half: HalfShape
   readonly #from: BlockWeights
-  readonly #width: number
+  /** With room for `capacity` units. */
+  readonly #room: Partial<BlockWeights>
+  #weights: Partial<BlockWeights> = {}
   readonly #capacity: number
   readonly #scope: BufferScope
   #slots: PackedSlots
   #terms: Buffer | null = null
 
   /**
-   * @param width D
    * @param units ascending
    * @param capacity units there is to be room for
    * @throws MissingError BACKEND_MEMORY
    */
-  constructor(from: BlockWeights, half: HalfShape, width: number, units: Int32Array, capacity: number) {
+  constructor(from: BlockWeights, half: HalfShape, units: Int32Array, capacity: number) {
     this.#from = from
     this.#half = half
-    this.#width = width
     this.#capacity = Math.max(capacity, units.length)
     this.#scope = new BufferScope(from.backend)
     try {
-      this.weights = this.#allocate()
+      this.#room = this.#allocate()
       this.#slots = new PackedSlots(units)
       this.#copy({ slots: null, units })
     } catch (error) {
@@ -70,10 +69,14 @@ export class PackedHalf {
     return this.#slots.countFresh(units)
   }
 
-  /** The rows of the input-major matrix in the order they are to be added. */
-  get terms(): UnitList {
-    const rows = this.count * this.#half.size
-    return this.#terms ? { list: this.#terms, count: rows } : every(rows)
+  /** The matrices, of as many rows as are held. */
+  get weights(): Partial<BlockWeights> {
+    return this.#weights
+  }
+
+  /** The rows of the input-major matrix in the order they are to be added; null where they are in order. */
+  get terms(): Buffer | null {
+    return this.#terms
   }
 
   /** Follows a mask that changed; false if there is no room for so many units. @param units ascending */
@@ -101,8 +104,8 @@ export class PackedHalf {
     const from = this.#from
     const rows = this.#capacity * size
     const like = (name: (typeof byRow)[number] | typeof byInput): Linear => ({
-      ...likeMatrix(this.#scope, from[name], rows, this.#width),
-      bias: name === byInput ? from[name].bias : this.#scope.allocate(rows, 'f32', 'anything'),
+      weight: likeMatrix(this.#scope, from[name].weight, rows),
+      bias: name === byInput ? from[name].bias : this.#scope.allocate('f32', [rows], 'anything'),
     })
     return Object.fromEntries([...byRow, byInput].map((name) => [name, like(name)]))
   }
@@ -110,16 +113,19 @@ export class PackedHalf {
   #copy({ slots, units }: Omit<SlotChange, 'slots'> & { readonly slots: Int32Array | null }): void {
     const { byRow, byInput, size } = this.#half
     const from = this.#from
-    const lists = new BufferScope(from.backend)
+    const { backend } = from
+    const rows = this.count * size
+    const lists = new BufferScope(backend)
     try {
-      const moves = {
-        slots: slots && lists.upload(rowsOfUnits(slots, size)),
-        rows: lists.upload(rowsOfUnits(units, size)),
-      }
+      const to = slots && lists.upload(rowsOfUnits(slots, size))
+      const copied = lists.upload(rowsOfUnits(units, size))
       for (const name of [...byRow, byInput]) {
-        const to = this.weights[name] as Linear
-        copyRows(from.backend, to, from[name], moves, this.#width)
-        if (name !== byInput) copyNumbers(from.backend, to.bias, from[name].bias, moves, 1)
+        const room = this.#room[name] as Linear
+        const weight = matrixRows(backend, room.weight, rows)
+        copyRows(backend, weight, from[name].weight, to, copied)
+        const bias = name === byInput ? room.bias : backend.view(room.bias, [rows])
+        if (name !== byInput) copyRows(backend, bias, from[name].bias, to, copied)
+        this.#weights = { ...this.#weights, [name]: { weight, bias } }
       }
     } finally {
       lists.dispose()

@@ -1,6 +1,7 @@
 /**
  * The scratch of one sequence: the buffers a pass works in, the same for every layer and every token. They grow to the
- * longest pass so far and are then reused, so that decoding allocates nothing here.
+ * longest pass so far and are then reused, so that decoding allocates nothing here. What a pass is given are views of as many
+ * rows as it has tokens, and as wide as its block is; they are kept while these stay as they are.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -10,73 +11,90 @@ import type { BlockBuffers, EmbeddingBuffers, EndBuffers } from './forward.ts'
 /** Logits computed at a time, in numbers: bounds the buffer when every position of a long prompt is wanted. */
 const LOGITS_AT_ONCE = 2 ** 20
 
-/** Where a pass of up to `rows` tokens works. */
-export interface Scratch {
+/** The buffers, of as many rows as the longest pass. */
+interface Room {
+  readonly stream: Buffer
+  readonly other: Buffer
+  readonly context: Buffer
+  readonly hidden: Buffer
+  readonly embedded: Buffer | null
+  readonly query: Buffer
+  readonly key: Buffer
+  readonly value: Buffer
+  readonly branch: Buffer
+}
+
+/** Where the ends of a pass work. */
+interface Ends {
+  readonly T: number
+  readonly stream: Buffer // [T, D]
   readonly embedding: EmbeddingBuffers
-  readonly block: BlockBuffers
   readonly end: EndBuffers
+}
+
+/** Where a block works that holds so many heads and neurons. */
+interface Block {
+  readonly T: number
+  readonly heads: number
+  readonly neurons: number
+  readonly buffers: BlockBuffers
 }
 
 /** Scratch buffers that grow on demand. */
 export class RunState {
+  readonly #backend: Backend
   readonly #scope: BufferScope
   readonly #config: OptConfig
   #rows = 0
-  #scratch: Scratch | null = null
+  #room: Room | null = null
+  #ends: Ends | null = null
+  /** By layer. */
+  #blocks: Block[] = []
   #logits: Buffer | null = null
 
   constructor(backend: Backend, config: OptConfig) {
+    this.#backend = backend
     this.#scope = new BufferScope(backend)
     this.#config = config
   }
 
-  /** Scratch for a pass of T tokens. */
-  reserve(T: number): Scratch {
-    if (this.#scratch && T <= this.#rows) return this.#scratch
-    this.#scope.dispose()
-    this.#scratch = null
-    this.#logits = null
-    this.#scratch = this.#allocate(T)
-    this.#rows = T
-    return this.#scratch
+  /** Where the ends of a pass of T tokens work. */
+  ends(T: number): Ends {
+    const { stream, other, embedded } = this.#reserve(T)
+    if (this.#ends?.T === T) return this.#ends
+    const { width: D, embeddingWidth: E } = this.#config
+    const rows = (buffer: Buffer, width: number): Buffer => this.#backend.view(buffer, [T, width])
+    const [own, spare, narrow] = [rows(stream, D), rows(other, D), embedded && rows(embedded, E)]
+    this.#ends = {
+      T,
+      stream: own,
+      embedding: { embedded: narrow, position: spare, output: own },
+      end: { normed: spare, projected: narrow },
+    }
+    return this.#ends
   }
 
-  /** How many rows of logits are computed at a time. */
-  get logitsRows(): number {
-    return Math.max(1, Math.min(this.#rows, Math.floor(LOGITS_AT_ONCE / this.#config.vocabulary)))
-  }
-
-  /** A buffer for `rows` rows of logits, at most `logitsRows`. */
-  logits(rows: number): Buffer {
-    const length = rows * this.#config.vocabulary
-    if (this.#logits && this.#logits.length >= length) return this.#logits
-    if (this.#logits) this.#scope.free(this.#logits)
-    this.#logits = this.#scope.allocate(length)
-    return this.#logits
-  }
-
-  dispose(): void {
-    this.#scope.dispose()
-    this.#scratch = null
-    this.#logits = null
-  }
-
-  #allocate(T: number): Scratch {
-    const { width: D, neurons: F, embeddingWidth: E, preNorm } = this.#config
-    const stream = this.#scope.allocate(T * D)
-    const other = this.#scope.allocate(T * D)
-    const context = this.#scope.allocate(T * D)
-    const hidden = this.#scope.allocate(T * F)
-    const embedded = E === D ? null : this.#scope.allocate(T * E)
-    const block: BlockBuffers = {
+  /** Where a layer works in a pass of T tokens. @param heads and neurons that its block holds */
+  block(layer: number, T: number, heads: number, neurons: number): BlockBuffers {
+    const room = this.#reserve(T)
+    const last = this.#blocks[layer]
+    if (last?.T === T && last.heads === heads && last.neurons === neurons) return last.buffers
+    const { width: D, headSize: K, preNorm } = this.#config
+    const rows = (buffer: Buffer, width: number): Buffer => this.#backend.view(buffer, [T, width])
+    const [stream, other, branch] = [room.stream, room.other, room.branch].map((buffer) => rows(buffer, D))
+    const [query, key, value, context] = [room.query, room.key, room.value, room.context].map((buffer) =>
+      rows(buffer, heads * K),
+    )
+    const hidden = rows(room.hidden, neurons)
+    const buffers: BlockBuffers = {
       input: stream,
       attentionInput: preNorm ? other : stream,
-      query: this.#scope.allocate(T * D),
-      key: this.#scope.allocate(T * D),
-      value: this.#scope.allocate(T * D),
+      query,
+      key,
+      value,
       context,
       maskedContext: context,
-      branch: this.#scope.allocate(T * D),
+      branch,
       attentionSum: preNorm ? stream : other,
       middle: stream,
       ffnInput: preNorm ? other : stream,
@@ -86,10 +104,54 @@ export class RunState {
       ffnSum: preNorm ? stream : other,
       output: stream,
     }
+    this.#blocks[layer] = { T, heads, neurons, buffers }
+    return buffers
+  }
+
+  /** How many rows of logits are computed at a time. */
+  get logitsRows(): number {
+    return Math.max(1, Math.min(this.#rows, Math.floor(LOGITS_AT_ONCE / this.#config.vocabulary)))
+  }
+
+  /** Room for `rows` rows of logits, at most `logitsRows`: [rows, V]. */
+  logits(rows: number): Buffer {
+    const shape = [rows, this.#config.vocabulary]
+    if (!this.#logits || this.#logits.shape[0] < rows) {
+      if (this.#logits) this.#scope.free(this.#logits)
+      this.#logits = this.#scope.allocate('f32', shape)
+    }
+    return this.#logits.shape[0] === rows ? this.#logits : this.#backend.view(this.#logits, shape)
+  }
+
+  dispose(): void {
+    this.#scope.dispose()
+    this.#room = null
+    this.#ends = null
+    this.#blocks = []
+    this.#logits = null
+  }
+
+  #reserve(T: number): Room {
+    if (this.#room && T <= this.#rows) return this.#room
+    this.dispose()
+    this.#room = this.#allocate(T)
+    this.#rows = T
+    return this.#room
+  }
+
+  #allocate(T: number): Room {
+    const { width: D, neurons: F, embeddingWidth: E } = this.#config
+    const rows = (width: number): Buffer => this.#scope.allocate('f32', [T, width])
     return {
-      embedding: { embedded, position: other, output: stream },
-      block,
-      end: { normed: other, projected: embedded },
+      stream: rows(D),
+      other: rows(D),
+      context: rows(D),
+      hidden: rows(F),
+      embedded: E === D ? null : rows(E),
+      query: rows(D),
+      key: rows(D),
+      value: rows(D),
+      branch: rows(D),
     }
   }
 }

@@ -29,7 +29,7 @@ import { usualCache, type CacheStorage } from './layer_cache.ts'
 import type { Way } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { Plan, type Piece } from './plan.ts'
-import { RunState, type Scratch } from './run_state.ts'
+import { RunState } from './run_state.ts'
 import { checkMask, checkSwitches, layerMask } from './unit_lists.ts'
 
 /** How a sequence begins. */
@@ -143,14 +143,14 @@ export class Sequence {
   score(tokens: Int32Array, targets: Int32Array): Float32Array {
     if (targets.length !== tokens.length)
       throw new UsageError('LABELS', `targets: expected ${tokens.length}, got ${targets.length}`)
-    const { backend, config } = this.model
+    const { backend } = this.model
     const scores = new Float32Array(tokens.length)
     const scoreChunk = (stream: Buffer, from: number, rows: number, start: number): void => {
       const logits = this.#headOf(stream, from, rows)
       const labels = backend.upload(targets.slice(start, start + rows))
-      const nll = backend.allocate('f32', rows)
+      const nll = backend.allocate('f32', [rows])
       try {
-        backend.ops.cross_entropy(nll, logits, labels, rows, config.vocabulary)
+        backend.ops.cross_entropy(nll, logits, labels)
         scores.set(backend.readF32(nll), start)
       } finally {
         backend.free(labels)
@@ -217,11 +217,10 @@ export class Sequence {
     const { config, weights } = model
     const { past, T } = piece
     const { backend: home } = model
-    const passIn = (backend: Backend): Pass => ({ backend, config, T, past, capacity: this.#cache.capacity })
-    const { embedding, block: first } = this.#scratch(home, T)
+    const passIn = (backend: Backend): Pass => ({ backend, config, T, past })
     const ids = home.upload(tokens)
     try {
-      embed(passIn(home), weights, ids, model.positionRows(past, T), embedding)
+      embed(passIn(home), weights, ids, model.positionRows(past, T), this.#stateIn(home).ends(T).embedding)
     } finally {
       home.free(ids)
     }
@@ -232,21 +231,17 @@ export class Sequence {
       this.#moveStream(backend, next, T)
       backend = next
       const pass = passIn(backend)
-      const { block } = this.#scratch(backend, T)
-      this.#askBefore(piece, layer, block)
-      const { heads } = this.#blocks[layer]
-      attend(pass, this.#blocks[layer], this.#cache.layer(layer, backend, heads), block, everyKey)
+      this.#askBefore(piece, layer)
+      const active = this.#blocks[layer]
+      const block = this.#stateIn(backend).block(layer, T, active.heads, active.neurons)
+      attend(pass, active, this.#cache.layer(layer, backend, active.heads), block, everyKey)
       if (layer === this.#plan?.placement) this.#askAfter(piece, tokens, block)
       project(pass, this.#blocks[layer], block)
       feedForward(pass, this.#blocks[layer], block)
     }
     this.#moveStream(backend, home, T)
     this.#length = past + T
-    return first.output
-  }
-
-  #scratch(backend: Backend, T: number): Scratch {
-    return this.#stateIn(backend).reserve(T)
+    return this.#stateIn(home).ends(T).stream
   }
 
   #stateIn(backend: Backend): RunState {
@@ -258,9 +253,7 @@ export class Sequence {
   /** The stream goes where the next block's weights are: T rows, through the host. */
   #moveStream(from: Backend, to: Backend, T: number): void {
     if (from === to) return
-    const stream = this.#scratch(from, T).block.output
-    const rows = from.readF32(from.slice(stream, 0, T * this.model.config.width))
-    to.write(this.#scratch(to, T).block.input, rows)
+    to.write(this.#stateIn(to).ends(T).stream, from.readF32(this.#stateIn(from).ends(T).stream))
   }
 
   /** Brings one layer under its row of a mask; null is dense. @param T tokens of the pass it is decided in */
@@ -298,15 +291,18 @@ export class Sequence {
   /** The whole-model decision, from the heads' outputs of the layer it is made after. */
   #askAfter(piece: Piece, tokens: Int32Array, block: BlockBuffers): void {
     const { backend } = this.model.weights.blocks[this.#plan?.placement ?? 0]
-    const mask = this.#plan?.afterAttention(piece, tokens, () => this.#host(backend, block.context, piece.T))
+    const mask = this.#plan?.afterAttention(piece, tokens, () => backend.readF32(block.context))
     if (mask) this.#adopt(mask, piece.T)
   }
 
   /** One layer's decision, from the stream entering it. */
-  #askBefore(piece: Piece, layer: number, block: BlockBuffers): void {
-    const { shape, weights } = this.model
+  #askBefore(piece: Piece, layer: number): void {
+    const { config, shape, weights } = this.model
     const { backend } = weights.blocks[layer]
-    const decided = this.#plan?.beforeLayer(piece, layer, (rows) => this.#host(backend, block.input, rows))
+    const decided = this.#plan?.beforeLayer(piece, layer, (rows) => {
+      const { stream } = this.#stateIn(backend).ends(piece.T)
+      return backend.readF32(backend.view(stream, [rows, config.width]))
+    })
     if (decided === undefined) return
     if (layer === 0 || !this.#mask) this.#mask = copyMask(this.#mask ?? denseMask(shape))
     if (decided) {
@@ -322,31 +318,24 @@ export class Sequence {
     this.#preparing += performance.now() - start
   }
 
-  /** A copy of T rows of the model's width. */
-  #host(backend: Backend, buffer: Buffer, T: number): Float32Array {
-    return backend.readF32(backend.slice(buffer, 0, T * this.model.config.width))
-  }
-
   #eachChunk(T: number, work: (start: number, rows: number) => void): void {
     const most = this.#stateIn(this.model.backend).logitsRows
     for (let start = 0; start < T; start += most) work(start, Math.min(most, T - start))
   }
 
   #logits(stream: Buffer, start: number, rows: number): Float32Array {
-    const { backend, config } = this.model
-    const logits = this.#headOf(stream, start, rows)
-    return backend.readF32(backend.slice(logits, 0, rows * config.vocabulary))
+    return this.model.backend.readF32(this.#headOf(stream, start, rows))
   }
 
-  /** The logits of some rows of the stream, in scratch. */
+  /** The logits of some rows of the stream, in scratch: [rows, V]. */
   #headOf(stream: Buffer, start: number, rows: number): Buffer {
     const { backend, config, weights } = this.model
     const { width: D } = config
-    const pass: Pass = { backend, config, T: rows, past: 0, capacity: 0 }
-    const chosen = backend.slice(stream, start * D, rows * D)
+    const pass: Pass = { backend, config, T: rows, past: 0 }
+    const chosen = backend.view(stream, [rows, D], start * D)
     const state = this.#stateIn(backend)
     const logits = state.logits(rows)
-    logitsOf(pass, weights, logits, finish(pass, weights, chosen, state.reserve(rows).end))
+    logitsOf(pass, weights, logits, finish(pass, weights, chosen, state.ends(rows).end))
     return logits
   }
 }

@@ -20,14 +20,14 @@ import {
   type Pass,
 } from './forward.ts'
 import { activateBlock, denseBlock, type ActiveBlock } from './active_block.ts'
-import type { CachedRows, LayerCache } from './layer_cache.ts'
 import type { OptModel } from './opt_model.ts'
 import { checkMask, layerMask, type LayerUnits } from './unit_lists.ts'
 
 /** One layer of a trace. */
 export interface TracedBlock {
   readonly buffers: BlockBuffers
-  readonly cache: LayerCache // float32, [H, T, K]
+  /** Keys and values in float32. */
+  readonly cache: Readonly<Record<'key' | 'value', Buffer>> // [H, T, K]
   readonly units: LayerUnits
 }
 
@@ -79,7 +79,7 @@ export class Trace {
     const T = tokens.length
     this.model = model
     this.tokens = tokens.slice()
-    this.pass = { backend, config, T, past: 0, capacity: T }
+    this.pass = { backend, config, T, past: 0 }
     this.#scope = new BufferScope(backend)
     try {
       const start = this.#embed()
@@ -119,7 +119,7 @@ export class Trace {
 
   /** Keys, head-major: [H, T, K]. */
   key(layer: number): Float32Array {
-    return this.#read(this.#block(layer).cache.key.numbers)
+    return this.#read(this.#block(layer).cache.key)
   }
 
   /** fc1's output before ReLU: [T, F]. */
@@ -162,9 +162,9 @@ export class Trace {
     const { T } = pass
     const { width: D, embeddingWidth: E } = model.config
     const tokens = this.#scope.upload(this.tokens)
-    const embedded = E === D ? null : this.#scope.allocate(T * E)
-    const position = this.#scope.allocate(T * D)
-    const embeddings = this.#scope.allocate(T * D)
+    const embedded = E === D ? null : this.#scope.allocate('f32', [T, E])
+    const position = this.#scope.allocate('f32', [T, D])
+    const embeddings = this.#scope.allocate('f32', [T, D])
     embed(pass, model.weights, tokens, model.positionRows(0, T), { embedded, position, output: embeddings })
     return { tokens, embedded, embeddings }
   }
@@ -172,13 +172,13 @@ export class Trace {
   #runBlocks(embeddings: Buffer, mask: UnitMask | null): TracedBlock[] {
     const { pass } = this
     const { T } = pass
-    const { layers, width: D } = this.model.config
+    const { layers, heads: H, headSize: K } = this.model.config
     const blocks: TracedBlock[] = []
     let stream = embeddings
     for (let layer = 0; layer < layers; layer++) {
       const active = this.#activate(layer, mask)
       const buffers = this.#allocateBlock(stream, mask)
-      const rows = (): CachedRows => ({ numbers: this.#scope.allocate(T * D), scales: null })
+      const rows = (): Buffer => this.#scope.allocate('f32', [H, T, K])
       const cache = { key: rows(), value: rows() }
       attend(pass, active, cache, buffers, false)
       project(pass, active, buffers)
@@ -207,11 +207,12 @@ export class Trace {
   #allocateBlock(stream: Buffer, mask: UnitMask | null): BlockBuffers {
     const { width: D, neurons: F, preNorm } = this.model.config
     const { T } = this.pass
-    const wide = (): Buffer => this.#scope.allocate(T * D)
+    const wide = (): Buffer => this.#scope.allocate('f32', [T, D])
     const context = wide()
     const middle = wide()
     const output = wide()
-    const activation = this.#scope.allocate(T * F)
+    const hidden = (): Buffer => this.#scope.allocate('f32', [T, F])
+    const activation = hidden()
     return {
       input: stream,
       attentionInput: preNorm ? wide() : stream,
@@ -224,9 +225,9 @@ export class Trace {
       attentionSum: preNorm ? middle : wide(),
       middle,
       ffnInput: preNorm ? wide() : middle,
-      preActivation: this.#scope.allocate(T * F),
+      preActivation: hidden(),
       activation,
-      maskedActivation: mask ? this.#scope.allocate(T * F) : activation,
+      maskedActivation: mask ? hidden() : activation,
       ffnSum: preNorm ? output : wide(),
       output,
     }
@@ -238,10 +239,10 @@ export class Trace {
     const { config, weights } = this.model
     const { width: D, embeddingWidth: E, vocabulary: V } = config
     const stream = this.blocks[this.blocks.length - 1].buffers.output
-    const normed = config.finalNorm ? this.#scope.allocate(T * D) : null
-    const projected = E === D ? null : this.#scope.allocate(T * E)
+    const normed = config.finalNorm ? this.#scope.allocate('f32', [T, D]) : null
+    const projected = E === D ? null : this.#scope.allocate('f32', [T, E])
     const last = finish(pass, weights, stream, { normed, projected })
-    const logits = this.#scope.allocate(T * V)
+    const logits = this.#scope.allocate('f32', [T, V])
     logitsOf(pass, weights, logits, last)
     return { normed, last, logits }
   }

@@ -1,31 +1,19 @@
 /**
- * Units as kernels take them: lists of those that are computed, or factors that all are multiplied by.
+ * Units as ops take them: lists of those that are computed, or factors that all are multiplied by.
  */
 import type { Buffer } from '../backends/backend.ts'
-import type { BufferScope } from '../backends/buffer_scope.ts'
 import { expectMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
 import type { LayerMask } from '../masks/planner.ts'
 import { UsageError } from '../tensor/errors.ts'
 
-/** Chosen units in ascending order; no list means all of them. */
-export interface UnitList {
-  readonly list: Buffer | null // [R]
-  readonly count: number // R
-}
-
-/** All of `count` units. */
-export function every(count: number): UnitList {
-  return { list: null, count }
-}
-
-/** One layer's mask as its kernels take it. */
+/** One layer's mask as its ops take it: lists of chosen units, ascending, of which null is all. */
 export interface LayerUnits {
-  readonly heads: UnitList // below H
+  readonly heads: Buffer | null // below H
   /** The channels of the chosen heads, K each. */
-  readonly channels: UnitList // below D
-  readonly neurons: UnitList // rows of fc1, below F
+  readonly channels: Buffer | null // below D
+  readonly neurons: Buffer | null // rows of fc1, below F
   /** The inputs of fc2: the neurons, in the order in which they are added. */
-  readonly terms: UnitList // below F
+  readonly terms: Buffer | null // below F
   /** What head outputs are multiplied by where all are computed under a mask. */
   readonly headFactors: Buffer | null // [H]
   /** What activations are multiplied by there. */
@@ -33,15 +21,13 @@ export interface LayerUnits {
 }
 
 /** Every unit of a layer. */
-export function allUnits(heads: number, headSize: number, neurons: number): LayerUnits {
-  return {
-    heads: every(heads),
-    channels: every(heads * headSize),
-    neurons: every(neurons),
-    terms: every(neurons),
-    headFactors: null,
-    neuronFactors: null,
-  }
+export const allUnits: LayerUnits = {
+  heads: null,
+  channels: null,
+  neurons: null,
+  terms: null,
+  headFactors: null,
+  neuronFactors: null,
 }
 
 /**
@@ -96,9 +82,4 @@ export function rowsOfUnits(units: Int32Array, size: number): Int32Array {
   const rows = new Int32Array(units.length * size)
   for (let i = 0; i < rows.length; i++) rows[i] = units[Math.floor(i / size)] * size + (i % size)
   return rows
-}
-
-/** A list of units inside a backend, as long as the scope lives. */
-export function uploadList(scope: BufferScope, list: Int32Array): UnitList {
-  return { list: scope.upload(list), count: list.length }
 }

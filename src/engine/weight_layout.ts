@@ -8,16 +8,22 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
+import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import type { OptConfig } from './config.ts'
-import { makeMatrix, storedBytes, storeRows, transpose, type Matrix, type Storage } from './matrix.ts'
+import { makeMatrix, storedBytes, storeRows, type Matrix, type Storage } from './matrix.ts'
 import { modules, names, parameterShapes } from './names.ts'
 import type { RowChunk } from './weight_reader.ts'
 
 /** Whether a parameter is held input-major, that is turned on its way into a backend. */
 export function isInputMajor(name: string): boolean {
   return name.endsWith(`.${modules.out}.weight`) || name.endsWith(`.${modules.fc2}.weight`)
+}
+
+/** The shape a parameter is held in. @param shape as Hugging Face stores it */
+export function heldShape(name: string, shape: readonly number[]): readonly number[] {
+  return isInputMajor(name) ? shape.toReversed() : shape
 }
 
 /**
@@ -30,7 +36,7 @@ export function storageOf(name: string, shape: readonly number[], storage: Stora
 
 /** Bytes a parameter takes in a storage. */
 export function parameterBytes(name: string, shape: readonly number[], storage: Storage): number {
-  const [rows, columns = 1] = isInputMajor(name) ? shape.toReversed() : shape
+  const [rows, columns = 1] = heldShape(name, shape)
   return storedBytes(storage, rows, columns)
 }
 
@@ -48,13 +54,13 @@ export async function loadParameter(
   const [rows, columns = 1] = shape
   if (isInputMajor(name)) return loadTurned(scope, rows, columns, storage, chunks)
   const { backend } = scope
-  const matrix = makeMatrix(scope, storage, rows, columns, 'anything')
+  const matrix = makeMatrix(scope, storage, shape, 'anything')
   for await (const { start, values } of chunks)
-    if (storage === 'f32' || values instanceof Uint16Array) backend.write(matrix.weight, values, start)
+    if (storage === 'f32' || values instanceof Uint16Array) backend.write(valuesOf(matrix), values, start)
     else {
-      const x = backend.upload(values)
+      const x = backend.upload(values, [values.length / columns, columns])
       try {
-        storeRows(backend, matrix, x, start / columns, values.length / columns, columns)
+        storeRows(backend, matrix, x, start / columns)
       } finally {
         backend.free(x)
       }
@@ -71,20 +77,21 @@ async function loadTurned(
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
   const { backend } = scope
-  const matrix = makeMatrix(scope, storage, I, O, 'anything')
+  const matrix = makeMatrix(scope, storage, [I, O], 'anything')
+  const values = valuesOf(matrix)
   const waiting = new BufferScope(backend)
   try {
     let asStored: Buffer | null = null // [O, I]
-    for await (const { start, values } of chunks) {
-      const dtype = values instanceof Uint16Array ? matrix.weight.dtype : 'f32'
-      asStored ??= waiting.allocate(O * I, dtype, 'anything')
-      backend.write(asStored, values, start)
+    for await (const chunk of chunks) {
+      const dtype = chunk.values instanceof Uint16Array ? values.dtype : 'f32'
+      asStored ??= waiting.allocate(dtype, [O, I], 'anything')
+      backend.write(asStored, chunk.values, chunk.start)
     }
     if (asStored === null) return matrix
-    const isAsHeld = asStored.dtype === matrix.weight.dtype
-    const turned = isAsHeld ? matrix.weight : waiting.allocate(O * I, 'f32', 'anything')
-    transpose(backend, turned, asStored, O, I)
-    if (!isAsHeld) storeRows(backend, matrix, turned, 0, I, O)
+    const isAsHeld = asStored.dtype === values.dtype
+    const turned = isAsHeld ? values : waiting.allocate('f32', [I, O], 'anything')
+    backend.ops.transpose(turned, asStored)
+    if (!isAsHeld) storeRows(backend, matrix, turned, 0)
     return matrix
   } finally {
     waiting.dispose()
@@ -101,16 +108,17 @@ export function writeParameter(
   if (!isInputMajor(name)) return backend.write(held, values)
   const scope = new BufferScope(backend)
   try {
-    backend.ops.transpose(held, scope.upload(values), shape[0], shape[1])
+    backend.ops.transpose(held, scope.upload(values, shape))
   } finally {
     scope.dispose()
   }
 }
 
-/** A buffer of zeros for every parameter: [as many as it has numbers], by Hugging Face name. */
+/** A buffer of zeros for every parameter, in the shape it is held in, by Hugging Face name. */
 export function zeroParameters(config: OptConfig, scope: BufferScope): Map<string, Buffer> {
   const zeros = new Map<string, Buffer>()
-  for (const [name, shape] of parameterShapes(config)) zeros.set(name, scope.allocate(lengthOf(shape)))
+  for (const [name, shape] of parameterShapes(config))
+    zeros.set(name, scope.allocate('f32', heldShape(name, shape)))
   return zeros
 }
 
@@ -130,11 +138,11 @@ export function readParameters(
   return tensors
 }
 
-function readTurned(backend: Backend, buffer: Buffer, [rows, columns]: readonly number[]): Float32Array {
+function readTurned(backend: Backend, buffer: Buffer, shape: readonly number[]): Float32Array {
   const scope = new BufferScope(backend)
   try {
-    const turned = scope.allocate(buffer.length)
-    backend.ops.transpose(turned, buffer, columns, rows)
+    const turned = scope.allocate('f32', shape)
+    backend.ops.transpose(turned, buffer)
     return backend.readF32(turned)
   } finally {
     scope.dispose()
@@ -142,20 +150,17 @@ function readTurned(backend: Backend, buffer: Buffer, [rows, columns]: readonly 
 }
 
 /**
- * Checks that there is a buffer of the right length for every parameter.
+ * Checks that there is a buffer of the right shape for every parameter.
  * @throws UsageError PARAMETERS naming the first there is none for
  */
 export function checkParameters(config: OptConfig, held: ReadonlyMap<string, Buffer>): void {
   for (const [name, shape] of parameterShapes(config)) {
-    const got = held.get(name)?.length
-    if (got !== lengthOf(shape))
+    const expected = heldShape(name, shape).join(', ')
+    const got = held.get(name)?.shape.join(', ')
+    if (got !== expected)
       throw new UsageError(
         'PARAMETERS',
-        `${name}: expected a buffer of ${lengthOf(shape)} numbers, got ${got ?? 'none'}`,
+        `${name}: expected a buffer of [${expected}], got ${got === undefined ? 'none' : `[${got}]`}`,
       )
   }
-}
-
-function lengthOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1)
 }

@@ -2,11 +2,12 @@
  * The parameters of an OPT model inside a backend, or in several where one has no room for all.
  *
  * q, k, v, fc1, the projections and the lm_head stay one row per output; out_proj and fc2 are turned at load to one row
- * per input (held_parameters.ts says why). They are loaded by ranges (weight_reader.ts): beside what the backend holds
+ * per input (weight_layout.ts says why). They are loaded by ranges (weight_reader.ts): beside what the backend holds
  * there are never more than a few megabytes of a tensor, and a second copy of one matrix while it is turned.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
+import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
@@ -146,13 +147,16 @@ function arrange(
   unused: readonly string[],
 ): OptWeights {
   const matrix = (name: string): Matrix => parameters.get(name) as Matrix
-  const vector = (name: string): Buffer => matrix(name).weight
+  const vector = (name: string): Buffer => valuesOf(matrix(name))
   const optional = (name: string): Matrix | null => parameters.get(name) ?? null
   const affine = (name: string): Affine => ({
     weight: vector(`${name}.weight`),
     bias: vector(`${name}.bias`),
   })
-  const linear = (name: string): Linear => ({ ...matrix(`${name}.weight`), bias: vector(`${name}.bias`) })
+  const linear = (name: string): Linear => ({
+    weight: matrix(`${name}.weight`),
+    bias: vector(`${name}.bias`),
+  })
   const block = (layer: number): BlockWeights => ({
     backend: places.scopeOf(moduleName(layer, 'fc1')).backend,
     attentionNorm: affine(moduleName(layer, 'attentionNorm')),
@@ -173,7 +177,7 @@ function arrange(
     finalNorm: config.finalNorm ? affine(names.finalNorm) : null,
     projectOut: optional(names.projectOut),
     head: optional(names.head) ?? matrix(names.tokenTable),
-    parameters: new Map([...parameters].map(([name, { weight }]) => [name, weight])),
+    parameters: new Map([...parameters].map(([name, own]) => [name, valuesOf(own)])),
     bytes: [...parameters.values()].reduce((sum, one) => sum + matrixBytes(one), 0),
     unused,
     dispose: () => places.dispose(),

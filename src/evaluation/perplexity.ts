@@ -57,10 +57,14 @@ export function scoreWindow(model: OptModel, window: ScoredText, options: ScoreO
 /** Negative log-likelihood of one token under logits [V]. */
 function scoreLogits(model: OptModel, logits: Float32Array, token: number): number {
   const { backend } = model
-  const buffers = [backend.allocate('f32', 1), backend.upload(logits), backend.upload(Int32Array.of(token))]
+  const buffers = [
+    backend.allocate('f32', [1]),
+    backend.upload(logits, [1, logits.length]),
+    backend.upload(Int32Array.of(token)),
+  ]
   const [nll, row, label] = buffers
   try {
-    backend.ops.cross_entropy(nll, row, label, 1, logits.length)
+    backend.ops.cross_entropy(nll, row, label)
     return backend.readF32(nll)[0]
   } finally {
     for (const buffer of buffers) backend.free(buffer)

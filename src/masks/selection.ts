@@ -35,9 +35,9 @@ export const referenceTopK: TopK = (scores, count) => {
 export function backendTopK(backend: Backend): TopK {
   return (scores, count) => {
     const scoreBuffer = backend.upload(scores)
-    const indexBuffer = backend.allocate('i32', count)
+    const indexBuffer = backend.allocate('i32', [count])
     try {
-      backend.ops.top_k(indexBuffer, scoreBuffer, scores.length, count)
+      backend.ops.top_k(indexBuffer, scoreBuffer)
       return backend.readI32(indexBuffer)
     } finally {
       backend.free(indexBuffer)

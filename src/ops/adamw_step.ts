@@ -4,7 +4,7 @@
  *   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
  *   w = w (1 - rate decay) - rate (m / correction1) / (sqrt(v / correction2) + epsilon)
  */
-import { accumulator, defineOp, input, scalar, size, type Op } from './op.ts'
+import { accumulator, defineOp, input, scalar, size, type PlainOp } from './op.ts'
 
 const { fround, sqrt } = Math
 
@@ -38,7 +38,18 @@ export function adamw_step(
 }
 
 /** Catalogue row. */
-export const adamwStepOp: Op<Parameters<typeof adamw_step>> = defineOp({
+export const adamwStepOp: PlainOp<
+  typeof adamw_step,
+  [
+    rate: number,
+    beta1: number,
+    beta2: number,
+    epsilon: number,
+    decay: number,
+    correction1: number,
+    correction2: number,
+  ]
+> = defineOp({
   name: 'adamw_step',
   formula: 'w = w (1 - rate decay) - rate (m / correction1) / (sqrt(v / correction2) + epsilon)',
   params: [

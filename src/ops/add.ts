@@ -1,7 +1,7 @@
 /**
  * add: the residual connection, y = a + b. Both terms receive y_grad unchanged.
  */
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineOp, input, output, size, type PlainOp } from './op.ts'
 
 /** y = a + b. */
 export function add(y: Float32Array, a: Float32Array, b: Float32Array, N: number): void {
@@ -9,7 +9,7 @@ export function add(y: Float32Array, a: Float32Array, b: Float32Array, N: number
 }
 
 /** Catalogue row. Its gradient is the identity for both terms. */
-export const addOp: Op<Parameters<typeof add>> = defineOp({
+export const addOp: PlainOp<typeof add> = defineOp({
   name: 'add',
   formula: 'y = a + b',
   params: [output('y', 'N', { mayAlias: 'a' }), input('a', 'N'), input('b', 'N'), size('N')],

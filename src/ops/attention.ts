@@ -10,7 +10,20 @@
  * Padding never reaches this op: sequences come unpadded (see engine/batch.ts), so a row sees real tokens only.
  * The cache is head-major, [H, C, K], so that one head at a long context is one sequential stream.
  */
-import { chosen, defineOp, input, output, scalar, size, type Op } from './op.ts'
+import { attentionI8, type attention_i8 } from './attention_i8.ts'
+import {
+  chosen,
+  defineOp,
+  defineStoredOp,
+  input,
+  output,
+  scalar,
+  size,
+  stored,
+  type Op,
+  type PlainOp,
+  type Stored,
+} from './op.ts'
 import { attentionBackwardRelaxed, attentionFast, attentionRelaxed } from './attention_relaxed.ts'
 import { dot } from './float32.ts'
 import { exponentials } from './softmax.ts'
@@ -114,16 +127,25 @@ export function attention_backward(
     }
 }
 
-/** Catalogue row. */
-export const attentionOp: Op<Parameters<typeof attention>> = defineOp({
-  name: 'attention',
-  formula:
-    'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[h,s]>) value[h,s] for chosen heads, else 0',
-  params: [
-    output('y', 'T H K'),
-    input('query', 'T H K'),
-    input('key', 'H C K'),
-    input('value', 'H C K'),
+/** Op definition. */
+export const attentionOp: Op<
+  [
+    y: Float32Array,
+    query: Float32Array,
+    key: Stored,
+    value: Stored,
+    heads: Int32Array | null,
+    scale: number,
+    S: number,
+  ],
+  { f32: typeof attention; i8: typeof attention_i8 }
+> = defineStoredOp(
+  'attention',
+  [
+    output('y', 'T H*K'),
+    input('query', 'T H*K'),
+    stored(input('key', 'H C K'), input('key_scales', 'H C')),
+    stored(input('value', 'H C K'), input('value_scales', 'H C')),
     chosen('heads', 'R', 'H'),
     scalar('scale', 0.05, 1),
     size('T'),
@@ -133,23 +155,30 @@ export const attentionOp: Op<Parameters<typeof attention>> = defineOp({
     size('K'),
     size('R'),
   ],
-  reference: attention,
-  relaxed: attentionRelaxed,
-  fast: attentionFast,
-  flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 26),
-  bytes: ({ T, S, H, K, R }) => 4 * (2 * T * H * K + 2 * R * S * K),
-})
+  {
+    f32: {
+      formula:
+        'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[h,s]>) value[h,s] for chosen heads, else 0',
+      reference: attention,
+      relaxed: attentionRelaxed,
+      fast: attentionFast,
+      flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 26),
+      bytes: ({ T, S, H, K, R }) => 4 * (2 * T * H * K + 2 * R * S * K),
+    },
+    i8: attentionI8,
+  },
+)
 
 /** Catalogue row. */
-export const attentionBackwardOp: Op<Parameters<typeof attention_backward>> = defineOp({
+export const attentionBackwardOp: PlainOp<typeof attention_backward, [scale: number]> = defineOp({
   name: 'attention_backward',
   formula: 'query_grad, key_grad, value_grad of dense attention over a whole sequence',
   params: [
-    output('query_grad', 'T H K'),
-    output('key_grad', 'T H K'),
-    output('value_grad', 'T H K'),
-    input('y_grad', 'T H K'),
-    input('query', 'T H K'),
+    output('query_grad', 'T H*K'),
+    output('key_grad', 'T H*K'),
+    output('value_grad', 'T H*K'),
+    input('y_grad', 'T H*K'),
+    input('query', 'T H*K'),
     input('key', 'H C K'),
     input('value', 'H C K'),
     scalar('scale', 0.05, 1),

@@ -16,8 +16,7 @@
  * that is small beside its neighbour's keeps fewer digits, and y is off by at most
  * 1/65534 * sum over blocks of (largest factor * sum over its positions of |value|) / sum e, beside float32's own errors.
  */
-import { LONGEST_CONTEXT } from './attention.ts'
-import { chosen, defineOp, input, output, scalar, size, type Op } from './op.ts'
+import type { StorageDescription } from './op.ts'
 import { integerDot, quantizeSteps } from './quantized_steps.ts'
 import { chain, sequential } from './relaxed.ts'
 import { exponentials } from './softmax.ts'
@@ -78,27 +77,10 @@ export function attention_i8(
   }
 }
 
-/** Catalogue row. */
-export const attentionI8Op: Op<Parameters<typeof attention_i8>> = defineOp({
-  name: 'attention_i8',
+/** The int8 kernel of `attention`. */
+export const attentionI8: StorageDescription<Parameters<typeof attention_i8>> = {
   formula:
     'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[h,s] key_scales[h,s]>) value[h,s] value_scales[h,s] for chosen heads, else 0; query and weights as int16',
-  params: [
-    output('y', 'T H K'),
-    input('query', 'T H K'),
-    input('key', 'H C K', { dtype: 'i8' }),
-    input('key_scales', 'H C'),
-    input('value', 'H C K', { dtype: 'i8' }),
-    input('value_scales', 'H C'),
-    chosen('heads', 'R', 'H'),
-    scalar('scale', 0.05, 1),
-    size('T'),
-    size('S', 'T', LONGEST_CONTEXT),
-    size('C', 'S'),
-    size('H'),
-    size('K'),
-    size('R'),
-  ],
   reference: attention_i8,
   // The weights have equal bits: their inner products are exact.
   relaxed: chain(({ S }) => sequential(S), 'value value_scales'),
@@ -106,4 +88,4 @@ export const attentionI8Op: Op<Parameters<typeof attention_i8>> = defineOp({
   fast: chain(({ S }) => sequential(S) + sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
   flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 30),
   bytes: ({ T, S, H, K, R }) => 8 * T * H * K + 2 * R * S * (K + 4),
-})
+}

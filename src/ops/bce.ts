@@ -8,7 +8,7 @@
  * A target is a label, 0 or 1, or a share between them. A target of 1 counts fully, one of 0 by `negative_weight`:
  * where most labels are 0 that keeps them from drowning the others. N is rounded to float32 before it divides.
  */
-import { defineOp, input, output, scalar, size, type Op } from './op.ts'
+import { defineOp, input, output, scalar, size, type PlainOp } from './op.ts'
 import { exp, log, sum } from './float32.ts'
 
 const { fround, abs } = Math
@@ -56,7 +56,7 @@ function weigh(target: number, floor: number): number {
 }
 
 /** Catalogue row. */
-export const bceOp: Op<Parameters<typeof bce>> = defineOp({
+export const bceOp: PlainOp<typeof bce, [negative_weight: number]> = defineOp({
   name: 'bce',
   formula: 'loss = sum((y (1 - w) + w) (max(z, 0) - z y + log(1 + exp(-|z|)))) / N',
   params: [
@@ -85,7 +85,7 @@ export const bceOp: Op<Parameters<typeof bce>> = defineOp({
 })
 
 /** Catalogue row. */
-export const bceBackwardOp: Op<Parameters<typeof bce_backward>> = defineOp({
+export const bceBackwardOp: PlainOp<typeof bce_backward, [negative_weight: number]> = defineOp({
   name: 'bce_backward',
   formula: 'logits_grad = loss_grad (y (1 - w) + w) (sigmoid(z) - y) / N',
   params: [

@@ -1,7 +1,8 @@
 /**
  * cache_append: the keys or values of new tokens enter the head-major cache; heads that are not chosen are left alone.
  */
-import { accumulator, chosen, defineOp, input, size, type Op } from './op.ts'
+import { cacheAppendI8, type cache_append_i8 } from './cache_append_i8.ts'
+import { accumulator, chosen, defineStoredOp, input, size, stored, type Op, type Stored } from './op.ts'
 
 /** Writes the keys or values of T new tokens into the cache from position P on, for chosen heads. */
 export function cache_append(
@@ -23,13 +24,15 @@ export function cache_append(
   }
 }
 
-/** Catalogue row. */
-export const cacheAppendOp: Op<Parameters<typeof cache_append>> = defineOp({
-  name: 'cache_append',
-  formula: 'cache[h, P + t] = x[t, h] for chosen heads',
-  params: [
-    accumulator('cache', 'H C K'),
-    input('x', 'T H K'),
+/** Op definition. */
+export const cacheAppendOp: Op<
+  [cache: Stored, x: Float32Array, heads: Int32Array | null, P: number],
+  { f32: typeof cache_append; i8: typeof cache_append_i8 }
+> = defineStoredOp(
+  'cache_append',
+  [
+    stored(accumulator('cache', 'H C K'), accumulator('scales', 'H C')),
+    input('x', 'T H*K'),
     chosen('heads', 'R', 'H'),
     size('P'),
     size('T'),
@@ -38,7 +41,13 @@ export const cacheAppendOp: Op<Parameters<typeof cache_append>> = defineOp({
     size('K'),
     size('R'),
   ],
-  reference: cache_append,
-  flops: () => 0,
-  bytes: ({ T, K, R }) => 8 * T * R * K,
-})
+  {
+    f32: {
+      formula: 'cache[h, P + t] = x[t, h] for chosen heads',
+      reference: cache_append,
+      flops: () => 0,
+      bytes: ({ T, K, R }) => 8 * T * R * K,
+    },
+    i8: cacheAppendI8,
+  },
+)

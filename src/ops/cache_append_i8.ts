@@ -3,7 +3,7 @@
  * own; heads that are not chosen, and positions of other tokens, are left alone.
  */
 import { quantizeRow } from '../tensor/dtypes.ts'
-import { accumulator, chosen, defineOp, input, size, type Op } from './op.ts'
+import type { StorageDescription } from './op.ts'
 
 /** Writes the keys or values of T new tokens into the cache from position P on, for chosen heads. */
 export function cache_append_i8(
@@ -29,24 +29,11 @@ export function cache_append_i8(
   }
 }
 
-/** Catalogue row. */
-export const cacheAppendI8Op: Op<Parameters<typeof cache_append_i8>> = defineOp({
-  name: 'cache_append_i8',
+/** The int8 kernel of `cache_append`. */
+export const cacheAppendI8: StorageDescription<Parameters<typeof cache_append_i8>> = {
   formula:
     'scales[h, P + t] = max |x[t, h]| / 127 and cache[h, P + t] = round(x[t, h] / scales[h, P + t]) for chosen heads',
-  params: [
-    accumulator('cache', 'H C K', { dtype: 'i8' }),
-    accumulator('scales', 'H C'),
-    input('x', 'T H K'),
-    chosen('heads', 'R', 'H'),
-    size('P'),
-    size('T'),
-    size('C', 'P + T'),
-    size('H'),
-    size('K'),
-    size('R'),
-  ],
   reference: cache_append_i8,
   flops: ({ T, K, R }) => 3 * T * R * K,
   bytes: ({ T, K, R }) => T * R * (5 * K + 4),
-})
+}

@@ -9,7 +9,7 @@
  * Backward: logits_grad[t] = nll_grad[t] * (softmax(logits[t]) - onehot(label[t])), and 0 where not scored.
  * The shift by one position (position t is scored by logits[t - 1]) and the mean over scored tokens are the model's.
  */
-import { defineOp, input, labels as labelList, output, size, type Op } from './op.ts'
+import { defineOp, input, labels as labelList, output, size, type PlainOp } from './op.ts'
 import { exponentials } from './softmax.ts'
 import { log } from './float32.ts'
 
@@ -60,7 +60,7 @@ export function cross_entropy_backward(
 }
 
 /** Catalogue row. */
-export const crossEntropyOp: Op<Parameters<typeof cross_entropy>> = defineOp({
+export const crossEntropyOp: PlainOp<typeof cross_entropy> = defineOp({
   name: 'cross_entropy',
   formula: 'nll[t] = log_sum_exp(logits[t]) - logits[t, labels[t]]; 0 where the label is -100',
   params: [
@@ -89,7 +89,7 @@ export const crossEntropyOp: Op<Parameters<typeof cross_entropy>> = defineOp({
 })
 
 /** Catalogue row. */
-export const crossEntropyBackwardOp: Op<Parameters<typeof cross_entropy_backward>> = defineOp({
+export const crossEntropyBackwardOp: PlainOp<typeof cross_entropy_backward> = defineOp({
   name: 'cross_entropy_backward',
   formula: 'logits_grad[t] = nll_grad[t] (softmax(logits[t]) - onehot(labels[t])); 0 where the label is -100',
   params: [

@@ -4,70 +4,43 @@
  *
  *   y[t] = table[ids[t]]            table_grad[ids[t]] += y_grad[t], sequential in t
  *
- * The table may be stored in half precision (embedding_bf16, embedding_f16), or in int8 with a scale for each row
- * (embedding_i8: y[t] = scales[ids[t]] * table[ids[t]]); what learns is float32.
+ * The table may be stored in half precision, and is widened then, or in int8 with a scale for each row (embedding_i8:
+ * y[t] = scales[ids[t]] * table[ids[t]]); what learns is float32.
  */
 import {
   accumulator,
   arrayTypes,
   defineOp,
+  defineStoredOp,
   ids as idList,
   input,
   output,
   size,
-  type Dtype,
+  stored,
   type GradientRule,
+  type InStorage,
   type Op,
+  type PlainOp,
+  type StorageDescription,
+  type Stored,
 } from './op.ts'
-import { bf16Rows, f16Rows, f32Rows, type StoredRows } from './stored_rows.ts'
-
-function copyRows(
-  y: Float32Array, // [T, D]
-  table: StoredRows, // [., D]
-  ids: Int32Array, // [T]
-  T: number,
-  D: number,
-): void {
-  for (let t = 0; t < T; t++) {
-    const row = table.open(ids[t])
-    for (let d = 0; d < D; d++) y[t * D + d] = table.values[row + d]
-  }
-}
+import { storedRows, type FloatStorage } from './stored_rows.ts'
 
 /** Copies the chosen rows of a table. */
 export function embedding(
   y: Float32Array, // [T, D]
-  table: Float32Array, // [V, D]
+  table: Float32Array | Uint16Array, // [V, D]
   ids: Int32Array, // [T], in [0, V)
   T: number,
   _V: number,
   D: number,
+  storage: FloatStorage = 'f32',
 ): void {
-  copyRows(y, f32Rows(table, D), ids, T, D)
-}
-
-/** Widens the chosen rows of a table. */
-export function embedding_bf16(
-  y: Float32Array, // [T, D]
-  table: Uint16Array, // [V, D], bf16
-  ids: Int32Array, // [T], in [0, V)
-  T: number,
-  _V: number,
-  D: number,
-): void {
-  copyRows(y, bf16Rows(table, D), ids, T, D)
-}
-
-/** Widens the chosen rows of a table. */
-export function embedding_f16(
-  y: Float32Array, // [T, D]
-  table: Uint16Array, // [V, D], f16
-  ids: Int32Array, // [T], in [0, V)
-  T: number,
-  _V: number,
-  D: number,
-): void {
-  copyRows(y, f16Rows(table, D), ids, T, D)
+  const { values, open } = storedRows(table, D, storage)
+  for (let t = 0; t < T; t++) {
+    const row = open(ids[t])
+    for (let d = 0; d < D; d++) y[t * D + d] = values[row + d]
+  }
 }
 
 /** Multiplies the chosen rows of a table by their scales. */
@@ -96,73 +69,60 @@ export function embedding_backward(
   for (let t = 0; t < T; t++) for (let d = 0; d < D; d++) table_grad[ids[t] * D + d] += y_grad[t * D + d]
 }
 
-function rowOf<Args extends readonly unknown[]>(
-  name: string,
-  dtype: Dtype,
-  reference: (...args: Args) => void,
+/** In a storage that is widened. */
+function inFloats(
+  storage: FloatStorage,
   gradients: readonly GradientRule[] = [],
-): Op<Args> {
-  return defineOp({
-    name,
+): StorageDescription<Parameters<typeof embedding>> {
+  return {
     formula: 'y[t] = table[ids[t]]',
-    params: [
-      output('y', 'T D'),
-      input('table', 'V D', { dtype }),
-      idList('ids', 'T', 'V'),
-      size('T'),
-      size('V', 1),
-      size('D'),
-    ],
-    reference,
+    reference: (y, table, ids, T, V, D) => embedding(y, table, ids, T, V, D, storage),
     flops: () => 0,
-    bytes: ({ T, D }) => (4 + arrayTypes[dtype].BYTES_PER_ELEMENT) * T * D + 4 * T,
+    bytes: ({ T, D }) => (4 + arrayTypes[storage].BYTES_PER_ELEMENT) * T * D + 4 * T,
     gradients,
-  })
+  }
 }
 
-/** Catalogue row. */
-export const embeddingOp: Op<Parameters<typeof embedding>> = rowOf('embedding', 'f32', embedding, [
+/** Op definition. */
+export const embeddingOp: Op<
+  [y: Float32Array, table: Stored, ids: Int32Array],
   {
-    of: ['table'],
-    op: 'embedding_backward',
-    bind: { table_grad: 'table_grad', y_grad: 'y_grad', ids: 'ids', T: 'T', V: 'V', D: 'D' },
-  },
-])
-
-/** Catalogue row. */
-export const embeddingBf16Op: Op<Parameters<typeof embedding_bf16>> = rowOf(
-  'embedding_bf16',
-  'bf16',
-  embedding_bf16,
-)
-
-/** Catalogue row. */
-export const embeddingF16Op: Op<Parameters<typeof embedding_f16>> = rowOf(
-  'embedding_f16',
-  'f16',
-  embedding_f16,
-)
-
-/** Catalogue row. */
-export const embeddingI8Op: Op<Parameters<typeof embedding_i8>> = defineOp({
-  name: 'embedding_i8',
-  formula: 'y[t] = scales[ids[t]] table[ids[t]]',
-  params: [
+    f32: InStorage<typeof embedding, Float32Array>
+    bf16: InStorage<typeof embedding, Uint16Array>
+    f16: InStorage<typeof embedding, Uint16Array>
+    i8: typeof embedding_i8
+  }
+> = defineStoredOp(
+  'embedding',
+  [
     output('y', 'T D'),
-    input('table', 'V D', { dtype: 'i8' }),
-    input('scales', 'V', { least: 0 }),
+    stored(input('table', 'V D'), input('scales', 'V', { least: 0 })),
     idList('ids', 'T', 'V'),
     size('T'),
     size('V', 1),
     size('D'),
   ],
-  reference: embedding_i8,
-  flops: ({ T, D }) => T * D,
-  bytes: ({ T, D }) => 5 * T * D + 8 * T,
-})
+  {
+    f32: inFloats('f32', [
+      {
+        of: ['table'],
+        op: 'embedding_backward',
+        bind: { table_grad: 'table_grad', y_grad: 'y_grad', ids: 'ids', T: 'T', V: 'V', D: 'D' },
+      },
+    ]),
+    bf16: inFloats('bf16'),
+    f16: inFloats('f16'),
+    i8: {
+      formula: 'y[t] = scales[ids[t]] table[ids[t]]',
+      reference: embedding_i8,
+      flops: ({ T, D }) => T * D,
+      bytes: ({ T, D }) => 5 * T * D + 8 * T,
+    },
+  },
+)
 
 /** Catalogue row. */
-export const embeddingBackwardOp: Op<Parameters<typeof embedding_backward>> = defineOp({
+export const embeddingBackwardOp: PlainOp<typeof embedding_backward> = defineOp({
   name: 'embedding_backward',
   formula: 'table_grad[ids[t]] += y_grad[t]',
   params: [

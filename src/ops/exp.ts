@@ -1,7 +1,7 @@
 /**
  * exp and log of every element, by the polynomials of float32.ts: equal bits on every engine and backend.
  */
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineOp, input, output, size, type PlainOp } from './op.ts'
 import { exp as exp32, log as log32 } from './float32.ts'
 
 /** y = e^x, by the polynomial of float32.ts. */
@@ -15,7 +15,7 @@ export function log(y: Float32Array, x: Float32Array, N: number): void {
 }
 
 /** Catalogue row. */
-export const expOp: Op<Parameters<typeof exp>> = defineOp({
+export const expOp: PlainOp<typeof exp> = defineOp({
   name: 'exp',
   formula: 'y = e^x',
   params: [output('y', 'N', { mayAlias: 'x' }), input('x', 'N'), size('N')],
@@ -24,7 +24,7 @@ export const expOp: Op<Parameters<typeof exp>> = defineOp({
 })
 
 /** Catalogue row. */
-export const logOp: Op<Parameters<typeof log>> = defineOp({
+export const logOp: PlainOp<typeof log> = defineOp({
   name: 'log',
   formula: 'y = ln x',
   params: [output('y', 'N', { mayAlias: 'x' }), input('x', 'N', { least: 0 }), size('N')],

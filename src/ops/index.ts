@@ -1,7 +1,7 @@
 /**
- * shadowllm/ops: the catalogue and what its rows are made of. A row has the definition of its operation as `reference`.
+ * shadowllm/ops: the catalogue and what ops are made of. A kernel has its definition as `reference`.
  */
-export { catalog, opNames, opRow, type OpName } from './catalog.ts'
+export { catalog, kernelNames, kernels, kernelsOf, opNames, type KernelName, type OpName } from './catalog.ts'
 export { NOT_SCORED } from './cross_entropy.ts'
 export {
   arrayTypes,
@@ -9,6 +9,7 @@ export {
   type ArrayParam,
   type Dtype,
   type GradientRule,
+  type Kernel,
   type Numbers,
   type Op,
   type Param,
@@ -16,4 +17,5 @@ export {
   type ScalarParam,
   type SizeParam,
   type Sizes,
+  type Stored,
 } from './op.ts'

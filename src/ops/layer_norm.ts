@@ -9,7 +9,7 @@
  * Backward, with n = (x - mean) * scale and g = y_grad * weight:
  *   x_grad = scale * ((g - mean(g)) - n * mean(g n));  weight_grad += y_grad n;  bias_grad += y_grad, sequential in t
  */
-import { accumulator, defineOp, input, output, scalar, size, type Op } from './op.ts'
+import { accumulator, defineOp, input, output, scalar, size, type PlainOp } from './op.ts'
 import { dot, sum, sumSquaredDeviations } from './float32.ts'
 import { layerNormFast } from './layer_norm_fast.ts'
 import { productSize, striped } from './relaxed.ts'
@@ -106,7 +106,7 @@ function layerNormBackwardMagnitude(
 }
 
 /** Catalogue row. */
-export const layerNormOp: Op<Parameters<typeof layer_norm>> = defineOp({
+export const layerNormOp: PlainOp<typeof layer_norm, [epsilon: number]> = defineOp({
   name: 'layer_norm',
   formula: 'y = (x - mean) / sqrt(variance + epsilon) * weight + bias, per row',
   params: [
@@ -141,7 +141,7 @@ export const layerNormOp: Op<Parameters<typeof layer_norm>> = defineOp({
 })
 
 /** Catalogue row. */
-export const layerNormBackwardOp: Op<Parameters<typeof layer_norm_backward>> = defineOp({
+export const layerNormBackwardOp: PlainOp<typeof layer_norm_backward, [epsilon: number]> = defineOp({
   name: 'layer_norm_backward',
   formula: 'x_grad = scale ((g - mean(g)) - n mean(g n)); weight_grad += y_grad n; bias_grad += y_grad',
   params: [

@@ -7,118 +7,67 @@
  * step equals the full pass bit for bit. Choosing rows is how heads (in q, k, v) and neurons (in fc1) are skipped: the
  * weights of a row that is not chosen are never read.
  *
- * The weights may be stored in half precision: linear_bf16, linear_f16. The gradient with respect to x is a sum of weight
- * rows: that is linear_input_major on the same matrix.
+ * The weights may be stored in half precision, and are widened then; in int8 they have a definition of their own
+ * (linear_i8.ts). The gradient with respect to x is a sum of weight rows: that is linear_input_major on the same matrix.
  */
+import { dot } from './float32.ts'
+import { linearI8, type linear_i8 } from './linear_i8.ts'
 import {
   arrayTypes,
   chosen,
-  defineOp,
+  defineStoredOp,
   input,
+  kernelName,
   output,
   size,
-  type Dtype,
+  stored,
   type GradientRule,
+  type InStorage,
   type Op,
+  type StorageDescription,
+  type Stored,
 } from './op.ts'
-import { dot } from './float32.ts'
 import { chain, sequential, striped } from './relaxed.ts'
-import { bf16Rows, f16Rows, f32Rows, type StoredRows } from './stored_rows.ts'
+import { storedRows, type FloatStorage } from './stored_rows.ts'
 
 const { fround } = Math
-
-function overRows(
-  y: Float32Array, // [T, O]
-  x: Float32Array, // [T, I]
-  weight: StoredRows, // [O, I]
-  bias: Float32Array | null, // [O]
-  rows: Int32Array | null, // [R], ascending, below O
-  T: number,
-  O: number,
-  I: number,
-  R: number,
-): void {
-  const count = rows ? R : O
-  if (rows) y.fill(0, 0, T * O)
-  for (let r = 0; r < count; r++) {
-    const o = rows ? rows[r] : r
-    const row = weight.open(o)
-    for (let t = 0; t < T; t++) {
-      const product = dot(x, t * I, weight.values, row, I)
-      y[t * O + o] = bias ? fround(product + bias[o]) : product
-    }
-  }
-}
 
 /** y = x weightᵀ + bias over chosen rows. */
 export function linear(
   y: Float32Array, // [T, O]
   x: Float32Array, // [T, I]
-  weight: Float32Array, // [O, I]
+  weight: Float32Array | Uint16Array, // [O, I]
   bias: Float32Array | null, // [O]
   rows: Int32Array | null, // [R], ascending, below O
   T: number,
   O: number,
   I: number,
   R: number,
+  storage: FloatStorage = 'f32',
 ): void {
-  overRows(y, x, f32Rows(weight, I), bias, rows, T, O, I, R)
+  const { values, open } = storedRows(weight, I, storage)
+  const count = rows ? R : O
+  if (rows) y.fill(0, 0, T * O)
+  for (let r = 0; r < count; r++) {
+    const o = rows ? rows[r] : r
+    const row = open(o)
+    for (let t = 0; t < T; t++) {
+      const product = dot(x, t * I, values, row, I)
+      y[t * O + o] = bias ? fround(product + bias[o]) : product
+    }
+  }
 }
 
-/** `linear` on the widened weights. */
-export function linear_bf16(
-  y: Float32Array, // [T, O]
-  x: Float32Array, // [T, I]
-  weight: Uint16Array, // [O, I], bf16
-  bias: Float32Array | null, // [O]
-  rows: Int32Array | null, // [R], ascending, below O
-  T: number,
-  O: number,
-  I: number,
-  R: number,
-): void {
-  overRows(y, x, bf16Rows(weight, I), bias, rows, T, O, I, R)
-}
-
-/** `linear` on the widened weights. */
-export function linear_f16(
-  y: Float32Array, // [T, O]
-  x: Float32Array, // [T, I]
-  weight: Uint16Array, // [O, I], f16
-  bias: Float32Array | null, // [O]
-  rows: Int32Array | null, // [R], ascending, below O
-  T: number,
-  O: number,
-  I: number,
-  R: number,
-): void {
-  overRows(y, x, f16Rows(weight, I), bias, rows, T, O, I, R)
-}
-
-function rowOf<Args extends readonly unknown[]>(
-  name: string,
-  /** linear_input_major over the same storage. */
-  transposed: string,
-  dtype: Dtype,
-  reference: (...args: Args) => void,
+/** In a storage that is widened. */
+function inFloats(
+  storage: FloatStorage,
   more: readonly GradientRule[] = [],
-): Op<Args> {
-  const width = arrayTypes[dtype].BYTES_PER_ELEMENT
-  return defineOp({
-    name,
+): StorageDescription<Parameters<typeof linear>> {
+  const width = arrayTypes[storage].BYTES_PER_ELEMENT
+  return {
     formula: 'y[t,o] = <x[t], weight[o]> + bias[o] for chosen rows o, else 0',
-    params: [
-      output('y', 'T O'),
-      input('x', 'T I'),
-      input('weight', 'O I', { dtype }),
-      input('bias', 'O', { optional: true }),
-      chosen('rows', 'R', 'O'),
-      size('T'),
-      size('O'),
-      size('I'),
-      size('R'),
-    ],
-    reference,
+    reference: (y, x, weight, bias, rows, T, O, I, R) =>
+      linear(y, x, weight, bias, rows, T, O, I, R, storage),
     relaxed: chain(({ I }) => striped(I) + 1, 'x weight bias'),
     fast: chain(({ I }) => sequential(I) + 1, 'x weight bias'),
     flops: ({ T, R, I }) => 2 * T * R * I,
@@ -126,7 +75,7 @@ function rowOf<Args extends readonly unknown[]>(
     gradients: [
       {
         of: ['x'],
-        op: transposed,
+        op: kernelName('linear_input_major', storage),
         bind: {
           y: 'x_grad',
           x: 'y_grad',
@@ -146,39 +95,46 @@ function rowOf<Args extends readonly unknown[]>(
       },
       ...more,
     ],
-  })
+  }
 }
 
-/** Catalogue row. */
-export const linearOp: Op<Parameters<typeof linear>> = rowOf('linear', 'linear_input_major', 'f32', linear, [
-  {
-    of: ['weight'],
-    op: 'linear_backward_weight',
-    bind: {
-      weight_grad: 'weight_grad',
-      y_grad: 'y_grad',
-      x: 'x',
-      rows: 'rows',
-      T: 'T',
-      O: 'O',
-      I: 'I',
-      R: 'R',
-    },
+/** Weights learn in float32 only. */
+const weightGradient: GradientRule = {
+  of: ['weight'],
+  op: 'linear_backward_weight',
+  bind: {
+    weight_grad: 'weight_grad',
+    y_grad: 'y_grad',
+    x: 'x',
+    rows: 'rows',
+    T: 'T',
+    O: 'O',
+    I: 'I',
+    R: 'R',
   },
-])
+}
 
-/** Catalogue row. */
-export const linearBf16Op: Op<Parameters<typeof linear_bf16>> = rowOf(
-  'linear_bf16',
-  'linear_input_major_bf16',
-  'bf16',
-  linear_bf16,
-)
-
-/** Catalogue row. */
-export const linearF16Op: Op<Parameters<typeof linear_f16>> = rowOf(
-  'linear_f16',
-  'linear_input_major_f16',
-  'f16',
-  linear_f16,
+/** Op definition. */
+export const linearOp: Op<
+  [y: Float32Array, x: Float32Array, weight: Stored, bias: Float32Array | null, rows: Int32Array | null],
+  {
+    f32: InStorage<typeof linear, Float32Array>
+    bf16: InStorage<typeof linear, Uint16Array>
+    f16: InStorage<typeof linear, Uint16Array>
+    i8: typeof linear_i8
+  }
+> = defineStoredOp(
+  'linear',
+  [
+    output('y', 'T O'),
+    input('x', 'T I'),
+    stored(input('weight', 'O I'), input('scales', 'O', { least: 0 })),
+    input('bias', 'O', { optional: true }),
+    chosen('rows', 'R', 'O'),
+    size('T'),
+    size('O'),
+    size('I'),
+    size('R'),
+  ],
+  { f32: inFloats('f32', [weightGradient]), bf16: inFloats('bf16'), f16: inFloats('f16'), i8: linearI8 },
 )

@@ -7,7 +7,7 @@
  * Sequential in t, added straight onto what is there. The same op serves input-major matrices with the roles of x and
  * y_grad exchanged. Rows that were not chosen receive nothing.
  */
-import { accumulator, chosen, defineOp, input, size, type Op } from './op.ts'
+import { accumulator, chosen, defineOp, input, size, type PlainOp } from './op.ts'
 import { chain, sequential } from './relaxed.ts'
 
 const { fround } = Math
@@ -51,7 +51,7 @@ export function linear_backward_bias(
 }
 
 /** Catalogue row. */
-export const linearBackwardWeightOp: Op<Parameters<typeof linear_backward_weight>> = defineOp({
+export const linearBackwardWeightOp: PlainOp<typeof linear_backward_weight> = defineOp({
   name: 'linear_backward_weight',
   formula: 'weight_grad[o,i] += sum over t of y_grad[t,o] x[t,i] for chosen rows o',
   params: [
@@ -70,7 +70,7 @@ export const linearBackwardWeightOp: Op<Parameters<typeof linear_backward_weight
 })
 
 /** Catalogue row. */
-export const linearBackwardBiasOp: Op<Parameters<typeof linear_backward_bias>> = defineOp({
+export const linearBackwardBiasOp: PlainOp<typeof linear_backward_bias> = defineOp({
   name: 'linear_backward_bias',
   formula: 'bias_grad[o] += sum over t of y_grad[t,o] for chosen rows o',
   params: [

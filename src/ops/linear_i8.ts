@@ -8,7 +8,7 @@
  *
  * It has no gradient: rounding is flat almost everywhere.
  */
-import { chosen, defineOp, input, output, size, type Op } from './op.ts'
+import type { StorageDescription } from './op.ts'
 import { integerDot, quantizeSteps } from './quantized_steps.ts'
 
 const { fround } = Math
@@ -39,24 +39,12 @@ export function linear_i8(
   }
 }
 
-/** Catalogue row. */
-export const linearI8Op: Op<Parameters<typeof linear_i8>> = defineOp({
-  name: 'linear_i8',
+/** The int8 kernel of `linear`. */
+export const linearI8: StorageDescription<Parameters<typeof linear_i8>> = {
   formula:
     'y[t,o] = step[t] scales[o] <q[t], weight[o]> + bias[o] for chosen rows o, else 0; x[t] ~ step[t] q[t]',
-  params: [
-    output('y', 'T O'),
-    input('x', 'T I'),
-    input('weight', 'O I', { dtype: 'i8' }),
-    input('scales', 'O', { least: 0 }),
-    input('bias', 'O', { optional: true }),
-    chosen('rows', 'R', 'O'),
-    size('T'),
-    size('O'),
-    size('I', 0, 32_768),
-    size('R'),
-  ],
   reference: linear_i8,
+  most: { I: 32_768 },
   flops: ({ T, R, I }) => 2 * T * R * I,
   bytes: ({ T, O, I, R }) => 4 * (T * O + T * I + 3 * R) + R * I,
-})
+}

@@ -8,42 +8,50 @@
  * weights are never read. A list need not be ascending: terms are added in its order, so that rows may stand in any
  * order and the sum still be that of the order wanted.
  *
- * The weights may be stored in half precision: linear_input_major_bf16, linear_input_major_f16. The gradient with respect
- * to x is an inner product with each weight row: that is linear on the same matrix.
+ * The weights may be stored in half precision, and are widened then; in int8 they have a definition of their own
+ * (linear_input_major_i8.ts). The gradient with respect to x is an inner product with each weight row: that is linear on the
+ * same matrix.
  */
+import { linearInputMajorI8, type linear_input_major_i8 } from './linear_input_major_i8.ts'
 import {
   arrayTypes,
   chosenTerms,
-  defineOp,
+  defineStoredOp,
   input,
+  kernelName,
   output,
   size,
-  type Dtype,
+  stored,
   type GradientRule,
+  type InStorage,
   type Op,
+  type StorageDescription,
+  type Stored,
 } from './op.ts'
 import { chain, sequential } from './relaxed.ts'
-import { bf16Rows, f16Rows, f32Rows, type StoredRows } from './stored_rows.ts'
+import { storedRows, type FloatStorage } from './stored_rows.ts'
 
 const { fround } = Math
 
-function overInputs(
+/** y = x weight + bias over chosen inputs. */
+export function linear_input_major(
   y: Float32Array, // [T, O]
   x: Float32Array, // [T, I]
-  weight: StoredRows, // [I, O]
+  weight: Float32Array | Uint16Array, // [I, O]
   bias: Float32Array | null, // [O]
   inputs: Int32Array | null, // [R], below I, in the order of the sum
   T: number,
   O: number,
   I: number,
   R: number,
+  storage: FloatStorage = 'f32',
 ): void {
+  const { values, open } = storedRows(weight, O, storage)
   const count = inputs ? R : I
-  const { values } = weight
   y.fill(0, 0, T * O)
   for (let r = 0; r < count; r++) {
     const i = inputs ? inputs[r] : r
-    const row = weight.open(i)
+    const row = open(i)
     for (let t = 0; t < T; t++) {
       const factor = x[t * I + i]
       for (let o = 0; o < O; o++) y[t * O + o] += fround(factor * values[row + o])
@@ -52,75 +60,16 @@ function overInputs(
   if (bias) for (let t = 0; t < T; t++) for (let o = 0; o < O; o++) y[t * O + o] += bias[o]
 }
 
-/** y = x weight + bias over chosen inputs. */
-export function linear_input_major(
-  y: Float32Array, // [T, O]
-  x: Float32Array, // [T, I]
-  weight: Float32Array, // [I, O]
-  bias: Float32Array | null, // [O]
-  inputs: Int32Array | null, // [R], below I, in the order of the sum
-  T: number,
-  O: number,
-  I: number,
-  R: number,
-): void {
-  overInputs(y, x, f32Rows(weight, O), bias, inputs, T, O, I, R)
-}
-
-/** `linear_input_major` on the widened weights. */
-export function linear_input_major_bf16(
-  y: Float32Array, // [T, O]
-  x: Float32Array, // [T, I]
-  weight: Uint16Array, // [I, O], bf16
-  bias: Float32Array | null, // [O]
-  inputs: Int32Array | null, // [R], below I, in the order of the sum
-  T: number,
-  O: number,
-  I: number,
-  R: number,
-): void {
-  overInputs(y, x, bf16Rows(weight, O), bias, inputs, T, O, I, R)
-}
-
-/** `linear_input_major` on the widened weights. */
-export function linear_input_major_f16(
-  y: Float32Array, // [T, O]
-  x: Float32Array, // [T, I]
-  weight: Uint16Array, // [I, O], f16
-  bias: Float32Array | null, // [O]
-  inputs: Int32Array | null, // [R], below I, in the order of the sum
-  T: number,
-  O: number,
-  I: number,
-  R: number,
-): void {
-  overInputs(y, x, f16Rows(weight, O), bias, inputs, T, O, I, R)
-}
-
-function rowOf<Args extends readonly unknown[]>(
-  name: string,
-  /** linear over the same storage. */
-  transposed: string,
-  dtype: Dtype,
-  reference: (...args: Args) => void,
+/** In a storage that is widened. */
+function inFloats(
+  storage: FloatStorage,
   more: readonly GradientRule[] = [],
-): Op<Args> {
-  const width = arrayTypes[dtype].BYTES_PER_ELEMENT
-  return defineOp({
-    name,
+): StorageDescription<Parameters<typeof linear_input_major>> {
+  const width = arrayTypes[storage].BYTES_PER_ELEMENT
+  return {
     formula: 'y[t,o] = sum over chosen inputs i of x[t,i] weight[i,o], + bias[o]',
-    params: [
-      output('y', 'T O'),
-      input('x', 'T I'),
-      input('weight', 'I O', { dtype }),
-      input('bias', 'O', { optional: true }),
-      chosenTerms('inputs', 'R', 'I'),
-      size('T'),
-      size('O'),
-      size('I'),
-      size('R'),
-    ],
-    reference,
+    reference: (y, x, weight, bias, inputs, T, O, I, R) =>
+      linear_input_major(y, x, weight, bias, inputs, T, O, I, R, storage),
     relaxed: chain(({ I }) => sequential(I) + 1, 'x weight bias'),
     fast: chain(({ I }) => sequential(I) + 1, 'x weight bias'),
     flops: ({ T, R, O }) => 2 * T * R * O,
@@ -128,7 +77,7 @@ function rowOf<Args extends readonly unknown[]>(
     gradients: [
       {
         of: ['x'],
-        op: transposed,
+        op: kernelName('linear', storage),
         bind: {
           y: 'x_grad',
           x: 'y_grad',
@@ -148,45 +97,51 @@ function rowOf<Args extends readonly unknown[]>(
       },
       ...more,
     ],
-  })
+  }
 }
 
-/** Catalogue row. */
-export const linearInputMajorOp: Op<Parameters<typeof linear_input_major>> = rowOf(
+/** Weights learn in float32 only. */
+const weightGradient: GradientRule = {
+  of: ['weight'],
+  op: 'linear_backward_weight',
+  bind: {
+    weight_grad: 'weight_grad',
+    y_grad: 'x',
+    x: 'y_grad',
+    rows: 'inputs',
+    T: 'T',
+    O: 'I',
+    I: 'O',
+    R: 'R',
+  },
+}
+
+/** Op definition. */
+export const linearInputMajorOp: Op<
+  [y: Float32Array, x: Float32Array, weight: Stored, bias: Float32Array | null, inputs: Int32Array | null],
+  {
+    f32: InStorage<typeof linear_input_major, Float32Array>
+    bf16: InStorage<typeof linear_input_major, Uint16Array>
+    f16: InStorage<typeof linear_input_major, Uint16Array>
+    i8: typeof linear_input_major_i8
+  }
+> = defineStoredOp(
   'linear_input_major',
-  'linear',
-  'f32',
-  linear_input_major,
   [
-    {
-      of: ['weight'],
-      op: 'linear_backward_weight',
-      bind: {
-        weight_grad: 'weight_grad',
-        y_grad: 'x',
-        x: 'y_grad',
-        rows: 'inputs',
-        T: 'T',
-        O: 'I',
-        I: 'O',
-        R: 'R',
-      },
-    },
+    output('y', 'T O'),
+    input('x', 'T I'),
+    stored(input('weight', 'I O'), input('scales', 'I', { least: 0 })),
+    input('bias', 'O', { optional: true }),
+    chosenTerms('inputs', 'R', 'I'),
+    size('T'),
+    size('O'),
+    size('I'),
+    size('R'),
   ],
-)
-
-/** Catalogue row. */
-export const linearInputMajorBf16Op: Op<Parameters<typeof linear_input_major_bf16>> = rowOf(
-  'linear_input_major_bf16',
-  'linear_bf16',
-  'bf16',
-  linear_input_major_bf16,
-)
-
-/** Catalogue row. */
-export const linearInputMajorF16Op: Op<Parameters<typeof linear_input_major_f16>> = rowOf(
-  'linear_input_major_f16',
-  'linear_f16',
-  'f16',
-  linear_input_major_f16,
+  {
+    f32: inFloats('f32', [weightGradient]),
+    bf16: inFloats('bf16'),
+    f16: inFloats('f16'),
+    i8: linearInputMajorI8,
+  },
 )

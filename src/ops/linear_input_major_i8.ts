@@ -10,7 +10,7 @@
  *
  * It has no gradient: rounding is flat almost everywhere.
  */
-import { chosenTerms, defineOp, input, output, size, type Op } from './op.ts'
+import type { StorageDescription } from './op.ts'
 import { quantizeSteps } from './quantized_steps.ts'
 
 const { fround } = Math
@@ -47,24 +47,12 @@ export function linear_input_major_i8(
   }
 }
 
-/** Catalogue row. */
-export const linearInputMajorI8Op: Op<Parameters<typeof linear_input_major_i8>> = defineOp({
-  name: 'linear_input_major_i8',
+/** The int8 kernel of `linear_input_major`. */
+export const linearInputMajorI8: StorageDescription<Parameters<typeof linear_input_major_i8>> = {
   formula:
     'y[t,o] = step[t] (sum over chosen i of q[t,i] weight[i,o]) + bias[o]; x[t,i] scales[i] ~ step[t] q[t,i]',
-  params: [
-    output('y', 'T O'),
-    input('x', 'T I'),
-    input('weight', 'I O', { dtype: 'i8' }),
-    input('scales', 'I', { least: 0 }),
-    input('bias', 'O', { optional: true }),
-    chosenTerms('inputs', 'R', 'I'),
-    size('T'),
-    size('O'),
-    size('I', 0, 65_536),
-    size('R'),
-  ],
   reference: linear_input_major_i8,
+  most: { I: 65_536 },
   flops: ({ T, R, O }) => 2 * T * R * O,
   bytes: ({ T, O, R }) => 4 * (T * O + T * R + O + 2 * R) + R * O,
-})
+}

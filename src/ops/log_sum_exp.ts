@@ -3,7 +3,7 @@
  *
  *   y = max(x) + log(sum(exp(x - max(x)))), striped sum;   x_grad = y_grad * exp(x - y)
  */
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineOp, input, output, size, type PlainOp } from './op.ts'
 import { exp, log } from './float32.ts'
 import { exponentials } from './softmax.ts'
 
@@ -37,7 +37,7 @@ export function log_sum_exp_backward(
 }
 
 /** Catalogue row. */
-export const logSumExpOp: Op<Parameters<typeof log_sum_exp>> = defineOp({
+export const logSumExpOp: PlainOp<typeof log_sum_exp> = defineOp({
   name: 'log_sum_exp',
   formula: 'y = max x + log(sum exp(x - max x)), per row',
   params: [output('y', 'T'), input('x', 'T V'), size('T'), size('V', 1)],
@@ -53,7 +53,7 @@ export const logSumExpOp: Op<Parameters<typeof log_sum_exp>> = defineOp({
 })
 
 /** Catalogue row. */
-export const logSumExpBackwardOp: Op<Parameters<typeof log_sum_exp_backward>> = defineOp({
+export const logSumExpBackwardOp: PlainOp<typeof log_sum_exp_backward> = defineOp({
   name: 'log_sum_exp_backward',
   formula: 'x_grad = y_grad exp(x - y)',
   params: [

@@ -4,7 +4,7 @@
  * A unit is a head (K numbers per token) or a neuron (K = 1). Its mask may be any number, so that the derivative with
  * respect to a mask can be taken: plainact is that derivative.
  */
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineOp, input, output, size, type PlainOp } from './op.ts'
 
 /** y[t, u, k] = x[t, u, k] * mask[u]. */
 export function mask_units(
@@ -24,12 +24,12 @@ export function mask_units(
 }
 
 /** Catalogue row. Its gradient with respect to x is itself, on y_grad. */
-export const maskUnitsOp: Op<Parameters<typeof mask_units>> = defineOp({
+export const maskUnitsOp: PlainOp<typeof mask_units> = defineOp({
   name: 'mask_units',
   formula: 'y[t,u,k] = x[t,u,k] mask[u]',
   params: [
-    output('y', 'T U K', { mayAlias: 'x' }),
-    input('x', 'T U K'),
+    output('y', 'T U*K', { mayAlias: 'x' }),
+    input('x', 'T U*K'),
     input('mask', 'U'),
     size('T'),
     size('U'),

@@ -3,7 +3,7 @@
  *
  *   y = (x - min) / (max - min) per row, and 0 for a constant row
  */
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineOp, input, output, size, type PlainOp } from './op.ts'
 
 const { fround } = Math
 
@@ -27,7 +27,7 @@ export function min_max(
 }
 
 /** Catalogue row. */
-export const minMaxOp: Op<Parameters<typeof min_max>> = defineOp({
+export const minMaxOp: PlainOp<typeof min_max> = defineOp({
   name: 'min_max',
   formula: 'y = (x - min x) / (max x - min x), per row; 0 for a constant row',
   params: [output('y', 'T D'), input('x', 'T D'), size('T'), size('D')],

@@ -5,7 +5,7 @@
  *
  * N is rounded to float32 before it divides.
  */
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineOp, input, output, size, type PlainOp } from './op.ts'
 import { sum } from './float32.ts'
 
 const { fround } = Math
@@ -38,7 +38,7 @@ export function mse_backward(
 }
 
 /** Catalogue row. */
-export const mseOp: Op<Parameters<typeof mse>> = defineOp({
+export const mseOp: PlainOp<typeof mse> = defineOp({
   name: 'mse',
   formula: 'loss = sum((prediction - target)^2) / N',
   params: [output('loss', '1'), input('prediction', 'N'), input('target', 'N'), size('N', 1)],
@@ -60,7 +60,7 @@ export const mseOp: Op<Parameters<typeof mse>> = defineOp({
 })
 
 /** Catalogue row. */
-export const mseBackwardOp: Op<Parameters<typeof mse_backward>> = defineOp({
+export const mseBackwardOp: PlainOp<typeof mse_backward> = defineOp({
   name: 'mse_backward',
   formula: 'prediction_grad = loss_grad 2 (prediction - target) / N',
   params: [

@@ -1,9 +1,9 @@
 /**
- * narrow_bf16, narrow_f16: float32 rounded to half precision, to the nearest, a tie to the even one. It is how weights
- * come to be stored so; src/tensor/dtypes.ts says what each pattern is.
+ * narrow: float32 rounded to half precision, to the nearest, a tie to the even one. It is how weights come to be stored so;
+ * src/tensor/dtypes.ts says what each pattern is.
  */
 import { narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineStoredOp, input, output, size, stored, type Numbers, type Op } from './op.ts'
 
 /** y = x as bf16 patterns. */
 export function narrow_bf16(
@@ -23,20 +23,11 @@ export function narrow_f16(
   narrowToF16(x.subarray(0, N), y)
 }
 
-/** Catalogue row. */
-export const narrowBf16Op: Op<Parameters<typeof narrow_bf16>> = defineOp({
-  name: 'narrow_bf16',
-  formula: 'y = the bf16 nearest to x',
-  params: [output('y', 'N', { dtype: 'bf16' }), input('x', 'N'), size('N')],
-  reference: narrow_bf16,
-  flops: () => 0,
-})
-
-/** Catalogue row. */
-export const narrowF16Op: Op<Parameters<typeof narrow_f16>> = defineOp({
-  name: 'narrow_f16',
-  formula: 'y = the f16 nearest to x',
-  params: [output('y', 'N', { dtype: 'f16' }), input('x', 'N'), size('N')],
-  reference: narrow_f16,
-  flops: () => 0,
+/** Op definition. */
+export const narrowOp: Op<
+  [y: Numbers, x: Float32Array],
+  { bf16: typeof narrow_bf16; f16: typeof narrow_f16 }
+> = defineStoredOp('narrow', [stored(output('y', 'N')), input('x', 'N'), size('N')], {
+  bf16: { formula: 'y = the bf16 nearest to x', reference: narrow_bf16, flops: () => 0 },
+  f16: { formula: 'y = the f16 nearest to x', reference: narrow_f16, flops: () => 0 },
 })

@@ -1,12 +1,15 @@
 /**
- * What a catalogue row is: the complete contract of one op.
+ * What an op is: one contract, and a kernel for each storage it exists for.
  *
- * A kernel is a function that writes to outputs given first, then reads its inputs, then takes scalars and sizes.
- * The row lists those parameters in the order of the signature, with shapes in letters, so that the door of every
- * backend, the laws, the bench and the parity path all read the same table. Adding an op is adding a row.
+ * An op is called with its arrays and scalars in the order of its definition: outputs first, then inputs, then numbers.
+ * Sizes follow from the shapes of the arrays; only a size that no array has is passed, at the end.
  *
- * Letters: T tokens, S tokens in the cache, C cache capacity, H heads, K head size, D width, V vocabulary,
- * O outputs, I inputs, R chosen units, U units, N any count.
+ * A kernel is the flat form of an op for one storage: a function of arrays, scalars and all sizes. Kernels are what foreign
+ * backends implement and parity files record. The kernel of float32 has the name of the op, that of another storage the
+ * name with the storage after it: `linear`, `linear_bf16`, `linear_i8`. An int8 array has its scales after it.
+ *
+ * Letters: T tokens, S tokens in the cache, C cache capacity, P position, H heads, K head size, D width, V vocabulary,
+ * O outputs, I inputs, R chosen units, U units, N any count. `H*K` is one dimension of a buffer that kernels see as two.
  */
 
 /** Kinds of numbers a buffer may hold. Half precision (bf16, f16) is held as bit patterns. */
@@ -30,6 +33,11 @@ export const arrayTypes: Readonly<Record<Dtype, NumbersConstructor>> = {
   i8: Int8Array,
 }
 
+/**
+ * In the type of an op: an array in any storage the op has. A caller gives a buffer or, of int8, a buffer with its scales.
+ */
+export type Stored = Float32Array | Uint16Array | Int8Array
+
 /** The value of every size letter in one call. */
 export type Sizes = Readonly<Record<string, number>>
 
@@ -42,6 +50,8 @@ export interface ArrayParam {
   readonly role: 'out' | 'add' | 'in'
   /** Row-major shape, as letters. */
   readonly shape: readonly string[]
+  /** The dimensions of its buffer: the letters whose product each of them is. */
+  readonly dims: readonly (readonly string[])[]
   /** May be null (no bias; all units). */
   readonly optional: boolean
   /**
@@ -57,6 +67,10 @@ export interface ArrayParam {
   readonly least: number | null
   /** An output that may be the same buffer as this input. */
   readonly mayAlias: string | null
+  /** Whether its dtype is the storage of the kernel. */
+  readonly isStored: boolean
+  /** Of scales: the int8 array they belong to. */
+  readonly scalesOf: string | null
 }
 
 /** The value of a size letter. */
@@ -79,6 +93,11 @@ export interface ScalarParam {
 
 /** One parameter of a kernel. */
 export type Param = ArrayParam | SizeParam | ScalarParam
+
+/** An array of an op that has several storages, and its scales where that is int8. */
+interface StoredParam extends Omit<ArrayParam, 'dtype'> {
+  readonly scales: ArrayParam | null
+}
 
 /** How closely a backend must agree with the reference: equal bits, or a bound on the relative error. */
 export type Agreement = 'bitwise' | { readonly bound: number }
@@ -106,9 +125,13 @@ export interface GradientRule {
   readonly bind: Readonly<Record<string, string | null>>
 }
 
-/** A catalogue row: `Args` are the arguments of the reference function. */
-export interface Op<Args extends readonly unknown[] = readonly never[]> {
+/** One kernel: `Args` are the arguments of the function that defines it. */
+export interface Kernel<Args extends readonly unknown[] = readonly never[]> {
   readonly name: string
+  /** The name of its op. */
+  readonly op: string
+  /** What its stored arrays hold; f32 where the op has no others. */
+  readonly storage: Dtype
   /** The formula, in one line. */
   readonly formula: string
   readonly params: readonly Param[]
@@ -126,6 +149,45 @@ export interface Op<Args extends readonly unknown[] = readonly never[]> {
   readonly gradients: readonly GradientRule[]
 }
 
+/** A function that defines what a kernel computes. */
+type Definition = (...args: never) => void
+
+/** An op: `Call` are the arguments of a call, with arrays for buffers; `Definitions` define its kernels, by storage. */
+export interface Op<
+  Call extends readonly unknown[] = readonly never[],
+  Definitions extends Partial<Record<Dtype, Definition>> = Partial<Record<Dtype, Definition>>,
+> {
+  readonly name: string
+  readonly kernels: { readonly [S in keyof Definitions]: Kernel<DefinitionArguments<Definitions[S]>> }
+  /** Never there: it carries the type of a call. */
+  readonly call?: (...args: Call) => void
+}
+
+/** A definition over float32 or half precision, its stored arrays being of one kind. */
+export type InStorage<D extends Definition, Array extends Float32Array | Uint16Array> = (
+  ...args: WithArray<Parameters<D>, Array>
+) => void
+
+type WithArray<Args extends readonly unknown[], Array> = {
+  [I in keyof Args]: Float32Array | Uint16Array extends Args[I] ? Array : Args[I]
+}
+
+/** What a kernel is given. */
+type DefinitionArguments<D> = D extends (...args: infer Args) => void ? Args : never
+
+/** An op of float32 arrays alone: a call takes the arrays of its definition, then these numbers. */
+export type PlainOp<D extends Definition, Given extends readonly number[] = []> = Op<
+  [...Arrays<Parameters<D>>, ...Given],
+  { f32: D }
+>
+
+/** The arguments of a definition without the numbers at its end. */
+type Arrays<Args extends readonly unknown[]> = Args extends readonly [...infer Head, infer Last]
+  ? [Last] extends [number]
+    ? Arrays<Head>
+    : Args
+  : []
+
 type ArrayOptions = Partial<Pick<ArrayParam, 'dtype' | 'optional' | 'least' | 'mayAlias'>>
 
 function array(
@@ -142,8 +204,11 @@ function array(
     below: null,
     least: null,
     mayAlias: null,
+    isStored: false,
+    scalesOf: null,
   } as const
-  return { kind: 'array', name, role, shape: shape.split(' '), ...plain, ...more }
+  const dims = shape.split(' ').map((dim) => dim.split('*'))
+  return { kind: 'array', name, role, shape: dims.flat(), dims, ...plain, ...more }
 }
 
 /** An array every element of which is written; f32 unless it says otherwise. */
@@ -198,10 +263,15 @@ export const scalar = (name: string, from: number, to: number): ScalarParam => (
   to,
 })
 
-interface OpDescription<Args extends readonly unknown[]> {
-  name: string
+/** An array in the storage of the kernel, followed by its scales where that is int8 and the op has any. */
+export const stored = (param: ArrayParam, scales: ArrayParam | null = null): StoredParam => ({
+  ...param,
+  scales,
+})
+
+/** What is said of one kernel. */
+interface KernelDescription<Args extends readonly unknown[]> {
   formula: string
-  params: readonly Param[]
   reference: (...args: Args) => void
   flops: (sizes: Sizes) => number
   agreement?: Agreement
@@ -211,16 +281,77 @@ interface OpDescription<Args extends readonly unknown[]> {
   gradients?: readonly GradientRule[]
 }
 
-/** Makes a catalogue row: bitwise agreement and "every array once" are what a row owes unless it says otherwise. */
-export function defineOp<Args extends readonly unknown[]>(row: OpDescription<Args>): Op<Args> {
+interface OpDescription<Args extends readonly unknown[]> extends KernelDescription<Args> {
+  name: string
+  params: readonly Param[]
+}
+
+/** The arguments of a kernel. */
+type ArgumentsOf<K> = K extends Kernel<infer Args> ? Args : never
+
+/** Makes an op of float32: bitwise agreement and "every array once" are what a kernel owes unless it says otherwise. */
+export function defineOp<O extends { readonly kernels: { readonly f32: unknown } }>({
+  name,
+  params,
+  ...kernel
+}: OpDescription<ArgumentsOf<O['kernels']['f32']>>): O {
+  return { name, kernels: { f32: makeKernel(name, 'f32', params, kernel) } } as unknown as O
+}
+
+/** What is said of a kernel of an op that has several. */
+export interface StorageDescription<Args extends readonly unknown[]> extends KernelDescription<Args> {
+  /** The greatest value of a size, where it is not that of the op. */
+  readonly most?: Readonly<Record<string, number>>
+}
+
+/** Makes an op that has a kernel for each of these storages; see `defineOp`. */
+export function defineStoredOp<O extends { readonly kernels: object }>(
+  name: string,
+  params: readonly (Param | StoredParam)[],
+  storages: {
+    readonly [S in keyof O['kernels']]: StorageDescription<ArgumentsOf<O['kernels'][S]>>
+  },
+): O {
+  const kernelOf = (
+    storage: Dtype,
+    { most = {}, ...kernel }: StorageDescription<readonly never[]>,
+  ): Kernel => {
+    const own = params.flatMap((param): Param[] => {
+      if (param.kind === 'size' && param.name in most) return [{ ...param, most: most[param.name] }]
+      return 'scales' in param ? inStorage(param, storage) : [param]
+    })
+    return makeKernel(name, storage, own, kernel)
+  }
+  const entries = Object.entries(storages) as [Dtype, StorageDescription<readonly never[]>][]
+  const kernels = Object.fromEntries(entries.map(([storage, kernel]) => [storage, kernelOf(storage, kernel)]))
+  return { name, kernels } as unknown as O
+}
+
+function inStorage({ scales, ...param }: StoredParam, dtype: Dtype): ArrayParam[] {
+  const numbers = { ...param, dtype, isStored: true }
+  return dtype === 'i8' && scales ? [numbers, { ...scales, scalesOf: param.name }] : [numbers]
+}
+
+/** The name of the kernel of an op for a storage. */
+export function kernelName(op: string, storage: Dtype): string {
+  return storage === 'f32' ? op : `${op}_${storage}`
+}
+
+function makeKernel<Args extends readonly unknown[]>(
+  op: string,
+  storage: Dtype,
+  params: readonly Param[],
+  kernel: KernelDescription<Args>,
+): Kernel<Args> {
   const bytes = (sizes: Sizes): number => {
     let total = 0
-    for (const param of row.params)
+    for (const param of params)
       if (param.kind === 'array')
         total += elementCount(param, sizes) * arrayTypes[param.dtype].BYTES_PER_ELEMENT
     return total
   }
-  return { agreement: 'bitwise', relaxed: null, fast: null, bytes, gradients: [], ...row }
+  const owed = { agreement: 'bitwise', relaxed: null, fast: null, bytes, gradients: [] } as const
+  return { name: kernelName(op, storage), op, storage, params, ...owed, ...kernel }
 }
 
 /** How many elements an array parameter has at these sizes. */
@@ -228,4 +359,11 @@ export function elementCount(param: ArrayParam, sizes: Sizes): number {
   let count = 1
   for (const letter of param.shape) count *= letter === '1' ? 1 : sizes[letter]
   return count
+}
+
+/** The shape of the buffer of an array parameter at these sizes. */
+export function bufferShape({ dims }: ArrayParam, sizes: Sizes): number[] {
+  return dims.map((letters) =>
+    letters.reduce((product, letter) => product * (letter === '1' ? 1 : sizes[letter]), 1),
+  )
 }

@@ -6,7 +6,7 @@
  * Rows are finite by contract: what loads weights refuses others.
  */
 import { quantizeRow } from '../tensor/dtypes.ts'
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineOp, input, output, size, type PlainOp } from './op.ts'
 
 /** y, scales = the rows of x in int8. */
 export function quantize_rows(
@@ -21,7 +21,7 @@ export function quantize_rows(
 }
 
 /** Catalogue row. */
-export const quantizeRowsOp: Op<Parameters<typeof quantize_rows>> = defineOp({
+export const quantizeRowsOp: PlainOp<typeof quantize_rows> = defineOp({
   name: 'quantize_rows',
   formula: 'scales[o] = largest |x[o]| / 127, y[o] = the integers nearest to x[o] / scales[o]',
   params: [

@@ -3,7 +3,7 @@
  *
  *   y = x > 0 ? x : +0          x_grad = x > 0 ? y_grad : +0
  */
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineOp, input, output, size, type PlainOp } from './op.ts'
 
 /** y = max(x, 0); NaN gives +0. */
 export function relu(y: Float32Array, x: Float32Array, N: number): void {
@@ -16,7 +16,7 @@ export function relu_backward(x_grad: Float32Array, y_grad: Float32Array, x: Flo
 }
 
 /** Catalogue row. */
-export const reluOp: Op<Parameters<typeof relu>> = defineOp({
+export const reluOp: PlainOp<typeof relu> = defineOp({
   name: 'relu',
   formula: 'y = x > 0 ? x : 0',
   params: [output('y', 'N', { mayAlias: 'x' }), input('x', 'N'), size('N')],
@@ -28,7 +28,7 @@ export const reluOp: Op<Parameters<typeof relu>> = defineOp({
 })
 
 /** Catalogue row. */
-export const reluBackwardOp: Op<Parameters<typeof relu_backward>> = defineOp({
+export const reluBackwardOp: PlainOp<typeof relu_backward> = defineOp({
   name: 'relu_backward',
   formula: 'x_grad = x > 0 ? y_grad : 0',
   params: [output('x_grad', 'N', { mayAlias: 'y_grad' }), input('y_grad', 'N'), input('x', 'N'), size('N')],

@@ -3,7 +3,7 @@
  *
  *   e = exp(x - max(x));  y = e / sum(e), striped sum;   x_grad = y (y_grad - <y_grad, y>), striped inner product
  */
-import { defineOp, input, output, size, type Op } from './op.ts'
+import { defineOp, input, output, size, type PlainOp } from './op.ts'
 import { dot, exp, largest, sum } from './float32.ts'
 import { productSize, sequential, striped } from './relaxed.ts'
 
@@ -61,7 +61,7 @@ function softmaxBackwardMagnitude(
 }
 
 /** Catalogue row. */
-export const softmaxOp: Op<Parameters<typeof softmax>> = defineOp({
+export const softmaxOp: PlainOp<typeof softmax> = defineOp({
   name: 'softmax',
   formula: 'y = exp(x - max x) / sum exp(x - max x), per row',
   params: [output('y', 'T V'), input('x', 'T V'), size('T'), size('V', 1)],
@@ -79,7 +79,7 @@ export const softmaxOp: Op<Parameters<typeof softmax>> = defineOp({
 })
 
 /** Catalogue row. */
-export const softmaxBackwardOp: Op<Parameters<typeof softmax_backward>> = defineOp({
+export const softmaxBackwardOp: PlainOp<typeof softmax_backward> = defineOp({
   name: 'softmax_backward',
   formula: 'x_grad = y (y_grad - <y_grad, y>), per row',
   params: [output('x_grad', 'T V'), input('y_grad', 'T V'), input('y', 'T V'), size('T'), size('V', 1)],

@@ -1,8 +1,11 @@
 /**
- * Matrices stored in half precision, read as float32, a row at a time. Widening is exact, so an op over such a matrix is
- * the float32 op over the widened one, bit for bit; it has no other definition.
+ * Matrices of float32 or half precision, read as float32, a row at a time. Widening is exact, so an op over a matrix in half
+ * precision is the float32 op over the widened one, bit for bit; it has no other definition.
  */
 import { widenBf16, widenF16 } from '../tensor/dtypes.ts'
+
+/** Storages whose numbers are read as they are, or widened. */
+export type FloatStorage = 'f32' | 'bf16' | 'f16'
 
 /** A matrix whose rows can be read as float32. */
 export interface StoredRows {
@@ -12,34 +15,17 @@ export interface StoredRows {
   readonly open: (row: number) => number
 }
 
-/** Rows that are float32 already. */
-export function f32Rows(
-  matrix: Float32Array, // [., width]
+/** The rows of a matrix in a storage. */
+export function storedRows(
+  matrix: Float32Array | Uint16Array, // [., width]
   width: number,
+  storage: FloatStorage,
 ): StoredRows {
-  return { values: matrix, open: (row) => row * width }
-}
-
-/** Rows of bf16 patterns. */
-export function bf16Rows(
-  matrix: Uint16Array, // [., width]
-  width: number,
-): StoredRows {
-  return widenedRows(matrix, width, widenBf16)
-}
-
-/** Rows of f16 patterns. */
-export function f16Rows(
-  matrix: Uint16Array, // [., width]
-  width: number,
-): StoredRows {
-  return widenedRows(matrix, width, widenF16)
-}
-
-function widenedRows(matrix: Uint16Array, width: number, widen: typeof widenBf16): StoredRows {
+  if (storage === 'f32') return { values: matrix as Float32Array, open: (row) => row * width }
+  const widen = storage === 'bf16' ? widenBf16 : widenF16
   const values = new Float32Array(width)
   const open = (row: number): number => {
-    widen(matrix.subarray(row * width, (row + 1) * width), values)
+    widen((matrix as Uint16Array).subarray(row * width, (row + 1) * width), values)
     return 0
   }
   return { values, open }

@@ -2,7 +2,7 @@
  * sum_squares: adds the sum of the squares of N numbers to a total, striped. Over several tensors in turn it gives the
  * square of their common norm, which gradient clipping compares with its limit.
  */
-import { accumulator, defineOp, input, size, type Op } from './op.ts'
+import { accumulator, defineOp, input, size, type PlainOp } from './op.ts'
 import { dot } from './float32.ts'
 import { chain, striped } from './relaxed.ts'
 
@@ -16,7 +16,7 @@ export function sum_squares(
 }
 
 /** Catalogue row. */
-export const sumSquaresOp: Op<Parameters<typeof sum_squares>> = defineOp({
+export const sumSquaresOp: PlainOp<typeof sum_squares> = defineOp({
   name: 'sum_squares',
   formula: 'total += sum(x^2)',
   params: [accumulator('total', '1'), input('x', 'N'), size('N')],

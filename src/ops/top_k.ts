@@ -4,7 +4,7 @@
  * Ties go to the lower index, on every backend. NaN ranks below everything. A larger R keeps a superset: the order is
  * total (score descending, then index ascending), and the list is its prefix put in index order.
  */
-import { chosenOutput, defineOp, input, size, type Op } from './op.ts'
+import { chosenOutput, defineOp, input, size, type PlainOp } from './op.ts'
 
 /** The R highest of N scores, ascending by index. */
 export function top_k(
@@ -21,7 +21,7 @@ export function top_k(
 }
 
 /** Catalogue row. */
-export const topKOp: Op<Parameters<typeof top_k>> = defineOp({
+export const topKOp: PlainOp<typeof top_k> = defineOp({
   name: 'top_k',
   formula: 'indices = the R highest of N scores, ties to the lower index, ascending',
   params: [chosenOutput('indices', 'R', 'N'), input('scores', 'N'), size('N', 'R'), size('R')],

@@ -7,7 +7,7 @@
 import { kindOf } from '../io/files.ts'
 import { refusal } from '../io/refusal.ts'
 import { openSafetensors } from '../io/safetensors.ts'
-import { opRow, type OpName } from '../ops/catalog.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Numbers } from '../ops/op.ts'
 import { joinPath, list } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
@@ -21,7 +21,7 @@ import { worseOf, type PlacedDifference } from './worst.ts'
 
 /** What was found of one op's file. */
 export interface OpCheck {
-  readonly op: OpName
+  readonly op: KernelName
   readonly passed: boolean
   readonly cases: number
   /** Cases in which a number is past what is allowed. */
@@ -48,7 +48,7 @@ export interface CheckOpsOptions {
   readonly owed: Owed
   readonly signal?: AbortSignal
   /** Called before each op and at the end. */
-  readonly onProgress?: (done: number, total: number, op: OpName | null) => void
+  readonly onProgress?: (done: number, total: number, op: KernelName | null) => void
 }
 
 /**
@@ -96,7 +96,12 @@ async function listFiles(folder: string): Promise<string[]> {
 }
 
 /** One op's files. */
-async function checkOp(op: OpName, expectedPath: string, actualPath: string, owed: Owed): Promise<OpCheck> {
+async function checkOp(
+  op: KernelName,
+  expectedPath: string,
+  actualPath: string,
+  owed: Owed,
+): Promise<OpCheck> {
   const stored = await openOpFile(expectedPath, op)
   try {
     const answers = await openSafetensors(actualPath)
@@ -139,11 +144,11 @@ async function checkOp(op: OpName, expectedPath: string, actualPath: string, owe
 async function readAnswer(
   path: string,
   answers: RawTensorSource,
-  op: OpName,
+  op: KernelName,
   { index, sizes, expected }: StoredCase,
 ): Promise<Record<string, Numbers>> {
   const actual: Record<string, Numbers> = {}
-  for (const param of arraysOf(opRow(op)))
+  for (const param of arraysOf(kernels[op]))
     if (expected[param.name])
       actual[param.name] = await readNumbers(path, answers, `${index}.out.${param.name}`, param, sizes)
   return actual

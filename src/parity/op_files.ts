@@ -8,9 +8,9 @@
 import { openSafetensors } from '../io/safetensors.ts'
 import type { Metadata, TensorsToWrite, TensorToWrite } from '../io/safetensors_writer.ts'
 import { quote, refusal } from '../io/refusal.ts'
-import { opNames, opRow, type OpName } from '../ops/catalog.ts'
+import { kernelNames, kernels, type KernelName } from '../ops/catalog.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
-import { arrayTypes, type ArrayParam, type Dtype, type Numbers, type Op, type Sizes } from '../ops/op.ts'
+import { arrayTypes, type ArrayParam, type Dtype, type Numbers, type Kernel, type Sizes } from '../ops/op.ts'
 import type { RawTensorSource, SourceDtype } from '../tensor/tensor_source.ts'
 import type { InputError } from '../tensor/errors.ts'
 import { evaluate } from '../testing/op_agreement.ts'
@@ -37,13 +37,13 @@ export interface OpFileContent {
 }
 
 /** The name of an op's file. */
-export function opFileName(op: OpName): string {
+export function opFileName(op: KernelName): string {
   return `${op}.safetensors`
 }
 
 /** The cases of an op, with what its definition makes of them. */
-export function opFile(op: OpName, options: SuiteOptions): OpFileContent {
-  const row = opRow(op)
+export function opFile(op: KernelName, options: SuiteOptions): OpFileContent {
+  const row = kernels[op]
   const tensors = new Map<string, TensorToWrite>()
   const numbers: Record<string, string> = {}
   let cases = 0
@@ -88,7 +88,7 @@ export interface StoredCase {
 
 /** A file of cases. Close it. */
 export interface StoredCases {
-  readonly op: OpName
+  readonly op: KernelName
   readonly count: number
   /** @throws InputError PARITY_OP_FILE for a case that is not one of this op, TENSOR_MISSING */
   read(index: number): Promise<StoredCase>
@@ -104,7 +104,7 @@ const MOST_SIZE = 2 ** 24
  * Opens a file of cases.
  * @throws InputError PARITY_OP_FILE if it is none, or of another op than `op`; what `openSafetensors` throws
  */
-export async function openOpFile(path: string, op: OpName): Promise<StoredCases> {
+export async function openOpFile(path: string, op: KernelName): Promise<StoredCases> {
   const source = await openSafetensors(path)
   try {
     const { metadata } = source
@@ -117,7 +117,7 @@ export async function openOpFile(path: string, op: OpName): Promise<StoredCases>
     return {
       op,
       count,
-      read: (index) => readCase(path, source, opRow(op), index),
+      read: (index) => readCase(path, source, kernels[op], index),
       close: () => source.close(),
     }
   } catch (error) {
@@ -127,11 +127,16 @@ export async function openOpFile(path: string, op: OpName): Promise<StoredCases>
 }
 
 /** The ops that a folder's files are named after, in catalogue order. */
-export function opsOfFiles(names: readonly string[]): OpName[] {
-  return opNames.filter((op) => names.includes(opFileName(op)))
+export function opsOfFiles(names: readonly string[]): KernelName[] {
+  return kernelNames.filter((op) => names.includes(opFileName(op)))
 }
 
-async function readCase(path: string, source: RawTensorSource, row: Op, index: number): Promise<StoredCase> {
+async function readCase(
+  path: string,
+  source: RawTensorSource,
+  row: Kernel,
+  index: number,
+): Promise<StoredCase> {
   const values: Record<string, Value> = {}
   for (const param of row.params) {
     if (param.kind === 'array') continue
@@ -158,7 +163,7 @@ async function readCase(path: string, source: RawTensorSource, row: Op, index: n
   return { index, sizes, values, expected }
 }
 
-function checkSizes(path: string, row: Op, index: number, sizes: Sizes): void {
+function checkSizes(path: string, row: Kernel, index: number, sizes: Sizes): void {
   for (const param of row.params) {
     if (param.kind !== 'size') continue
     const { name, least, most } = param

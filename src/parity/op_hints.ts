@@ -6,7 +6,7 @@
  * ignored or sorted, another value of a scalar, an accumulator that was overwritten, a matrix or a result stored the other
  * way round. Where none fits, what the failing cases have in common may still be told.
  */
-import { opRow, type OpName } from '../ops/catalog.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import type { ArrayParam, Numbers } from '../ops/op.ts'
 import { compareOutputs, evaluate, type Owed } from '../testing/op_agreement.ts'
@@ -32,7 +32,7 @@ interface Guess {
 const MOST_TRIED = 12
 
 /** What explains the failing cases of an op, or what they have in common; null if nothing does. */
-export function hintOf(op: OpName, cases: readonly AnsweredCase[], owed: Owed): string | null {
+export function hintOf(op: KernelName, cases: readonly AnsweredCase[], owed: Owed): string | null {
   const failing = cases.filter(({ passed }) => !passed)
   if (failing.length === 0) return null
   const smallestFirst = failing.toSorted((a, b) => sizeOf(a) - sizeOf(b))
@@ -50,7 +50,7 @@ export function hintOf(op: OpName, cases: readonly AnsweredCase[], owed: Owed): 
   }
   const found = guessesFor(op).find(explains)
   if (found) return `the numbers are those of the definition as if ${found.words}`
-  if (owed === 'row' && opRow(op).relaxed !== null) {
+  if (owed === 'row' && kernels[op].relaxed !== null) {
     const areNear = ({ values, expected, actual }: AnsweredCase): boolean =>
       compareOutputs(op, values, expected, actual, 'relaxed').passed
     if (failing.every(areNear)) return 'every error is within what unrounded products allow (--relaxed)'
@@ -63,8 +63,8 @@ function sizeOf({ expected }: StoredCase): number {
 }
 
 /** Every guess a row allows, the likeliest first. */
-function guessesFor(op: OpName): Guess[] {
-  const row = opRow(op)
+function guessesFor(op: KernelName): Guess[] {
+  const row = kernels[op]
   const arrays = arraysOf(row)
   const inputs = arrays.filter(({ role }) => role === 'in')
   return [
@@ -80,7 +80,7 @@ function guessesFor(op: OpName): Guess[] {
 }
 
 /** The definition on other arguments; `change` gives null where there is nothing to change. */
-function guess(op: OpName, words: string, change: (one: StoredCase) => Values | null | 'unknown'): Guess {
+function guess(op: KernelName, words: string, change: (one: StoredCase) => Values | null | 'unknown'): Guess {
   return {
     words,
     predict: (one) => {
@@ -90,11 +90,11 @@ function guess(op: OpName, words: string, change: (one: StoredCase) => Values | 
   }
 }
 
-function leftOut(op: OpName, { name }: ArrayParam): Guess {
+function leftOut(op: KernelName, { name }: ArrayParam): Guess {
   return guess(op, `there were no ${name}`, ({ values }) => (values[name] === null ? null : { [name]: null }))
 }
 
-function listGuesses(op: OpName, param: ArrayParam): Guess[] {
+function listGuesses(op: KernelName, param: ArrayParam): Guess[] {
   const { name, optional, below, anyOrder } = param
   const listOf = ({ values }: StoredCase): Int32Array | null => values[name] as Int32Array | null
   const shifted =
@@ -123,20 +123,20 @@ function listGuesses(op: OpName, param: ArrayParam): Guess[] {
   ]
 }
 
-function scalarGuesses(op: OpName, name: string): Guess[] {
+function scalarGuesses(op: KernelName, name: string): Guess[] {
   return [0, 1, 1e-12, 1e-8, 1e-6, 1e-5, 1e-3].map((value) =>
     guess(op, `${name} were ${value}`, () => ({ [name]: value })),
   )
 }
 
-function overwritten(op: OpName, { name }: ArrayParam): Guess {
+function overwritten(op: KernelName, { name }: ArrayParam): Guess {
   return guess(op, `what ${name} held before were zeros`, ({ values }) => {
     const before = values[name] as Numbers | null
     return before && { [name]: before.slice().fill(0) }
   })
 }
 
-function transposed(op: OpName, param: ArrayParam): Guess {
+function transposed(op: KernelName, param: ArrayParam): Guess {
   const { name } = param
   return guess(op, `${name} were stored column by column`, ({ values, sizes }) => {
     const numbers = values[name] as Numbers | null
@@ -184,19 +184,19 @@ function swapped(numbers: Numbers, [A, B, ...rest]: readonly number[]): Numbers 
 }
 
 /** What tells the failing cases from those that passed: an array that is there or not, or a size from which they fail. */
-function commonOf(op: OpName, cases: readonly AnsweredCase[]): string | null {
+function commonOf(op: KernelName, cases: readonly AnsweredCase[]): string | null {
   const telling = cases.filter((one) => sizeOf(one) > 0)
   const failing = telling.filter(({ passed }) => !passed)
   const passing = telling.filter(({ passed }) => passed)
   if (failing.length === 0 || passing.length === 0) return null
-  for (const { name } of arraysOf(opRow(op)).filter(({ optional }) => optional))
+  for (const { name } of arraysOf(kernels[op]).filter(({ optional }) => optional))
     for (const isAbsent of [false, true]) {
       const is = ({ values }: AnsweredCase): boolean => (values[name] === null) === isAbsent
       const [with_, without] = isAbsent ? ['without', 'with'] : ['with', 'without']
       if (failing.every(is) && !passing.some(is))
         return `it fails in every case ${with_} ${name} and in none ${without}`
     }
-  for (const letter of lettersOf(opRow(op))) {
+  for (const letter of lettersOf(kernels[op])) {
     const sizes = (of: readonly AnsweredCase[]): number[] => of.map((one) => one.sizes[letter])
     const least = Math.min(...sizes(failing))
     if (Math.max(...sizes(passing)) < least) return `it fails from ${letter} = ${least} on and never below`

@@ -6,8 +6,8 @@
  * for one token and for a short prompt, on plain data. It is a short form of the law of agreement (spec/ops), which tries
  * every size, every offset and every combination.
  */
-import { opRow, type OpName } from '../ops/catalog.ts'
-import type { Op, Sizes } from '../ops/op.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
+import type { Kernel, Sizes } from '../ops/op.ts'
 import { crc32 } from '../platform/platform.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf, type Variant } from '../testing/op_case.ts'
 import { sizesOf, type Values } from '../testing/op_call.ts'
@@ -15,7 +15,7 @@ import { Data, type DataKind } from '../testing/seeded_data.ts'
 
 /** One call of an op. */
 export interface OpCase {
-  readonly op: OpName
+  readonly op: KernelName
   /** Its place among the cases of the op. */
   readonly index: number
   readonly sizes: Sizes
@@ -54,8 +54,8 @@ const usualSizes: readonly Sizes[] = [
 ]
 
 /** The cases of an op, one after the other; a large one is made when it is asked for. */
-export function* casesOf(op: OpName, { seed, small = false }: SuiteOptions): Generator<OpCase> {
-  const row = opRow(op)
+export function* casesOf(op: KernelName, { seed, small = false }: SuiteOptions): Generator<OpCase> {
+  const row = kernels[op]
   const plans = [...smallPlans(row), ...(small ? [] : usualPlans(row))]
   for (const [index, { sizes, kind, variant }] of plans.entries()) {
     // A case does not depend on what other ops and cases there are.
@@ -74,13 +74,13 @@ export interface OpCall {
 }
 
 /** The calls of the sizes of OPT-125m, for who fills them with numbers of its own. */
-export function usualCallsOf(op: OpName): OpCall[] {
-  const row = opRow(op)
+export function usualCallsOf(op: KernelName): OpCall[] {
+  const row = kernels[op]
   const first = smallPlans(row).length
   return usualPlans(row).map(({ sizes, variant }, i) => ({ index: first + i, sizes, variant }))
 }
 
-function smallPlans(row: Op): CasePlan[] {
+function smallPlans(row: Kernel): CasePlan[] {
   const variants = variantsOf(row)
   const letters = lettersOf(row)
   const turns = ROUNDS * letters.length * smallSizes.length
@@ -100,7 +100,7 @@ function smallPlans(row: Op): CasePlan[] {
 }
 
 /** With every optional array on plain data, then without any on steep. */
-function usualPlans(row: Op): CasePlan[] {
+function usualPlans(row: Kernel): CasePlan[] {
   const [whole] = variantsOf(row)
   const bare = { ...whole, absent: new Set(arraysOf(row).flatMap((p) => (p.optional ? [p.name] : []))) }
   const calls = bare.absent.size > 0 ? [whole, bare, whole, bare] : [whole, whole]
@@ -112,7 +112,7 @@ function usualPlans(row: Op): CasePlan[] {
 }
 
 /** Every list chooses half of its units. */
-function withHalfChosen(row: Op, wanted: Sizes): Sizes {
+function withHalfChosen(row: Kernel, wanted: Sizes): Sizes {
   const sizes: Record<string, number> = { ...wanted }
   for (const { holds, dtype, shape, below } of arraysOf(row))
     if (dtype === 'i32' && shape[0] === 'R' && holds !== 'labels' && below !== null)
@@ -121,7 +121,7 @@ function withHalfChosen(row: Op, wanted: Sizes): Sizes {
 }
 
 /** Lists that may be in any order are so, the last unit first: their order is that of a sum. */
-function disordered(row: Op, values: Values): Values {
+function disordered(row: Kernel, values: Values): Values {
   const lists = arraysOf(row).filter(({ name, anyOrder }) => anyOrder && values[name])
   return {
     ...values,

@@ -6,8 +6,9 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { opRow, type OpName } from '../ops/catalog.ts'
-import { elementCount, type Op, type Sizes } from '../ops/op.ts'
+import { opCall, type Argument, type FlatArgument } from '../backends/calls.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
+import { bufferShape, type Kernel, type Sizes } from '../ops/op.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
 import { aligned, callRaw, sizesOf, type Values } from '../testing/op_call.ts'
@@ -17,7 +18,7 @@ import { worseOf, type PlacedDifference } from './worst.ts'
 
 /** What was found of one op. */
 export interface OpOutcome {
-  readonly op: OpName
+  readonly op: KernelName
   readonly passed: boolean
   /** What it owes: equal bits, or to be within the bound of its row. */
   readonly owes: 'bits' | 'bound'
@@ -38,10 +39,10 @@ export interface OpOutcome {
 
 /** Which ops on which cases, and what watches them. */
 export interface RunOpsOptions extends SuiteOptions {
-  readonly ops: readonly OpName[]
+  readonly ops: readonly KernelName[]
   readonly signal?: AbortSignal
   /** Called before each op and at the end. */
-  readonly onProgress?: (done: number, total: number, op: OpName | null) => void
+  readonly onProgress?: (done: number, total: number, op: KernelName | null) => void
 }
 
 /**
@@ -59,7 +60,7 @@ export async function* runOps(backend: Backend, options: RunOpsOptions): AsyncGe
 }
 
 /** One op on all of its cases. */
-export function runOp(backend: Backend, op: OpName, options: SuiteOptions): OpOutcome {
+export function runOp(backend: Backend, op: KernelName, options: SuiteOptions): OpOutcome {
   const owed = owedBy(backend)
   const found = { cases: 0, compared: 0, differing: 0 }
   let worst: PlacedDifference | null = null
@@ -107,16 +108,17 @@ const ENOUGH = 4 // ms
 const MOST_CALLS = 64
 
 /** Milliseconds of a call, its arrays being there already; reading a number waits for a backend that works on its own. */
-function timeOn(backend: Backend, op: OpName, values: Values): number {
-  const row = opRow(op)
+function timeOn(backend: Backend, op: KernelName, values: Values): number {
+  const row = kernels[op]
   const scope = new BufferScope(backend)
   try {
     const args = argumentsOn(scope, row, values)
-    const kernel = backend.ops[op] as (...args: (Buffer | number | null)[]) => void
     const output = args[row.params.findIndex((param) => param.kind === 'array' && param.role !== 'in')]
-    const first = backend.slice(output as Buffer, 0, Math.min(1, (output as Buffer).length))
+    const call = opCall(op, args)
+    const run = backend.ops[call.op] as (...all: Argument[]) => void
+    const first = backend.view(output as Buffer, [Math.min(1, (output as Buffer).length)])
     return quickest(() => {
-      kernel(...args)
+      run(...call.args)
       backend.read(first)
     })
   } finally {
@@ -125,13 +127,14 @@ function timeOn(backend: Backend, op: OpName, values: Values): number {
 }
 
 /** The arguments of a call as buffers of a scope, by the names of the op's row; outputs that are only written are made. */
-export function argumentsOn(scope: BufferScope, row: Op, values: Values): (Buffer | number | null)[] {
+export function argumentsOn(scope: BufferScope, row: Kernel, values: Values): FlatArgument[] {
   const sizes = sizesOf(row, values)
   return row.params.map((param) => {
     const value = values[param.name] ?? null
     if (param.kind !== 'array' || typeof value === 'number') return value as number
-    if (value !== null) return scope.upload(value, param.dtype)
-    return param.role === 'out' ? scope.allocate(elementCount(param, sizes), param.dtype) : null
+    const shape = bufferShape(param, sizes)
+    if (value !== null) return scope.upload(value, shape, param.dtype)
+    return param.role === 'out' ? scope.allocate(param.dtype, shape) : null
   })
 }
 

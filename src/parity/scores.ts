@@ -13,6 +13,7 @@
  * implementation computes something else: with padding they are not written. Other criteria are not compared across
  * implementations: they draw at random, divide small differences, or count signs.
  */
+import { valuesOf } from '../backends/calls.ts'
 import type { Criterion, CriterionInput } from '../criteria/criterion.ts'
 import { fisher } from '../criteria/fisher.ts'
 import { gradnorm } from '../criteria/gradnorm.ts'
@@ -130,7 +131,7 @@ export class BatchScores {
       shape,
       () => new Float32Array(shape.heads),
       (layer) => {
-        const weight = backend.readF32(weights.blocks[layer].fc1.weight)
+        const weight = backend.readF32(valuesOf(weights.blocks[layer].fc1.weight))
         return score(weight, Float32Array.from(this.#weightGrads[layer]), shape.neurons)
       },
     )

@@ -1,7 +1,7 @@
 /**
  * The worst number of many calls: which one it is, and where.
  */
-import { opRow, type OpName } from '../ops/catalog.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Sizes } from '../ops/op.ts'
 import { indexOf } from './check.ts'
 import { isWorse, type Difference } from '../testing/op_agreement.ts'
@@ -25,7 +25,7 @@ export function worseOf(
 }
 
 /** A number by its index along each axis: "y[0, 3]". */
-export function placeOf(op: OpName, { output, index, sizes }: PlacedDifference): string {
-  const param = arraysOf(opRow(op)).find(({ name }) => name === output)
+export function placeOf(op: KernelName, { output, index, sizes }: PlacedDifference): string {
+  const param = arraysOf(kernels[op]).find(({ name }) => name === output)
   return `${output}[${param ? indexOf(index, shapeOf(param, sizes)).join(', ') : index}]`
 }

@@ -55,14 +55,14 @@ export function startingPool(width: number, random: Random): PoolValues {
   }
 }
 
-/** The buffers of passes over up to `longest` tokens. */
+/** The buffers of a pass over T tokens. */
 export interface PoolPass {
   readonly query: Buffer // [T, D]
   readonly key: Buffer // [T, D]
   readonly value: Buffer // [T, D]
   readonly scores: Buffer // [T, T]
   readonly weights: Buffer // [T, T]
-  readonly meanWeights: Buffer // [T]
+  readonly meanWeights: Buffer // [1, T]
 }
 
 /** What the backward pass works in. */
@@ -71,7 +71,7 @@ export interface PoolGradients {
   readonly key: Buffer // [T, D]
   readonly value: Buffer // [T, D]
   readonly weights: Buffer // [T, T]
-  readonly meanWeights: Buffer // [T]
+  readonly meanWeights: Buffer // [1, T]
 }
 
 /** A pool inside a backend. Dispose it. */
@@ -97,7 +97,7 @@ export class AttentionPool {
     const scope = new BufferScope(backend)
     this.#scope = scope
     this.#scale = scope.upload(Float32Array.of(1 / Math.sqrt(width)))
-    this.parameters = mapPool((name) => scope.upload(values[name]))
+    this.parameters = mapPool((name) => scope.upload(values[name], shapes[name]))
   }
 
   /** The parameters as they are now. */
@@ -105,41 +105,50 @@ export class AttentionPool {
     return mapPool((name) => this.backend.readF32(this.parameters[name]))
   }
 
-  /** Buffers for passes over up to `longest` tokens, alive as long as `scope`. */
-  makePass(scope: BufferScope, longest: number): PoolPass {
-    const D = this.width
-    return {
-      query: scope.allocate(longest * D),
-      key: scope.allocate(longest * D),
-      value: scope.allocate(longest * D),
-      scores: scope.allocate(longest * longest),
-      weights: scope.allocate(longest * longest),
-      meanWeights: scope.allocate(longest),
-    }
+  /** Buffers for a pass over T tokens, alive as long as `scope`. */
+  makePass(scope: BufferScope, T: number): PoolPass {
+    return this.#pass(T, (shape) => scope.allocate('f32', shape))
   }
 
-  /** The buffers of backward passes over up to `longest` tokens. */
-  makeGradients(scope: BufferScope, longest: number): PoolGradients {
-    const { scores: _, ...gradients } = this.makePass(scope, longest)
+  /** The buffers of a backward pass over T tokens. */
+  makeGradients(scope: BufferScope, T: number): PoolGradients {
+    const { scores: _, ...gradients } = this.makePass(scope, T)
     return gradients
   }
 
-  /** Pools T rows of x: [T, D], into y: [D]. `share` holds T times 1 / T. */
-  forward(pass: PoolPass, y: Buffer, x: Buffer, share: Buffer, T: number): void {
-    const D = this.width
-    const { queryWeight, queryBias, keyWeight, valueWeight, valueBias } = this.parameters
-    const { ops } = this.backend
-    ops.linear(pass.query, x, queryWeight, queryBias, null, T, D, D, D)
-    ops.mask_units(pass.query, pass.query, this.#scale, 1, 1, T * D)
-    ops.linear(pass.key, x, keyWeight, null, null, T, D, D, D)
-    ops.linear(pass.value, x, valueWeight, valueBias, null, T, D, D, D)
-    ops.linear(pass.scores, pass.query, pass.key, null, null, T, T, D, T)
-    ops.softmax(pass.weights, pass.scores, T, T)
-    ops.linear_input_major(pass.meanWeights, share, pass.weights, null, null, 1, T, T, T)
-    ops.linear_input_major(y, pass.meanWeights, pass.value, null, null, 1, D, T, T)
+  /** A pass over T tokens in the buffers of a longer one. */
+  passIn<Pass extends PoolGradients>(pass: Pass, T: number): Pass {
+    const views = this.#pass(T, (shape, name) => this.backend.view(pass[name as keyof PoolGradients], shape))
+    return views as unknown as Pass
   }
 
-  /** Adds the gradients of every parameter onto `grads`, given yGrad: [D], after `forward` on the same x. */
+  #pass(T: number, make: (shape: readonly number[], name: keyof PoolPass) => Buffer): PoolPass {
+    const D = this.width
+    return {
+      query: make([T, D], 'query'),
+      key: make([T, D], 'key'),
+      value: make([T, D], 'value'),
+      scores: make([T, T], 'scores'),
+      weights: make([T, T], 'weights'),
+      meanWeights: make([1, T], 'meanWeights'),
+    }
+  }
+
+  /** Pools x: [T, D], into y: [1, D]. `share` holds T times 1 / T: [1, T]. */
+  forward(pass: PoolPass, y: Buffer, x: Buffer, share: Buffer): void {
+    const { queryWeight, queryBias, keyWeight, valueWeight, valueBias } = this.parameters
+    const { ops } = this.backend
+    ops.linear(pass.query, x, queryWeight, queryBias, null)
+    ops.mask_units(pass.query, pass.query, this.#scale)
+    ops.linear(pass.key, x, keyWeight, null, null)
+    ops.linear(pass.value, x, valueWeight, valueBias, null)
+    ops.linear(pass.scores, pass.query, pass.key, null, null)
+    ops.softmax(pass.weights, pass.scores)
+    ops.linear_input_major(pass.meanWeights, share, pass.weights, null, null)
+    ops.linear_input_major(y, pass.meanWeights, pass.value, null, null)
+  }
+
+  /** Adds the gradients of every parameter onto `grads`, given yGrad: [1, D], after `forward` on the same x. */
   backward(
     grads: Readonly<Record<PoolParameterName, Buffer>>,
     pass: PoolPass,
@@ -147,30 +156,28 @@ export class AttentionPool {
     yGrad: Buffer,
     x: Buffer,
     share: Buffer,
-    T: number,
   ): void {
-    const D = this.width
     const { backend } = this
     const { ops } = backend
     for (const buffer of [inner.value, inner.weights, inner.key]) backend.zero(buffer)
     // y = m v
-    ops.linear_backward_weight(inner.value, pass.meanWeights, yGrad, null, 1, T, D, T)
-    ops.linear(inner.meanWeights, yGrad, pass.value, null, null, 1, T, D, T)
+    ops.linear_backward_weight(inner.value, pass.meanWeights, yGrad, null)
+    ops.linear(inner.meanWeights, yGrad, pass.value, null, null)
     // m = the mean of w's rows; w = softmax(scores)
-    ops.linear_backward_weight(inner.weights, share, inner.meanWeights, null, 1, T, T, T)
-    ops.softmax_backward(pass.scores, inner.weights, pass.weights, T, T)
+    ops.linear_backward_weight(inner.weights, share, inner.meanWeights, null)
+    ops.softmax_backward(pass.scores, inner.weights, pass.weights)
     // scores = (scale q) kᵀ; pass.query holds the scaled queries
-    ops.linear_backward_weight(inner.key, pass.scores, pass.query, null, T, T, D, T)
-    ops.linear_input_major(inner.query, pass.scores, pass.key, null, null, T, D, T, T)
-    ops.mask_units(inner.query, inner.query, this.#scale, 1, 1, T * D)
+    ops.linear_backward_weight(inner.key, pass.scores, pass.query, null)
+    ops.linear_input_major(inner.query, pass.scores, pass.key, null, null)
+    ops.mask_units(inner.query, inner.query, this.#scale)
     const weights = [
       [grads.queryWeight, inner.query],
       [grads.keyWeight, inner.key],
       [grads.valueWeight, inner.value],
     ]
-    for (const [sum, grad] of weights) ops.linear_backward_weight(sum, grad, x, null, T, D, D, D)
-    ops.linear_backward_bias(grads.queryBias, inner.query, null, T, D, D)
-    ops.linear_backward_bias(grads.valueBias, inner.value, null, T, D, D)
+    for (const [sum, grad] of weights) ops.linear_backward_weight(sum, grad, x, null)
+    ops.linear_backward_bias(grads.queryBias, inner.query, null)
+    ops.linear_backward_bias(grads.valueBias, inner.value, null)
   }
 
   dispose(): void {

@@ -9,8 +9,9 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { applyRows, matrixOf, type Matrix, type Storage } from '../engine/matrix.ts'
-import { every } from '../engine/unit_lists.ts'
+import { valuesOf } from '../backends/calls.ts'
+import { firstRows } from '../backends/rows.ts'
+import { matrixOf, type Matrix, type Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Random } from '../tensor/random.ts'
 
@@ -116,9 +117,9 @@ export class Mlp {
     this.#inputs = matrixOf(this.#scope, storage, values.inputWeight, R, I)
     this.#outputs = matrixOf(this.#scope, storage, values.outputWeight, O, R)
     this.parameters = {
-      inputWeight: this.#inputs.weight,
+      inputWeight: valuesOf(this.#inputs),
       inputBias: this.#scope.upload(values.inputBias),
-      outputWeight: this.#outputs.weight,
+      outputWeight: valuesOf(this.#outputs),
       outputBias: this.#scope.upload(values.outputBias),
     }
   }
@@ -137,20 +138,27 @@ export class Mlp {
   /** Buffers for passes of up to `rows` rows, alive as long as `scope`. */
   makePass(scope: BufferScope, rows: number): MlpPass {
     const { hidden, outputs } = this.shape
-    const hiddenPre = scope.allocate(rows * hidden)
-    const hiddenAct = this.#bare ? hiddenPre : scope.allocate(rows * hidden)
-    return { hiddenPre, hiddenAct, y: scope.allocate(rows * outputs) }
+    const hiddenPre = scope.allocate('f32', [rows, hidden])
+    const hiddenAct = this.#bare ? hiddenPre : scope.allocate('f32', [rows, hidden])
+    return { hiddenPre, hiddenAct, y: scope.allocate('f32', [rows, outputs]) }
   }
 
-  /** Runs T rows of x: [T, I]; the result is pass.y: [T, O]. */
-  forward(pass: MlpPass, x: Buffer, T: number): void {
-    const { inputs: I, hidden: R, outputs: O } = this.shape
+  /** A pass of as many rows, in the buffers of a longer one. */
+  #rowsOf({ hiddenPre, hiddenAct, y }: MlpPass, rows: number): MlpPass {
+    const first = (buffer: Buffer): Buffer => firstRows(this.backend, buffer, rows)
+    return { hiddenPre: first(hiddenPre), hiddenAct: first(hiddenAct), y: first(y) }
+  }
+
+  /** Runs x: [T, I], in the buffers of a pass of at least T rows; returns the outputs, [T, O]. */
+  forward(pass: MlpPass, x: Buffer): Buffer {
     const { inputBias, outputBias } = this.parameters
-    const { backend } = this
+    const { ops } = this.backend
     const [firstBias, lastBias] = this.#bare ? [null, null] : [inputBias, outputBias]
-    applyRows(backend, pass.hiddenPre, x, this.#inputs, firstBias, every(R), T, R, I)
-    if (!this.#bare) backend.ops.relu(pass.hiddenAct, pass.hiddenPre, T * R)
-    applyRows(backend, pass.y, pass.hiddenAct, this.#outputs, lastBias, every(O), T, O, R)
+    const { hiddenPre, hiddenAct, y } = this.#rowsOf(pass, x.shape[0])
+    ops.linear(hiddenPre, x, this.#inputs, firstBias, null)
+    if (!this.#bare) ops.relu(hiddenAct, hiddenPre)
+    ops.linear(y, hiddenAct, this.#outputs, lastBias, null)
+    return y
   }
 
   /**
@@ -160,24 +168,25 @@ export class Mlp {
   backward(
     grads: Readonly<Record<MlpParameterName, Buffer>>,
     pass: MlpPass,
-    hiddenGrad: Buffer, // [T, R], overwritten
+    hiddenRoom: Buffer, // [T or more, R], overwritten
     yGrad: Buffer,
     x: Buffer,
     xGrad: Buffer | null,
-    T: number,
   ): void {
-    const { inputs: I, hidden: R, outputs: O } = this.shape
     const { inputWeight, outputWeight } = this.parameters
     const { ops } = this.backend
-    ops.linear_backward_weight(grads.outputWeight, yGrad, pass.hiddenAct, null, T, O, R, O)
-    ops.linear_input_major(hiddenGrad, yGrad, outputWeight, null, null, T, R, O, O)
+    const [T] = x.shape
+    const { hiddenPre, hiddenAct } = this.#rowsOf(pass, T)
+    const hiddenGrad = firstRows(this.backend, hiddenRoom, T)
+    ops.linear_backward_weight(grads.outputWeight, yGrad, hiddenAct, null)
+    ops.linear_input_major(hiddenGrad, yGrad, outputWeight, null, null)
     if (!this.#bare) {
-      ops.linear_backward_bias(grads.outputBias, yGrad, null, T, O, O)
-      ops.relu_backward(hiddenGrad, hiddenGrad, pass.hiddenPre, T * R)
-      ops.linear_backward_bias(grads.inputBias, hiddenGrad, null, T, R, R)
+      ops.linear_backward_bias(grads.outputBias, yGrad, null)
+      ops.relu_backward(hiddenGrad, hiddenGrad, hiddenPre)
+      ops.linear_backward_bias(grads.inputBias, hiddenGrad, null)
     }
-    ops.linear_backward_weight(grads.inputWeight, hiddenGrad, x, null, T, R, I, R)
-    if (xGrad) ops.linear_input_major(xGrad, hiddenGrad, inputWeight, null, null, T, I, R, R)
+    ops.linear_backward_weight(grads.inputWeight, hiddenGrad, x, null)
+    if (xGrad) ops.linear_input_major(xGrad, hiddenGrad, inputWeight, null, null)
   }
 
   dispose(): void {

@@ -12,7 +12,6 @@ import {
   poolParameterShapes,
   startingPool,
   type PoolParameterName,
-  type PoolPass,
   type PoolValues,
 } from './attention_pool.ts'
 import {
@@ -115,12 +114,11 @@ export class Network {
         'FEATURE_SHAPE',
         `input: expected [${this.pool ? 'T, ' : ''}${inputs}], got ${input.length} numbers`,
       )
-    this.#row ??= { x: this.#scope.allocate(inputs), pass: this.mlp.makePass(this.#scope, 1) }
+    this.#row ??= { x: this.#scope.allocate('f32', [1, inputs]), pass: this.mlp.makePass(this.#scope, 1) }
     const { x, pass } = this.#row
     if (this.pool) poolOnce(this.pool, x, input, tokens)
     else this.backend.write(x, input)
-    this.mlp.forward(pass, x, 1)
-    return this.backend.readF32(pass.y)
+    return this.backend.readF32(this.mlp.forward(pass, x))
   }
 
   dispose(): void {
@@ -134,8 +132,8 @@ export class Network {
 function poolOnce(pool: AttentionPool, y: Buffer, prompt: Float32Array, tokens: number): void {
   const scope = new BufferScope(pool.backend)
   try {
-    const pass: PoolPass = pool.makePass(scope, tokens)
-    pool.forward(pass, y, scope.upload(prompt), scope.upload(evenShares(tokens)), tokens)
+    const x = scope.upload(prompt, [tokens, pool.width])
+    pool.forward(pool.makePass(scope, tokens), y, x, scope.upload(evenShares(tokens), [1, tokens]))
   } finally {
     scope.dispose()
   }

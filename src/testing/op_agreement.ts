@@ -8,8 +8,8 @@
  *   a share   of the largest expected number of an output; 0 asks for equal bits
  */
 import type { BackendName } from '../backends/backend.ts'
-import { opRow, type OpName } from '../ops/catalog.ts'
-import { arrayTypes, elementCount, type Numbers, type Op, type Relaxed } from '../ops/op.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
+import { arrayTypes, elementCount, type Numbers, type Kernel, type Relaxed } from '../ops/op.ts'
 import { ROUNDING, TINY } from '../ops/relaxed.ts'
 import { arraysOf } from './op_case.ts'
 import { sizesOf, type Values } from './op_call.ts'
@@ -35,8 +35,8 @@ export function owedBy({ name }: { readonly name: BackendName }): Owed {
 }
 
 /** The bound of an op for who owes this; null if its bits must be equal, or what is owed is no affair of the row. */
-export function boundOf(name: OpName, owed: Owed): Relaxed<readonly never[]> | null {
-  return owed === 'relaxed' || owed === 'fast' ? opRow(name)[owed] : null
+export function boundOf(name: KernelName, owed: Owed): Relaxed<readonly never[]> | null {
+  return owed === 'relaxed' || owed === 'fast' ? kernels[name][owed] : null
 }
 
 /** A number that is not the definition's. */
@@ -70,11 +70,11 @@ export interface Comparison {
  * @returns the outputs and accumulators by name
  */
 export function evaluate(
-  name: OpName,
+  name: KernelName,
   values: Values,
-  run: Op['reference'] = opRow(name).reference,
+  run: Kernel['reference'] = kernels[name].reference,
 ): Record<string, Numbers> {
-  const row = opRow(name)
+  const row = kernels[name]
   const sizes = sizesOf(row, values)
   const results: Record<string, Numbers> = {}
   const args = row.params.map((param) => {
@@ -92,7 +92,7 @@ export function evaluate(
  * @param values the arguments of the call, from which bounds come
  */
 export function compareOutputs(
-  name: OpName,
+  name: KernelName,
   values: Values,
   expected: Readonly<Record<string, Numbers>>,
   actual: Readonly<Record<string, Numbers>>,
@@ -152,7 +152,7 @@ export function shareOfAllowed({ error, tolerance }: Difference): number {
 
 /** How far each number of each output of a call may be off; an output that is not listed owes its bits. */
 export function allowancesOf(
-  name: OpName,
+  name: KernelName,
   values: Values,
   expected: Readonly<Record<string, Numbers>>,
   owed: Owed,
@@ -160,7 +160,7 @@ export function allowancesOf(
   if (typeof owed === 'object') return owed.share === 0 ? {} : sharesOf(expected, owed.share)
   const bound = boundOf(name, owed)
   if (bound !== null) return boundedAllowances(name, values, bound)
-  const { agreement } = opRow(name)
+  const { agreement } = kernels[name]
   if (agreement === 'bitwise') return {}
   return mapOutputs(expected, (numbers) => Float64Array.from(numbers, (x) => agreement.bound * Math.abs(x)))
 }
@@ -182,7 +182,7 @@ function mapOutputs(
 
 /** bound(sizes) * 2^-24 * (magnitude + 2^-102), number by number. */
 function boundedAllowances(
-  name: OpName,
+  name: KernelName,
   values: Values,
   { bound, magnitude }: Relaxed<readonly never[]>,
 ): Record<string, Float64Array> {
@@ -190,13 +190,13 @@ function boundedAllowances(
     typeof magnitude === 'function'
       ? evaluate(name, values, magnitude)
       : evaluate(name, { ...values, ...sizesOfNumbers(name, values, magnitude) })
-  const unit = bound(sizesOf(opRow(name), values)) * ROUNDING
+  const unit = bound(sizesOf(kernels[name], values)) * ROUNDING
   return mapOutputs(magnitudes, (sizes) => Float64Array.from(sizes, (size) => unit * (size + TINY)))
 }
 
 /** Those of the arrays that are there, without signs. */
-function sizesOfNumbers(name: OpName, values: Values, arrays: readonly string[]): Values {
-  const present = arraysOf(opRow(name)).filter(({ name }) => arrays.includes(name) && values[name])
+function sizesOfNumbers(name: KernelName, values: Values, arrays: readonly string[]): Values {
+  const present = arraysOf(kernels[name]).filter(({ name }) => arrays.includes(name) && values[name])
   return Object.fromEntries(
     present.map(({ name, dtype }) => {
       const numbers = values[name] as Numbers

@@ -5,19 +5,21 @@
  * that must survive; behind and before an input they are NaN, so a kernel that reads past an end shows it. Outputs
  * start as NaN, so an element that is not written shows too. Inputs must come out unchanged, and every buffer is freed.
  *
- * Lists are the exception: a list is uploaded, and made, as a whole buffer (door.ts says why), so what stands around
+ * Lists are the exception: a list is uploaded, and made, as a whole buffer (checked_ops.ts says why), so what stands around
  * it are separate buffers. What NaN is to float32, `poison` is to the other kinds.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { opRow, type OpName } from '../ops/catalog.ts'
+import { runKernel } from '../backends/calls.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
 import {
   arrayTypes,
+  bufferShape,
   elementCount,
   type ArrayParam,
   type Dtype,
   type Numbers,
-  type Op,
+  type Kernel,
   type Sizes,
 } from '../ops/op.ts'
 
@@ -81,11 +83,11 @@ type Seats = Map<string, Seat | null>
  */
 export function callRaw(
   backend: Backend,
-  name: OpName,
+  name: KernelName,
   given: Values,
   placing: Placing = {},
 ): Record<string, Numbers> {
-  const row = opRow(name)
+  const row = kernels[name]
   const values = completeValues(row, given)
   const sizes = sizesOf(row, values)
   const scope = new BufferScope(backend)
@@ -99,9 +101,10 @@ export function callRaw(
         offset += spread
       }
     if (placing.aliased) aliasOutputs(row, seats)
-    const kernel = backend.ops[name] as (...args: (Buffer | number | null)[]) => void
-    kernel(
-      ...row.params.map(({ kind, name }) =>
+    runKernel(
+      backend.ops,
+      name,
+      row.params.map(({ kind, name }) =>
         kind === 'array' ? (seats.get(name)?.buffer ?? null) : (values[name] as number),
       ),
     )
@@ -114,7 +117,7 @@ export function callRaw(
 /** `callRaw` for ops whose outputs are float32. */
 export function call(
   backend: Backend,
-  name: OpName,
+  name: KernelName,
   given: Values,
   placing: Placing = {},
 ): Record<string, Float32Array> {
@@ -122,7 +125,7 @@ export function call(
 }
 
 /** What a caller may leave out: optional arrays are null, and the count of a list is its length (0 if it is null). */
-function completeValues(row: Op, given: Values): Values {
+function completeValues(row: Kernel, given: Values): Values {
   const values: Record<string, Value> = { ...given }
   for (const param of row.params)
     if (param.kind === 'array' && param.role !== 'out') {
@@ -134,7 +137,7 @@ function completeValues(row: Op, given: Values): Values {
 }
 
 /** The sizes among the values. @throws Error if a scalar or a size has no value. */
-export function sizesOf(row: Op, values: Values): Sizes {
+export function sizesOf(row: Kernel, values: Values): Sizes {
   const sizes: Record<string, number> = {}
   for (const param of row.params) {
     if (param.kind === 'array') continue
@@ -161,10 +164,10 @@ function seat(
   before.fill(param.role === 'in' ? poison[dtype] : guards[dtype])
   if (value === undefined) before.fill(param.role === 'add' ? 0 : poison[dtype], from, from + length)
   else before.set((value as Numbers).subarray(0, length), from)
-  const whole = scope.upload(before, dtype)
+  const whole = scope.upload(before, [before.length], dtype)
   const to = param.role === 'in' ? from : from + length
   const watched = [{ buffer: whole, before, from, to }]
-  return { param, buffer: scope.backend.slice(whole, from, length), watched }
+  return { param, buffer: scope.backend.view(whole, bufferShape(param, sizes), from), watched }
 }
 
 function seatList(
@@ -186,7 +189,7 @@ function seatList(
   return { param, buffer: list.buffer, watched: [list, left, right] }
 }
 
-function aliasOutputs(row: Op, seats: Seats): void {
+function aliasOutputs(row: Kernel, seats: Seats): void {
   for (const param of row.params) {
     if (param.kind !== 'array' || param.mayAlias === null) continue
     const input = seats.get(param.mayAlias)
@@ -198,7 +201,7 @@ function aliasOutputs(row: Op, seats: Seats): void {
   }
 }
 
-function readBack(backend: Backend, row: Op, seats: Seats): Record<string, Numbers> {
+function readBack(backend: Backend, row: Kernel, seats: Seats): Record<string, Numbers> {
   const results: Record<string, Numbers> = {}
   for (const [name, seated] of seats) {
     if (seated === null) continue

@@ -4,19 +4,19 @@
  * A row says which letters there are, how small each may be (a number, another letter, a sum), how long a list may be
  * and what each array holds; nothing here knows an op by name.
  */
-import { opRow, type OpName } from '../ops/catalog.ts'
-import { elementCount, type ArrayParam, type Op, type Sizes } from '../ops/op.ts'
+import { kernels, type KernelName } from '../ops/catalog.ts'
+import { elementCount, type ArrayParam, type Kernel, type Sizes } from '../ops/op.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import type { Data, DataKind } from './seeded_data.ts'
 import type { Value, Values } from './op_call.ts'
 
 /** The size letters of a row, in its order. */
-export function lettersOf(row: Op): string[] {
+export function lettersOf(row: Kernel): string[] {
   return row.params.filter(({ kind }) => kind === 'size').map(({ name }) => name)
 }
 
 /** The arrays of a row, in its order. */
-export function arraysOf(row: Op): ArrayParam[] {
+export function arraysOf(row: Kernel): ArrayParam[] {
   return row.params.filter((param) => param.kind === 'array')
 }
 
@@ -31,7 +31,7 @@ interface Constraint {
   readonly smaller: readonly string[]
 }
 
-function constraintsOf(row: Op): Constraint[] {
+function constraintsOf(row: Kernel): Constraint[] {
   const constraints: Constraint[] = []
   for (const param of row.params)
     if (param.kind === 'size' && typeof param.least === 'string')
@@ -41,7 +41,7 @@ function constraintsOf(row: Op): Constraint[] {
   return constraints
 }
 
-function leastOf(row: Op, letter: string): number {
+function leastOf(row: Kernel, letter: string): number {
   const param = row.params.find(({ kind, name }) => kind === 'size' && name === letter)
   return param?.kind === 'size' && typeof param.least === 'number' ? param.least : 0
 }
@@ -50,7 +50,7 @@ function leastOf(row: Op, letter: string): number {
  * Sizes that the row allows, as near to `wanted` as they can be: a letter that is too small for another is raised,
  * unless it is `pinned`; then the others are lowered.
  */
-export function fitSizes(row: Op, wanted: Sizes, pinned: string | null = null): Sizes {
+export function fitSizes(row: Kernel, wanted: Sizes, pinned: string | null = null): Sizes {
   const sizes: Record<string, number> = {}
   for (const letter of lettersOf(row)) sizes[letter] = Math.max(wanted[letter], leastOf(row, letter))
   const frozen = new Set([pinned])
@@ -90,7 +90,7 @@ export interface Variant {
 }
 
 /** Every way to call an op: each optional array there or not, each permitted aliasing used or not. */
-export function variantsOf(row: Op): Variant[] {
+export function variantsOf(row: Kernel): Variant[] {
   let absences: string[][] = [[]]
   for (const { name, optional } of arraysOf(row))
     if (optional) absences = absences.flatMap((names) => [names, [...names, name]])
@@ -100,14 +100,14 @@ export function variantsOf(row: Op): Variant[] {
 
 /** Arguments for every parameter that is not an output; what is no list is of this kind. */
 export function makeValues(
-  name: OpName,
+  name: KernelName,
   sizes: Sizes,
   data: Data,
   kind: DataKind = 'plain',
   absent: ReadonlySet<string> = new Set(),
 ): Values {
   const values: Record<string, Value> = {}
-  for (const param of opRow(name).params)
+  for (const param of kernels[name].params)
     if (param.kind === 'size') values[param.name] = sizes[param.name]
     else if (param.kind === 'scalar')
       values[param.name] = Math.fround(param.from + (param.to - param.from) * data.uniform())

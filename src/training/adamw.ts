@@ -52,9 +52,9 @@ export class AdamW {
     this.#scope = scope
     this.slots = parameters.map((weight, i) => ({
       weight,
-      grad: scope.allocate(weight.length),
-      mean: scope.allocate(weight.length),
-      square: scope.allocate(weight.length),
+      grad: scope.allocate('f32', weight.shape),
+      mean: scope.allocate('f32', weight.shape),
+      square: scope.allocate('f32', weight.shape),
       decay: typeof decay === 'number' ? decay : decay[i],
     }))
     this.grads = this.slots.map((slot) => slot.grad)
@@ -88,7 +88,6 @@ export class AdamW {
         decay,
         correction1,
         correction2,
-        weight.length,
       )
       this.backend.zero(grad)
     }

@@ -13,14 +13,16 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 export function clipGradients(backend: Backend, gradients: readonly Buffer[], limit: number): number {
   const scope = new BufferScope(backend)
   try {
-    const total = scope.allocate(1)
-    for (const gradient of gradients) backend.ops.sum_squares(total, gradient, gradient.length)
+    const total = scope.allocate('f32', [1])
+    for (const gradient of gradients) backend.ops.sum_squares(total, gradient)
     const norm = Math.sqrt(backend.readF32(total)[0])
     if (Number.isFinite(norm) && norm > limit) {
       const factor = scope.upload(Float32Array.of(limit / norm))
       // One unit of all the numbers there are.
-      for (const gradient of gradients)
-        backend.ops.mask_units(gradient, gradient, factor, 1, 1, gradient.length)
+      for (const gradient of gradients) {
+        const all = backend.view(gradient, [1, gradient.length])
+        backend.ops.mask_units(all, all, factor)
+      }
     }
     return norm
   } finally {

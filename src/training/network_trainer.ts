@@ -6,7 +6,8 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import type { PoolGradients, PoolPass } from '../predictor/attention_pool.ts'
+import { firstRows } from '../backends/rows.ts'
+import type { AttentionPool, PoolGradients, PoolPass } from '../predictor/attention_pool.ts'
 import type { MlpPass } from '../predictor/mlp.ts'
 import {
   evenShares,
@@ -29,7 +30,7 @@ export interface TrainingSet {
 /** What pooling prompts takes. */
 interface Pooling {
   readonly x: Buffer // [T, I]
-  readonly share: Buffer // [T]
+  readonly share: Buffer // [1, T]
   readonly pass: PoolPass
   readonly inner: PoolGradients
   readonly rowGrad: Buffer // [B, I]
@@ -74,12 +75,12 @@ export class NetworkTrainer {
     >
     this.#scope = scope
     this.#batch = batch
-    this.#x = scope.allocate(batch * shape.inputs)
-    this.#target = scope.allocate(batch * shape.outputs)
+    this.#x = scope.allocate('f32', [batch, shape.inputs])
+    this.#target = scope.allocate('f32', [batch, shape.outputs])
     this.#pass = mlp.makePass(scope, batch)
-    this.#yGrad = scope.allocate(batch * shape.outputs)
-    this.#hiddenGrad = scope.allocate(batch * shape.hidden)
-    this.#result = scope.allocate(1)
+    this.#yGrad = scope.allocate('f32', [batch, shape.outputs])
+    this.#hiddenGrad = scope.allocate('f32', [batch, shape.hidden])
+    this.#result = scope.allocate('f32', [1])
     this.#one = scope.upload(Float32Array.of(1))
     this.#pooling = this.#makePooling(longest)
   }
@@ -93,18 +94,17 @@ export class NetworkTrainer {
 
   /** Adds the gradients of the mean loss of the chosen examples; returns that loss. `readGradients` reads them. */
   gradients(set: TrainingSet, chosen: Int32Array): number {
-    const { mlp, pool, shape } = this.network
+    const { mlp, pool } = this.network
     const { ops } = mlp.backend
-    const T = chosen.length
     const loss = this.#forward(set, chosen)
-    const N = T * shape.outputs
+    const rows = (buffer: Buffer): Buffer => firstRows(mlp.backend, buffer, chosen.length)
+    const [yGrad, y, target] = [rows(this.#yGrad), rows(this.#pass.y), rows(this.#target)]
     // A model of one layer has no unit to predict, so there is no gradient.
-    if (N === 0) return loss
-    const [yGrad, one, y, target] = [this.#yGrad, this.#one, this.#pass.y, this.#target]
-    if (this.#loss.name === 'mse') ops.mse_backward(yGrad, one, y, target, N)
-    else ops.bce_backward(yGrad, one, y, target, this.#loss.negativeWeight, N)
-    const rowGrad = this.#pooling?.rowGrad ?? null
-    mlp.backward(this.#grads, this.#pass, this.#hiddenGrad, yGrad, this.#x, rowGrad, T)
+    if (y.length === 0) return loss
+    if (this.#loss.name === 'mse') ops.mse_backward(yGrad, this.#one, y, target)
+    else ops.bce_backward(yGrad, this.#one, y, target, this.#loss.negativeWeight)
+    const rowGrad = this.#pooling && rows(this.#pooling.rowGrad)
+    mlp.backward(this.#grads, this.#pass, this.#hiddenGrad, yGrad, rows(this.#x), rowGrad)
     if (pool) chosen.forEach((place, row) => this.#poolBackward(set.rows[place], row))
     return loss
   }
@@ -141,11 +141,11 @@ export class NetworkTrainer {
       else backend.write(this.#x, set.rows[place], row * shape.inputs)
       backend.write(this.#target, set.targets[place], row * shape.outputs)
     })
-    mlp.forward(this.#pass, this.#x, chosen.length)
-    const N = chosen.length * shape.outputs
-    if (N === 0) return 0
-    if (this.#loss.name === 'mse') backend.ops.mse(this.#result, this.#pass.y, this.#target, N)
-    else backend.ops.bce(this.#result, this.#pass.y, this.#target, this.#loss.negativeWeight, N)
+    const y = mlp.forward(this.#pass, firstRows(backend, this.#x, chosen.length))
+    if (y.length === 0) return 0
+    const target = firstRows(backend, this.#target, chosen.length)
+    if (this.#loss.name === 'mse') backend.ops.mse(this.#result, y, target)
+    else backend.ops.bce(this.#result, y, target, this.#loss.negativeWeight)
     return backend.readF32(this.#result)[0]
   }
 
@@ -154,32 +154,42 @@ export class NetworkTrainer {
     const scope = this.#scope
     return (
       pool && {
-        x: scope.allocate(longest * shape.inputs),
-        share: scope.allocate(longest),
+        x: scope.allocate('f32', [longest, shape.inputs]),
+        share: scope.allocate('f32', [1, longest]),
         pass: pool.makePass(scope, longest),
         inner: pool.makeGradients(scope, longest),
-        rowGrad: scope.allocate(this.#batch * shape.inputs),
+        rowGrad: scope.allocate('f32', [this.#batch, shape.inputs]),
       }
     )
   }
 
-  /** Pools one prompt into a row of x. */
-  #poolForward(prompt: Float32Array, row: number): number {
-    const { pool, backend, shape } = this.network
-    const { x, share, pass } = this.#pooling as Pooling
+  /** Pools one prompt into a row of x; returns what it worked on. */
+  #poolForward(prompt: Float32Array, row: number): Pick<Pooling, 'pass' | 'x' | 'share'> {
+    const { backend, shape } = this.network
+    const pool = this.network.pool as AttentionPool
+    const pooling = this.#pooling as Pooling
     const tokens = prompt.length / shape.inputs
+    const x = firstRows(backend, pooling.x, tokens)
+    const share = backend.view(pooling.share, [1, tokens])
     backend.write(x, prompt)
     backend.write(share, evenShares(tokens))
-    pool?.forward(pass, backend.slice(this.#x, row * shape.inputs, shape.inputs), x, share, tokens)
-    return tokens
+    const pass = pool.passIn(pooling.pass, tokens)
+    pool.forward(pass, this.#row(this.#x, row), x, share)
+    return { pass, x, share }
   }
 
   /** Runs a prompt again, which is cheaper than keeping what a whole batch of them leaves, and then back. */
   #poolBackward(prompt: Float32Array, row: number): void {
-    const { pool, backend, shape } = this.network
-    const { x, share, pass, inner, rowGrad } = this.#pooling as Pooling
-    const tokens = this.#poolForward(prompt, row)
-    const yGrad = backend.slice(rowGrad, row * shape.inputs, shape.inputs)
-    pool?.backward(this.#grads, pass, inner, yGrad, x, share, tokens)
+    const pool = this.network.pool as AttentionPool
+    const { inner, rowGrad } = this.#pooling as Pooling
+    const { pass, x, share } = this.#poolForward(prompt, row)
+    const own = pool.passIn(inner, x.shape[0])
+    pool.backward(this.#grads, pass, own, this.#row(rowGrad, row), x, share)
+  }
+
+  /** A row of a buffer [B, I]: [1, I]. */
+  #row(buffer: Buffer, row: number): Buffer {
+    const { inputs } = this.network.shape
+    return this.network.backend.view(buffer, [1, inputs], row * inputs)
   }
 }

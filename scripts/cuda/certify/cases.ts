@@ -10,13 +10,13 @@ import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
 import { withOneNaN } from '../../../src/parity/op_files.ts'
 import { sizesOf, type Value, type Values } from '../../../src/testing/op_call.ts'
 import { casesOf, usualCallsOf, type OpCall, type OpCase } from '../../../src/parity/op_suite.ts'
-import { opRow, type OpName } from '../../../src/ops/catalog.ts'
+import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import {
   arrayTypes,
   elementCount,
   type ArrayParam,
   type Numbers,
-  type Op,
+  type Kernel,
   type Sizes,
 } from '../../../src/ops/op.ts'
 import { generate, type GeneratedFill } from './generated.ts'
@@ -29,7 +29,7 @@ const MOST_BYTES = 5000
 const STRIDE = 7
 
 /** The cases of an op by one set of kernels. The last, the largest, is the one whose time is taken. */
-export function addCases(program: ProgramWriter, set: KernelSet, op: OpName): void {
+export function addCases(program: ProgramWriter, set: KernelSet, op: KernelName): void {
   const isBound = boundOf(op, set.owed) !== null
   program.line('op', op, isBound ? 'bound' : 'bits')
   for (const one of smallCases(op)) addCase(program, set, one, isBound)
@@ -38,7 +38,7 @@ export function addCases(program: ProgramWriter, set: KernelSet, op: OpName): vo
 }
 
 /** Some of the small cases, in their order. */
-function smallCases(op: OpName): OpCase[] {
+function smallCases(op: KernelName): OpCase[] {
   const all = [...casesOf(op, { seed: 0, small: true })]
   const chosen: OpCase[] = []
   let left = MOST_BYTES
@@ -55,7 +55,7 @@ function smallCases(op: OpName): OpCase[] {
 /** What a case takes of a bundle: what is read, and what must come of it. */
 function bytesOf({ op, sizes, values }: OpCase): number {
   let bytes = 0
-  for (const param of opRow(op).params)
+  for (const param of kernels[op].params)
     if (param.kind === 'array' && values[param.name] !== null)
       bytes += elementCount(param, sizes) * arrayTypes[param.dtype].BYTES_PER_ELEMENT
   return bytes
@@ -63,7 +63,7 @@ function bytesOf({ op, sizes, values }: OpCase): number {
 
 function addCase(program: ProgramWriter, set: KernelSet, one: OpCase, isBound: boolean): void {
   const { op, index, sizes, values, aliased } = one
-  const row = opRow(op)
+  const row = kernels[op]
   program.line('case', index, sizesText(row, sizes))
   addBuffers(program, row, one, (param) => {
     const value = values[param.name]
@@ -86,9 +86,9 @@ function roundedUp(allowed: ArrayLike<number>): Float32Array {
   return Float32Array.from(allowed, (value) => value * (1 + 2 ** -23))
 }
 
-function addLarge(program: ProgramWriter, set: KernelSet, op: OpName, call: OpCall): void {
+function addLarge(program: ProgramWriter, set: KernelSet, op: KernelName, call: OpCall): void {
   const { index, sizes, variant } = call
-  const row = opRow(op)
+  const row = kernels[op]
   const fills = new Map<string, GeneratedFill>()
   const values: Record<string, Value> = {}
   row.params.forEach((param, i) => {
@@ -126,7 +126,7 @@ function fillOf(param: ArrayParam, sizes: Sizes, seed: number): GeneratedFill {
 /** The arrays of a call: those that are absent, and outputs that are an input too, have no buffer of their own. */
 function addBuffers(
   program: ProgramWriter,
-  row: Op,
+  row: Kernel,
   { index, sizes, values, aliased }: OpCase,
   fillOf: (param: ArrayParam) => Fill,
 ): void {
@@ -141,13 +141,13 @@ function addBuffers(
 }
 
 /** The buffer of an output where it may be that of an input. */
-function sharedWith(row: Op, values: Values, name: string): string {
+function sharedWith(row: Kernel, values: Values, name: string): string {
   const { mayAlias } = arrayOf(row, name)
   return mayAlias !== null && values[mayAlias] ? mayAlias : name
 }
 
 function addLaunch(program: ProgramWriter, set: KernelSet, { op, values, aliased }: OpCase): void {
-  const row = opRow(op)
+  const row = kernels[op]
   const sizes = sizesOf(row, values)
   const args = row.params.map(({ kind, name }): Argument => {
     if (kind === 'size') return { size: values[name] as number }
@@ -163,11 +163,11 @@ function addLaunch(program: ProgramWriter, set: KernelSet, { op, values, aliased
   )
 }
 
-function arrayOf(row: Op, name: string): ArrayParam {
+function arrayOf(row: Kernel, name: string): ArrayParam {
   return row.params.find((param) => param.kind === 'array' && param.name === name) as ArrayParam
 }
 
-function sizesText(row: Op, sizes: Sizes): string {
+function sizesText(row: Kernel, sizes: Sizes): string {
   return row.params.flatMap(({ kind, name }) => (kind === 'size' ? [`${name}=${sizes[name]}`] : [])).join()
 }
 

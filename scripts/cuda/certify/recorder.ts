@@ -8,11 +8,12 @@ import {
   boundsOf,
   checkFreeable,
   kindOf,
-  openDoor,
-  placed,
-  PlacedBuffer,
+  lengthOf,
+  makeCheckedOps,
+  OwnedBuffer,
+  ownedBuffer,
 } from '../../../src/backends/checked_ops.ts'
-import { opRow, type OpName } from '../../../src/ops/catalog.ts'
+import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../../src/ops/op.ts'
 import { withOneNaN } from '../../../src/parity/op_files.ts'
 import type { Argument, Fill, Place, ProgramWriter } from './program.ts'
@@ -37,7 +38,7 @@ export class RecordingBackend implements Backend {
     this.name = set.backend
     this.#program = program
     this.#set = set
-    this.ops = openDoor<Recorded>(
+    this.ops = makeCheckedOps<Recorded>(
       this,
       (op) =>
         (...args) =>
@@ -53,41 +54,42 @@ export class RecordingBackend implements Backend {
     return new RecordingBackend(this.#program, this.#set)
   }
 
-  allocate(dtype: Dtype, length: number, contents: 'zeros' | 'anything' = 'zeros'): BackendBuffer {
-    return this.#make(dtype, length, { kind: contents === 'zeros' ? 'zeros' : 'noise' })
+  allocate(dtype: Dtype, shape: readonly number[], contents: 'zeros' | 'anything' = 'zeros'): BackendBuffer {
+    return this.#make(dtype, shape, { kind: contents === 'zeros' ? 'zeros' : 'noise' })
   }
 
-  upload(values: Numbers, dtype?: Dtype): BackendBuffer {
-    const buffer = this.#make(kindOf(values, dtype), values.length, { kind: 'data', numbers: values })
-    buffer.place.numbers.set(values)
+  upload(values: Numbers, shape: readonly number[] = [values.length], dtype?: Dtype): BackendBuffer {
+    const buffer = this.#make(kindOf(values, dtype), shape, { kind: 'data', numbers: values })
+    buffer.address.numbers.set(values)
     if (values instanceof Int32Array) buffer.bounds = boundsOf(values)
     return buffer
   }
 
   write(buffer: BackendBuffer, values: Numbers, start = 0): void {
-    const { dtype, place } = placed<Recorded>(this, buffer, 'write')
-    place.numbers.set(values, start)
-    const at = `@${place.buffer}+${place.start + start}`
+    const { dtype, address } = ownedBuffer<Recorded>(this, buffer, 'write')
+    address.numbers.set(values, start)
+    const at = `@${address.buffer}+${address.start + start}`
     this.#program.line('write', at, values.length, this.#program.store(dtype, values))
   }
 
   zero(buffer: BackendBuffer): void {
-    const { length, place } = placed<Recorded>(this, buffer, 'zero')
-    place.numbers.fill(0)
-    this.#program.line('zero', `@${place.buffer}+${place.start}`, length)
+    const { length, address } = ownedBuffer<Recorded>(this, buffer, 'zero')
+    address.numbers.fill(0)
+    this.#program.line('zero', `@${address.buffer}+${address.start}`, length)
   }
 
-  slice(buffer: BackendBuffer, start: number, length: number): BackendBuffer {
-    const whole = placed<Recorded>(this, buffer, 'slice')
-    const { buffer: name, start: from, numbers } = whole.place
-    const place = { buffer: name, start: from + start, numbers: numbers.subarray(start, start + length) }
-    return whole.view(start, length, place)
+  view(buffer: BackendBuffer, shape: readonly number[], start = 0): BackendBuffer {
+    const whole = ownedBuffer<Recorded>(this, buffer, 'view')
+    const { buffer: name, start: from, numbers } = whole.address
+    const end = start + lengthOf(shape)
+    const address = { buffer: name, start: from + start, numbers: numbers.subarray(start, end) }
+    return whole.view(shape, start, address)
   }
 
   read(buffer: BackendBuffer): Numbers {
-    const { dtype, place } = placed<Recorded>(this, buffer, 'read')
-    this.#program.equal(place, dtype, withOneNaN(place.numbers))
-    return place.numbers.slice()
+    const { dtype, address } = ownedBuffer<Recorded>(this, buffer, 'read')
+    this.#program.equal(address, dtype, withOneNaN(address.numbers))
+    return address.numbers.slice()
   }
 
   readF32(buffer: BackendBuffer): Float32Array {
@@ -99,28 +101,29 @@ export class RecordingBackend implements Backend {
   }
 
   free(buffer: BackendBuffer): void {
-    const whole = placed<Recorded>(this, buffer, 'free')
+    const whole = ownedBuffer<Recorded>(this, buffer, 'free')
     checkFreeable(whole)
     whole.freed = true
     this.#live.delete(whole)
-    this.#program.line('free', whole.place.buffer)
+    this.#program.line('free', whole.address.buffer)
   }
 
   dispose(): void {
     this.#live.clear()
   }
 
-  #make(dtype: Dtype, length: number, fill: Fill): PlacedBuffer<Recorded> {
+  #make(dtype: Dtype, shape: readonly number[], fill: Fill): OwnedBuffer<Recorded> {
     const name = `b${this.#made++}`
+    const length = lengthOf(shape)
     this.#program.buffer({ name, dtype, length, fill })
-    const place = { buffer: name, start: 0, numbers: new arrayTypes[dtype](length) }
-    const buffer = new PlacedBuffer<Recorded>(this, dtype, length, place, null)
+    const address = { buffer: name, start: 0, numbers: new arrayTypes[dtype](length) }
+    const buffer = new OwnedBuffer<Recorded>(this, dtype, shape, address, null)
     this.#live.add(buffer)
     return buffer
   }
 
-  #run(op: OpName, args: readonly (Recorded | number | null)[]): void {
-    const row = opRow(op)
+  #run(op: KernelName, args: readonly (Recorded | number | null)[]): void {
+    const row = kernels[op]
     const at = new Map(row.params.map(({ name }, i) => [name, i]))
     const { symbol, launch } = kernelIn(this.#set.ending, op)
     const how = launch((letter) => args[at.get(letter) as number] as number)

@@ -4,7 +4,7 @@
 import type { BackendName } from '../../../src/backends/backend.ts'
 import { fastOps, kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
 import { owedBy, type Owed } from '../../../src/testing/op_agreement.ts'
-import { opNames, type OpName } from '../../../src/ops/catalog.ts'
+import { kernelNames, type KernelName } from '../../../src/ops/catalog.ts'
 
 /** Kernels that a backend of their own runs. */
 export interface KernelSet {
@@ -15,7 +15,7 @@ export interface KernelSet {
   readonly emulated: BackendName
   readonly owed: Owed
   /** The ops that have such a kernel, in the order of the catalogue; others are run by their exact ones. */
-  readonly ops: readonly OpName[]
+  readonly ops: readonly KernelName[]
 }
 
 /** All sets. A kernel of the module that is in none of them fails the build of the bundle. */
@@ -25,7 +25,7 @@ export const kernelSets: readonly KernelSet[] = [
     backend: 'cuda',
     emulated: 'cuda-emulated',
     owed: owedBy({ name: 'cuda' }),
-    ops: opNames,
+    ops: kernelNames,
   },
   {
     ending: 'fast',

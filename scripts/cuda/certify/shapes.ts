@@ -12,7 +12,7 @@
  */
 import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
 import { architectureByName } from '../../../src/bench/cost/architectures.ts'
-import { opRow, type OpName } from '../../../src/ops/catalog.ts'
+import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import type { Dtype } from '../../../src/ops/op.ts'
 import type { Argument, Fill, ProgramWriter } from './program.ts'
 import type { KernelSet } from './sets.ts'
@@ -70,8 +70,8 @@ const at = (buffer: string): Argument => ({ buffer, start: 0 })
 const size = (value: number): Argument => ({ size: value })
 
 /** Launches an op, given its arguments in the order of its row. */
-function launch(program: ProgramWriter, set: KernelSet, op: OpName, args: readonly Argument[]): void {
-  const { params } = opRow(op)
+function launch(program: ProgramWriter, set: KernelSet, op: KernelName, args: readonly Argument[]): void {
+  const { params } = kernels[op]
   const sizeOf = (letter: string): number => {
     const value = args[params.findIndex(({ name }) => name === letter)]
     return value !== null && 'size' in value ? value.size : 0
@@ -130,7 +130,7 @@ function addSparse(of: Half, sparsity: number): void {
   const R = kept(F, sparsity)
   const list = `units_${sparsity}`
   const bytes = R * D * widths[storage]
-  const copyRows = (op: OpName, to: string, from: string, width: number): void =>
+  const copyRows = (op: KernelName, to: string, from: string, width: number): void =>
     launch(program, set, op, [at(to), at(from), null, at(list), size(R), size(F), size(width), size(R)])
   program.buffer({ name: list, dtype: 'i32', length: R, fill: { kind: 'spread', limit: F } }) // [R]
   program.line('arm', 'gather', sparsity, bytes)

@@ -10,29 +10,14 @@
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import { pathOfUrl, runtime } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import type { Backend, BackendName, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
-import {
-  boundsOf,
-  checkFreeable,
-  checkKind,
-  checkLength,
-  checkOneThread,
-  checkRange,
-  checkWritable,
-  disposedError,
-  kindOf,
-  openDoor,
-  placed,
-  PlacedBuffer,
-} from '../checked_ops.ts'
+import type { Backend, BackendName, BackendOptions } from '../backend.ts'
+import { CheckedBackend } from '../checked_backend.ts'
+import { checkOneThread, type OwnedBuffer } from '../checked_ops.ts'
 import { Device, type DeviceOptions } from './device.ts'
 import { Driver } from './driver.ts'
 import type { KernelSet } from './fast_launch.ts'
 import type { GraphCounts } from './graphs.ts'
 import type { DeviceMemory, Stream } from './stream.ts'
-
-/** A device address. */
-type Place = number
 
 /** The backends of this file: what runs their kernels, and which. */
 const kinds = {
@@ -64,13 +49,9 @@ function openDriver(name: CudaName): Promise<Driver> {
 }
 
 /** Runs every op as its CUDA kernel. */
-export class CudaBackend implements Backend {
+export class CudaBackend extends CheckedBackend<number> {
   readonly name: CudaName
-  readonly threads: ThreadReport = { threads: 1, calls: [] }
   readonly #device: Device
-  readonly #buffers = new Set<PlacedBuffer<Place>>()
-  readonly #ops: Ops
-  #disposed = false
 
   /**
    * Starts a backend on the first device.
@@ -96,15 +77,10 @@ export class CudaBackend implements Backend {
   }
 
   private constructor(device: Device, name: CudaName) {
+    super((op) => device.kernelOf(op, kinds[name].set))
     this.name = name
     this.#device = device
-    this.#ops = openDoor<Place>(this, (op) => device.kernelOf(op, kinds[name].set))
     device.retain()
-  }
-
-  get ops(): Ops {
-    this.#expectLive()
-    return this.#ops
   }
 
   get device(): string {
@@ -113,84 +89,60 @@ export class CudaBackend implements Backend {
 
   /** What was done by graphs on this device, by all backends on it; null without them. */
   get graphCounts(): GraphCounts | null {
-    return this.#device.stream.graphCounts
+    return this.#stream.graphCounts
   }
 
   deviceTime(): number {
-    this.#expectLive()
-    return this.#device.stream.deviceTime()
-  }
-
-  get liveBuffers(): number {
-    return this.#buffers.size
+    this.expectLive()
+    return this.#stream.deviceTime()
   }
 
   sibling(): Backend {
-    this.#expectLive()
+    this.expectLive()
     return new CudaBackend(this.#device, this.name)
   }
 
-  allocate(dtype: Dtype, length: number, contents: 'zeros' | 'anything' = 'zeros'): Buffer {
-    const buffer = this.#reserve(dtype, length)
-    if (contents === 'zeros') this.#clear(buffer, true)
-    return buffer
+  /** Device memory; a byte for no numbers, because an empty list is not the list that is not there. */
+  protected reserve(dtype: Dtype, length: number): number {
+    const bytes = arrayTypes[dtype].BYTES_PER_ELEMENT * length
+    const address = this.#stream.allocate(Math.max(1, bytes))
+    if (address === null)
+      throw new MissingError(
+        'BACKEND_MEMORY',
+        `backend ${this.name}: expected room for ${bytes} more bytes, got too little on ${this.#device.name}`,
+      )
+    return address
   }
 
-  upload(values: Numbers, dtype?: Dtype): Buffer {
-    const buffer = this.#reserve(kindOf(values, dtype), values.length)
-    this.#stream.copyIn(buffer.place, values, true)
-    if (values instanceof Int32Array) buffer.bounds = boundsOf(values)
-    return buffer
+  protected release(buffer: OwnedBuffer<number>): void {
+    this.#stream.giveBack(memoryOf(buffer))
   }
 
-  write(buffer: Buffer, values: Numbers, start = 0): void {
-    const whole = this.#whole(buffer, 'write')
-    checkWritable('write', whole.dtype, values)
-    checkRange('write', start, values.length, whole.length)
-    this.#stream.copyIn(whole.place + start * values.BYTES_PER_ELEMENT, values, false)
+  protected addressIn({ dtype, address }: OwnedBuffer<number>, start: number): number {
+    return address + arrayTypes[dtype].BYTES_PER_ELEMENT * start
   }
 
-  zero(buffer: Buffer): void {
-    const whole = this.#whole(buffer, 'zero')
-    checkWritable('zero', whole.dtype)
-    this.#clear(whole, false)
+  protected clear(buffer: OwnedBuffer<number>, isNew: boolean): void {
+    const { address, bytes } = memoryOf(buffer)
+    this.#stream.clear(address, bytes, isNew)
   }
 
-  slice(buffer: Buffer, start: number, length: number): Buffer {
-    const whole = placed<Place>(this, buffer, 'slice')
-    checkRange('slice', start, length, whole.length)
-    return whole.view(start, length, whole.place + arrayTypes[whole.dtype].BYTES_PER_ELEMENT * start)
+  protected copyIn({ address }: OwnedBuffer<number>, values: Numbers, start: number, isNew: boolean): void {
+    this.#stream.copyIn(address + start * values.BYTES_PER_ELEMENT, values, isNew)
   }
 
-  read(buffer: Buffer): Numbers {
-    return this.#copyOut(this.#whole(buffer, 'read'))
+  protected copyOut({ dtype, length, address }: OwnedBuffer<number>): Numbers {
+    const values = new arrayTypes[dtype](length)
+    this.#stream.copyOut(values, address)
+    return values
   }
 
-  readF32(buffer: Buffer): Float32Array {
-    return this.#copyOut(this.#holding(buffer, 'f32', 'readF32')) as Float32Array
-  }
-
-  readI32(buffer: Buffer): Int32Array {
-    return this.#copyOut(this.#holding(buffer, 'i32', 'readI32')) as Int32Array
-  }
-
-  free(buffer: Buffer): void {
-    const whole = this.#whole(buffer, 'free')
-    checkFreeable(whole)
-    whole.freed = true
-    this.#buffers.delete(whole)
-    this.#stream.giveBack(memoryOf(whole))
-  }
-
-  dispose(): void {
-    if (this.#disposed) return
-    this.#disposed = true
+  protected shutDown(buffers: readonly OwnedBuffer<number>[]): void {
     try {
-      this.#stream.giveBack(...[...this.#buffers].map(memoryOf))
+      this.#stream.giveBack(...buffers.map(memoryOf))
       // What was launched may still use them. After a failure nobody can wait: the error that counts was thrown.
       if (!this.#device.driver.hasFailed) this.#stream.wait()
     } finally {
-      this.#buffers.clear()
       this.#device.release()
     }
   }
@@ -198,53 +150,8 @@ export class CudaBackend implements Backend {
   get #stream(): Stream {
     return this.#device.stream
   }
-
-  #expectLive(): void {
-    if (this.#disposed) throw disposedError(this.name)
-  }
-
-  #whole(buffer: Buffer, name: string): PlacedBuffer<Place> {
-    this.#expectLive()
-    return placed<Place>(this, buffer, name)
-  }
-
-  #holding(buffer: Buffer, dtype: Dtype, name: string): PlacedBuffer<Place> {
-    const whole = this.#whole(buffer, name)
-    checkKind(name, whole, dtype)
-    return whole
-  }
-
-  /** Device memory; a byte for no numbers, because an empty list is not the list that is not there. */
-  #reserve(dtype: Dtype, length: number): PlacedBuffer<Place> {
-    this.#expectLive()
-    checkLength(length)
-    const bytes = bytesOf(dtype, length)
-    const place = this.#stream.allocate(Math.max(1, bytes))
-    if (place === null)
-      throw new MissingError(
-        'BACKEND_MEMORY',
-        `backend ${this.name}: expected room for ${bytes} more bytes, got too little on ${this.#device.name}`,
-      )
-    const buffer = new PlacedBuffer<Place>(this, dtype, length, place, null)
-    this.#buffers.add(buffer)
-    return buffer
-  }
-
-  #clear({ dtype, length, place }: PlacedBuffer<Place>, isNew: boolean): void {
-    this.#stream.clear(place, bytesOf(dtype, length), isNew)
-  }
-
-  #copyOut({ dtype, length, place }: PlacedBuffer<Place>): Numbers {
-    const values = new arrayTypes[dtype](length)
-    this.#stream.copyOut(values, place)
-    return values
-  }
 }
 
-function memoryOf({ dtype, length, place }: PlacedBuffer<Place>): DeviceMemory {
-  return { place, bytes: bytesOf(dtype, length) }
-}
-
-function bytesOf(dtype: Dtype, length: number): number {
-  return arrayTypes[dtype].BYTES_PER_ELEMENT * length
+function memoryOf({ dtype, length, address }: OwnedBuffer<number>): DeviceMemory {
+  return { address, bytes: arrayTypes[dtype].BYTES_PER_ELEMENT * length }
 }

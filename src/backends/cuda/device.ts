@@ -2,10 +2,10 @@
  * A device ready to compute: its context, the module of kernels in it, the stream that everything happens on in order, and
  * how a kernel is launched.
  */
-import { opRow, type OpName } from '../../ops/catalog.ts'
+import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { readFile } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import type { Kernel } from '../checked_ops.ts'
+import type { KernelFunction } from '../checked_ops.ts'
 import type { Driver } from './driver.ts'
 import { kernelIn, type KernelSet } from './fast_launch.ts'
 import { MOST_DYNAMIC_SHARED } from './launch.ts'
@@ -84,8 +84,8 @@ export class Device {
   }
 
   /** The kernel of an op in a set, as a function of device addresses and numbers. */
-  kernelOf(name: OpName, set: KernelSet): Kernel<number> {
-    const row = opRow(name)
+  kernelOf(name: KernelName, set: KernelSet): KernelFunction<number> {
+    const row = kernels[name]
     const { symbol, launch } = kernelIn(set, name)
     const at = new Map(row.params.map((param, i) => [param.name, i]))
     let kernel: LoadedKernel | null = null

@@ -3,7 +3,7 @@
  *
  * Results do not depend on what is chosen here, which is tried; a kernel's file says which of it the kernel expects.
  */
-import { opNames, type OpName } from '../../ops/catalog.ts'
+import { kernelNames, type KernelName } from '../../ops/catalog.ts'
 import { blockEach, copyRows, launch, launchOf, queries, threadsFor, WARP, type Rule } from './launch.ts'
 
 /** exact: equal to the definitions, bit for bit. fast: where there is one, a kernel that owes the row's fast bound. */
@@ -41,7 +41,7 @@ const linearInputMajor: Rule = (of) => {
   return launch(ceil(of('O') / COLUMNS) * ceil(of('T') / MAJOR_TOKENS), threadsFor(adders + loads))
 }
 
-const fastLaunches: Readonly<Partial<Record<OpName, Rule>>> = {
+const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
   linear,
   linear_bf16: linear,
   linear_f16: linear,
@@ -66,10 +66,13 @@ const fastLaunches: Readonly<Partial<Record<OpName, Rule>>> = {
 }
 
 /** The ops that have a kernel in cuda/fast, in the order of the catalogue. */
-export const fastOps: readonly OpName[] = opNames.filter((name) => Object.hasOwn(fastLaunches, name))
+export const fastOps: readonly KernelName[] = kernelNames.filter((name) => Object.hasOwn(fastLaunches, name))
 
 /** The kernel of an op in a set, by its name in the module, and how it is launched. */
-export function kernelIn(set: KernelSet, name: OpName): { readonly symbol: string; readonly launch: Rule } {
+export function kernelIn(
+  set: KernelSet,
+  name: KernelName,
+): { readonly symbol: string; readonly launch: Rule } {
   const fast = set === 'fast' ? fastLaunches[name] : undefined
   return fast === undefined
     ? { symbol: `${name}_exact`, launch: launchOf(name) }

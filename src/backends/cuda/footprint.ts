@@ -4,7 +4,7 @@
  *
  * It follows from the row of an op: arrays, their roles and their shapes. A kernel touches nothing else.
  */
-import { arrayTypes, type Op } from '../../ops/op.ts'
+import { arrayTypes, type Kernel } from '../../ops/op.ts'
 import type { Task } from './launch_memory.ts'
 
 /** An array of an op, its letters replaced by their places among the arguments. */
@@ -25,9 +25,9 @@ interface Range {
 /** The ranges that a launch touches. */
 export type Footprint = readonly Range[]
 
-const plans = new Map<Op, readonly ArrayPlan[]>()
+const plans = new Map<Kernel, readonly ArrayPlan[]>()
 
-function planOf(row: Op): readonly ArrayPlan[] {
+function planOf(row: Kernel): readonly ArrayPlan[] {
   let plan = plans.get(row)
   if (plan === undefined) {
     const placeOf = (letter: string): number => row.params.findIndex(({ name }) => name === letter)

@@ -3,7 +3,7 @@
  *
  * A kernel finds its place by what is set here, and its file says which of these it expects.
  */
-import type { OpName } from '../../ops/catalog.ts'
+import type { KernelName } from '../../ops/catalog.ts'
 
 /** A launch in one dimension; no blocks is no launch. */
 export interface Launch {
@@ -17,7 +17,7 @@ export interface Launch {
 export type Size = (letter: string) => number
 
 /** The most threads of a block, MOST_THREADS in cuda/common.cuh. */
-const MOST_THREADS = 256
+const MAX_THREADS = 256
 /** Threads of a warp. */
 export const WARP = 32
 /** Threads that share one striped sum. */
@@ -30,17 +30,17 @@ export const MOST_DYNAMIC_SHARED = 65_536
 
 /** Whole warps, as many threads as there is work for. */
 export function threadsFor(work: number): number {
-  return Math.min(MOST_THREADS, Math.max(WARP, Math.ceil(work / WARP) * WARP))
+  return Math.min(MAX_THREADS, Math.max(WARP, Math.ceil(work / WARP) * WARP))
 }
 
 /** A launch. */
 export const launch = (blocks: number, threads: number, shared = 0): Launch => ({ blocks, threads, shared })
 
 /** A thread for each of `count` numbers. */
-const threadEach = (count: number): Launch => launch(Math.ceil(count / MOST_THREADS), MOST_THREADS)
+const threadEach = (count: number): Launch => launch(Math.ceil(count / MAX_THREADS), MAX_THREADS)
 
 /** A group of 16 threads for each of `count` sums. */
-const groupEach = (count: number): Launch => launch(Math.ceil(count / (MOST_THREADS / LANES)), MOST_THREADS)
+const groupEach = (count: number): Launch => launch(Math.ceil(count / (MAX_THREADS / LANES)), MAX_THREADS)
 
 /** A block for each of `count` rows of `width` numbers. */
 export const blockEach = (count: number, width: number): Launch => launch(count, threadsFor(width))
@@ -70,7 +70,7 @@ export const queries: Rule = (of) => {
   return launch(blocks, threads, Float32Array.BYTES_PER_ELEMENT * of('S'))
 }
 
-const launches: Readonly<Record<OpName, Rule>> = {
+const launches: Readonly<Record<KernelName, Rule>> = {
   embedding,
   embedding_bf16: embedding,
   embedding_f16: embedding,
@@ -140,6 +140,6 @@ const launches: Readonly<Record<OpName, Rule>> = {
 }
 
 /** How an op is launched, from the sizes of a call. */
-export function launchOf(name: OpName): Rule {
+export function launchOf(name: KernelName): Rule {
   return launches[name]
 }

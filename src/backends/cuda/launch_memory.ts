@@ -4,14 +4,14 @@
  *
  * The driver copies all of it during the call, so one place serves all launches.
  */
-import type { Op } from '../../ops/op.ts'
+import type { Kernel } from '../../ops/op.ts'
 import type { SteadyMemory } from '../../platform/platform.ts'
 import type { Driver } from './driver.ts'
 import type { Launch } from './launch.ts'
 
 /** A kernel that was loaded. */
 export interface LoadedKernel {
-  readonly row: Op
+  readonly row: Kernel
   /** CUfunction. */
   readonly handle: number
   /** Another number for each kernel of a device, from 0 on. */

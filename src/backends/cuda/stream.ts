@@ -22,7 +22,7 @@ const MOST_LEFT_BYTES = 2 ** 26
 
 /** Memory of the device. */
 export interface DeviceMemory {
-  readonly place: number
+  readonly address: number
   readonly bytes: number
 }
 
@@ -69,12 +69,12 @@ export class Stream {
    * @param isNew whether nothing that was launched knows this memory
    * @throws MissingError CUDA_CALL
    */
-  copyIn(place: number, values: Numbers, isNew: boolean): void {
+  copyIn(address: number, values: Numbers, isNew: boolean): void {
     if (values.length === 0) return
     if (!isNew) this.#submit()
     const bytes = values.byteLength
     if (bytes > STAGED_BYTES) {
-      this.#copy(place, values)
+      this.#copy(address, values)
       this.wait()
       return
     }
@@ -83,24 +83,24 @@ export class Stream {
     const copy = new Uint8Array(this.#staging.buffer, this.#staged, bytes)
     copy.set(new Uint8Array(values.buffer, values.byteOffset, bytes))
     this.#staged += bytes
-    this.#copy(place, copy)
+    this.#copy(address, copy)
   }
 
   /** Sets bytes to 0. @param isNew as in `copyIn` @throws MissingError CUDA_CALL */
-  clear(place: number, bytes: number, isNew: boolean): void {
+  clear(address: number, bytes: number, isNew: boolean): void {
     if (bytes === 0) return
     if (!isNew) this.#submit()
     this.#isBusy = true
-    this.#driver.call('cuMemsetD8Async', place, 0, bytes, this.#handle)
+    this.#driver.call('cuMemsetD8Async', address, 0, bytes, this.#handle)
   }
 
   /** Copies numbers from the device, when everything before has been done. @throws MissingError CUDA_CALL */
-  copyOut(values: Numbers, place: number): void {
+  copyOut(values: Numbers, address: number): void {
     if (values.length > 0) {
       this.#submit()
       this.#stopwatch.stop()
       this.#isBusy = true
-      this.#driver.call('cuMemcpyDtoHAsync_v2', values, place, values.byteLength, this.#handle)
+      this.#driver.call('cuMemcpyDtoHAsync_v2', values, address, values.byteLength, this.#handle)
     }
     this.wait()
   }
@@ -120,8 +120,8 @@ export class Stream {
 
   /** Takes device memory; null if there is not enough, even when all is given back. @throws MissingError CUDA_CALL */
   allocate(bytes: number): number | null {
-    const place = this.#driver.allocate(bytes)
-    if (place !== null || this.#left.length === 0) return place
+    const address = this.#driver.allocate(bytes)
+    if (address !== null || this.#left.length === 0) return address
     this.wait()
     return this.#driver.allocate(bytes)
   }
@@ -145,7 +145,7 @@ export class Stream {
   destroy(): void {
     this.#held = []
     this.#driver.tryCall('cuStreamSynchronize', this.#handle)
-    for (const { place } of this.#left) this.#driver.tryCall('cuMemFree_v2', place)
+    for (const { address } of this.#left) this.#driver.tryCall('cuMemFree_v2', address)
     this.#left = []
     this.#leftBytes = 0
     this.#graphs?.destroy()
@@ -153,9 +153,9 @@ export class Stream {
     this.#driver.tryCall('cuStreamDestroy_v2', this.#handle)
   }
 
-  #copy(place: number, bytes: ArrayBufferView): void {
+  #copy(address: number, bytes: ArrayBufferView): void {
     this.#isBusy = true
-    this.#driver.call('cuMemcpyHtoDAsync_v2', place, bytes, bytes.byteLength, this.#handle)
+    this.#driver.call('cuMemcpyHtoDAsync_v2', address, bytes, bytes.byteLength, this.#handle)
   }
 
   /** Hands the driver the launches that were held back. */
@@ -184,10 +184,10 @@ export class Stream {
     if (this.#isBusy) this.#driver.tryCall('cuStreamSynchronize', this.#handle)
     this.#isBusy = false
     let failure: unknown = null
-    for (const { place } of left)
+    for (const { address } of left)
       try {
-        if (this.#driver.hasFailed) this.#driver.tryCall('cuMemFree_v2', place)
-        else this.#driver.call('cuMemFree_v2', place)
+        if (this.#driver.hasFailed) this.#driver.tryCall('cuMemFree_v2', address)
+        else this.#driver.call('cuMemFree_v2', address)
       } catch (error) {
         failure = error
       }

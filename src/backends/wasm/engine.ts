@@ -3,7 +3,7 @@
  */
 import { MissingError } from '../../tensor/errors.ts'
 import type { ThreadReport } from '../backend.ts'
-import type { Kernel } from '../checked_ops.ts'
+import type { KernelFunction } from '../checked_ops.ts'
 import { instantiate } from './instance.ts'
 
 /** Bytes of a page of WebAssembly memory. */
@@ -17,7 +17,7 @@ const FIRST_PAGES = 64
 export interface Engine {
   readonly memory: WebAssembly.Memory
   /** By the names of the catalogue. */
-  readonly kernels: Readonly<Record<string, Kernel<number>>>
+  readonly kernels: Readonly<Record<string, KernelFunction<number>>>
   /** The first byte that buffers may have; what is below is scratch. */
   readonly heapBase: number
   readonly threads: ThreadReport

@@ -2,11 +2,11 @@
  * One instance of the kernels over a memory. Several may share a memory, one per thread: each works in a scratch of its
  * own, below every buffer (assembly/scratch.ts, rust/src/scratch.rs).
  */
-import type { Kernel } from '../checked_ops.ts'
+import type { KernelFunction } from '../checked_ops.ts'
 
 /** The kernels as a module exports them, by name; arrays are byte addresses, and null is the null address. */
 export interface Instance {
-  readonly kernels: Readonly<Record<string, Kernel<number>>>
+  readonly kernels: Readonly<Record<string, KernelFunction<number>>>
   /** Bytes of scratch; a multiple of 64. */
   readonly scratchSize: number
 }
@@ -26,7 +26,7 @@ export function instantiate(
   const { exports } = new WebAssembly.Instance(module, imports)
   const { scratch_size: scratchSize, ...kernels } = exports
   return {
-    kernels: kernels as Record<string, Kernel<number>>,
+    kernels: kernels as Record<string, KernelFunction<number>>,
     scratchSize: numberOf(scratchSize as WebAssembly.Global | (() => unknown)),
   }
 }

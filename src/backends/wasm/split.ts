@@ -6,12 +6,12 @@
  * write apart from each other and keep the order of every addition, so that whoever computes them, in whatever order,
  * the bits are those of the whole call.
  */
-import { opRow, type OpName } from '../../ops/catalog.ts'
-import type { Op } from '../../ops/op.ts'
-import type { Launched } from '../checked_ops.ts'
+import { kernels, type KernelName } from '../../ops/catalog.ts'
+import type { Kernel } from '../../ops/op.ts'
+import type { KernelArgument } from '../checked_ops.ts'
 
 /** The arguments of a call, as kernels take them. */
-export type Call = readonly Launched<number>[]
+export type Call = readonly KernelArgument<number>[]
 
 /** What is said of an op: dimensions by the names of the catalogue row, a letter or an optional list of chosen units. */
 interface Row {
@@ -36,7 +36,7 @@ const byColumns: Row = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [
 const byHeads: Row = { along: 'heads', times: ['T', 'S', 'K'], grain: 1, least: [1, 1] }
 
 /** All ops that are not named here are computed whole. */
-const rows: Partial<Record<OpName, Row>> = {
+const rows: Partial<Record<KernelName, Row>> = {
   linear: byRows,
   linear_bf16: byRows,
   linear_f16: byRows,
@@ -71,8 +71,8 @@ export class Split {
   /** All dimensions of the work. */
   readonly #factors: readonly Dimension[]
 
-  constructor(name: OpName, { along, times, grain, least }: Row) {
-    const row = opRow(name)
+  constructor(name: KernelName, { along, times, grain, least }: Row) {
+    const row = kernels[name]
     this.kernel = `${name}_part`
     this.grain = grain
     this.#least = least
@@ -120,26 +120,26 @@ function sizeOf({ letter, list, count }: Dimension, call: Call): number {
   return call[list === null || call[list] === null ? letter : count] as number
 }
 
-function dimensionOf(row: Op, name: string): Dimension {
+function dimensionOf(row: Kernel, name: string): Dimension {
   const at = placeOf(row, name)
   const param = row.params[at]
   if (param.kind !== 'array') return { letter: at, list: null, count: at }
   return { letter: placeOf(row, param.below as string), list: at, count: placeOf(row, param.shape[0]) }
 }
 
-function placeOf(row: Op, name: string): number {
+function placeOf(row: Kernel, name: string): number {
   return row.params.findIndex((param) => param.name === name)
 }
 
 /** The ops that can be shared. */
-export const splitOps: readonly OpName[] = Object.keys(rows) as OpName[]
+export const splitOps: readonly KernelName[] = Object.keys(rows) as KernelName[]
 
 const splits = new Map(
-  (Object.entries(rows) as [OpName, Row][]).map(([name, row]) => [name, new Split(name, row)]),
+  (Object.entries(rows) as [KernelName, Row][]).map(([name, row]) => [name, new Split(name, row)]),
 )
 
 /** How calls of an op are cut; null for one that is computed whole. */
-export function splitOf(name: OpName): Split | null {
+export function splitOf(name: KernelName): Split | null {
   return splits.get(name) ?? null
 }
 

@@ -7,7 +7,7 @@
  */
 import { now, relax, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import type { Kernel } from '../checked_ops.ts'
+import type { KernelFunction } from '../checked_ops.ts'
 import { JobBoard, makeBoardMemory, runPart, type Job } from './work_queue.ts'
 import type { ThreadSetup } from './thread_worker.ts'
 
@@ -78,7 +78,7 @@ export class ThreadPool {
    * Computes a job, with the kernel it names here.
    * @throws MissingError BACKEND_THREAD if a part was begun by a thread that failed: the numbers it was to write are lost
    */
-  run(job: Job, kernel: Kernel<number>): void {
+  run(job: Job, kernel: KernelFunction<number>): void {
     const board = this.#board
     const start = now()
     board.write(job)
@@ -102,7 +102,7 @@ export class ThreadPool {
     for (const thread of this.#threads) void thread.end()
   }
 
-  #compute(kernel: Kernel<number>, job: Job, part: number): void {
+  #compute(kernel: KernelFunction<number>, job: Job, part: number): void {
     try {
       runPart(kernel, job, part)
     } catch (error) {

@@ -3,10 +3,10 @@
  * that was found to pay, with the bits of one thread. Small calls, and ops that cannot be cut, stay with the caller.
  */
 import { canShareMemory, machine, now } from '../../platform/platform.ts'
-import type { OpName } from '../../ops/catalog.ts'
+import type { KernelName } from '../../ops/catalog.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
-import { MOST_THREADS, type CallReport, type ThreadReport } from '../backend.ts'
-import type { Kernel } from '../checked_ops.ts'
+import { MAX_THREADS, type CallReport, type ThreadReport } from '../backend.ts'
+import type { KernelFunction } from '../checked_ops.ts'
 import { makeMemory, type Engine } from './engine.ts'
 import { instantiate } from './instance.ts'
 import { splitOf, splitOps, type Call, type Split } from './split.ts'
@@ -34,10 +34,10 @@ const MOST_AUTOMATIC = 4
  */
 export function countThreads(threads: number | 'auto'): number {
   if (threads === 'auto') return canShareMemory() ? Math.min(machine().threads, MOST_AUTOMATIC) : 1
-  if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS)
     throw new UsageError(
       'THREADS',
-      `threads: expected auto or a whole number from 1 to ${MOST_THREADS}, got ${threads}`,
+      `threads: expected auto or a whole number from 1 to ${MAX_THREADS}, got ${threads}`,
     )
   if (threads > 1 && !canShareMemory())
     throw new MissingError(
@@ -96,20 +96,20 @@ interface Kind {
 
 /** One op whose calls may be shared. */
 class SharedKernel {
-  readonly op: OpName
+  readonly op: KernelName
   readonly #split: Split
-  readonly #whole: Kernel<number>
-  readonly #part: { readonly kernel: Kernel<number>; readonly number: number }
+  readonly #whole: KernelFunction<number>
+  readonly #part: { readonly kernel: KernelFunction<number>; readonly number: number }
   readonly #pool: ThreadPool
   readonly #sharing: Sharing
   /** By size class. */
   readonly #kinds = new Map<number, Kind>()
 
   constructor(
-    op: OpName,
+    op: KernelName,
     split: Split,
-    whole: Kernel<number>,
-    part: { readonly kernel: Kernel<number>; readonly number: number },
+    whole: KernelFunction<number>,
+    part: { readonly kernel: KernelFunction<number>; readonly number: number },
     pool: ThreadPool,
     sharing: Sharing,
   ) {

@@ -10,20 +10,9 @@
 import { MissingError } from '../../tensor/errors.ts'
 import { probeWasm } from '../../platform/wasm_features.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
-import type { Backend, BackendOptions, Buffer, Ops, ThreadReport } from '../backend.ts'
-import {
-  boundsOf,
-  checkFreeable,
-  checkKind,
-  checkLength,
-  checkRange,
-  checkWritable,
-  disposedError,
-  kindOf,
-  openDoor,
-  placed,
-  PlacedBuffer,
-} from '../checked_ops.ts'
+import type { Backend, BackendOptions, ThreadReport } from '../backend.ts'
+import { CheckedBackend } from '../checked_backend.ts'
+import type { OwnedBuffer } from '../checked_ops.ts'
 import { Allocator } from './allocator.ts'
 import { binaries, type WasmName } from './binaries.ts'
 import { MOST_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
@@ -32,9 +21,6 @@ import { allStarted, countThreads, startThreaded, type Sharing } from './threade
 
 /** A memory grows by 64 MiB at least: each time costs the collection of garbage, and pages nobody writes to cost nothing. */
 const STEP = 1024 // pages
-
-/** A byte address in the backend's memory. */
-type Place = number
 
 /** What a runtime must have for each of the committed modules. */
 const builds = {
@@ -57,13 +43,6 @@ function loadModule(name: WasmName, isShared: boolean): Promise<WebAssembly.Modu
   return loaded
 }
 
-/** Everything that holds the memory; dropped as a whole when the backend is disposed of. */
-interface Live {
-  readonly engine: Engine
-  readonly memory: WebAssembly.Memory
-  readonly ops: Ops
-}
-
 /** Which build, and what laws may set besides. */
 export interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {
   /** Which of the committed modules; default `wasm`. */
@@ -71,12 +50,13 @@ export interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> 
 }
 
 /** Runs every op as its WebAssembly kernel. */
-export class WasmBackend implements Backend {
+export class WasmBackend extends CheckedBackend<number> {
   readonly name: WasmName
   readonly #module: WebAssembly.Module
   readonly #start: (module: WebAssembly.Module) => Engine
   readonly #allocator: Allocator
-  #state: Live | null
+  /** Holds the memory; null once the backend is disposed. */
+  #engine: Engine | null
 
   /**
    * Starts a backend with a memory of its own.
@@ -102,7 +82,7 @@ export class WasmBackend implements Backend {
     const start = (given: WebAssembly.Module): Engine =>
       startThreaded(given, { threads: count, sharing, cutsSmall })
     const backend = new WasmBackend(module, start, name)
-    if (sharing === 'always') await allStarted(backend.#live().engine, count)
+    if (sharing === 'always') await allStarted(backend.#live(), count)
     return backend
   }
 
@@ -112,107 +92,65 @@ export class WasmBackend implements Backend {
     start: (module: WebAssembly.Module) => Engine = startAlone,
     name: WasmName = 'wasm',
   ) {
+    const engine = start(module)
+    // WebAssembly takes null for 0, the null address.
+    super((op) => engine.kernels[op])
     this.name = name
     this.#module = module
     this.#start = start
-    const engine = start(module)
-    const { memory, kernels, heapBase } = engine
-    this.#allocator = new Allocator(heapBase, (end) => this.#reach(end))
-    // WebAssembly takes null for 0, the null address.
-    this.#state = { engine, memory, ops: openDoor<Place>(this, (name) => kernels[name]) }
+    this.#engine = engine
+    this.#allocator = new Allocator(engine.heapBase, (end) => this.#reach(end))
   }
 
-  get ops(): Ops {
-    return this.#live().ops
-  }
-
-  get liveBuffers(): number {
-    return this.#allocator.live
-  }
-
-  get threads(): ThreadReport {
-    return this.#live().engine.threads
+  override get threads(): ThreadReport {
+    return this.#live().threads
   }
 
   sibling(): Backend {
-    this.#live()
+    this.expectLive()
     return new WasmBackend(this.#module, this.#start, this.name)
   }
 
-  allocate(dtype: Dtype, length: number, contents: 'zeros' | 'anything' = 'zeros'): Buffer {
-    const buffer = this.#reserve(dtype, length)
-    if (contents === 'zeros') this.#view(buffer).fill(0)
-    return buffer
-  }
-
-  upload(values: Numbers, dtype?: Dtype): Buffer {
-    const buffer = this.#reserve(kindOf(values, dtype), values.length)
-    this.#view(buffer).set(values)
-    if (values instanceof Int32Array) buffer.bounds = boundsOf(values)
-    return buffer
-  }
-
-  write(buffer: Buffer, values: Numbers, start = 0): void {
-    const whole = placed<Place>(this, buffer, 'write')
-    checkWritable('write', whole.dtype, values)
-    checkRange('write', start, values.length, whole.length)
-    this.#view(whole).set(values, start)
-  }
-
-  zero(buffer: Buffer): void {
-    const whole = placed<Place>(this, buffer, 'zero')
-    checkWritable('zero', whole.dtype)
-    this.#view(whole).fill(0)
-  }
-
-  slice(buffer: Buffer, start: number, length: number): Buffer {
-    const whole = placed<Place>(this, buffer, 'slice')
-    checkRange('slice', start, length, whole.length)
-    return whole.view(start, length, whole.place + arrayTypes[whole.dtype].BYTES_PER_ELEMENT * start)
-  }
-
-  read(buffer: Buffer): Numbers {
-    return this.#view(placed<Place>(this, buffer, 'read')).slice()
-  }
-
-  readF32(buffer: Buffer): Float32Array {
-    return this.#holding(buffer, 'f32', 'readF32').slice() as Float32Array
-  }
-
-  readI32(buffer: Buffer): Int32Array {
-    return this.#holding(buffer, 'i32', 'readI32').slice() as Int32Array
-  }
-
-  free(buffer: Buffer): void {
-    const whole = placed<Place>(this, buffer, 'free')
-    checkFreeable(whole)
-    this.#live()
-    whole.freed = true
-    this.#allocator.free(whole.place)
-  }
-
-  dispose(): void {
-    this.#state?.engine.end()
-    this.#state = null
-    this.#allocator.freeAll()
-  }
-
-  #live(): Live {
-    if (this.#state === null) throw disposedError(this.name)
-    return this.#state
-  }
-
-  #reserve(dtype: Dtype, length: number): PlacedBuffer<Place> {
-    this.#live()
-    checkLength(length)
+  protected reserve(dtype: Dtype, length: number): number {
     const bytes = arrayTypes[dtype].BYTES_PER_ELEMENT * length
-    const place = this.#allocator.allocate(bytes)
-    if (place === null)
+    const address = this.#allocator.allocate(bytes)
+    if (address === null)
       throw new MissingError(
         'BACKEND_MEMORY',
         `backend ${this.name}: expected room for ${bytes} more bytes, got ${this.#allocator.liveBytes} in use of ${PAGE * MOST_PAGES}`,
       )
-    return new PlacedBuffer<Place>(this, dtype, length, place, null)
+    return address
+  }
+
+  protected release({ address }: OwnedBuffer<number>): void {
+    this.#allocator.free(address)
+  }
+
+  protected addressIn({ dtype, address }: OwnedBuffer<number>, start: number): number {
+    return address + arrayTypes[dtype].BYTES_PER_ELEMENT * start
+  }
+
+  protected clear(buffer: OwnedBuffer<number>): void {
+    this.#numbers(buffer).fill(0)
+  }
+
+  protected copyIn(buffer: OwnedBuffer<number>, values: Numbers, start: number): void {
+    this.#numbers(buffer).set(values, start)
+  }
+
+  protected copyOut(buffer: OwnedBuffer<number>): Numbers {
+    return this.#numbers(buffer).slice()
+  }
+
+  protected shutDown(): void {
+    this.#engine?.end()
+    this.#engine = null
+    this.#allocator.freeAll()
+  }
+
+  #live(): Engine {
+    this.expectLive()
+    return this.#engine as Engine
   }
 
   /** Grows the memory until it reaches `end`; false if it cannot. */
@@ -225,14 +163,8 @@ export class WasmBackend implements Backend {
     return grow(memory, step) || (step > missing && grow(memory, missing))
   }
 
-  #view({ dtype, place, length }: PlacedBuffer<Place>): Numbers {
-    return new arrayTypes[dtype](this.#live().memory.buffer as ArrayBuffer, place, length)
-  }
-
-  #holding(buffer: Buffer, dtype: Dtype, name: string): Numbers {
-    const whole = placed<Place>(this, buffer, name)
-    checkKind(name, whole, dtype)
-    return this.#view(whole)
+  #numbers({ dtype, address, length }: OwnedBuffer<number>): Numbers {
+    return new arrayTypes[dtype](this.#live().memory.buffer as ArrayBuffer, address, length)
   }
 }
 

@@ -9,7 +9,7 @@
  * are read and written atomically, which also orders all other memory: what was written before a part was finished is
  * seen by who sees it finished.
  */
-import type { Kernel } from '../checked_ops.ts'
+import type { KernelFunction } from '../checked_ops.ts'
 import { partStart, type Call } from './split.ts'
 
 /** A job: a kernel, and its call in parts of units (split.ts). */
@@ -40,7 +40,11 @@ const HEAD = 5
 const MOST_ARGUMENTS = 27
 
 /** Computes one part of a job. */
-export function runPart(kernel: Kernel<number>, { parts, units, grain, call }: Job, part: number): void {
+export function runPart(
+  kernel: KernelFunction<number>,
+  { parts, units, grain, call }: Job,
+  part: number,
+): void {
   kernel(...call, partStart(part, parts, units, grain), partStart(part + 1, parts, units, grain))
 }
 

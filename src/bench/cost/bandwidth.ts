@@ -17,12 +17,12 @@ const ROUNDS = 9
 export async function measureBandwidth(): Promise<number> {
   const backend = await createBackend('wasm')
   try {
-    const output = backend.allocate('f32', ROWS)
-    const input = backend.allocate('f32', LENGTH)
-    const weight = backend.allocate('f32', ROWS * LENGTH)
+    const output = backend.allocate('f32', [1, ROWS])
+    const input = backend.allocate('f32', [1, LENGTH])
+    const weight = backend.allocate('f32', [ROWS, LENGTH])
     const read = (): number => {
       const start = now()
-      backend.ops.linear(output, input, weight, null, null, 1, ROWS, LENGTH, 0)
+      backend.ops.linear(output, input, weight, null, null)
       return (4000 * ROWS * LENGTH) / (now() - start)
     }
     read()

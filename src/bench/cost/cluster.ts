@@ -188,12 +188,12 @@ const TOKENS = 128
 async function measureFlops(): Promise<number> {
   const backend = await createBackend('wasm')
   try {
-    const output = backend.allocate('f32', TOKENS * SIZE)
-    const input = backend.allocate('f32', TOKENS * SIZE)
-    const weight = backend.allocate('f32', SIZE * SIZE)
+    const output = backend.allocate('f32', [TOKENS, SIZE])
+    const input = backend.allocate('f32', [TOKENS, SIZE])
+    const weight = backend.allocate('f32', [SIZE, SIZE])
     const run = (): number => {
       const start = now()
-      backend.ops.linear(output, input, weight, null, null, TOKENS, SIZE, SIZE, 0)
+      backend.ops.linear(output, input, weight, null, null)
       backend.readF32(output)
       return (2000 * TOKENS * SIZE * SIZE) / (now() - start)
     }

@@ -69,7 +69,7 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
     const backend = await createBackend(name)
     try {
       const x = backend.upload(Float32Array.of(-1, 2))
-      backend.ops.relu(x, x, 2)
+      backend.ops.relu(x, x)
       const [first, second] = backend.readF32(x)
       backend.free(x)
       const works = first === 0 && second === 2

@@ -10,7 +10,7 @@ import { shareOfAllowed, type Owed } from '../../testing/op_agreement.ts'
 import { opFile, opFileName } from '../../parity/op_files.ts'
 import { placeOf } from '../../parity/worst.ts'
 import { encodeSafetensors } from '../../io/safetensors_writer.ts'
-import { opNames, type OpName } from '../../ops/catalog.ts'
+import { kernelNames, type KernelName } from '../../ops/catalog.ts'
 import { joinPath, makeFolder } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
@@ -42,7 +42,7 @@ Examples:
 
 interface ExportFlags {
   readonly output: string
-  readonly ops?: readonly OpName[]
+  readonly ops?: readonly KernelName[]
   readonly small?: boolean
   readonly seed: number
   readonly quiet?: boolean
@@ -87,7 +87,7 @@ export function addParityOps(parity: Command, session: Session): void {
 }
 
 async function runExportOps(session: Session, flags: ExportFlags): Promise<void> {
-  const { output, ops = opNames, small, seed } = flags
+  const { output, ops = kernelNames, small, seed } = flags
   if (flags.quiet) session.quieten()
   await checkOutputFolder(output)
   await whileWriting(output, () => makeFolder(output))

@@ -18,7 +18,7 @@ import { runModel, type ModelOutcome } from '../../parity/run_model.ts'
 import { runOps, type OpOutcome } from '../../parity/run_ops.ts'
 import { placeOf } from '../../parity/worst.ts'
 import { hashFiles, modelSource, type ModelSource } from '../../results/provenance.ts'
-import { opNames, type OpName } from '../../ops/catalog.ts'
+import { kernelNames, type KernelName } from '../../ops/catalog.ts'
 import type { Sizes } from '../../ops/op.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
@@ -59,15 +59,15 @@ Examples:
 
 interface RunFlags extends ModelFlags {
   readonly seed: number
-  readonly ops?: readonly OpName[]
+  readonly ops?: readonly KernelName[]
   readonly small?: boolean
   readonly certificate?: string
   readonly json?: boolean
 }
 
 /** Which ops: names of the catalogue. */
-export function opsFlag(text: string): OpName[] {
-  return namesFlag('ops', opNames, 'OPS')(text)
+export function opsFlag(text: string): KernelName[] {
+  return namesFlag('ops', kernelNames, 'OPS')(text)
 }
 
 /** Adds both commands. */
@@ -143,8 +143,8 @@ async function runAll(session: Session, flags: RunFlags, models: Models | null):
 }
 
 async function runOpsOn(session: Session, backend: Backend, flags: RunFlags, found: Findings): Promise<void> {
-  const { ops = opNames, seed, small } = flags
-  const onProgress = (done: number, total: number, op: OpName | null): void =>
+  const { ops = kernelNames, seed, small } = flags
+  const onProgress = (done: number, total: number, op: KernelName | null): void =>
     session.progress.update({ stage: 'ops', done, total, ...(op && { note: op }) })
   for await (const outcome of runOps(backend, { ops, seed, small, signal: session.signal, onProgress }))
     found.ops.push(outcome)
@@ -258,7 +258,7 @@ async function runVerify(session: Session, file: string, json: boolean): Promise
   const rows = [
     ['backend', device === null ? backend : `${backend} on ${device}`],
     ['made', `${date}, version ${version}`],
-    ['covers', `${ops} of ${opNames.length} ops${hasModel ? ' and a model' : ''}`],
+    ['covers', `${ops} of ${kernelNames.length} ops${hasModel ? ' and a model' : ''}`],
     ['kernels', 'unchanged'],
     ['definitions', 'unchanged'],
   ]

@@ -13,6 +13,7 @@ import type { OptModel } from '../../engine/opt_model.ts'
 import { atLeast, near, sameBits } from '../compare.ts'
 import { lawForAll, type Law } from '../law.ts'
 import { anyModel, roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import { headMaskGradient, neuronMaskGradient } from '../model/mask_gradients.ts'
 import {
   alone,
   kinds,
@@ -109,12 +110,12 @@ function isMaskGradient(subject: ScoredSubject, model: ModelCase): Promise<void>
       sameBits(
         'heads',
         scores.heads,
-        whole((layer) => input.gradients.headMask(layer)),
+        whole((layer) => headMaskGradient(input, layer)),
       )
       sameBits(
         'neurons',
         scores.neurons,
-        whole((layer) => input.gradients.neuronMask(layer)),
+        whole((layer) => neuronMaskGradient(input, layer)),
       )
     })
   })

@@ -17,6 +17,7 @@ import { near, sameBits } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { feedOnce, forAll, roomyModel, tensorsOf, withModel, type ModelCase, type Subject } from './cases.ts'
 import { anyMask, engineCase, heldTo, made, maskOf, withLoaded } from './engine_cases.ts'
+import { headMaskGradient, neuronMaskGradient, type TracedGradients } from './mask_gradients.ts'
 
 type Tensors = Map<string, HostTensor>
 
@@ -92,12 +93,12 @@ function withGradients(
   tokens: Int32Array,
   labels: Int32Array,
   options: { mask?: UnitMask; parameters?: boolean },
-  work: (gradients: Gradients) => void,
+  work: (gradients: Gradients, traced: TracedGradients) => void,
 ): void {
   const trace = traceForward(model, tokens, options)
   const gradients = backward(model, trace, labels, options)
   try {
-    work(gradients)
+    work(gradients, { trace, gradients })
   } finally {
     gradients.dispose()
     trace.dispose()
@@ -257,17 +258,17 @@ export const gradientLaws = {
           const labels = labelsOf(tokens, data)
           const mask = softMask(model, data)
           const gradient = new Map<string, Float32Array>()
-          withGradients(loaded, tokens, labels, { mask }, (gradients) => {
+          withGradients(loaded, tokens, labels, { mask }, (_, traced) => {
             const layers = Array.from({ length: model.layers }, (_, layer) => layer)
             const whole = (of: (layer: number) => Float32Array): Float32Array =>
               Float32Array.from(layers.flatMap((layer) => [...of(layer)]))
             gradient.set(
               'heads',
-              whole((layer) => gradients.headMask(layer)),
+              whole((layer) => headMaskGradient(traced, layer)),
             )
             gradient.set(
               'neurons',
-              whole((layer) => gradients.neuronMask(layer)),
+              whole((layer) => neuronMaskGradient(traced, layer)),
             )
           })
           const length = lengthOf(gradient)
@@ -312,14 +313,14 @@ export const gradientLaws = {
       const eachResult = (model: OptModel, visit: (name: string, values: Float32Array) => void): void => {
         visit('logits', feedOnce(model, tokens))
         visit('skipped', feedOnce(model, tokens, { mask }))
-        withGradients(model, tokens, tokens, { mask, parameters: true }, (gradients) => {
+        withGradients(model, tokens, tokens, { mask, parameters: true }, (gradients, traced) => {
           visit('loss', Float32Array.of(gradients.loss))
           for (let layer = 0; layer < drawn.layers; layer++) {
             visit(`headOut ${layer}`, gradients.headOut(layer))
             visit(`fc1Act ${layer}`, gradients.fc1Act(layer))
             visit(`fc1Pre ${layer}`, gradients.fc1Pre(layer))
-            visit(`headMask ${layer}`, gradients.headMask(layer))
-            visit(`neuronMask ${layer}`, gradients.neuronMask(layer))
+            visit(`headMask ${layer}`, headMaskGradient(traced, layer))
+            visit(`neuronMask ${layer}`, neuronMaskGradient(traced, layer))
           }
           gradients.parameters.forEach((values, name) => visit(name, values))
         })

@@ -5,35 +5,34 @@
  * rounding. The bound of a single call is derived (ops/relaxed.ts), so a backend that owes bounds is held to it call by call.
  */
 import type { Backend, Buffer } from '../../backends/backend.ts'
+import { flatCall } from '../../backends/calls.ts'
 import { wrapOps } from '../../backends/watched.ts'
 import { compareOutputs, evaluate, owedBy } from '../../testing/op_agreement.ts'
 import type { Value, Values } from '../../testing/op_call.ts'
-import { opRow, type OpName } from '../../ops/catalog.ts'
-import { elementCount, type ArrayParam, type Numbers, type Sizes } from '../../ops/op.ts'
+import { kernels, type KernelName } from '../../ops/catalog.ts'
+import type { ArrayParam, Numbers } from '../../ops/op.ts'
 
 /** The same backend; an op throws an Error that names the first number past its bound. */
 export function judgeCalls(backend: Backend): Backend {
-  const judged = wrapOps(backend, (name, run) => (...args) => {
-    const { params } = opRow(name)
-    const sizes = Object.fromEntries(
-      params.flatMap((param, i) => (param.kind === 'size' ? [[param.name, args[i] as number]] : [])),
-    )
+  const judged = wrapOps(backend, (op, run) => (...args) => {
+    const { kernel, args: flat } = flatCall(op, args)
+    const { params } = kernels[kernel]
     /** The arrays of these roles, by name. */
     const read = (...roles: ArrayParam['role'][]): Record<string, Numbers | null> =>
       Object.fromEntries(
         params.flatMap((param, i) =>
           param.kind === 'array' && roles.includes(param.role)
-            ? [[param.name, numbersOf(backend, args[i] as Buffer | null, param, sizes)]]
+            ? [[param.name, flat[i] === null ? null : backend.read(flat[i] as Buffer)]]
             : [],
         ),
       )
     const given: Record<string, Value> = read('in', 'add')
     params.forEach((param, i) => {
-      if (param.kind !== 'array') given[param.name] = args[i] as number
-      else if (args[i] === null) given[param.name] = null
+      if (param.kind !== 'array') given[param.name] = flat[i] as number
+      else if (flat[i] === null) given[param.name] = null
     })
     run(...args)
-    judge(backend, name, given, read('out', 'add'))
+    judge(backend, kernel, given, read('out', 'add'))
   })
   return new Proxy(judged, {
     get: (target, key) =>
@@ -41,14 +40,9 @@ export function judgeCalls(backend: Backend): Backend {
   })
 }
 
-/** The numbers of an array argument, without those of its buffer past them. */
-function numbersOf(backend: Backend, buffer: Buffer | null, param: ArrayParam, sizes: Sizes): Numbers | null {
-  return buffer && backend.read(backend.slice(buffer, 0, elementCount(param, sizes)))
-}
-
 function judge(
   backend: Backend,
-  name: OpName,
+  name: KernelName,
   given: Values,
   outputs: Readonly<Record<string, Numbers | null>>,
 ): void {

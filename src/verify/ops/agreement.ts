@@ -6,9 +6,9 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
-import { opRow, type OpName } from '../../ops/catalog.ts'
+import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { compareOutputs, evaluate, owedBy } from '../../testing/op_agreement.ts'
-import type { Op, Sizes } from '../../ops/op.ts'
+import type { Kernel, Sizes } from '../../ops/op.ts'
 import { callRaw, sizesOf, type Placing, type Values } from '../../testing/op_call.ts'
 import { Data, type DataKind } from '../../testing/seeded_data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
@@ -22,19 +22,19 @@ const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'wild', 'broken']
 const mostLarge: Readonly<Record<string, number>> = { T: 19, S: 70, C: 90, P: 40, H: 5, K: 70 }
 
 /** @throws Error naming the number in which the backend's call differs most from the reference, by more than it may. */
-export function checkAgreement(backend: Backend, name: OpName, values: Values, placing: Placing): void {
+export function checkAgreement(backend: Backend, name: KernelName, values: Values, placing: Placing): void {
   const expected = evaluate(name, values)
   const actual = callRaw(backend, name, values, placing)
   const { passed, worst } = compareOutputs(name, values, expected, actual, owedBy(backend))
   if (!passed && worst !== null)
     throw new Error(
-      `${name}.${worst.output}[${worst.index}]: expected ${worst.expected}, got ${worst.actual} at ${JSON.stringify(sizesOf(opRow(name), values))}`,
+      `${name}.${worst.output}[${worst.index}]: expected ${worst.expected}, got ${worst.actual} at ${JSON.stringify(sizesOf(kernels[name], values))}`,
     )
 }
 
 /** Every size 0..33 of each letter, the others small, at every offset, in every variant. */
-function everySmallSize(name: OpName): BackendLaw {
-  const row = opRow(name)
+function everySmallSize(name: KernelName): BackendLaw {
+  const row = kernels[name]
   const variants = variantsOf(row)
   return always(`${name}: every size 0..${mostSmall} at every offset`, (backend) => {
     const data = new Data(1)
@@ -52,8 +52,8 @@ function everySmallSize(name: OpName): BackendLaw {
 }
 
 /** Random sizes, up to several tiles of a blocked GEMM. */
-export function randomSizes(name: OpName): BackendLaw {
-  const row = opRow(name)
+export function randomSizes(name: KernelName): BackendLaw {
+  const row = kernels[name]
   const variants = variantsOf(row)
   const letters = lettersOf(row).map((letter) => [letter, fc.nat({ max: mostLarge[letter] ?? 200 })])
   const sizes: fc.Arbitrary<Sizes> = fc.record(Object.fromEntries(letters))
@@ -77,7 +77,7 @@ export function randomSizes(name: OpName): BackendLaw {
 }
 
 /** Brings the length of each list into range, so that it does not blow up what it chooses from. */
-function shortenLists(row: Op, wanted: Sizes): Sizes {
+function shortenLists(row: Kernel, wanted: Sizes): Sizes {
   const sizes: Record<string, number> = { ...wanted }
   for (const { holds, role, shape, below } of arraysOf(row))
     if (holds === 'ascending' && role === 'in') sizes[shape[0]] %= sizes[below as string] + 1
@@ -85,6 +85,6 @@ function shortenLists(row: Op, wanted: Sizes): Sizes {
 }
 
 /** The agreement laws of one op. */
-export function agreementLaws(name: OpName): BackendLaw[] {
+export function agreementLaws(name: KernelName): BackendLaw[] {
   return [everySmallSize(name), randomSizes(name)]
 }

@@ -11,8 +11,8 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
-import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
-import type { ArrayParam, Numbers, Op, Sizes } from '../../ops/op.ts'
+import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
+import type { ArrayParam, Numbers, Kernel, Sizes } from '../../ops/op.ts'
 import { call, poison, type Value, type Values } from '../../testing/op_call.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
@@ -20,13 +20,13 @@ import { arraysOf, fitSizes, lettersOf, makeValues } from '../../testing/op_case
 import { forAll, type BackendLaw } from './law.ts'
 
 /** The list of chosen units, null for all of them. */
-function listOf(row: Op): ArrayParam | undefined {
+function listOf(row: Kernel): ArrayParam | undefined {
   return arraysOf(row).find(({ holds, role, optional }) => holds === 'ascending' && role === 'in' && optional)
 }
 
 /** The ops that take a list of chosen units. */
-export function choosingOps(): OpName[] {
-  return opNames.filter((name) => listOf(opRow(name)) !== undefined)
+export function choosingOps(): KernelName[] {
+  return kernelNames.filter((name) => listOf(kernels[name]) !== undefined)
 }
 
 /** Values with the elements of units that are not in the list replaced. */
@@ -49,7 +49,7 @@ function replaceOthers<Kind extends Numbers>(
 
 /** A case: the op's arguments, its list apart. */
 interface Choice {
-  readonly row: Op
+  readonly row: Kernel
   readonly letter: string
   readonly sizes: Sizes
   readonly list: Int32Array
@@ -59,8 +59,8 @@ interface Choice {
   readonly choosing: (list: Int32Array | null) => Values
 }
 
-function makeChoice(name: OpName, wanted: number, seed: number): Choice {
-  const row = opRow(name)
+function makeChoice(name: KernelName, wanted: number, seed: number): Choice {
+  const row = kernels[name]
   const { name: listName, below, shape } = listOf(row) as ArrayParam
   const letter = below as string
   const data = new Data(seed)
@@ -81,7 +81,7 @@ function makeChoice(name: OpName, wanted: number, seed: number): Choice {
 
 /** A law for one op over random choices. */
 function choiceLaw(
-  name: OpName,
+  name: KernelName,
   sentence: string,
   check: (backend: Backend, choice: Choice) => void,
 ): BackendLaw {
@@ -100,7 +100,7 @@ function sameResults(
 }
 
 /** Choosing all = no list. */
-export function allIsDense(name: OpName): BackendLaw {
+export function allIsDense(name: KernelName): BackendLaw {
   return choiceLaw(name, 'choosing all = dense, bit for bit', (backend, { letter, sizes, choosing }) => {
     const all = Int32Array.from({ length: sizes[letter] }, (_, i) => i)
     sameResults(name, sameBits, call(backend, name, choosing(all)), call(backend, name, choosing(null)))
@@ -108,7 +108,7 @@ export function allIsDense(name: OpName): BackendLaw {
 }
 
 /** Choosing some = dense with the others zeroed. */
-export function chosenIsZeroed(name: OpName): BackendLaw {
+export function chosenIsZeroed(name: KernelName): BackendLaw {
   return choiceLaw(name, 'choosing some = dense with the others zeroed, as numbers', (backend, choice) => {
     const { row, letter, sizes, list, values, choosing } = choice
     const outputs = arraysOf(row).filter(({ role }) => role !== 'in')
@@ -138,8 +138,8 @@ export function chosenIsZeroed(name: OpName): BackendLaw {
 }
 
 /** Nothing of the others is looked at. */
-export function othersAreUnseen(name: OpName): BackendLaw {
-  return choiceLaw(name, 'units that are not chosen change no bit, NaN included', (backend, choice) => {
+export function othersAreUnseen(name: KernelName): BackendLaw {
+  return choiceLaw(name, 'what is not chosen cannot influence anything, NaN included', (backend, choice) => {
     const { row, letter, sizes, list, choosing } = choice
     const poisoned: Record<string, Value> = { ...choosing(list) }
     for (const param of arraysOf(row))

@@ -2,7 +2,7 @@
  * copy_rows, in every storage, moves whole rows and leaves the others as they were.
  */
 import fc from 'fast-check'
-import type { OpName } from '../../ops/catalog.ts'
+import type { KernelName } from '../../ops/catalog.ts'
 import type { Numbers } from '../../ops/op.ts'
 import { callRaw } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
@@ -11,7 +11,7 @@ import { forAll, type BackendLaw } from './law.ts'
 
 const size = fc.integer({ min: 1, max: 40 })
 
-function movesRows<Name extends OpName & `copy_rows${string}`>(
+function movesRows<Name extends KernelName & `copy_rows${string}`>(
   name: Name,
   make: (data: Data, length: number) => Numbers,
 ): BackendLaw {

@@ -9,7 +9,7 @@
  * times that noise, and far below any wrong sign, factor, missing term or mean.
  */
 import type { Backend } from '../../backends/backend.ts'
-import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
+import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
 import { elementCount, type GradientRule, type Sizes } from '../../ops/op.ts'
 import { call, type Value, type Values } from '../../testing/op_call.ts'
 import { Data } from '../../testing/seeded_data.ts'
@@ -23,7 +23,7 @@ const tolerance = 5e-4
 const probes = 12
 
 /** Ops whose gradient has no rule, each with the reason. */
-export const exempt: Readonly<Partial<Record<OpName, string>>> = {
+export const exempt: Readonly<Partial<Record<KernelName, string>>> = {
   add: 'its gradient is the identity for both terms',
   cache_append: 'a copy; attention_backward goes straight to the keys and values',
   cache_append_i8: 'rounds to integers, for sequences that only read; learning runs over float32 caches',
@@ -55,18 +55,18 @@ export const exempt: Readonly<Partial<Record<OpName, string>>> = {
 
 /** Ops that are the gradient of another, as the catalogue's rules and attentionGradient use them. */
 export function gradientOps(): Set<string> {
-  const rules = opNames.flatMap((name) => opRow(name).gradients.map(({ op }) => op))
+  const rules = kernelNames.flatMap((name) => kernels[name].gradients.map(({ op }) => op))
   return new Set([...rules, 'attention_backward'])
 }
 
 /** One law per rule of the catalogue. */
 export function gradientLaws(): BackendLaw[] {
-  return opNames.flatMap((name) => opRow(name).gradients.map((rule) => gradientLaw(name, rule)))
+  return kernelNames.flatMap((name) => kernels[name].gradients.map((rule) => gradientLaw(name, rule)))
 }
 
 /** Every rule of one op. */
-export function gradientLaw(name: OpName, rule: GradientRule): BackendLaw {
-  const row = opRow(name)
+export function gradientLaw(name: KernelName, rule: GradientRule): BackendLaw {
+  const row = kernels[name]
   return always(`${name}: ${rule.op} is the derivative by ${rule.of.join(', ')}`, (backend) => {
     const data = new Data(7)
     for (const { absent } of variantsOf(row)) {
@@ -82,13 +82,13 @@ export function gradientLaw(name: OpName, rule: GradientRule): BackendLaw {
   })
 }
 
-function checkRule(backend: Backend, name: OpName, rule: GradientRule, values: Values, data: Data): void {
-  const [output] = arraysOf(opRow(name)).filter(({ role }) => role === 'out')
+function checkRule(backend: Backend, name: KernelName, rule: GradientRule, values: Values, data: Data): void {
+  const [output] = arraysOf(kernels[name]).filter(({ role }) => role === 'out')
   const forward = (inputs: Values): Float32Array => call(backend, name, inputs)[output.name]
   const y = forward(values)
   const yGrad = data.floats(y.length, 'smooth')
   const names: Values = { ...values, [output.name]: y, [`${output.name}_grad`]: yGrad }
-  const found = call(backend, rule.op as OpName, boundValues(rule, names))
+  const found = call(backend, rule.op as KernelName, boundValues(rule, names))
   for (const input of rule.of) {
     const written = Object.keys(rule.bind).find((param) => rule.bind[param] === `${input}_grad`) as string
     checkDerivative(`${name} by ${input}`, values, input, found[written], data, (moved) =>
@@ -100,7 +100,7 @@ function checkRule(backend: Backend, name: OpName, rule: GradientRule, values: V
 /** The arguments of a rule's op, by its own names; what it adds to starts at zero, what it writes is left out. */
 function boundValues(rule: GradientRule, names: Values): Values {
   const values: Record<string, Value> = {}
-  for (const param of opRow(rule.op as OpName).params) {
+  for (const param of kernels[rule.op as KernelName].params) {
     const bound = rule.bind[param.name]
     if (bound === undefined) throw new Error(`${rule.op}.${param.name}: expected to be bound by the rule`)
     if (bound === null) values[param.name] = null
@@ -169,7 +169,7 @@ export const attentionGradient: BackendLaw = always(
     ]) {
       const sizes = { T, S: T, C, H, K }
       const tensor = (): Float32Array =>
-        data.floats(elementCount(arraysOf(opRow('attention'))[0], sizes), 'smooth')
+        data.floats(elementCount(arraysOf(kernels['attention'])[0], sizes), 'smooth')
       const values = { query: tensor(), key: tensor(), value: tensor(), scale: 0.5 ** 2, ...sizes }
       const yGrad = tensor()
       const cached = (inputs: Values): Values => ({

@@ -4,7 +4,7 @@
  * spec/tensor/dtypes.spec.ts.
  */
 import fc from 'fast-check'
-import type { OpName } from '../../ops/catalog.ts'
+import type { KernelName } from '../../ops/catalog.ts'
 import { widenBf16, widenF16 } from '../../tensor/dtypes.ts'
 import { call } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
@@ -21,7 +21,7 @@ const widen = { bf16: widenBf16, f16: widenF16 }
 
 /** linear or linear_input_major over half precision, some units chosen. */
 function isWidened(plain: 'linear' | 'linear_input_major', half: Half): BackendLaw {
-  const name: OpName = `${plain}_${half}`
+  const name: KernelName = `${plain}_${half}`
   return forAll(
     `${name}: ${plain} over the widened weights, bit for bit`,
     [fc.integer({ min: 1, max: 10 }), size, size, kind, seed],
@@ -43,7 +43,7 @@ function isWidened(plain: 'linear' | 'linear_input_major', half: Half): BackendL
 
 /** embedding over half precision. */
 function embedsWidened(half: Half): BackendLaw {
-  const name: OpName = `embedding_${half}`
+  const name: KernelName = `embedding_${half}`
   return forAll(
     `${name}: embedding over the widened table, bit for bit`,
     [fc.nat({ max: 9 }), fc.integer({ min: 1, max: 12 }), size, kind, seed],

@@ -1,7 +1,7 @@
 /**
  * Every law of the ops: those made from the rows of the catalogue, and those of single ops, page by page.
  */
-import { opNames } from '../../ops/catalog.ts'
+import { kernelNames } from '../../ops/catalog.ts'
 import * as adamwStep from './adamw_step.ts'
 import * as add from './add.ts'
 import * as attention from './attention.ts'
@@ -70,7 +70,7 @@ const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
 
 /** The laws of what ops share: agreement with the definition, skipping, tokens, gradients. */
 export const sharedLaws: readonly BackendLaw[] = [
-  ...opNames.flatMap(agreementLaws),
+  ...kernelNames.flatMap(agreementLaws),
   ...choosingOps().flatMap((name) => [allIsDense(name), chosenIsZeroed(name), othersAreUnseen(name)]),
   ...tokenOps().map(tokensApart),
   ...gradientLaws(),

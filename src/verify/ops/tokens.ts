@@ -7,8 +7,8 @@
  * from one part to the next.
  */
 import fc from 'fast-check'
-import { opNames, opRow, type OpName } from '../../ops/catalog.ts'
-import type { Numbers, Op } from '../../ops/op.ts'
+import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
+import type { Numbers, Kernel } from '../../ops/op.ts'
 import { call, type Value, type Values } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
@@ -18,16 +18,16 @@ import { forAll, type BackendLaw } from './law.ts'
 const mixing = ['attention', 'attention_i8', 'attention_backward', 'cache_append', 'cache_append_i8']
 
 /** The ops this law is about. */
-export function tokenOps(): OpName[] {
-  return opNames.filter((name) => lettersOf(opRow(name)).includes('T') && !mixing.includes(name))
+export function tokenOps(): KernelName[] {
+  return kernelNames.filter((name) => lettersOf(kernels[name]).includes('T') && !mixing.includes(name))
 }
 
-function hasTokens(row: Op, name: string): boolean {
+function hasTokens(row: Kernel, name: string): boolean {
   return arraysOf(row).some((param) => param.name === name && param.shape[0] === 'T')
 }
 
 /** The values of tokens from..to. */
-function part(row: Op, values: Values, from: number, to: number): Values {
+function part(row: Kernel, values: Values, from: number, to: number): Values {
   const cut = (name: string, value: Value): Value => {
     if (!hasTokens(row, name) || value === null) return value
     const width = (value as Numbers).length / (values.T as number)
@@ -38,8 +38,8 @@ function part(row: Op, values: Values, from: number, to: number): Values {
 }
 
 /** One op over T tokens = over the first few, then over the others. */
-export function tokensApart(name: OpName): BackendLaw {
-  const row = opRow(name)
+export function tokensApart(name: KernelName): BackendLaw {
+  const row = kernels[name]
   return forAll(
     `${name}: tokens together = tokens in two parts`,
     [fc.integer({ min: 1, max: 19 }), fc.nat({ max: 18 }), fc.nat({ max: 130 }), fc.nat()],

@@ -1,0 +1,195 @@
+/**
+ * How the arguments of an op become those of a kernel, and back.
+ *
+ * A caller gives buffers and numbers; a kernel takes the same, the scales of int8 numbers after them, and every size at the
+ * end. A size is read off the first array of which it is a dimension:
+ *
+ * - a shape of one letter is the length of the buffer, whatever its dimensions: elementwise ops take any shape;
+ * - the count of a list of chosen units is its length; without a list all units are chosen;
+ * - a size that only stands in a product (`U*K`) is the dimension by the other sizes.
+ *
+ * A size that no array has is passed.
+ */
+import { kernels, kernelsOf, opNames, type KernelName, type OpName } from '../ops/catalog.ts'
+import type { ArrayParam, Dtype, Kernel } from '../ops/op.ts'
+import type { Buffer, Ops, ScaledBuffer, StoredBuffer } from './backend.ts'
+
+/** An argument of an op. */
+export type Argument = StoredBuffer | number | null
+
+/** An argument of a kernel. */
+export type FlatArgument = Buffer | number | null
+
+/** An array of a kernel. */
+export interface ArrayForm {
+  readonly param: ArrayParam
+  /** Which argument of the op it comes from, and which of the kernel it is. */
+  readonly from: number
+  readonly to: number
+  /** Which part of that argument it is, where that has scales. */
+  readonly part: 'values' | 'scales' | null
+  /** Of each dimension: the places of the sizes whose product it is. */
+  readonly dims: readonly (readonly number[])[]
+  /** The place of the limit of its values; -1 if they have none. */
+  readonly below: number
+}
+
+/** A number that is passed: a scalar, or a size that no array has. */
+interface NumberForm {
+  readonly from: number
+  readonly to: number
+  readonly isSize: boolean
+}
+
+/** A size that follows from an array. */
+interface SizeForm {
+  readonly to: number
+  /** Which array. */
+  readonly array: number
+  /** Its dimension; -1 for its length. */
+  readonly dim: number
+  /** The places of the other sizes in that dimension. */
+  readonly divisors: readonly number[]
+  /** The place of its value where the array is absent. */
+  readonly otherwise: number
+}
+
+/** The arguments of a kernel as those of its op. */
+export interface CallForm {
+  readonly kernel: Kernel
+  /** Arguments of the op. */
+  readonly count: number
+  readonly arrays: readonly ArrayForm[]
+  readonly numbers: readonly NumberForm[]
+  /** In an order in which each needs only sizes before it. */
+  readonly sizes: readonly SizeForm[]
+}
+
+function formOf(kernel: Kernel): CallForm {
+  const placeOf = (name: string): number => kernel.params.findIndex((param) => param.name === name)
+  const hasScales = new Set(
+    kernel.params.flatMap((param) => (param.kind === 'array' ? [param.scalesOf] : [])),
+  )
+  const arrays: ArrayForm[] = []
+  let count = 0
+  for (const [to, param] of kernel.params.entries()) {
+    if (param.kind !== 'array') continue
+    const isScales = param.scalesOf !== null
+    arrays.push({
+      param,
+      from: isScales ? count - 1 : count++,
+      to,
+      part: isScales ? 'scales' : hasScales.has(param.name) ? 'values' : null,
+      dims: param.dims.map((letters) => letters.filter((letter) => letter !== '1').map(placeOf)),
+      below: param.below === null ? -1 : placeOf(param.below),
+    })
+  }
+  const numbers: NumberForm[] = []
+  const sizes: SizeForm[] = []
+  for (const [to, { kind }] of kernel.params.entries()) {
+    const found = kind === 'size' ? sizeForm(arrays, to) : null
+    if (found) sizes.push(found)
+    else if (kind !== 'array') numbers.push({ from: count++, to, isSize: kind === 'size' })
+  }
+  // What is derived from other sizes comes after them.
+  sizes.sort((a, b) => Number(isDerived(a)) - Number(isDerived(b)))
+  return { kernel, count, arrays, numbers, sizes }
+}
+
+function isDerived({ divisors, otherwise }: SizeForm): boolean {
+  return divisors.length > 0 || otherwise >= 0
+}
+
+/** How a size follows from the arrays: from one that is always there and has it as a dimension, if one does. */
+function sizeForm(arrays: readonly ArrayForm[], to: number): SizeForm | null {
+  const all = arrays.flatMap(({ dims, param, below }, array) =>
+    dims.flatMap((places, dim) =>
+      places.includes(to)
+        ? [
+            {
+              to,
+              array,
+              dim: dims.length === 1 ? -1 : dim,
+              divisors: places.filter((place) => place !== to),
+              otherwise: param.optional ? below : -1,
+            },
+          ]
+        : [],
+    ),
+  )
+  return (
+    all.find((form) => !isDerived(form) && !arrays[form.array].param.optional) ?? all.find(isDerived) ?? null
+  )
+}
+
+const forms = new Map(opNames.map((op) => [op, kernelsOf(op).map(formOf)]))
+
+/** The forms of an op's kernels, by storage. */
+export function formsOf(op: OpName): CallForm[] {
+  return forms.get(op) as CallForm[]
+}
+
+/** Which argument of an op has the storage that chooses its kernel; -1 for an op that has one kernel. */
+export function storedArgument(op: OpName): number {
+  const [{ arrays }] = formsOf(op)
+  return arrays.find(({ param }) => param.isStored)?.from ?? -1
+}
+
+/** The numbers of an array, without scales. */
+export function valuesOf(stored: StoredBuffer): Buffer {
+  return 'scales' in stored ? stored.values : stored
+}
+
+/** The scales of an array; null where it has none. */
+export function scalesOf(stored: StoredBuffer): Buffer | null {
+  return 'scales' in stored ? stored.scales : null
+}
+
+/** The size that follows from an array. */
+export function sizeFrom(form: SizeForm, buffer: Buffer | null, flat: readonly unknown[]): number {
+  if (buffer === null) return flat[form.otherwise] as number
+  const whole = form.dim < 0 ? buffer.length : buffer.shape[form.dim]
+  let others = 1
+  for (const place of form.divisors) others *= flat[place] as number
+  return others === 0 ? 0 : whole / others
+}
+
+/** A call in order of an op as one of its kernel. */
+export function flatCall(
+  op: OpName,
+  args: readonly Argument[],
+): { readonly kernel: KernelName; readonly args: FlatArgument[] } {
+  const at = storedArgument(op)
+  const storage: Dtype = at < 0 ? 'f32' : valuesOf(args[at] as StoredBuffer).dtype
+  const form = formsOf(op).find(({ kernel }) => kernel.storage === storage) as CallForm
+  const flat: FlatArgument[] = []
+  for (const { from, to, part } of form.arrays)
+    flat[to] = part === null ? (args[from] as Buffer | null) : (args[from] as ScaledBuffer)[part]
+  for (const { from, to } of form.numbers) flat[to] = args[from] as number
+  for (const size of form.sizes)
+    flat[size.to] = sizeFrom(size, flat[form.arrays[size.array].to] as Buffer | null, flat)
+  return { kernel: form.kernel.name as KernelName, args: flat }
+}
+
+/** A call of a kernel as one of its op: sizes that follow from arrays are left out. */
+export function opCall(
+  name: KernelName,
+  flat: readonly FlatArgument[],
+): { readonly op: OpName; readonly args: Argument[] } {
+  const { op, storage } = kernels[name]
+  const form = formsOf(op as OpName).find(({ kernel }) => kernel.storage === storage) as CallForm
+  const args: Argument[] = []
+  for (const { from, to, part } of form.arrays) {
+    const buffer = flat[to] as Buffer | null
+    args[from] =
+      part === null ? buffer : ({ ...(args[from] as object), [part]: buffer } as unknown as ScaledBuffer)
+  }
+  for (const { from, to } of form.numbers) args[from] = flat[to]
+  return { op: op as OpName, args }
+}
+
+/** Runs a kernel through its op. */
+export function runKernel(ops: Ops, name: KernelName, flat: readonly FlatArgument[]): void {
+  const { op, args } = opCall(name, flat)
+  ;(ops[op] as (...all: Argument[]) => void)(...args)
+}

@@ -1,0 +1,179 @@
+/**
+ * What every backend does before its memory is touched: it checks that it is live, that a buffer is its own and not freed,
+ * and that kinds and ranges fit; and it counts what is allocated.
+ *
+ * A concrete backend adds memory and kernels: the abstract methods below, which trust their arguments, and the function
+ * that gives the kernel of each op.
+ */
+import type { KernelName } from '../ops/catalog.ts'
+import type { Dtype, Numbers } from '../ops/op.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { Backend, BackendName, Buffer, Ops, ThreadReport } from './backend.ts'
+import {
+  boundsOf,
+  checkFreeable,
+  checkKind,
+  checkShape,
+  checkRange,
+  checkWritable,
+  disposedError,
+  kindOf,
+  lengthOf,
+  makeCheckedOps,
+  ownedBuffer,
+  OwnedBuffer,
+  type KernelFunction,
+} from './checked_ops.ts'
+
+/** A backend whose buffers stand at addresses: typed arrays, pointers, device addresses. */
+export abstract class CheckedBackend<Address> implements Backend {
+  abstract readonly name: BackendName
+  readonly #buffers = new Set<OwnedBuffer<Address>>()
+  /** Null once the backend is disposed. */
+  #ops: Ops | null
+
+  /** @param kernelOf the kernel of each op, which takes addresses for buffers */
+  constructor(kernelOf: (name: KernelName) => KernelFunction<Address>) {
+    this.#ops = makeCheckedOps<Address>(this, kernelOf)
+  }
+
+  // ---- What a backend adds ----------------------------------------------------------------------------------------
+
+  abstract sibling(): Backend
+
+  /** Memory for `length` numbers, uninitialised. @throws MissingError BACKEND_MEMORY */
+  protected abstract reserve(dtype: Dtype, length: number): Address
+
+  /** Gives back what `reserve` gave. */
+  protected abstract release(buffer: OwnedBuffer<Address>): void
+
+  /** The address of numbers start..start+length of a buffer. */
+  protected abstract addressIn(buffer: OwnedBuffer<Address>, start: number, length: number): Address
+
+  /** Sets a buffer to zeros. @param isNew whether nothing has used it since it was reserved */
+  protected abstract clear(buffer: OwnedBuffer<Address>, isNew: boolean): void
+
+  /** Copies numbers into a buffer, from `start` on. @param isNew as in `clear` */
+  protected abstract copyIn(
+    buffer: OwnedBuffer<Address>,
+    values: Numbers,
+    start: number,
+    isNew: boolean,
+  ): void
+
+  /** A copy of what a buffer holds. */
+  protected abstract copyOut(buffer: OwnedBuffer<Address>): Numbers
+
+  /** Ends what the backend started. @param buffers those not freed */
+  protected abstract shutDown(buffers: readonly OwnedBuffer<Address>[]): void
+
+  // ---- What is checked --------------------------------------------------------------------------------------------
+
+  get ops(): Ops {
+    return this.#ops ?? this.#refuse()
+  }
+
+  get liveBuffers(): number {
+    return this.#buffers.size
+  }
+
+  get threads(): ThreadReport {
+    return { threads: 1, calls: [] }
+  }
+
+  allocate(dtype: Dtype, shape: readonly number[], contents: 'zeros' | 'anything' = 'zeros'): Buffer {
+    const buffer = this.#make('allocate', dtype, shape)
+    if (contents === 'zeros') this.clear(buffer, true)
+    return buffer
+  }
+
+  upload(values: Numbers, shape: readonly number[] = [values.length], dtype?: Dtype): Buffer {
+    const kind = kindOf(values, dtype)
+    if (lengthOf(shape) !== values.length)
+      throw new UsageError(
+        'SIZE',
+        `upload: expected numbers for [${shape.join(', ')}], got ${values.length} of them`,
+      )
+    const buffer = this.#make('upload', kind, shape)
+    this.copyIn(buffer, values, 0, true)
+    if (values instanceof Int32Array) buffer.bounds = boundsOf(values)
+    return buffer
+  }
+
+  write(buffer: Buffer, values: Numbers, start = 0): void {
+    const own = this.#own(buffer, 'write')
+    checkWritable('write', own.dtype, values)
+    checkRange('write', start, values.length, own.length)
+    this.copyIn(own, values, start, false)
+  }
+
+  zero(buffer: Buffer): void {
+    const own = this.#own(buffer, 'zero')
+    checkWritable('zero', own.dtype)
+    this.clear(own, false)
+  }
+
+  view(buffer: Buffer, shape: readonly number[], start = 0): Buffer {
+    const whole = ownedBuffer<Address>(this, buffer, 'view')
+    checkShape('view', shape)
+    const length = lengthOf(shape)
+    checkRange('view', start, length, whole.length)
+    return whole.view(shape, start, this.addressIn(whole, start, length))
+  }
+
+  read(buffer: Buffer): Numbers {
+    return this.copyOut(this.#own(buffer, 'read'))
+  }
+
+  readF32(buffer: Buffer): Float32Array {
+    return this.#readAs(buffer, 'f32', 'readF32') as Float32Array
+  }
+
+  readI32(buffer: Buffer): Int32Array {
+    return this.#readAs(buffer, 'i32', 'readI32') as Int32Array
+  }
+
+  free(buffer: Buffer): void {
+    const own = this.#own(buffer, 'free')
+    checkFreeable(own)
+    own.freed = true
+    this.#buffers.delete(own)
+    this.release(own)
+  }
+
+  dispose(): void {
+    if (this.#ops === null) return
+    this.#ops = null
+    const buffers = [...this.#buffers]
+    this.#buffers.clear()
+    this.shutDown(buffers)
+  }
+
+  /** @throws UsageError BACKEND_DISPOSED */
+  protected expectLive(): void {
+    if (this.#ops === null) this.#refuse()
+  }
+
+  #refuse(): never {
+    throw disposedError(this.name)
+  }
+
+  #own(buffer: Buffer, name: string): OwnedBuffer<Address> {
+    this.expectLive()
+    return ownedBuffer<Address>(this, buffer, name)
+  }
+
+  #readAs(buffer: Buffer, dtype: Dtype, name: string): Numbers {
+    const own = this.#own(buffer, name)
+    checkKind(name, own, dtype)
+    return this.copyOut(own)
+  }
+
+  #make(name: string, dtype: Dtype, shape: readonly number[]): OwnedBuffer<Address> {
+    this.expectLive()
+    checkShape(name, shape)
+    const buffer = new OwnedBuffer(this, dtype, shape, this.reserve(dtype, lengthOf(shape)), null)
+    this.#buffers.add(buffer)
+    return buffer
+  }
+}
