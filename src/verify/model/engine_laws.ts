@@ -243,8 +243,9 @@ export const engineLaws = {
       fc.constantFrom('standard', 'min_max'),
       fc.constantFrom('raw', 'per_layer', 'global'),
       anyTraining,
+      fc.integer({ min: 1, max: 5 }),
     ],
-    async (subject, drawn, texts, features, targets, settings) => {
+    async (subject, drawn, texts, features, targets, settings, neuronHidden) => {
       const { config, tensors, tokens } = made(drawn)
       if (tokens.length < 2) return
       const windows = texts.map(({ length, prompt }) => {
@@ -253,13 +254,14 @@ export const engineLaws = {
       })
       const plain = plainModel(config, tensors, 'f32', 'f32')
       const taught = windows.map((window) => calibrate(plain, window.tokens, window.promptLength))
-      const expected = train(taught, { features, targets, heads: settings, neurons: settings })
+      const neurons = { ...settings, hidden: neuronHidden }
+      const expected = train(taught, { features, targets, heads: settings, neurons })
       const { hidden, seed, ...options } = settings
       const shape = { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons }
       const card = makeCard(
         'shadow',
         { shape, width: config.width, ...aboutNothing, seed },
-        { headHidden: hidden, neuronHidden: hidden, features, targets },
+        { headHidden: hidden, neuronHidden, features, targets },
       ) as ShadowCard
       await withEngine(subject, config, tensors, {}, async (model, compare) => {
         const examples = windows.map((window) => collectExample(model, window, [plainactCriterion]))
