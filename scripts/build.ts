@@ -1,5 +1,5 @@
 /**
- * Writes dist/ (scripts/package/build.ts says what that is).
+ * Writes dist/, the package as published (scripts/package/build.ts).
  *
  *   node scripts/node.mjs scripts/build.ts
  */

@@ -1,6 +1,6 @@
 /**
- * `npm run build:cuda`: compiles the kernels of cuda/ to the module in src/backends/cuda, by nvcc, and prints what each
- * takes of a device; cuda/README.md has that table. Then the cases of cuda/certify.sh, which are for this module.
+ * `npm run build:cuda`: compiles the kernels of cuda/ with nvcc to the module in src/backends/cuda, and prints the resources of
+ * each kernel (the table of cuda/README.md). Then it writes the cases of cuda/certify.sh for this module.
  */
 import { writeFileSync } from 'node:fs'
 import { writeBundle } from './cuda/certify/bundle.ts'

@@ -1,6 +1,6 @@
 /**
- * `npm run build:cuda-certify`: writes fixtures/cuda/certify.safetensors.gz, what cuda/certify.sh tries the kernels of the
- * committed module on.
+ * `npm run build:cuda-certify`: writes fixtures/cuda/certify.safetensors.gz, the cases on which cuda/certify.sh tests the
+ * committed module.
  */
 import { relative } from 'node:path'
 import { bundlePath, writeBundle } from './cuda/certify/bundle.ts'

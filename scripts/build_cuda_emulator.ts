@@ -1,7 +1,7 @@
 /**
- * `npm run build:cuda-emulator`: builds the library behind the emulated CUDA backends into cuda/build, by g++.
+ * `npm run build:cuda-emulator`: builds the library of the emulated CUDA backends in cuda/build, with g++.
  *
- *   --asan   with the address sanitizer, beside the other one
+ *   --asan   a second library, with the address sanitizer
  */
 import { relative } from 'node:path'
 import { buildEmulator, emulatorPath } from './cuda/emulator.ts'

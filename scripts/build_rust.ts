@@ -1,6 +1,6 @@
 /**
- * `npm run build:rust`: compiles the kernels of rust/ to the module in src/backends/wasm, by cargo, and says by which; where
- * wasm-pack is, it makes its package of them too.
+ * `npm run build:rust`: compiles the kernels of rust/ with cargo to the module in src/backends/wasm, and names the compiler. If
+ * wasm-pack is installed, it also makes its package of them.
  */
 import { writeFileSync } from 'node:fs'
 import { compileModule, manifestOf, manifestPath, modulePath } from './rust/module.ts'

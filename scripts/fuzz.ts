@@ -1,13 +1,13 @@
 /**
- * `npm run fuzz`: gives every reader wrong files without end (spec/hostile/campaign.ts says how), and keeps what one of
- * them neither reads nor refuses under fixtures/hostile/findings.
+ * `npm run fuzz`: gives damaged files to every reader without end (spec/hostile/campaign.ts). A file that a reader neither reads
+ * nor refuses is kept under fixtures/hostile/findings.
  *
  *   npm run fuzz -- --minutes 30                       all readers, on two threads (--workers); 30 minutes in all
  *   npm run fuzz -- --minutes 5 --reader zip,torch     these readers
- *   npm run fuzz -- --minutes 5 --seed 7 --from 90000  goes on where a campaign of seed 7 ended
+ *   npm run fuzz -- --minutes 5 --seed 7 --from 90000  resumes a campaign of seed 7
  *
  * Every reader has an equal share of the threads' time. ctrl-C ends it with the same summary. Exit code 1 if there are
- * findings, 2 for a flag that is wrong.
+ * findings, 2 for a wrong flag.
  */
 import { relative } from 'node:path'
 import { parseArgs } from 'node:util'

@@ -1,10 +1,9 @@
 /**
  * Runs a script under a Node that can run TypeScript directly (22.18 or newer).
  *
- * A machine whose own Node is older still passes the README's commands: `npm ci` brings a newer Node as an
- * ordinary package (tools/node) for the common platforms, and this launcher re-runs the script under it and says so.
- * The published package has no such step. `shadowllm` means the sources there (the condition of package.json's exports),
- * where users get what was built of them.
+ * The commands of README also work with an older Node: `npm ci` installs a newer Node as a package (tools/node) for the common
+ * platforms, and this launcher runs the script again under it and says so. The published package has no such step. In a
+ * checkout `shadowllm` resolves to the sources (by a condition of the exports in package.json), for users to the build.
  *
  *   node scripts/node.mjs <script> [arguments]
  */

@@ -1,6 +1,6 @@
 /**
- * The order in which spec files begin: those that are known to take longest first, so that none of them is left to run by
- * itself at the end. All others follow in vitest's own order.
+ * The order of spec files: the slowest known ones first, so that none runs alone at the end. The others follow in vitest's
+ * order.
  */
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 

@@ -1,7 +1,6 @@
 /**
- * `npm run test:cuda-asan`: the laws of the ops, and those of streams and graphs, over the CUDA kernels, emulated with the
- * address sanitizer watching: it stops at the first number read or written outside a buffer. Arguments go to vitest in
- * place of these files.
+ * `npm run test:cuda-asan`: the laws of ops, streams and graphs on the emulated CUDA kernels with the address sanitizer, which
+ * stops at the first access outside a buffer. Arguments go to vitest instead of these files.
  */
 import { spawn } from 'node:child_process'
 import { buildEmulator, emulatorPath } from './cuda/emulator.ts'

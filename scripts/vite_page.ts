@@ -1,5 +1,5 @@
 /**
- * How vite packs the page.
+ * The vite configuration of the page.
  *
  *   npm run build:web    static files in build/web, to be served from anywhere, below any path
  *   npm run dev:web      the page from its sources, with headers that allow threads

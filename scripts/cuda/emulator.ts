@@ -1,5 +1,5 @@
 /**
- * Builds the emulator: the kernels and the driver's calls as one library for the processor, by g++.
+ * Builds the emulator with g++: the kernels and the calls of the driver as one library for the processor.
  */
 import {
   copyFileSync,

@@ -1,5 +1,5 @@
 /**
- * Builds the module: every kernel as PTX, by nvcc. Equal sources give equal bytes, wherever they stand.
+ * Builds the module with nvcc: every kernel as PTX. Equal sources give equal bytes in any folder.
  */
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'

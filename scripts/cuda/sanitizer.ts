@@ -1,5 +1,5 @@
 /**
- * What a process needs whose libraries are built with g++'s address sanitizer.
+ * The environment of a process whose libraries are built with the address sanitizer of g++.
  */
 import { isAbsolute } from 'node:path'
 import { whyNoEmulator } from './emulator.ts'

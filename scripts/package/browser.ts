@@ -1,9 +1,9 @@
 /**
- * Makes dist/browser/: the same modules for a page, with the packages they need inside, so that a page can import them
- * as they are. Bundlers find them by the condition `browser`.
+ * Makes dist/browser/: the same modules for a page, with their dependencies included, so that a page can import them directly.
+ * Bundlers find them by the condition `browser`.
  *
- * The modules of threads become files of their own, without imports, and files that are no code stay where they are in
- * the package: a URL is right both for the page and for a bundler that moves what it names.
+ * The modules of threads become separate files without imports. Files that are no code stay at their place in the package: a
+ * URL is correct both for the page and for a bundler that moves the file.
  */
 import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild'
 import { glob, readFile, writeFile } from 'node:fs/promises'

@@ -1,10 +1,9 @@
 /**
- * Makes dist/: the package's JavaScript and its types, as they are published. From a checkout nothing needs it.
+ * Makes dist/: the JavaScript and the types of the package, as published. A checkout does not need it.
  *
- * What the compiler makes is kept, module for module, but for three things: modules named by URL end in .js there; files
- * that are no code (the kernels) stand beside the modules that name them; and each WebAssembly module is also text in a
- * module of its own, which is what the library loads (src/backends/wasm/binaries.ts says why). For pages there is
- * dist/browser/ besides (browser.ts).
+ * The output of the compiler is kept, module by module, with three changes. Modules named by URL end in .js. Files that are no
+ * code (the kernels) are beside the modules that name them. Each WebAssembly module is also text in a separate module, which
+ * the library loads (src/backends/wasm/binaries.ts gives the reason). For pages there is also dist/browser/ (browser.ts).
  */
 import { execFile } from 'node:child_process'
 import { cp, glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'

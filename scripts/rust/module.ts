@@ -1,6 +1,6 @@
 /**
- * Builds the module of the Rust kernels, by cargo. The same compiler makes the same bytes of equal sources, wherever they
- * stand; another one makes another module of the same kernels.
+ * Builds the module of the Rust kernels with cargo. The same compiler makes the same bytes from equal sources in any folder;
+ * another compiler makes another module with the same results.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,8 +1,8 @@
 /**
- * The same kernels by wasm-pack, from the crate in rust/pack, which it turns into a package in rust/pack/pkg.
+ * The same kernels by wasm-pack: a package in rust/pack/pkg from the crate in rust/pack.
  *
- * The program of that name need not be it: npm's package `wasm-pack` is a script that downloads the program when it is first
- * asked for anything. Here nothing is downloaded; it counts where it has its program already.
+ * A program of that name may be the script of the npm package `wasm-pack`, which downloads the real program on its first run.
+ * Nothing is downloaded here: the script is used only if it has its program already.
  */
 import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { delimiter, dirname, isAbsolute, join } from 'node:path'

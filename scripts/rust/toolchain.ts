@@ -1,8 +1,8 @@
 /**
- * Which Rust there is that compiles to WebAssembly, and by what it links.
+ * Finds a Rust compiler with the WebAssembly target, and its linker.
  *
- * The first rustc on the PATH need not have that target: a distribution's own may stand behind one that does not. Linkers
- * come along with rustup, and with a package of their own in distributions, named after the LLVM they are of.
+ * The first rustc on the PATH may lack that target while a later one has it. Linkers come with rustup, or as a package of the
+ * distribution named after its LLVM version.
  */
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'

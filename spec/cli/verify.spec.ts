@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { formatReport, showVerdict, type Verification } from '../../src/cli/commands/verify.ts'
-import { book, digestOfReports, verifyBackends, type LawReport } from '../../src/verify/index.ts'
+import { suite, digestOfReports, verifyBackends, type LawReport } from '../../src/verify/index.ts'
 import { mutateKernel } from '../harness/mutate.ts'
 import { quietSession, runInside } from './run_inside.ts'
 
@@ -16,7 +16,7 @@ const broken = mutateKernel(reference, 'relu', (relu) => (y, x, N) => {
   if (N >= 3) y[2] = 7
 })
 
-const reluLaws = book.filter(({ sentence }) => sentence.startsWith('relu: random'))
+const reluLaws = suite.filter(({ sentence }) => sentence.startsWith('relu: random'))
 
 /** What is found of a backend, and what is shown of that. */
 async function shown(
@@ -100,7 +100,7 @@ describe('the command', () => {
     const args = ['verify', '--law', 'relu: x', '--backend', 'reference', '--seed', '3', '--json']
     const { code, stdout, stderr } = await runInside(args)
     expect([code, stderr]).toEqual([0, ''])
-    const [law] = book.filter(({ sentence }) => sentence.includes('relu: x'))
+    const [law] = suite.filter(({ sentence }) => sentence.includes('relu: x'))
     expect(JSON.parse(stdout)).toEqual({
       seed: 3,
       runs: 1,
@@ -137,7 +137,9 @@ describe('the command', () => {
     expect([code, stderr]).toEqual([130, 'shadowllm: interrupted [INTERRUPTED]\n'])
     const lines = stdout.split('\n').filter((line) => line.startsWith('ok ')).length
     expect(stdout).toMatch(
-      new RegExp(`\\nstopped: ${lines} passed, and nothing is known of the other ${book.length - lines}\\n$`),
+      new RegExp(
+        `\\nstopped: ${lines} passed, and nothing is known of the other ${suite.length - lines}\\n$`,
+      ),
     )
   })
 })

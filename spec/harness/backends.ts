@@ -2,13 +2,13 @@
  * The backends that tests run on.
  *
  * In the quick tier these are `reference` and `wasm`; `spec/backends/others.spec.ts` checks the others there. In the full
- * tier they are all that this runtime can start. `wasm x2` is wasm on two threads that share every call that can be cut,
- * however small. The emulator of the CUDA kernels is built before the first test of the full tier where g++ is (run.ts).
+ * tier they are all that this runtime can start. `wasm x2` is wasm on two threads that share every call that can be split, of
+ * any size. If g++ is installed, the CUDA emulator is built before the first test of the full tier (run.ts).
  * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is tested in the sections of those ops.
  *
- * A backend that is left out, or that this runtime cannot start, is a visible skip with its reason.
- * SHADOWLLM_BACKENDS names those that must be here, separated by commas: with `reference,wasm` a missing wasm fails.
- * A backend is started once for all files of a worker. After each test it holds no buffer more than before it.
+ * A backend that is omitted, or that this runtime cannot start, is shown as skipped with the reason. SHADOWLLM_BACKENDS lists
+ * required backends, separated by commas: with `reference,wasm` a missing wasm fails. A backend is started once for all files
+ * of a worker. After each test it must hold as many buffers as before.
  */
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

@@ -1,5 +1,5 @@
 /**
- * One watched call of one op for laws: that of the parity path, so that every backend gets the same care.
+ * One checked call of one op for laws: that of parity, so that every backend has the same checks.
  */
 export {
   aligned,

@@ -1,4 +1,4 @@
 /**
- * How numbers are compared: as the laws of src/verify do it.
+ * Comparison of numbers, as in the laws of src/verify.
  */
 export { epsilon32, near, sameBits, sameNumbers } from '../../src/verify/compare.ts'

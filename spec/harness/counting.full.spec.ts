@@ -1,6 +1,6 @@
 /**
- * The counting line is what CI believes, so it may not count a broken run as a clean one. Each case is a real run of
- * vitest over a planted spec, as `npm test` starts it.
+ * CI relies on the line of counts, so it must not count a broken run as a clean one. Each case is a real run of vitest on a
+ * planted spec, started as by `npm test`.
  */
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,4 @@
 /**
- * Seeded data for laws: that of the parity path, which tries foreign backends on it.
+ * Seeded data for laws: that of parity, which tests foreign backends with it.
  */
 export { Data, type DataKind } from '../../src/testing/seeded_data.ts'

@@ -1,12 +1,12 @@
 /**
- * What documents promise, taken out of them so that it can be held against the code: code blocks, TSDoc examples,
- * the rows of law tables, links and npm scripts. Pure functions over text; `examples.ts` runs things.
+ * Parts of documents that can be checked against the code: code blocks, TSDoc examples, rows of law tables, links and npm
+ * scripts. Pure functions over text; `examples.ts` runs the examples.
  *
  * How a block is read:
  *   ```ts            type-checked and executed; imports the library as 'shadowllm'
- *   ```ts no-run     type-checked only (it would need a network, a GPU, a file of the reader's)
- *   <!-- run -->     before a ```sh block: executed. Other sh blocks are shown only; npm scripts in them must exist
- *   ```text          right after one of these: exactly what it prints, a line `...` standing for any lines
+ *   ```ts no-run     type-checked only (it needs a network, a GPU or a file of the reader)
+ *   <!-- run -->     before a ```sh block: executed. Other sh blocks are not; npm scripts in them must exist
+ *   ```text          directly after one of these: its exact output, where a line `...` stands for any lines
  */
 import { posix } from 'node:path'
 import { type Comment, type Module, type Node, parseModule, place, type Source, walk } from './syntax.ts'

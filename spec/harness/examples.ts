@@ -1,9 +1,9 @@
 /**
- * Runs the examples of documents and says what is wrong with them, one line or more per fault.
+ * Runs the examples of documents and returns their faults.
  *
- * TypeScript examples become files in a folder under build/, inside this package, so that `shadowllm` means the
- * package itself and its sources (by a condition in `exports` of package.json), for the compiler and for Node alike. All
- * are type-checked in one go; then each runs in a process of its own.
+ * TypeScript examples become files in a folder under build/, inside this package, so that `shadowllm` resolves to the sources
+ * of the package (by a condition in `exports` of package.json), for the compiler and for Node. All are type-checked together;
+ * then each runs in its own process.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
  * Rules of how laws are stated: each is a function from sources to its violations, one line each.
- * `law_rules.spec.ts` applies them, and breaks each of them on purpose.
+ * `law_rules.spec.ts` applies them to the sources and to planted violations.
  */
 import { type Module, type Node, place, walk } from './syntax.ts'
 

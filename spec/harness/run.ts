@@ -1,7 +1,7 @@
 /**
- * Before the first test: chooses the seed of the run and how many cases laws try, says so, and hands both to the
- * workers. `seed.ts` is the other end. Also builds the CUDA emulator for the full tier where g++ is, unless it exists
- * already, and gives the run a folder for temporary files, which must be empty after the last test.
+ * Before the first test: chooses and prints the seed of the run and the number of cases, and passes both to the workers, where
+ * `seed.ts` reads them. It also builds the CUDA emulator for the full tier if g++ is installed, unless it exists, and gives the
+ * run a temporary folder, which must be empty after the last test.
  */
 import { randomInt } from 'node:crypto'
 import type { TestProject } from 'vitest/node'

@@ -1,6 +1,6 @@
 /**
- * Which names of a module are its own and which are the world's: the least of scope analysis that tells a parameter
- * called `document` from the page's `document`.
+ * Free and declared names of a module: just enough scope analysis to distinguish a parameter `document` from the global
+ * `document`.
  *
  * A block, a loop, a function, a catch clause and a function type each open a scope; a name is free if no scope around
  * it declares it. `var` is taken as block-scoped (the lint forbids it), and a name counts as declared in the whole of

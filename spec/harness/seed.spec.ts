@@ -1,6 +1,6 @@
 /**
- * The harness is held to its own word: a law that holds passes, one that does not fails, its counterexample is kept
- * in the smallest form and tried first, and a printed seed gives the same cases again.
+ * A law that holds passes, a broken law fails, its smallest counterexample is kept and tried first, and a printed seed gives the
+ * same cases again.
  */
 import fc from 'fast-check'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'

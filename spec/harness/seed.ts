@@ -8,9 +8,9 @@
  *   SHADOWLLM_SEED=123 npm test     the same cases as the run that printed "seed 123"
  *   SHADOWLLM_RUNS=10 npm test      ten times as many cases per law (0.1: a tenth, at least one)
  *
- * A law that fails leaves its shrunk counterexample under fixtures/regressions, and from then on that case is tried
- * first: commit the file together with the fix. With CI set nothing is written, because a checkout that judges
- * others must stay as it was; the report then carries the seed and the path, which replay the case anywhere.
+ * A failing law writes its shrunk counterexample to fixtures/regressions, and that case is tried first from then on: commit the
+ * file together with the fix. With CI set nothing is written, so that the checkout stays unchanged; the report has the seed and
+ * the path, which replay the case anywhere.
  */
 import fc from 'fast-check'
 import { join, relative } from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * Before each spec file: every property of it gets the run's seed, those stated without `law` too, and it gets a folder for
- * its temporary files.
+ * Before each spec file: its properties get the seed of the run, also those stated without `law`, and it gets a temporary
+ * folder.
  */
 import { expect, inject } from 'vitest'
 import { configureProperties } from './seed.ts'

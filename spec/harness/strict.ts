@@ -1,6 +1,6 @@
 /**
- * Which backends owe the bits of the reference. The relaxed one owes the bounds of the catalogue instead, and every law
- * that compares it with itself: its kernels are deterministic.
+ * The backends that must give the bits of the reference. Others must keep the bounds of the catalogue, and every law that
+ * compares a backend with itself, because their kernels are deterministic.
  */
 import type { BackendName } from '../../src/backends/backend.ts'
 import { backendNames } from '../../src/backends/select.ts'

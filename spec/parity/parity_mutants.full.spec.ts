@@ -1,5 +1,5 @@
 /**
- * `parity run` finds the planted bugs of the law book, in its short form or in full.
+ * `parity run` finds the planted bugs of the suite, in its short form or in full.
  */
 import { expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'

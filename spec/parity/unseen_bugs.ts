@@ -1,5 +1,5 @@
 /**
- * The planted bugs of the law book that `parity run` does not find.
+ * The planted bugs of the suite that `parity run` does not find.
  */
 
 /** The laws find them all. They need rare data, or int8 values at a rounding boundary. */

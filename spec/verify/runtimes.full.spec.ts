@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { book, type LawReport } from '../../src/verify/index.ts'
+import { suite, type LawReport } from '../../src/verify/index.ts'
 import { root } from '../cli/run_cli.ts'
 import { fewCases, inWords, otherCases, runHere } from './same_cases.ts'
 
@@ -30,7 +30,7 @@ test.skipIf(!existsSync(deno))(
     })
     const { laws: there } = JSON.parse(stdout) as { laws: LawReport[] }
     expect(there.filter(({ passed }) => !passed)).toEqual([])
-    expect(there).toHaveLength(book.length)
+    expect(there).toHaveLength(suite.length)
     expect(otherCases(await runHere(fewCases('wasm')), there)).toEqual([])
     process.stdout.write(inWords('deno', there))
   },

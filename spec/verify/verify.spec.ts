@@ -8,7 +8,7 @@ import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { tryCases } from '../../src/verify/check.ts'
 import { CaseDigest } from '../../src/verify/digest.ts'
-import { book, verify, verifyBackends, type LawReport, type TryOptions } from '../../src/verify/index.ts'
+import { suite, verify, verifyBackends, type LawReport, type TryOptions } from '../../src/verify/index.ts'
 import { lawAlways, lawForAll } from '../../src/verify/law.ts'
 import { mutate, mutateKernel } from '../harness/mutate.ts'
 import { checkOn, law, runSeed, scaledRuns } from '../harness/seed.ts'
@@ -21,9 +21,9 @@ async function collect(reports: AsyncIterable<LawReport>): Promise<LawReport[]> 
   return all
 }
 
-/** The book's laws that speak of something. */
+/** The laws whose names contain these words. */
 function lawsAbout(words: string): TryOptions['laws'] {
-  const found = book.filter(({ sentence }) => sentence.includes(words))
+  const found = suite.filter(({ sentence }) => sentence.includes(words))
   if (found.length === 0) throw new Error(`no law is about ${words}`)
   return found
 }
@@ -38,12 +38,12 @@ async function brokenLaws(backend: Backend, laws: TryOptions['laws']): Promise<s
 
 describe('the list of laws', () => {
   test('has each law once', () => {
-    const sentences = book.map(({ sentence }) => sentence)
+    const sentences = suite.map(({ sentence }) => sentence)
     expect(new Set(sentences).size).toBe(sentences.length)
   })
 
   test('has only laws with serialisable arguments, so that their cases have a digest', () => {
-    for (const { sentence, arbitraries, examples } of book) {
+    for (const { sentence, arbitraries, examples } of suite) {
       const drawn = arbitraries.map((arbitrary) => fc.sample(arbitrary, 3))
       expect(
         () => [...drawn, ...examples].forEach((args) => new CaseDigest().add(args)),
@@ -55,10 +55,10 @@ describe('the list of laws', () => {
   test('holds on wasm, with the number of cases of each law', async () => {
     const reports = await collect(verify({ backends: ['wasm'], ...few }))
     expect(reports.filter(({ passed }) => !passed)).toEqual([])
-    expect(reports.map((report) => report.law)).toEqual(book.map(({ sentence }) => sentence))
+    expect(reports.map((report) => report.law)).toEqual(suite.map(({ sentence }) => sentence))
     reports.forEach(({ runs, backend }, i) => {
-      expect(runs, book[i].sentence).toBe(Math.max(1, Math.round(book[i].runs * few.runs)))
-      expect(backend).toBe(book[i].ofRuntime ? 'none' : 'wasm')
+      expect(runs, suite[i].sentence).toBe(Math.max(1, Math.round(suite[i].runs * few.runs)))
+      expect(backend).toBe(suite[i].ofRuntime ? 'none' : 'wasm')
     })
   })
 })
@@ -71,7 +71,7 @@ describe('the same seed', () => {
       (await collect(verify({ backends: [backend], seed, runs: 0.2, laws }))).map(({ digest }) => digest)
     const first = await digests('reference', 7)
     expect(await digests('wasm', 7)).toEqual(first)
-    const drawn = book.filter((one) => laws?.includes(one)).map(({ arbitraries }) => arbitraries.length > 0)
+    const drawn = suite.filter((one) => laws?.includes(one)).map(({ arbitraries }) => arbitraries.length > 0)
     const other = await digests('reference', 8)
     expect(other.map((digest, i) => digest !== first[i])).toEqual(drawn)
   })
@@ -194,7 +194,7 @@ describe('a run', () => {
       seen.push(law)
       if (seen.length === 3) stop.abort()
     }
-    expect(seen).toEqual(book.slice(0, 3).map(({ sentence }) => sentence))
+    expect(seen).toEqual(suite.slice(0, 3).map(({ sentence }) => sentence))
   })
 
   test('that is stopped inside a law does not report that law', async () => {

@@ -1,5 +1,5 @@
 /**
- * One call of one op on one backend, with the care every call of the law book and of the parity path gets.
+ * One call of one op on one backend, with the checks of every call of laws and parity.
  *
  * Arguments are given by the names of the catalogue row, and read back by name. Around each array stand guard words
  * that must survive; behind and before an input they are NaN, so a kernel that reads past an end shows it. Outputs

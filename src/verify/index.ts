@@ -1,7 +1,7 @@
 /**
- * The laws, to be run anywhere: `verify` tries them on backends, `book` is the list of them.
+ * Laws that run anywhere: `verify` tries them on backends, and `suite` is their list.
  */
-export { book, type ChapterLaw } from './book.ts'
+export { suite, type SuiteLaw } from './suite.ts'
 export { digestOfReports } from './digest.ts'
 export type { Law } from './law.ts'
 export {

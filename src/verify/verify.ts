@@ -1,5 +1,5 @@
 /**
- * Runs the law book on backends, one report per law and backend, wherever the program runs.
+ * Runs the suite on backends, one report per law and backend, on any runtime.
  *
  * Between cases other events get their turn, so a page stays alive and a signal is heard; a law that draws nothing is one
  * piece and is not interrupted. A law also fails that leaves a buffer behind on its backend.
@@ -9,7 +9,7 @@ import { createBackend } from '../backends/select.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
-import { book, type ChapterLaw } from './book.ts'
+import { suite, type SuiteLaw } from './suite.ts'
 import { tryCases, type Failure, type Outcome } from './check.ts'
 import { CaseDigest } from './digest.ts'
 import { encode } from './values.ts'
@@ -22,8 +22,8 @@ export interface TryOptions {
   readonly runs?: number
   /** Ends the run between two cases. What it yielded stays; the law it was in is not reported. */
   readonly signal?: AbortSignal
-  /** The laws to try; default the whole book. */
-  readonly laws?: readonly ChapterLaw[]
+  /** The laws to try; default: the whole suite. */
+  readonly laws?: readonly SuiteLaw[]
 }
 
 /** What is run. */
@@ -87,7 +87,7 @@ export async function* verifyBackends(
 ): AsyncGenerator<LawReport, void, void> {
   checkTrying(options)
   if (backends.length === 0) throw new UsageError('BACKEND_NAME', 'backends: expected at least one, got none')
-  for (const [law, backend] of tryingsOf(options.laws ?? book, backends)) {
+  for (const [law, backend] of tryingsOf(options.laws ?? suite, backends)) {
     const report = await tryLaw(law, backend, options)
     if (report === null) return
     yield report
@@ -96,16 +96,16 @@ export async function* verifyBackends(
 
 /** Which law is tried on what, in order: as many reports there will be. */
 export function tryingsOf(
-  laws: readonly ChapterLaw[],
+  laws: readonly SuiteLaw[],
   backends: readonly Backend[],
-): [law: ChapterLaw, backend: Backend][] {
+): [law: SuiteLaw, backend: Backend][] {
   return backends.flatMap((backend, i) =>
-    laws.filter(({ ofRuntime }) => i === 0 || !ofRuntime).map((law): [ChapterLaw, Backend] => [law, backend]),
+    laws.filter(({ ofRuntime }) => i === 0 || !ofRuntime).map((law): [SuiteLaw, Backend] => [law, backend]),
   )
 }
 
 /** Tries one law; null if the signal ended it. */
-async function tryLaw(law: ChapterLaw, backend: Backend, options: TryOptions): Promise<LawReport | null> {
+async function tryLaw(law: SuiteLaw, backend: Backend, options: TryOptions): Promise<LawReport | null> {
   const { seed, runs = 1, signal } = options
   const digest = new CaseDigest()
   const live = backend.liveBuffers

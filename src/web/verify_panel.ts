@@ -8,7 +8,7 @@ import { byId, fillSelect, make } from './view/dom.ts'
 
 const cases: readonly (readonly [value: string, label: string])[] = [
   ['0.1', 'a tenth'],
-  ['1', 'as many as in the book'],
+  ['1', 'as many as in the tests'],
   ['10', 'ten times as many'],
 ]
 

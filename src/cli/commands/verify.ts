@@ -1,17 +1,17 @@
 /**
- * `shadowllm verify`: the laws of the book on the backends of this machine, a line each.
+ * `shadowllm verify`: the laws of the suite on the backends of this machine, a line each.
  */
 import type { Command } from 'commander'
 import type { Backend, BackendName } from '../../backends/backend.ts'
 import { backendNames, createBackend } from '../../backends/select.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import {
-  book,
+  suite,
   digestOfReports,
   NO_BACKEND,
   tryingsOf,
   verifyBackends,
-  type ChapterLaw,
+  type SuiteLaw,
   type LawReport,
 } from '../../verify/index.ts'
 import { exitCodes } from '../failure.ts'
@@ -113,7 +113,7 @@ async function runVerify(session: Session, flags: VerifyFlags): Promise<void> {
 async function verifyAll(
   session: Session,
   backends: readonly Backend[],
-  laws: readonly ChapterLaw[],
+  laws: readonly SuiteLaw[],
   { runs, json }: VerifyFlags,
   found: Verification,
 ): Promise<void> {
@@ -126,8 +126,8 @@ async function verifyAll(
 }
 
 /** @throws UsageError LAW if none does */
-function lawsThatSay(words = ''): readonly ChapterLaw[] {
-  const found = book.filter(({ sentence, chapter }) => `${chapter}: ${sentence}`.includes(words))
+function lawsThatSay(words = ''): readonly SuiteLaw[] {
+  const found = suite.filter(({ sentence, chapter }) => `${chapter}: ${sentence}`.includes(words))
   if (found.length > 0) return found
   throw new UsageError('LAW', `--law: expected words of a law, got ${words}`)
 }

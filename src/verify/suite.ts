@@ -1,7 +1,7 @@
 /**
- * The law book as one list: every law that needs nothing but a backend, in the order of its chapters.
+ * The suite as one list: every law that needs only a backend, section by section.
  *
- * What is stated in spec/ alone needs more than that: files, other implementations' numbers, a process to interrupt.
+ * Laws that are in spec/ only need more: files, numbers of other implementations, a process to interrupt.
  */
 import fc from 'fast-check'
 import type { Backend } from '../backends/backend.ts'
@@ -22,14 +22,15 @@ import { makeTokenizing } from './tokenizer/cases.ts'
 import { tokenizerLaws, type TokenizerLaw } from './tokenizer/laws.ts'
 import { pageLaws, sharedLaws } from './ops/index.ts'
 
-/** A law of a backend, and where in the book it stands. */
-export interface ChapterLaw extends Law<Backend> {
+/** A law of a backend, with its section. */
+export interface SuiteLaw extends Law<Backend> {
+  /** The section. Reports and `--json` call it so. */
   readonly chapter: string
-  /** Whether it looks at no backend, but at what the runtime brings: it need not be tried on more than one. */
+  /** Whether the law depends on the runtime only, not on a backend: it is tried once. */
   readonly ofRuntime: boolean
 }
 
-/** Laws of the model as laws of the backend it is loaded on. */
+/** Laws of the model as laws of the backend that holds it. */
 function ofModels(laws: Readonly<Record<string, ModelLaw>>): Law<Backend>[] {
   return Object.values(laws).map((law) => lawOf(law, (backend) => ({ backend, load: OptModel.load })))
 }
@@ -48,7 +49,7 @@ function ofTokenizers(laws: Readonly<Record<string, TokenizerLaw>>): Law<Backend
   }))
 }
 
-const chapters: Readonly<Record<string, readonly Law<Backend>[]>> = {
+const sections: Readonly<Record<string, readonly Law<Backend>[]>> = {
   operations: [...sharedLaws, ...pageLaws],
   selection: [...ofSelection(selectionLaws), ...ofSelection(budgetLaws), choosesAsDefined],
   masks: ofModels(maskLaws),
@@ -63,10 +64,10 @@ const chapters: Readonly<Record<string, readonly Law<Backend>[]>> = {
   tokenizer: ofTokenizers(tokenizerLaws),
 }
 
-/** Chapters that are about the runtime. */
+/** Sections whose laws depend on the runtime only. */
 const ofRuntime = ['tokenizer']
 
-/** Every law of the book. */
-export const book: readonly ChapterLaw[] = Object.entries(chapters).flatMap(([chapter, laws]) =>
+/** Every law of the suite. */
+export const suite: readonly SuiteLaw[] = Object.entries(sections).flatMap(([chapter, laws]) =>
   laws.map((law) => ({ ...law, chapter, ofRuntime: ofRuntime.includes(chapter) })),
 )
