@@ -179,7 +179,10 @@ describe.skipIf(missing !== null)(
         expect(backend.graphCounts, `${n}`).toEqual({ built: 1, launched, updated: 0 })
       }
       const none = backend.view(x, [0])
-      for (let i = 0; i < FEWEST_NODES; i++) i === 1 ? backend.ops.relu(none, none) : backend.ops.relu(x, x)
+      for (let i = 0; i < FEWEST_NODES; i++) {
+        const numbers = i === 1 ? none : x
+        backend.ops.relu(numbers, numbers)
+      }
       backend.readF32(x)
       expect(backend.graphCounts, 'three launches: a call of no numbers is none').toMatchObject({
         launched: 3,

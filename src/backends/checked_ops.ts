@@ -10,7 +10,7 @@
  * any number of units. For that to be safe a list is always written whole: an op that makes one takes no view.
  */
 import { opNames, type KernelName, type OpName } from '../ops/catalog.ts'
-import { arrayTypes, type ArrayParam, type Dtype, type Numbers, type SizeParam } from '../ops/op.ts'
+import { ANY_SIZE, arrayTypes, type ArrayParam, type Dtype, type Numbers, type SizeParam } from '../ops/op.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { BackendName, BackendOptions, Buffer, Ops, ScaledBuffer, StoredBuffer } from './backend.ts'
@@ -220,8 +220,9 @@ function checkedOp<Address>(
     if (args.length !== count)
       throw new UsageError('SIZE', `${op}: expected ${count} arguments, got ${args.length}`)
     if (at < 0) return first.run(args)
-    const dtype = storageIn(args[at])
-    for (const check of checks) if (check.form.kernel.storage === dtype) return check.run(args)
+    const given = args[at]
+    const dtype = given instanceof OwnedBuffer ? given.dtype : storageIn(given)
+    for (const check of checks) if (check.storage === dtype) return check.run(args)
     refuseStorage(owner, op, at, args[at])
   }
 }
@@ -241,12 +242,40 @@ function refuseStorage(owner: object, op: OpName, at: number, argument: Argument
   throw new UsageError('BUFFER_KIND', `${name}: expected one of ${storages}, got ${got}`)
 }
 
-/** A size of a kernel and its range: its least value is `least` plus the sizes at these places. */
-interface SizeCheck {
+/** A size with a range of its own: its least value is `least` plus the sizes at these places. */
+interface RangeCheck {
   readonly at: number
-  readonly param: SizeParam
   readonly least: number
   readonly leastAt: readonly number[]
+  readonly most: number
+}
+
+/** An array as it is looked up among the arguments. */
+interface ArrayCheck {
+  readonly from: number
+  readonly to: number
+  readonly part: ArrayForm['part']
+  readonly dtype: Dtype
+  readonly optional: boolean
+  /** Dimensions; 0 for any shape of as many numbers. */
+  readonly rank: number
+}
+
+/** A dimension that must be a size, or the product of two; -1 for none of them, which is 1. */
+interface DimCheck {
+  readonly array: number
+  /** -1 for the length of the buffer. */
+  readonly dim: number
+  readonly size: number
+  readonly times: number
+}
+
+/** A list: one that is read, whose values have a limit, or one that the kernel makes. */
+interface ListCheck {
+  readonly array: number
+  readonly below: number
+  readonly param: ArrayParam
+  readonly isMade: boolean
 }
 
 /** Two arrays of a kernel, the first of which it writes, and whether they may be the same numbers. */
@@ -256,15 +285,17 @@ interface PairCheck {
   readonly mayShare: boolean
 }
 
-/** A kernel behind its checks. */
+/** A kernel behind its checks, all of which are lists of numbers that a call goes through. */
 class CheckedKernel<Address> {
   readonly form: CallForm
+  readonly storage: Dtype
   readonly #owner: object
   readonly #kernel: KernelFunction<Address>
-  readonly #sizes: readonly SizeCheck[]
+  readonly #arrays: readonly ArrayCheck[]
+  readonly #ranges: readonly RangeCheck[]
+  readonly #dims: readonly DimCheck[]
+  readonly #lists: readonly ListCheck[]
   readonly #pairs: readonly PairCheck[]
-  /** Those that make a list. */
-  readonly #lists: readonly number[]
   /** What a call is made of, the same arrays for each: a kernel calls no op. */
   readonly #buffers: (OwnedBuffer<Address> | null)[]
   readonly #flat: KernelArgument<Address>[]
@@ -272,33 +303,56 @@ class CheckedKernel<Address> {
   constructor(owner: object, form: CallForm, kernel: KernelFunction<Address>) {
     this.#owner = owner
     this.form = form
+    this.storage = form.kernel.storage
     this.#kernel = kernel
+    const { arrays } = form
     const { params } = form.kernel
-    this.#sizes = params.flatMap((param, at) => (param.kind === 'size' ? [sizeCheck(form, param, at)] : []))
-    this.#pairs = pairChecks(form.arrays)
-    this.#lists = form.arrays.flatMap(({ param }, i) => (isListOutput(param) ? [i] : []))
-    this.#buffers = form.arrays.map(() => null)
+    this.#arrays = arrays.map(({ from, to, part, param: { dtype, optional }, dims }) => {
+      return { from, to, part, dtype, optional, rank: dims.length === 1 ? 0 : dims.length }
+    })
+    this.#ranges = params.flatMap((param, at) => (param.kind === 'size' ? rangeChecks(form, param, at) : []))
+    this.#dims = dimChecks(form)
+    this.#lists = arrays.flatMap(({ param, below }, array) => {
+      const isMade = param.dtype === 'i32' && param.role === 'out'
+      return below < 0 ? [] : [{ array, below, param, isMade }]
+    })
+    this.#pairs = pairChecks(arrays)
+    this.#buffers = arrays.map(() => null)
     this.#flat = params.map(() => null)
   }
 
   run(args: readonly Argument[]): void {
-    const { arrays, numbers, sizes } = this.form
-    const [buffers, flat] = [this.#buffers, this.#flat]
-    for (let i = 0; i < numbers.length; i++) flat[numbers[i].to] = this.#number(i, args)
-    for (let i = 0; i < arrays.length; i++) buffers[i] = this.#buffer(arrays[i], args)
-    for (const size of sizes) flat[size.to] = sizeFrom(size, buffers[size.array], flat)
-    for (const size of this.#sizes) this.#checkSize(size)
+    const buffers = this.#buffers
+    const flat = this.#flat
+    const arrays = this.#arrays
+    for (const { from, to } of this.form.numbers) {
+      const value = args[from]
+      if (typeof value !== 'number') this.#refuseNumber(to, value)
+      flat[to] = value
+    }
+    for (let i = 0; i < arrays.length; i++) buffers[i] = this.#bufferOf(arrays[i], args)
+    for (const size of this.form.sizes) flat[size.to] = sizeFrom(size, buffers[size.array], flat)
+    for (const range of this.#ranges) this.#checkRange(range)
+    for (const { array, dim, size, times } of this.#dims) {
+      const buffer = buffers[array]
+      if (buffer === null) continue
+      let expected = size < 0 ? 1 : (flat[size] as number)
+      if (times >= 0) expected *= flat[times] as number
+      if ((dim < 0 ? buffer.length : buffer.shape[dim]) !== expected) this.#refuseShape(array, buffer)
+    }
+    for (const list of this.#lists) this.#checkList(list)
+    for (const pair of this.#pairs) this.#checkApart(pair)
     for (let i = 0; i < arrays.length; i++) {
       const buffer = buffers[i]
-      if (buffer !== null) this.#checkArray(arrays[i], buffer)
       flat[arrays[i].to] = buffer === null ? null : buffer.address
     }
-    for (const pair of this.#pairs) this.#checkApart(pair)
     this.#kernel(...flat)
-    for (const i of this.#lists) {
-      const most = (flat[arrays[i].below] as number) - 1
-      ;(buffers[i] as OwnedBuffer<Address>).bounds = { least: 0, most, hasNotScored: false, ascending: true }
-    }
+    for (const { array, below, isMade } of this.#lists)
+      if (isMade) {
+        const most = (flat[below] as number) - 1
+        const made = buffers[array] as OwnedBuffer<Address>
+        made.bounds = { least: 0, most, hasNotScored: false, ascending: true }
+      }
     // What was given is not kept alive.
     for (let i = 0; i < arrays.length; i++) buffers[i] = flat[arrays[i].to] = null
   }
@@ -308,98 +362,123 @@ class CheckedKernel<Address> {
     return `${name}.${params[place].name}`
   }
 
-  #number(i: number, args: readonly Argument[]): number {
-    const { from, to, isSize } = this.form.numbers[i]
-    const value = args[from]
-    if (typeof value === 'number') return value
-    const expected = isSize ? 'a whole number' : 'a number'
-    throw new UsageError('SIZE', `${this.#nameOf(to)}: expected ${expected}, got ${typeof value}`)
+  #refuseNumber(place: number, value: Argument): never {
+    throw new UsageError('SIZE', `${this.#nameOf(place)}: expected a number, got ${typeof value}`)
   }
 
-  #buffer({ param, from, to, part, dims }: ArrayForm, args: readonly Argument[]): OwnedBuffer<Address> | null {
-    let argument = args[from] as Buffer | null
-    if (part !== null && argument instanceof OwnedBuffer) argument = part === 'values' ? argument : null
-    else if (part !== null && typeof argument === 'object' && argument !== null)
-      argument = (argument as unknown as ScaledBuffer)[part]
-    if (argument === null) {
-      if (param.optional) return null
-      throw new UsageError('BUFFER_KIND', `${this.#nameOf(to)}: expected a buffer, got null`)
-    }
-    const buffer =
-      argument instanceof OwnedBuffer &&
-      argument.owner === this.#owner &&
-      !(argument.parent ?? argument).freed
-        ? (argument as OwnedBuffer<Address>)
-        : ownedBuffer<Address>(this.#owner, argument as Buffer, this.#nameOf(to))
-    if (buffer.dtype !== param.dtype)
-      throw new UsageError('BUFFER_KIND', `${this.#nameOf(to)}: expected ${param.dtype}, got ${buffer.dtype}`)
-    if (dims.length > 1 && buffer.shape.length !== dims.length)
-      throw new UsageError(
-        'BUFFER_LENGTH',
-        `${this.#nameOf(to)}: expected ${dims.length} dimensions, got [${buffer.shape.join(', ')}]`,
-      )
-    return buffer
+  #bufferOf(check: ArrayCheck, args: readonly Argument[]): OwnedBuffer<Address> | null {
+    const given = args[check.from]
+    const argument = check.part === null ? given : partOf(given, check.part)
+    if (argument === null && check.optional) return null
+    if (
+      !isOwned<Address>(argument, this.#owner) ||
+      argument.dtype !== check.dtype ||
+      (check.rank > 0 && argument.shape.length !== check.rank)
+    )
+      this.#refuseBuffer(check, argument)
+    return argument
   }
 
-  #checkSize({ at, param, least, leastAt }: SizeCheck): void {
+  /** Says what is wrong with a buffer. */
+  #refuseBuffer({ to, dtype, rank }: ArrayCheck, argument: Argument): never {
+    const name = this.#nameOf(to)
+    if (argument === null) throw new UsageError('BUFFER_KIND', `${name}: expected a buffer, got null`)
+    const buffer = ownedBuffer(this.#owner, argument as Buffer, name)
+    if (buffer.dtype !== dtype)
+      throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${buffer.dtype}`)
+    throw new UsageError(
+      'BUFFER_LENGTH',
+      `${name}: expected ${rank} dimensions, got [${buffer.shape.join(', ')}]`,
+    )
+  }
+
+  #checkRange({ at, least, leastAt, most }: RangeCheck): void {
     const value = this.#flat[at] as number
     for (const place of leastAt) least += this.#flat[place] as number
-    if (!Number.isInteger(value) || value < least || value > param.most)
-      throw new UsageError(
-        'SIZE',
-        `${this.#nameOf(at)}: expected a whole number from ${least} to ${param.most}, got ${value}`,
-      )
+    if (!Number.isInteger(value) || value < least || value > most) this.#refuseSize(at, value, least, most)
   }
 
-  #checkArray(form: ArrayForm, buffer: OwnedBuffer<Address>): void {
-    const { dims, param, below, to } = form
-    const { shape } = buffer
-    if (dims.length === 1) {
-      if (buffer.length !== this.#product(dims[0])) this.#refuseShape(form, buffer)
-    } else {
-      for (let i = 0; i < dims.length; i++)
-        if (shape[i] !== this.#product(dims[i])) this.#refuseShape(form, buffer)
-    }
-    if (isListOutput(param)) {
-      if (buffer.parent !== null)
-        throw new UsageError('BUFFER_VIEW', `${this.#nameOf(to)}: expected a whole buffer, got a view of one`)
-    } else if (below >= 0)
-      checkList(this.#nameOf(to), param, (buffer.parent ?? buffer).bounds, this.#flat[below] as number)
+  #refuseSize(at: number, value: number, least: number, most: number): never {
+    throw new UsageError(
+      'SIZE',
+      `${this.#nameOf(at)}: expected a whole number from ${least} to ${most}, got ${value}`,
+    )
   }
 
-  #product(places: readonly number[]): number {
-    let product = 1
-    for (let i = 0; i < places.length; i++) product *= this.#flat[places[i]] as number
-    return product
-  }
-
-  #refuseShape({ dims, to }: ArrayForm, { shape }: Buffer): never {
-    const expected = dims.map((places) => this.#product(places))
+  #refuseShape(array: number, { shape }: Buffer): never {
+    const { dims, to } = this.form.arrays[array]
+    const expected = dims.map((places) =>
+      places.reduce((product, place) => product * (this.#flat[place] as number), 1),
+    )
     throw new UsageError(
       'BUFFER_LENGTH',
       `${this.#nameOf(to)}: expected [${expected.join(', ')}], got [${shape.join(', ')}]`,
     )
   }
 
+  #checkList({ array, below, param, isMade }: ListCheck): void {
+    const buffer = this.#buffers[array]
+    if (buffer === null) return
+    if (!isMade) {
+      const bounds = buffer.parent === null ? buffer.bounds : buffer.parent.bounds
+      const limit = this.#flat[below] as number
+      if (!isWithin(bounds, param, limit)) refuseList(this.#nameOf(this.#arrays[array].to), bounds, limit)
+    } else if (buffer.parent !== null) {
+      const name = this.#nameOf(this.#arrays[array].to)
+      throw new UsageError('BUFFER_VIEW', `${name}: expected a whole buffer, got a view of one`)
+    }
+  }
+
   #checkApart({ written, other, mayShare }: PairCheck): void {
-    const [a, b] = [this.#buffers[written], this.#buffers[other]]
+    const a = this.#buffers[written]
+    const b = this.#buffers[other]
     if (a === null || b === null || (a.parent ?? a) !== (b.parent ?? b)) return
     if (mayShare && a.start === b.start) return
-    if (a.start < b.start + b.length && b.start < a.start + a.length) {
-      const { arrays } = this.form
-      throw new UsageError(
-        'BUFFER_ALIAS',
-        `${this.#nameOf(arrays[written].to)}: expected numbers apart from those of ${arrays[other].param.name}, got some of the same`,
-      )
-    }
+    if (a.start < b.start + b.length && b.start < a.start + a.length) this.#refuseAlias(written, other)
+  }
+
+  #refuseAlias(written: number, other: number): never {
+    const { arrays } = this.form
+    throw new UsageError(
+      'BUFFER_ALIAS',
+      `${this.#nameOf(arrays[written].to)}: expected numbers apart from those of ${arrays[other].param.name}, got some of the same`,
+    )
   }
 }
 
-function sizeCheck({ kernel }: CallForm, param: SizeParam, at: number): SizeCheck {
-  if (typeof param.least === 'number') return { at, param, least: param.least, leastAt: [] }
-  const letters = param.least.split(' + ')
-  const leastAt = letters.map((letter) => kernel.params.findIndex(({ name }) => name === letter))
-  return { at, param, least: 0, leastAt }
+/** Whether an argument is a live buffer of this backend. */
+function isOwned<Address>(argument: Argument, owner: object): argument is OwnedBuffer<Address> {
+  if (!(argument instanceof OwnedBuffer) || argument.owner !== owner) return false
+  return argument.parent === null ? !argument.freed : !argument.parent.freed
+}
+
+/** The numbers of a stored array, or their scales. */
+function partOf(argument: Argument, part: 'values' | 'scales'): Argument {
+  if (argument instanceof OwnedBuffer) return part === 'values' ? argument : null
+  return typeof argument === 'object' && argument !== null ? (argument as ScaledBuffer)[part] : argument
+}
+
+/** A size that follows from a shape is a whole number: what is checked is what the kernel asks for besides. */
+function rangeChecks({ kernel, numbers, sizes }: CallForm, param: SizeParam, at: number): RangeCheck[] {
+  const isPassed = numbers.some(({ to }) => to === at)
+  const isQuotient = sizes.some(({ to, divisors }) => to === at && divisors.length > 0)
+  const { least, most } = param
+  if (!isPassed && !isQuotient && least === 0 && most === ANY_SIZE) return []
+  if (typeof least === 'number') return [{ at, least, leastAt: [], most }]
+  const leastAt = least.split(' + ').map((letter) => kernel.params.findIndex(({ name }) => name === letter))
+  return [{ at, least: 0, leastAt, most }]
+}
+
+/** Every dimension but those that a size was read off. */
+function dimChecks({ arrays, sizes }: CallForm): DimCheck[] {
+  return arrays.flatMap(({ dims }, array) =>
+    dims.flatMap((places, i) => {
+      const dim = dims.length === 1 ? -1 : i
+      const isSource = places.length === 1 && sizes.some((size) => size.array === array && size.dim === dim)
+      const [size = -1, times = -1] = places
+      return isSource ? [] : [{ array, dim, size, times }]
+    }),
+  )
 }
 
 function pairChecks(arrays: readonly ArrayForm[]): PairCheck[] {
@@ -413,22 +492,20 @@ function pairChecks(arrays: readonly ArrayForm[]): PairCheck[] {
   })
 }
 
-function isListOutput({ dtype, role }: ArrayParam): boolean {
-  return dtype === 'i32' && role === 'out'
+/** Whether a list holds what a kernel may be given. */
+function isWithin(bounds: ListBounds | null, param: ArrayParam, limit: number): boolean {
+  if (bounds === null || bounds.most >= limit || bounds.least < 0) return false
+  if (bounds.hasNotScored && param.holds !== 'labels') return false
+  return bounds.ascending || param.holds !== 'ascending' || param.anyOrder
 }
 
-function checkList(name: string, param: ArrayParam, bounds: ListBounds | null, limit: number): void {
-  if (bounds === null)
-    throw new UsageError('INDEX_RANGE', `${name}: expected an uploaded list, got one never written`)
-  const least = bounds.hasNotScored && param.holds !== 'labels' ? NOT_SCORED : bounds.least
+/** @throws UsageError INDEX_RANGE saying what is wrong with a list */
+function refuseList(name: string, bounds: ListBounds | null, limit: number): never {
+  const refuse = (expected: string, got: string): UsageError =>
+    new UsageError('INDEX_RANGE', `${name}: expected ${expected}, got ${got}`)
+  if (bounds === null) throw refuse('an uploaded list', 'one never written')
+  const least = bounds.hasNotScored ? NOT_SCORED : bounds.least
   if (least < 0 || bounds.most >= limit)
-    throw new UsageError(
-      'INDEX_RANGE',
-      `${name}: expected values from 0 to ${limit - 1}, got ${least} to ${bounds.most}`,
-    )
-  if (param.holds === 'ascending' && !param.anyOrder && !bounds.ascending)
-    throw new UsageError(
-      'INDEX_RANGE',
-      `${name}: expected distinct values in ascending order, got another order`,
-    )
+    throw refuse(`values from 0 to ${limit - 1}`, `${least} to ${bounds.most}`)
+  throw refuse('distinct values in ascending order', 'another order')
 }
