@@ -8,7 +8,7 @@ import { afterAll, expect, test } from 'vitest'
 import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { Driver } from '../../src/backends/cuda/driver.ts'
 import { kernelIn } from '../../src/backends/cuda/fast_launch.ts'
-import { launchOf, MOST_DYNAMIC_SHARED } from '../../src/backends/cuda/launch.ts'
+import { launchOf, MAX_DYNAMIC_SHARED } from '../../src/backends/cuda/launch.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
 import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
 import { kernelNames } from '../../src/ops/catalog.ts'
@@ -51,7 +51,7 @@ function launchesAreSound(rules: typeof launchOf): void {
       const { blocks, threads, shared } = rules(name)(() => size)
       expect(Number.isInteger(blocks) && blocks >= 0, `${name}: blocks`).toBe(true)
       expect(threads % 32 === 0 && threads > 0 && threads <= 256, `${name}: threads`).toBe(true)
-      expect(shared, `${name}: shared`).toBeLessThanOrEqual(MOST_DYNAMIC_SHARED)
+      expect(shared, `${name}: shared`).toBeLessThanOrEqual(MAX_DYNAMIC_SHARED)
     }
 }
 
@@ -63,7 +63,7 @@ test('every op is launched in whole warps, with no more shared memory than may b
 test.each([
   { broken: 'blocks', by: { blocks: 1.5 } },
   { broken: 'threads', by: { threads: 48 } },
-  { broken: 'shared', by: { shared: MOST_DYNAMIC_SHARED + 4 } },
+  { broken: 'shared', by: { shared: MAX_DYNAMIC_SHARED + 4 } },
 ])('a mutant with other $broken is found', ({ broken, by }) => {
   const mutant: typeof launchOf = (name) => (size) => ({ ...launchOf(name)(size), ...by })
   expect(() => launchesAreSound(mutant)).toThrow(`: ${broken}`)

@@ -7,7 +7,7 @@ import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import type { CallName } from '../../src/backends/cuda/driver.ts'
 import { Order } from '../../src/backends/cuda/footprint.ts'
-import { FEWEST_NODES, MOST_KNOWN, MOST_NODES } from '../../src/backends/cuda/graphs.ts'
+import { FEWEST_NODES, MAX_KNOWN, MAX_NODES } from '../../src/backends/cuda/graphs.ts'
 import { Stream } from '../../src/backends/cuda/stream.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { overCudaBackends } from '../harness/backends.ts'
@@ -179,7 +179,10 @@ describe.skipIf(missing !== null)(
         expect(backend.graphCounts, `${n}`).toEqual({ built: 1, launched, updated: 0 })
       }
       const none = backend.view(x, [0])
-      for (let i = 0; i < FEWEST_NODES; i++) i === 1 ? backend.ops.relu(none, none) : backend.ops.relu(x, x)
+      for (let i = 0; i < FEWEST_NODES; i++) {
+        const numbers = i === 1 ? none : x
+        backend.ops.relu(numbers, numbers)
+      }
       backend.readF32(x)
       expect(backend.graphCounts, 'three launches: a call of no numbers is none').toMatchObject({
         launched: 3,
@@ -189,7 +192,7 @@ describe.skipIf(missing !== null)(
 
     test('a long row of launches is cut and started before it is complete', async () => {
       const backend = (await createBackend('cuda-emulated')) as CudaBackend
-      for (let round = 0; round < 2; round++) launchAndRead(backend, run(2 * MOST_NODES + FEWEST_NODES - 1))
+      for (let round = 0; round < 2; round++) launchAndRead(backend, run(2 * MAX_NODES + FEWEST_NODES - 1))
       // Both whole parts are the same row; the rest is too short for one.
       expect(backend.graphCounts).toMatchObject({ built: 1, launched: 3 })
       backend.dispose()
@@ -208,15 +211,15 @@ describe.skipIf(missing !== null)(
         const backend = await CudaBackend.on(await emulator.driver(), 'cuda-emulated')
         const kindsOf = (n: number): ('relu' | 'exp')[] =>
           Array.from({ length: 8 }, (_, bit) => ((n >> bit) & 1 ? 'relu' : 'exp'))
-        for (let n = 0; n < MOST_KNOWN + 9; n++)
+        for (let n = 0; n < MAX_KNOWN + 9; n++)
           for (let twice = 0; twice < 2; twice++) launchAndRead(backend, kindsOf(n))
         const { graphs, executables } = emulator.held()
-        expect([graphs, executables]).toEqual([MOST_KNOWN, MOST_KNOWN])
+        expect([graphs, executables]).toEqual([MAX_KNOWN, MAX_KNOWN])
         const { built } = backend.graphCounts ?? { built: 0 }
-        launchAndRead(backend, kindsOf(MOST_KNOWN + 8))
+        launchAndRead(backend, kindsOf(MAX_KNOWN + 8))
         expect(backend.graphCounts).toMatchObject({ built })
         launchAndRead(backend, kindsOf(0))
-        expect(emulator.held()).toMatchObject({ graphs: MOST_KNOWN - 1 })
+        expect(emulator.held()).toMatchObject({ graphs: MAX_KNOWN - 1 })
         backend.dispose()
       })
     })

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Buffer } from '../../src/backends/backend.ts'
-import type { OwnedBuffer } from '../../src/backends/checked_ops.ts'
+import type { OwnedBuffer } from '../../src/backends/owned_buffer.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { probeWasm } from '../../src/platform/wasm_features.ts'
 import { sameBits } from '../harness/compare.ts'

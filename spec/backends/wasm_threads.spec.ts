@@ -8,7 +8,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { binaries } from '../../src/backends/wasm/binaries.ts'
 import { makeMemory, PAGE, startAlone } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
-import { JobBoard, MOST_PARTS, type Job } from '../../src/backends/wasm/work_queue.ts'
+import { JobBoard, MAX_PARTS, type Job } from '../../src/backends/wasm/work_queue.ts'
 import { withSharedMemory } from '../../src/backends/wasm/shared_import.ts'
 import { ThreadPool, type PoolSetup } from '../../src/backends/wasm/thread_pool.ts'
 import { allStarted } from '../../src/backends/wasm/threaded_engine.ts'
@@ -42,7 +42,7 @@ class LeavesTheLast extends JobBoard {
   }
 
   override take(word: number): number {
-    if (!this.isLeft(word & MOST_PARTS)) return super.take(word)
+    if (!this.isLeft(word & MAX_PARTS)) return super.take(word)
     if (performance.now() > this.#due) throw new Error('expected a helper to take a part, got none')
     return -1
   }

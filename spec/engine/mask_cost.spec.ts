@@ -3,7 +3,13 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { cheapestWay, costOfWays, countRuns, type Way, type Work } from '../../src/engine/mask_cost.ts'
+import {
+  cheapestStrategy,
+  costOfStrategies,
+  countRuns,
+  type ExecutionStrategy,
+  type Work,
+} from '../../src/engine/mask_cost.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const works: fc.Arbitrary<Work> = fc
@@ -21,10 +27,10 @@ const works: fc.Arbitrary<Work> = fc
     return { ...sizes, chosen, runs: Math.ceil(spread * chosen), fresh: 1 }
   })
 
-type Choose = (work: Work) => Way
+type Choose = (work: Work) => ExecutionStrategy
 
 const isCheapest = lawForAll('the way chosen is the cheapest', [works], (choose: Choose, work) => {
-  const cost = costOfWays(work)
+  const cost = costOfStrategies(work)
   expect(cost[choose(work)]).toBe(Math.min(cost.dense, cost.gather, cost.packed))
 })
 
@@ -39,10 +45,10 @@ const paysInTheEnd = lawForAll(
   },
 )
 
-for (const law of [isCheapest, paysInTheEnd]) stateLaw(law, cheapestWay)
+for (const law of [isCheapest, paysInTheEnd]) stateLaw(law, cheapestStrategy)
 
 test('mutants that pack always, or never: killed', async () => {
-  for (const mutant of [(): Way => 'packed', (): Way => 'gather'])
+  for (const mutant of [(): ExecutionStrategy => 'packed', (): ExecutionStrategy => 'gather'])
     for (const law of [isCheapest, paysInTheEnd]) await kills(law, mutant)
 })
 

@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
-import type { OwnedBuffer } from '../../src/backends/checked_ops.ts'
+import type { OwnedBuffer } from '../../src/backends/owned_buffer.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { call } from '../harness/call.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'

@@ -11,7 +11,7 @@ import { cp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { catalog } from '../../src/ops/catalog.ts'
+import { kernels } from '../../src/ops/catalog.ts'
 import { runtime } from '../../src/platform/platform.ts'
 import { ShadowOpt } from '../../src/shadow_opt.ts'
 import { root } from '../harness/syntax.ts'
@@ -53,7 +53,7 @@ async function saidBySources(): Promise<Said> {
   let text = ''
   for await (const step of opt.generate(asked.prompt, asked.options)) text += step.text
   await opt.dispose()
-  return { text, ops: Object.keys(catalog).length, sameBits: true }
+  return { text, ops: Object.keys(kernels).length, sameBits: true }
 }
 
 /** What the program said. */

@@ -7,7 +7,7 @@
 export interface Said {
   /** What the embedded model wrote, with half of its units skipped. */
   readonly text: string
-  /** Operations of the catalogue. */
+  /** Kernels of the catalogue. */
   readonly ops: number
   /** Whether the kernels gave the bits of a definition. */
   readonly sameBits: boolean
@@ -24,7 +24,7 @@ function programWith(threads: string): string {
   return `
 import { ShadowOpt } from 'shadowllm'
 import { createBackend } from 'shadowllm/backends'
-import { catalog } from 'shadowllm/ops'
+import { kernels } from 'shadowllm/ops'
 
 const threads = ${threads}
 const opt = await ShadowOpt.fromPretrained('embedded', { backend: 'wasm', threads })
@@ -35,15 +35,15 @@ await opt.dispose()
 
 const x = Float32Array.from({ length: 37 }, (_, i) => Math.fround(1 / (i - 17.3)))
 const expected = new Float32Array(37)
-catalog.exp.reference(expected, x, 37)
+kernels.exp.reference(expected, x, 37)
 const backend = await createBackend('wasm', threads > 1 ? { threads, sharing: 'always' } : {})
-const out = backend.allocate('f32', 37)
-backend.ops.exp(out, backend.upload(x), 37)
+const out = backend.allocate('f32', [37])
+backend.ops.exp(out, backend.upload(x))
 const found = backend.readF32(out)
 backend.dispose()
 
 const sameBits = found.every((value, i) => Object.is(value, expected[i]))
-console.log('result ' + JSON.stringify({ text, ops: Object.keys(catalog).length, sameBits }))
+console.log('result ' + JSON.stringify({ text, ops: Object.keys(kernels).length, sameBits }))
 `
 }
 
@@ -62,7 +62,7 @@ import { reproduce, type ReproduceOptions } from 'shadowllm/eval'
 import { parseSafetensors, type RawTensorSource } from 'shadowllm/io/safetensors'
 import { makeBudget, selectMask, type UnitMask, type UnitScores } from 'shadowllm/masks'
 import { OptModel, type OptConfig } from 'shadowllm/model'
-import { catalog, type KernelName } from 'shadowllm/ops'
+import { kernels, type KernelName } from 'shadowllm/ops'
 import { openPredictor, type Predictor } from 'shadowllm/predictor'
 import { trainShadow, type TrainingOptions } from 'shadowllm/train'
 import { verify, type LawReport } from 'shadowllm/verify'
@@ -71,7 +71,7 @@ import { RemoteOpt, startEngine, type Engine } from 'shadowllm/worker'
 const options: OpenOptions = { backend: 'wasm', storage: 'int8' }
 const opening: Promise<ShadowOpt> = ShadowOpt.fromPretrained('embedded', options)
 const backend: Promise<Backend> = createBackend('wasm')
-const names: KernelName[] = Object.keys(catalog) as KernelName[]
+const names: KernelName[] = Object.keys(kernels) as KernelName[]
 const mask = (scores: UnitScores): UnitMask => selectMask(scores, makeBudget(0.5))
 const planner: MaskPlanner = { name: 'mine', afterAttention: () => mask({ layers: 1, heads: [], neurons: [] } as never) }
 const first: Criterion = criteria[0]

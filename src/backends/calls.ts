@@ -146,11 +146,19 @@ export function scalesOf(stored: StoredBuffer): Buffer | null {
 }
 
 /** The size that follows from an array. */
-export function sizeFrom(form: SizeForm, buffer: Buffer | null, flat: readonly unknown[]): number {
-  if (buffer === null) return flat[form.otherwise] as number
-  const whole = form.dim < 0 ? buffer.length : buffer.shape[form.dim]
+export function sizeFrom(
+  { dim, divisors, otherwise }: SizeForm,
+  buffer: Buffer | null,
+  flat: readonly unknown[],
+): number {
+  if (buffer === null) return flat[otherwise] as number
+  const whole = dim < 0 ? buffer.length : buffer.shape[dim]
+  return divisors.length === 0 ? whole : quotient(whole, divisors, flat)
+}
+
+function quotient(whole: number, divisors: readonly number[], flat: readonly unknown[]): number {
   let others = 1
-  for (const place of form.divisors) others *= flat[place] as number
+  for (const place of divisors) others *= flat[place] as number
   return others === 0 ? 0 : whole / others
 }
 

@@ -8,22 +8,29 @@
 import type { KernelName } from '../ops/catalog.ts'
 import type { Dtype, Numbers } from '../ops/op.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { Backend, BackendName, Buffer, Ops, ThreadReport } from './backend.ts'
+import type { Backend, BackendName, BackendOptions, Buffer, Ops, ThreadReport } from './backend.ts'
+import { makeCheckedOps, type KernelFunction } from './checked_ops.ts'
 import {
   boundsOf,
   checkFreeable,
   checkKind,
-  checkShape,
   checkRange,
+  checkShape,
   checkWritable,
-  disposedError,
   kindOf,
   lengthOf,
-  makeCheckedOps,
-  ownedBuffer,
   OwnedBuffer,
-  type KernelFunction,
-} from './checked_ops.ts'
+  ownedBuffer,
+} from './owned_buffer.ts'
+
+/**
+ * Checks the number of threads of a backend that has one.
+ * @throws UsageError THREADS
+ */
+export function checkOneThread(name: BackendName, { threads = 1 }: BackendOptions): void {
+  if (threads !== 1 && threads !== 'auto')
+    throw new UsageError('THREADS', `threads: expected 1 with the ${name} backend, got ${threads}`)
+}
 
 /** A backend whose buffers stand at addresses: typed arrays, pointers, device addresses. */
 export abstract class CheckedBackend<Address> implements Backend {
@@ -155,7 +162,10 @@ export abstract class CheckedBackend<Address> implements Backend {
   }
 
   #refuse(): never {
-    throw disposedError(this.name)
+    throw new UsageError(
+      'BACKEND_DISPOSED',
+      `backend ${this.name}: expected a live backend, got a disposed one`,
+    )
   }
 
   #own(buffer: Buffer, name: string): OwnedBuffer<Address> {

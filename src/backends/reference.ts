@@ -5,8 +5,9 @@
 import { kernels } from '../ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
 import type { Backend, BackendOptions } from './backend.ts'
-import { CheckedBackend } from './checked_backend.ts'
-import { checkOneThread, type KernelFunction, type OwnedBuffer } from './checked_ops.ts'
+import { CheckedBackend, checkOneThread } from './checked_backend.ts'
+import type { KernelFunction } from './checked_ops.ts'
+import type { OwnedBuffer } from './owned_buffer.ts'
 
 /** A byte of numbers that nobody wrote: floats of such are NaN. */
 const NOISE = 0xff

@@ -5,7 +5,7 @@ import type { BackendName } from '../backends/backend.ts'
 import type { Sparsity } from '../masks/achieved.ts'
 import { usualCache, type CacheStorage } from '../engine/layer_cache.ts'
 import type { Storage } from '../engine/matrix.ts'
-import type { WayCounts } from '../engine/sequence.ts'
+import type { StrategyCounts } from '../engine/sequence.ts'
 import { achievedBy } from '../evaluation/achieved_mean.ts'
 import { countParameters } from './cost/architectures.ts'
 import { tokensPerSecond } from '../evaluation/decode.ts'
@@ -39,7 +39,7 @@ export interface BenchRow {
   /** The share of ranked units that was to be skipped, and what was skipped of the whole model. */
   readonly sparsity: { readonly requested: number | null } & Sparsity
   /** How many halves of blocks carried out the mask in each way, at the end. */
-  readonly ways: WayCounts
+  readonly ways: StrategyCounts
   readonly test: string
   /** The median over rounds. */
   readonly tokensPerSecond: number

@@ -1,20 +1,20 @@
 /**
  * A block as a sequence runs it: the matrices it reads, how many units they hold, and which of those are computed.
  *
- * A mask can be carried out in three ways, which give the same numbers (a law) and take different time:
+ * There are three execution strategies, which give the same numbers (a law) and take different time:
  * - dense: everything is computed and multiplied by the mask;
  * - gather: the matrices stay as they are, and rows of skipped units are passed over;
  * - packed: the rows of the units that remain are copied side by side once, and the block is a smaller dense one from
  *   then on. Every later token reads forward through what it needs and through nothing else.
  *
- * Attention and feed-forward choose for themselves (`cheapestWay`), or are told by the mode of the sequence.
+ * Attention and feed-forward choose for themselves (`cheapestStrategy`), or are told by the mode of the sequence.
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { LayerMask } from '../masks/planner.ts'
 import { MissingError } from '../tensor/errors.ts'
 import type { OptConfig } from './config.ts'
-import { cheapestWay, countRuns, type Way } from './mask_cost.ts'
+import { cheapestStrategy, countRuns, type ExecutionStrategy } from './mask_cost.ts'
 import { rowBytes } from './matrix.ts'
 import { PackedHalf, type HalfShape } from './packing.ts'
 import { allUnits, chosenUnits, rowsOfUnits, type LayerUnits } from './unit_lists.ts'
@@ -37,15 +37,15 @@ export interface ActiveBlock {
   /** Of those it holds, which are computed. */
   readonly units: LayerUnits
   /** How its two halves carry out the mask. */
-  readonly ways: { readonly heads: Way; readonly neurons: Way }
+  readonly strategies: Readonly<Record<'heads' | 'neurons', ExecutionStrategy>>
   /** Its packed neurons, which the block under the next mask may take over. */
   readonly packedNeurons: PackedHalf | null
   /** Gives back what was made for it, but for packed neurons that another block took over. */
   dispose(kept?: PackedHalf | null): void
 }
 
-/** What the choice of a way depends on besides the mask. */
-export interface Prospects {
+/** What the choice of a strategy depends on besides the mask. */
+export interface CostHints {
   readonly mode: MaskMode
   /** Tokens of the pass in which the mask is decided. */
   readonly T: number
@@ -64,7 +64,7 @@ export function denseBlock(weights: BlockWeights, { heads, neurons }: OptConfig)
     heads,
     neurons,
     units: allUnits,
-    ways: { heads: 'dense', neurons: 'dense' },
+    strategies: { heads: 'dense', neurons: 'dense' },
     packedNeurons: null,
     dispose: () => {},
   }
@@ -80,11 +80,11 @@ export function activateBlock(
   weights: BlockWeights,
   { headSize: K }: OptConfig,
   mask: LayerMask,
-  prospects: Prospects,
+  hints: CostHints,
   last: ActiveBlock | null = null,
 ): ActiveBlock {
   const scope = new BufferScope(weights.backend)
-  const { packsHeads } = prospects
+  const { packsHeads } = hints
   const attention = { size: K, byRow: ['query', 'key', 'value'], byInput: 'out' } as const
   const ffn = { size: 1, byRow: ['fc1'], byInput: 'fc2' } as const
   const own: PackedHalf[] = []
@@ -97,9 +97,9 @@ export function activateBlock(
     scope.dispose()
   }
   try {
-    const heads = keep(activateHalf(scope, weights, attention, mask.heads, prospects, packsHeads, null))
+    const heads = keep(activateHalf(scope, weights, attention, mask.heads, hints, packsHeads, null))
     const { packedNeurons = null } = last ?? {}
-    const neurons = keep(activateHalf(scope, weights, ffn, mask.neurons, prospects, true, packedNeurons))
+    const neurons = keep(activateHalf(scope, weights, ffn, mask.neurons, hints, true, packedNeurons))
     return {
       weights: { ...weights, ...heads.packed?.weights, ...neurons.packed?.weights },
       heads: heads.held,
@@ -112,7 +112,7 @@ export function activateBlock(
         terms: neurons.terms,
         neuronFactors: neurons.factors,
       },
-      ways: { heads: heads.way, neurons: neurons.way },
+      strategies: { heads: heads.strategy, neurons: neurons.strategy },
       packedNeurons: neurons.packed,
       dispose,
     }
@@ -126,7 +126,7 @@ export function activateBlock(
 
 /** One half of a block under a mask. */
 interface ActiveHalf {
-  readonly way: Way
+  readonly strategy: ExecutionStrategy
   /** The matrices that take the place of the model's. */
   readonly packed: PackedHalf | null
   /** Units its matrices hold. */
@@ -147,11 +147,11 @@ function activateHalf(
   weights: BlockWeights,
   half: HalfShape,
   mask: Float32Array, // [U]
-  prospects: Prospects,
+  hints: CostHints,
   mayPack: boolean,
   last: PackedHalf | null,
 ): ActiveHalf {
-  const { mode, T, steps, changes } = prospects
+  const { mode, T, steps, changes } = hints
   const { size, byRow, byInput } = half
   const U = mask.length
   const all = {
@@ -162,9 +162,9 @@ function activateHalf(
     terms: null,
     factors: null,
   }
-  if (mode === 'simulate') return { ...all, way: 'dense', factors: scope.upload(mask.slice()) }
+  if (mode === 'simulate') return { ...all, strategy: 'dense', factors: scope.upload(mask.slice()) }
   const chosen = chosenUnits(mask)
-  if (chosen.length === U) return { ...all, way: 'dense' }
+  if (chosen.length === U) return { ...all, strategy: 'dense' }
   const work = {
     matrices: byRow.length + 1,
     rows: U * size,
@@ -175,20 +175,20 @@ function activateHalf(
     T,
     steps,
   }
-  const way = mode === 'auto' ? cheapestWay(work) : mode === 'pack' ? 'packed' : 'gather'
-  if (way === 'dense') return { ...all, way, factors: scope.upload(mask.slice()) }
-  const packed = way === 'packed' && mayPack ? pack(weights, half, chosen, mode, changes, last) : null
+  const strategy = mode === 'auto' ? cheapestStrategy(work) : mode === 'pack' ? 'packed' : 'gather'
+  if (strategy === 'dense') return { ...all, strategy, factors: scope.upload(mask.slice()) }
+  const packed = strategy === 'packed' && mayPack ? pack(weights, half, chosen, mode, changes, last) : null
   if (packed) {
-    return { ...all, way, packed, held: chosen.length, terms: packed.terms }
+    return { ...all, strategy, packed, held: chosen.length, terms: packed.terms }
   }
   const rows = scope.upload(rowsOfUnits(chosen, size))
   const units = size === 1 ? rows : scope.upload(chosen)
-  return { ...all, way: 'gather', units, rows, terms: rows }
+  return { ...all, strategy: 'gather', units, rows, terms: rows }
 }
 
 /**
  * The half's matrices with the chosen units alone: those of the mask before brought up to this one, or made anew. Null
- * where there is no room for them and another way may be taken.
+ * where there is no room for them and another strategy may be taken.
  * @throws MissingError BACKEND_MEMORY if it may not
  */
 function pack(

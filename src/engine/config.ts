@@ -65,9 +65,9 @@ export function makeOptConfig(sizes: OptSizes): OptConfig {
   }
 }
 
-const MOST_LAYERS = 1024
-const MOST_WIDTH = 2 ** 20
-const MOST_VOCABULARY = 2 ** 24
+const MAX_LAYERS = 1024
+const MAX_WIDTH = 2 ** 20
+const MAX_VOCABULARY = 2 ** 24
 
 /**
  * Reads a parsed config.json.
@@ -82,15 +82,15 @@ export function parseOptConfig(json: unknown): OptConfig {
   expectValue(fields, 'activation_function', ['relu'], 'relu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'enable_bias', [true], true, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'layer_norm_elementwise_affine', [true], true, 'CONFIG_UNSUPPORTED')
-  const width = readWhole(fields, 'hidden_size', 1, MOST_WIDTH)
-  const vocabulary = readWhole(fields, 'vocab_size', 1, MOST_VOCABULARY)
+  const width = readWhole(fields, 'hidden_size', 1, MAX_WIDTH)
+  const vocabulary = readWhole(fields, 'vocab_size', 1, MAX_VOCABULARY)
   return makeOptConfig({
-    layers: readWhole(fields, 'num_hidden_layers', 1, MOST_LAYERS),
+    layers: readWhole(fields, 'num_hidden_layers', 1, MAX_LAYERS),
     width,
     heads: readWhole(fields, 'num_attention_heads', 1, width),
-    neurons: readWhole(fields, 'ffn_dim', 1, MOST_WIDTH),
+    neurons: readWhole(fields, 'ffn_dim', 1, MAX_WIDTH),
     vocabulary,
-    embeddingWidth: readWhole(fields, 'word_embed_proj_dim', 1, MOST_WIDTH, width),
+    embeddingWidth: readWhole(fields, 'word_embed_proj_dim', 1, MAX_WIDTH, width),
     positions: readWhole(fields, 'max_position_embeddings', 1, LONGEST_CONTEXT),
     preNorm: readFlag(fields, 'do_layer_norm_before', true),
     finalNorm: !readFlag(fields, '_remove_final_layer_norm', false),

@@ -1,5 +1,5 @@
 /**
- * Which way of carrying out a mask takes the least time: a model in bytes, because decoding waits for memory.
+ * Which execution strategy takes the least time under a mask: a model in bytes, because decoding waits for memory.
  *
  * A token reads every row it needs once. A row that does not follow the one before it costs a jump besides: what was
  * fetched ahead is lost. Packing reads each chosen row once, with its jumps, and writes it, which also reads what it
@@ -9,7 +9,7 @@
  */
 
 /** How a mask is carried out; see active_block.ts. */
-export type Way = 'dense' | 'gather' | 'packed'
+export type ExecutionStrategy = 'dense' | 'gather' | 'packed'
 
 /** The work that a mask leaves of some matrices of one size. */
 export interface Work {
@@ -43,8 +43,8 @@ const LIST_COST = 0.05
 /** Bytes moved by packing a byte: read, and written over something that is fetched first. */
 const MOVES_PER_BYTE = 3
 
-/** What each way costs, in bytes; equal units for all, so that they can be compared. */
-export function costOfWays(work: Work): Record<Way, number> {
+/** What each strategy costs, in bytes; equal units for all, so that they can be compared. */
+export function costOfStrategies(work: Work): Record<ExecutionStrategy, number> {
   const { matrices, rows, chosen, runs, fresh, rowBytes, T, steps } = work
   const reads = steps + Math.max(1, T / TOKENS_PER_READ)
   const needed = matrices * chosen * rowBytes
@@ -57,9 +57,9 @@ export function costOfWays(work: Work): Record<Way, number> {
   }
 }
 
-/** The cheapest way; of equals the simplest. */
-export function cheapestWay(work: Work): Way {
-  const cost = costOfWays(work)
+/** The cheapest strategy; of equals the simplest. */
+export function cheapestStrategy(work: Work): ExecutionStrategy {
+  const cost = costOfStrategies(work)
   if (cost.dense <= cost.gather && cost.dense <= cost.packed) return 'dense'
   return cost.gather <= cost.packed ? 'gather' : 'packed'
 }

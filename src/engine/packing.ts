@@ -25,7 +25,7 @@ export interface HalfShape {
 }
 
 /** The share of rows that may be out of order before all are packed anew. */
-const MOST_OUT_OF_ORDER = 0.25
+const MAX_OUT_OF_ORDER = 0.25
 
 /** The packed matrices of one half of a block. Dispose it. */
 export class PackedHalf {
@@ -84,7 +84,7 @@ export class PackedHalf {
     if (units.length > this.#capacity) return false
     const change = this.#slots.change(units)
     const order = this.#slots.order()
-    if (order && countJumps(order) > MOST_OUT_OF_ORDER * units.length) {
+    if (order && countJumps(order) > MAX_OUT_OF_ORDER * units.length) {
       this.#slots = new PackedSlots(units)
       this.#copy({ slots: null, units })
       this.#setTerms(null)

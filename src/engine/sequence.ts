@@ -26,9 +26,9 @@ import {
 } from './forward.ts'
 import { KeyValueCache } from './kv_cache.ts'
 import { usualCache, type CacheStorage } from './layer_cache.ts'
-import type { Way } from './mask_cost.ts'
+import type { ExecutionStrategy } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
-import { Plan, type Piece } from './plan.ts'
+import { PlannerSchedule, type Segment } from './planner_schedule.ts'
 import { RunState } from './run_state.ts'
 import { checkMask, checkSwitches, layerMask } from './unit_lists.ts'
 
@@ -51,8 +51,8 @@ export interface SequenceOptions {
   readonly expectedTokens?: number
 }
 
-/** How many halves of blocks (heads of a layer, neurons of a layer) carry out the mask in each way. */
-export type WayCounts = Readonly<Record<Way, number>>
+/** How many halves of blocks (heads of a layer, neurons of a layer) are run by each strategy. */
+export type StrategyCounts = Readonly<Record<ExecutionStrategy, number>>
 
 /** Which positions' logits a feed hands back. */
 export type LogitsWanted = 'all' | 'last' | 'none'
@@ -61,7 +61,7 @@ export type LogitsWanted = 'all' | 'last' | 'none'
 export class Sequence {
   readonly model: LoadedModel
   readonly mode: MaskMode
-  readonly #plan: Plan | null
+  readonly #schedule: PlannerSchedule | null
   readonly #capacity: number | undefined
   readonly #cache: KeyValueCache
   /** Scratch, in each backend that holds a part of the model. */
@@ -81,7 +81,7 @@ export class Sequence {
     if (mask && planner) throw new UsageError('PLANNER', 'sequence: expected a mask or a planner, got both')
     this.model = model
     this.mode = mode
-    this.#plan = planner && new Plan(planner, model.config)
+    this.#schedule = planner && new PlannerSchedule(planner, model.config)
     this.#capacity = options.capacity
     this.#expectedTokens = options.expectedTokens ?? 0
     this.#cache = new KeyValueCache(model.config, options.cache ?? usualCache(model.weights.storage))
@@ -100,11 +100,11 @@ export class Sequence {
   }
 
   /** How the mask in force is carried out. */
-  get ways(): WayCounts {
-    const counts: Record<Way, number> = { dense: 0, gather: 0, packed: 0 }
-    for (const { ways } of this.#blocks) {
-      counts[ways.heads]++
-      counts[ways.neurons]++
+  get strategies(): StrategyCounts {
+    const counts: Record<ExecutionStrategy, number> = { dense: 0, gather: 0, packed: 0 }
+    for (const { strategies } of this.#blocks) {
+      counts[strategies.heads]++
+      counts[strategies.neurons]++
     }
     return counts
   }
@@ -119,7 +119,7 @@ export class Sequence {
    * @param tokens [T], at least one
    * @returns logits [T, V], or of the last position [V], or nothing
    * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position;
-   *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Pieces that ran before the planner failed stay fed.
+   *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Segments that ran before the planner failed stay fed.
    */
   feed(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
     const { vocabulary: V } = this.model.config
@@ -170,7 +170,7 @@ export class Sequence {
    *   under a planner that is asked now and then: its earlier masks are gone
    */
   rewind(length: number): void {
-    const { every = 1, name } = this.#plan?.planner ?? {}
+    const { every = 1, name } = this.#schedule?.planner ?? {}
     if (every > 1)
       throw new UsageError(
         'REWIND',
@@ -197,25 +197,25 @@ export class Sequence {
     this.dispose()
   }
 
-  /** Runs new tokens piece by piece; `each` is given a piece's stream [count, D], which stays in scratch, and its place. */
+  /** Runs new tokens segment by segment; `each` is given a segment's stream [count, D], which stays in scratch, and its place. */
   #run(tokens: Int32Array, each: (stream: Buffer, start: number, count: number) => void): void {
     const T = tokens.length
     const past = this.#length
     if (this.#disposed) throw new UsageError('DISPOSED', 'sequence: expected a live one, got one disposed of')
     this.model.checkTokens(tokens, past)
     this.#cache.reserve(past + T, past, this.#capacity ?? Math.max(64, 2 * T))
-    for (const piece of this.#plan?.pieces(past, T) ?? [{ past, T, asks: false }]) {
-      const start = piece.past - past
-      each(this.#runPiece(piece, tokens.subarray(start, start + piece.T)), start, piece.T)
+    for (const segment of this.#schedule?.segments(past, T) ?? [{ past, T, asks: false }]) {
+      const start = segment.past - past
+      each(this.#runSegment(segment, tokens.subarray(start, start + segment.T)), start, segment.T)
     }
     if (past === 0) this.#prompt = T
   }
 
-  /** The blocks over a piece; returns the stream leaving the last one, in the model's first backend. */
-  #runPiece(piece: Piece, tokens: Int32Array): Buffer {
+  /** The blocks over a segment; returns the stream leaving the last one, in the model's first backend. */
+  #runSegment(segment: Segment, tokens: Int32Array): Buffer {
     const { model } = this
     const { config, weights } = model
-    const { past, T } = piece
+    const { past, T } = segment
     const { backend: home } = model
     const passIn = (backend: Backend): Pass => ({ backend, config, T, past })
     const ids = home.upload(tokens)
@@ -224,18 +224,18 @@ export class Sequence {
     } finally {
       home.free(ids)
     }
-    const everyKey = this.#plan?.keepsEveryKey ?? false
+    const everyKey = this.#schedule?.keepsEveryKey ?? false
     let backend = home
     for (let layer = 0; layer < config.layers; layer++) {
       const next = weights.blocks[layer].backend
       this.#moveStream(backend, next, T)
       backend = next
       const pass = passIn(backend)
-      this.#askBefore(piece, layer)
+      this.#askBefore(segment, layer)
       const active = this.#blocks[layer]
       const block = this.#stateIn(backend).block(layer, T, active.heads, active.neurons)
       attend(pass, active, this.#cache.layer(layer, backend, active.heads), block, everyKey)
-      if (layer === this.#plan?.placement) this.#askAfter(piece, tokens, block)
+      if (layer === this.#schedule?.placement) this.#askAfter(segment, tokens, block)
       project(pass, this.#blocks[layer], block)
       feedForward(pass, this.#blocks[layer], block)
     }
@@ -262,8 +262,8 @@ export class Sequence {
     const last = this.#blocks[layer]
     this.#blocks[layer] = denseBlock(weights.blocks[layer], config)
     if (!mask) return last.dispose()
-    const { every = Infinity } = this.#plan?.planner ?? {}
-    const changes = this.#plan?.keepsEveryKey ?? false
+    const { every = Infinity } = this.#schedule?.planner ?? {}
+    const changes = this.#schedule?.keepsEveryKey ?? false
     this.#blocks[layer] = activateBlock(
       weights.blocks[layer],
       config,
@@ -289,18 +289,18 @@ export class Sequence {
   }
 
   /** The whole-model decision, from the heads' outputs of the layer it is made after. */
-  #askAfter(piece: Piece, tokens: Int32Array, block: BlockBuffers): void {
-    const { backend } = this.model.weights.blocks[this.#plan?.placement ?? 0]
-    const mask = this.#plan?.afterAttention(piece, tokens, () => backend.readF32(block.context))
-    if (mask) this.#adopt(mask, piece.T)
+  #askAfter(segment: Segment, tokens: Int32Array, block: BlockBuffers): void {
+    const { backend } = this.model.weights.blocks[this.#schedule?.placement ?? 0]
+    const mask = this.#schedule?.afterAttention(segment, tokens, () => backend.readF32(block.context))
+    if (mask) this.#adopt(mask, segment.T)
   }
 
   /** One layer's decision, from the stream entering it. */
-  #askBefore(piece: Piece, layer: number): void {
+  #askBefore(segment: Segment, layer: number): void {
     const { config, shape, weights } = this.model
     const { backend } = weights.blocks[layer]
-    const decided = this.#plan?.beforeLayer(piece, layer, (rows) => {
-      const { stream } = this.#stateIn(backend).ends(piece.T)
+    const decided = this.#schedule?.beforeLayer(segment, layer, (rows) => {
+      const { stream } = this.#stateIn(backend).ends(segment.T)
       return backend.readF32(backend.view(stream, [rows, config.width]))
     })
     if (decided === undefined) return
@@ -314,7 +314,7 @@ export class Sequence {
     kept.neurons.set(decided?.neurons ?? new Float32Array(shape.neurons).fill(1))
     if (this.mode !== 'simulate') checkSwitches(kept)
     const start = performance.now()
-    this.#activate(layer, decided && kept, piece.T)
+    this.#activate(layer, decided && kept, segment.T)
     this.#preparing += performance.now() - start
   }
 

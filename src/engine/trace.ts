@@ -192,14 +192,14 @@ export class Trace {
   #activate(layer: number, mask: UnitMask | null): ActiveBlock {
     const { config, weights } = this.model
     if (!mask) return denseBlock(weights.blocks[layer], config)
-    const prospects = {
+    const hints = {
       mode: 'simulate',
       T: this.length,
       steps: 0,
       changes: false,
       packsHeads: false,
     } as const
-    const active = activateBlock(weights.blocks[layer], config, layerMask(mask, layer), prospects)
+    const active = activateBlock(weights.blocks[layer], config, layerMask(mask, layer), hints)
     this.#active.push(active)
     return active
   }

@@ -9,7 +9,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import { argmax } from '../engine/sampling.ts'
-import type { Sequence, SequenceOptions, WayCounts } from '../engine/sequence.ts'
+import type { Sequence, SequenceOptions, StrategyCounts } from '../engine/sequence.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
 import { median, turnOrder } from '../results/interleaved_rounds.ts'
@@ -43,7 +43,7 @@ export interface Turn {
   readonly device: number | null
   /** In force at the end; null is dense. */
   readonly mask: UnitMask | null
-  readonly ways: WayCounts
+  readonly ways: StrategyCounts
 }
 
 /** The rate of a turn. */
@@ -66,8 +66,8 @@ class TimedSequence {
   }
 
   turn(times: Omit<Turn, 'mask' | 'ways'>): Turn {
-    const { mask, ways } = this.sequence
-    return { ...times, mask, ways }
+    const { mask, strategies } = this.sequence
+    return { ...times, mask, ways: strategies }
   }
 
   /** Milliseconds that a device computed since this was asked last; null where there is none. */

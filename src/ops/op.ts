@@ -247,8 +247,11 @@ export const chosenTerms = (name: string, count: string, below: string): ArrayPa
 export const chosenOutput = (name: string, count: string, below: string): ArrayParam =>
   array(name, 'out', count, { dtype: 'i32', holds: 'ascending', below })
 
+/** The greatest value of a size that has no limit: that of an int32. */
+export const ANY_SIZE: number = 2 ** 31 - 1
+
 /** A size letter. */
-export const size = (name: string, least: number | string = 0, most = 2 ** 31 - 1): SizeParam => ({
+export const size = (name: string, least: number | string = 0, most = ANY_SIZE): SizeParam => ({
   kind: 'size',
   name,
   least,

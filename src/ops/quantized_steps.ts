@@ -13,11 +13,11 @@ import { nearestStep } from '../tensor/dtypes.ts'
 const { abs, floor, fround, max, min } = Math
 
 /** What 16 bits hold. */
-const MOST_LEVELS = 32_767
+const MAX_LEVELS = 32_767
 
 /** The most steps a number may be away from zero if `count` of them are not zero. */
 export function levelsFor(count: number): number {
-  return min(MOST_LEVELS, floor((2 ** 31 - 1) / (127 * count)))
+  return min(MAX_LEVELS, floor((2 ** 31 - 1) / (127 * count)))
 }
 
 /** Rounds x to steps; returns the step, with which x[i] is about step * q[i]. Zeros have step 0. */

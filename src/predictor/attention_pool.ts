@@ -107,7 +107,16 @@ export class AttentionPool {
 
   /** Buffers for a pass over T tokens, alive as long as `scope`. */
   makePass(scope: BufferScope, T: number): PoolPass {
-    return this.#pass(T, (shape) => scope.allocate('f32', shape))
+    const shapes = this.#shapes(T)
+    const make = (name: keyof PoolPass): Buffer => scope.allocate('f32', shapes[name])
+    return {
+      query: make('query'),
+      key: make('key'),
+      value: make('value'),
+      scores: make('scores'),
+      weights: make('weights'),
+      meanWeights: make('meanWeights'),
+    }
   }
 
   /** The buffers of a backward pass over T tokens. */
@@ -116,21 +125,25 @@ export class AttentionPool {
     return gradients
   }
 
-  /** A pass over T tokens in the buffers of a longer one. */
+  /** A pass over T tokens, or a backward one, in the buffers of a longer one. */
   passIn<Pass extends PoolGradients>(pass: Pass, T: number): Pass {
-    const views = this.#pass(T, (shape, name) => this.backend.view(pass[name as keyof PoolGradients], shape))
-    return views as unknown as Pass
+    const shapes = this.#shapes(T)
+    const view = ([name, buffer]: [string, Buffer]): [string, Buffer] => [
+      name,
+      this.backend.view(buffer, shapes[name as keyof PoolPass]),
+    ]
+    return Object.fromEntries(Object.entries(pass).map(view)) as unknown as Pass
   }
 
-  #pass(T: number, make: (shape: readonly number[], name: keyof PoolPass) => Buffer): PoolPass {
+  #shapes(T: number): Record<keyof PoolPass, readonly number[]> {
     const D = this.width
     return {
-      query: make([T, D], 'query'),
-      key: make([T, D], 'key'),
-      value: make([T, D], 'value'),
-      scores: make([T, T], 'scores'),
-      weights: make([T, T], 'weights'),
-      meanWeights: make([1, T], 'meanWeights'),
+      query: [T, D],
+      key: [T, D],
+      value: [T, D],
+      scores: [T, T],
+      weights: [T, T],
+      meanWeights: [1, T],
     }
   }
 

@@ -20,7 +20,7 @@ import { linear_input_major } from '../ops/linear_input_major.ts'
 import { linear_input_major_i8 } from '../ops/linear_input_major_i8.ts'
 import { mask_units } from '../ops/mask_units.ts'
 import { relu as reluOp, relu_backward } from '../ops/relu.ts'
-import { narrowToBf16, narrowToF16, quantizeRows, widenBf16, widenF16 } from '../tensor/dtypes.ts'
+import { narrowToBf16, narrowToF16, quantizeRows } from '../tensor/dtypes.ts'
 
 /** Row-major float32 numbers and their shape. */
 export type Tensor = NdArray<Float32Array>
@@ -65,11 +65,6 @@ export function store(x: Tensor, storage: Storage): Matrix {
   return { storage, rows, columns, numbers: values, scales }
 }
 
-function widen(matrix: Exclude<Matrix, { storage: 'int8' }>): Float32Array {
-  if (matrix.storage === 'f32') return matrix.numbers
-  return matrix.storage === 'bf16' ? widenBf16(matrix.numbers) : widenF16(matrix.numbers)
-}
-
 // ---- Operations -------------------------------------------------------------------------------------------------
 
 /** y = x weightᵀ + bias. The matrix has one row per output: [O, I]. x: [T, I]; bias: [O]; y: [T, O]. */
@@ -78,7 +73,7 @@ export function linear(x: Tensor, weight: Matrix, bias: Tensor | null = null): T
   const rest = [bias?.data ?? null, null, T, O, I, O] as const
   return result([T, O], (y) => {
     if (weight.storage === 'int8') linear_i8(y, x.data, weight.numbers, weight.scales, ...rest)
-    else linearOp(y, x.data, widen(weight), ...rest)
+    else linearOp(y, x.data, weight.numbers, ...rest, weight.storage)
   })
 }
 
@@ -88,7 +83,7 @@ export function linearInputMajor(x: Tensor, weight: Matrix, bias: Tensor | null 
   const rest = [bias?.data ?? null, null, T, O, I, I] as const
   return result([T, O], (y) => {
     if (weight.storage === 'int8') linear_input_major_i8(y, x.data, weight.numbers, weight.scales, ...rest)
-    else linear_input_major(y, x.data, widen(weight), ...rest)
+    else linear_input_major(y, x.data, weight.numbers, ...rest, weight.storage)
   })
 }
 
@@ -97,7 +92,7 @@ export function embedding(table: Matrix, ids: Int32Array): Tensor {
   const [T, V, D] = [ids.length, table.rows, table.columns]
   return result([T, D], (y) => {
     if (table.storage === 'int8') embedding_i8(y, table.numbers, table.scales, ids, T, V, D)
-    else embeddingOp(y, widen(table), ids, T, V, D)
+    else embeddingOp(y, table.numbers, ids, T, V, D, table.storage)
   })
 }
 

@@ -4,15 +4,15 @@
  */
 import type { Backend, Buffer as BackendBuffer, Ops, ThreadReport } from '../../../src/backends/backend.ts'
 import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
+import { makeCheckedOps } from '../../../src/backends/checked_ops.ts'
 import {
   boundsOf,
   checkFreeable,
   kindOf,
   lengthOf,
-  makeCheckedOps,
   OwnedBuffer,
   ownedBuffer,
-} from '../../../src/backends/checked_ops.ts'
+} from '../../../src/backends/owned_buffer.ts'
 import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../../src/ops/op.ts'
 import { withOneNaN } from '../../../src/parity/op_files.ts'

@@ -8,7 +8,7 @@ import { MissingError } from '../../tensor/errors.ts'
 import type { KernelFunction } from '../checked_ops.ts'
 import type { Driver } from './driver.ts'
 import { kernelIn, type KernelSet } from './fast_launch.ts'
-import { MOST_DYNAMIC_SHARED } from './launch.ts'
+import { MAX_DYNAMIC_SHARED } from './launch.ts'
 import type { LoadedKernel } from './launch_memory.ts'
 import { Stream } from './stream.ts'
 
@@ -105,7 +105,7 @@ export class Device {
       this.#module,
       terminated(new TextEncoder().encode(name)),
     )
-    this.driver.call('cuFuncSetAttribute', found, DYNAMIC_SHARED_BYTES, MOST_DYNAMIC_SHARED)
+    this.driver.call('cuFuncSetAttribute', found, DYNAMIC_SHARED_BYTES, MAX_DYNAMIC_SHARED)
     return found
   }
 }

@@ -11,11 +11,11 @@ import { footprintOf, Order, type Footprint } from './footprint.ts'
 import type { LaunchMemory, Task } from './launch_memory.ts'
 
 /** Launches of a graph at the most: what is longer is cut, so that the device does not wait for all of it. */
-export const MOST_NODES = 64
+export const MAX_NODES = 64
 /** Fewer are not worth one. */
 export const FEWEST_NODES = 4
 /** Rows of kernels that are remembered, with a graph or seen once; then the one is forgotten that was not used longest. */
-export const MOST_KNOWN = 64
+export const MAX_KNOWN = 64
 
 /** What a device has done by graphs. */
 export interface GraphCounts {
@@ -94,7 +94,7 @@ export class Graphs {
   #remember(key: string, graph: KernelGraph | null): void {
     this.#known.delete(key)
     this.#known.set(key, graph)
-    if (this.#known.size <= MOST_KNOWN) return
+    if (this.#known.size <= MAX_KNOWN) return
     const [[oldest, forgotten]] = this.#known
     this.#known.delete(oldest)
     forgotten?.destroy()

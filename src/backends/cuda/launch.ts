@@ -26,7 +26,7 @@ const LANES = 16
 const OUTPUTS_OF_WARP = 8
 
 /** What attention_backward takes of shared memory for the longest context: two float32 for each position. */
-export const MOST_DYNAMIC_SHARED = 65_536
+export const MAX_DYNAMIC_SHARED = 65_536
 
 /** Whole warps, as many threads as there is work for. */
 export function threadsFor(work: number): number {

@@ -49,10 +49,10 @@ export const nodeParameters = {
 } as const
 
 /** More arguments than any op has. */
-const MOST_ARGUMENTS = 32
+const MAX_ARGUMENTS = 32
 const SLOT = 8
 /** The slots of the arguments come first, then the list of their addresses, then the structure. */
-const LIST = SLOT * MOST_ARGUMENTS
+const LIST = SLOT * MAX_ARGUMENTS
 const NODE = 2 * LIST
 
 /** The place where launches are written. */
@@ -65,7 +65,7 @@ export class LaunchMemory {
     this.#view = new DataView(this.#memory.buffer)
     const { address, buffer } = this.#memory
     new Uint8Array(buffer).fill(0)
-    for (let i = 0; i < MOST_ARGUMENTS; i++) this.#setAddress(LIST + SLOT * i, address + SLOT * i)
+    for (let i = 0; i < MAX_ARGUMENTS; i++) this.#setAddress(LIST + SLOT * i, address + SLOT * i)
   }
 
   /** Writes the arguments. @returns the address of the list of their addresses */

@@ -8,7 +8,7 @@
 import type { Numbers } from '../../ops/op.ts'
 import type { SteadyMemory } from '../../platform/platform.ts'
 import type { Driver } from './driver.ts'
-import { Graphs, MOST_NODES, type GraphCounts } from './graphs.ts'
+import { Graphs, MAX_NODES, type GraphCounts } from './graphs.ts'
 import { LaunchMemory, type Task } from './launch_memory.ts'
 import { Stopwatch } from './stopwatch.ts'
 
@@ -18,7 +18,7 @@ export const NON_BLOCKING = 1
 /** Bytes that may be under way to the device at once; what is larger is waited for. */
 const STAGED_BYTES = 2 ** 18
 /** Bytes that may wait to be given back. */
-const MOST_LEFT_BYTES = 2 ** 26
+const MAX_LEFT_BYTES = 2 ** 26
 
 /** Memory of the device. */
 export interface DeviceMemory {
@@ -61,7 +61,7 @@ export class Stream {
   launch(task: Task): void {
     this.#driver.expectWorking()
     this.#held.push(task)
-    if (this.#held.length === MOST_NODES) this.#submit()
+    if (this.#held.length === MAX_NODES) this.#submit()
   }
 
   /**
@@ -132,7 +132,7 @@ export class Stream {
     for (const { bytes } of memory) this.#leftBytes += bytes
     // After a failure what was held back is never launched.
     if (this.#driver.hasFailed || (!this.#isBusy && this.#held.length === 0)) this.#giveBackLeft()
-    else if (this.#leftBytes > MOST_LEFT_BYTES) this.wait()
+    else if (this.#leftBytes > MAX_LEFT_BYTES) this.wait()
   }
 
   /** Milliseconds that kernels took since the last call, by the device's clock, which runs from the first call on. */

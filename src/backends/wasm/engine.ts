@@ -9,7 +9,7 @@ import { instantiate } from './instance.ts'
 /** Bytes of a page of WebAssembly memory. */
 export const PAGE = 65536
 /** What 32-bit addresses reach: 4 GiB. */
-export const MOST_PAGES = 65536
+export const MAX_PAGES = 65536
 /** What the scratch of a thread needs, and a little more. */
 const FIRST_PAGES = 64
 
@@ -42,7 +42,7 @@ export function startAlone(module: WebAssembly.Module): Engine {
 export function makeMemory(threads: number): WebAssembly.Memory {
   const initial = FIRST_PAGES * threads
   try {
-    return new WebAssembly.Memory({ initial, maximum: MOST_PAGES, shared: threads > 1 })
+    return new WebAssembly.Memory({ initial, maximum: MAX_PAGES, shared: threads > 1 })
   } catch (cause) {
     const message = `backend wasm: expected room for ${PAGE * initial} bytes, got none`
     throw new MissingError('BACKEND_MEMORY', message, { cause })

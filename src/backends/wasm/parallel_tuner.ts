@@ -26,7 +26,7 @@ const REST = 32
 /** What a phase that did not pay counts as having lost at least, in calls. */
 const LEAST_LOSS = 0.25
 /** Further phases that lose double the rest up to this many times. */
-const MOST_DOUBLINGS = 5
+const MAX_DOUBLINGS = 5
 /** A phase paid if it gained this share of what one thread takes. */
 const WORTHWHILE = 0.04
 /** Unshared calls before the first phase, and after one that paid. */
@@ -155,7 +155,7 @@ export class ThreadGauge {
     this.#isSharing = false
     const paid = -this.#lost > WORTHWHILE * this.#expected
     this.#failures = paid ? 0 : this.#failures + 1
-    const doubled = 2 ** Math.min(this.#failures - 1, MOST_DOUBLINGS)
+    const doubled = 2 ** Math.min(this.#failures - 1, MAX_DOUBLINGS)
     this.#dueTime = paid ? 0 : REST * Math.max(this.#lost, LEAST_LOSS * call) * doubled
     this.#dueCalls = SHORT_REST
   }

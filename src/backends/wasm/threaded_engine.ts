@@ -26,14 +26,14 @@ export interface Sharing {
 const PARTS_PER_THREAD = 4
 
 /** Threads that `auto` takes at most: decoding waits for memory, which more do not read faster. */
-const MOST_AUTOMATIC = 4
+const MAX_AUTOMATIC = 4
 
 /**
  * How many threads are meant.
  * @throws UsageError THREADS for no such number; MissingError THREADS_MISSING if there cannot be several here
  */
 export function countThreads(threads: number | 'auto'): number {
-  if (threads === 'auto') return canShareMemory() ? Math.min(machine().threads, MOST_AUTOMATIC) : 1
+  if (threads === 'auto') return canShareMemory() ? Math.min(machine().threads, MAX_AUTOMATIC) : 1
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS)
     throw new UsageError(
       'THREADS',

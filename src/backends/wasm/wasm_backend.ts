@@ -12,10 +12,10 @@ import { probeWasm } from '../../platform/wasm_features.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import type { Backend, BackendOptions, ThreadReport } from '../backend.ts'
 import { CheckedBackend } from '../checked_backend.ts'
-import type { OwnedBuffer } from '../checked_ops.ts'
+import type { OwnedBuffer } from '../owned_buffer.ts'
 import { Allocator } from './allocator.ts'
 import { binaries, type WasmName } from './binaries.ts'
-import { MOST_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
+import { MAX_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
 
@@ -117,7 +117,7 @@ export class WasmBackend extends CheckedBackend<number> {
     if (address === null)
       throw new MissingError(
         'BACKEND_MEMORY',
-        `backend ${this.name}: expected room for ${bytes} more bytes, got ${this.#allocator.liveBytes} in use of ${PAGE * MOST_PAGES}`,
+        `backend ${this.name}: expected room for ${bytes} more bytes, got ${this.#allocator.liveBytes} in use of ${PAGE * MAX_PAGES}`,
       )
     return address
   }
@@ -159,7 +159,7 @@ export class WasmBackend extends CheckedBackend<number> {
     const pages = memory.buffer.byteLength / PAGE
     const missing = Math.ceil(end / PAGE) - pages
     if (missing <= 0) return true
-    const step = Math.max(missing, Math.min(STEP, MOST_PAGES - pages))
+    const step = Math.max(missing, Math.min(STEP, MAX_PAGES - pages))
     return grow(memory, step) || (step > missing && grow(memory, missing))
   }
 

@@ -24,7 +24,7 @@ export interface Job {
 }
 
 /** As many parts as fit into the word that counts them. */
-export const MOST_PARTS = 255
+export const MAX_PARTS = 255
 
 // Words. What the owner waits for stands in another cache line than what the others look at.
 const OPEN = 0 // a number of the job, and in the lowest eight bits how many of its parts are left
@@ -37,7 +37,7 @@ const WORDS = 32
 
 /** Numbers of a job, behind the words: those of its head, and as many arguments as a kernel has at most. */
 const HEAD = 5
-const MOST_ARGUMENTS = 27
+const MAX_ARGUMENTS = 27
 
 /** Computes one part of a job. */
 export function runPart(
@@ -50,7 +50,7 @@ export function runPart(
 
 /** The memory of a new board. */
 export function makeBoardMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(4 * WORDS + 8 * (HEAD + MOST_ARGUMENTS))
+  return new SharedArrayBuffer(4 * WORDS + 8 * (HEAD + MAX_ARGUMENTS))
 }
 
 /** One thread's look at the board. */
@@ -75,7 +75,7 @@ export class JobBoard {
     Atomics.store(this.#words, DONE, 0)
   }
 
-  /** Owner: lets the parts of the job that was written be taken, from 1 to MOST_PARTS of them; wakes who sleeps. */
+  /** Owner: lets the parts of the job that was written be taken, from 1 to MAX_PARTS of them; wakes who sleeps. */
   open(parts: number): void {
     const number = (Atomics.load(this.#words, OPEN) >> 8) + 1
     Atomics.store(this.#words, OPEN, (number << 8) | parts)
@@ -84,7 +84,7 @@ export class JobBoard {
 
   /** Whether the word that `look` gave has parts left. */
   static hasParts(word: number): boolean {
-    return (word & MOST_PARTS) !== 0
+    return (word & MAX_PARTS) !== 0
   }
 
   /** The word by which a part may be taken. */
@@ -94,7 +94,7 @@ export class JobBoard {
 
   /** Takes the first part that is left; says how many are left then, or -1 if another thread was faster. */
   take(word: number): number {
-    return Atomics.compareExchange(this.#words, OPEN, word, word - 1) === word ? (word & MOST_PARTS) - 1 : -1
+    return Atomics.compareExchange(this.#words, OPEN, word, word - 1) === word ? (word & MAX_PARTS) - 1 : -1
   }
 
   /** The job of which a part was taken. */

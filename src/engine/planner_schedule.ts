@@ -1,7 +1,7 @@
 /**
  * When a sequence asks its planner, and what it shows it (the rules are in masks/planner.ts).
  *
- * The first feed is the prompt and is never cut. A later feed is cut where the planner is asked again, so that each piece
+ * The first feed is the prompt and is never cut. A later feed is cut where the planner is asked again, so that each segment
  * runs under one mask whoever feeds it, token by token or at once.
  */
 import { expectMask, type UnitMask } from '../masks/mask.ts'
@@ -10,7 +10,7 @@ import { UsageError } from '../tensor/errors.ts'
 import type { OptConfig } from './config.ts'
 
 /** A run of tokens under one mask. */
-export interface Piece {
+export interface Segment {
   /** Where it begins in the sequence. */
   readonly past: number
   /** Tokens. */
@@ -20,7 +20,7 @@ export interface Piece {
 }
 
 /** The planner of one sequence, and what it is yet to be shown. */
-export class Plan {
+export class PlannerSchedule {
   readonly planner: MaskPlanner
   /** The layer after whose attention the planner is asked; null where it is asked before each layer. */
   readonly placement: number | null
@@ -63,8 +63,8 @@ export class Plan {
     return this.planner.every !== undefined
   }
 
-  /** The pieces of T tokens fed after `past`. */
-  *pieces(past: number, T: number): Generator<Piece, void, void> {
+  /** The segments of T tokens fed after `past`. */
+  *segments(past: number, T: number): Generator<Segment, void, void> {
     if (past === 0) {
       this.#prompt = T
       yield { past, T, asks: true }
@@ -82,16 +82,16 @@ export class Plan {
   }
 
   /**
-   * The heads' outputs of a piece have left layer `placement`: remembers what may be shown later, and asks if it is time.
+   * The heads' outputs of a segment have left layer `placement`: remembers what may be shown later, and asks if it is time.
    * @param context [T, D], read when it is needed
    * @throws UsageError MASK_SHAPE for what is no mask, PLANNER_MASK if a layer that has run dense is not dense in it
    */
-  afterAttention(piece: Piece, tokens: Int32Array, context: () => Float32Array): UnitMask | null {
+  afterAttention(segment: Segment, tokens: Int32Array, context: () => Float32Array): UnitMask | null {
     const { planner } = this
-    if (!piece.asks && !this.keepsEveryKey) return null
-    this.#remember(piece, tokens, context())
-    if (!piece.asks) return null
-    const count = this.#asked(piece)
+    if (!segment.asks && !this.keepsEveryKey) return null
+    this.#remember(segment, tokens, context())
+    if (!segment.asks) return null
+    const count = this.#asked(segment)
     const mask = planner.afterAttention?.({
       context: this.#contexts.subarray(0, count * this.#width),
       tokens: count,
@@ -107,21 +107,21 @@ export class Plan {
 
   /** The decision for one layer, or undefined where none is made. @param stream [T, D], read when it is needed */
   beforeLayer(
-    piece: Piece,
+    segment: Segment,
     layer: number,
     stream: (rows: number) => Float32Array,
   ): LayerMask | null | undefined {
-    if (!piece.asks || !this.planner.beforeLayer) return undefined
-    const rows = this.#asked(piece) - piece.past
+    if (!segment.asks || !this.planner.beforeLayer) return undefined
+    const rows = this.#asked(segment) - segment.past
     return this.planner.beforeLayer(layer, stream(rows), rows)
   }
 
-  /** Tokens up to the one at which the planner is asked: the whole prompt, or the first of a later piece. */
-  #asked({ past, T }: Piece): number {
+  /** Tokens up to the one at which the planner is asked: the whole prompt, or the first of a later segment. */
+  #asked({ past, T }: Segment): number {
     return past === 0 ? T : past + 1
   }
 
-  #remember({ past, T }: Piece, tokens: Int32Array, context: Float32Array): void {
+  #remember({ past, T }: Segment, tokens: Int32Array, context: Float32Array): void {
     const used = past * this.#width
     if (past === 0) this.#contexts = context
     else {
