@@ -155,7 +155,7 @@ describe('the cost of a token', () => {
   type Cost = typeof tokenCost
 
   const predicates: Record<string, (cost: Cost, model: Architecture, settings: CostSettings) => void> = {
-    'one predictor never costs more than one per layer, and asking once never more than asking always': (
+    'one predictor costs at most one per layer, and one decision at most repeated ones': (
       cost,
       model,
       settings,
@@ -188,7 +188,7 @@ describe('the cost of a token', () => {
       expect(per.flops - one.flops).toBe(2 * first)
       expect(per.weights).toBe(one.weights)
     },
-    'a sequence asks once: its tokens together pay what one token pays otherwise': (
+    'a sequence predicts once: all its tokens together pay the cost of one decision': (
       cost,
       model,
       settings,
@@ -197,7 +197,7 @@ describe('the cost of a token', () => {
       const each = cost(model, 'shadow-token', settings).predictor
       expect(Math.abs(once / each - 1)).toBeLessThan(1e-12)
     },
-    'memory holds every weight, whatever is skipped': (cost, model, settings) => {
+    'memory holds every weight under any mask': (cost, model, settings) => {
       const dense = cost(model, 'dense', settings)
       expect(dense.memory).toBeGreaterThanOrEqual(dense.weights)
       const { memory } = cost(model, 'shadow', settings)
@@ -216,7 +216,7 @@ describe('the cost of a token', () => {
   const mutants: [string, string, Cost][] = [
     [
       'asks the one predictor for every token',
-      'a sequence asks once: its tokens together pay what one token pays otherwise',
+      'a sequence predicts once: all its tokens together pay the cost of one decision',
       (model, arm, settings) => tokenCost(model, arm === 'shadow' ? 'shadow-token' : arm, settings),
     ],
     [
@@ -246,7 +246,7 @@ describe('the cost of a token', () => {
     ],
     [
       'takes one way of deciding for the other',
-      'one predictor never costs more than one per layer, and asking once never more than asking always',
+      'one predictor costs at most one per layer, and one decision at most repeated ones',
       (model, arm, settings) =>
         tokenCost(model, arm === 'dejavu' ? 'shadow' : arm === 'shadow' ? 'dejavu' : arm, settings),
     ],
@@ -260,7 +260,7 @@ describe('the cost of a token', () => {
     ],
     [
       'drops skipped weights from memory',
-      'memory holds every weight, whatever is skipped',
+      'memory holds every weight under any mask',
       (model, arm, settings) => {
         const cost = tokenCost(model, arm, settings)
         return { ...cost, memory: cost.weights }

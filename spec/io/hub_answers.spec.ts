@@ -36,13 +36,13 @@ const tokenStaysAtTheHub: HubLaw = async (open) => {
 /** Answers that are refused: what was done, and what it is called. */
 const refused: [string, string, string, (exchange: Exchange, one: HubCase) => void][] = [
   [
-    'a web page in the place of weights',
+    'a web page instead of weights',
     weights,
     'HUB_ANSWER',
     ({ send }) => send(200, { 'content-type': 'text/html; charset=utf-8' }, '<html>log in</html>'),
   ],
   [
-    'a web page in the place of the configuration',
+    'a web page instead of the configuration',
     'config.json',
     'HUB_ANSWER',
     ({ send }) => send(200, { 'content-type': 'text/html' }, '<html>'),
@@ -72,13 +72,13 @@ const refused: [string, string, string, (exchange: Exchange, one: HubCase) => vo
     ({ send }) => send(200, { 'content-length': 10 }, content.subarray(0, 10)),
   ],
   [
-    'more than there is, without a length',
+    'more bytes than the file has, without a length',
     weights,
     'HUB_SIZE',
     ({ response }) => void (response.write(content), response.end('more')),
   ],
   [
-    'another etag than that of the list',
+    'an etag other than that of the list',
     'config.json',
     'HUB_HASH',
     ({ send, body }) => send(200, { 'x-linked-etag': `W/"${'b'.repeat(40)}"` }, body),
@@ -96,12 +96,7 @@ const refused: [string, string, string, (exchange: Exchange, one: HubCase) => vo
     ({ send }, { hub }) => send(302, { location: hub.store.replace('//', '//me:secret@') }),
   ],
   ['a redirect to nowhere', 'config.json', 'HUB_REDIRECT', ({ send }) => send(302, {})],
-  [
-    'redirects without an end',
-    'config.json',
-    'HUB_REDIRECT',
-    ({ send, path }) => send(307, { location: path }),
-  ],
+  ['endless redirects', 'config.json', 'HUB_REDIRECT', ({ send, path }) => send(307, { location: path })],
   ['no such file', weights, 'HUB_NOT_FOUND', ({ send }) => send(404, {})],
   ['a gate', weights, 'HUB_ACCESS', ({ send }) => send(403, { 'x-error-code': 'GatedRepo' })],
   ['a status of its own', weights, 'HUB_STATUS', ({ send }) => send(418, {})],
@@ -184,11 +179,11 @@ const pagesAreTheHubs: HubLaw = async (open) => {
 // ---- What they judge --------------------------------------------------------------------------------------------
 
 const laws: Record<string, HubLaw> = {
-  'the token is seen by the hub and by nobody else': tokenStaysAtTheHub,
-  'what is not the file is refused by name, and not kept': badAnswersAreRefused,
-  'facts about a model come from the hub itself': factsComeFromTheHub,
-  'a list of files with odd values is refused': listsAreJudged,
-  'the next page of a list is asked of the hub only': pagesAreTheHubs,
+  'the token is sent to the hub only': tokenStaysAtTheHub,
+  'an answer that is not the file is refused by name, and not kept': badAnswersAreRefused,
+  'facts about a model come from the hub only': factsComeFromTheHub,
+  'a list of files with invalid values is refused': listsAreJudged,
+  'the next page of a list is requested from the hub only': pagesAreTheHubs,
 }
 
 test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))

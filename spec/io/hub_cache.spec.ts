@@ -176,13 +176,12 @@ const cacheTroubleIsSaid: HubLaw = async (open) => {
 // ---- What they judge --------------------------------------------------------------------------------------------
 
 const laws: Record<string, HubLaw> = {
-  'the layout is the one Python shares, and a second time nothing is fetched': layoutIsShared,
-  'what others left in the cache is used': othersWorkIsUsed,
-  'a link to other content is put right': wrongLinkIsReplaced,
-  'links that lead out of the cache are refused, and nothing is written through them':
-    linksThatLeadOutAreRefused,
-  'several that download at once do not meet': writersDoNotMeet,
-  'a cache that cannot be written is said so': cacheTroubleIsSaid,
+  'the layout is that of Python, and a second download fetches nothing': layoutIsShared,
+  'files that others put into the cache are used': othersWorkIsUsed,
+  'a link to other content is replaced': wrongLinkIsReplaced,
+  'links that leave the cache are refused, and nothing is written through them': linksThatLeadOutAreRefused,
+  'parallel downloads do not conflict': writersDoNotMeet,
+  'a cache that cannot be written is reported': cacheTroubleIsSaid,
 }
 
 test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))

@@ -180,11 +180,11 @@ const namesAreJudged: HubLaw = async (open) => {
 // ---- What they judge --------------------------------------------------------------------------------------------
 
 const laws: Record<string, HubLaw> = {
-  'only what is needed is downloaded, weights last': onlyTheNeededComes,
-  'a repository that is no model is refused, and not remembered': incompleteIsRefused,
-  'without a network a revision means the last commit that was complete': offlineMeansTheLastComplete,
-  'without a network a part of a model is none': offlineWantsAllOfIt,
-  'names that could be more than names are refused before anything is asked': namesAreJudged,
+  'only the needed files are downloaded, weights last': onlyTheNeededComes,
+  'a repository that is no model is refused, and not cached': incompleteIsRefused,
+  'offline, a revision means the last complete commit': offlineMeansTheLastComplete,
+  'offline, an incomplete model is refused': offlineWantsAllOfIt,
+  'invalid names are refused before any request': namesAreJudged,
 }
 
 test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))

@@ -184,15 +184,15 @@ const patienceEnds: HubLaw = async (open) => {
 // ---- What they judge --------------------------------------------------------------------------------------------
 
 const laws: Record<string, HubLaw> = {
-  'a connection that drops at any place is taken up where it was': droppedIsResumed,
-  'a download that is stopped at any place goes on from there the next time': killedIsResumed,
-  'a server that ignores ranges is read from the beginning': ignoredRangeStartsAgain,
-  'a damaged part, and content that is half written, are replaced': damagedPartIsNotBelieved,
-  'a range that was not asked for is refused': wrongRangeIsRefused,
-  'a busy server is waited for as long as it asks': busyIsWaitedFor,
-  'patience ends': patienceEnds,
-  'a server that says nothing counts as a dropped connection': silenceIsADrop,
-  'progress is in bytes, of what is downloaded': progressCountsBytes,
+  'a connection that drops at any byte is resumed there': droppedIsResumed,
+  'a download that is stopped at any byte resumes there': killedIsResumed,
+  'a server that ignores ranges is read from the start': ignoredRangeStartsAgain,
+  'a damaged part and a partial file are replaced': damagedPartIsNotBelieved,
+  'a range that was not requested is refused': wrongRangeIsRefused,
+  'a busy server is retried after the time it states': busyIsWaitedFor,
+  'retries end': patienceEnds,
+  'a silent server counts as a dropped connection': silenceIsADrop,
+  'progress counts downloaded bytes': progressCountsBytes,
 }
 
 test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
@@ -249,7 +249,7 @@ describe('mutants are killed', () => {
       'digest',
     ],
     [
-      'content that is believed by its name',
+      'content that is trusted by its name',
       damagedPartIsNotBelieved,
       'hub/cache.ts',
       "(await fileKind(path)) === 'file' && (await sizeOf(path)) === file.size",

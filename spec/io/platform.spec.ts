@@ -139,7 +139,7 @@ test('the runtime and the machine are described', () => {
 
 // Deno's workers cannot take `process` away, nor strip types for a plain worker script.
 test.skipIf(runtime.name !== 'node')(
-  'the room loads where there is no process, and says what is missing',
+  'the module loads without a process, and names what is missing',
   async () => {
     const url = new URL('../../src/platform/platform.ts', import.meta.url).href
     const script = `

@@ -196,14 +196,13 @@ law(
 describe('bugs planted in the checks of ids are found', () => {
   const generate = withIds.generate
   const mutants: Record<string, CallWithIds> = {
-    'wrong ids are made right': (ids) =>
-      generate(ids.map((id) => (Number.isInteger(id) && id >= 0 ? id : 0))),
+    'wrong ids are corrected': (ids) => generate(ids.map((id) => (Number.isInteger(id) && id >= 0 ? id : 0))),
     'a long prompt is cut': (ids) => generate(ids.slice(0, positions - 1)),
-    'a buffer is kept': async (ids) => {
+    'a buffer is leaked': async (ids) => {
       tiny.model.backend.allocate('f32', [1])
       return generate(ids)
     },
-    'a TypeError comes through': async (ids) => {
+    'a TypeError is passed on': async (ids) => {
       if (ids.some((id) => typeof id !== 'number')) throw new TypeError('id is not a number')
       return generate(ids)
     },

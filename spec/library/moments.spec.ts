@@ -90,14 +90,14 @@ test('asking twice before the first answer gives the first two tokens', async ()
 describe('bugs planted in how texts share a model are found', () => {
   let last: number | undefined
   const mutants: Record<string, Write> = {
-    'one goes on where another is': async function* (prompt, options) {
+    'one text continues from another': async function* (prompt, options) {
       for await (const step of tiny.generate(last === undefined ? prompt : [2, last], options)) {
         last = step.token
         yield step
       }
       return 'length'
     },
-    'a loop that is left keeps its sequence': async function* (prompt, options) {
+    'a loop that is left leaks its sequence': async function* (prompt, options) {
       const inner = tiny.generate(prompt, options)
       for (;;) {
         const { done, value } = await inner.next()
@@ -159,12 +159,12 @@ test('a load aborted at any progress report frees all memory', () => loadIsStopp
 
 describe('bugs planted in how a load ends are found', () => {
   const mutants: Record<string, Load> = {
-    'a backend that is kept': async (name, options) => {
+    'a backend that is leaked': async (name, options) => {
       const kept = await WasmBackend.create()
       kept.allocate('f32', [1])
       return load(name, options)
     },
-    'an abort that is not heard': (name, { onProgress } = {}) => load(name, { onProgress }),
+    'an abort that is ignored': (name, { onProgress } = {}) => load(name, { onProgress }),
     'a reason that is replaced': (name, options) =>
       load(name, options).catch(() => {
         throw new Error('stopped')
