@@ -178,9 +178,7 @@ function activateHalf(
   const strategy = mode === 'auto' ? cheapestStrategy(work) : mode === 'pack' ? 'packed' : 'gather'
   if (strategy === 'dense') return { ...all, strategy, factors: scope.upload(mask.slice()) }
   const packed = strategy === 'packed' && mayPack ? pack(weights, half, chosen, mode, changes, last) : null
-  if (packed) {
-    return { ...all, strategy, packed, held: chosen.length, terms: packed.terms }
-  }
+  if (packed) return { ...all, strategy, packed, held: chosen.length, terms: packed.terms }
   const rows = scope.upload(rowsOfUnits(chosen, size))
   const units = size === 1 ? rows : scope.upload(chosen)
   return { ...all, strategy: 'gather', units, rows, terms: rows }

@@ -1,5 +1,5 @@
 /**
- * Batches: padding is removed at the door, and every sequence runs alone.
+ * Batches: padding is removed first, and every sequence runs alone.
  *
  * A row of the attention mask is one run of ones, wherever it starts; the tokens under it are the sequence, at positions
  * from 0. So a sequence gets the same bits alone or in a batch, padded left or right. Values at padding are 0.

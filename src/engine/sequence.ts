@@ -218,9 +218,10 @@ export class Sequence {
     const { past, T } = segment
     const { backend: home } = model
     const passIn = (backend: Backend): Pass => ({ backend, config, T, past })
+    const { embedding, stream } = this.#stateIn(home).ends(T)
     const ids = home.upload(tokens)
     try {
-      embed(passIn(home), weights, ids, model.positionRows(past, T), this.#stateIn(home).ends(T).embedding)
+      embed(passIn(home), weights, ids, model.positionRows(past, T), embedding)
     } finally {
       home.free(ids)
     }
@@ -241,7 +242,7 @@ export class Sequence {
     }
     this.#moveStream(backend, home, T)
     this.#length = past + T
-    return this.#stateIn(home).ends(T).stream
+    return stream
   }
 
   #stateIn(backend: Backend): RunState {

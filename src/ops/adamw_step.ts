@@ -37,7 +37,7 @@ export function adamw_step(
   }
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const adamwStepOp: PlainOp<
   typeof adamw_step,
   [

@@ -8,7 +8,7 @@ export function add(y: Float32Array, a: Float32Array, b: Float32Array, N: number
   for (let n = 0; n < N; n++) y[n] = a[n] + b[n]
 }
 
-/** Catalogue row. Its gradient is the identity for both terms. */
+/** Op definition. Its gradient is the identity for both terms. */
 export const addOp: PlainOp<typeof add> = defineOp({
   name: 'add',
   formula: 'y = a + b',

@@ -169,7 +169,7 @@ export const attentionOp: Op<
   },
 )
 
-/** Catalogue row. */
+/** Op definition. */
 export const attentionBackwardOp: PlainOp<typeof attention_backward, [scale: number]> = defineOp({
   name: 'attention_backward',
   formula: 'query_grad, key_grad, value_grad of dense attention over a whole sequence',

@@ -55,7 +55,7 @@ function weigh(target: number, floor: number): number {
   return fround(fround(target * fround(1 - floor)) + floor)
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const bceOp: PlainOp<typeof bce, [negative_weight: number]> = defineOp({
   name: 'bce',
   formula: 'loss = sum((y (1 - w) + w) (max(z, 0) - z y + log(1 + exp(-|z|)))) / N',
@@ -84,7 +84,7 @@ export const bceOp: PlainOp<typeof bce, [negative_weight: number]> = defineOp({
   ],
 })
 
-/** Catalogue row. */
+/** Op definition. */
 export const bceBackwardOp: PlainOp<typeof bce_backward, [negative_weight: number]> = defineOp({
   name: 'bce_backward',
   formula: 'logits_grad = loss_grad (y (1 - w) + w) (sigmoid(z) - y) / N',

@@ -59,7 +59,7 @@ export function cross_entropy_backward(
   }
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const crossEntropyOp: PlainOp<typeof cross_entropy> = defineOp({
   name: 'cross_entropy',
   formula: 'nll[t] = log_sum_exp(logits[t]) - logits[t, labels[t]]; 0 where the label is -100',
@@ -88,7 +88,7 @@ export const crossEntropyOp: PlainOp<typeof cross_entropy> = defineOp({
   ],
 })
 
-/** Catalogue row. */
+/** Op definition. */
 export const crossEntropyBackwardOp: PlainOp<typeof cross_entropy_backward> = defineOp({
   name: 'cross_entropy_backward',
   formula: 'logits_grad[t] = nll_grad[t] (softmax(logits[t]) - onehot(labels[t])); 0 where the label is -100',

@@ -121,7 +121,7 @@ export const embeddingOp: Op<
   },
 )
 
-/** Catalogue row. */
+/** Op definition. */
 export const embeddingBackwardOp: PlainOp<typeof embedding_backward> = defineOp({
   name: 'embedding_backward',
   formula: 'table_grad[ids[t]] += y_grad[t]',

@@ -14,7 +14,7 @@ export function log(y: Float32Array, x: Float32Array, N: number): void {
   for (let n = 0; n < N; n++) y[n] = log32(x[n])
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const expOp: PlainOp<typeof exp> = defineOp({
   name: 'exp',
   formula: 'y = e^x',
@@ -23,7 +23,7 @@ export const expOp: PlainOp<typeof exp> = defineOp({
   flops: ({ N }) => 20 * N,
 })
 
-/** Catalogue row. */
+/** Op definition. */
 export const logOp: PlainOp<typeof log> = defineOp({
   name: 'log',
   formula: 'y = ln x',

@@ -105,7 +105,7 @@ function layerNormBackwardMagnitude(
   }
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const layerNormOp: PlainOp<typeof layer_norm, [epsilon: number]> = defineOp({
   name: 'layer_norm',
   formula: 'y = (x - mean) / sqrt(variance + epsilon) * weight + bias, per row',
@@ -140,7 +140,7 @@ export const layerNormOp: PlainOp<typeof layer_norm, [epsilon: number]> = define
   ],
 })
 
-/** Catalogue row. */
+/** Op definition. */
 export const layerNormBackwardOp: PlainOp<typeof layer_norm_backward, [epsilon: number]> = defineOp({
   name: 'layer_norm_backward',
   formula: 'x_grad = scale ((g - mean(g)) - n mean(g n)); weight_grad += y_grad n; bias_grad += y_grad',

@@ -50,7 +50,7 @@ export function linear_backward_bias(
     }
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const linearBackwardWeightOp: PlainOp<typeof linear_backward_weight> = defineOp({
   name: 'linear_backward_weight',
   formula: 'weight_grad[o,i] += sum over t of y_grad[t,o] x[t,i] for chosen rows o',
@@ -69,7 +69,7 @@ export const linearBackwardWeightOp: PlainOp<typeof linear_backward_weight> = de
   flops: ({ T, R, I }) => 2 * T * R * I,
 })
 
-/** Catalogue row. */
+/** Op definition. */
 export const linearBackwardBiasOp: PlainOp<typeof linear_backward_bias> = defineOp({
   name: 'linear_backward_bias',
   formula: 'bias_grad[o] += sum over t of y_grad[t,o] for chosen rows o',

@@ -36,7 +36,7 @@ export function log_sum_exp_backward(
     for (let n = t * V; n < (t + 1) * V; n++) x_grad[n] = y_grad[t] * exp(fround(x[n] - y[t]))
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const logSumExpOp: PlainOp<typeof log_sum_exp> = defineOp({
   name: 'log_sum_exp',
   formula: 'y = max x + log(sum exp(x - max x)), per row',
@@ -52,7 +52,7 @@ export const logSumExpOp: PlainOp<typeof log_sum_exp> = defineOp({
   ],
 })
 
-/** Catalogue row. */
+/** Op definition. */
 export const logSumExpBackwardOp: PlainOp<typeof log_sum_exp_backward> = defineOp({
   name: 'log_sum_exp_backward',
   formula: 'x_grad = y_grad exp(x - y)',

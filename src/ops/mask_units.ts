@@ -23,7 +23,7 @@ export function mask_units(
       }
 }
 
-/** Catalogue row. Its gradient with respect to x is itself, on y_grad. */
+/** Op definition. Its gradient with respect to x is itself, on y_grad. */
 export const maskUnitsOp: PlainOp<typeof mask_units> = defineOp({
   name: 'mask_units',
   formula: 'y[t,u,k] = x[t,u,k] mask[u]',

@@ -26,7 +26,7 @@ export function min_max(
   }
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const minMaxOp: PlainOp<typeof min_max> = defineOp({
   name: 'min_max',
   formula: 'y = (x - min x) / (max x - min x), per row; 0 for a constant row',

@@ -37,7 +37,7 @@ export function mse_backward(
   for (let n = 0; n < N; n++) prediction_grad[n] = factor * fround(prediction[n] - target[n])
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const mseOp: PlainOp<typeof mse> = defineOp({
   name: 'mse',
   formula: 'loss = sum((prediction - target)^2) / N',
@@ -59,7 +59,7 @@ export const mseOp: PlainOp<typeof mse> = defineOp({
   ],
 })
 
-/** Catalogue row. */
+/** Op definition. */
 export const mseBackwardOp: PlainOp<typeof mse_backward> = defineOp({
   name: 'mse_backward',
   formula: 'prediction_grad = loss_grad 2 (prediction - target) / N',

@@ -116,7 +116,7 @@ export interface Relaxed<Args extends readonly unknown[]> {
 }
 
 /**
- * How an op's gradient is had: run `op` with its parameters bound to these names of the forward op.
+ * How a kernel's gradient is had: run the kernel `op` with its parameters bound to these names of the forward one.
  * `x_grad` and `y_grad` stand for the gradients of `x` and `y`; null stands for an absent optional array.
  */
 export interface GradientRule {
@@ -175,7 +175,7 @@ type WithArray<Args extends readonly unknown[], Array> = {
 /** What a kernel is given. */
 type DefinitionArguments<D> = D extends (...args: infer Args) => void ? Args : never
 
-/** An op of float32 arrays alone: a call takes the arrays of its definition, then these numbers. */
+/** An op that has one kernel: a call takes the arrays of its definition, then these numbers. */
 export type PlainOp<D extends Definition, Given extends readonly number[] = []> = Op<
   [...Arrays<Parameters<D>>, ...Given],
   { f32: D }
@@ -292,7 +292,7 @@ interface OpDescription<Args extends readonly unknown[]> extends KernelDescripti
 /** The arguments of a kernel. */
 type ArgumentsOf<K> = K extends Kernel<infer Args> ? Args : never
 
-/** Makes an op of float32: bitwise agreement and "every array once" are what a kernel owes unless it says otherwise. */
+/** Makes an op that has one kernel: bitwise agreement and "every array once" are what a kernel owes unless it says otherwise. */
 export function defineOp<O extends { readonly kernels: { readonly f32: unknown } }>({
   name,
   params,

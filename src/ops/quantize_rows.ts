@@ -20,7 +20,7 @@ export function quantize_rows(
     scales[o] = quantizeRow(y.subarray(o * I, (o + 1) * I), x.subarray(o * I, (o + 1) * I))
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const quantizeRowsOp: PlainOp<typeof quantize_rows> = defineOp({
   name: 'quantize_rows',
   formula: 'scales[o] = largest |x[o]| / 127, y[o] = the integers nearest to x[o] / scales[o]',

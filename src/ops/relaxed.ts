@@ -5,7 +5,7 @@
  *
  *   |actual - expected| <= bound(sizes) * 2^-24 * (magnitude + 2^-102)
  *
- * Where no row says otherwise its bits are those of the definition.
+ * Where no kernel says otherwise its bits are those of the definition.
  *
  * Bounds are counts of roundings. A number that was rounded d times on its way into a sum is within d * 2^-24 of itself,
  * to first order (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), so a sum of terms is within that

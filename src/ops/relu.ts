@@ -15,7 +15,7 @@ export function relu_backward(x_grad: Float32Array, y_grad: Float32Array, x: Flo
   for (let n = 0; n < N; n++) x_grad[n] = x[n] > 0 ? y_grad[n] : 0
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const reluOp: PlainOp<typeof relu> = defineOp({
   name: 'relu',
   formula: 'y = x > 0 ? x : 0',
@@ -27,7 +27,7 @@ export const reluOp: PlainOp<typeof relu> = defineOp({
   ],
 })
 
-/** Catalogue row. */
+/** Op definition. */
 export const reluBackwardOp: PlainOp<typeof relu_backward> = defineOp({
   name: 'relu_backward',
   formula: 'x_grad = x > 0 ? y_grad : 0',

@@ -60,7 +60,7 @@ function softmaxBackwardMagnitude(
   }
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const softmaxOp: PlainOp<typeof softmax> = defineOp({
   name: 'softmax',
   formula: 'y = exp(x - max x) / sum exp(x - max x), per row',
@@ -78,7 +78,7 @@ export const softmaxOp: PlainOp<typeof softmax> = defineOp({
   ],
 })
 
-/** Catalogue row. */
+/** Op definition. */
 export const softmaxBackwardOp: PlainOp<typeof softmax_backward> = defineOp({
   name: 'softmax_backward',
   formula: 'x_grad = y (y_grad - <y_grad, y>), per row',

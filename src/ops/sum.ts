@@ -14,7 +14,7 @@ export function sum(
   total[0] += stripedSum(x, 0, N)
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const sumOp: PlainOp<typeof sum> = defineOp({
   name: 'sum',
   formula: 'total += sum(x)',

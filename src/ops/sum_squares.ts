@@ -15,7 +15,7 @@ export function sum_squares(
   total[0] += dot(x, 0, x, 0, N)
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const sumSquaresOp: PlainOp<typeof sum_squares> = defineOp({
   name: 'sum_squares',
   formula: 'total += sum(x^2)',

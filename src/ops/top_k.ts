@@ -20,7 +20,7 @@ export function top_k(
   indices.set(order.slice(0, R).sort((a, b) => a - b))
 }
 
-/** Catalogue row. */
+/** Op definition. */
 export const topKOp: PlainOp<typeof top_k> = defineOp({
   name: 'top_k',
   formula: 'indices = the R highest of N scores, ties to the lower index, ascending',

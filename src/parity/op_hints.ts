@@ -2,7 +2,7 @@
  * What a wrong answer of an op usually means, said only where it is so: a guess at the bug is put into the definition, and
  * is told if that gives the wrong numbers of every failing case that was looked at and can tell.
  *
- * Guesses are made from the catalogue row alone: an optional array that was left out, a list that was shifted by one,
+ * Guesses are made from the kernel's parameters alone: an optional array that was left out, a list that was shifted by one,
  * ignored or sorted, another value of a scalar, an accumulator that was overwritten, a matrix or a result stored the other
  * way round. Where none fits, what the failing cases have in common may still be told.
  */

@@ -2,9 +2,9 @@
  * How near the numbers of a call must be to those of the op's definition, and how near they are.
  *
  * What is owed is one of four things:
- *   row       what the catalogue row says: equal bits, unless it states a bound
- *   relaxed   the same, or what the row allows a backend that leaves products of multiply-adds unrounded (ops/relaxed.ts)
- *   fast      the same, or what the row allows a backend that also adds in an order of its own
+ *   row       what the kernel's definition says: equal bits, unless it states a bound
+ *   relaxed   the same, or what that allows a backend that leaves products of multiply-adds unrounded (ops/relaxed.ts)
+ *   fast      the same, or what that allows a backend that also adds in an order of its own
  *   a share   of the largest expected number of an output; 0 asks for equal bits
  */
 import type { BackendName } from '../backends/backend.ts'
@@ -34,7 +34,7 @@ export function owedBy({ name }: { readonly name: BackendName }): Owed {
   return bounded[name] ?? 'row'
 }
 
-/** The bound of an op for who owes this; null if its bits must be equal, or what is owed is no affair of the row. */
+/** The bound of an op for who owes this; null if its bits must be equal, or what is owed is another thing. */
 export function boundOf(name: KernelName, owed: Owed): Relaxed<readonly never[]> | null {
   return owed === 'relaxed' || owed === 'fast' ? kernels[name][owed] : null
 }

@@ -1,7 +1,7 @@
 /**
- * One call of one op on one backend, with the checks of every call of laws and parity.
+ * One call of one kernel on one backend, with the checks of every call of laws and parity.
  *
- * Arguments are given by the names of the catalogue row, and read back by name. Around each array stand guard words
+ * Arguments are given by the names of its parameters, and read back by name. Around each array stand guard words
  * that must survive; behind and before an input they are NaN, so a kernel that reads past an end shows it. Outputs
  * start as NaN, so an element that is not written shows too. Inputs must come out unchanged, and every buffer is freed.
  *
@@ -25,7 +25,7 @@ import {
 
 /** An argument of an op by its reference function: numbers, a size or scalar, or an optional array that is absent. */
 export type Value = Numbers | number | null
-/** Arguments by the names of the catalogue row. */
+/** Arguments by the names of a kernel's parameters. */
 export type Values = Readonly<Record<string, Value>>
 
 /** Where the arrays of a call stand. */

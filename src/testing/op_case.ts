@@ -1,7 +1,7 @@
 /**
- * Cases of any op, made from its catalogue row: sizes that fit together, and arguments of those sizes.
+ * Cases of any kernel, made from its parameters: sizes that fit together, and arguments of those sizes.
  *
- * A row says which letters there are, how small each may be (a number, another letter, a sum), how long a list may be
+ * A definition says which letters there are, how small each may be (a number, another letter, a sum), how long a list may be
  * and what each array holds; nothing here knows an op by name.
  */
 import { kernels, type KernelName } from '../ops/catalog.ts'

@@ -6,7 +6,7 @@
 import { kernelNames, type KernelName } from '../../ops/catalog.ts'
 import { blockEach, copyRows, launch, launchOf, queries, threadsFor, WARP, type Rule } from './launch.ts'
 
-/** exact: equal to the definitions, bit for bit. fast: where there is one, a kernel that owes the row's fast bound. */
+/** exact: equal to the definitions, bit for bit. fast: where there is one, a kernel that owes the fast bound of its definition. */
 export type KernelSet = 'exact' | 'fast'
 
 /** Numbers of a wide load, WIDE in cuda/fast/vector.cuh. */

@@ -2,7 +2,7 @@
  * Which memory a launch reads and writes, and so which launches must stay in order: those of which one writes where the
  * other reads or writes. All others may run at once, such as the three products for queries, keys and values.
  *
- * It follows from the row of an op: arrays, their roles and their shapes. A kernel touches nothing else.
+ * It follows from the parameters of a kernel: arrays, their roles and their shapes. A kernel touches nothing else.
  */
 import { arrayTypes, type Kernel } from '../../ops/op.ts'
 import type { Task } from './launch_memory.ts'

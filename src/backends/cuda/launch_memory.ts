@@ -22,7 +22,7 @@ export interface LoadedKernel {
 export interface Task {
   readonly kernel: LoadedKernel
   readonly launch: Launch
-  /** In the order of the row's parameters: device addresses, null where there is no array, and numbers. */
+  /** In the order of the kernel's parameters: device addresses, null where there is no array, and numbers. */
   readonly args: readonly (number | null)[]
 }
 

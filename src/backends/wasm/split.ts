@@ -13,7 +13,7 @@ import type { KernelArgument } from '../checked_ops.ts'
 /** The arguments of a call, as kernels take them. */
 export type Call = readonly KernelArgument<number>[]
 
-/** What is said of an op: dimensions by the names of the catalogue row, a letter or an optional list of chosen units. */
+/** What is said of a kernel: dimensions by the names of its parameters, a letter or an optional list of chosen units. */
 interface Row {
   /** What the parts are cut of. */
   readonly along: string
