@@ -11,6 +11,7 @@
  * Times are seconds. A shard takes the mean time, more or less by a normal deviation; failures come at random, each hour
  * as likely as another.
  */
+import TinyQueue from 'tinyqueue'
 import { Random } from '../tensor/random.ts'
 
 /** A cluster and its work. */
@@ -74,7 +75,8 @@ class Cluster {
   readonly #settings: ClusterSettings
   readonly #rules: ClusterRules
   readonly #random: Random
-  readonly #events = new Schedule()
+  /** By time. Events at the same time come in an order that depends on the pushes alone: a seed gives one outcome. */
+  readonly #events = new TinyQueue<Event>([], (a, b) => a.at - b.at)
   readonly #durations: Float64Array
   readonly #hasResult: Uint8Array
   /** Shards to hand out: those in order, then those that came back. */
@@ -101,8 +103,8 @@ class Cluster {
   run(): ClusterOutcome {
     const { workers, shards, loadSeconds } = this.#settings
     for (let worker = 0; worker < workers; worker++)
-      this.#events.add({ at: loadSeconds, what: 'start', worker })
-    for (let event = this.#events.take(); event; event = this.#events.take()) {
+      this.#events.push({ at: loadSeconds, what: 'start', worker })
+    for (let event = this.#events.pop(); event; event = this.#events.pop()) {
       if (this.#done >= shards) break
       this.#handle(event)
     }
@@ -152,54 +154,21 @@ class Cluster {
     const death = at + this.#until(deathsPerHour)
     if (death < end) {
       this.#deaths++
-      this.#events.add({ at: death + lockSeconds, what: 'lost', shard })
-      this.#events.add({ at: death + restartSeconds + loadSeconds, what: 'start', worker })
+      this.#events.push({ at: death + lockSeconds, what: 'lost', shard })
+      this.#events.push({ at: death + restartSeconds + loadSeconds, what: 'start', worker })
       return
     }
     const cut = at + this.#until(cutsPerHour)
     // While it is cut off the lock is not renewed, and a result waits for the network.
     if (cut < end && cutSeconds > lockSeconds)
-      this.#events.add({ at: cut + lockSeconds, what: 'lost', shard })
+      this.#events.push({ at: cut + lockSeconds, what: 'lost', shard })
     const arrives = cut < end ? Math.max(end, cut + cutSeconds) : end
-    this.#events.add({ at: arrives, what: 'finish', worker, shard })
+    this.#events.push({ at: arrives, what: 'finish', worker, shard })
   }
 
   /** Seconds until what happens so often in an hour happens next. */
   #until(perHour: number): number {
     // Above 0: the logarithm of what is left is finite.
     return perHour === 0 ? Infinity : (-Math.log(1 - this.#random.uniform()) * 3600) / perHour
-  }
-}
-
-/** Events by their time: a binary heap. */
-class Schedule {
-  readonly #heap: Event[] = []
-
-  add(event: Event): void {
-    const heap = this.#heap
-    let at = heap.push(event) - 1
-    for (let above = (at - 1) >> 1; at > 0 && heap[above].at > event.at; above = (at - 1) >> 1) {
-      heap[at] = heap[above]
-      at = above
-    }
-    heap[at] = event
-  }
-
-  take(): Event | undefined {
-    const heap = this.#heap
-    const [first] = heap
-    const last = heap.pop()
-    if (last === undefined || heap.length === 0) return first
-    let at = 0
-    for (;;) {
-      let below = 2 * at + 1
-      if (below >= heap.length) break
-      if (below + 1 < heap.length && heap[below + 1].at < heap[below].at) below++
-      if (heap[below].at >= last.at) break
-      heap[at] = heap[below]
-      at = below
-    }
-    heap[at] = last
-    return first
   }
 }
