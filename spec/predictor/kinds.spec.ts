@@ -17,7 +17,7 @@ import {
   type PredictorCard,
   type PredictorKind,
 } from '../../src/predictor/predictor_config.ts'
-import { cardEntry } from '../../src/predictor/predictor_config_reader.ts'
+import { cardEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import type { PromptFeatures } from '../../src/predictor/example.ts'
@@ -269,31 +269,36 @@ describe('a card', () => {
   })
 
   const refusals: [string, PredictorKind, object, string][] = [
-    ['an unknown kind', 'shadow', { kind: 'crystal' }, '.kind: expected shadow or dejavu-style or dejavu'],
+    ['an unknown kind', 'shadow', { kind: 'crystal' }, ' kind: expected shadow or dejavu-style or dejavu'],
     [
       'a layer that is not there',
       'shadow',
       { placement: 4 },
-      '.placement: expected a whole number from 0 to 3',
+      ' placement: expected a whole number from 0 to 3',
     ],
     [
       'attention over a later layer',
       'shadow',
       { pooling: 'attention', placement: 1 },
-      '.placement: expected 0 with attention pooling',
+      ' placement: expected 0 with attention pooling',
     ],
-    ['an unknown pooling', 'shadow', { pooling: 'max' }, '.pooling: expected last or mean or attention'],
-    ['an unknown loss', 'shadow', { loss: 'hinge' }, '.loss: expected mse or bce'],
-    ['labels of everything', 'dejavu', { top: [1] }, '.top: expected a list of shares between 0 and 1'],
-    ['no labels at all', 'dejavu', { top: undefined }, '.top: expected a list of shares'],
+    ['an unknown pooling', 'shadow', { pooling: 'max' }, ' pooling: expected last or mean or attention'],
+    ['an unknown loss', 'shadow', { loss: 'hinge' }, ' loss: expected mse or bce'],
+    ['labels of everything', 'dejavu', { top: [1] }, ' top.0: expected a share between 0 and 1'],
+    ['no labels at all', 'dejavu', { top: undefined }, ' top: expected a list of shares'],
     [
       'targets that are missing',
       'dejavu-style',
       { targets: undefined },
-      '.targets: expected per_layer or raw',
+      ' targets: expected per_layer or raw',
     ],
-    ['a hash that is a number', 'dejavu-style', { dataHash: 7 }, '.dataHash: expected a hash or null'],
-    ['a seed of 33 bits', 'shadow', { seed: 2 ** 32 }, '.seed: expected a whole number'],
+    [
+      'a hash that is a number',
+      'dejavu-style',
+      { dataHash: 7 },
+      ' dataHash: expected text, got the number 7',
+    ],
+    ['a seed of 33 bits', 'shadow', { seed: 2 ** 32 }, ' seed: expected a whole number'],
   ]
   test.each(refusals)('that says %s is refused', async (_, kind, change, message) => {
     const backend = await createBackend('reference')
@@ -319,9 +324,9 @@ describe('a card', () => {
   test.each<[PredictorKind, PredictorChoices, string]>([
     ['dejavu', { pooling: 'mean' }, 'pooling: expected no choice with a predictor of the kind dejavu'],
     ['shadow', { pooling: 'attention', placement: 2 }, 'placement: expected 0 with attention pooling'],
-    ['shadow', { placement: 4 }, 'placement: expected a whole number from 0 to 3, got 4'],
+    ['shadow', { placement: 4 }, 'placement: expected a whole number from 0 to 3, got the number 4'],
     ['shadow', { top: [0.5] }, 'top: expected no shares with the loss mse'],
-    ['dejavu', { top: [0.5, 1] }, 'top: expected shares between 0 and 1, got 0.5, 1'],
+    ['dejavu', { top: [0.5, 1] }, 'top.1: expected a share between 0 and 1, got the number 1'],
     ['dejavu-style', { headHidden: 0 }, 'headHidden: expected a whole number from 1'],
   ])('is not made for %s with %o', (kind, chosen, message) => {
     expect(() => makeCard(kind, subject, chosen)).toThrow(message)

@@ -19,7 +19,7 @@ import {
   unitKinds,
   type ShadowCard,
 } from '../../src/predictor/predictor_config.ts'
-import { cardEntry } from '../../src/predictor/predictor_config_reader.ts'
+import { cardEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { lastTokenContext, makeTargets, scaleFeatures } from '../../src/predictor/features.ts'
 import { Mlp, mlpParameterLengths, mlpParameterNames, type MlpValues } from '../../src/predictor/mlp.ts'
 import {
@@ -222,14 +222,14 @@ describe('a predictor as a file', async () => {
   })
 
   const refusals: [string, unknown, string][] = [
-    ['a file without a card', undefined, 'shadowllm.predictor: expected a card in the metadata, got none'],
+    ['a file without a card', undefined, 'shadowllm.predictor: expected a metadata entry, got none'],
     ['a card that is not an object', 3, 'expected an object, got the number 3'],
-    ['a card without a shape', { ...card, shape: undefined }, '.shape: expected an object, got nothing'],
-    ['a width of no size', { ...card, width: -1 }, '.width: expected a whole number from 1 to 16777216'],
+    ['a card without a shape', { ...card, shape: undefined }, ' shape: expected an object, got nothing'],
+    ['a width of no size', { ...card, width: -1 }, ' width: expected a whole number from 1 to 16777216'],
     [
       'an unknown scaling',
       { ...card, features: 'log' },
-      '.features: expected min_max or standard or dataset or none, got the text "log"',
+      ' features: expected min_max or standard or dataset or none, got the text "log"',
     ],
     ['weights of another width', { ...card, width: 7 }, 'heads.inputWeight: expected [4, 7], got [4, 6]'],
   ]

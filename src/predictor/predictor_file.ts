@@ -16,7 +16,7 @@ import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/s
 import { InputError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
 import { networkShape, unitKinds, type PredictorCard, type UnitKind } from './predictor_config.ts'
-import { cardEntry, readCard } from './predictor_config_reader.ts'
+import { cardEntry, readCard } from './predictor_config_schema.ts'
 import { DejavuPredictor } from './dejavu.ts'
 import { DejavuStylePredictor } from './dejavu_style.ts'
 import type { FeatureMoments } from './features.ts'
