@@ -4,13 +4,14 @@
  *
  * So it holds no date, no path and no time; and formulas, because a criterion that was changed is another one.
  */
+import * as v from 'valibot'
 import { canonicalJson } from '../io/canonical_json.ts'
 import { readWhole } from '../io/files.ts'
-import { describeJson, parseJson, type JsonMap, type JsonValue } from '../io/json.ts'
+import { parseJson, toPlain } from '../io/json.ts'
 import { quote, refusal } from '../io/refusal.ts'
+import { checkSchema, seedNumber, sha256Text, wholeNumber } from '../io/schema.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { joinPath, sha256 } from '../platform/platform.ts'
-import type { InputError } from '../tensor/errors.ts'
 import type { Window } from '../data/windows.ts'
 
 export const manifestName = 'calibration.json'
@@ -138,113 +139,42 @@ export async function readManifest(folder: string): Promise<StoredManifest> {
  * @throws InputError CALIBRATION_FORMAT, JSON_*
  */
 export async function parseStored(bytes: Uint8Array, path: string): Promise<StoredManifest> {
-  const manifest = parseManifest(parseJson(bytes, path), path)
+  const about = { code: 'CALIBRATION_FORMAT', subject: path }
+  const stored = checkSchema(manifestSchema, toPlain(parseJson(bytes, path)), about)
+  const { format: _format, version: _version, ...manifest } = stored
   const text = new TextDecoder().decode(bytes)
   return { manifest, text, identity: await hashText(text) }
 }
 
-/** The most examples, layers or units that are believed; what a file claims must not become memory. */
-const LARGEST = 2 ** 24
+/** The most examples, layers or units: what a file claims must not become memory. */
+const size = wholeNumber(1, 2 ** 24)
+const different = (names: string[]): boolean => new Set(names).size === names.length
 
-function parseManifest(json: JsonValue, path: string): CalibrationManifest {
-  const top = new Fields(json, path)
-  if (top.text('format', 100) !== format || top.whole('version', 0) !== version)
-    throw top.refuse('format', `${format} of version ${version}`, json)
-  const model = top.inner('model')
-  const data = top.inner('data')
-  return {
-    model: {
-      hash: model.hash('hash'),
-      layers: model.whole('layers', 1),
-      heads: model.whole('heads', 1),
-      neurons: model.whole('neurons', 1),
-      width: model.whole('width', 1),
-    },
-    data: {
-      name: data.text('name', 1000),
-      hash: data.hash('hash'),
-      windows: data.whole('windows', 1),
-      groups: data.distinct('groups', (value) => value),
-    },
-    criteria: top.formulas('criteria'),
-    datasetCriteria: top.formulas('datasetCriteria'),
-    seed: top.whole('seed', 0, 2 ** 32 - 1),
-    keepSequence: top.flag('keepSequence'),
-    mask: top.hashOrNull('mask'),
-    shardExamples: top.whole('shardExamples', 1),
-  }
-}
+/** Criteria, whose names become names of tensors. */
+const formulas = v.pipe(
+  v.array(
+    v.object({
+      name: v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'the name of a criterion')),
+      formula: v.string(),
+    }),
+  ),
+  v.check((list) => different(list.map(({ name }) => name)), 'criteria of different names'),
+)
 
-/** Fields of an object nobody vouches for. */
-class Fields {
-  readonly #values: JsonMap
-  readonly #subject: string
-
-  constructor(json: JsonValue | undefined, subject: string) {
-    if (!(json instanceof Map)) throw refusal('CALIBRATION_FORMAT', subject, 'an object', describeJson(json))
-    this.#values = json
-    this.#subject = subject
-  }
-
-  refuse(field: string, expected: string, got: JsonValue | undefined): InputError {
-    return refusal('CALIBRATION_FORMAT', `${this.#subject} ${field}`, expected, describeJson(got))
-  }
-
-  inner(field: string): Fields {
-    return new Fields(this.#values.get(field), `${this.#subject} ${field}`)
-  }
-
-  text(field: string, most: number): string {
-    const value = this.#values.get(field)
-    if (typeof value === 'string' && value !== '' && value.length <= most) return value
-    throw this.refuse(field, `text of 1 to ${most} characters`, value)
-  }
-
-  hash(field: string): string {
-    const value = this.#values.get(field)
-    if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value
-    throw this.refuse(field, '64 hexadecimal digits', value)
-  }
-
-  hashOrNull(field: string): string | null {
-    return this.#values.get(field) === null ? null : this.hash(field)
-  }
-
-  whole(field: string, least: number, most: number = LARGEST): number {
-    const value = this.#values.get(field)
-    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
-    throw this.refuse(field, `a whole number from ${least} to ${most}`, value)
-  }
-
-  flag(field: string): boolean {
-    const value = this.#values.get(field)
-    if (typeof value === 'boolean') return value
-    throw this.refuse(field, 'true or false', value)
-  }
-
-  /** A list without doubles. */
-  distinct(field: string, read: (value: JsonValue) => JsonValue | undefined): string[] {
-    const list = this.#values.get(field)
-    if (!Array.isArray(list)) throw this.refuse(field, 'a list', list)
-    const names = list.map((item) => {
-      const name = read(item)
-      if (typeof name === 'string') return name
-      throw this.refuse(field, 'names', item)
-    })
-    if (new Set(names).size === names.length) return names
-    throw this.refuse(field, 'names that differ', list)
-  }
-
-  /** Criteria, whose names become names of tensors. */
-  formulas(field: string): NamedFormula[] {
-    const entry = (item: JsonValue, key: string): JsonValue | undefined =>
-      item instanceof Map ? item.get(key) : undefined
-    const names = this.distinct(field, (item) => entry(item, 'name'))
-    const list = this.#values.get(field) as JsonValue[]
-    return names.map((name, i) => {
-      const formula = entry(list[i], 'formula')
-      if (/^[a-z0-9][a-z0-9-]{0,63}$/.test(name) && typeof formula === 'string') return { name, formula }
-      throw this.refuse(field, 'criteria with a name and a formula', list[i])
-    })
-  }
-}
+const manifestSchema = v.object({
+  format: v.literal(format),
+  version: v.literal(version),
+  model: v.object({ hash: sha256Text, layers: size, heads: size, neurons: size, width: size }),
+  data: v.object({
+    name: v.pipe(v.string(), v.minLength(1, 'a name'), v.maxLength(1000, 'at most 1000 characters')),
+    hash: sha256Text,
+    windows: size,
+    groups: v.pipe(v.array(v.string()), v.check(different, 'names that differ')),
+  }),
+  criteria: formulas,
+  datasetCriteria: formulas,
+  seed: seedNumber,
+  keepSequence: v.boolean(),
+  mask: v.nullable(sha256Text),
+  shardExamples: size,
+})
