@@ -8,8 +8,10 @@
  *              windows         those from `first` on
  *              mask            where the passes run under one
  */
+import * as v from 'valibot'
 import { criterionByName } from '../criteria/index.ts'
 import { refusal } from '../io/refusal.ts'
+import { checkSchema, wholeNumber } from '../io/schema.ts'
 import type { Shard, ShardContext } from '../jobs/shard.ts'
 import type { ShardStore } from '../jobs/shard_store.ts'
 import type { UnitMask } from '../masks/mask.ts'
@@ -19,7 +21,6 @@ import { parseStored, type StoredManifest } from './manifest.ts'
 import { encodeExamples, type Range } from './shards.ts'
 import type { Window } from '../data/windows.ts'
 import { encodeUnits, encodeWindows, parseUnits, parseWindows } from './job_inputs.ts'
-import { rangeOf } from './job_settings.ts'
 import { agreementOf, checkAgreed, checkAgreement, type ShardModel } from '../jobs/shard_model.ts'
 
 export const calibrateKind = 'calibrate'
@@ -50,6 +51,20 @@ export async function calibrateShards(
   return shards
 }
 
+/** The most examples of one shard. */
+const MAX_EXAMPLES = 2 ** 16
+const about = { code: 'SHARD_FORMAT', subject: 'shard' }
+
+/** The range of a shard's examples, among `count`. */
+const rangeSchema = (count: number): v.GenericSchema<unknown, Range> =>
+  v.pipe(
+    v.object({ first: wholeNumber(0, count), end: wholeNumber(0, count) }),
+    v.check(
+      ({ first, end }) => first < end && end - first <= MAX_EXAMPLES,
+      `a range of 1 to ${MAX_EXAMPLES} examples`,
+    ),
+  )
+
 /**
  * Does such a shard.
  * @throws InputError SHARD_MODEL for a calibration of another model, SHARD_FORMAT, CALIBRATION_FORMAT and the like for
@@ -64,7 +79,7 @@ export async function doCalibrate(
   const { model, hash } = ours
   const stored = await parseStored(await read('manifest'), 'shard manifest')
   const { manifest } = stored
-  const range = rangeOf(settings, manifest.data.windows)
+  const range = checkSchema(rangeSchema(manifest.data.windows), settings, about)
   checkAgreed('model', hash, manifest.model.hash)
   const criteria = manifest.criteria.map(({ name }) => criterionByName(name))
   const windows = parseWindows(await read('windows'))

@@ -7,10 +7,12 @@
  *
  * A shard may come from a queue that others can write to: `parseShard` believes nothing.
  */
+import * as v from 'valibot'
 import { canonicalJson, type PlainJson } from '../io/canonical_json.ts'
-import { describeJson, parseJson, toPlain, type JsonValue } from '../io/json.ts'
 import { refusal } from '../io/refusal.ts'
+import { parseBySchema, sha256Text, valueThat } from '../io/schema.ts'
 import { sha256 } from '../platform/platform.ts'
+import { isObject } from '../tensor/arguments.ts'
 
 /** A piece of work. */
 export interface Shard {
@@ -59,6 +61,12 @@ export const longestShard = 2 ** 18
 /** The most files of a shard. */
 const mostFiles = 2 ** 12
 
+const schema = v.object({
+  kind: v.pipe(v.string(), v.regex(/^[a-z][a-z-]{0,31}$/, 'a word')),
+  settings: valueThat<Shard['settings']>((value) => isObject(value) && !Array.isArray(value), 'an object'),
+  files: v.pipe(v.record(v.string(), sha256Text), v.maxEntries(mostFiles, `at most ${mostFiles} files`)),
+})
+
 /**
  * A shard from the text that `shardText` makes.
  * @param subject what it is called in errors
@@ -67,28 +75,7 @@ const mostFiles = 2 ** 12
 export function parseShard(text: unknown, subject: string): Shard {
   if (typeof text !== 'string' || text.length > longestShard)
     throw refusal('SHARD_FORMAT', subject, `text of at most ${longestShard} characters`, sizeOf(text))
-  const top = parseJson(new TextEncoder().encode(text), subject)
-  const kind = fieldOf(top, 'kind', subject)
-  if (typeof kind !== 'string' || !/^[a-z][a-z-]{0,31}$/.test(kind))
-    throw refusal('SHARD_FORMAT', `${subject} kind`, 'a word', describeJson(kind))
-  const settings = fieldOf(top, 'settings', subject)
-  if (!(settings instanceof Map))
-    throw refusal('SHARD_FORMAT', `${subject} settings`, 'an object', describeJson(settings))
-  const files = fieldOf(top, 'files', subject)
-  if (!(files instanceof Map) || files.size > mostFiles)
-    throw refusal(
-      'SHARD_FORMAT',
-      `${subject} files`,
-      `an object of at most ${mostFiles}`,
-      describeJson(files),
-    )
-  const shard = {
-    kind,
-    settings: toPlain(settings) as Shard['settings'],
-    files: Object.fromEntries(
-      [...files].map(([name, hash]) => [name, checkHash(hash, `${subject} files ${name}`)]),
-    ),
-  }
+  const shard = parseBySchema(schema, text, { code: 'SHARD_FORMAT', subject })
   // Equal shards must have equal keys: there is one text for each.
   if (shardText(shard) === text) return shard
   throw refusal('SHARD_FORMAT', subject, 'canonical JSON of kind, settings and files', 'another text')
@@ -99,11 +86,6 @@ export function checkHash(value: unknown, subject: string): string {
   if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value
   const got = typeof value === 'string' ? `text of ${value.length} characters` : typeof value
   throw refusal('SHARD_FORMAT', subject, '64 hexadecimal digits', got)
-}
-
-function fieldOf(json: JsonValue, field: string, subject: string): JsonValue | undefined {
-  if (json instanceof Map) return json.get(field)
-  throw refusal('SHARD_FORMAT', subject, 'an object', describeJson(json))
 }
 
 function sizeOf(text: unknown): string {

@@ -10,10 +10,12 @@
  * after it and only ever read by others. So a run can be killed at any moment. The curve is added to step by step; what it
  * has beyond the state is cut off when the run goes on, because those steps are taken again.
  */
+import * as v from 'valibot'
 import { openSafetensors } from '../io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { isThere, readWhole } from '../io/files.ts'
-import { describeJson, parseJson, toPlain, type JsonValue } from '../io/json.ts'
+import { parseJson, toPlain } from '../io/json.ts'
+import { checkSchema, parseBySchema } from '../io/schema.ts'
 import type { OptConfig } from '../engine/config.ts'
 import { parameterShapes } from '../engine/names.ts'
 import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
@@ -138,26 +140,29 @@ async function readKind(
   return tensors
 }
 
-interface About {
-  readonly step: number
-  readonly settings: PretrainSettings
+const aboutSchema = v.object({
+  step: v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number of steps'), v.transform(Number)),
+  settings: v.string(),
   /** As JSON. */
-  readonly config: string
-  readonly data: string
+  config: v.string(),
+  data: v.string(),
+})
+const settingsSchema = v.object(
+  Object.fromEntries(settingNames.map((name) => [name, v.number()])) as Record<
+    keyof PretrainSettings,
+    v.NumberSchema<undefined>
+  >,
+)
+
+interface About extends Omit<v.InferOutput<typeof aboutSchema>, 'settings'> {
+  readonly settings: PretrainSettings
 }
 
 function readAbout({ metadata }: RawTensorSource, path: string): About {
-  const refuse = (what: string, got: JsonValue | undefined): never => {
-    throw new InputError('CHECKPOINT', `${path}: expected ${what} of a run, got ${describeJson(got)}`)
-  }
-  const said = (key: string): string => metadata.get(key) ?? refuse(`the ${key}`, undefined)
-  const step = /^\d+$/.test(said('step')) ? Number(said('step')) : NaN
-  if (!Number.isSafeInteger(step)) refuse('the step', metadata.get('step'))
-  const settings = parseJson(new TextEncoder().encode(said('settings')), `${path} settings`)
-  if (!(settings instanceof Map)) return refuse('the settings', settings)
-  for (const name of settingNames)
-    if (typeof settings.get(name) !== 'number') refuse(`the setting ${name}`, settings.get(name))
-  return { step, settings: toPlain(settings) as PretrainSettings, config: said('config'), data: said('data') }
+  const about = { code: 'CHECKPOINT', subject: path }
+  const stored = checkSchema(aboutSchema, Object.fromEntries(metadata), about)
+  const settings = parseBySchema(settingsSchema, stored.settings, { ...about, subject: `${path} settings` })
+  return { ...stored, settings }
 }
 
 function checkIdentity(path: string, kept: About, { settings, config, data }: RunIdentity): void {
