@@ -8,7 +8,7 @@ import { methodHash } from '../../src/results/method_hash.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
 import type { ShardModel } from '../../src/jobs/shard_model.ts'
 import { usualThreads } from '../../src/jobs/model_threads.ts'
-import { hereRunner } from '../../src/jobs/runner.ts'
+import { inlineRunner } from '../jobs/inline_runner.ts'
 import { makeSmallModel, makeWindows, shardsOf, smallConfig } from './small_calibration.ts'
 
 let model: ShardModel
@@ -22,12 +22,12 @@ const windows = makeWindows(3)
 
 describe('threads', () => {
   test('refuse shards of another model and of another method', async () => {
-    const runner = hereRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
+    const runner = inlineRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
     const others = await shardsOf(model, windows, runner)
     await expect(runner.run(others).next()).rejects.toMatchObject({ code: 'SHARD_MODEL' })
     const method = { calibration: 'c'.repeat(64), all: 'c'.repeat(64) }
     const older = await shardsOf({ ...model, method }, windows, runner)
-    await expect(hereRunner(makeDoShard(model), runner.store).run(older).next()).rejects.toMatchObject({
+    await expect(inlineRunner(makeDoShard(model), runner.store).run(older).next()).rejects.toMatchObject({
       code: 'SHARD_MODEL',
     })
   })

@@ -6,7 +6,8 @@
 import { EventEmitter } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
+import { inlineRunner } from './inline_runner.ts'
+import type { ShardRunner } from '../../src/jobs/runner.ts'
 import type { Shard } from '../../src/jobs/shard.ts'
 import { memoryStore, type ShardStore } from '../../src/jobs/shard_store.ts'
 import type { ThreadSource } from '../../src/jobs/shard_threads.ts'
@@ -185,7 +186,7 @@ describe('a runner in this thread', () => {
   ): Promise<void> => {
     const done: number[] = []
     const told: number[] = []
-    const runner = hereRunner((shard, context) => {
+    const runner = inlineRunner((shard, context) => {
       done.push(Number(shard.settings.value))
       return doTestShard(shard, context)
     })
@@ -211,7 +212,7 @@ describe('a runner in this thread', () => {
     Object.assign(store.place, {
       write: (name: string, bytes: Uint8Array) => (files.set(name, bytes), write(name, bytes)),
     })
-    const runner = hereRunner(doTestShard, store)
+    const runner = inlineRunner(doTestShard, store)
     const { shards, expected } = await echoShards(store, 2)
     expect(await texts(runner.run(shards))).toEqual(expected)
     const [, name] = [...files.keys()]

@@ -23,7 +23,6 @@ import { cardEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { lastTokenContext, makeTargets, scaleFeatures } from '../../src/predictor/features.ts'
 import { Mlp, mlpParameterLengths, mlpParameterNames, type MlpValues } from '../../src/predictor/mlp.ts'
 import {
-  densePlanner,
   oraclePlanner,
   plannerNames,
   randomPlanner,
@@ -268,9 +267,7 @@ describe('planners', async () => {
   })
   const seen = viewOf(2)
 
-  test('dense keeps everything, static and oracle keep what their scores say, whatever they see', () => {
-    const dense = densePlanner(units)
-    expect(dense.afterAttention?.(seen)).toEqual(denseMask(units))
+  test('static and oracle keep what their scores say, whatever they see', () => {
     for (const planner of [staticPlanner(scores, budget), oraclePlanner(scores, budget)])
       for (const tokens of [1, 2])
         expect(planner.afterAttention?.(viewOf(tokens))).toEqual(selectMask(scores, budget))
@@ -298,7 +295,6 @@ describe('planners', async () => {
   test('each is known by its name', () => {
     const predictor = makePredictor(backend)
     const made = [
-      densePlanner(units),
       staticPlanner(scores, budget),
       randomPlanner(units, budget, 1),
       oraclePlanner(scores, budget),

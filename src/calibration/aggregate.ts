@@ -19,19 +19,6 @@ export const aggregations = ['mean', 'sum', 'rank', 'per-layer'] as const
 /** How examples are added up. */
 export type Aggregation = (typeof aggregations)[number]
 
-/** What is added up: scores, and the group (task, genre) they belong to. */
-export interface ScoredExample {
-  readonly scores: UnitScores
-  readonly group?: string
-}
-
-/** All examples in one ranking. @throws UsageError EXAMPLES if there is none, AGGREGATION */
-export function aggregateScores(examples: Iterable<ScoredExample>, how: Aggregation = 'mean'): UnitScores {
-  const sum = new ScoreAggregate(how)
-  for (const { scores, group } of examples) sum.add(scores, group)
-  return sum.finish()
-}
-
 /** Examples being added up. */
 export class ScoreAggregate {
   readonly #how: Aggregation

@@ -162,7 +162,7 @@ function runPlain(model: OptModel, tokens: Int32Array, labels: Int32Array): void
  * What the first `length` tokens of a pass show. Attention looks back only, so tokens after them change nothing.
  * @param keepSequence also keep every token's row of layer 0
  */
-export function promptFeatures(trace: Trace, length: number, keepSequence = false): PromptFeatures {
+function promptFeatures(trace: Trace, length: number, keepSequence = false): PromptFeatures {
   const { layers, width: D } = trace.model.config
   const last = new Float32Array(layers * D) // [L, D]
   const mean = new Float32Array(layers * D) // [L, D]

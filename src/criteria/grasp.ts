@@ -42,7 +42,7 @@ function gradientsUnder({ model, tokens, labels }: CriterionInput, mask: UnitMas
 }
 
 /** The Hessian of the loss in the masks, times a direction. @param direction not all zeros */
-export function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores {
+function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores {
   const { shape } = direction
   const most = [direction.heads, direction.neurons].reduce(
     (largest, table) => table.reduce((sofar, value) => Math.max(sofar, Math.abs(value)), largest),

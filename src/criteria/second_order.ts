@@ -28,7 +28,7 @@ import type { Criterion, CriterionInput } from './criterion.ts'
 import { maskGradients } from './plainact.ts'
 
 /** Draws of labels for each example. */
-export const DRAWS = 4
+const DRAWS = 4
 
 /**
  * A label of the model's own distribution for every position that is scored.

@@ -4,9 +4,8 @@
  * how many do the work or who is first.
  */
 import { refusal } from '../io/refusal.ts'
-import { pause } from '../platform/pause.ts'
-import { shardKey, type DoShard, type Shard, type ShardContext } from './shard.ts'
-import { memoryStore, type ShardStore } from './shard_store.ts'
+import type { Shard, ShardContext } from './shard.ts'
+import type { ShardStore } from './shard_store.ts'
 
 /** What a run of shards listens to and tells. */
 export interface RunOptions {
@@ -61,24 +60,5 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | un
     return await Promise.race([promise, aborted])
   } finally {
     signal.removeEventListener('abort', onAbort)
-  }
-}
-
-/** A runner that does everything in this thread, one shard after the other. */
-export function hereRunner(work: DoShard, store: ShardStore = memoryStore()): ShardRunner {
-  return {
-    store,
-    examplesPerShard: 1,
-    async *run(shards, { signal, onShard } = {}) {
-      for (const [i, shard] of shards.entries()) {
-        await pause(signal)
-        const key = await shardKey(shard)
-        let result = await store.readOrRemove(key)
-        if (!result) await store.write(key, (result = await work(shard, contextOf(shard, store, { signal }))))
-        onShard?.(i + 1, shards.length)
-        yield result
-      }
-    },
-    close: () => store.close(),
   }
 }

@@ -57,7 +57,7 @@ export function shardText({ kind, settings, files }: Shard): string {
 }
 
 /** The most characters of a shard's text: what is larger belongs into a file. */
-export const longestShard = 2 ** 18
+const longestShard = 2 ** 18
 /** The most files of a shard. */
 const mostFiles = 2 ** 12
 

@@ -179,7 +179,7 @@ export class AttentionPool {
 }
 
 /** A value for each parameter. */
-export function mapPool<Value>(make: (name: PoolParameterName) => Value): Record<PoolParameterName, Value> {
+function mapPool<Value>(make: (name: PoolParameterName) => Value): Record<PoolParameterName, Value> {
   return Object.fromEntries(poolParameterNames.map((name) => [name, make(name)])) as Record<
     PoolParameterName,
     Value

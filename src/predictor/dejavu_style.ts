@@ -16,7 +16,7 @@ import type { DejavuStyleCard } from './predictor_config.ts'
 import { scoresFromOutputs } from './features.ts'
 import { LayerNetworks, type LayerValues } from './layer_networks.ts'
 
-export const inputScalings = ['fixed', 'as-shipped'] as const
+const inputScalings = ['fixed', 'as-shipped'] as const
 export type InputScaling = (typeof inputScalings)[number]
 
 /** A trained per-layer baseline inside a backend. Dispose it. */

@@ -18,7 +18,6 @@ export { makeCard, type CardSubject, type PredictorChoices } from './make_predic
 export { scoreKept, spearman, type MaskQuality, type ScoreQuality } from './metrics.ts'
 export { dejavuStylePlanner, promptPlanner, scoreText, type PromptPlannerOptions } from './pass_planners.ts'
 export {
-  densePlanner,
   makePlanner,
   oraclePlanner,
   plannerNames,

@@ -34,7 +34,7 @@ export interface PredictorChoices {
 export type CardSubject = Pick<BaseCard, 'shape' | 'width' | 'criterion' | 'seed' | 'examples' | 'dataHash'>
 
 /** The choices each kind has, with what is chosen where nothing is said. */
-export const usualChoices = {
+const usualChoices = {
   shadow: {
     headHidden: 64,
     neuronHidden: 32,

@@ -15,7 +15,7 @@
  */
 import type { Criterion } from '../criteria/criterion.ts'
 import { checkBudget, makeBudget, type Budget } from '../masks/budget.ts'
-import { checkUnitShape, denseMask, type UnitShape } from '../masks/mask.ts'
+import { checkUnitShape, type UnitShape } from '../masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../masks/planner.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { OptModel } from '../engine/opt_model.ts'
@@ -125,12 +125,6 @@ function plannerOf(
 /** The same shares, scope and dense layers under the released policy, with its floors. */
 function releasedBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
   return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'released' })
-}
-
-/** Computes everything. */
-export function densePlanner(shape: UnitShape): MaskPlanner {
-  const mask = denseMask(shape)
-  return { name: 'dense', afterAttention: () => mask }
 }
 
 /** The same mask for every sequence, from the scores of a calibration set. @throws UsageError as `selectMask` */

@@ -15,7 +15,7 @@ if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
 export type SourceDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
 
 /** Bytes of one element. A map, because the names come from files. */
-export const bytesPerElement: ReadonlyMap<string, number> = new Map<SourceDtype, number>([
+const bytesPerElement: ReadonlyMap<string, number> = new Map<SourceDtype, number>([
   ['F64', 8],
   ['F32', 4],
   ['F16', 2],
@@ -41,7 +41,7 @@ export function elementSize(dtype: SourceDtype): number {
 // ---- One number -----------------------------------------------------------------------------------------------
 
 /** The float32 pattern that equals an F16 pattern. */
-export function widenF16Bits(half: number): number {
+function widenF16Bits(half: number): number {
   const sign = (half & 0x8000) << 16
   const exponent = (half >>> 10) & 31
   let fraction = half & 0x3ff
@@ -54,7 +54,7 @@ export function widenF16Bits(half: number): number {
 }
 
 /** The F16 pattern nearest to a float32 pattern, ties to even; past 65,520 an infinity. */
-export function narrowToF16Bits(single: number): number {
+function narrowToF16Bits(single: number): number {
   const sign = (single >>> 16) & 0x8000
   const size = single & 0x7fffffff
   if (size > 0x7f800000) return sign | 0x7c00 | ((size >>> 13) & 0x3ff || 0x200)
@@ -73,7 +73,7 @@ export function narrowToF16Bits(single: number): number {
 }
 
 /** The BF16 pattern nearest to a float32 pattern, ties to even. */
-export function narrowToBf16Bits(single: number): number {
+function narrowToBf16Bits(single: number): number {
   if ((single & 0x7fffffff) > 0x7f800000) {
     const high = single >>> 16
     return high & 0x7f ? high : high | 0x40
