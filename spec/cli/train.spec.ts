@@ -45,7 +45,7 @@ describe('train', () => {
     ['dejavu-style', ['--criterion', 'l2norm', '--width', '8'], 'per-layer'],
     ['dejavu', ['--head-width', '4', '--top', '0.3'], 'per-layer'],
   ])(
-    '%s: the file is a predictor as its card says, judged beside the constants',
+    '%s: the file is a predictor as its config says, judged beside the constants',
     async (kind, args, scope) => {
       const file = `${kind}.safetensors`
       const report = await trainJson(file, '--kind', kind, '--epochs', '2', '--sparsity', '0.5,0.9', ...args)
@@ -57,7 +57,7 @@ describe('train', () => {
       for (const { neurons } of Object.values(qualities)) expect(neurons.at).toHaveLength(2)
       const backend = await createBackend('reference')
       const predictor = await openPredictor(join(folder, file), backend)
-      expect(predictor.card).toEqual(report.card)
+      expect(predictor.config).toEqual(report.card)
       predictor.dispose()
     },
   )

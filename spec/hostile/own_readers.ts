@@ -65,7 +65,7 @@ export const ownReaders: readonly Reader[] = [
     read: fromFile('predictor.safetensors', async (path) => {
       const predictor = await openPredictor(path, await reference)
       try {
-        return [predictor.card, predictorTensors(predictor)]
+        return [predictor.config, predictorTensors(predictor)]
       } finally {
         predictor.dispose()
       }
@@ -73,8 +73,8 @@ export const ownReaders: readonly Reader[] = [
     valid: async () =>
       (['shadow', 'dejavu-style', 'dejavu'] as const).flatMap((kind) =>
         ['dataset', 'none'].map((features) => {
-          const card = { ...own.card, kind, features, top: [0.5] }
-          return own.predictorFile(card, card)
+          const config = { ...own.config, kind, features, top: [0.5] }
+          return own.predictorFile(config, config)
         }),
       ),
     words: [...tensorWords, '\\"layers\\":1', '\\"pooling\\":\\"attention\\"', '\\"width\\":16777216'],

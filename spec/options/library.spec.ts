@@ -308,7 +308,7 @@ describe('fromPretrained', () => {
       )
       expect(found).toBe(storage)
       const far = await RemoteOpt.fromPretrained(joinedLine(), model(), { storage })
-      expect(far.card.storage).toBe(storage)
+      expect(far.info.storage).toBe(storage)
       await far.dispose()
     },
   )

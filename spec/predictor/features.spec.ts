@@ -5,7 +5,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { unitKinds, type PredictorKind } from '../../src/predictor/predictor_config.ts'
 import { featureMoments, lastTokenContext, meanContext, scaleFeatures } from '../../src/predictor/features.ts'
-import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
+import {
+  makePredictorConfig,
+  usualShares,
+  type PredictorChoices,
+} from '../../src/predictor/make_predictor_config.ts'
 import { makeLabels, targetsOf } from '../../src/predictor/targets.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -76,12 +80,12 @@ describe('targets', () => {
     neurons: Float32Array.of(9, 9, 9, 9, 1, 4, 3, 2, 8, 8, 6, 7),
   }
   const asked = (kind: PredictorKind, chosen: PredictorChoices): number[][] => {
-    const card = makeCard(
+    const config = makePredictorConfig(
       kind,
       { shape: scores.shape, width: 6, criterion: 'plainact', seed: 0, examples: 2, dataHash: null },
       chosen,
     )
-    return unitKinds.map((units) => [...targetsOf(card, scores, units)])
+    return unitKinds.map((units) => [...targetsOf(config, scores, units)])
   }
 
   test('are scores of layers 1 to L - 1: raw, each layer or all layers to [0, 1], ranks or roots', () => {

@@ -13,15 +13,19 @@ import {
   networkShape,
   predictorKinds,
   unitKinds,
-  type DejavuStyleCard,
-  type PredictorCard,
+  type DejavuStyleConfig,
+  type PredictorConfig,
   type PredictorKind,
 } from '../../src/predictor/predictor_config.ts'
-import { cardEntry } from '../../src/predictor/predictor_config_schema.ts'
+import { configEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import type { PromptFeatures } from '../../src/predictor/example.ts'
-import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
+import {
+  makePredictorConfig,
+  usualShares,
+  type PredictorChoices,
+} from '../../src/predictor/make_predictor_config.ts'
 import { networkParameterShapes, type NetworkValues } from '../../src/predictor/network.ts'
 import { predictScores } from '../../src/predictor/predict.ts'
 import {
@@ -56,9 +60,9 @@ const random = new Random(1)
 const table = (length: number): Float32Array => Float32Array.from({ length }, () => random.normal())
 const positive = (length: number): Float32Array => table(length).map((value) => Math.abs(value) + 0.5)
 
-function someValues(card: PredictorCard, kind: 'heads' | 'neurons'): NetworkValues {
+function someValues(config: PredictorConfig, kind: 'heads' | 'neurons'): NetworkValues {
   const none = new Float32Array(0)
-  const values = [...networkParameterShapes(networkShape(card, kind))].map(([name, dimensions]) => [
+  const values = [...networkParameterShapes(networkShape(config, kind))].map(([name, dimensions]) => [
     name,
     table(dimensions.reduce((product, size) => product * size, 1)),
   ])
@@ -66,19 +70,19 @@ function someValues(card: PredictorCard, kind: 'heads' | 'neurons'): NetworkValu
 }
 
 function somePredictor(backend: Backend, kind: PredictorKind, chosen: PredictorChoices): Predictor {
-  const card = makeCard(kind, subject, { ...sizes, ...chosen })
+  const config = makePredictorConfig(kind, subject, { ...sizes, ...chosen })
   const moments = { mean: table(width), spread: positive(width) }
-  const scaled = card.features === 'dataset'
-  if (card.kind === 'shadow') {
-    const values = { heads: someValues(card, 'heads'), neurons: someValues(card, 'neurons') }
-    return new ShadowPredictor(backend, card, { ...values, moments: scaled ? moments : null })
+  const scaled = config.features === 'dataset'
+  if (config.kind === 'shadow') {
+    const values = { heads: someValues(config, 'heads'), neurons: someValues(config, 'neurons') }
+    return new ShadowPredictor(backend, config, { ...values, moments: scaled ? moments : null })
   }
-  const of = (units: 'heads' | 'neurons'): NetworkValues[] => [1, 2, 3].map(() => someValues(card, units))
+  const of = (units: 'heads' | 'neurons'): NetworkValues[] => [1, 2, 3].map(() => someValues(config, units))
   const each = [1, 2, 3].map(() => ({ mean: table(width), spread: positive(width) }))
   const values = { heads: of('heads'), neurons: of('neurons'), moments: scaled ? each : null }
-  return card.kind === 'dejavu'
-    ? new DejavuPredictor(backend, card, values)
-    : new DejavuStylePredictor(backend, card, values)
+  return config.kind === 'dejavu'
+    ? new DejavuPredictor(backend, config, values)
+    : new DejavuStylePredictor(backend, config, values)
 }
 
 const features: PromptFeatures = {
@@ -93,7 +97,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const path = join(folder, 'predictor.safetensors')
 
 describe.each(choices)('%s', (_, kind, chosen) => {
-  test('comes back from its file with the same card and the same bits, on every backend', async () => {
+  test('comes back from its file with the same config and the same bits, on every backend', async () => {
     const reference = await createBackend('reference')
     const predictor = somePredictor(reference, kind, chosen)
     await savePredictor(path, predictor)
@@ -101,7 +105,7 @@ describe.each(choices)('%s', (_, kind, chosen) => {
     for (const name of portableNames) {
       const backend = await createBackend(name)
       const again = await openPredictor(path, backend)
-      expect(again.card).toEqual(predictor.card)
+      expect(again.config).toEqual(predictor.config)
       expect(predictorTensors(again)).toEqual(predictorTensors(predictor))
       if (owesBits(backend)) expect(predictScores(again, features)).toEqual(scores)
       again.dispose()
@@ -131,7 +135,7 @@ describe.each(choices)('%s', (_, kind, chosen) => {
     const backend = await createBackend('reference')
     const predictor = somePredictor(backend, kind, chosen)
     const tensors = predictorTensors(predictor)
-    const metadata = { [cardEntry]: JSON.stringify(predictor.card) }
+    const metadata = { [configEntry]: JSON.stringify(predictor.config) }
     predictor.dispose()
     for (const [name, tensor] of tensors) {
       const less = new Map([...tensors].filter(([other]) => other !== name))
@@ -216,13 +220,13 @@ describe('what each kind sees', async () => {
 
   test('as shipped, the per-layer baseline forgets the scaling it was trained with; fixed, it does not', () => {
     const plain = somePredictor(backend, 'dejavu-style', {}) as DejavuStylePredictor
-    const { card } = plain
+    const { config } = plain
     const { networks } = plain.layers
     const values = {
       heads: networks.heads.map((network) => network.read()),
       neurons: networks.neurons.map((network) => network.read()),
     }
-    const unscaledCard: DejavuStyleCard = { ...card, features: 'none' }
+    const unscaledCard: DejavuStyleConfig = { ...config, features: 'none' }
     const unscaled = new DejavuStylePredictor(backend, unscaledCard, values)
     const last = table(4 * width)
     expect(plain.predict(last, 'as-shipped')).toEqual(unscaled.predict(last))
@@ -248,16 +252,16 @@ describe('what each kind sees', async () => {
   })
 })
 
-describe('a card', () => {
+describe('a config', () => {
   test('of a file from before there were kinds is ShadowLLM, the last token of layer 0', async () => {
     const backend = await createBackend('reference')
     const today = await openPredictorOf('shadow', `${fixtures}tiny-opt/predictor.safetensors`, backend)
-    const { kind, placement, pooling, loss, top, ...written } = today.card
+    const { kind, placement, pooling, loss, top, ...written } = today.config
     expect([kind, placement, pooling, loss, top]).toEqual(['shadow', 0, 'last', 'mse', []])
-    await writeSafetensors(path, predictorTensors(today), { [cardEntry]: JSON.stringify(written) })
+    await writeSafetensors(path, predictorTensors(today), { [configEntry]: JSON.stringify(written) })
     today.dispose()
     const predictor = await openPredictorOf('shadow', path, backend)
-    expect(predictor.card).toMatchObject({
+    expect(predictor.config).toMatchObject({
       ...written,
       kind: 'shadow',
       placement: 0,
@@ -303,11 +307,11 @@ describe('a card', () => {
   test.each(refusals)('that says %s is refused', async (_, kind, change, message) => {
     const backend = await createBackend('reference')
     const predictor = somePredictor(backend, kind, {})
-    const card = { ...predictor.card, ...change }
-    const bytes = encodeSafetensors(predictorTensors(predictor), { [cardEntry]: JSON.stringify(card) })
+    const config = { ...predictor.config, ...change }
+    const bytes = encodeSafetensors(predictorTensors(predictor), { [configEntry]: JSON.stringify(config) })
     predictor.dispose()
     writeFileSync(path, bytes)
-    await expect(openPredictor(path, backend)).rejects.toThrow(`${cardEntry}${message}`)
+    await expect(openPredictor(path, backend)).rejects.toThrow(`${configEntry}${message}`)
     expect(backend.liveBuffers).toBe(0)
   })
 
@@ -329,17 +333,17 @@ describe('a card', () => {
     ['dejavu', { top: [0.5, 1] }, 'top.1: expected a share between 0 and 1, got the number 1'],
     ['dejavu-style', { headHidden: 0 }, 'headHidden: expected a whole number from 1'],
   ])('is not made for %s with %o', (kind, chosen, message) => {
-    expect(() => makeCard(kind, subject, chosen)).toThrow(message)
+    expect(() => makePredictorConfig(kind, subject, chosen)).toThrow(message)
   })
 
   test('says what was chosen and for the rest what is usual', () => {
     for (const kind of predictorKinds)
-      expect(makeCard(kind, subject, { headHidden: 7, neuronHidden: undefined })).toMatchObject({
+      expect(makePredictorConfig(kind, subject, { headHidden: 7, neuronHidden: undefined })).toMatchObject({
         kind,
         headHidden: 7,
         neuronHidden: 32,
         criterion: 'plainact',
       })
-    expect(makeCard('shadow', subject, { loss: 'bce' })).toMatchObject({ top: usualShares })
+    expect(makePredictorConfig('shadow', subject, { loss: 'bce' })).toMatchObject({ top: usualShares })
   })
 })

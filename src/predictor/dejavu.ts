@@ -12,21 +12,21 @@
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { DejavuCard } from './predictor_config.ts'
+import type { DejavuConfig } from './predictor_config.ts'
 import { LayerNetworks, type LayerValues } from './layer_networks.ts'
 
 /** Trained predictors of every layer inside a backend. Dispose it. */
 export class DejavuPredictor {
   readonly kind = 'dejavu'
-  readonly card: DejavuCard
+  readonly config: DejavuConfig
   readonly backend: Backend
   readonly layers: LayerNetworks
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: DejavuCard, values: LayerValues, storage: Storage = 'f32') {
-    this.card = card
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
+  constructor(backend: Backend, config: DejavuConfig, values: LayerValues, storage: Storage = 'f32') {
+    this.config = config
     this.backend = backend
-    this.layers = new LayerNetworks(backend, card, values, storage)
+    this.layers = new LayerNetworks(backend, config, values, storage)
   }
 
   /**
@@ -37,7 +37,7 @@ export class DejavuPredictor {
    * @throws UsageError FEATURE_SHAPE, LAYER
    */
   predictLayer(layer: number, stream: Float32Array): { heads: Float32Array; neurons: Float32Array } {
-    const { shape, width, features } = this.card
+    const { shape, width, features } = this.config
     if (!Number.isInteger(layer) || layer < 1 || layer >= shape.layers)
       throw new UsageError('LAYER', `layer: expected one from 1 to ${shape.layers - 1}, got ${layer}`)
     if (stream.length !== width)

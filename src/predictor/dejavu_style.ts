@@ -12,7 +12,7 @@ import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../engine/matrix.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { DejavuStyleCard } from './predictor_config.ts'
+import type { DejavuStyleConfig } from './predictor_config.ts'
 import { scoresFromOutputs } from './features.ts'
 import { LayerNetworks, type LayerValues } from './layer_networks.ts'
 
@@ -22,15 +22,15 @@ export type InputScaling = (typeof inputScalings)[number]
 /** A trained per-layer baseline inside a backend. Dispose it. */
 export class DejavuStylePredictor {
   readonly kind = 'dejavu-style'
-  readonly card: DejavuStyleCard
+  readonly config: DejavuStyleConfig
   readonly backend: Backend
   readonly layers: LayerNetworks
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: DejavuStyleCard, values: LayerValues, storage: Storage = 'f32') {
-    this.card = card
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
+  constructor(backend: Backend, config: DejavuStyleConfig, values: LayerValues, storage: Storage = 'f32') {
+    this.config = config
     this.backend = backend
-    this.layers = new LayerNetworks(backend, card, values, storage)
+    this.layers = new LayerNetworks(backend, config, values, storage)
   }
 
   /**
@@ -39,7 +39,7 @@ export class DejavuStylePredictor {
    * @throws UsageError FEATURE_SHAPE
    */
   predict(last: Float32Array, inputScaling: InputScaling = 'fixed'): UnitScores {
-    const { shape, width, features } = this.card
+    const { shape, width, features } = this.config
     if (last.length !== shape.layers * width)
       throw new UsageError(
         'FEATURE_SHAPE',

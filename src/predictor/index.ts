@@ -5,7 +5,7 @@ export {
   losses,
   predictorKinds,
   type LossName,
-  type PredictorCard,
+  type PredictorConfig,
   type PredictorKind,
   type UnitKind,
 } from './predictor_config.ts'
@@ -14,7 +14,7 @@ export { dejavuPlanner } from './dejavu_planner.ts'
 export { DejavuStylePredictor } from './dejavu_style.ts'
 export type { CalibrationExample, PromptFeatures } from './example.ts'
 export { promptMask } from './leaky.ts'
-export { makeCard, type CardSubject, type PredictorChoices } from './make_predictor_config.ts'
+export { makePredictorConfig, type PredictorOrigin, type PredictorChoices } from './make_predictor_config.ts'
 export { scoreKept, spearman, type MaskQuality, type ScoreQuality } from './metrics.ts'
 export { dejavuStylePlanner, promptPlanner, scoreText, type PromptPlannerOptions } from './pass_planners.ts'
 export {

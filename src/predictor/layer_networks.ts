@@ -6,8 +6,8 @@ import type { Storage } from '../engine/matrix.ts'
 import {
   networkShape,
   unitKinds,
-  type DejavuCard,
-  type DejavuStyleCard,
+  type DejavuConfig,
+  type DejavuStyleConfig,
   type UnitKind,
 } from './predictor_config.ts'
 import { scaleFeatures, type FeatureMoments, type FeatureScaling } from './features.ts'
@@ -19,30 +19,30 @@ export interface LayerValues extends Readonly<Record<UnitKind, readonly NetworkV
   readonly moments?: readonly FeatureMoments[] | null
 }
 
-/** The networks of a card, inside a backend. Dispose it. */
+/** The networks of a config, inside a backend. Dispose it. */
 export class LayerNetworks {
-  readonly card: DejavuStyleCard | DejavuCard
+  readonly config: DejavuStyleConfig | DejavuConfig
   /** Networks of layers 1 to L-1. */
   readonly networks: Readonly<Record<UnitKind, readonly Network[]>>
   readonly moments: readonly FeatureMoments[] | null
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
   constructor(
     backend: Backend,
-    card: DejavuStyleCard | DejavuCard,
+    config: DejavuStyleConfig | DejavuConfig,
     values: LayerValues,
     storage: Storage = 'f32',
   ) {
-    this.card = card
+    this.config = config
     this.moments = values.moments ?? null
     const networks: Record<UnitKind, Network[]> = { heads: [], neurons: [] }
     this.networks = networks
     try {
-      for (let layer = 1; layer < card.shape.layers; layer++) {
-        this.#scale(layer, new Float32Array(card.width), card.features)
+      for (let layer = 1; layer < config.shape.layers; layer++) {
+        this.#scale(layer, new Float32Array(config.width), config.features)
         for (const kind of unitKinds)
           networks[kind].push(
-            new Network(backend, networkShape(card, kind), values[kind][layer - 1], storage),
+            new Network(backend, networkShape(config, kind), values[kind][layer - 1], storage),
           )
       }
     } catch (error) {

@@ -1,16 +1,16 @@
 /**
- * A card from a few choices: what is not chosen is as measured to be good here, or as the released code has it.
+ * A config from a few choices: what is not chosen is as measured to be good here, or as the released code has it.
  */
 import { checkSchema } from '../io/schema.ts'
 import { UsageError } from '../tensor/errors.ts'
 import {
   shadowDefaults,
-  type BaseCard,
-  type DejavuCard,
+  type PredictorConfigBase,
+  type DejavuConfig,
   type LossName,
-  type PredictorCard,
+  type PredictorConfig,
   type PredictorKind,
-  type ShadowCard,
+  type ShadowConfig,
 } from './predictor_config.ts'
 import { predictorConfigSchema } from './predictor_config_schema.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
@@ -30,8 +30,11 @@ export interface PredictorChoices {
   readonly top?: readonly number[]
 }
 
-/** What a card is about, whatever is chosen. */
-export type CardSubject = Pick<BaseCard, 'shape' | 'width' | 'criterion' | 'seed' | 'examples' | 'dataHash'>
+/** What a config is about, whatever is chosen. */
+export type PredictorOrigin = Pick<
+  PredictorConfigBase,
+  'shape' | 'width' | 'criterion' | 'seed' | 'examples' | 'dataHash'
+>
 
 /** The choices each kind has, with what is chosen where nothing is said. */
 const usualChoices = {
@@ -53,14 +56,14 @@ const usualChoices = {
 export const usualShares: readonly number[] = [0.5, 0.3, 0.2, 0.1]
 
 /**
- * A card of the kind asked for.
+ * A config of the kind asked for.
  * @throws UsageError CHOICE for a choice that the kind does not have or that has no meaning
  */
-export function makeCard(
+export function makePredictorConfig(
   kind: PredictorKind,
-  subject: CardSubject,
+  subject: PredictorOrigin,
   choices: PredictorChoices = {},
-): PredictorCard {
+): PredictorConfig {
   const usual: PredictorChoices = usualChoices[kind]
   for (const [name, value] of Object.entries(choices))
     if (value !== undefined && !(name in usual))
@@ -68,16 +71,17 @@ export function makeCard(
   const given = Object.fromEntries(Object.entries(choices).filter(([, value]) => value !== undefined))
   const asked = { kind, ...subject, ...usual, ...given }
   const about = { code: 'CHOICE', subject: '', error: UsageError }
-  const card = checkSchema(predictorConfigSchema, asked, about)
-  if (card.kind === 'dejavu-style') return card
-  if (card.kind === 'dejavu') return checkLabels(card)
-  if (card.loss === 'bce') return checkLabels(card.top.length > 0 ? card : { ...card, top: usualShares })
-  if (card.top.length > 0) throw new UsageError('CHOICE', 'top: expected no shares with the loss mse')
-  return card
+  const config = checkSchema(predictorConfigSchema, asked, about)
+  if (config.kind === 'dejavu-style') return config
+  if (config.kind === 'dejavu') return checkLabels(config)
+  if (config.loss === 'bce')
+    return checkLabels(config.top.length > 0 ? config : { ...config, top: usualShares })
+  if (config.top.length > 0) throw new UsageError('CHOICE', 'top: expected no shares with the loss mse')
+  return config
 }
 
 /** Labels need shares. */
-function checkLabels<Card extends ShadowCard | DejavuCard>(card: Card): Card {
-  if (card.top.length > 0) return card
+function checkLabels<Config extends ShadowConfig | DejavuConfig>(config: Config): Config {
+  if (config.top.length > 0) return config
   throw new UsageError('CHOICE', 'top: expected shares between 0 and 1, got none')
 }

@@ -73,7 +73,7 @@ export function promptPlanner(
 /** What the dejavu-style planner asks; a `DejavuStylePredictor` is one. */
 export interface HeadOutputsPredictor {
   /** Its criterion is what it predicts. */
-  readonly card?: { readonly criterion?: string }
+  readonly config?: { readonly criterion?: string }
   /**
    * @param last the heads' outputs of every layer at the last token: [L, D]
    * @param scaling `as-shipped` leaves them unscaled, see dejavu_style.ts
@@ -103,7 +103,7 @@ export function dejavuStylePlanner(
   }
   return rankingPlanner(
     'dejavu-style',
-    { scores, criterion: predictor.card?.criterion ?? null, budget },
+    { scores, criterion: predictor.config?.criterion ?? null, budget },
     topK,
   )
 }

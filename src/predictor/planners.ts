@@ -42,7 +42,7 @@ export type PlannerName = (typeof plannerNames)[number]
 /** What the shadow planner asks; a `ShadowPredictor` is one. */
 export interface PromptPredictor {
   /** Its placement is the layer whose heads' outputs it reads, default 0; its criterion what it predicts. */
-  readonly card?: { readonly placement?: number; readonly criterion?: string }
+  readonly config?: { readonly placement?: number; readonly criterion?: string }
   /** @param context heads' outputs of layer `placement`: [T, D] */
   predict(context: Float32Array, tokens: number): UnitScores
 }
@@ -187,7 +187,7 @@ export function shadowPlanner(
   budget: Budget,
   topK: TopK = referenceTopK,
 ): RankingPlanner {
-  const { placement = 0, criterion = null } = predictor.card ?? {}
+  const { placement = 0, criterion = null } = predictor.config ?? {}
   const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, placement + 1) }
   const scores = ({ context, tokens }: PromptView): UnitScores => predictor.predict(context, tokens)
   return rankingPlanner('shadow', { scores, criterion, budget: behind }, topK, { placement })

@@ -3,7 +3,7 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { ShadowCard } from './predictor_config.ts'
+import type { ShadowConfig } from './predictor_config.ts'
 import type { DejavuPredictor } from './dejavu.ts'
 import type { PromptFeatures } from './example.ts'
 import { scoresFromOutputs } from './features.ts'
@@ -14,7 +14,7 @@ import type { Predictor } from './predictor_file.ts'
  * @throws UsageError EXAMPLES where the example lacks it
  */
 export function promptInput(
-  { placement, pooling, width }: ShadowCard,
+  { placement, pooling, width }: ShadowConfig,
   features: PromptFeatures,
 ): Float32Array {
   if (pooling !== 'attention') return features[pooling].slice(placement * width, (placement + 1) * width)
@@ -31,9 +31,9 @@ export function promptInput(
 /** Predicted scores of every unit. @throws UsageError as `promptInput`, FEATURE_SHAPE */
 export function predictScores(predictor: Predictor, features: PromptFeatures): UnitScores {
   if (predictor.kind === 'shadow') {
-    const input = promptInput(predictor.card, features)
+    const input = promptInput(predictor.config, features)
     // A mean is its own mean: one row is as good as all of them.
-    return predictor.predict(input, input.length / predictor.card.width)
+    return predictor.predict(input, input.length / predictor.config.width)
   }
   if (predictor.kind === 'dejavu-style') return predictor.predict(features.last)
   return predictAllLayers(predictor, features.stream)
@@ -41,7 +41,7 @@ export function predictScores(predictor: Predictor, features: PromptFeatures): U
 
 /** Every layer's prediction, each from the stream that enters the layer before it. @param stream [L, D] */
 function predictAllLayers(predictor: DejavuPredictor, stream: Float32Array): UnitScores {
-  const { shape, width } = predictor.card
+  const { shape, width } = predictor.config
   const heads = new Float32Array((shape.layers - 1) * shape.heads)
   const neurons = new Float32Array((shape.layers - 1) * shape.neurons)
   for (let layer = 1; layer < shape.layers; layer++) {

@@ -1,5 +1,5 @@
 /**
- * What is known of a predictor besides its numbers, kept with it in its file: a card for each kind.
+ * What is known of a predictor besides its numbers, kept with it in its file: a config for each kind.
  *
  *   shadow         ShadowLLM: two networks for the whole model, which see the prompt in one early layer
  *   dejavu-style   two networks for every layer, which see that layer's own heads in a dense pass: the baseline as the
@@ -21,8 +21,8 @@ export type LossName = (typeof losses)[number]
 export const unitKinds = ['heads', 'neurons'] as const
 export type UnitKind = (typeof unitKinds)[number]
 
-/** What all cards say. */
-export interface BaseCard {
+/** What all configs say. */
+export interface PredictorConfigBase {
   readonly shape: UnitShape
   /** D, the width of the model it was made for. */
   readonly width: number
@@ -39,8 +39,8 @@ export interface BaseCard {
   readonly dataHash: string | null
 }
 
-/** The card of ShadowLLM's predictor. */
-export interface ShadowCard extends BaseCard {
+/** The config of ShadowLLM's predictor. */
+export interface ShadowConfig extends PredictorConfigBase {
   readonly kind: 'shadow'
   /** The layer whose heads it sees; layers 0 to `placement` run whole. */
   readonly placement: number
@@ -52,42 +52,42 @@ export interface ShadowCard extends BaseCard {
   readonly top: readonly number[]
 }
 
-/** The card of the per-layer baseline. */
-export interface DejavuStyleCard extends BaseCard {
+/** The config of the per-layer baseline. */
+export interface DejavuStyleConfig extends PredictorConfigBase {
   readonly kind: 'dejavu-style'
   readonly targets: TargetScaling
 }
 
-/** The card of DejaVu's predictors. */
-export interface DejavuCard extends BaseCard {
+/** The config of DejaVu's predictors. */
+export interface DejavuConfig extends PredictorConfigBase {
   readonly kind: 'dejavu'
   /** Shares of a layer's units that are best, by which labels are made. */
   readonly top: readonly number[]
 }
 
-export type PredictorCard = ShadowCard | DejavuStyleCard | DejavuCard
+export type PredictorConfig = ShadowConfig | DejavuStyleConfig | DejavuConfig
 
-/** What a card of ShadowLLM says where it does not say: files from before these choices existed. */
+/** What a config of ShadowLLM says where it does not say: files from before these choices existed. */
 export const shadowDefaults = {
   kind: 'shadow',
   placement: 0,
   pooling: 'last',
   loss: 'mse',
   top: [],
-} as const satisfies Partial<ShadowCard>
+} as const satisfies Partial<ShadowConfig>
 
 /** How many layers, from the first, run whole under a predictor. */
-export function denseLayers(card: PredictorCard): number {
-  return card.kind === 'shadow' ? card.placement + 1 : 1
+export function denseLayers(config: PredictorConfig): number {
+  return config.kind === 'shadow' ? config.placement + 1 : 1
 }
 
 /** The shape of a network for one kind of unit: ShadowLLM's one, or one layer's of the others. */
-export function networkShape(card: PredictorCard, kind: UnitKind): NetworkShape {
-  const inputs = card.width
-  const hidden = kind === 'heads' ? card.headHidden : card.neuronHidden
-  const units = card.shape[kind]
-  if (card.kind === 'dejavu') return { inputs, hidden, outputs: units, form: 'low-rank' }
-  if (card.kind === 'dejavu-style') return { inputs, hidden, outputs: units }
-  const layers = Math.max(0, card.shape.layers - denseLayers(card))
-  return { inputs, hidden, outputs: layers * units, pools: card.pooling === 'attention' }
+export function networkShape(config: PredictorConfig, kind: UnitKind): NetworkShape {
+  const inputs = config.width
+  const hidden = kind === 'heads' ? config.headHidden : config.neuronHidden
+  const units = config.shape[kind]
+  if (config.kind === 'dejavu') return { inputs, hidden, outputs: units, form: 'low-rank' }
+  if (config.kind === 'dejavu-style') return { inputs, hidden, outputs: units }
+  const layers = Math.max(0, config.shape.layers - denseLayers(config))
+  return { inputs, hidden, outputs: layers * units, pools: config.pooling === 'attention' }
 }

@@ -1,13 +1,13 @@
 /**
- * The schema of predictor configs: of those in files, which are untrusted input, and of those that `makeCard` makes.
+ * The schema of predictor configs: of those in files, which are untrusted input, and of those that `makePredictorConfig` makes.
  */
 import * as v from 'valibot'
 import { parseBySchema, seedNumber, valueThat, wholeNumber } from '../io/schema.ts'
 import { featureScalings, poolings, targetScalings } from './features.ts'
-import { losses, shadowDefaults, type PredictorCard } from './predictor_config.ts'
+import { losses, shadowDefaults, type PredictorConfig } from './predictor_config.ts'
 
 /** The metadata entry that holds the config. */
-export const cardEntry = 'shadowllm.predictor'
+export const configEntry = 'shadowllm.predictor'
 
 const size = wholeNumber(1, 2 ** 24)
 const shares = v.array(
@@ -57,7 +57,7 @@ const shadow = v.pipe(
 )
 
 /** A predictor config. Files without a kind are of ShadowLLM's. */
-export const predictorConfigSchema: v.GenericSchema<unknown, PredictorCard> = v.variant('kind', [
+export const predictorConfigSchema: v.GenericSchema<unknown, PredictorConfig> = v.variant('kind', [
   shadow,
   v.object({ kind: v.literal('dejavu-style'), ...base, targets: v.picklist(targetScalings) }),
   v.object({ kind: v.literal('dejavu'), ...base, top: shares }),
@@ -68,6 +68,6 @@ export const predictorConfigSchema: v.GenericSchema<unknown, PredictorCard> = v.
  * @param text the metadata entry `shadowllm.predictor`
  * @throws InputError PREDICTOR_CARD for one that is missing or wrong, JSON_*
  */
-export function readCard(text: string | undefined): PredictorCard {
-  return parseBySchema(predictorConfigSchema, text, { code: 'PREDICTOR_CARD', subject: cardEntry })
+export function readPredictorConfig(text: string | undefined): PredictorConfig {
+  return parseBySchema(predictorConfigSchema, text, { code: 'PREDICTOR_CARD', subject: configEntry })
 }

@@ -10,7 +10,7 @@ import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { denseLayers, networkShape, unitKinds, type ShadowCard, type UnitKind } from './predictor_config.ts'
+import { denseLayers, networkShape, unitKinds, type ShadowConfig, type UnitKind } from './predictor_config.ts'
 import {
   lastTokenContext,
   meanContext,
@@ -29,21 +29,21 @@ export interface ShadowValues extends Readonly<Record<UnitKind, NetworkValues>> 
 /** A trained predictor inside a backend. Dispose it. */
 export class ShadowPredictor {
   readonly kind = 'shadow'
-  readonly card: ShadowCard
+  readonly config: ShadowConfig
   readonly backend: Backend
   readonly moments: FeatureMoments | null
   readonly networks: Readonly<Record<UnitKind, Network>>
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: ShadowCard, values: ShadowValues, storage: Storage = 'f32') {
-    this.card = card
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
+  constructor(backend: Backend, config: ShadowConfig, values: ShadowValues, storage: Storage = 'f32') {
+    this.config = config
     this.backend = backend
     this.moments = values.moments ?? null
     const make = (kind: UnitKind): Network =>
-      new Network(backend, networkShape(card, kind), values[kind], storage)
+      new Network(backend, networkShape(config, kind), values[kind], storage)
     const heads = make('heads')
     try {
-      scaleFeatures(new Float32Array(card.width), card.features, this.moments)
+      scaleFeatures(new Float32Array(config.width), config.features, this.moments)
       this.networks = { heads, neurons: make('neurons') }
     } catch (error) {
       heads.dispose()
@@ -59,7 +59,7 @@ export class ShadowPredictor {
    * @throws UsageError FEATURE_SHAPE
    */
   predict(context: Float32Array, tokens: number): UnitScores {
-    const { width, shape, features, pooling } = this.card
+    const { width, shape, features, pooling } = this.config
     if (tokens < 1 || context.length !== tokens * width)
       throw new UsageError(
         'FEATURE_SHAPE',
@@ -70,7 +70,7 @@ export class ShadowPredictor {
         ? scaleFeatures(context, features, this.moments, tokens)
         : scaleFeatures(poolRows(context, tokens, pooling), features, this.moments)
     const outputs = (kind: UnitKind): Float32Array => this.networks[kind].predict(input)
-    return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), denseLayers(this.card))
+    return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), denseLayers(this.config))
   }
 
   dispose(): void {

@@ -10,7 +10,7 @@
  */
 import { makeBudget, type Scope } from '../masks/budget.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
-import { denseLayers, unitKinds, type PredictorCard, type UnitKind } from '../predictor/predictor_config.ts'
+import { denseLayers, unitKinds, type PredictorConfig, type UnitKind } from '../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../predictor/example.ts'
 import { scoresFromOutputs } from '../predictor/features.ts'
 import { QualityMeter, type ScoreQuality } from '../predictor/metrics.ts'
@@ -52,16 +52,16 @@ export function judgePredictor(
   unseen: readonly CalibrationExample[],
   { sparsities, scope, topK = referenceTopK }: JudgeOptions,
 ): Verdict {
-  const { card } = predictor
-  const dense = denseLayers(card)
+  const { config } = predictor
+  const dense = denseLayers(config)
   const budgets = sparsities.map((sparsity) => makeBudget(sparsity, { scope }))
   const constants = {
-    'mean-target': meanOf(card, seen, (scores, kind) => targetsOf(card, scores, kind)),
-    'mean-score': meanOf(card, seen, (scores, kind) => scores[kind].subarray(dense * card.shape[kind])),
+    'mean-target': meanOf(config, seen, (scores, kind) => targetsOf(config, scores, kind)),
+    'mean-score': meanOf(config, seen, (scores, kind) => scores[kind].subarray(dense * config.shape[kind])),
   }
   const measure = (predict: (example: CalibrationExample) => UnitScores): Record<UnitKind, ScoreQuality> => {
     const meter = new QualityMeter(budgets, dense, topK)
-    for (const example of unseen) meter.add(predict(example), scoresOf(card, example))
+    for (const example of unseen) meter.add(predict(example), scoresOf(config, example))
     return meter.read()
   }
   return {
@@ -78,16 +78,16 @@ export function judgePredictor(
 
 /** The mean over examples, as scores of the whole model. @param read [(L - dense) U] of an example */
 function meanOf(
-  card: PredictorCard,
+  config: PredictorConfig,
   examples: readonly CalibrationExample[],
   read: (scores: UnitScores, kind: UnitKind) => Float32Array,
 ): UnitScores {
-  const dense = denseLayers(card)
+  const dense = denseLayers(config)
   const [heads, neurons] = unitKinds.map((kind) => {
-    const sums = new Float64Array(Math.max(0, card.shape.layers - dense) * card.shape[kind])
+    const sums = new Float64Array(Math.max(0, config.shape.layers - dense) * config.shape[kind])
     for (const example of examples)
-      read(scoresOf(card, example), kind).forEach((value, i) => (sums[i] += value))
+      read(scoresOf(config, example), kind).forEach((value, i) => (sums[i] += value))
     return Float32Array.from(sums, (total) => total / examples.length)
   })
-  return scoresFromOutputs(card.shape, heads, neurons, dense)
+  return scoresFromOutputs(config.shape, heads, neurons, dense)
 }

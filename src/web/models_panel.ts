@@ -7,7 +7,7 @@ import { isIsolated, offerFile, pageDocument } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { App } from './app.ts'
 import { chosenFiles, droppedFiles } from './dropped.ts'
-import type { HubCard } from './engine/cards.ts'
+import type { HubModelInfo } from './engine/model_info.ts'
 import type { ModelSource } from './engine/remote_opt.ts'
 import { lineOf, type Session } from './session.ts'
 import { encodeTrace, parseTrace } from './trace/trace_file.ts'
@@ -71,7 +71,7 @@ async function openModel(
 
 function modelLine({ opt }: Session): string {
   if (!opt) return ''
-  const { name, config, storage } = opt.card
+  const { name, config, storage } = opt.info
   const { layers, heads, neurons, width } = config
   const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons, width ${width}`
   return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'as many threads as pay' : 'one thread'}`
@@ -101,7 +101,7 @@ function wireHub(
 ): void {
   const answer = byId('hub-answer')
   const button = byId<HTMLButtonElement>('hub-open')
-  let found: HubCard | null = null
+  let found: HubModelInfo | null = null
   const show = (): void => {
     button.disabled = found === null
     if (found) answer.textContent = hubWords(found, storage.value as Storage)
@@ -132,7 +132,7 @@ function wireHub(
 /** What a browser gives a page, about. */
 const ROOM = 4 * 2 ** 30
 
-function hubWords({ origin, bytes, parameters, memory }: HubCard, storage: Storage): string {
+function hubWords({ origin, bytes, parameters, memory }: HubModelInfo, storage: Storage): string {
   const millions = (count: number): string => Math.round(count / 1e6).toLocaleString('en')
   const warning = memory[storage] + bytes > ROOM ? ' That may be more than a browser gives a page.' : ''
   return (

@@ -3,7 +3,7 @@
  * a new one. One question at a time; while a text is written none.
  */
 import type { UnitMask } from '../masks/mask.ts'
-import type { NextToken } from './engine/cards.ts'
+import type { NextToken } from './engine/model_info.ts'
 import type { Session } from './session.ts'
 import type { Trace } from './trace/trace.ts'
 

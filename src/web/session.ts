@@ -5,7 +5,7 @@
 import type { OpenProgress } from '../options.ts'
 import { isIsolated } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
-import type { HubCard } from './engine/cards.ts'
+import type { HubModelInfo } from './engine/model_info.ts'
 import { RemoteOpt, type ModelSource } from './engine/remote_opt.ts'
 import { startEngine } from './engine/start_engine.ts'
 import type { CallLine } from './engine/seam.ts'
@@ -40,7 +40,7 @@ export class Session {
   /** The model as a trace knows it. */
   get model(): TraceModel | null {
     if (!this.#opt) return null
-    const { name, config } = this.#opt.card
+    const { name, config } = this.#opt.info
     const { layers, heads, neurons, width } = config
     return { name, shape: { layers, heads, neurons }, width }
   }
@@ -67,8 +67,8 @@ export class Session {
   }
 
   /** What opening a model of the hub would take. @throws as `lookUpModel` */
-  async lookUp(id: string): Promise<HubCard> {
-    return (await this.line.call('lookUp', [id])) as HubCard
+  async lookUp(id: string): Promise<HubModelInfo> {
+    return (await this.line.call('lookUp', [id])) as HubModelInfo
   }
 
   /** Ends the text that is being written. */

@@ -3,6 +3,6 @@
  *
  * `startEngine` starts the thread; `RemoteOpt.fromPretrained(engine.line, ...)` has the calls of `ShadowOpt`.
  */
-export type { ModelCard } from './engine/cards.ts'
+export type { ModelInfo } from './engine/model_info.ts'
 export { RemoteOpt, type ModelSource } from './engine/remote_opt.ts'
 export { startEngine, type Engine } from './engine/start_engine.ts'

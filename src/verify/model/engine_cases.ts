@@ -227,7 +227,7 @@ export const trainingCase = fc.record({
   seed: fc.nat(),
 })
 
-/** What a card says of a predictor that learnt from nothing. */
+/** What a config says of a predictor that learnt from nothing. */
 export const aboutNothing = { criterion: 'plainact', seed: 0, examples: 0, dataHash: null }
 
 /** Where a text is cut into feeds. */

@@ -11,8 +11,8 @@ import { backendTopK, selectMask } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
-import type { ShadowCard } from '../../predictor/predictor_config.ts'
-import { makeCard } from '../../predictor/make_predictor_config.ts'
+import type { ShadowConfig } from '../../predictor/predictor_config.ts'
+import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
 import { mlpParameterNames, type MlpShape } from '../../predictor/mlp.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
@@ -145,7 +145,7 @@ export const engineLaws = {
       }
       const expected = plan(plain, predictor, prompt, budget)
       const text = generate(plain, predictor, prompt, budget, count)
-      const card = makeCard(
+      const predictorConfig = makePredictorConfig(
         'shadow',
         {
           shape: { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons },
@@ -157,9 +157,9 @@ export const engineLaws = {
           neuronHidden: networks.neurons.hidden,
           features: networks.features,
         },
-      ) as ShadowCard
+      ) as ShadowConfig
       await withEngine(subject, config, tensors, { storage }, async (model, compare) => {
-        const trained = new ShadowPredictor(model.backend, card, values)
+        const trained = new ShadowPredictor(model.backend, predictorConfig, values)
         try {
           const { sparsity, ...rest } = budget
           const planner = shadowPlanner(trained, makeBudget(sparsity, rest))

@@ -19,7 +19,7 @@ import { describeValue, expectKind, isObject, kinds } from '../../tensor/argumen
 import { UsageError } from '../../tensor/errors.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
-import type { HubCard, ModelCard, NextToken } from './cards.ts'
+import type { HubModelInfo, ModelInfo, NextToken } from './model_info.ts'
 import { study } from './study.ts'
 import type { StudyOptions } from './study_types.ts'
 import type { CallTable } from './seam.ts'
@@ -34,7 +34,7 @@ export function createEngine(): CallTable {
     if (held) return held.opt
     throw new UsageError('DISPOSED', `model: expected a live one, got ${describeValue(handle)}`)
   }
-  const keep = (opt: ShadowOpt, folder: string | null): ModelCard => {
+  const keep = (opt: ShadowOpt, folder: string | null): ModelInfo => {
     models.set(++handles, { opt, folder })
     const { name, origin, files, config, model, tokenizer } = opt
     const { threads } = model.backend
@@ -92,7 +92,7 @@ export function createEngine(): CallTable {
 }
 
 /** What opening a model of the hub would take. @throws as `lookUpModel` and `parseOptConfig` */
-async function lookUp(id: unknown, signal: AbortSignal): Promise<HubCard> {
+async function lookUp(id: unknown, signal: AbortSignal): Promise<HubModelInfo> {
   expectKind(id, kinds.text, 'model', 'HUB_ID')
   const { origin, bytes, config } = await lookUpModel(id as string, await readHubSettings(), { signal })
   const parsed = parseOptConfig(toPlain(parseJson(config, 'config.json')))

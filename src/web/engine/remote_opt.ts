@@ -10,7 +10,7 @@ import type { OpenOptions, OpenProgress, Perplexity } from '../../options.ts'
 import type { GenerateEnd } from '../../engine/generate.ts'
 import type { PlanOptions } from '../../planner_options.ts'
 import { asNdarray, type FloatArray, type Ids } from '../../tensor/ndarrays.ts'
-import type { ModelCard, NextToken } from './cards.ts'
+import type { ModelInfo, NextToken } from './model_info.ts'
 import type { CallLine } from './seam.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 
@@ -23,12 +23,12 @@ interface Signalled {
 
 /** A model in another thread. Dispose it. */
 export class RemoteOpt {
-  readonly card: ModelCard
+  readonly info: ModelInfo
   readonly #line: CallLine
 
-  private constructor(line: CallLine, card: ModelCard) {
+  private constructor(line: CallLine, info: ModelInfo) {
     this.#line = line
-    this.card = card
+    this.info = info
   }
 
   /** As `ShadowOpt.fromPretrained`, through a line to an engine. @throws as it does */
@@ -38,13 +38,13 @@ export class RemoteOpt {
     { signal, onProgress, ...options }: OpenOptions = {},
   ): Promise<RemoteOpt> {
     const told = (value: unknown): void => onProgress?.(value as OpenProgress)
-    const card = await line.call('open', [source, options], { signal, onProgress: told })
-    return new RemoteOpt(line, card as ModelCard)
+    const info = await line.call('open', [source, options], { signal, onProgress: told })
+    return new RemoteOpt(line, info as ModelInfo)
   }
 
   /** The same model under a name of the page's: files have none. */
   called(name: string): RemoteOpt {
-    return new RemoteOpt(this.#line, { ...this.card, name })
+    return new RemoteOpt(this.#line, { ...this.info, name })
   }
 
   /** As `ShadowOpt.generate`. */
@@ -52,7 +52,7 @@ export class RemoteOpt {
     prompt: string | Ids,
     { signal, ...options }: GenerateOptions = {},
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
-    const steps = this.#line.iterate('generate', [this.card.handle, prompt, options], { signal })
+    const steps = this.#line.iterate('generate', [this.info.handle, prompt, options], { signal })
     return steps as AsyncGenerator<GenerateStep, GenerateEnd, void>
   }
 
@@ -61,24 +61,24 @@ export class RemoteOpt {
     input: Ids | BatchInput,
     { signal, ...options }: PlanOptions = {},
   ): Promise<{ logits: FloatArray }> {
-    const result = await this.#line.call('forward', [this.card.handle, input, options], { signal })
+    const result = await this.#line.call('forward', [this.info.handle, input, options], { signal })
     const { values, shape } = result as { values: Float32Array; shape: number[] }
     return { logits: asNdarray(values, shape) }
   }
 
   /** As `ShadowOpt.mask`. */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
-    return (await this.#line.call('mask', [this.card.handle, prompt, options])) as UnitMask
+    return (await this.#line.call('mask', [this.info.handle, prompt, options])) as UnitMask
   }
 
   /** As `ShadowOpt.perplexity`. */
   async perplexity(text: string, { signal }: Signalled = {}): Promise<Perplexity> {
-    return (await this.#line.call('perplexity', [this.card.handle, text], { signal })) as Perplexity
+    return (await this.#line.call('perplexity', [this.info.handle, text], { signal })) as Perplexity
   }
 
   /** As `ShadowOpt.encode`. */
   async encode(text: string): Promise<number[]> {
-    return (await this.#line.call('encode', [this.card.handle, text])) as number[]
+    return (await this.#line.call('encode', [this.info.handle, text])) as number[]
   }
 
   /** A text written with units skipped and dense, with what decided (`study.ts`). */
@@ -86,7 +86,7 @@ export class RemoteOpt {
     prompt: string,
     { signal, ...options }: StudyOptions = {},
   ): AsyncGenerator<StudyEvent, StudyEnd, void> {
-    const steps = this.#line.iterate('study', [this.card.handle, prompt, options], { signal })
+    const steps = this.#line.iterate('study', [this.info.handle, prompt, options], { signal })
     return steps as AsyncGenerator<StudyEvent, StudyEnd, void>
   }
 
@@ -96,11 +96,11 @@ export class RemoteOpt {
     masks: readonly (UnitMask | null)[],
     { signal }: Signalled = {},
   ): Promise<NextToken[]> {
-    return (await this.#line.call('next', [this.card.handle, ids, masks], { signal })) as NextToken[]
+    return (await this.#line.call('next', [this.info.handle, ids, masks], { signal })) as NextToken[]
   }
 
   /** Frees the model. Safe to call twice. */
   async dispose(): Promise<void> {
-    await this.#line.call('dispose', [this.card.handle])
+    await this.#line.call('dispose', [this.info.handle])
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The likeliest next tokens as bars: as computed, and as they are with what was switched by hand.
  */
-import type { NextToken } from '../engine/cards.ts'
+import type { NextToken } from '../engine/model_info.ts'
 import { make, percent } from './dom.ts'
 
 /** The bars of some tokens; the second share of each is that with switches, where there are any. */

@@ -2,7 +2,7 @@
  * One unit: what it was ranked by, its place and the cut-off, what the oracle says, and a switch. For a bin, the neuron is
  * chosen from a list.
  */
-import type { NextToken } from '../engine/cards.ts'
+import type { NextToken } from '../engine/model_info.ts'
 import type { UnitFacts } from '../trace/unit_facts.ts'
 import { nextBars } from './bars.ts'
 import { brief, make } from './dom.ts'

@@ -7,7 +7,7 @@ import type { OptConfig } from '../../engine/config.ts'
 import type { Storage } from '../../engine/matrix.ts'
 
 /** An open model, for those who hold it by its number. */
-export interface ModelCard {
+export interface ModelInfo {
   readonly handle: number
   readonly name: string
   readonly origin: HubOrigin | null
@@ -19,7 +19,7 @@ export interface ModelCard {
 }
 
 /** A model of the hub that could be opened, and what that would take. */
-export interface HubCard {
+export interface HubModelInfo {
   readonly origin: HubOrigin
   /** Bytes to download. */
   readonly bytes: number
