@@ -7,7 +7,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
 import type { ShardModel } from '../../src/jobs/shard_model.ts'
-import { usualThreads } from '../../src/jobs/model_threads.ts'
+import { defaultThreads } from '../../src/jobs/model_threads.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
 import { makeSmallModel, makeWindows, shardsOf, smallConfig } from './small_calibration.ts'
 
@@ -33,10 +33,10 @@ describe('threads', () => {
   })
 
   test('are as many as the work needs, from one to eight', () => {
-    expect(usualThreads(smallConfig, 1)).toBe(1)
-    expect(usualThreads(smallConfig, 31)).toBe(1)
-    const many = usualThreads(smallConfig, 10_000)
-    expect(usualThreads({ ...smallConfig, neurons: 2 ** 40 }, 10_000)).toBe(1)
+    expect(defaultThreads(smallConfig, 1)).toBe(1)
+    expect(defaultThreads(smallConfig, 31)).toBe(1)
+    const many = defaultThreads(smallConfig, 10_000)
+    expect(defaultThreads({ ...smallConfig, neurons: 2 ** 40 }, 10_000)).toBe(1)
     expect(many).toBeLessThanOrEqual(8)
     expect(many).toBeGreaterThanOrEqual(1)
   })

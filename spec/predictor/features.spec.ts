@@ -7,7 +7,7 @@ import { unitKinds, type PredictorKind } from '../../src/predictor/predictor_con
 import { featureMoments, lastTokenContext, meanContext, scaleFeatures } from '../../src/predictor/features.ts'
 import {
   makePredictorConfig,
-  usualShares,
+  DEFAULT_SHARES,
   type PredictorChoices,
 } from '../../src/predictor/make_predictor_config.ts'
 import { makeLabels, targetsOf } from '../../src/predictor/targets.ts'
@@ -113,11 +113,11 @@ describe('targets', () => {
     [distinct],
     (label: typeof makeLabels, values: number[]): void => {
       const table = Float32Array.from(values)
-      const labels = label(table, table.length, usualShares)
+      const labels = label(table, table.length, DEFAULT_SHARES)
       labels.forEach((label, i) => {
         const above = values.filter((value) => value > values[i]).length
-        const kept = usualShares.filter((share) => above < Math.round(share * values.length)).length
-        expect(label).toBeCloseTo(kept / usualShares.length, 6)
+        const kept = DEFAULT_SHARES.filter((share) => above < Math.round(share * values.length)).length
+        expect(label).toBeCloseTo(kept / DEFAULT_SHARES.length, 6)
       })
     },
   )

@@ -23,7 +23,7 @@ import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import type { PromptFeatures } from '../../src/predictor/example.ts'
 import {
   makePredictorConfig,
-  usualShares,
+  DEFAULT_SHARES,
   type PredictorChoices,
 } from '../../src/predictor/make_predictor_config.ts'
 import { networkParameterShapes, type NetworkValues } from '../../src/predictor/network.ts'
@@ -344,6 +344,6 @@ describe('a config', () => {
         neuronHidden: 32,
         criterion: 'plainact',
       })
-    expect(makePredictorConfig('shadow', subject, { loss: 'bce' })).toMatchObject({ top: usualShares })
+    expect(makePredictorConfig('shadow', subject, { loss: 'bce' })).toMatchObject({ top: DEFAULT_SHARES })
   })
 })

@@ -27,7 +27,7 @@ import { pause } from '../platform/pause.ts'
 import { methodHash, type MethodHash } from '../results/method_hash.ts'
 import { calibrateShards } from './calibrate_job.ts'
 import type { ShardModel } from '../jobs/shard_model.ts'
-import { usualThreads, type ThreadModel, type ThreadStart } from '../jobs/model_threads.ts'
+import { defaultThreads, type ThreadModel, type ThreadStart } from '../jobs/model_threads.ts'
 import type { ThreadSource } from '../jobs/shard_threads.ts'
 import type { Window } from '../data/windows.ts'
 import { calibrationCost, windowsToMeasure, type CalibrationCost } from './cost.ts'
@@ -77,7 +77,7 @@ export interface CalibrateOptions {
   readonly keepSequence?: boolean
   /** Examples in a shard; default: as many as fit into 16 MiB, 64 at most. */
   readonly shardExamples?: number
-  /** Where other threads find the same model; without it all runs in this one. Default count: `usualThreads`. */
+  /** Where other threads find the same model; without it all runs in this one. Default count: `defaultThreads`. */
   readonly threads?: ThreadModel & { readonly count?: number }
   /** Who collects in place of threads; whoever made it closes it. */
   readonly runner?: ShardRunner | null
@@ -229,7 +229,7 @@ function collectHere(
 /** Who collects in place of this thread, if somebody does. */
 function runnerOf({ runner, threads, model, shardModel }: Job, examples: number): ShardRunner | null {
   if (runner || !threads) return runner
-  const { count = usualThreads(model.config, examples), ...place } = threads
+  const { count = defaultThreads(model.config, examples), ...place } = threads
   const { hash, method } = shardModel
   const most = Math.min(count, examples)
   return most > 1 ? threadRunner(calibrateThreads({ ...place, hash, method }), most) : null
@@ -304,7 +304,7 @@ async function prepare(options: CalibrateOptions): Promise<Job> {
     shardExamples: 1,
   }
   const longest = windows.reduce((length, { promptLength }) => Math.max(length, promptLength), 0)
-  const shardExamples = options.shardExamples ?? usualShard(manifest, longest)
+  const shardExamples = options.shardExamples ?? DEFAULT_FILE_EXAMPLES(manifest, longest)
   return {
     model,
     shardModel: { model, hash: modelHash, method: options.method ?? (await methodHash()) },
@@ -327,7 +327,7 @@ function splitCriteria(names: readonly string[]): { criteria: Criterion[]; sets:
   throw new UsageError('CRITERIA', `criteria: expected at least one, and none twice, got ${got}`)
 }
 
-function usualShard(manifest: CalibrationManifest, promptLength: number): number {
+function DEFAULT_FILE_EXAMPLES(manifest: CalibrationManifest, promptLength: number): number {
   const bytes = safetensorsSize(exampleForms(manifest, [promptLength]))
   return Math.max(1, Math.min(64, Math.floor(2 ** 24 / bytes)))
 }

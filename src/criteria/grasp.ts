@@ -24,7 +24,7 @@ import type { Criterion, CriterionInput } from './criterion.ts'
 import { maskGradients } from './plainact.ts'
 
 /** How far the mask that moves most is moved. */
-const LARGEST_MOVE = 2 ** -6
+const MAX_MOVE = 2 ** -6
 
 /** dL/dm of every unit under a mask. */
 function gradientsUnder({ model, tokens, labels }: CriterionInput, mask: UnitMask): UnitScores {
@@ -48,7 +48,7 @@ function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores 
     (largest, table) => table.reduce((sofar, value) => Math.max(sofar, Math.abs(value)), largest),
     0,
   )
-  const step = LARGEST_MOVE / most
+  const step = MAX_MOVE / most
   const moved = (by: number): UnitScores =>
     gradientsUnder(
       input,

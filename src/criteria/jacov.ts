@@ -26,7 +26,7 @@ import { scoreLayers } from './unit_scores.ts'
 /** Tokens kept of a data set. */
 const CAPACITY = 512
 const DRAWS = 10
-const MOST_ROWS = 200
+const MAX_ROWS = 200
 const EPSILON = 1e-5
 
 /** Correlations of rows i and j. */
@@ -34,7 +34,7 @@ type Correlations = (i: number, j: number) => number
 
 /** How many tokens a draw compares, for heads of a size. */
 export function rowsPerDraw(headSize: number): number {
-  return Math.max(2, Math.min(MOST_ROWS, headSize >> 1))
+  return Math.max(2, Math.min(MAX_ROWS, headSize >> 1))
 }
 
 /** Minus the mean over eigenvalues of ln(v + k) + 1 / (v + k), of the correlations between rows 0..N-1. */

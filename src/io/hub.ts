@@ -13,7 +13,7 @@ import { readWhole } from './files.ts'
 import { downloadBlob } from './hub/download.ts'
 import { ModelCache, type RemoteFile } from './hub/cache.ts'
 import { listFiles, resolveCommit } from './hub/listing.ts'
-import { checkModelId, checkRevision, usualRevision } from './hub/names.ts'
+import { checkModelId, checkRevision, DEFAULT_REVISION } from './hub/names.ts'
 import { HubClient } from './hub/requests.ts'
 import { selectFiles, type FilePlace, type Selection } from './hub/selection.ts'
 import { readHubSettings, type HubSettings } from './hub/settings.ts'
@@ -71,7 +71,7 @@ export async function openHubModel(
   settings?: HubSettings,
 ): Promise<HubModel> {
   const repository = checkModelId(id)
-  const revision = checkRevision(options.revision ?? usualRevision)
+  const revision = checkRevision(options.revision ?? DEFAULT_REVISION)
   options.signal?.throwIfAborted()
   const used = settings ?? (await readHubSettings())
   const cache = new ModelCache(used.cache, repository)

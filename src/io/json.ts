@@ -29,7 +29,7 @@ export interface JsonBudget {
   left: number
 }
 
-const MOST_CONTAINERS = 1_000_000
+const MAX_CONTAINERS = 1_000_000
 
 /**
  * Reads one JSON value, and only white space around it.
@@ -112,7 +112,7 @@ class JsonReader {
     this.maxDepth = options.maxDepth ?? 64
     this.integersOnly = options.numbers === 'integers'
     this.byteOffset = options.byteOffset ?? 0
-    this.budget = options.budget ?? { most: MOST_CONTAINERS, left: MOST_CONTAINERS }
+    this.budget = options.budget ?? { most: MAX_CONTAINERS, left: MAX_CONTAINERS }
   }
 
   readAll(): JsonValue {

@@ -10,7 +10,7 @@ import { readExactly, type RangedFile } from './files.ts'
 import { refusal } from './refusal.ts'
 
 /** The most values that a file has, over all of its columns. */
-const MOST_VALUES = 10_000_000
+const MAX_VALUES = 10_000_000
 
 /** PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY: the others build long values out of few bytes. */
 const ENCODINGS = [0, 2, 3, 8]
@@ -31,8 +31,8 @@ export async function checkPages(file: RangedFile, metadata: FileMetaData, name:
       const start = Number(column.dictionary_page_offset ?? column.data_page_offset)
       const length = Number(column.total_compressed_size)
       values += Number(column.num_values)
-      if (!(start >= 0 && length >= 0 && start + length <= file.size && values <= MOST_VALUES))
-        throw refusal('PARQUET', name, `columns in the file, of at most ${MOST_VALUES} values`, 'others')
+      if (!(start >= 0 && length >= 0 && start + length <= file.size && values <= MAX_VALUES))
+        throw refusal('PARQUET', name, `columns in the file, of at most ${MAX_VALUES} values`, 'others')
       checkColumn(await readExactly(file, start, length, name), Number(column.num_values), name)
     }
 }
@@ -51,7 +51,7 @@ function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string)
     const encoding = of(kind === DATA_PAGE ? '5.2' : kind === DATA_PAGE_2 ? '8.4' : '7.2')
     if (kind !== DICTIONARY_PAGE) values += count
     const inside = packed >= 0 && packed <= bytes.length - header.position && unpacked >= 0
-    const counted = count >= 0 && count <= MOST_VALUES && values <= most
+    const counted = count >= 0 && count <= MAX_VALUES && values <= most
     if (
       !known ||
       !inside ||
@@ -79,7 +79,7 @@ function levelsFit(kind: number, of: (place: string) => number, packed: number, 
 }
 
 /** Levels of structs and lists in a header; those of parquet have three. */
-const MOST_LEVELS = 8
+const MAX_LEVELS = 8
 
 /** Reads the numbers of a struct by their place: "5.1" is the first field of the fifth. */
 class HeaderReader {
@@ -104,7 +104,7 @@ class HeaderReader {
   }
 
   #readValue(type: number, place: string, level: number, found: Map<string, number>): void {
-    if (level > MOST_LEVELS) throw this.#refuse()
+    if (level > MAX_LEVELS) throw this.#refuse()
     if (type === 1 || type === 2) return
     if (type === 3) this.position += 1
     else if (type >= 4 && type <= 6) found.set(place, this.#zigzag())

@@ -44,7 +44,7 @@ export function unpickleAt(
 }
 
 /** Opcodes that are carried out: a byte can make a value of a hundred. A model of 10,000 tensors has a fifth of them. */
-const MOST_STEPS = 2_000_000
+const MAX_STEPS = 2_000_000
 
 /** No value of the data: where a MARK was put on the stack. */
 const MARK = Symbol('mark')
@@ -118,7 +118,7 @@ class Machine {
 
   private nextCode(): number {
     this.start = this.position
-    if (++this.steps > MOST_STEPS) throw this.refuse('PICKLE_LIMIT', `at most ${MOST_STEPS} opcodes`, 'more')
+    if (++this.steps > MAX_STEPS) throw this.refuse('PICKLE_LIMIT', `at most ${MAX_STEPS} opcodes`, 'more')
     return this.bytes[this.take(1)]
   }
 

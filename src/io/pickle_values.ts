@@ -7,7 +7,7 @@
 import type { SourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
 import { quote } from './refusal.ts'
-import { MOST_DIMENSIONS } from './tensor_name.ts'
+import { MAX_DIMENSIONS } from './tensor_name.ts'
 
 /** What a pickle can hold. Whole numbers are numbers; everything that is not plain carries its kind. */
 export type PickleValue = null | boolean | number | string | PickleNode
@@ -216,8 +216,8 @@ function checkFlags(requiresGrad: PickleValue, hooks: PickleValue, refuse: Refus
 function sizesOf(value: PickleValue, what: string, refuse: Refuse): number[] {
   if (!isKind(value, 'tuple')) throw refuse('PICKLE_TENSOR', `${what} as a tuple`, describePickle(value))
   // Judged before it is copied: a tuple may be long, and asked for by many tensors.
-  if (value.items.length > MOST_DIMENSIONS)
-    throw refuse('TENSOR_SHAPE', `${what} of at most ${MOST_DIMENSIONS} sizes`, `${value.items.length}`)
+  if (value.items.length > MAX_DIMENSIONS)
+    throw refuse('TENSOR_SHAPE', `${what} of at most ${MAX_DIMENSIONS} sizes`, `${value.items.length}`)
   return value.items.map((item) => sizeOf(item, what, refuse))
 }
 

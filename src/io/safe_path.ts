@@ -8,9 +8,9 @@
 import { absolutePath, joinPath } from '../platform/platform.ts'
 import { quote, refusal } from './refusal.ts'
 
-const LONGEST_PATH = 1024
+const MAX_PATH_LENGTH = 1024
 /** In bytes: that is what file systems count. */
-const LONGEST_SEGMENT = 255
+const MAX_SEGMENT_LENGTH = 255
 
 /** Device names of Windows, with any ending. */
 const DEVICE = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?:\.|$)/i
@@ -31,7 +31,7 @@ export function safePath(name: string, subject: string): string {
 
 function faultOf(name: string): string | null {
   if (name === '') return 'empty'
-  if (name.length > LONGEST_PATH) return 'too long'
+  if (name.length > MAX_PATH_LENGTH) return 'too long'
   if (!name.isWellFormed() || /\p{C}/u.test(name)) return 'an invisible or control character'
   const special = SPECIAL.exec(name)
   if (special !== null) return `"${special[0]}"`
@@ -45,7 +45,7 @@ function faultOf(name: string): string | null {
 function faultOfSegment(segment: string): string | null {
   if (segment === '') return 'absolute, or an empty folder name'
   if (segment === '.' || segment === '..') return `"${segment}"`
-  if (new TextEncoder().encode(segment).length > LONGEST_SEGMENT) return 'too long'
+  if (new TextEncoder().encode(segment).length > MAX_SEGMENT_LENGTH) return 'too long'
   if (/^[ ]|[. ]$/.test(segment)) return 'a space around it or a dot at its end'
   if (DEVICE.test(segment)) return 'a device of Windows'
   // Look-alikes of dots and slashes turn into them where a system simplifies names.

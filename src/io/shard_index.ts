@@ -12,7 +12,7 @@ import { quote, refusal } from './refusal.ts'
 import { joinSafely, safePath } from './safe_path.ts'
 import { checkTensorName } from './tensor_name.ts'
 
-const MOST_SHARDS = 10_000
+const MAX_PARTS = 10_000
 
 /** What an index says. */
 export interface ShardIndex {
@@ -53,8 +53,8 @@ export function parseShardIndex(bytes: Uint8Array, name: string, ending: string)
   const files = readWeightMap(weightMap, name, ending)
   const shards = [...new Set(files.values())]
   if (shards.length === 0) throw refusal('SHARD_INDEX', `${name} weight_map`, 'tensors', 'none')
-  if (shards.length > MOST_SHARDS) {
-    throw refusal('SHARD_LIMIT', name, `at most ${MOST_SHARDS} files`, `${shards.length}`)
+  if (shards.length > MAX_PARTS) {
+    throw refusal('SHARD_LIMIT', name, `at most ${MAX_PARTS} files`, `${shards.length}`)
   }
   return { files, shards }
 }

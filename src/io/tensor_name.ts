@@ -5,18 +5,24 @@ import { elementSize } from '../tensor/dtypes.ts'
 import type { SourceDtype } from '../tensor/tensor_source.ts'
 import { quote, refusal } from './refusal.ts'
 
-const LONGEST_NAME = 1024
+const MAX_NAME_LENGTH = 1024
 /** Dimensions of a tensor. */
-export const MOST_DIMENSIONS = 32
+export const MAX_DIMENSIONS = 32
 
 /**
  * Any name is a name, `__proto__` too, if it is one line of 1 to 1,024 characters.
  * @throws InputError TENSOR_NAME
  */
 export function checkTensorName(name: string, file: string): void {
-  if (name.length >= 1 && name.length <= LONGEST_NAME && name.isWellFormed() && !/\p{Cc}/u.test(name)) return
+  if (name.length >= 1 && name.length <= MAX_NAME_LENGTH && name.isWellFormed() && !/\p{Cc}/u.test(name))
+    return
   const got = `${quote(name)} of ${name.length}`
-  throw refusal('TENSOR_NAME', file, `tensor names of 1 to ${LONGEST_NAME} characters, no control marks`, got)
+  throw refusal(
+    'TENSOR_NAME',
+    file,
+    `tensor names of 1 to ${MAX_NAME_LENGTH} characters, no control marks`,
+    got,
+  )
 }
 
 /**
@@ -26,8 +32,8 @@ export function checkTensorName(name: string, file: string): void {
  * @throws InputError TENSOR_SHAPE for more than 32 dimensions, TENSOR_OVERFLOW past 2^53 - 1 bytes.
  */
 export function byteLengthOf(dtype: SourceDtype, shape: readonly number[], subject: () => string): number {
-  if (shape.length > MOST_DIMENSIONS) {
-    throw refusal('TENSOR_SHAPE', subject(), `at most ${MOST_DIMENSIONS} dimensions`, `${shape.length}`)
+  if (shape.length > MAX_DIMENSIONS) {
+    throw refusal('TENSOR_SHAPE', subject(), `at most ${MAX_DIMENSIONS} dimensions`, `${shape.length}`)
   }
   let bytes = elementSize(dtype)
   for (const size of shape) {

@@ -14,7 +14,7 @@ import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
 /** All tensors of a file together may be this many times its storages: tied weights are counted once per name. */
-const MOST_SHARING = 4
+const MAX_SHARING = 4
 
 /** The bytes of one storage, where the file has them. */
 export interface StorageBytes {
@@ -127,8 +127,8 @@ export function judgeViews(
     views.set(tensor, { info, bytes: located.get(key) as StorageBytes, offset, strides })
   }
   const stored = [...located.values()].reduce((sum, { size }) => sum + size, 0)
-  if (asked > MOST_SHARING * stored) {
-    const expected = `tensors of at most ${MOST_SHARING} times the ${stored} bytes of its storages`
+  if (asked > MAX_SHARING * stored) {
+    const expected = `tensors of at most ${MAX_SHARING} times the ${stored} bytes of its storages`
     throw refusal('TORCH_SHARING', name, expected, `${asked}`)
   }
   return views

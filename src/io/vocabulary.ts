@@ -24,7 +24,7 @@ export interface Vocabulary {
 export const specialTokens: readonly string[] = ['<s>', '<pad>', '</s>', '<unk>']
 
 /** Ids are below this; the largest vocabularies in use have a quarter of it. */
-const MOST_TOKENS = 1_000_000
+const MAX_TOKENS = 1_000_000
 
 /** The character that stands for each byte: printable ones for themselves, the others from U+0100 on, in order. */
 export const byteCharacters: readonly string[] = makeByteCharacters()
@@ -78,15 +78,15 @@ function readIds(json: JsonValue | undefined, name: string): Map<string, number>
 
 /** @param subject names the token in an error; a function, so that valid ids build no text */
 function checkId(id: JsonValue | undefined, subject: () => string): number {
-  if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MOST_TOKENS) return id
-  throw refusal('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MOST_TOKENS - 1}`, describeJson(id))
+  if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_TOKENS) return id
+  throw refusal('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MAX_TOKENS - 1}`, describeJson(id))
 }
 
 function readMergeLines(text: string): (readonly [string, string])[] {
-  const lines = text.split('\n', MOST_TOKENS + 3)
+  const lines = text.split('\n', MAX_TOKENS + 3)
   if (lines.at(-1) === '') lines.pop()
-  if (lines.length > MOST_TOKENS + 1)
-    throw refusal('TOKENIZER_LIMIT', 'merges.txt', `at most ${MOST_TOKENS} merges`, 'more')
+  if (lines.length > MAX_TOKENS + 1)
+    throw refusal('TOKENIZER_LIMIT', 'merges.txt', `at most ${MAX_TOKENS} merges`, 'more')
   const merges: (readonly [string, string])[] = []
   for (const [i, line] of lines.entries()) {
     if (i === 0 && line.startsWith('#version')) continue
@@ -116,8 +116,8 @@ function checkVocabulary(
   special: ReadonlySet<string>,
   name: string,
 ): Vocabulary {
-  if (merges.length > MOST_TOKENS) {
-    throw refusal('TOKENIZER_LIMIT', name, `at most ${MOST_TOKENS} merges`, `${merges.length}`)
+  if (merges.length > MAX_TOKENS) {
+    throw refusal('TOKENIZER_LIMIT', name, `at most ${MAX_TOKENS} merges`, `${merges.length}`)
   }
   const tokens = new Map<number, string>()
   for (const [token, id] of ids) {

@@ -38,8 +38,8 @@ const END_LENGTH = 22
 const END64_LENGTH = 56
 const LOCATOR_LENGTH = 20
 const CENTRAL_LENGTH = 46
-const MOST_ENTRIES = 100_000
-const LARGEST_DIRECTORY = 64_000_000
+const MAX_ENTRIES = 100_000
+const MAX_DIRECTORY_BYTES = 64_000_000
 
 /** A refusal of the archive as a whole. */
 export function refuseZip(
@@ -119,8 +119,8 @@ export async function readEnd(file: RangedFile, name: string): Promise<ZipDirect
     const got = `${directory.offset} + ${directory.size}`
     throw refuseZip('ZIP_DIRECTORY', name, `a directory that ends at ${directoryEnd}`, got, endOffset)
   }
-  if (directory.count > MOST_ENTRIES || directory.size > LARGEST_DIRECTORY) {
-    throw refuseZip('ZIP_LIMIT', name, `at most ${MOST_ENTRIES} entries`, `${directory.count}`, endOffset)
+  if (directory.count > MAX_ENTRIES || directory.size > MAX_DIRECTORY_BYTES) {
+    throw refuseZip('ZIP_LIMIT', name, `at most ${MAX_ENTRIES} entries`, `${directory.count}`, endOffset)
   }
   return directory
 }

@@ -30,17 +30,17 @@ export interface ThreadStart extends ThreadModel {
 }
 
 /** Fewer examples than this for each thread are done before a thread has opened its model. */
-const leastExamples = 16
+const MIN_EXAMPLES = 16
 
 /**
  * How many threads suit a calibration here: as many as run at once, up to eight, that find room for their models in
  * half of the free memory, and have something to do.
  */
-export function usualThreads(config: OptConfig, examples: number): number {
+export function defaultThreads(config: OptConfig, examples: number): number {
   let weights = 0
   for (const shape of parameterShapes(config).values())
     weights += 4 * shape.reduce((product, size) => product * size, 1)
   const { threads, freeMemory } = machine()
   const room = freeMemory === null ? 1 : freeMemory / 2 / weights
-  return Math.max(1, Math.floor(Math.min(threads, 8, room, examples / leastExamples)))
+  return Math.max(1, Math.floor(Math.min(threads, 8, room, examples / MIN_EXAMPLES)))
 }

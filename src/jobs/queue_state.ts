@@ -38,7 +38,7 @@ export interface QueueState {
 /** How many minutes a rate is taken over. */
 const minutes = 10
 /** How many failed jobs are told of. */
-const mostFailures = 10
+const MAX_FAILURES = 10
 
 /** Every queue of ours on a server, by name. */
 export async function readQueues(tools: QueueTools): Promise<QueueState[]> {
@@ -132,7 +132,7 @@ export function secondsLeft(
 }
 
 async function readFailures(queue: Queue): Promise<FailedShard[]> {
-  const failed = await queue.getFailed(0, mostFailures - 1)
+  const failed = await queue.getFailed(0, MAX_FAILURES - 1)
   return failed.map(({ id, name, attemptsMade, failedReason }) => ({
     key: (id ?? '').replace(/^shard-/, ''),
     kind: name,

@@ -53,7 +53,7 @@ export interface WorkerReport {
 }
 
 /** How often one shard's worker may die before the shard is held to be the cause. */
-const mostDeaths = 25
+const MAX_DEATHS = 25
 
 /** Works until the signal, or until there was nothing to do for long enough. @throws ShardError where the store fails */
 export async function runWorker(options: WorkerOptions): Promise<WorkerReport> {
@@ -70,7 +70,7 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerReport> {
       concurrency,
       lockDuration: lock,
       stalledInterval: lock,
-      maxStalledCount: mostDeaths,
+      maxStalledCount: MAX_DEATHS,
       metrics: { maxDataPoints: 60 },
       autorun: false,
     },

@@ -57,14 +57,14 @@ export function shardText({ kind, settings, files }: Shard): string {
 }
 
 /** The most characters of a shard's text: what is larger belongs into a file. */
-const longestShard = 2 ** 18
+const MAX_TEXT_LENGTH = 2 ** 18
 /** The most files of a shard. */
-const mostFiles = 2 ** 12
+const MAX_FILES = 2 ** 12
 
 const schema = v.object({
   kind: v.pipe(v.string(), v.regex(/^[a-z][a-z-]{0,31}$/, 'a word')),
   settings: valueThat<Shard['settings']>((value) => isObject(value) && !Array.isArray(value), 'an object'),
-  files: v.pipe(v.record(v.string(), sha256Text), v.maxEntries(mostFiles, `at most ${mostFiles} files`)),
+  files: v.pipe(v.record(v.string(), sha256Text), v.maxEntries(MAX_FILES, `at most ${MAX_FILES} files`)),
 })
 
 /**
@@ -73,8 +73,8 @@ const schema = v.object({
  * @throws InputError SHARD_FORMAT, JSON_* for anything else
  */
 export function parseShard(text: unknown, subject: string): Shard {
-  if (typeof text !== 'string' || text.length > longestShard)
-    throw refusal('SHARD_FORMAT', subject, `text of at most ${longestShard} characters`, sizeOf(text))
+  if (typeof text !== 'string' || text.length > MAX_TEXT_LENGTH)
+    throw refusal('SHARD_FORMAT', subject, `text of at most ${MAX_TEXT_LENGTH} characters`, sizeOf(text))
   const shard = parseBySchema(schema, text, { code: 'SHARD_FORMAT', subject })
   // Equal shards must have equal keys: there is one text for each.
   if (shardText(shard) === text) return shard

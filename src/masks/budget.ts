@@ -30,7 +30,7 @@ export interface Budget {
   readonly scope: Scope
   /** Heads every ranked layer keeps at least. */
   readonly headFloor: number
-  /** Neurons every ranked layer keeps at least; null is `usualNeuronFloor`, which depends on the model. */
+  /** Neurons every ranked layer keeps at least; null is `defaultNeuronFloor`, which depends on the model. */
   readonly neuronFloor: number | null
   /** How many layers, from the first, run whole. */
   readonly denseLayers: number
@@ -115,6 +115,6 @@ export function firstRanked({ policy, denseLayers }: Budget): number {
  * The floor under the neurons of a layer in hybrid scope: a thirty-second of them, rounded up, at most 256. The released
  * code says 256, which is a thirty-second of OPT-1.3B's 8192.
  */
-export function usualNeuronFloor(neurons: number): number {
+export function defaultNeuronFloor(neurons: number): number {
   return Math.min(256, Math.ceil(neurons / 32))
 }

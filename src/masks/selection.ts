@@ -10,7 +10,7 @@ import type { Backend } from '../backends/backend.ts'
 import { top_k } from '../ops/top_k.ts'
 import { describeValue, expectKind, isObject, kinds } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { checkBudget, firstRanked, unitsKept, usualNeuronFloor, type Budget } from './budget.ts'
+import { checkBudget, firstRanked, unitsKept, defaultNeuronFloor, type Budget } from './budget.ts'
 import { checkTable, checkUnitShape, makeMask, type UnitMask, type UnitShape } from './mask.ts'
 import type { LayerMask } from './planner.ts'
 
@@ -64,7 +64,7 @@ export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = refe
   checkTable(scores.heads, 'head scores', layers, heads, 'SCORE_SHAPE')
   checkTable(scores.neurons, 'neuron scores', layers, neurons, 'SCORE_SHAPE')
   const { headSparsity, headFloor, neuronSparsity } = budget
-  const neuronFloor = budget.neuronFloor ?? usualNeuronFloor(neurons)
+  const neuronFloor = budget.neuronFloor ?? defaultNeuronFloor(neurons)
   return makeMask(
     scores.shape,
     selectUnits('head', scores.heads, layers, heads, headSparsity, headFloor, budget, topK),

@@ -37,7 +37,7 @@ export type PredictorOrigin = Pick<
 >
 
 /** The choices each kind has, with what is chosen where nothing is said. */
-const usualChoices = {
+const DEFAULT_CHOICES = {
   shadow: {
     headHidden: 64,
     neuronHidden: 32,
@@ -53,7 +53,7 @@ const usualChoices = {
 } as const satisfies Record<PredictorKind, PredictorChoices>
 
 /** The shares that ShadowLLM's labels average over, unless told otherwise: one for each of several budgets. */
-export const usualShares: readonly number[] = [0.5, 0.3, 0.2, 0.1]
+export const DEFAULT_SHARES: readonly number[] = [0.5, 0.3, 0.2, 0.1]
 
 /**
  * A config of the kind asked for.
@@ -64,7 +64,7 @@ export function makePredictorConfig(
   subject: PredictorOrigin,
   choices: PredictorChoices = {},
 ): PredictorConfig {
-  const usual: PredictorChoices = usualChoices[kind]
+  const usual: PredictorChoices = DEFAULT_CHOICES[kind]
   for (const [name, value] of Object.entries(choices))
     if (value !== undefined && !(name in usual))
       throw new UsageError('CHOICE', `${name}: expected no choice with a predictor of the kind ${kind}`)
@@ -75,7 +75,7 @@ export function makePredictorConfig(
   if (config.kind === 'dejavu-style') return config
   if (config.kind === 'dejavu') return checkLabels(config)
   if (config.loss === 'bce')
-    return checkLabels(config.top.length > 0 ? config : { ...config, top: usualShares })
+    return checkLabels(config.top.length > 0 ? config : { ...config, top: DEFAULT_SHARES })
   if (config.top.length > 0) throw new UsageError('CHOICE', 'top: expected no shares with the loss mse')
   return config
 }

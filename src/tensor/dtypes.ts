@@ -261,7 +261,7 @@ export interface QuantizedRows {
 const ROUNDER = 12_582_912
 
 /** The largest float32 that times 127 is still finite. */
-const LARGEST_SCALE = 2.6793883890187504e36
+const MAX_SCALE = 2.6793883890187504e36
 
 /** The whole number of steps nearest to x, ties to even, at most `most` either way; each operation rounded to float32. */
 export function nearestStep(x: number, step: number, most: number): number {
@@ -279,7 +279,7 @@ export function quantizeRow(
 ): number {
   let largest = 0
   for (const value of x) largest = Math.max(largest, Math.abs(value))
-  const scale = largest < Infinity ? Math.min(Math.fround(largest / 127), LARGEST_SCALE) : NaN
+  const scale = largest < Infinity ? Math.min(Math.fround(largest / 127), MAX_SCALE) : NaN
   // A subnormal scale is itself rounded, so a quotient may pass 127.
   for (let i = 0; i < x.length; i++) values[i] = scale > 0 ? nearestStep(x[i], scale, 127) : 0
   return scale

@@ -2,7 +2,7 @@
  * Text out of files inside of messages.
  */
 
-const LONGEST_QUOTE = 80
+const MAX_QUOTE_LENGTH = 80
 
 /** Text from a file, safe inside one line of a terminal: quoted, cut, control and direction marks spelt out. */
 export function quote(text: string): string {
@@ -11,7 +11,7 @@ export function quote(text: string): string {
   // Cut by what is shown: a mark that is spelt out takes the room of eight letters.
   for (
     ;
-    at < text.length && spelt.length < LONGEST_QUOTE;
+    at < text.length && spelt.length < MAX_QUOTE_LENGTH;
     at += (text.codePointAt(at) as number) > 0xffff ? 2 : 1
   )
     spelt += spell(String.fromCodePoint(text.codePointAt(at) as number))

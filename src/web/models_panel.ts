@@ -14,7 +14,7 @@ import { encodeTrace, parseTrace } from './trace/trace_file.ts'
 import { byId, fillSelect } from './view/dom.ts'
 
 /** A trace is text and scores; what is larger is something else. */
-const LARGEST_TRACE = 2 ** 29
+const MAX_TRACE_BYTES = 2 ** 29
 
 /** Wires the panel, and opens the embedded model. */
 export function startPanel(session: Session, app: App): void {
@@ -177,10 +177,10 @@ function wireTraces(app: App): void {
 async function openTrace(file: File, app: App): Promise<void> {
   const answer = byId('trace-answer')
   try {
-    if (file.size > LARGEST_TRACE)
+    if (file.size > MAX_TRACE_BYTES)
       throw new InputError(
         'FILE_LIMIT',
-        `${file.name}: expected at most ${LARGEST_TRACE} bytes, got ${file.size}`,
+        `${file.name}: expected at most ${MAX_TRACE_BYTES} bytes, got ${file.size}`,
       )
     const trace = await parseTrace(new Uint8Array(await file.arrayBuffer()), file.name)
     app.open(trace)

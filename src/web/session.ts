@@ -8,7 +8,7 @@ import { ShadowError } from '../tensor/errors.ts'
 import type { HubModelInfo } from './engine/model_info.ts'
 import { RemoteOpt, type ModelSource } from './engine/remote_opt.ts'
 import { startEngine } from './engine/start_engine.ts'
-import type { CallLine } from './engine/seam.ts'
+import type { RpcClient } from './engine/worker_rpc.ts'
 import { emptyTrace, growTrace, type Trace, type TraceModel, type TraceSettings } from './trace/trace.ts'
 import type { Storage } from '../engine/matrix.ts'
 
@@ -24,7 +24,7 @@ export function lineOf(error: unknown): string {
 
 /** An engine and a model. */
 export class Session {
-  readonly line: CallLine = startEngine().line
+  readonly rpc: RpcClient = startEngine().rpc
   #opt: RemoteOpt | null = null
   #writing: AbortController | null = null
   #opening: AbortController | null = null
@@ -59,7 +59,7 @@ export class Session {
     const opening = (this.#opening = new AbortController())
     const { signal } = opening
     const threads = isIsolated() ? ('auto' as const) : 1
-    const opt = await RemoteOpt.fromPretrained(this.line, source, { storage, threads, signal, onProgress })
+    const opt = await RemoteOpt.fromPretrained(this.rpc, source, { storage, threads, signal, onProgress })
     this.stop()
     const last = this.#opt
     this.#opt = typeof source === 'string' ? opt : opt.called(name)
@@ -68,7 +68,7 @@ export class Session {
 
   /** What opening a model of the hub would take. @throws as `lookUpModel` */
   async lookUp(id: string): Promise<HubModelInfo> {
-    return (await this.line.call('lookUp', [id])) as HubModelInfo
+    return (await this.rpc.call('lookUp', [id])) as HubModelInfo
   }
 
   /** Ends the text that is being written. */

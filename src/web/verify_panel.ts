@@ -58,7 +58,7 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
       seed: seed.trim() === '' ? NaN : Number(seed),
       runs: Number(byId<HTMLSelectElement>('cases').value),
     }
-    for await (const report of engine.line.iterate('verify', [options], { signal })) {
+    for await (const report of engine.rpc.iterate('verify', [options], { signal })) {
       reports.push(report as LawReport)
       body.append(row(report as LawReport))
       told('Running …')

@@ -9,13 +9,13 @@ import { hubRefusal, refusal } from '../refusal.ts'
 import type { HubOptions, HubOrigin } from '../hub.ts'
 import type { RemoteFile } from './cache.ts'
 import { listFiles, resolveCommit } from './listing.ts'
-import { checkModelId, checkRevision, usualRevision } from './names.ts'
+import { checkModelId, checkRevision, DEFAULT_REVISION } from './names.ts'
 import { HubClient } from './requests.ts'
 import { selectFiles } from './selection.ts'
 import type { HubSettings } from './settings.ts'
 
 /** What an array holds at most, and a hash is taken over: some bytes less than 2 GiB. */
-const LARGEST = 2 ** 31 - 2 ** 16
+const MAX_BYTES = 2 ** 31 - 2 ** 16
 
 /** A model that could be downloaded. */
 export interface HubListing {
@@ -38,7 +38,7 @@ export async function lookUpModel(
   { revision: asked, signal }: HubOptions = {},
 ): Promise<HubListing> {
   const repository = checkModelId(id)
-  const revision = checkRevision(asked ?? usualRevision)
+  const revision = checkRevision(asked ?? DEFAULT_REVISION)
   const client = new HubClient(settings)
   const commit = await resolveCommit(client, repository, revision, signal)
   const all = await listFiles(client, repository, commit, signal)
@@ -68,11 +68,11 @@ export async function downloadModel(
   { signal, onProgress }: HubOptions = {},
 ): Promise<Map<string, Blob>> {
   for (const { name, size } of files)
-    if (size > LARGEST)
+    if (size > MAX_BYTES)
       throw hubRefusal(
         'HUB_SIZE',
         `${origin.repository} ${name}`,
-        `at most ${LARGEST} bytes where there is no disk`,
+        `at most ${MAX_BYTES} bytes where there is no disk`,
         `${size}`,
       )
   const client = new HubClient(settings)

@@ -12,7 +12,7 @@ import { isCommit } from './names.ts'
 import type { HubClient } from './requests.ts'
 
 /** More files than any model has. */
-const MOST_FILES = 100_000
+const MAX_FILES = 100_000
 
 /**
  * The commit that a revision is at.
@@ -53,8 +53,8 @@ export async function listFiles(
     const entries = list({ repo: id, revision: commit, recursive: true, ...access(client, subject, signal) })
     for await (const entry of entries) {
       if (entry.type === 'file') files.set(entry.path, readEntry(entry, subject))
-      if (files.size > MOST_FILES)
-        throw hubRefusal('HUB_ANSWER', subject, `at most ${MOST_FILES} files`, 'more')
+      if (files.size > MAX_FILES)
+        throw hubRefusal('HUB_ANSWER', subject, `at most ${MAX_FILES} files`, 'more')
     }
     return files
   })

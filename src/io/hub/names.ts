@@ -6,7 +6,7 @@ import { quote } from '../refusal.ts'
 import { safePath } from '../safe_path.ts'
 
 /** The revision that is meant where none is said. */
-export const usualRevision = 'main'
+export const DEFAULT_REVISION = 'main'
 
 /** Letters and digits first and last; dots, dashes and underscores between them, but no two dots or dashes together. */
 const NAME = /^(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?$/

@@ -21,10 +21,10 @@ export class PassingFailure extends Error {
 }
 
 /** The fifth failure without progress is the last. */
-const MOST_FAILURES = 5
+const MAX_FAILURES = 5
 const FIRST_WAIT = 500 // ms; doubled each time
 /** All that servers may make one model wait, in milliseconds. */
-const LONGEST_ASKED = 120_000
+const MAX_RETRY_AFTER = 120_000
 
 /** What servers may still ask of one load: shared by all that it fetches. */
 export interface WaitBudget {
@@ -33,7 +33,7 @@ export interface WaitBudget {
 
 /** A new budget. */
 export function waitBudget(): WaitBudget {
-  return { left: LONGEST_ASKED }
+  return { left: MAX_RETRY_AFTER }
 }
 
 /** The patience with one thing that is fetched. */
@@ -61,7 +61,7 @@ export class Patience {
   async after(failure: unknown): Promise<void> {
     this.#signal?.throwIfAborted()
     if (!(failure instanceof PassingFailure)) throw failure
-    if (++this.#failures >= MOST_FAILURES) throw failure.reason
+    if (++this.#failures >= MAX_FAILURES) throw failure.reason
     const { retryAfter } = failure
     if (retryAfter !== null) {
       if (retryAfter > this.#budget.left) throw failure.reason

@@ -37,7 +37,7 @@ export interface HubReply {
 
 const inPage = runtime.name === 'browser'
 
-const MOST_REDIRECTS = 5
+const MAX_REDIRECTS = 5
 const redirects = new Set([301, 302, 303, 307, 308])
 /** What may be otherwise in a moment. */
 const passing = new Set([408, 425, 429, 500, 502, 503, 504])
@@ -73,7 +73,7 @@ export class HubClient {
     const { subject } = request
     let url = address
     let linkedEtag: string | null = null
-    for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
+    for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       const atHub = this.#isHub(url)
       if (request.hubOnly && !atHub)
         throw hubRefusal('HUB_REDIRECT', subject, `an answer of ${this.settings.endpoint.host}`, url.host)
@@ -86,7 +86,7 @@ export class HubClient {
       if (!redirects.has(reply.status)) throw failureOf(reply, url, subject, this.settings.now())
       url = judgeRedirect(url, reply.headers.get('location'), subject)
     }
-    throw hubRefusal('HUB_REDIRECT', subject, `at most ${MOST_REDIRECTS} redirects`, 'more')
+    throw hubRefusal('HUB_REDIRECT', subject, `at most ${MAX_REDIRECTS} redirects`, 'more')
   }
 
   /**

@@ -26,9 +26,9 @@ export interface HubSettings {
   readonly stallAfter: number
 }
 
-const usualEndpoint = 'https://huggingface.co'
+const DEFAULT_ENDPOINT = 'https://huggingface.co'
 /** A token is a line; what is longer is some other file. */
-const LONGEST_TOKEN = 4096
+const MAX_TOKEN_LENGTH = 4096
 
 /**
  * Reads HF_ENDPOINT, HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME, HF_HUB_OFFLINE, HF_TOKEN, HF_TOKEN_PATH and
@@ -40,7 +40,7 @@ export async function readHubSettings(): Promise<HubSettings> {
   const home = folderFrom('HF_HOME') ?? joinPath(cacheFolder(), 'huggingface')
   const offline = isTrue('HF_HUB_OFFLINE')
   return {
-    endpoint: readEndpoint(variable('HF_ENDPOINT') ?? usualEndpoint),
+    endpoint: readEndpoint(variable('HF_ENDPOINT') ?? DEFAULT_ENDPOINT),
     cache: folderFrom('HF_HUB_CACHE') ?? joinPath(home, 'hub'),
     token: offline ? null : await readToken(folderFrom('HF_TOKEN_PATH') ?? joinPath(home, 'token')),
     offline,
@@ -52,7 +52,7 @@ export async function readHubSettings(): Promise<HubSettings> {
 
 /** Those of a page, which has no surroundings: it asks the usual hub as nobody, and keeps nothing. */
 const pageSettings: HubSettings = {
-  endpoint: new URL(usualEndpoint),
+  endpoint: new URL(DEFAULT_ENDPOINT),
   cache: '',
   token: null,
   offline: false,
@@ -82,7 +82,7 @@ function readEndpoint(text: string): URL {
   if (plain && /^https?:$/.test(url.protocol)) return url
   throw new UsageError(
     'HUB_ENDPOINT',
-    `HF_ENDPOINT: expected an address such as ${usualEndpoint}, got ${quote(text)}`,
+    `HF_ENDPOINT: expected an address such as ${DEFAULT_ENDPOINT}, got ${quote(text)}`,
   )
 }
 
@@ -90,7 +90,7 @@ async function readToken(path: string): Promise<string | null> {
   const named = variable('HF_TOKEN')
   if (named === undefined && (isTrue('HF_HUB_DISABLE_IMPLICIT_TOKEN') || (await fileKind(path)) !== 'file'))
     return null
-  const token = named ?? new TextDecoder().decode(await readWhole(path, LONGEST_TOKEN)).trim()
+  const token = named ?? new TextDecoder().decode(await readWhole(path, MAX_TOKEN_LENGTH)).trim()
   if (token === '') return null
   // A line break would begin a header of its own. The token itself is not shown.
   if (/^[\x21-\x7e]+$/.test(token)) return token

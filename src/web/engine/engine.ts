@@ -22,7 +22,7 @@ import type { VerifyOptions } from '../../verify/index.ts'
 import type { HubModelInfo, ModelInfo, NextToken } from './model_info.ts'
 import { study } from './study.ts'
 import type { StudyOptions } from './study_types.ts'
-import type { CallTable } from './seam.ts'
+import type { CallTable } from './worker_rpc.ts'
 
 /** A fresh engine, without a model. */
 export function createEngine(): CallTable {

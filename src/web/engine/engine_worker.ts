@@ -3,7 +3,7 @@
  */
 import { listenAsThread } from '../../platform/platform.ts'
 import { createEngine } from './engine.ts'
-import { serveCalls } from './seam.ts'
+import { serveCalls } from './worker_rpc.ts'
 
 const receive = serveCalls(createEngine(), (answer) => send?.(answer))
 const send = listenAsThread(receive)

@@ -11,7 +11,7 @@ import type { GenerateEnd } from '../../engine/generate.ts'
 import type { PlanOptions } from '../../planner_options.ts'
 import { asNdarray, type FloatArray, type Ids } from '../../tensor/ndarrays.ts'
 import type { ModelInfo, NextToken } from './model_info.ts'
-import type { CallLine } from './seam.ts'
+import type { RpcClient } from './worker_rpc.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 
 /** Where a model comes from: a name as `fromPretrained` takes it, or the files of a folder by their names. */
@@ -24,27 +24,27 @@ interface Signalled {
 /** A model in another thread. Dispose it. */
 export class RemoteOpt {
   readonly info: ModelInfo
-  readonly #line: CallLine
+  readonly #rpc: RpcClient
 
-  private constructor(line: CallLine, info: ModelInfo) {
-    this.#line = line
+  private constructor(rpc: RpcClient, info: ModelInfo) {
+    this.#rpc = rpc
     this.info = info
   }
 
   /** As `ShadowOpt.fromPretrained`, through a line to an engine. @throws as it does */
   static async fromPretrained(
-    line: CallLine,
+    rpc: RpcClient,
     source: ModelSource,
     { signal, onProgress, ...options }: OpenOptions = {},
   ): Promise<RemoteOpt> {
     const told = (value: unknown): void => onProgress?.(value as OpenProgress)
-    const info = await line.call('open', [source, options], { signal, onProgress: told })
-    return new RemoteOpt(line, info as ModelInfo)
+    const info = await rpc.call('open', [source, options], { signal, onProgress: told })
+    return new RemoteOpt(rpc, info as ModelInfo)
   }
 
   /** The same model under a name of the page's: files have none. */
   called(name: string): RemoteOpt {
-    return new RemoteOpt(this.#line, { ...this.info, name })
+    return new RemoteOpt(this.#rpc, { ...this.info, name })
   }
 
   /** As `ShadowOpt.generate`. */
@@ -52,7 +52,7 @@ export class RemoteOpt {
     prompt: string | Ids,
     { signal, ...options }: GenerateOptions = {},
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
-    const steps = this.#line.iterate('generate', [this.info.handle, prompt, options], { signal })
+    const steps = this.#rpc.iterate('generate', [this.info.handle, prompt, options], { signal })
     return steps as AsyncGenerator<GenerateStep, GenerateEnd, void>
   }
 
@@ -61,24 +61,24 @@ export class RemoteOpt {
     input: Ids | BatchInput,
     { signal, ...options }: PlanOptions = {},
   ): Promise<{ logits: FloatArray }> {
-    const result = await this.#line.call('forward', [this.info.handle, input, options], { signal })
+    const result = await this.#rpc.call('forward', [this.info.handle, input, options], { signal })
     const { values, shape } = result as { values: Float32Array; shape: number[] }
     return { logits: asNdarray(values, shape) }
   }
 
   /** As `ShadowOpt.mask`. */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
-    return (await this.#line.call('mask', [this.info.handle, prompt, options])) as UnitMask
+    return (await this.#rpc.call('mask', [this.info.handle, prompt, options])) as UnitMask
   }
 
   /** As `ShadowOpt.perplexity`. */
   async perplexity(text: string, { signal }: Signalled = {}): Promise<Perplexity> {
-    return (await this.#line.call('perplexity', [this.info.handle, text], { signal })) as Perplexity
+    return (await this.#rpc.call('perplexity', [this.info.handle, text], { signal })) as Perplexity
   }
 
   /** As `ShadowOpt.encode`. */
   async encode(text: string): Promise<number[]> {
-    return (await this.#line.call('encode', [this.info.handle, text])) as number[]
+    return (await this.#rpc.call('encode', [this.info.handle, text])) as number[]
   }
 
   /** A text written with units skipped and dense, with what decided (`study.ts`). */
@@ -86,7 +86,7 @@ export class RemoteOpt {
     prompt: string,
     { signal, ...options }: StudyOptions = {},
   ): AsyncGenerator<StudyEvent, StudyEnd, void> {
-    const steps = this.#line.iterate('study', [this.info.handle, prompt, options], { signal })
+    const steps = this.#rpc.iterate('study', [this.info.handle, prompt, options], { signal })
     return steps as AsyncGenerator<StudyEvent, StudyEnd, void>
   }
 
@@ -96,11 +96,11 @@ export class RemoteOpt {
     masks: readonly (UnitMask | null)[],
     { signal }: Signalled = {},
   ): Promise<NextToken[]> {
-    return (await this.#line.call('next', [this.info.handle, ids, masks], { signal })) as NextToken[]
+    return (await this.#rpc.call('next', [this.info.handle, ids, masks], { signal })) as NextToken[]
   }
 
   /** Frees the model. Safe to call twice. */
   async dispose(): Promise<void> {
-    await this.#line.call('dispose', [this.info.handle])
+    await this.#rpc.call('dispose', [this.info.handle])
   }
 }

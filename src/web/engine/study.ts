@@ -21,7 +21,7 @@ import { Writers } from './writers.ts'
 const TURN = 25
 
 /** Tokens of a text, unless told. */
-const usualTokens = 48
+const DEFAULT_TOKENS = 48
 
 /**
  * Writes on from a prompt.
@@ -36,7 +36,7 @@ export async function* study(
   const { signal, compares = true } = options
   const { model, tokenizer } = opt
   const ids = Int32Array.of(model.config.bosId, ...opt.encode(prompt))
-  const maxTokens = roomFor(opt, ids, options.maxTokens ?? usualTokens)
+  const maxTokens = roomFor(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
   const decided: UnitScores[] = []
   const asked = await plannerOf(opt, ids, maxTokens, options)
   const planner = asked && recording(opt, asked, options, (scores) => decided.push(scores))
