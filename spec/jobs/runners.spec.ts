@@ -156,16 +156,14 @@ describe('a runner over threads', () => {
     )
     expect(threads.started).toBe(kind === 'death' ? 3 : 2)
     await runner.close()
-    await expect(runner.run(shardsOf(1)).next()).rejects.toThrow(
-      'threads: expected ones that run, got closed ones',
-    )
+    await expect(runner.run(shardsOf(1)).next()).rejects.toThrow('threads: the pool has been closed')
   })
 
   test('ends running shards when it is closed or aborted', async () => {
     const runner = overThreads(new Threads(2), 1)
     const first = runner.run(shardsOf(2)).next()
     await runner.close()
-    await expect(first).rejects.toThrow('threads: expected ones that run, got closed ones')
+    await expect(first).rejects.toThrow('threads: the pool has been closed')
     const stop = new AbortController()
     const other = overThreads(new Threads(3), 1)
     const stopped = other.run(shardsOf(3), { signal: stop.signal })

@@ -324,7 +324,7 @@ function splitCriteria(names: readonly string[]): { criteria: Criterion[]; sets:
   const criteria = names.filter((name) => !sets.some((set) => set.name === name)).map(criterionByName)
   if (names.length > 0 && new Set(names).size === names.length) return { criteria, sets }
   const got = names.length === 0 ? 'none' : names.join(', ')
-  throw new UsageError('CRITERIA', `criteria: expected at least one, and none twice, got ${got}`)
+  throw new UsageError('CRITERIA', `criteria: expected one or more different criteria, got ${got}`)
 }
 
 function DEFAULT_FILE_EXAMPLES(manifest: CalibrationManifest, promptLength: number): number {

@@ -231,7 +231,7 @@ async function examplesOf(
   const tensors = await readTensors(source, path, stored, () => lengthsForms(source, manifest, N))
   const ids = (name: string): Int32Array => tensors.get(name) as Int32Array
   if (ids('index').some((index, i) => index !== first + i))
-    throw refusal('CALIBRATION_SHARD', path, `examples ${first} to ${end - 1}`, 'others')
+    throw refusal('CALIBRATION_SHARD', path, `examples ${first} to ${end - 1}`, 'other examples')
   const { layers: L, width: D, heads: H, neurons: F } = manifest.model
   const shape = { layers: L, heads: H, neurons: F }
   const row = (name: string, i: number, width: number): Float32Array =>
@@ -239,7 +239,8 @@ async function examplesOf(
   let start = 0
   return Array.from({ length: N }, (_, i) => {
     const group = manifest.data.groups[ids('group')[i]]
-    if (group === undefined) throw refusal('CALIBRATION_SHARD', path, 'groups of the manifest', 'another')
+    if (group === undefined)
+      throw refusal('CALIBRATION_SHARD', path, 'groups of the manifest', 'another group')
     const from = start
     start += ids('lengths')[i] * D
     const scores = manifest.criteria.map(({ name }): [string, UnitScores] => [
@@ -294,11 +295,11 @@ async function readTensors(
         .toSorted()
         .join('; ')
     if (describe(source.tensors) !== describe(forms))
-      throw refusal('CALIBRATION_SHARD', path, 'the tensors of the manifest', 'others')
+      throw refusal('CALIBRATION_SHARD', path, 'the tensors of the manifest', 'other tensors')
     const stored = new Map<string, TensorForm & { data: Uint8Array<ArrayBuffer> }>()
     for (const [name, form] of forms) stored.set(name, { ...form, data: await source.readRaw(name) })
     if ((await checksumOf(stored)) !== source.metadata.get('checksum'))
-      throw refusal('CALIBRATION_SHARD', path, 'the values that were written', 'others: the checksum differs')
+      throw refusal('CALIBRATION_SHARD', path, 'the values that were written', 'values with another checksum')
     const values = new Map<string, Values>()
     for (const [name, { dtype, data }] of stored)
       values.set(name, dtype === 'I32' ? decodeIntegers(dtype, data, name) : decodeFloats(dtype, data, name))

@@ -72,7 +72,7 @@ export async function convertCheckpoint(
   const toFile = to.endsWith('.safetensors')
   const { shardSize, force = false, signal } = options
   if (toFile && shardSize !== undefined)
-    throw new UsageError('OUTPUT', `${to}: expected a folder, for several files, got the name of one`)
+    throw new UsageError('OUTPUT', `${to}: expected a folder for several files, got the name of a file`)
   const weights = (await kindOf(from)) === 'file' ? from : (await findModelFiles(from)).weights
   const place: OutputPlace = { path: to, folder: toFile ? folderOf(to) : to }
   const isInside = absolutePath(place.folder) === absolutePath(folderOf(weights))
@@ -80,10 +80,7 @@ export async function convertCheckpoint(
     isInside &&
     (toFile ? fileNameOf(to) === fileNameOf(weights) : /\.safetensors(\.index\.json)?$/.test(weights))
   )
-    throw new UsageError(
-      'OUTPUT',
-      `${to}: expected another place than that of the safetensors to read, got it`,
-    )
+    throw new UsageError('OUTPUT', `${to}: expected another path than that of the input, got the input`)
   const source = await openWeights(weights)
   try {
     const beside = toFile || isInside ? [] : await companionsOf(folderOf(weights))

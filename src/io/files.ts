@@ -126,7 +126,7 @@ function takeBuffers(file: RangedFile, size: number): Buffers {
 /** @throws InputError FILE_CHANGED if the file is not the one that was opened any more. */
 export async function checkUnchanged(file: RangedFile, name: string): Promise<void> {
   if (await system(name, () => file.changed())) {
-    throw refusal('FILE_CHANGED', name, 'the file as it was opened', 'one that was written to since')
+    throw refusal('FILE_CHANGED', name, 'a file that does not change while it is open', 'a changed file')
   }
 }
 

@@ -34,7 +34,7 @@ export async function findModel(pathOrName: string, options: HubOptions = {}): P
   if (options.revision !== undefined)
     throw new UsageError(
       'HUB_REVISION',
-      `revision: expected the name of a model on the hub beside it, got ${pathOrName}`,
+      `revision: expected a revision together with the name of a model on the hub, got ${pathOrName}`,
     )
   return { path: isEmbedded ? await embeddedFolder() : pathOrName, origin: null }
 }

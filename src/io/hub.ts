@@ -88,7 +88,7 @@ export async function openHubModel(
 async function findCached(cache: ModelCache, id: string, revision: string): Promise<string> {
   const subject = `${id} at ${revision}`
   const lacks = (what: string): Error =>
-    hubRefusal('HUB_OFFLINE', subject, `it in the cache, as nothing may be downloaded`, what)
+    hubRefusal('HUB_OFFLINE', subject, 'a copy in the cache, because downloads are off', what)
   const commit = await cache.readReference(revision)
   if (commit === null) throw lacks('nothing')
   const place = cachedPlace(cache, commit)
@@ -147,7 +147,7 @@ async function download(
 function incomplete(subject: string, { missing, names }: Selection): Error {
   if (missing === 'config.json') return refusal('MODEL_CONFIG', subject, 'config.json in it', 'no such file')
   if (missing === 'weights') return refusal('MODEL_WEIGHTS', subject, 'safetensors or .bin weights', 'none')
-  return refusal('SHARD_MISSING', subject, `file ${names.at(-1)} beside its index`, 'no such file')
+  return refusal('SHARD_MISSING', subject, `file ${names.at(-1)} next to its index`, 'no such file')
 }
 
 /** Bytes of all files that are downloaded. */

@@ -48,7 +48,7 @@ export function parseJson(bytes: Uint8Array, name: string, options: JsonOptions 
  */
 export function decodeText(bytes: Uint8Array, name: string, byteOffset = 0): string {
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
-    throw refusal('JSON_BOM', name, 'text without a byte order mark', 'one', { byteOffset })
+    throw refusal('JSON_BOM', name, 'text without a byte order mark', 'a byte order mark', { byteOffset })
   }
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
@@ -178,7 +178,7 @@ class JsonReader {
     NUMBER_GOES_ON.lastIndex = this.position
     if (Number.isFinite(value) && !NUMBER_GOES_ON.test(this.text)) return value
     this.position = start
-    const expected = this.integersOnly ? 'digits, up to 2^53 - 1' : 'a number that can be held exactly'
+    const expected = this.integersOnly ? 'digits, up to 2^53 - 1' : 'a number that can be represented exactly'
     throw this.refuse('JSON_NUMBER', expected, quote(this.text.slice(start, start + 24).split(/[\s,\]}]/)[0]))
   }
 
@@ -227,7 +227,7 @@ class JsonReader {
   private readEscape(): string {
     const mark = this.text[this.position + 1]
     const plain = escapes.get(mark)
-    if (plain === undefined && mark !== 'u') throw this.unexpected('an escape that JSON knows')
+    if (plain === undefined && mark !== 'u') throw this.unexpected('an escape sequence of JSON')
     const start = this.position
     this.position += 2
     if (plain !== undefined) return plain
@@ -239,7 +239,7 @@ class JsonReader {
       if (second >= 0xdc00 && second <= 0xdfff) return String.fromCharCode(first, second)
     }
     this.position = start
-    throw this.refuse('JSON_SURROGATE', 'surrogates in pairs', 'one alone')
+    throw this.refuse('JSON_SURROGATE', 'a surrogate pair', 'a lone surrogate')
   }
 
   private readHex(): number {

@@ -36,7 +36,7 @@ async function decode(bytes: Uint8Array, name: string): Promise<JsonMap[]> {
   } catch (cause) {
     if (cause instanceof InputError) throw cause
     const reason = quote(cause instanceof Error ? cause.message : String(cause))
-    throw refusal('PARQUET', name, 'a parquet file', `one that does not read: ${reason}`, { cause })
+    throw refusal('PARQUET', name, 'a parquet file', `a file that cannot be read: ${reason}`, { cause })
   }
 }
 

@@ -61,7 +61,7 @@ async function ask(question: ParquetQuestion): Promise<JsonMap[]> {
       'PARQUET',
       name,
       'a parquet file that decodes in bounded time and memory',
-      'one that does not',
+      'a file that does not',
     )
   } finally {
     clearTimeout(watch)

@@ -32,7 +32,12 @@ export async function checkPages(file: RangedFile, metadata: FileMetaData, name:
       const length = Number(column.total_compressed_size)
       values += Number(column.num_values)
       if (!(start >= 0 && length >= 0 && start + length <= file.size && values <= MAX_VALUES))
-        throw refusal('PARQUET', name, `columns in the file, of at most ${MAX_VALUES} values`, 'others')
+        throw refusal(
+          'PARQUET',
+          name,
+          `columns in the file, of at most ${MAX_VALUES} values`,
+          'other columns',
+        )
       checkColumn(await readExactly(file, start, length, name), Number(column.num_values), name)
     }
 }
@@ -59,12 +64,7 @@ function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string)
       !ENCODINGS.includes(encoding) ||
       !levelsFit(kind, of, packed, unpacked)
     )
-      throw refusal(
-        'PARQUET',
-        name,
-        `pages of a column of ${most} values`,
-        'a page that claims something else',
-      )
+      throw refusal('PARQUET', name, `pages of a column of ${most} values`, 'a page with another count')
     header.position += packed
   }
 }
@@ -143,6 +143,6 @@ class HeaderReader {
   }
 
   #refuse(): Error {
-    return refusal('PARQUET', this.#name, 'pages with whole headers', 'one that is broken')
+    return refusal('PARQUET', this.#name, 'pages with whole headers', 'a broken header')
   }
 }

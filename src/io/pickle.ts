@@ -244,7 +244,7 @@ class Machine {
   /** A line that ends with "\n"; no name is longer than 256 bytes. */
   private readLine(): string {
     const end = this.bytes.subarray(this.position, this.position + 257).indexOf(0x0a)
-    if (end < 0) throw this.refuse('PICKLE_TEXT', 'a name and the end of its line', 'something else')
+    if (end < 0) throw this.refuse('PICKLE_TEXT', 'a name that ends with a line feed', 'none')
     const line = this.readText(end)
     this.take(1)
     return line
@@ -295,7 +295,7 @@ class Machine {
 
   private recall(key: number): void {
     const value = this.memo.get(key)
-    if (value === undefined) throw this.refuse('PICKLE_MEMO', 'a value that was remembered', `none as ${key}`)
+    if (value === undefined) throw this.refuse('PICKLE_MEMO', `memo entry ${key}`, 'none')
     this.push(value)
   }
 
@@ -339,7 +339,7 @@ class Machine {
     refusal(code, `${this.name} at byte ${this.start}`, expected, got, { byteOffset: this.start })
 
   private refuseGlobal(name: string): InputError {
-    return this.refuse('PICKLE_GLOBAL', 'only tensors, with nothing to import', quote(name))
+    return this.refuse('PICKLE_GLOBAL', 'only the types of tensors', quote(name))
   }
 
   private refuseOpcode(code: number): InputError {

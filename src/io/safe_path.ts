@@ -26,7 +26,7 @@ const SPECIAL = /[\\:%<>"|?*]/
 export function safePath(name: string, subject: string): string {
   const fault = faultOf(name)
   if (fault === null) return name
-  throw refusal('PATH_UNSAFE', subject, 'the name of a file below its folder', `${quote(name)} (${fault})`)
+  throw refusal('PATH_UNSAFE', subject, 'the name of a file inside its folder', `${quote(name)} (${fault})`)
 }
 
 function faultOf(name: string): string | null {
@@ -60,7 +60,7 @@ function faultOfSegment(segment: string): string | null {
 export function joinSafely(folder: string, name: string, subject: string): string {
   const root = absolutePath(folder)
   const path = absolutePath(joinPath(root, safePath(name, subject)))
-  if (!isBelow(root, path)) throw refusal('PATH_UNSAFE', subject, `a file below ${quote(root)}`, quote(name))
+  if (!isBelow(root, path)) throw refusal('PATH_UNSAFE', subject, `a file inside ${quote(root)}`, quote(name))
   return joinPath(folder, name)
 }
 

@@ -189,7 +189,7 @@ function checkSpans(entries: Entry[], dataLength: number, file: string): void {
         code,
         file,
         info.name,
-        `to begin at ${covered}, where the one before ends`,
+        `a begin at ${covered}, the end of the previous tensor`,
         `${begin}`,
       )
     }

@@ -99,7 +99,7 @@ export async function openShards(
     for (const file of index.shards) {
       const path = joinSafely(folderOf(indexPath), file, name)
       if (!(await isThere(path))) {
-        throw refusal('SHARD_MISSING', name, `file ${quote(file)} beside it`, 'no such file')
+        throw refusal('SHARD_MISSING', name, `file ${quote(file)} next to it`, 'no such file')
       }
       opened.set(file, await open(path))
     }
@@ -121,7 +121,7 @@ function checkAgreement(index: ShardIndex, opened: ReadonlyMap<string, RawTensor
         })
       }
       if (home !== file) {
-        throw refusal('SHARD_DUPLICATE', name, `${quote(tensor)} in ${home}`, `it also in ${file}`, {
+        throw refusal('SHARD_DUPLICATE', name, `${quote(tensor)} in ${home}`, `a second one in ${file}`, {
           tensor,
         })
       }

@@ -109,7 +109,7 @@ function checkVersion(value: PickleValue, name: string): void {
 
 function checkMachine(value: PickleValue, name: string): void {
   if (!isKind(value, 'dict'))
-    throw refusal('TORCH_LEGACY_MACHINE', name, 'a dict about the machine', describePickle(value))
+    throw refusal('TORCH_LEGACY_MACHINE', name, 'the dict of the machine', describePickle(value))
   checkVersion(value.items.get('protocol_version') ?? VERSION, name)
   const order = value.items.get('little_endian')
   if (order !== true)
@@ -130,7 +130,7 @@ function readKeys(
     if (!isStorageKey(key)) throw refuse('keys in digits', describePickle(key))
     const storage = storages.get(key)
     // Nothing else says how long its elements are.
-    if (storage === undefined) throw refuse('keys of storages that a tensor lies in', quote(key))
+    if (storage === undefined) throw refuse('keys of storages that tensors use', quote(key))
     if (ordered.has(storage)) throw refuse('each key once', `${quote(key)} twice`)
     ordered.add(storage)
   }
@@ -168,7 +168,9 @@ async function locateStorages(
   }
   if (at === file.size) return located
   const got = `${file.size - at} bytes more`
-  throw refusal('TORCH_LEGACY_TRAILING', name, 'the end after the last storage', got, { byteOffset: at })
+  throw refusal('TORCH_LEGACY_TRAILING', name, 'the end of the file after the last storage', got, {
+    byteOffset: at,
+  })
 }
 
 /** Part of a file that carries no checksum. */

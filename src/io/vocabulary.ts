@@ -126,8 +126,8 @@ function checkVocabulary(
       throw refusal(
         'TOKENIZER_VOCAB',
         `token ${quote(token)}`,
-        'an id of its own',
-        `${id}, that of ${quote(other)}`,
+        'a unique id',
+        `${id}, the id of ${quote(other)} too`,
       )
     }
     tokens.set(id, token)

@@ -148,14 +148,20 @@ class EntryCheck {
 
   private overlap(): InputError {
     const byteOffset = this.record.headerOffset
-    return refusal('ZIP_OVERLAP', this.subject(), `to end by ${this.next}`, 'it reaches into what follows', {
-      byteOffset,
-    })
+    return refusal(
+      'ZIP_OVERLAP',
+      this.subject(),
+      `an end at ${this.next} or before`,
+      'an overlap with the next entry',
+      {
+        byteOffset,
+      },
+    )
   }
 
   private mismatch(what: string): InputError {
     const byteOffset = this.record.headerOffset
-    return refusal('ZIP_MISMATCH', this.subject(), `the ${what} that the directory has`, 'another', {
+    return refusal('ZIP_MISMATCH', this.subject(), `the ${what} of the directory`, `another ${what}`, {
       byteOffset,
     })
   }

@@ -223,14 +223,14 @@ function readCentral(
   const subject = `${name} entry ${quote(entryName)}`
   checkMethod(flags, record.getUint16(at + 10, true), subject, byteOffset)
   if (lengths.total !== CENTRAL_LENGTH + lengths.name + lengths.extra) {
-    throw refusal('ZIP_DIRECTORY', subject, 'no comment', 'one', { byteOffset })
+    throw refusal('ZIP_DIRECTORY', subject, 'no comment', 'a comment', { byteOffset })
   }
   const wide = readWide(record, at, lengths, subject)
   if (wide.packed !== wide.size) {
     throw refusal(
       'ZIP_MISMATCH',
       subject,
-      'equal sizes, as it is stored',
+      'equal sizes of a stored entry',
       `${wide.packed} and ${wide.size}`,
       { byteOffset },
     )
@@ -257,7 +257,8 @@ export function readName(record: DataView, at: number, length: number, flags: nu
 }
 
 function checkMethod(flags: number, method: number, subject: string, byteOffset: number): void {
-  if ((flags & 0x2041) !== 0) throw refusal('ZIP_ENCRYPTED', subject, 'no encryption', 'some', { byteOffset })
+  if ((flags & 0x2041) !== 0)
+    throw refusal('ZIP_ENCRYPTED', subject, 'no encryption', 'an encrypted entry', { byteOffset })
   if ((flags & ~(DESCRIPTOR_FLAG | UTF8_FLAG)) !== 0) {
     throw refusal('ZIP_FLAGS', subject, 'no flags but UTF-8 and data descriptor', `0x${flags.toString(16)}`, {
       byteOffset,
@@ -311,7 +312,7 @@ export function readExtra64(
   while (at < length) {
     const size = at + 4 <= length ? record.getUint16(start + at + 2, true) : Infinity
     if (at + 4 + size > length)
-      throw refusal('ZIP_DIRECTORY', subject, 'whole extra fields', 'one that is cut')
+      throw refusal('ZIP_DIRECTORY', subject, 'complete extra fields', 'a truncated one')
     if (record.getUint16(start + at, true) === 1) {
       if (found !== null) throw refusal('ZIP_ZIP64', subject, 'one field of 64-bit sizes', 'two')
       found = new DataView(record.buffer, record.byteOffset + start + at + 4, size)

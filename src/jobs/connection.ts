@@ -43,7 +43,7 @@ export function parseQueueUrl(text: string): QueueAddress {
   if (url?.username || url?.password)
     throw new UsageError(
       'QUEUE_URL',
-      'queue: expected an address without a password, got one with; it goes into SHADOWLLM_QUEUE_PASSWORD',
+      'queue: expected an address without a password, got one with a password; set SHADOWLLM_QUEUE_PASSWORD instead',
     )
   if (!url || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '' || !database || url.search)
     throw new UsageError('QUEUE_URL', `queue: expected an address such as redis://host:6379, got ${text}`)
@@ -121,7 +121,7 @@ async function expectAnswer(redis: Redis, { host, port, tls }: QueueAddress): Pr
     const got = (cause as NodeJS.ErrnoException).code ?? cause.message
     throw new ShardError(
       'QUEUE_CONNECTION',
-      `${address}: expected a Redis or Valkey server that lets us in, got ${got}`,
+      `${address}: expected a Redis or Valkey server that accepts the connection, got ${got}`,
       { cause },
     )
   } finally {

@@ -10,7 +10,7 @@
 import * as v from 'valibot'
 import { canonicalJson, type PlainJson } from '../io/canonical_json.ts'
 import { refusal } from '../io/refusal.ts'
-import { parseBySchema, sha256Text, valueThat } from '../io/schema.ts'
+import { parseBySchema, valueThat } from '../io/schema.ts'
 import { sha256 } from '../platform/platform.ts'
 import { isObject } from '../tensor/arguments.ts'
 
@@ -61,10 +61,17 @@ const MAX_TEXT_LENGTH = 2 ** 18
 /** The most files of a shard. */
 const MAX_FILES = 2 ** 12
 
+const isRecord = (value: unknown): value is object => isObject(value) && !Array.isArray(value)
+
 const schema = v.object({
   kind: v.pipe(v.string(), v.regex(/^[a-z][a-z-]{0,31}$/, 'a word')),
-  settings: valueThat<Shard['settings']>((value) => isObject(value) && !Array.isArray(value), 'an object'),
-  files: v.pipe(v.record(v.string(), sha256Text), v.maxEntries(MAX_FILES, `at most ${MAX_FILES} files`)),
+  settings: valueThat<Shard['settings']>(isRecord, 'an object'),
+  // Not v.record, which drops the names constructor and prototype.
+  files: valueThat<Shard['files']>(
+    (value) =>
+      isRecord(value) && Object.keys(value).length <= MAX_FILES && Object.values(value).every(isHash),
+    `an object of at most ${MAX_FILES} names of 64 hexadecimal digits`,
+  ),
 })
 
 /**
@@ -78,14 +85,18 @@ export function parseShard(text: unknown, subject: string): Shard {
   const shard = parseBySchema(schema, text, { code: 'SHARD_FORMAT', subject })
   // Equal shards must have equal keys: there is one text for each.
   if (shardText(shard) === text) return shard
-  throw refusal('SHARD_FORMAT', subject, 'canonical JSON of kind, settings and files', 'another text')
+  throw refusal('SHARD_FORMAT', subject, 'canonical JSON of kind, settings and files', 'text of another form')
 }
 
 /** A name in the store. @throws InputError SHARD_FORMAT for anything but 64 hexadecimal digits */
 export function checkHash(value: unknown, subject: string): string {
-  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value
+  if (isHash(value)) return value
   const got = typeof value === 'string' ? `text of ${value.length} characters` : typeof value
   throw refusal('SHARD_FORMAT', subject, '64 hexadecimal digits', got)
+}
+
+function isHash(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
 }
 
 function sizeOf(text: unknown): string {

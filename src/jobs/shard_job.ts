@@ -64,7 +64,7 @@ export async function shardOfJob(
   const shard = parseShard(text, subject)
   const key = await shardKey(shard)
   if (id === jobIdOf(key)) return { shard, key }
-  throw refusal('SHARD_FORMAT', `${subject} id`, jobIdOf(key), 'another')
+  throw refusal('SHARD_FORMAT', `${subject} id`, jobIdOf(key), 'another id')
 }
 
 /** Whether trying again would end the same: the shard itself is at fault, or this is no place for it. */
@@ -99,7 +99,8 @@ export async function doJoin({ files }: Shard, { read }: ShardContext): Promise<
 export function splitJoined(joined: Uint8Array, count: number): Uint8Array[] {
   const head = 4 * (count + 1)
   const view = new DataView(joined.buffer, joined.byteOffset, joined.byteLength)
-  const refuse = (): InputError => refusal('SHARD_FORMAT', 'joined results', `${count} of them`, 'others')
+  const refuse = (): InputError =>
+    refusal('SHARD_FORMAT', 'joined results', `${count} results`, 'bytes of another form')
   if (joined.length < head || view.getUint32(0, true) !== count) throw refuse()
   let at = head
   const parts = Array.from({ length: count }, (_, i) => {

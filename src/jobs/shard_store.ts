@@ -108,5 +108,5 @@ async function unwrap(file: Uint8Array, subject: string): Promise<Uint8Array> {
   const bytes = file.slice(headLength)
   const head = new TextDecoder().decode(file.subarray(0, headLength))
   if (head === `${mark}${await hashOf(bytes)}\n`) return bytes
-  throw refusal('SHARD_DAMAGED', subject, 'the bytes that were written', 'others: the checksum differs')
+  throw refusal('SHARD_DAMAGED', subject, 'the bytes that were written', 'bytes with another checksum')
 }

@@ -68,7 +68,7 @@ export class ShardThreads {
   /** Does a shard as soon as a thread is free. @throws what the shard's work throws; Error if its thread ends */
   do(shard: Shard, onProgress?: (progress: ShardProgress) => void): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(new Error('threads: expected ones that run, got closed ones'))
+      if (this.#closed) return reject(new Error('threads: the pool has been closed'))
       this.#waiting.push({ shard, onProgress, resolve, reject })
       this.#give()
     })
@@ -79,7 +79,7 @@ export class ShardThreads {
     this.#closed = true
     const workers = [...this.#workers]
     this.#workers.clear()
-    const ended = new Error('threads: expected ones that run, got closed ones')
+    const ended = new Error('threads: the pool has been closed')
     for (const { doing } of workers) doing?.reject(ended)
     for (const { reject } of this.#waiting.splice(0)) reject(ended)
     await Promise.all(workers.map(({ thread }) => thread.end()))
@@ -106,7 +106,7 @@ export class ShardThreads {
     const thread = startThread(this.#source.code, {
       onMessage: (message) => this.#hear(worker, message as FromThread),
       onError: fail,
-      onEnd: () => fail(new Error('thread: expected a result, got the end of the thread')),
+      onEnd: () => fail(new Error('thread: expected a result, but the thread ended')),
     })
     const worker: Worker = { thread, doing: null }
     this.#workers.add(worker)

@@ -75,7 +75,7 @@ const isShare = (value: unknown): boolean => typeof value === 'number' && value 
 /** Refuses what is not a budget. @throws UsageError SPARSITY, SCOPE, POLICY, FLOOR, DENSE_LAYERS */
 export function checkBudget(budget: Budget): void {
   if (!isObject(budget))
-    throw new UsageError('SPARSITY', `budget: expected what makeBudget makes, got ${describeValue(budget)}`)
+    throw new UsageError('SPARSITY', `budget: expected a budget of makeBudget, got ${describeValue(budget)}`)
   const { scope, policy } = budget
   if (!policies.includes(policy))
     throw new UsageError('POLICY', `policy: expected one of ${policies.join(', ')}, got ${String(policy)}`)

@@ -21,7 +21,7 @@ export async function readMask(path: string, shape: UnitShape): Promise<UnitMask
         throw new InputError('TENSOR_SHAPE', `${expected}, got [${found.shape.join(', ')}]`, { tensor: name })
       const values = await source.read(name)
       if (values.every(Number.isFinite)) return values
-      throw new InputError('MASK_VALUE', `${path} ${name}: expected finite numbers, got others`, {
+      throw new InputError('MASK_VALUE', `${path} ${name}: expected finite numbers, got NaN or an infinity`, {
         tensor: name,
       })
     }

@@ -181,5 +181,7 @@ async function readTensor(
     })
   const values = await source.read(name)
   if (values.every(Number.isFinite)) return values
-  throw new InputError('WEIGHT_NOT_FINITE', `${name}: expected finite numbers, got others`, { tensor: name })
+  throw new InputError('WEIGHT_NOT_FINITE', `${name}: expected finite numbers, got NaN or an infinity`, {
+    tensor: name,
+  })
 }

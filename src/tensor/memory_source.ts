@@ -29,7 +29,9 @@ export function memorySource(tensors: ReadonlyMap<string, HostTensor>): TensorSo
   const find = (name: string): HostTensor => {
     const tensor = tensors.get(name)
     if (tensor) return tensor
-    throw new InputError('TENSOR_MISSING', `${name}: expected this tensor, got none`, { tensor: name })
+    throw new InputError('TENSOR_MISSING', `${name}: expected a tensor of this name, got none`, {
+      tensor: name,
+    })
   }
   return {
     tensors: infos,

@@ -100,7 +100,7 @@ export interface Checkpoint {
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const path = joinPath(folder, stateFile)
   if (!(await isThere(path)))
-    throw new UsageError('RESUME', `${folder}: expected a run to go on with (${stateFile}), got none`)
+    throw new UsageError('RESUME', `${folder}: expected a run to resume (${stateFile}), got none`)
   const source = await openSafetensors(path)
   try {
     const kept = readAbout(source, path)
@@ -171,8 +171,8 @@ function checkIdentity(path: string, kept: About, { settings, config, data }: Ru
   }
   for (const name of settingNames)
     if (settings[name] !== kept.settings[name]) refuse(name, `${kept.settings[name]}`, `${settings[name]}`)
-  if (JSON.stringify(config) !== kept.config) refuse('config', 'the same model', 'another')
-  if (data !== kept.data) refuse('text', 'the same tokens to learn from', 'others')
+  if (JSON.stringify(config) !== kept.config) refuse('config', 'the same model', 'another model')
+  if (data !== kept.data) refuse('text', 'the same training tokens', 'other tokens')
 }
 
 /** A line of the loss curve. */

@@ -88,7 +88,7 @@ export function spread(windows: readonly Int32Array[], count: number): Int32Arra
 /** @throws UsageError WINDOWS if there are none to learn from */
 export function checkWindows(count: number): void {
   if (count < 1)
-    throw new UsageError('WINDOWS', 'text: expected at least one whole window of tokens, got less')
+    throw new UsageError('WINDOWS', 'text: expected the tokens of at least one window, got fewer')
 }
 
 /** Which windows a step takes. */

@@ -50,7 +50,7 @@ export async function lookUpModel(
   const { names, missing } = await selectFiles({ has: (name) => all.has(name), read: fetched })
   const subject = `${repository} at ${revision}`
   if (missing === 'config.json') throw refusal('MODEL_CONFIG', subject, 'config.json in it', 'no such file')
-  if (missing !== null) throw refusal('MODEL_WEIGHTS', subject, 'all its weights', 'not all')
+  if (missing !== null) throw refusal('MODEL_WEIGHTS', subject, 'all files of its weights', 'fewer')
   // Small, and of use to the planner that is named after it.
   const more = all.has('predictor.safetensors') ? ['predictor.safetensors'] : []
   const files = [...names, ...more].map((name) => all.get(name) as RemoteFile)
@@ -72,7 +72,7 @@ export async function downloadModel(
       throw hubRefusal(
         'HUB_SIZE',
         `${origin.repository} ${name}`,
-        `at most ${MAX_BYTES} bytes where there is no disk`,
+        `at most ${MAX_BYTES} bytes without a disk`,
         `${size}`,
       )
   const client = new HubClient(settings)

@@ -103,7 +103,7 @@ async function judged<T>(
   } catch (error) {
     signal?.throwIfAborted()
     if (error instanceof ShadowError) throw error
-    throw hubRefusal('HUB_ANSWER', subject, 'what a hub answers', quote((error as Error).message), {
+    throw hubRefusal('HUB_ANSWER', subject, 'a response of the hub API', quote((error as Error).message), {
       cause: error,
     })
   }

@@ -76,10 +76,10 @@ export class HubClient {
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       const atHub = this.#isHub(url)
       if (request.hubOnly && !atHub)
-        throw hubRefusal('HUB_REDIRECT', subject, `an answer of ${this.settings.endpoint.host}`, url.host)
+        throw hubRefusal('HUB_REDIRECT', subject, `a response from ${this.settings.endpoint.host}`, url.host)
       const reply = await this.#send(url, atHub, request)
       if (request.hubOnly && reply.url !== '' && !this.#isHub(new URL(reply.url)))
-        throw hubRefusal('HUB_REDIRECT', subject, `an answer of ${this.settings.endpoint.host}`, reply.url)
+        throw hubRefusal('HUB_REDIRECT', subject, `a response from ${this.settings.endpoint.host}`, reply.url)
       if (atHub) linkedEtag = reply.headers.get('x-linked-etag') ?? linkedEtag
       if (reply.status === 200 || reply.status === 206) return { ...reply, linkedEtag }
       reply.close()
@@ -112,7 +112,7 @@ export class HubClient {
     try {
       const type = reply.headers.get('content-type') ?? 'nothing'
       if (!/^application\/json\b/i.test(type))
-        throw hubRefusal('HUB_ANSWER', request.subject, 'JSON of the hub', quote(type))
+        throw hubRefusal('HUB_ANSWER', request.subject, 'JSON', quote(type))
       const parts: Uint8Array[] = []
       let length = 0
       for await (const piece of reply.pieces()) {
@@ -134,7 +134,7 @@ export class HubClient {
     const end = new AbortController()
     const stop = AbortSignal.any(signal ? [signal, end.signal] : [end.signal])
     const guarded = async <T>(action: () => Promise<T>): Promise<T> => {
-      const timer = setTimeout(() => end.abort(new Error('silence')), stallAfter)
+      const timer = setTimeout(() => end.abort(new Error('no data')), stallAfter)
       try {
         return await action()
       } catch (error) {
@@ -213,16 +213,16 @@ function failureOf(
     const retryAfter = readRetryAfter(headers.get('retry-after'), now)
     const asked = retryAfter === null ? '' : `, which asks to wait ${Math.ceil(retryAfter / 1000)} s`
     const code = status === 429 ? 'HUB_BUSY' : 'HUB_STATUS'
-    const reason = hubRefusal(code, subject, `an answer of ${url.host}`, `status ${status}${asked}`)
+    const reason = hubRefusal(code, subject, `a response from ${url.host}`, `status ${status}${asked}`)
     return new PassingFailure(reason, retryAfter)
   }
   if (status === 404 || said === 'RevisionNotFound')
-    return hubRefusal('HUB_NOT_FOUND', subject, `something at ${url.host}`, `status ${status}`)
+    return hubRefusal('HUB_NOT_FOUND', subject, `a resource at ${url.host}`, `status ${status}`)
   if (status === 401 || status === 403) {
-    const got = `status ${status}: there is no such model, or it is private or gated; HF_TOKEN says who asks`
+    const got = `status ${status}: there is no such model, or it is private or gated; HF_TOKEN authenticates`
     return hubRefusal('HUB_ACCESS', subject, 'a model that may be read', got)
   }
-  return hubRefusal('HUB_STATUS', subject, `an answer of ${url.host}`, `status ${status}`)
+  return hubRefusal('HUB_STATUS', subject, `a response from ${url.host}`, `status ${status}`)
 }
 
 /** Milliseconds from now: seconds are sent, or a date. Null for neither. */

@@ -96,7 +96,7 @@ async function readToken(path: string): Promise<string | null> {
   if (/^[\x21-\x7e]+$/.test(token)) return token
   throw new UsageError(
     'HUB_TOKEN',
-    `${named === undefined ? path : 'HF_TOKEN'}: expected a token, got something with spaces or other marks in it`,
+    `${named === undefined ? path : 'HF_TOKEN'}: expected a token, got text with spaces or control characters`,
   )
 }
 

@@ -32,7 +32,10 @@ export function createEngine(): CallTable {
   const modelOf = (handle: unknown): ShadowOpt => {
     const held = models.get(handle as number)
     if (held) return held.opt
-    throw new UsageError('DISPOSED', `model: expected a live one, got ${describeValue(handle)}`)
+    throw new UsageError(
+      'DISPOSED',
+      `model: expected the handle of an open model, got ${describeValue(handle)}`,
+    )
   }
   const keep = (opt: ShadowOpt, folder: string | null): ModelInfo => {
     models.set(++handles, { opt, folder })

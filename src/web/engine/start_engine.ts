@@ -17,8 +17,7 @@ export interface Engine {
 /** Starts one. If its thread fails, every call on the line fails with ENGINE_ENDED. */
 export function startEngine(): Engine {
   const rpc = new RpcClient((message) => thread.send(message))
-  const fail = (why: string): void =>
-    rpc.break(new MissingError('ENGINE_ENDED', `engine: expected a thread that runs, got one that ${why}`))
+  const fail = (why: string): void => rpc.break(new MissingError('ENGINE_ENDED', `engine: the worker ${why}`))
   const thread = startThread(code, {
     onMessage: rpc.receive,
     onError: ({ message }) => fail(`failed: ${message || 'its code did not load'}`),

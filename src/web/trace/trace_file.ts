@@ -194,7 +194,7 @@ class TraceTensors {
         'TENSOR_SHAPE',
       )
     if (this.#source.tensors.get(tensor)?.dtype !== 'I32')
-      throw this.refuse(tensor, 'I32', 'another type', 'TENSOR_SHAPE')
+      throw this.refuse(tensor, 'I32', 'another element type', 'TENSOR_SHAPE')
     const bytes = await this.#source.readRaw(tensor)
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const ids = Int32Array.from({ length: N }, (_, i) => view.getInt32(4 * i, true))
@@ -210,7 +210,7 @@ class TraceTensors {
       throw this.refuse(tensor, `[${shape.join(', ')}]`, `[${found.join(', ')}]`, 'TENSOR_SHAPE')
     const values = await this.#source.read(tensor)
     if (values.every(Number.isFinite)) return values
-    throw this.refuse(tensor, 'finite numbers', 'others')
+    throw this.refuse(tensor, 'finite numbers', 'NaN or an infinity')
   }
 
   /** Scores [L, H] and [L, F], `count` of each, or one where the tensors have no row of counts. */
