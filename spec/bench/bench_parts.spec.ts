@@ -105,9 +105,7 @@ describe('random weights', () => {
       (await new RandomSource(shapes, seed).read('a.weight')).join()
     expect(await read(1)).toBe(await read(1))
     expect(await read(2)).not.toBe(await read(1))
-    await expect(new RandomSource(shapes, 1).read('d')).rejects.toThrow(
-      'd: expected this tensor, got none',
-    )
+    await expect(new RandomSource(shapes, 1).read('d')).rejects.toThrow('d: expected this tensor, got none')
   })
 })
 

@@ -1,12 +1,12 @@
 /**
- * Calibration as shards: some neighbouring examples of one calibration. The result is a file of these examples as the
- * calibration's own folder has them (calibration/shards.ts), which carries the calibration's identity and a checksum.
+ * Calibration as shards: a range of examples of one calibration. The result is a calibration file of these examples
+ * (calibration/shards.ts) with the calibration's identity and a checksum.
  *
- *   settings   first, end      places in the set
- *              model, ...      what both sides agree on, see shard_model.ts
- *   files      manifest        what the calibration is of, as it stands in its folder
- *              windows         those from `first` on
- *              mask            where the passes run under one
+ *   settings   first, end      the range of indices in the set
+ *              model, ...      the agreement on the model, see shard_model.ts
+ *   files      manifest        the manifest of the calibration
+ *              windows         the windows of the range
+ *              mask            the mask of the passes, if there is one
  */
 import * as v from 'valibot'
 import { criterionByName } from '../criteria/index.ts'
@@ -25,14 +25,14 @@ import { agreementOf, checkAgreed, checkAgreement, type ShardModel } from '../jo
 
 export const calibrateKind = 'calibrate'
 
-/** A calibration to be cut into shards. */
+/** A calibration to be done by shards. */
 export interface ShardedCalibration {
   readonly stored: StoredManifest
   readonly windows: readonly Window[]
   readonly mask: UnitMask | null
 }
 
-/** The shards of these ranges, whose files are put into the store. */
+/** The shards of these ranges. Their files are added to the store. */
 export async function calibrateShards(
   { stored, windows, mask }: ShardedCalibration,
   ranges: readonly Range[],
@@ -51,7 +51,7 @@ export async function calibrateShards(
   return shards
 }
 
-/** The most examples of one shard. */
+/** The maximal number of examples of a shard. */
 const MAX_EXAMPLES = 2 ** 16
 const about = { code: 'SHARD_FORMAT', subject: 'shard' }
 
@@ -67,8 +67,8 @@ const rangeSchema = (count: number): v.GenericSchema<unknown, Range> =>
 
 /**
  * Does such a shard.
- * @throws InputError SHARD_MODEL for a calibration of another model, SHARD_FORMAT, CALIBRATION_FORMAT and the like for
- *   files that are not what they should be; the signal's reason
+ * @throws InputError SHARD_MODEL for a calibration of another model, SHARD_FORMAT, CALIBRATION_FORMAT and others for
+ *   invalid settings or files; the signal's reason
  */
 export async function doCalibrate(
   { settings, files }: Shard,

@@ -1,8 +1,8 @@
 /**
- * The folder of a calibration while it is made: what is there, what is valid, and what comes in.
+ * The folder of an unfinished calibration: its valid files, and the examples that are added.
  *
- * An example is a file of its own until all of its shard are there. Nothing is believed that does not vouch for itself
- * (shards.ts). Two processes may fill the same folder: they write the same bytes.
+ * An example has its own file until all examples of its part are there. Every file is checked against its checksum
+ * (shards.ts). Two processes may fill the same folder, because they write the same bytes.
  */
 import type { UnitScores } from '../masks/selection.ts'
 import {
@@ -33,12 +33,12 @@ import {
 } from './shards.ts'
 
 /**
- * Refuses a folder that holds other things than a calibration; one that is not there yet is none.
+ * Refuses a folder that contains other files than a calibration. A missing folder is accepted.
  * @throws UsageError OUTPUT
  */
 export async function checkCalibrationFolder(folder: string): Promise<void> {
   if (!(await exists(folder)) || (await exists(joinPath(folder, manifestName)))) return
-  // What is left half written of a manifest is no other thing.
+  // A temporary file of a manifest is not another file.
   if ((await list(folder)).every((name) => name.endsWith('.tmp'))) return
   throw new UsageError(
     'OUTPUT',
@@ -49,9 +49,9 @@ export async function checkCalibrationFolder(folder: string): Promise<void> {
 /** See the head of this file. */
 export class CalibrationFolder {
   readonly path: string
-  /** Examples that are there, in a shard or in a file of their own. */
+  /** Examples that exist, in a part or in their own file. */
   readonly kept = new Set<number>()
-  /** Files that were not what was written. */
+  /** Damaged files. */
   readonly damaged: string[] = []
   readonly #stored: StoredManifest
   readonly #windows: readonly Window[]
@@ -65,7 +65,7 @@ export class CalibrationFolder {
   }
 
   /**
-   * Makes the folder and its manifest, or sees that they are those of this calibration.
+   * Creates the folder and its manifest, or checks that the manifest is that of this calibration.
    * @throws UsageError OUTPUT; InputError CALIBRATION_DIFFERS, CALIBRATION_FORMAT
    */
   static async open(
@@ -87,12 +87,12 @@ export class CalibrationFolder {
     return folder
   }
 
-  /** Whether the data set's scores are there, or there are none to have. */
+  /** Whether the scores of the data set exist, or none were requested. */
   get hasDataset(): boolean {
     return this.#hasDataset || this.#stored.manifest.datasetCriteria.length === 0
   }
 
-  /** Looks at every file; what is not as it was written is removed, what is complete is put together. */
+  /** Checks every file: damaged files are removed, complete parts are merged. */
   async scan(onProgress: (done: number, total: number) => void, signal?: AbortSignal): Promise<void> {
     const there = new Set(await list(this.path))
     const total = shardCount(this.#stored.manifest)
@@ -107,7 +107,7 @@ export class CalibrationFolder {
     this.#hasDataset = await this.#isValid(datasetName, there, read)
   }
 
-  /** Takes in an example that is not there yet. */
+  /** Adds an example that is missing. */
   async add(example: GroupedExample): Promise<void> {
     const { index } = example
     const lengths = [this.#windows[index].promptLength]
@@ -116,7 +116,7 @@ export class CalibrationFolder {
     await this.#seal(Math.floor(index / this.#stored.manifest.shardExamples))
   }
 
-  /** Takes in the data set's scores. */
+  /** Adds the scores of the data set. */
   async addDataset(scores: ReadonlyMap<string, UnitScores>): Promise<void> {
     await writeDataset(this.#pathOf(datasetName), this.#stored, scores)
     this.#hasDataset = true
@@ -155,7 +155,7 @@ export class CalibrationFolder {
     }
   }
 
-  /** Puts the examples of a shard together once all of them are there. */
+  /** Merges the examples of a part into one file once all of them are there. */
   async #seal(shard: number): Promise<void> {
     const range = shardRange(this.#stored.manifest, shard)
     const places = placesOf(range)
@@ -168,7 +168,7 @@ export class CalibrationFolder {
         examples.push(...(await readExamples(this.#pathOf(exampleName(index)), this.#stored, oneOf(index))))
       await writeExamples(path, this.#stored, examples, lengths)
     } catch (error) {
-      // Another process that does the same may have been first, and taken its examples' files away.
+      // Another process may have merged them first and removed their files.
       if (!(error instanceof InputError) || !(await exists(path))) throw error
       await readExamples(path, this.#stored, range)
     }

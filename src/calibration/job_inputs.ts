@@ -1,8 +1,8 @@
 /**
- * The files that shards are done with, as bytes: windows, and tables with a number for every unit (masks, mean scores).
+ * The input files of shards, as bytes: windows, and tables with a number for every unit (masks, mean scores).
  *
- * They are named by their hash, so what is read is what was written; that it means what it should is checked all the same,
- * because anybody who can write to a store can name a file by its hash.
+ * A file is named by its hash, so its bytes are those that were written. Its content is untrusted all the same: anyone who
+ * can write to a store can add a file.
  */
 import * as v from 'valibot'
 import { canonicalJson } from '../io/canonical_json.ts'
@@ -43,7 +43,7 @@ const windowSchema = v.pipe(
   }),
 )
 
-/** The windows of such bytes. @throws InputError SHARD_FORMAT, JSON_* for anything else */
+/** Parses windows. @throws InputError SHARD_FORMAT, JSON_* for anything else */
 export function parseWindows(bytes: Uint8Array): Window[] {
   const json = parseJson(bytes, 'shard windows', { numbers: 'integers' })
   return checkSchema(v.array(windowSchema), toPlain(json), { code: 'SHARD_FORMAT', subject: 'shard windows' })
@@ -60,7 +60,7 @@ export function encodeUnits({ shape, heads, neurons }: UnitScores): Uint8Array<A
   )
 }
 
-/** The table of such bytes. @throws InputError SHARD_FORMAT for one of another shape; SAFETENSORS_* and the like */
+/** Parses a table. @throws InputError SHARD_FORMAT for another shape; SAFETENSORS_* and others for an invalid file */
 export async function parseUnits(bytes: Uint8Array, shape: UnitShape): Promise<UnitScores> {
   const source = await parseSafetensors(bytes, 'shard units')
   const table = async (name: 'heads' | 'neurons'): Promise<Float32Array> => {

@@ -1,8 +1,10 @@
 /**
- * `calibration.json`: what a calibration is of. Written before the first example and never again: the same model, data
- * and settings give the same text, whose SHA-256 is the calibration's identity, and every file beside it carries that.
+ * `calibration.json`, the manifest of a calibration: its model, data and settings. It is written once, before the first
+ * example. The same model, data and settings give the same text, whose SHA-256 is the identity of the calibration; every
+ * file of the calibration carries it.
  *
- * So it holds no date, no path and no time; and formulas, because a criterion that was changed is another one.
+ * Therefore it contains no date, path or duration. It contains the formulas of criteria, because a changed criterion is a
+ * different one.
  */
 import * as v from 'valibot'
 import { canonicalJson } from '../io/canonical_json.ts'
@@ -18,13 +20,13 @@ export const manifestName = 'calibration.json'
 const format = 'shadowllm-calibration'
 const version = 1
 
-/** A criterion as a calibration remembers it. */
+/** The name and the formula of a criterion. */
 export interface NamedFormula {
   readonly name: string
   readonly formula: string
 }
 
-/** What a calibration is of. */
+/** The content of a manifest. */
 export interface CalibrationManifest {
   readonly model: {
     /** SHA-256 of its files. */
@@ -46,15 +48,15 @@ export interface CalibrationManifest {
   readonly criteria: readonly NamedFormula[]
   readonly datasetCriteria: readonly NamedFormula[]
   readonly seed: number
-  /** Whether what layer 0 shows of every prompt token was kept. */
+  /** Whether the layer-0 features of every prompt token were kept. */
   readonly keepSequence: boolean
   /** SHA-256 of the mask the passes ran under, see `hashMask`; null for none. */
   readonly mask: string | null
-  /** Examples in a shard; the last one may have fewer. */
+  /** Examples per file; the last file may have fewer. */
   readonly shardExamples: number
 }
 
-/** A manifest and the text it stands in. */
+/** A manifest and its text. */
 export interface StoredManifest {
   readonly manifest: CalibrationManifest
   readonly text: string
@@ -71,7 +73,7 @@ export async function storeManifest(manifest: CalibrationManifest): Promise<Stor
 }
 
 /**
- * One hash for what the numbers of a calibration depend on: tokens, how many of them are the prompt, and the group.
+ * One hash of the data that the numbers of a calibration depend on: tokens, prompt lengths and groups.
  * @returns 64 hexadecimal digits
  */
 export function hashWindows(windows: readonly Window[]): Promise<string> {
@@ -91,7 +93,7 @@ function hashText(text: string): Promise<string> {
 }
 
 /**
- * Refuses a calibration that is not the one asked for.
+ * Refuses a calibration that differs from the requested one.
  * @throws InputError CALIBRATION_DIFFERS, naming the first field that differs
  */
 export function checkSame(found: CalibrationManifest, asked: CalibrationManifest, path: string): void {
@@ -102,7 +104,7 @@ export function checkSame(found: CalibrationManifest, asked: CalibrationManifest
   }
 }
 
-/** Values in pairs, those inside an object one by one; of criteria names first, which say more than formulas. */
+/** Pairs of values, those of objects one by one. Names of criteria come first: they say more than formulas. */
 function* fieldsOf(a: CalibrationManifest, b: CalibrationManifest): Generator<[string, unknown, unknown]> {
   for (const key of ['criteria', 'datasetCriteria'] as const)
     yield [key, a[key].map(({ name }) => name), b[key].map(({ name }) => name)]
@@ -126,7 +128,7 @@ function shown(text: string): string {
 
 /**
  * The manifest in a calibration's folder.
- * @throws InputError CALIBRATION_FORMAT for anything but a manifest, FILE_MISSING and others of `readWhole`, JSON_*
+ * @throws InputError CALIBRATION_FORMAT for an invalid manifest, FILE_MISSING and others of `readWhole`, JSON_*
  */
 export async function readManifest(folder: string): Promise<StoredManifest> {
   const path = joinPath(folder, manifestName)
@@ -134,8 +136,8 @@ export async function readManifest(folder: string): Promise<StoredManifest> {
 }
 
 /**
- * The manifest that a text is.
- * @param path what it is called in errors
+ * Parses a manifest.
+ * @param path its name in errors
  * @throws InputError CALIBRATION_FORMAT, JSON_*
  */
 export async function parseStored(bytes: Uint8Array, path: string): Promise<StoredManifest> {
@@ -146,11 +148,11 @@ export async function parseStored(bytes: Uint8Array, path: string): Promise<Stor
   return { manifest, text, identity: await hashText(text) }
 }
 
-/** The most examples, layers or units: what a file claims must not become memory. */
+/** Examples, layers or units: bounded, because they decide how much memory is allocated. */
 const size = wholeNumber(1, 2 ** 24)
 const different = (names: string[]): boolean => new Set(names).size === names.length
 
-/** Criteria, whose names become names of tensors. */
+/** Criteria. Their names become names of tensors. */
 const formulas = v.pipe(
   v.array(
     v.object({

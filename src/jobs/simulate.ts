@@ -1,15 +1,14 @@
 /**
- * A cluster on paper: so many workers take shards from a queue by the rules of queue_worker.ts and queue_runner.ts, die,
- * lose the network and come back, all by one seed. It says whether the rules lose work, and what failures cost, at sizes
- * that nobody has at hand.
+ * A simulation of a cluster: workers take shards from a queue by the rules of queue_worker.ts and queue_runner.ts, crash,
+ * lose the network and recover, determined by one seed. It shows whether the rules lose work, and what failures cost, for
+ * clusters larger than a test can run.
  *
  *   a worker loads its model, then does one shard after the other
- *   one that dies loses its shard; the shard is handed out again once its lock has run out, and the worker starts anew
- *   one that is cut off works on; when its lock runs out somebody else gets the shard too, and both results arrive
- *   a result counts once, whoever brings it
+ *   a worker that crashes loses its shard; the shard is handed out again once its lock expires, and the worker restarts
+ *   a worker without network continues; if its lock expires, another worker gets the shard too, and both results arrive
+ *   a result counts once
  *
- * Times are seconds. A shard takes the mean time, more or less by a normal deviation; failures come at random, each hour
- * as likely as another.
+ * Times are seconds. The time of a shard is normally distributed around the mean; failures are a Poisson process.
  */
 import TinyQueue from 'tinyqueue'
 import { Random } from '../tensor/random.ts'
@@ -18,42 +17,42 @@ import { Random } from '../tensor/random.ts'
 export interface ClusterSettings {
   readonly workers: number
   readonly shards: number
-  /** Mean of a shard, and its deviation as a share of that. */
+  /** Mean time of a shard, and its standard deviation as a share of the mean. */
   readonly shardSeconds: number
   readonly spread: number
-  /** Until a worker has its model. */
+  /** The time a worker needs to load its model. */
   readonly loadSeconds: number
-  /** Until a lock that is not renewed runs out. */
+  /** The time after which a lock expires if it is not renewed. */
   readonly lockSeconds: number
-  /** How often a worker dies in an hour, and how long until it starts again. */
+  /** Crashes per worker and hour, and the time until the worker restarts. */
   readonly deathsPerHour: number
   readonly restartSeconds: number
-  /** How often a worker is cut off from the server in an hour, and for how long. */
+  /** Network failures per worker and hour, and their duration. */
   readonly cutsPerHour: number
   readonly cutSeconds: number
   readonly seed: number
 }
 
-/** What came of it. */
+/** The outcome. */
 export interface ClusterOutcome {
   /** Seconds until the last result. */
   readonly makespan: number
-  /** Shards with a result; all of them, or the rules are wrong. */
+  /** Shards with a result: all of them, unless the rules are wrong. */
   readonly done: number
-  /** Results that arrived for a shard that had one. */
+  /** Results for a shard that already had one. */
   readonly twice: number
   /** Shards handed out again. */
   readonly again: number
   readonly deaths: number
-  /** Work of all shards, each once, over what the workers' time could have held. */
+  /** The work of all shards, each counted once, over workers times makespan. */
   readonly efficiency: number
 }
 
 /** The rules that a mutant breaks. */
 export interface ClusterRules {
-  /** Whether a lock that ran out hands the shard out again. */
+  /** Whether an expired lock hands the shard out again. */
   readonly handsOutAgain: boolean
-  /** Whether a second result of a shard is left out. */
+  /** Whether a second result of a shard is ignored. */
   readonly countsOnce: boolean
 }
 
@@ -62,7 +61,7 @@ type Event =
   | { readonly at: number; readonly what: 'finish'; readonly worker: number; readonly shard: number }
   | { readonly at: number; readonly what: 'lost'; readonly shard: number }
 
-/** Runs a cluster to its end. @param rules those that are kept, for mutants */
+/** Simulates a cluster until all shards are done. @param rules the rules in force; mutants break one */
 export function simulateCluster(
   settings: ClusterSettings,
   rules: ClusterRules = { handsOutAgain: true, countsOnce: true },
@@ -75,11 +74,11 @@ class Cluster {
   readonly #settings: ClusterSettings
   readonly #rules: ClusterRules
   readonly #random: Random
-  /** By time. Events at the same time come in an order that depends on the pushes alone: a seed gives one outcome. */
+  /** Ordered by time. The order of simultaneous events depends on the pushes alone, so a seed gives one outcome. */
   readonly #events = new TinyQueue<Event>([], (a, b) => a.at - b.at)
   readonly #durations: Float64Array
   readonly #hasResult: Uint8Array
-  /** Shards to hand out: those in order, then those that came back. */
+  /** Shards whose lock expired; they are handed out first. */
   readonly #back: number[] = []
   readonly #free: number[] = []
   #next = 0
@@ -144,7 +143,7 @@ class Cluster {
     if (worker !== undefined) this.#give(worker, at)
   }
 
-  /** Hands the next shard to a worker, and draws what becomes of it. */
+  /** Hands the next shard to a worker and draws its outcome. */
   #give(worker: number, at: number): void {
     const shard = this.#back.pop() ?? (this.#next < this.#settings.shards ? this.#next++ : undefined)
     if (shard === undefined) return void this.#free.push(worker)
@@ -159,16 +158,16 @@ class Cluster {
       return
     }
     const cut = at + this.#until(cutsPerHour)
-    // While it is cut off the lock is not renewed, and a result waits for the network.
+    // Without network the lock is not renewed, and the result waits.
     if (cut < end && cutSeconds > lockSeconds)
       this.#events.push({ at: cut + lockSeconds, what: 'lost', shard })
     const arrives = cut < end ? Math.max(end, cut + cutSeconds) : end
     this.#events.push({ at: arrives, what: 'finish', worker, shard })
   }
 
-  /** Seconds until what happens so often in an hour happens next. */
+  /** Seconds until the next event of a Poisson process. */
   #until(perHour: number): number {
-    // Above 0: the logarithm of what is left is finite.
+    // uniform() is below 1, so the logarithm is finite.
     return perHour === 0 ? Infinity : (-Math.log(1 - this.#random.uniform()) * 3600) / perHour
   }
 }
