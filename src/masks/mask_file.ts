@@ -8,7 +8,7 @@ import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
 /**
  * Reads a mask.
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE if it is not one of this shape, MASK_VALUE for a value that is not
- *   finite; SAFETENSORS_*, FILE_* and what else `openSafetensors` throws
+ *   finite; SAFETENSORS_*, FILE_* and others of `openSafetensors`
  */
 export async function readMask(path: string, shape: UnitShape): Promise<UnitMask> {
   const source = await openSafetensors(path)

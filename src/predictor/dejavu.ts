@@ -1,13 +1,13 @@
 /**
  * DejaVu's predictors (Liu et al. 2023, arXiv 2310.17157, and its released code).
  *
- * Every layer has two matrices of low rank, without biases and without anything between the factors, one for heads and one
- * for neurons. They look one layer ahead: what is computed in layer l is decided from the residual stream that enters
- * layer l-1, so that the decision can be had while layer l-1 runs. Layer 0 runs whole. They learn labels - whether a unit
- * is among the best of its layer - by weighted binary cross-entropy.
+ * Every layer has two low-rank matrices, one for heads and one for neurons, without biases or activation between the
+ * factors. They look one layer ahead: the mask of layer l is decided from the residual stream that enters layer l-1, so
+ * that the predictor can run in parallel with layer l-1. Layer 0 runs dense. They learn labels (whether a unit is among the
+ * best of its layer) by weighted binary cross-entropy.
  *
- * One difference: the released code marks a neuron where its activation is positive. Here heads and neurons both are
- * marked by a criterion, so that methods differ in one thing at a time.
+ * One difference: the released code marks a neuron where its activation is positive. Here a criterion
+ * marks heads and neurons, so that the methods differ in one respect only.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../engine/matrix.ts'

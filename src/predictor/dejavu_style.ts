@@ -1,11 +1,11 @@
 /**
  * The per-layer baseline as the authors of ShadowLLM built it (the released code of arXiv 2406.16635).
  *
- * Every layer has two-layer networks of its own, trained by mean squared error on a criterion's scores of that layer. Their
- * input is the output of that same layer's own heads at the last prompt token, from a dense pass over the prompt: there is
- * no look-ahead, so this could not save the work of the heads it reads. Networks see features scaled to [0, 1].
+ * Every layer has its own two-layer networks, trained by mean squared error on the scores of a criterion in that layer. Their
+ * input is the output of the heads of the same layer at the last prompt token, from a dense pass over the prompt. There is
+ * no look-ahead, so this cannot save the work of the heads it reads. Features are scaled to [0, 1].
  *
- * The released code forgets that scaling when it selects over the whole model: nets trained on one range are fed another.
+ * The paper's code omits that scaling when it selects over the whole model, so the networks get inputs of another range.
  * `as-shipped` does the same, for the published numbers; `fixed` scales as in training.
  */
 import type { Backend } from '../backends/backend.ts'

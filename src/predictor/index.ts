@@ -1,5 +1,5 @@
 /**
- * shadowllm/predictor: what guesses scores from a prompt, and the planners that make masks of scores.
+ * shadowllm/predictor: predictors of scores from a prompt, and planners that make masks from scores.
  */
 export {
   losses,

@@ -1,5 +1,5 @@
 /**
- * Networks layer by layer: a pair for each layer from 1 on. Layer 0 runs whole in every method and has none.
+ * Per-layer networks: a pair for each layer from 1 on. Layer 0 runs dense in every method and has none.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../engine/matrix.ts'
@@ -15,7 +15,7 @@ import { Network, type NetworkValues } from './network.ts'
 
 /** The numbers of per-layer predictors: for each kind the networks of layers 1 to L-1. */
 export interface LayerValues extends Readonly<Record<UnitKind, readonly NetworkValues[]>> {
-  /** For each layer those of what it sees, where features are scaled by the training set's. */
+  /** The moments of the features of each layer, if features are scaled by those of the training set. */
   readonly moments?: readonly FeatureMoments[] | null
 }
 
@@ -51,7 +51,7 @@ export class LayerNetworks {
     }
   }
 
-  /** What the networks of a layer, from 1, say of a row [D]: [H] and [F]. */
+  /** The outputs of the networks of a layer, from 1, for a row [D]: [H] and [F]. */
   run(layer: number, row: Float32Array, scaling: FeatureScaling): Record<UnitKind, Float32Array> {
     const input = this.#scale(layer, row, scaling)
     return {

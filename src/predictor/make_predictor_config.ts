@@ -1,5 +1,5 @@
 /**
- * A config from a few choices: what is not chosen is as measured to be good here, or as the released code has it.
+ * Makes predictor configs. Choices that are not given have the defaults that performed best here, or those of the paper's code.
  */
 import { checkSchema } from '../io/schema.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -15,28 +15,28 @@ import {
 import { predictorConfigSchema } from './predictor_config_schema.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
 
-/** What may be chosen; not everything is every kind's. */
+/** The choices; not every kind of predictor has all of them. */
 export interface PredictorChoices {
   readonly headHidden?: number
   readonly neuronHidden?: number
   readonly features?: FeatureScaling
-  /** ShadowLLM and the per-layer baseline, where scores are learnt. */
+  /** For predictors that learn scores: ShadowLLM and the per-layer baseline. */
   readonly targets?: TargetScaling
-  /** ShadowLLM. */
+  /** ShadowLLM only. */
   readonly loss?: LossName
   readonly placement?: number
   readonly pooling?: Pooling
-  /** Where labels are learnt: shares of the units that are best. */
+  /** For predictors that learn labels: the shares of units that count as best. */
   readonly top?: readonly number[]
 }
 
-/** What a config is about, whatever is chosen. */
+/** The part of a config that is given by the model and the data. */
 export type PredictorOrigin = Pick<
   PredictorConfigBase,
   'shape' | 'width' | 'criterion' | 'seed' | 'examples' | 'dataHash'
 >
 
-/** The choices each kind has, with what is chosen where nothing is said. */
+/** The choices of each kind, with their defaults. */
 const DEFAULT_CHOICES = {
   shadow: {
     headHidden: 64,
@@ -52,12 +52,12 @@ const DEFAULT_CHOICES = {
   dejavu: { headHidden: 64, neuronHidden: 32, features: 'none', top: [0.5] },
 } as const satisfies Record<PredictorKind, PredictorChoices>
 
-/** The shares that ShadowLLM's labels average over, unless told otherwise: one for each of several budgets. */
+/** The default shares of ShadowLLM's labels: one for each of several budgets. */
 export const DEFAULT_SHARES: readonly number[] = [0.5, 0.3, 0.2, 0.1]
 
 /**
- * A config of the kind asked for.
- * @throws UsageError CHOICE for a choice that the kind does not have or that has no meaning
+ * A config of this kind.
+ * @throws UsageError CHOICE for an invalid choice, or one that the kind does not have
  */
 export function makePredictorConfig(
   kind: PredictorKind,

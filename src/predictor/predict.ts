@@ -1,5 +1,5 @@
 /**
- * What a predictor of any kind says of a prompt whose dense pass is known: how predictors are judged on examples.
+ * The predictions of a predictor of any kind for a calibration example, by which predictors are evaluated.
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -10,8 +10,8 @@ import { scoresFromOutputs } from './features.ts'
 import type { Predictor } from './predictor_file.ts'
 
 /**
- * What ShadowLLM's predictor looks at: the row its pooling makes of a prompt, [D], or the whole prompt, [T, D].
- * @throws UsageError EXAMPLES where the example lacks it
+ * The input of ShadowLLM's predictor: the pooled row of the prompt, [D], or the whole prompt, [T, D].
+ * @throws UsageError EXAMPLES if the example lacks it
  */
 export function promptInput(
   { placement, pooling, width }: ShadowConfig,
@@ -32,7 +32,7 @@ export function promptInput(
 export function predictScores(predictor: Predictor, features: PromptFeatures): UnitScores {
   if (predictor.kind === 'shadow') {
     const input = promptInput(predictor.config, features)
-    // A mean is its own mean: one row is as good as all of them.
+    // The mean is stored as one row, whose mean is the row.
     return predictor.predict(input, input.length / predictor.config.width)
   }
   if (predictor.kind === 'dejavu-style') return predictor.predict(features.last)

@@ -1,5 +1,5 @@
 /**
- * The schema of predictor configs: of those in files, which are untrusted input, and of those that `makePredictorConfig` makes.
+ * The schema of predictor configs: for files, which are untrusted input, and for `makePredictorConfig`.
  */
 import * as v from 'valibot'
 import { parseBySchema, seedNumber, valueThat, wholeNumber } from '../io/schema.ts'
@@ -64,9 +64,9 @@ export const predictorConfigSchema: v.GenericSchema<unknown, PredictorConfig> = 
 ])
 
 /**
- * The config of a file.
+ * Parses the config of a file.
  * @param text the metadata entry `shadowllm.predictor`
- * @throws InputError PREDICTOR_CARD for one that is missing or wrong, JSON_*
+ * @throws InputError PREDICTOR_CARD for a missing or invalid config, JSON_*
  */
 export function readPredictorConfig(text: string | undefined): PredictorConfig {
   return parseBySchema(predictorConfigSchema, text, { code: 'PREDICTOR_CARD', subject: configEntry })

@@ -1,11 +1,11 @@
 /**
- * A predictor as a file: safetensors, and what is known of it as JSON in the metadata entry `shadowllm.predictor`.
- * Reading checks the config field by field and every tensor's shape against it.
+ * The file of a predictor: safetensors, with the predictor config as JSON in the metadata entry `shadowllm.predictor`.
+ * Reading checks the config against its schema, and the shape of every tensor against the config.
  *
  *   heads.inputWeight [R, D]   heads.inputBias [R]   heads.outputWeight [O, R]   heads.outputBias [O]
  *   neurons.*                  the same
- *   heads.queryWeight ...      where attention pools
- *   features.mean, .spread     [D], where features are scaled by the training set's moments
+ *   heads.queryWeight ...      with attention pooling
+ *   features.mean, .spread     [D], if features are scaled by the moments of the training set
  *
  * Predictors with networks for every layer have `heads.<layer>.*` with layers from 1, and features.* [L-1, D].
  */
@@ -27,7 +27,7 @@ import { ShadowPredictor } from './shadow.ts'
 /** A predictor of any kind; `kind` tells which. */
 export type Predictor = ShadowPredictor | DejavuStylePredictor | DejavuPredictor
 
-/** Writes a predictor, complete or not at all. @throws the system's error if the file cannot be written */
+/** Writes a predictor atomically. @throws the system's error if the file cannot be written */
 export async function savePredictor(path: string, predictor: Predictor): Promise<void> {
   await writeSafetensors(path, predictorTensors(predictor), metadataOf(predictor))
 }
@@ -59,8 +59,8 @@ export function predictorTensors(predictor: Predictor): Map<string, TensorToWrit
 
 /**
  * Reads a predictor of any kind into a backend.
- * @param storage what its matrices are stored as there; only f32 can be written to a file again
- * @throws InputError PREDICTOR_CARD for a config that is missing or wrong, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and
+ * @param storage the storage of its matrices; only f32 can be written to a file again
+ * @throws InputError PREDICTOR_CARD for a missing or invalid config, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and
  *   what `openSafetensors` throws
  */
 export async function openPredictor(

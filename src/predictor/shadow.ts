@@ -1,9 +1,9 @@
 /**
  * The predictor of ShadowLLM: one pair of small networks for the whole model (arXiv 2406.16635).
  *
- * From the prompt's context in layer `placement` (0 unless told otherwise) one network predicts a score for every head of
- * the layers after it, the other for every neuron. Layers up to `placement` have run by then and are not predicted. It is
- * asked once per sequence; nothing after the prompt is seen. Training is in src/training; the file form in
+ * From the context of the prompt in the source layer (`placement`, default 0) one network predicts a score for every head of
+ * the later layers, the other for every neuron. Layers up to `placement` have run by then and are not predicted. It predicts
+ * once per sequence, from the prompt only. Training is in src/training; the file form in
  * `predictor_file.ts`.
  */
 import type { Backend } from '../backends/backend.ts'
@@ -22,7 +22,7 @@ import { Network, type NetworkValues } from './network.ts'
 
 /** The numbers of a predictor. */
 export interface ShadowValues extends Readonly<Record<UnitKind, NetworkValues>> {
-  /** Where features are scaled by the training set's moments. */
+  /** The moments of the training set, if features are scaled by them. */
   readonly moments?: FeatureMoments | null
 }
 
@@ -52,9 +52,9 @@ export class ShadowPredictor {
   }
 
   /**
-   * Predicted scores of every unit; the rows of dense layers are zeros. Where labels were learnt a score is the log odds
-   * of being kept.
-   * @param context the context of the prompt's tokens in layer `placement`, as it left the attention: [T, D]
+   * Predicted scores of every unit; the rows of dense layers are zeros. For `bce` a score is the log odds that the unit
+   * is kept.
+   * @param context the context of the prompt in layer `placement`, before out_proj: [T, D]
    * @param tokens T, at least 1
    * @throws UsageError FEATURE_SHAPE
    */

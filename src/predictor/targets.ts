@@ -1,6 +1,6 @@
 /**
- * What a predictor of each kind is asked for: scores scaled as its config says, or labels - whether a unit is among the
- * best, of the model for ShadowLLM, of its layer for DejaVu.
+ * The targets of a predictor: scores, scaled as its config says, or labels (whether a unit is among the best of the model for
+ * ShadowLLM, of its layer for DejaVu).
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { top_k } from '../ops/top_k.ts'

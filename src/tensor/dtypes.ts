@@ -1,9 +1,9 @@
 /**
- * Element types as they lie in files, and the conversions between them and float32.
+ * Element types of files, and the conversions between them and float32.
  *
  * Widening F16 and BF16 to float32 is exact, bit patterns of NaN included. Narrowing rounds to nearest, ties to even;
  * a NaN keeps the part of its payload that fits. Int8 rows carry one scale each. Everything is little-endian, in
- * files and in memory: a host of the other kind is refused when this file loads.
+ * files and in memory: this file throws on a big-endian host when it is loaded.
  */
 import { InputError, MissingError } from './errors.ts'
 import { shownName } from './quote.ts'
@@ -11,7 +11,7 @@ import { shownName } from './quote.ts'
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
   throw new MissingError('BIG_ENDIAN_HOST', 'host: expected little-endian, got big-endian')
 
-/** Element types a checkpoint may hold; weights are the first four. */
+/** Element types of checkpoints; weights have one of the first four. */
 export type SourceDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
 
 /** Bytes of one element. A map, because the names come from files. */
@@ -135,7 +135,7 @@ const exponents: ReadonlyMap<SourceDtype, readonly [bits: number, one: number]> 
   ['BF16', [0x7f807f80, 0x00800080]],
 ])
 
-/** Words judged at once. */
+/** Words checked at once. */
 const AT_ONCE = 1024
 
 /**
@@ -147,7 +147,7 @@ export function findNonFinite(dtype: SourceDtype, values: Float32Array | Uint16A
   const half = values instanceof Uint16Array
   const signs = half ? 0x80008000 : 0x80000000
   const patterns = half ? values : patternsOf(values)
-  // Two halves are judged in one word where they lie so; an odd one is left for later.
+  // Two aligned halves are checked in one word; an odd one at the end is checked alone.
   const isWords = values.byteOffset % 4 === 0
   const words = isWords
     ? new Int32Array(values.buffer, values.byteOffset, values.byteLength >>> 2)
@@ -170,7 +170,7 @@ function firstOf(patterns: Uint16Array | Uint32Array, start: number, exponent: n
 
 // ---- Stored bytes ---------------------------------------------------------------------------------------------
 
-/** Bytes at an address that suits `size`-byte elements: the same memory if it does already. */
+/** Bytes aligned to `size`-byte elements: the same memory if it is aligned already. */
 function aligned(bytes: Uint8Array, size: number): Uint8Array {
   return bytes.byteOffset % size === 0 ? bytes : bytes.slice()
 }
@@ -182,8 +182,8 @@ export function checkFloat(dtype: SourceDtype, tensor: string): void {
 }
 
 /**
- * Stored floats as float32; F64 is rounded. May share memory with `bytes`, or, of half precision, lie at the start of `room`
- * where that is given and long enough.
+ * Stored floats as float32; F64 is rounded. The result may share memory with `bytes`. Half precision is written to the start of
+ * `room` if that is given and long enough.
  * @throws InputError DTYPE if the type is not a float.
  */
 export function decodeFloats(
