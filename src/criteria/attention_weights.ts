@@ -1,5 +1,5 @@
 /**
- * The attention weights of a traced pass, recomputed on the host from its queries and keys: the kernels keep none.
+ * The attention weights of a traced pass, recomputed on the host from its queries and keys, because kernels do not store them.
  *
  * Sums are in float64, exponentials of ops/float32.ts; so the weights are those of the model up to the rounding of
  * float32, and the same bits on every engine.
@@ -8,7 +8,7 @@ import { attentionScale } from '../engine/forward.ts'
 import type { Trace } from '../engine/trace.ts'
 import { exp } from '../ops/float32.ts'
 
-/** Called with one query's weights over positions 0..t; the array is used again for the next query. */
+/** Called with one query's weights over positions 0..t; the array is reused for the next query. */
 export type VisitWeights = (head: number, t: number, weights: Float64Array) => void
 
 /** Visits the attention weights of every query of a layer, head by head. */

@@ -30,8 +30,8 @@ export class DejavuPredictor {
   }
 
   /**
-   * The log odds of each unit of a layer to be among the best: [H] and [F]. Units are ranked, and probabilities would rank
-   * them alike, up to those that round to 1.
+   * The log odds of each unit of a layer to be among the best: [H] and [F]. Probabilities would rank the units equally,
+   * except those that round to 1.
    * @param layer from 1 to L-1
    * @param stream the residual stream of one token as it enters layer `layer - 1`: [D]
    * @throws UsageError FEATURE_SHAPE, LAYER

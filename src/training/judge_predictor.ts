@@ -1,12 +1,12 @@
 /**
- * Judges a predictor on examples it never saw, beside what needs no predictor.
+ * Evaluates a predictor on examples it was not trained on, against two baselines without a predictor.
  *
- *   predictor        what it says of each prompt
- *   mean-target      the mean of the targets it was trained on, the same for every prompt
- *   mean-score       the mean of the criterion's scores as they are: what static pruning ranks by. The same as the one
- *                    before where targets are raw
+ *   predictor        the predictions for each prompt
+ *   mean-target      the mean of its training targets, the same for every prompt
+ *   mean-score       the mean of the criterion's scores, by which static pruning ranks; equal to mean-target if targets are
+ *                    raw
  *
- * All are held against the true scores, from which the oracle's masks are made.
+ * All are compared with the oracle scores.
  */
 import { makeBudget, type Scope } from '../masks/budget.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
@@ -19,13 +19,13 @@ import type { Predictor } from '../predictor/predictor_file.ts'
 import { targetsOf } from '../predictor/targets.ts'
 import { scoresOf } from './train_predictor.ts'
 
-/** What is judged. */
+/** The predictions that are evaluated. */
 export const contestants = ['predictor', 'mean-target', 'mean-score'] as const
 export type Contestant = (typeof contestants)[number]
 
-/** How a predictor does, and what it is measured against. */
+/** The quality of a predictor and of the baselines. */
 export interface Verdict {
-  /** How many examples were looked at. */
+  /** The number of examples. */
   readonly examples: number
   readonly scope: Scope
   /** The budgets of `at`. */
@@ -33,7 +33,7 @@ export interface Verdict {
   readonly qualities: Readonly<Record<Contestant, Readonly<Record<UnitKind, ScoreQuality>>>>
 }
 
-/** What masks are compared. */
+/** The budgets of the masks. */
 export interface JudgeOptions {
   readonly sparsities: readonly number[]
   readonly scope: Scope
@@ -41,10 +41,10 @@ export interface JudgeOptions {
 }
 
 /**
- * Judges a predictor.
- * @param seen the examples it was trained on, for the constants
+ * Evaluates a predictor.
+ * @param seen the examples it was trained on, for the baselines
  * @param unseen examples it was not trained on
- * @throws UsageError EXAMPLES for one that lacks scores or features
+ * @throws UsageError EXAMPLES for an example that lacks scores or features
  */
 export function judgePredictor(
   predictor: Predictor,

@@ -1,12 +1,13 @@
 /**
- * Training predictors of every kind from calibration examples: what each network is shown, and what it is asked for.
+ * Trains predictors of every kind from calibration examples.
  *
- *   shadow         two networks for the whole model. Sees one layer's context, pooled. Learns scores, or by `bce` labels:
- *                  whether a unit is among the best of the model, averaged over several shares where several are given
- *   dejavu-style   two for every layer from 1. Sees that layer's own heads. Learns that layer's scores
- *   dejavu         two for every layer from 1. Sees the stream entering the layer before. Learns labels within the layer
+ *   shadow         two networks for the whole model. Input: the pooled context of one layer. Targets: scores, or for `bce`
+ *                  labels (whether a unit is among the best of the model, averaged over the given shares)
+ *   dejavu-style   two networks for every layer from 1. Input: the heads of that layer. Targets: scores of that layer
+ *   dejavu         two networks for every layer from 1. Input: the stream entering the previous layer. Targets: labels within
+ *                  the layer
  *
- * The order of a loss's examples, the split and the start all follow the config's seed.
+ * The order of examples, the split and the initial values depend on the seed of the config.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
@@ -42,12 +43,12 @@ import {
   type TrainingOptions,
 } from './predictor_training.ts'
 
-/** How far a training is, after each epoch of each of its networks. */
+/** The progress of a training, after each epoch of each network. */
 export interface TrainingProgress extends EpochReport {
   readonly kind: UnitKind
   /** The layer a network is for; null for one for the whole model. */
   readonly layer: number | null
-  /** Which network, from 0, of how many. */
+  /** The index of the network, and how many there are. */
   readonly network: number
   readonly networks: number
 }
@@ -57,19 +58,19 @@ export interface PredictorTraining extends TrainingOptions {
   readonly onEpoch?: (progress: TrainingProgress) => void
 }
 
-/** A predictor and how well it does. */
+/** A trained predictor and its loss. */
 export interface TrainedPredictor<Kind extends Predictor = Predictor> {
   readonly predictor: Kind
   /**
-   * Held-out loss of the kept epoch, relative to the best constant's, the mean over networks; NaN where nothing was held
-   * out. The held-out part chose the epoch, so this is a little too good.
+   * Held-out loss of the kept epoch, relative to that of the best constant, as a mean over networks; NaN without held-out
+   * examples. The held-out part chose the epoch, so this is slightly optimistic.
    */
   readonly heldOut: Readonly<Record<UnitKind, number>>
 }
 
 /**
  * Trains ShadowLLM's predictor.
- * @throws UsageError EXAMPLES for fewer than two examples, or none with what the config asks for; the signal's reason
+ * @throws UsageError EXAMPLES for fewer than two examples, or examples without the scores or features of the config; the signal's reason
  */
 export async function trainShadow(
   backend: Backend,
@@ -99,7 +100,7 @@ export async function trainShadow(
 }
 
 /**
- * Trains the per-layer baseline of the released code.
+ * Trains the per-layer baseline of the paper's code.
  * @throws UsageError EXAMPLES for fewer than two examples; the signal's reason
  */
 export async function trainDejavuStyle(
@@ -132,7 +133,7 @@ export async function trainDejavu(
 
 const mse: Loss = { name: 'mse' }
 
-/** A label of 0 counts by the share of labels that are 1, as in DejaVu's code, which adds 0.005 for neurons. */
+/** The weight of a label of 0 is the share of labels that are 1, as in DejaVu's code, which adds 0.005 for neurons. */
 function dejavuLoss(kind: UnitKind, targets: readonly Float32Array[]): Loss {
   let total = 0
   let count = 0
@@ -180,7 +181,7 @@ async function trainNetworks(
   return trained
 }
 
-/** The networks of layers 1 to L-1, from what each sees. */
+/** Trains the networks of layers 1 to L-1. */
 async function trainLayers(
   backend: Backend,
   config: DejavuStyleConfig | DejavuConfig,
@@ -221,7 +222,7 @@ async function trainLayers(
   }
 }
 
-/** Inputs scaled, and what they were scaled by where that is the set's own. @param inputs [D] or [T, D] each */
+/** Scaled inputs, and the moments of the data set if they were scaled by them. @param inputs [D] or [T, D] each */
 function scaleRows(
   inputs: readonly Float32Array[],
   width: number,

@@ -1,5 +1,5 @@
 /**
- * Other models, and traces: from a folder, from what is dropped on the page, from the hub.
+ * Opens models and traces from a folder, from dropped files, or from the hub.
  */
 import { storages, type Storage } from '../engine/matrix.ts'
 import type { OpenProgress } from '../options.ts'
@@ -13,7 +13,7 @@ import { lineOf, type Session } from './session.ts'
 import { encodeTrace, parseTrace } from './trace/trace_file.ts'
 import { byId, fillSelect } from './view/dom.ts'
 
-/** A trace is text and scores; what is larger is something else. */
+/** The maximal size of a trace file. */
 const MAX_TRACE_BYTES = 2 ** 29
 
 /** Wires the panel, and opens the embedded model. */
@@ -93,7 +93,7 @@ async function take(
   if (files.size > 0) await open(files, name)
 }
 
-/** Looks a model up and says what it would take; only then it can be downloaded. */
+/** Shows the size of a model of the hub before it can be downloaded. */
 function wireHub(
   session: Session,
   storage: HTMLSelectElement,
@@ -129,7 +129,7 @@ function wireHub(
   })
 }
 
-/** What a browser gives a page, about. */
+/** The memory that a browser gives a page, approximately. */
 const ROOM = 4 * 2 ** 30
 
 function hubWords({ origin, bytes, parameters, memory }: HubModelInfo, storage: Storage): string {

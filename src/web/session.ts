@@ -1,6 +1,6 @@
 /**
- * What the page holds: one engine, at most one model in it, and the text that is being written. What goes wrong becomes
- * one line.
+ * The session of the page: one engine, at most one open model, and the text that is being generated. An error becomes one
+ * line.
  */
 import type { OpenProgress } from '../options.ts'
 import { isIsolated } from '../platform/platform.ts'
@@ -12,7 +12,7 @@ import type { RpcClient } from './engine/worker_rpc.ts'
 import { emptyTrace, growTrace, type Trace, type TraceModel, type TraceSettings } from './trace/trace.ts'
 import type { Storage } from '../engine/matrix.ts'
 
-/** Tokens that are written. */
+/** The number of generated tokens. */
 const TOKENS = 48
 
 /** An error as one line. */
@@ -37,7 +37,7 @@ export class Session {
     return this.#writing !== null
   }
 
-  /** The model as a trace knows it. */
+  /** The model as a trace describes it. */
   get model(): TraceModel | null {
     if (!this.#opt) return null
     const { name, config } = this.#opt.info
@@ -46,8 +46,8 @@ export class Session {
   }
 
   /**
-   * Opens a model in the place of the one that is there, which stays if it fails.
-   * @throws as `ShadowOpt.fromPretrained`; AbortError if another was opened meanwhile
+   * Opens a model and closes the previous one, which stays open if this fails.
+   * @throws as `ShadowOpt.fromPretrained`; AbortError if another model was opened meanwhile
    */
   async open(
     source: ModelSource,
@@ -66,20 +66,20 @@ export class Session {
     await last?.dispose()
   }
 
-  /** What opening a model of the hub would take. @throws as `lookUpModel` */
+  /** The size of a model of the hub. @throws as `lookUpModel` */
   async lookUp(id: string): Promise<HubModelInfo> {
     return (await this.rpc.call('lookUp', [id])) as HubModelInfo
   }
 
-  /** Ends the text that is being written. */
+  /** Stops the text that is being generated. */
   stop(): void {
     this.#writing?.abort()
     this.#writing = null
   }
 
   /**
-   * Writes a text; one that is being written ends.
-   * @param onTrace told with each token
+   * Generates a text, after stopping the current one.
+   * @param onTrace called with each token
    * @throws as `study`; AbortError if it was stopped
    */
   async write(prompt: string, settings: TraceSettings, onTrace: (trace: Trace) => void): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * The laws, run in the page in an engine of their own, so that what is written meanwhile is not held up.
+ * Runs the laws in the page, in a second engine, so that text generation is not blocked.
  */
 import type { LawReport } from '../verify/index.ts'
 import { startEngine } from './engine/start_engine.ts'
@@ -18,7 +18,7 @@ const backends: readonly (readonly [value: string, label: string])[] = [
   ['reference', 'reference'],
 ]
 
-/** Wires the panel; its seed is drawn anew with each visit. */
+/** Wires the panel; it draws a new seed for each visit. */
 export function startVerifyPanel(): void {
   const seed = byId<HTMLInputElement>('seed')
   const stop = byId<HTMLButtonElement>('verify-stop')

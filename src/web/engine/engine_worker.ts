@@ -1,5 +1,5 @@
 /**
- * The thread of the engine: answers calls until the page ends it.
+ * The worker of the engine: it answers calls until the page ends it.
  */
 import { listenAsThread } from '../../platform/platform.ts'
 import { createEngine } from './engine.ts'

@@ -1,8 +1,8 @@
 /**
- * The library's own interface over a model that lives in another thread, so that a page stays quick while it computes.
+ * The interface of `ShadowOpt` on a model in a worker, so that a page stays responsive.
  *
- * What differs from `ShadowOpt`: a model is opened by a name or from files, planners of one's own cannot cross threads,
- * and every call is a promise.
+ * Differences from `ShadowOpt`: a model is opened by name or from files, custom planners are not supported, and every call
+ * returns a promise.
  */
 import type { UnitMask } from '../../masks/mask.ts'
 import type { BatchInput, GenerateOptions, GenerateStep, MaskOptions } from '../../options.ts'
@@ -14,14 +14,14 @@ import type { ModelInfo, NextToken } from './model_info.ts'
 import type { RpcClient } from './worker_rpc.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 
-/** Where a model comes from: a name as `fromPretrained` takes it, or the files of a folder by their names. */
+/** The source of a model: a name as in `fromPretrained`, or the files of a folder by name. */
 export type ModelSource = string | ReadonlyMap<string, Blob>
 
 interface Signalled {
   readonly signal?: AbortSignal
 }
 
-/** A model in another thread. Dispose it. */
+/** A model in a worker. Dispose it. */
 export class RemoteOpt {
   readonly info: ModelInfo
   readonly #rpc: RpcClient
@@ -31,7 +31,7 @@ export class RemoteOpt {
     this.info = info
   }
 
-  /** As `ShadowOpt.fromPretrained`, through a line to an engine. @throws as it does */
+  /** As `ShadowOpt.fromPretrained`, in the engine of a client. @throws as it does */
   static async fromPretrained(
     rpc: RpcClient,
     source: ModelSource,
@@ -42,7 +42,7 @@ export class RemoteOpt {
     return new RemoteOpt(rpc, info as ModelInfo)
   }
 
-  /** The same model under a name of the page's: files have none. */
+  /** The same model under another name, for models from files. */
   called(name: string): RemoteOpt {
     return new RemoteOpt(this.#rpc, { ...this.info, name })
   }
@@ -81,7 +81,7 @@ export class RemoteOpt {
     return (await this.#rpc.call('encode', [this.info.handle, text])) as number[]
   }
 
-  /** A text written with units skipped and dense, with what decided (`study.ts`). */
+  /** Generates a sparse and a dense text, with the scores behind the masks (`study.ts`). */
   study(
     prompt: string,
     { signal, ...options }: StudyOptions = {},
@@ -90,7 +90,7 @@ export class RemoteOpt {
     return steps as AsyncGenerator<StudyEvent, StudyEnd, void>
   }
 
-  /** The tokens that any of some masks (null is dense) finds likeliest after some others, best first. */
+  /** The most likely next tokens under any of some masks (null is dense), best first. */
   async next(
     ids: Int32Array,
     masks: readonly (UnitMask | null)[],

@@ -1,5 +1,5 @@
 /**
- * Starts an engine in a thread of its own.
+ * Starts an engine in a worker.
  */
 import { startThread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
@@ -8,13 +8,13 @@ import { RpcClient } from './worker_rpc.ts'
 const code: ThreadCode = (Worker) =>
   new Worker(new URL('./engine_worker.ts', import.meta.url), { type: 'module' })
 
-/** A line to a fresh engine, and what ends it. */
+/** A new engine: its client, and a function that ends it. */
 export interface Engine {
   readonly rpc: RpcClient
   end(): Promise<void>
 }
 
-/** Starts one. If its thread fails, every call on the line fails with ENGINE_ENDED. */
+/** Starts an engine. If its worker fails, every call fails with ENGINE_ENDED. */
 export function startEngine(): Engine {
   const rpc = new RpcClient((message) => thread.send(message))
   const fail = (why: string): void => rpc.break(new MissingError('ENGINE_ENDED', `engine: the worker ${why}`))

@@ -1,8 +1,8 @@
 /**
- * A trace as a file: safetensors with what is numbers as tensors and the rest as JSON in the metadata entry
- * `shadowllm.trace`. Nothing of a file is believed: every size, number and name is judged before it is used.
+ * The file of a trace: safetensors, with numbers as tensors and the rest as JSON in the metadata entry `shadowllm.trace`. A
+ * file is untrusted input: every size, number and name is checked before it is used.
  *
- *   prompt [P] I32   tokens [N] I32   dense [N] I32, -1 where there is none   kl [N] F32, -1 where there is none
+ *   prompt [P] I32   tokens [N] I32   dense [N] I32, -1 for none   kl [N] F32, -1 for none
  *   heads [S, L, H] F32   neurons [S, L, F] F32    S decisions: 1, N or 0
  *   truth.heads [L, H] F32   truth.neurons [L, F] F32    or neither
  */
@@ -19,11 +19,11 @@ import type { RawTensorSource } from '../../tensor/tensor_source.ts'
 import { decisions, studyPlanners } from '../engine/study_types.ts'
 import type { Trace, TraceColumn } from './trace.ts'
 
-/** The metadata entry of what is no tensor. */
+/** The metadata entry of the JSON part. */
 export const traceEntry = 'shadowllm.trace'
 const about = { code: 'TRACE_CARD', subject: traceEntry }
 const version = 1
-/** More than any model of this family has. */
+/** Limits that no model of this family reaches. */
 const max = { layers: 1024, units: 2 ** 20, width: 2 ** 20, tokens: 4096, speed: 1e9 }
 
 const units = wholeNumber(1, max.units)
@@ -56,7 +56,7 @@ const entrySchema = v.pipe(
   ),
 )
 
-/** What must fit the tensors: P tokens of the prompt, N generated ones. */
+/** The fields whose size depends on the tensors: P tokens of the prompt, N generated tokens. */
 const fits = (P: number, N: number): v.GenericSchema<unknown, unknown> => {
   const list = (length: number): v.GenericSchema<string[]> =>
     v.pipe(texts, v.length(length, `${length} texts`))
@@ -118,7 +118,7 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
 
 /**
  * Reads a trace's file.
- * @throws InputError TRACE_CARD, TRACE_VALUE for what no trace can say; TENSOR_MISSING, TENSOR_SHAPE, SAFETENSORS_*, JSON_*
+ * @throws InputError TRACE_CARD, TRACE_VALUE for invalid values; TENSOR_MISSING, TENSOR_SHAPE, SAFETENSORS_*, JSON_*
  */
 export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Trace> {
   const source = await parseSafetensors(bytes, name)
@@ -164,7 +164,7 @@ async function readDecisions(file: TraceTensors, shape: UnitShape, columns: numb
   throw file.refuse('heads', `0, 1 or ${columns} decisions`, `${count}`)
 }
 
-/** The tensors of a trace, each of the shape it must have and with numbers that can be. */
+/** The tensors of a trace, with checks of shapes and values. */
 class TraceTensors {
   readonly #source: RawTensorSource
   readonly #name: string
@@ -213,7 +213,7 @@ class TraceTensors {
     throw this.refuse(tensor, 'finite numbers', 'NaN or an infinity')
   }
 
-  /** Scores [L, H] and [L, F], `count` of each, or one where the tensors have no row of counts. */
+  /** Scores [L, H] and [L, F], `count` of each, or one if the tensors have no leading dimension. */
   async scores(prefix: string, count: number | null, shape: UnitShape): Promise<UnitScores[]> {
     const { layers: L, heads: H, neurons: F } = shape
     const rows = count === null ? [] : [count]
