@@ -1,9 +1,9 @@
 /**
- * A strict JSON reader for files nobody vouches for.
+ * A strict JSON reader for untrusted files.
  *
- * Stricter than JSON.parse: a key may not come twice, text is well-formed Unicode without a byte order mark, depth
- * is limited, and integers are read exactly or not at all. Objects become maps, so that no key can reach a
- * prototype. Time and memory are linear in the file; the reader never calls itself deeper than `maxDepth`.
+ * It is stricter than JSON.parse: it refuses duplicate keys, text that is not well-formed Unicode, a byte order mark, deep
+ * nesting, and integers that a number cannot represent exactly. Objects become maps, so that no key can reach a prototype. Time
+ * and memory are linear in the file; the recursion is at most `maxDepth` deep.
  */
 import { quote, refusal } from './refusal.ts'
 import type { InputError } from '../tensor/errors.ts'
@@ -11,19 +11,19 @@ import type { InputError } from '../tensor/errors.ts'
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonMap
 export type JsonMap = Map<string, JsonValue>
 
-/** How strictly to read. */
+/** Options of the reader. */
 export interface JsonOptions {
-  /** Objects and arrays within each other; 64 unless told. */
+  /** The maximal nesting of objects and arrays; default 64. */
   maxDepth?: number
   /** integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number. */
   numbers?: 'any' | 'integers'
-  /** Objects and arrays in the text; `JsonBudget` shares them among several texts. A million unless told. */
+  /** The maximal number of objects and arrays, which may be shared by several texts; default a million. */
   budget?: JsonBudget
-  /** Where the text begins in its file; error offsets count from the file's start. */
+  /** The position of the text in its file; error offsets count from the start of the file. */
   byteOffset?: number
 }
 
-/** How many objects and arrays may still be made: each takes a hundred times the memory of its two characters. */
+/** The remaining number of objects and arrays: each takes a hundred times the memory of its two characters. */
 export interface JsonBudget {
   readonly most: number
   left: number
@@ -32,8 +32,8 @@ export interface JsonBudget {
 const MAX_CONTAINERS = 1_000_000
 
 /**
- * Reads one JSON value, and only white space around it.
- * @param name what errors call the text, such as "config.json".
+ * Parses one JSON value; only white space may surround it.
+ * @param name the name of the text in errors, such as "config.json".
  * @throws InputError JSON_ENCODING, JSON_BOM, JSON_SYNTAX, JSON_DUPLICATE, JSON_DEPTH, JSON_LIMIT, JSON_NUMBER,
  *   JSON_SURROGATE.
  */
@@ -66,7 +66,7 @@ export function toPlain(value: JsonValue): unknown {
   return plain
 }
 
-/** What a JSON value is, in words, for error messages. */
+/** Describes a JSON value for error messages. */
 export function describeJson(value: JsonValue | undefined): string {
   if (value === undefined) return 'nothing'
   if (value === null || typeof value === 'boolean') return String(value)
@@ -194,7 +194,7 @@ class JsonReader {
     return at === start || leadingZero || !Number.isSafeInteger(value) ? NaN : value
   }
 
-  /** A number as JSON has them; NaN for anything else, and for an integer that would lose digits. */
+  /** A JSON number; NaN for anything else, and for an integer that would lose digits. */
   private readDecimal(): number {
     const digits = this.match(NUMBER)
     const value = digits === '' ? NaN : Number(digits)

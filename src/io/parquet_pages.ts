@@ -1,25 +1,25 @@
 /**
- * What the pages of a parquet file say of themselves, looked at before anything of them is decoded: how many values each
- * has, in which encoding. A page of a few bytes may claim billions of values, and a decoder believes it.
+ * Checks the page headers of a parquet file before anything is decoded: the number of values and the encoding. A page of a few
+ * bytes may claim billions of values, and a decoder trusts it.
  *
- * A page's header is a struct of Thrift's compact protocol; only the fields that matter are kept, all others are passed
- * over. Accepted are the encodings in which a value costs at least a bit of a page, or comes out of a dictionary.
+ * A page header is a struct of Thrift's compact protocol; unused fields are skipped. Accepted are encodings in which a value takes
+ * at least one bit of a page, or comes from a dictionary.
  */
 import type { FileMetaData } from 'hyparquet'
 import { readExactly, type RangedFile } from './files.ts'
 import { refusal } from './refusal.ts'
 
-/** The most values that a file has, over all of its columns. */
+/** The maximal number of values of a file, over all columns. */
 const MAX_VALUES = 10_000_000
 
-/** PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY: the others build long values out of few bytes. */
+/** PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY: other encodings build long values from few bytes. */
 const ENCODINGS = [0, 2, 3, 8]
 
 /** Kinds of pages. */
 const [DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_2] = [0, 2, 3]
 
 /**
- * Looks at every page of every column.
+ * Checks every page of every column.
  * @throws InputError PARQUET for pages that do not lie in their column, have more values than it, or an encoding that is
  *   not read here
  */
@@ -69,7 +69,7 @@ function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string)
   }
 }
 
-/** Pages of the second version say how many values are missing, and how long the levels before the values are. */
+/** Pages of version 2 declare the number of nulls and the length of the levels. */
 function levelsFit(kind: number, of: (place: string) => number, packed: number, unpacked: number): boolean {
   if (kind !== DATA_PAGE_2) return true
   const [nulls, definitions, repetitions] = [of('8.2'), of('8.5'), of('8.6')]

@@ -1,9 +1,9 @@
 /**
- * The project's own JSON (settings, manifests, certificates, jobs), checked against schemas of valibot. The input is
- * untrusted: a schema takes only the keys it names, stops at the first fault, and runs no generated code.
+ * Checks the project's own JSON (configs, manifests, certificates, jobs) against valibot schemas. The input is untrusted: a check
+ * returns only the keys of the schema, stops at the first fault, and runs no generated code.
  *
- * The message of a schema is what it expects, in words: `checkSchema` puts it after the place of the fault. A type that
- * has no message of its own is told by `expectedWords`.
+ * The message of a schema is what it expects. `checkSchema` makes "subject path: expected X, got Y" of it; `expectedWords` gives
+ * the words for types without a message.
  */
 import * as v from 'valibot'
 import { describeJson, parseJson, toPlain, type JsonValue } from './json.ts'
@@ -13,14 +13,14 @@ import { InputError, type UsageError } from '../tensor/errors.ts'
 /** The error for a value that does not fit. */
 export interface SchemaSubject {
   readonly code: string
-  /** What the message calls the value; empty for the options of a call, whose names stand alone. */
+  /** The name of the value in the message; empty for options, whose names suffice. */
   readonly subject: string
   /** InputError unless given. */
   readonly error?: typeof InputError | typeof UsageError
 }
 
 /**
- * A value as its schema describes it, without keys that the schema does not name.
+ * Checks a value; returns it without the keys that the schema does not name.
  * @param value plain JSON, such as `toPlain` returns
  * @throws InputError or UsageError with the code of the subject, naming the first part that does not fit
  */
@@ -35,7 +35,7 @@ export function checkSchema<Output>(
   const path = issue.path ?? []
   const last = path.at(-1)
   const isList = last?.origin === 'key' && Array.isArray(last.input)
-  // valibot says that a key is missing, not what belongs there; the schema of the key does.
+  // valibot reports a missing key without what it expects; the schema of the key says it for undefined.
   if (last?.origin === 'key' && !isList) return checkSchema(schema, withKey(value, path), about)
   const [place, expected, got] = isList
     ? [path.slice(0, -1), 'an object', last.input]
@@ -45,7 +45,7 @@ export function checkSchema<Output>(
   throw new error(code, `${name.join(' ')}: expected ${expected}, got ${describeJson(got as JsonValue)}`)
 }
 
-/** A copy of a value in which the key at the end of a path is there, and undefined. */
+/** A copy of a value with undefined at a path. */
 function withKey(value: unknown, [{ key }, ...rest]: readonly v.IssuePathItem[]): unknown {
   const copy = (Array.isArray(value) ? [...value] : { ...(value as object) }) as Record<string, unknown>
   copy[key as string] = rest.length === 0 ? undefined : withKey(copy[key as string], rest)
@@ -54,7 +54,7 @@ function withKey(value: unknown, [{ key }, ...rest]: readonly v.IssuePathItem[])
 
 /**
  * The same for JSON text.
- * @param text undefined where there is none, as for a metadata entry that a file lacks
+ * @param text a metadata entry of a file; undefined if the file lacks it
  * @throws InputError as `checkSchema`, JSON_*
  */
 export function parseBySchema<Output>(
@@ -80,7 +80,7 @@ function expectedWords({ expected }: v.BaseIssue<unknown>): string {
   return typeWords[text] ?? text.replaceAll(/[()"]| \| undefined/g, '').replaceAll(' | ', ' or ')
 }
 
-/** A key as a message shows it: keys of records come out of the file. */
+/** A key in a message; keys of records are untrusted. */
 function keyWords(key: unknown): string {
   const text = String(key)
   return /^[\w-]{1,64}$/.test(text) ? text : quote(text)
