@@ -1,7 +1,7 @@
 /**
  * The directory at the end of a zip archive: the end record, its 64-bit form, and one record per entry.
  *
- * `zip.ts` says what kind of archive is accepted and why; this file checks all of it that the directory alone shows.
+ * `zip.ts` describes the accepted archives; this file checks what can be checked in the directory alone.
  */
 import type { InputError } from '../tensor/errors.ts'
 import { readExactly, type RangedFile } from './files.ts'
@@ -15,7 +15,7 @@ export interface ZipEntry {
   readonly size: number
 }
 
-/** An entry as the directory has it. */
+/** An entry of the directory. */
 export interface ZipRecord {
   readonly entry: ZipEntry
   readonly flags: number
@@ -23,14 +23,14 @@ export interface ZipRecord {
   readonly headerOffset: number
 }
 
-/** Where the directory lies, and what it must hold. */
+/** The position of the directory, and its number of entries. */
 export interface ZipDirectory {
   readonly offset: number
   readonly size: number
   readonly count: number
 }
 
-/** Flag: checksum and sizes stand behind the data. */
+/** Flag: checksum and sizes follow the data. */
 export const DESCRIPTOR_FLAG = 0x0008
 const UTF8_FLAG = 0x0800
 
@@ -41,7 +41,7 @@ const CENTRAL_LENGTH = 46
 const MAX_ENTRIES = 100_000
 const MAX_DIRECTORY_BYTES = 64_000_000
 
-/** A refusal of the archive as a whole. */
+/** The error of the whole archive. */
 export function refuseZip(
   code: string,
   name: string,
@@ -203,7 +203,7 @@ interface Lengths {
   total: number
 }
 
-/** Lengths of one directory record; null if it is none. */
+/** The lengths of one directory record; null if it is invalid. */
 function centralLengths(record: DataView, at: number): Lengths | null {
   if (record.getUint32(at, true) !== 0x02014b50) return null
   const name = record.getUint16(at + 28, true)
@@ -271,7 +271,7 @@ function checkMethod(flags: number, method: number, subject: string, byteOffset:
   }
 }
 
-/** Sizes and offset of a directory record: 32 bits each, or 64 in the extra field where 32 do not do. */
+/** Sizes and offset of a directory record: 32 bits each, or 64 bits in the extra field if they do not fit. */
 function readWide(
   record: DataView,
   at: number,
@@ -299,7 +299,7 @@ function readWide(
 
 /**
  * The 64-bit field among the extra fields; null if there is none.
- * @throws InputError ZIP_DIRECTORY for a cut field, ZIP_ZIP64 for two.
+ * @throws InputError ZIP_DIRECTORY for a truncated field, ZIP_ZIP64 for two of them.
  */
 export function readExtra64(
   record: DataView,

@@ -65,7 +65,7 @@ export async function downloadBlob(download: Download): Promise<void> {
   })
 }
 
-/** Whether another process, for example of another container, has claimed and finished our file. */
+/** Rethrows an error, unless another process, for example of another container, claimed our file and finished it. */
 async function takenByAnother({ cache, file }: Download, error: unknown): Promise<void> {
   if (!(await cache.hasBlob(file))) throw error
 }
