@@ -231,8 +231,8 @@ function runnerOf({ runner, threads, model, shardModel }: Job, examples: number)
   if (runner || !threads) return runner
   const { count = defaultThreads(model.config, examples), ...place } = threads
   const { hash, method } = shardModel
-  const most = Math.min(count, examples)
-  return most > 1 ? threadRunner(calibrateThreads({ ...place, hash, method }), most) : null
+  const useful = Math.min(count, examples)
+  return useful > 1 ? threadRunner(calibrateThreads({ ...place, hash, method }), useful) : null
 }
 
 /** Threads that run calibration jobs with the model of `start`. */

@@ -319,7 +319,7 @@ async function lengthsForms(
   if (found?.dtype !== 'I32' || found.shape.join() !== `${N}`)
     throw refusal('CALIBRATION_SHARD', 'lengths', `I32 [${N}]`, found ? 'another tensor' : 'none')
   const lengths = [...decodeIntegers('I32', await source.readRaw('lengths'), 'lengths')]
-  const least = lengths.reduce((a, b) => Math.min(a, b), Infinity)
-  if (least >= 1) return exampleForms(manifest, lengths)
-  throw refusal('CALIBRATION_SHARD', 'lengths', 'prompts of at least one token', `${least}`)
+  const shortest = lengths.reduce((a, b) => Math.min(a, b), Infinity)
+  if (shortest >= 1) return exampleForms(manifest, lengths)
+  throw refusal('CALIBRATION_SHARD', 'lengths', 'prompts of at least one token', `${shortest}`)
 }

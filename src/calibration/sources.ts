@@ -65,7 +65,9 @@ export function taskSource(
     const order = Array.from(new Random(seed).permutation(rows.length), (place) => rows[place])
     return taskWindows(task, order, encode, { shots, seed, limit: count, bosId, positions })
   })
-  const most = lists.reduce((length, list) => Math.max(length, list.length), 0)
-  const inTurn = Array.from({ length: most }, (_, i) => lists.flatMap((list) => list.slice(i, i + 1))).flat()
+  const longest = lists.reduce((length, list) => Math.max(length, list.length), 0)
+  const inTurn = Array.from({ length: longest }, (_, i) =>
+    lists.flatMap((list) => list.slice(i, i + 1)),
+  ).flat()
   return { name, windows: inTurn.slice(0, count) }
 }

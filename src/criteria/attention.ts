@@ -32,12 +32,12 @@ function lookAt(trace: Trace, layer: number): LayerAttention {
   const confidence = new Float64Array(H)
   const received = new Float64Array(T)
   eachAttention(trace, layer, (head, t, weights) => {
-    let most = 0
+    let largest = 0
     for (let s = 1; s <= t; s++) {
-      most = Math.max(most, weights[s])
+      largest = Math.max(largest, weights[s])
       received[s] += weights[s] / (H * T)
     }
-    if (t > 0) confidence[head] += most / (T - 1)
+    if (t > 0) confidence[head] += largest / (T - 1)
   })
   return { confidence, received }
 }

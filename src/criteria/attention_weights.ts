@@ -35,9 +35,9 @@ export function eachAttention(trace: Trace, layer: number, visit: VisitWeights):
 
 /** Softmax in place. */
 function normalise(scores: Float64Array): void {
-  let most = -Infinity
-  for (const score of scores) most = Math.max(most, score)
+  let largest = -Infinity
+  for (const score of scores) largest = Math.max(largest, score)
   let total = 0
-  for (let s = 0; s < scores.length; s++) total += scores[s] = exp(Math.fround(scores[s] - most))
+  for (let s = 0; s < scores.length; s++) total += scores[s] = exp(Math.fround(scores[s] - largest))
   for (let s = 0; s < scores.length; s++) scores[s] /= total
 }

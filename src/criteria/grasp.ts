@@ -44,11 +44,11 @@ function gradientsUnder({ model, tokens, labels }: CriterionInput, mask: UnitMas
 /** The Hessian of the loss in the masks, times a direction. @param direction not all zeros */
 function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores {
   const { shape } = direction
-  const most = [direction.heads, direction.neurons].reduce(
+  const largest = [direction.heads, direction.neurons].reduce(
     (largest, table) => table.reduce((sofar, value) => Math.max(sofar, Math.abs(value)), largest),
     0,
   )
-  const step = MAX_MOVE / most
+  const step = MAX_MOVE / largest
   const moved = (by: number): UnitScores =>
     gradientsUnder(
       input,

@@ -25,7 +25,7 @@ export interface JsonOptions {
 
 /** The remaining number of objects and arrays: each takes a hundred times the memory of its two characters. */
 export interface JsonBudget {
-  readonly most: number
+  readonly max: number
   left: number
 }
 
@@ -112,7 +112,7 @@ class JsonReader {
     this.maxDepth = options.maxDepth ?? 64
     this.integersOnly = options.numbers === 'integers'
     this.byteOffset = options.byteOffset ?? 0
-    this.budget = options.budget ?? { most: MAX_CONTAINERS, left: MAX_CONTAINERS }
+    this.budget = options.budget ?? { max: MAX_CONTAINERS, left: MAX_CONTAINERS }
   }
 
   readAll(): JsonValue {
@@ -137,7 +137,7 @@ class JsonReader {
       throw this.refuse('JSON_DEPTH', `at most ${this.maxDepth} levels`, 'more')
     }
     if (--this.budget.left < 0)
-      throw this.refuse('JSON_LIMIT', `at most ${this.budget.most} objects and lists`, 'more')
+      throw this.refuse('JSON_LIMIT', `at most ${this.budget.max} objects and lists`, 'more')
     this.position++
     const value = read()
     this.depth--

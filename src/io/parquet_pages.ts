@@ -42,7 +42,7 @@ export async function checkPages(file: RangedFile, metadata: FileMetaData, name:
     }
 }
 
-function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string): void {
+function checkColumn(bytes: Uint8Array<ArrayBuffer>, maxValues: number, name: string): void {
   const header = new HeaderReader(bytes, name)
   let values = 0
   while (header.position < bytes.length - 1) {
@@ -56,7 +56,7 @@ function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string)
     const encoding = of(kind === DATA_PAGE ? '5.2' : kind === DATA_PAGE_2 ? '8.4' : '7.2')
     if (kind !== DICTIONARY_PAGE) values += count
     const inside = packed >= 0 && packed <= bytes.length - header.position && unpacked >= 0
-    const counted = count >= 0 && count <= MAX_VALUES && values <= most
+    const counted = count >= 0 && count <= MAX_VALUES && values <= maxValues
     if (
       !known ||
       !inside ||
@@ -64,7 +64,7 @@ function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string)
       !ENCODINGS.includes(encoding) ||
       !levelsFit(kind, of, packed, unpacked)
     )
-      throw refusal('PARQUET', name, `pages of a column of ${most} values`, 'a page with another count')
+      throw refusal('PARQUET', name, `pages of a column of ${maxValues} values`, 'a page with another count')
     header.position += packed
   }
 }

@@ -59,7 +59,7 @@ const LINE_BREAK = 0x0a
 
 function parseJsonLines(bytes: Uint8Array, name: string): PlacedRow[] {
   const rows: PlacedRow[] = []
-  const budget = { most: CONTAINER_LIMIT, left: CONTAINER_LIMIT }
+  const budget = { max: CONTAINER_LIMIT, left: CONTAINER_LIMIT }
   for (let start = 0, number = 1; start < bytes.length; number++) {
     const found = bytes.indexOf(LINE_BREAK, start)
     const end = found < 0 ? bytes.length : found

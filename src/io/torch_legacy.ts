@@ -97,8 +97,8 @@ class Pickles {
   }
 
   async #look(length: number): Promise<void> {
-    const most = Math.min(length, PICKLE_LIMIT, this.#file.size)
-    this.#window = await readExactly(this.#file, 0, most, this.#name)
+    const size = Math.min(length, PICKLE_LIMIT, this.#file.size)
+    this.#window = await readExactly(this.#file, 0, size, this.#name)
   }
 }
 

@@ -63,12 +63,12 @@ export function averageRanks(values: Float32Array): Float64Array {
  * @param chosen @param best masks over the same units
  */
 export function scoreKept(chosen: Float32Array, best: Float32Array, truth: Float32Array): number {
-  const least = truth.reduce((low, score) => Math.min(low, score), Infinity)
+  const lowest = truth.reduce((low, score) => Math.min(low, score), Infinity)
   let kept = 0
   let most = 0
   truth.forEach((score, unit) => {
-    if (chosen[unit] !== 0) kept += score - least
-    if (best[unit] !== 0) most += score - least
+    if (chosen[unit] !== 0) kept += score - lowest
+    if (best[unit] !== 0) most += score - lowest
   })
   return most > 0 ? kept / most : 1
 }

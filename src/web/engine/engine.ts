@@ -148,8 +148,8 @@ function likelihoods(opt: ShadowOpt, ids: Int32Array, mask: UnitMask | null): Fl
   const sequence = opt.model.begin({ mask, capacity: ids.length })
   try {
     const logits = sequence.feed(ids, 'last')
-    const most = logits[argmax(logits)]
-    const weights = Float64Array.from(logits, (logit) => Math.exp(logit - most))
+    const largest = logits[argmax(logits)]
+    const weights = Float64Array.from(logits, (logit) => Math.exp(logit - largest))
     const total = weights.reduce((sum, weight) => sum + weight, 0)
     return weights.map((weight) => weight / total)
   } finally {

@@ -10,24 +10,25 @@ export const quickTopK: TopK = (scores, count) => {
   if (count === 0) return chosen
   const numbers = scores.filter((score) => score === score).sort()
   // With fewer numbers than `count`, all numbers are taken, and then the first NaN values.
-  const least = numbers.length < count ? -Infinity : numbers[numbers.length - count]
-  let places = count - Math.min(count, numbers.length - firstAbove(numbers, least))
+  const threshold = numbers.length < count ? -Infinity : numbers[numbers.length - count]
+  let places = count - Math.min(count, numbers.length - firstAbove(numbers, threshold))
   let nones = Math.max(0, count - numbers.length)
   let filled = 0
   for (let index = 0; filled < count && index < scores.length; index++) {
     const score = scores[index]
-    const isIn = score > least || (score === least && places-- > 0) || (score !== score && nones-- > 0)
+    const isIn =
+      score > threshold || (score === threshold && places-- > 0) || (score !== score && nones-- > 0)
     if (isIn) chosen[filled++] = index
   }
   return chosen
 }
 
 /** The index of the first number above a value, in ascending numbers. */
-function firstAbove(numbers: Float32Array, least: number): number {
+function firstAbove(numbers: Float32Array, threshold: number): number {
   let [low, high] = [0, numbers.length]
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (numbers[middle] > least) high = middle
+    if (numbers[middle] > threshold) high = middle
     else low = middle + 1
   }
   return low

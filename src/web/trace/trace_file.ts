@@ -183,7 +183,7 @@ class TraceTensors {
   }
 
   /** Token ids [N], at most `longest` of them, or exactly `length`. */
-  async ids(tensor: string, longest: number, least: number, length?: number): Promise<Int32Array> {
+  async ids(tensor: string, longest: number, min: number, length?: number): Promise<Int32Array> {
     const shape = this.#shapeOf(tensor)
     const [N = -1] = shape
     if (shape.length !== 1 || N > longest || (length !== undefined && N !== length))
@@ -198,8 +198,8 @@ class TraceTensors {
     const bytes = await this.#source.readRaw(tensor)
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const ids = Int32Array.from({ length: N }, (_, i) => view.getInt32(4 * i, true))
-    const wrong = ids.find((id) => id < least)
-    if (wrong !== undefined) throw this.refuse(tensor, `ids from ${least}`, `${wrong}`)
+    const wrong = ids.find((id) => id < min)
+    if (wrong !== undefined) throw this.refuse(tensor, `ids from ${min}`, `${wrong}`)
     return ids
   }
 

@@ -6,10 +6,10 @@ import { make, percent } from './dom.ts'
 
 /** The bars of some tokens; the second share of each is that with switches, if there are any. */
 export function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
-  const most = Math.max(...tokens.flatMap(({ shares }) => shares))
+  const largest = Math.max(...tokens.flatMap(({ shares }) => shares))
   const bar = (share: number, name: string): HTMLElement => {
     const element = make('span', { class: `bar ${name}` })
-    element.style.width = `${(100 * share) / most}%`
+    element.style.width = `${(100 * share) / largest}%`
     return element
   }
   const rows = tokens.map(({ text, shares }) => {
