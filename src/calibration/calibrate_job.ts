@@ -1,6 +1,6 @@
 /**
  * Calibration as shards: a range of examples of one calibration. The result is a calibration file of these examples
- * (calibration/shards.ts) with the calibration's identity and a checksum.
+ * (calibration/calibration_files.ts) with the calibration's identity and a checksum.
  *
  *   settings   first, end      the range of indices in the set
  *              model, ...      the agreement on the model, see shard_model.ts
@@ -18,7 +18,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import { pause } from '../platform/pause.ts'
 import { collectExample, type GroupedExample } from './examples.ts'
 import { parseStored, type StoredManifest } from './manifest.ts'
-import { encodeExamples, type Range } from './shards.ts'
+import { encodeExamples, type Range } from './calibration_files.ts'
 import type { Window } from '../data/windows.ts'
 import { encodeUnits, encodeWindows, parseUnits, parseWindows } from './job_inputs.ts'
 import { agreementOf, checkAgreed, checkAgreement, type ShardModel } from '../jobs/shard_model.ts'

@@ -3,7 +3,7 @@
  * continues where it stopped, and the folder ends with the same bytes as after an uninterrupted run.
  *
  * Each example is written to a file as soon as it is computed; once all examples of a part are there, one file replaces
- * theirs. Files are written atomically and carry a checksum (shards.ts). On start the manifest must equal that of this
+ * theirs. Files are written atomically and carry a checksum (calibration_files.ts). On start the manifest must equal that of this
  * call; valid files are kept, and the rest is computed. An example depends only on its index.
  *
  * Criteria of a whole data set have no partial result. If they are requested and `dataset.safetensors` is missing, every
@@ -51,11 +51,11 @@ import {
   datasetForms,
   exampleForms,
   parseExamples,
-  shardCount,
-  shardMetadata,
-  shardRange,
+  partCount,
+  calibrationMetadata,
+  partRange,
   type Range,
-} from './shards.ts'
+} from './calibration_files.ts'
 
 /** Options of a calibration. */
 export interface CalibrateOptions {
@@ -304,7 +304,7 @@ async function prepare(options: CalibrateOptions): Promise<Job> {
     shardExamples: 1,
   }
   const longest = windows.reduce((length, { promptLength }) => Math.max(length, promptLength), 0)
-  const shardExamples = options.shardExamples ?? DEFAULT_FILE_EXAMPLES(manifest, longest)
+  const shardExamples = options.shardExamples ?? defaultFileExamples(manifest, longest)
   return {
     model,
     shardModel: { model, hash: modelHash, method: options.method ?? (await methodHash()) },
@@ -327,7 +327,7 @@ function splitCriteria(names: readonly string[]): { criteria: Criterion[]; sets:
   throw new UsageError('CRITERIA', `criteria: expected one or more different criteria, got ${got}`)
 }
 
-function DEFAULT_FILE_EXAMPLES(manifest: CalibrationManifest, promptLength: number): number {
+function defaultFileExamples(manifest: CalibrationManifest, promptLength: number): number {
   const bytes = safetensorsSize(exampleForms(manifest, [promptLength]))
   return Math.max(1, Math.min(64, Math.floor(2 ** 24 / bytes)))
 }
@@ -335,11 +335,11 @@ function DEFAULT_FILE_EXAMPLES(manifest: CalibrationManifest, promptLength: numb
 /** The exact size of the finished folder, in bytes. */
 function planOf({ stored, windows }: Job, kept: number): CalibrationPlan {
   const { manifest, text, identity } = stored
-  const metadata = shardMetadata(identity, '0'.repeat(64))
+  const metadata = calibrationMetadata(identity, '0'.repeat(64))
   let bytes = new TextEncoder().encode(text).length
-  const shards = shardCount(manifest)
-  for (let shard = 0; shard < shards; shard++) {
-    const { first, end } = shardRange(manifest, shard)
+  const shards = partCount(manifest)
+  for (let part = 0; part < shards; part++) {
+    const { first, end } = partRange(manifest, part)
     const lengths = windows.slice(first, end).map(({ promptLength }) => promptLength)
     bytes += safetensorsSize(exampleForms(manifest, lengths), metadata)
   }

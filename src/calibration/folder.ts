@@ -2,7 +2,7 @@
  * The folder of an unfinished calibration: its valid files, and the examples that are added.
  *
  * An example has its own file until all examples of its part are there. Every file is checked against its checksum
- * (shards.ts). Two processes may fill the same folder, because they write the same bytes.
+ * (calibration_files.ts). Two processes may fill the same folder, because they write the same bytes.
  */
 import type { UnitScores } from '../masks/selection.ts'
 import {
@@ -24,13 +24,13 @@ import {
   exampleName,
   readDataset,
   readExamples,
-  shardCount,
-  shardName,
-  shardRange,
+  partCount,
+  partName,
+  partRange,
   writeDataset,
   writeExamples,
   type Range,
-} from './shards.ts'
+} from './calibration_files.ts'
 
 /**
  * Refuses a folder that contains other files than a calibration. A missing folder is accepted.
@@ -95,12 +95,12 @@ export class CalibrationFolder {
   /** Checks every file: damaged files are removed, complete parts are merged. */
   async scan(onProgress: (done: number, total: number) => void, signal?: AbortSignal): Promise<void> {
     const there = new Set(await list(this.path))
-    const total = shardCount(this.#stored.manifest)
-    for (let shard = 0; shard < total; shard++) {
-      onProgress(shard, total)
+    const total = partCount(this.#stored.manifest)
+    for (let part = 0; part < total; part++) {
+      onProgress(part, total)
       await pause(signal)
-      await this.#scanShard(shard, there)
-      await this.#seal(shard)
+      await this.#scanPart(part, there)
+      await this.#seal(part)
     }
     if (this.hasDataset) return
     const read = (path: string): Promise<unknown> => readDataset(path, this.#stored)
@@ -122,16 +122,16 @@ export class CalibrationFolder {
     this.#hasDataset = true
   }
 
-  async #scanShard(shard: number, there: ReadonlySet<string>): Promise<void> {
-    const range = shardRange(this.#stored.manifest, shard)
+  async #scanPart(part: number, there: ReadonlySet<string>): Promise<void> {
+    const range = partRange(this.#stored.manifest, part)
     const reads =
       (places: Range) =>
       (path: string): Promise<unknown> =>
         readExamples(path, this.#stored, places)
-    if (await this.#isValid(shardName(shard), there, reads(range))) this.#sealed.add(shard)
+    if (await this.#isValid(partName(part), there, reads(range))) this.#sealed.add(part)
     for (const index of placesOf(range)) {
       const name = exampleName(index)
-      if (this.#sealed.has(shard)) {
+      if (this.#sealed.has(part)) {
         this.kept.add(index)
         if (there.has(name)) await remove(this.#pathOf(name))
       } else if (await this.#isValid(name, there, reads(oneOf(index)))) this.kept.add(index)
@@ -156,11 +156,11 @@ export class CalibrationFolder {
   }
 
   /** Merges the examples of a part into one file once all of them are there. */
-  async #seal(shard: number): Promise<void> {
-    const range = shardRange(this.#stored.manifest, shard)
+  async #seal(part: number): Promise<void> {
+    const range = partRange(this.#stored.manifest, part)
     const places = placesOf(range)
-    if (this.#sealed.has(shard) || !places.every((index) => this.kept.has(index))) return
-    const path = this.#pathOf(shardName(shard))
+    if (this.#sealed.has(part) || !places.every((index) => this.kept.has(index))) return
+    const path = this.#pathOf(partName(part))
     const lengths = places.map((index) => this.#windows[index].promptLength)
     try {
       const examples: GroupedExample[] = []
@@ -172,7 +172,7 @@ export class CalibrationFolder {
       if (!(error instanceof InputError) || !(await exists(path))) throw error
       await readExamples(path, this.#stored, range)
     }
-    this.#sealed.add(shard)
+    this.#sealed.add(part)
     for (const index of places) await remove(this.#pathOf(exampleName(index)))
   }
 

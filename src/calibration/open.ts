@@ -11,7 +11,14 @@ import { InputError, UsageError } from '../tensor/errors.ts'
 import { ScoreAggregate, type Aggregation } from './aggregate.ts'
 import type { GroupedExample } from './examples.ts'
 import { readManifest, type CalibrationManifest, type StoredManifest } from './manifest.ts'
-import { datasetName, readDataset, readExamples, shardCount, shardName, shardRange } from './shards.ts'
+import {
+  datasetName,
+  readDataset,
+  readExamples,
+  partCount,
+  partName,
+  partRange,
+} from './calibration_files.ts'
 
 /**
  * Opens the folder of a finished calibration. No file stays open.
@@ -26,7 +33,7 @@ export async function openCalibration(folder: string): Promise<Calibration> {
     const expected = `a finished calibration with ${name} (the same "calibrate" command goes on where it stopped)`
     throw refusal('CALIBRATION_INCOMPLETE', folder, expected, 'none')
   }
-  for (let shard = 0; shard < shardCount(manifest); shard++) await expect(shardName(shard))
+  for (let part = 0; part < partCount(manifest); part++) await expect(partName(part))
   if (manifest.datasetCriteria.length > 0) await expect(datasetName)
   return new Calibration(folder, stored)
 }
@@ -71,11 +78,11 @@ export class Calibration {
 
   /** Every example in order, one file in memory at a time. @throws InputError CALIBRATION_SHARD and others of `readExamples` */
   async *examples(): AsyncGenerator<GroupedExample, void, void> {
-    for (let shard = 0; shard < shardCount(this.manifest); shard++)
+    for (let part = 0; part < partCount(this.manifest); part++)
       yield* await readExamples(
-        joinPath(this.path, shardName(shard)),
+        joinPath(this.path, partName(part)),
         this.#stored,
-        shardRange(this.manifest, shard),
+        partRange(this.manifest, part),
       )
   }
 

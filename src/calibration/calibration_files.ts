@@ -32,8 +32,8 @@ import type { CalibrationManifest, StoredManifest } from './manifest.ts'
 export const datasetName = 'dataset.safetensors'
 
 /** The file name of a part. */
-export function shardName(shard: number): string {
-  return `part-${String(shard).padStart(5, '0')}.safetensors`
+export function partName(part: number): string {
+  return `part-${String(part).padStart(5, '0')}.safetensors`
 }
 
 /** The file name of an example. */
@@ -48,13 +48,13 @@ export interface Range {
 }
 
 /** The number of parts. */
-export function shardCount({ data, shardExamples }: CalibrationManifest): number {
+export function partCount({ data, shardExamples }: CalibrationManifest): number {
   return Math.ceil(data.windows / shardExamples)
 }
 
 /** The range of examples of a part. */
-export function shardRange({ data, shardExamples }: CalibrationManifest, shard: number): Range {
-  return { first: shard * shardExamples, end: Math.min(data.windows, (shard + 1) * shardExamples) }
+export function partRange({ data, shardExamples }: CalibrationManifest, part: number): Range {
+  return { first: part * shardExamples, end: Math.min(data.windows, (part + 1) * shardExamples) }
 }
 
 type Values = Float32Array | Int32Array
@@ -96,7 +96,7 @@ export function datasetForms({ model, datasetCriteria }: CalibrationManifest): M
 }
 
 /** The metadata of a file. */
-export function shardMetadata(identity: string, checksum: string): Record<string, string> {
+export function calibrationMetadata(identity: string, checksum: string): Record<string, string> {
   return { format: 'shadowllm-calibration', calibration: identity, checksum }
 }
 
@@ -117,7 +117,7 @@ export async function encodeExamples(
   lengths: readonly number[],
 ): Promise<Uint8Array> {
   const tensors = exampleTensors(stored, examples, lengths)
-  return encodeSafetensors(tensors, shardMetadata(stored.identity, await checksumOf(tensors)))
+  return encodeSafetensors(tensors, calibrationMetadata(stored.identity, await checksumOf(tensors)))
 }
 
 function exampleTensors(
@@ -164,7 +164,7 @@ async function writeTensors(
   tensors: Tensors & TensorsToWrite,
   identity: string,
 ): Promise<void> {
-  await writeSafetensors(path, tensors, shardMetadata(identity, await checksumOf(tensors)))
+  await writeSafetensors(path, tensors, calibrationMetadata(identity, await checksumOf(tensors)))
 }
 
 /** One hash for names, types, shapes and values. */
