@@ -107,7 +107,7 @@ describe('refuses', () => {
     await refused(
       train('whole', ['--resume'], {}, another),
       2,
-      /text: expected the same tokens .* \[RESUME\]/,
+      /text: expected the same training tokens, .* \[RESUME\]/,
     )
   })
 

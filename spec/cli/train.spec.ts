@@ -96,7 +96,7 @@ describe('train', () => {
     ['a choice of another kind', ['--kind', 'dejavu', '--pooling', 'mean'], 'pooling: expected no choice', 2],
     ['a layer that is not there', ['--placement', '8'], 'placement: expected a whole number from 0 to 7', 2],
     ['whole prompts that were not kept', ['--pooling', 'attention'], '"calibrate --keep-sequence" makes', 2],
-    ['a share of everything', ['--loss', 'bce', '--top', '1'], 'top: expected shares between 0 and 1', 2],
+    ['a share of everything', ['--loss', 'bce', '--top', '1'], 'top.0: expected a share between 0 and 1', 2],
     ['a folder that is none', ['--calibration', folder], 'calibration.json', 3],
     ['an output in no folder', ['--output', join(folder, 'none', 'p')], 'expected an existing folder', 2],
   ])('%s is refused, and nothing is written', async (_, args, message, exitCode) => {

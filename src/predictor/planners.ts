@@ -89,7 +89,7 @@ export function makePlanner(
   options: PlannerOptions = {},
 ): MaskPlanner | null {
   if (name === 'dense') return null
-  const planner = plannerOf(name, sources, options.released ? releasedBudget(budget) : budget)
+  const planner = plannerOf(name, sources, options.released ? paperCompatibleBudget(budget) : budget)
   const { every = planner.every, leaky } = options
   return { ...planner, every: every ?? undefined, ...(leaky && { leaky }) }
 }
@@ -123,7 +123,7 @@ function plannerOf(
 }
 
 /** The same sparsities, scope and dense layers under the paper-compatible policy, with its floors. */
-function releasedBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
+function paperCompatibleBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
   return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'released' })
 }
 
