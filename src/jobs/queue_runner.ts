@@ -150,7 +150,7 @@ export class QueueRunner implements ShardRunner {
 
   /**
    * The results of a group, as soon as each shard is done or has failed. Failed shards have no result and are added to
- * `failures`.
+   * `failures`.
    * @param isWanted false once the results are no longer wanted
    */
   async #resultsOf(
