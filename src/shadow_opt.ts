@@ -48,7 +48,7 @@ import { InputError, UsageError } from './tensor/errors.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from './tensor/ndarrays.ts'
 import { pause } from './platform/pause.ts'
 
-const usualTokens = 64
+const DEFAULT_TOKENS = 64
 
 /** A model that writes and scores text. Made by `fromPretrained`; give it back with `dispose`. */
 export class ShadowOpt {
@@ -177,7 +177,7 @@ export class ShadowOpt {
     this.#expectLive()
     checkOptions(options, generateKinds)
     const ids = this.#promptIds(prompt)
-    const maxTokens = options.maxTokens ?? Math.min(usualTokens, this.config.positions - ids.length)
+    const maxTokens = options.maxTokens ?? Math.min(DEFAULT_TOKENS, this.config.positions - ids.length)
     const { signal, mode, cache } = options
     if (cache !== undefined && !cacheStorages.includes(cache))
       throw new UsageError(

@@ -8,7 +8,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { binaries } from '../../src/backends/wasm/binaries.ts'
 import { makeMemory, PAGE, startAlone } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
-import { JobBoard, MAX_PARTS, type Job } from '../../src/backends/wasm/work_queue.ts'
+import { WorkQueue, MAX_PARTS, type Job } from '../../src/backends/wasm/work_queue.ts'
 import { withSharedMemory } from '../../src/backends/wasm/shared_import.ts'
 import { ThreadPool, type PoolSetup } from '../../src/backends/wasm/thread_pool.ts'
 import { allStarted } from '../../src/backends/wasm/threaded_engine.ts'
@@ -33,7 +33,7 @@ const PARTS = 8
 const HANG = 60_000
 
 /** An owner that leaves the last part of each job to a helper, however late that one is scheduled. */
-class LeavesTheLast extends JobBoard {
+class LeavesTheLast extends WorkQueue {
   #due = Infinity
 
   override open(parts: number): void {
@@ -84,7 +84,7 @@ class Bench {
 
   constructor(
     given: Partial<PoolSetup> = {},
-    makeBoard?: (memory: SharedArrayBuffer) => JobBoard,
+    makeQueue?: (memory: SharedArrayBuffer) => WorkQueue,
     own = module,
   ) {
     this.#memory.grow(Math.ceil((4 * (T * O + T * I + O * I)) / PAGE))
@@ -99,7 +99,7 @@ class Bench {
       kernels: this.#names,
       ...given,
     }
-    this.pool = new ThreadPool(setup, makeBoard)
+    this.pool = new ThreadPool(setup, makeQueue)
     ended.push(this.pool)
     const data = new Data(runSeed())
     this.#numbers(T * O, T * I + O * I).set(data.floats(T * I + O * I))

@@ -3,7 +3,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { backwardFlops, forwardFlops } from '../../src/calibration/cost.ts'
-import { exampleForms } from '../../src/calibration/shards.ts'
+import { exampleForms } from '../../src/calibration/calibration_files.ts'
 import { architectureByName, architectures, optConfigOf } from '../../src/bench/cost/architectures.ts'
 import { clusterCost, resultBytes, usualCluster, windowFlops } from '../../src/bench/cost/cluster.ts'
 

@@ -6,12 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { criteria } from '../../src/criteria/index.ts'
-import {
-  aggregateScores,
-  aggregations,
-  ScoreAggregate,
-  type Aggregation,
-} from '../../src/calibration/aggregate.ts'
+import { aggregations, ScoreAggregate, type Aggregation } from '../../src/calibration/aggregate.ts'
 import { collectExample, exampleSeed, takeWindows } from '../../src/calibration/examples.ts'
 import { continuationLabels, type Window } from '../../src/data/windows.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
@@ -129,6 +124,12 @@ interface Scored {
   readonly group: string
 }
 type Aggregate = (examples: readonly Scored[], how: Aggregation) => UnitScores
+
+const aggregateScores: Aggregate = (examples, how) => {
+  const sum = new ScoreAggregate(how)
+  for (const { scores, group } of examples) sum.add(scores, group)
+  return sum.finish()
+}
 
 const shape = { layers: 3, heads: 2, neurons: 3 }
 const someTable = (units: number): fc.Arbitrary<Float32Array> =>
@@ -293,7 +294,7 @@ describe('aggregation over examples', () => {
     [
       'forgetsTheScaleOfLayers',
       'scaled after adding',
-      (examples) => aggregateScores([{ scores: aggregateScores(examples, 'mean') }], 'per-layer'),
+      (examples) => aggregateScores([{ scores: aggregateScores(examples, 'mean'), group: '' }], 'per-layer'),
     ],
   ])('%s kills: %s', (name, _, mutant) => kills(laws[name], mutant))
 
@@ -303,7 +304,7 @@ describe('aggregation over examples', () => {
       heads: Float32Array.of(1, NaN, -5),
       neurons: new Float32Array(1),
     }
-    expect([...aggregateScores([{ scores }], 'rank').heads]).toEqual([2, 0, 1])
+    expect([...aggregateScores([{ scores, group: '' }], 'rank').heads]).toEqual([2, 0, 1])
     expect(() => aggregateScores([], 'mean')).toThrow(expect.objectContaining({ code: 'EXAMPLES' }) as Error)
     expect(() => aggregateScores([], 'median' as Aggregation)).toThrow(
       expect.objectContaining({ code: 'AGGREGATION' }) as Error,

@@ -7,8 +7,8 @@ import { createBackend } from '../../src/backends/select.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
 import type { ShardModel } from '../../src/jobs/shard_model.ts'
-import { usualThreads } from '../../src/jobs/model_threads.ts'
-import { hereRunner } from '../../src/jobs/runner.ts'
+import { defaultThreads } from '../../src/jobs/model_threads.ts'
+import { inlineRunner } from '../jobs/inline_runner.ts'
 import { makeSmallModel, makeWindows, shardsOf, smallConfig } from './small_calibration.ts'
 
 let model: ShardModel
@@ -22,21 +22,21 @@ const windows = makeWindows(3)
 
 describe('threads', () => {
   test('refuse jobs of another model and of another method', async () => {
-    const runner = hereRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
+    const runner = inlineRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
     const others = await shardsOf(model, windows, runner)
     await expect(runner.run(others).next()).rejects.toMatchObject({ code: 'SHARD_MODEL' })
     const method = { calibration: 'c'.repeat(64), all: 'c'.repeat(64) }
     const older = await shardsOf({ ...model, method }, windows, runner)
-    await expect(hereRunner(makeDoShard(model), runner.store).run(older).next()).rejects.toMatchObject({
+    await expect(inlineRunner(makeDoShard(model), runner.store).run(older).next()).rejects.toMatchObject({
       code: 'SHARD_MODEL',
     })
   })
 
   test('are as many as the work needs, from one to eight', () => {
-    expect(usualThreads(smallConfig, 1)).toBe(1)
-    expect(usualThreads(smallConfig, 31)).toBe(1)
-    const many = usualThreads(smallConfig, 10_000)
-    expect(usualThreads({ ...smallConfig, neurons: 2 ** 40 }, 10_000)).toBe(1)
+    expect(defaultThreads(smallConfig, 1)).toBe(1)
+    expect(defaultThreads(smallConfig, 31)).toBe(1)
+    const many = defaultThreads(smallConfig, 10_000)
+    expect(defaultThreads({ ...smallConfig, neurons: 2 ** 40 }, 10_000)).toBe(1)
     expect(many).toBeLessThanOrEqual(8)
     expect(many).toBeGreaterThanOrEqual(1)
   })

@@ -12,7 +12,8 @@ import { methodHash } from '../../src/results/method_hash.ts'
 import { shardThreads } from '../../src/evaluation/jobs/threads.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
 import type { ShardModel } from '../../src/jobs/shard_model.ts'
-import { hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
+import { inlineRunner } from '../jobs/inline_runner.ts'
+import type { ShardRunner } from '../../src/jobs/runner.ts'
 import { threadRunner } from '../../src/jobs/thread_runner.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
@@ -53,7 +54,7 @@ async function resultsOf(runner: ShardRunner): Promise<Uint8Array[]> {
 
 /** One thread's results, in order. */
 const areThoseOfOne = async (runner: ShardRunner): Promise<void> =>
-  expect(await resultsOf(runner)).toEqual(await resultsOf(hereRunner(makeDoShard(model))))
+  expect(await resultsOf(runner)).toEqual(await resultsOf(inlineRunner(makeDoShard(model))))
 
 describe('threads', () => {
   test.each([1, 2, 3])('%i give the results of one, in order', (count) => areThoseOfOne(inThreads(count)))

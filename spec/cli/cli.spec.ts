@@ -106,7 +106,11 @@ describe('wrong usage exits with code 2', () => {
     ['got 2', ['doctor', 'a', 'b'], 'EXCESS_ARGUMENTS'],
     ['some text', ['generate', ''], 'PROMPT'],
     ['a branch, a tag', ['generate', 'a', '-m', 'a/b', '--offline', '--revision', '../x'], 'HUB_REVISION'],
-    ['on the hub beside it', ['generate', 'a', '-m', tinyFolder, '--revision', 'main'], 'HUB_REVISION'],
+    [
+      'together with the name of a model on the hub',
+      ['generate', 'a', '-m', tinyFolder, '--revision', 'main'],
+      'HUB_REVISION',
+    ],
     ['an existing folder', ['reproduce', '--output', join(folder, 'none', 'report.json')], 'OUTPUT'],
     ['got a device', ['reproduce', '--output', '/dev/null'], 'OUTPUT'],
     ['got a folder', ['reproduce', '--save-predictor', folder], 'OUTPUT'],

@@ -91,7 +91,7 @@ describe('refuses', () => {
     await whole
     await refused(train('whole'), 2, /expected no run in it, got one; --resume goes on with it \[OUTPUT\]/)
     await refused(runInside(['pretrain', '-o', tokenizer]), 2, /got model\.safetensors in it \[OUTPUT\]/)
-    await refused(train('nowhere', ['--resume']), 2, /expected a run to go on with .* \[RESUME\]/)
+    await refused(train('nowhere', ['--resume']), 2, /expected a run to resume .* \[RESUME\]/)
     expect(existsSync(join(folder, 'nowhere'))).toBe(false)
   })
 
@@ -107,7 +107,7 @@ describe('refuses', () => {
     await refused(
       train('whole', ['--resume'], {}, another),
       2,
-      /text: expected the same tokens .* \[RESUME\]/,
+      /text: expected the same training tokens, .* \[RESUME\]/,
     )
   })
 
@@ -115,7 +115,7 @@ describe('refuses', () => {
     await refused(train('x', ['--length', '33']), 2, /length: expected at most the model's 32 positions/)
     const short = join(folder, 'short.txt')
     writeFileSync(short, 'A few words.')
-    await refused(train('x', [], {}, short), 2, /expected at least one whole window of tokens/)
+    await refused(train('x', [], {}, short), 2, /expected the tokens of at least one window/)
     const bare = await runInside(['pretrain', '--config', config, '-o', join(folder, 'x')])
     expect([bare.code, bare.stderr]).toEqual([
       3,

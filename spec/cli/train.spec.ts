@@ -45,7 +45,7 @@ describe('train', () => {
     ['dejavu-style', ['--criterion', 'l2norm', '--width', '8'], 'per-layer'],
     ['dejavu', ['--head-width', '4', '--top', '0.3'], 'per-layer'],
   ])(
-    '%s: the file is a predictor as its configuration says, compared with constant scores',
+    '%s: the file is a predictor as its config says, judged beside the constants',
     async (kind, args, scope) => {
       const file = `${kind}.safetensors`
       const report = await trainJson(file, '--kind', kind, '--epochs', '2', '--sparsity', '0.5,0.9', ...args)
@@ -57,7 +57,7 @@ describe('train', () => {
       for (const { neurons } of Object.values(qualities)) expect(neurons.at).toHaveLength(2)
       const backend = await createBackend('reference')
       const predictor = await openPredictor(join(folder, file), backend)
-      expect(predictor.card).toEqual(report.card)
+      expect(predictor.config).toEqual(report.card)
       predictor.dispose()
     },
   )
@@ -96,7 +96,7 @@ describe('train', () => {
     ['a choice of another kind', ['--kind', 'dejavu', '--pooling', 'mean'], 'pooling: expected no choice', 2],
     ['a layer that is not there', ['--placement', '8'], 'placement: expected a whole number from 0 to 7', 2],
     ['whole prompts that were not kept', ['--pooling', 'attention'], '"calibrate --keep-sequence" makes', 2],
-    ['a share of everything', ['--loss', 'bce', '--top', '1'], 'top: expected shares between 0 and 1', 2],
+    ['a share of everything', ['--loss', 'bce', '--top', '1'], 'top.0: expected a share between 0 and 1', 2],
     ['a folder that is none', ['--calibration', folder], 'calibration.json', 3],
     ['an output in no folder', ['--output', join(folder, 'none', 'p')], 'expected an existing folder', 2],
   ])('%s is refused, and nothing is written', async (_, args, message, exitCode) => {

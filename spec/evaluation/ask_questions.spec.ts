@@ -120,7 +120,7 @@ describe('answers as bytes', () => {
     ['no layers', [[{ ...answer, achieved: sparsity }]]],
   ])('are refused with %s', (_, rows) => {
     const bytes = new TextEncoder().encode(JSON.stringify(rows))
-    expect(() => parseAnswers(bytes, expected)).toThrow(/^answers: expected those to 1 questions/)
+    expect(() => parseAnswers(bytes, expected)).toThrow(/^answers.*: expected /)
   })
 
   test('are refused if JSON cannot hold them', () => {

@@ -20,7 +20,7 @@ import { openPartStore, type PartStore } from '../../src/results/part_store.ts'
 import { scoreWindow } from '../../src/evaluation/perplexity.ts'
 import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
-import { hereRunner } from '../../src/jobs/runner.ts'
+import { inlineRunner } from '../jobs/inline_runner.ts'
 import type { Shard } from '../../src/jobs/shard.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { selectMask } from '../../src/masks/selection.ts'
@@ -107,7 +107,7 @@ async function inShards(
 ): Promise<MeasuredArm[]> {
   const { shardModel } = await openLab()
   const work = makeDoShard(shardModel)
-  const runner = hereRunner(async (shard, context) => change(await work(shard, context), shard))
+  const runner = inlineRunner(async (shard, context) => change(await work(shard, context), shard))
   return measure({ ...options, runner: { ...runner, examplesPerShard: 3 } })
 }
 

@@ -295,7 +295,7 @@ describe('reproduce', () => {
       optionsOf({
         onPredictor: (predictor) => {
           scored = predictor.predict(new Float32Array(16).fill(1), 1).neurons.length
-          expect(predictor.card).toMatchObject({ examples: 6, criterion: 'plainact', width: 16 })
+          expect(predictor.config).toMatchObject({ examples: 6, criterion: 'plainact', width: 16 })
         },
       }),
     )

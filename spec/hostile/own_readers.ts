@@ -9,7 +9,7 @@ import { callFile, certificateFile } from '../../fixtures/hostile/parity_ops.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { openCalibration } from '../../src/calibration/open.ts'
 import { storeManifest } from '../../src/calibration/manifest.ts'
-import { readExamples } from '../../src/calibration/shards.ts'
+import { readExamples } from '../../src/calibration/calibration_files.ts'
 import { readCertificate } from '../../src/parity/certificate.ts'
 import { readParityCases, readParityFile } from '../../src/parity/files.ts'
 import { openOpFile } from '../../src/parity/op_files.ts'
@@ -65,7 +65,7 @@ export const ownReaders: readonly Reader[] = [
     read: fromFile('predictor.safetensors', async (path) => {
       const predictor = await openPredictor(path, await reference)
       try {
-        return [predictor.card, predictorTensors(predictor)]
+        return [predictor.config, predictorTensors(predictor)]
       } finally {
         predictor.dispose()
       }
@@ -73,8 +73,8 @@ export const ownReaders: readonly Reader[] = [
     valid: async () =>
       (['shadow', 'dejavu-style', 'dejavu'] as const).flatMap((kind) =>
         ['dataset', 'none'].map((features) => {
-          const card = { ...own.card, kind, features, top: [0.5] }
-          return own.predictorFile(card, card)
+          const config = { ...own.config, kind, features, top: [0.5] }
+          return own.predictorFile(config, config)
         }),
       ),
     words: [...tensorWords, '\\"layers\\":1', '\\"pooling\\":\\"attention\\"', '\\"width\\":16777216'],

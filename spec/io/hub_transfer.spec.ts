@@ -136,7 +136,7 @@ const silenceIsADrop: HubLaw = async (open) => {
   const one = await hubCase(torchRepository(), { stallAfter: 30 })
   one.hub.misbehave = ({ path }) => path.startsWith('/api/')
   const error = await errorOf(() => open(one.hub.id, {}, one.settings))
-  expect([error.code, error.message.endsWith('got silence'), one.waits.length]).toEqual([
+  expect([error.code, error.message.endsWith('got no data'), one.waits.length]).toEqual([
     'HUB_NETWORK',
     true,
     4,

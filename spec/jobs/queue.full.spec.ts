@@ -12,7 +12,7 @@ import { folderPlace } from '../../src/jobs/folder_place.ts'
 import { QueueRunner } from '../../src/jobs/queue_runner.ts'
 import { readQueues, retryFailed, type QueueCounts } from '../../src/jobs/queue_state.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../src/jobs/queue_worker.ts'
-import { hereRunner } from '../../src/jobs/runner.ts'
+import { inlineRunner } from './inline_runner.ts'
 import { shardKey, shardText, type Shard } from '../../src/jobs/shard.ts'
 import { jobIdOf } from '../../src/jobs/shard_job.ts'
 import { ShardStore } from '../../src/jobs/shard_store.ts'
@@ -104,7 +104,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
       const { shards, expected } = await echoShards(runner.store, 40)
       const onShard = (done: number): void => void told.push(done)
       await isInOrder((asked) => runner.run(asked, { onShard }), shards, expected)
-      expect(await texts(hereRunner(doTestShard, await place.store()).run(shards))).toEqual(expected)
+      expect(await texts(inlineRunner(doTestShard, await place.store()).run(shards))).toEqual(expected)
     } finally {
       await runner.close()
     }

@@ -13,7 +13,7 @@ describe('an address', () => {
   )
   test('has no password, and the refusal does not repeat it', () => {
     for (const text of ['redis://:secret@host', 'rediss://user:secret@host', 'redis://secret@host'])
-      expect(() => parseQueueUrl(text)).toThrow(/^(?!.*secret).*SHADOWLLM_QUEUE_PASSWORD$/)
+      expect(() => parseQueueUrl(text)).toThrow(/^(?!.*secret).*SHADOWLLM_QUEUE_PASSWORD instead$/)
   })
   test('has host, port, database and encryption', () => {
     expect(parseQueueUrl('rediss://[::1]:7000/3')).toMatchObject({
@@ -29,7 +29,7 @@ describe('an address', () => {
       await expect(openQueue(parseQueueUrl(`redis://127.0.0.1:${port}`))).rejects.toMatchObject({
         code: 'QUEUE_CONNECTION',
         exitCode: 5,
-        message: `redis://127.0.0.1:${port}: expected a Redis or Valkey server that lets us in, got ECONNREFUSED`,
+        message: `redis://127.0.0.1:${port}: expected a Redis or Valkey server that accepts the connection, got ECONNREFUSED`,
       })
     })
   })

@@ -2,14 +2,14 @@
  * What needs no server: the names of queues, and that results are compared in order.
  */
 import { expect, test } from 'vitest'
-import { hereRunner } from '../../src/jobs/runner.ts'
+import { inlineRunner } from './inline_runner.ts'
 import type { Shard } from '../../src/jobs/shard.ts'
 import { queueName } from '../../src/jobs/shard_job.ts'
 import { isInOrder } from './order.ts'
 import { doTestShard, echoShards } from './test_shards.ts'
 
 test('results in another order, or with one left out, are found', async () => {
-  const runner = hereRunner(doTestShard)
+  const runner = inlineRunner(doTestShard)
   const { shards, expected } = await echoShards(runner.store, 5)
   await isInOrder((asked) => runner.run(asked), shards, expected)
   for (const change of [(all: readonly Shard[]) => all.toReversed(), (all: readonly Shard[]) => all.slice(1)])

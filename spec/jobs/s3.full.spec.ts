@@ -4,7 +4,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openShardStore } from '../../src/jobs/open_store.ts'
-import { hereRunner } from '../../src/jobs/runner.ts'
+import { inlineRunner } from './inline_runner.ts'
 import { shardKey } from '../../src/jobs/shard.ts'
 import { doTestShard, echoShards, texts } from './test_shards.ts'
 
@@ -82,11 +82,11 @@ describe.skipIf(!command)(`a bucket${reason}`, () => {
   })
 
   test('is a store for jobs like any other', async () => {
-    const runner = hereRunner(doTestShard, await openShardStore('s3://bucket/run'))
+    const runner = inlineRunner(doTestShard, await openShardStore('s3://bucket/run'))
     const { shards, expected } = await echoShards(runner.store, 5)
     expect(await texts(runner.run(shards))).toEqual(expected)
     expect(await runner.store.has(await shardKey(shards[4]))).toBe(true)
-    const refuse = hereRunner(() => Promise.reject(new Error('asked again')), runner.store)
+    const refuse = inlineRunner(() => Promise.reject(new Error('asked again')), runner.store)
     expect(await texts(refuse.run(shards))).toEqual(expected)
     await runner.close()
   })

@@ -29,7 +29,7 @@ import {
 } from '../../src/predictor/predictor_config.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
-import { makeCard } from '../../src/predictor/make_predictor_config.ts'
+import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
 import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
 import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
@@ -46,10 +46,10 @@ let opt: ShadowOpt
 async function writePredictor(kind: (typeof predictorKinds)[number]): Promise<void> {
   const { shape, backend } = opt.model
   const subject = { criterion: 'plainact', seed: 1, examples: 1, dataHash: null }
-  const card = makeCard(kind, { shape, width: opt.config.width, ...subject })
+  const config = makePredictorConfig(kind, { shape, width: opt.config.width, ...subject })
   const random = new Random(3)
   const network = (of: UnitKind): NetworkValues => {
-    const one = networkShape(card, of)
+    const one = networkShape(config, of)
     return startingNetwork(one, new Float32Array(one.form === 'low-rank' ? 0 : one.outputs), random)
   }
   const perLayer = (of: UnitKind): NetworkValues[] =>
@@ -58,11 +58,11 @@ async function writePredictor(kind: (typeof predictorKinds)[number]): Promise<vo
     unitKinds.map((of) => [of, kind === 'shadow' ? network(of) : perLayer(of)]),
   ) as never
   const predictor =
-    card.kind === 'shadow'
-      ? new ShadowPredictor(backend, card, values)
-      : card.kind === 'dejavu'
-        ? new DejavuPredictor(backend, card, values)
-        : new DejavuStylePredictor(backend, card, values)
+    config.kind === 'shadow'
+      ? new ShadowPredictor(backend, config, values)
+      : config.kind === 'dejavu'
+        ? new DejavuPredictor(backend, config, values)
+        : new DejavuStylePredictor(backend, config, values)
   await savePredictor(join(folder, kind), predictor)
   predictor.dispose()
 }

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { makeBudget, unitsKept, usualNeuronFloor, type Budget, type Scope } from '../../src/masks/budget.ts'
+import { makeBudget, unitsKept, defaultNeuronFloor, type Budget, type Scope } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { selectLayer, selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { budgetLaws, floorsFor, repaired, someFloor } from '../../src/verify/masks/budget_laws.ts'
@@ -63,7 +63,7 @@ describe('budgets', () => {
   )
 
   test('hybrid has a floor under the neurons of every layer: a thirty-second, at most 256', () => {
-    expect([1, 32, 33, 512, 8192, 20480].map(usualNeuronFloor)).toEqual([1, 1, 2, 16, 256, 256])
+    expect([1, 32, 33, 512, 8192, 20480].map(defaultNeuronFloor)).toEqual([1, 1, 2, 16, 256, 256])
     const scores = { shape: { layers: 3, heads: 1, neurons: 64 }, heads: new Float32Array(3) }
     const neurons = Float32Array.from({ length: 192 }, (_, n) => n)
     const kept = (scope: Scope): number[] =>

@@ -17,7 +17,7 @@ import { createEngine } from '../../src/web/engine/engine.ts'
 import { RemoteOpt } from '../../src/web/engine/remote_opt.ts'
 import { study } from '../../src/web/engine/study.ts'
 import type { StudyOptions } from '../../src/web/engine/study_types.ts'
-import { CallLine, serveCalls } from '../../src/web/engine/seam.ts'
+import { RpcClient, serveCalls } from '../../src/web/engine/worker_rpc.ts'
 import { runInside } from '../cli/run_inside.ts'
 import {
   generateTable,
@@ -54,9 +54,9 @@ afterAll(async () => {
 })
 
 /** A line to an engine in this thread. Messages are copied, as between threads. */
-function joinedLine(): CallLine {
+function joinedLine(): RpcClient {
   const serve = serveCalls(createEngine(), (message) => line.receive(structuredClone(message)))
-  const line = new CallLine((message) => serve(structuredClone(message)))
+  const line = new RpcClient((message) => serve(structuredClone(message)))
   return line
 }
 
@@ -308,7 +308,7 @@ describe('fromPretrained', () => {
       )
       expect(found).toBe(storage)
       const far = await RemoteOpt.fromPretrained(joinedLine(), model(), { storage })
-      expect(far.card.storage).toBe(storage)
+      expect(far.info.storage).toBe(storage)
       await far.dispose()
     },
   )

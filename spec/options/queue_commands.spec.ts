@@ -31,7 +31,7 @@ const standIns: Readonly<Record<string, (original: () => Promise<object>) => unk
       readonly run: ShardRunner['run']
       constructor({ store }: { readonly store: ShardStore }) {
         this.store = store
-        this.run = hereRunner(work as DoShard, store).run
+        this.run = inlineRunner(work as DoShard, store).run
       }
       workers = async (): Promise<number> => 1
       close = (): Promise<void> => this.store.close()
@@ -55,7 +55,7 @@ vi.resetModules()
 for (const [path, standIn] of Object.entries(standIns)) vi.doMock(path, standIn as never)
 const { calls } = await import('./observe.ts')
 const { useSurroundings } = await import('./surroundings.ts')
-const { hereRunner } = await import('../../src/jobs/runner.ts')
+const { inlineRunner } = await import('../jobs/inline_runner.ts')
 const { run, place } = useSurroundings()
 
 let opt: ShadowOpt

@@ -23,7 +23,8 @@ import { scoreResult, scoreShard } from '../../src/evaluation/jobs/score.ts'
 import type { ShardModel } from '../../src/jobs/shard_model.ts'
 import { askHere, type AskedTasks, type TaskRun } from '../../src/evaluation/tasks/asking.ts'
 import { askElsewhere } from '../../src/evaluation/tasks/distributed.ts'
-import { contextOf, hereRunner, type ShardRunner } from '../../src/jobs/runner.ts'
+import { inlineRunner } from '../jobs/inline_runner.ts'
+import { contextOf, type ShardRunner } from '../../src/jobs/runner.ts'
 import { memoryStore } from '../../src/jobs/shard_store.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
@@ -88,7 +89,7 @@ function stateRows<Options>(
 }
 
 /** A runner in this thread with two examples in each shard, so that a shard has more than one. */
-const fewRunner = (): ShardRunner => ({ ...hereRunner(makeDoShard(model)), examplesPerShard: 2 })
+const fewRunner = (): ShardRunner => ({ ...inlineRunner(makeDoShard(model)), examplesPerShard: 2 })
 
 const apart = 'decides where the work is done or what is reported, and changes no byte'
 

@@ -12,7 +12,7 @@ import type { Owed } from '../../src/testing/op_agreement.ts'
 import { evaluate } from '../../src/testing/op_agreement.ts'
 import { callRaw } from '../../src/testing/op_call.ts'
 import { opFile, opFileName, openOpFile, storedAs, type StoredCase } from '../../src/parity/op_files.ts'
-import { casesOf, usualCallsOf } from '../../src/parity/op_suite.ts'
+import { casesOf, defaultCallsOf } from '../../src/parity/op_suite.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
@@ -86,7 +86,7 @@ describe('calls with the sizes of OPT-125m', () => {
   test('exist for every op: one token and a prompt, with all optional arrays and with none', () => {
     for (const op of kernelNames) {
       const optional = arraysOf(kernels[op]).filter((param) => param.optional)
-      const calls = usualCallsOf(op)
+      const calls = defaultCallsOf(op)
       for (const tokens of [oneToken, prompt]) {
         const those = kernels[op].params.some(({ name }) => name === 'T')
           ? calls.filter(({ sizes }) => sizes.T === tokens)
@@ -100,14 +100,14 @@ describe('calls with the sizes of OPT-125m', () => {
   })
 
   test('have the sizes of the model, and lists of half of the units', () => {
-    const sizes = usualCallsOf('linear').map((call) => call.sizes)
+    const sizes = defaultCallsOf('linear').map((call) => call.sizes)
     expect(sizes).toEqual([
       { T: 1, O: 3072, I: 768, R: 1536 },
       { T: 1, O: 3072, I: 768, R: 1536 },
       { T: 9, O: 768, I: 768, R: 384 },
       { T: 9, O: 768, I: 768, R: 384 },
     ])
-    expect(usualCallsOf('attention').map(({ sizes: { T, S, C, H, K } }) => [T, S, C, H, K])).toEqual([
+    expect(defaultCallsOf('attention').map(({ sizes: { T, S, C, H, K } }) => [T, S, C, H, K])).toEqual([
       [1, 300, 320, 12, 64],
       [1, 300, 320, 12, 64],
       [9, 9, 16, 12, 64],

@@ -5,7 +5,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { unitKinds, type PredictorKind } from '../../src/predictor/predictor_config.ts'
 import { featureMoments, lastTokenContext, meanContext, scaleFeatures } from '../../src/predictor/features.ts'
-import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
+import {
+  makePredictorConfig,
+  DEFAULT_SHARES,
+  type PredictorChoices,
+} from '../../src/predictor/make_predictor_config.ts'
 import { makeLabels, targetsOf } from '../../src/predictor/targets.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -76,12 +80,12 @@ describe('targets', () => {
     neurons: Float32Array.of(9, 9, 9, 9, 1, 4, 3, 2, 8, 8, 6, 7),
   }
   const asked = (kind: PredictorKind, chosen: PredictorChoices): number[][] => {
-    const card = makeCard(
+    const config = makePredictorConfig(
       kind,
       { shape: scores.shape, width: 6, criterion: 'plainact', seed: 0, examples: 2, dataHash: null },
       chosen,
     )
-    return unitKinds.map((units) => [...targetsOf(card, scores, units)])
+    return unitKinds.map((units) => [...targetsOf(config, scores, units)])
   }
 
   test('are scores of layers 1 to L - 1: raw, each layer or all layers to [0, 1], ranks or roots', () => {
@@ -109,11 +113,11 @@ describe('targets', () => {
     [distinct],
     (label: typeof makeLabels, values: number[]): void => {
       const table = Float32Array.from(values)
-      const labels = label(table, table.length, usualShares)
+      const labels = label(table, table.length, DEFAULT_SHARES)
       labels.forEach((label, i) => {
         const above = values.filter((value) => value > values[i]).length
-        const kept = usualShares.filter((share) => above < Math.round(share * values.length)).length
-        expect(label).toBeCloseTo(kept / usualShares.length, 6)
+        const kept = DEFAULT_SHARES.filter((share) => above < Math.round(share * values.length)).length
+        expect(label).toBeCloseTo(kept / DEFAULT_SHARES.length, 6)
       })
     },
   )

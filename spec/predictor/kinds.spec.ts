@@ -13,15 +13,19 @@ import {
   networkShape,
   predictorKinds,
   unitKinds,
-  type DejavuStyleCard,
-  type PredictorCard,
+  type DejavuStyleConfig,
+  type PredictorConfig,
   type PredictorKind,
 } from '../../src/predictor/predictor_config.ts'
-import { cardEntry } from '../../src/predictor/predictor_config_reader.ts'
+import { configEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import type { PromptFeatures } from '../../src/predictor/example.ts'
-import { makeCard, usualShares, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
+import {
+  makePredictorConfig,
+  DEFAULT_SHARES,
+  type PredictorChoices,
+} from '../../src/predictor/make_predictor_config.ts'
 import { networkParameterShapes, type NetworkValues } from '../../src/predictor/network.ts'
 import { predictScores } from '../../src/predictor/predict.ts'
 import {
@@ -56,9 +60,9 @@ const random = new Random(1)
 const table = (length: number): Float32Array => Float32Array.from({ length }, () => random.normal())
 const positive = (length: number): Float32Array => table(length).map((value) => Math.abs(value) + 0.5)
 
-function someValues(card: PredictorCard, kind: 'heads' | 'neurons'): NetworkValues {
+function someValues(config: PredictorConfig, kind: 'heads' | 'neurons'): NetworkValues {
   const none = new Float32Array(0)
-  const values = [...networkParameterShapes(networkShape(card, kind))].map(([name, dimensions]) => [
+  const values = [...networkParameterShapes(networkShape(config, kind))].map(([name, dimensions]) => [
     name,
     table(dimensions.reduce((product, size) => product * size, 1)),
   ])
@@ -66,19 +70,19 @@ function someValues(card: PredictorCard, kind: 'heads' | 'neurons'): NetworkValu
 }
 
 function somePredictor(backend: Backend, kind: PredictorKind, chosen: PredictorChoices): Predictor {
-  const card = makeCard(kind, subject, { ...sizes, ...chosen })
+  const config = makePredictorConfig(kind, subject, { ...sizes, ...chosen })
   const moments = { mean: table(width), spread: positive(width) }
-  const scaled = card.features === 'dataset'
-  if (card.kind === 'shadow') {
-    const values = { heads: someValues(card, 'heads'), neurons: someValues(card, 'neurons') }
-    return new ShadowPredictor(backend, card, { ...values, moments: scaled ? moments : null })
+  const scaled = config.features === 'dataset'
+  if (config.kind === 'shadow') {
+    const values = { heads: someValues(config, 'heads'), neurons: someValues(config, 'neurons') }
+    return new ShadowPredictor(backend, config, { ...values, moments: scaled ? moments : null })
   }
-  const of = (units: 'heads' | 'neurons'): NetworkValues[] => [1, 2, 3].map(() => someValues(card, units))
+  const of = (units: 'heads' | 'neurons'): NetworkValues[] => [1, 2, 3].map(() => someValues(config, units))
   const each = [1, 2, 3].map(() => ({ mean: table(width), spread: positive(width) }))
   const values = { heads: of('heads'), neurons: of('neurons'), moments: scaled ? each : null }
-  return card.kind === 'dejavu'
-    ? new DejavuPredictor(backend, card, values)
-    : new DejavuStylePredictor(backend, card, values)
+  return config.kind === 'dejavu'
+    ? new DejavuPredictor(backend, config, values)
+    : new DejavuStylePredictor(backend, config, values)
 }
 
 const features: PromptFeatures = {
@@ -101,7 +105,7 @@ describe.each(choices)('%s', (_, kind, chosen) => {
     for (const name of portableNames) {
       const backend = await createBackend(name)
       const again = await openPredictor(path, backend)
-      expect(again.card).toEqual(predictor.card)
+      expect(again.config).toEqual(predictor.config)
       expect(predictorTensors(again)).toEqual(predictorTensors(predictor))
       if (owesBits(backend)) expect(predictScores(again, features)).toEqual(scores)
       again.dispose()
@@ -131,7 +135,7 @@ describe.each(choices)('%s', (_, kind, chosen) => {
     const backend = await createBackend('reference')
     const predictor = somePredictor(backend, kind, chosen)
     const tensors = predictorTensors(predictor)
-    const metadata = { [cardEntry]: JSON.stringify(predictor.card) }
+    const metadata = { [configEntry]: JSON.stringify(predictor.config) }
     predictor.dispose()
     for (const [name, tensor] of tensors) {
       const less = new Map([...tensors].filter(([other]) => other !== name))
@@ -216,13 +220,13 @@ describe('the inputs of each kind', async () => {
 
   test('the released per-layer baseline omits its training-time scaling; the fixed one applies it', () => {
     const plain = somePredictor(backend, 'dejavu-style', {}) as DejavuStylePredictor
-    const { card } = plain
+    const { config } = plain
     const { networks } = plain.layers
     const values = {
       heads: networks.heads.map((network) => network.read()),
       neurons: networks.neurons.map((network) => network.read()),
     }
-    const unscaledCard: DejavuStyleCard = { ...card, features: 'none' }
+    const unscaledCard: DejavuStyleConfig = { ...config, features: 'none' }
     const unscaled = new DejavuStylePredictor(backend, unscaledCard, values)
     const last = table(4 * width)
     expect(plain.predict(last, 'as-shipped')).toEqual(unscaled.predict(last))
@@ -252,12 +256,12 @@ describe('a configuration', () => {
   test('of a file without a kind is ShadowLLM with the last token of layer 0', async () => {
     const backend = await createBackend('reference')
     const today = await openPredictorOf('shadow', `${fixtures}tiny-opt/predictor.safetensors`, backend)
-    const { kind, placement, pooling, loss, top, ...written } = today.card
+    const { kind, placement, pooling, loss, top, ...written } = today.config
     expect([kind, placement, pooling, loss, top]).toEqual(['shadow', 0, 'last', 'mse', []])
-    await writeSafetensors(path, predictorTensors(today), { [cardEntry]: JSON.stringify(written) })
+    await writeSafetensors(path, predictorTensors(today), { [configEntry]: JSON.stringify(written) })
     today.dispose()
     const predictor = await openPredictorOf('shadow', path, backend)
-    expect(predictor.card).toMatchObject({
+    expect(predictor.config).toMatchObject({
       ...written,
       kind: 'shadow',
       placement: 0,
@@ -269,40 +273,45 @@ describe('a configuration', () => {
   })
 
   const refusals: [string, PredictorKind, object, string][] = [
-    ['an unknown kind', 'shadow', { kind: 'crystal' }, '.kind: expected shadow or dejavu-style or dejavu'],
+    ['an unknown kind', 'shadow', { kind: 'crystal' }, ' kind: expected shadow or dejavu-style or dejavu'],
     [
       'a layer that is not there',
       'shadow',
       { placement: 4 },
-      '.placement: expected a whole number from 0 to 3',
+      ' placement: expected a whole number from 0 to 3',
     ],
     [
       'attention over a later layer',
       'shadow',
       { pooling: 'attention', placement: 1 },
-      '.placement: expected 0 with attention pooling',
+      ' placement: expected 0 with attention pooling',
     ],
-    ['an unknown pooling', 'shadow', { pooling: 'max' }, '.pooling: expected last or mean or attention'],
-    ['an unknown loss', 'shadow', { loss: 'hinge' }, '.loss: expected mse or bce'],
-    ['labels of everything', 'dejavu', { top: [1] }, '.top: expected a list of shares between 0 and 1'],
-    ['no labels at all', 'dejavu', { top: undefined }, '.top: expected a list of shares'],
+    ['an unknown pooling', 'shadow', { pooling: 'max' }, ' pooling: expected last or mean or attention'],
+    ['an unknown loss', 'shadow', { loss: 'hinge' }, ' loss: expected mse or bce'],
+    ['labels of everything', 'dejavu', { top: [1] }, ' top.0: expected a share between 0 and 1'],
+    ['no labels at all', 'dejavu', { top: undefined }, ' top: expected a list of shares'],
     [
       'targets that are missing',
       'dejavu-style',
       { targets: undefined },
-      '.targets: expected per_layer or raw',
+      ' targets: expected per_layer or raw',
     ],
-    ['a hash that is a number', 'dejavu-style', { dataHash: 7 }, '.dataHash: expected a hash or null'],
-    ['a seed of 33 bits', 'shadow', { seed: 2 ** 32 }, '.seed: expected a whole number'],
+    [
+      'a hash that is a number',
+      'dejavu-style',
+      { dataHash: 7 },
+      ' dataHash: expected text, got the number 7',
+    ],
+    ['a seed of 33 bits', 'shadow', { seed: 2 ** 32 }, ' seed: expected a whole number'],
   ]
   test.each(refusals)('that says %s is refused', async (_, kind, change, message) => {
     const backend = await createBackend('reference')
     const predictor = somePredictor(backend, kind, {})
-    const card = { ...predictor.card, ...change }
-    const bytes = encodeSafetensors(predictorTensors(predictor), { [cardEntry]: JSON.stringify(card) })
+    const config = { ...predictor.config, ...change }
+    const bytes = encodeSafetensors(predictorTensors(predictor), { [configEntry]: JSON.stringify(config) })
     predictor.dispose()
     writeFileSync(path, bytes)
-    await expect(openPredictor(path, backend)).rejects.toThrow(`${cardEntry}${message}`)
+    await expect(openPredictor(path, backend)).rejects.toThrow(`${configEntry}${message}`)
     expect(backend.liveBuffers).toBe(0)
   })
 
@@ -319,22 +328,22 @@ describe('a configuration', () => {
   test.each<[PredictorKind, PredictorChoices, string]>([
     ['dejavu', { pooling: 'mean' }, 'pooling: expected no choice with a predictor of the kind dejavu'],
     ['shadow', { pooling: 'attention', placement: 2 }, 'placement: expected 0 with attention pooling'],
-    ['shadow', { placement: 4 }, 'placement: expected a whole number from 0 to 3, got 4'],
+    ['shadow', { placement: 4 }, 'placement: expected a whole number from 0 to 3, got the number 4'],
     ['shadow', { top: [0.5] }, 'top: expected no shares with the loss mse'],
-    ['dejavu', { top: [0.5, 1] }, 'top: expected shares between 0 and 1, got 0.5, 1'],
+    ['dejavu', { top: [0.5, 1] }, 'top.1: expected a share between 0 and 1, got the number 1'],
     ['dejavu-style', { headHidden: 0 }, 'headHidden: expected a whole number from 1'],
   ])('is not made for %s with %o', (kind, chosen, message) => {
-    expect(() => makeCard(kind, subject, chosen)).toThrow(message)
+    expect(() => makePredictorConfig(kind, subject, chosen)).toThrow(message)
   })
 
   test('holds the choices, and defaults for the rest', () => {
     for (const kind of predictorKinds)
-      expect(makeCard(kind, subject, { headHidden: 7, neuronHidden: undefined })).toMatchObject({
+      expect(makePredictorConfig(kind, subject, { headHidden: 7, neuronHidden: undefined })).toMatchObject({
         kind,
         headHidden: 7,
         neuronHidden: 32,
         criterion: 'plainact',
       })
-    expect(makeCard('shadow', subject, { loss: 'bce' })).toMatchObject({ top: usualShares })
+    expect(makePredictorConfig('shadow', subject, { loss: 'bce' })).toMatchObject({ top: DEFAULT_SHARES })
   })
 })

@@ -379,7 +379,7 @@ test('layers up to the source layer of a predictor are dense, for any budget', (
   const units = { layers: 4, heads: 3, neurons: 5 }
   const scores = scoresOf(units, 3)
   const planned = (placement: number, budget: Budget): number[] => {
-    const planner = shadowPlanner({ card: { placement }, predict: () => scores }, budget)
+    const planner = shadowPlanner({ config: { placement }, predict: () => scores }, budget)
     expect(planner.placement).toBe(placement)
     const view = { context: new Float32Array(6), tokens: 1, ids: Int32Array.of(1) }
     const mask = planner.afterAttention?.(view) ?? makeMask(units, new Float32Array(0), new Float32Array(0))

@@ -17,13 +17,12 @@ import {
   networkShape,
   shadowDefaults,
   unitKinds,
-  type ShadowCard,
+  type ShadowConfig,
 } from '../../src/predictor/predictor_config.ts'
-import { cardEntry } from '../../src/predictor/predictor_config_reader.ts'
+import { configEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { lastTokenContext, makeTargets, scaleFeatures } from '../../src/predictor/features.ts'
 import { Mlp, mlpParameterLengths, mlpParameterNames, type MlpValues } from '../../src/predictor/mlp.ts'
 import {
-  densePlanner,
   oraclePlanner,
   plannerNames,
   randomPlanner,
@@ -137,7 +136,7 @@ function goldenMasks(
   }
 }
 
-const card: ShadowCard = {
+const config: ShadowConfig = {
   ...shadowDefaults,
   shape: { layers: 3, heads: 2, neurons: 5 },
   width: 6,
@@ -154,13 +153,13 @@ const card: ShadowCard = {
 function makePredictor(backend: Backend, seed = 1): ShadowPredictor {
   const random = new Random(seed)
   const network = (kind: 'heads' | 'neurons'): MlpValues => {
-    const lengths = mlpParameterLengths(networkShape(card, kind))
+    const lengths = mlpParameterLengths(networkShape(config, kind))
     const table = (length: number): Float32Array => Float32Array.from({ length }, () => random.normal())
     return Object.fromEntries(
       mlpParameterNames.map((name) => [name, table(lengths[name])]),
     ) as unknown as MlpValues
   }
-  return new ShadowPredictor(backend, card, { heads: network('heads'), neurons: network('neurons') })
+  return new ShadowPredictor(backend, config, { heads: network('heads'), neurons: network('neurons') })
 }
 
 const context = Float32Array.of(0.3, -1, 2, 0.5, 0, 1)
@@ -215,29 +214,29 @@ describe('a predictor as a file', async () => {
     const predictor = makePredictor(backend)
     await savePredictor(path, predictor)
     const again = await openPredictorOf('shadow', path, backend)
-    expect(again.card).toEqual(card)
+    expect(again.config).toEqual(config)
     expect(again.predict(context, 1)).toEqual(predictor.predict(context, 1))
     for (const one of [predictor, again]) one.dispose()
     expect(backend.liveBuffers).toBe(0)
   })
 
   const refusals: [string, unknown, string][] = [
-    ['a file without a card', undefined, 'shadowllm.predictor: expected a card in the metadata, got none'],
-    ['a card that is not an object', 3, 'expected an object, got the number 3'],
-    ['a card without a shape', { ...card, shape: undefined }, '.shape: expected an object, got nothing'],
-    ['a width of no size', { ...card, width: -1 }, '.width: expected a whole number from 1 to 16777216'],
+    ['a file without a config', undefined, 'shadowllm.predictor: expected a metadata entry, got none'],
+    ['a config that is not an object', 3, 'expected an object, got the number 3'],
+    ['a config without a shape', { ...config, shape: undefined }, ' shape: expected an object, got nothing'],
+    ['a width of no size', { ...config, width: -1 }, ' width: expected a whole number from 1 to 16777216'],
     [
       'an unknown scaling',
-      { ...card, features: 'log' },
-      '.features: expected min_max or standard or dataset or none, got the text "log"',
+      { ...config, features: 'log' },
+      ' features: expected min_max or standard or dataset or none, got the text "log"',
     ],
-    ['weights of another width', { ...card, width: 7 }, 'heads.inputWeight: expected [4, 7], got [4, 6]'],
+    ['weights of another width', { ...config, width: 7 }, 'heads.inputWeight: expected [4, 7], got [4, 6]'],
   ]
   test.each(refusals)('%s is refused', async (_, written, message) => {
     const predictor = makePredictor(backend)
     const tensors = new Map<string, TensorToWrite>(
       unitKinds.flatMap((kind) => {
-        const { inputs, hidden, outputs } = networkShape(card, kind)
+        const { inputs, hidden, outputs } = networkShape(config, kind)
         const values = predictor.networks[kind].read()
         return [
           [`${kind}.inputWeight`, { dtype: 'F32', shape: [hidden, inputs], data: values.inputWeight }],
@@ -248,7 +247,7 @@ describe('a predictor as a file', async () => {
       }),
     )
     predictor.dispose()
-    const metadata = written === undefined ? {} : { [cardEntry]: JSON.stringify(written) }
+    const metadata = written === undefined ? {} : { [configEntry]: JSON.stringify(written) }
     writeFileSync(path, encodeSafetensors(tensors, metadata as Record<string, string>))
     await expect(openPredictorOf('shadow', path, backend)).rejects.toThrow(message)
     expect(backend.liveBuffers).toBe(0)
@@ -257,7 +256,7 @@ describe('a predictor as a file', async () => {
 
 describe('planners', async () => {
   const backend = await createBackend('reference')
-  const units = card.shape
+  const units = config.shape
   const budget = makeBudget(0.5)
   const scores = randomScores(units, new Random(4))
   const rows = Float32Array.from([...context.map((value) => -value), ...context]) // [2, 6]
@@ -269,8 +268,6 @@ describe('planners', async () => {
   const seen = viewOf(2)
 
   test('dense keeps everything, and static and oracle keep their highest scores for any input', () => {
-    const dense = densePlanner(units)
-    expect(dense.afterAttention?.(seen)).toEqual(denseMask(units))
     for (const planner of [staticPlanner(scores, budget), oraclePlanner(scores, budget)])
       for (const tokens of [1, 2])
         expect(planner.afterAttention?.(viewOf(tokens))).toEqual(selectMask(scores, budget))
@@ -298,7 +295,6 @@ describe('planners', async () => {
   test('each has its name', () => {
     const predictor = makePredictor(backend)
     const made = [
-      densePlanner(units),
       staticPlanner(scores, budget),
       randomPlanner(units, budget, 1),
       oraclePlanner(scores, budget),

@@ -8,10 +8,10 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { scopes, type Scope } from '../../src/masks/budget.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../../src/masks/selection.ts'
-import type { PredictorCard, PredictorKind } from '../../src/predictor/predictor_config.ts'
+import type { PredictorConfig, PredictorKind } from '../../src/predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../src/predictor/example.ts'
 import { featureScalings, targetScalings } from '../../src/predictor/features.ts'
-import { makeCard, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
+import { makePredictorConfig, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
 import type { ScoreQuality } from '../../src/predictor/metrics.ts'
 import type { Network } from '../../src/predictor/network.ts'
 import { predictScores } from '../../src/predictor/predict.ts'
@@ -19,14 +19,14 @@ import type { Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { judgePredictor } from '../../src/training/judge_predictor.ts'
 import type { NetworkTrainer } from '../../src/training/network_trainer.ts'
-import { trainByCard, type TrainingProgress } from '../../src/training/train_predictor.ts'
+import { trainPredictor, type TrainingProgress } from '../../src/training/train_predictor.ts'
 import { sameBits } from '../harness/compare.ts'
 import { kills, law, lawForAll, runSeed, stateLaw } from '../harness/seed.ts'
 import { constantByHand, judgeByHand, networksByHand, rawByHand, targetsByHand } from './predictor_by_hand.ts'
 import { engineLearner, plainLearner, trainByHand } from './training_by_hand.ts'
 
 interface Case {
-  readonly card: PredictorCard
+  readonly config: PredictorConfig
   readonly examples: readonly CalibrationExample[]
   readonly unseen: readonly CalibrationExample[]
 }
@@ -74,12 +74,12 @@ const someCase: fc.Arbitrary<Case> = fc
     const { placement } = choices
     const subject = { shape, width, criterion: 'plainact', seed, examples: count, dataHash: null }
     const own = placement === undefined ? {} : { placement: Math.min(placement, shape.layers - 1) }
-    const card = makeCard(kind, subject, { headHidden, neuronHidden, ...choices, ...own })
-    const examples = Array.from({ length: count + unseen }, (_, index) => someExample(card, index, random))
-    return { card, examples: examples.slice(0, count), unseen: examples.slice(count) }
+    const config = makePredictorConfig(kind, subject, { headHidden, neuronHidden, ...choices, ...own })
+    const examples = Array.from({ length: count + unseen }, (_, index) => someExample(config, index, random))
+    return { config, examples: examples.slice(0, count), unseen: examples.slice(count) }
   })
 
-function someExample({ shape, width }: PredictorCard, index: number, random: Random): CalibrationExample {
+function someExample({ shape, width }: PredictorConfig, index: number, random: Random): CalibrationExample {
   const table = (length: number): Float32Array => Float32Array.from({ length }, () => random.normal())
   const scores = (units: number): Float32Array =>
     Float32Array.from({ length: shape.layers * units }, () =>
@@ -110,15 +110,15 @@ function networksOf(predictor: Predictor): Network[] {
   return [heads, neurons].flat() as Network[]
 }
 
-async function isTrainedByHand(backend: Backend, { card, examples }: Case): Promise<void> {
+async function isTrainedByHand(backend: Backend, { config, examples }: Case): Promise<void> {
   const progress: TrainingProgress[] = []
   const onEpoch = (one: TrainingProgress): void => void progress.push(one)
-  const { predictor, heldOut } = await trainByCard(backend, card, examples, { ...options, onEpoch })
+  const { predictor, heldOut } = await trainPredictor(backend, config, examples, { ...options, onEpoch })
   const trainers: NetworkTrainer[] = []
-  const expected = networksByHand(card, examples)
+  const expected = networksByHand(config, examples)
   const trained = expected.map(({ shape, set, loss }) => {
     const makeLearner = shape.pools ? engineLearner(backend, trainers) : plainLearner
-    return trainByHand(shape, set, card.seed, { ...options, loss }, makeLearner)
+    return trainByHand(shape, set, config.seed, { ...options, loss }, makeLearner)
   })
   const networks = networksOf(predictor)
   expect(networks.length).toBe(expected.length)
@@ -140,7 +140,7 @@ async function isTrainedByHand(backend: Backend, { card, examples }: Case): Prom
   }
   const moments = expected.flatMap(({ kind, moments }) => (kind === 'heads' && moments ? [moments] : []))
   const kept = predictor.kind === 'shadow' ? predictor.moments : predictor.layers.moments
-  if (card.features === 'dataset') expect([kept].flat()).toEqual(moments)
+  if (config.features === 'dataset') expect([kept].flat()).toEqual(moments)
   else expect(kept).toBeNull()
   for (const one of [predictor, ...trainers]) one.dispose()
   expect(backend.liveBuffers).toBe(0)
@@ -171,18 +171,18 @@ function isNear(found: Record<string, ScoreQuality>, expected: Record<string, Sc
 async function isJudgedByHand(
   backend: Backend,
   judge: Judge,
-  { card, examples, unseen }: Case,
+  { config, examples, unseen }: Case,
   sparsities: readonly number[],
   scope: Scope,
 ): Promise<void> {
-  const { predictor } = await trainByCard(backend, card, examples, { ...options, epochs: 1 })
+  const { predictor } = await trainPredictor(backend, config, examples, { ...options, epochs: 1 })
   try {
     const { qualities } = judge(predictor, examples, unseen, { sparsities, scope })
-    const meanTarget = constantByHand(card, examples, (one, kind) => targetsByHand(card, one, kind))
-    const meanScore = constantByHand(card, examples, (one, kind) => rawByHand(card, one, kind))
+    const meanTarget = constantByHand(config, examples, (one, kind) => targetsByHand(config, one, kind))
+    const meanScore = constantByHand(config, examples, (one, kind) => rawByHand(config, one, kind))
     const expected = (says: (one: CalibrationExample) => UnitScores): Record<string, ScoreQuality> => {
       const pairs = unseen.map((one) => [says(one), one.scores.get('plainact') as UnitScores] as const)
-      return judgeByHand(card, pairs, sparsities, scope)
+      return judgeByHand(config, pairs, sparsities, scope)
     }
     isNear(
       qualities.predictor,
@@ -228,9 +228,9 @@ describe('a comparison with constants', async () => {
   stateLaw(isJudged, { backend, judge: judgePredictor })
 
   test('states its inputs, and uses the given top_k', async () => {
-    const several = someCase.filter(({ card }) => card.shape.layers > 3)
-    const [{ card, examples, unseen }] = fc.sample(several, { seed: runSeed(), numRuns: 1 })
-    const { predictor } = await trainByCard(backend, card, examples, { ...options, epochs: 0 })
+    const several = someCase.filter(({ config }) => config.shape.layers > 3)
+    const [{ config, examples, unseen }] = fc.sample(several, { seed: runSeed(), numRuns: 1 })
+    const { predictor } = await trainPredictor(backend, config, examples, { ...options, epochs: 0 })
     let asked = 0
     const topK: TopK = (scores, count) => {
       asked++

@@ -6,9 +6,9 @@ import type { Scope } from '../../src/masks/budget.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { layer_norm } from '../../src/ops/layer_norm.ts'
 import type {
-  DejavuCard,
-  DejavuStyleCard,
-  PredictorCard,
+  DejavuConfig,
+  DejavuStyleConfig,
+  PredictorConfig,
   UnitKind,
 } from '../../src/predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../src/predictor/example.ts'
@@ -34,8 +34,8 @@ export interface NetworkByHand {
 const kinds = ['heads', 'neurons'] as const
 
 /** How many layers, from the first on, are dense. */
-export function denseOf(card: PredictorCard): number {
-  return card.kind === 'shadow' ? card.placement + 1 : 1
+export function denseOf(config: PredictorConfig): number {
+  return config.kind === 'shadow' ? config.placement + 1 : 1
 }
 
 /** Row `layer` of a table [L, width]. */
@@ -44,8 +44,8 @@ function rowOf(table: Float32Array, layer: number, width: number): Float32Array 
 }
 
 /** The scores of an example in the layers that are not dense. */
-function ranked(card: PredictorCard, { scores }: CalibrationExample, kind: UnitKind): Float32Array {
-  return (scores.get(card.criterion) as UnitScores)[kind].slice(denseOf(card) * card.shape[kind])
+function ranked(config: PredictorConfig, { scores }: CalibrationExample, kind: UnitKind): Float32Array {
+  return (scores.get(config.criterion) as UnitScores)[kind].slice(denseOf(config) * config.shape[kind])
 }
 
 /** Ids of the units of a table, best first; of equal scores the lower id. */
@@ -76,31 +76,31 @@ function labelsOf(scores: Float32Array, group: number, shares: readonly number[]
 
 /** The targets of an example: [(L - dense) U]. */
 export function targetsByHand(
-  card: PredictorCard,
+  config: PredictorConfig,
   example: CalibrationExample,
   kind: UnitKind,
 ): Float32Array {
-  const scores = ranked(card, example, kind)
-  const units = card.shape[kind]
-  if (card.kind === 'dejavu') return labelsOf(scores, units, card.top)
-  if (card.kind === 'shadow' && card.loss === 'bce') return labelsOf(scores, scores.length, card.top)
-  if (card.targets === 'per_layer') return toUnitRange(scores, units)
-  if (card.targets === 'global') return toUnitRange(scores, scores.length)
-  if (card.targets === 'rank') {
+  const scores = ranked(config, example, kind)
+  const units = config.shape[kind]
+  if (config.kind === 'dejavu') return labelsOf(scores, units, config.top)
+  if (config.kind === 'shadow' && config.loss === 'bce') return labelsOf(scores, scores.length, config.top)
+  if (config.targets === 'per_layer') return toUnitRange(scores, units)
+  if (config.targets === 'global') return toUnitRange(scores, scores.length)
+  if (config.targets === 'rank') {
     const order = bestFirst(scores)
     return scores.map((_, unit) => 1 - order.indexOf(unit) / Math.max(1, scores.length - 1))
   }
-  if (card.targets === 'root') {
+  if (config.targets === 'root') {
     const mean = scores.reduce((total, score) => total + Math.abs(score), 0) / scores.length || 1
     return scores.map((score) => Math.sign(score) * Math.sqrt(Math.abs(score) / mean))
   }
   return scores
 }
 
-/** Inputs [T, D] each, scaled as the card says: over all examples together, or token by token. */
+/** Inputs [T, D] each, scaled as the config says: over all examples together, or token by token. */
 function scaled(
   inputs: readonly Float32Array[],
-  { features, width: D }: PredictorCard,
+  { features, width: D }: PredictorConfig,
 ): { rows: Float32Array[]; moments: FeatureMoments | null } {
   if (features === 'none') return { rows: [...inputs], moments: null }
   const tokens = inputs.flatMap((input) =>
@@ -131,56 +131,58 @@ function scaled(
   return { rows, moments: features === 'dataset' ? { mean, spread } : null }
 }
 
-/** The networks of a card in the order of their training, each with its examples. */
+/** The networks of a config in the order of their training, each with its examples. */
 export function networksByHand(
-  card: PredictorCard,
+  config: PredictorConfig,
   examples: readonly CalibrationExample[],
 ): NetworkByHand[] {
-  const { width, shape } = card
-  const hidden = { heads: card.headHidden, neurons: card.neuronHidden }
-  if (card.kind === 'shadow') {
+  const { width, shape } = config
+  const hidden = { heads: config.headHidden, neurons: config.neuronHidden }
+  if (config.kind === 'shadow') {
     const inputs = examples.map(({ features }) =>
-      card.pooling === 'attention'
+      config.pooling === 'attention'
         ? (features.sequence as Float32Array)
-        : rowOf(card.pooling === 'last' ? features.last : features.mean, card.placement, width),
+        : rowOf(config.pooling === 'last' ? features.last : features.mean, config.placement, width),
     )
-    const { rows, moments } = scaled(inputs, card)
+    const { rows, moments } = scaled(inputs, config)
     return kinds.map((kind) => {
-      const targets = examples.map((example) => targetsByHand(card, example, kind))
-      const outputs = (shape.layers - card.placement - 1) * shape[kind]
-      const pools = card.pooling === 'attention'
+      const targets = examples.map((example) => targetsByHand(config, example, kind))
+      const outputs = (shape.layers - config.placement - 1) * shape[kind]
+      const pools = config.pooling === 'attention'
       return {
         kind,
         layer: null,
         shape: { inputs: width, hidden: hidden[kind], outputs, pools },
         set: { rows, targets },
-        loss: card.loss === 'mse' ? { name: 'mse' } : { name: 'bce', negativeWeight: 1 },
+        loss: config.loss === 'mse' ? { name: 'mse' } : { name: 'bce', negativeWeight: 1 },
         moments,
       }
     })
   }
   return kinds.flatMap((kind) =>
-    Array.from({ length: shape.layers - 1 }, (_, i) => layerByHand(card, examples, kind, i + 1)),
+    Array.from({ length: shape.layers - 1 }, (_, i) => layerByHand(config, examples, kind, i + 1)),
   )
 }
 
 /** The network of one layer of a per-layer predictor. */
 function layerByHand(
-  card: DejavuStyleCard | DejavuCard,
+  config: DejavuStyleConfig | DejavuConfig,
   examples: readonly CalibrationExample[],
   kind: UnitKind,
   layer: number,
 ): NetworkByHand {
-  const { width: inputs } = card
-  const outputs = card.shape[kind]
-  const hidden = kind === 'heads' ? card.headHidden : card.neuronHidden
+  const { width: inputs } = config
+  const outputs = config.shape[kind]
+  const hidden = kind === 'heads' ? config.headHidden : config.neuronHidden
   const seen = examples.map(({ features }) =>
-    card.kind === 'dejavu' ? rowOf(features.stream, layer - 1, inputs) : rowOf(features.last, layer, inputs),
+    config.kind === 'dejavu'
+      ? rowOf(features.stream, layer - 1, inputs)
+      : rowOf(features.last, layer, inputs),
   )
-  const { rows, moments } = scaled(seen, card)
-  const targets = examples.map((example) => rowOf(targetsByHand(card, example, kind), layer - 1, outputs))
+  const { rows, moments } = scaled(seen, config)
+  const targets = examples.map((example) => rowOf(targetsByHand(config, example, kind), layer - 1, outputs))
   const common = { kind, layer, set: { rows, targets }, moments }
-  if (card.kind === 'dejavu-style')
+  if (config.kind === 'dejavu-style')
     return { ...common, shape: { inputs, hidden, outputs }, loss: { name: 'mse' } }
   const labels = targets.flatMap((row) => [...row])
   const share = labels.reduce((total, label) => total + label, 0) / labels.length
@@ -217,7 +219,7 @@ function chooseByHand(
 
 /** The quality of scores, by hand: means over examples, each of a pair of predicted and true scores. */
 export function judgeByHand(
-  card: PredictorCard,
+  config: PredictorConfig,
   pairs: readonly (readonly [predicted: UnitScores, truth: UnitScores])[],
   sparsities: readonly number[],
   scope: Scope,
@@ -225,13 +227,13 @@ export function judgeByHand(
   const mean = (values: readonly number[]): number =>
     values.length === 0 ? 0 : values.reduce((total, value) => total + value, 0) / values.length
   const ofKind = (kind: UnitKind): ScoreQuality => {
-    const units = card.shape[kind]
+    const units = config.shape[kind]
     const neuronFloor = scope === 'hybrid' ? Math.min(256, Math.ceil(units / 32)) : 0
     const floor = kind === 'heads' ? 1 : neuronFloor
     const tables = pairs.map(([predicted, truth]) =>
-      [predicted, truth].map((scores) => scores[kind].slice(denseOf(card) * units)),
+      [predicted, truth].map((scores) => scores[kind].slice(denseOf(config) * units)),
     )
-    const layers = Array.from({ length: Math.max(0, card.shape.layers - denseOf(card)) }, (_, i) => i)
+    const layers = Array.from({ length: Math.max(0, config.shape.layers - denseOf(config)) }, (_, i) => i)
     const masks = (sparsity: number): MaskQuality[] =>
       tables.map(([predicted, truth]) => {
         const [chosen, best] = [predicted, truth].map((scores) =>
@@ -273,19 +275,19 @@ export function judgeByHand(
 
 /** The mean of tables, in the layers that are not dense; the others are 0. */
 export function constantByHand(
-  card: PredictorCard,
+  config: PredictorConfig,
   examples: readonly CalibrationExample[],
   read: (example: CalibrationExample, kind: UnitKind) => Float32Array,
 ): UnitScores {
   const table = (kind: UnitKind): Float32Array => {
-    const units = card.shape[kind]
+    const units = config.shape[kind]
     const own = examples.map((example) => read(example, kind))
-    return Float32Array.from({ length: card.shape.layers * units }, (_, i) => {
-      const at = i - denseOf(card) * units
+    return Float32Array.from({ length: config.shape.layers * units }, (_, i) => {
+      const at = i - denseOf(config) * units
       return at < 0 ? 0 : own.reduce((total, values) => total + values[at], 0) / own.length
     })
   }
-  return { shape: card.shape, heads: table('heads'), neurons: table('neurons') }
+  return { shape: config.shape, heads: table('heads'), neurons: table('neurons') }
 }
 
 /** The unscaled scores of an example in the layers that are not dense. */

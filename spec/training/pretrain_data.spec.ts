@@ -108,7 +108,7 @@ describe('windows', () => {
 
   test('of one token are refused, as there is nothing to predict', () => {
     expect(() => cutStream(Int32Array.of(1), 1, 2)).toThrow(/^window: expected 2 tokens or more, got 1$/)
-    expect(() => seededBatches(0, 1, 0)).toThrow(/expected at least one whole window/)
+    expect(() => seededBatches(0, 1, 0)).toThrow(/expected the tokens of at least one window/)
   })
 })
 

@@ -8,13 +8,13 @@ import { createBackend } from '../../src/backends/select.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import type { PredictorKind } from '../../src/predictor/predictor_config.ts'
 import type { CalibrationExample, PromptFeatures } from '../../src/predictor/example.ts'
-import { makeCard, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
+import { makePredictorConfig, type PredictorChoices } from '../../src/predictor/make_predictor_config.ts'
 import { predictorTensors } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { contestants, judgePredictor } from '../../src/training/judge_predictor.ts'
 import { splitExamples } from '../../src/training/split.ts'
 import {
-  trainByCard,
+  trainPredictor,
   type PredictorTraining,
   type TrainingProgress,
 } from '../../src/training/train_predictor.ts'
@@ -65,10 +65,10 @@ function train(
   choices: PredictorChoices,
   examples: readonly CalibrationExample[],
   more: Partial<PredictorTraining> = {},
-): ReturnType<typeof trainByCard> {
+): ReturnType<typeof trainPredictor> {
   const subject = { shape, width, criterion: 'plainact', seed: 4, examples: examples.length, dataHash: null }
-  const card = makeCard(kind, subject, { headHidden: 12, neuronHidden: 12, ...choices })
-  return trainByCard(backend, card, examples, { ...options, ...more })
+  const config = makePredictorConfig(kind, subject, { headHidden: 12, neuronHidden: 12, ...choices })
+  return trainPredictor(backend, config, examples, { ...options, ...more })
 }
 
 describe.each(kinds)('%s %o', (kind, choices, source) => {

@@ -23,7 +23,7 @@ interface Signalled {
 }
 
 const config = { layers: 2, heads: 3, neurons: 5, width: 7 }
-const line = {
+const rpc = {
   async call(name: string, args: readonly unknown[], { signal }: Signalled = {}): Promise<unknown> {
     asked.push(`${name} ${JSON.stringify(args)}`)
     if (name !== 'open') return { id: args[0] }
@@ -48,7 +48,7 @@ const line = {
 }
 
 vi.resetModules()
-vi.doMock('../../src/web/engine/start_engine.ts', () => ({ startEngine: () => ({ line }) }))
+vi.doMock('../../src/web/engine/start_engine.ts', () => ({ startEngine: () => ({ rpc }) }))
 const { Session } = await import('../../src/web/session.ts')
 afterAll(() => {
   vi.doUnmock('../../src/web/engine/start_engine.ts')

@@ -185,8 +185,8 @@ stateLaw(damaged, parseTrace)
 test('a reader without checks is found by it', async () => {
   const trusting: Read = async (bytes) => {
     const source = await parseSafetensors(bytes)
-    const card = JSON.parse(source.metadata.get(traceEntry) ?? '{}') as Trace
-    return { ...(await parseTrace(bytes)), ...card }
+    const entry = JSON.parse(source.metadata.get(traceEntry) ?? '{}') as Trace
+    return { ...(await parseTrace(bytes)), ...entry }
   }
   await kills(damaged, trusting)
 })
@@ -200,17 +200,17 @@ describe('impossible traces are refused by name', () => {
     { numRuns: 1, seed: 1 },
   )[0]
 
-  /** The file of the trace with its card or its tensors changed. */
+  /** The file of the trace with its entry or its tensors changed. */
   async function forged(
-    change: (card: Record<string, unknown>, tensors: Map<string, TensorToWrite>) => void,
+    change: (entry: Record<string, unknown>, tensors: Map<string, TensorToWrite>) => void,
   ): Promise<Uint8Array> {
     const source = await parseSafetensors(encodeTrace(trace))
-    const card = JSON.parse(source.metadata.get(traceEntry) as string) as Record<string, unknown>
+    const entry = JSON.parse(source.metadata.get(traceEntry) as string) as Record<string, unknown>
     const tensors = new Map<string, TensorToWrite>()
     for (const [name, { dtype, shape }] of source.tensors)
       tensors.set(name, { dtype, shape, data: await source.readRaw(name) })
-    change(card, tensors)
-    return encodeSafetensors(tensors, { [traceEntry]: JSON.stringify(card) })
+    change(entry, tensors)
+    return encodeSafetensors(tensors, { [traceEntry]: JSON.stringify(entry) })
   }
 
   const long = (length: number): TensorToWrite => ({
@@ -219,27 +219,27 @@ describe('impossible traces are refused by name', () => {
     data: new Int32Array(length),
   })
 
-  test.each<[string, string, (card: Record<string, unknown>, tensors: Map<string, TensorToWrite>) => void]>([
-    ['another version', 'TRACE_CARD', (card) => (card.version = 2)],
-    ['no card', 'TRACE_CARD', (card) => delete card.shape],
-    ['a planner nobody knows', 'TRACE_CARD', (card) => (card.planner = '__proto__')],
-    ['a criterion nobody knows', 'TRACE_CARD', (card) => (card.criterion = '<script>')],
-    ['a sparsity of 7', 'TRACE_CARD', (card) => (card.sparsity = 7)],
-    ['more dense layers than layers', 'TRACE_CARD', (card) => (card.denseLayers = 99)],
+  test.each<[string, string, (entry: Record<string, unknown>, tensors: Map<string, TensorToWrite>) => void]>([
+    ['another version', 'TRACE_CARD', (entry) => (entry.version = 2)],
+    ['no entry', 'TRACE_CARD', (entry) => delete entry.shape],
+    ['a planner nobody knows', 'TRACE_CARD', (entry) => (entry.planner = '__proto__')],
+    ['a criterion nobody knows', 'TRACE_CARD', (entry) => (entry.criterion = '<script>')],
+    ['a sparsity of 7', 'TRACE_CARD', (entry) => (entry.sparsity = 7)],
+    ['more dense layers than layers', 'TRACE_CARD', (entry) => (entry.denseLayers = 99)],
     [
       'sizes beyond any model',
       'TRACE_CARD',
-      (card) => (card.shape = { layers: 2 ** 30, heads: 1, neurons: 1 }),
+      (entry) => (entry.shape = { layers: 2 ** 30, heads: 1, neurons: 1 }),
     ],
     [
       'a size that does not fit the scores',
       'TENSOR_SHAPE',
-      (card) => (card.shape = { layers: 9, heads: 9, neurons: 9 }),
+      (entry) => (entry.shape = { layers: 9, heads: 9, neurons: 9 }),
     ],
-    ['a text too few', 'TRACE_CARD', (card) => (card.texts as string[]).pop()],
-    ['pieces that are no texts', 'TRACE_CARD', (card) => (card.pieces = [[]])],
-    ['a divergence past the end', 'TRACE_CARD', (card) => (card.divergence = 4)],
-    ['speeds that are text', 'TRACE_CARD', (card) => (card.speeds = { sparse: 'fast' })],
+    ['a text too few', 'TRACE_CARD', (entry) => (entry.texts as string[]).pop()],
+    ['pieces that are no texts', 'TRACE_CARD', (entry) => (entry.pieces = [[]])],
+    ['a divergence past the end', 'TRACE_CARD', (entry) => (entry.divergence = 4)],
+    ['speeds that are text', 'TRACE_CARD', (entry) => (entry.speeds = { sparse: 'fast' })],
     ['a prompt of a million tokens', 'TENSOR_SHAPE', (_, tensors) => tensors.set('prompt', long(1e6))],
     ['ids of another length', 'TENSOR_SHAPE', (_, tensors) => tensors.set('dense', long(2))],
     [
@@ -307,9 +307,9 @@ describe('impossible traces are refused by name', () => {
       { denseLayers: trace.model.shape.layers },
       { denseLayers: trace.model.shape.layers + 1 },
     ],
-  ])('a %s past its bound is refused, and the bound is accepted', async (_, within, past) => {
-    await parseTrace(await forged((card) => Object.assign(card, within)))
-    const broken = parseTrace(await forged((card) => Object.assign(card, past)))
+  ])('a %s past its bound; the bound itself is read', async (_, within, past) => {
+    await parseTrace(await forged((entry) => Object.assign(entry, within)))
+    const broken = parseTrace(await forged((entry) => Object.assign(entry, past)))
     await expect(broken).rejects.toMatchObject({ code: 'TRACE_CARD' })
   })
 

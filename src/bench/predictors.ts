@@ -10,13 +10,13 @@ import type { Backend } from '../backends/backend.ts'
 import {
   networkShape,
   unitKinds,
-  type PredictorCard,
+  type PredictorConfig,
   type PredictorKind,
   type UnitKind,
 } from '../predictor/predictor_config.ts'
 import { DejavuPredictor } from '../predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
-import { makeCard, type PredictorChoices } from '../predictor/make_predictor_config.ts'
+import { makePredictorConfig, type PredictorChoices } from '../predictor/make_predictor_config.ts'
 import { mlpParameterLengths } from '../predictor/mlp.ts'
 import { networkParameterShapes, type Network, type NetworkValues } from '../predictor/network.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
@@ -45,23 +45,23 @@ export function randomPredictor(
 ): Predictor {
   const shape = { layers, heads, neurons }
   const about = { shape, width, criterion: 'none', seed, examples: 0, dataHash: null }
-  const card = makeCard(kind, about, publishedSizes[kind])
+  const config = makePredictorConfig(kind, about, publishedSizes[kind])
   const block = new RandomBlock(seed)
-  const [ofHeads, ofNeurons] = unitKinds.map((unit) => randomNetwork(card, unit, block))
-  if (card.kind === 'shadow')
-    return new ShadowPredictor(backend, card, { heads: ofHeads, neurons: ofNeurons }, storage)
+  const [ofHeads, ofNeurons] = unitKinds.map((unit) => randomNetwork(config, unit, block))
+  if (config.kind === 'shadow')
+    return new ShadowPredictor(backend, config, { heads: ofHeads, neurons: ofNeurons }, storage)
   // The same numbers in every layer, each layer with a copy of its own to read.
   const ranked = Math.max(0, layers - 1)
   const values = {
     heads: Array.from({ length: ranked }, () => ofHeads),
     neurons: Array.from({ length: ranked }, () => ofNeurons),
   }
-  if (card.kind === 'dejavu') return new DejavuPredictor(backend, card, values, storage)
-  return new DejavuStylePredictor(backend, card, values, storage)
+  if (config.kind === 'dejavu') return new DejavuPredictor(backend, config, values, storage)
+  return new DejavuStylePredictor(backend, config, values, storage)
 }
 
-function randomNetwork(card: PredictorCard, unit: UnitKind, block: RandomBlock): NetworkValues {
-  const lengths = mlpParameterLengths(networkShape(card, unit))
+function randomNetwork(config: PredictorConfig, unit: UnitKind, block: RandomBlock): NetworkValues {
+  const lengths = mlpParameterLengths(networkShape(config, unit))
   return {
     inputWeight: block.take(0, lengths.inputWeight),
     inputBias: block.take(1, lengths.inputBias),

@@ -1,9 +1,9 @@
 /**
- * From the scores of many examples to one ranking of all units: what static pruning keeps.
+ * Aggregates the scores of many examples into one ranking of all units, which static pruning uses.
  *
  *   mean        the mean over examples
  *   sum         ShadowLLM's released code: the sum over the examples of each task, then the mean over tasks. Units are
- *               in the order of the mean, so masks are the same; the numbers are there to be compared with.
+ *               in the order of the mean, so masks are the same; the numbers allow a comparison with the released code.
  *   rank        the mean over examples of a unit's rank among all units of its kind, from 0 for the lowest; ties share
  *               their mean rank. An example with a large loss counts no more than another.
  *   per-layer   the mean over examples of scores scaled to [0, 1] within each layer
@@ -16,30 +16,17 @@ import { min_max } from '../ops/min_max.ts'
 import { UsageError } from '../tensor/errors.ts'
 
 export const aggregations = ['mean', 'sum', 'rank', 'per-layer'] as const
-/** How examples are added up. */
+/** How the scores of examples are aggregated. */
 export type Aggregation = (typeof aggregations)[number]
 
-/** What is added up: scores, and the group (task, genre) they belong to. */
-export interface ScoredExample {
-  readonly scores: UnitScores
-  readonly group?: string
-}
-
-/** All examples in one ranking. @throws UsageError EXAMPLES if there is none, AGGREGATION */
-export function aggregateScores(examples: Iterable<ScoredExample>, how: Aggregation = 'mean'): UnitScores {
-  const sum = new ScoreAggregate(how)
-  for (const { scores, group } of examples) sum.add(scores, group)
-  return sum.finish()
-}
-
-/** Examples being added up. */
+/** A running aggregate of examples. */
 export class ScoreAggregate {
   readonly #how: Aggregation
   readonly #groups = new Set<string>()
   #count = 0
   #sums: { shape: UnitShape; heads: Float64Array; neurons: Float64Array } | null = null
 
-  /** @throws UsageError AGGREGATION for another word */
+  /** @throws UsageError AGGREGATION for an unknown name */
   constructor(how: Aggregation = 'mean') {
     this.#how = how
     if (!aggregations.includes(how))
@@ -49,7 +36,7 @@ export class ScoreAggregate {
       )
   }
 
-  /** Takes in one example. @param group only `sum` asks for it */
+  /** Adds one example. @param group its task or genre; only `sum` uses it */
   add({ shape, heads, neurons }: UnitScores, group = ''): void {
     this.#sums ??= {
       shape,
@@ -62,7 +49,7 @@ export class ScoreAggregate {
     this.#count++
   }
 
-  /** What was added so far. @throws UsageError EXAMPLES if nothing was */
+  /** The aggregate of the examples so far. @throws UsageError EXAMPLES if there are none */
   finish(): UnitScores {
     if (!this.#sums) throw new UsageError('EXAMPLES', 'examples: expected at least one, got none')
     const { shape, heads, neurons } = this.#sums
@@ -74,7 +61,7 @@ export class ScoreAggregate {
     }
   }
 
-  /** The numbers of one example that are added. */
+  /** The summands of one example. */
   #shown(scores: Float32Array, layers: number): Float32Array {
     if (this.#how === 'rank') return ranks(scores)
     if (this.#how !== 'per-layer') return scores

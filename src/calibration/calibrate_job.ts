@@ -1,37 +1,38 @@
 /**
- * Calibration as shards: some neighbouring examples of one calibration. The result is a file of these examples as the
- * calibration's own folder has them (calibration/shards.ts), which carries the calibration's identity and a checksum.
+ * Calibration as shards: a range of examples of one calibration. The result is a calibration file of these examples
+ * (calibration/calibration_files.ts) with the calibration's identity and a checksum.
  *
- *   settings   first, end      places in the set
- *              model, ...      what both sides agree on, see shard_model.ts
- *   files      manifest        what the calibration is of, as it stands in its folder
- *              windows         those from `first` on
- *              mask            where the passes run under one
+ *   settings   first, end      the range of indices in the set
+ *              model, ...      the agreement on the model, see shard_model.ts
+ *   files      manifest        the manifest of the calibration
+ *              windows         the windows of the range
+ *              mask            the mask of the passes, if there is one
  */
+import * as v from 'valibot'
 import { criterionByName } from '../criteria/index.ts'
 import { refusal } from '../io/refusal.ts'
+import { checkSchema, wholeNumber } from '../io/schema.ts'
 import type { Shard, ShardContext } from '../jobs/shard.ts'
 import type { ShardStore } from '../jobs/shard_store.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { pause } from '../platform/pause.ts'
 import { collectExample, type GroupedExample } from './examples.ts'
 import { parseStored, type StoredManifest } from './manifest.ts'
-import { encodeExamples, type Range } from './shards.ts'
+import { encodeExamples, type Range } from './calibration_files.ts'
 import type { Window } from '../data/windows.ts'
 import { encodeUnits, encodeWindows, parseUnits, parseWindows } from './job_inputs.ts'
-import { rangeOf } from './job_settings.ts'
 import { agreementOf, checkAgreed, checkAgreement, type ShardModel } from '../jobs/shard_model.ts'
 
 export const calibrateKind = 'calibrate'
 
-/** A calibration to be cut into shards. */
+/** A calibration to be done by shards. */
 export interface ShardedCalibration {
   readonly stored: StoredManifest
   readonly windows: readonly Window[]
   readonly mask: UnitMask | null
 }
 
-/** The shards of these ranges, whose files are put into the store. */
+/** The shards of these ranges. Their files are added to the store. */
 export async function calibrateShards(
   { stored, windows, mask }: ShardedCalibration,
   ranges: readonly Range[],
@@ -50,10 +51,24 @@ export async function calibrateShards(
   return shards
 }
 
+/** The maximal number of examples of a shard. */
+const MAX_EXAMPLES = 2 ** 16
+const about = { code: 'SHARD_FORMAT', subject: 'shard' }
+
+/** The range of a shard's examples, among `count`. */
+const rangeSchema = (count: number): v.GenericSchema<unknown, Range> =>
+  v.pipe(
+    v.object({ first: wholeNumber(0, count), end: wholeNumber(0, count) }),
+    v.check(
+      ({ first, end }) => first < end && end - first <= MAX_EXAMPLES,
+      `a range of 1 to ${MAX_EXAMPLES} examples`,
+    ),
+  )
+
 /**
  * Does such a shard.
- * @throws InputError SHARD_MODEL for a calibration of another model, SHARD_FORMAT, CALIBRATION_FORMAT and the like for
- *   files that are not what they should be; the signal's reason
+ * @throws InputError SHARD_MODEL for a calibration of another model, SHARD_FORMAT, CALIBRATION_FORMAT and others for
+ *   invalid settings or files; the signal's reason
  */
 export async function doCalibrate(
   { settings, files }: Shard,
@@ -64,7 +79,7 @@ export async function doCalibrate(
   const { model, hash } = ours
   const stored = await parseStored(await read('manifest'), 'shard manifest')
   const { manifest } = stored
-  const range = rangeOf(settings, manifest.data.windows)
+  const range = checkSchema(rangeSchema(manifest.data.windows), settings, about)
   checkAgreed('model', hash, manifest.model.hash)
   const criteria = manifest.criteria.map(({ name }) => criterionByName(name))
   const windows = parseWindows(await read('windows'))

@@ -1,13 +1,13 @@
 /**
- * Calibration into a folder, example by example, so that nothing has to be computed twice: after ctrl-C, a crash or a
- * power cut the same call goes on where it stopped, and ends with the same bytes as if nothing had happened.
+ * Calibrates into a folder, example by example, and is resumable: after ctrl-C, a crash or a power cut the same call
+ * continues where it stopped, and the folder ends with the same bytes as after an uninterrupted run.
  *
- * Each example is a file as soon as it is known; a shard takes the place of its examples' files once all are there.
- * Files appear whole or not at all, and vouch for themselves (shards.ts). On start the manifest must be the one of this
- * call, what is valid is kept, and the rest is computed: examples depend on nothing but their place.
+ * Each example is written to a file as soon as it is computed; once all examples of a part are there, one file replaces
+ * theirs. Files are written atomically and carry a checksum (calibration_files.ts). On start the manifest must equal that of this
+ * call; valid files are kept, and the rest is computed. An example depends only on its index.
  *
- * Criteria of a whole data set cannot be kept in part. Where they are asked for and `dataset.safetensors` is not there
- * yet, every window runs once more, in order, for them alone; the files of examples stay as they are.
+ * Criteria of a whole data set have no partial result. If they are requested and `dataset.safetensors` is missing, every
+ * window runs again, in order, for these criteria alone; the files of examples do not change.
  */
 import {
   criterionByName,
@@ -27,7 +27,7 @@ import { pause } from '../platform/pause.ts'
 import { methodHash, type MethodHash } from '../results/method_hash.ts'
 import { calibrateShards } from './calibrate_job.ts'
 import type { ShardModel } from '../jobs/shard_model.ts'
-import { usualThreads, type ThreadModel, type ThreadStart } from '../jobs/model_threads.ts'
+import { defaultThreads, type ThreadModel, type ThreadStart } from '../jobs/model_threads.ts'
 import type { ThreadSource } from '../jobs/shard_threads.ts'
 import type { Window } from '../data/windows.ts'
 import { calibrationCost, windowsToMeasure, type CalibrationCost } from './cost.ts'
@@ -51,21 +51,21 @@ import {
   datasetForms,
   exampleForms,
   parseExamples,
-  shardCount,
-  shardMetadata,
-  shardRange,
+  partCount,
+  calibrationMetadata,
+  partRange,
   type Range,
-} from './shards.ts'
+} from './calibration_files.ts'
 
-/** What is calibrated, and where to. */
+/** Options of a calibration. */
 export interface CalibrateOptions {
   readonly model: OptModel
   /** SHA-256 of the model's files. */
   readonly modelHash: string
   readonly source: CalibrationSource
-  /** How many windows of the source; fewer where it has fewer. */
+  /** The number of windows; fewer if the source has fewer. */
   readonly examples: number
-  /** Made where there is none. */
+  /** The output folder; created if it is missing. */
   readonly folder: string
   /** Names of criteria, of examples and of data sets. */
   readonly criteria: readonly string[]
@@ -73,52 +73,52 @@ export interface CalibrateOptions {
   readonly seed?: number
   /** Every pass runs under this mask, so that scores are those of a pruned model. Default: none. */
   readonly mask?: UnitMask | null
-  /** Also keep what layer 0 shows of every prompt token. Default: no. */
+  /** Whether to keep the layer-0 features of every prompt token. Default: no. */
   readonly keepSequence?: boolean
-  /** Examples in a shard; default: as many as fit into 16 MiB, 64 at most. */
+  /** Examples per file; default: as many as fit into 16 MiB, at most 64. */
   readonly shardExamples?: number
-  /** Where other threads find the same model; without it all runs in this one. Default count: `usualThreads`. */
+  /** The model for other threads; without it all runs in this thread. Default count: `defaultThreads`. */
   readonly threads?: ThreadModel & { readonly count?: number }
-  /** Who collects in place of threads; whoever made it closes it. */
+  /** A runner to use instead of threads; the caller closes it. */
   readonly runner?: ShardRunner | null
-  /** By which sources numbers are decided; default: this program's. */
+  /** The hash of the sources that decide the numbers; default: those of this program. */
   readonly method?: MethodHash
-  /** Told what will be written, before the first window runs. */
+  /** Called with the planned output before the first window runs. */
   readonly onPlan?: (plan: CalibrationPlan) => void | Promise<void>
 }
 
-/** What a calibration will write. */
+/** The planned output of a calibration. */
 export interface CalibrationPlan {
   readonly manifest: CalibrationManifest
   readonly shards: number
-  /** Of all files of the finished calibration. */
+  /** Total size of the files of the finished calibration. */
   readonly bytes: number
-  /** Examples that are there already. */
+  /** Examples that exist already. */
   readonly kept: number
 }
 
-/** How far a calibration is. */
+/** The progress of a calibration. */
 export interface CalibrateProgress {
   readonly stage: 'check' | 'calibrate'
   readonly done: number
   readonly total: number
 }
 
-/** What a calibration did. */
+/** The result of a calibration. */
 export interface CalibrationReport extends CalibrationPlan {
   /** Examples computed now. */
   readonly computed: number
-  /** Files that were not what was written, and were made again. */
+  /** Damaged files that were computed again. */
   readonly damaged: readonly string[]
   readonly cost: CalibrationCost
   readonly seconds: number
 }
 
 /**
- * Calibrates into a folder, or completes what stands there.
- * @throws UsageError CRITERION_NAME, CRITERIA for none or one twice, WINDOWS, CONTEXT_LENGTH, OUTPUT for a folder with
- *   other things in it; InputError CALIBRATION_DIFFERS for another calibration, CALIBRATION_FORMAT for what is none; the
- *   signal's reason, with all that was finished kept; the system's own error where a file cannot be written
+ * Calibrates into a folder, or completes a calibration there.
+ * @throws UsageError CRITERION_NAME, CRITERIA for no or repeated criteria, WINDOWS, CONTEXT_LENGTH, OUTPUT for a folder
+ *   with other files; InputError CALIBRATION_DIFFERS for another calibration, CALIBRATION_FORMAT for an invalid manifest;
+ *   the signal's reason, finished examples are kept; the system's own error if a file cannot be written
  */
 export async function calibrateToFolder(
   options: CalibrateOptions,
@@ -143,7 +143,7 @@ export async function calibrateToFolder(
   }
 }
 
-/** Computes what is missing, in order; returns what the first windows took. */
+/** Computes the missing examples, in order. @returns the times of the first windows */
 async function run(
   job: Job,
   folder: CalibrationFolder,
@@ -168,13 +168,13 @@ async function run(
   return times
 }
 
-/** An example, and what its parts took where that was measured. */
+/** An example, and the times of its parts if they were measured. */
 interface Collected {
   readonly example: GroupedExample
   readonly times?: CollectTimes
 }
 
-/** Examples that have to run, those of a data set in order; a kept one runs for the data set's sake only. */
+/** Examples to run; for criteria of a data set all of them, in order. */
 async function* produce(
   job: Job,
   kept: ReadonlySet<number>,
@@ -196,7 +196,7 @@ async function* produce(
   const others = todo.filter((index) => !measured.has(index))
   const rest = collectElsewhere(job, runner, others, signal)
   try {
-    // Others begin while the cost is measured in this thread.
+    // The other threads start while this thread measures the cost.
     const first = rest.next()
     first.catch(() => {})
     for (const index of measured) {
@@ -226,13 +226,13 @@ function collectHere(
   return { example: collectExample(model, windows[index], isKept ? [] : criteria, options), times }
 }
 
-/** Who collects in place of this thread, if somebody does. */
+/** The runner that collects instead of this thread; null for none. */
 function runnerOf({ runner, threads, model, shardModel }: Job, examples: number): ShardRunner | null {
   if (runner || !threads) return runner
-  const { count = usualThreads(model.config, examples), ...place } = threads
+  const { count = defaultThreads(model.config, examples), ...place } = threads
   const { hash, method } = shardModel
-  const most = Math.min(count, examples)
-  return most > 1 ? threadRunner(calibrateThreads({ ...place, hash, method }), most) : null
+  const useful = Math.min(count, examples)
+  return useful > 1 ? threadRunner(calibrateThreads({ ...place, hash, method }), useful) : null
 }
 
 /** Threads that run calibration jobs with the model of `start`. */
@@ -244,8 +244,8 @@ function calibrateThreads(start: ThreadStart): ThreadSource {
 }
 
 /**
- * Examples from shards. These lie where they would in any run, so that one that goes on asks for the same shards, whose
- * results may be there.
+ * Examples from shards. Their ranges are the same in every run, so that a resumed run requests the same shards, whose
+ * results may be stored already.
  */
 async function* collectElsewhere(
   { stored, windows, mask, shardModel }: Job,
@@ -266,7 +266,7 @@ async function* collectElsewhere(
       if (asked.has(example.index)) yield example
 }
 
-/** A calibration that is about to begin. */
+/** A prepared calibration. */
 interface Job {
   readonly model: OptModel
   readonly shardModel: ShardModel
@@ -304,7 +304,7 @@ async function prepare(options: CalibrateOptions): Promise<Job> {
     shardExamples: 1,
   }
   const longest = windows.reduce((length, { promptLength }) => Math.max(length, promptLength), 0)
-  const shardExamples = options.shardExamples ?? usualShard(manifest, longest)
+  const shardExamples = options.shardExamples ?? defaultFileExamples(manifest, longest)
   return {
     model,
     shardModel: { model, hash: modelHash, method: options.method ?? (await methodHash()) },
@@ -318,28 +318,28 @@ async function prepare(options: CalibrateOptions): Promise<Job> {
   }
 }
 
-/** Names told apart. */
+/** Criteria by kind. */
 function splitCriteria(names: readonly string[]): { criteria: Criterion[]; sets: DatasetCriterion[] } {
   const sets = datasetCriteria.filter(({ name }) => names.includes(name))
   const criteria = names.filter((name) => !sets.some((set) => set.name === name)).map(criterionByName)
   if (names.length > 0 && new Set(names).size === names.length) return { criteria, sets }
   const got = names.length === 0 ? 'none' : names.join(', ')
-  throw new UsageError('CRITERIA', `criteria: expected at least one, and none twice, got ${got}`)
+  throw new UsageError('CRITERIA', `criteria: expected one or more different criteria, got ${got}`)
 }
 
-function usualShard(manifest: CalibrationManifest, promptLength: number): number {
+function defaultFileExamples(manifest: CalibrationManifest, promptLength: number): number {
   const bytes = safetensorsSize(exampleForms(manifest, [promptLength]))
   return Math.max(1, Math.min(64, Math.floor(2 ** 24 / bytes)))
 }
 
-/** What will stand in the folder at the end, to the byte. */
+/** The exact size of the finished folder, in bytes. */
 function planOf({ stored, windows }: Job, kept: number): CalibrationPlan {
   const { manifest, text, identity } = stored
-  const metadata = shardMetadata(identity, '0'.repeat(64))
+  const metadata = calibrationMetadata(identity, '0'.repeat(64))
   let bytes = new TextEncoder().encode(text).length
-  const shards = shardCount(manifest)
-  for (let shard = 0; shard < shards; shard++) {
-    const { first, end } = shardRange(manifest, shard)
+  const shards = partCount(manifest)
+  for (let part = 0; part < shards; part++) {
+    const { first, end } = partRange(manifest, part)
     const lengths = windows.slice(first, end).map(({ promptLength }) => promptLength)
     bytes += safetensorsSize(exampleForms(manifest, lengths), metadata)
   }

@@ -1,10 +1,10 @@
 /**
- * What calibration costs, against a plain forward pass over the same tokens: the paper leaves the overhead of plainact
- * open (arXiv 2406.16635).
+ * The cost of calibration relative to a forward pass over the same tokens. The paper does not report the overhead of
+ * plainact (arXiv 2406.16635).
  *
  * Operations are counted from the configuration and the number of tokens: every op of a pass, as the catalogue counts
- * it. Seconds are measured in the run itself, on its first windows, part by part. The backward pass goes through
- * activations and never to the weights, so it has as many matrix products as the forward pass.
+ * it. Seconds are measured in the run itself, on its first windows, part by part. The backward pass computes
+ * gradients of activations and none of weights, so it has as many matrix products as the forward pass.
  */
 import type { CriterionCost } from '../criteria/index.ts'
 import type { OptConfig } from '../engine/config.ts'
@@ -13,15 +13,15 @@ import type { Sizes } from '../ops/op.ts'
 import { median } from '../results/interleaved_rounds.ts'
 import type { CollectTimes } from './examples.ts'
 
-/** What the parts of a calibration cost, of all windows in operations or of one window in seconds. */
+/** The cost of the parts of a calibration: operations of all windows, or seconds of one window. */
 export interface CostParts {
-  /** A plain forward pass with its loss: what the rest is held against. */
+  /** A forward pass with its loss: the baseline. */
   readonly plain: number
   readonly forward: number
   readonly backward: number
-  /** By criterion: passes it runs besides the shared ones, and reading their results. */
+  /** By criterion: the additional passes it runs, and the work on their results. */
   readonly criteria: Readonly<Record<string, number>>
-  /** Forward, backward and criteria over plain. */
+  /** (forward + backward + criteria) / plain. */
   readonly ratio: number
 }
 
@@ -31,19 +31,19 @@ export interface CalibrationCost {
   readonly tokens: number
   /** Floating-point operations over all windows. */
   readonly flops: CostParts
-  /** Medians per window; null where nothing was computed. */
+  /** Medians per window; null if nothing was computed. */
   readonly seconds: CostParts | null
   /** How many windows were measured. */
   readonly measured: number
 }
 
-/** A criterion, as far as its cost goes. */
+/** The fields of a criterion that decide its cost. */
 export interface Costly {
   readonly name: string
   readonly cost: CriterionCost
 }
 
-/** Windows are measured until there are this many: enough for a median. */
+/** How many windows are measured for a median. */
 export const windowsToMeasure = 8
 
 /** The cost of a calibration over windows of these lengths. */
@@ -108,7 +108,7 @@ export function lossFlops({ vocabulary: V }: OptConfig, T: number): number {
   return flops('cross_entropy', { T, V })
 }
 
-/** Floating-point operations of the loss and of the way back to every activation; no gradient of a parameter. */
+/** Floating-point operations of the loss and of the backward pass to every activation, without gradients of parameters. */
 export function backwardFlops(config: OptConfig, T: number): number {
   const { layers, width: D, neurons: F, heads: H, headSize: K, embeddingWidth: E, vocabulary: V } = config
   const block =
@@ -127,8 +127,8 @@ export function backwardFlops(config: OptConfig, T: number): number {
 }
 
 /**
- * Floating-point operations of a criterion besides the passes that all share: passes of its own, and one product and
- * one sum for each activation of heads and neurons that it reads.
+ * Floating-point operations of a criterion without the shared passes: its additional passes, and one product and one sum
+ * for each activation of heads and neurons that it reads.
  */
 export function criterionFlops(cost: CriterionCost, config: OptConfig, T: number): number {
   const { layers, width: D, neurons: F } = config
@@ -136,7 +136,7 @@ export function criterionFlops(cost: CriterionCost, config: OptConfig, T: number
   return passes + 2 * T * layers * (D + F)
 }
 
-/** A matrix product [T, I] x [I, O], whichever way the matrix is stored. */
+/** A matrix product [T, I] x [I, O]. */
 function linear(T: number, O: number, I: number): number {
   return flops('linear', { T, R: O, I })
 }

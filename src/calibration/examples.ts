@@ -1,9 +1,9 @@
 /**
- * One example of a calibration: what a prompt shows of itself, and what each criterion says its continuation needs
+ * One example of a calibration: the features of a prompt, and the scores of each criterion for its continuation
  * (arXiv 2406.16635). All criteria share one forward and one backward pass; the loss is over the continuation only.
  *
- * A calibration source gives windows: tokens, and how many of them are the prompt. Text gives them (windows.ts), and so
- * do tasks, whose continuation is the right answer.
+ * A calibration source provides windows: tokens, and how many of them are the prompt. Sources are texts (windows.ts) and
+ * tasks, whose continuation is the correct answer.
  */
 import type { Criterion, CriterionInput, DatasetScores } from '../criteria/index.ts'
 import type { UnitMask } from '../masks/mask.ts'
@@ -19,15 +19,15 @@ import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { continuationLabels, type Window } from '../data/windows.ts'
 
-/** Where windows come from. */
+/** A source of windows. */
 export interface CalibrationSource {
-  /** What a person calls it, such as "Brown corpus". */
+  /** Its name, such as "Brown corpus". */
   readonly name: string
-  /** In an order that is always the same; a calibration takes the first ones. */
+  /** The windows, always in the same order; a calibration takes the first ones. */
   readonly windows: Iterable<Window> | AsyncIterable<Window>
 }
 
-/** The first `count` windows, or all there are. @throws UsageError WINDOWS if there is none */
+/** The first `count` windows, or all if there are fewer. @throws UsageError WINDOWS if there are none */
 export async function takeWindows({ name, windows }: CalibrationSource, count: number): Promise<Window[]> {
   const taken: Window[] = []
   if (count > 0)
@@ -39,42 +39,42 @@ export async function takeWindows({ name, windows }: CalibrationSource, count: n
   throw new UsageError('WINDOWS', `${name}: expected text for at least one window, got too little`)
 }
 
-/** An example of a group: a genre of a corpus, or a task. */
+/** An example with its group: a genre of a corpus, or a task. */
 export interface GroupedExample extends CalibrationExample {
   readonly group: string
 }
 
-/** Seconds that the parts of one example took. */
+/** Times of the parts of one example, in seconds. */
 export interface CollectTimes {
-  /** A plain forward pass over the same tokens, that keeps nothing but the loss. */
+  /** A forward pass over the same tokens that keeps only the loss. */
   plain: number
   forward: number
   backward: number
-  /** By criterion, those of data sets too. */
+  /** By criterion, criteria of data sets included. */
   readonly criteria: Map<string, number>
 }
 
-/** Times of an example that is yet to be collected. */
+/** Zero times, before an example is collected. */
 export function newTimes(): CollectTimes {
   return { plain: 0, forward: 0, backward: 0, criteria: new Map() }
 }
 
-/** How an example is collected. */
+/** Options of `collectExample`. */
 export interface CollectOptions {
-  /** Its place in the set; default 0. */
+  /** Its index in the set; default 0. */
   readonly index?: number
-  /** Of the whole set; an example's own seed is drawn from this and its place. Default 0. */
+  /** The seed of the set; the seed of an example depends on this and its index. Default 0. */
   readonly seed?: number
-  /** Also keep what layer 0 shows of every prompt token. */
+  /** Whether to keep the layer-0 features of every prompt token. */
   readonly keepSequence?: boolean
   /**
    * The pass runs under this mask, multiplied in: scores are those of a pruned model, and so are features of layers it
    * prunes below. Default: none.
    */
   readonly mask?: UnitMask | null
-  /** Data sets, by criterion, that take the example in as well. */
+  /** Data-set criteria by name; the example is added to each. */
   readonly dataset?: ReadonlyMap<string, DatasetScores>
-  /** Measures; then a plain forward pass is run besides. */
+  /** Collects times; an additional forward pass is run for comparison. */
   readonly times?: CollectTimes
 }
 
@@ -144,7 +144,7 @@ export function collectExample(
   }
 }
 
-/** The seed of one example: what is drawn for it does not depend on which others are drawn for. */
+/** The seed of one example. It does not depend on the other examples. */
 export function exampleSeed(seed: number, index: number): number {
   return new Random((seed + Math.imul(index, 0x9e3779b1)) >>> 0).uint32()
 }
@@ -159,10 +159,10 @@ function runPlain(model: OptModel, tokens: Int32Array, labels: Int32Array): void
 }
 
 /**
- * What the first `length` tokens of a pass show. Attention looks back only, so tokens after them change nothing.
- * @param keepSequence also keep every token's row of layer 0
+ * The features of the first `length` tokens of a pass. Attention is causal, so later tokens change nothing.
+ * @param keepSequence whether to keep the row of every token in layer 0
  */
-export function promptFeatures(trace: Trace, length: number, keepSequence = false): PromptFeatures {
+function promptFeatures(trace: Trace, length: number, keepSequence = false): PromptFeatures {
   const { layers, width: D } = trace.model.config
   const last = new Float32Array(layers * D) // [L, D]
   const mean = new Float32Array(layers * D) // [L, D]

@@ -1,8 +1,8 @@
 /**
- * The folder of a calibration while it is made: what is there, what is valid, and what comes in.
+ * The folder of an unfinished calibration: its valid files, and the examples that are added.
  *
- * An example is a file of its own until all of its shard are there. Nothing is believed that does not vouch for itself
- * (shards.ts). Two processes may fill the same folder: they write the same bytes.
+ * An example has its own file until all examples of its part are there. Every file is checked against its checksum
+ * (calibration_files.ts). Two processes may fill the same folder, because they write the same bytes.
  */
 import type { UnitScores } from '../masks/selection.ts'
 import {
@@ -24,21 +24,21 @@ import {
   exampleName,
   readDataset,
   readExamples,
-  shardCount,
-  shardName,
-  shardRange,
+  partCount,
+  partName,
+  partRange,
   writeDataset,
   writeExamples,
   type Range,
-} from './shards.ts'
+} from './calibration_files.ts'
 
 /**
- * Refuses a folder that holds other things than a calibration; one that is not there yet is none.
+ * Refuses a folder that contains other files than a calibration. A missing folder is accepted.
  * @throws UsageError OUTPUT
  */
 export async function checkCalibrationFolder(folder: string): Promise<void> {
   if (!(await exists(folder)) || (await exists(joinPath(folder, manifestName)))) return
-  // What is left half written of a manifest is no other thing.
+  // A temporary file of a manifest is not another file.
   if ((await list(folder)).every((name) => name.endsWith('.tmp'))) return
   throw new UsageError(
     'OUTPUT',
@@ -49,9 +49,9 @@ export async function checkCalibrationFolder(folder: string): Promise<void> {
 /** See the head of this file. */
 export class CalibrationFolder {
   readonly path: string
-  /** Examples that are there, in a shard or in a file of their own. */
+  /** Examples that exist, in a part or in their own file. */
   readonly kept = new Set<number>()
-  /** Files that were not what was written. */
+  /** Damaged files. */
   readonly damaged: string[] = []
   readonly #stored: StoredManifest
   readonly #windows: readonly Window[]
@@ -65,7 +65,7 @@ export class CalibrationFolder {
   }
 
   /**
-   * Makes the folder and its manifest, or sees that they are those of this calibration.
+   * Creates the folder and its manifest, or checks that the manifest is that of this calibration.
    * @throws UsageError OUTPUT; InputError CALIBRATION_DIFFERS, CALIBRATION_FORMAT
    */
   static async open(
@@ -87,27 +87,27 @@ export class CalibrationFolder {
     return folder
   }
 
-  /** Whether the data set's scores are there, or there are none to have. */
+  /** Whether the scores of the data set exist, or none were requested. */
   get hasDataset(): boolean {
     return this.#hasDataset || this.#stored.manifest.datasetCriteria.length === 0
   }
 
-  /** Looks at every file; what is not as it was written is removed, what is complete is put together. */
+  /** Checks every file: damaged files are removed, complete parts are merged. */
   async scan(onProgress: (done: number, total: number) => void, signal?: AbortSignal): Promise<void> {
     const there = new Set(await list(this.path))
-    const total = shardCount(this.#stored.manifest)
-    for (let shard = 0; shard < total; shard++) {
-      onProgress(shard, total)
+    const total = partCount(this.#stored.manifest)
+    for (let part = 0; part < total; part++) {
+      onProgress(part, total)
       await pause(signal)
-      await this.#scanShard(shard, there)
-      await this.#seal(shard)
+      await this.#scanPart(part, there)
+      await this.#seal(part)
     }
     if (this.hasDataset) return
     const read = (path: string): Promise<unknown> => readDataset(path, this.#stored)
     this.#hasDataset = await this.#isValid(datasetName, there, read)
   }
 
-  /** Takes in an example that is not there yet. */
+  /** Adds an example that is missing. */
   async add(example: GroupedExample): Promise<void> {
     const { index } = example
     const lengths = [this.#windows[index].promptLength]
@@ -116,22 +116,22 @@ export class CalibrationFolder {
     await this.#seal(Math.floor(index / this.#stored.manifest.shardExamples))
   }
 
-  /** Takes in the data set's scores. */
+  /** Adds the scores of the data set. */
   async addDataset(scores: ReadonlyMap<string, UnitScores>): Promise<void> {
     await writeDataset(this.#pathOf(datasetName), this.#stored, scores)
     this.#hasDataset = true
   }
 
-  async #scanShard(shard: number, there: ReadonlySet<string>): Promise<void> {
-    const range = shardRange(this.#stored.manifest, shard)
+  async #scanPart(part: number, there: ReadonlySet<string>): Promise<void> {
+    const range = partRange(this.#stored.manifest, part)
     const reads =
       (places: Range) =>
       (path: string): Promise<unknown> =>
         readExamples(path, this.#stored, places)
-    if (await this.#isValid(shardName(shard), there, reads(range))) this.#sealed.add(shard)
+    if (await this.#isValid(partName(part), there, reads(range))) this.#sealed.add(part)
     for (const index of placesOf(range)) {
       const name = exampleName(index)
-      if (this.#sealed.has(shard)) {
+      if (this.#sealed.has(part)) {
         this.kept.add(index)
         if (there.has(name)) await remove(this.#pathOf(name))
       } else if (await this.#isValid(name, there, reads(oneOf(index)))) this.kept.add(index)
@@ -155,12 +155,12 @@ export class CalibrationFolder {
     }
   }
 
-  /** Puts the examples of a shard together once all of them are there. */
-  async #seal(shard: number): Promise<void> {
-    const range = shardRange(this.#stored.manifest, shard)
+  /** Merges the examples of a part into one file once all of them are there. */
+  async #seal(part: number): Promise<void> {
+    const range = partRange(this.#stored.manifest, part)
     const places = placesOf(range)
-    if (this.#sealed.has(shard) || !places.every((index) => this.kept.has(index))) return
-    const path = this.#pathOf(shardName(shard))
+    if (this.#sealed.has(part) || !places.every((index) => this.kept.has(index))) return
+    const path = this.#pathOf(partName(part))
     const lengths = places.map((index) => this.#windows[index].promptLength)
     try {
       const examples: GroupedExample[] = []
@@ -168,11 +168,11 @@ export class CalibrationFolder {
         examples.push(...(await readExamples(this.#pathOf(exampleName(index)), this.#stored, oneOf(index))))
       await writeExamples(path, this.#stored, examples, lengths)
     } catch (error) {
-      // Another process that does the same may have been first, and taken its examples' files away.
+      // Another process may have merged them first and removed their files.
       if (!(error instanceof InputError) || !(await exists(path))) throw error
       await readExamples(path, this.#stored, range)
     }
-    this.#sealed.add(shard)
+    this.#sealed.add(part)
     for (const index of places) await remove(this.#pathOf(exampleName(index)))
   }
 

@@ -1,14 +1,16 @@
 /**
- * The files that shards are done with, as bytes: windows, and tables with a number for every unit (masks, mean scores).
+ * The input files of shards, as bytes: windows, and tables with a number for every unit (masks, mean scores).
  *
- * They are named by their hash, so what is read is what was written; that it means what it should is checked all the same,
- * because anybody who can write to a store can name a file by its hash.
+ * A file is named by its hash, so its bytes are those that were written. Its content is untrusted all the same: anyone who
+ * can write to a store can add a file.
  */
+import * as v from 'valibot'
 import { canonicalJson } from '../io/canonical_json.ts'
-import { describeJson, parseJson, type JsonValue } from '../io/json.ts'
+import { parseJson, toPlain } from '../io/json.ts'
 import { quote, refusal } from '../io/refusal.ts'
 import { parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
+import { checkSchema, wholeNumber } from '../io/schema.ts'
 import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { Window } from '../data/windows.ts'
@@ -25,29 +27,26 @@ export function encodeWindows(windows: readonly Window[]): Uint8Array<ArrayBuffe
   return new TextEncoder().encode(canonicalJson(rows))
 }
 
-/** The windows of such bytes. @throws InputError SHARD_FORMAT, JSON_* for anything else */
+const whole = wholeNumber(0, Number.MAX_SAFE_INTEGER)
+
+const windowSchema = v.pipe(
+  v.strictTuple([
+    v.string(),
+    v.string(),
+    wholeNumber(1, 2 ** 31),
+    whole,
+    v.array(wholeNumber(0, 2 ** 31 - 1)),
+  ]),
+  v.check(([, , promptLength, , tokens]) => promptLength < tokens.length, 'more tokens than the prompt has'),
+  v.transform(([document, genre, promptLength, words, tokens]): Window => {
+    return { document, genre, promptLength, words, tokens: Int32Array.from(tokens) }
+  }),
+)
+
+/** Parses windows. @throws InputError SHARD_FORMAT, JSON_* for anything else */
 export function parseWindows(bytes: Uint8Array): Window[] {
   const json = parseJson(bytes, 'shard windows', { numbers: 'integers' })
-  if (!Array.isArray(json)) throw refusal('SHARD_FORMAT', 'shard windows', 'a list', describeJson(json))
-  return json.map((row, i) => parseWindow(row, `shard window ${i}`))
-}
-
-function parseWindow(row: JsonValue, subject: string): Window {
-  const [document, genre, promptLength, words, list] = Array.isArray(row) ? row : []
-  const tokens = Array.isArray(list) ? list : []
-  const isId = (value: JsonValue): boolean => typeof value === 'number' && value >= 0 && value < 2 ** 31
-  const isWindow =
-    typeof document === 'string' &&
-    typeof genre === 'string' &&
-    typeof words === 'number' &&
-    typeof promptLength === 'number' &&
-    promptLength >= 1 &&
-    promptLength < tokens.length &&
-    tokens.every(isId)
-  if (isWindow)
-    return { document, genre, promptLength, words, tokens: Int32Array.from(tokens as readonly number[]) }
-  const expected = 'document, genre, tokens of the prompt, words, and the list of tokens'
-  throw refusal('SHARD_FORMAT', subject, expected, 'something else')
+  return checkSchema(v.array(windowSchema), toPlain(json), { code: 'SHARD_FORMAT', subject: 'shard windows' })
 }
 
 /** A table of all units as bytes. */
@@ -61,7 +60,7 @@ export function encodeUnits({ shape, heads, neurons }: UnitScores): Uint8Array<A
   )
 }
 
-/** The table of such bytes. @throws InputError SHARD_FORMAT for one of another shape; SAFETENSORS_* and the like */
+/** Parses a table. @throws InputError SHARD_FORMAT for another shape; SAFETENSORS_* and others for an invalid file */
 export async function parseUnits(bytes: Uint8Array, shape: UnitShape): Promise<UnitScores> {
   const source = await parseSafetensors(bytes, 'shard units')
   const table = async (name: 'heads' | 'neurons'): Promise<Float32Array> => {

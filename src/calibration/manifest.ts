@@ -1,29 +1,32 @@
 /**
- * `calibration.json`: what a calibration is of. Written before the first example and never again: the same model, data
- * and settings give the same text, whose SHA-256 is the calibration's identity, and every file beside it carries that.
+ * `calibration.json`, the manifest of a calibration: its model, data and settings. It is written once, before the first
+ * example. The same model, data and settings give the same text, whose SHA-256 is the identity of the calibration; every
+ * file of the calibration carries it.
  *
- * So it holds no date, no path and no time; and formulas, because a criterion that was changed is another one.
+ * Therefore it contains no date, path or duration. It contains the formulas of criteria, because a changed criterion is a
+ * different one.
  */
+import * as v from 'valibot'
 import { canonicalJson } from '../io/canonical_json.ts'
 import { readWhole } from '../io/files.ts'
-import { describeJson, parseJson, type JsonMap, type JsonValue } from '../io/json.ts'
+import { parseJson, toPlain } from '../io/json.ts'
 import { quote, refusal } from '../io/refusal.ts'
+import { checkSchema, seedNumber, sha256Text, wholeNumber } from '../io/schema.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { joinPath, sha256 } from '../platform/platform.ts'
-import type { InputError } from '../tensor/errors.ts'
 import type { Window } from '../data/windows.ts'
 
 export const manifestName = 'calibration.json'
 const format = 'shadowllm-calibration'
 const version = 1
 
-/** A criterion as a calibration remembers it. */
+/** The name and the formula of a criterion. */
 export interface NamedFormula {
   readonly name: string
   readonly formula: string
 }
 
-/** What a calibration is of. */
+/** The content of a manifest. */
 export interface CalibrationManifest {
   readonly model: {
     /** SHA-256 of its files. */
@@ -45,15 +48,15 @@ export interface CalibrationManifest {
   readonly criteria: readonly NamedFormula[]
   readonly datasetCriteria: readonly NamedFormula[]
   readonly seed: number
-  /** Whether what layer 0 shows of every prompt token was kept. */
+  /** Whether the layer-0 features of every prompt token were kept. */
   readonly keepSequence: boolean
   /** SHA-256 of the mask the passes ran under, see `hashMask`; null for none. */
   readonly mask: string | null
-  /** Examples in a shard; the last one may have fewer. */
+  /** Examples per file; the last file may have fewer. */
   readonly shardExamples: number
 }
 
-/** A manifest and the text it stands in. */
+/** A manifest and its text. */
 export interface StoredManifest {
   readonly manifest: CalibrationManifest
   readonly text: string
@@ -70,7 +73,7 @@ export async function storeManifest(manifest: CalibrationManifest): Promise<Stor
 }
 
 /**
- * One hash for what the numbers of a calibration depend on: tokens, how many of them are the prompt, and the group.
+ * One hash of the data that the numbers of a calibration depend on: tokens, prompt lengths and groups.
  * @returns 64 hexadecimal digits
  */
 export function hashWindows(windows: readonly Window[]): Promise<string> {
@@ -90,7 +93,7 @@ function hashText(text: string): Promise<string> {
 }
 
 /**
- * Refuses a calibration that is not the one asked for.
+ * Refuses a calibration that differs from the requested one.
  * @throws InputError CALIBRATION_DIFFERS, naming the first field that differs
  */
 export function checkSame(found: CalibrationManifest, asked: CalibrationManifest, path: string): void {
@@ -101,7 +104,7 @@ export function checkSame(found: CalibrationManifest, asked: CalibrationManifest
   }
 }
 
-/** Values in pairs, those inside an object one by one; of criteria names first, which say more than formulas. */
+/** Pairs of values, those of objects one by one. Names of criteria come first: they say more than formulas. */
 function* fieldsOf(a: CalibrationManifest, b: CalibrationManifest): Generator<[string, unknown, unknown]> {
   for (const key of ['criteria', 'datasetCriteria'] as const)
     yield [key, a[key].map(({ name }) => name), b[key].map(({ name }) => name)]
@@ -125,7 +128,7 @@ function shown(text: string): string {
 
 /**
  * The manifest in a calibration's folder.
- * @throws InputError CALIBRATION_FORMAT for anything but a manifest, FILE_MISSING and others of `readWhole`, JSON_*
+ * @throws InputError CALIBRATION_FORMAT for an invalid manifest, FILE_MISSING and others of `readWhole`, JSON_*
  */
 export async function readManifest(folder: string): Promise<StoredManifest> {
   const path = joinPath(folder, manifestName)
@@ -133,118 +136,47 @@ export async function readManifest(folder: string): Promise<StoredManifest> {
 }
 
 /**
- * The manifest that a text is.
- * @param path what it is called in errors
+ * Parses a manifest.
+ * @param path its name in errors
  * @throws InputError CALIBRATION_FORMAT, JSON_*
  */
 export async function parseStored(bytes: Uint8Array, path: string): Promise<StoredManifest> {
-  const manifest = parseManifest(parseJson(bytes, path), path)
+  const about = { code: 'CALIBRATION_FORMAT', subject: path }
+  const stored = checkSchema(manifestSchema, toPlain(parseJson(bytes, path)), about)
+  const { format: _format, version: _version, ...manifest } = stored
   const text = new TextDecoder().decode(bytes)
   return { manifest, text, identity: await hashText(text) }
 }
 
-/** The most examples, layers or units that are believed; what a file claims must not become memory. */
-const LARGEST = 2 ** 24
+/** Examples, layers or units: bounded, because they decide how much memory is allocated. */
+const size = wholeNumber(1, 2 ** 24)
+const different = (names: string[]): boolean => new Set(names).size === names.length
 
-function parseManifest(json: JsonValue, path: string): CalibrationManifest {
-  const top = new Fields(json, path)
-  if (top.text('format', 100) !== format || top.whole('version', 0) !== version)
-    throw top.refuse('format', `${format} of version ${version}`, json)
-  const model = top.inner('model')
-  const data = top.inner('data')
-  return {
-    model: {
-      hash: model.hash('hash'),
-      layers: model.whole('layers', 1),
-      heads: model.whole('heads', 1),
-      neurons: model.whole('neurons', 1),
-      width: model.whole('width', 1),
-    },
-    data: {
-      name: data.text('name', 1000),
-      hash: data.hash('hash'),
-      windows: data.whole('windows', 1),
-      groups: data.distinct('groups', (value) => value),
-    },
-    criteria: top.formulas('criteria'),
-    datasetCriteria: top.formulas('datasetCriteria'),
-    seed: top.whole('seed', 0, 2 ** 32 - 1),
-    keepSequence: top.flag('keepSequence'),
-    mask: top.hashOrNull('mask'),
-    shardExamples: top.whole('shardExamples', 1),
-  }
-}
+/** Criteria. Their names become names of tensors. */
+const formulas = v.pipe(
+  v.array(
+    v.object({
+      name: v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'the name of a criterion')),
+      formula: v.string(),
+    }),
+  ),
+  v.check((list) => different(list.map(({ name }) => name)), 'criteria of different names'),
+)
 
-/** Fields of an object nobody vouches for. */
-class Fields {
-  readonly #values: JsonMap
-  readonly #subject: string
-
-  constructor(json: JsonValue | undefined, subject: string) {
-    if (!(json instanceof Map)) throw refusal('CALIBRATION_FORMAT', subject, 'an object', describeJson(json))
-    this.#values = json
-    this.#subject = subject
-  }
-
-  refuse(field: string, expected: string, got: JsonValue | undefined): InputError {
-    return refusal('CALIBRATION_FORMAT', `${this.#subject} ${field}`, expected, describeJson(got))
-  }
-
-  inner(field: string): Fields {
-    return new Fields(this.#values.get(field), `${this.#subject} ${field}`)
-  }
-
-  text(field: string, most: number): string {
-    const value = this.#values.get(field)
-    if (typeof value === 'string' && value !== '' && value.length <= most) return value
-    throw this.refuse(field, `text of 1 to ${most} characters`, value)
-  }
-
-  hash(field: string): string {
-    const value = this.#values.get(field)
-    if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value
-    throw this.refuse(field, '64 hexadecimal digits', value)
-  }
-
-  hashOrNull(field: string): string | null {
-    return this.#values.get(field) === null ? null : this.hash(field)
-  }
-
-  whole(field: string, least: number, most: number = LARGEST): number {
-    const value = this.#values.get(field)
-    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
-    throw this.refuse(field, `a whole number from ${least} to ${most}`, value)
-  }
-
-  flag(field: string): boolean {
-    const value = this.#values.get(field)
-    if (typeof value === 'boolean') return value
-    throw this.refuse(field, 'true or false', value)
-  }
-
-  /** A list without doubles. */
-  distinct(field: string, read: (value: JsonValue) => JsonValue | undefined): string[] {
-    const list = this.#values.get(field)
-    if (!Array.isArray(list)) throw this.refuse(field, 'a list', list)
-    const names = list.map((item) => {
-      const name = read(item)
-      if (typeof name === 'string') return name
-      throw this.refuse(field, 'names', item)
-    })
-    if (new Set(names).size === names.length) return names
-    throw this.refuse(field, 'names that differ', list)
-  }
-
-  /** Criteria, whose names become names of tensors. */
-  formulas(field: string): NamedFormula[] {
-    const entry = (item: JsonValue, key: string): JsonValue | undefined =>
-      item instanceof Map ? item.get(key) : undefined
-    const names = this.distinct(field, (item) => entry(item, 'name'))
-    const list = this.#values.get(field) as JsonValue[]
-    return names.map((name, i) => {
-      const formula = entry(list[i], 'formula')
-      if (/^[a-z0-9][a-z0-9-]{0,63}$/.test(name) && typeof formula === 'string') return { name, formula }
-      throw this.refuse(field, 'criteria with a name and a formula', list[i])
-    })
-  }
-}
+const manifestSchema = v.object({
+  format: v.literal(format),
+  version: v.literal(version),
+  model: v.object({ hash: sha256Text, layers: size, heads: size, neurons: size, width: size }),
+  data: v.object({
+    name: v.pipe(v.string(), v.minLength(1, 'a name'), v.maxLength(1000, 'at most 1000 characters')),
+    hash: sha256Text,
+    windows: size,
+    groups: v.pipe(v.array(v.string()), v.check(different, 'names that differ')),
+  }),
+  criteria: formulas,
+  datasetCriteria: formulas,
+  seed: seedNumber,
+  keepSequence: v.boolean(),
+  mask: v.nullable(sha256Text),
+  shardExamples: size,
+})

@@ -1,7 +1,7 @@
 /**
- * A finished calibration, read back: example by example, all of it, or as one ranking.
+ * Reads a finished calibration: example by example, all of it, or as one ranking.
  *
- * What is read is what was written: every file is held against the manifest and its own checksum.
+ * Every file is checked against the manifest and its own checksum.
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { joinPath } from '../platform/platform.ts'
@@ -11,12 +11,19 @@ import { InputError, UsageError } from '../tensor/errors.ts'
 import { ScoreAggregate, type Aggregation } from './aggregate.ts'
 import type { GroupedExample } from './examples.ts'
 import { readManifest, type CalibrationManifest, type StoredManifest } from './manifest.ts'
-import { datasetName, readDataset, readExamples, shardCount, shardName, shardRange } from './shards.ts'
+import {
+  datasetName,
+  readDataset,
+  readExamples,
+  partCount,
+  partName,
+  partRange,
+} from './calibration_files.ts'
 
 /**
- * Opens the folder that `calibrateToFolder` made. Nothing stays open.
- * @throws InputError CALIBRATION_FORMAT, JSON_*, FILE_* for a manifest that is none, CALIBRATION_INCOMPLETE if the
- *   calibration was not finished
+ * Opens the folder of a finished calibration. No file stays open.
+ * @throws InputError CALIBRATION_FORMAT, JSON_*, FILE_* for an invalid manifest, CALIBRATION_INCOMPLETE if the
+ *   calibration is not finished
  */
 export async function openCalibration(folder: string): Promise<Calibration> {
   const stored = await readManifest(folder)
@@ -26,7 +33,7 @@ export async function openCalibration(folder: string): Promise<Calibration> {
     const expected = `a finished calibration with ${name} (the same "calibrate" command goes on where it stopped)`
     throw refusal('CALIBRATION_INCOMPLETE', folder, expected, 'none')
   }
-  for (let shard = 0; shard < shardCount(manifest); shard++) await expect(shardName(shard))
+  for (let part = 0; part < partCount(manifest); part++) await expect(partName(part))
   if (manifest.datasetCriteria.length > 0) await expect(datasetName)
   return new Calibration(folder, stored)
 }
@@ -44,12 +51,12 @@ export class Calibration {
     this.#stored = stored
   }
 
-  /** SHA-256 of the manifest: names the calibration wherever its results go. */
+  /** SHA-256 of the manifest: the identity of the calibration. */
   get identity(): string {
     return this.#stored.identity
   }
 
-  /** The criteria that there are scores of: of examples, then of the data set. */
+  /** The criteria with scores: those of examples, then those of the data set. */
   get criteria(): string[] {
     return [...this.manifest.criteria, ...this.manifest.datasetCriteria].map(({ name }) => name)
   }
@@ -69,13 +76,13 @@ export class Calibration {
     )
   }
 
-  /** Every example in order, a shard in memory at a time. @throws InputError CALIBRATION_SHARD and others of `readExamples` */
+  /** Every example in order, one file in memory at a time. @throws InputError CALIBRATION_SHARD and others of `readExamples` */
   async *examples(): AsyncGenerator<GroupedExample, void, void> {
-    for (let shard = 0; shard < shardCount(this.manifest); shard++)
+    for (let part = 0; part < partCount(this.manifest); part++)
       yield* await readExamples(
-        joinPath(this.path, shardName(shard)),
+        joinPath(this.path, partName(part)),
         this.#stored,
-        shardRange(this.manifest, shard),
+        partRange(this.manifest, part),
       )
   }
 
@@ -87,7 +94,7 @@ export class Calibration {
   }
 
   /**
-   * One ranking of all units: the examples' scores added up, or the data set's own where the criterion is of that kind.
+   * One ranking of all units: the aggregated scores of the examples, or the scores of the data set for such a criterion.
    * @throws UsageError CRITERION_NAME if the calibration has no such scores, AGGREGATION; InputError as `examples`
    */
   async aggregate(criterion: string, how: Aggregation = 'mean'): Promise<UnitScores> {

@@ -1,8 +1,8 @@
 /**
- * Where a calibration's windows come from: documents, or tasks whose continuation is the right answer.
+ * The sources of calibration windows: documents, and tasks whose continuation is the correct answer.
  *
- * ShadowLLM calibrates on prompts of its tasks, solved ones in front of each (arXiv 2406.16635); text needs no data but
- * itself. A task's rows are taken in an order drawn from the seed, tasks in turn.
+ * ShadowLLM calibrates on few-shot prompts of its tasks (arXiv 2406.16635). The rows of a task are taken in an order drawn
+ * from the seed, alternating between tasks.
  */
 import type { PlacedRow } from '../io/row_file.ts'
 import { Random } from '../tensor/random.ts'
@@ -19,16 +19,16 @@ import {
 } from '../data/windows.ts'
 import type { CalibrationSource } from './examples.ts'
 
-/** What every source is asked for. */
+/** Options of every source. */
 export interface SourceOptions {
   readonly name: string
   readonly encode: Encode
-  /** How many windows at most. */
+  /** The maximal number of windows. */
   readonly count: number
   readonly seed: number
 }
 
-/** Windows of documents, genres in turn (windows.ts). @throws UsageError WINDOW_SIZE */
+/** Windows of documents, alternating between genres (windows.ts). @throws UsageError WINDOW_SIZE */
 export function textSource(
   documents: readonly Document[],
   { name, encode, count, seed, ...sizes }: SourceOptions & WindowSizes,
@@ -38,7 +38,7 @@ export function textSource(
   return { name, windows: drawWindows(documents, count, seed, cut) }
 }
 
-/** A task and rows of it. */
+/** A task and its rows. */
 export interface TaskRows {
   readonly task: Task
   readonly rows: readonly PlacedRow[]
@@ -46,15 +46,15 @@ export interface TaskRows {
 
 /** How rows become windows. */
 export interface TaskSourceOptions extends SourceOptions {
-  /** Solved rows in front of each; drawn from the other rows of the task. */
+  /** Few-shot examples per row, drawn from the other rows of the task. */
   readonly shots: number
   readonly bosId: number
-  /** Most tokens of a window. */
+  /** The maximal number of tokens of a window. */
   readonly positions: number
 }
 
 /**
- * Windows of tasks. Fewer windows are the first of more.
+ * Windows of tasks. A smaller number gives a prefix of the same windows.
  * @throws InputError TASK_ROW, TASK_LENGTH; UsageError SHOTS if a task has too few rows
  */
 export function taskSource(
@@ -65,7 +65,9 @@ export function taskSource(
     const order = Array.from(new Random(seed).permutation(rows.length), (place) => rows[place])
     return taskWindows(task, order, encode, { shots, seed, limit: count, bosId, positions })
   })
-  const most = lists.reduce((length, list) => Math.max(length, list.length), 0)
-  const inTurn = Array.from({ length: most }, (_, i) => lists.flatMap((list) => list.slice(i, i + 1))).flat()
+  const longest = lists.reduce((length, list) => Math.max(length, list.length), 0)
+  const inTurn = Array.from({ length: longest }, (_, i) =>
+    lists.flatMap((list) => list.slice(i, i + 1)),
+  ).flat()
   return { name, windows: inTurn.slice(0, count) }
 }

@@ -86,9 +86,9 @@ export async function withConfigurations<T>(
     const dejavuStyle = predictorOf('dejavu-style', predictors)
     const dejavu = predictorOf('dejavu', predictors)
     const learnt: ConfigurationOptions['learnt'] = {
-      ...(shadow && { shadow: shadow.card.criterion }),
-      ...(dejavuStyle && { 'dejavu-style': dejavuStyle.card.criterion }),
-      ...(dejavu && { dejavu: dejavu.card.criterion }),
+      ...(shadow && { shadow: shadow.config.criterion }),
+      ...(dejavuStyle && { 'dejavu-style': dejavuStyle.config.criterion }),
+      ...(dejavu && { dejavu: dejavu.config.criterion }),
     }
     return await work(
       new Configurations({

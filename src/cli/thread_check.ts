@@ -74,7 +74,7 @@ export function gainOf(
   return median(Array.from({ length: ROUNDS }, () => one() / shared()))
 }
 
-/** What a gauge asks of sharing (src/backends/wasm/parallel_tuner.ts). */
+/** What a tuner asks of sharing (src/backends/wasm/parallel_tuner.ts). */
 const WORTHWHILE = 1.04
 
 /** In a line: what `auto` takes, and why. */

@@ -1,18 +1,18 @@
 /**
- * attention: units by where attention looks. It asks nothing of the loss, and no backward pass.
+ * attention: scores units by attention weights. It needs no loss and no backward pass.
  *
  *   head:    mean over queries t >= 1 of the largest weight on a position s >= 1, s <= t
  *   neuron:  sum over tokens t >= 1 of r[t] a[t, j], a after ReLU
  *            r[t] = the share of the next layer's attention, over its heads and queries, that looks at token t
  *
- * A head's score is its confidence (Voita et al. 2019, "Analyzing multi-head self-attention"): heads that do something
- * look somewhere. There the end-of-sentence symbol is left out, because heads with nothing to do look at it; in a
- * decoder that place is the first position (Xiao et al. 2024, "Efficient streaming language models with attention
- * sinks"), so looks at it are no confidence here, nor does it count as a token that is looked at.
+ * A head's score is its confidence (Voita et al. 2019, "Analyzing multi-head self-attention"): a confident
+ * head attends to one position. There the end-of-sentence symbol is left out, because inactive heads attend to it. In a
+ * decoder the first position has that role (Xiao et al. 2024, "Efficient streaming language models with attention
+ * sinks"), so attention to it is ignored here.
  *
- * What a neuron writes about a token is read by the next layer's attention, so its activation counts by how much the
- * token is attended to there: accumulated attention as the importance of a token is that of H2O (Zhang et al. 2023).
- * After the last layer nothing attends; the head reads every token once, and r[t] = 1 / T.
+ * The output of a neuron at a token is read by the attention of the next layer, so its activation is weighted by the
+ * attention that the token receives there. H2O (Zhang et al. 2023) measures the importance of tokens in this way. After the
+ * last layer there is no attention; the lm_head reads every token once, so r[t] = 1 / T.
  *
  * The ShadowLLM paper (arXiv 2406.16635) leaves attention scores as a criterion to later work; this definition is ours.
  */
@@ -32,17 +32,17 @@ function lookAt(trace: Trace, layer: number): LayerAttention {
   const confidence = new Float64Array(H)
   const received = new Float64Array(T)
   eachAttention(trace, layer, (head, t, weights) => {
-    let most = 0
+    let largest = 0
     for (let s = 1; s <= t; s++) {
-      most = Math.max(most, weights[s])
+      largest = Math.max(largest, weights[s])
       received[s] += weights[s] / (H * T)
     }
-    if (t > 0) confidence[head] += most / (T - 1)
+    if (t > 0) confidence[head] += largest / (T - 1)
   })
   return { confidence, received }
 }
 
-/** Of the last layer, whose output every token's own prediction reads: [T]. */
+/** The weights of the last layer, whose output each token's prediction reads: [T]. */
 function readOnce(T: number): Float64Array {
   return new Float64Array(T).fill(1 / T).fill(0, 0, 1)
 }

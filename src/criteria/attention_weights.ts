@@ -1,5 +1,5 @@
 /**
- * The attention weights of a traced pass, recomputed on the host from its queries and keys: the kernels keep none.
+ * The attention weights of a traced pass, recomputed on the host from its queries and keys, because kernels do not store them.
  *
  * Sums are in float64, exponentials of ops/float32.ts; so the weights are those of the model up to the rounding of
  * float32, and the same bits on every engine.
@@ -8,7 +8,7 @@ import { attentionScale } from '../engine/forward.ts'
 import type { Trace } from '../engine/trace.ts'
 import { exp } from '../ops/float32.ts'
 
-/** Called with one query's weights over positions 0..t; the array is used again for the next query. */
+/** Called with one query's weights over positions 0..t; the array is reused for the next query. */
 export type VisitWeights = (head: number, t: number, weights: Float64Array) => void
 
 /** Visits the attention weights of every query of a layer, head by head. */
@@ -35,9 +35,9 @@ export function eachAttention(trace: Trace, layer: number, visit: VisitWeights):
 
 /** Softmax in place. */
 function normalise(scores: Float64Array): void {
-  let most = -Infinity
-  for (const score of scores) most = Math.max(most, score)
+  let largest = -Infinity
+  for (const score of scores) largest = Math.max(largest, score)
   let total = 0
-  for (let s = 0; s < scores.length; s++) total += scores[s] = exp(Math.fround(scores[s] - most))
+  for (let s = 0; s < scores.length; s++) total += scores[s] = exp(Math.fround(scores[s] - largest))
   for (let s = 0; s < scores.length; s++) scores[s] /= total
 }

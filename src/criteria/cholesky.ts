@@ -1,6 +1,6 @@
 /**
- * The Cholesky factor of a small symmetric positive definite matrix, and what criteria want of it: the logarithm of the
- * determinant, and the trace of the inverse.
+ * The Cholesky factor of a small symmetric positive definite matrix, the logarithm of its determinant, and the trace of its
+ * inverse.
  *
  * With both, functions of all eigenvalues such as sum(log v + 1/v) need no eigenvalues. In float64; the logarithms are
  * of ops/float32.ts, because engines round Math.log differently.

@@ -1,9 +1,9 @@
 /**
- * What a criterion is: a number per unit that says how much the loss of one example minds losing it.
+ * A criterion: a score per unit that estimates the increase of the loss of an example when the unit is removed.
  *
- * Low scores are pruned first. A criterion reads one forward pass and its backward pass, which all criteria share; what
- * it runs besides is its cost. Most criteria score example by example. A few have a meaning only over a whole data set.
- * Adding one is a file with its formula and source in the header, and a line in `index.ts`.
+ * Units with low scores are pruned first. All criteria share one forward and one backward pass; the additional passes of a
+ * criterion are its cost. Most criteria score single examples; a few are defined only over a whole data set. To add a
+ * criterion, add a file with its formula and source in the header, and a line in `index.ts`.
  */
 import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
@@ -19,11 +19,11 @@ export interface CriterionInput {
   readonly labels: Int32Array // [T]
   readonly trace: Trace
   readonly gradients: Gradients
-  /** The example's own. All that is drawn at random comes from it. */
+  /** The seed of the example: the only source of randomness. */
   readonly seed: number
 }
 
-/** Passes over the example's tokens that a criterion runs besides the shared forward and backward pass. */
+/** The passes of a criterion in addition to the shared forward and backward pass. */
 export interface CriterionCost {
   readonly forward: number
   readonly backward: number
@@ -45,14 +45,14 @@ export interface DatasetCriterion {
   /** The formula, in one line. */
   readonly formula: string
   readonly cost: CriterionCost
-  /** Starts on an empty data set. @param seed of what is drawn at random */
+  /** Starts with an empty data set. @param seed of its random draws */
   begin(shape: UnitShape, seed: number): DatasetScores
 }
 
-/** A data set being scored. */
+/** The running scores of a data set. */
 export interface DatasetScores {
-  /** Takes in one example. Its trace and gradients are not needed afterwards. */
+  /** Adds one example. Its trace and gradients are not needed afterwards. */
   add(input: CriterionInput): void
-  /** The scores of all examples together. @throws UsageError EXAMPLES if there was none */
+  /** The scores of all examples together. @throws UsageError EXAMPLES if there are no examples */
   finish(): UnitScores
 }

@@ -12,7 +12,7 @@ import type { Criterion } from './criterion.ts'
 import { scoreLayers, sumPerUnit } from './unit_scores.ts'
 
 /** Sum over elements of (activation times gradient)², per unit, over the number of tokens: [U]. */
-export function meanSquaredSensitivity(
+function meanSquaredSensitivity(
   activation: Float32Array, // [T, U, K]
   gradient: Float32Array, // [T, U, K]
   units: number,

@@ -1,19 +1,19 @@
 /**
- * grasp: what losing a unit does to the size of the gradient (GraSP, Wang et al. 2020), in the space of unit masks.
+ * grasp: the effect of removing a unit on the norm of the gradient (GraSP, Wang et al. 2020), in the space of unit masks.
  *
  *   score = - m (H g)   at m = 1,     g = dL/dm,  H = d²L/dm²,  over all heads and neurons of all layers together
  *
- * Moving the masks by d changes |g|² by 2 dᵀ H g to first order, and losing unit u is d = -e_u: a positive score says
- * that the gradient grows when the unit goes. As in zero-cost proxies (Abdelfattah et al. 2021) and the released code
- * of ShadowLLM, low scores are pruned first; GraSP itself prunes what scores highest, because it wants the gradient of
- * a network that is still to be trained. Turn the sign for that.
+ * Moving the masks by d changes |g|² by 2 dᵀ H g to first order, and removing unit u is d = -e_u: a positive score means
+ * that the gradient grows when the unit is removed. As in zero-cost proxies (Abdelfattah et al. 2021) and the released code
+ * of ShadowLLM, low scores are pruned first; GraSP itself prunes the highest scores, because it keeps the gradient of a
+ * network before training; negate the scores for that.
  *
- * H g is a central difference of mask gradients, (g(1 + s g) - g(1 - s g)) / 2s: two more passes forward and back. The
- * step s moves the mask that moves most by 2^-6. Its error falls with the square of the step, that of rounding grows
+ * H g is a central difference of mask gradients, (g(1 + s g) - g(1 - s g)) / 2s: two more forward and backward passes.
+ * The step s moves the mask with the largest change by 2^-6. Its error falls with the square of the step, that of rounding grows
  * as the step shrinks, and float32 gradients agree to six digits: 2^-6 is where the two meet, and few kinks of ReLU
  * lie so near.
  *
- * The released code says of its own pass that it is wrong: gradients of three passes pile up in the buffers it reads,
+ * A comment in the released code says that its pass is wrong: gradients of three passes accumulate in the buffers it reads,
  * so first-order terms are mixed in.
  */
 import { makeMask, type UnitMask } from '../masks/mask.ts'
@@ -23,8 +23,8 @@ import { traceForward } from '../engine/trace.ts'
 import type { Criterion, CriterionInput } from './criterion.ts'
 import { maskGradients } from './plainact.ts'
 
-/** How far the mask that moves most is moved. */
-const LARGEST_MOVE = 2 ** -6
+/** The largest change of a mask. */
+const MAX_MOVE = 2 ** -6
 
 /** dL/dm of every unit under a mask. */
 function gradientsUnder({ model, tokens, labels }: CriterionInput, mask: UnitMask): UnitScores {
@@ -42,13 +42,13 @@ function gradientsUnder({ model, tokens, labels }: CriterionInput, mask: UnitMas
 }
 
 /** The Hessian of the loss in the masks, times a direction. @param direction not all zeros */
-export function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores {
+function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores {
   const { shape } = direction
-  const most = [direction.heads, direction.neurons].reduce(
+  const largest = [direction.heads, direction.neurons].reduce(
     (largest, table) => table.reduce((sofar, value) => Math.max(sofar, Math.abs(value)), largest),
     0,
   )
-  const step = LARGEST_MOVE / most
+  const step = MAX_MOVE / largest
   const moved = (by: number): UnitScores =>
     gradientsUnder(
       input,

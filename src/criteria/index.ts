@@ -1,5 +1,5 @@
 /**
- * Every criterion by name.
+ * The criteria, by name.
  */
 import { UsageError } from '../tensor/errors.ts'
 import { attention } from './attention.ts'
@@ -25,7 +25,7 @@ export type {
   DatasetScores,
 } from './criterion.ts'
 
-/** Those that score each example, in the order they are listed to a user. */
+/** The criteria of examples, in the order of listings. */
 export const criteria: readonly Criterion[] = [
   plainact,
   plainactWeight,
@@ -42,15 +42,15 @@ export const criteria: readonly Criterion[] = [
   random,
 ]
 
-/** Those that score a data set as a whole, in the order they are listed to a user. */
+/** The criteria of whole data sets, in the order of listings. */
 export const datasetCriteria: readonly DatasetCriterion[] = [jacov, epenas]
 
-/** The criterion of a name. @throws UsageError CRITERION_NAME */
+/** The criterion with this name. @throws UsageError CRITERION_NAME */
 export function criterionByName(name: string): Criterion {
   return named(criteria, name)
 }
 
-/** The data-set criterion of a name. @throws UsageError CRITERION_NAME */
+/** The data-set criterion with this name. @throws UsageError CRITERION_NAME */
 export function datasetCriterionByName(name: string): DatasetCriterion {
   return named(datasetCriteria, name)
 }

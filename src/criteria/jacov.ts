@@ -1,6 +1,6 @@
 /**
- * jacov: how well a unit tells tokens apart, by how differently the loss pulls at it there (Jacobian covariance, Mellor
- * et al. 2021, first version of "Neural Architecture Search without Training"). Of a data set as a whole.
+ * jacov: how well a unit distinguishes tokens, measured by the correlation of its gradients at different tokens (Jacobian
+ * covariance, Mellor et al. 2021, first version of "Neural Architecture Search without Training"). Of a whole data set.
  *
  *   score = - mean over the eigenvalues v of C of ( ln(v + k) + 1 / (v + k) ),  k = 1e-5
  *
@@ -9,9 +9,9 @@
  *   neuron:  its row is the gradient of the neuron's incoming weights, gz[t, j] x[t], of D numbers; turning the sign of a
  *            row leaves the eigenvalues as they are, so the neuron's are those of its inputs, over tokens it fired on
  * Rows that are zero do not count. N = K / 2 (at most 200, at least 2): with more tokens than a row has numbers, C is
- * singular by construction and 1/(v + k) of its zero eigenvalues is all the score there is, which is what happens in
+ * singular by construction and 1/(v + k) of its zero eigenvalues dominates the score, which happens in
  * the released code of ShadowLLM (200 rows of 64 numbers; heads only). A mean over eigenvalues, not a sum, lets units
- * with fewer than N rows be compared; a unit with less than two counts as one that tells nothing apart.
+ * with fewer than N rows be compared; a unit with fewer than two is scored as one that distinguishes nothing.
  *
  * Neither logarithms nor inverses need the eigenvalues: sum ln(v + k) = ln det(C + k I), sum 1/(v + k) = tr (C + k I)⁻¹.
  */
@@ -23,10 +23,10 @@ import type { DatasetCriterion } from './criterion.ts'
 import { correlation, standardise, TokenSample } from './token_sample.ts'
 import { scoreLayers } from './unit_scores.ts'
 
-/** Tokens kept of a data set. */
+/** The number of sampled tokens of a data set. */
 const CAPACITY = 512
 const DRAWS = 10
-const MOST_ROWS = 200
+const MAX_ROWS = 200
 const EPSILON = 1e-5
 
 /** Correlations of rows i and j. */
@@ -34,7 +34,7 @@ type Correlations = (i: number, j: number) => number
 
 /** How many tokens a draw compares, for heads of a size. */
 export function rowsPerDraw(headSize: number): number {
-  return Math.max(2, Math.min(MOST_ROWS, headSize >> 1))
+  return Math.max(2, Math.min(MAX_ROWS, headSize >> 1))
 }
 
 /** Minus the mean over eigenvalues of ln(v + k) + 1 / (v + k), of the correlations between rows 0..N-1. */
@@ -63,7 +63,7 @@ function meanOverDraws(rows: Int32Array, correlations: Correlations, N: number, 
   return total / DRAWS
 }
 
-/** The places of the rows that are there. */
+/** The indices of the rows that exist. */
 function placesOf(there: (place: number) => boolean, length: number): Int32Array {
   return Int32Array.from({ length }, (_, place) => place).filter(there)
 }

@@ -1,13 +1,13 @@
 /**
- * l2norm: how large a unit's output is over the tokens. It asks nothing of the loss.
+ * l2norm: the norm of a unit's output over the tokens. It does not use the loss.
  *
  *   head:    sqrt( sum over tokens and channels of a[t, h]² )     a = softmax(q kᵀ) v before out_proj
  *   neuron:  sqrt( sum over tokens of relu(z[t, j])² )            `l2norm`
  *            sqrt( sum over tokens of z[t, j]² )                  `l2norm-pre`
  *
- * DejaVu (arXiv 2310.17157) ranks heads by the norm of their output and neurons by what leaves ReLU; `l2norm` is that,
+ * DejaVu (arXiv 2310.17157) ranks heads by the norm of their output and neurons by their value after ReLU; `l2norm` does so
  * over a whole example. The released code of ShadowLLM (abdelfattah-lab/shadow_llm, lm_eval/base.py) takes a neuron's
- * value before ReLU, so that one which never fires can rank high; `l2norm-pre` is there to be compared with it.
+ * value before ReLU, so that a neuron that never fires can rank high; `l2norm-pre` allows a comparison with it.
  */
 import type { Trace } from '../engine/trace.ts'
 import type { Criterion } from './criterion.ts'

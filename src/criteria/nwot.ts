@@ -1,5 +1,5 @@
 /**
- * nwot: into how many different patterns a unit sorts the tokens (NASWOT: Mellor et al. 2021, "Neural Architecture
+ * nwot: the diversity of a unit's activation patterns over the tokens (NASWOT: Mellor et al. 2021, "Neural Architecture
  * Search without Training"), for one unit over the tokens of an example.
  *
  *   score = ln det( I + K_H )     K_H[s, t] = K - (number of channels whose signs differ between tokens s and t)

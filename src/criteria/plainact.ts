@@ -4,12 +4,12 @@
  *   head:    sum over tokens of | <a[t, h], g[t, h]> |     a = softmax(q kᵀ) v before out_proj, g = dL/da
  *   neuron:  sum over tokens of | a[t, j] g[t, j] |        a = relu(fc1(x)), g = dL/da
  *
- * It is the first-order estimate of what the loss does when the unit is multiplied by zero, its sign dropped per token.
+ * It is the first-order estimate of the change of the loss when the unit is zeroed, with absolute values per token.
  * `plainact-signed` keeps the sign; it is then exactly dL/dm of the unit's mask m at m = 1. With one token the two have
  * the same size. Inner products over a head are striped, sums over tokens sequential, in float32.
  *
- * Where the pass ran under a mask, g is the gradient after it, so that both are derivatives at that mask: a skipped unit
- * scores by what the loss would do if it were switched on.
+ * If the pass ran under a mask, g is the gradient after the mask, so that both are derivatives at that mask: the score of a
+ * skipped unit estimates the change of the loss if it were computed.
  *
  * The released code scores neurons by weights instead, sum over inputs of |W1 dW1|: another criterion, `plainact-weight`.
  */
@@ -39,7 +39,7 @@ export function addSensitivity(
     }
 }
 
-/** What is read of an example. */
+/** The inputs from an example. */
 type Passes = Pick<CriterionInput, 'model' | 'trace' | 'gradients'>
 
 /** Activation times gradient of the heads of a layer, summed over tokens: [H]. */

@@ -1,5 +1,5 @@
 /**
- * random: a number in [0, 1) for every unit, from the example's seed: what a criterion that knows nothing does.
+ * random: a number in [0, 1) for every unit, from the example's seed: the baseline of criteria.
  *
  * Heads are drawn before neurons, layer by layer. Different seeds give independent scores, so the mean over examples
  * tends to a half everywhere, and a predictor can learn nothing from them.
@@ -7,7 +7,7 @@
 import { Random } from '../tensor/random.ts'
 import type { Criterion } from './criterion.ts'
 
-/** Scores that say nothing. */
+/** Random scores. */
 export const random: Criterion = {
   name: 'random',
   formula: 'uniform in [0, 1)',

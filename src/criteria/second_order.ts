@@ -1,5 +1,5 @@
 /**
- * second-order: what the loss loses to second order when a unit goes, by the curvature of the model's own distribution.
+ * second-order: the second-order increase of the loss when a unit is removed, by the curvature of the model's distribution.
  *
  *   score = 1/2 h m²  at m = 1,     h = the diagonal of the Gauss-Newton matrix of the mean loss in the masks
  *         = 1/2 mean over scored positions of E_y [ (d ln p(y) / dm)² ],  y drawn from the model itself
@@ -28,7 +28,7 @@ import type { Criterion, CriterionInput } from './criterion.ts'
 import { maskGradients } from './plainact.ts'
 
 /** Draws of labels for each example. */
-export const DRAWS = 4
+const DRAWS = 4
 
 /**
  * A label of the model's own distribution for every position that is scored.
@@ -42,7 +42,7 @@ export function drawLabels(logits: Float32Array, labels: Int32Array, random: Ran
     if (t === 0 || label === NOT_SCORED) return NOT_SCORED
     const { total } = exponentials(weights, 0, logits, (t - 1) * V, V)
     let left = random.uniform() * total
-    // Rounding may leave a crumb at the end; it goes to the last word that has any weight.
+    // Rounding may leave a remainder at the end; it goes to the last token of positive probability.
     let chosen = 0
     for (let word = 0; word < V && left >= 0; word++) {
       if (weights[word] > 0) chosen = word

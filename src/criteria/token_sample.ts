@@ -1,10 +1,10 @@
 /**
- * A fair sample of the tokens of a data set, with what reached each unit there: for criteria that compare gradients of
- * different tokens.
+ * A uniform sample of the tokens of a data set, with the gradients of each unit, for criteria that compare gradients of different
+ * tokens.
  *
- * Of every token kept: g = dL/da of every head, before out_proj; what fc1 read; and which neurons any gradient reached,
- * through ReLU. The gradient of the loss with respect to neuron j's incoming weights at token t is gz[t, j] x[t], a
- * multiple of what fc1 read; so two tokens' gradients of a neuron correlate as their x do, up to sign, and x is kept once
+ * For every sampled token it keeps g = dL/da of every head, before out_proj; the input x of fc1; and which neurons have a
+ * gradient before ReLU. The gradient of the loss with respect to neuron j's incoming weights at token t is gz[t, j] x[t], a
+ * multiple of the input of fc1; so two tokens' gradients of a neuron correlate as their x do, up to sign, and x is kept once
  * for all neurons. Every token of the data set is kept with the same probability (reservoir sampling, Vitter 1985), so
  * memory does not grow with the data.
  */
@@ -12,21 +12,21 @@ import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { CriterionInput } from './criterion.ts'
 
-/** What is kept of a token in one layer. */
+/** The data of a sampled token in one layer. */
 export interface TokenGradients {
   readonly heads: Float32Array // [D], gradient of the heads' outputs, heads side by side
   readonly input: Float32Array // [D], what fc1 read
   readonly reached: Uint8Array // [F], 1 where the gradient before ReLU is not 0
 }
 
-/** One kept token. */
+/** A sampled token. */
 export interface SampledToken {
   /** The token it is to predict, -100 if that is not scored or there is none. */
   readonly target: number
   readonly layers: readonly TokenGradients[] // [L]
 }
 
-/** A sample in the making. */
+/** A running sample. */
 export class TokenSample {
   readonly #capacity: number
   readonly #random: Random
@@ -34,24 +34,24 @@ export class TokenSample {
   #seen = 0
   #headSize = 0
 
-  /** @param capacity most tokens kept */
+  /** @param capacity the maximal number of tokens */
   constructor(capacity: number, seed: number) {
     this.#capacity = capacity
     this.#random = new Random(seed)
   }
 
-  /** The tokens kept so far. @throws UsageError EXAMPLES if there was no example */
+  /** The sampled tokens. @throws UsageError EXAMPLES if there are no examples */
   get tokens(): readonly SampledToken[] {
     if (this.#headSize === 0) throw new UsageError('EXAMPLES', 'examples: expected at least one, got none')
     return this.#tokens
   }
 
-  /** K of the model the examples are of. */
+  /** K, the head size. */
   get headSize(): number {
     return this.#headSize
   }
 
-  /** Offers the tokens of an example at which `eligible` holds of what they are to predict. */
+  /** Adds the tokens of an example whose next token is `eligible`. */
   add(input: CriterionInput, eligible: (target: number) => boolean): void {
     this.#headSize = input.model.config.headSize
     const targets = targetsOf(input.labels)
@@ -103,7 +103,7 @@ export function standardise(row: Float32Array): Float64Array | null {
   for (const value of row) mean += value / row.length
   const centred = Float64Array.from(row, (value) => value - mean)
   const size = Math.sqrt(centred.reduce((total, value) => total + value * value, 0))
-  // What rounding leaves of a constant row is no direction.
+  // A constant row has no direction; what rounding leaves is ignored.
   const largest = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
   return size > 1e-7 * largest * Math.sqrt(row.length) ? centred.map((value) => value / size) : null
 }

@@ -1,5 +1,5 @@
 /**
- * What criteria share: a table of scores filled layer by layer, and sums over the tokens of a unit.
+ * Shared by criteria: tables of scores, filled layer by layer, and sums over the tokens of a unit.
  *
  * Activations come as [T, U, K]: U units of K channels each, K being the head size for heads and 1 for neurons. Sums
  * are in float64, tokens in order, and become float32 once, at the end; so every engine gives the same bits.

@@ -1,10 +1,10 @@
 /**
- * The gradient of the loss with respect to fc1's weights, layer by layer, for criteria that look at a neuron's weights.
+ * The gradient of the loss with respect to the weights of fc1, layer by layer, for criteria that read weights of neurons.
  *
- * dW1 = gzᵀ x, with gz = dL/d(fc1's output before ReLU) and x = what fc1 reads: two things a trace and its gradients
- * hold anyway. So no gradient of any parameter has to be kept while the loss goes back, only one layer's at a time.
+ * dW1 = gzᵀ x, with gz = dL/d(fc1's output before ReLU) and x = what fc1 reads: which the trace and its
+ * gradients contain. So the backward pass stores no gradients of parameters, and only one layer's is in memory at a time.
  *
- * Its cost: of the six matrices of a block, fc1 is the one that is multiplied again: F D of 4 D D + 2 F D, a third of a
+ * Cost: of the six matrices of a layer, fc1 is multiplied again: F D of 4 D D + 2 F D, a third of a
  * pass where F = 4 D, as in every OPT.
  */
 import { BufferScope } from '../backends/buffer_scope.ts'

@@ -6,8 +6,7 @@
  */
 
 /** The inside of a character class: what `str.isspace` says yes to. */
-export const pythonSpace =
-  '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000'
+const pythonSpace = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000'
 
 const leading = new RegExp(`^[${pythonSpace}]+`)
 const trailing = new RegExp(`[${pythonSpace}]+$`)

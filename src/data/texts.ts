@@ -66,8 +66,8 @@ export async function readDocuments(paths: readonly string[]): Promise<Document[
 export async function brownForEvaluation(): Promise<Document[]> {
   const { evaluate } = splitDocuments(await loadBrown())
   const genres = [...Map.groupBy(evaluate, ({ genre }) => genre).values()]
-  const most = Math.max(...genres.map((genre) => genre.length))
-  return Array.from({ length: most }, (_, turn) =>
+  const longest = Math.max(...genres.map((genre) => genre.length))
+  return Array.from({ length: longest }, (_, turn) =>
     genres.flatMap((genre) => genre.slice(turn, turn + 1)),
   ).flat()
 }

@@ -1,15 +1,15 @@
 /**
- * One text for one JSON value, as RFC 8785 has it: keys in order of their UTF-16 units, no white space, numbers and
- * strings as ECMAScript writes them. Equal values have equal texts, so the text's hash names the value.
+ * Canonical JSON (RFC 8785): keys sorted by UTF-16 units, no white space, numbers and strings as in ECMAScript. Equal values
+ * have equal texts, so the hash of the text identifies the value.
  */
 
-/** What can be written: JSON values in plain objects and arrays. */
+/** JSON values in plain objects and arrays. */
 export type PlainJson =
   null | boolean | number | string | readonly PlainJson[] | { readonly [key: string]: PlainJson }
 
 /**
  * The text of a value. Keys whose value is undefined are left out, as in JSON.stringify.
- * @throws TypeError for what JSON has no word for: NaN, infinities, functions, bytes, text that is not well-formed
+ * @throws TypeError for values outside JSON: NaN, infinities, functions, bytes, text that is not well-formed
  */
 export function canonicalJson(value: unknown): string {
   if (value === null || typeof value === 'boolean') return String(value)

@@ -1,13 +1,13 @@
 /**
- * Writes any checkpoint that can be read as safetensors: the same names, types, shapes and bytes, a part at a time.
+ * Converts any readable checkpoint to safetensors, with the same names, types, shapes and bytes, in a streaming way.
  *
- * The result is a model's folder, with the configuration and the tokenizer that stood beside the weights, or one file.
- * It appears complete or not at all: everything is written into a folder of a temporary name, which becomes the output
- * if there is none, else its files are moved into it, last the one that a reader begins with.
+ * The result is a model folder, with the configuration and tokenizer of the input, or one file. The output is atomic:
+ * everything is written into a temporary folder, which becomes the output if there is none. Otherwise its files are moved
+ * into the output, and the file that readers open first is moved last.
  *
- * Safetensors cannot share values, so a storage of torch is written once for each tensor that lies in it. The exception is
- * a head that `config.json` ties to the token table and that is the same values: as with Hugging Face it is left out,
- * because whoever reads a tied model takes the table. Without a `config.json` nothing is left out.
+ * Safetensors cannot share values, so a storage of torch is written once for each tensor that uses it. The exception is an
+ * lm_head that `config.json` ties to the embedding table and that has the same values: it is left out, as in Hugging Face,
+ * because readers of a tied model use the table. Without `config.json` nothing is left out.
  */
 import { absolutePath, fileNameOf, folderOf, joinPath, writeFileAtomic } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -20,10 +20,10 @@ import { encodeShardIndex, shardIndexName } from './shard_index.ts'
 import { checkPlace, whileStaged, type OutputPlace, type WrittenFile } from './staged_output.ts'
 import { tokenizerFiles } from './tokenizer.ts'
 
-/** What is read of a tensor at once, about. */
+/** The approximate size of a read, in bytes. */
 const PART_LENGTH = 2 ** 22
 
-/** What goes with the weights into a folder, if it stands beside them. */
+/** Files that are copied with the weights, if they exist. */
 const companions = [
   'config.json',
   'generation_config.json',
@@ -33,36 +33,36 @@ const companions = [
   'added_tokens.json',
 ]
 
-/** How a conversion is done and watched. */
+/** Options of a conversion. */
 export interface ConvertOptions {
-  /** Bytes of tensors in one file at most, but for a tensor that is larger; several files have an index. */
+  /** The maximal size of a file in bytes, unless one tensor is larger; several files have an index. */
   readonly shardSize?: number
-  /** Replace what is there. */
+  /** Whether to replace existing files. */
   readonly force?: boolean
-  /** Ends the conversion between two parts; nothing stays of it. */
+  /** Cancels the conversion and removes its files. */
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: { doneBytes: number; totalBytes: number; name: string }) => void
 }
 
-/** What was written. */
+/** The result of a conversion. */
 export interface Conversion {
-  /** Files in the output, in the order in which they got their names. */
+  /** The files of the output, in the order in which they were moved. */
   readonly files: readonly WrittenFile[]
   readonly tensors: number
   /** Bytes of tensors. */
   readonly bytes: number
-  /** Tensors that are the same stored values as another, and were written all the same. */
+  /** Tensors that shared their stored values with another one; they were written separately. */
   readonly repeated: readonly string[]
-  /** The tied head, where it was left out. */
+  /** The tied lm_head, if it was left out. */
   readonly leftOut: readonly string[]
 }
 
 /**
  * Converts a checkpoint.
- * @param from a model's folder, or a file of weights or an index of several
- * @param to a folder, made if it is missing; or one file, where the name ends with ".safetensors"
- * @throws UsageError OUTPUT for parts of one file, or an output that is what is read; OUTPUT_EXISTS for one that would be
- *   replaced, or whose folder has weights that would be read in its place; InputError whatever the source is refused with
+ * @param from a model folder, a file of weights, or an index of several
+ * @param to a folder, created if it is missing; or one file, if the name ends with ".safetensors"
+ * @throws UsageError OUTPUT for several parts in one file, or an output equal to the input; OUTPUT_EXISTS for an output that exists,
+ *   or a folder with weights that readers would prefer; InputError of the reader of the source
  */
 export async function convertCheckpoint(
   from: string,
@@ -72,7 +72,7 @@ export async function convertCheckpoint(
   const toFile = to.endsWith('.safetensors')
   const { shardSize, force = false, signal } = options
   if (toFile && shardSize !== undefined)
-    throw new UsageError('OUTPUT', `${to}: expected a folder, for several files, got the name of one`)
+    throw new UsageError('OUTPUT', `${to}: expected a folder for several files, got the name of a file`)
   const weights = (await kindOf(from)) === 'file' ? from : (await findModelFiles(from)).weights
   const place: OutputPlace = { path: to, folder: toFile ? folderOf(to) : to }
   const isInside = absolutePath(place.folder) === absolutePath(folderOf(weights))
@@ -80,16 +80,13 @@ export async function convertCheckpoint(
     isInside &&
     (toFile ? fileNameOf(to) === fileNameOf(weights) : /\.safetensors(\.index\.json)?$/.test(weights))
   )
-    throw new UsageError(
-      'OUTPUT',
-      `${to}: expected another place than that of the safetensors to read, got it`,
-    )
+    throw new UsageError('OUTPUT', `${to}: expected another path than that of the input, got the input`)
   const source = await openWeights(weights)
   try {
     const beside = toFile || isInside ? [] : await companionsOf(folderOf(weights))
     const plan = await planConversion(source, folderOf(weights), toFile ? fileNameOf(to) : null, shardSize)
     const names = [...beside.map(fileNameOf), ...plan.names]
-    // A reader of the folder would take this before an index.
+    // Readers prefer this file to an index.
     const stale = plan.shards.length > 1 ? ['model.safetensors'] : []
     await checkPlace(place, [...names, ...stale], force)
     return await whileStaged(place, stale, async (staged) => {
@@ -136,7 +133,7 @@ async function planConversion(
   }
 }
 
-/** Whether the configuration beside weights ties the head; what it does not say means that it does. */
+/** Whether the configuration ties the lm_head; the default is that it does. */
 async function tiesHead(folder: string): Promise<boolean> {
   const path = joinPath(folder, 'config.json')
   if ((await kindOf(path)) !== 'file') return false
@@ -144,7 +141,7 @@ async function tiesHead(folder: string): Promise<boolean> {
   return json instanceof Map && json.get('tie_word_embeddings') !== false
 }
 
-/** The head, if it is the same stored values as the token table. */
+/** The lm_head, if it has the same stored values as the embedding table. */
 function sharedHead({ tensors }: RawTensorSource): string | undefined {
   const head = tensors.get('lm_head.weight')
   for (const table of tensors.values())
@@ -154,8 +151,8 @@ function sharedHead({ tensors }: RawTensorSource): string | undefined {
 }
 
 /**
- * Tensors in files of at most `size` bytes, but for one that is larger. By name, numbers in it by their value, so that
- * the same tensors are split in the same way wherever they come from, and layers stay together.
+ * Splits tensors into files of at most `size` bytes, unless one tensor is larger. They are sorted by name, with numbers by
+ * value, so that the split does not depend on the source, and layers stay together.
  */
 export function splitTensors(tensors: readonly TensorInfo[], size: number): TensorInfo[][] {
   const key = ({ name }: TensorInfo): string => name.replace(/\d+/g, (digits) => digits.padStart(20, '0'))
@@ -172,7 +169,7 @@ export function splitTensors(tensors: readonly TensorInfo[], size: number): Tens
   return shards
 }
 
-/** The names Hugging Face gives, the one that a reader begins with last. */
+/** File names as in Hugging Face; the one that readers open first is last. */
 function shardNames(count: number): string[] {
   const five = (value: number): string => String(value).padStart(5, '0')
   if (count === 1) return ['model.safetensors']
@@ -189,7 +186,7 @@ async function companionsOf(folder: string): Promise<string[]> {
 
 // ---- Writing --------------------------------------------------------------------------------------------------
 
-/** Writes all files into a folder, in the order in which they are to be moved from there. */
+/** Writes all files into a folder, in the order in which they will be moved. */
 async function writeAll(
   source: RawTensorSource,
   plan: Plan,
@@ -203,7 +200,7 @@ async function writeAll(
     await writeFileAtomic(joinPath(folder, fileNameOf(path)), bytes)
     written.push({ name: fileNameOf(path), bytes: bytes.length })
   }
-  // transformers refuses a file that does not name a framework.
+  // transformers requires a format entry.
   const metadata: Metadata = { format: 'pt', ...Object.fromEntries(source.metadata) }
   const stream = watchedStream(source, plan, options)
   for (const [i, shard] of plan.shards.entries()) {
@@ -221,7 +218,7 @@ async function writeAll(
   return written
 }
 
-/** The bytes of a tensor, counted, until the signal says to stop. */
+/** The bytes of a tensor, counted; stops on the signal. */
 function watchedStream(
   source: RawTensorSource,
   { bytes: totalBytes }: Plan,

@@ -1,6 +1,6 @@
 /**
- * The files of the small trained model that comes with this package: a folder of the disk, or, in a browser, fetched
- * from beside this code. Each file is named by a URL of its own, so that what packs code for a page finds them.
+ * The files of the embedded model, the small trained model of this package: a folder on disk, or fetched in a browser. Each file
+ * has its own `new URL`, so that bundlers find it.
  */
 import { folderOf, joinPath, mountFolder, pathOfUrl, readFile, runtime } from '../platform/platform.ts'
 import { isThere } from './files.ts'
@@ -20,13 +20,13 @@ let fetched: Promise<string> | null = null
 export function embeddedFolder(): Promise<string> {
   if (runtime.name !== 'browser') return folderOnDisk()
   fetched ??= fetchAll().catch((error: unknown) => {
-    fetched = null // so that the next attempt may do better
+    fetched = null // so that the next call tries again
     throw error
   })
   return fetched
 }
 
-/** Beside this code; where a bundler has put the code elsewhere, in the package that is installed. */
+/** The folder next to this code, or that of the installed package if a bundler moved the code. */
 async function folderOnDisk(): Promise<string> {
   const beside = folderOf(pathOfUrl(files['config.json']))
   if (await isThere(beside)) return beside
@@ -37,7 +37,7 @@ async function folderOnDisk(): Promise<string> {
       'tiny-opt',
     )
   } catch {
-    return beside // nobody has it; whoever reads there says so
+    return beside // missing; the reader reports it
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Reading files with typed refusals: what is missing, what is no file, what shrank while it was read.
+ * Reads files with typed errors: for missing files, for folders, and for files that change while they are read.
  */
 import * as platform from '../platform/platform.ts'
 import type { FileKind, RangedFile } from '../platform/platform.ts'
@@ -10,12 +10,12 @@ export type { RangedFile } from '../platform/platform.ts'
 /** The largest text (config, index, vocabulary) that is read, and the largest safetensors header: 25 MB. */
 export const TEXT_LIMIT = 25_000_000
 
-/** What stands at a path; links are followed. @throws InputError FILE_READ if the system does not say */
+/** The kind of a path; links are followed. @throws InputError FILE_READ if the system refuses */
 export function kindOf(path: string): Promise<FileKind> {
   return system(path, () => platform.fileKind(path))
 }
 
-/** Whether anything stands at a path. @throws InputError FILE_READ if the system does not say */
+/** Whether a path exists. @throws InputError FILE_READ if the system refuses */
 export async function isThere(path: string): Promise<boolean> {
   return (await kindOf(path)) !== 'missing'
 }
@@ -33,8 +33,8 @@ export async function openFile(path: string): Promise<RangedFile> {
 }
 
 /**
- * A file opened and read by `read`, which keeps it open for what it returns; closed if that fails.
- * @throws InputError as `openFile`; whatever `read` throws.
+ * Opens a file and passes it to `read`, which keeps it open for its result; the file is closed if `read` fails.
+ * @throws InputError as `openFile`; anything `read` throws.
  */
 export async function openWith<T>(path: string, read: (file: RangedFile) => Promise<T>): Promise<T> {
   const file = await openFile(path)
@@ -61,7 +61,7 @@ export async function readWhole(path: string, limit: number = TEXT_LIMIT): Promi
 }
 
 /**
- * Exactly `length` bytes from `offset`, in a buffer of their own or at the start of one that is given.
+ * Exactly `length` bytes from `offset`, in a new buffer or at the start of the given one.
  * @throws InputError FILE_CHANGED if the file has become shorter, FILE_READ if the system refuses.
  */
 export async function readExactly(
@@ -79,8 +79,8 @@ export async function readExactly(
 }
 
 /**
- * Exactly `length` bytes from `offset`, in parts, the last of them only if nobody wrote to the file meanwhile. A part is good
- * until the next is asked for: there are two buffers for them, and while one is looked at the other is filled.
+ * Exactly `length` bytes from `offset`, in parts; the last part only if the file did not change meanwhile. A part is valid until
+ * the next one is requested: there are two buffers, and one is filled while the other is used.
  * @throws InputError as `readExactly` and `checkUnchanged`
  */
 export async function* readParts(
@@ -102,7 +102,7 @@ export async function* readParts(
     for (let done = 0; next !== null; done += partLength) {
       const part = await next
       next = done + partLength < length ? readAt(done + partLength) : null
-      // Whoever leaves early hears of no failure further on.
+      // After an early return the failure of the pending read is ignored.
       next?.catch(() => {})
       yield part
     }
@@ -114,7 +114,7 @@ export async function* readParts(
 
 type Buffers = readonly [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>]
 
-/** Two buffers for the next who reads a file in parts: the system takes its time to give out new memory. */
+/** Two buffers that are reused, because allocating new memory is slow. */
 const spareBuffers = new WeakMap<RangedFile, Buffers>()
 
 function takeBuffers(file: RangedFile, size: number): Buffers {
@@ -123,14 +123,14 @@ function takeBuffers(file: RangedFile, size: number): Buffers {
   return spare && spare[0].length >= size ? spare : [new Uint8Array(size), new Uint8Array(size)]
 }
 
-/** @throws InputError FILE_CHANGED if the file is not the one that was opened any more. */
+/** @throws InputError FILE_CHANGED if the file changed since it was opened. */
 export async function checkUnchanged(file: RangedFile, name: string): Promise<void> {
   if (await system(name, () => file.changed())) {
-    throw refusal('FILE_CHANGED', name, 'the file as it was opened', 'one that was written to since')
+    throw refusal('FILE_CHANGED', name, 'a file that does not change while it is open', 'a changed file')
   }
 }
 
-/** Bytes in memory, read like a file. */
+/** Bytes in memory as a file. */
 export function bytesAsFile(bytes: Uint8Array): RangedFile {
   return {
     size: bytes.length,

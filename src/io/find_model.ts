@@ -1,5 +1,5 @@
 /**
- * What people call a model by: `embedded`, a folder or a file, or a name on the hub; made a path.
+ * Resolves the name of a model to a path: `embedded`, a folder or a file, or a name on the hub.
  */
 import { mountFolder, runtime } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -8,20 +8,20 @@ import { isThere } from './files.ts'
 import type { HubOptions, HubOrigin } from './hub.ts'
 import { isModelId } from './hub/names.ts'
 
-/** The name of the small trained model that comes with this package. */
+/** The name of the small trained model of this package. */
 export const embeddedName = 'embedded'
 
-/** Where a model is. */
+/** The location of a model. */
 export interface FoundModel {
-  /** Its folder, or its file of weights. */
+  /** Its folder, or its weight file. */
   readonly path: string
-  /** Where it came from; null if it was here. */
+  /** Its origin on the hub; null for a local model. */
   readonly origin: HubOrigin | null
 }
 
 /**
- * Finds a model, and downloads it if it is on the hub only: what is here goes before a name on the hub.
- * @throws UsageError HUB_REVISION for a revision of something else; what `openHubModel` throws
+ * Finds a model, and downloads it if it is not local: a local path has priority over a name on the hub.
+ * @throws UsageError HUB_REVISION for a revision of a local model; what `openHubModel` throws
  */
 export async function findModel(pathOrName: string, options: HubOptions = {}): Promise<FoundModel> {
   const isEmbedded = pathOrName === embeddedName
@@ -34,12 +34,12 @@ export async function findModel(pathOrName: string, options: HubOptions = {}): P
   if (options.revision !== undefined)
     throw new UsageError(
       'HUB_REVISION',
-      `revision: expected the name of a model on the hub beside it, got ${pathOrName}`,
+      `revision: expected a revision together with the name of a model on the hub, got ${pathOrName}`,
     )
   return { path: isEmbedded ? await embeddedFolder() : pathOrName, origin: null }
 }
 
-/** A model of the hub as a mounted folder: a page has no cache. */
+/** A model of the hub as a mounted folder, because a page has no cache. */
 async function inMemory(id: string, options: HubOptions): Promise<FoundModel> {
   const { downloadModel, lookUpModel } = await import('./hub/in_memory.ts')
   const { readHubSettings } = await import('./hub/settings.ts')

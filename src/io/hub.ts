@@ -1,56 +1,56 @@
 /**
- * Models from the Hugging Face hub: found, downloaded into the cache that Python shares, pinned to a commit.
+ * Models from the Hugging Face hub: downloaded into the cache that is shared with Python, and pinned to a commit.
  *
- * `@huggingface/hub` asks the hub what a revision is and which files it has (`hub/listing.ts`). Its downloader is not
- * used: it begins every file anew, names content before anything could check it, and follows redirects by itself. The
- * transfer, the cache and what works without a network are therefore ours, in the layout of Python's huggingface_hub.
+ * `@huggingface/hub` resolves a revision and lists its files (`hub/listing.ts`). Its downloader is not used: it does not resume
+ * downloads, stores content before its hash is checked, and follows redirects without our checks. Transfer, cache and offline
+ * mode are therefore our own, in the layout of Python's huggingface_hub.
  *
- * Invariants: every file is of one commit, and its hash is that of the hub's list; a revision is remembered when all its
- * files are there, so that without a network it means the last commit that was complete. With a network the hub is
- * always asked, without it never: neither takes the place of the other by itself.
+ * Invariants: all files are of one commit, and their hashes are those of the listing. A revision is recorded when all its files
+ * are there, so offline it means the last complete commit. Online the hub is always queried, offline never; there is no
+ * fallback from one to the other.
  */
 import { readWhole } from './files.ts'
 import { downloadBlob } from './hub/download.ts'
 import { ModelCache, type RemoteFile } from './hub/cache.ts'
 import { listFiles, resolveCommit } from './hub/listing.ts'
-import { checkModelId, checkRevision, usualRevision } from './hub/names.ts'
+import { checkModelId, checkRevision, DEFAULT_REVISION } from './hub/names.ts'
 import { HubClient } from './hub/requests.ts'
 import { selectFiles, type FilePlace, type Selection } from './hub/selection.ts'
 import { readHubSettings, type HubSettings } from './hub/settings.ts'
 import { hubRefusal, refusal } from './refusal.ts'
 
-/** Where a model came from. */
+/** The origin of a model. */
 export interface HubOrigin {
   /** Its name on the hub. */
   readonly repository: string
-  /** What was asked for: a branch, a tag or a commit. */
+  /** The requested revision: a branch, a tag or a commit. */
   readonly revision: string
-  /** What that was. */
+  /** The commit of the revision. */
   readonly commit: string
 }
 
-/** How far a download is. */
+/** The progress of a download. */
 export interface DownloadProgress {
-  /** Bytes that are here, and of all that is needed. What was there before does not count. */
+  /** Bytes that were downloaded, and bytes to download. Cached files do not count. */
   readonly loadedBytes: number
   readonly totalBytes: number
-  /** The file the last of them belong to. */
+  /** The current file. */
   readonly name: string
 }
 
-/** Which revision, and how. */
+/** Options of `openHubModel`. */
 export interface HubOptions {
   /** Of a model on the hub: a branch, a tag or a commit; default `main`. */
   readonly revision?: string
-  /** Take a model of the hub from the cache and ask nobody; default: what HF_HUB_OFFLINE says. */
+  /** Whether to use the cache only; default: HF_HUB_OFFLINE. */
   readonly offline?: boolean
-  /** Ends the download; what came stays, and the next one goes on from there. */
+  /** Cancels the download; partial files are kept, and the next download resumes them. */
   readonly signal?: AbortSignal
-  /** Called for each piece that arrives. */
+  /** Called for each received chunk. */
   readonly onProgress?: (progress: DownloadProgress) => void
 }
 
-/** A model that is in the cache. */
+/** A cached model. */
 export interface HubModel {
   /** The folder of its files. */
   readonly folder: string
@@ -58,12 +58,12 @@ export interface HubModel {
 }
 
 /**
- * Makes sure that a model is in the cache, and says where.
+ * Downloads a model into the cache, unless it is there.
  * @param id such as `facebook/opt-1.3b`
  * @param settings default: those of the environment
  * @throws UsageError HUB_ID, HUB_REVISION, HUB_ENDPOINT, HUB_TOKEN; InputError MODEL_CONFIG, MODEL_WEIGHTS, SHARD_MISSING
- *   for a repository that is no model, SHARD_*, PATH_UNSAFE, JSON_* for a broken index; HubError HUB_OFFLINE for what is
- *   not in the cache, HUB_CACHE, and as `downloadBlob`; the signal's reason
+ *   for a repository without a model, SHARD_*, PATH_UNSAFE, JSON_* for an invalid index; HubError HUB_OFFLINE for files
+ *   missing in the cache, HUB_CACHE, and as `downloadBlob`; the signal's reason
  */
 export async function openHubModel(
   id: string,
@@ -71,7 +71,7 @@ export async function openHubModel(
   settings?: HubSettings,
 ): Promise<HubModel> {
   const repository = checkModelId(id)
-  const revision = checkRevision(options.revision ?? usualRevision)
+  const revision = checkRevision(options.revision ?? DEFAULT_REVISION)
   options.signal?.throwIfAborted()
   const used = settings ?? (await readHubSettings())
   const cache = new ModelCache(used.cache, repository)
@@ -79,16 +79,16 @@ export async function openHubModel(
   const commit = await (offline
     ? findCached(cache, repository, revision)
     : download(new HubClient(used), cache, repository, revision, options))
-  // As it will be looked for: no other file, and none that leads out of the cache, is in the place of what was chosen.
+  // Checked by the same search that readers do: no other file, and no link out of the cache, takes precedence.
   await selectFiles(cachedPlace(cache, commit))
   return { folder: cache.snapshot(commit), origin: { repository, revision, commit } }
 }
 
-/** The commit of a revision that is complete in the cache. */
+/** The commit of a revision whose files are all in the cache. */
 async function findCached(cache: ModelCache, id: string, revision: string): Promise<string> {
   const subject = `${id} at ${revision}`
   const lacks = (what: string): Error =>
-    hubRefusal('HUB_OFFLINE', subject, `it in the cache, as nothing may be downloaded`, what)
+    hubRefusal('HUB_OFFLINE', subject, 'a copy in the cache, because downloads are off', what)
   const commit = await cache.readReference(revision)
   if (commit === null) throw lacks('nothing')
   const place = cachedPlace(cache, commit)
@@ -104,7 +104,7 @@ function cachedPlace(cache: ModelCache, commit: string): FilePlace {
   }
 }
 
-/** The commit of a revision, with all its files in the cache. */
+/** Resolves a revision and downloads its files; returns the commit. */
 async function download(
   client: HubClient,
   cache: ModelCache,
@@ -147,10 +147,10 @@ async function download(
 function incomplete(subject: string, { missing, names }: Selection): Error {
   if (missing === 'config.json') return refusal('MODEL_CONFIG', subject, 'config.json in it', 'no such file')
   if (missing === 'weights') return refusal('MODEL_WEIGHTS', subject, 'safetensors or .bin weights', 'none')
-  return refusal('SHARD_MISSING', subject, `file ${names.at(-1)} beside its index`, 'no such file')
+  return refusal('SHARD_MISSING', subject, `file ${names.at(-1)} next to its index`, 'no such file')
 }
 
-/** Bytes of all files that are downloaded. */
+/** The total size of files, in bytes. */
 class Tally {
   readonly #report: HubOptions['onProgress']
   readonly #done = new Map<RemoteFile, number>()

@@ -1,9 +1,9 @@
 /**
- * A strict JSON reader for files nobody vouches for.
+ * A strict JSON reader for untrusted files.
  *
- * Stricter than JSON.parse: a key may not come twice, text is well-formed Unicode without a byte order mark, depth
- * is limited, and integers are read exactly or not at all. Objects become maps, so that no key can reach a
- * prototype. Time and memory are linear in the file; the reader never calls itself deeper than `maxDepth`.
+ * It is stricter than JSON.parse: it refuses duplicate keys, text that is not well-formed Unicode, a byte order mark, deep
+ * nesting, and integers that a number cannot represent exactly. Objects become maps, so that no key can reach a prototype. Time
+ * and memory are linear in the file; the recursion is at most `maxDepth` deep.
  */
 import { quote, refusal } from './refusal.ts'
 import type { InputError } from '../tensor/errors.ts'
@@ -11,29 +11,29 @@ import type { InputError } from '../tensor/errors.ts'
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonMap
 export type JsonMap = Map<string, JsonValue>
 
-/** How strictly to read. */
+/** Options of the reader. */
 export interface JsonOptions {
-  /** Objects and arrays within each other; 64 unless told. */
+  /** The maximal nesting of objects and arrays; default 64. */
   maxDepth?: number
   /** integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number. */
   numbers?: 'any' | 'integers'
-  /** Objects and arrays in the text; `JsonBudget` shares them among several texts. A million unless told. */
+  /** The maximal number of objects and arrays, which may be shared by several texts; default a million. */
   budget?: JsonBudget
-  /** Where the text begins in its file; error offsets count from the file's start. */
+  /** The position of the text in its file; error offsets count from the start of the file. */
   byteOffset?: number
 }
 
-/** How many objects and arrays may still be made: each takes a hundred times the memory of its two characters. */
+/** The remaining number of objects and arrays: each takes a hundred times the memory of its two characters. */
 export interface JsonBudget {
-  readonly most: number
+  readonly max: number
   left: number
 }
 
-const MOST_CONTAINERS = 1_000_000
+const MAX_CONTAINERS = 1_000_000
 
 /**
- * Reads one JSON value, and only white space around it.
- * @param name what errors call the text, such as "config.json".
+ * Parses one JSON value; only white space may surround it.
+ * @param name the name of the text in errors, such as "config.json".
  * @throws InputError JSON_ENCODING, JSON_BOM, JSON_SYNTAX, JSON_DUPLICATE, JSON_DEPTH, JSON_LIMIT, JSON_NUMBER,
  *   JSON_SURROGATE.
  */
@@ -48,7 +48,7 @@ export function parseJson(bytes: Uint8Array, name: string, options: JsonOptions 
  */
 export function decodeText(bytes: Uint8Array, name: string, byteOffset = 0): string {
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
-    throw refusal('JSON_BOM', name, 'text without a byte order mark', 'one', { byteOffset })
+    throw refusal('JSON_BOM', name, 'text without a byte order mark', 'a byte order mark', { byteOffset })
   }
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
@@ -66,7 +66,7 @@ export function toPlain(value: JsonValue): unknown {
   return plain
 }
 
-/** What a JSON value is, in words, for error messages. */
+/** Describes a JSON value for error messages. */
 export function describeJson(value: JsonValue | undefined): string {
   if (value === undefined) return 'nothing'
   if (value === null || typeof value === 'boolean') return String(value)
@@ -112,7 +112,7 @@ class JsonReader {
     this.maxDepth = options.maxDepth ?? 64
     this.integersOnly = options.numbers === 'integers'
     this.byteOffset = options.byteOffset ?? 0
-    this.budget = options.budget ?? { most: MOST_CONTAINERS, left: MOST_CONTAINERS }
+    this.budget = options.budget ?? { max: MAX_CONTAINERS, left: MAX_CONTAINERS }
   }
 
   readAll(): JsonValue {
@@ -137,7 +137,7 @@ class JsonReader {
       throw this.refuse('JSON_DEPTH', `at most ${this.maxDepth} levels`, 'more')
     }
     if (--this.budget.left < 0)
-      throw this.refuse('JSON_LIMIT', `at most ${this.budget.most} objects and lists`, 'more')
+      throw this.refuse('JSON_LIMIT', `at most ${this.budget.max} objects and lists`, 'more')
     this.position++
     const value = read()
     this.depth--
@@ -178,7 +178,7 @@ class JsonReader {
     NUMBER_GOES_ON.lastIndex = this.position
     if (Number.isFinite(value) && !NUMBER_GOES_ON.test(this.text)) return value
     this.position = start
-    const expected = this.integersOnly ? 'digits, up to 2^53 - 1' : 'a number that can be held exactly'
+    const expected = this.integersOnly ? 'digits, up to 2^53 - 1' : 'a number that can be represented exactly'
     throw this.refuse('JSON_NUMBER', expected, quote(this.text.slice(start, start + 24).split(/[\s,\]}]/)[0]))
   }
 
@@ -194,7 +194,7 @@ class JsonReader {
     return at === start || leadingZero || !Number.isSafeInteger(value) ? NaN : value
   }
 
-  /** A number as JSON has them; NaN for anything else, and for an integer that would lose digits. */
+  /** A JSON number; NaN for anything else, and for an integer that would lose digits. */
   private readDecimal(): number {
     const digits = this.match(NUMBER)
     const value = digits === '' ? NaN : Number(digits)
@@ -227,7 +227,7 @@ class JsonReader {
   private readEscape(): string {
     const mark = this.text[this.position + 1]
     const plain = escapes.get(mark)
-    if (plain === undefined && mark !== 'u') throw this.unexpected('an escape that JSON knows')
+    if (plain === undefined && mark !== 'u') throw this.unexpected('an escape sequence of JSON')
     const start = this.position
     this.position += 2
     if (plain !== undefined) return plain
@@ -239,7 +239,7 @@ class JsonReader {
       if (second >= 0xdc00 && second <= 0xdfff) return String.fromCharCode(first, second)
     }
     this.position = start
-    throw this.refuse('JSON_SURROGATE', 'surrogates in pairs', 'one alone')
+    throw this.refuse('JSON_SURROGATE', 'a surrogate pair', 'a lone surrogate')
   }
 
   private readHex(): number {

@@ -1,10 +1,9 @@
 /**
- * A model as people have it: a folder with `config.json`, weights and maybe a tokenizer; or one file of weights with
- * the rest beside it.
+ * Loads a model: a folder with `config.json`, weights and possibly a tokenizer, or one weight file next to them.
  *
- * The first kind of weights that is there is the one that is read, in this order: `model.safetensors`,
- * `model.safetensors.index.json`, `pytorch_model.bin`, `pytorch_model.bin.index.json`. If it is broken that is an
- * error; no other is tried. What the configuration means is the model's business; here it is only read as JSON.
+ * The first existing kind of weights is read, in this order: `model.safetensors`, `model.safetensors.index.json`,
+ * `pytorch_model.bin`, `pytorch_model.bin.index.json`. If it is invalid, that is an error; no other kind is tried. The
+ * configuration is parsed as JSON here, and interpreted by the engine.
  */
 import { fileNameOf, folderOf, joinPath } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
@@ -17,23 +16,23 @@ import { openTokenizer, tokenizerFiles, type Tokenizer } from './tokenizer.ts'
 
 /** An opened model. Close its source. */
 export interface ModelFolder {
-  /** What `config.json` says: an object without a prototype, not judged any further. */
+  /** The content of `config.json`: an unchecked object without a prototype. */
   readonly configJson: unknown
   readonly source: RawTensorSource
-  /** Absent if the folder has none. */
+  /** Undefined if the folder has none. */
   readonly tokenizer?: Tokenizer
   readonly files: ModelFiles
 }
 
-/** The paths that were used. */
+/** The paths of its files. */
 export interface ModelFiles {
   readonly config: string
-  /** The file of weights, or the index of several. */
+  /** The weight file, or the index of several. */
   readonly weights: string
   readonly tokenizer: readonly string[]
 }
 
-/** Names of weights in a folder, in the order they are looked for. */
+/** Names of weight files, by priority. */
 export const weightNames: readonly string[] = [
   'model.safetensors',
   'model.safetensors.index.json',
@@ -43,9 +42,9 @@ export const weightNames: readonly string[] = [
 
 /**
  * Opens a model.
- * @param path a folder, or a file of weights (or an index of several) with `config.json` beside it.
- * @throws InputError MODEL_MISSING, MODEL_CONFIG and MODEL_WEIGHTS for what is not there, MODEL_FORMAT for a file of
- *   another kind, JSON_* for a configuration that is not JSON; whatever weights or tokenizer are refused with.
+ * @param path a folder, or a weight file (or an index of several) next to `config.json`.
+ * @throws InputError MODEL_MISSING, MODEL_CONFIG and MODEL_WEIGHTS for missing files, MODEL_FORMAT for a file of another
+ *   kind, JSON_* for an invalid configuration; the errors of the readers of weights and tokenizer.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
   const files = await findModelFiles(path)
@@ -56,7 +55,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
 }
 
 /**
- * The files of a model, found and not yet opened.
+ * Finds the files of a model without opening them.
  * @throws InputError MODEL_MISSING, MODEL_CONFIG, MODEL_WEIGHTS
  */
 export async function findModelFiles(path: string): Promise<ModelFiles> {
@@ -78,7 +77,7 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   return { config, weights, tokenizer: await present(folder, tokenizerFiles) }
 }
 
-/** The paths of those names that are there. */
+/** The paths of the existing files. */
 async function present(folder: string, names: readonly string[]): Promise<string[]> {
   const found: string[] = []
   for (const name of names) {
@@ -95,8 +94,8 @@ async function readConfig(path: string): Promise<unknown> {
 }
 
 /**
- * Opens a file of weights, or an index of several, by the ending of its name. Close it.
- * @throws InputError MODEL_FORMAT for another ending; whatever the file is refused with.
+ * Opens a weight file, or an index of several, by the extension of its name. Close it.
+ * @throws InputError MODEL_FORMAT for another extension; the errors of the reader.
  */
 export async function openWeights(path: string): Promise<RawTensorSource> {
   if (path.endsWith('.safetensors')) return openSafetensors(path)
@@ -111,7 +110,7 @@ export async function openWeights(path: string): Promise<RawTensorSource> {
   )
 }
 
-/** Opens a file of torch. Few models have one, so its reader is loaded on first use. */
+/** Opens a torch checkpoint. Few models have one, so its reader is loaded on first use. */
 async function openTorch(path: string): Promise<RawTensorSource> {
   const { openTorchCheckpoint } = await import('./torch_checkpoint.ts')
   return openTorchCheckpoint(path)

@@ -1,6 +1,6 @@
 /**
- * Decodes parquet by `hyparquet`, inside of a thread (parquet_decoder.ts starts it). What its pages may unpack to is
- * limited here, because a page says itself how large it is.
+ * Decodes parquet by `hyparquet`, in a thread that parquet_decoder.ts starts. The decompressed size of pages is limited here,
+ * because a page declares its own size.
  */
 import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
@@ -12,7 +12,7 @@ import type { ParquetAnswer, ParquetQuestion } from './parquet_decoder.ts'
 import { checkPages } from './parquet_pages.ts'
 import { quote, refusal } from './refusal.ts'
 
-/** The most that one page, and all of them, may unpack to; and the most rows. */
+/** The maximal decompressed size of a page and of all pages, and the maximal number of rows. */
 const PAGE_LIMIT = 128_000_000
 const UNPACKED_LIMIT = 512_000_000
 const ROW_LIMIT = 1_000_000
@@ -36,11 +36,11 @@ async function decode(bytes: Uint8Array, name: string): Promise<JsonMap[]> {
   } catch (cause) {
     if (cause instanceof InputError) throw cause
     const reason = quote(cause instanceof Error ? cause.message : String(cause))
-    throw refusal('PARQUET', name, 'a parquet file', `one that does not read: ${reason}`, { cause })
+    throw refusal('PARQUET', name, 'a parquet file', `a file that cannot be read: ${reason}`, { cause })
   }
 }
 
-/** The decompressors, each told how much it may make, and together no more than the largest file. */
+/** The decompressors, with a limit for each page and for all of them. */
 function limited(name: string): Compressors {
   let made = 0
   return Object.fromEntries(
@@ -58,7 +58,7 @@ function limited(name: string): Compressors {
   )
 }
 
-/** What a decoded value is in JSON. What JSON has no word for, such as bytes, is null. */
+/** A decoded value as JSON. Values outside JSON, such as bytes, become null. */
 function jsonOf(value: unknown, place: string): JsonValue {
   if (typeof value === 'string' || typeof value === 'boolean') return value
   if (typeof value === 'number') return Number.isFinite(value) ? value : null
@@ -81,7 +81,7 @@ async function answerTo({ bytes, name }: ParquetQuestion): Promise<ParquetAnswer
   }
 }
 
-// Columns are read at the same time, and the first fault of one is the file's.
+// Columns are read concurrently; the first error of one is the error of the file.
 ignoreStrayRejections()
 
 const send = listenAsThread((question) => {

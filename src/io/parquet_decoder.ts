@@ -1,25 +1,25 @@
 /**
- * Parquet, decoded in a thread that has a limit of time and one of memory.
+ * Decodes parquet in a thread with limits of time and memory.
  *
- * Counts stand at every level of the format, down to runs inside of packed pages, and the decoder believes them: a page
- * of a few bytes may claim two billion values. What can be seen from outside is checked before (parquet_pages.ts); what
- * cannot ends with its thread. One thread is kept for all files, one after the other, and does not keep a process alive.
+ * The format has counts at every level, down to runs inside compressed pages, and the decoder trusts them: a page of a few bytes
+ * may claim two billion values. Counts outside compressed data are checked before (parquet_pages.ts); for the others the thread
+ * is ended at its limit. One thread serves all files, one by one, and does not keep the process alive.
  */
 import { startThread, type Thread, type ThreadCode, type ThreadEvents } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { JsonMap } from './json.ts'
 import { refusal } from './refusal.ts'
 
-/** What the thread is told. */
+/** A message to the thread. */
 export interface ParquetQuestion {
   readonly bytes: Uint8Array
   readonly name: string
 }
 
-/** What it says: rows, or the message of a refusal, whose code is PARQUET. */
+/** A message of the thread: rows, or the message of an error with code PARQUET. */
 export type ParquetAnswer = { readonly rows: JsonMap[] } | { readonly message: string }
 
-/** Of heap. Not more: an array that grows past 2^27 values ends the process, and with this it does not get there. */
+/** The heap limit in MB: low enough that no array grows past 2^27 values, which would end the process. */
 const MEGABYTES = 1024
 const MILLISECONDS = 20_000
 const MILLISECONDS_PER_MEGABYTE = 1000
@@ -33,7 +33,7 @@ let last: Promise<unknown> = Promise.resolve()
 
 /**
  * The rows of a parquet file.
- * @throws InputError PARQUET for one that is broken or claims too much, or that takes too much memory or time
+ * @throws InputError PARQUET for an invalid file, or one that exceeds the limits of size, memory or time
  */
 export function decodeParquet(bytes: Uint8Array, name: string): Promise<JsonMap[]> {
   const rows = last.then(() => ask({ bytes, name }))
@@ -47,7 +47,7 @@ async function ask(question: ParquetQuestion): Promise<JsonMap[]> {
   try {
     const answer = await new Promise<ParquetAnswer | null>((resolve) => {
       const end = (): void => resolve(null)
-      // The watch also keeps the process alive until there is an answer.
+      // The timer also keeps the process alive until there is a response.
       watch = setTimeout(end, MILLISECONDS + (MILLISECONDS_PER_MEGABYTE * bytes.length) / 1e6)
       events = { onMessage: (message) => resolve(message as ParquetAnswer), onError: end, onEnd: end }
       thread ??= start()
@@ -61,7 +61,7 @@ async function ask(question: ParquetQuestion): Promise<JsonMap[]> {
       'PARQUET',
       name,
       'a parquet file that decodes in bounded time and memory',
-      'one that does not',
+      'a file that does not',
     )
   } finally {
     clearTimeout(watch)

@@ -1,25 +1,25 @@
 /**
- * What the pages of a parquet file say of themselves, looked at before anything of them is decoded: how many values each
- * has, in which encoding. A page of a few bytes may claim billions of values, and a decoder believes it.
+ * Checks the page headers of a parquet file before anything is decoded: the number of values and the encoding. A page of a few
+ * bytes may claim billions of values, and a decoder trusts it.
  *
- * A page's header is a struct of Thrift's compact protocol; only the fields that matter are kept, all others are passed
- * over. Accepted are the encodings in which a value costs at least a bit of a page, or comes out of a dictionary.
+ * A page header is a struct of Thrift's compact protocol; unused fields are skipped. Accepted are encodings in which a value takes
+ * at least one bit of a page, or comes from a dictionary.
  */
 import type { FileMetaData } from 'hyparquet'
 import { readExactly, type RangedFile } from './files.ts'
 import { refusal } from './refusal.ts'
 
-/** The most values that a file has, over all of its columns. */
-const MOST_VALUES = 10_000_000
+/** The maximal number of values of a file, over all columns. */
+const MAX_VALUES = 10_000_000
 
-/** PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY: the others build long values out of few bytes. */
+/** PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY: other encodings build long values from few bytes. */
 const ENCODINGS = [0, 2, 3, 8]
 
 /** Kinds of pages. */
 const [DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_2] = [0, 2, 3]
 
 /**
- * Looks at every page of every column.
+ * Checks every page of every column.
  * @throws InputError PARQUET for pages that do not lie in their column, have more values than it, or an encoding that is
  *   not read here
  */
@@ -31,13 +31,18 @@ export async function checkPages(file: RangedFile, metadata: FileMetaData, name:
       const start = Number(column.dictionary_page_offset ?? column.data_page_offset)
       const length = Number(column.total_compressed_size)
       values += Number(column.num_values)
-      if (!(start >= 0 && length >= 0 && start + length <= file.size && values <= MOST_VALUES))
-        throw refusal('PARQUET', name, `columns in the file, of at most ${MOST_VALUES} values`, 'others')
+      if (!(start >= 0 && length >= 0 && start + length <= file.size && values <= MAX_VALUES))
+        throw refusal(
+          'PARQUET',
+          name,
+          `columns in the file, of at most ${MAX_VALUES} values`,
+          'other columns',
+        )
       checkColumn(await readExactly(file, start, length, name), Number(column.num_values), name)
     }
 }
 
-function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string): void {
+function checkColumn(bytes: Uint8Array<ArrayBuffer>, maxValues: number, name: string): void {
   const header = new HeaderReader(bytes, name)
   let values = 0
   while (header.position < bytes.length - 1) {
@@ -51,7 +56,7 @@ function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string)
     const encoding = of(kind === DATA_PAGE ? '5.2' : kind === DATA_PAGE_2 ? '8.4' : '7.2')
     if (kind !== DICTIONARY_PAGE) values += count
     const inside = packed >= 0 && packed <= bytes.length - header.position && unpacked >= 0
-    const counted = count >= 0 && count <= MOST_VALUES && values <= most
+    const counted = count >= 0 && count <= MAX_VALUES && values <= maxValues
     if (
       !known ||
       !inside ||
@@ -59,17 +64,12 @@ function checkColumn(bytes: Uint8Array<ArrayBuffer>, most: number, name: string)
       !ENCODINGS.includes(encoding) ||
       !levelsFit(kind, of, packed, unpacked)
     )
-      throw refusal(
-        'PARQUET',
-        name,
-        `pages of a column of ${most} values`,
-        'a page that claims something else',
-      )
+      throw refusal('PARQUET', name, `pages of a column of ${maxValues} values`, 'a page with another count')
     header.position += packed
   }
 }
 
-/** Pages of the second version say how many values are missing, and how long the levels before the values are. */
+/** Pages of version 2 declare the number of nulls and the length of the levels. */
 function levelsFit(kind: number, of: (place: string) => number, packed: number, unpacked: number): boolean {
   if (kind !== DATA_PAGE_2) return true
   const [nulls, definitions, repetitions] = [of('8.2'), of('8.5'), of('8.6')]
@@ -79,7 +79,7 @@ function levelsFit(kind: number, of: (place: string) => number, packed: number, 
 }
 
 /** Levels of structs and lists in a header; those of parquet have three. */
-const MOST_LEVELS = 8
+const MAX_LEVELS = 8
 
 /** Reads the numbers of a struct by their place: "5.1" is the first field of the fifth. */
 class HeaderReader {
@@ -104,7 +104,7 @@ class HeaderReader {
   }
 
   #readValue(type: number, place: string, level: number, found: Map<string, number>): void {
-    if (level > MOST_LEVELS) throw this.#refuse()
+    if (level > MAX_LEVELS) throw this.#refuse()
     if (type === 1 || type === 2) return
     if (type === 3) this.position += 1
     else if (type >= 4 && type <= 6) found.set(place, this.#zigzag())
@@ -143,6 +143,6 @@ class HeaderReader {
   }
 
   #refuse(): Error {
-    return refusal('PARQUET', this.#name, 'pages with whole headers', 'one that is broken')
+    return refusal('PARQUET', this.#name, 'pages with whole headers', 'a broken header')
   }
 }

@@ -1,10 +1,9 @@
 /**
- * Reads the pickles that torch.save writes, and carries out nothing that they ask for.
+ * Reads the pickles of torch.save without executing them.
  *
- * A pickle is a program for a stack machine; Python's lets it import and call anything. This machine knows the
- * opcodes of protocol 2 that describe data, and the names in `pickle_values.ts`; everything else is an error that says
- * its name. Each opcode makes at most one value, so time and memory are linear in the bytes; nothing walks the result,
- * which may refer to itself.
+ * A pickle is a program for a stack machine, which in Python can import and call anything. This machine knows the opcodes of
+ * protocol 2 that describe data, and the names in `pickle_values.ts`; everything else is an error that names it. Each opcode
+ * creates at most one value, so time and memory are linear in the bytes. Nothing traverses the result, which may be cyclic.
  */
 import { FRAME, INST, MEMOIZE, OP, opcodeName, SHORT_BINUNICODE, STACK_GLOBAL } from './pickle_opcodes.ts'
 import { quote, refusal } from './refusal.ts'
@@ -12,7 +11,7 @@ import { InputError } from '../tensor/errors.ts'
 import { callFunction, describePickle, isKind, makeStorage, resolveName } from './pickle_values.ts'
 import type { PickleStorage, PickleValue, Refuse } from './pickle_values.ts'
 
-/** The longest pickle of a file that is read; that of a model with 10,000 tensors is a hundredth of it. */
+/** The maximal size of a pickle; that of a model with 10,000 tensors is a hundredth of it. */
 export const PICKLE_LIMIT = 64_000_000
 
 /** Makes the storage that a persistent id names. */
@@ -20,7 +19,7 @@ export type StorageMaker = (id: PickleValue, refuse: Refuse) => PickleStorage
 
 /**
  * The value of a pickle.
- * @throws InputError PICKLE_*; PICKLE_GLOBAL says which name it asked for.
+ * @throws InputError PICKLE_*; PICKLE_GLOBAL names the import.
  */
 export function unpickle(bytes: Uint8Array, name: string): PickleValue {
   const machine = new Machine(bytes, name, 0, makeStorage)
@@ -30,7 +29,7 @@ export function unpickle(bytes: Uint8Array, name: string): PickleValue {
 }
 
 /**
- * The value of the pickle that begins at `start`, and where it ends: others may follow it.
+ * The value of the pickle at `start`, and the end of the pickle; others may follow.
  * @throws InputError as `unpickle`.
  */
 export function unpickleAt(
@@ -43,10 +42,10 @@ export function unpickleAt(
   return { value: machine.run(), end: machine.position }
 }
 
-/** Opcodes that are carried out: a byte can make a value of a hundred. A model of 10,000 tensors has a fifth of them. */
-const MOST_STEPS = 2_000_000
+/** The maximal number of opcodes: one byte may create a value of 100 bytes. A model of 10,000 tensors has a fifth of them. */
+const MAX_STEPS = 2_000_000
 
-/** No value of the data: where a MARK was put on the stack. */
+/** The position of a MARK on the stack; no value of the data. */
 const MARK = Symbol('mark')
 
 class Machine {
@@ -55,7 +54,7 @@ class Machine {
   private readonly name: string
   private readonly makeStorage: StorageMaker
   position: number
-  /** Where the opcode at work begins. */
+  /** The position of the current opcode. */
   private start: number
   private steps = 0
   private readonly stack: (PickleValue | typeof MARK)[] = []
@@ -97,8 +96,8 @@ class Machine {
   }
 
   /**
-   * Goes through a pickle of another protocol, which is refused in any case, for the name it would import: that is
-   * what its reader must hear about first.
+   * Scans a pickle of another protocol, which is refused in any case, for imports, because an import is the more important
+   * error.
    * @throws InputError PICKLE_GLOBAL if there is such a name.
    */
   private lookForImport(): void {
@@ -118,7 +117,7 @@ class Machine {
 
   private nextCode(): number {
     this.start = this.position
-    if (++this.steps > MOST_STEPS) throw this.refuse('PICKLE_LIMIT', `at most ${MOST_STEPS} opcodes`, 'more')
+    if (++this.steps > MAX_STEPS) throw this.refuse('PICKLE_LIMIT', `at most ${MAX_STEPS} opcodes`, 'more')
     return this.bytes[this.take(1)]
   }
 
@@ -164,7 +163,7 @@ class Machine {
     }
   }
 
-  /** Opcodes that make a value out of others. */
+  /** Opcodes that build a value from others. */
   private build(code: number): void {
     switch (code) {
       case OP.EMPTY_TUPLE:
@@ -202,7 +201,7 @@ class Machine {
 
   // ---- Reading ------------------------------------------------------------------------------------------------
 
-  /** Goes on by `length` bytes; gives where they begin. */
+  /** Advances by `length` bytes; returns where they begin. */
   private take(length: number): number {
     const at = this.position
     if (length > this.bytes.length - at) {
@@ -227,7 +226,7 @@ class Machine {
     }
   }
 
-  /** A signed integer of up to eight bytes, the lowest first. */
+  /** A signed little-endian integer of up to eight bytes. */
   private readLong(): number {
     const length = this.bytes[this.take(1)]
     if (length > 8) throw this.refuse('PICKLE_INTEGER', 'an integer of at most 8 bytes', `${length}`)
@@ -244,7 +243,7 @@ class Machine {
   /** A line that ends with "\n"; no name is longer than 256 bytes. */
   private readLine(): string {
     const end = this.bytes.subarray(this.position, this.position + 257).indexOf(0x0a)
-    if (end < 0) throw this.refuse('PICKLE_TEXT', 'a name and the end of its line', 'something else')
+    if (end < 0) throw this.refuse('PICKLE_TEXT', 'a name that ends with a line feed', 'none')
     const line = this.readText(end)
     this.take(1)
     return line
@@ -295,7 +294,7 @@ class Machine {
 
   private recall(key: number): void {
     const value = this.memo.get(key)
-    if (value === undefined) throw this.refuse('PICKLE_MEMO', 'a value that was remembered', `none as ${key}`)
+    if (value === undefined) throw this.refuse('PICKLE_MEMO', `memo entry ${key}`, 'none')
     this.push(value)
   }
 
@@ -325,7 +324,7 @@ class Machine {
     }
   }
 
-  /** BUILD gives an object its attributes: torch writes it for the `_metadata` of a state dict, which is not used. */
+  /** BUILD sets the attributes of an object: torch writes it for the `_metadata` of a state dict, which is ignored. */
   private setState(state: PickleValue): void {
     const target = this.top()
     if (isKind(target, 'dict') && target.ordered && isKind(state, 'dict')) return
@@ -339,7 +338,7 @@ class Machine {
     refusal(code, `${this.name} at byte ${this.start}`, expected, got, { byteOffset: this.start })
 
   private refuseGlobal(name: string): InputError {
-    return this.refuse('PICKLE_GLOBAL', 'only tensors, with nothing to import', quote(name))
+    return this.refuse('PICKLE_GLOBAL', 'only the types of tensors', quote(name))
   }
 
   private refuseOpcode(code: number): InputError {

@@ -1,8 +1,8 @@
 /**
- * The opcodes of Python's pickle by name: what the machine in `pickle.ts` carries out, and what it refuses by name.
+ * The opcodes of Python's pickle by name: those that `pickle.ts` supports, and those that it refuses.
  */
 
-/** Opcodes that are carried out: all that torch.save writes in protocol 2, and the few it may. */
+/** The supported opcodes: those that torch.save writes in protocol 2. */
 export const OP = {
   MARK: 0x28,
   EMPTY_TUPLE: 0x29,
@@ -37,16 +37,16 @@ export const OP = {
   LONG1: 0x8a,
 } as const
 
-/** Opcodes that name something to be imported, in other ways than GLOBAL does. */
+/** Opcodes that import a name, other than GLOBAL. */
 export const INST = 0x69
 export const STACK_GLOBAL = 0x93
 
-/** What newer protocols write around such a name. */
+/** Opcodes of newer protocols around such a name. */
 export const SHORT_BINUNICODE = 0x8c
 export const MEMOIZE = 0x94
 export const FRAME = 0x95
 
-/** What is refused: older and newer protocols, and everything that makes an object of a class of its own. */
+/** The refused opcodes: those of other protocols, and those that create objects of classes. */
 const refusedNames: ReadonlyMap<number, string> = new Map([
   [0x30, 'POP'],
   [0x31, 'POP_MARK'],

@@ -1,18 +1,18 @@
 /**
- * The values a pickle of torch can hold, and what the few functions mean that it may call.
+ * The values of torch pickles, and the few functions that they may call.
  *
  * Known names are `collections.OrderedDict`, `torch._utils._rebuild_tensor_v2`, `torch._utils._rebuild_parameter` and
- * the storage classes of torch. Calling one makes a plain record; no name ever stands for code.
+ * the storage classes of torch. A call creates a plain record; no name refers to code.
  */
 import type { SourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
 import { quote } from './refusal.ts'
-import { MOST_DIMENSIONS } from './tensor_name.ts'
+import { MAX_DIMENSIONS } from './tensor_name.ts'
 
-/** What a pickle can hold. Whole numbers are numbers; everything that is not plain carries its kind. */
+/** A value of a pickle. Integers are numbers; other values have a kind. */
 export type PickleValue = null | boolean | number | string | PickleNode
 
-/** A value with parts. */
+/** A composite value. */
 export type PickleNode =
   | { readonly kind: 'float'; readonly value: number }
   | { readonly kind: 'tuple'; readonly items: readonly PickleValue[] }
@@ -23,25 +23,25 @@ export type PickleNode =
   | PickleStorage
   | PickleTensor
 
-/** A storage that the file holds under a key, or part of one. */
+/** A storage of the file, or part of one, by its key. */
 export interface PickleStorage {
   readonly kind: 'storage'
   readonly key: string
   readonly dtype: SourceDtype
-  /** Elements of all of it. */
+  /** The number of its elements. */
   readonly length: number
-  /** The part that is meant, under a key of its own; all of it if there is none. Sizes are not yet judged. */
+  /** The referenced part, with its own key; the whole storage if there is none. Sizes are unchecked. */
   readonly view?: StorageView
 }
 
-/** Part of a storage, in elements. Only the format before torch 1.6 has such. */
+/** Part of a storage, in elements; only in the format before torch 1.6. */
 export interface StorageView {
   readonly key: string
   readonly offset: number
   readonly length: number
 }
 
-/** A tensor: a view of a storage. Sizes are not yet judged. */
+/** A tensor: a view of a storage. Sizes are unchecked. */
 export interface PickleTensor {
   readonly kind: 'tensor'
   readonly storage: PickleStorage
@@ -72,7 +72,7 @@ const storageTypes: ReadonlyMap<string, SourceDtype> = new Map([
   ['torch.BoolStorage', 'BOOL'],
 ])
 
-/** What a value is, in words, for error messages. */
+/** Describes a value for error messages. */
 export function describePickle(value: PickleValue | undefined): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'string') return `the text ${quote(value)}`
@@ -94,19 +94,19 @@ export function isKind<Kind extends PickleNode['kind']>(
   return typeof value === 'object' && value !== null && value.kind === kind
 }
 
-/** The value a name stands for; null if the name is not known. */
+/** The value of a name; null if the name is unknown. */
 export function resolveName(name: string): PickleValue | null {
   if (functions.has(name)) return { kind: 'function', name: name as PickleFunction }
   const dtype = storageTypes.get(name)
   return dtype === undefined ? null : { kind: 'storage type', name, dtype }
 }
 
-/** Makes the error for the opcode at work. */
+/** Creates the error of the current opcode. */
 export type Refuse = (code: string, expected: string, got: string) => InputError
 
 /**
- * ('storage', type, key, device, length): a storage is named, not held.
- * @throws InputError PICKLE_PERSID, PICKLE_STORAGE_KEY, PICKLE_TENSOR for a length that is none.
+ * ('storage', type, key, device, length): a reference to a storage.
+ * @throws InputError PICKLE_PERSID, PICKLE_STORAGE_KEY, PICKLE_TENSOR for an invalid length.
  */
 export function makeStorage(id: PickleValue, refuse: Refuse): PickleStorage {
   return namedStorage(id, STORAGE_ID, refuse)
@@ -160,13 +160,13 @@ function storageKey(key: PickleValue | undefined, refuse: Refuse): string {
   throw refuse('PICKLE_STORAGE_KEY', 'the key of a storage in digits', describePickle(key))
 }
 
-/** Whether a value can be the key of a storage: torch counts them, and before 1.6 took their addresses. */
+/** Whether a value can be the key of a storage: a counter, or before torch 1.6 an address. */
 export function isStorageKey(key: PickleValue | undefined): key is string {
   return typeof key === 'string' && /^[0-9]{1,20}$/.test(key)
 }
 
 /**
- * What calling one of the known functions gives.
+ * The result of a call of a known function.
  * @throws InputError PICKLE_CALL, PICKLE_TENSOR, TENSOR_SHAPE.
  */
 export function callFunction(callee: PickleValue, argument: PickleValue, refuse: Refuse): PickleValue {
@@ -215,9 +215,9 @@ function checkFlags(requiresGrad: PickleValue, hooks: PickleValue, refuse: Refus
 
 function sizesOf(value: PickleValue, what: string, refuse: Refuse): number[] {
   if (!isKind(value, 'tuple')) throw refuse('PICKLE_TENSOR', `${what} as a tuple`, describePickle(value))
-  // Judged before it is copied: a tuple may be long, and asked for by many tensors.
-  if (value.items.length > MOST_DIMENSIONS)
-    throw refuse('TENSOR_SHAPE', `${what} of at most ${MOST_DIMENSIONS} sizes`, `${value.items.length}`)
+  // Checked before it is copied, because a tuple may be long and used by many tensors.
+  if (value.items.length > MAX_DIMENSIONS)
+    throw refuse('TENSOR_SHAPE', `${what} of at most ${MAX_DIMENSIONS} sizes`, `${value.items.length}`)
   return value.items.map((item) => sizeOf(item, what, refuse))
 }
 

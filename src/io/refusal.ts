@@ -1,11 +1,11 @@
 /**
- * How this room refuses: one line, "subject: expected X, got Y", whatever a file put into its names.
+ * Errors of the form "subject: expected X, got Y", in one line.
  */
 import { HubError, InputError, type ErrorDetails } from '../tensor/errors.ts'
 
 export { quote } from '../tensor/quote.ts'
 
-/** An InputError in the house form. `got` may be left out where there is nothing to show. */
+/** An InputError of this form. `got` may be omitted. */
 export function refusal(
   code: string,
   subject: string,
@@ -16,7 +16,7 @@ export function refusal(
   return new InputError(code, line(subject, expected, got), details)
 }
 
-/** A HubError in the same form. */
+/** A HubError of this form. */
 export function hubRefusal(
   code: string,
   subject: string,
@@ -28,6 +28,6 @@ export function hubRefusal(
 }
 
 function line(subject: string, expected: string, got: string | undefined): string {
-  // An empty path has no name to be called by.
+  // An empty path has no name.
   return `${subject === '' ? 'path' : subject}: expected ${expected}${got === undefined ? '' : `, got ${got}`}`
 }

@@ -1,33 +1,33 @@
 /**
  * Rows of a data set from one file: JSON lines, or the parquet files of the Hugging Face hub.
  *
- * A file is parquet if it begins with its mark, whatever its name. Rows become the values of JSON, so that who reads
- * them need not know where they came from.
+ * A file is parquet if it begins with the magic bytes, regardless of its name. Rows become JSON values, so their readers do not
+ * depend on the format.
  */
 import { openFile, readExactly, readWhole, TEXT_LIMIT } from './files.ts'
 import { describeJson, parseJson, type JsonMap } from './json.ts'
 import { decodeParquet } from './parquet_decoder.ts'
 import { refusal } from './refusal.ts'
 
-/** A row and where it stands, as errors name it. */
+/** A row and its place in errors. */
 export interface PlacedRow {
   /** Such as "rte.jsonl:3" or "rte.parquet row 3", counted from 1. */
   readonly place: string
   readonly values: JsonMap
 }
 
-/** The largest file that is read. */
+/** The maximal size of a file. */
 const FILE_LIMIT = 512_000_000
 
-/** The most rows, lines of JSON whether blank or not, and objects and lists in all of them; and the longest line. */
+/** The maximal numbers of rows, of lines, and of objects and lists; and the maximal length of a line. */
 const ROW_LIMIT = 1_000_000
 const LINE_LIMIT = 10_000_000
 const CONTAINER_LIMIT = 2_000_000
 
 /**
  * The rows of a file, in order.
- * @throws InputError ROW_SYNTAX for a row that is no JSON object, ROW_LIMIT for too many or too long, PARQUET for a
- *   file that is broken or claims too much, those of `parseJson`, FILE_MISSING, FILE_KIND, FILE_LIMIT
+ * @throws InputError ROW_SYNTAX for a row that is no JSON object, ROW_LIMIT for too many or too long rows, PARQUET for an
+ *   invalid or too large file, those of `parseJson`, FILE_MISSING, FILE_KIND, FILE_LIMIT
  */
 export async function readRowFile(path: string): Promise<PlacedRow[]> {
   return parseRows(await readWhole(path, FILE_LIMIT), path)
@@ -44,7 +44,7 @@ export async function readParquet(path: string): Promise<PlacedRow[] | null> {
   }
 }
 
-/** The rows in a file's bytes. @throws InputError as `readRowFile` */
+/** The rows of the bytes of a file. @throws InputError as `readRowFile` */
 export async function parseRows(bytes: Uint8Array, name: string): Promise<PlacedRow[]> {
   if (!isParquet(bytes)) return parseJsonLines(bytes, name)
   const rows = await decodeParquet(bytes, name)
@@ -59,7 +59,7 @@ const LINE_BREAK = 0x0a
 
 function parseJsonLines(bytes: Uint8Array, name: string): PlacedRow[] {
   const rows: PlacedRow[] = []
-  const budget = { most: CONTAINER_LIMIT, left: CONTAINER_LIMIT }
+  const budget = { max: CONTAINER_LIMIT, left: CONTAINER_LIMIT }
   for (let start = 0, number = 1; start < bytes.length; number++) {
     const found = bytes.indexOf(LINE_BREAK, start)
     const end = found < 0 ? bytes.length : found

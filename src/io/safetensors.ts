@@ -1,13 +1,13 @@
 /**
- * Reads safetensors, and has the way to write them (safetensors_writer.ts) for `shadowllm/io/safetensors`.
+ * Reads safetensors, and exports the writer (safetensors_writer.ts) for `shadowllm/io/safetensors`.
  *
  * A file is eight bytes of header length, a JSON header, then the values of every tensor without a gap.
  *
  * Invariants, all checked before a value is read: no key twice, every offset and size an exact integer, every span
- * the product of shape and element size, and the spans cover the data completely, once. So a file can make this
- * reader hold no more than its own size. Text and names are data; nothing in a file is run.
+ * the product of shape and element size, and the spans cover the data exactly once. So the memory of this reader is
+ * bounded by the size of the file. Nothing in a file is executed.
  *
- * It accepts white space before the header's "{", as the format's own reader does, and values at any address.
+ * It accepts white space before the "{" of the header, as the reference implementation does, and unaligned values.
  */
 import { checkFloat, decodeFloats, elementSize, isSourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
@@ -43,7 +43,7 @@ export {
   type TensorToWrite,
 } from './safetensors_writer.ts'
 
-/** A tensor and where its values lie, in bytes from the start of the data. */
+/** A tensor and the span of its values, in bytes from the start of the data. */
 interface Entry {
   readonly info: TensorInfo
   readonly begin: number
@@ -58,11 +58,11 @@ interface Header {
 /** The header's length comes first, as eight bytes. */
 const LENGTH_BYTES = 8
 
-/** {"name": {"shape": [1]}} is three levels; one more is room for a clear message about what should not be there. */
+/** {"name": {"shape": [1]}} has three levels; one more allows a clearer message for a wrong value. */
 const HEADER_DEPTH = 4
 
 /**
- * Opens a safetensors file; values are read by ranges when they are asked for. Close it.
+ * Opens a safetensors file; values are read on demand. Close it.
  * @throws InputError FILE_* (see `openFile`), SAFETENSORS_*, TENSOR_*, JSON_*.
  */
 export function openSafetensors(path: string): Promise<RawTensorSource> {
@@ -75,7 +75,7 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors'): Promi
 }
 
 /**
- * A safetensors file that is open already; it stays open until the source is closed. Only its header is read here.
+ * The source of an open safetensors file; it stays open until the source is closed. Only the header is read here.
  * @throws InputError as `openSafetensors`.
  */
 export async function readSafetensors(file: RangedFile, name: string): Promise<RawTensorSource> {
@@ -131,7 +131,7 @@ function readMetadata(json: JsonValue | undefined, name: string): Map<string, st
   return metadata
 }
 
-/** A refusal of one tensor of a file. */
+/** The error of one tensor of a file. */
 function refuseTensor(code: string, file: string, tensor: string, expected: string, got: string): InputError {
   return refusal(code, `${file} tensor ${quote(tensor)}`, expected, got, { tensor })
 }
@@ -165,7 +165,7 @@ function readEntry(tensor: string, description: JsonValue, file: string): Entry 
   return { info: { name: tensor, dtype, shape, byteLength }, begin, end }
 }
 
-/** A list of numbers; the JSON reader let only exact integers through. */
+/** A list of integers; the JSON reader accepts only exact integers. */
 function integersOf(description: JsonMap, field: string, file: string, tensor: string): number[] {
   const list = description.get(field)
   if (Array.isArray(list) && list.every((item): item is number => typeof item === 'number')) return list
@@ -189,7 +189,7 @@ function checkSpans(entries: Entry[], dataLength: number, file: string): void {
         code,
         file,
         info.name,
-        `to begin at ${covered}, where the one before ends`,
+        `a begin at ${covered}, the end of the previous tensor`,
         `${begin}`,
       )
     }

@@ -1,6 +1,6 @@
 /**
  * Writes safetensors. The same tensors give the same bytes: wider element types first, then by name, so that every
- * tensor lies at an address that suits it, and the header is filled up with spaces to a multiple of eight.
+ * tensor is aligned, and the header is padded with spaces to a multiple of eight.
  */
 import { writeFileAtomic } from '../platform/platform.ts'
 import { elementSize, narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
@@ -8,7 +8,7 @@ import type { SourceDtype } from '../tensor/tensor_source.ts'
 import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
-/** What a tensor of a file looks like from outside. */
+/** The type and shape of a tensor of a file. */
 export interface TensorForm {
   readonly dtype: SourceDtype
   readonly shape: readonly number[]
@@ -18,7 +18,7 @@ export interface TensorForm {
 export interface TensorToWrite extends TensorForm {
   /**
    * The values, row-major. Float32Array may be written as F32, F64, F16 or BF16 (rounded to nearest, ties to even),
-   * Int32Array as I32 or I64; any other array, Uint8Array above all, is taken as the stored bytes.
+   * Int32Array as I32 or I64; any other array, such as Uint8Array, contains the stored bytes.
    */
   readonly data:
     | Float32Array
@@ -35,9 +35,9 @@ export type TensorsToWrite = ReadonlyMap<string, TensorToWrite>
 export type Metadata = Readonly<Record<string, string>>
 
 /**
- * Writes a file, complete or not at all.
- * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN if the data is not of the type and
- *   shape said, SAFETENSORS_METADATA for text that is not well-formed.
+ * Writes a file atomically.
+ * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN if the data does not fit type and
+ *   shape, SAFETENSORS_METADATA for text that is not well-formed.
  */
 export async function writeSafetensors(
   path: string,
@@ -49,7 +49,7 @@ export async function writeSafetensors(
 }
 
 /**
- * Writes a file whose values come as streams of stored bytes, one tensor after the other; complete or not at all.
+ * Writes a file from streams of stored bytes, one per tensor, atomically.
  * @returns bytes of the file
  * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN for a stream of another length; what a stream
  *   throws
@@ -94,7 +94,7 @@ export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = 
 }
 
 /**
- * How many bytes a file of these tensors has, before there is anything to write.
+ * The size of a file of these tensors, in bytes.
  * @throws InputError TENSOR_NAME, TENSOR_SHAPE
  */
 export function safetensorsSize(tensors: ReadonlyMap<string, TensorForm>, metadata: Metadata = {}): number {
@@ -131,7 +131,7 @@ function planHeader(
   metadata: Metadata,
 ): { header: Uint8Array; dataLength: number } {
   const fields: string[] = []
-  // Keys are joined as text: an object would lose "__proto__" and put "1" before "0a".
+  // Keys are joined as text: an object would lose "__proto__" and reorder numeric keys.
   const about = Object.entries(metadata).map(
     ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
   )

@@ -1,8 +1,8 @@
 /**
- * Checkpoints in several files: the index (`*.index.json`) says which file holds which tensor.
+ * Sharded checkpoints: an index (`*.index.json`) maps each tensor to its file.
  *
- * Invariants checked when it is opened: every file of the index is there and is of the index's own format, holds
- * exactly the tensors the index gives to it, and no tensor is in two files. Names of files are judged by `safePath`.
+ * Invariants, checked on opening: every file of the index exists and has the format of the index, contains exactly the tensors
+ * that the index assigns to it, and no tensor is in two files. File names are checked by `safePath`.
  */
 import type { RawTensorSource, StoredRows, TensorInfo } from '../tensor/tensor_source.ts'
 import { fileNameOf, folderOf } from '../platform/platform.ts'
@@ -12,9 +12,9 @@ import { quote, refusal } from './refusal.ts'
 import { joinSafely, safePath } from './safe_path.ts'
 import { checkTensorName } from './tensor_name.ts'
 
-const MOST_SHARDS = 10_000
+const MAX_PARTS = 10_000
 
-/** What an index says. */
+/** The content of an index. */
 export interface ShardIndex {
   /** The file of each tensor, in the order of the index. */
   readonly files: ReadonlyMap<string, string>
@@ -25,7 +25,7 @@ export interface ShardIndex {
 /** The name of an index of safetensors. */
 export const shardIndexName = 'model.safetensors.index.json'
 
-/** An index as Hugging Face writes it, sorted by name. @param totalBytes of all tensors */
+/** The text of an index as Hugging Face writes it, sorted by name. @param totalBytes of all tensors */
 export function encodeShardIndex(files: ReadonlyMap<string, string>, totalBytes: number): string {
   // Joined as text: an object would lose "__proto__".
   const lines = [...files]
@@ -39,7 +39,7 @@ export type ShardOpener = (path: string) => Promise<RawTensorSource>
 
 /**
  * Reads an index.
- * @param ending what the name of every shard must end with, such as ".safetensors".
+ * @param ending the required extension of every shard, such as ".safetensors".
  * @throws InputError JSON_*, SHARD_INDEX if it is not an index, SHARD_FORMAT for a shard of another format,
  *   PATH_UNSAFE, TENSOR_NAME, SHARD_LIMIT for more than 10,000 files.
  */
@@ -53,8 +53,8 @@ export function parseShardIndex(bytes: Uint8Array, name: string, ending: string)
   const files = readWeightMap(weightMap, name, ending)
   const shards = [...new Set(files.values())]
   if (shards.length === 0) throw refusal('SHARD_INDEX', `${name} weight_map`, 'tensors', 'none')
-  if (shards.length > MOST_SHARDS) {
-    throw refusal('SHARD_LIMIT', name, `at most ${MOST_SHARDS} files`, `${shards.length}`)
+  if (shards.length > MAX_PARTS) {
+    throw refusal('SHARD_LIMIT', name, `at most ${MAX_PARTS} files`, `${shards.length}`)
   }
   return { files, shards }
 }
@@ -84,8 +84,7 @@ function readWeightMap(weightMap: JsonMap, name: string, ending: string): Map<st
 /**
  * Opens every file of an index as one source. Close it.
  * @throws InputError as `parseShardIndex`; SHARD_MISSING, SHARD_DUPLICATE for a tensor in two files, SHARD_LACKS for
- *   a tensor that is not in its file, SHARD_UNLISTED for one that the index does not name; whatever a file is refused
- *   with.
+ *   a tensor missing in its file, SHARD_UNLISTED for one that the index does not list; the errors of the reader of a file.
  */
 export async function openShards(
   indexPath: string,
@@ -99,7 +98,7 @@ export async function openShards(
     for (const file of index.shards) {
       const path = joinSafely(folderOf(indexPath), file, name)
       if (!(await isThere(path))) {
-        throw refusal('SHARD_MISSING', name, `file ${quote(file)} beside it`, 'no such file')
+        throw refusal('SHARD_MISSING', name, `file ${quote(file)} next to it`, 'no such file')
       }
       opened.set(file, await open(path))
     }
@@ -121,7 +120,7 @@ function checkAgreement(index: ShardIndex, opened: ReadonlyMap<string, RawTensor
         })
       }
       if (home !== file) {
-        throw refusal('SHARD_DUPLICATE', name, `${quote(tensor)} in ${home}`, `it also in ${file}`, {
+        throw refusal('SHARD_DUPLICATE', name, `${quote(tensor)} in ${home}`, `a second one in ${file}`, {
           tensor,
         })
       }
@@ -172,7 +171,7 @@ class ShardedSource implements RawTensorSource {
     for (const source of this.opened) await source.close()
   }
 
-  /** Any shard refuses a name that none holds. */
+  /** A shard for unknown names, which throws the error. */
   private home(name: string): RawTensorSource {
     return this.homes.get(name) ?? this.opened[0]
   }

@@ -1,5 +1,5 @@
 /**
- * Output of several files that appears complete or not at all: written into a folder of a temporary name, then moved.
+ * Atomic output of several files: they are written into a temporary folder, then moved.
  */
 import {
   fileKind,
@@ -15,11 +15,11 @@ import {
 } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 
-/** Where output goes. */
+/** The place of the output. */
 export interface OutputPlace {
-  /** A folder, or the one file in it that is the output. */
+  /** The output: a folder, or one file. */
   readonly path: string
-  /** The folder that the files are to be in. */
+  /** The folder of the files. */
   readonly folder: string
 }
 
@@ -31,7 +31,7 @@ export interface WrittenFile {
 
 /**
  * Checks that files can be written, or replaced.
- * @throws UsageError OUTPUT for what is no file; OUTPUT_EXISTS for what may not be replaced
+ * @throws UsageError OUTPUT for a path that is no file; OUTPUT_EXISTS for an existing file without `force`
  */
 export async function checkPlace(
   { folder }: OutputPlace,
@@ -49,9 +49,9 @@ export async function checkPlace(
 }
 
 /**
- * Gives `write` an empty folder beside the output, and then its files their places, in the order in which it names them;
- * a reader must begin with the last. Nothing stays if it fails.
- * @param stale files of the output's folder that would be read in place of these, removed before
+ * Calls `write` with an empty temporary folder, then moves its files to the output in the order that it returns; readers must open
+ * the last file first. A failure removes everything.
+ * @param stale files of the output folder that readers would prefer; they are removed first
  */
 export async function whileStaged<T extends { readonly files: readonly WrittenFile[] }>(
   { path, folder }: OutputPlace,
@@ -66,7 +66,7 @@ export async function whileStaged<T extends { readonly files: readonly WrittenFi
     if ((await fileKind(folder)) === 'missing') await rename(staged, folder)
     else {
       const names = written.files.map(({ name }) => name)
-      // Half of the new files and an old index would be read as one model.
+      // Some new files and an old index would be read as one model.
       for (const name of [...stale, ...names.slice(-1)]) await remove(joinPath(folder, name))
       for (const name of names) await rename(joinPath(staged, name), joinPath(folder, name))
       await syncFolder(folder)
@@ -78,7 +78,7 @@ export async function whileStaged<T extends { readonly files: readonly WrittenFi
   }
 }
 
-/** What a process that was killed left of the same output. */
+/** Temporary folders of killed processes for the same output. */
 async function removeAbandonedOf(path: string): Promise<void> {
   const place = folderOf(path)
   for (const name of await listAbandoned(place))

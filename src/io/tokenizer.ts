@@ -1,11 +1,11 @@
 /**
- * Text to token ids and back, as OPT does it: byte-level BPE with GPT-2's pre-tokenisation, one `</s>` in front.
+ * The tokenizer of OPT: byte-level BPE with GPT-2's pre-tokenisation, and one `</s>` in front.
  *
- * The splitting and merging is that of `@huggingface/tokenizers`, given a description built here from the
- * vocabulary's own files. Decoding is ours, because a stream of tokens must never show half a character.
+ * `@huggingface/tokenizers` splits and merges, with a description that is built here from the vocabulary files. Decoding is our
+ * own, because streamed text must never contain half a character.
  *
- * Invariants: decode(encode(text)) = text for every well-formed text; text that spells a special token is text, and
- * never becomes that token; time grows as n log n, on one character repeated too.
+ * Invariants: decode(encode(text)) = text for every well-formed text; text that spells a special token is never encoded as that
+ * token; time is O(n log n), also for one repeated character.
  */
 import { Tokenizer as Library } from '@huggingface/tokenizers'
 import { joinPath } from '../platform/platform.ts'
@@ -19,29 +19,29 @@ import {
   type Vocabulary,
 } from './vocabulary.ts'
 
-/** How a text is encoded. */
+/** Options of encoding. */
 export interface EncodeOptions {
-  /** Whether `</s>` comes first, as in all texts OPT was trained on; true unless told. */
+  /** Whether `</s>` comes first, as in all texts OPT was trained on; default true. */
   readonly prefix?: boolean
 }
 
-/** How ids are decoded. */
+/** Options of decoding. */
 export interface DecodeOptions {
-  /** Whether special tokens are left out rather than spelt; false unless told. */
+  /** Whether special tokens are omitted; default false. */
   readonly skipSpecial?: boolean
 }
 
-/** Text from tokens that come one by one. */
+/** Decodes a stream of tokens. */
 export interface TextStream {
-  /** The text that is certain now: whole characters only, maybe none. */
+  /** The complete characters so far; may be empty. */
   push(id: number): string
-  /** What is left: a replacement character if the tokens end inside one. */
+  /** The rest: a replacement character if the tokens end inside a character. */
   end(): string
 }
 
 /** Encodes text and decodes ids. */
 export interface Tokenizer {
-  /** One more than the largest id. A model may have more rows than that. */
+  /** The largest id plus one. A model may have more rows. */
   readonly vocabularySize: number
   /** The ids of `<s>`, `<pad>`, `</s>` and `<unk>`. */
   readonly special: {
@@ -52,9 +52,9 @@ export interface Tokenizer {
   }
   /** @throws InputError TEXT_SURROGATE for a text with half a surrogate pair. */
   encode(text: string, options?: EncodeOptions): number[]
-  /** Ids without a token count as `<unk>`. @throws InputError TOKEN_ID for what is no integer from 0 on. */
+  /** Ids without a token count as `<unk>`. @throws InputError TOKEN_ID for anything but an integer from 0 on. */
   decode(ids: Iterable<number>, options?: DecodeOptions): string
-  /** Decoding of a stream: the pieces joined are what `decode` gives for all of it. */
+  /** A decoder of a stream: its pieces joined equal `decode` of all tokens. */
   stream(options?: DecodeOptions): TextStream
 }
 
@@ -63,7 +63,7 @@ export function createTokenizer(vocabulary: Vocabulary): Tokenizer {
   return new OptTokenizer(vocabulary)
 }
 
-/** The files a tokenizer can be read from, in the order they are looked for. */
+/** The files of a tokenizer, by priority. */
 export const tokenizerFiles: readonly string[] = ['vocab.json', 'merges.txt', 'tokenizer.json']
 
 /**
@@ -149,8 +149,8 @@ class OptTokenizer implements Tokenizer {
 }
 
 /**
- * What `tokenizer.json` would say. There are no added tokens in it: the library would look for them in the text, and
- * "</s>" typed by somebody would end it.
+ * The description for the library. It has no added tokens, because the library would find them in the text: "</s>" in a user's
+ * text would become the end token.
  */
 function describe({ ids, merges }: Vocabulary): object {
   const vocab: Record<string, number> = Object.create(null)

@@ -1,10 +1,9 @@
 /**
- * Reads checkpoints that torch.save wrote (`pytorch_model.bin`), in the form it has had since torch 1.6 (`torch_zip.ts`)
- * or the one before (`torch_legacy.ts`).
+ * Reads checkpoints that torch.save wrote (`pytorch_model.bin`), in the format since torch 1.6 (`torch_zip.ts`) or the
+ * older one (`torch_legacy.ts`).
  *
- * Nothing in a file is run (see `pickle.ts`). Invariants checked before a value is read: the pickle is a dict of
- * tensors; each storage is there with exactly the length and type said; each tensor lies within its storage
- * (`torch_views.ts`).
+ * Nothing in a file is executed (see `pickle.ts`). Invariants, checked before a value is read: the pickle is a dict of tensors; each
+ * storage exists with the declared length and type; each tensor is inside its storage (`torch_views.ts`).
  */
 import { checkFloat, decodeFloats } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
@@ -22,15 +21,15 @@ import { readTorchLegacy, startsLegacy } from './torch_legacy.ts'
 import { readRowsOfView, readView, streamView, type TensorView } from './torch_views.ts'
 import { readTorchZip } from './torch_zip.ts'
 
-/** How a pickle of protocol 0 or 1 that imports something begins. */
+/** The first byte of a pickle of protocol 0 or 1 with an import. */
 const OLD_PICKLE = /^\(*[ci][\w.]+\n[\w.]+\n/
 
 /**
- * Opens a checkpoint; values are read when they are asked for. Close it.
+ * Opens a checkpoint; values are read on demand. Close it.
  *
- * No value is given out before the checksum of its storage was found right. That takes the whole storage, so the first
- * rows of a tensor cost one more pass over it, in small parts; later rows cost their own bytes. Rows of a view that does
- * not lie in row-major order are cut from all that lies between their first number and their last.
+ * Values are returned only after the checksum of their storage was checked. The check reads the whole storage, in small parts, so
+ * the first rows of a tensor take an additional pass; later rows read their own bytes only. Rows of a view that is not row-major
+ * are cut from the span between their first and last number.
  * @throws InputError FILE_* (see `openFile`), TORCH_*, TENSOR_*, PICKLE_*, ZIP_*.
  */
 export function openTorchCheckpoint(path: string): Promise<RawTensorSource> {
@@ -43,7 +42,7 @@ export function parseTorchCheckpoint(bytes: Uint8Array, name = 'checkpoint'): Pr
 }
 
 /**
- * A checkpoint that is open already; it stays open until the source is closed. Only its description is read here.
+ * The source of an open checkpoint; it stays open until the source is closed. Only its description is read here.
  * @throws InputError as `openTorchCheckpoint`.
  */
 export async function readTorchCheckpoint(file: RangedFile, name: string): Promise<RawTensorSource> {
@@ -57,7 +56,7 @@ export async function readTorchCheckpoint(file: RangedFile, name: string): Promi
   throw refusal('TORCH_FORMAT', name, 'a checkpoint as torch.save writes it', got)
 }
 
-/** A bare pickle is no checkpoint; but if it would import something, that is what must be said of it. */
+/** A bare pickle is no checkpoint; if it has an import, the error names that. */
 function refuseImports(bytes: Uint8Array, name: string): void {
   try {
     unpickle(bytes, name)

@@ -1,16 +1,16 @@
 /**
- * Torch checkpoints before torch 1.6, and of today's torch where it is asked for them: five pickles, then the storages.
+ * Torch checkpoints before torch 1.6, which newer versions can still write: five pickles, then the storages.
  *
- *   1  the number 0x1950a86a20f9469cfc6c, which begins every such file
+ *   1  the number 0x1950a86a20f9469cfc6c, the magic number of the format
  *   2  1001, the version of the format
- *   3  a dict about the machine that wrote it; what counts is little_endian
+ *   3  a dict about the machine that wrote it; only little_endian is used
  *   4  the dict of tensors; their storages have keys, and may be parts of others
  *   5  a list of the keys, in the order in which the storages follow
- *   -  for each key: the number of its elements as eight bytes, then these
+ *   -  for each key: the number of its elements as eight bytes, then the elements
  *
- * There is no directory, no length of a pickle and no checksum. So the file has one reading only if every byte of it
- * belongs to one of these: keys and tensors name the same storages, each count is the one that tensors say, and the last
- * storage ends with the file. The pickles are read under the rules of `pickle.ts`.
+ * The format has no directory, no lengths of pickles and no checksum. So the file is unambiguous only if every byte belongs to one
+ * of these parts: keys and tensors refer to the same storages, each count equals that of the tensors, and the last storage ends
+ * with the file. The pickles are read by `pickle.ts`.
  */
 import { elementSize } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
@@ -33,13 +33,13 @@ const START = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a,
 
 const VERSION = 1001
 
-/** Pickles are looked for in this many bytes first; where they are longer, in twice as many. */
+/** The bytes that are read first for the pickles; doubled while they are longer. */
 const FIRST_WINDOW = 2 ** 16
 
 /** Bytes of the count before a storage. */
 const COUNT_BYTES = 8
 
-/** Whether a file that begins so has this format. */
+/** Whether a file with these first bytes has this format. */
 export function startsLegacy(start: Uint8Array): boolean {
   return START.every((byte, i) => start[i] === byte)
 }
@@ -60,9 +60,9 @@ export async function readTorchLegacy(file: RangedFile, name: string): Promise<M
   return judgeViews(tensors, located, name)
 }
 
-/** Pickles that follow each other, from behind the first one on. */
+/** Consecutive pickles, after the first one. */
 class Pickles {
-  /** Where the last one ends. */
+  /** The end of the last one. */
   end = START.length
   readonly #file: RangedFile
   readonly #name: string
@@ -90,15 +90,15 @@ class Pickles {
     }
   }
 
-  /** Whether a pickle may only have been cut by the end of what was read: its text may have been, too. */
+  /** Whether a pickle may be truncated only by the end of the bytes that were read. */
   #mayGoOn({ code }: InputError): boolean {
     const isCut = code === 'PICKLE_TRUNCATED' || code === 'PICKLE_TEXT'
     return isCut && this.#window.length < this.#file.size
   }
 
   async #look(length: number): Promise<void> {
-    const most = Math.min(length, PICKLE_LIMIT, this.#file.size)
-    this.#window = await readExactly(this.#file, 0, most, this.#name)
+    const size = Math.min(length, PICKLE_LIMIT, this.#file.size)
+    this.#window = await readExactly(this.#file, 0, size, this.#name)
   }
 }
 
@@ -109,14 +109,14 @@ function checkVersion(value: PickleValue, name: string): void {
 
 function checkMachine(value: PickleValue, name: string): void {
   if (!isKind(value, 'dict'))
-    throw refusal('TORCH_LEGACY_MACHINE', name, 'a dict about the machine', describePickle(value))
+    throw refusal('TORCH_LEGACY_MACHINE', name, 'the dict of the machine', describePickle(value))
   checkVersion(value.items.get('protocol_version') ?? VERSION, name)
   const order = value.items.get('little_endian')
   if (order !== true)
     throw refusal('TORCH_BYTEORDER', name, 'little_endian to be True', describePickle(order))
 }
 
-/** The storages in the order in which they follow. */
+/** The storages in the order of the file. */
 function readKeys(
   value: PickleValue,
   storages: ReadonlyMap<string, UsedStorage>,
@@ -129,8 +129,8 @@ function readKeys(
   for (const key of value.items) {
     if (!isStorageKey(key)) throw refuse('keys in digits', describePickle(key))
     const storage = storages.get(key)
-    // Nothing else says how long its elements are.
-    if (storage === undefined) throw refuse('keys of storages that a tensor lies in', quote(key))
+    // Only a tensor tells the size of its elements.
+    if (storage === undefined) throw refuse('keys of storages that tensors use', quote(key))
     if (ordered.has(storage)) throw refuse('each key once', `${quote(key)} twice`)
     ordered.add(storage)
   }
@@ -142,7 +142,7 @@ function readKeys(
   return [...ordered]
 }
 
-/** Where storages lie that begin at `start` and end with the file. */
+/** The positions of storages that begin at `start` and end with the file. */
 async function locateStorages(
   file: RangedFile,
   name: string,
@@ -168,10 +168,12 @@ async function locateStorages(
   }
   if (at === file.size) return located
   const got = `${file.size - at} bytes more`
-  throw refusal('TORCH_LEGACY_TRAILING', name, 'the end after the last storage', got, { byteOffset: at })
+  throw refusal('TORCH_LEGACY_TRAILING', name, 'the end of the file after the last storage', got, {
+    byteOffset: at,
+  })
 }
 
-/** Part of a file that carries no checksum. */
+/** Part of a file without a checksum. */
 class PlainBytes implements StorageBytes {
   readonly size: number
   readonly #file: RangedFile

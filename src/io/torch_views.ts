@@ -1,10 +1,9 @@
 /**
- * The tensors of a torch checkpoint as views of its storages, whichever form the file has: judged before a value is read,
- * then read as the indices of a view say.
+ * The tensors of a torch checkpoint as views of its storages, for both formats: checked before a value is read, then read by the
+ * strides of the view.
  *
- * Each tensor lies within its storage and has no more elements than it, and all together ask for little more than the
- * storages hold, so that a file cannot ask for more memory than its own size. Storages may be shared: that is how torch
- * writes tied weights.
+ * Each tensor is inside its storage and has no more elements than it, and the total size of tensors is bounded by a multiple of the
+ * storages, so that a file cannot claim more memory than its own size. Storages may be shared, as torch does for tied weights.
  */
 import { elementSize, type SourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
@@ -14,28 +13,28 @@ import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
 /** All tensors of a file together may be this many times its storages: tied weights are counted once per name. */
-const MOST_SHARING = 4
+const MAX_SHARING = 4
 
-/** The bytes of one storage, where the file has them. */
+/** The bytes of one storage. */
 export interface StorageBytes {
   readonly size: number
-  /** Part of them, checked. */
+  /** A checked part of them. */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>
-  /** The same in parts, checked in passing: the last part comes only if all is well. */
+  /** The same in parts, checked while they are read: the last part comes only if the checksum is right. */
   stream(offset: number, length: number, partLength: number): AsyncIterable<Uint8Array>
 }
 
-/** A storage that tensors lie in. */
+/** A storage of tensors. */
 export interface UsedStorage {
   readonly key: string
   readonly dtype: SourceDtype
-  /** Elements. */
+  /** The number of elements. */
   readonly length: number
-  /** The first tensor that lies in it. */
+  /** The name of its first tensor. */
   readonly tensor: string
 }
 
-/** A tensor and where its elements lie. */
+/** A tensor and the positions of its elements. */
 export interface TensorView {
   readonly info: TensorInfo
   readonly bytes: StorageBytes
@@ -46,7 +45,7 @@ export interface TensorView {
 
 /**
  * The tensors that a checkpoint's pickle describes.
- * @throws InputError TORCH_ENTRY if it describes something else, TENSOR_NAME
+ * @throws InputError TORCH_ENTRY for anything but tensors, TENSOR_NAME
  */
 export function tensorsOf(value: PickleValue, name: string): Map<string, PickleTensor> {
   if (!isKind(value, 'dict')) throw refusal('TORCH_ENTRY', name, 'a dict of tensors', describePickle(value))
@@ -61,8 +60,8 @@ export function tensorsOf(value: PickleValue, name: string): Map<string, PickleT
 }
 
 /**
- * The storages that tensors lie in, by key.
- * @throws InputError TORCH_STORAGE_TYPE if two tensors differ about what a key means
+ * The storages of tensors, by key.
+ * @throws InputError TORCH_STORAGE_TYPE if two tensors disagree about a key
  */
 export function storagesOf(
   tensors: ReadonlyMap<string, PickleTensor>,
@@ -91,7 +90,7 @@ export function storagesOf(
   return storages
 }
 
-/** A refusal of one tensor of a file. */
+/** The error of one tensor of a file. */
 export function refuseTensor(
   code: string,
   name: string,
@@ -103,7 +102,7 @@ export function refuseTensor(
 }
 
 /**
- * Judges tensors against their storages, and how much they ask for together.
+ * Checks tensors against their storages, and their total size.
  * @param located the bytes of every storage of `storagesOf`, of the length said
  * @throws InputError TORCH_BOUNDS, TORCH_STRIDES, TORCH_EXPANDED, TORCH_SHARING, TENSOR_SHAPE, TENSOR_OVERFLOW
  */
@@ -127,14 +126,14 @@ export function judgeViews(
     views.set(tensor, { info, bytes: located.get(key) as StorageBytes, offset, strides })
   }
   const stored = [...located.values()].reduce((sum, { size }) => sum + size, 0)
-  if (asked > MOST_SHARING * stored) {
-    const expected = `tensors of at most ${MOST_SHARING} times the ${stored} bytes of its storages`
+  if (asked > MAX_SHARING * stored) {
+    const expected = `tensors of at most ${MAX_SHARING} times the ${stored} bytes of its storages`
     throw refusal('TORCH_SHARING', name, expected, `${asked}`)
   }
   return views
 }
 
-/** Where a tensor begins in its storage, in elements, and how many bytes it has. */
+/** The first element of a tensor in its storage, and its size in bytes. */
 function judgeView(
   { storage, offset, shape, strides }: PickleTensor,
   name: string,
@@ -159,7 +158,7 @@ function judgeView(
   return { offset: view.offset + offset, byteLength }
 }
 
-/** Elements from the first of a view to past its last; 0 if it has none. Past 2^53 it is not exact, but past 2^53. */
+/** The span of a view in elements; 0 if it has none. Above 2^53 it is not exact, but above 2^53. */
 function extentOf(shape: readonly number[], strides: readonly number[]): number {
   if (shape.includes(0)) return 0
   return shape.reduce((extent, size, i) => extent + (size - 1) * strides[i], 1)
@@ -167,7 +166,7 @@ function extentOf(shape: readonly number[], strides: readonly number[]): number 
 
 // ---- Reading one ----------------------------------------------------------------------------------------------
 
-/** The elements of rows `first` to `first + count` of a view; one of no dimensions is one row. */
+/** The elements of rows `first` to `first + count` of a view; a scalar is one row. */
 export async function readRowsOfView(
   view: TensorView,
   first: number,
@@ -195,8 +194,8 @@ async function readElements(
 }
 
 /**
- * All elements of a view in parts. One whose elements do not follow each other is read in one piece: row by row, each
- * could take nearly all of its storage.
+ * All elements of a view in parts. A view with gaps or another order is read in one piece, because each row could span nearly all
+ * of its storage.
  */
 export async function* streamView(view: TensorView, partLength: number): AsyncGenerator<Uint8Array> {
   const { info, bytes, offset, strides } = view
@@ -208,7 +207,7 @@ export async function* streamView(view: TensorView, partLength: number): AsyncGe
   for (let done = 0; done < all.length; done += partLength) yield all.subarray(done, done + partLength)
 }
 
-/** Whether elements lie in row-major order without gaps; the stride of a dimension of 1 does not matter. */
+/** Whether elements are in row-major order without gaps; the stride of a dimension of 1 is ignored. */
 function isRowMajor(shape: readonly number[], strides: readonly number[]): boolean {
   if (shape.includes(0)) return true
   let expected = 1
@@ -232,7 +231,7 @@ function gather(
   let from = 0 // element of `bytes` that index points to
   for (let to = 0; to < count; to++) {
     for (let byte = 0; byte < size; byte++) out[to * size + byte] = bytes[from * size + byte]
-    // The next index, the last dimension first, as on a counter.
+    // The next index: the last dimension varies fastest.
     for (let i = shape.length - 1; i >= 0; i--) {
       from += strides[i]
       if (++index[i] < shape[i]) break

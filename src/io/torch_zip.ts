@@ -35,7 +35,7 @@ export async function readTorchZip(file: RangedFile, name: string): Promise<Map<
   return judgeViews(tensors, located, name)
 }
 
-/** The folder that holds everything, with its "/": torch names it after the file. */
+/** The top folder of the archive, with its "/"; torch names it after the file. */
 function findRoot(archive: ZipArchive, name: string): string {
   const pickles = [...archive.entries.keys()].filter((entry) => /(?:^|\/)data\.pkl$/.test(entry))
   if (pickles.length !== 1) {
@@ -59,7 +59,7 @@ function findRoot(archive: ZipArchive, name: string): string {
 
 async function checkByteOrder(archive: ZipArchive, root: string, name: string): Promise<void> {
   const entry = archive.entries.get(`${root}byteorder`)
-  if (entry === undefined) return // before torch 2.1 it was not written, and always little
+  if (entry === undefined) return // torch before 2.1 does not write it; the order is always little
   const order = new TextDecoder().decode(await archive.read(entry, 0, Math.min(entry.size, 16)))
   if (order !== 'little' || entry.size !== 6) throw refusal('TORCH_BYTEORDER', name, '"little"', quote(order))
 }

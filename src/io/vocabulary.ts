@@ -1,32 +1,31 @@
 /**
- * The vocabulary of a byte-level BPE tokenizer in the GPT-2/OPT format: `vocab.json` and `merges.txt`, or the one
- * `tokenizer.json` that holds both.
+ * The vocabulary of a byte-level BPE tokenizer in the GPT-2/OPT format: `vocab.json` and `merges.txt`, or
+ * `tokenizer.json`, which contains both.
  *
- * A byte-level vocabulary writes every byte as one visible character; its 256 characters are tokens themselves, so
- * every text can be encoded. Invariants checked here: ids are unique, all bytes and the four special tokens of OPT
- * are there, each merge joins two tokens into a third, none comes twice. What is not checked is not used: the only
- * pre-tokenisation is GPT-2's, and a `tokenizer.json` that asks for another is refused.
+ * A byte-level vocabulary represents every byte by one visible character. These 256 characters are tokens, so every text can be
+ * encoded. Invariants, checked here: ids are unique; all bytes and the four special tokens of OPT exist; each merge joins two tokens
+ * into a third one; no merge is repeated. The only pre-tokenisation is GPT-2's; a `tokenizer.json` with another one is refused.
  */
 import { decodeText, describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 
-/** What encoding and decoding need. */
+/** A vocabulary. */
 export interface Vocabulary {
-  /** The id of every token, in the file's spelling. */
+  /** The id of every token, in byte-level spelling. */
   readonly ids: ReadonlyMap<string, number>
-  /** The pairs that are joined, the first one first. */
+  /** The merges, by priority. */
   readonly merges: readonly (readonly [string, string])[]
-  /** Tokens that stand for themselves, not for a piece of text: at least `specialTokens`. */
+  /** Tokens that do not stand for text: at least `specialTokens`. */
   readonly special: ReadonlySet<string>
 }
 
 /** The special tokens of OPT: beginning (unused by OPT), padding, end of text, unknown. */
 export const specialTokens: readonly string[] = ['<s>', '<pad>', '</s>', '<unk>']
 
-/** Ids are below this; the largest vocabularies in use have a quarter of it. */
-const MOST_TOKENS = 1_000_000
+/** The limit of ids; the largest vocabularies in use have a quarter of it. */
+const MAX_TOKENS = 1_000_000
 
-/** The character that stands for each byte: printable ones for themselves, the others from U+0100 on, in order. */
+/** The character of each byte: printable ones represent themselves, the others are U+0100 and up, in order. */
 export const byteCharacters: readonly string[] = makeByteCharacters()
 
 function makeByteCharacters(): string[] {
@@ -39,7 +38,7 @@ function makeByteCharacters(): string[] {
 
 const byteOfCharacter: ReadonlyMap<string, number> = new Map(byteCharacters.map((char, byte) => [char, byte]))
 
-/** The bytes a token stands for; null if it has a character that stands for no byte. */
+/** The bytes of a token; null if a character of it represents no byte. */
 export function bytesOfToken(token: string): Uint8Array | null {
   const bytes = new Uint8Array(token.length)
   for (let i = 0; i < token.length; i++) {
@@ -78,15 +77,15 @@ function readIds(json: JsonValue | undefined, name: string): Map<string, number>
 
 /** @param subject names the token in an error; a function, so that valid ids build no text */
 function checkId(id: JsonValue | undefined, subject: () => string): number {
-  if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MOST_TOKENS) return id
-  throw refusal('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MOST_TOKENS - 1}`, describeJson(id))
+  if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_TOKENS) return id
+  throw refusal('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MAX_TOKENS - 1}`, describeJson(id))
 }
 
 function readMergeLines(text: string): (readonly [string, string])[] {
-  const lines = text.split('\n', MOST_TOKENS + 3)
+  const lines = text.split('\n', MAX_TOKENS + 3)
   if (lines.at(-1) === '') lines.pop()
-  if (lines.length > MOST_TOKENS + 1)
-    throw refusal('TOKENIZER_LIMIT', 'merges.txt', `at most ${MOST_TOKENS} merges`, 'more')
+  if (lines.length > MAX_TOKENS + 1)
+    throw refusal('TOKENIZER_LIMIT', 'merges.txt', `at most ${MAX_TOKENS} merges`, 'more')
   const merges: (readonly [string, string])[] = []
   for (const [i, line] of lines.entries()) {
     if (i === 0 && line.startsWith('#version')) continue
@@ -116,8 +115,8 @@ function checkVocabulary(
   special: ReadonlySet<string>,
   name: string,
 ): Vocabulary {
-  if (merges.length > MOST_TOKENS) {
-    throw refusal('TOKENIZER_LIMIT', name, `at most ${MOST_TOKENS} merges`, `${merges.length}`)
+  if (merges.length > MAX_TOKENS) {
+    throw refusal('TOKENIZER_LIMIT', name, `at most ${MAX_TOKENS} merges`, `${merges.length}`)
   }
   const tokens = new Map<number, string>()
   for (const [token, id] of ids) {
@@ -126,8 +125,8 @@ function checkVocabulary(
       throw refusal(
         'TOKENIZER_VOCAB',
         `token ${quote(token)}`,
-        'an id of its own',
-        `${id}, that of ${quote(other)}`,
+        'a unique id',
+        `${id}, the id of ${quote(other)} too`,
       )
     }
     tokens.set(id, token)
@@ -155,7 +154,7 @@ function checkMerges(
     for (const token of [left, right, left + right]) {
       if (!ids.has(token))
         throw refusal('TOKENIZER_MERGES', subject(), 'tokens of the vocabulary', quote(token))
-      // Otherwise plain text could turn into a token that ends a text.
+      // Otherwise plain text could be encoded as the end token.
       if (special.has(token)) throw refusal('TOKENIZER_MERGES', subject(), 'no special token', quote(token))
     }
     const pair = `${left} ${right}`
@@ -167,8 +166,8 @@ function checkMerges(
 // ---- tokenizer.json -------------------------------------------------------------------------------------------
 
 /**
- * Reads `tokenizer.json`, if it describes a tokenizer of OPT's kind.
- * @throws InputError JSON_*, TOKENIZER_*; TOKENIZER_UNSUPPORTED names what this project does not do.
+ * Reads the `tokenizer.json` of a tokenizer like OPT's.
+ * @throws InputError JSON_*, TOKENIZER_*; TOKENIZER_UNSUPPORTED names the unsupported feature.
  */
 export function parseTokenizerJson(bytes: Uint8Array): Vocabulary {
   const name = 'tokenizer.json'
@@ -189,7 +188,7 @@ export function parseTokenizerJson(bytes: Uint8Array): Vocabulary {
   return checkVocabulary(ids, merges, special, name)
 }
 
-/** Added tokens stand for themselves; those of the vocabulary must agree with it. */
+/** Adds the added tokens; those of the vocabulary must have the same ids. */
 function addTokens(ids: Map<string, number>, list: JsonValue | undefined): Set<string> {
   const special = new Set(specialTokens)
   if (list === undefined || list === null) return special

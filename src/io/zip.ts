@@ -1,11 +1,10 @@
 /**
- * Reads zip archives of the one kind torch writes: every entry stored as it is, nothing compressed.
+ * Reads zip archives as torch writes them, with uncompressed entries only.
  *
- * Two readers of the same zip may see different files: the directory at the end and the header before each entry can
- * disagree, entries can overlap, bytes can hide between them. So only an archive with a single reading is accepted:
- * it begins with the first entry and ends with the end record; entries, in the order of their offsets, follow each
- * other without a gap; directory and headers agree; names are unique and safe; what is read matches its CRC-32.
- * Stored entries cannot be larger than the archive, so there is no bomb to guard against.
+ * Two readers of the same zip may see different files: the directory and the entry headers may disagree, entries may overlap, and
+ * bytes may be hidden between them. So only unambiguous archives are accepted: the archive begins with the first entry and ends with
+ * the end record; entries follow each other without gaps; directory and headers agree; names are unique and safe; content matches
+ * its CRC-32. Uncompressed entries cannot be larger than the archive, so zip bombs are impossible.
  */
 import { crc32 } from '../platform/platform.ts'
 import type { InputError } from '../tensor/errors.ts'
@@ -21,13 +20,13 @@ export interface ZipArchive {
   /** Every entry by name, in the order of the directory. */
   readonly entries: ReadonlyMap<string, ZipEntry>
   /**
-   * Part of an entry, or all of it. The first read of an entry checks all of it.
+   * Part of an entry, or all of it. The first read of an entry checks its checksum.
    * @throws InputError ZIP_CRC, FILE_CHANGED.
    */
   read(entry: ZipEntry, offset?: number, length?: number): Promise<Uint8Array<ArrayBuffer>>
   /**
-   * The same in parts. All of an entry is checked on the way, and its last part comes only if the checksum is right;
-   * for less than all of it, a first read checks it before.
+   * The same in parts. A whole entry is checked while it is read, and its last part comes only if the checksum is right; for a
+   * part of an entry, the first read checks the checksum before.
    * @throws InputError as `read`
    */
   stream(entry: ZipEntry, offset: number, length: number, partLength: number): AsyncIterable<Uint8Array>
@@ -35,7 +34,7 @@ export interface ZipArchive {
 
 const LOCAL_LENGTH = 30
 
-/** An entry and where its bytes lie. */
+/** An entry and the position of its bytes. */
 interface Place extends ZipRecord {
   readonly dataOffset: number
 }
@@ -74,7 +73,7 @@ async function checkLayout(
   return new Map([...records.keys()].map((key) => [key, places.get(key) as Place]))
 }
 
-/** The check of one entry, which reaches from its header to where the next one, or the directory, begins. */
+/** Checks one entry, from its header to the next entry or the directory. */
 class EntryCheck {
   private readonly file: RangedFile
   private readonly name: string
@@ -109,7 +108,7 @@ class EntryCheck {
     return { ...this.record, dataOffset }
   }
 
-  /** Sizes before the data: equal to the directory's; with a descriptor behind the data they may be left 0. */
+  /** The sizes in the header equal those of the directory; with a data descriptor they may be 0. */
   private headerSizesAgree(header: DataView, extra: DataView): boolean {
     const { entry, flags, crc } = this.record
     const mayBeZero = (flags & directory.DESCRIPTOR_FLAG) !== 0
@@ -123,7 +122,7 @@ class EntryCheck {
     return [0, 8].every((at) => directory.readSize64(wide, at, this.name) === entry.size)
   }
 
-  /** Behind the data comes the descriptor, if there is one, and then the next entry at once. */
+  /** The data is followed by the descriptor, if there is one, and then by the next entry. */
   private async checkAfter(length: number): Promise<void> {
     const described = (this.record.flags & directory.DESCRIPTOR_FLAG) !== 0
     if (described ? ![12, 16, 20, 24].includes(length) : length !== 0) {
@@ -148,20 +147,26 @@ class EntryCheck {
 
   private overlap(): InputError {
     const byteOffset = this.record.headerOffset
-    return refusal('ZIP_OVERLAP', this.subject(), `to end by ${this.next}`, 'it reaches into what follows', {
-      byteOffset,
-    })
+    return refusal(
+      'ZIP_OVERLAP',
+      this.subject(),
+      `an end at ${this.next} or before`,
+      'an overlap with the next entry',
+      {
+        byteOffset,
+      },
+    )
   }
 
   private mismatch(what: string): InputError {
     const byteOffset = this.record.headerOffset
-    return refusal('ZIP_MISMATCH', this.subject(), `the ${what} that the directory has`, 'another', {
+    return refusal('ZIP_MISMATCH', this.subject(), `the ${what} of the directory`, `another ${what}`, {
       byteOffset,
     })
   }
 }
 
-/** A descriptor is [mark] checksum, packed size, size, with sizes of 4 or 8 bytes. */
+/** A descriptor is [signature] checksum, packed size, size, with sizes of 4 or 8 bytes. */
 function descriptorAgrees(record: DataView, { entry, crc }: ZipRecord): boolean {
   const marked = record.byteLength === 16 || record.byteLength === 24
   if (marked && record.getUint32(0, true) !== 0x08074b50) return false
@@ -174,7 +179,7 @@ function descriptorAgrees(record: DataView, { entry, crc }: ZipRecord): boolean 
   )
 }
 
-/** What is read at once where only the checksum is wanted. */
+/** The size of a read for the checksum. */
 const PART_LENGTH = 2 ** 22
 
 class StoredArchive implements ZipArchive {
@@ -217,7 +222,7 @@ class StoredArchive implements ZipArchive {
     }
   }
 
-  /** Reads an entry for its checksum only, unless that was found right before. */
+  /** Checks the checksum of an entry, unless it was checked before. */
   private async check(name: string, size: number): Promise<void> {
     if (this.checked.has(name)) return
     let crc = 0

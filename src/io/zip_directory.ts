@@ -1,7 +1,7 @@
 /**
  * The directory at the end of a zip archive: the end record, its 64-bit form, and one record per entry.
  *
- * `zip.ts` says what kind of archive is accepted and why; this file checks all of it that the directory alone shows.
+ * `zip.ts` describes the accepted archives; this file checks what can be checked in the directory alone.
  */
 import type { InputError } from '../tensor/errors.ts'
 import { readExactly, type RangedFile } from './files.ts'
@@ -15,7 +15,7 @@ export interface ZipEntry {
   readonly size: number
 }
 
-/** An entry as the directory has it. */
+/** An entry of the directory. */
 export interface ZipRecord {
   readonly entry: ZipEntry
   readonly flags: number
@@ -23,14 +23,14 @@ export interface ZipRecord {
   readonly headerOffset: number
 }
 
-/** Where the directory lies, and what it must hold. */
+/** The position of the directory, and its number of entries. */
 export interface ZipDirectory {
   readonly offset: number
   readonly size: number
   readonly count: number
 }
 
-/** Flag: checksum and sizes stand behind the data. */
+/** Flag: checksum and sizes follow the data. */
 export const DESCRIPTOR_FLAG = 0x0008
 const UTF8_FLAG = 0x0800
 
@@ -38,10 +38,10 @@ const END_LENGTH = 22
 const END64_LENGTH = 56
 const LOCATOR_LENGTH = 20
 const CENTRAL_LENGTH = 46
-const MOST_ENTRIES = 100_000
-const LARGEST_DIRECTORY = 64_000_000
+const MAX_ENTRIES = 100_000
+const MAX_DIRECTORY_BYTES = 64_000_000
 
-/** A refusal of the archive as a whole. */
+/** The error of the whole archive. */
 export function refuseZip(
   code: string,
   name: string,
@@ -119,8 +119,8 @@ export async function readEnd(file: RangedFile, name: string): Promise<ZipDirect
     const got = `${directory.offset} + ${directory.size}`
     throw refuseZip('ZIP_DIRECTORY', name, `a directory that ends at ${directoryEnd}`, got, endOffset)
   }
-  if (directory.count > MOST_ENTRIES || directory.size > LARGEST_DIRECTORY) {
-    throw refuseZip('ZIP_LIMIT', name, `at most ${MOST_ENTRIES} entries`, `${directory.count}`, endOffset)
+  if (directory.count > MAX_ENTRIES || directory.size > MAX_DIRECTORY_BYTES) {
+    throw refuseZip('ZIP_LIMIT', name, `at most ${MAX_ENTRIES} entries`, `${directory.count}`, endOffset)
   }
   return directory
 }
@@ -203,7 +203,7 @@ interface Lengths {
   total: number
 }
 
-/** Lengths of one directory record; null if it is none. */
+/** The lengths of one directory record; null if it is invalid. */
 function centralLengths(record: DataView, at: number): Lengths | null {
   if (record.getUint32(at, true) !== 0x02014b50) return null
   const name = record.getUint16(at + 28, true)
@@ -223,14 +223,14 @@ function readCentral(
   const subject = `${name} entry ${quote(entryName)}`
   checkMethod(flags, record.getUint16(at + 10, true), subject, byteOffset)
   if (lengths.total !== CENTRAL_LENGTH + lengths.name + lengths.extra) {
-    throw refusal('ZIP_DIRECTORY', subject, 'no comment', 'one', { byteOffset })
+    throw refusal('ZIP_DIRECTORY', subject, 'no comment', 'a comment', { byteOffset })
   }
   const wide = readWide(record, at, lengths, subject)
   if (wide.packed !== wide.size) {
     throw refusal(
       'ZIP_MISMATCH',
       subject,
-      'equal sizes, as it is stored',
+      'equal sizes of a stored entry',
       `${wide.packed} and ${wide.size}`,
       { byteOffset },
     )
@@ -257,7 +257,8 @@ export function readName(record: DataView, at: number, length: number, flags: nu
 }
 
 function checkMethod(flags: number, method: number, subject: string, byteOffset: number): void {
-  if ((flags & 0x2041) !== 0) throw refusal('ZIP_ENCRYPTED', subject, 'no encryption', 'some', { byteOffset })
+  if ((flags & 0x2041) !== 0)
+    throw refusal('ZIP_ENCRYPTED', subject, 'no encryption', 'an encrypted entry', { byteOffset })
   if ((flags & ~(DESCRIPTOR_FLAG | UTF8_FLAG)) !== 0) {
     throw refusal('ZIP_FLAGS', subject, 'no flags but UTF-8 and data descriptor', `0x${flags.toString(16)}`, {
       byteOffset,
@@ -270,7 +271,7 @@ function checkMethod(flags: number, method: number, subject: string, byteOffset:
   }
 }
 
-/** Sizes and offset of a directory record: 32 bits each, or 64 in the extra field where 32 do not do. */
+/** Sizes and offset of a directory record: 32 bits each, or 64 bits in the extra field if they do not fit. */
 function readWide(
   record: DataView,
   at: number,
@@ -298,7 +299,7 @@ function readWide(
 
 /**
  * The 64-bit field among the extra fields; null if there is none.
- * @throws InputError ZIP_DIRECTORY for a cut field, ZIP_ZIP64 for two.
+ * @throws InputError ZIP_DIRECTORY for a truncated field, ZIP_ZIP64 for two of them.
  */
 export function readExtra64(
   record: DataView,
@@ -311,7 +312,7 @@ export function readExtra64(
   while (at < length) {
     const size = at + 4 <= length ? record.getUint16(start + at + 2, true) : Infinity
     if (at + 4 + size > length)
-      throw refusal('ZIP_DIRECTORY', subject, 'whole extra fields', 'one that is cut')
+      throw refusal('ZIP_DIRECTORY', subject, 'complete extra fields', 'a truncated one')
     if (record.getUint16(start + at, true) === 1) {
       if (found !== null) throw refusal('ZIP_ZIP64', subject, 'one field of 64-bit sizes', 'two')
       found = new DataView(record.buffer, record.byteOffset + start + at + 4, size)

@@ -1,9 +1,9 @@
 /**
- * The way to a queue: BullMQ on a Redis or Valkey server. Both packages are brought by whoever wants a queue
- * (`npm install bullmq ioredis`); nothing else of this project needs them.
+ * The connection to a queue: BullMQ on a Redis or Valkey server. Both packages are optional: a user of the queue installs
+ * them (`npm install bullmq ioredis`).
  *
- * A password never stands in the address, because others on a machine can read command lines: it comes from the
- * environment, SHADOWLLM_QUEUE_PASSWORD, and SHADOWLLM_QUEUE_USER where the server knows users.
+ * The address never contains a password, because other users of a machine can read command lines. The password comes from
+ * the environment variable SHADOWLLM_QUEUE_PASSWORD, and the user name, if any, from SHADOWLLM_QUEUE_USER.
  */
 import type * as BullMQ from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -11,14 +11,14 @@ import { environment } from '../platform/platform.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { ShardError } from './shard_error.ts'
 
-/** What all keys of ours on a server begin with. */
+/** The prefix of all our keys on a server. */
 export const queuePrefix = 'shadowllm'
 
 /** Where a server is. */
 export interface QueueAddress {
   readonly host: string
   readonly port: number
-  /** Encrypted, the server's certificate checked. */
+  /** Whether the connection is encrypted, with the server's certificate checked. */
   readonly tls: boolean
   readonly database: number
   readonly user: string | undefined
@@ -29,13 +29,13 @@ export interface QueueAddress {
 export interface QueueTools {
   readonly bullmq: typeof BullMQ
   readonly address: QueueAddress
-  /** A connection that comes back by itself; whoever asks for it ends it. */
+  /** A connection that reconnects by itself; the caller ends it. */
   connect(): Redis
 }
 
 /**
  * Reads an address such as redis://host:6379/0, or rediss:// for TLS.
- * @throws UsageError QUEUE_URL for anything else, and for one with a password in it
+ * @throws UsageError QUEUE_URL for anything else, and for an address that contains a password
  */
 export function parseQueueUrl(text: string): QueueAddress {
   const url = URL.canParse(text) ? new URL(text) : null
@@ -43,7 +43,7 @@ export function parseQueueUrl(text: string): QueueAddress {
   if (url?.username || url?.password)
     throw new UsageError(
       'QUEUE_URL',
-      'queue: expected an address without a password, got one with; it goes into SHADOWLLM_QUEUE_PASSWORD',
+      'queue: expected an address without a password, got one with a password; set SHADOWLLM_QUEUE_PASSWORD instead',
     )
   if (!url || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '' || !database || url.search)
     throw new UsageError('QUEUE_URL', `queue: expected an address such as redis://host:6379, got ${text}`)
@@ -58,13 +58,13 @@ export function parseQueueUrl(text: string): QueueAddress {
   }
 }
 
-/** How long the first answer of a server is waited for, in milliseconds. */
+/** Timeout of the first response of a server, in milliseconds. */
 const firstAnswer = 5000
 
 /**
- * Loads what a queue needs, and sees that the server answers.
+ * Loads the packages of a queue and checks that the server responds.
  * @throws MissingError QUEUE_PACKAGE (exit code 4) if the packages are not installed; ShardError QUEUE_CONNECTION (exit
- *   code 5) if no server answers, or not to us
+ *   code 5) if no server responds or it refuses us
  */
 export async function openQueue(address: QueueAddress): Promise<QueueTools> {
   const { bullmq, Redis: Client } = await loadPackages()
@@ -74,15 +74,15 @@ export async function openQueue(address: QueueAddress): Promise<QueueTools> {
     db: address.database,
     username: address.user,
     password: address.password,
-    // The certificate must be the host's, signed by whom the system (or NODE_EXTRA_CA_CERTS) trusts.
+    // The certificate must belong to the host and be signed by an authority of the system or of NODE_EXTRA_CA_CERTS.
     tls: address.tls ? { servername: address.host } : undefined,
-    // Commands wait until the server is back.
+    // Commands wait until the server is reachable again.
     maxRetriesPerRequest: null,
     connectTimeout: firstAnswer,
   }
   const make = (more: object): Redis => {
     const redis = new Client({ ...options, ...more })
-    // Each failure is met by another try; a listener is needed all the same.
+    // ioredis retries by itself, but an error without a listener would end the process.
     redis.on('error', () => {})
     return redis
   }
@@ -121,7 +121,7 @@ async function expectAnswer(redis: Redis, { host, port, tls }: QueueAddress): Pr
     const got = (cause as NodeJS.ErrnoException).code ?? cause.message
     throw new ShardError(
       'QUEUE_CONNECTION',
-      `${address}: expected a Redis or Valkey server that lets us in, got ${got}`,
+      `${address}: expected a Redis or Valkey server that accepts the connection, got ${got}`,
       { cause },
     )
   } finally {

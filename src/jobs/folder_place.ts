@@ -1,10 +1,10 @@
 /**
- * A folder as a place for shards: one that all machines see, such as a network file system.
+ * A folder that stores the files of shards; all machines must see it, for example through a network file system.
  *
  *   <first two digits>/<64 digits>      a file; written under a temporary name, forced to the disk, renamed
  *
- * Temporary names carry a process id, which means nothing on another machine: what a machine that died left half
- * written is told by its age.
+ * Temporary names contain a process id, which means nothing on another machine. So a file that a dead machine left half
+ * written is recognised by its age.
  */
 import {
   absolutePath,
@@ -20,12 +20,12 @@ import {
 import { ShardError } from './shard_error.ts'
 import type { ShardPlace } from './shard_store.ts'
 
-/** Nothing is written for longer than this, in milliseconds. */
+/** No write takes longer than this, in milliseconds. */
 const abandonedAfter = 24 * 3600 * 1000
 
 /**
- * Opens a folder, makes it where there is none, and takes away what was half written a day ago.
- * @throws ShardError SHARD_STORE (exit code 5) if the system refuses; so do all of the place's functions
+ * Opens a folder, creates it if it is missing, and removes temporary files that are a day old.
+ * @throws ShardError SHARD_STORE (exit code 5) if the system refuses, as for all functions of the place
  */
 export async function folderPlace(folder: string): Promise<ShardPlace> {
   const root = absolutePath(folder)

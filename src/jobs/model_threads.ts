@@ -1,5 +1,5 @@
 /**
- * Threads of this machine that run jobs, each with a model of its own: where they find it, and how many suit.
+ * Threads of this machine that run jobs, each with its own copy of a model: where the model is, and how many threads to use.
  */
 import type { BackendName } from '../backends/backend.ts'
 import type { OptConfig } from '../engine/config.ts'
@@ -7,40 +7,40 @@ import { parameterShapes } from '../engine/names.ts'
 import { machine } from '../platform/platform.ts'
 import type { MethodHash } from '../results/method_hash.ts'
 
-/** Which model threads open. */
+/** The model that threads open. */
 export interface ThreadModel {
-  /** A folder, or a file of weights with its configuration beside it. */
+  /** A folder, or a file of weights next to its configuration. */
   readonly path: string
   readonly backend: BackendName
 }
 
-/** Backends that owe a bound and not the bits of the reference. */
+/** Backends that agree with the reference within a bound, not bit for bit. */
 const bounded: readonly BackendName[] = ['wasm-relaxed', 'cuda-fast', 'cuda-fast-emulated']
 
-/** Backends with the same word here give the same bits, and so may share work. */
+/** Backends with the same name here give the same bits, so they may share work. */
 export function bitsOf(backend: BackendName): string {
   return bounded.includes(backend) ? backend : 'exact'
 }
 
-/** What a thread is told at its start. */
+/** The start message of a thread. */
 export interface ThreadStart extends ThreadModel {
-  /** What shards ask for, see `ShardModel`. */
+  /** The hashes that shards require, see `ShardModel`. */
   readonly hash: string
   readonly method: MethodHash
 }
 
-/** Fewer examples than this for each thread are done before a thread has opened its model. */
-const leastExamples = 16
+/** The least examples per thread: fewer are done before a thread has opened its model. */
+const MIN_EXAMPLES = 16
 
 /**
- * How many threads suit a calibration here: as many as run at once, up to eight, that find room for their models in
- * half of the free memory, and have something to do.
+ * The number of threads for a calibration: as many as run at once, at most eight, such that their models fit into half of
+ * the free memory and each has enough examples.
  */
-export function usualThreads(config: OptConfig, examples: number): number {
+export function defaultThreads(config: OptConfig, examples: number): number {
   let weights = 0
   for (const shape of parameterShapes(config).values())
     weights += 4 * shape.reduce((product, size) => product * size, 1)
   const { threads, freeMemory } = machine()
   const room = freeMemory === null ? 1 : freeMemory / 2 / weights
-  return Math.max(1, Math.floor(Math.min(threads, 8, room, examples / leastExamples)))
+  return Math.max(1, Math.floor(Math.min(threads, 8, room, examples / MIN_EXAMPLES)))
 }

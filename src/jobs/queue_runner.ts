@@ -1,13 +1,13 @@
 /**
  * The runner over a queue: shards become jobs, workers anywhere do them, and their results are read from the store.
  *
- * What counts is the store alone. The queue is how work is handed out, and may lose or repeat it: a server that is
- * started again may have forgotten its last second, a worker may die after it has written. So a shard is done when its
- * result is in the store; one that is neither there nor in the queue is put there again; and one that is done twice has
- * one result, because its name is the hash of what it is made from.
+ * Only the store counts. The queue distributes work, and may lose or repeat it: a restarted server may have lost its last
+ * second, and a worker may die after it has written a result. So a shard is done when its result is in the store. A shard
+ * that is neither in the store nor in the queue is queued again. A shard that is done twice has one result, because the
+ * name of a result is the hash of the shard.
  *
- * Shards go in groups, each with a job that joins the group's results, BullMQ's parent of them: one file to fetch in
- * place of many. Where that job fails, or is lost, the results are fetched one by one.
+ * Shards are queued in groups. Each group has a parent job in BullMQ that joins its results into one file, so that one
+ * file is fetched instead of many. If that job fails or is lost, the results are fetched one by one.
  */
 import type { FlowProducer, Job, Queue, QueueEvents } from 'bullmq'
 import { queuePrefix, type QueueTools } from './connection.ts'
@@ -18,22 +18,22 @@ import { jobData, jobIdOf, jobOptions, joinShard, splitJoined, type JobData } fr
 import type { ShardStore } from './shard_store.ts'
 import type { Redis } from 'ioredis'
 
-/** What a runner over a queue is made of. */
+/** Options of a runner over a queue. */
 export interface QueueRunnerOptions {
   readonly tools: QueueTools
   readonly queue: string
   readonly store: ShardStore
   /** Examples in a shard. Default: 8. */
   readonly examplesPerShard?: number
-  /** How often a shard is tried. Default: 3. */
+  /** Attempts per shard. Default: 3. */
   readonly attempts?: number
-  /** Milliseconds between two looks at the store where nothing is heard of the queue. Default: 1000. */
+  /** Milliseconds between two checks of the store when the queue sends no event. Default: 1000. */
   readonly every?: number
 }
 
 /** Shards that one job joins. */
 const groupSize = 16
-/** Groups that are in the queue ahead of the one that is waited for. */
+/** Groups that are queued ahead of the one whose results are awaited. */
 const groupsAhead = 64
 
 /** See the head of this file. */
@@ -46,7 +46,7 @@ export class QueueRunner implements ShardRunner {
   readonly #queue: Queue<JobData>
   readonly #flows: FlowProducer
   readonly #events: QueueEvents
-  /** Called whenever something is heard of a job. */
+  /** Called on every event of a job. */
   readonly #listeners = new Set<(jobId: string, isDone: boolean) => void>()
 
   constructor(options: QueueRunnerOptions) {
@@ -60,7 +60,7 @@ export class QueueRunner implements ShardRunner {
     this.#queue = new bullmq.Queue<JobData>(options.queue, base)
     this.#flows = new bullmq.FlowProducer(base)
     this.#events = new bullmq.QueueEvents(options.queue, base)
-    // The server is away: all of them try again by themselves.
+    // The server is unreachable: these clients reconnect by themselves.
     this.#queue.on('error', () => {})
     this.#flows.on('error', () => {})
     this.#events.on('error', () => {})
@@ -68,7 +68,7 @@ export class QueueRunner implements ShardRunner {
     this.#events.on('failed', ({ jobId }) => this.#hear(jobId, false))
   }
 
-  /** How many workers listen. */
+  /** How many workers are connected. */
   workers(): Promise<number> {
     return this.#queue.getWorkersCount()
   }
@@ -114,13 +114,13 @@ export class QueueRunner implements ShardRunner {
   }
 
   async close(): Promise<void> {
-    // Without a server there is nobody to say goodbye to.
+    // Without a server there is no connection to close.
     this.#connection.disconnect()
     await Promise.allSettled([this.#queue.close(), this.#flows.close(), this.#events.close()])
     await this.store.close()
   }
 
-  /** Puts a group's shards into the queue that have no result yet; those that failed in an earlier run are tried again. */
+  /** Queues the shards of a group that have no result yet. Shards that failed in an earlier run are tried again. */
   async #ask({ shards, keys, join, joinKey }: Group): Promise<void> {
     const open: number[] = []
     for (const [i, key] of keys.entries()) if (!(await this.store.has(key))) open.push(i)
@@ -142,15 +142,16 @@ export class QueueRunner implements ShardRunner {
         queueName,
         prefix: queuePrefix,
         data: jobData(shards[i]),
-        // A shard that failed to the last fails the join; the others are done all the same.
+        // A shard that failed on its last attempt fails the join; the others are still done.
         opts: { ...jobOptions(keys[i], attempts), failParentOnFailure: true },
       })),
     })
   }
 
   /**
-   * The results of a group, as soon as each has one or has failed; what failed is missing, and added to `failures`.
-   * @param isWanted false once nobody waits any more
+   * The results of a group, as soon as each shard is done or has failed. Failed shards have no result and are added to
+   * `failures`.
+   * @param isWanted false once the results are no longer wanted
    */
   async #resultsOf(
     group: Group,
@@ -168,7 +169,7 @@ export class QueueRunner implements ShardRunner {
     return []
   }
 
-  /** The results one by one; null while there is one that may still come. */
+  /** The results one by one; null while a result may still come. */
   async #singleResults(
     { shards, keys }: Group,
     failures: Map<string, string>,
@@ -186,21 +187,21 @@ export class QueueRunner implements ShardRunner {
     for (const key of keys) {
       if (failures.has(key)) continue
       const result = await this.store.readOrRemove(key)
-      // It was damaged, and will be made again.
+      // It was damaged and is computed again.
       if (!result) return null
       results.push(result)
     }
     return results
   }
 
-  /** Why a shard without a result has failed; null if it has not. One that the queue has lost is put there again. */
+  /** Why a shard without a result has failed; null if it has not. A shard that the queue has lost is queued again. */
   async #failureOf(shard: Shard, key: string, isWanted: () => boolean): Promise<string | null> {
     const job = await this.#jobOf(key)
     if (job && (await job.isFailed())) return job.failedReason || 'no reason given'
     const isComing = job && !(await job.isCompleted())
     if (isComing || (await this.store.has(key))) return null
     if (job) await job.remove().catch(() => {})
-    // After the run is aborted, missing jobs are those that were taken back.
+    // After an abort the missing jobs are those that were removed from the queue.
     if (isWanted()) await this.#queue.add(shard.kind, jobData(shard), jobOptions(key, this.#attempts))
     return null
   }
@@ -209,7 +210,7 @@ export class QueueRunner implements ShardRunner {
     return (await this.#queue.getJob(jobIdOf(key))) ?? null
   }
 
-  /** Resolves when something is heard of one of these jobs, or after a while. */
+  /** Resolves on an event of one of these jobs, or after the interval. */
   #change(jobIds: ReadonlySet<string>): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {
@@ -226,8 +227,8 @@ export class QueueRunner implements ShardRunner {
   }
 
   /**
-   * Takes out of the queue what nobody waits for any more; what is being done is finished, and kept in the store. A server
-   * that does not answer is not waited for.
+   * Removes jobs that are no longer wanted from the queue. Active jobs finish, and their results stay in the store. It does
+   * not wait for a server that does not respond.
    * @param asking settles when the last group is in the queue
    */
   async #takeBack(groups: readonly Group[], done: ReadonlySet<string>, asking: Promise<void>): Promise<void> {
@@ -237,7 +238,7 @@ export class QueueRunner implements ShardRunner {
         for (const key of [joinKey, ...keys]) {
           if (done.has(key)) continue
           const job = await this.#jobOf(key)
-          // One that is being done is locked.
+          // An active job is locked.
           if (job && !(await job.isFailed())) await job.remove().catch(() => {})
         }
     }

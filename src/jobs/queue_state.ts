@@ -1,19 +1,19 @@
 /**
- * What stands in the queues of a server: how far each is, how fast, who works on it, what failed and why.
+ * The state of the queues of a server: progress, rate, workers, and failed jobs with their errors.
  */
 import type { Queue } from 'bullmq'
 import { queuePrefix, type QueueTools } from './connection.ts'
 
-/** Jobs of a queue by what becomes of them. Joining the results of a group is a job too. */
+/** Jobs of a queue by state. A job that joins the results of a group counts too. */
 export interface QueueCounts {
   readonly waiting: number
-  /** Waiting for another try, or for other jobs. */
+  /** Waiting for another attempt, or for other jobs. */
   readonly delayed: number
   readonly active: number
   readonly failed: number
 }
 
-/** A job that failed on its last try. */
+/** A job that failed on its last attempt. */
 export interface FailedShard {
   readonly key: string
   readonly kind: string
@@ -27,20 +27,20 @@ export interface QueueState {
   readonly name: string
   readonly workers: number
   readonly counts: QueueCounts
-  /** Jobs done in a minute, over the last minutes in which any was; null before there is one. */
+  /** Jobs done per minute over the recent minutes; null before the first job is done. */
   readonly perMinute: number | null
-  /** Seconds until all that is there is done; null where nothing tells. */
+  /** Estimated seconds until all jobs are done; null without a rate. */
   readonly secondsLeft: number | null
-  /** The last of those that failed. */
+  /** The most recent failures. */
   readonly failures: readonly FailedShard[]
 }
 
-/** How many minutes a rate is taken over. */
+/** The window of the rate, in minutes. */
 const minutes = 10
-/** How many failed jobs are told of. */
-const mostFailures = 10
+/** How many failed jobs are reported. */
+const MAX_FAILURES = 10
 
-/** Every queue of ours on a server, by name. */
+/** All our queues on a server, sorted by name. */
 export async function readQueues(tools: QueueTools): Promise<QueueState[]> {
   const states: QueueState[] = []
   for (const name of await queueNames(tools))
@@ -48,7 +48,7 @@ export async function readQueues(tools: QueueTools): Promise<QueueState[]> {
   return states
 }
 
-/** Lets all jobs of a queue that failed be tried again; returns how many. */
+/** Retries all failed jobs of a queue. @returns how many */
 export function retryFailed(tools: QueueTools, name: string): Promise<number> {
   return withQueue(tools, name, async (queue) => {
     const count = await queue.getFailedCount()
@@ -113,7 +113,7 @@ async function readState(queue: Queue, name: string): Promise<QueueState> {
   }
 }
 
-/** The mean of the minutes from the first in which a job was done. @param data the last minute first */
+/** The mean since the first minute in which a job was done. @param data jobs per minute, the last minute first */
 export function rateOf(data: readonly (number | string)[]): number | null {
   const done = data.map(Number)
   const first = done.findLastIndex((jobs) => jobs > 0)
@@ -121,7 +121,7 @@ export function rateOf(data: readonly (number | string)[]): number | null {
   return done.slice(0, first + 1).reduce((total, jobs) => total + jobs, 0) / (first + 1)
 }
 
-/** How long what is there takes at a rate; failed jobs are nobody's work any more. */
+/** Seconds until the jobs of a queue are done at a rate; failed jobs do not count. */
 export function secondsLeft(
   { waiting, delayed, active }: QueueCounts,
   perMinute: number | null,
@@ -132,7 +132,7 @@ export function secondsLeft(
 }
 
 async function readFailures(queue: Queue): Promise<FailedShard[]> {
-  const failed = await queue.getFailed(0, mostFailures - 1)
+  const failed = await queue.getFailed(0, MAX_FAILURES - 1)
   return failed.map(({ id, name, attemptsMade, failedReason }) => ({
     key: (id ?? '').replace(/^shard-/, ''),
     kind: name,

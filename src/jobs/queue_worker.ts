@@ -1,10 +1,10 @@
 /**
- * A worker: takes shards from a queue and does them, until it is told to stop.
+ * A worker: takes shards from a queue and does them until it is stopped.
  *
- * Shards are done in threads, so that this one is free to renew their locks however long they take. A worker that dies
- * loses its locks, and its shards go to others. Told to stop, it finishes what it has begun; what takes longer than the
- * grace it is given goes back to the queue. A shard that fails is tried again later, by whoever is free; after the last
- * try it stays in the failed set with its error, and stops nobody.
+ * Shards run in threads, so that the main thread can renew their locks however long they take. If a worker dies, its locks
+ * expire and its shards go to other workers. On a stop the worker finishes its active shards; those that need more than
+ * the grace period return to the queue. A shard that fails is retried later by any worker. After the last attempt it stays
+ * in the failed set with its error, and other shards continue.
  */
 import type { Job, Worker } from 'bullmq'
 import { now } from '../platform/platform.ts'
@@ -15,25 +15,25 @@ import { doJoin, isHopeless, joinKind, shardOfJob, type JobData } from './shard_
 import type { ShardStore } from './shard_store.ts'
 import { ShardThreads, type ThreadSource } from './shard_threads.ts'
 
-/** What a worker is made of. */
+/** Options of a worker. */
 export interface WorkerOptions {
   readonly tools: QueueTools
   readonly queue: string
   readonly store: ShardStore
   readonly threads: ThreadSource
-  /** How many shards at once. */
+  /** How many shards run at once. */
   readonly concurrency: number
-  /** Milliseconds that shards get to finish once `signal` is aborted. */
+  /** The grace period, in milliseconds: how long active shards may run once `signal` is aborted. */
   readonly grace: number
-  /** Milliseconds without work after which it stops by itself; null for never. */
+  /** Milliseconds without work after which the worker stops; null for never. */
   readonly idle: number | null
-  /** Milliseconds after which a worker that is not heard of has lost its shards. Default: 30,000. */
+  /** Milliseconds after which the lock of a shard expires if it is not renewed. Default: 30,000. */
   readonly lock?: number
   readonly signal: AbortSignal
   readonly onEvent?: (event: WorkerEvent) => void
 }
 
-/** What happened to a shard. */
+/** An event of a shard. */
 export interface WorkerEvent {
   readonly what: 'done' | 'found' | 'failed' | 'returned'
   readonly kind: string
@@ -43,19 +43,19 @@ export interface WorkerEvent {
   readonly words?: string
 }
 
-/** What a worker did. */
+/** The counts of a finished worker. */
 export interface WorkerReport {
   readonly done: number
-  /** Results that were in the store already. */
+  /** Shards whose result was in the store already. */
   readonly found: number
   readonly failed: number
   readonly returned: number
 }
 
-/** How often one shard's worker may die before the shard is held to be the cause. */
-const mostDeaths = 25
+/** After so many dead workers a shard is considered the cause and fails. */
+const MAX_DEATHS = 25
 
-/** Works until the signal, or until there was nothing to do for long enough. @throws ShardError where the store fails */
+/** Runs until the signal, or until the worker was idle for long enough. @throws ShardError if the store fails */
 export async function runWorker(options: WorkerOptions): Promise<WorkerReport> {
   const { tools, queue, concurrency, signal, lock = 30_000 } = options
   const threads = new ShardThreads(options.threads, concurrency, options.store)
@@ -70,12 +70,12 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerReport> {
       concurrency,
       lockDuration: lock,
       stalledInterval: lock,
-      maxStalledCount: mostDeaths,
+      maxStalledCount: MAX_DEATHS,
       metrics: { maxDataPoints: 60 },
       autorun: false,
     },
   )
-  // The server is away: the worker tries again by itself.
+  // The server is unreachable: the worker reconnects by itself.
   worker.on('error', () => {})
   try {
     const running = worker.run()
@@ -99,10 +99,10 @@ function aborted(signal: AbortSignal): Promise<void> {
   })
 }
 
-/** Thrown inside a job that has to go back. */
+/** Thrown inside a job to return it to the queue. */
 class GivenBack extends Error {}
 
-/** The shards a worker has taken, and what became of them. */
+/** The shards a worker has taken, and their state. */
 class Taken {
   readonly report = { done: 0, found: 0, failed: 0, returned: 0 }
   readonly #options: WorkerOptions
@@ -117,7 +117,7 @@ class Taken {
     this.#threads = threads
   }
 
-  /** Resolves after nothing was to be done for as long as the options say. */
+  /** Resolves once the worker was idle for the time of the options. */
   untilIdle(): Promise<void> {
     const { idle } = this.#options
     return new Promise((resolve) => {
@@ -186,7 +186,7 @@ class Taken {
     const onProgress = (progress: object): void => {
       if (now() - toldAt < 1000) return
       toldAt = now()
-      // Who looks on is not worth a failure.
+      // An error of a listener must not fail the shard.
       job.updateProgress(progress).catch(() => {})
     }
     this.#givers.add(give)

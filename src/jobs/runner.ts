@@ -1,36 +1,34 @@
 /**
- * Who does shards: threads of this process, or workers anywhere that take them from a queue. The code above is the same:
- * it asks for shards and is given their results in the order it asked, so that what is made of them cannot depend on
- * how many do the work or who is first.
+ * Runners: they do shards in threads of this process, or through a queue on workers anywhere. A runner returns the results
+ * in the order of the shards, so that what is computed from them cannot depend on the number of workers or their speed.
  */
 import { refusal } from '../io/refusal.ts'
-import { pause } from '../platform/pause.ts'
-import { shardKey, type DoShard, type Shard, type ShardContext } from './shard.ts'
-import { memoryStore, type ShardStore } from './shard_store.ts'
+import type { Shard, ShardContext } from './shard.ts'
+import type { ShardStore } from './shard_store.ts'
 
-/** What a run of shards listens to and tells. */
+/** Options of a run. */
 export interface RunOptions {
   readonly signal?: AbortSignal
-  /** How many of the shards are done, in whatever order. */
+  /** Called with the number of done shards; they finish in any order. */
   readonly onShard?: (done: number, total: number) => void
 }
 
 /** See the head of this file. */
 export interface ShardRunner {
-  /** Where the files of shards are put before they are asked for. */
+  /** Holds the files of shards and their results. */
   readonly store: ShardStore
-  /** How many examples make a good shard: few where handing one over costs little. */
+  /** The recommended number of examples per shard: few if the overhead of a shard is small. */
   readonly examplesPerShard: number
   /**
-   * The results of shards, in their order. Leaving the loop stops the rest.
-   * @throws ShardsFailed after all others are done; ShardError where the way to them is lost; the signal's reason
+   * The results of shards, in their order. Leaving the loop cancels the rest.
+   * @throws ShardsFailed after all other shards are done; ShardError if the queue or the store is lost; the signal's reason
    */
   run(shards: readonly Shard[], options?: RunOptions): AsyncGenerator<Uint8Array, void, void>
   /** Ends threads and connections. The results that are in the store stay. */
   close(): Promise<void>
 }
 
-/** What a shard's files are read through. */
+/** The context of a shard: reads its files from a store. */
 export function contextOf(
   { files }: Shard,
   store: Pick<ShardStore, 'read'>,
@@ -46,9 +44,9 @@ export function contextOf(
   }
 }
 
-/** What a promise gives, unless the signal is aborted first. @throws the signal's reason */
+/** The value of a promise, unless the signal is aborted first. @throws the signal's reason */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  // Whoever is not waited for any more may fail unheard.
+  // A rejection after an abort must not count as unhandled.
   promise.catch(() => {})
   if (!signal) return promise
   signal.throwIfAborted()
@@ -61,24 +59,5 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | un
     return await Promise.race([promise, aborted])
   } finally {
     signal.removeEventListener('abort', onAbort)
-  }
-}
-
-/** A runner that does everything in this thread, one shard after the other. */
-export function hereRunner(work: DoShard, store: ShardStore = memoryStore()): ShardRunner {
-  return {
-    store,
-    examplesPerShard: 1,
-    async *run(shards, { signal, onShard } = {}) {
-      for (const [i, shard] of shards.entries()) {
-        await pause(signal)
-        const key = await shardKey(shard)
-        let result = await store.readOrRemove(key)
-        if (!result) await store.write(key, (result = await work(shard, contextOf(shard, store, { signal }))))
-        onShard?.(i + 1, shards.length)
-        yield result
-      }
-    },
-    close: () => store.close(),
   }
 }

@@ -1,10 +1,10 @@
 /**
- * A bucket as a place for shards: Amazon S3, or anything that speaks like it, through `@aws-sdk/client-s3`, which is
- * brought by whoever wants it.
+ * A bucket that stores the files of shards: Amazon S3 or a compatible service, through the optional package
+ * `@aws-sdk/client-s3`.
  *
- * Objects are put on the condition that none is there, so that two who finish at once do not write over each other; a
- * service that does not know conditions gets an ordinary put, of the same bytes. Where the service is and who asks is
- * said by the environment, as for every tool of S3: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and so on.
+ * An object is put on the condition that none exists, so that two workers do not overwrite each other's result. A service
+ * without conditional writes gets an ordinary put of the same bytes. Address and credentials come from the environment, as
+ * for every tool of S3: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and so on.
  */
 import type * as S3 from '@aws-sdk/client-s3'
 import { environment } from '../platform/platform.ts'
@@ -12,14 +12,14 @@ import { MissingError, UsageError } from '../tensor/errors.ts'
 import { ShardError } from './shard_error.ts'
 import type { ShardPlace } from './shard_store.ts'
 
-/** Where in S3. */
+/** A place in S3. */
 export interface S3Address {
   readonly bucket: string
-  /** What names begin with, with a slash at its end; may be empty. */
+  /** The prefix of names, with a slash at its end; may be empty. */
   readonly prefix: string
 }
 
-/** s3://bucket/prefix, or null for what is no address of S3. @throws UsageError SHARD_PLACE for one that is not well-formed */
+/** Parses s3://bucket/prefix; null for other addresses. @throws UsageError SHARD_PLACE for a malformed one */
 export function parseS3Url(text: string): S3Address | null {
   if (!/^s3:/i.test(text)) return null
   const [, bucket, path] =
@@ -29,9 +29,9 @@ export function parseS3Url(text: string): S3Address | null {
   return { bucket, prefix: path === '' ? '' : `${path.slice(1)}/` }
 }
 
-/** What a service answers that has no such object. */
+/** Error names for an object that does not exist. */
 const missing = new Set(['NoSuchKey', 'NotFound'])
-/** What it answers where the object is there already, or somebody is putting it right now. */
+/** Error names for an object that exists already, or is being written by another client. */
 const isThere = new Set(['PreconditionFailed', 'ConditionalRequestConflict'])
 
 /**
@@ -43,7 +43,7 @@ export async function s3Place({ bucket, prefix }: S3Address): Promise<ShardPlace
   const sdk = await loadSdk()
   const client: S3.S3Client = new sdk.S3Client({
     region: environment('AWS_REGION') ?? 'us-east-1',
-    // Services of one's own have one address for all buckets.
+    // Self-hosted services have one address for all buckets.
     forcePathStyle: environment('AWS_ENDPOINT_URL') !== undefined,
     maxAttempts: 5,
   })

@@ -1,46 +1,48 @@
 /**
- * A shard: a piece of work that any machine may do, because it is a pure function of data. It says what to do (`kind`),
- * how (`settings`) and what with (`files`, by hash), and has no code and no paths in it.
+ * A shard: a job that any machine may do, because its result is a pure function of data. It names the work (`kind`), its
+ * parameters (`settings`) and its inputs (`files`, by hash). It contains no code and no paths.
  *
- * What comes of a shard is bytes, kept in a store under the shard's key: the SHA-256 of its canonical JSON. So the same
- * shard is never done for two results, whoever asks, and a result that is there is never asked for again.
+ * The result of a shard is bytes, stored under the shard's key: the SHA-256 of its canonical JSON. So a shard has one
+ * result, whoever computes it, and a stored result is never computed again.
  *
- * A shard may come from a queue that others can write to: `parseShard` believes nothing.
+ * A shard from a queue is untrusted input: other programs can write to the queue. `parseShard` checks it.
  */
+import * as v from 'valibot'
 import { canonicalJson, type PlainJson } from '../io/canonical_json.ts'
-import { describeJson, parseJson, toPlain, type JsonValue } from '../io/json.ts'
 import { refusal } from '../io/refusal.ts'
+import { parseBySchema, valueThat } from '../io/schema.ts'
 import { sha256 } from '../platform/platform.ts'
+import { isObject } from '../tensor/arguments.ts'
 
 /** A piece of work. */
 export interface Shard {
-  /** What is done, such as `calibrate`. */
+  /** The work, such as `calibrate`. */
   readonly kind: string
-  /** How: JSON values. */
+  /** Parameters: JSON values. */
   readonly settings: Readonly<Record<string, PlainJson>>
-  /** What with: names in the store, which are SHA-256 in hexadecimal, of inputs or of other shards' results. */
+  /** Inputs: SHA-256 names in the store, of files or of results of other shards. */
   readonly files: Readonly<Record<string, string>>
 }
 
-/** How far a shard is, in whatever it counts. */
+/** The progress of a shard, in units of its own choice. */
 export interface ShardProgress {
   readonly done: number
   readonly total: number
 }
 
-/** What a shard is done with. */
+/** What the code that does a shard gets. */
 export interface ShardContext {
-  /** The file of this name in `files`, whole and as it was written. @throws InputError SHARD_FILE, SHARD_DAMAGED */
+  /** Reads the file of this name in `files` and checks its hash. @throws InputError SHARD_FILE, SHARD_DAMAGED */
   read(name: string): Promise<Uint8Array>
   onProgress?(progress: ShardProgress): void
-  /** Stops it between two steps; what it was doing is lost. */
+  /** Cancels the shard between two steps; partial work is lost. */
   readonly signal?: AbortSignal
 }
 
 /**
  * Does a shard: the result is a function of the shard and its files alone.
  * @throws InputError SHARD_FORMAT for a kind or settings it does not know, SHARD_MODEL for another model than its own;
- *   whatever the work throws
+ *   anything the work throws
  */
 export type DoShard = (shard: Shard, context: ShardContext) => Promise<Uint8Array>
 
@@ -54,56 +56,47 @@ export function shardText({ kind, settings, files }: Shard): string {
   return canonicalJson({ kind, settings, files })
 }
 
-/** The most characters of a shard's text: what is larger belongs into a file. */
-export const longestShard = 2 ** 18
-/** The most files of a shard. */
-const mostFiles = 2 ** 12
+/** The maximal length of a shard's text; larger data goes into files. */
+const MAX_TEXT_LENGTH = 2 ** 18
+/** The maximal number of files of a shard. */
+const MAX_FILES = 2 ** 12
+
+const isRecord = (value: unknown): value is object => isObject(value) && !Array.isArray(value)
+
+const schema = v.object({
+  kind: v.pipe(v.string(), v.regex(/^[a-z][a-z-]{0,31}$/, 'a word')),
+  settings: valueThat<Shard['settings']>(isRecord, 'an object'),
+  // Not v.record, which drops the names constructor and prototype.
+  files: valueThat<Shard['files']>(
+    (value) =>
+      isRecord(value) && Object.keys(value).length <= MAX_FILES && Object.values(value).every(isHash),
+    `an object of at most ${MAX_FILES} names of 64 hexadecimal digits`,
+  ),
+})
 
 /**
- * A shard from the text that `shardText` makes.
- * @param subject what it is called in errors
+ * Parses the text of `shardText`.
+ * @param subject its name in errors
  * @throws InputError SHARD_FORMAT, JSON_* for anything else
  */
 export function parseShard(text: unknown, subject: string): Shard {
-  if (typeof text !== 'string' || text.length > longestShard)
-    throw refusal('SHARD_FORMAT', subject, `text of at most ${longestShard} characters`, sizeOf(text))
-  const top = parseJson(new TextEncoder().encode(text), subject)
-  const kind = fieldOf(top, 'kind', subject)
-  if (typeof kind !== 'string' || !/^[a-z][a-z-]{0,31}$/.test(kind))
-    throw refusal('SHARD_FORMAT', `${subject} kind`, 'a word', describeJson(kind))
-  const settings = fieldOf(top, 'settings', subject)
-  if (!(settings instanceof Map))
-    throw refusal('SHARD_FORMAT', `${subject} settings`, 'an object', describeJson(settings))
-  const files = fieldOf(top, 'files', subject)
-  if (!(files instanceof Map) || files.size > mostFiles)
-    throw refusal(
-      'SHARD_FORMAT',
-      `${subject} files`,
-      `an object of at most ${mostFiles}`,
-      describeJson(files),
-    )
-  const shard = {
-    kind,
-    settings: toPlain(settings) as Shard['settings'],
-    files: Object.fromEntries(
-      [...files].map(([name, hash]) => [name, checkHash(hash, `${subject} files ${name}`)]),
-    ),
-  }
-  // Equal shards must have equal keys: there is one text for each.
+  if (typeof text !== 'string' || text.length > MAX_TEXT_LENGTH)
+    throw refusal('SHARD_FORMAT', subject, `text of at most ${MAX_TEXT_LENGTH} characters`, sizeOf(text))
+  const shard = parseBySchema(schema, text, { code: 'SHARD_FORMAT', subject })
+  // Equal shards must have equal keys, so each shard has exactly one text.
   if (shardText(shard) === text) return shard
-  throw refusal('SHARD_FORMAT', subject, 'canonical JSON of kind, settings and files', 'another text')
+  throw refusal('SHARD_FORMAT', subject, 'canonical JSON of kind, settings and files', 'text of another form')
 }
 
 /** A name in the store. @throws InputError SHARD_FORMAT for anything but 64 hexadecimal digits */
 export function checkHash(value: unknown, subject: string): string {
-  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value
+  if (isHash(value)) return value
   const got = typeof value === 'string' ? `text of ${value.length} characters` : typeof value
   throw refusal('SHARD_FORMAT', subject, '64 hexadecimal digits', got)
 }
 
-function fieldOf(json: JsonValue, field: string, subject: string): JsonValue | undefined {
-  if (json instanceof Map) return json.get(field)
-  throw refusal('SHARD_FORMAT', subject, 'an object', describeJson(json))
+function isHash(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
 }
 
 function sizeOf(text: unknown): string {

@@ -1,5 +1,5 @@
 /**
- * What goes wrong between machines: the way to the queue, the store, or a shard that nobody could do.
+ * Errors between machines: an unreachable queue or store, and shards that failed.
  */
 import { ShadowError, type ErrorDetails } from '../tensor/errors.ts'
 
@@ -10,9 +10,9 @@ export class ShardError extends ShadowError {
   }
 }
 
-/** Shards that failed on every try, while all others were done: exit code 1. */
+/** Shards that failed on every attempt, after all others were done: exit code 1. */
 export class ShardsFailed extends ShadowError {
-  /** What each of them said, by key. */
+  /** The message of each failure, by key. */
   readonly failures: ReadonlyMap<string, string>
 
   constructor(failures: ReadonlyMap<string, string>, total: number) {

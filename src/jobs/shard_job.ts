@@ -1,15 +1,15 @@
 /**
- * A shard as a job of a queue, and several joined by another job: the parent, in BullMQ's words, of those it waits for.
+ * A shard as a job of a BullMQ queue, and a parent job that joins the results of several shards.
  *
- * A job's data is one text, the shard's; its id is the shard's key. So a job cannot be in a queue twice, and what an id
- * promises can be checked against the data.
+ * The data of a job is the text of the shard; its id is the shard's key. So a job cannot be in a queue twice, and the id can
+ * be checked against the data.
  */
 import type { JobsOptions } from 'bullmq'
 import { InputError } from '../tensor/errors.ts'
 import { refusal } from '../io/refusal.ts'
 import { parseShard, shardKey, shardText, type Shard, type ShardContext } from './shard.ts'
 
-/** What a job carries. */
+/** The data of a job. */
 export interface JobData {
   readonly shard: string
 }
@@ -17,25 +17,25 @@ export interface JobData {
 /** The kind of a shard that joins the results of others. */
 export const joinKind = 'join'
 
-/** What machines agree on that may share work: the same model, the same method, results of the same bits. */
+/** What machines that share work must agree on: the model, the method, and the bits of results. */
 export interface QueueIdentity {
-  /** SHA-256 of the model's files, of the sources that decide what a number is, and the kind of backend. */
+  /** SHA-256 of the model's files and of the sources that decide the numbers, and the kind of backend. */
   readonly model: string
   readonly method: string
   readonly bits: string
 }
 
-/** The queue of those who agree: nobody is ever given a shard of others. */
+/** The name of the queue of machines that agree, so that no worker gets a shard of another model or method. */
 export function queueName({ model, method, bits }: QueueIdentity): string {
   return `${model.slice(0, 16)}-${method.slice(0, 16)}-${bits}`
 }
 
-/** The id of a shard's job. Never a number, which BullMQ would not take. */
+/** The id of a shard's job. BullMQ does not accept a number. */
 export function jobIdOf(key: string): string {
   return `shard-${key}`
 }
 
-/** How a job is tried: with a longer and longer wait in between, and kept where all can see it if it failed to the last. */
+/** Retries with exponential backoff; a job that failed on its last attempt stays in the failed set. */
 export function jobOptions(key: string, attempts: number): JobsOptions {
   return {
     jobId: jobIdOf(key),
@@ -52,8 +52,8 @@ export function jobData(shard: Shard): JobData {
 }
 
 /**
- * The shard of a job that anybody may have put there, and its key.
- * @throws InputError SHARD_FORMAT, JSON_* for data that is none, or not the one that the id promises
+ * Parses the shard of a job, which is untrusted input.
+ * @throws InputError SHARD_FORMAT, JSON_* for data that is no shard, or whose key differs from the id
  */
 export async function shardOfJob(
   id: string | undefined,
@@ -64,20 +64,20 @@ export async function shardOfJob(
   const shard = parseShard(text, subject)
   const key = await shardKey(shard)
   if (id === jobIdOf(key)) return { shard, key }
-  throw refusal('SHARD_FORMAT', `${subject} id`, jobIdOf(key), 'another')
+  throw refusal('SHARD_FORMAT', `${subject} id`, jobIdOf(key), 'another id')
 }
 
-/** Whether trying again would end the same: the shard itself is at fault, or this is no place for it. */
+/** Whether a retry is useless: the shard is invalid or does not fit this worker. */
 export function isHopeless(error: unknown): boolean {
   return error instanceof InputError && !['SHARD_FILE', 'SHARD_DAMAGED'].includes(error.code)
 }
 
-/** The shard that joins the results under these keys, in this order. */
+/** A shard that joins the results of these keys, in this order. */
 export function joinShard(keys: readonly string[]): Shard {
   return { kind: joinKind, settings: {}, files: Object.fromEntries(keys.map((key, i) => [String(i), key])) }
 }
 
-/** Does such a shard: lengths (u32, little end first, their number before them), then the results one after the other. */
+/** Does such a shard: the number of results and their lengths (u32, little-endian), then the results. */
 export async function doJoin({ files }: Shard, { read }: ShardContext): Promise<Uint8Array> {
   const names = Object.keys(files).toSorted((a, b) => Number(a) - Number(b))
   const parts: Uint8Array[] = []
@@ -95,11 +95,12 @@ export async function doJoin({ files }: Shard, { read }: ShardContext): Promise<
   return joined
 }
 
-/** What was joined. @throws InputError SHARD_FORMAT for bytes that were not made so */
+/** Splits joined results. @throws InputError SHARD_FORMAT for bytes of another form */
 export function splitJoined(joined: Uint8Array, count: number): Uint8Array[] {
   const head = 4 * (count + 1)
   const view = new DataView(joined.buffer, joined.byteOffset, joined.byteLength)
-  const refuse = (): InputError => refusal('SHARD_FORMAT', 'joined results', `${count} of them`, 'others')
+  const refuse = (): InputError =>
+    refusal('SHARD_FORMAT', 'joined results', `${count} results`, 'bytes of another form')
   if (joined.length < head || view.getUint32(0, true) !== count) throw refuse()
   let at = head
   const parts = Array.from({ length: count }, (_, i) => {

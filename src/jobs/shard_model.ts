@@ -1,5 +1,5 @@
 /**
- * What a shard is done with besides its files, and what both sides must agree on.
+ * The model that shards are done with, and what a shard and a worker must agree on.
  */
 import { refusal } from '../io/refusal.ts'
 import type { Shard } from './shard.ts'
@@ -9,18 +9,18 @@ import { describeValue } from '../tensor/arguments.ts'
 import type { MethodHash } from '../results/method_hash.ts'
 import { bitsOf } from './model_threads.ts'
 
-/** A model, and the hashes by which shards ask for it. */
+/** A model, and the hashes by which shards refer to it. */
 export interface ShardModel {
   readonly model: OptModel
   /** SHA-256 of the model's files. */
   readonly hash: string
-  /** Of the sources that decide what a number is: results of another version are never taken for ours. */
+  /** The hash of the sources that decide the numbers: results of other versions are not mixed. */
   readonly method: MethodHash
 }
 
 /**
- * What a shard's settings say of the model it is for. Stores are shared, so all that tells one result from another is in
- * them: the backend's bits and what weights are stored as, too.
+ * The part of a shard's settings that identifies its model. Stores are shared, so it includes everything that changes a
+ * result: also the bits of the backend and the storage of the weights.
  */
 export interface Agreement {
   readonly model: string
@@ -29,7 +29,7 @@ export interface Agreement {
   readonly storage: Storage
 }
 
-/** What shards for this model say. @param part of the method: the one they depend on */
+/** The agreement of shards for this model. @param part the part of the method they depend on */
 export function agreementOf({ model, hash, method }: ShardModel, part: keyof MethodHash): Agreement {
   const { backend, weights } = model
   return { model: hash, method: method[part], bits: bitsOf(backend.name), storage: weights.storage }
@@ -41,7 +41,7 @@ export function checkAgreement(ours: ShardModel, part: keyof MethodHash, setting
     checkAgreed(what as keyof Agreement, expected as string, settings[what])
 }
 
-/** Refuses one thing that is not what it is here. @throws InputError SHARD_MODEL */
+/** Refuses one value that differs from ours. @throws InputError SHARD_MODEL */
 export function checkAgreed(what: keyof Agreement, ours: string, theirs: unknown): void {
   if (theirs !== ours) throw refusal('SHARD_MODEL', `shard ${what}`, ours, describeValue(theirs))
 }

@@ -1,25 +1,25 @@
 /**
- * Where shards find their files and leave their results: bytes by name, and a name is a SHA-256 in hexadecimal.
+ * The store of the files and results of shards: bytes by name, where a name is a SHA-256 in hexadecimal.
  *
- * Inputs are named by their own hash, results by their shard's key. A file begins with one line, `shadowllm-shard 1` and
- * the SHA-256 of what follows, and is never believed without it. A writer never changes what is there: whoever is second
- * has the same bytes. What a store is made of (a folder that machines share, a bucket) is a `ShardPlace`.
+ * An input is named by its own hash, a result by the key of its shard. A file begins with the line `shadowllm-shard 1` and
+ * the SHA-256 of what follows, which is checked on every read. A writer never changes an existing file: a second writer has
+ * the same bytes. A `ShardPlace` holds the files: a folder that machines share, or a bucket.
  */
 import { refusal } from '../io/refusal.ts'
 import { sha256 } from '../platform/platform.ts'
 import { checkHash } from './shard.ts'
 
-/** Files by name, as a folder or a bucket has them. Names are checked by the store before they come here. */
+/** Files by name, in a folder or a bucket. The store checks names before it passes them on. */
 export interface ShardPlace {
-  /** What a person calls it. */
+  /** Its name for people. */
   readonly name: string
-  /** Whether there is a file; not whether it is whole. */
+  /** Whether there is a file; it may be damaged. */
   has(name: string): Promise<boolean>
   /** A file, or null. */
   read(name: string): Promise<Uint8Array | null>
-  /** Makes a file, complete or not at all. */
+  /** Writes a file, completely or not at all. */
   write(name: string, bytes: Uint8Array): Promise<void>
-  /** Takes a file away; nothing happens if there is none. */
+  /** Removes a file, if there is one. */
   remove(name: string): Promise<void>
   close(): Promise<void>
 }
@@ -32,21 +32,21 @@ export class ShardStore {
     this.place = place
   }
 
-  /** Whether there is a file of this name; not whether it is whole. @throws InputError SHARD_FORMAT for no name */
+  /** Whether there is a file of this name; it may be damaged. @throws InputError SHARD_FORMAT for an invalid name */
   async has(name: string): Promise<boolean> {
     return this.place.has(checkHash(name, 'name'))
   }
 
   /**
-   * What was written under a name; null if nothing was.
-   * @throws InputError SHARD_DAMAGED for a file that is not as it was written, SHARD_FORMAT for no name
+   * The bytes under a name; null if there are none.
+   * @throws InputError SHARD_DAMAGED for a damaged file, SHARD_FORMAT for an invalid name
    */
   async read(name: string): Promise<Uint8Array | null> {
     const file = await this.place.read(checkHash(name, 'name'))
     return file && unwrap(file, `${this.place.name} ${name}`)
   }
 
-  /** The same, but what is damaged is taken away, and then there is nothing. */
+  /** The same, but a damaged file is removed and counts as missing. */
   async readOrRemove(name: string): Promise<Uint8Array | null> {
     try {
       return await this.read(name)
@@ -57,19 +57,19 @@ export class ShardStore {
     }
   }
 
-  /** Keeps a shard's result under its key. @throws InputError SHARD_FORMAT for no name */
+  /** Stores the result of a shard under its key. @throws InputError SHARD_FORMAT for an invalid name */
   async write(name: string, bytes: Uint8Array): Promise<void> {
     await this.place.write(checkHash(name, 'name'), await wrap(bytes))
   }
 
-  /** Keeps an input under its own hash, which is given back. One that is there and whole is left as it is. */
+  /** Stores an input under its own hash, unless it is there. @returns the hash */
   async add(bytes: Uint8Array): Promise<string> {
     const name = await hashOf(bytes)
     if ((await this.readOrRemove(name)) === null) await this.write(name, bytes)
     return name
   }
 
-  /** Lets go of what the place holds open. */
+  /** Closes the place. */
   close(): Promise<void> {
     return this.place.close()
   }
@@ -92,7 +92,7 @@ const mark = 'shadowllm-shard 1 '
 /** The mark, 64 digits, a line feed. */
 const headLength = mark.length + 65
 
-/** Of bytes that may lie in shared memory, which is copied first. */
+/** The SHA-256 of bytes; shared memory is copied first. */
 function hashOf(bytes: Uint8Array): Promise<string> {
   return sha256(bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice())
 }
@@ -108,5 +108,5 @@ async function unwrap(file: Uint8Array, subject: string): Promise<Uint8Array> {
   const bytes = file.slice(headLength)
   const head = new TextDecoder().decode(file.subarray(0, headLength))
   if (head === `${mark}${await hashOf(bytes)}\n`) return bytes
-  throw refusal('SHARD_DAMAGED', subject, 'the bytes that were written', 'others: the checksum differs')
+  throw refusal('SHARD_DAMAGED', subject, 'the bytes that were written', 'bytes with another checksum')
 }

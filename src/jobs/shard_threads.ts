@@ -1,8 +1,8 @@
 /**
- * Threads that do shards, each with whatever it opened at its start (a model), so that opening is paid once.
+ * Threads that do shards. Each opens its model once, at its start.
  *
- * A thread asks for the files it needs and keeps the last of them. One shard at a time; a thread that fails takes its
- * shard with it, and a new one takes its place.
+ * A thread requests the files it needs and caches the most recent ones. It does one shard at a time. If a thread fails, its
+ * shard fails too, and a new thread replaces it.
  */
 import { listenAsThread, startThread, type Thread, type ThreadCode } from '../platform/platform.ts'
 import { InputError, ShadowError } from '../tensor/errors.ts'
@@ -10,20 +10,20 @@ import { contextOf } from './runner.ts'
 import type { DoShard, Shard, ShardProgress } from './shard.ts'
 import type { ShardStore } from './shard_store.ts'
 
-/** What a thread is told. */
+/** A message to a thread. */
 type ToThread =
   | { readonly start: unknown }
   | { readonly shard: Shard }
   | { readonly file: string; readonly bytes: Uint8Array | null; readonly damaged: Failure | null }
 
-/** What a thread says. */
+/** A message of a thread. */
 type FromThread =
   | { readonly need: string }
   | { readonly progress: ShardProgress }
   | { readonly result: Uint8Array }
   | { readonly failure: Failure }
 
-/** An error as it crosses to another thread. */
+/** An error as a message. */
 interface Failure {
   readonly message: string
   /** Of a ShadowError: its code and exit code. */
@@ -31,7 +31,7 @@ interface Failure {
   readonly exitCode?: number
 }
 
-/** The code of a thread, which calls `serveShards`, and what it is told first. */
+/** The code of a thread, which calls `serveShards`, and its first message. */
 export interface ThreadSource {
   readonly code: ThreadCode
   readonly start: unknown
@@ -49,7 +49,7 @@ interface Worker {
   doing: Waiting | null
 }
 
-/** See the head of this file. Threads start when there is something to do. */
+/** See the head of this file. Threads start with the first shard. */
 export class ShardThreads {
   readonly count: number
   readonly #source: ThreadSource
@@ -58,28 +58,28 @@ export class ShardThreads {
   readonly #waiting: Waiting[] = []
   #closed = false
 
-  /** @param count how many threads at most */
+  /** @param count the maximal number of threads */
   constructor(source: ThreadSource, count: number, store: ShardStore) {
     this.#source = source
     this.count = count
     this.#store = store
   }
 
-  /** Does a shard as soon as a thread is free. @throws what the shard's work throws; Error if its thread ends */
+  /** Does a shard as soon as a thread is free. @throws what the work throws; Error if its thread ends */
   do(shard: Shard, onProgress?: (progress: ShardProgress) => void): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(new Error('threads: expected ones that run, got closed ones'))
+      if (this.#closed) return reject(new Error('threads: the pool has been closed'))
       this.#waiting.push({ shard, onProgress, resolve, reject })
       this.#give()
     })
   }
 
-  /** Ends every thread at once; what was being done fails. */
+  /** Ends every thread at once; active shards fail. */
   async close(): Promise<void> {
     this.#closed = true
     const workers = [...this.#workers]
     this.#workers.clear()
-    const ended = new Error('threads: expected ones that run, got closed ones')
+    const ended = new Error('threads: the pool has been closed')
     for (const { doing } of workers) doing?.reject(ended)
     for (const { reject } of this.#waiting.splice(0)) reject(ended)
     await Promise.all(workers.map(({ thread }) => thread.end()))
@@ -106,7 +106,7 @@ export class ShardThreads {
     const thread = startThread(this.#source.code, {
       onMessage: (message) => this.#hear(worker, message as FromThread),
       onError: fail,
-      onEnd: () => fail(new Error('thread: expected a result, got the end of the thread')),
+      onEnd: () => fail(new Error('thread: expected a result, but the thread ended')),
     })
     const worker: Worker = { thread, doing: null }
     this.#workers.add(worker)
@@ -137,12 +137,12 @@ export class ShardThreads {
   }
 }
 
-/** Files that a thread keeps: what its last shards were done with. */
+/** Files that a thread caches: the inputs of its last shards. */
 const keptFiles = 16
 
 /**
  * Inside a thread: does the shards it is given.
- * @param open makes what does them, from what `ThreadSource.start` says
+ * @param open makes the function that does them, from `ThreadSource.start`
  */
 export function serveShards(open: (start: unknown) => Promise<DoShard>): void {
   let work: Promise<DoShard> | null = null
@@ -178,7 +178,7 @@ export function serveShards(open: (start: unknown) => Promise<DoShard>): void {
     const told = message as ToThread
     if ('start' in told) {
       work = open(told.start)
-      // Whoever asks for a shard hears of it.
+      // The caller of the shard gets the error.
       work.catch(() => {})
     } else if ('shard' in told) void perform(told.shard)
     else asked.get(told.file)?.(told)

@@ -1,58 +1,58 @@
 /**
- * A cluster on paper: so many workers take shards from a queue by the rules of queue_worker.ts and queue_runner.ts, die,
- * lose the network and come back, all by one seed. It says whether the rules lose work, and what failures cost, at sizes
- * that nobody has at hand.
+ * A simulation of a cluster: workers take shards from a queue by the rules of queue_worker.ts and queue_runner.ts, crash,
+ * lose the network and recover, determined by one seed. It shows whether the rules lose work, and what failures cost, for
+ * clusters larger than a test can run.
  *
  *   a worker loads its model, then does one shard after the other
- *   one that dies loses its shard; the shard is handed out again once its lock has run out, and the worker starts anew
- *   one that is cut off works on; when its lock runs out somebody else gets the shard too, and both results arrive
- *   a result counts once, whoever brings it
+ *   a worker that crashes loses its shard; the shard is handed out again once its lock expires, and the worker restarts
+ *   a worker without network continues; if its lock expires, another worker gets the shard too, and both results arrive
+ *   a result counts once
  *
- * Times are seconds. A shard takes the mean time, more or less by a normal deviation; failures come at random, each hour
- * as likely as another.
+ * Times are seconds. The time of a shard is normally distributed around the mean; failures are a Poisson process.
  */
+import TinyQueue from 'tinyqueue'
 import { Random } from '../tensor/random.ts'
 
 /** A cluster and its work. */
 export interface ClusterSettings {
   readonly workers: number
   readonly shards: number
-  /** Mean of a shard, and its deviation as a share of that. */
+  /** Mean time of a shard, and its standard deviation as a share of the mean. */
   readonly shardSeconds: number
   readonly spread: number
-  /** Until a worker has its model. */
+  /** The time a worker needs to load its model. */
   readonly loadSeconds: number
-  /** Until a lock that is not renewed runs out. */
+  /** The time after which a lock expires if it is not renewed. */
   readonly lockSeconds: number
-  /** How often a worker dies in an hour, and how long until it starts again. */
+  /** Crashes per worker and hour, and the time until the worker restarts. */
   readonly deathsPerHour: number
   readonly restartSeconds: number
-  /** How often a worker is cut off from the server in an hour, and for how long. */
+  /** Network failures per worker and hour, and their duration. */
   readonly cutsPerHour: number
   readonly cutSeconds: number
   readonly seed: number
 }
 
-/** What came of it. */
+/** The outcome. */
 export interface ClusterOutcome {
   /** Seconds until the last result. */
   readonly makespan: number
-  /** Shards with a result; all of them, or the rules are wrong. */
+  /** Shards with a result: all of them, unless the rules are wrong. */
   readonly done: number
-  /** Results that arrived for a shard that had one. */
+  /** Results for a shard that already had one. */
   readonly twice: number
   /** Shards handed out again. */
   readonly again: number
   readonly deaths: number
-  /** Work of all shards, each once, over what the workers' time could have held. */
+  /** The work of all shards, each counted once, over workers times makespan. */
   readonly efficiency: number
 }
 
 /** The rules that a mutant breaks. */
 export interface ClusterRules {
-  /** Whether a lock that ran out hands the shard out again. */
+  /** Whether an expired lock hands the shard out again. */
   readonly handsOutAgain: boolean
-  /** Whether a second result of a shard is left out. */
+  /** Whether a second result of a shard is ignored. */
   readonly countsOnce: boolean
 }
 
@@ -61,7 +61,7 @@ type Event =
   | { readonly at: number; readonly what: 'finish'; readonly worker: number; readonly shard: number }
   | { readonly at: number; readonly what: 'lost'; readonly shard: number }
 
-/** Runs a cluster to its end. @param rules those that are kept, for mutants */
+/** Simulates a cluster until all shards are done. @param rules the rules in force; mutants break one */
 export function simulateCluster(
   settings: ClusterSettings,
   rules: ClusterRules = { handsOutAgain: true, countsOnce: true },
@@ -74,10 +74,11 @@ class Cluster {
   readonly #settings: ClusterSettings
   readonly #rules: ClusterRules
   readonly #random: Random
-  readonly #events = new Schedule()
+  /** Ordered by time. The order of simultaneous events depends on the pushes alone, so a seed gives one outcome. */
+  readonly #events = new TinyQueue<Event>([], (a, b) => a.at - b.at)
   readonly #durations: Float64Array
   readonly #hasResult: Uint8Array
-  /** Shards to hand out: those in order, then those that came back. */
+  /** Shards whose lock expired; they are handed out first. */
   readonly #back: number[] = []
   readonly #free: number[] = []
   #next = 0
@@ -101,8 +102,8 @@ class Cluster {
   run(): ClusterOutcome {
     const { workers, shards, loadSeconds } = this.#settings
     for (let worker = 0; worker < workers; worker++)
-      this.#events.add({ at: loadSeconds, what: 'start', worker })
-    for (let event = this.#events.take(); event; event = this.#events.take()) {
+      this.#events.push({ at: loadSeconds, what: 'start', worker })
+    for (let event = this.#events.pop(); event; event = this.#events.pop()) {
       if (this.#done >= shards) break
       this.#handle(event)
     }
@@ -142,7 +143,7 @@ class Cluster {
     if (worker !== undefined) this.#give(worker, at)
   }
 
-  /** Hands the next shard to a worker, and draws what becomes of it. */
+  /** Hands the next shard to a worker and draws its outcome. */
   #give(worker: number, at: number): void {
     const shard = this.#back.pop() ?? (this.#next < this.#settings.shards ? this.#next++ : undefined)
     if (shard === undefined) return void this.#free.push(worker)
@@ -152,54 +153,21 @@ class Cluster {
     const death = at + this.#until(deathsPerHour)
     if (death < end) {
       this.#deaths++
-      this.#events.add({ at: death + lockSeconds, what: 'lost', shard })
-      this.#events.add({ at: death + restartSeconds + loadSeconds, what: 'start', worker })
+      this.#events.push({ at: death + lockSeconds, what: 'lost', shard })
+      this.#events.push({ at: death + restartSeconds + loadSeconds, what: 'start', worker })
       return
     }
     const cut = at + this.#until(cutsPerHour)
-    // While it is cut off the lock is not renewed, and a result waits for the network.
+    // Without network the lock is not renewed, and the result waits.
     if (cut < end && cutSeconds > lockSeconds)
-      this.#events.add({ at: cut + lockSeconds, what: 'lost', shard })
+      this.#events.push({ at: cut + lockSeconds, what: 'lost', shard })
     const arrives = cut < end ? Math.max(end, cut + cutSeconds) : end
-    this.#events.add({ at: arrives, what: 'finish', worker, shard })
+    this.#events.push({ at: arrives, what: 'finish', worker, shard })
   }
 
-  /** Seconds until what happens so often in an hour happens next. */
+  /** Seconds until the next event of a Poisson process. */
   #until(perHour: number): number {
-    // Above 0: the logarithm of what is left is finite.
+    // uniform() is below 1, so the logarithm is finite.
     return perHour === 0 ? Infinity : (-Math.log(1 - this.#random.uniform()) * 3600) / perHour
-  }
-}
-
-/** Events by their time: a binary heap. */
-class Schedule {
-  readonly #heap: Event[] = []
-
-  add(event: Event): void {
-    const heap = this.#heap
-    let at = heap.push(event) - 1
-    for (let above = (at - 1) >> 1; at > 0 && heap[above].at > event.at; above = (at - 1) >> 1) {
-      heap[at] = heap[above]
-      at = above
-    }
-    heap[at] = event
-  }
-
-  take(): Event | undefined {
-    const heap = this.#heap
-    const [first] = heap
-    const last = heap.pop()
-    if (last === undefined || heap.length === 0) return first
-    let at = 0
-    for (;;) {
-      let below = 2 * at + 1
-      if (below >= heap.length) break
-      if (below + 1 < heap.length && heap[below + 1].at < heap[below].at) below++
-      if (heap[below].at >= last.at) break
-      heap[at] = heap[below]
-      at = below
-    }
-    heap[at] = last
-    return first
   }
 }

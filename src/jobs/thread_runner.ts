@@ -6,7 +6,7 @@ import type { Shard } from './shard.ts'
 import { memoryStore, type ShardStore } from './shard_store.ts'
 import { ShardThreads, type ThreadSource } from './shard_threads.ts'
 
-/** A runner over so many threads. They start with the first shard. */
+/** A runner with this number of threads. They start with the first shard. */
 export function threadRunner(
   source: ThreadSource,
   count: number,
@@ -31,7 +31,7 @@ async function* inOrder(
 ): AsyncGenerator<Uint8Array, void, void> {
   const running: Promise<Uint8Array>[] = []
   let done = 0
-  // One shard waits at each thread while another runs there; but results nobody has taken yet do not pile up.
+  // Each thread has one shard queued while another runs; the number of results that wait to be taken is bounded.
   const fill = (taken: number): void => {
     while (running.length < Math.min(shards.length, taken + 4 * threads.count)) {
       const result = threads.do(shards[running.length])
@@ -45,7 +45,7 @@ async function* inOrder(
   for (let i = 0; i < shards.length; i++) {
     fill(i)
     yield await orAborted(running[i], signal)
-    // What was given out is let go of.
+    // Shards that were started are abandoned.
     running[i] = Promise.resolve(new Uint8Array())
   }
 }

@@ -1,9 +1,9 @@
 /**
- * What a mask really skips: requested sparsity is a wish, this is the account.
+ * The sparsity that a mask achieves, which may differ from the requested one.
  *
- * `weights` counts the numbers of the six matrices of the blocks that a skipped unit leaves unread: 4 K D for a head
+ * `weights` counts the numbers of the six matrices of the layers that a skipped unit leaves unread: 4 K D for a head
  * (its rows of q, k, v and its channels of out_proj), 2 D for a neuron (its row of fc1, its channel of fc2).
- * Embeddings, the lm_head, layer norms and biases are no unit's and are left out. Layer 0 is counted like any other.
+ * Embeddings, the lm_head, layer norms and biases belong to no unit and are not counted. Layer 0 counts like any other layer.
  */
 import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'

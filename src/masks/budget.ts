@@ -1,17 +1,17 @@
 /**
- * How many units a mask keeps. Heads and neurons have budgets of their own.
+ * The budget: how many units a mask keeps. Heads and neurons have separate budgets.
  *
- * The first layers run before a planner decides and therefore run whole: `denseLayers` of them (1 + the planner's
- * placement) are left out of the ranking and of the budget. Of the N units that are ranked, exactly round((1 - s) N) are
+ * The first layers run before a planner decides, so they run dense: `denseLayers` of them (1 + the source layer of the
+ * planner) are left out of the ranking and of the budget. Of the N units that are ranked, exactly round((1 - s) N) are
  * kept, halves rounded up: over all of them (global scope), or in each layer (per-layer scope).
  *
- * A floor guarantees every ranked layer its best units. Floors are paid out of the budget and exceed it only where it is
- * smaller than the floors together. Global scope guarantees one head; hybrid scope is global scope with a floor under
- * the neurons too, which is the repair the released code makes: layers left with less get their best back, paid for by
- * the lowest of the others.
+ * A floor guarantees every ranked layer its best units. Floors count towards the budget and exceed it only if the budget is
+ * smaller than all floors together. Global scope guarantees one head per layer. Hybrid scope is global scope with a floor
+ * for neurons too, as in the paper's code: a layer below the floor gets its best units back, and the lowest units of the
+ * other layers are skipped instead.
  *
- * The released code ranks the dense layers too, prunes floor(int(percent) N / 100) units and then forces those layers
- * dense, so that it skips less than it says. `policy: 'released'` does that, for parity with it.
+ * The paper's code ranks the dense layers too, prunes floor(int(percent) N / 100) units and then makes those layers dense,
+ * so that it skips less than requested. `policy: 'released'` is compatible with it.
  */
 import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -21,27 +21,27 @@ export const scopes = ['global', 'per-layer', 'hybrid'] as const
 export type Scope = (typeof scopes)[number]
 const policies = ['exact', 'released'] as const
 
-/** How much may stay, and what competes with what. */
+/** A budget: the sparsities, the scope and the floors. */
 export interface Budget {
   /** Share of the ranked heads that is skipped, in [0, 1]. */
   readonly headSparsity: number
   /** Share of the ranked neurons that is skipped, in [0, 1]. */
   readonly neuronSparsity: number
   readonly scope: Scope
-  /** Heads every ranked layer keeps at least. */
+  /** The minimum of heads per ranked layer. */
   readonly headFloor: number
-  /** Neurons every ranked layer keeps at least; null is `usualNeuronFloor`, which depends on the model. */
+  /** The minimum of neurons per ranked layer; null is `defaultNeuronFloor`, which depends on the model. */
   readonly neuronFloor: number | null
-  /** How many layers, from the first, run whole. */
+  /** How many layers, from the first, run dense. */
   readonly denseLayers: number
   readonly policy: (typeof policies)[number]
 }
 
 /**
- * A budget of the same sparsity for heads and neurons: global, one dense layer, one head per ranked layer guaranteed,
- * unless told otherwise. The released policy guarantees a head in hybrid scope only.
- * @throws UsageError SPARSITY for a share outside [0, 1]; FLOOR or DENSE_LAYERS for what is not a whole number; SCOPE,
- *   POLICY; OPTIONS, OPTION_NAME for options of no budget
+ * A budget of the same sparsity for heads and neurons. Defaults: global scope, one dense layer, a floor of one head per
+ * ranked layer. The paper-compatible policy has this floor in hybrid scope only.
+ * @throws UsageError SPARSITY for a share outside [0, 1]; FLOOR or DENSE_LAYERS for a value that is no whole number; SCOPE,
+ *   POLICY; OPTIONS, OPTION_NAME for invalid options
  */
 export function makeBudget(sparsity: number, options: Partial<Budget> = {}): Budget {
   checkOptionNames(options, fields)
@@ -72,10 +72,10 @@ const fields: readonly (keyof Budget)[] = [
 
 const isShare = (value: unknown): boolean => typeof value === 'number' && value >= 0 && value <= 1
 
-/** Refuses what is not a budget. @throws UsageError SPARSITY, SCOPE, POLICY, FLOOR, DENSE_LAYERS */
+/** Checks a budget. @throws UsageError SPARSITY, SCOPE, POLICY, FLOOR, DENSE_LAYERS */
 export function checkBudget(budget: Budget): void {
   if (!isObject(budget))
-    throw new UsageError('SPARSITY', `budget: expected what makeBudget makes, got ${describeValue(budget)}`)
+    throw new UsageError('SPARSITY', `budget: expected a budget of makeBudget, got ${describeValue(budget)}`)
   const { scope, policy } = budget
   if (!policies.includes(policy))
     throw new UsageError('POLICY', `policy: expected one of ${policies.join(', ')}, got ${String(policy)}`)
@@ -97,7 +97,7 @@ export function checkBudget(budget: Budget): void {
     )
 }
 
-/** How many of `ranked` units stay at this sparsity, floors left out. */
+/** How many of `ranked` units are kept at this sparsity, without floors. */
 export function unitsKept(ranked: number, sparsity: number, policy: Budget['policy'] = 'exact'): number {
   // Rounded to millionths first, so that halves round up: (1 - 0.3) * 45 = 31.499999999999996 counts as 31.5.
   if (policy === 'exact') return Math.round(Math.round((1 - sparsity) * ranked * 1e6) / 1e6)
@@ -112,9 +112,9 @@ export function firstRanked({ policy, denseLayers }: Budget): number {
 }
 
 /**
- * The floor under the neurons of a layer in hybrid scope: a thirty-second of them, rounded up, at most 256. The released
- * code says 256, which is a thirty-second of OPT-1.3B's 8192.
+ * The floor of the neurons of a layer in hybrid scope: 1/32 of them, rounded up, at most 256. The paper's code has 256, which
+ * is 1/32 of the 8192 neurons of OPT-1.3B.
  */
-export function usualNeuronFloor(neurons: number): number {
+export function defaultNeuronFloor(neurons: number): number {
   return Math.min(256, Math.ceil(neurons / 32))
 }

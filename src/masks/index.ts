@@ -1,5 +1,5 @@
 /**
- * shadowllm/masks: which units are kept, how many there may be, and who decides.
+ * shadowllm/masks: masks, budgets, selection and planners.
  */
 export { achievedSparsity, type AchievedSparsity, type Sparsity } from './achieved.ts'
 export { makeBudget, scopes, unitsKept, type Budget, type Scope } from './budget.ts'

@@ -2,7 +2,7 @@
  * A mask over the units of a whole model: which heads and which FFN neurons are computed, one decision per sequence.
  *
  * Values are 1 (computed) and 0 (skipped). `simulate` mode, which multiplies activations by the mask, takes any number;
- * that is how derivatives with respect to a mask are measured.
+ * derivatives with respect to a mask are measured this way.
  */
 import { describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -21,7 +21,7 @@ export interface UnitMask {
   readonly neurons: Float32Array // [L, F]
 }
 
-/** The mask that skips nothing. @throws UsageError MASK_SHAPE for sizes that are none */
+/** The mask that keeps all units. @throws UsageError MASK_SHAPE for invalid sizes */
 export function denseMask(shape: UnitShape): UnitMask {
   checkUnitShape(shape)
   return makeMask(
@@ -33,7 +33,7 @@ export function denseMask(shape: UnitShape): UnitMask {
 
 /**
  * A mask from its two tables.
- * @throws UsageError MASK_SHAPE for sizes that are none, or a table that does not have layers x units numbers
+ * @throws UsageError MASK_SHAPE for invalid sizes, or a table that does not have layers x units numbers
  */
 export function makeMask(shape: UnitShape, heads: Float32Array, neurons: Float32Array): UnitMask {
   checkUnitShape(shape)
@@ -58,7 +58,7 @@ export function checkUnitShape(shape: UnitShape): void {
 }
 
 /**
- * Refuses what is not a mask: anyone can put an object together.
+ * Checks a mask, which callers may have built themselves.
  * @throws UsageError MASK_SHAPE
  */
 export function expectMask(mask: UnitMask): void {
@@ -67,7 +67,7 @@ export function expectMask(mask: UnitMask): void {
   makeMask(mask.shape, mask.heads, mask.neurons)
 }
 
-/** Refuses all but a table [rows, units]. @throws UsageError with this code */
+/** Checks a table [rows, units]. @throws UsageError with this code */
 export function checkTable(
   table: Float32Array,
   name: string,

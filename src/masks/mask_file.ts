@@ -8,7 +8,7 @@ import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
 /**
  * Reads a mask.
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE if it is not one of this shape, MASK_VALUE for a value that is not
- *   finite; SAFETENSORS_*, FILE_* and what else `openSafetensors` throws
+ *   finite; SAFETENSORS_*, FILE_* and others of `openSafetensors`
  */
 export async function readMask(path: string, shape: UnitShape): Promise<UnitMask> {
   const source = await openSafetensors(path)
@@ -21,7 +21,7 @@ export async function readMask(path: string, shape: UnitShape): Promise<UnitMask
         throw new InputError('TENSOR_SHAPE', `${expected}, got [${found.shape.join(', ')}]`, { tensor: name })
       const values = await source.read(name)
       if (values.every(Number.isFinite)) return values
-      throw new InputError('MASK_VALUE', `${path} ${name}: expected finite numbers, got others`, {
+      throw new InputError('MASK_VALUE', `${path} ${name}: expected finite numbers, got NaN or an infinity`, {
         tensor: name,
       })
     }

@@ -1,14 +1,14 @@
 /**
- * How far a mask chooses what another chooses: the share found, the share that is right, and both in one number.
+ * The overlap of two masks: recall, precision and Jaccard index.
  *
- * The layers that run dense say nothing of a choice and are left out. Of an empty choice nothing is wrong and of an empty
- * truth nothing is missed: 1 then.
+ * Dense layers are left out, because nothing is selected there. The precision of an empty selection and the recall of an
+ * empty truth are 1.
  */
 import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { checkTable, expectMask, type UnitMask } from './mask.ts'
 
-/** Two sets of units compared; each share in [0, 1]. */
+/** The comparison of two sets of units; each share in [0, 1]. */
 export interface Overlap {
   /** |both| / |truth| */
   readonly recall: number

@@ -1,20 +1,20 @@
 /**
- * From scores to a mask: the units with the highest scores stay, within a budget.
+ * Selects a mask from scores: the units with the highest scores are kept, within a budget.
  *
  * Invariants: ties go to the lower index (layer first, then unit); of two budgets that differ in sparsity only, the
- * bigger keeps a superset (budgets with other floors, scopes or dense layers need not nest); the dense layers are dense
- * whatever their scores say; NaN ranks below every number. There is one definition, `selectMask`; the ranking under it
- * is the top_k op, of the reference or of any backend, which are equal by law.
+ * larger keeps a superset (budgets with other floors, scopes or dense layers need not nest); the dense layers are dense
+ * whatever their scores say; NaN ranks below every number. `selectMask` is the one definition; it ranks by
+ * the top_k op of the reference or of any backend, which give equal results.
  */
 import type { Backend } from '../backends/backend.ts'
 import { top_k } from '../ops/top_k.ts'
 import { describeValue, expectKind, isObject, kinds } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { checkBudget, firstRanked, unitsKept, usualNeuronFloor, type Budget } from './budget.ts'
+import { checkBudget, firstRanked, unitsKept, defaultNeuronFloor, type Budget } from './budget.ts'
 import { checkTable, checkUnitShape, makeMask, type UnitMask, type UnitShape } from './mask.ts'
 import type { LayerMask } from './planner.ts'
 
-/** How important each unit is; low scores are skipped first. Rows of dense layers decide nothing. */
+/** The importance of each unit; low scores are skipped first. Rows of dense layers are ignored. */
 export interface UnitScores {
   readonly shape: UnitShape
   readonly heads: Float32Array // [L, H]
@@ -47,8 +47,8 @@ export function backendTopK(backend: Backend): TopK {
 }
 
 /**
- * The mask that keeps the highest scores a budget has room for.
- * @throws UsageError SCORE_SHAPE if the scores are not [L, H] and [L, F], MASK_SHAPE for sizes that are none; FLOOR if a
+ * The mask that keeps the highest scores within a budget.
+ * @throws UsageError SCORE_SHAPE if the scores are not [L, H] and [L, F], MASK_SHAPE for invalid sizes; FLOOR if a
  *   floor is above H or F; OPTION_TYPE; what `checkBudget` throws
  */
 export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): UnitMask {
@@ -64,7 +64,7 @@ export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = refe
   checkTable(scores.heads, 'head scores', layers, heads, 'SCORE_SHAPE')
   checkTable(scores.neurons, 'neuron scores', layers, neurons, 'SCORE_SHAPE')
   const { headSparsity, headFloor, neuronSparsity } = budget
-  const neuronFloor = budget.neuronFloor ?? usualNeuronFloor(neurons)
+  const neuronFloor = budget.neuronFloor ?? defaultNeuronFloor(neurons)
   return makeMask(
     scores.shape,
     selectUnits('head', scores.heads, layers, heads, headSparsity, headFloor, budget, topK),
@@ -72,14 +72,14 @@ export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = refe
   )
 }
 
-/** How important each unit of one layer is. */
+/** The importance of each unit of one layer. */
 export interface LayerScores {
   readonly heads: Float32Array // [H]
   readonly neurons: Float32Array // [F]
 }
 
 /**
- * The mask of one ranked layer on its own: what `selectMask` gives it in per-layer scope.
+ * The mask of one ranked layer, as `selectMask` selects it in per-layer scope.
  * @throws UsageError FLOOR
  */
 export function selectLayer(scores: LayerScores, budget: Budget, topK: TopK = referenceTopK): LayerMask {
@@ -129,7 +129,7 @@ function chooseWithFloor(
   floor: number,
   topK: TopK,
 ): Iterable<number> {
-  // With nothing, or nobody else, to share with, the floor is but another count.
+  // Without a floor nothing is reserved; with one layer its floor is a lower bound of the count.
   if (floor === 0 || layers === 1) return topK(scores, Math.max(count, floor))
   const chosen = new Set<number>()
   for (let start = 0; start < layers * units; start += units)

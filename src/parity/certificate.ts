@@ -4,12 +4,13 @@
  * A certificate holds for the kernels and for the definitions it names, byte for byte. Once either has changed it is
  * stale: it says nothing of what computes now.
  */
+import * as v from 'valibot'
 import type { Backend, BackendName } from '../backends/backend.ts'
 import { kernelFile } from '../backends/kernel_files.ts'
 import { backendNames } from '../backends/select.ts'
 import { readWhole } from '../io/files.ts'
-import { describeJson, parseJson, type JsonValue } from '../io/json.ts'
-import { quote, refusal } from '../io/refusal.ts'
+import { parseJson, toPlain } from '../io/json.ts'
+import { checkSchema, sha256Text } from '../io/schema.ts'
 import { pathOfUrl, sha256File } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import { hashPlaces } from '../results/method_hash.ts'
@@ -90,50 +91,40 @@ export interface CertificateSummary extends Hashes {
   readonly hasModel: boolean
 }
 
+/** What is read of a certificate; more may stand in it. */
+const schema = v.object({
+  format: v.literal(format),
+  provenance: v.object({
+    backend: v.picklist(backendNames),
+    version: v.string(),
+    date: v.string(),
+    device: v.nullish(v.string(), null),
+    data: v.object({ hash: sha256Text }),
+  }),
+  kernels: sha256Text,
+  passed: v.boolean(),
+  ops: v.array(v.unknown()),
+  model: v.nullish(v.looseObject({}), null),
+})
+
 /**
  * Reads a certificate.
  * @throws InputError CERTIFICATE if it is none, JSON_*, FILE_*
  */
 export async function readCertificate(path: string): Promise<CertificateSummary> {
-  const root = parseJson(await readWhole(path), path)
-  const field = (...keys: string[]): JsonValue | undefined =>
-    keys.reduce<JsonValue | undefined>((at, key) => (at instanceof Map ? at.get(key) : undefined), root)
-  const text = (...keys: string[]): string => {
-    const value = field(...keys)
-    if (typeof value === 'string') return value
-    throw refusal('CERTIFICATE', `${path} ${keys.join('.')}`, 'text', describeJson(value))
-  }
-  if (text('format') !== format) throw refusal('CERTIFICATE', `${path} format`, format, quote(text('format')))
-  const name = text('provenance', 'backend')
-  const backend = backendNames.find((known) => known === name)
-  if (backend === undefined)
-    throw refusal(
-      'CERTIFICATE',
-      `${path} provenance.backend`,
-      `one of ${backendNames.join(', ')}`,
-      quote(name),
-    )
-  const hash = (...keys: string[]): string => {
-    const value = text(...keys)
-    if (/^[0-9a-f]{64}$/.test(value)) return value
-    throw refusal('CERTIFICATE', `${path} ${keys.join('.')}`, '64 hexadecimal digits', quote(value))
-  }
-  const ops = field('ops')
-  if (!Array.isArray(ops)) throw refusal('CERTIFICATE', `${path} ops`, 'a list', describeJson(ops))
-  const passed = field('passed')
-  if (typeof passed !== 'boolean')
-    throw refusal('CERTIFICATE', `${path} passed`, 'true or false', describeJson(passed))
-  const device = field('provenance', 'device')
+  const json = toPlain(parseJson(await readWhole(path), path))
+  const found = checkSchema(schema, json, { code: 'CERTIFICATE', subject: path })
+  const { backend, version, date, device, data } = found.provenance
   return {
     backend,
-    version: text('provenance', 'version'),
-    date: text('provenance', 'date'),
-    device: typeof device === 'string' ? device : null,
-    definitions: hash('provenance', 'data', 'hash'),
-    kernels: hash('kernels'),
-    passed,
-    ops: ops.length,
-    hasModel: field('model') instanceof Map,
+    version,
+    date,
+    device,
+    definitions: data.hash,
+    kernels: found.kernels,
+    passed: found.passed,
+    ops: found.ops.length,
+    hasModel: found.model !== null,
   }
 }
 

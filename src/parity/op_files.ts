@@ -95,10 +95,10 @@ export interface StoredCases {
   close(): Promise<void>
 }
 
-const MOST_CASES = 10_000
+const MAX_CASES = 10_000
 
 /** Sizes that no array has, as where another one is 0, are bounded by this: a definition still loops over them. */
-const MOST_SIZE = 2 ** 24
+const MAX_SIZE = 2 ** 24
 
 /**
  * Opens a file of cases.
@@ -112,8 +112,8 @@ export async function openOpFile(path: string, op: KernelName): Promise<StoredCa
     if (said('format') !== opFormat) throw refuse(path, `format ${opFormat}`, quote(said('format')))
     if (said('op') !== op) throw refuse(path, `op ${op}`, quote(said('op')))
     const count = wholeNumber(said('cases'))
-    if (count === null || count < 1 || count > MOST_CASES)
-      throw refuse(path, `1 to ${MOST_CASES} cases`, quote(said('cases')))
+    if (count === null || count < 1 || count > MAX_CASES)
+      throw refuse(path, `1 to ${MAX_CASES} cases`, quote(said('cases')))
     return {
       op,
       count,
@@ -171,7 +171,7 @@ function checkSizes(path: string, row: Kernel, index: number, sizes: Sizes): voi
       typeof least === 'number'
         ? least
         : least.split(' + ').reduce((total, letter) => total + sizes[letter], 0)
-    const to = Math.min(most, MOST_SIZE)
+    const to = Math.min(most, MAX_SIZE)
     if (sizes[name] < from || sizes[name] > to)
       throw refuse(`${path} ${index}.${name}`, `${from} to ${to}`, String(sizes[name]))
   }

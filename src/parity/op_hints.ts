@@ -29,7 +29,7 @@ interface Guess {
 }
 
 /** Failing cases that a guess is tried on, the smallest. */
-const MOST_TRIED = 12
+const MAX_TRIED = 12
 
 /** What explains the failing cases of an op, or what they have in common; null if nothing does. */
 export function hintOf(op: KernelName, cases: readonly AnsweredCase[], owed: Owed): string | null {
@@ -39,7 +39,7 @@ export function hintOf(op: KernelName, cases: readonly AnsweredCase[], owed: Owe
   const explains = ({ predict }: Guess): boolean => {
     let tried = 0
     for (const one of smallestFirst) {
-      if (tried === MOST_TRIED) break
+      if (tried === MAX_TRIED) break
       const predicted = predict(one)
       if (predicted === 'unknown') continue
       if (predicted === null) return false

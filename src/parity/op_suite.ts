@@ -48,7 +48,7 @@ const ROUNDS = 3
 
 /** OPT-125m's sizes by letter. R is half of what it chooses from. */
 const usual: Sizes = { H: 12, K: 64, D: 768, I: 768, V: 2048, U: 12, N: 3072 }
-const usualSizes: readonly Sizes[] = [
+const DEFAULT_SIZES: readonly Sizes[] = [
   { ...usual, T: 1, P: 299, S: 300, C: 320, O: 3072 },
   { ...usual, T: 9, P: 0, S: 9, C: 16, O: 768 },
 ]
@@ -56,7 +56,7 @@ const usualSizes: readonly Sizes[] = [
 /** The cases of an op, one after the other; a large one is made when it is asked for. */
 export function* casesOf(op: KernelName, { seed, small = false }: SuiteOptions): Generator<OpCase> {
   const row = kernels[op]
-  const plans = [...smallPlans(row), ...(small ? [] : usualPlans(row))]
+  const plans = [...smallPlans(row), ...(small ? [] : defaultPlans(row))]
   for (const [index, { sizes, kind, variant }] of plans.entries()) {
     // A case does not depend on what other ops and cases there are.
     const data = new Data(crc32(new TextEncoder().encode(`${seed} ${op} ${index}`)))
@@ -74,10 +74,10 @@ export interface OpCall {
 }
 
 /** The calls of the sizes of OPT-125m, for who fills them with numbers of its own. */
-export function usualCallsOf(op: KernelName): OpCall[] {
+export function defaultCallsOf(op: KernelName): OpCall[] {
   const row = kernels[op]
   const first = smallPlans(row).length
-  return usualPlans(row).map(({ sizes, variant }, i) => ({ index: first + i, sizes, variant }))
+  return defaultPlans(row).map(({ sizes, variant }, i) => ({ index: first + i, sizes, variant }))
 }
 
 function smallPlans(row: Kernel): CasePlan[] {
@@ -100,12 +100,12 @@ function smallPlans(row: Kernel): CasePlan[] {
 }
 
 /** With every optional array on plain data, then without any on steep. */
-function usualPlans(row: Kernel): CasePlan[] {
+function defaultPlans(row: Kernel): CasePlan[] {
   const [whole] = variantsOf(row)
   const bare = { ...whole, absent: new Set(arraysOf(row).flatMap((p) => (p.optional ? [p.name] : []))) }
   const calls = bare.absent.size > 0 ? [whole, bare, whole, bare] : [whole, whole]
   return calls.map((variant, i) => ({
-    sizes: fitSizes(row, withHalfChosen(row, usualSizes[Math.floor((2 * i) / calls.length)])),
+    sizes: fitSizes(row, withHalfChosen(row, DEFAULT_SIZES[Math.floor((2 * i) / calls.length)])),
     kind: i % 2 === 0 ? 'plain' : 'steep',
     variant,
   }))

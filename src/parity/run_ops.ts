@@ -105,7 +105,7 @@ function messageOf(error: unknown): string {
 
 /** A call is repeated for this long, but not more often than so; the quickest counts. */
 const ENOUGH = 4 // ms
-const MOST_CALLS = 64
+const MAX_CALLS = 64
 
 /** Milliseconds of a call, its arrays being there already; reading a number waits for a backend that works on its own. */
 function timeOn(backend: Backend, op: KernelName, values: Values): number {
@@ -143,7 +143,7 @@ function quickest(work: () => void): number {
   work()
   const start = now()
   let least = Infinity
-  for (let calls = 0; calls < MOST_CALLS && (calls === 0 || now() - start < ENOUGH); calls++) {
+  for (let calls = 0; calls < MAX_CALLS && (calls === 0 || now() - start < ENOUGH); calls++) {
     const before = now()
     work()
     least = Math.min(least, now() - before)

@@ -1,6 +1,6 @@
 /**
- * How this room reaches the modules of Node: at the moment of use and by name, never by an import at the top, so that
- * a browser can load every file of the project. Deno offers the same modules under the same names.
+ * Loads the modules of Node on use and by name, not by a static import, so that a browser can load every file of the project. Deno
+ * has the same modules under the same names.
  */
 import type * as cryptoModule from 'node:crypto'
 import type * as fsModule from 'node:fs'
@@ -20,13 +20,13 @@ export const hostProcess: Process | null =
     ? globalThis.process
     : null
 
-/** A module of Node's. @throws PlatformError in a browser. */
+/** A module of Node. @throws PlatformError in a browser. */
 export function builtin<Name extends keyof ModuleTypes>(name: Name): ModuleTypes[Name] {
   if (hostProcess === null) throw new PlatformError(name)
   return hostProcess.getBuiltinModule(name) as ModuleTypes[Name]
 }
 
-/** The modules in use, and nothing else: what this room needs of Node is read here. */
+/** The modules of Node that the project uses. */
 export interface ModuleTypes {
   'node:crypto': typeof cryptoModule
   'node:fs': typeof fsModule

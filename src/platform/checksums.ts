@@ -1,5 +1,5 @@
 /**
- * SHA-256, which names a file by its content, and CRC-32, which zip archives carry for each entry.
+ * SHA-256, which identifies a file by its content, and CRC-32, the checksum of entries in zip archives.
  */
 import { builtin, hostProcess, type ModuleTypes } from './builtin.ts'
 import { openRange } from './files.ts'
@@ -12,7 +12,7 @@ export function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 
 /**
  * A checksum of bytes that are in memory, in hexadecimal digits.
- * @throws PlatformError in a page that came neither by HTTPS nor from this machine: browsers do not lend checksums to those
+ * @throws PlatformError in a page that is not a secure context (HTTPS or localhost)
  */
 export async function hexDigest(algorithm: 'SHA-1' | 'SHA-256', bytes: BufferSource): Promise<string> {
   if (globalThis.crypto?.subtle === undefined) throw new PlatformError('checksums', 'a page by HTTPS')
@@ -20,14 +20,14 @@ export async function hexDigest(algorithm: 'SHA-1' | 'SHA-256', bytes: BufferSou
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** A checksum that is taken part by part. */
+/** An incremental checksum. */
 export interface RunningHash {
   update(bytes: Uint8Array): void
-  /** Hexadecimal digits. Nothing can be added after it. */
+  /** The checksum in hexadecimal. Nothing can be added after it. */
   digest(): string
 }
 
-/** Begins a checksum. SHA-1 is what git names its files by; nothing else should be told apart by it. */
+/** Starts a checksum. SHA-1 is for the hashes of git only. */
 export function startHash(algorithm: 'sha1' | 'sha256'): RunningHash {
   const hash = builtin('node:crypto').createHash(algorithm)
   return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest('hex') }
@@ -56,7 +56,7 @@ export function crc32(bytes: Uint8Array, start = 0): number {
   return nativeCrc32 ? nativeCrc32(bytes, start) : portableCrc32(bytes, start)
 }
 
-// Node's own is ten times as fast; some runtimes do not have it.
+// Node's is ten times as fast; some runtimes do not have it.
 const nativeCrc32: ((bytes: Uint8Array, start: number) => number) | undefined =
   hostProcess === null ? undefined : (builtin('node:zlib') as Partial<ModuleTypes['node:zlib']>).crc32
 

@@ -1,7 +1,7 @@
 /**
- * Files: read whole, read by ranges, written so that a reader sees the old content or the new, never half of either.
+ * Files: reading whole files and ranges, and atomic writing, so that a reader sees the old content or the new one.
  *
- * Failures are the system's own errors (`code` is ENOENT, EACCES, ...); the io room turns them into typed ones.
+ * Errors are those of the system (`code` is ENOENT, EACCES, ...); io converts them to typed errors.
  */
 import type { FileHandle } from 'node:fs/promises'
 import { builtin, hostProcess } from './builtin.ts'
@@ -11,30 +11,30 @@ import { temporaryName } from './storage.ts'
 
 export type { FileKind, Location } from './mounts.ts'
 
-/** A file opened for reading parts of it. */
+/** A file that is open for ranged reads. */
 export interface RangedFile {
-  /** Bytes, when it was opened. */
+  /** Its size in bytes when it was opened. */
   readonly size: number
   /**
-   * Up to `length` bytes from `offset`, fewer only where the file ends: in a buffer of their own, or at the start of one
-   * that is given.
+   * Up to `length` bytes from `offset`, fewer only at the end of the file: in a new buffer, or at the start of the given
+   * one.
    */
   read(offset: number, length: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>
-  /** Whether size or time of change differ from those at opening. */
+  /** Whether its size or modification time differ from those at opening. */
   changed(): Promise<boolean>
   close(): Promise<void>
 }
 
-/** One system call reads at most this much: the limit of Node's is just under 2 GiB. */
+/** The maximal size of one read; the limit of Node is just under 2 GiB. */
 const READ_AT_ONCE = 2 ** 30
 
-/** A whole file. In a browser it is in a mounted folder, or a URL, which is fetched. */
+/** Reads a whole file. In a browser it is in a mounted folder, or a URL that is fetched. */
 export async function readFile(location: Location): Promise<Uint8Array<ArrayBuffer>> {
   const mounted = mountedFile(location)
   if (mounted) return new Uint8Array(await mounted.arrayBuffer())
   if (hostProcess !== null) {
     const bytes = await builtin('node:fs').promises.readFile(location)
-    // Small files come in a slice of Node's pool; callers are promised a buffer of their own.
+    // Small files are slices of Node's pool; callers get a separate buffer.
     return bytes.byteLength === bytes.buffer.byteLength ? new Uint8Array(bytes.buffer) : new Uint8Array(bytes)
   }
   const response = await fetch(location)
@@ -74,7 +74,7 @@ export async function openRange(location: Location): Promise<RangedFile> {
   }
 }
 
-/** What a page holds of a file does not change: where the file itself did, reading fails. */
+/** A file of a page does not change: if the file on disk did, reading fails. */
 function openBlob(blob: Blob): RangedFile {
   return {
     size: blob.size,
@@ -89,11 +89,11 @@ function openBlob(blob: Blob): RangedFile {
   }
 }
 
-/** What stands at a path; links are followed. */
+/** The kind of a path; links are followed. */
 export async function fileKind(location: Location): Promise<FileKind> {
   const mounted = mountedKind(location)
   if (mounted) return mounted
-  // A page has no disk for anything to stand on.
+  // A page has no disk.
   if (hostProcess === null) return 'missing'
   try {
     const found = await builtin('node:fs').promises.stat(location)
@@ -115,12 +115,12 @@ export async function fileAge(location: Location): Promise<number | null> {
   }
 }
 
-/** Whether anything stands at a path. */
+/** Whether a path exists. */
 export async function exists(location: Location): Promise<boolean> {
   return (await fileKind(location)) !== 'missing'
 }
 
-/** Whether a folder stands at a path. */
+/** Whether a path is a folder. */
 export async function isDirectory(location: Location): Promise<boolean> {
   return (await fileKind(location)) === 'directory'
 }
@@ -132,13 +132,13 @@ export async function list(location: Location): Promise<string[]> {
   return (await builtin('node:fs').promises.readdir(location)).sort()
 }
 
-/** Makes a folder and those above it; nothing happens if it is there. */
+/** Creates a folder and its parents, if they are missing. */
 export async function makeFolder(location: Location): Promise<void> {
   await builtin('node:fs').promises.mkdir(location, { recursive: true })
 }
 
 /**
- * Writes a file under a temporary name beside its place, forces it to the disk, then renames it into place.
+ * Writes a file under a temporary name in the same folder, flushes it to disk, then renames it.
  * On failure the old file stays and the temporary one is removed.
  */
 export async function writeFileAtomic(
@@ -163,7 +163,7 @@ export async function writeFileAtomic(
   await syncFolder(folderOf(path))
 }
 
-/** Adds text at the end of a file, and makes the file if there is none. A crash may leave part of it. */
+/** Appends text to a file, which is created if it is missing. A crash may leave part of the text. */
 export async function appendFile(path: string, text: string): Promise<void> {
   await builtin('node:fs').promises.appendFile(path, text)
 }
@@ -183,8 +183,7 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
 }
 
 /**
- * Forces the names in a folder to the disk: a rename must survive a crash too. Some systems cannot open a folder; they have
- * no such step.
+ * Flushes a folder to disk, so that a rename survives a crash. Systems that cannot open folders do not need this step.
  */
 export async function syncFolder(folder: string): Promise<void> {
   try {
@@ -195,6 +194,6 @@ export async function syncFolder(folder: string): Promise<void> {
       await handle.close()
     }
   } catch {
-    // Windows: EPERM or EISDIR. The file itself was forced to the disk before.
+    // Windows: EPERM or EISDIR. The file itself was flushed before.
   }
 }

@@ -1,21 +1,21 @@
 /**
- * Shared libraries: their functions as functions, by koffi in Node and by Deno's own means in Deno.
+ * Calls functions of shared libraries, by koffi in Node and by Deno's FFI in Deno.
  *
- * Every function here gives back an int32. What it takes is numbers, and typed arrays for memory it may use until it
- * returns. Addresses are numbers: none that a process has passes 2^53.
+ * Every function returns an int32. Its arguments are numbers, and typed arrays, whose memory it may use until it returns. Addresses
+ * are numbers, because addresses of a process are below 2^53.
  */
 import { hostProcess } from './builtin.ts'
 import { PlatformError } from './platform_error.ts'
 
-/** What a function takes in one place: a number, the 64 bits of an address, or a typed array's memory. */
+/** The type of a parameter: a number, a 64-bit address, or the memory of a typed array. */
 export type ForeignType = 'i32' | 'u32' | 'u64' | 'memory'
 
-/** The functions of a library by name, with what each takes. */
+/** The functions of a library by name, with their parameter types. */
 export type ForeignTable = Readonly<Record<string, readonly ForeignType[]>>
 
 type ForeignArgument<Type> = Type extends 'memory' ? ArrayBufferView : number
 
-/** What a function is given. */
+/** An argument. */
 export type ForeignArguments<Types extends readonly ForeignType[]> = {
   -readonly [I in keyof Types]: ForeignArgument<Types[I]>
 }
@@ -25,12 +25,12 @@ export type ForeignFunctions<Table extends ForeignTable> = {
   readonly [Name in keyof Table]: (...args: ForeignArguments<Table[Name]>) => number
 }
 
-/** A library that is loaded. It stays so until the process ends. */
+/** A loaded library. It stays loaded until the process ends. */
 export interface ForeignLibrary<Table extends ForeignTable> {
   readonly functions: ForeignFunctions<Table>
-  /** The text at an address, which ends with a byte of 0. */
+  /** The null-terminated text at an address. */
   text(address: number): string
-  /** Memory that stays where it is, for functions that are told addresses; it is kept as long as the process. */
+  /** Memory at a fixed address, for functions that take addresses; it lives as long as the process. */
   reserve(bytes: number): SteadyMemory
 }
 
@@ -40,7 +40,7 @@ export interface SteadyMemory {
   readonly buffer: ArrayBuffer
 }
 
-/** A library, or a function of it, that is not here; the message says why, in one line. */
+/** A missing library or function; the message gives the reason in one line. */
 export class ForeignError extends Error {
   constructor(message: string) {
     super(message.replace(/\s+/g, ' ').trim())
@@ -49,8 +49,8 @@ export class ForeignError extends Error {
 }
 
 /**
- * Loads a library by path, or by a name that the system knows where to find.
- * @throws ForeignError if it, one of its functions, or what loads it is not here; PlatformError in a browser.
+ * Loads a library by path, or by a name that the system resolves.
+ * @throws ForeignError if the library, one of its functions, or koffi is missing; PlatformError in a browser.
  */
 export async function openLibrary<Table extends ForeignTable>(
   path: string,
@@ -90,7 +90,7 @@ async function openWithKoffi<Table extends ForeignTable>(
   }
 }
 
-/** What is used of Deno. */
+/** The used part of Deno. */
 interface DenoForeign {
   dlopen(
     path: string,
@@ -122,7 +122,7 @@ function openWithDeno<Table extends ForeignTable>(
       return pointer === null ? '' : UnsafePointerView.getCString(pointer)
     },
     reserve(bytes) {
-      // Deno's array buffers stay where they are; this one must not be collected.
+      // Array buffers of Deno do not move; this one must not be collected.
       const buffer = new ArrayBuffer(bytes)
       kept.push(buffer)
       return { address: Number(UnsafePointer.value(UnsafePointer.of(new Uint8Array(buffer)))), buffer }

@@ -1,27 +1,27 @@
 /**
- * A file that comes in pieces and may have to wait for its rest: written to at a place, read back, cut.
+ * A file that is written in pieces, as for a resumable download: it can be written at an offset, read and truncated.
  */
 import { builtin } from './builtin.ts'
 
-/** A file that is being filled. */
+/** A file that is being written. */
 export interface GrowingFile {
-  /** Bytes, when it was opened. */
+  /** Its size in bytes when it was opened. */
   readonly size: number
-  /** Up to `length` bytes from `offset`; fewer only where the file ends. */
+  /** Up to `length` bytes from `offset`; fewer only at the end of the file. */
   read(offset: number, length: number): Promise<Uint8Array>
-  /** Puts bytes at a place. */
+  /** Writes bytes at an offset. */
   write(offset: number, bytes: Uint8Array): Promise<void>
-  /** Cuts the file after so many bytes. */
+  /** Truncates the file to this many bytes. */
   cut(length: number): Promise<void>
-  /** Forces what was written to the disk. */
+  /** Flushes the file to disk. */
   sync(): Promise<void>
   close(): Promise<void>
 }
 
-/** Opens a file to fill it, and makes it if there is none; what is in it stays. A link is refused. Close it. */
+/** Opens a file for writing, keeps its content, and creates it if it is missing. A link is refused. Close it. */
 export async function openGrowing(path: string): Promise<GrowingFile> {
   const { open, constants } = builtin('node:fs').promises
-  // Windows has no such flag, and needs a privilege to make such links.
+  // Windows has no such flag, and creating links there needs a privilege.
   const noLink = (constants as Partial<typeof constants>).O_NOFOLLOW ?? 0
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT | noLink)
   try {

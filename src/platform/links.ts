@@ -1,15 +1,14 @@
 /**
- * Second names of files: links where the system has them, copies where it does not.
+ * Links to files, or copies if the system does not support links.
  */
 import { builtin } from './builtin.ts'
 import { temporaryName } from './storage.ts'
 
-/** What a system answers that has no symbolic links, or does not let this user make one. */
+/** Error codes of systems without symbolic links, or that do not let this user create one. */
 const noLinks = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL'])
 
 /**
- * Gives a file a second name, in the place of whatever had it: a symbolic link that stays right when both are moved
- * together, or a copy.
+ * Links to a file under a second name, and replaces what had that name: a relative symbolic link, or a copy.
  */
 export async function linkOrCopy(target: string, path: string): Promise<void> {
   const { copyFile, rename, rm, symlink } = builtin('node:fs').promises
@@ -29,7 +28,7 @@ export async function linkOrCopy(target: string, path: string): Promise<void> {
   }
 }
 
-/** The path itself, all links followed; null if there is nothing. */
+/** The path with all links resolved; null if it does not exist. */
 export async function realPath(path: string): Promise<string | null> {
   try {
     return await builtin('node:fs').promises.realpath(path)

@@ -1,8 +1,8 @@
 /**
- * Folders that are no folders of a disk: files a page was given (dropped, chosen, fetched), read by paths like any other.
+ * Mounted folders: files in memory (dropped on a page, chosen or fetched), which are read by paths like files on disk.
  *
- * A mounted folder is called `mounted:NAME`; nothing on a disk is looked for under such a path. Its files are flat, or
- * below folders by names with slashes. Nothing can be written into one.
+ * The path of a mounted folder is `mounted:NAME`, which never refers to the disk. Names of files may contain slashes. Mounted folders
+ * are read-only.
  */
 
 /** A path of this system, or a URL. */
@@ -14,7 +14,7 @@ const prefix = 'mounted:'
 const mounts = new Map<string, ReadonlyMap<string, Blob>>()
 
 /**
- * Makes files readable below a path, in the place of a folder of that name.
+ * Mounts files, and replaces a folder of the same name.
  * @param files by their names in the folder
  * @returns the path of the folder
  */
@@ -24,12 +24,12 @@ export function mountFolder(name: string, files: ReadonlyMap<string, Blob>): str
   return folder
 }
 
-/** Forgets a mounted folder; what is being read of it can be read to its end. */
+/** Unmounts a folder; open files stay readable. */
 export function unmountFolder(folder: string): void {
   mounts.delete(folder)
 }
 
-/** The mounted folder a path leads into, and what is left of the path; null for any other path. */
+/** The mounted folder of a path, and the rest of the path; null for other paths. */
 function split(location: Location): { files: ReadonlyMap<string, Blob> | undefined; rest: string } | null {
   if (typeof location !== 'string' || !location.startsWith(prefix)) return null
   const [folder, ...rest] = location.split(/[\\/]+/)
@@ -42,7 +42,7 @@ export function mountedFile(location: Location): Blob | undefined {
   return place?.files?.get(place.rest)
 }
 
-/** What stands at a path of a mounted folder; undefined for any other path. */
+/** The kind of a path in a mounted folder; undefined for other paths. */
 export function mountedKind(location: Location): FileKind | undefined {
   const place = split(location)
   if (!place) return undefined

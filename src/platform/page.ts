@@ -1,9 +1,9 @@
 /**
- * The page, where the program runs in one: its document, whether it is light or dark, and files for its user's disk.
+ * The page, in a browser: its document, its colour scheme, and downloads.
  */
 import { PlatformError } from './platform_error.ts'
 
-/** The document. @throws PlatformError where there is none */
+/** The document. @throws PlatformError outside a page */
 export function pageDocument(): Document {
   if (typeof globalThis.document === 'object') return globalThis.document
   throw new PlatformError('document', 'a page')
@@ -14,18 +14,18 @@ export function onSchemeChange(handler: () => void): void {
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', handler)
 }
 
-/** Hands a file to the user of the page, to be kept where they like. */
+/** Offers a file as a download. */
 export function offerFile(name: string, bytes: Uint8Array<ArrayBuffer>): void {
   const url = URL.createObjectURL(new Blob([bytes], { type: 'application/octet-stream' }))
   const link = pageDocument().createElement('a')
   link.href = url
   link.download = name
   link.click()
-  // The browser takes the file in its own time.
+  // The browser reads the file asynchronously.
   setTimeout(() => URL.revokeObjectURL(url), 10_000)
 }
 
-/** Whether the page is isolated from others, so that threads of it may share memory. */
+/** Whether the page is cross-origin isolated, so that its threads may share memory. */
 export function isIsolated(): boolean {
   return globalThis.crossOriginIsolated === true
 }

@@ -1,9 +1,9 @@
 /**
- * Paths as text: by the rules of the system, and by those of POSIX in a browser, which has none of its own.
+ * Paths, by the rules of the system, or of POSIX in a browser.
  */
 import { builtin, hostProcess } from './builtin.ts'
 
-/** What this project does with paths; `node:path` is one. */
+/** The path functions of the project; `node:path` implements them. */
 export interface PathRules {
   join(...segments: string[]): string
   resolve(path: string): string
@@ -23,7 +23,7 @@ export const portablePaths: PathRules = {
   basename: (path) => path.replace(/\/+$/, '').split('/').at(-1) as string,
 }
 
-/** Without empty segments, "." and, where something is before it, ".."; a slash at the end stays. */
+/** Normalises: removes empty segments, ".", and ".." with the segment before it; a slash at the end stays. */
 function plainPath(path: string): string {
   const isAbsolute = path.startsWith('/')
   const kept: string[] = []
@@ -40,22 +40,22 @@ function plainPath(path: string): string {
 
 const rules = (): PathRules => (hostProcess === null ? portablePaths : builtin('node:path'))
 
-/** Path parts joined by this system's separator, and made plain. */
+/** Joins and normalises path segments. */
 export function joinPath(...segments: string[]): string {
   return rules().join(...segments)
 }
 
-/** A path from the root of the file system. */
+/** The absolute form of a path. */
 export function absolutePath(path: string): string {
   return rules().resolve(path)
 }
 
-/** The folder a path lies in. */
+/** The folder of a path. */
 export function folderOf(path: string): string {
   return rules().dirname(path)
 }
 
-/** The last name of a path. */
+/** The last segment of a path. */
 export function fileNameOf(path: string): string {
   return rules().basename(path)
 }
@@ -65,12 +65,12 @@ export function pathOfUrl(url: URL | string): string {
   return builtin('node:url').fileURLToPath(url)
 }
 
-/** A folder of the system's for temporary files. */
+/** The folder for temporary files. */
 export function temporaryFolder(): string {
   return builtin('node:os').tmpdir()
 }
 
-/** The path of a file of a package that is installed, such as `name/package.json`. @throws the host's error if it is not */
+/** The path of a file of an installed package, such as `name/package.json`. @throws the host's error if it is not */
 export function packageFile(file: string): string {
   const { createRequire } = builtin('node:module')
   return createRequire(import.meta.url).resolve(file)

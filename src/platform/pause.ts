@@ -1,9 +1,8 @@
 /**
- * Long work is cut into pieces, with a turn of the event loop between them: that is when ctrl-C is heard and a
- * progress line drawn.
+ * Long computations yield to the event loop between their parts, so that ctrl-C is handled and progress is drawn.
  */
 
-/** Lets other events happen. @throws the signal's reason if it is aborted */
+/** Yields to the event loop. @throws the signal's reason if it is aborted */
 export async function pause(signal?: AbortSignal): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 0))
   signal?.throwIfAborted()

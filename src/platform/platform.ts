@@ -1,9 +1,8 @@
 /**
- * The door of the only room that knows where the program runs: Node, Deno or a browser.
+ * The interface of `platform`, the only module that knows the runtime: Node, Deno or a browser.
  *
- * No other file of the project names `node:`, `Deno`, `window` or `process`. Importing this file is safe everywhere;
- * what a browser does not have (a disk, the command line) throws PlatformError when it is used, and so does the page
- * where there is none.
+ * No file outside this folder names `node:`, `Deno`, `window` or `process`. This file can be imported everywhere; a feature that the
+ * runtime lacks (a disk, the command line, a page) throws PlatformError when it is used.
  */
 import { builtin, hostProcess } from './builtin.ts'
 import { PlatformError } from './platform_error.ts'
@@ -21,7 +20,7 @@ export * from './refusals.ts'
 export * from './storage.ts'
 export * from './workers.ts'
 
-/** What runs the program. */
+/** The runtime. */
 export interface Runtime {
   readonly name: 'node' | 'deno' | 'browser'
   readonly version: string
@@ -33,7 +32,7 @@ interface DenoGlobal {
   version: { deno: string }
 }
 
-/** Where the program runs. */
+/** The current runtime. */
 export const runtime: Runtime = describeRuntime()
 
 function describeRuntime(): Runtime {
@@ -44,17 +43,17 @@ function describeRuntime(): Runtime {
   return { name: 'browser', version: globalThis.navigator?.userAgent ?? 'unknown', system }
 }
 
-/** What the program runs on. */
+/** The hardware. */
 export interface Machine {
   readonly processor: string
-  /** How many threads run at once. */
+  /** The number of hardware threads. */
   readonly threads: number
-  /** Bytes; null where the runtime does not say. */
+  /** Bytes of memory; null if unknown. */
   readonly totalMemory: number | null
   readonly freeMemory: number | null
 }
 
-/** The processor and the memory, as far as the runtime tells. */
+/** The processor and the memory, as far as the runtime reports them. */
 export function machine(): Machine {
   if (hostProcess === null) {
     const threads = globalThis.navigator?.hardwareConcurrency ?? 1
@@ -74,22 +73,22 @@ export function residentMemory(): number | null {
   return hostProcess === null ? null : hostProcess.memoryUsage.rss()
 }
 
-/** Milliseconds since some fixed moment, for measuring. */
+/** Milliseconds since a fixed moment, for measuring durations. */
 export function now(): number {
   return performance.now()
 }
 
-/** What was written on the command line after the program's name. */
+/** The arguments of the command line. */
 export function commandArguments(): string[] {
   return hostProcess === null ? [] : hostProcess.argv.slice(2)
 }
 
-/** An environment variable; undefined where it is not set, and in a browser. */
+/** An environment variable; undefined if it is not set, and in a browser. */
 export function environment(name: string): string | undefined {
   return hostProcess?.env[name]
 }
 
-/** Ends the program with this code once it has nothing left to do. Nothing is cut off, unlike `exit`. */
+/** Ends the program with this code once it has nothing left to do; unlike `exit`, pending work completes. */
 export function endWhenIdle(code: number): void {
   if (hostProcess === null) throw new PlatformError('exit code')
   const host = hostProcess
@@ -98,13 +97,13 @@ export function endWhenIdle(code: number): void {
   host.once('beforeExit', () => host.exit(code))
 }
 
-/** Ends the program now. */
+/** Ends the program at once. */
 export function exit(code: number): never {
   if (hostProcess === null) throw new PlatformError('exit')
   return hostProcess.exit(code)
 }
 
-/** Calls `handler` on each ctrl-C, and on a request to end, instead of ending. Returns a function that stops this. */
+/** Calls `handler` on SIGINT and SIGTERM instead of ending. @returns a function that removes the handler */
 export function onInterrupt(handler: () => void): () => void {
   if (hostProcess === null) return () => {}
   const host = hostProcess
@@ -124,21 +123,21 @@ function stream(output: Output): NodeJS.WriteStream {
   const found = hostProcess[output]
   if (!guarded.has(output)) {
     guarded.add(output)
-    // Each write hears of its own failure; without a listener the program would end here.
+    // Each write reports its own failure; without a listener the error would end the program.
     found.on('error', () => {})
   }
   return found
 }
 
-/** What a stream failed with that has thrown, as Deno's do. Such a one is never heard of again. */
+/** The error of a stream that threw, as in Deno. Such a stream emits no further events. */
 const broken = new Map<Output, Error>()
 
-/** What a stream answers whose reader has left. */
+/** Error codes of a stream whose reader has closed it. */
 const readerLeft = new Set(['EPIPE', 'ERR_STREAM_DESTROYED'])
 
 /**
- * Writes text or bytes; resolves when the stream has taken them. What nobody reads any more (`shadowllm masks | head`) is
- * dropped: there may be files to write yet. Rejects with the system's error.
+ * Writes text or bytes; resolves when the stream has taken them. Output to a closed pipe (`shadowllm masks | head`) is dropped,
+ * because the command may still have files to write. Rejects with the system's error.
  */
 export function write(output: Output, content: string | Uint8Array): Promise<void> {
   const to = stream(output)
@@ -158,12 +157,12 @@ export function write(output: Output, content: string | Uint8Array): Promise<voi
   })
 }
 
-/** Whether a person is looking. */
+/** Whether the stream is a terminal. */
 export function isTerminal(output: Output): boolean {
   return hostProcess !== null && hostProcess[output].isTTY === true
 }
 
-/** Columns of the terminal; 80 where there is none. */
+/** Columns of the terminal; 80 without one. */
 export function terminalWidth(output: Output): number {
   return (hostProcess !== null && hostProcess[output].columns) || 80
 }

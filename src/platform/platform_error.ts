@@ -1,9 +1,9 @@
 /**
- * What this room says where the runtime has not what was asked for. In a file without a word of Node's, so that the types
- * of the library need none.
+ * The error for a feature that the runtime lacks. This file does not use types of Node, so that the types of the library do not
+ * need them.
  */
 
-/** Something this runtime does not have was asked for; `feature` says what. */
+/** The runtime lacks a feature, which `feature` names. */
 export class PlatformError extends Error {
   readonly feature: string
 

@@ -1,5 +1,5 @@
 /**
- * How a system refuses what it is asked, and how a runtime does that runs programs with few permissions: Deno.
+ * Recognises errors of the system, and missing permissions of Deno.
  */
 
 import { builtin, hostProcess } from './builtin.ts'
@@ -8,8 +8,7 @@ import { builtin, hostProcess } from './builtin.ts'
 const systemCode = /^E(?!RR_)[A-Z0-9]+$/
 
 /**
- * What the system said where an error is its refusal, such as `ENOSPC`, or what permission the runtime wants; null for any
- * other error.
+ * The code of an error of the system, such as `ENOSPC`, or the permission that the runtime requires; null for other errors.
  */
 export function systemRefusal(error: unknown): string | null {
   if (!(error instanceof Error)) return null
@@ -18,7 +17,7 @@ export function systemRefusal(error: unknown): string | null {
   return codeInWords(error.message) ?? missingPermission(error)
 }
 
-/** Deno has codes for the commonest errors alone; of the others it says the number. */
+/** Deno has codes for common errors only; for others it gives the number. */
 function codeInWords(message: string): string | null {
   const number = Number(/\(os error (\d+)\)/.exec(message)?.[1])
   if (hostProcess === null || Number.isNaN(number)) return null
@@ -26,7 +25,7 @@ function codeInWords(message: string): string | null {
   return codes.find(([, one]) => one === number)?.[0] ?? `error ${number}`
 }
 
-/** Which permission the runtime wants, in its words, where an error says that it was not given; null for any other error. */
+/** The permission that an error of Deno says is missing; null for other errors. */
 export function missingPermission(error: unknown): string | null {
   return error instanceof Error && error.name === 'NotCapable' ? error.message : null
 }

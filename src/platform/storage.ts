@@ -1,23 +1,23 @@
 /**
- * Places that outlive a process: where caches go, and what a process that was killed left behind.
+ * Persistent folders: caches, and the temporary files of killed processes.
  *
- * A temporary name says which process it belongs to, so that the next one can tell a write in progress from one that
- * will never end. One thread of a process writes; process ids of another machine mean nothing here.
+ * A temporary name contains the id of its process, so that a write in progress can be distinguished from an abandoned one. One thread
+ * of a process writes; process ids of other machines are not supported.
  */
 import { builtin, hostProcess } from './builtin.ts'
 import { PlatformError } from './platform_error.ts'
 
 const ending = /\.(\d+)-([0-9a-f]{8})-\d+\.tmp$/
-/** Tells this process from an earlier one of the same id. */
+/** Distinguishes this process from an earlier one with the same id. */
 const token = crypto.randomUUID().slice(0, 8)
 let names = 0
 
-/** A name nothing else uses, beside a path; `removeAbandoned` knows it by its form. */
+/** A unique temporary name in the folder of a path; `removeAbandoned` recognises its form. */
 export function temporaryName(path: string): string {
   return `${path}.${hostProcess?.pid ?? 0}-${token}-${names++}.tmp`
 }
 
-/** The temporary names in a folder whose processes are no more, sorted. */
+/** The temporary names in a folder whose processes have ended, sorted. */
 export async function listAbandoned(folder: string): Promise<string[]> {
   const names = (await builtin('node:fs').promises.readdir(folder)).sort()
   return names.filter((name) => {
@@ -26,7 +26,7 @@ export async function listAbandoned(folder: string): Promise<string[]> {
   })
 }
 
-/** Removes what stands in a folder under temporary names whose processes are no more; returns their names. */
+/** Removes the temporary files in a folder whose processes have ended; returns their names. */
 export async function removeAbandoned(folder: string): Promise<string[]> {
   const removed = await listAbandoned(folder)
   for (const name of removed) await remove(builtin('node:path').join(folder, name))
@@ -39,30 +39,30 @@ function isRunning(pid: number, itsToken: string): boolean {
   try {
     return hostProcess.kill(pid, 0)
   } catch (error) {
-    // EPERM: it runs, and is somebody else's.
+    // EPERM: the process runs and belongs to another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 
-/** Removes a file, or a folder with all that is in it; nothing happens if there is none. */
+/** Removes a file, or a folder with its content, if it exists. */
 export async function remove(path: string): Promise<void> {
   await builtin('node:fs').promises.rm(path, { recursive: true, force: true })
 }
 
-/** Gives a file or a folder another name. */
+/** Renames a file or a folder. */
 export async function rename(from: string, to: string): Promise<void> {
   await builtin('node:fs').promises.rename(from, to)
 }
 
-/** The user's folder for what can be made again: XDG_CACHE_HOME, else .cache in the home folder. */
+/** The cache folder of the user: XDG_CACHE_HOME, or .cache in the home folder. */
 export function cacheFolder(): string {
   const path = builtin('node:path')
   const named = hostProcess?.env.XDG_CACHE_HOME ?? ''
-  // A relative path is to be ignored, says the XDG base directory specification.
+  // The XDG base directory specification says to ignore a relative path.
   return path.isAbsolute(named) ? named : path.join(homeFolder(), '.cache')
 }
 
-/** The user's own folder. */
+/** The home folder of the user. */
 export function homeFolder(): string {
   return builtin('node:os').homedir()
 }

@@ -1,11 +1,11 @@
 /**
- * What WebAssembly in this runtime can do, found by validating the smallest module that needs each feature.
+ * The WebAssembly features of this runtime, detected by validating a minimal module for each feature.
  */
 
 /** "\0asm", version 1. */
 const preamble = '00 61 73 6d 01 00 00 00'
 
-/** The sections of one module per feature; the comment is its one instruction that matters. */
+/** The sections of one module per feature; the comment names its decisive instruction. */
 const probes = {
   // i8x16.splat
   simd: '01 04 01 60 00 00 03 02 01 00 0a 09 01 07 00 41 00 fd 0f 1a 0b',
@@ -15,17 +15,17 @@ const probes = {
   threads: '01 04 01 60 00 00 03 02 01 00 05 04 01 03 01 01 0a 0b 01 09 00 41 00 fe 10 02 00 1a 0b',
 } as const
 
-/** What was found. */
+/** The detected features. */
 export interface WasmFeatures {
   readonly simd: boolean
   readonly relaxedSimd: boolean
   /** Shared memory and atomic instructions in WebAssembly. */
   readonly threads: boolean
-  /** Memory that workers can share, which threads need too. */
+  /** SharedArrayBuffer, which threads also need. */
   readonly sharedMemory: boolean
 }
 
-/** Asks this runtime. */
+/** Detects the features. */
 export function probeWasm(): WasmFeatures {
   const has = (sections: string): boolean => {
     const bytes = `${preamble} ${sections}`.split(' ').map((byte) => parseInt(byte, 16))

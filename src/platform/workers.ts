@@ -1,42 +1,42 @@
 /**
- * Threads of this process that run a module of their own and talk in messages: `node:worker_threads`, which Deno has
- * under the same name, and workers in a browser. A message is copied; what is shared is memory made to be shared.
+ * Threads that run a module and communicate by messages: `node:worker_threads` in Node and Deno, and workers in a browser. Messages
+ * are copied, except shared memory.
  */
 import { builtin, hostProcess } from './builtin.ts'
 
-/** A thread, as the one that started it sees it. */
+/** A thread, as seen by the thread that started it. */
 export interface Thread {
   send(message: unknown): void
   /** Lets the process end while the thread runs. */
   release(): void
-  /** Ends it, whatever it is doing. */
+  /** Ends it at once. */
   end(): Promise<void>
 }
 
-/** What a thread is told, or says. */
+/** Handlers of the events of a thread. */
 export interface ThreadEvents {
   readonly onMessage: (message: unknown) => void
-  /** It failed, and is over. */
+  /** It failed and has ended. */
   readonly onError: (error: Error) => void
-  /** It is over, for whatever reason. A browser does not tell. */
+  /** It has ended. Browsers do not emit this event. */
   readonly onEnd?: () => void
 }
 
-/** What starts a module in a thread, here. */
+/** The worker constructor of the runtime. */
 export type ThreadStarter<Started> = new (module: URL, options: { type: 'module' }) => Started
 
 /**
- * A thread's code, written out as
+ * The code of a thread, in exactly this form:
  *
  *   (Worker) => new Worker(new URL('./some.ts', import.meta.url), { type: 'module' })
  *
- * and in no other way: where a bundler sees these words it takes the module along, with what it imports.
+ * Bundlers recognise this form and bundle the module with its imports.
  */
 export type ThreadCode = <Started>(Worker: ThreadStarter<Started>) => Started
 
 /**
  * Starts a thread, which keeps the process alive until it is ended or released.
- * @param megabytes of its heap, beyond which it fails; a browser has limits of its own
+ * @param megabytes the limit of its heap; browsers have their own limits
  */
 export function startThread(code: ThreadCode, events: ThreadEvents, megabytes?: number): Thread {
   if (hostProcess === null) return startInBrowser(code, events)
@@ -69,14 +69,14 @@ function startInBrowser(code: ThreadCode, { onMessage, onError }: ThreadEvents):
   }
 }
 
-/** What a worker of a browser has as its global scope. */
+/** The global scope of a browser worker. */
 interface WorkerScope {
   readonly WorkerGlobalScope?: unknown
   addEventListener(type: 'message', listener: (event: MessageEvent<unknown>) => void): void
   postMessage(message: unknown, transfer: Transferable[]): void
 }
 
-/** Inside a thread: hears the one that started it, and answers. Null outside of threads. */
+/** Inside a thread: the channel to the thread that started it. Null outside of threads. */
 export function listenAsThread(onMessage: (message: unknown) => void): ((answer: unknown) => void) | null {
   if (hostProcess === null) {
     const scope = globalThis as unknown as WorkerScope
@@ -91,21 +91,21 @@ export function listenAsThread(onMessage: (message: unknown) => void): ((answer:
 }
 
 /**
- * Inside a thread: promises that fail after everyone has turned away from them do not end it. For libraries that start
- * several reads at once and report the first that fails.
+ * Inside a thread: unhandled rejections do not end it. For libraries that start several reads at once and report the first
+ * failure.
  */
 export function ignoreStrayRejections(): void {
   hostProcess?.on('unhandledRejection', () => {})
 }
 
-/** Whether threads can share memory here. A page needs to be isolated from other origins for that. */
+/** Whether threads can share memory. A page must be cross-origin isolated for that. */
 export function canShareMemory(): boolean {
   return typeof SharedArrayBuffer === 'function' && globalThis.crossOriginIsolated !== false
 }
 
 const { pause } = Atomics as { pause?: () => void }
 
-/** Inside a loop that waits for another thread: lets the processor know. */
+/** A spin-wait hint for a loop that waits for another thread. */
 export function relax(): void {
   pause?.()
 }

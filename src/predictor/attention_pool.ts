@@ -1,13 +1,13 @@
 /**
- * Pooling a whole prompt into one row: single-head self-attention over its tokens, then the mean over them - what
- * ShadowLLM's released code calls the full sequence variant. Every token sees every other.
+ * Attention pooling of a prompt into one row: single-head self-attention over its tokens, then the mean over them.
+ * ShadowLLM's code calls it the full sequence variant. Attention is not causal.
  *
- *   q, v = x Wᵀ + b, k = x Wᵀ                [T, D] each; a bias of k would shift a whole row of scores: nothing
+ *   q, v = x Wᵀ + b, k = x Wᵀ                [T, D] each; a bias of k would shift a whole row of scores, without effect
  *   w = softmax(q kᵀ / sqrt(D))              [T, T], row by row
  *   y = mean over tokens of w v = m v        [D], with m[s] the mean over t of w[t, s]
  *
- * The mean commutes with the product, so the context of each single token is never made. There is no projection after
- * it: the network that follows begins with one. Forward and backward are made of catalogue ops.
+ * The mean commutes with the product, so the context of single tokens is not computed. There is no output projection,
+ * because the network that follows begins with one. Forward and backward consist of catalogue ops.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -40,8 +40,8 @@ export function poolParameterShapes(width: number): Record<PoolParameterName, re
 }
 
 /**
- * Where training starts. Queries and keys as PyTorch's Linear; values as they come, so that the pool starts as a mean
- * over the prompt, weighted a little unevenly.
+ * The initial values. Queries and keys are initialised as PyTorch's Linear, values as the identity, so that the pool starts as
+ * a slightly uneven mean over the prompt.
  */
 export function startingPool(width: number, random: Random): PoolValues {
   const valueWeight = new Float32Array(width * width)
@@ -65,7 +65,7 @@ export interface PoolPass {
   readonly meanWeights: Buffer // [1, T]
 }
 
-/** What the backward pass works in. */
+/** The buffers of the backward pass. */
 export interface PoolGradients {
   readonly query: Buffer // [T, D]
   readonly key: Buffer // [T, D]
@@ -100,7 +100,7 @@ export class AttentionPool {
     this.parameters = mapPool((name) => scope.upload(values[name], shapes[name]))
   }
 
-  /** The parameters as they are now. */
+  /** The current parameters. */
   read(): PoolValues {
     return mapPool((name) => this.backend.readF32(this.parameters[name]))
   }
@@ -199,7 +199,7 @@ export class AttentionPool {
 }
 
 /** A value for each parameter. */
-export function mapPool<Value>(make: (name: PoolParameterName) => Value): Record<PoolParameterName, Value> {
+function mapPool<Value>(make: (name: PoolParameterName) => Value): Record<PoolParameterName, Value> {
   return Object.fromEntries(poolParameterNames.map((name) => [name, make(name)])) as Record<
     PoolParameterName,
     Value

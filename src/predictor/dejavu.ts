@@ -1,43 +1,43 @@
 /**
  * DejaVu's predictors (Liu et al. 2023, arXiv 2310.17157, and its released code).
  *
- * Every layer has two matrices of low rank, without biases and without anything between the factors, one for heads and one
- * for neurons. They look one layer ahead: what is computed in layer l is decided from the residual stream that enters
- * layer l-1, so that the decision can be had while layer l-1 runs. Layer 0 runs whole. They learn labels - whether a unit
- * is among the best of its layer - by weighted binary cross-entropy.
+ * Every layer has two low-rank matrices, one for heads and one for neurons, without biases or activation between the
+ * factors. They look one layer ahead: the mask of layer l is decided from the residual stream that enters layer l-1, so
+ * that the predictor can run in parallel with layer l-1. Layer 0 runs dense. They learn labels (whether a unit is among the
+ * best of its layer) by weighted binary cross-entropy.
  *
- * One difference: the released code marks a neuron where its activation is positive. Here heads and neurons both are
- * marked by a criterion, so that methods differ in one thing at a time.
+ * One difference: the released code marks a neuron where its activation is positive. Here a criterion
+ * marks heads and neurons, so that the methods differ in one respect only.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { DejavuCard } from './predictor_config.ts'
+import type { DejavuConfig } from './predictor_config.ts'
 import { LayerNetworks, type LayerValues } from './layer_networks.ts'
 
 /** Trained predictors of every layer inside a backend. Dispose it. */
 export class DejavuPredictor {
   readonly kind = 'dejavu'
-  readonly card: DejavuCard
+  readonly config: DejavuConfig
   readonly backend: Backend
   readonly layers: LayerNetworks
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: DejavuCard, values: LayerValues, storage: Storage = 'f32') {
-    this.card = card
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
+  constructor(backend: Backend, config: DejavuConfig, values: LayerValues, storage: Storage = 'f32') {
+    this.config = config
     this.backend = backend
-    this.layers = new LayerNetworks(backend, card, values, storage)
+    this.layers = new LayerNetworks(backend, config, values, storage)
   }
 
   /**
-   * The log odds of each unit of a layer to be among the best: [H] and [F]. Units are ranked, and probabilities would rank
-   * them alike, up to those that round to 1.
+   * The log odds of each unit of a layer to be among the best: [H] and [F]. Probabilities would rank the units equally,
+   * except those that round to 1.
    * @param layer from 1 to L-1
    * @param stream the residual stream of one token as it enters layer `layer - 1`: [D]
    * @throws UsageError FEATURE_SHAPE, LAYER
    */
   predictLayer(layer: number, stream: Float32Array): { heads: Float32Array; neurons: Float32Array } {
-    const { shape, width, features } = this.card
+    const { shape, width, features } = this.config
     if (!Number.isInteger(layer) || layer < 1 || layer >= shape.layers)
       throw new UsageError('LAYER', `layer: expected one from 1 to ${shape.layers - 1}, got ${layer}`)
     if (stream.length !== width)

@@ -1,36 +1,36 @@
 /**
  * The per-layer baseline as the authors of ShadowLLM built it (the released code of arXiv 2406.16635).
  *
- * Every layer has two-layer networks of its own, trained by mean squared error on a criterion's scores of that layer. Their
- * input is the output of that same layer's own heads at the last prompt token, from a dense pass over the prompt: there is
- * no look-ahead, so this could not save the work of the heads it reads. Networks see features scaled to [0, 1].
+ * Every layer has its own two-layer networks, trained by mean squared error on the scores of a criterion in that layer. Their
+ * input is the output of the heads of the same layer at the last prompt token, from a dense pass over the prompt. There is
+ * no look-ahead, so this cannot save the work of the heads it reads. Features are scaled to [0, 1].
  *
- * The released code forgets that scaling when it selects over the whole model: nets trained on one range are fed another.
+ * The paper's code omits that scaling when it selects over the whole model, so the networks get inputs of another range.
  * `as-shipped` does the same, for the published numbers; `fixed` scales as in training.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../engine/matrix.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { DejavuStyleCard } from './predictor_config.ts'
+import type { DejavuStyleConfig } from './predictor_config.ts'
 import { scoresFromOutputs } from './features.ts'
 import { LayerNetworks, type LayerValues } from './layer_networks.ts'
 
-export const inputScalings = ['fixed', 'as-shipped'] as const
+const inputScalings = ['fixed', 'as-shipped'] as const
 export type InputScaling = (typeof inputScalings)[number]
 
 /** A trained per-layer baseline inside a backend. Dispose it. */
 export class DejavuStylePredictor {
   readonly kind = 'dejavu-style'
-  readonly card: DejavuStyleCard
+  readonly config: DejavuStyleConfig
   readonly backend: Backend
   readonly layers: LayerNetworks
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: DejavuStyleCard, values: LayerValues, storage: Storage = 'f32') {
-    this.card = card
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
+  constructor(backend: Backend, config: DejavuStyleConfig, values: LayerValues, storage: Storage = 'f32') {
+    this.config = config
     this.backend = backend
-    this.layers = new LayerNetworks(backend, card, values, storage)
+    this.layers = new LayerNetworks(backend, config, values, storage)
   }
 
   /**
@@ -39,7 +39,7 @@ export class DejavuStylePredictor {
    * @throws UsageError FEATURE_SHAPE
    */
   predict(last: Float32Array, inputScaling: InputScaling = 'fixed'): UnitScores {
-    const { shape, width, features } = this.card
+    const { shape, width, features } = this.config
     if (last.length !== shape.layers * width)
       throw new UsageError(
         'FEATURE_SHAPE',

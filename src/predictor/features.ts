@@ -1,26 +1,26 @@
 /**
- * What a predictor sees and what it is asked for (arXiv 2406.16635 and its released code).
+ * The features and targets of predictors (arXiv 2406.16635 and its code).
  *
- * It sees the prompt's context in an early layer: softmax(q kᵀ) v of every head, concatenated, before out_proj. Never
- * the answer. The rows of the prompt are pooled to one: that of the last token, their mean, or what attention over them
- * gives (`attention_pool.ts`). Rows are scaled by one of these:
+ * The features are the context of the prompt in an early layer: softmax(q kᵀ) v of every head, concatenated, before
+ * out_proj. The answer is never seen. The rows of the prompt are pooled to one: the last token, the mean, or attention
+ * pooling (`attention_pool.ts`). Rows are scaled by one of these:
  *
- *   min_max    to [0, 1], each row on its own: the released code's
- *   standard   to mean 0 and variance 1, each row on its own
- *   dataset    each feature to mean 0 and variance 1 over the training set, whose moments are kept with the predictor;
- *              where rows differ little from example to example, as means over a prompt do, it shows how they differ
- *   none       as they are: DejaVu's
+ *   min_max    to [0, 1], each row separately: as in the paper's code
+ *   standard   to mean 0 and variance 1, each row separately
+ *   dataset    each feature to mean 0 and variance 1 over the training set, whose moments are stored with the predictor;
+ *              it helps if rows differ little between examples, as means over a prompt do
+ *   none       unchanged: as in DejaVu
  *
- * Its targets are a criterion's scores of the layers that are not dense, scaled by one of these:
+ * The targets are the scores of a criterion in the layers that are not dense, scaled by one of these:
  *
  *   per_layer  each layer of each example to [0, 1]: what the paper's plots call ShadowLLM
  *   global     all layers of each example together to [0, 1]
  *   rank       the order of each example's units, all layers together: 1 the highest score, 0 the lowest
- *   root       the square root of each score, counted in means of its example: scores have a long tail, and a squared
- *              error over them as they are learns the tail
- *   raw        as they are
+ *   root       the square root of each score over the mean of its example: scores have a long tail, which would dominate a
+ *              squared error
+ *   raw        unchanged
  *
- * Or they are labels: whether a unit is among the best, of the model or of its layer.
+ * Or the targets are labels: whether a unit is among the best, of the model or of its layer.
  */
 import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
@@ -37,10 +37,10 @@ export type FeatureScaling = (typeof featureScalings)[number]
 export const targetScalings = ['per_layer', 'raw', 'global', 'rank', 'root'] as const
 export type TargetScaling = (typeof targetScalings)[number]
 
-/** What `dataset` scales by. */
+/** The moments of the scaling `dataset`. */
 export interface FeatureMoments {
   readonly mean: Float32Array // [D]
-  /** The standard deviation; 0 for a feature that is always the same, which is scaled to 0. */
+  /** The standard deviation; 0 for a constant feature, which is scaled to 0. */
   readonly spread: Float32Array // [D]
 }
 
@@ -63,7 +63,7 @@ export function meanContext(context: Float32Array, tokens: number): Float32Array
 /**
  * Rows of numbers, scaled: [T, D].
  * @param rows [T, D]
- * @throws UsageError MOMENTS if the data set's moments are needed and not given
+ * @throws UsageError MOMENTS if the moments of the data set are needed and missing
  */
 export function scaleFeatures(
   rows: Float32Array,
@@ -105,7 +105,7 @@ export function featureMoments(tables: readonly Float32Array[], width: number): 
   }
 }
 
-/** The targets of one kind of unit: [(L - dense) U]. @param scores [L, U] @param dense layers that run whole */
+/** The targets of one kind of unit: [(L - dense) U]. @param scores [L, U] @param dense the number of dense layers */
 export function makeTargets(
   scores: Float32Array,
   units: number,
@@ -130,7 +130,7 @@ function ranksOf(scores: Float32Array): Float32Array {
   return ranks
 }
 
-/** Square roots of scores over their mean size, with the sign of the score. */
+/** Square roots of scores over their mean magnitude, with the sign of the score. */
 function rootsOf(scores: Float32Array): Float32Array {
   let total = 0
   for (const score of scores) total += Math.abs(score)

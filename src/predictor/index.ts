@@ -1,11 +1,11 @@
 /**
- * shadowllm/predictor: what guesses scores from a prompt, and the planners that make masks of scores.
+ * shadowllm/predictor: predictors of scores from a prompt, and planners that make masks from scores.
  */
 export {
   losses,
   predictorKinds,
   type LossName,
-  type PredictorCard,
+  type PredictorConfig,
   type PredictorKind,
   type UnitKind,
 } from './predictor_config.ts'
@@ -14,11 +14,10 @@ export { dejavuPlanner } from './dejavu_planner.ts'
 export { DejavuStylePredictor } from './dejavu_style.ts'
 export type { CalibrationExample, PromptFeatures } from './example.ts'
 export { promptMask } from './leaky.ts'
-export { makeCard, type CardSubject, type PredictorChoices } from './make_predictor_config.ts'
+export { makePredictorConfig, type PredictorOrigin, type PredictorChoices } from './make_predictor_config.ts'
 export { scoreKept, spearman, type MaskQuality, type ScoreQuality } from './metrics.ts'
 export { dejavuStylePlanner, promptPlanner, scoreText, type PromptPlannerOptions } from './pass_planners.ts'
 export {
-  densePlanner,
   makePlanner,
   oraclePlanner,
   plannerNames,

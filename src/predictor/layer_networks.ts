@@ -1,13 +1,13 @@
 /**
- * Networks layer by layer: a pair for each layer from 1 on. Layer 0 runs whole in every method and has none.
+ * Per-layer networks: a pair for each layer from 1 on. Layer 0 runs dense in every method and has none.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../engine/matrix.ts'
 import {
   networkShape,
   unitKinds,
-  type DejavuCard,
-  type DejavuStyleCard,
+  type DejavuConfig,
+  type DejavuStyleConfig,
   type UnitKind,
 } from './predictor_config.ts'
 import { scaleFeatures, type FeatureMoments, type FeatureScaling } from './features.ts'
@@ -15,34 +15,34 @@ import { Network, type NetworkValues } from './network.ts'
 
 /** The numbers of per-layer predictors: for each kind the networks of layers 1 to L-1. */
 export interface LayerValues extends Readonly<Record<UnitKind, readonly NetworkValues[]>> {
-  /** For each layer those of what it sees, where features are scaled by the training set's. */
+  /** The moments of the features of each layer, if features are scaled by those of the training set. */
   readonly moments?: readonly FeatureMoments[] | null
 }
 
-/** The networks of a card, inside a backend. Dispose it. */
+/** The networks of a config, inside a backend. Dispose it. */
 export class LayerNetworks {
-  readonly card: DejavuStyleCard | DejavuCard
+  readonly config: DejavuStyleConfig | DejavuConfig
   /** Networks of layers 1 to L-1. */
   readonly networks: Readonly<Record<UnitKind, readonly Network[]>>
   readonly moments: readonly FeatureMoments[] | null
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
   constructor(
     backend: Backend,
-    card: DejavuStyleCard | DejavuCard,
+    config: DejavuStyleConfig | DejavuConfig,
     values: LayerValues,
     storage: Storage = 'f32',
   ) {
-    this.card = card
+    this.config = config
     this.moments = values.moments ?? null
     const networks: Record<UnitKind, Network[]> = { heads: [], neurons: [] }
     this.networks = networks
     try {
-      for (let layer = 1; layer < card.shape.layers; layer++) {
-        this.#scale(layer, new Float32Array(card.width), card.features)
+      for (let layer = 1; layer < config.shape.layers; layer++) {
+        this.#scale(layer, new Float32Array(config.width), config.features)
         for (const kind of unitKinds)
           networks[kind].push(
-            new Network(backend, networkShape(card, kind), values[kind][layer - 1], storage),
+            new Network(backend, networkShape(config, kind), values[kind][layer - 1], storage),
           )
       }
     } catch (error) {
@@ -51,7 +51,7 @@ export class LayerNetworks {
     }
   }
 
-  /** What the networks of a layer, from 1, say of a row [D]: [H] and [F]. */
+  /** The outputs of the networks of a layer, from 1, for a row [D]: [H] and [F]. */
   run(layer: number, row: Float32Array, scaling: FeatureScaling): Record<UnitKind, Float32Array> {
     const input = this.#scale(layer, row, scaling)
     return {

@@ -1,8 +1,8 @@
 /**
- * Masks decided beforehand, for a sequence that is to run under them from the start.
+ * Masks that are decided before a sequence runs under them.
  *
- * A leaky mask has seen the answer. The published numbers of ShadowLLM were measured that way: the predictor was shown
- * the last token of the whole window, answer included. Ours are not; this is for parity, and labelled so (`leaky`).
+ * A leaky mask is decided from the answer too. The published numbers of ShadowLLM were measured with leaky masks: the
+ * predictor saw the last token of the whole window, answer included. This is for parity with them only (`leaky`).
  */
 import { denseMask, type UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
@@ -24,7 +24,7 @@ export function promptMask(model: OptModel, planner: MaskPlanner, prompt: Int32A
 }
 
 /**
- * The mask a planner decides when it is shown all of a text as if it were the prompt.
+ * The mask a planner decides from a whole text, as if it were the prompt.
  * @param tokens [T], prompt and answer
  * @throws as `promptMask`
  */

@@ -1,33 +1,33 @@
 /**
- * How good predicted scores are, held against the true ones of an example.
+ * Metrics of predicted scores against the oracle scores of an example.
  *
- * A mask is made from an order, so these measure orders:
+ * A mask depends only on the order of scores, so these measure orders:
  *
- *   spearman       rank correlation over all units of the layers that are not dense. Much of it is how layers differ,
- *                  which is the same for every text: a constant has most of it
+ *   spearman       rank correlation over all units of the layers that are not dense. Most of it comes from differences
+ *                  between layers, which are the same for every text: a constant prediction has them too
  *   spearmanWithin the same within each layer, the mean over layers
- *   recall, precision, jaccard    the mask of the prediction against the mask of the truth, at a budget
- *   scoreKept      the true score the mask keeps, as a share of the most that a mask of this budget could keep. Scores are
- *                  counted from the lowest one, because signed criteria have negative ones
+ *   recall, precision, jaccard    the mask of the prediction against the mask of the oracle, at a budget
+ *   scoreKept      the oracle score that the mask keeps, as a share of the maximum at this budget. The lowest score is
+ *                  subtracted first, because signed criteria have negative scores
  *
- * What a constant reaches - the mean of the training targets, the same for every text - is what predicting adds to. It is
- * hard to beat, and no number here means anything without it.
+ * The baseline is a constant prediction: the mean of the training targets. It is strong, so every number must be compared
+ * with it.
  */
 import type { Budget } from '../masks/budget.ts'
 import { setOverlap, type Overlap } from '../masks/overlap.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import { unitKinds, type UnitKind } from './predictor_config.ts'
 
-/** How good a mask is at one budget. */
+/** The quality of a mask at one budget. */
 export interface MaskQuality extends Overlap {
   readonly scoreKept: number
 }
 
-/** How good the scores of one kind of unit are; means over examples. */
+/** The quality of the scores of one kind of unit; means over examples. */
 export interface ScoreQuality {
   readonly spearman: number
   readonly spearmanWithin: number
-  /** At each budget asked for. */
+  /** At each budget. */
   readonly at: readonly MaskQuality[]
 }
 
@@ -59,28 +59,28 @@ export function averageRanks(values: Float32Array): Float64Array {
 }
 
 /**
- * The true score that chosen units have, as a share of what the true best units have; 1 where that is nothing.
+ * The oracle score of the chosen units, as a share of that of the best units; 1 if that is 0.
  * @param chosen @param best masks over the same units
  */
 export function scoreKept(chosen: Float32Array, best: Float32Array, truth: Float32Array): number {
-  const least = truth.reduce((low, score) => Math.min(low, score), Infinity)
+  const lowest = truth.reduce((low, score) => Math.min(low, score), Infinity)
   let kept = 0
   let most = 0
   truth.forEach((score, unit) => {
-    if (chosen[unit] !== 0) kept += score - least
-    if (best[unit] !== 0) most += score - least
+    if (chosen[unit] !== 0) kept += score - lowest
+    if (best[unit] !== 0) most += score - lowest
   })
   return most > 0 ? kept / most : 1
 }
 
-/** What has been added up. */
+/** Running sums. */
 interface Sums {
   spearman: number
   spearmanWithin: number
   readonly at: MaskQuality[]
 }
 
-/** Adds up how good predictions are, example by example. */
+/** Accumulates the quality of predictions, example by example. */
 export class QualityMeter {
   readonly #budgets: readonly Budget[]
   readonly #dense: number
@@ -88,7 +88,7 @@ export class QualityMeter {
   readonly #sums: Record<UnitKind, Sums>
   #examples = 0
 
-  /** @param budgets the masks to be compared @param dense layers that run whole and are left out */
+  /** @param budgets of the masks that are compared @param dense the number of dense layers, which are left out */
   constructor(budgets: readonly Budget[], dense: number, topK: TopK = referenceTopK) {
     this.#budgets = budgets.map((budget) => ({ ...budget, denseLayers: dense }))
     this.#dense = dense

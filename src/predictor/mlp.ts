@@ -1,11 +1,11 @@
 /**
  * The networks of predictors: two linear layers.
  *
- *   relu        y = relu(x W1ᵀ + b1) W2ᵀ + b2     as ShadowLLM's released code has them
- *   low-rank    y = (x W1ᵀ) W2ᵀ                   as DejaVu's has them (arXiv 2310.17157): one matrix of rank R
+ *   relu        y = relu(x W1ᵀ + b1) W2ᵀ + b2     as in ShadowLLM's code
+ *   low-rank    y = (x W1ᵀ) W2ᵀ                   as in DejaVu's code (arXiv 2310.17157): one matrix of rank R
  *
- * Both matrices are stored one row per output, as PyTorch stores them. Everything runs through a backend's ops, forward
- * and backward, so the bits are the same on every backend.
+ * Both matrices are stored one row per output, as PyTorch stores them. Forward and backward run through the ops of a
+ * backend, so the bits are the same on every backend.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -64,9 +64,9 @@ export function mlpParameterLengths(shape: MlpShape): Record<MlpParameterName, n
 }
 
 /**
- * Where training starts: uniform in +-1/sqrt(inputs of the layer), as PyTorch's Linear, except that the output layer
- * starts at zero weights and a given bias. A network that has seen nothing then predicts that bias, the mean of its
- * targets, and what it learns is how an example differs from the mean.
+ * The initial values: uniform in ±1/sqrt(inputs of the layer), as PyTorch's Linear, except that the output layer starts with
+ * zero weights and a given bias. So an untrained network predicts that bias, the mean of its targets, and training learns
+ * how an example differs from the mean.
  */
 export function startingValues(shape: MlpShape, outputBias: Float32Array, random: Random): MlpValues {
   const lengths = mlpParameterLengths(shape)
@@ -79,16 +79,16 @@ export function startingValues(shape: MlpShape, outputBias: Float32Array, random
   }
 }
 
-/** Numbers uniform in +-1/sqrt(inputs), as PyTorch's Linear starts from. */
+/** Numbers uniform in ±1/sqrt(inputs), the initial values of PyTorch's Linear. */
 export function uniformValues(length: number, inputs: number, random: Random): Float32Array {
   const bound = 1 / Math.sqrt(inputs)
   return Float32Array.from({ length }, () => (2 * random.uniform() - 1) * bound)
 }
 
-/** What a forward pass leaves for the backward pass. */
+/** The buffers of a forward pass that the backward pass reads. */
 export interface MlpPass {
   readonly hiddenPre: Buffer // [T, R]
-  readonly hiddenAct: Buffer // [T, R], the same buffer where nothing is between the layers
+  readonly hiddenAct: Buffer // [T, R], the same buffer if there is no activation function
   readonly y: Buffer // [T, O]
 }
 
@@ -124,7 +124,7 @@ export class Mlp {
     }
   }
 
-  /** The parameters as they are now. @throws UsageError BUFFER_KIND if they are stored as anything but f32 */
+  /** The current parameters. @throws UsageError BUFFER_KIND if they are stored as anything but f32 */
   read(): MlpValues {
     const { inputWeight, inputBias, outputWeight, outputBias } = this.parameters
     return {
@@ -163,7 +163,7 @@ export class Mlp {
 
   /**
    * Adds the gradients of every parameter onto `grads`, given yGrad: [T, O], after `forward` on the same x; writes those
-   * of x to xGrad: [T, I], where it is wanted.
+   * of x to xGrad: [T, I], if it is given.
    */
   backward(
     grads: Readonly<Record<MlpParameterName, Buffer>>,

@@ -1,5 +1,5 @@
 /**
- * One network of a predictor: two linear layers, and in front of them, where the whole prompt is looked at, a pool.
+ * One network of a predictor: two linear layers, after an attention pool if it reads the whole prompt.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -33,7 +33,7 @@ export interface NetworkShape extends MlpShape {
 
 export type NetworkParameterName = MlpParameterName | PoolParameterName
 
-/** The values of a network, on the host; those of the pool are there where it has one. */
+/** The values of a network, on the host, with those of its pool if it has one. */
 export type NetworkValues = MlpValues & Partial<PoolValues>
 
 /** The parameters a network of this shape has, each with its shape, in a fixed order. */
@@ -51,7 +51,7 @@ export function networkParameterShapes(
   return shapes
 }
 
-/** Where training starts; see `startingValues` and `startingPool`. */
+/** The initial values; see `startingValues` and `startingPool`. */
 export function startingNetwork(
   shape: NetworkShape,
   outputBias: Float32Array,
@@ -68,7 +68,7 @@ export class Network {
   readonly mlp: Mlp
   readonly pool: AttentionPool | null
   readonly #scope: BufferScope
-  /** What `predict` works in; made by its first call. */
+  /** The buffers of `predict`, allocated by its first call. */
   #row: { x: Buffer; pass: MlpPass } | null = null
 
   /**
@@ -97,7 +97,7 @@ export class Network {
     return new Map([...networkParameterShapes(this.shape).keys()].map((name) => [name, all[name] as Buffer]))
   }
 
-  /** The parameters as they are now. */
+  /** The current parameters. */
   read(): NetworkValues {
     return { ...this.mlp.read(), ...this.pool?.read() }
   }
@@ -128,7 +128,7 @@ export class Network {
   }
 }
 
-/** Pools one prompt in buffers of its own. */
+/** Pools one prompt in temporary buffers. */
 function poolOnce(pool: AttentionPool, y: Buffer, prompt: Float32Array, tokens: number): void {
   const scope = new BufferScope(pool.backend)
   try {

@@ -1,11 +1,10 @@
 /**
- * Planners that run a pass of their own over the text so far.
+ * Planners that run an additional pass over the text so far.
  *
- * `prompt-plainact` needs no predictor: a criterion scores what each unit does for the loss of the prompt itself, every
- * token predicting the next. It costs a forward and a backward pass. The DejaVu-style baseline of ShadowLLM's authors
- * predicts each layer's scores from that layer's own heads' outputs, so it needs a dense pass before anything can be
- * skipped: it tells how good such scores are, it cannot save a prompt's work. Whatever these passes allocate is freed
- * before the mask is handed out.
+ * `prompt-plainact` needs no predictor: a criterion scores each unit by the loss of the prompt itself, where every token
+ * predicts the next. It costs a forward and a backward pass. The DejaVu-style baseline of ShadowLLM's authors predicts the
+ * scores of a layer from the outputs of its own heads, so it needs a dense pass first. It measures the quality of such
+ * scores and cannot save work on the prompt. The buffers of these passes are freed before the mask is returned.
  */
 import type { Criterion } from '../criteria/criterion.ts'
 import { plainact } from '../criteria/plainact.ts'
@@ -44,7 +43,7 @@ export function scoreText(
   }
 }
 
-/** What else a prompt planner may be told. */
+/** Options of a prompt planner. */
 export interface PromptPlannerOptions {
   /** Default plainact. */
   readonly criterion?: Criterion
@@ -52,7 +51,7 @@ export interface PromptPlannerOptions {
   readonly topK?: TopK
 }
 
-/** Keeps what the prompt's own loss minds losing most. Its prompt must have two tokens at least. */
+/** Keeps the units with the highest scores for the loss of the prompt, which must have at least two tokens. */
 export function promptPlanner(
   model: OptModel,
   budget: Budget,
@@ -70,10 +69,10 @@ export function promptPlanner(
   return rankingPlanner(name, { scores, criterion: criterion.name, budget }, topK)
 }
 
-/** What the dejavu-style planner asks; a `DejavuStylePredictor` is one. */
+/** The predictor of the dejavu-style planner, such as `DejavuStylePredictor`. */
 export interface HeadOutputsPredictor {
-  /** Its criterion is what it predicts. */
-  readonly card?: { readonly criterion?: string }
+  /** The criterion that it predicts. */
+  readonly config?: { readonly criterion?: string }
   /**
    * @param last the heads' outputs of every layer at the last token: [L, D]
    * @param scaling `as-shipped` leaves them unscaled, see dejavu_style.ts
@@ -82,8 +81,8 @@ export interface HeadOutputsPredictor {
 }
 
 /**
- * Keeps what is predicted from every layer's own heads' outputs at the last prompt token of a dense pass. The released
- * code forgets to scale them unless units compete within their layer; under the released policy so does this.
+ * Keeps the units with the highest scores, predicted from the head outputs of every layer at the last prompt token of a dense
+ * pass. The paper's code does not scale them unless units compete within their layer; nor does the paper-compatible policy.
  */
 export function dejavuStylePlanner(
   model: OptModel,
@@ -103,7 +102,7 @@ export function dejavuStylePlanner(
   }
   return rankingPlanner(
     'dejavu-style',
-    { scores, criterion: predictor.card?.criterion ?? null, budget },
+    { scores, criterion: predictor.config?.criterion ?? null, budget },
     topK,
   )
 }

@@ -1,21 +1,21 @@
 /**
- * The planners: where their scores come from is all that tells them apart.
+ * The planners. They differ in the source of their scores.
  *
  *   dense            no scores: everything is computed
  *   static           the mean scores of the calibration set, the same for every sequence
  *   random           seeded noise, new for every sequence
- *   oracle           the true scores of this very window, which needs its answer: the bound no predictor can pass
+ *   oracle           the true scores of the window, which needs its answer: the upper bound of every predictor
  *   prompt-plainact  the scores of the prompt's own loss: one forward and one backward pass over it, no predictor
- *   shadow           scores predicted from the prompt's heads' outputs in one early layer (arXiv 2406.16635)
- *   dejavu-style     the baseline of its authors: for each layer predicted from that layer's own heads' outputs, which
- *                    takes a dense pass over the prompt first
+ *   shadow           scores predicted from the head outputs of the prompt in one early layer (arXiv 2406.16635)
+ *   dejavu-style     the baseline of its authors: scores of each layer predicted from the outputs of its own heads, which
+ *                    needs a dense pass over the prompt first
  *   dejavu           layer by layer, from the stream one layer earlier, for every token (arXiv 2310.17157)
  *
- * Those that run a pass of their own are made in `pass_planners.ts`, dejavu in `dejavu_planner.ts`.
+ * Planners that run an additional pass are in `pass_planners.ts`, dejavu in `dejavu_planner.ts`.
  */
 import type { Criterion } from '../criteria/criterion.ts'
 import { checkBudget, makeBudget, type Budget } from '../masks/budget.ts'
-import { checkUnitShape, denseMask, type UnitShape } from '../masks/mask.ts'
+import { checkUnitShape, type UnitShape } from '../masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../masks/planner.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { OptModel } from '../engine/opt_model.ts'
@@ -39,25 +39,25 @@ export const plannerNames = [
 ] as const
 export type PlannerName = (typeof plannerNames)[number]
 
-/** What the shadow planner asks; a `ShadowPredictor` is one. */
+/** The predictor of the shadow planner, such as `ShadowPredictor`. */
 export interface PromptPredictor {
-  /** Its placement is the layer whose heads' outputs it reads, default 0; its criterion what it predicts. */
-  readonly card?: { readonly placement?: number; readonly criterion?: string }
+  /** `placement`: the source layer, whose head outputs it reads, default 0; `criterion`: what it predicts. */
+  readonly config?: { readonly placement?: number; readonly criterion?: string }
   /** @param context heads' outputs of layer `placement`: [T, D] */
   predict(context: Float32Array, tokens: number): UnitScores
 }
 
-/** What planners decide by; each needs only its own. */
+/** The inputs of planners; each needs only its own. */
 export interface PlannerSources {
   readonly model: OptModel
-  /** Who ranks; default the reference. */
+  /** The ranking; default: the reference. */
   readonly topK?: TopK
   /** static: scores of a calibration set. */
   readonly mean?: UnitScores
   readonly shadow?: PromptPredictor
   readonly dejavuStyle?: HeadOutputsPredictor
   readonly dejavu?: LayerPredictor
-  /** oracle: the scores of the window at hand. */
+  /** oracle: the scores of the window. */
   readonly truth?: UnitScores
   /** random, and criteria that draw: default 0. */
   readonly seed?: number
@@ -65,22 +65,22 @@ export interface PlannerSources {
   readonly criterion?: Criterion
 }
 
-/** How a planner is asked. */
+/** When and from what a planner decides. */
 export interface PlannerOptions {
-  /** Ask again after every so many tokens; null for once. Default: once, and every token for dejavu. */
+  /** Decide again after this many tokens; null for once. Default: once; dejavu: for every token. */
   readonly every?: number | null
   /**
-   * Show it the whole text that is scored, not only the prompt, as the published numbers were measured. Such a planner
-   * is asked by `leakyMask` before the text runs; a sequence refuses it.
+   * Decide from the whole text that is scored, not only the prompt, as for the published numbers. `leakyMask` computes such
+   * a mask before the text runs; a sequence refuses such a planner.
    */
   readonly leaky?: boolean
-  /** Select as the released code does: `policy: 'released'` with its floors, whatever those of the budget were. */
+  /** Select as the paper's code does: `policy: 'released'` with its floors, which replace those of the budget. */
   readonly released?: boolean
 }
 
 /**
  * The planner of a name; null for dense, which needs none.
- * @throws MissingError PLANNER_SOURCE if what it decides by is missing
+ * @throws MissingError PLANNER_SOURCE if its input is missing
  */
 export function makePlanner(
   name: PlannerName,
@@ -89,7 +89,7 @@ export function makePlanner(
   options: PlannerOptions = {},
 ): MaskPlanner | null {
   if (name === 'dense') return null
-  const planner = plannerOf(name, sources, options.released ? releasedBudget(budget) : budget)
+  const planner = plannerOf(name, sources, options.released ? paperCompatibleBudget(budget) : budget)
   const { every = planner.every, leaky } = options
   return { ...planner, every: every ?? undefined, ...(leaky && { leaky }) }
 }
@@ -122,15 +122,9 @@ function plannerOf(
   }
 }
 
-/** The same shares, scope and dense layers under the released policy, with its floors. */
-function releasedBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
+/** The same sparsities, scope and dense layers under the paper-compatible policy, with its floors. */
+function paperCompatibleBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
   return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'released' })
-}
-
-/** Computes everything. */
-export function densePlanner(shape: UnitShape): MaskPlanner {
-  const mask = denseMask(shape)
-  return { name: 'dense', afterAttention: () => mask }
 }
 
 /** The same mask for every sequence, from the scores of a calibration set. @throws UsageError as `selectMask` */
@@ -175,7 +169,7 @@ export function randomScores(shape: UnitShape, random: Random): UnitScores {
   }
 }
 
-/** A mask from the true scores of the sequence at hand; made anew for each sequence. */
+/** A mask from the true scores of the sequence; a planner for one sequence. */
 export function oraclePlanner(
   scores: UnitScores,
   budget: Budget,
@@ -185,15 +179,15 @@ export function oraclePlanner(
 }
 
 /**
- * A mask from predicted scores: the paper's planner. The layers up to the predictor's placement run before it is asked,
- * so they are dense whatever the budget says.
+ * A mask from predicted scores: the planner of the paper. The layers up to the predictor's source layer run before it
+ * decides, so they are dense for every budget.
  */
 export function shadowPlanner(
   predictor: PromptPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,
 ): RankingPlanner {
-  const { placement = 0, criterion = null } = predictor.card ?? {}
+  const { placement = 0, criterion = null } = predictor.config ?? {}
   const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, placement + 1) }
   const scores = ({ context, tokens }: PromptView): UnitScores => predictor.predict(context, tokens)
   return rankingPlanner('shadow', { scores, criterion, budget: behind }, topK, { placement })

@@ -1,20 +1,20 @@
 /**
- * What a predictor of any kind says of a prompt whose dense pass is known: how predictors are judged on examples.
+ * The predictions of a predictor of any kind for a calibration example, by which predictors are evaluated.
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { ShadowCard } from './predictor_config.ts'
+import type { ShadowConfig } from './predictor_config.ts'
 import type { DejavuPredictor } from './dejavu.ts'
 import type { PromptFeatures } from './example.ts'
 import { scoresFromOutputs } from './features.ts'
 import type { Predictor } from './predictor_file.ts'
 
 /**
- * What ShadowLLM's predictor looks at: the row its pooling makes of a prompt, [D], or the whole prompt, [T, D].
- * @throws UsageError EXAMPLES where the example lacks it
+ * The input of ShadowLLM's predictor: the pooled row of the prompt, [D], or the whole prompt, [T, D].
+ * @throws UsageError EXAMPLES if the example lacks it
  */
 export function promptInput(
-  { placement, pooling, width }: ShadowCard,
+  { placement, pooling, width }: ShadowConfig,
   features: PromptFeatures,
 ): Float32Array {
   if (pooling !== 'attention') return features[pooling].slice(placement * width, (placement + 1) * width)
@@ -31,9 +31,9 @@ export function promptInput(
 /** Predicted scores of every unit. @throws UsageError as `promptInput`, FEATURE_SHAPE */
 export function predictScores(predictor: Predictor, features: PromptFeatures): UnitScores {
   if (predictor.kind === 'shadow') {
-    const input = promptInput(predictor.card, features)
-    // A mean is its own mean: one row is as good as all of them.
-    return predictor.predict(input, input.length / predictor.card.width)
+    const input = promptInput(predictor.config, features)
+    // The mean is stored as one row, whose mean is the row.
+    return predictor.predict(input, input.length / predictor.config.width)
   }
   if (predictor.kind === 'dejavu-style') return predictor.predict(features.last)
   return predictAllLayers(predictor, features.stream)
@@ -41,7 +41,7 @@ export function predictScores(predictor: Predictor, features: PromptFeatures): U
 
 /** Every layer's prediction, each from the stream that enters the layer before it. @param stream [L, D] */
 function predictAllLayers(predictor: DejavuPredictor, stream: Float32Array): UnitScores {
-  const { shape, width } = predictor.card
+  const { shape, width } = predictor.config
   const heads = new Float32Array((shape.layers - 1) * shape.heads)
   const neurons = new Float32Array((shape.layers - 1) * shape.neurons)
   for (let layer = 1; layer < shape.layers; layer++) {

@@ -1,10 +1,10 @@
 /**
- * What is known of a predictor besides its numbers, kept with it in its file: a card for each kind.
+ * Predictor configs, stored in the file of a predictor: one type for each kind.
  *
- *   shadow         ShadowLLM: two networks for the whole model, which see the prompt in one early layer
- *   dejavu-style   two networks for every layer, which see that layer's own heads in a dense pass: the baseline as the
- *                  authors of ShadowLLM built it
- *   dejavu         two low-rank networks for every layer, which see the stream one layer earlier (arXiv 2310.17157)
+ *   shadow         ShadowLLM: two networks for the whole model, which read the prompt in one early layer
+ *   dejavu-style   two networks for every layer, which read the heads of the same layer in a dense pass: the baseline of
+ *                  the authors of ShadowLLM
+ *   dejavu         two low-rank networks for every layer, which read the stream one layer earlier (arXiv 2310.17157)
  */
 import type { UnitShape } from '../masks/mask.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
@@ -13,81 +13,81 @@ import type { NetworkShape } from './network.ts'
 export const predictorKinds = ['shadow', 'dejavu-style', 'dejavu'] as const
 export type PredictorKind = (typeof predictorKinds)[number]
 
-/** mse: the targets themselves. bce: labels, whether a unit is among the best. */
+/** mse: squared error of scores. bce: cross-entropy of labels (whether a unit is among the best). */
 export const losses = ['mse', 'bce'] as const
 export type LossName = (typeof losses)[number]
 
-/** The two kinds of unit, each with networks of its own. */
+/** The two kinds of unit; each has its own networks. */
 export const unitKinds = ['heads', 'neurons'] as const
 export type UnitKind = (typeof unitKinds)[number]
 
-/** What all cards say. */
-export interface BaseCard {
+/** The fields of all configs. */
+export interface PredictorConfigBase {
   readonly shape: UnitShape
-  /** D, the width of the model it was made for. */
+  /** D, the width of its model. */
   readonly width: number
   /** Hidden units of a network for heads, and of one for neurons. */
   readonly headHidden: number
   readonly neuronHidden: number
   readonly features: FeatureScaling
-  /** The criterion its targets come from. */
+  /** The criterion of its targets. */
   readonly criterion: string
   readonly seed: number
-  /** Examples it was made from. */
+  /** The number of its training examples. */
   readonly examples: number
-  /** SHA-256 of the calibration text or set, or null where it was not hashed. */
+  /** SHA-256 of the calibration text or set, or null if there is none. */
   readonly dataHash: string | null
 }
 
-/** The card of ShadowLLM's predictor. */
-export interface ShadowCard extends BaseCard {
+/** The config of ShadowLLM's predictor. */
+export interface ShadowConfig extends PredictorConfigBase {
   readonly kind: 'shadow'
-  /** The layer whose heads it sees; layers 0 to `placement` run whole. */
+  /** The source layer: the predictor reads its heads. Layers 0 to this one run dense. */
   readonly placement: number
   readonly pooling: Pooling
-  /** How the scores were scaled before they were learnt; labels do not mind. */
+  /** The scaling of the target scores; ignored for `bce`. */
   readonly targets: TargetScaling
   readonly loss: LossName
-  /** Shares of the model's units that are best, by which labels are made; empty where there are none. */
+  /** Shares of the units of the model that are labelled as best; empty for `mse`. */
   readonly top: readonly number[]
 }
 
-/** The card of the per-layer baseline. */
-export interface DejavuStyleCard extends BaseCard {
+/** The config of the per-layer baseline. */
+export interface DejavuStyleConfig extends PredictorConfigBase {
   readonly kind: 'dejavu-style'
   readonly targets: TargetScaling
 }
 
-/** The card of DejaVu's predictors. */
-export interface DejavuCard extends BaseCard {
+/** The config of DejaVu's predictors. */
+export interface DejavuConfig extends PredictorConfigBase {
   readonly kind: 'dejavu'
-  /** Shares of a layer's units that are best, by which labels are made. */
+  /** Shares of the units of a layer that are labelled as best. */
   readonly top: readonly number[]
 }
 
-export type PredictorCard = ShadowCard | DejavuStyleCard | DejavuCard
+export type PredictorConfig = ShadowConfig | DejavuStyleConfig | DejavuConfig
 
-/** What a card of ShadowLLM says where it does not say: files from before these choices existed. */
+/** The defaults of fields that older files of ShadowLLM predictors lack. */
 export const shadowDefaults = {
   kind: 'shadow',
   placement: 0,
   pooling: 'last',
   loss: 'mse',
   top: [],
-} as const satisfies Partial<ShadowCard>
+} as const satisfies Partial<ShadowConfig>
 
-/** How many layers, from the first, run whole under a predictor. */
-export function denseLayers(card: PredictorCard): number {
-  return card.kind === 'shadow' ? card.placement + 1 : 1
+/** How many layers, from the first, run dense under a predictor. */
+export function denseLayers(config: PredictorConfig): number {
+  return config.kind === 'shadow' ? config.placement + 1 : 1
 }
 
-/** The shape of a network for one kind of unit: ShadowLLM's one, or one layer's of the others. */
-export function networkShape(card: PredictorCard, kind: UnitKind): NetworkShape {
-  const inputs = card.width
-  const hidden = kind === 'heads' ? card.headHidden : card.neuronHidden
-  const units = card.shape[kind]
-  if (card.kind === 'dejavu') return { inputs, hidden, outputs: units, form: 'low-rank' }
-  if (card.kind === 'dejavu-style') return { inputs, hidden, outputs: units }
-  const layers = Math.max(0, card.shape.layers - denseLayers(card))
-  return { inputs, hidden, outputs: layers * units, pools: card.pooling === 'attention' }
+/** The shape of a network for one kind of unit: of the whole model for ShadowLLM, of one layer for the others. */
+export function networkShape(config: PredictorConfig, kind: UnitKind): NetworkShape {
+  const inputs = config.width
+  const hidden = kind === 'heads' ? config.headHidden : config.neuronHidden
+  const units = config.shape[kind]
+  if (config.kind === 'dejavu') return { inputs, hidden, outputs: units, form: 'low-rank' }
+  if (config.kind === 'dejavu-style') return { inputs, hidden, outputs: units }
+  const layers = Math.max(0, config.shape.layers - denseLayers(config))
+  return { inputs, hidden, outputs: layers * units, pools: config.pooling === 'attention' }
 }

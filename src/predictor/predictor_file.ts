@@ -1,11 +1,11 @@
 /**
- * A predictor as a file: safetensors, and what is known of it as JSON in the metadata entry `shadowllm.predictor`.
- * Reading checks the card field by field and every tensor's shape against it.
+ * The file of a predictor: safetensors, with the predictor config as JSON in the metadata entry `shadowllm.predictor`.
+ * Reading checks the config against its schema, and the shape of every tensor against the config.
  *
  *   heads.inputWeight [R, D]   heads.inputBias [R]   heads.outputWeight [O, R]   heads.outputBias [O]
  *   neurons.*                  the same
- *   heads.queryWeight ...      where attention pools
- *   features.mean, .spread     [D], where features are scaled by the training set's moments
+ *   heads.queryWeight ...      with attention pooling
+ *   features.mean, .spread     [D], if features are scaled by the moments of the training set
  *
  * Predictors with networks for every layer have `heads.<layer>.*` with layers from 1, and features.* [L-1, D].
  */
@@ -15,8 +15,8 @@ import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
-import { networkShape, unitKinds, type PredictorCard, type UnitKind } from './predictor_config.ts'
-import { cardEntry, readCard } from './predictor_config_reader.ts'
+import { networkShape, unitKinds, type PredictorConfig, type UnitKind } from './predictor_config.ts'
+import { configEntry, readPredictorConfig } from './predictor_config_schema.ts'
 import { DejavuPredictor } from './dejavu.ts'
 import { DejavuStylePredictor } from './dejavu_style.ts'
 import type { FeatureMoments } from './features.ts'
@@ -27,7 +27,7 @@ import { ShadowPredictor } from './shadow.ts'
 /** A predictor of any kind; `kind` tells which. */
 export type Predictor = ShadowPredictor | DejavuStylePredictor | DejavuPredictor
 
-/** Writes a predictor, complete or not at all. @throws the system's error if the file cannot be written */
+/** Writes a predictor atomically. @throws the system's error if the file cannot be written */
 export async function savePredictor(path: string, predictor: Predictor): Promise<void> {
   await writeSafetensors(path, predictorTensors(predictor), metadataOf(predictor))
 }
@@ -37,14 +37,14 @@ export function encodePredictor(predictor: Predictor): Uint8Array {
   return encodeSafetensors(predictorTensors(predictor), metadataOf(predictor))
 }
 
-function metadataOf({ card }: Predictor): Record<string, string> {
-  return { [cardEntry]: JSON.stringify(card) }
+function metadataOf({ config }: Predictor): Record<string, string> {
+  return { [configEntry]: JSON.stringify(config) }
 }
 
 /** The tensors of a predictor's file. */
 export function predictorTensors(predictor: Predictor): Map<string, TensorToWrite> {
   const tensors = new Map<string, TensorToWrite>()
-  const { width } = predictor.card
+  const { width } = predictor.config
   if (predictor.kind === 'shadow') {
     for (const kind of unitKinds) addNetwork(tensors, kind, predictor.networks[kind])
     if (predictor.moments) addMoments(tensors, [width], [predictor.moments])
@@ -59,8 +59,8 @@ export function predictorTensors(predictor: Predictor): Map<string, TensorToWrit
 
 /**
  * Reads a predictor of any kind into a backend.
- * @param storage what its matrices are stored as there; only f32 can be written to a file again
- * @throws InputError PREDICTOR_CARD for a card that is missing or wrong, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and
+ * @param storage the storage of its matrices; only f32 can be written to a file again
+ * @throws InputError PREDICTOR_CARD for a missing or invalid config, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and
  *   what `openSafetensors` throws
  */
 export async function openPredictor(
@@ -78,16 +78,16 @@ export async function parsePredictor(bytes: Uint8Array, backend: Backend): Promi
 
 async function predictorOf(source: RawTensorSource, backend: Backend, storage: Storage): Promise<Predictor> {
   try {
-    const card = readCard(source.metadata.get(cardEntry))
-    if (card.kind === 'shadow') {
-      const heads = await readNetwork(source, 'heads', networkShape(card, 'heads'))
-      const neurons = await readNetwork(source, 'neurons', networkShape(card, 'neurons'))
-      const moments = card.features === 'dataset' ? await readMoments(source, [card.width]) : []
-      return new ShadowPredictor(backend, card, { heads, neurons, moments: moments[0] }, storage)
+    const config = readPredictorConfig(source.metadata.get(configEntry))
+    if (config.kind === 'shadow') {
+      const heads = await readNetwork(source, 'heads', networkShape(config, 'heads'))
+      const neurons = await readNetwork(source, 'neurons', networkShape(config, 'neurons'))
+      const moments = config.features === 'dataset' ? await readMoments(source, [config.width]) : []
+      return new ShadowPredictor(backend, config, { heads, neurons, moments: moments[0] }, storage)
     }
-    const values = await readLayers(source, card)
-    if (card.kind === 'dejavu') return new DejavuPredictor(backend, card, values, storage)
-    return new DejavuStylePredictor(backend, card, values, storage)
+    const values = await readLayers(source, config)
+    if (config.kind === 'dejavu') return new DejavuPredictor(backend, config, values, storage)
+    return new DejavuStylePredictor(backend, config, values, storage)
   } finally {
     await source.close()
   }
@@ -129,15 +129,15 @@ function addMoments(
   }
 }
 
-async function readLayers(source: TensorSource, card: PredictorCard): Promise<LayerValues> {
+async function readLayers(source: TensorSource, config: PredictorConfig): Promise<LayerValues> {
   const values: Record<UnitKind, NetworkValues[]> = { heads: [], neurons: [] }
   for (const kind of unitKinds)
-    for (let layer = 1; layer < card.shape.layers; layer++)
-      values[kind].push(await readNetwork(source, `${kind}.${layer}`, networkShape(card, kind)))
-  const count = card.shape.layers - 1
+    for (let layer = 1; layer < config.shape.layers; layer++)
+      values[kind].push(await readNetwork(source, `${kind}.${layer}`, networkShape(config, kind)))
+  const count = config.shape.layers - 1
   return {
     ...values,
-    moments: card.features === 'dataset' ? await readMoments(source, [count, card.width]) : null,
+    moments: config.features === 'dataset' ? await readMoments(source, [count, config.width]) : null,
   }
 }
 
@@ -181,5 +181,7 @@ async function readTensor(
     })
   const values = await source.read(name)
   if (values.every(Number.isFinite)) return values
-  throw new InputError('WEIGHT_NOT_FINITE', `${name}: expected finite numbers, got others`, { tensor: name })
+  throw new InputError('WEIGHT_NOT_FINITE', `${name}: expected finite numbers, got NaN or an infinity`, {
+    tensor: name,
+  })
 }

@@ -1,8 +1,8 @@
 /**
- * Planners that rank all units of a model at once: they give scores, and the best are kept within a budget.
+ * Planners that rank all units of a model at once: they compute scores, and the best units are kept within a budget.
  *
- * What such a planner decides by can be asked for beside what it decides, so that its scores can be shown, kept, and
- * selected from again under another budget without asking it.
+ * The scores and the budget of such a planner are accessible, so that the scores can be shown, stored, and used with
+ * another budget.
  */
 import type { Budget } from '../masks/budget.ts'
 import type { UnitMask } from '../masks/mask.ts'
@@ -10,13 +10,13 @@ import type { MaskPlanner, PromptView } from '../masks/planner.ts'
 import { selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import { isObject } from '../tensor/arguments.ts'
 
-/** What a ranking planner decides by. */
+/** The scores and the budget of a ranking planner. */
 export interface Ranking {
-  /** How important each unit is: [L, H] and [L, F]. One that draws at random draws anew with each call. */
+  /** The importance of each unit: [L, H] and [L, F]. A random planner draws new scores on each call. */
   scores(view: PromptView): UnitScores
-  /** The criterion that the scores are of, or predict; null where they are of none that is known. */
+  /** The criterion of the scores, or the one they predict; null if there is none. */
   readonly criterion: string | null
-  /** How much is kept, dense layers of the planner included. */
+  /** The budget, with the dense layers of the planner. */
   readonly budget: Budget
 }
 
@@ -41,7 +41,7 @@ export function rankingPlanner(
   }
 }
 
-/** What a planner decides by; null for one that does not rank. */
+/** The ranking of a planner; null for a planner that does not rank. */
 export function rankingOf(planner: MaskPlanner | null): Ranking | null {
   return isObject(planner) && 'ranking' in planner ? (planner as RankingPlanner).ranking : null
 }

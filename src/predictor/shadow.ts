@@ -1,16 +1,16 @@
 /**
  * The predictor of ShadowLLM: one pair of small networks for the whole model (arXiv 2406.16635).
  *
- * From the prompt's context in layer `placement` (0 unless told otherwise) one network predicts a score for every head of
- * the layers after it, the other for every neuron. Layers up to `placement` have run by then and are not predicted. It is
- * asked once per sequence; nothing after the prompt is seen. Training is in src/training; the file form in
+ * From the context of the prompt in the source layer (`placement`, default 0) one network predicts a score for every head of
+ * the later layers, the other for every neuron. Layers up to `placement` have run by then and are not predicted. It predicts
+ * once per sequence, from the prompt only. Training is in src/training; the file form in
  * `predictor_file.ts`.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { denseLayers, networkShape, unitKinds, type ShadowCard, type UnitKind } from './predictor_config.ts'
+import { denseLayers, networkShape, unitKinds, type ShadowConfig, type UnitKind } from './predictor_config.ts'
 import {
   lastTokenContext,
   meanContext,
@@ -22,28 +22,28 @@ import { Network, type NetworkValues } from './network.ts'
 
 /** The numbers of a predictor. */
 export interface ShadowValues extends Readonly<Record<UnitKind, NetworkValues>> {
-  /** Where features are scaled by the training set's moments. */
+  /** The moments of the training set, if features are scaled by them. */
   readonly moments?: FeatureMoments | null
 }
 
 /** A trained predictor inside a backend. Dispose it. */
 export class ShadowPredictor {
   readonly kind = 'shadow'
-  readonly card: ShadowCard
+  readonly config: ShadowConfig
   readonly backend: Backend
   readonly moments: FeatureMoments | null
   readonly networks: Readonly<Record<UnitKind, Network>>
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the card */
-  constructor(backend: Backend, card: ShadowCard, values: ShadowValues, storage: Storage = 'f32') {
-    this.card = card
+  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
+  constructor(backend: Backend, config: ShadowConfig, values: ShadowValues, storage: Storage = 'f32') {
+    this.config = config
     this.backend = backend
     this.moments = values.moments ?? null
     const make = (kind: UnitKind): Network =>
-      new Network(backend, networkShape(card, kind), values[kind], storage)
+      new Network(backend, networkShape(config, kind), values[kind], storage)
     const heads = make('heads')
     try {
-      scaleFeatures(new Float32Array(card.width), card.features, this.moments)
+      scaleFeatures(new Float32Array(config.width), config.features, this.moments)
       this.networks = { heads, neurons: make('neurons') }
     } catch (error) {
       heads.dispose()
@@ -52,14 +52,14 @@ export class ShadowPredictor {
   }
 
   /**
-   * Predicted scores of every unit; the rows of dense layers are zeros. Where labels were learnt a score is the log odds
-   * of being kept.
-   * @param context the context of the prompt's tokens in layer `placement`, as it left the attention: [T, D]
+   * Predicted scores of every unit; the rows of dense layers are zeros. For `bce` a score is the log odds that the unit
+   * is kept.
+   * @param context the context of the prompt in layer `placement`, before out_proj: [T, D]
    * @param tokens T, at least 1
    * @throws UsageError FEATURE_SHAPE
    */
   predict(context: Float32Array, tokens: number): UnitScores {
-    const { width, shape, features, pooling } = this.card
+    const { width, shape, features, pooling } = this.config
     if (tokens < 1 || context.length !== tokens * width)
       throw new UsageError(
         'FEATURE_SHAPE',
@@ -70,7 +70,7 @@ export class ShadowPredictor {
         ? scaleFeatures(context, features, this.moments, tokens)
         : scaleFeatures(poolRows(context, tokens, pooling), features, this.moments)
     const outputs = (kind: UnitKind): Float32Array => this.networks[kind].predict(input)
-    return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), denseLayers(this.card))
+    return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), denseLayers(this.config))
   }
 
   dispose(): void {

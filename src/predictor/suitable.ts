@@ -1,18 +1,17 @@
 /**
- * Which predictor is asked: the kinds that planners need, the one of a kind among several, and whether it was made for a
- * model like this.
+ * Chooses predictors: the kinds that planners need, the predictor of a kind, and whether it fits the model.
  */
 import type { OptConfig } from '../engine/config.ts'
 import { InputError } from '../tensor/errors.ts'
-import { predictorKinds, type BaseCard, type PredictorKind } from './predictor_config.ts'
+import { predictorKinds, type PredictorConfigBase, type PredictorKind } from './predictor_config.ts'
 import type { Predictor } from './predictor_file.ts'
 
-/** The kinds of predictor that planners of these names ask. */
+/** The kinds of predictor that planners of these names need. */
 export function kindsNeeded(planners: readonly string[]): PredictorKind[] {
   return predictorKinds.filter((kind) => planners.includes(kind))
 }
 
-/** The predictor of a kind, the last of several. */
+/** The last predictor of a kind. */
 export function predictorOf<Kind extends PredictorKind>(
   kind: Kind,
   predictors: readonly Predictor[],
@@ -20,16 +19,16 @@ export function predictorOf<Kind extends PredictorKind>(
   return predictors.findLast((one): one is Extract<Predictor, { kind: Kind }> => one.kind === kind)
 }
 
-/** Refuses a predictor of a model of another shape. @param path what its file is called @throws InputError PREDICTOR_MODEL */
+/** Refuses a predictor of a model of another shape. @param path its name in errors @throws InputError PREDICTOR_MODEL */
 export function checkPredictor(
-  { card }: { readonly card: Pick<BaseCard, 'shape' | 'width'> },
-  config: OptConfig,
+  { config: made }: { readonly config: Pick<PredictorConfigBase, 'shape' | 'width'> },
+  model: OptConfig,
   path: string,
 ): void {
   const words = (layers: number, heads: number, neurons: number, width: number): string =>
     `${layers} layers of ${heads} heads and ${neurons} neurons, width ${width}`
-  const expected = words(config.layers, config.heads, config.neurons, config.width)
-  const got = words(card.shape.layers, card.shape.heads, card.shape.neurons, card.width)
+  const expected = words(model.layers, model.heads, model.neurons, model.width)
+  const got = words(made.shape.layers, made.shape.heads, made.shape.neurons, made.width)
   if (got !== expected)
     throw new InputError(
       'PREDICTOR_MODEL',

@@ -1,21 +1,21 @@
 /**
- * What a predictor of each kind is asked for: scores scaled as its card says, or labels - whether a unit is among the
- * best, of the model for ShadowLLM, of its layer for DejaVu.
+ * The targets of a predictor: scores, scaled as its config says, or labels (whether a unit is among the best of the model for
+ * ShadowLLM, of its layer for DejaVu).
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { top_k } from '../ops/top_k.ts'
-import { denseLayers, type PredictorCard, type UnitKind } from './predictor_config.ts'
+import { denseLayers, type PredictorConfig, type UnitKind } from './predictor_config.ts'
 import { makeTargets, type TargetScaling } from './features.ts'
 
 /** The targets of one kind of unit for one example, all layers that are not dense: [(L - dense) U]. */
-export function targetsOf(card: PredictorCard, scores: UnitScores, kind: UnitKind): Float32Array {
-  const units = card.shape[kind]
+export function targetsOf(config: PredictorConfig, scores: UnitScores, kind: UnitKind): Float32Array {
+  const units = config.shape[kind]
   const scaled = (scaling: TargetScaling): Float32Array =>
-    makeTargets(scores[kind], units, scaling, denseLayers(card))
-  if (card.kind === 'dejavu') return makeLabels(scaled('raw'), units, card.top)
-  if (card.kind === 'dejavu-style' || card.loss === 'mse') return scaled(card.targets)
+    makeTargets(scores[kind], units, scaling, denseLayers(config))
+  if (config.kind === 'dejavu') return makeLabels(scaled('raw'), units, config.top)
+  if (config.kind === 'dejavu-style' || config.loss === 'mse') return scaled(config.targets)
   const raw = scaled('raw')
-  return makeLabels(raw, raw.length, card.top)
+  return makeLabels(raw, raw.length, config.top)
 }
 
 /**

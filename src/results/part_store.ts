@@ -39,7 +39,7 @@ export function partKey(description: PartDescription): Promise<string> {
 }
 
 /** Where parts are kept unless told: `shadowllm/parts` in the user's cache folder. */
-export function defaultPartFolder(): string {
+function defaultPartFolder(): string {
   return joinPath(cacheFolder(), 'shadowllm', 'parts')
 }
 

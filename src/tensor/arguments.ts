@@ -1,15 +1,15 @@
 /**
- * Arguments as they come from JavaScript, where no compiler has looked at them: told what they should have been.
+ * Checks of the arguments of the public API, which JavaScript callers pass without a type check.
  */
 import { UsageError } from './errors.ts'
 
-/** What a value has to be: in words, and as a check. */
+/** A type that an argument must have: its name in errors, and a check. */
 export interface Kind {
   readonly words: string
   readonly holds: (value: unknown) => boolean
 }
 
-/** The kinds that options have. */
+/** The types of options. */
 export const kinds = {
   text: { words: 'text', holds: (value) => typeof value === 'string' },
   number: { words: 'a number', holds: (value) => typeof value === 'number' },
@@ -32,17 +32,17 @@ export const kinds = {
   },
 } satisfies Record<string, Kind>
 
-/** Whether something is an object with properties to look at. */
+/** Whether a value is an object, not null. */
 export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null
 }
 
-/** Whether something is a list: an array, a typed array, or what looks like one. */
+/** Whether a value is array-like. */
 export function isList(value: unknown): value is ArrayLike<unknown> {
   return isObject(value) && 'length' in value && Number.isInteger(value.length) && Number(value.length) >= 0
 }
 
-/** A value in a few words: itself, where it is short. */
+/** Describes a value for an error message. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') return value === '' ? 'nothing' : `the text ${oneLine(value)}`
   if (typeof value === 'function') return 'a function'
@@ -56,7 +56,7 @@ function oneLine(text: string): string {
 }
 
 /**
- * A value of a kind.
+ * Checks the type of a value.
  * @throws UsageError with this code
  */
 export function expectKind(value: unknown, kind: Kind, name: string, code: string): void {
@@ -65,10 +65,10 @@ export function expectKind(value: unknown, kind: Kind, name: string, code: strin
 }
 
 /**
- * Looks at the options of a call: that they are an object, that each is known, and that each that is given is of its
- * kind. Ranges are for those to judge who know them.
- * @param known the kind of each option
- * @throws UsageError OPTIONS for no object, OPTION_NAME for an unknown name (the near one is suggested), OPTION_TYPE
+ * Checks the options of a call: they are an object, every name is known, and every value has its type. Ranges are checked
+ * by the functions that use the options.
+ * @param known the type of each option
+ * @throws UsageError OPTIONS if they are no object, OPTION_NAME for an unknown name (with the closest known one), OPTION_TYPE
  */
 export function checkOptions(options: unknown, known: Readonly<Record<string, Kind>>): void {
   checkOptionNames(options, Object.keys(known))
@@ -76,7 +76,7 @@ export function checkOptions(options: unknown, known: Readonly<Record<string, Ki
     if (value !== undefined) expectKind(value, known[name], name, 'OPTION_TYPE')
 }
 
-/** The same for their names alone. @throws UsageError OPTIONS, OPTION_NAME */
+/** Checks the names of options only. @throws UsageError OPTIONS, OPTION_NAME */
 export function checkOptionNames(options: unknown, known: readonly string[]): void {
   if (!isObject(options) || Array.isArray(options))
     throw new UsageError('OPTIONS', `options: expected an object, got ${describeValue(options)}`)
@@ -94,7 +94,7 @@ function unknownOption(name: string, known: readonly string[]): UsageError {
   )
 }
 
-/** How many letters have to be put in, taken out or changed to make one word the other. */
+/** The Levenshtein distance of two words. */
 function editDistance(from: string, to: string): number {
   let above = Array.from({ length: to.length + 1 }, (_, i) => i)
   for (let i = 0; i < from.length; i++) {

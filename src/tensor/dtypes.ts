@@ -1,9 +1,9 @@
 /**
- * Element types as they lie in files, and the conversions between them and float32.
+ * Element types of files, and the conversions between them and float32.
  *
  * Widening F16 and BF16 to float32 is exact, bit patterns of NaN included. Narrowing rounds to nearest, ties to even;
  * a NaN keeps the part of its payload that fits. Int8 rows carry one scale each. Everything is little-endian, in
- * files and in memory: a host of the other kind is refused when this file loads.
+ * files and in memory: this file throws on a big-endian host when it is loaded.
  */
 import { InputError, MissingError } from './errors.ts'
 import { shownName } from './quote.ts'
@@ -11,11 +11,11 @@ import { shownName } from './quote.ts'
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
   throw new MissingError('BIG_ENDIAN_HOST', 'host: expected little-endian, got big-endian')
 
-/** Element types a checkpoint may hold; weights are the first four. */
+/** Element types of checkpoints; weights have one of the first four. */
 export type SourceDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
 
 /** Bytes of one element. A map, because the names come from files. */
-export const bytesPerElement: ReadonlyMap<string, number> = new Map<SourceDtype, number>([
+const bytesPerElement: ReadonlyMap<string, number> = new Map<SourceDtype, number>([
   ['F64', 8],
   ['F32', 4],
   ['F16', 2],
@@ -41,7 +41,7 @@ export function elementSize(dtype: SourceDtype): number {
 // ---- One number -----------------------------------------------------------------------------------------------
 
 /** The float32 pattern that equals an F16 pattern. */
-export function widenF16Bits(half: number): number {
+function widenF16Bits(half: number): number {
   const sign = (half & 0x8000) << 16
   const exponent = (half >>> 10) & 31
   let fraction = half & 0x3ff
@@ -54,7 +54,7 @@ export function widenF16Bits(half: number): number {
 }
 
 /** The F16 pattern nearest to a float32 pattern, ties to even; past 65,520 an infinity. */
-export function narrowToF16Bits(single: number): number {
+function narrowToF16Bits(single: number): number {
   const sign = (single >>> 16) & 0x8000
   const size = single & 0x7fffffff
   if (size > 0x7f800000) return sign | 0x7c00 | ((size >>> 13) & 0x3ff || 0x200)
@@ -73,7 +73,7 @@ export function narrowToF16Bits(single: number): number {
 }
 
 /** The BF16 pattern nearest to a float32 pattern, ties to even. */
-export function narrowToBf16Bits(single: number): number {
+function narrowToBf16Bits(single: number): number {
   if ((single & 0x7fffffff) > 0x7f800000) {
     const high = single >>> 16
     return high & 0x7f ? high : high | 0x40
@@ -135,7 +135,7 @@ const exponents: ReadonlyMap<SourceDtype, readonly [bits: number, one: number]> 
   ['BF16', [0x7f807f80, 0x00800080]],
 ])
 
-/** Words judged at once. */
+/** Words checked at once. */
 const AT_ONCE = 1024
 
 /**
@@ -147,7 +147,7 @@ export function findNonFinite(dtype: SourceDtype, values: Float32Array | Uint16A
   const half = values instanceof Uint16Array
   const signs = half ? 0x80008000 : 0x80000000
   const patterns = half ? values : patternsOf(values)
-  // Two halves are judged in one word where they lie so; an odd one is left for later.
+  // Two aligned halves are checked in one word; an odd one at the end is checked alone.
   const isWords = values.byteOffset % 4 === 0
   const words = isWords
     ? new Int32Array(values.buffer, values.byteOffset, values.byteLength >>> 2)
@@ -170,7 +170,7 @@ function firstOf(patterns: Uint16Array | Uint32Array, start: number, exponent: n
 
 // ---- Stored bytes ---------------------------------------------------------------------------------------------
 
-/** Bytes at an address that suits `size`-byte elements: the same memory if it does already. */
+/** Bytes aligned to `size`-byte elements: the same memory if it is aligned already. */
 function aligned(bytes: Uint8Array, size: number): Uint8Array {
   return bytes.byteOffset % size === 0 ? bytes : bytes.slice()
 }
@@ -182,8 +182,8 @@ export function checkFloat(dtype: SourceDtype, tensor: string): void {
 }
 
 /**
- * Stored floats as float32; F64 is rounded. May share memory with `bytes`, or, of half precision, lie at the start of `room`
- * where that is given and long enough.
+ * Stored floats as float32; F64 is rounded. The result may share memory with `bytes`. Half precision is written to the start of
+ * `room` if that is given and long enough.
  * @throws InputError DTYPE if the type is not a float.
  */
 export function decodeFloats(
@@ -261,7 +261,7 @@ export interface QuantizedRows {
 const ROUNDER = 12_582_912
 
 /** The largest float32 that times 127 is still finite. */
-const LARGEST_SCALE = 2.6793883890187504e36
+const MAX_SCALE = 2.6793883890187504e36
 
 /** The whole number of steps nearest to x, ties to even, at most `most` either way; each operation rounded to float32. */
 export function nearestStep(x: number, step: number, most: number): number {
@@ -279,7 +279,7 @@ export function quantizeRow(
 ): number {
   let largest = 0
   for (const value of x) largest = Math.max(largest, Math.abs(value))
-  const scale = largest < Infinity ? Math.min(Math.fround(largest / 127), LARGEST_SCALE) : NaN
+  const scale = largest < Infinity ? Math.min(Math.fround(largest / 127), MAX_SCALE) : NaN
   // A subnormal scale is itself rounded, so a quotient may pass 127.
   for (let i = 0; i < x.length; i++) values[i] = scale > 0 ? nearestStep(x[i], scale, 127) : 0
   return scale

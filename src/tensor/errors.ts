@@ -1,17 +1,17 @@
 /**
- * The one family of errors this project raises on purpose.
+ * The errors that this project throws on purpose.
  *
  * A message is one line, "name: expected X, got Y". `code` is stable and documented; `exitCode` is what the
- * command line ends with. Anything that is not one of these is a bug.
+ * command line ends with. Any other error is a bug.
  */
 
-/** Where an error was seen. */
+/** The place of an error. */
 export interface ErrorDetails {
-  /** Where in the file the fault was seen, in bytes from its start. */
+  /** The position in the file, in bytes from its start. */
   byteOffset?: number
-  /** The tensor the fault belongs to. */
+  /** The tensor concerned. */
   tensor?: string
-  /** The error underneath, if any. */
+  /** The underlying error, if any. */
   cause?: unknown
 }
 
@@ -39,21 +39,21 @@ export class UsageError extends ShadowError {
   }
 }
 
-/** A file or a tensor that is refused: exit code 3. */
+/** An invalid file or tensor: exit code 3. */
 export class InputError extends ShadowError {
   constructor(code: string, message: string, details?: ErrorDetails) {
     super(code, message, 3, details)
   }
 }
 
-/** A backend, device or runtime feature that is not here: exit code 4. */
+/** A missing backend, device or runtime feature: exit code 4. */
 export class MissingError extends ShadowError {
   constructor(code: string, message: string, details?: ErrorDetails) {
     super(code, message, 4, details)
   }
 }
 
-/** The hub, the way to it, or the cache of what came from it: exit code 5. */
+/** A failure of the hub, of the network, or of the cache: exit code 5. */
 export class HubError extends ShadowError {
   constructor(code: string, message: string, details?: ErrorDetails) {
     super(code, message, 5, details)

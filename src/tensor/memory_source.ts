@@ -1,5 +1,5 @@
 /**
- * A TensorSource over tensors that are already in memory: models made rather than read (training, benches, laws).
+ * A TensorSource over tensors in memory, for models that are not read from a file (training, benchmarks, laws).
  */
 import { InputError } from './errors.ts'
 import { checkRows, rowsInParts, rowsOf, type TensorInfo, type TensorSource } from './tensor_source.ts'
@@ -11,7 +11,7 @@ export interface HostTensor {
 }
 
 /**
- * Presents tensors by name. `read` and `readRows` hand out copies, as a file would.
+ * A source of these tensors. `read` and `readRows` return copies.
  * @throws InputError TENSOR_SHAPE if a tensor does not have as many numbers as its shape says
  */
 export function memorySource(tensors: ReadonlyMap<string, HostTensor>): TensorSource {
@@ -29,7 +29,9 @@ export function memorySource(tensors: ReadonlyMap<string, HostTensor>): TensorSo
   const find = (name: string): HostTensor => {
     const tensor = tensors.get(name)
     if (tensor) return tensor
-    throw new InputError('TENSOR_MISSING', `${name}: expected this tensor, got none`, { tensor: name })
+    throw new InputError('TENSOR_MISSING', `${name}: expected a tensor of this name, got none`, {
+      tensor: name,
+    })
   }
   return {
     tensors: infos,

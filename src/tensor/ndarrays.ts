@@ -1,6 +1,6 @@
 /**
- * Public arrays: what users hand in and get back is an `ndarray` (or plain nested lists of ids); inside, it is a flat
- * typed array and its shape.
+ * Arrays of the public API: users pass and get `ndarray`s (or nested lists of ids). Internally they are flat typed arrays
+ * with a shape.
  */
 import ndarray from 'ndarray'
 import { describeValue, isList, isObject } from './arguments.ts'
@@ -9,7 +9,7 @@ import { UsageError } from './errors.ts'
 /** A float32 tensor with its shape. */
 export type FloatArray = ndarray.NdArray<Float32Array>
 
-/** Token ids as a user may have them: one sequence. */
+/** Token ids of one sequence, as users pass them. */
 export type Ids = ArrayLike<number>
 
 /** Ids or a mask of several sequences of equal length: rows of numbers, or an ndarray [B, T]. */
@@ -22,14 +22,14 @@ export interface Table {
   readonly values: Int32Array // [B, T]
 }
 
-/** Presents numbers as an ndarray; nothing is copied. */
+/** An ndarray over numbers, without a copy. */
 export function asNdarray(values: Float32Array, shape: number[]): FloatArray {
   return ndarray(values, shape)
 }
 
 /**
  * Ids of one sequence.
- * @throws UsageError TOKENS for what is not a whole number that fits 32 bits
+ * @throws UsageError TOKENS for a value that is no whole number of 32 bits
  */
 export function readIds(ids: Ids, name: string): Int32Array {
   if (!isList(ids)) throw new UsageError('TOKENS', `${name}: expected ids, got ${describeValue(ids)}`)

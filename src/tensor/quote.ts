@@ -1,24 +1,24 @@
 /**
- * Text out of files inside of messages.
+ * Untrusted text inside messages.
  */
 
-const LONGEST_QUOTE = 80
+const MAX_QUOTE_LENGTH = 80
 
-/** Text from a file, safe inside one line of a terminal: quoted, cut, control and direction marks spelt out. */
+/** Untrusted text for one line of a terminal: quoted, truncated, with control and direction characters escaped. */
 export function quote(text: string): string {
   let spelt = ''
   let at = 0
-  // Cut by what is shown: a mark that is spelt out takes the room of eight letters.
+  // Truncated by its printed length: an escaped character has eight letters.
   for (
     ;
-    at < text.length && spelt.length < LONGEST_QUOTE;
+    at < text.length && spelt.length < MAX_QUOTE_LENGTH;
     at += (text.codePointAt(at) as number) > 0xffff ? 2 : 1
   )
     spelt += spell(String.fromCodePoint(text.codePointAt(at) as number))
   return `"${spelt}${at < text.length ? '…' : ''}"`
 }
 
-/** The name of a tensor inside a message: as it is where it is an ordinary one, else quoted. */
+/** The name of a tensor inside a message; unusual names are quoted. */
 export function shownName(name: string): string {
   return /^[\w.:/[\]-]{1,200}$/.test(name) ? name : quote(name)
 }

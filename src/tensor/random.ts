@@ -1,7 +1,7 @@
 /**
  * Seeded random numbers: xoshiro128** (Blackman and Vigna), its state filled by splitmix32.
  *
- * Whole-number arithmetic only, so a seed gives the same numbers on every engine. Not for secrets.
+ * It uses integer arithmetic only, so a seed gives the same numbers on every engine. It is not cryptographic.
  */
 
 /** A stream of random numbers; the same seed gives the same stream. */
@@ -20,7 +20,7 @@ export class Random {
     }
   }
 
-  /** A stream from the generator's own state, four numbers of 32 bits that are not all 0. */
+  /** A stream from the state of the generator: four numbers of 32 bits, not all 0. */
   static fromState(...state: [number, number, number, number]): Random {
     const random = new Random(0)
     random.#state.set(state)
@@ -56,7 +56,7 @@ export class Random {
 
   /**
    * A number of mean 0 and deviation 1, nearly normal: the sum of twelve uniform numbers of sixteen bits, centred. It
-   * never leaves [-6, 6], and unlike the usual formulas needs no logarithm, which engines round differently.
+   * stays in [-6, 6], and needs no logarithm, which engines round differently.
    */
   normal(): number {
     let total = 0

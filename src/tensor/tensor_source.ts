@@ -1,30 +1,29 @@
 /**
- * A place tensors can be read from by name, whatever the file format behind it.
+ * The interface by which tensors are read by name, independent of the file format.
  *
- * The model room knows this interface and no file format; the io room implements it for safetensors and torch
- * checkpoints. Values arrive as float32: F16 and BF16 widen exactly.
+ * The engine uses this interface and knows no file format; io implements it for safetensors and torch checkpoints. Values arrive as float32: F16 and BF16 widen exactly.
  */
 import { decodeIntegers, elementSize, type SourceDtype } from './dtypes.ts'
 import { UsageError } from './errors.ts'
 
 export type { SourceDtype } from './dtypes.ts'
 
-/** What is known of a tensor before it is read. */
+/** The description of a tensor. */
 export interface TensorInfo {
   readonly name: string
   readonly dtype: SourceDtype
   readonly shape: readonly number[]
   /** Size of the stored values in bytes. */
   readonly byteLength: number
-  /** An earlier tensor of the same file that is the same stored values under another name: tied weights. */
+  /** For tied weights: an earlier tensor of the same file with the same stored values. */
   readonly sameAs?: string
 }
 
-/** Whole rows of a tensor, as they are stored: row-major, little-endian. */
+/** Complete rows of a tensor, as stored: row-major, little-endian. */
 export interface StoredRows {
-  /** The first of them. */
+  /** The index of the first row. */
   readonly first: number
-  /** Good until the next rows are asked for. */
+  /** Valid until the next rows are requested. */
   readonly bytes: Uint8Array
 }
 
@@ -38,27 +37,27 @@ export interface TensorSource {
    */
   read(name: string): Promise<Float32Array>
   /**
-   * Rows `first` to `first + count` of one tensor, seen as the table `rowsOf` makes of it: what `read` would have there, or
-   * refuse, without the rest of the tensor in memory.
+   * Rows `first` to `first + count` of one tensor as the table of `rowsOf`. The result, or the error, is that of `read`, but
+   * only these rows are in memory.
    * @throws UsageError ROW_RANGE if the tensor does not have these rows; InputError as `read`.
    */
   readRows(name: string, first: number, count: number): Promise<Float32Array>
   /**
    * The stored values of one tensor from its first row to its last, in parts of at most `partLength` bytes, or one row
-   * where that is longer; nothing if it has none. They are checked in passing: if the way to the end throws, what came
-   * before must not be used.
-   * @throws InputError as `read`, but for DTYPE
+   * if that is longer; nothing if it has no rows. They are checked while they are read: if the iteration throws, earlier
+   * parts must not be used.
+   * @throws InputError as `read`, except DTYPE
    */
   stream(name: string, partLength: number): AsyncIterable<StoredRows>
   close(): Promise<void>
 }
 
-/** A source whose values can also be had as they are stored, and the text a file says about itself. */
+/** A source that also gives the stored bytes and the metadata of the file. */
 export interface RawTensorSource extends TensorSource {
-  /** Free text by key; empty where the format has none. */
+  /** The metadata: text by key; empty if the format has none. */
   readonly metadata: ReadonlyMap<string, string>
   /**
-   * The stored values of one tensor, row-major, little-endian, in a buffer of their own.
+   * The stored values of one tensor, row-major, little-endian, in a separate buffer.
    * @throws InputError TENSOR_MISSING if there is no such tensor.
    */
   readRaw(name: string): Promise<Uint8Array<ArrayBuffer>>
@@ -71,15 +70,15 @@ export interface RowTable {
 }
 
 /**
- * A tensor as the table [shape[0], everything else]. One of a single dimension has rows of one number, and one of none is
- * one such row.
+ * A tensor as the table [shape[0], product of the others]. A tensor of one dimension has rows of one number; a scalar is one
+ * such row.
  */
 export function rowsOf(shape: readonly number[]): RowTable {
   const [rows = 1, ...rest] = shape
   return { rows, columns: rest.reduce((product, size) => product * size, 1) }
 }
 
-/** Cuts a stream of a tensor's bytes into whole rows: gives it the length of its parts, and the parts their rows. */
+/** Cuts a stream of a tensor's bytes into complete rows. */
 export async function* rowsInParts(
   { dtype, shape }: TensorInfo,
   partLength: number,

@@ -1,9 +1,9 @@
 /**
  * AdamW over a list of parameters, each step an `adamw_step` op per parameter.
  *
- * The optimiser owns the moments and the gradients; its user adds to the gradients, calls `step`, and finds them zero
- * again. Bias corrections are computed in float64 and passed in as float32. The moments and the count of steps are all it
- * remembers: read and written, they carry a run from one process to the next.
+ * The optimiser owns the moments and the gradients. The caller adds to the gradients and calls `step`, which resets them to
+ * zero. Bias corrections are computed in float64 and passed as float32. Its state is the moments and the number of steps, so
+ * a run can be resumed from them.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -17,10 +17,10 @@ export interface AdamWOptions {
   readonly decay?: number | readonly number[]
 }
 
-/** A parameter and what belongs to it, all of one length. */
+/** A parameter with its gradient and moments, all of one length. */
 export interface Slot {
   readonly weight: Buffer
-  /** Added to between two steps. */
+  /** The gradient; callers add to it between steps. */
   readonly grad: Buffer
   /** First moment. */
   readonly mean: Buffer
@@ -32,9 +32,9 @@ export interface Slot {
 /** AdamW (Loshchilov and Hutter 2019) with PyTorch's defaults: betas 0.9 and 0.999, epsilon 1e-8, decay 0.01. */
 export class AdamW {
   readonly backend: Backend
-  /** Where the gradient of each parameter is added to, in the order given. */
+  /** The gradient of each parameter, in the order of the parameters. */
   readonly grads: readonly Buffer[]
-  /** In the order given. */
+  /** In the order of the parameters. */
   readonly slots: readonly Slot[]
   readonly #scope: BufferScope
   readonly #beta1: number
@@ -60,17 +60,17 @@ export class AdamW {
     this.grads = this.slots.map((slot) => slot.grad)
   }
 
-  /** How many steps the moments hold. */
+  /** The number of steps so far. */
   get steps(): number {
     return this.#steps
   }
 
-  /** Goes on after `steps` steps of another run, whose moments were written into the slots. */
+  /** Continues after `steps` steps of another run, whose moments were written into the slots. */
   resumeAfter(steps: number): void {
     this.#steps = steps
   }
 
-  /** Moves every parameter against its gradient, then sets the gradients to zero. */
+  /** Updates every parameter, then resets the gradients to zero. */
   step(rate: number): void {
     this.#steps++
     const correction1 = 1 - this.#beta1 ** this.#steps
@@ -93,7 +93,7 @@ export class AdamW {
     }
   }
 
-  /** Frees moments and gradients; the parameters are the caller's. */
+  /** Frees moments and gradients; the parameters belong to the caller. */
   dispose(): void {
     this.#scope.dispose()
   }

@@ -1,19 +1,21 @@
 /**
- * A training run on disk: its folder is a model's folder in which the run can be taken up again.
+ * A checkpoint of a training run: a model folder from which the run can be resumed.
  *
- *   config.json, vocab.json, merges.txt   the model's, written by whoever begins the run
+ *   config.json, vocab.json, merges.txt   of the model, written at the start of the run
  *   model.safetensors                     the weights in Hugging Face names, float32: every command loads the folder
- *   training.safetensors                  weights and both moments of the last state kept, with step and settings
+ *   training.safetensors                  weights and both moments of the last saved state, with step and settings
  *   loss.jsonl                            the loss curve, one JSON object a line: steps, and held-out losses
  *
- * A state is kept by one rename of one file, `training.safetensors`, that holds all of it; `model.safetensors` is written
- * after it and only ever read by others. So a run can be killed at any moment. The curve is added to step by step; what it
- * has beyond the state is cut off when the run goes on, because those steps are taken again.
+ * A state is saved by one rename of one file, `training.safetensors`, which contains all of it. `model.safetensors` is written
+ * after it and is not read on resume. So a run can be killed at any moment. The loss curve is appended step by step; on
+ * resume the lines after the saved state are removed, because those steps are repeated.
  */
+import * as v from 'valibot'
 import { openSafetensors } from '../io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { isThere, readWhole } from '../io/files.ts'
-import { describeJson, parseJson, toPlain, type JsonValue } from '../io/json.ts'
+import { parseJson, toPlain } from '../io/json.ts'
+import { checkSchema, parseBySchema } from '../io/schema.ts'
 import type { OptConfig } from '../engine/config.ts'
 import { parameterShapes } from '../engine/names.ts'
 import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
@@ -28,11 +30,11 @@ const stateFile = 'training.safetensors'
 const modelFile = 'model.safetensors'
 const curveFile = 'loss.jsonl'
 
-/** What a run must have in common with the state it goes on from. */
+/** What a run and the state it resumes from must have in common. */
 export interface RunIdentity {
   readonly settings: PretrainSettings
   readonly config: OptConfig
-  /** SHA-256 of the windows that are learnt from. */
+  /** SHA-256 of the training windows. */
   readonly data: string
 }
 
@@ -55,7 +57,7 @@ export function hasCheckpoint(folder: string): Promise<boolean> {
 
 const kinds = ['weights', 'means', 'squares'] as const
 
-/** Keeps a state, then the model as others read it. */
+/** Saves a state, then the model in Hugging Face form. */
 export async function saveCheckpoint(
   folder: string,
   state: TrainerState,
@@ -70,7 +72,7 @@ export async function saveCheckpoint(
     config: JSON.stringify(identity.config),
     data: identity.data,
   })
-  // Transformers takes no file that does not say what wrote it; "pt" is its word for plain row-major tensors.
+  // Transformers requires a format entry; "pt" stands for row-major tensors.
   await writeSafetensors(joinPath(folder, modelFile), floats([...state.weights]), { format: 'pt' })
 }
 
@@ -78,13 +80,13 @@ function floats(tensors: readonly (readonly [string, HostTensor])[]): Map<string
   return new Map(tensors.map(([name, { shape, values }]) => [name, { dtype: 'F32', shape, data: values }]))
 }
 
-/** A state on disk. Nothing of its tensors is read before it is known to fit. */
+/** A saved state. Its tensors are read after the identity is checked. */
 export interface Checkpoint {
-  /** Those it was made with. */
+  /** The settings of its run. */
   readonly settings: PretrainSettings
   /**
-   * The state, for a run like the one that kept it.
-   * @throws UsageError RESUME naming what the run has not in common with it; InputError TENSOR_MISSING, TENSOR_SHAPE
+   * The state, for a run with the same identity.
+   * @throws UsageError RESUME naming the difference; InputError TENSOR_MISSING, TENSOR_SHAPE
    */
   read(identity: RunIdentity): Promise<TrainerState>
   close(): Promise<void>
@@ -92,13 +94,13 @@ export interface Checkpoint {
 
 /**
  * Opens the state of a folder. Close it.
- * @throws UsageError RESUME if there is none; InputError CHECKPOINT for one that does not say what it is, and as
+ * @throws UsageError RESUME if there is none; InputError CHECKPOINT for invalid metadata, and as
  *   `openSafetensors`
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const path = joinPath(folder, stateFile)
   if (!(await isThere(path)))
-    throw new UsageError('RESUME', `${folder}: expected a run to go on with (${stateFile}), got none`)
+    throw new UsageError('RESUME', `${folder}: expected a run to resume (${stateFile}), got none`)
   const source = await openSafetensors(path)
   try {
     const kept = readAbout(source, path)
@@ -138,26 +140,29 @@ async function readKind(
   return tensors
 }
 
-interface About {
-  readonly step: number
-  readonly settings: PretrainSettings
+const aboutSchema = v.object({
+  step: v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number of steps'), v.transform(Number)),
+  settings: v.string(),
   /** As JSON. */
-  readonly config: string
-  readonly data: string
+  config: v.string(),
+  data: v.string(),
+})
+const settingsSchema = v.object(
+  Object.fromEntries(settingNames.map((name) => [name, v.number()])) as Record<
+    keyof PretrainSettings,
+    v.NumberSchema<undefined>
+  >,
+)
+
+interface About extends Omit<v.InferOutput<typeof aboutSchema>, 'settings'> {
+  readonly settings: PretrainSettings
 }
 
 function readAbout({ metadata }: RawTensorSource, path: string): About {
-  const refuse = (what: string, got: JsonValue | undefined): never => {
-    throw new InputError('CHECKPOINT', `${path}: expected ${what} of a run, got ${describeJson(got)}`)
-  }
-  const said = (key: string): string => metadata.get(key) ?? refuse(`the ${key}`, undefined)
-  const step = /^\d+$/.test(said('step')) ? Number(said('step')) : NaN
-  if (!Number.isSafeInteger(step)) refuse('the step', metadata.get('step'))
-  const settings = parseJson(new TextEncoder().encode(said('settings')), `${path} settings`)
-  if (!(settings instanceof Map)) return refuse('the settings', settings)
-  for (const name of settingNames)
-    if (typeof settings.get(name) !== 'number') refuse(`the setting ${name}`, settings.get(name))
-  return { step, settings: toPlain(settings) as PretrainSettings, config: said('config'), data: said('data') }
+  const about = { code: 'CHECKPOINT', subject: path }
+  const stored = checkSchema(aboutSchema, Object.fromEntries(metadata), about)
+  const settings = parseBySchema(settingsSchema, stored.settings, { ...about, subject: `${path} settings` })
+  return { ...stored, settings }
 }
 
 function checkIdentity(path: string, kept: About, { settings, config, data }: RunIdentity): void {
@@ -166,19 +171,19 @@ function checkIdentity(path: string, kept: About, { settings, config, data }: Ru
   }
   for (const name of settingNames)
     if (settings[name] !== kept.settings[name]) refuse(name, `${kept.settings[name]}`, `${settings[name]}`)
-  if (JSON.stringify(config) !== kept.config) refuse('config', 'the same model', 'another')
-  if (data !== kept.data) refuse('text', 'the same tokens to learn from', 'others')
+  if (JSON.stringify(config) !== kept.config) refuse('config', 'the same model', 'another model')
+  if (data !== kept.data) refuse('text', 'the same training tokens', 'other tokens')
 }
 
 /** A line of the loss curve. */
 export type CurveRow = StepReport | HeldOutReport
 
-/** The largest curve that is read: two million steps. */
+/** The maximal size of a curve: two million steps. */
 const CURVE_LIMIT = 2 ** 28
 
 /**
- * The loss curve of a folder; empty if there is none. A line that was cut off by a crash, or is no step's for whatever
- * reason, is left out, with what follows: those steps are taken again.
+ * The loss curve of a folder; empty if there is none. It ends before the first invalid line, such as one truncated by a
+ * crash; the steps after it are repeated.
  * @throws InputError FILE_KIND, FILE_LIMIT, FILE_READ
  */
 export async function readCurve(folder: string): Promise<CurveRow[]> {
@@ -186,7 +191,7 @@ export async function readCurve(folder: string): Promise<CurveRow[]> {
   if (!(await isThere(path))) return []
   const text = new TextDecoder().decode(await readWhole(path, CURVE_LIMIT))
   const rows: CurveRow[] = []
-  // The last piece has no line break behind it: it is empty, or was cut off.
+  // The text after the last line break is empty or a truncated line.
   for (const line of text.split('\n').slice(0, -1)) {
     const row = rowOf(line)
     if (row === null) break
@@ -206,7 +211,7 @@ function rowOf(line: string): CurveRow | null {
   }
 }
 
-/** Cuts the curve back to what a state of `step` steps had seen; what comes next is measured, or taken, again. */
+/** Truncates the curve to the state after `step` steps; later steps and measurements are repeated. */
 export async function cutCurve(folder: string, step: number): Promise<void> {
   const rows = (await readCurve(folder)).filter(
     (row) => row.step < step || (row.step === step && 'loss' in row),
@@ -214,7 +219,7 @@ export async function cutCurve(folder: string, step: number): Promise<void> {
   await writeFileAtomic(joinPath(folder, curveFile), rows.map(lineOf).join(''))
 }
 
-/** Adds a line to the curve. */
+/** Appends a line to the curve. */
 export function addToCurve(folder: string, row: CurveRow): Promise<void> {
   return appendFile(joinPath(folder, curveFile), lineOf(row))
 }

@@ -1,6 +1,6 @@
 /**
- * Gradient clipping by the norm of all gradients together (Pascanu, Mikolov and Bengio 2013): where it is longer than
- * the limit, every gradient is multiplied by limit / norm, which keeps the direction. Squares are summed in the backend;
+ * Gradient clipping by the norm of all gradients together (Pascanu, Mikolov and Bengio 2013): if it exceeds the
+ * limit, every gradient is multiplied by limit / norm, which keeps the direction. Squares are summed in the backend;
  * only the norm is read.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
@@ -8,7 +8,7 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 
 /**
  * Clips gradients in place.
- * @returns their norm before that; infinite or NaN if it is not a number, and then nothing is changed
+ * @returns their norm before clipping; if it is infinite or NaN, nothing is changed
  */
 export function clipGradients(backend: Backend, gradients: readonly Buffer[], limit: number): number {
   const scope = new BufferScope(backend)

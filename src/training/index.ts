@@ -17,7 +17,7 @@ export { LanguageTrainer, type TrainerState } from './pretrain_trainer.ts'
 export { cosineSchedule, type Schedule } from './schedule.ts'
 export { splitExamples } from './split.ts'
 export {
-  trainByCard,
+  trainPredictor,
   trainDejavu,
   trainDejavuStyle,
   trainShadow,

@@ -1,16 +1,16 @@
 /**
- * Judges a predictor on examples it never saw, beside what needs no predictor.
+ * Evaluates a predictor on examples it was not trained on, against two baselines without a predictor.
  *
- *   predictor        what it says of each prompt
- *   mean-target      the mean of the targets it was trained on, the same for every prompt
- *   mean-score       the mean of the criterion's scores as they are: what static pruning ranks by. The same as the one
- *                    before where targets are raw
+ *   predictor        the predictions for each prompt
+ *   mean-target      the mean of its training targets, the same for every prompt
+ *   mean-score       the mean of the criterion's scores, by which static pruning ranks; equal to mean-target if targets are
+ *                    raw
  *
- * All are held against the true scores, from which the oracle's masks are made.
+ * All are compared with the oracle scores.
  */
 import { makeBudget, type Scope } from '../masks/budget.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
-import { denseLayers, unitKinds, type PredictorCard, type UnitKind } from '../predictor/predictor_config.ts'
+import { denseLayers, unitKinds, type PredictorConfig, type UnitKind } from '../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../predictor/example.ts'
 import { scoresFromOutputs } from '../predictor/features.ts'
 import { QualityMeter, type ScoreQuality } from '../predictor/metrics.ts'
@@ -19,13 +19,13 @@ import type { Predictor } from '../predictor/predictor_file.ts'
 import { targetsOf } from '../predictor/targets.ts'
 import { scoresOf } from './train_predictor.ts'
 
-/** What is judged. */
+/** The predictions that are evaluated. */
 export const contestants = ['predictor', 'mean-target', 'mean-score'] as const
 export type Contestant = (typeof contestants)[number]
 
-/** How a predictor does, and what it is measured against. */
+/** The quality of a predictor and of the baselines. */
 export interface Verdict {
-  /** How many examples were looked at. */
+  /** The number of examples. */
   readonly examples: number
   readonly scope: Scope
   /** The budgets of `at`. */
@@ -33,7 +33,7 @@ export interface Verdict {
   readonly qualities: Readonly<Record<Contestant, Readonly<Record<UnitKind, ScoreQuality>>>>
 }
 
-/** What masks are compared. */
+/** The budgets of the masks. */
 export interface JudgeOptions {
   readonly sparsities: readonly number[]
   readonly scope: Scope
@@ -41,10 +41,10 @@ export interface JudgeOptions {
 }
 
 /**
- * Judges a predictor.
- * @param seen the examples it was trained on, for the constants
+ * Evaluates a predictor.
+ * @param seen the examples it was trained on, for the baselines
  * @param unseen examples it was not trained on
- * @throws UsageError EXAMPLES for one that lacks scores or features
+ * @throws UsageError EXAMPLES for an example that lacks scores or features
  */
 export function judgePredictor(
   predictor: Predictor,
@@ -52,16 +52,16 @@ export function judgePredictor(
   unseen: readonly CalibrationExample[],
   { sparsities, scope, topK = referenceTopK }: JudgeOptions,
 ): Verdict {
-  const { card } = predictor
-  const dense = denseLayers(card)
+  const { config } = predictor
+  const dense = denseLayers(config)
   const budgets = sparsities.map((sparsity) => makeBudget(sparsity, { scope }))
   const constants = {
-    'mean-target': meanOf(card, seen, (scores, kind) => targetsOf(card, scores, kind)),
-    'mean-score': meanOf(card, seen, (scores, kind) => scores[kind].subarray(dense * card.shape[kind])),
+    'mean-target': meanOf(config, seen, (scores, kind) => targetsOf(config, scores, kind)),
+    'mean-score': meanOf(config, seen, (scores, kind) => scores[kind].subarray(dense * config.shape[kind])),
   }
   const measure = (predict: (example: CalibrationExample) => UnitScores): Record<UnitKind, ScoreQuality> => {
     const meter = new QualityMeter(budgets, dense, topK)
-    for (const example of unseen) meter.add(predict(example), scoresOf(card, example))
+    for (const example of unseen) meter.add(predict(example), scoresOf(config, example))
     return meter.read()
   }
   return {
@@ -78,16 +78,16 @@ export function judgePredictor(
 
 /** The mean over examples, as scores of the whole model. @param read [(L - dense) U] of an example */
 function meanOf(
-  card: PredictorCard,
+  config: PredictorConfig,
   examples: readonly CalibrationExample[],
   read: (scores: UnitScores, kind: UnitKind) => Float32Array,
 ): UnitScores {
-  const dense = denseLayers(card)
+  const dense = denseLayers(config)
   const [heads, neurons] = unitKinds.map((kind) => {
-    const sums = new Float64Array(Math.max(0, card.shape.layers - dense) * card.shape[kind])
+    const sums = new Float64Array(Math.max(0, config.shape.layers - dense) * config.shape[kind])
     for (const example of examples)
-      read(scoresOf(card, example), kind).forEach((value, i) => (sums[i] += value))
+      read(scoresOf(config, example), kind).forEach((value, i) => (sums[i] += value))
     return Float32Array.from(sums, (total) => total / examples.length)
   })
-  return scoresFromOutputs(card.shape, heads, neurons, dense)
+  return scoresFromOutputs(config.shape, heads, neurons, dense)
 }

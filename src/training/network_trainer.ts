@@ -1,8 +1,9 @@
 /**
- * A network with all it needs to be trained in batches: its loss, its gradients, its optimiser.
+ * Trains one network in batches: its loss, gradients and optimiser.
  *
- * Losses: `mse` is the mean of squared errors, `bce` the binary cross-entropy of labels against log odds, in which a label
- * of 0 counts by `negativeWeight`. Everything runs through a backend's ops, so the bits are the same on every backend.
+ * Losses: `mse` is the mean of squared errors, `bce` the binary cross-entropy of labels against log odds, in which labels
+ * of 0 have the weight `negativeWeight`. All computation runs through the ops of a backend, so the bits are the same on every
+ * backend.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -18,16 +19,16 @@ import {
 } from '../predictor/network.ts'
 import { AdamW } from './adamw.ts'
 
-/** What training makes small. */
+/** A loss. */
 export type Loss = { readonly name: 'mse' } | { readonly name: 'bce'; readonly negativeWeight: number }
 
-/** Inputs, [I] or for a network that pools [T, I], and targets [O], one of each per example. */
+/** An input per example, [I] or [T, I] for a network that pools, and a target [O]. */
 export interface TrainingSet {
   readonly rows: readonly Float32Array[]
   readonly targets: readonly Float32Array[]
 }
 
-/** What pooling prompts takes. */
+/** The buffers for pooling prompts. */
 interface Pooling {
   readonly x: Buffer // [T, I]
   readonly share: Buffer // [1, T]
@@ -53,7 +54,7 @@ export class NetworkTrainer {
   readonly #one: Buffer // [1]
   readonly #pooling: Pooling | null
 
-  /** @param longest the most tokens of a prompt, for a network that pools */
+  /** @param longest the maximal length of a prompt, for a network that pools */
   constructor(
     backend: Backend,
     shape: NetworkShape,
@@ -109,7 +110,7 @@ export class NetworkTrainer {
     return loss
   }
 
-  /** The gradients added since the last step, as values. */
+  /** The gradients since the last step. */
   readGradients(): NetworkValues {
     const { backend } = this.network
     const none = new Float32Array(0)
@@ -178,7 +179,7 @@ export class NetworkTrainer {
     return { pass, x, share }
   }
 
-  /** Runs a prompt again, which is cheaper than keeping what a whole batch of them leaves, and then back. */
+  /** Runs a prompt again and then backward, which takes less memory than keeping the activations of a batch. */
   #poolBackward(prompt: Float32Array, row: number): void {
     const pool = this.network.pool as AttentionPool
     const { inner, rowGrad } = this.#pooling as Pooling

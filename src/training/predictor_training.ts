@@ -1,8 +1,8 @@
 /**
- * Training the networks of predictors: AdamW along a cosine to 0, as the released codes do, and three things they do not
- * do. Everything is seeded. A part of the examples is held out, and the values of the epoch that did best on it are kept.
- * Training by squared error starts at the mean of the targets, so the result is never worse on the held-out part than the
- * best constant - which is what static pruning uses.
+ * Trains the networks of predictors with AdamW and a cosine schedule to 0, as in the released codes, with three differences:
+ * everything is seeded; a part of the examples is held out, and the epoch with the lowest held-out loss is kept; and training
+ * by squared error starts at the mean of the targets, so the held-out loss is never above that of the best constant, which
+ * static pruning uses.
  */
 import type { Backend } from '../backends/backend.ts'
 import { log } from '../ops/float32.ts'
@@ -12,7 +12,7 @@ import { NetworkTrainer, type Loss, type TrainingSet } from './network_trainer.t
 import { pause } from '../platform/pause.ts'
 import { cosineSchedule } from './schedule.ts'
 
-/** How networks are trained. */
+/** Options of training. */
 export interface TrainingOptions {
   readonly epochs: number
   readonly batch: number
@@ -20,13 +20,13 @@ export interface TrainingOptions {
   readonly rate: number
   /** Decoupled weight decay. */
   readonly decay: number
-  /** Share of the examples that is not trained on and chooses the epoch. */
+  /** The share of held-out examples, which choose the epoch. */
   readonly heldOut: number
   /** Epochs without improvement on the held-out part after which training stops. */
   readonly patience: number
   /**
-   * What a squared error is measured in. `all` (default): the same for all outputs, so that units whose scores vary most
-   * are what is learnt. `unit`: each output's own deviation over the training part, so that every unit counts alike.
+   * The scale of the squared error. `all` (default): the same for all outputs, so units whose scores vary most dominate.
+   * `unit`: the standard deviation of each output over the training part, so that every unit has the same weight.
    */
   readonly spread?: 'all' | 'unit'
   readonly signal?: AbortSignal
@@ -40,10 +40,10 @@ export interface EpochReport {
   readonly heldOut: number
 }
 
-/** One network and how well it does. */
+/** A trained network and its loss. */
 export interface TrainedNetwork {
   readonly values: NetworkValues
-  /** Held-out loss of the kept epoch, relative to the best constant's; NaN where nothing was held out. */
+  /** Held-out loss of the kept epoch, relative to that of the best constant; NaN without held-out examples. */
   readonly heldOut: number
 }
 
@@ -54,7 +54,7 @@ export type NetworkOptions = TrainingOptions & {
   readonly onEpoch?: (report: EpochReport) => void
 }
 
-/** Trains one network. @throws the signal's reason if it is aborted; nothing stays allocated then */
+/** Trains one network. @throws the signal's reason if it is aborted, with all buffers freed */
 export async function trainNetwork(
   backend: Backend,
   shape: NetworkShape,
@@ -105,7 +105,7 @@ export async function trainNetwork(
   }
 }
 
-/** What a network starts by predicting, and what its targets are divided by. */
+/** The initial prediction of a network, and the divisor of its targets. */
 function startOf(
   rows: readonly Float32Array[],
   chosen: Int32Array,
@@ -116,15 +116,15 @@ function startOf(
   const { mean, deviations } = momentsOf(rows, chosen, length)
   if (loss.name === 'mse') {
     const spread = kind === 'unit' ? deviations : deviations.fill(rootMeanSquare(deviations))
-    // What does not vary is not learnt; 1 keeps it as it is.
+    // A constant target is not scaled.
     for (let i = 0; i < length; i++) if (spread[i] === 0) spread[i] = 1
     return { start: mean.map((value, i) => value / spread[i]), spread }
   }
   const { negativeWeight } = loss
-  // Log odds, which are infinite where all labels are alike: then as if one more example had been half.
+  // Log odds, with half an example of each label added, so that they are finite.
   const most = 1 - 0.5 / (chosen.length + 1)
   const start = mean.map((share) => {
-    // The constant that costs least, labels of 0 counting by their weight.
+    // The constant with the least weighted loss.
     const weighted = share / (share + negativeWeight * (1 - share))
     const p = Math.min(most, Math.max(1 - most, weighted))
     return log(Math.fround(p / (1 - p)))
@@ -132,7 +132,7 @@ function startOf(
   return { start, spread: null }
 }
 
-/** The mean of the chosen rows, and of each column the root mean square of what is left when it is subtracted. */
+/** The mean of the chosen rows, and the standard deviation of each column. */
 function momentsOf(
   rows: readonly Float32Array[],
   chosen: Int32Array,

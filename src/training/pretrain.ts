@@ -1,9 +1,8 @@
 /**
- * Training a small OPT from text: the loop over steps, what is measured on the way, and when it is kept.
+ * Trains a small OPT from text: the loop over steps, with measurements and checkpoints.
  *
- * Everything a step does follows from its number, the settings and the text; so a run that was stopped after any step
- * and goes on from what was kept there has, bit for bit, the weights of one that was not. Measuring and keeping change
- * nothing of that.
+ * A step depends only on its number, the settings and the text. So a run that is stopped after any step and resumed has the
+ * same weights, bit for bit, as an uninterrupted run. Measurements and checkpoints do not change the weights.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { OptConfig } from '../engine/config.ts'
@@ -17,56 +16,56 @@ import { checkSettings, type PretrainSettings } from './pretrain_settings.ts'
 import { LanguageTrainer, type TrainerState } from './pretrain_trainer.ts'
 import { cosineSchedule } from './schedule.ts'
 
-/** Windows the held-out loss is measured on, at most. */
+/** The maximal number of windows for the held-out loss. */
 const HELD_OUT_WINDOWS = 32
 
-/** What a step did. */
+/** The report of a step. */
 export interface StepReport {
-  /** From 1: how many steps the weights have after it. */
+  /** The number of the step, from 1. */
   readonly step: number
   /** Mean loss of its batch before it, in nats per token. */
   readonly loss: number
   /** Of the gradient before clipping. */
   readonly norm: number
   readonly rate: number
-  /** Tokens it went through. */
+  /** Tokens of its batch. */
   readonly tokens: number
   readonly seconds: number
 }
 
-/** What was measured on text that is not learnt from. */
+/** A measurement on held-out text. */
 export interface HeldOutReport {
-  /** How many steps the weights have. */
+  /** The number of steps before it. */
   readonly step: number
   /** Mean loss in nats per token. */
   readonly heldOut: number
 }
 
-/** What to train, on what, and who is told. */
+/** Options of a run. */
 export interface PretrainOptions {
   readonly config: OptConfig
   readonly backend: Backend
   readonly windows: PretrainWindows
   readonly settings: PretrainSettings
-  /** What an earlier run of the same settings and windows kept; null begins anew. */
+  /** The saved state of a run with the same settings and windows; null starts a new run. */
   readonly from: TrainerState | null
-  /** Steps between two measurements on held-out windows, which also take place before the first and after the last. */
+  /** Steps between two held-out measurements; there is one before the first and one after the last step too. */
   readonly evaluateEvery: number
-  /** Steps between two states that are kept; the last one always is, and that in which the run is stopped. */
+  /** Steps between two checkpoints; the last state and the state of a stopped run are saved too. */
   readonly saveEvery: number
   readonly onStep?: (report: StepReport) => void | Promise<void>
   readonly onHeldOut?: (report: HeldOutReport) => void | Promise<void>
-  /** Keeps a state. */
+  /** Saves a state. */
   readonly save: (state: TrainerState) => Promise<void>
-  /** Stops the run within a window; the state after the last whole step is kept. */
+  /** Stops the run within a window; the state after the last complete step is saved. */
   readonly signal?: AbortSignal
 }
 
 /**
  * Trains until the last step of the settings.
- * @returns the final state, which was also kept
- * @throws UsageError SETTING, WINDOWS; ShadowError DIVERGED (exit code 1) where loss or gradient is no number any more;
- *   the signal's reason, after keeping the state; what the callbacks throw
+ * @returns the final state, which was also saved
+ * @throws UsageError SETTING, WINDOWS; ShadowError DIVERGED (exit code 1) if loss or gradient is not finite;
+ *   the signal's reason, after saving the state; what the callbacks throw
  */
 export async function pretrain(options: PretrainOptions): Promise<TrainerState> {
   const { config, backend, settings, from } = options
@@ -89,7 +88,7 @@ async function run(trainer: LanguageTrainer, options: PretrainOptions): Promise<
   const { settings, saveEvery, save, signal } = options
   const batchOf = seededBatches(options.windows.training.length, settings.batch, settings.seed)
   const schedule = cosineSchedule(settings.rate, settings.steps, settings.warmup, settings.floor)
-  // The state gone on from is kept again where one is due: the files that follow from it may be older than it.
+  // The state that was resumed is saved again if one is due, because the other files may be older.
   let saved = -1
   const keep = async (): Promise<void> => {
     if (saved === trainer.steps) return
@@ -110,7 +109,7 @@ async function run(trainer: LanguageTrainer, options: PretrainOptions): Promise<
   }
 }
 
-/** The held-out loss, where it is due. */
+/** The held-out loss, if it is due. */
 async function measure(trainer: LanguageTrainer, options: PretrainOptions): Promise<void> {
   const { windows, settings, evaluateEvery, onHeldOut, signal } = options
   const due = trainer.steps % evaluateEvery === 0 || trainer.steps === settings.steps

@@ -1,16 +1,15 @@
 /**
- * Text for the training of a language model: documents to one stream of tokens, the stream to windows, windows in an
- * order that only seed and step decide.
+ * The training data of a language model: documents are joined into one stream of tokens, the stream is cut into windows, and
+ * batches of windows depend on seed and step only.
  *
- * Documents stand one after the other, `</s>` between them. A window is `</s>` and the next `length` - 1 tokens of the
- * stream; windows do not overlap, and what is left at the end of the stream is not used. Each epoch goes through all
- * windows in an order of its own. The windows of a step follow from its number, so that a run that was stopped goes on
- * with exactly what it would have seen.
+ * Documents are separated by `</s>`. A window is `</s>` and the next `length` - 1 tokens of the stream. Windows do not overlap,
+ * and the rest of the stream is not used. Each epoch visits all windows in its own random order. The windows of a step follow
+ * from its number, so a resumed run sees the same windows as an uninterrupted one.
  */
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
 
-/** Text to token ids, nothing added. */
+/** Encodes text without special tokens. */
 export type Encode = (text: string) => ArrayLike<number>
 
 /**
@@ -31,7 +30,7 @@ export function makeTextEncoder(encode: Encode): (text: string) => Int32Array {
   }
 }
 
-/** Documents one after the other, `separator` between them. */
+/** The tokens of documents, joined by `separator`. */
 export function joinDocuments(documents: readonly Int32Array[], separator: number): Int32Array {
   const between = Int32Array.of(separator)
   return concatenate(documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens])))
@@ -49,7 +48,7 @@ function concatenate(parts: readonly Int32Array[]): Int32Array {
 
 /**
  * Every window of a stream, in order: [`length`] each.
- * @throws UsageError WINDOW_SIZE for less than two tokens: nothing would be scored
+ * @throws UsageError WINDOW_SIZE for less than two tokens, because nothing would be scored
  */
 export function cutStream(stream: Int32Array, length: number, bosId: number): Int32Array[] {
   if (!(Number.isInteger(length) && length >= 2))
@@ -64,7 +63,7 @@ export function cutStream(stream: Int32Array, length: number, bosId: number): In
   return windows
 }
 
-/** What is learnt from, and what is only measured. */
+/** Training windows and held-out windows. */
 export interface PretrainWindows {
   readonly training: readonly Int32Array[]
   readonly heldOut: readonly Int32Array[]
@@ -85,18 +84,18 @@ export function spread(windows: readonly Int32Array[], count: number): Int32Arra
   return Array.from({ length: taken }, (_, i) => windows[Math.floor((i * windows.length) / taken)])
 }
 
-/** @throws UsageError WINDOWS if there are none to learn from */
+/** @throws UsageError WINDOWS if there are no training windows */
 export function checkWindows(count: number): void {
   if (count < 1)
-    throw new UsageError('WINDOWS', 'text: expected at least one whole window of tokens, got less')
+    throw new UsageError('WINDOWS', 'text: expected the tokens of at least one window, got fewer')
 }
 
-/** Which windows a step takes. */
+/** The windows of a step. */
 export type Batches = (step: number) => Int32Array
 
 /**
- * Batches over `windows` windows: step s takes draws s `batch` to (s + 1) `batch` - 1, where every `windows` draws from
- * the first on are all windows in some order. Another seed, and each epoch, has another order.
+ * Batches over `windows` windows: step s takes draws s `batch` to (s + 1) `batch` - 1, where each epoch of
+ * `windows` draws is a permutation of all windows, which depends on seed and epoch.
  * @throws UsageError WINDOWS if there are none
  */
 export function seededBatches(windows: number, batch: number, seed: number): Batches {

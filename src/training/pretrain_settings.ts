@@ -1,15 +1,15 @@
 /**
- * How a language model is trained, and the recipe the embedded model was trained by: 4,279 steps of 16 windows of 256
+ * The settings of the training of a language model, and the recipe of the embedded model: 4,279 steps of 16 windows of 256
  * tokens, AdamW with betas 0.9 and 0.95 and weight decay 0.1 on matrices, gradients clipped to a norm of 1, rate 1.5e-3
- * after 200 steps of warm-up, down to 5 % of it along a cosine. That run had more text than comes with this package and
- * computed its products in bfloat16; everything else of it is here.
+ * after 200 steps of warm-up, down to 5 % of it along a cosine. That run used more text than this package contains, and
+ * bfloat16 products; otherwise it is the same.
  */
 import { UsageError } from '../tensor/errors.ts'
 
-/** What decides which weights come out; with the text and the first weights' seed, all of it. */
+/** The settings. Together with the text they determine the weights. */
 export interface PretrainSettings {
   readonly steps: number
-  /** Windows a step learns from. */
+  /** Windows per step. */
   readonly batch: number
   /** Tokens of a window, `</s>` included. */
   readonly length: number
@@ -17,13 +17,13 @@ export interface PretrainSettings {
   readonly rate: number
   /** Steps over which the rate rises. */
   readonly warmup: number
-  /** The share of the highest rate that the cosine goes down to. */
+  /** The final rate of the cosine, as a share of the highest rate. */
   readonly floor: number
   /** Decoupled weight decay of matrices. */
   readonly decay: number
-  /** The norm gradients are scaled down to where they are longer. */
+  /** The maximal norm of the gradients. */
   readonly clip: number
-  /** Of the first weights and of the order of the windows. */
+  /** The seed of the initial weights and of the order of the windows. */
   readonly seed: number
 }
 
@@ -40,7 +40,7 @@ export const embeddedRecipe: PretrainSettings = {
   seed: 0,
 }
 
-/** Every setting's name. */
+/** The names of the settings. */
 export const settingNames = Object.keys(embeddedRecipe) as (keyof PretrainSettings)[]
 
 /** @throws UsageError SETTING for a window longer than the model's context */

@@ -1,9 +1,9 @@
 /**
- * A language model with all it needs to be trained, inside its backend: gradients of a batch are added up beside the
- * weights, clipped and stepped there; what comes out is a loss and a norm.
+ * Trains a language model inside its backend: gradients of a batch are accumulated, clipped and applied there; only a loss and a
+ * norm are read.
  *
- * The gradient of a batch is that of the mean loss over all its scored tokens: sequences go through one by one and each
- * adds its share. Weight decay is for matrices, the two tables among them; biases and layer norms are left alone.
+ * The gradient of a batch is that of the mean loss over all its scored tokens; sequences run one by one. Weight decay applies to
+ * matrices, including both embedding tables, not to biases and layer norms.
  */
 import type { Buffer } from '../backends/backend.ts'
 import { backward } from '../engine/backward.ts'
@@ -17,9 +17,9 @@ import { AdamW } from './adamw.ts'
 import { clipGradients } from './clipping.ts'
 import { pause } from '../platform/pause.ts'
 
-/** Everything that a run goes on from, by Hugging Face name and in Hugging Face layout. */
+/** The state of a run, by Hugging Face name and in Hugging Face layout. */
 export interface TrainerState {
-  /** Steps taken. */
+  /** The number of steps. */
   readonly step: number
   readonly weights: ReadonlyMap<string, HostTensor>
   /** First moments of the gradients. */
@@ -30,11 +30,11 @@ export interface TrainerState {
 
 const betas = { beta1: 0.9, beta2: 0.95 }
 
-/** Trains a model; the model stays its owner's. */
+/** Trains a model, which belongs to the caller. */
 export class LanguageTrainer {
   readonly model: OptModel
   readonly #optimiser: AdamW
-  /** Where gradients are added up, by Hugging Face name, laid out as the weights. */
+  /** The accumulated gradients, by Hugging Face name, in the layout of the weights. */
   readonly #gradients: ReadonlyMap<string, Buffer>
 
   constructor(model: OptModel, decay: number) {
@@ -46,14 +46,14 @@ export class LanguageTrainer {
     this.#gradients = new Map([...parameters.keys()].map((name, i) => [name, this.#optimiser.grads[i]]))
   }
 
-  /** Steps taken, those of the state it went on from included. */
+  /** The number of steps, those of the resumed state included. */
   get steps(): number {
     return this.#optimiser.steps
   }
 
   /**
-   * Adds the gradient of the mean loss of a batch of windows; returns that loss. Other events happen between windows.
-   * @throws the signal's reason if it is aborted; nothing of the batch is left then
+   * Adds the gradient of the mean loss of a batch of windows; returns that loss. The event loop runs between windows.
+   * @throws the signal's reason if it is aborted, after discarding the batch
    */
   async accumulate(windows: readonly Int32Array[], signal?: AbortSignal): Promise<number> {
     const scored = windows.reduce((sum, tokens) => sum + countScored(tokens), 0)
@@ -70,21 +70,21 @@ export class LanguageTrainer {
     return loss
   }
 
-  /** Clips what was added and moves the weights against it; returns the norm before clipping. */
+  /** Clips the gradients and updates the weights; returns the norm before clipping. */
   step(rate: number, clip: number): number {
     const norm = clipGradients(this.model.backend, this.#optimiser.grads, clip)
-    // Weights that are no numbers any more are of no use to anybody: they stay as they were.
+    // An update with a gradient that is not finite would destroy the weights.
     if (Number.isFinite(norm)) this.#optimiser.step(rate)
     else this.discard()
     return norm
   }
 
-  /** Forgets what was added. */
+  /** Discards the gradients. */
   discard(): void {
     for (const gradient of this.#optimiser.grads) this.model.backend.zero(gradient)
   }
 
-  /** What was added since the last step, by Hugging Face name and in Hugging Face layout. */
+  /** The gradients since the last step, by Hugging Face name and in Hugging Face layout. */
   readGradients(): Map<string, HostTensor> {
     return readParameters(this.model.config, this.model.backend, this.#gradients)
   }
@@ -107,7 +107,7 @@ export class LanguageTrainer {
     return total / scored
   }
 
-  /** All that another process needs to go on. */
+  /** The state, from which another process can resume. */
   readState(): TrainerState {
     const { config, backend, weights } = this.model
     const held = (of: 'mean' | 'square'): ReadonlyMap<string, Buffer> =>
@@ -120,7 +120,7 @@ export class LanguageTrainer {
     }
   }
 
-  /** Goes on from a state of the same model. */
+  /** Resumes from a state of the same model. */
   writeState({ step, weights, means, squares }: TrainerState): void {
     const { backend } = this.model
     this.#optimiser.resumeAfter(step)
@@ -137,7 +137,7 @@ export class LanguageTrainer {
     this.#optimiser.dispose()
   }
 
-  /** One window's share of gradient and loss. */
+  /** Adds the gradient of one window; returns its loss. */
   #addShare(tokens: Int32Array, scored: number): number {
     const trace = traceForward(this.model, tokens)
     try {

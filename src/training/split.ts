@@ -1,14 +1,14 @@
 /**
- * Examples apart: some to learn from, some to be judged on.
+ * Splits examples into training and evaluation examples.
  */
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 
 /**
- * Splits examples at random, by a seed; both parts keep their order. Windows of one document may come to lie on both
- * sides.
- * @param heldOut the share that is judged on, in [0, 1)
- * @throws UsageError EXAMPLES if fewer than two would be left to learn from
+ * Splits examples at random, by a seed; both parts keep their order. Windows of one document may be in both
+ * parts.
+ * @param heldOut the share of evaluation examples, in [0, 1)
+ * @throws UsageError EXAMPLES if fewer than two training examples would be left
  */
 export function splitExamples<Example>(
   examples: readonly Example[],

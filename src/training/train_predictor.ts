@@ -1,22 +1,23 @@
 /**
- * Training predictors of every kind from calibration examples: what each network is shown, and what it is asked for.
+ * Trains predictors of every kind from calibration examples.
  *
- *   shadow         two networks for the whole model. Sees one layer's context, pooled. Learns scores, or by `bce` labels:
- *                  whether a unit is among the best of the model, averaged over several shares where several are given
- *   dejavu-style   two for every layer from 1. Sees that layer's own heads. Learns that layer's scores
- *   dejavu         two for every layer from 1. Sees the stream entering the layer before. Learns labels within the layer
+ *   shadow         two networks for the whole model. Input: the pooled context of one layer. Targets: scores, or for `bce`
+ *                  labels (whether a unit is among the best of the model, averaged over the given shares)
+ *   dejavu-style   two networks for every layer from 1. Input: the heads of that layer. Targets: scores of that layer
+ *   dejavu         two networks for every layer from 1. Input: the stream entering the previous layer. Targets: labels within
+ *                  the layer
  *
- * The order of a loss's examples, the split and the start all follow the card's seed.
+ * The order of examples, the split and the initial values depend on the seed of the config.
  */
 import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import {
   networkShape,
   unitKinds,
-  type DejavuCard,
-  type DejavuStyleCard,
-  type PredictorCard,
-  type ShadowCard,
+  type DejavuConfig,
+  type DejavuStyleConfig,
+  type PredictorConfig,
+  type ShadowConfig,
   type UnitKind,
 } from '../predictor/predictor_config.ts'
 import { DejavuPredictor } from '../predictor/dejavu.ts'
@@ -42,12 +43,12 @@ import {
   type TrainingOptions,
 } from './predictor_training.ts'
 
-/** How far a training is, after each epoch of each of its networks. */
+/** The progress of a training, after each epoch of each network. */
 export interface TrainingProgress extends EpochReport {
   readonly kind: UnitKind
   /** The layer a network is for; null for one for the whole model. */
   readonly layer: number | null
-  /** Which network, from 0, of how many. */
+  /** The index of the network, and how many there are. */
   readonly network: number
   readonly networks: number
 }
@@ -57,57 +58,61 @@ export interface PredictorTraining extends TrainingOptions {
   readonly onEpoch?: (progress: TrainingProgress) => void
 }
 
-/** A predictor and how well it does. */
+/** A trained predictor and its loss. */
 export interface TrainedPredictor<Kind extends Predictor = Predictor> {
   readonly predictor: Kind
   /**
-   * Held-out loss of the kept epoch, relative to the best constant's, the mean over networks; NaN where nothing was held
-   * out. The held-out part chose the epoch, so this is a little too good.
+   * Held-out loss of the kept epoch, relative to that of the best constant, as a mean over networks; NaN without held-out
+   * examples. The held-out part chose the epoch, so this is slightly optimistic.
    */
   readonly heldOut: Readonly<Record<UnitKind, number>>
 }
 
 /**
  * Trains ShadowLLM's predictor.
- * @throws UsageError EXAMPLES for fewer than two examples, or none with what the card asks for; the signal's reason
+ * @throws UsageError EXAMPLES for fewer than two examples, or examples without the scores or features of the config; the signal's reason
  */
 export async function trainShadow(
   backend: Backend,
-  card: ShadowCard,
+  config: ShadowConfig,
   examples: readonly CalibrationExample[],
   options: PredictorTraining,
 ): Promise<TrainedPredictor<ShadowPredictor>> {
-  checkExamples(card, examples)
-  const inputs = examples.map(({ features }) => promptInput(card, features))
-  const { rows, moments } = scaleRows(inputs, card.width, card.features)
+  checkExamples(config, examples)
+  const inputs = examples.map(({ features }) => promptInput(config, features))
+  const { rows, moments } = scaleRows(inputs, config.width, config.features)
   const networks = unitKinds.map((kind) => ({
     kind,
     layer: null,
-    set: { rows, targets: examples.map((example) => targetsOf(card, scoresOf(card, example), kind)) },
-    loss: card.loss === 'mse' ? mse : ({ name: 'bce', negativeWeight: 1 } as const),
+    set: { rows, targets: examples.map((example) => targetsOf(config, scoresOf(config, example), kind)) },
+    loss: config.loss === 'mse' ? mse : ({ name: 'bce', negativeWeight: 1 } as const),
   }))
-  const trained = await trainNetworks(backend, card, networks, options)
+  const trained = await trainNetworks(backend, config, networks, options)
   const [heads, neurons] = trained
   return {
-    predictor: new ShadowPredictor(backend, card, { heads: heads.values, neurons: neurons.values, moments }),
+    predictor: new ShadowPredictor(backend, config, {
+      heads: heads.values,
+      neurons: neurons.values,
+      moments,
+    }),
     heldOut: { heads: heads.heldOut, neurons: neurons.heldOut },
   }
 }
 
 /**
- * Trains the per-layer baseline of the released code.
+ * Trains the per-layer baseline of the paper's code.
  * @throws UsageError EXAMPLES for fewer than two examples; the signal's reason
  */
 export async function trainDejavuStyle(
   backend: Backend,
-  card: DejavuStyleCard,
+  config: DejavuStyleConfig,
   examples: readonly CalibrationExample[],
   options: PredictorTraining,
 ): Promise<TrainedPredictor<DejavuStylePredictor>> {
   const seen = (example: CalibrationExample, layer: number): Float32Array =>
-    rowOf(example.features.last, layer, card.width)
-  const { values, heldOut } = await trainLayers(backend, card, examples, seen, () => mse, options)
-  return { predictor: new DejavuStylePredictor(backend, card, values), heldOut }
+    rowOf(example.features.last, layer, config.width)
+  const { values, heldOut } = await trainLayers(backend, config, examples, seen, () => mse, options)
+  return { predictor: new DejavuStylePredictor(backend, config, values), heldOut }
 }
 
 /**
@@ -116,19 +121,19 @@ export async function trainDejavuStyle(
  */
 export async function trainDejavu(
   backend: Backend,
-  card: DejavuCard,
+  config: DejavuConfig,
   examples: readonly CalibrationExample[],
   options: PredictorTraining,
 ): Promise<TrainedPredictor<DejavuPredictor>> {
   const seen = (example: CalibrationExample, layer: number): Float32Array =>
-    rowOf(example.features.stream, layer - 1, card.width)
-  const { values, heldOut } = await trainLayers(backend, card, examples, seen, dejavuLoss, options)
-  return { predictor: new DejavuPredictor(backend, card, values), heldOut }
+    rowOf(example.features.stream, layer - 1, config.width)
+  const { values, heldOut } = await trainLayers(backend, config, examples, seen, dejavuLoss, options)
+  return { predictor: new DejavuPredictor(backend, config, values), heldOut }
 }
 
 const mse: Loss = { name: 'mse' }
 
-/** A label of 0 counts by the share of labels that are 1, as in DejaVu's code, which adds 0.005 for neurons. */
+/** The weight of a label of 0 is the share of labels that are 1, as in DejaVu's code, which adds 0.005 for neurons. */
 function dejavuLoss(kind: UnitKind, targets: readonly Float32Array[]): Loss {
   let total = 0
   let count = 0
@@ -140,16 +145,16 @@ function dejavuLoss(kind: UnitKind, targets: readonly Float32Array[]): Loss {
   return { name: 'bce', negativeWeight: kind === 'heads' ? share : share + 0.005 }
 }
 
-/** Any kind of predictor, by its card. @throws as the trainings of each kind */
-export function trainByCard(
+/** Any kind of predictor, by its config. @throws as the trainings of each kind */
+export function trainPredictor(
   backend: Backend,
-  card: PredictorCard,
+  config: PredictorConfig,
   examples: readonly CalibrationExample[],
   options: PredictorTraining,
 ): Promise<TrainedPredictor> {
-  if (card.kind === 'shadow') return trainShadow(backend, card, examples, options)
-  if (card.kind === 'dejavu') return trainDejavu(backend, card, examples, options)
-  return trainDejavuStyle(backend, card, examples, options)
+  if (config.kind === 'shadow') return trainShadow(backend, config, examples, options)
+  if (config.kind === 'dejavu') return trainDejavu(backend, config, examples, options)
+  return trainDejavuStyle(backend, config, examples, options)
 }
 
 /** One network to be trained. */
@@ -162,7 +167,7 @@ interface Job {
 
 async function trainNetworks(
   backend: Backend,
-  card: PredictorCard,
+  config: PredictorConfig,
   jobs: readonly Job[],
   options: PredictorTraining,
 ): Promise<TrainedNetwork[]> {
@@ -171,38 +176,38 @@ async function trainNetworks(
     const place = { kind, layer, network: trained.length, networks: jobs.length }
     const onEpoch = (report: EpochReport): void => options.onEpoch?.({ ...report, ...place })
     const network = { ...options, loss, onEpoch }
-    trained.push(await trainNetwork(backend, networkShape(card, kind), set, card.seed, network))
+    trained.push(await trainNetwork(backend, networkShape(config, kind), set, config.seed, network))
   }
   return trained
 }
 
-/** The networks of layers 1 to L-1, from what each sees. */
+/** Trains the networks of layers 1 to L-1. */
 async function trainLayers(
   backend: Backend,
-  card: DejavuStyleCard | DejavuCard,
+  config: DejavuStyleConfig | DejavuConfig,
   examples: readonly CalibrationExample[],
   seen: (example: CalibrationExample, layer: number) => Float32Array,
   lossOf: (kind: UnitKind, targets: readonly Float32Array[]) => Loss,
   options: PredictorTraining,
 ): Promise<{ values: LayerValues; heldOut: Record<UnitKind, number> }> {
-  checkExamples(card, examples)
-  const layers = Array.from({ length: card.shape.layers - 1 }, (_, i) => i + 1)
+  checkExamples(config, examples)
+  const layers = Array.from({ length: config.shape.layers - 1 }, (_, i) => i + 1)
   const inputs = layers.map((layer) =>
     scaleRows(
       examples.map((example) => seen(example, layer)),
-      card.width,
-      card.features,
+      config.width,
+      config.features,
     ),
   )
   const jobs = unitKinds.flatMap((kind) => {
-    const targets = examples.map((example) => targetsOf(card, scoresOf(card, example), kind))
-    const units = card.shape[kind]
+    const targets = examples.map((example) => targetsOf(config, scoresOf(config, example), kind))
+    const units = config.shape[kind]
     return layers.map((layer, i) => {
       const own = targets.map((all) => rowOf(all, layer - 1, units))
       return { kind, layer, set: { rows: inputs[i].rows, targets: own }, loss: lossOf(kind, own) }
     })
   })
-  const trained = await trainNetworks(backend, card, jobs, options)
+  const trained = await trainNetworks(backend, config, jobs, options)
   const of = (kind: UnitKind): TrainedNetwork[] => trained.filter((_, i) => jobs[i].kind === kind)
   const mean = (kind: UnitKind): number =>
     of(kind).reduce((total, { heldOut }) => total + heldOut / layers.length, 0)
@@ -211,13 +216,13 @@ async function trainLayers(
     values: {
       heads: of('heads').map(({ values }) => values),
       neurons: of('neurons').map(({ values }) => values),
-      moments: card.features === 'dataset' ? moments : null,
+      moments: config.features === 'dataset' ? moments : null,
     },
     heldOut: { heads: mean('heads'), neurons: mean('neurons') },
   }
 }
 
-/** Inputs scaled, and what they were scaled by where that is the set's own. @param inputs [D] or [T, D] each */
+/** Scaled inputs, and the moments of the data set if they were scaled by them. @param inputs [D] or [T, D] each */
 function scaleRows(
   inputs: readonly Float32Array[],
   width: number,
@@ -232,16 +237,16 @@ function rowOf(table: Float32Array, row: number, width: number): Float32Array {
   return table.subarray(row * width, (row + 1) * width)
 }
 
-/** @throws UsageError EXAMPLES if an example has no scores of the card's criterion */
-export function scoresOf(card: PredictorCard, { scores, index }: CalibrationExample): UnitScores {
-  const found = scores.get(card.criterion)
+/** @throws UsageError EXAMPLES if an example has no scores of the config's criterion */
+export function scoresOf(config: PredictorConfig, { scores, index }: CalibrationExample): UnitScores {
+  const found = scores.get(config.criterion)
   if (found) return found
   const names = [...scores.keys()].join(', ')
-  throw new UsageError('EXAMPLES', `example ${index}: expected scores of ${card.criterion}, got ${names}`)
+  throw new UsageError('EXAMPLES', `example ${index}: expected scores of ${config.criterion}, got ${names}`)
 }
 
-function checkExamples(card: PredictorCard, examples: readonly CalibrationExample[]): void {
+function checkExamples(config: PredictorConfig, examples: readonly CalibrationExample[]): void {
   if (examples.length < 2)
     throw new UsageError('EXAMPLES', `examples: expected at least 2, got ${examples.length}`)
-  for (const example of examples) scoresOf(card, example)
+  for (const example of examples) scoresOf(config, example)
 }

@@ -1,6 +1,6 @@
 /**
- * The page at work: what is shown is a function of one trace, a selection, and what was chosen in it; everything that
- * happens changes one of these and shows it all again, at most once per frame.
+ * The application: the page shows a function of one trace, a selection and the chosen cell. Each event changes one of these
+ * and renders the page again, at most once per frame.
  */
 import { criterionOf } from './criterion_words.ts'
 import { lineOf, type Session } from './session.ts'
@@ -17,7 +17,7 @@ import { Switches } from './trace/switches.ts'
 import { decisionOf, Masks, type Trace } from './trace/trace.ts'
 import { unitFacts, type Unit } from './trace/unit_facts.ts'
 
-/** The neuron of a bin that stands for all of it. */
+/** The neuron that represents a bin. */
 const WHOLE = 'all'
 
 /** The page. */
@@ -34,9 +34,9 @@ export class App {
   #trace: Trace | null = null
   #masks: Masks | null = null
   #column = 0
-  /** Whether the newest column is shown as the text comes. */
+  /** Whether the newest column is shown while the text is generated. */
   #follows = true
-  /** At first the first head that is decided about. */
+  /** Initially the first head of the first ranked layer. */
   #cell: Cell | null = { kind: 'heads', layer: 1, span: { start: 0, end: 1 } }
   #choice = WHOLE
 
@@ -69,12 +69,12 @@ export class App {
     this.#show()
   }
 
-  /** The trace that is shown. */
+  /** The current trace. */
   get trace(): Trace | null {
     return this.#trace
   }
 
-  /** Shows a trace that was kept. */
+  /** Shows a saved trace. */
   open(trace: Trace): void {
     this.#session.stop()
     this.#controls.settings = trace.settings
@@ -84,7 +84,7 @@ export class App {
     this.#take(trace)
   }
 
-  /** Writes the text of the form. What goes wrong is said above it. */
+  /** Generates from the prompt of the form; errors are shown above it. */
   async write(): Promise<void> {
     this.tell('')
     this.#follows = true
@@ -101,7 +101,7 @@ export class App {
     this.#refresh()
   }
 
-  /** Says what went wrong, in one line; nothing where nothing did. */
+  /** Shows an error in one line; null clears it. */
   tell(line: string): void {
     byId('problem').textContent = line
   }
@@ -126,7 +126,7 @@ export class App {
     this.#refresh()
   }
 
-  /** Whether the model at hand is the one of the trace. */
+  /** Whether the open model is the model of the trace. */
   get #isOfModel(): boolean {
     const { model } = this.#session
     const own = this.#trace?.model
@@ -167,7 +167,7 @@ export class App {
     this.#inspector.show(inspected && { ...inspected, next: this.#next.shown })
   }
 
-  /** The units that the chosen cell and choice stand for. */
+  /** The units of the chosen cell. */
   get #units(): Unit[] {
     const cell = this.#cell
     if (!cell) return []
@@ -186,7 +186,7 @@ export class App {
     const factsOf = (unit: Unit) =>
       scores ? unitFacts(unit, scores, mask, masks.budget) : { kept: true, ranked: null }
     const units = this.#units
-    // A bin is spoken for by its best.
+    // The best unit represents its bin.
     const unit = units.toSorted((a, b) => (factsOf(a).ranked?.rank ?? 0) - (factsOf(b).ranked?.rank ?? 0))[0]
     const facts = factsOf(unit)
     const truth = trace.truth && truthMask ? unitFacts(unit, trace.truth, truthMask, masks.budget) : null

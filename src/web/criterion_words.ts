@@ -1,5 +1,5 @@
 /**
- * What a planner's scores are of, in words.
+ * The criterion of a planner's scores, in words.
  */
 import type { StudyPlanner } from './engine/study_types.ts'
 import type { Trace } from './trace/trace.ts'

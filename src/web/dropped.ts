@@ -1,32 +1,32 @@
 /**
- * Files that a page is given: dropped on it, or chosen as a folder.
+ * Files that a user drops on the page or chooses as a folder.
  */
 
-/** Folders within folders further down are not looked into. */
+/** The maximal depth of nested folders. */
 const DEEPEST = 4
-/** More files than any model has. */
+/** The maximal number of files. */
 const MOST = 2000
 
-/** The files of what was dropped, by their names in the folder. Must be called while the event is handled. */
+/** The dropped files by name. Must be called while the event is handled. */
 export async function droppedFiles(transfer: DataTransfer): Promise<Map<string, File>> {
   const files = new Map<string, File>()
   const entries: FileSystemEntry[] = []
   for (const item of transfer.items) {
     const entry = item.webkitGetAsEntry()
-    // A file that is no file of a disk has no entry.
+    // A file that is not on a disk has no entry.
     const file = entry ? null : item.getAsFile()
     if (entry) entries.push(entry)
     else if (file) files.set(file.name, file)
   }
   for (const entry of entries) {
-    // A folder stands for what is in it.
+    // A folder is replaced by its files.
     const inside = entry.isDirectory ? await entriesOf(entry as FileSystemDirectoryEntry) : [entry]
     for (const one of inside) await collect(one, '', files, 1)
   }
   return files
 }
 
-/** The files of a folder that was chosen, by their names in it. */
+/** The files of a chosen folder, by name. */
 export function chosenFiles(list: Iterable<File>): Map<string, File> {
   const named = [...list].map((file): [string, File] => [
     file.webkitRelativePath.split('/').slice(1).join('/') || file.name,
@@ -52,7 +52,7 @@ async function collect(
       await collect(inner, `${folder}${entry.name}/`, files, depth + 1)
 }
 
-/** What is in a folder; a browser hands it out in parts. */
+/** The entries of a folder; a browser returns them in parts. */
 async function entriesOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
   const reader = folder.createReader()
   const all: FileSystemEntry[] = []

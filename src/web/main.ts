@@ -1,5 +1,5 @@
 /**
- * The page begins here: an engine in a thread of its own, the page, and the embedded model.
+ * The entry point of the page: it starts the engine in a worker and opens the embedded model.
  */
 import { App } from './app.ts'
 import { startPanel } from './models_panel.ts'

@@ -1,5 +1,5 @@
 /**
- * Other models, and traces: from a folder, from what is dropped on the page, from the hub.
+ * Opens models and traces from a folder, from dropped files, or from the hub.
  */
 import { storages, type Storage } from '../engine/matrix.ts'
 import type { OpenProgress } from '../options.ts'
@@ -7,14 +7,14 @@ import { isIsolated, offerFile, pageDocument } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { App } from './app.ts'
 import { chosenFiles, droppedFiles } from './dropped.ts'
-import type { HubCard } from './engine/cards.ts'
+import type { HubModelInfo } from './engine/model_info.ts'
 import type { ModelSource } from './engine/remote_opt.ts'
 import { lineOf, type Session } from './session.ts'
 import { encodeTrace, parseTrace } from './trace/trace_file.ts'
 import { byId, fillSelect } from './view/dom.ts'
 
-/** A trace is text and scores; what is larger is something else. */
-const LARGEST_TRACE = 2 ** 29
+/** The maximal size of a trace file. */
+const MAX_TRACE_BYTES = 2 ** 29
 
 /** Wires the panel, and opens the embedded model. */
 export function startPanel(session: Session, app: App): void {
@@ -71,7 +71,7 @@ async function openModel(
 
 function modelLine({ opt }: Session): string {
   if (!opt) return ''
-  const { name, config, storage } = opt.card
+  const { name, config, storage } = opt.info
   const { layers, heads, neurons, width } = config
   const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons, width ${width}`
   return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'as many threads as pay' : 'one thread'}`
@@ -93,7 +93,7 @@ async function take(
   if (files.size > 0) await open(files, name)
 }
 
-/** Looks a model up and says what it would take; only then it can be downloaded. */
+/** Shows the size of a model of the hub before it can be downloaded. */
 function wireHub(
   session: Session,
   storage: HTMLSelectElement,
@@ -101,7 +101,7 @@ function wireHub(
 ): void {
   const answer = byId('hub-answer')
   const button = byId<HTMLButtonElement>('hub-open')
-  let found: HubCard | null = null
+  let found: HubModelInfo | null = null
   const show = (): void => {
     button.disabled = found === null
     if (found) answer.textContent = hubWords(found, storage.value as Storage)
@@ -129,10 +129,10 @@ function wireHub(
   })
 }
 
-/** What a browser gives a page, about. */
+/** The memory that a browser gives a page, approximately. */
 const ROOM = 4 * 2 ** 30
 
-function hubWords({ origin, bytes, parameters, memory }: HubCard, storage: Storage): string {
+function hubWords({ origin, bytes, parameters, memory }: HubModelInfo, storage: Storage): string {
   const millions = (count: number): string => Math.round(count / 1e6).toLocaleString('en')
   const warning = memory[storage] + bytes > ROOM ? ' That may be more than a browser gives a page.' : ''
   return (
@@ -177,10 +177,10 @@ function wireTraces(app: App): void {
 async function openTrace(file: File, app: App): Promise<void> {
   const answer = byId('trace-answer')
   try {
-    if (file.size > LARGEST_TRACE)
+    if (file.size > MAX_TRACE_BYTES)
       throw new InputError(
         'FILE_LIMIT',
-        `${file.name}: expected at most ${LARGEST_TRACE} bytes, got ${file.size}`,
+        `${file.name}: expected at most ${MAX_TRACE_BYTES} bytes, got ${file.size}`,
       )
     const trace = await parseTrace(new Uint8Array(await file.arrayBuffer()), file.name)
     app.open(trace)

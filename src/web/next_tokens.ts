@@ -1,9 +1,9 @@
 /**
- * Asks the engine what comes next at a column, as computed and with switches, and remembers the last answer until there is
- * a new one. One question at a time; while a text is written none.
+ * Requests the next-token distribution of a column, with and without switches, and keeps the last answer until there is a new
+ * one. There is one request at a time, and none while a text is generated.
  */
 import type { UnitMask } from '../masks/mask.ts'
-import type { NextToken } from './engine/cards.ts'
+import type { NextToken } from './engine/model_info.ts'
 import type { Session } from './session.ts'
 import type { Trace } from './trace/trace.ts'
 
@@ -11,11 +11,11 @@ interface Question {
   readonly trace: Trace
   readonly column: number
   readonly mask: UnitMask
-  /** With switches; null where there are none. */
+  /** With switches; null if there are none. */
   readonly switched: UnitMask | null
 }
 
-/** The likeliest next tokens at what is shown. */
+/** The most likely next tokens of the current column. */
 export class NextTokens {
   readonly #session: Session
   readonly #onAnswer: () => void
@@ -29,12 +29,12 @@ export class NextTokens {
     this.#onAnswer = onAnswer
   }
 
-  /** The last answer, none yet; null where there is no model to ask. */
+  /** The last answer; null without a model. */
   get shown(): readonly NextToken[] | null {
     return this.#answer
   }
 
-  /** Asks, unless that was asked last. @param trace null where its model is not there */
+  /** Requests, unless the request is unchanged. @param trace null if its model is not open */
   ask(trace: Trace | null, column: number, mask: UnitMask, switched: UnitMask | null): void {
     if (!trace || !this.#session.opt) {
       this.#answer = this.#asked = this.#wanted = null
@@ -59,7 +59,7 @@ export class NextTokens {
         this.#onAnswer()
       }
     } catch {
-      // The model went while it was asked; whoever closed it says so.
+      // The model was closed meanwhile; the closing code reports it.
       this.#answer = []
     } finally {
       this.#isAsking = false

@@ -1,18 +1,18 @@
 /**
- * What the page holds: one engine, at most one model in it, and the text that is being written. What goes wrong becomes
- * one line.
+ * The session of the page: one engine, at most one open model, and the text that is being generated. An error becomes one
+ * line.
  */
 import type { OpenProgress } from '../options.ts'
 import { isIsolated } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
-import type { HubCard } from './engine/cards.ts'
+import type { HubModelInfo } from './engine/model_info.ts'
 import { RemoteOpt, type ModelSource } from './engine/remote_opt.ts'
 import { startEngine } from './engine/start_engine.ts'
-import type { CallLine } from './engine/seam.ts'
+import type { RpcClient } from './engine/worker_rpc.ts'
 import { emptyTrace, growTrace, type Trace, type TraceModel, type TraceSettings } from './trace/trace.ts'
 import type { Storage } from '../engine/matrix.ts'
 
-/** Tokens that are written. */
+/** The number of generated tokens. */
 const TOKENS = 48
 
 /** An error as one line. */
@@ -24,7 +24,7 @@ export function lineOf(error: unknown): string {
 
 /** An engine and a model. */
 export class Session {
-  readonly line: CallLine = startEngine().line
+  readonly rpc: RpcClient = startEngine().rpc
   #opt: RemoteOpt | null = null
   #writing: AbortController | null = null
   #opening: AbortController | null = null
@@ -37,17 +37,17 @@ export class Session {
     return this.#writing !== null
   }
 
-  /** The model as a trace knows it. */
+  /** The model as a trace describes it. */
   get model(): TraceModel | null {
     if (!this.#opt) return null
-    const { name, config } = this.#opt.card
+    const { name, config } = this.#opt.info
     const { layers, heads, neurons, width } = config
     return { name, shape: { layers, heads, neurons }, width }
   }
 
   /**
-   * Opens a model in the place of the one that is there, which stays if it fails.
-   * @throws as `ShadowOpt.fromPretrained`; AbortError if another was opened meanwhile
+   * Opens a model and closes the previous one, which stays open if this fails.
+   * @throws as `ShadowOpt.fromPretrained`; AbortError if another model was opened meanwhile
    */
   async open(
     source: ModelSource,
@@ -59,27 +59,27 @@ export class Session {
     const opening = (this.#opening = new AbortController())
     const { signal } = opening
     const threads = isIsolated() ? ('auto' as const) : 1
-    const opt = await RemoteOpt.fromPretrained(this.line, source, { storage, threads, signal, onProgress })
+    const opt = await RemoteOpt.fromPretrained(this.rpc, source, { storage, threads, signal, onProgress })
     this.stop()
     const last = this.#opt
     this.#opt = typeof source === 'string' ? opt : opt.called(name)
     await last?.dispose()
   }
 
-  /** What opening a model of the hub would take. @throws as `lookUpModel` */
-  async lookUp(id: string): Promise<HubCard> {
-    return (await this.line.call('lookUp', [id])) as HubCard
+  /** The size of a model of the hub. @throws as `lookUpModel` */
+  async lookUp(id: string): Promise<HubModelInfo> {
+    return (await this.rpc.call('lookUp', [id])) as HubModelInfo
   }
 
-  /** Ends the text that is being written. */
+  /** Stops the text that is being generated. */
   stop(): void {
     this.#writing?.abort()
     this.#writing = null
   }
 
   /**
-   * Writes a text; one that is being written ends.
-   * @param onTrace told with each token
+   * Generates a text, after stopping the current one.
+   * @param onTrace called with each token
    * @throws as `study`; AbortError if it was stopped
    */
   async write(prompt: string, settings: TraceSettings, onTrace: (trace: Trace) => void): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * The laws, run in the page in an engine of their own, so that what is written meanwhile is not held up.
+ * Runs the laws in the page, in a second engine, so that text generation is not blocked.
  */
 import type { LawReport } from '../verify/index.ts'
 import { startEngine } from './engine/start_engine.ts'
@@ -18,7 +18,7 @@ const backends: readonly (readonly [value: string, label: string])[] = [
   ['reference', 'reference'],
 ]
 
-/** Wires the panel; its seed is drawn anew with each visit. */
+/** Wires the panel; it draws a new seed for each visit. */
 export function startVerifyPanel(): void {
   const seed = byId<HTMLInputElement>('seed')
   const stop = byId<HTMLButtonElement>('verify-stop')
@@ -58,7 +58,7 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
       seed: seed.trim() === '' ? NaN : Number(seed),
       runs: Number(byId<HTMLSelectElement>('cases').value),
     }
-    for await (const report of engine.line.iterate('verify', [options], { signal })) {
+    for await (const report of engine.rpc.iterate('verify', [options], { signal })) {
       reports.push(report as LawReport)
       body.append(row(report as LawReport))
       told('Running …')

@@ -1,8 +1,8 @@
 /**
- * shadowllm/worker: the library in a thread of its own, so that a page, or a process with other things to do, stays quick.
+ * shadowllm/worker: the library in a worker, so that a page or another process stays responsive.
  *
- * `startEngine` starts the thread; `RemoteOpt.fromPretrained(engine.line, ...)` has the calls of `ShadowOpt`.
+ * `startEngine` starts the worker; `RemoteOpt.fromPretrained(engine.rpc, ...)` has the calls of `ShadowOpt`.
  */
-export type { ModelCard } from './engine/cards.ts'
+export type { ModelInfo } from './engine/model_info.ts'
 export { RemoteOpt, type ModelSource } from './engine/remote_opt.ts'
 export { startEngine, type Engine } from './engine/start_engine.ts'

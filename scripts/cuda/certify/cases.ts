@@ -9,7 +9,7 @@ import { allowancesOf, boundOf, evaluate } from '../../../src/testing/op_agreeme
 import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
 import { withOneNaN } from '../../../src/parity/op_files.ts'
 import { sizesOf, type Value, type Values } from '../../../src/testing/op_call.ts'
-import { casesOf, usualCallsOf, type OpCall, type OpCase } from '../../../src/parity/op_suite.ts'
+import { casesOf, defaultCallsOf, type OpCall, type OpCase } from '../../../src/parity/op_suite.ts'
 import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import {
   arrayTypes,
@@ -34,7 +34,7 @@ export function addCases(program: ProgramWriter, set: KernelSet, op: KernelName)
   program.line('op', op, isBound ? 'bound' : 'bits')
   for (const one of smallCases(op)) addCase(program, set, one, isBound)
   // Where a bound is owed it must be known number by number, which a hash is not.
-  if (!isBound) for (const call of usualCallsOf(op)) addLarge(program, set, op, call)
+  if (!isBound) for (const call of defaultCallsOf(op)) addLarge(program, set, op, call)
 }
 
 /** Some of the small cases, in their order. */

@@ -1,70 +1,70 @@
 /**
- * Decides by measured times whether calls of one kind are shared among threads or computed by one.
+ * The parallel tuner: decides by measured times whether calls of one kind are shared among threads or computed by one.
  *
- * Sharing may halve the time of a call, or, while another process holds a core, make it many times longer; and either
- * may become the other at any moment. So sharing is tried now and then, and kept while it pays:
+ * Sharing may halve the time of a call. While another process uses a core, it may make the call many times slower. This
+ * can change at any moment, so the tuner tries sharing from time to time and keeps it while it is faster:
  *
- * - A phase of shared calls begins with a trial of a few: the first of them wakes the other threads, the others show what
- *   sharing is worth. After it the phase ends as soon as calls lost, since they were last at their best, more than a
- *   fraction of a call.
- * - A phase that lost some time in all is followed by unshared calls that take at least 32 times as long, and twice as long
- *   again after each further one. So of all the time less than 1/32 is lost, beyond what the first phase loses.
- * - Among shared calls some are not shared, to learn how long that takes by now. They cost nothing against one thread.
+ * - A phase of shared calls begins with a trial of a few calls. The first call wakes the other threads; the others measure
+ *   the gain. After the trial the phase ends as soon as the time lost since its best moment exceeds a fraction of a call.
+ * - A phase that lost time in total is followed by unshared calls that take at least 32 times that time, and twice as long
+ *   after each further phase that lost. So less than 1/32 of all time is lost, beyond what the first phase loses.
+ * - During a phase some calls are not shared, to measure how long one thread takes now. They cost nothing against one
+ *   thread.
  *
- * Times are arguments: nothing here looks at a clock. They are compared per unit of work, so that calls of one kind need
- * not be of one size.
+ * Times are arguments: the tuner reads no clock. Times are compared per unit of work, so calls of one kind may differ in
+ * size.
  */
 
 /** Calls of a trial. */
 const TRIAL = 4
-/** A trial is given up when it lost a call, as long as one thread takes for it, and what waking a thread may take. */
+/** A trial is aborted when it lost the time of one unshared call plus this time for waking a thread. */
 const WAKING = 1 // ms
-/** Later a phase ends when it lost this much of a call. */
+/** After the trial a phase ends when it lost this fraction of a call. */
 const PATIENCE = 0.5
-/** After a phase unshared calls take at least as many times as long as it lost. */
+/** The time of the unshared calls after a phase, as a multiple of the time it lost. */
 const REST = 32
-/** What a phase that did not pay counts as having lost at least, in calls. */
-const LEAST_LOSS = 0.25
-/** Further phases that lose double the rest up to this many times. */
+/** The least loss that is assumed of a phase that did not pay, in calls. */
+const MIN_LOSS = 0.25
+/** How many times the rest is doubled at most. */
 const MAX_DOUBLINGS = 5
-/** A phase paid if it gained this share of what one thread takes. */
+/** A phase paid if it gained this share of the time of one thread. */
 const WORTHWHILE = 0.04
 /** Unshared calls before the first phase, and after one that paid. */
 const SHORT_REST = 3
 /** Unshared calls that are remembered. */
 const MEMORY = 5
-/** A measurement this far from those before, as a ratio, is doubted. */
+/** A measurement is doubted if its ratio to the previous ones exceeds this. */
 const DOUBT = 1.25
 /** Unshared calls that settle a doubt. */
 const ENOUGH = 3
-/** Shared calls between two that are not: the more the more sharing gains, so that what those cost stays below 2 %. */
-const SAMPLING = { least: 4, most: 32, perGain: 50 }
+/** Shared calls between two unshared ones: more of them the larger the gain is, so that the unshared ones cost below 2 %. */
+const SAMPLING = { min: 4, max: 32, perGain: 50 }
 
-/** What was found about calls of one kind. */
+/** What the tuner has found about calls of one kind. */
 export interface Finding {
   /** Whether calls are shared now. */
   readonly shared: boolean
-  /** How many times as fast as unshared ones shared calls were, lately; null where none has been tried. */
+  /** Recent speed of shared calls as a multiple of that of unshared ones; null if none has been tried. */
   readonly gain: number | null
 }
 
-/** The gauge of one kind of calls: asked before each call, told after it. */
-export class ThreadGauge {
+/** The tuner of one kind of calls: `choose` before each call, `record` after it. */
+export class ParallelTuner {
   readonly #alone = new LastTimes()
   #isSharing = false
-  /** Unshared calls that are due, and the time they take at least. */
+  /** Unshared calls that are due, and the least time they must take. */
   #dueCalls = SHORT_REST
   #dueTime = 0
   /** Phases in a row that did not pay. */
   #failures = 0
-  /** Time per work of the calls of the trial so far; null after it. */
+  /** Time per unit of work of the calls of the trial so far; null after the trial. */
   #trial: number[] | null = null
-  /** Of this phase: what one thread would have taken, and how much longer it took. */
+  /** Of this phase: the time one thread would have taken, and how much longer the phase took. */
   #expected = 0
   #lost = 0
-  /** What was lost since the phase was at its best. */
+  /** Time lost since the best moment of the phase. */
   #drift = 0
-  /** Time per work of unshared and of shared calls. */
+  /** Time per unit of work of unshared and of shared calls. */
   #usual = 0
   #shared: number | null = null
   /** Shared calls until the next one that is not. */
@@ -81,7 +81,7 @@ export class ThreadGauge {
     return this.#untilSample > 0
   }
 
-  /** What a call took. @param time milliseconds; @param work above 0 */
+  /** Records a call. @param time milliseconds; @param work above 0 */
   record(shared: boolean, time: number, work: number): void {
     if (shared) this.#recordShared(time, work)
     else if (this.#isSharing) this.#recordSample(time / work, work)
@@ -104,7 +104,7 @@ export class ThreadGauge {
     this.#shared = null
     this.#trial = []
     this.#doubted = []
-    this.#untilSample = TRIAL + SAMPLING.least
+    this.#untilSample = TRIAL + SAMPLING.min
   }
 
   #recordShared(time: number, work: number): void {
@@ -135,7 +135,7 @@ export class ThreadGauge {
     }
   }
 
-  /** An unshared call of the phase: believed if it is as usual, else if the next ones are like it. */
+  /** An unshared call of the phase: accepted if it is close to the previous ones, or if the next ones agree with it. */
   #recordSample(rate: number, work: number): void {
     this.#doubted.push(rate)
     const isUsual = rate < this.#usual * DOUBT && rate > this.#usual / DOUBT
@@ -145,23 +145,23 @@ export class ThreadGauge {
     this.#doubted = []
     this.#usual = this.#alone.median
     const gain = 1 - (this.#shared ?? 0) / this.#usual
-    const { least, most, perGain } = SAMPLING
-    this.#untilSample = Math.round(Math.min(most, Math.max(least, perGain * gain)))
+    const { min, max, perGain } = SAMPLING
+    this.#untilSample = Math.round(Math.min(max, Math.max(min, perGain * gain)))
     if (gain < WORTHWHILE) this.#stop(this.#usual * work)
   }
 
-  /** Ends a phase. @param call how long one thread takes for one */
+  /** Ends a phase. @param call the time of an unshared call */
   #stop(call: number): void {
     this.#isSharing = false
     const paid = -this.#lost > WORTHWHILE * this.#expected
     this.#failures = paid ? 0 : this.#failures + 1
     const doubled = 2 ** Math.min(this.#failures - 1, MAX_DOUBLINGS)
-    this.#dueTime = paid ? 0 : REST * Math.max(this.#lost, LEAST_LOSS * call) * doubled
+    this.#dueTime = paid ? 0 : REST * Math.max(this.#lost, MIN_LOSS * call) * doubled
     this.#dueCalls = SHORT_REST
   }
 }
 
-/** The last few times per work. */
+/** The last few times per unit of work. */
 class LastTimes {
   readonly #times = new Float64Array(MEMORY)
   #count = 0

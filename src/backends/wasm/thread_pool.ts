@@ -8,7 +8,7 @@
 import { now, relax, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { KernelFunction } from '../checked_ops.ts'
-import { JobBoard, makeBoardMemory, runPart, type Job } from './work_queue.ts'
+import { WorkQueue, makeQueueMemory, runPart, type Job } from './work_queue.ts'
 import type { ThreadSetup } from './thread_worker.ts'
 
 /** A part that another thread has begun is given up after this many times what the call has taken so far, and this long. */
@@ -21,7 +21,7 @@ const helper: ThreadCode = (Worker) =>
   new Worker(new URL('./thread_worker.ts', import.meta.url), { type: 'module' })
 
 /** What the helpers are told. */
-export interface PoolSetup extends Omit<ThreadSetup, 'board' | 'scratchStart'> {
+export interface PoolSetup extends Omit<ThreadSetup, 'queue' | 'scratchStart'> {
   /** Where each of them has its scratch. */
   readonly scratchStarts: readonly number[]
 }
@@ -30,18 +30,18 @@ export interface PoolSetup extends Omit<ThreadSetup, 'board' | 'scratchStart'> {
 export class ThreadPool {
   /** Resolves when the helpers look for jobs, or have failed to start. */
   readonly ready: Promise<void>
-  readonly #board: JobBoard
+  readonly #queue: WorkQueue
   readonly #threads: readonly Thread[]
   #isOver = false
   #helped = 0
 
-  /** @param makeBoard how the owner looks at the board; laws pass worse ones */
+  /** @param makeQueue how the owner looks at the queue; laws pass worse ones */
   constructor(
     { scratchStarts, ...common }: PoolSetup,
-    makeBoard = (memory: SharedArrayBuffer) => new JobBoard(memory),
+    makeQueue = (memory: SharedArrayBuffer) => new WorkQueue(memory),
   ) {
-    const board = makeBoardMemory()
-    this.#board = makeBoard(board)
+    const queue = makeQueueMemory()
+    this.#queue = makeQueue(queue)
     let resolve = (): void => {}
     this.ready = new Promise((done) => (resolve = done))
     let started = 0
@@ -58,15 +58,15 @@ export class ThreadPool {
     }
     this.#threads = scratchStarts.map((scratchStart) => {
       const thread = startThread(helper, { onMessage, onError: onEnd, onEnd })
-      thread.send({ ...common, scratchStart, board } satisfies ThreadSetup)
+      thread.send({ ...common, scratchStart, queue } satisfies ThreadSetup)
       return thread
     })
   }
 
   /** How many help by now. */
   get helpers(): number {
-    // Asked of the board, since messages wait while the caller computes.
-    return this.#isOver ? 0 : this.#board.arrived
+    // Asked of the queue, since messages wait while the caller computes.
+    return this.#isOver ? 0 : this.#queue.arrived
   }
 
   /** How many parts they have computed. */
@@ -79,13 +79,13 @@ export class ThreadPool {
    * @throws MissingError BACKEND_THREAD if a part was begun by a thread that failed: the numbers it was to write are lost
    */
   run(job: Job, kernel: KernelFunction<number>): void {
-    const board = this.#board
+    const queue = this.#queue
     const start = now()
-    board.write(job)
-    board.open(job.parts)
+    queue.write(job)
+    queue.open(job.parts)
     let own = 0
-    for (let word = board.look(); JobBoard.hasParts(word); word = board.look()) {
-      const left = board.take(word)
+    for (let word = queue.look(); WorkQueue.hasParts(word); word = queue.look()) {
+      const left = queue.take(word)
       if (left < 0) continue
       this.#compute(kernel, job, job.parts - 1 - left)
       own++
@@ -98,7 +98,7 @@ export class ThreadPool {
   end(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#board.end()
+    this.#queue.end()
     for (const thread of this.#threads) void thread.end()
   }
 
@@ -114,12 +114,12 @@ export class ThreadPool {
 
   #await(parts: number, start: number): void {
     let due = 0
-    for (let looks = 1; !this.#board.isSettled(parts); looks++) {
+    for (let looks = 1; !this.#queue.isSettled(parts); looks++) {
       relax()
       if (looks % LOOKS > 0) continue
       const time = now()
       due ||= time + Math.max(PATIENCE.least, PATIENCE.times * (time - start))
-      if (this.#board.isBroken || time > due) {
+      if (this.#queue.isBroken || time > due) {
         this.end()
         throw new MissingError(
           'BACKEND_THREAD',

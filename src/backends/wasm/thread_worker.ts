@@ -1,16 +1,16 @@
 /**
- * The thread that helps: an instance of the kernels over the memory it was given, and the parts it finds on the board.
+ * The thread that helps: an instance of the kernels over the memory it was given, and the parts it finds on the queue.
  */
 import { listenAsThread, now, relax } from '../../platform/platform.ts'
 import { instantiate } from './instance.ts'
-import { JobBoard, runPart } from './work_queue.ts'
+import { WorkQueue, runPart } from './work_queue.ts'
 
 /** What such a thread is told, once. */
 export interface ThreadSetup {
   readonly module: WebAssembly.Module
   readonly memory: WebAssembly.Memory
   readonly scratchStart: number
-  readonly board: SharedArrayBuffer
+  readonly queue: SharedArrayBuffer
   /** The kernels that jobs name by number. */
   readonly kernels: readonly string[]
 }
@@ -21,34 +21,34 @@ const AWAKE = 0.1 // ms
 /** Looks between two looks at the clock. */
 const LOOKS = 100
 
-/** Works until the board ends. @param onArrival called when it begins to look for jobs */
+/** Works until the queue ends. @param onArrival called when it begins to look for jobs */
 function serve(
-  { module, memory, scratchStart, board: boardMemory, kernels: names }: ThreadSetup,
+  { module, memory, scratchStart, queue: queueMemory, kernels: names }: ThreadSetup,
   onArrival: () => void,
 ): void {
   const { kernels } = instantiate(module, memory, scratchStart)
-  const board = new JobBoard(boardMemory)
-  board.arrive()
+  const queue = new WorkQueue(queueMemory)
+  queue.arrive()
   onArrival()
   let lastJob = now()
   let looks = 0
-  while (!board.isEnded) {
-    const word = board.look()
-    if (JobBoard.hasParts(word)) {
-      const left = board.take(word)
+  while (!queue.isEnded) {
+    const word = queue.look()
+    if (WorkQueue.hasParts(word)) {
+      const left = queue.take(word)
       if (left < 0) continue
-      const job = board.read()
+      const job = queue.read()
       try {
         runPart(kernels[names[job.kernel]], job, job.parts - 1 - left)
       } catch (error) {
-        board.fail()
+        queue.fail()
         throw error
       }
-      board.finish()
+      queue.finish()
       lastJob = now()
     } else if (++looks % LOOKS > 0) relax()
     else if (now() - lastJob > AWAKE) {
-      board.sleep(word)
+      queue.sleep(word)
       lastJob = now()
     }
   }

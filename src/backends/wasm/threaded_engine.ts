@@ -10,7 +10,7 @@ import type { KernelFunction } from '../checked_ops.ts'
 import { makeMemory, type Engine } from './engine.ts'
 import { instantiate } from './instance.ts'
 import { splitOf, splitOps, type Call, type Split } from './split.ts'
-import { ThreadGauge } from './parallel_tuner.ts'
+import { ParallelTuner } from './parallel_tuner.ts'
 import { ThreadPool } from './thread_pool.ts'
 
 /** How kernels are shared. */
@@ -91,7 +91,7 @@ export async function allStarted(engine: Engine, threads: number): Promise<void>
 /** What is known of calls of one kind. */
 interface Kind {
   readonly work: number
-  readonly gauge: ThreadGauge
+  readonly tuner: ParallelTuner
 }
 
 /** One op whose calls may be shared. */
@@ -135,17 +135,17 @@ class SharedKernel {
 
   /** What was found so far. */
   get report(): CallReport[] {
-    return [...this.#kinds.values()].map(({ work, gauge }) => ({ op: this.op, work, ...gauge.finding }))
+    return [...this.#kinds.values()].map(({ work, tuner }) => ({ op: this.op, work, ...tuner.finding }))
   }
 
   #measure(call: Call, parts: number): void {
     const work = this.#split.work(call)
-    const { gauge } = this.#kindOf(this.#split.sizeClass(call), work)
-    const isShared = gauge.choose()
+    const { tuner } = this.#kindOf(this.#split.sizeClass(call), work)
+    const isShared = tuner.choose()
     const start = now()
     if (isShared) this.#share(call, parts)
     else this.#whole(...call)
-    gauge.record(isShared, now() - start, work)
+    tuner.record(isShared, now() - start, work)
   }
 
   #share(call: Call, parts: number): void {
@@ -157,7 +157,7 @@ class SharedKernel {
   #kindOf(sizeClass: number, work: number): Kind {
     let kind = this.#kinds.get(sizeClass)
     if (kind === undefined) {
-      kind = { work, gauge: new ThreadGauge() }
+      kind = { work, tuner: new ParallelTuner() }
       this.#kinds.set(sizeClass, kind)
     }
     return kind

@@ -1,13 +1,13 @@
 /**
- * Where threads find what to do: a job, and which of its parts nobody has taken yet, in memory they share.
+ * The work queue of the threads of a backend: one job at a time, and which of its parts are left, in shared memory.
  *
- * One thread, the owner, opens a job and takes parts of it like every other thread, until none is left; then it waits for
- * those that others took. A thread that does not get to run takes nothing, and nobody waits for it.
+ * One thread, the owner, opens a job and takes parts of it like every other thread, until none is left. It then waits for
+ * the parts that others took. A thread that is not scheduled takes no part, so the owner never waits for it.
  *
- * The word by which parts are taken holds a number of the job as well: who has slept through a job holds an old word, and
- * takes nothing with it. The job is read after a part of it was taken, when the owner cannot replace it any more. Words
- * are read and written atomically, which also orders all other memory: what was written before a part was finished is
- * seen by who sees it finished.
+ * The word by which parts are taken also holds the number of the job. A thread that slept through a job holds an old word,
+ * so it can take no part with it. A thread reads the job after it took a part of it, when the owner can no longer replace
+ * the job. Words are read and written atomically, which also orders all other memory: what a thread wrote before it
+ * finished a part is visible to a thread that sees the part finished.
  */
 import type { KernelFunction } from '../checked_ops.ts'
 import { partStart, type Call } from './split.ts'
@@ -23,19 +23,19 @@ export interface Job {
   readonly call: Call
 }
 
-/** As many parts as fit into the word that counts them. */
+/** The largest number of parts: it fits into the byte that counts them. */
 export const MAX_PARTS = 255
 
-// Words. What the owner waits for stands in another cache line than what the others look at.
-const OPEN = 0 // a number of the job, and in the lowest eight bits how many of its parts are left
+// Indices of words. The owner waits for words in another cache line than those the other threads poll.
+const OPEN = 0 // the number of the job; in the lowest eight bits how many of its parts are left
 const ASLEEP = 1 // whether a thread may be asleep
-const ENDED = 2 // whether there will be no more jobs
-const ARRIVED = 3 // threads that look for jobs, the owner left out
-const DONE = 16 // parts that others finished
-const BROKEN = 17 // whether another thread failed in a part
+const ENDED = 2 // whether the queue has ended
+const ARRIVED = 3 // threads that poll for jobs, without the owner
+const DONE = 16 // parts finished by threads other than the owner
+const BROKEN = 17 // whether another thread failed
 const WORDS = 32
 
-/** Numbers of a job, behind the words: those of its head, and as many arguments as a kernel has at most. */
+/** The numbers of a job follow the words: its head, then the arguments of the kernel. */
 const HEAD = 5
 const MAX_ARGUMENTS = 27
 
@@ -48,13 +48,13 @@ export function runPart(
   kernel(...call, partStart(part, parts, units, grain), partStart(part + 1, parts, units, grain))
 }
 
-/** The memory of a new board. */
-export function makeBoardMemory(): SharedArrayBuffer {
+/** The memory of a new queue. */
+export function makeQueueMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(4 * WORDS + 8 * (HEAD + MAX_ARGUMENTS))
 }
 
-/** One thread's look at the board. */
-export class JobBoard {
+/** The queue as one thread sees it. */
+export class WorkQueue {
   readonly #words: Int32Array
   readonly #job: Float64Array
 
@@ -63,7 +63,7 @@ export class JobBoard {
     this.#job = new Float64Array(memory, 4 * WORDS)
   }
 
-  /** Owner: writes a job down. The one before must be settled. */
+  /** Owner: writes a job. The previous job must be settled. */
   write({ kernel, parts, units, grain, call }: Job): void {
     const job = this.#job
     job[0] = kernel
@@ -75,14 +75,14 @@ export class JobBoard {
     Atomics.store(this.#words, DONE, 0)
   }
 
-  /** Owner: lets the parts of the job that was written be taken, from 1 to MAX_PARTS of them; wakes who sleeps. */
+  /** Owner: opens the job that was written, with 1 to MAX_PARTS parts, and wakes sleeping threads. */
   open(parts: number): void {
     const number = (Atomics.load(this.#words, OPEN) >> 8) + 1
     Atomics.store(this.#words, OPEN, (number << 8) | parts)
     this.#wake()
   }
 
-  /** Whether the word that `look` gave has parts left. */
+  /** Whether a word from `look` has parts left. */
   static hasParts(word: number): boolean {
     return (word & MAX_PARTS) !== 0
   }
@@ -92,38 +92,38 @@ export class JobBoard {
     return Atomics.load(this.#words, OPEN)
   }
 
-  /** Takes the first part that is left; says how many are left then, or -1 if another thread was faster. */
+  /** Takes a part. @returns how many parts are left then, or -1 if another thread was faster */
   take(word: number): number {
     return Atomics.compareExchange(this.#words, OPEN, word, word - 1) === word ? (word & MAX_PARTS) - 1 : -1
   }
 
-  /** The job of which a part was taken. */
+  /** The job; call it after taking a part. */
   read(): Job {
     const [kernel, parts, units, grain, length] = this.#job
     return { kernel, parts, units, grain, call: Array.from(this.#job.subarray(HEAD, HEAD + length)) }
   }
 
-  /** Not the owner: says that it looks for jobs from now on. */
+  /** Not the owner: this thread polls for jobs from now on. */
   arrive(): void {
     Atomics.add(this.#words, ARRIVED, 1)
   }
 
-  /** How many have arrived. */
+  /** How many threads have arrived. */
   get arrived(): number {
     return Atomics.load(this.#words, ARRIVED)
   }
 
-  /** Not the owner: says that a part is finished. */
+  /** Not the owner: a part is finished. */
   finish(): void {
     Atomics.add(this.#words, DONE, 1)
   }
 
-  /** Not the owner: says that a part could not be finished. */
+  /** Not the owner: a part failed. */
   fail(): void {
     Atomics.store(this.#words, BROKEN, 1)
   }
 
-  /** Owner: whether others have finished this many parts. */
+  /** Owner: whether other threads have finished this many parts. */
   isSettled(parts: number): boolean {
     return Atomics.load(this.#words, DONE) === parts
   }
@@ -133,13 +133,13 @@ export class JobBoard {
     return Atomics.load(this.#words, BROKEN) === 1
   }
 
-  /** Not the owner: sleeps until the word is another than this, or the board ends. */
+  /** Not the owner: sleeps until the word changes or the queue ends. */
   sleep(word: number): void {
     Atomics.store(this.#words, ASLEEP, 1)
     Atomics.wait(this.#words, OPEN, word)
   }
 
-  /** Owner: there will be no more jobs. */
+  /** Owner: ends the queue; there are no more jobs. */
   end(): void {
     Atomics.store(this.#words, ENDED, 1)
     Atomics.add(this.#words, OPEN, 1 << 8)

@@ -69,7 +69,7 @@ export function windowFlops(model: Architecture, T: number): number {
   return 2 * forward
 }
 
-/** Bytes of the results: features and scores of every layer, see calibration/shards.ts. */
+/** Bytes of the results: features and scores of every layer, see calibration/calibration_files.ts. */
 export function resultBytes(model: Architecture, windows: number, criteria: number): number {
   const { layers, width, heads, neurons } = model
   return 4 * windows * layers * (3 * width + criteria * (heads + neurons))

@@ -13,18 +13,22 @@ import {
   losses,
   predictorKinds,
   unitKinds,
-  type PredictorCard,
+  type PredictorConfig,
   type PredictorKind,
 } from '../../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../predictor/example.ts'
 import { featureScalings, poolings, targetScalings } from '../../predictor/features.ts'
-import { makeCard, type PredictorChoices } from '../../predictor/make_predictor_config.ts'
+import { makePredictorConfig, type PredictorChoices } from '../../predictor/make_predictor_config.ts'
 import { predictorTensors, savePredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { contestants, judgePredictor, type Contestant, type Verdict } from '../../training/judge_predictor.ts'
 import { pause } from '../../platform/pause.ts'
 import { splitExamples } from '../../training/split.ts'
-import { trainByCard, type TrainedPredictor, type TrainingProgress } from '../../training/train_predictor.ts'
+import {
+  trainPredictor,
+  type TrainedPredictor,
+  type TrainingProgress,
+} from '../../training/train_predictor.ts'
 import { quietOption, seedOption } from '../flags.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import type { Session } from '../session.ts'
@@ -79,7 +83,7 @@ interface TrainFlags {
 /** What a run of the command found. */
 interface TrainReport {
   readonly output: string
-  readonly card: PredictorCard
+  readonly card: PredictorConfig
   /** Numbers in the file. */
   readonly parameters: number
   readonly calibration: { readonly path: string; readonly identity: string; readonly name: string }
@@ -159,15 +163,15 @@ async function runTrain(session: Session, flags: TrainFlags): Promise<void> {
   await checkOutput(flags.output)
   const started = now()
   const calibration = await openCalibration(flags.calibration)
-  const card = cardOf(calibration, flags)
-  const examples = await readExamples(session, calibration, card)
+  const config = configOf(calibration, flags)
+  const examples = await readExamples(session, calibration, config)
   const { trained, heldOut } = splitExamples(examples, flags.heldOut, flags.seed)
   const backend = await createBackend(flags.backend)
   try {
     const { predictor, ...result } = await train(
       session,
       backend,
-      { ...card, examples: trained.length },
+      { ...config, examples: trained.length },
       trained,
       flags,
     )
@@ -178,7 +182,7 @@ async function runTrain(session: Session, flags: TrainFlags): Promise<void> {
     const finite = (loss: number): number | null => (Number.isFinite(loss) ? loss : null)
     const report: TrainReport = {
       output: flags.output,
-      card: predictor.card,
+      card: predictor.config,
       parameters: countParameters(predictor),
       calibration: {
         path: flags.calibration,
@@ -196,8 +200,8 @@ async function runTrain(session: Session, flags: TrainFlags): Promise<void> {
   }
 }
 
-/** The card asked for; the number of examples is not known yet. @throws UsageError CRITERION_NAME, CHOICE */
-function cardOf({ manifest, identity, path }: Calibration, flags: TrainFlags): PredictorCard {
+/** The config asked for; the number of examples is not known yet. @throws UsageError CRITERION_NAME, CHOICE */
+function configOf({ manifest, identity, path }: Calibration, flags: TrainFlags): PredictorConfig {
   const names = manifest.criteria.map(({ name }) => name)
   if (!names.includes(flags.criterion))
     throw new UsageError(
@@ -220,20 +224,28 @@ function cardOf({ manifest, identity, path }: Calibration, flags: TrainFlags): P
       `--pooling attention: expected a calibration with whole prompts, which "calibrate --keep-sequence" makes, got ${path}`,
     )
   const sizes = { headHidden: flags.headWidth, neuronHidden: flags.width }
-  return makeCard(flags.kind, subject, { ...sizes, placement, pooling, features, targets, loss, top })
+  return makePredictorConfig(flags.kind, subject, {
+    ...sizes,
+    placement,
+    pooling,
+    features,
+    targets,
+    loss,
+    top,
+  })
 }
 
 /** What the training needs of each example, and no more: whole prompts are large. */
 async function readExamples(
   session: Session,
   calibration: Calibration,
-  card: PredictorCard,
+  config: PredictorConfig,
 ): Promise<CalibrationExample[]> {
-  const whole = card.kind === 'shadow' && card.pooling === 'attention'
+  const whole = config.kind === 'shadow' && config.pooling === 'attention'
   const examples: CalibrationExample[] = []
   const total = calibration.manifest.data.windows
   for await (const { index, features, scores, loss } of calibration.examples()) {
-    const own = new Map([...scores].filter(([name]) => name === card.criterion))
+    const own = new Map([...scores].filter(([name]) => name === config.criterion))
     examples.push({ index, loss, scores: own, features: whole ? features : { ...features, sequence: null } })
     session.progress.update({ stage: 'reading', done: examples.length, total })
     session.signal.throwIfAborted()
@@ -244,7 +256,7 @@ async function readExamples(
 function train(
   session: Session,
   backend: Backend,
-  card: PredictorCard,
+  config: PredictorConfig,
   examples: readonly CalibrationExample[],
   { epochs, rate, batch, decay, patience, spread }: TrainFlags,
 ): Promise<TrainedPredictor> {
@@ -259,7 +271,7 @@ function train(
   }
   const { signal } = session
   const options = { epochs, rate, batch, decay, patience, spread, heldOut: 0.1, signal, onEpoch }
-  return trainByCard(backend, card, examples, options)
+  return trainPredictor(backend, config, examples, options)
 }
 
 function judge(

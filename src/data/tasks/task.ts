@@ -58,7 +58,7 @@ export function choose(context: string, answers: readonly string[], gold: number
 export const targetDelimiter = ' '
 
 /** What stands after each example of a prompt. */
-export const shotDelimiter = '\n\n'
+const shotDelimiter = '\n\n'
 
 /** A question together with its right answer, as an example in front of another question. */
 export function shotText({ contexts, continuations, gold }: Question): string {

@@ -7,14 +7,18 @@ import type { OptModel } from '../../engine/opt_model.ts'
 import { joinPath, readFile, writeFileAtomic } from '../../platform/platform.ts'
 import {
   unitKinds,
-  type BaseCard,
-  type PredictorCard,
+  type PredictorConfigBase,
+  type PredictorConfig,
   type PredictorKind,
   type UnitKind,
 } from '../../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../predictor/example.ts'
 import { openPredictor, savePredictor } from '../../predictor/predictor_file.ts'
-import { trainByCard, type PredictorTraining, type TrainedPredictor } from '../../training/train_predictor.ts'
+import {
+  trainPredictor,
+  type PredictorTraining,
+  type TrainedPredictor,
+} from '../../training/train_predictor.ts'
 import { predictorKindOf, type Arm } from './method.ts'
 
 const predictorName = 'predictor.safetensors'
@@ -40,7 +44,7 @@ export function trainArm(
   const kind = predictorKindOf(arm)
   if (!kind || !settings) throw new TypeError(`${arm.planner}: expected settings of a predictor, got none`)
   const { training, headHidden, neuronHidden, features, targets, placement, pooling, loss, top } = settings
-  const base: BaseCard = {
+  const base: PredictorConfigBase = {
     shape: model.shape,
     width: model.config.width,
     headHidden,
@@ -57,12 +61,12 @@ export function trainArm(
     onEpoch: ({ epoch, network, networks }) =>
       onEpoch?.(network * training.epochs + epoch, networks * training.epochs),
   }
-  const cards = {
+  const configs = {
     shadow: { ...base, kind: 'shadow', placement, pooling, targets, loss, top },
     'dejavu-style': { ...base, kind: 'dejavu-style', targets },
     dejavu: { ...base, kind: 'dejavu', top },
-  } as const satisfies Record<PredictorKind, PredictorCard>
-  return trainByCard(model.backend, cards[kind], examples, options)
+  } as const satisfies Record<PredictorKind, PredictorConfig>
+  return trainPredictor(model.backend, configs[kind], examples, options)
 }
 
 /** Writes a predictor and its held-out losses into a folder. */

@@ -39,7 +39,7 @@ export interface Decider {
 
 /** A decider of what an arm was prepared with: its mean scores or its predictor, if it asks any. */
 export function decideBy(arm: Arm, { mean, predictor }: Omit<Decider, 'budget'>): Decider {
-  const whole = arm.denseLayers ?? (predictor ? denseLayers(predictor.card) : 1)
+  const whole = arm.denseLayers ?? (predictor ? denseLayers(predictor.config) : 1)
   return { budget: makeBudget(arm.sparsity, { scope: arm.scope, denseLayers: whole }), mean, predictor }
 }
 

@@ -10,9 +10,11 @@
  *              static          the mean scores that the static planner ranks by
  *              shadow, ...     a predictor for each planner that asks one
  */
+import * as v from 'valibot'
 import { criteria, criterionByName } from '../../criteria/index.ts'
 import type { PlainJson } from '../../io/canonical_json.ts'
 import { refusal } from '../../io/refusal.ts'
+import { checkSchema, numberBetween, seedNumber, wholeNumber } from '../../io/schema.ts'
 import type { Shard, ShardContext } from '../../jobs/shard.ts'
 import type { ShardStore } from '../../jobs/shard_store.ts'
 import { scopes, type Scope } from '../../masks/budget.ts'
@@ -22,7 +24,6 @@ import type { OptModel } from '../../engine/opt_model.ts'
 import { plannerNames, type PlannerName, type PlannerOptions } from '../../predictor/planners.ts'
 import { encodePredictor, parsePredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { checkPredictor, kindsNeeded, predictorOf } from '../../predictor/suitable.ts'
-import { isObject } from '../../tensor/arguments.ts'
 import { Configurations, type ConfigurationOptions } from '../configurations.ts'
 import type { AskedTokens } from '../../data/tasks/prompts.ts'
 import { answerInRows, type Answer } from '../tasks/score.ts'
@@ -99,6 +100,21 @@ function describe(options: ConfigurationOptions): PlainJson {
   }
 }
 
+/** What is read of a shard's settings. */
+const settingsSchema = v.object({
+  configurations: v.object({
+    planners: v.array(v.picklist(plannerNames.filter((name) => name !== 'dense'))),
+    sparsities: v.array(numberBetween(0, 1)),
+    scope: v.picklist(scopes),
+    criterion: v.picklist(criteria.map(({ name }) => name)),
+    leaky: v.boolean(),
+    released: v.boolean(),
+    every: v.optional(v.nullable(wholeNumber(1, Number.MAX_SAFE_INTEGER))),
+  }),
+  mode: v.picklist(maskModes),
+  seeds: v.array(seedNumber),
+})
+
 /**
  * Does such a shard.
  * @throws InputError SHARD_MODEL for one of another model, method, bits or storage; SHARD_FORMAT, PREDICTOR_MODEL and the
@@ -111,12 +127,11 @@ export async function doAsk(
 ): Promise<Uint8Array<ArrayBuffer>> {
   checkAgreement(ours, 'all', shard.settings)
   const { model } = ours
-  const description = descriptionOf(shard)
-  const mode = maskModes.find((name) => name === shard.settings.mode)
-  if (mode === undefined)
-    throw refusal('SHARD_FORMAT', 'shard mode', `one of ${maskModes.join(', ')}`, 'something else')
+  const about = { code: 'SHARD_FORMAT', subject: 'shard' }
+  const { configurations: description, mode, seeds } = checkSchema(settingsSchema, shard.settings, about)
   const questions = parseQuestions(await context.read('questions'), model.config)
-  const seeds = seedsOf(shard, questions.length)
+  if (seeds.length !== questions.length)
+    throw refusal('SHARD_FORMAT', 'shard seeds', `${questions.length}`, `${seeds.length}`)
   return withSources(description, context, model, async (sources) => {
     const { signal, onProgress } = context
     const criterion = criterionByName(description.criterion)
@@ -159,33 +174,4 @@ async function withSources<T>(
   } finally {
     for (const predictor of predictors) predictor.dispose()
   }
-}
-
-/** Seeds of random masks. */
-function seedsOf({ settings: { seeds } }: Shard, count: number): number[] {
-  const isSeed = (seed: PlainJson): seed is number =>
-    typeof seed === 'number' && Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32
-  if (Array.isArray(seeds) && seeds.length === count && seeds.every(isSeed)) return seeds
-  throw refusal('SHARD_FORMAT', 'shard seeds', `${count} whole numbers below 2^32`, 'something else')
-}
-
-/** The configurations of a shard, each field what it must be. */
-function descriptionOf({ settings: { configurations } }: Shard): Description {
-  const found = (isObject(configurations) ? configurations : {}) as Partial<Description>
-  const { planners, sparsities, scope, criterion, every, leaky, released } = found
-  const isPlanner = (name: unknown): boolean => name !== 'dense' && plannerNames.includes(name as PlannerName)
-  const isShare = (share: unknown): boolean => typeof share === 'number' && share >= 0 && share <= 1
-  const isDescription =
-    Array.isArray(planners) &&
-    planners.every(isPlanner) &&
-    Array.isArray(sparsities) &&
-    sparsities.every(isShare) &&
-    scopes.includes(scope as Scope) &&
-    criteria.some(({ name }) => name === criterion) &&
-    (every === undefined || every === null || (Number.isInteger(every) && every >= 1)) &&
-    typeof leaky === 'boolean' &&
-    typeof released === 'boolean'
-  if (isDescription) return found as Description
-  const expected = 'planners, sparsities, scope, criterion, and how planners choose'
-  throw refusal('SHARD_FORMAT', 'shard configurations', expected, 'something else')
 }

@@ -3,12 +3,12 @@
  *
  *   models--facebook--opt-125m/
  *     blobs/<hash>                 content: SHA-256 of large files, git's SHA-1 of small ones
- *     snapshots/<commit>/<name>    a link to its content, or a copy where there are no links
- *     refs/<revision>              the commit a branch or a tag was last seen at
+ *     snapshots/<commit>/<name>    a link to its content, or a copy if links are not supported
+ *     refs/<revision>              the last known commit of a branch or tag
  *
- * Invariants: content gets its name when all of it is on the disk; a reference is written when its snapshot is complete;
- * nothing is read or written through a link that leads out of the cache. Files that are still coming have names that
- * Python does not use (see `download.ts`): it would add to them, or take them for its own.
+ * Invariants: content gets its name when it is complete; a reference is written when its snapshot is complete; nothing is read
+ * or written through a link that leads out of the cache. Partial files have names that Python does not use (see
+ * `download.ts`), because Python would append to its own.
  */
 import {
   absolutePath,
@@ -34,9 +34,9 @@ export interface RemoteFile {
   readonly name: string
   /** Bytes. */
   readonly size: number
-  /** What its content is named by. */
+  /** The hash of its content. */
   readonly hash: string
-  /** How that is computed: over the content, or over what git puts before it as well. */
+  /** The kind of the hash: of the content, or of git's header and the content. */
   readonly hashKind: 'sha256' | 'git-sha1'
 }
 
@@ -56,18 +56,18 @@ export class ModelCache {
     return joinPath(this.#folder, 'snapshots', commit)
   }
 
-  /** The place of a file in a commit. @throws InputError PATH_UNSAFE */
+  /** The path of a file in a commit. @throws InputError PATH_UNSAFE */
   place(commit: string, name: string): string {
     return joinSafely(this.snapshot(commit), name, 'cache')
   }
 
-  /** The place of content. */
+  /** The path of content. */
   blob({ hash }: RemoteFile): string {
     return joinPath(this.#folder, 'blobs', hash)
   }
 
   /**
-   * The commit that a revision was last seen at; null if it never was.
+   * The last known commit of a revision; null if there is none.
    * @throws HubError HUB_CACHE
    */
   async readReference(revision: string): Promise<string | null> {
@@ -82,7 +82,7 @@ export class ModelCache {
     })
   }
 
-  /** Remembers what commit a revision is at. @throws HubError HUB_CACHE */
+  /** Records the commit of a revision. @throws HubError HUB_CACHE */
   async writeReference(revision: string, commit: string): Promise<void> {
     if (isCommit(revision)) return
     const path = joinSafely(joinPath(this.#folder, 'refs'), revision, 'cache')
@@ -92,13 +92,13 @@ export class ModelCache {
     })
   }
 
-  /** Makes the folders that files go into. @throws HubError HUB_CACHE */
+  /** Creates the folders. @throws HubError HUB_CACHE */
   async prepare(commit: string): Promise<void> {
     for (const folder of [this.snapshot(commit), joinPath(this.#folder, 'blobs')])
       await this.guard(folder, () => this.#makeFolderInside(folder))
   }
 
-  /** Whether a commit has a file of this name, whatever is in it. @throws HubError HUB_CACHE for one outside the cache */
+  /** Whether a commit has a file of this name, with any content. @throws HubError HUB_CACHE for one outside the cache */
   async has(commit: string, name: string): Promise<boolean> {
     const path = this.place(commit, name)
     return this.guard(path, async () => {
@@ -108,7 +108,7 @@ export class ModelCache {
     })
   }
 
-  /** Whether a commit has this very file, as far as name and size tell. @throws HubError HUB_CACHE */
+  /** Whether a commit has this file, by name and size. @throws HubError HUB_CACHE */
   async hasExactly(commit: string, file: RemoteFile): Promise<boolean> {
     if (!(await this.has(commit, file.name))) return false
     const path = this.place(commit, file.name)
@@ -120,7 +120,7 @@ export class ModelCache {
     })
   }
 
-  /** Whether the content of a file is there, as far as its size tells. @throws HubError HUB_CACHE */
+  /** Whether the content of a file is there, by its size. @throws HubError HUB_CACHE */
   async hasBlob(file: RemoteFile): Promise<boolean> {
     const path = this.blob(file)
     return this.guard(path, async () => {
@@ -130,7 +130,7 @@ export class ModelCache {
     })
   }
 
-  /** Gives content its name in a commit. @throws HubError HUB_CACHE */
+  /** Links content into a commit. @throws HubError HUB_CACHE */
   async link(commit: string, file: RemoteFile): Promise<void> {
     const path = this.place(commit, file.name)
     await this.guard(path, async () => {
@@ -139,7 +139,7 @@ export class ModelCache {
     })
   }
 
-  /** Runs what touches a file of the cache, and puts the system's refusal into our words. @throws HubError HUB_CACHE */
+  /** Runs an operation on the cache and converts errors of the system. @throws HubError HUB_CACHE */
   async guard<T>(path: string, action: () => Promise<T>): Promise<T> {
     try {
       return await action()
@@ -151,7 +151,7 @@ export class ModelCache {
   }
 
   async #makeFolderInside(folder: string): Promise<void> {
-    // From the top down: nothing is made behind a link that leads out.
+    // From the top down, so that nothing is created behind a link out of the cache.
     const steps: string[] = []
     for (let at = folder; isBelow(this.#root, at); at = folderOf(at)) steps.unshift(at)
     await makeFolder(this.#root)

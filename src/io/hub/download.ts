@@ -1,13 +1,12 @@
 /**
- * One file from the hub into the cache, in as many pieces as the network makes of it.
+ * Downloads one file of the hub into the cache, with resumption.
  *
- * Content that is still coming stands beside its place as `<hash>.partial`, or under a temporary name of the process that
- * fills it. Two processes never fill the same file: each takes what it finds by renaming it, and one that finds nothing
- * begins anew; the second to finish puts the same bytes in the same place. What a killed process left is found by the
- * next one.
+ * A partial file is next to its final path as `<hash>.partial`, or under a temporary name of the process that writes it. Two
+ * processes never write the same file: each claims a partial file by renaming it, and starts a new file if there is none. The
+ * second process to finish writes the same bytes to the same path. The next process resumes the file of a killed one.
  *
- * That the pieces belong together is what the hash of the whole says, over every byte that was written, those of earlier
- * runs included. `If-Range` could not say it: the store that the hub sends us to has etags of its own.
+ * The hash of all bytes, those of earlier runs included, shows that the pieces belong together. `If-Range` cannot, because the
+ * store to which the hub redirects has its own etags.
  */
 import {
   fileKind,
@@ -28,25 +27,25 @@ import { sizeOf, type ModelCache, type RemoteFile } from './cache.ts'
 import { PassingFailure } from './patience.ts'
 import type { HubClient, HubReply } from './requests.ts'
 
-/** What is downloaded, and who wants to know. */
+/** Options of a download. */
 export interface Download {
   readonly client: HubClient
   readonly cache: ModelCache
   readonly address: URL
   readonly file: RemoteFile
-  /** What errors call it. */
+  /** Its name in errors. */
   readonly subject: string
   readonly signal?: AbortSignal
-  /** Bytes of the file that are here; fewer than before where it had to begin again. */
+  /** Called with the bytes that are there; fewer than before after a restart. */
   readonly onBytes: (done: number) => void
 }
 
-/** A connection that brought less counts as a failure. */
+/** A connection that transferred less counts as a failure. */
 const LEAST_PROGRESS = 2 ** 20
 const READ_BACK = 2 ** 22
 
 /**
- * Downloads content to its place in the cache. What came stays for the next attempt, whatever ends this one.
+ * Downloads content into the cache. A partial file is kept for the next attempt.
  * @throws HubError HUB_NETWORK, HUB_BUSY, HUB_STATUS, HUB_NOT_FOUND, HUB_ACCESS, HUB_REDIRECT, HUB_ANSWER, HUB_SIZE,
  *   HUB_HASH, HUB_CACHE; the signal's reason
  */
@@ -66,21 +65,21 @@ export async function downloadBlob(download: Download): Promise<void> {
   })
 }
 
-/** Somebody else may have taken and finished what we thought was ours: a process of another container, say. */
+/** Rethrows an error, unless another process, for example of another container, claimed our file and finished it. */
 async function takenByAnother({ cache, file }: Download, error: unknown): Promise<void> {
   if (!(await cache.hasBlob(file))) throw error
 }
 
 const partialOf = (place: string): string => `${place}.partial`
 
-/** Every partial file of a place that belongs to no running process. */
+/** The partial files that belong to no running process. */
 async function freePartials(place: string): Promise<string[]> {
   const own = `${fileNameOf(partialOf(place))}.`
   const abandoned = (await listAbandoned(folderOf(place))).filter((name) => name.startsWith(own))
   return [partialOf(place), ...abandoned.map((name) => joinPath(folderOf(place), name))]
 }
 
-/** A name of our own for what is left of an earlier attempt, or for a new file. */
+/** Claims the partial file of an earlier attempt, or names a new file. */
 async function takePartial(place: string): Promise<string> {
   const mine = temporaryName(partialOf(place))
   for (const free of await freePartials(place)) {
@@ -88,7 +87,7 @@ async function takePartial(place: string): Promise<string> {
       await rename(free, mine)
       return mine
     } catch (error) {
-      // Another process was faster, or there is none.
+      // Another process claimed it first, or it is missing.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     }
   }
@@ -105,7 +104,7 @@ async function removePartials(place: string): Promise<void> {
   for (const path of await freePartials(place)) await remove(path)
 }
 
-/** Fills a file until it is the one the hub described. */
+/** Writes a file until its hash is that of the hub. */
 async function fillFile(download: Download, path: string): Promise<void> {
   const growing = await openGrowing(path)
   try {
@@ -116,7 +115,7 @@ async function fillFile(download: Download, path: string): Promise<void> {
     }
     const digest = await new Filling(download, growing).fill(inherited)
     if (digest !== download.file.hash) {
-      // An earlier run's part may be to blame; once more without it.
+      // The part of an earlier run may be damaged: one more attempt without it.
       await growing.cut(0)
       const again = inherited > 0 ? await new Filling(download, growing).fill(0) : digest
       if (again !== download.file.hash) {
@@ -130,12 +129,12 @@ async function fillFile(download: Download, path: string): Promise<void> {
   }
 }
 
-/** One pass over a file, from what is there to its end, with the hash of all of it. */
+/** One pass over a file, from its existing bytes to its end, with the hash of all bytes. */
 class Filling {
   readonly #download: Download
   readonly #growing: GrowingFile
   #hash: RunningHash
-  /** Bytes that are in the file and in the hash. */
+  /** Bytes in the file and in the hash. */
   #done = 0
 
   constructor(download: Download, growing: GrowingFile) {
@@ -144,7 +143,7 @@ class Filling {
     this.#hash = beginHash(download.file)
   }
 
-  /** Fills the file; its hash. @param inherited bytes of it that are there */
+  /** Writes the file; returns its hash. @param inherited existing bytes */
   async fill(inherited: number): Promise<string> {
     const { client, file, signal } = this.#download
     await this.#readBack(inherited)
@@ -154,7 +153,7 @@ class Filling {
       try {
         await this.#fetchRest()
       } catch (failure) {
-        // Measured from where it last counted: a server that begins again each time gets nowhere.
+        // Progress is measured from the last maximum, so a server that restarts each time makes none.
         if (this.#done >= counted + LEAST_PROGRESS) {
           counted = this.#done
           patience.progressed()
@@ -195,7 +194,7 @@ class Filling {
       throw new PassingFailure(hubRefusal('HUB_NETWORK', subject, `${file.size} bytes`, `${this.#done}`))
   }
 
-  /** Judges an answer before a byte of it is kept. */
+  /** Checks a response before any byte of it is stored. */
   async #judge({ status, headers, linkedEtag }: HubReply): Promise<void> {
     const { subject, file } = this.#download
     const etag = linkedEtag?.replace(/^W\//, '').replaceAll('"', '') ?? null
@@ -203,7 +202,7 @@ class Filling {
       throw hubRefusal('HUB_HASH', subject, `content with hash ${file.hash}`, quote(etag))
     if (/^text\/html\b/i.test(headers.get('content-type') ?? ''))
       throw hubRefusal('HUB_ANSWER', subject, 'a file', 'a web page')
-    if (status === 200) await this.#restart() // From the beginning, whatever was asked for.
+    if (status === 200) await this.#restart() // The server sends the whole file.
     const length = headers.get('content-length')
     const rest = file.size - this.#done
     if (length !== null && !headers.has('content-encoding') && Number(length) !== rest)
@@ -233,7 +232,7 @@ class Filling {
   }
 }
 
-/** Git hashes a file behind a line that says how long it is. */
+/** The header that git hashes before the content: kind and length. */
 function beginHash({ hashKind, size }: RemoteFile): RunningHash {
   if (hashKind === 'sha256') return startHash('sha256')
   const hash = startHash('sha1')

@@ -1,26 +1,26 @@
 /**
- * A model of the hub in memory, for where there is no disk to keep it on: what it would take is known before anything large
- * is downloaded, and no file is handed on whose hash is not that of the hub's list.
+ * Loads a model of the hub into memory, for browsers. Its size is known before anything large is downloaded, and the hash of
+ * every file is checked against the listing.
  *
- * Nothing is resumed and nothing is kept here; a browser keeps what it likes.
+ * Downloads are not resumed and not stored, apart from the cache of the browser.
  */
 import { hexDigest } from '../../platform/platform.ts'
 import { hubRefusal, refusal } from '../refusal.ts'
 import type { HubOptions, HubOrigin } from '../hub.ts'
 import type { RemoteFile } from './cache.ts'
 import { listFiles, resolveCommit } from './listing.ts'
-import { checkModelId, checkRevision, usualRevision } from './names.ts'
+import { checkModelId, checkRevision, DEFAULT_REVISION } from './names.ts'
 import { HubClient } from './requests.ts'
 import { selectFiles } from './selection.ts'
 import type { HubSettings } from './settings.ts'
 
-/** What an array holds at most, and a hash is taken over: some bytes less than 2 GiB. */
-const LARGEST = 2 ** 31 - 2 ** 16
+/** The maximal size of a file: a little below 2 GiB, the limit of arrays and hashes. */
+const MAX_BYTES = 2 ** 31 - 2 ** 16
 
-/** A model that could be downloaded. */
+/** A model on the hub. */
 export interface HubListing {
   readonly origin: HubOrigin
-  /** What is needed of it: the configuration, a tokenizer, weights. */
+  /** The required files: configuration, tokenizer, weights. */
   readonly files: readonly RemoteFile[]
   /** Bytes of all files. */
   readonly bytes: number
@@ -29,7 +29,7 @@ export interface HubListing {
 }
 
 /**
- * Looks a model up; only its small files are downloaded, as far as the choice of the others needs them.
+ * Looks up a model. It downloads only small files, which the selection of the others needs.
  * @throws UsageError HUB_ID, HUB_REVISION; InputError MODEL_CONFIG, MODEL_WEIGHTS, SHARD_*; HubError; the signal's reason
  */
 export async function lookUpModel(
@@ -38,7 +38,7 @@ export async function lookUpModel(
   { revision: asked, signal }: HubOptions = {},
 ): Promise<HubListing> {
   const repository = checkModelId(id)
-  const revision = checkRevision(asked ?? usualRevision)
+  const revision = checkRevision(asked ?? DEFAULT_REVISION)
   const client = new HubClient(settings)
   const commit = await resolveCommit(client, repository, revision, signal)
   const all = await listFiles(client, repository, commit, signal)
@@ -50,8 +50,8 @@ export async function lookUpModel(
   const { names, missing } = await selectFiles({ has: (name) => all.has(name), read: fetched })
   const subject = `${repository} at ${revision}`
   if (missing === 'config.json') throw refusal('MODEL_CONFIG', subject, 'config.json in it', 'no such file')
-  if (missing !== null) throw refusal('MODEL_WEIGHTS', subject, 'all its weights', 'not all')
-  // Small, and of use to the planner that is named after it.
+  if (missing !== null) throw refusal('MODEL_WEIGHTS', subject, 'all files of its weights', 'fewer')
+  // Small, and needed by the planners with a predictor.
   const more = all.has('predictor.safetensors') ? ['predictor.safetensors'] : []
   const files = [...names, ...more].map((name) => all.get(name) as RemoteFile)
   const bytes = files.reduce((sum, { size }) => sum + size, 0)
@@ -59,7 +59,7 @@ export async function lookUpModel(
 }
 
 /**
- * Downloads what was looked up: its files by name.
+ * Downloads the files of a model, by name.
  * @throws HubError HUB_SIZE for a file that is too large for memory, HUB_HASH, and as `HubClient.open`; the signal's reason
  */
 export async function downloadModel(
@@ -68,11 +68,11 @@ export async function downloadModel(
   { signal, onProgress }: HubOptions = {},
 ): Promise<Map<string, Blob>> {
   for (const { name, size } of files)
-    if (size > LARGEST)
+    if (size > MAX_BYTES)
       throw hubRefusal(
         'HUB_SIZE',
         `${origin.repository} ${name}`,
-        `at most ${LARGEST} bytes where there is no disk`,
+        `at most ${MAX_BYTES} bytes without a disk`,
         `${size}`,
       )
   const client = new HubClient(settings)
@@ -92,7 +92,7 @@ interface FetchOptions {
   readonly onBytes?: (done: number) => void
 }
 
-/** One file, after as many attempts as it takes, with the size and the hash of the list. */
+/** Downloads one file, with retries, and checks its size and hash. */
 async function fetchFile(
   client: HubClient,
   { repository, commit }: HubOrigin,
@@ -139,7 +139,7 @@ async function fetchParts(
 }
 
 async function checkHash(blob: Blob, { hash, hashKind, size }: RemoteFile, subject: string): Promise<void> {
-  // Git puts the kind and the size before what it hashes.
+  // Git hashes a header of kind and size before the content.
   const whole = hashKind === 'sha256' ? blob : new Blob([`blob ${size}\0`, blob])
   const got = await hexDigest(hashKind === 'sha256' ? 'SHA-256' : 'SHA-1', await whole.arrayBuffer())
   if (got !== hash) throw hubRefusal('HUB_HASH', subject, `content with the hash ${hash}`, got)

@@ -1,9 +1,8 @@
 /**
- * What the hub says about a model: the commit a revision is at, and the files of a commit with their sizes and hashes.
+ * Queries the hub for a model: the commit of a revision, and the files of a commit with their sizes and hashes.
  *
- * Asked through `@huggingface/hub`, which follows the hub's interface and its pages; the requests themselves are those of
- * `requests.ts`. The package is large and few runs need it, so it is loaded at the first question. What it hands on is
- * unchecked JSON of the server: every value that is used is judged here.
+ * It uses the API client of `@huggingface/hub` with the requests of `requests.ts`. The package is large and few runs need it, so
+ * it is loaded on first use. It returns unchecked JSON of the server: every value is checked here before it is used.
  */
 import { hubRefusal, quote } from '../refusal.ts'
 import { ShadowError } from '../../tensor/errors.ts'
@@ -11,12 +10,12 @@ import type { RemoteFile } from './cache.ts'
 import { isCommit } from './names.ts'
 import type { HubClient } from './requests.ts'
 
-/** More files than any model has. */
-const MOST_FILES = 100_000
+/** The maximal number of files. */
+const MAX_FILES = 100_000
 
 /**
  * The commit that a revision is at.
- * @throws HubError HUB_ANSWER for what is no commit, and as `HubClient.open`
+ * @throws HubError HUB_ANSWER for an invalid commit, and as `HubClient.open`
  */
 export async function resolveCommit(
   client: HubClient,
@@ -37,8 +36,8 @@ export async function resolveCommit(
 }
 
 /**
- * Every file of a commit by name. Names are as the server gave them: `ModelCache.place` judges those that are used.
- * @throws HubError HUB_ANSWER for what is no list of files, and as `HubClient.open`
+ * The files of a commit by name. Names are unchecked; `ModelCache.place` checks those that are used.
+ * @throws HubError HUB_ANSWER for an invalid list, and as `HubClient.open`
  */
 export async function listFiles(
   client: HubClient,
@@ -53,8 +52,8 @@ export async function listFiles(
     const entries = list({ repo: id, revision: commit, recursive: true, ...access(client, subject, signal) })
     for await (const entry of entries) {
       if (entry.type === 'file') files.set(entry.path, readEntry(entry, subject))
-      if (files.size > MOST_FILES)
-        throw hubRefusal('HUB_ANSWER', subject, `at most ${MOST_FILES} files`, 'more')
+      if (files.size > MAX_FILES)
+        throw hubRefusal('HUB_ANSWER', subject, `at most ${MAX_FILES} files`, 'more')
     }
     return files
   })
@@ -68,7 +67,7 @@ function access(
   return { hubUrl: client.base, fetch: client.factFetch(subject, signal) }
 }
 
-/** An entry of the list, of which nothing is known. */
+/** An unchecked entry of the list. */
 interface Entry {
   readonly path: unknown
   readonly size: unknown
@@ -92,7 +91,7 @@ function readEntry({ path, size, oid, lfs }: Entry, subject: string): RemoteFile
   throw hubRefusal('HUB_ANSWER', subject, 'files with sizes and hashes', got)
 }
 
-/** Whatever a library makes of an answer it did not expect is an error of the answer. */
+/** Errors of the library for an unexpected response become errors of the response. */
 async function judged<T>(
   subject: string,
   signal: AbortSignal | undefined,
@@ -103,7 +102,7 @@ async function judged<T>(
   } catch (error) {
     signal?.throwIfAborted()
     if (error instanceof ShadowError) throw error
-    throw hubRefusal('HUB_ANSWER', subject, 'what a hub answers', quote((error as Error).message), {
+    throw hubRefusal('HUB_ANSWER', subject, 'a response of the hub API', quote((error as Error).message), {
       cause: error,
     })
   }

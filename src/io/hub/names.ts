@@ -1,14 +1,14 @@
 /**
- * Names of models and revisions, judged before they become part of an address or a path.
+ * Checks names of models and revisions before they become part of a URL or a path.
  */
 import { UsageError } from '../../tensor/errors.ts'
 import { quote } from '../refusal.ts'
 import { safePath } from '../safe_path.ts'
 
-/** The revision that is meant where none is said. */
-export const usualRevision = 'main'
+/** The default revision. */
+export const DEFAULT_REVISION = 'main'
 
-/** Letters and digits first and last; dots, dashes and underscores between them, but no two dots or dashes together. */
+/** Letters and digits at both ends; dots, dashes and underscores between them, but no two adjacent dots or dashes. */
 const NAME = /^(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?$/
 
 /** Whether this can be the name of a model on the hub: an organisation and a name, as in `facebook/opt-1.3b`. */
@@ -17,7 +17,7 @@ export function isModelId(text: string): boolean {
   return parts.length === 2 && parts.every((part) => NAME.test(part)) && !text.endsWith('.git')
 }
 
-/** The same name. @throws UsageError HUB_ID */
+/** Checks a name and returns it. @throws UsageError HUB_ID */
 export function checkModelId(text: string): string {
   if (isModelId(text)) return text
   throw new UsageError(
@@ -26,12 +26,12 @@ export function checkModelId(text: string): string {
   )
 }
 
-/** Whether this is a commit in full: the one revision that cannot come to mean something else. */
+/** Whether this is a full commit hash: the only revision that cannot change. */
 export function isCommit(text: string): boolean {
   return /^[0-9a-f]{40}$/.test(text)
 }
 
-/** The same revision, if it can be the name of a branch, a tag or a commit. @throws UsageError HUB_REVISION */
+/** Checks a revision (a branch, a tag or a commit) and returns it. @throws UsageError HUB_REVISION */
 export function checkRevision(text: string): string {
   try {
     return safePath(text, 'revision')

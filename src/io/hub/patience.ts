@@ -1,15 +1,15 @@
 /**
- * Failures that may pass, and how long to wait for that: a few times, each time longer, or as long as the server asks,
- * within limits.
+ * Retries of transient failures: a few attempts with exponential backoff, or after the time that the server asks for, within
+ * limits.
  */
 import type { HubError } from '../../tensor/errors.ts'
 import type { HubSettings } from './settings.ts'
 
-/** A failure that the next attempt may not meet: a dropped connection, a server that is busy. */
+/** A transient failure: a dropped connection, or a busy server. */
 export class PassingFailure extends Error {
-  /** What it is called if it does not pass. */
+  /** The error if all attempts fail. */
   readonly reason: HubError
-  /** Milliseconds that the server asks to wait; null where it does not say. */
+  /** Milliseconds that the server asks to wait; null if it does not. */
   readonly retryAfter: number | null
 
   constructor(reason: HubError, retryAfter: number | null = null) {
@@ -20,23 +20,23 @@ export class PassingFailure extends Error {
   }
 }
 
-/** The fifth failure without progress is the last. */
-const MOST_FAILURES = 5
+/** The number of failures without progress after which it gives up. */
+const MAX_FAILURES = 5
 const FIRST_WAIT = 500 // ms; doubled each time
-/** All that servers may make one model wait, in milliseconds. */
-const LONGEST_ASKED = 120_000
+/** The total wait that servers may ask for per model, in milliseconds. */
+const MAX_RETRY_AFTER = 120_000
 
-/** What servers may still ask of one load: shared by all that it fetches. */
+/** The remaining wait of one model, shared by all its requests. */
 export interface WaitBudget {
   left: number
 }
 
 /** A new budget. */
 export function waitBudget(): WaitBudget {
-  return { left: LONGEST_ASKED }
+  return { left: MAX_RETRY_AFTER }
 }
 
-/** The patience with one thing that is fetched. */
+/** The retry state of one request. */
 export class Patience {
   readonly #wait: HubSettings['wait']
   readonly #signal: AbortSignal | undefined
@@ -49,19 +49,19 @@ export class Patience {
     this.#signal = signal
   }
 
-  /** Something was got: failures before it no longer count. */
+  /** Progress: earlier failures no longer count. */
   progressed(): void {
     this.#failures = 0
   }
 
   /**
-   * Waits until it is worth trying again.
-   * @throws the failure itself if it cannot pass, or did not; the signal's reason
+   * Waits before the next attempt.
+   * @throws the failure if it is not transient, or was the last attempt; the signal's reason
    */
   async after(failure: unknown): Promise<void> {
     this.#signal?.throwIfAborted()
     if (!(failure instanceof PassingFailure)) throw failure
-    if (++this.#failures >= MOST_FAILURES) throw failure.reason
+    if (++this.#failures >= MAX_FAILURES) throw failure.reason
     const { retryAfter } = failure
     if (retryAfter !== null) {
       if (retryAfter > this.#budget.left) throw failure.reason

@@ -1,9 +1,9 @@
 /**
- * Requests to the hub, and to where it sends us: every hop is judged here.
+ * Requests to the hub and to the hosts it redirects to. Every redirect is checked here.
  *
- * Invariants: the token goes to the hub's own host and nowhere else, whatever redirects say; what is encrypted stays so;
- * facts about a model (its commit, its hashes) come from the hub itself, only the bytes may come from elsewhere; an
- * answer that is read into memory has a limit; a connection that says nothing for a while counts as dropped.
+ * Invariants: the token is sent to the host of the hub only; HTTPS never redirects to HTTP; metadata of a model (its commit and
+ * hashes) comes from the hub itself, and only content may come from other hosts; responses that are read into memory have a
+ * limit; a connection without data for a while counts as dropped.
  */
 import { runtime } from '../../platform/platform.ts'
 import type { HubError } from '../../tensor/errors.ts'
@@ -12,37 +12,37 @@ import { hubRefusal, quote } from '../refusal.ts'
 import { Patience, PassingFailure, waitBudget } from './patience.ts'
 import type { HubSettings } from './settings.ts'
 
-/** What is asked for. */
+/** A request. */
 export interface HubRequest {
-  /** What errors call it. */
+  /** Its name in errors. */
   readonly subject: string
   readonly headers?: Readonly<Record<string, string>>
-  /** Whether only the hub itself may answer. */
+  /** Whether only the hub itself may respond. */
   readonly hubOnly?: boolean
   readonly signal?: AbortSignal
 }
 
-/** An answer whose body is still to come. Read it to its end, or close it. */
+/** A response whose body is not read yet. Read it to its end, or close it. */
 export interface HubReply {
   readonly status: number
   readonly headers: Headers
-  /** Where it came from, where that is known. */
+  /** Its URL, if known. */
   readonly url: string
-  /** What the hub said, on the way, the content is named by; null if it did not. */
+  /** The etag that the hub sent in a redirect; null if there is none. */
   readonly linkedEtag: string | null
-  /** The body in pieces. @throws PassingFailure if the connection drops; the signal's reason */
+  /** The body in chunks. @throws PassingFailure if the connection drops; the signal's reason */
   pieces(): AsyncGenerator<Uint8Array, void, void>
   close(): void
 }
 
 const inPage = runtime.name === 'browser'
 
-const MOST_REDIRECTS = 5
+const MAX_REDIRECTS = 5
 const redirects = new Set([301, 302, 303, 307, 308])
-/** What may be otherwise in a moment. */
+/** Status codes of transient failures. */
 const passing = new Set([408, 425, 429, 500, 502, 503, 504])
 
-/** Asks the hub of one place, for one load. */
+/** A client of the hub for one model. */
 export class HubClient {
   readonly settings: HubSettings
   /** The address of the hub without a slash at its end. */
@@ -54,44 +54,44 @@ export class HubClient {
     this.base = settings.endpoint.href.replace(/\/+$/, '')
   }
 
-  /** The patience with one more thing to fetch. */
+  /** The retry state of a new request. */
   patience(signal: AbortSignal | undefined): Patience {
     return new Patience(this.settings.wait, this.#budget, signal)
   }
 
-  /** An address at the hub; each part is encoded, and so stays a part. */
+  /** A URL of the hub; each segment is encoded. */
   address(...parts: readonly string[]): URL {
     return new URL(`${this.base}/${parts.map(encodeURIComponent).join('/')}`)
   }
 
   /**
-   * Opens an address, redirects followed.
-   * @throws PassingFailure for what may be otherwise in a moment; HubError HUB_NOT_FOUND, HUB_ACCESS, HUB_STATUS,
+   * Opens a URL and follows redirects.
+   * @throws PassingFailure for a transient failure; HubError HUB_NOT_FOUND, HUB_ACCESS, HUB_STATUS,
    *   HUB_REDIRECT; the signal's reason
    */
   async open(address: URL, request: HubRequest): Promise<HubReply> {
     const { subject } = request
     let url = address
     let linkedEtag: string | null = null
-    for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
+    for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       const atHub = this.#isHub(url)
       if (request.hubOnly && !atHub)
-        throw hubRefusal('HUB_REDIRECT', subject, `an answer of ${this.settings.endpoint.host}`, url.host)
+        throw hubRefusal('HUB_REDIRECT', subject, `a response from ${this.settings.endpoint.host}`, url.host)
       const reply = await this.#send(url, atHub, request)
       if (request.hubOnly && reply.url !== '' && !this.#isHub(new URL(reply.url)))
-        throw hubRefusal('HUB_REDIRECT', subject, `an answer of ${this.settings.endpoint.host}`, reply.url)
+        throw hubRefusal('HUB_REDIRECT', subject, `a response from ${this.settings.endpoint.host}`, reply.url)
       if (atHub) linkedEtag = reply.headers.get('x-linked-etag') ?? linkedEtag
       if (reply.status === 200 || reply.status === 206) return { ...reply, linkedEtag }
       reply.close()
       if (!redirects.has(reply.status)) throw failureOf(reply, url, subject, this.settings.now())
       url = judgeRedirect(url, reply.headers.get('location'), subject)
     }
-    throw hubRefusal('HUB_REDIRECT', subject, `at most ${MOST_REDIRECTS} redirects`, 'more')
+    throw hubRefusal('HUB_REDIRECT', subject, `at most ${MAX_REDIRECTS} redirects`, 'more')
   }
 
   /**
-   * `fetch` for a library that asks the hub for facts: JSON of the hub itself, complete, after as many attempts as it
-   * takes. The token is added here; the library does not know it.
+   * `fetch` for the API client: complete JSON of the hub itself, with retries. The token is added here; the client does not
+   * have it.
    */
   factFetch(subject: string, signal: AbortSignal | undefined): typeof fetch {
     return async (input) => {
@@ -112,7 +112,7 @@ export class HubClient {
     try {
       const type = reply.headers.get('content-type') ?? 'nothing'
       if (!/^application\/json\b/i.test(type))
-        throw hubRefusal('HUB_ANSWER', request.subject, 'JSON of the hub', quote(type))
+        throw hubRefusal('HUB_ANSWER', request.subject, 'JSON', quote(type))
       const parts: Uint8Array[] = []
       let length = 0
       for await (const piece of reply.pieces()) {
@@ -134,7 +134,7 @@ export class HubClient {
     const end = new AbortController()
     const stop = AbortSignal.any(signal ? [signal, end.signal] : [end.signal])
     const guarded = async <T>(action: () => Promise<T>): Promise<T> => {
-      const timer = setTimeout(() => end.abort(new Error('silence')), stallAfter)
+      const timer = setTimeout(() => end.abort(new Error('no data')), stallAfter)
       try {
         return await action()
       } catch (error) {
@@ -146,11 +146,11 @@ export class HubClient {
     }
     const response = await guarded(() =>
       fetch(url, {
-        // A page is not shown where it is sent. It has no token to lose, and what comes is held to its hash.
+        // A page cannot see redirects. It has no token, and hashes are checked.
         redirect: inPage ? 'follow' : 'manual',
         signal: stop,
         headers: {
-          // Compressed, a part of a file would be part of something else. A browser sees to that, and names itself.
+          // A range of a compressed file is useless. Browsers set these headers themselves.
           ...(!inPage && { 'accept-encoding': 'identity', 'user-agent': 'shadowllm' }),
           ...request.headers,
           ...(atHub && token !== null && { authorization: `Bearer ${token}` }),
@@ -185,7 +185,7 @@ export class HubClient {
   }
 }
 
-/** Where a redirect leads. @throws HubError HUB_REDIRECT */
+/** The target of a redirect. @throws HubError HUB_REDIRECT */
 function judgeRedirect(from: URL, location: string | null, subject: string): URL {
   const to = location !== null && URL.canParse(location, from.href) ? new URL(location, from.href) : null
   const safe = to !== null && (to.protocol === 'https:' || to.protocol === from.protocol)
@@ -201,7 +201,7 @@ function dropped(error: unknown, { host }: URL, subject: string): HubError {
   return hubRefusal('HUB_NETWORK', subject, expected, quote(words).slice(1, -1), { cause: error })
 }
 
-/** What an answer that is no success comes to. */
+/** The error of an unsuccessful response. */
 function failureOf(
   { status, headers }: Pick<HubReply, 'status' | 'headers'>,
   url: URL,
@@ -213,19 +213,19 @@ function failureOf(
     const retryAfter = readRetryAfter(headers.get('retry-after'), now)
     const asked = retryAfter === null ? '' : `, which asks to wait ${Math.ceil(retryAfter / 1000)} s`
     const code = status === 429 ? 'HUB_BUSY' : 'HUB_STATUS'
-    const reason = hubRefusal(code, subject, `an answer of ${url.host}`, `status ${status}${asked}`)
+    const reason = hubRefusal(code, subject, `a response from ${url.host}`, `status ${status}${asked}`)
     return new PassingFailure(reason, retryAfter)
   }
   if (status === 404 || said === 'RevisionNotFound')
-    return hubRefusal('HUB_NOT_FOUND', subject, `something at ${url.host}`, `status ${status}`)
+    return hubRefusal('HUB_NOT_FOUND', subject, `a resource at ${url.host}`, `status ${status}`)
   if (status === 401 || status === 403) {
-    const got = `status ${status}: there is no such model, or it is private or gated; HF_TOKEN says who asks`
+    const got = `status ${status}: there is no such model, or it is private or gated; HF_TOKEN authenticates`
     return hubRefusal('HUB_ACCESS', subject, 'a model that may be read', got)
   }
-  return hubRefusal('HUB_STATUS', subject, `an answer of ${url.host}`, `status ${status}`)
+  return hubRefusal('HUB_STATUS', subject, `a response from ${url.host}`, `status ${status}`)
 }
 
-/** Milliseconds from now: seconds are sent, or a date. Null for neither. */
+/** The milliseconds of a `retry-after` header: seconds or a date; null for neither. */
 function readRetryAfter(text: string | null, now: number): number | null {
   if (text === null) return null
   if (/^\s*\d+\s*$/.test(text)) return Number(text) * 1000

@@ -1,27 +1,27 @@
 /**
- * Which files of a model are needed: the configuration, a tokenizer, and the first kind of weights there is, in the order
- * in which `load.ts` would look for them. One choice for the hub and for the cache.
+ * Selects the required files of a model: the configuration, a tokenizer, and the first kind of weights, in the order of
+ * `load.ts`. The selection is the same for the hub and for the cache.
  */
 import { weightNames } from '../load.ts'
 import { parseShardIndex } from '../shard_index.ts'
 
-/** What a model's files are chosen from. */
+/** The available files of a model. */
 export interface FilePlace {
   has(name: string): boolean | Promise<boolean>
-  /** The content of a file that is there. */
+  /** The content of an available file. */
   read(name: string): Promise<Uint8Array>
 }
 
-/** The files of a model, weights last: where they are, all the others are. */
+/** The files of a model; weights are last, so if they exist, the others do. */
 export interface Selection {
   readonly names: readonly string[]
-  /** The first thing that is needed and not there; null if nothing is. */
+  /** The first missing file; null if there is none. */
   readonly missing: 'config.json' | 'weights' | 'shard' | null
 }
 
 /**
  * Chooses the files.
- * @throws InputError SHARD_INDEX, SHARD_FORMAT, SHARD_LIMIT, PATH_UNSAFE, JSON_* for a broken index
+ * @throws InputError SHARD_INDEX, SHARD_FORMAT, SHARD_LIMIT, PATH_UNSAFE, JSON_* for an invalid index
  */
 export async function selectFiles(place: FilePlace): Promise<Selection> {
   const names = [...(await tokenizerOf(place))]
@@ -42,7 +42,7 @@ export async function selectFiles(place: FilePlace): Promise<Selection> {
   return { names, missing: 'weights' }
 }
 
-/** The pair that OPT has, else the one file, else nothing: a model without a tokenizer works on ids. */
+/** The vocabulary and merges of OPT, or tokenizer.json, or nothing: a model without a tokenizer works on ids. */
 async function tokenizerOf(place: FilePlace): Promise<string[]> {
   const pair = ['vocab.json', 'merges.txt']
   const there: string[] = []

@@ -8,7 +8,7 @@ import { countScored } from '../../engine/loss.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { traceForward } from '../../engine/trace.ts'
 import type { Data } from '../../testing/seeded_data.ts'
-import { tensorsOf, type ModelCase } from '../model/cases.ts'
+import type { ModelCase } from '../model/cases.ts'
 
 /** The two kinds of units. */
 export const kinds = ['heads', 'neurons'] as const
@@ -93,28 +93,4 @@ export function alone(model: OptModel, unit: Unit): UnitMask {
 export function lossUnder(model: OptModel, text: Text, mask: UnitMask): number {
   const nll = withPass(model, text, ({ gradients }) => gradients.nll, { mask })
   return nll.reduce((total, term) => total + term, 0) / countScored(text.labels)
-}
-
-/** Whether every one of these masks leaves each neuron on the side of ReLU it is on without: no kink lies among them. */
-export function sameSides(model: OptModel, text: Text, masks: readonly UnitMask[]): boolean {
-  const sides = (mask?: UnitMask): string =>
-    withPass(
-      model,
-      text,
-      ({ trace }) =>
-        Array.from({ length: model.shape.layers }, (_, layer) =>
-          Array.from(trace.fc1Pre(layer), (value) => (value > 0 ? 1 : 0)).join(''),
-        ).join(),
-      { mask },
-    )
-  const dense = sides()
-  return masks.every((mask) => sides(mask) === dense)
-}
-
-/** Weights whose neurons fire for every token or for none, as far as biases of 6 can see to it: few kinks. */
-export function smoothTensors(model: ModelCase): ReturnType<typeof tensorsOf> {
-  const tensors = tensorsOf(model)
-  for (const [name, { values }] of tensors)
-    if (name.endsWith('fc1.bias')) values.forEach((value, i) => (values[i] = value < -0.2 ? -6 : 6))
-  return tensors
 }

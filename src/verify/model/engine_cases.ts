@@ -354,7 +354,7 @@ export const anyTexts = fc.array(fc.record({ length: fc.nat({ max: 11 }), prompt
 
 /** What a window says of a text that is from no corpus. */
 export const ofNoCorpus = { document: '', genre: '', words: 0 }
-/** What a card says of a predictor that learnt from nothing. */
+/** What a config says of a predictor that learnt from nothing. */
 export const aboutNothing = { criterion: 'plainact', seed: 0, examples: 0, dataHash: null }
 
 /** Where a text is cut into feeds. */

@@ -11,8 +11,8 @@ import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.
 import { backward } from '../../engine/backward.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
-import { unitKinds, type ShadowCard } from '../../predictor/predictor_config.ts'
-import { makeCard } from '../../predictor/make_predictor_config.ts'
+import { unitKinds, type ShadowConfig } from '../../predictor/predictor_config.ts'
+import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
 import { mlpParameterNames, type MlpShape } from '../../predictor/mlp.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
@@ -164,7 +164,7 @@ export const engineLaws = {
       }
       const expected = plan(plain, predictor, prompt, budget)
       const text = generate(plain, prompt, expected, count)
-      const card = makeCard(
+      const predictorConfig = makePredictorConfig(
         'shadow',
         {
           shape: { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons },
@@ -176,9 +176,9 @@ export const engineLaws = {
           neuronHidden: networks.neurons.hidden,
           features: networks.features,
         },
-      ) as ShadowCard
+      ) as ShadowConfig
       await withEngine(subject, config, tensors, { storage }, async (model, compare) => {
-        const trained = new ShadowPredictor(model.backend, card, values)
+        const trained = new ShadowPredictor(model.backend, predictorConfig, values)
         try {
           const { sparsity, ...rest } = budget
           const planner = shadowPlanner(trained, makeBudget(sparsity, rest))
@@ -258,11 +258,11 @@ export const engineLaws = {
       const expected = train(taught, { features, targets, heads: settings, neurons })
       const { hidden, seed, ...options } = settings
       const shape = { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons }
-      const card = makeCard(
+      const predictorConfig = makePredictorConfig(
         'shadow',
         { shape, width: config.width, ...aboutNothing, seed },
         { headHidden: hidden, neuronHidden, features, targets },
-      ) as ShadowCard
+      ) as ShadowConfig
       await withEngine(subject, config, tensors, {}, async (model, compare) => {
         const examples = windows.map((window) => collectExample(model, window, [plainactCriterion]))
         examples.forEach((example, i) => {
@@ -271,7 +271,7 @@ export const engineLaws = {
           const last = context.data.subarray(context.size - config.width)
           compare('context', example.features.last.subarray(0, config.width), last)
         })
-        const { predictor } = await trainShadow(model.backend, card, examples, options)
+        const { predictor } = await trainShadow(model.backend, predictorConfig, examples, options)
         for (const kind of unitKinds) {
           const values = predictor.networks[kind].read()
           mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[kind][p].data))

@@ -39,7 +39,7 @@ export const texts: fc.Arbitrary<string> = fc
   .map((list) => list.join(''))
 
 /** A vocabulary of the special tokens, the bytes, and some merges of whatever was there before them. */
-export function makeVocabulary(seed: number): Vocabulary {
+function makeVocabulary(seed: number): Vocabulary {
   const data = new Data(seed)
   const tokens = [...byteCharacters]
   // Merges of letters that texts have, more often than not: of others nothing would be seen.

@@ -1,8 +1,8 @@
 /**
- * What the engine can be asked for: the library's calls over models it holds, and those the page needs besides.
+ * The calls of the engine: those of the library on open models, and those of the page.
  *
- * Models are named by numbers, which are given out once and never again. Arguments come from another thread and are
- * judged: options by the library's own door, all else here.
+ * Models have numeric handles, which are never reused. Arguments come from another thread and are checked: options by the
+ * library, all others here.
  */
 import { architectureOf, countParameters } from '../../bench/cost/architectures.ts'
 import { lookUpModel } from '../../io/hub/in_memory.ts'
@@ -19,12 +19,12 @@ import { describeValue, expectKind, isObject, kinds } from '../../tensor/argumen
 import { UsageError } from '../../tensor/errors.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
-import type { HubCard, ModelCard, NextToken } from './cards.ts'
+import type { HubModelInfo, ModelInfo, NextToken } from './model_info.ts'
 import { study } from './study.ts'
 import type { StudyOptions } from './study_types.ts'
-import type { CallTable } from './seam.ts'
+import type { CallTable } from './worker_rpc.ts'
 
-/** A fresh engine, without a model. */
+/** A new engine without models. */
 export function createEngine(): CallTable {
   const models = new Map<number, { readonly opt: ShadowOpt; readonly folder: string | null }>()
   let handles = 0
@@ -32,9 +32,12 @@ export function createEngine(): CallTable {
   const modelOf = (handle: unknown): ShadowOpt => {
     const held = models.get(handle as number)
     if (held) return held.opt
-    throw new UsageError('DISPOSED', `model: expected a live one, got ${describeValue(handle)}`)
+    throw new UsageError(
+      'DISPOSED',
+      `model: expected the handle of an open model, got ${describeValue(handle)}`,
+    )
   }
-  const keep = (opt: ShadowOpt, folder: string | null): ModelCard => {
+  const keep = (opt: ShadowOpt, folder: string | null): ModelInfo => {
     models.set(++handles, { opt, folder })
     const { name, origin, files, config, model, tokenizer } = opt
     const { threads } = model.backend
@@ -77,7 +80,7 @@ export function createEngine(): CallTable {
       study(modelOf(handle), prompt as string, { ...readOptions<StudyOptions>(options), signal }),
     next: async (_, handle, ids, masks) => nextTokens(modelOf(handle), ids, masks),
     lookUp: ({ signal }, id) => lookUp(id, signal),
-    // The laws, and what draws their cases, come when they are asked for.
+    // The laws and fast-check are loaded on demand.
     async *verify({ signal }, options) {
       const { verify } = await import('../../verify/index.ts')
       yield* verify({ ...readOptions<VerifyOptions>(options), signal })
@@ -91,8 +94,8 @@ export function createEngine(): CallTable {
   }
 }
 
-/** What opening a model of the hub would take. @throws as `lookUpModel` and `parseOptConfig` */
-async function lookUp(id: unknown, signal: AbortSignal): Promise<HubCard> {
+/** The size of a model of the hub. @throws as `lookUpModel` and `parseOptConfig` */
+async function lookUp(id: unknown, signal: AbortSignal): Promise<HubModelInfo> {
   expectKind(id, kinds.text, 'model', 'HUB_ID')
   const { origin, bytes, config } = await lookUpModel(id as string, await readHubSettings(), { signal })
   const parsed = parseOptConfig(toPlain(parseJson(config, 'config.json')))
@@ -101,14 +104,14 @@ async function lookUp(id: unknown, signal: AbortSignal): Promise<HubCard> {
   return { origin, bytes, parameters, memory }
 }
 
-/** Options as an object; the library judges what is in it. @throws UsageError OPTIONS */
+/** Options as an object; the library checks its content. @throws UsageError OPTIONS */
 function readOptions<Options extends object>(options: unknown): Options {
   if (options === undefined) return {} as Options
   if (isObject(options) && !Array.isArray(options)) return options as Options
   throw new UsageError('OPTIONS', `options: expected an object, got ${describeValue(options)}`)
 }
 
-/** The files of a folder that was handed over. @throws UsageError MODEL_NAME */
+/** The files of a folder. @throws UsageError MODEL_NAME */
 function readFiles(source: unknown): Map<string, Blob> {
   if (source instanceof Map && [...source].every(([name, file]) => typeof name === 'string' && isBlob(file)))
     return source as Map<string, Blob>
@@ -118,7 +121,7 @@ function readFiles(source: unknown): Map<string, Blob> {
 const isBlob = (value: unknown): boolean => value instanceof Blob
 
 /**
- * The tokens that any of some masks finds likeliest after some others, best first.
+ * The most likely next tokens under any of some masks, best first.
  * @param ids [T] @param masks null is dense
  * @throws UsageError TOKENS, MASK_SHAPE, MASK_VALUE, CONTEXT_LENGTH
  */
@@ -137,7 +140,7 @@ function nextTokens(opt: ShadowOpt, ids: unknown, masks: unknown): NextToken[] {
     }))
 }
 
-/** Tokens that are shown. */
+/** The number of tokens shown. */
 const SHOWN = 8
 
 /** The distribution of the next token: [V]. */
@@ -145,8 +148,8 @@ function likelihoods(opt: ShadowOpt, ids: Int32Array, mask: UnitMask | null): Fl
   const sequence = opt.model.begin({ mask, capacity: ids.length })
   try {
     const logits = sequence.feed(ids, 'last')
-    const most = logits[argmax(logits)]
-    const weights = Float64Array.from(logits, (logit) => Math.exp(logit - most))
+    const largest = logits[argmax(logits)]
+    const weights = Float64Array.from(logits, (logit) => Math.exp(logit - largest))
     const total = weights.reduce((sum, weight) => sum + weight, 0)
     return weights.map((weight) => weight / total)
   } finally {

@@ -1,8 +1,8 @@
 /**
- * The library's own interface over a model that lives in another thread, so that a page stays quick while it computes.
+ * The interface of `ShadowOpt` on a model in a worker, so that a page stays responsive.
  *
- * What differs from `ShadowOpt`: a model is opened by a name or from files, planners of one's own cannot cross threads,
- * and every call is a promise.
+ * Differences from `ShadowOpt`: a model is opened by name or from files, custom planners are not supported, and every call
+ * returns a promise.
  */
 import type { UnitMask } from '../../masks/mask.ts'
 import type { BatchInput, GenerateOptions, GenerateStep, MaskOptions } from '../../options.ts'
@@ -10,41 +10,41 @@ import type { OpenOptions, OpenProgress, Perplexity } from '../../options.ts'
 import type { GenerateEnd } from '../../engine/generate.ts'
 import type { PlanOptions } from '../../planner_options.ts'
 import { asNdarray, type FloatArray, type Ids } from '../../tensor/ndarrays.ts'
-import type { ModelCard, NextToken } from './cards.ts'
-import type { CallLine } from './seam.ts'
+import type { ModelInfo, NextToken } from './model_info.ts'
+import type { RpcClient } from './worker_rpc.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 
-/** Where a model comes from: a name as `fromPretrained` takes it, or the files of a folder by their names. */
+/** The source of a model: a name as in `fromPretrained`, or the files of a folder by name. */
 export type ModelSource = string | ReadonlyMap<string, Blob>
 
 interface Signalled {
   readonly signal?: AbortSignal
 }
 
-/** A model in another thread. Dispose it. */
+/** A model in a worker. Dispose it. */
 export class RemoteOpt {
-  readonly card: ModelCard
-  readonly #line: CallLine
+  readonly info: ModelInfo
+  readonly #rpc: RpcClient
 
-  private constructor(line: CallLine, card: ModelCard) {
-    this.#line = line
-    this.card = card
+  private constructor(rpc: RpcClient, info: ModelInfo) {
+    this.#rpc = rpc
+    this.info = info
   }
 
-  /** As `ShadowOpt.fromPretrained`, through a line to an engine. @throws as it does */
+  /** As `ShadowOpt.fromPretrained`, in the engine of a client. @throws as it does */
   static async fromPretrained(
-    line: CallLine,
+    rpc: RpcClient,
     source: ModelSource,
     { signal, onProgress, ...options }: OpenOptions = {},
   ): Promise<RemoteOpt> {
     const told = (value: unknown): void => onProgress?.(value as OpenProgress)
-    const card = await line.call('open', [source, options], { signal, onProgress: told })
-    return new RemoteOpt(line, card as ModelCard)
+    const info = await rpc.call('open', [source, options], { signal, onProgress: told })
+    return new RemoteOpt(rpc, info as ModelInfo)
   }
 
-  /** The same model under a name of the page's: files have none. */
+  /** The same model under another name, for models from files. */
   called(name: string): RemoteOpt {
-    return new RemoteOpt(this.#line, { ...this.card, name })
+    return new RemoteOpt(this.#rpc, { ...this.info, name })
   }
 
   /** As `ShadowOpt.generate`. */
@@ -52,7 +52,7 @@ export class RemoteOpt {
     prompt: string | Ids,
     { signal, ...options }: GenerateOptions = {},
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
-    const steps = this.#line.iterate('generate', [this.card.handle, prompt, options], { signal })
+    const steps = this.#rpc.iterate('generate', [this.info.handle, prompt, options], { signal })
     return steps as AsyncGenerator<GenerateStep, GenerateEnd, void>
   }
 
@@ -61,46 +61,46 @@ export class RemoteOpt {
     input: Ids | BatchInput,
     { signal, ...options }: PlanOptions = {},
   ): Promise<{ logits: FloatArray }> {
-    const result = await this.#line.call('forward', [this.card.handle, input, options], { signal })
+    const result = await this.#rpc.call('forward', [this.info.handle, input, options], { signal })
     const { values, shape } = result as { values: Float32Array; shape: number[] }
     return { logits: asNdarray(values, shape) }
   }
 
   /** As `ShadowOpt.mask`. */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
-    return (await this.#line.call('mask', [this.card.handle, prompt, options])) as UnitMask
+    return (await this.#rpc.call('mask', [this.info.handle, prompt, options])) as UnitMask
   }
 
   /** As `ShadowOpt.perplexity`. */
   async perplexity(text: string, { signal }: Signalled = {}): Promise<Perplexity> {
-    return (await this.#line.call('perplexity', [this.card.handle, text], { signal })) as Perplexity
+    return (await this.#rpc.call('perplexity', [this.info.handle, text], { signal })) as Perplexity
   }
 
   /** As `ShadowOpt.encode`. */
   async encode(text: string): Promise<number[]> {
-    return (await this.#line.call('encode', [this.card.handle, text])) as number[]
+    return (await this.#rpc.call('encode', [this.info.handle, text])) as number[]
   }
 
-  /** A text written with units skipped and dense, with what decided (`study.ts`). */
+  /** Generates a sparse and a dense text, with the scores behind the masks (`study.ts`). */
   study(
     prompt: string,
     { signal, ...options }: StudyOptions = {},
   ): AsyncGenerator<StudyEvent, StudyEnd, void> {
-    const steps = this.#line.iterate('study', [this.card.handle, prompt, options], { signal })
+    const steps = this.#rpc.iterate('study', [this.info.handle, prompt, options], { signal })
     return steps as AsyncGenerator<StudyEvent, StudyEnd, void>
   }
 
-  /** The tokens that any of some masks (null is dense) finds likeliest after some others, best first. */
+  /** The most likely next tokens under any of some masks (null is dense), best first. */
   async next(
     ids: Int32Array,
     masks: readonly (UnitMask | null)[],
     { signal }: Signalled = {},
   ): Promise<NextToken[]> {
-    return (await this.#line.call('next', [this.card.handle, ids, masks], { signal })) as NextToken[]
+    return (await this.#rpc.call('next', [this.info.handle, ids, masks], { signal })) as NextToken[]
   }
 
   /** Frees the model. Safe to call twice. */
   async dispose(): Promise<void> {
-    await this.#line.call('dispose', [this.card.handle])
+    await this.#rpc.call('dispose', [this.info.handle])
   }
 }

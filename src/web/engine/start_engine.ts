@@ -1,28 +1,27 @@
 /**
- * Starts an engine in a thread of its own.
+ * Starts an engine in a worker.
  */
 import { startThread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import { CallLine } from './seam.ts'
+import { RpcClient } from './worker_rpc.ts'
 
 const code: ThreadCode = (Worker) =>
   new Worker(new URL('./engine_worker.ts', import.meta.url), { type: 'module' })
 
-/** A line to a fresh engine, and what ends it. */
+/** A new engine: its client, and a function that ends it. */
 export interface Engine {
-  readonly line: CallLine
+  readonly rpc: RpcClient
   end(): Promise<void>
 }
 
-/** Starts one. If its thread fails, every call on the line fails with ENGINE_ENDED. */
+/** Starts an engine. If its worker fails, every call fails with ENGINE_ENDED. */
 export function startEngine(): Engine {
-  const line = new CallLine((message) => thread.send(message))
-  const fail = (why: string): void =>
-    line.break(new MissingError('ENGINE_ENDED', `engine: expected a thread that runs, got one that ${why}`))
+  const rpc = new RpcClient((message) => thread.send(message))
+  const fail = (why: string): void => rpc.break(new MissingError('ENGINE_ENDED', `engine: the worker ${why}`))
   const thread = startThread(code, {
-    onMessage: line.receive,
+    onMessage: rpc.receive,
     onError: ({ message }) => fail(`failed: ${message || 'its code did not load'}`),
     onEnd: () => fail('ended'),
   })
-  return { line, end: () => thread.end() }
+  return { rpc, end: () => thread.end() }
 }

@@ -1,6 +1,6 @@
 /**
- * A text written twice, with units skipped and dense, in step: what each writes, how far apart they are, and the scores by
- * which the first skipped. What the page draws is made here; nothing here knows of a page.
+ * A study: it generates a sparse and a dense text in step, measures their divergence, and records the scores behind the masks.
+ * It computes what the page shows and does not depend on the page.
  */
 import { criterionByName } from '../../criteria/index.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
@@ -17,15 +17,15 @@ import { pause } from '../../platform/pause.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 import { Writers } from './writers.ts'
 
-/** Milliseconds of work before the event loop gets a turn: that is when a page that gave up is heard. */
+/** Milliseconds of work between two turns of the event loop, in which a cancellation is received. */
 const TURN = 25
 
-/** Tokens of a text, unless told. */
-const usualTokens = 48
+/** The default number of tokens. */
+const DEFAULT_TOKENS = 48
 
 /**
- * Writes on from a prompt.
- * @throws UsageError CONTEXT_LENGTH, PLANNER for one that does not rank, and what `ShadowOpt.planner` and `encode` throw;
+ * Continues a prompt.
+ * @throws UsageError CONTEXT_LENGTH, PLANNER for a planner that does not rank, and what `ShadowOpt.planner` and `encode` throw;
  *   the signal's reason
  */
 export async function* study(
@@ -36,7 +36,7 @@ export async function* study(
   const { signal, compares = true } = options
   const { model, tokenizer } = opt
   const ids = Int32Array.of(model.config.bosId, ...opt.encode(prompt))
-  const maxTokens = roomFor(opt, ids, options.maxTokens ?? usualTokens)
+  const maxTokens = roomFor(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
   const decided: UnitScores[] = []
   const asked = await plannerOf(opt, ids, maxTokens, options)
   const planner = asked && recording(opt, asked, options, (scores) => decided.push(scores))
@@ -82,7 +82,7 @@ export async function* study(
     }
     await pause(signal)
     return {
-      // Weights in int8 have no gradients.
+      // int8 weights have no gradients.
       truth: model.weights.storage === 'int8' ? null : truthOf(opt, ids, writers.written, options),
       tokensPerSecond: writers.tokensPerSecond,
     }
@@ -91,7 +91,7 @@ export async function* study(
   }
 }
 
-/** How many tokens can be written: every one of them is fed, and so needs a position. */
+/** How many tokens can be generated: each is fed and needs a position. */
 function roomFor({ config }: ShadowOpt, ids: Int32Array, wanted: number): number {
   if (!Number.isInteger(wanted) || wanted < 1)
     throw new UsageError('MAX_TOKENS', `maxTokens: expected a whole number from 1, got ${wanted}`)
@@ -103,7 +103,7 @@ function roomFor({ config }: ShadowOpt, ids: Int32Array, wanted: number): number
   return Math.min(wanted, config.positions - ids.length)
 }
 
-/** The criterion's scores of what follows a prompt; null if nothing does. */
+/** The criterion's scores of the continuation of a prompt; null if it is empty. */
 function truthOf(
   { model }: ShadowOpt,
   prompt: Int32Array,
@@ -116,7 +116,7 @@ function truthOf(
   return scoreText(model, tokens, labels, criterionByName(criterion), seed)
 }
 
-/** The planner that was asked for; null for dense. The oracle is told what the dense model writes. */
+/** The requested planner; null for dense. The oracle gets the text of the dense model. */
 async function plannerOf(
   opt: ShadowOpt,
   ids: Int32Array,
@@ -132,7 +132,7 @@ async function plannerOf(
   return truth && oraclePlanner(truth, budgetOf(choice), backendTopK(opt.model.backend))
 }
 
-/** The same planner, which tells its scores each time it decides. */
+/** The same planner, with a callback for the scores of each decision. */
 function recording(
   { model }: ShadowOpt,
   planner: MaskPlanner,
@@ -157,7 +157,7 @@ function recording(
   }
 }
 
-/** What each token of a prompt spells; `</s>` spells nothing. */
+/** The text of each token of a prompt; that of `</s>` is empty. */
 function piecesOf({ tokenizer }: ShadowOpt, ids: Int32Array): string[] {
   const stream = tokenizer?.stream({ skipSpecial: true })
   return Array.from(ids, (id) => stream?.push(id) ?? `${id} `)

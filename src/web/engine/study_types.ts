@@ -1,11 +1,11 @@
 /**
- * What a study is asked for and what it tells: data that can cross threads, for the engine's side and the page's.
+ * The options and results of a study, as messages between the page and the engine.
  */
 import type { UnitScores } from '../../masks/selection.ts'
 import type { PlannerChoice } from '../../planner_options.ts'
 import type { PlannerName } from '../../predictor/planners.ts'
 
-/** The planners that a study can show: those that rank all units at once, and dense. */
+/** The planners of a study: those that rank all units at once, and dense. */
 export const studyPlanners = [
   'shadow',
   'prompt-plainact',
@@ -16,16 +16,16 @@ export const studyPlanners = [
 ] as const satisfies PlannerName[]
 export type StudyPlanner = (typeof studyPlanners)[number]
 
-/** Once, while the prompt runs, as in the paper; or again at every token. */
+/** Once, during the prompt, as in the paper; or at every token. */
 export const decisions = ['once', 'always'] as const
 export type Decision = (typeof decisions)[number]
 
-/** How a text is written. */
+/** Options of a study. */
 export interface StudyOptions extends Pick<PlannerChoice, 'sparsity' | 'scope' | 'criterion' | 'seed'> {
   readonly planner?: PlannerName
   readonly decides?: Decision
   readonly maxTokens?: number
-  /** Whether a dense model writes beside it; default yes. */
+  /** Whether a dense text is generated too; default yes. */
   readonly compares?: boolean
   readonly signal?: AbortSignal
 }
@@ -34,15 +34,15 @@ export interface StudyOptions extends Pick<PlannerChoice, 'sparsity' | 'scope' |
 export interface StudyStart {
   readonly kind: 'start'
   readonly prompt: Int32Array // [P]
-  /** What each of its tokens spells. */
+  /** The text of each of its tokens. */
   readonly pieces: readonly string[] // [P]
-  /** The criterion that the planner's scores are of, or predict; null where they are of none. */
+  /** The criterion of the planner's scores, or the one they predict; null if there is none. */
   readonly ranks: string | null
-  /** Layers that run whole, from the first; all of them for dense. */
+  /** The number of dense layers, from the first; all of them for dense. */
   readonly denseLayers: number
 }
 
-/** Tokens per second, the prompt left out; null before there was one, or where nobody writes. */
+/** Tokens per second, without the prompt; null before the first token, or if that text is not generated. */
 export interface Speeds {
   readonly sparse: number | null
   readonly dense: number | null
@@ -54,13 +54,13 @@ export interface StudyStep {
   readonly index: number
   readonly token: number
   readonly text: string
-  /** What the dense model wrote in its place; null where it has ended, or does not write. */
+  /** The token of the dense text; null if that has ended or is not generated. */
   readonly dense: { readonly token: number; readonly text: string } | null
-  /** The first place where the two differ; null as long as they agree. */
+  /** The first index where the texts differ; null while they agree. */
   readonly divergence: number | null
   /** KL(dense || sparse) of this token's distribution, after the sparse text, in nats. */
   readonly kl: number | null
-  /** What the mask of this token was decided by, if it was decided anew for it. */
+  /** The scores of the mask, if a mask was decided at this token. */
   readonly scores: UnitScores | null
   readonly tokensPerSecond: Speeds
 }
@@ -69,7 +69,7 @@ export type StudyEvent = StudyStart | StudyStep
 
 /** After the last token. */
 export interface StudyEnd {
-  /** The criterion's scores of what was written: the dense text, or the sparse one alone. Null if it is empty, or weights are int8. */
+  /** The criterion's scores of the dense text, or of the sparse one if there is no dense one. Null for an empty text or int8 weights. */
   readonly truth: UnitScores | null
   readonly tokensPerSecond: Speeds
 }

@@ -1,8 +1,8 @@
 /**
- * Two greedy writers in step: one with units skipped, one dense, and what tells them apart.
+ * Two greedy generations in step, one sparse and one dense, and their divergence.
  *
- * As long as they agree, the dense one is also the judge of the other: KL(dense || sparse) is of the distributions after
- * the same tokens. From their first difference on a third sequence, dense over the sparse text, takes that part.
+ * KL(dense || sparse) compares distributions after the same tokens. While the texts agree, the dense generation gives the dense
+ * distribution; from their first difference on a third sequence does, which runs dense over the sparse text.
  */
 import { logitsDivergence } from '../../evaluation/scored_logits.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
@@ -12,7 +12,7 @@ import type { Sequence } from '../../engine/sequence.ts'
 import { now } from '../../platform/platform.ts'
 import type { Speeds } from './study_types.ts'
 
-/** One text in the making. */
+/** One text that is being generated. */
 class Writer {
   readonly ids: number[] = []
   readonly sequence: Sequence
@@ -24,7 +24,7 @@ class Writer {
     this.logits = sequence.feed(tokens, 'last')
   }
 
-  /** Of single tokens, the prompt left out; null before there was one. */
+  /** Tokens per second, without the prompt; null before the first token. */
   get tokensPerSecond(): number | null {
     return this.#milliseconds > 0 ? (1000 * this.ids.length) / this.#milliseconds : null
   }
@@ -37,16 +37,16 @@ class Writer {
   }
 }
 
-/** What the two write next. */
+/** The next tokens of both texts. */
 export interface NextTokens {
   readonly token: number
-  /** Null where the dense text has ended, or nobody writes it. */
+  /** Null if the dense text has ended or is not generated. */
   readonly denseToken: number | null
-  /** KL(dense || sparse) in nats; null where there is no dense one. */
+  /** KL(dense || sparse) in nats; null without a dense text. */
   readonly kl: number | null
 }
 
-/** The texts of one prompt. Dispose them. */
+/** The two generations of one prompt. Dispose them. */
 export class Writers {
   readonly #model: OptModel
   readonly #prompt: Int32Array // [P]
@@ -58,7 +58,7 @@ export class Writers {
   #divergence: number | null = null
   #denseEnded = false
 
-  /** @param planner null skips nothing @param compares whether a dense model writes beside it */
+  /** @param planner null is dense @param compares whether a dense text is generated too */
   constructor(
     model: OptModel,
     prompt: Int32Array,
@@ -79,7 +79,7 @@ export class Writers {
     this.#judge = this.#dense
   }
 
-  /** The first place where they differ; null as long as they agree. */
+  /** The first index where the texts differ; null while they agree. */
   get divergence(): number | null {
     return this.#divergence
   }
@@ -88,12 +88,12 @@ export class Writers {
     return { sparse: this.#sparse.tokensPerSecond, dense: this.#dense?.tokensPerSecond ?? null }
   }
 
-  /** The dense text, or the sparse one where nobody writes it: [N]. */
+  /** The dense text, or the sparse one if there is no dense one: [N]. */
   get written(): readonly number[] {
     return this.#dense?.ids ?? this.#sparse.ids
   }
 
-  /** The tokens that come next. Asking takes none of them in, but notes where they differ. */
+  /** The next tokens. This does not append them, but records the first difference. */
   next(): NextTokens {
     const token = argmax(this.#sparse.logits)
     const denseToken = this.#dense && !this.#denseEnded ? argmax(this.#dense.logits) : null
@@ -106,7 +106,7 @@ export class Writers {
     return { token, denseToken: this.#denseEnded ? null : denseToken, kl }
   }
 
-  /** Takes them in. */
+  /** Appends them. */
   push({ token, denseToken }: NextTokens): void {
     this.#sparse.push(token)
     if (denseToken !== null) this.#dense?.push(denseToken)

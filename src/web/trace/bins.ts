@@ -1,6 +1,6 @@
 /**
- * Neurons side by side in bins, for layers that have more of them than a map has room; and what a bin holds, by who keeps
- * it: the planner, the oracle, both or neither.
+ * Bins of adjacent neurons, for layers with more neurons than the map can show, and counts of the units of a bin that are kept by
+ * the planner, by the oracle, by both or by neither.
  */
 import type { UnitMask } from '../../masks/mask.ts'
 import type { Unit } from './unit_facts.ts'
@@ -11,28 +11,28 @@ export interface Span {
   readonly end: number
 }
 
-/** At most `most` spans that cover 0 to `units` in order, none longer than another by more than one. */
-export function binsOf(units: number, most: number): Span[] {
-  const count = Math.min(units, most)
+/** At most `max` spans that cover 0 to `units` in order; their lengths differ by at most one. */
+export function binsOf(units: number, max: number): Span[] {
+  const count = Math.min(units, max)
   return Array.from({ length: count }, (_, bin) => ({
     start: Math.floor((bin * units) / count),
     end: Math.floor(((bin + 1) * units) / count),
   }))
 }
 
-/** How many units of a span are kept by whom. */
+/** The units of a span, counted by what keeps them. */
 export interface Tally {
   readonly both: number
-  /** By the planner, though not by the oracle. */
+  /** By the planner only. */
   readonly extra: number
-  /** By the oracle, though not by the planner. */
+  /** By the oracle only. */
   readonly missed: number
   readonly neither: number
 }
 
 /**
  * Counts a span.
- * @param truth what the oracle keeps; without one whatever is kept counts as kept by both, and the rest by neither
+ * @param truth the mask of the oracle; without it every kept unit counts as kept by both, and the others as kept by neither
  */
 export function tallySpan(
   mask: UnitMask,

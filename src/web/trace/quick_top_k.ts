@@ -1,6 +1,6 @@
 /**
- * top_k by a threshold: the same answer as its definition, quick enough to be asked for every token while a slider moves.
- * One typed array is sorted as numbers, and what is above the R-th of them is taken; of those equal to it the first.
+ * top_k by a threshold: the result of its definition, fast enough to run for every token while a slider moves. It sorts a
+ * typed array of numbers and takes the values above the R-th one, and of those equal to it the first ones.
  */
 import type { TopK } from '../../masks/selection.ts'
 
@@ -9,25 +9,26 @@ export const quickTopK: TopK = (scores, count) => {
   const chosen = new Int32Array(count)
   if (count === 0) return chosen
   const numbers = scores.filter((score) => score === score).sort()
-  // Where there are fewer numbers than places, all of them are in, and the first that are none.
-  const least = numbers.length < count ? -Infinity : numbers[numbers.length - count]
-  let places = count - Math.min(count, numbers.length - firstAbove(numbers, least))
+  // With fewer numbers than `count`, all numbers are taken, and then the first NaN values.
+  const threshold = numbers.length < count ? -Infinity : numbers[numbers.length - count]
+  let places = count - Math.min(count, numbers.length - firstAbove(numbers, threshold))
   let nones = Math.max(0, count - numbers.length)
   let filled = 0
   for (let index = 0; filled < count && index < scores.length; index++) {
     const score = scores[index]
-    const isIn = score > least || (score === least && places-- > 0) || (score !== score && nones-- > 0)
+    const isIn =
+      score > threshold || (score === threshold && places-- > 0) || (score !== score && nones-- > 0)
     if (isIn) chosen[filled++] = index
   }
   return chosen
 }
 
-/** Where, in ascending numbers, those above one begin. */
-function firstAbove(numbers: Float32Array, least: number): number {
+/** The index of the first number above a value, in ascending numbers. */
+function firstAbove(numbers: Float32Array, threshold: number): number {
   let [low, high] = [0, numbers.length]
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (numbers[middle] > least) high = middle
+    if (numbers[middle] > threshold) high = middle
     else low = middle + 1
   }
   return low

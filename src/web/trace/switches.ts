@@ -1,10 +1,10 @@
 /**
- * Units switched on or off by hand, over whatever a planner has decided.
+ * Units that the user switched on or off, which override the mask of the planner.
  */
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { placeOf, type Unit } from './unit_facts.ts'
 
-/** What was switched; nothing at first. */
+/** The switched units; initially none. */
 export class Switches {
   readonly #states = new Map<string, { readonly unit: Unit; readonly on: boolean }>()
 
@@ -12,14 +12,14 @@ export class Switches {
     return this.#states.size
   }
 
-  /** Switches a unit, or takes that back with null. */
+  /** Switches a unit; null removes the switch. */
   set(unit: Unit, on: boolean | null): void {
     const key = `${unit.kind} ${unit.layer} ${unit.index}`
     if (on === null) this.#states.delete(key)
     else this.#states.set(key, { unit, on })
   }
 
-  /** What a unit was switched to; null if it was not. */
+  /** The state a unit was switched to; null if it was not. */
   get({ kind, layer, index }: Unit): boolean | null {
     return this.#states.get(`${kind} ${layer} ${index}`)?.on ?? null
   }
@@ -28,7 +28,7 @@ export class Switches {
     this.#states.clear()
   }
 
-  /** A mask with what was switched; the given one stays as it is. */
+  /** A copy of a mask with the switches applied. */
   apply(mask: UnitMask): UnitMask {
     const { shape, heads, neurons } = mask
     const changed = makeMask(shape, heads.slice(), neurons.slice())

@@ -1,8 +1,8 @@
 /**
- * A trace: a text, what decided which units computed it, and what the dense model wrote in its place. All that the page
- * shows of a text is made from a trace alone, so that one can be kept and looked at without the model.
+ * A trace: a generated text, the scores that decided its masks, and the text of the dense model. The page shows a text from its
+ * trace alone, so a trace can be saved and shown without the model.
  *
- * Scores are kept, masks are not: under any budget the mask is `selectMask` of the scores, as it was for the planner.
+ * A trace contains scores, not masks: for any budget the mask is `selectMask` of the scores, as in the planner.
  */
 import { makeBudget, type Budget, type Scope } from '../../masks/budget.ts'
 import { denseMask, makeMask, type UnitMask, type UnitShape } from '../../masks/mask.ts'
@@ -10,29 +10,29 @@ import { selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { Decision, Speeds, StudyEnd, StudyEvent, StudyPlanner } from '../engine/study_types.ts'
 import { quickTopK } from './quick_top_k.ts'
 
-/** How much is skipped, and what units compete with: what can be changed without the model. */
+/** The sparsity and the scope: they can be changed without the model. */
 export interface Selection {
   readonly sparsity: number
   readonly scope: Scope
 }
 
-/** What a text was written with. */
+/** The settings of a text. */
 export interface TraceSettings extends Selection {
   readonly planner: StudyPlanner
-  /** What the truth was scored by, and the prompt where the planner is prompt-plainact. */
+  /** The criterion of the oracle scores, and of the prompt for the planner prompt-plainact. */
   readonly criterion: string
   readonly decides: Decision
   readonly seed: number
 }
 
-/** The model, as far as a trace needs to know it. */
+/** The description of the model. */
 export interface TraceModel {
   readonly name: string
   readonly shape: UnitShape
   readonly width: number // D
 }
 
-/** A token that was written. */
+/** A generated token. */
 export interface TraceToken {
   readonly token: number
   readonly text: string
@@ -40,28 +40,28 @@ export interface TraceToken {
 
 /** One token of each text: a column of the map. */
 export interface TraceColumn extends TraceToken {
-  /** What the dense model wrote in its place; null where it had ended, or did not write. */
+  /** The token of the dense text; null if that had ended or was not generated. */
   readonly dense: TraceToken | null
-  /** KL(dense || sparse) in nats, as a float32; null where nobody compared. */
+  /** KL(dense || sparse) in nats, as a float32; null without a comparison. */
   readonly kl: number | null
 }
 
-/** A text and what decided. */
+/** A trace. */
 export interface Trace {
   readonly model: TraceModel
   readonly settings: TraceSettings
-  /** The criterion that the planner's scores are of, or predict; null where they are of none. */
+  /** The criterion of the planner's scores, or the one they predict; null if there is none. */
   readonly ranks: string | null
-  /** Layers that run whole, from the first. */
+  /** The number of dense layers, from the first. */
   readonly denseLayers: number
   readonly prompt: Int32Array // [P]
   readonly pieces: readonly string[] // [P]
   readonly columns: readonly TraceColumn[] // [N]
-  /** One for all columns, or one for each, or none: dense. */
+  /** One for all columns, one for each column, or none for dense. */
   readonly decisions: readonly UnitScores[]
-  /** Scores of what was written, by the criterion; null if that is not known (yet). */
+  /** The oracle scores of the text; null while they are unknown. */
   readonly truth: UnitScores | null
-  /** The first place where the texts differ. */
+  /** The first index where the texts differ. */
   readonly divergence: number | null
   readonly tokensPerSecond: Speeds
 }
@@ -71,7 +71,7 @@ export function decisionOf(trace: Trace, column: number): UnitScores | null {
   return trace.decisions[Math.min(column, trace.decisions.length - 1)] ?? null
 }
 
-/** The budget that a planner of this trace has under a selection. */
+/** The budget of the planner of this trace under a selection. */
 export function budgetUnder(
   { denseLayers }: Pick<Trace, 'denseLayers'>,
   { sparsity, scope }: Selection,
@@ -79,7 +79,7 @@ export function budgetUnder(
   return makeBudget(sparsity, { scope, denseLayers })
 }
 
-/** Masks under one budget, each selected when it is first asked for. */
+/** Masks under one budget, each selected on first use. */
 export class Masks {
   readonly budget: Budget
   readonly selection: Selection
@@ -91,7 +91,7 @@ export class Masks {
     this.budget = budgetUnder(trace, selection)
   }
 
-  /** Whether these are still the masks of a trace under a selection. */
+  /** Whether these are the masks of this trace under this selection. */
   areOf(trace: Pick<Trace, 'denseLayers'>, { sparsity, scope }: Selection): boolean {
     const { selection, budget } = this
     return (
@@ -99,7 +99,7 @@ export class Masks {
     )
   }
 
-  /** What scores select; null where there are none. */
+  /** The mask of scores; null for null. */
   of(scores: UnitScores): UnitMask
   of(scores: UnitScores | null): UnitMask | null
   of(scores: UnitScores | null): UnitMask | null {
@@ -110,8 +110,8 @@ export class Masks {
   }
 
   /**
-   * The units that the oracle has a reason to keep: those it selects, without those whose score is 0, which it keeps only
-   * where the budget has room. Null where the truth is not known.
+   * The units that the oracle selects, without units of score 0, which it keeps only to fill the budget. Null if the oracle
+   * scores are unknown.
    */
   needed({ truth }: Pick<Trace, 'truth'>): UnitMask | null {
     if (!truth) return null
@@ -129,19 +129,19 @@ export class Masks {
     return needed
   }
 
-  /** The mask that a column of a trace was computed under, or would have been. */
+  /** The mask of a column of a trace under a selection. */
   ofColumn(trace: Trace, column: number): UnitMask {
     return this.of(decisionOf(trace, column)) ?? denseMask(trace.model.shape)
   }
 }
 
-/** The mean KL per token over what was compared; null if nothing was. */
+/** The mean KL per compared token; null if there are none. */
 export function meanDivergence({ columns }: Pick<Trace, 'columns'>): number | null {
   const known = columns.flatMap(({ kl }) => kl ?? [])
   return known.length === 0 ? null : known.reduce((sum, kl) => sum + kl, 0) / known.length
 }
 
-/** A trace before anything has happened. */
+/** An empty trace. */
 export function emptyTrace(model: TraceModel, settings: TraceSettings): Trace {
   return {
     model,
@@ -158,7 +158,7 @@ export function emptyTrace(model: TraceModel, settings: TraceSettings): Trace {
   }
 }
 
-/** A trace with what a study tells next. */
+/** A trace after the next event of a study. */
 export function growTrace(trace: Trace, event: StudyEvent | StudyEnd): Trace {
   if (!('kind' in event)) return { ...trace, truth: event.truth, tokensPerSecond: event.tokensPerSecond }
   if (event.kind === 'start') {

@@ -1,34 +1,78 @@
 /**
- * A trace as a file: safetensors with what is numbers as tensors and the rest as JSON in the metadata entry
- * `shadowllm.trace`. Nothing of a file is believed: every size, number and name is judged before it is used.
+ * The file of a trace: safetensors, with numbers as tensors and the rest as JSON in the metadata entry `shadowllm.trace`. A
+ * file is untrusted input: every size, number and name is checked before it is used.
  *
- *   prompt [P] I32   tokens [N] I32   dense [N] I32, -1 where there is none   kl [N] F32, -1 where there is none
+ *   prompt [P] I32   tokens [N] I32   dense [N] I32, -1 for none   kl [N] F32, -1 for none
  *   heads [S, L, H] F32   neurons [S, L, F] F32    S decisions: 1, N or 0
  *   truth.heads [L, H] F32   truth.neurons [L, F] F32    or neither
  */
-import { Fields } from '../../io/fields.ts'
+import * as v from 'valibot'
 import { parseSafetensors } from '../../io/safetensors.ts'
 import { encodeSafetensors, type TensorToWrite } from '../../io/safetensors_writer.ts'
+import { checkSchema, numberBetween, parseBySchema, seedNumber, wholeNumber } from '../../io/schema.ts'
 import { scopes } from '../../masks/budget.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 import type { UnitShape } from '../../masks/mask.ts'
-import { criterionByName } from '../../criteria/index.ts'
+import { criteria } from '../../criteria/index.ts'
 import { InputError } from '../../tensor/errors.ts'
 import type { RawTensorSource } from '../../tensor/tensor_source.ts'
-import { decisions as ways, studyPlanners } from '../engine/study_types.ts'
-import type { Trace, TraceColumn, TraceSettings } from './trace.ts'
+import { decisions, studyPlanners } from '../engine/study_types.ts'
+import type { Trace, TraceColumn } from './trace.ts'
 
-/** The metadata entry of the card. */
+/** The metadata entry of the JSON part. */
 export const traceEntry = 'shadowllm.trace'
+const about = { code: 'TRACE_CARD', subject: traceEntry }
 const version = 1
-/** More than any model of this family has. */
-const most = { layers: 1024, units: 2 ** 20, width: 2 ** 20, tokens: 4096, speed: 1e9 }
+/** Limits that no model of this family reaches. */
+const max = { layers: 1024, units: 2 ** 20, width: 2 ** 20, tokens: 4096, speed: 1e9 }
+
+const units = wholeNumber(1, max.units)
+const texts = v.array(v.string())
+const speed = v.nullish(numberBetween(0, max.speed), null)
+
+const entrySchema = v.pipe(
+  v.object({
+    version: v.literal(version),
+    name: v.string(),
+    shape: v.object({ layers: wholeNumber(1, max.layers), heads: units, neurons: units }),
+    width: wholeNumber(1, max.width),
+    planner: v.picklist(studyPlanners),
+    criterion: v.picklist(criteria.map(({ name }) => name)),
+    decides: v.picklist(decisions),
+    sparsity: numberBetween(0, 1),
+    scope: v.picklist(scopes),
+    seed: seedNumber,
+    ranks: v.nullish(v.string(), null),
+    denseLayers: wholeNumber(0, max.layers),
+    divergence: v.nullish(wholeNumber(0, Number.MAX_SAFE_INTEGER), null),
+    pieces: texts,
+    texts,
+    denseTexts: texts,
+    speeds: v.object({ sparse: speed, dense: speed }),
+  }),
+  v.forward(
+    v.check(({ denseLayers, shape }) => denseLayers <= shape.layers, 'at most the layers of the model'),
+    ['denseLayers'],
+  ),
+)
+
+/** The fields whose size depends on the tensors: P tokens of the prompt, N generated tokens. */
+const fits = (P: number, N: number): v.GenericSchema<unknown, unknown> => {
+  const list = (length: number): v.GenericSchema<string[]> =>
+    v.pipe(texts, v.length(length, `${length} texts`))
+  return v.object({
+    pieces: list(P),
+    texts: list(N),
+    denseTexts: list(N),
+    divergence: v.nullable(wholeNumber(0, N)),
+  })
+}
 
 /** The bytes of a trace's file. */
 export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
-  const { model, settings, ranks, denseLayers, prompt, pieces, columns, decisions, truth, divergence } = trace
+  const { model, settings, ranks, denseLayers, prompt, pieces, columns, truth, divergence } = trace
   const { layers: L, heads: H, neurons: F } = model.shape
-  const card = {
+  const entry = {
     version,
     name: model.name,
     shape: model.shape,
@@ -44,8 +88,8 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
   }
   const table = (kind: 'heads' | 'neurons'): Float32Array => {
     const units = L * model.shape[kind]
-    const values = new Float32Array(decisions.length * units)
-    decisions.forEach((scores, s) => values.set(scores[kind], s * units))
+    const values = new Float32Array(trace.decisions.length * units)
+    trace.decisions.forEach((scores, s) => values.set(scores[kind], s * units))
     return values
   }
   const N = columns.length
@@ -62,92 +106,50 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
         Float32Array.from(columns, ({ kl }) => kl ?? -1),
       ),
     ],
-    ['heads', f32([decisions.length, L, H], table('heads'))],
-    ['neurons', f32([decisions.length, L, F], table('neurons'))],
+    ['heads', f32([trace.decisions.length, L, H], table('heads'))],
+    ['neurons', f32([trace.decisions.length, L, F], table('neurons'))],
   ])
   if (truth) {
     tensors.set('truth.heads', f32([L, H], truth.heads))
     tensors.set('truth.neurons', f32([L, F], truth.neurons))
   }
-  return encodeSafetensors(tensors, { [traceEntry]: JSON.stringify(card) })
+  return encodeSafetensors(tensors, { [traceEntry]: JSON.stringify(entry) })
 }
 
 /**
  * Reads a trace's file.
- * @throws InputError TRACE_CARD, TRACE_VALUE for what no trace can say; TENSOR_MISSING, TENSOR_SHAPE, SAFETENSORS_*, JSON_*
+ * @throws InputError TRACE_CARD, TRACE_VALUE for invalid values; TENSOR_MISSING, TENSOR_SHAPE, SAFETENSORS_*, JSON_*
  */
 export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Trace> {
   const source = await parseSafetensors(bytes, name)
-  const card = Fields.parse(source.metadata.get(traceEntry), { code: 'TRACE_CARD', subject: traceEntry })
-  card.whole('version', version, version)
-  const model = readModel(card)
-  const denseLayers = card.whole('denseLayers', 0, model.shape.layers)
+  const entry = parseBySchema(entrySchema, source.metadata.get(traceEntry), about)
+  const { shape, width, planner, criterion, decides, sparsity, scope, seed } = entry
   const file = new TraceTensors(source, name)
-  const prompt = await file.ids('prompt', most.tokens, 0)
-  const pieces = listOf(card, 'pieces', prompt.length)
-  const columns = await readColumns(card, file)
-  const speeds = card.fields('speeds')
+  const prompt = await file.ids('prompt', max.tokens, 0)
+  const tokens = await file.ids('tokens', max.tokens, 0)
+  checkSchema(fits(prompt.length, tokens.length), entry, about)
   return {
-    model,
-    settings: readSettings(card),
-    ranks: card.textOrNull('ranks', 'the name of a criterion or null'),
-    denseLayers,
+    model: { name: entry.name, shape, width },
+    settings: { planner, criterion, decides, sparsity, scope, seed },
+    ranks: entry.ranks,
+    denseLayers: entry.denseLayers,
     prompt,
-    pieces,
-    columns,
-    decisions: await readDecisions(file, model.shape, columns.length),
-    truth: source.tensors.has('truth.heads') ? (await file.scores('truth.', null, model.shape))[0] : null,
-    divergence: card.wholeOrNull('divergence', 0, columns.length),
-    tokensPerSecond: {
-      sparse: speeds.numberOrNull('sparse', 0, most.speed),
-      dense: speeds.numberOrNull('dense', 0, most.speed),
-    },
+    pieces: entry.pieces,
+    columns: await readColumns(file, tokens, entry),
+    decisions: await readDecisions(file, shape, tokens.length),
+    truth: source.tensors.has('truth.heads') ? (await file.scores('truth.', null, shape))[0] : null,
+    divergence: entry.divergence,
+    tokensPerSecond: entry.speeds,
   }
 }
 
-function readModel(card: Fields): Trace['model'] {
-  const shape = card.fields('shape')
-  return {
-    name: card.text('name', 'a name'),
-    shape: {
-      layers: shape.whole('layers', 1, most.layers),
-      heads: shape.whole('heads', 1, most.units),
-      neurons: shape.whole('neurons', 1, most.units),
-    },
-    width: card.whole('width', 1, most.width),
-  }
-}
-
-function readSettings(card: Fields): TraceSettings {
-  const criterion = card.text('criterion', 'the name of a criterion')
-  try {
-    criterionByName(criterion)
-  } catch {
-    throw card.refuse('criterion', 'the name of a criterion', criterion)
-  }
-  return {
-    planner: card.oneOf('planner', studyPlanners),
-    criterion,
-    decides: card.oneOf('decides', ways),
-    sparsity: card.number('sparsity', 0, 1),
-    scope: card.oneOf('scope', scopes),
-    seed: card.whole('seed', 0, 2 ** 32 - 1),
-  }
-}
-
-/** A list of texts, one for each of what they belong to. */
-function listOf(card: Fields, name: string, length: number): string[] {
-  const texts = card.texts(name)
-  if (texts.length === length) return texts
-  throw card.refuse(name, `${length} texts`, texts)
-}
-
-async function readColumns(card: Fields, file: TraceTensors): Promise<TraceColumn[]> {
-  const tokens = await file.ids('tokens', most.tokens, 0)
+async function readColumns(
+  file: TraceTensors,
+  tokens: Int32Array,
+  { texts, denseTexts }: v.InferOutput<typeof entrySchema>,
+): Promise<TraceColumn[]> {
   const dense = await file.ids('dense', tokens.length, -1, tokens.length)
   const kl = await file.floats('kl', [tokens.length])
-  const texts = listOf(card, 'texts', tokens.length)
-  const denseTexts = listOf(card, 'denseTexts', tokens.length)
   return Array.from(tokens, (token, i) => ({
     token,
     text: texts[i],
@@ -162,7 +164,7 @@ async function readDecisions(file: TraceTensors, shape: UnitShape, columns: numb
   throw file.refuse('heads', `0, 1 or ${columns} decisions`, `${count}`)
 }
 
-/** The tensors of a trace, each of the shape it must have and with numbers that can be. */
+/** The tensors of a trace, with checks of shapes and values. */
 class TraceTensors {
   readonly #source: RawTensorSource
   readonly #name: string
@@ -181,7 +183,7 @@ class TraceTensors {
   }
 
   /** Token ids [N], at most `longest` of them, or exactly `length`. */
-  async ids(tensor: string, longest: number, least: number, length?: number): Promise<Int32Array> {
+  async ids(tensor: string, longest: number, min: number, length?: number): Promise<Int32Array> {
     const shape = this.#shapeOf(tensor)
     const [N = -1] = shape
     if (shape.length !== 1 || N > longest || (length !== undefined && N !== length))
@@ -192,12 +194,12 @@ class TraceTensors {
         'TENSOR_SHAPE',
       )
     if (this.#source.tensors.get(tensor)?.dtype !== 'I32')
-      throw this.refuse(tensor, 'I32', 'another type', 'TENSOR_SHAPE')
+      throw this.refuse(tensor, 'I32', 'another element type', 'TENSOR_SHAPE')
     const bytes = await this.#source.readRaw(tensor)
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const ids = Int32Array.from({ length: N }, (_, i) => view.getInt32(4 * i, true))
-    const wrong = ids.find((id) => id < least)
-    if (wrong !== undefined) throw this.refuse(tensor, `ids from ${least}`, `${wrong}`)
+    const wrong = ids.find((id) => id < min)
+    if (wrong !== undefined) throw this.refuse(tensor, `ids from ${min}`, `${wrong}`)
     return ids
   }
 
@@ -208,10 +210,10 @@ class TraceTensors {
       throw this.refuse(tensor, `[${shape.join(', ')}]`, `[${found.join(', ')}]`, 'TENSOR_SHAPE')
     const values = await this.#source.read(tensor)
     if (values.every(Number.isFinite)) return values
-    throw this.refuse(tensor, 'finite numbers', 'others')
+    throw this.refuse(tensor, 'finite numbers', 'NaN or an infinity')
   }
 
-  /** Scores [L, H] and [L, F], `count` of each, or one where the tensors have no row of counts. */
+  /** Scores [L, H] and [L, F], `count` of each, or one if the tensors have no leading dimension. */
   async scores(prefix: string, count: number | null, shape: UnitShape): Promise<UnitScores[]> {
     const { layers: L, heads: H, neurons: F } = shape
     const rows = count === null ? [] : [count]

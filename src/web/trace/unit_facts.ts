@@ -1,6 +1,5 @@
 /**
- * What there is to say of one unit under a budget: its score, its place among those it competes with, and the score at
- * which the last one was kept.
+ * The facts of one unit under a budget: its score, its rank among competing units, and the cut-off score.
  */
 import type { Budget } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
@@ -13,29 +12,29 @@ export interface Unit {
   readonly index: number
 }
 
-/** What is known of a unit. */
+/** The facts of a unit. */
 export interface UnitFacts {
   readonly kept: boolean
-  /** What it was ranked by and how; null in a layer that runs whole. */
+  /** Its score and rank; null in a dense layer. */
   readonly ranked: {
     readonly score: number
-    /** 1 is the best. Ties go to the lower index, NaN comes last, as in selection. */
+    /** 1 is the best. Ties go to the lower index, NaN is last, as in selection. */
     readonly rank: number
-    /** How many it competes with, itself included. */
+    /** The number of competing units, itself included. */
     readonly of: number
-    /** The lowest score that was kept among them; null if none was. */
+    /** The cut-off: the lowest kept score among them; null if none is kept. */
     readonly cutOff: number | null
-    /** Whether it was kept though others with better scores were not: by the floor of its layer. */
+    /** Whether it was kept only by the floor of its layer. */
     readonly byFloor: boolean
   } | null
 }
 
-/** A unit's place in the tables [L, U] of a mask or of scores. */
+/** The index of a unit in a table [L, U]. */
 export function placeOf({ kind, layer, index }: Unit, { shape }: Pick<UnitMask, 'shape'>): number {
   return layer * shape[kind] + index
 }
 
-/** Looks a unit up. @param mask what `selectMask` made of the scores under the budget */
+/** The facts of a unit. @param mask `selectMask` of the scores under the budget */
 export function unitFacts(unit: Unit, scores: UnitScores, mask: UnitMask, budget: Budget): UnitFacts {
   const { kind, layer } = unit
   const table = scores[kind]
@@ -59,7 +58,7 @@ export function unitFacts(unit: Unit, scores: UnitScores, mask: UnitMask, budget
   return { kept, ranked: { score: table[place], rank, of: end - start, cutOff, byFloor } }
 }
 
-/** Whether one place comes before another in the order of selection. */
+/** Whether one unit ranks before another. */
 function isBetter(table: Float32Array, one: number, other: number): boolean {
   const [a, b] = [table[one], table[other]]
   if (a > b) return true
@@ -67,7 +66,7 @@ function isBetter(table: Float32Array, one: number, other: number): boolean {
   return isTie ? one < other : Number.isNaN(b)
 }
 
-/** NaN is worth less than any number. */
+/** NaN ranks below every number. */
 function worth(score: number): number {
   return Number.isNaN(score) ? -Infinity : score
 }

@@ -1,15 +1,15 @@
 /**
- * The likeliest next tokens as bars: as computed, and as they are with what was switched by hand.
+ * The most likely next tokens as bars, without and with switched units.
  */
-import type { NextToken } from '../engine/cards.ts'
+import type { NextToken } from '../engine/model_info.ts'
 import { make, percent } from './dom.ts'
 
-/** The bars of some tokens; the second share of each is that with switches, where there are any. */
+/** The bars of some tokens; the second share of each is that with switches, if there are any. */
 export function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
-  const most = Math.max(...tokens.flatMap(({ shares }) => shares))
+  const largest = Math.max(...tokens.flatMap(({ shares }) => shares))
   const bar = (share: number, name: string): HTMLElement => {
     const element = make('span', { class: `bar ${name}` })
-    element.style.width = `${(100 * share) / most}%`
+    element.style.width = `${(100 * share) / largest}%`
     return element
   }
   const rows = tokens.map(({ text, shares }) => {
@@ -30,7 +30,7 @@ export function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
   return make('table', { class: 'bars' }, make('caption', { text: caption }), make('tbody', {}, ...rows))
 }
 
-/** A token that can be seen. */
+/** A token with visible white space. */
 export function shown(text: string): string {
   return text.replace(/^ /, '·').replaceAll('\n', '↵') || '∅'
 }

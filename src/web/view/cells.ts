@@ -1,7 +1,7 @@
 /**
- * One cell of a map: a head, or a bin of neurons, by who keeps what is in it.
+ * One cell of a map: a head or a bin of neurons, coloured by what keeps its units.
  *
- * What is kept is filled, what is not is hollow or pale: colours are not all that tells them apart.
+ * Kept units are filled, others are hollow or pale, so that the map does not depend on colours alone.
  */
 import type { UnitMask } from '../../masks/mask.ts'
 import { tallySpan, type Span, type Tally } from '../trace/bins.ts'
@@ -31,17 +31,17 @@ export interface Box {
   readonly height: number
 }
 
-/** What a column is drawn from. */
+/** The masks of a column. */
 export interface CellMasks {
   readonly mask: UnitMask
   readonly truth: UnitMask | null
-  /** Layers that run whole. */
+  /** The number of dense layers. */
   readonly denseLayers: number
 }
 
 const parts = ['both', 'extra', 'missed'] as const
 
-/** Draws a cell large enough to show what it holds: filled from below in proportion. */
+/** Draws a large cell: filled from below in proportion. */
 export function drawCell(
   context: CanvasRenderingContext2D,
   given: CellMasks,
@@ -61,7 +61,7 @@ export function drawCell(
   }
 }
 
-/** Draws a cell of a few pixels: in the colour of its largest part, the paler the smaller that is. */
+/** Draws a cell of a few pixels: in the colour of its largest part, paler for a smaller part. */
 export function drawDot(
   context: CanvasRenderingContext2D,
   given: CellMasks,
@@ -79,7 +79,7 @@ export function drawDot(
   context.globalAlpha = 1
 }
 
-/** Draws what is under a cell; true if there is nothing to show on it. */
+/** Draws the background of a cell; true if nothing is drawn on it. */
 function drawGround(
   context: CanvasRenderingContext2D,
   { denseLayers }: CellMasks,
@@ -105,7 +105,7 @@ function drawPart(
     return
   }
   context.fillStyle = context.strokeStyle = colours.missed
-  // Too small for a hole in the middle: a line through it.
+  // Too small for a hollow shape: a line through it.
   const isThin = Math.min(width, height) < 3.5
   if (isThin) return context.fillRect(x, y + height / 3, width, height / 3)
   context.lineWidth = 1.5

@@ -1,5 +1,5 @@
 /**
- * What is written and what is skipped, as the form says it.
+ * The form: prompt, model settings and sparsity.
  */
 import { criteria } from '../../criteria/index.ts'
 import { scopes, type Scope } from '../../masks/budget.ts'
@@ -26,11 +26,11 @@ const scopeLabels: Readonly<Record<Scope, string>> = {
   hybrid: 'the whole, with floors',
 }
 
-/** What the form can tell of. */
+/** The events of the form. */
 export interface ControlEvents {
-  /** Something that needs the text to be written anew. */
+  /** A change that needs a new text. */
   write(): void
-  /** Something that needs new masks alone; `isFinal` when a slider is let go. */
+  /** A change that needs only new masks; `isFinal` when a slider is released. */
   select(isFinal: boolean): void
   stop(): void
 }
@@ -94,7 +94,7 @@ export class Controls {
     }
   }
 
-  /** Puts the form where a trace was made. */
+  /** Sets the form to the settings of a trace. */
   set settings({ planner, criterion, scope, decides, sparsity }: TraceSettings) {
     this.#planner.value = planner
     this.#criterion.value = criterion
@@ -104,7 +104,7 @@ export class Controls {
     this.#showSparsity()
   }
 
-  /** Whether a text is being written now, and whether one could be. */
+  /** Whether a text is being generated, and whether one could be. */
   show({ isWriting, canWrite }: { readonly isWriting: boolean; readonly canWrite: boolean }): void {
     this.#write.disabled = !canWrite
     this.#stop.disabled = !isWriting

@@ -1,16 +1,16 @@
 /**
- * Elements: found by their ids, made from words. Text is only ever set as text.
+ * Elements: lookup by id, and creation. Text is always set as textContent.
  */
 import { pageDocument } from '../../platform/platform.ts'
 
-/** The element of an id. @throws Error if the page has none */
+/** The element with an id. @throws Error if the page has none */
 export function byId<Kind extends HTMLElement>(id: string): Kind {
   const found = pageDocument().getElementById(id)
   if (found) return found as Kind
   throw new Error(`page: expected an element with the id ${id}, got none`)
 }
 
-/** A new element with classes, attributes and what is in it. */
+/** A new element with classes, attributes and content. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   { text, ...attributes }: Readonly<Record<string, string>> = {},
@@ -23,7 +23,7 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
   return element
 }
 
-/** Fills a list to choose from; the first is chosen. */
+/** Fills a select element; the first option is selected. */
 export function fillSelect(
   select: HTMLSelectElement,
   options: readonly (readonly [value: string, label: string])[],
@@ -36,13 +36,13 @@ export function percent(share: number, digits = 0): string {
   return `${(100 * share).toFixed(digits)} %`
 }
 
-/** A number in as many digits as say something. */
+/** A number with its significant digits. */
 export function brief(value: number): string {
   if (value === 0) return '0'
   return Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5 ? value.toExponential(2) : value.toPrecision(3)
 }
 
-/** Runs once per frame at most, however often it is asked to. */
+/** Runs at most once per frame. */
 export function perFrame(work: () => void): () => void {
   let waits = false
   return () => {

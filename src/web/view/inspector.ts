@@ -1,43 +1,42 @@
 /**
- * One unit: what it was ranked by, its place and the cut-off, what the oracle says, and a switch. For a bin, the neuron is
- * chosen from a list.
+ * One unit: its score, rank and cut-off, the oracle, and a switch. For a bin, the neuron is chosen from a list.
  */
-import type { NextToken } from '../engine/cards.ts'
+import type { NextToken } from '../engine/model_info.ts'
 import type { UnitFacts } from '../trace/unit_facts.ts'
 import { nextBars } from './bars.ts'
 import { brief, make } from './dom.ts'
 
-/** What is to be said. */
+/** The content of the inspector. */
 export interface InspectorState {
   /** Such as "Head 3 of layer 5". */
   readonly title: string
-  /** The planner's name, and what its scores are of. */
+  /** The name of the planner, and the criterion of its scores. */
   readonly planner: string
   readonly criterion: string
-  /** The neurons of a bin to choose from, by how they are called; empty for a head. */
+  /** The neurons of a bin, by name; empty for a head. */
   readonly choices: readonly (readonly [value: string, label: string])[]
   readonly choice: string
   readonly facts: UnitFacts
   readonly truth: UnitFacts | null
-  /** Whether it is computed now, and whether that is by hand. */
+  /** Whether it is computed, and whether it is switched by hand. */
   readonly isOn: boolean
   readonly isSwitched: boolean
   /** How many units are switched by hand. */
   readonly switches: number
-  /** What the switch does: to one unit, or to all of a bin that are kept. */
+  /** The effect of the switch: on one unit, or on all kept units of a bin. */
   readonly switchLabel: string
-  /** Null where no model is there to ask. */
+  /** Null without a model. */
   readonly next: readonly NextToken[] | null
 }
 
-/** What can be done. */
+/** The actions. */
 export interface InspectorActions {
   toggle(): void
   clear(): void
   choose(value: string): void
 }
 
-/** Fills an element with the state of a unit. What is there already keeps its focus. */
+/** Fills an element with the state of a unit. Existing elements keep their focus. */
 export class Inspector {
   readonly #root: HTMLElement
   readonly #title = make('h3')
@@ -55,7 +54,7 @@ export class Inspector {
     this.#clear.addEventListener('click', () => actions.clear())
   }
 
-  /** Shows a unit, or says how one is chosen. */
+  /** Shows a unit, or a hint how to choose one. */
   show(state: InspectorState | null): void {
     if (!state) {
       this.#root.replaceChildren(
@@ -86,7 +85,7 @@ export class Inspector {
   }
 
   #fillPick({ choices, choice }: InspectorState): void {
-    // Its place stays, so that nothing moves.
+    // Its space stays reserved, so that nothing moves.
     this.#pick.classList.toggle('idle', choices.length === 0)
     this.#pick.replaceChildren(...choices.map(([value, text]) => make('option', { value, text })))
     this.#pick.value = choice

@@ -1,5 +1,5 @@
 /**
- * One token as a table: for those who hear the page, and for those who want the numbers.
+ * One token as a table, for screen readers and for exact numbers.
  */
 import type { Tally } from '../trace/bins.ts'
 import { tallySpan } from '../trace/bins.ts'

@@ -1,6 +1,6 @@
 /**
- * One token, layer by layer: a row each, its heads on the left and its neurons in finer bins on the right, filled from
- * below. Arrow keys walk the cells; Enter switches what is in one.
+ * One token: a row for each layer, with its heads on the left and its neurons in finer bins on the right, filled from below. Arrow
+ * keys move between cells; Enter switches the units of a cell.
  */
 import { binsOf } from '../trace/bins.ts'
 import type { Masks, Trace } from '../trace/trace.ts'
@@ -8,11 +8,11 @@ import type { UnitMask } from '../../masks/mask.ts'
 import { drawCell, outline, sameCell, type Box, type Cell } from './cells.ts'
 import { Stage, type Drawing } from './stage.ts'
 
-/** What is shown. */
+/** The state that is shown. */
 export interface LayersState {
   readonly trace: Trace | null
   readonly masks: Masks | null
-  /** What the token is computed with now, switches included. */
+  /** The mask of the token, with switches. */
   readonly mask: UnitMask | null
   readonly cell: Cell | null
 }
@@ -20,17 +20,17 @@ export interface LayersState {
 const GUTTER = 34
 const GAP = 5
 
-/** Draws and is listened to. */
+/** The view. */
 export class LayersView {
   readonly #stage: Stage
   readonly #choose: (cell: Cell) => void
   readonly #toggle: () => void
   #state: LayersState = { trace: null, masks: null, mask: null, cell: null }
 
-  /** @param toggle what Enter does with the chosen cell */
+  /** @param toggle called for the chosen cell on Enter */
   constructor(canvas: HTMLCanvasElement, choose: (cell: Cell) => void, toggle: () => void) {
     this.#choose = (cell) => {
-      // Keys may come faster than frames.
+      // Key events may be faster than frames.
       this.#state = { ...this.#state, cell }
       choose(cell)
     }
@@ -40,7 +40,7 @@ export class LayersView {
     canvas.addEventListener('keydown', (event) => this.#key(event))
   }
 
-  /** Shows something else. @param words what the chosen cell is, for those who hear it */
+  /** Shows a state. @param words the description of the chosen cell for screen readers */
   show(state: LayersState, words: string): void {
     this.#state = state
     this.#stage.canvas.setAttribute('aria-label', `Units of this token. ${words}`)
@@ -126,7 +126,7 @@ export class LayersView {
   }
 }
 
-/** Where a cell is, or the one that holds its first unit. */
+/** The position of a cell, or of the cell with its first unit. */
 function find(rows: { cell: Cell }[][], wanted: Cell): { row: number; column: number } | null {
   const row = rows[wanted.layer] ?? []
   const { start } = wanted.span

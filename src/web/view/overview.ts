@@ -1,6 +1,5 @@
 /**
- * The lines of words around the map: how much is skipped, how fast the texts come, how far apart they are, which token is
- * shown; and the legend and the table.
+ * The texts around the map: achieved sparsity, speed, divergence and the current token; and the legend and the table.
  */
 import { achievedSparsity } from '../../masks/achieved.ts'
 import { maskOverlap } from '../../masks/overlap.ts'
@@ -17,7 +16,7 @@ const legend: readonly (readonly [name: string, words: string])[] = [
   ['dense', 'runs whole'],
 ]
 
-/** Says once what the colours mean. */
+/** Shows the legend. */
 export function showLegend(): void {
   byId('legend').replaceChildren(...legend.map(([name, text]) => make('li', { class: name, text })))
 }
@@ -76,7 +75,7 @@ function showColumn({ columns }: Trace, column: number): void {
   if (kl !== null) line.append(`, KL ${kl.toFixed(3)}`)
 }
 
-/** A token whose spaces can be seen. */
+/** A token with visible white space. */
 export function visible(text: string): string {
   return text.replaceAll('\n', '↵') || '∅'
 }

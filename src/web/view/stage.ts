@@ -1,5 +1,5 @@
 /**
- * A canvas as sharp as the screen, in the colours of the page, drawn again when its size or the colours change.
+ * A canvas at the resolution of the screen, in the colours of the page; it is redrawn when its size or the colours change.
  */
 import { onSchemeChange } from '../../platform/platform.ts'
 import { perFrame } from './dom.ts'
@@ -19,7 +19,7 @@ const colourNames = [
 /** The colours of the page by name. */
 export type Palette = Readonly<Record<(typeof colourNames)[number], string>>
 
-/** What is drawn on: sizes are in pixels of the page. */
+/** The drawing context and its size, in CSS pixels. */
 export interface Drawing {
   readonly context: CanvasRenderingContext2D
   readonly width: number
@@ -27,10 +27,10 @@ export interface Drawing {
   readonly colours: Palette
 }
 
-/** A canvas that draws itself when told. */
+/** A canvas with a draw function. */
 export class Stage {
   readonly canvas: HTMLCanvasElement
-  /** Draws again, soon. */
+  /** Redraws in the next frame. */
   readonly refresh: () => void
   #colours: Palette | null = null
 
@@ -44,7 +44,7 @@ export class Stage {
     })
   }
 
-  /** Where on the canvas an event is. */
+  /** The position of an event on the canvas. */
   pointOf({ clientX, clientY }: MouseEvent): { x: number; y: number } {
     const { left, top } = this.canvas.getBoundingClientRect()
     return { x: clientX - left, y: clientY - top }

@@ -1,6 +1,6 @@
 /**
- * The two texts, token by token: the prompt in soft ink, what was written in full, the first difference marked in both.
- * A click on a token chooses its column.
+ * The two texts, token by token: the prompt is pale, and the first difference is marked in both. A click on a token selects its
+ * column.
  */
 import type { Trace } from '../trace/trace.ts'
 import { make } from './dom.ts'
@@ -21,7 +21,7 @@ export class TextsView {
       })
   }
 
-  /** Shows a trace; tokens that are there already stay as they are. */
+  /** Shows a trace; existing elements of tokens are kept. */
   show(trace: Trace | null, column: number): void {
     const goesOn = trace && this.#shown?.prompt === trace.prompt
     if (!goesOn)

@@ -1,13 +1,13 @@
 /**
- * All tokens side by side: a column each, a band for each layer with its heads above and its neurons in bins below, KL on
- * top, and a line where the texts part. One column is chosen, by pointer or by arrow keys.
+ * All tokens: a column each, with a band for each layer (heads above, bins of neurons below), KL on top, and a line at the first
+ * difference of the texts. One column is selected, by pointer or arrow keys.
  */
 import { binsOf } from '../trace/bins.ts'
 import type { Masks, Trace } from '../trace/trace.ts'
 import { drawDot, outline, sameCell, type Box, type Cell } from './cells.ts'
 import { Stage, type Drawing } from './stage.ts'
 
-/** What is shown. */
+/** The state that is shown. */
 export interface TimelineState {
   readonly trace: Trace | null
   readonly masks: Masks | null
@@ -15,7 +15,7 @@ export interface TimelineState {
   readonly cell: Cell | null
 }
 
-/** What is chosen. */
+/** The selection. */
 export type Choose = (column: number, cell: Cell | null) => void
 
 const GUTTER = 34
@@ -23,10 +23,10 @@ const KL_HEIGHT = 40
 const GAP = 6
 /** Rows of bins in a band. */
 const BINS = 12
-/** Columns there is room for from the start, so that they do not move while a text comes. */
+/** Columns with reserved space, so that they do not move while a text is generated. */
 const ROOM = 48
 
-/** Draws and is listened to. */
+/** The view. */
 export class Timeline {
   readonly #stage: Stage
   readonly #choose: Choose
@@ -34,7 +34,7 @@ export class Timeline {
 
   constructor(canvas: HTMLCanvasElement, choose: Choose) {
     this.#choose = (column, cell) => {
-      // Keys may come faster than frames.
+      // Key events may be faster than frames.
       this.#state = { ...this.#state, column, cell }
       choose(column, cell)
     }
@@ -49,7 +49,7 @@ export class Timeline {
     canvas.addEventListener('keydown', (event) => this.#key(event))
   }
 
-  /** Shows something else. */
+  /** Shows a state. */
   show(state: TimelineState): void {
     this.#state = state
     const { canvas } = this.#stage
@@ -76,7 +76,7 @@ export class Timeline {
     const { layers, heads, neurons } = trace.model.shape
     const bins = binsOf(neurons, BINS)
     const band = (height - KL_HEIGHT - (layers - 1) * GAP) / layers
-    // A head's row is as high as a bin's; very many heads share half of the band.
+    // A row of heads is as high as a row of bins; very many heads share half of the band.
     const row = Math.min(band / (heads + bins.length), band / 2 / Math.min(heads, bins.length))
     const headRow = heads <= bins.length ? row : band / 2 / heads
     const binRow = (band - heads * headRow - 2) / bins.length
@@ -185,7 +185,7 @@ export class Timeline {
   }
 }
 
-/** Whether a cell holds the first unit of another. */
+/** Whether a cell contains the first unit of another. */
 function overlaps(cell: Cell, other: Cell | null): boolean {
   if (!other || cell.kind !== other.kind || cell.layer !== other.layer) return false
   return other.span.start >= cell.span.start && other.span.start < cell.span.end

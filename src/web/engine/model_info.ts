@@ -1,13 +1,13 @@
 /**
- * What the engine says of a model it has opened, and of what comes next in a text.
+ * Descriptions of models and of next tokens, as messages of the engine.
  */
 import type { ThreadReport } from '../../backends/backend.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import type { OptConfig } from '../../engine/config.ts'
 import type { Storage } from '../../engine/matrix.ts'
 
-/** An open model, for those who hold it by its number. */
-export interface ModelCard {
+/** An open model and its handle. */
+export interface ModelInfo {
   readonly handle: number
   readonly name: string
   readonly origin: HubOrigin | null
@@ -18,21 +18,21 @@ export interface ModelCard {
   readonly hasTokenizer: boolean
 }
 
-/** A model of the hub that could be opened, and what that would take. */
-export interface HubCard {
+/** A model of the hub, and its size. */
+export interface HubModelInfo {
   readonly origin: HubOrigin
   /** Bytes to download. */
   readonly bytes: number
-  /** Numbers it is made of. */
+  /** The number of its parameters. */
   readonly parameters: number
-  /** Bytes of its weights by what they are stored as; while they are read, those of the download come on top. */
+  /** Bytes of its weights by storage; while it is opened, the downloaded bytes are in memory too. */
   readonly memory: Readonly<Record<Storage, number>>
 }
 
-/** How likely a token is after some others, under each of several masks. */
+/** The probabilities of a next token under several masks. */
 export interface NextToken {
   readonly id: number
   readonly text: string
-  /** A share for each mask. */
+  /** The probability under each mask. */
   readonly shares: readonly number[]
 }

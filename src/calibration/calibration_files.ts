@@ -1,18 +1,18 @@
 /**
  * The files of a calibration: safetensors whose tensors stack N examples.
  *
- *   index, group, lengths       [N] I32   place in the set, place in the manifest's groups, tokens of the prompt
+ *   index, group, lengths       [N] I32   index in the set, index in the groups of the manifest, prompt length
  *   loss                        [N]
  *   last, mean, stream          [N, L, D] see `PromptFeatures`
  *   heads.<criterion>           [N, L, H]
  *   neurons.<criterion>         [N, L, F]
- *   sequence                    [sum of lengths, D], only where it was kept
+ *   sequence                    [sum of lengths, D], if it was kept
  *
- *   part-00000.safetensors      a shard: examples in order, as many as the manifest says
- *   example-00000.safetensors   one example of a shard that is not complete yet
+ *   part-00000.safetensors      a part: examples in order, as many as the manifest says
+ *   example-00000.safetensors   one example of a part that is not complete yet
  *   dataset.safetensors         heads.<criterion> [L, H], neurons.<criterion> [L, F] of the whole set
  *
- * A file says which calibration it belongs to and carries a checksum of its tensors, so it vouches for itself.
+ * A file carries the identity of its calibration and a checksum of its tensors.
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
@@ -31,36 +31,36 @@ import type { CalibrationManifest, StoredManifest } from './manifest.ts'
 
 export const datasetName = 'dataset.safetensors'
 
-/** The file of a shard. */
-export function shardName(shard: number): string {
-  return `part-${String(shard).padStart(5, '0')}.safetensors`
+/** The file name of a part. */
+export function partName(part: number): string {
+  return `part-${String(part).padStart(5, '0')}.safetensors`
 }
 
-/** The file of a single example. */
+/** The file name of an example. */
 export function exampleName(index: number): string {
   return `example-${String(index).padStart(5, '0')}.safetensors`
 }
 
-/** Places in the set: from `first` up to `end`, which is not among them. */
+/** Indices in the set: from `first` to `end`, exclusive. */
 export interface Range {
   readonly first: number
   readonly end: number
 }
 
-/** How many shards there are. */
-export function shardCount({ data, shardExamples }: CalibrationManifest): number {
+/** The number of parts. */
+export function partCount({ data, shardExamples }: CalibrationManifest): number {
   return Math.ceil(data.windows / shardExamples)
 }
 
-/** The examples of a shard. */
-export function shardRange({ data, shardExamples }: CalibrationManifest, shard: number): Range {
-  return { first: shard * shardExamples, end: Math.min(data.windows, (shard + 1) * shardExamples) }
+/** The range of examples of a part. */
+export function partRange({ data, shardExamples }: CalibrationManifest, part: number): Range {
+  return { first: part * shardExamples, end: Math.min(data.windows, (part + 1) * shardExamples) }
 }
 
 type Values = Float32Array | Int32Array
 type Tensors = Map<string, TensorForm & { readonly data: Values }>
 
-/** What the tensors of these examples look like. @param lengths of their prompts */
+/** The dtypes and shapes of the tensors of examples. @param lengths of their prompts */
 export function exampleForms(
   manifest: CalibrationManifest,
   lengths: readonly number[],
@@ -85,7 +85,7 @@ export function exampleForms(
   return forms
 }
 
-/** What the tensors of a data set's scores look like. */
+/** The shapes of the tensors of a data set's scores. */
 export function datasetForms({ model, datasetCriteria }: CalibrationManifest): Map<string, TensorForm> {
   const forms = new Map<string, TensorForm>()
   for (const { name } of datasetCriteria) {
@@ -95,12 +95,12 @@ export function datasetForms({ model, datasetCriteria }: CalibrationManifest): M
   return forms
 }
 
-/** The text in a file's header. */
-export function shardMetadata(identity: string, checksum: string): Record<string, string> {
+/** The metadata of a file. */
+export function calibrationMetadata(identity: string, checksum: string): Record<string, string> {
   return { format: 'shadowllm-calibration', calibration: identity, checksum }
 }
 
-/** Writes examples, complete or not at all. @param examples in order */
+/** Writes examples atomically. @param examples in order */
 export async function writeExamples(
   path: string,
   stored: StoredManifest,
@@ -117,7 +117,7 @@ export async function encodeExamples(
   lengths: readonly number[],
 ): Promise<Uint8Array> {
   const tensors = exampleTensors(stored, examples, lengths)
-  return encodeSafetensors(tensors, shardMetadata(stored.identity, await checksumOf(tensors)))
+  return encodeSafetensors(tensors, calibrationMetadata(stored.identity, await checksumOf(tensors)))
 }
 
 function exampleTensors(
@@ -144,7 +144,7 @@ function exampleTensors(
   return tensors
 }
 
-/** Writes the scores of a data set, complete or not at all. */
+/** Writes the scores of a data set atomically. */
 export async function writeDataset(
   path: string,
   { manifest, identity }: StoredManifest,
@@ -164,7 +164,7 @@ async function writeTensors(
   tensors: Tensors & TensorsToWrite,
   identity: string,
 ): Promise<void> {
-  await writeSafetensors(path, tensors, shardMetadata(identity, await checksumOf(tensors)))
+  await writeSafetensors(path, tensors, calibrationMetadata(identity, await checksumOf(tensors)))
 }
 
 /** One hash for names, types, shapes and values. */
@@ -190,7 +190,7 @@ function concatenate(parts: readonly Float32Array[]): Float32Array {
   return whole
 }
 
-/** "heads.plainact" is heads and plainact. */
+/** Splits "heads.plainact" into heads and plainact. */
 function splitOnce(name: string): [string, string] {
   const dot = name.indexOf('.')
   return dot < 0 ? [name, ''] : [name.slice(0, dot), name.slice(dot + 1)]
@@ -198,8 +198,8 @@ function splitOnce(name: string): [string, string] {
 
 /**
  * The examples of a file.
- * @throws InputError CALIBRATION_SHARD for a file of another calibration, of other examples, or with other values than
- *   were written; SAFETENSORS_*, FILE_* and the like
+ * @throws InputError CALIBRATION_SHARD for a file of another calibration or of other examples, or a damaged one;
+ *   SAFETENSORS_*, FILE_* and others of the reader
  */
 export async function readExamples(
   path: string,
@@ -219,7 +219,7 @@ export async function parseExamples(
   return examplesOf(await parseSafetensors(bytes, name), name, stored, range)
 }
 
-/** @param path what the file is called in errors; it is closed */
+/** @param path the name of the file in errors; it is closed */
 async function examplesOf(
   source: RawTensorSource,
   path: string,
@@ -231,7 +231,7 @@ async function examplesOf(
   const tensors = await readTensors(source, path, stored, () => lengthsForms(source, manifest, N))
   const ids = (name: string): Int32Array => tensors.get(name) as Int32Array
   if (ids('index').some((index, i) => index !== first + i))
-    throw refusal('CALIBRATION_SHARD', path, `examples ${first} to ${end - 1}`, 'others')
+    throw refusal('CALIBRATION_SHARD', path, `examples ${first} to ${end - 1}`, 'other examples')
   const { layers: L, width: D, heads: H, neurons: F } = manifest.model
   const shape = { layers: L, heads: H, neurons: F }
   const row = (name: string, i: number, width: number): Float32Array =>
@@ -239,7 +239,8 @@ async function examplesOf(
   let start = 0
   return Array.from({ length: N }, (_, i) => {
     const group = manifest.data.groups[ids('group')[i]]
-    if (group === undefined) throw refusal('CALIBRATION_SHARD', path, 'groups of the manifest', 'another')
+    if (group === undefined)
+      throw refusal('CALIBRATION_SHARD', path, 'groups of the manifest', 'another group')
     const from = start
     start += ids('lengths')[i] * D
     const scores = manifest.criteria.map(({ name }): [string, UnitScores] => [
@@ -276,7 +277,7 @@ export async function readDataset(path: string, stored: StoredManifest): Promise
   )
 }
 
-/** The tensors of a file, which must be these and carry the right checksum. The file is closed. */
+/** The tensors of a file, after a check of their shapes and checksum. The file is closed. */
 async function readTensors(
   source: RawTensorSource,
   path: string,
@@ -294,11 +295,11 @@ async function readTensors(
         .toSorted()
         .join('; ')
     if (describe(source.tensors) !== describe(forms))
-      throw refusal('CALIBRATION_SHARD', path, 'the tensors of the manifest', 'others')
+      throw refusal('CALIBRATION_SHARD', path, 'the tensors of the manifest', 'other tensors')
     const stored = new Map<string, TensorForm & { data: Uint8Array<ArrayBuffer> }>()
     for (const [name, form] of forms) stored.set(name, { ...form, data: await source.readRaw(name) })
     if ((await checksumOf(stored)) !== source.metadata.get('checksum'))
-      throw refusal('CALIBRATION_SHARD', path, 'the values that were written', 'others: the checksum differs')
+      throw refusal('CALIBRATION_SHARD', path, 'the values that were written', 'values with another checksum')
     const values = new Map<string, Values>()
     for (const [name, { dtype, data }] of stored)
       values.set(name, dtype === 'I32' ? decodeIntegers(dtype, data, name) : decodeFloats(dtype, data, name))
@@ -308,7 +309,7 @@ async function readTensors(
   }
 }
 
-/** The forms of a file whose own `lengths` say how long its sequences are. */
+/** The shapes of a file; its `lengths` decide the length of its sequences. */
 async function lengthsForms(
   source: RawTensorSource,
   manifest: CalibrationManifest,
@@ -318,7 +319,7 @@ async function lengthsForms(
   if (found?.dtype !== 'I32' || found.shape.join() !== `${N}`)
     throw refusal('CALIBRATION_SHARD', 'lengths', `I32 [${N}]`, found ? 'another tensor' : 'none')
   const lengths = [...decodeIntegers('I32', await source.readRaw('lengths'), 'lengths')]
-  const least = lengths.reduce((a, b) => Math.min(a, b), Infinity)
-  if (least >= 1) return exampleForms(manifest, lengths)
-  throw refusal('CALIBRATION_SHARD', 'lengths', 'prompts of at least one token', `${least}`)
+  const shortest = lengths.reduce((a, b) => Math.min(a, b), Infinity)
+  if (shortest >= 1) return exampleForms(manifest, lengths)
+  throw refusal('CALIBRATION_SHARD', 'lengths', 'prompts of at least one token', `${shortest}`)
 }

@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { HubError, InputError, MissingError, UsageError } from '../../src/tensor/errors.ts'
-import { CallLine, serveCalls, type CallTable } from '../../src/web/engine/seam.ts'
+import { RpcClient, serveCalls, type CallTable } from '../../src/web/engine/worker_rpc.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 /** A turn of the event loop, after which all sent messages have arrived. */
@@ -49,7 +49,7 @@ function makeTable(): { calls: CallTable; ended: string[] } {
 }
 
 /** Both ends, joined by a wire that copies, as threads do. */
-function makeWire(serve = serveCalls, makeLine = (send: (message: unknown) => void) => new CallLine(send)) {
+function makeWire(serve = serveCalls, makeLine = (send: (message: unknown) => void) => new RpcClient(send)) {
   const { calls, ended } = makeTable()
   const copy = (message: unknown, to: (data: unknown) => void): void => {
     const data: unknown = structuredClone(message)
@@ -157,7 +157,7 @@ test.each<[string, () => Wire]>([
     'a page that gives any answer to who waits longest',
     () =>
       makeWire(serveCalls, (send) => {
-        const line = new CallLine(send)
+        const line = new RpcClient(send)
         const route = line.receive
         const receive = (data: unknown): void =>
           route(

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { JobBoard, makeBoardMemory, type Job } from '../../src/backends/wasm/work_queue.ts'
+import { WorkQueue, makeQueueMemory, type Job } from '../../src/backends/wasm/work_queue.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 /** A thread, a step at a time. */
@@ -19,14 +19,14 @@ interface Log {
 }
 
 /** Looks, takes, computes and finishes as ThreadPool.run does, each a step. */
-function* owner(board: JobBoard, jobs: readonly number[], log: Log): Steps {
+function* owner(board: WorkQueue, jobs: readonly number[], log: Log): Steps {
   for (const [number, parts] of jobs.entries()) {
     board.write({ kernel: number, parts, units: parts, grain: 1, call: [number, null] })
     yield
     board.open(parts)
     yield
     let own = 0
-    for (let word = board.look(); JobBoard.hasParts(word); word = board.look()) {
+    for (let word = board.look(); WorkQueue.hasParts(word); word = board.look()) {
       yield
       const left = board.take(word)
       if (left < 0) continue
@@ -42,11 +42,11 @@ function* owner(board: JobBoard, jobs: readonly number[], log: Log): Steps {
 }
 
 /** Looks, takes, reads, computes and finishes as a helper does. */
-function* helper(board: JobBoard, log: Log): Steps {
+function* helper(board: WorkQueue, log: Log): Steps {
   while (!board.isEnded) {
     const word = board.look()
     yield
-    if (!JobBoard.hasParts(word)) continue
+    if (!WorkQueue.hasParts(word)) continue
     const left = board.take(word)
     yield
     if (left < 0) continue
@@ -60,13 +60,13 @@ function* helper(board: JobBoard, log: Log): Steps {
 }
 
 /** A helper that reads the job first, and then takes a part of whatever is there. */
-function* hastyHelper(board: JobBoard, log: Log): Steps {
+function* hastyHelper(board: WorkQueue, log: Log): Steps {
   while (!board.isEnded) {
     const { parts, call } = board.read()
     yield
     const word = board.look()
     yield
-    const left = JobBoard.hasParts(word) ? board.take(word) : -1
+    const left = WorkQueue.hasParts(word) ? board.take(word) : -1
     yield
     if (left < 0) continue
     log.finished.push(`${call[0]}.${parts - 1 - left}`)
@@ -75,7 +75,7 @@ function* hastyHelper(board: JobBoard, log: Log): Steps {
 }
 
 interface Threads {
-  readonly makeBoard: (memory: SharedArrayBuffer) => JobBoard
+  readonly makeQueue: (memory: SharedArrayBuffer) => WorkQueue
   readonly help: typeof helper
 }
 
@@ -89,11 +89,11 @@ const eachPartOnce = lawForAll(
     fc.integer({ min: 1, max: 3 }),
     fc.array(fc.nat({ max: 3 }), { maxLength: 300 }),
   ],
-  ({ makeBoard, help }: Threads, jobs, helpers, order) => {
-    const memory = makeBoardMemory()
+  ({ makeQueue, help }: Threads, jobs, helpers, order) => {
+    const memory = makeQueueMemory()
     const log: Log = { finished: [], settled: [] }
-    const threads = [owner(makeBoard(memory), jobs, log)]
-    for (let i = 0; i < helpers; i++) threads.push(help(makeBoard(memory), log))
+    const threads = [owner(makeQueue(memory), jobs, log)]
+    for (let i = 0; i < helpers; i++) threads.push(help(makeQueue(memory), log))
     const running = new Set(threads)
     let step = 0
     for (; running.size > 0 && step < MOST_STEPS; step++) {
@@ -112,24 +112,24 @@ const eachPartOnce = lawForAll(
   { runs: 500 },
 )
 
-const right: Threads = { makeBoard: (memory) => new JobBoard(memory), help: helper }
+const right: Threads = { makeQueue: (memory) => new WorkQueue(memory), help: helper }
 stateLaw(eachPartOnce, right)
 
-class NoBarrier extends JobBoard {
+class NoBarrier extends WorkQueue {
   override isSettled(): boolean {
     return true
   }
 }
 
 /** Takes what is left now, whatever was seen before. */
-class AnyWord extends JobBoard {
+class AnyWord extends WorkQueue {
   override take(): number {
     return super.take(this.look())
   }
 }
 
 /** Opens a job and writes it down a step later. */
-class OpensFirst extends JobBoard {
+class OpensFirst extends WorkQueue {
   #late: Job | null = null
 
   override write(job: Job): void {
@@ -144,16 +144,16 @@ class OpensFirst extends JobBoard {
 }
 
 const mutants: [string, Threads][] = [
-  ['an owner that does not wait', { ...right, makeBoard: (memory) => new NoBarrier(memory) }],
-  ['parts taken with an old word', { ...right, makeBoard: (memory) => new AnyWord(memory) }],
-  ['a job that is opened before it is written', { ...right, makeBoard: (memory) => new OpensFirst(memory) }],
+  ['an owner that does not wait', { ...right, makeQueue: (memory) => new NoBarrier(memory) }],
+  ['parts taken with an old word', { ...right, makeQueue: (memory) => new AnyWord(memory) }],
+  ['a job that is opened before it is written', { ...right, makeQueue: (memory) => new OpensFirst(memory) }],
   ['a helper that reads its job too early', { ...right, help: hastyHelper }],
 ]
 
 test.each(mutants)('a mutant is killed: %s', (_, threads) => kills(eachPartOnce, threads))
 
 test('a job round-trips, with null as the null address', () => {
-  const board = new JobBoard(makeBoardMemory())
+  const board = new WorkQueue(makeQueueMemory())
   const job = { kernel: 3, parts: 4, units: 50, grain: 16, call: [2 ** 31 + 64, null, 0.125, 7] }
   board.write(job)
   expect(board.read()).toEqual({ ...job, call: [2 ** 31 + 64, 0, 0.125, 7] })

@@ -8,7 +8,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ThreadGauge } from '../../src/backends/wasm/parallel_tuner.ts'
+import { ParallelTuner } from '../../src/backends/wasm/parallel_tuner.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { kills, lawForAll, stateLaw, type Law } from '../harness/seed.ts'
 
@@ -30,7 +30,7 @@ interface Machine {
   readonly seed: number
 }
 
-type Gauge = Pick<ThreadGauge, 'choose' | 'record'>
+type Gauge = Pick<ParallelTuner, 'choose' | 'record'>
 
 /** What happened in one spell. */
 interface Account {
@@ -148,22 +148,22 @@ const noticesAtOnce = lawForAll(
   { runs: 20 },
 )
 
-for (const law of [neverHurts, gains, noticesAtOnce]) stateLaw(law, () => new ThreadGauge())
+for (const law of [neverHurts, gains, noticesAtOnce]) stateLaw(law, () => new ParallelTuner())
 
-class Stubborn extends ThreadGauge {
+class Stubborn extends ParallelTuner {
   override choose(): boolean {
     return true
   }
 }
 
-class Timid extends ThreadGauge {
+class Timid extends ParallelTuner {
   override choose(): boolean {
     return false
   }
 }
 
 /** Keeps what it finds out first. */
-class Rash extends ThreadGauge {
+class Rash extends ParallelTuner {
   #asked = 0
   #found = false
 
@@ -175,7 +175,7 @@ class Rash extends ThreadGauge {
 
 /** Begins anew after each phase. */
 class Forgetful implements Gauge {
-  #gauge = new ThreadGauge()
+  #gauge = new ParallelTuner()
 
   choose(): boolean {
     return this.#gauge.choose()
@@ -183,12 +183,12 @@ class Forgetful implements Gauge {
 
   record(shared: boolean, time: number, work: number): void {
     this.#gauge.record(shared, time, work)
-    if (shared && !this.#gauge.finding.shared) this.#gauge = new ThreadGauge()
+    if (shared && !this.#gauge.finding.shared) this.#gauge = new ParallelTuner()
   }
 }
 
 /** Takes what one thread took at first for what it takes. */
-class Complacent extends ThreadGauge {
+class Complacent extends ParallelTuner {
   #first: number | null = null
 
   override record(shared: boolean, time: number, work: number): void {
@@ -209,7 +209,7 @@ const mutants: [string, () => Gauge, Law<() => Gauge>][] = [
 test.each(mutants)('a mutant that %s: killed', (_, make, law) => kills(law, make))
 
 test('reports its findings', () => {
-  const gauge = new ThreadGauge()
+  const gauge = new ParallelTuner()
   expect(gauge.finding).toEqual({ shared: false, gain: null })
   for (let i = 0; i < 3; i++) gauge.record(gauge.choose(), 10, 1)
   for (let i = 0; i < 3; i++) gauge.record(gauge.choose(), 5, 1)

@@ -1,25 +1,26 @@
 /**
- * Calls across threads by messages: a table of calls on one side, promises and iterators on the other.
+ * Remote procedure calls between the page and its worker: a table of calls on one side, promises and iterators on the
+ * other.
  *
- *   { kind: 'call', id, name, args }     asks
- *   { kind: 'stop', id }                 gives up: nothing of that call is wanted any more
- *   { kind: 'progress' | 'step', id, value }   on the way, any number of them
+ *   { kind: 'call', id, name, args }     starts a call
+ *   { kind: 'stop', id }                 cancels it
+ *   { kind: 'progress' | 'step', id, value }   during the call, any number of them
  *   { kind: 'value', id, value } or { kind: 'error', id, error }   once, at the end
  *
- * Neither side believes the other: a message that is none of these, names no call, belongs to one that is over or was
- * given up, or repeats the id of one that runs, is dropped and changes nothing. What a call is given is judged by the call.
+ * Messages are untrusted. A message of another form is dropped, and so is one that names no call, belongs to a call that
+ * is over or cancelled, or repeats the id of a running call. A call checks its own arguments.
  */
 import { HubError, InputError, MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
 import { isObject } from '../../tensor/arguments.ts'
 
-/** What a call is given besides its arguments. */
+/** What a call gets besides its arguments. */
 export interface CallContext {
-  /** Aborted when the other side gives up. */
+  /** Aborted when the caller cancels. */
   readonly signal: AbortSignal
   progress(value: unknown): void
 }
 
-/** A call: it gives a value, or steps and then a value. Its arguments are as they came, unjudged. */
+/** A call: it returns a value, or yields steps and then returns a value. Its arguments are unchecked. */
 export type Call = (
   context: CallContext,
   ...args: unknown[]
@@ -41,8 +42,8 @@ function readMessage(data: unknown): (Message & Readonly<Record<string, unknown>
 }
 
 /**
- * Answers calls.
- * @returns what is to be given every message that comes
+ * The side that answers.
+ * @returns the receiver of all messages
  */
 export function serveCalls(calls: CallTable, send: Send): (data: unknown) => void {
   const running = new Map<number, AbortController>()
@@ -92,7 +93,7 @@ function isGenerator(value: object): value is AsyncGenerator<unknown, unknown, v
   return Symbol.asyncIterator in value
 }
 
-/** An error as data. Its family is told by the exit code: names of classes are not kept where code is packed. */
+/** An error as data. The exit code tells its class: minified code does not keep the names of classes. */
 interface PackedError {
   readonly message: string
   readonly name?: string
@@ -118,11 +119,11 @@ const families = new Map([
   [5, HubError],
 ])
 
-/** The error again, of the family it was of. What is no error becomes one that says so. */
+/** The error, of its class. Data that is no error becomes an error that says so. */
 function unpackError(data: unknown): Error {
   const packed = (isObject(data) ? data : {}) as Partial<Record<keyof PackedError, unknown>>
   const { name, message, code, exitCode } = packed
-  if (typeof message !== 'string') return new Error('the engine failed without saying why')
+  if (typeof message !== 'string') return new Error('the engine failed without a message')
   const Family = families.get(exitCode as number)
   if (Family && typeof code === 'string') return new Family(code, message)
   const error = new Error(message)
@@ -132,7 +133,7 @@ function unpackError(data: unknown): Error {
 
 /** How a call is made. */
 export interface CallOptions {
-  /** Gives up: the promise fails with its reason at once, and the other side hears of it. */
+  /** Cancels: the promise rejects with its reason at once, and the other side is told. */
   readonly signal?: AbortSignal
   readonly onProgress?: (value: unknown) => void
 }
@@ -143,8 +144,8 @@ interface Pending {
   settle(end: { value: unknown } | { error: Error }): void
 }
 
-/** The side that asks. */
-export class CallLine {
+/** The side that calls. */
+export class RpcClient {
   readonly #send: Send
   readonly #pending = new Map<number, Pending>()
   #next = 1
@@ -154,12 +155,12 @@ export class CallLine {
     this.#send = send
   }
 
-  /** How many calls wait for their end. */
+  /** How many calls are pending. */
   get waiting(): number {
     return this.#pending.size
   }
 
-  /** To be given every message that comes. */
+  /** The receiver of all messages. */
   readonly receive = (data: unknown): void => {
     const message = readMessage(data)
     const pending = message && this.#pending.get(message.id)
@@ -171,13 +172,13 @@ export class CallLine {
     else if (kind === 'error') pending.settle({ error: unpackError(message.error) })
   }
 
-  /** The other side is gone: every call that waits fails, and so do those to come. */
+  /** The other side is gone: pending and later calls fail with this error. */
   break(error: Error): void {
     this.#broken = error
     for (const pending of this.#pending.values()) pending.settle({ error })
   }
 
-  /** Calls for a value. @throws what the call threw; the signal's reason; DataCloneError for what cannot be sent */
+  /** Calls for a value. @throws what the call threw; the signal's reason; DataCloneError for arguments that cannot be sent */
   async call(name: string, args: readonly unknown[], options: CallOptions = {}): Promise<unknown> {
     const steps = this.iterate(name, args, options)
     for (;;) {
@@ -186,7 +187,7 @@ export class CallLine {
     }
   }
 
-  /** Calls for steps and, when they are exhausted, a value. Leaving early gives up. @throws as `call` */
+  /** Calls for steps and, after the last one, a value. Leaving the loop cancels. @throws as `call` */
   async *iterate(
     name: string,
     args: readonly unknown[],

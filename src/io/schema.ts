@@ -1,0 +1,120 @@
+/**
+ * Checks the project's own JSON (configs, manifests, certificates, jobs) against valibot schemas. The input is untrusted: a check
+ * returns only the keys of the schema, stops at the first fault, and runs no generated code.
+ *
+ * The message of a schema is what it expects. `checkSchema` makes "subject path: expected X, got Y" of it; `expectedWords` gives
+ * the words for types without a message.
+ */
+import * as v from 'valibot'
+import { describeJson, parseJson, toPlain, type JsonValue } from './json.ts'
+import { quote, refusal } from './refusal.ts'
+import { InputError, type UsageError } from '../tensor/errors.ts'
+
+/** The error for a value that does not fit. */
+export interface SchemaSubject {
+  readonly code: string
+  /** The name of the value in the message; empty for options, whose names suffice. */
+  readonly subject: string
+  /** InputError unless given. */
+  readonly error?: typeof InputError | typeof UsageError
+}
+
+/**
+ * Checks a value; returns it without the keys that the schema does not name.
+ * @param value plain JSON, such as `toPlain` returns
+ * @throws InputError or UsageError with the code of the subject, naming the first part that does not fit
+ */
+export function checkSchema<Output>(
+  schema: v.GenericSchema<unknown, Output>,
+  value: unknown,
+  about: SchemaSubject,
+): Output {
+  const result = v.safeParse(schema, value, { abortEarly: true, message: expectedWords })
+  if (result.success) return result.output
+  const [issue] = result.issues
+  const path = issue.path ?? []
+  const last = path.at(-1)
+  const isList = last?.origin === 'key' && Array.isArray(last.input)
+  // valibot reports a missing key without what it expects; the schema of the key says it for undefined.
+  if (last?.origin === 'key' && !isList) return checkSchema(schema, withKey(value, path), about)
+  const [place, expected, got] = isList
+    ? [path.slice(0, -1), 'an object', last.input]
+    : [path, issue.message, last ? last.value : issue.input]
+  const name = [about.subject, place.map(({ key }) => keyWords(key)).join('.')].filter((part) => part !== '')
+  const { code, error = InputError } = about
+  throw new error(code, `${name.join(' ')}: expected ${expected}, got ${describeJson(got as JsonValue)}`)
+}
+
+/** A copy of a value with undefined at a path. */
+function withKey(value: unknown, [{ key }, ...rest]: readonly v.IssuePathItem[]): unknown {
+  const copy = (Array.isArray(value) ? [...value] : { ...(value as object) }) as Record<string, unknown>
+  copy[key as string] = rest.length === 0 ? undefined : withKey(copy[key as string], rest)
+  return copy
+}
+
+/**
+ * The same for JSON text.
+ * @param text a metadata entry of a file; undefined if the file lacks it
+ * @throws InputError as `checkSchema`, JSON_*
+ */
+export function parseBySchema<Output>(
+  schema: v.GenericSchema<unknown, Output>,
+  text: string | undefined,
+  about: SchemaSubject,
+): Output {
+  if (text === undefined) throw refusal(about.code, about.subject, 'a metadata entry', 'none')
+  return checkSchema(schema, toPlain(parseJson(new TextEncoder().encode(text), about.subject)), about)
+}
+
+const typeWords: Readonly<Record<string, string>> = {
+  Object: 'an object',
+  Array: 'a list',
+  string: 'text',
+  boolean: 'true or false',
+  number: 'a number',
+}
+
+/** What a schema without a message expects: `("a" | "b")` becomes `a or b`. */
+function expectedWords({ expected }: v.BaseIssue<unknown>): string {
+  const text = expected ?? 'another value'
+  return typeWords[text] ?? text.replaceAll(/[()"]| \| undefined/g, '').replaceAll(' | ', ' or ')
+}
+
+/** A key in a message; keys of records are untrusted. */
+function keyWords(key: unknown): string {
+  const text = String(key)
+  return /^[\w-]{1,64}$/.test(text) ? text : quote(text)
+}
+
+/** A value for which a check holds. @param words what is expected, in an error */
+export function valueThat<Value>(
+  holds: (value: unknown) => boolean,
+  words: string,
+): v.GenericSchema<Value, Value> {
+  return v.custom<Value>(holds, words)
+}
+
+/** A whole number from `min` to `max`. */
+export function wholeNumber(min: number, max: number): v.GenericSchema<number> {
+  return valueThat(
+    (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
+    `a whole number from ${min} to ${max}`,
+  )
+}
+
+/** A number from `min` to `max`. */
+export function numberBetween(min: number, max: number): v.GenericSchema<number> {
+  return valueThat(
+    (value) => typeof value === 'number' && value >= min && value <= max,
+    `a number from ${min} to ${max}`,
+  )
+}
+
+/** The seed of a generator: 32 bits. */
+export const seedNumber: v.GenericSchema<number> = wholeNumber(0, 2 ** 32 - 1)
+
+/** A SHA-256: 64 hexadecimal digits. */
+export const sha256Text: v.GenericSchema<string> = valueThat(
+  (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value),
+  '64 hexadecimal digits',
+)

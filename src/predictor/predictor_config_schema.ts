@@ -1,0 +1,73 @@
+/**
+ * The schema of predictor configs: for files, which are untrusted input, and for `makePredictorConfig`.
+ */
+import * as v from 'valibot'
+import { parseBySchema, seedNumber, valueThat, wholeNumber } from '../io/schema.ts'
+import { featureScalings, poolings, targetScalings } from './features.ts'
+import { losses, shadowDefaults, type PredictorConfig } from './predictor_config.ts'
+
+/** The metadata entry that holds the config. */
+export const configEntry = 'shadowllm.predictor'
+
+const size = wholeNumber(1, 2 ** 24)
+const shares = v.array(
+  valueThat<number>(
+    (value) => typeof value === 'number' && value > 0 && value < 1,
+    'a share between 0 and 1',
+  ),
+  'a list of shares between 0 and 1',
+)
+
+const base = {
+  shape: v.object({ layers: size, heads: size, neurons: size }),
+  width: size,
+  headHidden: size,
+  neuronHidden: size,
+  features: v.picklist(featureScalings),
+  criterion: v.string(),
+  seed: seedNumber,
+  examples: wholeNumber(0, Number.MAX_SAFE_INTEGER),
+  dataHash: v.nullish(v.string(), null),
+}
+
+const shadow = v.pipe(
+  v.object({
+    kind: v.optional(v.literal('shadow'), shadowDefaults.kind),
+    ...base,
+    placement: v.optional(wholeNumber(0, 2 ** 24), shadowDefaults.placement),
+    pooling: v.optional(v.picklist(poolings), shadowDefaults.pooling),
+    targets: v.picklist(targetScalings),
+    loss: v.optional(v.picklist(losses), shadowDefaults.loss),
+    top: v.optional(shares, [...shadowDefaults.top]),
+  }),
+  v.forward(
+    v.check(
+      ({ placement, shape }) => placement < shape.layers,
+      ({ input }) => `a whole number from 0 to ${input.shape.layers - 1}`,
+    ),
+    ['placement'],
+  ),
+  v.forward(
+    v.check(
+      ({ placement, pooling }) => placement === 0 || pooling !== 'attention',
+      '0 with attention pooling, which sees layer 0',
+    ),
+    ['placement'],
+  ),
+)
+
+/** A predictor config. Files without a kind are of ShadowLLM's. */
+export const predictorConfigSchema: v.GenericSchema<unknown, PredictorConfig> = v.variant('kind', [
+  shadow,
+  v.object({ kind: v.literal('dejavu-style'), ...base, targets: v.picklist(targetScalings) }),
+  v.object({ kind: v.literal('dejavu'), ...base, top: shares }),
+])
+
+/**
+ * Parses the config of a file.
+ * @param text the metadata entry `shadowllm.predictor`
+ * @throws InputError PREDICTOR_CARD for a missing or invalid config, JSON_*
+ */
+export function readPredictorConfig(text: string | undefined): PredictorConfig {
+  return parseBySchema(predictorConfigSchema, text, { code: 'PREDICTOR_CARD', subject: configEntry })
+}
