@@ -44,8 +44,8 @@ export interface ProfileSizes {
 }
 
 /**
- * Profiles how an arm decodes.
- * @param makePlan the arm's plan, choosing units by what it is given
+ * Profiles how a method decodes.
+ * @param makePlan the method's plan, choosing units by what it is given
  * @throws the signal's reason if it is aborted, and what decoding throws
  */
 export async function profileDecode(

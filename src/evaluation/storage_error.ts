@@ -8,7 +8,7 @@ import type { OptConfig } from '../engine/config.ts'
 import type { Storage } from '../engine/matrix.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import type { Document } from '../data/corpus.ts'
-import { DenseSpan, readSpan } from './scored_logits.ts'
+import { DenseLogits, readLogits } from './score_window.ts'
 import type { Encode } from '../data/windows.ts'
 
 /** Tokens of a text at most. */
@@ -59,7 +59,7 @@ export async function measureStorages(
   storages: readonly Storage[],
   open: (storage: Storage) => Promise<OptModel>,
 ): Promise<StorageError[]> {
-  const exact: DenseSpan[] = []
+  const exact: DenseLogits[] = []
   const errors: StorageError[] = []
   for (const storage of ['f32' as const, ...storages.filter((one) => one !== 'f32')]) {
     const model = await open(storage)
@@ -77,12 +77,12 @@ function errorOf(
   storage: Storage,
   model: OptModel,
   texts: readonly Int32Array[],
-  exact: DenseSpan[],
+  exact: DenseLogits[],
 ): StorageError {
   const scores = texts.map((tokens, i) => {
-    const span = readSpan(model, tokens, { start: 1, cache: 'f32' })
-    exact[i] ??= new DenseSpan(span, tokens, model.config.vocabulary)
-    return exact[i].compare(span)
+    const read = readLogits(model, { tokens, promptLength: 1, words: 0 }, { cache: 'f32' })
+    exact[i] ??= new DenseLogits(read, tokens, model.config.vocabulary)
+    return exact[i].compare(read)
   })
   const sum = (of: 'tokens' | 'kl' | 'nll' | 'agreed'): number =>
     scores.reduce((total, score) => total + score[of], 0)

@@ -4,8 +4,8 @@
  * Criteria on one calibration set share its forward and backward passes; those of a whole data set have no predictor.
  */
 import { criteria, datasetCriteria } from '../criteria/index.ts'
-import { shadowSettings } from '../evaluation/methods.ts'
-import type { Arm } from '../evaluation/cache/method.ts'
+import { shadowSettings } from './methods.ts'
+import { makeMethod, type Method } from '../evaluation/method.ts'
 import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
 import { publishedCriteria } from './published.ts'
 import {
@@ -21,7 +21,7 @@ import {
 const shares = [0.3, 0.5, 0.7]
 
 /** Fewer examples than the main comparison: some criteria run passes of their own on each. */
-function examplesOf({ settings }: ExperimentContext): Arm['examples'] {
+function examplesOf({ settings }: ExperimentContext): Method['examples'] {
   return { count: Math.min(128, settings.calibration), shots: null }
 }
 
@@ -29,7 +29,7 @@ const windowsOf = ({ settings }: ExperimentContext): number => Math.min(32, sett
 
 function staticVariant(context: ExperimentContext, criterion: string, label = criterion): Variant {
   const examples = examplesOf(context)
-  return { label, arm: (sparsity) => ({ planner: 'static', criterion, scope: 'global', sparsity, examples }) }
+  return { label, method: (sparsity) => makeMethod({ planner: 'static', criterion, sparsity, examples }) }
 }
 
 function shadowVariant(context: ExperimentContext, criterion: string, label = criterion): Variant {
@@ -37,7 +37,7 @@ function shadowVariant(context: ExperimentContext, criterion: string, label = cr
   const predictor = shadowSettings(context.settings)
   return {
     label,
-    arm: (sparsity) => ({ planner: 'shadow', criterion, scope: 'global', sparsity, examples, predictor }),
+    method: (sparsity) => makeMethod({ planner: 'shadow', criterion, sparsity, examples, predictor }),
   }
 }
 
@@ -45,7 +45,7 @@ function shadowVariant(context: ExperimentContext, criterion: string, label = cr
 async function collectTogether(context: ExperimentContext, names: readonly string[]): Promise<void> {
   const examples = examplesOf(context)
   const single = names.filter((name) => criteria.some((criterion) => criterion.name === name))
-  if (examples) for (const seed of context.seeds) await context.lab.examples(examples, seed, single)
+  if (examples) for (const seed of context.seeds) await context.cache.examples(examples, seed, single)
 }
 
 function sayRanking(measured: Measured): string[] {
@@ -118,7 +118,7 @@ function againstPlainact(name: string, criterion: string, title: string, asks: s
       const variants = ['plainact', criterion].flatMap((one): Variant[] => [
         {
           label: `${one}, oracle`,
-          arm: (sparsity) => ({ planner: 'oracle', criterion: one, scope: 'global', sparsity }),
+          method: (sparsity) => makeMethod({ planner: 'oracle', criterion: one, sparsity }),
         },
         shadowVariant(context, one, `${one}, predicted`),
         staticVariant(context, one, `${one}, static`),

@@ -4,9 +4,9 @@
  * Tasks have shots of their own: `shadowllm calibrate --tasks ... --shots K`.
  */
 import { Random } from '../tensor/random.ts'
-import { shadowSettings } from '../evaluation/methods.ts'
-import type { ExampleSettings } from '../evaluation/cache/method.ts'
-import type { Lab } from '../evaluation/cache/experiment_cache.ts'
+import { shadowSettings } from './methods.ts'
+import { makeMethod, type ExampleSettings } from '../evaluation/method.ts'
+import type { ExperimentCache } from '../evaluation/cache/experiment_cache.ts'
 import type { Window } from '../data/windows.ts'
 import type { Experiment, Finding } from './experiment.ts'
 import { publishedShots } from './published.ts'
@@ -23,8 +23,13 @@ function smallWindows(positions: number): { prompt: number; continuation: number
 }
 
 /** Windows behind `count` others of their genre, which were drawn after them. */
-export function windowsWithShots(lab: Lab, count: number, seed: number, before: number): Window[] {
-  const windows = lab.windows('calibrate', count, seed)
+export function windowsWithShots(
+  cache: ExperimentCache,
+  count: number,
+  seed: number,
+  before: number,
+): Window[] {
+  const windows = cache.windows('calibrate', count, seed)
   const genres = Map.groupBy(windows, ({ genre }) => genre)
   const random = new Random(seed)
   return windows.map((window) => {
@@ -54,37 +59,39 @@ export const fewShot: Experiment = {
       count: Math.min(240, settings.calibration),
       shots: count,
     })
-    const lab = await context.openLab({
-      ...smallWindows(context.lab.model.config.positions),
+    const cache = await context.openCache({
+      ...smallWindows(context.cache.model.config.positions),
       shotWindows: windowsWithShots,
     })
     try {
       const variants = shots.flatMap((count): Variant[] => {
-        const base = { scope: 'global', examples: examplesOf(count) } as const
+        const examples = examplesOf(count)
         return [
           {
             label: `static, ${count} shots`,
-            arm: (sparsity) => ({ ...base, planner: 'static', criterion: 'plainact', sparsity }),
+            method: (sparsity) =>
+              makeMethod({ planner: 'static', criterion: 'plainact', sparsity, examples }),
           },
           {
             label: `fisher, static, ${count} shots`,
-            arm: (sparsity) => ({ ...base, planner: 'static', criterion: 'fisher', sparsity }),
+            method: (sparsity) => makeMethod({ planner: 'static', criterion: 'fisher', sparsity, examples }),
           },
           {
             label: `ShadowLLM, ${count} shots`,
-            arm: (sparsity) => ({
-              ...base,
-              planner: 'shadow',
-              criterion: 'plainact',
-              sparsity,
-              predictor: shadowSettings(settings),
-            }),
+            method: (sparsity) =>
+              makeMethod({
+                planner: 'shadow',
+                criterion: 'plainact',
+                sparsity,
+                examples,
+                predictor: shadowSettings(settings),
+              }),
           },
         ]
       })
       for (const seed of context.seeds)
-        for (const count of shots) await lab.examples(examplesOf(count), seed, ['plainact', 'fisher'])
-      const measured = await measureVariants({ ...context, lab }, variants, shares)
+        for (const count of shots) await cache.examples(examplesOf(count), seed, ['plainact', 'fisher'])
+      const measured = await measureVariants({ ...context, cache }, variants, shares)
       return {
         columns: variantColumns,
         rows: measured.rows(),
@@ -99,7 +106,7 @@ export const fewShot: Experiment = {
         }),
       }
     } finally {
-      await lab.dispose()
+      await cache.dispose()
     }
   },
 }

@@ -2,8 +2,8 @@
  * What makes a predictor good: the scope it is used in, whether it is one or many, where it sits, what it sees, how much
  * it learns from, and what any predictor could reach.
  */
-import { dejavuStyleSettings, shadowSettings } from '../evaluation/methods.ts'
-import type { Arm, PredictorSettings } from '../evaluation/cache/method.ts'
+import { dejavuStyleSettings, shadowSettings } from './methods.ts'
+import { makeMethod, type Method, type PredictorSettings } from '../evaluation/method.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
 import { publishedScope, publishedTwoByTwo } from './published.ts'
@@ -19,23 +19,27 @@ import {
 
 const shares = [0.5, 0.7, 0.8]
 
-type Change = Partial<Omit<Arm, 'sparsity'>> & { readonly settings?: Partial<PredictorSettings> }
+type Change = Partial<Omit<Method, 'sparsity'>> & { readonly settings?: Partial<PredictorSettings> }
 
 /** A planner that learns plainact from the full calibration set, but for what is changed. */
-function variant({ settings }: ExperimentContext, label: string, { settings: own, ...arm }: Change): Variant {
-  const base = arm.planner === 'dejavu-style' ? dejavuStyleSettings(settings) : shadowSettings(settings)
-  const learns = arm.planner !== 'oracle' && arm.planner !== 'prompt-plainact'
+function variant(
+  { settings }: ExperimentContext,
+  label: string,
+  { settings: own, ...method }: Change,
+): Variant {
+  const base = method.planner === 'dejavu-style' ? dejavuStyleSettings(settings) : shadowSettings(settings)
+  const learns = method.planner !== 'oracle' && method.planner !== 'prompt-plainact'
   return {
     label,
-    arm: (sparsity) => ({
-      planner: 'shadow',
-      criterion: 'plainact',
-      scope: 'global',
-      sparsity,
-      ...(learns && { examples: { count: settings.calibration, shots: null } }),
-      ...(learns && arm.planner !== 'static' && { predictor: { ...base, ...own } }),
-      ...arm,
-    }),
+    method: (sparsity) =>
+      makeMethod({
+        planner: 'shadow',
+        criterion: 'plainact',
+        sparsity,
+        ...(learns && { examples: { count: settings.calibration, shots: null } }),
+        ...(learns && method.planner !== 'static' && { predictor: { ...base, ...own } }),
+        ...method,
+      }),
   }
 }
 
@@ -122,7 +126,7 @@ export const placement: Experiment = {
   asks: 'Does a predictor that waits for a later layer, and leaves the layers before it whole, choose better for the rest? Static pruning of the same layers is beside it, because whole layers alone help. (An open question of the paper.)',
   async run(context): Promise<Finding> {
     await shareExamples(context)
-    const { layers } = context.lab.model.shape
+    const { layers } = context.cache.model.shape
     const places = [0, 1, 2, 4].filter((layer) => layer < layers - 1)
     const variants = places.flatMap((layer) => [
       variant(context, `layer ${layer}`, { settings: { placement: layer } }),

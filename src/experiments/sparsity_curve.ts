@@ -2,7 +2,8 @@
  * The main figure: perplexity over sparsity for every planner, and whether the order is the one the method promises.
  */
 import type { PlannerName } from '../predictor/planners.ts'
-import { makeArm, prunedExamples, sparsePlanners } from '../evaluation/methods.ts'
+import { makeMethod } from '../evaluation/method.ts'
+import { comparisonMethod, prunedExamples, sparsePlanners } from './methods.ts'
 import type { Settings } from '../evaluation/settings.ts'
 import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
 import { publishedCurve } from './published.ts'
@@ -30,7 +31,7 @@ export function plannerVariants(
   const options = { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' } as const
   return planners.map((planner) => ({
     label: labels[planner] ?? planner,
-    arm: (sparsity) => makeArm(settings, options, planner, sparsity),
+    method: (sparsity) => comparisonMethod(settings, options, planner, sparsity),
   }))
 }
 
@@ -38,13 +39,13 @@ export function plannerVariants(
 function sameScores(settings: Settings): Variant {
   return {
     label: 'static, ShadowLLM\u2019s scores',
-    arm: (sparsity) => ({
-      planner: 'static',
-      criterion: 'plainact',
-      scope: 'global',
-      sparsity,
-      examples: prunedExamples(settings, sparsity),
-    }),
+    method: (sparsity) =>
+      makeMethod({
+        planner: 'static',
+        criterion: 'plainact',
+        sparsity,
+        examples: prunedExamples(settings, sparsity),
+      }),
   }
 }
 

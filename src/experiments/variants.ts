@@ -7,19 +7,24 @@
  * documents, so windows of different seeds may overlap and errors are a little too small.
  */
 import type { Column, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
-import type { Arm } from '../evaluation/cache/method.ts'
-import { measureArms } from '../evaluation/cache/measure.ts'
-import type { ScoredWindow } from '../evaluation/cache/window_evaluator.ts'
-import { compareScores, type Difference } from '../evaluation/perplexity.ts'
-import { ratioOf } from '../results/ratio.ts'
-import { layersOf, perplexityOf, skippedBy } from './report_rows.ts'
+import { measureMethods } from '../evaluation/cache/measure.ts'
+import { denseMethod, type Method } from '../evaluation/method.ts'
+import {
+  compareScores,
+  natsPerToken,
+  natsPerWord,
+  perplexityOf,
+  skippedBy,
+  type Difference,
+} from '../evaluation/tally.ts'
+import type { MethodScore } from '../evaluation/window_evaluator.ts'
+import { layersOf } from './report_rows.ts'
 import type { ExperimentContext } from './experiment.ts'
-import { denseArm } from '../evaluation/cache/method.ts'
 
 /** A method with a name, at any sparsity. */
 export interface Variant {
   readonly label: string
-  readonly arm: (sparsity: number) => Arm
+  readonly method: (sparsity: number) => Method
 }
 
 /** Everything that was scored, by variant and sparsity. */
@@ -27,13 +32,13 @@ export class Measured {
   readonly sparsities: readonly number[]
   readonly variants: readonly Variant[]
   /** Dense, on the same windows. */
-  readonly dense: readonly ScoredWindow[]
-  readonly #scores: ReadonlyMap<string, readonly ScoredWindow[]>
+  readonly dense: readonly MethodScore[]
+  readonly #scores: ReadonlyMap<string, readonly MethodScore[]>
 
   constructor(
     variants: readonly Variant[],
     sparsities: readonly number[],
-    scores: ReadonlyMap<string, readonly ScoredWindow[]>,
+    scores: ReadonlyMap<string, readonly MethodScore[]>,
   ) {
     this.variants = variants
     this.sparsities = sparsities
@@ -42,7 +47,7 @@ export class Measured {
   }
 
   /** The windows of a variant. @throws TypeError for one that was not measured */
-  scores(label: string, sparsity: number): readonly ScoredWindow[] {
+  scores(label: string, sparsity: number): readonly MethodScore[] {
     const found = this.#scores.get(keyOf(label, sparsity))
     if (found) return found
     throw new TypeError(`${label} at ${sparsity}: expected a measured variant`)
@@ -50,7 +55,7 @@ export class Measured {
 
   /** Perplexity per token. */
   perplexity(label: string, sparsity: number): number {
-    return perplexityOf(this.scores(label, sparsity))
+    return perplexityOf(natsPerToken(this.scores(label, sparsity))).value
   }
 
   /** Nats per token by which the first costs more than the second: below 0 it is better. */
@@ -82,10 +87,8 @@ export class Measured {
       series: this.variants.map(({ label }) => ({
         name: label,
         points: this.sparsities.map((sparsity) => {
-          const scores = this.scores(label, sparsity)
-          const { error } = natsOf(scores)
-          const y = perplexityOf(scores)
-          return { x: 100 * sparsity, y, ...(Number.isFinite(error) && { error: y * error }) }
+          const { value, error } = perplexityOf(natsPerToken(this.scores(label, sparsity)))
+          return { x: 100 * sparsity, y: value, ...(error !== null && { error }) }
         }),
       })),
     }
@@ -119,38 +122,29 @@ export const variantColumns: readonly Column[] = [
   { key: 'word', label: 'perplexity per word' },
 ]
 
-function rowOf(label: string, sparsity: number, scores: readonly ScoredWindow[]): Row {
+function rowOf(label: string, sparsity: number, scores: readonly MethodScore[]): Row {
   const { heads, neurons } = skippedBy(scores)
-  const perplexity = perplexityOf(scores)
-  const { error } = natsOf(scores)
+  const { value: perplexity, error } = perplexityOf(natsPerToken(scores))
   return {
     variant: label,
     sparsity: 100 * sparsity,
     heads: 100 * heads,
     neurons: 100 * neurons,
     perplexity,
-    error: Number.isFinite(error) ? perplexity * error : null,
-    word: perplexityOf(scores, 'words'),
+    error,
+    word: perplexityOf(natsPerWord(scores)).value,
   }
 }
 
-/** Nats per token and the error of that. */
-function natsOf(scores: readonly ScoredWindow[]): { value: number; error: number } {
-  return ratioOf(
-    scores.map(({ nll }) => nll),
-    scores.map(({ tokens }) => tokens),
-  )
-}
-
 /** The examples of the main comparison, with its criteria, so that both read the same traces. */
-export async function shareExamples({ lab, settings, seeds }: ExperimentContext): Promise<void> {
+export async function shareExamples({ cache, settings, seeds }: ExperimentContext): Promise<void> {
   for (const seed of seeds)
-    await lab.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
+    await cache.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
 }
 
 /** Scores variants at sparsities, and dense, over every seed. */
 export async function measureVariants(
-  { lab, seeds, settings }: ExperimentContext,
+  { cache, seeds, settings }: ExperimentContext,
   variants: readonly Variant[],
   sparsities: readonly number[] = settings.sparsities,
   windows = settings.evaluation,
@@ -159,10 +153,10 @@ export async function measureVariants(
     keyOf('dense', 0),
     ...sparsities.flatMap((share) => variants.map(({ label }) => keyOf(label, share))),
   ]
-  const arms = [denseArm, ...sparsities.flatMap((share) => variants.map(({ arm }) => arm(share)))]
-  const scores = new Map<string, ScoredWindow[]>(keys.map((key) => [key, []]))
+  const methods = [denseMethod, ...sparsities.flatMap((share) => variants.map(({ method }) => method(share)))]
+  const scores = new Map<string, MethodScore[]>(keys.map((key) => [key, []]))
   for (const seed of seeds)
-    for (const [i, measured] of (await measureArms(lab, arms, windows, seed)).entries())
+    for (const [i, measured] of (await measureMethods(cache, methods, windows, seed)).entries())
       scores.get(keys[i])?.push(...measured.scores)
   return new Measured(variants, sparsities, scores)
 }

@@ -25,6 +25,7 @@ export {
   randomPlanner,
   shadowPlanner,
   staticPlanner,
+  type Every,
   type PlannerName,
   type PlannerOptions,
   type PlannerSources,

@@ -39,6 +39,14 @@ export const plannerNames = [
 ] as const
 export type PlannerName = (typeof plannerNames)[number]
 
+/** When a planner decides: `once`, in the prompt, or again after every so many tokens. */
+export type Every = 'once' | number
+
+/** When a planner decides unless told otherwise: DejaVu's at every token, the others once. */
+export function defaultEvery(planner: PlannerName): Every {
+  return planner === 'dejavu' ? 1 : 'once'
+}
+
 /** What the shadow planner asks; a `ShadowPredictor` is one. */
 export interface PromptPredictor {
   /** Its placement is the layer whose heads' outputs it reads, default 0; its criterion what it predicts. */
@@ -67,14 +75,14 @@ export interface PlannerSources {
 
 /** How a planner is asked. */
 export interface PlannerOptions {
-  /** Ask again after every so many tokens; null for once. Default: once, and every token for dejavu. */
-  readonly every?: number | null
+  /** Default: `defaultEvery`. */
+  readonly every?: Every
   /**
    * Show it the whole text that is scored, not only the prompt, as the published numbers were measured. Such a planner
    * is asked by `leakyMask` before the text runs; a sequence refuses it.
    */
   readonly leaky?: boolean
-  /** Select as the released code does: `policy: 'released'` with its floors, whatever those of the budget were. */
+  /** Select as the released code of the paper does: `policy: 'released'` with its floors, whatever those of the budget were. */
   readonly released?: boolean
 }
 
@@ -89,9 +97,9 @@ export function makePlanner(
   options: PlannerOptions = {},
 ): MaskPlanner | null {
   if (name === 'dense') return null
-  const planner = plannerOf(name, sources, options.released ? releasedBudget(budget) : budget)
-  const { every = planner.every, leaky } = options
-  return { ...planner, every: every ?? undefined, ...(leaky && { leaky }) }
+  const { every = defaultEvery(name), leaky, released } = options
+  const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget)
+  return { ...planner, every: every === 'once' ? undefined : every, ...(leaky && { leaky }) }
 }
 
 function plannerOf(
@@ -122,8 +130,8 @@ function plannerOf(
   }
 }
 
-/** The same shares, scope and dense layers under the released policy, with its floors. */
-function releasedBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
+/** The same shares, scope and dense layers under the policy of the released code, with its floors. */
+function paperCompatibleBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
   return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'released' })
 }
 

@@ -24,7 +24,7 @@ import {
 import { formatMask, formatShare, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
-import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../plan_flags.ts'
+import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'

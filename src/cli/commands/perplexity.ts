@@ -37,7 +37,7 @@ import {
 } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
-import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
+import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'
@@ -146,7 +146,7 @@ function measure(
   flags: PerplexityFlags,
 ): Promise<TextPerplexityReport> {
   const { by, stride, prefix, prompt, mode, cache, seed } = flags
-  return withConfigurations(opt, flags, (configurations) =>
+  return withMethods(opt, flags, (compared) =>
     textPerplexity(
       {
         model: opt.model,
@@ -155,7 +155,7 @@ function measure(
         modelOrigin: opt.origin,
         encode: (part) => opt.encode(part),
         text,
-        configurations,
+        ...compared,
         protocols: by === 'both' ? protocols : [by],
         stride,
         prefix,

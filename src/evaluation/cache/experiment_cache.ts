@@ -29,16 +29,16 @@ import {
   type Provenance,
 } from '../../results/provenance.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../../data/windows.ts'
-import { predictorKindOf, type Arm, type ExampleSettings } from './method.ts'
+import { predictorKindOf, type ExampleSettings, type Method, type MethodInputs } from '../method.ts'
 import type { ShardRunner } from '../../jobs/runner.ts'
 import type { ShardModel } from '../../jobs/shard_model.ts'
 import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
-import { collectDataset, collectWindows, type Ground } from './collect_windows.ts'
+import { collectDataset, collectWindows, type CollectContext } from './collect_windows.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
-import { openTrained, saveTrained, trainArm } from './trained.ts'
+import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
-/** What a lab works on. */
-export interface LabOptions {
+/** What experiments work on. */
+export interface CacheOptions {
   readonly model: OptModel
   /** What the model is called in reports, and the files it was read from. */
   readonly modelName: string
@@ -63,22 +63,22 @@ export interface LabOptions {
   readonly runner?: ShardRunner | null
   readonly signal?: AbortSignal
   /** How far the part is that is being made. */
-  readonly onProgress?: (progress: LabProgress) => void
+  readonly onProgress?: (progress: CacheProgress) => void
   /** The command line, for the provenance. */
   readonly argv?: readonly string[]
 }
 
-export type LabStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
+export type CacheStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
 
 /** How far one part is. */
-export interface LabProgress {
-  readonly stage: LabStage
+export interface CacheProgress {
+  readonly stage: CacheStage
   readonly done: number
   readonly total: number
 }
 
 /** Windows of a document's text, or rows of a task, for one number of shots. */
-export type ShotWindows = (lab: Lab, count: number, seed: number, shots: number) => Window[]
+export type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
 
 /** Examples, what was asked for, and the criteria that they have scores of. */
 interface ExampleSet {
@@ -89,12 +89,12 @@ interface ExampleSet {
   examples: readonly GroupedExample[]
 }
 
-type LabHashes = { readonly model: string; readonly data: string; readonly method: MethodHash }
+type CacheHashes = { readonly model: string; readonly data: string; readonly method: MethodHash }
 
-/** See the head of this file; `Lab.open` makes one. */
-export class Lab {
+/** See the head of this file; `ExperimentCache.open` makes one. */
+export class ExperimentCache {
   readonly model: OptModel
-  readonly options: LabOptions
+  readonly options: CacheOptions
   readonly split: Split
   readonly modelHash: string
   readonly dataHash: string
@@ -106,7 +106,7 @@ export class Lab {
   readonly #means = new Map<string, UnitScores>()
   readonly #pruned = new Map<string, readonly UnitScores[]>()
 
-  private constructor(options: LabOptions, split: Split, hashes: LabHashes) {
+  private constructor(options: CacheOptions, split: Split, hashes: CacheHashes) {
     this.options = options
     this.model = options.model
     this.split = split
@@ -117,7 +117,7 @@ export class Lab {
   }
 
   /** Reads and splits the text. @throws MissingError CORPUS_MISSING; UsageError SETTINGS for windows the model has no room for */
-  static async open(options: LabOptions): Promise<Lab> {
+  static async open(options: CacheOptions): Promise<ExperimentCache> {
     const { prompt, continuation, modelFiles } = options
     const { positions } = options.model.config
     if (prompt + continuation > positions)
@@ -131,7 +131,7 @@ export class Lab {
       data: await hashTexts(documents),
       method: await methodHash(),
     }
-    return new Lab(options, splitDocuments(documents), hashes)
+    return new ExperimentCache(options, splitDocuments(documents), hashes)
   }
 
   /** Lets ctrl-C be heard. @throws the signal's reason */
@@ -140,7 +140,7 @@ export class Lab {
   }
 
   /** Says how far a part is. */
-  tell(stage: LabStage, done: number, total: number): void {
+  tell(stage: CacheStage, done: number, total: number): void {
     this.options.onProgress?.({ stage, done, total })
   }
 
@@ -166,12 +166,12 @@ export class Lab {
     return windows
   }
 
-  /** What shards of this lab are done with. */
+  /** What shards of these experiments are done with. */
   get shardModel(): ShardModel {
     return { model: this.model, hash: this.modelHash, method: this.#method }
   }
 
-  /** Whatever a result of this lab depends on besides its own settings: part of the name it is kept under. */
+  /** Whatever a result of these experiments depends on besides its own settings: part of the name it is kept under. */
   identity(part: string): Record<string, unknown> {
     const { prompt, continuation } = this.options
     return {
@@ -203,7 +203,12 @@ export class Lab {
     const missing = criteria.filter((name) => !known?.criteria.has(name))
     if (known && missing.length === 0) return known.examples
     const windows = this.#calibrationWindows(settings, seed)
-    const found = await collectWindows(this.#ground(), { windows, seed, criteria: missing, keepSequence })
+    const found = await collectWindows(this.#collectContext(), {
+      windows,
+      seed,
+      criteria: missing,
+      keepSequence,
+    })
     if (!known) {
       this.#examples.set(key, { settings, seed, keepSequence, criteria: new Set(criteria), examples: found })
       return found
@@ -272,19 +277,24 @@ export class Lab {
     const mean = await this.#aggregate(criterion, 'mean', settings, seed)
     const mask = selectMask(mean, makeBudget(pruned), backendTopK(this.model.backend))
     const windows = this.#calibrationWindows(settings, seed)
-    const found = await collectWindows(this.#ground(), { windows, seed, criteria: [criterion], mask })
+    const found = await collectWindows(this.#collectContext(), { windows, seed, criteria: [criterion], mask })
     return found.map(({ scores }) => scores.get(criterion) as UnitScores)
   }
 
-  /** One ranking of all units from an arm's examples. */
-  async mean(arm: Arm, seed: number): Promise<UnitScores> {
-    const { criterion, aggregation = 'mean' } = arm
-    const settings = needExamples(arm)
+  /** One ranking of all units from a method's examples. */
+  async mean(method: Method, seed: number): Promise<UnitScores> {
+    const { criterion, aggregation = 'mean' } = method
+    const settings = needExamples(method)
     const key = JSON.stringify([criterion, aggregation, settings, seed])
     let mean = this.#means.get(key)
     if (!mean) {
       mean = datasetCriteria.some(({ name }) => name === criterion)
-        ? await collectDataset(this.#ground(), this.#calibrationWindows(settings, seed), seed, criterion)
+        ? await collectDataset(
+            this.#collectContext(),
+            this.#calibrationWindows(settings, seed),
+            seed,
+            criterion,
+          )
         : await this.#aggregate(criterion, aggregation, settings, seed)
       this.#means.set(key, mean)
     }
@@ -303,14 +313,20 @@ export class Lab {
     return sum.finish()
   }
 
-  /** The trained predictor of an arm. It lives as long as the lab. */
-  predictor(arm: Arm, seed: number): Promise<TrainedPredictor> {
-    const { criterion, examples, predictor } = arm
-    const description = { kind: predictorKindOf(arm), criterion, examples, predictor, seed }
+  /** The trained predictor of a method. It lives as long as the cache. */
+  predictor(method: Method, seed: number): Promise<TrainedPredictor> {
+    const { criterion, examples, predictor } = method
+    const description = { kind: predictorKindOf(method), criterion, examples, predictor, seed }
     const key = JSON.stringify(description)
     let made = this.#predictors.get(key)
-    if (!made) this.#predictors.set(key, (made = this.#makePredictor(arm, seed, description)))
+    if (!made) this.#predictors.set(key, (made = this.#makePredictor(method, seed, description)))
     return made
+  }
+
+  /** What a method decides by: its mean scores, or its predictor. It lives as long as the cache. */
+  async inputs(method: Method, seed: number): Promise<MethodInputs> {
+    if (predictorKindOf(method)) return { predictor: (await this.predictor(method, seed)).predictor }
+    return method.planner === 'static' ? { mean: await this.mean(method, seed) } : {}
   }
 
   /** Where the numbers of a report come from. */
@@ -347,7 +363,7 @@ export class Lab {
     throw new UsageError('SETTINGS', 'examples: expected a task to take shots of, got none')
   }
 
-  #ground(): Ground {
+  #collectContext(): CollectContext {
     const { model, store = null, threads, runner, signal } = this.options
     return {
       model,
@@ -368,14 +384,14 @@ export class Lab {
     return dataName ?? (documents ? 'documents' : 'Brown corpus')
   }
 
-  async #makePredictor(arm: Arm, seed: number, description: object): Promise<TrainedPredictor> {
+  async #makePredictor(method: Method, seed: number, description: object): Promise<TrainedPredictor> {
     const { store } = this.options
-    if (!store) return this.#train(arm, seed)
-    const windows = await this.examplesHash(needExamples(arm), seed)
+    if (!store) return this.#train(method, seed)
+    const windows = await this.examplesHash(needExamples(method), seed)
     const folder = await store.files(
       { ...this.identity('predictor'), windows, ...description },
       async (to) => {
-        const trained = await this.#train(arm, seed)
+        const trained = await this.#train(method, seed)
         await saveTrained(to, trained)
         trained.predictor.dispose()
       },
@@ -383,22 +399,22 @@ export class Lab {
     return openTrained(folder, this.model.backend)
   }
 
-  async #train(arm: Arm, seed: number): Promise<TrainedPredictor> {
-    const { criterion, predictor } = arm
+  async #train(method: Method, seed: number): Promise<TrainedPredictor> {
+    const { criterion, predictor } = method
     const examples = await this.examples(
-      needExamples(arm),
+      needExamples(method),
       seed,
       [criterion],
       predictor?.pooling === 'attention',
     )
-    return trainArm(this.model, arm, examples, seed, this.dataHash, {
+    return trainMethod(this.model, method, examples, seed, this.dataHash, {
       signal: this.options.signal,
       onEpoch: (done, total) => this.tell('train', done, total),
     })
   }
 }
 
-function needExamples({ planner, examples }: Arm): ExampleSettings {
+function needExamples({ planner, examples }: Method): ExampleSettings {
   if (examples) return examples
   throw new TypeError(`${planner}: expected examples to learn from, got none`)
 }

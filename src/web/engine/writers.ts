@@ -4,7 +4,7 @@
  * As long as they agree, the dense one is also the judge of the other: KL(dense || sparse) is of the distributions after
  * the same tokens. From their first difference on a third sequence, dense over the sparse text, takes that part.
  */
-import { logitsDivergence } from '../../evaluation/scored_logits.ts'
+import { logitsDivergence } from '../../evaluation/score_window.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { argmax } from '../../engine/sampling.ts'
