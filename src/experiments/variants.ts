@@ -6,9 +6,15 @@
  * variants are compared window by window, so what windows have in common cancels. Seeds draw windows from the same
  * documents, so windows of different seeds may overlap and errors are a little too small.
  */
-import type { Column, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
+import type { Column, LayerSparsity, PaperFigures, Plot, Row } from '../results/experiment_result.ts'
 import { measureMethods } from '../evaluation/cache/measure.ts'
-import { denseMethod, type Method } from '../evaluation/method.ts'
+import {
+  denseMethod,
+  makeMethod,
+  type ExampleSettings,
+  type Method,
+  type PredictorSettings,
+} from '../evaluation/method.ts'
 import {
   compareScores,
   natsPerToken,
@@ -18,13 +24,39 @@ import {
   type Difference,
 } from '../evaluation/tally.ts'
 import type { MethodScore } from '../evaluation/window_evaluator.ts'
+import { dejavuStyleSettings, shadowSettings } from './methods.ts'
 import { layersOf } from './report_rows.ts'
-import type { ExperimentContext } from './experiment.ts'
+import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
 
 /** A method with a name, at any sparsity. */
 export interface Variant {
   readonly label: string
   readonly method: (sparsity: number) => Method
+}
+
+/** How a variant differs from ShadowLLM as the settings have it. */
+type Change = Partial<Omit<Method, 'sparsity'>> & { readonly settings?: Partial<PredictorSettings> }
+
+/** A planner that learns plainact from the full calibration set, but for what is changed. */
+export function variant(
+  { settings }: ExperimentContext,
+  label: string,
+  { settings: own, ...method }: Change,
+): Variant {
+  const base = method.planner === 'dejavu-style' ? dejavuStyleSettings(settings) : shadowSettings(settings)
+  const learns = method.planner !== 'oracle' && method.planner !== 'prompt-plainact'
+  return {
+    label,
+    method: (sparsity) =>
+      makeMethod({
+        planner: 'shadow',
+        criterion: 'plainact',
+        sparsity,
+        ...(learns && { examples: { count: settings.calibration, shots: null } }),
+        ...(learns && method.planner !== 'static' && { predictor: { ...base, ...own } }),
+        ...method,
+      }),
+  }
 }
 
 /** Everything that was scored, by variant and sparsity. */
@@ -61,6 +93,13 @@ export class Measured {
   /** Nats per token by which the first costs more than the second: below 0 it is better. */
   difference(first: string, second: string, sparsity: number): Difference {
     return compareScores(this.scores(first, sparsity), this.scores(second, sparsity))
+  }
+
+  /** How each first one compares with its second, in words. */
+  versus(pairs: readonly (readonly [first: string, second: string])[], sparsity: number): string {
+    return pairs
+      .map(([first, second]) => sayDifference(first, second, this.difference(first, second, sparsity)))
+      .join('; ')
   }
 
   /** The share of the perplexity from `from` down to `to` that a variant takes away; null where there is no gap. */
@@ -136,12 +175,6 @@ function rowOf(label: string, sparsity: number, scores: readonly MethodScore[]):
   }
 }
 
-/** The examples of the main comparison, with its criteria, so that both read the same traces. */
-export async function shareExamples({ cache, settings, seeds }: ExperimentContext): Promise<void> {
-  for (const seed of seeds)
-    await cache.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
-}
-
 /** Scores variants at sparsities, and dense, over every seed. */
 export async function measureVariants(
   { cache, seeds, settings }: ExperimentContext,
@@ -172,4 +205,61 @@ export function sayDifference(first: string, second: string, { nats, error }: Di
   const told = Math.abs(nats) >= 2 * error
   const way = nats <= 0 ? 'better' : 'worse'
   return `${first} is ${size} ${way} than ${second}${told ? '' : ', which chance could do'}`
+}
+
+/** What a comparison of variants is. */
+export interface Comparison {
+  /** The sparsities they are compared at. */
+  readonly shares: readonly number[]
+  /** How many windows are scored; default as the settings have it. */
+  readonly windows?: number
+  readonly variants: readonly Variant[]
+  /** Criteria that their examples are scored by, so that these share passes; default those of the main comparison. */
+  readonly criteria?: readonly string[]
+  /** Which examples; default as many as the settings have. */
+  readonly examples?: ExampleSettings
+  /** The title of perplexity over sparsity, or another figure. */
+  readonly plot: string | ((measured: Measured) => Plot)
+  readonly paper?: PaperFigures | null
+  /** What the numbers say at one sparsity; it follows "At 50 %". */
+  readonly say: (measured: Measured, share: number) => string
+  /** Which of the sparsities are spoken of; default all. */
+  readonly judged?: readonly number[]
+  /** The sparsity at which skipped shares are given layer by layer; default none. */
+  readonly layersAt?: number
+  /** What is said before that. */
+  readonly sayFirst?: (measured: Measured) => readonly string[]
+}
+
+/** Compares variants: a table row for each, one figure, and a sentence for each sparsity. */
+export async function compareVariants(
+  context: ExperimentContext,
+  { shares, windows, variants, plot, paper = null, say, sayFirst, judged = shares, ...more }: Comparison,
+): Promise<Finding> {
+  const { cache, seeds, settings } = context
+  const { examples = { count: settings.calibration, shots: null }, criteria = mainCriteria, layersAt } = more
+  for (const seed of seeds) await cache.examples(examples, seed, criteria)
+  const measured = await measureVariants(context, variants, shares, windows)
+  return {
+    columns: variantColumns,
+    rows: measured.rows(),
+    plots: [typeof plot === 'string' ? measured.plot(plot) : plot(measured)],
+    paper,
+    findings: [
+      ...(sayFirst?.(measured) ?? []),
+      ...judged.map((share) => `At ${percent(share)}${say(measured, share)}.`),
+    ],
+    ...(layersAt !== undefined && { layers: measured.layers(layersAt) }),
+  }
+}
+
+/** Those of the main comparison, so that all experiments read the same traces. */
+const mainCriteria: readonly string[] = ['plainact', 'l2norm']
+
+/** An experiment that is such a comparison. */
+export function comparisonExperiment(
+  about: Pick<Experiment, 'name' | 'title' | 'asks'>,
+  comparisonOf: (context: ExperimentContext) => Comparison,
+): Experiment {
+  return { ...about, run: (context) => compareVariants(context, comparisonOf(context)) }
 }
