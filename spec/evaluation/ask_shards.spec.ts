@@ -10,8 +10,7 @@ import { randomPredictor } from '../../src/bench/predictors.ts'
 import { compareMethods, inputsFrom, type Method, type MethodSources } from '../../src/evaluation/method.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
-import { evaluateShards } from '../../src/evaluation/jobs/evaluate_job.ts'
-import { encodeScores } from '../../src/evaluation/jobs/texts.ts'
+import { encodeScores, evaluateShards } from '../../src/evaluation/jobs/evaluate_job.ts'
 import { agreementOf, type ShardModel } from '../../src/jobs/shard_model.ts'
 import {
   askTasks,

@@ -19,7 +19,7 @@ import {
   type TextPerplexityOptions,
   type TextPerplexityReport,
 } from '../../src/evaluation/text_perplexity.ts'
-import { pageWindows, streamWindows } from '../../src/data/text_windows.ts'
+import { pageWindows, streamWindows } from '../../src/data/windows.ts'
 import { textOfDocuments } from '../../src/data/texts.ts'
 import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'

@@ -15,7 +15,7 @@ import type { Predictor } from '../predictor/predictor_file.ts'
 import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
 import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
-import { turnOrder } from '../results/interleaved_rounds.ts'
+import { takeTurns } from '../results/interleaved_rounds.ts'
 import { benchMethods, planOf, type BenchMethod, type BenchPlanner, type BenchInputs } from './methods.ts'
 import { Job, randomIds, type Threads } from './job.ts'
 import { predictorBytes, randomPredictor } from './predictors.ts'
@@ -258,15 +258,12 @@ export class Bench {
       await pause(this.#signal)
       await job.warmUp(this.#signal)
     }
-    let done = 0
-    for (let round = 0; round < rounds; round++)
-      for (const turn of turnOrder(round, turns.length)) {
-        const { name, run } = turns[turn]
-        this.#onProgress({ stage: subject.shape, done, total: rounds * turns.length, note: name })
-        await pause(this.#signal)
-        await run()
-        done++
-      }
+    await takeTurns(rounds, turns.length, async (turn, done) => {
+      const { name, run } = turns[turn]
+      this.#onProgress({ stage: subject.shape, done, total: rounds * turns.length, note: name })
+      await pause(this.#signal)
+      await run()
+    })
   }
 
   /** Profiles every method under the first test that decodes. */

@@ -12,7 +12,7 @@ import { argmax } from '../engine/sampling.ts'
 import type { Sequence, SequenceOptions, WayCounts } from '../engine/sequence.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
-import { median, turnOrder } from '../results/interleaved_rounds.ts'
+import { median, takeTurns } from '../results/interleaved_rounds.ts'
 
 /** How much is decoded. */
 export interface DecodeSizes {
@@ -205,14 +205,11 @@ export async function measureDecode(
 ): Promise<number[]> {
   const samples = planners.map((): number[] => [])
   await decodeTurn(model, prompt, sizes.tokens, {}, signal)
-  const total = sizes.rounds * planners.length
-  let done = 0
-  for (let round = 0; round < sizes.rounds; round++)
-    for (const turn of turnOrder(round, planners.length)) {
-      await pause(signal)
-      const measured = await decodeTurn(model, prompt, sizes.tokens, { planner: planners[turn] }, signal)
-      samples[turn].push(tokensPerSecond(measured))
-      onTurn(++done, total)
-    }
+  await takeTurns(sizes.rounds, planners.length, async (turn, done) => {
+    await pause(signal)
+    const measured = await decodeTurn(model, prompt, sizes.tokens, { planner: planners[turn] }, signal)
+    samples[turn].push(tokensPerSecond(measured))
+    onTurn(done + 1, sizes.rounds * planners.length)
+  })
   return samples.map(median)
 }

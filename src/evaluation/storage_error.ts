@@ -9,6 +9,7 @@ import type { Storage } from '../engine/matrix.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import type { Document } from '../data/corpus.ts'
 import { DenseLogits, readLogits } from './score_window.ts'
+import { achievedBy, perplexityOf, Tally } from './tally.ts'
 import type { Encode } from '../data/windows.ts'
 
 /** Tokens of a text at most. */
@@ -79,20 +80,18 @@ function errorOf(
   texts: readonly Int32Array[],
   exact: DenseLogits[],
 ): StorageError {
-  const scores = texts.map((tokens, i) => {
+  const tally = new Tally()
+  for (const [i, tokens] of texts.entries()) {
     const read = readLogits(model, { tokens, promptLength: 1, words: 0 }, { cache: 'f32' })
     exact[i] ??= new DenseLogits(read, tokens, model.config.vocabulary)
-    return exact[i].compare(read)
-  })
-  const sum = (of: 'tokens' | 'kl' | 'nll' | 'agreed'): number =>
-    scores.reduce((total, score) => total + score[of], 0)
-  const tokens = sum('tokens')
+    tally.add(i, exact[i].compare(read), achievedBy(null, model.shape, model.config.width))
+  }
   return {
     storage,
     bytes: model.weights.bytes,
-    tokens,
-    kl: sum('kl') / tokens,
-    tokenPerplexity: Math.exp(sum('nll') / tokens),
-    agreed: sum('agreed') / tokens,
+    tokens: tally.tokens,
+    kl: tally.kl.value,
+    tokenPerplexity: perplexityOf(tally.natsPer()).value,
+    agreed: tally.agreement,
   }
 }

@@ -7,6 +7,7 @@
  */
 import { achievedSparsity, type AchievedSparsity, type Sparsity } from '../masks/achieved.ts'
 import { denseMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
+import type { LayerSparsity } from '../results/experiment_result.ts'
 import { ratioOf, type Ratio } from '../results/ratio.ts'
 import type { ComparedCost, Cost } from './score_window.ts'
 
@@ -44,6 +45,12 @@ export function natsPerWord(scores: readonly (Cost & { readonly words: number })
 /** What windows skipped, the mean over them; there must be at least one. */
 export function skippedBy(scores: readonly { readonly achieved: AchievedSparsity }[]): AchievedSparsity {
   return meanAchieved(scores.map(({ achieved }) => achieved))
+}
+
+/** What windows skipped layer by layer, under a name: the mean over them; there must be at least one. */
+export function layersOf(name: string, scores: Parameters<typeof skippedBy>[0]): LayerSparsity {
+  const { layers } = skippedBy(scores)
+  return { name, heads: layers.map(({ heads }) => heads), neurons: layers.map(({ neurons }) => neurons) }
 }
 
 /** A difference in nats per token, and how far chance moves it. */

@@ -1,6 +1,6 @@
 /**
  * Perplexity of a text, both ways, dense and under masks: per word of its pages as lm-evaluation-harness counts, and per
- * token of its stream as Hugging Face's guide does (text_windows.ts). Numbers of the two are never comparable.
+ * token of its stream as Hugging Face's guide does (windows.ts). Numbers of the two are never comparable.
  *
  * A planner sees the first `prompt` tokens of each window, and only what comes after them is scored - in every row, so
  * that all score the same. A page's words and bytes are shared evenly among its tokens: where all of them are scored,
@@ -18,14 +18,19 @@ import { Random } from '../tensor/random.ts'
 import { pause } from '../platform/pause.ts'
 import { evaluate } from './evaluate.ts'
 import { inputsFrom, methodRow, type Method, type MethodRow, type MethodSources } from './method.ts'
-import type { HubOrigin } from '../io/hub.ts'
-import { hashFiles, hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
+import {
+  hashFiles,
+  hashTexts,
+  makeProvenance,
+  modelSource,
+  type NamedModel,
+  type Provenance,
+} from '../results/provenance.ts'
 import { DenseLogits, readLogits, type ComparedCost } from './score_window.ts'
 import { achievedBy, perplexityOf, Tally, type Measured } from './tally.ts'
 import type { MethodScore } from './window_evaluator.ts'
 import type { PagedText } from '../data/texts.ts'
-import { pageWindows, streamWindows, withPrefix, type TextWindow } from '../data/text_windows.ts'
-import type { Encode } from '../data/windows.ts'
+import { pageWindows, streamWindows, withPrefix, type Encode, type TextWindow } from '../data/windows.ts'
 
 export const protocols = ['page', 'stream'] as const
 /** Per word of a page, or per token of the stream. */
@@ -36,13 +41,8 @@ export const prefixes = ['start', 'window', 'none'] as const
 export type Prefix = (typeof prefixes)[number]
 
 /** What is measured. */
-export interface TextPerplexityOptions {
+export interface TextPerplexityOptions extends NamedModel {
   readonly model: OptModel
-  readonly modelName: string
-  /** Hashed for the provenance. */
-  readonly modelFiles: readonly string[]
-  /** Where on the hub they came from, if they did. */
-  readonly modelOrigin?: HubOrigin | null
   /** Text to ids, nothing added. */
   readonly encode: Encode
   readonly text: PagedText
@@ -62,15 +62,10 @@ export interface TextPerplexityOptions {
   /** What keys and values are stored as in every row; what rows are compared with keeps them as `f32`. Default: `int8` where weights are, else `f32`. */
   readonly cache?: CacheStorage
   readonly seed?: number
-  readonly argv?: readonly string[]
 }
 
-/** One method. What was not measured is null. */
-export interface TextPerplexityRow extends MethodRow {
-  readonly leaky: boolean
-  readonly seed: number
-  /** What was skipped of the whole model and of each layer, the dense ones counted, averaged over windows. */
-  readonly achieved: AchievedSparsity
+/** Perplexities with their standard errors. What was not measured is null. */
+export interface Perplexities {
   /** Of the stream. */
   readonly tokenPerplexity: number | null
   readonly tokenPerplexityError: number | null
@@ -79,6 +74,14 @@ export interface TextPerplexityRow extends MethodRow {
   readonly wordPerplexityError: number | null
   readonly bytePerplexity: number | null
   readonly bitsPerByte: number | null
+}
+
+/** One method. */
+export interface TextPerplexityRow extends MethodRow, Perplexities {
+  readonly leaky: boolean
+  readonly seed: number
+  /** What was skipped of the whole model and of each layer, the dense ones counted, averaged over windows. */
+  readonly achieved: AchievedSparsity
   /** KL(dense over an f32 cache || this) in nats per token; of the stream, or of the pages if they alone were read. */
   readonly klPerToken: number
   readonly klPerTokenError: number | null
@@ -89,13 +92,7 @@ export interface TextPerplexityRow extends MethodRow {
 }
 
 /** The dense model on everything, the way others publish it. */
-export interface WholeText {
-  readonly tokenPerplexity: number | null
-  readonly tokenPerplexityError: number | null
-  readonly wordPerplexity: number | null
-  readonly wordPerplexityError: number | null
-  readonly bytePerplexity: number | null
-  readonly bitsPerByte: number | null
+export interface WholeText extends Perplexities {
   /** Tokens scored in the stream and in the pages. */
   readonly streamTokens: number
   readonly pageTokens: number

@@ -13,7 +13,6 @@
  */
 import { criterionByName } from '../criteria/index.ts'
 import type { Scope } from '../masks/budget.ts'
-import type { ShardRunner } from '../jobs/runner.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import { now } from '../platform/platform.ts'
 import type { UnitKind } from '../predictor/predictor_config.ts'
@@ -21,33 +20,31 @@ import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { comparisonMethods } from './methods.ts'
-import type { HubOrigin } from '../io/hub.ts'
-import type { Document } from '../data/corpus.ts'
-import { learns, predictorKindOf, type Method } from '../evaluation/method.ts'
-import { ExperimentCache, type CacheProgress, type CacheStage } from '../evaluation/cache/experiment_cache.ts'
+import { learns, methodRow, predictorKindOf, type Method } from '../evaluation/method.ts'
+import {
+  ExperimentCache,
+  type CacheOptions,
+  type CacheProgress,
+  type CacheStage,
+} from '../evaluation/cache/experiment_cache.ts'
 import { measureMethods, measureSpeeds, type MeasuredMethod } from '../evaluation/cache/measure.ts'
-import type { PartStore } from '../results/part_store.ts'
-import type { ThreadModel } from '../jobs/model_threads.ts'
-import { compareScores } from '../evaluation/tally.ts'
-import type { Comparison, ReproduceReport } from '../results/report.ts'
-import { layersOf, reproduceRow } from './report_rows.ts'
+import {
+  compareScores,
+  layersOf,
+  natsPerToken,
+  natsPerWord,
+  perplexityOf,
+  skippedBy,
+} from '../evaluation/tally.ts'
+import type { Comparison, ReproduceReport, ReproduceRow } from '../results/report.ts'
 import { fullSettings, quickSettings, type Settings } from '../evaluation/settings.ts'
-import type { Encode } from '../data/windows.ts'
 import { WorkMeter } from './remaining_time.ts'
 
 /** What a run is of; all but the model and the way to its text has a default. */
-export interface ReproduceOptions {
-  readonly model: OptModel
-  /** What the model is called in the report, and the files it was read from, hashed for the provenance. */
-  readonly modelName: string
-  readonly modelFiles: readonly string[]
-  /** Where on the hub they came from, if they did. */
-  readonly modelOrigin?: HubOrigin | null
-  /** Text to ids, nothing added. */
-  readonly encode: Encode
-  /** Default: the Brown corpus. Each genre is split into documents to calibrate on and others to evaluate on. */
-  readonly documents?: readonly Document[]
-  readonly dataName?: string
+export interface ReproduceOptions extends Omit<
+  CacheOptions,
+  'prompt' | 'continuation' | 'shotWindows' | 'signal' | 'onProgress'
+> {
   /** A run of less than a minute on the embedded model. */
   readonly quick?: boolean
   /** Settings that differ from those of `quick` or of the full run. */
@@ -62,18 +59,10 @@ export interface ReproduceOptions {
   readonly scope?: Scope
   /** Default: 0. */
   readonly seed?: number
-  /** Where other threads find the same model; see `CacheOptions`. */
-  readonly threads?: ThreadModel | null
-  /** Who calibrates and evaluates in place of this process, see `CacheOptions`. */
-  readonly runner?: ShardRunner | null
   /** Whether decode speed is measured. Default: yes. */
   readonly speed?: boolean
-  /** Keeps parts for other runs; without one, nothing is written. */
-  readonly store?: PartStore | null
   /** Given ShadowLLM's trained predictor, the one for the lowest sparsity, which lives until the run ends. */
   readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
-  /** The command line, for the provenance. */
-  readonly argv?: readonly string[]
 }
 
 export const reproduceStages = ['prepare', 'calibrate', 'train', 'evaluate', 'decode'] as const
@@ -161,20 +150,8 @@ class Run {
   async prepare(): Promise<void> {
     this.#tell('prepare', 0, 1)
     const { prompt, continuation, calibration, evaluation } = this.#settings
-    const { model, modelName, modelFiles, modelOrigin, encode, documents, dataName } = this.#options
-    const { store, threads, runner, argv } = this.#options
     const cache = await ExperimentCache.open({
-      model,
-      modelName,
-      modelFiles,
-      modelOrigin,
-      encode,
-      documents,
-      dataName,
-      store,
-      threads,
-      runner,
-      argv,
+      ...this.#options,
       prompt,
       continuation,
       signal: this.#signal,
@@ -264,6 +241,19 @@ class Run {
   #needCache(): ExperimentCache {
     if (this.#cache) return this.#cache
     throw new TypeError('cache: expected an open one')
+  }
+}
+
+/** The table row of a method. @param speed decoded tokens per second; null where it was not measured */
+function reproduceRow({ method, scores }: MeasuredMethod, seed: number, speed: number | null): ReproduceRow {
+  const { heads, neurons, weights } = skippedBy(scores)
+  return {
+    ...methodRow(method),
+    seed,
+    achieved: { heads, neurons, weights },
+    tokenPerplexity: perplexityOf(natsPerToken(scores)).value,
+    wordPerplexity: perplexityOf(natsPerWord(scores)).value,
+    decodeTokensPerSecond: speed,
   }
 }
 

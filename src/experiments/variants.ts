@@ -17,6 +17,7 @@ import {
 } from '../evaluation/method.ts'
 import {
   compareScores,
+  layersOf,
   natsPerToken,
   natsPerWord,
   perplexityOf,
@@ -25,7 +26,6 @@ import {
 } from '../evaluation/tally.ts'
 import type { MethodScore } from '../evaluation/window_evaluator.ts'
 import { dejavuStyleSettings, shadowSettings } from './methods.ts'
-import { layersOf } from './report_rows.ts'
 import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
 
 /** A method with a name, at any sparsity. */

@@ -19,7 +19,6 @@ import {
   type PagedText,
 } from '../../data/texts.ts'
 import { readWikitext } from '../../data/wikitext.ts'
-import { commandArguments } from '../../platform/platform.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -35,7 +34,7 @@ import {
   threadsOption,
   type ModelFlags,
 } from '../flags.ts'
-import { withModel } from '../open_model.ts'
+import { namedSource, withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
@@ -149,11 +148,7 @@ function measure(
   return withMethods(opt, flags, (compared) =>
     textPerplexity(
       {
-        model: opt.model,
-        modelName: opt.name,
-        modelFiles: opt.files,
-        modelOrigin: opt.origin,
-        encode: (part) => opt.encode(part),
+        ...namedSource(opt),
         text,
         ...compared,
         protocols: by === 'both' ? protocols : [by],
@@ -163,7 +158,6 @@ function measure(
         mode,
         cache,
         seed,
-        argv: commandArguments(),
       },
       (protocol, done, total) => session.progress.update({ stage: protocol, done, total }),
       session.signal,

@@ -36,7 +36,7 @@ import {
   seedOption,
   type ModelFlags,
 } from '../flags.ts'
-import { withModel } from '../open_model.ts'
+import { namedSource, withModel, type NamedSource } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
@@ -206,20 +206,10 @@ function run(
 }
 
 /** The model and the way to its text. */
-function sourceOf(
-  opt: ShadowOpt,
-): Pick<CacheOptions, 'model' | 'modelName' | 'modelFiles' | 'modelOrigin' | 'encode' | 'argv' | 'threads'> {
+function sourceOf(opt: ShadowOpt): NamedSource & Pick<CacheOptions, 'threads'> {
   const [, weights] = opt.files
-  return {
-    model: opt.model,
-    modelName: opt.name,
-    modelFiles: opt.files,
-    modelOrigin: opt.origin,
-    encode: (text) => opt.encode(text),
-    argv: commandArguments(),
-    // Threads read the model again, from its weights and the configuration beside them.
-    threads: { path: weights, backend: opt.model.backend.name },
-  }
+  // Threads read the model again, from its weights and the configuration beside them.
+  return { ...namedSource(opt), threads: { path: weights, backend: opt.model.backend.name } }
 }
 
 function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceFlags): Partial<Settings> {

@@ -1,6 +1,7 @@
 /**
  * Calibration for experiments: into their part store, where a finished or half-finished one may stand already, or in memory.
  */
+import type { Criterion } from '../../criteria/criterion.ts'
 import { criterionByName, datasetCriteria } from '../../criteria/index.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
@@ -8,7 +9,7 @@ import type { ShardRunner } from '../../jobs/runner.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { pause } from '../../platform/pause.ts'
 import { calibrateToFolder } from '../../calibration/collect.ts'
-import { collectExample, type GroupedExample } from '../../calibration/examples.ts'
+import { collectExample, type CollectOptions, type GroupedExample } from '../../calibration/examples.ts'
 import { hashMask, hashWindows } from '../../calibration/manifest.ts'
 import { openCalibration } from '../../calibration/open.ts'
 import { asCache, type PartStore } from '../../results/part_store.ts'
@@ -47,16 +48,7 @@ export async function collectWindows(
 ): Promise<GroupedExample[]> {
   if (context.store)
     return (await openCalibration(await fillFolder(context, context.store, request))).readAll()
-  const { windows, seed, criteria, keepSequence, mask } = request
-  const found = criteria.map(criterionByName)
-  const examples: GroupedExample[] = []
-  for (const [index, window] of windows.entries()) {
-    context.onWindow(index, windows.length)
-    await pause(context.signal)
-    examples.push(collectExample(context.model, window, found, { index, seed, keepSequence, mask }))
-  }
-  context.onWindow(windows.length, windows.length)
-  return examples
+  return collectInMemory(context, request, request.criteria.map(criterionByName))
 }
 
 /** Scores that only a whole data set has. */
@@ -66,20 +58,30 @@ export async function collectDataset(
   seed: number,
   criterion: string,
 ): Promise<UnitScores> {
-  if (context.store) {
-    const folder = await fillFolder(context, context.store, { windows, seed, criteria: [criterion] })
-    return (await openCalibration(folder)).aggregate(criterion)
-  }
+  const request = { windows, seed, criteria: [criterion] }
+  if (context.store)
+    return (await openCalibration(await fillFolder(context, context.store, request))).aggregate(criterion)
   const found = datasetCriteria.find(({ name }) => name === criterion)
   if (!found) throw new TypeError(`${criterion}: expected a criterion of data sets`)
   const scores = found.begin(context.model.shape, seed)
-  const dataset = new Map([[criterion, scores]])
-  for (const [index, window] of windows.entries()) {
-    context.onWindow(index, windows.length)
-    await pause(context.signal)
-    collectExample(context.model, window, [], { index, seed, dataset })
-  }
+  await collectInMemory(context, request, [], new Map([[criterion, scores]]))
   return scores.finish()
+}
+
+async function collectInMemory(
+  { model, signal, onWindow }: CollectContext,
+  { windows, seed, keepSequence, mask }: CollectRequest,
+  criteria: readonly Criterion[],
+  dataset?: CollectOptions['dataset'],
+): Promise<GroupedExample[]> {
+  const examples: GroupedExample[] = []
+  for (const [index, window] of windows.entries()) {
+    onWindow(index, windows.length)
+    await pause(signal)
+    examples.push(collectExample(model, window, criteria, { index, seed, keepSequence, mask, dataset }))
+  }
+  onWindow(windows.length, windows.length)
+  return examples
 }
 
 async function fillFolder(

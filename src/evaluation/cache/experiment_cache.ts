@@ -20,12 +20,12 @@ import type { GroupedExample } from '../../calibration/examples.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../../data/corpus.ts'
 import type { PartStore } from '../../results/part_store.ts'
-import type { HubOrigin } from '../../io/hub.ts'
 import {
   hashFiles,
   hashTexts,
   makeProvenance,
   modelSource,
+  type NamedModel,
   type Provenance,
 } from '../../results/provenance.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../../data/windows.ts'
@@ -38,13 +38,8 @@ import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
 /** What experiments work on. */
-export interface CacheOptions {
+export interface CacheOptions extends NamedModel {
   readonly model: OptModel
-  /** What the model is called in reports, and the files it was read from. */
-  readonly modelName: string
-  readonly modelFiles: readonly string[]
-  /** Where on the hub they came from, if they did. */
-  readonly modelOrigin?: HubOrigin | null
   /** Text to ids, nothing added. */
   readonly encode: Encode
   /** Default: the Brown corpus. */
@@ -64,8 +59,6 @@ export interface CacheOptions {
   readonly signal?: AbortSignal
   /** How far the part is that is being made. */
   readonly onProgress?: (progress: CacheProgress) => void
-  /** The command line, for the provenance. */
-  readonly argv?: readonly string[]
 }
 
 export type CacheStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
@@ -103,8 +96,8 @@ export class ExperimentCache {
   readonly #windows = new Map<string, Window[]>()
   readonly #examples = new Map<string, ExampleSet>()
   readonly #predictors = new Map<string, Promise<TrainedPredictor>>()
-  readonly #means = new Map<string, UnitScores>()
-  readonly #pruned = new Map<string, readonly UnitScores[]>()
+  readonly #means = new Map<string, Promise<UnitScores>>()
+  readonly #pruned = new Map<string, Promise<UnitScores[]>>()
 
   private constructor(options: CacheOptions, split: Split, hashes: CacheHashes) {
     this.options = options
@@ -149,21 +142,18 @@ export class ExperimentCache {
    * @throws UsageError WINDOWS if there is none
    */
   windows(part: keyof Split, count: number, seed: number): Window[] {
-    const key = `${part} ${seed} ${count}`
-    let windows = this.#windows.get(key)
-    if (windows) return windows
-    const { prompt, continuation, model } = this.options
-    const sizes = { prompt, continuation, bosId: model.config.bosId }
-    windows = drawWindows(this.split[part], count, seed, (document) =>
-      cutWindows(document, this.#encodeWords, sizes),
-    )
-    if (windows.length === 0)
+    return remember(this.#windows, `${part} ${seed} ${count}`, () => {
+      const { prompt, continuation, model } = this.options
+      const sizes = { prompt, continuation, bosId: model.config.bosId }
+      const windows = drawWindows(this.split[part], count, seed, (document) =>
+        cutWindows(document, this.#encodeWords, sizes),
+      )
+      if (windows.length > 0) return windows
       throw new UsageError(
         'WINDOWS',
         `text: expected documents of ${prompt + continuation} tokens or more in both parts, got none`,
       )
-    this.#windows.set(key, windows)
-    return windows
+    })
   }
 
   /** What shards of these experiments are done with. */
@@ -255,11 +245,9 @@ export class ExperimentCache {
     const scores = dense.map((): Map<string, UnitScores> => new Map())
     for (const criterion of criteria) {
       const key = JSON.stringify([settings, pruned, seed, criterion])
-      let known = this.#pruned.get(key)
-      if (!known) {
-        known = await this.#prunedScores(settings, pruned, seed, criterion)
-        this.#pruned.set(key, known)
-      }
+      const known = await remember(this.#pruned, key, () =>
+        this.#prunedScores(settings, pruned, seed, criterion),
+      )
       known.forEach(({ neurons }, i) =>
         scores[i].set(criterion, { ...(dense[i].scores.get(criterion) as UnitScores), neurons }),
       )
@@ -282,23 +270,15 @@ export class ExperimentCache {
   }
 
   /** One ranking of all units from a method's examples. */
-  async mean(method: Method, seed: number): Promise<UnitScores> {
+  mean(method: Method, seed: number): Promise<UnitScores> {
     const { criterion, aggregation = 'mean' } = method
     const settings = needExamples(method)
-    const key = JSON.stringify([criterion, aggregation, settings, seed])
-    let mean = this.#means.get(key)
-    if (!mean) {
-      mean = datasetCriteria.some(({ name }) => name === criterion)
-        ? await collectDataset(
-            this.#collectContext(),
-            this.#calibrationWindows(settings, seed),
-            seed,
-            criterion,
-          )
-        : await this.#aggregate(criterion, aggregation, settings, seed)
-      this.#means.set(key, mean)
-    }
-    return mean
+    const isDataset = datasetCriteria.some(({ name }) => name === criterion)
+    return remember(this.#means, JSON.stringify([criterion, aggregation, settings, seed]), () =>
+      isDataset
+        ? collectDataset(this.#collectContext(), this.#calibrationWindows(settings, seed), seed, criterion)
+        : this.#aggregate(criterion, aggregation, settings, seed),
+    )
   }
 
   async #aggregate(
@@ -317,10 +297,9 @@ export class ExperimentCache {
   predictor(method: Method, seed: number): Promise<TrainedPredictor> {
     const { criterion, examples, predictor } = method
     const description = { kind: predictorKindOf(method), criterion, examples, predictor, seed }
-    const key = JSON.stringify(description)
-    let made = this.#predictors.get(key)
-    if (!made) this.#predictors.set(key, (made = this.#makePredictor(method, seed, description)))
-    return made
+    return remember(this.#predictors, JSON.stringify(description), () =>
+      this.#makePredictor(method, seed, description),
+    )
   }
 
   /** What a method decides by: its mean scores, or its predictor. It lives as long as the cache. */
@@ -412,6 +391,13 @@ export class ExperimentCache {
       onEpoch: (done, total) => this.tell('train', done, total),
     })
   }
+}
+
+/** What a map has under a key; made where it has nothing. */
+function remember<T>(known: Map<string, T>, key: string, make: () => T): T {
+  let value = known.get(key)
+  if (value === undefined) known.set(key, (value = make()))
+  return value
 }
 
 function needExamples({ planner, examples }: Method): ExampleSettings {
