@@ -8,10 +8,15 @@
 import type { OptModel } from '../engine/opt_model.ts'
 import { pause } from '../platform/pause.ts'
 import type { Method, MethodInputs } from './method.ts'
-import { WindowEvaluator, type EvaluatedText, type MethodScore, type RunOptions } from './window_evaluator.ts'
+import {
+  WindowEvaluator,
+  type EvaluatedText,
+  type MethodScore,
+  type EvaluatorOptions,
+} from './window_evaluator.ts'
 
 /** What is evaluated, and how. */
-export interface EvaluateOptions extends RunOptions {
+export interface EvaluateOptions extends EvaluatorOptions {
   /** What each method decides by; asked for when its turn comes. */
   readonly inputsOf: (method: Method) => MethodInputs | Promise<MethodInputs>
   /** Texts scored, under all methods together. */

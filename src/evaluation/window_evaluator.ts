@@ -201,7 +201,7 @@ export function windowsUnder(
 }
 
 /** How windows run under every method. */
-export interface RunOptions {
+export interface EvaluatorOptions {
   readonly mode?: MaskMode
   readonly cache?: CacheStorage
 }
@@ -210,10 +210,10 @@ export interface RunOptions {
 export class WindowEvaluator {
   readonly model: OptModel
   readonly text: EvaluatedText
-  readonly options: RunOptions
+  readonly options: EvaluatorOptions
   readonly #planners = new Map<ScoredText, WindowPlanner>()
 
-  constructor(model: OptModel, text: EvaluatedText, options: RunOptions = {}) {
+  constructor(model: OptModel, text: EvaluatedText, options: EvaluatorOptions = {}) {
     this.model = model
     this.text = text
     this.options = options
@@ -254,7 +254,7 @@ export function scoreTogether(
   model: OptModel,
   { windows, known = 0 }: Pick<EvaluatedText, 'windows' | 'known'>,
   plan: PlanText,
-  options: RunOptions & { readonly dense?: DenseLogits },
+  options: EvaluatorOptions & { readonly dense?: DenseLogits },
 ): WindowScore[] {
   const planners = new Map<string, MaskPlanner | null>()
   const promptOf = ({ tokens, promptLength }: ScoredText): string =>

@@ -36,7 +36,8 @@ import { predictorKindOf, type Method, type MethodInputs } from '../method.ts'
 import type { ScoredText } from '../score_window.ts'
 import { windowsUnder, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
 
-export const evaluateKind = 'score'
+/** What such a job is called where jobs are listed: windows are scored, questions are asked. */
+export const evaluateKinds = ['score', 'ask'] as const
 
 /** What one job is: some texts under some methods. */
 export interface EvaluateJob {
@@ -49,12 +50,14 @@ export interface JobOptions {
   readonly model: ShardModel
   readonly inputsOf: (method: Method) => MethodInputs
   readonly mode?: MaskMode
+  /** Default: score. */
+  readonly kind?: (typeof evaluateKinds)[number]
 }
 
 /** The shards of these jobs; their files are put into the store. */
 export async function evaluateShards(
   jobs: readonly EvaluateJob[],
-  { model, inputsOf, mode = 'auto' }: JobOptions,
+  { model, inputsOf, mode = 'auto', kind = 'score' }: JobOptions,
   store: ShardStore,
 ): Promise<Shard[]> {
   const shards: Shard[] = []
@@ -62,7 +65,7 @@ export async function evaluateShards(
     const packed = await packMethods(methods, inputsOf, store)
     const seeds = texts.map(({ seed }) => seed)
     shards.push({
-      kind: evaluateKind,
+      kind,
       settings: { ...agreementOf(model, 'all'), methods: packed.methods, mode, seeds },
       files: { ...packed.files, texts: await store.add(encodeTexts(texts)) },
     })

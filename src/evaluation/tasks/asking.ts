@@ -96,13 +96,13 @@ export async function* askTasks(
     ? scoreDistributed(asked, batches, distributed, listener)
     : scoreHere(asked, batches, listener)) {
     const { task, questions, texts } = batches[next++]
-    let place = 0
+    let at = 0
     for (const [i, question] of questions.entries()) {
-      const [own, alone] = [place, place + 1]
-      place += texts[i].length
-      // Dense comes first.
-      const aloneScores = texts[i].length > 1 ? scores[0][alone] : null
-      yield { task, answers: scores.map((row) => answerOf(question, row[own], aloneScores)) }
+      // Its answers, and after them, under dense, which comes first, its answers after nothing.
+      const own = at
+      at += texts[i].length
+      const alone = texts[i].length > 1 ? scores[0][own + 1] : null
+      yield { task, answers: scores.map((row) => answerOf(question, row[own], alone)) }
     }
   }
 }
@@ -138,7 +138,7 @@ async function* scoreDistributed(
     const { task, end } = batches[done - 1]
     tell(tasks[task].name, end, tasks[task].asked.length)
   }
-  const options = { model: shardModel, inputsOf: inputsFrom(sources), mode }
+  const options = { model: shardModel, inputsOf: inputsFrom(sources), mode, kind: 'ask' } as const
   yield* evaluateDistributed(jobs, options, runner, { signal, onShard })
 }
 

@@ -48,7 +48,7 @@ export function answerOf(
     chosen: {
       acc: highest(logLikelihoods),
       acc_norm: highest(logLikelihoods.map((value, i) => value / lengths[i])),
-      ...(alone && { acc_mutual_info: highest(logLikelihoods.map((value, i) => value - -alone[i].nll)) }),
+      ...(alone && { acc_mutual_info: highest(logLikelihoods.map((value, i) => value + alone[i].nll)) }),
     },
     gold,
     achieved: skippedBy(scores),
