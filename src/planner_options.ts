@@ -4,16 +4,17 @@
  * Predictors and a calibration are read once and kept; the predictor of the model's own folder is looked for when the
  * shadow planner is first asked for and no other was read.
  */
-import { criterionByName } from './criteria/index.ts'
 import type { Calibration } from './calibration/open.ts'
+import { makeMethod, methodBudget, planMethod, predictorKindOf, type Method } from './evaluation/method.ts'
 import { isThere } from './io/files.ts'
-import { makeBudget, type Budget, type Scope } from './masks/budget.ts'
+import type { Budget, Scope } from './masks/budget.ts'
 import type { MaskPlanner } from './masks/planner.ts'
-import { backendTopK, type UnitScores } from './masks/selection.ts'
+import type { UnitScores } from './masks/selection.ts'
 import type { OptModel } from './engine/opt_model.ts'
 import type { MaskMode } from './engine/active_block.ts'
 import { joinPath } from './platform/platform.ts'
-import { makePlanner, plannerNames, type PlannerName } from './predictor/planners.ts'
+import { plannerNames, type PlannerName } from './predictor/planners.ts'
+import type { PredictorKind } from './predictor/predictor_config.ts'
 import type { Predictor } from './predictor/predictor_file.ts'
 import { checkPredictor } from './predictor/suitable.ts'
 import { MissingError, UsageError } from './tensor/errors.ts'
@@ -57,13 +58,34 @@ export interface PlanOptions extends PlannerChoice {
   readonly signal?: AbortSignal
 }
 
-/** The budget that options ask for. @throws UsageError SPARSITY, SCOPE */
-export function budgetOf({ sparsity = 0.5, headSparsity, neuronSparsity, scope }: PlannerChoice): Budget {
-  return makeBudget(sparsity, {
-    headSparsity: headSparsity ?? sparsity,
-    neuronSparsity: neuronSparsity ?? sparsity,
+/** The method that options ask for. */
+function methodOf(
+  planner: PlannerName,
+  {
+    sparsity = 0.5,
+    headSparsity,
+    neuronSparsity,
+    scope,
+    criterion = 'plainact',
+    every,
+    released,
+  }: PlannerChoice,
+): Method {
+  return makeMethod({
+    planner,
+    criterion,
+    sparsity,
+    headSparsity,
+    neuronSparsity,
     ...(scope && { scope }),
+    every,
+    paperCompatible: released,
   })
+}
+
+/** The budget that options ask for. @throws UsageError SPARSITY, SCOPE */
+export function budgetOf(options: PlannerChoice): Budget {
+  return methodBudget(methodOf('random', options))
 }
 
 /** What the planners of one model decide by. Dispose it. */
@@ -105,31 +127,30 @@ export class PlannerFiles {
 
   /**
    * The planner of a name; null is dense.
-   * @param truth what the oracle decides by
+   * @param oracleScores what the oracle decides by
    * @throws UsageError PLANNER for an unknown name, SPARSITY, SCOPE, CRITERION_NAME; MissingError PREDICTOR_MISSING,
    *   CALIBRATION_MISSING, PLANNER_SOURCE; what the files throw that are read for it
    */
-  async planner(name: PlannerName, options: PlannerChoice, truth?: UnitScores): Promise<MaskPlanner | null> {
+  async planner(
+    name: PlannerName,
+    options: PlannerChoice,
+    oracleScores?: UnitScores,
+  ): Promise<MaskPlanner | null> {
     if (!plannerNames.includes(name))
       throw new UsageError(
         'PLANNER',
         `planner: expected one of ${generationPlanners.join(', ')}, got ${String(name)}`,
       )
-    const budget = budgetOf(options)
-    const { criterion = 'plainact', every, released, seed } = options
+    const method = methodOf(name, options)
+    // A wrong share is told before a file is read.
+    methodBudget(method)
     await Promise.all(this.#pending)
-    const sources = {
-      model: this.#model,
-      topK: backendTopK(this.#model.backend),
-      seed,
-      truth,
-      ...(name === 'prompt-plainact' && { criterion: criterionByName(criterion) }),
-      ...(name === 'static' && { mean: await this.#mean(criterion) }),
-      ...(name === 'shadow' && { shadow: await this.#predictor(name) }),
-      ...(name === 'dejavu-style' && { dejavuStyle: await this.#predictor(name) }),
-      ...(name === 'dejavu' && { dejavu: await this.#predictor(name) }),
+    const kind = predictorKindOf(method)
+    const inputs = {
+      mean: name === 'static' ? await this.#mean(method.criterion) : undefined,
+      predictor: kind ? await this.#predictor(kind) : undefined,
     }
-    return makePlanner(name, sources, budget, { every, released })
+    return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })
   }
 
   /** Frees every predictor. Safe to call twice. */
@@ -147,12 +168,12 @@ export class PlannerFiles {
     }
   }
 
-  async #predictor<Kind extends Predictor['kind']>(kind: Kind): Promise<Extract<Predictor, { kind: Kind }>> {
+  async #predictor(kind: PredictorKind): Promise<Predictor> {
     const own = joinPath(this.#folder, predictorFile)
     if (kind === 'shadow' && !this.#predictors.has(kind) && (await isThere(own)))
       await (this.#own ??= this.#readPredictor(own))
     const found = this.#predictors.get(kind)
-    if (found) return found as Extract<Predictor, { kind: Kind }>
+    if (found) return found
     const place = kind === 'shadow' ? `, not even ${own}` : ''
     throw new MissingError(
       'PREDICTOR_MISSING',

@@ -7,6 +7,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { planOf } from '../../src/bench/methods.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import type { Plan } from '../../src/evaluation/decode.ts'
+import { makeMethod } from '../../src/evaluation/method.ts'
 import type { OptConfig } from '../../src/engine/config.ts'
 import type { Storage } from '../../src/engine/matrix.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
@@ -66,8 +67,9 @@ async function makeOurs(
   if (sparsity === 0) return new OurDecoder(backend, model, {}, capacity)
   const predictors = [randomPredictor('shadow', config, backend, storage, SEED)]
   const cache = storage === 'int8' ? 'int8' : 'f32'
-  const deciders = { predictors, mask: null, mode: 'auto', cache, seed: SEED } as const
-  return new OurDecoder(backend, model, planOf({ planner: 'shadow', sparsity }, model, deciders), capacity)
+  const inputs = { predictors, mask: null, mode: 'auto', cache, seed: SEED } as const
+  const method = makeMethod({ planner: 'shadow', sparsity })
+  return new OurDecoder(backend, model, planOf(method, model, inputs), capacity)
 }
 
 /** Every arm of ours. All arms, peers too, must agree with the first. */

@@ -3,7 +3,8 @@
  * Nothing here says how fast.
  */
 import { describe, expect, test, vi } from 'vitest'
-import { planOf } from '../../src/bench/methods.ts'
+import { maskReplay, planOf } from '../../src/bench/methods.ts'
+import { makeMethod } from '../../src/evaluation/method.ts'
 import { Bench, type BenchOptions, type BenchProgress } from '../../src/bench/bench.ts'
 import { Job } from '../../src/bench/job.ts'
 import { profileDecode } from '../../src/bench/profile.ts'
@@ -222,7 +223,7 @@ function jobOf(model: OptModel, name: string): Job {
     subject,
     storage: 'f32',
     threads: 1,
-    arm: { planner: 'random', sparsity: 0.5 },
+    method: { planner: 'random', sparsity: 0.5 },
     test: parseTest(name),
     predictorBytes: 0,
     model,
@@ -266,13 +267,13 @@ describe('jobs and profiles leave nothing behind', () =>
 
     test('a method runs with its requested settings', async () => {
       const model = await loadSubject(subject, 'f32', backend)
-      const deciders = { predictors: [], mask: null, mode: 'skip', cache: 'int8', seed: 0 } as const
-      for (const planner of ['dense', 'random', 'mask'] as const)
-        expect(planOf({ planner, sparsity: 0.5 }, model, deciders)).toMatchObject({
-          mode: 'skip',
-          cache: 'int8',
-        })
-      expect(() => planOf({ planner: 'dejavu', sparsity: 0.5 }, model, deciders)).toThrow(
+      const inputs = { predictors: [], mask: null, mode: 'skip', cache: 'int8', seed: 0 } as const
+      const methods = (['dense', 'random', 'dejavu'] as const).map((planner) =>
+        makeMethod({ planner, sparsity: 0.5 }),
+      )
+      for (const method of [methods[0], methods[1], maskReplay])
+        expect(planOf(method, model, inputs)).toMatchObject({ mode: 'skip', cache: 'int8' })
+      expect(() => planOf(methods[2], model, inputs)).toThrow(
         'planner dejavu: expected a predictor of its kind, got none',
       )
       model.dispose()

@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
-import { makeArms } from '../../src/bench/methods.ts'
+import { benchMethods } from '../../src/bench/methods.ts'
 import { predictorBytes, randomPredictor } from '../../src/bench/predictors.ts'
 import { RandomSource } from '../../src/bench/random_weights.ts'
 import { idealRatio, tokenReads, type Asked } from '../../src/bench/reads.ts'
@@ -160,7 +160,7 @@ describe('subjects', () => {
 
 test('methods are dense, then every planner at every sparsity, then the mask', () => {
   const settings = { planners: ['dejavu', 'dense', 'random'], sparsities: [0.5, 0.9], hasMask: true } as const
-  expect(makeArms(settings).map(({ planner, sparsity }) => [planner, sparsity])).toEqual([
+  expect(benchMethods(settings).map(({ planner, sparsity }) => [planner, sparsity])).toEqual([
     ['dense', 0],
     ['random', 0.5],
     ['dejavu', 0.5],
@@ -199,7 +199,7 @@ test.each([
 
 describe('the bytes a token reads', () => {
   const model = architectureByName('opt-125m')
-  const never: Asked = { bytes: 0, every: null, tokens: 128 }
+  const never: Asked = { bytes: 0, every: 'once', tokens: 128 }
 
   /** Layer 0 whole, half of the others. */
   function halfMask(): UnitMask {
@@ -221,7 +221,7 @@ describe('the bytes a token reads', () => {
     expect(dense).toEqual({ weights: denseBytes, predictor: 0 })
     expect(reads(model, 'f32', mask, never)).toEqual({ weights: halfBytes, predictor: 0 })
     const bytes = 64e6
-    const once = reads(model, 'f32', mask, { bytes, every: null, tokens: 128 })
+    const once = reads(model, 'f32', mask, { bytes, every: 'once', tokens: 128 })
     const always = reads(model, 'f32', mask, { bytes, every: 1, tokens: 128 })
     expect([once.predictor, always.predictor]).toEqual([5e5, 64e6])
     expect(reads(model, 'f32', mask, { bytes, every: 200, tokens: 128 }).predictor).toBe(5e5)

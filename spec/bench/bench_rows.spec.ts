@@ -2,7 +2,7 @@
  * From turns to rows to a table: every figure is known beforehand.
  */
 import { describe, expect, test } from 'vitest'
-import type { BenchArm } from '../../src/bench/methods.ts'
+import type { BenchName } from '../../src/bench/methods.ts'
 import type { Measured } from '../../src/bench/job.ts'
 import { profileOf } from '../../src/bench/profile.ts'
 import { rowsOf } from '../../src/bench/rows.ts'
@@ -46,7 +46,7 @@ function turn(rate: number, tokens: number, more: Partial<Turn> = {}): Turn {
 
 function measured(
   test: BenchTest,
-  planner: BenchArm['planner'],
+  planner: BenchName['planner'],
   rates: readonly number[],
   more: Partial<Measured> = {},
 ): Measured {
@@ -56,10 +56,10 @@ function measured(
     storage: 'f32',
     threads: 1,
     threadsUsed: 1,
-    arm: { planner, sparsity: planner === 'dense' ? 0 : 0.5 },
+    method: { planner, sparsity: planner === 'dense' ? 0 : 0.5 },
     test,
     predictorBytes: 0,
-    every: null,
+    every: 'once',
     turns: rates.map((rate) => {
       const milliseconds = (1000 * test.tokens) / rate
       const shares = planner === 'dense' ? {} : { planning: milliseconds / 4, preparing: milliseconds / 8 }
@@ -255,7 +255,7 @@ describe('findings', () => {
   })
 
   test('compare predictors at the same sparsity, storage and test only', () => {
-    const other = { arm: { planner: 'dejavu', sparsity: 0.9 } } as const
+    const other = { method: { planner: 'dejavu', sparsity: 0.9 } } as const
     const all = [
       measured(tg, 'shadow', [10]),
       measured(tg, 'dejavu', [5], other),

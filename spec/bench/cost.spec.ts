@@ -24,7 +24,7 @@ import {
 import { predictorCost } from '../../src/bench/cost/predictor_cost.ts'
 import { publishedPredictorCost } from '../../src/bench/cost/published.ts'
 import {
-  costArms,
+  costMethods,
   keptUnits,
   predictorWeights,
   tokenCost,
@@ -160,14 +160,14 @@ describe('the cost of a token', () => {
       model,
       settings,
     ) => {
-      const [, dejavu, token, shadow] = costArms.map((arm) => cost(model, arm, settings).bytes)
+      const [, dejavu, token, shadow] = costMethods.map((method) => cost(model, method, settings).bytes)
       expect(token).toBeLessThanOrEqual(dejavu)
       expect(shadow).toBeLessThanOrEqual(token)
     },
     'skipping more never costs more': (cost, model, settings) => {
       const more = { ...settings, sparsity: (1 + settings.sparsity) / 2 }
-      for (const arm of costArms) {
-        const [less, most] = [cost(model, arm, more), cost(model, arm, settings)]
+      for (const method of costMethods) {
+        const [less, most] = [cost(model, method, more), cost(model, method, settings)]
         expect(less.bytes).toBeLessThanOrEqual(most.bytes)
         expect(less.flops).toBeLessThanOrEqual(most.flops)
       }
@@ -175,8 +175,8 @@ describe('the cost of a token', () => {
     'skipping nothing costs the dense model and the predictor': (cost, model, settings) => {
       const whole = { ...settings, sparsity: 0 }
       const dense = cost(model, 'dense', settings)
-      for (const arm of costArms) {
-        const { weights, cache, predictor, bytes } = cost(model, arm, whole)
+      for (const method of costMethods) {
+        const { weights, cache, predictor, bytes } = cost(model, method, whole)
         expect([weights, cache]).toEqual([dense.weights, dense.cache])
         expect(bytes).toBe(weights + cache + predictor)
       }
@@ -216,53 +216,53 @@ describe('the cost of a token', () => {
   const mutants: [string, string, Cost][] = [
     [
       'asks the one predictor for every token',
-      'a sequence predicts once: all its tokens together pay the cost of one decision',
-      (model, arm, settings) => tokenCost(model, arm === 'shadow' ? 'shadow-token' : arm, settings),
+      'a sequence asks once: its tokens together pay what one token pays otherwise',
+      (model, method, settings) => tokenCost(model, method === 'shadow' ? 'shadow-token' : method, settings),
     ],
     [
-      'skips in the dense arm too',
+      'skips in the dense method too',
       'skipping nothing costs the dense model and the predictor',
-      (model, arm, settings) => {
-        const cost = tokenCost(model, arm === 'dense' ? 'shadow' : arm, settings)
-        return { ...cost, arm }
+      (model, method, settings) => {
+        const cost = tokenCost(model, method === 'dense' ? 'shadow' : method, settings)
+        return { ...cost, method }
       },
     ],
     [
       'keeps what it should skip',
       'skipping more never costs more',
-      (model, arm, settings) => tokenCost(model, arm, { ...settings, sparsity: 1 - settings.sparsity }),
+      (model, method, settings) => tokenCost(model, method, { ...settings, sparsity: 1 - settings.sparsity }),
     ],
     [
       'gives every layer one more predictor',
       'per-layer predictors differ from one by their first matrices alone',
-      (model, arm, settings) => {
-        const cost = tokenCost(model, arm, settings)
-        if (arm !== 'dejavu') return cost
+      (model, method, settings) => {
+        const cost = tokenCost(model, method, settings)
+        if (method !== 'dejavu') return cost
         return {
           ...cost,
-          flops: cost.flops + 2 * predictorWeights({ ...model, layers: 2 }, arm, settings.hidden),
+          flops: cost.flops + 2 * predictorWeights({ ...model, layers: 2 }, method, settings.hidden),
         }
       },
     ],
     [
       'takes one way of deciding for the other',
-      'one predictor costs at most one per layer, and one decision at most repeated ones',
-      (model, arm, settings) =>
-        tokenCost(model, arm === 'dejavu' ? 'shadow' : arm === 'shadow' ? 'dejavu' : arm, settings),
+      'one predictor never costs more than one per layer, and asking once never more than asking always',
+      (model, method, settings) =>
+        tokenCost(model, method === 'dejavu' ? 'shadow' : method === 'shadow' ? 'dejavu' : method, settings),
     ],
     [
       'reads the predictor and does not pay',
       'skipping nothing costs the dense model and the predictor',
-      (model, arm, settings) => {
-        const cost = tokenCost(model, arm, settings)
+      (model, method, settings) => {
+        const cost = tokenCost(model, method, settings)
         return { ...cost, bytes: cost.bytes - cost.predictor, predictor: 2 * cost.predictor }
       },
     ],
     [
       'drops skipped weights from memory',
-      'memory holds every weight under any mask',
-      (model, arm, settings) => {
-        const cost = tokenCost(model, arm, settings)
+      'memory holds every weight, whatever is skipped',
+      (model, method, settings) => {
+        const cost = tokenCost(model, method, settings)
         return { ...cost, memory: cost.weights }
       },
     ],
@@ -327,7 +327,7 @@ describe('the experiments', () => {
   test('rates are the bandwidth over the bytes, and the command counts the same again', async () => {
     const models = [architectureByName('opt-13b')]
     const result = await costExperiment({ models, bandwidth: 20e9, sparsity: 0.7 })
-    expect(result.rows).toHaveLength(costArms.length)
+    expect(result.rows).toHaveLength(costMethods.length)
     for (const { weights, cache, predictor, rate } of result.rows)
       expect(Number(rate) * (Number(weights) + Number(cache) + Number(predictor))).toBeCloseTo(20, 9)
     expect(result.command).toBe(

@@ -20,7 +20,7 @@ import {
 } from '../../src/bench/cost/cluster.ts'
 import { costExperiment, predictorCostExperiment } from '../../src/bench/cost/experiments.ts'
 import {
-  costArms,
+  costMethods,
   keptUnits,
   tokenCost,
   weightsRead,
@@ -135,9 +135,9 @@ const counts: [Architecture, CostSettings, readonly Partial<TokenCost>[]][] = [
 const isCountedByHand = (cost: Cost): void => {
   for (const [model, settings, expected] of counts)
     expect(
-      costArms.map((arm) => cost(model, arm, settings)),
+      costMethods.map((method) => cost(model, method, settings)),
       model.name,
-    ).toEqual(costArms.map((arm, i) => ({ arm, ...expected[i] })))
+    ).toEqual(costMethods.map((method, i) => ({ method, ...expected[i] })))
 }
 
 /** Each token is counted alone. The first of a sequence includes a predictor that runs once. */
@@ -155,13 +155,13 @@ const isTheMeanOfOnes = lawForAll(
   ],
   (cost: Cost, model: Architecture, settings: CostSettings) => {
     const { prompt, tokens } = settings
-    for (const arm of costArms) {
+    for (const method of costMethods) {
       const ones = Array.from({ length: tokens }, (_, i) => {
-        const one = cost(model, arm, { ...settings, prompt: prompt + i, tokens: 1 })
+        const one = cost(model, method, { ...settings, prompt: prompt + i, tokens: 1 })
         // A token reads its own key and value too.
-        const { cache } = cost(model, arm, { ...settings, prompt: 1, tokens: 1 })
-        expect(2 * one.cache, `cache of ${arm}`).toBe(cache * (prompt + i + 1))
-        const isPaidBefore = arm === 'shadow' && i > 0
+        const { cache } = cost(model, method, { ...settings, prompt: 1, tokens: 1 })
+        expect(2 * one.cache, `cache of ${method}`).toBe(cache * (prompt + i + 1))
+        const isPaidBefore = method === 'shadow' && i > 0
         // Two operations for each weight of a predictor.
         const weights = one.predictor / { f32: 4, bf16: 2, f16: 2, int8: 1 }[settings.storage]
         return isPaidBefore
@@ -170,12 +170,12 @@ const isTheMeanOfOnes = lawForAll(
       })
       const of = (kind: 'weights' | 'cache' | 'predictor' | 'bytes' | 'flops'): number =>
         mean(ones.map((one) => one[kind]))
-      const { arm: _, memory, ...found } = cost(model, arm, settings)
+      const { method: _, memory, ...found } = cost(model, method, settings)
       for (const [kind, value] of Object.entries(found)) {
         const expected = of(kind as keyof typeof found)
-        expect(Math.abs(value - expected), `${kind} of ${arm}`).toBeLessThanOrEqual(1e-9 * expected)
+        expect(Math.abs(value - expected), `${kind} of ${method}`).toBeLessThanOrEqual(1e-9 * expected)
       }
-      expect(memory, `memory of ${arm}`).toBe(ones[tokens - 1].memory)
+      expect(memory, `memory of ${method}`).toBe(ones[tokens - 1].memory)
     }
   },
 )
@@ -236,8 +236,8 @@ describe('the cost of tokens', () => {
   test.each<[string, Cost]>([
     [
       'takes the last context minus half a token for the mean context',
-      (model, arm, settings) => {
-        const cost = tokenCost(model, arm, settings)
+      (model, method, settings) => {
+        const cost = tokenCost(model, method, settings)
         const cache =
           (cost.cache * (settings.prompt + settings.tokens / 2)) /
           (settings.prompt + (settings.tokens + 1) / 2)
@@ -246,16 +246,16 @@ describe('the cost of tokens', () => {
     ],
     [
       'has no cache of the generated tokens',
-      (model, arm, settings) => ({
-        ...tokenCost(model, arm, settings),
-        memory: tokenCost(model, arm, { ...settings, tokens: 1 }).memory,
+      (model, method, settings) => ({
+        ...tokenCost(model, method, settings),
+        memory: tokenCost(model, method, { ...settings, tokens: 1 }).memory,
       }),
     ],
     [
       'runs the predictor for every token',
-      (model, arm, settings) => ({
-        ...tokenCost(model, arm === 'shadow' ? 'shadow-token' : arm, settings),
-        arm,
+      (model, method, settings) => ({
+        ...tokenCost(model, method === 'shadow' ? 'shadow-token' : method, settings),
+        method,
       }),
     ],
   ])('mutant: a count that %s: killed', async (_, mutant) => {

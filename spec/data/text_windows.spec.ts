@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { pageWindows, streamWindows, type TextWindow } from '../../src/data/text_windows.ts'
+import { pageWindows, streamWindows, type TextWindow } from '../../src/data/windows.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const prefix = -7

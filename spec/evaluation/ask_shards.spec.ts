@@ -6,34 +6,31 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { criterionByName } from '../../src/criteria/index.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
-import { Configurations, type ConfigurationSources } from '../../src/evaluation/configurations.ts'
+import { compareMethods, inputsFrom, type Method, type MethodSources } from '../../src/evaluation/method.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
-import { askShards } from '../../src/evaluation/jobs/ask.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
-import { encodeAnswers } from '../../src/evaluation/jobs/questions.ts'
+import { encodeScores, evaluateShards } from '../../src/evaluation/jobs/evaluate_job.ts'
 import { agreementOf, type ShardModel } from '../../src/jobs/shard_model.ts'
 import {
-  askHere,
+  askTasks,
   type AskedTasks,
   type TaskProgress,
   type TaskRun,
 } from '../../src/evaluation/tasks/asking.ts'
-import { askElsewhere } from '../../src/evaluation/tasks/distributed.ts'
 import type { Asked } from '../../src/data/tasks/prompts.ts'
 import { runTasks, type RunOptions, type TasksReport } from '../../src/evaluation/tasks/run.ts'
-import type { Answer } from '../../src/evaluation/tasks/score.ts'
-import { inlineRunner } from '../jobs/inline_runner.ts'
+import { textsOf } from '../../src/evaluation/tasks/score.ts'
+import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import { contextOf, type ShardRunner } from '../../src/jobs/runner.ts'
+import { inlineRunner } from '../jobs/inline_runner.ts'
 import type { DoShard, Shard } from '../../src/jobs/shard.ts'
 import { memoryStore } from '../../src/jobs/shard_store.ts'
 import { scopes, type Scope } from '../../src/masks/budget.ts'
 import { maskModes, type MaskMode } from '../../src/engine/active_block.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
-import { plannerNames, randomScores, type PlannerName } from '../../src/predictor/planners.ts'
+import { plannerNames, randomScores, type Every, type PlannerName } from '../../src/predictor/planners.ts'
 import { encodePredictor, type Predictor } from '../../src/predictor/predictor_file.ts'
-import { predictorOf } from '../../src/predictor/suitable.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
@@ -42,20 +39,14 @@ import { loadSmallModel, question, smallConfig, someAsked } from './small_model.
 let backend: Backend
 let model: ShardModel
 let predictors: Predictor[]
-let sources: ConfigurationSources
+let sources: MethodSources
 
 beforeAll(async () => {
   backend = await createBackend('wasm')
   const small = await loadSmallModel(backend)
   model = { model: small, hash: 'a'.repeat(64), method: await methodHash() }
   predictors = predictorKinds.map((kind) => randomPredictor(kind, smallConfig, backend, 'f32', 1))
-  sources = {
-    model: small,
-    mean: randomScores(small.shape, new Random(8)),
-    shadow: predictorOf('shadow', predictors),
-    dejavuStyle: predictorOf('dejavu-style', predictors),
-    dejavu: predictorOf('dejavu', predictors),
-  }
+  sources = { mean: randomScores(small.shape, new Random(8)), predictors }
 })
 afterAll(() => {
   for (const predictor of predictors) predictor.dispose()
@@ -69,9 +60,9 @@ interface Case {
   readonly sparsities: readonly number[]
   readonly scope: Scope
   readonly criterion: string
-  readonly every?: number | null
+  readonly every?: Every
   readonly leaky?: boolean
-  readonly released?: boolean
+  readonly paperCompatible?: boolean
   readonly mode: MaskMode
   readonly seed: number
   /** Questions in a shard. */
@@ -85,9 +76,9 @@ const someCase: fc.Arbitrary<Case> = fc.record({
   sparsities: fc.subarray([0.3, 0.6, 0.9], { minLength: 1, maxLength: 2 }),
   scope: fc.constantFrom(...scopes),
   criterion: fc.constantFrom('plainact', 'l2norm', 'random'),
-  every: fc.constantFrom(undefined, null, 2),
+  every: fc.constantFrom(undefined, 'once' as const, 2),
   leaky: fc.constantFrom(undefined, false, true),
-  released: fc.boolean(),
+  paperCompatible: fc.boolean(),
   mode: fc.constantFrom(...maskModes),
   seed: fc.nat(),
   size: fc.integer({ min: 1, max: 3 }),
@@ -106,8 +97,8 @@ const wholeCase: Case = {
   tasks: [[1, 2, 3, 4, 5].map((seed) => question(seed)), [6, 7].map((seed) => question(seed, 3))],
 }
 
-function configurationsOf({ criterion, ...rest }: Omit<Case, 'tasks'>): Configurations {
-  return new Configurations({ ...rest, criterion: criterionByName(criterion), learnt: {}, sources })
+function methodsOf({ mode: _mode, seed: _seed, size: _size, tasks: _tasks, ...options }: Case): Method[] {
+  return compareMethods(model.model, { ...options, sources })
 }
 
 /** What is asked in a case. */
@@ -117,7 +108,7 @@ function askedTasks(one: Case): AskedTasks {
     return { name: `${i}`, version: 1, metrics, shots: 0, original: 9, asked, leftOut: [], config: {} }
   })
   const { mode, seed } = one
-  return { model: model.model, tasks, configurations: configurationsOf(one), mode, seed }
+  return { model: model.model, tasks, methods: methodsOf(one), sources, mode, seed }
 }
 
 function run(one: Case, runner: ShardRunner | null, signal?: AbortSignal): Promise<TasksReport> {
@@ -144,27 +135,44 @@ const givesTheAnswersOfNone =
   async (one: Case): Promise<void> => {
     const listener = { tell: () => {} }
     const place = { runner: runnerOf(one), hash: model.hash }
-    const elsewhere = await allOf(askElsewhere(askedTasks(one), place, listener))
-    const here = await allOf(askHere(askedTasks(one), listener))
-    expect(JSON.stringify(elsewhere)).toBe(JSON.stringify(here))
+    const distributed = await allOf(askTasks(askedTasks(one), listener, place))
+    const here = await allOf(askTasks(askedTasks(one), listener))
+    expect(JSON.stringify(distributed)).toBe(JSON.stringify(here))
   }
 
 const decode = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes))
 
 /** A runner whose results, or whose shards, are changed. */
 const changed =
-  (change: (answers: Answer[][]) => Answer[][], shardOf: (shard: Shard) => Shard = (shard) => shard) =>
+  (
+    change: (scores: MethodScore[][][]) => MethodScore[][][],
+    shardOf: (shard: Shard) => Shard = (shard) => shard,
+  ) =>
   (one: Case): ShardRunner =>
     inShards(one, async (shard, context) => {
       const result = await makeDoShard(model)(shardOf(shard), context)
-      return encodeAnswers(change(decode(result) as Answer[][]))
+      return encodeScores(change(decode(result) as MethodScore[][][]))
     })
 
 const withSettings = (more: (settings: Shard['settings']) => Shard['settings']) =>
   changed(
-    (answers) => answers,
+    (scores) => scores,
     (shard) => ({ ...shard, settings: { ...shard.settings, ...more(shard.settings) } }),
   )
+
+/** A method as a shard's settings have it, and the name of its file. */
+interface Entry {
+  readonly method: Method
+  readonly by: string | null
+}
+
+const withMethods = (change: (method: Method) => Method) =>
+  withSettings(({ methods }) => ({
+    methods: (methods as unknown as Entry[]).map(({ method, by }) => ({
+      method: change(method),
+      by,
+    })) as never,
+  }))
 
 describe('tasks asked by jobs', () => {
   law(
@@ -179,23 +187,24 @@ describe('tasks asked by jobs', () => {
   })
 
   const others = /^expected .* to be/
-  const refused = /^answers \S+: expected /
+  const refused = /^scores: expected those of/
   test.each<[string, RegExp, (one: Case) => ShardRunner]>([
-    ['questions swapped', refused, changed((answers) => answers.toReversed())],
+    ['texts in another order', refused, changed((scores) => scores.map((row) => row.toReversed()))],
     [
-      'questions swapped, with the right answers of their places',
+      'questions swapped',
       others,
-      changed((answers) =>
-        answers
-          .toReversed()
-          .map((rows, i) => rows.map((answer) => ({ ...answer, gold: answers[i][0].gold }))),
+      // Each question is two texts.
+      changed((scores) =>
+        scores.map(([own, alone, ...rest]) => [...rest.slice(0, 2), own, alone, ...rest.slice(2)]),
       ),
     ],
     [
-      'configurations in another order',
-      others,
-      changed((answers) => answers.map((rows) => rows.toReversed())),
+      'answers swapped',
+      refused,
+      changed((scores) => scores.map((row) => row.map((answers) => answers.toReversed()))),
     ],
+    ['an answer left out', refused, changed((scores) => scores.map((row) => row.map((one) => one.slice(1))))],
+    ['methods in another order', /expected/, changed((scores) => scores.toReversed())],
     [
       'another order of shards',
       refused,
@@ -209,23 +218,15 @@ describe('tasks asked by jobs', () => {
       others,
       withSettings(({ seeds }) => ({ seeds: (seeds as number[]).map(() => 1) })),
     ],
-    [
-      'planners that see the answers',
-      others,
-      withSettings(() => ({ configurations: { ...describedOf(wholeCase), leaky: true } })),
-    ],
-    [
-      'another criterion',
-      others,
-      withSettings(() => ({ configurations: { ...describedOf(wholeCase), criterion: 'plainact' } })),
-    ],
+    ['planners that see the answers', others, withMethods((method) => ({ ...method, leaky: true }))],
+    ['another criterion', others, withMethods((method) => ({ ...method, criterion: 'plainact' }))],
   ])('mutant: %s: killed', async (_, words, mutant) => {
     await expect(givesTheAnswersOfNone(mutant)(wholeCase)).rejects.toThrow(words)
   })
 
   test('a change without effect is no mutant', async () => {
-    await givesTheAnswersOfNone(changed((answers) => answers))(wholeCase)
-    await givesTheAnswersOfNone(withSettings(() => ({ configurations: describedOf(wholeCase) })))(wholeCase)
+    await givesTheAnswersOfNone(changed((scores) => scores))(wholeCase)
+    await givesTheAnswersOfNone(withMethods((method) => ({ ...method })))(wholeCase)
   })
 
   test('an interrupted run reports finished questions, in order', async () => {
@@ -247,22 +248,18 @@ describe('tasks asked by jobs', () => {
     const told: string[] = []
     const tell: TaskProgress = (...progress) => void told.push(progress.join(' '))
     const place = { runner: inShards(wholeCase), hash: model.hash }
-    await allOf(askElsewhere(askedTasks(wholeCase), place, { tell }))
+    await allOf(askTasks(askedTasks(wholeCase), { tell }, place))
     expect(told).toEqual(['0 2 5', '0 4 5', '0 5 5', '1 2 2'])
   })
 })
-
-/** Configurations as a shard's settings have them. */
-function describedOf({ planners, sparsities, scope, criterion }: Case): Record<string, never> {
-  return { planners, sparsities, scope, criterion, leaky: false, released: false } as never
-}
 
 /** A shard of two questions, and the store it reads from. */
 async function oneShard(more: Partial<Case> = {}): Promise<{ shard: Shard; store: ShardRunner['store'] }> {
   const store = memoryStore()
   const one = { ...wholeCase, ...more }
-  const pieces = [{ questions: one.tasks[0].slice(0, 2), seeds: [5, 6] }]
-  const [shard] = await askShards({ model, configurations: configurationsOf(one) }, pieces, store)
+  const texts = [5, 6].flatMap((own, i) => textsOf(one.tasks[0][i], own))
+  const options = { model, inputsOf: inputsFrom(sources) }
+  const [shard] = await evaluateShards([{ methods: methodsOf(one), texts }], options, store)
   return { shard, store }
 }
 
@@ -300,38 +297,56 @@ describe('a job of questions', () => {
   test('contains only the inputs of its planners', async () => {
     const filesOf = async (planners: PlannerName[]): Promise<string[]> =>
       Object.keys((await oneShard({ planners })).shard.files).toSorted()
-    expect(await filesOf(['random', 'dense', 'oracle'])).toEqual(['questions'])
-    expect(await filesOf(['static', 'dejavu'])).toEqual(['dejavu', 'questions', 'static'])
+    expect(await filesOf(['random', 'dense', 'oracle'])).toEqual(['texts'])
+    expect(await filesOf(['static', 'dejavu'])).toEqual(['by-0', 'by-1', 'texts'])
   })
 
-  const configurations = describedOf(wholeCase)
   test.each<[string, Record<string, unknown>]>([
-    ['no configurations', { configurations: null }],
-    ['configurations that are a list', { configurations: [] }],
-    ['a planner that is none', { configurations: { ...configurations, planners: ['constructor'] } }],
-    ['dense, which is always there', { configurations: { ...configurations, planners: ['dense'] } }],
-    ['a share above 1', { configurations: { ...configurations, sparsities: [1.5] } }],
-    ['no scope', { configurations: { ...configurations, scope: 'x' } }],
-    ['a criterion that is none', { configurations: { ...configurations, criterion: '__proto__' } }],
-    ['asking after no token', { configurations: { ...configurations, every: 0 } }],
-    ['a word for leaky', { configurations: { ...configurations, leaky: 'yes' } }],
-    ['no released', { configurations: { ...configurations, released: null } }],
+    ['no methods', { methods: null }],
+    ['methods that are an object', { methods: {} }],
+    ['an empty list of methods', { methods: [] }],
+    ['a method that is none', { methods: [7] }],
     ['a mode that is none', { mode: 'constructor' }],
     ['a seed too few', { seeds: [1] }],
-    ['half a seed', { seeds: [1, 0.5] }],
-    ['a seed too large', { seeds: [1, 2 ** 32] }],
+    ['half a seed', { seeds: [1, 1, 1, 0.5] }],
+    ['a seed too large', { seeds: [1, 1, 1, 2 ** 32] }],
   ])('is refused with %s', async (_, more) => {
     const { shard, store } = await oneShard()
     const settings = { ...shard.settings, ...more } as Shard['settings']
     await expect(doOne({ ...shard, settings }, store)).rejects.toMatchObject({ code: 'SHARD_FORMAT' })
   })
 
+  test.each<[string, PlannerName, Record<string, unknown>]>([
+    ['a planner that is none', 'random', { planner: 'constructor' }],
+    ['a share above 1', 'random', { sparsity: 1.5 }],
+    ['a share of heads above 1', 'random', { headSparsity: 1.5 }],
+    ['no scope', 'random', { scope: 'x' }],
+    ['a criterion that is none', 'oracle', { criterion: '__proto__' }],
+    ['no criterion', 'random', { criterion: null }],
+    ['asking after no token', 'random', { every: 0 }],
+    ['no word of when it decides', 'random', { every: null }],
+    ['no samples', 'oracle', { samples: 0 }],
+    ['half a layer that runs whole', 'random', { denseLayers: 0.5 }],
+    ['a word for leaky', 'random', { leaky: 'yes' }],
+    ['no flag of the paper', 'random', { paperCompatible: null }],
+    ['a file where none is asked', 'shadow', { planner: 'random' }],
+    ['no file where one is asked', 'random', { planner: 'static' }],
+  ])('is refused with a method with %s', async (_, planner, more) => {
+    const { shard, store } = await oneShard()
+    const methods = (shard.settings.methods as unknown as Entry[]).map(({ method, by }) => ({
+      method: method.planner === planner ? { ...method, ...more } : method,
+      by,
+    }))
+    const settings = { ...shard.settings, methods: methods as never }
+    await expect(doOne({ ...shard, settings }, store)).rejects.toMatchObject({ code: 'SHARD_FORMAT' })
+  })
+
   test('is refused with a predictor of another kind, or of another model', async () => {
     const { shard, store } = await oneShard({ planners: ['shadow'] })
     const withPredictor = async (predictor: Predictor): Promise<Shard> => {
-      return { ...shard, files: { ...shard.files, shadow: await store.add(encodePredictor(predictor)) } }
+      return { ...shard, files: { ...shard.files, 'by-0': await store.add(encodePredictor(predictor)) } }
     }
-    const dejavu = await withPredictor(sources.dejavu as Predictor)
+    const dejavu = await withPredictor(predictors.find(({ kind }) => kind === 'dejavu') as Predictor)
     await expect(doOne(dejavu, store)).rejects.toMatchObject({ code: 'SHARD_FORMAT' })
     const wide = randomPredictor('shadow', { ...smallConfig, width: 32 }, backend, 'f32', 1)
     const other = await withPredictor(wide)

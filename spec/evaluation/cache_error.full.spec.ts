@@ -6,8 +6,8 @@
 import { expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { DenseSpan, readSpan } from '../../src/evaluation/scored_logits.ts'
-import { pageWindows } from '../../src/data/text_windows.ts'
+import { DenseLogits, readLogits } from '../../src/evaluation/score_window.ts'
+import { pageWindows } from '../../src/data/windows.ts'
 import { brownForEvaluation } from '../../src/data/texts.ts'
 import { findModel } from '../../src/io/find_model.ts'
 import { openModelFolder } from '../../src/io/load.ts'
@@ -29,8 +29,9 @@ async function isWithinBound(backend: Backend): Promise<void> {
   const windows = pageWindows(ids, config.positions, config.bosId)
   expect(windows.length).toBeGreaterThan(1)
   for (const { tokens, from } of windows) {
-    const dense = new DenseSpan(readSpan(model, tokens, { start: from }), tokens, config.vocabulary)
-    const { kl, nll } = dense.compare(readSpan(model, tokens, { start: from, cache: 'int8' }))
+    const window = { tokens, promptLength: from, words: 0 }
+    const dense = new DenseLogits(readLogits(model, window), tokens, config.vocabulary)
+    const { kl, nll } = dense.compare(readLogits(model, window, { cache: 'int8' }))
     const count = tokens.length - from
     expect(kl / count, 'KL per token').toBeLessThan(BOUND)
     expect(kl / count, 'KL per token: the caches are two').toBeGreaterThan(0)

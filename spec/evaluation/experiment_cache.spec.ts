@@ -1,5 +1,5 @@
 /**
- * The lab: parts are made once, kept under all they depend on, and are the same whoever made them.
+ * The cache of experiments: parts are made once, kept under all they depend on, and are the same whoever made them.
  */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,16 +8,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
-import { criterionName, makeArm } from '../../src/evaluation/methods.ts'
+import { comparisonMethod } from '../../src/experiments/methods.ts'
 import { collectExample } from '../../src/calibration/examples.ts'
 import type { Document } from '../../src/data/corpus.ts'
-import { denseArm, type Arm } from '../../src/evaluation/cache/method.ts'
-import { ExpectedScores } from '../../src/evaluation/cache/expected.ts'
-import { Lab, type LabOptions } from '../../src/evaluation/cache/experiment_cache.ts'
-import { measureArms, type MeasuredArm } from '../../src/evaluation/cache/measure.ts'
+import { criterionName, denseMethod, type Method } from '../../src/evaluation/method.ts'
+import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
+import { measureMethods, type MeasuredMethod } from '../../src/evaluation/cache/measure.ts'
+import { ExpectedScores, type MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
 import { openPartStore, type PartStore } from '../../src/results/part_store.ts'
-import { scoreWindow } from '../../src/evaluation/perplexity.ts'
+import { scoreWindow } from '../../src/evaluation/score_window.ts'
 import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
@@ -29,7 +29,7 @@ import { promptPlanner } from '../../src/predictor/pass_planners.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { encodeLetters, loadSmallModel } from './small_model.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-lab-'))
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cache-'))
 const modelFile = join(folder, 'model')
 let backend: Backend
 let model: OptModel
@@ -62,11 +62,11 @@ const settings: Settings = {
   training: { epochs: 3, batch: 4, rate: 1e-2, decay: 0, heldOut: 0.25, patience: 5 },
 }
 
-const arms: Arm[] = [
-  denseArm,
+const methods: Method[] = [
+  denseMethod,
   ...(['oracle', 'prompt-plainact', 'shadow', 'dejavu-style', 'dejavu', 'static', 'random'] as const).map(
     (planner) =>
-      makeArm(
+      comparisonMethod(
         settings,
         { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' },
         planner,
@@ -75,8 +75,8 @@ const arms: Arm[] = [
   ),
 ]
 
-const openLab = (more: Partial<LabOptions> = {}): Promise<Lab> =>
-  Lab.open({
+const openCache = (more: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
+  ExperimentCache.open({
     model,
     modelName: 'small',
     modelFiles: [modelFile],
@@ -87,25 +87,29 @@ const openLab = (more: Partial<LabOptions> = {}): Promise<Lab> =>
     ...more,
   })
 
-async function measure(options: Partial<LabOptions>, chosen = arms, seed = 3): Promise<MeasuredArm[]> {
-  const lab = await openLab(options)
+async function measure(
+  options: Partial<CacheOptions>,
+  chosen = methods,
+  seed = 3,
+): Promise<MeasuredMethod[]> {
+  const cache = await openCache(options)
   try {
-    return await measureArms(lab, chosen, settings.evaluation, seed)
+    return await measureMethods(cache, chosen, settings.evaluation, seed)
   } finally {
-    await lab.dispose()
+    await cache.dispose()
   }
 }
 
-let measured: Promise<MeasuredArm[]> | undefined
-/** The scores of every arm without a cache, with which the other ways are compared. */
-const plainly = (): Promise<MeasuredArm[]> => (measured ??= measure({}))
+let measured: Promise<MeasuredMethod[]> | undefined
+/** The scores of every method without a cache, with which the other ways are compared. */
+const plainly = (): Promise<MeasuredMethod[]> => (measured ??= measure({}))
 
 /** Every number from shards, done in this thread; a mutant may change their results. */
 async function inShards(
-  options: Partial<LabOptions> = {},
+  options: Partial<CacheOptions> = {},
   change: (result: Uint8Array, shard: Shard) => Uint8Array = (result) => result,
-): Promise<MeasuredArm[]> {
-  const { shardModel } = await openLab()
+): Promise<MeasuredMethod[]> {
+  const { shardModel } = await openCache()
   const work = makeDoShard(shardModel)
   const runner = inlineRunner(async (shard, context) => change(await work(shard, context), shard))
   return measure({ ...options, runner: { ...runner, examplesPerShard: 3 } })
@@ -119,7 +123,7 @@ describe('jobs', () => {
     const alone = await plainly()
     expect(await inShards()).toEqual(alone)
     const store = await newStore()
-    await measure({ store }, arms.slice(0, 3))
+    await measure({ store }, methods.slice(0, 3))
     expect(await inShards({ store })).toEqual(alone)
     const refuse = (): Uint8Array => {
       throw new Error('asked again')
@@ -129,14 +133,20 @@ describe('jobs', () => {
 
   test('mutants are killed: swapped windows of a job, methods in another order', async () => {
     const alone = await plainly()
-    const mutate = async (change: (rows: unknown[][]) => unknown): Promise<MeasuredArm[]> =>
+    const mutate = async (change: (rows: MethodScore[][][]) => unknown): Promise<MeasuredMethod[]> =>
       inShards({}, (result, { kind }) => {
         if (kind !== 'score') return result
-        const rows = JSON.parse(new TextDecoder().decode(result)) as unknown[][]
+        const rows = JSON.parse(new TextDecoder().decode(result)) as MethodScore[][][]
         return new TextEncoder().encode(JSON.stringify(change(rows)))
       })
     expect(await mutate((rows) => rows)).toEqual(alone)
-    expect(await mutate((rows) => rows.map((row) => row.toReversed()))).not.toEqual(alone)
+    const swapped = mutate((rows) => rows.map((row) => row.toReversed()))
+    await expect(swapped).rejects.toThrow('scores: expected those of 2 texts under 8 methods, got others')
+    const withCosts = (row: MethodScore[][]): MethodScore[][] => {
+      const costs = row.flat().map(({ nll }) => nll)
+      return row.map(([score]) => [{ ...score, nll: costs.pop() ?? NaN }])
+    }
+    expect(await mutate((rows) => rows.map(withCosts))).not.toEqual(alone)
     expect(await mutate((rows) => rows.toReversed())).not.toEqual(alone)
   })
 })
@@ -152,7 +162,7 @@ describe('parts', () => {
   test('a stored part is not computed again', async () => {
     const store = await newStore()
     const stages: string[] = []
-    const onProgress: LabOptions['onProgress'] = ({ stage, done, total }) => {
+    const onProgress: CacheOptions['onProgress'] = ({ stage, done, total }) => {
       if (done > 0 && done < total) stages.push(stage)
     }
     await measure({ store, onProgress })
@@ -162,14 +172,14 @@ describe('parts', () => {
     await measure({ store, onProgress })
     // Kept blocks are counted as they are read; nothing in them is counted window by window.
     expect(new Set(stages)).toEqual(new Set(['evaluate']))
-    expect(stages.length).toBeLessThan(arms.length)
+    expect(stages.length).toBeLessThan(methods.length)
     expect(readdirSync(store.path)).toHaveLength(files)
   })
 
   test('another seed, model or text is another part', async () => {
     const store = await newStore()
-    const [fixed] = arms.filter(({ planner }) => planner === 'static')
-    const count = async (options: Partial<LabOptions>, seed: number): Promise<number> => {
+    const [fixed] = methods.filter(({ planner }) => planner === 'static')
+    const count = async (options: Partial<CacheOptions>, seed: number): Promise<number> => {
       await measure({ store, ...options }, [fixed], seed)
       return readdirSync(store.path).filter((name) => name.endsWith('.json')).length
     }
@@ -186,7 +196,7 @@ describe('parts', () => {
   })
 
   test('random masks depend on the seed alone and are nested over sparsities', async () => {
-    const random = arms.filter(({ planner }) => planner === 'random')
+    const random = methods.filter(({ planner }) => planner === 'random')
     const first = await measure({}, random, 1)
     expect(await measure({}, random, 1)).toEqual(first)
     expect(await measure({}, random, 2)).not.toEqual(first)
@@ -195,7 +205,7 @@ describe('parts', () => {
   test('an interrupted run resumes', async () => {
     const store = await newStore()
     const interrupt = new AbortController()
-    const onProgress: LabOptions['onProgress'] = ({ stage, done }) => {
+    const onProgress: CacheOptions['onProgress'] = ({ stage, done }) => {
       if (stage === 'calibrate' && done === 3) interrupt.abort()
     }
     await expect(measure({ store, onProgress, signal: interrupt.signal })).rejects.toThrow()
@@ -215,77 +225,77 @@ describe('parts', () => {
     const { calibration, all } = await methodHash()
     expect(calibration).toMatch(/^[0-9a-f]{64}$/)
     expect(all).not.toBe(calibration)
-    const lab = await openLab()
-    expect(lab.identity('calibration').method).toBe(calibration)
-    expect(lab.identity('scores').method).toBe(all)
+    const cache = await openCache()
+    expect(cache.identity('calibration').method).toBe(calibration)
+    expect(cache.identity('scores').method).toBe(all)
   })
 })
 
 test('fewer examples are the first of more, and are not computed again', async () => {
   const stages: number[] = []
-  const lab = await openLab({ onProgress: ({ total }) => stages.push(total) })
-  await lab.examples({ count: 8, shots: null }, 1, ['plainact', 'l2norm'])
+  const cache = await openCache({ onProgress: ({ total }) => stages.push(total) })
+  await cache.examples({ count: 8, shots: null }, 1, ['plainact', 'l2norm'])
   const told = stages.length
-  const few = await lab.examples({ count: 3, shots: null }, 1, ['plainact'])
+  const few = await cache.examples({ count: 3, shots: null }, 1, ['plainact'])
   expect(stages).toHaveLength(told)
-  const other = await openLab()
+  const other = await openCache()
   const own = await other.examples({ count: 3, shots: null }, 1, ['plainact'])
   expect(few.map(({ index }) => index)).toEqual([0, 1, 2])
   few.forEach(({ features, scores }, i) => {
     expect(features).toEqual(own[i].features)
     expect(scores.get('plainact')).toEqual(own[i].scores.get('plainact'))
   })
-  await Promise.all([lab.dispose(), other.dispose()])
+  await Promise.all([cache.dispose(), other.dispose()])
 })
 
 test('the key of a cached part depends on seed, criterion and aggregation', async () => {
   const told: [number, number][] = []
-  const lab = await openLab({
+  const cache = await openCache({
     onProgress: ({ stage, done, total }) => void (stage === 'train' && told.push([done, total])),
   })
   const few = { count: 3, shots: null }
-  await lab.examples({ count: 8, shots: null }, 1, ['plainact'])
-  const other = await openLab()
-  expect(await lab.examples(few, 2, ['plainact'])).toEqual(await other.examples(few, 2, ['plainact']))
-  const pruned = await lab.examples({ ...few, pruned: 0.75 }, 2, ['plainact', 'l2norm'])
+  await cache.examples({ count: 8, shots: null }, 1, ['plainact'])
+  const other = await openCache()
+  expect(await cache.examples(few, 2, ['plainact'])).toEqual(await other.examples(few, 2, ['plainact']))
+  const pruned = await cache.examples({ ...few, pruned: 0.75 }, 2, ['plainact', 'l2norm'])
   const alone = await other.examples({ ...few, pruned: 0.75 }, 2, ['l2norm'])
   expect(pruned.map(({ scores }) => scores.get('l2norm'))).toEqual(
     alone.map(({ scores }) => scores.get('l2norm')),
   )
   const [fixed, shadow] = ['static', 'shadow'].map(
-    (name) => arms.find(({ planner }) => planner === name) as Arm,
+    (name) => methods.find(({ planner }) => planner === name) as Method,
   )
-  await lab.mean(fixed, 2)
-  expect(await lab.mean({ ...fixed, aggregation: 'rank' }, 2)).toEqual(
+  await cache.mean(fixed, 2)
+  expect(await cache.mean({ ...fixed, aggregation: 'rank' }, 2)).toEqual(
     await other.mean({ ...fixed, aggregation: 'rank' }, 2),
   )
-  await lab.predictor(shadow, 2)
+  await cache.predictor(shadow, 2)
   // Two networks of three epochs each.
   expect(told.map(([done]) => done)).toEqual(told.map(([done]) => done).toSorted((a, b) => a - b))
   expect(told.at(-1)).toEqual([6, 6])
-  await Promise.all([lab.dispose(), other.dispose()])
+  await Promise.all([cache.dispose(), other.dispose()])
 })
 
 describe('methods', () => {
   test('shared passes give the decision of each planner alone', async () => {
-    const lab = await openLab()
-    const [oracle] = arms.filter(({ planner }) => planner === 'prompt-plainact')
-    const [measured] = await measureArms(lab, [oracle], 1, 3)
-    const [window] = lab.windows('evaluate', 1, 3)
+    const cache = await openCache()
+    const [oracle] = methods.filter(({ planner }) => planner === 'prompt-plainact')
+    const [measured] = await measureMethods(cache, [oracle], 1, 3)
+    const [window] = cache.windows('evaluate', 1, 3)
     const planner = promptPlanner(model, makeBudget(0.5))
     expect(measured.scores[0].nll).toBe(scoreWindow(model, window, { planner }).nll)
-    await lab.dispose()
+    await cache.dispose()
   })
 
   test('scores of a pruned model: neurons under its mask, heads and features of the dense one', async () => {
-    const lab = await openLab()
+    const cache = await openCache()
     const dense = { count: settings.calibration, shots: null }
     const pruned = { ...dense, pruned: 0.75 }
-    const plain = await lab.examples(dense, 0, ['plainact'])
-    const found = await lab.examples(pruned, 0, ['plainact'])
-    const arm = (examples: typeof dense): Arm => ({ ...arms[6], examples })
-    const mean = await lab.mean(arm(dense), 0)
-    const windows = lab.windows('calibrate', settings.calibration, 0)
+    const plain = await cache.examples(dense, 0, ['plainact'])
+    const found = await cache.examples(pruned, 0, ['plainact'])
+    const method = (examples: typeof dense): Method => ({ ...methods[6], examples })
+    const mean = await cache.mean(method(dense), 0)
+    const windows = cache.windows('calibrate', settings.calibration, 0)
     found.forEach(({ features, scores }, i) => {
       const mask = selectMask(mean, makeBudget(0.75))
       const own = collectExample(model, windows[i], [plainact], { mask }).scores.get('plainact')
@@ -293,24 +303,24 @@ describe('methods', () => {
       expect(scores.get('plainact')?.heads).toEqual(plain[i].scores.get('plainact')?.heads)
       expect(scores.get('plainact')?.neurons).toEqual(own?.neurons)
     })
-    expect(criterionName(arm(pruned))).toBe('plainact@0.75')
-    expect(criterionName(arm(dense))).toBe('plainact')
-    await lab.dispose()
+    expect(criterionName(method(pruned))).toBe('plainact@0.75')
+    expect(criterionName(method(dense))).toBe('plainact')
+    await cache.dispose()
   })
 
   test('only a leaky planner sees the answer', async () => {
-    const base = arms.filter(({ planner }) => planner === 'prompt-plainact')[0]
-    const lab = await openLab()
-    const [plain, leaky] = await measureArms(lab, [base, { ...base, leaky: true }], 4, 3)
+    const base = methods.filter(({ planner }) => planner === 'prompt-plainact')[0]
+    const cache = await openCache()
+    const [plain, leaky] = await measureMethods(cache, [base, { ...base, leaky: true }], 4, 3)
     expect(leaky.scores.map(({ nll }) => nll)).not.toEqual(plain.scores.map(({ nll }) => nll))
-    await lab.dispose()
+    await cache.dispose()
   })
 })
 
 describe('expected scores', () => {
   test('are means over samples, extend those of fewer samples, and do not depend on the answer', async () => {
-    const lab = await openLab()
-    const [window] = lab.windows('evaluate', 1, 0)
+    const cache = await openCache()
+    const [window] = cache.windows('evaluate', 1, 0)
     const changed = { ...window, tokens: window.tokens.slice().fill(5, window.promptLength) }
     const expected = (of: typeof window, count: number): number[] => [
       ...new ExpectedScores(model, of, 'plainact', 9).mean(count).neurons,
@@ -321,12 +331,12 @@ describe('expected scores', () => {
     const both = new ExpectedScores(model, window, 'plainact', 9)
     expect([...both.mean(1).neurons]).toEqual(one)
     expect([...both.mean(2).neurons]).toEqual(two)
-    await lab.dispose()
+    await cache.dispose()
   })
 })
 
 test('windows longer than the context are refused by name', async () => {
-  await expect(openLab({ prompt: 30 })).rejects.toThrow('window: expected at most 32 tokens, got 40')
-  const lab = await openLab({ documents: documents.map((one) => ({ ...one, text: 'short' })) })
-  expect(() => lab.windows('evaluate', 1, 0)).toThrow('text: expected documents of 22 tokens or more')
+  await expect(openCache({ prompt: 30 })).rejects.toThrow('window: expected at most 32 tokens, got 40')
+  const cache = await openCache({ documents: documents.map((one) => ({ ...one, text: 'short' })) })
+  expect(() => cache.windows('evaluate', 1, 0)).toThrow('text: expected documents of 22 tokens or more')
 })

@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
-import { makeArm } from '../../src/evaluation/methods.ts'
-import { denseArm, type Arm, type PredictorSettings } from '../../src/evaluation/cache/method.ts'
-import { describeBlock, makeBlocks } from '../../src/evaluation/cache/window_batch.ts'
-import { Lab, type LabOptions } from '../../src/evaluation/cache/experiment_cache.ts'
+import { comparisonMethod } from '../../src/experiments/methods.ts'
+import { denseMethod, type Method, type PredictorSettings } from '../../src/evaluation/method.ts'
+import { batchWindows, describeBatch } from '../../src/evaluation/cache/measure.ts'
+import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { partKey, type PartDescription, type PartStore } from '../../src/results/part_store.ts'
 import { quickSettings } from '../../src/evaluation/settings.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
@@ -24,8 +24,8 @@ let twin = 1
 beforeAll(async () => {
   for (const name of ['model', 'other']) writeFileSync(file(name), name)
   model = await loadSmallModel(await createBackend('reference'))
-  const lab = await openLab()
-  const drawn = (seed: number): string => JSON.stringify(lab.windows('calibrate', 1, seed))
+  const cache = await openCache()
+  const drawn = (seed: number): string => JSON.stringify(cache.windows('calibrate', 1, seed))
   do twin++
   while (drawn(twin) !== drawn(1))
 })
@@ -48,22 +48,22 @@ const documents = [
   document('five', 'zyxwvutsrqponmlkjihgfedcba'),
 ]
 
-const arm = makeArm(
+const method = comparisonMethod(
   quickSettings,
   { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' },
   'shadow',
   0.5,
 )
-const learnt: Arm = {
-  ...arm,
+const learnt: Method = {
+  ...method,
   examples: { count: 1, shots: null },
   aggregation: 'mean',
   every: 4,
   denseLayers: 1,
 }
 
-const openLab = (options: Partial<LabOptions> = {}): Promise<Lab> =>
-  Lab.open({
+const openCache = (options: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
+  ExperimentCache.open({
     model,
     modelName: 'small',
     modelFiles: [file('model')],
@@ -76,17 +76,17 @@ const openLab = (options: Partial<LabOptions> = {}): Promise<Lab> =>
 
 /** What parts are made from. */
 interface Inputs {
-  readonly options: Partial<LabOptions>
-  readonly arm: Arm
+  readonly options: Partial<CacheOptions>
+  readonly method: Method
   readonly seed: number
 }
-const base: Inputs = { options: {}, arm: learnt, seed: 1 }
+const base: Inputs = { options: {}, method: learnt, seed: 1 }
 
 type Part = 'scores' | 'predictor' | 'calibration'
 const all: readonly Part[] = ['scores', 'predictor', 'calibration']
 
 /** The names of the parts that these inputs lead to. Nothing is computed: a store that is asked for a part refuses. */
-async function keysOf({ options, arm: asked, seed }: Inputs): Promise<Record<Part, string>> {
+async function keysOf({ options, method: asked, seed }: Inputs): Promise<Record<Part, string>> {
   const refusal = new Error('not kept')
   const told: PartDescription[] = []
   const refuse = async (description: PartDescription): Promise<never> => {
@@ -94,44 +94,44 @@ async function keysOf({ options, arm: asked, seed }: Inputs): Promise<Record<Par
     throw refusal
   }
   const store = { json: refuse, files: refuse, folder: refuse } as unknown as PartStore
-  const lab = await openLab({ store, ...options })
-  const [block] = makeBlocks(lab.windows('evaluate', 2, 0), 2, 0)
-  const scores = await partKey(await describeBlock(lab, block, asked, seed))
+  const cache = await openCache({ store, ...options })
+  const [batch] = batchWindows(cache.windows('evaluate', 2, 0), 2, 0)
+  const scores = await partKey(await describeBatch(cache, batch, asked, seed))
   if (!asked.examples) return { scores, predictor: '', calibration: '' }
-  await expect(lab.predictor(asked, seed)).rejects.toBe(refusal)
+  await expect(cache.predictor(asked, seed)).rejects.toBe(refusal)
   const sequence = asked.predictor?.pooling === 'attention'
-  await expect(lab.examples(asked.examples, seed, [asked.criterion], sequence)).rejects.toBe(refusal)
+  await expect(cache.examples(asked.examples, seed, [asked.criterion], sequence)).rejects.toBe(refusal)
   const [predictor, calibration] = await Promise.all(told.map(partKey))
   return { scores, predictor, calibration }
 }
 
-const armWith = (change: Partial<Arm>): Inputs => ({ ...base, arm: { ...learnt, ...change } })
+const methodWith = (change: Partial<Method>): Inputs => ({ ...base, method: { ...learnt, ...change } })
 const predictorWith = (change: Partial<PredictorSettings>): Inputs =>
-  armWith({ predictor: { ...(learnt.predictor as PredictorSettings), ...change } })
+  methodWith({ predictor: { ...(learnt.predictor as PredictorSettings), ...change } })
 const trainedWith = (change: Partial<PredictorSettings['training']>): Inputs =>
   predictorWith({ training: { ...(learnt.predictor as PredictorSettings).training, ...change } })
-const labWith = (options: () => Partial<LabOptions>) => (): Inputs => ({ ...base, options: options() })
+const cacheWith = (options: () => Partial<CacheOptions>) => (): Inputs => ({ ...base, options: options() })
 /** The model, with another property. */
-const modelWith = (name: 'backend' | 'config', change: object): Partial<LabOptions> => ({
+const modelWith = (name: 'backend' | 'config', change: object): Partial<CacheOptions> => ({
   model: Object.create(model, { [name]: { value: { ...model[name], ...change } } }) as OptModel,
 })
 
 /** One change each, and the parts that have other numbers by it. */
 const changes: readonly [what: string, inputs: () => Inputs, parts: readonly Part[]][] = [
   ['the seed', () => ({ ...base, seed: twin }), all],
-  ['the files of the model', labWith(() => ({ modelFiles: [file('other')] })), all],
-  ['the bits of the backend', labWith(() => modelWith('backend', { name: 'wasm-relaxed' })), all],
-  ['the first token', labWith(() => modelWith('config', { bosId: 5 })), all],
-  ['the text to calibrate on', labWith(() => ({ documents: [documents[4], ...documents.slice(1)] })), all],
-  ['the prompt', labWith(() => ({ prompt: 9 })), all],
-  ['the continuation', labWith(() => ({ continuation: 5 })), all],
-  ['the criterion', () => armWith({ criterion: 'l2norm' }), all],
-  ['the number of examples', () => armWith({ examples: { count: 2, shots: null } }), all],
+  ['the files of the model', cacheWith(() => ({ modelFiles: [file('other')] })), all],
+  ['the bits of the backend', cacheWith(() => modelWith('backend', { name: 'wasm-relaxed' })), all],
+  ['the first token', cacheWith(() => modelWith('config', { bosId: 5 })), all],
+  ['the text to calibrate on', cacheWith(() => ({ documents: [documents[4], ...documents.slice(1)] })), all],
+  ['the prompt', cacheWith(() => ({ prompt: 9 })), all],
+  ['the continuation', cacheWith(() => ({ continuation: 5 })), all],
+  ['the criterion', () => methodWith({ criterion: 'l2norm' }), all],
+  ['the number of examples', () => methodWith({ examples: { count: 2, shots: null } }), all],
   ['whole prompts', () => predictorWith({ pooling: 'attention' }), all],
-  ['the kind of predictor', () => armWith({ planner: 'dejavu-style' }), ['scores', 'predictor']],
+  ['the kind of predictor', () => methodWith({ planner: 'dejavu-style' }), ['scores', 'predictor']],
   [
     'a pruned model',
-    () => armWith({ examples: { count: 1, shots: null, pruned: 0.5 } }),
+    () => methodWith({ examples: { count: 1, shots: null, pruned: 0.5 } }),
     ['scores', 'predictor'],
   ],
   ...(
@@ -156,13 +156,13 @@ const changes: readonly [what: string, inputs: () => Inputs, parts: readonly Par
     () => inputs,
     ['scores', 'predictor'],
   ]),
-  ['the sparsity', () => armWith({ sparsity: 0.6 }), ['scores']],
-  ['the scope', () => armWith({ scope: 'per-layer' }), ['scores']],
-  ['the aggregation', () => armWith({ aggregation: 'rank' }), ['scores']],
-  ['how often is asked', () => armWith({ every: 5 }), ['scores']],
-  ['samples', () => armWith({ samples: 2 }), ['scores']],
-  ['a leak', () => armWith({ leaky: true }), ['scores']],
-  ['layers that run whole', () => armWith({ denseLayers: 2 }), ['scores']],
+  ['the sparsity', () => methodWith({ sparsity: 0.6 }), ['scores']],
+  ['the scope', () => methodWith({ scope: 'per-layer' }), ['scores']],
+  ['the aggregation', () => methodWith({ aggregation: 'rank' }), ['scores']],
+  ['how often is asked', () => methodWith({ every: 5 }), ['scores']],
+  ['samples', () => methodWith({ samples: 2 }), ['scores']],
+  ['a leak', () => methodWith({ leaky: true }), ['scores']],
+  ['layers that run whole', () => methodWith({ denseLayers: 2 }), ['scores']],
 ]
 
 describe('a part', () => {
@@ -189,20 +189,20 @@ describe('a part', () => {
   })
 
   test('of scores depends on a seed only if something is drawn or learnt', async () => {
-    const scores = async (asked: Arm, seed: number): Promise<string> =>
-      (await keysOf({ ...base, arm: asked, seed })).scores
-    const oracle: Arm = { ...denseArm, planner: 'oracle', criterion: 'plainact', sparsity: 0.5 }
-    for (const asked of [denseArm, oracle]) expect(await scores(asked, 1)).toBe(await scores(asked, 2))
+    const scores = async (asked: Method, seed: number): Promise<string> =>
+      (await keysOf({ ...base, method: asked, seed })).scores
+    const oracle: Method = { ...denseMethod, planner: 'oracle', criterion: 'plainact', sparsity: 0.5 }
+    for (const asked of [denseMethod, oracle]) expect(await scores(asked, 1)).toBe(await scores(asked, 2))
   })
 })
 
 test('scores under random masks depend on the seeds of their windows, other scores do not', async () => {
-  const lab = await openLab()
-  const windows = lab.windows('evaluate', 2, 0)
-  const [[one], [two]] = [1, 2].map((seed) => makeBlocks(windows, 2, seed))
-  const key = async (block: typeof one, asked: Arm): Promise<string> =>
-    partKey(await describeBlock(lab, block, asked, 0))
-  const random: Arm = { ...denseArm, planner: 'random', sparsity: 0.5 }
+  const cache = await openCache()
+  const windows = cache.windows('evaluate', 2, 0)
+  const [[one], [two]] = [1, 2].map((seed) => batchWindows(windows, 2, seed))
+  const key = async (batch: typeof one, asked: Method): Promise<string> =>
+    partKey(await describeBatch(cache, batch, asked, 0))
+  const random: Method = { ...denseMethod, planner: 'random', sparsity: 0.5 }
   expect(await key(one, random)).not.toBe(await key(two, random))
   expect(await key(one, learnt)).toBe(await key(two, learnt))
   const shorter = { windows: one.windows.slice(1), seeds: one.seeds }

@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { SpanScore } from '../../src/evaluation/scored_logits.ts'
+import type { ComparedCost } from '../../src/evaluation/score_window.ts'
 import { Tally } from '../../src/evaluation/tally.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { ratioByHand } from './by_hand.ts'
@@ -17,7 +17,7 @@ const someScore = fc
     tokens: fc.integer({ min: 1, max: 9 }),
     differs: fc.option(fc.nat(8)),
   })
-  .map(({ unit, nll, kl, tokens, differs }): { unit: number; score: SpanScore } => {
+  .map(({ unit, nll, kl, tokens, differs }): { unit: number; score: ComparedCost } => {
     const firstDifference = differs === null ? null : differs % tokens
     const agreed = firstDifference === null ? tokens : tokens - 1
     return { unit, score: { nll: nll / 64, kl: kl / 64, tokens, agreed, firstDifference } }
@@ -26,7 +26,7 @@ const someScore = fc
 const addsUp = lawForAll(
   'adds up windows by unit, and counts differences over the whole text',
   [fc.array(someScore, { minLength: 1, maxLength: 30 })],
-  (make: () => Tally, scores: { unit: number; score: SpanScore }[]) => {
+  (make: () => Tally, scores: { unit: number; score: ComparedCost }[]) => {
     const tally = make()
     const [nll, kl, tokens, above]: number[][] = [[], [], [], []]
     const texts: boolean[] = []

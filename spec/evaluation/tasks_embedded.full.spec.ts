@@ -3,10 +3,11 @@
  */
 import { expect, test } from 'vitest'
 import { askContinuations } from '../../src/data/tasks/continuation.ts'
-import { accuracyOf, answerQuestion, answersAlone } from '../../src/evaluation/tasks/score.ts'
+import { accuracyOf } from '../../src/evaluation/tasks/score.ts'
 import { brownForEvaluation } from '../../src/data/texts.ts'
 import { makeWordEncoder } from '../../src/data/windows.ts'
 import { ShadowOpt } from '../../src/shadow_opt.ts'
+import { answerQuestion } from './answer_question.ts'
 
 test('the embedded model chooses the continuation of a text better than chance', async () => {
   const opt = await ShadowOpt.fromPretrained('embedded')
@@ -20,9 +21,7 @@ test('the embedded model chooses the continuation of a text better than chance',
     encodeWords: makeWordEncoder((part) => opt.encode(part)),
     bytesOf: (tokens) => tokens.length,
   })
-  const answers = asked.map((one) =>
-    answerQuestion(opt.model, one, undefined, 'skip', answersAlone(opt.model, one)),
-  )
+  const answers = asked.map((one) => answerQuestion(opt.model, one, undefined, 'skip'))
   // By chance 6 of 24 are right, and 14 or more only once in 1,900 runs.
   expect(accuracyOf(answers, 'acc_mutual_info').value * 24).toBeGreaterThanOrEqual(14)
   await opt.dispose()

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
-import { Configurations } from '../../src/evaluation/configurations.ts'
+import { compareMethods } from '../../src/evaluation/method.ts'
 import type { TaskRun } from '../../src/evaluation/tasks/asking.ts'
 import type { Asked, Request } from '../../src/data/tasks/prompts.ts'
 import { runTasks, type RunOptions, type TasksReport } from '../../src/evaluation/tasks/run.ts'
@@ -88,13 +88,11 @@ function run(more: Partial<RunOptions> = {}): Promise<TasksReport> {
   return runTasks({
     model,
     tasks,
-    configurations: new Configurations({
+    methods: compareMethods(model, {
       planners: ['random', 'oracle'],
       sparsities: [0.5, 0.8],
       scope: 'global',
-      criterion: plainact,
-      learnt: {},
-      sources: { model },
+      criterion: 'plainact',
     }),
     seed,
     config: { model: 'small' },

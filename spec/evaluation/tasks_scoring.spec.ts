@@ -4,19 +4,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { plainact } from '../../src/criteria/plainact.ts'
-import { Configurations } from '../../src/evaluation/configurations.ts'
-import { readSpan, DenseSpan } from '../../src/evaluation/scored_logits.ts'
+import { compareMethods } from '../../src/evaluation/method.ts'
+import { DenseLogits, readLogits } from '../../src/evaluation/score_window.ts'
 import { askContinuations, type ContinuationOptions } from '../../src/data/tasks/continuation.ts'
 import type { Request } from '../../src/data/tasks/prompts.ts'
 import { runTasks, type RunOptions, type TasksReport } from '../../src/evaluation/tasks/run.ts'
-import {
-  accuracyOf,
-  answerQuestion,
-  answersAlone,
-  type Answer,
-  type PlanContext,
-} from '../../src/evaluation/tasks/score.ts'
+import { accuracyOf, type Answer } from '../../src/evaluation/tasks/score.ts'
+import type { PlanText } from '../../src/evaluation/window_evaluator.ts'
 import { makeWordEncoder } from '../../src/data/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { denseMask } from '../../src/masks/mask.ts'
@@ -24,6 +18,7 @@ import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
+import { answerQuestion } from './answer_question.ts'
 import { encodeLetters, loadSmallModel, question, smallConfig } from './small_model.ts'
 
 let backend: Backend
@@ -40,15 +35,15 @@ afterAll(() => {
 
 /** Log-likelihood by rows of logits. */
 function likelihood({ tokens, promptLength }: Request): number {
-  const span = readSpan(model, tokens, { start: promptLength })
-  return -new DenseSpan(span, tokens, smallConfig.vocabulary).scoreFrom(promptLength).nll
+  const read = readLogits(model, { tokens, promptLength, words: 0 })
+  return -new DenseLogits(read, tokens, smallConfig.vocabulary).scoreFrom(promptLength).nll
 }
 
 /** The choices are the best by the logits themselves, by byte, and beside the answer alone. */
 const choosesTheBest = (ask: typeof answerQuestion) => {
   for (let seed = 0; seed < 12; seed++) {
     const asked = question(seed)
-    const { chosen, logLikelihoods } = ask(model, asked, undefined, 'skip', answersAlone(model, asked))
+    const { chosen, logLikelihoods } = ask(model, asked, undefined, 'skip')
     const known = asked.requests.map(likelihood)
     logLikelihoods.forEach((value, i) => expect(value).toBeCloseTo(known[i], 3))
     const best = (values: number[]): number => values.indexOf(Math.max(...values))
@@ -65,7 +60,7 @@ const masksOncePerContext = (ask: typeof answerQuestion) => {
     const asked = question(1, contexts)
     const seen: number[][] = []
     const random = randomPlanner(model.shape, makeBudget(0.6), 4)
-    const plan: PlanContext = () => ({
+    const plan: PlanText = () => ({
       name: 'spy',
       afterAttention(view: PromptView) {
         seen.push([...view.ids])
@@ -87,7 +82,7 @@ const masksOncePerContext = (ask: typeof answerQuestion) => {
 
 /** The same plans, told something else. */
 const changed =
-  (plan: PlanContext | undefined, more: Partial<MaskPlanner>): PlanContext =>
+  (plan: PlanText | undefined, more: Partial<MaskPlanner>): PlanText =>
   (request) => {
     const planner = plan?.(request) ?? null
     return planner && { ...planner, ...more }
@@ -102,7 +97,7 @@ describe('an answer', () => {
   test('of a leaky planner has its own mask, from all fed tokens', () => {
     const asked = question(2)
     const seen: number[] = []
-    const plan: PlanContext = () => ({
+    const plan: PlanText = () => ({
       name: 'spy',
       leaky: true,
       afterAttention({ tokens }: PromptView) {
@@ -185,13 +180,11 @@ describe('a report', () => {
             config: {},
           },
         ],
-        configurations: new Configurations({
+        methods: compareMethods(model, {
           planners: ['random', 'oracle'],
           sparsities: [0.5, 0.8],
           scope: 'global',
-          criterion: plainact,
-          learnt: {},
-          sources: { model },
+          criterion: 'plainact',
         }),
         seed: 0,
         config: { model: 'small' },
@@ -202,7 +195,7 @@ describe('a report', () => {
       signal,
     )
 
-  test('has the keys of the harness for dense, and a row for every configuration', async () => {
+  test('has the keys of the harness for dense, and a row for every method', async () => {
     const report = await run()
     expect(report.results).toEqual({
       test: { alias: 'test', 'acc,none': expect.any(Number), 'acc_stderr,none': expect.any(Number) },

@@ -8,18 +8,18 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { plainact } from '../../src/criteria/plainact.ts'
-import { Configurations, type ConfigurationOptions } from '../../src/evaluation/configurations.ts'
-import { scoreWindow } from '../../src/evaluation/perplexity.ts'
+import { randomPredictor } from '../../src/bench/predictors.ts'
+import { compareMethods, type CompareOptions, type Method } from '../../src/evaluation/method.ts'
 import { ratioOf } from '../../src/results/ratio.ts'
-import { DenseSpan, readSpan, type Span } from '../../src/evaluation/scored_logits.ts'
+import { DenseLogits, readLogits, scoreWindow, type ScoredLogits } from '../../src/evaluation/score_window.ts'
 import { perplexityOf } from '../../src/evaluation/tally.ts'
+import { WindowPlanner } from '../../src/evaluation/window_evaluator.ts'
 import {
   textPerplexity,
   type TextPerplexityOptions,
   type TextPerplexityReport,
 } from '../../src/evaluation/text_perplexity.ts'
-import { pageWindows, streamWindows } from '../../src/data/text_windows.ts'
+import { pageWindows, streamWindows } from '../../src/data/windows.ts'
 import { textOfDocuments } from '../../src/data/texts.ts'
 import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
@@ -54,14 +54,12 @@ const text = textOfDocuments('pages', documents)
 /** A prompt and eleven tokens more. */
 const tokens = new Random(5).permutation(20).map((id) => id + 5)
 
-const configurationsOf = (more: Partial<ConfigurationOptions> = {}): Configurations =>
-  new Configurations({
+const methodsOf = (more: Partial<CompareOptions> = {}): Method[] =>
+  compareMethods(model, {
     planners: ['random', 'oracle'],
     sparsities: [0.5],
     scope: 'global',
-    criterion: plainact,
-    learnt: {},
-    sources: { model },
+    criterion: 'plainact',
     ...more,
   })
 
@@ -77,7 +75,7 @@ const measure = (
       modelFiles: [modelFile],
       encode: encodeLetters,
       text,
-      configurations: configurationsOf(),
+      methods: methodsOf(),
       prompt: 6,
       ...more,
     },
@@ -90,9 +88,9 @@ const natsOf = (window: Int32Array, from: number): number =>
   scoreWindow(model, { tokens: window, promptLength: from, words: 0 }).nll
 
 describe('scored logits', () => {
-  const read = (start: number, prompt?: number, planner: MaskPlanner | null = null): Span =>
-    readSpan(model, tokens, { start, prompt, planner })
-  const dense = (start: number): DenseSpan => new DenseSpan(read(start), tokens, vocabulary)
+  const read = (start: number, prompt = start, planner: MaskPlanner | null = null): ScoredLogits =>
+    readLogits(model, { tokens, promptLength: prompt, start, words: 0 }, { planner })
+  const dense = (start: number): DenseLogits => new DenseLogits(read(start), tokens, vocabulary)
 
   test('have the negative log-likelihood of the loss, from any position', () => {
     for (const start of [1, 7, 19])
@@ -102,10 +100,8 @@ describe('scored logits', () => {
 
   test('of the dense model have KL 0 to themselves, others do not', () => {
     expect(dense(4).compare(read(8))).toEqual({ ...dense(4).scoreFrom(8), kl: 0, firstDifference: null })
-    const [, random] = configurationsOf({ planners: ['random'], sparsities: [0.9] }).planAll(
-      { tokens, promptLength: 6 },
-      1,
-    )
+    const [, method] = methodsOf({ planners: ['random'], sparsities: [0.9] })
+    const random = new WindowPlanner(model, { tokens, promptLength: 6 }, 1).plan(method, {})
     const score = dense(8).compare(read(8, 6, random))
     expect(score.kl).toBeGreaterThan(0.1)
     expect(score.agreed).toBeLessThan(12)
@@ -118,13 +114,13 @@ describe('scored logits', () => {
       [0.7, 0.2, 0.1],
       [0.1, 0.8, 0.1],
     ]
-    const spanOf = (rows: number[][]): Span => ({
+    const logitsOf = (rows: number[][]): ScoredLogits => ({
       logits: Float32Array.from(rows.flat(), (value) => Math.log(value) + 2),
       start: 1,
       mask: null,
     })
     const ids = Int32Array.of(0, 0, 1)
-    const score = new DenseSpan(spanOf([p, p]), ids, V).compare(spanOf([p, q]))
+    const score = new DenseLogits(logitsOf([p, p]), ids, V).compare(logitsOf([p, q]))
     expect(score.kl).toBeCloseTo(0.7 * Math.log(7) + 0.2 * Math.log(0.25), 5)
     expect(score.nll).toBeCloseTo(-Math.log(0.7 * 0.8), 5)
     expect(score).toMatchObject({ agreed: 1, firstDifference: 1, tokens: 2 })
@@ -147,7 +143,7 @@ describe('scored logits', () => {
 
 describe('whole texts', () => {
   test('per word of the page: nats of all its tokens over all its words', async () => {
-    const { whole, rows, protocol } = await measure({ configurations: configurationsOf({ planners: [] }) })
+    const { whole, rows, protocol } = await measure({ methods: methodsOf({ planners: [] }) })
     let nats = 0
     for (const page of text.pages)
       for (const window of pageWindows(Int32Array.from(encodeLetters(page.text)), positions, bosId))
@@ -166,8 +162,8 @@ describe('whole texts', () => {
     ['none', 32],
     ['window', 9],
   ] as const)('per token of the stream, </s>: %s, stride %i', async (prefix, stride) => {
-    const configurations = configurationsOf({ planners: [] })
-    const { whole } = await measure({ protocols: ['stream'], prefix, stride, configurations })
+    const methods = methodsOf({ planners: [] })
+    const { whole } = await measure({ protocols: ['stream'], prefix, stride, methods })
     const ids = [...(prefix === 'start' ? [bosId] : []), ...encodeLetters(text.stream)]
     const windows = streamWindows(Int32Array.from(ids), positions, stride, prefix === 'window' ? bosId : null)
     const nats = windows.reduce((sum, window) => sum + natsOf(window.tokens, window.from), 0)
@@ -194,9 +190,9 @@ test('pages too short to be scored have no numbers, and the stream has its own',
 
 describe('rows', () => {
   test('over a cache of int8 are compared with the dense model over one of float32', async () => {
-    const configurations = configurationsOf({ planners: [] })
-    const exact = await measure({ configurations })
-    const { rows, whole, protocol } = await measure({ configurations, cache: 'int8' })
+    const methods = methodsOf({ planners: [] })
+    const exact = await measure({ methods })
+    const { rows, whole, protocol } = await measure({ methods, cache: 'int8' })
     expect(whole).toEqual(exact.whole)
     expect([exact.protocol.cache, protocol.cache]).toEqual(['f32', 'int8'])
     expect(exact.rows[0].klPerToken).toBe(0)
@@ -226,7 +222,7 @@ describe('rows', () => {
   })
 
   test('of leaky planners score all tokens', async () => {
-    const { rows, whole, protocol } = await measure({ configurations: configurationsOf({ leaky: true }) })
+    const { rows, whole, protocol } = await measure({ methods: methodsOf({ leaky: true }) })
     expect(protocol.prompt).toBe(null)
     expect(rows[0]).toMatchObject({ leaky: false, tokenPerplexity: whole.tokenPerplexity })
     expect(rows[1]).toMatchObject({ leaky: true })
@@ -245,22 +241,28 @@ describe('rows', () => {
 
   test('name the criterion that a planner learnt or uses', () => {
     const mean = { shape: model.shape, heads: new Float32Array(12), neurons: new Float32Array(72) }
-    const criteriaOf = (learnt: ConfigurationOptions['learnt']): string[] =>
-      configurationsOf({
-        planners: ['static', 'oracle', 'random'],
-        learnt,
-        sources: { model, mean },
-      }).list.map(({ criterion }) => criterion)
-    expect(criteriaOf({})).toEqual(['none', 'plainact', 'plainact', 'none'])
-    expect(criteriaOf({ static: 'fisher' })).toEqual(['none', 'fisher', 'plainact', 'none'])
+    const predictor = randomPredictor('shadow', smallConfig, backend, 'f32', 1)
+    const criteriaOf = (criterion: string): string[] =>
+      methodsOf({
+        planners: ['static', 'oracle', 'random', 'shadow'],
+        criterion,
+        sources: { mean, predictors: [predictor] },
+      }).map((method) => method.criterion)
+    expect(criteriaOf('plainact')).toEqual([
+      'none',
+      'plainact',
+      'plainact',
+      'none',
+      predictor.config.criterion,
+    ])
+    expect(criteriaOf('fisher')).toEqual(['none', 'fisher', 'fisher', 'none', predictor.config.criterion])
+    predictor.dispose()
   })
 
   test('refuse sizes that do not fit', async () => {
     await expect(measure({ prompt: positions })).rejects.toThrow('prompt: expected 1 to 31 tokens, got 32')
     await expect(measure({ stride: positions + 1 })).rejects.toThrow('stride: expected 1 to 32 tokens')
-    expect(() => configurationsOf({ planners: ['static'] })).toThrow(
-      /^planner static: expected the mean scores/,
-    )
+    expect(() => methodsOf({ planners: ['static'] })).toThrow(/^planner static: expected the mean scores/)
   })
 })
 

@@ -5,17 +5,18 @@
 import { writeFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
-import { Configurations } from '../../src/evaluation/configurations.ts'
+import { compareMethods, type CompareOptions } from '../../src/evaluation/method.ts'
 import {
   textPerplexity,
   type Protocol,
   type TextPerplexityOptions,
   type TextPerplexityReport,
 } from '../../src/evaluation/text_perplexity.ts'
+import { WindowEvaluator } from '../../src/evaluation/window_evaluator.ts'
 import { textOfDocuments } from '../../src/data/texts.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import type { UnitMask } from '../../src/masks/mask.ts'
@@ -72,14 +73,12 @@ const sparse = [
   ['oracle', 0.6],
 ] as const
 
-const options = (): ConstructorParameters<typeof Configurations>[0] => ({
+const options: CompareOptions = {
   planners: ['random', 'oracle'],
   sparsities: [0.05, 0.6],
   scope: 'global',
-  criterion: plainact,
-  learnt: {},
-  sources: { model },
-})
+  criterion: 'plainact',
+}
 
 function measure(more: Partial<TextPerplexityOptions> = {}): Promise<TextPerplexityReport> {
   return textPerplexity({
@@ -88,7 +87,7 @@ function measure(more: Partial<TextPerplexityOptions> = {}): Promise<TextPerplex
     modelFiles: [modelFile],
     encode: encodeLetters,
     text,
-    configurations: new Configurations(options()),
+    methods: compareMethods(model, options),
     prompt,
     stride,
     seed,
@@ -272,15 +271,19 @@ describe('the rows of a perplexity report', () => {
     expect(new Set(report.rows.map(({ klPerToken }) => klPerToken)).size).toBe(report.rows.length)
   })
 
-  test.each<[string, (configurations: Configurations) => Configurations]>([
-    ['one seed for all windows', (made) => Object.assign(made, { planAll: planWith(made, () => seed) })],
-    [
-      'seeds that are one too high',
-      (made) => Object.assign(made, { planAll: planWith(made, (own) => own + 1) }),
-    ],
+  test.each<[string, (own: number) => number]>([
+    ['one seed for all windows', () => seed],
+    ['seeds that are one too high', (own) => own + 1],
   ])('mutant: %s: killed', async (_, change) => {
-    const configurations = change(new Configurations(options()))
-    const broken = await measure({ configurations })
+    const { score } = WindowEvaluator.prototype
+    const spy = vi.spyOn(WindowEvaluator.prototype, 'score').mockImplementation(function (
+      this: WindowEvaluator,
+      ...args
+    ) {
+      const text = { ...this.text, seed: change(this.text.seed) }
+      return score.apply(new WindowEvaluator(this.model, text, this.options), args)
+    })
+    const broken = await measure().finally(() => spy.mockRestore())
     expect(() => isByHand(broken)).toThrow('row 1')
   })
 
@@ -319,19 +322,10 @@ describe('the rows of a perplexity report', () => {
     isByHand({ ...report, rows }, 4)
     const wide = makeOptConfig({ layers: 1, width: 2, heads: 1, neurons: 2, vocabulary: 40, positions: 1000 })
     const long = await OptModel.load(wide, memorySource(initialWeights(wide, { seed: 0 })), backend)
-    const configurations = new Configurations({
-      ...options(),
-      planners: ['random'],
-      sources: { model: long },
-    })
+    const methods = compareMethods(long, { ...options, planners: ['random'] })
     expect(
-      (await measure({ model: long, configurations, prompt: undefined, stride: undefined })).protocol,
+      (await measure({ model: long, methods, prompt: undefined, stride: undefined })).protocol,
     ).toMatchObject({ prompt: 128, stride: 1000, context: 1000 })
     long.dispose()
   })
 })
-
-/** A mutant that plans each window with another seed. */
-function planWith(made: Configurations, change: (own: number) => number): Configurations['planAll'] {
-  return (text, own) => made.list.map((_, row) => made.planOne(row, text, change(own)))
-}

@@ -15,9 +15,9 @@ import { windowsWithShots } from '../../src/experiments/few_shot.ts'
 import { experimentNames, experiments, runByName } from '../../src/experiments/index.ts'
 import { sparsityCurve } from '../../src/experiments/sparsity_curve.ts'
 import { Measured, measureVariants, sayDifference, type Variant } from '../../src/experiments/variants.ts'
-import type { ScoredWindow } from '../../src/evaluation/cache/window_evaluator.ts'
-import { denseArm } from '../../src/evaluation/cache/method.ts'
-import { Lab, type LabOptions } from '../../src/evaluation/cache/experiment_cache.ts'
+import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
+import { denseMethod, makeMethod } from '../../src/evaluation/method.ts'
+import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { renderHtml } from '../../src/experiments/report/html.ts'
 import { formatExperiment } from '../../src/results/terminal.ts'
 import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
@@ -29,7 +29,7 @@ const folder = mkdtempSync(join(tmpdir(), 'shadowllm-experiments-'))
 const modelFile = join(folder, 'model')
 let backend: Backend
 let model: OptModel
-let lab: Lab
+let cache: ExperimentCache
 
 const settings: Settings = {
   ...quickSettings,
@@ -44,8 +44,8 @@ const settings: Settings = {
   decode: { prompt: 6, tokens: 3, rounds: 1 },
 }
 
-const openLab = (more: Partial<LabOptions> = {}): Promise<Lab> =>
-  Lab.open({
+const openCache = (more: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
+  ExperimentCache.open({
     model,
     modelName: 'small',
     modelFiles: [modelFile],
@@ -60,11 +60,11 @@ const openLab = (more: Partial<LabOptions> = {}): Promise<Lab> =>
     ...more,
   })
 
-const contextOf = (own = lab, seeds: readonly number[] = [0]): ExperimentContext => ({
+const contextOf = (own = cache, seeds: readonly number[] = [0]): ExperimentContext => ({
   settings,
   seeds,
-  lab: own,
-  openLab,
+  cache: own,
+  openCache,
   command: 'shadowllm reproduce --experiment it',
 })
 
@@ -72,10 +72,10 @@ beforeAll(async () => {
   writeFileSync(modelFile, 'weights')
   backend = await createBackend('wasm')
   model = await loadSmallModel(backend)
-  lab = await openLab()
+  cache = await openCache()
 })
 afterAll(async () => {
-  await lab.dispose()
+  await cache.dispose()
   model.dispose()
   expect(backend.liveBuffers).toBe(0)
   rmSync(folder, { recursive: true })
@@ -108,7 +108,7 @@ describe('every experiment', () => {
       await runByName('two-by-two', contextOf()),
       await runByName('predictor-cost', contextOf()),
     ]
-    const page = await renderHtml(results, await lab.provenance(0))
+    const page = await renderHtml(results, await cache.provenance(0))
     for (const { title } of results) expect(page).toContain(title)
   })
 
@@ -137,9 +137,9 @@ test.each([
 describe('the rows of timed experiments', () => {
   test('scoring: operations are those of the passes, times those of the parts', async () => {
     const { rows, plots, findings } = await runByName('calibration-overhead', contextOf())
-    const lengths = lab.windows('calibrate', settings.calibration, 0).map(({ tokens }) => tokens.length)
+    const lengths = cache.windows('calibrate', settings.calibration, 0).map(({ tokens }) => tokens.length)
     const sum = (of: (T: number) => number): number => lengths.reduce((total, T) => total + of(T), 0)
-    const { config } = lab.model
+    const { config } = cache.model
     const [forward, back, loss] = [forwardFlops, backwardFlops, lossFlops].map((of) =>
       sum((T) => of(config, T)),
     )
@@ -191,13 +191,13 @@ describe('the rows of timed experiments', () => {
 describe('variants', () => {
   const fixed: Variant = {
     label: 'static',
-    arm: (sparsity) => ({
-      planner: 'static',
-      criterion: 'plainact',
-      scope: 'global',
-      sparsity,
-      examples: { count: 4, shots: null },
-    }),
+    method: (sparsity) =>
+      makeMethod({
+        planner: 'static',
+        criterion: 'plainact',
+        sparsity,
+        examples: { count: 4, shots: null },
+      }),
   }
 
   test('are pooled over seeds: perplexity is of all windows together', async () => {
@@ -207,17 +207,17 @@ describe('variants', () => {
     expect(both.dense).toHaveLength(4)
 
     function measure(seeds: number[]): Promise<Measured> {
-      return measureVariants(contextOf(lab, seeds), [fixed], [0.5])
+      return measureVariants(contextOf(cache, seeds), [fixed], [0.5])
     }
   })
 
   test('at sparsity 0 are dense', async () => {
     const measured = await measureVariants(contextOf(), [fixed], [0])
     expect(measured.perplexity('static', 0)).toBe(measured.perplexity('dense', 0))
-    expect(denseArm.sparsity).toBe(0)
+    expect(denseMethod.sparsity).toBe(0)
   })
 
-  const scored = (nll: number): ScoredWindow => ({
+  const scored = (nll: number): MethodScore => ({
     nll,
     tokens: 10,
     words: 5,
@@ -260,7 +260,7 @@ describe('variants', () => {
 })
 
 test('shots are whole windows of the genre put before the prompt; the continuation is the same', async () => {
-  const small = await openLab({ prompt: 6, continuation: 4 })
+  const small = await openCache({ prompt: 6, continuation: 4 })
   const plain = windowsWithShots(small, 6, 1, 0)
   expect(plain).toEqual(small.windows('calibrate', 6, 1))
   const shown = windowsWithShots(small, 6, 1, 1)

@@ -9,9 +9,10 @@ import { createBackend } from '../../src/backends/select.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { collectExample } from '../../src/calibration/examples.ts'
-import { sparsePlanners } from '../../src/evaluation/methods.ts'
+import { sparsePlanners } from '../../src/experiments/methods.ts'
 import { decodeTurn, measureDecode, tokensPerSecond } from '../../src/evaluation/decode.ts'
-import { compareScores, scoreWindow, type WindowScore } from '../../src/evaluation/perplexity.ts'
+import { scoreWindow, type WindowScore } from '../../src/evaluation/score_window.ts'
+import { compareScores, natsPerToken, natsPerWord, perplexityOf } from '../../src/evaluation/tally.ts'
 import {
   describe as describeReport,
   formatTable,
@@ -20,7 +21,6 @@ import {
   type ReproduceReport,
 } from '../../src/results/report.ts'
 import { reproduce, type ReproduceOptions, type ReproduceProgress } from '../../src/experiments/reproduce.ts'
-import { perplexityOf } from '../../src/experiments/report_rows.ts'
 import type { Settings } from '../../src/evaluation/settings.ts'
 import { continuationLabels, type Window } from '../../src/data/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
@@ -126,8 +126,8 @@ describe('a window', () => {
       { nll: 12, tokens: 4, words: 2 },
       { nll: 3, tokens: 1, words: 1 },
     ]
-    expect(perplexityOf(scores, 'tokens')).toBeCloseTo(Math.exp(3), 10)
-    expect(perplexityOf(scores, 'words')).toBeCloseTo(Math.exp(5), 10)
+    expect(perplexityOf(natsPerToken(scores)).value).toBeCloseTo(Math.exp(3), 10)
+    expect(perplexityOf(natsPerWord(scores)).value).toBeCloseTo(Math.exp(5), 10)
   })
 })
 

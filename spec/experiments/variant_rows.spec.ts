@@ -10,10 +10,10 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { Measured, type Variant } from '../../src/experiments/variants.ts'
-import { denseArm } from '../../src/evaluation/cache/method.ts'
-import { Lab } from '../../src/evaluation/cache/experiment_cache.ts'
-import type { ScoredWindow } from '../../src/evaluation/cache/window_evaluator.ts'
-import { compareScores } from '../../src/evaluation/perplexity.ts'
+import { denseMethod } from '../../src/evaluation/method.ts'
+import { ExperimentCache } from '../../src/evaluation/cache/experiment_cache.ts'
+import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
+import { compareScores } from '../../src/evaluation/tally.ts'
 import { reproduce } from '../../src/experiments/reproduce.ts'
 import { reproduceExperiment } from '../../src/experiments/reproduce_experiment.ts'
 import { quickSettings } from '../../src/evaluation/settings.ts'
@@ -27,7 +27,7 @@ import { likelihoodByHand, mean, near, nearAll, ratioByHand } from '../evaluatio
 import { encodeLetters, loadSmallModel, smallConfig } from '../evaluation/small_model.ts'
 
 /** A window of a known cost that skipped this share of the heads and twice this share of the neurons. */
-const scored = (nll: number, tokens: number, words: number, share: number): ScoredWindow => {
+const scored = (nll: number, tokens: number, words: number, share: number): MethodScore => {
   const skipped = { heads: share, neurons: 2 * share, weights: 0 }
   return { nll, tokens, words, achieved: { ...skipped, layers: [{ ...skipped, heads: 0 }, skipped] } }
 }
@@ -40,9 +40,9 @@ const [tokens, words] = [
   [10, 2, 6],
   [4, 1, 3],
 ]
-const costs = (windows: readonly ScoredWindow[]): number[] => windows.map(({ nll }) => nll)
+const costs = (windows: readonly MethodScore[]): number[] => windows.map(({ nll }) => nll)
 
-const variant = (label: string): Variant => ({ label, arm: (sparsity) => ({ ...denseArm, sparsity }) })
+const variant = (label: string): Variant => ({ label, method: (sparsity) => ({ ...denseMethod, sparsity }) })
 const measured = new Measured(
   [variant('one'), variant('two')],
   [0.5, 0.75],
@@ -58,7 +58,7 @@ const measured = new Measured(
 const rowByHand = (
   label: string,
   sparsity: number,
-  windows: readonly ScoredWindow[],
+  windows: readonly MethodScore[],
 ): Record<string, unknown> => {
   const { value, error } = ratioByHand(costs(windows), tokens.slice(0, windows.length))
   const shares = windows.map(({ achieved }) => achieved.heads)
@@ -160,9 +160,9 @@ test('a row of reproduce has the costs of its windows, each with a seed of its o
   const base = { model, modelName: 'small', modelFiles: [modelFile], encode: encodeLetters, documents }
   const planners = ['random', 'oracle'] as const
   const report = await reproduce({ ...base, settings, seed, planners, speed: false })
-  const lab = await Lab.open({ ...base, ...sizes })
-  const windows = lab.windows('evaluate', 3, seed)
-  await lab.dispose()
+  const cache = await ExperimentCache.open({ ...base, ...sizes })
+  const windows = cache.windows('evaluate', 3, seed)
+  await cache.dispose()
   // With equal sizes a mean of means would equal a sum over a sum.
   expect(new Set(windows.map((window) => window.tokens.length - window.promptLength)).size).toBeGreaterThan(1)
   const seeds = new Random(seed)

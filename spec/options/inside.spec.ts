@@ -5,8 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { criterionByName } from '../../src/criteria/index.ts'
-import { Configurations } from '../../src/evaluation/configurations.ts'
+import { compareMethods } from '../../src/evaluation/method.ts'
 import { taskByName } from '../../src/data/tasks/index.ts'
 import { askRows, type PromptOptions } from '../../src/data/tasks/prompts.ts'
 import { textPerplexity, type TextPerplexityOptions } from '../../src/evaluation/text_perplexity.ts'
@@ -200,13 +199,11 @@ describe('the windows of a text', () => {
       modelFiles: [],
       encode: encodeLetters,
       text: textOfDocuments('pages', documents),
-      configurations: new Configurations({
+      methods: compareMethods(model, {
         planners: ['random'],
         sparsities: [0.5],
         scope: 'global',
-        criterion: criterionByName('plainact'),
-        learnt: {},
-        sources: { model },
+        criterion: 'plainact',
       }),
       protocols: ['page'],
       prompt: 4,

@@ -7,31 +7,29 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
-import { criterionByName } from '../../src/criteria/index.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import { calibrateToFolder, type CalibrateOptions } from '../../src/calibration/collect.ts'
+import { evaluate } from '../../src/evaluation/evaluate.ts'
 import {
-  Configurations,
-  type ConfigurationOptions,
-  type ConfigurationSources,
-} from '../../src/evaluation/configurations.ts'
-import type { Arm } from '../../src/evaluation/cache/method.ts'
+  compareMethods,
+  inputsFrom,
+  makeMethod,
+  type CompareOptions,
+  type Method,
+  type MethodSources,
+} from '../../src/evaluation/method.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
-import { decideBy, Subject } from '../../src/evaluation/cache/window_evaluator.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
-import { scoreResult, scoreShard } from '../../src/evaluation/jobs/score.ts'
+import { evaluateDistributed } from '../../src/evaluation/jobs/evaluate_job.ts'
 import type { ShardModel } from '../../src/jobs/shard_model.ts'
-import { askHere, type AskedTasks, type TaskRun } from '../../src/evaluation/tasks/asking.ts'
-import { askElsewhere } from '../../src/evaluation/tasks/distributed.ts'
+import { askTasks, type AskedTasks, type TaskRun } from '../../src/evaluation/tasks/asking.ts'
+import type { ShardRunner } from '../../src/jobs/runner.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
-import { contextOf, type ShardRunner } from '../../src/jobs/runner.ts'
-import { memoryStore } from '../../src/jobs/shard_store.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import { randomScores } from '../../src/predictor/planners.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
-import { predictorOf } from '../../src/predictor/suitable.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
 import { filesOf, makeWindows, smallOptions } from '../calibration/small_calibration.ts'
@@ -167,28 +165,25 @@ const tasks: readonly TaskRun[] = [
   config: {},
 }))
 
-const sourcesOf = (some: readonly Predictor[], seed: number): ConfigurationSources => ({
-  model: model.model,
+const sourcesOf = (some: readonly Predictor[], seed: number): MethodSources => ({
   mean: randomScores(model.model.shape, new Random(seed)),
-  shadow: predictorOf('shadow', some),
-  dejavuStyle: predictorOf('dejavu-style', some),
-  dejavu: predictorOf('dejavu', some),
+  predictors: some,
 })
 
-/** The options of configurations and of asking. */
-type Asking = Partial<ConfigurationOptions> & Pick<AskedTasks, 'mode' | 'seed' | 'tasks'>
+/** What is compared, and the options of asking. */
+type Asking = Partial<CompareOptions> & Pick<AskedTasks, 'mode' | 'seed' | 'tasks'>
 
 function askedOf({ mode, seed = 0, tasks: own = tasks, ...options }: Partial<Asking>): AskedTasks {
-  const configurations = new Configurations({
+  const { sources = sourcesOf(predictors, 8) } = options
+  const methods = compareMethods(model.model, {
     planners: ['random'],
     sparsities: [0.5],
     scope: 'global',
-    criterion: criterionByName('plainact'),
-    learnt: {},
-    sources: sourcesOf(predictors, 8),
+    criterion: 'plainact',
+    sources,
     ...options,
   })
-  return { model: model.model, tasks: own, configurations, mode, seed }
+  return { model: model.model, tasks: own, methods, sources, mode, seed }
 }
 
 async function answersOf(answers: AsyncIterable<unknown>): Promise<string> {
@@ -199,9 +194,9 @@ async function answersOf(answers: AsyncIterable<unknown>): Promise<string> {
 
 const listener = { tell: () => {} }
 const askInThis = (options: Partial<Asking>): Promise<string> =>
-  answersOf(askHere(askedOf(options), listener))
+  answersOf(askTasks(askedOf(options), listener))
 const askInShards = (options: Partial<Asking>): Promise<string> =>
-  answersOf(askElsewhere(askedOf(options), { runner: fewRunner(), hash: model.hash }, listener))
+  answersOf(askTasks(askedOf(options), listener, { runner: fewRunner(), hash: model.hash }))
 
 const askRows = (): Rows<Asking> => ({
   planners: [
@@ -218,24 +213,20 @@ const askRows = (): Rows<Asking> => ({
   sparsities: [{}, { sparsities: [0.3] }, { sparsities: [1] }, { sparsities: [0.3, 0.5] }],
   scope: [{ planners: ['static'] }, { planners: ['static'], scope: 'per-layer' }],
   criterion: (['oracle', 'prompt-plainact'] as const).flatMap((planner) =>
-    ['plainact', 'l2norm'].map((name) => ({
-      planners: [planner],
-      criterion: criterionByName(name),
-    })),
+    ['plainact', 'l2norm'].map((criterion) => ({ planners: [planner], criterion })),
   ),
   every: [undefined, 1, 2].map((every) => (every === undefined ? {} : { every })),
   leaky: [undefined, true].map((leaky) => ({ planners: ['prompt-plainact'], leaky })),
-  released: [undefined, true].map((released) => ({ sparsities: [0.7], released })),
+  paperCompatible: [undefined, true].map((paperCompatible) => ({ sparsities: [0.7], paperCompatible })),
   sources: (['static', 'shadow', 'dejavu', 'dejavu-style'] as const).flatMap((planner) => [
     { planners: [planner] },
     { planners: [planner], sources: sourcesOf(others, 9) },
   ]),
-  learnt: 'is shown in a table, and no answer depends on it',
   mode: 'no answer depends on it: a test of the options of sequences states it',
   seed: [
     ...[0, 1, 2 ** 32 - 1].map((seed) => ({ seed })),
     // Other seeds than above, because this criterion gives the scores of a random planner.
-    ...[5, 6].map((seed) => ({ planners: ['oracle'] as const, criterion: criterionByName('random'), seed })),
+    ...[5, 6].map((seed) => ({ planners: ['oracle'] as const, criterion: 'random', seed })),
   ],
   tasks: [{}, { tasks: tasks.toReversed() }],
 })
@@ -248,7 +239,7 @@ describe('questions', () => {
     'criterion',
     'every',
     'leaky',
-    'released',
+    'paperCompatible',
     'sources',
     'seed',
     'tasks',
@@ -277,39 +268,30 @@ describe('questions', () => {
   )
 })
 
-const baseArm: Arm = { planner: 'random', criterion: 'none', sparsity: 0.5, scope: 'global' }
-const scored = makeWindows(3).map((window) => ({
-  ...window,
-  tokens: Int32Array.of(...window.tokens, 3, 4, 5, 6, 7, 8, 9, 10),
-}))
+const baseMethod = makeMethod({ planner: 'random', sparsity: 0.5 })
+const texts = makeWindows(3).map((window, i) => {
+  const tokens = Int32Array.of(...window.tokens, 3, 4, 5, 6, 7, 8, 9, 10)
+  return { windows: [{ ...window, tokens }], seed: 10 + i }
+})
 
-/** The mean scores or the predictor of an arm. */
-function decidersOf({ planner }: Partial<Arm>): {
-  mean?: ConfigurationSources['mean']
-  predictor?: Predictor
-} {
-  if (planner === 'static') return { mean: sourcesOf(predictors, 8).mean }
-  return { predictor: predictors.find(({ kind }) => kind === planner) }
+const methodOf = (options: Partial<Method>): Method =>
+  makeMethod({ ...baseMethod, every: undefined, ...options })
+
+async function scoreHere(options: Partial<Method>): Promise<string> {
+  const inputsOf = inputsFrom(sourcesOf(predictors, 8))
+  return answersOf(evaluate(model.model, [methodOf(options)], texts, { inputsOf }))
 }
 
-async function scoreHere(options: Partial<Arm>): Promise<string> {
-  const arm = { ...baseArm, ...options }
-  const decider = decideBy(arm, decidersOf(arm))
-  return JSON.stringify([
-    scored.map((window, i) => new Subject(model.model, window, 10 + i).score(arm, decider)),
-  ])
+async function scoreInShards(options: Partial<Method>): Promise<string> {
+  const inputsOf = inputsFrom(sourcesOf(predictors, 8))
+  const jobs = [{ methods: [methodOf(options)], texts }]
+  const rows: unknown[] = []
+  for await (const scores of evaluateDistributed(jobs, { model, inputsOf }, fewRunner(), {}))
+    rows.push(...scores)
+  return JSON.stringify(rows)
 }
 
-async function scoreInShards(options: Partial<Arm>): Promise<string> {
-  const arm = { ...baseArm, ...options }
-  const store = memoryStore()
-  const decider = decideBy(arm, decidersOf(arm))
-  const shard = await scoreShard(model, scored, [10, 11, 12], [{ arm, decider }], store)
-  const result = await makeDoShard(model)(shard, contextOf(shard, store))
-  return JSON.stringify(scoreResult(result, 1, scored.length))
-}
-
-const armRows = (): Rows<Arm> => ({
+const methodRows = (): Rows<Method> => ({
   planner: (
     ['dense', 'static', 'random', 'oracle', 'prompt-plainact', 'shadow', 'dejavu-style', 'dejavu'] as const
   ).map((planner) => ({ planner, criterion: 'plainact' })),
@@ -321,10 +303,13 @@ const armRows = (): Rows<Arm> => ({
   every: [undefined, 1, 2].map((every) => (every === undefined ? {} : { every })),
   samples: [undefined, 1, 2].map((samples) => ({ planner: 'oracle', criterion: 'plainact', samples })),
   leaky: [undefined, true].map((leaky) => ({ planner: 'prompt-plainact', criterion: 'plainact', leaky })),
+  headSparsity: [undefined, 0.9].map((headSparsity) => ({ headSparsity })),
+  neuronSparsity: [undefined, 0.9].map((neuronSparsity) => ({ neuronSparsity })),
+  paperCompatible: [undefined, true].map((paperCompatible) => ({ sparsity: 0.7, paperCompatible })),
   denseLayers: [undefined, 2].map((denseLayers) => ({ denseLayers })),
-  aggregation: 'is in the mean scores that the arm is prepared with',
-  examples: 'are in what the arm is prepared with',
-  predictor: 'is what the arm is prepared with',
+  aggregation: 'is in the mean scores that the method is given',
+  examples: 'are in what the method is given',
+  predictor: 'is what the method is given',
 })
 
 describe('windows', () => {
@@ -336,12 +321,15 @@ describe('windows', () => {
     'every',
     'samples',
     'leaky',
+    'headSparsity',
+    'neuronSparsity',
+    'paperCompatible',
     'denseLayers',
   ] as const
-  stateRows('windows', armRows, names, scoreHere, scoreInShards)
+  stateRows('windows', methodRows, names, scoreHere, scoreInShards)
 
   test('no option is left out', () => {
-    const stated = Object.entries(armRows()).filter(([, rows]) => typeof rows !== 'string')
+    const stated = Object.entries(methodRows()).filter(([, rows]) => typeof rows !== 'string')
     expect(stated.map(([name]) => name).toSorted()).toEqual([...names].toSorted())
   })
 })

@@ -328,7 +328,7 @@ describe('by name', () =>
         const sources = sourcesOf(model)
         const budget = makeBudget(0.5)
         expect(makePlanner('shadow', sources, budget, { every: 4 })).toMatchObject({ every: 4 })
-        expect(makePlanner('dejavu', sources, budget, { every: null })?.every).toBeUndefined()
+        expect(makePlanner('dejavu', sources, budget, { every: 'once' })?.every).toBeUndefined()
         expect(makePlanner('shadow', sources, budget, { leaky: true })).toMatchObject({ leaky: true })
         expect(makePlanner('shadow', sources, budget)).not.toHaveProperty('leaky')
       }))

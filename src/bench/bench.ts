@@ -15,8 +15,8 @@ import type { Predictor } from '../predictor/predictor_file.ts'
 import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
 import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
-import { turnOrder } from '../results/interleaved_rounds.ts'
-import { makeArms, planOf, type BenchArm, type BenchPlanner, type Deciders } from './methods.ts'
+import { takeTurns } from '../results/interleaved_rounds.ts'
+import { benchMethods, planOf, type BenchMethod, type BenchPlanner, type BenchInputs } from './methods.ts'
 import { Job, randomIds, type Threads } from './job.ts'
 import { predictorBytes, randomPredictor } from './predictors.ts'
 import { profileDecode, type Profile } from './profile.ts'
@@ -66,12 +66,12 @@ export interface BenchDevice {
   readonly graphs: boolean
 }
 
-/** Where the time of one arm goes. */
-export interface ArmProfile extends Profile {
+/** Where the time of one method goes. */
+export interface MethodProfile extends Profile {
   readonly model: string
   readonly storage: Storage
   readonly threadsAsked: Threads
-  readonly planner: BenchArm['planner']
+  readonly planner: BenchMethod['planner']
   readonly requested: number | null
   readonly test: string
 }
@@ -88,7 +88,7 @@ export class Bench {
   readonly #onProgress: (progress: BenchProgress) => void
   readonly #signal: AbortSignal | undefined
   readonly #finished: BenchRow[] = []
-  readonly #profiles: ArmProfile[] = []
+  readonly #profiles: MethodProfile[] = []
   readonly #reads: number[] = []
   #device: BenchDevice | null = null
   /** Of the subject that is being measured. */
@@ -115,7 +115,7 @@ export class Bench {
     return this.#device
   }
 
-  get profiles(): readonly ArmProfile[] {
+  get profiles(): readonly MethodProfile[] {
     return this.#profiles
   }
 
@@ -177,7 +177,7 @@ export class Bench {
     }
   }
 
-  /** Loads a subject in one storage, for so many threads, and makes its jobs; the arms of a test stand side by side. */
+  /** Loads a subject in one storage, for so many threads, and makes its jobs; the methods of a test stand side by side. */
   async #prepare(
     subject: BenchSubject,
     storage: Storage,
@@ -208,21 +208,21 @@ export class Bench {
     held.push(model)
     const predictors = await this.#predictors(subject, model)
     held.push(...predictors)
-    const deciders: Deciders = { predictors, mask, mode, cache, seed }
-    const arms = makeArms({ planners, sparsities, hasMask: mask !== null })
+    const inputs: BenchInputs = { predictors, mask, mode, cache, seed }
+    const methods = benchMethods({ planners, sparsities, hasMask: mask !== null })
     for (const test of tests)
-      for (const arm of arms) {
-        const predictor = kindsNeeded([arm.planner]).map((kind) => predictorOf(kind, predictors))[0]
+      for (const method of methods) {
+        const predictor = kindsNeeded([method.planner]).map((kind) => predictorOf(kind, predictors))[0]
         this.#jobs.push(
           new Job({
             subject,
             storage,
             threads,
-            arm,
+            method,
             test,
             predictorBytes: predictor ? predictorBytes(predictor, storage) : 0,
             model,
-            makePlan: (topK?: TopK) => planOf(arm, model, { ...deciders, topK }),
+            makePlan: (topK?: TopK) => planOf(method, model, { ...inputs, topK }),
             seed,
           }),
         )
@@ -258,31 +258,28 @@ export class Bench {
       await pause(this.#signal)
       await job.warmUp(this.#signal)
     }
-    let done = 0
-    for (let round = 0; round < rounds; round++)
-      for (const turn of turnOrder(round, turns.length)) {
-        const { name, run } = turns[turn]
-        this.#onProgress({ stage: subject.shape, done, total: rounds * turns.length, note: name })
-        await pause(this.#signal)
-        await run()
-        done++
-      }
+    await takeTurns(rounds, turns.length, async (turn, done) => {
+      const { name, run } = turns[turn]
+      this.#onProgress({ stage: subject.shape, done, total: rounds * turns.length, note: name })
+      await pause(this.#signal)
+      await run()
+    })
   }
 
-  /** Profiles every arm under the first test that decodes. */
+  /** Profiles every method under the first test that decodes. */
   async #profile(subject: BenchSubject): Promise<void> {
     const { tests, seed } = this.#options
     const test = tests.find(({ kind }) => kind === 'decode') ?? parseTest(USUAL_DECODING)
     const jobs = this.#jobs.filter((job) => job.test === tests[0])
     // What they kept open for their turns makes room.
     for (const job of this.#jobs) job.dispose()
-    for (const [done, { model, storage, threads: threadsAsked, arm, makePlan }] of jobs.entries()) {
+    for (const [done, { model, storage, threads: threadsAsked, method, makePlan }] of jobs.entries()) {
       this.#onProgress({ stage: `profiling ${subject.shape}`, done, total: jobs.length })
       await pause(this.#signal)
       const prompt = randomIds(test.context, model.config.vocabulary, seed)
       const sizes = { tokens: test.tokens, rounds: PROFILE_ROUNDS }
       const profile = await profileDecode(model, prompt, makePlan, sizes, this.#signal)
-      const { planner, sparsity: requested } = arm
+      const { planner, sparsity: requested } = method
       const about = { model: subject.model, storage, threadsAsked, planner, requested, test: test.name }
       this.#profiles.push({ ...about, ...profile })
     }

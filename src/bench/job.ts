@@ -1,12 +1,13 @@
 /**
- * One row of a bench in the making: an arm on a model under a test, run turn by turn.
+ * One row of a bench in the making: a method on a model under a test, run turn by turn.
  */
 import type { TopK } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import type { OptModel } from '../engine/opt_model.ts'
+import type { Every } from '../predictor/planners.ts'
 import { Random } from '../tensor/random.ts'
 import { Decoding, decodeTurn, promptTurn, type Plan, type Turn } from '../evaluation/decode.ts'
-import { armName, type BenchArm } from './methods.ts'
+import { methodName, type BenchName } from './methods.ts'
 import type { BenchSubject } from './subject.ts'
 import { USUAL_PROMPT, type BenchTest } from './tests.ts'
 
@@ -21,12 +22,11 @@ export interface Measured {
   readonly threads: Threads
   /** How many there were by the last turn. */
   readonly threadsUsed: number
-  readonly arm: BenchArm
+  readonly method: BenchName
   readonly test: BenchTest
-  /** Bytes of the arm's predictor; 0 for none. */
+  /** Bytes of the method's predictor; 0 for none. */
   readonly predictorBytes: number
-  /** Ask again after every so many tokens; null for once. */
-  readonly every: number | null
+  readonly every: Every
   /** One for each round that was finished. */
   readonly turns: readonly Turn[]
 }
@@ -34,7 +34,7 @@ export interface Measured {
 /** What a job runs. */
 export interface JobParts extends Omit<Measured, 'turns' | 'every' | 'threadsUsed'> {
   readonly model: OptModel
-  /** How the model is run by the arm, units chosen by what is given here, or as the arm does. */
+  /** How the model is run by the method, units chosen by what is given here, or as the method does. */
   readonly makePlan: (topK?: TopK) => Plan
   readonly seed: number
 }
@@ -47,10 +47,10 @@ export class Job implements Measured {
   readonly subject: BenchSubject
   readonly storage: Storage
   readonly threads: Threads
-  readonly arm: BenchArm
+  readonly method: BenchName
   readonly test: BenchTest
   readonly predictorBytes: number
-  readonly every: number | null
+  readonly every: Every
   readonly turns: Turn[] = []
   threadsUsed = 1
   readonly model: OptModel
@@ -59,25 +59,25 @@ export class Job implements Measured {
   readonly #prompt: Int32Array
   #kept: Decoding | null = null
 
-  constructor({ subject, storage, threads, arm, test, predictorBytes, model, makePlan, seed }: JobParts) {
+  constructor({ subject, storage, threads, method, test, predictorBytes, model, makePlan, seed }: JobParts) {
     this.subject = subject
     this.storage = storage
     this.threads = threads
-    this.arm = arm
+    this.method = method
     this.test = test
     this.predictorBytes = predictorBytes
     this.model = model
     this.makePlan = makePlan
     this.#plan = makePlan()
-    this.every = this.#plan.planner?.every ?? null
+    this.every = this.#plan.planner?.every ?? 'once'
     const length = test.kind === 'prompt' ? test.tokens : test.context
     this.#prompt = randomIds(length, model.config.vocabulary, seed)
   }
 
   /** For people who wait. */
   get name(): string {
-    const { arm, storage, test, threads } = this
-    return `${test.name} ${storage} ${threads === 1 ? '' : `${threads} threads `}${armName(arm)}`
+    const { method, storage, test, threads } = this
+    return `${test.name} ${storage} ${threads === 1 ? '' : `${threads} threads `}${methodName(method)}`
   }
 
   /** Runs what the turns will run, if only a little of it. */

@@ -9,7 +9,7 @@ import type { OptModel } from '../engine/opt_model.ts'
 import { now } from '../platform/platform.ts'
 import type { KernelName } from '../ops/catalog.ts'
 import { Decoding, type Plan, type Turn } from '../evaluation/decode.ts'
-import { median, turnOrder } from '../results/interleaved_rounds.ts'
+import { median, takeTurns } from '../results/interleaved_rounds.ts'
 import { WatchedModel, type OpTime } from './op_times.ts'
 
 /** One line of a profile; all figures are means per token. */
@@ -44,8 +44,8 @@ export interface ProfileSizes {
 }
 
 /**
- * Profiles how an arm decodes.
- * @param makePlan the arm's plan, choosing units by what it is given
+ * Profiles how a method decodes.
+ * @param makePlan the method's plan, choosing units by what it is given
  * @throws the signal's reason if it is aborted, and what decoding throws
  */
 export async function profileDecode(
@@ -63,17 +63,17 @@ export async function profileDecode(
     { model: watched.model, plan: makePlan(timedTopK(topK, selection)), turns: [] as Turn[] },
   ]
   try {
-    for (let round = 0; round < rounds; round++)
-      for (const run of turnOrder(round, runs.length).map((turn) => runs[turn])) {
-        const decoding = new Decoding(run.model, prompt, tokens, run.plan)
-        try {
-          watched.recording = true
-          run.turns.push(await decoding.decode(signal))
-        } finally {
-          watched.recording = false
-          decoding.dispose()
-        }
+    await takeTurns(rounds, runs.length, async (turn) => {
+      const run = runs[turn]
+      const decoding = new Decoding(run.model, prompt, tokens, run.plan)
+      try {
+        watched.recording = true
+        run.turns.push(await decoding.decode(signal))
+      } finally {
+        watched.recording = false
+        decoding.dispose()
       }
+    })
     const [plain, seen] = runs.map(({ turns }) => turns)
     const ratios = seen.map(({ milliseconds }, round) => milliseconds / plain[round].milliseconds)
     return { ...profileOf(watched.times, seen, selection.milliseconds), overhead: median(ratios) - 1 }

@@ -6,6 +6,7 @@
  */
 import type { UnitMask } from '../masks/mask.ts'
 import type { Storage } from '../engine/matrix.ts'
+import type { Every } from '../predictor/planners.ts'
 import type { Architecture } from './cost/architectures.ts'
 import { weightBytes, weightsRead, type UnitsKept } from './cost/token_cost.ts'
 
@@ -18,8 +19,7 @@ export interface TokenReads {
 /** How often a predictor is asked, and what that reads. */
 export interface Asked {
   readonly bytes: number
-  /** Ask again after every so many tokens; null for once. */
-  readonly every: number | null
+  readonly every: Every
   /** Tokens generated under the first answer, where it stays. */
   readonly tokens: number
 }
@@ -33,7 +33,7 @@ export function tokenReads(
 ): TokenReads {
   return {
     weights: weightBytes(weightsRead(model, keptBy(model, mask)), storage),
-    predictor: bytes / Math.min(every ?? Infinity, tokens),
+    predictor: bytes / (every === 'once' ? tokens : Math.min(every, tokens)),
   }
 }
 

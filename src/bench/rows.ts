@@ -1,16 +1,16 @@
 /**
- * The figures of a bench, a row for each arm of each model under each test: medians over rounds, ratios inside rounds.
+ * The figures of a bench, a row for each method of each model under each test: medians over rounds, ratios inside rounds.
  */
 import type { BackendName } from '../backends/backend.ts'
 import type { Sparsity } from '../masks/achieved.ts'
 import { usualCache, type CacheStorage } from '../engine/layer_cache.ts'
 import type { Storage } from '../engine/matrix.ts'
 import type { StrategyCounts } from '../engine/sequence.ts'
-import { achievedBy } from '../evaluation/achieved_mean.ts'
+import { achievedBy } from '../evaluation/tally.ts'
 import { countParameters } from './cost/architectures.ts'
 import { tokensPerSecond } from '../evaluation/decode.ts'
 import { deviation, median, medianRatio } from '../results/interleaved_rounds.ts'
-import type { BenchArm } from './methods.ts'
+import type { BenchMethod } from './methods.ts'
 import type { Measured, Threads } from './job.ts'
 import { idealRatio, tokenReads, type TokenReads } from './reads.ts'
 
@@ -35,7 +35,7 @@ export interface BenchRow {
   readonly threadsAsked: Threads
   /** What keys and values are stored as. */
   readonly cache: CacheStorage
-  readonly planner: BenchArm['planner']
+  readonly planner: BenchMethod['planner']
   /** The share of ranked units that was to be skipped, and what was skipped of the whole model. */
   readonly sparsity: { readonly requested: number | null } & Sparsity
   /** How many halves of blocks carried out the mask in each way, at the end. */
@@ -46,9 +46,9 @@ export interface BenchRow {
   readonly deviation: number | null
   /** Tokens per second, a number per round. */
   readonly samples: readonly number[]
-  /** Times the dense arm of the same model, storage, number of threads and test. */
+  /** Times dense of the same model, storage, number of threads and test. */
   readonly timesDense: number | null
-  /** Times the dense arm of the first storage and the first number of threads. */
+  /** Times dense of the first storage and the first number of threads. */
   readonly timesFirst: number | null
   /** What `timesDense` would be, did decoding cost nothing but what a token reads; null for prompts. */
   readonly ideal: number | null
@@ -82,7 +82,7 @@ function rowOf(
   reads: readonly number[],
   { backend, cache }: RowContext,
 ): BenchRow {
-  const { subject, storage, arm, test, turns } = one
+  const { subject, storage, method, test, turns } = one
   const { mask, ways } = turns[turns.length - 1]
   const { layers: _, ...achieved } = achievedBy(mask, shapeOf(one), subject.config.width)
   const samples = turns.map(tokensPerSecond)
@@ -101,8 +101,8 @@ function rowOf(
     threads: one.threadsUsed,
     threadsAsked: one.threads,
     cache: cache ?? usualCache(storage),
-    planner: arm.planner,
-    sparsity: { requested: arm.sparsity, ...achieved },
+    planner: method.planner,
+    sparsity: { requested: method.sparsity, ...achieved },
     ways,
     test: test.name,
     tokensPerSecond: median(samples),
@@ -153,7 +153,7 @@ function readsOf({
   return tokenReads(subject.architecture, storage, mask, { bytes, every, tokens: test.tokens })
 }
 
-/** The dense arm under the test of one row, in the storage and with the threads of another. */
+/** Dense under the test of one row, in the storage and with the threads of another. */
 function denseOf(
   all: readonly Measured[],
   { test }: Measured,
@@ -161,7 +161,10 @@ function denseOf(
 ): Measured | undefined {
   return all.find(
     (one) =>
-      one.arm.planner === 'dense' && one.test === test && one.storage === storage && one.threads === threads,
+      one.method.planner === 'dense' &&
+      one.test === test &&
+      one.storage === storage &&
+      one.threads === threads,
   )
 }
 

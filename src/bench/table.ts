@@ -5,8 +5,8 @@ import type { Column, Row } from '../results/experiment_result.ts'
 import { cell } from '../results/cells.ts'
 import { formatTable } from '../results/terminal.ts'
 import { median, medianRatio } from '../results/interleaved_rounds.ts'
-import { armName } from './methods.ts'
-import type { ArmProfile, BenchDevice } from './bench.ts'
+import { methodName } from './methods.ts'
+import type { MethodProfile, BenchDevice } from './bench.ts'
 import type { Threads } from './job.ts'
 import type { BenchRow } from './rows.ts'
 import { parseTest } from './tests.ts'
@@ -166,7 +166,7 @@ function againstDejavu(rows: readonly BenchRow[]): string[] {
         .map((other) => {
           const ratio = medianRatio(shadow.samples, other.samples).toFixed(2)
           const { test, planner, sparsity } = shadow
-          const name = armName({ planner, sparsity: sparsity.requested })
+          const name = methodName({ planner, sparsity: sparsity.requested })
           return `${subjectName(shadow)}, ${test}: ${name} is ${ratio} times as fast as ${other.planner}.`
         }),
     )
@@ -184,7 +184,7 @@ function acrossContexts(rows: readonly BenchRow[]): string[] {
     if (short === undefined) return []
     const ratio = medianRatio(short.samples, long.samples).toFixed(2)
     const { planner, sparsity } = long
-    const name = armName({ planner, sparsity: sparsity.requested })
+    const name = methodName({ planner, sparsity: sparsity.requested })
     return [
       `${subjectName(long)}, ${name}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
     ]
@@ -199,8 +199,8 @@ const profileColumns: readonly Column[] = [
   { key: 'gigabytes', label: 'touched', unit: 'GB/s', digits: 1 },
 ]
 
-/** Where the time of an arm goes, ending with a line break. */
-export function formatProfile(profile: ArmProfile): string {
+/** Where the time of a method goes, ending with a line break. */
+export function formatProfile(profile: MethodProfile): string {
   const { planner, requested, test, lines, milliseconds, overhead } = profile
   const rows = lines.map((line): Row => ({
     what: line.op === null ? line.what : `${line.what} (${line.op})`,
@@ -209,7 +209,7 @@ export function formatProfile(profile: ArmProfile): string {
     share: 100 * line.share,
     gigabytes: line.bytesPerSecond === null ? null : line.bytesPerSecond / 1e9,
   }))
-  const name = armName({ planner, sparsity: requested })
+  const name = methodName({ planner, sparsity: requested })
   const title = `${subjectName(profile)}, ${test}, ${name}`
   const whole = `a watched token takes ${milliseconds.toFixed(2)} ms, ${(1 + overhead).toFixed(2)} times an unwatched one`
   return `${title}: ${whole}\n\n${formatTable(profileColumns, rows)}\n`

@@ -3,6 +3,8 @@
  */
 import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
 import type { OpenProgress } from '../options.ts'
+import { commandArguments } from '../platform/platform.ts'
+import type { NamedModel } from '../results/provenance.ts'
 import { ShadowOpt } from '../shadow_opt.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
@@ -32,6 +34,24 @@ export async function withModel<T>(
     return await work(opt)
   } finally {
     await opt.dispose()
+  }
+}
+
+/** A model, as reports name it, and the way to its text. */
+export interface NamedSource extends NamedModel {
+  readonly model: ShadowOpt['model']
+  readonly encode: (text: string) => ArrayLike<number>
+}
+
+/** What is measured of a model that was opened. */
+export function namedSource(opt: ShadowOpt): NamedSource {
+  return {
+    model: opt.model,
+    modelName: opt.name,
+    modelFiles: opt.files,
+    modelOrigin: opt.origin,
+    encode: (text) => opt.encode(text),
+    argv: commandArguments(),
   }
 }
 

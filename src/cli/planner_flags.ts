@@ -1,36 +1,133 @@
 /**
- * Flags of commands that compare planners, and what planners decide by, read from the files they name.
+ * Flags that say which planners run and what they decide by: one planner (generate, masks), or several that are compared
+ * (perplexity, eval). What several decide by is read here from the files they name.
  */
 import { Option, type Command } from 'commander'
-import { criterionByName } from '../criteria/index.ts'
-import { openCalibration } from '../calibration/open.ts'
-import { Configurations, type ConfigurationOptions } from '../evaluation/configurations.ts'
+import { criteria } from '../criteria/index.ts'
+import { compareMethods, type Method, type MethodSources } from '../evaluation/method.ts'
 import { isThere } from '../io/files.ts'
-import type { Scope } from '../masks/budget.ts'
-import { backendTopK, type UnitScores } from '../masks/selection.ts'
-import type { MaskMode } from '../engine/active_block.ts'
-import { predictorFile } from '../planner_options.ts'
+import { scopes, type Scope } from '../masks/budget.ts'
+import type { UnitScores } from '../masks/selection.ts'
+import { maskModes, type MaskMode } from '../engine/active_block.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import { predictorFile, type PlannerChoice } from '../planner_options.ts'
 import { folderOf, joinPath } from '../platform/platform.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
-import { openPredictor, type Predictor } from '../predictor/predictor_file.ts'
-import { checkPredictor, predictorOf } from '../predictor/suitable.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import { checkPredictor } from '../predictor/suitable.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
-import { deciderOptions, everyOption, modeOption } from './plan_flags.ts'
-import { sparsityListFlag } from './values.ts'
+import { seedOption } from './flags.ts'
+import { shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
 
-/** What a command that compares planners is given. */
-export interface PlannerFlags {
-  readonly planner: readonly PlannerName[]
-  readonly sparsity: readonly number[]
+/** What decides, whether a command runs one planner or compares several. */
+interface DeciderFlags {
   readonly criterion: string
   readonly scope: Scope
   readonly predictor: readonly string[]
   readonly calibration?: string
+  readonly released?: boolean
+}
+
+/** Flags that say what planners decide by. */
+function deciderOptions(): Option[] {
+  return [
+    new Option('--criterion <name>', 'what the oracle, static and prompt planners score by')
+      .choices(criteria.map(({ name }) => name))
+      .default('plainact'),
+    new Option('--scope <name>', 'what units compete with').choices(scopes).default('global'),
+    new Option(
+      '--predictor <file>',
+      'a trained predictor; its kind says whose it is, so give one for each planner that needs one',
+    )
+      .argParser((file: string, before: readonly string[]) => [...before, file])
+      .default([], 'none'),
+    new Option('--calibration <dir>', 'a calibration, whose mean scores the static planner ranks by'),
+    new Option('--released', 'select as the released code does'),
+  ]
+}
+
+/** Ask again. */
+export function everyOption(): Option {
+  return new Option(
+    '--every <count>',
+    'decide again after so many tokens (default: once; dejavu: every token)',
+  ).argParser(wholeFlag('every', { least: 1, most: Infinity }))
+}
+
+/** How a mask is carried out. */
+export function modeOption(): Option {
+  const description =
+    'how a mask is carried out: pack what stays, skip the rest in place, simulate by multiplying, or whichever is cheapest'
+  return new Option('--mode <name>', description).choices(maskModes).default('auto')
+}
+
+// ---- One planner -----------------------------------------------------------------------------------------------------
+
+/** What a command that runs one planner is given. */
+export interface PlanFlags extends DeciderFlags {
+  readonly planner: PlannerName
+  readonly sparsity: number
+  readonly headSparsity?: number
+  readonly neuronSparsity?: number
+  readonly seed: number
+}
+
+const meanings: Record<PlannerName, string> = {
+  dense: 'everything is computed',
+  static: 'what mattered most in a calibration stays, whatever the prompt: --calibration',
+  random: 'a random choice of heads and neurons is skipped',
+  oracle: 'what matters most to the continuation stays; it has to be known',
+  'prompt-plainact':
+    "what matters most to the prompt's own loss stays: a forward and a backward pass over it",
+  shadow: `what the predictor expects to matter most stays: --predictor, else predictor.safetensors in the
+                   model's folder (the embedded model has one)`,
+  'dejavu-style': 'the same, predicted layer by layer from a dense pass over the prompt: --predictor',
+  dejavu: 'each layer decides from the stream one layer earlier: --predictor',
+}
+
+/** Planners and what they do, for help texts. */
+export function plannersHelp(planners: readonly PlannerName[]): string {
+  const width = Math.max(...planners.map(({ length }) => length))
+  return `\nPlanners:\n${planners.map((name) => `  ${name.padEnd(width)}  ${meanings[name]}`).join('\n')}`
+}
+
+/** Adds the flags. */
+export function addPlanFlags(
+  command: Command,
+  planners: readonly PlannerName[],
+  usual: PlannerName,
+): Command {
+  command
+    .addOption(new Option('--planner <name>', 'who decides what is skipped').choices(planners).default(usual))
+    .option('--sparsity <share>', 'share of heads and neurons to skip, from 0 to 1', sparsityFlag, 0.5)
+    .option('--head-sparsity <share>', 'of heads, where it is another', shareFlag('head-sparsity'))
+    .option('--neuron-sparsity <share>', 'of neurons, where it is another', shareFlag('neuron-sparsity'))
+  for (const option of deciderOptions()) command.addOption(option)
+  return command.addOption(seedOption())
+}
+
+/** Reads the files that were named. @throws as `ShadowOpt.loadPredictor` and `loadCalibration` */
+export async function loadPlanFiles(opt: ShadowOpt, { predictor, calibration }: PlanFlags): Promise<void> {
+  for (const path of predictor) await opt.loadPredictor(path)
+  if (calibration !== undefined) await opt.loadCalibration(calibration)
+}
+
+/** The flags as the library takes them. */
+export function choiceOf(flags: PlanFlags): PlannerChoice {
+  const { sparsity, headSparsity, neuronSparsity, scope, criterion, released, seed } = flags
+  return { sparsity, headSparsity, neuronSparsity, scope, criterion, released, seed }
+}
+
+// ---- Several planners ------------------------------------------------------------------------------------------------
+
+/** What a command that compares planners is given. */
+export interface PlannerFlags extends DeciderFlags {
+  readonly planner: readonly PlannerName[]
+  readonly sparsity: readonly number[]
   readonly every?: number
   readonly mode: MaskMode
   readonly leaky?: boolean
-  readonly released?: boolean
 }
 
 /** Adds the flags to a command. */
@@ -64,54 +161,45 @@ export function plannerListFlag(text: string): PlannerName[] {
   return [...new Set(names as PlannerName[])]
 }
 
+/** What is to be compared, dense first, and what it decides by. */
+export interface ComparedMethods {
+  readonly methods: readonly Method[]
+  readonly sources: MethodSources
+}
+
 /**
  * Reads what the planners decide by, works with it and gives it back.
  * @throws MissingError PLANNER_SOURCE, PREDICTOR_MISSING; InputError PREDICTOR_MODEL, CALIBRATION_MODEL and those of files
  */
-export async function withConfigurations<T>(
+export async function withMethods<T>(
   opt: ShadowOpt,
   flags: PlannerFlags,
-  work: (configurations: Configurations) => Promise<T>,
+  work: (compared: ComparedMethods) => Promise<T>,
 ): Promise<T> {
-  const { planner, sparsity, scope, criterion, every, leaky, released } = flags
+  const { planner: planners, sparsity: sparsities, released: paperCompatible, ...choice } = flags
+  const { scope, criterion, every, leaky } = choice
   const predictors: Predictor[] = []
   try {
-    for (const path of await predictorPaths(folderOf(opt.files[0]), flags)) {
-      const predictor = await openPredictor(path, opt.model.backend, opt.model.weights.storage)
-      predictors.push(predictor)
-      checkPredictor(predictor, opt.config, path)
-    }
-    const mean = await calibratedMean(opt, flags)
-    const shadow = predictorOf('shadow', predictors)
-    const dejavuStyle = predictorOf('dejavu-style', predictors)
-    const dejavu = predictorOf('dejavu', predictors)
-    const learnt: ConfigurationOptions['learnt'] = {
-      ...(shadow && { shadow: shadow.config.criterion }),
-      ...(dejavuStyle && { 'dejavu-style': dejavuStyle.config.criterion }),
-      ...(dejavu && { dejavu: dejavu.config.criterion }),
-    }
-    return await work(
-      new Configurations({
-        planners: planner,
-        sparsities: sparsity,
-        scope,
-        criterion: criterionByName(criterion),
-        learnt,
-        sources: {
-          model: opt.model,
-          topK: backendTopK(opt.model.backend),
-          mean,
-          shadow,
-          dejavuStyle,
-          dejavu,
-        },
-        every,
-        leaky,
-        released,
-      }),
-    )
+    await openPredictors(await predictorPaths(folderOf(opt.files[0]), flags), opt.model, predictors)
+    const sources = { mean: await calibratedMean(opt, flags), predictors }
+    const options = { planners, sparsities, scope, criterion, every, leaky, paperCompatible, sources }
+    return await work({ methods: compareMethods(opt.model, options), sources })
   } finally {
     for (const predictor of predictors) predictor.dispose()
+  }
+}
+
+/** Opens predictors of a model one by one, each added to those that are open. @throws InputError PREDICTOR_MODEL and those of files */
+export async function openPredictors(
+  paths: readonly string[],
+  model: OptModel,
+  opened: Predictor[],
+): Promise<void> {
+  const { openPredictor } = await import('../predictor/predictor_file.ts')
+  for (const path of paths) {
+    const predictor = await openPredictor(path, model.backend, model.weights.storage)
+    opened.push(predictor)
+    checkPredictor(predictor, model.config, path)
   }
 }
 
@@ -145,6 +233,7 @@ async function calibratedMean(
       'CALIBRATION_MISSING',
       'planner static: expected --calibration, got none; "shadowllm calibrate" makes one',
     )
+  const { openCalibration } = await import('../calibration/open.ts')
   const opened = await openCalibration(calibration)
   opened.checkModel({ ...opt.model.shape, width: opt.config.width })
   return opened.aggregate(criterion)

@@ -2,8 +2,8 @@
  * How fast text comes out, and how fast a prompt goes in: one sequence at a time, units really skipped.
  *
  * Decoding is greedy, one token at a time. Tokens per second are N generated tokens over the time of their N steps plus
- * whatever the planner and the packing of what it keeps took. The prompt's own pass, which every arm pays, is left out.
- * Arms take turns (turns.ts); an arm's figure is the median of its turns. Only figures of one run can be compared.
+ * whatever the planner and the packing of what it keeps took. The prompt's own pass, which every method pays, is left out.
+ * Methods take turns (interleaved_rounds.ts); a method's figure is the median of its turns. Only figures of one run can be compared.
  */
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
@@ -12,7 +12,7 @@ import { argmax } from '../engine/sampling.ts'
 import type { Sequence, SequenceOptions, StrategyCounts } from '../engine/sequence.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
-import { median, turnOrder } from '../results/interleaved_rounds.ts'
+import { median, takeTurns } from '../results/interleaved_rounds.ts'
 
 /** How much is decoded. */
 export interface DecodeSizes {
@@ -20,12 +20,9 @@ export interface DecodeSizes {
   readonly prompt: number
   /** Tokens generated after it. */
   readonly tokens: number
-  /** Turns of each arm. */
+  /** Turns of each method. */
   readonly rounds: number
 }
-
-/** A planner under the clock; null is dense. */
-export type DecodeArm = MaskPlanner | null
 
 /** Who decides what is skipped, or what is, how that is carried out, and what the past is stored as. */
 export type Plan = Pick<SequenceOptions, 'planner' | 'mask' | 'mode' | 'cache'>
@@ -195,27 +192,24 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
 }
 
 /**
- * The median tokens per second of each arm, after one untimed turn.
+ * The median tokens per second under each planner, null being dense, after one untimed turn.
  * @throws the signal's reason if it is aborted
  */
 export async function measureDecode(
   model: OptModel,
   prompt: Int32Array,
-  arms: readonly DecodeArm[],
+  planners: readonly (MaskPlanner | null)[],
   sizes: DecodeSizes,
   onTurn: (done: number, total: number) => void = () => {},
   signal?: AbortSignal,
 ): Promise<number[]> {
-  const samples = arms.map((): number[] => [])
+  const samples = planners.map((): number[] => [])
   await decodeTurn(model, prompt, sizes.tokens, {}, signal)
-  const total = sizes.rounds * arms.length
-  let done = 0
-  for (let round = 0; round < sizes.rounds; round++)
-    for (const arm of turnOrder(round, arms.length)) {
-      await pause(signal)
-      const turn = await decodeTurn(model, prompt, sizes.tokens, { planner: arms[arm] }, signal)
-      samples[arm].push(tokensPerSecond(turn))
-      onTurn(++done, total)
-    }
+  await takeTurns(sizes.rounds, planners.length, async (turn, done) => {
+    await pause(signal)
+    const measured = await decodeTurn(model, prompt, sizes.tokens, { planner: planners[turn] }, signal)
+    samples[turn].push(tokensPerSecond(measured))
+    onTurn(done + 1, sizes.rounds * planners.length)
+  })
   return samples.map(median)
 }

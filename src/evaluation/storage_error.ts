@@ -8,7 +8,8 @@ import type { OptConfig } from '../engine/config.ts'
 import type { Storage } from '../engine/matrix.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import type { Document } from '../data/corpus.ts'
-import { DenseSpan, readSpan } from './scored_logits.ts'
+import { DenseLogits, readLogits } from './score_window.ts'
+import { achievedBy, perplexityOf, Tally } from './tally.ts'
 import type { Encode } from '../data/windows.ts'
 
 /** Tokens of a text at most. */
@@ -59,7 +60,7 @@ export async function measureStorages(
   storages: readonly Storage[],
   open: (storage: Storage) => Promise<OptModel>,
 ): Promise<StorageError[]> {
-  const exact: DenseSpan[] = []
+  const exact: DenseLogits[] = []
   const errors: StorageError[] = []
   for (const storage of ['f32' as const, ...storages.filter((one) => one !== 'f32')]) {
     const model = await open(storage)
@@ -77,22 +78,20 @@ function errorOf(
   storage: Storage,
   model: OptModel,
   texts: readonly Int32Array[],
-  exact: DenseSpan[],
+  exact: DenseLogits[],
 ): StorageError {
-  const scores = texts.map((tokens, i) => {
-    const span = readSpan(model, tokens, { start: 1, cache: 'f32' })
-    exact[i] ??= new DenseSpan(span, tokens, model.config.vocabulary)
-    return exact[i].compare(span)
-  })
-  const sum = (of: 'tokens' | 'kl' | 'nll' | 'agreed'): number =>
-    scores.reduce((total, score) => total + score[of], 0)
-  const tokens = sum('tokens')
+  const tally = new Tally()
+  for (const [i, tokens] of texts.entries()) {
+    const read = readLogits(model, { tokens, promptLength: 1, words: 0 }, { cache: 'f32' })
+    exact[i] ??= new DenseLogits(read, tokens, model.config.vocabulary)
+    tally.add(i, exact[i].compare(read), achievedBy(null, model.shape, model.config.width))
+  }
   return {
     storage,
     bytes: model.weights.bytes,
-    tokens,
-    kl: sum('kl') / tokens,
-    tokenPerplexity: Math.exp(sum('nll') / tokens),
-    agreed: sum('agreed') / tokens,
+    tokens: tally.tokens,
+    kl: tally.kl.value,
+    tokenPerplexity: perplexityOf(tally.natsPer()).value,
+    agreed: tally.agreement,
   }
 }

@@ -1,10 +1,77 @@
 /**
- * Scores of a text, added up unit by unit (a window of the stream, or a page).
+ * Scores added up: nats per token or word, perplexities, differences, what was skipped.
+ *
+ * Sums run over all windows before the exponential is taken, so every scored token counts the same. Perplexity is given
+ * both ways: per token, exp(nll / tokens), which depends on the tokeniser; and per word, exp(nll / words), over the
+ * whitespace-separated words that the scored tokens spell, which does not.
  */
-import type { AchievedSparsity } from '../masks/achieved.ts'
-import { meanAchieved } from './achieved_mean.ts'
+import { achievedSparsity, type AchievedSparsity, type Sparsity } from '../masks/achieved.ts'
+import { denseMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
+import type { LayerSparsity } from '../results/experiment_result.ts'
 import { ratioOf, type Ratio } from '../results/ratio.ts'
-import type { SpanScore } from './scored_logits.ts'
+import type { ComparedCost, Cost } from './score_window.ts'
+
+/** What a mask skips; no mask skips nothing. @param width D */
+export function achievedBy(mask: UnitMask | null, shape: UnitShape, width: number): AchievedSparsity {
+  return achievedSparsity(mask ?? denseMask(shape), width)
+}
+
+/** What was skipped, of the whole model and layer by layer: the mean; there must be at least one. */
+export function meanAchieved(all: readonly AchievedSparsity[]): AchievedSparsity {
+  return {
+    ...meanOf(all),
+    layers: all[0].layers.map((_, layer) => meanOf(all.map(({ layers }) => layers[layer]))),
+  }
+}
+
+function meanOf(all: readonly Sparsity[]): Sparsity {
+  const mean = (kind: keyof Sparsity): number => all.reduce((sum, one) => sum + one[kind], 0) / all.length
+  return { heads: mean('heads'), neurons: mean('neurons'), weights: mean('weights') }
+}
+
+/** Nats per token of windows; NaN for no windows. */
+export function natsPerToken(scores: readonly Cost[]): Ratio {
+  return ratioOf(
+    scores.map(({ nll }) => nll),
+    scores.map(({ tokens }) => tokens),
+  )
+}
+
+/** Nats per word of windows; NaN for no windows. */
+export function natsPerWord(scores: readonly (Cost & { readonly words: number })[]): Ratio {
+  return natsPerToken(scores.map(({ nll, words }) => ({ nll, tokens: words })))
+}
+
+/** What windows skipped, the mean over them; there must be at least one. */
+export function skippedBy(scores: readonly { readonly achieved: AchievedSparsity }[]): AchievedSparsity {
+  return meanAchieved(scores.map(({ achieved }) => achieved))
+}
+
+/** What windows skipped layer by layer, under a name: the mean over them; there must be at least one. */
+export function layersOf(name: string, scores: Parameters<typeof skippedBy>[0]): LayerSparsity {
+  const { layers } = skippedBy(scores)
+  return { name, heads: layers.map(({ heads }) => heads), neurons: layers.map(({ neurons }) => neurons) }
+}
+
+/** A difference in nats per token, and how far chance moves it. */
+export interface Difference {
+  readonly nats: number
+  /** Standard error over windows; NaN for fewer than two. */
+  readonly error: number
+}
+
+/**
+ * How much more `first` costs than `second` per token, both scored on the same windows in the same order. What the
+ * windows have in common cancels, so small differences can be told; the error is that of a ratio of sums.
+ */
+export function compareScores(first: readonly Cost[], second: readonly Cost[]): Difference {
+  const { value, error } = natsPerToken(
+    first.map(({ nll, tokens }, i) => ({ nll: nll - second[i].nll, tokens })),
+  )
+  return { nats: value, error }
+}
+
+// ---- By page, or by window of a stream -------------------------------------------------------------------------------
 
 interface Unit {
   nll: number
@@ -27,7 +94,7 @@ export class Tally {
   tokens = 0
 
   /** Counts a window. @param unit which page or window it belongs to @param achieved what its mask skipped */
-  add(unit: number, score: SpanScore, achieved: AchievedSparsity): void {
+  add(unit: number, score: Readonly<ComparedCost>, achieved: AchievedSparsity): void {
     const sum = this.#units.get(unit) ?? { nll: 0, tokens: 0, kl: 0 }
     this.#units.set(unit, sum)
     sum.nll += score.nll

@@ -1,6 +1,6 @@
 /**
  * Perplexity of a text, both ways, dense and under masks: per word of its pages as lm-evaluation-harness counts, and per
- * token of its stream as Hugging Face's guide does (text_windows.ts). Numbers of the two are never comparable.
+ * token of its stream as Hugging Face's guide does (windows.ts). Numbers of the two are never comparable.
  *
  * A planner sees the first `prompt` tokens of each window, and only what comes after them is scored - in every row, so
  * that all score the same. A page's words and bytes are shared evenly among its tokens: where all of them are scored,
@@ -16,15 +16,21 @@ import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { pause } from '../platform/pause.ts'
-import { achievedBy } from './achieved_mean.ts'
-import type { Configuration, Configurations } from './configurations.ts'
-import type { HubOrigin } from '../io/hub.ts'
-import { hashFiles, hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
-import { DenseSpan, readSpan, type Span, type SpanScore } from './scored_logits.ts'
-import { perplexityOf, Tally, type Measured } from './tally.ts'
+import { evaluate } from './evaluate.ts'
+import { inputsFrom, methodRow, type Method, type MethodRow, type MethodSources } from './method.ts'
+import {
+  hashFiles,
+  hashTexts,
+  makeProvenance,
+  modelSource,
+  type NamedModel,
+  type Provenance,
+} from '../results/provenance.ts'
+import { DenseLogits, readLogits, type ComparedCost } from './score_window.ts'
+import { achievedBy, perplexityOf, Tally, type Measured } from './tally.ts'
+import type { MethodScore } from './window_evaluator.ts'
 import type { PagedText } from '../data/texts.ts'
-import { pageWindows, streamWindows, withPrefix, type TextWindow } from '../data/text_windows.ts'
-import type { Encode } from '../data/windows.ts'
+import { pageWindows, streamWindows, withPrefix, type Encode, type TextWindow } from '../data/windows.ts'
 
 export const protocols = ['page', 'stream'] as const
 /** Per word of a page, or per token of the stream. */
@@ -35,17 +41,15 @@ export const prefixes = ['start', 'window', 'none'] as const
 export type Prefix = (typeof prefixes)[number]
 
 /** What is measured. */
-export interface TextPerplexityOptions {
+export interface TextPerplexityOptions extends NamedModel {
   readonly model: OptModel
-  readonly modelName: string
-  /** Hashed for the provenance. */
-  readonly modelFiles: readonly string[]
-  /** Where on the hub they came from, if they did. */
-  readonly modelOrigin?: HubOrigin | null
   /** Text to ids, nothing added. */
   readonly encode: Encode
   readonly text: PagedText
-  readonly configurations: Configurations
+  /** Dense first, a table row each. */
+  readonly methods: readonly Method[]
+  /** What they decide by. */
+  readonly sources?: MethodSources
   /** Default: both. */
   readonly protocols?: readonly Protocol[]
   /** Of the stream's windows; default the model's context. */
@@ -58,14 +62,10 @@ export interface TextPerplexityOptions {
   /** What keys and values are stored as in every row; what rows are compared with keeps them as `f32`. Default: `int8` where weights are, else `f32`. */
   readonly cache?: CacheStorage
   readonly seed?: number
-  readonly argv?: readonly string[]
 }
 
-/** One configuration. What was not measured is null. */
-export interface TextPerplexityRow extends Configuration {
-  readonly seed: number
-  /** What was skipped of the whole model and of each layer, the dense ones counted, averaged over windows. */
-  readonly achieved: AchievedSparsity
+/** Perplexities with their standard errors. What was not measured is null. */
+export interface Perplexities {
   /** Of the stream. */
   readonly tokenPerplexity: number | null
   readonly tokenPerplexityError: number | null
@@ -74,6 +74,14 @@ export interface TextPerplexityRow extends Configuration {
   readonly wordPerplexityError: number | null
   readonly bytePerplexity: number | null
   readonly bitsPerByte: number | null
+}
+
+/** One method. */
+export interface TextPerplexityRow extends MethodRow, Perplexities {
+  readonly leaky: boolean
+  readonly seed: number
+  /** What was skipped of the whole model and of each layer, the dense ones counted, averaged over windows. */
+  readonly achieved: AchievedSparsity
   /** KL(dense over an f32 cache || this) in nats per token; of the stream, or of the pages if they alone were read. */
   readonly klPerToken: number
   readonly klPerTokenError: number | null
@@ -84,13 +92,7 @@ export interface TextPerplexityRow extends Configuration {
 }
 
 /** The dense model on everything, the way others publish it. */
-export interface WholeText {
-  readonly tokenPerplexity: number | null
-  readonly tokenPerplexityError: number | null
-  readonly wordPerplexity: number | null
-  readonly wordPerplexityError: number | null
-  readonly bytePerplexity: number | null
-  readonly bitsPerByte: number | null
+export interface WholeText extends Perplexities {
   /** Tokens scored in the stream and in the pages. */
   readonly streamTokens: number
   readonly pageTokens: number
@@ -175,7 +177,7 @@ class Run {
 
   constructor(options: TextPerplexityOptions, tell: TextProgress, signal: AbortSignal | undefined) {
     const { positions } = options.model.config
-    const { list, hasSparse } = options.configurations
+    const { methods } = options
     const { prompt = Math.max(1, Math.min(128, positions >> 2)), stride, prefix = 'start' } = options
     this.#options = options
     this.#cache = options.cache ?? usualCache(options.model.weights.storage)
@@ -184,14 +186,14 @@ class Run {
     this.#positions = positions
     this.#prefix = prefix
     this.#stride = stride ?? positions - (prefix === 'window' ? 1 : 0)
-    this.#prompt = hasSparse && !list.some(({ leaky }) => leaky) ? prompt : null
+    this.#prompt = methods.length > 1 && !methods.some(({ leaky }) => leaky) ? prompt : null
     if (!(prompt >= 1 && prompt < positions))
       throw new UsageError('PROMPT', `prompt: expected 1 to ${positions - 1} tokens, got ${prompt}`)
   }
 
   /** Encodes and cuts. @throws UsageError STRIDE */
   prepare(protocol: Protocol): void {
-    const { text, encode, model, configurations } = this.#options
+    const { text, encode, model, methods } = this.#options
     const ids = (part: string): Int32Array => Int32Array.from(encode(part))
     const pages = protocol === 'page' ? text.pages.map((page) => ids(page.text)) : []
     const windows =
@@ -204,7 +206,7 @@ class Run {
       protocol,
       windows,
       sizes: pages.map((page) => page.length),
-      rows: configurations.list.map(() => new Tally()),
+      rows: methods.map(() => new Tally()),
       whole: new Tally(),
       done: 0,
     })
@@ -232,58 +234,35 @@ class Run {
     { tokens, from, unit }: Part['windows'][number],
     seed: number,
   ): Promise<void> {
-    const { model, mode, configurations } = this.#options
+    const { model, mode, methods, sources = {} } = this.#options
     const { shape, config } = model
-    const achieved = (span: Span): AchievedSparsity => achievedBy(span.mask, shape, config.width)
-    await pause(this.#signal)
-    const dense = new DenseSpan(
-      readSpan(model, tokens, { start: from, cache: 'f32' }),
-      tokens,
-      config.vocabulary,
-    )
+    const [cache, signal] = [this.#cache, this.#signal]
+    await pause(signal)
+    const everything = { tokens, promptLength: from, words: 0 }
+    const read = readLogits(model, everything, { cache: 'f32' })
+    const dense = new DenseLogits(read, tokens, config.vocabulary)
     const prompt = this.#prompt ?? from
     const start = Math.max(from, prompt)
-    const scores: [SpanScore, AchievedSparsity][] = []
+    const scores: MethodScore[] = []
     if (start < tokens.length) {
-      const promptLength = Math.min(prompt, start)
-      const planners = configurations.planAll({ tokens, promptLength }, seed)
-      for (const planner of planners) {
-        await pause(this.#signal)
-        if (planner === null && this.#cache === 'f32')
-          scores.push([dense.scoreFrom(start), achieved(dense.span)])
-        else {
-          const span = readSpan(model, tokens, {
-            start,
-            prompt: promptLength,
-            planner,
-            mode,
-            cache: this.#cache,
-          })
-          scores.push([dense.compare(span), achieved(span)])
-        }
-      }
+      const window = { tokens, promptLength: Math.min(prompt, start), start, words: 0 }
+      const options = { inputsOf: inputsFrom(sources), mode, cache, signal }
+      for await (const [[score]] of evaluate(model, methods, [{ windows: [window], seed, dense }], options))
+        scores.push(score)
     }
     // Counted only now, when every row has its score.
-    part.whole.add(unit, dense.scoreFrom(from), achieved(dense.span))
-    scores.forEach(([score, skipped], i) => part.rows[i].add(unit, score, skipped))
+    part.whole.add(unit, dense.scoreFrom(from), achievedBy(read.mask, shape, config.width))
+    // Beside dense logits, each of them is compared.
+    scores.forEach((score, i) => part.rows[i].add(unit, score as MethodScore & ComparedCost, score.achieved))
   }
 
   async report(complete: boolean): Promise<TextPerplexityReport> {
-    const {
-      model,
-      modelName,
-      modelFiles,
-      modelOrigin,
-      text,
-      configurations,
-      seed = 0,
-      argv = [],
-    } = this.#options
+    const { model, modelName, modelFiles, modelOrigin, text, methods, seed = 0, argv = [] } = this.#options
     const part = (protocol: Protocol): Part | undefined => this.parts.find((one) => one.protocol === protocol)
     const hasStream = part('stream') !== undefined
     const sum = (kind: 'words' | 'bytes'): number => text.pages.reduce((total, page) => total + page[kind], 0)
     return {
-      rows: configurations.list.flatMap((configuration, i) => this.#row(configuration, i)),
+      rows: methods.flatMap((method, i) => this.#row(method, i)),
       whole: {
         ...this.#numbers(part('page')?.whole, part('stream')?.whole),
         streamTokens: part('stream')?.whole.tokens ?? 0,
@@ -311,7 +290,7 @@ class Run {
   }
 
   /** A row, or none if it has scored nothing. */
-  #row(configuration: Configuration, i: number): TextPerplexityRow[] {
+  #row(method: Method, i: number): TextPerplexityRow[] {
     const tallies = this.parts.map(({ rows }) => rows[i]).filter(({ tokens }) => tokens > 0)
     const main = tallies.at(-1)
     if (!main) return []
@@ -321,7 +300,8 @@ class Run {
     const { tokenPerplexityError, wordPerplexityError, ...numbers } = this.#numbers(page, tallyOf('stream'))
     return [
       {
-        ...configuration,
+        ...methodRow(method),
+        leaky: method.leaky ?? false,
         seed: this.#options.seed ?? 0,
         achieved: main.achieved,
         ...numbers,

@@ -5,12 +5,10 @@
 import { criteria } from '../criteria/index.ts'
 import { collectExample, newTimes } from '../calibration/examples.ts'
 import { calibrationCost } from '../calibration/cost.ts'
-import { measureDecode } from '../evaluation/decode.ts'
 import { publishedLatency } from '../bench/cost/published.ts'
 import type { Row } from '../results/experiment_result.ts'
-import { denseArm } from '../evaluation/cache/method.ts'
-import { prepareArm } from '../evaluation/cache/prepare.ts'
-import { Subject } from '../evaluation/cache/window_evaluator.ts'
+import { denseMethod } from '../evaluation/method.ts'
+import { measureSpeeds } from '../evaluation/cache/measure.ts'
 import type { Experiment, Finding } from './experiment.ts'
 import { plannerVariants } from './sparsity_curve.ts'
 import { percent } from './variants.ts'
@@ -20,18 +18,18 @@ export const calibrationOverhead: Experiment = {
   name: 'calibration-overhead',
   title: 'What scoring units costs',
   asks: 'How much dearer is a criterion than a plain forward pass over the same text? (The paper leaves the computational overhead of plainact open.)',
-  async run({ lab, settings, seeds }): Promise<Finding> {
-    const windows = lab.windows('calibrate', Math.min(12, settings.calibration), seeds[0])
+  async run({ cache, settings, seeds }): Promise<Finding> {
+    const windows = cache.windows('calibrate', Math.min(12, settings.calibration), seeds[0])
     const times = []
     for (const [index, window] of windows.entries()) {
-      lab.tell('calibrate', index, windows.length)
-      await lab.pause()
+      cache.tell('calibrate', index, windows.length)
+      await cache.pause()
       const time = newTimes()
-      collectExample(lab.model, window, criteria, { index, times: time })
+      collectExample(cache.model, window, criteria, { index, times: time })
       times.push(time)
     }
     const lengths = windows.map(({ tokens }) => tokens.length)
-    const { flops, seconds } = calibrationCost(lab.model.config, lengths, criteria, times)
+    const { flops, seconds } = calibrationCost(cache.model.config, lengths, criteria, times)
     const rows = criteria.map(({ name }): Row => {
       const work = flops.forward + flops.backward + flops.criteria[name]
       const time = seconds && seconds.forward + seconds.backward + seconds.criteria[name]
@@ -85,30 +83,18 @@ export const latency: Experiment = {
   title: 'Decode speed with units skipped',
   asks: 'How much faster does the model decode when the units are really skipped, the planner included? (The latency figures of the paper, which are of random weights.)',
   async run(context): Promise<Finding> {
-    const { lab, settings, seeds } = context
-    const [seed] = seeds
+    const { cache, settings, seeds } = context
     const { decode, evaluation } = settings
-    const [window] = lab.windows('evaluate', evaluation, seed)
-    const prompt = window.tokens.slice(0, decode.prompt)
-    const subject = new Subject(lab.model, window, seed)
     const variants = plannerVariants(context, ['shadow', 'dejavu', 'static'])
-    const arms = [
-      { label: 'dense', sparsity: 0, arm: denseArm },
+    const rated = [
+      { label: 'dense', sparsity: 0, method: denseMethod },
       ...[0.5, 0.8, 0.9].flatMap((sparsity) =>
-        variants.map(({ label, arm }) => ({ label, sparsity, arm: arm(sparsity) })),
+        variants.map(({ label, method }) => ({ label, sparsity, method: method(sparsity) })),
       ),
     ]
-    const planners = []
-    for (const { arm } of arms) planners.push(subject.plan(arm, await prepareArm(lab, arm, seed), true))
-    const speeds = await measureDecode(
-      lab.model,
-      prompt,
-      planners,
-      decode,
-      (done, total) => lab.tell('decode', done, total),
-      lab.options.signal,
-    )
-    const rows = arms.map(({ label, sparsity }, i): Row => ({
+    const methods = rated.map(({ method }) => method)
+    const speeds = await measureSpeeds(cache, methods, decode, evaluation, seeds[0])
+    const rows = rated.map(({ label, sparsity }, i): Row => ({
       planner: label,
       sparsity: 100 * sparsity,
       speed: speeds[i],

@@ -4,15 +4,14 @@
  * Criteria on one calibration set share its forward and backward passes; those of a whole data set have no predictor.
  */
 import { criteria, datasetCriteria } from '../criteria/index.ts'
-import { shadowSettings } from '../evaluation/methods.ts'
-import type { Arm } from '../evaluation/cache/method.ts'
-import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
+import type { Experiment, ExperimentContext } from './experiment.ts'
 import { publishedCriteria } from './published.ts'
 import {
-  measureVariants,
+  comparisonExperiment,
   percent,
   sayDifference,
-  variantColumns,
+  variant,
+  type Comparison,
   type Measured,
   type Variant,
 } from './variants.ts'
@@ -20,126 +19,99 @@ import {
 /** At what sparsities criteria are compared. */
 const shares = [0.3, 0.5, 0.7]
 
-/** Fewer examples than the main comparison: some criteria run passes of their own on each. */
-function examplesOf({ settings }: ExperimentContext): Arm['examples'] {
-  return { count: Math.min(128, settings.calibration), shots: null }
-}
-
-const windowsOf = ({ settings }: ExperimentContext): number => Math.min(32, settings.evaluation)
-
-function staticVariant(context: ExperimentContext, criterion: string, label = criterion): Variant {
-  const examples = examplesOf(context)
-  return { label, arm: (sparsity) => ({ planner: 'static', criterion, scope: 'global', sparsity, examples }) }
-}
-
-function shadowVariant(context: ExperimentContext, criterion: string, label = criterion): Variant {
-  const examples = examplesOf(context)
-  const predictor = shadowSettings(context.settings)
+/** What comparisons of criteria have in common: fewer examples, because some criteria run passes of their own on each. */
+function sharedBy(
+  { settings }: ExperimentContext,
+  names: readonly string[],
+): Pick<Comparison, 'shares' | 'windows' | 'examples' | 'criteria'> & Required<Pick<Comparison, 'examples'>> {
   return {
-    label,
-    arm: (sparsity) => ({ planner: 'shadow', criterion, scope: 'global', sparsity, examples, predictor }),
+    shares,
+    windows: Math.min(32, settings.evaluation),
+    examples: { count: Math.min(128, settings.calibration), shots: null },
+    criteria: names.filter((name) => criteria.some((criterion) => criterion.name === name)),
   }
 }
 
-/** All examples of an experiment at once: their passes are shared by the criteria that look at them. */
-async function collectTogether(context: ExperimentContext, names: readonly string[]): Promise<void> {
-  const examples = examplesOf(context)
-  const single = names.filter((name) => criteria.some((criterion) => criterion.name === name))
-  if (examples) for (const seed of context.seeds) await context.lab.examples(examples, seed, single)
-}
-
-function sayRanking(measured: Measured): string[] {
-  return measured.sparsities.map((share) => {
-    const order = measured.ranking(share)
-    const [first, second] = order
-    const lead = sayDifference(first, second, measured.difference(first, second, share))
-    return `At ${percent(share)}, best first: ${order.join(', ')}; ${lead}.`
-  })
+function sayRanking(measured: Measured, share: number): string {
+  const order = measured.ranking(share)
+  const [first, second] = order
+  const lead = sayDifference(first, second, measured.difference(first, second, share))
+  return `, best first: ${order.join(', ')}; ${lead}`
 }
 
 /** Static pruning by every criterion. */
-export const criteriaStatic: Experiment = {
-  name: 'criteria-static',
-  title: 'Criteria, one mask for all texts',
-  asks: 'Which criterion, averaged over a calibration set, tells best which units can go? (The ablation of criteria with aggregated scores.)',
-  async run(context): Promise<Finding> {
+export const criteriaStatic: Experiment = comparisonExperiment(
+  {
+    name: 'criteria-static',
+    title: 'Criteria, one mask for all texts',
+    asks: 'Which criterion, averaged over a calibration set, tells best which units can go? (The ablation of criteria with aggregated scores.)',
+  },
+  (context) => {
     const names = [...criteria, ...datasetCriteria].map(({ name }) => name)
-    await collectTogether(context, names)
-    const variants = names.map((name) => staticVariant(context, name))
-    const measured = await measureVariants(context, variants, shares, windowsOf(context))
+    const shared = sharedBy(context, names)
+    const { examples } = shared
     return {
-      columns: variantColumns,
-      rows: measured.rows(),
-      plots: [barsAt(measured, 0.5, 'Static pruning by criterion, 50 % of units')],
+      ...shared,
+      variants: names.map((criterion) =>
+        variant(context, criterion, { planner: 'static', criterion, examples }),
+      ),
+      plot: (measured) => barsAt(measured, 0.5, 'Static pruning by criterion, 50 % of units'),
       paper: publishedCriteria,
-      findings: sayRanking(measured),
+      say: sayRanking,
     }
   },
-}
+)
 
 /** Predicted scores of the criteria that have scores per example. */
-export const criteriaPredicted: Experiment = {
-  name: 'criteria-predicted',
-  title: 'Criteria, predicted from the prompt',
-  asks: "Which criterion can be predicted, and does predicting it beat its own mean? (The ablation of criteria with ShadowLLM's predictor.)",
-  async run(context): Promise<Finding> {
+export const criteriaPredicted: Experiment = comparisonExperiment(
+  {
+    name: 'criteria-predicted',
+    title: 'Criteria, predicted from the prompt',
+    asks: "Which criterion can be predicted, and does predicting it beat its own mean? (The ablation of criteria with ShadowLLM's predictor.)",
+  },
+  (context) => {
     const names = ['plainact', 'plainact-weight', 'fisher', 'gradnorm', 'snip', 'l2norm']
-    await collectTogether(context, names)
-    const variants = names.flatMap((name) => [
-      staticVariant(context, name, `${name}, static`),
-      shadowVariant(context, name, `${name}, predicted`),
-    ])
-    const measured = await measureVariants(context, variants, shares, windowsOf(context))
-    const gains = names.map((name) => {
+    const shared = sharedBy(context, names)
+    const { examples } = shared
+    const sayGain = (measured: Measured, name: string): string => {
       const words = shares.map((share) => {
         const { nats, error } = measured.difference(`${name}, predicted`, `${name}, static`, share)
         return `${percent(share)} ${nats.toFixed(3)} +- ${error.toFixed(3)}`
       })
       return `${name}: predicted minus static, nats per token: ${words.join(', ')}.`
-    })
+    }
     return {
-      columns: variantColumns,
-      rows: measured.rows(),
-      plots: [barsAt(measured, 0.7, 'By criterion, static and predicted, 70 % of units')],
-      paper: null,
-      findings: [...gains, ...sayRanking(measured)],
+      ...shared,
+      variants: names.flatMap((criterion) => [
+        variant(context, `${criterion}, static`, { planner: 'static', criterion, examples }),
+        variant(context, `${criterion}, predicted`, { criterion, examples }),
+      ]),
+      plot: (measured) => barsAt(measured, 0.7, 'By criterion, static and predicted, 70 % of units'),
+      sayFirst: (measured) => names.map((name) => sayGain(measured, name)),
+      say: sayRanking,
     }
   },
-}
+)
 
 /** A criterion against plainact, as static scores, predicted, and known. */
 function againstPlainact(name: string, criterion: string, title: string, asks: string): Experiment {
-  return {
-    name,
-    title,
-    asks,
-    async run(context): Promise<Finding> {
-      await collectTogether(context, ['plainact', criterion])
-      const variants = ['plainact', criterion].flatMap((one): Variant[] => [
-        {
-          label: `${one}, oracle`,
-          arm: (sparsity) => ({ planner: 'oracle', criterion: one, scope: 'global', sparsity }),
-        },
-        shadowVariant(context, one, `${one}, predicted`),
-        staticVariant(context, one, `${one}, static`),
-      ])
-      const measured = await measureVariants(context, variants, shares, windowsOf(context))
-      const findings = shares.map((share) => {
-        const said = ['oracle', 'predicted', 'static'].map((form) => {
-          const [ours, theirs] = [`${criterion}, ${form}`, `plainact, ${form}`]
-          return sayDifference(ours, theirs, measured.difference(ours, theirs, share))
-        })
-        return `At ${percent(share)}: ${said.join('; ')}.`
-      })
-      return {
-        columns: variantColumns,
-        rows: measured.rows(),
-        plots: [measured.plot(title)],
-        paper: null,
-        findings,
-      }
-    },
-  }
+  return comparisonExperiment({ name, title, asks }, (context) => {
+    const shared = sharedBy(context, ['plainact', criterion])
+    const { examples } = shared
+    const pairs = ['oracle', 'predicted', 'static'].map(
+      (form) => [`${criterion}, ${form}`, `plainact, ${form}`] as const,
+    )
+    return {
+      ...shared,
+      variants: ['plainact', criterion].flatMap((one): Variant[] => [
+        variant(context, `${one}, oracle`, { planner: 'oracle', criterion: one }),
+        variant(context, `${one}, predicted`, { criterion: one, examples }),
+        variant(context, `${one}, static`, { planner: 'static', criterion: one, examples }),
+      ]),
+      plot: title,
+      say: (measured, share) => `: ${measured.versus(pairs, share)}`,
+    }
+  })
 }
 
 /** Open question 2 of the paper. */
@@ -158,7 +130,7 @@ export const secondOrder: Experiment = againstPlainact(
   'Does the curvature of the loss tell more than its slope? (An open question of the paper.)',
 )
 
-function barsAt(measured: Measured, share: number, title: string): Finding['plots'][number] {
+function barsAt(measured: Measured, share: number, title: string): ReturnType<Measured['plot']> {
   return {
     title,
     kind: 'bar',

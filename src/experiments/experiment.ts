@@ -1,22 +1,22 @@
 /**
- * What an experiment is to whoever runs it: a question with a name, answered in a lab.
+ * What an experiment is to whoever runs it: a question with a name, answered over a text with what is kept of it (ExperimentCache).
  *
  * An experiment says what was measured and what the numbers say; the runner adds the command, the provenance and the
  * time. Numbers are of all seeds together, so an experiment never looks at one seed alone.
  */
 import { now } from '../platform/platform.ts'
 import type { ExperimentResult } from '../results/experiment_result.ts'
-import type { Lab, LabOptions } from '../evaluation/cache/experiment_cache.ts'
+import type { ExperimentCache, CacheOptions } from '../evaluation/cache/experiment_cache.ts'
 import type { Settings } from '../evaluation/settings.ts'
 
 /** What an experiment may use. */
 export interface ExperimentContext {
   readonly settings: Settings
   readonly seeds: readonly number[]
-  /** The lab of this run; another one, for windows of another size, is the experiment's own to dispose. */
-  readonly lab: Lab
-  /** Opens a lab that differs in some options. */
-  readonly openLab: (options: Partial<LabOptions>) => Promise<Lab>
+  /** Of this run; another one, for windows of another size, is the experiment's own to dispose. */
+  readonly cache: ExperimentCache
+  /** Opens a cache that differs in some options. */
+  readonly openCache: (options: Partial<CacheOptions>) => Promise<ExperimentCache>
   /** What makes this result again. */
   readonly command: string
 }
@@ -50,7 +50,7 @@ export async function runExperiment(
     asks,
     command: context.command,
     ...found,
-    provenance: await context.lab.provenance(context.seeds[0]),
+    provenance: await context.cache.provenance(context.seeds[0]),
     complete: true,
     seconds: (now() - started) / 1000,
   }

@@ -4,13 +4,12 @@
  * Tasks have shots of their own: `shadowllm calibrate --tasks ... --shots K`.
  */
 import { Random } from '../tensor/random.ts'
-import { shadowSettings } from '../evaluation/methods.ts'
-import type { ExampleSettings } from '../evaluation/cache/method.ts'
-import type { Lab } from '../evaluation/cache/experiment_cache.ts'
+import type { ExampleSettings } from '../evaluation/method.ts'
+import type { ExperimentCache } from '../evaluation/cache/experiment_cache.ts'
 import type { Window } from '../data/windows.ts'
 import type { Experiment, Finding } from './experiment.ts'
 import { publishedShots } from './published.ts'
-import { measureVariants, percent, sayDifference, variantColumns, type Variant } from './variants.ts'
+import { compareVariants, variant } from './variants.ts'
 
 const shares = [0.5, 0.7]
 const shots = [0, 1, 2]
@@ -23,8 +22,13 @@ function smallWindows(positions: number): { prompt: number; continuation: number
 }
 
 /** Windows behind `count` others of their genre, which were drawn after them. */
-export function windowsWithShots(lab: Lab, count: number, seed: number, before: number): Window[] {
-  const windows = lab.windows('calibrate', count, seed)
+export function windowsWithShots(
+  cache: ExperimentCache,
+  count: number,
+  seed: number,
+  before: number,
+): Window[] {
+  const windows = cache.windows('calibrate', count, seed)
   const genres = Map.groupBy(windows, ({ genre }) => genre)
   const random = new Random(seed)
   return windows.map((window) => {
@@ -49,57 +53,47 @@ export const fewShot: Experiment = {
   title: 'Solved examples before calibration prompts',
   asks: 'Do traces of prompts that begin with solved examples choose better units? (The few-shot ablation, 0, 3 and 5 shots.)',
   async run(context): Promise<Finding> {
-    const { settings } = context
     const examplesOf = (count: number): ExampleSettings => ({
-      count: Math.min(240, settings.calibration),
+      count: Math.min(240, context.settings.calibration),
       shots: count,
     })
-    const lab = await context.openLab({
-      ...smallWindows(context.lab.model.config.positions),
+    const cache = await context.openCache({
+      ...smallWindows(context.cache.model.config.positions),
       shotWindows: windowsWithShots,
     })
+    const criteria = ['plainact', 'fisher']
+    const most = shots[shots.length - 1]
+    const pairs = ['static', 'fisher, static', 'ShadowLLM'].map(
+      (form) => [`${form}, ${most} shots`, `${form}, 0 shots`] as const,
+    )
     try {
-      const variants = shots.flatMap((count): Variant[] => {
-        const base = { scope: 'global', examples: examplesOf(count) } as const
-        return [
-          {
-            label: `static, ${count} shots`,
-            arm: (sparsity) => ({ ...base, planner: 'static', criterion: 'plainact', sparsity }),
-          },
-          {
-            label: `fisher, static, ${count} shots`,
-            arm: (sparsity) => ({ ...base, planner: 'static', criterion: 'fisher', sparsity }),
-          },
-          {
-            label: `ShadowLLM, ${count} shots`,
-            arm: (sparsity) => ({
-              ...base,
-              planner: 'shadow',
-              criterion: 'plainact',
-              sparsity,
-              predictor: shadowSettings(settings),
-            }),
-          },
-        ]
-      })
       for (const seed of context.seeds)
-        for (const count of shots) await lab.examples(examplesOf(count), seed, ['plainact', 'fisher'])
-      const measured = await measureVariants({ ...context, lab }, variants, shares)
-      return {
-        columns: variantColumns,
-        rows: measured.rows(),
-        plots: [measured.plot('Perplexity by shots before the calibration prompts')],
-        paper: publishedShots,
-        findings: shares.map((share) => {
-          const said = ['static', 'fisher, static', 'ShadowLLM'].map((form) => {
-            const [most, none] = [`${form}, ${shots[shots.length - 1]} shots`, `${form}, 0 shots`]
-            return sayDifference(most, none, measured.difference(most, none, share))
-          })
-          return `At ${percent(share)}: ${said.join('; ')}.`
-        }),
-      }
+        for (const count of shots) await cache.examples(examplesOf(count), seed, criteria)
+      return await compareVariants(
+        { ...context, cache },
+        {
+          shares,
+          examples: examplesOf(most),
+          criteria,
+          variants: shots.flatMap((count) => {
+            const examples = examplesOf(count)
+            return [
+              variant(context, `static, ${count} shots`, { planner: 'static', examples }),
+              variant(context, `fisher, static, ${count} shots`, {
+                planner: 'static',
+                criterion: 'fisher',
+                examples,
+              }),
+              variant(context, `ShadowLLM, ${count} shots`, { examples }),
+            ]
+          }),
+          plot: 'Perplexity by shots before the calibration prompts',
+          paper: publishedShots,
+          say: (measured, share) => `: ${measured.versus(pairs, share)}`,
+        },
+      )
     } finally {
-      await lab.dispose()
+      await cache.dispose()
     }
   },
 }

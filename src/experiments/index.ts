@@ -21,7 +21,7 @@ import {
 } from './predictor_experiments.ts'
 import { sparsityCurve } from './sparsity_curve.ts'
 
-/** Experiments that run in a lab. */
+/** Experiments that measure. */
 export const experiments: readonly Experiment[] = [
   sparsityCurve,
   criteriaStatic,

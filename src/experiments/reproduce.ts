@@ -5,52 +5,46 @@
  * 2. train      the predictors, from what prompts show to those scores
  * 3. evaluate   perplexity of continuations from documents never calibrated on, under masks decided by the prompt:
  *               every planner at every sparsity scores the same windows
- * 4. decode     tokens per second with units really skipped, the planner's time included, arms in turns
+ * 4. decode     tokens per second with units really skipped, the planner's time included, methods in interleaved rounds
  *
  * The oracle alone sees answers; it bounds what a predictor can reach with this criterion. Being stopped is no failure:
- * what was finished is reported, over the windows that every arm has scored. All but the speeds is kept in a part store
+ * what was finished is reported, over the windows that every method has scored. All but the speeds is kept in a part store
  * where one is given, so that a second run, or one that goes on, does not compute it again.
  */
 import { criterionByName } from '../criteria/index.ts'
 import type { Scope } from '../masks/budget.ts'
-import type { ShardRunner } from '../jobs/runner.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import { now } from '../platform/platform.ts'
 import type { UnitKind } from '../predictor/predictor_config.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { makeArms } from '../evaluation/methods.ts'
-import type { HubOrigin } from '../io/hub.ts'
-import type { Document } from '../data/corpus.ts'
-import { measureDecode } from '../evaluation/decode.ts'
-import { learns, predictorKindOf, type Arm } from '../evaluation/cache/method.ts'
-import { Lab, type LabProgress, type LabStage } from '../evaluation/cache/experiment_cache.ts'
-import { measureArms, type MeasuredArm } from '../evaluation/cache/measure.ts'
-import { prepareArm } from '../evaluation/cache/prepare.ts'
-import { Subject } from '../evaluation/cache/window_evaluator.ts'
-import type { PartStore } from '../results/part_store.ts'
-import type { ThreadModel } from '../jobs/model_threads.ts'
-import { compareScores } from '../evaluation/perplexity.ts'
-import type { Comparison, ReproduceReport } from '../results/report.ts'
-import { layersOf, rowOf } from './report_rows.ts'
+import { comparisonMethods } from './methods.ts'
+import { learns, methodRow, predictorKindOf, type Method } from '../evaluation/method.ts'
+import {
+  ExperimentCache,
+  type CacheOptions,
+  type CacheProgress,
+  type CacheStage,
+} from '../evaluation/cache/experiment_cache.ts'
+import { measureMethods, measureSpeeds, type MeasuredMethod } from '../evaluation/cache/measure.ts'
+import {
+  compareScores,
+  layersOf,
+  natsPerToken,
+  natsPerWord,
+  perplexityOf,
+  skippedBy,
+} from '../evaluation/tally.ts'
+import type { Comparison, ReproduceReport, ReproduceRow } from '../results/report.ts'
 import { fullSettings, quickSettings, type Settings } from '../evaluation/settings.ts'
-import type { Encode } from '../data/windows.ts'
 import { WorkMeter } from './remaining_time.ts'
 
 /** What a run is of; all but the model and the way to its text has a default. */
-export interface ReproduceOptions {
-  readonly model: OptModel
-  /** What the model is called in the report, and the files it was read from, hashed for the provenance. */
-  readonly modelName: string
-  readonly modelFiles: readonly string[]
-  /** Where on the hub they came from, if they did. */
-  readonly modelOrigin?: HubOrigin | null
-  /** Text to ids, nothing added. */
-  readonly encode: Encode
-  /** Default: the Brown corpus. Each genre is split into documents to calibrate on and others to evaluate on. */
-  readonly documents?: readonly Document[]
-  readonly dataName?: string
+export interface ReproduceOptions extends Omit<
+  CacheOptions,
+  'prompt' | 'continuation' | 'shotWindows' | 'signal' | 'onProgress'
+> {
   /** A run of less than a minute on the embedded model. */
   readonly quick?: boolean
   /** Settings that differ from those of `quick` or of the full run. */
@@ -65,18 +59,10 @@ export interface ReproduceOptions {
   readonly scope?: Scope
   /** Default: 0. */
   readonly seed?: number
-  /** Where other threads find the same model; see `LabOptions`. */
-  readonly threads?: ThreadModel | null
-  /** Who calibrates and evaluates in place of this process, see `LabOptions`. */
-  readonly runner?: ShardRunner | null
   /** Whether decode speed is measured. Default: yes. */
   readonly speed?: boolean
-  /** Keeps parts for other runs; without one, nothing is written. */
-  readonly store?: PartStore | null
   /** Given ShadowLLM's trained predictor, the one for the lowest sparsity, which lives until the run ends. */
   readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
-  /** The command line, for the provenance. */
-  readonly argv?: readonly string[]
 }
 
 export const reproduceStages = ['prepare', 'calibrate', 'train', 'evaluate', 'decode'] as const
@@ -124,19 +110,19 @@ class Run {
   readonly #options: ReproduceOptions
   readonly #settings: Settings
   readonly #seed: number
-  readonly #arms: readonly Arm[]
+  readonly #methods: readonly Method[]
   readonly #signal: AbortSignal | undefined
   readonly #tell: (stage: ReproduceStage, done: number, total: number) => void
   readonly #started = now()
-  #lab: Lab | null = null
-  #stage: LabStage = 'calibrate'
+  #cache: ExperimentCache | null = null
+  #stage: CacheStage = 'calibrate'
   #calibrated = 0
   /** Calibrations done: the dense one, and one for each sparsity that ShadowLLM's targets are measured at. */
   #round = 0
   readonly #rounds: number
   /** Which predictor is being trained, of how many. */
   #trained: [number, number] = [0, 1]
-  #measured: readonly MeasuredArm[] = []
+  #measured: readonly MeasuredMethod[] = []
   #speeds: readonly number[] = []
   #predictorLoss: Record<UnitKind, number> | null = null
 
@@ -150,11 +136,11 @@ class Run {
     this.#settings = { ...(options.quick ? quickSettings : fullSettings), ...options.settings }
     this.#seed = options.seed ?? 0
     for (const name of [criterion, baselineCriterion]) criterionByName(name)
-    this.#arms = makeArms(this.#settings, { planners, criterion, baselineCriterion, scope })
-    this.#rounds = new Set(this.#arms.map(({ examples }) => examples?.pruned)).size
+    this.#methods = comparisonMethods(this.#settings, { planners, criterion, baselineCriterion, scope })
+    this.#rounds = new Set(this.#methods.map(({ examples }) => examples?.pruned)).size
     this.#signal = signal
     checkSettings(this.#settings, options.model.config.positions)
-    const meter = new WorkMeter(expectedWork(options.model, this.#settings, this.#arms))
+    const meter = new WorkMeter(expectedWork(options.model, this.#settings, this.#methods))
     this.#tell = (stage, done, total) => {
       onProgress({ stage, done, total, secondsLeft: meter.update(stage, total > 0 ? done / total : 1) })
     }
@@ -164,46 +150,34 @@ class Run {
   async prepare(): Promise<void> {
     this.#tell('prepare', 0, 1)
     const { prompt, continuation, calibration, evaluation } = this.#settings
-    const { model, modelName, modelFiles, modelOrigin, encode, documents, dataName } = this.#options
-    const { store, threads, runner, argv } = this.#options
-    const lab = await Lab.open({
-      model,
-      modelName,
-      modelFiles,
-      modelOrigin,
-      encode,
-      documents,
-      dataName,
-      store,
-      threads,
-      runner,
-      argv,
+    const cache = await ExperimentCache.open({
+      ...this.#options,
       prompt,
       continuation,
       signal: this.#signal,
-      onProgress: (progress) => this.#onLab(progress),
+      onProgress: (progress) => this.#onCache(progress),
     })
-    this.#lab = lab
-    await lab.pause()
-    lab.windows('evaluate', evaluation, this.#seed)
-    await lab.pause()
-    lab.windows('calibrate', calibration, this.#seed)
+    this.#cache = cache
+    await cache.pause()
+    cache.windows('evaluate', evaluation, this.#seed)
+    await cache.pause()
+    cache.windows('calibrate', calibration, this.#seed)
     this.#tell('prepare', 1, 1)
   }
 
   /** Examples, static scores and predictors; nothing that no planner needs. */
   async learn(): Promise<void> {
-    const lab = this.#needLab()
-    const learners = this.#arms.filter(learns)
+    const cache = this.#needCache()
+    const learners = this.#methods.filter(learns)
     const criteria = [...new Set(learners.map(({ criterion }) => criterion))]
     if (!learners[0]?.examples) return
     const { count, shots } = learners[0].examples
-    this.#calibrated = (await lab.examples({ count, shots }, this.#seed, criteria)).length
+    this.#calibrated = (await cache.examples({ count, shots }, this.#seed, criteria)).length
     this.#stage = 'train'
     const predictors = distinctPredictors(learners)
-    for (const [i, arm] of predictors.entries()) {
+    for (const [i, method] of predictors.entries()) {
       this.#trained = [i, predictors.length]
-      const { predictor, heldOut } = await lab.predictor(arm, this.#seed)
+      const { predictor, heldOut } = await cache.predictor(method, this.#seed)
       if (predictor.kind !== 'shadow' || this.#predictorLoss) continue
       this.#predictorLoss = { ...heldOut }
       await this.#options.onPredictor?.(predictor)
@@ -211,50 +185,49 @@ class Run {
     this.#tell('train', 1, 1)
   }
 
-  /** Every arm on every window; a window counts when every arm has scored it. */
+  /** Every method on every window; a window counts when all have scored it. */
   async evaluate(): Promise<void> {
     this.#stage = 'evaluate'
-    await measureArms(this.#needLab(), this.#arms, this.#settings.evaluation, this.#seed, (measured) => {
-      this.#measured = measured
-    })
+    await measureMethods(
+      this.#needCache(),
+      this.#methods,
+      this.#settings.evaluation,
+      this.#seed,
+      (measured) => {
+        this.#measured = measured
+      },
+    )
   }
 
-  /** The speed of every arm, on the prompt of the first window. */
+  /** The speed of every method, on the prompt of the first window. */
   async decode(): Promise<void> {
-    const lab = this.#needLab()
+    this.#stage = 'decode'
     const { decode, evaluation } = this.#settings
-    const [window] = lab.windows('evaluate', evaluation, this.#seed)
-    const prompt = window.tokens.slice(0, decode.prompt)
-    const subject = new Subject(lab.model, window, this.#seed)
-    const planners = []
-    for (const arm of this.#arms)
-      planners.push(subject.plan(arm, await prepareArm(lab, arm, this.#seed), true))
-    const onTurn = (done: number, total: number): void => this.#tell('decode', done, total)
-    this.#speeds = await measureDecode(lab.model, prompt, planners, decode, onTurn, this.#signal)
+    this.#speeds = await measureSpeeds(this.#needCache(), this.#methods, decode, evaluation, this.#seed)
   }
 
   async dispose(): Promise<void> {
-    await this.#lab?.dispose()
+    await this.#cache?.dispose()
   }
 
   async report(): Promise<ReproduceReport> {
     const scored = this.#measured.filter(({ scores }) => scores.length > 0)
     return {
-      rows: scored.map((measured, i) => rowOf(measured, this.#seed, this.#speeds[i] ?? null)),
-      provenance: await this.#needLab().provenance(this.#seed),
+      rows: scored.map((measured, i) => reproduceRow(measured, this.#seed, this.#speeds[i] ?? null)),
+      provenance: await this.#needCache().provenance(this.#seed),
       complete: this.complete,
       calibrationWindows: this.#calibrated,
       evaluationWindows: scored[0]?.scores.length ?? 0,
       predictorLoss: this.#predictorLoss,
       shadowAgainstStatic: compareWithStatic(scored),
-      layers: scored.map(({ arm, scores }) =>
-        layersOf(`${arm.planner} ${Math.round(1000 * arm.sparsity) / 10} %`, scores),
+      layers: scored.map(({ method: { planner, sparsity }, scores }) =>
+        layersOf(`${planner} ${Math.round(1000 * sparsity) / 10} %`, scores),
       ),
       seconds: (now() - this.#started) / 1000,
     }
   }
 
-  #onLab({ stage, done, total }: LabProgress): void {
+  #onCache({ stage, done, total }: CacheProgress): void {
     if (stage === 'calibrate') {
       if (this.#stage === 'calibrate') this.#calibrated = done
       this.#tell('calibrate', this.#round * total + done, Math.max(this.#round + 1, this.#rounds) * total)
@@ -265,29 +238,41 @@ class Run {
     } else if (stage === this.#stage) this.#tell(stage, done, total)
   }
 
-  #needLab(): Lab {
-    if (this.#lab) return this.#lab
-    throw new TypeError('lab: expected an open one')
+  #needCache(): ExperimentCache {
+    if (this.#cache) return this.#cache
+    throw new TypeError('cache: expected an open one')
   }
 }
 
-/** Of the arms that ask the same predictor, one: arms of a planner mostly differ in sparsity, which nothing is learnt for. */
-function distinctPredictors(arms: readonly Arm[]): Arm[] {
-  const keyOf = ({ planner, criterion, examples }: Arm): string =>
+/** The table row of a method. @param speed decoded tokens per second; null where it was not measured */
+function reproduceRow({ method, scores }: MeasuredMethod, seed: number, speed: number | null): ReproduceRow {
+  const { heads, neurons, weights } = skippedBy(scores)
+  return {
+    ...methodRow(method),
+    seed,
+    achieved: { heads, neurons, weights },
+    tokenPerplexity: perplexityOf(natsPerToken(scores)).value,
+    wordPerplexity: perplexityOf(natsPerWord(scores)).value,
+    decodeTokensPerSecond: speed,
+  }
+}
+
+/** One of the methods that ask the same predictor: those of a planner mostly differ in sparsity, for which nothing is learnt. */
+function distinctPredictors(methods: readonly Method[]): Method[] {
+  const keyOf = ({ planner, criterion, examples }: Method): string =>
     JSON.stringify([planner, criterion, examples])
-  const asking = arms.filter((arm) => predictorKindOf(arm))
-  return [...new Map(asking.toReversed().map((arm) => [keyOf(arm), arm])).values()].toReversed()
+  const asking = methods.filter((method) => predictorKindOf(method))
+  return [...new Map(asking.toReversed().map((method) => [keyOf(method), method])).values()].toReversed()
 }
 
 /** Shadow against static, by either's scores, at every sparsity that has both. */
-function compareWithStatic(measured: readonly MeasuredArm[]): Comparison[] {
-  return measured.flatMap(({ arm, scores }) => {
-    if (arm.planner !== 'shadow') return []
-    const { sparsity } = arm
-    const fixed = measured.filter(({ arm: one }) => one.planner === 'static' && one.sparsity === sparsity)
+function compareWithStatic(measured: readonly MeasuredMethod[]): Comparison[] {
+  return measured.flatMap(({ method: { planner, sparsity }, scores }) => {
+    if (planner !== 'shadow') return []
+    const fixed = measured.filter(({ method: one }) => one.planner === 'static' && one.sparsity === sparsity)
     return fixed.map((other) => {
       const { nats, error } = compareScores(scores, other.scores)
-      const sameScores = other.arm.examples?.pruned !== undefined
+      const sameScores = other.method.examples?.pruned !== undefined
       return { sparsity, sameScores, nats, error: Number.isNaN(error) ? null : error }
     })
   })
@@ -306,7 +291,7 @@ function checkSettings({ prompt, continuation, decode }: Settings, positions: nu
 function expectedWork(
   model: OptModel,
   settings: Settings,
-  arms: readonly Arm[],
+  methods: readonly Method[],
 ): Record<ReproduceStage, number> {
   const { layers, width, neurons, heads, vocabulary } = model.config
   const { prompt, continuation, calibration, evaluation, training, decode } = settings
@@ -314,19 +299,19 @@ function expectedWork(
   const parameters = layers * (4 * width * width + 2 * neurons * width) + vocabulary * width
   const outputs = (layers - 1) * (heads * settings.headHidden + neurons * settings.neuronHidden)
   const trained = outputs + width * (settings.headHidden + settings.neuronHidden)
-  const kinds = new Set(arms.map(predictorKindOf)).size
+  const kinds = new Set(methods.map(predictorKindOf)).size
   // One token at a time is bound by memory: about four times the cost.
   const alone = 4 * continuation
-  const scored = arms.reduce(
+  const scored = methods.reduce(
     (total, { planner, sparsity }) =>
       total + (1 - 0.7 * sparsity) * (planner === 'dejavu' ? prompt + alone : window),
     0,
   )
   return {
     prepare: 40 * window,
-    calibrate: 3 * window * calibration * new Set(arms.map(({ examples }) => examples?.pruned)).size,
+    calibrate: 3 * window * calibration * new Set(methods.map(({ examples }) => examples?.pruned)).size,
     train: (3 * training.epochs * calibration * trained * kinds) / parameters,
     evaluate: (scored + 6 * window) * evaluation,
-    decode: arms.length * decode.rounds * (decode.prompt + 4 * decode.tokens),
+    decode: methods.length * decode.rounds * (decode.prompt + 4 * decode.tokens),
   }
 }

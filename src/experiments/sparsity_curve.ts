@@ -2,19 +2,12 @@
  * The main figure: perplexity over sparsity for every planner, and whether the order is the one the method promises.
  */
 import type { PlannerName } from '../predictor/planners.ts'
-import { makeArm, prunedExamples, sparsePlanners } from '../evaluation/methods.ts'
+import { makeMethod } from '../evaluation/method.ts'
+import { comparisonMethod, prunedExamples, sparsePlanners } from './methods.ts'
 import type { Settings } from '../evaluation/settings.ts'
-import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
+import type { Experiment, ExperimentContext } from './experiment.ts'
 import { publishedCurve } from './published.ts'
-import {
-  measureVariants,
-  percent,
-  sayDifference,
-  shareExamples,
-  variantColumns,
-  type Measured,
-  type Variant,
-} from './variants.ts'
+import { comparisonExperiment, type Measured, type Variant } from './variants.ts'
 
 const labels: Partial<Record<PlannerName, string>> = {
   shadow: 'ShadowLLM',
@@ -30,7 +23,7 @@ export function plannerVariants(
   const options = { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' } as const
   return planners.map((planner) => ({
     label: labels[planner] ?? planner,
-    arm: (sparsity) => makeArm(settings, options, planner, sparsity),
+    method: (sparsity) => comparisonMethod(settings, options, planner, sparsity),
   }))
 }
 
@@ -38,56 +31,51 @@ export function plannerVariants(
 function sameScores(settings: Settings): Variant {
   return {
     label: 'static, ShadowLLM\u2019s scores',
-    arm: (sparsity) => ({
-      planner: 'static',
-      criterion: 'plainact',
-      scope: 'global',
-      sparsity,
-      examples: prunedExamples(settings, sparsity),
-    }),
+    method: (sparsity) =>
+      makeMethod({
+        planner: 'static',
+        criterion: 'plainact',
+        sparsity,
+        examples: prunedExamples(settings, sparsity),
+      }),
   }
 }
 
-/** Whether each step of an order holds at a sparsity, in words. */
-function sayOrder(measured: Measured, sparsity: number): string[] {
-  const steps = [
-    ['oracle', 'ShadowLLM'],
-    ['ShadowLLM', 'static'],
-    ['ShadowLLM', 'static, ShadowLLM\u2019s scores'],
-    ['ShadowLLM', 'DejaVu-style (l2norm)'],
-    ['ShadowLLM', 'random'],
-  ] as const
-  const said = steps.map(([first, second]) =>
-    sayDifference(first, second, measured.difference(first, second, sparsity)),
-  )
+const steps = [
+  ['oracle', 'ShadowLLM'],
+  ['ShadowLLM', 'static'],
+  ['ShadowLLM', 'static, ShadowLLM\u2019s scores'],
+  ['ShadowLLM', 'DejaVu-style (l2norm)'],
+  ['ShadowLLM', 'random'],
+] as const
+
+/** Whether each step of the order holds at a sparsity, in words. */
+function sayOrder(measured: Measured, sparsity: number): string {
   const closed = measured.gapClosed('ShadowLLM', 'static', 'oracle', sparsity)
   const gap =
     closed === null
-      ? []
-      : [`it closes ${Math.round(100 * closed)} % of the gap in perplexity between static and oracle`]
-  return [`At ${percent(sparsity)}: ${[...said, ...gap].join('; ')}.`]
+      ? ''
+      : `; it closes ${Math.round(100 * closed)} % of the gap in perplexity between static and oracle`
+  return `: ${measured.versus(steps, sparsity)}${gap}`
 }
 
-export const sparsityCurve: Experiment = {
-  name: 'sparsity-curve',
-  title: 'Perplexity over sparsity',
-  asks: 'How much perplexity does each way of choosing cost, from prompt alone, heads and neurons pruned together? (The perplexity figures of the paper, which are of attention heads alone and let the predictor see the answer.)',
-  async run(context): Promise<Finding> {
-    await shareExamples(context)
-    const measured = await measureVariants(context, [
-      ...plannerVariants(context),
-      sameScores(context.settings),
-    ])
-    const { sparsities } = measured
+export const sparsityCurve: Experiment = comparisonExperiment(
+  {
+    name: 'sparsity-curve',
+    title: 'Perplexity over sparsity',
+    asks: 'How much perplexity does each way of choosing cost, from prompt alone, heads and neurons pruned together? (The perplexity figures of the paper, which are of attention heads alone and let the predictor see the answer.)',
+  },
+  (context) => {
+    const { sparsities } = context.settings
     const judged = sparsities.filter((share) => [0.5, 0.7, 0.8].includes(share))
-    const middle = judged[Math.floor(judged.length / 2)] ?? sparsities[0]
     return {
-      columns: variantColumns,
-      rows: measured.rows(),
-      plots: [measured.plot('Perplexity of continuations under masks decided by the prompt')],
+      shares: sparsities,
+      judged,
+      layersAt: judged[Math.floor(judged.length / 2)] ?? sparsities[0],
+      variants: [...plannerVariants(context), sameScores(context.settings)],
+      plot: 'Perplexity of continuations under masks decided by the prompt',
       paper: publishedCurve,
-      findings: judged.flatMap((sparsity) => sayOrder(measured, sparsity)),
-      layers: measured.layers(middle),
+      say: sayOrder,
     }
   },
-}
+)

@@ -6,20 +6,57 @@
  * variants are compared window by window, so what windows have in common cancels. Seeds draw windows from the same
  * documents, so windows of different seeds may overlap and errors are a little too small.
  */
-import type { Column, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
-import type { Arm } from '../evaluation/cache/method.ts'
-import { measureArms } from '../evaluation/cache/measure.ts'
-import type { ScoredWindow } from '../evaluation/cache/window_evaluator.ts'
-import { compareScores, type Difference } from '../evaluation/perplexity.ts'
-import { ratioOf } from '../results/ratio.ts'
-import { layersOf, perplexityOf, skippedBy } from './report_rows.ts'
-import type { ExperimentContext } from './experiment.ts'
-import { denseArm } from '../evaluation/cache/method.ts'
+import type { Column, LayerSparsity, PaperFigures, Plot, Row } from '../results/experiment_result.ts'
+import { measureMethods } from '../evaluation/cache/measure.ts'
+import {
+  denseMethod,
+  makeMethod,
+  type ExampleSettings,
+  type Method,
+  type PredictorSettings,
+} from '../evaluation/method.ts'
+import {
+  compareScores,
+  layersOf,
+  natsPerToken,
+  natsPerWord,
+  perplexityOf,
+  skippedBy,
+  type Difference,
+} from '../evaluation/tally.ts'
+import type { MethodScore } from '../evaluation/window_evaluator.ts'
+import { dejavuStyleSettings, shadowSettings } from './methods.ts'
+import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
 
 /** A method with a name, at any sparsity. */
 export interface Variant {
   readonly label: string
-  readonly arm: (sparsity: number) => Arm
+  readonly method: (sparsity: number) => Method
+}
+
+/** How a variant differs from ShadowLLM as the settings have it. */
+type Change = Partial<Omit<Method, 'sparsity'>> & { readonly settings?: Partial<PredictorSettings> }
+
+/** A planner that learns plainact from the full calibration set, but for what is changed. */
+export function variant(
+  { settings }: ExperimentContext,
+  label: string,
+  { settings: own, ...method }: Change,
+): Variant {
+  const base = method.planner === 'dejavu-style' ? dejavuStyleSettings(settings) : shadowSettings(settings)
+  const learns = method.planner !== 'oracle' && method.planner !== 'prompt-plainact'
+  return {
+    label,
+    method: (sparsity) =>
+      makeMethod({
+        planner: 'shadow',
+        criterion: 'plainact',
+        sparsity,
+        ...(learns && { examples: { count: settings.calibration, shots: null } }),
+        ...(learns && method.planner !== 'static' && { predictor: { ...base, ...own } }),
+        ...method,
+      }),
+  }
 }
 
 /** Everything that was scored, by variant and sparsity. */
@@ -27,13 +64,13 @@ export class Measured {
   readonly sparsities: readonly number[]
   readonly variants: readonly Variant[]
   /** Dense, on the same windows. */
-  readonly dense: readonly ScoredWindow[]
-  readonly #scores: ReadonlyMap<string, readonly ScoredWindow[]>
+  readonly dense: readonly MethodScore[]
+  readonly #scores: ReadonlyMap<string, readonly MethodScore[]>
 
   constructor(
     variants: readonly Variant[],
     sparsities: readonly number[],
-    scores: ReadonlyMap<string, readonly ScoredWindow[]>,
+    scores: ReadonlyMap<string, readonly MethodScore[]>,
   ) {
     this.variants = variants
     this.sparsities = sparsities
@@ -42,7 +79,7 @@ export class Measured {
   }
 
   /** The windows of a variant. @throws TypeError for one that was not measured */
-  scores(label: string, sparsity: number): readonly ScoredWindow[] {
+  scores(label: string, sparsity: number): readonly MethodScore[] {
     const found = this.#scores.get(keyOf(label, sparsity))
     if (found) return found
     throw new TypeError(`${label} at ${sparsity}: expected a measured variant`)
@@ -50,12 +87,19 @@ export class Measured {
 
   /** Perplexity per token. */
   perplexity(label: string, sparsity: number): number {
-    return perplexityOf(this.scores(label, sparsity))
+    return perplexityOf(natsPerToken(this.scores(label, sparsity))).value
   }
 
   /** Nats per token by which the first costs more than the second: below 0 it is better. */
   difference(first: string, second: string, sparsity: number): Difference {
     return compareScores(this.scores(first, sparsity), this.scores(second, sparsity))
+  }
+
+  /** How each first one compares with its second, in words. */
+  versus(pairs: readonly (readonly [first: string, second: string])[], sparsity: number): string {
+    return pairs
+      .map(([first, second]) => sayDifference(first, second, this.difference(first, second, sparsity)))
+      .join('; ')
   }
 
   /** The share of the perplexity from `from` down to `to` that a variant takes away; null where there is no gap. */
@@ -82,10 +126,8 @@ export class Measured {
       series: this.variants.map(({ label }) => ({
         name: label,
         points: this.sparsities.map((sparsity) => {
-          const scores = this.scores(label, sparsity)
-          const { error } = natsOf(scores)
-          const y = perplexityOf(scores)
-          return { x: 100 * sparsity, y, ...(Number.isFinite(error) && { error: y * error }) }
+          const { value, error } = perplexityOf(natsPerToken(this.scores(label, sparsity)))
+          return { x: 100 * sparsity, y: value, ...(error !== null && { error }) }
         }),
       })),
     }
@@ -119,38 +161,23 @@ export const variantColumns: readonly Column[] = [
   { key: 'word', label: 'perplexity per word' },
 ]
 
-function rowOf(label: string, sparsity: number, scores: readonly ScoredWindow[]): Row {
+function rowOf(label: string, sparsity: number, scores: readonly MethodScore[]): Row {
   const { heads, neurons } = skippedBy(scores)
-  const perplexity = perplexityOf(scores)
-  const { error } = natsOf(scores)
+  const { value: perplexity, error } = perplexityOf(natsPerToken(scores))
   return {
     variant: label,
     sparsity: 100 * sparsity,
     heads: 100 * heads,
     neurons: 100 * neurons,
     perplexity,
-    error: Number.isFinite(error) ? perplexity * error : null,
-    word: perplexityOf(scores, 'words'),
+    error,
+    word: perplexityOf(natsPerWord(scores)).value,
   }
-}
-
-/** Nats per token and the error of that. */
-function natsOf(scores: readonly ScoredWindow[]): { value: number; error: number } {
-  return ratioOf(
-    scores.map(({ nll }) => nll),
-    scores.map(({ tokens }) => tokens),
-  )
-}
-
-/** The examples of the main comparison, with its criteria, so that both read the same traces. */
-export async function shareExamples({ lab, settings, seeds }: ExperimentContext): Promise<void> {
-  for (const seed of seeds)
-    await lab.examples({ count: settings.calibration, shots: null }, seed, ['plainact', 'l2norm'])
 }
 
 /** Scores variants at sparsities, and dense, over every seed. */
 export async function measureVariants(
-  { lab, seeds, settings }: ExperimentContext,
+  { cache, seeds, settings }: ExperimentContext,
   variants: readonly Variant[],
   sparsities: readonly number[] = settings.sparsities,
   windows = settings.evaluation,
@@ -159,10 +186,10 @@ export async function measureVariants(
     keyOf('dense', 0),
     ...sparsities.flatMap((share) => variants.map(({ label }) => keyOf(label, share))),
   ]
-  const arms = [denseArm, ...sparsities.flatMap((share) => variants.map(({ arm }) => arm(share)))]
-  const scores = new Map<string, ScoredWindow[]>(keys.map((key) => [key, []]))
+  const methods = [denseMethod, ...sparsities.flatMap((share) => variants.map(({ method }) => method(share)))]
+  const scores = new Map<string, MethodScore[]>(keys.map((key) => [key, []]))
   for (const seed of seeds)
-    for (const [i, measured] of (await measureArms(lab, arms, windows, seed)).entries())
+    for (const [i, measured] of (await measureMethods(cache, methods, windows, seed)).entries())
       scores.get(keys[i])?.push(...measured.scores)
   return new Measured(variants, sparsities, scores)
 }
@@ -178,4 +205,61 @@ export function sayDifference(first: string, second: string, { nats, error }: Di
   const told = Math.abs(nats) >= 2 * error
   const way = nats <= 0 ? 'better' : 'worse'
   return `${first} is ${size} ${way} than ${second}${told ? '' : ', which chance could do'}`
+}
+
+/** What a comparison of variants is. */
+export interface Comparison {
+  /** The sparsities they are compared at. */
+  readonly shares: readonly number[]
+  /** How many windows are scored; default as the settings have it. */
+  readonly windows?: number
+  readonly variants: readonly Variant[]
+  /** Criteria that their examples are scored by, so that these share passes; default those of the main comparison. */
+  readonly criteria?: readonly string[]
+  /** Which examples; default as many as the settings have. */
+  readonly examples?: ExampleSettings
+  /** The title of perplexity over sparsity, or another figure. */
+  readonly plot: string | ((measured: Measured) => Plot)
+  readonly paper?: PaperFigures | null
+  /** What the numbers say at one sparsity; it follows "At 50 %". */
+  readonly say: (measured: Measured, share: number) => string
+  /** Which of the sparsities are spoken of; default all. */
+  readonly judged?: readonly number[]
+  /** The sparsity at which skipped shares are given layer by layer; default none. */
+  readonly layersAt?: number
+  /** What is said before that. */
+  readonly sayFirst?: (measured: Measured) => readonly string[]
+}
+
+/** Compares variants: a table row for each, one figure, and a sentence for each sparsity. */
+export async function compareVariants(
+  context: ExperimentContext,
+  { shares, windows, variants, plot, paper = null, say, sayFirst, judged = shares, ...more }: Comparison,
+): Promise<Finding> {
+  const { cache, seeds, settings } = context
+  const { examples = { count: settings.calibration, shots: null }, criteria = mainCriteria, layersAt } = more
+  for (const seed of seeds) await cache.examples(examples, seed, criteria)
+  const measured = await measureVariants(context, variants, shares, windows)
+  return {
+    columns: variantColumns,
+    rows: measured.rows(),
+    plots: [typeof plot === 'string' ? measured.plot(plot) : plot(measured)],
+    paper,
+    findings: [
+      ...(sayFirst?.(measured) ?? []),
+      ...judged.map((share) => `At ${percent(share)}${say(measured, share)}.`),
+    ],
+    ...(layersAt !== undefined && { layers: measured.layers(layersAt) }),
+  }
+}
+
+/** Those of the main comparison, so that all experiments read the same traces. */
+const mainCriteria: readonly string[] = ['plainact', 'l2norm']
+
+/** An experiment that is such a comparison. */
+export function comparisonExperiment(
+  about: Pick<Experiment, 'name' | 'title' | 'asks'>,
+  comparisonOf: (context: ExperimentContext) => Comparison,
+): Experiment {
+  return { ...about, run: (context) => compareVariants(context, comparisonOf(context)) }
 }

@@ -24,6 +24,7 @@ export {
   randomPlanner,
   shadowPlanner,
   staticPlanner,
+  type Every,
   type PlannerName,
   type PlannerOptions,
   type PlannerSources,

@@ -39,6 +39,14 @@ export const plannerNames = [
 ] as const
 export type PlannerName = (typeof plannerNames)[number]
 
+/** When a planner decides: `once`, in the prompt, or again after every so many tokens. */
+export type Every = 'once' | number
+
+/** When a planner decides unless told otherwise: DejaVu's at every token, the others once. */
+export function defaultEvery(planner: PlannerName): Every {
+  return planner === 'dejavu' ? 1 : 'once'
+}
+
 /** The predictor of the shadow planner, such as `ShadowPredictor`. */
 export interface PromptPredictor {
   /** `placement`: the source layer, whose head outputs it reads, default 0; `criterion`: what it predicts. */
@@ -67,8 +75,8 @@ export interface PlannerSources {
 
 /** When and from what a planner decides. */
 export interface PlannerOptions {
-  /** Decide again after this many tokens; null for once. Default: once; dejavu: for every token. */
-  readonly every?: number | null
+  /** Default: `defaultEvery`. */
+  readonly every?: Every
   /**
    * Decide from the whole text that is scored, not only the prompt, as for the published numbers. `leakyMask` computes such
    * a mask before the text runs; a sequence refuses such a planner.
@@ -89,9 +97,9 @@ export function makePlanner(
   options: PlannerOptions = {},
 ): MaskPlanner | null {
   if (name === 'dense') return null
-  const planner = plannerOf(name, sources, options.released ? paperCompatibleBudget(budget) : budget)
-  const { every = planner.every, leaky } = options
-  return { ...planner, every: every ?? undefined, ...(leaky && { leaky }) }
+  const { every = defaultEvery(name), leaky, released } = options
+  const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget)
+  return { ...planner, every: every === 'once' ? undefined : every, ...(leaky && { leaky }) }
 }
 
 function plannerOf(

@@ -54,9 +54,9 @@ export interface PaperFigures {
   readonly source: string
 }
 
-/** What one configuration really skipped, layer by layer: shares from 0 to 1. */
+/** What one method really skipped, layer by layer: shares from 0 to 1. */
 export interface LayerSparsity {
-  /** Which configuration, as its row names it. */
+  /** Which method, as its row names it. */
   readonly name: string
   readonly heads: readonly number[] // [L]
   readonly neurons: readonly number[] // [L]

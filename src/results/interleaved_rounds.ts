@@ -11,6 +11,21 @@ export function turnOrder(round: number, count: number): number[] {
   return Array.from({ length: count }, (_, turn) => (round + (round % 2 === 0 ? turn : count - turn)) % count)
 }
 
+/**
+ * Runs every turn in every round, in that order.
+ * @param run one turn of whoever has it
+ * @throws what `run` throws
+ */
+export async function takeTurns(
+  rounds: number,
+  count: number,
+  run: (turn: number, done: number) => void | Promise<void>,
+): Promise<void> {
+  let done = 0
+  for (let round = 0; round < rounds; round++)
+    for (const turn of turnOrder(round, count)) await run(turn, done++)
+}
+
 /** The middle value, or the mean of the two in the middle. NaN for none. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)

@@ -15,7 +15,6 @@ const calibrationPlaces = [
   'engine',
   'criteria',
   'calibration',
-  'evaluation/jobs',
   'jobs/shard_model.ts',
   'data/corpus.ts',
   'data/windows.ts',
@@ -25,11 +24,14 @@ const calibrationPlaces = [
 const otherPlaces = [
   'predictor',
   'training',
-  'evaluation/achieved_mean.ts',
-  'evaluation/configurations.ts',
   'evaluation/cache',
-  'evaluation/perplexity.ts',
+  'evaluation/evaluate.ts',
+  'evaluation/jobs',
+  'evaluation/method.ts',
+  'evaluation/score_window.ts',
+  'evaluation/tally.ts',
   'evaluation/tasks/score.ts',
+  'evaluation/window_evaluator.ts',
 ]
 
 /** Both hashes: 64 hexadecimal digits each. */

@@ -38,6 +38,18 @@ export interface ModelSource extends Source {
   readonly hub?: HubOrigin
 }
 
+/** A model that is measured, as a report names it. */
+export interface NamedModel {
+  /** What the model is called in reports. */
+  readonly modelName: string
+  /** The files it was read from, hashed for the provenance. */
+  readonly modelFiles: readonly string[]
+  /** Where on the hub they came from, if they did. */
+  readonly modelOrigin?: HubOrigin | null
+  /** The command line, for the provenance. */
+  readonly argv?: readonly string[]
+}
+
 /** What a report says of a model. */
 export function modelSource(name: string, hash: string, origin: HubOrigin | null = null): ModelSource {
   return { name, hash, ...(origin && { hub: origin }) }

@@ -8,7 +8,7 @@ import type { UnitKind } from '../predictor/predictor_config.ts'
 import type { LayerSparsity } from './experiment_result.ts'
 import type { Provenance } from './provenance.ts'
 
-/** One configuration. */
+/** One method. */
 export interface ReproduceRow {
   readonly planner: PlannerName
   /** `none` where no criterion decides: dense and random. */
@@ -40,7 +40,7 @@ export interface Comparison {
 export interface ReproduceReport {
   readonly rows: readonly ReproduceRow[]
   readonly provenance: Provenance
-  /** False if the run was stopped; the rows then cover the windows that every arm has scored. */
+  /** False if the run was stopped; the rows then cover the windows that every method has scored. */
   readonly complete: boolean
   readonly calibrationWindows: number
   readonly evaluationWindows: number

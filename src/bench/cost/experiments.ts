@@ -10,7 +10,7 @@ import { architectures, countParameters, type Architecture } from './architectur
 import { measureBandwidth } from './bandwidth.ts'
 import { PUBLISHED_HIDDEN, predictorCost } from './predictor_cost.ts'
 import { publishedLatency, publishedPredictorCost } from './published.ts'
-import { costArms, tokenCost, type CostArm, type CostSettings, type TokenCost } from './token_cost.ts'
+import { costMethods, tokenCost, type CostMethod, type CostSettings, type TokenCost } from './token_cost.ts'
 
 /** What an experiment is told of the command that runs it. */
 export interface CostCommand {
@@ -37,7 +37,7 @@ export const usualCostSettings: CostSettings = {
   hidden: 2048,
 }
 
-const armNames: Readonly<Record<CostArm, string>> = {
+const methodNames: Readonly<Record<CostMethod, string>> = {
   dense: 'dense',
   dejavu: 'DejaVu, every layer and token',
   'shadow-token': 'ShadowLLM, every token',
@@ -78,9 +78,9 @@ export async function predictorCostExperiment(options: CostCommand = {}): Promis
         x: { label: 'model' },
         y: { label: 'work per token (million MACs)', scale: 'log' },
         series: [
-          { name: armNames.dejavu, points: points(rows, 'dejavu') },
-          { name: armNames['shadow-token'], points: points(rows, 'shadow') },
-          { name: armNames.shadow, points: points(rows, 'once') },
+          { name: methodNames.dejavu, points: points(rows, 'dejavu') },
+          { name: methodNames['shadow-token'], points: points(rows, 'shadow') },
+          { name: methodNames.shadow, points: points(rows, 'once') },
         ],
       },
     ],
@@ -116,7 +116,7 @@ export async function costExperiment(options: CostOptions = {}): Promise<Experim
   const bandwidth = options.bandwidth ?? (await measureBandwidth())
   const counted = models.map((model) => ({
     model,
-    costs: costArms.map((arm) => tokenCost(model, arm, settings)),
+    costs: costMethods.map((method) => tokenCost(model, method, settings)),
   }))
   const rows = counted.flatMap(({ model, costs }) =>
     costs.map((cost) => costRow(model, cost, costs[0], costs[1], bandwidth)),
@@ -169,10 +169,10 @@ function costRow(
   dejavu: TokenCost,
   bandwidth: number,
 ): Row {
-  const isShadow = cost.arm === 'shadow' || cost.arm === 'shadow-token'
+  const isShadow = cost.method === 'shadow' || cost.method === 'shadow-token'
   return {
     model: name,
-    planner: armNames[cost.arm],
+    planner: methodNames[cost.method],
     memory: cost.memory / 1e9,
     weights: cost.weights / 1e9,
     cache: cost.cache / 1e9,
@@ -192,9 +192,9 @@ function plotsOf(models: readonly Architecture[], settings: CostSettings, rows: 
     kind: 'bar',
     x: { label: 'model' },
     y: { label: 'decode speed (tokens/s)', scale: 'log' },
-    series: costArms.map((arm) => {
-      const own = rows.filter(({ planner }) => planner === armNames[arm])
-      return { name: armNames[arm], points: points(own, 'rate') }
+    series: costMethods.map((method) => {
+      const own = rows.filter(({ planner }) => planner === methodNames[method])
+      return { name: methodNames[method], points: points(own, 'rate') }
     }),
   }
   if (models.length !== 1) return [rates]
@@ -206,10 +206,10 @@ function plotsOf(models: readonly Architecture[], settings: CostSettings, rows: 
     kind: 'line',
     x: { label: 'heads and neurons skipped (%)' },
     y: { label: 'decode speed (times dense)' },
-    series: costArms.map((arm) => ({
-      name: armNames[arm],
+    series: costMethods.map((method) => ({
+      name: methodNames[method],
       points: grid.map((x) => {
-        const { bytes } = tokenCost(model, arm, { ...settings, sparsity: x / 100 })
+        const { bytes } = tokenCost(model, method, { ...settings, sparsity: x / 100 })
         return { x, y: dense / bytes }
       }),
     })),

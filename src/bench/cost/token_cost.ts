@@ -5,14 +5,14 @@
  * tokens per second are the bandwidth divided by the bytes. It assumes that skipped weights are not read and that what
  * is left streams at full speed (kept units lie together); what a kernel misses of that is its own.
  *
- * All sparse arms skip the same units, K and V of skipped heads included, so that they differ in their predictors alone:
+ * All sparse methods skip the same units, K and V of skipped heads included, so that they differ in their predictors alone:
  *
  *   dejavu        two predictors per layer, asked for every token
  *   shadow-token  one pair of predictors for the whole model, asked for every token, as the released timing code does
  *   shadow        the same pair, asked once per sequence: its cost is shared by the tokens generated
  *
  * DejaVu's look-ahead may hide part of its predictors behind other work; nothing here is hidden. The first layer runs
- * whole in all arms and has no predictor. Left out: norms and softmax (in operations), writing to the cache.
+ * whole in all methods and has no predictor. Left out: norms and softmax (in operations), writing to the cache.
  */
 import { unitsKept } from '../../masks/budget.ts'
 import type { Storage } from '../../engine/matrix.ts'
@@ -27,8 +27,8 @@ const bytesOf: Readonly<Record<Storage, { matrix: number; vector: number; cache:
 }
 
 /** Who decides what is skipped, and how often. */
-export const costArms = ['dense', 'dejavu', 'shadow-token', 'shadow'] as const
-export type CostArm = (typeof costArms)[number]
+export const costMethods = ['dense', 'dejavu', 'shadow-token', 'shadow'] as const
+export type CostMethod = (typeof costMethods)[number]
 
 /** What is to be counted. */
 export interface CostSettings {
@@ -88,18 +88,18 @@ export function weightBytes({ matrix, vector }: NumbersRead, storage: Storage): 
   return matrix * bytesOf[storage].matrix + vector * bytesOf[storage].vector
 }
 
-/** Weights of an arm's predictors, biases left out. */
-export function predictorWeights(model: Architecture, arm: CostArm, hidden: number): number {
+/** Weights of a method's predictors, biases left out. */
+export function predictorWeights(model: Architecture, method: CostMethod, hidden: number): number {
   const { layers, width, heads, neurons } = model
   const outputs = hidden * (layers - 1) * (heads + neurons)
   const inputs = 2 * width * hidden
-  if (arm === 'dense') return 0
-  return outputs + (arm === 'dejavu' ? (layers - 1) * inputs : inputs)
+  if (method === 'dense') return 0
+  return outputs + (method === 'dejavu' ? (layers - 1) * inputs : inputs)
 }
 
-/** What one token of one arm costs, on average over the tokens generated. */
+/** What one token of one method costs, on average over the tokens generated. */
 export interface TokenCost {
-  readonly arm: CostArm
+  readonly method: CostMethod
   /** Bytes read. */
   readonly weights: number
   readonly cache: number
@@ -111,21 +111,21 @@ export interface TokenCost {
   readonly memory: number
 }
 
-/** Counts one arm. */
-export function tokenCost(model: Architecture, arm: CostArm, settings: CostSettings): TokenCost {
+/** Counts one method. */
+export function tokenCost(model: Architecture, method: CostMethod, settings: CostSettings): TokenCost {
   const { storage, prompt, tokens, hidden } = settings
   const width = bytesOf[storage]
-  const kept = keptUnits(model, arm === 'dense' ? 0 : settings.sparsity)
+  const kept = keptUnits(model, method === 'dense' ? 0 : settings.sparsity)
   const read = weightsRead(model, kept)
   // Of the sequence so far, the new token included, the mean over the tokens generated.
   const context = prompt + (tokens + 1) / 2
-  const asked = arm === 'shadow' ? 1 / tokens : 1
-  const predicted = predictorWeights(model, arm, hidden)
+  const asked = method === 'shadow' ? 1 / tokens : 1
+  const predicted = predictorWeights(model, method, hidden)
   const weights = weightBytes(read, storage)
   const cache = 2 * keptKeyValueHeads(model, kept) * model.headSize * context * width.cache
   const predictor = asked * predicted * width.matrix
   return {
-    arm,
+    method,
     weights,
     cache,
     predictor,

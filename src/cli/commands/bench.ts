@@ -16,8 +16,7 @@ import type { CacheStorage } from '../../engine/layer_cache.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { commandArguments, folderOf } from '../../platform/platform.ts'
-import { openPredictor, type Predictor } from '../../predictor/predictor_file.ts'
-import { checkPredictor } from '../../predictor/suitable.ts'
+import type { Predictor } from '../../predictor/predictor_file.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import {
   backendOption,
@@ -29,8 +28,7 @@ import {
   type ModelFlags,
 } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { modeOption } from '../plan_flags.ts'
-import { predictorPaths } from '../planner_flags.ts'
+import { modeOption, openPredictors, predictorPaths } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { namesFlag, sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
 
@@ -252,11 +250,7 @@ async function readPredictors(
   const folder = (await kindOf(path)) === 'file' ? folderOf(path) : path
   const predictors: Predictor[] = []
   try {
-    for (const file of await predictorPaths(folder, flags)) {
-      const predictor = await openPredictor(file, model.backend, model.weights.storage)
-      predictors.push(predictor)
-      checkPredictor(predictor, model.config, file)
-    }
+    await openPredictors(await predictorPaths(folder, flags), model, predictors)
     return predictors
   } catch (error) {
     for (const predictor of predictors) predictor.dispose()

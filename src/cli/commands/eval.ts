@@ -24,7 +24,7 @@ import {
 } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
-import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
+import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { rowsFlag, taskListFlag } from '../task_flags.ts'
@@ -136,14 +136,14 @@ function checkFlags(flags: EvalFlags): void {
 }
 
 function measure(session: Session, opt: ShadowOpt, flags: EvalFlags): Promise<TasksReport> {
-  return withConfigurations(opt, flags, async (configurations) => {
+  return withMethods(opt, flags, async (compared) => {
     const prepared: Awaited<ReturnType<typeof prepareTask>>[] = []
     const options = prepareOptions(opt, flags)
     for (const name of flags.tasks) prepared.push(await prepareTask(name, options))
     const run: RunOptions = {
       model: opt.model,
       tasks: prepared.map(({ task }) => task),
-      configurations,
+      ...compared,
       mode: flags.mode,
       seed: flags.seed,
       config: {

@@ -29,7 +29,7 @@ import {
   modeOption,
   plannersHelp,
   type PlanFlags,
-} from '../plan_flags.ts'
+} from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, wholeFlag } from '../values.ts'
 

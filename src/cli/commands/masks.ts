@@ -24,7 +24,7 @@ import {
 import { formatMask, formatShare, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
-import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../plan_flags.ts'
+import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'
@@ -104,7 +104,7 @@ interface Decided {
   readonly prompt: { readonly text: string; readonly ids: readonly number[]; readonly left: number }
   readonly mask: UnitMask
   /** What the continuation needs; null where it is not known. */
-  readonly truth: UnitMask | null
+  readonly oracleMask: UnitMask | null
 }
 
 async function decide(opt: ShadowOpt, text: string, flags: MasksFlags): Promise<Decided> {
@@ -115,18 +115,19 @@ async function decide(opt: ShadowOpt, text: string, flags: MasksFlags): Promise<
   const ids = all.slice(0, Math.min(tokens, Math.max(1, room)))
   const options = { ...choiceOf(flags), continuation }
   const mask = await opt.mask(ids, { ...options, planner })
-  const truth = continuation === undefined ? null : await opt.mask(ids, { ...options, planner: 'oracle' })
+  const oracleMask =
+    continuation === undefined ? null : await opt.mask(ids, { ...options, planner: 'oracle' })
   return {
     model: opt.name,
     origin: opt.origin,
     width: opt.config.width,
     prompt: { text, ids, left: all.length - ids.length },
     mask,
-    truth,
+    oracleMask,
   }
 }
 
-function picture({ model, width, prompt, mask, truth }: Decided, flags: MasksFlags): string {
+function picture({ model, width, prompt, mask, oracleMask }: Decided, flags: MasksFlags): string {
   const { layers, heads, neurons } = mask.shape
   const { planner, scope, criterion } = flags
   const { ids, left } = prompt
@@ -137,8 +138,8 @@ function picture({ model, width, prompt, mask, truth }: Decided, flags: MasksFla
     '',
     formatMask(mask, width),
   ]
-  if (truth) {
-    const overlap = overlapOf(mask, truth)
+  if (oracleMask) {
+    const overlap = overlapOf(mask, oracleMask)
     const rows = Object.entries(overlap).map(([kind, { recall, precision, jaccard, chance }]) => [
       kind,
       ...[recall, precision, jaccard, chance].map(formatShare),
@@ -152,9 +153,9 @@ function picture({ model, width, prompt, mask, truth }: Decided, flags: MasksFla
 /** How far a mask is the oracle's, and the recall that chance alone gives. */
 function overlapOf(
   mask: UnitMask,
-  truth: UnitMask,
+  oracleMask: UnitMask,
 ): Record<'heads' | 'neurons', Overlap & { chance: number }> {
-  const { heads, neurons } = maskOverlap(mask, truth)
+  const { heads, neurons } = maskOverlap(mask, oracleMask)
   const chance = (kind: 'heads' | 'neurons'): number => {
     const ranked = mask[kind].subarray(mask.shape[kind])
     return ranked.length === 0 ? 1 : keptUnits(ranked).length / ranked.length
@@ -165,7 +166,7 @@ function overlapOf(
   }
 }
 
-function summary({ model, origin, width, prompt, mask, truth }: Decided, flags: MasksFlags): object {
+function summary({ model, origin, width, prompt, mask, oracleMask }: Decided, flags: MasksFlags): object {
   const { planner, criterion, scope, sparsity, headSparsity, neuronSparsity, seed, released, continuation } =
     flags
   const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, width)
@@ -182,7 +183,7 @@ function summary({ model, origin, width, prompt, mask, truth }: Decided, flags: 
     seed,
     sparsity: { heads: headSparsity ?? sparsity, neurons: neuronSparsity ?? sparsity },
     achieved,
-    overlap: truth && overlapOf(mask, truth),
+    overlap: oracleMask && overlapOf(mask, oracleMask),
     layers: achievedLayers.map((layer, index) => ({
       layer: index,
       heads: keptUnits(maskRow(mask, 'heads', index)),

@@ -19,7 +19,6 @@ import {
   type PagedText,
 } from '../../data/texts.ts'
 import { readWikitext } from '../../data/wikitext.ts'
-import { commandArguments } from '../../platform/platform.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -35,9 +34,9 @@ import {
   threadsOption,
   type ModelFlags,
 } from '../flags.ts'
-import { withModel } from '../open_model.ts'
+import { namedSource, withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
-import { addPlannerFlags, withConfigurations, type PlannerFlags } from '../planner_flags.ts'
+import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'
@@ -146,16 +145,12 @@ function measure(
   flags: PerplexityFlags,
 ): Promise<TextPerplexityReport> {
   const { by, stride, prefix, prompt, mode, cache, seed } = flags
-  return withConfigurations(opt, flags, (configurations) =>
+  return withMethods(opt, flags, (compared) =>
     textPerplexity(
       {
-        model: opt.model,
-        modelName: opt.name,
-        modelFiles: opt.files,
-        modelOrigin: opt.origin,
-        encode: (part) => opt.encode(part),
+        ...namedSource(opt),
         text,
-        configurations,
+        ...compared,
         protocols: by === 'both' ? protocols : [by],
         stride,
         prefix,
@@ -163,7 +158,6 @@ function measure(
         mode,
         cache,
         seed,
-        argv: commandArguments(),
       },
       (protocol, done, total) => session.progress.update({ stage: protocol, done, total }),
       session.signal,

@@ -7,7 +7,7 @@ import { criteria } from '../../criteria/index.ts'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName } from '../../experiments/index.ts'
-import { Lab, type LabOptions } from '../../evaluation/cache/experiment_cache.ts'
+import { ExperimentCache, type CacheOptions } from '../../evaluation/cache/experiment_cache.ts'
 import { openPartStore, type PartStore } from '../../results/part_store.ts'
 import { formatTable, type ReproduceReport } from '../../results/report.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
@@ -36,7 +36,7 @@ import {
   seedOption,
   type ModelFlags,
 } from '../flags.ts'
-import { withModel } from '../open_model.ts'
+import { namedSource, withModel, type NamedSource } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
@@ -179,7 +179,7 @@ function openStore(cache: true | string): Promise<PartStore> {
 }
 
 /** Where parts are kept, and who makes them in place of this process. */
-type Parts = Pick<LabOptions, 'store' | 'runner'>
+type Parts = Pick<CacheOptions, 'store' | 'runner'>
 
 function run(
   session: Session,
@@ -206,20 +206,10 @@ function run(
 }
 
 /** The model and the way to its text. */
-function sourceOf(
-  opt: ShadowOpt,
-): Pick<LabOptions, 'model' | 'modelName' | 'modelFiles' | 'modelOrigin' | 'encode' | 'argv' | 'threads'> {
+function sourceOf(opt: ShadowOpt): NamedSource & Pick<CacheOptions, 'threads'> {
   const [, weights] = opt.files
-  return {
-    model: opt.model,
-    modelName: opt.name,
-    modelFiles: opt.files,
-    modelOrigin: opt.origin,
-    encode: (text) => opt.encode(text),
-    argv: commandArguments(),
-    // Threads read the model again, from its weights and the configuration beside them.
-    threads: { path: weights, backend: opt.model.backend.name },
-  }
+  // Threads read the model again, from its weights and the configuration beside them.
+  return { ...namedSource(opt), threads: { path: weights, backend: opt.model.backend.name } }
 }
 
 function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceFlags): Partial<Settings> {
@@ -255,8 +245,8 @@ async function runExperiments(
   const { experiment: names = [], seed, seeds = [seed] } = flags
   const settings = { ...(flags.quick ? quickSettings : fullSettings), ...settingsOf(flags) }
   let running = ''
-  const openLab = (options: Partial<LabOptions> = {}): Promise<Lab> =>
-    Lab.open({
+  const openCache = (options: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
+    ExperimentCache.open({
       ...sourceOf(opt),
       prompt: settings.prompt,
       continuation: settings.continuation,
@@ -266,12 +256,18 @@ async function runExperiments(
         session.progress.update({ stage: `${running}: ${stage}`, done, total }),
       ...options,
     })
-  const lab = await openLab()
+  const cache = await openCache()
   const results: ExperimentResult[] = []
   try {
     for (const name of names) {
       running = name
-      const context: ExperimentContext = { settings, seeds, lab, openLab, command: commandOf(name, flags) }
+      const context: ExperimentContext = {
+        settings,
+        seeds,
+        cache,
+        openCache,
+        command: commandOf(name, flags),
+      }
       const result = await runByName(name, context)
       results.push(result)
       if (!flags.json) await session.print(`${results.length > 1 ? '\n' : ''}${formatExperiment(result)}`)
@@ -279,9 +275,9 @@ async function runExperiments(
   } catch (error) {
     if (!session.signal.aborted || error !== session.signal.reason) throw error
   } finally {
-    await lab.dispose()
+    await cache.dispose()
   }
-  const provenance = await lab.provenance(seeds[0])
+  const provenance = await cache.provenance(seeds[0])
   const json = renderJson(results, provenance)
   if (flags.json) await session.print(json)
   if (flags.output !== undefined) await writeOutput(flags.output, json)

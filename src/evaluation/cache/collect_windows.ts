@@ -1,6 +1,7 @@
 /**
- * Calibration for a lab: into its part store, where a finished or half-finished one may stand already, or in memory.
+ * Calibration for experiments: into their part store, where a finished or half-finished one may stand already, or in memory.
  */
+import type { Criterion } from '../../criteria/criterion.ts'
 import { criterionByName, datasetCriteria } from '../../criteria/index.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
@@ -8,7 +9,7 @@ import type { ShardRunner } from '../../jobs/runner.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { pause } from '../../platform/pause.ts'
 import { calibrateToFolder } from '../../calibration/collect.ts'
-import { collectExample, type GroupedExample } from '../../calibration/examples.ts'
+import { collectExample, type CollectOptions, type GroupedExample } from '../../calibration/examples.ts'
 import { hashMask, hashWindows } from '../../calibration/manifest.ts'
 import { openCalibration } from '../../calibration/open.ts'
 import { asCache, type PartStore } from '../../results/part_store.ts'
@@ -16,8 +17,8 @@ import type { ThreadModel } from '../../jobs/model_threads.ts'
 import type { Window } from '../../data/windows.ts'
 import type { MethodHash } from '../../results/method_hash.ts'
 
-/** What a calibration needs of a lab. */
-export interface Ground {
+/** What a calibration needs of the experiments. */
+export interface CollectContext {
   readonly model: OptModel
   readonly modelHash: string
   readonly dataName: string
@@ -41,45 +42,50 @@ export interface CollectRequest {
 }
 
 /** An example of each window. @throws the signal's reason; with a store, what was finished is kept */
-export async function collectWindows(ground: Ground, request: CollectRequest): Promise<GroupedExample[]> {
-  if (ground.store) return (await openCalibration(await fillFolder(ground, ground.store, request))).readAll()
-  const { windows, seed, criteria, keepSequence, mask } = request
-  const found = criteria.map(criterionByName)
-  const examples: GroupedExample[] = []
-  for (const [index, window] of windows.entries()) {
-    ground.onWindow(index, windows.length)
-    await pause(ground.signal)
-    examples.push(collectExample(ground.model, window, found, { index, seed, keepSequence, mask }))
-  }
-  ground.onWindow(windows.length, windows.length)
-  return examples
+export async function collectWindows(
+  context: CollectContext,
+  request: CollectRequest,
+): Promise<GroupedExample[]> {
+  if (context.store)
+    return (await openCalibration(await fillFolder(context, context.store, request))).readAll()
+  return collectInMemory(context, request, request.criteria.map(criterionByName))
 }
 
 /** Scores that only a whole data set has. */
 export async function collectDataset(
-  ground: Ground,
+  context: CollectContext,
   windows: Window[],
   seed: number,
   criterion: string,
 ): Promise<UnitScores> {
-  if (ground.store) {
-    const folder = await fillFolder(ground, ground.store, { windows, seed, criteria: [criterion] })
-    return (await openCalibration(folder)).aggregate(criterion)
-  }
+  const request = { windows, seed, criteria: [criterion] }
+  if (context.store)
+    return (await openCalibration(await fillFolder(context, context.store, request))).aggregate(criterion)
   const found = datasetCriteria.find(({ name }) => name === criterion)
   if (!found) throw new TypeError(`${criterion}: expected a criterion of data sets`)
-  const scores = found.begin(ground.model.shape, seed)
-  const dataset = new Map([[criterion, scores]])
-  for (const [index, window] of windows.entries()) {
-    ground.onWindow(index, windows.length)
-    await pause(ground.signal)
-    collectExample(ground.model, window, [], { index, seed, dataset })
-  }
+  const scores = found.begin(context.model.shape, seed)
+  await collectInMemory(context, request, [], new Map([[criterion, scores]]))
   return scores.finish()
 }
 
+async function collectInMemory(
+  { model, signal, onWindow }: CollectContext,
+  { windows, seed, keepSequence, mask }: CollectRequest,
+  criteria: readonly Criterion[],
+  dataset?: CollectOptions['dataset'],
+): Promise<GroupedExample[]> {
+  const examples: GroupedExample[] = []
+  for (const [index, window] of windows.entries()) {
+    onWindow(index, windows.length)
+    await pause(signal)
+    examples.push(collectExample(model, window, criteria, { index, seed, keepSequence, mask, dataset }))
+  }
+  onWindow(windows.length, windows.length)
+  return examples
+}
+
 async function fillFolder(
-  { model, modelHash, method, dataName, threads, runner, signal, identity, onWindow }: Ground,
+  { model, modelHash, method, dataName, threads, runner, signal, identity, onWindow }: CollectContext,
   store: PartStore,
   { windows, seed, criteria, keepSequence = false, mask = null }: CollectRequest,
 ): Promise<string> {

@@ -20,31 +20,26 @@ import type { GroupedExample } from '../../calibration/examples.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../../data/corpus.ts'
 import type { PartStore } from '../../results/part_store.ts'
-import type { HubOrigin } from '../../io/hub.ts'
 import {
   hashFiles,
   hashTexts,
   makeProvenance,
   modelSource,
+  type NamedModel,
   type Provenance,
 } from '../../results/provenance.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../../data/windows.ts'
-import { predictorKindOf, type Arm, type ExampleSettings } from './method.ts'
+import { predictorKindOf, type ExampleSettings, type Method, type MethodInputs } from '../method.ts'
 import type { ShardRunner } from '../../jobs/runner.ts'
 import type { ShardModel } from '../../jobs/shard_model.ts'
 import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
-import { collectDataset, collectWindows, type Ground } from './collect_windows.ts'
+import { collectDataset, collectWindows, type CollectContext } from './collect_windows.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
-import { openTrained, saveTrained, trainArm } from './trained.ts'
+import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
-/** What a lab works on. */
-export interface LabOptions {
+/** What experiments work on. */
+export interface CacheOptions extends NamedModel {
   readonly model: OptModel
-  /** What the model is called in reports, and the files it was read from. */
-  readonly modelName: string
-  readonly modelFiles: readonly string[]
-  /** Where on the hub they came from, if they did. */
-  readonly modelOrigin?: HubOrigin | null
   /** Text to ids, nothing added. */
   readonly encode: Encode
   /** Default: the Brown corpus. */
@@ -63,22 +58,20 @@ export interface LabOptions {
   readonly runner?: ShardRunner | null
   readonly signal?: AbortSignal
   /** How far the part is that is being made. */
-  readonly onProgress?: (progress: LabProgress) => void
-  /** The command line, for the provenance. */
-  readonly argv?: readonly string[]
+  readonly onProgress?: (progress: CacheProgress) => void
 }
 
-export type LabStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
+export type CacheStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
 
 /** How far one part is. */
-export interface LabProgress {
-  readonly stage: LabStage
+export interface CacheProgress {
+  readonly stage: CacheStage
   readonly done: number
   readonly total: number
 }
 
 /** Windows of a document's text, or rows of a task, for one number of shots. */
-export type ShotWindows = (lab: Lab, count: number, seed: number, shots: number) => Window[]
+export type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
 
 /** Examples, what was asked for, and the criteria that they have scores of. */
 interface ExampleSet {
@@ -89,12 +82,12 @@ interface ExampleSet {
   examples: readonly GroupedExample[]
 }
 
-type LabHashes = { readonly model: string; readonly data: string; readonly method: MethodHash }
+type CacheHashes = { readonly model: string; readonly data: string; readonly method: MethodHash }
 
-/** See the head of this file; `Lab.open` makes one. */
-export class Lab {
+/** See the head of this file; `ExperimentCache.open` makes one. */
+export class ExperimentCache {
   readonly model: OptModel
-  readonly options: LabOptions
+  readonly options: CacheOptions
   readonly split: Split
   readonly modelHash: string
   readonly dataHash: string
@@ -103,10 +96,10 @@ export class Lab {
   readonly #windows = new Map<string, Window[]>()
   readonly #examples = new Map<string, ExampleSet>()
   readonly #predictors = new Map<string, Promise<TrainedPredictor>>()
-  readonly #means = new Map<string, UnitScores>()
-  readonly #pruned = new Map<string, readonly UnitScores[]>()
+  readonly #means = new Map<string, Promise<UnitScores>>()
+  readonly #pruned = new Map<string, Promise<UnitScores[]>>()
 
-  private constructor(options: LabOptions, split: Split, hashes: LabHashes) {
+  private constructor(options: CacheOptions, split: Split, hashes: CacheHashes) {
     this.options = options
     this.model = options.model
     this.split = split
@@ -117,7 +110,7 @@ export class Lab {
   }
 
   /** Reads and splits the text. @throws MissingError CORPUS_MISSING; UsageError SETTINGS for windows the model has no room for */
-  static async open(options: LabOptions): Promise<Lab> {
+  static async open(options: CacheOptions): Promise<ExperimentCache> {
     const { prompt, continuation, modelFiles } = options
     const { positions } = options.model.config
     if (prompt + continuation > positions)
@@ -131,7 +124,7 @@ export class Lab {
       data: await hashTexts(documents),
       method: await methodHash(),
     }
-    return new Lab(options, splitDocuments(documents), hashes)
+    return new ExperimentCache(options, splitDocuments(documents), hashes)
   }
 
   /** Lets ctrl-C be heard. @throws the signal's reason */
@@ -140,7 +133,7 @@ export class Lab {
   }
 
   /** Says how far a part is. */
-  tell(stage: LabStage, done: number, total: number): void {
+  tell(stage: CacheStage, done: number, total: number): void {
     this.options.onProgress?.({ stage, done, total })
   }
 
@@ -149,29 +142,26 @@ export class Lab {
    * @throws UsageError WINDOWS if there is none
    */
   windows(part: keyof Split, count: number, seed: number): Window[] {
-    const key = `${part} ${seed} ${count}`
-    let windows = this.#windows.get(key)
-    if (windows) return windows
-    const { prompt, continuation, model } = this.options
-    const sizes = { prompt, continuation, bosId: model.config.bosId }
-    windows = drawWindows(this.split[part], count, seed, (document) =>
-      cutWindows(document, this.#encodeWords, sizes),
-    )
-    if (windows.length === 0)
+    return remember(this.#windows, `${part} ${seed} ${count}`, () => {
+      const { prompt, continuation, model } = this.options
+      const sizes = { prompt, continuation, bosId: model.config.bosId }
+      const windows = drawWindows(this.split[part], count, seed, (document) =>
+        cutWindows(document, this.#encodeWords, sizes),
+      )
+      if (windows.length > 0) return windows
       throw new UsageError(
         'WINDOWS',
         `text: expected documents of ${prompt + continuation} tokens or more in both parts, got none`,
       )
-    this.#windows.set(key, windows)
-    return windows
+    })
   }
 
-  /** What shards of this lab are done with. */
+  /** What shards of these experiments are done with. */
   get shardModel(): ShardModel {
     return { model: this.model, hash: this.modelHash, method: this.#method }
   }
 
-  /** Whatever a result of this lab depends on besides its own settings: part of the name it is kept under. */
+  /** Whatever a result of these experiments depends on besides its own settings: part of the name it is kept under. */
   identity(part: string): Record<string, unknown> {
     const { prompt, continuation } = this.options
     return {
@@ -203,7 +193,12 @@ export class Lab {
     const missing = criteria.filter((name) => !known?.criteria.has(name))
     if (known && missing.length === 0) return known.examples
     const windows = this.#calibrationWindows(settings, seed)
-    const found = await collectWindows(this.#ground(), { windows, seed, criteria: missing, keepSequence })
+    const found = await collectWindows(this.#collectContext(), {
+      windows,
+      seed,
+      criteria: missing,
+      keepSequence,
+    })
     if (!known) {
       this.#examples.set(key, { settings, seed, keepSequence, criteria: new Set(criteria), examples: found })
       return found
@@ -250,11 +245,9 @@ export class Lab {
     const scores = dense.map((): Map<string, UnitScores> => new Map())
     for (const criterion of criteria) {
       const key = JSON.stringify([settings, pruned, seed, criterion])
-      let known = this.#pruned.get(key)
-      if (!known) {
-        known = await this.#prunedScores(settings, pruned, seed, criterion)
-        this.#pruned.set(key, known)
-      }
+      const known = await remember(this.#pruned, key, () =>
+        this.#prunedScores(settings, pruned, seed, criterion),
+      )
       known.forEach(({ neurons }, i) =>
         scores[i].set(criterion, { ...(dense[i].scores.get(criterion) as UnitScores), neurons }),
       )
@@ -272,23 +265,20 @@ export class Lab {
     const mean = await this.#aggregate(criterion, 'mean', settings, seed)
     const mask = selectMask(mean, makeBudget(pruned), backendTopK(this.model.backend))
     const windows = this.#calibrationWindows(settings, seed)
-    const found = await collectWindows(this.#ground(), { windows, seed, criteria: [criterion], mask })
+    const found = await collectWindows(this.#collectContext(), { windows, seed, criteria: [criterion], mask })
     return found.map(({ scores }) => scores.get(criterion) as UnitScores)
   }
 
-  /** One ranking of all units from an arm's examples. */
-  async mean(arm: Arm, seed: number): Promise<UnitScores> {
-    const { criterion, aggregation = 'mean' } = arm
-    const settings = needExamples(arm)
-    const key = JSON.stringify([criterion, aggregation, settings, seed])
-    let mean = this.#means.get(key)
-    if (!mean) {
-      mean = datasetCriteria.some(({ name }) => name === criterion)
-        ? await collectDataset(this.#ground(), this.#calibrationWindows(settings, seed), seed, criterion)
-        : await this.#aggregate(criterion, aggregation, settings, seed)
-      this.#means.set(key, mean)
-    }
-    return mean
+  /** One ranking of all units from a method's examples. */
+  mean(method: Method, seed: number): Promise<UnitScores> {
+    const { criterion, aggregation = 'mean' } = method
+    const settings = needExamples(method)
+    const isDataset = datasetCriteria.some(({ name }) => name === criterion)
+    return remember(this.#means, JSON.stringify([criterion, aggregation, settings, seed]), () =>
+      isDataset
+        ? collectDataset(this.#collectContext(), this.#calibrationWindows(settings, seed), seed, criterion)
+        : this.#aggregate(criterion, aggregation, settings, seed),
+    )
   }
 
   async #aggregate(
@@ -303,14 +293,19 @@ export class Lab {
     return sum.finish()
   }
 
-  /** The trained predictor of an arm. It lives as long as the lab. */
-  predictor(arm: Arm, seed: number): Promise<TrainedPredictor> {
-    const { criterion, examples, predictor } = arm
-    const description = { kind: predictorKindOf(arm), criterion, examples, predictor, seed }
-    const key = JSON.stringify(description)
-    let made = this.#predictors.get(key)
-    if (!made) this.#predictors.set(key, (made = this.#makePredictor(arm, seed, description)))
-    return made
+  /** The trained predictor of a method. It lives as long as the cache. */
+  predictor(method: Method, seed: number): Promise<TrainedPredictor> {
+    const { criterion, examples, predictor } = method
+    const description = { kind: predictorKindOf(method), criterion, examples, predictor, seed }
+    return remember(this.#predictors, JSON.stringify(description), () =>
+      this.#makePredictor(method, seed, description),
+    )
+  }
+
+  /** What a method decides by: its mean scores, or its predictor. It lives as long as the cache. */
+  async inputs(method: Method, seed: number): Promise<MethodInputs> {
+    if (predictorKindOf(method)) return { predictor: (await this.predictor(method, seed)).predictor }
+    return method.planner === 'static' ? { mean: await this.mean(method, seed) } : {}
   }
 
   /** Where the numbers of a report come from. */
@@ -347,7 +342,7 @@ export class Lab {
     throw new UsageError('SETTINGS', 'examples: expected a task to take shots of, got none')
   }
 
-  #ground(): Ground {
+  #collectContext(): CollectContext {
     const { model, store = null, threads, runner, signal } = this.options
     return {
       model,
@@ -368,14 +363,14 @@ export class Lab {
     return dataName ?? (documents ? 'documents' : 'Brown corpus')
   }
 
-  async #makePredictor(arm: Arm, seed: number, description: object): Promise<TrainedPredictor> {
+  async #makePredictor(method: Method, seed: number, description: object): Promise<TrainedPredictor> {
     const { store } = this.options
-    if (!store) return this.#train(arm, seed)
-    const windows = await this.examplesHash(needExamples(arm), seed)
+    if (!store) return this.#train(method, seed)
+    const windows = await this.examplesHash(needExamples(method), seed)
     const folder = await store.files(
       { ...this.identity('predictor'), windows, ...description },
       async (to) => {
-        const trained = await this.#train(arm, seed)
+        const trained = await this.#train(method, seed)
         await saveTrained(to, trained)
         trained.predictor.dispose()
       },
@@ -383,22 +378,29 @@ export class Lab {
     return openTrained(folder, this.model.backend)
   }
 
-  async #train(arm: Arm, seed: number): Promise<TrainedPredictor> {
-    const { criterion, predictor } = arm
+  async #train(method: Method, seed: number): Promise<TrainedPredictor> {
+    const { criterion, predictor } = method
     const examples = await this.examples(
-      needExamples(arm),
+      needExamples(method),
       seed,
       [criterion],
       predictor?.pooling === 'attention',
     )
-    return trainArm(this.model, arm, examples, seed, this.dataHash, {
+    return trainMethod(this.model, method, examples, seed, this.dataHash, {
       signal: this.options.signal,
       onEpoch: (done, total) => this.tell('train', done, total),
     })
   }
 }
 
-function needExamples({ planner, examples }: Arm): ExampleSettings {
+/** What a map has under a key; made where it has nothing. */
+function remember<T>(known: Map<string, T>, key: string, make: () => T): T {
+  let value = known.get(key)
+  if (value === undefined) known.set(key, (value = make()))
+  return value
+}
+
+function needExamples({ planner, examples }: Method): ExampleSettings {
   if (examples) return examples
   throw new TypeError(`${planner}: expected examples to learn from, got none`)
 }

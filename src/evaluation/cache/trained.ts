@@ -1,5 +1,5 @@
 /**
- * The predictor of an arm: trained from examples, or read back from where an earlier run left it, together with how
+ * The predictor of a method: trained from examples, or read back from where an earlier run left it, together with how
  * well it did on the examples that training held out.
  */
 import type { Backend } from '../../backends/backend.ts'
@@ -19,30 +19,30 @@ import {
   type PredictorTraining,
   type TrainedPredictor,
 } from '../../training/train_predictor.ts'
-import { predictorKindOf, type Arm } from './method.ts'
+import { predictorKindOf, type Method } from '../method.ts'
 
 const predictorName = 'predictor.safetensors'
 const reportName = 'held_out.json'
 
 /** What a training listens to and tells. */
-export interface TrainArmOptions {
+export interface TrainMethodOptions {
   readonly signal?: AbortSignal
   /** Epochs done, of all networks. */
   readonly onEpoch?: (done: number, total: number) => void
 }
 
-/** Trains the predictor an arm asks for. @throws UsageError EXAMPLES; the signal's reason */
-export function trainArm(
+/** Trains the predictor a method asks for. @throws UsageError EXAMPLES; the signal's reason */
+export function trainMethod(
   model: OptModel,
-  arm: Arm,
+  method: Method,
   examples: readonly CalibrationExample[],
   seed: number,
   dataHash: string,
-  { signal, onEpoch }: TrainArmOptions = {},
+  { signal, onEpoch }: TrainMethodOptions = {},
 ): Promise<TrainedPredictor> {
-  const { criterion, predictor: settings } = arm
-  const kind = predictorKindOf(arm)
-  if (!kind || !settings) throw new TypeError(`${arm.planner}: expected settings of a predictor, got none`)
+  const { criterion, predictor: settings } = method
+  const kind = predictorKindOf(method)
+  if (!kind || !settings) throw new TypeError(`${method.planner}: expected settings of a predictor, got none`)
   const { training, headHidden, neuronHidden, features, targets, placement, pooling, loss, top } = settings
   const base: PredictorConfigBase = {
     shape: model.shape,

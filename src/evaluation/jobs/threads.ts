@@ -4,7 +4,7 @@
 import type { ThreadStart } from '../../jobs/model_threads.ts'
 import type { ThreadSource } from '../../jobs/shard_threads.ts'
 
-/** Threads that run calibration, scoring and question jobs with the model of `start`. */
+/** Threads that run calibration and evaluation jobs with the model of `start`. */
 export function shardThreads(start: ThreadStart): ThreadSource {
   return {
     code: (Worker) => new Worker(new URL('./shard_thread.ts', import.meta.url), { type: 'module' }),

@@ -1,26 +1,26 @@
 /**
- * Tasks under several configurations at once, and a report with the keys of lm-evaluation-harness.
+ * Tasks under several methods at once, and a report with the keys of lm-evaluation-harness.
  *
  * `results` is the dense model's, key by key what the harness writes (`acc,none`, `acc_stderr,none`, ...). `rows` has
- * the same numbers for every configuration, dense included, with what each really skipped and how often its choice is
+ * the same numbers for every method, dense included, with what each really skipped and how often its choice is
  * the dense one's. A question counts when every row has answered it.
  */
 import type { ShardRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
 import { now } from '../../platform/platform.ts'
-import { meanAchieved } from '../achieved_mean.ts'
-import type { Configuration } from '../configurations.ts'
+import { methodRow, type MethodRow } from '../method.ts'
+import { meanAchieved } from '../tally.ts'
 import type { Provenance } from '../../results/provenance.ts'
-import { askHere, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
-import { askElsewhere } from './distributed.ts'
+import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
 import { accuracyOf, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
 export type TaskScores = Readonly<Record<string, number | string>>
 
-/** One task under one configuration. */
-export interface TaskRow extends Configuration {
+/** One task under one method. */
+export interface TaskRow extends MethodRow {
   readonly task: string
+  readonly leaky: boolean
   readonly seed: number
   /** Skipped shares of the whole model and of each layer, averaged over questions. */
   readonly achieved: AchievedSparsity
@@ -60,7 +60,7 @@ export interface RunOptions extends AskedTasks {
 }
 
 /**
- * Asks every question in every configuration.
+ * Asks every question under every method.
  * @param signal stops it; what was finished is reported
  * @throws what the runner throws, if one asks
  */
@@ -70,14 +70,12 @@ export async function runTasks(
   signal?: AbortSignal,
 ): Promise<TasksReport> {
   const started = now()
-  const answers = options.tasks.map(() => options.configurations.list.map((): Answer[] => []))
+  const answers = options.tasks.map(() => options.methods.map((): Answer[] => []))
   let complete = false
   try {
     const { runner, provenance } = options
-    const listener = { tell: onProgress, signal }
-    const answered = runner
-      ? askElsewhere(options, { runner, hash: provenance.model.hash }, listener)
-      : askHere(options, listener)
+    const distributed = runner ? { runner, hash: provenance.model.hash } : null
+    const answered = askTasks(options, { tell: onProgress, signal }, distributed)
     for await (const question of answered)
       answers[question.task].forEach((row, i) => row.push(question.answers[i]))
     complete = true
@@ -88,19 +86,20 @@ export async function runTasks(
 }
 
 function makeReport(
-  { tasks, configurations, seed, config, provenance }: RunOptions,
+  { tasks, methods, seed, config, provenance }: RunOptions,
   answers: readonly (readonly Answer[][])[],
   complete: boolean,
   seconds: number,
 ): TasksReport {
   const begun = tasks.flatMap((task, i) => (answers[i][0].length > 0 ? [{ task, rows: answers[i] }] : []))
   const rows = begun.flatMap(({ task, rows: all }) =>
-    configurations.list.map((configuration, i): TaskRow => {
+    methods.map((method, i): TaskRow => {
       const mine = all[i]
       const agreed = mine.filter(({ chosen }, question) => chosen.acc === all[0][question].chosen.acc).length
       return {
         task: task.name,
-        ...configuration,
+        ...methodRow(method),
+        leaky: method.leaky ?? false,
         seed,
         achieved: meanAchieved(mine.map(({ achieved }) => achieved)),
         scores: scoresOf(task, mine),
@@ -116,7 +115,7 @@ function makeReport(
       rows.filter(({ planner }) => planner === 'dense').map(({ task, scores }) => [task, scores]),
     ),
     rows,
-    means: configurations.list.flatMap(({ planner, sparsity }) => {
+    means: methods.flatMap(({ planner, sparsity }) => {
       const mine = rows.filter((row) => row.planner === planner && row.sparsity === sparsity)
       const total = mine.reduce((sum, row) => sum + Number(row.scores['acc,none']), 0)
       return mine.length > 0 ? [{ planner, sparsity, acc: total / mine.length }] : []

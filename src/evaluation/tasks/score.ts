@@ -6,15 +6,9 @@
  * their own, each with its mask.
  */
 import type { AchievedSparsity } from '../../masks/achieved.ts'
-import type { UnitMask } from '../../masks/mask.ts'
-import type { MaskPlanner } from '../../masks/planner.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
-import type { MaskMode } from '../../engine/active_block.ts'
-import { leakyMask } from '../../predictor/leaky.ts'
-import { pause } from '../../platform/pause.ts'
-import { achievedBy, meanAchieved } from '../achieved_mean.ts'
-import type { Configurations } from '../configurations.ts'
-import { scoreWindow, type WindowScore } from '../perplexity.ts'
+import type { ScoredText } from '../score_window.ts'
+import { skippedBy } from '../tally.ts'
+import type { EvaluatedText, MethodScore } from '../window_evaluator.ts'
 import type { AskedTokens, Request } from '../../data/tasks/prompts.ts'
 import type { Metric } from '../../data/tasks/task.ts'
 
@@ -29,104 +23,41 @@ export interface Answer {
   readonly achieved: AchievedSparsity
 }
 
-/** Who decides for a context; null is dense. `request` goes on with the right answer if one of the context's does. */
-export type PlanContext = (request: Request) => MaskPlanner | null
-
-/** Log-likelihoods of the answers after nothing, dense, where the question asks for them: the same for every row. */
-export function answersAlone(model: OptModel, { alone }: AskedTokens): number[] | null {
-  return alone?.map((request) => -scoreWindow(model, { ...request, words: 0 }).nll) ?? null
+/** What is scored of a question: its answers, and dense, where it asks for them, its answers after nothing. */
+export function textsOf({ requests, alone, gold }: AskedTokens, seed: number): EvaluatedText[] {
+  // Nothing counts words.
+  const windowsOf = (all: readonly Request[]): ScoredText[] => all.map((one) => ({ ...one, words: 0 }))
+  return [
+    { windows: windowsOf(requests), known: gold, seed },
+    ...(alone ? [{ windows: windowsOf(alone), seed, denseOnly: true }] : []),
+  ]
 }
 
-/** Asks a question. @param alone what `answersAlone` gives, for `acc_mutual_info` */
-export function answerQuestion(
-  model: OptModel,
-  asked: AskedTokens,
-  plan: PlanContext = () => null,
-  mode: MaskMode = 'auto',
-  alone: readonly number[] | null = null,
+/**
+ * What the scores of its answers make of a question.
+ * @param alone the dense scores of the answers after nothing, for `acc_mutual_info`
+ */
+export function answerOf(
+  { lengths, gold }: AskedTokens,
+  scores: readonly Pick<MethodScore, 'nll' | 'achieved'>[],
+  alone: readonly Pick<MethodScore, 'nll'>[] | null,
 ): Answer {
-  const { requests, lengths, gold } = asked
-  const scoreRequest = makeScorer(model, requests[gold], plan, mode)
-  const achieved: AchievedSparsity[] = []
-  const logLikelihoods = requests.map((request) => {
-    const { nll, mask } = scoreRequest(request)
-    achieved.push(achievedBy(mask, model.shape, model.config.width))
-    return -nll
-  })
-  const perByte = logLikelihoods.map((value, i) => value / lengths[i])
+  const logLikelihoods = scores.map(({ nll }) => -nll)
   return {
     logLikelihoods,
     chosen: {
       acc: highest(logLikelihoods),
-      acc_norm: highest(perByte),
-      ...(alone && { acc_mutual_info: highest(logLikelihoods.map((value, i) => value - alone[i])) }),
+      acc_norm: highest(logLikelihoods.map((value, i) => value / lengths[i])),
+      ...(alone && { acc_mutual_info: highest(logLikelihoods.map((value, i) => value + alone[i].nll)) }),
     },
     gold,
-    achieved: meanAchieved(achieved),
-  }
-}
-
-/** How a question is asked in every row of a table. */
-export interface RowOptions {
-  readonly configurations: Configurations
-  /** Of the random planner, and of criteria that draw. */
-  readonly maskSeed: number
-  readonly mode?: MaskMode
-  readonly signal?: AbortSignal
-}
-
-/** A question's answers under every configuration, in their order. @throws the signal's reason */
-export async function answerInRows(
-  model: OptModel,
-  asked: AskedTokens,
-  { configurations, maskSeed, mode, signal }: RowOptions,
-): Promise<Answer[]> {
-  await pause(signal)
-  const alone = answersAlone(model, asked)
-  const answers: Answer[] = []
-  for (const row of configurations.list.keys()) {
-    await pause(signal)
-    const plan: PlanContext = (request) => configurations.planOne(row, request, maskSeed)
-    answers.push(answerQuestion(model, asked, plan, mode, alone))
-  }
-  return answers
-}
-
-/** Scores answers, each under the mask of its context; a leaky planner makes one for each answer. */
-function makeScorer(
-  model: OptModel,
-  right: Request,
-  plan: PlanContext,
-  mode: MaskMode,
-): (request: Request) => WindowScore {
-  const planners = new Map<string, MaskPlanner | null>()
-  const contextOf = ({ tokens, promptLength }: Request): string => tokens.subarray(0, promptLength).join(' ')
-  return (request) => {
-    const context = contextOf(request)
-    let planner = planners.get(context)
-    if (planner === undefined) {
-      const made = plan(context === contextOf(right) ? right : request)
-      planners.set(context, (planner = made && decideOnce(made)))
-    }
-    const text = { ...request, words: 0 }
-    if (!planner?.leaky) return scoreWindow(model, text, { planner, mode })
-    const own = plan(request) as MaskPlanner
-    return scoreWindow(model, text, { mask: leakyMask(model, own, request.tokens.slice(0, -1)), mode })
+    achieved: skippedBy(scores),
   }
 }
 
 /** The place of the highest, the first of equals. */
 function highest(values: readonly number[]): number {
   return values.indexOf(Math.max(...values))
-}
-
-/** A planner that is asked for the first sequence and repeats itself for others, which must begin with the same prompt. */
-export function decideOnce(planner: MaskPlanner): MaskPlanner {
-  const { afterAttention, every } = planner
-  // One that goes on deciding has seen more than the prompt by then.
-  if (!afterAttention || every !== undefined) return planner
-  let mask: UnitMask | null = null
-  return { ...planner, afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }
 }
 
 /** A share of questions, and how far chance moves it. */

@@ -69,7 +69,7 @@ export function pointsTable(plot: Plot): Markup {
   return htmlTable(columns, rows, plot.y.label, null)
 }
 
-/** What one configuration skips: a column per layer, in percent, the darker the more. */
+/** What one method skips: a column per layer, in percent, the darker the more. */
 export function layerTable({ name, heads, neurons }: LayerSparsity): Markup {
   const numbers = heads.map((_, layer) => markup`<th scope="col">${layer}</th>`)
   const kinds: readonly (readonly [string, readonly number[]])[] = [

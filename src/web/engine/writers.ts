@@ -4,7 +4,7 @@
  * KL(dense || sparse) compares distributions after the same tokens. While the texts agree, the dense generation gives the dense
  * distribution; from their first difference on a third sequence does, which runs dense over the sparse text.
  */
-import { logitsDivergence } from '../../evaluation/scored_logits.ts'
+import { logitsDivergence } from '../../evaluation/score_window.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { argmax } from '../../engine/sampling.ts'

@@ -1,5 +1,5 @@
 /**
- * The arms of the main comparison: every planner at every sparsity, each with what it learns from.
+ * The methods of the main comparison: every planner at every sparsity, each with what it learns from.
  *
  * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. Its scores are of the dense model, as in
  * the paper, but for ShadowLLM's: those are measured under static masks (`plainact@0.7`), because what a unit is worth
@@ -9,8 +9,14 @@
  */
 import type { Scope } from '../masks/budget.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
-import { denseArm, type Arm, type ExampleSettings, type PredictorSettings } from './cache/method.ts'
-import type { Settings } from './settings.ts'
+import {
+  makeMethod,
+  methodTable,
+  type ExampleSettings,
+  type Method,
+  type PredictorSettings,
+} from '../evaluation/method.ts'
+import type { Settings } from '../evaluation/settings.ts'
 
 /** The planners that skip something, best first where the method works as its paper says. */
 export const sparsePlanners: readonly PlannerName[] = [
@@ -23,8 +29,8 @@ export const sparsePlanners: readonly PlannerName[] = [
   'random',
 ] satisfies Exclude<PlannerName, 'dense'>[]
 
-/** What arms have in common. */
-export interface ArmOptions {
+/** What the methods have in common. */
+export interface ComparisonOptions {
   readonly planners?: readonly PlannerName[]
   readonly criterion: string
   readonly baselineCriterion: string
@@ -32,19 +38,14 @@ export interface ArmOptions {
 }
 
 /** Dense first, then every planner at every sparsity. */
-export function makeArms(settings: Settings, options: ArmOptions): Arm[] {
+export function comparisonMethods(settings: Settings, options: ComparisonOptions): Method[] {
   const asked = options.planners ?? plannerNames
   const planners = sparsePlanners.filter((planner) => asked.includes(planner))
-  return [
-    { ...denseArm, scope: options.scope },
-    ...settings.sparsities.flatMap((sparsity) =>
-      planners.flatMap((planner) => {
-        const arm = makeArm(settings, options, planner, sparsity)
-        const isTwice = planner === 'static' && settings.pruned.length > 0
-        return isTwice ? [arm, { ...arm, examples: prunedExamples(settings, sparsity) }] : [arm]
-      }),
-    ),
-  ]
+  return methodTable(planners, settings.sparsities, options.scope, (planner, sparsity) => {
+    const method = comparisonMethod(settings, options, planner, sparsity)
+    const isTwice = planner === 'static' && settings.pruned.length > 0
+    return isTwice ? [method, { ...method, examples: prunedExamples(settings, sparsity) }] : method
+  })
 }
 
 /** The examples ShadowLLM learns from: scored at the nearest of the sparsities that the settings have for that. */
@@ -53,24 +54,19 @@ export function prunedExamples({ calibration: count, pruned }: Settings, sparsit
   return { count, shots: null, ...(nearest !== undefined && { pruned: nearest }) }
 }
 
-/** A criterion and where it was measured, such as `plainact@0.7`. */
-export function criterionName({ criterion, examples }: Arm): string {
-  return examples?.pruned === undefined ? criterion : `${criterion}@${examples.pruned}`
-}
-
 /** One planner at one sparsity. */
-export function makeArm(
+export function comparisonMethod(
   settings: Settings,
-  { criterion, baselineCriterion, scope }: ArmOptions,
+  { criterion, baselineCriterion, scope }: ComparisonOptions,
   planner: PlannerName,
   sparsity: number,
-): Arm {
+): Method {
   const examples = { count: settings.calibration, shots: null }
-  const base = { planner, sparsity, scope }
+  const base = makeMethod({ planner, sparsity, scope })
   switch (planner) {
     case 'dense':
     case 'random':
-      return { ...base, criterion: 'none' }
+      return base
     case 'oracle':
     case 'prompt-plainact':
       return { ...base, criterion }

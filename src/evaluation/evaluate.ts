@@ -1,0 +1,55 @@
+/**
+ * Methods on texts: every text under every method, method by method.
+ *
+ *   perplexity   texts are windows, one by one, beside the dense model's logits
+ *   tasks        texts are questions: answers behind one context, or several
+ *   experiments  texts are windows in batches, whose scores are kept by method
+ */
+import type { OptModel } from '../engine/opt_model.ts'
+import { pause } from '../platform/pause.ts'
+import type { Method, MethodInputs } from './method.ts'
+import {
+  WindowEvaluator,
+  type EvaluatedText,
+  type MethodScore,
+  type EvaluatorOptions,
+} from './window_evaluator.ts'
+
+/** What is evaluated, and how. */
+export interface EvaluateOptions extends EvaluatorOptions {
+  /** What each method decides by; asked for when its turn comes. */
+  readonly inputsOf: (method: Method) => MethodInputs | Promise<MethodInputs>
+  /** Texts scored, under all methods together. */
+  readonly onScore?: (done: number, total: number) => void
+  readonly signal?: AbortSignal
+  /** Finds the scores of a method where they are kept, or keeps what `score` gives. */
+  readonly keep?: (method: Method, score: () => Promise<MethodScore[][]>) => Promise<MethodScore[][]>
+}
+
+/**
+ * The scores of each method in turn: for each text, of each of its windows.
+ * @throws the signal's reason; what planners throw
+ */
+export async function* evaluate(
+  model: OptModel,
+  methods: readonly Method[],
+  texts: readonly EvaluatedText[],
+  { inputsOf, onScore, signal, keep = (_, score) => score(), ...options }: EvaluateOptions,
+): AsyncGenerator<MethodScore[][], void, void> {
+  const evaluators = texts.map((text) => new WindowEvaluator(model, text, options))
+  const total = methods.length * texts.length
+  for (const [turn, method] of methods.entries()) {
+    const score = async (): Promise<MethodScore[][]> => {
+      const inputs = await inputsOf(method)
+      const scores: MethodScore[][] = []
+      for (const evaluator of evaluators) {
+        await pause(signal)
+        scores.push(evaluator.score(method, inputs))
+        onScore?.(turn * texts.length + scores.length, total)
+      }
+      return scores
+    }
+    yield await keep(method, score)
+    onScore?.((turn + 1) * texts.length, total)
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * A method: everything that decides which units are kept, as plain data. Whatever is measured is measured of a list of
+ * methods, dense first:
+ *
+ *   Method        planner, criterion, sparsity, scope, what it learnt from, when it decides
+ *   MethodInputs  what its planner decides by: mean scores, or a predictor
+ *   planMethod    method, inputs -> the planner of one text
+ *   evaluate      methods, texts -> scores (evaluate.ts); perplexity, tasks and experiments are views of it
+ *
+ * Two methods with the same description give the same numbers on the same model, text and seed; so a description is also
+ * the name under which results are kept (part_store.ts).
+ */
+import { criterionByName } from '../criteria/index.ts'
+import { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
+import { defaultEvery, makePlanner, type Every, type PlannerName } from '../predictor/planners.ts'
+import { denseLayers, type LossName, type PredictorKind } from '../predictor/predictor_config.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
+import type { TrainingOptions } from '../training/predictor_training.ts'
+import type { Aggregation } from '../calibration/aggregate.ts'
+
+// ---- What a method is ------------------------------------------------------------------------------------------------
+
+/** Which examples are calibrated on. */
+export interface ExampleSettings {
+  readonly count: number
+  /** Null for windows of text; else a task's rows behind so many solved ones. */
+  readonly shots: number | null
+  /**
+   * Neurons are scored in a model that is pruned already, under the static mask of this sparsity made from the same
+   * examples' dense scores. Heads keep their dense scores. Default: all in the dense model.
+   */
+  readonly pruned?: number
+}
+
+/** How a predictor is trained. */
+export interface PredictorSettings {
+  readonly headHidden: number
+  readonly neuronHidden: number
+  readonly features: FeatureScaling
+  readonly targets: TargetScaling
+  /** Of ShadowLLM's predictor; the others have a layer each. */
+  readonly placement: number
+  readonly pooling: Pooling
+  readonly loss: LossName
+  /** Shares of best units, by which labels are made. */
+  readonly top: readonly number[]
+  readonly training: Omit<TrainingOptions, 'signal'>
+}
+
+/** A planner, a budget, what the planner learnt from, and when it decides. */
+export interface Method {
+  readonly planner: PlannerName
+  /** `none` where no criterion decides: dense and random. */
+  readonly criterion: string
+  /** Share of the ranked units that is to be skipped; 0 for dense. */
+  readonly sparsity: number
+  /** The share of heads, and of neurons, where it is another. */
+  readonly headSparsity?: number
+  readonly neuronSparsity?: number
+  readonly scope: Scope
+  readonly every: Every
+  /** static: how examples become one ranking. */
+  readonly aggregation?: Aggregation
+  /** Planners that learn from examples. */
+  readonly examples?: ExampleSettings
+  /** Planners that predict. */
+  readonly predictor?: PredictorSettings
+  /**
+   * oracle: instead of the true continuation, the mean over so many that the model itself writes after the prompt. Then
+   * the answer is not seen.
+   */
+  readonly samples?: number
+  /** The planner is shown all that is fed. */
+  readonly leaky?: boolean
+  /** Select as the released code of the paper does. */
+  readonly paperCompatible?: boolean
+  /** Layers that run whole; default 1, or what the predictor's placement asks for. */
+  readonly denseLayers?: number
+}
+
+/** A method, where nothing else is said: of no criterion, in global scope, deciding when its planner does by itself. */
+export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
+  const { planner, every = defaultEvery(planner) } = given
+  return { criterion: 'none', scope: 'global', ...given, every }
+}
+
+/** The method that skips nothing. */
+export const denseMethod: Method = makeMethod({ planner: 'dense', sparsity: 0 })
+
+/** The planners that learn from examples, and what kind of predictor they ask. */
+const learners = {
+  static: null,
+  shadow: 'shadow',
+  'dejavu-style': 'dejavu-style',
+  dejavu: 'dejavu',
+} as const satisfies Partial<Record<PlannerName, PredictorKind | null>>
+
+/** The kind of predictor a method asks, or null. */
+export function predictorKindOf({ planner }: Method): PredictorKind | null {
+  return planner in learners ? learners[planner as keyof typeof learners] : null
+}
+
+/** Whether a method learns from examples. */
+export function learns({ planner }: Method): boolean {
+  return planner in learners
+}
+
+/** What a table row says of a method. */
+export type MethodRow = Pick<Method, 'planner' | 'criterion' | 'scope' | 'sparsity'>
+
+/** A criterion and where it was measured, such as `plainact@0.7`. */
+export function criterionName({ criterion, examples }: Method): string {
+  return examples?.pruned === undefined ? criterion : `${criterion}@${examples.pruned}`
+}
+
+/** What every table row begins with. */
+export function methodRow(method: Method): MethodRow {
+  const { planner, scope, sparsity } = method
+  return { planner, criterion: criterionName(method), scope, sparsity }
+}
+
+/** Dense, then what `make` gives for every other planner at every sparsity. */
+export function methodTable<Name extends PlannerName>(
+  planners: readonly Name[],
+  sparsities: readonly number[],
+  scope: Scope,
+  make: (planner: Name, sparsity: number) => Method | readonly Method[],
+): Method[] {
+  const others = planners.filter((planner) => planner !== 'dense')
+  return [
+    { ...denseMethod, scope },
+    ...sparsities.flatMap((sparsity) => others.flatMap((planner) => make(planner, sparsity))),
+  ]
+}
+
+// ---- What it decides by ----------------------------------------------------------------------------------------------
+
+/** What a method decides by that is the same for every text. */
+export interface MethodInputs {
+  /** static: scores of a calibration set. */
+  readonly mean?: UnitScores
+  readonly predictor?: Predictor
+}
+
+/** What several methods decide by, as files have it. */
+export interface MethodSources {
+  readonly mean?: UnitScores
+  /** The last one of a kind is asked. */
+  readonly predictors?: readonly Predictor[]
+}
+
+/** Of these sources, what a method decides by. */
+export function inputsFrom({ mean, predictors = [] }: MethodSources): (method: Method) => MethodInputs {
+  return ({ planner }) => {
+    const [kind] = kindsNeeded([planner])
+    return { mean: planner === 'static' ? mean : undefined, predictor: kind && predictorOf(kind, predictors) }
+  }
+}
+
+/** What is particular to one text. */
+export interface PlanContext {
+  /** random, and criteria that draw: default 0. */
+  readonly seed?: number
+  /** oracle: the scores of this text. */
+  readonly oracleScores?: UnitScores
+  /** Who ranks; default the model's backend. */
+  readonly topK?: TopK
+}
+
+/** How much a method keeps. @throws UsageError SPARSITY, SCOPE */
+export function methodBudget(method: Method, { predictor }: MethodInputs = {}): Budget {
+  const { sparsity, headSparsity = sparsity, neuronSparsity = sparsity, scope } = method
+  const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config) : 1)
+  return makeBudget(sparsity, { headSparsity, neuronSparsity, scope, denseLayers: whole })
+}
+
+/**
+ * The planner of a method for one text; null is dense.
+ * @throws MissingError PLANNER_SOURCE if what it decides by is missing; UsageError SPARSITY, SCOPE, CRITERION_NAME
+ */
+export function planMethod(
+  model: OptModel,
+  method: Method,
+  inputs: MethodInputs,
+  { seed, oracleScores, topK = backendTopK(model.backend) }: PlanContext = {},
+): MaskPlanner | null {
+  const { planner, criterion, every, leaky, paperCompatible: released } = method
+  const { mean, predictor } = inputs
+  const sources = {
+    model,
+    topK,
+    seed,
+    mean,
+    shadow: predictor?.kind === 'shadow' ? predictor : undefined,
+    dejavuStyle: predictor?.kind === 'dejavu-style' ? predictor : undefined,
+    dejavu: predictor?.kind === 'dejavu' ? predictor : undefined,
+    truth: oracleScores,
+    criterion: planner === 'prompt-plainact' ? criterionByName(criterion) : undefined,
+  }
+  return makePlanner(planner, sources, methodBudget(method, inputs), { every, leaky, released })
+}
+
+// ---- Methods that are compared ---------------------------------------------------------------------------------------
+
+/** What is to be compared, and what its planners decide by. */
+export interface CompareOptions extends Partial<Pick<Method, 'every' | 'leaky' | 'paperCompatible'>> {
+  readonly planners: readonly PlannerName[]
+  readonly sparsities: readonly number[]
+  readonly scope: Scope
+  /** Of the oracle, of prompt-plainact, and of the mean scores; a predictor's is what it learnt. */
+  readonly criterion: string
+  readonly sources?: MethodSources
+}
+
+/**
+ * Dense, then every planner at every sparsity. What planners lack is told here, before any text is read.
+ * @throws MissingError PLANNER_SOURCE if a planner has nothing to decide by; UsageError SPARSITY, SCOPE, CRITERION_NAME
+ */
+export function compareMethods(
+  model: OptModel,
+  { planners, sparsities, criterion, sources = {}, ...options }: CompareOptions,
+): Method[] {
+  const inputsOf = inputsFrom(sources)
+  const methods = methodTable(planners, sparsities, options.scope, (planner, sparsity) => {
+    const method = makeMethod({ planner, sparsity, ...options })
+    const own = inputsOf(method).predictor?.config.criterion ?? (planner === 'random' ? 'none' : criterion)
+    return { ...method, criterion: own }
+  })
+  for (const method of methods) if (method.planner !== 'oracle') planMethod(model, method, inputsOf(method))
+  return methods
+}

@@ -1,0 +1,237 @@
+/**
+ * The one function by which a text is scored, whatever is measured: it feeds a prompt, in which a planner decides a mask,
+ * then scores every token after it under that mask.
+ *
+ * The tokens are two feeds of one sequence, or three where scoring begins after the prompt. Costs are negative
+ * log-likelihoods in nats. Without dense logits they come from the backend's own cross entropy, in float32, and no logits
+ * leave the backend. Beside dense logits they are float64 sums over logits that are read, and so are the distances from
+ * dense.
+ */
+import type { UnitMask } from '../masks/mask.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import type { MaskMode } from '../engine/active_block.ts'
+import type { CacheStorage } from '../engine/layer_cache.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import type { Sequence } from '../engine/sequence.ts'
+import { leakyMask } from '../predictor/leaky.ts'
+import type { Window } from '../data/windows.ts'
+
+/** What of a window is needed to score it. */
+export interface ScoredText extends Pick<Window, 'tokens' | 'promptLength' | 'words'> {
+  /** The first token that is scored; default the first after the prompt. */
+  readonly start?: number
+}
+
+/** How a window runs. */
+export interface ScoreOptions {
+  /** Who decides during the prompt; without one nothing is skipped. A leaky one is shown all that is fed. */
+  readonly planner?: MaskPlanner | null
+  /** A mask known beforehand, in place of a planner. */
+  readonly mask?: UnitMask | null
+  readonly mode?: MaskMode
+  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
+  readonly cache?: CacheStorage
+  /** The dense model's logits of the same tokens, to compare with. */
+  readonly dense?: DenseLogits
+}
+
+/** What some tokens cost. */
+export interface Cost {
+  /** Negative log-likelihood of the scored tokens, in nats. */
+  readonly nll: number
+  readonly tokens: number
+}
+
+/** How far from dense the logits of some tokens are. */
+export interface DenseDistance {
+  /** KL(dense || this) summed over them, in nats. */
+  readonly kl: number
+  /** At how many of them the likeliest token is the dense one. */
+  readonly agreed: number
+  /** Which scored token is the first where it is not; null if none is. */
+  readonly firstDifference: number | null
+}
+
+/** What some tokens cost, beside dense. */
+export interface ComparedCost extends Cost, DenseDistance {}
+
+/** What one window costs; compared where dense logits were given. */
+export interface WindowScore extends Cost, Partial<DenseDistance> {
+  readonly words: number
+  /** The mask the scored tokens ran under; null is dense. */
+  readonly mask: UnitMask | null
+}
+
+/** Scores one window. Its last token is scored and never fed: there may be one more than positions. */
+export function scoreWindow(
+  model: OptModel,
+  window: ScoredText,
+  { dense, ...options }: ScoreOptions = {},
+): WindowScore {
+  const { words } = window
+  if (dense) {
+    const read = readLogits(model, window, options)
+    return { ...dense.compare(read), words, mask: read.mask }
+  }
+  return withPrompt(model, window, options, (sequence, first, rest, start) => {
+    const { tokens } = window
+    let nll = scoreLogits(model, first, tokens[start])
+    if (rest.length > 0)
+      nll = sequence.score(rest, tokens.slice(start + 1)).reduce((total, value) => total + value, nll)
+    return { nll, tokens: tokens.length - start, words, mask: sequence.mask }
+  })
+}
+
+/**
+ * Feeds a window up to its first scored token.
+ * @param work is given the logits [V] of that token, and the tokens that are still to be fed
+ */
+function withPrompt<T>(
+  model: OptModel,
+  { tokens, promptLength, start = promptLength }: ScoredText,
+  { planner = null, ...options }: Omit<ScoreOptions, 'dense'>,
+  work: (sequence: Sequence, first: Float32Array, rest: Int32Array, start: number) => T,
+): T {
+  const fed = tokens.slice(0, -1)
+  const plan = planner?.leaky ? { mask: leakyMask(model, planner, fed) } : { planner }
+  const sequence = model.begin({ ...options, ...plan, capacity: fed.length })
+  try {
+    if (promptLength < start) sequence.feed(fed.slice(0, promptLength), 'none')
+    const first = sequence.feed(fed.slice(promptLength < start ? promptLength : 0, start), 'last')
+    return work(sequence, first, fed.slice(start), start)
+  } finally {
+    sequence.dispose()
+  }
+}
+
+/** Negative log-likelihood of one token under logits [V]. */
+function scoreLogits(model: OptModel, logits: Float32Array, token: number): number {
+  const { backend } = model
+  const buffers = [
+    backend.allocate('f32', [1]),
+    backend.upload(logits, [1, logits.length]),
+    backend.upload(Int32Array.of(token)),
+  ]
+  const [nll, row, label] = buffers
+  try {
+    backend.ops.cross_entropy(nll, row, label)
+    return backend.readF32(nll)[0]
+  } finally {
+    for (const buffer of buffers) backend.free(buffer)
+  }
+}
+
+// ---- Beside dense logits ---------------------------------------------------------------------------------------------
+
+/** Logits of the scored tokens of a text. */
+export interface ScoredLogits {
+  /** Row i scores token `start + i`: [N, V]. */
+  readonly logits: Float32Array
+  readonly start: number
+  /** What they were computed under; null is dense. */
+  readonly mask: UnitMask | null
+}
+
+/** Reads the logits of a window's scored tokens. */
+export function readLogits(
+  model: OptModel,
+  window: ScoredText,
+  options: Omit<ScoreOptions, 'dense'> = {},
+): ScoredLogits {
+  const { vocabulary: V } = model.config
+  return withPrompt(model, window, options, (sequence, first, rest, start) => {
+    const logits = new Float32Array((rest.length + 1) * V)
+    logits.set(first)
+    if (rest.length > 0) logits.set(sequence.feed(rest, 'all'), V)
+    return { logits, start, mask: sequence.mask }
+  })
+}
+
+/** One row of logits, summed up. */
+interface RowSum {
+  /** log of the sum of exp. */
+  readonly logSum: number
+  /** The likeliest token, the first of equals. */
+  readonly best: number
+}
+
+function sumRow(logits: Float32Array, at: number, V: number): RowSum {
+  let best = 0
+  for (let v = 1; v < V; v++) if (logits[at + v] > logits[at + best]) best = v
+  const most = logits[at + best]
+  let sum = 0
+  for (let v = 0; v < V; v++) sum += Math.exp(logits[at + v] - most)
+  return { logSum: most + Math.log(sum), best }
+}
+
+/** The dense logits of a text, which others are compared with. */
+export class DenseLogits {
+  readonly read: ScoredLogits
+  readonly #tokens: Int32Array
+  readonly #rows: RowSum[] = []
+  readonly #vocabulary: number
+
+  /** @param tokens the text, [T] */
+  constructor(read: ScoredLogits, tokens: Int32Array, vocabulary: number) {
+    this.read = read
+    this.#tokens = tokens
+    this.#vocabulary = vocabulary
+    for (let at = 0; at < read.logits.length; at += vocabulary)
+      this.#rows.push(sumRow(read.logits, at, vocabulary))
+  }
+
+  /** What the dense model makes of the tokens from `start` on. */
+  scoreFrom(start: number): ComparedCost {
+    let nll = 0
+    for (let t = start; t < this.#tokens.length; t++) {
+      const row = t - this.read.start
+      nll += this.#rows[row].logSum - this.read.logits[row * this.#vocabulary + this.#tokens[t]]
+    }
+    const tokens = this.#tokens.length - start
+    return { nll, tokens, kl: 0, agreed: tokens, firstDifference: null }
+  }
+
+  /** What other logits make of the tokens they are of. */
+  compare({ logits, start }: ScoredLogits): ComparedCost {
+    const V = this.#vocabulary
+    let nll = 0
+    let kl = 0
+    let agreed = 0
+    let firstDifference: number | null = null
+    for (let t = start; t < this.#tokens.length; t++) {
+      const at = (t - start) * V
+      const denseAt = (t - this.read.start) * V
+      const dense = this.#rows[t - this.read.start]
+      const { logSum, best } = sumRow(logits, at, V)
+      nll += logSum - logits[at + this.#tokens[t]]
+      kl += divergence(this.read.logits, denseAt, dense.logSum, logits, at, logSum, V)
+      if (best === dense.best) agreed++
+      else firstDifference ??= t - start
+    }
+    return { nll, tokens: this.#tokens.length - start, kl, agreed, firstDifference }
+  }
+}
+
+/** The sum over tokens of p (log p - log q). */
+function divergence(
+  p: Float32Array,
+  pAt: number,
+  pLogSum: number,
+  q: Float32Array,
+  qAt: number,
+  qLogSum: number,
+  V: number,
+): number {
+  let sum = 0
+  for (let v = 0; v < V; v++) {
+    const logP = p[pAt + v] - pLogSum
+    sum += Math.exp(logP) * (logP - (q[qAt + v] - qLogSum))
+  }
+  return sum
+}
+
+/** KL(dense || other) of the logits of one position, in nats; both [V]. */
+export function logitsDivergence(dense: Float32Array, other: Float32Array): number {
+  const V = dense.length
+  return divergence(dense, 0, sumRow(dense, 0, V).logSum, other, 0, sumRow(other, 0, V).logSum, V)
+}

@@ -1,0 +1,280 @@
+/**
+ * Texts under any method: which mask its planner decides from the prompt, and what the tokens after it cost. What several
+ * methods ask of a text (oracle scores, a dense pass) is computed once.
+ */
+import { criterionByName } from '../criteria/index.ts'
+import type { AchievedSparsity } from '../masks/achieved.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import { backendTopK, type UnitScores } from '../masks/selection.ts'
+import type { MaskMode } from '../engine/active_block.ts'
+import type { CacheStorage } from '../engine/layer_cache.ts'
+import type { OptModel } from '../engine/opt_model.ts'
+import { makeSampler } from '../engine/sampling.ts'
+import { traceForward } from '../engine/trace.ts'
+import { NOT_SCORED } from '../ops/cross_entropy.ts'
+import { lastHeadOutputs, scoreText } from '../predictor/pass_planners.ts'
+import { oraclePlanner } from '../predictor/planners.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import { Random } from '../tensor/random.ts'
+import { methodBudget, planMethod, type Method, type MethodInputs } from './method.ts'
+import {
+  scoreWindow,
+  type Cost,
+  type DenseDistance,
+  type DenseLogits,
+  type ScoredText,
+  type WindowScore,
+} from './score_window.ts'
+import { achievedBy } from './tally.ts'
+
+/** A prompt and what follows it, to plan for. */
+export type PlannedText = Pick<ScoredText, 'tokens' | 'promptLength'>
+
+/** A text, and what was found out about it so far. */
+export class WindowPlanner {
+  readonly #model: OptModel
+  readonly #text: PlannedText
+  readonly #seed: number
+  readonly #scores = new Map<string, UnitScores>()
+  readonly #expected = new Map<string, ExpectedScores>()
+  #lastHeads: Float32Array | null = null
+
+  /** @param seed of random masks, the same for every sparsity, so that those masks are nested; and of criteria that draw */
+  constructor(model: OptModel, text: PlannedText, seed: number) {
+    this.#model = model
+    this.#text = text
+    this.#seed = seed
+  }
+
+  /**
+   * Who decides for this text; null is dense.
+   * @param fresh whether the planner runs its own passes each time it is asked, as one under the clock must
+   */
+  plan(method: Method, inputs: MethodInputs, fresh = false): MaskPlanner | null {
+    const { planner, every, leaky, paperCompatible } = method
+    // Planners that look at a pass over the prompt, whatever the budget: one pass serves them all.
+    const shared = !fresh && every === 'once' && !leaky && !paperCompatible
+    const scores = shared ? this.#promptScores(method, inputs.predictor) : null
+    if (scores)
+      return {
+        ...oraclePlanner(scores, methodBudget(method, inputs), backendTopK(this.#model.backend)),
+        name: planner,
+      }
+    const oracleScores = planner === 'oracle' ? this.#oracleScores(method) : undefined
+    return planMethod(this.#model, method, inputs, { seed: this.#seed, oracleScores })
+  }
+
+  #oracleScores({ criterion, samples }: Method): UnitScores {
+    if (samples === undefined) return this.#scoresOf(criterion, 'continuation')
+    const known =
+      this.#expected.get(criterion) ?? new ExpectedScores(this.#model, this.#text, criterion, this.#seed)
+    this.#expected.set(criterion, known)
+    return known.mean(samples)
+  }
+
+  /** What a planner would find in a pass over the prompt; null for one that makes none. */
+  #promptScores({ planner, criterion }: Method, predictor: Predictor | undefined): UnitScores | null {
+    const { tokens, promptLength } = this.#text
+    // The planner itself refuses a prompt of one token.
+    if (planner === 'prompt-plainact' && promptLength > 1) return this.#scoresOf(criterion, 'prompt')
+    if (planner !== 'dejavu-style' || predictor?.kind !== 'dejavu-style') return null
+    if (!this.#lastHeads) {
+      const trace = traceForward(this.#model, tokens.slice(0, promptLength))
+      this.#lastHeads = lastHeadOutputs(trace)
+      trace.dispose()
+    }
+    return predictor.predict(this.#lastHeads)
+  }
+
+  /** A criterion's scores of the loss of the continuation, or of the prompt's own. */
+  #scoresOf(criterion: string, part: 'continuation' | 'prompt'): UnitScores {
+    const key = `${criterion} ${part}`
+    let scores = this.#scores.get(key)
+    if (!scores) {
+      const { tokens, promptLength } = this.#text
+      const prompt = tokens.slice(0, promptLength)
+      const [read, labels] =
+        part === 'prompt' ? [prompt, prompt] : continuationOf(this.#text, this.#model.config.positions)
+      scores = scoreText(this.#model, read, labels, criterionByName(criterion), this.#seed)
+      this.#scores.set(key, scores)
+    }
+    return scores
+  }
+}
+
+/**
+ * Tokens and labels of what follows the prompt. A text may have one token more than the model takes: its last one is left
+ * out then, or its first one if nothing else is scored.
+ */
+function continuationOf({ tokens, promptLength }: PlannedText, positions: number): [Int32Array, Int32Array] {
+  const end = promptLength < positions ? positions : tokens.length
+  const start = Math.max(0, end - positions)
+  const kept = tokens.slice(start, end)
+  return [kept, kept.slice().fill(NOT_SCORED, 0, promptLength - start)]
+}
+
+/**
+ * The scores a prompt leads one to expect: the mean over continuations that the model itself writes after it, each drawn
+ * token by token from the model's own distribution. Samples are drawn as they are asked for; more begin with those of fewer.
+ *
+ * Were the model the source of the text, this would be the best any predictor could say of a continuation it has not
+ * seen. It costs far too much to plan with (a text and a backward pass for each sample); it says how much there is to
+ * predict.
+ */
+export class ExpectedScores {
+  readonly #model: OptModel
+  readonly #text: PlannedText
+  readonly #criterion: string
+  readonly #seeds: Random
+  readonly #samples: UnitScores[] = []
+
+  /** @param text whose prompt is gone on from, for as many tokens as its continuation has */
+  constructor(model: OptModel, text: PlannedText, criterion: string, seed: number) {
+    this.#model = model
+    this.#text = text
+    this.#criterion = criterion
+    this.#seeds = new Random(seed)
+  }
+
+  /** The mean of the first `count` samples; at least one. */
+  mean(count: number): UnitScores {
+    while (this.#samples.length < count) this.#samples.push(this.#draw())
+    const { shape } = this.#samples[0]
+    const mean = (kind: 'heads' | 'neurons'): Float32Array => {
+      const sums = new Float64Array(this.#samples[0][kind].length)
+      for (const scores of this.#samples.slice(0, count))
+        for (let unit = 0; unit < sums.length; unit++) sums[unit] += scores[kind][unit]
+      return Float32Array.from(sums, (sum) => sum / count)
+    }
+    return { shape, heads: mean('heads'), neurons: mean('neurons') }
+  }
+
+  #draw(): UnitScores {
+    const { promptLength } = this.#text
+    const tokens = this.#text.tokens.slice()
+    const sampler = makeSampler({ temperature: 1, seed: this.#seeds.uint32() })
+    const sequence = this.#model.begin({ capacity: tokens.length })
+    try {
+      let logits = sequence.feed(tokens.slice(0, promptLength), 'last')
+      for (let t = promptLength; ; t++) {
+        tokens[t] = sampler(logits)
+        if (t === tokens.length - 1) break
+        logits = sequence.feed(tokens.slice(t, t + 1), 'last')
+      }
+    } finally {
+      sequence.dispose()
+    }
+    const [read, labels] = continuationOf({ tokens, promptLength }, this.#model.config.positions)
+    return scoreText(this.#model, read, labels, criterionByName(this.#criterion))
+  }
+}
+
+// ---- Windows that are planned together -------------------------------------------------------------------------------
+
+/** One window, or several that may begin with the same prompt, as the answers to a question do. */
+export interface EvaluatedText {
+  readonly windows: readonly ScoredText[]
+  /** The window that an oracle may look at, for all that have its prompt; default the first. */
+  readonly known?: number
+  /** See `WindowPlanner`. */
+  readonly seed: number
+  /** Whether it is scored under dense alone; default under every method. */
+  readonly denseOnly?: boolean
+  /** The dense logits of a single window, to compare with. */
+  readonly dense?: DenseLogits
+}
+
+/** What one window costs under one method; compared where the text has dense logits. */
+export interface MethodScore extends Cost, Partial<DenseDistance> {
+  readonly words: number
+  /** Shares skipped, of the whole model and layer by layer. */
+  readonly achieved: AchievedSparsity
+}
+
+/** The windows of a text that are scored under a method. */
+export function windowsUnder(
+  { windows, denseOnly }: Pick<EvaluatedText, 'windows' | 'denseOnly'>,
+  { planner }: Method,
+): readonly ScoredText[] {
+  return denseOnly && planner !== 'dense' ? [] : windows
+}
+
+/** How windows run under every method. */
+export interface EvaluatorOptions {
+  readonly mode?: MaskMode
+  readonly cache?: CacheStorage
+}
+
+/** The windows of a text, under any method. */
+export class WindowEvaluator {
+  readonly model: OptModel
+  readonly text: EvaluatedText
+  readonly options: EvaluatorOptions
+  readonly #planners = new Map<ScoredText, WindowPlanner>()
+
+  constructor(model: OptModel, text: EvaluatedText, options: EvaluatorOptions = {}) {
+    this.model = model
+    this.text = text
+    this.options = options
+  }
+
+  /** What each window costs under a method. */
+  score(method: Method, inputs: MethodInputs): MethodScore[] {
+    const { shape, config } = this.model
+    const { known, dense } = this.text
+    const windows = windowsUnder(this.text, method)
+    // The dense logits are those of a cache of f32.
+    if (dense && method.planner === 'dense' && this.options.cache === 'f32') {
+      const [{ promptLength, start = promptLength, words }] = windows
+      return [{ ...dense.scoreFrom(start), words, achieved: achievedBy(null, shape, config.width) }]
+    }
+    const plan: PlanText = (window) => this.#plannerOf(window).plan(method, inputs)
+    return scoreTogether(this.model, { windows, known }, plan, { ...this.options, dense }).map(
+      ({ mask, ...score }) => ({ ...score, achieved: achievedBy(mask, shape, config.width) }),
+    )
+  }
+
+  #plannerOf(window: ScoredText): WindowPlanner {
+    const known = this.#planners.get(window) ?? new WindowPlanner(this.model, window, this.text.seed)
+    this.#planners.set(window, known)
+    return known
+  }
+}
+
+/** Who decides for a window; null is dense. */
+export type PlanText = (window: ScoredText) => MaskPlanner | null
+
+/**
+ * Scores windows, each under the mask of its prompt. A mask is decided from a prompt alone, once, and all windows that
+ * begin with it run under it. Planned for is the known window, else the first that has the prompt. A leaky planner is
+ * made for each window.
+ */
+export function scoreTogether(
+  model: OptModel,
+  { windows, known = 0 }: Pick<EvaluatedText, 'windows' | 'known'>,
+  plan: PlanText,
+  options: EvaluatorOptions & { readonly dense?: DenseLogits },
+): WindowScore[] {
+  const planners = new Map<string, MaskPlanner | null>()
+  const promptOf = ({ tokens, promptLength }: ScoredText): string =>
+    tokens.subarray(0, promptLength).join(' ')
+  return windows.map((window) => {
+    const prompt = promptOf(window)
+    let planner = planners.get(prompt)
+    if (planner === undefined) {
+      const made = plan(prompt === promptOf(windows[known]) ? windows[known] : window)
+      planners.set(prompt, (planner = made && decideOnce(made)))
+    }
+    return scoreWindow(model, window, { ...options, planner: planner?.leaky ? plan(window) : planner })
+  })
+}
+
+/** A planner that is asked for the first sequence and repeats itself for others, which must begin with the same prompt. */
+export function decideOnce(planner: MaskPlanner): MaskPlanner {
+  const { afterAttention, every } = planner
+  // One that goes on deciding has seen more than the prompt by then.
+  if (!afterAttention || every !== undefined) return planner
+  let mask: UnitMask | null = null
+  return { ...planner, afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }
+}
