@@ -54,9 +54,13 @@ export interface OwnEmulator {
   failAfter(others: number, result: number): void
 }
 
-/** Lends a copy of the emulator. */
+/**
+ * Lends a copy of the emulator. A broken host may not wait for a copy, and the emulator makes it later: so the arrays of
+ * all copies are kept until the end.
+ */
 export async function withOwnEmulator(work: (emulator: OwnEmulator) => void | Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-emulator-'))
+  const copied: unknown[] = []
   try {
     const path = join(folder, 'own.so')
     copyFileSync(process.env.SHADOWLLM_EMULATOR ?? emulatorPath(), path)
@@ -66,13 +70,22 @@ export async function withOwnEmulator(work: (emulator: OwnEmulator) => void | Pr
       emulator_held: ['i32'],
     })
     await work({
-      driver: () => Driver.open(path, 'expected the emulator'),
+      async driver() {
+        const driver = await Driver.open(path, 'expected the emulator')
+        for (const name of ['cuMemcpyHtoDAsync_v2', 'cuMemcpyDtoHAsync_v2'] as const)
+          meddle(driver, name, (args, proceed) => {
+            copied.push(args)
+            proceed(...args)
+          })
+        return driver
+      },
       held: () =>
         Object.fromEntries(held.map((kind, i) => [kind, functions.emulator_held(i)])) as unknown as Held,
       calls: () => functions.emulator_calls(),
       failAfter: (others, result) => void functions.emulator_fail_after(others, result),
     })
   } finally {
+    copied.length = 0
     rmSync(folder, { recursive: true })
   }
 }

@@ -42,6 +42,8 @@ export class Stream {
   /** Where numbers on their way to the device stand, which their owner may change meanwhile. */
   #staging: SteadyMemory | null = null
   #staged = 0
+  /** Memory of the host that the device may still read or write: it must not be collected, also after a call has failed. */
+  #host: ArrayBufferView[] = []
 
   /** @param withGraphs whether launches go as graphs where they can @throws MissingError CUDA_CALL */
   constructor(driver: Driver, withGraphs: boolean) {
@@ -100,6 +102,7 @@ export class Stream {
       this.#submit()
       this.#stopwatch.stop()
       this.#isBusy = true
+      this.#host.push(values)
       this.#driver.call('cuMemcpyDtoHAsync_v2', values, address, values.byteLength, this.#handle)
     }
     this.wait()
@@ -112,6 +115,7 @@ export class Stream {
       this.#stopwatch.stop()
       this.#driver.call('cuStreamSynchronize', this.#handle)
       this.#isBusy = false
+      this.#host = []
       this.#staged = 0
       this.#stopwatch.read()
     }
@@ -151,10 +155,12 @@ export class Stream {
     this.#graphs?.destroy()
     this.#stopwatch.destroy()
     this.#driver.tryCall('cuStreamDestroy_v2', this.#handle)
+    this.#host = []
   }
 
   #copy(address: number, bytes: ArrayBufferView): void {
     this.#isBusy = true
+    this.#host.push(bytes)
     this.#driver.call('cuMemcpyHtoDAsync_v2', address, bytes, bytes.byteLength, this.#handle)
   }
 
