@@ -168,7 +168,11 @@ class CheckedKernel<Address> {
       if (typeof value !== 'number') this.#refuseNumber(to, value)
       flat[to] = value
     }
-    for (let i = 0; i < arrays.length; i++) buffers[i] = this.#bufferOf(arrays[i], args)
+    for (let i = 0; i < arrays.length; i++) {
+      const buffer = this.#bufferOf(arrays[i], args)
+      buffers[i] = buffer
+      flat[arrays[i].to] = buffer === null ? null : buffer.address
+    }
     for (const size of this.form.sizes) flat[size.to] = sizeFrom(size, buffers[size.array], flat)
     for (const range of this.#ranges) this.#checkRange(range)
     for (const { array, dim, size, times } of this.#dims) {
@@ -180,10 +184,6 @@ class CheckedKernel<Address> {
     }
     for (const list of this.#lists) this.#checkList(list)
     for (const pair of this.#pairs) this.#checkApart(pair)
-    for (let i = 0; i < arrays.length; i++) {
-      const buffer = buffers[i]
-      flat[arrays[i].to] = buffer === null ? null : buffer.address
-    }
     this.#kernel(...flat)
     for (const { array, below, isMade } of this.#lists)
       if (isMade) {
