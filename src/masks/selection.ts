@@ -129,7 +129,7 @@ function chooseWithFloor(
   floor: number,
   topK: TopK,
 ): Iterable<number> {
-  // Without a floor nothing is reserved; with one layer its floor is a lower bound of the count.
+  // A shortcut: without a floor, or with one layer, the general case below selects the same units.
   if (floor === 0 || layers === 1) return topK(scores, Math.max(count, floor))
   const chosen = new Set<number>()
   for (let start = 0; start < layers * units; start += units)
