@@ -216,7 +216,7 @@ describe('the cost of a token', () => {
   const mutants: [string, string, Cost][] = [
     [
       'asks the one predictor for every token',
-      'a sequence asks once: its tokens together pay what one token pays otherwise',
+      'a sequence predicts once: all its tokens together pay the cost of one decision',
       (model, method, settings) => tokenCost(model, method === 'shadow' ? 'shadow-token' : method, settings),
     ],
     [
@@ -246,7 +246,7 @@ describe('the cost of a token', () => {
     ],
     [
       'takes one way of deciding for the other',
-      'one predictor never costs more than one per layer, and asking once never more than asking always',
+      'one predictor costs at most one per layer, and one decision at most repeated ones',
       (model, method, settings) =>
         tokenCost(model, method === 'dejavu' ? 'shadow' : method === 'shadow' ? 'dejavu' : method, settings),
     ],
@@ -260,7 +260,7 @@ describe('the cost of a token', () => {
     ],
     [
       'drops skipped weights from memory',
-      'memory holds every weight, whatever is skipped',
+      'memory holds every weight under any mask',
       (model, method, settings) => {
         const cost = tokenCost(model, method, settings)
         return { ...cost, memory: cost.weights }
