@@ -156,9 +156,12 @@ const writersDoNotMeet: HubLaw = async (open) => {
   const failures = all.map((opened) =>
     opened.then(() => Promise.reject(new Error('it ended well')), codeOfError),
   )
-  expect(await Promise.any(failures)).toBe('HUB_HASH')
+  const failure = await Promise.any(failures).catch(() => null)
+  // All end before anything is judged: a download that goes on would write into a folder that was removed.
+  one.hub.misbehave = () => false
   for (const go of held.slice(1)) go(content.subarray(1000))
   const ends = await Promise.allSettled(all)
+  expect(failure).toBe('HUB_HASH')
   expect(ends.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'fulfilled', 'rejected'])
   expectWhole(one)
 }
