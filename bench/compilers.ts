@@ -17,7 +17,7 @@ import { median } from '../src/results/interleaved_rounds.ts'
 import { kernelNames, kernels, type KernelName } from '../src/ops/catalog.ts'
 import type { Sizes } from '../src/ops/op.ts'
 import { now } from '../src/platform/platform.ts'
-import { ratio, table, takeTurns, type Job } from './timing.ts'
+import { ratio, table, interleave, type Job } from './timing.ts'
 
 /** OPT-125m by letter, at a context of 512; R is the count of lists that are not there. */
 const usual: Sizes = { H: 12, K: 64, D: 768, I: 768, O: 3072, V: 8192, U: 3072, N: 3072, R: 0 }
@@ -71,7 +71,7 @@ function compare(backends: readonly Backend[], op: KernelName, sizes: Sizes): { 
   try {
     const values = valuesOf(op, sizes)
     const first = jobOf(scopes[0], op, values, null)
-    const [base, other] = takeTurns([first, jobOf(scopes[1], op, values, first.work)], ROUNDS)
+    const [base, other] = interleave([first, jobOf(scopes[1], op, values, first.work)], ROUNDS)
     return { time: 1e3 / median(base.samples), gain: ratio(other, base) }
   } finally {
     for (const scope of scopes) scope.dispose()

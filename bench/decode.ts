@@ -10,7 +10,7 @@ import { initialWeights } from '../src/engine/initial_weights.ts'
 import { OptModel } from '../src/engine/opt_model.ts'
 import type { Sequence } from '../src/engine/sequence.ts'
 import { memorySource } from '../src/tensor/memory_source.ts'
-import { figure, ratio, table, takeTurns, type Job } from './timing.ts'
+import { figure, ratio, table, interleave, type Job } from './timing.ts'
 
 /** The shape of OPT-125m. */
 export const config: OptConfig = makeOptConfig({
@@ -52,7 +52,7 @@ export async function run(): Promise<void> {
   const [expected, actual] = sequences.map((sequence) => sequence.feed(PROMPT, 'last'))
   if (firstDifference(expected, actual) !== -1) throw new Error('decode: the backends disagree')
 
-  const [reference, wasm] = takeTurns(
+  const [reference, wasm] = interleave(
     [decodeJob('reference', sequences[0], 1), decodeJob('wasm', sequences[1], 16)],
     ROUNDS,
   )

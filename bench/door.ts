@@ -5,7 +5,7 @@
 import { write } from '../src/platform/platform.ts'
 import type { Buffer } from '../src/backends/backend.ts'
 import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
-import { figure, table, takeTurns, type Job } from './timing.ts'
+import { figure, table, interleave, type Job } from './timing.ts'
 
 const CALLS = 10_000
 
@@ -32,7 +32,7 @@ export async function run(): Promise<void> {
     job('linear, chosen rows', () => linear(y4, x4, square, b4, rows)),
     job('attention', () => attention(y4, x4, keys, values, null, 0.5, 1)),
   ]
-  const cells = takeTurns(jobs, 50).map((rates) => {
+  const cells = interleave(jobs, 50).map((rates) => {
     const nanoseconds = (1e6 / Math.max(...rates.samples)).toFixed(0)
     return [rates.name, figure(rates, 1), nanoseconds]
   })

@@ -13,7 +13,7 @@ import { createBackend } from '../src/backends/select.ts'
 import { probeWasm } from '../src/platform/wasm_features.ts'
 import { Random } from '../src/tensor/random.ts'
 import { GIGABYTES, kernelsOver, openStreams, STREAM_BYTES, STREAM_START } from './streams.ts'
-import { figure, ratio, table, takeTurns, type Job } from './timing.ts'
+import { figure, ratio, table, interleave, type Job } from './timing.ts'
 
 /** [rows, numbers per row]: blocks of OPT-125m and OPT-1.3b, and the lm_head of the former. */
 const STREAMED = [
@@ -93,7 +93,7 @@ async function oneToken(): Promise<void> {
       job('linear', (weight) => linear(y, x, weight, 0, 0, 1, count, length, 0)),
       job('linear_input_major', (weight) => linear_input_major(y, x, weight, 0, 0, 1, length, count, 0)),
     ]
-    const [one, best, ...kernels] = takeTurns(jobs, 20)
+    const [one, best, ...kernels] = interleave(jobs, 20)
     const cells = kernels.flatMap((rates) => [
       figure(rates, GIGABYTES),
       `${(100 * ratio(rates, one)).toFixed(0)} %`,
@@ -132,7 +132,7 @@ async function storages(): Promise<void> {
           },
         }
       })
-      const [f32, ...others] = takeTurns(jobs, STORED_ROUNDS)
+      const [f32, ...others] = interleave(jobs, STORED_ROUNDS)
       const cells = others.flatMap((rates, i) => [
         ((ratio(rates, f32) * 4) / STORAGES[i + 1][1]).toFixed(2),
         figure(rates, GIGABYTES),
@@ -175,7 +175,7 @@ async function manyTokens(): Promise<void> {
   for (const shape of MULTIPLIED) {
     const scopes = [strict, ...(relaxed ? [relaxed] : [])].map((backend) => new BufferScope(backend))
     const jobs = scopes.map((scope) => productsOf(scope.backend, shape, scope))
-    const rates = takeTurns(jobs.flat(), 25)
+    const rates = interleave(jobs.flat(), 25)
     const cells = ops.flatMap((_, op) => {
       const [base, fused] = [rates[op], rates[ops.length + op]]
       const cell = figure(base, GIGAFLOPS)

@@ -19,7 +19,7 @@ import {
 import { write } from '../src/platform/platform.ts'
 import { Random } from '../src/tensor/random.ts'
 import { STREAM_BYTES } from './streams.ts'
-import { ratio, table, takeTurns, type Job } from './timing.ts'
+import { ratio, table, interleave, type Job } from './timing.ts'
 
 /** The blocks of OPT-125m and OPT-1.3b. */
 const SHAPES = [
@@ -117,7 +117,7 @@ export async function run(): Promise<void> {
         return { channels, neurons: Math.round(F * (1 - sparsity)) }
       })
       const sizeOf = ({ channels, neurons }: Kept): number => 4 * channels + 2 * neurons
-      const [dense, ...packed] = takeTurns(
+      const [dense, ...packed] = interleave(
         jobs.map((kept) => walk(backend, shape, held, count, kept, to)),
         ROUNDS,
       )

@@ -9,7 +9,7 @@
 import { write } from '../src/platform/platform.ts'
 import { openArithmetic } from './arithmetic.ts'
 import { GIGABYTES, kernelsOver, openStreams, STREAM_BYTES, STREAM_START } from './streams.ts'
-import { figure, ratio, table, takeTurns, type Job } from './timing.ts'
+import { figure, ratio, table, interleave, type Job } from './timing.ts'
 
 const ROUNDS = 25
 
@@ -35,7 +35,7 @@ export async function run(): Promise<void> {
 
 /** Times jobs in turns, and sets them beside the first. */
 async function show(title: string, rate: string, first: string, jobs: Job[], unit: number): Promise<void> {
-  const rates = takeTurns(jobs, ROUNDS)
+  const rates = interleave(jobs, ROUNDS)
   const rows = rates.map((one) => [one.name, figure(one, unit), ratio(one, rates[0]).toFixed(2)])
   await write('stdout', `${title}: median (best) of ${ROUNDS} rounds\n`)
   await write('stdout', table([['', rate, `x ${first}`], ...rows]))

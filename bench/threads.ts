@@ -14,7 +14,7 @@ import { OptModel } from '../src/engine/opt_model.ts'
 import { initialWeights } from '../src/engine/initial_weights.ts'
 import { memorySource } from '../src/tensor/memory_source.ts'
 import { config, decodeJob, PROMPT } from './decode.ts'
-import { figure, ratio, table, takeTurns, type Job, type Rates } from './timing.ts'
+import { figure, ratio, table, interleave, type Job, type Rates } from './timing.ts'
 
 /** The op, and [T, O, I]. */
 const PRODUCTS = [
@@ -106,8 +106,8 @@ async function whileBusy<T>(work: () => T): Promise<T> {
 }
 
 async function measure({ name, jobs }: Bench): Promise<string[]> {
-  const [one, ...free] = takeTurns(jobs, ROUNDS)
-  const [busyOne, ...busy] = await whileBusy(() => takeTurns(jobs, ROUNDS))
+  const [one, ...free] = interleave(jobs, ROUNDS)
+  const [busyOne, ...busy] = await whileBusy(() => interleave(jobs, ROUNDS))
   const cells = [
     ...free.map((rates) => ratio(rates, one)),
     ...busy.map((rates) => ratio(rates, busyOne)),

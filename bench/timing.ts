@@ -28,7 +28,7 @@ export interface WaitingJob {
 }
 
 /** Each job once untimed, then `rounds` rounds in which every job has one turn. */
-export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
+export function interleave(jobs: readonly Job[], rounds: number): Rates[] {
   const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
   for (const { run } of jobs) run()
   for (let round = 0; round < rounds; round++)
@@ -40,8 +40,8 @@ export function takeTurns(jobs: readonly Job[], rounds: number): Rates[] {
   return rates
 }
 
-/** `takeTurns` for jobs that have to be waited for. */
-export async function takeTurnsWaiting(jobs: readonly WaitingJob[], rounds: number): Promise<Rates[]> {
+/** `interleave` for jobs that have to be waited for. */
+export async function interleaveAsync(jobs: readonly WaitingJob[], rounds: number): Promise<Rates[]> {
   const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
   for (const { prepare, run } of jobs) {
     await prepare()

@@ -185,7 +185,7 @@ export class PlannerFiles {
     const { openPredictor } = await import('./predictor/predictor_file.ts')
     const predictor = await openPredictor(path, this.#model.backend, this.#model.weights.storage)
     try {
-      if (this.#disposed) throw new UsageError('DISPOSED', 'model: expected a live one, got one disposed of')
+      if (this.#disposed) throw new UsageError('DISPOSED', 'the model has been disposed')
       checkPredictor(predictor, this.#model.config, path)
     } catch (error) {
       predictor.dispose()

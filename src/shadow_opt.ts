@@ -258,9 +258,9 @@ export class ShadowOpt {
     checkOptions(options, maskKinds)
     const ids = this.#promptIds(prompt)
     const { planner = 'shadow' } = options
-    const truth = planner === 'oracle' ? this.#truth(ids, options) : undefined
+    const oracleScores = planner === 'oracle' ? this.#oracleScores(ids, options) : undefined
     const decider =
-      typeof planner === 'object' ? planner : await this.#planners.planner(planner, options, truth)
+      typeof planner === 'object' ? planner : await this.#planners.planner(planner, options, oracleScores)
     this.#expectLive()
     return decider ? promptMask(this.model, decider, ids) : denseMask(this.model.shape)
   }
@@ -320,7 +320,7 @@ export class ShadowOpt {
   }
 
   #expectLive(): void {
-    if (this.#disposed) throw new UsageError('DISPOSED', 'model: expected a live one, got one disposed of')
+    if (this.#disposed) throw new UsageError('DISPOSED', 'the model has been disposed')
   }
 
   #promptIds(prompt: string | Ids): Int32Array {
@@ -350,7 +350,7 @@ export class ShadowOpt {
   }
 
   /** The criterion's scores of what follows a prompt. */
-  #truth(prompt: Int32Array, { continuation, criterion = 'plainact', seed }: MaskOptions): UnitScores {
+  #oracleScores(prompt: Int32Array, { continuation, criterion = 'plainact', seed }: MaskOptions): UnitScores {
     const ids = typeof continuation === 'string' ? this.encode(continuation) : (continuation ?? [])
     if (ids.length === 0)
       throw new UsageError('CONTINUATION', 'oracle: expected what follows the prompt, got nothing')

@@ -3,7 +3,7 @@
  * has a figure of each, and ratios are taken within rounds.
  */
 import { MissingError } from '../../src/tensor/errors.ts'
-import { takeTurnsWaiting, type Rates, type WaitingJob } from '../timing.ts'
+import { interleaveAsync, type Rates, type WaitingJob } from '../timing.ts'
 import { checkAgreement, promptOf, samplesOf, type Arm, type Decoder } from './decoder.ts'
 
 /** An arm that is ready. */
@@ -100,7 +100,7 @@ export async function timeArms(
   const timed: Timed[] = []
   for (const task of tasks) {
     const jobs = arms.map((arm) => job(arm, task, vocabulary))
-    timed.push({ test: task.name, rates: await takeTurnsWaiting(jobs, rounds) })
+    timed.push({ test: task.name, rates: await interleaveAsync(jobs, rounds) })
   }
   return timed
 }

@@ -10,7 +10,7 @@ import { Driver } from '../../src/backends/cuda/driver.ts'
 import { kernelIn } from '../../src/backends/cuda/fast_launch.ts'
 import { launchOf, MAX_DYNAMIC_SHARED } from '../../src/backends/cuda/launch.ts'
 import { backendNames, createBackend } from '../../src/backends/select.ts'
-import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
+import { MAX_CONTEXT } from '../../src/ops/attention.ts'
 import { kernelNames } from '../../src/ops/catalog.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 
@@ -47,7 +47,7 @@ test.each(backendNames.filter((name) => name.startsWith('cuda')))('%s refuses th
 /** Whole warps, at most 256 threads, and no more shared memory than is asked for. */
 function launchesAreSound(rules: typeof launchOf): void {
   for (const name of kernelNames)
-    for (const size of [0, 1, 31, 257, LONGEST_CONTEXT]) {
+    for (const size of [0, 1, 31, 257, MAX_CONTEXT]) {
       const { blocks, threads, shared } = rules(name)(() => size)
       expect(Number.isInteger(blocks) && blocks >= 0, `${name}: blocks`).toBe(true)
       expect(threads % 32 === 0 && threads > 0 && threads <= 256, `${name}: threads`).toBe(true)

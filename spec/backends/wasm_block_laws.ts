@@ -5,7 +5,7 @@
  * context they take.
  */
 import type { Backend } from '../../src/backends/backend.ts'
-import { LONGEST_CONTEXT } from '../../src/ops/attention.ts'
+import { MAX_CONTEXT } from '../../src/ops/attention.ts'
 import type { KernelName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
 import { Data } from '../harness/data.ts'
@@ -113,7 +113,7 @@ export function longestContext(backend: Backend, name: Attention, seed: number):
     [2, 5],
     [9, 16],
   ]) {
-    const sizes = { T, S: LONGEST_CONTEXT, C: LONGEST_CONTEXT, H: 2, K, R: 1 }
+    const sizes = { T, S: MAX_CONTEXT, C: MAX_CONTEXT, H: 2, K, R: 1 }
     check(backend, name, sizes, new Data(seed))
   }
 }

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { backwardFlops, forwardFlops } from '../../src/calibration/cost.ts'
 import { exampleForms } from '../../src/calibration/calibration_files.ts'
 import { architectureByName, architectures, optConfigOf } from '../../src/bench/cost/architectures.ts'
-import { clusterCost, resultBytes, usualCluster, windowFlops } from '../../src/bench/cost/cluster.ts'
+import { clusterCost, resultBytes, defaultCluster, windowFlops } from '../../src/bench/cost/cluster.ts'
 
 const opts = architectures.filter(({ gated }) => !gated)
 
@@ -53,9 +53,9 @@ describe('a cluster', () => {
   test('of twice as many machines takes half as long, but for the loading', () => {
     const model = architectureByName('opt-66b')
     const at = (machines: number): number =>
-      clusterCost(model, { ...usualCluster, deathsPerHour: 0, windows: 2 ** 14, machines }, 1e12).outcome
+      clusterCost(model, { ...defaultCluster, deathsPerHour: 0, windows: 2 ** 14, machines }, 1e12).outcome
         .makespan -
-      clusterCost(model, { ...usualCluster, windows: 1, machines }, 1e12).weights / usualCluster.loading
+      clusterCost(model, { ...defaultCluster, windows: 1, machines }, 1e12).weights / defaultCluster.loading
     expect(at(16) / at(32)).toBeGreaterThan(1.9)
     expect(at(16) / at(32)).toBeLessThan(2.1)
   })

@@ -19,7 +19,7 @@ import { measureBandwidth } from '../../src/bench/cost/bandwidth.ts'
 import {
   costExperiment,
   predictorCostExperiment,
-  usualCostSettings,
+  defaultCostSettings,
 } from '../../src/bench/cost/experiments.ts'
 import { predictorCost } from '../../src/bench/cost/predictor_cost.ts'
 import { publishedPredictorCost } from '../../src/bench/cost/published.ts'
@@ -341,7 +341,7 @@ describe('the experiments', () => {
       (await costExperiment({ ...options, bandwidth: 1e9 })).findings.some((one) =>
         one.includes('published timings'),
       )
-    expect(await about(usualCostSettings)).toBe(true)
+    expect(await about(defaultCostSettings)).toBe(true)
     expect(await about({ sparsity: 0.8 })).toBe(false)
     expect(await about({ hidden: 64 })).toBe(false)
   })

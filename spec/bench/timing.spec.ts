@@ -2,13 +2,13 @@
  * Things that are timed take turns; spec/results/interleaved_rounds.spec.ts says whose turn it is.
  */
 import { describe, expect, test } from 'vitest'
-import { takeTurns, takeTurnsWaiting } from '../../bench/timing.ts'
+import { interleave, interleaveAsync } from '../../bench/timing.ts'
 
 describe('interleaved rounds', () => {
   test('every job runs once untimed, then has its turns', () => {
     const log: string[] = []
     const job = (name: string, work: number) => ({ name, work, run: () => void log.push(name) })
-    const rates = takeTurns([job('a', 1), job('b', 3)], 2)
+    const rates = interleave([job('a', 1), job('b', 3)], 2)
     expect(log).toEqual(['a', 'b', 'a', 'b', 'b', 'a'])
     expect(rates.map(({ name, samples }) => [name, samples.length])).toEqual([
       ['a', 2],
@@ -24,7 +24,7 @@ describe('interleaved rounds', () => {
       prepare: async () => void log.push(`prepare ${name}`),
       run: async () => void log.push(`run ${name}`),
     })
-    const rates = await takeTurnsWaiting([job('a'), job('b')], 2)
+    const rates = await interleaveAsync([job('a'), job('b')], 2)
     const once = (name: string): string[] => [`prepare ${name}`, `run ${name}`]
     // Untimed, then two rounds.
     expect(log).toEqual(['a', 'b', 'a', 'b', 'b', 'a'].flatMap(once))

@@ -14,7 +14,7 @@ import {
   clusterCost,
   clusterExperiment,
   resultBytes,
-  usualCluster,
+  defaultCluster,
   windowFlops,
   type ClusterOptions,
 } from '../../src/bench/cost/cluster.ts'
@@ -337,7 +337,7 @@ describe('the rows of the cluster experiment', () => {
     // For each layer: the outputs of heads, the features and the context, and the scores of each criterion.
     expect(resultBytes(gated, 6, 2)).toBe(4 * 6 * 3 * (3 * 8 + 2 * (4 + 5)))
     const options = {
-      ...usualCluster,
+      ...defaultCluster,
       windows: 300,
       tokens: 10,
       criteria: 2,
@@ -367,7 +367,7 @@ describe('the rows of the cluster experiment', () => {
   test('simulate jobs of about a minute, after the loading of the weights', () => {
     const model = architectureByName('opt-125m')
     const loading = (4 * countParameters(model)) / 1000
-    const one = { ...usualCluster, machines: 1, loading, deathsPerHour: 0 }
+    const one = { ...defaultCluster, machines: 1, loading, deathsPerHour: 0 }
     const at = (seconds: number, more: Partial<ClusterOptions>): ClusterOutcome =>
       clusterCost(model, { ...one, ...more }, windowFlops(model, one.tokens) / seconds).outcome
     // Ten windows of a minute, one a shard, each five hundredths longer or shorter; a thousand seconds of loading before.

@@ -65,7 +65,7 @@ export async function runCampaign(options: CampaignOptions): Promise<ReaderRepor
   const busy = new Set<ReaderReport>()
   const isOver = (): boolean => performance.now() >= end || (options.signal?.aborted ?? false)
 
-  const takeTurns = async (): Promise<void> => {
+  const interleave = async (): Promise<void> => {
     const cell = new Cell(module, limits)
     try {
       while (!isOver()) {
@@ -107,6 +107,6 @@ export async function runCampaign(options: CampaignOptions): Promise<ReaderRepor
   }
 
   const workers = Math.min(options.workers ?? 1, chosen.length)
-  await Promise.all(Array.from({ length: workers }, takeTurns))
+  await Promise.all(Array.from({ length: workers }, interleave))
   return reports
 }

@@ -22,7 +22,11 @@ export async function outcome(work: () => unknown): Promise<string> {
     return 'done'
   } catch (error) {
     if (!(error instanceof ShadowError)) throw error
-    expect(error.message).toMatch(/^[^\s:][^\n]*: expected [^\n]+, got [^\n]+$/)
+    const sentence =
+      error.code === 'DISPOSED'
+        ? /^the [a-z]+ has been disposed$/
+        : /^[^\s:][^\n]*: expected [^\n]+, got [^\n]+$/
+    expect(error.message).toMatch(sentence)
     return error.code
   }
 }

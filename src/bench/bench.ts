@@ -15,7 +15,7 @@ import type { Predictor } from '../predictor/predictor_file.ts'
 import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
 import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
-import { takeTurns } from '../results/interleaved_rounds.ts'
+import { interleave } from '../results/interleaved_rounds.ts'
 import { benchMethods, planOf, type BenchMethod, type BenchPlanner, type BenchInputs } from './methods.ts'
 import { Job, randomIds, type Threads } from './job.ts'
 import { predictorBytes, randomPredictor } from './predictors.ts'
@@ -169,7 +169,7 @@ export class Bench {
       const { storages, threads } = this.#options
       for (const storage of storages)
         for (const count of threads) await this.#prepare(subject, storage, count, held)
-      await this.#takeTurns(subject, speed)
+      await this.#interleave(subject, speed)
       if (this.#options.profile) await this.#profile(subject)
     } finally {
       for (const job of this.#jobs) job.dispose()
@@ -246,7 +246,7 @@ export class Bench {
     }
   }
 
-  async #takeTurns(subject: BenchSubject, speed: ReadSpeed): Promise<void> {
+  async #interleave(subject: BenchSubject, speed: ReadSpeed): Promise<void> {
     const { rounds } = this.#options
     const turns = [
       { name: 'reading', run: async () => void this.#readsNow.push(speed.measure()) },
@@ -258,7 +258,7 @@ export class Bench {
       await pause(this.#signal)
       await job.warmUp(this.#signal)
     }
-    await takeTurns(rounds, turns.length, async (turn, done) => {
+    await interleave(rounds, turns.length, async (turn, done) => {
       const { name, run } = turns[turn]
       this.#onProgress({ stage: subject.shape, done, total: rounds * turns.length, note: name })
       await pause(this.#signal)

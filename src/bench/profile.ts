@@ -9,7 +9,7 @@ import type { OptModel } from '../engine/opt_model.ts'
 import { now } from '../platform/platform.ts'
 import type { KernelName } from '../ops/catalog.ts'
 import { Decoding, type Plan, type Turn } from '../evaluation/decode.ts'
-import { median, takeTurns } from '../results/interleaved_rounds.ts'
+import { median, interleave } from '../results/interleaved_rounds.ts'
 import { WatchedModel, type OpTime } from './op_times.ts'
 
 /** One line of a profile; all figures are means per token. */
@@ -63,7 +63,7 @@ export async function profileDecode(
     { model: watched.model, plan: makePlan(timedTopK(topK, selection)), turns: [] as Turn[] },
   ]
   try {
-    await takeTurns(rounds, runs.length, async (turn) => {
+    await interleave(rounds, runs.length, async (turn) => {
       const run = runs[turn]
       const decoding = new Decoding(run.model, prompt, tokens, run.plan)
       try {

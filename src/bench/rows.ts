@@ -3,7 +3,7 @@
  */
 import type { BackendName } from '../backends/backend.ts'
 import type { Sparsity } from '../masks/achieved.ts'
-import { usualCache, type CacheStorage } from '../engine/layer_cache.ts'
+import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import type { Storage } from '../engine/matrix.ts'
 import type { StrategyCounts } from '../engine/sequence.ts'
 import { achievedBy } from '../evaluation/tally.ts'
@@ -100,7 +100,7 @@ function rowOf(
     backend,
     threads: one.threadsUsed,
     threadsAsked: one.threads,
-    cache: cache ?? usualCache(storage),
+    cache: cache ?? defaultCache(storage),
     planner: method.planner,
     sparsity: { requested: method.sparsity, ...achieved },
     ways,

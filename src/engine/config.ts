@@ -6,7 +6,7 @@
  * Fields about dropout, training and generation are not ours. Fields that name remote code are never followed;
  * `remoteCodeFields` lists them so that a user can be told.
  */
-import { LONGEST_CONTEXT } from '../ops/attention.ts'
+import { MAX_CONTEXT } from '../ops/attention.ts'
 import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
 
@@ -91,7 +91,7 @@ export function parseOptConfig(json: unknown): OptConfig {
     neurons: readWhole(fields, 'ffn_dim', 1, MAX_WIDTH),
     vocabulary,
     embeddingWidth: readWhole(fields, 'word_embed_proj_dim', 1, MAX_WIDTH, width),
-    positions: readWhole(fields, 'max_position_embeddings', 1, LONGEST_CONTEXT),
+    positions: readWhole(fields, 'max_position_embeddings', 1, MAX_CONTEXT),
     preNorm: readFlag(fields, 'do_layer_norm_before', true),
     finalNorm: !readFlag(fields, '_remove_final_layer_norm', false),
     tied: readFlag(fields, 'tie_word_embeddings', true),

@@ -17,7 +17,7 @@ export type CacheStorage = (typeof cacheStorages)[number]
  * What keys and values are stored as unless one says so: int8 beside int8 weights, whose rounding is of the same size, and
  * float32 beside weights that are exact or nearly so.
  */
-export function usualCache(weights: Storage): CacheStorage {
+export function defaultCache(weights: Storage): CacheStorage {
   return weights === 'int8' ? 'int8' : 'f32'
 }
 

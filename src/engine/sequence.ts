@@ -25,7 +25,7 @@ import {
   type Pass,
 } from './forward.ts'
 import { KeyValueCache } from './kv_cache.ts'
-import { usualCache, type CacheStorage } from './layer_cache.ts'
+import { defaultCache, type CacheStorage } from './layer_cache.ts'
 import type { ExecutionStrategy } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { PlannerSchedule, type Segment } from './planner_schedule.ts'
@@ -84,7 +84,7 @@ export class Sequence {
     this.#schedule = planner && new PlannerSchedule(planner, model.config)
     this.#capacity = options.capacity
     this.#expectedTokens = options.expectedTokens ?? 0
-    this.#cache = new KeyValueCache(model.config, options.cache ?? usualCache(model.weights.storage))
+    this.#cache = new KeyValueCache(model.config, options.cache ?? defaultCache(model.weights.storage))
     this.#blocks = model.weights.blocks.map((block) => denseBlock(block, model.config))
     if (mask) this.#adopt(mask, 1)
   }
@@ -201,7 +201,7 @@ export class Sequence {
   #run(tokens: Int32Array, each: (stream: Buffer, start: number, count: number) => void): void {
     const T = tokens.length
     const past = this.#length
-    if (this.#disposed) throw new UsageError('DISPOSED', 'sequence: expected a live one, got one disposed of')
+    if (this.#disposed) throw new UsageError('DISPOSED', 'the sequence has been disposed')
     this.model.checkTokens(tokens, past)
     this.#cache.reserve(past + T, past, this.#capacity ?? Math.max(64, 2 * T))
     for (const segment of this.#schedule?.segments(past, T) ?? [{ past, T, asks: false }]) {

@@ -12,7 +12,7 @@ import { argmax } from '../engine/sampling.ts'
 import type { Sequence, SequenceOptions, StrategyCounts } from '../engine/sequence.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
-import { median, takeTurns } from '../results/interleaved_rounds.ts'
+import { median, interleave } from '../results/interleaved_rounds.ts'
 
 /** How much is decoded. */
 export interface DecodeSizes {
@@ -205,7 +205,7 @@ export async function measureDecode(
 ): Promise<number[]> {
   const samples = planners.map((): number[] => [])
   await decodeTurn(model, prompt, sizes.tokens, {}, signal)
-  await takeTurns(sizes.rounds, planners.length, async (turn, done) => {
+  await interleave(sizes.rounds, planners.length, async (turn, done) => {
     await pause(signal)
     const measured = await decodeTurn(model, prompt, sizes.tokens, { planner: planners[turn] }, signal)
     samples[turn].push(tokensPerSecond(measured))

@@ -11,7 +11,7 @@
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import type { MaskMode } from '../engine/active_block.ts'
-import { usualCache, type CacheStorage } from '../engine/layer_cache.ts'
+import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
@@ -180,7 +180,7 @@ class Run {
     const { methods } = options
     const { prompt = Math.max(1, Math.min(128, positions >> 2)), stride, prefix = 'start' } = options
     this.#options = options
-    this.#cache = options.cache ?? usualCache(options.model.weights.storage)
+    this.#cache = options.cache ?? defaultCache(options.model.weights.storage)
     this.#tell = tell
     this.#signal = signal
     this.#positions = positions

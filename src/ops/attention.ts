@@ -31,7 +31,7 @@ import { exponentials } from './softmax.ts'
 const { fround } = Math
 
 /** The longest context a strict kernel takes; OPT's is 2,048. */
-export const LONGEST_CONTEXT = 8192
+export const MAX_CONTEXT = 8192
 
 /** The attention weights of one query: softmax over positions 0..visible-1. */
 function attend(
@@ -149,7 +149,7 @@ export const attentionOp: Op<
     chosen('heads', 'R', 'H'),
     scalar('scale', 0.05, 1),
     size('T'),
-    size('S', 'T', LONGEST_CONTEXT),
+    size('S', 'T', MAX_CONTEXT),
     size('C', 'S'),
     size('H'),
     size('K'),
@@ -182,7 +182,7 @@ export const attentionBackwardOp: PlainOp<typeof attention_backward, [scale: num
     input('key', 'H C K'),
     input('value', 'H C K'),
     scalar('scale', 0.05, 1),
-    size('T', 0, LONGEST_CONTEXT),
+    size('T', 0, MAX_CONTEXT),
     size('C', 'T'),
     size('H'),
     size('K'),

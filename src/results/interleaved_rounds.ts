@@ -16,7 +16,7 @@ export function turnOrder(round: number, count: number): number[] {
  * @param run one turn of whoever has it
  * @throws what `run` throws
  */
-export async function takeTurns(
+export async function interleave(
   rounds: number,
   count: number,
   run: (turn: number, done: number) => void | Promise<void>,

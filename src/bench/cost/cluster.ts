@@ -33,7 +33,7 @@ export interface ClusterOptions extends CostCommand {
 }
 
 /** 4,800 windows of 256 tokens and three criteria on 64 machines that each die once in four days. */
-export const usualCluster: Omit<ClusterOptions, 'flops' | 'models'> = {
+export const defaultCluster: Omit<ClusterOptions, 'flops' | 'models'> = {
   machines: 64,
   windows: 4800,
   tokens: 256,
@@ -44,7 +44,7 @@ export const usualCluster: Omit<ClusterOptions, 'flops' | 'models'> = {
 }
 
 /** Models whose traces are worth a cluster. */
-const usualModels = ['opt-30b', 'opt-66b', 'opt-175b', '70b-like'] as const
+const defaultModels = ['opt-30b', 'opt-66b', 'opt-175b', '70b-like'] as const
 /** Shards this long cost the queue little, and lose little with a machine. */
 const shardSeconds = 60
 
@@ -101,7 +101,7 @@ export function clusterCost(model: Architecture, options: ClusterOptions, flops:
 /** As an experiment. @throws MissingError BACKEND_MISSING, BACKEND_MEMORY while the rate is measured */
 export async function clusterExperiment(options: ClusterOptions): Promise<ExperimentResult> {
   const started = now()
-  const models = options.models ?? usualModels.map(architectureByName)
+  const models = options.models ?? defaultModels.map(architectureByName)
   const flops = options.flops ?? (await measureFlops())
   const costs = models.map((model) => ({ model, cost: clusterCost(model, options, flops) }))
   const rows = costs.map(({ model, cost }): Row => {

@@ -29,7 +29,7 @@ export interface CostOptions extends CostCommand, Partial<CostSettings> {
 }
 
 /** Half of the units, 128 + 128 tokens and predictors of 2048 hidden units are those of the released timings. */
-export const usualCostSettings: CostSettings = {
+export const defaultCostSettings: CostSettings = {
   sparsity: 0.5,
   storage: 'f32',
   prompt: 128,
@@ -152,7 +152,7 @@ export async function costExperiment(options: CostOptions = {}): Promise<Experim
 }
 
 function settingsOf(options: CostOptions): CostSettings {
-  const usual = usualCostSettings
+  const usual = defaultCostSettings
   return {
     sparsity: options.sparsity ?? usual.sparsity,
     storage: options.storage ?? usual.storage,
@@ -238,7 +238,7 @@ type Counted = { readonly model: Architecture; readonly costs: readonly TokenCos
 
 /** Where the settings are those of the released timings. */
 function compareWithPublished(counted: readonly Counted[], sparsity: number, hidden: number): string[] {
-  if (sparsity !== usualCostSettings.sparsity || hidden !== usualCostSettings.hidden) return []
+  if (sparsity !== defaultCostSettings.sparsity || hidden !== defaultCostSettings.hidden) return []
   const pairs = counted.flatMap(({ model, costs: [, dejavu, token] }) => {
     const row = publishedLatency.rows.find((one) => one.model === model.name)
     return row ? [{ counted: 100 * (1 - token.bytes / dejavu.bytes), timed: Number(row.saved) }] : []

@@ -75,7 +75,7 @@ interface CalibrateFlags extends ModelFlags, QueueFlags {
 }
 
 const count = { least: 1, most: Infinity }
-const usualLength = 128
+const defaultLength = 128
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
@@ -110,12 +110,12 @@ export function define(command: Command, session: Session): void {
     )
     .option(
       '--prompt <count>',
-      `most tokens of a prompt of text (default: ${usualLength})`,
+      `most tokens of a prompt of text (default: ${defaultLength})`,
       wholeFlag('prompt', { least: 2, most: Infinity }),
     )
     .option(
       '--continuation <count>',
-      `most tokens of its continuation (default: ${usualLength})`,
+      `most tokens of its continuation (default: ${defaultLength})`,
       wholeFlag('continuation', count),
     )
     .option('--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote')
@@ -244,7 +244,7 @@ async function sourceOf(opt: ShadowOpt, flags: CalibrateFlags): Promise<Calibrat
     const name = names.join(', ') + (shots > 0 ? `, ${shots} in front` : '')
     return taskSource(found, { name, encode, count: examples, seed, shots, bosId, positions })
   }
-  const { prompt = usualLength, continuation = usualLength } = flags
+  const { prompt = defaultLength, continuation = defaultLength } = flags
   if (prompt + continuation > positions)
     throw new UsageError(
       'CONTEXT_LENGTH',

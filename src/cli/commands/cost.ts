@@ -3,8 +3,8 @@
  */
 import { Option, type Command } from 'commander'
 import { architectureByName, architectures, type Architecture } from '../../bench/cost/architectures.ts'
-import { clusterExperiment, usualCluster, type ClusterOptions } from '../../bench/cost/cluster.ts'
-import { costExperiment, predictorCostExperiment, usualCostSettings } from '../../bench/cost/experiments.ts'
+import { clusterExperiment, defaultCluster, type ClusterOptions } from '../../bench/cost/cluster.ts'
+import { costExperiment, predictorCostExperiment, defaultCostSettings } from '../../bench/cost/experiments.ts'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { formatExperiment } from '../../results/terminal.ts'
@@ -51,7 +51,7 @@ interface CostFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  const usual = usualCostSettings
+  const usual = defaultCostSettings
   command
     .option('-m, --model <names>', 'one or several, separated by commas (default: all)', modelsFlag)
     .option('--sparsity <share>', 'share of heads and neurons to skip', sparsityFlag, usual.sparsity)
@@ -68,10 +68,10 @@ export function define(command: Command, session: Session): void {
     )
     .option('--predictors', "the paper's count of the predictors' own work instead")
     .option('--cluster', 'what calibrating takes on many machines instead')
-    .option('--machines <count>', `of a cluster (default: ${usualCluster.machines})`, countFlag('machines'))
+    .option('--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, countFlag('machines'))
     .option(
       '--windows <count>',
-      `that a cluster calibrates on (default: ${usualCluster.windows})`,
+      `that a cluster calibrates on (default: ${defaultCluster.windows})`,
       countFlag('windows'),
     )
     .option(
@@ -81,7 +81,7 @@ export function define(command: Command, session: Session): void {
     )
     .option(
       '--deaths <rate>',
-      `how often in an hour a machine of a cluster dies (default: ${usualCluster.deathsPerHour})`,
+      `how often in an hour a machine of a cluster dies (default: ${defaultCluster.deathsPerHour})`,
       numberFlag('deaths', { least: 0, most: 60 }),
     )
     .addOption(seedOption())
@@ -119,12 +119,12 @@ async function count(flags: CostFlags): Promise<ExperimentResult> {
 
 function clusterOf({ model, machines, windows, gflops, deaths, seed }: CostFlags): ClusterOptions {
   return {
-    ...usualCluster,
+    ...defaultCluster,
     models: model,
-    machines: machines ?? usualCluster.machines,
-    windows: windows ?? usualCluster.windows,
+    machines: machines ?? defaultCluster.machines,
+    windows: windows ?? defaultCluster.windows,
     flops: gflops === undefined ? undefined : gflops * 1e9,
-    deathsPerHour: deaths ?? usualCluster.deathsPerHour,
+    deathsPerHour: deaths ?? defaultCluster.deathsPerHour,
     seed,
     argv: commandArguments(),
   }

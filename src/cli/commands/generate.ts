@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander'
 import type { MaskMode } from '../../engine/active_block.ts'
-import { usualCache, type CacheStorage } from '../../engine/layer_cache.ts'
+import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import { now } from '../../platform/platform.ts'
 import type { GenerateStep } from '../../options.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
@@ -156,7 +156,7 @@ function summary(
     planner,
     sparsity: isDense ? 0 : sparsity,
     ...(!isDense && { headSparsity, neuronSparsity, scope, every }),
-    cache: cache ?? usualCache(storage ?? 'f32'),
+    cache: cache ?? defaultCache(storage ?? 'f32'),
     seed,
   }
 }

@@ -61,7 +61,7 @@ Examples:
   $ shadowllm perplexity --planner static --calibration DIR --text book.txt`
 
 /** Documents of the Brown corpus that are read unless told. */
-const usualDocuments = 4
+const defaultDocuments = 4
 
 interface PerplexityFlags extends ModelFlags, PlannerFlags {
   readonly text?: readonly string[]
@@ -103,7 +103,7 @@ export function define(command: Command, session: Session): void {
     )
     .option(
       '--limit <count>',
-      `how many pages to read (default: all; ${usualDocuments} of the Brown corpus)`,
+      `how many pages to read (default: all; ${defaultDocuments} of the Brown corpus)`,
       wholeFlag('limit', count),
     )
   addPlannerFlags(command)
@@ -135,7 +135,7 @@ async function readText({ text, wikitext, limit }: PerplexityFlags): Promise<Pag
   if (wikitext !== undefined) return firstPages(await readWikitext(wikitext), limit ?? Infinity)
   if (text) return firstPages(textOfDocuments(text.join(', '), await readDocuments(text)), limit ?? Infinity)
   const documents = await brownForEvaluation()
-  return textOfDocuments('Brown corpus', documents.slice(0, limit ?? usualDocuments))
+  return textOfDocuments('Brown corpus', documents.slice(0, limit ?? defaultDocuments))
 }
 
 function measure(

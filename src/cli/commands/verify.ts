@@ -31,7 +31,7 @@ Examples:
   $ shadowllm verify --law "top_k" --runs 100`
 
 /** Seeds of laws are what fast-check takes, without the negative ones. */
-const MOST_SEED = 2 ** 31 - 1
+const MAX_SEED = 2 ** 31 - 1
 
 interface VerifyFlags {
   readonly backend?: readonly (BackendName | 'all')[]
@@ -71,7 +71,7 @@ export function define(command: Command, session: Session): void {
     .option(
       '--seed <number>',
       'seed of all cases (default: a new one, which is printed)',
-      wholeFlag('seed', { least: 0, most: MOST_SEED }),
+      wholeFlag('seed', { least: 0, most: MAX_SEED }),
     )
     .option(
       '--runs <factor>',

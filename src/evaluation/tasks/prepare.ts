@@ -41,7 +41,7 @@ export interface PrepareOptions {
 }
 
 /** Questions of the continuation task unless told. */
-const usualContinuations = 200
+const defaultContinuations = 200
 
 /**
  * One task made ready, and where its questions are from.
@@ -111,7 +111,7 @@ async function prepareContinuation(options: PrepareOptions): Promise<{ task: Tas
   const { bosId } = config
   const asked = askContinuations({
     documents,
-    count: limit ?? usualContinuations,
+    count: limit ?? defaultContinuations,
     seed,
     prompt,
     continuation,
