@@ -77,7 +77,7 @@ const planner: MaskPlanner = { name: 'mine', afterAttention: () => mask({ layers
 const first: Criterion = criteria[0]
 const source: Promise<RawTensorSource> = parseSafetensors(new Uint8Array())
 const reports: AsyncIterable<LawReport> = verify({ backends: ['wasm'], seed: 1 })
-const far = ({ line }: Engine): Promise<RemoteOpt> => RemoteOpt.fromPretrained(line, 'embedded')
+const far = ({ rpc }: Engine): Promise<RemoteOpt> => RemoteOpt.fromPretrained(rpc, 'embedded')
 const predictor: (...args: Parameters<typeof openPredictor>) => Promise<Predictor> = openPredictor
 export { backend, far, first, mask, names, OptModel, opening, planner, predictor, reports, reproduce, source, startEngine, trainShadow }
 export type { OptConfig, ReproduceOptions, TrainingOptions }

@@ -95,9 +95,11 @@ export function datasetForms({ model, datasetCriteria }: CalibrationManifest): M
   return forms
 }
 
+const FORMAT = 'shadowllm-calibration'
+
 /** The metadata of a file. */
 export function calibrationMetadata(identity: string, checksum: string): Record<string, string> {
-  return { format: 'shadowllm-calibration', calibration: identity, checksum }
+  return { format: FORMAT, calibration: identity, checksum }
 }
 
 /** Writes examples atomically. @param examples in order */
@@ -285,7 +287,11 @@ async function readTensors(
   formsOf: () => Promise<Map<string, TensorForm>>,
 ): Promise<Map<string, Values>> {
   try {
-    const found = source.metadata.get('calibration') ?? 'none'
+    // A kept file is exactly what would be written, so its metadata has these three entries.
+    const { metadata } = source
+    if (metadata.get('format') !== FORMAT || metadata.size !== 3)
+      throw refusal('CALIBRATION_SHARD', path, `metadata of ${FORMAT}`, 'other metadata')
+    const found = metadata.get('calibration') ?? 'none'
     if (found !== identity)
       throw refusal('CALIBRATION_SHARD', path, `a file of calibration ${identity}`, quote(found))
     const forms = await formsOf()
@@ -298,7 +304,7 @@ async function readTensors(
       throw refusal('CALIBRATION_SHARD', path, 'the tensors of the manifest', 'other tensors')
     const stored = new Map<string, TensorForm & { data: Uint8Array<ArrayBuffer> }>()
     for (const [name, form] of forms) stored.set(name, { ...form, data: await source.readRaw(name) })
-    if ((await checksumOf(stored)) !== source.metadata.get('checksum'))
+    if ((await checksumOf(stored)) !== metadata.get('checksum'))
       throw refusal('CALIBRATION_SHARD', path, 'the values that were written', 'values with another checksum')
     const values = new Map<string, Values>()
     for (const [name, { dtype, data }] of stored)
