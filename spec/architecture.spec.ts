@@ -110,6 +110,21 @@ describe('the specification imports operations and numbers only', () => {
   })
 })
 
+describe('the library knows no evaluation', () => {
+  test('in src/', () => expect(rules.libraryKnowsNoEvaluation(modules)).toEqual([]))
+
+  test('broken by an import of what measures, kept by calibrations, results and the entry to measuring', () => {
+    const files = {
+      'src/shadow_opt.ts':
+        "import type { Tally } from './evaluation/tally.ts'; import './calibration/open.ts'; import './results/method.ts'",
+      'src/eval.ts': "export * from './bench/bench.ts'",
+    }
+    expect(rules.libraryKnowsNoEvaluation(planted(files))).toEqual([
+      'src/shadow_opt.ts:1: the library imports src/evaluation/tally.ts',
+    ])
+  })
+})
+
 describe('the engine knows no file format', () => {
   test('in src/', () => expect(rules.engineKnowsNoFiles(modules)).toEqual([]))
 

@@ -5,7 +5,7 @@
  * shadow planner is first asked for and no other was read.
  */
 import type { Calibration } from './calibration/open.ts'
-import { makeMethod, methodBudget, planMethod, predictorKindOf, type Method } from './evaluation/method.ts'
+import { makeMethod, methodBudget, planMethod, predictorKindOf, type Method } from './results/method.ts'
 import { isThere } from './io/files.ts'
 import type { Budget, Scope } from './masks/budget.ts'
 import type { MaskPlanner } from './masks/planner.ts'

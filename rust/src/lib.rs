@@ -6,7 +6,7 @@
 //! nothing panics, nothing is imported but the memory and where in it this instance has
 //! its scratch (scratch.rs).
 //!
-//! Where arrays begin and end is the caller's word (src/backends/door.ts checks it), so every function is unsafe in the same
+//! Where arrays begin and end is the caller's word (src/backends/checked_ops.ts checks it), so every function is unsafe in the same
 //! way, and none says so again.
 #![no_std]
 // Sizes are the letters of the catalogue: T tokens, O outputs, I inputs.

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test, vi } from 'vitest'
 import { maskReplay, planOf } from '../../src/bench/methods.ts'
-import { makeMethod } from '../../src/evaluation/method.ts'
+import { makeMethod } from '../../src/results/method.ts'
 import { Bench, type BenchOptions, type BenchProgress } from '../../src/bench/bench.ts'
 import { Job } from '../../src/bench/job.ts'
 import { profileDecode } from '../../src/bench/profile.ts'

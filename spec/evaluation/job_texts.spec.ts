@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { encodeScores, encodeTexts, parseScores, parseTexts } from '../../src/evaluation/jobs/evaluate_job.ts'
-import { denseMethod, makeMethod } from '../../src/evaluation/method.ts'
+import { denseMethod, makeMethod } from '../../src/results/method.ts'
 import { textsOf } from '../../src/evaluation/tasks/score.ts'
 import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import type { Asked } from '../../src/data/tasks/prompts.ts'

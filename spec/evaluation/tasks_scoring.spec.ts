@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { compareMethods } from '../../src/evaluation/method.ts'
+import { compareMethods } from '../../src/results/method.ts'
 import { DenseLogits, readLogits } from '../../src/evaluation/score_window.ts'
 import { askContinuations, type ContinuationOptions } from '../../src/data/tasks/continuation.ts'
 import type { Request } from '../../src/data/tasks/prompts.ts'

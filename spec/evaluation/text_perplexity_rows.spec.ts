@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
-import { compareMethods, type CompareOptions } from '../../src/evaluation/method.ts'
+import { compareMethods, type CompareOptions } from '../../src/results/method.ts'
 import {
   textPerplexity,
   type Protocol,

@@ -16,7 +16,7 @@ import { experimentNames, experiments, runByName } from '../../src/experiments/i
 import { sparsityCurve } from '../../src/experiments/sparsity_curve.ts'
 import { Measured, measureVariants, sayDifference, type Variant } from '../../src/experiments/variants.ts'
 import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
-import { denseMethod, makeMethod } from '../../src/evaluation/method.ts'
+import { denseMethod, makeMethod } from '../../src/results/method.ts'
 import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { renderHtml } from '../../src/experiments/report/html.ts'
 import { formatExperiment } from '../../src/results/terminal.ts'

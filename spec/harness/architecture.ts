@@ -107,6 +107,16 @@ export function specificationIsPlain(modules: readonly Module[]): string[] {
     .map(({ specifier, at }) => `${at}: the specification imports ${specifier}`)
 }
 
+/** The library runs and plans models; it imports nothing that measures them. `eval.ts` is the entry to that. */
+export function libraryKnowsNoEvaluation(modules: readonly Module[]): string[] {
+  const measuring = ['evaluation', 'parity', 'bench', 'experiments']
+  return modules
+    .filter(({ path }) => moduleOf(path) === 'library' && path !== 'src/eval.ts')
+    .flatMap(importsOf)
+    .filter(({ target }) => target !== null && measuring.includes(moduleOf(target) ?? ''))
+    .map(({ target, at }) => `${at}: the library imports ${target}`)
+}
+
 /** The engine takes tensors by name and knows no file format. */
 export function engineKnowsNoFiles(modules: readonly Module[]): string[] {
   return modules.flatMap((module) =>

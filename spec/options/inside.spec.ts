@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { compareMethods } from '../../src/evaluation/method.ts'
+import { compareMethods } from '../../src/results/method.ts'
 import { taskByName } from '../../src/data/tasks/index.ts'
 import { askRows, type PromptOptions } from '../../src/data/tasks/prompts.ts'
 import { textPerplexity, type TextPerplexityOptions } from '../../src/evaluation/text_perplexity.ts'

@@ -17,7 +17,7 @@ import {
   type CompareOptions,
   type Method,
   type MethodSources,
-} from '../../src/evaluation/method.ts'
+} from '../../src/results/method.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
 import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
 import { evaluateDistributed } from '../../src/evaluation/jobs/evaluate_job.ts'

@@ -17,7 +17,7 @@ import {
   planMethod,
   predictorKindOf,
   type Method,
-} from '../evaluation/method.ts'
+} from '../results/method.ts'
 
 /** The planners that can be asked for. `dense` is always measured: it is what the others are compared with. */
 export const benchPlanners = ['dense', 'random', 'shadow', 'dejavu-style', 'dejavu'] as const

@@ -13,11 +13,8 @@
 import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { min_max } from '../ops/min_max.ts'
+import { aggregations, type Aggregation } from '../results/method.ts'
 import { UsageError } from '../tensor/errors.ts'
-
-export const aggregations = ['mean', 'sum', 'rank', 'per-layer'] as const
-/** How the scores of examples are aggregated. */
-export type Aggregation = (typeof aggregations)[number]
 
 /** A running aggregate of examples. */
 export class ScoreAggregate {

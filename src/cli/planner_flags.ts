@@ -4,7 +4,7 @@
  */
 import { Option, type Command } from 'commander'
 import { criteria } from '../criteria/index.ts'
-import { compareMethods, type Method, type MethodSources } from '../evaluation/method.ts'
+import { compareMethods, type Method, type MethodSources } from '../results/method.ts'
 import { isThere } from '../io/files.ts'
 import { scopes, type Scope } from '../masks/budget.ts'
 import type { UnitScores } from '../masks/selection.ts'

@@ -7,7 +7,7 @@
  */
 import type { OptModel } from '../engine/opt_model.ts'
 import { pause } from '../platform/pause.ts'
-import type { Method, MethodInputs } from './method.ts'
+import type { Method, MethodInputs } from '../results/method.ts'
 import {
   WindowEvaluator,
   type EvaluatedText,

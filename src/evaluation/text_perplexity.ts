@@ -17,7 +17,7 @@ import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { pause } from '../platform/pause.ts'
 import { evaluate } from './evaluate.ts'
-import { inputsFrom, methodRow, type Method, type MethodRow, type MethodSources } from './method.ts'
+import { inputsFrom, methodRow, type Method, type MethodRow, type MethodSources } from '../results/method.ts'
 import {
   hashFiles,
   hashTexts,

@@ -17,7 +17,7 @@ import { lastHeadOutputs, scoreText } from '../predictor/pass_planners.ts'
 import { oraclePlanner } from '../predictor/planners.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { Random } from '../tensor/random.ts'
-import { methodBudget, planMethod, type Method, type MethodInputs } from './method.ts'
+import { methodBudget, planMethod, type Method, type MethodInputs } from '../results/method.ts'
 import {
   scoreWindow,
   type Cost,

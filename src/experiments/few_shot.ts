@@ -4,7 +4,7 @@
  * Tasks have shots of their own: `shadowllm calibrate --tasks ... --shots K`.
  */
 import { Random } from '../tensor/random.ts'
-import type { ExampleSettings } from '../evaluation/method.ts'
+import type { ExampleSettings } from '../results/method.ts'
 import type { ExperimentCache } from '../evaluation/cache/experiment_cache.ts'
 import type { Window } from '../data/windows.ts'
 import type { Experiment, Finding } from './experiment.ts'

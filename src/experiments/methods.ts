@@ -15,7 +15,7 @@ import {
   type ExampleSettings,
   type Method,
   type PredictorSettings,
-} from '../evaluation/method.ts'
+} from '../results/method.ts'
 import type { Settings } from '../evaluation/settings.ts'
 
 /** The planners that skip something, best first where the method works as its paper says. */

@@ -20,7 +20,7 @@ import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { comparisonMethods } from './methods.ts'
-import { learns, methodRow, predictorKindOf, type Method } from '../evaluation/method.ts'
+import { learns, methodRow, predictorKindOf, type Method } from '../results/method.ts'
 import {
   ExperimentCache,
   type CacheOptions,

@@ -2,7 +2,7 @@
  * The main figure: perplexity over sparsity for every planner, and whether the order is the one the method promises.
  */
 import type { PlannerName } from '../predictor/planners.ts'
-import { makeMethod } from '../evaluation/method.ts'
+import { makeMethod } from '../results/method.ts'
 import { comparisonMethod, prunedExamples, sparsePlanners } from './methods.ts'
 import type { Settings } from '../evaluation/settings.ts'
 import type { Experiment, ExperimentContext } from './experiment.ts'

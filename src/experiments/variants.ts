@@ -14,7 +14,7 @@ import {
   type ExampleSettings,
   type Method,
   type PredictorSettings,
-} from '../evaluation/method.ts'
+} from '../results/method.ts'
 import {
   compareScores,
   layersOf,

@@ -27,11 +27,11 @@ const otherPlaces = [
   'evaluation/cache',
   'evaluation/evaluate.ts',
   'evaluation/jobs',
-  'evaluation/method.ts',
   'evaluation/score_window.ts',
   'evaluation/tally.ts',
   'evaluation/tasks/score.ts',
   'evaluation/window_evaluator.ts',
+  'results/method.ts',
 ]
 
 /** Both hashes: 64 hexadecimal digits each. */

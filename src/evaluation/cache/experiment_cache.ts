@@ -15,7 +15,7 @@ import type { OptModel } from '../../engine/opt_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
 import type { TrainedPredictor } from '../../training/train_predictor.ts'
-import { ScoreAggregate, type Aggregation } from '../../calibration/aggregate.ts'
+import { ScoreAggregate } from '../../calibration/aggregate.ts'
 import type { GroupedExample } from '../../calibration/examples.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../../data/corpus.ts'
@@ -29,7 +29,13 @@ import {
   type Provenance,
 } from '../../results/provenance.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../../data/windows.ts'
-import { predictorKindOf, type ExampleSettings, type Method, type MethodInputs } from '../method.ts'
+import {
+  predictorKindOf,
+  type Aggregation,
+  type ExampleSettings,
+  type Method,
+  type MethodInputs,
+} from '../../results/method.ts'
 import type { ShardRunner } from '../../jobs/runner.ts'
 import type { ShardModel } from '../../jobs/shard_model.ts'
 import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'

@@ -14,7 +14,7 @@ import type { Window } from '../../data/windows.ts'
 import { measureDecode, type DecodeSizes } from '../decode.ts'
 import { evaluate } from '../evaluate.ts'
 import { evaluateDistributed, type EvaluateJob } from '../jobs/evaluate_job.ts'
-import type { Method, MethodInputs } from '../method.ts'
+import type { Method, MethodInputs } from '../../results/method.ts'
 import { WindowPlanner, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
 import type { ExperimentCache } from './experiment_cache.ts'
 

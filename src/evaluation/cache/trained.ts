@@ -19,7 +19,7 @@ import {
   type PredictorTraining,
   type TrainedPredictor,
 } from '../../training/train_predictor.ts'
-import { predictorKindOf, type Method } from '../method.ts'
+import { predictorKindOf, type Method } from '../../results/method.ts'
 
 const predictorName = 'predictor.safetensors'
 const reportName = 'held_out.json'

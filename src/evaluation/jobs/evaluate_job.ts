@@ -32,7 +32,7 @@ import { checkPredictor } from '../../predictor/suitable.ts'
 import { isObject } from '../../tensor/arguments.ts'
 import { encodeUnits, parseUnits } from '../../calibration/job_inputs.ts'
 import { evaluate } from '../evaluate.ts'
-import { predictorKindOf, type Method, type MethodInputs } from '../method.ts'
+import { predictorKindOf, type Method, type MethodInputs } from '../../results/method.ts'
 import type { ScoredText } from '../score_window.ts'
 import { windowsUnder, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
 

@@ -12,7 +12,7 @@ import type { Asked } from '../../data/tasks/prompts.ts'
 import type { Metric } from '../../data/tasks/task.ts'
 import { evaluate } from '../evaluate.ts'
 import { evaluateDistributed } from '../jobs/evaluate_job.ts'
-import { inputsFrom, type Method, type MethodSources } from '../method.ts'
+import { inputsFrom, type Method, type MethodSources } from '../../results/method.ts'
 import type { EvaluatedText, MethodScore } from '../window_evaluator.ts'
 import { answerOf, textsOf, type Answer } from './score.ts'
 

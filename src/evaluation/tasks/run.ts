@@ -8,7 +8,7 @@
 import type { ShardRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
 import { now } from '../../platform/platform.ts'
-import { methodRow, type MethodRow } from '../method.ts'
+import { methodRow, type MethodRow } from '../../results/method.ts'
 import { meanAchieved } from '../tally.ts'
 import type { Provenance } from '../../results/provenance.ts'
 import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'

@@ -5,7 +5,7 @@
  *   Method        planner, criterion, sparsity, scope, what it learnt from, when it decides
  *   MethodInputs  what its planner decides by: mean scores, or a predictor
  *   planMethod    method, inputs -> the planner of one text
- *   evaluate      methods, texts -> scores (evaluate.ts); perplexity, tasks and experiments are views of it
+ *   evaluate      methods, texts -> scores (evaluation/evaluate.ts); perplexity, tasks and experiments are views of it
  *
  * Two methods with the same description give the same numbers on the same model, text and seed; so a description is also
  * the name under which results are kept (part_store.ts).
@@ -21,9 +21,13 @@ import { denseLayers, type LossName, type PredictorKind } from '../predictor/pre
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
 import type { TrainingOptions } from '../training/predictor_training.ts'
-import type { Aggregation } from '../calibration/aggregate.ts'
 
 // ---- What a method is ------------------------------------------------------------------------------------------------
+
+/** The ways to make one ranking of many examples (calibration/aggregate.ts). */
+export const aggregations = ['mean', 'sum', 'rank', 'per-layer'] as const
+/** How the scores of examples are aggregated. */
+export type Aggregation = (typeof aggregations)[number]
 
 /** Which examples are calibrated on. */
 export interface ExampleSettings {
