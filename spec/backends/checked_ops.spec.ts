@@ -278,7 +278,7 @@ overBackends((backend) => {
       expect(() => backend.ops.linear(y, x, weight, null, null)).toThrow(
         'linear.weight: expected [8, 7], got [8, 8]',
       )
-      expect(() => backend.ops.attention(y, x, weight, weight, null, 1, 3)).toThrow(
+      expect(() => backend.ops.attention(y, x, weight, weight, null, null, 1, 3)).toThrow(
         'attention.key: expected 3 dimensions, got [8, 8]',
       )
     })

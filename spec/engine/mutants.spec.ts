@@ -184,9 +184,18 @@ const mutants: readonly Mutant<LawName>[] = [
   {
     bug: 'a token sees the one after it',
     plant: wrongOps((right) => ({
-      attention: (y, q, k, v, heads, scale, S) => {
+      attention: (y, q, k, v, heads, keyHeads, scale, S) => {
         const [, C] = valuesOf(k).shape
-        right.attention(y, q, k, v, heads, scale, valuesOf(k).dtype === 'f32' ? Math.min(S + 1, C) : S)
+        right.attention(
+          y,
+          q,
+          k,
+          v,
+          heads,
+          keyHeads,
+          scale,
+          valuesOf(k).dtype === 'f32' ? Math.min(S + 1, C) : S,
+        )
       },
     })),
     breaks: ['engineLogits', 'anyRun'],
@@ -241,7 +250,8 @@ const mutants: readonly Mutant<LawName>[] = [
   {
     bug: 'queries are not scaled',
     plant: wrongOps((right) => ({
-      attention: (y, q, k, v, heads, _scale, S) => right.attention(y, q, k, v, heads, 1, S),
+      attention: (y, q, k, v, heads, keyHeads, _scale, S) =>
+        right.attention(y, q, k, v, heads, keyHeads, 1, S),
     })),
     breaks: ['golden', 'agreement', 'engineLogits'],
   },

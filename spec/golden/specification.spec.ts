@@ -192,7 +192,7 @@ function expectScores(tensors: Case, scores: Readonly<Record<keyof Units, ArrayL
 function judgeExample(spec: Specification, variant: Variant): void {
   const tensors = readCase(variant, 'single')
   const [sequence] = rowsOf(tensors).sequences
-  const { context, scores } = spec.calibrate(models[variant], sequence.tokens, 1)
+  const { context, scores } = spec.calibrate(opt.opt(models[variant]), sequence.tokens, 1)
   expectNear(
     context.data,
     layerIn(tensors, 'head_out', 0, sequence).subarray(0, context.size),
@@ -212,7 +212,7 @@ function judgeText(spec: Specification): void {
     ['dense', null],
     ['sparse', unitsOf(maskOf({ shape }, tensors, 'both'))],
   ] as const) {
-    const text = spec.generate(models.preln, prompt, mask, 16)
+    const text = spec.generate(opt.opt(models.preln), prompt, mask, 16)
     expect([...prompt, ...text]).toEqual([...get(tensors, `${kind}.tokens`).values])
   }
 }
@@ -315,7 +315,7 @@ describe('planted bugs', () => {
           const K = weight.rows / model.heads
           const query = {
             weight: { ...weight, numbers: timesRoot(weight.numbers, K) },
-            bias: tensor(timesRoot(bias.data, K), bias.size),
+            bias: bias && tensor(timesRoot(bias.data, K), bias.size),
           }
           return { ...layer, query }
         }),

@@ -13,10 +13,10 @@ function attentionSeeing(
   attention: Definition<'attention'>,
   seen: (position: number, S: number) => number,
 ): Definition<'attention'> {
-  return (y, query, key, value, heads, scale, T, S, C, H, K, R) => {
+  return (y, query, key, value, heads, groups, scale, T, S, C, H, G, K, R) => {
     for (let t = 0; t < T; t++) {
       const part = (x: Float32Array): Float32Array => x.subarray(t * H * K, (t + 1) * H * K)
-      attention(part(y), part(query), key, value, heads, scale, 1, seen(S - T + t, S), C, H, K, R)
+      attention(part(y), part(query), key, value, heads, groups, scale, 1, seen(S - T + t, S), C, H, G, K, R)
     }
   }
 }
@@ -27,8 +27,8 @@ export const attentionMutants: readonly Mutant[] = [
     'attention',
     'does not scale',
     [...agree('attention'), attentionLaws.isClosedForm, attentionGradient],
-    (attention) => (y, q, k, v, heads, _, T, S, C, H, K, R) =>
-      attention(y, q, k, v, heads, 1, T, S, C, H, K, R),
+    (attention) => (y, q, k, v, heads, groups, _, T, S, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, 1, T, S, C, H, G, K, R),
   ),
 
   mutant(
@@ -49,26 +49,26 @@ export const attentionMutants: readonly Mutant[] = [
     'attention',
     'forgets what is in the cache',
     [...agree('attention'), attentionLaws.stepIsPass],
-    (attention) => (y, q, k, v, heads, scale, T, _, C, H, K, R) =>
-      attention(y, q, k, v, heads, scale, T, T, C, H, K, R),
+    (attention) => (y, q, k, v, heads, groups, scale, T, _, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, T, T, C, H, G, K, R),
   ),
 
   mutant(
     'attention',
     'strides over heads by what is in the cache',
     [...agree('attention'), attentionLaws.capacityIsRoom, attentionLaws.isClosedForm],
-    (attention) => (y, q, k, v, heads, scale, T, S, _, H, K, R) =>
-      attention(y, q, k, v, heads, scale, T, S, S, H, K, R),
+    (attention) => (y, q, k, v, heads, groups, scale, T, S, _, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, T, S, S, H, G, K, R),
   ),
 
   mutant(
     'attention',
     'reads the keys of the wrong head when heads are chosen',
     [...agree('attention'), chosenIsZeroed('attention'), othersAreUnseen('attention')],
-    (attention) => (y, q, k, v, heads, scale, T, S, C, H, K, R) => {
+    (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) => {
       const keys = k.slice()
       heads?.forEach((h, r) => keys.set(k.subarray(r * C * K, (r + 1) * C * K), h * C * K))
-      attention(y, q, keys, v, heads, scale, T, S, C, H, K, R)
+      attention(y, q, keys, v, heads, groups, scale, T, S, C, H, G, K, R)
     },
   ),
 
@@ -76,8 +76,8 @@ export const attentionMutants: readonly Mutant[] = [
     'attention',
     'weighs with exponentials that do not sum to 1',
     [attentionLaws.oneToken, attentionLaws.equalScores],
-    (attention) => (y, q, k, v, heads, scale, T, S, C, H, K, R) => {
-      attention(y, q, k, v, heads, scale, T, S, C, H, K, R)
+    (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) => {
+      attention(y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R)
       y.set(y.map((value) => value * 1.001))
     },
   ),
@@ -86,8 +86,8 @@ export const attentionMutants: readonly Mutant[] = [
     'attention_backward',
     'forgets the scale in the query',
     [...agree('attention_backward'), attentionGradient],
-    (backward) => (dq, dk, dv, dy, q, k, v, scale, T, C, H, K) => {
-      backward(dq, dk, dv, dy, q, k, v, scale, T, C, H, K)
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K) => {
+      backward(dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K)
       dq.set(dq.map((g) => g / scale))
     },
   ),

@@ -16,11 +16,11 @@ function attentionSeeing(
   attention: Definition<'attention_i8'>,
   seen: (position: number, S: number) => number,
 ): Definition<'attention_i8'> {
-  return (y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R) => {
+  return (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) => {
     for (let t = 0; t < T; t++) {
       const part = (x: Float32Array): Float32Array => x.subarray(t * H * K, (t + 1) * H * K)
       const visible = seen(S - T + t, S)
-      attention(part(y), part(query), k, ks, v, vs, heads, scale, 1, visible, C, H, K, R)
+      attention(part(y), part(query), k, ks, v, vs, heads, groups, scale, 1, visible, C, H, G, K, R)
     }
   }
 }
@@ -42,16 +42,16 @@ export const attentionI8Mutants: readonly Mutant[] = [
     'attention_i8',
     'rounds the query to int8',
     [...agree('attention_i8'), attentionLaws.isNearAttention],
-    (attention) => (y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R) =>
-      attention(y, rounded(query, K), k, ks, v, vs, heads, scale, T, S, C, H, K, R),
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) =>
+      attention(y, rounded(query, K), k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R),
   ),
 
   mutant(
     'attention_i8',
     'takes the scales of the keys for those of the values',
     [...agree('attention_i8'), attentionLaws.isNearAttention, attentionLaws.equalScores],
-    (attention) => (y, query, k, ks, v, _, heads, scale, T, S, C, H, K, R) =>
-      attention(y, query, k, ks, v, ks, heads, scale, T, S, C, H, K, R),
+    (attention) => (y, query, k, ks, v, _, heads, groups, scale, T, S, C, H, G, K, R) =>
+      attention(y, query, k, ks, v, ks, heads, groups, scale, T, S, C, H, G, K, R),
   ),
 
   mutant(
@@ -79,26 +79,26 @@ export const attentionI8Mutants: readonly Mutant[] = [
     'attention_i8',
     'forgets what is in the cache',
     [...agree('attention_i8'), attentionLaws.stepIsPass],
-    (attention) => (y, query, k, ks, v, vs, heads, scale, T, _, C, H, K, R) =>
-      attention(y, query, k, ks, v, vs, heads, scale, T, T, C, H, K, R),
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, _, C, H, G, K, R) =>
+      attention(y, query, k, ks, v, vs, heads, groups, scale, T, T, C, H, G, K, R),
   ),
 
   mutant(
     'attention_i8',
     'strides over heads by what is in the cache',
     [...agree('attention_i8'), attentionLaws.capacityIsRoom],
-    (attention) => (y, query, k, ks, v, vs, heads, scale, T, S, _, H, K, R) =>
-      attention(y, query, k, ks, v, vs, heads, scale, T, S, S, H, K, R),
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, _, H, G, K, R) =>
+      attention(y, query, k, ks, v, vs, heads, groups, scale, T, S, S, H, G, K, R),
   ),
 
   mutant(
     'attention_i8',
     'reads the scales of the wrong head when heads are chosen',
     [...agree('attention_i8'), chosenIsZeroed('attention_i8'), othersAreUnseen('attention_i8')],
-    (attention) => (y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R) => {
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) => {
       const scales = ks.slice()
       heads?.forEach((h, r) => scales.set(ks.subarray(r * C, (r + 1) * C), h * C))
-      attention(y, query, k, scales, v, vs, heads, scale, T, S, C, H, K, R)
+      attention(y, query, k, scales, v, vs, heads, groups, scale, T, S, C, H, G, K, R)
     },
   ),
 
@@ -106,9 +106,9 @@ export const attentionI8Mutants: readonly Mutant[] = [
     'attention_i8',
     'takes what is not finite for zero',
     [...agree('attention_i8'), attentionLaws.brokenQueriesShow],
-    (attention) => (y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R) => {
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) => {
       const finite = query.map((x) => (Number.isFinite(x) ? x : 0))
-      attention(y, finite, k, ks, v, vs, heads, scale, T, S, C, H, K, R)
+      attention(y, finite, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R)
     },
   ),
 
@@ -116,8 +116,8 @@ export const attentionI8Mutants: readonly Mutant[] = [
     'attention_i8',
     'weighs with exponentials that do not sum to 1',
     [attentionLaws.oneToken, attentionLaws.equalScores],
-    (attention) => (y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R) => {
-      attention(y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R)
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) => {
+      attention(y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R)
       y.set(y.map((value) => value * 1.001))
     },
   ),

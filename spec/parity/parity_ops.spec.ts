@@ -279,8 +279,8 @@ describe('a common mistake is named', () => {
       changed(
         'attention',
         (attention) =>
-          (y, q, k, v, heads, _scale, ...rest) =>
-            attention(y, q, k, v, heads, 1, ...rest),
+          (y, q, k, v, heads, keyHeads, _scale, ...rest) =>
+            attention(y, q, k, v, heads, keyHeads, 1, ...rest),
       ),
       /as if scale were 1$/,
     ],

@@ -223,8 +223,8 @@ describe('a planted bug', () => {
           backend,
           'attention',
           (attention) =>
-            (y, q, k, v, heads, scale, ...sizes) =>
-              attention(y, q, k, v, heads, scale * 1.01, ...sizes),
+            (y, q, k, v, heads, keyHeads, scale, ...sizes) =>
+              attention(y, q, k, v, heads, keyHeads, scale * 1.01, ...sizes),
         ),
       'head_out',
     ],

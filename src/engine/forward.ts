@@ -112,7 +112,7 @@ export function attend(
   ops.linear(b.value, b.attentionInput, value.weight, value.bias, storedChannels)
   ops.cache_append(cache.key, b.key, stored, past)
   ops.cache_append(cache.value, b.value, stored, past)
-  ops.attention(b.context, b.query, cache.key, cache.value, heads, attentionScale(config), past + T)
+  ops.attention(b.context, b.query, cache.key, cache.value, heads, null, attentionScale(config), past + T)
 }
 
 /** Second step of a block: the chosen heads' outputs join the stream. */

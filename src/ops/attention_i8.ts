@@ -7,7 +7,8 @@
  *   e[s]      = exp(score[s] - max score[0..p])                                 float32; their sum is striped
  *   factor[s] = e[s] * value_scales[h, s]                                       float32
  *   y[t, h]   = (sum over blocks of step * <q, value[h, block]>) / sum e        q the block's factors as int16
- * and +0 for heads that are not chosen; their keys, values and scales are never read. A block is 64 positions from a
+ * and +0 for heads that are not chosen; their keys, values and scales are never read. Head h reads key head g, which is
+ * its own or that of its group (attention.ts); key[h, s] means key[g, s]. A block is 64 positions from a
  * multiple of 64 on, or what there is of them. Its sums are exact in int32 too; each is rounded to float32, multiplied by
  * the block's step and added, in order of the blocks from +0. A query with NaN or an infinity in it, and a row whose scale
  * is NaN, give NaN.
@@ -17,6 +18,7 @@
  * 1/65534 * sum over blocks of (largest factor * sum over its positions of |value|) / sum e, beside float32's own errors.
  */
 import type { StorageDescription } from './op.ts'
+import { keyHeadOf } from './key_heads.ts'
 import { integerDot, quantizeSteps } from './quantized_steps.ts'
 import { chain, sequential } from './relaxed.ts'
 import { exponentials } from './softmax.ts'
@@ -30,16 +32,18 @@ export const VALUE_BLOCK = 64
 export function attention_i8(
   y: Float32Array, // [T, H, K]
   query: Float32Array, // [T, H, K]
-  key: Int8Array, // [H, C, K]
-  key_scales: Float32Array, // [H, C]
-  value: Int8Array, // [H, C, K]
-  value_scales: Float32Array, // [H, C]
+  key: Int8Array, // [G, C, K]
+  key_scales: Float32Array, // [G, C]
+  value: Int8Array, // [G, C, K]
+  value_scales: Float32Array, // [G, C]
   heads: Int32Array | null, // [R], ascending, below H
+  key_heads: Int32Array | null, // [H], below G
   scale: number,
   T: number,
   S: number,
   C: number,
   H: number,
+  G: number,
   K: number,
   R: number,
 ): void {
@@ -51,24 +55,25 @@ export function attention_i8(
   y.fill(0, 0, T * H * K)
   for (let r = 0; r < count; r++) {
     const h = heads ? heads[r] : r
+    const start = keyHeadOf(key_heads, h, G, H) * C
     for (let t = 0; t < T; t++) {
       const visible = S - T + t + 1
       const row = (t * H + h) * K
       for (let k = 0; k < K; k++) scaled[k] = query[row + k] * fround(scale)
       const step = quantizeSteps(q, scaled)
       for (let s = 0; s < visible; s++) {
-        const place = h * C + s
+        const place = start + s
         const sum = integerDot(q, key.subarray(place * K, (place + 1) * K))
         factors[s] = fround(step * key_scales[place]) * fround(sum)
       }
       const { total } = exponentials(factors, 0, factors, 0, visible)
-      for (let s = 0; s < visible; s++) factors[s] *= value_scales[h * C + s]
-      for (let start = 0; start < visible; start += VALUE_BLOCK) {
-        const block = factors.subarray(start, min(start + VALUE_BLOCK, visible))
+      for (let s = 0; s < visible; s++) factors[s] *= value_scales[start + s]
+      for (let first = 0; first < visible; first += VALUE_BLOCK) {
+        const block = factors.subarray(first, min(first + VALUE_BLOCK, visible))
         const blockStep = quantizeSteps(numbers, block)
         for (let k = 0; k < K; k++) {
           let sum = 0
-          for (let s = 0; s < block.length; s++) sum += numbers[s] * value[(h * C + start + s) * K + k]
+          for (let s = 0; s < block.length; s++) sum += numbers[s] * value[(start + first + s) * K + k]
           y[row + k] += fround(blockStep * fround(sum))
         }
       }
@@ -80,12 +85,12 @@ export function attention_i8(
 /** The int8 kernel of `attention`. */
 export const attentionI8: StorageDescription<Parameters<typeof attention_i8>> = {
   formula:
-    'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[h,s] key_scales[h,s]>) value[h,s] value_scales[h,s] for chosen heads, else 0; query and weights as int16',
+    'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[g,s] key_scales[g,s]>) value[g,s] value_scales[g,s] for chosen heads, else 0; query and weights as int16',
   reference: attention_i8,
   // The weights have equal bits: their inner products are exact.
   relaxed: chain(({ S }) => sequential(S), 'value value_scales'),
   // The sum of the weights too may have another order, and that of the blocks; what is summed has equal bits.
   fast: chain(({ S }) => sequential(S) + sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
   flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 30),
-  bytes: ({ T, S, H, K, R }) => 8 * T * H * K + 2 * R * S * (K + 4),
+  bytes: ({ T, S, H, G, K, R }) => 8 * T * H * K + 2 * Math.min(R, G) * S * (K + 4),
 }

@@ -14,6 +14,7 @@
  * `striped`. A bound that is exponential in the scores promises little where they are large, and
  * nothing better is true: there one score decides which value is taken.
  */
+import { keyHeadOf } from './key_heads.ts'
 import type { Relaxed, Sizes } from './op.ts'
 import { productSize, ROUNDING, sequential, striped, TINY } from './relaxed.ts'
 
@@ -62,14 +63,16 @@ function weightsOf({ query, at, key, keyAt, scale, visible, K }: Query, bound: n
 function attentionMagnitude(
   y: Float32Array, // [T, H, K]
   query: Float32Array, // [T, H, K]
-  key: Float32Array, // [H, C, K]
-  value: Float32Array, // [H, C, K]
+  key: Float32Array, // [G, C, K]
+  value: Float32Array, // [G, C, K]
   heads: Int32Array | null, // [R]
+  key_heads: Int32Array | null, // [H]
   scale: number,
   T: number,
   S: number,
   C: number,
   H: number,
+  G: number,
   K: number,
   R: number,
   order: Order = striped,
@@ -78,9 +81,9 @@ function attentionMagnitude(
   const bound = attentionBound({ S, K }, order)
   for (let r = 0; r < (heads ? R : H); r++) {
     const h = heads ? heads[r] : r
+    const keyAt = keyHeadOf(key_heads, h, G, H) * C * K
     for (let t = 0; t < T; t++) {
       const at = (t * H + h) * K
-      const keyAt = h * C * K
       const visible = S - T + t + 1
       const weights = weightsOf({ query, at, key, keyAt, scale, visible, K }, bound)
       for (let k = 0; k < K; k++)
@@ -112,31 +115,36 @@ export const attentionFast: Relaxed<Arguments> = {
  * what the weight does in itself, in the mean and before it, 3 times, and by the roundings of w_grad (twice striped(K), and
  * as much in the mean), of the mean and of what is made of both. B is the size that all this is relative to.
  */
-function attentionBackwardBound({ T, K }: Sizes): number {
+function attentionBackwardBound({ T, H, G, K }: Sizes): number {
   const products = 4 * striped(K) + 2 * striped(T) + 8
-  return 3 * attentionBound({ S: T, K }) + products + 4 * sequential(T) + 4
+  // A key head adds up T terms of each of its heads.
+  const sharing = Math.ceil(H / G)
+  return 3 * attentionBound({ S: T, K }) + products + 4 * sequential(sharing * T) + 4
 }
 
 /** Of each gradient: the sum of its terms' sizes, a score's gradient taken as weight B. */
 function attentionBackwardMagnitude(
   query_grad: Float32Array, // [T, H, K]
-  key_grad: Float32Array, // [T, H, K]
-  value_grad: Float32Array, // [T, H, K]
+  key_grad: Float32Array, // [T, G, K]
+  value_grad: Float32Array, // [T, G, K]
   y_grad: Float32Array, // [T, H, K]
   query: Float32Array, // [T, H, K]
-  key: Float32Array, // [H, C, K]
-  value: Float32Array, // [H, C, K]
+  key: Float32Array, // [G, C, K]
+  value: Float32Array, // [G, C, K]
   scale: number,
   T: number,
   C: number,
   H: number,
+  G: number,
   K: number,
 ): void {
-  for (const grad of [query_grad, key_grad, value_grad]) grad.fill(0, 0, T * H * K)
-  for (let h = 0; h < H; h++)
+  query_grad.fill(0, 0, T * H * K)
+  for (const grad of [key_grad, value_grad]) grad.fill(0, 0, T * G * K)
+  for (let h = 0; h < H; h++) {
+    const g = keyHeadOf(null, h, G, H)
+    const keyAt = g * C * K
     for (let t = 0; t < T; t++) {
       const at = (t * H + h) * K
-      const keyAt = h * C * K
       const visible = t + 1
       const bound = attentionBound({ S: T, K })
       const weights = weightsOf({ query, at, key, keyAt, scale, visible, K }, bound)
@@ -149,13 +157,14 @@ function attentionBackwardMagnitude(
       for (const [s, weight] of weights.entries()) {
         const scoreGrad = productSize(weight, most)
         for (let k = 0; k < K; k++) {
-          const past = (s * H + h) * K + k
+          const past = (s * G + g) * K + k
           query_grad[at + k] += productSize(scoreGrad, productSize(abs(scale), abs(key[keyAt + s * K + k])))
           value_grad[past] += productSize(weight, abs(y_grad[at + k]))
           key_grad[past] += productSize(scoreGrad, productSize(abs(scale), abs(query[at + k])))
         }
       }
     }
+  }
 }
 
 /** attention_backward. */

@@ -25,6 +25,9 @@ import { mseBackwardOp, mseOp } from './mse.ts'
 import { narrowOp } from './narrow.ts'
 import { quantizeRowsOp } from './quantize_rows.ts'
 import { reluBackwardOp, reluOp } from './relu.ts'
+import { rmsNormBackwardOp, rmsNormOp } from './rms_norm.ts'
+import { rotaryBackwardOp, rotaryOp } from './rotary.ts'
+import { siluGateBackwardOp, siluGateOp } from './silu_gate.ts'
 import { softmaxBackwardOp, softmaxOp } from './softmax.ts'
 import { sumOp } from './sum.ts'
 import { sumSquaresOp } from './sum_squares.ts'
@@ -41,11 +44,17 @@ export const catalog = {
   linear_backward_bias: linearBackwardBiasOp,
   layer_norm: layerNormOp,
   layer_norm_backward: layerNormBackwardOp,
+  rms_norm: rmsNormOp,
+  rms_norm_backward: rmsNormBackwardOp,
+  rotary: rotaryOp,
+  rotary_backward: rotaryBackwardOp,
   cache_append: cacheAppendOp,
   attention: attentionOp,
   attention_backward: attentionBackwardOp,
   relu: reluOp,
   relu_backward: reluBackwardOp,
+  silu_gate: siluGateOp,
+  silu_gate_backward: siluGateBackwardOp,
   add: addOp,
   mask_units: maskUnitsOp,
   exp: expOp,

@@ -8,7 +8,7 @@
  * backends implement and parity files record. The kernel of float32 has the name of the op, that of another storage the
  * name with the storage after it: `linear`, `linear_bf16`, `linear_i8`. An int8 array has its scales after it.
  *
- * Letters: T tokens, S tokens in the cache, C cache capacity, P position, H heads, K head size, D width, V vocabulary,
+ * Letters: T tokens, S tokens in the cache, C cache capacity, P position, H heads, G key heads, K head size, D width, V vocabulary,
  * O outputs, I inputs, R chosen units, U units, N any count. `H*K` is one dimension of a buffer that kernels see as two.
  */
 
@@ -224,8 +224,8 @@ export const input = (name: string, shape: string, more?: ArrayOptions): ArrayPa
   array(name, 'in', shape, more)
 
 /** An i32 array of values in [0, below), in any order. */
-export const ids = (name: string, shape: string, below: string): ArrayParam =>
-  array(name, 'in', shape, { dtype: 'i32', holds: 'ids', below })
+export const ids = (name: string, shape: string, below: string, more?: ArrayOptions): ArrayParam =>
+  array(name, 'in', shape, { dtype: 'i32', holds: 'ids', below, ...more })
 
 /** An i32 array of values in [0, below), or -100 for "not scored". */
 export const labels = (name: string, shape: string, below: string): ArrayParam =>

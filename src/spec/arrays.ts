@@ -3,7 +3,7 @@
  *
  * Nothing is computed here. The formula of an operation and the order of its additions stand in its file in `src/ops`.
  *
- * Letters: T tokens, I inputs, O outputs, D width, H heads, K head size, U units, V vocabulary.
+ * Letters: T tokens, I inputs, O outputs, D width, H heads, G key heads, K head size, U units, V vocabulary.
  */
 import ndarray, { type NdArray } from 'ndarray'
 import { add as addOp } from '../ops/add.ts'
@@ -20,6 +20,9 @@ import { linear_input_major } from '../ops/linear_input_major.ts'
 import { linear_input_major_i8 } from '../ops/linear_input_major_i8.ts'
 import { mask_units } from '../ops/mask_units.ts'
 import { relu as reluOp, relu_backward } from '../ops/relu.ts'
+import { rms_norm, rms_norm_backward } from '../ops/rms_norm.ts'
+import { rotary, rotary_backward } from '../ops/rotary.ts'
+import { silu_gate, silu_gate_backward } from '../ops/silu_gate.ts'
 import { narrowToBf16, narrowToF16, quantizeRows } from '../tensor/dtypes.ts'
 
 /** Row-major float32 numbers and their shape. */
@@ -108,30 +111,49 @@ export function layerNorm(x: Tensor, { weight, bias }: Norm): Tensor {
   return result([T, D], (y) => layer_norm(y, x.data, weight.data, bias.data, EPSILON, T, D))
 }
 
+/** Each row of x [T, D] to a mean square of 1, then times the weight [D]. */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  const [T, D] = x.shape
+  return result([T, D], (y) => rms_norm(y, x.data, weight.data, epsilon, T, D))
+}
+
+/** Each head's pairs of numbers turned by the angles of a table [T, K]. x: [T, H K] */
+export function rotate(x: Tensor, table: Tensor): Tensor {
+  const [[T, width], K] = [x.shape, table.shape[1]]
+  return result([T, width], (y) => rotary(y, x.data, table.data, T, width / K, K))
+}
+
 /** How the key-value cache stores its rows. int8 rows have a scale each. */
 export type CacheStorage = 'f32' | 'int8'
 
-/** Causal attention of H heads, softmax(q kᵀ / √K) v. q, k, v and the result: [T, H K]. */
+/**
+ * Causal attention of H heads, softmax(q kᵀ / √K) v. Head h reads key head ⌊h G / H⌋ of G.
+ * q and the result: [T, H K]; k, v: [T, G K].
+ */
 export function attention(q: Tensor, k: Tensor, v: Tensor, H: number, cache: CacheStorage = 'f32'): Tensor {
-  const [T, D] = q.shape
-  const sizes = [null, (D / H) ** -0.5, T, T, T, H, D / H, H] as const
-  return result([T, D], (y) => {
-    if (cache === 'f32') return attentionOp(y, q.data, headMajor(k, H), headMajor(v, H), ...sizes)
-    attention_i8(y, q.data, ...quantizedHeadMajor(k, H), ...quantizedHeadMajor(v, H), ...sizes)
+  const [T, width] = q.shape
+  const K = width / H
+  const G = k.shape[1] / K
+  const sizes = [null, null, K ** -0.5, T, T, T, H, G, K, H] as const
+  return result([T, width], (y) => {
+    if (cache === 'f32') return attentionOp(y, q.data, headMajor(k, K), headMajor(v, K), ...sizes)
+    attention_i8(y, q.data, ...quantizedHeadMajor(k, K), ...quantizedHeadMajor(v, K), ...sizes)
   })
 }
 
-/** [T, H K] to [H, T, K], the order of the cache. */
-function headMajor(x: Tensor, H: number): Float32Array {
-  const [T, D] = x.shape
-  return result([H, T, D / H], (y) => cache_append(y, x.data, null, 0, T, T, H, D / H, H)).data
+/** [T, G K] to [G, T, K], the order of the cache. */
+function headMajor(x: Tensor, K: number): Float32Array {
+  const [T, width] = x.shape
+  const G = width / K
+  return result([G, T, K], (y) => cache_append(y, x.data, null, 0, T, T, G, K, G)).data
 }
 
-/** The same in int8, and a scale for each head and token [H, T]. */
-function quantizedHeadMajor(x: Tensor, H: number): readonly [numbers: Int8Array, scales: Float32Array] {
-  const [T, D] = x.shape
-  const [numbers, scales] = [new Int8Array(T * D), new Float32Array(H * T)]
-  cache_append_i8(numbers, scales, x.data, null, 0, T, T, H, D / H, H)
+/** The same in int8, and a scale for each key head and token [G, T]. */
+function quantizedHeadMajor(x: Tensor, K: number): readonly [numbers: Int8Array, scales: Float32Array] {
+  const [T, width] = x.shape
+  const G = width / K
+  const [numbers, scales] = [new Int8Array(T * width), new Float32Array(G * T)]
+  cache_append_i8(numbers, scales, x.data, null, 0, T, T, G, K, G)
   return [numbers, scales]
 }
 
@@ -154,6 +176,11 @@ export function maskUnits(x: Tensor, factors: Factors): Tensor {
 /** max(x, 0). */
 export function relu(x: Tensor): Tensor {
   return result(x.shape, (y) => reluOp(y, x.data, x.size))
+}
+
+/** silu(gate) ⊙ up, of equal shapes; silu(z) = z / (1 + e⁻ᶻ). */
+export function siluGate(gate: Tensor, up: Tensor): Tensor {
+  return result(gate.shape, (y) => silu_gate(y, gate.data, up.data, gate.size))
 }
 
 /** a + b, of equal shapes. */
@@ -186,12 +213,34 @@ export function reluBackward(yGrad: Tensor, x: Tensor): Tensor {
   return result(x.shape, (grad) => relu_backward(grad, yGrad.data, x.data, x.size))
 }
 
+/** Of rmsNorm in x. */
+export function rmsNormBackward(yGrad: Tensor, x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  const [T, D] = x.shape
+  return result([T, D], (grad) =>
+    rms_norm_backward(grad, null, yGrad.data, x.data, weight.data, epsilon, T, D),
+  )
+}
+
+/** Of rotate in x. */
+export function rotateBackward(yGrad: Tensor, table: Tensor): Tensor {
+  const [[T, width], K] = [yGrad.shape, table.shape[1]]
+  return result([T, width], (grad) => rotary_backward(grad, yGrad.data, table.data, T, width / K, K))
+}
+
+/** Of siluGate in the gate and in what it lets through. */
+export function siluGateBackward(yGrad: Tensor, gate: Tensor, up: Tensor): Tensor[] {
+  const grads = [zeros(...gate.shape), zeros(...gate.shape)]
+  silu_gate_backward(grads[0].data, grads[1].data, yGrad.data, gate.data, up.data, gate.size)
+  return grads
+}
+
 /** Of attention in q, k and v. */
 export function attentionBackward(yGrad: Tensor, q: Tensor, k: Tensor, v: Tensor, H: number): Tensor[] {
-  const [T, D] = q.shape
-  const grads = [zeros(T, D), zeros(T, D), zeros(T, D)]
+  const [T, width] = q.shape
+  const K = width / H
+  const grads = [q, k, v].map(({ shape }) => zeros(...shape))
   const [qGrad, kGrad, vGrad] = grads.map(({ data }) => data)
-  const inputs = [yGrad.data, q.data, headMajor(k, H), headMajor(v, H)] as const
-  attention_backward(qGrad, kGrad, vGrad, ...inputs, (D / H) ** -0.5, T, T, H, D / H)
+  const inputs = [yGrad.data, q.data, headMajor(k, K), headMajor(v, K)] as const
+  attention_backward(qGrad, kGrad, vGrad, ...inputs, K ** -0.5, T, T, H, k.shape[1] / K, K)
   return grads
 }

@@ -1,13 +1,13 @@
 /**
- * What ShadowLLM sees of a model: its units, and what they compute. Every family of models has these; `opt.ts` is one.
+ * What ShadowLLM sees of a model: its units, and what they compute. `opt.ts` and `llama.ts` define the two families.
  *
  * A unit is an attention head or a neuron of a feed-forward network. Every unit contributes one term to a sum that the
  * next matrix forms. A unit times zero contributes a zero, and a zero changes no sum; so a unit that is skipped and a
  * unit that is multiplied by zero give the same bits.
  *
- * Letters: L layers, H heads, K head size, D = H K width, F neurons, V vocabulary, T tokens.
+ * Letters: L layers, H heads, G key heads, K head size, D width, F neurons, V vocabulary, T tokens.
  */
-import type { Factors, Tensor } from './arrays.ts'
+import type { Factors, Matrix, Tensor } from './arrays.ts'
 
 /** One number per unit: a score, or a mask with 1 to compute the unit and 0 to skip it. */
 export interface Units {
@@ -29,4 +29,31 @@ export function factorsOf(mask: Mask, kind: UnitKind, l: number): Factors {
 export interface UnitOutputs {
   readonly context: Tensor // [T, H K], softmax(q kᵀ) v of every head
   readonly activation: Tensor // [T, F]
+}
+
+/** A text [T] through a model. */
+export interface Pass {
+  readonly layers: readonly UnitOutputs[] // [L]
+  readonly logits: Tensor // [T, V]
+  /**
+   * The derivatives of the loss in every head and neuron, after the mask: [L].
+   * @param labels [T], the token that follows each position, or -100 where none is scored
+   */
+  backward(labels: Int32Array): UnitOutputs[]
+}
+
+/** A model of any family: what the method asks of it. */
+export interface Model {
+  readonly heads: number // H
+  readonly neurons: number // F
+  /** The whole model over tokens [T], under a mask. */
+  forward(tokens: Int32Array, mask: Mask): Pass
+  /** Layer 0 over tokens [T], up to the context of its heads: [T, H K]. */
+  look(tokens: Int32Array): Tensor
+}
+
+/** A matrix and its bias, if it has one. */
+export interface Linear {
+  readonly weight: Matrix
+  readonly bias: Tensor | null
 }

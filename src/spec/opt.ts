@@ -17,13 +17,7 @@
 import { add, attention, embedding, layerNorm, linear, linearInputMajor, maskUnits, relu } from './arrays.ts'
 import { attentionBackward, layerNormBackward, lossBackward, reluBackward } from './arrays.ts'
 import type { CacheStorage, Matrix, Norm, Tensor } from './arrays.ts'
-import { factorsOf, type Mask, type UnitOutputs } from './model.ts'
-
-/** A matrix and its bias. */
-export interface Linear {
-  readonly weight: Matrix
-  readonly bias: Tensor
-}
+import { factorsOf, type Linear, type Mask, type Model, type UnitOutputs } from './model.ts'
 
 /** The weights of a layer. A head is K rows of query, key, value and out; a neuron is a row of fc1 and a row of fc2. */
 export interface OptLayer {
@@ -69,6 +63,19 @@ export interface OptPass {
   readonly mask: Mask
   readonly layers: readonly OptLayerPass[] // [L]
   readonly logits: Tensor // [T, V]
+}
+
+/** The model as the method asks for it. */
+export function opt(model: OptModel): Model {
+  return {
+    heads: model.heads,
+    neurons: model.layers[0].fc1.weight.rows,
+    forward: (tokens, mask) => {
+      const pass = forward(model, tokens, mask)
+      return { ...pass, backward: (labels) => backward(model, pass, labels) }
+    },
+    look: (tokens) => attend(model, 0, embed(model, tokens)).context,
+  }
 }
 
 /** The whole model over tokens [T], under a mask; null computes every unit. */

@@ -11,8 +11,7 @@
  */
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { tensor, type Tensor } from './arrays.ts'
-import type { Mask, UnitKind, Units } from './model.ts'
-import { attend, backward, embed, forward, type OptModel } from './opt.ts'
+import type { Mask, Model, UnitKind, Units } from './model.ts'
 import { plainact } from './plainact.ts'
 import { features, predict, targets } from './predictor.ts'
 import type { FeatureScaling, Network, Predictor, TargetScaling } from './predictor.ts'
@@ -21,18 +20,17 @@ import { trainNetwork, type TrainingOptions } from './training.ts'
 
 /** What one text teaches. */
 export interface Example {
-  readonly context: Tensor // [P, D], layer 0 over the prompt
+  readonly context: Tensor // [P, H K], layer 0 over the prompt
   readonly scores: Units // of what followed
 }
 
 /** Scores a text [T] whose first tokens are the prompt: the loss is that of the tokens after it. */
-export function calibrate(model: OptModel, text: Int32Array, promptLength: number): Example {
+export function calibrate(model: Model, text: Int32Array, promptLength: number): Example {
   const labels = new Int32Array(text.length).fill(NOT_SCORED)
   labels.set(text.subarray(promptLength), promptLength - 1)
-  const pass = forward(model, text)
-  const scores = plainact(pass.layers, backward(model, pass, labels), model.heads)
-  const { context } = attend(model, 0, embed(model, text.slice(0, promptLength)))
-  return { context, scores }
+  const pass = model.forward(text, null)
+  const scores = plainact(pass.layers, pass.backward(labels), model.heads)
+  return { context: model.look(text.slice(0, promptLength)), scores }
 }
 
 /** What a predictor sees and learns, and how each of its networks is trained. */
@@ -57,16 +55,16 @@ function stack(rows: readonly Float32Array[]): Tensor {
 }
 
 /** The mask for a prompt [P]. */
-export function plan(model: OptModel, predictor: Predictor, prompt: Int32Array, budget: Budget): Units {
-  const { context } = attend(model, 0, embed(model, prompt))
-  return selectMask(predict(predictor, context, model.heads, model.layers[0].fc1.weight.rows), budget)
+export function plan(model: Model, predictor: Predictor, prompt: Int32Array, budget: Budget): Units {
+  const scores = predict(predictor, model.look(prompt), model.heads, model.neurons)
+  return selectMask(scores, budget)
 }
 
 /** The most likely next tokens after a prompt [P], all under its mask: [count]. */
-export function generate(model: OptModel, prompt: Int32Array, mask: Mask, count: number): Int32Array {
+export function generate(model: Model, prompt: Int32Array, mask: Mask, count: number): Int32Array {
   let text = prompt
   while (text.length < prompt.length + count)
-    text = Int32Array.of(...text, mostLikely(forward(model, text, mask).logits))
+    text = Int32Array.of(...text, mostLikely(model.forward(text, mask).logits))
   return text.slice(prompt.length)
 }
 

@@ -98,16 +98,25 @@ const launches: Readonly<Record<KernelName, Rule>> = {
     const threads = threadsFor(of('D'))
     return launch(of('T') + Math.ceil(of('D') / threads), threads)
   },
+  rms_norm: rowsOf('D'),
+  rms_norm_backward: (of) => {
+    const threads = threadsFor(of('D'))
+    return launch(of('T') + Math.ceil(of('D') / threads), threads)
+  },
+  rotary: (of) => threadEach(of('T') * of('H') * Math.ceil(of('K') / 2)),
+  rotary_backward: (of) => threadEach(of('T') * of('H') * Math.ceil(of('K') / 2)),
   cache_append: (of) => threadEach(of('H') * of('T') * of('K')),
   cache_append_i8: (of) => blockEach(of('H') * of('T'), of('K')),
   attention: queries,
   attention_i8: queries,
   attention_backward: (of) => {
-    const { blocks, threads } = blockEach(of('H'), Math.max(of('T'), of('K')))
+    const { blocks, threads } = blockEach(of('G'), Math.max(of('T'), of('K')))
     return launch(blocks, threads, 2 * Float32Array.BYTES_PER_ELEMENT * of('T'))
   },
   relu: numbers,
   relu_backward: numbers,
+  silu_gate: numbers,
+  silu_gate_backward: numbers,
   add: numbers,
   mask_units: (of) => threadEach(of('T') * of('U') * of('K')),
   exp: numbers,

@@ -17,7 +17,7 @@ import { mlpParameterNames, type MlpShape } from '../../predictor/mlp.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import type { Mask, Units } from '../../spec/model.ts'
-import { backward as plainBackward, forward } from '../../spec/opt.ts'
+import { backward as plainBackward, forward, opt } from '../../spec/opt.ts'
 import { plainact } from '../../spec/plainact.ts'
 import { selectMask as plainSelectMask } from '../../spec/select.ts'
 import { calibrate, generate, plan, train } from '../../spec/shadowllm.ts'
@@ -147,7 +147,7 @@ export const engineLaws = {
     ],
     async (subject, drawn, networks, budget, storage, cache, mode, count) => {
       const { config, tensors, tokens: prompt } = made(drawn, count)
-      const plain = plainModel(config, tensors, storage, cache)
+      const plain = opt(plainModel(config, tensors, storage, cache))
       const shapeOf = (kind: keyof Units): MlpShape => ({
         inputs: config.width,
         hidden: networks[kind].hidden,
@@ -252,7 +252,7 @@ export const engineLaws = {
         const text = tokens.slice(0, 2 + (length % (tokens.length - 1)))
         return { tokens: text, promptLength: 1 + (prompt % (text.length - 1)), ...ofNoCorpus }
       })
-      const plain = plainModel(config, tensors, 'f32', 'f32')
+      const plain = opt(plainModel(config, tensors, 'f32', 'f32'))
       const taught = windows.map((window) => calibrate(plain, window.tokens, window.promptLength))
       const neurons = { ...settings, hidden: neuronHidden }
       const expected = train(taught, { features, targets, heads: settings, neurons })

@@ -8,7 +8,8 @@ import type { Storage } from '../../engine/matrix.ts'
 import { moduleName, names, type modules } from '../../engine/names.ts'
 import { transpose } from '../../ops/transpose.ts'
 import { store, tensor, zeros, type Matrix, type Norm, type Tensor } from '../../spec/arrays.ts'
-import type { Linear, OptLayer, OptModel } from '../../spec/opt.ts'
+import type { Linear } from '../../spec/model.ts'
+import type { OptLayer, OptModel } from '../../spec/opt.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 
 /** @param tensors by Hugging Face name and in its layout */
