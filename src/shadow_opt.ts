@@ -197,7 +197,7 @@ export class ShadowOpt {
         if (done) {
           const rest = text?.end() ?? ''
           // The model ended its text inside a character: its rest comes with the `</s>` that ended it.
-          if (rest !== '') yield { text: rest, token: this.config.eosId, index: count }
+          if (rest !== '') yield { text: rest, token: this.config.eosIds[0], index: count }
           return value
         }
         const { token, index } = value

@@ -8,8 +8,7 @@
  * bench/README.md says what else was tried.
  */
 import type { OptConfig } from '../../src/engine/config.ts'
-import { EPSILON } from '../../src/engine/forward.ts'
-import { moduleName, names, parameterShapes } from '../../src/engine/names.ts'
+import { moduleName, namesOf, parameterShapes, type Module } from '../../src/engine/names.ts'
 import type {
   Attribute,
   ExternalTensor,
@@ -123,7 +122,10 @@ class GraphBuilder {
 
   norm(x: string, module: string): string {
     const inputs = [x, this.parameter(`${module}.weight`), this.parameter(`${module}.bias`)]
-    return this.node('LayerNormalization', inputs, { axis: { int: -1 }, epsilon: { float: EPSILON } })[0]
+    return this.node('LayerNormalization', inputs, {
+      axis: { int: -1 },
+      epsilon: { float: this.config.epsilon },
+    })[0]
   }
 
   /** The norm of a sum, and the sum. */
@@ -134,7 +136,7 @@ class GraphBuilder {
     this.node(
       'SkipLayerNormalization',
       inputs,
-      { epsilon: { float: EPSILON } },
+      { epsilon: { float: this.config.epsilon } },
       [read, '', '', sum],
       MICROSOFT,
     )
@@ -163,6 +165,7 @@ interface Stream {
 /** Tokens and positions to the stream. */
 function embedding(graph: GraphBuilder): string {
   const { embeddingWidth: E, width: D } = graph.config
+  const names = namesOf(graph.config)
   const [tokens] = graph.node('Gather', [graph.parameter(names.tokenTable), 'tokens'])
   const [positions] = graph.node('Gather', [graph.parameter(names.positionTable), 'positions'])
   const rows = graph.reshape(tokens, -1, E)
@@ -173,16 +176,16 @@ function embedding(graph: GraphBuilder): string {
 /** One block. The norm after its second sum is the next block's first; after the last there is none to join. */
 function block(graph: GraphBuilder, { read, carried }: Stream, layer: number): Stream {
   const { preNorm, layers } = graph.config
-  const linear = (x: string, module: 'query' | 'key' | 'value' | 'out' | 'fc1' | 'fc2'): string =>
-    graph.linear(x, moduleName(layer, module))
+  const linear = (x: string, module: Module): string =>
+    graph.linear(x, moduleName(graph.config, layer, module))
   const context = graph.attention(linear(read, 'query'), linear(read, 'key'), linear(read, 'value'), layer)
-  const norm = moduleName(layer, preNorm ? 'ffnNorm' : 'attentionNorm')
+  const norm = moduleName(graph.config, layer, preNorm ? 'ffnNorm' : 'attentionNorm')
   const middle = graph.normedSum(carried, linear(context, 'out'), norm)
   const [activation] = graph.node('Relu', [linear(middle.read, 'fc1')])
   const branch = linear(activation, 'fc2')
-  if (!preNorm) return graph.normedSum(middle.carried, branch, moduleName(layer, 'ffnNorm'))
+  if (!preNorm) return graph.normedSum(middle.carried, branch, moduleName(graph.config, layer, 'ffnNorm'))
   if (layer + 1 < layers)
-    return graph.normedSum(middle.carried, branch, moduleName(layer + 1, 'attentionNorm'))
+    return graph.normedSum(middle.carried, branch, moduleName(graph.config, layer + 1, 'attentionNorm'))
   const [sum] = graph.node('Add', [middle.carried, branch])
   return { read: sum, carried: sum }
 }
@@ -190,6 +193,7 @@ function block(graph: GraphBuilder, { read, carried }: Stream, layer: number): S
 /** From the last block's stream to the logits of its last row. */
 function head(graph: GraphBuilder, stream: string): void {
   const { embeddingWidth: E, width: D, finalNorm, tied } = graph.config
+  const names = namesOf(graph.config)
   const bounds = [graph.integers(-1), graph.integers(2 ** 31 - 1), graph.integers(0)]
   let [last] = graph.node('Slice', [stream, ...bounds])
   if (finalNorm) last = graph.norm(last, names.finalNorm)
@@ -217,12 +221,14 @@ function signature({
   return { inputs, outputs }
 }
 
-/** The decoder of a model with these sizes. */
+/** The decoder of a model of OPT with these sizes. @throws TypeError for another family */
 export function decoderGraph(config: OptConfig): DecoderGraph {
+  if (config.family !== 'opt')
+    throw new TypeError(`decoder graph: expected a model of OPT, got ${config.family}`)
   const graph = new GraphBuilder(config)
   const x = embedding(graph)
   let stream: Stream = {
-    read: config.preNorm ? graph.norm(x, moduleName(0, 'attentionNorm')) : x,
+    read: config.preNorm ? graph.norm(x, moduleName(config, 0, 'attentionNorm')) : x,
     carried: x,
   }
   for (let layer = 0; layer < config.layers; layer++) stream = block(graph, stream, layer)

@@ -222,7 +222,7 @@ describe('a generation', async () => {
 
   test('by default ends at the </s> of its model, and draws with its sampler', () =>
     withLoaded(backend, async (loaded) => {
-      const { eosId } = loaded.config
+      const [eosId] = loaded.config.eosIds
       const ids = [5, 6, eosId, 7]
       const sampler = (): (() => number) => {
         let at = 0

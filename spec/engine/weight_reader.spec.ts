@@ -16,7 +16,7 @@ import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { loadParameter } from '../../src/engine/weight_layout.ts'
 import { storages, type Storage } from '../../src/engine/matrix.ts'
 import type { Numbers } from '../../src/ops/op.ts'
-import { moduleName, names } from '../../src/engine/names.ts'
+import { moduleName, namesOf } from '../../src/engine/names.ts'
 import { WeightReader, type LoadOptions, type RowChunk } from '../../src/engine/weight_reader.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
@@ -24,6 +24,8 @@ import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+
+const { tokenTable } = namesOf({ family: 'opt' })
 
 const turnedModules = ['out', 'fc2'] as const
 const plainModules = ['query', 'fc1'] as const
@@ -81,7 +83,7 @@ overBackends((backend) => {
       const scope = new BufferScope(backend)
       try {
         const before = backend.liveBuffers
-        const name = `${moduleName(1, module)}.weight`
+        const name = `${moduleName({ family: 'opt' }, 1, module)}.weight`
         const held = await load(scope, name, [O, I], storage, chunksOf([O, I], cuts, storage, coming))
         expect(backend.liveBuffers - before, 'buffers made').toBe(storage === 'int8' ? 2 : 1)
         const isTurned = module === 'out' || module === 'fc2'
@@ -114,7 +116,7 @@ overBackends((backend) => {
     [
       'nothing is turned',
       (scope, _, shape, storage, chunks) =>
-        loadParameter(scope, `${moduleName(1, 'key')}.weight`, shape, storage, chunks),
+        loadParameter(scope, `${moduleName({ family: 'opt' }, 1, 'key')}.weight`, shape, storage, chunks),
     ],
     [
       'turned the other way',
@@ -174,7 +176,7 @@ function sourceOf(
 }
 
 const reader = (source: TensorSource, options: LoadOptions = {}): WeightReader =>
-  new WeightReader(source, new Map([[names.tokenTable, 'table']]), options)
+  new WeightReader(source, new Map([[tokenTable, 'table']]), options)
 
 describe('a tensor of many chunks', () => {
   const shape = [130_000, 7] // 3.6 MB
@@ -184,7 +186,7 @@ describe('a tensor of many chunks', () => {
   test('is read once, in order, never more than 2 MiB at a time', async () => {
     const { source, came } = sourceOf(shape, values)
     let next = 0
-    for await (const { start, values: part } of reader(source).chunks(names.tokenTable, 'f32')) {
+    for await (const { start, values: part } of reader(source).chunks(tokenTable, 'f32')) {
       expect(start).toBe(next)
       expect(part.byteLength).toBeLessThanOrEqual(CHUNK_BYTES)
       sameBits('rows', part as Float32Array, values.subarray(start, start + part.length))
@@ -204,7 +206,7 @@ describe('a tensor of many chunks', () => {
       expect([totalBytes, name]).toEqual([values.byteLength, 'table'])
       seen.push(loadedBytes)
     }
-    const chunks = reader(source, { onProgress }).chunks(names.tokenTable, 'f32')
+    const chunks = reader(source, { onProgress }).chunks(tokenTable, 'f32')
     await chunks.next()
     expect(seen).toEqual([])
     await chunks.next()
@@ -216,7 +218,7 @@ describe('a tensor of many chunks', () => {
   test('can be left between two chunks', async () => {
     const stop = new AbortController()
     const { source } = sourceOf(shape, values)
-    const chunks = reader(source, { signal: stop.signal }).chunks(names.tokenTable, 'f32')
+    const chunks = reader(source, { signal: stop.signal }).chunks(tokenTable, 'f32')
     await chunks.next()
     stop.abort(new Error('enough'))
     await expect(chunks.next()).rejects.toThrow('enough')
@@ -226,7 +228,7 @@ describe('a tensor of many chunks', () => {
     const broken = values.slice()
     broken[700_000] = NaN
     const all = async (options: LoadOptions): Promise<void> => {
-      const chunks = reader(sourceOf(shape, broken).source, options).chunks(names.tokenTable, 'f32')
+      const chunks = reader(sourceOf(shape, broken).source, options).chunks(tokenTable, 'f32')
       for await (const _ of chunks);
     }
     const error: unknown = await all({}).catch((reason: unknown) => reason)
@@ -242,7 +244,7 @@ describe('a tensor of many chunks', () => {
 test('a row that is longer than a chunk is one', async () => {
   const length = 2 ** 19 + 1
   const { source, came } = sourceOf([2, length], new Float32Array(2 * length))
-  for await (const { values: part } of reader(source).chunks(names.tokenTable, 'f32'))
+  for await (const { values: part } of reader(source).chunks(tokenTable, 'f32'))
     expect(part.length).toBe(length)
   expect(came).toEqual([
     { first: 0, count: 1 },
@@ -297,11 +299,10 @@ describe('numbers of a file', () => {
       }
       const expected = decodeFloats(dtype, bytes, 'table')
       const bad = expected.findIndex((value) => !Number.isFinite(value))
-      const one = new WeightReader(source, new Map([[names.tokenTable, 'table']]), { allowNonFinite })
+      const one = new WeightReader(source, new Map([[tokenTable, 'table']]), { allowNonFinite })
       const read = async (): Promise<(Float32Array | Uint16Array)[]> => {
         const parts = []
-        for await (const { values } of change(one.chunks.bind(one))(names.tokenTable, storage))
-          parts.push(values)
+        for await (const { values } of change(one.chunks.bind(one))(tokenTable, storage)) parts.push(values)
         return parts
       }
       if (bad >= 0 && !allowNonFinite) {

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { denseMask } from '../../src/masks/mask.ts'
 import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
-import { canonicalName, matchTensors, names, parameterShapes } from '../../src/engine/names.ts'
+import { canonicalName, matchTensors, namesOf, parameterShapes } from '../../src/engine/names.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
@@ -29,6 +29,8 @@ function weightsOf(config: OptConfig): Tensors {
 function renamed(tensors: Tensors, rename: (name: string) => string): Tensors {
   return new Map([...tensors].map(([name, tensor]) => [rename(name), tensor]))
 }
+
+const names = namesOf({ family: 'opt' })
 
 /** The names of metaseq. */
 function metaseq(name: string): string {
@@ -60,7 +62,7 @@ describe('names', () => {
     ['decoder.output_projection.weight', 'lm_head.weight'],
     ['lm_head.weight', 'lm_head.weight'],
     ['decoder.version', 'model.decoder.version'],
-  ])('%s', (name, canonical) => expect(canonicalName(name)).toBe(canonical))
+  ])('%s', (name, canonical) => expect(canonicalName({ family: 'opt' }, name)).toBe(canonical))
 
   test('a tied model does not use the head a checkpoint repeats, nor what it does not know', () => {
     const tensors = weightsOf(plain)

@@ -17,7 +17,7 @@ import { plainact } from '../../src/spec/plainact.ts'
 import { features, predict, run, type Network } from '../../src/spec/predictor.ts'
 import { selectMask } from '../../src/spec/select.ts'
 import { calibrate, generate } from '../../src/spec/shadowllm.ts'
-import { plainModel } from '../../src/verify/model/plain_model.ts'
+import { plainOpt } from '../../src/verify/model/plain_model.ts'
 import { unitsOf } from '../../src/verify/model/engine_cases.ts'
 import {
   casesOf,
@@ -67,10 +67,7 @@ const kinds = [
 ] as const
 
 const models = Object.fromEntries(
-  variants.map((variant) => [
-    variant,
-    plainModel(goldenConfig(variant), goldenTensors(variant), 'f32', 'f32'),
-  ]),
+  variants.map((variant) => [variant, plainOpt(goldenConfig(variant), goldenTensors(variant), 'f32', 'f32')]),
 ) as Record<Variant, opt.OptModel>
 
 /** A pass over a row of a case. */

@@ -12,12 +12,13 @@
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { LayerMask } from '../masks/planner.ts'
+import { keyHeadOf } from '../ops/key_heads.ts'
 import { MissingError } from '../tensor/errors.ts'
 import type { OptConfig } from './config.ts'
 import { cheapestStrategy, countRuns, type ExecutionStrategy } from './mask_cost.ts'
 import { rowBytes } from './matrix.ts'
-import { PackedHalf, type HalfShape } from './packing.ts'
-import { allUnits, chosenUnits, rowsOfUnits, type LayerUnits } from './unit_lists.ts'
+import { PackedUnits, type UnitMatrices } from './packing.ts'
+import { allUnits, chosenUnits, keyHeadsOf, rowsOfUnits, type LayerUnits } from './unit_lists.ts'
 import type { BlockWeights } from './weights.ts'
 
 /**
@@ -30,18 +31,22 @@ export type MaskMode = (typeof maskModes)[number]
 /** A block and the units of it that are computed. */
 export interface ActiveBlock {
   readonly weights: BlockWeights
-  /** Heads that q, k, v and out_proj hold; the cache has as many. */
+  /** Heads that q and out hold. */
   readonly heads: number
-  /** Neurons that fc1 and fc2 hold. */
+  /** Key heads that k and v hold; the cache has as many. */
+  readonly keyHeads: number
+  /** The key head of each head it holds; null where neighbours share one. */
+  readonly keyHeadOf: Buffer | null // [H]
+  /** Neurons that fc1, up and fc2 hold. */
   readonly neurons: number
   /** Of those it holds, which are computed. */
   readonly units: LayerUnits
   /** How its two halves carry out the mask. */
   readonly strategies: Readonly<Record<'heads' | 'neurons', ExecutionStrategy>>
   /** Its packed neurons, which the block under the next mask may take over. */
-  readonly packedNeurons: PackedHalf | null
+  readonly packedNeurons: PackedUnits | null
   /** Gives back what was made for it, but for packed neurons that another block took over. */
-  dispose(kept?: PackedHalf | null): void
+  dispose(kept?: PackedUnits | null): void
 }
 
 /** What the choice of a strategy depends on besides the mask. */
@@ -58,10 +63,12 @@ export interface CostHints {
 }
 
 /** The whole block. */
-export function denseBlock(weights: BlockWeights, { heads, neurons }: OptConfig): ActiveBlock {
+export function denseBlock(weights: BlockWeights, { heads, keyHeads, neurons }: OptConfig): ActiveBlock {
   return {
     weights,
     heads,
+    keyHeads,
+    keyHeadOf: null,
     neurons,
     units: allUnits,
     strategies: { heads: 'dense', neurons: 'dense' },
@@ -78,35 +85,48 @@ export function denseBlock(weights: BlockWeights, { heads, neurons }: OptConfig)
  */
 export function activateBlock(
   weights: BlockWeights,
-  { headSize: K }: OptConfig,
+  config: OptConfig,
   mask: LayerMask,
   hints: CostHints,
   last: ActiveBlock | null = null,
 ): ActiveBlock {
   const scope = new BufferScope(weights.backend)
   const { packsHeads } = hints
-  const attention = { size: K, byRow: ['query', 'key', 'value'], byInput: 'out' } as const
-  const ffn = { size: 1, byRow: ['fc1'], byInput: 'fc2' } as const
-  const own: PackedHalf[] = []
-  const keep = (half: ActiveHalf): ActiveHalf => {
-    if (half.packed) own.push(half.packed)
-    return half
+  const { heads: H, keyHeads: G, headSize: K, gated } = config
+  // Two matrices have rows for each head, and two for each key head.
+  const attention = { size: K, byRow: ['query'], byInput: 'out', matrices: 2 + (2 * G) / H } as const
+  const byRow = gated ? (['fc1', 'up'] as const) : (['fc1'] as const)
+  const ffn = { size: 1, byRow, byInput: 'fc2', matrices: byRow.length + 1 } as const
+  const own: PackedUnits[] = []
+  const keep = <Part extends { readonly packed: PackedUnits | null }>(part: Part): Part => {
+    if (part.packed) own.push(part.packed)
+    return part
   }
-  const dispose = (kept: PackedHalf | null = null): void => {
+  const dispose = (kept: PackedUnits | null = null): void => {
     for (const packed of own) if (packed !== kept) packed.dispose()
     scope.dispose()
   }
   try {
     const heads = keep(activateHalf(scope, weights, attention, mask.heads, hints, packsHeads, null))
+    const keys = keep(activateKeys(scope, weights, config, heads, hints))
     const { packedNeurons = null } = last ?? {}
     const neurons = keep(activateHalf(scope, weights, ffn, mask.neurons, hints, true, packedNeurons))
     return {
-      weights: { ...weights, ...heads.packed?.weights, ...neurons.packed?.weights },
+      weights: {
+        ...weights,
+        ...heads.packed?.weights,
+        ...keys.packed?.weights,
+        ...neurons.packed?.weights,
+      },
       heads: heads.held,
+      keyHeads: keys.held,
+      keyHeadOf: keys.keyHeadOf,
       neurons: neurons.held,
       units: {
         heads: heads.units,
         channels: heads.rows,
+        keyHeads: keys.units,
+        keyChannels: keys.rows,
         headFactors: heads.factors,
         neurons: neurons.rows,
         terms: neurons.terms,
@@ -124,11 +144,19 @@ export function activateBlock(
   }
 }
 
+/** A half of a block: its units, and about how many matrices have rows of theirs. */
+interface Half extends UnitMatrices {
+  readonly byInput: 'out' | 'fc2'
+  readonly matrices: number
+}
+
 /** One half of a block under a mask. */
 interface ActiveHalf {
   readonly strategy: ExecutionStrategy
+  /** The units that are computed, ascending; null for all, or for all times factors. */
+  readonly chosen: Int32Array | null
   /** The matrices that take the place of the model's. */
-  readonly packed: PackedHalf | null
+  readonly packed: PackedUnits | null
   /** Units its matrices hold. */
   readonly held: number
   readonly units: Buffer | null
@@ -145,16 +173,17 @@ const SPARE_ROOM = 1.125
 function activateHalf(
   scope: BufferScope,
   weights: BlockWeights,
-  half: HalfShape,
+  half: Half,
   mask: Float32Array, // [U]
   hints: CostHints,
   mayPack: boolean,
-  last: PackedHalf | null,
+  last: PackedUnits | null,
 ): ActiveHalf {
   const { mode, T, steps, changes } = hints
-  const { size, byRow, byInput } = half
+  const { size, byInput, matrices } = half
   const U = mask.length
   const all = {
+    chosen: null,
     packed: null,
     held: U,
     units: null,
@@ -166,7 +195,7 @@ function activateHalf(
   const chosen = chosenUnits(mask)
   if (chosen.length === U) return { ...all, strategy: 'dense' }
   const work = {
-    matrices: byRow.length + 1,
+    matrices,
     rows: U * size,
     chosen: chosen.length * size,
     runs: countRuns(chosen),
@@ -178,29 +207,64 @@ function activateHalf(
   const strategy = mode === 'auto' ? cheapestStrategy(work) : mode === 'pack' ? 'packed' : 'gather'
   if (strategy === 'dense') return { ...all, strategy, factors: scope.upload(mask.slice()) }
   const packed = strategy === 'packed' && mayPack ? pack(weights, half, chosen, mode, changes, last) : null
-  if (packed) return { ...all, strategy, packed, held: chosen.length, terms: packed.terms }
+  if (packed) return { ...all, strategy, chosen, packed, held: chosen.length, terms: packed.terms }
   const rows = scope.upload(rowsOfUnits(chosen, size))
   const units = size === 1 ? rows : scope.upload(chosen)
-  return { ...all, strategy: 'gather', units, rows, terms: rows }
+  return { ...all, strategy: 'gather', chosen, units, rows, terms: rows }
+}
+
+/** The key heads of a block under a mask of its heads. */
+interface ActiveKeys {
+  readonly packed: PackedUnits | null
+  /** Key heads that its matrices hold. */
+  readonly held: number
+  readonly units: Buffer | null
+  readonly rows: Buffer | null
+  readonly keyHeadOf: Buffer | null
+}
+
+/** Key heads follow from heads: one is needed while any head of its group is. It is packed with them if it can be. */
+function activateKeys(
+  scope: BufferScope,
+  weights: BlockWeights,
+  { heads: H, keyHeads: G, headSize: K }: OptConfig,
+  { strategy, chosen, units, rows }: ActiveHalf,
+  hints: CostHints,
+): ActiveKeys {
+  const all = { packed: null, held: G, units: null, rows: null, keyHeadOf: null }
+  if (chosen === null) return all
+  const { keyHeads, places } = keyHeadsOf(chosen, H, G)
+  if (strategy === 'gather') {
+    if (keyHeads.length === G) return all
+    if (G === H) return { ...all, units, rows }
+    return { ...all, units: scope.upload(keyHeads), rows: scope.upload(rowsOfUnits(keyHeads, K)) }
+  }
+  const matrices = { size: K, byRow: ['key', 'value'], byInput: null } as const
+  const packed =
+    keyHeads.length === G ? null : pack(weights, matrices, keyHeads, hints.mode, hints.changes, null)
+  const held = packed ? keyHeads.length : G
+  const each = packed ? places : places.map((place) => keyHeads[place])
+  const isRegular = each.every((g, h) => g === keyHeadOf(null, h, held, each.length))
+  return { ...all, packed, held, keyHeadOf: isRegular ? null : scope.upload(each) }
 }
 
 /**
- * The half's matrices with the chosen units alone: those of the mask before brought up to this one, or made anew. Null
+ * Matrices with the chosen units alone: those of the mask before brought up to this one, or made anew. Null
  * where there is no room for them and another strategy may be taken.
  * @throws MissingError BACKEND_MEMORY if it may not
  */
 function pack(
   weights: BlockWeights,
-  half: HalfShape,
+  matrices: UnitMatrices,
   units: Int32Array,
   mode: MaskMode,
   changes: boolean,
-  last: PackedHalf | null,
-): PackedHalf | null {
+  last: PackedUnits | null,
+): PackedUnits | null {
   if (last?.follow(units)) return last
   try {
     const capacity = changes ? Math.ceil(units.length * SPARE_ROOM) : units.length
-    return new PackedHalf(weights, half, units, capacity)
+    return new PackedUnits(weights, matrices, units, capacity)
   } catch (error) {
     if (mode === 'auto' && error instanceof MissingError && error.code === 'BACKEND_MEMORY') return null
     throw error

@@ -1,5 +1,5 @@
 /**
- * The backward pass of OPT: gradients of the loss with respect to every activation a criterion asks for and, when
+ * The backward pass: gradients of the loss with respect to every activation a criterion asks for and, when
  * wanted, every parameter.
  *
  * Gradients of parameters are added to buffers that stand beside the weights, in the layout weights are held in: a
@@ -94,18 +94,18 @@ export class Gradients {
     }
   }
 
-  /** d loss / d head outputs (before any mask), heads side by side: [T, D]. */
+  /** d loss / d head outputs (before any mask), heads side by side: [T, H K]. */
   headOut(layer: number): Float32Array {
     return this.#read(this.#block(layer).context)
   }
 
-  /** d loss / d activations after ReLU (before any mask): [T, F]. Not zero where the activation is. */
+  /** d loss / d activations (before any mask): [T, F]. Not zero where the activation is. */
   fc1Act(layer: number): Float32Array {
     return this.#read(this.#block(layer).activation)
   }
 
   /**
-   * d loss / d head outputs after the mask: [T, D]. Not zero where the mask is: what the loss would do if a skipped head
+   * d loss / d head outputs after the mask: [T, H K]. Not zero where the mask is: what the loss would do if a skipped head
    * were switched on. The same as `headOut` where the trace had no mask.
    */
   maskedHeadOut(layer: number): Float32Array {
@@ -117,7 +117,7 @@ export class Gradients {
     return this.#read(this.#block(layer).maskedActivation)
   }
 
-  /** d loss / d fc1's output before ReLU: [T, F]. */
+  /** d loss / d fc1's output before the activation function: [T, F]. */
   fc1Pre(layer: number): Float32Array {
     return this.#read(this.#block(layer).preActivation)
   }

@@ -8,17 +8,17 @@
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { attentionScale, EPSILON } from './forward.ts'
-import { isInputMajor } from './weight_layout.ts'
+import { contextWidth } from './config.ts'
+import { attentionScale } from './forward.ts'
 import { shiftLabels, unshiftScores } from './loss.ts'
-import { moduleName, names, type modules } from './names.ts'
+import { moduleName, namesOf, readsUnits, type Module } from './names.ts'
 import type { Trace, TracedBlock } from './trace.ts'
 import type { Affine, BlockWeights } from './weights.ts'
 
 /** What is kept of one layer. Where the trace had no mask, masked and unmasked are the same buffer. */
 export interface BlockGradients {
-  readonly context: Buffer // [T, D] of the heads' outputs before the mask
-  readonly maskedContext: Buffer // [T, D] after it
+  readonly context: Buffer // [T, H K] of the heads' outputs before the mask
+  readonly maskedContext: Buffer // [T, H K] after it
   readonly preActivation: Buffer // [T, F]
   readonly activation: Buffer // [T, F] before the mask
   readonly maskedActivation: Buffer // [T, F] after it
@@ -88,6 +88,7 @@ export class BackwardRun {
     const { backend, weights, config } = model
     const { ops } = backend
     const { embeddingWidth: E, vocabulary: V } = config
+    const names = namesOf(config)
     const scope = new BufferScope(backend)
     try {
       const logitsGrad = scope.allocate('f32', [T, V])
@@ -114,20 +115,31 @@ export class BackwardRun {
     weights: BlockWeights,
   ): Pick<BlockGradients, 'preActivation' | 'activation' | 'maskedActivation'> {
     const { length: T, model } = this.#trace
+    const { config } = model
     const { ops } = model.backend
-    const { neurons: F, preNorm } = model.config
+    const { neurons: F, preNorm } = config
     const hidden = (): Buffer => this.#kept.allocate('f32', [T, F])
-    if (!preNorm) this.#normStream(moduleName(layer, 'ffnNorm'), weights.ffnNorm, buffers.ffnSum)
+    const normName = moduleName(config, layer, 'ffnNorm')
+    if (!preNorm) this.#normStream(normName, weights.ffnNorm, buffers.ffnSum)
     this.#affineGradient(layer, 'fc2', this.#stream, buffers.maskedActivation)
     const maskedActivation = hidden()
     ops.linear(maskedActivation, this.#stream, weights.fc2.weight, null, null)
     const activation = units.neuronFactors ? hidden() : maskedActivation
     if (units.neuronFactors) ops.mask_units(activation, maskedActivation, units.neuronFactors)
     const preActivation = hidden()
-    ops.relu_backward(preActivation, activation, buffers.preActivation)
+    const { up } = buffers
+    const upGrad = up && this.#scope.allocate('f32', [T, F])
+    if (up && upGrad) ops.silu_gate_backward(preActivation, upGrad, activation, buffers.preActivation, up)
+    else ops.relu_backward(preActivation, activation, buffers.preActivation)
     this.#affineGradient(layer, 'fc1', preActivation, buffers.ffnInput)
     ops.linear_input_major(this.#branch, preActivation, weights.fc1.weight, null, null)
-    if (preNorm) this.#normBranch(moduleName(layer, 'ffnNorm'), weights.ffnNorm, buffers.middle)
+    if (weights.up && upGrad) {
+      this.#affineGradient(layer, 'up', upGrad, buffers.ffnInput)
+      ops.linear_input_major(this.#term, upGrad, weights.up.weight, null, null)
+      ops.add(this.#branch, this.#branch, this.#term)
+      this.#scope.free(upGrad)
+    }
+    if (preNorm) this.#normBranch(normName, weights.ffnNorm, buffers.middle)
     ops.add(this.#stream, this.#stream, this.#branch)
     return { preActivation, activation, maskedActivation }
   }
@@ -141,12 +153,13 @@ export class BackwardRun {
     const { backend, config } = this.#trace.model
     const { ops } = backend
     const { preNorm } = config
-    const normName = moduleName(layer, 'attentionNorm')
+    const normName = moduleName(config, layer, 'attentionNorm')
     if (!preNorm) this.#normStream(normName, weights.attentionNorm, buffers.attentionSum)
     this.#affineGradient(layer, 'out', this.#stream, buffers.maskedContext)
-    const maskedContext = this.#wide(this.#kept)
+    const wide = (): Buffer => this.#kept.allocate('f32', [this.#trace.length, contextWidth(config)])
+    const maskedContext = wide()
     ops.linear(maskedContext, this.#stream, weights.out.weight, null, null)
-    const context = units.headFactors ? this.#wide(this.#kept) : maskedContext
+    const context = units.headFactors ? wide() : maskedContext
     if (units.headFactors) ops.mask_units(context, maskedContext, units.headFactors)
     this.#queryKeyValue(layer, { buffers, units, cache }, weights, context)
     if (preNorm) this.#normBranch(normName, weights.attentionNorm, buffers.input)
@@ -165,9 +178,13 @@ export class BackwardRun {
     const { ops } = backend
     const scope = new BufferScope(backend)
     try {
-      const [query, key, value] = [this.#wide(scope), this.#wide(scope), this.#wide(scope)]
+      const [query, key, value] = [buffers.query, buffers.key, buffers.value].map(({ shape }) =>
+        scope.allocate('f32', shape),
+      )
       const scale = attentionScale(config)
       ops.attention_backward(query, key, value, context, buffers.query, cache.key, cache.value, scale)
+      const { angles } = this.#trace.pass
+      if (angles) for (const grad of [query, key]) ops.rotary_backward(grad, grad, angles)
       const input = buffers.attentionInput
       this.#affineGradient(layer, 'query', query, input)
       this.#affineGradient(layer, 'key', key, input)
@@ -189,8 +206,10 @@ export class BackwardRun {
     const { backend, weights, config } = model
     const { ops } = backend
     const { embeddingWidth: E, padId } = config
-    const positionTable = this.#parameters.get(names.positionTable) as Buffer
-    ops.embedding_backward(positionTable, this.#stream, model.positionRows(0, T))
+    const names = namesOf(config)
+    const positionTable = this.#parameters.get(names.positionTable)
+    const positions = model.positionRows(0, T)
+    if (positionTable && positions) ops.embedding_backward(positionTable, this.#stream, positions)
     let token = this.#stream
     if (weights.projectIn && ends.embedded) {
       this.#weightGradient(names.projectIn, this.#stream, ends.embedded)
@@ -205,33 +224,36 @@ export class BackwardRun {
     ops.embedding_backward(tokenTable, token, ends.tokens)
   }
 
-  /** The stream's gradient goes back through a layer norm that stands on the stream. */
+  /** The stream's gradient goes back through a norm that stands on the stream. */
   #normStream(name: string, weights: Affine, input: Buffer): void {
     const passed = this.#norm(name, weights, input, this.#stream)
     this.#term = this.#stream
     this.#stream = passed
   }
 
-  /** The branch's gradient goes back through the layer norm at its start. */
+  /** The branch's gradient goes back through the norm at its start. */
   #normBranch(name: string, weights: Affine, input: Buffer): void {
     const passed = this.#norm(name, weights, input, this.#branch)
     this.#term = this.#branch
     this.#branch = passed
   }
 
-  /** Writes the gradient of a layer norm's input into the spare buffer and returns that. */
-  #norm(name: string, { weight }: Affine, input: Buffer, yGrad: Buffer): Buffer {
-    const { ops } = this.#trace.model.backend
+  /** Writes the gradient of a norm's input into the spare buffer and returns that. */
+  #norm(name: string, { weight, bias }: Affine, input: Buffer, yGrad: Buffer): Buffer {
+    const { backend, config } = this.#trace.model
+    const { ops } = backend
     const weightGrad = this.#parameters?.get(`${name}.weight`) ?? null
     const biasGrad = this.#parameters?.get(`${name}.bias`) ?? null
-    ops.layer_norm_backward(this.#term, weightGrad, biasGrad, yGrad, input, weight, EPSILON)
+    const { epsilon } = config
+    if (bias) ops.layer_norm_backward(this.#term, weightGrad, biasGrad, yGrad, input, weight, epsilon)
+    else ops.rms_norm_backward(this.#term, weightGrad, yGrad, input, weight, epsilon)
     return this.#term
   }
 
   /** Weight and bias of a block's linear layer, from the gradient of its output [T, O] and its input [T, I]. */
-  #affineGradient(layer: number, module: keyof typeof modules, yGrad: Buffer, x: Buffer): void {
-    const name = moduleName(layer, module)
-    if (isInputMajor(`${name}.weight`)) this.#weightGradient(`${name}.weight`, x, yGrad)
+  #affineGradient(layer: number, module: Module, yGrad: Buffer, x: Buffer): void {
+    const name = moduleName(this.#trace.model.config, layer, module)
+    if (readsUnits(`${name}.weight`)) this.#weightGradient(`${name}.weight`, x, yGrad)
     else this.#weightGradient(`${name}.weight`, yGrad, x)
     const bias = this.#parameters?.get(`${name}.bias`)
     if (bias) this.#trace.model.backend.ops.linear_backward_bias(bias, yGrad, null)

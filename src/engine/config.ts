@@ -1,72 +1,133 @@
 /**
- * The shape of an OPT model, from its Hugging Face config.json.
+ * The shape of a model, from its Hugging Face config.json. OPT and the Llama family differ in what stands here, and the
+ * engine reads nothing else: norm, positions, feed-forward block, biases, groups of heads.
  *
  * Every field that changes a number is typed and ranged; sizes have no defaults, the rest has those of Hugging Face.
- * What would need arithmetic that is not here (another activation, no biases, plain layer norms) is refused by name.
- * Fields about dropout, training and generation are not ours. Fields that name remote code are never followed;
- * `remoteCodeFields` lists them so that a user can be told.
+ * What would need arithmetic that is not here (another activation, other biases, plain layer norms, other rotations) is
+ * refused by name. Fields about dropout, training and generation are not ours. Fields that name remote code are never
+ * followed; `remoteCodeFields` lists them so that a user can be told.
  */
 import { MAX_CONTEXT } from '../ops/attention.ts'
+import type { Rotary, RotaryScaling } from '../ops/rotary_table.ts'
 import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
 
+/** How parameters are called; everything else that tells the families apart has a field of its own. */
+export const families = ['opt', 'llama'] as const
+export type Family = (typeof families)[number]
+
 /** The sizes and switches of a model. */
 export interface OptConfig {
+  readonly family: Family
   readonly layers: number // L
-  readonly width: number // D = H * K
+  readonly width: number // D
   readonly heads: number // H
+  /** Heads of keys and values; a divisor of H, and H itself without groups. */
+  readonly keyHeads: number // G
   readonly headSize: number // K
   readonly neurons: number // F, per layer
   readonly vocabulary: number // V
   /** Width of the token table; where it is not D, project_in and project_out stand between. */
   readonly embeddingWidth: number // E
-  /** The longest sequence. The position table has two rows more. */
+  /** The longest sequence. A position table has two rows more. */
   readonly positions: number
-  /** Layer norm before each branch (all but OPT-350m), or after each residual sum. */
+  /** layer_norm or rms_norm, and the constant under its root. */
+  readonly norm: 'layer' | 'rms'
+  readonly epsilon: number
+  /** A norm before each branch (all but OPT-350m), or after each residual sum. */
   readonly preNorm: boolean
-  /** A layer norm after the last block; never with post-norm. */
+  /** A norm after the last layer; never with post-norm. */
   readonly finalNorm: boolean
+  /** What queries and keys are rotated by; null for a model with a position table. */
+  readonly rotary: Rotary | null
+  /** The feed-forward block: relu(fc1), or silu(gate) times up. */
+  readonly gated: boolean
+  /** Which matrices of a layer have a bias. */
+  readonly biases: 'all' | 'query-key-value' | 'none'
   /** The lm_head is the token table. */
   readonly tied: boolean
   readonly bosId: number
-  readonly eosId: number
-  readonly padId: number
+  /** Tokens that end a text; the first one is written where one is needed. */
+  readonly eosIds: readonly number[]
+  /** Its row of the token table learns nothing from the embedding. */
+  readonly padId: number | null
 }
 
-/** What a configuration made by hand must say; the rest follows or has OPT's usual value. */
+/** What a configuration made by hand must say; the rest follows or has the usual value of its family. */
 export type OptSizes = Pick<
   OptConfig,
   'layers' | 'width' | 'heads' | 'neurons' | 'vocabulary' | 'positions'
 > &
   Partial<OptConfig>
 
+/** What a family has unless one says otherwise. */
+const usual = {
+  opt: {
+    norm: 'layer',
+    epsilon: 1e-5,
+    preNorm: true,
+    rotary: null,
+    gated: false,
+    biases: 'all',
+    tied: true,
+    bosId: 2,
+    eosIds: [2],
+    padId: 1,
+  },
+  llama: {
+    norm: 'rms',
+    epsilon: 1e-6,
+    preNorm: true,
+    rotary: { base: 10_000, scaling: null },
+    gated: true,
+    biases: 'none',
+    tied: false,
+    bosId: 1,
+    eosIds: [2],
+    padId: null,
+  },
+} as const satisfies Record<Family, Partial<OptConfig>>
+
 /**
  * A configuration from sizes, for models that are made rather than read.
- * @throws InputError CONFIG_HEADS if the heads do not divide the width
+ * @throws InputError CONFIG_HEADS if heads do not divide the width, or groups the heads, or a head has no pairs to rotate
  */
 export function makeOptConfig(sizes: OptSizes): OptConfig {
-  const { width, heads } = sizes
-  if (width % heads !== 0)
+  const { width, heads, family = 'opt', keyHeads = heads } = sizes
+  if (sizes.headSize === undefined && width % heads !== 0)
     throw new InputError(
       'CONFIG_HEADS',
       `num_attention_heads: expected a divisor of hidden_size ${width}, got ${heads}`,
     )
-  const preNorm = sizes.preNorm ?? true
+  if (heads % keyHeads !== 0)
+    throw new InputError(
+      'CONFIG_HEADS',
+      `num_key_value_heads: expected a divisor of num_attention_heads ${heads}, got ${keyHeads}`,
+    )
+  const { headSize = width / heads, preNorm = true, rotary = usual[family].rotary } = sizes
+  if (rotary !== null && headSize % 2 !== 0)
+    throw new InputError('CONFIG_HEADS', `head_dim: expected an even number to rotate, got ${headSize}`)
   return {
+    ...usual[family],
     embeddingWidth: width,
-    tied: true,
-    bosId: 2,
-    eosId: 2,
-    padId: 1,
     ...sizes,
-    headSize: width / heads,
+    family,
+    headSize,
+    keyHeads,
     preNorm,
     finalNorm: preNorm && (sizes.finalNorm ?? true),
   }
 }
 
+/** The width of the heads' outputs, side by side: H K. */
+export function contextWidth({ heads, headSize }: OptConfig): number {
+  return heads * headSize
+}
+
 const MAX_LAYERS = 1024
 const MAX_WIDTH = 2 ** 20
+/** What a checkpoint may say it was trained for; sequences end at MAX_CONTEXT. */
+const MAX_TRAINED_CONTEXT = 2 ** 24
 const MAX_VOCABULARY = 2 ** 24
 
 /**
@@ -77,28 +138,99 @@ const MAX_VOCABULARY = 2 ** 24
 export function parseOptConfig(json: unknown): OptConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new InputError('CONFIG_NOT_OBJECT', `config: expected an object, got ${describe(json)}`)
-  const fields = json as Readonly<Record<string, unknown>>
-  expectValue(fields, 'model_type', ['opt'], undefined, 'CONFIG_MODEL_TYPE')
+  const fields = json as Fields
+  expectValue(fields, 'model_type', ['opt', 'llama', 'mistral', 'qwen2'], undefined, 'CONFIG_MODEL_TYPE')
+  expectValue(fields, 'quantization_config', [null], null, 'CONFIG_UNSUPPORTED')
+  return field(fields, 'model_type') === 'opt' ? readOpt(fields) : readLlama(fields)
+}
+
+function readOpt(fields: Fields): OptConfig {
   expectValue(fields, 'activation_function', ['relu'], 'relu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'enable_bias', [true], true, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'layer_norm_elementwise_affine', [true], true, 'CONFIG_UNSUPPORTED')
-  const width = readWhole(fields, 'hidden_size', 1, MAX_WIDTH)
-  const vocabulary = readWhole(fields, 'vocab_size', 1, MAX_VOCABULARY)
+  const sizes = readSizes(fields)
+  const { width, vocabulary } = sizes
   return makeOptConfig({
-    layers: readWhole(fields, 'num_hidden_layers', 1, MAX_LAYERS),
-    width,
-    heads: readWhole(fields, 'num_attention_heads', 1, width),
+    ...sizes,
     neurons: readWhole(fields, 'ffn_dim', 1, MAX_WIDTH),
-    vocabulary,
     embeddingWidth: readWhole(fields, 'word_embed_proj_dim', 1, MAX_WIDTH, width),
     positions: readWhole(fields, 'max_position_embeddings', 1, MAX_CONTEXT),
     preNorm: readFlag(fields, 'do_layer_norm_before', true),
     finalNorm: !readFlag(fields, '_remove_final_layer_norm', false),
     tied: readFlag(fields, 'tie_word_embeddings', true),
     bosId: readWhole(fields, 'bos_token_id', 0, vocabulary - 1, 2),
-    eosId: readWhole(fields, 'eos_token_id', 0, vocabulary - 1, 2),
+    eosIds: [readWhole(fields, 'eos_token_id', 0, vocabulary - 1, 2)],
     padId: readWhole(fields, 'pad_token_id', 0, vocabulary - 1, 1),
   })
+}
+
+/** Llama, Mistral and Qwen2. Of Mistral and Qwen2 the context ends where a window would begin to slide. */
+function readLlama(fields: Fields): OptConfig {
+  const isQwen = field(fields, 'model_type') === 'qwen2'
+  expectValue(fields, 'hidden_act', ['silu'], 'silu', 'CONFIG_ACTIVATION')
+  expectValue(fields, 'attention_bias', [false], false, 'CONFIG_UNSUPPORTED')
+  expectValue(fields, 'mlp_bias', [false], false, 'CONFIG_UNSUPPORTED')
+  const sizes = readSizes(fields)
+  const { heads, vocabulary } = sizes
+  const trained = readWhole(fields, 'max_position_embeddings', 1, MAX_TRAINED_CONTEXT)
+  const padId = isNothing(fields, 'pad_token_id') ? -1 : readWhole(fields, 'pad_token_id', -1, vocabulary - 1)
+  return makeOptConfig({
+    ...sizes,
+    family: 'llama',
+    keyHeads: readWhole(fields, 'num_key_value_heads', 1, heads, heads),
+    ...(isNothing(fields, 'head_dim') ? {} : { headSize: readWhole(fields, 'head_dim', 1, MAX_WIDTH) }),
+    neurons: readWhole(fields, 'intermediate_size', 1, MAX_WIDTH),
+    positions: Math.min(trained, windowOf(fields, trained), MAX_CONTEXT),
+    epsilon: readNumber(fields, 'rms_norm_eps', 1e-12, 1, 1e-6),
+    rotary: readRotary(fields),
+    biases: isQwen ? 'query-key-value' : 'none',
+    tied: readFlag(fields, 'tie_word_embeddings', false),
+    bosId: readWhole(fields, 'bos_token_id', 0, vocabulary - 1, isQwen ? 0 : 1),
+    eosIds: readIds(fields, 'eos_token_id', vocabulary, isQwen ? 0 : 2),
+    padId: padId < 0 ? null : padId,
+  })
+}
+
+/** What all families call alike. */
+function readSizes(fields: Fields): Pick<OptConfig, 'layers' | 'width' | 'heads' | 'vocabulary'> {
+  const width = readWhole(fields, 'hidden_size', 1, MAX_WIDTH)
+  return {
+    layers: readWhole(fields, 'num_hidden_layers', 1, MAX_LAYERS),
+    width,
+    heads: readWhole(fields, 'num_attention_heads', 1, width),
+    vocabulary: readWhole(fields, 'vocab_size', 1, MAX_VOCABULARY),
+  }
+}
+
+/** How far attention looks back; `otherwise` where it sees everything. */
+function windowOf(fields: Fields, otherwise: number): number {
+  const slides = readFlag(fields, 'use_sliding_window', field(fields, 'model_type') === 'mistral')
+  if (!slides || isNothing(fields, 'sliding_window')) return otherwise
+  return readWhole(fields, 'sliding_window', 1, MAX_TRAINED_CONTEXT)
+}
+
+/** `rope_theta` and `rope_scaling`, or `rope_parameters`, which has both. */
+function readRotary(fields: Fields): Rotary {
+  const both = readObject(fields, 'rope_parameters')
+  const scaling = both ?? readObject(fields, 'rope_scaling')
+  const base = readNumber(both ?? fields, 'rope_theta', 1, 1e12, 10_000)
+  expectValue(both ?? fields, 'partial_rotary_factor', [1], 1, 'CONFIG_UNSUPPORTED')
+  return { base, scaling: scaling && readScaling(scaling) }
+}
+
+function readScaling(fields: Fields): RotaryScaling | null {
+  const name = field(fields, 'rope_type') === undefined ? 'type' : 'rope_type'
+  expectValue(fields, name, ['default', 'linear', 'llama3'], 'default', 'CONFIG_UNSUPPORTED')
+  const kind = field(fields, name)
+  if (kind === 'linear') return { kind, factor: readNumber(fields, 'factor', 1, 1e6) }
+  if (kind !== 'llama3') return null
+  return {
+    kind,
+    factor: readNumber(fields, 'factor', 1, 1e6),
+    lowFrequencyFactor: readNumber(fields, 'low_freq_factor', 0, 1e6),
+    highFrequencyFactor: readNumber(fields, 'high_freq_factor', 0, 1e6),
+    originalPositions: readWhole(fields, 'original_max_position_embeddings', 1, MAX_TRAINED_CONTEXT),
+  }
 }
 
 /** Fields of a config.json that would have Hugging Face run code from the repository. Nothing here follows them. */
@@ -115,7 +247,9 @@ function field(fields: Fields, name: string): unknown {
 }
 
 function readWhole(fields: Fields, name: string, least: number, most: number, otherwise?: number): number {
-  const value = field(fields, name)
+  let value = field(fields, name)
+  // Hugging Face writes null for what has its default.
+  if (value === null && otherwise !== undefined) value = undefined
   if (value === undefined) {
     if (otherwise === undefined)
       throw new InputError('CONFIG_MISSING', `${name}: expected a whole number, got nothing`)
@@ -126,6 +260,38 @@ function readWhole(fields: Fields, name: string, least: number, most: number, ot
     throw new InputError('CONFIG_TYPE', `${name}: expected a whole number, got ${describe(value)}`)
   if (value < least || value > most) throw outOfRange(name, least, most, String(value))
   return value
+}
+
+/** One id or a list of them. */
+function readIds(fields: Fields, name: string, vocabulary: number, otherwise: number): readonly number[] {
+  const value = field(fields, name)
+  if (!Array.isArray(value)) return [readWhole(fields, name, 0, vocabulary - 1, otherwise)]
+  if (value.length === 0) throw new InputError('CONFIG_RANGE', `${name}: expected at least one id, got none`)
+  return value.map((id: unknown, i) =>
+    readWhole({ [`${name}[${i}]`]: id }, `${name}[${i}]`, 0, vocabulary - 1),
+  )
+}
+
+function readNumber(fields: Fields, name: string, least: number, most: number, otherwise?: number): number {
+  const value = field(fields, name) ?? otherwise
+  if (value === undefined) throw new InputError('CONFIG_MISSING', `${name}: expected a number, got nothing`)
+  if (typeof value !== 'number')
+    throw new InputError('CONFIG_TYPE', `${name}: expected a number, got ${describe(value)}`)
+  if (!(value >= least && value <= most)) throw outOfRange(name, least, most, String(value))
+  return value
+}
+
+/** An object, or null where there is none. */
+function readObject(fields: Fields, name: string): Fields | null {
+  const value = field(fields, name) ?? null
+  if (value !== null && (typeof value !== 'object' || Array.isArray(value)))
+    throw new InputError('CONFIG_TYPE', `${name}: expected an object, got ${describe(value)}`)
+  return value as Fields | null
+}
+
+/** Whether a field is absent or null. */
+function isNothing(fields: Fields, name: string): boolean {
+  return (field(fields, name) ?? null) === null
 }
 
 function outOfRange(name: string, least: number, most: number, got: string): InputError {
@@ -142,8 +308,8 @@ function readFlag(fields: Fields, name: string, otherwise: boolean): boolean {
 function expectValue(
   fields: Fields,
   name: string,
-  allowed: readonly (string | boolean)[],
-  otherwise: string | boolean | undefined,
+  allowed: readonly (string | boolean | number | null)[],
+  otherwise: string | boolean | number | null | undefined,
   code: string,
 ): void {
   const value = field(fields, name) ?? otherwise

@@ -1,11 +1,13 @@
 /**
- * The forward pass of OPT in ops of the catalogue (arXiv 2205.01068, as Hugging Face runs it). Every caller runs these functions: a
- * whole prompt, one cached token, a trace for the backward pass.
+ * The forward pass of a decoder in ops of the catalogue, for OPT and the Llama family (src/spec defines both). Every caller
+ * runs these functions: a whole prompt, one cached token, a trace for the backward pass.
  *
- *   x = tokens [projected in] + positions
- *   pre-norm block:   x += out_proj(attention(norm x));   x += fc2(relu(fc1(norm x)))
- *   post-norm block:  x = norm(x + out_proj(attention x)); x = norm(x + fc2(relu(fc1 x)))
+ *   x = tokens [projected in] [+ positions]
+ *   pre-norm block:   x += out(attention(norm x));   x += fc2(act(norm x))
+ *   post-norm block:  x = norm(x + out(attention x)); x = norm(x + fc2(act x))
  *   logits = head([project out] [norm] x)
+ *
+ * act is relu(fc1 n), or silu(fc1 n) times up n. Queries and keys are rotated where positions have no table.
  *
  * A block is three steps, `attend`, `project`, `feedForward`, because a planner decides after the first `attend`. Units
  * that are skipped are left out of every op that touches them; with all heads skipped `project` adds the bias alone.
@@ -17,9 +19,6 @@ import type { OptConfig } from './config.ts'
 import type { LayerCache } from './layer_cache.ts'
 import type { Affine, OptWeights } from './weights.ts'
 
-/** OPT's layer norm constant. */
-export const EPSILON = 1e-5
-
 /** What every step of one pass shares. */
 export interface Pass {
   readonly backend: Backend
@@ -28,6 +27,8 @@ export interface Pass {
   readonly T: number
   /** Tokens already in the cache. */
   readonly past: number
+  /** Cosines and sines of the new tokens' positions; null for a model with a position table. */
+  readonly angles: Buffer | null // [T, K]
 }
 
 /**
@@ -38,16 +39,17 @@ export interface BlockBuffers {
   readonly input: Buffer // [T, D] the stream entering the block
   readonly attentionInput: Buffer // [T, D] what q, k, v read
   readonly query: Buffer // [T, H K] of the heads the block holds, side by side
-  readonly key: Buffer // [T, H K]
-  readonly value: Buffer // [T, H K]
+  readonly key: Buffer // [T, G K] of the key heads it holds
+  readonly value: Buffer // [T, G K]
   readonly context: Buffer // [T, H K] softmax(q k) v, before any mask
   readonly maskedContext: Buffer // [T, H K] what out_proj reads
   readonly branch: Buffer // [T, D] output of out_proj, then of fc2
   readonly attentionSum: Buffer // [T, D] stream + attention
   readonly middle: Buffer // [T, D] the stream between the halves
   readonly ffnInput: Buffer // [T, D] what fc1 reads
-  readonly preActivation: Buffer // [T, F] of the neurons the block holds
-  readonly activation: Buffer // [T, F] after ReLU, before any mask
+  readonly preActivation: Buffer // [T, F] output of fc1, of the neurons the block holds
+  readonly up: Buffer | null // [T, F] what the gate lets through, of a gated block
+  readonly activation: Buffer // [T, F] before any mask
   readonly maskedActivation: Buffer // [T, F] what fc2 reads
   readonly ffnSum: Buffer // [T, D] stream + feed-forward
   readonly output: Buffer // [T, D] the stream leaving the block
@@ -58,23 +60,24 @@ export function attentionScale(config: OptConfig): number {
   return config.headSize ** -0.5
 }
 
-function norm({ backend }: Pass, y: Buffer, x: Buffer, { weight, bias }: Affine): void {
-  backend.ops.layer_norm(y, x, weight, bias, EPSILON)
+function norm({ backend, config }: Pass, y: Buffer, x: Buffer, { weight, bias }: Affine): void {
+  if (bias) backend.ops.layer_norm(y, x, weight, bias, config.epsilon)
+  else backend.ops.rms_norm(y, x, weight, config.epsilon)
 }
 
 /** Where the embedding works; `embedded` is only there when the token table has a width of its own. */
 export interface EmbeddingBuffers {
   readonly embedded: Buffer | null // [T, E]
-  readonly position: Buffer // [T, D]
+  readonly position: Buffer // [T, D], scratch
   readonly output: Buffer // [T, D]
 }
 
-/** Tokens and their positions become the stream. */
+/** Tokens, and their positions where these have a table, become the stream. */
 export function embed(
   pass: Pass,
   weights: OptWeights,
   tokens: Buffer, // [T] i32
-  positions: Buffer, // [T] i32, rows of the position table
+  positions: Buffer | null, // [T] i32, rows of the position table
   buffers: EmbeddingBuffers,
 ): void {
   const { ops } = pass.backend
@@ -83,36 +86,43 @@ export function embed(
     ops.embedding(embedded, weights.tokenTable, tokens)
     ops.linear(output, embedded, weights.projectIn, null, null)
   } else ops.embedding(output, weights.tokenTable, tokens)
+  if (!weights.positionTable || !positions) return
   ops.embedding(position, weights.positionTable, positions)
   ops.add(output, output, position)
 }
 
 /**
- * First step of a block: from the stream to the heads' outputs.
+ * First step of a block: from the stream to the heads' outputs. Nothing happens where all heads are left out by packing.
  *
- * Keys and values enter the cache for the chosen heads, or for all where `everyKey` asks for it (a planner that may
+ * Keys and values enter the cache for the key heads of the chosen heads, or for all where `everyKey` asks for it (a planner that may
  * choose other heads later must not find holes).
  */
 export function attend(
   pass: Pass,
-  { weights, units }: ActiveBlock,
+  { weights, units, heads: held, keyHeadOf }: ActiveBlock,
   cache: LayerCache,
   b: BlockBuffers,
   everyKey: boolean,
 ): void {
-  const { backend, config, T, past } = pass
+  if (held === 0) return
+  const { backend, config, T, past, angles } = pass
   const { ops } = backend
   const { query, key, value } = weights
   const { heads, channels } = units
   if (config.preNorm) norm(pass, b.attentionInput, b.input, weights.attentionNorm)
-  const stored = everyKey ? null : heads
-  const storedChannels = everyKey ? null : channels
+  const stored = everyKey ? null : units.keyHeads
+  const storedChannels = everyKey ? null : units.keyChannels
   ops.linear(b.query, b.attentionInput, query.weight, query.bias, channels)
   ops.linear(b.key, b.attentionInput, key.weight, key.bias, storedChannels)
   ops.linear(b.value, b.attentionInput, value.weight, value.bias, storedChannels)
+  if (angles) {
+    ops.rotary(b.query, b.query, angles)
+    ops.rotary(b.key, b.key, angles)
+  }
   ops.cache_append(cache.key, b.key, stored, past)
   ops.cache_append(cache.value, b.value, stored, past)
-  ops.attention(b.context, b.query, cache.key, cache.value, heads, null, attentionScale(config), past + T)
+  const scale = attentionScale(config)
+  ops.attention(b.context, b.query, cache.key, cache.value, heads, keyHeadOf, scale, past + T)
 }
 
 /** Second step of a block: the chosen heads' outputs join the stream. */
@@ -134,10 +144,13 @@ export function project(pass: Pass, { weights, units }: ActiveBlock, b: BlockBuf
 export function feedForward(pass: Pass, { weights, units }: ActiveBlock, b: BlockBuffers): void {
   const { backend, config } = pass
   const { ops } = backend
-  const { fc1, fc2 } = weights
+  const { fc1, up, fc2 } = weights
   if (config.preNorm) norm(pass, b.ffnInput, b.middle, weights.ffnNorm)
   ops.linear(b.preActivation, b.ffnInput, fc1.weight, fc1.bias, units.neurons)
-  ops.relu(b.activation, b.preActivation)
+  if (up && b.up) {
+    ops.linear(b.up, b.ffnInput, up.weight, up.bias, units.neurons)
+    ops.silu_gate(b.activation, b.preActivation, b.up)
+  } else ops.relu(b.activation, b.preActivation)
   let activation = b.activation
   if (units.neuronFactors) {
     ops.mask_units(b.maskedActivation, b.activation, units.neuronFactors)

@@ -58,7 +58,7 @@ export async function* generateTokens(
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedToken, GenerateEnd, void> {
   const { maxTokens, signal, sampler = argmax } = options
-  const stops = new Set(options.stopIds ?? [model.config.eosId])
+  const stops = new Set(options.stopIds ?? model.config.eosIds)
   checkLength(model, prompt.length, maxTokens)
   signal?.throwIfAborted()
   const capacity = prompt.length + maxTokens

@@ -1,15 +1,14 @@
 /**
- * Weights for a model that was never trained, as OPT initialises them: matrices and tables normal with deviation 0.02,
- * biases 0, layer norms 1 and 0. Benches and training begin here; laws ask for livelier numbers.
+ * Weights for a model that was never trained, as OPT and Llama initialise them: matrices and tables normal with deviation
+ * 0.02, biases 0, norms 1 and 0. Benches and training begin here; laws ask for livelier numbers.
  *
- * out_proj and fc2 add to the stream once per layer and half; drawn smaller by 1/sqrt(2 L) (GPT-2, Radford et al. 2019),
+ * The matrices out and fc2 add to the stream once per layer and half; drawn smaller by 1/sqrt(2 L) (GPT-2, Radford et al. 2019),
  * all of them together leave the stream as wide at the last layer of a deep model as of a shallow one.
  */
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { Random } from '../tensor/random.ts'
 import type { OptConfig } from './config.ts'
-import { isInputMajor } from './weight_layout.ts'
-import { parameterShapes } from './names.ts'
+import { parameterShapes, readsUnits } from './names.ts'
 
 /** How weights are drawn. */
 export interface InitialWeightsOptions {
@@ -31,8 +30,8 @@ export function initialWeights(
   const random = new Random(seed)
   const tensors = new Map<string, HostTensor>()
   for (const [name, shape] of parameterShapes(config)) {
-    const spread = shape.length === 1 ? biasDeviation : deviation * (isInputMajor(name) ? residual : 1)
-    const centre = name.endsWith('norm.weight') ? 1 : 0
+    const spread = shape.length === 1 ? biasDeviation : deviation * (readsUnits(name) ? residual : 1)
+    const centre = /norm\.weight$/.test(name) ? 1 : 0
     const length = shape.reduce((product, size) => product * size, 1)
     const draw = spread === 0 ? () => centre : () => centre + spread * random.normal()
     tensors.set(name, { shape, values: Float32Array.from({ length }, draw) })

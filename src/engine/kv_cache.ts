@@ -1,8 +1,8 @@
 /**
  * The keys and values of one sequence, layer by layer.
  *
- * A layer's part is made when it is first asked for, for the heads its block holds then: a packed block has no room for
- * heads that are skipped. Heads that are skipped in place are never written, and nobody reads them. The cache doubles
+ * A layer's part is made when it is first asked for, for the key heads its block holds then: a packed block has no room for
+ * those that are skipped. Key heads that are skipped in place are never written, and nobody reads them. The cache doubles
  * when it is full: then every buffer is laid out anew through the host, which happens log2(positions / start) times in
  * a sequence at most.
  */
@@ -13,7 +13,7 @@ import { allocateRows, freeRows, moveRows, type CacheStorage, type LayerCache } 
 /** A layer's part, and whose it is. */
 interface HeldCache extends LayerCache {
   readonly backend: Backend
-  readonly heads: number // H
+  readonly keyHeads: number // G
 }
 
 /** The cache of all layers. */
@@ -39,9 +39,9 @@ export class KeyValueCache {
     return this.#layers[layer] !== null
   }
 
-  /** A layer's part, made for `heads` heads if it has none yet. */
-  layer(layer: number, backend: Backend, heads: number): LayerCache {
-    return (this.#layers[layer] ??= this.#allocate(backend, heads, this.#capacity))
+  /** A layer's part, made for so many key heads if it has none yet. */
+  layer(layer: number, backend: Backend, keyHeads: number): LayerCache {
+    return (this.#layers[layer] ??= this.#allocate(backend, keyHeads, this.#capacity))
   }
 
   /** Makes room for `needed` positions, `filled` of which are kept. `atLeast` is a hint for the first time. */
@@ -53,7 +53,7 @@ export class KeyValueCache {
     const capacity = Math.max(needed, Math.min(wanted, this.#config.positions))
     const fresh: HeldCache[] = []
     try {
-      for (const old of this.#layers) if (old) fresh.push(this.#allocate(old.backend, old.heads, capacity))
+      for (const old of this.#layers) if (old) fresh.push(this.#allocate(old.backend, old.keyHeads, capacity))
     } catch (error) {
       for (const held of fresh) free(held)
       throw error
@@ -79,12 +79,12 @@ export class KeyValueCache {
     this.#layers.fill(null)
   }
 
-  #allocate(backend: Backend, heads: number, capacity: number): HeldCache {
+  #allocate(backend: Backend, keyHeads: number, capacity: number): HeldCache {
     const allocate = (): StoredBuffer =>
-      allocateRows(backend, this.#storage, [heads, capacity, this.#config.headSize])
+      allocateRows(backend, this.#storage, [keyHeads, capacity, this.#config.headSize])
     const key = allocate()
     try {
-      return { backend, heads, key, value: allocate() }
+      return { backend, keyHeads, key, value: allocate() }
     } catch (error) {
       freeRows(backend, key)
       throw error

@@ -1,8 +1,8 @@
 /**
  * The keys and values of one layer, whatever their numbers are stored as.
  *
- * They are head-major, [H, C, K], so that a head's past is one stream; int8 numbers have a scale per head and position,
- * [H, C]. Ops take them as they are.
+ * They are head-major, [G, C, K], so that a key head's past is one stream; int8 numbers have a scale per key head and
+ * position, [G, C]. Ops take them as they are.
  */
 import type { Backend, Buffer, StoredBuffer } from '../backends/backend.ts'
 import { scalesOf, valuesOf } from '../backends/calls.ts'
@@ -21,22 +21,22 @@ export function defaultCache(weights: Storage): CacheStorage {
   return weights === 'int8' ? 'int8' : 'f32'
 }
 
-/** What attention needs of one layer: H heads, C positions, K numbers in a row. */
+/** What attention needs of one layer: G key heads, C positions, K numbers in a row. */
 export interface LayerCache {
-  readonly key: StoredBuffer // [H, C, K]
-  readonly value: StoredBuffer // [H, C, K]
+  readonly key: StoredBuffer // [G, C, K]
+  readonly value: StoredBuffer // [G, C, K]
 }
 
 /** Room for keys or values. @throws MissingError BACKEND_MEMORY if there is none; nothing stays allocated */
 export function allocateRows(
   backend: Backend,
   storage: CacheStorage,
-  [H, C, K]: readonly [number, number, number],
+  [G, C, K]: readonly [number, number, number],
 ): StoredBuffer {
-  if (storage === 'f32') return backend.allocate('f32', [H, C, K])
-  const values = backend.allocate('i8', [H, C, K])
+  if (storage === 'f32') return backend.allocate('f32', [G, C, K])
+  const values = backend.allocate('i8', [G, C, K])
   try {
-    return { values, scales: backend.allocate('f32', [H, C]) }
+    return { values, scales: backend.allocate('f32', [G, C]) }
   } catch (error) {
     backend.free(values)
     throw error

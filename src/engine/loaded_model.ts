@@ -20,6 +20,9 @@ export interface LoadedModel {
    */
   checkTokens(tokens: Int32Array, past: number): void
 
-  /** Rows of the position table for T tokens from position `past` on: a view, never freed by itself. */
-  positionRows(past: number, T: number): Buffer
+  /** Rows of the position table for T tokens from position `past` on: a view, never freed by itself. Null without one. */
+  positionRows(past: number, T: number): Buffer | null
+
+  /** The rotations of T tokens from position `past` on, in a backend that holds layers: a view. Null without rotations. */
+  angleRows(backend: Backend, past: number, T: number): Buffer | null
 }

@@ -24,10 +24,10 @@ const numberBytes: Readonly<Record<Dtype, number>> = { f32: 4, i32: 4, bf16: 2, 
 /** A matrix [rows, columns], one row per output or one per input; of int8 with scales [rows]. */
 export type Matrix = StoredBuffer
 
-/** A matrix and what is added after it. */
+/** A matrix and what is added after it, if anything is. */
 export interface Linear {
   readonly weight: Matrix
-  readonly bias: Buffer // [O]
+  readonly bias: Buffer | null // [O]
 }
 
 /** What a matrix is stored as. */

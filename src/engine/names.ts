@@ -1,79 +1,157 @@
 /**
- * What the tensors of an OPT checkpoint are called, and what shape each has.
+ * What the tensors of a checkpoint are called, and what shape each has.
  *
- * Canonical names are Hugging Face's: `model.decoder.*` and `lm_head.weight`. A checkpoint may leave out `model.` or
- * `model.decoder.`, and may use the names of metaseq: `layer_norm` for the decoder's `final_layer_norm`,
- * `project_in_dim`, `project_out_dim`, `output_projection` for the lm_head. `version` and the like are left unread.
- * Shapes are compared before any value is read.
+ * Canonical names are Hugging Face's: `model.decoder.*` of OPT, `model.*` of the Llama family, `lm_head.weight`. A
+ * checkpoint may leave out `model.` or `model.decoder.`; one of OPT may use the names of metaseq: `layer_norm` for the
+ * decoder's `final_layer_norm`, `project_in_dim`, `project_out_dim`, `output_projection` for the lm_head. `version`,
+ * `rotary_emb.inv_freq` and the like are left unread. Shapes are compared before any value is read.
  */
 import { InputError } from '../tensor/errors.ts'
 import { shownName } from '../tensor/quote.ts'
 import type { TensorInfo } from '../tensor/tensor_source.ts'
-import type { OptConfig } from './config.ts'
+import type { Family, OptConfig } from './config.ts'
 
 /** Rows of the position table before position 0: an inheritance of fairseq's padding index. */
 export const POSITION_OFFSET = 2
 
-const DECODER = 'model.decoder.'
+/** What a layer is made of, as Hugging Face stores it. In a gated feed-forward block `fc1` is the gate, and `fc2` leads down. */
+export const modules = [
+  'attentionNorm', // [D]
+  'query', // [H K, D]
+  'key', // [G K, D]
+  'value', // [G K, D]
+  'out', // [D, H K]
+  'ffnNorm', // [D]
+  'fc1', // [F, D]
+  'up', // [F, D], of a gated block only
+  'fc2', // [D, F]
+] as const
+export type Module = (typeof modules)[number]
 
-/** Names of the parameters that are held outside the blocks. */
-export const names = {
-  tokenTable: `${DECODER}embed_tokens.weight`, // [V, E]
-  positionTable: `${DECODER}embed_positions.weight`, // [positions + 2, D]
-  projectIn: `${DECODER}project_in.weight`, // [D, E]
-  projectOut: `${DECODER}project_out.weight`, // [E, D]
-  finalNorm: `${DECODER}final_layer_norm`, // [D]
-  head: 'lm_head.weight', // [V, E]
-} as const
-
-/** The modules of a block; each has a `.weight` and a `.bias`. */
-export const modules = {
-  attentionNorm: 'self_attn_layer_norm', // [D]
-  query: 'self_attn.q_proj', // [D, D]
-  key: 'self_attn.k_proj', // [D, D]
-  value: 'self_attn.v_proj', // [D, D]
-  out: 'self_attn.out_proj', // [D, D]
-  ffnNorm: 'final_layer_norm', // [D]
-  fc1: 'fc1', // [F, D]
-  fc2: 'fc2', // [D, F]
-} as const
-
-/** The full name of a block's module: `model.decoder.layers.3.fc1`. */
-export function moduleName(layer: number, module: keyof typeof modules): string {
-  return `${DECODER}layers.${layer}.${modules[module]}`
+/** The names of one family. */
+interface Names {
+  readonly tokenTable: string // [V, E]
+  readonly finalNorm: string // [D]
+  readonly head: string // [V, E]
+  readonly layers: string
+  readonly modules: Readonly<Record<Module, string>>
 }
 
-/** The block a parameter belongs to; null for one outside the blocks. */
+const namesOfFamily: Readonly<Record<Family, Names>> = {
+  opt: {
+    tokenTable: 'model.decoder.embed_tokens.weight',
+    finalNorm: 'model.decoder.final_layer_norm',
+    head: 'lm_head.weight',
+    layers: 'model.decoder.layers',
+    modules: {
+      attentionNorm: 'self_attn_layer_norm',
+      query: 'self_attn.q_proj',
+      key: 'self_attn.k_proj',
+      value: 'self_attn.v_proj',
+      out: 'self_attn.out_proj',
+      ffnNorm: 'final_layer_norm',
+      fc1: 'fc1',
+      up: '', // it has none
+      fc2: 'fc2',
+    },
+  },
+  llama: {
+    tokenTable: 'model.embed_tokens.weight',
+    finalNorm: 'model.norm',
+    head: 'lm_head.weight',
+    layers: 'model.layers',
+    modules: {
+      attentionNorm: 'input_layernorm',
+      query: 'self_attn.q_proj',
+      key: 'self_attn.k_proj',
+      value: 'self_attn.v_proj',
+      out: 'self_attn.o_proj',
+      ffnNorm: 'post_attention_layernorm',
+      fc1: 'mlp.gate_proj',
+      up: 'mlp.up_proj',
+      fc2: 'mlp.down_proj',
+    },
+  },
+}
+
+/** Parameters that only OPT has. */
+const POSITION_TABLE = 'model.decoder.embed_positions.weight' // [positions + 2, D]
+const PROJECT_IN = 'model.decoder.project_in.weight' // [D, E]
+const PROJECT_OUT = 'model.decoder.project_out.weight' // [E, D]
+
+/** Names of the parameters outside the layers. */
+export function namesOf({ family }: Pick<OptConfig, 'family'>) {
+  const { tokenTable, finalNorm, head } = namesOfFamily[family]
+  return {
+    tokenTable,
+    positionTable: POSITION_TABLE,
+    projectIn: PROJECT_IN,
+    projectOut: PROJECT_OUT,
+    finalNorm,
+    head,
+  }
+}
+
+/** The full name of a layer's module: `model.decoder.layers.3.fc1`. It has a `.weight`, and a `.bias` in some models. */
+export function moduleName({ family }: Pick<OptConfig, 'family'>, layer: number, module: Module): string {
+  const names = namesOfFamily[family]
+  return `${names.layers}.${layer}.${names.modules[module]}`
+}
+
+/** Whether a matrix reads units: its columns are theirs, and it is held one row per input. */
+export function readsUnits(name: string): boolean {
+  return Object.values(namesOfFamily).some(({ modules: { out, fc2 } }) =>
+    [out, fc2].some((module) => name.endsWith(`.${module}.weight`)),
+  )
+}
+
+/** Whether this is the position table. */
+export function isPositionTable(name: string): boolean {
+  return name === POSITION_TABLE
+}
+
+/** The layer a parameter belongs to; null for one outside the layers. */
 export function layerOf(name: string): number | null {
-  const block = /^model\.decoder\.layers\.(\d+)\./.exec(name)
-  return block && Number(block[1])
+  const layer = /^model\.(?:decoder\.)?layers\.(\d+)\./.exec(name)
+  return layer && Number(layer[1])
 }
 
 /** Every parameter of a model with its shape as Hugging Face stores it, in the order of the forward pass. */
 export function parameterShapes(config: OptConfig): Map<string, readonly number[]> {
-  const { width: D, neurons: F, vocabulary: V, embeddingWidth: E } = config
+  const { width: D, neurons: F, vocabulary: V, embeddingWidth: E, headSize: K } = config
+  const [context, keys] = [config.heads * K, config.keyHeads * K]
+  const names = namesOf(config)
   const shapes = new Map<string, readonly number[]>()
-  const both = (name: string, weight: readonly number[]): void => {
-    shapes.set(`${name}.weight`, weight)
-    shapes.set(`${name}.bias`, [weight[0]])
+  const norm = (name: string): void => {
+    shapes.set(`${name}.weight`, [D])
+    if (config.norm === 'layer') shapes.set(`${name}.bias`, [D])
   }
   shapes.set(names.tokenTable, [V, E])
   if (E !== D) shapes.set(names.projectIn, [D, E])
-  shapes.set(names.positionTable, [config.positions + POSITION_OFFSET, D])
+  if (config.rotary === null) shapes.set(names.positionTable, [config.positions + POSITION_OFFSET, D])
   for (let layer = 0; layer < config.layers; layer++) {
-    both(moduleName(layer, 'attentionNorm'), [D])
-    for (const module of ['query', 'key', 'value', 'out'] as const) both(moduleName(layer, module), [D, D])
-    both(moduleName(layer, 'ffnNorm'), [D])
-    both(moduleName(layer, 'fc1'), [F, D])
-    both(moduleName(layer, 'fc2'), [D, F])
+    const matrix = (module: Module, O: number, I: number, hasBias = config.biases === 'all'): void => {
+      const name = moduleName(config, layer, module)
+      shapes.set(`${name}.weight`, [O, I])
+      if (hasBias) shapes.set(`${name}.bias`, [O])
+    }
+    norm(moduleName(config, layer, 'attentionNorm'))
+    matrix('query', context, D, config.biases !== 'none')
+    matrix('key', keys, D, config.biases !== 'none')
+    matrix('value', keys, D, config.biases !== 'none')
+    matrix('out', D, context)
+    norm(moduleName(config, layer, 'ffnNorm'))
+    matrix('fc1', F, D)
+    if (config.gated) matrix('up', F, D)
+    matrix('fc2', D, F)
   }
-  if (config.finalNorm) both(names.finalNorm, [D])
+  if (config.finalNorm) norm(names.finalNorm)
   if (E !== D) shapes.set(names.projectOut, [E, D])
   if (!config.tied) shapes.set(names.head, [V, E])
   return shapes
 }
 
-/** Metaseq's words and ours. */
+/** Metaseq's words for OPT and ours. */
 const METASEQ: ReadonlyMap<string, string> = new Map([
   ['layer_norm.weight', 'final_layer_norm.weight'],
   ['layer_norm.bias', 'final_layer_norm.bias'],
@@ -82,10 +160,10 @@ const METASEQ: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The Hugging Face name of a tensor, whichever of the accepted names it has; unknown names get one too. */
-export function canonicalName(name: string): string {
+export function canonicalName({ family }: Pick<OptConfig, 'family'>, name: string): string {
   const inside = name.replace(/^(model\.)?(decoder\.)?/, '')
-  if (inside === 'lm_head.weight' || inside === 'output_projection.weight') return names.head
-  return DECODER + (METASEQ.get(inside) ?? inside)
+  if (inside === 'lm_head.weight' || inside === 'output_projection.weight') return namesOfFamily[family].head
+  return family === 'opt' ? `model.decoder.${METASEQ.get(inside) ?? inside}` : `model.${inside}`
 }
 
 /** How a checkpoint's tensors serve a model. */
@@ -106,7 +184,7 @@ export function matchTensors(config: OptConfig, tensors: ReadonlyMap<string, Ten
   const shapes = parameterShapes(config)
   const unused: string[] = []
   for (const name of tensors.keys()) {
-    const canonical = canonicalName(name)
+    const canonical = canonicalName(config, name)
     refuseExtraBlock(config, name, canonical)
     if (!shapes.has(canonical)) {
       unused.push(name)

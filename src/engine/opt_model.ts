@@ -1,11 +1,12 @@
 /**
- * An OPT model inside a backend: where its users begin.
+ * A model inside a backend: where its users begin.
  *
  * It owns the weights and knows no sequence; `begin` starts one. Any number of sequences may be open at a time. It
  * knows no file format either: tensors come from a TensorSource.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import type { UnitShape } from '../masks/mask.ts'
+import { rotaryTable } from '../ops/rotary_table.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
@@ -22,7 +23,9 @@ export class OptModel implements LoadedModel {
   readonly weights: OptWeights
   readonly shape: UnitShape
   /** Rows of the position table in order, so that a pass takes a slice instead of uploading a list. */
-  readonly #positions: Buffer // [positions] i32
+  readonly #positions: Buffer | null // [positions] i32
+  /** Cosines and sines of every position, in each backend that holds layers. */
+  readonly #angles = new Map<Backend, Buffer>() // [positions, K]
   #disposed = false
 
   /** Takes over the weights; `load` is the usual way here. */
@@ -31,9 +34,14 @@ export class OptModel implements LoadedModel {
     this.backend = backend
     this.weights = weights
     this.shape = { layers: config.layers, heads: config.heads, neurons: config.neurons }
-    this.#positions = backend.upload(
-      Int32Array.from({ length: config.positions }, (_, p) => p + POSITION_OFFSET),
-    )
+    const { positions, headSize: K, rotary } = config
+    this.#positions = rotary
+      ? null
+      : backend.upload(Int32Array.from({ length: positions }, (_, p) => p + POSITION_OFFSET))
+    if (!rotary) return
+    const table = rotaryTable(rotary, positions, K)
+    for (const holder of new Set(weights.blocks.map((block) => block.backend)))
+      this.#angles.set(holder, holder.upload(table, [positions, K]))
   }
 
   /**
@@ -71,16 +79,24 @@ export class OptModel implements LoadedModel {
   }
 
   /** See `LoadedModel`. */
-  positionRows(past: number, T: number): Buffer {
-    return this.backend.view(this.#positions, [T], past)
+  positionRows(past: number, T: number): Buffer | null {
+    return this.#positions && this.backend.view(this.#positions, [T], past)
+  }
+
+  /** See `LoadedModel`. */
+  angleRows(backend: Backend, past: number, T: number): Buffer | null {
+    const angles = this.#angles.get(backend)
+    const { headSize: K } = this.config
+    return angles ? backend.view(angles, [T, K], past * K) : null
   }
 
   /** Frees the weights. Sequences of this model cannot be fed afterwards. Safe to call twice. */
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
+    if (this.#positions) this.backend.free(this.#positions)
+    for (const [backend, angles] of this.#angles) backend.free(angles)
     this.weights.dispose()
-    this.backend.free(this.#positions)
   }
 
   [Symbol.dispose](): void {

@@ -14,22 +14,28 @@ import { PackedSlots, type SlotChange } from './packed_slots.ts'
 import { rowsOfUnits } from './unit_lists.ts'
 import type { BlockWeights } from './weights.ts'
 
-/** The matrices of one half of a block, and what a unit is in them. */
-export interface HalfShape {
+/** Matrices of a block that have the same units, and what a unit is in them. */
+export interface UnitMatrices {
   /** Rows of a matrix that belong to a unit. */
   readonly size: number
   /** Stored one row per output: a unit's rows and their biases. */
-  readonly byRow: readonly ('query' | 'key' | 'value' | 'fc1')[]
+  readonly byRow: readonly ('query' | 'key' | 'value' | 'fc1' | 'up')[]
   /** Stored one row per input: a unit's rows; its bias is no unit's. */
-  readonly byInput: 'out' | 'fc2'
+  readonly byInput: 'out' | 'fc2' | null
+}
+
+type MatrixName = UnitMatrices['byRow'][number] | NonNullable<UnitMatrices['byInput']>
+
+function namesIn({ byRow, byInput }: Pick<UnitMatrices, 'byRow' | 'byInput'>): MatrixName[] {
+  return byInput ? [...byRow, byInput] : [...byRow]
 }
 
 /** The share of rows that may be out of order before all are packed anew. */
 const MAX_OUT_OF_ORDER = 0.25
 
-/** The packed matrices of one half of a block. Dispose it. */
-export class PackedHalf {
-  readonly #half: HalfShape
+/** The packed matrices of some units of a block. Dispose it. */
+export class PackedUnits {
+  readonly #matrices: UnitMatrices
   readonly #from: BlockWeights
   /** With room for `capacity` units. */
   readonly #room: Partial<BlockWeights>
@@ -44,9 +50,9 @@ export class PackedHalf {
    * @param capacity units there is to be room for
    * @throws MissingError BACKEND_MEMORY
    */
-  constructor(from: BlockWeights, half: HalfShape, units: Int32Array, capacity: number) {
+  constructor(from: BlockWeights, matrices: UnitMatrices, units: Int32Array, capacity: number) {
     this.#from = from
-    this.#half = half
+    this.#matrices = matrices
     this.#capacity = Math.max(capacity, units.length)
     this.#scope = new BufferScope(from.backend)
     try {
@@ -100,18 +106,19 @@ export class PackedHalf {
   }
 
   #allocate(): Partial<BlockWeights> {
-    const { byRow, byInput, size } = this.#half
+    const { byRow, byInput, size } = this.#matrices
     const from = this.#from
     const rows = this.#capacity * size
-    const like = (name: (typeof byRow)[number] | typeof byInput): Linear => ({
-      weight: likeMatrix(this.#scope, from[name].weight, rows),
-      bias: name === byInput ? from[name].bias : this.#scope.allocate('f32', [rows], 'anything'),
-    })
-    return Object.fromEntries([...byRow, byInput].map((name) => [name, like(name)]))
+    const like = (name: MatrixName): Linear => {
+      const { weight, bias } = from[name] as Linear
+      const own = bias && name !== byInput ? this.#scope.allocate('f32', [rows], 'anything') : bias
+      return { weight: likeMatrix(this.#scope, weight, rows), bias: own }
+    }
+    return Object.fromEntries(namesIn({ byRow, byInput }).map((name) => [name, like(name)]))
   }
 
   #copy({ slots, units }: Omit<SlotChange, 'slots'> & { readonly slots: Int32Array | null }): void {
-    const { byRow, byInput, size } = this.#half
+    const { byRow, byInput, size } = this.#matrices
     const from = this.#from
     const { backend } = from
     const rows = this.count * size
@@ -119,12 +126,13 @@ export class PackedHalf {
     try {
       const to = slots && lists.upload(rowsOfUnits(slots, size))
       const copied = lists.upload(rowsOfUnits(units, size))
-      for (const name of [...byRow, byInput]) {
+      for (const name of namesIn({ byRow, byInput })) {
         const room = this.#room[name] as Linear
+        const whole = from[name] as Linear
         const weight = matrixRows(backend, room.weight, rows)
-        copyRows(backend, weight, from[name].weight, to, copied)
-        const bias = name === byInput ? room.bias : backend.view(room.bias, [rows])
-        if (name !== byInput) copyRows(backend, bias, from[name].bias, to, copied)
+        copyRows(backend, weight, whole.weight, to, copied)
+        const bias = room.bias && name !== byInput ? backend.view(room.bias, [rows]) : room.bias
+        if (bias && whole.bias && name !== byInput) copyRows(backend, bias, whole.bias, to, copied)
         this.#weights = { ...this.#weights, [name]: { weight, bias } }
       }
     } finally {
@@ -134,7 +142,7 @@ export class PackedHalf {
 
   #setTerms(order: Int32Array | null): void {
     if (this.#terms) this.#scope.free(this.#terms)
-    this.#terms = order && this.#scope.upload(rowsOfUnits(order, this.#half.size))
+    this.#terms = order && this.#scope.upload(rowsOfUnits(order, this.#matrices.size))
   }
 }
 

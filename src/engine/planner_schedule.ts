@@ -7,7 +7,7 @@
 import { expectMask, type UnitMask } from '../masks/mask.ts'
 import type { LayerMask, MaskPlanner } from '../masks/planner.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { OptConfig } from './config.ts'
+import { contextWidth, type OptConfig } from './config.ts'
 
 /** A run of tokens under one mask. */
 export interface Segment {
@@ -27,13 +27,14 @@ export class PlannerSchedule {
   readonly #width: number
   /** Ids so far, as far as the planner may be shown them. */
   readonly #ids: number[] = []
-  /** Heads' outputs of layer `placement` so far: [S, D], and room. */
+  /** Heads' outputs of layer `placement` so far: [S, H K], and room. */
   #contexts: Float32Array = new Float32Array(0)
   #prompt = 0
 
   /** @throws UsageError PLANNER for one that decides both ways or neither, or is to be shown the answer; PLACEMENT, EVERY */
-  constructor(planner: MaskPlanner, { layers, width }: OptConfig) {
+  constructor(planner: MaskPlanner, config: OptConfig) {
     const { name, placement = 0, every, afterAttention, beforeLayer } = planner
+    const { layers } = config
     if (afterAttention && beforeLayer)
       throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got two`)
     if (typeof (afterAttention ?? beforeLayer) !== 'function')
@@ -55,7 +56,7 @@ export class PlannerSchedule {
       throw new UsageError('EVERY', `planner ${name}: expected a whole number of tokens from 1, got ${every}`)
     this.planner = planner
     this.placement = afterAttention ? placement : null
-    this.#width = width
+    this.#width = contextWidth(config)
   }
 
   /** Whether keys and values of all heads are kept: one that is skipped now may be chosen later. */
@@ -83,7 +84,7 @@ export class PlannerSchedule {
 
   /**
    * The heads' outputs of a segment have left layer `placement`: remembers what may be shown later, and asks if it is time.
-   * @param context [T, D], read when it is needed
+   * @param context [T, H K], read when it is needed
    * @throws UsageError MASK_SHAPE for what is no mask, PLANNER_MASK if a layer that has run dense is not dense in it
    */
   afterAttention(segment: Segment, tokens: Int32Array, context: () => Float32Array): UnitMask | null {

@@ -5,7 +5,7 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import type { OptConfig } from './config.ts'
+import { contextWidth, type OptConfig } from './config.ts'
 import type { BlockBuffers, EmbeddingBuffers, EndBuffers } from './forward.ts'
 
 /** Logits computed at a time, in numbers: bounds the buffer when every position of a long prompt is wanted. */
@@ -17,6 +17,7 @@ interface Room {
   readonly other: Buffer
   readonly context: Buffer
   readonly hidden: Buffer
+  readonly up: Buffer | null
   readonly embedded: Buffer | null
   readonly query: Buffer
   readonly key: Buffer
@@ -32,11 +33,12 @@ interface Ends {
   readonly end: EndBuffers
 }
 
-/** Where a block works that holds so many heads and neurons. */
-interface Block {
+/** What a block holds. */
+type Held = Readonly<Record<'heads' | 'keyHeads' | 'neurons', number>>
+
+/** Where a block works that holds so much. */
+interface Block extends Held {
   readonly T: number
-  readonly heads: number
-  readonly neurons: number
   readonly buffers: BlockBuffers
 }
 
@@ -74,17 +76,17 @@ export class RunState {
     return this.#ends
   }
 
-  /** Where a layer works in a pass of T tokens. @param heads and neurons that its block holds */
-  block(layer: number, T: number, heads: number, neurons: number): BlockBuffers {
+  /** Where a layer works in a pass of T tokens. */
+  block(layer: number, T: number, { heads, keyHeads, neurons }: Held): BlockBuffers {
     const room = this.#reserve(T)
     const last = this.#blocks[layer]
-    if (last?.T === T && last.heads === heads && last.neurons === neurons) return last.buffers
+    if (last?.T === T && last.heads === heads && last.keyHeads === keyHeads && last.neurons === neurons)
+      return last.buffers
     const { width: D, headSize: K, preNorm } = this.#config
     const rows = (buffer: Buffer, width: number): Buffer => this.#backend.view(buffer, [T, width])
     const [stream, other, branch] = [room.stream, room.other, room.branch].map((buffer) => rows(buffer, D))
-    const [query, key, value, context] = [room.query, room.key, room.value, room.context].map((buffer) =>
-      rows(buffer, heads * K),
-    )
+    const [query, context] = [room.query, room.context].map((buffer) => rows(buffer, heads * K))
+    const [key, value] = [room.key, room.value].map((buffer) => rows(buffer, keyHeads * K))
     const hidden = rows(room.hidden, neurons)
     const buffers: BlockBuffers = {
       input: stream,
@@ -99,12 +101,13 @@ export class RunState {
       middle: stream,
       ffnInput: preNorm ? other : stream,
       preActivation: hidden,
+      up: room.up && rows(room.up, neurons),
       activation: hidden,
       maskedActivation: hidden,
       ffnSum: preNorm ? stream : other,
       output: stream,
     }
-    this.#blocks[layer] = { T, heads, neurons, buffers }
+    this.#blocks[layer] = { T, heads, keyHeads, neurons, buffers }
     return buffers
   }
 
@@ -140,17 +143,19 @@ export class RunState {
   }
 
   #allocate(T: number): Room {
-    const { width: D, neurons: F, embeddingWidth: E } = this.#config
+    const { width: D, neurons: F, embeddingWidth: E, keyHeads: G, headSize: K, gated } = this.#config
     const rows = (width: number): Buffer => this.#scope.allocate('f32', [T, width])
+    const context = contextWidth(this.#config)
     return {
       stream: rows(D),
       other: rows(D),
-      context: rows(D),
+      context: rows(context),
       hidden: rows(F),
+      up: gated ? rows(F) : null,
       embedded: E === D ? null : rows(E),
-      query: rows(D),
-      key: rows(D),
-      value: rows(D),
+      query: rows(context),
+      key: rows(G * K),
+      value: rows(G * K),
       branch: rows(D),
     }
   }

@@ -217,7 +217,9 @@ export class Sequence {
     const { config, weights } = model
     const { past, T } = segment
     const { backend: home } = model
-    const passIn = (backend: Backend): Pass => ({ backend, config, T, past })
+    const passIn = (backend: Backend): Pass => {
+      return { backend, config, T, past, angles: model.angleRows(backend, past, T) }
+    }
     const { embedding, stream } = this.#stateIn(home).ends(T)
     const ids = home.upload(tokens)
     try {
@@ -234,8 +236,8 @@ export class Sequence {
       const pass = passIn(backend)
       this.#askBefore(segment, layer)
       const active = this.#blocks[layer]
-      const block = this.#stateIn(backend).block(layer, T, active.heads, active.neurons)
-      attend(pass, active, this.#cache.layer(layer, backend, active.heads), block, everyKey)
+      const block = this.#stateIn(backend).block(layer, T, active)
+      attend(pass, active, this.#cache.layer(layer, backend, active.keyHeads), block, everyKey)
       if (layer === this.#schedule?.placement) this.#askAfter(segment, tokens, block)
       project(pass, this.#blocks[layer], block)
       feedForward(pass, this.#blocks[layer], block)
@@ -332,7 +334,7 @@ export class Sequence {
   #headOf(stream: Buffer, start: number, rows: number): Buffer {
     const { backend, config, weights } = this.model
     const { width: D } = config
-    const pass: Pass = { backend, config, T: rows, past: 0 }
+    const pass: Pass = { backend, config, T: rows, past: 0, angles: null }
     const chosen = backend.view(stream, [rows, D], start * D)
     const state = this.#stateIn(backend)
     const logits = state.logits(rows)

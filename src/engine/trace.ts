@@ -20,6 +20,7 @@ import {
   type Pass,
 } from './forward.ts'
 import { activateBlock, denseBlock, type ActiveBlock } from './active_block.ts'
+import { contextWidth } from './config.ts'
 import type { OptModel } from './opt_model.ts'
 import { checkMask, layerMask, type LayerUnits } from './unit_lists.ts'
 
@@ -27,7 +28,7 @@ import { checkMask, layerMask, type LayerUnits } from './unit_lists.ts'
 export interface TracedBlock {
   readonly buffers: BlockBuffers
   /** Keys and values in float32. */
-  readonly cache: Readonly<Record<'key' | 'value', Buffer>> // [H, T, K]
+  readonly cache: Readonly<Record<'key' | 'value', Buffer>> // [G, T, K]
   readonly units: LayerUnits
 }
 
@@ -79,7 +80,7 @@ export class Trace {
     const T = tokens.length
     this.model = model
     this.tokens = tokens.slice()
-    this.pass = { backend, config, T, past: 0 }
+    this.pass = { backend, config, T, past: 0, angles: model.angleRows(backend, 0, T) }
     this.#scope = new BufferScope(backend)
     try {
       const start = this.#embed()
@@ -107,32 +108,32 @@ export class Trace {
     return this.#read(this.#block(index).buffers.input) // [T, D]
   }
 
-  /** softmax(QK)V before out_proj and before any mask, heads side by side: [T, D]. */
+  /** softmax(QK)V before the output matrix and before any mask, heads side by side: [T, H K]. */
   headOut(layer: number): Float32Array {
     return this.#read(this.#block(layer).buffers.context)
   }
 
-  /** Queries, not yet scaled: [T, H, K]. */
+  /** Queries, rotated and not yet scaled: [T, H, K]. */
   query(layer: number): Float32Array {
     return this.#read(this.#block(layer).buffers.query)
   }
 
-  /** Keys, head-major: [H, T, K]. */
+  /** Keys, rotated, head-major: [G, T, K]. */
   key(layer: number): Float32Array {
     return this.#read(this.#block(layer).cache.key)
   }
 
-  /** fc1's output before ReLU: [T, F]. */
+  /** fc1's output before the activation function; that of the gate in a gated block: [T, F]. */
   fc1Pre(layer: number): Float32Array {
     return this.#read(this.#block(layer).buffers.preActivation)
   }
 
-  /** After ReLU and before any mask: [T, F]. */
+  /** Activations of the neurons before any mask: [T, F]. */
   fc1Act(layer: number): Float32Array {
     return this.#read(this.#block(layer).buffers.activation)
   }
 
-  /** What fc1 reads, the output of its layer norm: [T, D]. */
+  /** What fc1 reads, the output of its norm: [T, D]. */
   fc1Input(layer: number): Float32Array {
     return this.#read(this.#block(layer).buffers.ffnInput)
   }
@@ -172,13 +173,13 @@ export class Trace {
   #runBlocks(embeddings: Buffer, mask: UnitMask | null): TracedBlock[] {
     const { pass } = this
     const { T } = pass
-    const { layers, heads: H, headSize: K } = this.model.config
+    const { layers, keyHeads: G, headSize: K } = this.model.config
     const blocks: TracedBlock[] = []
     let stream = embeddings
     for (let layer = 0; layer < layers; layer++) {
       const active = this.#activate(layer, mask)
       const buffers = this.#allocateBlock(stream, mask)
-      const rows = (): Buffer => this.#scope.allocate('f32', [H, T, K])
+      const rows = (): Buffer => this.#scope.allocate('f32', [G, T, K])
       const cache = { key: rows(), value: rows() }
       attend(pass, active, cache, buffers, false)
       project(pass, active, buffers)
@@ -205,27 +206,30 @@ export class Trace {
   }
 
   #allocateBlock(stream: Buffer, mask: UnitMask | null): BlockBuffers {
-    const { width: D, neurons: F, preNorm } = this.model.config
+    const { config } = this.model
+    const { width: D, neurons: F, keyHeads: G, headSize: K, preNorm, gated } = config
     const { T } = this.pass
-    const wide = (): Buffer => this.#scope.allocate('f32', [T, D])
-    const context = wide()
+    const rows = (width: number): Buffer => this.#scope.allocate('f32', [T, width])
+    const wide = (): Buffer => rows(D)
+    const context = rows(contextWidth(config))
     const middle = wide()
     const output = wide()
-    const hidden = (): Buffer => this.#scope.allocate('f32', [T, F])
+    const hidden = (): Buffer => rows(F)
     const activation = hidden()
     return {
       input: stream,
       attentionInput: preNorm ? wide() : stream,
-      query: wide(),
-      key: wide(),
-      value: wide(),
+      query: rows(contextWidth(config)),
+      key: rows(G * K),
+      value: rows(G * K),
       context,
-      maskedContext: mask ? wide() : context,
+      maskedContext: mask ? rows(contextWidth(config)) : context,
       branch: wide(),
       attentionSum: preNorm ? middle : wide(),
       middle,
       ffnInput: preNorm ? wide() : middle,
       preActivation: hidden(),
+      up: gated ? hidden() : null,
       activation,
       maskedActivation: mask ? hidden() : activation,
       ffnSum: preNorm ? output : wide(),

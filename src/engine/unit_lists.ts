@@ -4,13 +4,17 @@
 import type { Buffer } from '../backends/backend.ts'
 import { expectMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
 import type { LayerMask } from '../masks/planner.ts'
+import { keyHeadOf } from '../ops/key_heads.ts'
 import { UsageError } from '../tensor/errors.ts'
 
 /** One layer's mask as its ops take it: lists of chosen units, ascending, of which null is all. */
 export interface LayerUnits {
   readonly heads: Buffer | null // below H
   /** The channels of the chosen heads, K each. */
-  readonly channels: Buffer | null // below D
+  readonly channels: Buffer | null // below H K
+  /** The key heads that they read, and the channels of these. */
+  readonly keyHeads: Buffer | null // below G
+  readonly keyChannels: Buffer | null // below G K
   readonly neurons: Buffer | null // rows of fc1, below F
   /** The inputs of fc2: the neurons, in the order in which they are added. */
   readonly terms: Buffer | null // below F
@@ -24,6 +28,8 @@ export interface LayerUnits {
 export const allUnits: LayerUnits = {
   heads: null,
   channels: null,
+  keyHeads: null,
+  keyChannels: null,
   neurons: null,
   terms: null,
   headFactors: null,
@@ -74,6 +80,17 @@ export function chosenUnits(mask: Float32Array): Int32Array {
   let count = 0
   for (let unit = 0; unit < mask.length; unit++) if (mask[unit] !== 0) chosen[count++] = unit
   return chosen.slice(0, count)
+}
+
+/** The key heads that these heads read, of G where there are H heads, and which of them each reads. @param heads ascending */
+export function keyHeadsOf(
+  heads: Int32Array,
+  H: number,
+  G: number,
+): { readonly keyHeads: Int32Array; readonly places: Int32Array } {
+  const each = heads.map((h) => keyHeadOf(null, h, G, H))
+  const keyHeads = Int32Array.from(new Set(each))
+  return { keyHeads, places: each.map((g) => keyHeads.indexOf(g)) }
 }
 
 /** The rows of units that have `size` rows each, ascending. */

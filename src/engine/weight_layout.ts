@@ -1,8 +1,8 @@
 /**
  * How parameters lie inside a backend, and the way there and back.
  *
- * A parameter has the layout Hugging Face stores it in, but for out_proj and fc2: these are held input-major, one row
- * per input, so that a head's channels and a neuron's weights are each contiguous and skipping them skips their bytes.
+ * A parameter has the layout Hugging Face stores it in, but for out and fc2 (o_proj and down_proj of Llama): these are
+ * held input-major, one row per input, so that a head's channels and a neuron's weights are each contiguous and skipping them skips their bytes.
  * What belongs to a parameter - its gradient, the moments of an optimiser - lies as the parameter does. Turning a matrix
  * moves numbers and changes none, so values come back bit for bit.
  */
@@ -13,17 +13,12 @@ import { UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import type { OptConfig } from './config.ts'
 import { makeMatrix, storedBytes, storeRows, type Matrix, type Storage } from './matrix.ts'
-import { modules, names, parameterShapes } from './names.ts'
+import { isPositionTable, parameterShapes, readsUnits } from './names.ts'
 import type { RowChunk } from './weight_reader.ts'
-
-/** Whether a parameter is held input-major, that is turned on its way into a backend. */
-export function isInputMajor(name: string): boolean {
-  return name.endsWith(`.${modules.out}.weight`) || name.endsWith(`.${modules.fc2}.weight`)
-}
 
 /** The shape a parameter is held in. @param shape as Hugging Face stores it */
 export function heldShape(name: string, shape: readonly number[]): readonly number[] {
-  return isInputMajor(name) ? shape.toReversed() : shape
+  return readsUnits(name) ? shape.toReversed() : shape
 }
 
 /**
@@ -31,7 +26,7 @@ export function heldShape(name: string, shape: readonly number[]): readonly numb
  * few and read once, stay float32.
  */
 export function storageOf(name: string, shape: readonly number[], storage: Storage): Storage {
-  return shape.length === 1 || name === names.positionTable ? 'f32' : storage
+  return shape.length === 1 || isPositionTable(name) ? 'f32' : storage
 }
 
 /** Bytes a parameter takes in a storage. */
@@ -52,7 +47,7 @@ export async function loadParameter(
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
   const [rows, columns = 1] = shape
-  if (isInputMajor(name)) return loadTurned(scope, rows, columns, storage, chunks)
+  if (readsUnits(name)) return loadTurned(scope, rows, columns, storage, chunks)
   const { backend } = scope
   const matrix = makeMatrix(scope, storage, shape, 'anything')
   for await (const { start, values } of chunks)
@@ -105,7 +100,7 @@ export function writeParameter(
   name: string,
   { values, shape }: HostTensor,
 ): void {
-  if (!isInputMajor(name)) return backend.write(held, values)
+  if (!readsUnits(name)) return backend.write(held, values)
   const scope = new BufferScope(backend)
   try {
     backend.ops.transpose(held, scope.upload(values, shape))
@@ -132,7 +127,7 @@ export function readParameters(
   const tensors = new Map<string, HostTensor>()
   for (const [name, shape] of parameterShapes(config)) {
     const buffer = held.get(name) as Buffer
-    const values = isInputMajor(name) ? readTurned(backend, buffer, shape) : backend.readF32(buffer)
+    const values = readsUnits(name) ? readTurned(backend, buffer, shape) : backend.readF32(buffer)
     tensors.set(name, { shape, values })
   }
   return tensors

@@ -1,7 +1,7 @@
 /**
- * The parameters of an OPT model inside a backend, or in several where one has no room for all.
+ * The parameters of a model inside a backend, or in several where one has no room for all.
  *
- * q, k, v, fc1, the projections and the lm_head stay one row per output; out_proj and fc2 are turned at load to one row
+ * q, k, v, fc1, up, the projections and the lm_head stay one row per output; out and fc2 are turned at load to one row
  * per input (weight_layout.ts says why). They are loaded by ranges (weight_reader.ts): beside what the backend holds
  * there are never more than a few megabytes of a tensor, and a second copy of one matrix while it is turned.
  */
@@ -13,25 +13,26 @@ import type { TensorSource } from '../tensor/tensor_source.ts'
 import type { OptConfig } from './config.ts'
 import { loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
 import { matrixBytes, storageIn, storages, type Linear, type Matrix, type Storage } from './matrix.ts'
-import { layerOf, matchTensors, moduleName, names, parameterShapes } from './names.ts'
+import { layerOf, matchTensors, moduleName, namesOf, parameterShapes, type Module } from './names.ts'
 import { WeightReader, type LoadOptions } from './weight_reader.ts'
 
-/** What a layer norm scales and shifts by. */
+/** What a norm scales by, and shifts by if it does. */
 export interface Affine {
   readonly weight: Buffer // [D]
-  readonly bias: Buffer // [D]
+  readonly bias: Buffer | null // [D]
 }
 
 /** One block, in the memory of one backend. */
 export interface BlockWeights {
   readonly backend: Backend
   readonly attentionNorm: Affine
-  readonly query: Linear // [D, D], [D]
-  readonly key: Linear // [D, D], [D]
-  readonly value: Linear // [D, D], [D]
-  readonly out: Linear // input-major: [D in, D out], [D]
+  readonly query: Linear // [H K, D], [H K]
+  readonly key: Linear // [G K, D], [G K]
+  readonly value: Linear // [G K, D], [G K]
+  readonly out: Linear // input-major: [H K, D], [D]
   readonly ffnNorm: Affine
-  readonly fc1: Linear // [F, D], [F]
+  readonly fc1: Linear // [F, D], [F]; the gate of a gated block
+  readonly up: Linear | null // [F, D], of a gated block
   readonly fc2: Linear // input-major: [F, D], [D]
 }
 
@@ -40,7 +41,7 @@ export interface OptWeights {
   /** What its matrices are stored as. */
   readonly storage: Storage
   readonly tokenTable: Matrix // [V, E]
-  readonly positionTable: Buffer // [positions + 2, D]
+  readonly positionTable: Buffer | null // [positions + 2, D], of a model without rotations
   readonly projectIn: Matrix | null // [D, E]
   readonly blocks: readonly BlockWeights[] // [L]
   readonly finalNorm: Affine | null
@@ -149,29 +150,33 @@ function arrange(
   const matrix = (name: string): Matrix => parameters.get(name) as Matrix
   const vector = (name: string): Buffer => valuesOf(matrix(name))
   const optional = (name: string): Matrix | null => parameters.get(name) ?? null
+  const optionalVector = (name: string): Buffer | null => (parameters.has(name) ? vector(name) : null)
+  const names = namesOf(config)
+  const module = (layer: number, name: Module): string => moduleName(config, layer, name)
   const affine = (name: string): Affine => ({
     weight: vector(`${name}.weight`),
-    bias: vector(`${name}.bias`),
+    bias: optionalVector(`${name}.bias`),
   })
   const linear = (name: string): Linear => ({
     weight: matrix(`${name}.weight`),
-    bias: vector(`${name}.bias`),
+    bias: optionalVector(`${name}.bias`),
   })
   const block = (layer: number): BlockWeights => ({
-    backend: places.scopeOf(moduleName(layer, 'fc1')).backend,
-    attentionNorm: affine(moduleName(layer, 'attentionNorm')),
-    query: linear(moduleName(layer, 'query')),
-    key: linear(moduleName(layer, 'key')),
-    value: linear(moduleName(layer, 'value')),
-    out: linear(moduleName(layer, 'out')),
-    ffnNorm: affine(moduleName(layer, 'ffnNorm')),
-    fc1: linear(moduleName(layer, 'fc1')),
-    fc2: linear(moduleName(layer, 'fc2')),
+    backend: places.scopeOf(module(layer, 'fc1')).backend,
+    attentionNorm: affine(module(layer, 'attentionNorm')),
+    query: linear(module(layer, 'query')),
+    key: linear(module(layer, 'key')),
+    value: linear(module(layer, 'value')),
+    out: linear(module(layer, 'out')),
+    ffnNorm: affine(module(layer, 'ffnNorm')),
+    fc1: linear(module(layer, 'fc1')),
+    up: config.gated ? linear(module(layer, 'up')) : null,
+    fc2: linear(module(layer, 'fc2')),
   })
   return {
     storage: storageIn(matrix(names.tokenTable)),
     tokenTable: matrix(names.tokenTable),
-    positionTable: vector(names.positionTable),
+    positionTable: optionalVector(names.positionTable),
     projectIn: optional(names.projectIn),
     blocks: Array.from({ length: config.layers }, (_, layer) => block(layer)),
     finalNorm: config.finalNorm ? affine(names.finalNorm) : null,

@@ -21,7 +21,8 @@ import { rotaryTable, type Rotary } from '../ops/rotary_table.ts'
 import { add, attention, embedding, linear, linearInputMajor, maskUnits, rmsNorm } from './arrays.ts'
 import { attentionBackward, lossBackward, rmsNormBackward, rotate, rotateBackward } from './arrays.ts'
 import { siluGate, siluGateBackward, tensor, type CacheStorage, type Matrix, type Tensor } from './arrays.ts'
-import { factorsOf, type Linear, type Mask, type Model, type UnitOutputs } from './model.ts'
+import { factorsOf } from './model.ts'
+import type { Linear, Mask, Model, UnitGradients, UnitOutputs } from './model.ts'
 
 /** The weights of a layer. */
 export interface LlamaLayer {
@@ -127,10 +128,10 @@ function runLayer(model: LlamaModel, l: number, input: Tensor, mask: Mask): Llam
  * the derivative it would have if it were switched on.
  * @param labels [T], the token that follows each position, or -100 where none is scored
  */
-export function backward(model: LlamaModel, pass: LlamaPass, labels: Int32Array): UnitOutputs[] {
+export function backward(model: LlamaModel, pass: LlamaPass, labels: Int32Array): UnitGradients[] {
   const { layers, epsilon, finalNorm, head } = model
   const angles = anglesOf(model, labels.length)
-  const gradients: UnitOutputs[] = []
+  const gradients: UnitGradients[] = []
   let grad = linearInputMajor(lossBackward(pass.logits, labels), head)
   grad = rmsNormBackward(grad, pass.layers[layers.length - 1].output, finalNorm, epsilon)
   for (let l = layers.length - 1; l >= 0; l--) {
@@ -150,7 +151,7 @@ export function backward(model: LlamaModel, pass: LlamaPass, labels: Int32Array)
     const k = linearInputMajor(rotateBackward(kGrad, angles), key.weight)
     const input = add(add(q, k), linearInputMajor(vGrad, value.weight))
     grad = add(grad, rmsNormBackward(input, at.input, attentionNorm, epsilon))
-    gradients[l] = { context, activation }
+    gradients[l] = { context, activation, preActivation: gateGrad }
   }
   return gradients
 }

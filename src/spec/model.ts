@@ -25,21 +25,26 @@ export function factorsOf(mask: Mask, kind: UnitKind, l: number): Factors {
   return 'heads' in mask ? mask[kind][l] : mask.map((own) => own[kind][l])
 }
 
-/** What the units of one layer compute, before any mask; or the derivatives of the loss in that, after the mask. */
+/** What the units of one layer compute, before any mask. */
 export interface UnitOutputs {
   readonly context: Tensor // [T, H K], softmax(q kᵀ) v of every head
   readonly activation: Tensor // [T, F]
 }
 
+/** The derivatives of the loss in the units of a layer, after the mask, and before the activation function. */
+export interface UnitGradients extends UnitOutputs {
+  readonly preActivation: Tensor // [T, F], in fc1(n) or gate(n)
+}
+
 /** A text [T] through a model. */
 export interface Pass {
-  readonly layers: readonly UnitOutputs[] // [L]
+  readonly layers: readonly (UnitOutputs & { readonly input: Tensor })[] // [L]; the stream that enters it: [T, D]
   readonly logits: Tensor // [T, V]
   /**
-   * The derivatives of the loss in every head and neuron, after the mask: [L].
+   * The derivatives of the loss in every head and neuron: [L].
    * @param labels [T], the token that follows each position, or -100 where none is scored
    */
-  backward(labels: Int32Array): UnitOutputs[]
+  backward(labels: Int32Array): UnitGradients[]
 }
 
 /** A model of any family: what the method asks of it. */

@@ -17,7 +17,8 @@
 import { add, attention, embedding, layerNorm, linear, linearInputMajor, maskUnits, relu } from './arrays.ts'
 import { attentionBackward, layerNormBackward, lossBackward, reluBackward } from './arrays.ts'
 import type { CacheStorage, Matrix, Norm, Tensor } from './arrays.ts'
-import { factorsOf, type Linear, type Mask, type Model, type UnitOutputs } from './model.ts'
+import { factorsOf } from './model.ts'
+import type { Linear, Mask, Model, UnitGradients, UnitOutputs } from './model.ts'
 
 /** The weights of a layer. A head is K rows of query, key, value and out; a neuron is a row of fc1 and a row of fc2. */
 export interface OptLayer {
@@ -126,19 +127,14 @@ function logitsOf({ finalNorm, projectOut, head }: OptModel, x: Tensor): Tensor 
   return linear(projectOut ? linear(normed, projectOut) : normed, head)
 }
 
-/** The derivatives of the loss in the units of a layer, and before relu: [T, F]. */
-export interface OptGradients extends UnitOutputs {
-  readonly preActivation: Tensor
-}
-
 /**
  * The derivatives of the loss in every head and neuron of a pass. They are taken after the mask, so that a skipped unit has
  * the derivative it would have if it were switched on. `linear` and `linearInputMajor` are the gradients of each other.
  * @param labels [T], the token that follows each position, or -100 where none is scored
  */
-export function backward(model: OptModel, pass: OptPass, labels: Int32Array): OptGradients[] {
+export function backward(model: OptModel, pass: OptPass, labels: Int32Array): UnitGradients[] {
   const { layers, preNorm, finalNorm, projectOut, head } = model
-  const gradients: OptGradients[] = []
+  const gradients: UnitGradients[] = []
   let grad = linearInputMajor(lossBackward(pass.logits, labels), head)
   if (projectOut) grad = linearInputMajor(grad, projectOut)
   if (finalNorm) grad = layerNormBackward(grad, pass.layers[layers.length - 1].output, finalNorm)

@@ -3,8 +3,8 @@
  *
  * A law judges a subject: a backend and a way to load a model on it. The real one is `OptModel.load`; a mutant plants a
  * bug in either. Models are lively (weights far larger than OPT's) so that a bug anywhere moves the logits, and come in
- * every architecture: pre- and post-norm, with and without a final norm, tied or not, with an embedding of its own
- * width. Sizes lie on both sides of the sixteen lanes.
+ * every architecture: OPT pre- and post-norm, with and without a final norm, tied or not, with an embedding of its own
+ * width; the Llama family with groups of heads or not, with a head size of its own, with and without biases. Sizes lie on both sides of the sixteen lanes.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
@@ -13,6 +13,7 @@ import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { makeOptConfig, type OptConfig } from '../../engine/config.ts'
 import { initialWeights } from '../../engine/initial_weights.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
+import type { Rotary, RotaryScaling } from '../../ops/rotary_table.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
@@ -49,11 +50,45 @@ export interface ModelCase {
   readonly preNorm: boolean
   readonly finalNorm: boolean
   readonly tied: boolean
+  /** What a model of the Llama family has besides; null or nothing for one of OPT. */
+  readonly llama?: LlamaCase | null
   /** What its sequences keep their past as; float32 unless told. */
   readonly cache?: CacheStorage
   /** Of weights, tokens and masks. */
   readonly seed: number
 }
+
+/** How a model of the Llama family differs from others of its sizes. */
+export interface LlamaCase {
+  /** Which of the divisors of the heads is the number of key heads. */
+  readonly groups: number
+  /** Pairs of numbers in a head: half a head size of its own. */
+  readonly pairs: number
+  /** Whether query, key and value have biases. */
+  readonly biases: boolean
+  readonly rotary: Rotary
+  readonly epsilon: number
+}
+
+const scaling: fc.Arbitrary<RotaryScaling | null> = fc.oneof(
+  fc.constant(null),
+  fc.record({ kind: fc.constant('linear'), factor: fc.integer({ min: 1, max: 8 }) }),
+  fc.record({
+    kind: fc.constant('llama3'),
+    factor: fc.integer({ min: 1, max: 8 }),
+    lowFrequencyFactor: fc.constant(1),
+    highFrequencyFactor: fc.integer({ min: 2, max: 4 }),
+    originalPositions: fc.integer({ min: 1, max: 64 }),
+  }),
+)
+
+const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
+  groups: fc.nat({ max: 2 }),
+  pairs: fc.integer({ min: 1, max: 5 }),
+  biases: fc.boolean(),
+  rotary: fc.record({ base: fc.constantFrom(10_000, 3, 500_000), scaling }),
+  epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),
+})
 
 /** What the sizes of a model are drawn from. */
 export const sizes = {
@@ -67,6 +102,7 @@ export const sizes = {
   preNorm: fc.boolean(),
   finalNorm: fc.boolean(),
   tied: fc.boolean(),
+  llama: fc.option(anyLlama),
   seed: fc.integer(),
 }
 
@@ -82,8 +118,23 @@ export const roomyModel: fc.Arbitrary<ModelCase> = fc.record({
 
 /** The configuration of a case. */
 export function configOf(model: Omit<ModelCase, 'cache' | 'seed'>): OptConfig {
-  const width = model.heads * model.headSize
-  return makeOptConfig({ ...model, width, embeddingWidth: model.embeddingWidth || width })
+  const { layers, heads, neurons, vocabulary, positions, tied, llama } = model
+  const width = heads * model.headSize
+  const shared = { layers, width, heads, neurons, vocabulary, positions, tied }
+  if (!llama) {
+    const { preNorm, finalNorm } = model
+    return makeOptConfig({ ...shared, preNorm, finalNorm, embeddingWidth: model.embeddingWidth || width })
+  }
+  const divisors = Array.from({ length: heads }, (_, i) => i + 1).filter((G) => heads % G === 0)
+  return makeOptConfig({
+    ...shared,
+    family: 'llama',
+    keyHeads: divisors[llama.groups % divisors.length],
+    headSize: 2 * llama.pairs,
+    biases: llama.biases ? 'query-key-value' : 'none',
+    rotary: llama.rotary,
+    epsilon: llama.epsilon,
+  })
 }
 
 /** The weights of a case. */

@@ -9,6 +9,7 @@ import { makeBudget } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
+import { contextWidth } from '../../engine/config.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
 import { unitKinds, type ShadowConfig } from '../../predictor/predictor_config.ts'
@@ -17,7 +18,6 @@ import { mlpParameterNames, type MlpShape } from '../../predictor/mlp.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import type { Mask, Units } from '../../spec/model.ts'
-import { backward as plainBackward, forward, opt } from '../../spec/opt.ts'
 import { plainact } from '../../spec/plainact.ts'
 import { selectMask as plainSelectMask } from '../../spec/select.ts'
 import { calibrate, generate, plan, train } from '../../spec/shadowllm.ts'
@@ -82,7 +82,8 @@ export const engineLaws = {
     async (subject, drawn, skip, storage, cache, mode, parts, wanted, room, bytesPerBackend) => {
       const { config, tensors, tokens } = made(drawn)
       const mask = skip && maskOf(drawn, skip)
-      const { logits } = forward(plainModel(config, tensors, storage, cache), tokens, mask && unitsOf(mask))
+      const plain = plainModel(config, tensors, storage, cache)
+      const { logits } = plain.forward(tokens, mask && unitsOf(mask))
       const V = config.vocabulary
       await withEngine(subject, config, tensors, { storage, bytesPerBackend }, (model, compare) => {
         let feeds = 0
@@ -108,8 +109,7 @@ export const engineLaws = {
       // The first decision falls on the last token of the prompt, and serves the whole prompt.
       const decided = (t: number): number => Math.max(0, Math.floor((t - (prompt - 1)) / every))
       const units: Mask = Array.from(tokens, (_, t) => unitsOf(masks[decided(t) % masks.length]))
-      const { logits, layers } = forward(plainModel(config, tensors, storage, cache), tokens, units)
-      const D = config.width
+      const { logits, layers } = plainModel(config, tensors, storage, cache).forward(tokens, units)
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
         let asked = 0
         let last = 0 // the token it is asked at, plus 1
@@ -120,8 +120,9 @@ export const engineLaws = {
           return masks[asked++ % masks.length]
         }
         const planner = plannerOf(drawn, how, choose, (what, layer, rows) => {
-          const { data } = what === 'context' ? layers[layer].context : layers[layer].input
-          compare(what, rows, data.subarray(last * D - rows.length, last * D))
+          const { data, shape } = what === 'context' ? layers[layer].context : layers[layer].input
+          const end = last * shape[1]
+          compare(what, rows, data.subarray(end - rows.length, end))
         })
         compare('logits', feedInParts(model, tokens, parts, { planner, mode, cache }), logits.data)
         same('asked', asked, decided(tokens.length - 1) + 1)
@@ -147,9 +148,9 @@ export const engineLaws = {
     ],
     async (subject, drawn, networks, budget, storage, cache, mode, count) => {
       const { config, tensors, tokens: prompt } = made(drawn, count)
-      const plain = opt(plainModel(config, tensors, storage, cache))
+      const plain = plainModel(config, tensors, storage, cache)
       const shapeOf = (kind: keyof Units): MlpShape => ({
-        inputs: config.width,
+        inputs: contextWidth(config),
         hidden: networks[kind].hidden,
         outputs: (drawn.layers - 1) * drawn[kind],
       })
@@ -168,7 +169,7 @@ export const engineLaws = {
         'shadow',
         {
           shape: { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons },
-          width: config.width,
+          width: contextWidth(config),
           ...aboutNothing,
         },
         {
@@ -252,7 +253,7 @@ export const engineLaws = {
         const text = tokens.slice(0, 2 + (length % (tokens.length - 1)))
         return { tokens: text, promptLength: 1 + (prompt % (text.length - 1)), ...ofNoCorpus }
       })
-      const plain = opt(plainModel(config, tensors, 'f32', 'f32'))
+      const plain = plainModel(config, tensors, 'f32', 'f32')
       const taught = windows.map((window) => calibrate(plain, window.tokens, window.promptLength))
       const neurons = { ...settings, hidden: neuronHidden }
       const expected = train(taught, { features, targets, heads: settings, neurons })
@@ -260,7 +261,7 @@ export const engineLaws = {
       const shape = { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons }
       const predictorConfig = makePredictorConfig(
         'shadow',
-        { shape, width: config.width, ...aboutNothing, seed },
+        { shape, width: contextWidth(config), ...aboutNothing, seed },
         { headHidden: hidden, neuronHidden, features, targets },
       ) as ShadowConfig
       await withEngine(subject, config, tensors, {}, async (model, compare) => {
@@ -268,8 +269,9 @@ export const engineLaws = {
         examples.forEach((example, i) => {
           const { context, scores } = taught[i]
           compareUnits(compare, 'scores', unitsOf(example.scores.get('plainact') as UnitScores), scores)
-          const last = context.data.subarray(context.size - config.width)
-          compare('context', example.features.last.subarray(0, config.width), last)
+          const width = contextWidth(config)
+          const last = context.data.subarray(context.size - width)
+          compare('context', example.features.last.subarray(0, width), last)
         })
         const { predictor } = await trainShadow(model.backend, predictorConfig, examples, options)
         for (const kind of unitKinds) {
@@ -295,10 +297,9 @@ export const engineLaws = {
       const labels = tokens.map((id, t) => (t > 0 && scored[t % scored.length] ? id : -100))
       if (labels.every((label) => label === -100)) return
       const mask = skip && maskOf(drawn, skip)
-      const plain = plainModel(config, tensors, storage, 'f32')
-      const pass = forward(plain, tokens, mask && unitsOf(mask))
+      const pass = plainModel(config, tensors, storage, 'f32').forward(tokens, mask && unitsOf(mask))
       const following = labels.map((_, t) => (t + 1 < labels.length ? labels[t + 1] : -100))
-      const expected = plainBackward(plain, pass, following)
+      const expected = pass.backward(following)
       const scores = plainact(pass.layers, expected, drawn.heads)
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
         const trace = traceForward(model, tokens, { mask })
@@ -311,7 +312,7 @@ export const engineLaws = {
               compare('activation', trace.fc1Act(l), pass.layers[l].activation.data)
               compare('gradient of context', gradients.maskedHeadOut(l), expected[l].context.data)
               compare('gradient of activation', gradients.maskedFc1Act(l), expected[l].activation.data)
-              compare('gradient before relu', gradients.fc1Pre(l), expected[l].preActivation.data)
+              compare('gradient before activation', gradients.fc1Pre(l), expected[l].preActivation.data)
             }
             const found = unitsOf(plainactCriterion.score({ model, trace, gradients } as never))
             compareUnits(compare, 'scores', found, scores)

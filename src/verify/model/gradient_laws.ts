@@ -3,19 +3,20 @@
  *
  * Finite differences are central, of a loss formed in float64 from float32 logits, along whole directions: the
  * gradient's own, where the slope is largest, and a random one, which a wrong gradient cannot hide from. Away from the
- * kinks of ReLU: large biases in fc1 fix which neurons are on, so that a small step turns none on or off.
+ * kinks of ReLU in OPT: large biases in fc1 fix which neurons are on, so that a small step turns none on or off.
  */
 import { createBackend } from '../../backends/select.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { backward, type Gradients } from '../../engine/backward.ts'
 import { shiftLabels } from '../../engine/loss.ts'
-import { moduleName, names } from '../../engine/names.ts'
+import { moduleName, namesOf } from '../../engine/names.ts'
 import { OptModel } from '../../engine/opt_model.ts'
 import { traceForward } from '../../engine/trace.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { near, sameBits } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
-import { feedOnce, forAll, roomyModel, tensorsOf, withModel, type ModelCase, type Subject } from './cases.ts'
+import { configOf, feedOnce, forAll, roomyModel, tensorsOf, withModel } from './cases.ts'
+import type { ModelCase, Subject } from './cases.ts'
 import { anyMask, engineCase, heldTo, made, maskOf, withLoaded } from './engine_cases.ts'
 import { headMaskGradient, neuronMaskGradient, type TracedGradients } from './mask_gradients.ts'
 
@@ -58,12 +59,14 @@ function labelsOf(tokens: Int32Array, data: Data): Int32Array {
   return tokens.map((id, t) => (t === kept || data.chance(0.7) ? id : -100))
 }
 
-/** The case's weights with every neuron firmly on or off. */
+/** The case's weights with every neuron of OPT firmly on or off. silu has no kink. */
 function awayFromKinks(model: ModelCase): Tensors {
   const tensors = tensorsOf(model)
+  const config = configOf(model)
+  if (config.gated) return tensors
   const data = new Data(model.seed + 1)
   for (let layer = 0; layer < model.layers; layer++) {
-    const name = moduleName(layer, 'fc1')
+    const name = moduleName(config, layer, 'fc1')
     const { values: weight } = tensors.get(`${name}.weight`) as HostTensor
     for (let i = 0; i < weight.length; i++) weight[i] *= 0.25
     const { values: bias } = tensors.get(`${name}.bias`) as HostTensor
@@ -289,13 +292,18 @@ export const gradientLaws = {
     'the padding id receives no gradient from the embedding',
     [engineCase],
     async (subject, drawn) => {
-      const { config, tensors, tokens } = made({ ...drawn, vocabulary: drawn.vocabulary + 1, tied: false })
+      const { config, tensors, tokens } = made({
+        ...drawn,
+        llama: null,
+        vocabulary: drawn.vocabulary + 1,
+        tied: false,
+      })
       if (tokens.length < 2) return
       tokens[0] = 1
       await withLoaded(subject, config, tensors, {}, (model) =>
         withGradients(model, tokens, tokens, { parameters: true }, ({ parameters }) => {
           const E = config.embeddingWidth
-          const table = parameters.get(names.tokenTable) as Float32Array
+          const table = parameters.get(namesOf(config).tokenTable) as Float32Array
           sameBits('row', table.subarray(E, 2 * E), new Float32Array(E))
         }),
       )

@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import type { OptConfig } from '../../engine/config.ts'
 import { moduleName } from '../../engine/names.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
+import { keyHeadOf } from '../../ops/key_heads.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { Data } from '../../testing/seeded_data.ts'
@@ -79,33 +80,37 @@ function eachSkipped(
 }
 
 /** The same weights with what skipped units hand on set to zero: columns of out_proj and fc2. */
-function zeroed(tensors: Tensors, { headSize: K }: OptConfig, mask: UnitMask): Map<string, HostTensor> {
+function zeroed(tensors: Tensors, config: OptConfig, mask: UnitMask): Map<string, HostTensor> {
+  const { headSize: K } = config
   const changed = copyOf(tensors)
   eachSkipped(
     mask,
-    (layer, head) => fillColumns(changed, moduleName(layer, 'out'), head * K, (head + 1) * K, 0),
-    (layer, neuron) => fillColumns(changed, moduleName(layer, 'fc2'), neuron, neuron + 1, 0),
+    (layer, head) => fillColumns(changed, moduleName(config, layer, 'out'), head * K, (head + 1) * K, 0),
+    (layer, neuron) => fillColumns(changed, moduleName(config, layer, 'fc2'), neuron, neuron + 1, 0),
   )
   return changed
 }
 
 /** The same weights with NaN in all that belong to a skipped unit. */
-export function poisoned(
-  tensors: Tensors,
-  { headSize: K }: OptConfig,
-  mask: UnitMask,
-): Map<string, HostTensor> {
+export function poisoned(tensors: Tensors, config: OptConfig, mask: UnitMask): Map<string, HostTensor> {
+  const { headSize: K, heads: H, keyHeads: G } = config
   const changed = copyOf(tensors)
   eachSkipped(
     mask,
     (layer, head) => {
-      for (const module of ['query', 'key', 'value'] as const)
-        fillRows(changed, moduleName(layer, module), head * K, (head + 1) * K, NaN)
-      fillColumns(changed, moduleName(layer, 'out'), head * K, (head + 1) * K, NaN)
+      fillRows(changed, moduleName(config, layer, 'query'), head * K, (head + 1) * K, NaN)
+      const g = keyHeadOf(null, head, G, H)
+      const { heads } = layerMask(mask, layer)
+      // A key head is needed while any head of its group is.
+      if (heads.every((kept, h) => kept === 0 || keyHeadOf(null, h, G, H) !== g))
+        for (const module of ['key', 'value'] as const)
+          fillRows(changed, moduleName(config, layer, module), g * K, (g + 1) * K, NaN)
+      fillColumns(changed, moduleName(config, layer, 'out'), head * K, (head + 1) * K, NaN)
     },
     (layer, neuron) => {
-      fillRows(changed, moduleName(layer, 'fc1'), neuron, neuron + 1, NaN)
-      fillColumns(changed, moduleName(layer, 'fc2'), neuron, neuron + 1, NaN)
+      fillRows(changed, moduleName(config, layer, 'fc1'), neuron, neuron + 1, NaN)
+      if (config.gated) fillRows(changed, moduleName(config, layer, 'up'), neuron, neuron + 1, NaN)
+      fillColumns(changed, moduleName(config, layer, 'fc2'), neuron, neuron + 1, NaN)
     },
   )
   return changed
@@ -181,19 +186,26 @@ function permuteNeurons(
   order: Int32Array,
 ): { tensors: Map<string, HostTensor>; permuted: UnitMask } {
   const tensors = tensorsOf(model)
-  const { width: D } = configOf(model)
+  const config = configOf(model)
+  const { width: D } = config
   const F = model.neurons
   const neurons = mask.neurons.slice()
   for (let layer = 0; layer < model.layers; layer++) {
-    const of = (name: string): Float32Array => (tensors.get(name) as HostTensor).values
-    const [fc1, fc2] = [moduleName(layer, 'fc1'), moduleName(layer, 'fc2')]
-    const [w1, b1, w2] = [of(`${fc1}.weight`).slice(), of(`${fc1}.bias`).slice(), of(`${fc2}.weight`).slice()]
-    order.forEach((from, to) => {
-      of(`${fc1}.weight`).set(w1.subarray(from * D, (from + 1) * D), to * D)
-      of(`${fc1}.bias`)[to] = b1[from]
-      for (let d = 0; d < D; d++) of(`${fc2}.weight`)[d * F + to] = w2[d * F + from]
-      neurons[layer * F + to] = mask.neurons[layer * F + from]
-    })
+    // Each is turned from what it was: a row of D, a bias, or a column.
+    const permute = (name: string, place: (d: number, j: number) => number, size: number): void => {
+      const values = tensors.get(name)?.values
+      const before = values?.slice()
+      if (!values || !before) return
+      for (const [to, from] of order.entries())
+        for (let d = 0; d < size; d++) values[place(d, to)] = before[place(d, from)]
+    }
+    for (const module of config.gated ? (['fc1', 'up'] as const) : (['fc1'] as const)) {
+      const name = moduleName(config, layer, module)
+      permute(`${name}.weight`, (d, j) => j * D + d, D)
+      permute(`${name}.bias`, (_, j) => j, 1)
+    }
+    permute(`${moduleName(config, layer, 'fc2')}.weight`, (d, j) => d * F + j, D)
+    order.forEach((from, to) => (neurons[layer * F + to] = mask.neurons[layer * F + from]))
   }
   return { tensors, permuted: makeMask(mask.shape, mask.heads, neurons) }
 }

@@ -2,49 +2,42 @@
  * A model of `src/spec` from the tensors of a checkpoint.
  */
 import type { OptConfig } from '../../engine/config.ts'
-import { isInputMajor } from '../../engine/weight_layout.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { Storage } from '../../engine/matrix.ts'
-import { moduleName, names, type modules } from '../../engine/names.ts'
+import { moduleName, namesOf, readsUnits, type Module } from '../../engine/names.ts'
+import type { Rotary } from '../../ops/rotary_table.ts'
 import { transpose } from '../../ops/transpose.ts'
 import { store, tensor, zeros, type Matrix, type Norm, type Tensor } from '../../spec/arrays.ts'
-import type { Linear } from '../../spec/model.ts'
-import type { OptLayer, OptModel } from '../../spec/opt.ts'
+import { llama, type LlamaModel } from '../../spec/llama.ts'
+import type { Linear, Model } from '../../spec/model.ts'
+import { opt, type OptModel } from '../../spec/opt.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 
-/** @param tensors by Hugging Face name and in its layout */
+/** Tensors by Hugging Face name, and in its layout. */
+type Tensors = ReadonlyMap<string, HostTensor>
+
+/** The model of either family. */
 export function plainModel(
   config: OptConfig,
-  tensors: ReadonlyMap<string, HostTensor>,
+  tensors: Tensors,
+  storage: Storage,
+  cache: CacheStorage,
+): Model {
+  return config.family === 'opt'
+    ? opt(plainOpt(config, tensors, storage, cache))
+    : llama(plainLlama(config, tensors, storage, cache))
+}
+
+/** A model of OPT. */
+export function plainOpt(
+  config: OptConfig,
+  tensors: Tensors,
   storage: Storage,
   cache: CacheStorage,
 ): OptModel {
-  const find = (name: string): Tensor => {
-    const { shape, values } = tensors.get(name) as HostTensor
-    return tensor(values, ...shape)
-  }
-  const matrix = (name: string): Matrix => store(find(name), storage)
+  const { find, matrix, linear } = partsOf(config, tensors, storage)
+  const names = namesOf(config)
   const norm = (name: string): Norm => ({ weight: find(`${name}.weight`), bias: find(`${name}.bias`) })
-  const layer = (l: number): OptLayer => {
-    const linear = (module: keyof typeof modules): Linear => {
-      const name = moduleName(l, module)
-      const weight = find(`${name}.weight`)
-      return {
-        weight: store(isInputMajor(`${name}.weight`) ? transposed(weight) : weight, storage),
-        bias: find(`${name}.bias`),
-      }
-    }
-    return {
-      attentionNorm: norm(moduleName(l, 'attentionNorm')),
-      query: linear('query'),
-      key: linear('key'),
-      value: linear('value'),
-      out: linear('out'),
-      ffnNorm: norm(moduleName(l, 'ffnNorm')),
-      fc1: linear('fc1'),
-      fc2: linear('fc2'),
-    }
-  }
   const isProjected = config.embeddingWidth !== config.width
   const tokenTable = matrix(names.tokenTable)
   return {
@@ -54,11 +47,72 @@ export function plainModel(
     tokenTable,
     projectIn: isProjected ? matrix(names.projectIn) : null,
     positionTable: store(find(names.positionTable), 'f32'),
-    layers: Array.from({ length: config.layers }, (_, l) => layer(l)),
+    layers: Array.from({ length: config.layers }, (_, l) => ({
+      attentionNorm: norm(moduleName(config, l, 'attentionNorm')),
+      query: linear(l, 'query'),
+      key: linear(l, 'key'),
+      value: linear(l, 'value'),
+      out: linear(l, 'out'),
+      ffnNorm: norm(moduleName(config, l, 'ffnNorm')),
+      fc1: linear(l, 'fc1'),
+      fc2: linear(l, 'fc2'),
+    })),
     finalNorm: config.finalNorm ? norm(names.finalNorm) : null,
     projectOut: isProjected ? matrix(names.projectOut) : null,
     head: config.tied ? tokenTable : matrix(names.head),
   }
+}
+
+/** A model of the Llama family. */
+export function plainLlama(
+  config: OptConfig,
+  tensors: Tensors,
+  storage: Storage,
+  cache: CacheStorage,
+): LlamaModel {
+  const { find, matrix, linear } = partsOf(config, tensors, storage)
+  const names = namesOf(config)
+  const tokenTable = matrix(names.tokenTable)
+  const norm = (l: number, module: Module): Tensor => find(`${moduleName(config, l, module)}.weight`)
+  return {
+    heads: config.heads,
+    headSize: config.headSize,
+    epsilon: config.epsilon,
+    rotary: config.rotary as Rotary,
+    cache,
+    tokenTable,
+    layers: Array.from({ length: config.layers }, (_, l) => ({
+      attentionNorm: norm(l, 'attentionNorm'),
+      query: linear(l, 'query'),
+      key: linear(l, 'key'),
+      value: linear(l, 'value'),
+      out: linear(l, 'out').weight,
+      ffnNorm: norm(l, 'ffnNorm'),
+      gate: linear(l, 'fc1').weight,
+      up: linear(l, 'up').weight,
+      down: linear(l, 'fc2').weight,
+    })),
+    finalNorm: find(`${names.finalNorm}.weight`),
+    head: config.tied ? tokenTable : matrix(names.head),
+  }
+}
+
+/** Ways to find the parts of a model. */
+function partsOf(config: OptConfig, tensors: Tensors, storage: Storage) {
+  const find = (name: string): Tensor => {
+    const { shape, values } = tensors.get(name) as HostTensor
+    return tensor(values, ...shape)
+  }
+  const matrix = (name: string): Matrix => store(find(name), storage)
+  const linear = (l: number, module: Module): Linear => {
+    const name = moduleName(config, l, module)
+    const weight = find(`${name}.weight`)
+    return {
+      weight: store(readsUnits(`${name}.weight`) ? transposed(weight) : weight, storage),
+      bias: tensors.has(`${name}.bias`) ? find(`${name}.bias`) : null,
+    }
+  }
+  return { find, matrix, linear }
 }
 
 /** [O, I] to [I, O]. */

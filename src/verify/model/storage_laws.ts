@@ -4,8 +4,8 @@
  * What rounding does to a model is a matter of measuring (`shadowllm inspect --storage`). How near int8 stays to the float32
  * model of the rounded weights is a law.
  */
-import { parameterShapes } from '../../engine/names.ts'
-import { isInputMajor, storageOf } from '../../engine/weight_layout.ts'
+import { parameterShapes, readsUnits } from '../../engine/names.ts'
+import { storageOf } from '../../engine/weight_layout.ts'
 import { transpose } from '../../ops/transpose.ts'
 import { dequantizeRows, quantizeRows } from '../../tensor/dtypes.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
@@ -35,7 +35,7 @@ function roundedTensors(model: ModelCase): Map<string, HostTensor> {
 }
 
 function rounded(name: string, [O, I]: readonly number[], values: Float32Array): Float32Array {
-  if (!isInputMajor(name)) return dequantizeRows(quantizeRows(values, O, I))
+  if (!readsUnits(name)) return dequantizeRows(quantizeRows(values, O, I))
   const turned = (x: Float32Array, rows: number, columns: number): Float32Array => {
     const y = new Float32Array(x.length)
     transpose(y, x, rows, columns)

@@ -61,7 +61,7 @@ export async function* study(
         turn = now()
       }
       const next = writers.next()
-      if (next.token === model.config.eosId) break
+      if (model.config.eosIds.includes(next.token)) break
       const { token, denseToken, kl } = next
       yield {
         kind: 'step',

@@ -102,7 +102,7 @@ export class Writers {
       this.#divergence = this.#sparse.ids.length
       this.#judge = this.#begin(Int32Array.of(...this.#prompt, ...this.#sparse.ids), null)
     }
-    if (denseToken === this.#model.config.eosId) this.#denseEnded = true
+    if (denseToken !== null && this.#model.config.eosIds.includes(denseToken)) this.#denseEnded = true
     return { token, denseToken: this.#denseEnded ? null : denseToken, kl }
   }
 
