@@ -8,6 +8,36 @@ import { InputError } from '../../src/tensor/errors.ts'
 import { opt125m } from '../../fixtures/hostile/config.ts'
 import { law } from '../harness/seed.ts'
 
+/** The config.json of SmolLM2-135M-Instruct, as far as it says something about the model. */
+const smolLm2 = {
+  model_type: 'llama',
+  attention_bias: false,
+  bos_token_id: 1,
+  eos_token_id: 2,
+  pad_token_id: 2,
+  hidden_act: 'silu',
+  hidden_size: 576,
+  intermediate_size: 1536,
+  max_position_embeddings: 8192,
+  num_attention_heads: 9,
+  num_hidden_layers: 30,
+  num_key_value_heads: 3,
+  rms_norm_eps: 1e-5,
+  rope_theta: 100_000,
+  rope_scaling: null,
+  tie_word_embeddings: true,
+  vocab_size: 49152,
+}
+
+/** The rotations of Llama 3.2. */
+const llama3 = {
+  rope_type: 'llama3',
+  factor: 32,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 8192,
+}
+
 /** The code a config is refused with. */
 function codeOf(json: unknown): string {
   try {
@@ -22,19 +52,26 @@ function codeOf(json: unknown): string {
 describe('the published models', () => {
   test('OPT-125M', () => {
     expect(parseOptConfig(opt125m)).toEqual({
+      family: 'opt',
       layers: 12,
       width: 768,
       heads: 12,
+      keyHeads: 12,
       headSize: 64,
       neurons: 3072,
       vocabulary: 50272,
       embeddingWidth: 768,
       positions: 2048,
+      norm: 'layer',
+      epsilon: 1e-5,
       preNorm: true,
       finalNorm: true,
+      rotary: null,
+      gated: false,
+      biases: 'all',
       tied: true,
       bosId: 2,
-      eosId: 2,
+      eosIds: [2],
       padId: 1,
     })
   })
@@ -65,6 +102,113 @@ describe('the published models', () => {
       'relu',
     ])
   })
+})
+
+describe('the Llama family', () => {
+  test('SmolLM2-135M: groups of three heads, a tied head, the context it was trained for', () => {
+    expect(parseOptConfig(smolLm2)).toEqual({
+      family: 'llama',
+      layers: 30,
+      width: 576,
+      heads: 9,
+      keyHeads: 3,
+      headSize: 64,
+      neurons: 1536,
+      vocabulary: 49152,
+      embeddingWidth: 576,
+      positions: 8192,
+      norm: 'rms',
+      epsilon: 1e-5,
+      preNorm: true,
+      finalNorm: true,
+      rotary: { base: 100_000, scaling: null },
+      gated: true,
+      biases: 'none',
+      tied: true,
+      bosId: 1,
+      eosIds: [2],
+      padId: 2,
+    })
+  })
+
+  test('what transformers 5 writes is read as what most of the hub has', () => {
+    const { rope_theta, rope_scaling, ...rest } = smolLm2
+    const old = { ...rest, rope_theta, rope_scaling: llama3 }
+    const rope_parameters = { ...llama3, rope_theta }
+    expect(parseOptConfig({ ...rest, rope_parameters })).toEqual(parseOptConfig(old))
+    expect(rope_scaling).toBeNull()
+    expect(parseOptConfig(old).rotary).toEqual({
+      base: 100_000,
+      scaling: {
+        kind: 'llama3',
+        factor: 32,
+        lowFrequencyFactor: 1,
+        highFrequencyFactor: 4,
+        originalPositions: 8192,
+      },
+    })
+  })
+
+  test('linear scaling, under its old name and its new one', () => {
+    for (const name of ['type', 'rope_type'])
+      expect(parseOptConfig({ ...smolLm2, rope_scaling: { [name]: 'linear', factor: 4 } }).rotary).toEqual({
+        base: 100_000,
+        scaling: { kind: 'linear', factor: 4 },
+      })
+  })
+
+  test('several tokens may end a text, and no token pads', () => {
+    const config = parseOptConfig({ ...smolLm2, eos_token_id: [7, 9], pad_token_id: null })
+    expect(config).toMatchObject({ eosIds: [7, 9], padId: null })
+    expect(parseOptConfig({ ...smolLm2, pad_token_id: -1 }).padId).toBeNull()
+  })
+
+  test('a context longer than the kernels take ends there', () => {
+    expect(parseOptConfig({ ...smolLm2, max_position_embeddings: 131_072 }).positions).toBe(8192)
+  })
+
+  test('Mistral and Qwen2 end where their window would begin to slide', () => {
+    const mistral = { ...smolLm2, model_type: 'mistral', sliding_window: 4096 }
+    expect(parseOptConfig(mistral).positions).toBe(4096)
+    expect(parseOptConfig({ ...mistral, sliding_window: null }).positions).toBe(8192)
+    const qwen = { ...smolLm2, model_type: 'qwen2', sliding_window: 4096 }
+    expect(parseOptConfig(qwen)).toMatchObject({ positions: 8192, biases: 'query-key-value' })
+    expect(parseOptConfig({ ...qwen, use_sliding_window: true }).positions).toBe(4096)
+  })
+
+  test('heads may have a size of their own', () => {
+    expect(parseOptConfig({ ...smolLm2, head_dim: 80 })).toMatchObject({ width: 576, heads: 9, headSize: 80 })
+    expect(parseOptConfig({ ...smolLm2, head_dim: null }).headSize).toBe(64)
+  })
+
+  test.each([
+    ['attention_bias', true, 'attention_bias: expected false, got true'],
+    ['mlp_bias', true, 'mlp_bias: expected false, got true'],
+    ['hidden_act', 'gelu', 'hidden_act: expected silu, got "gelu"'],
+    ['num_key_value_heads', 2, 'num_key_value_heads: expected a divisor of num_attention_heads 9, got 2'],
+    ['head_dim', 63, 'head_dim: expected an even number to rotate, got 63'],
+    ['rope_scaling', { rope_type: 'yarn' }, 'rope_type: expected default or linear or llama3, got "yarn"'],
+    ['rope_scaling', { type: 'linear' }, 'factor: expected a number, got nothing'],
+    ['rope_scaling', 'linear', 'rope_scaling: expected an object, got "linear"'],
+    ['rope_parameters', { partial_rotary_factor: 0.5 }, 'partial_rotary_factor: expected 1, got 0.5'],
+    ['quantization_config', { bits: 4 }, 'quantization_config: expected null, got an object'],
+    ['eos_token_id', [], 'eos_token_id: expected at least one id, got none'],
+    ['eos_token_id', [7, 1e9], 'eos_token_id[1]: expected 0 to 49151, got 1000000000'],
+    ['model_type', 'gemma', 'model_type: expected opt or llama or mistral or qwen2, got "gemma"'],
+  ])('%s = %j is refused by name', (name, value, message) => {
+    expect(() => parseOptConfig({ ...smolLm2, [name]: value })).toThrow(message)
+  })
+
+  law(
+    'whatever one of its fields is, it is read or refused with a code',
+    [
+      fc.constantFrom(...Object.keys(smolLm2), 'head_dim', 'rope_parameters', 'sliding_window'),
+      fc.jsonValue(),
+    ],
+    (name, value) => {
+      expect(codeOf({ ...smolLm2, [name]: value })).toMatch(/^(accepted|CONFIG_[A-Z_]+)$/)
+    },
+  )
 })
 
 describe('is refused by name', () => {

@@ -1,5 +1,5 @@
 /**
- * Bugs an OPT is likely to have, planted one at a time; each must break the laws named beside it, and every law of the
+ * Bugs a model is likely to have, planted one at a time; each must break the laws named beside it, and every law of the
  * chapter must be broken by one of them. A law that nothing breaks is no law.
  *
  * A bug is planted in an op of the backend or in the loaded model, never by editing code, on the reference backend.
@@ -16,6 +16,7 @@ import { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
 import { firstFailure, killingRuns } from '../harness/seed.ts'
 import { holdingMutants } from './holding_mutants.ts'
+import { llamaMutants } from './llama_mutants.ts'
 import { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { outsideLaws } from './outside_laws.ts'
 import {
@@ -46,6 +47,7 @@ type LawName = keyof typeof laws
 
 const mutants: readonly Mutant<LawName>[] = [
   ...holdingMutants,
+  ...llamaMutants,
   {
     bug: 'a mask is carried out one layer too early',
     plant: wrongBegin(
@@ -148,10 +150,13 @@ const mutants: readonly Mutant<LawName>[] = [
       const queries = new Set<StoredBuffer>()
       const keysAndValues = new Set<StoredBuffer>()
       let wanted: Buffer | null = null
+      let queryWidth = 0
       const { backend } = wrongOps((right) => ({
         linear(y, x, weight, bias, rows) {
           if (queries.has(weight)) wanted = rows
-          right.linear(y, x, weight, bias, (keysAndValues.has(weight) ? wanted : null) ?? rows)
+          const isWanted = keysAndValues.has(weight) && y.shape[1] === queryWidth
+          if (queries.has(weight)) queryWidth = y.shape[1]
+          right.linear(y, x, weight, bias, (isWanted ? wanted : null) ?? rows)
         },
       }))()
       const load: Load = async (...args) => {

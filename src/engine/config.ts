@@ -314,7 +314,10 @@ function expectValue(
 ): void {
   const value = field(fields, name) ?? otherwise
   if (!allowed.some((one) => one === value))
-    throw new InputError(code, `${name}: expected ${allowed.join(' or ')}, got ${describe(value)}`)
+    throw new InputError(
+      code,
+      `${name}: expected ${allowed.map(String).join(' or ')}, got ${describe(value)}`,
+    )
 }
 
 /** A short picture of a value for an error message; never more than a few words of it. */

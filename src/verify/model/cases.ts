@@ -93,7 +93,7 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
 /** What the sizes of a model are drawn from. */
 export const sizes = {
   layers: fc.integer({ min: 1, max: 3 }),
-  heads: fc.integer({ min: 1, max: 4 }),
+  heads: fc.integer({ min: 1, max: 6 }),
   headSize: fc.integer({ min: 1, max: 9 }),
   neurons: fc.integer({ min: 1, max: 37 }),
   vocabulary: fc.integer({ min: 3, max: 35 }),

@@ -56,7 +56,12 @@ export const engineCase: fc.Arbitrary<EngineCase> = fc.record({
 })
 
 /** Which units a mask skips, as shares of the way from the first unit of the model to the last. */
-const skipped = fc.array(fc.integer({ min: 0, max: 999 }), { maxLength: 60, size: 'max' })
+const place = fc.integer({ min: 0, max: 999 })
+// A long list leaves few heads of a small model.
+const skipped = fc.oneof(
+  fc.array(place, { maxLength: 5, size: 'max' }),
+  fc.array(place, { maxLength: 60, size: 'max' }),
+)
 /** Any units to skip. */
 export const anyMask = fc.record({ heads: skipped, neurons: skipped })
 /** Places of the units that are skipped, in thousandths of the way from the first unit of a kind to the last. */
