@@ -168,7 +168,7 @@ export const attentionOp: Op<
     size('C', 'S'),
     size('H'),
     size('G', 1),
-    size('K'),
+    size('K', 1),
     size('R'),
   ],
   {
