@@ -143,7 +143,7 @@ const mutants: Mutant[] = [
     bug: 'a list of key heads that is not read',
     ...attentionI8,
     from: 'key_head_of(key_heads, h, G, H)',
-    to: 'key_head_of(nullptr, h, G, H)',
+    to: 'key_head_of(key_heads ? nullptr : key_heads, h, G, H)',
   },
   {
     bug: 'half of a warp’s positions',

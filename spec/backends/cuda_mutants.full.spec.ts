@@ -87,18 +87,18 @@ const mutants: Mutant[] = [
     ops: ['attention'],
   },
   {
-    bug: 'groups of heads that take turns in place of neighbours',
+    bug: 'a key head that is rounded up',
     file: 'key_heads.cuh',
     unit: 'attention.cu',
     from: '(int)((long long)h * G / H)',
-    to: 'h % G',
+    to: '(int)(((long long)h * G + H - 1) / H) % G',
     ops: ['attention'],
   },
   {
     bug: 'a list of key heads that is not read',
     file: 'attention_i8.cu',
     from: 'key_head_of(key_heads, h, G, H)',
-    to: 'key_head_of(nullptr, h, G, H)',
+    to: 'key_head_of(key_heads ? nullptr : key_heads, h, G, H)',
     ops: ['attention_i8'],
   },
   {

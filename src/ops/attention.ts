@@ -168,6 +168,7 @@ export const attentionOp: Op<
     size('C', 'S'),
     size('H'),
     size('G', 1),
+    // H is a dimension of nothing but H*K and an optional list, so K is needed to know it.
     size('K', 1),
     size('R'),
   ],
