@@ -2,6 +2,7 @@
  * attention_i8: a block for each token and head, whose factors stand in shared memory: one float32 for each position.
  * What is exact, the inner products, has no order; a thread has a position, then a channel of the values.
  */
+#include "key_heads.cuh"
 #include "quantized.cuh"
 #include "rows.cuh"
 
@@ -39,12 +40,13 @@ __device__ inline void scores(
 extern "C" __global__ void attention_i8_exact(
   float *y,                  // [T, H, K]
   const float *query,        // [T, H, K]
-  const signed char *key,    // [H, C, K]
-  const float *key_scales,   // [H, C]
-  const signed char *value,  // [H, C, K]
-  const float *value_scales, // [H, C]
-  const int *heads,          // [R], ascending
-  float scale, int T, int S, int C, int H, int K, int R
+  const signed char *key,    // [G, C, K]
+  const float *key_scales,   // [G, C]
+  const signed char *value,  // [G, C, K]
+  const float *value_scales, // [G, C]
+  const int *heads,          // [R], ascending, or null
+  const int *key_heads,      // [H], below G, or null
+  float scale, int T, int S, int C, int H, int G, int K, int R
 ) {
   DYNAMIC_SHARED(float, factors); // [S]
   __shared__ int numbers[VALUE_BLOCK];
@@ -55,7 +57,7 @@ extern "C" __global__ void attention_i8_exact(
   y += (size_t)blockIdx.x * K;
   for (int k = threadIdx.x; k < K; k += threads) y[k] = 0;
   if (!chosen) return;
-  const size_t head = (size_t)h * C;
+  const size_t head = (size_t)key_head_of(key_heads, h, G, H) * C;
   const int visible = S - T + t + 1;
   scores(factors, query + (size_t)blockIdx.x * K, key + head * K, key_scales + head, scale, visible, K);
   const float total = exponentials(factors, factors, visible);

@@ -5,6 +5,7 @@
  * adds positions p, p + 16, p + 32, ... in order, then the parts are added in order. What a token gets follows from the
  * positions it sees, and from nothing that comes after them.
  */
+#include "../key_heads.cuh"
 #include "vector.cuh"
 
 namespace fast {
@@ -87,12 +88,13 @@ __device__ inline void add_values(
 } // namespace fast
 
 extern "C" __global__ void attention_fast(
-  float *y,           // [T, H, K]
-  const float *query, // [T, H, K]
-  const float *key,   // [H, C, K]
-  const float *value, // [H, C, K]
-  const int *heads,   // [R], ascending, or null
-  float scale, int T, int S, int C, int H, int K, int R
+  float *y,             // [T, H, K]
+  const float *query,   // [T, H, K]
+  const float *key,     // [G, C, K]
+  const float *value,   // [G, C, K]
+  const int *heads,     // [R], ascending, or null
+  const int *key_heads, // [H], below G, or null
+  float scale, int T, int S, int C, int H, int G, int K, int R
 ) {
   DYNAMIC_SHARED(float, weights); // [S]
   const int t = blockIdx.x / H;
@@ -102,7 +104,7 @@ extern "C" __global__ void attention_fast(
     for (int k = threadIdx.x; k < K; k += blockDim.x) y[k] = 0;
     return;
   }
-  const size_t head = (size_t)h * C * K;
+  const size_t head = (size_t)key_head_of(key_heads, h, G, H) * C * K;
   const int visible = S - T + t + 1;
   fast::score_all(weights, query + (size_t)blockIdx.x * K, key + head, scale, visible, K);
   const float total = fast::exponentials(weights, weights, visible);

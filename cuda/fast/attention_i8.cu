@@ -5,6 +5,7 @@
  * factors of a block of positions, and one adds the values of a block. The past is split for that: part p has blocks
  * p, p + 8, p + 16, ... in order, then the parts are added in order.
  */
+#include "../key_heads.cuh"
 #include "bytes.cuh"
 #include "vector.cuh"
 
@@ -14,7 +15,7 @@ namespace fast {
 constexpr int QUERY_TILE = 256;
 /** Threads that work out a score. */
 constexpr int SCORERS = 4;
-/** The most blocks of positions: LONGEST_CONTEXT (src/ops/attention.ts) has so many. */
+/** The most blocks of positions: MAX_CONTEXT (src/ops/attention.ts) has so many. */
 constexpr int MOST_BLOCKS = 8192 / VALUE_BLOCK;
 /** Parts of the past. */
 constexpr int BLOCK_PARTS = 8;
@@ -132,12 +133,13 @@ __device__ inline void add_bytes(
 extern "C" __global__ void attention_i8_fast(
   float *y,                  // [T, H, K]
   const float *query,        // [T, H, K]
-  const signed char *key,    // [H, C, K]
-  const float *key_scales,   // [H, C]
-  const signed char *value,  // [H, C, K]
-  const float *value_scales, // [H, C]
+  const signed char *key,    // [G, C, K]
+  const float *key_scales,   // [G, C]
+  const signed char *value,  // [G, C, K]
+  const float *value_scales, // [G, C]
   const int *heads,          // [R], ascending, or null
-  float scale, int T, int S, int C, int H, int K, int R
+  const int *key_heads,      // [H], below G, or null
+  float scale, int T, int S, int C, int H, int G, int K, int R
 ) {
   DYNAMIC_SHARED(float, factors); // [S]
   __shared__ float steps_of[fast::MOST_BLOCKS];
@@ -148,7 +150,7 @@ extern "C" __global__ void attention_i8_fast(
     for (int k = threadIdx.x; k < K; k += blockDim.x) y[k] = 0;
     return;
   }
-  const size_t head = (size_t)h * C;
+  const size_t head = (size_t)key_head_of(key_heads, h, G, H) * C;
   const int visible = S - T + t + 1;
   const float *own_query = query + (size_t)blockIdx.x * K;
   fast::score_bytes(factors, own_query, key + head * K, key_scales + head, scale, visible, K);

@@ -118,8 +118,8 @@ const mutants: Mutant[] = [
   {
     bug: 'the head before',
     ...attention,
-    from: 'const size_t head = (size_t)h * C * K;',
-    to: 'const size_t head = (size_t)max(h - 1, 0) * C * K;',
+    from: 'key_head_of(key_heads, h, G, H)',
+    to: 'key_head_of(key_heads, max(h - 1, 0), G, H)',
   },
   {
     bug: 'a query that is not scaled',
@@ -140,6 +140,12 @@ const mutants: Mutant[] = [
     to: 'for (int part = 0; part < PARTS - 1; part++) sum = add(sum, sums_of[part][k]);',
   },
   {
+    bug: 'a list of key heads that is not read',
+    ...attentionI8,
+    from: 'key_head_of(key_heads, h, G, H)',
+    to: 'key_head_of(key_heads ? nullptr : key_heads, h, G, H)',
+  },
+  {
     bug: 'half of a warp’s positions',
     ...attentionI8,
     from: 'sums[n] += __shfl_xor_sync(WHOLE_WARP, sums[n], WARP / 2);',
@@ -158,6 +164,13 @@ const mutants: Mutant[] = [
     from: 'const float deviation = sub(value, mean);',
     to: 'const float deviation = value;',
     ops: ['layer_norm'],
+  },
+  {
+    bug: 'a mean of squares over one number more',
+    file: 'fast/rms_norm.cu',
+    from: '__int2float_rn(D)',
+    to: '__int2float_rn(D + 1)',
+    ops: ['rms_norm'],
   },
   {
     bug: 'a sum that is of one warp',

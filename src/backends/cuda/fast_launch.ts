@@ -41,6 +41,9 @@ const linearInputMajor: Rule = (of) => {
   return launch(ceil(of('O') / COLUMNS) * ceil(of('T') / MAJOR_TOKENS), threadsFor(adders + loads))
 }
 
+/** A block for each row, a thread for each of its wide loads. */
+const wideRows: Rule = (of) => blockEach(of('T'), ceil(of('D') / WIDE))
+
 const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
   linear,
   linear_bf16: linear,
@@ -55,7 +58,8 @@ const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
   linear_input_major_f16: linearInputMajor,
   linear_input_major_i8: (of) =>
     launch(of('T') * ceil(of('O') / BYTE_COLUMNS), threadsFor((of('I') * BYTE_COLUMNS) / WIDE)),
-  layer_norm: (of) => blockEach(of('T'), ceil(of('D') / WIDE)),
+  layer_norm: wideRows,
+  rms_norm: wideRows,
   attention: queries,
   attention_i8: queries,
   softmax: (of) => blockEach(of('T'), of('V')),

@@ -64,6 +64,15 @@ const rowsOf =
   (of) =>
     blockEach(of('T'), of(width))
 
+/** A block for each row, then a thread for each column. */
+const rowsAndColumns: Rule = (of) => {
+  const threads = threadsFor(of('D'))
+  return launch(of('T') + Math.ceil(of('D') / threads), threads)
+}
+
+/** A thread for each pair of each head; the last number of an odd head counts as one. */
+const rotary: Rule = (of) => threadEach(of('T') * of('H') * Math.ceil(of('K') / 2))
+
 /** A block for each token and head, with `bytes` of shared memory for each position. */
 export const queries: Rule = (of) => {
   const { blocks, threads } = blockEach(of('T') * of('H'), Math.max(of('S'), of('K')))
@@ -94,17 +103,11 @@ const launches: Readonly<Record<KernelName, Rule>> = {
   linear_backward_weight: (of) => threadEach(of('O') * of('I')),
   linear_backward_bias: (of) => threadEach(of('O')),
   layer_norm: rowsOf('D'),
-  layer_norm_backward: (of) => {
-    const threads = threadsFor(of('D'))
-    return launch(of('T') + Math.ceil(of('D') / threads), threads)
-  },
+  layer_norm_backward: rowsAndColumns,
   rms_norm: rowsOf('D'),
-  rms_norm_backward: (of) => {
-    const threads = threadsFor(of('D'))
-    return launch(of('T') + Math.ceil(of('D') / threads), threads)
-  },
-  rotary: (of) => threadEach(of('T') * of('H') * Math.ceil(of('K') / 2)),
-  rotary_backward: (of) => threadEach(of('T') * of('H') * Math.ceil(of('K') / 2)),
+  rms_norm_backward: rowsAndColumns,
+  rotary,
+  rotary_backward: rotary,
   cache_append: (of) => threadEach(of('H') * of('T') * of('K')),
   cache_append_i8: (of) => blockEach(of('H') * of('T'), of('K')),
   attention: queries,
