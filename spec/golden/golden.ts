@@ -79,6 +79,12 @@ export function getFloats(tensors: Case, name: string): Float32Array {
   return Float32Array.from(get(tensors, name).values)
 }
 
+/** A flat table [L, U] as rows. */
+export function rowsIn(table: ArrayLike<number>, units: number): Float32Array[] {
+  const flat = Float32Array.from(table)
+  return Array.from({ length: flat.length / units }, (_, l) => flat.slice(l * units, (l + 1) * units))
+}
+
 /** The largest |actual - expected|; NaN anywhere gives NaN. Both must have the same, non-zero length. */
 export function worstError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   expect(actual.length).toBe(expected.length)

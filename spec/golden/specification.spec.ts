@@ -27,6 +27,7 @@ import {
   getFloats,
   getIds,
   readCase,
+  rowsIn,
   tolerance,
   variants,
   type Case,
@@ -130,12 +131,6 @@ function judgeLogits(
     passOf(spec, variant, sequence, maskFor(sequence)).logits.data
   expectLogits(tensors, `${prefix}logits`, logitsOf)
   expectLoss(new ReferenceBackend(), tensors, `${prefix}loss`, logitsOf)
-}
-
-/** A flat table [L, U] as rows. */
-function rowsIn(table: ArrayLike<number>, units: number): Float32Array[] {
-  const flat = Float32Array.from(table)
-  return Array.from({ length: flat.length / units }, (_, l) => flat.slice(l * units, (l + 1) * units))
 }
 
 /** Gradients of every unit, and plainact. The loss of a case is the mean over all of its rows. */
