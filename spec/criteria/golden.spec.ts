@@ -14,7 +14,7 @@ import { fc1WeightGradient } from '../../src/criteria/weight_gradient.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
-import { expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
+import { expectNearRelative, get, readCase, tolerance, optVariants } from '../golden/golden.ts'
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
@@ -41,7 +41,7 @@ async function isGolden(
   score: Score,
   names: { heads: string; neurons: string },
 ): Promise<void> {
-  for (const variant of variants)
+  for (const variant of optVariants)
     await withGolden(variant, backend, (model) => {
       const tensors = readCase(variant, 'single')
       const rows = rowsOf(tensors)

@@ -11,7 +11,7 @@ import type { Gradients } from '../../src/engine/backward.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
 import type { Trace } from '../../src/engine/trace.ts'
 import { plainactLaws, signedLaws, sizeLaws } from '../../src/verify/criteria/plainact_laws.ts'
-import { casesOf, expectNearRelative, get, readCase, tolerance, variants } from '../golden/golden.ts'
+import { casesOf, expectNearRelative, get, readCase, tolerance, optVariants } from '../golden/golden.ts'
 import { labelsOf, rowsOf, scoredIn, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { kills, stateLaw } from '../harness/seed.ts'
@@ -23,7 +23,7 @@ overQuickBackends((backend) => {
   for (const { law, criterion } of plainactLaws)
     stateLaw(law, { backend, load: OptModel.load, score: criterion.score })
 
-  for (const variant of variants)
+  for (const variant of optVariants)
     for (const name of casesOf[variant])
       test(`${variant} ${name}: the golden scores`, () =>
         withGolden(variant, backend, (model) => {

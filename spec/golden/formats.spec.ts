@@ -14,7 +14,16 @@ import { decodeFloats, narrowToBf16, narrowToF16, widenBf16, widenF16 } from '..
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
-import { fixtures, get, getIds, readCase, tolerance, variants, worstError, type Variant } from './golden.ts'
+import {
+  fixtures,
+  get,
+  getIds,
+  optVariants,
+  readCase,
+  tolerance,
+  worstError,
+  type OptVariant,
+} from './golden.ts'
 import { goldenSource, withGolden } from './model.ts'
 
 /** How far logits may be off when the weights were rounded. */
@@ -28,23 +37,23 @@ const rounding = {
 
 interface Form {
   readonly file: string
-  readonly variants: readonly Variant[]
+  readonly variants: readonly OptVariant[]
   readonly open: (path: string) => Promise<TensorSource>
   readonly rounded?: keyof typeof half
 }
 
 const forms: readonly Form[] = [
-  { file: 'model.safetensors', variants, open: openSafetensors },
+  { file: 'model.safetensors', variants: optVariants, open: openSafetensors },
   {
     file: 'model.safetensors.index.json',
-    variants,
+    variants: optVariants,
     open: (path) => openShards(path, '.safetensors', openSafetensors),
   },
-  { file: 'pytorch_model.bin', variants, open: openTorchCheckpoint },
+  { file: 'pytorch_model.bin', variants: optVariants, open: openTorchCheckpoint },
   { file: 'pytorch_model.legacy.bin', variants: ['preln'], open: openTorchCheckpoint },
   { file: 'pytorch_model.fp16.bin', variants: ['preln'], open: openTorchCheckpoint, rounded: 'F16' },
   { file: 'model.noprefix.safetensors', variants: ['preln'], open: openSafetensors },
-  { file: 'model.fp16.safetensors', variants, open: openSafetensors, rounded: 'F16' },
+  { file: 'model.fp16.safetensors', variants: optVariants, open: openSafetensors, rounded: 'F16' },
   { file: 'model.bf16.safetensors', variants: ['preln'], open: openSafetensors, rounded: 'BF16' },
 ]
 

@@ -9,17 +9,38 @@ import { expect } from 'vitest'
 /** Folder of the fixtures. */
 export const fixtures: string = fileURLToPath(new URL('../../fixtures/', import.meta.url))
 
-/** The two models; the second has post-norm blocks and an embedding of its own width. */
-export const variants = ['preln', 'postln_proj'] as const
+/** Models of OPT; the second has post-norm blocks and an embedding of its own width. */
+export const optVariants = ['preln', 'postln_proj'] as const
+/** Models of the Llama family: heads in groups, each head for itself, scaled rotations, and Mistral's name. */
+export const llamaVariants = ['llama_gqa', 'llama_mha', 'llama3_rope', 'mistral'] as const
+
+/** All models. */
+export const variants = [...optVariants, ...llamaVariants] as const
+export type OptVariant = (typeof optVariants)[number]
+export type LlamaVariant = (typeof llamaVariants)[number]
 export type Variant = (typeof variants)[number]
+
+/** Whether a variant is of the Llama family. */
+export function isLlama(variant: Variant): variant is LlamaVariant {
+  return llamaVariants.some((one) => one === variant)
+}
+
+/** A file of a variant. */
+export function pathOf(variant: Variant, file: string): string {
+  return `${fixtures}${isLlama(variant) ? 'golden-llama' : 'golden'}/${variant}/${file}`
+}
 
 /** The cases each variant has. */
 export const casesOf: Readonly<Record<Variant, readonly string[]>> = {
   preln: ['single', 'batch', 'rightpad', 'leftpad', 'continuation'],
   postln_proj: ['single', 'leftpad', 'continuation'],
+  llama_gqa: ['single', 'batch', 'rightpad', 'leftpad', 'continuation'],
+  llama_mha: ['single', 'rightpad', 'leftpad', 'continuation'],
+  llama3_rope: ['single', 'rightpad', 'leftpad', 'continuation'],
+  mistral: ['single', 'rightpad', 'leftpad', 'continuation'],
 }
 
-/** Tolerances of fixtures/golden/README.md for a float32 port. */
+/** Tolerances of fixtures/golden/README.md and fixtures/golden-llama/README.md for a float32 port. */
 export const tolerance = { logits: 2e-4, loss: 1e-5, gradient: 1e-4 } as const
 
 /** An expected tensor, in float64. */
@@ -59,7 +80,7 @@ export function readTensors(path: string): Map<string, Expected> {
 
 /** One case of one variant. */
 export function readCase(variant: Variant, name: string): Case {
-  return readTensors(`${fixtures}golden/${variant}/cases/${name}.safetensors`)
+  return readTensors(pathOf(variant, `cases/${name}.safetensors`))
 }
 
 /** A tensor of a case, which must be there. */

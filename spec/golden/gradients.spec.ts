@@ -1,10 +1,11 @@
 /**
- * The gradients Hugging Face's OPT has, this OPT has: of head outputs, of activations on both sides of ReLU, and of
+ * The gradients Hugging Face has, the engine has: of head outputs, of activations (in OPT on both sides of ReLU), and of
  * every parameter by its own name and layout; and the derivative with respect to a unit's mask.
  */
 import { describe, expect, test } from 'vitest'
 import { backward, type Gradients } from '../../src/engine/backward.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
+import { contextWidth } from '../../src/engine/config.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import {
@@ -55,23 +56,23 @@ overBackends((backend) => {
 
         test(`${name}: gradients of every activation, and the loss`, () =>
           withGolden(variant, backend, (model) => {
-            const { layers, width, neurons } = model.config
+            const { layers, neurons, gated } = model.config
             const whole = (of: string): Float64Array[] =>
               Array.from({ length: layers }, (_, layer) => layerOf(get(tensors, of).values, layer, layers))
             let loss = 0
-            const mine = { head_out: [], fc1_act: [], fc1_pre: [] } as Record<string, number[][]>
-            const expected = { head_out: [], fc1_act: [], fc1_pre: [] } as Record<string, number[][]>
+            const mine: Record<string, number[][]> = {}
+            const expected: Record<string, number[][]> = {}
             eachSequence(model, rows, false, (gradients, index) => {
               loss += gradients.loss
-              for (const [of, wide, read] of [
-                ['head_out', width, (layer: number) => gradients.headOut(layer)],
-                ['fc1_act', neurons, (layer: number) => gradients.fc1Act(layer)],
-                ['fc1_pre', neurons, (layer: number) => gradients.fc1Pre(layer)],
-              ] as const)
+              const read = (of: string, wide: number, found: (layer: number) => Float32Array): void =>
                 whole(`${of}_grad`).forEach((values, layer) => {
-                  ;(mine[of][layer] ??= []).push(...read(layer))
-                  ;(expected[of][layer] ??= []).push(...rows.cut(values, rows.sequences[index], wide))
+                  const [own, theirs] = [(mine[of] ??= []), (expected[of] ??= [])]
+                  ;(own[layer] ??= []).push(...found(layer))
+                  ;(theirs[layer] ??= []).push(...rows.cut(values, rows.sequences[index], wide))
                 })
+              read('head_out', contextWidth(model.config), (layer) => gradients.headOut(layer))
+              read(gated ? 'ffn_act' : 'fc1_act', neurons, (layer) => gradients.fc1Act(layer))
+              if (!gated) read('fc1_pre', neurons, (layer) => gradients.fc1Pre(layer))
             })
             for (const of of Object.keys(mine))
               mine[of].forEach((values, layer) =>

@@ -15,16 +15,11 @@ import type { LlamaLayer, LlamaModel, LlamaPass } from '../../src/spec/llama.ts'
 import type { Mask, Units } from '../../src/spec/model.ts'
 import { plainact } from '../../src/spec/plainact.ts'
 import { calibrate, generate } from '../../src/spec/shadowllm.ts'
-import { expectNear, expectNearRelative, get, getIds, tolerance, type Case } from './golden.ts'
-import {
-  goldenLlama,
-  llamaCases,
-  llamaVariants,
-  readLlamaCase,
-  unitsIn,
-  type LlamaVariant,
-} from './llama_model.ts'
-import { expectLogits, expectLoss, labelsOf, layerOf, rowsOf, scoredIn } from './model.ts'
+import { plainLlama } from '../../src/verify/model/plain_model.ts'
+import { casesOf, expectNear, expectNearRelative, get, getFloats, getIds, llamaVariants } from './golden.ts'
+import { readCase, rowsIn, tolerance, type Case, type LlamaVariant } from './golden.ts'
+import { expectLogits, expectLoss, goldenConfig, goldenTensors, labelsOf, layerOf, rowsOf } from './model.ts'
+import { scoredIn } from './model.ts'
 
 // The spec files of a worker share modules. This file loads its own and removes it at its end.
 const path = '../../src/spec/arrays.ts'
@@ -36,6 +31,17 @@ afterAll(() => {
   vi.doUnmock(path)
   vi.resetModules()
 })
+
+/** A variant, as the first of its two configs or as the other describes it. */
+function goldenLlama(variant: LlamaVariant, file = 'config.json'): LlamaModel {
+  return plainLlama(goldenConfig(variant, file), goldenTensors(variant), 'f32', 'f32')
+}
+
+/** The mask of a case. */
+function unitsIn(tensors: Case): Units {
+  const rows = (name: string): Float32Array[] => rowsIn(getFloats(tensors, name), get(tensors, name).shape[1])
+  return { heads: rows('head_mask'), neurons: rows('ffn_mask') }
+}
 
 const specification = { forward, backward, llama }
 type Specification = typeof specification
@@ -58,7 +64,7 @@ function layerIn(tensors: Case, name: string, l: number, sequence: Unpadded): Fl
 
 /** Activations, logits and the loss. */
 function judgeForward(spec: Specification, variant: LlamaVariant, name: string): void {
-  const tensors = readLlamaCase(variant, name)
+  const tensors = readCase(variant, name)
   const model = models[variant]
   for (const sequence of rowsOf(tensors).sequences) {
     const { layers } = spec.forward(model, sequence.tokens)
@@ -81,7 +87,7 @@ function judgeForward(spec: Specification, variant: LlamaVariant, name: string):
 
 /** Logits and the loss under the mask of the case. */
 function judgeMasked(spec: Specification, variant: LlamaVariant, name: string): void {
-  const tensors = readLlamaCase(variant, name)
+  const tensors = readCase(variant, name)
   judgeLogits(spec, models[variant], tensors, 'masked.', unitsIn(tensors))
 }
 
@@ -99,7 +105,7 @@ function judgeLogits(
 
 /** Gradients of every unit, the derivatives in the masks, and plainact. The loss is the mean over all rows of a case. */
 function judgeGradients(spec: Specification, variant: LlamaVariant, name: string): void {
-  const tensors = readLlamaCase(variant, name)
+  const tensors = readCase(variant, name)
   const rows = rowsOf(tensors)
   const [found, expected] = [new Map<string, number[]>(), new Map<string, number[]>()]
   const note = (to: Map<string, number[]>, of: string, values: ArrayLike<number>): void =>
@@ -162,7 +168,7 @@ function slopesOf({ layers }: LlamaPass, gradients: ReturnType<typeof backward>,
 
 /** What calibration makes of the one row of `single`, all of whose tokens but the first are scored. */
 function judgeExample(spec: Specification, variant: LlamaVariant): void {
-  const tensors = readLlamaCase(variant, 'single')
+  const tensors = readCase(variant, 'single')
   const [sequence] = rowsOf(tensors).sequences
   const { context, scores } = calibrate(spec.llama(models[variant]), sequence.tokens, 1)
   const expected = layerIn(tensors, 'head_out', 0, sequence).subarray(0, context.size)
@@ -176,7 +182,7 @@ function judgeExample(spec: Specification, variant: LlamaVariant): void {
 
 /** Sixteen greedy tokens and the logits of each, dense and under a mask. */
 function judgeText(spec: Specification, variant: LlamaVariant): void {
-  const tensors = readLlamaCase(variant, 'greedy')
+  const tensors = readCase(variant, 'greedy')
   const prompt = getIds(tensors, 'prompt')
   for (const [kind, mask] of [
     ['dense', null],
@@ -207,7 +213,7 @@ function lossOf({ logits }: LlamaPass, tokens: Int32Array): number {
  * The difference quotient of (m - h, m + h) is extrapolated from h and 2 h, so that it errs by the order of h⁴.
  */
 function judgeSlopes(spec: Specification): void {
-  const tensors = readLlamaCase('llama_gqa', 'single')
+  const tensors = readCase('llama_gqa', 'single')
   const model = models.llama_gqa
   const tokens = getIds(tensors, 'input_ids')
   const dense = unitsIn(tensors)
@@ -242,7 +248,7 @@ type Judge = (spec: Specification) => void
 const judgements: Readonly<Record<string, Judge>> = {
   ...Object.fromEntries(
     llamaVariants.flatMap((variant) => [
-      ...llamaCases(variant).flatMap((name): [string, Judge][] => [
+      ...casesOf[variant].flatMap((name): [string, Judge][] => [
         [`${variant} ${name}: activations, logits and loss`, (spec) => judgeForward(spec, variant, name)],
         [`${variant} ${name}: logits and loss under a mask`, (spec) => judgeMasked(spec, variant, name)],
         [`${variant} ${name}: gradients and plainact`, (spec) => judgeGradients(spec, variant, name)],

@@ -13,10 +13,10 @@ import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import {
   expectNear,
-  fixtures,
   get,
   getFloats,
   getIds,
+  pathOf,
   readTensors,
   tolerance,
   type Case,
@@ -24,13 +24,13 @@ import {
 } from './golden.ts'
 
 /** The configuration of a variant. */
-export function goldenConfig(variant: Variant): OptConfig {
-  return parseOptConfig(JSON.parse(readFileSync(`${fixtures}golden/${variant}/config.json`, 'utf8')))
+export function goldenConfig(variant: Variant, file = 'config.json'): OptConfig {
+  return parseOptConfig(JSON.parse(readFileSync(pathOf(variant, file), 'utf8')))
 }
 
 /** The float32 weights of a variant, by name. */
 export function goldenTensors(variant: Variant): Map<string, HostTensor> {
-  const tensors = readTensors(`${fixtures}golden/${variant}/model.safetensors`)
+  const tensors = readTensors(pathOf(variant, 'model.safetensors'))
   return new Map(
     [...tensors].map(([name, { shape, values }]) => [name, { shape, values: Float32Array.from(values) }]),
   )
@@ -116,7 +116,14 @@ export function expectLoss(backend: Backend, tensors: Case, name: string, logits
 }
 
 /** The masks of a case, by the name of what was computed under them. */
-export const maskedKinds = { masked: 'both', masked_head_only: 'heads', masked_ffn_only: 'neurons' } as const
+export function maskedKinds(tensors: Case) {
+  const kinds = [
+    ['masked', 'both'],
+    ['masked_head_only', 'heads'],
+    ['masked_ffn_only', 'neurons'],
+  ] as const
+  return kinds.filter(([name]) => tensors.has(`${name}.logits`))
+}
 
 /** The mask of a case; one kind may be left dense. */
 export function maskOf(

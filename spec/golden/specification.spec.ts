@@ -29,9 +29,9 @@ import {
   readCase,
   rowsIn,
   tolerance,
-  variants,
+  optVariants,
   type Case,
-  type Variant,
+  type OptVariant,
 } from './golden.ts'
 import {
   expectLogits,
@@ -68,11 +68,19 @@ const kinds = [
 ] as const
 
 const models = Object.fromEntries(
-  variants.map((variant) => [variant, plainOpt(goldenConfig(variant), goldenTensors(variant), 'f32', 'f32')]),
-) as Record<Variant, opt.OptModel>
+  optVariants.map((variant) => [
+    variant,
+    plainOpt(goldenConfig(variant), goldenTensors(variant), 'f32', 'f32'),
+  ]),
+) as Record<OptVariant, opt.OptModel>
 
 /** A pass over a row of a case. */
-function passOf(spec: Specification, variant: Variant, { tokens }: Unpadded, mask: Mask = null): opt.OptPass {
+function passOf(
+  spec: Specification,
+  variant: OptVariant,
+  { tokens }: Unpadded,
+  mask: Mask = null,
+): opt.OptPass {
   return spec.forward(models[variant], tokens, mask)
 }
 
@@ -83,7 +91,7 @@ function layerIn(tensors: Case, name: string, l: number, sequence: Unpadded): Fl
 }
 
 /** Activations, logits and the loss. */
-function judgeForward(spec: Specification, variant: Variant, name: string): void {
+function judgeForward(spec: Specification, variant: OptVariant, name: string): void {
   const tensors = readCase(variant, name)
   const near = tolerance.logits
   for (const sequence of rowsOf(tensors).sequences)
@@ -101,9 +109,9 @@ function judgeForward(spec: Specification, variant: Variant, name: string): void
 }
 
 /** Logits and losses under the masks of heads, of neurons and of both; and one mask for each row. */
-function judgeMasked(spec: Specification, variant: Variant, name: string): void {
+function judgeMasked(spec: Specification, variant: OptVariant, name: string): void {
   const tensors = readCase(variant, name)
-  for (const [key, kind] of Object.entries(maskedKinds)) {
+  for (const [key, kind] of maskedKinds(tensors)) {
     const mask = unitsOf(maskOf({ shape }, tensors, kind))
     judgeLogits(spec, variant, tensors, `${key}.`, () => mask)
   }
@@ -122,7 +130,7 @@ function judgeMasked(spec: Specification, variant: Variant, name: string): void 
 
 function judgeLogits(
   spec: Specification,
-  variant: Variant,
+  variant: OptVariant,
   tensors: Case,
   prefix: string,
   maskFor: (sequence: Unpadded) => Mask,
@@ -134,7 +142,7 @@ function judgeLogits(
 }
 
 /** Gradients of every unit, and plainact. The loss of a case is the mean over all of its rows. */
-function judgeGradients(spec: Specification, variant: Variant, name: string): void {
+function judgeGradients(spec: Specification, variant: OptVariant, name: string): void {
   const tensors = readCase(variant, name)
   const rows = rowsOf(tensors)
   const sums = { heads: new Float64Array(), neurons: new Float64Array() }
@@ -181,7 +189,7 @@ function expectScores(tensors: Case, scores: Readonly<Record<keyof Units, ArrayL
 }
 
 /** What calibration makes of the one row of `single`, all of whose tokens but the first are scored. */
-function judgeExample(spec: Specification, variant: Variant): void {
+function judgeExample(spec: Specification, variant: OptVariant): void {
   const tensors = readCase(variant, 'single')
   const [sequence] = rowsOf(tensors).sequences
   const { context, scores } = spec.calibrate(opt.opt(models[variant]), sequence.tokens, 1)
@@ -272,7 +280,7 @@ function judgeSelection(spec: Specification): void {
 /** All that is judged, by name. */
 const judgements: Readonly<Record<string, (spec: Specification) => void>> = {
   ...Object.fromEntries(
-    variants.flatMap((variant) => [
+    optVariants.flatMap((variant) => [
       ...casesOf[variant].flatMap((name): [string, (spec: Specification) => void][] => [
         [`${variant} ${name}: activations, logits and loss`, (spec) => judgeForward(spec, variant, name)],
         [`${variant} ${name}: logits and loss under masks`, (spec) => judgeMasked(spec, variant, name)],
