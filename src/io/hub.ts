@@ -12,7 +12,7 @@
 import { readWhole } from './files.ts'
 import { downloadBlob } from './hub/download.ts'
 import { ModelCache, type RemoteFile } from './hub/cache.ts'
-import { listFiles, resolveCommit } from './hub/listing.ts'
+import { lookUpRevision } from './hub/listing.ts'
 import { checkModelId, checkRevision, DEFAULT_REVISION } from './hub/names.ts'
 import { HubClient } from './hub/requests.ts'
 import { selectFiles, type FilePlace, type Selection } from './hub/selection.ts'
@@ -113,15 +113,14 @@ async function download(
   options: HubOptions,
 ): Promise<string> {
   const { signal } = options
-  const commit = await resolveCommit(client, id, revision, signal)
-  const files = await listFiles(client, id, commit, signal)
+  const { commit, files } = await lookUpRevision(client, id, revision, signal)
   await cache.prepare(commit)
   const tally = new Tally(options.onProgress)
   const fetchFile = async (file: RemoteFile): Promise<void> => {
     signal?.throwIfAborted()
     if (await cache.hasExactly(commit, file)) return
     if (!(await cache.hasBlob(file))) {
-      const address = client.address(...id.split('/'), 'resolve', commit, ...file.name.split('/'))
+      const address = client.fileAddress(id, commit, file.name)
       const subject = `${id} ${file.name}`
       const onBytes = (done: number): void => tally.update(file, done)
       await downloadBlob({ client, cache, address, file, subject, signal, onBytes })

@@ -8,7 +8,7 @@ import { hexDigest } from '../../platform/platform.ts'
 import { hubRefusal, refusal } from '../refusal.ts'
 import type { HubOptions, HubOrigin } from '../hub.ts'
 import type { RemoteFile } from './cache.ts'
-import { listFiles, resolveCommit } from './listing.ts'
+import { lookUpRevision } from './listing.ts'
 import { checkModelId, checkRevision, DEFAULT_REVISION } from './names.ts'
 import { HubClient } from './requests.ts'
 import { selectFiles } from './selection.ts'
@@ -40,8 +40,7 @@ export async function lookUpModel(
   const repository = checkModelId(id)
   const revision = checkRevision(asked ?? DEFAULT_REVISION)
   const client = new HubClient(settings)
-  const commit = await resolveCommit(client, repository, revision, signal)
-  const all = await listFiles(client, repository, commit, signal)
+  const { commit, files: all } = await lookUpRevision(client, repository, revision, signal)
   const origin = { repository, revision, commit }
   const fetched = async (name: string): Promise<Uint8Array> =>
     new Uint8Array(
@@ -99,19 +98,13 @@ async function fetchFile(
   file: RemoteFile,
   options: FetchOptions,
 ): Promise<Blob> {
-  const { signal } = options
   const subject = `${repository} ${file.name}`
-  const address = client.address(...repository.split('/'), 'resolve', commit, ...file.name.split('/'))
-  const patience = client.patience(signal)
-  for (;;) {
-    try {
-      const blob = new Blob((await fetchParts(client, address, subject, file, options)) as BlobPart[])
-      await checkHash(blob, file, subject)
-      return blob
-    } catch (failure) {
-      await patience.after(failure)
-    }
-  }
+  const address = client.fileAddress(repository, commit, file.name)
+  return client.retry(options.signal, async () => {
+    const blob = new Blob((await fetchParts(client, address, subject, file, options)) as BlobPart[])
+    await checkHash(blob, file, subject)
+    return blob
+  })
 }
 
 async function fetchParts(
