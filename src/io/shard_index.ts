@@ -4,7 +4,7 @@
  * Invariants, checked on opening: every file of the index exists and has the format of the index, contains exactly the tensors
  * that the index assigns to it, and no tensor is in two files. File names are checked by `safePath`.
  */
-import type { RawTensorSource, StoredRows, TensorInfo } from '../tensor/tensor_source.ts'
+import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
 import { fileNameOf, folderOf } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
 import { describeJson, parseJson, type JsonMap } from './json.ts'
@@ -107,7 +107,7 @@ export async function openShards(
     for (const source of opened.values()) await source.close()
     throw error
   }
-  return new ShardedSource(index, opened)
+  return joined(index, opened)
 }
 
 function checkAgreement(index: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>, name: string): void {
@@ -133,46 +133,19 @@ function checkAgreement(index: ShardIndex, opened: ReadonlyMap<string, RawTensor
   }
 }
 
-class ShardedSource implements RawTensorSource {
-  readonly tensors: ReadonlyMap<string, TensorInfo>
-  readonly metadata: ReadonlyMap<string, string>
-  private readonly homes = new Map<string, RawTensorSource>()
-  private readonly opened: readonly RawTensorSource[]
-
-  constructor(index: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>) {
-    const tensors = new Map<string, TensorInfo>()
-    for (const [tensor, file] of index.files) {
-      const source = opened.get(file) as RawTensorSource
-      this.homes.set(tensor, source)
-      tensors.set(tensor, source.tensors.get(tensor) as TensorInfo)
-    }
-    this.tensors = tensors
-    this.opened = [...opened.values()]
-    this.metadata = this.opened[0].metadata
-  }
-
-  async read(name: string): Promise<Float32Array> {
-    return this.home(name).read(name)
-  }
-
-  async readRows(name: string, first: number, count: number): Promise<Float32Array> {
-    return this.home(name).readRows(name, first, count)
-  }
-
-  async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.home(name).readRaw(name)
-  }
-
-  stream(name: string, partLength: number): AsyncIterable<StoredRows> {
-    return this.home(name).stream(name, partLength)
-  }
-
-  async close(): Promise<void> {
-    for (const source of this.opened) await source.close()
-  }
-
-  /** A shard for unknown names, which throws the error. */
-  private home(name: string): RawTensorSource {
-    return this.homes.get(name) ?? this.opened[0]
+/** The files as one source. An unknown name goes to the first of them, which throws the error. */
+function joined({ files }: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>): RawTensorSource {
+  const sources = [...opened.values()]
+  const sourceOf = (name: string): RawTensorSource => opened.get(files.get(name) ?? '') ?? sources[0]
+  return {
+    tensors: new Map([...files.keys()].map((name) => [name, sourceOf(name).tensors.get(name) as TensorInfo])),
+    metadata: sources[0].metadata,
+    read: async (name) => sourceOf(name).read(name),
+    readRows: async (name, first, count) => sourceOf(name).readRows(name, first, count),
+    readRaw: async (name) => sourceOf(name).readRaw(name),
+    stream: (name, partLength) => sourceOf(name).stream(name, partLength),
+    async close() {
+      for (const source of sources) await source.close()
+    },
   }
 }

@@ -14,19 +14,12 @@
  */
 import { elementSize } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
-import { checkUnchanged, readExactly, readParts, type RangedFile } from './files.ts'
+import type { StoredTensor } from '../tensor/stored_source.ts'
+import { checkUnchanged, readExactly, readParts, readUnchanged, type RangedFile } from './files.ts'
 import { PICKLE_LIMIT, unpickleAt } from './pickle.ts'
 import { describePickle, isKind, isStorageKey, makeLegacyStorage, type PickleValue } from './pickle_values.ts'
-import { quote, refusal } from './refusal.ts'
-import {
-  judgeViews,
-  refuseTensor,
-  storagesOf,
-  tensorsOf,
-  type StorageBytes,
-  type TensorView,
-  type UsedStorage,
-} from './torch_views.ts'
+import { quote, refusal, refuseTensor } from './refusal.ts'
+import { judgeViews, storagesOf, tensorsOf, type StorageBytes, type UsedStorage } from './torch_views.ts'
 
 /** The first pickle, byte for byte. */
 const START = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e]
@@ -48,7 +41,7 @@ export function startsLegacy(start: Uint8Array): boolean {
  * The tensors of a file for which `startsLegacy` holds; only its description is read.
  * @throws InputError TORCH_*, TENSOR_*, PICKLE_*, FILE_*
  */
-export async function readTorchLegacy(file: RangedFile, name: string): Promise<Map<string, TensorView>> {
+export async function readTorchLegacy(file: RangedFile, name: string): Promise<Map<string, StoredTensor>> {
   const pickles = new Pickles(file, name)
   checkVersion(await pickles.next(), name)
   checkMachine(await pickles.next(), name)
@@ -163,37 +156,18 @@ async function locateStorages(
       const expected = `${length} elements in storage ${key}`
       throw refuseTensor('TORCH_STORAGE_SIZE', name, tensor, expected, `a count of ${count}`)
     }
-    located.set(key, new PlainBytes(file, name, at + COUNT_BYTES, size))
-    at += COUNT_BYTES + size
+    const begin = at + COUNT_BYTES
+    located.set(key, {
+      size,
+      read: (offset, byteLength) => readUnchanged(file, begin + offset, byteLength, name),
+      stream: (offset, byteLength, partLength) =>
+        readParts(file, begin + offset, byteLength, partLength, name),
+    })
+    at = begin + size
   }
   if (at === file.size) return located
   const got = `${file.size - at} bytes more`
   throw refusal('TORCH_LEGACY_TRAILING', name, 'the end of the file after the last storage', got, {
     byteOffset: at,
   })
-}
-
-/** Part of a file without a checksum. */
-class PlainBytes implements StorageBytes {
-  readonly size: number
-  readonly #file: RangedFile
-  readonly #name: string
-  readonly #start: number
-
-  constructor(file: RangedFile, name: string, start: number, size: number) {
-    this.size = size
-    this.#file = file
-    this.#name = name
-    this.#start = start
-  }
-
-  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = await readExactly(this.#file, this.#start + offset, length, this.#name)
-    await checkUnchanged(this.#file, this.#name)
-    return bytes
-  }
-
-  stream(offset: number, length: number, partLength: number): AsyncIterable<Uint8Array> {
-    return readParts(this.#file, this.#start + offset, length, partLength, this.#name)
-  }
 }
