@@ -129,26 +129,6 @@ export function kindOf(values: Numbers, named?: Dtype): Dtype {
 }
 
 /**
- * Checks that a buffer of `dtype` may be overwritten, with these values if any are given.
- * @throws UsageError BUFFER_KIND
- */
-export function checkWritable(name: string, dtype: Dtype, values?: Numbers): void {
-  if (dtype === 'i32')
-    throw new UsageError('BUFFER_KIND', `${name}: expected a buffer that may change, got one of i32`)
-  if (values && !(values instanceof arrayTypes[dtype]))
-    throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got another kind of array`)
-}
-
-/**
- * Checks that a buffer is of `dtype`.
- * @throws UsageError BUFFER_KIND
- */
-export function checkKind(name: string, buffer: Buffer, dtype: Dtype): void {
-  if (buffer.dtype !== dtype)
-    throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${buffer.dtype}`)
-}
-
-/**
  * Checks that a buffer can be given back: it is not a view.
  * @throws UsageError BUFFER_VIEW
  */
