@@ -21,8 +21,7 @@ export {
   type PlannerChoice,
   type PlanOptions,
 } from './planner_options.ts'
-export type { BackendName } from './backends/backend.ts'
-export { backendNames } from './backends/select.ts'
+export { backendNames, type BackendName } from './backends/backend.ts'
 export type { HubOrigin } from './io/hub.ts'
 export type { Tokenizer } from './io/tokenizer.ts'
 export { achievedSparsity, type AchievedSparsity, type Sparsity } from './masks/achieved.ts'

@@ -11,9 +11,9 @@
  * of a worker. After each test it must hold as many buffers as before.
  */
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
+import { backendNames, type Backend } from '../../src/backends/backend.ts'
 import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
-import { backendNames, createBackend } from '../../src/backends/select.ts'
+import { createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 import { sectionOf, readEmulated } from './emulated.ts'

@@ -18,18 +18,21 @@ import type { Dtype, Numbers } from '../ops/op.ts'
  * The backends a user can name. They give the bits of the reference, but for `wasm-relaxed`, whose multiply-adds
  * may leave their products unrounded, and for `cuda-fast`, which also adds in an order of its own: these owe bounds of the
  * catalogue. `wasm-rust` is the strict kernels from another compiler. `cuda` and `cuda-fast` need an NVIDIA GPU;
- * `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, where somebody has built the
- * emulator.
+ * `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, if the emulator has been built.
  */
-export type BackendName =
-  | 'reference'
-  | 'wasm'
-  | 'wasm-relaxed'
-  | 'wasm-rust'
-  | 'cuda'
-  | 'cuda-fast'
-  | 'cuda-emulated'
-  | 'cuda-fast-emulated'
+export const backendNames = [
+  'reference',
+  'wasm',
+  'wasm-relaxed',
+  'wasm-rust',
+  'cuda',
+  'cuda-fast',
+  'cuda-emulated',
+  'cuda-fast-emulated',
+] as const
+
+/** The name of a backend. */
+export type BackendName = (typeof backendNames)[number]
 
 /** More threads than this have nothing to share. */
 export const MAX_THREADS = 32

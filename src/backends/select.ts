@@ -2,19 +2,7 @@
  * Where backends are chosen by name; the only place that knows the concrete ones. One is loaded when it is started.
  */
 import { UsageError } from '../tensor/errors.ts'
-import type { Backend, BackendName, BackendOptions } from './backend.ts'
-
-/** Every backend a user can name. */
-export const backendNames: readonly BackendName[] = [
-  'reference',
-  'wasm',
-  'wasm-relaxed',
-  'wasm-rust',
-  'cuda',
-  'cuda-fast',
-  'cuda-emulated',
-  'cuda-fast-emulated',
-]
+import { backendNames, type Backend, type BackendName, type BackendOptions } from './backend.ts'
 
 /**
  * Starts a backend.

@@ -2,8 +2,7 @@
  * Flags that several commands share, spelled and described once.
  */
 import { Option } from 'commander'
-import type { BackendName } from '../backends/backend.ts'
-import { backendNames } from '../backends/select.ts'
+import { backendNames, type BackendName } from '../backends/backend.ts'
 import { cacheStorages } from '../engine/layer_cache.ts'
 import { storages, type Storage } from '../engine/matrix.ts'
 import { seedFlag, threadsFlag } from './values.ts'

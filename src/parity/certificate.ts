@@ -5,9 +5,8 @@
  * stale: it says nothing of what computes now.
  */
 import * as v from 'valibot'
-import type { Backend, BackendName } from '../backends/backend.ts'
+import { backendNames, type Backend, type BackendName } from '../backends/backend.ts'
 import { kernelFile } from '../backends/kernel_files.ts'
-import { backendNames } from '../backends/select.ts'
 import { readWhole } from '../io/files.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, sha256Text } from '../io/schema.ts'

@@ -2,8 +2,8 @@
  * `shadowllm doctor`: what this machine and runtime offer, and whether each backend really computes here.
  */
 import type { Command } from 'commander'
-import type { BackendName } from '../../backends/backend.ts'
-import { backendNames, createBackend } from '../../backends/select.ts'
+import { backendNames, type BackendName } from '../../backends/backend.ts'
+import { createBackend } from '../../backends/select.ts'
 import { machine, residentMemory, runtime } from '../../platform/platform.ts'
 import { probeWasm, type WasmFeatures } from '../../platform/wasm_features.ts'
 import { MissingError } from '../../tensor/errors.ts'

@@ -2,8 +2,8 @@
  * `shadowllm train`: a predictor of any kind from a calibration, judged on examples it never saw.
  */
 import { Option, type Command } from 'commander'
-import type { Backend, BackendName } from '../../backends/backend.ts'
-import { backendNames, createBackend } from '../../backends/select.ts'
+import { backendNames, type Backend, type BackendName } from '../../backends/backend.ts'
+import { createBackend } from '../../backends/select.ts'
 import type { Calibration } from '../../calibration/open.ts'
 import { openCalibration } from '../../calibration/open.ts'
 import { scopes, type Scope } from '../../masks/budget.ts'

@@ -2,8 +2,8 @@
  * `shadowllm verify`: the laws of the suite on the backends of this machine, a line each.
  */
 import type { Command } from 'commander'
-import type { Backend, BackendName } from '../../backends/backend.ts'
-import { backendNames, createBackend } from '../../backends/select.ts'
+import { backendNames, type Backend, type BackendName } from '../../backends/backend.ts'
+import { createBackend } from '../../backends/select.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import {
   suite,
