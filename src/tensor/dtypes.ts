@@ -11,31 +11,31 @@ import { shownName } from './quote.ts'
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
   throw new MissingError('BIG_ENDIAN_HOST', 'host: expected little-endian, got big-endian')
 
+/** Bytes of one element, by element type. */
+const bytesPerElement = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const
+
 /** Element types of checkpoints; weights have one of the first four. */
-export type SourceDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
+export type SourceDtype = keyof typeof bytesPerElement
 
-/** Bytes of one element. A map, because the names come from files. */
-const bytesPerElement: ReadonlyMap<string, number> = new Map<SourceDtype, number>([
-  ['F64', 8],
-  ['F32', 4],
-  ['F16', 2],
-  ['BF16', 2],
-  ['I64', 8],
-  ['I32', 4],
-  ['I16', 2],
-  ['I8', 1],
-  ['U8', 1],
-  ['BOOL', 1],
-])
-
-/** Whether a name is that of an element type. */
+/** Whether a name is that of an element type. The names of files are untrusted. */
 export function isSourceDtype(name: unknown): name is SourceDtype {
-  return typeof name === 'string' && bytesPerElement.has(name)
+  return typeof name === 'string' && Object.hasOwn(bytesPerElement, name)
 }
 
 /** Bytes of one element of a known type. */
 export function elementSize(dtype: SourceDtype): number {
-  return bytesPerElement.get(dtype) as number
+  return bytesPerElement[dtype]
 }
 
 // ---- One number -----------------------------------------------------------------------------------------------
