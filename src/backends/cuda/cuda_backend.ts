@@ -1,11 +1,11 @@
 /**
  * The CUDA backends: every op as a kernel of cuda/. `cuda` runs those that are equal to the reference bit for bit, on an
  * NVIDIA GPU; `cuda-fast` those that trade bits for speed within the bounds of the catalogue, where there is one. The
- * emulated ones run the very same sources on the processor, thread by thread, to be judged where there is no GPU.
+ * emulated ones run the same sources on the processor, thread by thread, so that they are tested where there is no GPU.
  *
- * A buffer is an address of device memory. Calls are queued in order (stream.ts), and reading waits for them; so a kernel
- * that fails is heard of at a later call. From then on every call is refused with the same words: what buffers hold is not
- * known any more.
+ * A buffer is an address of device memory. Calls are queued in order (stream.ts), and reading waits for them; so the failure
+ * of a kernel is reported by a later call. From then on every call throws the same error, because the content of buffers
+ * is unknown.
  */
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import { pathOfUrl, runtime } from '../../platform/platform.ts'
@@ -140,7 +140,7 @@ export class CudaBackend extends CheckedBackend<number> {
   protected shutDown(buffers: readonly OwnedBuffer<number>[]): void {
     try {
       this.#stream.giveBack(...buffers.map(memoryOf))
-      // What was launched may still use them. After a failure nobody can wait: the error that counts was thrown.
+      // Launches may still use the buffers. After a failure waiting fails too, and the first error was thrown.
       if (!this.#device.driver.hasFailed) this.#stream.wait()
     } finally {
       this.#device.release()

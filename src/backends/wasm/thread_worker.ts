@@ -5,13 +5,13 @@ import { listenAsThread, now, relax } from '../../platform/platform.ts'
 import { instantiate } from './instance.ts'
 import { WorkQueue, runPart } from './work_queue.ts'
 
-/** What such a thread is told, once. */
+/** The one message to such a thread. */
 export interface ThreadSetup {
   readonly module: WebAssembly.Module
   readonly memory: WebAssembly.Memory
   readonly scratchStart: number
   readonly queue: SharedArrayBuffer
-  /** The kernels that jobs name by number. */
+  /** The kernels, by the number that a job has. */
   readonly kernels: readonly string[]
 }
 

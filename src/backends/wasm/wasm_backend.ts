@@ -3,7 +3,7 @@
  * for bit; `wasm-relaxed` is the same kernels with multiply-adds that hardware may fuse, which is faster where it does;
  * `wasm-rust` is rust/, with the bits of `wasm` from another compiler.
  *
- * One memory holds all buffers, and a buffer is an address in it; nobody else sees it but threads of the backend's own.
+ * One memory holds all buffers, and a buffer is an address in it. Only the backend and its own threads have access to it.
  * The memory grows on demand up to the 4 GiB that 32-bit addresses reach; growing detaches every view, so views are made
  * when needed and never kept.
  */
@@ -19,7 +19,7 @@ import { MAX_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
 
-/** A memory grows by 64 MiB at least: each time costs the collection of garbage, and pages nobody writes to cost nothing. */
+/** A memory grows by at least 64 MiB: each growth causes a garbage collection, and pages that are never written cost nothing. */
 const STEP = 1024 // pages
 
 /** What a runtime must have for each of the committed modules. */
@@ -86,7 +86,7 @@ export class WasmBackend extends CheckedBackend<number> {
     return backend
   }
 
-  /** From a module of these kernels, which `create` knows where to find, and what makes an engine of it. */
+  /** @param start makes an engine of the module */
   constructor(
     module: WebAssembly.Module,
     start: (module: WebAssembly.Module) => Engine = startAlone,
