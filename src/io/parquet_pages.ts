@@ -7,7 +7,6 @@
  */
 import type { FileMetaData, PageHeader } from 'hyparquet'
 import { parquetHeader } from 'hyparquet/src/column.js'
-import { readExactly, type RangedFile } from './files.ts'
 import { refusal } from './refusal.ts'
 
 /** The maximal number of values of a file, over all columns. */
@@ -21,7 +20,7 @@ const ENCODINGS = ['PLAIN', 'PLAIN_DICTIONARY', 'RLE', 'RLE_DICTIONARY']
  * @throws InputError PARQUET for pages that do not lie in their column, have more values than it, or an encoding that is
  *   not read here; the decoder's error for a broken header
  */
-export async function checkPages(file: RangedFile, metadata: FileMetaData, name: string): Promise<void> {
+export function checkPages(bytes: Uint8Array, metadata: FileMetaData, name: string): void {
   let values = 0
   for (const group of metadata.row_groups)
     for (const { meta_data: column } of group.columns) {
@@ -29,18 +28,18 @@ export async function checkPages(file: RangedFile, metadata: FileMetaData, name:
       const start = Number(column.dictionary_page_offset ?? column.data_page_offset)
       const length = Number(column.total_compressed_size)
       values += Number(column.num_values)
-      if (!(start >= 0 && length >= 0 && start + length <= file.size && values <= MAX_VALUES))
+      if (!(start >= 0 && length >= 0 && start + length <= bytes.length && values <= MAX_VALUES))
         throw refusal(
           'PARQUET',
           name,
           `columns in the file, of at most ${MAX_VALUES} values`,
           'other columns',
         )
-      checkColumn(await readExactly(file, start, length, name), Number(column.num_values), name)
+      checkColumn(bytes.subarray(start, start + length), Number(column.num_values), name)
     }
 }
 
-function checkColumn(bytes: Uint8Array<ArrayBuffer>, maxValues: number, name: string): void {
+function checkColumn(bytes: Uint8Array, maxValues: number, name: string): void {
   const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), offset: 0 }
   let values = 0
   while (reader.offset < bytes.length - 1) {
