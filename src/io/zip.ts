@@ -33,6 +33,8 @@ export interface ZipArchive {
 }
 
 const LOCAL_LENGTH = 30
+/** The size of a read for the checksum. */
+const PART_LENGTH = 2 ** 22
 
 /** An entry and the position of its bytes. */
 interface Place extends ZipRecord {
@@ -48,7 +50,59 @@ export async function openZip(file: RangedFile, name: string): Promise<ZipArchiv
   const records = await directory.readDirectory(file, name, end)
   const places = await checkLayout(file, name, records, end.offset)
   await checkUnchanged(file, name)
-  return new StoredArchive(file, name, places)
+  return storedArchive(file, name, places)
+}
+
+function storedArchive(file: RangedFile, name: string, places: ReadonlyMap<string, Place>): ZipArchive {
+  const checked = new Set<string>()
+  const placeOf = (entry: ZipEntry): Place => places.get(entry.name) as Place
+
+  /** @throws InputError ZIP_CRC unless this is the checksum of all of the entry. */
+  const judge = (entry: ZipEntry, actual: number): void => {
+    const { crc } = placeOf(entry)
+    if (actual !== crc) {
+      const hex = (value: number): string => value.toString(16).padStart(8, '0')
+      throw refusal('ZIP_CRC', `${name} entry ${quote(entry.name)}`, `checksum ${hex(crc)}`, hex(actual))
+    }
+    checked.add(entry.name)
+  }
+
+  /** Checks the checksum of an entry, unless it was checked before. */
+  const check = async (entry: ZipEntry): Promise<void> => {
+    if (checked.has(entry.name)) return
+    let crc = 0
+    for await (const part of readParts(file, placeOf(entry).dataOffset, entry.size, PART_LENGTH, name))
+      crc = crc32(part, crc)
+    judge(entry, crc)
+  }
+
+  return {
+    entries: new Map([...places.values()].map(({ entry }) => [entry.name, entry])),
+    async read(entry, offset = 0, length = entry.size - offset) {
+      const bytes = await readExactly(file, placeOf(entry).dataOffset + offset, length, name)
+      if (length === entry.size && !checked.has(entry.name)) judge(entry, crc32(bytes))
+      else await check(entry)
+      await checkUnchanged(file, name)
+      return bytes
+    },
+    async *stream(entry, offset, length, partLength) {
+      const inPassing = length === entry.size && length > 0 && !checked.has(entry.name)
+      if (!inPassing) await check(entry)
+      let [crc, done] = [0, 0]
+      for await (const part of readParts(
+        file,
+        placeOf(entry).dataOffset + offset,
+        length,
+        partLength,
+        name,
+      )) {
+        if (inPassing) crc = crc32(part, crc)
+        done += part.length
+        if (inPassing && done === length) judge(entry, crc)
+        yield part
+      }
+    },
+  }
 }
 
 /**
@@ -140,71 +194,4 @@ function descriptorAgrees(record: DataView, { entry, crc }: ZipRecord): boolean 
   return (
     record.getUint32(at, true) === crc && size(0) === BigInt(entry.size) && size(1) === BigInt(entry.size)
   )
-}
-
-/** The size of a read for the checksum. */
-const PART_LENGTH = 2 ** 22
-
-class StoredArchive implements ZipArchive {
-  readonly entries: ReadonlyMap<string, ZipEntry>
-  private readonly file: RangedFile
-  private readonly name: string
-  private readonly places: ReadonlyMap<string, Place>
-  private readonly checked = new Set<string>()
-
-  constructor(file: RangedFile, name: string, places: ReadonlyMap<string, Place>) {
-    this.file = file
-    this.name = name
-    this.places = places
-    this.entries = new Map([...places.values()].map(({ entry }) => [entry.name, entry]))
-  }
-
-  async read({ name, size }: ZipEntry, offset = 0, length = size - offset): Promise<Uint8Array<ArrayBuffer>> {
-    const { dataOffset } = this.places.get(name) as Place
-    const bytes = await readExactly(this.file, dataOffset + offset, length, this.name)
-    if (length === size && !this.checked.has(name)) this.judge(name, crc32(bytes))
-    else await this.check(name, size)
-    await checkUnchanged(this.file, this.name)
-    return bytes
-  }
-
-  async *stream(
-    { name, size }: ZipEntry,
-    offset: number,
-    length: number,
-    partLength: number,
-  ): AsyncGenerator<Uint8Array> {
-    const inPassing = length === size && size > 0 && !this.checked.has(name)
-    if (!inPassing) await this.check(name, size)
-    let [crc, done] = [0, 0]
-    for await (const part of this.parts(name, offset, length, partLength)) {
-      if (inPassing) crc = crc32(part, crc)
-      done += part.length
-      if (inPassing && done === size) this.judge(name, crc)
-      yield part
-    }
-  }
-
-  /** Checks the checksum of an entry, unless it was checked before. */
-  private async check(name: string, size: number): Promise<void> {
-    if (this.checked.has(name)) return
-    let crc = 0
-    for await (const part of this.parts(name, 0, size, PART_LENGTH)) crc = crc32(part, crc)
-    this.judge(name, crc)
-  }
-
-  private parts(name: string, offset: number, length: number, partLength: number): AsyncIterable<Uint8Array> {
-    const { dataOffset } = this.places.get(name) as Place
-    return readParts(this.file, dataOffset + offset, length, partLength, this.name)
-  }
-
-  /** @throws InputError ZIP_CRC unless this is the checksum of all of the entry. */
-  private judge(name: string, actual: number): void {
-    const { crc } = this.places.get(name) as Place
-    if (actual !== crc) {
-      const hex = (value: number): string => value.toString(16).padStart(8, '0')
-      throw refusal('ZIP_CRC', `${this.name} entry ${quote(name)}`, `checksum ${hex(crc)}`, hex(actual))
-    }
-    this.checked.add(name)
-  }
 }
