@@ -31,8 +31,17 @@ export async function replaceFile(path: string, make: (temporary: string) => Pro
   }
 }
 
+/** The temporary files of a path whose processes have ended, sorted. */
+export async function abandonedOf(path: string): Promise<string[]> {
+  const { basename, dirname, join } = builtin('node:path')
+  const names = await listAbandoned(dirname(path))
+  return names
+    .filter((name) => name.startsWith(`${basename(path)}.`))
+    .map((name) => join(dirname(path), name))
+}
+
 /** The temporary names in a folder whose processes have ended, sorted. */
-export async function listAbandoned(folder: string): Promise<string[]> {
+async function listAbandoned(folder: string): Promise<string[]> {
   const names = (await builtin('node:fs').promises.readdir(folder)).sort()
   return names.filter((name) => {
     const owner = ending.exec(name)
