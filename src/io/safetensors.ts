@@ -10,6 +10,7 @@
  * It accepts white space before the "{" of the header, as the reference implementation does, and unaligned values.
  */
 import { elementSize, isSourceDtype } from '../tensor/dtypes.ts'
+import type { InputError } from '../tensor/errors.ts'
 import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
 import { rowsOf, type RawTensorSource, type TensorInfo } from '../tensor/tensor_source.ts'
 import {
@@ -21,7 +22,7 @@ import {
   TEXT_LIMIT,
   type RangedFile,
 } from './files.ts'
-import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
+import { describeJson, parseJson, type JsonValue } from './json.ts'
 import { quote, refusal, refuseTensor } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
@@ -136,69 +137,49 @@ function readMetadata(json: JsonValue | undefined, name: string): Map<string, st
 const FIELDS = ['dtype', 'shape', 'data_offsets']
 
 function readEntry(tensor: string, description: JsonValue, file: string): Entry {
-  checkTensorName(tensor, file)
-  if (!(description instanceof Map)) {
-    throw refuseTensor('SAFETENSORS_HEADER', file, tensor, 'an object', describeJson(description))
+  const refuse = (code: string, expected: string, got: string): InputError =>
+    refuseTensor(code, file, tensor, expected, got)
+  /** The JSON reader accepts only exact integers. */
+  const integersOf = (list: JsonValue | undefined, field: string): number[] => {
+    if (Array.isArray(list) && list.every((item): item is number => typeof item === 'number')) return list
+    const wrong = Array.isArray(list) ? list.find((item) => typeof item !== 'number') : list
+    throw refuse('SAFETENSORS_HEADER', `a list of integers as ${field}`, describeJson(wrong))
   }
+  checkTensorName(tensor, file)
+  if (!(description instanceof Map))
+    throw refuse('SAFETENSORS_HEADER', 'an object', describeJson(description))
   if (description.size !== FIELDS.length || !FIELDS.every((field) => description.has(field))) {
     const got = [...description.keys()].slice(0, 5).map(quote).join(', ')
-    throw refuseTensor('SAFETENSORS_HEADER', file, tensor, 'dtype, shape and data_offsets', got || 'nothing')
+    throw refuse('SAFETENSORS_HEADER', 'dtype, shape and data_offsets', got || 'nothing')
   }
   const dtype = description.get('dtype')
-  if (!isSourceDtype(dtype)) {
-    throw refuseTensor('SAFETENSORS_DTYPE', file, tensor, 'an element type', describeJson(dtype))
-  }
-  const shape = integersOf(description, 'shape', file, tensor)
-  const [begin, end, ...more] = integersOf(description, 'data_offsets', file, tensor)
+  if (!isSourceDtype(dtype)) throw refuse('SAFETENSORS_DTYPE', 'an element type', describeJson(dtype))
+  const shape = integersOf(description.get('shape'), 'shape')
+  const [begin, end, ...more] = integersOf(description.get('data_offsets'), 'data_offsets')
   if (end === undefined || more.length > 0 || begin > end) {
     const got = `[${[begin, end, ...more].slice(0, 5).join(', ')}]`
-    throw refuseTensor('SAFETENSORS_OFFSETS', file, tensor, '[begin, end]', got)
+    throw refuse('SAFETENSORS_OFFSETS', '[begin, end]', got)
   }
   const byteLength = byteLengthOf(dtype, shape, () => `${file} tensor ${quote(tensor)}`)
   if (end - begin !== byteLength) {
     const expected = `${byteLength} bytes for ${dtype} [${shape.join(', ')}]`
-    throw refuseTensor('SAFETENSORS_SPAN', file, tensor, expected, `${end - begin}`)
+    throw refuse('SAFETENSORS_SPAN', expected, `${end - begin}`)
   }
   return { info: { name: tensor, dtype, shape, byteLength }, begin, end }
-}
-
-/** A list of integers; the JSON reader accepts only exact integers. */
-function integersOf(description: JsonMap, field: string, file: string, tensor: string): number[] {
-  const list = description.get(field)
-  if (Array.isArray(list) && list.every((item): item is number => typeof item === 'number')) return list
-  const wrong = Array.isArray(list) ? list.find((item) => typeof item !== 'number') : list
-  throw refuseTensor(
-    'SAFETENSORS_HEADER',
-    file,
-    tensor,
-    `a list of integers as ${field}`,
-    describeJson(wrong),
-  )
 }
 
 /** Every byte of the data belongs to exactly one tensor. */
 function checkSpans(entries: readonly Entry[], dataLength: number, file: string): void {
   let covered = 0
   for (const { info, begin, end } of entries.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {
+    const refuse = (code: string, expected: string, got: string): InputError =>
+      refuseTensor(code, file, info.name, expected, got)
     if (begin !== covered) {
       const code = begin < covered ? 'SAFETENSORS_OVERLAP' : 'SAFETENSORS_HOLE'
-      throw refuseTensor(
-        code,
-        file,
-        info.name,
-        `a begin at ${covered}, the end of the previous tensor`,
-        `${begin}`,
-      )
+      throw refuse(code, `a begin at ${covered}, the end of the previous tensor`, `${begin}`)
     }
-    if (end > dataLength) {
-      throw refuseTensor(
-        'SAFETENSORS_TRUNCATED',
-        file,
-        info.name,
-        `an end by ${dataLength}`,
-        `${end}: the file is cut`,
-      )
-    }
+    if (end > dataLength)
+      throw refuse('SAFETENSORS_TRUNCATED', `an end by ${dataLength}`, `${end}: the file is cut`)
     covered = end
   }
   if (covered < dataLength) {

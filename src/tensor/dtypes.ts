@@ -208,23 +208,17 @@ export function decodeFloats(
  * @throws InputError DTYPE if the type is not an integer, VALUE_RANGE if a value does not fit.
  */
 export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: string): Int32Array {
+  const refuse = (code: string, place: string, expected: string, got: unknown): InputError =>
+    new InputError(code, `${shownName(tensor)}${place}: expected ${expected}, got ${got}`, { tensor })
   const size = elementSize(dtype)
   const { buffer, byteOffset, byteLength } = aligned(bytes, size)
   const count = byteLength / size
   switch (dtype) {
-    case 'I64': {
-      const wide = new BigInt64Array(buffer, byteOffset, count)
-      return Int32Array.from(wide, (value, i) => {
+    case 'I64':
+      return Int32Array.from(new BigInt64Array(buffer, byteOffset, count), (value, i) => {
         if (BigInt.asIntN(32, value) === value) return Number(value)
-        throw new InputError(
-          'VALUE_RANGE',
-          `${shownName(tensor)}[${i}]: expected a 32-bit integer, got ${value}`,
-          {
-            tensor,
-          },
-        )
+        throw refuse('VALUE_RANGE', `[${i}]`, 'a 32-bit integer', value)
       })
-    }
     case 'I32':
       return new Int32Array(buffer, byteOffset, count)
     case 'I16':
@@ -236,14 +230,10 @@ export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: st
     case 'BOOL':
       return Int32Array.from(bytes, (value, i) => {
         if (value <= 1) return value
-        throw new InputError('VALUE_RANGE', `${shownName(tensor)}[${i}]: expected 0 or 1, got ${value}`, {
-          tensor,
-        })
+        throw refuse('VALUE_RANGE', `[${i}]`, '0 or 1', value)
       })
     default:
-      throw new InputError('DTYPE', `${shownName(tensor)}: expected an integer type, got ${dtype}`, {
-        tensor,
-      })
+      throw refuse('DTYPE', '', 'an integer type', dtype)
   }
 }
 
