@@ -12,7 +12,7 @@ export type JsonValue = null | boolean | number | string | JsonValue[] | JsonMap
 export type JsonMap = Map<string, JsonValue>
 
 /** Options of the reader. */
-export interface JsonOptions {
+interface JsonOptions {
   /** The maximal nesting of objects and arrays; default 64. */
   maxDepth?: number
   /** integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number. */
@@ -24,7 +24,7 @@ export interface JsonOptions {
 }
 
 /** The remaining number of objects and arrays: each takes a hundred times the memory of its two characters. */
-export interface JsonBudget {
+interface JsonBudget {
   readonly max: number
   left: number
 }

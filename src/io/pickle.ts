@@ -58,7 +58,7 @@ const FRAME = 0x95
 export const PICKLE_LIMIT = 64_000_000
 
 /** Makes the storage that a persistent id names. */
-export type StorageMaker = (id: PickleValue, refuse: Refuse) => PickleStorage
+type StorageMaker = (id: PickleValue, refuse: Refuse) => PickleStorage
 
 /**
  * The value of a pickle.

@@ -13,7 +13,7 @@ import { MAX_DIMENSIONS } from './tensor_name.ts'
 export type PickleValue = null | boolean | number | string | PickleNode
 
 /** A composite value. */
-export type PickleNode =
+type PickleNode =
   | { readonly kind: 'float'; readonly value: number }
   | { readonly kind: 'tuple'; readonly items: readonly PickleValue[] }
   | { readonly kind: 'list'; readonly items: PickleValue[] }
@@ -35,7 +35,7 @@ export interface PickleStorage {
 }
 
 /** Part of a storage, in elements; only in the format before torch 1.6. */
-export interface StorageView {
+interface StorageView {
   readonly key: string
   readonly offset: number
   readonly length: number

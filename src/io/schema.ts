@@ -11,7 +11,7 @@ import { quote, refusal } from './refusal.ts'
 import { InputError, type UsageError } from '../tensor/errors.ts'
 
 /** The error for a value that does not fit. */
-export interface SchemaSubject {
+interface SchemaSubject {
   readonly code: string
   /** The name of the value in the message; empty for options, whose names suffice. */
   readonly subject: string

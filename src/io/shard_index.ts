@@ -15,7 +15,7 @@ import { checkTensorName } from './tensor_name.ts'
 const MAX_PARTS = 10_000
 
 /** The content of an index. */
-export interface ShardIndex {
+interface ShardIndex {
   /** The file of each tensor, in the order of the index. */
   readonly files: ReadonlyMap<string, string>
   /** Every file once, in the order of its first tensor. */
@@ -33,9 +33,6 @@ export function encodeShardIndex(files: ReadonlyMap<string, string>, totalBytes:
     .map(([tensor, file]) => `    ${JSON.stringify(tensor)}: ${JSON.stringify(file)}`)
   return `{\n  "metadata": {\n    "total_size": ${totalBytes}\n  },\n  "weight_map": {\n${lines.join(',\n')}\n  }\n}\n`
 }
-
-/** Opens one file of a checkpoint. */
-export type ShardOpener = (path: string) => Promise<RawTensorSource>
 
 /**
  * Reads an index.
@@ -65,15 +62,13 @@ function readWeightMap(weightMap: JsonMap, name: string, ending: string): Map<st
   for (const [tensor, file] of weightMap) {
     checkTensorName(tensor, name)
     if (typeof file !== 'string') {
-      throw refusal('SHARD_INDEX', `${name} ${quote(tensor)}`, 'the name of a file', describeJson(file), {
-        tensor,
-      })
+      const subject = `${name} ${quote(tensor)}`
+      throw refusal('SHARD_INDEX', subject, 'the name of a file', describeJson(file), { tensor })
     }
     if (!judged.has(file)) {
       safePath(file, name)
-      if (!file.endsWith(ending)) {
+      if (!file.endsWith(ending))
         throw refusal('SHARD_FORMAT', name, `files that end with ${ending}`, quote(file), { tensor })
-      }
       judged.add(file)
     }
     files.set(tensor, file)
@@ -89,7 +84,7 @@ function readWeightMap(weightMap: JsonMap, name: string, ending: string): Map<st
 export async function openShards(
   indexPath: string,
   ending: string,
-  open: ShardOpener,
+  open: (path: string) => Promise<RawTensorSource>,
 ): Promise<RawTensorSource> {
   const name = fileNameOf(indexPath)
   const index = parseShardIndex(await readWhole(indexPath), name, ending)
@@ -111,26 +106,21 @@ export async function openShards(
 }
 
 function checkAgreement(index: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>, name: string): void {
-  for (const [file, source] of opened) {
+  for (const [file, source] of opened)
     for (const tensor of source.tensors.keys()) {
       const home = index.files.get(tensor)
       if (home === undefined) {
-        throw refusal('SHARD_UNLISTED', `${name} and ${file}`, `${quote(tensor)} in the index`, 'nothing', {
-          tensor,
-        })
+        const expected = `${quote(tensor)} in the index`
+        throw refusal('SHARD_UNLISTED', `${name} and ${file}`, expected, 'nothing', { tensor })
       }
       if (home !== file) {
-        throw refusal('SHARD_DUPLICATE', name, `${quote(tensor)} in ${home}`, `a second one in ${file}`, {
-          tensor,
-        })
+        const got = `a second one in ${file}`
+        throw refusal('SHARD_DUPLICATE', name, `${quote(tensor)} in ${home}`, got, { tensor })
       }
     }
-  }
-  for (const [tensor, file] of index.files) {
-    if (!opened.get(file)?.tensors.has(tensor)) {
+  for (const [tensor, file] of index.files)
+    if (!opened.get(file)?.tensors.has(tensor))
       throw refusal('SHARD_LACKS', name, `${quote(tensor)} in ${file}`, 'no such tensor', { tensor })
-    }
-  }
 }
 
 /** The files as one source. An unknown name goes to the first of them, which throws the error. */

@@ -24,7 +24,7 @@ export interface ZipRecord {
 }
 
 /** The position of the directory, and its number of entries. */
-export interface ZipDirectory {
+interface ZipDirectory {
   readonly offset: number
   readonly size: number
   readonly count: number

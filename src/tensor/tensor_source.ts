@@ -63,17 +63,11 @@ export interface RawTensorSource extends TensorSource {
   readRaw(name: string): Promise<Uint8Array<ArrayBuffer>>
 }
 
-/** A tensor as a table: [rows, columns]. */
-export interface RowTable {
-  readonly rows: number
-  readonly columns: number
-}
-
 /**
  * A tensor as the table [shape[0], product of the others]. A tensor of one dimension has rows of one number; a scalar is one
  * such row.
  */
-export function rowsOf(shape: readonly number[]): RowTable {
+export function rowsOf(shape: readonly number[]): { rows: number; columns: number } {
   const [rows = 1, ...rest] = shape
   return { rows, columns: rest.reduce((product, size) => product * size, 1) }
 }

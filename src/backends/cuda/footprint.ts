@@ -57,7 +57,7 @@ export function footprintOf({ kernel, args }: Pick<Task, 'kernel' | 'args'>): Fo
 }
 
 /** Whether two launches touch the same, one of them to write it. */
-export function mustKeepOrder(a: Footprint, b: Footprint): boolean {
+function mustKeepOrder(a: Footprint, b: Footprint): boolean {
   for (const one of a)
     for (const other of b)
       if ((one.isWritten || other.isWritten) && one.start < other.end && other.start < one.end) return true

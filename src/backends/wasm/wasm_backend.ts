@@ -44,7 +44,7 @@ function loadModule(name: WasmName, isShared: boolean): Promise<WebAssembly.Modu
 }
 
 /** Which build, and what laws may set besides. */
-export interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {
+interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {
   /** Which of the committed modules; default `wasm`. */
   readonly build?: WasmName
 }

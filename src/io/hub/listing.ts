@@ -14,7 +14,7 @@ import type { HubClient } from './requests.ts'
 const MAX_FILES = 100_000
 
 /** A revision of a model. */
-export interface Revision {
+interface Revision {
   readonly commit: string
   /** The files of the commit by name. Names are unchecked; `ModelCache.place` checks those that are used. */
   readonly files: ReadonlyMap<string, RemoteFile>

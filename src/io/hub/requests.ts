@@ -13,7 +13,7 @@ import { MAX_RETRY_AFTER, Patience, PassingFailure, type WaitBudget } from './pa
 import type { HubSettings } from './settings.ts'
 
 /** A request. */
-export interface HubRequest {
+interface HubRequest {
   /** Its name in errors. */
   readonly subject: string
   readonly headers?: Readonly<Record<string, string>>
