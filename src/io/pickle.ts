@@ -5,6 +5,7 @@
  * protocol 2 that describe data, and the names in `pickle_values.ts`; everything else is an error that names it. Each opcode
  * creates at most one value, so time and memory are linear in the bytes. Nothing traverses the result, which may be cyclic.
  */
+import { decodeUtf8 } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { InputError } from '../tensor/errors.ts'
 import { callFunction, describePickle, isKind, makeStorage, resolveName } from './pickle_values.ts'
@@ -252,13 +253,9 @@ class Machine {
 
   private readText(length: number): string {
     const at = this.take(length)
-    try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
-        this.bytes.subarray(at, at + length),
-      )
-    } catch {
-      throw this.refuse('PICKLE_TEXT', 'UTF-8 text', 'other bytes')
-    }
+    const text = decodeUtf8(this.bytes.subarray(at, at + length))
+    if (text === null) throw this.refuse('PICKLE_TEXT', 'UTF-8 text', 'other bytes')
+    return text
   }
 
   /** A signed little-endian integer of up to eight bytes. */

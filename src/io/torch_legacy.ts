@@ -42,57 +42,48 @@ export function startsLegacy(start: Uint8Array): boolean {
  * @throws InputError TORCH_*, TENSOR_*, PICKLE_*, FILE_*
  */
 export async function readTorchLegacy(file: RangedFile, name: string): Promise<Map<string, StoredTensor>> {
-  const pickles = new Pickles(file, name)
+  const pickles = pickleReader(file, name)
   checkVersion(await pickles.next(), name)
   checkMachine(await pickles.next(), name)
   const tensors = tensorsOf(await pickles.next(), name)
   const storages = storagesOf(tensors, name)
   const keys = readKeys(await pickles.next(), storages, name)
-  const located = await locateStorages(file, name, pickles.end, keys)
+  const located = await locateStorages(file, name, pickles.end(), keys)
   await checkUnchanged(file, name)
   return judgeViews(tensors, located, name)
 }
 
-/** Consecutive pickles, after the first one. */
-class Pickles {
-  /** The end of the last one. */
-  end = START.length
-  readonly #file: RangedFile
-  readonly #name: string
-  #window: Uint8Array = new Uint8Array(0)
-
-  constructor(file: RangedFile, name: string) {
-    this.#file = file
-    this.#name = name
+/** Reads consecutive pickles, after the first one. `end` is the end of the last one. */
+function pickleReader(
+  file: RangedFile,
+  name: string,
+): { readonly end: () => number; readonly next: () => Promise<PickleValue> } {
+  let end = START.length
+  let window = new Uint8Array(0)
+  const extend = async (length: number): Promise<void> => {
+    window = await readExactly(file, 0, Math.min(length, PICKLE_LIMIT, file.size), name)
   }
+  /** Whether a pickle may be truncated only by the end of the window. */
+  const isCut = ({ code }: InputError): boolean =>
+    (code === 'PICKLE_TRUNCATED' || code === 'PICKLE_TEXT') && window.length < file.size
 
   /** @throws InputError PICKLE_*; TORCH_LIMIT if all together are too long */
-  async next(): Promise<PickleValue> {
-    if (this.#window.length === 0) await this.#look(FIRST_WINDOW)
+  const next = async (): Promise<PickleValue> => {
+    if (window.length === 0) await extend(FIRST_WINDOW)
     for (;;) {
       try {
-        const { value, end } = unpickleAt(this.#window, this.#name, this.end, makeLegacyStorage)
-        this.end = end
-        return value
+        const pickle = unpickleAt(window, name, end, makeLegacyStorage)
+        end = pickle.end
+        return pickle.value
       } catch (error) {
-        if (!(error instanceof InputError) || !this.#mayGoOn(error)) throw error
-        if (this.#window.length === PICKLE_LIMIT)
-          throw refusal('TORCH_LIMIT', this.#name, `pickles of at most ${PICKLE_LIMIT} bytes`, 'more')
-        await this.#look(2 * this.#window.length)
+        if (!(error instanceof InputError) || !isCut(error)) throw error
+        if (window.length === PICKLE_LIMIT)
+          throw refusal('TORCH_LIMIT', name, `pickles of at most ${PICKLE_LIMIT} bytes`, 'more')
+        await extend(2 * window.length)
       }
     }
   }
-
-  /** Whether a pickle may be truncated only by the end of the bytes that were read. */
-  #mayGoOn({ code }: InputError): boolean {
-    const isCut = code === 'PICKLE_TRUNCATED' || code === 'PICKLE_TEXT'
-    return isCut && this.#window.length < this.#file.size
-  }
-
-  async #look(length: number): Promise<void> {
-    const size = Math.min(length, PICKLE_LIMIT, this.#file.size)
-    this.#window = await readExactly(this.#file, 0, size, this.#name)
-  }
+  return { end: () => end, next }
 }
 
 function checkVersion(value: PickleValue, name: string): void {

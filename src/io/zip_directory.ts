@@ -5,6 +5,7 @@
  */
 import type { InputError } from '../tensor/errors.ts'
 import { readExactly, type RangedFile } from './files.ts'
+import { decodeUtf8 } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { safePath } from './safe_path.ts'
 
@@ -217,12 +218,8 @@ function readCentral(
 /** The name of an entry. @throws InputError ZIP_NAME, PATH_UNSAFE. */
 export function readName(record: DataView, at: number, length: number, flags: number, file: string): string {
   const bytes = new Uint8Array(record.buffer, record.byteOffset + at, length)
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw refusal('ZIP_NAME', file, 'names of entries in UTF-8', 'other bytes', { cause })
-  }
+  const text = decodeUtf8(bytes)
+  if (text === null) throw refusal('ZIP_NAME', file, 'names of entries in UTF-8', 'other bytes')
   if ((flags & UTF8_FLAG) === 0 && /\P{ASCII}/u.test(text)) {
     throw refusal('ZIP_NAME', file, 'names in ASCII, or the flag that says UTF-8', quote(text))
   }
