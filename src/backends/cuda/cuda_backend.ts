@@ -30,9 +30,6 @@ const kinds = {
 /** The names of the backends of this file. */
 export type CudaName = keyof typeof kinds
 
-/** The names of the emulated ones. */
-export type EmulatedName = Extract<CudaName, `${string}emulated`>
-
 /** Where `npm run build:cuda-emulator` puts its library. */
 const emulatorUrl: URL = new URL('../../../cuda/build/libcuda_emulated.so', import.meta.url)
 
@@ -60,15 +57,6 @@ export class CudaBackend extends CheckedBackend<number> {
   static async create(name: CudaName, options: BackendOptions = {}): Promise<CudaBackend> {
     checkOneThread(name, options)
     return CudaBackend.on(await openDriver(name), name, options)
-  }
-
-  /** The emulator in another library than the one `create` finds. @throws MissingError as `create` does */
-  static async emulatedBy(
-    path: string,
-    options: DeviceOptions = {},
-    name: EmulatedName = 'cuda-emulated',
-  ): Promise<CudaBackend> {
-    return CudaBackend.on(await Driver.open(path, `backend ${name}: expected an emulator`), name, options)
   }
 
   /** On the first device of a driver. @throws MissingError as `create` does */
