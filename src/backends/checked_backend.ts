@@ -1,6 +1,6 @@
 /**
- * What every backend does before its memory is touched: it checks that it is live, that a buffer is its own and not freed,
- * and that kinds and ranges fit; and it counts what is allocated.
+ * The checks of every backend before its memory is accessed: it is not disposed, a buffer is its own and not freed, and kinds
+ * and ranges fit. It also counts allocated buffers.
  *
  * A concrete backend adds memory and kernels: the abstract methods below, which trust their arguments, and the function
  * that gives the kernel of each op.

@@ -1,5 +1,5 @@
 /**
- * shadowllm/backends: what computes, by name.
+ * shadowllm/backends: backends by name.
  */
 export { backendNames } from './backend.ts'
 export { createBackend } from './select.ts'

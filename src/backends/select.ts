@@ -1,5 +1,5 @@
 /**
- * Where backends are chosen by name; the only place that knows the concrete ones. One is loaded when it is started.
+ * Starts backends by name; the only file that names the concrete ones. A backend is loaded when it is started.
  */
 import { UsageError } from '../tensor/errors.ts'
 import { backendNames, type Backend, type BackendName, type BackendOptions } from './backend.ts'
@@ -8,7 +8,7 @@ import { backendNames, type Backend, type BackendName, type BackendOptions } fro
  * Starts a backend.
  * @throws UsageError BACKEND_NAME for an unknown name, THREADS for a number of threads that it cannot have; MissingError
  *   BACKEND_MISSING if this runtime cannot run it, THREADS_MISSING if threads cannot share memory here, CUDA_DRIVER or
- *   CUDA_DEVICE if there is nothing that runs CUDA kernels. There is no silent fallback to another one.
+ *   CUDA_DEVICE if CUDA kernels cannot run here. There is no silent fallback to another one.
  */
 export async function createBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
   switch (name) {

@@ -183,20 +183,20 @@ export function checkFloat(dtype: SourceDtype, tensor: string): void {
 
 /**
  * Stored floats as float32; F64 is rounded. The result may share memory with `bytes`. Half precision is written to the start of
- * `room` if that is given and long enough.
+ * `into` if that is given and long enough.
  * @throws InputError DTYPE if the type is not a float.
  */
 export function decodeFloats(
   dtype: SourceDtype,
   bytes: Uint8Array,
   tensor: string,
-  room?: Float32Array,
+  into?: Float32Array,
 ): Float32Array {
   const size = elementSize(dtype)
   const { buffer, byteOffset, byteLength } = aligned(bytes, size)
   const count = byteLength / size
   checkFloat(dtype, tensor)
-  const out = room && room.length >= count ? room.subarray(0, count) : undefined
+  const out = into && into.length >= count ? into.subarray(0, count) : undefined
   if (dtype === 'F16') return widenF16(new Uint16Array(buffer, byteOffset, count), out)
   if (dtype === 'BF16') return widenBf16(new Uint16Array(buffer, byteOffset, count), out)
   if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, count))

@@ -1,7 +1,8 @@
 /**
  * The interface by which tensors are read by name, independent of the file format.
  *
- * The engine uses this interface and knows no file format; io implements it for safetensors and torch checkpoints. Values arrive as float32: F16 and BF16 widen exactly.
+ * The engine depends on this interface and on no file format; io implements it for safetensors and torch checkpoints. Values
+ * are read as float32: F16 and BF16 widen exactly.
  */
 import { decodeIntegers, elementSize, type SourceDtype } from './dtypes.ts'
 import { UsageError } from './errors.ts'

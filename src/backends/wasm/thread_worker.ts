@@ -1,5 +1,5 @@
 /**
- * The thread that helps: an instance of the kernels over the memory it was given, and the parts it finds on the queue.
+ * A helper thread: an instance of the kernels over the shared memory, which computes parts from the queue.
  */
 import { listenAsThread, now, relax } from '../../platform/platform.ts'
 import { instantiate } from './instance.ts'

@@ -1,6 +1,6 @@
 /**
- * The kernels on several threads over one shared memory: large calls are cut into parts that all threads take from, where
- * that was found to pay, with the bits of one thread. Small calls, and ops that cannot be cut, stay with the caller.
+ * The kernels on several threads over one shared memory. A large call is cut into parts for all threads if that was measured
+ * to be faster; its bits are those of one thread. The caller computes small calls, and ops that cannot be cut, alone.
  */
 import { canShareMemory, machine, now } from '../../platform/platform.ts'
 import type { KernelName } from '../../ops/catalog.ts'
@@ -15,21 +15,21 @@ import { ThreadPool } from './thread_pool.ts'
 
 /** How kernels are shared. */
 export interface Sharing {
-  /** The caller's, and those of helpers: at least 2. */
+  /** The number of threads, the caller's included: at least 2. */
   readonly threads: number
   readonly sharing: 'measured' | 'always'
-  /** Whether calls are cut that are too small for it to pay, so that laws can use small ones; default: no. */
+  /** Whether to cut also calls that are too small to gain, so that laws can use small ones; default: no. */
   readonly cutsSmall?: boolean
 }
 
-/** Parts of a call, so that a thread that comes late or leaves early is made up for by the others. */
+/** Parts of a call: several per thread, so that the others take over from a thread that is not scheduled. */
 const PARTS_PER_THREAD = 4
 
-/** Threads that `auto` takes at most: decoding waits for memory, which more do not read faster. */
+/** The largest number of threads for `auto`: decoding is limited by memory bandwidth, which more threads do not raise. */
 const MAX_AUTOMATIC = 4
 
 /**
- * How many threads are meant.
+ * The number of threads that an option stands for.
  * @throws UsageError THREADS for no such number; MissingError THREADS_MISSING if there cannot be several here
  */
 export function countThreads(threads: number | 'auto'): number {
@@ -48,7 +48,7 @@ export function countThreads(threads: number | 'auto'): number {
 }
 
 /**
- * Starts helpers over a memory of theirs and the caller's. Until they are there the caller computes alone.
+ * Starts helpers over a memory that they share with the caller. Until they have started the caller computes alone.
  * @param module kernels that import a shared memory (shared_import.ts)
  * @throws MissingError BACKEND_MEMORY if there is no room
  */
@@ -83,7 +83,7 @@ export async function allStarted(engine: Engine, threads: number): Promise<void>
   )
 }
 
-/** What is known of calls of one kind. */
+/** Calls of one kernel and about one size. */
 interface Kind {
   readonly work: number
   readonly tuner: ParallelTuner
@@ -130,7 +130,7 @@ function shareKernel(
   const run: KernelFunction<number> = (...call) => {
     const most = cutsSmall ? split.allParts(call) : split.worthwhileParts(call)
     if (most < 2) return whole(...call)
-    // As many for each thread, if none of them is held up.
+    // A multiple of the threads, so that each computes as many if all are scheduled.
     const parts = Math.min(most < threads ? most : most - (most % threads), PARTS_PER_THREAD * threads)
     if (pool.helpers === 0) whole(...call)
     else if (sharing === 'always') share(call, parts)

@@ -60,9 +60,9 @@ export class WasmBackend extends CheckedBackend<number> {
 
   /**
    * Starts a backend with a memory of its own.
-   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD or not the relaxed one, THREADS_MISSING if threads cannot share
-   *   memory here, BACKEND_MEMORY if there is no room, BACKEND_THREAD if threads that are always to share do not start;
-   *   UsageError THREADS
+   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD or not the relaxed one, THREADS_MISSING if
+   *   threads cannot share memory here, BACKEND_MEMORY if there is no room, BACKEND_THREAD if threads that always share do not
+   *   start; UsageError THREADS
    */
   static async create({
     threads = 1,
