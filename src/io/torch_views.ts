@@ -161,11 +161,9 @@ function viewOf(
   const [, ...rowShape] = info.shape
   // A scalar is one row.
   const [stride = 0, ...rowStrides] = strides
+  const steps = [stride, ...rowStrides]
   const rows: StoredTensor['rows'] = async (first, count) => {
-    const [shape, steps] = [
-      [count, ...rowShape],
-      [stride, ...rowStrides],
-    ]
+    const shape = [count, ...rowShape]
     const bytes = await storage.read((offset + first * stride) * size, extentOf(shape, steps) * size)
     return isRowMajor(shape, steps) ? bytes : gather(bytes, shape, steps, size)
   }
