@@ -25,7 +25,6 @@ import { OptModel } from './engine/opt_model.ts'
 import { makeSampler } from './engine/sampling.ts'
 import type { LoadProgress } from './engine/weight_reader.ts'
 import { folderOf } from './platform/platform.ts'
-import { NOT_SCORED } from './ops/cross_entropy.ts'
 import {
   generateKinds,
   maskKinds,
@@ -42,7 +41,7 @@ import {
 } from './options.ts'
 import { generationPlanners, PlannerFiles, type PlanOptions } from './planner_options.ts'
 import { promptMask } from './predictor/leaky.ts'
-import { scoreText } from './predictor/pass_planners.ts'
+import { scoreContinuation } from './predictor/pass_planners.ts'
 import { checkOptions, describeValue, expectKind, isObject, kinds } from './tensor/arguments.ts'
 import { InputError, UsageError } from './tensor/errors.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from './tensor/ndarrays.ts'
@@ -352,11 +351,14 @@ export class ShadowOpt {
   /** The criterion's scores of what follows a prompt. */
   #oracleScores(prompt: Int32Array, { continuation, criterion = 'plainact', seed }: MaskOptions): UnitScores {
     const ids = typeof continuation === 'string' ? this.encode(continuation) : (continuation ?? [])
-    if (ids.length === 0)
-      throw new UsageError('CONTINUATION', 'oracle: expected what follows the prompt, got nothing')
-    const tokens = Int32Array.of(...prompt, ...readIds(ids, 'continuation'))
-    const labels = tokens.slice().fill(NOT_SCORED, 0, prompt.length)
-    return scoreText(this.model, tokens, labels, criterionByName(criterion), seed)
+    if (ids.length === 0) throw new UsageError('CONTINUATION', 'oracle: `continuation` is required')
+    return scoreContinuation(
+      this.model,
+      prompt,
+      readIds(ids, 'continuation'),
+      criterionByName(criterion),
+      seed,
+    )
   }
 
   #scorePiece(ids: Int32Array): number {

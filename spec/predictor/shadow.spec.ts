@@ -10,15 +10,10 @@ import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeBudget, type Scope } from '../../src/masks/budget.ts'
-import { denseMask, makeMask } from '../../src/masks/mask.ts'
+import { denseMask, makeMask, unitKinds } from '../../src/masks/mask.ts'
 import type { PromptView } from '../../src/masks/planner.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../src/masks/selection.ts'
-import {
-  networkShape,
-  shadowDefaults,
-  unitKinds,
-  type ShadowConfig,
-} from '../../src/predictor/predictor_config.ts'
+import { networkShape, shadowDefaults, type ShadowConfig } from '../../src/predictor/predictor_config.ts'
 import { configEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { lastTokenContext, makeTargets, scaleFeatures } from '../../src/predictor/features.ts'
 import { Mlp, mlpParameterLengths, mlpParameterNames, type MlpValues } from '../../src/predictor/mlp.ts'
@@ -26,16 +21,16 @@ import {
   oraclePlanner,
   plannerNames,
   randomPlanner,
-  randomScores,
   shadowPlanner,
   staticPlanner,
 } from '../../src/predictor/planners.ts'
-import { openPredictorOf, savePredictor } from '../../src/predictor/predictor_file.ts'
+import { openPredictor, savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, get, getFloats, getIds, readCase, tolerance, type Case } from '../golden/golden.ts'
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
+import { randomScores } from '../../src/criteria/random.ts'
 
 const golden = readCase('preln', 'predictor')
 const shape = { layers: 2, heads: 4, neurons: 64 }
@@ -213,7 +208,7 @@ describe('a predictor as a file', async () => {
   test('round-trips with the same configuration and bits', async () => {
     const predictor = makePredictor(backend)
     await savePredictor(path, predictor)
-    const again = await openPredictorOf('shadow', path, backend)
+    const again = (await openPredictor(path, backend)) as ShadowPredictor
     expect(again.config).toEqual(config)
     expect(again.predict(context, 1)).toEqual(predictor.predict(context, 1))
     for (const one of [predictor, again]) one.dispose()
@@ -249,7 +244,7 @@ describe('a predictor as a file', async () => {
     predictor.dispose()
     const metadata = written === undefined ? {} : { [configEntry]: JSON.stringify(written) }
     writeFileSync(path, encodeSafetensors(tensors, metadata as Record<string, string>))
-    await expect(openPredictorOf('shadow', path, backend)).rejects.toThrow(message)
+    await expect(openPredictor(path, backend)).rejects.toThrow(message)
     expect(backend.liveBuffers).toBe(0)
   })
 })

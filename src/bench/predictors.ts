@@ -7,13 +7,7 @@
  *   dejavu-style   the same sizes, so that the two per-layer methods differ in when they are asked
  */
 import type { Backend } from '../backends/backend.ts'
-import {
-  networkShape,
-  unitKinds,
-  type PredictorConfig,
-  type PredictorKind,
-  type UnitKind,
-} from '../predictor/predictor_config.ts'
+import { networkShape, type PredictorConfig, type PredictorKind } from '../predictor/predictor_config.ts'
 import { DejavuPredictor } from '../predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
 import { makePredictorConfig, type PredictorChoices } from '../predictor/make_predictor_config.ts'
@@ -24,6 +18,7 @@ import { ShadowPredictor } from '../predictor/shadow.ts'
 import type { OptConfig } from '../engine/config.ts'
 import { storedBytes, type Storage } from '../engine/matrix.ts'
 import { RandomBlock } from './random_weights.ts'
+import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** Hidden units of each kind. */
 export const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
@@ -75,9 +70,7 @@ function randomNetwork(config: PredictorConfig, unit: UnitKind, block: RandomBlo
  * @param storage what its matrices are stored as; its biases are float32
  */
 export function predictorBytes(predictor: Predictor, storage: Storage): number {
-  const networks: readonly Network[] = unitKinds.flatMap((unit) =>
-    predictor.kind === 'shadow' ? [predictor.networks[unit]] : predictor.layers.networks[unit],
-  )
+  const networks: readonly Network[] = unitKinds.flatMap((unit) => predictor.networks[unit])
   return networks
     .flatMap(({ shape }) => [...networkParameterShapes(shape).values()])
     .reduce((bytes, [rows, columns]) => {

@@ -8,6 +8,7 @@
  * for all neurons. Every token of the data set is kept with the same probability (reservoir sampling, Vitter 1985), so
  * memory does not grow with the data.
  */
+import { shiftLabels } from '../engine/loss.ts'
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { CriterionInput } from './criterion.ts'
@@ -54,7 +55,7 @@ export class TokenSample {
   /** Adds the tokens of an example whose next token is `eligible`. */
   add(input: CriterionInput, eligible: (target: number) => boolean): void {
     this.#headSize = input.model.config.headSize
-    const targets = targetsOf(input.labels)
+    const targets = shiftLabels(input.labels)
     const chosen = new Map<number, number>() // place -> token
     targets.forEach((target, t) => {
       if (!eligible(target)) return
@@ -67,13 +68,6 @@ export class TokenSample {
     for (let layer = 0; layer < input.model.shape.layers; layer++) readLayer(input, layer, layers)
     for (const [place, t] of chosen) this.#tokens[place] = { target: targets[t], layers: layers.get(t) ?? [] }
   }
-}
-
-/** Of every token, the label of the next; -100 at the end. */
-function targetsOf(labels: Int32Array): Int32Array {
-  const targets = new Int32Array(labels.length).fill(-100)
-  targets.set(labels.subarray(1))
-  return targets
 }
 
 /** Copies what is kept of the tokens in one layer. */

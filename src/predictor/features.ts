@@ -143,7 +143,7 @@ export function scoresFromOutputs(
   shape: UnitShape,
   heads: Float32Array,
   neurons: Float32Array,
-  dense = 1,
+  dense: number,
 ): UnitScores {
   const table = (outputs: Float32Array, units: number): Float32Array => {
     const scores = new Float32Array(shape.layers * units)

@@ -14,6 +14,7 @@ import { firstRows } from '../backends/rows.ts'
 import { matrixOf, type Matrix, type Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Random } from '../tensor/random.ts'
+import { recordOf } from '../tensor/records.ts'
 
 export const networkForms = ['relu', 'low-rank'] as const
 export type NetworkForm = (typeof networkForms)[number]
@@ -54,13 +55,7 @@ export function mlpParameterShapes(shape: MlpShape): Record<MlpParameterName, re
 /** How many numbers each parameter has. */
 export function mlpParameterLengths(shape: MlpShape): Record<MlpParameterName, number> {
   const shapes = mlpParameterShapes(shape)
-  const length = (name: MlpParameterName): number => shapes[name].reduce((product, size) => product * size, 1)
-  return {
-    inputWeight: length('inputWeight'),
-    inputBias: length('inputBias'),
-    outputWeight: length('outputWeight'),
-    outputBias: length('outputBias'),
-  }
+  return recordOf(mlpParameterNames, (name) => lengthOf(shapes[name]))
 }
 
 /**
@@ -70,9 +65,8 @@ export function mlpParameterLengths(shape: MlpShape): Record<MlpParameterName, n
  */
 export function startingValues(shape: MlpShape, outputBias: Float32Array, random: Random): MlpValues {
   const lengths = mlpParameterLengths(shape)
-  const inputWeight = uniformValues(lengths.inputWeight, shape.inputs, random)
   return {
-    inputWeight,
+    inputWeight: uniformValues(lengths.inputWeight, shape.inputs, random),
     inputBias: uniformValues(lengths.inputBias, shape.inputs, random),
     outputWeight: new Float32Array(lengths.outputWeight),
     outputBias: isLowRank(shape) ? new Float32Array(0) : outputBias,
@@ -126,13 +120,7 @@ export class Mlp {
 
   /** The current parameters. @throws UsageError BUFFER_KIND if they are stored as anything but f32 */
   read(): MlpValues {
-    const { inputWeight, inputBias, outputWeight, outputBias } = this.parameters
-    return {
-      inputWeight: this.backend.readF32(inputWeight),
-      inputBias: this.backend.readF32(inputBias),
-      outputWeight: this.backend.readF32(outputWeight),
-      outputBias: this.backend.readF32(outputBias),
-    }
+    return recordOf(mlpParameterNames, (name) => this.backend.readF32(this.parameters[name]))
   }
 
   /** Buffers for passes of up to `rows` rows, alive as long as `scope`. */
@@ -195,9 +183,14 @@ export class Mlp {
 }
 
 /** @throws UsageError MLP_SHAPE if a parameter has another length */
-export function checkLength(name: string, values: Float32Array, length: number): void {
-  if (values.length !== length)
-    throw new UsageError('MLP_SHAPE', `${name}: expected ${length} numbers, got ${values.length}`)
+export function checkLength(name: string, values: Float32Array | undefined, length: number): void {
+  const got = values?.length ?? 0
+  if (got !== length) throw new UsageError('MLP_SHAPE', `${name}: expected ${length} numbers, got ${got}`)
+}
+
+/** How many numbers an array of this shape has. */
+export function lengthOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
 }
 
 function isLowRank({ form = 'relu' }: MlpShape): boolean {

@@ -81,7 +81,7 @@ export class Network {
     this.#scope = new BufferScope(backend)
     this.mlp = new Mlp(backend, shape, values, storage)
     try {
-      this.pool = shape.pools ? new AttentionPool(backend, shape.inputs, poolValues(values)) : null
+      this.pool = shape.pools ? new AttentionPool(backend, shape.inputs, values) : null
     } catch (error) {
       this.mlp.dispose()
       throw error
@@ -142,11 +142,4 @@ function poolOnce(pool: AttentionPool, y: Buffer, prompt: Float32Array, tokens: 
 /** 1 / T, T times. */
 export function evenShares(tokens: number): Float32Array {
   return new Float32Array(tokens).fill(1 / tokens)
-}
-
-function poolValues(values: NetworkValues): PoolValues {
-  const empty = new Float32Array(0)
-  const { queryWeight = empty, queryBias = empty, keyWeight = empty } = values
-  const { valueWeight = empty, valueBias = empty } = values
-  return { queryWeight, queryBias, keyWeight, valueWeight, valueBias }
 }

@@ -10,7 +10,7 @@ import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { denseLayers, networkShape, unitKinds, type ShadowConfig, type UnitKind } from './predictor_config.ts'
+import { denseLayers, networkShape, type ShadowConfig } from './predictor_config.ts'
 import {
   lastTokenContext,
   meanContext,
@@ -19,6 +19,7 @@ import {
   type FeatureMoments,
 } from './features.ts'
 import { Network, type NetworkValues } from './network.ts'
+import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** The numbers of a predictor. */
 export interface ShadowValues extends Readonly<Record<UnitKind, NetworkValues>> {

@@ -203,7 +203,7 @@ export function planMethod(
     shadow: predictor?.kind === 'shadow' ? predictor : undefined,
     dejavuStyle: predictor?.kind === 'dejavu-style' ? predictor : undefined,
     dejavu: predictor?.kind === 'dejavu' ? predictor : undefined,
-    truth: oracleScores,
+    oracleScores,
     criterion: planner === 'prompt-plainact' ? criterionByName(criterion) : undefined,
   }
   return makePlanner(planner, sources, methodBudget(method, inputs), { every, leaky, released })

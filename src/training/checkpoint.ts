@@ -21,6 +21,7 @@ import { parameterShapes } from '../engine/names.ts'
 import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
+import { recordOf } from '../tensor/records.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
 import type { HeldOutReport, StepReport } from './pretrain.ts'
 import { settingNames, type PretrainSettings } from './pretrain_settings.ts'
@@ -147,12 +148,7 @@ const aboutSchema = v.object({
   config: v.string(),
   data: v.string(),
 })
-const settingsSchema = v.object(
-  Object.fromEntries(settingNames.map((name) => [name, v.number()])) as Record<
-    keyof PretrainSettings,
-    v.NumberSchema<undefined>
-  >,
-)
+const settingsSchema = v.object(recordOf(settingNames, () => v.number()))
 
 interface About extends Omit<v.InferOutput<typeof aboutSchema>, 'settings'> {
   readonly settings: PretrainSettings

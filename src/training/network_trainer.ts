@@ -8,7 +8,7 @@
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { firstRows } from '../backends/rows.ts'
-import type { AttentionPool, PoolGradients, PoolPass } from '../predictor/attention_pool.ts'
+import type { AttentionPool, PoolPass } from '../predictor/attention_pool.ts'
 import type { MlpPass } from '../predictor/mlp.ts'
 import {
   evenShares,
@@ -17,6 +17,7 @@ import {
   type NetworkShape,
   type NetworkValues,
 } from '../predictor/network.ts'
+import { recordOf } from '../tensor/records.ts'
 import { AdamW } from './adamw.ts'
 
 /** A loss. */
@@ -33,7 +34,7 @@ interface Pooling {
   readonly x: Buffer // [T, I]
   readonly share: Buffer // [1, T]
   readonly pass: PoolPass
-  readonly inner: PoolGradients
+  readonly inner: PoolPass
   readonly rowGrad: Buffer // [B, I]
 }
 
@@ -69,11 +70,7 @@ export class NetworkTrainer {
     const { parameters, mlp } = this.network
     this.#loss = loss
     this.#optimiser = new AdamW(backend, [...parameters.values()], { decay })
-    const names = [...parameters.keys()]
-    this.#grads = Object.fromEntries(names.map((name, i) => [name, this.#optimiser.grads[i]])) as Record<
-      NetworkParameterName,
-      Buffer
-    >
+    this.#grads = recordOf([...parameters.keys()], (_, i) => this.#optimiser.grads[i])
     this.#scope = scope
     this.#batch = batch
     this.#x = scope.allocate('f32', [batch, shape.inputs])
@@ -158,7 +155,7 @@ export class NetworkTrainer {
         x: scope.allocate('f32', [longest, shape.inputs]),
         share: scope.allocate('f32', [1, longest]),
         pass: pool.makePass(scope, longest),
-        inner: pool.makeGradients(scope, longest),
+        inner: pool.makePass(scope, longest),
         rowGrad: scope.allocate('f32', [this.#batch, shape.inputs]),
       }
     )

@@ -29,6 +29,7 @@ import { tensor, type Tensor } from '../../spec/arrays.ts'
 import type { Units } from '../../spec/model.ts'
 import type { Network } from '../../spec/predictor.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
+import { recordOf } from '../../tensor/records.ts'
 import { sameBits } from '../compare.ts'
 import { configOf, sizes, type ModelCase, type Subject } from './cases.ts'
 import { judgeCalls } from './judged_calls.ts'
@@ -280,11 +281,9 @@ export const networkCase = fc.record({
 /** The parameters of a network for the engine. */
 export function networkValues(shape: MlpShape, numbers: readonly number[]): MlpValues {
   const lengths = mlpParameterLengths(shape)
-  const values = mlpParameterNames.map((name, p) => [
-    name,
+  return recordOf(mlpParameterNames, (name, p) =>
     Float32Array.from({ length: lengths[name] }, (_, i) => numbers[(i + 31 * p) % numbers.length]),
-  ])
-  return Object.fromEntries(values) as MlpValues
+  )
 }
 
 /** The same for the specification. */
