@@ -2,7 +2,7 @@
  * The application: the page shows a function of one trace, a selection and the chosen cell. Each event changes one of these
  * and renders the page again, at most once per frame.
  */
-import { criterionOf } from './criterion_words.ts'
+import type { StudyPlanner } from './engine/study_types.ts'
 import { lineOf, type Session } from './session.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
@@ -15,7 +15,7 @@ import { Timeline } from './view/timeline.ts'
 import { NextTokens } from './next_tokens.ts'
 import { Switches } from './trace/switches.ts'
 import { decisionOf, Masks, type Trace } from './trace/trace.ts'
-import { unitFacts, type Unit } from './trace/unit_facts.ts'
+import { placeOf, unitFacts, type Unit } from './trace/unit_facts.ts'
 
 /** The neuron that represents a bin. */
 const WHOLE = 'all'
@@ -182,14 +182,15 @@ export class App {
     if (!cell || cell.layer >= trace.model.shape.layers) return null
     const scores = decisionOf(trace, this.#column)
     const mask = masks.ofColumn(trace, this.#column)
-    const truthMask = masks.needed(trace)
+    const oracleMask = masks.needed(trace)
     const factsOf = (unit: Unit) =>
       scores ? unitFacts(unit, scores, mask, masks.budget) : { kept: true, ranked: null }
     const units = this.#units
     // The best unit represents its bin.
     const unit = units.toSorted((a, b) => (factsOf(a).ranked?.rank ?? 0) - (factsOf(b).ranked?.rank ?? 0))[0]
     const facts = factsOf(unit)
-    const truth = trace.truth && truthMask ? unitFacts(unit, trace.truth, truthMask, masks.budget) : null
+    const oracle =
+      trace.oracleScores && oracleMask ? unitFacts(unit, trace.oracleScores, oracleMask, masks.budget) : null
     const isSwitched = units.some((one) => this.#switches.get(one) !== null)
     const isOn = this.#isOn(units)
     return {
@@ -199,7 +200,7 @@ export class App {
       choices: cell.kind === 'heads' ? [] : this.#choices(cell, factsOf),
       choice: this.#choice,
       facts,
-      truth,
+      oracle,
       isOn,
       isSwitched,
       switches: this.#switches.size,
@@ -224,7 +225,7 @@ export class App {
   #isOn(units: readonly Unit[]): boolean {
     if (!this.#trace || !this.#masks) return false
     const mask = this.#switches.apply(this.#masks.ofColumn(this.#trace, this.#column))
-    return units.some(({ kind, layer, index }) => mask[kind][layer * mask.shape[kind] + index] !== 0)
+    return units.some((unit) => mask[unit.kind][placeOf(unit, mask)] !== 0)
   }
 
   #toggle(): void {
@@ -233,7 +234,7 @@ export class App {
     const decided = this.#masks.ofColumn(this.#trace, this.#column)
     const on = !this.#isOn(units)
     for (const unit of units) {
-      const was = decided[unit.kind][unit.layer * decided.shape[unit.kind] + unit.index] !== 0
+      const was = decided[unit.kind][placeOf(unit, decided)] !== 0
       this.#switches.set(unit, on === was ? null : on)
     }
     this.#refresh()
@@ -245,4 +246,18 @@ function titleOf({ kind, layer, index }: Unit, count: number): string {
   return count > 1
     ? `Neuron ${index} of layer ${layer}, the best of its bin`
     : `Neuron ${index} of layer ${layer}`
+}
+
+/** The criterion behind the scores of a trace, in words. */
+function criterionOf({ settings, ranks }: Trace): string {
+  const { planner, criterion } = settings
+  const words: Readonly<Record<StudyPlanner, string>> = {
+    shadow: `${ranks ?? 'scores'}, predicted`,
+    'prompt-plainact': `${criterion} of the prompt`,
+    oracle: `${criterion} of the text`,
+    random: 'random numbers',
+    static: 'mean over a calibration',
+    dense: 'none',
+  }
+  return words[planner]
 }

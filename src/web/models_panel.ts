@@ -74,12 +74,12 @@ function modelLine({ opt }: Session): string {
   const { name, config, storage } = opt.info
   const { layers, heads, neurons, width } = config
   const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons, width ${width}`
-  return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'as many threads as pay' : 'one thread'}`
+  return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'as many threads as are faster' : 'one thread'}`
 }
 
 const threadsLine = isIsolated()
-  ? 'The server isolates this page (COOP, COEP), so large calls may be shared among threads, where that is measured to pay.'
-  : 'The server does not isolate this page (COOP, COEP), so it computes on one thread; all else is the same.'
+  ? 'The server isolates this page (COOP, COEP), so calls run on several threads where that is measured to be faster.'
+  : 'The server does not isolate this page (COOP, COEP), so it computes on one thread. The results are the same.'
 
 /** A trace, or the files of a model. */
 async function take(
@@ -130,11 +130,11 @@ function wireHub(
 }
 
 /** The memory that a browser gives a page, approximately. */
-const ROOM = 4 * 2 ** 30
+const MAX_MEMORY = 4 * 2 ** 30
 
 function hubWords({ origin, bytes, parameters, memory }: HubModelInfo, storage: Storage): string {
   const millions = (count: number): string => Math.round(count / 1e6).toLocaleString('en')
-  const warning = memory[storage] + bytes > ROOM ? ' That may be more than a browser gives a page.' : ''
+  const warning = memory[storage] + bytes > MAX_MEMORY ? ' That may be more than a browser gives a page.' : ''
   return (
     `${origin.repository} at ${origin.commit.slice(0, 8)}: ${millions(parameters)} million parameters. ` +
     `To download: ${millions(bytes)} MB. In memory: ${millions(memory[storage])} MB as ${storage}, ` +
@@ -185,7 +185,7 @@ async function openTrace(file: File, app: App): Promise<void> {
     const trace = await parseTrace(new Uint8Array(await file.arrayBuffer()), file.name)
     app.open(trace)
     app.tell('')
-    answer.textContent = `${trace.columns.length} tokens of ${trace.model.name}, as they were kept.`
+    answer.textContent = `${trace.columns.length} tokens of ${trace.model.name}, as saved.`
   } catch (error) {
     answer.textContent = lineOf(error)
   }

@@ -2,7 +2,7 @@
  * Requests the next-token distribution of a column, with and without switches, and keeps the last answer until there is a new
  * one. There is one request at a time, and none while a text is generated.
  */
-import type { UnitMask } from '../masks/mask.ts'
+import { unitKinds, type UnitMask } from '../masks/mask.ts'
 import type { NextToken } from './engine/model_info.ts'
 import type { Session } from './session.ts'
 import type { Trace } from './trace/trace.ts'
@@ -74,5 +74,5 @@ function same(a: Question, b: Question | null): boolean {
 }
 
 function sameTables(a: UnitMask, b: UnitMask): boolean {
-  return (['heads', 'neurons'] as const).every((kind) => a[kind].every((value, i) => value === b[kind][i]))
+  return unitKinds.every((kind) => a[kind].every((value, i) => value === b[kind][i]))
 }

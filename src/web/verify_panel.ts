@@ -63,7 +63,7 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
       body.append(row(report as LawReport))
       told('Running …')
     }
-    told('That is all of them.')
+    told('Done.')
   } catch (error) {
     if (signal.aborted) told('Stopped.')
     else answer.textContent = lineOf(error)

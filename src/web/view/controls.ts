@@ -9,8 +9,8 @@ import { byId, fillSelect } from './dom.ts'
 
 const plannerLabels: readonly (readonly [StudyPlanner, string])[] = [
   ['shadow', 'ShadowLLM’s predictor'],
-  ['prompt-plainact', 'the prompt’s own loss'],
-  ['oracle', 'oracle: knows the text'],
+  ['prompt-plainact', 'prompt: its own loss'],
+  ['oracle', 'oracle: reads the text'],
   ['random', 'random'],
   ['dense', 'dense: skips nothing'],
 ]
@@ -22,8 +22,8 @@ const decisionLabels: readonly (readonly [Decision, string])[] = [
 
 const scopeLabels: Readonly<Record<Scope, string>> = {
   global: 'the whole model',
-  'per-layer': 'each layer alone',
-  hybrid: 'the whole, with floors',
+  'per-layer': 'within each layer',
+  hybrid: 'the whole model, with floors',
 }
 
 /** The events of the form. */

@@ -36,6 +36,11 @@ export function percent(share: number, digits = 0): string {
   return `${(100 * share).toFixed(digits)} %`
 }
 
+/** The text of a token, never empty; line breaks are visible. */
+export function visible(text: string): string {
+  return text.replaceAll('\n', '↵') || '∅'
+}
+
 /** A number with its significant digits. */
 export function brief(value: number): string {
   if (value === 0) return '0'

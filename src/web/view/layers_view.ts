@@ -5,7 +5,7 @@
 import { binsOf } from '../trace/bins.ts'
 import type { Masks, Trace } from '../trace/trace.ts'
 import type { UnitMask } from '../../masks/mask.ts'
-import { drawCell, outline, sameCell, type Box, type Cell } from './cells.ts'
+import { contains, drawCell, outline, type Box, type Cell } from './cells.ts'
 import { Stage, type Drawing } from './stage.ts'
 
 /** The state that is shown. */
@@ -81,7 +81,7 @@ export class LayersView {
     const { trace, masks, mask, cell: chosen } = this.#state
     context.clearRect(0, 0, width, height)
     if (!trace || !masks || !mask) return
-    const given = { mask, truth: masks.needed(trace), denseLayers: trace.denseLayers }
+    const given = { mask, oracle: masks.needed(trace), denseLayers: trace.denseLayers }
     context.font = '11px system-ui, sans-serif'
     context.textBaseline = 'middle'
     const rows = this.#rows(trace, width, height)
@@ -129,11 +129,6 @@ export class LayersView {
 /** The position of a cell, or of the cell with its first unit. */
 function find(rows: { cell: Cell }[][], wanted: Cell): { row: number; column: number } | null {
   const row = rows[wanted.layer] ?? []
-  const { start } = wanted.span
-  const column = row.findIndex(
-    ({ cell }) =>
-      sameCell(cell, wanted) ||
-      (cell.kind === wanted.kind && start >= cell.span.start && start < cell.span.end),
-  )
+  const column = row.findIndex(({ cell }) => contains(cell, wanted))
   return column < 0 ? null : { row: wanted.layer, column }
 }
