@@ -69,7 +69,11 @@ export class ShadowPredictor {
     const input =
       pooling === 'attention'
         ? scaleFeatures(context, features, this.moments, tokens)
-        : scaleFeatures(poolRows(context, tokens, pooling), features, this.moments)
+        : scaleFeatures(
+            (pooling === 'last' ? lastTokenContext : meanContext)(context, tokens),
+            features,
+            this.moments,
+          )
     const outputs = (kind: UnitKind): Float32Array => this.networks[kind].predict(input)
     return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), denseLayers(this.config))
   }
@@ -81,9 +85,4 @@ export class ShadowPredictor {
   [Symbol.dispose](): void {
     this.dispose()
   }
-}
-
-/** One row [D] of a prompt's [T, D]. */
-function poolRows(context: Float32Array, tokens: number, pooling: 'last' | 'mean'): Float32Array {
-  return pooling === 'last' ? lastTokenContext(context, tokens) : meanContext(context, tokens)
 }

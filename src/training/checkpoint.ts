@@ -24,6 +24,7 @@ import type { HostTensor } from '../tensor/memory_source.ts'
 import { recordOf } from '../tensor/records.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
 import type { HeldOutReport, StepReport } from './pretrain.ts'
+import { concatenate } from './pretrain_data.ts'
 import { settingNames, type PretrainSettings } from './pretrain_settings.ts'
 import type { TrainerState } from './pretrain_trainer.ts'
 
@@ -41,14 +42,7 @@ export interface RunIdentity {
 
 /** SHA-256 of windows: of their tokens as int32, one after the other. */
 export function hashWindows(windows: readonly Int32Array[]): Promise<string> {
-  const length = windows.reduce((sum, window) => sum + window.length, 0)
-  const all = new Int32Array(length)
-  let at = 0
-  for (const window of windows) {
-    all.set(window, at)
-    at += window.length
-  }
-  return sha256(new Uint8Array(all.buffer))
+  return sha256(new Uint8Array(concatenate(windows).buffer))
 }
 
 /** Whether a folder holds a run. */

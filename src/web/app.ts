@@ -6,7 +6,7 @@ import type { StudyPlanner } from './engine/study_types.ts'
 import { lineOf, type Session } from './session.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
-import { byId, perFrame } from './view/dom.ts'
+import { byId, perFrame, type Choice } from './view/dom.ts'
 import { Inspector, type InspectorState } from './view/inspector.ts'
 import { LayersView } from './view/layers_view.ts'
 import { showLegend, showOverview } from './view/overview.ts'
@@ -101,7 +101,7 @@ export class App {
     this.#refresh()
   }
 
-  /** Shows an error in one line; null clears it. */
+  /** Shows an error in one line; an empty line clears it. */
   tell(line: string): void {
     byId('problem').textContent = line
   }
@@ -150,7 +150,7 @@ export class App {
     this.#texts.show(trace, this.#column)
     this.#timeline.show({ trace, masks, column: this.#column, cell: this.#cell })
     if (!trace || !masks || trace.columns.length === 0) {
-      this.#layers.show({ trace: null, masks: null, mask: null, cell: null }, '')
+      this.#layers.show(null, '')
       return this.#inspector.show(null)
     }
     const decided = masks.ofColumn(trace, this.#column)
@@ -208,7 +208,7 @@ export class App {
     }
   }
 
-  #choices(cell: Cell, factsOf: (unit: Unit) => { kept: boolean }): (readonly [string, string])[] {
+  #choices(cell: Cell, factsOf: (unit: Unit) => { kept: boolean }): Choice[] {
     const { start, end } = cell.span
     const neurons = Array.from({ length: end - start }, (_, i) => start + i)
     const kept = neurons.filter((index) => factsOf({ ...cell, index }).kept).length

@@ -19,10 +19,7 @@ const MAX_TRACE_BYTES = 2 ** 29
 /** Wires the panel, and opens the embedded model. */
 export function startPanel(session: Session, app: App): void {
   const storage = byId<HTMLSelectElement>('storage')
-  fillSelect(
-    storage,
-    storages.map((name) => [name, name]),
-  )
+  fillSelect(storage, storages)
   const open = (source: ModelSource, name: string): Promise<void> =>
     openModel(session, app, source, name, storage.value as Storage)
 

@@ -4,7 +4,7 @@
 import type { NextToken } from '../engine/model_info.ts'
 import type { UnitFacts } from '../trace/unit_facts.ts'
 import { nextBars } from './bars.ts'
-import { brief, make } from './dom.ts'
+import { brief, fillSelect, make, type Choice } from './dom.ts'
 
 /** The content of the inspector. */
 export interface InspectorState {
@@ -14,7 +14,7 @@ export interface InspectorState {
   readonly planner: string
   readonly criterion: string
   /** The neurons of a bin, by name; empty for a head. */
-  readonly choices: readonly (readonly [value: string, label: string])[]
+  readonly choices: readonly Choice[]
   readonly choice: string
   readonly facts: UnitFacts
   readonly oracle: UnitFacts | null
@@ -87,7 +87,7 @@ export class Inspector {
   #fillPick({ choices, choice }: InspectorState): void {
     // Its space stays reserved, so that nothing moves.
     this.#pick.classList.toggle('idle', choices.length === 0)
-    this.#pick.replaceChildren(...choices.map(([value, text]) => make('option', { value, text })))
+    fillSelect(this.#pick, choices)
     this.#pick.value = choice
   }
 }

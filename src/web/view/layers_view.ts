@@ -10,10 +10,10 @@ import { Stage, type Drawing } from './stage.ts'
 
 /** The state that is shown. */
 export interface LayersState {
-  readonly trace: Trace | null
-  readonly masks: Masks | null
+  readonly trace: Trace
+  readonly masks: Masks
   /** The mask of the token, with switches. */
-  readonly mask: UnitMask | null
+  readonly mask: UnitMask
   readonly cell: Cell | null
 }
 
@@ -25,13 +25,13 @@ export class LayersView {
   readonly #stage: Stage
   readonly #choose: (cell: Cell) => void
   readonly #toggle: () => void
-  #state: LayersState = { trace: null, masks: null, mask: null, cell: null }
+  #state: LayersState | null = null
 
   /** @param toggle called for the chosen cell on Enter */
   constructor(canvas: HTMLCanvasElement, choose: (cell: Cell) => void, toggle: () => void) {
     this.#choose = (cell) => {
       // Key events may be faster than frames.
-      this.#state = { ...this.#state, cell }
+      if (this.#state) this.#state = { ...this.#state, cell }
       choose(cell)
     }
     this.#toggle = toggle
@@ -40,8 +40,8 @@ export class LayersView {
     canvas.addEventListener('keydown', (event) => this.#key(event))
   }
 
-  /** Shows a state. @param words the description of the chosen cell for screen readers */
-  show(state: LayersState, words: string): void {
+  /** Shows a state; null is empty. @param words the description of the chosen cell for screen readers */
+  show(state: LayersState | null, words: string): void {
     this.#state = state
     this.#stage.canvas.setAttribute('aria-label', `Units of this token. ${words}`)
     this.#stage.refresh()
@@ -78,9 +78,9 @@ export class LayersView {
   }
 
   #draw({ context, width, height, colours }: Drawing): void {
-    const { trace, masks, mask, cell: chosen } = this.#state
     context.clearRect(0, 0, width, height)
-    if (!trace || !masks || !mask) return
+    if (!this.#state) return
+    const { trace, masks, mask, cell: chosen } = this.#state
     const given = { mask, oracle: masks.needed(trace), denseLayers: trace.denseLayers }
     context.font = '11px system-ui, sans-serif'
     context.textBaseline = 'middle'
@@ -95,8 +95,8 @@ export class LayersView {
   }
 
   #point(event: PointerEvent): void {
+    if (!this.#state) return
     const { trace } = this.#state
-    if (!trace) return
     const { width, height } = this.#stage.size
     const { x, y } = this.#stage.pointOf(event)
     const row = this.#rows(trace, width, height).findLast(([{ box }]) => y >= box.y)
@@ -105,8 +105,8 @@ export class LayersView {
   }
 
   #key(event: KeyboardEvent): void {
+    if (!this.#state) return
     const { trace, cell } = this.#state
-    if (!trace) return
     const { width, height } = this.#stage.size
     const rows = this.#rows(trace, width, height)
     const { row, column } = (cell && find(rows, cell)) ?? { row: 0, column: 0 }
