@@ -9,7 +9,7 @@ import type { Trace } from '../engine/trace.ts'
 import { exp } from '../ops/float32.ts'
 
 /** Called with one query's weights over positions 0..t; the array is reused for the next query. */
-export type VisitWeights = (head: number, t: number, weights: Float64Array) => void
+type VisitWeights = (head: number, t: number, weights: Float64Array) => void
 
 /** Visits the attention weights of every query of a layer, head by head. */
 export function eachAttention(trace: Trace, layer: number, visit: VisitWeights): void {

@@ -19,7 +19,7 @@ import type { UnitScores } from '../masks/selection.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { log } from '../ops/float32.ts'
 import type { DatasetCriterion } from './criterion.ts'
-import { correlation, standardise, TokenSample, type SampledToken } from './token_sample.ts'
+import { correlation, TokenSample, type SampledToken } from './token_sample.ts'
 import { scoreLayers } from './unit_scores.ts'
 
 /** Tokens kept of a data set. */
@@ -79,22 +79,15 @@ function spread(classes: readonly ClassLogs[], counts: (place: number) => boolea
 }
 
 function scoreSample(sample: TokenSample, shape: UnitShape): UnitScores {
-  const { tokens, headSize } = sample
+  const { tokens } = sample
   const classes = classesOf(tokens)
-  const scoreHead = (layer: number, head: number): number => {
-    const rows = tokens.map(({ layers }) =>
-      standardise(layers[layer].heads.subarray(head * headSize, (head + 1) * headSize)),
-    )
-    return spread(logsOf(classes, rows), () => true)
-  }
+  const scoreHead = (layer: number, head: number): number =>
+    spread(logsOf(classes, sample.headRows(layer, head)), () => true)
   return scoreLayers(
     shape,
     (layer) => Float64Array.from({ length: shape.heads }, (_, head) => scoreHead(layer, head)),
     (layer) => {
-      const logs = logsOf(
-        classes,
-        tokens.map(({ layers }) => standardise(layers[layer].input)),
-      )
+      const logs = logsOf(classes, sample.inputRows(layer))
       return Float64Array.from({ length: shape.neurons }, (_, neuron) =>
         spread(logs, (place) => tokens[place].layers[layer].reached[neuron] === 1),
       )

@@ -14,7 +14,7 @@ import { UsageError } from '../tensor/errors.ts'
 import type { CriterionInput } from './criterion.ts'
 
 /** The data of a sampled token in one layer. */
-export interface TokenGradients {
+interface TokenGradients {
   readonly heads: Float32Array // [D], gradient of the heads' outputs, heads side by side
   readonly input: Float32Array // [D], what fc1 read
   readonly reached: Uint8Array // [F], 1 where the gradient before ReLU is not 0
@@ -50,6 +50,19 @@ export class TokenSample {
   /** K, the head size. */
   get headSize(): number {
     return this.#headSize
+  }
+
+  /** The standardised gradients of a head, a row for each token. */
+  headRows(layer: number, head: number): (Float64Array | null)[] {
+    const K = this.#headSize
+    return this.tokens.map(({ layers }) =>
+      standardise(layers[layer].heads.subarray(head * K, (head + 1) * K)),
+    )
+  }
+
+  /** The standardised inputs of fc1, a row for each token. */
+  inputRows(layer: number): (Float64Array | null)[] {
+    return this.tokens.map(({ layers }) => standardise(layers[layer].input))
   }
 
   /** Adds the tokens of an example whose next token is `eligible`. */
@@ -92,7 +105,7 @@ function readLayer(
  * A row less its mean and of norm 1, so that inner products are correlations; null where all its numbers are alike and
  * no correlation exists.
  */
-export function standardise(row: Float32Array): Float64Array | null {
+function standardise(row: Float32Array): Float64Array | null {
   let mean = 0
   for (const value of row) mean += value / row.length
   const centred = Float64Array.from(row, (value) => value - mean)

@@ -17,7 +17,7 @@ import type { Random } from '../tensor/random.ts'
 import { recordOf } from '../tensor/records.ts'
 
 export const networkForms = ['relu', 'low-rank'] as const
-export type NetworkForm = (typeof networkForms)[number]
+type NetworkForm = (typeof networkForms)[number]
 
 /** The sizes of a network. */
 export interface MlpShape {

@@ -76,7 +76,7 @@ function floats(tensors: readonly (readonly [string, HostTensor])[]): Map<string
 }
 
 /** A saved state. Its tensors are read after the identity is checked. */
-export interface Checkpoint {
+interface Checkpoint {
   /** The settings of its run. */
   readonly settings: PretrainSettings
   /**

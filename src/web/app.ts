@@ -2,6 +2,7 @@
  * The application: the page shows a function of one trace, a selection and the chosen cell. Each event changes one of these
  * and renders the page again, at most once per frame.
  */
+import type { UnitMask } from '../masks/mask.ts'
 import type { StudyPlanner } from './engine/study_types.ts'
 import { lineOf, type Session } from './session.ts'
 import { sameCell, type Cell } from './view/cells.ts'
@@ -155,7 +156,7 @@ export class App {
     }
     const decided = masks.ofColumn(trace, this.#column)
     const mask = this.#switches.apply(decided)
-    const inspected = this.#inspect(trace, masks)
+    const inspected = this.#inspect(trace, masks, decided, mask)
     this.#layers.show({ trace, masks, mask, cell: this.#cell }, inspected?.title ?? '')
     if (inspected)
       this.#next.ask(
@@ -177,14 +178,19 @@ export class App {
     return Array.from({ length: span.end - span.start }, (_, i) => unit(span.start + i))
   }
 
-  #inspect(trace: Trace, masks: Masks): Omit<InspectorState, 'next'> | null {
+  /** @param decided the mask of the column @param switched the same with switches */
+  #inspect(
+    trace: Trace,
+    masks: Masks,
+    decided: UnitMask,
+    switched: UnitMask,
+  ): Omit<InspectorState, 'next'> | null {
     const cell = this.#cell
     if (!cell || cell.layer >= trace.model.shape.layers) return null
     const scores = decisionOf(trace, this.#column)
-    const mask = masks.ofColumn(trace, this.#column)
     const oracleMask = masks.needed(trace)
     const factsOf = (unit: Unit) =>
-      scores ? unitFacts(unit, scores, mask, masks.budget) : { kept: true, ranked: null }
+      scores ? unitFacts(unit, scores, decided, masks.budget) : { kept: true, ranked: null }
     const units = this.#units
     // The best unit represents its bin.
     const unit = units.toSorted((a, b) => (factsOf(a).ranked?.rank ?? 0) - (factsOf(b).ranked?.rank ?? 0))[0]
@@ -192,7 +198,7 @@ export class App {
     const oracle =
       trace.oracleScores && oracleMask ? unitFacts(unit, trace.oracleScores, oracleMask, masks.budget) : null
     const isSwitched = units.some((one) => this.#switches.get(one) !== null)
-    const isOn = this.#isOn(units)
+    const isOn = isAnyOn(units, switched)
     return {
       title: titleOf(unit, units.length),
       planner: trace.settings.planner,
@@ -221,24 +227,19 @@ export class App {
     ]
   }
 
-  /** Whether any of some units is computed now. */
-  #isOn(units: readonly Unit[]): boolean {
-    if (!this.#trace || !this.#masks) return false
-    const mask = this.#switches.apply(this.#masks.ofColumn(this.#trace, this.#column))
-    return units.some((unit) => mask[unit.kind][placeOf(unit, mask)] !== 0)
-  }
-
   #toggle(): void {
-    const units = this.#units
-    if (!this.#trace || !this.#masks || units.length === 0) return
+    if (!this.#trace || !this.#masks) return
     const decided = this.#masks.ofColumn(this.#trace, this.#column)
-    const on = !this.#isOn(units)
-    for (const unit of units) {
-      const was = decided[unit.kind][placeOf(unit, decided)] !== 0
-      this.#switches.set(unit, on === was ? null : on)
-    }
+    const units = this.#units
+    const on = !isAnyOn(units, this.#switches.apply(decided))
+    for (const unit of units) this.#switches.set(unit, on === isAnyOn([unit], decided) ? null : on)
     this.#refresh()
   }
+}
+
+/** Whether any of some units is computed under a mask. */
+function isAnyOn(units: readonly Unit[], mask: UnitMask): boolean {
+  return units.some((unit) => mask[unit.kind][placeOf(unit, mask)] !== 0)
 }
 
 function titleOf({ kind, layer, index }: Unit, count: number): string {

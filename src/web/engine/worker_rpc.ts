@@ -14,7 +14,7 @@ import { HubError, InputError, MissingError, ShadowError, UsageError } from '../
 import { isObject } from '../../tensor/arguments.ts'
 
 /** What a call gets besides its arguments. */
-export interface CallContext {
+interface CallContext {
   /** Aborted when the caller cancels. */
   readonly signal: AbortSignal
   progress(value: unknown): void

@@ -33,7 +33,7 @@ export interface TraceModel {
 }
 
 /** A generated token. */
-export interface TraceToken {
+interface TraceToken {
   readonly token: number
   readonly text: string
 }

@@ -27,7 +27,7 @@ const scopes: readonly (readonly [Scope, string])[] = [
 ]
 
 /** The events of the form. */
-export interface ControlEvents {
+interface ControlEvents {
   /** A change that needs a new text. */
   write(): void
   /** A change that needs only new masks; `isFinal` when a slider is released. */

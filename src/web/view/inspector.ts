@@ -30,7 +30,7 @@ export interface InspectorState {
 }
 
 /** The actions. */
-export interface InspectorActions {
+interface InspectorActions {
   toggle(): void
   clear(): void
   choose(value: string): void

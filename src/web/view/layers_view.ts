@@ -9,7 +9,7 @@ import { contains, drawCell, outline, type Box, type Cell } from './cells.ts'
 import { Stage, type Drawing } from './stage.ts'
 
 /** The state that is shown. */
-export interface LayersState {
+interface LayersState {
   readonly trace: Trace
   readonly masks: Masks
   /** The mask of the token, with switches. */

@@ -8,7 +8,7 @@ import { contains, drawDot, outline, type Box, type Cell } from './cells.ts'
 import { Stage, type Drawing } from './stage.ts'
 
 /** The state that is shown. */
-export interface TimelineState {
+interface TimelineState {
   readonly trace: Trace | null
   readonly masks: Masks | null
   readonly column: number
