@@ -18,10 +18,10 @@ export function eachAttention(trace: Trace, layer: number, visit: VisitWeights):
   const scale = attentionScale(trace.model.config)
   const queries = trace.query(layer) // [T, H, K]
   const keys = trace.key(layer) // [H, T, K]
-  const room = new Float64Array(T)
+  const buffer = new Float64Array(T)
   for (let h = 0; h < H; h++)
     for (let t = 0; t < T; t++) {
-      const weights = room.subarray(0, t + 1)
+      const weights = buffer.subarray(0, t + 1)
       const query = queries.subarray((t * H + h) * K, (t * H + h + 1) * K)
       for (let s = 0, at = h * T * K; s <= t; s++) {
         let score = 0

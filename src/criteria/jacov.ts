@@ -1,6 +1,7 @@
 /**
  * jacov: how well a unit distinguishes tokens, measured by the correlation of its gradients at different tokens (Jacobian
- * covariance, Mellor et al. 2021, first version of "Neural Architecture Search without Training"). Of a whole data set.
+ * covariance, Mellor et al. 2021, first version of "Neural Architecture Search without Training"). It scores a whole data
+ * set.
  *
  *   score = - mean over the eigenvalues v of C of ( ln(v + k) + 1 / (v + k) ),  k = 1e-5
  *

@@ -83,7 +83,7 @@ export class TokenSample {
   }
 }
 
-/** Copies what is kept of the tokens in one layer. */
+/** Copies the data of the chosen tokens in one layer. */
 function readLayer(
   { model, trace, gradients }: CriterionInput,
   layer: number,
@@ -102,8 +102,8 @@ function readLayer(
 }
 
 /**
- * A row less its mean and of norm 1, so that inner products are correlations; null where all its numbers are alike and
- * no correlation exists.
+ * A row less its mean and of norm 1, so that inner products are correlations; null for a constant row, which has no
+ * correlations.
  */
 function standardise(row: Float32Array): Float64Array | null {
   let mean = 0

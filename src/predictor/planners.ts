@@ -43,7 +43,7 @@ export type PlannerName = (typeof plannerNames)[number]
 /** When a planner decides: `once`, in the prompt, or again after every so many tokens. */
 export type Every = 'once' | number
 
-/** When a planner decides unless told otherwise: DejaVu's at every token, the others once. */
+/** When a planner decides by default: DejaVu's at every token, the others once. */
 export function defaultEvery(planner: PlannerName): Every {
   return planner === 'dejavu' ? 1 : 'once'
 }

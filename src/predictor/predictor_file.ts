@@ -25,7 +25,7 @@ import { networkParameterShapes, type Network, type NetworkShape, type NetworkVa
 import { ShadowPredictor } from './shadow.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
-/** A predictor of any kind; `kind` tells which. */
+/** A predictor of any kind. */
 export type Predictor = ShadowPredictor | DejavuStylePredictor | DejavuPredictor
 
 /** Writes a predictor atomically. @throws the system's error if the file cannot be written */

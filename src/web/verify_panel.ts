@@ -40,26 +40,26 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
   byId('verify-table').replaceChildren(make('table', {}, make('thead', {}, make('tr', {}, ...heading)), body))
   const engine = startEngine()
   const reports: LawReport[] = []
-  const told = (end: string): void => {
+  const report = (end: string): void => {
     const broken = reports.filter(({ passed }) => !passed).length
     const held = reports.length - broken
     answer.textContent = `Seed ${seed}: ${held} laws hold, ${broken} broken. ${end}`
   }
-  told('Running …')
+  report('Running …')
   try {
     const options = {
       backends: [byId<HTMLSelectElement>('backend').value],
       seed: seed.trim() === '' ? NaN : Number(seed),
       runs: Number(byId<HTMLSelectElement>('cases').value),
     }
-    for await (const report of engine.rpc.iterate('verify', [options], { signal })) {
-      reports.push(report as LawReport)
-      body.append(row(report as LawReport))
-      told('Running …')
+    for await (const lawReport of engine.rpc.iterate('verify', [options], { signal })) {
+      reports.push(lawReport as LawReport)
+      body.append(row(lawReport as LawReport))
+      report('Running …')
     }
-    told('Done.')
+    report('Done.')
   } catch (error) {
-    if (signal.aborted) told('Stopped.')
+    if (signal.aborted) report('Stopped.')
     else answer.textContent = lineOf(error)
   } finally {
     await engine.end()

@@ -16,8 +16,8 @@ import { pause } from '../../platform/pause.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 import { Writers } from './writers.ts'
 
-/** Milliseconds of work between two turns of the event loop, in which a cancellation is received. */
-const TURN = 25
+/** Milliseconds of work after which the event loop runs, so that a cancellation is received. */
+const MAX_BLOCKING = 25
 
 /** The default number of tokens. */
 const DEFAULT_TOKENS = 48
@@ -35,7 +35,7 @@ export async function* study(
   const { signal, compares = true } = options
   const { model, tokenizer } = opt
   const ids = Int32Array.of(model.config.bosId, ...opt.encode(prompt))
-  const maxTokens = roomFor(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
+  const maxTokens = tokenLimit(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
   const decided: UnitScores[] = []
   const asked = await plannerOf(opt, ids, maxTokens, options)
   const planner = asked && recording(opt, asked, options, (scores) => decided.push(scores))
@@ -53,11 +53,11 @@ export async function* study(
   try {
     const text = tokenizer?.stream({ skipSpecial: true })
     const denseText = tokenizer?.stream({ skipSpecial: true })
-    let turn = now()
+    let resumed = now()
     for (let index = 0; index < maxTokens; index++) {
-      if (now() - turn > TURN) {
+      if (now() - resumed > MAX_BLOCKING) {
         await pause(signal)
-        turn = now()
+        resumed = now()
       }
       const next = writers.next()
       if (next.token === model.config.eosId) break
@@ -91,8 +91,8 @@ export async function* study(
   }
 }
 
-/** How many tokens can be generated: each is fed and needs a position. */
-function roomFor({ config }: ShadowOpt, ids: Int32Array, wanted: number): number {
+/** How many tokens can be generated: each needs a position. */
+function tokenLimit({ config }: ShadowOpt, ids: Int32Array, wanted: number): number {
   if (!Number.isInteger(wanted) || wanted < 1)
     throw new UsageError('MAX_TOKENS', `maxTokens: expected a whole number from 1, got ${wanted}`)
   if (ids.length >= config.positions)

@@ -50,9 +50,9 @@ export class LayersView {
   /** Rows of cells with their boxes. */
   #rows({ model }: Trace, width: number, height: number): { cell: Cell; box: Box }[][] {
     const { layers, heads, neurons } = model.shape
-    const room = width - GUTTER
+    const rest = width - GUTTER
     const row = (height - (layers - 1) * GAP) / layers
-    const headWidth = Math.min(row + 2, (0.4 * room) / heads)
+    const headWidth = Math.min(row + 2, (0.4 * rest) / heads)
     const headsEnd = GUTTER + heads * headWidth + 8
     const bins = binsOf(neurons, Math.max(8, Math.min(64, Math.floor((width - headsEnd) / 7))))
     const binWidth = (width - headsEnd - 2) / bins.length
