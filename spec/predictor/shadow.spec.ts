@@ -16,7 +16,12 @@ import { backendTopK, selectMask, type UnitScores } from '../../src/masks/select
 import { networkShape, shadowDefaults, type ShadowConfig } from '../../src/predictor/predictor_config.ts'
 import { configEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { lastTokenContext, makeTargets, scaleFeatures } from '../../src/predictor/features.ts'
-import { Mlp, mlpParameterLengths, mlpParameterNames, type MlpValues } from '../../src/predictor/mlp.ts'
+import {
+  layerParameterLengths,
+  layerParameterNames,
+  Network,
+  type NetworkValues,
+} from '../../src/predictor/network.ts'
 import {
   oraclePlanner,
   plannerNames,
@@ -35,33 +40,25 @@ import { randomScores } from '../../src/criteria/random.ts'
 const golden = readCase('preln', 'predictor')
 const shape = { layers: 2, heads: 4, neurons: 64 }
 
-/** One network of the golden file; unlike ours it has outputs for layer 0 as well. */
-function goldenNetwork(backend: Backend, kind: 'head' | 'ffn'): Mlp {
-  const values: MlpValues = {
+/** The outputs of one network of the golden file; unlike ours it has outputs for layer 0 as well. */
+function goldenOutputs(backend: Backend, kind: 'head' | 'ffn', row: Float32Array): Float32Array {
+  const values: NetworkValues = {
     inputWeight: getFloats(golden, `predictor.${kind}.fc1.weight`),
     inputBias: getFloats(golden, `predictor.${kind}.fc1.bias`),
     outputWeight: getFloats(golden, `predictor.${kind}.fc2.weight`),
     outputBias: getFloats(golden, `predictor.${kind}.fc2.bias`),
   }
-  return new Mlp(backend, { inputs: 32, hidden: 20, outputs: values.outputBias.length }, values)
-}
-
-function runOnce(network: Mlp, row: Float32Array): Float32Array {
-  const scope = new BufferScope(network.backend)
-  const pass = network.makePass(scope, 1)
-  network.forward(pass, scope.upload(row, [1, row.length]))
-  const y = network.backend.readF32(pass.y)
+  const scope = new BufferScope(backend)
+  const network = new Network(scope, { inputs: 32, hidden: 20, outputs: values.outputBias.length }, values)
+  const outputs = network.predict(row)
   scope.dispose()
-  return y
+  return outputs
 }
 
 /** The scores a golden context leads to. */
 function goldenScores(backend: Backend): UnitScores {
   const row = scaleFeatures(getFloats(golden, 'first_layer_last_token_context'), 'min_max')
-  const networks = { heads: goldenNetwork(backend, 'head'), neurons: goldenNetwork(backend, 'ffn') }
-  const scores = { shape, heads: runOnce(networks.heads, row), neurons: runOnce(networks.neurons, row) }
-  for (const kind of unitKinds) networks[kind].dispose()
-  return scores
+  return { shape, heads: goldenOutputs(backend, 'head', row), neurons: goldenOutputs(backend, 'ffn', row) }
 }
 
 describe('the released predictor', () =>
@@ -147,12 +144,12 @@ const config: ShadowConfig = {
 
 function makePredictor(backend: Backend, seed = 1): ShadowPredictor {
   const random = new Random(seed)
-  const network = (kind: 'heads' | 'neurons'): MlpValues => {
-    const lengths = mlpParameterLengths(networkShape(config, kind))
+  const network = (kind: 'heads' | 'neurons'): NetworkValues => {
+    const lengths = layerParameterLengths(networkShape(config, kind))
     const table = (length: number): Float32Array => Float32Array.from({ length }, () => random.normal())
     return Object.fromEntries(
-      mlpParameterNames.map((name) => [name, table(lengths[name])]),
-    ) as unknown as MlpValues
+      layerParameterNames.map((name) => [name, table(lengths[name])]),
+    ) as unknown as NetworkValues
   }
   return new ShadowPredictor(backend, config, { heads: network('heads'), neurons: network('neurons') })
 }

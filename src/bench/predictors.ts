@@ -11,8 +11,14 @@ import { networkShape, type PredictorConfig, type PredictorKind } from '../predi
 import { DejavuPredictor } from '../predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
 import { makePredictorConfig, type PredictorChoices } from '../predictor/make_predictor_config.ts'
-import { mlpParameterLengths } from '../predictor/mlp.ts'
-import { networkParameterShapes, type Network, type NetworkValues } from '../predictor/network.ts'
+import {
+  layerParameterLengths,
+  layerParameterNames,
+  networkParameterShapes,
+  type Network,
+  type NetworkValues,
+} from '../predictor/network.ts'
+import { recordOf } from '../tensor/records.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../predictor/shadow.ts'
 import type { OptConfig } from '../engine/config.ts'
@@ -56,13 +62,8 @@ export function randomPredictor(
 }
 
 function randomNetwork(config: PredictorConfig, unit: UnitKind, block: RandomBlock): NetworkValues {
-  const lengths = mlpParameterLengths(networkShape(config, unit))
-  return {
-    inputWeight: block.take(0, lengths.inputWeight),
-    inputBias: block.take(1, lengths.inputBias),
-    outputWeight: block.take(2, lengths.outputWeight),
-    outputBias: block.take(3, lengths.outputBias),
-  }
+  const lengths = layerParameterLengths(networkShape(config, unit))
+  return recordOf(layerParameterNames, (name, i) => block.take(i, lengths[name]))
 }
 
 /**

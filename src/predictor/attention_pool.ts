@@ -10,10 +10,9 @@
  * because the network that follows begins with one. Forward and backward consist of catalogue ops.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
-import { BufferScope } from '../backends/buffer_scope.ts'
+import type { BufferScope } from '../backends/buffer_scope.ts'
 import type { Random } from '../tensor/random.ts'
 import { recordOf } from '../tensor/records.ts'
-import { checkLength, lengthOf, uniformValues } from './mlp.ts'
 
 /** The names of the parameters. */
 export const poolParameterNames = [
@@ -27,6 +26,12 @@ export type PoolParameterName = (typeof poolParameterNames)[number]
 
 /** The values of a pool, on the host: weights [D, D], a row per output, and biases [D]. */
 export type PoolValues = Readonly<Record<PoolParameterName, Float32Array>>
+
+/** Numbers uniform in ±1/sqrt(inputs), the initial values of PyTorch's Linear. */
+export function uniformValues(length: number, inputs: number, random: Random): Float32Array {
+  const bound = 1 / Math.sqrt(inputs)
+  return Float32Array.from({ length }, () => (2 * random.uniform() - 1) * bound)
+}
 
 /** The shape of each parameter. */
 export function poolParameterShapes(width: number): Record<PoolParameterName, readonly number[]> {
@@ -55,32 +60,20 @@ type PassName = (typeof passNames)[number]
 /** The buffers of a pass over T tokens, or the gradients with respect to them. */
 export type PoolPass = Readonly<Record<PassName, Buffer>>
 
-/** A pool inside a backend. Dispose it. */
+/** A pool inside a backend. Its buffers live as long as the scope it is made in. */
 export class AttentionPool {
   readonly width: number // D
   readonly backend: Backend
-  readonly parameters: Readonly<Record<PoolParameterName, Buffer>>
-  readonly #scope: BufferScope
+  readonly #parameters: Readonly<Record<PoolParameterName, Buffer>>
   /** 1 / sqrt(D), by which queries are scaled. */
   readonly #scale: Buffer // [1]
 
-  /** @throws UsageError MLP_SHAPE if a parameter does not have the length its shape says */
-  constructor(backend: Backend, width: number, values: Partial<PoolValues>) {
-    const shapes = poolParameterShapes(width)
-    for (const name of poolParameterNames) checkLength(name, values[name], lengthOf(shapes[name]))
+  /** @param parameters contain those of the pool */
+  constructor(scope: BufferScope, width: number, parameters: ReadonlyMap<string, Buffer>) {
     this.width = width
-    this.backend = backend
-    const scope = new BufferScope(backend)
-    this.#scope = scope
+    this.backend = scope.backend
+    this.#parameters = recordOf(poolParameterNames, (name) => parameters.get(name) as Buffer)
     this.#scale = scope.upload(Float32Array.of(1 / Math.sqrt(width)))
-    this.parameters = recordOf(poolParameterNames, (name) =>
-      scope.upload(values[name] as Float32Array, shapes[name]),
-    )
-  }
-
-  /** The current parameters. */
-  read(): PoolValues {
-    return recordOf(poolParameterNames, (name) => this.backend.readF32(this.parameters[name]))
   }
 
   /** Buffers for a pass over T tokens, or for its backward pass, alive as long as `scope`. */
@@ -109,7 +102,7 @@ export class AttentionPool {
 
   /** Pools x: [T, D], into y: [1, D]. `share` holds T times 1 / T: [1, T]. */
   forward(pass: PoolPass, y: Buffer, x: Buffer, share: Buffer): void {
-    const { queryWeight, queryBias, keyWeight, valueWeight, valueBias } = this.parameters
+    const { queryWeight, queryBias, keyWeight, valueWeight, valueBias } = this.#parameters
     const { ops } = this.backend
     ops.linear(pass.query, x, queryWeight, queryBias, null)
     ops.mask_units(pass.query, pass.query, this.#scale)
@@ -151,9 +144,5 @@ export class AttentionPool {
     for (const [sum, grad] of weights) ops.linear_backward_weight(sum, grad, x, null)
     ops.linear_backward_bias(grads.queryBias, inner.query, null)
     ops.linear_backward_bias(grads.valueBias, inner.value, null)
-  }
-
-  dispose(): void {
-    this.#scope.dispose()
   }
 }

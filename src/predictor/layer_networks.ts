@@ -2,6 +2,7 @@
  * Predictors with networks for every layer: a pair for each layer from 1 on. Layer 0 runs dense in every method and has none.
  */
 import type { Backend } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { networkShape, type DejavuConfig, type DejavuStyleConfig } from './predictor_config.ts'
@@ -25,6 +26,7 @@ export abstract class LayerNetworks<Config extends DejavuStyleConfig | DejavuCon
   /** Networks of layers 1 to L-1. */
   readonly networks: Readonly<Record<UnitKind, readonly Network[]>>
   readonly moments: readonly FeatureMoments[] | null
+  readonly #scope: BufferScope
 
   /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
   constructor(backend: Backend, config: Config, values: LayerValues, storage: Storage = 'f32') {
@@ -33,12 +35,13 @@ export abstract class LayerNetworks<Config extends DejavuStyleConfig | DejavuCon
     this.moments = values.moments ?? null
     const networks: Record<UnitKind, Network[]> = { heads: [], neurons: [] }
     this.networks = networks
+    this.#scope = new BufferScope(backend)
     try {
       for (let layer = 1; layer < config.shape.layers; layer++) {
         this.#scale(layer, new Float32Array(config.width), config.features)
         for (const kind of unitKinds)
           networks[kind].push(
-            new Network(backend, networkShape(config, kind), values[kind][layer - 1], storage),
+            new Network(this.#scope, networkShape(config, kind), values[kind][layer - 1], storage),
           )
       }
     } catch (error) {
@@ -69,7 +72,7 @@ export abstract class LayerNetworks<Config extends DejavuStyleConfig | DejavuCon
   }
 
   dispose(): void {
-    for (const kind of unitKinds) for (const network of this.networks[kind]) network.dispose()
+    this.#scope.dispose()
   }
 
   [Symbol.dispose](): void {

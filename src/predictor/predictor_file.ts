@@ -21,7 +21,14 @@ import { DejavuPredictor } from './dejavu.ts'
 import { DejavuStylePredictor } from './dejavu_style.ts'
 import type { FeatureMoments } from './features.ts'
 import type { LayerValues } from './layer_networks.ts'
-import { networkParameterShapes, type Network, type NetworkShape, type NetworkValues } from './network.ts'
+import {
+  networkParameterShapes,
+  noBiases,
+  type Network,
+  type NetworkParameterName,
+  type NetworkShape,
+  type NetworkValues,
+} from './network.ts'
 import { ShadowPredictor } from './shadow.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
@@ -129,11 +136,10 @@ async function readNetwork(
   prefix: string,
   shape: NetworkShape,
 ): Promise<NetworkValues> {
-  const none = new Float32Array(0)
-  let values: NetworkValues = { inputWeight: none, inputBias: none, outputWeight: none, outputBias: none }
+  const values: Partial<Record<NetworkParameterName, Float32Array>> = { ...noBiases }
   for (const [name, expected] of networkParameterShapes(shape))
-    values = { ...values, [name]: await readWeights(source, `${prefix}.${name}`, expected) }
-  return values
+    values[name] = await readWeights(source, `${prefix}.${name}`, expected)
+  return values as NetworkValues
 }
 
 /** Moments of one or of several rows of features. @param shape [D] or [count, D] */

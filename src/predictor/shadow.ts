@@ -7,9 +7,11 @@
  * `predictor_file.ts`.
  */
 import type { Backend } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { recordOf } from '../tensor/records.ts'
 import { denseLayers, networkShape, type ShadowConfig } from './predictor_config.ts'
 import {
   lastTokenContext,
@@ -34,20 +36,22 @@ export class ShadowPredictor {
   readonly backend: Backend
   readonly moments: FeatureMoments | null
   readonly networks: Readonly<Record<UnitKind, Network>>
+  readonly #scope: BufferScope
 
   /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
   constructor(backend: Backend, config: ShadowConfig, values: ShadowValues, storage: Storage = 'f32') {
     this.config = config
     this.backend = backend
     this.moments = values.moments ?? null
-    const make = (kind: UnitKind): Network =>
-      new Network(backend, networkShape(config, kind), values[kind], storage)
-    const heads = make('heads')
+    this.#scope = new BufferScope(backend)
     try {
       scaleFeatures(new Float32Array(config.width), config.features, this.moments)
-      this.networks = { heads, neurons: make('neurons') }
+      this.networks = recordOf(
+        unitKinds,
+        (kind) => new Network(this.#scope, networkShape(config, kind), values[kind], storage),
+      )
     } catch (error) {
-      heads.dispose()
+      this.dispose()
       throw error
     }
   }
@@ -79,7 +83,7 @@ export class ShadowPredictor {
   }
 
   dispose(): void {
-    for (const kind of unitKinds) this.networks[kind].dispose()
+    this.#scope.dispose()
   }
 
   [Symbol.dispose](): void {
