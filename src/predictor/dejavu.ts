@@ -9,10 +9,10 @@
  * One difference: the released code marks a neuron where its activation is positive. Here a criterion
  * marks heads and neurons, so that the methods differ in one respect only.
  */
-import type { UnitScores } from '../masks/selection.ts'
+import type { LayerScores, UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { DejavuConfig } from './predictor_config.ts'
-import { LayerNetworks, type PredictedLayer } from './layer_networks.ts'
+import { LayerNetworks } from './layer_networks.ts'
 
 /** Trained predictors of every layer inside a backend. Dispose it. */
 export class DejavuPredictor extends LayerNetworks<DejavuConfig> {
@@ -25,7 +25,7 @@ export class DejavuPredictor extends LayerNetworks<DejavuConfig> {
    * @param stream the residual stream of one token as it enters layer `layer - 1`: [D]
    * @throws UsageError FEATURE_SHAPE, LAYER
    */
-  predictLayer(layer: number, stream: Float32Array): PredictedLayer {
+  predictLayer(layer: number, stream: Float32Array): LayerScores {
     const { shape, width, features } = this.config
     if (!Number.isInteger(layer) || layer < 1 || layer >= shape.layers)
       throw new UsageError('LAYER', `layer: expected one from 1 to ${shape.layers - 1}, got ${layer}`)

@@ -3,7 +3,7 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import type { UnitScores } from '../masks/selection.ts'
+import type { LayerScores, UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { networkShape, type DejavuConfig, type DejavuStyleConfig } from './predictor_config.ts'
 import { scaleFeatures, type FeatureMoments, type FeatureScaling } from './features.ts'
@@ -15,9 +15,6 @@ export interface LayerValues extends Readonly<Record<UnitKind, readonly NetworkV
   /** The moments of the features of each layer, if features are scaled by those of the training set. */
   readonly moments?: readonly FeatureMoments[] | null
 }
-
-/** The scores of one layer: [H] and [F]. */
-export type PredictedLayer = Readonly<Record<UnitKind, Float32Array>>
 
 /** A predictor inside a backend. Dispose it. */
 export abstract class LayerNetworks<Config extends DejavuStyleConfig | DejavuConfig> {
@@ -51,7 +48,7 @@ export abstract class LayerNetworks<Config extends DejavuStyleConfig | DejavuCon
   }
 
   /** The outputs of the networks of a layer, from 1, for a row [D]. */
-  protected run(layer: number, row: Float32Array, scaling: FeatureScaling): PredictedLayer {
+  protected run(layer: number, row: Float32Array, scaling: FeatureScaling): LayerScores {
     const input = this.#scale(layer, row, scaling)
     return {
       heads: this.networks.heads[layer - 1].predict(input),
@@ -60,7 +57,7 @@ export abstract class LayerNetworks<Config extends DejavuStyleConfig | DejavuCon
   }
 
   /** Scores of every unit, from those of layers 1 to L-1; row 0 is zeros. */
-  protected collect(layerScores: (layer: number) => PredictedLayer): UnitScores {
+  protected collect(layerScores: (layer: number) => LayerScores): UnitScores {
     const { shape } = this.config
     const table = (kind: UnitKind): Float32Array => new Float32Array(shape.layers * shape[kind])
     const scores = { shape, heads: table('heads'), neurons: table('neurons') }

@@ -16,12 +16,13 @@ import { byId, fillSelect } from './view/dom.ts'
 /** The maximal size of a trace file. */
 const MAX_TRACE_BYTES = 2 ** 29
 
+type Open = (source: ModelSource, name: string) => Promise<void>
+
 /** Wires the panel, and opens the embedded model. */
 export function startPanel(session: Session, app: App): void {
   const storage = byId<HTMLSelectElement>('storage')
   fillSelect(storage, storages)
-  const open = (source: ModelSource, name: string): Promise<void> =>
-    openModel(session, app, source, name, storage.value as Storage)
+  const open: Open = (source, name) => openModel(session, app, source, name, storage.value as Storage)
 
   byId('embedded').addEventListener('click', () => void open('embedded', 'embedded'))
   const folder = byId<HTMLInputElement>('folder')
@@ -71,7 +72,7 @@ function modelLine({ opt }: Session): string {
   const { name, config, storage } = opt.info
   const { layers, heads, neurons, width } = config
   const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons, width ${width}`
-  return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'as many threads as are faster' : 'one thread'}`
+  return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'several threads' : 'one thread'}`
 }
 
 const threadsLine = isIsolated()
@@ -79,23 +80,14 @@ const threadsLine = isIsolated()
   : 'The server does not isolate this page (COOP, COEP), so it computes on one thread. The results are the same.'
 
 /** A trace, or the files of a model. */
-async function take(
-  files: ReadonlyMap<string, File>,
-  name: string,
-  open: (source: ModelSource, name: string) => Promise<void>,
-  app: App,
-): Promise<void> {
+async function take(files: ReadonlyMap<string, File>, name: string, open: Open, app: App): Promise<void> {
   const [only] = files.values()
   if (files.size === 1 && only.name.endsWith('.trace.safetensors')) return openTrace(only, app)
   if (files.size > 0) await open(files, name)
 }
 
 /** Shows the size of a model of the hub before it can be downloaded. */
-function wireHub(
-  session: Session,
-  storage: HTMLSelectElement,
-  open: (source: ModelSource, name: string) => Promise<void>,
-): void {
+function wireHub(session: Session, storage: HTMLSelectElement, open: Open): void {
   const answer = byId('hub-answer')
   const button = byId<HTMLButtonElement>('hub-open')
   let found: HubModelInfo | null = null

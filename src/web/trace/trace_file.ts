@@ -126,8 +126,8 @@ export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Tra
   const entry = parseBySchema(entrySchema, source.metadata.get(traceEntry), about)
   const { shape, width, planner, criterion, decides, sparsity, scope, seed } = entry
   const file = new TraceTensors(source, name)
-  const prompt = await file.ids('prompt', max.tokens, 0)
-  const tokens = await file.ids('tokens', max.tokens, 0)
+  const prompt = await file.ids('prompt', 0)
+  const tokens = await file.ids('tokens', 0)
   checkSchema(fits(prompt.length, tokens.length), entry, about)
   return {
     model: { name: entry.name, shape, width },
@@ -149,7 +149,7 @@ async function readColumns(
   tokens: Int32Array,
   { texts, denseTexts }: v.InferOutput<typeof entrySchema>,
 ): Promise<TraceColumn[]> {
-  const dense = await file.ids('dense', tokens.length, -1, tokens.length)
+  const dense = await file.ids('dense', -1, tokens.length)
   const kl = await file.floats('kl', [tokens.length])
   return Array.from(tokens, (token, i) => ({
     token,
@@ -183,17 +183,14 @@ class TraceTensors {
     return this.#shapeOf(tensor)[0] ?? 0
   }
 
-  /** Token ids [N], at most `longest` of them, or exactly `length`. */
-  async ids(tensor: string, longest: number, min: number, length?: number): Promise<Int32Array> {
+  /** Token ids [N] from `min`: `length` of them, or at most as many as the limit. */
+  async ids(tensor: string, min: number, length?: number): Promise<Int32Array> {
     const shape = this.#shapeOf(tensor)
-    const [N = -1] = shape
-    if (shape.length !== 1 || N > longest || (length !== undefined && N !== length))
-      throw this.refuse(
-        tensor,
-        length === undefined ? `at most ${longest} ids` : `${length} ids`,
-        `[${shape.join(', ')}]`,
-        'TENSOR_SHAPE',
-      )
+    const [N] = shape
+    if (shape.length !== 1 || N > (length ?? max.tokens) || N < (length ?? 0)) {
+      const expected = length === undefined ? `at most ${max.tokens} ids` : `${length} ids`
+      throw this.refuse(tensor, expected, `[${shape.join(', ')}]`, 'TENSOR_SHAPE')
+    }
     if (this.#source.tensors.get(tensor)?.dtype !== 'I32')
       throw this.refuse(tensor, 'I32', 'another element type', 'TENSOR_SHAPE')
     const ids = await readIntegers(this.#source, tensor)
