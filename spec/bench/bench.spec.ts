@@ -12,7 +12,7 @@ import { ReadSpeed } from '../../src/bench/read_speed.ts'
 import type { BenchRow } from '../../src/bench/rows.ts'
 import { loadSubject, randomSubject, type BenchSubject } from '../../src/bench/subject.ts'
 import { parseTest } from '../../src/bench/tests.ts'
-import { randomPlanner, randomScores } from '../../src/predictor/planners.ts'
+import { randomPlanner } from '../../src/predictor/planners.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { selectMask } from '../../src/masks/selection.ts'
@@ -20,6 +20,7 @@ import { makeOptConfig } from '../../src/engine/config.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
+import { randomScores } from '../../src/criteria/random.ts'
 
 const sizes = { layers: 3, width: 16, heads: 4, neurons: 24, vocabulary: 40, positions: 64 }
 const subject = randomSubject('tiny', makeOptConfig(sizes), 0)

@@ -3,9 +3,10 @@
  */
 import type { UnitMask } from '../../src/masks/mask.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
-import { withPass, type Text } from '../../src/verify/criteria/passes.ts'
+import { withPass, type Text } from '../../src/criteria/pass.ts'
 import { tensorsOf, type ModelCase } from '../../src/verify/model/cases.ts'
 
+export * from '../../src/criteria/pass.ts'
 export * from '../../src/verify/criteria/passes.ts'
 
 /** Whether every one of these masks leaves each neuron on the side of ReLU it is on without: no kink lies among them. */

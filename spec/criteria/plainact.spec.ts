@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
-import { addSensitivity, plainact, plainactSigned } from '../../src/criteria/plainact.ts'
+import { plainact, plainactSigned, sensitivity } from '../../src/criteria/plainact.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import type { Gradients } from '../../src/engine/backward.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
@@ -73,8 +73,8 @@ function wrongPlainact(change: (trace: Trace, gradients: Gradients, layer: numbe
       }
       const part = (table: Float32Array, units: number): Float32Array =>
         table.subarray(layer * units, (layer + 1) * units)
-      addSensitivity(part(scores.heads, shape.heads), ...rows.heads, shape.heads, rows.size, rows.signed)
-      addSensitivity(part(neurons, shape.neurons), ...rows.neurons, shape.neurons, 1, rows.signed)
+      part(scores.heads, shape.heads).set(sensitivity(...rows.heads, shape.heads, rows.size, rows.signed))
+      part(neurons, shape.neurons).set(sensitivity(...rows.neurons, shape.neurons, 1, rows.signed))
     }
     return { ...scores, neurons }
   }

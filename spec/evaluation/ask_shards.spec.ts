@@ -29,12 +29,13 @@ import { memoryStore } from '../../src/jobs/shard_store.ts'
 import { scopes, type Scope } from '../../src/masks/budget.ts'
 import { maskModes, type MaskMode } from '../../src/engine/active_block.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
-import { plannerNames, randomScores, type Every, type PlannerName } from '../../src/predictor/planners.ts'
+import { plannerNames, type Every, type PlannerName } from '../../src/predictor/planners.ts'
 import { encodePredictor, type Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 import { loadSmallModel, question, smallConfig, someAsked } from './small_model.ts'
+import { randomScores } from '../../src/criteria/random.ts'
 
 let backend: Backend
 let model: ShardModel

@@ -28,13 +28,13 @@ import { inlineRunner } from '../jobs/inline_runner.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
-import { randomScores } from '../../src/predictor/planners.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
 import { filesOf, makeWindows, smallOptions } from '../calibration/small_calibration.ts'
 import { loadSmallModel, question, smallConfig, someMask } from '../evaluation/small_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
+import { randomScores } from '../../src/criteria/random.ts'
 
 /** Changes of options, each with another result; or why an option changes no result. */
 type Rows<Options> = Readonly<Record<keyof Required<Options>, readonly Partial<Options>[] | string>>

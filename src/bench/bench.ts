@@ -12,7 +12,7 @@ import type { Storage } from '../engine/matrix.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
+import { kindsNeeded, predictorFor } from '../predictor/suitable.ts'
 import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
 import { interleave } from '../results/interleaved_rounds.ts'
@@ -212,7 +212,7 @@ export class Bench {
     const methods = benchMethods({ planners, sparsities, hasMask: mask !== null })
     for (const test of tests)
       for (const method of methods) {
-        const predictor = kindsNeeded([method.planner]).map((kind) => predictorOf(kind, predictors))[0]
+        const predictor = predictorFor(method.planner, predictors)
         this.#jobs.push(
           new Job({
             subject,

@@ -15,7 +15,6 @@ import { criterionByName } from '../criteria/index.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import { now } from '../platform/platform.ts'
-import type { UnitKind } from '../predictor/predictor_config.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -39,6 +38,7 @@ import {
 import type { Comparison, ReproduceReport, ReproduceRow } from '../results/report.ts'
 import { fullSettings, quickSettings, type Settings } from '../evaluation/settings.ts'
 import { WorkMeter } from './remaining_time.ts'
+import type { UnitKind } from '../masks/mask.ts'
 
 /** What a run is of; all but the model and the way to its text has a default. */
 export interface ReproduceOptions extends Omit<

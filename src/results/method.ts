@@ -19,7 +19,7 @@ import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/featur
 import { defaultEvery, makePlanner, type Every, type PlannerName } from '../predictor/planners.ts'
 import { denseLayers, type LossName, type PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
+import { predictorFor } from '../predictor/suitable.ts'
 import type { TrainingOptions } from '../training/predictor_training.ts'
 
 // ---- What a method is ------------------------------------------------------------------------------------------------
@@ -160,10 +160,10 @@ export interface MethodSources {
 
 /** Of these sources, what a method decides by. */
 export function inputsFrom({ mean, predictors = [] }: MethodSources): (method: Method) => MethodInputs {
-  return ({ planner }) => {
-    const [kind] = kindsNeeded([planner])
-    return { mean: planner === 'static' ? mean : undefined, predictor: kind && predictorOf(kind, predictors) }
-  }
+  return ({ planner }) => ({
+    mean: planner === 'static' ? mean : undefined,
+    predictor: predictorFor(planner, predictors),
+  })
 }
 
 /** What is particular to one text. */
@@ -203,7 +203,7 @@ export function planMethod(
     shadow: predictor?.kind === 'shadow' ? predictor : undefined,
     dejavuStyle: predictor?.kind === 'dejavu-style' ? predictor : undefined,
     dejavu: predictor?.kind === 'dejavu' ? predictor : undefined,
-    truth: oracleScores,
+    oracleScores,
     criterion: planner === 'prompt-plainact' ? criterionByName(criterion) : undefined,
   }
   return makePlanner(planner, sources, methodBudget(method, inputs), { every, leaky, released })

@@ -4,9 +4,9 @@
 import type { Sparsity } from '../masks/achieved.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { PlannerName } from '../predictor/planners.ts'
-import type { UnitKind } from '../predictor/predictor_config.ts'
 import type { LayerSparsity } from './experiment_result.ts'
 import type { Provenance } from './provenance.ts'
+import type { UnitKind } from '../masks/mask.ts'
 
 /** One method. */
 export interface ReproduceRow {

@@ -36,7 +36,8 @@ export function joinDocuments(documents: readonly Int32Array[], separator: numbe
   return concatenate(documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens])))
 }
 
-function concatenate(parts: readonly Int32Array[]): Int32Array {
+/** Arrays, one after the other. */
+export function concatenate(parts: readonly Int32Array[]): Int32Array<ArrayBuffer> {
   const whole = new Int32Array(parts.reduce((length, part) => length + part.length, 0))
   let at = 0
   for (const part of parts) {

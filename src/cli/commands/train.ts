@@ -12,7 +12,6 @@ import { now } from '../../platform/platform.ts'
 import {
   losses,
   predictorKinds,
-  unitKinds,
   type PredictorConfig,
   type PredictorKind,
 } from '../../predictor/predictor_config.ts'
@@ -34,6 +33,7 @@ import { checkOutput, whileWriting } from '../output.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'
+import { unitKinds } from '../../masks/mask.ts'
 
 const help = `
 Kinds:

@@ -5,13 +5,7 @@
 import type { Backend } from '../../backends/backend.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { joinPath, readFile, writeFileAtomic } from '../../platform/platform.ts'
-import {
-  unitKinds,
-  type PredictorConfigBase,
-  type PredictorConfig,
-  type PredictorKind,
-  type UnitKind,
-} from '../../predictor/predictor_config.ts'
+import type { PredictorConfigBase, PredictorConfig, PredictorKind } from '../../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../predictor/example.ts'
 import { openPredictor, savePredictor } from '../../predictor/predictor_file.ts'
 import {
@@ -20,6 +14,7 @@ import {
   type TrainedPredictor,
 } from '../../training/train_predictor.ts'
 import { predictorKindOf, type Method } from '../../results/method.ts'
+import { unitKinds, type UnitKind } from '../../masks/mask.ts'
 
 const predictorName = 'predictor.safetensors'
 const reportName = 'held_out.json'

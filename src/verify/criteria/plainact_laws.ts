@@ -6,6 +6,7 @@
  * one. What is judged is a way to score.
  */
 import type { Criterion } from '../../criteria/index.ts'
+import { withPass, type Text } from '../../criteria/pass.ts'
 import { plainact, plainactSigned } from '../../criteria/plainact.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { denseMask, type UnitMask } from '../../masks/mask.ts'
@@ -14,17 +15,7 @@ import { atLeast, near, sameBits } from '../compare.ts'
 import { lawForAll, type Law } from '../law.ts'
 import { anyModel, roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
 import { headMaskGradient, neuronMaskGradient } from '../model/mask_gradients.ts'
-import {
-  alone,
-  kinds,
-  lossUnder,
-  movedMask,
-  someMask,
-  textOf,
-  withPass,
-  type Text,
-  type Unit,
-} from './passes.ts'
+import { alone, kinds, lossUnder, movedMask, someMask, textOf, type Unit } from './passes.ts'
 
 /** What these laws judge: models of a subject, scored in some way. */
 export interface ScoredSubject extends Subject {

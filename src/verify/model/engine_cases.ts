@@ -19,16 +19,17 @@ import type { LogitsWanted, Sequence, SequenceOptions } from '../../engine/seque
 import { layerMask } from '../../engine/unit_lists.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import {
-  mlpParameterLengths,
-  mlpParameterNames,
-  mlpParameterShapes,
-  type MlpShape,
-  type MlpValues,
-} from '../../predictor/mlp.ts'
+  layerParameterLengths,
+  layerParameterNames,
+  networkParameterShapes,
+  type NetworkShape,
+  type NetworkValues,
+} from '../../predictor/network.ts'
 import { tensor, type Tensor } from '../../spec/arrays.ts'
 import type { Units } from '../../spec/model.ts'
 import type { Network } from '../../spec/predictor.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
+import { recordOf } from '../../tensor/records.ts'
 import { sameBits } from '../compare.ts'
 import { configOf, sizes, type ModelCase, type Subject } from './cases.ts'
 import { judgeCalls } from './judged_calls.ts'
@@ -278,19 +279,17 @@ export const networkCase = fc.record({
 })
 
 /** The parameters of a network for the engine. */
-export function networkValues(shape: MlpShape, numbers: readonly number[]): MlpValues {
-  const lengths = mlpParameterLengths(shape)
-  const values = mlpParameterNames.map((name, p) => [
-    name,
+export function networkValues(shape: NetworkShape, numbers: readonly number[]): NetworkValues {
+  const lengths = layerParameterLengths(shape)
+  return recordOf(layerParameterNames, (name, p) =>
     Float32Array.from({ length: lengths[name] }, (_, i) => numbers[(i + 31 * p) % numbers.length]),
-  ])
-  return Object.fromEntries(values) as MlpValues
+  )
 }
 
 /** The same for the specification. */
-export function plainNetwork(shape: MlpShape, values: MlpValues): Network {
-  const shapes = mlpParameterShapes(shape)
-  return mlpParameterNames.map((name) => tensor(values[name], ...shapes[name]))
+export function plainNetwork(shape: NetworkShape, values: NetworkValues): Network {
+  const shapes = networkParameterShapes(shape)
+  return layerParameterNames.map((name) => tensor(values[name], ...(shapes.get(name) ?? [0])))
 }
 
 /** Rows of equal length as a tensor. */

@@ -6,14 +6,14 @@ import fc from 'fast-check'
 import { collectExample } from '../../calibration/examples.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
 import { makeBudget } from '../../masks/budget.ts'
-import type { UnitMask } from '../../masks/mask.ts'
+import { unitKinds, type UnitMask } from '../../masks/mask.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
-import { unitKinds, type ShadowConfig } from '../../predictor/predictor_config.ts'
+import type { ShadowConfig } from '../../predictor/predictor_config.ts'
 import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
-import { mlpParameterNames, type MlpShape } from '../../predictor/mlp.ts'
+import { layerParameterNames, type NetworkShape } from '../../predictor/network.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import type { Mask, Units } from '../../spec/model.ts'
@@ -148,7 +148,7 @@ export const engineLaws = {
     async (subject, drawn, networks, budget, storage, cache, mode, count) => {
       const { config, tensors, tokens: prompt } = made(drawn, count)
       const plain = plainModel(config, tensors, storage, cache)
-      const shapeOf = (kind: keyof Units): MlpShape => ({
+      const shapeOf = (kind: keyof Units): NetworkShape => ({
         inputs: config.width,
         hidden: networks[kind].hidden,
         outputs: (drawn.layers - 1) * drawn[kind],
@@ -230,7 +230,7 @@ export const engineLaws = {
       const shape = { inputs: rows[0].length, hidden: options.hidden, outputs: targets[0].length }
       const { values } = await trainNetwork(backend, shape, set, options.seed, options)
       const expected = plainTrainNetwork(tensorOf(rows), tensorOf(targets.slice(0, rows.length)), options)
-      mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[p].data))
+      layerParameterNames.forEach((name, p) => compare(name, values[name], expected[p].data))
     },
     { runs: 40 },
   ),
@@ -274,7 +274,7 @@ export const engineLaws = {
         const { predictor } = await trainShadow(model.backend, predictorConfig, examples, options)
         for (const kind of unitKinds) {
           const values = predictor.networks[kind].read()
-          mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[kind][p].data))
+          layerParameterNames.forEach((name, p) => compare(name, values[name], expected[kind][p].data))
         }
         predictor.dispose()
       })

@@ -14,7 +14,7 @@ import { HubError, InputError, MissingError, ShadowError, UsageError } from '../
 import { isObject } from '../../tensor/arguments.ts'
 
 /** What a call gets besides its arguments. */
-export interface CallContext {
+interface CallContext {
   /** Aborted when the caller cancels. */
   readonly signal: AbortSignal
   progress(value: unknown): void
@@ -93,7 +93,7 @@ function isGenerator(value: object): value is AsyncGenerator<unknown, unknown, v
   return Symbol.asyncIterator in value
 }
 
-/** An error as data. The exit code tells its class: minified code does not keep the names of classes. */
+/** An error as data. The exit code identifies its class: minified code does not keep the names of classes. */
 interface PackedError {
   readonly message: string
   readonly name?: string
@@ -133,7 +133,7 @@ function unpackError(data: unknown): Error {
 
 /** How a call is made. */
 export interface CallOptions {
-  /** Cancels: the promise rejects with its reason at once, and the other side is told. */
+  /** Cancels: the promise rejects with its reason at once, and the other side is notified. */
   readonly signal?: AbortSignal
   readonly onProgress?: (value: unknown) => void
 }
