@@ -35,7 +35,7 @@ function figureColumns(first: string | null, hasDevice: boolean): Column[] {
     { key: 'weights', label: 'weights', unit: '%', digits: 1 },
     { key: 'ways', label: 'd/g/p' },
     { key: 'rate', label: 't/s' },
-    { key: 'deviation', label: '+-' },
+    { key: 'deviation', label: '±' },
     ...(hasDevice ? [{ key: 'device', label: 'device', unit: 'ms per token', digits: 3 }] : []),
     { key: 'timesDense', label: 'x dense', digits: 2 },
     ...(first === null ? [] : [{ key: 'timesFirst', label: `x ${first}`, digits: 2 }]),

@@ -11,7 +11,7 @@ import { denseMethod } from '../results/method.ts'
 import { measureSpeeds } from '../evaluation/cache/measure.ts'
 import type { Experiment, Finding } from './experiment.ts'
 import { plannerVariants } from './sparsity_curve.ts'
-import { percent } from './variants.ts'
+import { percent } from '../results/cells.ts'
 
 /** What scoring costs, criterion by criterion. */
 export const calibrationOverhead: Experiment = {

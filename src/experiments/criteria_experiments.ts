@@ -6,15 +6,8 @@
 import { criteria, datasetCriteria } from '../criteria/index.ts'
 import type { Experiment, ExperimentContext } from './experiment.ts'
 import { publishedCriteria } from './published.ts'
-import {
-  comparisonExperiment,
-  percent,
-  sayDifference,
-  variant,
-  type Comparison,
-  type Measured,
-  type Variant,
-} from './variants.ts'
+import { percent, sayDifference } from '../results/cells.ts'
+import { comparisonExperiment, variant, type Comparison, type Measured, type Variant } from './variants.ts'
 
 /** At what sparsities criteria are compared. */
 const shares = [0.3, 0.5, 0.7]
@@ -76,7 +69,7 @@ export const criteriaPredicted: Experiment = comparisonExperiment(
     const sayGain = (measured: Measured, name: string): string => {
       const words = shares.map((share) => {
         const { nats, error } = measured.difference(`${name}, predicted`, `${name}, static`, share)
-        return `${percent(share)} ${nats.toFixed(3)} +- ${error.toFixed(3)}`
+        return `${percent(share)} ${nats.toFixed(3)} ± ${error.toFixed(3)}`
       })
       return `${name}: predicted minus static, nats per token: ${words.join(', ')}.`
     }

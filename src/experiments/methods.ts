@@ -30,7 +30,7 @@ export const sparsePlanners: readonly PlannerName[] = [
 ] satisfies Exclude<PlannerName, 'dense'>[]
 
 /** What the methods have in common. */
-export interface ComparisonOptions {
+interface ComparisonOptions {
   readonly planners?: readonly PlannerName[]
   readonly criterion: string
   readonly baselineCriterion: string
@@ -115,6 +115,6 @@ export function dejavuStyleSettings(settings: Settings): PredictorSettings {
 }
 
 /** DejaVu's predictors: labels are the best half of a layer's units. */
-export function dejavuSettings(settings: Settings): PredictorSettings {
+function dejavuSettings(settings: Settings): PredictorSettings {
   return { ...dejavuStyleSettings(settings), features: 'standard', loss: 'bce', top: [0.5] }
 }

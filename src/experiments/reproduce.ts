@@ -65,8 +65,7 @@ export interface ReproduceOptions extends Omit<
   readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
 }
 
-export const reproduceStages = ['prepare', 'calibrate', 'train', 'evaluate', 'decode'] as const
-export type ReproduceStage = (typeof reproduceStages)[number]
+type ReproduceStage = 'prepare' | CacheStage
 
 /** How far a run is. */
 export interface ReproduceProgress {

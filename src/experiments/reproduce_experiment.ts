@@ -1,48 +1,28 @@
 /**
  * The main comparison as an experiment: what the HTML report shows of a run of `reproduce`.
  */
-import type { ExperimentResult, Plot, Row } from '../results/experiment_result.ts'
-import { describe, type ReproduceReport, type ReproduceRow } from '../results/report.ts'
+import type { ExperimentResult, Plot } from '../results/experiment_result.ts'
+import {
+  describeReport,
+  reportColumns,
+  reportRows,
+  type ReproduceReport,
+  type ReproduceRow,
+} from '../results/report.ts'
 
 /** A run in the form all experiments have. @param command what makes it again */
 export function reproduceExperiment(report: ReproduceReport, command: string): ExperimentResult {
   const { rows, provenance, layers, complete, seconds } = report
-  const dense = rows.find(({ planner }) => planner === 'dense')?.decodeTokensPerSecond ?? null
   return {
     name: 'reproduce',
     title: 'ShadowLLM beside its baselines',
     asks: 'What does skipping units cost in perplexity, and what does it gain in speed, when the prompt alone decides which?',
     command,
-    columns: [
-      { key: 'planner', label: 'planner' },
-      { key: 'criterion', label: 'criterion' },
-      { key: 'sparsity', label: 'asked', unit: '%', digits: 0 },
-      { key: 'heads', label: 'heads skipped', unit: '%', digits: 1 },
-      { key: 'neurons', label: 'neurons skipped', unit: '%', digits: 1 },
-      { key: 'weights', label: 'weights unread', unit: '%', digits: 1 },
-      { key: 'token', label: 'perplexity per token' },
-      { key: 'word', label: 'perplexity per word' },
-      { key: 'speed', label: 'decode speed', unit: 'tokens/s', digits: 0 },
-      { key: 'ratio', label: 'dense = 1', digits: 2 },
-    ],
-    rows: rows.map((row): Row => {
-      const { planner, criterion, achieved, sparsity, decodeTokensPerSecond: speed } = row
-      return {
-        planner,
-        criterion,
-        sparsity: 100 * sparsity,
-        heads: 100 * achieved.heads,
-        neurons: 100 * achieved.neurons,
-        weights: 100 * achieved.weights,
-        token: row.tokenPerplexity,
-        word: row.wordPerplexity,
-        speed,
-        ratio: speed === null || dense === null ? null : speed / dense,
-      }
-    }),
-    plots: plotsOf(rows, dense),
+    columns: reportColumns,
+    rows: reportRows(report),
+    plots: plotsOf(rows),
     paper: null,
-    findings: describe(report),
+    findings: describeReport(report),
     layers: layers.filter(({ name }) => !name.startsWith('dense')),
     provenance,
     complete,
@@ -50,7 +30,8 @@ export function reproduceExperiment(report: ReproduceReport, command: string): E
   }
 }
 
-function plotsOf(rows: readonly ReproduceRow[], dense: number | null): Plot[] {
+function plotsOf(rows: readonly ReproduceRow[]): Plot[] {
+  const dense = rows.find(({ planner }) => planner === 'dense')?.decodeTokensPerSecond ?? null
   const planners = [...new Set(rows.map(({ planner }) => planner))].filter((planner) => planner !== 'dense')
   const lines = (value: (row: ReproduceRow) => number | null): Plot['series'] =>
     planners.map((planner) => ({

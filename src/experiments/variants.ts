@@ -6,6 +6,7 @@
  * variants are compared window by window, so what windows have in common cancels. Seeds draw windows from the same
  * documents, so windows of different seeds may overlap and errors are a little too small.
  */
+import { percent, sayDifference } from '../results/cells.ts'
 import type { Column, LayerSparsity, PaperFigures, Plot, Row } from '../results/experiment_result.ts'
 import { measureMethods } from '../evaluation/cache/measure.ts'
 import {
@@ -151,7 +152,7 @@ export class Measured {
 const keyOf = (label: string, sparsity: number): string => `${label} ${sparsity}`
 
 /** The columns of `Measured.rows`. */
-export const variantColumns: readonly Column[] = [
+const variantColumns: readonly Column[] = [
   { key: 'variant', label: 'variant' },
   { key: 'sparsity', label: 'asked', unit: '%', digits: 0 },
   { key: 'heads', label: 'heads skipped', unit: '%', digits: 1 },
@@ -192,19 +193,6 @@ export async function measureVariants(
     for (const [i, measured] of (await measureMethods(cache, methods, windows, seed)).entries())
       scores.get(keys[i])?.push(...measured.scores)
   return new Measured(variants, sparsities, scores)
-}
-
-/** A share as people say it. */
-export function percent(share: number): string {
-  return `${Math.round(1000 * share) / 10} %`
-}
-
-/** "0.031 +- 0.006 nats better than static", or that it cannot be told. */
-export function sayDifference(first: string, second: string, { nats, error }: Difference): string {
-  const size = `${Math.abs(nats).toFixed(3)} +- ${Number.isFinite(error) ? error.toFixed(3) : '?'} nats per token`
-  const told = Math.abs(nats) >= 2 * error
-  const way = nats <= 0 ? 'better' : 'worse'
-  return `${first} is ${size} ${way} than ${second}${told ? '' : ', which chance could do'}`
 }
 
 /** What a comparison of variants is. */

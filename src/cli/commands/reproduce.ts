@@ -9,7 +9,7 @@ import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName } from '../../experiments/index.ts'
 import { ExperimentCache, type CacheOptions } from '../../evaluation/cache/experiment_cache.ts'
 import { openPartStore, type PartStore } from '../../results/part_store.ts'
-import { formatTable, type ReproduceReport } from '../../results/report.ts'
+import { formatReport, type ReproduceReport } from '../../results/report.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { renderJson } from '../../experiments/report/json.ts'
 import { formatExperiment } from '../../results/terminal.ts'
@@ -225,7 +225,7 @@ function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceF
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
   const json = `${JSON.stringify(report, null, 2)}\n`
   // First what cannot be refused: minutes of work must not be lost to a full disk.
-  await session.print(flags.json ? json : `${formatTable(report)}\n`)
+  await session.print(flags.json ? json : `${formatReport(report)}\n`)
   if (flags.output !== undefined) await writeOutput(flags.output, json)
   if (flags.html === undefined) return
   const experiment = reproduceExperiment(report, `shadowllm ${commandArguments().join(' ')}`)

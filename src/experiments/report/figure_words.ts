@@ -50,5 +50,5 @@ export function place({ x }: PlotPoint): string {
 }
 
 function amount({ y, error }: PlotPoint): string {
-  return error === undefined ? figure(y) : `${figure(y)} +- ${figure(error)}`
+  return error === undefined ? figure(y) : `${figure(y)} ± ${figure(error)}`
 }
