@@ -58,7 +58,7 @@ export function keptUnits({ layers, heads, neurons }: Architecture, sparsity: nu
 }
 
 /** Numbers of weight matrices that one token reads, and of biases, norms and rows of tables. */
-export interface NumbersRead {
+interface NumbersRead {
   readonly matrix: number
   readonly vector: number
 }
