@@ -107,7 +107,12 @@ export class Bench {
 
   /** What was measured so far. */
   get rows(): BenchRow[] {
-    return [...this.#finished, ...rowsOf(this.#jobs, this.#readsNow, this.#options)]
+    return [...this.#finished, ...this.#rowsNow()]
+  }
+
+  #rowsNow(): BenchRow[] {
+    const measured = this.#jobs.map((job) => job.measured)
+    return rowsOf(measured, this.#readsNow, this.#options)
   }
 
   /** What it is measured on; null where that is the processor, and before anything is loaded. */
@@ -136,7 +141,7 @@ export class Bench {
     try {
       for (const subject of subjects) {
         await this.#measure(subject, speed)
-        this.#finished.push(...rowsOf(this.#jobs, this.#readsNow, this.#options))
+        this.#finished.push(...this.#rowsNow())
         this.#reads.push(...this.#readsNow)
         this.#jobs = []
         this.#readsNow = []
@@ -227,7 +232,7 @@ export class Bench {
           }),
         )
       }
-    this.#jobs = tests.flatMap((test) => this.#jobs.filter((job) => job.test === test))
+    this.#jobs = tests.flatMap((test) => this.#jobs.filter(({ parts }) => parts.test === test))
   }
 
   /** The predictors that the planners ask: from files beside a checkpoint, else random. */
@@ -270,10 +275,11 @@ export class Bench {
   async #profile(subject: BenchSubject): Promise<void> {
     const { tests, seed } = this.#options
     const test = tests.find(({ kind }) => kind === 'decode') ?? parseTest(USUAL_DECODING)
-    const jobs = this.#jobs.filter((job) => job.test === tests[0])
+    const jobs = this.#jobs.filter(({ parts }) => parts.test === tests[0])
     // What they kept open for their turns makes room.
     for (const job of this.#jobs) job.dispose()
-    for (const [done, { model, storage, threads: threadsAsked, method, makePlan }] of jobs.entries()) {
+    for (const [done, { parts }] of jobs.entries()) {
+      const { model, storage, threads: threadsAsked, method, makePlan } = parts
       this.#onProgress({ stage: `profiling ${subject.shape}`, done, total: jobs.length })
       await pause(this.#signal)
       const prompt = randomIds(test.context, model.config.vocabulary, seed)
