@@ -42,7 +42,7 @@ export function methodName({ planner, sparsity }: BenchName): string {
 }
 
 /** What is to be compared. */
-export interface BenchMethodOptions {
+interface BenchMethodOptions {
   readonly planners: readonly BenchPlanner[]
   readonly sparsities: readonly number[]
   /** Whether there is a mask to replay. */

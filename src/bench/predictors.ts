@@ -26,7 +26,7 @@ import { storedBytes, type Storage } from '../engine/matrix.ts'
 import { RandomBlock } from './random_weights.ts'
 
 /** Hidden units of each kind. */
-export const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
+const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
   shadow: { headHidden: 2048, neuronHidden: 1024, features: 'min_max' },
   'dejavu-style': { headHidden: 512, neuronHidden: 1000, features: 'min_max' },
   dejavu: { headHidden: 512, neuronHidden: 1000, features: 'none' },

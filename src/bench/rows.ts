@@ -15,7 +15,7 @@ import type { Measured, Threads } from './job.ts'
 import { idealRatio, tokenReads, type TokenReads } from './reads.ts'
 
 /** What rows have in common. */
-export interface RowContext {
+interface RowContext {
   readonly backend: BackendName
   /** Where it was not left to the storage of the weights. */
   readonly cache?: CacheStorage

@@ -31,7 +31,7 @@ export const storedAs: Readonly<Record<Dtype, SourceDtype>> = {
 }
 
 /** A file in the making. */
-export interface OpFileContent {
+interface OpFileContent {
   readonly tensors: TensorsToWrite
   readonly metadata: Metadata
 }
@@ -87,7 +87,7 @@ export interface StoredCase {
 }
 
 /** A file of cases. Close it. */
-export interface StoredCases {
+interface StoredCases {
   readonly op: KernelName
   readonly count: number
   /** @throws InputError PARITY_OP_FILE for a case that is not one of this op, TENSOR_MISSING */
