@@ -10,12 +10,6 @@ import type { Every } from '../predictor/planners.ts'
 import type { Architecture } from './cost/architectures.ts'
 import { weightBytes, weightsRead, type UnitsKept } from './cost/token_cost.ts'
 
-/** Bytes that one token reads. */
-export interface TokenReads {
-  readonly weights: number
-  readonly predictor: number
-}
-
 /** How often a predictor is asked, and what that reads. */
 export interface Asked {
   readonly bytes: number
@@ -24,28 +18,20 @@ export interface Asked {
   readonly tokens: number
 }
 
-/** What one token reads of a model under a mask; null is dense. */
+/** Bytes that one token reads of a model under a mask, and of its predictor; null is dense. */
 export function tokenReads(
   model: Architecture,
   storage: Storage,
   mask: UnitMask | null,
   { bytes, every, tokens }: Asked,
-): TokenReads {
-  return {
-    weights: weightBytes(weightsRead(model, keptBy(model, mask)), storage),
-    predictor: bytes / (every === 'once' ? tokens : Math.min(every, tokens)),
-  }
+): number {
+  const predictor = bytes / (every === 'once' ? tokens : Math.min(every, tokens))
+  return weightBytes(weightsRead(model, keptBy(model, mask)), storage) + predictor
 }
 
-/** The units of a model that a mask keeps. */
-export function keptBy({ layers, heads, neurons }: Architecture, mask: UnitMask | null): UnitsKept {
+function keptBy({ layers, heads, neurons }: Architecture, mask: UnitMask | null): UnitsKept {
   const kept = (table: Float32Array): number => table.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0)
   return mask
     ? { heads: kept(mask.heads), neurons: kept(mask.neurons) }
     : { heads: layers * heads, neurons: layers * neurons }
-}
-
-/** How many times as fast as dense decoding would be, did it cost nothing but what is read. */
-export function idealRatio(dense: TokenReads, sparse: TokenReads): number {
-  return (dense.weights + dense.predictor) / (sparse.weights + sparse.predictor)
 }

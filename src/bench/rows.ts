@@ -12,7 +12,7 @@ import { tokensPerSecond } from '../evaluation/decode.ts'
 import { deviation, median, medianRatio } from '../results/interleaved_rounds.ts'
 import type { BenchMethod } from './methods.ts'
 import type { Measured, Threads } from './job.ts'
-import { idealRatio, tokenReads, type TokenReads } from './reads.ts'
+import { tokenReads } from './reads.ts'
 
 /** What rows have in common. */
 interface RowContext {
@@ -84,13 +84,14 @@ function rowOf(
 ): BenchRow {
   const { subject, storage, method, test, turns } = one
   const { mask, ways } = turns[turns.length - 1]
-  const { layers: _, ...achieved } = achievedBy(mask, shapeOf(one), subject.config.width)
+  const { layers, heads, neurons, width } = subject.config
+  const { layers: _, ...achieved } = achievedBy(mask, { layers, heads, neurons }, width)
   const samples = turns.map(tokensPerSecond)
   const dense = denseOf(all, one, one)
   const timesDense = ratioTo(samples, dense)
-  const read = readsOf(one)
-  const ideal = read && dense ? idealRatio(readsOf(dense) as TokenReads, read) : null
-  const bytes = read && read.weights + read.predictor
+  const bytes = bytesPerToken(one)
+  const denseBytes = dense ? bytesPerToken(dense) : null
+  const ideal = bytes === null || denseBytes === null ? null : denseBytes / bytes
   return {
     model: subject.model,
     shape: subject.shape,
@@ -116,15 +117,7 @@ function rowOf(
     packingShare: median(turns.map(({ preparing, milliseconds }) => preparing / milliseconds)),
     deviceMilliseconds: deviceTime(turns),
     bytesPerToken: bytes,
-    bandwidthFraction:
-      bytes === null
-        ? null
-        : finite(
-            medianRatio(
-              samples.map((rate) => rate * bytes),
-              reads,
-            ),
-          ),
+    bandwidthFraction: bytes === null ? null : finite(bytes * medianRatio(samples, reads)),
   }
 }
 
@@ -134,20 +127,15 @@ function deviceTime(turns: Measured['turns']): number | null {
   return known.length === 0 ? null : median(known)
 }
 
-function shapeOf({ subject }: Measured): { layers: number; heads: number; neurons: number } {
-  const { layers, heads, neurons } = subject.config
-  return { layers, heads, neurons }
-}
-
-/** What a token of a row reads; null where a pass over many tokens shares what it reads. */
-function readsOf({
+/** Bytes that a token of a row reads; null where a pass over many tokens shares what it reads. */
+function bytesPerToken({
   subject,
   storage,
   test,
   turns,
   predictorBytes: bytes,
   every,
-}: Measured): TokenReads | null {
+}: Measured): number | null {
   if (test.kind === 'prompt') return null
   const mask = turns.at(-1)?.mask ?? null
   return tokenReads(subject.architecture, storage, mask, { bytes, every, tokens: test.tokens })

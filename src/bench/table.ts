@@ -151,6 +151,10 @@ function subjectName({
   return [model, storage, ...(threadsAsked === 1 ? [] : [threadWords(threadsAsked)])].join(', ')
 }
 
+function rowName({ planner, sparsity }: BenchRow): string {
+  return methodName({ planner, sparsity: sparsity.requested })
+}
+
 function threadWords(threads: Threads): string {
   return threads === 1 ? '1 thread' : `${threads} threads`
 }
@@ -165,9 +169,7 @@ function againstDejavu(rows: readonly BenchRow[]): string[] {
         .filter((other) => sameBut(other, 'planner') === sameBut(shadow, 'planner'))
         .map((other) => {
           const ratio = medianRatio(shadow.samples, other.samples).toFixed(2)
-          const { test, planner, sparsity } = shadow
-          const name = methodName({ planner, sparsity: sparsity.requested })
-          return `${subjectName(shadow)}, ${test}: ${name} is ${ratio} times as fast as ${other.planner}.`
+          return `${subjectName(shadow)}, ${shadow.test}: ${rowName(shadow)} is ${ratio} times as fast as ${other.planner}.`
         }),
     )
 }
@@ -183,10 +185,8 @@ function acrossContexts(rows: readonly BenchRow[]): string[] {
       .toSorted((a, b) => at(a) - at(b))
     if (short === undefined) return []
     const ratio = medianRatio(short.samples, long.samples).toFixed(2)
-    const { planner, sparsity } = long
-    const name = methodName({ planner, sparsity: sparsity.requested })
     return [
-      `${subjectName(long)}, ${name}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
+      `${subjectName(long)}, ${rowName(long)}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
     ]
   })
 }

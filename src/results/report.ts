@@ -54,27 +54,20 @@ export interface ReproduceReport {
   readonly seconds: number
 }
 
-/** Whether perplexities are ordered as a working method orders them. */
-interface Verdict {
-  readonly sparsity: number
-  readonly oracle: number
-  readonly shadow: number
-  readonly random: number
-  readonly holds: boolean
-}
-
 function find(report: ReproduceReport, planner: PlannerName, sparsity: number): number | null {
   const row = report.rows.find((one) => one.planner === planner && one.sparsity === sparsity)
   return row?.tokenPerplexity ?? null
 }
 
-/** Whether oracle ≤ shadow ≤ random holds in token perplexity; null if one of them was not measured there. */
-export function judge(report: ReproduceReport, sparsity = 0.5): Verdict | null {
-  const oracle = find(report, 'oracle', sparsity)
-  const shadow = find(report, 'shadow', sparsity)
-  const random = find(report, 'random', sparsity)
+/** Whether oracle ≤ shadow ≤ random holds at half of the units, as it does of a working method; null if one is missing. */
+function describeOrder(report: ReproduceReport): string | null {
+  const [oracle, shadow, random] = (['oracle', 'shadow', 'random'] as const).map((one) =>
+    find(report, one, 0.5),
+  )
   if (oracle === null || shadow === null || random === null) return null
-  return { sparsity, oracle, shadow, random, holds: oracle <= shadow && shadow <= random }
+  const order = `oracle ${figure(oracle)} ≤ shadow ${figure(shadow)} ≤ random ${figure(random)}`
+  const holds = oracle <= shadow && shadow <= random
+  return `At 50 %: ${order} ${holds ? 'holds' : 'DOES NOT HOLD'} (perplexity per token).`
 }
 
 /** The share of the perplexity between static pruning and the oracle that the predictor takes away; null if unknown. */
@@ -124,13 +117,8 @@ export function formatReport(report: ReproduceReport): string {
 
 /** The findings of a report, a sentence each. */
 export function describeReport(report: ReproduceReport): string[] {
-  const sentences: string[] = []
-  const verdict = judge(report)
-  if (verdict) {
-    const { oracle, shadow, random, holds } = verdict
-    const order = `oracle ${figure(oracle)} ≤ shadow ${figure(shadow)} ≤ random ${figure(random)}`
-    sentences.push(`At 50 %: ${order} ${holds ? 'holds' : 'DOES NOT HOLD'} (perplexity per token).`)
-  }
+  const order = describeOrder(report)
+  const sentences = order === null ? [] : [order]
   for (const comparison of report.shadowAgainstStatic) sentences.push(describeComparison(report, comparison))
   if (report.predictorLoss) {
     const { heads, neurons } = report.predictorLoss

@@ -112,7 +112,11 @@ export function define(command: Command, session: Session): void {
       ),
     )
     .addOption(seedOption())
-    .option('--seeds <list>', 'several seeds for experiments, such as 0,1,2', seedListFlag)
+    .option(
+      '--seeds <list>',
+      'several seeds for --experiment in place of the one of --seed, such as 0,1,2',
+      seedListFlag,
+    )
     .addOption(backendOption())
     .option('--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)")
     .option('--no-cache', 'keep nothing and use nothing kept')
