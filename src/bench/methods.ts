@@ -65,7 +65,7 @@ export interface BenchInputs {
   readonly mode: MaskMode
   readonly cache?: CacheStorage
   readonly seed: number
-  /** Who ranks; default the model's backend. */
+  /** What ranks units; default the model's backend. */
   readonly topK?: TopK
 }
 

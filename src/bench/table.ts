@@ -76,7 +76,7 @@ export function formatBench(
 
 function describeDevice({ name, graphs }: BenchDevice): string {
   const how = graphs ? 'launches that come again as graphs' : 'every launch by itself'
-  return `Device: ${name}; its own clock, from the first kernel to the last before somebody waits; ${how}.`
+  return `Device: ${name}; its own clock, from the first kernel to the last before a result is waited for; ${how}.`
 }
 
 /** What rows are compared with that differ in storage or threads; null where they do not. */

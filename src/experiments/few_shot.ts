@@ -16,9 +16,9 @@ const shots = [0, 1, 2]
 
 /** Windows small enough that two more fit before each. */
 function smallWindows(positions: number): { prompt: number; continuation: number } {
-  const room = Math.floor(Math.min(256, positions) / (shots.length + 0.2))
-  const continuation = Math.floor(room * 0.4)
-  return { prompt: room - continuation, continuation }
+  const length = Math.floor(Math.min(256, positions) / (shots.length + 0.2))
+  const continuation = Math.floor(length * 0.4)
+  return { prompt: length - continuation, continuation }
 }
 
 /** Windows behind `count` others of their genre, which were drawn after them. */

@@ -79,7 +79,7 @@ export interface ReproduceProgress {
 /**
  * Runs the experiment.
  * @param signal stops it; what was finished is reported
- * @throws UsageError SETTINGS for sizes the model has no room for, WINDOWS for text too short, CRITERION_NAME,
+ * @throws UsageError SETTINGS for windows longer than the positions of the model, WINDOWS for text too short, CRITERION_NAME,
  *   SPARSITY; MissingError CORPUS_MISSING
  */
 export async function reproduce(

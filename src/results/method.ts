@@ -167,7 +167,7 @@ interface PlanContext {
   readonly seed?: number
   /** oracle: the scores of this text. */
   readonly oracleScores?: UnitScores
-  /** Who ranks; default the model's backend. */
+  /** What ranks units; default the model's backend. */
   readonly topK?: TopK
 }
 

@@ -15,9 +15,9 @@ export interface Drawing {
   readonly content: string
 }
 
-/** Draws a plot in a given room. */
+/** Draws a plot in a given size. */
 export async function drawPlot(plot: Plot, size: FigureSize): Promise<Drawing> {
-  // Vega takes a third of a second to load: who draws nothing does not wait for it.
+  // Vega takes a third of a second to load, so only a run that draws waits for it.
   const [vega, lite] = await Promise.all([import('vega'), import('vega-lite')])
   ;(vega as unknown as { textMetrics: { canvas(use: boolean): void } }).textMetrics.canvas(false)
   const { spec } = lite.compile(plotSpec(plot, size), { logger: vega.logger(vega.Error) as never })

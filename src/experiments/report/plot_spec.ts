@@ -10,7 +10,7 @@ import { figure } from '../../results/cells.ts'
 import { hasError, isDrawable } from './figure_words.ts'
 import { seriesStyles } from './series.ts'
 
-/** How much room a figure has. */
+/** The size of a figure, in pixels. */
 export interface FigureSize {
   readonly name: 'wide' | 'narrow'
   readonly width: number
@@ -255,13 +255,16 @@ function labels(values: readonly number[]): Part {
   return { labelExpr: `format(datum.value, '${form}')` }
 }
 
-/** A logarithmic axis that ends where the data ends, not at the next power of ten, with round numbers on it. */
-function logarithmic(data: readonly Datum[], room: number): { scale: Part; axis: Part } {
+/**
+ * A logarithmic axis that ends where the data ends, not at the next power of ten, with round numbers on it.
+ * @param margins how many margins are left after the largest number
+ */
+function logarithmic(data: readonly Datum[], margins: number): { scale: Part; axis: Part } {
   const least = Math.min(...data.map(({ y, low }) => low ?? y))
   const most = Math.max(...data.map(({ end }) => end))
   if (!(least > 0 && most < Infinity)) return { scale: { type: 'log' }, axis: {} }
   const margin = Math.max(1.05, (most / least) ** 0.06)
-  const domain = [least / margin, most * margin ** room]
+  const domain = [least / margin, most * margin ** margins]
   const rows = [
     [1],
     [1, 3],
