@@ -3,16 +3,18 @@
  */
 import type { BackendName } from '../backends/backend.ts'
 import type { Sparsity } from '../masks/achieved.ts'
+import type { UnitMask } from '../masks/mask.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import type { Storage } from '../engine/matrix.ts'
+import type { Every } from '../predictor/planners.ts'
 import type { StrategyCounts } from '../engine/sequence.ts'
 import { achievedBy } from '../evaluation/tally.ts'
-import { countParameters } from './cost/architectures.ts'
+import { countParameters, type Architecture } from './cost/architectures.ts'
+import { weightBytes, weightsRead, type UnitsKept } from './cost/token_cost.ts'
 import { tokensPerSecond } from '../evaluation/decode.ts'
 import { deviation, median, medianRatio } from '../results/interleaved_rounds.ts'
 import type { BenchMethod } from './methods.ts'
 import type { Measured, Threads } from './job.ts'
-import { tokenReads } from './reads.ts'
 
 /** What rows have in common. */
 interface RowContext {
@@ -139,6 +141,37 @@ function bytesPerToken({
   if (test.kind === 'prompt') return null
   const mask = turns.at(-1)?.mask ?? null
   return tokenReads(subject.architecture, storage, mask, { bytes, every, tokens: test.tokens })
+}
+
+/** How often a predictor is asked, and what that reads. */
+export interface Asked {
+  readonly bytes: number
+  readonly every: Every
+  /** Tokens generated under the first answer, where it stays. */
+  readonly tokens: number
+}
+
+/**
+ * Bytes that one token reads, which decide how fast it can come: decoding waits for memory. Counted are the model's weights
+ * that are not skipped, with the first layer and the lm_head whole, and the predictor's, shared by the tokens it is asked
+ * for. The cache of keys and values is left out, and what an engine reads besides.
+ * @param mask null for dense
+ */
+export function tokenReads(
+  model: Architecture,
+  storage: Storage,
+  mask: UnitMask | null,
+  { bytes, every, tokens }: Asked,
+): number {
+  const predictor = bytes / (every === 'once' ? tokens : Math.min(every, tokens))
+  return weightBytes(weightsRead(model, keptBy(model, mask)), storage) + predictor
+}
+
+function keptBy({ layers, heads, neurons }: Architecture, mask: UnitMask | null): UnitsKept {
+  const kept = (table: Float32Array): number => table.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0)
+  return mask
+    ? { heads: kept(mask.heads), neurons: kept(mask.neurons) }
+    : { heads: layers * heads, neurons: layers * neurons }
 }
 
 /** Dense under the test of one row, in the storage and with the threads of another. */

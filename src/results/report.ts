@@ -1,12 +1,13 @@
 /**
- * What a run of `reproduce` found: rows for machines, a table and plain sentences for people.
+ * What a run of `reproduce` found: rows for machines, a table and plain sentences for people, and the experiment that the
+ * HTML report shows.
  */
 import type { Sparsity } from '../masks/achieved.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { UnitKind } from '../predictor/predictor_config.ts'
 import { figure, percent, sayDifference } from './cells.ts'
-import type { Column, LayerSparsity, Row } from './experiment_result.ts'
+import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from './experiment_result.ts'
 import type { Provenance } from './provenance.ts'
 import { formatTable } from './terminal.ts'
 
@@ -80,7 +81,7 @@ export function gapClosed(report: ReproduceReport, sparsity: number): number | n
 }
 
 /** The columns of a report. */
-export const reportColumns: readonly Column[] = [
+const reportColumns: readonly Column[] = [
   { key: 'planner', label: 'planner' },
   { key: 'criterion', label: 'criterion' },
   { key: 'sparsity', label: 'asked', unit: '%', digits: 1 },
@@ -94,7 +95,7 @@ export const reportColumns: readonly Column[] = [
 ]
 
 /** Its rows under these columns. */
-export function reportRows({ rows }: ReproduceReport): Row[] {
+function reportRows({ rows }: ReproduceReport): Row[] {
   const dense = rows.find(({ planner }) => planner === 'dense')?.decodeTokensPerSecond ?? null
   return rows.map(({ planner, criterion, achieved, sparsity, decodeTokensPerSecond: speed, ...row }) => ({
     planner,
@@ -147,4 +148,56 @@ function describeComparison(report: ReproduceReport, comparison: Comparison): st
       ? ''
       : `: it closes ${Math.round(100 * closed)} % of the gap to the oracle in perplexity`
   return `At ${percent(sparsity)} ${found}${gap}.`
+}
+
+/** A run in the form all experiments have. @param command what makes it again */
+export function reproduceExperiment(report: ReproduceReport, command: string): ExperimentResult {
+  const { rows, provenance, layers, complete, seconds } = report
+  return {
+    name: 'reproduce',
+    title: 'ShadowLLM beside its baselines',
+    asks: 'What does skipping units cost in perplexity, and what does it gain in speed, when the prompt alone decides which?',
+    command,
+    columns: reportColumns,
+    rows: reportRows(report),
+    plots: plotsOf(rows),
+    paper: null,
+    findings: describeReport(report),
+    layers: layers.filter(({ name }) => !name.startsWith('dense')),
+    provenance,
+    complete,
+    seconds,
+  }
+}
+
+function plotsOf(rows: readonly ReproduceRow[]): Plot[] {
+  const dense = rows.find(({ planner }) => planner === 'dense')?.decodeTokensPerSecond ?? null
+  const planners = [...new Set(rows.map(({ planner }) => planner))].filter((planner) => planner !== 'dense')
+  const lines = (value: (row: ReproduceRow) => number | null): Plot['series'] =>
+    planners.map((planner) => ({
+      name: planner,
+      points: rows.flatMap((row) => {
+        const y = row.planner === planner ? value(row) : null
+        return y === null ? [] : [{ x: 100 * row.sparsity, y }]
+      }),
+    }))
+  const perplexity: Plot = {
+    title: 'Perplexity of continuations under masks decided by the prompt',
+    kind: 'line',
+    x: { label: 'sparsity of the ranked units (%)' },
+    y: { label: 'perplexity per token', scale: 'log' },
+    series: lines((row) => row.tokenPerplexity),
+  }
+  const measured = dense !== null && rows.some(({ planner }) => planner !== 'dense')
+  if (!measured) return [perplexity]
+  const speed: Plot = {
+    title: 'Decode speed, units really skipped, the planner included',
+    kind: 'line',
+    x: { label: 'sparsity of the ranked units (%)' },
+    y: { label: 'decode speed (dense = 1)' },
+    series: lines(({ decodeTokensPerSecond }) =>
+      decodeTokensPerSecond === null ? null : decodeTokensPerSecond / dense,
+    ),
+  }
+  return [perplexity, speed]
 }
