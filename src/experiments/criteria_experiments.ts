@@ -4,6 +4,7 @@
  * Criteria on one calibration set share its forward and backward passes; those of a whole data set have no predictor.
  */
 import { criteria, datasetCriteria } from '../criteria/index.ts'
+import type { ExampleSettings } from '../results/method.ts'
 import type { Experiment, ExperimentContext } from './experiment.ts'
 import { publishedCriteria } from './published.ts'
 import { percent, sayDifference } from '../results/cells.ts'
@@ -16,12 +17,16 @@ const shares = [0.3, 0.5, 0.7]
 function sharedBy(
   { settings }: ExperimentContext,
   names: readonly string[],
-): Pick<Comparison, 'shares' | 'windows' | 'examples' | 'criteria'> & Required<Pick<Comparison, 'examples'>> {
+): { examples: ExampleSettings; shared: Pick<Comparison, 'shares' | 'windows' | 'examples' | 'criteria'> } {
+  const examples = { count: Math.min(128, settings.calibration), shots: null }
   return {
-    shares,
-    windows: Math.min(32, settings.evaluation),
-    examples: { count: Math.min(128, settings.calibration), shots: null },
-    criteria: names.filter((name) => criteria.some((criterion) => criterion.name === name)),
+    examples,
+    shared: {
+      shares,
+      windows: Math.min(32, settings.evaluation),
+      examples: [examples],
+      criteria: names.filter((name) => criteria.some((criterion) => criterion.name === name)),
+    },
   }
 }
 
@@ -41,8 +46,7 @@ export const criteriaStatic: Experiment = comparisonExperiment(
   },
   (context) => {
     const names = [...criteria, ...datasetCriteria].map(({ name }) => name)
-    const shared = sharedBy(context, names)
-    const { examples } = shared
+    const { examples, shared } = sharedBy(context, names)
     return {
       ...shared,
       variants: names.map((criterion) =>
@@ -64,8 +68,7 @@ export const criteriaPredicted: Experiment = comparisonExperiment(
   },
   (context) => {
     const names = ['plainact', 'plainact-weight', 'fisher', 'gradnorm', 'snip', 'l2norm']
-    const shared = sharedBy(context, names)
-    const { examples } = shared
+    const { examples, shared } = sharedBy(context, names)
     const sayGain = (measured: Measured, name: string): string => {
       const words = shares.map((share) => {
         const { nats, error } = measured.difference(`${name}, predicted`, `${name}, static`, share)
@@ -89,8 +92,7 @@ export const criteriaPredicted: Experiment = comparisonExperiment(
 /** A criterion against plainact, as static scores, predicted, and known. */
 function againstPlainact(name: string, criterion: string, title: string, asks: string): Experiment {
   return comparisonExperiment({ name, title, asks }, (context) => {
-    const shared = sharedBy(context, ['plainact', criterion])
-    const { examples } = shared
+    const { examples, shared } = sharedBy(context, ['plainact', criterion])
     const pairs = ['oracle', 'predicted', 'static'].map(
       (form) => [`${criterion}, ${form}`, `plainact, ${form}`] as const,
     )

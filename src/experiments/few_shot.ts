@@ -61,20 +61,17 @@ export const fewShot: Experiment = {
       ...smallWindows(context.cache.model.config.positions),
       shotWindows: windowsWithShots,
     })
-    const criteria = ['plainact', 'fisher']
     const most = shots[shots.length - 1]
     const pairs = ['static', 'fisher, static', 'ShadowLLM'].map(
       (form) => [`${form}, ${most} shots`, `${form}, 0 shots`] as const,
     )
     try {
-      for (const seed of context.seeds)
-        for (const count of shots) await cache.examples(examplesOf(count), seed, criteria)
       return await compareVariants(
         { ...context, cache },
         {
           shares,
-          examples: examplesOf(most),
-          criteria,
+          examples: shots.map(examplesOf),
+          criteria: ['plainact', 'fisher'],
           variants: shots.flatMap((count) => {
             const examples = examplesOf(count)
             return [

@@ -204,8 +204,8 @@ export interface Comparison {
   readonly variants: readonly Variant[]
   /** Criteria that their examples are scored by, so that these share passes; default those of the main comparison. */
   readonly criteria?: readonly string[]
-  /** Which examples; default as many as the settings have. */
-  readonly examples?: ExampleSettings
+  /** Which examples, scored one after the other; default as many as the settings have. */
+  readonly examples?: readonly ExampleSettings[]
   /** The title of perplexity over sparsity, or another figure. */
   readonly plot: string | ((measured: Measured) => Plot)
   readonly paper?: PaperFigures | null
@@ -225,8 +225,12 @@ export async function compareVariants(
   { shares, windows, variants, plot, paper = null, say, sayFirst, judged = shares, ...more }: Comparison,
 ): Promise<Finding> {
   const { cache, seeds, settings } = context
-  const { examples = { count: settings.calibration, shots: null }, criteria = mainCriteria, layersAt } = more
-  for (const seed of seeds) await cache.examples(examples, seed, criteria)
+  const {
+    examples = [{ count: settings.calibration, shots: null }],
+    criteria = mainCriteria,
+    layersAt,
+  } = more
+  for (const seed of seeds) for (const each of examples) await cache.examples(each, seed, criteria)
   const measured = await measureVariants(context, variants, shares, windows)
   return {
     columns: variantColumns,

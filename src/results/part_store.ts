@@ -40,16 +40,14 @@ export function partKey(description: PartDescription): Promise<string> {
   return hashText(canonicalJson(description))
 }
 
-/** Where parts are kept unless told: `shadowllm/parts` in the user's cache folder. */
-function defaultPartFolder(): string {
-  return joinPath(cacheFolder(), 'shadowllm', 'parts')
-}
-
 /**
  * Opens a store, and makes its folder where there is none.
+ * @param folder default: `shadowllm/parts` in the user's cache folder
  * @throws ShadowError CACHE (exit code 5) if the folder cannot be made or read
  */
-export async function openPartStore(folder: string = defaultPartFolder()): Promise<PartStore> {
+export async function openPartStore(
+  folder: string = joinPath(cacheFolder(), 'shadowllm', 'parts'),
+): Promise<PartStore> {
   await asCache(folder, async () => {
     await makeFolder(folder)
     await removeAbandoned(folder)
