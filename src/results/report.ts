@@ -80,11 +80,11 @@ export function gapClosed(report: ReproduceReport, sparsity: number): number | n
   return (fixed - shadow) / (fixed - oracle)
 }
 
-/** The columns of a report. */
+/** The columns of a report; rows of one sparsity make a group. */
 const reportColumns: readonly Column[] = [
+  { key: 'sparsity', label: 'asked', unit: '%', digits: 1 },
   { key: 'planner', label: 'planner' },
   { key: 'criterion', label: 'criterion' },
-  { key: 'sparsity', label: 'asked', unit: '%', digits: 1 },
   { key: 'heads', label: 'heads', unit: '%', digits: 1 },
   { key: 'neurons', label: 'neurons', unit: '%', digits: 1 },
   { key: 'weights', label: 'weights', unit: '%', digits: 1 },
