@@ -93,9 +93,14 @@ export async function reproduce(
   const settings: Settings = { ...(options.quick ? quickSettings : fullSettings), ...options.settings }
   const { prompt, continuation, calibration, evaluation, decode } = settings
   for (const name of [criterion, baselineCriterion]) criterionByName(name)
-  const { planners } = options
-  const methods = comparisonMethods(settings, { planners, criterion, baselineCriterion, scope })
-  const [needed, { positions }] = [decode.prompt + decode.tokens, model.config]
+  const methods = comparisonMethods(settings, {
+    planners: options.planners,
+    criterion,
+    baselineCriterion,
+    scope,
+  })
+  const { positions } = model.config
+  const needed = decode.prompt + decode.tokens
   if (needed > positions)
     throw new UsageError('SETTINGS', `decode: expected at most ${positions} tokens, got ${needed}`)
   const progress = new Progress(model, settings, methods, onProgress)
@@ -112,14 +117,14 @@ export async function reproduce(
   let speeds: readonly number[] = []
   let complete = false
   try {
-    // Text to windows.
+    // Prepare: text to windows.
     await cache.pause()
     cache.windows('evaluate', evaluation, seed)
     await cache.pause()
     cache.windows('calibrate', calibration, seed)
     progress.tell('prepare', 1, 1)
 
-    // Examples, static scores and predictors; nothing that no planner needs.
+    // 1. calibrate, 2. train: examples and predictors, if a planner needs them.
     const learners = methods.filter(learns)
     const examples = learners[0]?.examples
     if (examples) {
@@ -137,11 +142,11 @@ export async function reproduce(
       progress.tell('train', 1, 1)
     }
 
-    // Every method on every window; a window counts when all have scored it.
+    // 3. evaluate: every method on every window; a window counts when all have scored it.
     progress.stage = 'evaluate'
     await measureMethods(cache, methods, evaluation, seed, (found) => void (measured = found))
 
-    // The speed of every method, on the prompt of the first window.
+    // 4. decode: the speed of every method, on the prompt of the first window.
     progress.stage = 'decode'
     if (options.speed !== false) speeds = await measureSpeeds(cache, methods, decode, evaluation, seed)
     complete = true
