@@ -64,7 +64,7 @@ describe('every method', () => {
       const tests = ['pp7', 'tg3', 'tg2@5'].map(parseTest)
       const rows = await run({ backend, planners, sparsities: [0.5, 0.9], tests })
       const each = [['dense', 0], ...[0.5, 0.9].flatMap((s) => planners.map((planner) => [planner, s]))]
-      expect(names(rows)).toEqual(tests.flatMap(({ name }) => each.map((arm) => [name, ...arm])))
+      expect(names(rows)).toEqual(tests.flatMap(({ name }) => each.map((method) => [name, ...method])))
       for (const { planner, sparsity, samples, ways, predictorShare } of rows) {
         const { whole, layers } = skipped[sparsity.requested as 0.5 | 0.9] ?? {
           whole: [0, 0],

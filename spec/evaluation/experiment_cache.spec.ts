@@ -1,16 +1,12 @@
 /**
  * The cache of experiments: parts are made once, kept under all they depend on, and are the same whoever made them.
  */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
-import { createBackend } from '../../src/backends/select.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { comparisonMethod } from '../../src/experiments/methods.ts'
 import { collectExample } from '../../src/calibration/examples.ts'
-import type { Document } from '../../src/data/corpus.ts'
 import { criterionName, denseMethod, type Method } from '../../src/results/method.ts'
 import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { measureMethods, type MeasuredMethod } from '../../src/evaluation/cache/measure.ts'
@@ -26,30 +22,13 @@ import { makeBudget } from '../../src/masks/budget.ts'
 import { selectMask } from '../../src/masks/selection.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
 import { promptPlanner } from '../../src/predictor/pass_planners.ts'
-import { Random } from '../../src/tensor/random.ts'
-import { encodeLetters, loadSmallModel } from './small_model.ts'
+import { somePages, useSmallModel } from './small_model.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cache-'))
-const modelFile = join(folder, 'model')
-let backend: Backend
+const small = useSmallModel('wasm')
 let model: OptModel
+beforeAll(() => void ({ model } = small.source()))
 
-beforeAll(async () => {
-  writeFileSync(modelFile, 'weights')
-  backend = await createBackend('wasm')
-  model = await loadSmallModel(backend)
-})
-afterAll(() => {
-  model.dispose()
-  expect(backend.liveBuffers).toBe(0)
-  rmSync(folder, { recursive: true })
-})
-
-const documents: Document[] = Array.from({ length: 20 }, (_, i) => {
-  const random = new Random(i)
-  const words = Array.from({ length: 40 }, () => 'abcdefgh'.slice(0, 1 + random.below(8)))
-  return { name: `page ${i}`, genre: i % 2 ? 'verse' : 'prose', text: words.join(' ') }
-})
+const documents = somePages(20)
 
 const settings: Settings = {
   ...quickSettings,
@@ -77,10 +56,7 @@ const methods: Method[] = [
 
 const openCache = (more: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
   ExperimentCache.open({
-    model,
-    modelName: 'small',
-    modelFiles: [modelFile],
-    encode: encodeLetters,
+    ...small.source(),
     documents,
     prompt: settings.prompt,
     continuation: settings.continuation,
@@ -116,7 +92,7 @@ async function inShards(
 }
 
 let stores = 0
-const newStore = (): Promise<PartStore> => openPartStore(join(folder, `store ${stores++}`))
+const newStore = (): Promise<PartStore> => openPartStore(join(small.folder, `store ${stores++}`))
 
 describe('jobs', () => {
   test('change no number, with a full, a partial or no store', async () => {
@@ -183,7 +159,7 @@ describe('parts', () => {
       await measure({ store, ...options }, [fixed], seed)
       return readdirSync(store.path).filter((name) => name.endsWith('.json')).length
     }
-    const other = join(folder, 'other model')
+    const other = join(small.folder, 'other model')
     writeFileSync(other, 'other weights')
     const counts = [
       await count({}, 1),

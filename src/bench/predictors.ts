@@ -27,7 +27,7 @@ import { RandomBlock } from './random_weights.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** Hidden units of each kind. */
-export const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
+const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
   shadow: { headHidden: 2048, neuronHidden: 1024, features: 'min_max' },
   'dejavu-style': { headHidden: 512, neuronHidden: 1000, features: 'min_max' },
   dejavu: { headHidden: 512, neuronHidden: 1000, features: 'none' },

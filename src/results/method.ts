@@ -96,22 +96,14 @@ export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial
 /** The method that skips nothing. */
 export const denseMethod: Method = makeMethod({ planner: 'dense', sparsity: 0 })
 
-/** The planners that learn from examples, and what kind of predictor they ask. */
-const learners = {
-  static: null,
-  shadow: 'shadow',
-  'dejavu-style': 'dejavu-style',
-  dejavu: 'dejavu',
-} as const satisfies Partial<Record<PlannerName, PredictorKind | null>>
-
 /** The kind of predictor a method asks, or null. */
 export function predictorKindOf({ planner }: Method): PredictorKind | null {
-  return planner in learners ? learners[planner as keyof typeof learners] : null
+  return kindsNeeded([planner])[0] ?? null
 }
 
 /** Whether a method learns from examples. */
-export function learns({ planner }: Method): boolean {
-  return planner in learners
+export function learns(method: Method): boolean {
+  return method.planner === 'static' || predictorKindOf(method) !== null
 }
 
 /** What a table row says of a method. */
@@ -167,12 +159,12 @@ export function inputsFrom({ mean, predictors = [] }: MethodSources): (method: M
 }
 
 /** What is particular to one text. */
-export interface PlanContext {
+interface PlanContext {
   /** random, and criteria that draw: default 0. */
   readonly seed?: number
   /** oracle: the scores of this text. */
   readonly oracleScores?: UnitScores
-  /** Who ranks; default the model's backend. */
+  /** What ranks units; default the model's backend. */
   readonly topK?: TopK
 }
 

@@ -5,13 +5,12 @@
  * A window is one forward and one backward pass; the way back goes through activations only, so both have the same matrix
  * products. Norms, softmax and the criteria's own sums are left out: less than a hundredth at these sizes.
  */
-import { createBackend } from '../../backends/select.ts'
 import { simulateCluster, type ClusterOutcome } from '../../jobs/simulate.ts'
 import { now } from '../../platform/platform.ts'
 import type { ExperimentResult, Row } from '../../results/experiment_result.ts'
-import { median } from '../../results/interleaved_rounds.ts'
 import { architectureByName, countParameters, type Architecture } from './architectures.ts'
 import { countedProvenance, type CostCommand } from './experiments.ts'
+import { measureFlops } from './linear_rate.ts'
 import { keptUnits, weightsRead } from './token_cost.ts'
 
 /** A cluster that calibrates. */
@@ -49,7 +48,7 @@ const defaultModels = ['opt-30b', 'opt-66b', 'opt-175b', '70b-like'] as const
 const shardSeconds = 60
 
 /** What calibrating one model costs. */
-export interface ClusterCost {
+interface ClusterCost {
   /** Floating-point operations of one window. */
   readonly flops: number
   /** Bytes of weights that each machine holds, in float32. */
@@ -179,27 +178,4 @@ function makespans(
 function commandOf({ machines, windows, deathsPerHour, seed }: ClusterOptions, flops: number): string {
   const rest = `--windows ${windows} --deaths ${deathsPerHour} --seed ${seed}`
   return `shadowllm cost --cluster --machines ${machines} --gflops ${(flops / 1e9).toFixed(1)} ${rest}`
-}
-
-const SIZE = 1024
-const TOKENS = 128
-
-/** Floating-point operations per second of a large matrix product here, on one thread: what calibration is made of. */
-async function measureFlops(): Promise<number> {
-  const backend = await createBackend('wasm')
-  try {
-    const output = backend.allocate('f32', [TOKENS, SIZE])
-    const input = backend.allocate('f32', [TOKENS, SIZE])
-    const weight = backend.allocate('f32', [SIZE, SIZE])
-    const run = (): number => {
-      const start = now()
-      backend.ops.linear(output, input, weight, null, null)
-      backend.readF32(output)
-      return (2000 * TOKENS * SIZE * SIZE) / (now() - start)
-    }
-    run()
-    return median(Array.from({ length: 9 }, run))
-  } finally {
-    backend.dispose()
-  }
 }

@@ -66,8 +66,8 @@ export function define(command: Command, session: Session): void {
       'how fast weights are read (default: measured here)',
       numberFlag('bandwidth', { least: 1e-3, most: 1e6 }),
     )
-    .option('--predictors', "the paper's count of the predictors' own work instead")
-    .option('--cluster', 'what calibrating takes on many machines instead')
+    .option('--predictors', "count the predictors' own work by the paper's formula, in place of a token")
+    .option('--cluster', 'count what calibrating takes on many machines, in place of a token')
     .option('--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, countFlag('machines'))
     .option(
       '--windows <count>',

@@ -9,12 +9,11 @@ import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName } from '../../experiments/index.ts'
 import { ExperimentCache, type CacheOptions } from '../../evaluation/cache/experiment_cache.ts'
 import { openPartStore, type PartStore } from '../../results/part_store.ts'
-import { formatTable, type ReproduceReport } from '../../results/report.ts'
+import { formatReport, reproduceExperiment, type ReproduceReport } from '../../results/report.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { renderJson } from '../../experiments/report/json.ts'
 import { formatExperiment } from '../../results/terminal.ts'
 import { reproduce, type ReproduceOptions } from '../../experiments/reproduce.ts'
-import { reproduceExperiment } from '../../experiments/reproduce_experiment.ts'
 import { fullSettings, quickSettings, type Settings } from '../../evaluation/settings.ts'
 import { scopes, type Scope } from '../../masks/budget.ts'
 import { commandArguments } from '../../platform/platform.ts'
@@ -112,7 +111,11 @@ export function define(command: Command, session: Session): void {
       ),
     )
     .addOption(seedOption())
-    .option('--seeds <list>', 'several seeds for experiments, such as 0,1,2', seedListFlag)
+    .option(
+      '--seeds <list>',
+      'several seeds for --experiment in place of the one of --seed, such as 0,1,2',
+      seedListFlag,
+    )
     .addOption(backendOption())
     .option('--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)")
     .option('--no-cache', 'keep nothing and use nothing kept')
@@ -225,7 +228,7 @@ function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceF
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
   const json = `${JSON.stringify(report, null, 2)}\n`
   // First what cannot be refused: minutes of work must not be lost to a full disk.
-  await session.print(flags.json ? json : `${formatTable(report)}\n`)
+  await session.print(flags.json ? json : `${formatReport(report)}\n`)
   if (flags.output !== undefined) await writeOutput(flags.output, json)
   if (flags.html === undefined) return
   const experiment = reproduceExperiment(report, `shadowllm ${commandArguments().join(' ')}`)
