@@ -94,10 +94,9 @@ const laws = { ...signedLaws, ...sizeLaws }
 const mutants: [string, keyof typeof laws, Score][] = [
   ['no absolute value', 'size', wrongPlainact(() => ({ signed: true }))],
   ['an absolute value too many', 'slope', plainact.score],
-  ['sizes in the place of gradients', 'maskGradient', plainact.score],
   [
     'gradients before the mask, which know nothing of skipped units',
-    'slopeAtMask',
+    'slope',
     wrongPlainact(() => ({ signed: true })),
   ],
   [

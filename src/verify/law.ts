@@ -47,6 +47,11 @@ export function lawForAll<Subject, Args extends [unknown, ...unknown[]]>(
   return { sentence, arbitraries, predicate: predicate as Law<Subject>['predicate'], runs, examples }
 }
 
+/** `lawForAll` for one kind of subject. */
+export type LawForAll<Subject> = <Args extends [unknown, ...unknown[]]>(
+  ...of: Parameters<typeof lawForAll<Subject, Args>>
+) => Law<Subject>
+
 /** A law without arguments. */
 export function lawAlways<Subject>(
   sentence: string,

@@ -9,8 +9,7 @@ import { OptModel } from '../engine/opt_model.ts'
 import { plainactLaws } from './criteria/plainact_laws.ts'
 import { lawOf, type Law } from './law.ts'
 import { budgetLaws } from './masks/budget_laws.ts'
-import { choosesAsDefined, selectionLaws, selectOn } from './masks/selection_laws.ts'
-import type { MaskLaw } from './masks/cases.ts'
+import { selectOn, type MaskLaw } from './masks/cases.ts'
 import type { ModelLaw } from './model/cases.ts'
 import { gradientLaws } from './model/gradient_laws.ts'
 import { engineLaws } from './model/engine_laws.ts'
@@ -51,7 +50,7 @@ function ofTokenizers(laws: Readonly<Record<string, TokenizerLaw>>): Law<Backend
 
 const sections: Readonly<Record<string, readonly Law<Backend>[]>> = {
   operations: [...sharedLaws, ...pageLaws],
-  selection: [...ofSelection(selectionLaws), ...ofSelection(budgetLaws), choosesAsDefined],
+  selection: ofSelection(budgetLaws),
   masks: ofModels(maskLaws),
   sequences: ofModels(sequenceLaws),
   planners: ofModels(plannerLaws),

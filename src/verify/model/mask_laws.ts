@@ -7,10 +7,12 @@ import type { OptConfig } from '../../engine/config.ts'
 import { moduleName } from '../../engine/names.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
+import type { SequenceOptions } from '../../engine/sequence.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
 import {
+  withLoaded,
   configOf,
   feedOnce,
   forAll,
@@ -20,6 +22,7 @@ import {
   tokensOf,
   withModel,
   type ModelCase,
+  type Subject,
 } from './cases.ts'
 import {
   anyCache,
@@ -30,7 +33,7 @@ import {
   feedInParts,
   made,
   maskOf,
-  withLoaded,
+  type EngineCase,
 } from './engine_cases.ts'
 
 type Tensors = ReadonlyMap<string, HostTensor>
@@ -90,11 +93,7 @@ function zeroed(tensors: Tensors, { headSize: K }: OptConfig, mask: UnitMask): M
 }
 
 /** The same weights with NaN in all that belong to a skipped unit. */
-export function poisoned(
-  tensors: Tensors,
-  { headSize: K }: OptConfig,
-  mask: UnitMask,
-): Map<string, HostTensor> {
+function poisoned(tensors: Tensors, { headSize: K }: OptConfig, mask: UnitMask): Map<string, HostTensor> {
   const changed = copyOf(tensors)
   eachSkipped(
     mask,
@@ -109,6 +108,27 @@ export function poisoned(
     },
   )
   return changed
+}
+
+/** NaN in the weights of the units that a mask skips changes no bit of a text. @throws Error if it does */
+export async function poisonIsUnseen(
+  subject: Subject,
+  drawn: EngineCase,
+  mask: UnitMask,
+  parts: readonly number[],
+  options: SequenceOptions,
+): Promise<void> {
+  const { config, tensors, tokens } = made(drawn)
+  const run = async (weights: Tensors): Promise<Float32Array> => {
+    let logits = new Float32Array(0)
+    await withLoaded(subject, config, weights, { allowNonFinite: true }, (model) => {
+      logits = feedInParts(model, tokens, parts, options).slice()
+    })
+    return logits
+  }
+  const clean = await run(tensors)
+  if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
+  sameBits('poisoned', await run(poisoned(tensors, config, mask)), clean)
 }
 
 export const maskLaws = {
@@ -133,18 +153,8 @@ export const maskLaws = {
     'NaN in the weights of skipped units, and so in their keys and values, changes no bit',
     [engineCase, anyMask, anyCache, fc.constantFrom('skip', 'pack'), cuts],
     async (subject, drawn, skip, cache, mode, parts) => {
-      const { config, tensors, tokens } = made(drawn)
       const mask = maskOf(drawn, skip)
-      const run = async (weights: Map<string, HostTensor>): Promise<Float32Array> => {
-        let logits = new Float32Array(0)
-        await withLoaded(subject, config, weights, { allowNonFinite: true }, (model) => {
-          logits = feedInParts(model, tokens, parts, { mask, mode, cache }).slice()
-        })
-        return logits
-      }
-      const clean = await run(tensors)
-      if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
-      sameBits('poisoned', await run(poisoned(tensors, config, mask)), clean)
+      await poisonIsUnseen(subject, drawn, mask, parts, { mask, mode, cache })
     },
   ),
 
