@@ -3,7 +3,7 @@
  */
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
 import { quantizeRow } from '../../src/tensor/dtypes.ts'
-import * as attentionLaws from '../../src/verify/ops/attention_i8.ts'
+import { attentionI8Laws } from '../../src/verify/ops/attention_i8.ts'
 import { brokenRowsShow, quantizesTokens } from '../../src/verify/ops/cache_append_i8.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import type { Definition } from '../harness/mutate.ts'
@@ -41,7 +41,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'rounds the query to int8',
-    [...agree('attention_i8'), attentionLaws.isNearAttention],
+    [...agree('attention_i8'), attentionI8Laws.isNear],
     (attention) => (y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R) =>
       attention(y, rounded(query, K), k, ks, v, vs, heads, scale, T, S, C, H, K, R),
   ),
@@ -49,7 +49,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'takes the scales of the keys for those of the values',
-    [...agree('attention_i8'), attentionLaws.isNearAttention, attentionLaws.equalScores],
+    [...agree('attention_i8'), attentionI8Laws.isNear, attentionI8Laws.equalScores],
     (attention) => (y, query, k, ks, v, _, heads, scale, T, S, C, H, K, R) =>
       attention(y, query, k, ks, v, ks, heads, scale, T, S, C, H, K, R),
   ),
@@ -57,28 +57,28 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'sees one token too far',
-    [...agree('attention_i8'), attentionLaws.futureIsUnseen, attentionLaws.isNearAttention],
+    [...agree('attention_i8'), attentionI8Laws.futureIsUnseen, attentionI8Laws.isNear],
     (attention) => attentionSeeing(attention, (position, S) => Math.min(position + 2, S)),
   ),
 
   mutant(
     'attention_i8',
     'adds up one block of values and no other',
-    [attentionLaws.isNearOverBlocks],
+    [attentionI8Laws.isNearOverBlocks],
     (attention) => attentionSeeing(attention, (position) => Math.min(position + 1, VALUE_BLOCK)),
   ),
 
   mutant(
     'attention_i8',
     'does not see its own token',
-    [...agree('attention_i8'), attentionLaws.equalScores, attentionLaws.pastIsSeen],
+    [...agree('attention_i8'), attentionI8Laws.equalScores, attentionI8Laws.pastIsSeen],
     (attention) => attentionSeeing(attention, (position) => Math.max(position, 1)),
   ),
 
   mutant(
     'attention_i8',
     'forgets what is in the cache',
-    [...agree('attention_i8'), attentionLaws.stepIsPass],
+    [...agree('attention_i8'), attentionI8Laws.stepIsPass],
     (attention) => (y, query, k, ks, v, vs, heads, scale, T, _, C, H, K, R) =>
       attention(y, query, k, ks, v, vs, heads, scale, T, T, C, H, K, R),
   ),
@@ -86,7 +86,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'strides over heads by what is in the cache',
-    [...agree('attention_i8'), attentionLaws.capacityIsRoom],
+    [...agree('attention_i8'), attentionI8Laws.capacityIsRoom],
     (attention) => (y, query, k, ks, v, vs, heads, scale, T, S, _, H, K, R) =>
       attention(y, query, k, ks, v, vs, heads, scale, T, S, S, H, K, R),
   ),
@@ -105,7 +105,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'takes what is not finite for zero',
-    [...agree('attention_i8'), attentionLaws.brokenQueriesShow],
+    [...agree('attention_i8'), attentionI8Laws.brokenQueriesShow],
     (attention) => (y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R) => {
       const finite = query.map((x) => (Number.isFinite(x) ? x : 0))
       attention(y, finite, k, ks, v, vs, heads, scale, T, S, C, H, K, R)
@@ -115,7 +115,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'weighs with exponentials that do not sum to 1',
-    [attentionLaws.oneToken, attentionLaws.equalScores],
+    [attentionI8Laws.oneToken, attentionI8Laws.equalScores],
     (attention) => (y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R) => {
       attention(y, query, k, ks, v, vs, heads, scale, T, S, C, H, K, R)
       y.set(y.map((value) => value * 1.001))

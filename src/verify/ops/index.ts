@@ -4,8 +4,8 @@
 import { kernelNames } from '../../ops/catalog.ts'
 import * as adamwStep from './adamw_step.ts'
 import * as add from './add.ts'
-import * as attention from './attention.ts'
-import * as attentionI8 from './attention_i8.ts'
+import { attentionLaws } from './attention.ts'
+import { attentionI8Laws } from './attention_i8.ts'
 import * as bce from './bce.ts'
 import * as cacheAppend from './cache_append.ts'
 import { brokenRowsShow, quantizesTokens } from './cache_append_i8.ts'
@@ -26,8 +26,7 @@ import * as mse from './mse.ts'
 import * as relu from './relu.ts'
 import * as softmax from './softmax.ts'
 import * as storedWeights from './stored_weights.ts'
-import * as sum from './sum.ts'
-import * as sumSquares from './sum_squares.ts'
+import * as sums from './sums.ts'
 import * as topK from './top_k.ts'
 import * as transpose from './transpose.ts'
 import { agreementLaws } from './agreement.ts'
@@ -40,8 +39,8 @@ import { tokenOps, tokensApart } from './tokens.ts'
 const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   adamwStep,
   add,
-  attention,
-  attentionI8,
+  attentionLaws,
+  attentionI8Laws,
   bce,
   cacheAppend,
   { quantizesTokens, brokenRowsShow },
@@ -62,8 +61,7 @@ const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   relu,
   softmax,
   storedWeights,
-  sum,
-  sumSquares,
+  sums,
   topK,
   transpose,
 ]
