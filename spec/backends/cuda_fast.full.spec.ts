@@ -22,7 +22,6 @@ import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { stateLaws } from '../harness/state.ts'
 import * as layerNorm from '../../src/verify/ops/layer_norm.ts'
 import * as linear from '../../src/verify/ops/linear.ts'
-import * as linearInputMajor from '../../src/verify/ops/linear_input_major.ts'
 import * as softmax from '../../src/verify/ops/softmax.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
 import { runSeed } from '../harness/seed.ts'
@@ -38,8 +37,7 @@ const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<s
   tokens: tokenOps().filter(isFast).map(tokensApart),
   'half precision': halfPrecision,
   'int8 products': int8Product,
-  'products of rows': linear,
-  'products of inputs': linearInputMajor,
+  products: linear,
   attention: attentionLaws,
   'attention over int8': attentionI8Laws,
   'layer norm': layerNorm,

@@ -16,10 +16,9 @@ import { formatShare } from './words.ts'
  */
 export async function withModel<T>(
   session: Session,
-  { model, revision, offline, backend, storage, threads, quiet }: ModelFlags,
+  { model, revision, offline, backend, storage, threads }: ModelFlags,
   work: (opt: ShadowOpt) => Promise<T>,
 ): Promise<T> {
-  if (quiet) session.quieten()
   const opt = await ShadowOpt.fromPretrained(model ?? embeddedName, {
     backend,
     storage,

@@ -145,6 +145,9 @@ export async function makeProgram(
     .configureOutput({ writeOut: print, writeErr: print, outputError: () => {} })
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .addHelpText('after', exitCodesHelp)
+    .hook('preAction', (_, called) => {
+      if (called.opts<{ quiet?: boolean }>().quiet) session.quieten()
+    })
   for (const { usage, description, load } of commands) {
     const [name] = usage.split(' ')
     const command = program.command(isLoaded(name) ? name : usage).description(description)

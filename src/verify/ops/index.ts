@@ -17,8 +17,6 @@ import * as halfPrecision from './half_precision.ts'
 import * as int8Product from './int8_product.ts'
 import * as layerNorm from './layer_norm.ts'
 import * as linear from './linear.ts'
-import * as linearBackward from './linear_backward.ts'
-import * as linearInputMajor from './linear_input_major.ts'
 import * as logSumExp from './log_sum_exp.ts'
 import * as maskUnits from './mask_units.ts'
 import * as minMax from './min_max.ts'
@@ -52,8 +50,6 @@ const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   int8Product,
   layerNorm,
   linear,
-  linearBackward,
-  linearInputMajor,
   logSumExp,
   maskUnits,
   minMax,
