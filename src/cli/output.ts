@@ -1,5 +1,5 @@
 /**
- * What a command prints, and the files it writes: checked before the work begins, written complete or not at all.
+ * Files a command writes: checked before the work begins, written complete or not at all.
  */
 import {
   absolutePath,
@@ -10,7 +10,6 @@ import {
   type FileKind,
 } from '../platform/platform.ts'
 import { ShadowError, UsageError } from '../tensor/errors.ts'
-import type { Session } from './session.ts'
 
 /**
  * Refuses a path that cannot become a file, before time is spent on what would go there.
@@ -67,37 +66,4 @@ export async function whileWriting<T>(path: string, write: () => Promise<T>): Pr
     if (cause instanceof ShadowError || refusal === null) throw cause
     throw new UsageError('OUTPUT', `${path}: expected a file that can be written, got ${refusal}`, { cause })
   }
-}
-
-/** A result as the text of a JSON file. */
-export function jsonText(result: object): string {
-  return `${JSON.stringify(result, null, 2)}\n`
-}
-
-/** Prints a result: as JSON or in words. @throws UsageError OUTPUT */
-export function printResult<Result extends object>(
-  session: Session,
-  { json }: { readonly json?: boolean },
-  result: Result,
-  words: (result: Result) => string,
-): Promise<void> {
-  return session.print(json ? jsonText(result) : words(result))
-}
-
-/** The flags of a command that reports on its work. */
-export interface ReportFlags {
-  readonly json?: boolean
-  readonly output?: string
-}
-
-/** Prints a report, then writes it to a file if one was asked for. @throws UsageError OUTPUT */
-export async function showReport<Report extends object>(
-  session: Session,
-  flags: ReportFlags,
-  report: Report,
-  words: (report: Report) => string,
-): Promise<void> {
-  // Printed first: the refusal of the file must not lose the report.
-  await printResult(session, flags, report, words)
-  if (flags.output !== undefined) await writeOutput(flags.output, jsonText(report))
 }

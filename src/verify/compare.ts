@@ -41,7 +41,7 @@ export function near(
   sameLength(what, actual, expected)
   for (let i = 0; i < expected.length; i++) {
     const most = typeof error === 'number' ? error : error[i]
-    if (!(Math.abs(actual[i] - expected[i]) <= most)) fail(what, i, `${expected[i]} +- ${most}`, actual[i])
+    if (!(Math.abs(actual[i] - expected[i]) <= most)) fail(what, i, `${expected[i]} ± ${most}`, actual[i])
   }
 }
 

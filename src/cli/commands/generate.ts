@@ -11,7 +11,6 @@ import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
-import { jsonText } from '../output.ts'
 import {
   addPlanFlags,
   choiceOf,
@@ -21,6 +20,7 @@ import {
   plannersHelp,
   type PlanFlags,
 } from '../planner_flags.ts'
+import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, wholeFlag } from '../values.ts'
 

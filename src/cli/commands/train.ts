@@ -30,7 +30,8 @@ import {
   type TrainingProgress,
 } from '../../training/train_predictor.ts'
 import { addFlags } from '../flags.ts'
-import { checkOutput, printResult, whileWriting } from '../output.ts'
+import { checkOutput, whileWriting } from '../output.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'

@@ -16,7 +16,7 @@ import {
 } from '../../verify/index.ts'
 import { exitCodes } from '../failure.ts'
 import { addFlags } from '../flags.ts'
-import { jsonText } from '../output.ts'
+import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { namesFlag, numberFlag, wholeFlag } from '../values.ts'
 import { formatCount } from '../words.ts'
