@@ -2,7 +2,7 @@
  * Bugs planted in attention and its cache.
  */
 import { attentionLaws } from '../../src/verify/ops/attention.ts'
-import * as cacheLaws from '../../src/verify/ops/cache_append.ts'
+import { cacheLaws } from '../../src/verify/ops/cache_append.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { attentionGradient } from '../../src/verify/ops/gradients.ts'
 import type { Definition } from '../harness/mutate.ts'

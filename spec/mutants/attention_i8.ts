@@ -4,7 +4,7 @@
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
 import { quantizeRow } from '../../src/tensor/dtypes.ts'
 import { attentionI8Laws } from '../../src/verify/ops/attention_i8.ts'
-import { brokenRowsShow, quantizesTokens } from '../../src/verify/ops/cache_append_i8.ts'
+import { cacheLaws } from '../../src/verify/ops/cache_append.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import type { Definition } from '../harness/mutate.ts'
 import { agree, mutant, type Mutant } from './mutant.ts'
@@ -125,7 +125,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'cache_append_i8',
     'always writes at the start',
-    [...agree('cache_append_i8'), quantizesTokens],
+    [...agree('cache_append_i8'), cacheLaws.quantizesTokens],
     (append) => (cache, scales, x, heads, _, T, C, H, K, R) =>
       append(cache, scales, x, heads, 0, T, C, H, K, R),
   ),
@@ -133,7 +133,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'cache_append_i8',
     'has one scale for all heads of a token',
-    [...agree('cache_append_i8'), quantizesTokens],
+    [...agree('cache_append_i8'), cacheLaws.quantizesTokens],
     (append) => (cache, scales, x, heads, P, T, C, H, K, R) => {
       append(cache, scales, x, heads, P, T, C, H, K, R)
       for (let h = 1; h < H; h++)
@@ -144,7 +144,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'cache_append_i8',
     'keeps what is not finite as zero',
-    [...agree('cache_append_i8'), brokenRowsShow],
+    [...agree('cache_append_i8'), cacheLaws.brokenRowsShow],
     (append) => (cache, scales, x, heads, P, T, C, H, K, R) => {
       const finite = x.map((value) => (Number.isFinite(value) ? value : 0))
       append(cache, scales, finite, heads, P, T, C, H, K, R)

@@ -7,7 +7,7 @@ import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName } from '../../experiments/index.ts'
 import { ExperimentCache, type CacheOptions } from '../../evaluation/cache/experiment_cache.ts'
-import { openPartStore, type PartStore } from '../../results/part_store.ts'
+import { openPartStore } from '../../results/part_store.ts'
 import { formatTable, type ReproduceReport } from '../../results/report.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { renderJson } from '../../experiments/report/json.ts'
@@ -131,7 +131,8 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   checkQueueFlags(flags)
   if (flags.queue && flags.cache === false)
     throw new UsageError('FLAGS', '--queue: expected a cache for the results of the shards, got --no-cache')
-  const store = flags.cache === false ? null : await openStore(flags.cache)
+  const { cache } = flags
+  const store = cache === false ? null : await openPartStore(cache === true ? undefined : cache)
   const complete = await withModel(session, flags, (opt) =>
     withRunner(session, opt, flags, async (runner) => {
       const parts = { store, runner }
@@ -143,10 +144,6 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   )
   // The finished part has been shown; the exit code says that the run was stopped.
   if (!complete) session.signal.throwIfAborted()
-}
-
-function openStore(cache: true | string): Promise<PartStore> {
-  return cache === true ? openPartStore() : openPartStore(cache)
 }
 
 /** Where parts are kept, and who makes them in place of this process. */

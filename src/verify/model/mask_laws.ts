@@ -43,29 +43,22 @@ function copyOf(tensors: Tensors): Map<string, HostTensor> {
   return new Map([...tensors].map(([name, { shape, values }]) => [name, { shape, values: values.slice() }]))
 }
 
-/** Overwrites columns of a weight [O, I], as Hugging Face stores it. */
-function fillColumns(
+/** Overwrites columns, or rows and their biases, of a weight [O, I], as Hugging Face stores it. */
+function fill(
   tensors: Map<string, HostTensor>,
   name: string,
+  axis: 'rows' | 'columns',
   from: number,
   to: number,
   value: number,
 ): void {
   const { shape, values } = tensors.get(`${name}.weight`) as HostTensor
-  for (let row = 0; row < shape[0]; row++) values.fill(value, row * shape[1] + from, row * shape[1] + to)
-}
-
-/** Overwrites rows of a weight [O, I] and their biases. */
-function fillRows(
-  tensors: Map<string, HostTensor>,
-  name: string,
-  from: number,
-  to: number,
-  value: number,
-): void {
-  const { shape, values } = tensors.get(`${name}.weight`) as HostTensor
-  values.fill(value, from * shape[1], to * shape[1])
-  tensors.get(`${name}.bias`)?.values.fill(value, from, to)
+  const [O, I] = shape
+  if (axis === 'columns') for (let row = 0; row < O; row++) values.fill(value, row * I + from, row * I + to)
+  else {
+    values.fill(value, from * I, to * I)
+    tensors.get(`${name}.bias`)?.values.fill(value, from, to)
+  }
 }
 
 /** Calls back for every unit that a mask skips. */
@@ -86,8 +79,8 @@ function zeroed(tensors: Tensors, { headSize: K }: OptConfig, mask: UnitMask): M
   const changed = copyOf(tensors)
   eachSkipped(
     mask,
-    (layer, head) => fillColumns(changed, moduleName(layer, 'out'), head * K, (head + 1) * K, 0),
-    (layer, neuron) => fillColumns(changed, moduleName(layer, 'fc2'), neuron, neuron + 1, 0),
+    (layer, head) => fill(changed, moduleName(layer, 'out'), 'columns', head * K, (head + 1) * K, 0),
+    (layer, neuron) => fill(changed, moduleName(layer, 'fc2'), 'columns', neuron, neuron + 1, 0),
   )
   return changed
 }
@@ -99,12 +92,12 @@ function poisoned(tensors: Tensors, { headSize: K }: OptConfig, mask: UnitMask):
     mask,
     (layer, head) => {
       for (const module of ['query', 'key', 'value'] as const)
-        fillRows(changed, moduleName(layer, module), head * K, (head + 1) * K, NaN)
-      fillColumns(changed, moduleName(layer, 'out'), head * K, (head + 1) * K, NaN)
+        fill(changed, moduleName(layer, module), 'rows', head * K, (head + 1) * K, NaN)
+      fill(changed, moduleName(layer, 'out'), 'columns', head * K, (head + 1) * K, NaN)
     },
     (layer, neuron) => {
-      fillRows(changed, moduleName(layer, 'fc1'), neuron, neuron + 1, NaN)
-      fillColumns(changed, moduleName(layer, 'fc2'), neuron, neuron + 1, NaN)
+      fill(changed, moduleName(layer, 'fc1'), 'rows', neuron, neuron + 1, NaN)
+      fill(changed, moduleName(layer, 'fc2'), 'columns', neuron, neuron + 1, NaN)
     },
   )
   return changed

@@ -8,7 +8,7 @@ import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { dot64, dotSize64, softmax64 } from '../float64.ts'
-import { append, type ByteCache } from './cache_append_i8.ts'
+import { append, type ByteCache } from './cache_append.ts'
 import {
   cacheLaws,
   H,

@@ -7,8 +7,7 @@ import * as add from './add.ts'
 import { attentionLaws } from './attention.ts'
 import { attentionI8Laws } from './attention_i8.ts'
 import * as bce from './bce.ts'
-import * as cacheAppend from './cache_append.ts'
-import { brokenRowsShow, quantizesTokens } from './cache_append_i8.ts'
+import { cacheLaws } from './cache_append.ts'
 import * as copyRows from './copy_rows.ts'
 import * as crossEntropy from './cross_entropy.ts'
 import * as embedding from './embedding.ts'
@@ -17,7 +16,6 @@ import * as halfPrecision from './half_precision.ts'
 import * as int8Product from './int8_product.ts'
 import * as layerNorm from './layer_norm.ts'
 import * as linear from './linear.ts'
-import * as logSumExp from './log_sum_exp.ts'
 import * as maskUnits from './mask_units.ts'
 import * as minMax from './min_max.ts'
 import * as mse from './mse.ts'
@@ -40,8 +38,7 @@ const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   attentionLaws,
   attentionI8Laws,
   bce,
-  cacheAppend,
-  { quantizesTokens, brokenRowsShow },
+  cacheLaws,
   copyRows,
   crossEntropy,
   embedding,
@@ -50,7 +47,6 @@ const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   int8Product,
   layerNorm,
   linear,
-  logSumExp,
   maskUnits,
   minMax,
   mse,
