@@ -25,7 +25,7 @@ import { pageLaws, sharedLaws } from './ops/index.ts'
 export interface SuiteLaw extends Law<Backend> {
   /** The section. Reports and `--json` call it so. */
   readonly chapter: string
-  /** Whether the law depends on the runtime only, not on a backend: it is tried once. */
+  /** Whether the law depends on the runtime and on no backend; it is then tried once. */
   readonly ofRuntime: boolean
 }
 

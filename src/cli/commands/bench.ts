@@ -1,6 +1,6 @@
 /**
- * `shadowllm bench`: how fast prompts are read and text comes out, dense and with units skipped, beside what the memory
- * of this machine allows.
+ * `shadowllm bench`: the speed of prompts and of generation, dense and with units skipped, beside the memory bandwidth of this
+ * machine.
  */
 import { Option, type Command } from 'commander'
 import { benchPlanners, type BenchPlanner } from '../../bench/methods.ts'

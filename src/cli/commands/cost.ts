@@ -1,5 +1,5 @@
 /**
- * `shadowllm cost`: what models cost that are too large to try, counted from their sizes.
+ * `shadowllm cost`: the cost of models that are too large to run here, counted from their sizes.
  */
 import { Option, type Command } from 'commander'
 import { architectureByName, architectures, type Architecture } from '../../bench/cost/architectures.ts'
