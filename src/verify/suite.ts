@@ -57,7 +57,7 @@ const sections: Readonly<Record<string, readonly Law<Backend>[]>> = {
   specification: ofModels(engineLaws),
   storage: ofModels(storageLaws),
   gradients: ofModels(gradientLaws),
-  criteria: plainactLaws.map(({ law, criterion }) =>
+  criteria: Object.values(plainactLaws).map(({ law, criterion }) =>
     lawOf(law, (backend) => ({ backend, load: OptModel.load, score: criterion.score })),
   ),
   tokenizer: ofTokenizers(tokenizerLaws),

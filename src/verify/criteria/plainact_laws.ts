@@ -75,28 +75,27 @@ function isItsSize(subject: ScoredSubject, model: ModelCase): Promise<void> {
   })
 }
 
-/** Laws of plainact-signed. */
-export const signedLaws = {
-  slope: lawForAll(
-    'plainact-signed = the derivative of the loss with respect to each mask, at any mask, also for skipped units',
-    [roomyModel],
-    isTheSlope,
-    { runs: 40 },
-  ),
-} satisfies Record<string, ScoreLaw>
-
-/** Laws of plainact. */
-export const sizeLaws = {
-  size: lawForAll(
-    'plainact = the absolute derivative where one token contributes, and at least that otherwise',
-    [roomyModel],
-    isItsSize,
-    { runs: 40 },
-  ),
-} satisfies Record<string, ScoreLaw>
-
-/** What the laws are stated of: each with the criterion that keeps it. */
-export const plainactLaws: readonly { readonly law: ScoreLaw; readonly criterion: Criterion }[] = [
-  ...Object.values(signedLaws).map((law) => ({ law, criterion: plainactSigned })),
-  ...Object.values(sizeLaws).map((law) => ({ law, criterion: plainact })),
-]
+/** The laws, each with the criterion that keeps it. */
+export const plainactLaws: Record<
+  'slope' | 'size',
+  { readonly law: ScoreLaw; readonly criterion: Criterion }
+> = {
+  slope: {
+    law: lawForAll(
+      'plainact-signed = the derivative of the loss with respect to each mask, at any mask, also for skipped units',
+      [roomyModel],
+      isTheSlope,
+      { runs: 40 },
+    ),
+    criterion: plainactSigned,
+  },
+  size: {
+    law: lawForAll(
+      'plainact = the absolute derivative where one token contributes, and at least that otherwise',
+      [roomyModel],
+      isItsSize,
+      { runs: 40 },
+    ),
+    criterion: plainact,
+  },
+}
