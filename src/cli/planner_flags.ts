@@ -67,7 +67,7 @@ function deciderOptions(): Option[] {
 export function everyOption(): Option {
   return new Option(
     '--every <count>',
-    'decide again after so many tokens (default: once; dejavu: every token)',
+    'decide again after this many tokens (default: once; dejavu: every token)',
   ).argParser(wholeFlag('every', 1))
 }
 
@@ -186,9 +186,8 @@ export async function withMethods<T>(
 ): Promise<T> {
   const { planner: planners, sparsity: sparsities, released: paperCompatible, ...choice } = flags
   const { scope, criterion, every, leaky } = choice
-  const predictors: Predictor[] = []
+  const predictors = await openPredictors(folderOf(opt.files[0]), opt.model, flags)
   try {
-    await openPredictors(await predictorPaths(folderOf(opt.files[0]), flags), opt.model, predictors)
     const sources = { mean: await calibratedMean(opt, flags), predictors }
     const options = { planners, sparsities, scope, criterion, every, leaky, paperCompatible, sources }
     return await work({ methods: compareMethods(opt.model, options), sources })
@@ -197,17 +196,34 @@ export async function withMethods<T>(
   }
 }
 
-/** Opens predictors of a model one by one, each added to those that are open. @throws InputError PREDICTOR_MODEL and those of files */
+/** The flags that say which predictors are opened. */
+interface PredictorFlags {
+  readonly planner: readonly string[]
+  readonly predictor: readonly string[]
+}
+
+/**
+ * Opens the predictors of a model.
+ * @param folder of the model
+ * @throws MissingError PREDICTOR_MISSING; InputError PREDICTOR_MODEL and those of files
+ */
 export async function openPredictors(
-  paths: readonly string[],
+  folder: string,
   model: OptModel,
-  opened: Predictor[],
-): Promise<void> {
+  flags: PredictorFlags,
+): Promise<Predictor[]> {
   const { openPredictor } = await import('../predictor/predictor_file.ts')
-  for (const path of paths) {
-    const predictor = await openPredictor(path, model.backend, model.weights.storage)
-    opened.push(predictor)
-    checkPredictor(predictor, model.config, path)
+  const opened: Predictor[] = []
+  try {
+    for (const path of await predictorPaths(folder, flags)) {
+      const predictor = await openPredictor(path, model.backend, model.weights.storage)
+      opened.push(predictor)
+      checkPredictor(predictor, model.config, path)
+    }
+    return opened
+  } catch (error) {
+    for (const predictor of opened) predictor.dispose()
+    throw error
   }
 }
 
@@ -215,10 +231,7 @@ export async function openPredictors(
  * The predictors named, and for the shadow planner the one in the model's folder where none is named.
  * @throws MissingError PREDICTOR_MISSING if the shadow planner has neither
  */
-export async function predictorPaths(
-  folder: string,
-  { planner, predictor }: { readonly planner: readonly string[]; readonly predictor: readonly string[] },
-): Promise<string[]> {
+async function predictorPaths(folder: string, { planner, predictor }: PredictorFlags): Promise<string[]> {
   const own = joinPath(folder, predictorFile)
   // It comes first: one that is named takes its place.
   if (planner.includes('shadow') && (await isThere(own))) return [own, ...predictor]

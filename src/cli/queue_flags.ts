@@ -21,12 +21,20 @@ export interface QueueFlags {
   readonly shards?: string
 }
 
-/** `--queue`. */
+const address = 'a Redis or Valkey server, such as redis://host:6379 (rediss: with TLS)'
+
+/** `--queue` of a command that hands its work over. */
 export function queueOption(): Option {
-  return new Option(
-    '--queue <url>',
-    'distribute the work over workers: a Redis or Valkey server, such as redis://host:6379 (rediss: with TLS)',
-  ).argParser(parseQueueUrl)
+  return new Option('--queue <url>', `distribute the work over the workers of ${address}`).argParser(
+    parseQueueUrl,
+  )
+}
+
+/** `--queue` of a command that serves queues. */
+export function serverOption(): Option {
+  return new Option('--queue <url>', `where the queues are: ${address}`)
+    .argParser(parseQueueUrl)
+    .makeOptionMandatory()
 }
 
 /** `--shards`. */

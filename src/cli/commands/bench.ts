@@ -16,11 +16,10 @@ import type { CacheStorage } from '../../engine/layer_cache.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { commandArguments, folderOf } from '../../platform/platform.ts'
-import type { Predictor } from '../../predictor/predictor_file.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { modeOption, openPredictors, predictorOption, predictorPaths } from '../planner_flags.ts'
+import { modeOption, openPredictors, predictorOption } from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { listFlag, namesFlag, sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
@@ -204,10 +203,11 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     if (flags[name] !== undefined)
       throw new UsageError('FLAGS', `--${name}: expected no --model beside it, got one`)
   const { path, origin } = await findWithProgress(session, model, flags)
+  const folder = (await kindOf(path)) === 'file' ? folderOf(path) : path
   return {
     ...options,
     subjects: [await checkpointSubject(model, path, origin)],
-    readPredictors: (loaded) => readPredictors(loaded, path, { ...flags, planner: options.planners }),
+    readPredictors: (loaded) => openPredictors(folder, loaded, { ...flags, planner: options.planners }),
   }
 }
 
@@ -221,21 +221,4 @@ function shapesOf(
       '--predictor: expected --model beside it, got none; random weights have none',
     )
   return (shape ?? otherwise).map((name) => shapeSubject(name, { seed, layers }))
-}
-
-/** Reads what the planners of a checkpoint decide by. */
-async function readPredictors(
-  model: OptModel,
-  path: string,
-  flags: Pick<BenchFlags, 'predictor'> & { readonly planner: readonly BenchPlanner[] },
-): Promise<Predictor[]> {
-  const folder = (await kindOf(path)) === 'file' ? folderOf(path) : path
-  const predictors: Predictor[] = []
-  try {
-    await openPredictors(await predictorPaths(folder, flags), model, predictors)
-    return predictors
-  } catch (error) {
-    for (const predictor of predictors) predictor.dispose()
-    throw error
-  }
 }

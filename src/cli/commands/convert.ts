@@ -4,12 +4,12 @@
 import type { Command } from 'commander'
 import { convertCheckpoint, type Conversion } from '../../io/convert.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
-import { findWithProgress } from '../open_model.ts'
+import { findWithProgress, showBytes } from '../open_model.ts'
 import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { bytesFlag } from '../values.ts'
-import { formatBytes, formatColumns, formatCount, formatShare } from '../words.ts'
+import { formatBytes, formatColumns, formatCount } from '../words.ts'
 
 const help = `
 SOURCE is a model's folder, one weights file (.safetensors, .bin or an .index.json), or a name on the hub. OUTPUT is a
@@ -49,22 +49,15 @@ interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
 async function run(session: Session, source: string, output: string, flags: ConvertFlags): Promise<void> {
   await (output.endsWith('.safetensors') ? checkOutput(output) : checkOutputFolder(output))
   const { path, origin } = await findWithProgress(session, source, flags)
-  const { signal, progress } = session
   const conversion = await whileWriting(output, () =>
     convertCheckpoint(path, output, {
       shardSize: flags.shardSize,
       force: flags.force,
-      signal,
-      onProgress: ({ doneBytes, totalBytes }) =>
-        progress.update({
-          stage: 'convert',
-          done: doneBytes,
-          total: totalBytes,
-          note: formatShare(doneBytes, totalBytes),
-        }),
+      signal: session.signal,
+      onProgress: ({ doneBytes, totalBytes }) => showBytes(session, 'convert', doneBytes, totalBytes),
     }),
   )
-  progress.clear()
+  session.progress.clear()
   const all = { source, output, ...conversion, ...(origin && { hub: origin }) }
   await printResult(session, flags, all, () => describe(output, conversion))
 }

@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
 import { readQueues, retryFailed, type QueueState } from '../../jobs/queue_state.ts'
 import { addFlags } from '../flags.ts'
-import { queueOption } from '../queue_flags.ts'
+import { serverOption } from '../queue_flags.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount } from '../words.ts'
@@ -27,10 +27,7 @@ interface JobsFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  const server = queueOption().makeOptionMandatory()
-  server.description =
-    'the Redis or Valkey server of the queues, such as redis://host:6379 (rediss: with TLS)'
-  command.addOption(server).option('--retry', 'try failed jobs again')
+  command.addOption(serverOption()).option('--retry', 'try failed jobs again')
   addFlags(command, 'json')
     .addHelpText('after', help)
     .action((flags: JobsFlags) => show(session, flags))

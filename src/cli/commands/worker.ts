@@ -12,7 +12,7 @@ import { openShardStore } from '../../jobs/open_store.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../jobs/queue_worker.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { queueOf, queueOption, shardsOption } from '../queue_flags.ts'
+import { queueOf, serverOption, shardsOption } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, wholeFlag } from '../values.ts'
 
@@ -40,7 +40,7 @@ interface WorkerFlags extends ModelFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command.addOption(queueOption().makeOptionMandatory()).addOption(shardsOption().makeOptionMandatory())
+  command.addOption(serverOption()).addOption(shardsOption().makeOptionMandatory())
   addFlags(command, 'model', 'backend')
     .option(
       '--concurrency <count>',
