@@ -126,7 +126,7 @@ describe('inspect', () => {
     expect(int8.storage).toBe('int8')
     expect(int8.kl).toBeLessThan(0.01)
     const { code, stderr } = await runInside(['inspect', 'fixtures/tiny-opt', '--storage', 'int4'])
-    expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected some of f32, bf16')])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected names of f32, bf16')])
   })
 
   test.each([true, false])('counts an own head and no tied one: tied %s', async (tied) => {

@@ -1,5 +1,5 @@
 /**
- * The flags by which a command hands its work to a queue, or takes work from one.
+ * The flags of commands that put work into a queue or take work from one.
  */
 import { Option } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
@@ -21,15 +21,23 @@ export interface QueueFlags {
   readonly shards?: string
 }
 
-/** The server. */
+const address = 'a Redis or Valkey server, such as redis://host:6379 (rediss: with TLS)'
+
+/** `--queue` of a command that hands its work over. */
 export function queueOption(): Option {
-  return new Option(
-    '--queue <url>',
-    'let workers do it: a Redis or Valkey server, such as redis://host:6379 (rediss: with TLS)',
-  ).argParser(parseQueueUrl)
+  return new Option('--queue <url>', `distribute the work over the workers of ${address}`).argParser(
+    parseQueueUrl,
+  )
 }
 
-/** The store. */
+/** `--queue` of a command that serves queues. */
+export function serverOption(): Option {
+  return new Option('--queue <url>', `where the queues are: ${address}`)
+    .argParser(parseQueueUrl)
+    .makeOptionMandatory()
+}
+
+/** `--shards`. */
 export function shardsOption(): Option {
   return new Option(
     '--shards <place>',
@@ -42,7 +50,7 @@ export function checkQueueFlags({ queue, shards, threads }: QueueFlags & Pick<Mo
   if ((queue === undefined) !== (shards === undefined))
     throw new UsageError(
       'FLAGS',
-      '--queue and --shards: expected both or none, got one: jobs name files, and those have to be somewhere',
+      '--queue and --shards: expected both or none, got one; a job names files in the store of --shards',
     )
   if (queue && threads !== undefined)
     throw new UsageError(

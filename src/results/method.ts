@@ -19,7 +19,7 @@ import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/featur
 import { defaultEvery, makePlanner, type Every, type PlannerName } from '../predictor/planners.ts'
 import { denseLayers, type LossName, type PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { predictorFor } from '../predictor/suitable.ts'
+import { kindsNeeded, predictorFor } from '../predictor/suitable.ts'
 import type { TrainingOptions } from '../training/predictor_training.ts'
 
 // ---- What a method is ------------------------------------------------------------------------------------------------

@@ -10,24 +10,17 @@ import { findModelFiles } from '../../io/load.ts'
 import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
 import { openShardStore } from '../../jobs/open_store.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../jobs/queue_worker.ts'
-import {
-  backendOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { queueOf, queueOption, shardsOption } from '../queue_flags.ts'
+import { queueOf, serverOption, shardsOption } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, wholeFlag } from '../values.ts'
 
 const help = `
-It takes shards of calibrate, eval and reproduce --queue that are of its own model, of its own version of this program,
-and of the bits of its backend; others it never sees. A shard that fails is tried again by whoever is free, and after
-the third time stays where "shadowllm jobs" shows it. Ctrl-C or SIGTERM: what is begun is finished, but what takes
-longer than --grace goes back to the queue.
+A worker takes shards of calibrate, eval and reproduce --queue for its own model, its own version of this program and
+the bits of its backend. A shard that fails is tried again by any free worker; after the third failure it stays where
+"shadowllm jobs" shows it. On Ctrl-C or SIGTERM the worker finishes the shards it has begun; a shard that takes longer
+than --grace goes back to the queue.
 
 A user's name and a password for the server are taken from SHADOWLLM_QUEUE_USER and SHADOWLLM_QUEUE_PASSWORD.
 
@@ -47,47 +40,37 @@ interface WorkerFlags extends ModelFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .addOption(queueOption().makeOptionMandatory())
-    .addOption(shardsOption().makeOptionMandatory())
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
-    .addOption(backendOption())
+  command.addOption(serverOption()).addOption(shardsOption().makeOptionMandatory())
+  addFlags(command, 'model', 'backend')
     .option(
       '--concurrency <count>',
       'shards at once, each in a thread with a model of its own',
-      wholeFlag('concurrency', { least: 1, most: 64 }),
+      wholeFlag('concurrency', 1, 64),
       1,
     )
     .option(
       '--grace <seconds>',
-      'how long shards may take to finish once it is told to stop',
-      numberFlag('grace', { least: 0, most: 86400 }),
+      'how long shards may take to finish after the worker is told to stop',
+      numberFlag('grace', 0, 86400),
       30,
     )
-    .option(
-      '--idle <seconds>',
-      'stop by itself after so long without work',
-      numberFlag('idle', { least: 0.1, most: 86400 }),
-    )
+    .option('--idle <seconds>', 'stop after this long without work', numberFlag('idle', 0.1, 86400))
     .option(
       '--lock <seconds>',
-      'give up a worker, and its shards to others, that was not heard of for so long',
-      numberFlag('lock', { least: 1, most: 3600 }),
+      'return the shards of a worker that has been silent for this long to the queue',
+      numberFlag('lock', 1, 3600),
       30,
     )
     .option('--json', 'print each shard and the end as JSON, one object in a line')
-    .addOption(quietOption())
+  addFlags(command, 'quiet')
     .addHelpText('after', help)
     .action((flags: WorkerFlags) => work(session, flags))
 }
 
 async function work(session: Session, flags: WorkerFlags): Promise<void> {
-  const { model = embeddedName, backend, concurrency, grace, idle, lock, json, quiet } = flags
-  if (quiet) session.quieten()
+  const { model = embeddedName, backend, concurrency, grace, idle, lock, json } = flags
   const store = await openShardStore(flags.shards)
-  // Its threads open the model; here it is only asked which it is.
+  // The threads load the model; here only its files are found.
   const { path } = await findWithProgress(session, model, flags)
   const { config, weights, tokenizer } = await findModelFiles(path)
   const hash = await hashFiles([config, weights, ...tokenizer])

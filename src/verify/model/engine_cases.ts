@@ -28,14 +28,14 @@ import {
 import { tensor, type Tensor } from '../../spec/arrays.ts'
 import type { Units } from '../../spec/model.ts'
 import type { Network } from '../../spec/predictor.ts'
-import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
+import type { HostTensor } from '../../tensor/memory_source.ts'
 import { recordOf } from '../../tensor/records.ts'
 import { sameBits } from '../compare.ts'
-import { configOf, sizes, type ModelCase, type Subject } from './cases.ts'
+import { configOf, sizes, withLoaded, type ModelCase, type Subject } from './cases.ts'
 import { judgeCalls } from './judged_calls.ts'
 
 /** A model and a text, drawn. */
-export interface EngineCase extends Omit<ModelCase, 'positions' | 'cache' | 'seed'> {
+export interface EngineCase extends Omit<ModelCase, 'positions' | 'seed'> {
   /** Fill the weights, over and over. */
   readonly numbers: readonly number[]
   readonly tokens: readonly number[]
@@ -243,23 +243,7 @@ export function heldTo(backend: Backend): { readonly backend: Backend; readonly 
   return { backend: judgeCalls(backend), compare: () => {} }
 }
 
-/** Loads the model of a case, gives it to `work`, and frees it. */
-export async function withLoaded(
-  { load, backend }: Subject,
-  config: OptConfig,
-  tensors: Map<string, HostTensor>,
-  options: LoadOptions,
-  work: (model: OptModel) => void | Promise<void>,
-): Promise<void> {
-  const model = await load(config, memorySource(tensors), backend, options)
-  try {
-    await work(model)
-  } finally {
-    model.dispose()
-  }
-}
-
-/** The same, and `work` compares with the specification as the backend owes. */
+/** Loads the model of a case for `work`, which compares it with the specification as the backend owes. */
 export async function withEngine(
   { load, backend }: Subject,
   config: OptConfig,

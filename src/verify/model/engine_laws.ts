@@ -7,7 +7,7 @@ import { collectExample } from '../../calibration/examples.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
 import { makeBudget } from '../../masks/budget.ts'
 import { unitKinds, type UnitMask } from '../../masks/mask.ts'
-import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
+import type { UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
@@ -25,6 +25,7 @@ import { trainNetwork as plainTrainNetwork } from '../../spec/training.ts'
 import { trainNetwork } from '../../training/predictor_training.ts'
 import { trainShadow } from '../../training/train_predictor.ts'
 import { same, sameBits } from '../compare.ts'
+import { selectOn } from '../masks/cases.ts'
 import { forAll } from './cases.ts'
 import {
   aboutNothing,
@@ -206,7 +207,7 @@ export const engineLaws = {
       const flat = (rows: readonly (readonly number[])[]): Float32Array => Float32Array.from(rows.flat())
       const scores = { shape: { layers, heads: H, neurons: F }, heads: flat(heads), neurons: flat(neurons) }
       const { sparsity, ...rest } = budget
-      const mask = unitsOf(selectMask(scores, makeBudget(sparsity, rest), backendTopK(backend)))
+      const mask = unitsOf(selectOn(backend)(scores, makeBudget(sparsity, rest)))
       const expected = plainSelectMask(
         {
           heads: heads.map((row) => Float32Array.from(row)),

@@ -7,10 +7,12 @@ import type { OptConfig } from '../../engine/config.ts'
 import { moduleName } from '../../engine/names.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
+import type { SequenceOptions } from '../../engine/sequence.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
 import {
+  withLoaded,
   configOf,
   feedOnce,
   forAll,
@@ -20,6 +22,7 @@ import {
   tokensOf,
   withModel,
   type ModelCase,
+  type Subject,
 } from './cases.ts'
 import {
   anyCache,
@@ -30,7 +33,7 @@ import {
   feedInParts,
   made,
   maskOf,
-  withLoaded,
+  type EngineCase,
 } from './engine_cases.ts'
 
 type Tensors = ReadonlyMap<string, HostTensor>
@@ -40,29 +43,22 @@ function copyOf(tensors: Tensors): Map<string, HostTensor> {
   return new Map([...tensors].map(([name, { shape, values }]) => [name, { shape, values: values.slice() }]))
 }
 
-/** Overwrites columns of a weight [O, I], as Hugging Face stores it. */
-function fillColumns(
+/** Overwrites columns, or rows and their biases, of a weight [O, I], as Hugging Face stores it. */
+function fill(
   tensors: Map<string, HostTensor>,
   name: string,
+  axis: 'rows' | 'columns',
   from: number,
   to: number,
   value: number,
 ): void {
   const { shape, values } = tensors.get(`${name}.weight`) as HostTensor
-  for (let row = 0; row < shape[0]; row++) values.fill(value, row * shape[1] + from, row * shape[1] + to)
-}
-
-/** Overwrites rows of a weight [O, I] and their biases. */
-function fillRows(
-  tensors: Map<string, HostTensor>,
-  name: string,
-  from: number,
-  to: number,
-  value: number,
-): void {
-  const { shape, values } = tensors.get(`${name}.weight`) as HostTensor
-  values.fill(value, from * shape[1], to * shape[1])
-  tensors.get(`${name}.bias`)?.values.fill(value, from, to)
+  const [O, I] = shape
+  if (axis === 'columns') for (let row = 0; row < O; row++) values.fill(value, row * I + from, row * I + to)
+  else {
+    values.fill(value, from * I, to * I)
+    tensors.get(`${name}.bias`)?.values.fill(value, from, to)
+  }
 }
 
 /** Calls back for every unit that a mask skips. */
@@ -83,32 +79,49 @@ function zeroed(tensors: Tensors, { headSize: K }: OptConfig, mask: UnitMask): M
   const changed = copyOf(tensors)
   eachSkipped(
     mask,
-    (layer, head) => fillColumns(changed, moduleName(layer, 'out'), head * K, (head + 1) * K, 0),
-    (layer, neuron) => fillColumns(changed, moduleName(layer, 'fc2'), neuron, neuron + 1, 0),
+    (layer, head) => fill(changed, moduleName(layer, 'out'), 'columns', head * K, (head + 1) * K, 0),
+    (layer, neuron) => fill(changed, moduleName(layer, 'fc2'), 'columns', neuron, neuron + 1, 0),
   )
   return changed
 }
 
 /** The same weights with NaN in all that belong to a skipped unit. */
-export function poisoned(
-  tensors: Tensors,
-  { headSize: K }: OptConfig,
-  mask: UnitMask,
-): Map<string, HostTensor> {
+function poisoned(tensors: Tensors, { headSize: K }: OptConfig, mask: UnitMask): Map<string, HostTensor> {
   const changed = copyOf(tensors)
   eachSkipped(
     mask,
     (layer, head) => {
       for (const module of ['query', 'key', 'value'] as const)
-        fillRows(changed, moduleName(layer, module), head * K, (head + 1) * K, NaN)
-      fillColumns(changed, moduleName(layer, 'out'), head * K, (head + 1) * K, NaN)
+        fill(changed, moduleName(layer, module), 'rows', head * K, (head + 1) * K, NaN)
+      fill(changed, moduleName(layer, 'out'), 'columns', head * K, (head + 1) * K, NaN)
     },
     (layer, neuron) => {
-      fillRows(changed, moduleName(layer, 'fc1'), neuron, neuron + 1, NaN)
-      fillColumns(changed, moduleName(layer, 'fc2'), neuron, neuron + 1, NaN)
+      fill(changed, moduleName(layer, 'fc1'), 'rows', neuron, neuron + 1, NaN)
+      fill(changed, moduleName(layer, 'fc2'), 'columns', neuron, neuron + 1, NaN)
     },
   )
   return changed
+}
+
+/** NaN in the weights of the units that a mask skips changes no bit of a text. @throws Error if it does */
+export async function poisonIsUnseen(
+  subject: Subject,
+  drawn: EngineCase,
+  mask: UnitMask,
+  parts: readonly number[],
+  options: SequenceOptions,
+): Promise<void> {
+  const { config, tensors, tokens } = made(drawn)
+  const run = async (weights: Tensors): Promise<Float32Array> => {
+    let logits = new Float32Array(0)
+    await withLoaded(subject, config, weights, { allowNonFinite: true }, (model) => {
+      logits = feedInParts(model, tokens, parts, options).slice()
+    })
+    return logits
+  }
+  const clean = await run(tensors)
+  if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
+  sameBits('poisoned', await run(poisoned(tensors, config, mask)), clean)
 }
 
 export const maskLaws = {
@@ -133,18 +146,8 @@ export const maskLaws = {
     'NaN in the weights of skipped units, and so in their keys and values, changes no bit',
     [engineCase, anyMask, anyCache, fc.constantFrom('skip', 'pack'), cuts],
     async (subject, drawn, skip, cache, mode, parts) => {
-      const { config, tensors, tokens } = made(drawn)
       const mask = maskOf(drawn, skip)
-      const run = async (weights: Map<string, HostTensor>): Promise<Float32Array> => {
-        let logits = new Float32Array(0)
-        await withLoaded(subject, config, weights, { allowNonFinite: true }, (model) => {
-          logits = feedInParts(model, tokens, parts, { mask, mode, cache }).slice()
-        })
-        return logits
-      }
-      const clean = await run(tensors)
-      if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
-      sameBits('poisoned', await run(poisoned(tensors, config, mask)), clean)
+      await poisonIsUnseen(subject, drawn, mask, parts, { mask, mode, cache })
     },
   ),
 
