@@ -19,9 +19,9 @@ import { methodHash } from '../../src/results/method_hash.ts'
 import { openPartStore, type PartStore } from '../../src/results/part_store.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
 import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
-import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
+import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
-import type { Shard } from '../../src/jobs/shard.ts'
+import type { Job } from '../../src/jobs/job.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { selectMask } from '../../src/masks/selection.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
@@ -104,15 +104,15 @@ let measured: Promise<MeasuredMethod[]> | undefined
 /** The scores of every method without a cache, with which the other ways are compared. */
 const plainly = (): Promise<MeasuredMethod[]> => (measured ??= measure({}))
 
-/** Every number from shards, done in this thread; a mutant may change their results. */
-async function inShards(
+/** Every number from jobs, done in this thread; a mutant may change their results. */
+async function inJobs(
   options: Partial<CacheOptions> = {},
-  change: (result: Uint8Array, shard: Shard) => Uint8Array = (result) => result,
+  change: (result: Uint8Array, job: Job) => Uint8Array = (result) => result,
 ): Promise<MeasuredMethod[]> {
-  const { shardModel } = await openCache()
-  const work = makeDoShard(shardModel)
-  const runner = inlineRunner(async (shard, context) => change(await work(shard, context), shard))
-  return measure({ ...options, runner: { ...runner, examplesPerShard: 3 } })
+  const { jobModel } = await openCache()
+  const work = makeDoJob(jobModel)
+  const runner = inlineRunner(async (job, context) => change(await work(job, context), job))
+  return measure({ ...options, runner: { ...runner, examplesPerJob: 3 } })
 }
 
 let stores = 0
@@ -121,20 +121,20 @@ const newStore = (): Promise<PartStore> => openPartStore(join(folder, `store ${s
 describe('jobs', () => {
   test('change no number, with a full, a partial or no store', async () => {
     const alone = await plainly()
-    expect(await inShards()).toEqual(alone)
+    expect(await inJobs()).toEqual(alone)
     const store = await newStore()
     await measure({ store }, methods.slice(0, 3))
-    expect(await inShards({ store })).toEqual(alone)
+    expect(await inJobs({ store })).toEqual(alone)
     const refuse = (): Uint8Array => {
       throw new Error('asked again')
     }
-    expect(await inShards({ store }, refuse)).toEqual(alone)
+    expect(await inJobs({ store }, refuse)).toEqual(alone)
   })
 
   test('mutants are killed: swapped windows of a job, methods in another order', async () => {
     const alone = await plainly()
     const mutate = async (change: (rows: MethodScore[][][]) => unknown): Promise<MeasuredMethod[]> =>
-      inShards({}, (result, { kind }) => {
+      inJobs({}, (result, { kind }) => {
         if (kind !== 'score') return result
         const rows = JSON.parse(new TextDecoder().decode(result)) as MethodScore[][][]
         return new TextEncoder().encode(JSON.stringify(change(rows)))

@@ -15,7 +15,7 @@ const calibrationPlaces = [
   'engine',
   'criteria',
   'calibration',
-  'jobs/shard_model.ts',
+  'jobs/job_model.ts',
   'data/corpus.ts',
   'data/windows.ts',
 ]

@@ -159,7 +159,7 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
     throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
   checkQueueFlags(flags)
   if (flags.queue && flags.cache === false)
-    throw new UsageError('FLAGS', '--queue: expected a cache for what comes of the shards, got --no-cache')
+    throw new UsageError('FLAGS', '--queue: expected a cache for what comes of the jobs, got --no-cache')
   const store = flags.cache === false ? null : await openStore(flags.cache)
   const complete = await withModel(session, flags, (opt) =>
     withRunner(session, opt, flags, async (runner) => {

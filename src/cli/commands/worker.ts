@@ -1,14 +1,14 @@
 /**
- * `shadowllm worker`: takes shards from a queue and does them with one model, until it is told to stop.
+ * `shadowllm worker`: takes jobs from a queue and does them with one model, until it is told to stop.
  */
 import type { Command } from 'commander'
 import { methodHash } from '../../results/method_hash.ts'
 import { hashFiles } from '../../results/provenance.ts'
-import { shardThreads } from '../../evaluation/jobs/threads.ts'
+import { jobThreads } from '../../evaluation/jobs/threads.ts'
 import { embeddedName } from '../../io/find_model.ts'
 import { findModelFiles } from '../../io/load.ts'
 import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
-import { openShardStore } from '../../jobs/open_store.ts'
+import { openJobStore } from '../../jobs/open_store.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../jobs/queue_worker.ts'
 import {
   backendOption,
@@ -24,8 +24,8 @@ import type { Session } from '../session.ts'
 import { numberFlag, wholeFlag } from '../values.ts'
 
 const help = `
-It takes shards of calibrate, eval and reproduce --queue that are of its own model, of its own version of this program,
-and of the bits of its backend; others it never sees. A shard that fails is tried again by whoever is free, and after
+It takes jobs of calibrate, eval and reproduce --queue that are of its own model, of its own version of this program,
+and of the bits of its backend; others it never sees. A job that fails is tried again by whoever is free, and after
 the third time stays where "shadowllm jobs" shows it. Ctrl-C or SIGTERM: what is begun is finished, but what takes
 longer than --grace goes back to the queue.
 
@@ -56,13 +56,13 @@ export function define(command: Command, session: Session): void {
     .addOption(backendOption())
     .option(
       '--concurrency <count>',
-      'shards at once, each in a thread with a model of its own',
+      'jobs at once, each in a thread with a model of its own',
       wholeFlag('concurrency', { least: 1, most: 64 }),
       1,
     )
     .option(
       '--grace <seconds>',
-      'how long shards may take to finish once it is told to stop',
+      'how long jobs may take to finish once it is told to stop',
       numberFlag('grace', { least: 0, most: 86400 }),
       30,
     )
@@ -73,11 +73,11 @@ export function define(command: Command, session: Session): void {
     )
     .option(
       '--lock <seconds>',
-      'give up a worker, and its shards to others, that was not heard of for so long',
+      'give up a worker, and its jobs to others, that was not heard of for so long',
       numberFlag('lock', { least: 1, most: 3600 }),
       30,
     )
-    .option('--json', 'print each shard and the end as JSON, one object in a line')
+    .option('--json', 'print each job and the end as JSON, one object in a line')
     .addOption(quietOption())
     .addHelpText('after', help)
     .action((flags: WorkerFlags) => work(session, flags))
@@ -86,7 +86,7 @@ export function define(command: Command, session: Session): void {
 async function work(session: Session, flags: WorkerFlags): Promise<void> {
   const { model = embeddedName, backend, concurrency, grace, idle, lock, json, quiet } = flags
   if (quiet) session.quieten()
-  const store = await openShardStore(flags.shards)
+  const store = await openJobStore(flags.shards)
   // Its threads open the model; here it is only asked which it is.
   const { path } = await findWithProgress(session, model, flags)
   const { config, weights, tokenizer } = await findModelFiles(path)
@@ -102,7 +102,7 @@ async function work(session: Session, flags: WorkerFlags): Promise<void> {
     tools,
     queue,
     store,
-    threads: shardThreads(start),
+    threads: jobThreads(start),
     concurrency,
     grace: 1000 * grace,
     idle: idle === undefined ? null : 1000 * idle,

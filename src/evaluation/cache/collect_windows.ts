@@ -5,7 +5,7 @@ import type { Criterion } from '../../criteria/criterion.ts'
 import { criterionByName, datasetCriteria } from '../../criteria/index.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
-import type { ShardRunner } from '../../jobs/runner.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { pause } from '../../platform/pause.ts'
 import { calibrateToFolder } from '../../calibration/collect.ts'
@@ -24,7 +24,7 @@ export interface CollectContext {
   readonly dataName: string
   readonly store: PartStore | null
   readonly threads: ThreadModel | undefined
-  readonly runner: ShardRunner | undefined
+  readonly runner: JobRunner | undefined
   readonly method: MethodHash
   readonly signal: AbortSignal | undefined
   /** Whatever a calibration depends on besides what it is told here. */

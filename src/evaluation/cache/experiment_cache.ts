@@ -36,8 +36,8 @@ import {
   type Method,
   type MethodInputs,
 } from '../../results/method.ts'
-import type { ShardRunner } from '../../jobs/runner.ts'
-import type { ShardModel } from '../../jobs/shard_model.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
+import type { JobModel } from '../../jobs/job_model.ts'
 import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
 import { collectDataset, collectWindows, type CollectContext } from './collect_windows.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
@@ -61,7 +61,7 @@ export interface CacheOptions extends NamedModel {
   /** Where other threads find the same model, to calibrate with; without it, one thread does all. */
   readonly threads?: ThreadModel | null
   /** Who calibrates and evaluates in place of this process, and is closed by whoever made it. */
-  readonly runner?: ShardRunner | null
+  readonly runner?: JobRunner | null
   readonly signal?: AbortSignal
   /** How far the part is that is being made. */
   readonly onProgress?: (progress: CacheProgress) => void
@@ -162,8 +162,8 @@ export class ExperimentCache {
     })
   }
 
-  /** What shards of these experiments are done with. */
-  get shardModel(): ShardModel {
+  /** What jobs of these experiments are done with. */
+  get jobModel(): JobModel {
     return { model: this.model, hash: this.modelHash, method: this.#method }
   }
 

@@ -3,12 +3,12 @@
  *
  * Windows are scored in batches, and a batch counts once every method has scored it; so whatever is reported compares
  * methods on the same windows, a stopped run included. A batch under a method is one part of the store. Where there is a
- * runner of shards, those bring what is not in the store yet, a few windows under all methods that lack them in each, so
+ * runner of jobs, those bring what is not in the store yet, a few windows under all methods that lack them in each, so
  * that what methods have in common is computed once there too; the numbers are the same.
  */
 import { Random } from '../../tensor/random.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
-import type { ShardRunner } from '../../jobs/runner.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
 import type { PartDescription } from '../../results/part_store.ts'
 import type { Window } from '../../data/windows.ts'
 import { measureDecode, type DecodeSizes } from '../decode.ts'
@@ -27,7 +27,7 @@ export interface MeasuredMethod {
 /** Windows of one part of the store. Without a store nothing is kept, and every window is a batch. */
 const STORED_WINDOWS = 8
 
-/** Windows in a shard. */
+/** Windows in a job. */
 const SHARD_WINDOWS = 2
 
 /** Windows, and the seed of each one's random mask. */
@@ -167,7 +167,7 @@ interface OpenBatch {
 /** Each batch's scores under every method, in order. @throws as the runner */
 async function* measureDistributed(
   cache: ExperimentCache,
-  runner: ShardRunner,
+  runner: JobRunner,
   { methods, batches, seed, onScore }: Measuring,
 ): AsyncGenerator<MethodScore[][], void, void> {
   const { store, signal } = cache.options
@@ -181,13 +181,13 @@ async function* measureDistributed(
   }
   const total = methods.length * batches.reduce((sum, { windows }) => sum + windows.length, 0)
   const asked = open.reduce((sum, { batch, lacking }) => sum + batch.windows.length * lacking.length, 0)
-  const onShard = (done: number, all: number): void =>
+  const onDone = (done: number, all: number): void =>
     onScore(total - asked + Math.round((asked * done) / all))
   const results = evaluateDistributed(
     open.flatMap(({ jobs }) => jobs),
-    { model: cache.shardModel, inputsOf: (method) => inputs.get(method) ?? {} },
+    { model: cache.jobModel, inputsOf: (method) => inputs.get(method) ?? {} },
     runner,
-    { signal, onShard },
+    { signal, onDone },
   )
   try {
     for (const { descriptions, known, lacking, jobs } of open) {

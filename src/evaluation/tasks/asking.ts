@@ -1,11 +1,11 @@
 /**
  * Tasks under several methods, question by question: each is asked under all of them before the next one is, so that what
- * is finished at any time can be compared. Here, or as shards of a few questions each; answers come in the order of the
+ * is finished at any time can be compared. Here, or as jobs of a few questions each; answers come in the order of the
  * questions.
  */
 import type { MaskMode } from '../../engine/active_block.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
-import type { ShardRunner } from '../../jobs/runner.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
 import { methodHash } from '../../results/method_hash.ts'
 import { Random } from '../../tensor/random.ts'
 import type { Asked } from '../../data/tasks/prompts.ts'
@@ -63,7 +63,7 @@ export interface AnsweredQuestion {
 
 /** Where questions are asked in place of this thread, and of which model. */
 export interface Distributed {
-  readonly runner: ShardRunner
+  readonly runner: JobRunner
   /** SHA-256 of the model's files. */
   readonly hash: string
 }
@@ -89,7 +89,7 @@ export async function* askTasks(
   listener: AskingListener,
   distributed: Distributed | null = null,
 ): AsyncGenerator<AnsweredQuestion, void, void> {
-  const size = distributed?.runner.examplesPerShard ?? 1
+  const size = distributed?.runner.examplesPerJob ?? 1
   const batches = asked.tasks.flatMap((task, i) => cutTask(task, i, asked.seed, size))
   let next = 0
   for await (const scores of distributed
@@ -124,22 +124,22 @@ async function* scoreHere(
   }
 }
 
-/** The same from shards, one for each batch, those of all tasks in one run, so that no worker waits between two tasks. */
+/** The same from jobs, one for each batch, those of all tasks in one run, so that no worker waits between two tasks. */
 async function* scoreDistributed(
   { model, tasks, methods, sources = {}, mode }: AskedTasks,
   batches: readonly QuestionBatch[],
   { runner, hash }: Distributed,
   { tell, signal }: AskingListener,
 ): AsyncGenerator<MethodScore[][][], void, void> {
-  const shardModel = { model, hash, method: await methodHash() }
+  const jobModel = { model, hash, method: await methodHash() }
   const jobs = batches.map(({ texts }) => ({ methods, texts: texts.flat() }))
   // Some are done before others: so many are told of as if they were the first.
-  const onShard = (done: number): void => {
+  const onDone = (done: number): void => {
     const { task, end } = batches[done - 1]
     tell(tasks[task].name, end, tasks[task].asked.length)
   }
-  const options = { model: shardModel, inputsOf: inputsFrom(sources), mode, kind: 'ask' } as const
-  yield* evaluateDistributed(jobs, options, runner, { signal, onShard })
+  const options = { model: jobModel, inputsOf: inputsFrom(sources), mode, kind: 'ask' } as const
+  yield* evaluateDistributed(jobs, options, runner, { signal, onDone })
 }
 
 /** A task in batches; each question has the seed that it would have in one run. */

@@ -5,7 +5,7 @@
  * the same numbers for every method, dense included, with what each really skipped and how often its choice is
  * the dense one's. A question counts when every row has answered it.
  */
-import type { ShardRunner } from '../../jobs/runner.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
 import { now } from '../../platform/platform.ts'
 import { methodRow, type MethodRow } from '../../results/method.ts'
@@ -53,10 +53,10 @@ export interface TasksReport {
 export interface RunOptions extends AskedTasks {
   /** Of the whole run, for the report. */
   readonly config: TasksReport['config']
-  /** Its model's hash is what shards ask for. */
+  /** Its model's hash is what jobs ask for. */
   readonly provenance: Provenance
   /** Asks in place of this thread, and changes no number. */
-  readonly runner?: ShardRunner | null
+  readonly runner?: JobRunner | null
 }
 
 /**

@@ -1,11 +1,11 @@
 /**
- * A shard: a job that any machine may do, because its result is a pure function of data. It names the work (`kind`), its
+ * A job: a job that any machine may do, because its result is a pure function of data. It names the work (`kind`), its
  * parameters (`settings`) and its inputs (`files`, by hash). It contains no code and no paths.
  *
- * The result of a shard is bytes, stored under the shard's key: the SHA-256 of its canonical JSON. So a shard has one
+ * The result of a job is bytes, stored under the job's key: the SHA-256 of its canonical JSON. So a job has one
  * result, whoever computes it, and a stored result is never computed again.
  *
- * A shard from a queue is untrusted input: other programs can write to the queue. `parseShard` checks it.
+ * A job from a queue is untrusted input: other programs can write to the queue. `parseJob` checks it.
  */
 import * as v from 'valibot'
 import { canonicalJson, type PlainJson } from '../io/canonical_json.ts'
@@ -15,59 +15,59 @@ import { sha256 } from '../platform/platform.ts'
 import { isObject } from '../tensor/arguments.ts'
 
 /** A piece of work. */
-export interface Shard {
+export interface Job {
   /** The work, such as `calibrate`. */
   readonly kind: string
   /** Parameters: JSON values. */
   readonly settings: Readonly<Record<string, PlainJson>>
-  /** Inputs: SHA-256 names in the store, of files or of results of other shards. */
+  /** Inputs: SHA-256 names in the store, of files or of results of other jobs. */
   readonly files: Readonly<Record<string, string>>
 }
 
-/** The progress of a shard, in units of its own choice. */
-export interface ShardProgress {
+/** The progress of a job, in units of its own choice. */
+export interface JobProgress {
   readonly done: number
   readonly total: number
 }
 
-/** What the code that does a shard gets. */
-export interface ShardContext {
+/** What the code that does a job gets. */
+export interface JobContext {
   /** Reads the file of this name in `files` and checks its hash. @throws InputError SHARD_FILE, SHARD_DAMAGED */
   read(name: string): Promise<Uint8Array>
-  onProgress?(progress: ShardProgress): void
-  /** Cancels the shard between two steps; partial work is lost. */
+  onProgress?(progress: JobProgress): void
+  /** Cancels the job between two steps; partial work is lost. */
   readonly signal?: AbortSignal
 }
 
 /**
- * Does a shard: the result is a function of the shard and its files alone.
+ * Does a job: the result is a function of the job and its files alone.
  * @throws InputError SHARD_FORMAT for a kind or settings it does not know, SHARD_MODEL for another model than its own;
  *   anything the work throws
  */
-export type DoShard = (shard: Shard, context: ShardContext) => Promise<Uint8Array>
+export type DoJob = (job: Job, context: JobContext) => Promise<Uint8Array>
 
-/** The name of a shard's result: 64 hexadecimal digits. @throws TypeError as `canonicalJson` */
-export function shardKey(shard: Shard): Promise<string> {
-  return sha256(new TextEncoder().encode(shardText(shard)))
+/** The name of a job's result: 64 hexadecimal digits. @throws TypeError as `canonicalJson` */
+export function jobKey(job: Job): Promise<string> {
+  return sha256(new TextEncoder().encode(jobText(job)))
 }
 
-/** A shard as text: the same for equal shards. @throws TypeError as `canonicalJson` */
-export function shardText({ kind, settings, files }: Shard): string {
+/** A job as text: the same for equal jobs. @throws TypeError as `canonicalJson` */
+export function jobText({ kind, settings, files }: Job): string {
   return canonicalJson({ kind, settings, files })
 }
 
-/** The maximal length of a shard's text; larger data goes into files. */
+/** The maximal length of a job's text; larger data goes into files. */
 const MAX_TEXT_LENGTH = 2 ** 18
-/** The maximal number of files of a shard. */
+/** The maximal number of files of a job. */
 const MAX_FILES = 2 ** 12
 
 const isRecord = (value: unknown): value is object => isObject(value) && !Array.isArray(value)
 
 const schema = v.object({
   kind: v.pipe(v.string(), v.regex(/^[a-z][a-z-]{0,31}$/, 'a word')),
-  settings: valueThat<Shard['settings']>(isRecord, 'an object'),
+  settings: valueThat<Job['settings']>(isRecord, 'an object'),
   // Not v.record, which drops the names constructor and prototype.
-  files: valueThat<Shard['files']>(
+  files: valueThat<Job['files']>(
     (value) =>
       isRecord(value) && Object.keys(value).length <= MAX_FILES && Object.values(value).every(isHash),
     `an object of at most ${MAX_FILES} names of 64 hexadecimal digits`,
@@ -75,16 +75,16 @@ const schema = v.object({
 })
 
 /**
- * Parses the text of `shardText`.
+ * Parses the text of `jobText`.
  * @param subject its name in errors
  * @throws InputError SHARD_FORMAT, JSON_* for anything else
  */
-export function parseShard(text: unknown, subject: string): Shard {
+export function parseJob(text: unknown, subject: string): Job {
   if (typeof text !== 'string' || text.length > MAX_TEXT_LENGTH)
     throw refusal('SHARD_FORMAT', subject, `text of at most ${MAX_TEXT_LENGTH} characters`, sizeOf(text))
-  const shard = parseBySchema(schema, text, { code: 'SHARD_FORMAT', subject })
-  // Equal shards must have equal keys, so each shard has exactly one text.
-  if (shardText(shard) === text) return shard
+  const job = parseBySchema(schema, text, { code: 'SHARD_FORMAT', subject })
+  // Equal jobs must have equal keys, so each job has exactly one text.
+  if (jobText(job) === text) return job
   throw refusal('SHARD_FORMAT', subject, 'canonical JSON of kind, settings and files', 'text of another form')
 }
 
