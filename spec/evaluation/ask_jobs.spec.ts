@@ -246,7 +246,7 @@ describe('tasks asked by jobs', () => {
     const tell: TaskProgress = (...progress) => void told.push(progress.join(' '))
     const place = { runner: inJobs(wholeCase), hash: model.hash }
     await allOf(askTasks(askedTasks(wholeCase), { tell }, place))
-    expect(told).toEqual(['0 2 5', '0 4 5', '0 5 5', '1 2 2'])
+    expect(told).toEqual(['0 0 5', '0 2 5', '0 4 5', '0 5 5', '1 2 2'])
   })
 })
 
@@ -255,8 +255,8 @@ async function oneJob(more: Partial<Case> = {}): Promise<{ job: Job; store: JobR
   const store = memoryStore()
   const one = { ...wholeCase, ...more }
   const texts = [5, 6].flatMap((own, i) => textsOf(one.tasks[0][i], own))
-  const options = { model, inputsOf: inputsFrom(sources) }
-  const [job] = await encodeJobs([{ methods: methodsOf(one), texts }], options, store)
+  const options = { inputsOf: inputsFrom(sources) }
+  const [job] = await encodeJobs([{ methods: methodsOf(one), texts }], model, options, store)
   return { job, store }
 }
 

@@ -141,7 +141,7 @@ describe('jobs', () => {
       })
     expect(await mutate((rows) => rows)).toEqual(alone)
     const swapped = mutate((rows) => rows.map((row) => row.toReversed()))
-    await expect(swapped).rejects.toThrow('scores: expected those of 2 texts under 8 methods, got others')
+    await expect(swapped).rejects.toThrow('scores 0.0.0.tokens: expected 7, got the number 5')
     const withCosts = (row: MethodScore[][]): MethodScore[][] => {
       const costs = row.flat().map(({ nll }) => nll)
       return row.map(([score]) => [{ ...score, nll: costs.pop() ?? NaN }])
@@ -170,9 +170,7 @@ describe('parts', () => {
     const files = readdirSync(store.path).length
     stages.length = 0
     await measure({ store, onProgress })
-    // Kept blocks are counted as they are read; nothing in them is counted window by window.
-    expect(new Set(stages)).toEqual(new Set(['evaluate']))
-    expect(stages.length).toBeLessThan(methods.length)
+    expect(stages).toEqual([])
     expect(readdirSync(store.path)).toHaveLength(files)
   })
 

@@ -20,7 +20,7 @@ import {
 } from '../../src/results/method.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
 import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
-import { evaluateDistributed } from '../../src/evaluation/jobs/evaluate_job.ts'
+import { evaluateJobs } from '../../src/evaluation/jobs/evaluate_job.ts'
 import type { JobModel } from '../../src/jobs/job_model.ts'
 import { askTasks, type AskedTasks, type TaskRun } from '../../src/evaluation/tasks/asking.ts'
 import type { JobRunner } from '../../src/jobs/runner.ts'
@@ -286,8 +286,8 @@ async function scoreInJobs(options: Partial<Method>): Promise<string> {
   const inputsOf = inputsFrom(sourcesOf(predictors, 8))
   const jobs = [{ methods: [methodOf(options)], texts }]
   const rows: unknown[] = []
-  for await (const scores of evaluateDistributed(jobs, { model, inputsOf }, fewRunner(), {}))
-    rows.push(...scores)
+  const place = { runner: fewRunner(), model }
+  for await (const row of evaluateJobs(model.model, jobs, { inputsOf }, place)) rows.push(row)
   return JSON.stringify(rows)
 }
 

@@ -25,19 +25,19 @@ import {
   wholeNumber,
   type SchemaSubject,
 } from '../../io/schema.ts'
-import type { JobRunner, RunOptions } from '../../jobs/runner.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
 import type { Job, JobContext } from '../../jobs/job.ts'
 import { agreementOf, checkAgreement, type JobModel } from '../../jobs/job_model.ts'
 import type { JobStore } from '../../jobs/job_store.ts'
 import { scopes } from '../../masks/budget.ts'
-import { maskModes, type MaskMode } from '../../engine/active_block.ts'
+import { maskModes } from '../../engine/active_block.ts'
 import type { OptConfig } from '../../engine/config.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { plannerNames, type Every } from '../../predictor/planners.ts'
 import { encodePredictor, parsePredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { checkPredictor } from '../../predictor/suitable.ts'
 import { encodeUnits, parseUnits } from '../../calibration/job_inputs.ts'
-import { evaluate } from '../evaluate.ts'
+import { evaluate, type EvaluateOptions } from '../evaluate.ts'
 import { predictorKindOf, type Method, type MethodInputs } from '../../results/method.ts'
 import type { ScoredText } from '../score_window.ts'
 import { windowsUnder, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
@@ -51,19 +51,62 @@ export interface EvaluateJob {
   readonly texts: readonly EvaluatedText[]
 }
 
-/** What all jobs of a run have in common. */
-export interface EvaluateJobOptions {
-  readonly model: JobModel
-  readonly inputsOf: (method: Method) => MethodInputs
-  readonly mode?: MaskMode
+/** What all jobs of a run have in common, and who is told of their progress. */
+export interface EvaluateJobOptions extends Pick<EvaluateOptions, 'inputsOf' | 'mode' | 'signal'> {
   /** Default: score. */
   readonly kind?: (typeof evaluateKinds)[number]
+  /** Called with the number of jobs that are done; a runner finishes them in any order. */
+  readonly onJob?: (done: number) => void
+  /** Called with the number of texts that are scored, under all methods together. */
+  readonly onScore?: (done: number) => void
 }
 
-/** These evaluations as jobs. Their files are added to the store. */
+/** Who does jobs in place of this thread, and the model that they name. */
+export interface Distributed {
+  readonly runner: JobRunner
+  readonly model: JobModel
+}
+
+/**
+ * The scores of each job under each of its methods, in the order of jobs and methods: computed in this thread, or by a
+ * runner, which changes no number.
+ * @throws the signal's reason; as `evaluate`, or as the runner; InputError SHARD_FORMAT for a result of a runner that is not
+ *   the scores of its job
+ */
+export async function* evaluateJobs(
+  model: OptModel,
+  jobs: readonly EvaluateJob[],
+  options: EvaluateJobOptions,
+  distributed: Distributed | null = null,
+): AsyncGenerator<MethodScore[][], void, void> {
+  const { inputsOf, mode = 'auto', signal, onJob, onScore } = options
+  let next = 0
+  if (distributed) {
+    const { runner, model: named } = distributed
+    const total = jobs.reduce((sum, { methods, texts }) => sum + methods.length * texts.length, 0)
+    const onDone = (done: number): void => {
+      onJob?.(done)
+      onScore?.(Math.round((total * done) / jobs.length))
+    }
+    const encodedJobs = await encodeJobs(jobs, named, options, runner.store)
+    for await (const result of runner.run(encodedJobs, { signal, onDone }))
+      yield* parseScores(result, jobs[next++], model.shape.layers)
+    return
+  }
+  let before = 0
+  for (const { methods, texts } of jobs) {
+    const onText = (done: number): void => onScore?.(before + done)
+    yield* evaluate(model, methods, texts, { inputsOf, mode, signal, onScore: onText })
+    before += methods.length * texts.length
+    onJob?.(++next)
+  }
+}
+
+/** Evaluations as jobs of a model. Their files are added to the store. */
 export async function encodeJobs(
   evaluations: readonly EvaluateJob[],
-  { model, inputsOf, mode = 'auto', kind = 'score' }: EvaluateJobOptions,
+  model: JobModel,
+  { inputsOf, mode = 'auto', kind = 'score' }: EvaluateJobOptions,
   store: JobStore,
 ): Promise<Job[]> {
   const jobs: Job[] = []
@@ -77,23 +120,6 @@ export async function encodeJobs(
     })
   }
   return jobs
-}
-
-/**
- * The scores of each job, in the order of the jobs, computed by a runner.
- * @throws as the runner; InputError SHARD_FORMAT for a result that is not the scores of its job
- */
-export async function* evaluateDistributed(
-  evaluations: readonly EvaluateJob[],
-  options: EvaluateJobOptions,
-  runner: JobRunner,
-  listener: RunOptions,
-): AsyncGenerator<MethodScore[][][], void, void> {
-  const { layers } = options.model.model.shape
-  const jobs = await encodeJobs(evaluations, options, runner.store)
-  let next = 0
-  for await (const result of runner.run(jobs, listener))
-    yield parseScores(result, evaluations[next++], layers)
 }
 
 /**
@@ -136,13 +162,13 @@ function about(subject: string): SchemaSubject {
 /** Puts what methods decide by into a store, each file once. */
 async function packMethods(
   methods: readonly Method[],
-  inputsOf: (method: Method) => MethodInputs,
+  inputsOf: EvaluateOptions['inputsOf'],
   store: JobStore,
 ): Promise<{ methods: PlainJson; files: Record<string, string> }> {
   const names = new Map<string, string>()
   const entries: PlainJson[] = []
   for (const method of methods) {
-    const bytes = bytesOf(inputsOf(method))
+    const bytes = bytesOf(await inputsOf(method))
     const file = bytes && (await store.add(bytes))
     if (file && !names.has(file)) names.set(file, `by-${names.size}`)
     entries.push({
