@@ -3,6 +3,7 @@
  * tensor is aligned, and the header is padded with spaces to a multiple of eight.
  */
 import { writeFileAtomic } from '../platform/platform.ts'
+import { concatenate } from '../tensor/concatenate.ts'
 import { elementSize, narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
 import type { SourceDtype } from '../tensor/tensor_source.ts'
 import { quote, refusal } from './refusal.ts'
@@ -44,8 +45,7 @@ export async function writeSafetensors(
   tensors: TensorsToWrite,
   metadata: Metadata = {},
 ): Promise<void> {
-  const plan = planFile(tensors, metadata)
-  await writeFileAtomic(path, plan.parts())
+  await writeFileAtomic(path, partsOf(tensors, metadata))
 }
 
 /**
@@ -83,14 +83,7 @@ export async function streamSafetensors(
 
 /** The same file in memory. @throws InputError as `writeSafetensors`. */
 export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = {}): Uint8Array<ArrayBuffer> {
-  const plan = planFile(tensors, metadata)
-  const bytes = new Uint8Array(plan.byteLength)
-  let offset = 0
-  for (const part of plan.parts()) {
-    bytes.set(part, offset)
-    offset += part.length
-  }
-  return bytes
+  return concatenate<Uint8Array<ArrayBuffer>>(Uint8Array, [...partsOf(tensors, metadata)])
 }
 
 /**
@@ -102,22 +95,15 @@ export function safetensorsSize(tensors: ReadonlyMap<string, TensorForm>, metada
   return header.length + dataLength
 }
 
-interface Plan {
-  byteLength: number
-  parts(): Iterable<Uint8Array>
-}
-
-function planFile(tensors: TensorsToWrite, metadata: Metadata): Plan {
+/** A file in parts, after a check of its tensors. */
+function partsOf(tensors: TensorsToWrite, metadata: Metadata): Iterable<Uint8Array> {
   const ordered = inFileOrder(tensors)
-  const { header, dataLength } = planHeader(ordered, metadata)
+  const { header } = planHeader(ordered, metadata)
   for (const [name, tensor] of ordered) checkTensor(name, tensor)
-  return {
-    byteLength: header.length + dataLength,
-    *parts() {
-      yield header
-      for (const [, tensor] of ordered) yield storedBytes(tensor)
-    },
-  }
+  return (function* () {
+    yield header
+    for (const [, tensor] of ordered) yield storedBytes(tensor)
+  })()
 }
 
 function inFileOrder<T extends TensorForm>(tensors: ReadonlyMap<string, T>): [string, T][] {

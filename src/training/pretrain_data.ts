@@ -6,6 +6,7 @@
  * and the rest of the stream is not used. Each epoch visits all windows in its own random order. The windows of a step follow
  * from its number, so a resumed run sees the same windows as an uninterrupted one.
  */
+import { concatenate } from '../tensor/concatenate.ts'
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
 
@@ -26,24 +27,17 @@ export function makeTextEncoder(encode: Encode): (text: string) => Int32Array {
       if (tokens === undefined) known.set(piece, (tokens = Int32Array.from(encode(piece))))
       return tokens
     })
-    return concatenate(parts)
+    return concatenate(Int32Array, parts)
   }
 }
 
 /** The tokens of documents, joined by `separator`. */
 export function joinDocuments(documents: readonly Int32Array[], separator: number): Int32Array {
   const between = Int32Array.of(separator)
-  return concatenate(documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens])))
-}
-
-function concatenate(parts: readonly Int32Array[]): Int32Array {
-  const whole = new Int32Array(parts.reduce((length, part) => length + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
+  return concatenate(
+    Int32Array,
+    documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens])),
+  )
 }
 
 /**
