@@ -5,6 +5,7 @@
  * id can be checked against the data.
  */
 import type { JobsOptions } from 'bullmq'
+import { concatenate } from '../tensor/concatenate.ts'
 import { InputError } from '../tensor/errors.ts'
 import { refusal } from '../io/refusal.ts'
 import { parseJob, jobKey, jobText, type Job, type JobContext } from './job.ts'
@@ -83,17 +84,10 @@ export async function doJoin({ files }: Job, { read }: JobContext): Promise<Uint
   const names = Object.keys(files).toSorted((a, b) => Number(a) - Number(b))
   const parts: Uint8Array[] = []
   for (const name of names) parts.push(await read(name))
-  const head = 4 * (parts.length + 1)
-  const joined = new Uint8Array(parts.reduce((total, { length }) => total + length, head))
-  const view = new DataView(joined.buffer)
-  view.setUint32(0, parts.length, true)
-  let at = head
-  for (const [i, part] of parts.entries()) {
-    view.setUint32(4 * (i + 1), part.length, true)
-    joined.set(part, at)
-    at += part.length
-  }
-  return joined
+  const head = new DataView(new ArrayBuffer(4 * (parts.length + 1)))
+  for (const [i, number] of [parts.length, ...parts.map(({ length }) => length)].entries())
+    head.setUint32(4 * i, number, true)
+  return concatenate(Uint8Array, [new Uint8Array(head.buffer), ...parts])
 }
 
 /** Splits joined results. @throws InputError SHARD_FORMAT for bytes of another form */

@@ -8,18 +8,27 @@
  * Every genre of the text is split into documents to calibrate on and others to evaluate on. A seed decides which
  * windows are drawn from each part, where training starts and what is random; the split itself is always the same.
  */
-import { datasetCriteria } from '../../criteria/index.ts'
+import {
+  criterionByName,
+  datasetCriteria,
+  type Criterion,
+  type DatasetCriterion,
+  type DatasetScores,
+} from '../../criteria/index.ts'
 import { makeBudget } from '../../masks/budget.ts'
+import type { UnitMask } from '../../masks/mask.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
 import type { TrainedPredictor } from '../../training/train_predictor.ts'
 import { ScoreAggregate } from '../../calibration/aggregate.ts'
-import type { GroupedExample } from '../../calibration/examples.ts'
-import { hashWindows } from '../../calibration/manifest.ts'
+import { calibrateToFolder, type CalibrateProgress } from '../../calibration/collect.ts'
+import { collectExample, type GroupedExample } from '../../calibration/examples.ts'
+import { hashMask, hashWindows } from '../../calibration/manifest.ts'
+import { openCalibration, type Calibration } from '../../calibration/open.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../../data/corpus.ts'
-import type { PartStore } from '../../results/part_store.ts'
+import { asCache, type PartStore } from '../../results/part_store.ts'
 import {
   hashFiles,
   hashTexts,
@@ -39,7 +48,6 @@ import {
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
 import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
-import { collectDataset, collectWindows, type CollectContext } from './collect_windows.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
@@ -86,6 +94,15 @@ interface ExampleSet {
   readonly keepSequence: boolean
   readonly criteria: Set<string>
   examples: readonly GroupedExample[]
+}
+
+/** What is collected from windows. */
+interface CollectRequest {
+  readonly windows: Window[]
+  readonly seed: number
+  readonly criteria: readonly string[]
+  readonly keepSequence?: boolean
+  readonly mask?: UnitMask | null
 }
 
 type CacheHashes = { readonly model: string; readonly data: string; readonly method: MethodHash }
@@ -199,12 +216,7 @@ export class ExperimentCache {
     const missing = criteria.filter((name) => !known?.criteria.has(name))
     if (known && missing.length === 0) return known.examples
     const windows = this.#calibrationWindows(settings, seed)
-    const found = await collectWindows(this.#collectContext(), {
-      windows,
-      seed,
-      criteria: missing,
-      keepSequence,
-    })
+    const found = await this.#collect({ windows, seed, criteria: missing, keepSequence })
     if (!known) {
       this.#examples.set(key, { settings, seed, keepSequence, criteria: new Set(criteria), examples: found })
       return found
@@ -271,7 +283,7 @@ export class ExperimentCache {
     const mean = await this.#aggregate(criterion, 'mean', settings, seed)
     const mask = selectMask(mean, makeBudget(pruned), backendTopK(this.model.backend))
     const windows = this.#calibrationWindows(settings, seed)
-    const found = await collectWindows(this.#collectContext(), { windows, seed, criteria: [criterion], mask })
+    const found = await this.#collect({ windows, seed, criteria: [criterion], mask })
     return found.map(({ scores }) => scores.get(criterion) as UnitScores)
   }
 
@@ -279,10 +291,10 @@ export class ExperimentCache {
   mean(method: Method, seed: number): Promise<UnitScores> {
     const { criterion, aggregation = 'mean' } = method
     const settings = needExamples(method)
-    const isDataset = datasetCriteria.some(({ name }) => name === criterion)
+    const dataset = datasetCriteria.find(({ name }) => name === criterion)
     return remember(this.#means, JSON.stringify([criterion, aggregation, settings, seed]), () =>
-      isDataset
-        ? collectDataset(this.#collectContext(), this.#calibrationWindows(settings, seed), seed, criterion)
+      dataset
+        ? this.#collectDataset(this.#calibrationWindows(settings, seed), seed, dataset)
         : this.#aggregate(criterion, aggregation, settings, seed),
     )
   }
@@ -348,20 +360,71 @@ export class ExperimentCache {
     throw new UsageError('SETTINGS', 'examples: expected a task to take shots of, got none')
   }
 
-  #collectContext(): CollectContext {
-    const { model, store = null, threads, runner, signal } = this.options
-    return {
-      model,
-      modelHash: this.modelHash,
-      dataName: this.#dataName,
-      store,
-      threads: threads ?? undefined,
-      runner: runner ?? undefined,
-      method: this.#method,
-      signal,
-      identity: this.identity('calibration'),
-      onWindow: (done, total) => this.tell('calibrate', done, total),
+  /** An example of each window. With a store, what was finished is kept. @throws the signal's reason */
+  async #collect(request: CollectRequest): Promise<GroupedExample[]> {
+    return this.options.store
+      ? (await this.#calibrate(this.options.store, request)).readAll()
+      : this.#collectInMemory(request, request.criteria.map(criterionByName))
+  }
+
+  /** The scores of a criterion that only a whole data set has. @throws as `#collect` */
+  async #collectDataset(windows: Window[], seed: number, criterion: DatasetCriterion): Promise<UnitScores> {
+    const { name } = criterion
+    const request = { windows, seed, criteria: [name] }
+    const { store } = this.options
+    if (store) return (await this.#calibrate(store, request)).aggregate(name)
+    const scores = criterion.begin(this.model.shape, seed)
+    await this.#collectInMemory(request, [], new Map([[name, scores]]))
+    return scores.finish()
+  }
+
+  async #collectInMemory(
+    { windows, seed, keepSequence, mask }: CollectRequest,
+    criteria: readonly Criterion[],
+    dataset?: ReadonlyMap<string, DatasetScores>,
+  ): Promise<GroupedExample[]> {
+    const examples: GroupedExample[] = []
+    for (const [index, window] of windows.entries()) {
+      this.tell('calibrate', index, windows.length)
+      await this.pause()
+      const options = { index, seed, keepSequence, mask, dataset }
+      examples.push(collectExample(this.model, window, criteria, options))
     }
+    this.tell('calibrate', windows.length, windows.length)
+    return examples
+  }
+
+  /** A calibration in the store, which may be there already, finished or not. */
+  async #calibrate(
+    store: PartStore,
+    { windows, seed, criteria, keepSequence = false, mask = null }: CollectRequest,
+  ): Promise<Calibration> {
+    const { model, modelHash } = this
+    const { threads, runner, signal } = this.options
+    const request = { criteria: criteria.toSorted(), seed, keepSequence }
+    const folder = await store.folder({
+      ...this.identity('calibration'),
+      ...request,
+      windows: await hashWindows(windows),
+      mask: mask && (await hashMask(mask)),
+    })
+    const options = {
+      ...request,
+      model,
+      modelHash,
+      method: this.#method,
+      source: { name: this.#dataName, windows },
+      examples: windows.length,
+      folder,
+      mask,
+      threads: threads ?? undefined,
+      runner,
+    }
+    const onProgress = ({ stage, done, total }: CalibrateProgress): void => {
+      if (stage === 'calibrate') this.tell('calibrate', done, total)
+    }
+    await asCache(folder, () => calibrateToFolder(options, onProgress, signal))
+    return openCalibration(folder)
   }
 
   get #dataName(): string {
