@@ -14,7 +14,7 @@ import type { Document } from '../../src/data/corpus.ts'
 import { criterionName, denseMethod, type Method } from '../../src/results/method.ts'
 import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { measureMethods, type MeasuredMethod } from '../../src/evaluation/cache/measure.ts'
-import { ExpectedScores, type MethodScore } from '../../src/evaluation/window_evaluator.ts'
+import { expectedScores, type MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
 import { openPartStore, type PartStore } from '../../src/results/part_store.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
@@ -321,14 +321,14 @@ describe('expected scores', () => {
     const [window] = cache.windows('evaluate', 1, 0)
     const changed = { ...window, tokens: window.tokens.slice().fill(5, window.promptLength) }
     const expected = (of: typeof window, count: number): number[] => [
-      ...new ExpectedScores(model, of, 'plainact', 9).mean(count).neurons,
+      ...expectedScores(model, of, 'plainact', 9)(count).neurons,
     ]
     const [one, two] = [expected(window, 1), expected(window, 2)]
     expect(expected(changed, 2)).toEqual(two)
     expect(two).not.toEqual(one)
-    const both = new ExpectedScores(model, window, 'plainact', 9)
-    expect([...both.mean(1).neurons]).toEqual(one)
-    expect([...both.mean(2).neurons]).toEqual(two)
+    const both = expectedScores(model, window, 'plainact', 9)
+    expect([...both(1).neurons]).toEqual(one)
+    expect([...both(2).neurons]).toEqual(two)
     await cache.dispose()
   })
 })

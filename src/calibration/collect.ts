@@ -21,19 +21,17 @@ import type { JobRunner } from '../jobs/runner.ts'
 import { threadRunner } from '../jobs/thread_runner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { OptModel } from '../engine/opt_model.ts'
-import { now } from '../platform/platform.ts'
+import { now, type ThreadCode } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
 import { methodHash, type MethodHash } from '../results/method_hash.ts'
 import { calibrateJobs } from './calibrate_job.ts'
 import type { JobModel } from '../jobs/job_model.ts'
 import { defaultThreads, type ThreadModel, type ThreadStart } from '../jobs/model_threads.ts'
-import type { ThreadSource } from '../jobs/job_threads.ts'
 import type { Window } from '../data/windows.ts'
 import { calibrationCost, windowsToMeasure, type CalibrationCost } from './cost.ts'
 import {
   collectExample,
-  newTimes,
   takeWindows,
   type CalibrationSource,
   type CollectTimes,
@@ -45,6 +43,7 @@ import {
   hashWindows,
   storeManifest,
   type CalibrationManifest,
+  type NamedFormula,
   type StoredManifest,
 } from './manifest.ts'
 import {
@@ -184,8 +183,13 @@ async function* produce(
   signal?: AbortSignal,
 ): AsyncGenerator<Collected, void, void> {
   const measured = new Set(todo.filter((index) => !kept.has(index)).slice(0, windowsToMeasure))
-  const here = (index: number): Collected =>
-    collectHere(prepared, index, { dataset, isKept: kept.has(index), isMeasured: measured.has(index) })
+  const { model, windows, criteria, stored, mask } = prepared
+  const { seed, keepSequence } = stored.manifest
+  const here = (index: number): Collected => {
+    const times: CollectTimes | undefined = measured.has(index) ? new Map() : undefined
+    const options = { index, seed, keepSequence, mask, dataset, times }
+    return { example: collectExample(model, windows[index], kept.has(index) ? [] : criteria, options), times }
+  }
   const runner = dataset.size > 0 ? null : runnerOf(prepared, todo.length)
   if (!runner) {
     for (const index of todo) {
@@ -195,7 +199,7 @@ async function* produce(
     return
   }
   const others = todo.filter((index) => !measured.has(index))
-  const rest = collectElsewhere(prepared, runner, others, signal)
+  const rest = collectDistributed(prepared, runner, others, signal)
   try {
     // The other threads start while this thread measures the cost.
     const first = rest.next()
@@ -211,44 +215,23 @@ async function* produce(
   }
 }
 
-/** Collects an example in this thread. */
-function collectHere(
-  { model, windows, criteria, stored, mask }: Prepared,
-  index: number,
-  {
-    dataset,
-    isKept,
-    isMeasured,
-  }: { dataset: ReadonlyMap<string, DatasetScores>; isKept: boolean; isMeasured: boolean },
-): Collected {
-  const { seed, keepSequence } = stored.manifest
-  const times = isMeasured ? newTimes() : undefined
-  const options = { index, seed, keepSequence, mask, dataset, times }
-  return { example: collectExample(model, windows[index], isKept ? [] : criteria, options), times }
-}
-
 /** The runner that collects instead of this thread; null for none. */
 function runnerOf({ runner, threads, model, jobModel }: Prepared, examples: number): JobRunner | null {
   if (runner || !threads) return runner
   const { count = defaultThreads(model.config, examples), ...place } = threads
   const { hash, method } = jobModel
   const useful = Math.min(count, examples)
-  return useful > 1 ? threadRunner(calibrateThreads({ ...place, hash, method }), useful) : null
-}
-
-/** Threads that run calibration jobs with the model of `start`. */
-function calibrateThreads(start: ThreadStart): ThreadSource {
-  return {
-    code: (Worker) => new Worker(new URL('./calibrate_thread.ts', import.meta.url), { type: 'module' }),
-    start,
-  }
+  if (useful <= 1) return null
+  const code: ThreadCode = (Worker) =>
+    new Worker(new URL('./calibrate_thread.ts', import.meta.url), { type: 'module' })
+  return threadRunner({ code, start: { ...place, hash, method } satisfies ThreadStart }, useful)
 }
 
 /**
  * Examples from jobs. Their ranges are the same in every run, so that a resumed run requests the same jobs, whose
  * results may be stored already.
  */
-async function* collectElsewhere(
+async function* collectDistributed(
   { stored, windows, mask, jobModel }: Prepared,
   runner: JobRunner,
   todo: readonly number[],
@@ -285,10 +268,7 @@ async function prepare(options: CalibrateOptions): Promise<Prepared> {
   const { criteria, sets } = splitCriteria(options.criteria)
   const windows = await takeWindows(source, options.examples)
   for (const { tokens } of windows) model.checkTokens(tokens, 0)
-  const named = ({ name, formula }: Criterion | DatasetCriterion): { name: string; formula: string } => ({
-    name,
-    formula,
-  })
+  const named = ({ name, formula }: NamedFormula): NamedFormula => ({ name, formula })
   const manifest: CalibrationManifest = {
     model: { hash: modelHash, ...model.shape, width: model.config.width },
     data: {

@@ -56,7 +56,7 @@ export function calibrationCost(
   const sum = (cost: (T: number) => number): number => lengths.reduce((total, T) => total + cost(T), 0)
   const byCriterion = (cost: (criterion: Costly) => number): Record<string, number> =>
     Object.fromEntries(criteria.map((criterion) => [criterion.name, cost(criterion)]))
-  const middle = (part: (of: CollectTimes) => number): number => median(times.map(part))
+  const middle = (part: string): number => median(times.map((of) => of.get(part) ?? 0))
   return {
     windows: lengths.length,
     tokens: sum((T) => T),
@@ -70,10 +70,10 @@ export function calibrationCost(
       times.length === 0
         ? null
         : withRatio({
-            plain: middle((of) => of.plain),
-            forward: middle((of) => of.forward),
-            backward: middle((of) => of.backward),
-            criteria: byCriterion(({ name }) => middle((of) => of.criteria.get(name) ?? 0)),
+            plain: middle('plain'),
+            forward: middle('forward'),
+            backward: middle('backward'),
+            criteria: byCriterion(({ name }) => middle(name)),
           }),
     measured: times.length,
   }
