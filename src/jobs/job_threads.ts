@@ -5,7 +5,7 @@
  * job fails too, and a new thread replaces it.
  */
 import { listenAsThread, startThread, type Thread, type ThreadCode } from '../platform/platform.ts'
-import { InputError, ShadowError } from '../tensor/errors.ts'
+import { packError, unpackError, type PackedError } from '../tensor/packed_error.ts'
 import { contextOf } from './runner.ts'
 import type { DoJob, Job, JobProgress } from './job.ts'
 import type { JobStore } from './job_store.ts'
@@ -14,22 +14,14 @@ import type { JobStore } from './job_store.ts'
 type ToThread =
   | { readonly start: unknown }
   | { readonly job: Job }
-  | { readonly file: string; readonly bytes: Uint8Array | null; readonly damaged: Failure | null }
+  | { readonly file: string; readonly bytes: Uint8Array | null; readonly damaged: PackedError | null }
 
 /** A message of a thread. */
 type FromThread =
   | { readonly need: string }
   | { readonly progress: JobProgress }
   | { readonly result: Uint8Array }
-  | { readonly failure: Failure }
-
-/** An error as a message. */
-interface Failure {
-  readonly message: string
-  /** Of a ShadowError: its code and exit code. */
-  readonly code?: string
-  readonly exitCode?: number
-}
+  | { readonly failure: PackedError }
 
 /** The code of a thread, which calls `serveJobs`, and its first message. */
 export interface ThreadSource {
@@ -121,7 +113,7 @@ export class JobThreads {
     else {
       worker.doing = null
       if ('result' in message) doing?.resolve(message.result)
-      else doing?.reject(revive(message.failure))
+      else doing?.reject(unpackError(message.failure))
       this.#give()
     }
   }
@@ -131,7 +123,7 @@ export class JobThreads {
     try {
       answer = { file, bytes: await this.#store.read(file), damaged: null }
     } catch (error) {
-      answer = { file, bytes: null, damaged: describe(error) }
+      answer = { file, bytes: null, damaged: packError(error) }
     }
     thread.send(answer)
   }
@@ -156,7 +148,7 @@ export function serveJobs(open: (start: unknown) => Promise<DoJob>): void {
       return new Promise((resolve, reject) => {
         asked.set(name, ({ bytes, damaged }) => {
           asked.delete(name)
-          if (damaged) return reject(revive(damaged))
+          if (damaged) return reject(unpackError(damaged))
           if (bytes) kept.set(name, bytes)
           for (const oldest of kept.keys()) if (kept.size > keptFiles) kept.delete(oldest)
           resolve(bytes)
@@ -171,7 +163,7 @@ export function serveJobs(open: (start: unknown) => Promise<DoJob>): void {
       const context = contextOf(job, files, { onProgress: (progress) => say({ progress }) })
       say({ result: await doJob(job, context) })
     } catch (error) {
-      say({ failure: describe(error) })
+      say({ failure: packError(error) })
     }
   }
   const send = listenAsThread((message) => {
@@ -183,14 +175,4 @@ export function serveJobs(open: (start: unknown) => Promise<DoJob>): void {
     } else if ('job' in told) void perform(told.job)
     else asked.get(told.file)?.(told)
   })
-}
-
-function describe(error: unknown): Failure {
-  const message = error instanceof Error ? error.message : String(error)
-  return error instanceof ShadowError ? { message, code: error.code, exitCode: error.exitCode } : { message }
-}
-
-function revive({ message, code, exitCode = 3 }: Failure): Error {
-  if (code === undefined) return new Error(message)
-  return exitCode === 3 ? new InputError(code, message) : new ShadowError(code, message, exitCode)
 }
