@@ -10,7 +10,7 @@
 import * as v from 'valibot'
 import { canonicalJson, type PlainJson } from '../io/canonical_json.ts'
 import { refusal } from '../io/refusal.ts'
-import { parseBySchema, valueThat } from '../io/schema.ts'
+import { checkSchema, parseBySchema, sha256Text, valueThat } from '../io/schema.ts'
 import { sha256 } from '../platform/platform.ts'
 import { isObject } from '../tensor/arguments.ts'
 
@@ -63,13 +63,20 @@ const MAX_FILES = 2 ** 12
 
 const isRecord = (value: unknown): value is object => isObject(value) && !Array.isArray(value)
 
-const schema = v.object({
+const textSchema = v.pipe(
+  v.string(),
+  v.maxLength(MAX_TEXT_LENGTH, `text of at most ${MAX_TEXT_LENGTH} characters`),
+)
+
+const jobSchema = v.object({
   kind: v.pipe(v.string(), v.regex(/^[a-z][a-z-]{0,31}$/, 'a word')),
   settings: valueThat<Job['settings']>(isRecord, 'an object'),
   // Not v.record, which drops the names constructor and prototype.
   files: valueThat<Job['files']>(
     (value) =>
-      isRecord(value) && Object.keys(value).length <= MAX_FILES && Object.values(value).every(isHash),
+      isRecord(value) &&
+      Object.keys(value).length <= MAX_FILES &&
+      Object.values(value).every((name) => v.is(sha256Text, name)),
     `an object of at most ${MAX_FILES} names of 64 hexadecimal digits`,
   ),
 })
@@ -80,25 +87,15 @@ const schema = v.object({
  * @throws InputError SHARD_FORMAT, JSON_* for anything else
  */
 export function parseJob(text: unknown, subject: string): Job {
-  if (typeof text !== 'string' || text.length > MAX_TEXT_LENGTH)
-    throw refusal('SHARD_FORMAT', subject, `text of at most ${MAX_TEXT_LENGTH} characters`, sizeOf(text))
-  const job = parseBySchema(schema, text, { code: 'SHARD_FORMAT', subject })
+  const about = { code: 'SHARD_FORMAT', subject }
+  const checked = checkSchema(textSchema, text, about)
+  const job = parseBySchema(jobSchema, checked, about)
   // Equal jobs must have equal keys, so each job has exactly one text.
-  if (jobText(job) === text) return job
+  if (jobText(job) === checked) return job
   throw refusal('SHARD_FORMAT', subject, 'canonical JSON of kind, settings and files', 'text of another form')
 }
 
 /** A name in the store. @throws InputError SHARD_FORMAT for anything but 64 hexadecimal digits */
 export function checkHash(value: unknown, subject: string): string {
-  if (isHash(value)) return value
-  const got = typeof value === 'string' ? `text of ${value.length} characters` : typeof value
-  throw refusal('SHARD_FORMAT', subject, '64 hexadecimal digits', got)
-}
-
-function isHash(value: unknown): value is string {
-  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
-}
-
-function sizeOf(text: unknown): string {
-  return typeof text === 'string' ? `${text.length}` : typeof text
+  return checkSchema(sha256Text, value, { code: 'SHARD_FORMAT', subject })
 }

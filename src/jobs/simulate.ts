@@ -66,107 +66,73 @@ export function simulateCluster(
   settings: ClusterSettings,
   rules: ClusterRules = { handsOutAgain: true, countsOnce: true },
 ): ClusterOutcome {
-  const cluster = new Cluster(settings, rules)
-  return cluster.run()
-}
-
-class Cluster {
-  readonly #settings: ClusterSettings
-  readonly #rules: ClusterRules
-  readonly #random: Random
-  /** Ordered by time. The order of simultaneous events depends on the pushes alone, so a seed gives one outcome. */
-  readonly #events = new TinyQueue<Event>([], (a, b) => a.at - b.at)
-  readonly #durations: Float64Array
-  readonly #hasResult: Uint8Array
-  /** Jobs whose lock expired; they are handed out first. */
-  readonly #back: number[] = []
-  readonly #free: number[] = []
-  #next = 0
-  #done = 0
-  #twice = 0
-  #again = 0
-  #deaths = 0
-  #last = 0
-
-  constructor(settings: ClusterSettings, rules: ClusterRules) {
-    this.#settings = settings
-    this.#rules = rules
-    this.#random = new Random(settings.seed)
-    this.#hasResult = new Uint8Array(settings.jobs)
-    const { jobSeconds, spread } = settings
-    this.#durations = Float64Array.from({ length: settings.jobs }, () =>
-      Math.max(0.1 * jobSeconds, jobSeconds * (1 + spread * this.#random.normal())),
-    )
-  }
-
-  run(): ClusterOutcome {
-    const { workers, jobs, loadSeconds } = this.#settings
-    for (let worker = 0; worker < workers; worker++)
-      this.#events.push({ at: loadSeconds, what: 'start', worker })
-    for (let event = this.#events.pop(); event; event = this.#events.pop()) {
-      if (this.#done >= jobs) break
-      this.#handle(event)
-    }
-    const work = this.#durations.reduce((total, seconds) => total + seconds, 0)
-    return {
-      makespan: this.#last,
-      done: this.#hasResult.reduce((total, has) => total + has, 0),
-      twice: this.#twice,
-      again: this.#again,
-      deaths: this.#deaths,
-      efficiency: this.#last === 0 ? 1 : work / (workers * this.#last),
-    }
-  }
-
-  #handle(event: Event): void {
-    if (event.what === 'start') this.#give(event.worker, event.at)
-    else if (event.what === 'lost') this.#handOutAgain(event.job, event.at)
-    else {
-      this.#take(event.job, event.at)
-      this.#give(event.worker, event.at)
-    }
-  }
-
-  #take(job: number, at: number): void {
-    const isSecond = this.#hasResult[job] === 1
-    if (isSecond) this.#twice++
-    if (!isSecond || !this.#rules.countsOnce) this.#done++
-    this.#hasResult[job] = 1
-    if (!isSecond) this.#last = at
-  }
-
-  #handOutAgain(job: number, at: number): void {
-    if (this.#hasResult[job] === 1 || !this.#rules.handsOutAgain) return
-    this.#again++
-    this.#back.push(job)
-    const worker = this.#free.pop()
-    if (worker !== undefined) this.#give(worker, at)
-  }
-
-  /** Hands the next job to a worker and draws its outcome. */
-  #give(worker: number, at: number): void {
-    const job = this.#back.pop() ?? (this.#next < this.#settings.jobs ? this.#next++ : undefined)
-    if (job === undefined) return void this.#free.push(worker)
-    const { lockSeconds, restartSeconds, loadSeconds, cutSeconds, deathsPerHour, cutsPerHour } =
-      this.#settings
-    const end = at + this.#durations[job]
-    const death = at + this.#until(deathsPerHour)
-    if (death < end) {
-      this.#deaths++
-      this.#events.push({ at: death + lockSeconds, what: 'lost', job })
-      this.#events.push({ at: death + restartSeconds + loadSeconds, what: 'start', worker })
-      return
-    }
-    const cut = at + this.#until(cutsPerHour)
-    // Without network the lock is not renewed, and the result waits.
-    if (cut < end && cutSeconds > lockSeconds) this.#events.push({ at: cut + lockSeconds, what: 'lost', job })
-    const arrives = cut < end ? Math.max(end, cut + cutSeconds) : end
-    this.#events.push({ at: arrives, what: 'finish', worker, job })
-  }
+  const { workers, jobs, jobSeconds, spread, loadSeconds, lockSeconds, restartSeconds, cutSeconds } = settings
+  const random = new Random(settings.seed)
+  const durations = Float64Array.from({ length: jobs }, () =>
+    Math.max(0.1 * jobSeconds, jobSeconds * (1 + spread * random.normal())),
+  )
+  // Ordered by time. The order of simultaneous events depends on the pushes alone, so a seed gives one outcome.
+  const events = new TinyQueue<Event>([], (a, b) => a.at - b.at)
+  const hasResult = new Uint8Array(jobs)
+  // Jobs whose lock expired; they are handed out first.
+  const back: number[] = []
+  const free: number[] = []
+  let next = 0
+  let done = 0
+  const outcome = { makespan: 0, twice: 0, again: 0, deaths: 0 }
 
   /** Seconds until the next event of a Poisson process. */
-  #until(perHour: number): number {
+  const until = (perHour: number): number =>
     // uniform() is below 1, so the logarithm is finite.
-    return perHour === 0 ? Infinity : (-Math.log(1 - this.#random.uniform()) * 3600) / perHour
+    perHour === 0 ? Infinity : (-Math.log(1 - random.uniform()) * 3600) / perHour
+
+  /** Hands the next job to a worker and draws its outcome. */
+  const give = (worker: number, at: number): void => {
+    const job = back.pop() ?? (next < jobs ? next++ : undefined)
+    if (job === undefined) return void free.push(worker)
+    const end = at + durations[job]
+    const death = at + until(settings.deathsPerHour)
+    if (death < end) {
+      outcome.deaths++
+      events.push({ at: death + lockSeconds, what: 'lost', job })
+      events.push({ at: death + restartSeconds + loadSeconds, what: 'start', worker })
+      return
+    }
+    const cut = at + until(settings.cutsPerHour)
+    // Without network the lock is not renewed, and the result waits.
+    if (cut < end && cutSeconds > lockSeconds) events.push({ at: cut + lockSeconds, what: 'lost', job })
+    const arrives = cut < end ? Math.max(end, cut + cutSeconds) : end
+    events.push({ at: arrives, what: 'finish', worker, job })
+  }
+
+  const take = (job: number, at: number): void => {
+    const isSecond = hasResult[job] === 1
+    if (isSecond) outcome.twice++
+    else outcome.makespan = at
+    if (!isSecond || !rules.countsOnce) done++
+    hasResult[job] = 1
+  }
+
+  const handOutAgain = (job: number, at: number): void => {
+    if (hasResult[job] === 1 || !rules.handsOutAgain) return
+    outcome.again++
+    back.push(job)
+    const worker = free.pop()
+    if (worker !== undefined) give(worker, at)
+  }
+
+  for (let worker = 0; worker < workers; worker++) events.push({ at: loadSeconds, what: 'start', worker })
+  for (let event = events.pop(); event && done < jobs; event = events.pop()) {
+    if (event.what === 'lost') handOutAgain(event.job, event.at)
+    else {
+      if (event.what === 'finish') take(event.job, event.at)
+      give(event.worker, event.at)
+    }
+  }
+  const work = durations.reduce((total, seconds) => total + seconds, 0)
+  return {
+    ...outcome,
+    done: hasResult.reduce((total, has) => total + has, 0),
+    efficiency: outcome.makespan === 0 ? 1 : work / (workers * outcome.makespan),
   }
 }

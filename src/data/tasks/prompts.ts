@@ -70,30 +70,44 @@ export interface PromptOptions {
  * @throws InputError TASK_ROW for a row that cannot be asked; UsageError SHOTS if there are too few rows to draw from
  */
 export function askRows(task: Task, rows: readonly PlacedRow[], options: PromptOptions): AskedRows {
+  const asked: Asked[] = []
+  const leftOut: string[] = []
+  for (const { place, question, requests } of encodeRows(task, rows, options)) {
+    const { lengths, gold } = question
+    if (requests) asked.push({ place, genre: task.name, requests, lengths, gold })
+    else leftOut.push(place)
+  }
+  return { asked, leftOut }
+}
+
+/** A row, its question, and its answers in tokens; null if one of them is too long. */
+interface EncodedRow {
+  readonly place: string
+  readonly question: Question
+  readonly requests: readonly Request[] | null
+}
+
+/** @throws as `askRows` */
+function encodeRows(task: Task, rows: readonly PlacedRow[], options: PromptOptions): EncodedRow[] {
   const { shots = 0, shotRows, seed = 0, limit } = options
   const random = new Random(seed)
   const questions = rows.map((row) => task.read(new RowReader(row)))
   const pool = shotRows?.map((row) => task.read(new RowReader(row))) ?? questions
   if (shots > pool.length - (shotRows ? 0 : 1))
     throw new UsageError('SHOTS', `shots: expected fewer than there are rows of ${task.name}, got ${shots}`)
-  const asked: Asked[] = []
-  const leftOut: string[] = []
-  questions.slice(0, limit ?? undefined).forEach((question, i) => {
+  return questions.slice(0, limit ?? undefined).map((question, i) => {
     const drawn = new Set<Question>()
     while (drawn.size < shots) {
       const candidate = pool[random.below(pool.length)]
       if (candidate !== question) drawn.add(candidate)
     }
     const before = [...drawn].map(shotText).join('')
-    const { place } = rows[i]
     const requests = question.contexts.map((context, answer) =>
       makeRequest(before + context, targetDelimiter + question.continuations[answer], options),
     )
-    const { lengths, gold } = question
-    if (requests.includes(null)) leftOut.push(place)
-    else asked.push({ place, genre: task.name, requests: requests as Request[], lengths, gold })
+    const areWhole = requests.every((request) => request !== null)
+    return { place: rows[i].place, question, requests: areWhole ? requests : null }
   })
-  return { asked, leftOut }
 }
 
 /** Null for an answer that fits no context. */
@@ -141,11 +155,11 @@ export function taskWindows(
   options: TaskWindowOptions,
 ): Window[] {
   const { positions = 2 ** 24, bosId } = options
-  const { asked } = askRows(task, rows, { ...options, encode, emptyId: bosId, positions: positions - 1 })
-  const byPlace = new Map(rows.map((row) => [row.place, row]))
-  return asked.map(({ place, requests, gold }) => {
-    const { continuations } = task.read(new RowReader(byPlace.get(place) as PlacedRow))
+  const limits = { ...options, encode, emptyId: bosId, positions: positions - 1 }
+  return encodeRows(task, rows, limits).flatMap(({ place, question, requests }): Window[] => {
+    if (!requests) return []
+    const { continuations, gold } = question
     const words = continuations[gold].split(/\s+/).filter(Boolean).length
-    return { document: place, genre: task.name, ...requests[gold], words }
+    return [{ document: place, genre: task.name, ...requests[gold], words }]
   })
 }
