@@ -26,7 +26,7 @@ import { agreementOf, checkAgreed, checkAgreement, type JobModel } from '../jobs
 export const calibrateKind = 'calibrate'
 
 /** A calibration to be done by jobs. */
-export interface CalibrationData {
+interface CalibrationData {
   readonly stored: StoredManifest
   readonly windows: readonly Window[]
   readonly mask: UnitMask | null

@@ -51,7 +51,7 @@ export interface GroupedExample extends CalibrationExample {
 export type CollectTimes = Map<string, number>
 
 /** Options of `collectExample`. */
-export interface CollectOptions {
+interface CollectOptions {
   /** Its index in the set; default 0. */
   readonly index?: number
   /** The seed of the set; the seed of an example depends on this and its index. Default 0. */

@@ -23,7 +23,7 @@ export interface ScoredText extends Pick<Window, 'tokens' | 'promptLength' | 'wo
 }
 
 /** How a window runs. */
-export interface ScoreOptions {
+interface ScoreOptions {
   /** Who decides during the prompt; without one nothing is skipped. A leaky one is shown all that is fed. */
   readonly planner?: MaskPlanner | null
   /** A mask known beforehand, in place of a planner. */

@@ -10,7 +10,7 @@ import type { OptModel } from '../engine/opt_model.ts'
 import type { Document } from '../data/corpus.ts'
 import { DenseLogits, readLogits } from './score_window.ts'
 import { achievedBy, perplexityOf, Tally } from './tally.ts'
-import type { Encode } from '../data/windows.ts'
+import type { Encode } from '../io/encode_pieces.ts'
 
 /** Tokens of a text at most. */
 const TEXT_TOKENS = 128

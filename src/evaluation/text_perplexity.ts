@@ -30,7 +30,8 @@ import { DenseLogits, readLogits, type ComparedCost } from './score_window.ts'
 import { achievedBy, perplexityOf, Tally } from './tally.ts'
 import type { MethodScore } from './window_evaluator.ts'
 import type { PagedText } from '../data/texts.ts'
-import { pageWindows, streamWindows, withPrefix, type Encode, type TextWindow } from '../data/windows.ts'
+import { pageWindows, streamWindows, withPrefix, type TextWindow } from '../data/windows.ts'
+import type { Encode } from '../io/encode_pieces.ts'
 
 export const protocols = ['page', 'stream'] as const
 /** Per word of a page, or per token of the stream. */
@@ -92,7 +93,7 @@ export interface TextPerplexityRow extends MethodRow, Perplexities {
 }
 
 /** The dense model on everything, the way others publish it. */
-export interface WholeText extends Perplexities {
+interface WholeText extends Perplexities {
   /** Tokens scored in the stream and in the pages. */
   readonly streamTokens: number
   readonly pageTokens: number
@@ -126,7 +127,7 @@ export interface TextPerplexityReport {
 }
 
 /** How far a run is, in windows read. */
-export type TextProgress = (protocol: Protocol, done: number, total: number) => void
+type TextProgress = (protocol: Protocol, done: number, total: number) => void
 
 /**
  * Measures.

@@ -30,7 +30,7 @@ import {
 import { achievedBy } from './tally.ts'
 
 /** A prompt and what follows it, to plan for. */
-export type PlannedText = Pick<ScoredText, 'tokens' | 'promptLength'>
+type PlannedText = Pick<ScoredText, 'tokens' | 'promptLength'>
 
 /** A text, and what was found out about it so far. */
 export class WindowPlanner {
@@ -268,7 +268,7 @@ export function scoreTogether(
 }
 
 /** A planner that is asked for the first sequence and repeats itself for others, which must begin with the same prompt. */
-export function decideOnce(planner: MaskPlanner): MaskPlanner {
+function decideOnce(planner: MaskPlanner): MaskPlanner {
   const { afterAttention, every } = planner
   // One that goes on deciding has seen more than the prompt by then.
   if (!afterAttention || every !== undefined) return planner

@@ -19,12 +19,10 @@ import type { JobStore } from './job_store.ts'
 import type { Redis } from 'ioredis'
 
 /** Options of a runner over a queue. */
-export interface QueueRunnerOptions {
+interface QueueRunnerOptions {
   readonly tools: QueueTools
   readonly queue: string
   readonly store: JobStore
-  /** Examples in a job. Default: 8. */
-  readonly examplesPerJob?: number
   /** Attempts per job. Default: 3. */
   readonly attempts?: number
   /** Milliseconds between two checks of the store when the queue sends no event. Default: 1000. */
@@ -39,7 +37,7 @@ const groupsAhead = 64
 /** See the head of this file. */
 export class QueueRunner implements JobRunner {
   readonly store: JobStore
-  readonly examplesPerJob: number
+  readonly examplesPerJob = 8
   readonly #options: QueueRunnerOptions
   readonly #attempts: number
   readonly #connection: Redis
@@ -53,7 +51,6 @@ export class QueueRunner implements JobRunner {
     this.#options = options
     this.#attempts = options.attempts ?? 3
     this.store = options.store
-    this.examplesPerJob = options.examplesPerJob ?? 8
     const { bullmq } = options.tools
     this.#connection = options.tools.connect()
     const base = { connection: this.#connection, prefix: queuePrefix }

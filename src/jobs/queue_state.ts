@@ -14,7 +14,7 @@ export interface QueueCounts {
 }
 
 /** A job that failed on its last attempt. */
-export interface FailedJob {
+interface FailedJob {
   readonly key: string
   readonly kind: string
   readonly attempts: number

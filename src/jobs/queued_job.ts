@@ -20,7 +20,7 @@ export interface JobData {
 export const joinKind = 'join'
 
 /** What machines that share work must agree on: the model, the method, and the bits of results. */
-export interface QueueIdentity {
+interface QueueIdentity {
   /** SHA-256 of the model's files and of the sources that decide the numbers, and the kind of backend. */
   readonly model: string
   readonly method: string

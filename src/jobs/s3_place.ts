@@ -13,7 +13,7 @@ import { JobError } from './job_error.ts'
 import type { StorePlace } from './job_store.ts'
 
 /** A place in S3. */
-export interface S3Address {
+interface S3Address {
   readonly bucket: string
   /** The prefix of names, with a slash at its end; may be empty. */
   readonly prefix: string

@@ -122,7 +122,8 @@ export function simulateCluster(
   }
 
   for (let worker = 0; worker < workers; worker++) events.push({ at: loadSeconds, what: 'start', worker })
-  for (let event = events.pop(); event && done < jobs; event = events.pop()) {
+  for (let event = events.pop(); event; event = events.pop()) {
+    if (done >= jobs) break
     if (event.what === 'lost') handOutAgain(event.job, event.at)
     else {
       if (event.what === 'finish') take(event.job, event.at)

@@ -3,15 +3,12 @@
  */
 import { orAborted, type RunOptions, type JobRunner } from './runner.ts'
 import type { Job } from './job.ts'
-import { memoryStore, type JobStore } from './job_store.ts'
+import { memoryStore } from './job_store.ts'
 import { JobThreads, type ThreadSource } from './job_threads.ts'
 
 /** A runner with this number of threads. They start with the first job. */
-export function threadRunner(
-  source: ThreadSource,
-  count: number,
-  store: JobStore = memoryStore(),
-): JobRunner {
+export function threadRunner(source: ThreadSource, count: number): JobRunner {
+  const store = memoryStore()
   const threads = new JobThreads(source, count, store)
   return {
     store,

@@ -15,6 +15,7 @@ const calibrationPlaces = [
   'engine',
   'criteria',
   'calibration',
+  'io/encode_pieces.ts',
   'jobs/job_model.ts',
   'data/corpus.ts',
   'data/windows.ts',

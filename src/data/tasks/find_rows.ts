@@ -11,7 +11,7 @@ const parts = ['', '.validation', '.test', '.dev'] as const
 const endings = ['.jsonl', '.parquet'] as const
 
 /** Rows and the file they came from. */
-export interface FoundRows {
+interface FoundRows {
   readonly path: string
   readonly rows: readonly PlacedRow[]
 }

@@ -9,7 +9,8 @@ import { UsageError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
 import type { PlacedRow } from '../../io/row_file.ts'
 import { stripEnd } from '../python_text.ts'
-import type { Encode, Window } from '../windows.ts'
+import type { Encode } from '../../io/encode_pieces.ts'
+import type { Window } from '../windows.ts'
 import { RowReader } from './row.ts'
 import { shotText, targetDelimiter, type Question, type Task } from './task.ts'
 
@@ -40,7 +41,7 @@ export interface Asked extends AskedTokens {
 }
 
 /** Questions in tokens, and where those are from that were left out because an answer is too long for the model. */
-export interface AskedRows {
+interface AskedRows {
   readonly asked: readonly Asked[]
   readonly leftOut: readonly string[]
 }
@@ -138,7 +139,7 @@ function encodePair(
 }
 
 /** How `taskWindows` makes its windows; a model's own limit is optional there. */
-export interface TaskWindowOptions extends Omit<PromptOptions, 'encode' | 'emptyId' | 'positions' | 'bosId'> {
+interface TaskWindowOptions extends Omit<PromptOptions, 'encode' | 'emptyId' | 'positions' | 'bosId'> {
   readonly bosId: number
   readonly positions?: number
 }

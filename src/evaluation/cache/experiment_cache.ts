@@ -37,7 +37,8 @@ import {
   type NamedModel,
   type Provenance,
 } from '../../results/provenance.ts'
-import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../../data/windows.ts'
+import { cutWindows, drawWindows, makeWordEncoder, type Window } from '../../data/windows.ts'
+import type { Encode } from '../../io/encode_pieces.ts'
 import {
   predictorKindOf,
   type Aggregation,
@@ -85,7 +86,7 @@ export interface CacheProgress {
 }
 
 /** Windows of a document's text, or rows of a task, for one number of shots. */
-export type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
+type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
 
 /** Examples, what was asked for, and the criteria that they have scores of. */
 interface ExampleSet {

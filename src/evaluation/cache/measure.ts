@@ -29,7 +29,7 @@ const STORED_WINDOWS = 8
 const JOB_WINDOWS = 2
 
 /** Windows, and the seed of each one's random mask. */
-export interface SeededWindows {
+interface SeededWindows {
   readonly windows: readonly Window[]
   readonly seeds: readonly number[]
 }

@@ -25,7 +25,7 @@ const predictorName = 'predictor.safetensors'
 const reportName = 'held_out.json'
 
 /** What a training listens to and tells. */
-export interface TrainMethodOptions {
+interface TrainMethodOptions {
   readonly signal?: AbortSignal
   /** Epochs done, of all networks. */
   readonly onEpoch?: (done: number, total: number) => void

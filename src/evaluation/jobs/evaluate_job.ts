@@ -52,7 +52,7 @@ export interface EvaluateJob {
 }
 
 /** What all jobs of a run have in common, and who is told of their progress. */
-export interface EvaluateJobOptions extends Pick<EvaluateOptions, 'inputsOf' | 'mode' | 'signal'> {
+interface EvaluateJobOptions extends Pick<EvaluateOptions, 'inputsOf' | 'mode' | 'signal'> {
   /** Default: score. */
   readonly kind?: (typeof evaluateKinds)[number]
   /** Called with the number of jobs that are done; a runner finishes them in any order. */
@@ -62,7 +62,7 @@ export interface EvaluateJobOptions extends Pick<EvaluateOptions, 'inputsOf' | '
 }
 
 /** Who does jobs in place of this thread, and the model that they name. */
-export interface Distributed {
+interface Distributed {
   readonly runner: JobRunner
   readonly model: JobModel
 }

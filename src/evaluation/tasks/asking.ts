@@ -47,13 +47,13 @@ export interface AskedTasks {
 export type TaskProgress = (task: string, done: number, total: number) => void
 
 /** Who is told, and who may stop it. */
-export interface AskingListener {
+interface AskingListener {
   readonly tell: TaskProgress
   readonly signal?: AbortSignal
 }
 
 /** A question that was asked under every method. */
-export interface AnsweredQuestion {
+interface AnsweredQuestion {
   /** The place of its task in the list. */
   readonly task: number
   /** One for each method, in their order. */
@@ -61,7 +61,7 @@ export interface AnsweredQuestion {
 }
 
 /** Who asks in place of this thread, and the SHA-256 of the model's files. */
-export interface AskingRunner {
+interface AskingRunner {
   readonly runner: JobRunner
   readonly hash: string
 }

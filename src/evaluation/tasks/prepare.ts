@@ -6,7 +6,8 @@ import { fileNameOf } from '../../platform/platform.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { Document } from '../../data/corpus.ts'
 import { hashFiles, hashTexts, type Source } from '../../results/provenance.ts'
-import { makeWordEncoder, type Encode } from '../../data/windows.ts'
+import { makeWordEncoder } from '../../data/windows.ts'
+import type { Encode } from '../../io/encode_pieces.ts'
 import {
   askContinuations,
   continuationMetrics,

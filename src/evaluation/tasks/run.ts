@@ -15,7 +15,7 @@ import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './as
 import { accuracyOf, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
-export type TaskScores = Readonly<Record<string, number | string>>
+type TaskScores = Readonly<Record<string, number | string>>
 
 /** One task under one method. */
 export interface TaskRow extends MethodRow {
