@@ -2,10 +2,10 @@
  * Windows of texts. A window is a prompt to predict a mask from, and the continuation that is scored under it; or a part of
  * a long text that is scored as a whole, with what the window holds before a token as its context.
  *
- * A window to predict from is `</s>`, then whole words of one document: those that fit into the prompt, then those that fit into the
- * rest. Cutting between words makes the count of scored words exact: a window's words are the whitespace-separated
- * words of the text its scored tokens spell, no more and no less. Windows do not overlap; what is left of a document
- * after its last full window is not used.
+ * A window to predict from is `</s>`, then whole words of one document: those that fit into the prompt, then those that fit
+ * into the continuation. Cutting between words makes the count of scored words exact: the words of a window are the
+ * whitespace-separated words of the text that its scored tokens spell. Windows do not overlap; the rest of a document after
+ * its last full window is not used.
  */
 import { makePieceEncoder, type Encode } from '../io/encode_pieces.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'

@@ -15,11 +15,11 @@ import {
   type EvaluatorOptions,
 } from './window_evaluator.ts'
 
-/** What is evaluated, and how. */
+/** How methods are evaluated. */
 export interface EvaluateOptions extends EvaluatorOptions {
-  /** What each method decides by; asked for when its turn comes. */
+  /** The inputs of a method; called when its turn comes. */
   readonly inputsOf: (method: Method) => MethodInputs | Promise<MethodInputs>
-  /** Texts scored, under all methods together. */
+  /** Called with the number of scored texts, under all methods together. */
   readonly onScore?: (done: number, total: number) => void
   readonly signal?: AbortSignal
 }

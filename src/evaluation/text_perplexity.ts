@@ -41,7 +41,7 @@ export const prefixes = ['start', 'window', 'none'] as const
 /** Where the stream has a `</s>`: at its start, at that of every window, or nowhere. */
 export type Prefix = (typeof prefixes)[number]
 
-/** What is measured. */
+/** A text, and how it is measured. */
 export interface TextPerplexityOptions extends NamedModel {
   readonly model: OptModel
   /** Text to ids, nothing added. */
@@ -49,7 +49,7 @@ export interface TextPerplexityOptions extends NamedModel {
   readonly text: PagedText
   /** Dense first, a table row each. */
   readonly methods: readonly Method[]
-  /** What they decide by. */
+  /** The inputs of planners. */
   readonly sources?: MethodSources
   /** Default: both. */
   readonly protocols?: readonly Protocol[]
@@ -60,7 +60,10 @@ export interface TextPerplexityOptions extends NamedModel {
   /** How many tokens planners see; default a quarter of the context, at most 128. */
   readonly prompt?: number
   readonly mode?: MaskMode
-  /** What keys and values are stored as in every row; what rows are compared with keeps them as `f32`. Default: `int8` where weights are, else `f32`. */
+  /**
+   * The storage of keys and values in every row; the dense logits that rows are compared with have `f32`. Default: `int8` if
+   * weights are int8, else `f32`.
+   */
   readonly cache?: CacheStorage
   readonly seed?: number
 }
@@ -81,7 +84,7 @@ export interface Perplexities {
 export interface TextPerplexityRow extends MethodRow, Perplexities {
   readonly leaky: boolean
   readonly seed: number
-  /** What was skipped of the whole model and of each layer, the dense ones counted, averaged over windows. */
+  /** The skipped shares of the whole model and of each layer, dense layers included, averaged over windows. */
   readonly achieved: AchievedSparsity
   /** KL(dense over an f32 cache || this) in nats per token; of the stream, or of the pages if they alone were read. */
   readonly klPerToken: number
@@ -99,7 +102,7 @@ interface WholeText extends Perplexities {
   readonly pageTokens: number
 }
 
-/** What was found, finished or not. */
+/** The results, of a finished run or of a stopped one. */
 export interface TextPerplexityReport {
   readonly rows: readonly TextPerplexityRow[]
   readonly whole: WholeText
@@ -113,7 +116,7 @@ export interface TextPerplexityReport {
     readonly context: number
     readonly stride: number | null
     readonly prefix: Prefix | null
-    /** What keys and values were stored as in the rows. */
+    /** The storage of keys and values in the rows. */
     readonly cache: CacheStorage
     /** Null where nothing was planned, or a planner saw everything. */
     readonly prompt: number | null
@@ -126,7 +129,7 @@ export interface TextPerplexityReport {
   readonly seconds: number
 }
 
-/** How far a run is, in windows read. */
+/** The progress of a run, in windows. */
 type TextProgress = (protocol: Protocol, done: number, total: number) => void
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Texts under any method: which mask its planner decides from the prompt, and what the tokens after it cost. What several
- * methods ask of a text (oracle scores, a dense pass) is computed once.
+ * Texts under any method: the mask that its planner decides from the prompt, and the cost of the tokens after it. What several
+ * methods need of a text (oracle scores, a dense pass) is computed once.
  */
 import { ScoreAggregate } from '../calibration/aggregate.ts'
 import { criterionByName } from '../criteria/index.ts'
@@ -32,7 +32,7 @@ import { achievedBy } from './tally.ts'
 /** A prompt and what follows it, to plan for. */
 type PlannedText = Pick<ScoredText, 'tokens' | 'promptLength'>
 
-/** A text, and what was found out about it so far. */
+/** A text, and the scores that planners needed of it so far. */
 export class WindowPlanner {
   readonly #model: OptModel
   readonly #text: PlannedText
@@ -49,12 +49,12 @@ export class WindowPlanner {
   }
 
   /**
-   * Who decides for this text; null is dense.
+   * The planner of a method for this text; null is dense.
    * @param fresh whether the planner runs its own passes each time it is asked, as one under the clock must
    */
   plan(method: Method, inputs: MethodInputs, fresh = false): MaskPlanner | null {
     const { planner, every, leaky, paperCompatible } = method
-    // Planners that look at a pass over the prompt, whatever the budget: one pass serves them all.
+    // Planners that read a pass over the prompt, for any budget: they share one pass.
     const shared = !fresh && every === 'once' && !leaky && !paperCompatible
     const scores = shared ? this.#promptScores(method, inputs.predictor) : null
     if (scores)
@@ -74,7 +74,7 @@ export class WindowPlanner {
     return known(samples)
   }
 
-  /** What a planner would find in a pass over the prompt; null for one that makes none. */
+  /** The scores that a planner gets from a pass over the prompt; null for one that makes none. */
   #promptScores({ planner, criterion }: Method, predictor: Predictor | undefined): UnitScores | null {
     const { tokens, promptLength } = this.#text
     // The planner itself refuses a prompt of one token.
@@ -182,7 +182,7 @@ export interface EvaluatedText {
   readonly dense?: DenseLogits
 }
 
-/** What one window costs under one method; compared where the text has dense logits. */
+/** The cost of one window under one method; compared if the text has dense logits. */
 export interface MethodScore extends Cost, Partial<DenseDistance> {
   readonly words: number
   /** Shares skipped, of the whole model and layer by layer. */
@@ -216,7 +216,7 @@ export class WindowEvaluator {
     this.options = options
   }
 
-  /** What each window costs under a method. */
+  /** The cost of each window under a method. */
   score(method: Method, inputs: MethodInputs): MethodScore[] {
     const { shape, config } = this.model
     const { known, dense } = this.text
@@ -239,7 +239,7 @@ export class WindowEvaluator {
   }
 }
 
-/** Who decides for a window; null is dense. */
+/** The planner of a window; null is dense. */
 export type PlanText = (window: ScoredText) => MaskPlanner | null
 
 /**
@@ -270,7 +270,7 @@ export function scoreTogether(
 /** A planner that is asked for the first sequence and repeats itself for others, which must begin with the same prompt. */
 function decideOnce(planner: MaskPlanner): MaskPlanner {
   const { afterAttention, every } = planner
-  // One that goes on deciding has seen more than the prompt by then.
+  // A planner that decides repeatedly has seen more than the prompt by then.
   if (!afterAttention || every !== undefined) return planner
   let mask: UnitMask | null = null
   return { ...planner, afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }

@@ -34,9 +34,9 @@ export interface AskedTokens {
 
 /** A question in tokens. */
 export interface Asked extends AskedTokens {
-  /** Where it is from, as errors name it. */
+  /** The place of its row or text, as errors name it. */
   readonly place: string
-  /** What it is like; questions of a kind are compared with each other. */
+  /** Its genre or task; questions of one genre are compared with each other. */
   readonly genre: string
 }
 
@@ -59,7 +59,7 @@ export interface PromptOptions {
   readonly limit?: number | null
   /** Put before every context; default: nothing is. */
   readonly bosId?: number | null
-  /** What an empty context is. */
+  /** The token of an empty context. */
   readonly emptyId: number
   /** Most tokens a model takes. */
   readonly positions: number

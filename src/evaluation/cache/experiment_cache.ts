@@ -1,9 +1,9 @@
 /**
- * Where experiments are run: a model, a text, and everything made from them on the way, each part once.
+ * The cache of experiments: a model, a text, and everything that is computed from them, each part once.
  *
  * Windows, calibrations and predictors are made when they are first asked for and remembered. With a part store, what
  * costs minutes (traces, predictors, scored windows) is kept under a hash of all it depends on, the sources of the
- * method included; another run reuses it, and a run that was stopped goes on.
+ * method included; another run reuses it, and a stopped run continues.
  *
  * Every genre of the text is split into documents to calibrate on and others to evaluate on. A seed decides which
  * windows are drawn from each part, where training starts and what is random; the split itself is always the same.
@@ -52,7 +52,7 @@ import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
-/** What experiments work on. */
+/** The inputs of experiments. */
 export interface CacheOptions extends NamedModel {
   readonly model: OptModel
   /** Text to ids, nothing added. */
@@ -63,22 +63,22 @@ export interface CacheOptions extends NamedModel {
   /** Most tokens of a window's prompt and of its continuation. */
   readonly prompt: number
   readonly continuation: number
-  /** What examples with shots are made of; without it there are none. */
+  /** Makes the windows of examples with shots; required for these. */
   readonly shotWindows?: ShotWindows
-  /** Where parts are kept; without one, in memory only. */
+  /** Keeps parts between runs; without one they are in memory only. */
   readonly store?: PartStore | null
-  /** Where other threads find the same model, to calibrate with; without it, one thread does all. */
+  /** The same model for other threads, which calibrate; without it one thread does everything. */
   readonly threads?: ThreadModel | null
-  /** Who calibrates and evaluates in place of this process, and is closed by whoever made it. */
+  /** Calibrates and evaluates in place of this process; the caller closes it. */
   readonly runner?: JobRunner | null
   readonly signal?: AbortSignal
-  /** How far the part is that is being made. */
+  /** Called with the progress of the part that is computed. */
   readonly onProgress?: (progress: CacheProgress) => void
 }
 
 export type CacheStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
 
-/** How far one part is. */
+/** The progress of one part. */
 export interface CacheProgress {
   readonly stage: CacheStage
   readonly done: number
@@ -97,7 +97,7 @@ interface ExampleSet {
   examples: readonly GroupedExample[]
 }
 
-/** What is collected from windows. */
+/** What to collect from windows. */
 interface CollectRequest {
   readonly windows: Window[]
   readonly seed: number
@@ -151,12 +151,12 @@ export class ExperimentCache {
     return new ExperimentCache(options, splitDocuments(documents), hashes)
   }
 
-  /** Lets ctrl-C be heard. @throws the signal's reason */
+  /** Yields to the event loop, so that ctrl-C is handled. @throws the signal's reason */
   pause(): Promise<void> {
     return pause(this.options.signal)
   }
 
-  /** Says how far a part is. */
+  /** Reports the progress of a part. */
   tell(stage: CacheStage, done: number, total: number): void {
     this.options.onProgress?.({ stage, done, total })
   }
@@ -180,7 +180,7 @@ export class ExperimentCache {
     })
   }
 
-  /** What jobs of these experiments are done with. */
+  /** The model that jobs of these experiments name. */
   get jobModel(): JobModel {
     return { model: this.model, hash: this.modelHash, method: this.#method }
   }
@@ -321,7 +321,7 @@ export class ExperimentCache {
     )
   }
 
-  /** What a method decides by: its mean scores, or its predictor. It lives as long as the cache. */
+  /** The inputs of a method: its mean scores, or its predictor. They live as long as the cache. */
   async inputs(method: Method, seed: number): Promise<MethodInputs> {
     if (predictorKindOf(method)) return { predictor: (await this.predictor(method, seed)).predictor }
     return method.planner === 'static' ? { mean: await this.mean(method, seed) } : {}
@@ -463,7 +463,7 @@ export class ExperimentCache {
   }
 }
 
-/** What a map has under a key; made where it has nothing. */
+/** The value of a map under a key; made if there is none. */
 function remember<T>(known: Map<string, T>, key: string, make: () => T): T {
   let value = known.get(key)
   if (value === undefined) known.set(key, (value = make()))

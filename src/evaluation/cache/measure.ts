@@ -1,8 +1,8 @@
 /**
  * Methods on the windows of an experiment: what each continuation costs under the mask each method decides from the prompt.
  *
- * Windows are scored in batches, and a batch counts once every method has scored it; so whatever is reported compares
- * methods on the same windows, a stopped run included. A batch under a method is one part of the store. Jobs compute what
+ * Windows are scored in batches, and a batch counts once every method has scored it; so every report compares
+ * methods on the same windows, also that of a stopped run. A batch under a method is one part of the store. Jobs compute what
  * is not in the store yet: each scores windows under all methods that lack them, so that what methods have in common is
  * computed once. Where there is a runner, a job has a few windows of a batch; the numbers are the same.
  */
@@ -52,7 +52,7 @@ function textsOf({ windows, seeds }: SeededWindows): EvaluatedText[] {
   return windows.map((window, i) => ({ windows: [window], seed: seeds[i] }))
 }
 
-/** What a batch's scores under a method are kept by. */
+/** The description under which the store keeps a batch's scores under a method. */
 export async function describeBatch(
   cache: ExperimentCache,
   { windows, seeds }: SeededWindows,

@@ -7,7 +7,7 @@ import { calibrateKind, doCalibrate } from '../../calibration/calibrate_job.ts'
 import { doEvaluate, evaluateKinds } from './evaluate_job.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
 
-/** What does jobs with this model. */
+/** The function that does jobs of every kind with this model. */
 export function makeDoJob(model: JobModel): DoJob {
   return (job, context) => {
     if (job.kind === calibrateKind) return doCalibrate(job, context, model)

@@ -51,7 +51,7 @@ export interface EvaluateJob {
   readonly texts: readonly EvaluatedText[]
 }
 
-/** What all jobs of a run have in common, and who is told of their progress. */
+/** Options that all jobs of a run have in common, and their listeners. */
 interface EvaluateJobOptions extends Pick<EvaluateOptions, 'inputsOf' | 'mode' | 'signal'> {
   /** Default: score. */
   readonly kind?: (typeof evaluateKinds)[number]
@@ -61,7 +61,7 @@ interface EvaluateJobOptions extends Pick<EvaluateOptions, 'inputsOf' | 'mode' |
   readonly onScore?: (done: number) => void
 }
 
-/** Who does jobs in place of this thread, and the model that they name. */
+/** A runner that does jobs in place of this thread, and the model that they name. */
 interface Distributed {
   readonly runner: JobRunner
   readonly model: JobModel
@@ -196,7 +196,7 @@ function bytesOf({ mean, predictor }: MethodInputs): Uint8Array | null {
 const count = (least: number): v.GenericSchema<number> => wholeNumber(least, Number.MAX_SAFE_INTEGER)
 const share = numberBetween(0, 1)
 
-/** What a method learnt from is in its file, and not read from settings. */
+/** The examples and the predictor settings of a method are not read: its file holds what it learnt. */
 const methodSchema: v.GenericSchema<unknown, Method> = v.object({
   planner: v.picklist(plannerNames),
   criterion: v.string(),

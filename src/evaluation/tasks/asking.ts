@@ -26,27 +26,27 @@ export interface TaskRun {
   readonly asked: readonly Asked[]
   /** Where questions are from that no context of the model has room for. */
   readonly leftOut: readonly string[]
-  /** What else is worth keeping: where rows are from, sizes. */
+  /** Further facts for the report: the files of rows, sizes. */
   readonly config: Readonly<Record<string, string | number | boolean | null>>
 }
 
-/** What is asked, and how. */
+/** Tasks, and how they are asked. */
 export interface AskedTasks {
   readonly model: OptModel
   readonly tasks: readonly TaskRun[]
   /** Dense first. */
   readonly methods: readonly Method[]
-  /** What they decide by. */
+  /** The inputs of planners. */
   readonly sources?: MethodSources
   readonly mode?: MaskMode
   /** Of random masks; each task begins with it. */
   readonly seed: number
 }
 
-/** How far a run is, in questions. */
+/** The progress of a run, in questions. */
 export type TaskProgress = (task: string, done: number, total: number) => void
 
-/** Who is told, and who may stop it. */
+/** The listener of a run, and the signal that stops it. */
 interface AskingListener {
   readonly tell: TaskProgress
   readonly signal?: AbortSignal
@@ -60,7 +60,7 @@ interface AnsweredQuestion {
   readonly answers: readonly Answer[]
 }
 
-/** Who asks in place of this thread, and the SHA-256 of the model's files. */
+/** A runner that asks in place of this thread, and the SHA-256 of the model's files. */
 interface AskingRunner {
   readonly runner: JobRunner
   readonly hash: string
@@ -71,7 +71,7 @@ interface QuestionBatch {
   /** Its place in the list. */
   readonly task: number
   readonly questions: readonly Asked[]
-  /** What is scored of each. */
+  /** The texts of each that are scored. */
   readonly texts: readonly (readonly EvaluatedText[])[]
   /** Questions of the task up to the last one of this batch. */
   readonly end: number

@@ -1,5 +1,5 @@
 /**
- * Tasks made ready to run: rows found, questions asked, limits kept, sources noted.
+ * Prepares tasks: finds their rows, encodes their questions within the limits, and notes their sources.
  */
 import type { OptConfig } from '../../engine/config.ts'
 import { fileNameOf } from '../../platform/platform.ts'
@@ -19,7 +19,7 @@ import { taskByName } from '../../data/tasks/index.ts'
 import { askRows } from '../../data/tasks/prompts.ts'
 import type { TaskRun } from './asking.ts'
 
-/** What tasks are made from. */
+/** The inputs of tasks. */
 export interface PrepareOptions {
   readonly config: OptConfig
   readonly encode: Encode
@@ -41,7 +41,7 @@ export interface PrepareOptions {
   readonly continuation: number
 }
 
-/** Questions of the continuation task unless told. */
+/** Questions of the continuation task by default. */
 const defaultContinuations = 200
 
 /**

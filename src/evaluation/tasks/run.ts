@@ -30,7 +30,7 @@ export interface TaskRow extends MethodRow {
   readonly questions: number
 }
 
-/** What was found, finished or not. */
+/** The results, of a finished run or of a stopped one. */
 export interface TasksReport {
   readonly results: Readonly<Record<string, TaskScores>>
   readonly rows: readonly TaskRow[]
@@ -53,9 +53,9 @@ export interface TasksReport {
 export interface RunOptions extends AskedTasks {
   /** Of the whole run, for the report. */
   readonly config: TasksReport['config']
-  /** Its model's hash is what jobs ask for. */
+  /** Jobs name the model by its hash. */
   readonly provenance: Provenance
-  /** Asks in place of this thread, and changes no number. */
+  /** Asks in place of this thread, with the same numbers. */
   readonly runner?: JobRunner | null
 }
 
