@@ -56,7 +56,7 @@ const program = fileURLToPath(new URL('./chaos_worker.ts', import.meta.url))
 export interface WorkerPlace {
   readonly url: string
   readonly queue: string
-  readonly jobs: string
+  readonly store: string
   /** Where it writes a line for each job that it has done. */
   readonly log: string
 }

@@ -30,15 +30,15 @@ async function losesNothing(mishaps: Mishaps): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-chaos-'))
   const server = await startServer()
   const proxy = await startProxy(() => server.port)
-  const jobs = join(folder, 'jobs')
+  const store = join(folder, 'store')
   const log = join(folder, 'log')
   writeFileSync(log, '')
-  const place = { url: `redis://127.0.0.1:${proxy.port}`, queue: 'chaos', jobs, log }
+  const place = { url: `redis://127.0.0.1:${proxy.port}`, queue: 'chaos', store, log }
   const workers = new Workers(count, () => spawnWorker(place))
   const runner = new QueueRunner({
     tools: await server.tools(),
     queue: place.queue,
-    store: await openJobStore(jobs),
+    store: await openJobStore(store),
     attempts: 1000,
     every: 300,
   })

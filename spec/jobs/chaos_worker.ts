@@ -23,7 +23,7 @@ async function open(): Promise<QueueTools> {
   }
 }
 
-const { place: files } = await openJobStore(place.jobs)
+const { place: files } = await openJobStore(place.store)
 /** A worker that begins a job first looks up its result. */
 const read = (name: string): Promise<Uint8Array | null> => {
   process.stdout.write(`${name}\n`)
