@@ -7,9 +7,9 @@ import { methodHash } from '../results/method_hash.ts'
 import { hashFiles } from '../results/provenance.ts'
 import { bitsOf } from '../jobs/model_threads.ts'
 import { openQueue, parseQueueUrl, type QueueAddress } from '../jobs/connection.ts'
-import { openShardStore } from '../jobs/open_store.ts'
+import { openJobStore } from '../jobs/open_store.ts'
 import { QueueRunner } from '../jobs/queue_runner.ts'
-import { queueName } from '../jobs/shard_job.ts'
+import { queueName } from '../jobs/queued_job.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ModelFlags } from './flags.ts'
@@ -69,7 +69,7 @@ export async function queueOf(model: string, backend: BackendName): Promise<stri
 
 /**
  * Works with a runner over the queue that was asked for, or with none; and closes it.
- * @throws as `openQueue`, `openShardStore` and the work
+ * @throws as `openQueue`, `openJobStore` and the work
  */
 export async function withRunner<T>(
   session: Session,
@@ -80,7 +80,7 @@ export async function withRunner<T>(
   if (flags.queue === undefined || flags.shards === undefined) return work(null)
   const queue = await queueOf(await hashFiles(opt.files), opt.model.backend.name)
   const tools = await openQueue(flags.queue)
-  const runner = new QueueRunner({ tools, queue, store: await openShardStore(flags.shards) })
+  const runner = new QueueRunner({ tools, queue, store: await openJobStore(flags.shards) })
   try {
     if ((await runner.workers()) === 0)
       session.progress.update({ stage: 'waiting for workers', done: 0, total: 1 })

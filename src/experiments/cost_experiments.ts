@@ -3,7 +3,7 @@
  * really skipped. Clocks are read in the run itself and never kept.
  */
 import { criteria } from '../criteria/index.ts'
-import { collectExample, newTimes } from '../calibration/examples.ts'
+import { collectExample, type CollectTimes } from '../calibration/examples.ts'
 import { calibrationCost } from '../calibration/cost.ts'
 import { publishedLatency } from '../bench/cost/published.ts'
 import type { Row } from '../results/experiment_result.ts'
@@ -20,11 +20,11 @@ export const calibrationOverhead: Experiment = {
   asks: 'How much dearer is a criterion than a plain forward pass over the same text? (The paper leaves the computational overhead of plainact open.)',
   async run({ cache, settings, seeds }): Promise<Finding> {
     const windows = cache.windows('calibrate', Math.min(12, settings.calibration), seeds[0])
-    const times = []
+    const times: CollectTimes[] = []
     for (const [index, window] of windows.entries()) {
       cache.tell('calibrate', index, windows.length)
       await cache.pause()
-      const time = newTimes()
+      const time: CollectTimes = new Map()
       collectExample(cache.model, window, criteria, { index, times: time })
       times.push(time)
     }

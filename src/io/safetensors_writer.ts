@@ -3,6 +3,7 @@
  * tensor is aligned, and the header is padded with spaces to a multiple of eight.
  */
 import { writeFileAtomic } from '../platform/platform.ts'
+import { concatenate } from '../tensor/concatenate.ts'
 import { elementSize, narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
 import type { SourceDtype } from '../tensor/tensor_source.ts'
 import { quote, refusal } from './refusal.ts'
@@ -81,14 +82,7 @@ export async function streamSafetensors(
 
 /** The same file in memory. @throws InputError as `writeSafetensors`. */
 export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = {}): Uint8Array<ArrayBuffer> {
-  const plan = planFile(tensors, metadata)
-  const bytes = new Uint8Array(plan.byteLength)
-  let offset = 0
-  for (const part of storedParts(plan)) {
-    bytes.set(part, offset)
-    offset += part.length
-  }
-  return bytes
+  return concatenate<Uint8Array<ArrayBuffer>>(Uint8Array, [...storedParts(planFile(tensors, metadata))])
 }
 
 /**

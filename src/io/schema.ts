@@ -11,7 +11,7 @@ import { quote, refusal } from './refusal.ts'
 import { InputError, type UsageError } from '../tensor/errors.ts'
 
 /** The error for a value that does not fit. */
-interface SchemaSubject {
+export interface SchemaSubject {
   readonly code: string
   /** The name of the value in the message; empty for options, whose names suffice. */
   readonly subject: string
@@ -72,6 +72,7 @@ const typeWords: Readonly<Record<string, string>> = {
   string: 'text',
   boolean: 'true or false',
   number: 'a number',
+  never: 'nothing',
 }
 
 /** What a schema without a message expects: `("a" | "b")` becomes `a or b`. */

@@ -20,11 +20,11 @@ import type { OptConfig } from '../engine/config.ts'
 import { parameterShapes } from '../engine/names.ts'
 import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
+import { concatenate } from '../tensor/concatenate.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { recordOf } from '../tensor/records.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
 import type { HeldOutReport, StepReport } from './pretrain.ts'
-import { concatenate } from './pretrain_data.ts'
 import { settingNames, type PretrainSettings } from './pretrain_settings.ts'
 import type { TrainerState } from './pretrain_trainer.ts'
 
@@ -42,7 +42,7 @@ export interface RunIdentity {
 
 /** SHA-256 of windows: of their tokens as int32, one after the other. */
 export function hashWindows(windows: readonly Int32Array[]): Promise<string> {
-  return sha256(new Uint8Array(concatenate(windows).buffer))
+  return sha256(new Uint8Array(concatenate(Int32Array, windows).buffer))
 }
 
 /** Whether a folder holds a run. */

@@ -44,8 +44,8 @@ export const defaultCluster: Omit<ClusterOptions, 'flops' | 'models'> = {
 
 /** Models whose traces are worth a cluster. */
 const defaultModels = ['opt-30b', 'opt-66b', 'opt-175b', '70b-like'] as const
-/** Shards this long cost the queue little, and lose little with a machine. */
-const shardSeconds = 60
+/** Jobs this long cost the queue little, and lose little with a machine. */
+const jobSeconds = 60
 
 /** What calibrating one model costs. */
 interface ClusterCost {
@@ -80,11 +80,11 @@ export function clusterCost(model: Architecture, options: ClusterOptions, flops:
   const work = windowFlops(model, tokens)
   const seconds = work / flops
   const weights = 4 * countParameters(model)
-  const perShard = Math.max(1, Math.min(windows, Math.round(shardSeconds / seconds)))
+  const perJob = Math.max(1, Math.min(windows, Math.round(jobSeconds / seconds)))
   const outcome = simulateCluster({
     workers: machines,
-    shards: Math.ceil(windows / perShard),
-    shardSeconds: perShard * seconds,
+    jobs: Math.ceil(windows / perJob),
+    jobSeconds: perJob * seconds,
     spread: 0.05,
     loadSeconds: weights / loading,
     lockSeconds: 30,
@@ -138,7 +138,7 @@ export async function clusterExperiment(options: ClusterOptions): Promise<Experi
     plots: [makespans(costs[0].model, options, flops)],
     paper: null,
     findings: [
-      'Time is simulated, with one seed: machines load the model, take shards of about a minute, die, are cut off, and come back. Useful is the work of all shards over what the machines could have done meanwhile.',
+      'Time is simulated, with one seed: machines load the model, take jobs of about a minute, die, are cut off, and come back. Useful is the work of all jobs over what the machines could have done meanwhile.',
       'Each machine must hold the whole model: a model in parts over several machines is not what this program does.',
     ],
     provenance: { ...(await countedProvenance(options, models)), seed: options.seed },

@@ -14,7 +14,7 @@ import { hashFiles } from '../../results/provenance.ts'
 import { findRows, findTrainRows, readRows } from '../../data/tasks/find_rows.ts'
 import { taskByName, tasks } from '../../data/tasks/index.ts'
 import { readDocuments } from '../../data/texts.ts'
-import type { ShardRunner } from '../../jobs/runner.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import { fileNameOf, systemRefusal } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
@@ -144,7 +144,7 @@ function checkFlags(flags: CalibrateFlags): void {
 async function calibrate(
   session: Session,
   opt: ShadowOpt,
-  flags: CalibrateFlags & { readonly runner: ShardRunner | null },
+  flags: CalibrateFlags & { readonly runner: JobRunner | null },
   onKept: (kept: number) => void,
 ): Promise<CalibrationReport> {
   const {
@@ -228,7 +228,7 @@ function putIntoWords(error: unknown, path: string): unknown {
 function formatPlan(path: string, { manifest, shards, bytes, kept }: CalibrationPlan): string {
   const { windows, name } = manifest.data
   const there = kept > 0 ? `; ${kept} of them are there` : ''
-  const files = shards === 1 ? '1 shard' : `${shards} shards`
+  const files = shards === 1 ? '1 file' : `${shards} files`
   return `${windows} examples of ${name}, ${formatBytes(bytes)} in ${files} in ${path}${there}\n`
 }
 

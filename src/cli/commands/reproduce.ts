@@ -129,7 +129,7 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
     throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
   checkQueueFlags(flags)
   if (flags.queue && flags.cache === false)
-    throw new UsageError('FLAGS', '--queue: expected a cache for the results of the shards, got --no-cache')
+    throw new UsageError('FLAGS', '--queue: expected a cache for the results of the jobs, got --no-cache')
   const { cache } = flags
   const store = cache === false ? null : await openPartStore(cache === true ? undefined : cache)
   const complete = await withModel(session, flags, (opt) =>
